@@ -1,0 +1,109 @@
+/**
+ * What can go wrong in vitgraph: one base class and one table of codes.
+ *
+ * Every error that crosses a package's door is a {@link VitgraphError}. Its text states the fact and then the remedy;
+ * its `details` carry the same facts as data, so that nobody has to parse the text.
+ * Identity is by symbol, not by `instanceof`: two copies of this package in one process still recognise each other.
+ */
+
+/** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */
+export const ERROR_CODES = {
+  VG_CONFIG_INVALID:
+    "The configuration does not have the form that its schema asks for, or contradicts itself.",
+  VG_ARGUMENT_INVALID: "A function or command was called with a value that it cannot take.",
+  VG_MODEL_UNSUPPORTED: "The checkpoint's architecture is not one that vitgraph knows.",
+  VG_MODEL_INVALID: "The checkpoint's config.json is missing, unreadable or inconsistent.",
+  VG_WEIGHTS_INVALID:
+    "A safetensors file is damaged, or a tensor is missing or has the wrong shape or dtype.",
+  VG_IMAGE_INVALID: "The bytes are not an image that can be decoded.",
+  VG_IMAGE_TOO_LARGE: "The image has more pixels than the limit allows.",
+  VG_IMAGE_ASPECT_RATIO: "The image is too elongated for the model's patch grid.",
+  VG_ITEM_INVALID: "An item's grid and pixel rows do not fit together, or its grid cannot be merged.",
+  VG_OUTPUT_NOT_FINITE: "The encoder produced NaN or infinity for an item.",
+  VG_GRAPH_INVALID: "An op graph breaks the rules of its vocabulary.",
+  VG_PROGRAM_INVALID: "A program does not follow the ABI: unknown kernel, wrong buffers, version or bounds.",
+  VG_BACKEND_UNAVAILABLE: "The backend that was asked for is not built, or cannot run on this machine.",
+  VG_DEVICE_OUT_OF_MEMORY: "The device has not enough memory for what was asked.",
+  VG_DEVICE_FAILED: "The device reported an error while it was running.",
+  VG_DISPOSED: "The object was used after it had been disposed.",
+  VG_QUEUE_FULL: "The queue is at its limit, and refuses rather than grows.",
+  VG_ABORTED: "The caller cancelled the work.",
+  VG_DEADLINE_EXCEEDED: "The deadline passed before the work could be done.",
+  VG_CLOSED: "The queue or engine is closed, and takes no more work.",
+  VG_FILE_UNREADABLE: "A file or directory could not be read or written.",
+  VG_INTERNAL: "A check inside vitgraph failed: this is a bug worth reporting.",
+} as const satisfies Record<`VG_${string}`, string>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export interface VitgraphErrorOptions {
+  /** What to do about it, as a sentence without a leading capital: "raise the budget or lower …". */
+  remedy?: string;
+  /** The facts of the message as plain data. */
+  details?: Readonly<Record<string, unknown>>;
+  cause?: unknown;
+}
+
+const IDENTITY = Symbol.for("vitgraph.error");
+
+export class VitgraphError extends Error {
+  readonly code: ErrorCode;
+  /** The message without the remedy. */
+  readonly fact: string;
+  readonly remedy: string | undefined;
+  readonly details: Readonly<Record<string, unknown>>;
+  readonly [IDENTITY] = true;
+
+  constructor(code: ErrorCode, fact: string, options: VitgraphErrorOptions = {}) {
+    super(
+      options.remedy === undefined ? fact : `${fact}: ${options.remedy}`,
+      "cause" in options ? { cause: options.cause } : undefined,
+    );
+    this.name = "VitgraphError";
+    this.code = code;
+    this.fact = fact;
+    this.remedy = options.remedy;
+    this.details = options.details ?? {};
+  }
+
+  /** True for every vitgraph error, whichever copy of this package made it. */
+  static is(value: unknown): value is VitgraphError {
+    return (
+      typeof value === "object" && value !== null && (value as { [IDENTITY]?: unknown })[IDENTITY] === true
+    );
+  }
+
+  toJSON(): {
+    code: ErrorCode;
+    message: string;
+    remedy?: string;
+    details: Readonly<Record<string, unknown>>;
+  } {
+    return {
+      code: this.code,
+      message: this.message,
+      ...(this.remedy === undefined ? {} : { remedy: this.remedy }),
+      details: this.details,
+    };
+  }
+}
+
+/** `value` if it is a vitgraph error already; otherwise wraps it, keeping it as the cause. */
+export function toVitgraphError(
+  value: unknown,
+  code: ErrorCode,
+  fact: string,
+  remedy?: string,
+): VitgraphError {
+  if (VitgraphError.is(value)) return value;
+  const reason = value instanceof Error ? value.message : String(value);
+  return new VitgraphError(code, `${fact} (${reason})`, {
+    cause: value,
+    ...(remedy === undefined ? {} : { remedy }),
+  });
+}
+
+/** For the default branch of a switch over a union: the type checker proves that it is never reached. */
+export function unreachable(value: never, what: string): never {
+  throw new VitgraphError("VG_INTERNAL", `unexpected ${what}: ${JSON.stringify(value)}`);
+}

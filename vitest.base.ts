@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config";
+
+/** Tests resolve the workspace's packages to their sources, so that they never watch a stale build. */
+const conditions = ["vitgraph-source", "module", "node", "import", "default"];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ["{src,test,.}/**/*.test.ts"],
+    exclude: ["**/node_modules/**", "**/dist/**"],
+    testTimeout: 30_000,
+  },
+});
