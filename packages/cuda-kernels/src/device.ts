@@ -1,0 +1,72 @@
+/**
+ * What a backend offers: memory, and programs to run over it. One short contract for the CPU, CUDA and null devices.
+ *
+ * Submissions of one device run in the order in which they were made, on threads of its own: JavaScript's thread only
+ * hands over and receives promises. Every handle is disposable; `liveHandles` tells whether something was forgotten.
+ */
+import type { KernelName } from "./kernels.js";
+import type { ArenaName, DType, Program } from "./program.js";
+
+export interface DeviceInfo {
+  readonly backend: "cpu" | "cuda" | "null";
+  /** For people: "AMD EPYC, 2 threads, AVX-512, OpenBLAS" or "NVIDIA H200, 132 multiprocessors, CUDA 13.0". */
+  readonly name: string;
+  /** The same as data. */
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface Device extends Disposable {
+  readonly info: DeviceInfo;
+  /** The dtype of values between kernels. */
+  readonly activationDType: DType;
+  /** The kernels that this backend has: the compiler fuses only into these. */
+  readonly kernels: ReadonlySet<KernelName>;
+
+  /**
+   * Memory of `sizeBytes`, aligned to 256 bytes. Pages that are never touched cost nothing where the system allows it.
+   * @throws VG_DEVICE_OUT_OF_MEMORY saying what was asked for and what was free.
+   */
+  allocate(sizeBytes: number): Arena;
+  /** Copies `bytes` to `offset` of the arena. `bytes` must not change until the promise settles. */
+  upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void>;
+  /** Sets every byte of the arena; 0xff makes every float a NaN, for self-checks. */
+  fill(arena: Arena, byte: number): Promise<void>;
+  /**
+   * Decodes and validates the program once, against these arenas.
+   * @throws VG_PROGRAM_INVALID naming the instruction and what is wrong with it.
+   */
+  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable;
+  /** Arenas and executables that were made and not yet disposed. */
+  liveHandles(): number;
+}
+
+export interface Arena extends Disposable {
+  readonly sizeBytes: number;
+}
+
+/** Bytes that go to, or come from, the start of one of the program's io buffers. */
+export interface Transfer {
+  /** Index into `Program.buffers`. Its rows must not be strided. */
+  readonly buffer: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface Submission {
+  /** One count for each of the program's dims, none above its capacity. */
+  readonly counts: readonly number[];
+  /** Copied in before the run. Must not change until the promise settles. */
+  readonly inputs: readonly Transfer[];
+  /** Filled after the run, before the next one starts. */
+  readonly outputs: readonly Transfer[];
+}
+
+export interface RunTimes {
+  /** From the first kernel's start to the last one's end, in milliseconds, as the device's own clock has it. */
+  readonly durationMs: number;
+}
+
+export interface Executable extends Disposable {
+  readonly program: Program;
+  /** @throws VG_DEVICE_FAILED, VG_ARGUMENT_INVALID (as a rejected promise), VG_DISPOSED. */
+  submit(submission: Submission): Promise<RunTimes>;
+}

@@ -1,0 +1,81 @@
+/**
+ * The kernels' signatures: what an instruction's operands mean. One row a kernel, the same in every backend.
+ *
+ * The addons list their own signatures, and a contract test compares them with this table. The order of the rows is the
+ * encoding. Buffers whose name ends in "?" may be left out. The last buffer is the output; kernels write every column
+ * of its real rows and nothing beyond them. Unless a row says otherwise, `x` and `y` have the backend's activation
+ * dtype, weights have the checkpoint's, and all arithmetic and accumulation is f32.
+ */
+
+export interface KernelSignature {
+  readonly buffers: readonly string[];
+  /** Name → how the word is read. */
+  readonly scalars: Readonly<Record<string, "u32" | "f32">>;
+  /** Inputs (by name) whose memory `y` may share when they are not needed afterwards. */
+  readonly inPlace?: readonly string[];
+}
+
+/** Elementwise functions that `linear` and `activation` apply. The order is the encoding. */
+export const ACTIVATIONS = ["none", "gelu_tanh", "gelu_erf", "quick_gelu", "silu"] as const;
+export type Activation = (typeof ACTIVATIONS)[number];
+
+/**
+ * How `patch_sources` says where a patch's pixels are: `word << 2 | format`, the word being a count of 4 bytes from
+ * the start of `pixels`.
+ */
+export const PIXEL_FORMATS = {
+  /** uint8 [channels, patch, patch]: an image, whose temporal slices repeat. */
+  u8_still: 0,
+  /** uint8 [channels, temporal, patch, patch]. */
+  u8: 1,
+  /** Activation dtype, already normalised, [channels, temporal, patch, patch]: `pixel_values` of a host. */
+  normalized: 2,
+} as const;
+
+export const KERNELS = {
+  /**
+   * Patches as the host staged them → normalised rows [patches, channels·temporal·patchArea].
+   * `pixels` u8 [patches, bytes]; `patch_sources` i32 [patches, 1], see {@link PIXEL_FORMATS};
+   * `channel_scale` f32 [channels, 2]: y = u8 · scale + shift.
+   */
+  unpack_patches: {
+    buffers: ["pixels", "patch_sources", "channel_scale", "y"],
+    scalars: { channels: "u32", temporal: "u32", patch_area: "u32" },
+  },
+  /**
+   * y = activation(x · weightᵀ + bias) + residual. x [m, k], weight [n, k], bias [1, n], residual and y [m, n].
+   * The rows of y may be strided.
+   */
+  linear: {
+    buffers: ["x", "weight", "bias?", "residual?", "y"],
+    scalars: { activation: "u32" },
+    inPlace: ["residual?"],
+  },
+  /** y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. x, y [m, n]; weight, bias [1, n]. */
+  layernorm: { buffers: ["x", "weight", "bias", "y"], scalars: { epsilon: "f32" }, inPlace: ["x"] },
+  /** y = activation(x). */
+  activation: { buffers: ["x", "y"], scalars: { activation: "u32" }, inPlace: ["x"] },
+  /** y = a + b. */
+  add: { buffers: ["a", "b", "y"], scalars: {}, inPlace: ["a", "b"] },
+  /**
+   * A square table of learned position embeddings, sampled bilinearly (corners aligned) at each patch of its grid.
+   * table [side², n]; `positions` i32 [patches, 4] = row, column, and the height and width of the patch's grid.
+   */
+  position_embedding: { buffers: ["table", "positions", "y"], scalars: { side: "u32" } },
+  /**
+   * Two-dimensional rotary embedding of every head of x [patches, heads·headSize]. The first quarter of a head's
+   * rotation pairs turn by the patch's row, the second by its column; pair i is (i, i + headSize/2).
+   * `angles` f32 [positions, headSize/2]: cosines of the headSize/4 frequencies, then their sines.
+   */
+  rope: { buffers: ["x", "positions", "angles", "y"], scalars: { heads: "u32" }, inPlace: ["x"] },
+  /** `rope` on the query and key thirds of qkv [patches, 3·heads·headSize]; the value third is copied. */
+  rope_qk: { buffers: ["qkv", "positions", "angles", "y"], scalars: { heads: "u32" }, inPlace: ["qkv"] },
+  /**
+   * softmax(q · kᵀ · scale) · v for each head within each segment. q, k, v, y [patches, heads·headSize], rows may be
+   * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total.
+   */
+  attention: { buffers: ["q", "k", "v", "cu_seqlens", "y"], scalars: { heads: "u32", scale: "f32" } },
+} as const satisfies Record<string, KernelSignature>;
+
+export type KernelName = keyof typeof KERNELS;
+export const KERNEL_NAMES = Object.keys(KERNELS) as readonly KernelName[];
