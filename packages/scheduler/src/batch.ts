@@ -1,0 +1,169 @@
+/**
+ * A batch: items that run together, and the budget of the graph that is replayed for them. Every packing rule builds
+ * its batches here, so that all of them mean the same by "fits".
+ *
+ * An item that is too large for every budget, or has more frames than a graph has room for, still runs: alone and
+ * eagerly (`budget: null`). So packing never refuses an item and never loses one.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { findBudget } from "./budgets.js";
+import type { ItemSpec } from "./items.js";
+
+/** The one path of an item that names none: vLLM's name for it. */
+export const DEFAULT_PATH = "default";
+
+export interface PackLimits {
+  /** Tokens for which a graph exists. The largest is also the most that a batch of several items may have. */
+  readonly tokenBudgets: readonly number[];
+  /** Most items in a batch: vLLM's `encoder_cudagraph_max_vision_items_per_batch`. */
+  readonly maxItems: number;
+  /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. No limit if left out. */
+  readonly maxFrames?: number;
+  /** Budgets of single paths, where they differ from `tokenBudgets`. A budget of 0 means: no tokens, nothing to run. */
+  readonly pathTokenBudgets?: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface PathLoad {
+  readonly tokens: number;
+  /** The budget replayed for this path; null means that it runs eagerly. */
+  readonly budget: number | null;
+}
+
+export interface Batch {
+  /** Indices into the packed items, in the order in which they lie in the batch. */
+  readonly items: readonly number[];
+  readonly inputSize: number;
+  readonly outputTokens: number;
+  readonly frames: number;
+  /** The budget replayed, null for eager. With several paths: the largest one replayed, null if every path is eager. */
+  readonly budget: number | null;
+  /** Each path's own tokens and budget; present where an item of the batch names paths. */
+  readonly paths?: Readonly<Record<string, PathLoad>>;
+}
+
+/** A rule that turns items into batches. */
+export type Packer = (items: readonly ItemSpec[], limits: PackLimits) => Batch[];
+
+/** The item's tokens by path. */
+export function pathTokens(item: ItemSpec): Readonly<Record<string, number>> {
+  return item.pathOutputTokens ?? { [DEFAULT_PATH]: item.outputTokens };
+}
+
+/** The budgets that serve a path. */
+export function pathBudgets(path: string, limits: PackLimits): readonly number[] {
+  return limits.pathTokenBudgets?.[path] ?? limits.tokenBudgets;
+}
+
+/** What lies in a batch that is being filled. */
+export interface OpenBatch {
+  readonly items: number[];
+  inputSize: number;
+  outputTokens: number;
+  frames: number;
+  /** Totals by path; undefined as long as every item has the default path only. */
+  paths: Record<string, number> | undefined;
+}
+
+export function openBatch(): OpenBatch {
+  return { items: [], inputSize: 0, outputTokens: 0, frames: 0, paths: undefined };
+}
+
+/** True if `item` can join `batch`. An empty batch takes every item. */
+export function canJoin(batch: OpenBatch, item: ItemSpec, limits: PackLimits): boolean {
+  if (batch.items.length === 0) return true;
+  if (batch.items.length >= limits.maxItems) return false;
+  if (limits.maxFrames !== undefined && batch.frames + (item.frames ?? 1) > limits.maxFrames) return false;
+  if (batch.paths === undefined && item.pathOutputTokens === undefined) {
+    return batch.outputTokens + item.outputTokens <= largest(pathBudgets(DEFAULT_PATH, limits));
+  }
+  const totals = batch.paths ?? { [DEFAULT_PATH]: batch.outputTokens };
+  return Object.entries(pathTokens(item)).every(
+    ([path, tokens]) => (totals[path] ?? 0) + tokens <= largest(pathBudgets(path, limits)),
+  );
+}
+
+/** Puts an item into the batch; the caller has asked {@link canJoin}. */
+export function join(batch: OpenBatch, index: number, item: ItemSpec): void {
+  if (item.pathOutputTokens !== undefined && batch.paths === undefined) {
+    batch.paths = batch.items.length === 0 ? {} : { [DEFAULT_PATH]: batch.outputTokens };
+  }
+  if (batch.paths !== undefined) {
+    for (const [path, tokens] of Object.entries(pathTokens(item))) {
+      batch.paths[path] = (batch.paths[path] ?? 0) + tokens;
+    }
+  }
+  batch.items.push(index);
+  batch.inputSize += item.inputSize;
+  batch.outputTokens += item.outputTokens;
+  batch.frames += item.frames ?? 1;
+}
+
+/** The finished batch: smallest budget that fits, path by path. */
+export function closeBatch(batch: OpenBatch, limits: PackLimits): Batch {
+  const { items, inputSize, outputTokens, frames } = batch;
+  const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
+  const budgetOf = (path: string, tokens: number): number | null =>
+    tooManyFrames ? null : findBudget(tokens, pathBudgets(path, limits));
+  if (batch.paths === undefined) {
+    return { items, inputSize, outputTokens, frames, budget: budgetOf(DEFAULT_PATH, outputTokens) };
+  }
+  const paths: Record<string, PathLoad> = {};
+  let budget: number | null = null;
+  for (const [path, tokens] of Object.entries(batch.paths)) {
+    const load = { tokens, budget: budgetOf(path, tokens) };
+    paths[path] = load;
+    if (load.budget !== null && (budget === null || load.budget > budget)) budget = load.budget;
+  }
+  return { items, inputSize, outputTokens, frames, budget, paths };
+}
+
+/**
+ * Throws `VG_ARGUMENT_INVALID` for limits that mean nothing and `VG_ITEM_INVALID` for items without proper numbers.
+ * Packing would otherwise go on with NaN, which compares false with everything.
+ */
+export function checkPackArguments(items: readonly ItemSpec[], limits: PackLimits): void {
+  checkPackLimits(limits);
+  items.forEach(checkItem);
+}
+
+export function checkPackLimits(limits: PackLimits): void {
+  const { tokenBudgets, maxItems, maxFrames, pathTokenBudgets = {} } = limits;
+  checkLimit("maxItems", maxItems);
+  if (maxFrames !== undefined) checkLimit("maxFrames", maxFrames);
+  for (const budget of tokenBudgets) checkLimit("token budget", budget);
+  for (const [path, budgets] of Object.entries(pathTokenBudgets)) {
+    for (const budget of budgets) if (budget !== 0) checkLimit(`token budget of path "${path}"`, budget);
+  }
+}
+
+function checkLimit(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value > 0) return;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} ${value} is not a positive integer`, {
+    remedy: "give a whole number of at least 1",
+    details: { name, value },
+  });
+}
+
+export function checkItem(item: ItemSpec, index: number): void {
+  const fail = (field: string, value: unknown): never => {
+    throw new VitgraphError("VG_ITEM_INVALID", `item ${index} has ${field} ${value}`, {
+      remedy: "give a whole number of at least 0",
+      details: { index, field, value },
+    });
+  };
+  if (!isCount(item.inputSize)) fail("inputSize", item.inputSize);
+  if (!isCount(item.outputTokens)) fail("outputTokens", item.outputTokens);
+  if (item.frames !== undefined && !isCount(item.frames)) fail("frames", item.frames);
+  if (item.pathOutputTokens === undefined) return;
+  for (const [path, tokens] of Object.entries(item.pathOutputTokens)) {
+    if (!isCount(tokens)) fail(`pathOutputTokens.${path}`, tokens);
+  }
+}
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+
+function largest(budgets: readonly number[]): number {
+  let max = 0;
+  for (const budget of budgets) if (budget > max) max = budget;
+  return max;
+}

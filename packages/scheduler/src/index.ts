@@ -1,0 +1,7 @@
+/**
+ * Which items run together, in which budget? The public door: a barrel, and nothing else.
+ */
+export type { Batch, Packer, PackLimits, PathLoad } from "./batch.js";
+export { findBudget, powerOfTwoBudgets } from "./budgets.js";
+export { countInputPatches, countOutputTokens, type Grid, type ItemSpec, itemSpecOfGrid } from "./items.js";
+export { packGreedyAscending } from "./pack-greedy.js";

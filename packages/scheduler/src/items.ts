@@ -1,0 +1,60 @@
+/**
+ * What the scheduler knows of an item (an image or a video): a few numbers, under the names that vLLM gives them.
+ * Pixels never come here. Patches are counted before the spatial merge, tokens after it.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+
+/** Patches of one item as (frames, rows, columns), before the merge: transformers' `image_grid_thw` row. */
+export type Grid = readonly [frames: number, height: number, width: number];
+
+export interface ItemSpec {
+  /** Patches that go in. */
+  readonly inputSize: number;
+  /** Rows that come out, after the spatial merge. For an item with several paths: all of them together. */
+  readonly outputTokens: number;
+  /** Frames (attention segments) of the item; 1 if left out. */
+  readonly frames?: number;
+  /**
+   * Tokens on each path of an encoder that runs in several passes (DeepSeek-OCR: `global` and `local`).
+   * Left out, the item has one path, `"default"`, with all of `outputTokens`.
+   */
+  readonly pathOutputTokens?: Readonly<Record<string, number>>;
+}
+
+/** Patches of all grids together. */
+export function countInputPatches(grids: readonly Grid[]): number {
+  return grids.reduce((sum, [t, h, w]) => sum + t * h * w, 0);
+}
+
+/** Tokens of all grids together after merging `mergeSize × mergeSize` patches. Each grid must merge evenly. */
+export function countOutputTokens(grids: readonly Grid[], mergeSize: number): number {
+  return grids.reduce((sum, grid) => sum + itemSpecOfGrid(grid, mergeSize).outputTokens, 0);
+}
+
+/**
+ * The item of one grid. Throws `VG_ITEM_INVALID` where the grid is not made of positive integers or its height and
+ * width are not multiples of `mergeSize`.
+ */
+export function itemSpecOfGrid(grid: Grid, mergeSize: number): ItemSpec {
+  const [t, h, w] = grid;
+  const name = `grid ${t}x${h}x${w}`;
+  if (![t, h, w].every((side) => Number.isSafeInteger(side) && side > 0)) {
+    throw new VitgraphError("VG_ITEM_INVALID", `${name} is not made of positive integers`, {
+      remedy: "give frames, rows and columns of patches",
+      details: { grid },
+    });
+  }
+  if (!Number.isSafeInteger(mergeSize) || mergeSize <= 0) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `merge size ${mergeSize} is not a positive integer`, {
+      remedy: "use the model's spatial_merge_size",
+      details: { mergeSize },
+    });
+  }
+  if (h % mergeSize !== 0 || w % mergeSize !== 0) {
+    throw new VitgraphError("VG_ITEM_INVALID", `${name} does not divide by the merge size ${mergeSize}`, {
+      remedy: `resize the image so that rows and columns of patches are multiples of ${mergeSize}`,
+      details: { grid, mergeSize },
+    });
+  }
+  return { inputSize: t * h * w, outputTokens: (t * h * w) / (mergeSize * mergeSize), frames: t };
+}

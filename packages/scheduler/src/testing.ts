@@ -1,0 +1,2 @@
+/** Fakes for tests of code that uses the scheduler. */
+export type {} from "./index.js";
