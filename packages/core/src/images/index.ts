@@ -1,0 +1,2 @@
+/** From image bytes to an item: what transformers' image processor does, to the uint8 level. */
+export * from "./smart-resize.js";

@@ -1,0 +1,84 @@
+/**
+ * The size to which an image is brought before it is cut into patches: transformers' `smart_resize`.
+ *
+ * Grids and token counts must equal transformers' exactly, so the arithmetic is theirs step by step, in float64 and
+ * with Python's rounding of halves to even: 80 / 32 rounds to 2, not to 3.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+
+export interface ResizeBounds {
+  /** Both sides of the result are multiples of it: patch size × merge size. */
+  readonly factor: number;
+  /** The result has at least so many pixels, and at most `maxPixels`. */
+  readonly minPixels: number;
+  readonly maxPixels: number;
+}
+
+export interface ImageSize {
+  readonly height: number;
+  readonly width: number;
+}
+
+/** transformers' limit on the longer side over the shorter one. */
+export const MAX_ASPECT_RATIO = 200;
+
+/**
+ * The size nearest to height × width whose sides are multiples of `factor` and whose area lies within the bounds, with
+ * the aspect ratio kept as well as the multiples allow. Small images grow: 1 × 1 becomes a square of `minPixels`.
+ * @throws VG_IMAGE_ASPECT_RATIO above {@link MAX_ASPECT_RATIO}; VG_ARGUMENT_INVALID for sizes or bounds that are no
+ * positive numbers.
+ */
+export function smartResize(height: number, width: number, bounds: ResizeBounds): ImageSize {
+  const { factor, minPixels, maxPixels } = bounds;
+  checkNumbers({ height, width, ...bounds });
+  checkAspectRatio(height, width);
+  const rounded = {
+    height: roundHalfEven(height / factor) * factor,
+    width: roundHalfEven(width / factor) * factor,
+  };
+  const area = rounded.height * rounded.width;
+  if (area > maxPixels) {
+    const beta = Math.sqrt((height * width) / maxPixels);
+    return {
+      height: Math.max(factor, Math.floor(height / beta / factor) * factor),
+      width: Math.max(factor, Math.floor(width / beta / factor) * factor),
+    };
+  }
+  // Also where a side rounded to zero, whatever the other one is: transformers then scales the image to minPixels.
+  if (area < minPixels) {
+    const beta = Math.sqrt(minPixels / (height * width));
+    return {
+      height: Math.ceil((height * beta) / factor) * factor,
+      width: Math.ceil((width * beta) / factor) * factor,
+    };
+  }
+  return rounded;
+}
+
+export function checkAspectRatio(height: number, width: number): void {
+  const ratio = Math.max(height, width) / Math.min(height, width);
+  if (ratio <= MAX_ASPECT_RATIO) return;
+  throw new VitgraphError(
+    "VG_IMAGE_ASPECT_RATIO",
+    `image of ${width} × ${height} pixels has an aspect ratio of ${Number(ratio.toFixed(1))}, above ${MAX_ASPECT_RATIO}`,
+    { remedy: "crop it or split it into parts", details: { width, height, ratio, limit: MAX_ASPECT_RATIO } },
+  );
+}
+
+function checkNumbers(values: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${value}`, {
+      remedy: "give a positive whole number",
+      details: { name, value },
+    });
+  }
+}
+
+/** Python's `round`: a half goes to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const fraction = value - floor;
+  if (fraction !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}

@@ -1,0 +1,126 @@
+/**
+ * The item: one image or video clip, cut into patches and ready for an encoder. Everything in front of it (decoding,
+ * resizing) yields one; everything behind it (packing, running) takes one.
+ *
+ * It holds no file and no pixel raster. Rows are patches in merge-block order: the mergeSize × mergeSize patches that
+ * become one token stand together, blocks go left to right and top to bottom, frames one after the other.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+
+/** Patches along time, height and width: `image_grid_thw` of transformers. */
+export interface Grid {
+  readonly t: number;
+  readonly h: number;
+  readonly w: number;
+}
+
+/** Pixels as they were decoded; the first kernel rescales and normalises them. */
+export interface PixelItem {
+  /**
+   * What a row holds: `u8_still` [channels, patch, patch], an image whose temporal slices repeat;
+   * `u8` [channels, temporal, patch, patch].
+   */
+  readonly format: "u8_still" | "u8";
+  readonly grid: Grid;
+  /** t·h·w rows. */
+  readonly pixels: Uint8Array;
+}
+
+/** `pixel_values` of a host that has its own image processor. */
+export interface NormalizedItem {
+  readonly format: "normalized";
+  readonly grid: Grid;
+  /** t·h·w rows of [channels, temporal, patch, patch], rescaled and normalised. */
+  readonly pixelValues: Float32Array;
+}
+
+export type EncoderItem = PixelItem | NormalizedItem;
+
+/** What an encoder expects of a row, and how many patches of it make a token. */
+export interface PatchShape {
+  /** Patches along one side of a token. */
+  readonly mergeSize: number;
+  readonly channels: number;
+  /** Frames in a patch. */
+  readonly temporal: number;
+  /** Pixels along one side of a patch. */
+  readonly patch: number;
+}
+
+/** Patches of a grid: the rows of its item, vLLM's `input_size`. */
+export function patchCount({ t, h, w }: Grid): number {
+  return t * h * w;
+}
+
+/** Tokens that a grid becomes after the merge: vLLM's `output_tokens`. */
+export function tokenCount(grid: Grid, mergeSize: number): number {
+  return patchCount(grid) / (mergeSize * mergeSize);
+}
+
+/** Elements of one row of an item in this format. */
+export function rowElements(
+  format: EncoderItem["format"],
+  { channels, temporal, patch }: PatchShape,
+): number {
+  const frame = channels * patch * patch;
+  return format === "u8_still" ? frame : frame * temporal;
+}
+
+/**
+ * Proves that the item's grid and rows fit together and that its grid can be merged.
+ * @throws VG_ITEM_INVALID naming what does not fit.
+ */
+export function checkItem(item: EncoderItem, shape: PatchShape): void {
+  checkGrid(item.grid, shape.mergeSize);
+  const { format } = item;
+  const [name, values] =
+    format === "normalized"
+      ? (["pixelValues", item.pixelValues] as const)
+      : (["pixels", item.pixels] as const);
+  const rows = patchCount(item.grid);
+  const expected = rows * rowElements(format, shape);
+  if (values.length === expected) return;
+  const grid = printGrid(item.grid);
+  throw new VitgraphError(
+    "VG_ITEM_INVALID",
+    `${name} has ${values.length} elements, but grid ${grid} needs ${expected}`,
+    {
+      remedy: `pass ${rows} rows of ${rowElements(format, shape)} (${printRow(format, shape)}), or correct the grid`,
+      details: { grid: item.grid, format, elements: values.length, expected },
+    },
+  );
+}
+
+function checkGrid(grid: Grid, mergeSize: number): void {
+  const sides = [grid.t, grid.h, grid.w];
+  if (!sides.every((side) => Number.isSafeInteger(side) && side > 0)) {
+    throw new VitgraphError(
+      "VG_ITEM_INVALID",
+      `grid ${printGrid(grid)} is not made of positive whole numbers`,
+      {
+        remedy: "give frames, rows and columns in patches, as image_grid_thw has them",
+        details: { grid },
+      },
+    );
+  }
+  if (grid.h % mergeSize !== 0 || grid.w % mergeSize !== 0) {
+    throw new VitgraphError(
+      "VG_ITEM_INVALID",
+      `grid ${printGrid(grid)} cannot be merged ${mergeSize} × ${mergeSize}`,
+      {
+        remedy: `resize the image so that its height and width in patches are multiples of ${mergeSize}`,
+        details: { grid, mergeSize },
+      },
+    );
+  }
+}
+
+function printGrid({ t, h, w }: Grid): string {
+  return `${t} × ${h} × ${w}`;
+}
+
+function printRow(format: EncoderItem["format"], { channels, temporal, patch }: PatchShape): string {
+  return format === "u8_still"
+    ? `${channels} channels × ${patch} × ${patch}`
+    : `${channels} channels × ${temporal} frames × ${patch} × ${patch}`;
+}
