@@ -20,8 +20,8 @@ export const ACTIVATIONS = ["none", "gelu_tanh", "gelu_erf", "quick_gelu", "silu
 export type Activation = (typeof ACTIVATIONS)[number];
 
 /**
- * How `patch_sources` says where a patch's pixels are: `word << 2 | format`, the word being a count of 4 bytes from
- * the start of `pixels`.
+ * How `patch_sources` says where a patch's pixels are: `offset | format`, the offset being bytes from the start of
+ * `pixels` and a multiple of 4.
  */
 export const PIXEL_FORMATS = {
   /** uint8 [channels, patch, patch]: an image, whose temporal slices repeat. */

@@ -1,0 +1,37 @@
+/** The compiler's whole way, every stage kept so that it can be printed: graph → fused → plan → program. */
+import type { Program } from "@vitgraph/cuda-kernels";
+import type { Graph } from "../graph/graph.js";
+import { lower } from "./lower.js";
+import { type Capacity, type MemoryPlan, planMemory, type Target, type WeightDTypes } from "./memory-plan.js";
+import { removeDead, rewrite, type RewriteStep } from "./rewrite.js";
+import { FUSION_RULES } from "./rules/index.js";
+
+export interface CompileOptions {
+  /** `compile_mm_encoder`: run the fusion rules. Without them each op becomes one kernel; the result is the same. */
+  readonly fuse: boolean;
+  readonly target: Target;
+  readonly weightDTypes: WeightDTypes;
+}
+
+/** A model fused for a target: what all of its programs have in common. */
+export interface CompiledGraph {
+  readonly source: Graph;
+  readonly fused: Graph;
+  readonly trace: readonly RewriteStep[];
+  /** Makes the program for one capacity. The weights lie at the same addresses in every one. */
+  program(capacity: Capacity): { plan: MemoryPlan; program: Program };
+}
+
+export function compile(graph: Graph, { fuse, target, weightDTypes }: CompileOptions): CompiledGraph {
+  const source = removeDead(graph);
+  const { graph: fused, trace } = fuse ? rewrite(source, FUSION_RULES, target.kernels) : { graph: source, trace: [] };
+  return {
+    source,
+    fused,
+    trace,
+    program(capacity) {
+      const plan = planMemory(fused, capacity, target, weightDTypes);
+      return { plan, program: lower(fused, plan) };
+    },
+  };
+}

@@ -1,0 +1,73 @@
+/** Graph and memory plan → Program: one instruction for each op that runs, in order. */
+import {
+  ACTIVATIONS,
+  type Instruction,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramBuffer,
+} from "@vitgraph/cuda-kernels";
+import type { AnyNode, Graph, Node, ValueId } from "../graph/graph.js";
+import { DIMS, OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
+import { nodeOf } from "../graph/graph.js";
+import type { MemoryPlan, Placement } from "./memory-plan.js";
+
+/** The buffer that holds all outputs side by side. */
+export const RESULT_BUFFER = "result";
+
+/** Ops that run: each lowers to the kernel of its name. */
+type KernelOp = {
+  [K in OpKind]: K extends "input" | "weight" | "constant" | "slice_columns" | "merge_rows" ? never : K;
+}[OpKind];
+
+/** A kernel's scalars, in the order of its signature. */
+const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => readonly number[] } = {
+  unpack_patches: ({ channels, temporal, patchArea }) => [channels, temporal, patchArea],
+  linear: ({ activation }) => [ACTIVATIONS.indexOf(activation)],
+  layernorm: ({ epsilon }) => [epsilon],
+  activation: (attributes) => [ACTIVATIONS.indexOf(attributes.function)],
+  add: () => [],
+  position_embedding: ({ side }) => [side],
+  rope: ({ heads }) => [heads],
+  rope_qk: ({ heads }) => [heads],
+  attention: ({ heads, scale }) => [heads, scale],
+};
+
+export function lower(graph: Graph, plan: MemoryPlan): Program {
+  const buffers = graph.nodes.map((node) => bufferOf(node, plan.placements[node.id] as Placement));
+  const result = bufferOfResult(graph, plan);
+  const instructions = graph.nodes.filter(runs).map(instructionOf);
+  return {
+    version: PROGRAM_VERSION,
+    dims: DIMS.map((name) => ({ name, capacity: plan.capacity[name] })),
+    arenaBytes: plan.arenaBytes,
+    buffers: [...buffers, result],
+    instructions,
+  };
+}
+
+function runs(node: AnyNode): boolean {
+  return OPS[node.op].role === "kernel";
+}
+
+// A buffer's index in the program is its value's id in the graph; the result comes after them all.
+function bufferOf(node: AnyNode, { arena, offset, dtype, rowStride }: Placement): ProgramBuffer {
+  return { name: node.name, arena, offset, dtype, rows: node.type.rows, columns: node.type.columns, rowStride };
+}
+
+function bufferOfResult(graph: Graph, plan: MemoryPlan): ProgramBuffer {
+  const first = graph.outputs[0] as ValueId;
+  const { dtype } = plan.placements[first] as Placement;
+  const { offset, columns } = plan.result;
+  const { rows } = nodeOf(graph, first).type;
+  return { name: RESULT_BUFFER, arena: "io", offset, dtype, rows, columns, rowStride: columns };
+}
+
+function instructionOf(node: AnyNode): Instruction {
+  const scalars = scalarsOf(node as Node<KernelOp>);
+  const inputs: number[] = OPS[node.op].inputs.map((_, index) => node.inputs[index] ?? -1);
+  return { kernel: node.op as KernelOp, buffers: [...inputs, node.id], scalars };
+}
+
+function scalarsOf<K extends KernelOp>(node: Node<K>): readonly number[] {
+  return (SCALARS[node.op] as (attributes: OpAttributes[K]) => readonly number[])(node.attributes);
+}

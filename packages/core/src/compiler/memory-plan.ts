@@ -1,0 +1,248 @@
+/**
+ * Where every value lives. A pure function of the graph, the capacity and the target: no device is asked.
+ *
+ * Weights and constants lie in `weights`, the host's inputs and the result in `io` (whose addresses never move), and
+ * everything else in `scratch`, where memory is reused as soon as the value in it has had its last use. Views have no
+ * memory of their own. `check-memory-plan.ts` proves a plan without using anything from here.
+ */
+import { type ArenaName, type DType, DTYPE_BYTES, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../graph/graph.js";
+import { type DimName, OPS, type OpKind, rowCount } from "../graph/ops.js";
+
+/** The largest counts that a program is made for. */
+export type Capacity = Readonly<Record<DimName, number>>;
+
+/** What the compiler has to know of a device. Plain data: compiling needs no device. */
+export interface Target {
+  readonly activationDType: DType;
+  readonly kernels: ReadonlySet<KernelName>;
+}
+
+/** The dtype of each of the checkpoint's tensors that the graph names. */
+export type WeightDTypes = ReadonlyMap<string, DType>;
+
+/** A value's memory: `rowStride` in elements, `offset` in bytes. Views point into the memory of another value. */
+export interface Placement {
+  readonly arena: ArenaName;
+  readonly offset: number;
+  readonly dtype: DType;
+  readonly rowStride: number;
+}
+
+export interface MemoryPlan {
+  readonly capacity: Capacity;
+  /** By value id: every value has one. */
+  readonly placements: readonly Placement[];
+  readonly arenaBytes: Readonly<Record<ArenaName, number>>;
+  /** Where the result is: all outputs side by side, `columns` elements a row. */
+  readonly result: { readonly offset: number; readonly columns: number };
+}
+
+/** Aligned for vector loads, TMA and cache lines at once. */
+const ALIGNMENT_BYTES = 256;
+const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+
+export function planMemory(
+  graph: Graph,
+  capacity: Capacity,
+  target: Target,
+  weightDTypes: WeightDTypes,
+): MemoryPlan {
+  const placements = new Array<Placement>(graph.nodes.length);
+  const size = { weights: 0, io: 0, scratch: 0 };
+  const place = (node: AnyNode, arena: "weights" | "io", dtype: DType): Placement => {
+    const offset = size[arena];
+    size[arena] += align(valueBytes(node, capacity, dtype));
+    return { arena, offset, dtype, rowStride: node.type.columns };
+  };
+
+  const resultColumns = graph.outputs.reduce((sum, id) => sum + nodeOf(graph, id).type.columns, 0);
+  const results = placeResults(graph, resultColumns, target);
+  const resultRows = rowCount(nodeOf(graph, graph.outputs[0] as ValueId).type, capacity);
+  size.io += align(resultRows * resultColumns * DTYPE_BYTES[target.activationDType]);
+
+  const lastUse = findLastUses(graph);
+  const scratch = new ScratchSpace();
+  for (const node of graph.nodes) {
+    const base = node.inputs[0] ?? null;
+    if (node.op === "input") placements[node.id] = place(node, "io", elementDType(node, target));
+    else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
+    else if (node.op === "weight") placements[node.id] = place(node, "weights", weightDType(node, weightDTypes));
+    else if (OPS[node.op].role === "view") placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
+    else {
+      placements[node.id] =
+        results.get(node.id) ??
+        placeScratch(graph, node, placements, lastUse, scratch, capacity, target.activationDType);
+      releaseDeadInputs(graph, node, placements, lastUse, scratch);
+    }
+  }
+  return {
+    capacity,
+    placements,
+    arenaBytes: { ...size, scratch: scratch.peakBytes },
+    result: { offset: 0, columns: resultColumns },
+  };
+}
+
+/** The bytes that a value spans when every dim is at its capacity. */
+export function valueBytes(node: AnyNode, capacity: Capacity, dtype: DType): number {
+  return rowCount(node.type, capacity) * node.type.columns * DTYPE_BYTES[dtype];
+}
+
+/** The value whose memory a view shows; the value itself where it is no view. */
+export function baseOf(graph: Graph, id: ValueId): ValueId {
+  const node = nodeOf(graph, id);
+  return OPS[node.op].role === "view" ? baseOf(graph, node.inputs[0] as ValueId) : id;
+}
+
+/** Outputs are written straight into their columns of the result, which comes first in `io`. */
+function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMap<ValueId, Placement> {
+  const placed = new Map<ValueId, Placement>();
+  let column = 0;
+  for (const id of graph.outputs) {
+    const node = nodeOf(graph, id);
+    if (node.op !== "linear" || placed.has(id)) {
+      throw new VitgraphError("VG_GRAPH_INVALID", `output ${node.name} is not the result of a linear op of its own`, {
+        remedy: "only linear can write strided rows: end each output with one",
+      });
+    }
+    const offset = column * DTYPE_BYTES[target.activationDType];
+    placed.set(id, { arena: "io", offset, dtype: target.activationDType, rowStride: columns });
+    column += node.type.columns;
+  }
+  return placed;
+}
+
+function viewOf(node: AnyNode, base: Placement): Placement {
+  if (node.op === "slice_columns") {
+    return { ...base, offset: base.offset + node.attributes.start * DTYPE_BYTES[base.dtype] };
+  }
+  if (node.op === "merge_rows") return { ...base, rowStride: base.rowStride * node.attributes.factor };
+  throw new VitgraphError("VG_INTERNAL", `no view is known for ${node.op}`);
+}
+
+/** The index of the last node that reads each value, views of it counted in. Outputs live for ever. */
+function findLastUses(graph: Graph): readonly number[] {
+  const last = new Array<number>(graph.nodes.length).fill(-1);
+  for (const node of graph.nodes) {
+    for (const input of node.inputs) if (input !== null) last[baseOf(graph, input)] = node.id;
+  }
+  for (const output of graph.outputs) last[baseOf(graph, output)] = Number.POSITIVE_INFINITY;
+  return last;
+}
+
+function placeScratch(
+  graph: Graph,
+  node: AnyNode,
+  placements: readonly Placement[],
+  lastUse: readonly number[],
+  scratch: ScratchSpace,
+  capacity: Capacity,
+  dtype: DType,
+): Placement {
+  const bytes = align(valueBytes(node, capacity, dtype));
+  const shared = inPlaceInputs(node).find((id) => {
+    // Only a value's whole memory can be taken over, and only by the last to read it, and when nothing else reads it here.
+    const readers = node.inputs.filter((input) => input !== null && baseOf(graph, input) === baseOf(graph, id));
+    return (
+      baseOf(graph, id) === id &&
+      readers.length === 1 &&
+      lastUse[id] === node.id &&
+      placements[id]?.arena === "scratch" &&
+      scratch.bytesAt(placements[id].offset) === bytes
+    );
+  });
+  const offset = shared === undefined ? scratch.take(bytes) : (placements[shared] as Placement).offset;
+  return { arena: "scratch", offset, dtype, rowStride: node.type.columns };
+}
+
+function inPlaceInputs(node: AnyNode): readonly ValueId[] {
+  const allowed: readonly string[] = (KERNELS as Record<string, { inPlace?: readonly string[] }>)[node.op]?.inPlace ?? [];
+  return OPS[node.op].inputs.flatMap((name, index) => {
+    const input = node.inputs[index] ?? null;
+    return input !== null && allowed.includes(name) ? [input] : [];
+  });
+}
+
+function releaseDeadInputs(
+  graph: Graph,
+  node: AnyNode,
+  placements: readonly Placement[],
+  lastUse: readonly number[],
+  scratch: ScratchSpace,
+): void {
+  const own = placements[node.id] as Placement;
+  const bases = new Set(node.inputs.flatMap((id) => (id === null ? [] : [baseOf(graph, id)])));
+  for (const id of bases) {
+    const placement = placements[id] as Placement;
+    const takenOver = own.arena === "scratch" && own.offset === placement.offset;
+    if (placement.arena === "scratch" && lastUse[id] === node.id && !takenOver) scratch.release(placement.offset);
+  }
+  // A value that nothing reads is free again as soon as it has been written.
+  if (own.arena === "scratch" && lastUse[node.id] === -1) scratch.release(own.offset);
+}
+
+/** Linear scan: the smallest free gap that fits, or the end. */
+class ScratchSpace {
+  /** Taken stretches by offset. */
+  readonly #taken = new Map<number, number>();
+  peakBytes = 0;
+
+  take(bytes: number): number {
+    let best: { offset: number; gap: number } | undefined;
+    let end = 0;
+    for (const [offset, length] of [...this.#taken].sort(([a], [b]) => a - b)) {
+      const gap = offset - end;
+      if (gap >= bytes && gap < (best?.gap ?? Number.POSITIVE_INFINITY)) best = { offset: end, gap };
+      end = offset + length;
+    }
+    const offset = best?.offset ?? end;
+    this.#taken.set(offset, bytes);
+    this.peakBytes = Math.max(this.peakBytes, offset + bytes);
+    return offset;
+  }
+
+  release(offset: number): void {
+    this.#taken.delete(offset);
+  }
+
+  bytesAt(offset: number): number | undefined {
+    return this.#taken.get(offset);
+  }
+}
+
+function elementDType(node: Node<"input"> | AnyNode, target: Target): DType {
+  const { element } = node.type;
+  if (element === "activation") return target.activationDType;
+  if (element === "weight") throw new VitgraphError("VG_INTERNAL", `input ${node.name} has the dtype of a weight`);
+  return element;
+}
+
+function weightDType(node: Node<"weight">, dtypes: WeightDTypes): DType {
+  const dtype = dtypes.get(node.attributes.tensor);
+  if (dtype === undefined) {
+    throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${node.attributes.tensor} has no dtype`, {
+      remedy: "give the dtypes of all tensors that the graph names",
+    });
+  }
+  return dtype;
+}
+
+/** The plan as text: `vitgraph print plan`. */
+export function printMemoryPlan(graph: Graph, plan: MemoryPlan): string {
+  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
+  const lines = [
+    `capacity  ${Object.entries(plan.capacity).map(([dim, count]) => `${dim} ${count}`).join("  ")}`,
+    ...Object.entries(plan.arenaBytes).map(([arena, bytes]) => `${arena.padEnd(9)} ${mebibytes(bytes)}`),
+    `result    io+${plan.result.offset}, ${plan.result.columns} columns`,
+  ];
+  for (const node of graph.nodes) {
+    const { arena, offset, dtype, rowStride } = plan.placements[node.id] as Placement;
+    if (arena === "weights") continue;
+    const bytes = valueBytes(node, plan.capacity, dtype);
+    const what = (OPS[node.op as OpKind].role === "view" ? "view" : `${bytes} B`).padStart(12);
+    lines.push(`  %${String(node.id).padEnd(4)} ${what}  ${arena}+${offset}  ${dtype}/${rowStride}  # ${node.name}`);
+  }
+  return `${lines.join("\n")}\n`;
+}

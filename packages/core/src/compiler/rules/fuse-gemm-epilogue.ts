@@ -1,0 +1,34 @@
+/** Elementwise work after a matrix product moves into the product's epilogue: one pass over memory less for each. */
+import type { RewriteRule } from "../rewrite.js";
+
+export const fuseGemmEpilogue: readonly RewriteRule[] = [
+  {
+    name: "linear-activation",
+    match: {
+      op: "activation",
+      as: "activation",
+      inputs: [{ op: "linear", as: "linear", inputs: ["x", "weight", "bias?", null] }],
+    },
+    when: (match) => match.node("linear", "linear").attributes.activation === "none",
+    replace(match, build) {
+      const { inputs, name } = match.node("linear", "linear");
+      const { attributes } = match.node("activation", "activation");
+      return build.add("linear", inputs, { activation: attributes.function }, name);
+    },
+  },
+  {
+    // The epilogue adds after the activation, so this holds whichever activation the product has.
+    name: "linear-residual",
+    match: {
+      op: "add",
+      as: "add",
+      commutative: true,
+      inputs: ["residual", { op: "linear", as: "linear", inputs: ["x", "weight", "bias?", null] }],
+    },
+    replace(match, build) {
+      const { inputs, attributes, name } = match.node("linear", "linear");
+      const [x, weight, bias = null] = inputs;
+      return build.add("linear", [x!, weight!, bias, match.value("residual")], attributes, name);
+    },
+  },
+];

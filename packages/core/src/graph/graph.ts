@@ -1,0 +1,119 @@
+/**
+ * The op graph: an immutable list of nodes in A-normal form (each node's inputs stand before it), its builder, and its
+ * printed form. A node's value is named by the node's id; ids are positions in the list.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { OPS, type OpAttributes, type OpDefinition, type OpKind, printType, type ValueType, type WorkCounts } from "./ops.js";
+
+export type ValueId = number & { readonly __value: unique symbol };
+
+export interface Node<K extends OpKind = OpKind> {
+  readonly id: ValueId;
+  readonly op: K;
+  /** `null` where an optional input is left out. */
+  readonly inputs: readonly (ValueId | null)[];
+  readonly attributes: OpAttributes[K];
+  readonly type: ValueType;
+  /** For people: where in the model it stands, "blocks.3.attn.qkv". */
+  readonly name: string;
+}
+
+/** A node whose op is known once it has been compared: `node.op === "linear"` narrows the attributes. */
+export type AnyNode = { [K in OpKind]: Node<K> }[OpKind];
+
+/** The graph's result: each part fills its columns of one matrix, in this order. */
+export interface Graph {
+  readonly nodes: readonly AnyNode[];
+  readonly outputs: readonly ValueId[];
+}
+
+/** Builds a graph from the top; `infer` of each op checks every step. */
+export class GraphBuilder {
+  readonly #nodes: AnyNode[] = [];
+
+  add<K extends OpKind>(
+    op: K,
+    inputs: readonly (ValueId | null)[],
+    attributes: OpAttributes[K],
+    name: string,
+  ): ValueId {
+    const id = this.#nodes.length as ValueId;
+    const types = inputs.map((input) => (input === null ? undefined : this.typeOf(input)));
+    const type = (OPS[op] as OpDefinition<K>).infer(types, attributes);
+    this.#nodes.push({ id, op, inputs, attributes, type, name } as unknown as AnyNode);
+    return id;
+  }
+
+  input(name: string, type: ValueType): ValueId {
+    return this.add("input", [], { type }, name);
+  }
+
+  weight(tensor: string, shape: readonly number[]): ValueId {
+    return this.add("weight", [], { tensor, shape }, tensor);
+  }
+
+  constant(name: string, columns: number, data: Float32Array): ValueId {
+    return this.add("constant", [], { name, columns, data }, name);
+  }
+
+  typeOf(id: ValueId): ValueType {
+    const node = this.#nodes[id];
+    if (node === undefined) throw new VitgraphError("VG_GRAPH_INVALID", `value %${id} is used before it is defined`);
+    return node.type;
+  }
+
+  build(outputs: readonly ValueId[]): Graph {
+    for (const output of outputs) this.typeOf(output);
+    return { nodes: [...this.#nodes], outputs: [...outputs] };
+  }
+}
+
+/** The node that defines a value. */
+export function nodeOf(graph: Graph, id: ValueId): AnyNode {
+  return graph.nodes[id] as AnyNode;
+}
+
+/** How often each value is used, the outputs counted in. */
+export function countUses(graph: Graph): readonly number[] {
+  const uses = new Array<number>(graph.nodes.length).fill(0);
+  const use = (id: ValueId | null) => {
+    if (id !== null) uses[id] = (uses[id] ?? 0) + 1;
+  };
+  for (const node of graph.nodes) node.inputs.forEach(use);
+  graph.outputs.forEach(use);
+  return uses;
+}
+
+/** The useful floating-point operations of one run. */
+export function graphFlops(graph: Graph, work: WorkCounts): number {
+  return graph.nodes.reduce((sum, node) => sum + nodeFlops(graph, node, work), 0);
+}
+
+export function nodeFlops<K extends OpKind>(graph: Graph, node: Node<K>, work: WorkCounts): number {
+  const inputs = node.inputs.map((id) => (id === null ? undefined : nodeOf(graph, id).type));
+  return (OPS[node.op] as OpDefinition<K>).flops(inputs, node.type, work, node.attributes);
+}
+
+/** The graph as text, a node a line: `vitgraph print graph`. Leaves are printed where they are used. */
+export function printGraph(graph: Graph): string {
+  const lines: string[] = [];
+  for (const node of graph.nodes) {
+    if (OPS[node.op].role === "leaf") continue;
+    const inputs = node.inputs.map((id) => (id === null ? "-" : printReference(nodeOf(graph, id))));
+    const attributes = printAttributes(node);
+    lines.push(
+      `%${node.id} ${printType(node.type)} = ${node.op}(${inputs.join(", ")})` +
+        `${attributes === "" ? "" : ` ${attributes}`}  # ${node.name}`,
+    );
+  }
+  lines.push(`return ${graph.outputs.map((id) => printReference(nodeOf(graph, id))).join(", ")}`);
+  return `${lines.join("\n")}\n`;
+}
+
+function printReference(node: AnyNode): string {
+  return OPS[node.op].role === "leaf" ? node.name : `%${node.id}`;
+}
+
+function printAttributes<K extends OpKind>(node: Node<K>): string {
+  return (OPS[node.op] as OpDefinition<K>).print(node.attributes);
+}

@@ -1,0 +1,267 @@
+/**
+ * The vocabulary: every op that a graph may hold, in one total table keyed by the op.
+ *
+ * Every value is a matrix. Its rows are symbolic (`patches`, `tokens`, `segments`), its columns a number, and its
+ * element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`). Adding an op is
+ * one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
+ */
+import type { Activation, RowCount } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+
+export type { Activation, RowCount } from "@vitgraph/cuda-kernels";
+
+/** The symbolic dimensions: patches before the merge, tokens after it, and segments that attend among themselves. */
+export const DIMS = ["patches", "tokens", "segments"] as const;
+export type DimName = (typeof DIMS)[number];
+
+export type ElementType = "activation" | "weight" | "f32" | "i32" | "u8";
+
+export interface ValueType {
+  readonly element: ElementType;
+  readonly rows: RowCount;
+  readonly columns: number;
+}
+
+/** What each op is told besides its inputs. */
+export interface OpAttributes {
+  /** A buffer that the host fills before each run. */
+  input: { readonly type: ValueType };
+  /** A tensor of the checkpoint, by its name under the vision tower's prefix; a matrix of shape[0] × the rest. */
+  weight: { readonly tensor: string; readonly shape: readonly number[] };
+  /** A matrix that the model computes when it is built. */
+  constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
+  unpack_patches: { readonly channels: number; readonly temporal: number; readonly patchArea: number };
+  linear: { readonly activation: Activation };
+  layernorm: { readonly epsilon: number };
+  activation: { readonly function: Activation };
+  add: Record<never, never>;
+  position_embedding: { readonly side: number };
+  rope: { readonly heads: number };
+  rope_qk: { readonly heads: number };
+  attention: { readonly heads: number; readonly scale: number };
+  /** A view: `count` columns from `start`. */
+  slice_columns: { readonly start: number; readonly count: number };
+  /** A view: `factor` consecutive patch rows become one token row. */
+  merge_rows: { readonly factor: number };
+}
+
+export type OpKind = keyof OpAttributes;
+
+/** How much there is to do in one run: the dims' counts, and the sum over segments of patches squared. */
+export interface WorkCounts extends Readonly<Record<DimName, number>> {
+  readonly attentionPairs: number;
+}
+
+/** Input types as an op sees them: `undefined` where an optional input is left out. */
+type Inputs = readonly (ValueType | undefined)[];
+
+export interface OpDefinition<K extends OpKind> {
+  /** Names of the inputs; those ending in "?" are optional. */
+  readonly inputs: readonly string[];
+  /** `leaf`: nothing runs. `view`: the same memory, seen differently. `kernel`: the kernel of the same name runs. */
+  readonly role: "leaf" | "view" | "kernel";
+  /** The output's type. @throws VG_GRAPH_INVALID */
+  infer(inputs: Inputs, attributes: OpAttributes[K]): ValueType;
+  print(attributes: OpAttributes[K]): string;
+  /** Useful floating-point operations of one run; only what matters (matrix products) is counted. */
+  flops(inputs: Inputs, output: ValueType, work: WorkCounts, attributes: OpAttributes[K]): number;
+}
+
+const fixed = (rows: number): RowCount => ({ dim: null, plus: rows });
+export const rowsOf = (dim: DimName, plus = 0): RowCount => ({ dim, plus });
+
+/** The rows of a type when the dims have these counts. */
+export function rowCount({ rows }: ValueType, counts: Readonly<Record<DimName, number>>): number {
+  return (rows.dim === null ? 0 : counts[rows.dim as DimName]) + rows.plus;
+}
+
+export function printType({ element, rows, columns }: ValueType): string {
+  const count = rows.dim === null ? `${rows.plus}` : rows.dim + (rows.plus === 0 ? "" : `+${rows.plus}`);
+  return `${element}[${count}, ${columns}]`;
+}
+
+function need(inputs: Inputs, index: number, op: OpKind): ValueType {
+  const type = inputs[index];
+  if (type === undefined) throw invalid(op, `input ${OPS[op].inputs[index]} is missing`);
+  return type;
+}
+
+function invalid(op: OpKind, problem: string): VitgraphError {
+  return new VitgraphError("VG_GRAPH_INVALID", `${op}: ${problem}`, { details: { op } });
+}
+
+function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
+  if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
+    throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
+  }
+}
+
+function expectColumns(op: OpKind, what: string, type: ValueType, columns: number): void {
+  if (type.columns !== columns) throw invalid(op, `${what} is ${printType(type)}, expected ${columns} columns`);
+}
+
+const nothing = () => 0;
+const activation = (rows: RowCount, columns: number): ValueType => ({ element: "activation", rows, columns });
+
+export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
+  input: {
+    inputs: [],
+    role: "leaf",
+    infer: (_, { type }) => type,
+    print: () => "",
+    flops: nothing,
+  },
+  weight: {
+    inputs: [],
+    role: "leaf",
+    infer(_, { tensor, shape }) {
+      if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
+      const vector = shape.length === 1;
+      const columns = shape.slice(vector ? 0 : 1).reduce((product, side) => product * side, 1);
+      return { element: "weight", rows: fixed(vector ? 1 : (shape[0] as number)), columns };
+    },
+    print: ({ tensor }) => tensor,
+    flops: nothing,
+  },
+  constant: {
+    inputs: [],
+    role: "leaf",
+    infer(_, { name, columns, data }) {
+      if (data.length % columns !== 0)
+        throw invalid("constant", `${name} has ${data.length} values, not rows of ${columns}`);
+      return { element: "f32", rows: fixed(data.length / columns), columns };
+    },
+    print: ({ name }) => name,
+    flops: nothing,
+  },
+  unpack_patches: {
+    inputs: ["pixels", "patch_sources", "channel_scale"],
+    role: "kernel",
+    infer(inputs, { channels, temporal, patchArea }) {
+      expectColumns("unpack_patches", "channel_scale", need(inputs, 2, "unpack_patches"), 2);
+      return activation(rowsOf("patches"), channels * temporal * patchArea);
+    },
+    print: ({ channels, temporal, patchArea }) => `channels=${channels} temporal=${temporal} patch_area=${patchArea}`,
+    flops: nothing,
+  },
+  linear: {
+    inputs: ["x", "weight", "bias?", "residual?"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "linear");
+      const weight = need(inputs, 1, "linear");
+      const [, , bias, residual] = inputs;
+      expectColumns("linear", "weight", weight, x.columns);
+      const y = activation(x.rows, weight.rows.plus);
+      if (bias !== undefined) expectColumns("linear", "bias", bias, y.columns);
+      if (residual !== undefined) sameMatrix("linear", residual, y);
+      return y;
+    },
+    print: (attributes) => (attributes.activation === "none" ? "" : attributes.activation),
+    flops: ([x], y, work) => 2 * rowCount(y, work) * y.columns * (x?.columns ?? 0),
+  },
+  layernorm: {
+    inputs: ["x", "weight", "bias"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "layernorm");
+      expectColumns("layernorm", "weight", need(inputs, 1, "layernorm"), x.columns);
+      expectColumns("layernorm", "bias", need(inputs, 2, "layernorm"), x.columns);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ epsilon }) => `epsilon=${epsilon}`,
+    flops: nothing,
+  },
+  activation: {
+    inputs: ["x"],
+    role: "kernel",
+    infer: (inputs) => need(inputs, 0, "activation"),
+    print: (attributes) => attributes.function,
+    flops: nothing,
+  },
+  add: {
+    inputs: ["a", "b"],
+    role: "kernel",
+    infer(inputs) {
+      const a = need(inputs, 0, "add");
+      sameMatrix("add", a, need(inputs, 1, "add"));
+      return a;
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  position_embedding: {
+    inputs: ["table", "positions"],
+    role: "kernel",
+    infer(inputs, { side }) {
+      const table = need(inputs, 0, "position_embedding");
+      const positions = need(inputs, 1, "position_embedding");
+      if (table.rows.plus !== side * side)
+        throw invalid("position_embedding", `the table is ${printType(table)}, expected ${side}² rows`);
+      expectColumns("position_embedding", "positions", positions, 4);
+      return activation(positions.rows, table.columns);
+    },
+    print: ({ side }) => `side=${side}`,
+    flops: nothing,
+  },
+  rope: {
+    inputs: ["x", "positions", "angles"],
+    role: "kernel",
+    infer(inputs, { heads }) {
+      const x = need(inputs, 0, "rope");
+      expectColumns("rope", "angles", need(inputs, 2, "rope"), x.columns / heads / 2);
+      return x;
+    },
+    print: ({ heads }) => `heads=${heads}`,
+    flops: nothing,
+  },
+  rope_qk: {
+    inputs: ["qkv", "positions", "angles"],
+    role: "kernel",
+    infer(inputs, { heads }) {
+      const qkv = need(inputs, 0, "rope_qk");
+      expectColumns("rope_qk", "angles", need(inputs, 2, "rope_qk"), qkv.columns / 3 / heads / 2);
+      return qkv;
+    },
+    print: ({ heads }) => `heads=${heads}`,
+    flops: nothing,
+  },
+  attention: {
+    inputs: ["q", "k", "v", "cu_seqlens"],
+    role: "kernel",
+    infer(inputs, { heads }) {
+      const q = need(inputs, 0, "attention");
+      sameMatrix("attention", q, need(inputs, 1, "attention"));
+      sameMatrix("attention", q, need(inputs, 2, "attention"));
+      expectColumns("attention", "cu_seqlens", need(inputs, 3, "attention"), 1);
+      if (q.columns % heads !== 0) throw invalid("attention", `${q.columns} columns do not divide into ${heads} heads`);
+      return activation(q.rows, q.columns);
+    },
+    print: ({ heads, scale }) => `heads=${heads} scale=${scale}`,
+    flops: (_, y, work) => 4 * work.attentionPairs * y.columns,
+  },
+  slice_columns: {
+    inputs: ["x"],
+    role: "view",
+    infer(inputs, { start, count }) {
+      const x = need(inputs, 0, "slice_columns");
+      if (start < 0 || count < 1 || start + count > x.columns)
+        throw invalid("slice_columns", `columns ${start}..${start + count} of ${printType(x)}`);
+      return { ...x, columns: count };
+    },
+    print: ({ start, count }) => `${start}..${start + count}`,
+    flops: nothing,
+  },
+  merge_rows: {
+    inputs: ["x"],
+    role: "view",
+    infer(inputs, { factor }) {
+      const x = need(inputs, 0, "merge_rows");
+      if (x.rows.dim !== "patches" || x.rows.plus !== 0)
+        throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
+      return { ...x, rows: rowsOf("tokens"), columns: x.columns * factor };
+    },
+    print: ({ factor }) => `factor=${factor}`,
+    flops: nothing,
+  },
+};

@@ -1,0 +1,31 @@
+/** The families that vitgraph knows, by transformers' `model_type`. Adding one is a folder and a row here. */
+import { VitgraphError } from "@vitgraph/errors";
+import { createQwen3VL } from "./qwen3-vl/index.js";
+import type { VisionModel } from "./vision-model.js";
+
+const FAMILIES: Readonly<Record<string, (visionConfig: Readonly<Record<string, unknown>>) => VisionModel>> = {
+  qwen3_vl: createQwen3VL,
+  // The same tower under a mixture-of-experts language model.
+  qwen3_vl_moe: createQwen3VL,
+};
+
+/** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
+export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
+  const modelType = config["model_type"];
+  const family = typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
+  if (family === undefined) {
+    const architectures = Array.isArray(config["architectures"]) ? config["architectures"].join(", ") : "none named";
+    throw new VitgraphError(
+      "VG_MODEL_UNSUPPORTED",
+      `model_type ${JSON.stringify(modelType ?? null)} (architectures: ${architectures}) is not supported`,
+      { remedy: `supported model types: ${Object.keys(FAMILIES).join(", ")}`, details: { modelType } },
+    );
+  }
+  const visionConfig = config["vision_config"];
+  if (typeof visionConfig !== "object" || visionConfig === null || Array.isArray(visionConfig)) {
+    throw new VitgraphError("VG_MODEL_INVALID", "config.json has no vision_config object", {
+      remedy: "use the checkpoint of the whole model, or of its vision tower with the config of the whole",
+    });
+  }
+  return family(visionConfig as Record<string, unknown>);
+}

@@ -1,0 +1,44 @@
+/** A checkpoint's directory → the model it holds: its graph, and its tensors found but not yet read. */
+import { type ImageProcessor, channelScale, readImageProcessor } from "../images/index.js";
+import type { Graph } from "../graph/graph.js";
+import { Checkpoint, type CheckpointTensor, readJsonObject } from "../weights/checkpoint.js";
+import { findWeights } from "../weights/load-weights.js";
+import { createVisionModel } from "./index.js";
+import type { VisionModel } from "./vision-model.js";
+
+export interface LoadedModel extends AsyncDisposable {
+  readonly directory: string;
+  readonly vision: VisionModel;
+  readonly processor: ImageProcessor;
+  readonly graph: Graph;
+  /** By the name that the graph uses. The files stay open until the model is disposed. */
+  readonly weights: ReadonlyMap<string, CheckpointTensor>;
+}
+
+/**
+ * @param directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
+ *   the model's family do not hold, preprocessor_config.json
+ * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID
+ */
+export async function loadModel(directory: string): Promise<LoadedModel> {
+  const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
+  const vision = createVisionModel(config);
+  const settings = await readJsonObject(directory, "preprocessor_config.json", { optional: true });
+  const processor = readImageProcessor(settings, vision.modelType);
+  const graph = vision.buildGraph({ channelScale: channelScale(processor) });
+  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
+  try {
+    const weights = findWeights(graph, checkpoint, vision.weightPrefixes);
+    return {
+      directory,
+      vision,
+      processor,
+      graph,
+      weights,
+      [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await checkpoint[Symbol.asyncDispose]();
+    throw error;
+  }
+}

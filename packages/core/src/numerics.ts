@@ -1,0 +1,54 @@
+/** bfloat16 and float16 ↔ float32, over whole arrays. */
+
+/** Exact: bfloat16 is the upper half of a float32. */
+export function bf16ToF32(bits: Uint16Array): Float32Array {
+  const words = new Uint32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) words[i] = (bits[i] as number) << 16;
+  return new Float32Array(words.buffer);
+}
+
+/** Rounds to nearest, ties to even; a NaN stays one. */
+export function f32ToBf16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as number;
+    const isNaNWord = (word & 0x7fffffff) > 0x7f800000;
+    bits[i] = isNaNWord ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+  return bits;
+}
+
+/** Exact. */
+export function f16ToF32(bits: Uint16Array): Float32Array {
+  const values = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) {
+    const half = bits[i] as number;
+    const exponent = (half >>> 10) & 0x1f;
+    const mantissa = half & 0x3ff;
+    const sign = half & 0x8000 ? -1 : 1;
+    if (exponent === 0) values[i] = sign * mantissa * 2 ** -24;
+    else if (exponent === 0x1f) values[i] = mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+    else values[i] = sign * (1 + mantissa / 1024) * 2 ** (exponent - 15);
+  }
+  return values;
+}
+
+/** ‖value - reference‖ / ‖reference‖ and the largest |value - reference|, in float64. NaN anywhere makes both NaN. */
+export function compareWithReference(
+  value: ArrayLike<number>,
+  reference: ArrayLike<number>,
+): { relativeL2: number; maxAbsolute: number } {
+  let difference = 0;
+  let norm = 0;
+  let maxAbsolute = 0;
+  for (let i = 0; i < reference.length; i++) {
+    const expected = reference[i] as number;
+    const error = Math.abs((value[i] as number) - expected);
+    difference += error * error;
+    norm += expected * expected;
+    if (!(error <= maxAbsolute)) maxAbsolute = error;
+  }
+  const relativeL2 = Math.sqrt(difference) / Math.sqrt(norm);
+  return { relativeL2: norm === 0 && difference === 0 ? 0 : relativeL2, maxAbsolute };
+}

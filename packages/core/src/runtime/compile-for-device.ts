@@ -1,0 +1,17 @@
+/** A loaded model's graph, compiled for what the device has. */
+import type { Device } from "@vitgraph/cuda-kernels";
+import { type CompiledGraph, compile } from "../compiler/compile.js";
+import type { LoadedModel } from "../models/load-model.js";
+import { weightDTypes } from "../weights/load-weights.js";
+
+export function compileForDevice(
+  model: LoadedModel,
+  device: Pick<Device, "activationDType" | "kernels">,
+  fuse: boolean,
+): CompiledGraph {
+  return compile(model.graph, {
+    fuse,
+    target: { activationDType: device.activationDType, kernels: device.kernels },
+    weightDTypes: weightDTypes(model.weights),
+  });
+}

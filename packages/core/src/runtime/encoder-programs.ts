@@ -1,0 +1,166 @@
+/**
+ * The programs of one model on one device: one for each token budget, and eager ones made when a batch needs them.
+ *
+ * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest;
+ * eager programs share a second pair that grows. Submissions of a device run one after the other, so sharing is safe.
+ */
+import { type Arena, type ArenaName, type Device, type Executable, type Program } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import type { CompiledGraph } from "../compiler/compile.js";
+import { RESULT_BUFFER } from "../compiler/lower.js";
+import type { Capacity } from "../compiler/memory-plan.js";
+import type { StagedBatch } from "./stage-batch.js";
+
+export interface RunResult {
+  /** f32 [tokens, columns] */
+  readonly data: Float32Array;
+  readonly durationMs: number;
+}
+
+/** Eager programs are made for powers of two, so that a few of them serve every size. */
+const SMALLEST_EAGER_TOKENS = 64;
+/** Eager programs that are kept: compiling one takes milliseconds, its table of instructions kilobytes. */
+const EAGER_PROGRAMS_KEPT = 8;
+
+export class EncoderPrograms implements Disposable {
+  readonly #device: Device;
+  readonly #graph: CompiledGraph;
+  readonly #weights: Arena;
+  readonly #mergeArea: number;
+  readonly #budgets = new Map<number, LoadedProgram>();
+  readonly #budgetArenas: SharedArenas;
+  readonly #eagerArenas: SharedArenas;
+  readonly #eager = new Map<number, LoadedProgram>();
+
+  /** @param mergeArea patches of a token */
+  constructor(device: Device, graph: CompiledGraph, weights: Arena, mergeArea: number) {
+    this.#device = device;
+    this.#graph = graph;
+    this.#weights = weights;
+    this.#mergeArea = mergeArea;
+    this.#budgetArenas = new SharedArenas(device);
+    this.#eagerArenas = new SharedArenas(device);
+  }
+
+  /** Makes the budgets' programs, the largest first: it decides how large the shared arenas are. */
+  prepare(tokenBudgets: readonly number[]): void {
+    for (const budget of [...tokenBudgets].sort((a, b) => b - a)) {
+      this.#budgets.set(budget, this.#load(budget, this.#budgetArenas));
+    }
+  }
+
+  /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
+  run(batch: StagedBatch, budget: number | null): Promise<RunResult> {
+    const { executable, resultBuffer, inputBuffers } = budget === null ? this.#eagerFor(batch) : this.#budget(budget);
+    const { columns } = executable.program.buffers[resultBuffer]!;
+    const data = new Float32Array(batch.work.tokens * columns);
+    const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
+    const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({ buffer: inputBuffers.get(name)!, bytes }));
+    const outputs = [{ buffer: resultBuffer, bytes: new Uint8Array(data.buffer) }];
+    return executable.submit({ counts, inputs, outputs }).then(({ durationMs }) => ({ data, durationMs }));
+  }
+
+  /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
+  async poison(): Promise<void> {
+    for (const arenas of [this.#budgetArenas, this.#eagerArenas]) {
+      for (const arena of arenas.all()) await this.#device.fill(arena, 0xff);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const { executable } of [...this.#budgets.values(), ...this.#eager.values()]) executable[Symbol.dispose]();
+    this.#budgets.clear();
+    this.#eager.clear();
+    this.#budgetArenas[Symbol.dispose]();
+    this.#eagerArenas[Symbol.dispose]();
+  }
+
+  #budget(budget: number): LoadedProgram {
+    const loaded = this.#budgets.get(budget);
+    if (loaded === undefined) throw new VitgraphError("VG_INTERNAL", `token budget ${budget} was not prepared`);
+    return loaded;
+  }
+
+  #eagerFor(batch: StagedBatch): LoadedProgram {
+    const tokens = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(batch.work.tokens)));
+    let loaded = this.#eager.get(tokens);
+    // Growing the arenas moves them, and every program that names them goes.
+    if (loaded === undefined) {
+      const before = this.#eagerArenas.generation;
+      loaded = this.#load(tokens, this.#eagerArenas);
+      if (this.#eagerArenas.generation !== before) this.#dropEager(this.#eager.size);
+    }
+    this.#eager.delete(tokens);
+    this.#eager.set(tokens, loaded);
+    this.#dropEager(this.#eager.size - EAGER_PROGRAMS_KEPT);
+    return loaded;
+  }
+
+  /** Drops the least recently used. A run that is under way keeps its program until it ends. */
+  #dropEager(count: number): void {
+    for (const [tokens, { executable }] of [...this.#eager].slice(0, Math.max(0, count))) {
+      executable[Symbol.dispose]();
+      this.#eager.delete(tokens);
+    }
+  }
+
+  #load(tokens: number, arenas: SharedArenas): LoadedProgram {
+    const { program } = this.#graph.program(this.#capacity(tokens));
+    const executable = this.#device.load(program, { weights: this.#weights, ...arenas.fit(program) });
+    const inputs = program.buffers.flatMap(({ arena, name }, index) => (arena === "io" ? [[name, index] as const] : []));
+    return {
+      executable,
+      resultBuffer: program.buffers.findIndex(({ name }) => name === RESULT_BUFFER),
+      inputBuffers: new Map(inputs),
+    };
+  }
+
+  #capacity(tokens: number): Capacity {
+    // No segment is shorter than a token, so there can't be more segments than tokens.
+    return { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+  }
+}
+
+interface LoadedProgram {
+  readonly executable: Executable;
+  readonly resultBuffer: number;
+  readonly inputBuffers: ReadonlyMap<string, number>;
+}
+
+/** The scratch and io arenas of several programs: as large as the largest needs. */
+class SharedArenas implements Disposable {
+  readonly #device: Device;
+  #arenas: { readonly io: Arena; readonly scratch: Arena } | undefined;
+  /** Counts how often the arenas were replaced. */
+  generation = 0;
+
+  constructor(device: Device) {
+    this.#device = device;
+  }
+
+  fit(program: Program): Readonly<Record<Exclude<ArenaName, "weights">, Arena>> {
+    const { io, scratch } = program.arenaBytes;
+    if (this.#arenas === undefined || this.#arenas.io.sizeBytes < io || this.#arenas.scratch.sizeBytes < scratch) {
+      this[Symbol.dispose]();
+      this.generation += 1;
+      const ioArena = this.#device.allocate(io);
+      try {
+        this.#arenas = { io: ioArena, scratch: this.#device.allocate(scratch) };
+      } catch (error) {
+        ioArena[Symbol.dispose]();
+        throw error;
+      }
+    }
+    return this.#arenas;
+  }
+
+  all(): readonly Arena[] {
+    return this.#arenas === undefined ? [] : [this.#arenas.io, this.#arenas.scratch];
+  }
+
+  [Symbol.dispose](): void {
+    this.#arenas?.io[Symbol.dispose]();
+    this.#arenas?.scratch[Symbol.dispose]();
+    this.#arenas = undefined;
+  }
+}

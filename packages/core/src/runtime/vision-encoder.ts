@@ -1,0 +1,228 @@
+/**
+ * The encoder: a checkpoint on a device, ready for items.
+ *
+ * `encode` validates, packs, runs and slices. An item that cannot be encoded fails alone; the others of the call are
+ * answered. At most two batches are staged or running at a time: while one computes, the next is made ready.
+ */
+import type { CompilationConfig } from "@vitgraph/config";
+import type { Device } from "@vitgraph/cuda-kernels";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
+import { checkItem, type EncoderItem, type Grid, tokenCount } from "../item.js";
+import type { LoadedModel } from "../models/load-model.js";
+import { loadWeights } from "../weights/load-weights.js";
+import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
+import { EncoderPrograms } from "./encoder-programs.js";
+import { Semaphore } from "./semaphore.js";
+import { stageBatch } from "./stage-batch.js";
+import { type EncoderStats, StatsCounter } from "./stats.js";
+import { compileForDevice } from "./compile-for-device.js";
+
+export interface VisionEncoderOptions {
+  readonly model: LoadedModel;
+  readonly device: Device;
+  /** vLLM's `--compilation-config`, parsed. */
+  readonly compilationConfig?: CompilationConfig;
+  /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. */
+  readonly maxBatchTokens?: number;
+  /** Hears of the bytes of weights loaded so far. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
+  readonly onBatch?: (batch: BatchReport) => void;
+}
+
+/** One run, as a person would want to read it. */
+export interface BatchReport {
+  /** Counts up from 0 over the encoder's life. */
+  readonly index: number;
+  readonly items: number;
+  readonly tokens: number;
+  /** The budget whose program ran; null where it ran eagerly. */
+  readonly budget: number | null;
+  /** Share of the budget that no item filled; 0 for eager. */
+  readonly waste: number;
+  /** The device's own measure of the run. */
+  readonly durationMs: number;
+}
+
+export interface Embedding {
+  readonly grid: Grid;
+  readonly tokens: number;
+  /** The merged embedding's columns first, then those of each deepstack level. */
+  readonly columns: number;
+  /** f32 [tokens, columns], in the order of the language model's placeholder tokens. */
+  readonly data: Float32Array;
+  readonly batch: BatchReport;
+}
+
+/** Batches staged or running at a time. */
+const BATCHES_IN_FLIGHT = 2;
+/** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
+const DEFAULT_MAX_BATCH_TOKENS = 16_384;
+
+export class VisionEncoder implements Disposable {
+  readonly model: LoadedModel;
+  readonly device: Device;
+  readonly budgets: EncoderBudgets;
+  readonly #programs: EncoderPrograms;
+  readonly #release: () => void;
+  readonly #onBatch: ((batch: BatchReport) => void) | undefined;
+  readonly #stats: StatsCounter;
+  readonly #inFlight = new Semaphore(BATCHES_IN_FLIGHT);
+  #batches = 0;
+  #disposed = false;
+
+  private constructor(
+    options: VisionEncoderOptions,
+    budgets: EncoderBudgets,
+    programs: EncoderPrograms,
+    release: () => void,
+  ) {
+    this.model = options.model;
+    this.device = options.device;
+    this.budgets = budgets;
+    this.#programs = programs;
+    this.#release = release;
+    this.#onBatch = options.onBatch;
+    this.#stats = new StatsCounter(budgets.tokenBudgets);
+  }
+
+  /** Compiles the model for the device, loads the weights and makes the budgets' programs. */
+  static async create(options: VisionEncoderOptions): Promise<VisionEncoder> {
+    const { model, device, compilationConfig, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
+    const budgets = resolveBudgets(model.vision, maxBatchTokens, compilationConfig);
+    const compiled = compileForDevice(model, device, compilationConfig?.compile_mm_encoder ?? false);
+    const mergeArea = model.vision.spatialMergeSize ** 2;
+    // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
+    const { plan } = compiled.program({ tokens: 1, patches: mergeArea, segments: 1 });
+    const weights = device.allocate(plan.arenaBytes.weights);
+    const programs = new EncoderPrograms(device, compiled, weights, mergeArea);
+    const release = () => {
+      programs[Symbol.dispose]();
+      weights[Symbol.dispose]();
+    };
+    try {
+      await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
+      programs.prepare(budgets.tokenBudgets);
+    } catch (error) {
+      release();
+      throw error;
+    }
+    return new VisionEncoder(options, budgets, programs, release);
+  }
+
+  /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
+  async encode(items: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
+    if (this.#disposed) {
+      throw new VitgraphError("VG_DISPOSED", "the encoder has been disposed", { remedy: "create a new one" });
+    }
+    const outcomes = items.map((item) => this.#refusalOf(item));
+    const accepted = outcomes.flatMap((outcome, index) => (outcome === undefined ? [index] : []));
+    const specs = accepted.map((index) =>
+      itemSpecOfGrid((items[index] as EncoderItem).grid, this.model.vision.spatialMergeSize),
+    );
+    const batches = packGreedyAscending(specs, this.#limits());
+    await Promise.all(
+      batches.map(async ({ items: members, budget }) => {
+        const indices = members.map((member) => accepted[member] as number);
+        const batchItems = indices.map((index) => items[index] as EncoderItem);
+        const results = await this.#runBatch(batchItems, budget);
+        for (const [at, index] of indices.entries()) outcomes[index] = results[at];
+      }),
+    );
+    const settled = outcomes as PromiseSettledResult<Embedding>[];
+    this.#stats.failed(settled.filter(({ status }) => status === "rejected").length);
+    return settled;
+  }
+
+  stats(): EncoderStats {
+    return this.#stats.snapshot();
+  }
+
+  /** For self-checks and tests: everything that a run may write becomes NaN. */
+  poison(): Promise<void> {
+    return this.#programs.poison();
+  }
+
+  /** Batches under way still end; new ones are refused. The device stays the caller's. */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#release();
+  }
+
+  #limits() {
+    const { tokenBudgets, maxItems, maxFrames } = this.budgets;
+    return { tokenBudgets, maxItems, ...(maxFrames === undefined ? {} : { maxFrames }) };
+  }
+
+  #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {
+    const { vision } = this.model;
+    try {
+      checkItem(item, {
+        mergeSize: vision.spatialMergeSize,
+        channels: vision.channels,
+        temporal: vision.temporalPatchSize,
+        patch: vision.patchSize,
+      });
+      const side = Math.max(item.grid.h, item.grid.w);
+      if (side > vision.maxGridSide) {
+        throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${vision.maxGridSide}`, {
+          remedy: "cut the image into several",
+          details: { grid: item.grid },
+        });
+      }
+      return undefined;
+    } catch (reason) {
+      return { status: "rejected", reason };
+    }
+  }
+
+  async #runBatch(items: readonly EncoderItem[], budget: number | null): Promise<PromiseSettledResult<Embedding>[]> {
+    using _slot = await this.#inFlight.acquire();
+    try {
+      if (this.#disposed) throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
+      const staged = stageBatch(this.model.vision, items);
+      const { data, durationMs } = await this.#programs.run(staged, budget);
+      const { tokens } = staged.work;
+      const report: BatchReport = {
+        index: this.#batches++,
+        items: items.length,
+        tokens,
+        budget,
+        waste: budget === null ? 0 : 1 - tokens / budget,
+        durationMs,
+      };
+      this.#stats.batch(items.length, tokens, budget);
+      this.#onBatch?.(report);
+      return slice(items, data, this.model.vision.spatialMergeSize, report);
+    } catch (cause) {
+      const reason = toVitgraphError(cause, "VG_DEVICE_FAILED", "the batch failed on the device");
+      return items.map(() => ({ status: "rejected", reason }));
+    }
+  }
+}
+
+/** Each item's rows of the batch's result. An item with NaN or infinity in them fails alone. */
+function slice(
+  items: readonly EncoderItem[],
+  data: Float32Array,
+  mergeSize: number,
+  batch: BatchReport,
+): PromiseSettledResult<Embedding>[] {
+  const columns = data.length / batch.tokens;
+  let row = 0;
+  return items.map(({ grid }) => {
+    const tokens = tokenCount(grid, mergeSize);
+    const rows = data.subarray(row * columns, (row + tokens) * columns);
+    row += tokens;
+    const bad = rows.findIndex((value) => !Number.isFinite(value));
+    if (bad < 0) return { status: "fulfilled", value: { grid, tokens, columns, data: rows, batch } };
+    const reason = new VitgraphError(
+      "VG_OUTPUT_NOT_FINITE",
+      `the embedding of a ${grid.t} × ${grid.h} × ${grid.w} item has ${rows[bad]} in row ${Math.floor(bad / columns)}`,
+      { remedy: "check the item's pixel values and the checkpoint for NaN", details: { grid } },
+    );
+    return { status: "rejected", reason };
+  });
+}

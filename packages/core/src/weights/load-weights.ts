@@ -1,0 +1,74 @@
+/** Puts a graph's tensors and constants where the memory plan wants them, a slice at a time. */
+import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
+import type { Graph } from "../graph/graph.js";
+import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
+import type { SafetensorsDType } from "./safetensors.js";
+
+const WEIGHT_DTYPES: Partial<Record<SafetensorsDType, DType>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+
+/** Large enough for a disk to stream, small enough not to count beside the weights. */
+const SLICE_BYTES = 8 * 2 ** 20;
+
+/** The graph's tensors in the checkpoint, each checked for shape and dtype before anything is read. */
+export function findWeights(
+  graph: Graph,
+  checkpoint: Checkpoint,
+  prefixes: readonly string[],
+): ReadonlyMap<string, CheckpointTensor> {
+  const found = new Map<string, CheckpointTensor>();
+  for (const node of graph.nodes) {
+    if (node.op !== "weight") continue;
+    const { tensor, shape } = node.attributes;
+    found.set(tensor, checkpoint.tensor(tensor, shape, prefixes));
+  }
+  return found;
+}
+
+/** @throws VG_WEIGHTS_INVALID naming the first tensor whose dtype no kernel reads. */
+export function weightDTypes(weights: ReadonlyMap<string, CheckpointTensor>): WeightDTypes {
+  return new Map(
+    [...weights].map(([name, tensor]) => {
+      const dtype = WEIGHT_DTYPES[tensor.dtype];
+      if (dtype === undefined) {
+        throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${tensor.name} has dtype ${tensor.dtype}`, {
+          remedy: `vitgraph reads ${Object.keys(WEIGHT_DTYPES).join(", ")}: use a checkpoint that is not quantised`,
+          details: { tensor: tensor.name, dtype: tensor.dtype },
+        });
+      }
+      return [name, dtype] as const;
+    }),
+  );
+}
+
+/** Streams everything into the weights arena. `onProgress` hears of the bytes done so far. */
+export async function loadWeights(
+  graph: Graph,
+  plan: MemoryPlan,
+  weights: ReadonlyMap<string, CheckpointTensor>,
+  device: Device,
+  arena: Arena,
+  onProgress?: (doneBytes: number, totalBytes: number) => void,
+): Promise<void> {
+  const slice = new Uint8Array(SLICE_BYTES);
+  const totalBytes = [...weights.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  let doneBytes = 0;
+  for (const node of graph.nodes) {
+    const placement = plan.placements[node.id];
+    if (placement === undefined) continue;
+    if (node.op === "constant") {
+      const { buffer, byteOffset, byteLength } = node.attributes.data;
+      await device.upload(arena, placement.offset, new Uint8Array(buffer, byteOffset, byteLength));
+    }
+    if (node.op !== "weight") continue;
+    const tensor = weights.get(node.attributes.tensor) as CheckpointTensor;
+    for (let start = 0; start < tensor.sizeBytes; start += SLICE_BYTES) {
+      const part = slice.subarray(0, Math.min(SLICE_BYTES, tensor.sizeBytes - start));
+      await tensor.file.readSlice(tensor, start, part);
+      await device.upload(arena, placement.offset + start, part);
+      doneBytes += part.length;
+      onProgress?.(doneBytes, totalBytes);
+    }
+  }
+}
