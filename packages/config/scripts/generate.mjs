@@ -1,0 +1,193 @@
+/**
+ * Writes src/generated/ from schema/compilation-config.schema.json: the validator, compiled ahead of time by ajv, and
+ * the types. `pnpm generate` runs it; a test calls {@link generate} and fails where the committed files differ.
+ *
+ * The validator must run where `eval` is forbidden and nothing can be required, so the schema keeps to keywords whose
+ * code stands alone (no minLength, no uniqueItems); a keyword that pulls in ajv's runtime stops the generation.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { Ajv } from "ajv";
+import standalone from "ajv/dist/standalone/index.js";
+import { compile } from "json-schema-to-typescript";
+
+const root = new URL("../", import.meta.url);
+const SCHEMA = "schema/compilation-config.schema.json";
+const BANNER = `// Generated from ${SCHEMA} by \`pnpm generate\`. Do not edit: change the schema and generate again.`;
+
+/** Keywords that people, editors or vitgraph read, and that say nothing about what is valid. Any other stops ajv. */
+const ANNOTATIONS = new Set([
+  "title",
+  "description",
+  "default",
+  "examples",
+  "markdownDescription",
+  "deprecated",
+  "deprecationMessage",
+  "doNotSuggest",
+  "enumDescriptions",
+  "errorMessage",
+  "defaultSnippets",
+  "x-vitgraph-scope",
+  "x-vitgraph-alias-of",
+  "x-vitgraph-expected",
+  "x-vitgraph-ignored",
+  "x-vitgraph-names",
+  "x-vitgraph-refused",
+  "x-vitgraph-vllm",
+]);
+
+/** Text of every generated file, by its path in the package. */
+export async function generate() {
+  const schema = JSON.parse(await readFile(new URL(SCHEMA, root), "utf8"));
+  return new Map([
+    ["src/generated/validate.js", validatorSource(schema)],
+    ["src/generated/validate.d.ts", VALIDATOR_TYPES],
+    ["src/generated/types.ts", await typesSource(schema)],
+  ]);
+}
+
+function validatorSource(schema) {
+  const ajv = new Ajv({
+    allErrors: true,
+    allowUnionTypes: true,
+    code: { source: true, esm: true, lines: true },
+  });
+  const code = standalone(ajv, ajv.compile(withoutAnnotations(schema)));
+  if (/\brequire\(|\bimport\b/.test(code)) {
+    throw new Error("the compiled validator needs ajv at run time: find the keyword and say it another way");
+  }
+  return `${BANNER}\n${code}`;
+}
+
+const VALIDATOR_TYPES = `${BANNER}
+/** One broken keyword, as ajv reports it. */
+export interface ValidationError {
+  /** JSON pointer of the value. */
+  instancePath: string;
+  schemaPath: string;
+  keyword: string;
+  params: Record<string, unknown>;
+  message?: string;
+}
+/** True when \`data\` follows the schema; otherwise \`validate.errors\` lists every breach until the next call. */
+export declare const validate: {
+  (data: unknown): boolean;
+  errors?: ValidationError[] | null;
+};
+`;
+
+async function typesSource(schema) {
+  const options = {
+    bannerComment: "",
+    additionalProperties: false,
+    style: { printWidth: 110, singleQuote: false },
+  };
+  const input = await compile(inputShape(schema), "CompilationConfigInput", options);
+  const resolved = await compile(resolvedShape(schema), "CompilationConfig", options);
+  return `${BANNER}\n\n${readonlyFields(input)}\n${readonlyFields(resolved)}`;
+}
+
+/** What a user may write: every key optional, refused ones absent. */
+function inputShape(schema) {
+  const shape = mapProperties(schema, (node) => (node["x-vitgraph-refused"] ? undefined : typed(node)));
+  shape.description = "A compilation config as it is written: every key is optional.";
+  return renameDefinitions(shape, "Input");
+}
+
+/** What {@link parseCompilationConfig} returns: every key present, by its current name, in one spelling. */
+function resolvedShape(schema) {
+  const shape = mapProperties(schema, (node, name) => {
+    if (name === "$schema" || node["x-vitgraph-refused"] || node["x-vitgraph-alias-of"]) return undefined;
+    if (node["x-vitgraph-ignored"] && name !== "encoder_spatial_merge_size") return undefined;
+    const names = node["x-vitgraph-names"];
+    return typed(names === undefined ? node : { ...node, enum: [null, ...names] });
+  });
+  shape.description =
+    "A compilation config after parsing: every key is present, under its current name and in one spelling.";
+  for (const object of [shape, ...Object.values(shape.definitions)]) {
+    object.required = Object.keys(object.properties);
+  }
+  return shape;
+}
+
+function mapProperties(schema, map) {
+  const mapped = (properties) =>
+    Object.fromEntries(
+      Object.entries(properties).flatMap(([name, node]) => {
+        const result = map(node, name);
+        return result === undefined ? [] : [[name, result]];
+      }),
+    );
+  const { $id: _, ...rest } = structuredClone(schema);
+  const definitions = Object.fromEntries(
+    Object.entries(rest.definitions).map(([name, definition]) => [
+      name,
+      { ...definition, properties: mapped(definition.properties) },
+    ]),
+  );
+  return { ...rest, properties: mapped(rest.properties), definitions };
+}
+
+/** The node with its title dropped (json-schema-to-typescript would make a type of it) and lists made readonly. */
+function typed({ title: _title, ...node }) {
+  const types = [node.type].flat();
+  const orNull = types.includes("null") ? " | null" : "";
+  if (types.includes("array")) {
+    const item = node.items.anyOf ? '(number | "cudagraph_capture_sizes")' : tsName(node.items.type);
+    return { ...node, tsType: `readonly ${item}[]${orNull}` };
+  }
+  if (types.includes("object")) {
+    return { ...node, tsType: `Readonly<Record<string, ${tsName(node.additionalProperties?.type)}>>` };
+  }
+  return node;
+}
+
+function tsName(type) {
+  return { integer: "number", number: "number", string: "string" }[type] ?? "unknown";
+}
+
+function renameDefinitions(schema, suffix) {
+  const text = JSON.stringify(schema).replaceAll(/#\/definitions\/(\w+)/g, `#/definitions/$1${suffix}`);
+  const renamed = JSON.parse(text);
+  renamed.definitions = Object.fromEntries(
+    Object.entries(renamed.definitions).map(([name, definition]) => [
+      `${name}${suffix}`,
+      { ...definition, title: `${name}${suffix}` },
+    ]),
+  );
+  renamed.title = `${renamed.title}${suffix}`;
+  return renamed;
+}
+
+function readonlyFields(source) {
+  return source.replaceAll(/^(\s*)("?[$\w]+"?\??): /gm, "$1readonly $2: ");
+}
+
+/** What ajv shall check. Integers end where JavaScript would start to round them. */
+function withoutAnnotations(node) {
+  if (Array.isArray(node)) return node.map(withoutAnnotations);
+  if (typeof node !== "object" || node === null) return node;
+  const bounds = [node.type].flat().includes("integer") ? { maximum: Number.MAX_SAFE_INTEGER } : {};
+  const rest = Object.fromEntries(
+    Object.entries(node).flatMap(([keyword, value]) => {
+      // Below these two stand names, not keywords: a property may well be called "title".
+      if (keyword === "properties" || keyword === "definitions") {
+        return [[keyword, mapValues(value, withoutAnnotations)]];
+      }
+      return ANNOTATIONS.has(keyword) ? [] : [[keyword, withoutAnnotations(value)]];
+    }),
+  );
+  return { ...bounds, ...rest };
+}
+
+function mapValues(object, map) {
+  return Object.fromEntries(Object.entries(object).map(([name, value]) => [name, map(value)]));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  for (const [path, text] of await generate()) {
+    await writeFile(new URL(path, root), text);
+    console.log(`wrote ${path} (${text.length} characters)`);
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * A parsed text that remembers where each of its values stands. JSON is read here; YAML behind the door
+ * `@vitgraph/config/yaml`, with the same interface. It knows nothing of compilation configs.
+ *
+ * JSON is strict, as vLLM reads it: no comments, no trailing commas. A key that occurs twice keeps its last value, and
+ * is listed in `duplicates`.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import { fromPointer, toPointer } from "./pointer.js";
+import { type ConfigProblem, configInvalid, type Place } from "./problem.js";
+
+export interface ConfigDocument {
+  /** What the text is called in messages: a path, an argument. */
+  readonly source: string;
+  readonly value: unknown;
+  /** Pointers of keys that occur more than once. */
+  readonly duplicates: readonly string[];
+  /** Where the value (or, on request, its key) stands; for a value that is absent, its nearest ancestor. */
+  locate(pointer: string, part?: "key" | "value"): Place;
+  /** The value at `pointer` as a document of its own, with pointers from there. A string is read as JSON text. */
+  open(pointer: string): ConfigDocument;
+}
+
+/** Place of an offset in the text that a person sees. */
+export type LocateOffset = (offset: number) => Place;
+
+/** Reads JSON text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
+export function parseJsonDocument(text: string, source: string): ConfigDocument {
+  return readJson(text, source, offsetPlaces(text, source));
+}
+
+/** Reads JSON text that stands inside another text; `locate` says where. */
+export function readJson(text: string, source: string, locate: LocateOffset): ConfigDocument {
+  // Editors on Windows begin files with a byte order mark; a space in its stead keeps the offsets.
+  const json = text.startsWith("\uFEFF") ? ` ${text.slice(1)}` : text;
+  const errors: ParseError[] = [];
+  const root = parseNodes(json, errors, locate);
+  if (errors.length > 0 || root === undefined) {
+    throw configInvalid(syntaxProblems(json, errors, locate));
+  }
+  return new JsonDocument(source, root, "", locate);
+}
+
+/** A plain value as a document: it has a name, and no lines. */
+export function valueDocument(value: unknown, source: string): ConfigDocument {
+  return {
+    source,
+    value,
+    duplicates: [],
+    locate: () => ({ source }),
+    open(pointer) {
+      const inner = valueAt(value, pointer);
+      return typeof inner === "string"
+        ? readJson(inner, source, () => ({ source }))
+        : valueDocument(inner, source);
+    },
+  };
+}
+
+/** Line and column of offsets in `text`. */
+export function offsetPlaces(text: string, source: string): LocateOffset {
+  return (offset) => {
+    const before = text.slice(0, offset);
+    const lineStart = before.lastIndexOf("\n") + 1;
+    return { source, line: before.split("\n").length, column: offset - lineStart + 1 };
+  };
+}
+
+/** The value that a pointer names, or undefined. */
+export function valueAt(value: unknown, pointer: string): unknown {
+  let current = value;
+  for (const segment of fromPointer(pointer)) {
+    if (typeof current !== "object" || current === null || !Object.hasOwn(current, segment)) return undefined;
+    current = (current as Record<string, unknown>)[segment];
+  }
+  return current;
+}
+
+class JsonDocument implements ConfigDocument {
+  readonly value: unknown;
+  readonly duplicates: readonly string[];
+
+  constructor(
+    readonly source: string,
+    private readonly root: Node | undefined,
+    /** Pointer of `root` in its own text, for nothing but the duplicates. */
+    prefix: string,
+    private readonly locateOffset: LocateOffset,
+  ) {
+    const duplicates: string[] = [];
+    this.value = root === undefined ? undefined : nodeValue(root, prefix, duplicates);
+    this.duplicates = duplicates;
+  }
+
+  locate(pointer: string, part: "key" | "value" = "value"): Place {
+    const node = nearestNode(this.root, fromPointer(pointer));
+    if (node === undefined) return { source: this.source };
+    const key = node.parent?.type === "property" ? node.parent.children?.[0] : undefined;
+    return this.locateOffset((part === "key" && key !== undefined ? key : node).offset);
+  }
+
+  open(pointer: string): ConfigDocument {
+    const node = nodeAt(this.root, fromPointer(pointer));
+    if (node?.type !== "string") return new JsonDocument(this.source, node, "", this.locateOffset);
+    // JSON in a JSON string: the escapes make offsets meaningless, so all of it stands where the string does.
+    const place = this.locateOffset(node.offset);
+    return readJson(node.value as string, this.source, () => place);
+  }
+}
+
+function nodeValue(node: Node, pointer: string, duplicates: string[]): unknown {
+  if (node.type === "array") {
+    return (node.children ?? []).map((child, index) => nodeValue(child, `${pointer}/${index}`, duplicates));
+  }
+  if (node.type !== "object") return node.value;
+  const object: Record<string, unknown> = Object.create(null);
+  for (const property of node.children ?? []) {
+    const [key, value] = property.children ?? [];
+    if (key === undefined || value === undefined) continue;
+    const name = key.value as string;
+    const at = pointer + toPointer([name]);
+    if (Object.hasOwn(object, name) && !duplicates.includes(at)) duplicates.push(at);
+    object[name] = nodeValue(value, at, duplicates);
+  }
+  return object;
+}
+
+function nodeAt(root: Node | undefined, segments: readonly string[]): Node | undefined {
+  let node = root;
+  for (const segment of segments) {
+    if (node === undefined) return undefined;
+    node =
+      node.type === "array"
+        ? findNodeAtLocation(node, [Number(segment)])
+        : node.children?.findLast((property) => property.children?.[0]?.value === segment)?.children?.[1];
+  }
+  return node;
+}
+
+function nearestNode(root: Node | undefined, segments: readonly string[]): Node | undefined {
+  for (let length = segments.length; length >= 0; length--) {
+    const node = nodeAt(root, segments.slice(0, length));
+    if (node !== undefined) return node;
+  }
+  return undefined;
+}
+
+function parseNodes(text: string, errors: ParseError[], locate: LocateOffset): Node | undefined {
+  try {
+    return parseTree(text, errors, { disallowComments: true, allowTrailingComma: false });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new VitgraphError("VG_CONFIG_INVALID", "the JSON is nested too deeply to be read", {
+      remedy: "flatten it: a compilation config has three levels",
+      details: {
+        problems: [
+          {
+            ...locate(0),
+            pointer: "",
+            message: "the JSON is nested too deeply to be read",
+            expected: "three levels",
+            remedy: "flatten it",
+          } satisfies ConfigProblem,
+        ],
+      },
+      cause: error,
+    });
+  }
+}
+
+/** What should be there and what to do, by the parser's code. */
+const SYNTAX: Readonly<Record<string, readonly [expected: string, remedy: string]>> = {
+  InvalidSymbol: [
+    "a JSON value",
+    "write strings and keys in double quotes, and true, false and null in lower case",
+  ],
+  InvalidNumberFormat: ["a number", "write it as JSON does, for example 64 or 0.5"],
+  PropertyNameExpected: [
+    "a key in double quotes",
+    "quote the key, or remove the comma before the closing brace",
+  ],
+  ValueExpected: ["a value", "add the value, or remove the comma before the closing bracket"],
+  ColonExpected: ["a colon after the key", 'write "key": value'],
+  CommaExpected: ["a comma between two entries", "add the comma"],
+  CloseBraceExpected: ["a closing brace", "add }"],
+  CloseBracketExpected: ["a closing bracket", "add ]"],
+  EndOfFileExpected: ["the end of the text", "remove what follows the JSON value"],
+  InvalidCommentToken: ["JSON without comments", "remove the comment: vLLM reads strict JSON"],
+  UnexpectedEndOfComment: ["JSON without comments", "remove the comment"],
+  UnexpectedEndOfString: ["a closing double quote", 'add "'],
+  UnexpectedEndOfNumber: ["digits", "complete the number"],
+  InvalidUnicode: ["four hexadecimal digits after \\u", "complete the escape"],
+  InvalidEscapeCharacter: ["a known escape", 'use one of \\" \\\\ \\/ \\b \\f \\n \\r \\t \\u'],
+  InvalidCharacter: ["printable characters", "write control characters as escapes, such as \\n"],
+};
+
+/** The first syntax error of each line: those that follow it there are mostly its consequences. */
+function syntaxProblems(text: string, errors: readonly ParseError[], locate: LocateOffset): ConfigProblem[] {
+  if (text.trim() === "") {
+    return [
+      {
+        ...locate(0),
+        pointer: "",
+        message: "the text is empty",
+        expected: "a JSON object",
+        remedy: "write {} for the defaults",
+      },
+    ];
+  }
+  const byLine = new Map<string, ConfigProblem>();
+  for (const { error, offset, length } of [...errors].sort((a, b) => a.offset - b.offset)) {
+    const place = locate(offset);
+    const line = `${place.line}`;
+    if (byLine.has(line)) continue;
+    const [expected, remedy] = SYNTAX[printParseErrorCode(error)] ?? ["JSON", "correct the text"];
+    const found = text.slice(offset, offset + Math.min(Math.max(length, 1), 20));
+    const what = found.trim() === "" ? "the text ends" : `found ${found}`;
+    byLine.set(line, {
+      ...place,
+      pointer: "",
+      message: `this is not JSON: ${what} where ${expected} should be`,
+      expected,
+      remedy,
+    });
+  }
+  return [...byLine.values()];
+}

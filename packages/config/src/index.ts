@@ -1,0 +1,34 @@
+/**
+ * What did the user ask for? The public door of `@vitgraph/config`; YAML is behind `@vitgraph/config/yaml`.
+ */
+export {
+  type BudgetRange,
+  type EncoderBudgetRequest,
+  type EncoderBudgets,
+  generateTokenBudgets,
+  resolveEncoderBudgets,
+} from "./budgets.js";
+export { type ConfigDocument, parseJsonDocument } from "./document.js";
+export { type EncoderOptions, encoderOptions } from "./encoder-options.js";
+export type {
+  CompilationConfig,
+  CompilationConfigInput,
+  DynamicShapesConfig,
+  PassConfig,
+} from "./generated/types.js";
+export {
+  type ConfigOrigin,
+  type ParseOptions,
+  parseCompilationConfig,
+  type ResolvedConfig,
+} from "./parse.js";
+export {
+  type ConfigNote,
+  type ConfigNoteKind,
+  type ConfigProblem,
+  formatPlace,
+  formatProblem,
+  type Place,
+  problemsOf,
+} from "./problem.js";
+export { compilationConfigSchema, type SchemaNode } from "./schema.js";

@@ -1,0 +1,120 @@
+/**
+ * Several sources of one config, laid over each other: objects merge key by key, later layers win, and every value
+ * remembers the layer and the place it came from.
+ *
+ * Lists are values, not containers: a later list replaces an earlier one. The exceptions are vLLM's: `key+` appends,
+ * and two dotted arguments that give lists for one key give one list.
+ */
+import type { ConfigDocument } from "./document.js";
+import { valueAt } from "./document.js";
+import type { Place } from "./problem.js";
+
+/** Where a layer comes from. Layers of one rank that give the same key are worth a warning; of two ranks, they are not. */
+export type LayerRank = "file" | "argument" | "input";
+
+export interface Layer {
+  readonly rank: LayerRank;
+  /** `json`: a whole document. `dotted`: one key. `append`: one key whose list is added to. */
+  readonly form: "json" | "dotted" | "append";
+  /** The document's value is an object. */
+  readonly document: ConfigDocument;
+}
+
+/** A key that two layers of one rank gave. */
+export interface Overridden {
+  readonly pointer: string;
+  readonly before: { readonly place: Place; readonly value: unknown };
+  readonly after: { readonly place: Place; readonly value: unknown };
+}
+
+export interface MergedLayers {
+  readonly value: Readonly<Record<string, unknown>>;
+  readonly overridden: readonly Overridden[];
+  /** The layer that gave the value at `pointer` (or its nearest ancestor); undefined where nothing was given. */
+  layerOf(pointer: string): Layer | undefined;
+  locate(pointer: string, part?: "key" | "value"): Place | undefined;
+}
+
+interface Source {
+  readonly layer: Layer;
+  /** Pointer of the value in the layer's document. */
+  readonly pointer: string;
+}
+
+/** Merges layers, the weakest first. */
+export function mergeLayers(layers: readonly Layer[]): MergedLayers {
+  const sources = new Map<string, Source>();
+  const overridden: Overridden[] = [];
+  const value: Record<string, unknown> = Object.create(null);
+
+  function mergeInto(target: Record<string, unknown>, fields: object, pointer: string, layer: Layer): void {
+    for (const [name, field] of Object.entries(fields)) {
+      if (field === undefined) continue;
+      const at = `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+      const existing = target[name];
+      if (isRecord(field) && isRecord(existing)) {
+        mergeInto(existing, field, at, layer);
+      } else if (Array.isArray(field) && Array.isArray(existing) && appends(layer, sourceOf(at)?.layer)) {
+        for (const [index] of field.entries()) {
+          sources.set(`${at}/${existing.length + index}`, { layer, pointer: `${at}/${index}` });
+        }
+        target[name] = [...existing, ...field];
+      } else {
+        if (existing !== undefined) noteOverride(at, existing, field, layer);
+        for (const below of sources.keys()) if (below.startsWith(`${at}/`)) sources.delete(below);
+        sources.set(at, { layer, pointer: at });
+        target[name] = copy(field);
+      }
+    }
+  }
+
+  function noteOverride(pointer: string, before: unknown, after: unknown, layer: Layer): void {
+    const source = sourceOf(pointer);
+    if (source === undefined || source.layer.rank !== layer.rank) return;
+    overridden.push({
+      pointer,
+      before: { place: source.layer.document.locate(source.pointer), value: before },
+      after: { place: layer.document.locate(pointer), value: after },
+    });
+  }
+
+  function sourceOf(pointer: string): Source | undefined {
+    for (let end = pointer.length; end > 0; end = pointer.lastIndexOf("/", end - 1)) {
+      const source = sources.get(pointer.slice(0, end));
+      if (source !== undefined) return { ...source, pointer: source.pointer + pointer.slice(end) };
+    }
+    return undefined;
+  }
+
+  for (const layer of layers) mergeInto(value, layer.document.value as object, "", layer);
+
+  return {
+    value,
+    overridden,
+    layerOf: (pointer) => (valueAt(value, pointer) === undefined ? undefined : sourceOf(pointer)?.layer),
+    locate(pointer, part) {
+      const source = sourceOf(pointer);
+      // A list that was appended to has parts from several layers, so an index may not exist in the first.
+      return source?.layer.document.locate(source.pointer, part);
+    },
+  };
+}
+
+function appends(layer: Layer, earlier: Layer | undefined): boolean {
+  return (
+    layer.form === "append" || (layer.form === "dotted" && earlier !== undefined && earlier.form !== "json")
+  );
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A copy that can be merged into. Objects have no prototype, so that no key is special. */
+function copy(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copy);
+  if (!isRecord(value)) return value;
+  const fields: Record<string, unknown> = Object.create(null);
+  for (const [name, field] of Object.entries(value)) if (field !== undefined) fields[name] = copy(field);
+  return fields;
+}

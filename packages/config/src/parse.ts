@@ -1,0 +1,206 @@
+/**
+ * From what somebody wrote to a config that can be trusted: the one way in for text, objects, files and arguments.
+ */
+import { check, show } from "./check.js";
+import { coerce } from "./coerce.js";
+import { type ConfigDocument, parseJsonDocument, valueDocument } from "./document.js";
+import type { CompilationConfig, CompilationConfigInput } from "./generated/types.js";
+import { isRecord, type Layer, type LayerRank, mergeLayers } from "./layers.js";
+import { fromPointer, toPointer } from "./pointer.js";
+import { type ConfigNote, type ConfigProblem, configInvalid, formatPlace, type Place } from "./problem.js";
+import { compilationConfigSchema } from "./schema.js";
+
+/** Where a value of a resolved config comes from. */
+export type ConfigOrigin =
+  | { readonly kind: "default" }
+  /** From the value or text that was handed to the parser, a `--config` file, or an argument. */
+  | { readonly kind: LayerRank; readonly place: Place }
+  /** Decided by `-O`. */
+  | { readonly kind: "optimization-level"; readonly level: number }
+  | { readonly kind: "enforce-eager" };
+
+/** A config, and how it came to be. */
+export interface ResolvedConfig {
+  /** Every key, under its current name and in one spelling. */
+  readonly config: CompilationConfig;
+  /** What is worth knowing: old names, coerced values, keys that are not the encoder's. */
+  readonly notes: readonly ConfigNote[];
+  /** Where the value at a JSON pointer ("/pass_config/enable_sp") comes from. */
+  origin(pointer: string): ConfigOrigin;
+}
+
+export interface ParseOptions {
+  /** What to call the input in messages, for example the file's path. */
+  readonly source?: string;
+}
+
+/**
+ * Parses a compilation config as vLLM takes it: JSON text, an object, a document that knows its positions, or a number,
+ * which is a `mode` as in `LLM(compilation_config=3)`.
+ *
+ * @throws VG_CONFIG_INVALID with every problem found, in `details.problems` ({@link ConfigProblem}).
+ */
+export function parseCompilationConfig(
+  input: string | number | CompilationConfigInput | ConfigDocument | Readonly<Record<string, unknown>>,
+  options: ParseOptions = {},
+): ResolvedConfig {
+  const document = toDocument(input, options.source ?? "compilation config");
+  const resolved = resolveLayers([{ rank: "input", form: "json", document }], document.source);
+  if (resolved.problems.length > 0) throw configInvalid(resolved.problems);
+  return resolved;
+}
+
+/** A resolved config with its problems beside it, for callers that have problems of their own to add. */
+export interface LayeredConfig extends ResolvedConfig {
+  readonly problems: readonly ConfigProblem[];
+}
+
+/** Merges and checks layers, the weakest first. `source` names the whole where no layer has a place. */
+export function resolveLayers(layers: readonly Layer[], source: string): LayeredConfig {
+  const problems: ConfigProblem[] = [];
+  const notes: ConfigNote[] = [];
+  const usable: Layer[] = [];
+  for (const layer of layers) {
+    const { document } = layer;
+    if (!isRecord(document.value)) {
+      problems.push(notAnObject(document));
+      continue;
+    }
+    notes.push(...document.duplicates.map((pointer) => duplicateKey(pointer, document)));
+    const renamed = renameOldKeys(document);
+    problems.push(...renamed.problems);
+    notes.push(...renamed.notes);
+    usable.push({ ...layer, document: renamed.document });
+  }
+  const merged = mergeLayers(usable);
+  for (const { pointer, before, after } of merged.overridden) {
+    notes.push({
+      ...after.place,
+      kind: "duplicate",
+      level: "warning",
+      pointer,
+      message: `${pointer.slice(1).replaceAll("/", ".")} is given twice: ${show(after.value)} here replaces ${show(before.value)} of ${formatPlace(before.place)}`,
+    });
+  }
+  const checked = check(merged, source);
+  return {
+    config: checked.config,
+    problems: [...problems, ...checked.problems],
+    notes: [...notes, ...checked.notes],
+    origin(pointer) {
+      const layer = merged.layerOf(pointer);
+      const place = merged.locate(pointer);
+      return layer === undefined || place === undefined ? { kind: "default" } : { kind: layer.rank, place };
+    },
+  };
+}
+
+function toDocument(input: Parameters<typeof parseCompilationConfig>[0], source: string): ConfigDocument {
+  if (typeof input === "string") return parseJsonDocument(input, source);
+  if (typeof input === "number") return valueDocument({ mode: input }, source);
+  return isDocument(input) ? input : valueDocument(input, source);
+}
+
+function isDocument(input: object | null): input is ConfigDocument {
+  return input !== null && "locate" in input && typeof input.locate === "function";
+}
+
+function notAnObject(document: ConfigDocument): ConfigProblem {
+  const mode = typeof document.value === "number" ? `, or {"mode": ${document.value}}` : "";
+  return {
+    ...document.locate(""),
+    pointer: "",
+    message: `the compilation config is ${show(document.value)}, and must be a JSON object`,
+    expected: "a JSON object",
+    remedy: `use {"key": value, …}${mode}`,
+  };
+}
+
+function duplicateKey(pointer: string, document: ConfigDocument): ConfigNote {
+  return {
+    ...document.locate(pointer, "key"),
+    kind: "duplicate",
+    level: "warning",
+    pointer,
+    message: `"${fromPointer(pointer).at(-1)}" occurs twice: the last one counts`,
+  };
+}
+
+/** The current name of each old one, from the schema. */
+const CURRENT_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.entries(compilationConfigSchema.properties ?? {}).flatMap(([old, key]) => {
+    const current = key["x-vitgraph-alias-of"];
+    return current === undefined ? [] : [[old, current] as const];
+  }),
+);
+
+/** The document with old names replaced. Both names with different values contradict each other. */
+function renameOldKeys(document: ConfigDocument): {
+  document: ConfigDocument;
+  problems: ConfigProblem[];
+  notes: ConfigNote[];
+} {
+  const fields = document.value as Record<string, unknown>;
+  const problems: ConfigProblem[] = [];
+  const notes: ConfigNote[] = [];
+  const oldNames = new Map<string, string>();
+  const value: Record<string, unknown> = Object.create(null);
+  for (const [name, field] of Object.entries(fields)) {
+    const current = CURRENT_NAMES.get(name);
+    if (current === undefined) {
+      value[name] = field;
+      continue;
+    }
+    const place = document.locate(toPointer([name]), "key");
+    // The old key's default was null, for "infer"; the current one says 0.
+    const given = field === null ? 0 : field;
+    if (Object.hasOwn(fields, current)) {
+      if (!sameSetting(given, fields[current], current)) {
+        problems.push(contradiction(name, current, fields, place));
+      }
+    } else {
+      value[current] = given;
+      oldNames.set(current, name);
+    }
+    notes.push({
+      ...place,
+      kind: "renamed",
+      level: "warning",
+      pointer: toPointer([name]),
+      message: `"${name}" is now "${current}", and is read as that; vLLM refuses the old name`,
+    });
+  }
+  if (oldNames.size === 0 && notes.length === 0) return { document, problems, notes };
+  const renamed: ConfigDocument = {
+    source: document.source,
+    value,
+    duplicates: document.duplicates,
+    open: (pointer) => document.open(pointer),
+    locate(pointer, part) {
+      const [first, ...rest] = fromPointer(pointer);
+      const old = first === undefined ? undefined : oldNames.get(first);
+      return document.locate(old === undefined ? pointer : toPointer([old, ...rest]), part);
+    },
+  };
+  return { document: renamed, problems, notes };
+}
+
+function sameSetting(a: unknown, b: unknown, key: string): boolean {
+  const schema = compilationConfigSchema.properties?.[key] ?? {};
+  return coerce(a, schema) === coerce(b, schema);
+}
+
+function contradiction(
+  old: string,
+  current: string,
+  fields: Record<string, unknown>,
+  place: Place,
+): ConfigProblem {
+  return {
+    ...place,
+    pointer: toPointer([old]),
+    message: `"${old}" is ${show(fields[old])} and "${current}" is ${show(fields[current])}, though both name the same setting`,
+    expected: `only "${current}"`,
+    remedy: `remove "${old}"`,
+  };
+}
