@@ -1,0 +1,214 @@
+/**
+ * What a checkpoint says of its pixels: sizes, patches, normalisation. The settings of transformers'
+ * `Qwen2VLImageProcessor`, as `preprocessor_config.json` holds them.
+ *
+ * Nothing is applied here. Rescaling and normalising are left to the encoder's first kernel; `channelScale` says how.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import type { ResizeBounds } from "./smart-resize.js";
+
+export interface ImageProcessor {
+  /** Pixels along one side of a patch. */
+  readonly patchSize: number;
+  /** Patches along one side of a token. */
+  readonly mergeSize: number;
+  /** Frames in a patch. */
+  readonly temporalPatchSize: number;
+  /** Bounds of an image's area after the resize, in pixels. */
+  readonly minPixels: number;
+  readonly maxPixels: number;
+  /** Red, green, blue, on the scale from 0 to 1. */
+  readonly imageMean: readonly number[];
+  readonly imageStd: readonly number[];
+  readonly rescaleFactor: number;
+  readonly doResize: boolean;
+  readonly doRescale: boolean;
+  readonly doNormalize: boolean;
+}
+
+const QWEN2_VL: ImageProcessor = {
+  patchSize: 14,
+  mergeSize: 2,
+  temporalPatchSize: 2,
+  minPixels: 56 * 56,
+  maxPixels: 28 * 28 * 1280,
+  imageMean: [0.48145466, 0.4578275, 0.40821073],
+  imageStd: [0.26862954, 0.26130258, 0.27577711],
+  rescaleFactor: 1 / 255,
+  doResize: true,
+  doRescale: true,
+  doNormalize: true,
+};
+
+const QWEN3_VL: ImageProcessor = {
+  ...QWEN2_VL,
+  patchSize: 16,
+  minPixels: 65_536,
+  maxPixels: 16_777_216,
+  imageMean: [0.5, 0.5, 0.5],
+  imageStd: [0.5, 0.5, 0.5],
+};
+
+/**
+ * By `model_type`, what holds where a checkpoint says nothing. For the Qwen2 families that is what transformers'
+ * class has; Qwen3 uses the same class, and its checkpoints on the hub all bring the values of this row.
+ */
+export const IMAGE_PROCESSOR_DEFAULTS = {
+  qwen2_vl: QWEN2_VL,
+  qwen2_5_vl: QWEN2_VL,
+  qwen3_vl: QWEN3_VL,
+  qwen3_vl_moe: QWEN3_VL,
+} as const satisfies Record<string, ImageProcessor>;
+
+/** transformers' number for the one filter that there is here. */
+const BICUBIC = 3;
+
+/**
+ * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
+ *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`.
+ * @param modelType `model_type` of the checkpoint's config.json
+ * @throws VG_MODEL_INVALID naming the key whose value cannot be; VG_MODEL_UNSUPPORTED for a model type without
+ *   defaults and for a filter other than bicubic.
+ */
+export function readImageProcessor(
+  settings: Readonly<Record<string, unknown>> | undefined,
+  modelType: string,
+): ImageProcessor {
+  const defaults = defaultsOf(modelType);
+  if (settings === undefined) return defaults;
+  const read = new SettingsReader(settings);
+  const resample = settings["resample"] ?? BICUBIC;
+  if (resample !== BICUBIC) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `the image processor resizes with filter ${resample}`, {
+      remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
+      details: { resample },
+    });
+  }
+  const size = read.object("size");
+  const processor: ImageProcessor = {
+    patchSize: read.positiveInteger("patch_size", defaults.patchSize),
+    mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
+    temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
+    minPixels: read.positiveInteger(
+      "min_pixels",
+      size?.positiveInteger("shortest_edge", undefined) ?? defaults.minPixels,
+    ),
+    maxPixels: read.positiveInteger(
+      "max_pixels",
+      size?.positiveInteger("longest_edge", undefined) ?? defaults.maxPixels,
+    ),
+    imageMean: read.channels("image_mean", defaults.imageMean),
+    imageStd: read.channels("image_std", defaults.imageStd),
+    rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
+    doResize: read.boolean("do_resize", defaults.doResize),
+    doRescale: read.boolean("do_rescale", defaults.doRescale),
+    doNormalize: read.boolean("do_normalize", defaults.doNormalize),
+  };
+  if (!processor.imageStd.every((std) => std > 0))
+    throw invalid("image_std", processor.imageStd, "above zero");
+  if (processor.minPixels > processor.maxPixels) {
+    throw invalid("min_pixels", processor.minPixels, `at most max_pixels, which is ${processor.maxPixels}`);
+  }
+  return processor;
+}
+
+/** What `smartResize` needs to know of a processor. */
+export function resizeBounds({ patchSize, mergeSize, minPixels, maxPixels }: ImageProcessor): ResizeBounds {
+  return { factor: patchSize * mergeSize, minPixels, maxPixels };
+}
+
+/**
+ * f32 [channels, 2], scale and shift of each channel: uint8 · scale + shift is what transformers makes of a pixel.
+ * transformers computes (uint8 - mean · 255) / (std · 255) in f32, with the constants rounded to f32 first; from the
+ * same rounded constants the two differ by the rounding of one multiplication and one addition.
+ */
+export function channelScale(processor: ImageProcessor): Float32Array {
+  const { doRescale, doNormalize, rescaleFactor, imageMean, imageStd } = processor;
+  const levels = doRescale ? Math.fround(1 / rescaleFactor) : 1;
+  return Float32Array.from(
+    imageMean.flatMap((mean, channel) => {
+      if (!doNormalize) return [doRescale ? rescaleFactor : 1, 0];
+      const scaledMean = Math.fround(Math.fround(mean) * levels);
+      const scaledStd = Math.fround(Math.fround(imageStd[channel] as number) * levels);
+      return [1 / scaledStd, -scaledMean / scaledStd];
+    }),
+  );
+}
+
+function defaultsOf(modelType: string): ImageProcessor {
+  const defaults = (IMAGE_PROCESSOR_DEFAULTS as Record<string, ImageProcessor>)[modelType];
+  if (defaults !== undefined) return defaults;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `no image processor is known for model type ${modelType}`, {
+    remedy: `use one of ${Object.keys(IMAGE_PROCESSOR_DEFAULTS).join(", ")}`,
+    details: { modelType },
+  });
+}
+
+/** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
+class SettingsReader {
+  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #path: string;
+
+  constructor(values: Readonly<Record<string, unknown>>, path = "") {
+    this.#values = values;
+    this.#path = path;
+  }
+
+  positiveInteger<D extends number | undefined>(key: string, absent: D): number | D {
+    return this.#read<number, D>(
+      key,
+      absent,
+      "a positive whole number",
+      (value): value is number => Number.isSafeInteger(value) && (value as number) > 0,
+    );
+  }
+
+  positiveNumber(key: string, absent: number): number {
+    return this.#read(key, absent, "a positive number", isPositive);
+  }
+
+  boolean(key: string, absent: boolean): boolean {
+    return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
+  }
+
+  /** One number for each of red, green and blue, or one for all of them. */
+  channels(key: string, absent: readonly number[]): readonly number[] {
+    const expected = "three numbers, one for each of red, green and blue";
+    const value = this.#read(key, absent, expected, (found): found is number | readonly number[] =>
+      Array.isArray(found) ? found.length === 3 && found.every(Number.isFinite) : Number.isFinite(found),
+    );
+    return typeof value === "number" ? [value, value, value] : value;
+  }
+
+  object(key: string): SettingsReader | undefined {
+    const value = this.#read(
+      key,
+      undefined,
+      "an object",
+      (found): found is Record<string, unknown> => typeof found === "object" && !Array.isArray(found),
+    );
+    return value && new SettingsReader(value, `${this.#path}${key}.`);
+  }
+
+  #read<T, D>(key: string, absent: D, expected: string, accepts: (value: unknown) => value is T): T | D {
+    const value = this.#values[key];
+    if (value === undefined || value === null) return absent;
+    if (!accepts(value)) throw invalid(this.#path + key, value, expected);
+    return value;
+  }
+}
+
+function isPositive(value: unknown): value is number {
+  return Number.isFinite(value) && (value as number) > 0;
+}
+
+function invalid(key: string, value: unknown, expected: string): VitgraphError {
+  return new VitgraphError(
+    "VG_MODEL_INVALID",
+    `preprocessor_config.json has ${key} = ${JSON.stringify(value)}`,
+    {
+      remedy: `it must be ${expected}`,
+      details: { key, value },
+    },
+  );
+}
