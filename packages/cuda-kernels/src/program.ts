@@ -134,7 +134,7 @@ export function printProgram(program: Program): string {
     const signature = KERNELS[kernel];
     const operands = signature.buffers.map((name, index) => {
       const buffer = program.buffers[buffers[index] ?? -1];
-      return buffer === undefined ? `${name}=-` : `${name}=${printBuffer(buffer)}`;
+      return `${name.replace("?", "")}=${buffer === undefined ? "-" : printBuffer(buffer)}`;
     });
     const values = Object.keys(signature.scalars).map((name, index) => `${name}=${scalars[index]}`);
     lines.push(`  ${kernel.padEnd(20)} ${[...operands, ...values].join("  ")}`);

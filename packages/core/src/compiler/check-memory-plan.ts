@@ -78,7 +78,9 @@ function expectOwned(
 ): void {
   const source = memoryOwner(graph, id);
   const { arena } = plan.placements[id] as Placement;
-  const mine = (memory.get(arena) ?? []).filter(({ value }) => value === source).sort((a, b) => a.start - b.start);
+  const mine = (memory.get(arena) ?? [])
+    .filter(({ value }) => value === source)
+    .sort((a, b) => a.start - b.start);
   for (const range of ranges(graph, plan, id)) {
     let reached = range.start;
     for (const { start, end } of mine) if (start <= reached && end > reached) reached = end;

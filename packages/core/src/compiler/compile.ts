@@ -3,7 +3,7 @@ import type { Program } from "@vitgraph/cuda-kernels";
 import type { Graph } from "../graph/graph.js";
 import { lower } from "./lower.js";
 import { type Capacity, type MemoryPlan, planMemory, type Target, type WeightDTypes } from "./memory-plan.js";
-import { removeDead, rewrite, type RewriteStep } from "./rewrite.js";
+import { type RewriteStep, removeDead, rewrite } from "./rewrite.js";
 import { FUSION_RULES } from "./rules/index.js";
 
 export interface CompileOptions {
@@ -24,7 +24,9 @@ export interface CompiledGraph {
 
 export function compile(graph: Graph, { fuse, target, weightDTypes }: CompileOptions): CompiledGraph {
   const source = removeDead(graph);
-  const { graph: fused, trace } = fuse ? rewrite(source, FUSION_RULES, target.kernels) : { graph: source, trace: [] };
+  const { graph: fused, trace } = fuse
+    ? rewrite(source, FUSION_RULES, target.kernels)
+    : { graph: source, trace: [] };
   return {
     source,
     fused,

@@ -7,8 +7,8 @@ import {
   type ProgramBuffer,
 } from "@vitgraph/cuda-kernels";
 import type { AnyNode, Graph, Node, ValueId } from "../graph/graph.js";
-import { DIMS, OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 import { nodeOf } from "../graph/graph.js";
+import { DIMS, OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 import type { MemoryPlan, Placement } from "./memory-plan.js";
 
 /** The buffer that holds all outputs side by side. */
@@ -51,7 +51,15 @@ function runs(node: AnyNode): boolean {
 
 // A buffer's index in the program is its value's id in the graph; the result comes after them all.
 function bufferOf(node: AnyNode, { arena, offset, dtype, rowStride }: Placement): ProgramBuffer {
-  return { name: node.name, arena, offset, dtype, rows: node.type.rows, columns: node.type.columns, rowStride };
+  return {
+    name: node.name,
+    arena,
+    offset,
+    dtype,
+    rows: node.type.rows,
+    columns: node.type.columns,
+    rowStride,
+  };
 }
 
 function bufferOfResult(graph: Graph, plan: MemoryPlan): ProgramBuffer {

@@ -5,7 +5,7 @@
  * everything else in `scratch`, where memory is reused as soon as the value in it has had its last use. Views have no
  * memory of their own. `check-memory-plan.ts` proves a plan without using anything from here.
  */
-import { type ArenaName, type DType, DTYPE_BYTES, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
+import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../graph/graph.js";
 import { type DimName, OPS, type OpKind, rowCount } from "../graph/ops.js";
@@ -68,8 +68,10 @@ export function planMemory(
     const base = node.inputs[0] ?? null;
     if (node.op === "input") placements[node.id] = place(node, "io", elementDType(node, target));
     else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
-    else if (node.op === "weight") placements[node.id] = place(node, "weights", weightDType(node, weightDTypes));
-    else if (OPS[node.op].role === "view") placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
+    else if (node.op === "weight")
+      placements[node.id] = place(node, "weights", weightDType(node, weightDTypes));
+    else if (OPS[node.op].role === "view")
+      placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
     else {
       placements[node.id] =
         results.get(node.id) ??
@@ -103,9 +105,13 @@ function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMa
   for (const id of graph.outputs) {
     const node = nodeOf(graph, id);
     if (node.op !== "linear" || placed.has(id)) {
-      throw new VitgraphError("VG_GRAPH_INVALID", `output ${node.name} is not the result of a linear op of its own`, {
-        remedy: "only linear can write strided rows: end each output with one",
-      });
+      throw new VitgraphError(
+        "VG_GRAPH_INVALID",
+        `output ${node.name} is not the result of a linear op of its own`,
+        {
+          remedy: "only linear can write strided rows: end each output with one",
+        },
+      );
     }
     const offset = column * DTYPE_BYTES[target.activationDType];
     placed.set(id, { arena: "io", offset, dtype: target.activationDType, rowStride: columns });
@@ -144,7 +150,9 @@ function placeScratch(
   const bytes = align(valueBytes(node, capacity, dtype));
   const shared = inPlaceInputs(node).find((id) => {
     // Only a value's whole memory can be taken over, and only by the last to read it, and when nothing else reads it here.
-    const readers = node.inputs.filter((input) => input !== null && baseOf(graph, input) === baseOf(graph, id));
+    const readers = node.inputs.filter(
+      (input) => input !== null && baseOf(graph, input) === baseOf(graph, id),
+    );
     return (
       baseOf(graph, id) === id &&
       readers.length === 1 &&
@@ -158,7 +166,8 @@ function placeScratch(
 }
 
 function inPlaceInputs(node: AnyNode): readonly ValueId[] {
-  const allowed: readonly string[] = (KERNELS as Record<string, { inPlace?: readonly string[] }>)[node.op]?.inPlace ?? [];
+  const allowed: readonly string[] =
+    (KERNELS as Record<string, { inPlace?: readonly string[] }>)[node.op]?.inPlace ?? [];
   return OPS[node.op].inputs.flatMap((name, index) => {
     const input = node.inputs[index] ?? null;
     return input !== null && allowed.includes(name) ? [input] : [];
@@ -177,7 +186,8 @@ function releaseDeadInputs(
   for (const id of bases) {
     const placement = placements[id] as Placement;
     const takenOver = own.arena === "scratch" && own.offset === placement.offset;
-    if (placement.arena === "scratch" && lastUse[id] === node.id && !takenOver) scratch.release(placement.offset);
+    if (placement.arena === "scratch" && lastUse[id] === node.id && !takenOver)
+      scratch.release(placement.offset);
   }
   // A value that nothing reads is free again as soon as it has been written.
   if (own.arena === "scratch" && lastUse[node.id] === -1) scratch.release(own.offset);
@@ -215,7 +225,8 @@ class ScratchSpace {
 function elementDType(node: Node<"input"> | AnyNode, target: Target): DType {
   const { element } = node.type;
   if (element === "activation") return target.activationDType;
-  if (element === "weight") throw new VitgraphError("VG_INTERNAL", `input ${node.name} has the dtype of a weight`);
+  if (element === "weight")
+    throw new VitgraphError("VG_INTERNAL", `input ${node.name} has the dtype of a weight`);
   return element;
 }
 
@@ -233,7 +244,9 @@ function weightDType(node: Node<"weight">, dtypes: WeightDTypes): DType {
 export function printMemoryPlan(graph: Graph, plan: MemoryPlan): string {
   const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`;
   const lines = [
-    `capacity  ${Object.entries(plan.capacity).map(([dim, count]) => `${dim} ${count}`).join("  ")}`,
+    `capacity  ${Object.entries(plan.capacity)
+      .map(([dim, count]) => `${dim} ${count}`)
+      .join("  ")}`,
     ...Object.entries(plan.arenaBytes).map(([arena, bytes]) => `${arena.padEnd(9)} ${mebibytes(bytes)}`),
     `result    io+${plan.result.offset}, ${plan.result.columns} columns`,
   ];
@@ -242,7 +255,9 @@ export function printMemoryPlan(graph: Graph, plan: MemoryPlan): string {
     if (arena === "weights") continue;
     const bytes = valueBytes(node, plan.capacity, dtype);
     const what = (OPS[node.op as OpKind].role === "view" ? "view" : `${bytes} B`).padStart(12);
-    lines.push(`  %${String(node.id).padEnd(4)} ${what}  ${arena}+${offset}  ${dtype}/${rowStride}  # ${node.name}`);
+    lines.push(
+      `  %${String(node.id).padEnd(4)} ${what}  ${arena}+${offset}  ${dtype}/${rowStride}  # ${node.name}`,
+    );
   }
   return `${lines.join("\n")}\n`;
 }

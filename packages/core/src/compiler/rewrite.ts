@@ -5,7 +5,15 @@
  * bind the same value, rewriting ends, and a trace says what was done. A rule sees only what it matched.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { type AnyNode, countUses, type Graph, GraphBuilder, type Node, nodeOf, type ValueId } from "../graph/graph.js";
+import {
+  type AnyNode,
+  countUses,
+  type Graph,
+  GraphBuilder,
+  type Node,
+  nodeOf,
+  type ValueId,
+} from "../graph/graph.js";
 import { OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 
 /**
@@ -80,7 +88,11 @@ export function rewrite(
 }
 
 /** One walk from the top: a node is replaced at most once, and matches of one walk do not overlap. */
-function rewriteOnce(graph: Graph, rules: readonly RewriteRule[], kernels: ReadonlySet<string>): RewriteResult {
+function rewriteOnce(
+  graph: Graph,
+  rules: readonly RewriteRule[],
+  kernels: ReadonlySet<string>,
+): RewriteResult {
   const uses = countUses(graph);
   const builder = new GraphBuilder();
   const renamed = new Map<ValueId, ValueId>();
@@ -225,7 +237,8 @@ function innerNodes(root: Pattern, bound: Bound): ValueId[] {
 function asMatch(graph: Graph, rule: RewriteRule, bound: Bound): Match {
   const value = (name: string): ValueId => {
     const id = bound.get(name);
-    if (id === undefined) throw new VitgraphError("VG_INTERNAL", `rule ${rule.name} binds nothing named ${name}`);
+    if (id === undefined)
+      throw new VitgraphError("VG_INTERNAL", `rule ${rule.name} binds nothing named ${name}`);
     return id;
   };
   return {

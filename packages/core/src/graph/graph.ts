@@ -3,7 +3,15 @@
  * printed form. A node's value is named by the node's id; ids are positions in the list.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { OPS, type OpAttributes, type OpDefinition, type OpKind, printType, type ValueType, type WorkCounts } from "./ops.js";
+import {
+  OPS,
+  type OpAttributes,
+  type OpDefinition,
+  type OpKind,
+  printType,
+  type ValueType,
+  type WorkCounts,
+} from "./ops.js";
 
 export type ValueId = number & { readonly __value: unique symbol };
 
@@ -58,7 +66,8 @@ export class GraphBuilder {
 
   typeOf(id: ValueId): ValueType {
     const node = this.#nodes[id];
-    if (node === undefined) throw new VitgraphError("VG_GRAPH_INVALID", `value %${id} is used before it is defined`);
+    if (node === undefined)
+      throw new VitgraphError("VG_GRAPH_INVALID", `value %${id} is used before it is defined`);
     return node.type;
   }
 

@@ -97,7 +97,8 @@ function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
 }
 
 function expectColumns(op: OpKind, what: string, type: ValueType, columns: number): void {
-  if (type.columns !== columns) throw invalid(op, `${what} is ${printType(type)}, expected ${columns} columns`);
+  if (type.columns !== columns)
+    throw invalid(op, `${what} is ${printType(type)}, expected ${columns} columns`);
 }
 
 const nothing = () => 0;
@@ -141,7 +142,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       expectColumns("unpack_patches", "channel_scale", need(inputs, 2, "unpack_patches"), 2);
       return activation(rowsOf("patches"), channels * temporal * patchArea);
     },
-    print: ({ channels, temporal, patchArea }) => `channels=${channels} temporal=${temporal} patch_area=${patchArea}`,
+    print: ({ channels, temporal, patchArea }) =>
+      `channels=${channels} temporal=${temporal} patch_area=${patchArea}`,
     flops: nothing,
   },
   linear: {
@@ -234,7 +236,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       sameMatrix("attention", q, need(inputs, 1, "attention"));
       sameMatrix("attention", q, need(inputs, 2, "attention"));
       expectColumns("attention", "cu_seqlens", need(inputs, 3, "attention"), 1);
-      if (q.columns % heads !== 0) throw invalid("attention", `${q.columns} columns do not divide into ${heads} heads`);
+      if (q.columns % heads !== 0)
+        throw invalid("attention", `${q.columns} columns do not divide into ${heads} heads`);
       return activation(q.rows, q.columns);
     },
     print: ({ heads, scale }) => `heads=${heads} scale=${scale}`,

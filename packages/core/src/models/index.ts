@@ -12,9 +12,12 @@ const FAMILIES: Readonly<Record<string, (visionConfig: Readonly<Record<string, u
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
   const modelType = config["model_type"];
-  const family = typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
+  const family =
+    typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family === undefined) {
-    const architectures = Array.isArray(config["architectures"]) ? config["architectures"].join(", ") : "none named";
+    const architectures = Array.isArray(config["architectures"])
+      ? config["architectures"].join(", ")
+      : "none named";
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",
       `model_type ${JSON.stringify(modelType ?? null)} (architectures: ${architectures}) is not supported`,

@@ -1,6 +1,7 @@
 /** A checkpoint's directory → the model it holds: its graph, and its tensors found but not yet read. */
-import { type ImageProcessor, channelScale, readImageProcessor } from "../images/index.js";
+
 import type { Graph } from "../graph/graph.js";
+import { channelScale, type ImageProcessor, readImageProcessor } from "../images/index.js";
 import { Checkpoint, type CheckpointTensor, readJsonObject } from "../weights/checkpoint.js";
 import { findWeights } from "../weights/load-weights.js";
 import { createVisionModel } from "./index.js";

@@ -1,25 +1,31 @@
 /** Which token budgets an encoder prepares: what the configuration says, else what vLLM would infer for the model. */
-import { type CompilationConfig, encoderOptions, resolveEncoderBudgets } from "@vitgraph/config";
+import { type EncoderOptions, resolveEncoderBudgets } from "@vitgraph/config";
+import type { PackLimits } from "@vitgraph/scheduler";
 import type { VisionModel } from "../models/vision-model.js";
 
 export interface EncoderBudgets {
-  /** Ascending; empty where graphs are off, and everything runs eagerly. */
-  readonly tokenBudgets: readonly number[];
-  readonly maxItems: number;
-  readonly maxFrames?: number;
+  /** `cudagraph_mm_encoder`: a program for each budget. Without it everything runs eagerly, packed up to one limit. */
+  readonly cudagraph: boolean;
+  readonly limits: PackLimits;
 }
 
 export function resolveBudgets(
   model: VisionModel,
   maxBatchTokens: number,
-  config: CompilationConfig = {},
+  options: Pick<EncoderOptions, "cudagraph" | "tokenBudgets" | "maxItems" | "maxFrames">,
 ): EncoderBudgets {
-  const options = encoderOptions(config);
-  if (!options.cudagraph) return { tokenBudgets: [], maxItems: Number.POSITIVE_INFINITY };
-  return resolveEncoderBudgets({
-    tokenBudgets: options.tokenBudgets,
-    maxItems: options.maxItems,
-    maxFrames: options.maxFrames,
+  const { cudagraph, tokenBudgets, maxItems, maxFrames } = options;
+  if (!cudagraph) {
+    return { cudagraph, limits: { tokenBudgets: [maxBatchTokens], maxItems: Number.POSITIVE_INFINITY } };
+  }
+  const resolved = resolveEncoderBudgets({
+    tokenBudgets,
+    maxItems,
+    maxFrames,
     range: { min: model.minTokenBudget, max: maxBatchTokens },
   });
+  // A frame needs no slot of its own here: every program has room for as many segments as tokens. So only a limit
+  // that the user set is kept.
+  const limits = { tokenBudgets: resolved.tokenBudgets, maxItems: resolved.maxItems };
+  return { cudagraph, limits: maxFrames === null ? limits : { ...limits, maxFrames } };
 }

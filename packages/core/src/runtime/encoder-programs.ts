@@ -4,7 +4,7 @@
  * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest;
  * eager programs share a second pair that grows. Submissions of a device run one after the other, so sharing is safe.
  */
-import { type Arena, type ArenaName, type Device, type Executable, type Program } from "@vitgraph/cuda-kernels";
+import type { Arena, ArenaName, Device, Executable, Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
@@ -51,11 +51,15 @@ export class EncoderPrograms implements Disposable {
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
   run(batch: StagedBatch, budget: number | null): Promise<RunResult> {
-    const { executable, resultBuffer, inputBuffers } = budget === null ? this.#eagerFor(batch) : this.#budget(budget);
+    const { executable, resultBuffer, inputBuffers } =
+      budget === null ? this.#eagerFor(batch) : this.#budget(budget);
     const { columns } = executable.program.buffers[resultBuffer]!;
     const data = new Float32Array(batch.work.tokens * columns);
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
-    const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({ buffer: inputBuffers.get(name)!, bytes }));
+    const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({
+      buffer: inputBuffers.get(name)!,
+      bytes,
+    }));
     const outputs = [{ buffer: resultBuffer, bytes: new Uint8Array(data.buffer) }];
     return executable.submit({ counts, inputs, outputs }).then(({ durationMs }) => ({ data, durationMs }));
   }
@@ -68,7 +72,8 @@ export class EncoderPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { executable } of [...this.#budgets.values(), ...this.#eager.values()]) executable[Symbol.dispose]();
+    for (const { executable } of [...this.#budgets.values(), ...this.#eager.values()])
+      executable[Symbol.dispose]();
     this.#budgets.clear();
     this.#eager.clear();
     this.#budgetArenas[Symbol.dispose]();
@@ -77,7 +82,8 @@ export class EncoderPrograms implements Disposable {
 
   #budget(budget: number): LoadedProgram {
     const loaded = this.#budgets.get(budget);
-    if (loaded === undefined) throw new VitgraphError("VG_INTERNAL", `token budget ${budget} was not prepared`);
+    if (loaded === undefined)
+      throw new VitgraphError("VG_INTERNAL", `token budget ${budget} was not prepared`);
     return loaded;
   }
 
@@ -107,7 +113,9 @@ export class EncoderPrograms implements Disposable {
   #load(tokens: number, arenas: SharedArenas): LoadedProgram {
     const { program } = this.#graph.program(this.#capacity(tokens));
     const executable = this.#device.load(program, { weights: this.#weights, ...arenas.fit(program) });
-    const inputs = program.buffers.flatMap(({ arena, name }, index) => (arena === "io" ? [[name, index] as const] : []));
+    const inputs = program.buffers.flatMap(({ arena, name }, index) =>
+      arena === "io" ? [[name, index] as const] : [],
+    );
     return {
       executable,
       resultBuffer: program.buffers.findIndex(({ name }) => name === RESULT_BUFFER),
@@ -140,7 +148,11 @@ class SharedArenas implements Disposable {
 
   fit(program: Program): Readonly<Record<Exclude<ArenaName, "weights">, Arena>> {
     const { io, scratch } = program.arenaBytes;
-    if (this.#arenas === undefined || this.#arenas.io.sizeBytes < io || this.#arenas.scratch.sizeBytes < scratch) {
+    if (
+      this.#arenas === undefined ||
+      this.#arenas.io.sizeBytes < io ||
+      this.#arenas.scratch.sizeBytes < scratch
+    ) {
       this[Symbol.dispose]();
       this.generation += 1;
       const ioArena = this.#device.allocate(io);

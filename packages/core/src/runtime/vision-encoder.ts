@@ -4,7 +4,7 @@
  * `encode` validates, packs, runs and slices. An item that cannot be encoded fails alone; the others of the call are
  * answered. At most two batches are staged or running at a time: while one computes, the next is made ready.
  */
-import type { CompilationConfig } from "@vitgraph/config";
+import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
@@ -12,17 +12,17 @@ import { checkItem, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
+import { compileForDevice } from "./compile-for-device.js";
 import { EncoderPrograms } from "./encoder-programs.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
-import { compileForDevice } from "./compile-for-device.js";
 
 export interface VisionEncoderOptions {
   readonly model: LoadedModel;
   readonly device: Device;
-  /** vLLM's `--compilation-config`, parsed. */
-  readonly compilationConfig?: CompilationConfig;
+  /** vLLM's `--compilation-config`, as an object or as JSON text. */
+  readonly compilationConfig?: CompilationConfigInput | string;
   /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. */
   readonly maxBatchTokens?: number;
   /** Hears of the bytes of weights loaded so far. */
@@ -84,14 +84,16 @@ export class VisionEncoder implements Disposable {
     this.#programs = programs;
     this.#release = release;
     this.#onBatch = options.onBatch;
-    this.#stats = new StatsCounter(budgets.tokenBudgets);
+    this.#stats = new StatsCounter(this.tokenBudgets);
   }
 
   /** Compiles the model for the device, loads the weights and makes the budgets' programs. */
   static async create(options: VisionEncoderOptions): Promise<VisionEncoder> {
-    const { model, device, compilationConfig, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
-    const budgets = resolveBudgets(model.vision, maxBatchTokens, compilationConfig);
-    const compiled = compileForDevice(model, device, compilationConfig?.compile_mm_encoder ?? false);
+    const { model, device, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
+    const { config } = parseCompilationConfig(options.compilationConfig ?? {});
+    const { compile, ...encoderConfig } = encoderOptions(config);
+    const budgets = resolveBudgets(model.vision, maxBatchTokens, encoderConfig);
+    const compiled = compileForDevice(model, device, compile);
     const mergeArea = model.vision.spatialMergeSize ** 2;
     // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
     const { plan } = compiled.program({ tokens: 1, patches: mergeArea, segments: 1 });
@@ -103,12 +105,17 @@ export class VisionEncoder implements Disposable {
     };
     try {
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
-      programs.prepare(budgets.tokenBudgets);
+      if (budgets.cudagraph) programs.prepare(budgets.limits.tokenBudgets);
     } catch (error) {
       release();
       throw error;
     }
     return new VisionEncoder(options, budgets, programs, release);
+  }
+
+  /** The budgets that have a program, ascending; none where graphs are off. */
+  get tokenBudgets(): readonly number[] {
+    return this.budgets.cudagraph ? this.budgets.limits.tokenBudgets : [];
   }
 
   /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
@@ -118,15 +125,16 @@ export class VisionEncoder implements Disposable {
     }
     const outcomes = items.map((item) => this.#refusalOf(item));
     const accepted = outcomes.flatMap((outcome, index) => (outcome === undefined ? [index] : []));
-    const specs = accepted.map((index) =>
-      itemSpecOfGrid((items[index] as EncoderItem).grid, this.model.vision.spatialMergeSize),
-    );
-    const batches = packGreedyAscending(specs, this.#limits());
+    const specs = accepted.map((index) => {
+      const { t, h, w } = (items[index] as EncoderItem).grid;
+      return itemSpecOfGrid([t, h, w], this.model.vision.spatialMergeSize);
+    });
+    const batches = packGreedyAscending(specs, this.budgets.limits);
     await Promise.all(
       batches.map(async ({ items: members, budget }) => {
         const indices = members.map((member) => accepted[member] as number);
         const batchItems = indices.map((index) => items[index] as EncoderItem);
-        const results = await this.#runBatch(batchItems, budget);
+        const results = await this.#runBatch(batchItems, this.budgets.cudagraph ? budget : null);
         for (const [at, index] of indices.entries()) outcomes[index] = results[at];
       }),
     );
@@ -151,11 +159,6 @@ export class VisionEncoder implements Disposable {
     this.#release();
   }
 
-  #limits() {
-    const { tokenBudgets, maxItems, maxFrames } = this.budgets;
-    return { tokenBudgets, maxItems, ...(maxFrames === undefined ? {} : { maxFrames }) };
-  }
-
   #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {
     const { vision } = this.model;
     try {
@@ -167,10 +170,14 @@ export class VisionEncoder implements Disposable {
       });
       const side = Math.max(item.grid.h, item.grid.w);
       if (side > vision.maxGridSide) {
-        throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${vision.maxGridSide}`, {
-          remedy: "cut the image into several",
-          details: { grid: item.grid },
-        });
+        throw new VitgraphError(
+          "VG_ITEM_INVALID",
+          `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
+          {
+            remedy: "cut the image into several",
+            details: { grid: item.grid },
+          },
+        );
       }
       return undefined;
     } catch (reason) {
@@ -178,10 +185,14 @@ export class VisionEncoder implements Disposable {
     }
   }
 
-  async #runBatch(items: readonly EncoderItem[], budget: number | null): Promise<PromiseSettledResult<Embedding>[]> {
+  async #runBatch(
+    items: readonly EncoderItem[],
+    budget: number | null,
+  ): Promise<PromiseSettledResult<Embedding>[]> {
     using _slot = await this.#inFlight.acquire();
     try {
-      if (this.#disposed) throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
+      if (this.#disposed)
+        throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
       const staged = stageBatch(this.model.vision, items);
       const { data, durationMs } = await this.#programs.run(staged, budget);
       const { tokens } = staged.work;

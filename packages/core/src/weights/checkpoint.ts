@@ -46,18 +46,27 @@ export class Checkpoint implements AsyncDisposable {
    */
   tensor(name: string, shape: readonly number[], prefixes: readonly string[]): CheckpointTensor {
     const candidates = prefixes.map((prefix) => prefix + name);
-    const found = candidates.map((candidate) => this.#tensors.get(candidate)).find((tensor) => tensor !== undefined);
+    const found = candidates
+      .map((candidate) => this.#tensors.get(candidate))
+      .find((tensor) => tensor !== undefined);
     if (found === undefined) {
-      throw new VitgraphError("VG_WEIGHTS_INVALID", `${this.directory} has no tensor ${candidates.join(" or ")}`, {
-        remedy: "the checkpoint is incomplete, or config.json belongs to another",
-        details: { tensor: name, prefixes },
-      });
+      throw new VitgraphError(
+        "VG_WEIGHTS_INVALID",
+        `${this.directory} has no tensor ${candidates.join(" or ")}`,
+        {
+          remedy: "the checkpoint is incomplete, or config.json belongs to another",
+          details: { tensor: name, prefixes },
+        },
+      );
     }
     if (found.shape.length !== shape.length || found.shape.some((side, axis) => side !== shape[axis])) {
       throw new VitgraphError(
         "VG_WEIGHTS_INVALID",
         `tensor ${found.name} has shape [${found.shape.join(", ")}], but config.json makes it [${shape.join(", ")}]`,
-        { remedy: "config.json and the weights belong to different checkpoints", details: { tensor: found.name } },
+        {
+          remedy: "config.json and the weights belong to different checkpoints",
+          details: { tensor: found.name },
+        },
       );
     }
     return found;
@@ -77,17 +86,27 @@ export async function readJsonObject(
   const path = join(directory, name);
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
     if (options.optional && cause.code === "ENOENT") return undefined;
-    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${path}`, "--model wants the directory of a checkpoint");
+    throw toVitgraphError(
+      cause,
+      "VG_FILE_UNREADABLE",
+      `cannot read ${path}`,
+      "--model wants the directory of a checkpoint",
+    );
   });
   if (text === undefined) return undefined;
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not JSON`, { remedy: "copy or download it again", cause });
+    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not JSON`, {
+      remedy: "copy or download it again",
+      cause,
+    });
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not a JSON object`, { remedy: "copy or download it again" });
+    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not a JSON object`, {
+      remedy: "copy or download it again",
+    });
   }
   return value as Record<string, unknown>;
 }

@@ -41,7 +41,12 @@ export class SafetensorsFile implements AsyncDisposable {
   /** Reads and checks the header. @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID */
   static async open(path: string): Promise<SafetensorsFile> {
     const file = await open(path, "r").catch((cause) => {
-      throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot open ${path}`, "check that the file exists and can be read");
+      throw toVitgraphError(
+        cause,
+        "VG_FILE_UNREADABLE",
+        `cannot open ${path}`,
+        "check that the file exists and can be read",
+      );
     });
     try {
       return new SafetensorsFile(path, file, await readHeader(path, file));
@@ -54,7 +59,8 @@ export class SafetensorsFile implements AsyncDisposable {
   /** @throws VG_WEIGHTS_INVALID where the file has no tensor of that name. */
   tensor(name: string): TensorInfo {
     const info = this.tensors.get(name);
-    if (info === undefined) throw damaged(this.path, `has no tensor ${name}`, "check that it is the file you meant");
+    if (info === undefined)
+      throw damaged(this.path, `has no tensor ${name}`, "check that it is the file you meant");
     return info;
   }
 
@@ -62,8 +68,14 @@ export class SafetensorsFile implements AsyncDisposable {
   async readSlice(info: TensorInfo, start: number, target: Uint8Array): Promise<void> {
     let done = 0;
     while (done < target.length) {
-      const { bytesRead } = await this.#file.read(target, done, target.length - done, info.offset + start + done);
-      if (bytesRead === 0) throw damaged(this.path, `ends within tensor ${info.name}`, "the file was cut off while it was read");
+      const { bytesRead } = await this.#file.read(
+        target,
+        done,
+        target.length - done,
+        info.offset + start + done,
+      );
+      if (bytesRead === 0)
+        throw damaged(this.path, `ends within tensor ${info.name}`, "the file was cut off while it was read");
       done += bytesRead;
     }
   }
@@ -99,7 +111,12 @@ export async function writeSafetensors(
     await writeFile(temporary, encodeSafetensors(tensors, metadata));
     await rename(temporary, path);
   } catch (cause) {
-    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot write ${path}`, "check the directory and its permissions");
+    throw toVitgraphError(
+      cause,
+      "VG_FILE_UNREADABLE",
+      `cannot write ${path}`,
+      "check the directory and its permissions",
+    );
   }
 }
 
@@ -107,7 +124,8 @@ export function encodeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata };
+  const header: Record<string, unknown> =
+    Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata };
   let size = 0;
   for (const { name, dtype, shape, bytes } of tensors) {
     header[name] = { dtype, shape, data_offsets: [size, size + bytes.length] };
@@ -134,12 +152,17 @@ interface ParsedHeader {
 
 async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader> {
   const { size } = await file.stat();
-  if (size < 8) throw damaged(path, `has ${size} bytes, too few for a safetensors file`, "copy or download it again");
+  if (size < 8)
+    throw damaged(path, `has ${size} bytes, too few for a safetensors file`, "copy or download it again");
   const length = new Uint8Array(8);
   await file.read(length, 0, 8, 0);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) {
-    throw damaged(path, `says that its header has ${headerBytes} bytes, but the file has ${size}`, "it is cut off, or no safetensors file");
+    throw damaged(
+      path,
+      `says that its header has ${headerBytes} bytes, but the file has ${size}`,
+      "it is cut off, or no safetensors file",
+    );
   }
   const json = new Uint8Array(headerBytes);
   await file.read(json, 0, headerBytes, 8);
@@ -156,7 +179,8 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
 }
 
 function parseHeader(path: string, header: unknown, dataStart: number, fileBytes: number): ParsedHeader {
-  if (!isRecord(header)) throw damaged(path, "has a header that is not an object", "copy or download it again");
+  if (!isRecord(header))
+    throw damaged(path, "has a header that is not an object", "copy or download it again");
   const tensors = new Map<string, TensorInfo>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
@@ -166,8 +190,15 @@ function parseHeader(path: string, header: unknown, dataStart: number, fileBytes
   return { tensors, metadata: metadata as Record<string, string> };
 }
 
-function parseTensor(path: string, name: string, entry: unknown, dataStart: number, fileBytes: number): TensorInfo {
-  const fail = (problem: string) => damaged(path, `tensor ${name} ${problem}`, "the file is damaged: copy or download it again");
+function parseTensor(
+  path: string,
+  name: string,
+  entry: unknown,
+  dataStart: number,
+  fileBytes: number,
+): TensorInfo {
+  const fail = (problem: string) =>
+    damaged(path, `tensor ${name} ${problem}`, "the file is damaged: copy or download it again");
   if (!isRecord(entry)) throw fail("is not described by an object");
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string" || !Object.hasOwn(SAFETENSORS_DTYPE_BYTES, dtype)) {
@@ -176,8 +207,10 @@ function parseTensor(path: string, name: string, entry: unknown, dataStart: numb
   if (!isCounts(shape)) throw fail(`has shape ${JSON.stringify(shape)}`);
   if (!isCounts(offsets) || offsets.length !== 2) throw fail(`has data offsets ${JSON.stringify(offsets)}`);
   const [start, end] = offsets as [number, number];
-  const sizeBytes = shape.reduce((product, side) => product * side, 1) * SAFETENSORS_DTYPE_BYTES[dtype as SafetensorsDType];
-  if (end - start !== sizeBytes) throw fail(`has ${end - start} bytes of data, but its shape and dtype make ${sizeBytes}`);
+  const sizeBytes =
+    shape.reduce((product, side) => product * side, 1) * SAFETENSORS_DTYPE_BYTES[dtype as SafetensorsDType];
+  if (end - start !== sizeBytes)
+    throw fail(`has ${end - start} bytes of data, but its shape and dtype make ${sizeBytes}`);
   if (dataStart + end > fileBytes) throw fail(`ends at byte ${dataStart + end} of a file of ${fileBytes}`);
   return { name, dtype: dtype as SafetensorsDType, shape, offset: dataStart + start, sizeBytes };
 }

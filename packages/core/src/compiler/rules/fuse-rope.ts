@@ -42,7 +42,7 @@ export const fuseRope: readonly RewriteRule[] = [
         "rope_qk",
         [match.value("qkv"), match.value("positions"), match.value("angles")],
         { heads },
-        match.node("rope_q", "rope").name,
+        `${name}.rope`,
       );
       const [q, k, v] = ["q", "k", "v"].map((part) => {
         const slice = match.node(part, "slice_columns");

@@ -21,7 +21,9 @@ const DEFAULT_ROPE_THETA = 10_000;
 export type Qwen3VLVisionConfig = Readonly<typeof DEFAULTS> & { readonly rope_theta: number };
 
 /** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
-export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>): Qwen3VLVisionConfig {
+export function readQwen3VLVisionConfig(
+  visionConfig: Readonly<Record<string, unknown>>,
+): Qwen3VLVisionConfig {
   const { rope_theta } = (visionConfig["rope_parameters"] ?? {}) as { rope_theta?: unknown };
   const config = { ...DEFAULTS, rope_theta: DEFAULT_ROPE_THETA };
   for (const key of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
@@ -31,7 +33,8 @@ export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, un
     Object.assign(config, { [key]: value });
   }
   if (rope_theta !== undefined) {
-    if (typeof rope_theta !== "number" || !(rope_theta > 0)) throw wrong("rope_parameters.rope_theta", rope_theta, "a positive number");
+    if (typeof rope_theta !== "number" || !(rope_theta > 0))
+      throw wrong("rope_parameters.rope_theta", rope_theta, "a positive number");
     config.rope_theta = rope_theta;
   }
   checkConsistency(config);
@@ -40,16 +43,23 @@ export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, un
 
 function expectLike(key: string, value: unknown, like: unknown): void {
   const count = (candidate: unknown) => Number.isInteger(candidate) && (candidate as number) >= 0;
-  if (typeof like === "number" && !(count(value) && value !== 0)) throw wrong(key, value, "a positive integer");
+  if (typeof like === "number" && !(count(value) && value !== 0))
+    throw wrong(key, value, "a positive integer");
   if (typeof like === "string" && typeof value !== "string") throw wrong(key, value, "a string");
-  if (Array.isArray(like) && !(Array.isArray(value) && value.every(count))) throw wrong(key, value, "a list of layer numbers");
+  if (Array.isArray(like) && !(Array.isArray(value) && value.every(count)))
+    throw wrong(key, value, "a list of layer numbers");
 }
 
 function checkConsistency(config: Qwen3VLVisionConfig): void {
   const { hidden_size, num_heads, num_position_embeddings, deepstack_visual_indexes, depth } = config;
-  if (hidden_size % num_heads !== 0) throw wrong("num_heads", num_heads, `a divisor of hidden_size ${hidden_size}`);
+  if (hidden_size % num_heads !== 0)
+    throw wrong("num_heads", num_heads, `a divisor of hidden_size ${hidden_size}`);
   if ((hidden_size / num_heads) % 4 !== 0) {
-    throw wrong("num_heads", num_heads, "a number that makes the head size a multiple of 4, for two-dimensional RoPE");
+    throw wrong(
+      "num_heads",
+      num_heads,
+      "a number that makes the head size a multiple of 4, for two-dimensional RoPE",
+    );
   }
   if ((config.in_channels * config.patch_size ** 2) % 4 !== 0) {
     throw wrong("patch_size", config.patch_size, "a size that makes a patch's pixels a multiple of 4 bytes");

@@ -30,7 +30,11 @@ export function buildQwen3VLGraph(
   const pixels = g.input(MODEL_INPUTS.pixels, { element: "u8", rows: patches, columns: stagedBytes });
   const sources = g.input(MODEL_INPUTS.patchSources, { element: "i32", rows: patches, columns: 1 });
   const positions = g.input(MODEL_INPUTS.positions, { element: "i32", rows: patches, columns: 4 });
-  const cuSeqlens = g.input(MODEL_INPUTS.cuSeqlens, { element: "i32", rows: rowsOf("segments", 1), columns: 1 });
+  const cuSeqlens = g.input(MODEL_INPUTS.cuSeqlens, {
+    element: "i32",
+    rows: rowsOf("segments", 1),
+    columns: 1,
+  });
   const scale = g.constant("channel_scale", 2, channelScale);
   const headSize = hidden / heads;
   const angles = g.constant("rope_angles", headSize / 2, ropeAngles(headSize, config.rope_theta));
@@ -49,7 +53,8 @@ export function buildQwen3VLGraph(
       { epsilon: LAYERNORM_EPSILON },
       name,
     );
-  const apply = (x: ValueId, name: string, fn: Activation) => g.add("activation", [x], { function: fn }, name);
+  const apply = (x: ValueId, name: string, fn: Activation) =>
+    g.add("activation", [x], { function: fn }, name);
   const add = (a: ValueId, b: ValueId, name: string) => g.add("add", [a, b], {}, name);
 
   const attention = (x: ValueId, name: string) => {

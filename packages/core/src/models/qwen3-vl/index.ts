@@ -31,7 +31,10 @@ export function createQwen3VL(visionConfig: Readonly<Record<string, unknown>>): 
     temporalPatchSize: config.temporal_patch_size,
     channels: config.in_channels,
     spatialMergeSize: config.spatial_merge_size,
-    outputColumns: [config.out_hidden_size, ...config.deepstack_visual_indexes.map(() => config.out_hidden_size)],
+    outputColumns: [
+      config.out_hidden_size,
+      ...config.deepstack_visual_indexes.map(() => config.out_hidden_size),
+    ],
     minTokenBudget: MIN_TOKEN_BUDGET,
     maxGridSide: MAX_GRID_SIDE,
     weightPrefixes: ["model.visual.", "visual."],

@@ -1,0 +1,91 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type Graph, GraphBuilder, nodeOf, type ValueId } from "../graph/graph.js";
+import { rowsOf } from "../graph/ops.js";
+import { checkMemoryPlan } from "./check-memory-plan.js";
+import { planMemory, type Target } from "./memory-plan.js";
+
+const target: Target = { activationDType: "f32", kernels: new Set() };
+const capacity = { patches: 12, tokens: 3, segments: 3 };
+
+/** Any graph of elementwise ops, products, slices and merges; values are picked again at random, also long after. */
+function randomGraph(choices: readonly (readonly [op: number, a: number, b: number])[]): Graph {
+  const g = new GraphBuilder();
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 8 });
+  const wide = g.weight("wide", [16, 8]);
+  const narrow = g.weight("narrow", [8, 8]);
+  const values: ValueId[] = [x];
+  const pick = (index: number) => values[index % values.length] as ValueId;
+  for (const [op, a, b] of choices) {
+    const name = `v${values.length}`;
+    const linear = (x: ValueId, weight: ValueId, residual: ValueId | null) =>
+      g.add("linear", [x, weight, null, residual], { activation: "none" }, name);
+    if (op === 0) values.push(g.add("add", [pick(a), pick(b)], {}, name));
+    else if (op === 1) values.push(g.add("activation", [pick(a)], { function: "silu" }, name));
+    else if (op === 2) values.push(linear(pick(a), narrow, pick(b)));
+    else {
+      // A view of something wider, used at once and once more later.
+      const part = g.add(
+        "slice_columns",
+        [linear(pick(a), wide, null)],
+        { start: 8, count: 8 },
+        `${name}.slice`,
+      );
+      values.push(g.add("add", [part, pick(b)], {}, name), part);
+    }
+  }
+  const merged = (id: ValueId) => g.add("merge_rows", [id], { factor: 4 }, "merge");
+  const out = g.weight("out", [4, 32]);
+  const last = [values.length - 1, values.length >> 1].map((index) =>
+    g.add("linear", [merged(pick(index)), out, null, null], { activation: "none" }, `out${index}`),
+  );
+  return g.build(last);
+}
+
+const choices = fc.array(fc.tuple(fc.nat(3), fc.nat(50), fc.nat(50)), { minLength: 1, maxLength: 30 });
+
+test("every plan of a random graph passes the independent checker", () => {
+  fc.assert(
+    fc.property(choices, (list) => {
+      const graph = randomGraph(list);
+      const dtypes = new Map(
+        graph.nodes.flatMap((n) => (n.op === "weight" ? [[n.name, "f32" as const]] : [])),
+      );
+      checkMemoryPlan(graph, planMemory(graph, capacity, target, dtypes));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("an output that is not written by a linear op is refused with the reason", () => {
+  const g = new GraphBuilder();
+  const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
+  const graph = g.build([g.add("activation", [x], { function: "silu" }, "act")]);
+  expect(() => planMemory(graph, capacity, target, new Map())).toThrow(
+    "output act is not the result of a linear op of its own: only linear can write strided rows: end each output with one",
+  );
+});
+
+test("a chain of in-place ops lives in one stretch of scratch", () => {
+  const g = new GraphBuilder();
+  const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
+  let value = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "first");
+  for (let i = 0; i < 5; i++) value = g.add("activation", [value], { function: "silu" }, `act${i}`);
+  const out = g.add("linear", [value, g.weight("w2", [8, 8]), null, null], { activation: "none" }, "out");
+  const graph = g.build([out]);
+  const plan = planMemory(
+    graph,
+    capacity,
+    target,
+    new Map([
+      ["w", "f32"],
+      ["w2", "f32"],
+    ]),
+  );
+  const offsets = graph.nodes
+    .filter(({ op }) => op === "activation")
+    .map(({ id }) => plan.placements[id]!.offset);
+  expect(new Set(offsets).size).toBe(1);
+  expect(plan.arenaBytes.scratch).toBe(256);
+  expect(nodeOf(graph, out).name).toBe("out");
+});

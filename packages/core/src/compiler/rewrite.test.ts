@@ -1,0 +1,92 @@
+import { expect, test } from "vitest";
+import { type Graph, GraphBuilder, printGraph, type ValueId } from "../graph/graph.js";
+import { rowsOf, type ValueType } from "../graph/ops.js";
+import { type RewriteRule, rewrite } from "./rewrite.js";
+import { FUSION_RULES } from "./rules/index.js";
+
+const matrix: ValueType = { element: "activation", rows: rowsOf("patches"), columns: 8 };
+const kernels = new Set<string>();
+
+function graphOf(build: (g: GraphBuilder, x: ValueId) => readonly ValueId[]): Graph {
+  const g = new GraphBuilder();
+  return g.build(build(g, g.input("x", matrix)));
+}
+
+function linear(g: GraphBuilder, x: ValueId, name: string, columns = 8): ValueId {
+  return g.add("linear", [x, g.weight(name, [columns, 8]), null, null], { activation: "none" }, name);
+}
+
+const fuse = (graph: Graph) => printGraph(rewrite(graph, FUSION_RULES, kernels).graph);
+
+test("a product whose result has another use keeps it: only single uses are fused", () => {
+  const graph = graphOf((g, x) => {
+    const y = linear(g, x, "w");
+    return [g.add("activation", [y], { function: "silu" }, "act"), y];
+  });
+  expect(fuse(graph)).toBe(printGraph(graph));
+});
+
+test("an addition is fused whichever side the product stands on", () => {
+  const [left, right] = [0, 1].map((side) =>
+    fuse(
+      graphOf((g, x) => {
+        const y = linear(g, x, "w");
+        return [g.add("add", side === 0 ? [y, x] : [x, y], {}, "sum")];
+      }),
+    ),
+  );
+  expect(left).toBe(right);
+  expect(left).toContain("linear(x, w, -, x)");
+});
+
+test("of two products that are added, one becomes the other's residual", () => {
+  const graph = graphOf((g, x) => [g.add("add", [linear(g, x, "a"), linear(g, x, "b")], {}, "sum")]);
+  const { graph: fused } = rewrite(graph, FUSION_RULES, kernels);
+  expect(fused.nodes.filter(({ op }) => op === "linear")).toHaveLength(2);
+  expect(fused.nodes.some(({ op }) => op === "add")).toBe(false);
+});
+
+test("activation and then residual are fused; residual and then activation are not", () => {
+  const after = graphOf((g, x) => {
+    const act = g.add("activation", [linear(g, x, "w")], { function: "gelu_tanh" }, "act");
+    return [g.add("add", [act, x], {}, "sum")];
+  });
+  expect(fuse(after)).toContain("linear(x, w, -, x) gelu_tanh");
+  const before = graphOf((g, x) => [
+    g.add("activation", [g.add("add", [linear(g, x, "w"), x], {}, "sum")], { function: "gelu_tanh" }, "act"),
+  ]);
+  expect(fuse(before)).toContain("activation(%");
+});
+
+test("a name that occurs twice in a pattern must bind the same value", () => {
+  const twice: RewriteRule = {
+    name: "double",
+    match: { op: "add", as: "add", inputs: ["x", "x"] },
+    replace: (match, build) => build.add("activation", [match.value("x")], { function: "silu" }, "doubled"),
+  };
+  const same = graphOf((g, x) => [g.add("add", [x, x], {}, "sum")]);
+  const other = graphOf((g, x) => [g.add("add", [x, linear(g, x, "w")], {}, "sum")]);
+  expect(rewrite(same, [twice], kernels).trace).toEqual([{ rule: "double", at: "sum" }]);
+  expect(rewrite(other, [twice], kernels).trace).toEqual([]);
+});
+
+test("rules that never come to an end are stopped and named", () => {
+  const grow: RewriteRule = {
+    name: "grow",
+    match: { op: "activation", as: "act", inputs: ["x"] },
+    replace: (match, build) => build.add("activation", [match.value("x")], { function: "silu" }, "again"),
+  };
+  const graph = graphOf((g, x) => [g.add("activation", [x], { function: "silu" }, "act")]);
+  expect(() => rewrite(graph, [grow], kernels)).toThrow(
+    "fusion rules do not come to an end (last: grow at again, grow at again, grow at again)",
+  );
+});
+
+test("shapes are checked as the graph is built", () => {
+  expect(() => graphOf((g, x) => [g.add("add", [x, linear(g, x, "w", 16)], {}, "sum")])).toThrow(
+    "add: activation[patches, 8] and activation[patches, 16] differ in shape",
+  );
+  expect(() =>
+    graphOf((g, x) => [g.add("linear", [x, g.weight("w", [4, 9]), null, null], { activation: "none" }, "w")]),
+  ).toThrow("linear: weight is weight[4, 9], expected 8 columns");
+});

@@ -1,0 +1,67 @@
+/** The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else. */
+
+// So that a user of the engine needs one import: the devices that it runs on, and the programs that it prints.
+export {
+  createDevice,
+  type Device,
+  type DeviceInfo,
+  describeBackends,
+  printProgram,
+} from "@vitgraph/cuda-kernels";
+export { checkMemoryPlan } from "./compiler/check-memory-plan.js";
+export { type CompiledGraph, type CompileOptions, compile } from "./compiler/compile.js";
+export { lower, RESULT_BUFFER } from "./compiler/lower.js";
+export {
+  type Capacity,
+  type MemoryPlan,
+  type Placement,
+  planMemory,
+  printMemoryPlan,
+  type Target,
+  type WeightDTypes,
+} from "./compiler/memory-plan.js";
+export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
+export { FUSION_RULES } from "./compiler/rules/index.js";
+export {
+  type AnyNode,
+  type Graph,
+  GraphBuilder,
+  graphFlops,
+  type Node,
+  printGraph,
+  type ValueId,
+} from "./graph/graph.js";
+export {
+  DIMS,
+  type DimName,
+  OPS,
+  type OpAttributes,
+  type OpKind,
+  type ValueType,
+  type WorkCounts,
+} from "./graph/ops.js";
+export * from "./images/index.js";
+export * from "./item.js";
+export { createVisionModel } from "./models/index.js";
+export { type LoadedModel, loadModel } from "./models/load-model.js";
+export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
+export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
+export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
+export { compileForDevice } from "./runtime/compile-for-device.js";
+export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
+export type { EncoderStats } from "./runtime/stats.js";
+export {
+  type BatchReport,
+  type Embedding,
+  VisionEncoder,
+  type VisionEncoderOptions,
+} from "./runtime/vision-encoder.js";
+export { Checkpoint, type CheckpointTensor } from "./weights/checkpoint.js";
+export {
+  encodeSafetensors,
+  type SafetensorsDType,
+  SafetensorsFile,
+  type TensorData,
+  type TensorInfo,
+  writeSafetensors,
+} from "./weights/safetensors.js";

@@ -1,0 +1,140 @@
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { encodeSafetensors, SafetensorsFile, writeSafetensors } from "./safetensors.js";
+
+let directory: string;
+let path: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  path = join(directory, "a.safetensors");
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+const floats = Float32Array.of(1, 2, 3, 4, 5, 6);
+const tensor = { name: "a", dtype: "F32", shape: [2, 3], bytes: new Uint8Array(floats.buffer) } as const;
+
+/** A file with this header, and as many bytes of data. */
+async function writeWithHeader(header: unknown, dataBytes: number, lengthLie = 0): Promise<void> {
+  const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
+  const file = new Uint8Array(8 + json.length + dataBytes);
+  new DataView(file.buffer).setBigUint64(0, BigInt(json.length + lengthLie), true);
+  file.set(json, 8);
+  await writeFile(path, file);
+}
+
+async function openError(): Promise<string> {
+  return SafetensorsFile.open(path).then(
+    () => "opened",
+    (error: Error) => error.message.replace(path, "FILE"),
+  );
+}
+
+test("what is written is read back: tensors, shapes, metadata", async () => {
+  await writeSafetensors(path, [tensor, { ...tensor, name: "b", shape: [6] }], { made_by: "test" });
+  await using file = await SafetensorsFile.open(path);
+  expect(file.metadata).toEqual({ made_by: "test" });
+  expect([...file.tensors.keys()]).toEqual(["a", "b"]);
+  const { info, bytes } = await file.read("b");
+  expect(info).toMatchObject({ dtype: "F32", shape: [6] });
+  expect(new Float32Array(bytes.buffer)).toEqual(floats);
+});
+
+test("data starts at a multiple of 8, as the format asks", () => {
+  const file = encodeSafetensors([tensor]);
+  expect((file.length - tensor.bytes.length) % 8).toBe(0);
+});
+
+test("a file appears whole: no temporary file is left", async () => {
+  await writeSafetensors(path, [tensor]);
+  expect(await readdir(directory)).toEqual(["a.safetensors"]);
+});
+
+test("a slice is read without the rest", async () => {
+  await writeSafetensors(path, [tensor]);
+  await using file = await SafetensorsFile.open(path);
+  const part = new Uint8Array(8);
+  await file.readSlice(file.tensor("a"), 12, part);
+  expect(new Float32Array(part.buffer)).toEqual(Float32Array.of(4, 5));
+});
+
+describe("damaged files are named with the reason", () => {
+  test("missing", async () => {
+    expect(await openError()).toMatch(
+      /^cannot open FILE \(ENOENT.*\): check that the file exists and can be read$/,
+    );
+  });
+
+  test("empty", async () => {
+    await writeFile(path, "");
+    expect(await openError()).toBe(
+      "FILE has 0 bytes, too few for a safetensors file: copy or download it again",
+    );
+  });
+
+  test("a header length that lies", async () => {
+    await writeWithHeader({}, 0, 1000);
+    expect(await openError()).toBe(
+      "FILE says that its header has 1002 bytes, but the file has 10: it is cut off, or no safetensors file",
+    );
+  });
+
+  test("a header of terabytes", async () => {
+    await writeFile(path, new Uint8Array([0, 0, 0, 0, 0, 255, 0, 0, 0]));
+    expect(await openError()).toMatch(/says that its header has \d+ bytes, but the file has 9/);
+  });
+
+  test("a header that is not JSON", async () => {
+    await writeWithHeader("{", 0);
+    expect(await openError()).toBe("FILE has a header that is not JSON: copy or download it again");
+  });
+
+  test("cut off within the data", async () => {
+    await writeSafetensors(path, [tensor]);
+    const { length } = await readFile(path);
+    await truncate(path, length - 4);
+    expect(await openError()).toMatch(
+      /^FILE tensor a ends at byte \d+ of a file of \d+: the file is damaged/,
+    );
+  });
+
+  test.each([
+    [{ dtype: "F12", shape: [1], data_offsets: [0, 4] }, 'has dtype "F12", which safetensors does not know'],
+    [{ dtype: "F32", shape: [-1], data_offsets: [0, 4] }, "has shape [-1]"],
+    [
+      { dtype: "F32", shape: [2], data_offsets: [0, 4] },
+      "has 4 bytes of data, but its shape and dtype make 8",
+    ],
+    [
+      { dtype: "F32", shape: [2], data_offsets: [8, 0] },
+      "has -8 bytes of data, but its shape and dtype make 8",
+    ],
+    [{ dtype: "F32", shape: [1], data_offsets: [0] }, "has data offsets [0]"],
+    [7, "is not described by an object"],
+  ])("a tensor described by %j", async (entry, problem) => {
+    await writeWithHeader({ a: entry }, 8);
+    expect(await openError()).toBe(
+      `FILE tensor a ${problem}: the file is damaged: copy or download it again`,
+    );
+  });
+});
+
+test("no damage to the bytes makes anything but a clear error or a file that reads", async () => {
+  const whole = encodeSafetensors([tensor]);
+  await fc.assert(
+    fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), async (at, byte) => {
+      const damaged = whole.slice();
+      damaged[at] = byte;
+      await writeFile(path, damaged);
+      try {
+        await using file = await SafetensorsFile.open(path);
+        for (const name of file.tensors.keys()) await file.read(name);
+      } catch (error) {
+        expect(error).toMatchObject({ code: "VG_WEIGHTS_INVALID" });
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,84 @@
+/** The options that every command has which loads a model, and what they mean. */
+import { type CompilationConfig, parseCompilationConfig } from "@vitgraph/config";
+import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { CliIo } from "../cli-io.js";
+
+export interface ModelOptions {
+  readonly model: string;
+  readonly backend: "auto" | "cpu" | "cuda";
+  readonly threads?: number;
+  readonly compilationConfig?: string;
+  readonly maxBatchTokens?: number;
+}
+
+export function addModelOptions(command: Command): Command {
+  return command
+    .requiredOption(
+      "--model <dir>",
+      "directory of the checkpoint: config.json and model.safetensors, or its shards",
+    )
+    .addOption(
+      new Option("--backend <name>", "where to run").choices(["auto", "cpu", "cuda"]).default("auto"),
+    )
+    .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
+    .option("--compilation-config <json>", "vLLM's compilation config, as JSON")
+    .option(
+      "--max-batch-tokens <count>",
+      "the largest inferred token budget: vLLM's max_num_batched_tokens (default: 16384)",
+      positiveInteger,
+    );
+}
+
+export function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value <= 0)
+    throw new InvalidArgumentError("expected a positive whole number");
+  return value;
+}
+
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("expected a positive number");
+  return value;
+}
+
+/** The configuration that was given; notes (renamed keys, keys of the language model) go to stderr. */
+export function readCompilationConfig(options: ModelOptions, io: CliIo): CompilationConfig {
+  const { config, notes } = parseCompilationConfig(options.compilationConfig ?? {}, {
+    source: "--compilation-config",
+  });
+  for (const note of notes) io.stderr(`note: ${note.message}\n`);
+  return config;
+}
+
+export interface OpenedModel extends AsyncDisposable {
+  readonly model: LoadedModel;
+  readonly device: Device;
+}
+
+/** Opens the device and the checkpoint, and gives both back together. */
+export async function openModel(options: ModelOptions): Promise<OpenedModel> {
+  const model = await loadModel(options.model);
+  try {
+    const threads = options.threads === undefined ? {} : { threads: options.threads };
+    const device = createDevice({ backend: options.backend, ...threads });
+    return {
+      model,
+      device,
+      async [Symbol.asyncDispose]() {
+        device[Symbol.dispose]();
+        await model[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await model[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** For errors that are one item's and must not end the command. */
+export function messageOf(error: unknown): string {
+  return VitgraphError.is(error) ? `${error.message} [${error.code}]` : String(error);
+}

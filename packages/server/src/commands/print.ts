@@ -1,0 +1,58 @@
+/** `vitgraph print STAGE`: every artefact between the model and the device, as text. */
+import { compileForDevice, printGraph, printMemoryPlan, printProgram } from "@vitgraph/core";
+import { Argument, type Command } from "commander";
+import type { CliIo } from "../cli-io.js";
+import {
+  addModelOptions,
+  type ModelOptions,
+  openModel,
+  positiveInteger,
+  readCompilationConfig,
+} from "./model-options.js";
+
+const STAGES = ["graph", "fused", "plan", "program"] as const;
+type Stage = (typeof STAGES)[number];
+
+interface PrintOptions extends ModelOptions {
+  readonly budget: number;
+}
+
+/** vLLM's smallest budget for this family. */
+const DEFAULT_BUDGET = 64;
+
+export function registerPrint(program: Command, io: CliIo): void {
+  addModelOptions(program.command("print"))
+    .description(
+      "print what the compiler makes of a model: the op graph, the fused graph, its memory plan, its program",
+    )
+    .addArgument(new Argument("<stage>").choices([...STAGES]))
+    .option(
+      "--budget <tokens>",
+      "the token budget that plan and program are made for",
+      positiveInteger,
+      DEFAULT_BUDGET,
+    )
+    .addHelpText(
+      "after",
+      "\nThe fusion rules run unless a compilation config is given that does not ask for `compile_mm_encoder`.",
+    )
+    .action((stage: Stage, options: PrintOptions) => print(stage, options, io));
+}
+
+async function print(stage: Stage, options: PrintOptions, io: CliIo): Promise<void> {
+  // Printing is for seeing what fusion does, so it is on unless a configuration was given that says otherwise.
+  const fuse =
+    options.compilationConfig === undefined || readCompilationConfig(options, io).compile_mm_encoder;
+  await using opened = await openModel(options);
+  const compiled = compileForDevice(opened.model, opened.device, fuse);
+  const tokens = options.budget;
+  const patches = tokens * opened.model.vision.spatialMergeSize ** 2;
+  const stages: Record<Stage, () => string> = {
+    graph: () => printGraph(compiled.source),
+    fused: () =>
+      printGraph(compiled.fused) + compiled.trace.map(({ rule, at }) => `# ${rule} at ${at}\n`).join(""),
+    plan: () => printMemoryPlan(compiled.fused, compiled.program({ tokens, patches, segments: tokens }).plan),
+    program: () => printProgram(compiled.program({ tokens, patches, segments: tokens }).program),
+  };
+  io.stdout(stages[stage]());
+}

@@ -1,0 +1,5 @@
+// `node scripts/pnpm.mjs ARGS…`: the pinned pnpm, whether or not one is installed.
+import { checkNode, pnpm } from "./toolchain.mjs";
+
+checkNode();
+process.exitCode = pnpm(process.argv.slice(2));

@@ -1,0 +1,33 @@
+// `npm start [-- IMAGE… --model DIR …]`: installs, builds, and encodes images; without arguments the samples that the
+// repository has at hand.
+import { existsSync } from "node:fs";
+import { build, install } from "./bootstrap.mjs";
+import { root, run } from "./toolchain.mjs";
+
+const SAMPLE_MODEL = "test/fixtures/qwen3-vl-tiny";
+const SAMPLES = [
+  "image0_224x224.png",
+  "image1_640x427.png",
+  "image2_1021x767.png",
+  "image3_57x301.png",
+  "image4_2300x1500.jpg",
+];
+
+install();
+build();
+const given = process.argv.slice(2);
+const args =
+  given.length > 0
+    ? given
+    : [
+        ...SAMPLES.map((name) => `test/fixtures/images/${name}`),
+        ...["--model", SAMPLE_MODEL, "--output", "out/embeddings.safetensors"],
+        ...["--compilation-config", JSON.stringify({ compile_mm_encoder: true, cudagraph_mm_encoder: true })],
+      ];
+// A command's name comes first; images alone mean `encode`.
+const isCommand = args[0] !== undefined && /^[a-z]+$/.test(args[0]) && !existsSync(`${root}/${args[0]}`);
+process.exitCode = run(process.execPath, [
+  "packages/server/bin/vitgraph.mjs",
+  ...(isCommand ? [] : ["encode"]),
+  ...args,
+]);
