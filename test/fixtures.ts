@@ -1,0 +1,64 @@
+/** The fixtures, read through public doors: a tiny random checkpoint in the real layout with what transformers makes of it. */
+import { fileURLToPath } from "node:url";
+import { bf16ToF32, type EncoderItem, f16ToF32, type Grid, patchCount, SafetensorsFile } from "@vitgraph/core";
+
+export const fixture = (path: string): string => fileURLToPath(new URL(`fixtures/${path}`, import.meta.url));
+
+export const TINY = fixture("qwen3-vl-tiny");
+export const CASES = fixture("qwen3-vl-tiny/cases.safetensors");
+export const CASE_NAMES = ["one", "mixed", "video", "many", "wide"] as const;
+
+export interface ReferenceCase {
+  readonly items: readonly EncoderItem[];
+  /** f32 [tokens, columns], all items' rows one after the other. */
+  readonly expected: Float32Array;
+}
+
+export async function readCase(index: number): Promise<ReferenceCase> {
+  await using file = await SafetensorsFile.open(CASES);
+  const pixelValues = await readFloats(file, `${index}.pixel_values`);
+  const grids = await readGrids(file, `${index}.grid_thw`);
+  const rowElements = pixelValues.length / grids.reduce((sum, grid) => sum + patchCount(grid), 0);
+  let row = 0;
+  const items = grids.map((grid): EncoderItem => {
+    const start = row;
+    row += patchCount(grid);
+    return {
+      format: "normalized",
+      grid,
+      pixelValues: pixelValues.subarray(start * rowElements, row * rowElements),
+    };
+  });
+  return { items, expected: await readFloats(file, `${index}.output`) };
+}
+
+export async function readFloats(file: SafetensorsFile, name: string): Promise<Float32Array> {
+  const { info, bytes } = await file.read(name);
+  if (info.dtype === "F32") return new Float32Array(bytes.buffer);
+  const bits = new Uint16Array(bytes.buffer);
+  return info.dtype === "BF16" ? bf16ToF32(bits) : f16ToF32(bits);
+}
+
+export async function readGrids(file: SafetensorsFile, name: string): Promise<Grid[]> {
+  const { bytes } = await file.read(name);
+  const values = [...new BigInt64Array(bytes.buffer)].map(Number);
+  return Array.from({ length: values.length / 3 }, (_, item) => {
+    const [t, h, w] = values.slice(item * 3) as [number, number, number];
+    return { t, h, w };
+  });
+}
+
+/** The embeddings of items that must all have been encoded, one after the other. */
+export function joinEmbeddings(outcomes: readonly PromiseSettledResult<{ data: Float32Array }>[]): Float32Array {
+  const parts = outcomes.map((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value.data;
+  });
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
