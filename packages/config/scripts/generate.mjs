@@ -1,11 +1,11 @@
 /**
- * Writes src/generated/ from schema/compilation-config.schema.json: the validator, compiled ahead of time by ajv, and
- * the types. `pnpm generate` runs it; a test calls {@link generate} and fails where the committed files differ.
+ * Writes what follows from schema/compilation-config.schema.json: the validator, compiled ahead of time by ajv, the
+ * types, and the schema of a `--config` file. `pnpm generate` runs it; a test calls {@link generate} and fails where the committed files differ.
  *
  * The validator must run where `eval` is forbidden and nothing can be required, so the schema keeps to keywords whose
  * code stands alone (no minLength, no uniqueItems); a keyword that pulls in ajv's runtime stops the generation.
  */
-import { readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Ajv } from "ajv";
 import standalone from "ajv/dist/standalone/index.js";
@@ -44,6 +44,7 @@ export async function generate() {
     ["src/generated/validate.js", validatorSource(schema)],
     ["src/generated/validate.d.ts", VALIDATOR_TYPES],
     ["src/generated/types.ts", await typesSource(schema)],
+    ["schema/generated/serve-config.schema.json", `${JSON.stringify(serveSchema(schema), null, 2)}\n`],
   ]);
 }
 
@@ -76,6 +77,35 @@ export declare const validate: {
   errors?: ValidationError[] | null;
 };
 `;
+
+/** The schema of a `--config` file, for editors. Other options than these belong to others, and are left alone. */
+function serveSchema({ $id: _, $schema, definitions, ...config }) {
+  const compilationConfig = { ...config, type: ["object", "string"] };
+  const { $schema: _inner, ...properties } = config.properties;
+  return {
+    $schema,
+    $id: "urn:vitgraph:schema:serve-config",
+    title: "Serving options",
+    description: "A --config file: command-line options by their long names.",
+    type: "object",
+    properties: {
+      "compilation-config": { ...compilationConfig, properties },
+      compilation_config: { $ref: "#/properties/compilation-config" },
+      "optimization-level": {
+        description:
+          "How much start-up time to spend on speed. It decides mode and cudagraph_mode where they are unset.",
+        enum: [0, 1, 2, 3],
+        default: 2,
+      },
+      "enforce-eager": {
+        description: "Compile and capture nothing of the language model.",
+        type: "boolean",
+        default: false,
+      },
+    },
+    definitions,
+  };
+}
 
 async function typesSource(schema) {
   const options = {
@@ -187,6 +217,7 @@ function mapValues(object, map) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const [path, text] of await generate()) {
+    await mkdir(new URL(".", new URL(path, root)), { recursive: true });
     await writeFile(new URL(path, root), text);
     console.log(`wrote ${path} (${text.length} characters)`);
   }

@@ -6,7 +6,7 @@
 import { coerce } from "./coerce.js";
 import type { CompilationConfig } from "./generated/types.js";
 import { type ValidationError, validate } from "./generated/validate.js";
-import { isRecord, type MergedLayers } from "./layers.js";
+import type { MergedLayers } from "./layers.js";
 import { nearestKey } from "./nearest-key.js";
 import { fromPointer, toPointer } from "./pointer.js";
 import type { ConfigNote, ConfigProblem, Place } from "./problem.js";
@@ -19,6 +19,7 @@ import {
   schemaAt,
   writableKeys,
 } from "./schema.js";
+import { bareObject, isRecord, plain, show, valueAt } from "./value.js";
 
 export interface Checked {
   /** Complete, but only to be trusted where there are no problems. */
@@ -50,7 +51,7 @@ interface CheckedKeys {
 
 /** Takes out keys that cannot be used, says what is to be said about the others, and coerces their values. */
 function checkKeys(fields: object, schema: SchemaNode, pointer: string, locate: Locate): CheckedKeys {
-  const result: CheckedKeys = { value: Object.create(null), problems: [], notes: [] };
+  const result: CheckedKeys = { value: bareObject(), problems: [], notes: [] };
   const { properties = {} } = dereference(schema);
   for (const [name, field] of Object.entries(fields)) {
     const at = pointer + toPointer([name]);
@@ -155,7 +156,7 @@ function describeInvalid(
   const pointer = error.instancePath;
   const segments = fromPointer(pointer);
   const node = schemaAt(segments) ?? {};
-  const given = valueIn(root, segments);
+  const given = valueAt(root, pointer);
   const expected =
     error.keyword === "maximum" ? `an integer up to ${Number.MAX_SAFE_INTEGER}` : describeExpected(node);
   const vllm = VLLM_TEXTS.find((text) => text.keyword === error.keyword && text.pointer.test(pointer));
@@ -215,29 +216,9 @@ export function isResolvedKey(name: string, key: SchemaNode): boolean {
   return key["x-vitgraph-ignored"] === undefined || name === "encoder_spatial_merge_size";
 }
 
-/** A copy made of ordinary objects, in which even "__proto__" is only a key. */
-function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plain);
-  if (!isRecord(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
-}
-
-function valueIn(root: unknown, segments: readonly string[]): unknown {
-  return segments.reduce<unknown>(
-    (value, segment) => (value as Record<string, unknown> | undefined)?.[segment],
-    root,
-  );
-}
-
 /** `pass_config.enable_sp`, `encoder_cudagraph_token_budgets[1]`. */
 function nameOf(segments: readonly string[]): string {
   return segments
     .map((segment, index) => (/^\d+$/.test(segment) ? `[${segment}]` : `${index === 0 ? "" : "."}${segment}`))
     .join("");
-}
-
-/** A value as JSON, shortened: messages are one line. */
-export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length <= 60 ? text : `${text.slice(0, 57)}…`;
 }

@@ -4,6 +4,7 @@
  * What cannot be read as the wanted type is left as it is, for the validator to complain about.
  */
 import { dereference, type SchemaNode, typesOf } from "./schema.js";
+import { bareObject } from "./value.js";
 
 const TRUE_WORDS = new Set(["1", "on", "t", "true", "y", "yes"]);
 const FALSE_WORDS = new Set(["0", "off", "f", "false", "n", "no"]);
@@ -38,7 +39,7 @@ function coerceFields(
   onCoerced: OnCoerced,
   path: readonly (string | number)[],
 ): Record<string, unknown> {
-  const fields: Record<string, unknown> = Object.create(null);
+  const fields = bareObject();
   for (const [name, field] of Object.entries(value)) {
     const free = typeof node.additionalProperties === "object" ? node.additionalProperties : undefined;
     const schema =

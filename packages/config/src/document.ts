@@ -9,6 +9,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { fromPointer, toPointer } from "./pointer.js";
 import { type ConfigProblem, configInvalid, type Place } from "./problem.js";
+import { bareObject, valueAt } from "./value.js";
 
 export interface ConfigDocument {
   /** What the text is called in messages: a path, an argument. */
@@ -67,16 +68,6 @@ export function offsetPlaces(text: string, source: string): LocateOffset {
   };
 }
 
-/** The value that a pointer names, or undefined. */
-export function valueAt(value: unknown, pointer: string): unknown {
-  let current = value;
-  for (const segment of fromPointer(pointer)) {
-    if (typeof current !== "object" || current === null || !Object.hasOwn(current, segment)) return undefined;
-    current = (current as Record<string, unknown>)[segment];
-  }
-  return current;
-}
-
 class JsonDocument implements ConfigDocument {
   readonly value: unknown;
   readonly duplicates: readonly string[];
@@ -114,7 +105,7 @@ function nodeValue(node: Node, pointer: string, duplicates: string[]): unknown {
     return (node.children ?? []).map((child, index) => nodeValue(child, `${pointer}/${index}`, duplicates));
   }
   if (node.type !== "object") return node.value;
-  const object: Record<string, unknown> = Object.create(null);
+  const object = bareObject();
   for (const property of node.children ?? []) {
     const [key, value] = property.children ?? [];
     if (key === undefined || value === undefined) continue;

@@ -10,6 +10,8 @@ export {
 } from "./budgets.js";
 export { type ConfigDocument, parseJsonDocument } from "./document.js";
 export { type EncoderOptions, encoderOptions } from "./encoder-options.js";
+export { type EncoderSupport, encoderSupport } from "./encoder-support.js";
+export { type ExplainedKey, explainConfig, formatOrigin } from "./explain.js";
 export type {
   CompilationConfig,
   CompilationConfigInput,
@@ -32,3 +34,5 @@ export {
   problemsOf,
 } from "./problem.js";
 export { compilationConfigSchema, type SchemaNode } from "./schema.js";
+export { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
+export type { OptimizationLevel, ServeArguments, ServeArgumentsOptions } from "./serve/types.js";

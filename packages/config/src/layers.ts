@@ -6,8 +6,9 @@
  * and two dotted arguments that give lists for one key give one list.
  */
 import type { ConfigDocument } from "./document.js";
-import { valueAt } from "./document.js";
+import { toPointer } from "./pointer.js";
 import type { Place } from "./problem.js";
+import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
 
 /** Where a layer comes from. Layers of one rank that give the same key are worth a warning; of two ranks, they are not. */
 export type LayerRank = "file" | "argument" | "input";
@@ -45,12 +46,12 @@ interface Source {
 export function mergeLayers(layers: readonly Layer[]): MergedLayers {
   const sources = new Map<string, Source>();
   const overridden: Overridden[] = [];
-  const value: Record<string, unknown> = Object.create(null);
+  const value = bareObject();
 
   function mergeInto(target: Record<string, unknown>, fields: object, pointer: string, layer: Layer): void {
     for (const [name, field] of Object.entries(fields)) {
       if (field === undefined) continue;
-      const at = `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+      const at = pointer + toPointer([name]);
       const existing = target[name];
       if (isRecord(field) && isRecord(existing)) {
         mergeInto(existing, field, at, layer);
@@ -63,7 +64,7 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
         if (existing !== undefined) noteOverride(at, existing, field, layer);
         for (const below of sources.keys()) if (below.startsWith(`${at}/`)) sources.delete(below);
         sources.set(at, { layer, pointer: at });
-        target[name] = copy(field);
+        target[name] = bareCopy(field);
       }
     }
   }
@@ -104,17 +105,4 @@ function appends(layer: Layer, earlier: Layer | undefined): boolean {
   return (
     layer.form === "append" || (layer.form === "dotted" && earlier !== undefined && earlier.form !== "json")
   );
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A copy that can be merged into. Objects have no prototype, so that no key is special. */
-function copy(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(copy);
-  if (!isRecord(value)) return value;
-  const fields: Record<string, unknown> = Object.create(null);
-  for (const [name, field] of Object.entries(value)) if (field !== undefined) fields[name] = copy(field);
-  return fields;
 }

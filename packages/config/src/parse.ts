@@ -1,14 +1,15 @@
 /**
  * From what somebody wrote to a config that can be trusted: the one way in for text, objects, files and arguments.
  */
-import { check, show } from "./check.js";
+import { check } from "./check.js";
 import { coerce } from "./coerce.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "./document.js";
 import type { CompilationConfig, CompilationConfigInput } from "./generated/types.js";
-import { isRecord, type Layer, type LayerRank, mergeLayers } from "./layers.js";
+import { type Layer, type LayerRank, mergeLayers } from "./layers.js";
 import { fromPointer, toPointer } from "./pointer.js";
 import { type ConfigNote, type ConfigProblem, configInvalid, formatPlace, type Place } from "./problem.js";
 import { compilationConfigSchema } from "./schema.js";
+import { bareObject, isRecord, show } from "./value.js";
 
 /** Where a value of a resolved config comes from. */
 export type ConfigOrigin =
@@ -144,7 +145,7 @@ function renameOldKeys(document: ConfigDocument): {
   const problems: ConfigProblem[] = [];
   const notes: ConfigNote[] = [];
   const oldNames = new Map<string, string>();
-  const value: Record<string, unknown> = Object.create(null);
+  const value = bareObject();
   for (const [name, field] of Object.entries(fields)) {
     const current = CURRENT_NAMES.get(name);
     if (current === undefined) {

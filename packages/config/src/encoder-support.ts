@@ -1,0 +1,34 @@
+/**
+ * Which models' encoders vLLM compiles and captures (main, September 2026), and the smallest token budget that it
+ * infers for them. By `model_type` of config.json. A model that is not listed has neither.
+ */
+
+export interface EncoderSupport {
+  /** `compile_mm_encoder` has an effect. */
+  readonly compile: boolean;
+  /** `cudagraph_mm_encoder` has an effect. */
+  readonly cudagraph: boolean;
+  /** Output tokens of the smallest budget; absent where it is in the model's own config. */
+  readonly minTokenBudget?: number;
+}
+
+/** The Qwen-VL family's 64: a 224 × 224 image of 14-pixel patches, merged by four. */
+const QWEN = { compile: true, cudagraph: true, minTokenBudget: 64 } as const;
+
+const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, EncoderSupport>([
+  ["qwen2_vl", { ...QWEN, compile: false }],
+  ["qwen2_5_vl", QWEN],
+  ["qwen3_vl", QWEN],
+  ["qwen3_vl_moe", QWEN],
+  ["glm4v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["internvl_chat", { compile: true, cudagraph: true }],
+  ["llama4", { compile: true, cudagraph: true }],
+  ["gemma3", { compile: false, cudagraph: true, minTokenBudget: 256 }],
+  ["gemma4", { compile: false, cudagraph: true, minTokenBudget: 70 }],
+]);
+
+/** What vLLM does for a model's encoder; undefined for one that is not listed. */
+export function encoderSupport(modelType: string): EncoderSupport | undefined {
+  return ENCODER_SUPPORT.get(modelType);
+}

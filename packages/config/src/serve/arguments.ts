@@ -1,0 +1,46 @@
+/**
+ * The command-line forms of a compilation config, as `vllm serve` takes them:
+ *
+ *     --compilation-config '{"mode": 3}'   -cc '{…}'   -cc='{…}'
+ *     -cc.mode=3   -cc.pass_config.enable_sp true   -cc.custom_ops+=+rms_norm,-silu   -cc.key=16k
+ *     -O2   -O 2   --enforce-eager   --config serve.yaml
+ *
+ * It is not a command-line library: what it does not know is handed back, in order, for one to read.
+ *
+ * One difference from vLLM would surprise: there, dotted arguments replace the JSON, and both replace what the file
+ * says. Here all of them merge, key by key, and a note says where the outcome differs.
+ */
+import type { ConfigDocument } from "../document.js";
+import { GivenSettings } from "./given.js";
+import { readArguments } from "./read-arguments.js";
+import { isServeConfig, readConfigFile, readFileOptions } from "./read-file.js";
+import { resolveGiven } from "./resolve.js";
+import type { ServeArguments, ServeArgumentsOptions } from "./types.js";
+
+/**
+ * Reads serving arguments (without the program's and the command's name).
+ *
+ * @throws VG_CONFIG_INVALID with every problem found in arguments, file and config.
+ */
+export function parseServeArguments(
+  argv: readonly string[],
+  options: ServeArgumentsOptions = {},
+): ServeArguments {
+  const given = new GivenSettings();
+  readArguments(argv, given);
+  readConfigFile(given, options);
+  return resolveGiven(given);
+}
+
+/**
+ * Reads a file's compilation config: the file is one itself, or a `--config` file with one under
+ * `compilation-config`, as an object or as a string of JSON.
+ *
+ * @throws VG_CONFIG_INVALID with every problem found.
+ */
+export function parseConfigFile(document: ConfigDocument): ServeArguments {
+  const given = new GivenSettings();
+  if (isServeConfig(document.value)) readFileOptions(document, given);
+  else given.layers.file.push({ rank: "file", form: "json", document });
+  return resolveGiven(given);
+}

@@ -1,0 +1,66 @@
+/**
+ * What serving arguments and a `--config` file gave, collected with all problems before anything is resolved.
+ */
+import type { Layer, LayerRank } from "../layers.js";
+import { type ConfigNote, type ConfigProblem, formatPlace, type Place, problemsOf } from "../problem.js";
+import { show } from "../value.js";
+
+/** vLLM's options that touch the compilation config without being it. */
+export const SETTING_NAMES = [
+  "--optimization-level",
+  "--enforce-eager",
+  "--cudagraph-capture-sizes",
+  "--max-cudagraph-capture-size",
+] as const;
+
+export type SettingName = (typeof SETTING_NAMES)[number];
+
+/** What has been read so far. Weaker sources are read first or kept apart, so that the last one counts. */
+export class GivenSettings {
+  readonly layers: Record<"file" | "argument", Layer[]> = { file: [], argument: [] };
+  readonly dotted: Layer[] = [];
+  readonly otherDotted = new Map<string, Layer[]>();
+  readonly settings = new Map<SettingName, { value: unknown; rank: LayerRank; place: Place }>();
+  readonly fileOptions = new Map<string, unknown>();
+  readonly rest: string[] = [];
+  readonly problems: ConfigProblem[] = [];
+  readonly notes: ConfigNote[] = [];
+  configPath: { path: string; place: Place } | undefined;
+
+  problem(place: Place, message: string, expected: string, remedy: string): void {
+    this.problems.push({ ...place, pointer: "", message, expected, remedy });
+  }
+
+  /** A key of an option that is given in dotted form; other options than the compilation config are kept apart. */
+  addDotted(option: string, layer: Layer): void {
+    if (option === "--compilation-config") this.dotted.push(layer);
+    else this.otherDotted.set(option, [...(this.otherDotted.get(option) ?? []), layer]);
+  }
+
+  /** Runs a parser whose problems are to be collected with the others. */
+  collecting(parse: () => void): void {
+    try {
+      parse();
+    } catch (error) {
+      const problems = problemsOf(error);
+      if (problems.length === 0) throw error;
+      this.problems.push(...problems);
+    }
+  }
+
+  set(name: SettingName, value: unknown, rank: LayerRank, place: Place): void {
+    const earlier = this.settings.get(name);
+    // The file is read after the arguments, which it must not overrule.
+    if (earlier !== undefined && earlier.rank !== rank) return;
+    if (earlier !== undefined) {
+      this.notes.push({
+        ...place,
+        kind: "duplicate",
+        level: "warning",
+        pointer: "",
+        message: `duplicate ${name}: ${show(value)} here replaces ${show(earlier.value)} of ${formatPlace(earlier.place)}`,
+      });
+    }
+    this.settings.set(name, { value, rank, place });
+  }
+}

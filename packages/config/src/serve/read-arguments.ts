@@ -1,0 +1,168 @@
+/** The arguments that concern a compilation config; the others are handed back in order. */
+import { parseJsonDocument, valueDocument } from "../document.js";
+import { parseHumanReadableInteger } from "../human-readable.js";
+import type { Place } from "../problem.js";
+import { nest } from "../value.js";
+import type { GivenSettings, SettingName } from "./given.js";
+
+/** How an option's values are found in the arguments, and what becomes of them. */
+interface OptionReader {
+  /** Values that follow the option: none, one, or all up to the next option. */
+  readonly takes: "none" | "one" | "many";
+  read(given: GivenSettings, values: readonly string[], place: Place): void;
+}
+
+const OPTIONS: ReadonlyMap<string, OptionReader> = new Map(
+  Object.entries<OptionReader>({
+    "--compilation-config": {
+      takes: "one",
+      read: (given, [text = ""], place) =>
+        given.collecting(() => {
+          const document = parseJsonDocument(text, place.source);
+          given.layers.argument.push({ rank: "argument", form: "json", document });
+        }),
+    },
+    "--config": {
+      takes: "one",
+      read(given, [path = ""], place) {
+        if (given.configPath !== undefined) {
+          given.problem(
+            place,
+            "there is more than one --config",
+            "one config file",
+            "merge the files into one",
+          );
+        }
+        given.configPath = { path, place };
+      },
+    },
+    "--optimization-level": setting("--optimization-level", "one", ([level = ""]) => level),
+    "--enforce-eager": setting("--enforce-eager", "none", () => true),
+    "--no-enforce-eager": setting("--enforce-eager", "none", () => false),
+    "--cudagraph-capture-sizes": setting("--cudagraph-capture-sizes", "many", (sizes) => sizes),
+    "--max-cudagraph-capture-size": setting(
+      "--max-cudagraph-capture-size",
+      "one",
+      ([size = ""]) => parseHumanReadableInteger(size) ?? size,
+    ),
+  }),
+);
+
+function setting(
+  name: SettingName,
+  takes: OptionReader["takes"],
+  value: (values: readonly string[]) => unknown,
+): OptionReader {
+  return { takes, read: (given, values, place) => given.set(name, value(values), "argument", place) };
+}
+
+/** `-cc` and `-O` are short for these. */
+const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
+  ["-cc", "--compilation-config"],
+  ["-O", "--optimization-level"],
+]);
+
+/** A forward walk over the arguments. */
+class Cursor {
+  private index = 0;
+  constructor(private readonly argv: readonly string[]) {}
+
+  /** The next argument, if there is one and it passes. */
+  take(passes: (argument: string) => boolean = () => true): string | undefined {
+    const argument = this.argv[this.index];
+    if (argument === undefined || !passes(argument)) return undefined;
+    this.index++;
+    return argument;
+  }
+
+  remaining(): readonly string[] {
+    return this.argv.slice(this.index);
+  }
+}
+
+export function readArguments(argv: readonly string[], given: GivenSettings): void {
+  const cursor = new Cursor(argv);
+  for (let argument = cursor.take(); argument !== undefined; argument = cursor.take()) {
+    if (argument === "--") {
+      given.rest.push(argument, ...cursor.remaining());
+      return;
+    }
+    const { name, inline } = splitArgument(argument);
+    const option = OPTIONS.get(canonicalName(name));
+    if (/^--?[A-Za-z][^.]*\./.test(name)) readDotted(name, inline ?? cursor.take(), given);
+    else if (option !== undefined) readOption(name, inline, option, cursor, given);
+    else given.rest.push(argument);
+  }
+}
+
+/** Name and inline value: `-cc={}`, `-O3`, `-O=3`. */
+function splitArgument(argument: string): { name: string; inline: string | undefined } {
+  const level = /^-O=?([^.=]+)$/.exec(argument);
+  if (level !== null) return { name: "-O", inline: level[1] };
+  const equals = argument.startsWith("-") ? argument.indexOf("=") : -1;
+  return equals < 0
+    ? { name: argument, inline: undefined }
+    : { name: argument.slice(0, equals), inline: argument.slice(equals + 1) };
+}
+
+/** The option's long name; underscores are dashes in names that begin with two. */
+function canonicalName(name: string): string {
+  return SHORT_NAMES.get(name) ?? (name.startsWith("--") ? name.replaceAll("_", "-") : name);
+}
+
+function readOption(
+  name: string,
+  inline: string | undefined,
+  option: OptionReader,
+  cursor: Cursor,
+  given: GivenSettings,
+): void {
+  if (option.takes === "none") {
+    if (inline === undefined) option.read(given, [], { source: name });
+    else given.problem({ source: name }, `${name} takes no value`, "no value", `write ${name} alone`);
+    return;
+  }
+  const first = inline ?? cursor.take();
+  if (first === undefined) {
+    given.problem({ source: name }, `${name} needs a value`, "a value", `add it: ${name} VALUE`);
+    return;
+  }
+  const values = [first];
+  if (option.takes === "many") {
+    const isValue = (argument: string) => !argument.startsWith("-");
+    for (let next = cursor.take(isValue); next !== undefined; next = cursor.take(isValue)) values.push(next);
+  }
+  option.read(given, values, { source: name });
+}
+
+/** `-cc.pass_config.enable_sp`, with its value. */
+function readDotted(name: string, text: string | undefined, given: GivenSettings): void {
+  const [option = "", ...path] = name.split(".");
+  if (text === undefined) {
+    given.problem({ source: name }, `${name} needs a value`, "a value", `add it: ${name}=VALUE`);
+    return;
+  }
+  const last = path.pop() ?? "";
+  const appends = last.endsWith("+");
+  const keys = [...path, appends ? last.slice(0, -1) : last];
+  const source = `${name}=${text}`;
+  if (keys.includes("")) {
+    given.problem({ source }, `${name} has an empty key`, "keys between the dots", "remove the extra dot");
+    return;
+  }
+  const value = appends ? text.split(",") : parseDottedValue(text);
+  given.addDotted(canonicalName(option), {
+    rank: "argument",
+    form: appends ? "append" : "dotted",
+    document: valueDocument(nest(keys, value), source),
+  });
+}
+
+/** JSON if it is JSON, else a human-readable integer, else the text itself. */
+function parseDottedValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return parseHumanReadableInteger(text) ?? text;
+  }
+}
