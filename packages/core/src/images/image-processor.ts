@@ -26,6 +26,14 @@ export interface ImageProcessor {
   readonly doNormalize: boolean;
 }
 
+/** The settings of a family's video processor, as `video_preprocessor_config.json` holds them. */
+export interface VideoProcessor extends ImageProcessor {
+  /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
+  readonly boundsCover: "frame" | "clip";
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
 const QWEN2_VL: ImageProcessor = {
   patchSize: 14,
   mergeSize: 2,
@@ -49,6 +57,20 @@ const QWEN3_VL: ImageProcessor = {
   imageStd: [0.5, 0.5, 0.5],
 };
 
+const QWEN2_VL_VIDEO: VideoProcessor = {
+  ...QWEN2_VL,
+  minPixels: 128 * 28 * 28,
+  maxPixels: 28 * 28 * 768,
+  boundsCover: "frame",
+};
+
+const QWEN3_VL_VIDEO: VideoProcessor = {
+  ...QWEN3_VL,
+  minPixels: 128 * 32 * 32,
+  maxPixels: 32 * 32 * 768,
+  boundsCover: "clip",
+};
+
 /**
  * By `model_type`, what holds where a checkpoint says nothing. For the Qwen2 families that is what transformers'
  * class has; Qwen3 uses the same class, and its checkpoints on the hub all bring the values of this row.
@@ -60,6 +82,14 @@ export const IMAGE_PROCESSOR_DEFAULTS = {
   qwen3_vl_moe: QWEN3_VL,
 } as const satisfies Record<string, ImageProcessor>;
 
+/** By `model_type`, what holds for videos where a checkpoint says nothing: the values of transformers' classes. */
+export const VIDEO_PROCESSOR_DEFAULTS = {
+  qwen2_vl: QWEN2_VL_VIDEO,
+  qwen2_5_vl: QWEN2_VL_VIDEO,
+  qwen3_vl: QWEN3_VL_VIDEO,
+  qwen3_vl_moe: QWEN3_VL_VIDEO,
+} as const satisfies Record<keyof typeof IMAGE_PROCESSOR_DEFAULTS, VideoProcessor>;
+
 /** transformers' number for the one filter that there is here. */
 const BICUBIC = 3;
 
@@ -70,46 +100,15 @@ const BICUBIC = 3;
  * @throws VG_MODEL_INVALID naming the key whose value cannot be; VG_MODEL_UNSUPPORTED for a model type without
  *   defaults and for a filter other than bicubic.
  */
-export function readImageProcessor(
-  settings: Readonly<Record<string, unknown>> | undefined,
-  modelType: string,
-): ImageProcessor {
-  const defaults = defaultsOf(modelType);
-  if (settings === undefined) return defaults;
-  const read = new SettingsReader(settings);
-  const resample = settings["resample"] ?? BICUBIC;
-  if (resample !== BICUBIC) {
-    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `the image processor resizes with filter ${resample}`, {
-      remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
-      details: { resample },
-    });
-  }
-  const size = read.object("size");
-  const processor: ImageProcessor = {
-    patchSize: read.positiveInteger("patch_size", defaults.patchSize),
-    mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
-    temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
-    minPixels: read.positiveInteger(
-      "min_pixels",
-      size?.positiveInteger("shortest_edge", undefined) ?? defaults.minPixels,
-    ),
-    maxPixels: read.positiveInteger(
-      "max_pixels",
-      size?.positiveInteger("longest_edge", undefined) ?? defaults.maxPixels,
-    ),
-    imageMean: read.channels("image_mean", defaults.imageMean),
-    imageStd: read.channels("image_std", defaults.imageStd),
-    rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
-    doResize: read.boolean("do_resize", defaults.doResize),
-    doRescale: read.boolean("do_rescale", defaults.doRescale),
-    doNormalize: read.boolean("do_normalize", defaults.doNormalize),
-  };
-  if (!processor.imageStd.every((std) => std > 0))
-    throw invalid("image_std", processor.imageStd, "above zero");
-  if (processor.minPixels > processor.maxPixels) {
-    throw invalid("min_pixels", processor.minPixels, `at most max_pixels, which is ${processor.maxPixels}`);
-  }
-  return processor;
+export function readImageProcessor(settings: Settings | undefined, modelType: string): ImageProcessor {
+  return readSettings("preprocessor_config.json", settings, defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType));
+}
+
+/** As {@link readImageProcessor}, from the content of `video_preprocessor_config.json`. */
+export function readVideoProcessor(settings: Settings | undefined, modelType: string): VideoProcessor {
+  const defaults = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
+  const processor = readSettings("video_preprocessor_config.json", settings, defaults);
+  return { ...processor, boundsCover: defaults.boundsCover };
 }
 
 /** What `smartResize` needs to know of a processor. */
@@ -135,36 +134,76 @@ export function channelScale(processor: ImageProcessor): Float32Array {
   );
 }
 
-function defaultsOf(modelType: string): ImageProcessor {
-  const defaults = (IMAGE_PROCESSOR_DEFAULTS as Record<string, ImageProcessor>)[modelType];
+function readSettings(
+  file: string,
+  settings: Settings | undefined,
+  defaults: ImageProcessor,
+): ImageProcessor {
+  if (settings === undefined) return defaults;
+  const read = new SettingsReader(file, settings);
+  const resample = settings.resample ?? BICUBIC;
+  if (resample !== BICUBIC) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${file} asks for resizing with filter ${resample}`, {
+      remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
+      details: { file, resample },
+    });
+  }
+  const size = read.object("size");
+  const processor: ImageProcessor = {
+    patchSize: read.positiveInteger("patch_size", defaults.patchSize),
+    mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
+    temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
+    minPixels: read.positiveInteger("min_pixels", size.positiveInteger("shortest_edge", defaults.minPixels)),
+    maxPixels: read.positiveInteger("max_pixels", size.positiveInteger("longest_edge", defaults.maxPixels)),
+    imageMean: read.channels("image_mean", defaults.imageMean),
+    imageStd: read.channels("image_std", defaults.imageStd),
+    rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
+    doResize: read.boolean("do_resize", defaults.doResize),
+    doRescale: read.boolean("do_rescale", defaults.doRescale),
+    doNormalize: read.boolean("do_normalize", defaults.doNormalize),
+  };
+  if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
+  if (processor.minPixels > processor.maxPixels) {
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${file} asks for at least ${processor.minPixels} pixels and at most ${processor.maxPixels}`,
+      { remedy: "correct min_pixels, max_pixels or size", details: { file, ...processor } },
+    );
+  }
+  return processor;
+}
+
+function defaultsOf<P extends ImageProcessor>(table: Readonly<Record<string, P>>, modelType: string): P {
+  const defaults = table[modelType];
   if (defaults !== undefined) return defaults;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `no image processor is known for model type ${modelType}`, {
-    remedy: `use one of ${Object.keys(IMAGE_PROCESSOR_DEFAULTS).join(", ")}`,
+    remedy: `use one of ${Object.keys(table).join(", ")}`,
     details: { modelType },
   });
 }
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
 class SettingsReader {
-  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #file: string;
+  readonly #values: Settings;
   readonly #path: string;
 
-  constructor(values: Readonly<Record<string, unknown>>, path = "") {
+  constructor(file: string, values: Settings, path = "") {
+    this.#file = file;
     this.#values = values;
     this.#path = path;
   }
 
-  positiveInteger<D extends number | undefined>(key: string, absent: D): number | D {
-    return this.#read<number, D>(
-      key,
-      absent,
-      "a positive whole number",
-      (value): value is number => Number.isSafeInteger(value) && (value as number) > 0,
-    );
+  positiveInteger(key: string, absent: number): number {
+    return this.#read(key, absent, "a positive whole number", (value): value is number => {
+      return Number.isSafeInteger(value) && (value as number) > 0;
+    });
   }
 
   positiveNumber(key: string, absent: number): number {
-    return this.#read(key, absent, "a positive number", isPositive);
+    return this.#read(key, absent, "a positive number", (value): value is number => {
+      return Number.isFinite(value) && (value as number) > 0;
+    });
   }
 
   boolean(key: string, absent: boolean): boolean {
@@ -173,42 +212,35 @@ class SettingsReader {
 
   /** One number for each of red, green and blue, or one for all of them. */
   channels(key: string, absent: readonly number[]): readonly number[] {
-    const expected = "three numbers, one for each of red, green and blue";
-    const value = this.#read(key, absent, expected, (found): found is number | readonly number[] =>
-      Array.isArray(found) ? found.length === 3 && found.every(Number.isFinite) : Number.isFinite(found),
-    );
+    const expected = "three numbers, for red, green and blue";
+    const value = this.#read(key, absent, expected, (found): found is number | readonly number[] => {
+      return Array.isArray(found)
+        ? found.length === 3 && found.every(Number.isFinite)
+        : Number.isFinite(found);
+    });
     return typeof value === "number" ? [value, value, value] : value;
   }
 
-  object(key: string): SettingsReader | undefined {
-    const value = this.#read(
-      key,
-      undefined,
-      "an object",
-      (found): found is Record<string, unknown> => typeof found === "object" && !Array.isArray(found),
-    );
-    return value && new SettingsReader(value, `${this.#path}${key}.`);
+  /** A reader of the object at `key`; of an empty one where there is none. */
+  object(key: string): SettingsReader {
+    const value = this.#read(key, {}, "an object", (found): found is Settings => {
+      return typeof found === "object" && !Array.isArray(found);
+    });
+    return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
   }
 
-  #read<T, D>(key: string, absent: D, expected: string, accepts: (value: unknown) => value is T): T | D {
+  fail(key: string, expected: string): never {
+    const path = this.#path + key;
+    const value = this.#values[key];
+    throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has ${path} = ${JSON.stringify(value)}`, {
+      remedy: `it must be ${expected}`,
+      details: { file: this.#file, key: path, value },
+    });
+  }
+
+  #read<T>(key: string, absent: T, expected: string, accepts: (value: unknown) => value is T): T {
     const value = this.#values[key];
     if (value === undefined || value === null) return absent;
-    if (!accepts(value)) throw invalid(this.#path + key, value, expected);
-    return value;
+    return accepts(value) ? value : this.fail(key, expected);
   }
-}
-
-function isPositive(value: unknown): value is number {
-  return Number.isFinite(value) && (value as number) > 0;
-}
-
-function invalid(key: string, value: unknown, expected: string): VitgraphError {
-  return new VitgraphError(
-    "VG_MODEL_INVALID",
-    `preprocessor_config.json has ${key} = ${JSON.stringify(value)}`,
-    {
-      remedy: `it must be ${expected}`,
-      details: { key, value },
-    },
-  );
 }

@@ -30,28 +30,37 @@ export const MAX_ASPECT_RATIO = 200;
  */
 export function smartResize(height: number, width: number, bounds: ResizeBounds): ImageSize {
   const { factor, minPixels, maxPixels } = bounds;
-  checkNumbers({ height, width, ...bounds });
+  checkNumbers({ height, width, factor, minPixels, maxPixels });
   checkAspectRatio(height, width);
-  const rounded = {
-    height: roundHalfEven(height / factor) * factor,
-    width: roundHalfEven(width / factor) * factor,
-  };
+  const rounded = roundToMultiples(height, width, factor);
   const area = rounded.height * rounded.width;
-  if (area > maxPixels) {
-    const beta = Math.sqrt((height * width) / maxPixels);
-    return {
-      height: Math.max(factor, Math.floor(height / beta / factor) * factor),
-      width: Math.max(factor, Math.floor(width / beta / factor) * factor),
-    };
-  }
+  if (area > maxPixels) return shrink(height, width, factor, Math.sqrt((height * width) / maxPixels));
   // Also where a side rounded to zero, whatever the other one is: transformers then scales the image to minPixels.
-  if (area < minPixels) {
-    const beta = Math.sqrt(minPixels / (height * width));
-    return {
-      height: Math.ceil((height * beta) / factor) * factor,
-      width: Math.ceil((width * beta) / factor) * factor,
-    };
-  }
+  if (area < minPixels) return grow(height, width, factor, Math.sqrt(minPixels / (height * width)));
+  return rounded;
+}
+
+export interface VideoResizeBounds extends ResizeBounds {
+  /** Frames in a patch. `minPixels` and `maxPixels` bound the pixels of all frames together. */
+  readonly temporalFactor: number;
+}
+
+/** As {@link smartResize}, for a clip under bounds that cover all of its frames: `smart_resize` of Qwen3-VL's videos. */
+export function smartResizeVideo(
+  frames: number,
+  height: number,
+  width: number,
+  bounds: VideoResizeBounds,
+): ImageSize {
+  const { factor, temporalFactor, minPixels, maxPixels } = bounds;
+  checkNumbers({ frames, height, width, factor, temporalFactor, minPixels, maxPixels });
+  checkAspectRatio(height, width);
+  const rounded = roundToMultiples(height, width, factor);
+  const volume = Math.ceil(frames / temporalFactor) * temporalFactor * rounded.height * rounded.width;
+  if (volume > maxPixels)
+    return shrink(height, width, factor, Math.sqrt((frames * height * width) / maxPixels));
+  if (volume < minPixels)
+    return grow(height, width, factor, Math.sqrt(minPixels / (frames * height * width)));
   return rounded;
 }
 
@@ -73,6 +82,24 @@ function checkNumbers(values: Readonly<Record<string, number>>): void {
       details: { name, value },
     });
   }
+}
+
+function roundToMultiples(height: number, width: number, factor: number): ImageSize {
+  return { height: roundHalfEven(height / factor) * factor, width: roundHalfEven(width / factor) * factor };
+}
+
+function shrink(height: number, width: number, factor: number, beta: number): ImageSize {
+  return {
+    height: Math.max(factor, Math.floor(height / beta / factor) * factor),
+    width: Math.max(factor, Math.floor(width / beta / factor) * factor),
+  };
+}
+
+function grow(height: number, width: number, factor: number, beta: number): ImageSize {
+  return {
+    height: Math.ceil((height * beta) / factor) * factor,
+    width: Math.ceil((width * beta) / factor) * factor,
+  };
 }
 
 /** Python's `round`: a half goes to the even neighbour. */

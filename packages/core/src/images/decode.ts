@@ -1,0 +1,128 @@
+/**
+ * Image bytes → pixels, as Pillow's `convert("RGB")` after `exif_transpose` has them: what transformers loads.
+ *
+ * That is not what a viewer shows. Colour profiles are ignored, and transparency is dropped without blending: a
+ * transparent pixel shows the colour that the file keeps under it. Limits are checked from the header, before any
+ * memory is taken for pixels.
+ */
+import { cmykToRgb } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import sharp, { type Sharp, type SharpOptions } from "sharp";
+import { gifBackground } from "./gif-background.js";
+import { detectFormat, formatName, type ImageFormat } from "./image-format.js";
+import type { ImageSize } from "./smart-resize.js";
+
+/** Decoded pixels, 8 bits a channel. */
+export interface Raster extends ImageSize {
+  /** [height, width, 3]: red, green, blue. */
+  readonly rgb: Uint8Array;
+}
+
+export interface ImageHeader extends ImageSize {
+  readonly format: ImageFormat;
+}
+
+export interface DecodeOptions {
+  /** Pixels above which an image is refused. Default {@link DEFAULT_MAX_PIXELS}. */
+  readonly maxPixels?: number;
+}
+
+/** Where Pillow, too, refuses an image as a decompression bomb: half a gigabyte of RGB. */
+export const DEFAULT_MAX_PIXELS = 178_956_970;
+
+const SHARP_OPTIONS: SharpOptions = {
+  autoOrient: true,
+  ignoreIcc: true,
+  // Truncation and damage are errors; oddities that Pillow accepts too, such as an unknown marker, are not.
+  failOn: "error",
+  // The limit is ours, with our error.
+  limitInputPixels: false,
+};
+
+/**
+ * Format and size of an image, without decoding it. The size is that of the upright image: EXIF orientations that
+ * turn it by a quarter exchange width and height.
+ * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE
+ */
+export async function readImageHeader(bytes: Uint8Array, options: DecodeOptions = {}): Promise<ImageHeader> {
+  const { width, height, format } = await readHeader(bytes, options);
+  return { format, width, height };
+}
+
+/**
+ * The pixels of a JPEG, PNG, WebP or GIF (of an animation, the first frame).
+ *
+ * Grey becomes red = green = blue; of 16-bit channels the high byte is kept; CMYK is converted by Pillow's formula.
+ * @throws VG_IMAGE_INVALID where the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE
+ */
+export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
+  const { format, width, height, cmyk } = await readHeader(bytes, options);
+  const image = sharp(bytes, SHARP_OPTIONS);
+  const pixels = await raw(dropAlpha(image, format, bytes, cmyk)).catch((cause) => {
+    throw undecodable(format, bytes, cause);
+  });
+  return { width, height, rgb: cmyk ? await cmykToRgb(pixels) : pixels };
+}
+
+interface FullHeader extends ImageHeader {
+  readonly cmyk: boolean;
+}
+
+async function readHeader(
+  bytes: Uint8Array,
+  { maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions,
+): Promise<FullHeader> {
+  const format = detectFormat(bytes);
+  // Declared sizes that libpng can't take would otherwise be reported as damage.
+  if (format === "png") checkPixels(pngSize(bytes), maxPixels);
+  const metadata = await sharp(bytes, SHARP_OPTIONS)
+    .metadata()
+    .catch((cause) => {
+      throw undecodable(format, bytes, cause);
+    });
+  const { width, height } = metadata.autoOrient;
+  checkPixels({ width, height }, maxPixels);
+  return { format, width, height, cmyk: metadata.space === "cmyk" };
+}
+
+function dropAlpha(image: Sharp, format: ImageFormat, bytes: Uint8Array, cmyk: boolean): Sharp {
+  // Both ends of the pipeline, or libvips would convert through a colour profile of its own.
+  if (cmyk) return image.pipelineColourspace("cmyk").toColourspace("cmyk");
+  // A GIF's pixels are opaque or transparent, so that this fills the transparent ones and changes no other.
+  if (format === "gif") return image.flatten({ background: gifBackground(bytes) });
+  return image.removeAlpha();
+}
+
+async function raw(image: Sharp): Promise<Uint8Array> {
+  const pixels = await image.raw({ depth: "uchar" }).toBuffer();
+  return new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length);
+}
+
+/** Width and height as the PNG header declares them: the first chunk, at a fixed place. */
+function pngSize(bytes: Uint8Array): ImageSize {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 24) return { width: 0, height: 0 };
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+function checkPixels({ width, height }: ImageSize, maxPixels: number): void {
+  if (width * height <= maxPixels) return;
+  throw new VitgraphError(
+    "VG_IMAGE_TOO_LARGE",
+    `image of ${width} × ${height} pixels is above the limit of ${maxPixels} pixels`,
+    {
+      remedy: "make it smaller, or raise maxPixels where its source is trusted",
+      details: { width, height, maxPixels },
+    },
+  );
+}
+
+function undecodable(format: ImageFormat, bytes: Uint8Array, cause: unknown): VitgraphError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const reason = message.replace(/^Input buffer has corrupt header: */, "").split("\n")[0];
+  return new VitgraphError(
+    "VG_IMAGE_INVALID",
+    `${formatName(format)} image of ${bytes.length} bytes is truncated or damaged${reason ? ` (${reason})` : ""}`,
+    { remedy: "copy or download it again", details: { format, sizeBytes: bytes.length }, cause },
+  );
+}

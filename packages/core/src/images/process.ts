@@ -1,0 +1,122 @@
+/**
+ * The whole way from an image, or the frames of a video, to an item: size, resize, patches. What transformers'
+ * processors do, but for rescaling and normalising, which the encoder's first kernel does.
+ */
+import { patchifyFrames } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import type { Grid, PixelItem } from "../item.js";
+import { type DecodeOptions, decodeImage, type Raster, readImageHeader } from "./decode.js";
+import { type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
+import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
+
+/**
+ * @param bytes a JPEG, PNG, WebP or GIF; of an animation the first frame is taken
+ * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO
+ */
+export async function processImage(
+  bytes: Uint8Array,
+  processor: ImageProcessor,
+  options: DecodeOptions = {},
+): Promise<PixelItem> {
+  resizedImageSize(await readImageHeader(bytes, options), processor); // refuses before anything is decoded
+  return processRaster(await decodeImage(bytes, options), processor);
+}
+
+/** As {@link processImage}, from pixels that were decoded already. @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO */
+export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
+  const size = resizedImageSize(raster, processor);
+  const pixels = await patchifyFrames([raster.rgb], raster, {
+    resizeTo: size,
+    patchSize: processor.patchSize,
+    mergeSize: processor.mergeSize,
+    temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
+  });
+  return { format: "u8_still", grid: gridOf(1, size, processor), pixels };
+}
+
+/**
+ * The frames of a clip, all of one size, as they are to be seen: sampling is the caller's. Where they do not fill the
+ * last patches, the last frame repeats.
+ * @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
+ */
+export async function processVideo(frames: readonly Raster[], processor: VideoProcessor): Promise<PixelItem> {
+  const size = resizedVideoSize(frames.length, commonSize(frames), processor);
+  const pixels = await patchifyFrames(
+    frames.map(({ rgb }) => rgb),
+    commonSize(frames),
+    {
+      resizeTo: size,
+      patchSize: processor.patchSize,
+      mergeSize: processor.mergeSize,
+      temporalPatchSize: processor.temporalPatchSize,
+    },
+  );
+  return {
+    format: "u8",
+    grid: gridOf(Math.ceil(frames.length / processor.temporalPatchSize), size, processor),
+    pixels,
+  };
+}
+
+/** The grid of an image of this size, without having it. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
+  return gridOf(1, resizedImageSize(size, processor), processor);
+}
+
+/** The grid of a clip of so many frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+export function videoGrid(frames: number, size: ImageSize, processor: VideoProcessor): Grid {
+  return gridOf(
+    Math.ceil(frames / processor.temporalPatchSize),
+    resizedVideoSize(frames, size, processor),
+    processor,
+  );
+}
+
+function resizedImageSize(size: ImageSize, processor: ImageProcessor): ImageSize {
+  if (!processor.doResize) return checkUnresized(size, processor);
+  return smartResize(size.height, size.width, resizeBounds(processor));
+}
+
+function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {
+  if (!processor.doResize) return checkUnresized(size, processor);
+  const bounds = resizeBounds(processor);
+  if (processor.boundsCover === "frame") return smartResize(size.height, size.width, bounds);
+  return smartResizeVideo(frames, size.height, size.width, {
+    ...bounds,
+    temporalFactor: processor.temporalPatchSize,
+  });
+}
+
+function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcessor): ImageSize {
+  const { height, width } = size;
+  checkAspectRatio(height, width);
+  const factor = patchSize * mergeSize;
+  if (height % factor === 0 && width % factor === 0) return size;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `image of ${width} × ${height} pixels cannot be cut into blocks of ${factor} × ${factor}, and do_resize is false`,
+    {
+      remedy: `resize it to multiples of ${factor}, or set do_resize`,
+      details: { width, height, factor },
+    },
+  );
+}
+
+function commonSize(frames: readonly Raster[]): ImageSize {
+  const first = frames[0];
+  if (first === undefined) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", { remedy: "pass at least one" });
+  }
+  const other = frames.findIndex(({ height, width }) => height !== first.height || width !== first.width);
+  if (other < 0) return first;
+  const { width, height } = frames[other] as Raster;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `frame ${other} has ${width} × ${height} pixels, and frame 0 has ${first.width} × ${first.height}`,
+    { remedy: "bring all frames of a video to one size", details: { frame: other, width, height } },
+  );
+}
+
+function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): Grid {
+  return { t, h: height / patchSize, w: width / patchSize };
+}

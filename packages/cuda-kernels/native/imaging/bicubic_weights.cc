@@ -1,0 +1,68 @@
+#include "imaging/bicubic_weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace vitgraph::imaging {
+namespace {
+
+constexpr double kSupport = 2.0;  // the cubic is zero beyond two input pixels
+
+// Keys' cubic with a = -1/2, as Pillow and torch's antialiased resize have it (torch's plain bicubic has -3/4).
+double cubic(double x) {
+  constexpr double a = -0.5;
+  x = std::abs(x);
+  if (x < 1.0) return ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0;
+  if (x < 2.0) return ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a;
+  return 0.0;
+}
+
+// The most fractional bits with which the largest weight stays below 2^15.
+int fixed_point_precision(double largest) {
+  int precision = 0;
+  while (precision < 22 && static_cast<int>(0.5 + largest * (1 << (precision + 1))) < (1 << 15)) precision++;
+  return precision;
+}
+
+}  // namespace
+
+BicubicWeights bicubic_weights(int from, int to) {
+  const double scale = static_cast<double>(from) / to;
+  // When shrinking, the filter widens so that every input pixel counts: that is the antialiasing.
+  const double stretch = std::max(scale, 1.0);
+  const double support = kSupport * stretch;
+  const int most_taps = static_cast<int>(std::ceil(support)) * 2 + 1;
+
+  BicubicWeights result;
+  result.taps.reserve(to);
+  std::vector<double> exact;
+  double largest = 0.0;
+  for (int i = 0; i < to; i++) {
+    const double center = scale * (i + 0.5);
+    const int first = std::max(static_cast<int>(center - support + 0.5), 0);
+    const int end = std::min(static_cast<int>(center + support + 0.5), from);
+    const int count = std::clamp(end - first, 0, most_taps);
+    const int start = static_cast<int>(exact.size());
+    double sum = 0.0;
+    for (int j = 0; j < count; j++) {
+      const double weight = cubic((j + first - center + 0.5) * (1.0 / stretch));
+      exact.push_back(weight);
+      sum += weight;
+    }
+    for (int j = start; j < start + count; j++) {
+      exact[j] /= sum;
+      largest = std::max(largest, exact[j]);
+    }
+    result.taps.push_back({first, count, start});
+  }
+
+  result.precision = fixed_point_precision(largest);
+  result.values.reserve(exact.size());
+  for (const double weight : exact) {
+    const double scaled = weight * (1 << result.precision);
+    result.values.push_back(static_cast<int16_t>(scaled < 0 ? scaled - 0.5 : scaled + 0.5));
+  }
+  return result;
+}
+
+}  // namespace vitgraph::imaging

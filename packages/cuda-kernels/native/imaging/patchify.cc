@@ -1,0 +1,46 @@
+#include "imaging/patchify.h"
+
+namespace vitgraph::imaging {
+namespace {
+
+int divide_rounding_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
+
+}  // namespace
+
+PatchWriter::PatchWriter(Size frame, int frames, PatchLayout layout, uint8_t* pixels)
+    : frame_(frame), frames_(frames), layout_(layout), pixels_(pixels) {}
+
+size_t PatchWriter::size_bytes(Size frame, int frames, PatchLayout layout) {
+  const size_t slots = static_cast<size_t>(divide_rounding_up(frames, layout.temporal)) * layout.temporal;
+  return slots * frame.height * frame.width * kChannels;
+}
+
+void PatchWriter::write_row(int frame, int y, const uint8_t* rgb) const {
+  const int slots = divide_rounding_up(frames_, layout_.temporal) * layout_.temporal;
+  const int end = frame == frames_ - 1 ? slots : frame + 1;
+  for (int slot = frame; slot < end; slot++) write_row_to_slot(slot, y, rgb);
+}
+
+void PatchWriter::write_row_to_slot(int slot, int y, const uint8_t* rgb) const {
+  const auto [patch, merge, temporal] = layout_;
+  const size_t plane = static_cast<size_t>(patch) * patch;
+  const size_t channel_bytes = plane * temporal;
+  const size_t patch_bytes = channel_bytes * kChannels;
+  const size_t grid_w = frame_.width / patch;
+  const size_t grid_h = frame_.height / patch;
+  const size_t row = y / patch;
+  // A row of blocks is merge · grid_w patches; within a block, this row of patches is number row % merge.
+  const size_t row_start = slot / temporal * grid_h * grid_w + row / merge * merge * grid_w + row % merge * merge;
+  const size_t offset = slot % temporal * plane + static_cast<size_t>(y % patch) * patch;
+  for (size_t column = 0; column < grid_w; column++) {
+    const size_t index = row_start + column / merge * merge * merge + column % merge;
+    uint8_t* red = pixels_ + index * patch_bytes + offset;
+    for (int x = 0; x < patch; x++, rgb += kChannels) {
+      red[x] = rgb[0];
+      red[x + channel_bytes] = rgb[1];
+      red[x + 2 * channel_bytes] = rgb[2];
+    }
+  }
+}
+
+}  // namespace vitgraph::imaging

@@ -1,0 +1,37 @@
+// Rows of frames → patches in merge-block order, as the encoder reads them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "imaging/resize.h"
+
+namespace vitgraph::imaging {
+
+struct PatchLayout {
+  int patch;     // pixels along one side of a patch
+  int merge;     // patches along one side of a token
+  int temporal;  // frames in a patch
+};
+
+// Writes into `pixels`, [grid.t · grid.h · grid.w, 3, temporal, patch, patch], which the caller owns. Frame size must be
+// a multiple of patch · merge on both sides. Every byte is written once every row of every frame has been.
+class PatchWriter {
+ public:
+  PatchWriter(Size frame, int frames, PatchLayout layout, uint8_t* pixels);
+
+  // Row `y` of frame `frame`, [width, 3]. Where the frames don't fill the last patches, the last frame repeats.
+  void write_row(int frame, int y, const uint8_t* rgb) const;
+
+  static size_t size_bytes(Size frame, int frames, PatchLayout layout);
+
+ private:
+  void write_row_to_slot(int slot, int y, const uint8_t* rgb) const;
+
+  Size frame_;
+  int frames_;
+  PatchLayout layout_;
+  uint8_t* pixels_;
+};
+
+}  // namespace vitgraph::imaging

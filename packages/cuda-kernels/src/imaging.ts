@@ -1,0 +1,172 @@
+/**
+ * Resizing and cutting of decoded pixels, in native code and off JavaScript's thread.
+ *
+ * This is arithmetic on bytes: it knows no file formats and no models. The arrays that are passed in must not change,
+ * and must not be transferred, until the promise settles.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { fromNative, type NativeAddon, requireCpuAddon } from "./native.js";
+
+export interface FrameSize {
+  /** In pixels. */
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface PatchLayout {
+  /** Pixels along one side of a patch. */
+  readonly patchSize: number;
+  /** Patches along one side of a token; a block of so many squared stands together in the result. */
+  readonly mergeSize: number;
+  /** Frames in a patch. */
+  readonly temporalPatchSize: number;
+  /** The frames are brought to this size first, as {@link resizeFrame} does. Default: they stay as they are. */
+  readonly resizeTo?: FrameSize;
+}
+
+const CHANNELS = 3;
+/** The native code's limit, far above any image. */
+const LONGEST_SIDE = 2 ** 24;
+
+/**
+ * Antialiased bicubic resize of RGB bytes [height, width, 3], bit for bit what torch makes of uint8 on the CPU
+ * (`interpolate(mode="bicubic", antialias=True)`, which torchvision's `resize` calls).
+ * @throws VG_ARGUMENT_INVALID for sizes that are no positive whole numbers, or that do not fit the bytes
+ */
+export async function resizeFrame(rgb: Uint8Array, from: FrameSize, to: FrameSize): Promise<Uint8Array> {
+  checkSizes({ height: from.height, width: from.width, "to.height": to.height, "to.width": to.width });
+  checkBytes("rgb", rgb, from);
+  const result = new Uint8Array(to.height * to.width * CHANNELS);
+  const { height, width } = from;
+  await callNative((native) =>
+    native.resizeFrame({ rgb, height, width, toHeight: to.height, toWidth: to.width, result }),
+  );
+  return result;
+}
+
+/**
+ * Frames of RGB bytes → patches in merge-block order: u8 [t · h · w, channels, temporalPatchSize, patchSize, patchSize]
+ * with t = frames / temporalPatchSize rounded up (the last frame repeats), h and w in patches. With a
+ * temporalPatchSize of 1 that is the format `u8_still`, otherwise `u8`.
+ * @throws VG_ARGUMENT_INVALID where a size is no multiple of patchSize · mergeSize, or does not fit the bytes
+ */
+export async function patchifyFrames(
+  frames: readonly Uint8Array[],
+  from: FrameSize,
+  layout: PatchLayout,
+): Promise<Uint8Array> {
+  const { patchSize, mergeSize, temporalPatchSize, resizeTo: to = from } = layout;
+  checkSizes({
+    height: from.height,
+    width: from.width,
+    "resizeTo.height": to.height,
+    "resizeTo.width": to.width,
+  });
+  checkSizes({ patchSize, mergeSize, temporalPatchSize });
+  checkBlocks(to, patchSize * mergeSize);
+  if (frames.length === 0)
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "there are no frames", { remedy: "pass at least one" });
+  for (const [index, frame] of frames.entries()) checkBytes(`frame ${index}`, frame, from);
+  const slots = Math.ceil(frames.length / temporalPatchSize) * temporalPatchSize;
+  const pixels = new Uint8Array(slots * to.height * to.width * CHANNELS);
+  await callNative((native) =>
+    native.patchifyFrames({
+      frames: [...frames],
+      height: from.height,
+      width: from.width,
+      toHeight: to.height,
+      toWidth: to.width,
+      patchSize,
+      mergeSize,
+      temporalPatchSize,
+      pixels,
+    }),
+  );
+  return pixels;
+}
+
+/**
+ * CMYK bytes [pixels, 4] (255 is full ink) → RGB [pixels, 3] by Pillow's formula, which knows no colour profiles.
+ * @throws VG_ARGUMENT_INVALID where the bytes are no whole number of pixels
+ */
+export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
+  if (cmyk.length % 4 !== 0) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `cmyk has ${cmyk.length} bytes, which are not whole pixels`,
+      {
+        remedy: "pass 4 bytes for each pixel",
+        details: { sizeBytes: cmyk.length },
+      },
+    );
+  }
+  const rgb = new Uint8Array((cmyk.length / 4) * CHANNELS);
+  await callNative((native) => native.cmykToRgb({ cmyk, rgb }));
+  return rgb;
+}
+
+/** What native/napi/imaging.cc offers. Each fills the array that takes the result. */
+interface NativeImaging {
+  resizeFrame(request: {
+    readonly rgb: Uint8Array;
+    readonly height: number;
+    readonly width: number;
+    readonly toHeight: number;
+    readonly toWidth: number;
+    readonly result: Uint8Array;
+  }): Promise<void>;
+  patchifyFrames(request: {
+    readonly frames: readonly Uint8Array[];
+    readonly height: number;
+    readonly width: number;
+    readonly toHeight: number;
+    readonly toWidth: number;
+    readonly patchSize: number;
+    readonly mergeSize: number;
+    readonly temporalPatchSize: number;
+    readonly pixels: Uint8Array;
+  }): Promise<void>;
+  cmykToRgb(request: { readonly cmyk: Uint8Array; readonly rgb: Uint8Array }): Promise<void>;
+}
+
+/** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */
+async function callNative(work: (imaging: NativeImaging) => Promise<void>): Promise<void> {
+  const addon = requireCpuAddon() as NativeAddon & NativeImaging;
+  try {
+    await work(addon);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function checkSizes(sizes: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(sizes)) {
+    if (Number.isInteger(value) && value > 0 && value <= LONGEST_SIDE) continue;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${value}`, {
+      remedy: `give a whole number from 1 to ${LONGEST_SIDE}`,
+      details: { name, value },
+    });
+  }
+}
+
+function checkBlocks({ height, width }: FrameSize, block: number): void {
+  if (height % block === 0 && width % block === 0) return;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `a frame of ${width} × ${height} pixels cannot be cut into blocks of ${block} × ${block}`,
+    { remedy: `resize it to multiples of ${block}`, details: { width, height, block } },
+  );
+}
+
+function checkBytes(name: string, bytes: Uint8Array, { height, width }: FrameSize): void {
+  const expected = height * width * CHANNELS;
+  if (bytes.length === expected) return;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `${name} has ${bytes.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,
+    {
+      remedy: "pass red, green and blue bytes of every pixel",
+      details: { width, height, sizeBytes: bytes.length, expected },
+    },
+  );
+}
