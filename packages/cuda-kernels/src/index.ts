@@ -1,4 +1,8 @@
 /** The door of @vitgraph/cuda-kernels: run this program on this device. */
+export { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
+export { BACKENDS, type BackendChoice, createDevice, type DeviceOptions } from "./create-device.js";
 export * from "./device.js";
+export { type BackendReport, type BackendsReport, describeBackends } from "./doctor.js";
+export * from "./imaging.js";
 export * from "./kernels.js";
 export * from "./program.js";

@@ -9,10 +9,18 @@
 
 export interface KernelSignature {
   readonly buffers: readonly string[];
+  /**
+   * Each buffer's element type and shape, "class [rows, columns]", which the decoder holds a program against. The class
+   * `activation` is the backend's activation dtype, `weight` any of f32, bf16 and f16. A symbol stands for whatever it
+   * meets first; scalars go by their names.
+   */
+  readonly forms: readonly string[];
   /** Name → how the word is read. */
   readonly scalars: Readonly<Record<string, "u32" | "f32">>;
   /** Inputs (by name) whose memory `y` may share when they are not needed afterwards. */
   readonly inPlace?: readonly string[];
+  /** Quotients that must come out whole, where no form says so already. */
+  readonly whole?: readonly string[];
 }
 
 /** Elementwise functions that `linear` and `activation` apply. The order is the encoding. */
@@ -40,6 +48,12 @@ export const KERNELS = {
    */
   unpack_patches: {
     buffers: ["pixels", "patch_sources", "channel_scale", "y"],
+    forms: [
+      "u8 [m, bytes]",
+      "i32 [m, 1]",
+      "f32 [channels, 2]",
+      "activation [m, channels*temporal*patch_area]",
+    ],
     scalars: { channels: "u32", temporal: "u32", patch_area: "u32" },
   },
   /**
@@ -48,33 +62,68 @@ export const KERNELS = {
    */
   linear: {
     buffers: ["x", "weight", "bias?", "residual?", "y"],
+    forms: ["activation [m, k]", "weight [n, k]", "weight [1, n]", "activation [m, n]", "activation [m, n]"],
     scalars: { activation: "u32" },
     inPlace: ["residual?"],
   },
   /** y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. x, y [m, n]; weight, bias [1, n]. */
-  layernorm: { buffers: ["x", "weight", "bias", "y"], scalars: { epsilon: "f32" }, inPlace: ["x"] },
+  layernorm: {
+    buffers: ["x", "weight", "bias", "y"],
+    forms: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
+    scalars: { epsilon: "f32" },
+    inPlace: ["x"],
+  },
   /** y = activation(x). */
-  activation: { buffers: ["x", "y"], scalars: { activation: "u32" }, inPlace: ["x"] },
+  activation: {
+    buffers: ["x", "y"],
+    forms: ["activation [m, n]", "activation [m, n]"],
+    scalars: { activation: "u32" },
+    inPlace: ["x"],
+  },
   /** y = a + b. */
-  add: { buffers: ["a", "b", "y"], scalars: {}, inPlace: ["a", "b"] },
+  add: {
+    buffers: ["a", "b", "y"],
+    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
+    scalars: {},
+    inPlace: ["a", "b"],
+  },
   /**
    * A square table of learned position embeddings, sampled bilinearly (corners aligned) at each patch of its grid.
    * table [side², n]; `positions` i32 [patches, 4] = row, column, and the height and width of the patch's grid.
    */
-  position_embedding: { buffers: ["table", "positions", "y"], scalars: { side: "u32" } },
+  position_embedding: {
+    buffers: ["table", "positions", "y"],
+    forms: ["weight [side*side, n]", "i32 [m, 4]", "activation [m, n]"],
+    scalars: { side: "u32" },
+  },
   /**
-   * Two-dimensional rotary embedding of every head of x [patches, heads·headSize]. The first quarter of a head's
+   * Two-dimensional rotary embedding of every head of x [patches, heads·headSize]. The first half of a head's
    * rotation pairs turn by the patch's row, the second by its column; pair i is (i, i + headSize/2).
    * `angles` f32 [positions, headSize/2]: cosines of the headSize/4 frequencies, then their sines.
    */
-  rope: { buffers: ["x", "positions", "angles", "y"], scalars: { heads: "u32" }, inPlace: ["x"] },
+  rope: {
+    buffers: ["x", "positions", "angles", "y"],
+    forms: ["activation [m, n]", "i32 [m, 4]", "f32 [p, n/heads/4*2]", "activation [m, n]"],
+    scalars: { heads: "u32" },
+    inPlace: ["x"],
+  },
   /** `rope` on the query and key thirds of qkv [patches, 3·heads·headSize]; the value third is copied. */
-  rope_qk: { buffers: ["qkv", "positions", "angles", "y"], scalars: { heads: "u32" }, inPlace: ["qkv"] },
+  rope_qk: {
+    buffers: ["qkv", "positions", "angles", "y"],
+    forms: ["activation [m, n]", "i32 [m, 4]", "f32 [p, n/3/heads/4*2]", "activation [m, n]"],
+    scalars: { heads: "u32" },
+    inPlace: ["qkv"],
+  },
   /**
    * softmax(q · kᵀ · scale) · v for each head within each segment. q, k, v, y [patches, heads·headSize], rows may be
    * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total.
    */
-  attention: { buffers: ["q", "k", "v", "cu_seqlens", "y"], scalars: { heads: "u32", scale: "f32" } },
+  attention: {
+    buffers: ["q", "k", "v", "cu_seqlens", "y"],
+    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]", "i32 [s, 1]", "activation [m, n]"],
+    scalars: { heads: "u32", scale: "f32" },
+    whole: ["n/heads"],
+  },
 } as const satisfies Record<string, KernelSignature>;
 
 export type KernelName = keyof typeof KERNELS;

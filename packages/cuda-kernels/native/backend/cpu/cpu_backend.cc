@@ -1,0 +1,140 @@
+#include "backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <vector>
+
+#include "backend/cpu/kernel.h"
+#include "backend/cpu/machine.h"
+#include "backend/cpu/memory.h"
+#include "backend/cpu/thread_pool.h"
+#include "common/error.h"
+
+namespace vitgraph::cpu {
+namespace {
+
+constexpr std::size_t kWorkspaceAlignment = 256;
+
+/// What the loaded programs of one device share. They hold it, so it lives as long as the last of them.
+struct Engine {
+  explicit Engine(int threads) : pool(threads), scratch(static_cast<std::size_t>(threads) * kScratchBytes) {}
+
+  static constexpr std::size_t kScratchBytes = std::size_t{1} << 20;
+
+  ThreadPool pool;
+  HostMemory scratch;
+};
+
+class CpuProgram final : public LoadedProgram {
+ public:
+  CpuProgram(std::shared_ptr<Engine> engine, Program program, const Arenas& arenas)
+      : engine_(std::move(engine)), program_(std::move(program)), arenas_(arenas), workspace_(workspace_bytes()) {
+    std::byte* workspace = workspace_.data();
+    steps_.reserve(program_.instructions.size());
+    for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
+      steps_.push_back(resolve(i, workspace));
+      workspace += workspace_bytes(program_.instructions[i]);
+    }
+  }
+
+  const Program& program() const override { return program_; }
+
+  RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override {
+    for (const Transfer& input : submission.inputs) std::memcpy(address(*input.buffer), input.bytes.data(), input.bytes.size());
+    engine_->pool.set_cancelled(&cancelled);
+    const auto start = std::chrono::steady_clock::now();
+    for (const Step& step : steps_) {
+      if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+      step.run({step, submission.counts, engine_->pool, engine_->scratch.data(), Engine::kScratchBytes});
+    }
+    const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - start;
+    for (const Transfer& output : submission.outputs) std::memcpy(output.bytes.data(), address(*output.buffer), output.bytes.size());
+    return {duration.count()};
+  }
+
+ private:
+  std::byte* address(const Buffer& buffer) const {
+    const Memory& arena = *arenas_[static_cast<std::size_t>(buffer.arena)];
+    return static_cast<const HostMemory&>(arena).data() + buffer.offset;
+  }
+
+  std::size_t workspace_bytes(const Instruction& instruction) const {
+    const KernelEntry& entry = kernel_entry(instruction.kernel);
+    const std::size_t bytes = entry.workspace_bytes == nullptr ? 0 : entry.workspace_bytes(program_, instruction);
+    return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+  }
+
+  std::size_t workspace_bytes() const {
+    std::size_t total = 0;
+    for (const Instruction& instruction : program_.instructions) total += workspace_bytes(instruction);
+    return total;
+  }
+
+  Step resolve(std::size_t index, std::byte* workspace) const {
+    const Instruction& instruction = program_.instructions[index];
+    Step step{kernel_entry(instruction.kernel).run, {}, instruction.scalars, workspace, name_of(program_, index)};
+    for (std::size_t i = 0; i < kMaxOperands; ++i) {
+      if (instruction.operands[i] < 0) continue;
+      const Buffer& buffer = program_.buffers[static_cast<std::size_t>(instruction.operands[i])];
+      step.operands[i] = {address(buffer), buffer.dtype, buffer.rows, buffer.columns, buffer.row_stride};
+    }
+    return step;
+  }
+
+  std::shared_ptr<Engine> engine_;
+  Program program_;
+  Arenas arenas_;
+  HostMemory workspace_;
+  std::vector<Step> steps_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const CpuOptions& options) {
+    const int threads = options.threads > 0 ? options.threads : usable_cores();
+    engine_ = std::make_shared<Engine>(threads);
+    for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
+    const std::string processor = processor_name();
+    info_ = {"cpu",
+             processor + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads"),
+             {{"processor", processor}, {"threads", static_cast<double>(threads)}}};
+  }
+
+  const BackendInfo& info() const override { return info_; }
+  DType activation_dtype() const override { return DType::f32; }
+  std::span<const Kernel> kernels() const override { return kernels_; }
+
+  std::shared_ptr<Memory> allocate(std::size_t size_bytes) override { return std::make_shared<HostMemory>(size_bytes); }
+
+  void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
+    std::memcpy(static_cast<HostMemory&>(memory).data() + offset, bytes.data(), bytes.size());
+  }
+
+  void fill(Memory& memory, std::uint8_t byte) override {
+    std::memset(static_cast<HostMemory&>(memory).data(), byte, memory.size_bytes());
+  }
+
+  std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
+    Program program = decode_program(words, activation_dtype());
+    for (std::size_t i = 0; i < kArenaCount; ++i) {
+      if (arenas[i]->size_bytes() >= program.arena_bytes[i]) continue;
+      throw Error("VG_PROGRAM_INVALID",
+                  "the program needs " + std::to_string(program.arena_bytes[i]) + " bytes in the " + kArenaNames[i] +
+                      " arena, which has " + std::to_string(arenas[i]->size_bytes()),
+                  "allocate every arena for the largest of the programs that share it");
+    }
+    return std::make_shared<CpuProgram>(engine_, std::move(program), arenas);
+  }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+  std::vector<Kernel> kernels_;
+  BackendInfo info_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_cpu_backend(const CpuOptions& options) { return std::make_unique<CpuBackend>(options); }
+
+}  // namespace vitgraph::cpu

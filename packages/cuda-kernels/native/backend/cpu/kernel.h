@@ -1,0 +1,119 @@
+// What a CPU kernel is: a function over the resolved operands of one instruction, and the table of all of them.
+//
+// Kernels run on the device's worker thread and spread their chunks over its pool. They allocate nothing: what they need
+// beside their operands is asked for with `workspace_bytes` when the program is loaded.
+// The program has been validated, so shapes and dtypes need no second look. The *contents* of index buffers (positions,
+// sequence bounds, patch sources) come from the host with each run: every kernel checks them before it follows them.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "backend/cpu/thread_pool.h"
+#include "common/dtype.h"
+#include "common/error.h"
+#include "program/program.h"
+
+namespace vitgraph::cpu {
+
+/// A buffer with its address.
+struct Operand {
+  std::byte* data = nullptr;
+  DType dtype = DType::f32;
+  RowCount rows;
+  std::size_t columns = 0;
+  std::size_t row_stride = 0;
+};
+
+struct Call;
+using KernelFunction = void (*)(const Call& call);
+
+/// An instruction with its kernel's function and its operands' addresses.
+struct Step {
+  KernelFunction run;
+  std::array<Operand, kMaxOperands> operands;
+  std::array<std::uint32_t, kMaxScalars> scalars;
+  std::byte* workspace;
+  std::string name;
+};
+
+/// The real rows of an operand: those that this run's counts say, not the capacity.
+template <typename T>
+struct Matrix {
+  T* data;
+  std::size_t rows;
+  std::size_t columns;
+  std::size_t row_stride;
+
+  T* row(std::size_t index) const { return data + index * row_stride; }
+};
+
+struct Call {
+  const Step& step;
+  std::span<const std::uint32_t> counts;
+  ThreadPool& pool;
+  /// `scratch_bytes` for each thread of the pool.
+  std::byte* scratch;
+  std::size_t scratch_bytes;
+
+  bool has(std::size_t operand) const { return step.operands[operand].data != nullptr; }
+
+  template <typename T>
+  Matrix<T> matrix(std::size_t operand) const {
+    const Operand& o = step.operands[operand];
+    return {reinterpret_cast<T*>(o.data), o.rows.at(counts), o.columns, o.row_stride};
+  }
+
+  std::uint32_t count(std::size_t scalar) const { return step.scalars[scalar]; }
+  float number(std::size_t scalar) const { return bits_to_float(step.scalars[scalar]); }
+
+  template <typename T>
+  T* thread_scratch(int thread) const {
+    return reinterpret_cast<T*>(scratch + static_cast<std::size_t>(thread) * scratch_bytes);
+  }
+
+  /// For index buffers whose contents lead outside of their target.
+  [[noreturn]] void bad_contents(const std::string& fact) const {
+    throw Error("VG_ARGUMENT_INVALID", step.name + ": " + fact, "check the metadata that was staged for this run");
+  }
+};
+
+/// Rows in one chunk of an elementwise loop: some 16 Ki elements, which outweigh the hand-out of a chunk.
+inline std::size_t rows_per_chunk(std::size_t columns) {
+  const std::size_t rows = (std::size_t{1} << 14) / columns;
+  return rows == 0 ? 1 : rows;
+}
+
+/// Calls `body(row)` for every row, in chunks over the pool.
+template <typename Body>
+void for_each_row(ThreadPool& pool, std::size_t rows, std::size_t columns, Body&& body) {
+  const std::size_t chunk_rows = rows_per_chunk(columns);
+  pool.parallel_for((rows + chunk_rows - 1) / chunk_rows, [&](std::size_t chunk, int) {
+    const std::size_t end = std::min(rows, (chunk + 1) * chunk_rows);
+    for (std::size_t row = chunk * chunk_rows; row < end; ++row) body(row);
+  });
+}
+
+struct KernelEntry {
+  KernelFunction run;
+  /// Bytes that an instruction needs for itself, from its dims' capacities; null where none.
+  std::size_t (*workspace_bytes)(const Program& program, const Instruction& instruction);
+};
+
+/// The table, by Kernel.
+const KernelEntry& kernel_entry(Kernel kernel);
+
+void unpack_patches(const Call& call);
+void linear(const Call& call);
+void layernorm(const Call& call);
+void activation(const Call& call);
+void add(const Call& call);
+void position_embedding(const Call& call);
+void rope(const Call& call);
+void rope_qk(const Call& call);
+void attention(const Call& call);
+
+}  // namespace vitgraph::cpu

@@ -1,0 +1,60 @@
+// A fixed set of threads that share the chunks of one loop at a time. The calling thread takes part.
+//
+// Not a task queue: one caller, one loop, and nothing is allocated. Chunks are handed out dynamically, so threads that
+// were held up take fewer. Between loops the threads sleep in the kernel.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace vitgraph::cpu {
+
+class ThreadPool {
+ public:
+  /// `threads` includes the caller: a pool of 1 starts none.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(helpers_.size()) + 1; }
+
+  /// While this points at true, chunks that have not begun are skipped. Set by the caller between loops.
+  void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
+
+  /// Calls `body(chunk, thread)` once for each chunk below `chunks`, on any thread, and returns when all are done.
+  /// `thread` is below size(). The body must not throw, and must not call back into the pool.
+  template <typename Body>
+  void parallel_for(std::size_t chunks, Body&& body) {
+    using Plain = std::remove_reference_t<Body>;
+    run({chunks, const_cast<void*>(static_cast<const void*>(&body)), [](void* context, std::size_t chunk, int thread) {
+           (*static_cast<Plain*>(context))(chunk, thread);
+         }});
+  }
+
+ private:
+  struct Loop {
+    std::size_t chunks = 0;
+    void* context = nullptr;
+    void (*body)(void* context, std::size_t chunk, int thread) = nullptr;
+  };
+
+  void run(const Loop& loop);
+  void help(int thread);
+  void take_chunks(int thread);
+
+  const std::atomic<bool>* cancelled_ = nullptr;
+  Loop loop_;
+  alignas(64) std::atomic<std::size_t> next_chunk_{0};
+  /// Raised to start a loop; helpers wait for it to change.
+  alignas(64) std::atomic<std::uint32_t> generation_{0};
+  alignas(64) std::atomic<int> busy_helpers_{0};
+  std::atomic<bool> stopping_{false};
+  std::vector<std::thread> helpers_;
+};
+
+}  // namespace vitgraph::cpu

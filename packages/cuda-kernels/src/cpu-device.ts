@@ -1,0 +1,31 @@
+/** The CPU device: runs anywhere, and is the oracle for every other backend. */
+import { VitgraphError } from "@vitgraph/errors";
+import type { Device } from "./device.js";
+import { fromNative, requireCpuAddon } from "./native.js";
+import { wrapNativeDevice } from "./native-device.js";
+
+export interface CpuDeviceOptions {
+  /** Threads that share a run's work. Default: the physical cores that this process may use. */
+  readonly threads?: number;
+}
+
+/**
+ * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
+ */
+export function createCpuDevice({ threads }: CpuDeviceOptions = {}): Device {
+  if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `threads is ${threads}, which is not a whole number from 1 to 1024`,
+      {
+        remedy: "leave it out to use every physical core",
+      },
+    );
+  }
+  const addon = requireCpuAddon();
+  try {
+    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0 }));
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * A Device over a native addon. The same for every backend: what differs is on the other side of the addon's door.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import type { Arena, Device, DeviceInfo, Executable, RunTimes, Submission } from "./device.js";
+import type { KernelName } from "./kernels.js";
+import { fromNative, type NativeArena, type NativeDevice, type NativeExecutable } from "./native.js";
+import { type ArenaName, type DType, encodeProgram, type Program } from "./program.js";
+import { checkSubmission } from "./submission.js";
+
+export function wrapNativeDevice(native: NativeDevice): Device {
+  return new DeviceOverNative(native);
+}
+
+class DeviceOverNative implements Device {
+  readonly info: DeviceInfo;
+  readonly activationDType: DType;
+  readonly kernels: ReadonlySet<KernelName>;
+  readonly #native: NativeDevice;
+
+  constructor(native: NativeDevice) {
+    const { backend, name, facts, activationDType, kernels } = native.info();
+    this.info = { backend, name, facts };
+    this.activationDType = activationDType;
+    this.kernels = new Set(kernels);
+    this.#native = native;
+  }
+
+  allocate(sizeBytes: number): Arena {
+    return rethrowing(() => new ArenaOverNative(this.#native.allocate(sizeBytes), sizeBytes));
+  }
+
+  async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
+    return settling(() => this.#native.upload({ arena: nativeArena(arena), offset, bytes }));
+  }
+
+  async fill(arena: Arena, byte: number): Promise<void> {
+    return settling(() => this.#native.fill({ arena: nativeArena(arena), byte }));
+  }
+
+  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable {
+    const words = encodeProgram(program);
+    return rethrowing(() => {
+      const { weights, io, scratch } = arenas;
+      const native = this.#native.load({
+        words,
+        weights: nativeArena(weights),
+        io: nativeArena(io),
+        scratch: nativeArena(scratch),
+      });
+      return new ExecutableOverNative(native, program);
+    });
+  }
+
+  liveHandles(): number {
+    return this.#native.liveHandles();
+  }
+
+  [Symbol.dispose](): void {
+    this.#native.dispose();
+  }
+}
+
+class ArenaOverNative implements Arena {
+  readonly native: NativeArena;
+  readonly sizeBytes: number;
+
+  constructor(native: NativeArena, sizeBytes: number) {
+    this.native = native;
+    this.sizeBytes = sizeBytes;
+  }
+
+  [Symbol.dispose](): void {
+    this.native.dispose();
+  }
+}
+
+class ExecutableOverNative implements Executable {
+  readonly program: Program;
+  readonly #native: NativeExecutable;
+
+  constructor(native: NativeExecutable, program: Program) {
+    this.program = program;
+    this.#native = native;
+  }
+
+  async submit(submission: Submission): Promise<RunTimes> {
+    checkSubmission(this.program, submission);
+    const { counts, inputs, outputs } = submission;
+    return settling(() => this.#native.submit({ counts: Uint32Array.from(counts), inputs, outputs }));
+  }
+
+  [Symbol.dispose](): void {
+    this.#native.dispose();
+  }
+}
+
+function nativeArena(arena: Arena): NativeArena {
+  if (arena instanceof ArenaOverNative) return arena.native;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", "the arena was not made by a native device", {
+    remedy: "pass what this device's allocate returned",
+  });
+}
+
+function rethrowing<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+async function settling<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw fromNative(error);
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * The native addons: where they are looked for, what they look like from JavaScript, and how their errors become ours.
+ * Nothing is loaded when this module is: the first question loads, once, and every reason for a failure is kept.
+ */
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { type ErrorCode, VitgraphError } from "@vitgraph/errors";
+import type { RunTimes } from "./device.js";
+import type { KernelName } from "./kernels.js";
+import type { DType } from "./program.js";
+
+/** What the CPU addon exports. */
+export interface NativeAddon extends NativeImaging {
+  /** The version that the decoder reads: `PROGRAM_VERSION`. */
+  readonly programVersion: number;
+  /** `KERNELS`, as native code has it, in its order. */
+  readonly kernels: readonly NativeKernel[];
+  createDevice(options: { readonly threads: number }): NativeDevice;
+}
+
+/** Pixel work on libuv's pool. Results are written into the arrays that the request brings; see src/imaging.ts. */
+export interface NativeImaging {
+  resizeFrame(request: {
+    readonly rgb: Uint8Array;
+    readonly height: number;
+    readonly width: number;
+    readonly toHeight: number;
+    readonly toWidth: number;
+    readonly result: Uint8Array;
+  }): Promise<void>;
+  patchifyFrames(request: {
+    readonly frames: readonly Uint8Array[];
+    readonly height: number;
+    readonly width: number;
+    readonly toHeight: number;
+    readonly toWidth: number;
+    readonly patchSize: number;
+    readonly mergeSize: number;
+    readonly temporalPatchSize: number;
+    readonly pixels: Uint8Array;
+  }): Promise<void>;
+  cmykToRgb(request: { readonly cmyk: Uint8Array; readonly rgb: Uint8Array }): Promise<void>;
+}
+
+export interface NativeKernel {
+  readonly name: string;
+  readonly buffers: readonly string[];
+  readonly forms: readonly string[];
+  readonly scalars: Readonly<Record<string, "u32" | "f32">>;
+  readonly inPlace: readonly string[];
+  readonly whole: readonly string[];
+}
+
+export interface NativeDevice {
+  info(): NativeDeviceInfo;
+  allocate(sizeBytes: number): NativeArena;
+  upload(request: {
+    readonly arena: NativeArena;
+    readonly offset: number;
+    readonly bytes: Uint8Array;
+  }): Promise<void>;
+  fill(request: { readonly arena: NativeArena; readonly byte: number }): Promise<void>;
+  load(request: {
+    readonly words: Uint32Array;
+    readonly weights: NativeArena;
+    readonly io: NativeArena;
+    readonly scratch: NativeArena;
+  }): NativeExecutable;
+  liveHandles(): number;
+  dispose(): void;
+}
+
+export interface NativeDeviceInfo {
+  readonly backend: "cpu" | "cuda";
+  readonly name: string;
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+  readonly activationDType: DType;
+  readonly kernels: readonly KernelName[];
+}
+
+/** Branded: a plain object is not one, and the addon checks the tag of each that it is handed. */
+export interface NativeArena {
+  readonly __brand: "NativeArena";
+  dispose(): void;
+}
+
+export interface NativeExecutable {
+  readonly __brand: "NativeExecutable";
+  submit(submission: {
+    readonly counts: Uint32Array;
+    readonly inputs: readonly NativeTransfer[];
+    readonly outputs: readonly NativeTransfer[];
+  }): Promise<RunTimes>;
+  dispose(): void;
+}
+
+export interface NativeTransfer {
+  readonly buffer: number;
+  readonly bytes: Uint8Array;
+}
+
+export type LoadedAddon =
+  | { readonly found: true; readonly path: string; readonly addon: NativeAddon }
+  | { readonly found: false; readonly attempts: readonly LoadAttempt[] };
+
+/** One place that was tried, and why it gave no addon. */
+export interface LoadAttempt {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** What to do about an addon that is not there. */
+export const BUILD_REMEDY =
+  "build it with `npm run build`, or in an installed package with `node scripts/build-native.mjs`";
+
+/** Both `src` and `dist` lie beside `build`. */
+const packageRoot = fileURLToPath(new URL("..", import.meta.url));
+const require = createRequire(import.meta.url);
+let cpuAddon: LoadedAddon | undefined;
+
+/** The CPU addon: `VITGRAPH_CPU_ADDON` names a file to be taken instead of the one that was built here. */
+export function loadCpuAddon(): LoadedAddon {
+  cpuAddon ??= loadFirst(
+    process.env.VITGRAPH_CPU_ADDON === undefined
+      ? [`${packageRoot}build/Release/vitgraph_cpu.node`, `${packageRoot}build/Debug/vitgraph_cpu.node`]
+      : [process.env.VITGRAPH_CPU_ADDON],
+  );
+  return cpuAddon;
+}
+
+/** @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded. */
+export function requireCpuAddon(): NativeAddon {
+  const loaded = loadCpuAddon();
+  if (loaded.found) return loaded.addon;
+  const reasons = loaded.attempts.map(({ path, reason }) => `${path}: ${reason}`);
+  throw new VitgraphError(
+    "VG_BACKEND_UNAVAILABLE",
+    `the CPU backend cannot be loaded (${reasons.join("; ")})`,
+    { remedy: BUILD_REMEDY, details: { backend: "cpu", attempts: loaded.attempts } },
+  );
+}
+
+function loadFirst(paths: readonly string[]): LoadedAddon {
+  const attempts: LoadAttempt[] = [];
+  for (const path of paths) {
+    if (!existsSync(path)) {
+      attempts.push({ path, reason: "there is no such file" });
+      continue;
+    }
+    try {
+      return { found: true, path, addon: require(path) as NativeAddon };
+    } catch (error) {
+      attempts.push({ path, reason: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { found: false, attempts };
+}
+
+/** Native errors carry the halves of a VitgraphError: this puts them together again. */
+export function fromNative(error: unknown, details: Readonly<Record<string, unknown>> = {}): unknown {
+  if (!(error instanceof Error) || !("fact" in error) || !("code" in error)) return error;
+  const { code, fact, remedy } = error as Error & { code: ErrorCode; fact: string; remedy?: string };
+  return new VitgraphError(code, fact, { details, ...(remedy === undefined ? {} : { remedy }) });
+}

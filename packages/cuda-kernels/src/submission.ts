@@ -1,0 +1,60 @@
+/** Whether a submission fits its program. The same for every device, in terms of the program's names. */
+import { VitgraphError } from "@vitgraph/errors";
+import type { Submission, Transfer } from "./device.js";
+import { bufferBytes, type Program } from "./program.js";
+
+/** @throws VG_ARGUMENT_INVALID */
+export function checkSubmission(program: Program, { counts, inputs, outputs }: Submission): void {
+  const { dims } = program;
+  if (counts.length !== dims.length) {
+    const names = dims.map((dim) => dim.name).join(", ");
+    throw invalid(
+      `the submission has ${counts.length} counts, and the program ${dims.length} dims`,
+      `give one count each for ${names}`,
+    );
+  }
+  for (const [index, { name, capacity }] of dims.entries()) {
+    const count = counts[index] as number;
+    if (!Number.isInteger(count) || count < 0 || count > capacity) {
+      throw invalid(
+        `the count of ${name} is ${count}, and its capacity ${capacity}`,
+        "use a program with more capacity",
+      );
+    }
+  }
+  for (const transfer of inputs) checkTransfer(program, transfer, "input");
+  for (const transfer of outputs) checkTransfer(program, transfer, "output");
+}
+
+function checkTransfer(program: Program, { buffer: index, bytes }: Transfer, role: "input" | "output"): void {
+  const buffer = program.buffers[index];
+  if (buffer === undefined) {
+    throw invalid(
+      `${role} buffer ${index} is not one of the program's ${program.buffers.length}`,
+      "use an index into Program.buffers",
+    );
+  }
+  if (buffer.arena !== "io") {
+    throw invalid(
+      `${role} ${buffer.name} lies in the ${buffer.arena} arena`,
+      "transfer to and from io buffers only",
+    );
+  }
+  if (buffer.rowStride !== buffer.columns) {
+    throw invalid(
+      `${role} ${buffer.name} has strided rows`,
+      "transfer through a buffer whose rows lie together",
+    );
+  }
+  const sizeBytes = bufferBytes(program, buffer);
+  if (bytes.byteLength > sizeBytes) {
+    throw invalid(
+      `${role} ${buffer.name} has ${sizeBytes} bytes, and the transfer ${bytes.byteLength}`,
+      "transfer no more than its rows at capacity",
+    );
+  }
+}
+
+function invalid(fact: string, remedy: string): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
+}

@@ -1,0 +1,167 @@
+/**
+ * A device that runs nothing: it validates programs, keeps what it was handed, and answers in order. For tests of
+ * compilers, planners, schedulers and runtimes, which then need no native code.
+ *
+ * Outputs are left as they are, unless `respond` fills them in.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import type { Arena, Device, DeviceInfo, Executable, RunTimes, Submission } from "../device.js";
+import { KERNEL_NAMES, type KernelName } from "../kernels.js";
+import type { ArenaName, DType, Program } from "../program.js";
+import { checkSubmission } from "../submission.js";
+import { validateProgram } from "./validate.js";
+
+export interface NullDeviceOptions {
+  /** Default: all. */
+  readonly kernels?: readonly KernelName[];
+  /** Default: f32, as the CPU's. */
+  readonly activationDType?: DType;
+  /** Bytes that `allocate` hands out before it is out of memory. Default: no limit. */
+  readonly memoryBytes?: number;
+  /** Called for each submission in its turn: may write to the outputs, and what it throws rejects the submission. */
+  readonly respond?: (submission: Submission, program: Program) => void | Promise<void>;
+}
+
+export interface NullDevice extends Device {
+  /** Programs in the order in which they were loaded. */
+  readonly loaded: readonly Program[];
+  /** Submissions in the order in which they ran, with copies of their inputs. */
+  readonly submissions: readonly RecordedSubmission[];
+  /** Uploads and fills, in order. */
+  readonly writes: readonly RecordedWrite[];
+}
+
+export interface RecordedSubmission {
+  readonly program: Program;
+  readonly counts: readonly number[];
+  readonly inputs: readonly { readonly buffer: number; readonly bytes: Uint8Array }[];
+}
+
+export type RecordedWrite =
+  | { readonly kind: "upload"; readonly arena: Arena; readonly offset: number; readonly sizeBytes: number }
+  | { readonly kind: "fill"; readonly arena: Arena; readonly byte: number };
+
+export function createNullDevice(options: NullDeviceOptions = {}): NullDevice {
+  return new RecordingDevice(options);
+}
+
+class RecordingDevice implements NullDevice {
+  readonly info: DeviceInfo = { backend: "null", name: "null device", facts: {} };
+  readonly activationDType: DType;
+  readonly kernels: ReadonlySet<KernelName>;
+  readonly loaded: Program[] = [];
+  readonly submissions: RecordedSubmission[] = [];
+  readonly writes: RecordedWrite[] = [];
+  readonly #options: NullDeviceOptions;
+  readonly #handles = new Set<object>();
+  /** Settles when everything that was handed over has been answered: one at a time, in order. */
+  #tail: Promise<unknown> = Promise.resolve();
+  #usedBytes = 0;
+  #disposed = false;
+
+  constructor(options: NullDeviceOptions) {
+    this.activationDType = options.activationDType ?? "f32";
+    this.kernels = new Set(options.kernels ?? KERNEL_NAMES);
+    this.#options = options;
+  }
+
+  allocate(sizeBytes: number): Arena {
+    this.#checkOpen();
+    const { memoryBytes = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#usedBytes + sizeBytes > memoryBytes) {
+      throw new VitgraphError(
+        "VG_DEVICE_OUT_OF_MEMORY",
+        `the null device was asked for ${sizeBytes} bytes, and ${memoryBytes - this.#usedBytes} of ${memoryBytes} are free`,
+        { remedy: "raise memoryBytes" },
+      );
+    }
+    this.#usedBytes += sizeBytes;
+    const arena: Arena = {
+      sizeBytes,
+      [Symbol.dispose]: () => {
+        if (this.#handles.delete(arena)) this.#usedBytes -= sizeBytes;
+      },
+    };
+    this.#handles.add(arena);
+    return arena;
+  }
+
+  async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
+    this.#checkArena(arena);
+    const sizeBytes = bytes.byteLength;
+    if (offset < 0 || offset + sizeBytes > arena.sizeBytes) {
+      throw new VitgraphError(
+        "VG_ARGUMENT_INVALID",
+        `${sizeBytes} bytes at offset ${offset} do not fit an arena of ${arena.sizeBytes}`,
+      );
+    }
+    return this.#inTurn(() => {
+      this.writes.push({ kind: "upload", arena, offset, sizeBytes });
+    });
+  }
+
+  async fill(arena: Arena, byte: number): Promise<void> {
+    this.#checkArena(arena);
+    return this.#inTurn(() => {
+      this.writes.push({ kind: "fill", arena, byte });
+    });
+  }
+
+  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable {
+    for (const arena of Object.values(arenas)) this.#checkArena(arena);
+    validateProgram(program, { activationDType: this.activationDType, kernels: this.kernels, arenas });
+    this.loaded.push(program);
+    const executable: Executable = {
+      program,
+      submit: (submission) => this.#submit(executable, submission),
+      [Symbol.dispose]: () => {
+        this.#handles.delete(executable);
+      },
+    };
+    this.#handles.add(executable);
+    return executable;
+  }
+
+  liveHandles(): number {
+    return this.#handles.size;
+  }
+
+  [Symbol.dispose](): void {
+    this.#disposed = true;
+  }
+
+  async #submit(executable: Executable, submission: Submission): Promise<RunTimes> {
+    this.#checkOpen();
+    if (!this.#handles.has(executable)) throw disposed("an executable");
+    const { program } = executable;
+    checkSubmission(program, submission);
+    return this.#inTurn(async () => {
+      this.submissions.push({
+        program,
+        counts: [...submission.counts],
+        inputs: submission.inputs.map(({ buffer, bytes }) => ({ buffer, bytes: bytes.slice() })),
+      });
+      await this.#options.respond?.(submission, program);
+      return { durationMs: 0 };
+    });
+  }
+
+  #inTurn<T>(work: () => T | Promise<T>): Promise<T> {
+    const done = this.#tail.then(work);
+    this.#tail = done.catch(() => {});
+    return done;
+  }
+
+  #checkOpen(): void {
+    if (this.#disposed) throw disposed("a device");
+  }
+
+  #checkArena(arena: Arena): void {
+    this.#checkOpen();
+    if (!this.#handles.has(arena)) throw disposed("an arena");
+  }
+}
+
+function disposed(what: string): VitgraphError {
+  return new VitgraphError("VG_DISPOSED", `${what} was used after it had been disposed`);
+}
