@@ -72,6 +72,12 @@ async function readHeader(
   bytes: Uint8Array,
   { maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions,
 ): Promise<FullHeader> {
+  if (!(maxPixels > 0)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `maxPixels is ${maxPixels}`, {
+      remedy: "give a positive number; Infinity takes the limit away",
+      details: { maxPixels },
+    });
+  }
   const format = detectFormat(bytes);
   // Declared sizes that libpng can't take would otherwise be reported as damage.
   if (format === "png") checkPixels(pngSize(bytes), maxPixels);

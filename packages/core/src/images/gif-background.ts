@@ -1,8 +1,8 @@
 /**
- * The colour that Pillow shows where a GIF's first frame is transparent or leaves the canvas bare.
+ * The colour that Pillow shows where a GIF's first frame is transparent.
  *
  * `convert("RGB")` drops transparency, so such a pixel has the colour that the palette happens to have at the
- * transparent index, or at index 0 where there is none. Decoders that yield alpha have lost it; the file has it.
+ * transparent index. Decoders that yield alpha have lost it; the file has it.
  */
 
 const HEADER_BYTES = 6;
