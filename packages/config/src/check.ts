@@ -33,13 +33,17 @@ type Locate = (pointer: string, part?: "key" | "value") => Place;
 export function check(merged: MergedLayers, source: string): Checked {
   const locate: Locate = (pointer, part) => merged.locate(pointer, part) ?? { source };
   const keys = checkKeys(merged.value, compilationConfigSchema, "", locate);
+  // What `key+=1,2` appends is text by nature: reading it as numbers is nothing to report.
+  const notes = keys.notes.filter(
+    (note) => note.kind !== "coerced" || merged.layerOf(note.pointer)?.form !== "append",
+  );
   const invalid = validationProblems(keys.value, locate);
   const config = withDefaults(keys.value, compilationConfigSchema) as unknown as CompilationConfig;
   const broken = brokenRules(config, [...keys.problems, ...invalid], locate);
   const problems = [...keys.problems, ...invalid, ...broken].sort(
     (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
   );
-  return { config, problems, notes: keys.notes };
+  return { config, problems, notes };
 }
 
 interface CheckedKeys {
@@ -128,7 +132,9 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, locate: Locate
   const ignored = key["x-vitgraph-ignored"];
   if (ignored !== undefined) notes.push(note("ignored", "info", `"${name}" has no effect: ${ignored}`));
   if (key["x-vitgraph-vllm"] === "refused") {
-    notes.push(note("not-in-vllm", "warning", `"${name}" is refused by today's vLLM`));
+    // An editor's key is there on purpose.
+    const level = key["x-vitgraph-scope"] === "editor" ? "info" : "warning";
+    notes.push(note("not-in-vllm", level, `"${name}" is refused by today's vLLM`));
   }
   return notes;
 }

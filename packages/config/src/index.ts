@@ -18,6 +18,9 @@ export type {
   DynamicShapesConfig,
   PassConfig,
 } from "./generated/types.js";
+export { parseHumanReadableInteger } from "./human-readable.js";
+export { type ImageGeometry, type ImageSize, imageTokens } from "./image-tokens.js";
+export { type LintFacts, type LintFinding, type LintRule, lintCompilationConfig } from "./lint.js";
 export {
   type ConfigOrigin,
   type ParseOptions,

@@ -1,7 +1,26 @@
-/** Which known key did somebody mean? By edit distance, with a limit beyond which a guess would only confuse. */
+/**
+ * Which known key did somebody mean? One that has all the words of theirs, or else the nearest by edit distance, within
+ * a limit beyond which a guess would only confuse.
+ */
 
 /** The known key nearest to `key`, or undefined where none is near. */
 export function nearestKey(key: string, known: readonly string[]): string | undefined {
+  return withAllWords(key, known) ?? withFewestEdits(key, known);
+}
+
+/** `max_items_per_batch` lacks words of `encoder_cudagraph_max_vision_items_per_batch`; by letters, others are nearer. */
+function withAllWords(key: string, known: readonly string[]): string | undefined {
+  const words = normalise(key).split("_");
+  // One word alone, such as "cudagraph", says too little.
+  if (words.length < 2) return undefined;
+  const candidates = known.filter((candidate) => {
+    const its = new Set(normalise(candidate).split("_"));
+    return words.every((word) => its.has(word));
+  });
+  return candidates.toSorted((a, b) => a.length - b.length)[0];
+}
+
+function withFewestEdits(key: string, known: readonly string[]): string | undefined {
   const plain = normalise(key);
   let best: string | undefined;
   // A third of the letters wrong is a typo; more is another word.

@@ -3,6 +3,7 @@
  * Each rule looks at keys that are valid on their own.
  */
 import type { CompilationConfig } from "./generated/types.js";
+import { show } from "./value.js";
 
 /** A breach of a rule: which value, what is wrong, what would be right. */
 export interface Breach {
@@ -105,7 +106,7 @@ export const VLLM_TEXTS: readonly {
     pointer: /^\/encoder_cudagraph_token_budgets\/\d+$/,
     keyword: "exclusiveMinimum",
     message: (given) =>
-      `All encoder_cudagraph_token_budgets must be positive, got [${(given as number[]).join(", ")}]`,
+      `All encoder_cudagraph_token_budgets must be positive, got [${(given as unknown[]).map(show).join(", ")}]`,
   },
   {
     pointer: /^\/encoder_cudagraph_max_vision_items_per_batch$/,
@@ -123,13 +124,15 @@ export const VLLM_TEXTS: readonly {
     pointer: /^\/mode$/,
     keyword: "enum",
     message: (given) =>
-      `Invalid compilation mode: ${given}. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE`,
+      `Invalid compilation mode: ${typeof given === "string" ? given : show(given)}. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE`,
   },
   {
     pointer: /^\/custom_ops\/\d+$/,
     keyword: "pattern",
     message: (given) => {
-      const wrong = (given as unknown[]).filter((op) => !/^(all|none|[+-].+)$/.test(String(op)));
+      const wrong = (given as unknown[]).filter(
+        (op) => typeof op === "string" && !/^(all|none|[+-].+)$/.test(op),
+      );
       return `Invalid syntax '${wrong.join("', '")}' for custom op, must be 'all', 'none', '+op' or '-op'`;
     },
   },
