@@ -1,7 +1,12 @@
 /** One bad item in a batch fails alone, with what is wrong with it; the others are answered. */
-import { createDevice, type EncoderItem, loadModel, VisionEncoder } from "@vitgraph/core";
+import {
+  compareWithReference,
+  createDevice,
+  type EncoderItem,
+  loadModel,
+  VisionEncoder,
+} from "@vitgraph/core";
 import { describe, expect, test } from "vitest";
-import { compareWithReference } from "@vitgraph/core";
 import { joinEmbeddings, readCase, TINY } from "./fixtures.js";
 
 const { items, expected } = await readCase(1);
@@ -15,7 +20,11 @@ const BAD: Record<string, { item: EncoderItem; code: string; message: RegExp }> 
     message: /24 rows/,
   },
   "a grid that cannot be merged": {
-    item: { format: "normalized", grid: { t: 1, h: 3, w: 2 }, pixelValues: new Float32Array(6 * rowElements) },
+    item: {
+      format: "normalized",
+      grid: { t: 1, h: 3, w: 2 },
+      pixelValues: new Float32Array(6 * rowElements),
+    },
     code: "VG_ITEM_INVALID",
     message: /cannot be merged/,
   },
@@ -48,7 +57,10 @@ describe.each(Object.entries(BAD))("%s", (_, { item, code, message }) => {
     });
     const outcomes = await encoder.encode([items[0]!, item, ...items.slice(1)]);
     const [bad] = outcomes.splice(1, 1);
-    expect(bad).toMatchObject({ status: "rejected", reason: { code, message: expect.stringMatching(message) } });
+    expect(bad).toMatchObject({
+      status: "rejected",
+      reason: { code, message: expect.stringMatching(message) },
+    });
     expect(compareWithReference(joinEmbeddings(outcomes), expected).relativeL2).toBeLessThanOrEqual(1e-5);
     expect(encoder.stats()).toMatchObject({ failed_items: 1 });
   });

@@ -76,12 +76,16 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
   test("a directory that does not exist", async () => {
     expect(await failure(() => rm(join(directory, "config.json")))).toEqual({
       code: "VG_FILE_UNREADABLE",
-      message: expect.stringMatching(/^cannot read DIR\/config.json \(ENOENT.*\): --model wants the directory of a checkpoint$/),
+      message: expect.stringMatching(
+        /^cannot read DIR\/config.json \(ENOENT.*\): --model wants the directory of a checkpoint$/,
+      ),
     });
   });
 
   test("an architecture that is not supported", async () => {
-    expect(await failure(config({ model_type: "llava", architectures: ["LlavaForConditionalGeneration"] }))).toEqual({
+    expect(
+      await failure(config({ model_type: "llava", architectures: ["LlavaForConditionalGeneration"] })),
+    ).toEqual({
       code: "VG_MODEL_UNSUPPORTED",
       message:
         'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
@@ -91,7 +95,8 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
 
   test("a config that contradicts itself", async () => {
     const { vision_config } = MINIATURE_CONFIG;
-    const change = (change: object) => config({ ...MINIATURE_CONFIG, vision_config: { ...vision_config, ...change } });
+    const change = (change: object) =>
+      config({ ...MINIATURE_CONFIG, vision_config: { ...vision_config, ...change } });
     expect((await failure(change({ num_heads: 3 }))).message).toBe(
       "vision_config.num_heads is 3: expected a divisor of hidden_size 16; check the checkpoint's config.json",
     );
@@ -115,7 +120,9 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
 
   test("a tensor of another shape", async () => {
     const edit: MiniatureOptions["edit"] = (list) =>
-      list.map((tensor) => (tensor.name.endsWith("0.attn.qkv.weight") ? { ...tensor, shape: [24, 32] } : tensor));
+      list.map((tensor) =>
+        tensor.name.endsWith("0.attn.qkv.weight") ? { ...tensor, shape: [24, 32] } : tensor,
+      );
     expect((await failure(rewrite({ edit }))).message).toBe(
       "tensor model.visual.blocks.0.attn.qkv.weight has shape [24, 32], but config.json makes it [48, 16]: " +
         "config.json and the weights belong to different checkpoints",

@@ -38,7 +38,17 @@ describe("encode", () => {
   test("prints a row an image and writes a tensor an image, the grid in the metadata", async () => {
     const output = join(directory, "new", "e.safetensors");
     const config = '{"compile_mm_encoder": true, "cudagraph_mm_encoder": true}';
-    const { code, out } = await run("encode", image, other, "--model", TINY, "--output", output, "--compilation-config", config);
+    const { code, out } = await run(
+      "encode",
+      image,
+      other,
+      "--model",
+      TINY,
+      "--output",
+      output,
+      "--compilation-config",
+      config,
+    );
     expect(code).toBe(0);
     const rows = out.split("\n").map((line) => line.split(/\s{2,}/));
     expect(rows[0]).toEqual(["image", "grid", "tokens", "batch", "budget", "waste", "batch ms"]);
@@ -63,7 +73,16 @@ describe("encode", () => {
     const bad = join(directory, "bad.png");
     await writeFile(bad, "not an image");
     const output = join(directory, "e.safetensors");
-    const { code, out, err } = await run("encode", bad, image, join(directory, "gone.png"), "--model", TINY, "--output", output);
+    const { code, out, err } = await run(
+      "encode",
+      bad,
+      image,
+      join(directory, "gone.png"),
+      "--model",
+      TINY,
+      "--output",
+      output,
+    );
     expect(code).toBe(1);
     expect(out).toContain("wrote 1 tensor to");
     expect(err).toContain(`error: ${bad}: `);
@@ -84,7 +103,14 @@ describe("encode", () => {
   });
 
   test("a configuration that is wrong is answered with the place", async () => {
-    const { code, err } = await run("encode", image, "--model", TINY, "--compilation-config", '{"cudagraph_mm_encodr": true}');
+    const { code, err } = await run(
+      "encode",
+      image,
+      "--model",
+      TINY,
+      "--compilation-config",
+      '{"cudagraph_mm_encodr": true}',
+    );
     expect(code).toBe(1);
     expect(err).toContain("cudagraph_mm_encoder");
     expect(err).toContain("[VG_CONFIG_INVALID]");
@@ -105,9 +131,17 @@ describe("verify", () => {
   });
 
   test("a file without cases is answered with what it must have", async () => {
-    const { code, err } = await run("verify", "--model", TINY, "--reference", join(TINY, "model.safetensors"));
+    const { code, err } = await run(
+      "verify",
+      "--model",
+      TINY,
+      "--reference",
+      join(TINY, "model.safetensors"),
+    );
     expect(code).toBe(1);
-    expect(err).toContain("it must have tensors 0.pixel_values, 0.grid_thw and 0.output [VG_ARGUMENT_INVALID]");
+    expect(err).toContain(
+      "it must have tensors 0.pixel_values, 0.grid_thw and 0.output [VG_ARGUMENT_INVALID]",
+    );
   });
 });
 

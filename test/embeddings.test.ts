@@ -1,6 +1,13 @@
 /** Image files → embeddings, the whole way, against transformers' processor and tower. */
 import { readFile } from "node:fs/promises";
-import { compareWithReference, createDevice, loadModel, processImage, SafetensorsFile, VisionEncoder } from "@vitgraph/core";
+import {
+  compareWithReference,
+  createDevice,
+  loadModel,
+  processImage,
+  SafetensorsFile,
+  VisionEncoder,
+} from "@vitgraph/core";
 import { describe, expect, test } from "vitest";
 import { fixture, readFloats, TINY } from "./fixtures.js";
 
@@ -24,7 +31,11 @@ describe.each(references)("$image", ({ tensor, image, grid_thw, tokens, columns,
   test("has transformers' grid, token count and embedding", async () => {
     await using model = await loadModel(TINY);
     using device = createDevice({ backend: "cpu" });
-    using encoder = await VisionEncoder.create({ model, device, compilationConfig: { compile_mm_encoder: true } });
+    using encoder = await VisionEncoder.create({
+      model,
+      device,
+      compilationConfig: { compile_mm_encoder: true },
+    });
     const item = await processImage(await readFile(fixture(`images/${image}`)), model.processor);
     expect([[item.grid.t, item.grid.h, item.grid.w]]).toEqual(grid_thw);
     const [outcome] = await encoder.encode([item]);

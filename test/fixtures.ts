@@ -1,6 +1,13 @@
 /** The fixtures, read through public doors: a tiny random checkpoint in the real layout with what transformers makes of it. */
 import { fileURLToPath } from "node:url";
-import { bf16ToF32, type EncoderItem, f16ToF32, type Grid, patchCount, SafetensorsFile } from "@vitgraph/core";
+import {
+  bf16ToF32,
+  type EncoderItem,
+  f16ToF32,
+  type Grid,
+  patchCount,
+  SafetensorsFile,
+} from "@vitgraph/core";
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`fixtures/${path}`, import.meta.url));
 
@@ -49,7 +56,9 @@ export async function readGrids(file: SafetensorsFile, name: string): Promise<Gr
 }
 
 /** The embeddings of items that must all have been encoded, one after the other. */
-export function joinEmbeddings(outcomes: readonly PromiseSettledResult<{ data: Float32Array }>[]): Float32Array {
+export function joinEmbeddings(
+  outcomes: readonly PromiseSettledResult<{ data: Float32Array }>[],
+): Float32Array {
   const parts = outcomes.map((outcome) => {
     if (outcome.status === "rejected") throw outcome.reason;
     return outcome.value.data;

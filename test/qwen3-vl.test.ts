@@ -1,5 +1,11 @@
 /** The tower against transformers: every case, fused and not, replayed and eager, in any company and order. */
-import { compareWithReference, createDevice, type EncoderItem, loadModel, VisionEncoder } from "@vitgraph/core";
+import {
+  compareWithReference,
+  createDevice,
+  type EncoderItem,
+  loadModel,
+  VisionEncoder,
+} from "@vitgraph/core";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CASE_NAMES, joinEmbeddings, readCase, TINY } from "./fixtures.js";
@@ -15,7 +21,11 @@ const CONFIGURATIONS = {
   "unfused, budgets": { cudagraph_mm_encoder: true },
   "fused, budgets": { compile_mm_encoder: true, cudagraph_mm_encoder: true },
   // Each batch is far smaller than its budget, or just fits, or is above the largest.
-  "fused, one large budget": { compile_mm_encoder: true, cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [4096] },
+  "fused, one large budget": {
+    compile_mm_encoder: true,
+    cudagraph_mm_encoder: true,
+    encoder_cudagraph_token_budgets: [4096],
+  },
   "fused, odd budgets": {
     compile_mm_encoder: true,
     cudagraph_mm_encoder: true,
@@ -56,7 +66,8 @@ describe.each(Object.entries(CONFIGURATIONS))("Qwen3-VL, %s", (_, compilationCon
     withEncoder(async (encoder) => {
       const items = cases.flatMap(({ items, expected }) => {
         let at = 0;
-        const columns = expected.length / items.reduce((sum, { grid }) => sum + (grid.t * grid.h * grid.w) / 4, 0);
+        const columns =
+          expected.length / items.reduce((sum, { grid }) => sum + (grid.t * grid.h * grid.w) / 4, 0);
         return items.map((item) => {
           const length = ((item.grid.t * item.grid.h * item.grid.w) / 4) * columns;
           at += length;

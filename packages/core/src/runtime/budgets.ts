@@ -16,7 +16,8 @@ export function resolveBudgets(
 ): EncoderBudgets {
   const { cudagraph, tokenBudgets, maxItems, maxFrames } = options;
   if (!cudagraph) {
-    return { cudagraph, limits: { tokenBudgets: [maxBatchTokens], maxItems: Number.POSITIVE_INFINITY } };
+    // No more items than tokens fit.
+    return { cudagraph, limits: { tokenBudgets: [maxBatchTokens], maxItems: maxBatchTokens } };
   }
   const resolved = resolveEncoderBudgets({
     tokenBudgets,

@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createVisionModel } from "../models/index.js";
-import { f32ToBf16 } from "../numerics.js";
+import { bf16ToF32, f32ToBf16 } from "../numerics.js";
 import { encodeSafetensors, type TensorData } from "../weights/safetensors.js";
 
 /** The smallest tower that has all of the real one's parts. */
@@ -74,15 +74,15 @@ async function writeShards(directory: string, tensors: readonly TensorData[], sh
   await writeFile(join(directory, "model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
 }
 
+/** Every dtype holds the same values, of bf16's grain, so that each gives the same encoder. */
 function encode(values: Float32Array, dtype: "F32" | "BF16" | "F16"): Uint8Array {
-  if (dtype === "F32") return new Uint8Array(values.buffer);
-  // The values are of bf16's grain either way, so that every dtype gives the same encoder.
   const bits = f32ToBf16(values);
   if (dtype === "BF16") return new Uint8Array(bits.buffer);
+  if (dtype === "F32") return new Uint8Array(bf16ToF32(bits).buffer);
   return new Uint8Array(Uint16Array.from(bits, halfOfBf16).buffer);
 }
 
-/** Exact for the magnitudes used here: bf16 has fewer mantissa bits than f16, and the exponents fit unless tiny. */
+/** Exact but for values below 2⁻¹⁴, which become zero: bf16 has fewer mantissa bits than f16. */
 function halfOfBf16(bits: number): number {
   const sign = bits & 0x8000;
   const exponent = ((bits >>> 7) & 0xff) - 127 + 15;

@@ -8,5 +8,28 @@ export function registerDoctor(program: Command, io: CliIo): void {
     .command("doctor")
     .description("say which backends are built and usable here, and why the others are not")
     .option("--json", "the same as JSON")
-    .action(({ json }: { json?: boolean }) => doctor(json === true, io));
+    .action(({ json }: { json?: true }) => doctor(json === true, io));
+}
+
+function doctor(json: boolean, io: CliIo): void {
+  const report = describeBackends();
+  if (report.chosen === null) io.exitCode = 1;
+  if (json) {
+    io.stdout(`${JSON.stringify(report, null, 2)}\n`);
+    return;
+  }
+  io.stdout(`node     ${process.version}, ${process.platform} ${process.arch}\n`);
+  for (const [name, backend] of Object.entries(report.backends)) {
+    if (backend.usable) {
+      io.stdout(`${name.padEnd(8)} usable: ${backend.device.name}\n`);
+      for (const [fact, value] of Object.entries(backend.device.facts))
+        io.stdout(`           ${fact}: ${value}\n`);
+      io.stdout(`           addon: ${backend.addonPath}\n`);
+    } else {
+      io.stdout(`${name.padEnd(8)} not usable\n`);
+      for (const reason of backend.reasons) io.stdout(`           ${reason}\n`);
+      io.stdout(`           remedy: ${backend.remedy}\n`);
+    }
+  }
+  io.stdout(`chosen   ${report.chosen ?? "none: no backend can run here"} (for --backend auto)\n`);
 }

@@ -1,0 +1,75 @@
+import { VitgraphError } from "@vitgraph/errors";
+import { describe, expect, test } from "vitest";
+import { checkItem, type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "./item.js";
+
+const shape = { mergeSize: 2, channels: 3, temporal: 2, patch: 16 };
+const ROW = 3 * 16 * 16;
+
+function still(grid: Grid, rows = patchCount(grid)): EncoderItem {
+  return { format: "u8_still", grid, pixels: new Uint8Array(rows * ROW) };
+}
+
+test("counts: patches before the merge, tokens after it", () => {
+  expect(patchCount({ t: 2, h: 4, w: 6 })).toBe(48);
+  expect(tokenCount({ t: 2, h: 4, w: 6 }, 2)).toBe(12);
+});
+
+test("a row of a still image has one temporal slice, the others have all of them", () => {
+  expect(rowElements("u8_still", shape)).toBe(ROW);
+  expect(rowElements("u8", shape)).toBe(2 * ROW);
+  expect(rowElements("normalized", shape)).toBe(2 * ROW);
+});
+
+test("items whose rows fill their grid pass", () => {
+  const grid = { t: 1, h: 4, w: 6 };
+  checkItem(still(grid), shape);
+  checkItem({ format: "u8", grid, pixels: new Uint8Array(24 * 2 * ROW) }, shape);
+  checkItem({ format: "normalized", grid, pixelValues: new Float32Array(24 * 2 * ROW) }, shape);
+});
+
+describe("refuses", () => {
+  function message(item: EncoderItem): string {
+    try {
+      checkItem(item, shape);
+    } catch (error) {
+      if (VitgraphError.is(error) && error.code === "VG_ITEM_INVALID") return error.message;
+      throw error;
+    }
+    return expect.unreachable("it passed");
+  }
+
+  test("a grid whose product differs from the rows", () => {
+    expect(message(still({ t: 1, h: 4, w: 6 }, 23))).toBe(
+      `pixels has ${23 * ROW} elements, but grid 1 × 4 × 6 needs ${24 * ROW}: ` +
+        "pass 24 rows of 768 (3 channels × 16 × 16), or correct the grid",
+    );
+    expect(
+      message({ format: "normalized", grid: { t: 1, h: 2, w: 2 }, pixelValues: new Float32Array(ROW) }),
+    ).toBe(
+      `pixelValues has ${ROW} elements, but grid 1 × 2 × 2 needs ${8 * ROW}: ` +
+        "pass 4 rows of 1536 (3 channels × 2 frames × 16 × 16), or correct the grid",
+    );
+  });
+
+  test.each([
+    { t: 0, h: 2, w: 2 },
+    { t: 1, h: -2, w: 2 },
+    { t: 1, h: 2, w: 2.5 },
+    { t: Number.NaN, h: 2, w: 2 },
+    { t: 1, h: 2, w: Number.POSITIVE_INFINITY },
+  ])("a grid of $t × $h × $w", (grid) => {
+    expect(message(still(grid, 4))).toMatch(
+      /^grid .* is not made of positive whole numbers: give frames, rows/,
+    );
+  });
+
+  test.each([
+    { t: 1, h: 3, w: 2 },
+    { t: 1, h: 2, w: 5 },
+  ])("a grid of $t × $h × $w, which cannot be merged", (grid) => {
+    expect(message(still(grid))).toBe(
+      `grid 1 × ${grid.h} × ${grid.w} cannot be merged 2 × 2: ` +
+        "resize the image so that its height and width in patches are multiples of 2",
+    );
+  });
+});
