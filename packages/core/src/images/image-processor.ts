@@ -174,7 +174,7 @@ function readSettings(
 }
 
 function defaultsOf<P extends ImageProcessor>(table: Readonly<Record<string, P>>, modelType: string): P {
-  const defaults = table[modelType];
+  const defaults = Object.hasOwn(table, modelType) ? table[modelType] : undefined;
   if (defaults !== undefined) return defaults;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `no image processor is known for model type ${modelType}`, {
     remedy: `use one of ${Object.keys(table).join(", ")}`,

@@ -1,0 +1,174 @@
+import { VitgraphError } from "@vitgraph/errors";
+import { describe, expect, test } from "vitest";
+import {
+  channelScale,
+  IMAGE_PROCESSOR_DEFAULTS,
+  readImageProcessor,
+  readVideoProcessor,
+  resizeBounds,
+} from "./image-processor.js";
+
+const QWEN2 = IMAGE_PROCESSOR_DEFAULTS.qwen2_vl;
+const QWEN3 = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
+
+describe("settings", () => {
+  test("of a checkpoint that has none are its family's", () => {
+    expect(readImageProcessor(undefined, "qwen3_vl")).toEqual(QWEN3);
+    expect(readImageProcessor({}, "qwen2_5_vl")).toEqual(QWEN2);
+    expect(resizeBounds(QWEN2)).toEqual({ factor: 28, minPixels: 3136, maxPixels: 1_003_520 });
+    expect(resizeBounds(QWEN3)).toEqual({ factor: 32, minPixels: 65_536, maxPixels: 16_777_216 });
+  });
+
+  test("as Qwen3-VL's hub checkpoints have them", () => {
+    const settings = {
+      size: { longest_edge: 16777216, shortest_edge: 65536 },
+      patch_size: 16,
+      temporal_patch_size: 2,
+      merge_size: 2,
+      image_mean: [0.5, 0.5, 0.5],
+      image_std: [0.5, 0.5, 0.5],
+      processor_class: "Qwen3VLProcessor",
+      image_processor_type: "Qwen2VLImageProcessorFast",
+    };
+    expect(readImageProcessor(settings, "qwen3_vl")).toEqual(QWEN3);
+  });
+
+  test("as Qwen2-VL's hub checkpoints have them", () => {
+    const settings = {
+      min_pixels: 3136,
+      max_pixels: 12845056,
+      patch_size: 14,
+      temporal_patch_size: 2,
+      merge_size: 2,
+      image_mean: [0.48145466, 0.4578275, 0.40821073],
+      image_std: [0.26862954, 0.26130258, 0.27577711],
+      image_processor_type: "Qwen2VLImageProcessor",
+      processor_class: "Qwen2VLProcessor",
+    };
+    expect(readImageProcessor(settings, "qwen2_vl")).toEqual({ ...QWEN2, maxPixels: 12_845_056 });
+  });
+
+  test("min_pixels and max_pixels win over size, each for itself; null counts as absent", () => {
+    const size = { shortest_edge: 1000, longest_edge: 2000 };
+    const read = (settings: Record<string, unknown>) => {
+      const { minPixels, maxPixels } = readImageProcessor(settings, "qwen2_vl");
+      return [minPixels, maxPixels];
+    };
+    expect(read({ size, min_pixels: 500 })).toEqual([500, 2000]);
+    expect(read({ size, max_pixels: 5000 })).toEqual([1000, 5000]);
+    expect(read({ size, min_pixels: null, max_pixels: null })).toEqual([1000, 2000]);
+    expect(read({ size: null })).toEqual([3136, 1_003_520]);
+  });
+
+  test("one number for mean or std holds for every channel; flags and factor are taken over", () => {
+    const settings = {
+      image_mean: 0.5,
+      image_std: 0.25,
+      do_resize: false,
+      do_normalize: false,
+      rescale_factor: 1,
+    };
+    expect(readImageProcessor(settings, "qwen2_vl")).toEqual({
+      ...QWEN2,
+      imageMean: [0.5, 0.5, 0.5],
+      imageStd: [0.25, 0.25, 0.25],
+      doResize: false,
+      doNormalize: false,
+      rescaleFactor: 1,
+    });
+  });
+
+  test("of videos have bounds of their own, over the whole clip for Qwen3-VL", () => {
+    expect(readVideoProcessor(undefined, "qwen2_vl")).toMatchObject({
+      minPixels: 100_352,
+      boundsCover: "frame",
+    });
+    const settings = { size: { longest_edge: 25165824, shortest_edge: 4096 }, patch_size: 16 };
+    expect(readVideoProcessor(settings, "qwen3_vl")).toMatchObject({
+      patchSize: 16,
+      minPixels: 4096,
+      maxPixels: 25_165_824,
+      boundsCover: "clip",
+    });
+  });
+
+  test.each<[Record<string, unknown>, string]>([
+    [{ patch_size: 0 }, "has patch_size = 0: it must be a positive whole number"],
+    [{ merge_size: "2" }, 'has merge_size = "2": it must be a positive whole number'],
+    [{ size: 224 }, "has size = 224: it must be an object"],
+    [{ size: { shortest_edge: -1 } }, "has size.shortest_edge = -1: it must be a positive whole number"],
+    [
+      { image_mean: [0.5, 0.5] },
+      "has image_mean = [0.5,0.5]: it must be three numbers, for red, green and blue",
+    ],
+    [{ image_std: [0.5, 0, 0.5] }, "has image_std = [0.5,0,0.5]: it must be three numbers above zero"],
+    [{ rescale_factor: 0 }, "has rescale_factor = 0: it must be a positive number"],
+    [{ do_resize: 1 }, "has do_resize = 1: it must be true or false"],
+    [
+      { min_pixels: 9, max_pixels: 8 },
+      "asks for at least 9 pixels and at most 8: correct min_pixels, max_pixels or size",
+    ],
+  ])("%j is refused", (settings, text) => {
+    const error = thrownBy(() => readImageProcessor(settings, "qwen3_vl"));
+    expect(error.code).toBe("VG_MODEL_INVALID");
+    expect(error.message).toBe(`preprocessor_config.json ${text}`);
+  });
+
+  test("another filter than bicubic, and another model, are not supported", () => {
+    const bilinear = thrownBy(() => readVideoProcessor({ resample: 2 }, "qwen3_vl"));
+    expect(bilinear.code).toBe("VG_MODEL_UNSUPPORTED");
+    expect(bilinear.message).toMatch(/^video_preprocessor_config.json asks for resizing with filter 2: /);
+    const model = thrownBy(() => readImageProcessor(undefined, "llava"));
+    expect(model.code).toBe("VG_MODEL_UNSUPPORTED");
+    expect(model.message).toMatch(/^no image processor is known for model type llava: use one of qwen2_vl, /);
+    expect(thrownBy(() => readImageProcessor(undefined, "constructor")).code).toBe("VG_MODEL_UNSUPPORTED");
+  });
+});
+
+describe("channelScale", () => {
+  // transformers, step by step in f32: the constants are multiplied by 1 / rescale_factor, the pixel minus the one is
+  // divided by the other.
+  function transformers(level: number, mean: number, std: number): number {
+    const f = Math.fround;
+    return f(f(level - f(f(mean) * 255)) / f(f(std) * 255));
+  }
+
+  test.each([
+    ["qwen2_vl", QWEN2],
+    ["qwen3_vl", QWEN3],
+  ])("of %s gives transformers' values for every level", (_, processor) => {
+    const scale = channelScale(processor);
+    expect(scale).toHaveLength(6);
+    for (let channel = 0; channel < 3; channel++) {
+      for (let level = 0; level < 256; level++) {
+        const value = Math.fround(
+          Math.fround(level * (scale[channel * 2] as number)) + (scale[channel * 2 + 1] as number),
+        );
+        const mean = processor.imageMean[channel] as number;
+        const std = processor.imageStd[channel] as number;
+        // Three roundings of terms below 4 in f32, whose unit there is 2^-22.
+        expect(Math.abs(value - transformers(level, mean, std))).toBeLessThanOrEqual(2 ** -21);
+      }
+    }
+  });
+
+  test("without normalising only rescales, without rescaling only normalises, without both does nothing", () => {
+    const processor = { ...QWEN2, imageMean: [100, 0, 0], imageStd: [2, 1, 1] };
+    const first = (flags: { doRescale: boolean; doNormalize: boolean }) => [
+      ...channelScale({ ...processor, ...flags }).subarray(0, 2),
+    ];
+    expect(first({ doRescale: true, doNormalize: false })).toEqual([Math.fround(1 / 255), 0]);
+    expect(first({ doRescale: false, doNormalize: true })).toEqual([0.5, -50]);
+    expect(first({ doRescale: false, doNormalize: false })).toEqual([1, 0]);
+  });
+});
+
+function thrownBy(work: () => unknown): VitgraphError {
+  try {
+    work();
+  } catch (error) {
+    if (VitgraphError.is(error)) return error;
+    throw error;
+  }
+  return expect.unreachable("it succeeded");
+}

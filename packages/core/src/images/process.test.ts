@@ -1,0 +1,117 @@
+import { VitgraphError } from "@vitgraph/errors";
+import sharp from "sharp";
+import { expect, test } from "vitest";
+import { checkItem } from "../item.js";
+import type { Raster } from "./decode.js";
+import { IMAGE_PROCESSOR_DEFAULTS, VIDEO_PROCESSOR_DEFAULTS } from "./image-processor.js";
+import { imageGrid, processImage, processRaster, processVideo, videoGrid } from "./process.js";
+
+const IMAGE = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
+const VIDEO = VIDEO_PROCESSOR_DEFAULTS.qwen3_vl;
+const SHAPE = { mergeSize: 2, channels: 3, temporal: 2, patch: 16 };
+
+/** A frame of one colour. */
+function frame(level: number, height = 64, width = 96): Raster {
+  return { height, width, rgb: new Uint8Array(height * width * 3).fill(level) };
+}
+
+function png(
+  { width, height }: { width: number; height: number },
+  background = "#336699",
+): Promise<Uint8Array> {
+  return sharp({ create: { width, height, channels: 3, background } })
+    .png()
+    .toBuffer();
+}
+
+async function failure(work: Promise<unknown>): Promise<VitgraphError> {
+  const error = await work.then(
+    () => expect.unreachable("it succeeded"),
+    (reason: unknown) => reason,
+  );
+  if (!VitgraphError.is(error)) throw error;
+  return error;
+}
+
+test("a 1 × 1 image grows to the smallest area and keeps its colour", async () => {
+  const item = await processImage(await png({ width: 1, height: 1 }), IMAGE);
+  expect(item.grid).toEqual({ t: 1, h: 16, w: 16 });
+  checkItem(item, SHAPE);
+  for (let i = 0; i < item.pixels.length; i += 256) {
+    expect(item.pixels[i]).toBe([0x33, 0x66, 0x99][(i / 256) % 3]);
+  }
+});
+
+test("a 30000 × 20 image is refused for its shape, from the header", async () => {
+  const wide = await png({ width: 30_000, height: 20 });
+  const error = await failure(processImage(wide.subarray(0, 200), IMAGE));
+  expect(error.code).toBe("VG_IMAGE_ASPECT_RATIO");
+  expect(error.details).toEqual({ width: 30_000, height: 20, ratio: 1500, limit: 200 });
+});
+
+test("a bad image fails alone: those beside it are answered", async () => {
+  const good = await png({ width: 64, height: 64 });
+  const results = await Promise.allSettled(
+    [good, good.subarray(0, 60), new Uint8Array(), good].map((bytes) => processImage(bytes, IMAGE)),
+  );
+  expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected", "fulfilled"]);
+});
+
+test("decoded pixels and a file of them become the same item", async () => {
+  const bytes = await png({ width: 300, height: 200 });
+  const rgb = new Uint8Array(await sharp(bytes).raw().toBuffer());
+  expect(await processRaster({ width: 300, height: 200, rgb }, IMAGE)).toEqual(
+    await processImage(bytes, IMAGE),
+  );
+});
+
+test("without do_resize an image is cut as it is, or refused", async () => {
+  const processor = { ...IMAGE, doResize: false };
+  expect((await processRaster(frame(7), processor)).grid).toEqual({ t: 1, h: 4, w: 6 });
+  const error = await failure(processRaster(frame(7, 64, 97), processor));
+  expect(error.message).toBe(
+    "image of 97 × 64 pixels cannot be cut into blocks of 32 × 32, and do_resize is false: " +
+      "resize it to multiples of 32, or set do_resize",
+  );
+});
+
+test("frames pair up in patches, and the last one repeats where they are odd", async () => {
+  const item = await processVideo(
+    [10, 20, 30].map((level) => frame(level)),
+    { ...VIDEO, doResize: false },
+  );
+  expect(item.grid).toEqual({ t: 2, h: 4, w: 6 });
+  checkItem(item, SHAPE);
+  const plane = 16 * 16;
+  const slices = Array.from({ length: item.pixels.length / plane }, (_, slice) => item.pixels[slice * plane]);
+  const first = slices.slice(0, slices.length / 2);
+  const second = slices.slice(slices.length / 2);
+  expect(new Set(first.map((level, slice) => `${slice % 2}:${level}`))).toEqual(new Set(["0:10", "1:20"]));
+  expect(new Set(second)).toEqual(new Set([30]));
+});
+
+test("bounds cover the clip for Qwen3-VL and each frame for Qwen2-VL", async () => {
+  const size = { height: 720, width: 1280 };
+  expect(videoGrid(7, size, VIDEO)).toEqual({ t: 4, h: 14, w: 26 });
+  expect(videoGrid(7, size, VIDEO_PROCESSOR_DEFAULTS.qwen2_vl)).toEqual({ t: 4, h: 40, w: 72 });
+  const item = await processVideo([frame(1, 90, 160), frame(2, 90, 160)], VIDEO);
+  expect(item.grid).toEqual(videoGrid(2, { height: 90, width: 160 }, VIDEO));
+  checkItem(item, SHAPE);
+});
+
+test("the grid of an image follows from its size", () => {
+  expect(imageGrid({ height: 1080, width: 1920 }, IMAGE)).toEqual({ t: 1, h: 68, w: 120 });
+});
+
+test("no frames, and frames of different sizes, are refused", async () => {
+  expect((await failure(processVideo([], VIDEO))).message).toBe("a video has no frames: pass at least one");
+  expect((await failure(processVideo([frame(1), frame(1, 64, 64)], VIDEO))).message).toBe(
+    "frame 1 has 64 × 64 pixels, and frame 0 has 96 × 64: bring all frames of a video to one size",
+  );
+});
+
+test("a raster whose bytes are not its size is refused", async () => {
+  const error = await failure(processRaster({ ...frame(1), height: 65 }, IMAGE));
+  expect(error.code).toBe("VG_ARGUMENT_INVALID");
+  expect(error.fact).toBe("frame 0 has 18432 bytes, but 96 × 65 pixels of RGB are 18720");
+});
