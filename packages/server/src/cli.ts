@@ -49,7 +49,7 @@ function processIo(): CliIo {
   return {
     stdout: (text) => process.stdout.write(text),
     stderr: (text) => process.stderr.write(text),
-    color: process.stdout.isTTY === true && process.env["NO_COLOR"] === undefined,
+    color: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
     env: process.env,
     exitCode: 0,
   };
