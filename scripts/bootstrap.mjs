@@ -14,7 +14,7 @@ export function install() {
   if (existsSync(STAMP) && readFileSync(STAMP, "utf8") === fingerprint) return;
   console.log("Installing dependencies…");
   const frozen = process.env.CI ? ["--frozen-lockfile"] : [];
-  if (pnpm(["install", "--reporter=append-only", ...frozen]) !== 0) {
+  if (pnpm(["install", "--reporter=append-only", "--loglevel=info", ...frozen]) !== 0) {
     fail("the dependencies could not be installed: see the messages above; a registry must be reachable.");
   }
   mkdirSync(join(root, "node_modules"), { recursive: true });
@@ -23,7 +23,7 @@ export function install() {
 
 export function build() {
   console.log("Building (the native part takes a minute the first time)…");
-  if (pnpm(["exec", "turbo", "run", "build", "--output-logs=errors-only"]) !== 0) {
+  if (pnpm(["exec", "turbo", "run", "build"]) !== 0) {
     fail("the build failed: see the messages above.");
   }
 }

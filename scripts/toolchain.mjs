@@ -19,6 +19,9 @@ export function checkNode() {
   }
 }
 
+// Building must not report to anybody.
+process.env.TURBO_TELEMETRY_DISABLED = "1";
+
 /** Runs a command in the repository, its output shown; returns its exit code. */
 export function run(command, args, options = {}) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", ...options });
