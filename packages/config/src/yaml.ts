@@ -21,6 +21,7 @@ import {
 import { type ConfigDocument, readJson } from "./document.js";
 import { fromPointer, toPointer } from "./pointer.js";
 import { configInvalid, type Place } from "./problem.js";
+import { scalarOffsets } from "./yaml-scalar.js";
 
 /** Reads YAML text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
 export function parseYamlDocument(text: string, source: string): ConfigDocument {
@@ -77,7 +78,8 @@ class YamlDocument implements ConfigDocument {
     const target = depth === fromPointer(pointer).length ? this.resolve(node) : undefined;
     if (target !== undefined && isScalar(target) && typeof target.value === "string") {
       const offsets = scalarOffsets(target as Scalar<string>, this.text);
-      return readJson(target.value, this.source, (offset) => this.locateOffset(offsets(offset)));
+      const end = target.range?.[1] ?? 0;
+      return readJson(target.value, this.source, (offset) => this.locateOffset(offsets[offset] ?? end));
     }
     return new YamlDocument(this.source, this.text, this.document, target ?? null, this.locateOffset);
   }
@@ -126,30 +128,4 @@ function duplicateKeys(node: unknown, pointer: string): string[] {
   return found;
 }
 
-/**
- * For each character of a scalar's value, the offset in the text that it comes from.
- *
- * The value is the text with things taken out (indentation, quotes, line folds), so the two are walked side by side:
- * what does not match was taken out. Line breaks and blanks may have been folded, and are matched loosely.
- */
-function scalarOffsets(scalar: Scalar<string>, text: string): (offset: number) => number {
-  const [start, end] = scalar.range ?? [0, 0];
-  const quoted = scalar.type === "QUOTE_DOUBLE" || scalar.type === "QUOTE_SINGLE";
-  const block = scalar.type === "BLOCK_LITERAL" || scalar.type === "BLOCK_FOLDED";
-  let at = block ? text.indexOf("\n", start) + 1 : start + (quoted ? 1 : 0);
-  const offsets: number[] = [];
-  for (const char of scalar.value.split("")) {
-    if (char.trim() !== "") {
-      while (at < end && text[at] !== char)
-        at += scalar.type === "QUOTE_DOUBLE" ? escapeLength(text, at, char) : 1;
-    }
-    offsets.push(Math.min(at, end));
-    if (char.trim() !== "" || text[at] === char) at++;
-  }
-  return (offset) => offsets[offset] ?? end;
-}
-
-/** Characters to step over: a backslash alone if the wanted character follows it, else the whole escape. */
-function escapeLength(text: string, at: number, wanted: string): number {
-  return text[at] === "\\" && text[at + 1] !== wanted ? 2 : 1;
-}
+export { type EmbeddedJson, extractJson } from "./yaml-json.js";

@@ -1,0 +1,93 @@
+/**
+ * JSON inside YAML, for editors: a JSON language service works on JSON text, and its answers belong to places in the
+ * YAML file. The value may be a string of JSON, which is taken as it stands, or a map, which is written as JSON.
+ */
+import { type Document, isAlias, isMap, isScalar, isSeq, type Node, parseDocument, type Scalar } from "yaml";
+import { scalarOffsets } from "./yaml-scalar.js";
+
+export interface EmbeddedJson {
+  readonly text: string;
+  /** Offset in the YAML text of an offset in the JSON text. */
+  toSource(jsonOffset: number): number;
+  /** Offset in the JSON text of an offset in the YAML text; undefined outside the value. */
+  toJson(sourceOffset: number): number | undefined;
+}
+
+/**
+ * The value under a path of keys of a YAML text as JSON. Undefined where there is none, or where the YAML cannot be
+ * read so far (an editor asks in the middle of a word).
+ */
+export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson | undefined {
+  const document = parseDocument(yaml, { version: "1.1", uniqueKeys: false });
+  const found = document.getIn(path, true) as Node | undefined;
+  const node = found !== undefined && isAlias(found) ? found.resolve(document) : found;
+  if (node?.range == null) return undefined;
+  const { text, offsets } =
+    isScalar(node) && typeof node.value === "string"
+      ? { text: node.value, offsets: scalarOffsets(node as Scalar<string>, yaml) }
+      : written(node, document);
+  const [start, end] = node.range;
+  return {
+    text,
+    toSource: (jsonOffset) => offsets[jsonOffset] ?? end,
+    toJson(sourceOffset) {
+      if (sourceOffset < start || sourceOffset > end) return undefined;
+      const after = offsets.findIndex((offset) => offset > sourceOffset);
+      return after === -1 ? text.length : Math.max(0, after - 1);
+    },
+  };
+}
+
+/** The node as JSON text, and for each of its characters the offset in the YAML text that it stands for. */
+function written(root: Node, document: Document): { text: string; offsets: number[] } {
+  let text = "";
+  const offsets: number[] = [];
+  let at = root.range?.[0] ?? 0;
+
+  /** Characters that YAML writes otherwise, or not at all: they stand where the last value did. */
+  function punctuation(characters: string): void {
+    for (const character of characters) {
+      text += character;
+      offsets.push(at);
+    }
+  }
+
+  /** A key or a scalar: its characters stand for those of the YAML, as far as there are as many. */
+  function scalar(json: string, node: unknown): void {
+    const range = (node as Node | null)?.range;
+    const [start, end] = range ?? [at, at];
+    // JSON has quotes where plain YAML has none.
+    const shift = json.startsWith('"') && isScalar(node) && node.type === "PLAIN" ? 1 : 0;
+    for (const [index, character] of json.split("").entries()) {
+      text += character;
+      offsets.push(Math.min(start + Math.max(0, index - shift), end));
+    }
+    at = end;
+  }
+
+  function write(node: unknown): void {
+    if (isMap(node)) {
+      punctuation("{");
+      for (const [index, pair] of node.items.entries()) {
+        if (index > 0) punctuation(", ");
+        scalar(JSON.stringify(isScalar(pair.key) ? String(pair.key.value) : String(pair.key)), pair.key);
+        punctuation(": ");
+        write(pair.value);
+      }
+      punctuation("}");
+    } else if (isSeq(node)) {
+      punctuation("[");
+      for (const [index, item] of node.items.entries()) {
+        if (index > 0) punctuation(", ");
+        write(item);
+      }
+      punctuation("]");
+    } else {
+      const value = isAlias(node) ? node.toJS(document) : isScalar(node) ? node.value : null;
+      scalar(JSON.stringify(value ?? null), node);
+    }
+  }
+
+  write(root);
+  return { text, offsets };
+}

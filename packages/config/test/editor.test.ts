@@ -1,0 +1,292 @@
+/**
+ * What an editor makes of the published schema, asked of VS Code's own JSON language service: completion, hover and
+ * squiggles, in a JSON file that names its schema, in a `--config` file, and in JSON inside YAML.
+ */
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { compilationConfigSchema, parseCompilationConfig, problemsOf } from "@vitgraph/config";
+import { extractJson } from "@vitgraph/config/yaml";
+import { beforeAll, describe, expect, test } from "vitest";
+import {
+  type CompletionItem,
+  type Diagnostic,
+  DiagnosticSeverity,
+  getLanguageService,
+  type LanguageService,
+  MarkupContent,
+  MarkupKind,
+  type Position,
+  TextDocument,
+} from "vscode-json-languageservice";
+
+const FOLDER = new URL("../schema/", import.meta.url);
+const SCHEMA = "./compilation-config.schema.json";
+
+let service: LanguageService;
+
+beforeAll(() => {
+  service = getLanguageService({
+    schemaRequestService: (uri) => readFile(fileURLToPath(uri), "utf8"),
+    workspaceContext: { resolveRelativePath: (path, resource) => new URL(path, resource).href },
+    clientCapabilities: {
+      textDocument: {
+        hover: { contentFormat: [MarkupKind.Markdown] },
+        completion: { completionItem: { documentationFormat: [MarkupKind.Markdown] } },
+      },
+    },
+  });
+  service.configure({
+    validate: true,
+    schemas: [
+      { uri: new URL(SCHEMA, FOLDER).href, fileMatch: ["*.cc.json"] },
+      { uri: new URL("generated/serve-config.schema.json", FOLDER).href, fileMatch: ["serve.json"] },
+    ],
+  });
+});
+
+/** A text with "|" where the cursor is, opened as a file beside the schema. */
+function open(marked: string, name = "a.cc.json") {
+  const offset = marked.indexOf("|");
+  const text = marked.replace("|", "");
+  const document = TextDocument.create(new URL(name, FOLDER).href, "json", 1, text);
+  return { document, json: service.parseJSONDocument(document), position: document.positionAt(offset) };
+}
+
+async function complete(marked: string, name?: string): Promise<readonly CompletionItem[]> {
+  const { document, json, position } = open(marked, name);
+  return (await service.doComplete(document, position, json))?.items ?? [];
+}
+
+async function hover(marked: string, name?: string): Promise<string> {
+  const { document, json, position } = open(marked, name);
+  return markdown((await service.doHover(document, position, json))?.contents);
+}
+
+async function validate(text: string, name?: string): Promise<readonly Diagnostic[]> {
+  const { document, json } = open(text, name);
+  return service.doValidation(document, json);
+}
+
+/** What is underlined, and why. */
+async function squiggles(text: string, name?: string): Promise<string[]> {
+  const { document } = open(text, name);
+  return (await validate(text, name)).map(({ range, message }) => `${document.getText(range)} — ${message}`);
+}
+
+function markdown(contents: unknown): string {
+  return (Array.isArray(contents) ? contents : [contents])
+    .map((content) => (MarkupContent.is(content) ? content.value : String(content ?? "")))
+    .join("\n");
+}
+
+const labels = (items: readonly CompletionItem[]) => items.map((item) => item.label);
+
+describe("completion", () => {
+  test("offers every key that can be set, and none that cannot", async () => {
+    const offered = labels(await complete("{ | }"));
+    for (const [name, key] of Object.entries(compilationConfigSchema.properties ?? {})) {
+      if (key.deprecated || key["x-vitgraph-refused"]) expect(offered).not.toContain(name);
+      else expect(offered).toContain(name);
+    }
+  });
+
+  test("documents a key, and inserts it with its default", async () => {
+    const item = (await complete("{ | }")).find((each) => each.label === "encoder_cudagraph_token_budgets");
+    expect(markdown(item?.documentation)).toContain("**output tokens** (after the merge)");
+    const lora = (await complete("{ | }")).find((each) => each.label === "cudagraph_specialize_lora");
+    expect(lora?.insertText).toContain("true");
+  });
+
+  test.each([
+    [
+      '{ "mode": | }',
+      ['"NONE"', '"STOCK_TORCH_COMPILE"', '"DYNAMO_TRACE_ONCE"', '"VLLM_COMPILE"', "null", "3"],
+    ],
+    [
+      '{ "cudagraph_mode": | }',
+      ['"NONE"', '"PIECEWISE"', '"FULL"', '"FULL_DECODE_ONLY"', '"FULL_AND_PIECEWISE"'],
+    ],
+    ['{ "cudagraph_mm_encoder": | }', ["true", "false"]],
+    ['{ "compile_cache_save_format": | }', ['"binary"', '"unpacked"']],
+    ['{ "encoder_cudagraph_token_budgets": | }', ["[2048,4096,8192,13824]"]],
+    ['{ "pass_config": { | } }', ["enable_sp", "fuse_allreduce_rms", "eliminate_noops"]],
+    ['{ "dynamic_shapes_config": { "type": | } }', ['"backed"', '"unbacked"', '"backed_size_oblivious"']],
+  ])("at %s", async (text, wanted) => {
+    const offered = labels(await complete(text)).map((label) => label.replaceAll(/\s/g, ""));
+    expect(offered).toEqual(expect.arrayContaining(wanted));
+  });
+
+  test("offers a snippet for the usual case", async () => {
+    expect(labels(await complete("|"))).toContain("encoder graphs");
+  });
+});
+
+describe("hover", () => {
+  test.each([
+    ['{ "cudagraph_mm_|encoder": true }', "one graph for each token budget"],
+    ['{ "encoder_cudagraph_max_vision_items_|per_batch": 8 }', "Most images and videos in one batch"],
+    ['{ "pass_config": { "enable_|sp": true } }', "Use sequence parallelism"],
+    ['{ "mode": "VLLM_|COMPILE" }', "cached, piecewise, with its own passes"],
+    ['{ "encoder_cudagraph_max_images_|per_batch": 8 }', "Old name of"],
+    ['{ "lev|el": 3 }', "replaced by mode"],
+  ])("over %s", async (text, wanted) => {
+    // The service escapes what markdown would read as markup.
+    expect((await hover(text)).replaceAll("\\", "")).toContain(wanted);
+  });
+});
+
+describe("squiggles", () => {
+  test("none under a good config", async () => {
+    expect(
+      await squiggles(
+        `{ "$schema": "${SCHEMA}", "mode": 3, "cudagraph_mm_encoder": true, "encoder_cudagraph_token_budgets": [64],
+           "pass_config": { "enable_sp": null }, "cudagraph_mode": "FULL", "inductor_compile_config": { "a": 1 } }`,
+      ),
+    ).toEqual([]);
+  });
+
+  test.each([
+    [
+      '{ "cudagraph_mm_encodre": true }',
+      '"cudagraph_mm_encodre" — Property cudagraph_mm_encodre is not allowed.',
+    ],
+    ['{ "cudagraph_mm_encoder": 7 }', '7 — Incorrect type. Expected "boolean".'],
+    ['{ "encoder_cudagraph_token_budgets": [64, 0] }', "0 — Value is below the exclusive minimum of 0."],
+    ['{ "encoder_cudagraph_max_vision_items_per_batch": -1 }', "-1 — Value is below the minimum of 0."],
+    ['{ "pass_config": { "enable_spp": true } }', '"enable_spp" — Property enable_spp is not allowed.'],
+    [
+      '{ "encoder_cudagraph_piecewise": true }',
+      "true — Only false: vitgraph captures the whole encoder forward, attention included. Use cudagraph_mm_encoder.",
+    ],
+    ['{ "level": 3 }', "3 — It was replaced by mode. Use mode, which takes the same numbers."],
+    [
+      '{ "traced_files": [] }',
+      "[] — The files that were traced. The engine fills it in at run time; it cannot be set. Remove the key.",
+    ],
+  ])("under %s", async (text, wanted) => {
+    expect(await squiggles(text)).toContain(wanted);
+  });
+
+  test("a deprecated key is struck through, with its successor", async () => {
+    const [diagnostic] = await validate('{ "encoder_cudagraph_max_images_per_batch": 8 }');
+    expect(diagnostic?.message).toBe("Renamed: use encoder_cudagraph_max_vision_items_per_batch.");
+    expect(diagnostic?.severity).toBeGreaterThan(DiagnosticSeverity.Error);
+  });
+
+  test("a file's own $schema is enough", async () => {
+    expect(await squiggles(`{ "$schema": "${SCHEMA}", "mod": 1 }`, "elsewhere.json")).toEqual([
+      '"mod" — Property mod is not allowed.',
+    ]);
+  });
+
+  test("an editor never objects to what the parser takes, in its usual spelling", async () => {
+    const texts = Object.entries(compilationConfigSchema.properties ?? {}).flatMap(([name, key]) =>
+      (key.examples ?? []).map((example) => JSON.stringify({ [name]: example })),
+    );
+    expect(texts.length).toBeGreaterThan(30);
+    for (const text of texts) {
+      expect(() => parseCompilationConfig(text), text).not.toThrow();
+      const errors = (await validate(text)).filter((each) => each.severity === DiagnosticSeverity.Error);
+      expect(errors, text).toEqual([]);
+    }
+  });
+
+  test("what the service underlines as wrong, the parser refuses at the same line and column", async () => {
+    const text = '{\n  "mode": "FAST",\n  "cudagraph_mm_encoder": 7,\n  "backend": [],\n  "mod": 1\n}';
+    const underlined = (await validate(text)).map(({ range: { start } }) => place(start));
+    try {
+      parseCompilationConfig(text);
+      expect.unreachable();
+    } catch (error) {
+      expect(problemsOf(error).map(({ line, column }) => `${line}:${column}`)).toEqual(underlined.sort());
+    }
+  });
+});
+
+describe("a --config file", () => {
+  test("has the compilation config's keys under compilation-config, and room for other options", async () => {
+    expect(labels(await complete('{ "port": 1, "compilation-config": { | } }', "serve.json"))).toContain(
+      "cudagraph_mm_encoder",
+    );
+    expect(await squiggles('{ "port": 1, "compilation_config": { "mod": 1 } }', "serve.json")).toEqual([
+      '"mod" — Property mod is not allowed.',
+    ]);
+    expect(await squiggles('{ "compilation-config": "{}", "optimization-level": 2 }', "serve.json")).toEqual(
+      [],
+    );
+  });
+});
+
+describe("JSON inside YAML", () => {
+  const AS_STRING = `model: m
+compilation-config: |
+  {
+    "cudagraph_mm_encoder": "perhaps",
+    "mode": "VLLM_COMPILE"
+  }
+`;
+  const AS_QUOTED = `compilation-config: '{"cudagraph_mm_encoder": "perhaps", "mode": "VLLM_COMPILE"}'\n`;
+  const AS_MAP = `compilation-config:
+  cudagraph_mm_encoder: perhaps
+  mode: VLLM_COMPILE
+`;
+
+  /** The value as a JSON file of its own, and the way back. */
+  function embedded(yaml: string) {
+    const json = extractJson(yaml, ["compilation-config"]);
+    if (json === undefined) return expect.unreachable("there is no value");
+    return { json, yaml: TextDocument.create("file:///a.yaml", "yaml", 1, yaml) };
+  }
+
+  test.each([
+    ["a block", AS_STRING, "4:29"],
+    ["quotes", AS_QUOTED, "1:47"],
+    ["a map", AS_MAP, "2:25"],
+  ])("%s: what is wrong is underlined in the YAML", async (_name, text, at) => {
+    const { json, yaml } = embedded(text);
+    const [diagnostic] = await validate(json.text);
+    const { document } = open(json.text);
+    const start = json.toSource(document.offsetAt(diagnostic!.range.start));
+    expect(diagnostic?.message).toBe('Incorrect type. Expected "boolean".');
+    expect(place(yaml.positionAt(start))).toBe(at);
+    expect(text.slice(start)).toMatch(/^"?perhaps/);
+  });
+
+  test.each([
+    ["a block", AS_STRING],
+    ["quotes", AS_QUOTED],
+    ["a map", AS_MAP],
+  ])("%s: hovering over a key in the YAML explains it", async (_name, text) => {
+    const { json } = embedded(text);
+    const offset = json.toJson(text.lastIndexOf("mode") + 2)!;
+    const shown = await hover(`${json.text.slice(0, offset)}|${json.text.slice(offset)}`);
+    expect(shown).toContain("How `torch.compile` is applied");
+  });
+
+  test.each([
+    ["a block", AS_STRING.replace('"perhaps"', "")],
+    ["quotes", AS_QUOTED.replace('"perhaps"', "")],
+  ])("%s: completion in the middle of an edit", async (_name, text) => {
+    const { json } = embedded(text);
+    const offset = json.toJson(text.indexOf('encoder": ') + 'encoder": '.length)!;
+    const offered = labels(await complete(`${json.text.slice(0, offset)}|${json.text.slice(offset)}`));
+    expect(offered).toEqual(expect.arrayContaining(["true", "false"]));
+  });
+
+  test("a map: completion of an enum's value", async () => {
+    const { json } = embedded(AS_MAP);
+    const offset = json.toJson(AS_MAP.indexOf("VLLM_COMPILE") + 2)!;
+    const offered = labels(await complete(`${json.text.slice(0, offset)}|${json.text.slice(offset)}`));
+    expect(offered).toContain('"STOCK_TORCH_COMPILE"');
+  });
+
+  test("there may be none", () => {
+    expect(extractJson("model: m\n", ["compilation-config"])).toBeUndefined();
+    expect(extractJson("", ["compilation-config"])).toBeUndefined();
+    expect(extractJson("a: b\ncompilation-config: {}\n", ["compilation-config"])?.toJson(0)).toBeUndefined();
+  });
+});
+
+function place({ line, character }: Position): string {
+  return `${line + 1}:${character + 1}`;
+}
