@@ -6,7 +6,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SafetensorsFile } from "../weights/safetensors.js";
-import { DEFAULT_MAX_PIXELS, decodeImage, readImageHeader } from "./decode.js";
+import { DEFAULT_MAX_PIXELS, decodeImage, openImage } from "./decode.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/", import.meta.url));
 
@@ -90,11 +90,14 @@ test("a colour profile changes nothing", async () => {
   expect(Buffer.from(rgb)).toEqual(Buffer.concat(picture));
 });
 
-test("the header alone gives format and upright size", async () => {
-  const upright = await readImageHeader(await readFile(`${folder}pillow/orientation_1.jpg`));
-  const turned = await readImageHeader(await readFile(`${folder}pillow/orientation_6.webp`));
-  expect(upright).toEqual({ format: "jpeg", width: 38, height: 25 });
-  expect(turned).toEqual({ format: "webp", width: 25, height: 38 });
+test("opening reads the header alone: format and upright size, also where the pixels are missing", async () => {
+  const upright = await openImage(await readFile(`${folder}pillow/orientation_1.jpg`));
+  const turned = await openImage(await readFile(`${folder}pillow/orientation_6.webp`));
+  expect(upright).toMatchObject({ format: "jpeg", width: 38, height: 25 });
+  expect(turned).toMatchObject({ format: "webp", width: 25, height: 38 });
+  const cut = await openImage(png({ width: 9, height: 5 }, rows(9, 2)));
+  expect(cut).toMatchObject({ format: "png", width: 9, height: 5 });
+  expect((await failure(cut.decode())).code).toBe("VG_IMAGE_INVALID");
 });
 
 test("bytes in the middle of a larger buffer are decoded alone", async () => {
@@ -105,7 +108,17 @@ test("bytes in the middle of a larger buffer are decoded alone", async () => {
   expect(Buffer.from(rgb)).toEqual(Buffer.concat(picture));
 });
 
-describe("bytes that are no image", () => {
+describe("what is no image", () => {
+  test("a path, or nothing, in place of bytes", async () => {
+    const path = await failure(decodeImage("photo.jpg" as unknown as Uint8Array));
+    expect(path.code).toBe("VG_ARGUMENT_INVALID");
+    expect(path.message).toBe(
+      "the image is of type string, not bytes: pass the content of its file as a Uint8Array",
+    );
+    const nothing = await failure(decodeImage(undefined as unknown as Uint8Array));
+    expect(nothing.fact).toBe("the image is undefined, not bytes");
+  });
+
   test("none at all", async () => {
     const error = await failure(decodeImage(new Uint8Array()));
     expect(error.code).toBe("VG_IMAGE_INVALID");
@@ -183,7 +196,7 @@ describe("the limit on pixels", () => {
 
   test("holds for sizes that the PNG library itself cannot take", async () => {
     const side = 2 ** 31 - 1;
-    const error = await failure(readImageHeader(png({ width: side, height: side }, rows(2, 2))));
+    const error = await failure(openImage(png({ width: side, height: side }, rows(2, 2))));
     expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
   });
 
@@ -198,7 +211,7 @@ describe("the limit on pixels", () => {
     expect((await failure(decodeImage(bytes, { maxPixels: 25 * 38 - 1 }))).code).toBe("VG_IMAGE_TOO_LARGE");
   });
 
-  test("must be a number", async () => {
+  test("must be a positive number", async () => {
     const file = png({ width: 9, height: 5 }, rows(9, 5));
     expect((await failure(decodeImage(file, { maxPixels: Number.NaN }))).code).toBe("VG_ARGUMENT_INVALID");
   });

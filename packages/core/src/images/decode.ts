@@ -5,6 +5,7 @@
  * transparent pixel shows the colour that the file keeps under it. Limits are checked from the header, before any
  * memory is taken for pixels.
  */
+import { types } from "node:util";
 import { cmykToRgb } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import sharp, { type Sharp, type SharpOptions } from "sharp";
@@ -18,8 +19,11 @@ export interface Raster extends ImageSize {
   readonly rgb: Uint8Array;
 }
 
-export interface ImageHeader extends ImageSize {
+/** An image whose header was read and found within the limits. */
+export interface OpenedImage extends ImageSize {
   readonly format: ImageFormat;
+  /** @throws VG_IMAGE_INVALID where what follows the header is truncated or damaged */
+  decode(): Promise<Raster>;
 }
 
 export interface DecodeOptions {
@@ -40,55 +44,43 @@ const SHARP_OPTIONS: SharpOptions = {
 };
 
 /**
- * Format and size of an image, without decoding it. The size is that of the upright image: EXIF orientations that
- * turn it by a quarter exchange width and height.
- * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE
+ * Reads an image's header. Height and width are those of the upright image: an EXIF orientation that turns it by a
+ * quarter exchanges them. `bytes` must not change until the image is decoded.
+ * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_ARGUMENT_INVALID
  */
-export async function readImageHeader(bytes: Uint8Array, options: DecodeOptions = {}): Promise<ImageHeader> {
-  const { width, height, format } = await readHeader(bytes, options);
-  return { format, width, height };
+export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<OpenedImage> {
+  const { maxPixels = DEFAULT_MAX_PIXELS } = options;
+  checkArguments(bytes, maxPixels);
+  const format = detectFormat(bytes);
+  // Declared sizes that libpng can't take would otherwise be reported as damage.
+  if (format === "png") checkPixels(pngSize(bytes), maxPixels);
+  const { autoOrient, space } = await sharp(bytes, SHARP_OPTIONS)
+    .metadata()
+    .catch((cause) => {
+      throw undecodable(format, bytes, cause);
+    });
+  const { height, width } = autoOrient;
+  checkPixels(autoOrient, maxPixels);
+  const cmyk = space === "cmyk";
+  const decode = async (): Promise<Raster> => {
+    const pixels = await raw(dropAlpha(sharp(bytes, SHARP_OPTIONS), format, bytes, cmyk)).catch((cause) => {
+      throw undecodable(format, bytes, cause);
+    });
+    return { height, width, rgb: cmyk ? await cmykToRgb(pixels) : pixels };
+  };
+  return { format, height, width, decode };
 }
 
 /**
  * The pixels of a JPEG, PNG, WebP or GIF (of an animation, the first frame).
  *
  * Grey becomes red = green = blue; of 16-bit channels the high byte is kept; CMYK is converted by Pillow's formula.
- * @throws VG_IMAGE_INVALID where the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE
+ * @throws VG_IMAGE_INVALID where the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
+ *   VG_ARGUMENT_INVALID
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
-  const { format, width, height, cmyk } = await readHeader(bytes, options);
-  const image = sharp(bytes, SHARP_OPTIONS);
-  const pixels = await raw(dropAlpha(image, format, bytes, cmyk)).catch((cause) => {
-    throw undecodable(format, bytes, cause);
-  });
-  return { width, height, rgb: cmyk ? await cmykToRgb(pixels) : pixels };
-}
-
-interface FullHeader extends ImageHeader {
-  readonly cmyk: boolean;
-}
-
-async function readHeader(
-  bytes: Uint8Array,
-  { maxPixels = DEFAULT_MAX_PIXELS }: DecodeOptions,
-): Promise<FullHeader> {
-  if (!(maxPixels > 0)) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `maxPixels is ${maxPixels}`, {
-      remedy: "give a positive number; Infinity takes the limit away",
-      details: { maxPixels },
-    });
-  }
-  const format = detectFormat(bytes);
-  // Declared sizes that libpng can't take would otherwise be reported as damage.
-  if (format === "png") checkPixels(pngSize(bytes), maxPixels);
-  const metadata = await sharp(bytes, SHARP_OPTIONS)
-    .metadata()
-    .catch((cause) => {
-      throw undecodable(format, bytes, cause);
-    });
-  const { width, height } = metadata.autoOrient;
-  checkPixels({ width, height }, maxPixels);
-  return { format, width, height, cmyk: metadata.space === "cmyk" };
+  const image = await openImage(bytes, options);
+  return image.decode();
 }
 
 function dropAlpha(image: Sharp, format: ImageFormat, bytes: Uint8Array, cmyk: boolean): Sharp {
@@ -109,6 +101,24 @@ function pngSize(bytes: Uint8Array): ImageSize {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes.length < 24) return { width: 0, height: 0 };
   return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+function checkArguments(bytes: unknown, maxPixels: number): void {
+  if (!types.isUint8Array(bytes)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `the image is ${describe(bytes)}, not bytes`, {
+      remedy: "pass the content of its file as a Uint8Array",
+    });
+  }
+  if (!(maxPixels > 0)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `maxPixels is ${maxPixels}`, {
+      remedy: "give a positive number; Infinity takes the limit away",
+      details: { maxPixels },
+    });
+  }
+}
+
+function describe(value: unknown): string {
+  return value === null || value === undefined ? `${value}` : `of type ${typeof value}`;
 }
 
 function checkPixels({ width, height }: ImageSize, maxPixels: number): void {

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { f16ToF32 } from "../numerics.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
-import { readImageHeader } from "./decode.js";
+import { openImage } from "./decode.js";
 import { channelScale, IMAGE_PROCESSOR_DEFAULTS, type ImageProcessor } from "./image-processor.js";
 import { imageGrid, processImage } from "./process.js";
 
@@ -44,7 +44,7 @@ describe.each(cases)("$processor of $image", (row) => {
   test("the grid is transformers', with and without decoding", async () => {
     const [[t, h, w]] = row.grid_thw;
     const bytes = await readFile(path);
-    expect(imageGrid(await readImageHeader(bytes), processor)).toEqual({ t, h, w });
+    expect(imageGrid(await openImage(bytes), processor)).toEqual({ t, h, w });
     const item = await processImage(bytes, processor);
     expect(item.grid).toEqual({ t, h, w });
     expect(item.pixels).toHaveLength(row.patches * 3 * plane);

@@ -3,9 +3,9 @@ export {
   DEFAULT_MAX_PIXELS,
   type DecodeOptions,
   decodeImage,
-  type ImageHeader,
+  type OpenedImage,
+  openImage,
   type Raster,
-  readImageHeader,
 } from "./decode.js";
 export type { ImageFormat } from "./image-format.js";
 export * from "./image-processor.js";

@@ -5,7 +5,7 @@
 import { patchifyFrames } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Grid, PixelItem } from "../item.js";
-import { type DecodeOptions, decodeImage, type Raster, readImageHeader } from "./decode.js";
+import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import { type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
 import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
 
@@ -18,8 +18,9 @@ export async function processImage(
   processor: ImageProcessor,
   options: DecodeOptions = {},
 ): Promise<PixelItem> {
-  resizedImageSize(await readImageHeader(bytes, options), processor); // refuses before anything is decoded
-  return processRaster(await decodeImage(bytes, options), processor);
+  const image = await openImage(bytes, options);
+  resizedImageSize(image, processor); // what has no place in a grid is refused before it is decoded
+  return processRaster(await image.decode(), processor);
 }
 
 /** As {@link processImage}, from pixels that were decoded already. @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO */

@@ -23,8 +23,8 @@
 namespace vitgraph::imaging {
 namespace {
 
-constexpr int kStrip = 16;  // rows in a strip: with 3 channels, 48 bytes side by side
-constexpr int kLanes = 48;  // bytes summed at a time, so that the sums stay in registers
+constexpr int kStrip = 16;                  // rows in a strip
+constexpr int kLanes = kStrip * kChannels;  // bytes summed at a time: few enough for their sums to stay in registers
 
 uint8_t to_byte(int32_t sum, int precision) {
   return static_cast<uint8_t>(std::clamp(sum >> precision, 0, 255));
@@ -73,11 +73,11 @@ std::unique_ptr<uint8_t[]> resize_across(const uint8_t* rgb, Size from, int to_w
   const BicubicWeights weights = bicubic_weights(from.width, to_width);
   const size_t from_bytes = static_cast<size_t>(from.width) * kChannels;
   const size_t to_bytes = static_cast<size_t>(to_width) * kChannels;
-  constexpr size_t kRun = kStrip * kChannels;
+  constexpr size_t kRun = kStrip * kChannels;  // one column of a strip: exactly kLanes bytes
   auto result = std::make_unique_for_overwrite<uint8_t[]>(to_bytes * from.height);
   std::vector<uint8_t> from_columns(from_bytes * kStrip), to_columns(to_bytes * kStrip);
   for (int y = 0; y < from.height; y += kStrip) {
-    const int height = std::min(kStrip, from.height - y);
+    const int height = std::min(kStrip, from.height - y);  // a short strip's spare bytes are summed, and dropped
     rows_to_columns(rgb + y * from_bytes, from_bytes, height, from_columns.data());
     for (int x = 0; x < to_width; x++) {
       const auto& taps = weights.taps[x];
