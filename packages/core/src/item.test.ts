@@ -38,6 +38,21 @@ describe("refuses", () => {
     return expect.unreachable("it passed");
   }
 
+  test("what is no item: an unknown format, no grid, rows of another kind", () => {
+    const grid = { t: 1, h: 2, w: 2 };
+    const as = (item: unknown) => message(item as EncoderItem);
+    expect(as({ format: "f32", grid })).toBe('an item has format "f32": use one of u8_still, u8, normalized');
+    expect(as({ format: "u8", pixels: new Uint8Array(4) })).toMatch(
+      /^grid undefined × undefined × undefined is not made of positive whole numbers: /,
+    );
+    expect(as({ format: "u8", grid, pixels: [1, 2, 3] })).toBe(
+      "pixels of an item in format u8 is no Uint8Array: pass its rows in a Uint8Array",
+    );
+    expect(as({ format: "normalized", grid, pixelValues: new Float64Array(4) })).toBe(
+      "pixelValues of an item in format normalized is no Float32Array: pass its rows in a Float32Array",
+    );
+  });
+
   test("a grid whose product differs from the rows", () => {
     expect(message(still({ t: 1, h: 4, w: 6 }, 23))).toBe(
       `pixels has ${23 * ROW} elements, but grid 1 × 4 × 6 needs ${24 * ROW}: ` +

@@ -5,6 +5,7 @@
  * It holds no file and no pixel raster. Rows are patches in merge-block order: the mergeSize × mergeSize patches that
  * become one token stand together, blocks go left to right and top to bottom, frames one after the other.
  */
+import { types } from "node:util";
 import { VitgraphError } from "@vitgraph/errors";
 
 /** Patches along time, height and width: `image_grid_thw` of transformers. */
@@ -67,32 +68,58 @@ export function rowElements(
 }
 
 /**
- * Proves that the item's grid and rows fit together and that its grid can be merged.
+ * Proves that the item's grid and rows fit together and that its grid can be merged. Items come from hosts that need
+ * not be typed, so that nothing about them is taken for granted.
  * @throws VG_ITEM_INVALID naming what does not fit.
  */
 export function checkItem(item: EncoderItem, shape: PatchShape): void {
+  const rowsOf = Object.hasOwn(ROWS, item.format) ? ROWS[item.format] : undefined;
+  if (rowsOf === undefined) {
+    throw new VitgraphError("VG_ITEM_INVALID", `an item has format ${JSON.stringify(item.format)}`, {
+      remedy: `use one of ${Object.keys(ROWS).join(", ")}`,
+      details: { format: item.format },
+    });
+  }
   checkGrid(item.grid, shape.mergeSize);
-  const { format } = item;
-  const [name, values] =
-    format === "normalized"
-      ? (["pixelValues", item.pixelValues] as const)
-      : (["pixels", item.pixels] as const);
+  const { field, type } = rowsOf;
+  const values = (item as unknown as Readonly<Record<string, unknown>>)[field];
+  if (!isTypedArray(values, type)) {
+    throw new VitgraphError("VG_ITEM_INVALID", `${field} of an item in format ${item.format} is no ${type}`, {
+      remedy: `pass its rows in a ${type}`,
+      details: { format: item.format },
+    });
+  }
   const rows = patchCount(item.grid);
-  const expected = rows * rowElements(format, shape);
+  const elements = rowElements(item.format, shape);
+  const expected = rows * elements;
   if (values.length === expected) return;
-  const grid = printGrid(item.grid);
   throw new VitgraphError(
     "VG_ITEM_INVALID",
-    `${name} has ${values.length} elements, but grid ${grid} needs ${expected}`,
+    `${field} has ${values.length} elements, but grid ${printGrid(item.grid)} needs ${expected}`,
     {
-      remedy: `pass ${rows} rows of ${rowElements(format, shape)} (${printRow(format, shape)}), or correct the grid`,
-      details: { grid: item.grid, format, elements: values.length, expected },
+      remedy: `pass ${rows} rows of ${elements} (${printRow(item.format, shape)}), or correct the grid`,
+      details: { grid: item.grid, format: item.format, elements: values.length, expected },
     },
   );
 }
 
+/** Where each format keeps its rows. */
+const ROWS = {
+  u8_still: { field: "pixels", type: "Uint8Array" },
+  u8: { field: "pixels", type: "Uint8Array" },
+  normalized: { field: "pixelValues", type: "Float32Array" },
+} as const satisfies Record<EncoderItem["format"], { field: string; type: string }>;
+
+/** Not by `instanceof`, which fails for arrays of another realm. */
+function isTypedArray(
+  value: unknown,
+  type: "Uint8Array" | "Float32Array",
+): value is Uint8Array | Float32Array {
+  return type === "Uint8Array" ? types.isUint8Array(value) : types.isFloat32Array(value);
+}
+
 function checkGrid(grid: Grid, mergeSize: number): void {
-  const sides = [grid.t, grid.h, grid.w];
+  const sides = [grid?.t, grid?.h, grid?.w];
   if (!sides.every((side) => Number.isSafeInteger(side) && side > 0)) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
@@ -115,8 +142,8 @@ function checkGrid(grid: Grid, mergeSize: number): void {
   }
 }
 
-function printGrid({ t, h, w }: Grid): string {
-  return `${t} × ${h} × ${w}`;
+function printGrid(grid: Grid): string {
+  return `${grid?.t} × ${grid?.h} × ${grid?.w}`;
 }
 
 function printRow(format: EncoderItem["format"], { channels, temporal, patch }: PatchShape): string {

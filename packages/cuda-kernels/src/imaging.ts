@@ -64,8 +64,9 @@ export async function patchifyFrames(
   });
   checkSizes({ patchSize, mergeSize, temporalPatchSize });
   checkBlocks(to, patchSize * mergeSize);
-  if (frames.length === 0)
+  if (frames.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "there are no frames", { remedy: "pass at least one" });
+  }
   for (const [index, frame] of frames.entries()) checkBytes(`frame ${index}`, frame, from);
   const slots = Math.ceil(frames.length / temporalPatchSize) * temporalPatchSize;
   const pixels = new Uint8Array(slots * to.height * to.width * CHANNELS);

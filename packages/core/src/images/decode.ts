@@ -37,7 +37,7 @@ export const DEFAULT_MAX_PIXELS = 178_956_970;
 const SHARP_OPTIONS: SharpOptions = {
   autoOrient: true,
   ignoreIcc: true,
-  // Truncation and damage are errors; oddities that Pillow accepts too, such as an unknown marker, are not.
+  // Truncation and damage are errors; what Pillow accepts too, such as JPEG data that ends early in a whole file, is not.
   failOn: "error",
   // The limit is ours, with our error.
   limitInputPixels: false,

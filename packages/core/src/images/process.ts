@@ -41,17 +41,15 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
  * @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processVideo(frames: readonly Raster[], processor: VideoProcessor): Promise<PixelItem> {
-  const size = resizedVideoSize(frames.length, commonSize(frames), processor);
-  const pixels = await patchifyFrames(
-    frames.map(({ rgb }) => rgb),
-    commonSize(frames),
-    {
-      resizeTo: size,
-      patchSize: processor.patchSize,
-      mergeSize: processor.mergeSize,
-      temporalPatchSize: processor.temporalPatchSize,
-    },
-  );
+  const from = commonSize(frames);
+  const size = resizedVideoSize(frames.length, from, processor);
+  const rasters = frames.map(({ rgb }) => rgb);
+  const pixels = await patchifyFrames(rasters, from, {
+    resizeTo: size,
+    patchSize: processor.patchSize,
+    mergeSize: processor.mergeSize,
+    temporalPatchSize: processor.temporalPatchSize,
+  });
   return {
     format: "u8",
     grid: gridOf(Math.ceil(frames.length / processor.temporalPatchSize), size, processor),
