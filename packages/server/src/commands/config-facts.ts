@@ -1,0 +1,86 @@
+/**
+ * What the linter wants to know of a model, from its config.json and processor files alone: no weights are read, and
+ * a model that vitgraph cannot run has facts, too.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { encoderSupport, type LintFacts } from "@vitgraph/config";
+import { createVisionModel, readImageProcessor, readVideoProcessor } from "@vitgraph/core";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** vLLM's smallest budget for most families; where a model has another, that is used. */
+const USUAL_MIN_TOKEN_BUDGET = 64;
+
+/**
+ * @param maxBatchTokens the largest token budget that would be inferred
+ * @throws VG_FILE_UNREADABLE where there is no config.json, VG_MODEL_INVALID where a file is no JSON object
+ */
+export async function readModelFacts(directory: string, maxBatchTokens: number): Promise<LintFacts> {
+  const config = await readJson(join(directory, "config.json"));
+  if (config === undefined) {
+    throw new VitgraphError("VG_FILE_UNREADABLE", `${directory} has no config.json`, {
+      remedy: "give the directory of a checkpoint",
+      details: { directory },
+    });
+  }
+  const modelType = typeof config.model_type === "string" ? config.model_type : "unknown";
+  const image = await readJson(join(directory, "preprocessor_config.json"));
+  const video = await readJson(join(directory, "video_preprocessor_config.json"));
+  const own = ifSupported(() => createVisionModel(config));
+  const vllm = encoderSupport(modelType);
+  const images = ifSupported(() => readImageProcessor(image, modelType));
+  const maxVideoTokens = video === undefined ? undefined : ifSupported(() => clipTokens(video, modelType));
+  return {
+    modelType,
+    compileSupported: own !== undefined || vllm?.compile === true,
+    cudagraphSupported: own !== undefined || vllm?.cudagraph === true,
+    budgetRange: {
+      min: own?.minTokenBudget ?? vllm?.minTokenBudget ?? USUAL_MIN_TOKEN_BUDGET,
+      max: maxBatchTokens,
+    },
+    ...(images === undefined ? {} : { images: { ...images, spatialMergeSize: images.mergeSize } }),
+    ...(maxVideoTokens === undefined ? {} : { maxVideoTokens }),
+  };
+}
+
+/** Tokens of the longest clip, where the processor bounds clips and not frames. */
+function clipTokens(settings: JsonObject, modelType: string): number | undefined {
+  const { boundsCover, maxPixels, patchSize, mergeSize, temporalPatchSize } = readVideoProcessor(
+    settings,
+    modelType,
+  );
+  if (boundsCover === "frame") return undefined;
+  return Math.floor(maxPixels / (temporalPatchSize * (patchSize * mergeSize) ** 2));
+}
+
+/** The value, or undefined where the model is not one that vitgraph knows. */
+function ifSupported<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (VitgraphError.is(error) && error.code === "VG_MODEL_UNSUPPORTED") return undefined;
+    throw error;
+  }
+}
+
+/** The object in a JSON file; undefined where there is no such file. */
+async function readJson(path: string): Promise<JsonObject | undefined> {
+  let value: unknown;
+  try {
+    value = JSON.parse(await readFile(path, "utf8"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (error instanceof SyntaxError) {
+      throw toVitgraphError(error, "VG_MODEL_INVALID", `${path} is not JSON`, "copy the file again");
+    }
+    throw toVitgraphError(error, "VG_FILE_UNREADABLE", `cannot read ${path}`, "check the path");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not a JSON object`, {
+      remedy: "copy the file again",
+    });
+  }
+  return value as JsonObject;
+}

@@ -1,0 +1,280 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { registerConfig } from "./config.js";
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "vitgraph-config-"));
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Writes a file into the test's folder, and returns its path. */
+function file(name: string, content: string | object): string {
+  const path = join(folder, name);
+  writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+  return path;
+}
+
+/** Runs `vitgraph config ARGS…`; the folder's path is left out of what it prints. */
+async function run(...args: string[]) {
+  let stdout = "";
+  let stderr = "";
+  const io = {
+    stdout(text: string) {
+      stdout += text;
+    },
+    stderr(text: string) {
+      stderr += text;
+    },
+    color: false,
+    env: {},
+    exitCode: 0,
+  };
+  const program = new Command("vitgraph")
+    .exitOverride()
+    .configureOutput({ writeErr: io.stderr, writeOut: io.stdout });
+  registerConfig(program, io);
+  await program.parseAsync(["config", ...args], { from: "user" });
+  const short = (text: string) => text.replaceAll(`${folder}/`, "");
+  return { stdout: short(stdout), stderr: short(stderr), exitCode: io.exitCode };
+}
+
+/** A checkpoint's files, as far as the linter reads them. */
+function model(name: string, config: object, processors: Readonly<Record<string, object>> = {}): string {
+  const directory = mkdtempSync(join(folder, name));
+  const files = { "config.json": config, ...processors };
+  for (const [path, content] of Object.entries(files)) {
+    writeFileSync(join(directory, path), JSON.stringify(content));
+  }
+  return directory;
+}
+
+const QWEN3_VL = {
+  model_type: "qwen3_vl",
+  vision_config: {
+    depth: 27,
+    hidden_size: 1152,
+    intermediate_size: 4304,
+    num_heads: 16,
+    in_channels: 3,
+    patch_size: 16,
+    temporal_patch_size: 2,
+    spatial_merge_size: 2,
+    num_position_embeddings: 2304,
+    out_hidden_size: 4096,
+    deepstack_visual_indexes: [8, 16, 24],
+    hidden_act: "gelu_pytorch_tanh",
+  },
+};
+
+describe("config check", () => {
+  test("a good file", async () => {
+    const path = file("good.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
+    expect(await run("check", path, "--model", model("m", QWEN3_VL))).toEqual({
+      stdout: "good.json: 0 errors, 0 warnings\n",
+      stderr: "",
+      exitCode: 0,
+    });
+  });
+
+  test("what is invalid, each with place and remedy", async () => {
+    const path = file("bad.yaml", "compilation-config:\n  cudagraph_mm_encodre: true\n  mode: fast\n");
+    expect(await run("check", path)).toEqual({
+      stdout: `bad.yaml:2:3: error: "cudagraph_mm_encodre" is not a key of the compilation config: did you mean "cudagraph_mm_encoder"?
+bad.yaml:3:9: error: Invalid compilation mode: fast. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE: use one of NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE, or its number 0 to 3
+bad.yaml: 2 errors
+`,
+      stderr: "",
+      exitCode: 1,
+    });
+  });
+
+  test("what is unlikely to be meant, by the model", async () => {
+    const path = file(
+      "odd.yaml",
+      `optimization-level: 0
+compilation-config:
+  cudagraph_mm_encoder: true
+  encoder_cudagraph_token_budgets: [32, 64, 64, 1024]
+  encoder_spatial_merge_size: 3
+`,
+    );
+    const { stdout, exitCode } = await run(
+      "check", path, "--model", model("m", QWEN3_VL), "--image", "640x480", "--image", "1920x1080", "--no-video",
+    ); // biome-ignore format: a command line
+    expect(
+      stdout,
+    ).toBe(`odd.yaml:4:36: warning: an image of 1920 × 1080 pixels has 2040 tokens, and fits no token budget: add a budget of 2040 or more: it runs eagerly otherwise [image-never-fits]
+odd.yaml:4:37: warning: no image can reach token budget 32: the smallest has 64 tokens: remove it [budget-unreachable]
+odd.yaml:4:45: warning: token budget 64 is listed twice: remove one: it counts once here, and vLLM captures it twice [budget-duplicate]
+odd.yaml:5:3: note: "encoder_spatial_merge_size" has no effect: the checkpoint's vision_config.spatial_merge_size is used
+odd.yaml:5:3: warning: "encoder_spatial_merge_size" is refused by today's vLLM
+odd.yaml:5:31: error: encoder_spatial_merge_size is 3, and the checkpoint's is 2: remove it: the checkpoint's is used [merge-size]
+odd.yaml: warning: encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence: set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same [cudagraph-mode-none]
+odd.yaml: 1 error, 5 warnings
+`);
+    expect(exitCode).toBe(1);
+  });
+
+  test("a model whose encoder is neither compiled nor captured", async () => {
+    const path = file("on.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
+    const { stdout, exitCode } = await run("check", path, "--model", model("m", { model_type: "blip_2" }));
+    expect(stdout).toContain(
+      "the encoder of model type blip_2 is not compiled: compile_mm_encoder has no effect",
+    );
+    expect(stdout).toContain(
+      "the encoder of model type blip_2 is not captured: cudagraph_mm_encoder has no effect",
+    );
+    expect(exitCode).toBe(0);
+  });
+
+  test("the processor's files are read", async () => {
+    const path = file("b.json", {
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_token_budgets: [128, 256, 1024],
+      encoder_cudagraph_max_vision_items_per_batch: 1,
+    });
+    const processor = { size: { shortest_edge: 65_536, longest_edge: 131_072 } };
+    const images = model("m", QWEN3_VL, { "preprocessor_config.json": processor });
+    expect((await run("check", path, "--model", images)).stdout).toContain(": 0 errors, 0 warnings");
+    expect((await run("check", path, "--model", images, "--no-video")).stdout).toContain(
+      "no batch can reach token budget 256: the largest has 128 tokens, and fits 128",
+    );
+    const videos = model("m", QWEN3_VL, {
+      "preprocessor_config.json": processor,
+      "video_preprocessor_config.json": { size: { shortest_edge: 4096, longest_edge: 524_288 } },
+    });
+    const { stdout } = await run("check", path, "--model", videos);
+    expect(stdout).not.toContain("token budget 256:");
+    expect(stdout).toContain(
+      "no batch can reach token budget 1024: the largest has 256 tokens, and fits 256",
+    );
+  });
+
+  test("the range of inferred budgets", async () => {
+    const path = file("items.json", {
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_max_vision_items_per_batch: 200,
+    });
+    const { stdout, exitCode } = await run(
+      "check",
+      path,
+      "--model",
+      model("m", QWEN3_VL),
+      "--max-batch-tokens",
+      "128",
+    );
+    expect(stdout).toContain(
+      "items.json:1:77: error: encoder_cudagraph_max_vision_items_per_batch (200) must be <= smallest token budget (128)",
+    );
+    expect(exitCode).toBe(1);
+  });
+
+  test("--strict takes warnings for errors", async () => {
+    const path = file("v.json", { encoder_cudagraph_verbose: true });
+    expect((await run("check", path)).exitCode).toBe(0);
+    expect((await run("check", path, "--strict")).exitCode).toBe(1);
+  });
+
+  test("files that are not there, or not JSON", async () => {
+    await expect(run("check", join(folder, "absent.json"))).rejects.toMatchObject({
+      code: "VG_FILE_UNREADABLE",
+    });
+    const path = file("fine.json", {});
+    await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
+      code: "VG_FILE_UNREADABLE",
+      remedy: "give the directory of a checkpoint",
+    });
+    const broken = mkdtempSync(join(folder, "m"));
+    writeFileSync(join(broken, "config.json"), "{");
+    await expect(run("check", path, "--model", broken)).rejects.toMatchObject({ code: "VG_MODEL_INVALID" });
+    writeFileSync(join(broken, "config.json"), "[]");
+    await expect(run("check", path, "--model", broken)).rejects.toThrow(
+      "is not a JSON object: copy the file again",
+    );
+  });
+
+  test("sizes that are none", async () => {
+    await expect(run("check", "x.json", "--image", "large")).rejects.toThrow(
+      "expected a size such as 1920x1080",
+    );
+  });
+});
+
+describe("config explain", () => {
+  test("prints what was resolved, and from where", async () => {
+    const path = file(
+      "serve.yaml",
+      "port: 1\ncompilation-config:\n  cudagraph_mm_encoder: true\n  cache_dir: /a\n",
+    );
+    const { stdout, stderr, exitCode } = await run(
+      "explain", "--given", "serve", "Qwen/Qwen3-VL-8B-Instruct", "--port", "80", "--config", path,
+      "-cc", '{"cache_dir": "/b", "compile_mm_encoder": true}', "-cc.encoder_cudagraph_token_budgets+=1024,2048",
+      "-cc.cache_dir=/c", "-O1",
+    ); // biome-ignore format: a command line
+    expect(stdout).toBe(`the encoder's                    value        from
+--------------------------------------------------------------------------------------------
+compile_mm_encoder               true         -cc:1:43
+cudagraph_mm_encoder             true         serve.yaml:3:25
+encoder_cudagraph_token_budgets  [1024,2048]  -cc.encoder_cudagraph_token_budgets+=1024,2048
+
+the language model's  value           from
+----------------------------------------------------------
+mode                  "VLLM_COMPILE"  optimization level 1
+cache_dir             "/c"            -cc.cache_dir=/c
+cudagraph_mode        "PIECEWISE"     optimization level 1
+`);
+    expect(stderr).toContain("-cc: warning: the JSON and the dotted arguments are merged");
+    expect(stderr).toContain(
+      '-cc.cache_dir=/c: warning: cache_dir is given twice: "/c" here replaces "/b" of -cc:1:15',
+    );
+    expect(stderr).toContain(
+      "note: not the compilation config's, passed over: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n",
+    );
+    expect(exitCode).toBe(0);
+  });
+
+  test("prints every key by default", async () => {
+    const { stdout } = await run("explain");
+    expect(stdout).toMatch(/^encoder_cudagraph_max_frames_per_batch +null +default$/m);
+    expect(stdout).toMatch(/^pass_config\.eliminate_noops +true +default$/m);
+    expect(stdout).toMatch(/^cudagraph_mode +"FULL_AND_PIECEWISE" +optimization level 2$/m);
+  });
+
+  test("prints JSON", async () => {
+    const { stdout } = await run("explain", "-cc.mode", "3", "--json", "--given");
+    expect(JSON.parse(stdout)).toEqual([
+      { key: "mode", value: "VLLM_COMPILE", from: "-cc.mode=3", scope: "language-model" },
+      {
+        key: "cudagraph_mode",
+        value: "FULL_AND_PIECEWISE",
+        from: "optimization level 2",
+        scope: "language-model",
+      },
+    ]);
+  });
+
+  test("fails with every problem", async () => {
+    await expect(run("explain", "-cc", '{"mod": 1}', "-O9")).rejects.toThrow(
+      'the configuration has 2 problems:\n  -O: the optimization level cannot be "9": use -O0 to -O3\n  -cc:1:2: "mod"',
+    );
+  });
+
+  test("an unreadable file is named", async () => {
+    await expect(run("explain", "--config", join(folder, "none.yaml"))).rejects.toMatchObject({
+      code: "VG_FILE_UNREADABLE",
+    });
+  });
+});
+
+describe("config schema", () => {
+  test("prints the schema that editors use", async () => {
+    const { stdout } = await run("schema");
+    expect(JSON.parse(stdout)).toMatchObject({ title: "CompilationConfig", type: "object" });
+  });
+});
