@@ -96,6 +96,18 @@ describe("encode", () => {
     expect(err).toContain("ViT BUDGET BATCH: 1 images, 64 tokens, budget=64, waste=0.0%, graph_key=64\n");
   });
 
+  test("takes the configuration key by key, from a file, and turned off by --enforce-eager", async () => {
+    const file = join(directory, "serve.yaml");
+    await writeFile(file, "compilation-config:\n  cudagraph_mm_encoder: true\n");
+    const budgetOf = async (...args: string[]) => {
+      const { out } = await run("encode", image, "--model", TINY, ...args);
+      return out.split("\n")[2]?.split(/\s{2,}/)[4];
+    };
+    expect(await budgetOf("--config", file)).toBe("64");
+    expect(await budgetOf("--config", file, "-cc.encoder_cudagraph_token_budgets=[96]")).toBe("96");
+    expect(await budgetOf("-cc.cudagraph_mm_encoder=true", "--enforce-eager")).toBe("eager");
+  });
+
   test("a missing option is answered with its name and the help", async () => {
     const { code, err } = await run("encode", image);
     expect(code).toBe(2);

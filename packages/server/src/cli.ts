@@ -3,40 +3,69 @@
  * themselves are in `commands/`, one file each; adding one is a file and a row here.
  */
 import { readFileSync } from "node:fs";
-import { VitgraphError } from "@vitgraph/errors";
+import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
+import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
 import type { CliIo } from "./cli-io.js";
+import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
 import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
 
-const COMMANDS: readonly ((program: Command, io: CliIo) => void)[] = [
+type Register = (program: Command, io: CliIo, serving: ServeArguments) => void;
+
+const COMMANDS: readonly Register[] = [
   registerEncode,
   registerVerify,
   registerPrint,
+  registerConfig,
   registerDoctor,
 ];
 
+/** Commands that load a model take the compilation config in every form that `vllm serve` does. */
+const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print"];
+
 /** Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 something was wrong, 2 the command line itself was. */
 export async function main(args: readonly string[], io: CliIo = processIo()): Promise<number> {
-  const program = new Command("vitgraph")
-    .description(
-      "A vision-encoder engine for LLM serving: images in, the embeddings of a Qwen3-VL tower out.",
-    )
-    .version(version())
-    .exitOverride()
-    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
-    .showHelpAfterError("(run with --help for the options)");
-  for (const register of COMMANDS) register(program, io);
   try {
-    await program.parseAsync(args, { from: "user" });
+    const [name = "", ...given] = args;
+    const serving = readServeArguments(CONFIGURED_COMMANDS.includes(name) ? given : []);
+    const program = new Command("vitgraph")
+      .description(
+        "A vision-encoder engine for LLM serving: images in, the embeddings of a Qwen3-VL tower out.",
+      )
+      .version(version())
+      .exitOverride()
+      .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+      .showHelpAfterError("(run with --help for the options)");
+    for (const register of COMMANDS) register(program, io, serving);
+    await program.parseAsync(CONFIGURED_COMMANDS.includes(name) ? [name, ...serving.rest] : args, {
+      from: "user",
+    });
     return io.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     io.stderr(`${explain(error)}\n`);
     return 1;
   }
+}
+
+function readServeArguments(args: readonly string[]): ServeArguments {
+  const readFile = (path: string) => {
+    try {
+      return readFileSync(path, "utf8");
+    } catch (cause) {
+      throw toVitgraphError(
+        cause,
+        "VG_FILE_UNREADABLE",
+        `cannot read ${path}`,
+        "check the path given to --config",
+      );
+    }
+  };
+  return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 
 /** A vitgraph error is its text and code; anything else is a bug, and comes with its stack. */

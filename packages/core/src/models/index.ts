@@ -11,12 +11,12 @@ const FAMILIES: Readonly<Record<string, (visionConfig: Readonly<Record<string, u
 
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
-  const modelType = config["model_type"];
+  const modelType = config.model_type;
   const family =
     typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family === undefined) {
-    const architectures = Array.isArray(config["architectures"])
-      ? config["architectures"].join(", ")
+    const architectures = Array.isArray(config.architectures)
+      ? config.architectures.join(", ")
       : "none named";
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",
@@ -24,7 +24,7 @@ export function createVisionModel(config: Readonly<Record<string, unknown>>): Vi
       { remedy: `supported model types: ${Object.keys(FAMILIES).join(", ")}`, details: { modelType } },
     );
   }
-  const visionConfig = config["vision_config"];
+  const visionConfig = config.vision_config;
   if (typeof visionConfig !== "object" || visionConfig === null || Array.isArray(visionConfig)) {
     throw new VitgraphError("VG_MODEL_INVALID", "config.json has no vision_config object", {
       remedy: "use the checkpoint of the whole model, or of its vision tower with the config of the whole",

@@ -18,14 +18,13 @@ export interface LoadedModel extends AsyncDisposable {
 
 /**
  * @param directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
- *   the model's family do not hold, preprocessor_config.json
+ *   the model's family do not hold, processor_config.json or preprocessor_config.json
  * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID
  */
 export async function loadModel(directory: string): Promise<LoadedModel> {
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
   const vision = createVisionModel(config);
-  const settings = await readJsonObject(directory, "preprocessor_config.json", { optional: true });
-  const processor = readImageProcessor(settings, vision.modelType);
+  const processor = readImageProcessor(await readProcessorSettings(directory), vision.modelType);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
   try {
@@ -42,4 +41,12 @@ export async function loadModel(directory: string): Promise<LoadedModel> {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** transformers 5 nests the image processor's settings in processor_config.json; older checkpoints have a file of their own. */
+async function readProcessorSettings(directory: string): Promise<Record<string, unknown> | undefined> {
+  const processor = await readJsonObject(directory, "processor_config.json", { optional: true });
+  const nested = processor?.image_processor;
+  if (typeof nested === "object" && nested !== null) return nested as Record<string, unknown>;
+  return readJsonObject(directory, "preprocessor_config.json", { optional: true });
 }

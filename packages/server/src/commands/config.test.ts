@@ -109,13 +109,13 @@ compilation-config:
     ); // biome-ignore format: a command line
     expect(
       stdout,
-    ).toBe(`odd.yaml:4:36: warning: an image of 1920 × 1080 pixels has 2040 tokens, and fits no token budget: add a budget of 2040 or more: it runs eagerly otherwise [image-never-fits]
+    ).toBe(`odd.yaml:1:1: warning: encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence: set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same [cudagraph-mode-none]
+odd.yaml:4:36: warning: an image of 1920 × 1080 pixels has 2040 tokens, and fits no token budget: add a budget of 2040 or more: it runs eagerly otherwise [image-never-fits]
 odd.yaml:4:37: warning: no image can reach token budget 32: the smallest has 64 tokens: remove it [budget-unreachable]
 odd.yaml:4:45: warning: token budget 64 is listed twice: remove one: it counts once here, and vLLM captures it twice [budget-duplicate]
 odd.yaml:5:3: note: "encoder_spatial_merge_size" has no effect: the checkpoint's vision_config.spatial_merge_size is used
 odd.yaml:5:3: warning: "encoder_spatial_merge_size" is refused by today's vLLM
 odd.yaml:5:31: error: encoder_spatial_merge_size is 3, and the checkpoint's is 2: remove it: the checkpoint's is used [merge-size]
-odd.yaml: warning: encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence: set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same [cudagraph-mode-none]
 odd.yaml: 1 error, 5 warnings
 `);
     expect(exitCode).toBe(1);

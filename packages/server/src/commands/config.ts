@@ -99,10 +99,10 @@ async function check(file: string, options: CheckOptions, io: CliIo): Promise<vo
   if (errors > 0 || (options.strict === true && warnings > 0)) io.exitCode = 1;
 }
 
-/** Where the value at a pointer was given; a value that follows from others stands for the file. */
+/** Where the value at a pointer was given; a value by default stands for the file. */
 function placeOf(resolved: ResolvedConfig, pointer: string, file: string): Place {
   const origin = resolved.origin(pointer);
-  return "place" in origin ? origin.place : { source: file };
+  return ("place" in origin ? origin.place : undefined) ?? { source: file };
 }
 
 /** In the order of the file; what has no line comes last. */

@@ -1,6 +1,7 @@
 /** `vitgraph encode IMAGE…`: image files in, a table and a safetensors file of embeddings out. */
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
   type Embedding,
@@ -19,11 +20,11 @@ import { startProgress } from "../progress.js";
 import { renderTable } from "../table.js";
 import {
   addModelOptions,
+  compilationConfigOf,
   type ModelOptions,
   messageOf,
   openModel,
   positiveInteger,
-  readCompilationConfig,
 } from "./model-options.js";
 
 interface EncodeOptions extends ModelOptions {
@@ -32,18 +33,23 @@ interface EncodeOptions extends ModelOptions {
   readonly maxPixels?: number;
 }
 
-export function registerEncode(program: Command, io: CliIo): void {
+export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
   addModelOptions(program.command("encode"))
     .description("encode image files: prints a table, and writes the embeddings as safetensors")
     .argument("<image...>", "JPEG, PNG, WebP or GIF files")
     .option("--output <file>", "write one tensor an image, named by its file, with the grid in the metadata")
     .addOption(new Option("--dtype <name>", "dtype of the output").choices(["f32", "bf16"]).default("f32"))
     .option("--max-pixels <count>", "refuse images with more pixels than this", positiveInteger)
-    .action((paths: string[], options: EncodeOptions) => encode(paths, options, io));
+    .action((paths: string[], options: EncodeOptions) => encode(paths, options, io, serving));
 }
 
-async function encode(paths: readonly string[], options: EncodeOptions, io: CliIo): Promise<void> {
-  const compilationConfig = readCompilationConfig(options, io);
+async function encode(
+  paths: readonly string[],
+  options: EncodeOptions,
+  io: CliIo,
+  serving: ServeArguments,
+): Promise<void> {
+  const compilationConfig = compilationConfigOf(serving, io);
   await using opened = await openModel(options);
   const { model, device } = opened;
 

@@ -1,5 +1,5 @@
 /** The options that every command has which loads a model, and what they mean. */
-import { type CompilationConfig, parseCompilationConfig } from "@vitgraph/config";
+import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -9,7 +9,6 @@ export interface ModelOptions {
   readonly model: string;
   readonly backend: "auto" | "cpu" | "cuda";
   readonly threads?: number;
-  readonly compilationConfig?: string;
   readonly maxBatchTokens?: number;
 }
 
@@ -23,13 +22,21 @@ export function addModelOptions(command: Command): Command {
       new Option("--backend <name>", "where to run").choices(["auto", "cpu", "cuda"]).default("auto"),
     )
     .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
-    .option("--compilation-config <json>", "vLLM's compilation config, as JSON")
     .option(
       "--max-batch-tokens <count>",
       "the largest inferred token budget: vLLM's max_num_batched_tokens (default: 16384)",
       positiveInteger,
-    );
+    )
+    .addHelpText("after", CONFIG_HELP);
 }
+
+// Read in front of commander, which knows no dotted options: so they are described here.
+const CONFIG_HELP = `
+The compilation config, in the forms that vllm serve takes; they merge:
+  --compilation-config <json>, -cc <json>   as JSON
+  -cc.<key>=<value>, -cc.<key>+=<a,b>       key by key
+  --config <file>                           a YAML or JSON file with a compilation-config in it
+  --enforce-eager                           no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {
   const value = Number(text);
@@ -45,12 +52,13 @@ export function positiveNumber(text: string): number {
 }
 
 /** The configuration that was given; notes (renamed keys, keys of the language model) go to stderr. */
-export function readCompilationConfig(options: ModelOptions, io: CliIo): CompilationConfig {
-  const { config, notes } = parseCompilationConfig(options.compilationConfig ?? {}, {
-    source: "--compilation-config",
-  });
-  for (const note of notes) io.stderr(`note: ${note.message}\n`);
-  return config;
+export function compilationConfigOf(
+  { compilationConfig, enforceEager }: ServeArguments,
+  io: CliIo,
+): CompilationConfig {
+  for (const note of compilationConfig.notes) io.stderr(`note: ${note.message}\n`);
+  const { config } = compilationConfig;
+  return enforceEager ? { ...config, cudagraph_mm_encoder: false } : config;
 }
 
 export interface OpenedModel extends AsyncDisposable {

@@ -1,13 +1,14 @@
 /** `vitgraph print STAGE`: every artefact between the model and the device, as text. */
+import type { ServeArguments } from "@vitgraph/config";
 import { compileForDevice, printGraph, printMemoryPlan, printProgram } from "@vitgraph/core";
 import { Argument, type Command } from "commander";
 import type { CliIo } from "../cli-io.js";
 import {
   addModelOptions,
+  compilationConfigOf,
   type ModelOptions,
   openModel,
   positiveInteger,
-  readCompilationConfig,
 } from "./model-options.js";
 
 const STAGES = ["graph", "fused", "plan", "program"] as const;
@@ -20,7 +21,7 @@ interface PrintOptions extends ModelOptions {
 /** vLLM's smallest budget for this family. */
 const DEFAULT_BUDGET = 64;
 
-export function registerPrint(program: Command, io: CliIo): void {
+export function registerPrint(program: Command, io: CliIo, serving: ServeArguments): void {
   addModelOptions(program.command("print"))
     .description(
       "print what the compiler makes of a model: the op graph, the fused graph, its memory plan, its program",
@@ -34,15 +35,15 @@ export function registerPrint(program: Command, io: CliIo): void {
     )
     .addHelpText(
       "after",
-      "\nThe fusion rules run unless a compilation config is given that does not ask for `compile_mm_encoder`.",
+      "\nThe fusion rules run unless the compilation config sets `compile_mm_encoder` to false.",
     )
-    .action((stage: Stage, options: PrintOptions) => print(stage, options, io));
+    .action((stage: Stage, options: PrintOptions) => print(stage, options, io, serving));
 }
 
-async function print(stage: Stage, options: PrintOptions, io: CliIo): Promise<void> {
-  // Printing is for seeing what fusion does, so it is on unless a configuration was given that says otherwise.
-  const fuse =
-    options.compilationConfig === undefined || readCompilationConfig(options, io).compile_mm_encoder;
+async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: ServeArguments): Promise<void> {
+  // Printing is for seeing what fusion does, so it is on unless the configuration turns it off by name.
+  const byDefault = serving.compilationConfig.origin("/compile_mm_encoder").kind === "default";
+  const fuse = byDefault || compilationConfigOf(serving, io).compile_mm_encoder;
   await using opened = await openModel(options);
   const compiled = compileForDevice(opened.model, opened.device, fuse);
   const tokens = options.budget;

@@ -1,4 +1,6 @@
 /** `vitgraph verify`: a checkpoint against outputs that transformers computed, case by case. */
+
+import type { ServeArguments } from "@vitgraph/config";
 import {
   bf16ToF32,
   compareWithReference,
@@ -15,11 +17,11 @@ import type { CliIo } from "../cli-io.js";
 import { renderTable } from "../table.js";
 import {
   addModelOptions,
+  compilationConfigOf,
   type ModelOptions,
   messageOf,
   openModel,
   positiveNumber,
-  readCompilationConfig,
 } from "./model-options.js";
 
 interface VerifyOptions extends ModelOptions {
@@ -30,7 +32,7 @@ interface VerifyOptions extends ModelOptions {
 /** float32 arithmetic in another order differs by about this much. */
 const DEFAULT_TOLERANCE = 1e-5;
 
-export function registerVerify(program: Command, io: CliIo): void {
+export function registerVerify(program: Command, io: CliIo, serving: ServeArguments): void {
   addModelOptions(program.command("verify"))
     .description("compare the encoder with reference outputs of transformers")
     .requiredOption(
@@ -38,11 +40,11 @@ export function registerVerify(program: Command, io: CliIo): void {
       "safetensors with `i.pixel_values`, `i.grid_thw` and `i.output` for the cases i = 0, 1, …",
     )
     .option("--tolerance <x>", "largest relative L2 error of a case", positiveNumber, DEFAULT_TOLERANCE)
-    .action((options: VerifyOptions) => verify(options, io));
+    .action((options: VerifyOptions) => verify(options, io, serving));
 }
 
-async function verify(options: VerifyOptions, io: CliIo): Promise<void> {
-  const compilationConfig = readCompilationConfig(options, io);
+async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
+  const compilationConfig = compilationConfigOf(serving, io);
   await using opened = await openModel(options);
   const { model, device } = opened;
   const cases = await readCases(options.reference, model);

@@ -24,7 +24,7 @@ export type Qwen3VLVisionConfig = Readonly<typeof DEFAULTS> & { readonly rope_th
 export function readQwen3VLVisionConfig(
   visionConfig: Readonly<Record<string, unknown>>,
 ): Qwen3VLVisionConfig {
-  const { rope_theta } = (visionConfig["rope_parameters"] ?? {}) as { rope_theta?: unknown };
+  const { rope_theta } = (visionConfig.rope_parameters ?? {}) as { rope_theta?: unknown };
   const config = { ...DEFAULTS, rope_theta: DEFAULT_ROPE_THETA };
   for (const key of Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]) {
     const value = visionConfig[key];
