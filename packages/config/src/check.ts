@@ -8,7 +8,7 @@ import type { CompilationConfig } from "./generated/types.js";
 import { type ValidationError, validate } from "./generated/validate.js";
 import type { MergedLayers } from "./layers.js";
 import { nearestKey } from "./nearest-key.js";
-import { fromPointer, toPointer } from "./pointer.js";
+import { fromPointer, pointerTo, toPointer } from "./pointer.js";
 import type { ConfigNote, ConfigProblem, Place } from "./problem.js";
 import { RULES, VLLM_TEXTS } from "./rules.js";
 import {
@@ -58,7 +58,7 @@ function checkKeys(fields: object, schema: SchemaNode, pointer: string, locate: 
   const result: CheckedKeys = { value: bareObject(), problems: [], notes: [] };
   const { properties = {} } = dereference(schema);
   for (const [name, field] of Object.entries(fields)) {
-    const at = pointer + toPointer([name]);
+    const at = pointerTo(pointer, name);
     const key = Object.hasOwn(properties, name) ? properties[name] : undefined;
     if (key === undefined) {
       result.problems.push(unknownKey(name, schema, at, locate));

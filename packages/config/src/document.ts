@@ -6,8 +6,8 @@
  * is listed in `duplicates`.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { findNodeAtLocation, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
-import { fromPointer, toPointer } from "./pointer.js";
+import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import { parentPointer, pointerTo } from "./pointer.js";
 import { type ConfigProblem, configInvalid, type Place } from "./problem.js";
 import { bareObject, valueAt } from "./value.js";
 
@@ -40,7 +40,7 @@ export function readJson(text: string, source: string, locate: LocateOffset): Co
   if (errors.length > 0 || root === undefined) {
     throw configInvalid(syntaxProblems(json, errors, locate));
   }
-  return new JsonDocument(source, root, "", locate);
+  return new JsonDocument(source, root, locate);
 }
 
 /** A plain value as a document: it has a name, and no lines. */
@@ -61,48 +61,65 @@ export function valueDocument(value: unknown, source: string): ConfigDocument {
 
 /** Line and column of offsets in `text`. */
 export function offsetPlaces(text: string, source: string): LocateOffset {
+  let starts: readonly number[] | undefined;
   return (offset) => {
-    const before = text.slice(0, offset);
-    const lineStart = before.lastIndexOf("\n") + 1;
-    return { source, line: before.split("\n").length, column: offset - lineStart + 1 };
+    starts ??= lineStarts(text);
+    let line = 0;
+    for (let above = starts.length; above - line > 1; ) {
+      const middle = (line + above) >> 1;
+      if (starts[middle]! <= offset) line = middle;
+      else above = middle;
+    }
+    return { source, line: line + 1, column: offset - starts[line]! + 1 };
   };
+}
+
+function lineStarts(text: string): number[] {
+  const starts = [0];
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) starts.push(end + 1);
+  return starts;
 }
 
 class JsonDocument implements ConfigDocument {
   readonly value: unknown;
   readonly duplicates: readonly string[];
+  /** The node of each value, by its pointer. */
+  private readonly nodes = new Map<string, Node>();
 
   constructor(
     readonly source: string,
-    private readonly root: Node | undefined,
-    /** Pointer of `root` in its own text, for nothing but the duplicates. */
-    prefix: string,
+    root: Node | undefined,
     private readonly locateOffset: LocateOffset,
   ) {
-    const duplicates: string[] = [];
-    this.value = root === undefined ? undefined : nodeValue(root, prefix, duplicates);
-    this.duplicates = duplicates;
+    const duplicates = new Set<string>();
+    this.value = root === undefined ? undefined : readNode(root, "", this.nodes, duplicates);
+    this.duplicates = [...duplicates];
   }
 
   locate(pointer: string, part: "key" | "value" = "value"): Place {
-    const node = nearestNode(this.root, fromPointer(pointer));
+    let at = pointer;
+    while (at !== "" && !this.nodes.has(at)) at = parentPointer(at);
+    const node = this.nodes.get(at);
     if (node === undefined) return { source: this.source };
     const key = node.parent?.type === "property" ? node.parent.children?.[0] : undefined;
     return this.locateOffset((part === "key" && key !== undefined ? key : node).offset);
   }
 
   open(pointer: string): ConfigDocument {
-    const node = nodeAt(this.root, fromPointer(pointer));
-    if (node?.type !== "string") return new JsonDocument(this.source, node, "", this.locateOffset);
+    const node = this.nodes.get(pointer);
+    if (node?.type !== "string") return new JsonDocument(this.source, node, this.locateOffset);
     // JSON in a JSON string: the escapes make offsets meaningless, so all of it stands where the string does.
     const place = this.locateOffset(node.offset);
     return readJson(node.value as string, this.source, () => place);
   }
 }
 
-function nodeValue(node: Node, pointer: string, duplicates: string[]): unknown {
+/** The value of a node. Collects the nodes by pointer, and the pointers of keys that occur more than once. */
+function readNode(node: Node, pointer: string, nodes: Map<string, Node>, duplicates: Set<string>): unknown {
+  nodes.set(pointer, node);
+  const read = (child: Node, at: string) => readNode(child, at, nodes, duplicates);
   if (node.type === "array") {
-    return (node.children ?? []).map((child, index) => nodeValue(child, `${pointer}/${index}`, duplicates));
+    return (node.children ?? []).map((child, index) => read(child, pointerTo(pointer, index)));
   }
   if (node.type !== "object") return node.value;
   const object = bareObject();
@@ -110,31 +127,15 @@ function nodeValue(node: Node, pointer: string, duplicates: string[]): unknown {
     const [key, value] = property.children ?? [];
     if (key === undefined || value === undefined) continue;
     const name = key.value as string;
-    const at = pointer + toPointer([name]);
-    if (Object.hasOwn(object, name) && !duplicates.includes(at)) duplicates.push(at);
-    object[name] = nodeValue(value, at, duplicates);
+    const at = pointerTo(pointer, name);
+    if (Object.hasOwn(object, name)) {
+      duplicates.add(at);
+      // What stood below the earlier value is gone.
+      for (const below of nodes.keys()) if (below.startsWith(`${at}/`)) nodes.delete(below);
+    }
+    object[name] = read(value, at);
   }
   return object;
-}
-
-function nodeAt(root: Node | undefined, segments: readonly string[]): Node | undefined {
-  let node = root;
-  for (const segment of segments) {
-    if (node === undefined) return undefined;
-    node =
-      node.type === "array"
-        ? findNodeAtLocation(node, [Number(segment)])
-        : node.children?.findLast((property) => property.children?.[0]?.value === segment)?.children?.[1];
-  }
-  return node;
-}
-
-function nearestNode(root: Node | undefined, segments: readonly string[]): Node | undefined {
-  for (let length = segments.length; length >= 0; length--) {
-    const node = nodeAt(root, segments.slice(0, length));
-    if (node !== undefined) return node;
-  }
-  return undefined;
 }
 
 function parseNodes(text: string, errors: ParseError[], locate: LocateOffset): Node | undefined {

@@ -6,7 +6,7 @@
  * and two dotted arguments that give lists for one key give one list.
  */
 import type { ConfigDocument } from "./document.js";
-import { toPointer } from "./pointer.js";
+import { pointerTo } from "./pointer.js";
 import type { Place } from "./problem.js";
 import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
 
@@ -51,7 +51,7 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
   function mergeInto(target: Record<string, unknown>, fields: object, pointer: string, layer: Layer): void {
     for (const [name, field] of Object.entries(fields)) {
       if (field === undefined) continue;
-      const at = pointer + toPointer([name]);
+      const at = pointerTo(pointer, name);
       const existing = target[name];
       if (isRecord(field) && isRecord(existing)) {
         mergeInto(existing, field, at, layer);
@@ -61,8 +61,10 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
         }
         target[name] = [...existing, ...field];
       } else {
-        if (existing !== undefined) noteOverride(at, existing, field, layer);
-        for (const below of sources.keys()) if (below.startsWith(`${at}/`)) sources.delete(below);
+        if (existing !== undefined) {
+          noteOverride(at, existing, field, layer);
+          for (const below of sources.keys()) if (below.startsWith(`${at}/`)) sources.delete(below);
+        }
         sources.set(at, { layer, pointer: at });
         target[name] = bareCopy(field);
       }

@@ -16,9 +16,9 @@ export type ConfigOrigin =
   | { readonly kind: "default" }
   /** From the value or text that was handed to the parser, a `--config` file, or an argument. */
   | { readonly kind: LayerRank; readonly place: Place }
-  /** Decided by `-O`. */
-  | { readonly kind: "optimization-level"; readonly level: number }
-  | { readonly kind: "enforce-eager" };
+  /** Decided by `-O`; `place` says where that was given, if it was. */
+  | { readonly kind: "optimization-level"; readonly level: number; readonly place?: Place }
+  | { readonly kind: "enforce-eager"; readonly place?: Place };
 
 /** A config, and how it came to be. */
 export interface ResolvedConfig {

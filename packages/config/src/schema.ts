@@ -43,11 +43,18 @@ export interface SchemaNode {
 /** The schema as published (`@vitgraph/config/schema.json`). */
 export const compilationConfigSchema: SchemaNode = schema as unknown as SchemaNode;
 
+const dereferenced = new WeakMap<SchemaNode, SchemaNode>();
+
 /** The node itself, or the definition that it refers to, with the node's own keywords in front. */
 export function dereference(node: SchemaNode): SchemaNode {
   if (node.$ref === undefined) return node;
-  const name = node.$ref.slice("#/definitions/".length);
-  return { ...compilationConfigSchema.definitions?.[name], ...node };
+  let whole = dereferenced.get(node);
+  if (whole === undefined) {
+    const name = node.$ref.slice("#/definitions/".length);
+    whole = { ...compilationConfigSchema.definitions?.[name], ...node };
+    dereferenced.set(node, whole);
+  }
+  return whole;
 }
 
 /** The schema of the value at a path of keys and indices; undefined where no key of the schema leads. */

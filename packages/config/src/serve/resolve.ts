@@ -28,7 +28,7 @@ export function resolveGiven(given: GivenSettings): ServeArguments {
   if (problems.length > 0) throw configInvalid(problems);
   return {
     compilationConfig: {
-      ...withModes(resolved, optimizationLevel, enforceEager),
+      ...withModes(resolved, given, optimizationLevel, enforceEager),
       notes: [...mergeNotes(given), ...given.notes, ...dottedNotes(given), ...resolved.notes],
     },
     optimizationLevel,
@@ -99,21 +99,27 @@ function sizeLayers(given: GivenSettings): Layer[] {
 /** The modes that vLLM decides after parsing. */
 function withModes(
   resolved: LayeredConfig,
+  { settings }: GivenSettings,
   level: OptimizationLevel,
   enforceEager: boolean,
 ): Omit<ResolvedConfig, "notes"> {
-  const decided = new Map<string, ConfigOrigin>();
+  const place = settings.get(enforceEager ? "--enforce-eager" : "--optimization-level")?.place;
+  const reason: ConfigOrigin = {
+    ...(enforceEager ? { kind: "enforce-eager" } : { kind: "optimization-level", level }),
+    ...(place === undefined ? {} : { place }),
+  };
+  const decided = new Set<string>();
   const decide = <K extends "mode" | "cudagraph_mode">(key: K, byLevel: CompilationConfig[K]) => {
     const given = resolved.config[key];
     if (!enforceEager && given !== null) return given;
-    decided.set(`/${key}`, enforceEager ? { kind: "enforce-eager" } : { kind: "optimization-level", level });
+    decided.add(`/${key}`);
     return enforceEager ? "NONE" : byLevel;
   };
   const mode = decide("mode", level > 0 ? "VLLM_COMPILE" : "NONE");
   const cudagraphMode = decide("cudagraph_mode", CUDAGRAPH_MODE_BY_LEVEL[level]);
   return {
     config: { ...resolved.config, mode, cudagraph_mode: cudagraphMode } as CompilationConfig,
-    origin: (pointer) => decided.get(pointer) ?? resolved.origin(pointer),
+    origin: (pointer) => (decided.has(pointer) ? reason : resolved.origin(pointer)),
   };
 }
 
