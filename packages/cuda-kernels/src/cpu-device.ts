@@ -7,12 +7,16 @@ import { wrapNativeDevice } from "./native-device.js";
 export interface CpuDeviceOptions {
   /** Threads that share a run's work. Default: the physical cores that this process may use. */
   readonly threads?: number;
+  /** Default: the best instruction set that the processor runs. The others are for tests and comparisons. */
+  readonly simd?: "auto" | "avx512" | "avx2" | "sse2" | "neon";
+  /** Who multiplies matrices. Default: OpenBLAS where the addon was built with it, otherwise vitgraph's own loops. */
+  readonly gemm?: "auto" | "openblas" | "blocked";
 }
 
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
  */
-export function createCpuDevice({ threads }: CpuDeviceOptions = {}): Device {
+export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDeviceOptions = {}): Device {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
@@ -24,7 +28,7 @@ export function createCpuDevice({ threads }: CpuDeviceOptions = {}): Device {
   }
   const addon = requireCpuAddon();
   try {
-    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0 }));
+    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm }));
   } catch (error) {
     throw fromNative(error);
   }

@@ -32,6 +32,6 @@ function describeCpu(): BackendReport {
     const reasons = loaded.attempts.map(({ path, reason }) => `${path}: ${reason}`);
     return { usable: false, reasons, remedy: BUILD_REMEDY };
   }
-  using device = wrapNativeDevice(loaded.addon.createDevice({ threads: 0 }));
+  using device = wrapNativeDevice(loaded.addon.createDevice({ threads: 0, simd: "auto", gemm: "auto" }));
   return { usable: true, addonPath: loaded.path, device: device.info };
 }

@@ -16,7 +16,12 @@ export interface NativeAddon extends NativeImaging {
   readonly programVersion: number;
   /** `KERNELS`, as native code has it, in its order. */
   readonly kernels: readonly NativeKernel[];
-  createDevice(options: { readonly threads: number }): NativeDevice;
+  createDevice(options: {
+    /** 0 for the default. */
+    readonly threads: number;
+    readonly simd: string;
+    readonly gemm: string;
+  }): NativeDevice;
 }
 
 /** Pixel work on libuv's pool. Results are written into the arrays that the request brings; see src/imaging.ts. */

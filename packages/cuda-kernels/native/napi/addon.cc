@@ -49,12 +49,14 @@ Napi::Value kernel_table(Napi::Env env) {
   return table;
 }
 
-/// ({ threads }) → Device
+/// ({ threads, simd, gemm }) → Device
 Napi::Value create_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const Napi::Object options = to_object(info[0], "options");
     cpu::CpuOptions cpu_options;
     cpu_options.threads = static_cast<int>(to_count(options.Get("threads"), "threads", 1024));
+    cpu_options.simd = to_string(options.Get("simd"), "simd");
+    cpu_options.gemm = to_string(options.Get("gemm"), "gemm");
     return make_device(info.Env(), info.Env().GetInstanceData<AddonData>()->classes, cpu::create_cpu_backend(cpu_options));
   });
 }

@@ -55,6 +55,11 @@ std::span<const std::uint32_t> to_words(Napi::Value value, const std::string& na
   return {array.Data(), array.ElementLength()};
 }
 
+std::string to_string(Napi::Value value, const std::string& name) {
+  if (!value.IsString()) wrong(name, "a string");
+  return value.As<Napi::String>().Utf8Value();
+}
+
 double to_count(Napi::Value value, const std::string& name, double largest) {
   const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
   if (!(number >= 0 && number <= largest && number == std::floor(number))) {

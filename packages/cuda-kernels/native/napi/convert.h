@@ -31,6 +31,7 @@ auto guarded(Napi::Env env, Body&& body) {
 Napi::Object to_object(Napi::Value value, const std::string& name);
 std::span<std::byte> to_bytes(Napi::Value value, const std::string& name);
 std::span<const std::uint32_t> to_words(Napi::Value value, const std::string& name);
+std::string to_string(Napi::Value value, const std::string& name);
 /// A whole number between 0 and `largest`.
 double to_count(Napi::Value value, const std::string& name, double largest);
 

@@ -10,7 +10,7 @@ void add(const Call& call) {
   const auto a = call.matrix<const float>(A);
   const auto b = call.matrix<const float>(B);
   const auto y = call.matrix<float>(Y);
-  for_each_row(call.pool, y.rows, y.columns, [&](std::size_t row) {
+  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
     const float* left = a.row(row);
     const float* right = b.row(row);
     float* sum = y.row(row);

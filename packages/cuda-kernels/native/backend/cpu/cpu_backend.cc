@@ -14,22 +14,39 @@
 namespace vitgraph::cpu {
 namespace {
 
-constexpr std::size_t kWorkspaceAlignment = 256;
+/// Of what each instruction and each thread gets.
+std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /// What the loaded programs of one device share. They hold it, so it lives as long as the last of them.
-struct Engine {
-  explicit Engine(int threads) : pool(threads), scratch(static_cast<std::size_t>(threads) * kScratchBytes) {}
+class Shared {
+ public:
+  Shared(int threads, const Simd& simd, const Gemm& gemm) : pool_(threads), engine_{pool_, simd, gemm} {}
 
-  static constexpr std::size_t kScratchBytes = std::size_t{1} << 20;
+  const Engine& engine() const { return engine_; }
 
-  ThreadPool pool;
-  HostMemory scratch;
+  /// Scratch of at least `thread_bytes` for each thread. Programs run one at a time, so they share it; one that was
+  /// handed out smaller stays with the programs that have it.
+  std::shared_ptr<HostMemory> scratch(std::size_t thread_bytes) {
+    const std::size_t bytes = thread_bytes * static_cast<std::size_t>(pool_.size());
+    if (!scratch_ || scratch_->size_bytes() < bytes) scratch_ = std::make_shared<HostMemory>(bytes);
+    return scratch_;
+  }
+
+ private:
+  ThreadPool pool_;
+  Engine engine_;
+  std::shared_ptr<HostMemory> scratch_;
 };
 
 class CpuProgram final : public LoadedProgram {
  public:
-  CpuProgram(std::shared_ptr<Engine> engine, Program program, const Arenas& arenas)
-      : engine_(std::move(engine)), program_(std::move(program)), arenas_(arenas), workspace_(workspace_bytes()) {
+  CpuProgram(std::shared_ptr<Shared> shared, Program program, const Arenas& arenas)
+      : shared_(std::move(shared)),
+        program_(std::move(program)),
+        arenas_(arenas),
+        workspace_(workspace_bytes()),
+        thread_scratch_bytes_(thread_scratch_bytes()),
+        scratch_(shared_->scratch(thread_scratch_bytes_)) {
     std::byte* workspace = workspace_.data();
     steps_.reserve(program_.instructions.size());
     for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
@@ -42,12 +59,14 @@ class CpuProgram final : public LoadedProgram {
 
   RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override {
     for (const Transfer& input : submission.inputs) std::memcpy(address(*input.buffer), input.bytes.data(), input.bytes.size());
-    engine_->pool.set_cancelled(&cancelled);
+    const Engine& engine = shared_->engine();
+    engine.pool.set_cancelled(&cancelled);
     const auto start = std::chrono::steady_clock::now();
     for (const Step& step : steps_) {
       if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-      step.run({step, submission.counts, engine_->pool, engine_->scratch.data(), Engine::kScratchBytes});
+      step.run({step, submission.counts, engine, scratch_->data(), thread_scratch_bytes_});
     }
+    if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - start;
     for (const Transfer& output : submission.outputs) std::memcpy(output.bytes.data(), address(*output.buffer), output.bytes.size());
     return {duration.count()};
@@ -62,7 +81,17 @@ class CpuProgram final : public LoadedProgram {
   std::size_t workspace_bytes(const Instruction& instruction) const {
     const KernelEntry& entry = kernel_entry(instruction.kernel);
     const std::size_t bytes = entry.workspace_bytes == nullptr ? 0 : entry.workspace_bytes(program_, instruction);
-    return (bytes + kWorkspaceAlignment - 1) / kWorkspaceAlignment * kWorkspaceAlignment;
+    return aligned(bytes);
+  }
+
+  std::size_t thread_scratch_bytes() const {
+    std::size_t most = 0;
+    for (const Instruction& instruction : program_.instructions) {
+      const KernelEntry& entry = kernel_entry(instruction.kernel);
+      if (entry.scratch_bytes == nullptr) continue;
+      most = std::max(most, entry.scratch_bytes(program_, instruction, shared_->engine()));
+    }
+    return aligned(most);
   }
 
   std::size_t workspace_bytes() const {
@@ -82,23 +111,48 @@ class CpuProgram final : public LoadedProgram {
     return step;
   }
 
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Shared> shared_;
   Program program_;
   Arenas arenas_;
   HostMemory workspace_;
+  std::size_t thread_scratch_bytes_;
+  std::shared_ptr<HostMemory> scratch_;
   std::vector<Step> steps_;
 };
+
+const Gemm& select_gemm(const std::string& name) {
+#ifdef VITGRAPH_OPENBLAS
+  if ((name == "auto" || name == kOpenBlasGemm.name) && is_openblas_usable()) return kOpenBlasGemm;
+#endif
+  if (name == "auto" || name == kBlockedGemm.name) return kBlockedGemm;
+  throw Error("VG_ARGUMENT_INVALID", "this addon has no matrix products called " + name,
+              "use auto or blocked, or build where the development files of a threaded OpenBLAS are installed");
+}
+
+std::string gemm_version([[maybe_unused]] const Gemm& gemm) {
+#ifdef VITGRAPH_OPENBLAS
+  if (&gemm == &kOpenBlasGemm) return openblas_version();
+#endif
+  return "own matrix products";
+}
 
 class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(const CpuOptions& options) {
     const int threads = options.threads > 0 ? options.threads : usable_cores();
-    engine_ = std::make_shared<Engine>(threads);
+    const Simd& simd = select_simd(options.simd);
+    const Gemm& gemm = select_gemm(options.gemm);
+    shared_ = std::make_shared<Shared>(threads, simd, gemm);
     for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
     const std::string processor = processor_name();
     info_ = {"cpu",
-             processor + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads"),
-             {{"processor", processor}, {"threads", static_cast<double>(threads)}}};
+             processor + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") + simd.name + ", " +
+                 gemm_version(gemm),
+             {{"processor", processor},
+              {"threads", static_cast<double>(threads)},
+              {"simd", simd.name},
+              {"gemm", gemm.name},
+              {"gemmVersion", gemm_version(gemm)}}};
   }
 
   const BackendInfo& info() const override { return info_; }
@@ -124,11 +178,11 @@ class CpuBackend final : public Backend {
                       " arena, which has " + std::to_string(arenas[i]->size_bytes()),
                   "allocate every arena for the largest of the programs that share it");
     }
-    return std::make_shared<CpuProgram>(engine_, std::move(program), arenas);
+    return std::make_shared<CpuProgram>(shared_, std::move(program), arenas);
   }
 
  private:
-  std::shared_ptr<Engine> engine_;
+  std::shared_ptr<Shared> shared_;
   std::vector<Kernel> kernels_;
   BackendInfo info_;
 };

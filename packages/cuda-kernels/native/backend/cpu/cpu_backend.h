@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "backend/backend.h"
 
@@ -11,6 +12,10 @@ namespace vitgraph::cpu {
 struct CpuOptions {
   /// 0 means one for each physical core that the process may use.
   int threads = 0;
+  /// "auto", or the name of an instruction set that this processor runs: for tests and comparisons.
+  std::string simd = "auto";
+  /// "auto" (OpenBLAS where the addon was built with it), "openblas" or "blocked".
+  std::string gemm = "auto";
 };
 
 std::unique_ptr<Backend> create_cpu_backend(const CpuOptions& options);

@@ -4,15 +4,15 @@ namespace vitgraph::cpu {
 
 const KernelEntry& kernel_entry(Kernel kernel) {
   static constexpr std::array<KernelEntry, kKernelCount> table = {{
-      {unpack_patches, nullptr},
-      {linear, nullptr},
-      {layernorm, nullptr},
-      {activation, nullptr},
-      {add, nullptr},
-      {position_embedding, nullptr},
-      {rope, nullptr},
-      {rope_qk, nullptr},
-      {attention, nullptr},
+      {unpack_patches, nullptr, nullptr},
+      {linear, nullptr, linear_scratch_bytes},
+      {layernorm, nullptr, layernorm_scratch_bytes},
+      {activation, nullptr, nullptr},
+      {add, nullptr, nullptr},
+      {position_embedding, nullptr, nullptr},
+      {rope, nullptr, nullptr},
+      {rope_qk, nullptr, nullptr},
+      {attention, attention_workspace_bytes, attention_scratch_bytes},
   }};
   return table[static_cast<std::size_t>(kernel)];
 }

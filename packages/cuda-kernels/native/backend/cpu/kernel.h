@@ -1,17 +1,20 @@
 // What a CPU kernel is: a function over the resolved operands of one instruction, and the table of all of them.
 //
 // Kernels run on the device's worker thread and spread their chunks over its pool. They allocate nothing: what they need
-// beside their operands is asked for with `workspace_bytes` when the program is loaded.
+// beside their operands is asked for in the table, when the program is loaded.
 // The program has been validated, so shapes and dtypes need no second look. The *contents* of index buffers (positions,
 // sequence bounds, patch sources) come from the host with each run: every kernel checks them before it follows them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
+#include "backend/cpu/gemm/gemm.h"
+#include "backend/cpu/simd/simd.h"
 #include "backend/cpu/thread_pool.h"
 #include "common/dtype.h"
 #include "common/error.h"
@@ -51,11 +54,18 @@ struct Matrix {
   T* row(std::size_t index) const { return data + index * row_stride; }
 };
 
+/// What a device computes with.
+struct Engine {
+  ThreadPool& pool;
+  const Simd& simd;
+  const Gemm& gemm;
+};
+
 struct Call {
   const Step& step;
   std::span<const std::uint32_t> counts;
-  ThreadPool& pool;
-  /// `scratch_bytes` for each thread of the pool.
+  const Engine& engine;
+  /// `scratch_bytes` for each thread of the pool, as much as the program's most demanding kernel asked for.
   std::byte* scratch;
   std::size_t scratch_bytes;
 
@@ -81,6 +91,11 @@ struct Call {
   }
 };
 
+/// The buffer of an operand that is not left out.
+inline const Buffer& operand_of(const Program& program, const Instruction& instruction, std::size_t operand) {
+  return program.buffers[static_cast<std::size_t>(instruction.operands[operand])];
+}
+
 /// Rows in one chunk of an elementwise loop: some 16 Ki elements, which outweigh the hand-out of a chunk.
 inline std::size_t rows_per_chunk(std::size_t columns) {
   const std::size_t rows = (std::size_t{1} << 14) / columns;
@@ -89,18 +104,21 @@ inline std::size_t rows_per_chunk(std::size_t columns) {
 
 /// Calls `body(row)` for every row, in chunks over the pool.
 template <typename Body>
-void for_each_row(ThreadPool& pool, std::size_t rows, std::size_t columns, Body&& body) {
+void for_each_row(const Call& call, std::size_t rows, std::size_t columns, Body&& body) {
   const std::size_t chunk_rows = rows_per_chunk(columns);
-  pool.parallel_for((rows + chunk_rows - 1) / chunk_rows, [&](std::size_t chunk, int) {
+  call.engine.pool.parallel_for((rows + chunk_rows - 1) / chunk_rows, [&](std::size_t chunk, int) {
     const std::size_t end = std::min(rows, (chunk + 1) * chunk_rows);
     for (std::size_t row = chunk * chunk_rows; row < end; ++row) body(row);
   });
 }
 
+/// Null functions stand for no bytes.
 struct KernelEntry {
   KernelFunction run;
-  /// Bytes that an instruction needs for itself, from its dims' capacities; null where none.
+  /// Bytes that an instruction has for itself, from its dims' capacities.
   std::size_t (*workspace_bytes)(const Program& program, const Instruction& instruction);
+  /// Bytes that each thread may use while the kernel runs. Threads share nothing through them.
+  std::size_t (*scratch_bytes)(const Program& program, const Instruction& instruction, const Engine& engine);
 };
 
 /// The table, by Kernel.
@@ -115,5 +133,9 @@ void position_embedding(const Call& call);
 void rope(const Call& call);
 void rope_qk(const Call& call);
 void attention(const Call& call);
+std::size_t attention_workspace_bytes(const Program& program, const Instruction& instruction);
+std::size_t attention_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t linear_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 
 }  // namespace vitgraph::cpu

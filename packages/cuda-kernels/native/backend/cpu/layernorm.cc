@@ -1,38 +1,30 @@
 // y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row.
-//
-// Two passes over the row, which stays in the cache: the variance is taken around the mean, since the difference of
-// mean squares would cancel in f32.
-#include <algorithm>
-#include <cmath>
-
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
+namespace {
+
+enum { X, WEIGHT, BIAS, Y };
+
+}  // namespace
+
+/// The weight and the bias as f32.
+std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine&) {
+  return 2 * sizeof(float) * operand_of(program, instruction, Y).columns;
+}
 
 void layernorm(const Call& call) {
-  enum { X, WEIGHT, BIAS, Y };
   const auto x = call.matrix<const float>(X);
   const auto y = call.matrix<float>(Y);
   const float epsilon = call.number(0);
-  with_float_type(call.step.operands[WEIGHT].dtype, [&](auto* weight_type) {
-    with_float_type(call.step.operands[BIAS].dtype, [&](auto* bias_type) {
-      const auto* weight = reinterpret_cast<decltype(weight_type)>(call.step.operands[WEIGHT].data);
-      const auto* bias = reinterpret_cast<decltype(bias_type)>(call.step.operands[BIAS].data);
-      for_each_row(call.pool, y.rows, y.columns, [&](std::size_t row) {
-        const float* in = x.row(row);
-        float* out = y.row(row);
-        const auto n = static_cast<float>(y.columns);
-        float sum = 0;
-        for (std::size_t i = 0; i < y.columns; ++i) sum += in[i];
-        const float mean = sum / n;
-        float squares = 0;
-        for (std::size_t i = 0; i < y.columns; ++i) squares += (in[i] - mean) * (in[i] - mean);
-        const float scale = 1.0f / std::sqrt(squares / n + epsilon);
-        for (std::size_t i = 0; i < y.columns; ++i) {
-          out[i] = (in[i] - mean) * scale * to_float(weight[i]) + to_float(bias[i]);
-        }
-      });
-    });
+  const Simd& simd = call.engine.simd;
+  // Widened once, by this thread, in its scratch; the others only read it.
+  float* weight = call.thread_scratch<float>(0);
+  float* bias = weight + y.columns;
+  simd.widen(call.step.operands[WEIGHT].data, call.step.operands[WEIGHT].dtype, y.columns, weight);
+  simd.widen(call.step.operands[BIAS].data, call.step.operands[BIAS].dtype, y.columns, bias);
+  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
+    simd.layernorm_row(x.row(row), weight, bias, epsilon, y.row(row), y.columns);
   });
 }
 

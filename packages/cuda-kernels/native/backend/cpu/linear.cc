@@ -1,32 +1,81 @@
 // y = activation(x · weightᵀ + bias) + residual.
+//
+// The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
+// over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
 #include <algorithm>
 
-#include "backend/cpu/activation_math.h"
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
+namespace {
+
+enum { X, WEIGHT, BIAS, RESIDUAL, Y };
+
+/// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
+constexpr std::size_t kBlocksPerThread = 4;
+
+std::size_t divide_up(std::size_t value, std::size_t by) { return (value + by - 1) / by; }
+
+/// Pieces of at most `most`, all of about one size, each a multiple of `unit`.
+std::size_t even_piece(std::size_t total, std::size_t most, std::size_t unit) {
+  const std::size_t pieces = std::max<std::size_t>(1, divide_up(total, most));
+  return std::min(most, divide_up(divide_up(total, pieces), unit) * unit);
+}
+
+/// Rows and columns of the blocks of an m × n product.
+struct Blocking {
+  std::size_t rows;
+  std::size_t columns;
+
+  Blocking(std::size_t m, std::size_t n, const Engine& engine) {
+    const auto threads = static_cast<std::size_t>(engine.pool.size());
+    const std::size_t tile = engine.simd.tile_columns;
+    rows = even_piece(m, engine.gemm.most_rows, engine.simd.tile_rows);
+    std::size_t most = engine.gemm.most_columns;
+    // Narrower blocks copy the activations more often: worth it only where threads would stand idle.
+    while (most > 2 * tile && divide_up(m, rows) * divide_up(n, even_piece(n, most, tile)) < kBlocksPerThread * threads) {
+      most = divide_up(most / 2, tile) * tile;
+    }
+    columns = even_piece(n, most, tile);
+  }
+};
+
+}  // namespace
+
+/// A block's sums, its part of the bias, and what the product needs.
+std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engine& engine) {
+  const Gemm& gemm = engine.gemm;
+  return sizeof(float) * (gemm.most_rows * gemm.most_columns + gemm.most_columns + gemm.scratch_floats);
+}
 
 void linear(const Call& call) {
-  enum { X, WEIGHT, BIAS, RESIDUAL, Y };
   const auto x = call.matrix<const float>(X);
   const auto y = call.matrix<float>(Y);
+  const auto residual = call.matrix<const float>(RESIDUAL);
+  const Operand& weight = call.step.operands[WEIGHT];
+  const Operand& bias = call.step.operands[BIAS];
   const auto function = static_cast<Activation>(call.count(0));
-  with_float_type(call.step.operands[WEIGHT].dtype, [&](auto* weight_type) {
-    with_float_type(call.step.operands[BIAS].dtype, [&](auto* bias_type) {
-      const auto* bias = reinterpret_cast<decltype(bias_type)>(call.step.operands[BIAS].data);
-      const auto weight = call.matrix<std::remove_pointer_t<decltype(weight_type)>>(WEIGHT);
-      const auto residual = call.matrix<const float>(RESIDUAL);
-      for_each_row(call.pool, y.rows, x.columns * 16, [&](std::size_t row) {
-        for (std::size_t n = 0; n < y.columns; ++n) {
-          float sum = 0;
-          for (std::size_t k = 0; k < x.columns; ++k) sum += x.row(row)[k] * to_float(weight.row(n)[k]);
-          if (bias != nullptr) sum += to_float(bias[n]);
-          sum = activate(function, sum);
-          if (call.has(RESIDUAL)) sum += residual.row(row)[n];
-          y.row(row)[n] = sum;
-        }
-      });
-    });
+  if (y.rows == 0) return;
+
+  const Blocking blocking(y.rows, y.columns, call.engine);
+  const std::size_t row_blocks = divide_up(y.rows, blocking.rows);
+  call.engine.pool.parallel_for(row_blocks * divide_up(y.columns, blocking.columns), [&](std::size_t chunk, int thread) {
+    // Down the rows first: the threads then share a block of weights in the outer caches.
+    const std::size_t row = chunk % row_blocks * blocking.rows;
+    const std::size_t column = chunk / row_blocks * blocking.columns;
+    const std::size_t rows = std::min(blocking.rows, y.rows - row);
+    const std::size_t columns = std::min(blocking.columns, y.columns - column);
+    float* sums = call.thread_scratch<float>(thread);
+    float* bias_row = sums + blocking.rows * blocking.columns;
+    float* scratch = bias_row + blocking.columns;
+    const std::byte* weight_block = weight.data + column * weight.row_stride * size_of(weight.dtype);
+    call.engine.gemm.multiply({x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
+                              call.engine.simd, scratch, sums, blocking.columns);
+    if (call.has(BIAS)) call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
+    for (std::size_t i = 0; i < rows; ++i) {
+      call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
+                                  call.has(RESIDUAL) ? residual.row(row + i) + column : nullptr, y.row(row + i) + column, columns);
+    }
   });
 }
 

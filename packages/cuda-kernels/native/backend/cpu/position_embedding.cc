@@ -42,7 +42,7 @@ void position_embedding(const Call& call) {
   }
   with_float_type(call.step.operands[TABLE].dtype, [&](auto* table_type) {
     const auto table = call.matrix<std::remove_pointer_t<decltype(table_type)>>(TABLE);
-    for_each_row(call.pool, y.rows, y.columns, [&](std::size_t row) {
+    for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
       const std::int32_t* p = positions.row(row);
       const Neighbours vertical = sample(p[0], p[2], side);
       const Neighbours horizontal = sample(p[1], p[3], side);

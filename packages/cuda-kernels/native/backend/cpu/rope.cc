@@ -43,7 +43,7 @@ void rotate_parts(const Call& call, std::size_t parts, std::size_t all_parts) {
   const std::size_t head_size = y.columns / all_parts / call.count(0);
   const std::size_t quarter = head_size / 4;
   check_positions(call, positions, angles.rows);
-  for_each_row(call.pool, y.rows, y.columns, [&](std::size_t row) {
+  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
     const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
     const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
     const float* in = x.row(row);

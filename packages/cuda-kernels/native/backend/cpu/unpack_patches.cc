@@ -37,7 +37,7 @@ void unpack_patches(const Call& call) {
     }
   }
 
-  for_each_row(call.pool, y.rows, y.columns, [&](std::size_t row) {
+  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
     const std::uint32_t source = *sources.row(row);
     const auto format = static_cast<PixelFormat>(source & 3u);
     const std::uint8_t* in = pixels.data + std::size_t{source >> 2} * 4;
