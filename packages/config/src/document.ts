@@ -5,7 +5,6 @@
  * JSON is strict, as vLLM reads it: no comments, no trailing commas. A key that occurs twice keeps its last value, and
  * is listed in `duplicates`.
  */
-import { VitgraphError } from "@vitgraph/errors";
 import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { parentPointer, pointerTo } from "./pointer.js";
 import { type ConfigProblem, configInvalid, type Place } from "./problem.js";
@@ -143,21 +142,15 @@ function parseNodes(text: string, errors: ParseError[], locate: LocateOffset): N
     return parseTree(text, errors, { disallowComments: true, allowTrailingComma: false });
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new VitgraphError("VG_CONFIG_INVALID", "the JSON is nested too deeply to be read", {
-      remedy: "flatten it: a compilation config has three levels",
-      details: {
-        problems: [
-          {
-            ...locate(0),
-            pointer: "",
-            message: "the JSON is nested too deeply to be read",
-            expected: "three levels",
-            remedy: "flatten it",
-          } satisfies ConfigProblem,
-        ],
+    throw configInvalid([
+      {
+        ...locate(0),
+        pointer: "",
+        message: "the JSON is nested too deeply to be read",
+        expected: "a few levels",
+        remedy: "flatten it",
       },
-      cause: error,
-    });
+    ]);
   }
 }
 

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { CompilationConfigInput } from "./generated/types.js";
 import { type LintFacts, type LintRule, lintCompilationConfig } from "./lint.js";
@@ -27,6 +28,33 @@ test("inferred budgets are nothing to complain about", () => {
   expect(lint({ ...GRAPHS, compile_mm_encoder: true })).toEqual([]);
   expect(lint({})).toEqual([]);
   expect(lint({ ...GRAPHS, encoder_cudagraph_token_budgets: [64, 1024] }, {})).toEqual([]);
+});
+
+test("never throws, and points at keys that there are", () => {
+  const size = fc.integer({ min: 0, max: 40_000 });
+  const config = fc.record({
+    cudagraph_mm_encoder: fc.boolean(),
+    encoder_cudagraph_token_budgets: fc.array(
+      size.map((value) => value + 1),
+      { maxLength: 5 },
+    ),
+    encoder_cudagraph_max_frames_per_batch: fc.option(size),
+    cudagraph_mode: fc.constantFrom("NONE" as const, "FULL" as const),
+  });
+  fc.assert(
+    fc.property(config, size, size, fc.array(fc.tuple(size, size)), (input, min, max, sizes) => {
+      const { config } = parseCompilationConfig(input);
+      const facts = {
+        ...QWEN3_VL,
+        budgetRange: { min, max },
+        imageSizes: sizes.map(([height, width]) => ({ height: height + 1, width: width + 1 })),
+      };
+      for (const { pointer, message, remedy } of lintCompilationConfig(config, facts)) {
+        expect(Object.hasOwn(config, pointer.split("/")[1]!)).toBe(true);
+        expect(`${message}: ${remedy}`).not.toMatch(/undefined|NaN|Infinity/);
+      }
+    }),
+  );
 });
 
 describe("budget-duplicate", () => {

@@ -304,6 +304,17 @@ describe("problems", () => {
     expect(problems(text)[0]).toMatchObject({ message, remedy, line: 1, column: 1 });
   });
 
+  test("an object that no JSON could be", () => {
+    const cyclic: Record<string, unknown> = { mode: 3 };
+    cyclic.inductor_compile_config = { back: cyclic };
+    expect(problems(cyclic)[0]?.message).toBe("the compilation config contains itself");
+    expect(problems({ mode: 3n })[0]?.message).toContain('Invalid compilation mode: "3".');
+    expect(problems({ backend: () => 1 })[0]?.message).toBe("backend cannot be () => 1");
+    const twice = { size_asserts: true };
+    const { config } = parseCompilationConfig({ inductor_compile_config: { a: twice, b: twice } });
+    expect(config.inductor_compile_config).toEqual({ a: twice, b: twice });
+  });
+
   test("an unknown key without a near one sends to the schema", () => {
     expect(problems({ temperature: 1 })[0]?.remedy).toBe(
       "remove it, or see `vitgraph config schema` for the keys",

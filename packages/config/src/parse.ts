@@ -9,7 +9,7 @@ import { type Layer, type LayerRank, mergeLayers } from "./layers.js";
 import { fromPointer, toPointer } from "./pointer.js";
 import { type ConfigNote, type ConfigProblem, configInvalid, formatPlace, type Place } from "./problem.js";
 import { compilationConfigSchema } from "./schema.js";
-import { bareObject, isRecord, show } from "./value.js";
+import { bareObject, isCyclic, isRecord, show } from "./value.js";
 
 /** Where a value of a resolved config comes from. */
 export type ConfigOrigin =
@@ -99,7 +99,17 @@ export function resolveLayers(layers: readonly Layer[], source: string): Layered
 function toDocument(input: Parameters<typeof parseCompilationConfig>[0], source: string): ConfigDocument {
   if (typeof input === "string") return parseJsonDocument(input, source);
   if (typeof input === "number") return valueDocument({ mode: input }, source);
-  return isDocument(input) ? input : valueDocument(input, source);
+  if (isDocument(input)) return input;
+  if (!isCyclic(input)) return valueDocument(input, source);
+  throw configInvalid([
+    {
+      source,
+      pointer: "",
+      message: "the compilation config contains itself",
+      expected: "an object that could be written as JSON",
+      remedy: "remove the member that leads back",
+    },
+  ]);
 }
 
 function isDocument(input: object | null): input is ConfigDocument {

@@ -45,8 +45,16 @@ export function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
 }
 
+/** True where an object contains itself, which no JSON does. */
+export function isCyclic(value: unknown, ancestors: readonly unknown[] = []): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (ancestors.includes(value)) return true;
+  return Object.values(value).some((member) => isCyclic(member, [...ancestors, value]));
+}
+
 /** A value as JSON, shortened: messages are one line. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
+  const text =
+    JSON.stringify(value, (_, part) => (typeof part === "bigint" ? `${part}` : part)) ?? String(value);
   return text.length <= 60 ? text : `${text.slice(0, 57)}…`;
 }

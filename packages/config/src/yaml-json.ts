@@ -83,7 +83,9 @@ function written(root: Node, document: Document): { text: string; offsets: numbe
       }
       punctuation("]");
     } else {
-      const value = isAlias(node) ? node.toJS(document) : isScalar(node) ? node.value : null;
+      const target = isAlias(node) ? node.resolve(document) : node;
+      // What an alias repeats is checked where it stands first; here a value of its type is enough.
+      const value = isScalar(target) ? target.value : isMap(target) ? {} : isSeq(target) ? [] : null;
       scalar(JSON.stringify(value ?? null), node);
     }
   }

@@ -66,6 +66,22 @@ other: *passes
     expect(problem?.message).toMatch(/^this is not YAML: /);
   });
 
+  test.each([
+    ["an alias of nothing", "a: *b\n", /^this YAML has no value: .*b/],
+    ["a circle", "a: &x [*x]\n", "this YAML has no value: an alias leads back to what contains it"],
+    [
+      "aliases of aliases of aliases",
+      `a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n${[..."bcdefg"].map((name, i) => `${name}: &${name} [${`*${"abcdef"[i]}, `.repeat(9)}1]\n`).join("")}`,
+      /^this YAML has no value: Excessive alias count/,
+    ],
+    ["a merge of no map", "a:\n  <<: 3\n", /^this YAML has no value: /],
+    ["nesting beyond any reason", "[".repeat(100_000), "the YAML is nested too deeply to be read"],
+  ])("refuses %s", (_name, text, message) => {
+    const [problem] = problems(text);
+    if (typeof message === "string") expect(problem?.message).toBe(message);
+    else expect(problem?.message).toMatch(message);
+  });
+
   test("an empty file says nothing", () => {
     expect(parseYamlDocument("", "serve.yaml").value).toBeNull();
     expect(parseYamlDocument("", "serve.yaml").locate("")).toEqual({ source: "serve.yaml" });

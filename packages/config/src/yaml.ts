@@ -21,6 +21,7 @@ import {
 import { type ConfigDocument, readJson } from "./document.js";
 import { fromPointer, toPointer } from "./pointer.js";
 import { configInvalid, type Place } from "./problem.js";
+import { isCyclic } from "./value.js";
 import { scalarOffsets } from "./yaml-scalar.js";
 
 /** Reads YAML text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
@@ -42,7 +43,10 @@ export function parseYamlDocument(text: string, source: string): ConfigDocument 
       document.errors.map((error) => ({
         ...locate(error.pos[0]),
         pointer: "",
-        message: `this is not YAML: ${error.message}`,
+        // Nesting that overflows the parser's stack is an error among the others there.
+        message: error.message.includes("call stack")
+          ? "the YAML is nested too deeply to be read"
+          : `this is not YAML: ${error.message}`,
         expected: "YAML",
         remedy: "correct the text at this place",
       })),
@@ -62,7 +66,7 @@ class YamlDocument implements ConfigDocument {
     private readonly root: Node | null,
     private readonly locateOffset: (offset: number) => Place,
   ) {
-    this.value = root === null ? null : root.toJS(document);
+    this.value = root === null ? null : toValue(root, document, locateOffset);
     this.duplicates = root === null ? [] : duplicateKeys(root, "");
   }
 
@@ -103,6 +107,28 @@ class YamlDocument implements ConfigDocument {
     if (node === null) return undefined;
     return isAlias(node) ? node.resolve(this.document) : node;
   }
+}
+
+/** The node as a plain value. Aliases can lead nowhere, in circles, or to more than memory holds. */
+function toValue(node: Node, document: Document, locate: (offset: number) => Place): unknown {
+  const refuse = (message: string) =>
+    configInvalid([
+      {
+        ...locate(node.range?.[0] ?? 0),
+        pointer: "",
+        message: `this YAML has no value: ${message}`,
+        expected: "anchors before their aliases, and no circles",
+        remedy: "write the values out instead of aliases",
+      },
+    ]);
+  let value: unknown;
+  try {
+    value = node.toJS(document);
+  } catch (error) {
+    throw refuse(error instanceof Error ? error.message : String(error));
+  }
+  if (isCyclic(value)) throw refuse("an alias leads back to what contains it");
+  return value;
 }
 
 function keyText(pair: Pair): string {

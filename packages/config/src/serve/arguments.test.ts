@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { encoderOptions } from "../encoder-options.js";
 import { formatOrigin } from "../explain.js";
@@ -459,4 +460,50 @@ describe("bad arguments", () => {
       // Arguments as they were read, then the level, then the merged config by place.
     ).toEqual(["-cc", "-O", "-cc.mod=1", "a.yaml"]);
   });
+});
+
+test("whatever the arguments, the answer is a config or a list of problems", () => {
+  const key = fc.constantFrom(
+    "mode",
+    "pass_config.enable_sp",
+    "custom_ops",
+    "cudagraph_mm_encoder",
+    "mod",
+    "",
+    "a.b",
+  );
+  const value = fc.oneof(fc.json(), fc.constantFrom("1k", "1.5K", "on", "-x", "", "none,+a"), fc.string());
+  const argument = fc.oneof(
+    fc.constantFrom(
+      "-cc",
+      "--compilation-config",
+      "-O",
+      "-O2",
+      "--enforce-eager",
+      "--",
+      "--config",
+      "serve.yaml",
+    ),
+    fc.constantFrom("--cudagraph-capture-sizes", "--max-cudagraph-capture-size", "1", "2"),
+    fc
+      .tuple(
+        fc.constantFrom("-cc.", "--compilation_config."),
+        key,
+        fc.constantFrom("", "+", "=", "+="),
+        value,
+      )
+      .map((parts) => parts.join("")),
+    value,
+  );
+  fc.assert(
+    fc.property(fc.array(argument, { maxLength: 8 }), fc.oneof(value, fc.constant("a: 1")), (argv, yaml) => {
+      try {
+        const { rest } = parseServeArguments(argv, { readFile: () => yaml, parseYaml: parseYamlDocument });
+        expect(argv).toEqual(expect.arrayContaining([...rest]));
+      } catch (error) {
+        expect(problemsOf(error).length, String(error)).toBeGreaterThan(0);
+      }
+    }),
+    { numRuns: 1000 },
+  );
 });
