@@ -42,8 +42,9 @@ export {
 } from "./graph/ops.js";
 export * from "./images/index.js";
 export * from "./item.js";
+export { ARCHITECTURES, type ArchitectureConfig, type ArchitectureName } from "./models/architectures.js";
 export { createVisionModel } from "./models/index.js";
-export { type LoadedModel, loadModel } from "./models/load-model.js";
+export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } from "./models/load-model.js";
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
@@ -56,7 +57,7 @@ export {
   VisionEncoder,
   type VisionEncoderOptions,
 } from "./runtime/vision-encoder.js";
-export { Checkpoint, type CheckpointTensor } from "./weights/checkpoint.js";
+export { Checkpoint } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,
   type SafetensorsDType,
@@ -65,3 +66,4 @@ export {
   type TensorInfo,
   writeSafetensors,
 } from "./weights/safetensors.js";
+export type { TensorSource } from "./weights/tensor-source.js";

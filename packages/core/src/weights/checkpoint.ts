@@ -6,21 +6,18 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
-
-export interface CheckpointTensor extends TensorInfo {
-  readonly file: SafetensorsFile;
-}
+import type { TensorSource } from "./tensor-source.js";
 
 export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
   readonly #files: readonly SafetensorsFile[];
-  readonly #tensors: ReadonlyMap<string, CheckpointTensor>;
+  readonly #tensors: ReadonlyMap<string, TensorSource>;
 
   private constructor(directory: string, files: readonly SafetensorsFile[]) {
     this.directory = directory;
     this.#files = files;
     this.#tensors = new Map(
-      files.flatMap((file) => [...file.tensors].map(([name, info]) => [name, { ...info, file }] as const)),
+      files.flatMap((file) => [...file.tensors].map(([name, info]) => [name, sourceIn(file, info)] as const)),
     );
   }
 
@@ -44,7 +41,7 @@ export class Checkpoint implements AsyncDisposable {
    * The tensor of this name under the first prefix that has it.
    * @throws VG_WEIGHTS_INVALID naming what is missing, or both shapes where they differ.
    */
-  tensor(name: string, shape: readonly number[], prefixes: readonly string[]): CheckpointTensor {
+  tensor(name: string, shape: readonly number[], prefixes: readonly string[]): TensorSource {
     const candidates = prefixes.map((prefix) => prefix + name);
     const found = candidates
       .map((candidate) => this.#tensors.get(candidate))
@@ -75,6 +72,17 @@ export class Checkpoint implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#files.map((file) => file[Symbol.asyncDispose]()));
   }
+}
+
+function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
+  const { name, dtype, shape, sizeBytes } = info;
+  return {
+    name,
+    dtype,
+    shape,
+    sizeBytes,
+    readSlice: (start, target) => file.readSlice(info, start, target),
+  };
 }
 
 /** Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist. */
@@ -117,7 +125,7 @@ const INDEX_FILE = "model.safetensors.index.json";
 async function listFiles(directory: string, prefixes: readonly string[]): Promise<readonly string[]> {
   const index = await readJsonObject(directory, INDEX_FILE, { optional: true });
   if (index === undefined) return [SINGLE_FILE];
-  const map = index["weight_map"];
+  const map = index.weight_map;
   if (typeof map !== "object" || map === null) {
     throw new VitgraphError("VG_WEIGHTS_INVALID", `${join(directory, INDEX_FILE)} has no weight_map`, {
       remedy: "copy or download it again",

@@ -3,8 +3,9 @@ import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
-import type { Checkpoint, CheckpointTensor } from "./checkpoint.js";
+import type { Checkpoint } from "./checkpoint.js";
 import type { SafetensorsDType } from "./safetensors.js";
+import type { TensorSource } from "./tensor-source.js";
 
 const WEIGHT_DTYPES: Partial<Record<SafetensorsDType, DType>> = { F32: "f32", F16: "f16", BF16: "bf16" };
 
@@ -16,8 +17,8 @@ export function findWeights(
   graph: Graph,
   checkpoint: Checkpoint,
   prefixes: readonly string[],
-): ReadonlyMap<string, CheckpointTensor> {
-  const found = new Map<string, CheckpointTensor>();
+): ReadonlyMap<string, TensorSource> {
+  const found = new Map<string, TensorSource>();
   for (const node of graph.nodes) {
     if (node.op !== "weight") continue;
     const { tensor, shape } = node.attributes;
@@ -27,7 +28,7 @@ export function findWeights(
 }
 
 /** @throws VG_WEIGHTS_INVALID naming the first tensor whose dtype no kernel reads. */
-export function weightDTypes(weights: ReadonlyMap<string, CheckpointTensor>): WeightDTypes {
+export function weightDTypes(weights: ReadonlyMap<string, TensorSource>): WeightDTypes {
   return new Map(
     [...weights].map(([name, tensor]) => {
       const dtype = WEIGHT_DTYPES[tensor.dtype];
@@ -46,7 +47,7 @@ export function weightDTypes(weights: ReadonlyMap<string, CheckpointTensor>): We
 export async function loadWeights(
   graph: Graph,
   plan: MemoryPlan,
-  weights: ReadonlyMap<string, CheckpointTensor>,
+  weights: ReadonlyMap<string, TensorSource>,
   device: Device,
   arena: Arena,
   onProgress?: (doneBytes: number, totalBytes: number) => void,
@@ -62,10 +63,10 @@ export async function loadWeights(
       await device.upload(arena, placement.offset, new Uint8Array(buffer, byteOffset, byteLength));
     }
     if (node.op !== "weight") continue;
-    const tensor = weights.get(node.attributes.tensor) as CheckpointTensor;
+    const tensor = weights.get(node.attributes.tensor) as TensorSource;
     for (let start = 0; start < tensor.sizeBytes; start += SLICE_BYTES) {
       const part = slice.subarray(0, Math.min(SLICE_BYTES, tensor.sizeBytes - start));
-      await tensor.file.readSlice(tensor, start, part);
+      await tensor.readSlice(start, part);
       await device.upload(arena, placement.offset + start, part);
       doneBytes += part.length;
       onProgress?.(doneBytes, totalBytes);

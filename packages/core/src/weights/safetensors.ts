@@ -186,7 +186,7 @@ function parseHeader(path: string, header: unknown, dataStart: number, fileBytes
     if (name === "__metadata__") continue;
     tensors.set(name, parseTensor(path, name, entry, dataStart, fileBytes));
   }
-  const metadata = isRecord(header["__metadata__"]) ? header["__metadata__"] : {};
+  const metadata = isRecord(header.__metadata__) ? header.__metadata__ : {};
   return { tensors, metadata: metadata as Record<string, string> };
 }
 

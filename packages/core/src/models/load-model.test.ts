@@ -1,0 +1,46 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { graphFlops } from "../graph/graph.js";
+import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
+import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
+import { loadDummyModel, loadModel } from "./load-model.js";
+
+const NAMES = Object.keys(ARCHITECTURES) as ArchitectureName[];
+
+test.each(NAMES)("the tower of %s has the shapes of its config", async (name) => {
+  const { vision_config } = ARCHITECTURES[name];
+  await using model = loadDummyModel(name);
+  const columns = vision_config.out_hidden_size as number;
+  expect(model.name).toBe(name);
+  expect(model.vision.outputColumns).toEqual([columns, columns, columns, columns]);
+  expect(model.weights.get("blocks.0.mlp.linear_fc1.weight")?.shape).toEqual([
+    vision_config.intermediate_size,
+    vision_config.hidden_size,
+  ]);
+  expect(model.weights.has(`blocks.${(vision_config.depth as number) - 1}.norm1.weight`)).toBe(true);
+  expect(model.weights.has(`blocks.${vision_config.depth}.norm1.weight`)).toBe(false);
+});
+
+test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
+  const { graph } = loadDummyModel("qwen3-vl-8b");
+  const patches = 784;
+  const work = { patches, tokens: patches / 4, segments: 1, attentionPairs: patches ** 2 };
+  const blocks = 27 * (patches * 2 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 4 * patches ** 2 * 1152);
+  const mergers = 4 * (patches / 4) * 2 * (4608 ** 2 + 4608 * 4096);
+  expect(graphFlops(graph, work)).toBe(patches * 2 * 1536 * 1152 + blocks + mergers);
+});
+
+test("dummy weights need the configuration of a checkpoint alone", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  try {
+    await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
+    await using model = await loadModel(directory, { loadFormat: "dummy" });
+    expect(model.name).toBe(directory);
+    expect(model.weights.get("blocks.1.norm2.weight")?.shape).toEqual([16]);
+    await expect(loadModel(directory)).rejects.toMatchObject({ code: "VG_FILE_UNREADABLE" });
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
