@@ -3,6 +3,8 @@
  *
  *     VITGRAPH_NATIVE_JOBS   compilers to run at once (default: one a core)
  *     VITGRAPH_OPENBLAS      auto (default), on, off: matrix products through OpenBLAS
+ *     VITGRAPH_CUDA          auto (default), on, off: the CUDA addon, where nvcc is found
+ *     VITGRAPH_CUDA_ARCHITECTURES   default: 90a alone, which is quick; "80;86;89;90a;100;120" or "all" is what a bundle has
  *     VITGRAPH_CMAKE_ARGS    more arguments for cmake, separated by spaces: -DVITGRAPH_SANITIZE=address …
  *     CXX                    the C++ compiler
  *
@@ -107,6 +109,7 @@ function forgetMovedFolder() {
 
 async function cmakeJs(command, log) {
   const openblas = (process.env.VITGRAPH_OPENBLAS ?? "auto").toUpperCase();
+  const architectures = process.env.VITGRAPH_CUDA_ARCHITECTURES ?? "90a";
   const jobs = process.env.VITGRAPH_NATIVE_JOBS ?? String(availableParallelism());
   const args = [
     createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js"),
@@ -119,6 +122,8 @@ async function cmakeJs(command, log) {
       "--parallel",
       jobs,
       `--CDVITGRAPH_OPENBLAS=${openblas}`,
+      `--CDVITGRAPH_CUDA=${(process.env.VITGRAPH_CUDA ?? "off").toUpperCase()}`,
+      ...(architectures === "all" ? [] : [`--CDVITGRAPH_CUDA_ARCHITECTURES=${architectures}`]),
     ],
     ...(process.env.VITGRAPH_CMAKE_ARGS ?? "")
       .split(" ")

@@ -1,7 +1,7 @@
 /** The CPU device: runs anywhere, and is the oracle for every other backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
-import { fromNative, requireCpuAddon } from "./native.js";
+import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
 export interface CpuDeviceOptions {
@@ -26,7 +26,7 @@ export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDe
       },
     );
   }
-  const addon = requireCpuAddon();
+  const addon = requireAddon("cpu");
   try {
     return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm }));
   } catch (error) {

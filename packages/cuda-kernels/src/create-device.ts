@@ -1,13 +1,13 @@
 /** One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. */
 import { unreachable, VitgraphError } from "@vitgraph/errors";
 import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
+import { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 import type { Device } from "./device.js";
-import { describeCuda } from "./doctor.js";
 
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
 
-export interface DeviceOptions extends CpuDeviceOptions {
+export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
   /** Default: `auto`. */
   readonly backend?: BackendChoice;
 }
@@ -17,19 +17,23 @@ export interface DeviceOptions extends CpuDeviceOptions {
  */
 export function createDevice({ backend = "auto", ...options }: DeviceOptions = {}): Device {
   switch (backend) {
-    // Until there is a faster backend, the best one is the one that runs anywhere.
     case "auto":
+      return createBestDevice(options);
     case "cpu":
       return createCpuDevice(options);
-    case "cuda": {
-      const { reasons, remedy } = describeCuda();
-      throw new VitgraphError(
-        "VG_BACKEND_UNAVAILABLE",
-        `the CUDA backend is not available (${reasons.join("; ")})`,
-        { remedy, details: { backend, reasons } },
-      );
-    }
+    case "cuda":
+      return createCudaDevice(options);
     default:
       return unreachable(backend, "backend");
+  }
+}
+
+function createBestDevice(options: Omit<DeviceOptions, "backend">): Device {
+  try {
+    return createCudaDevice(options);
+  } catch (error) {
+    // A machine without a GPU is nothing unusual, and `vitgraph doctor` tells the reason. Any other failure is one.
+    if (!VitgraphError.is(error) || error.code !== "VG_BACKEND_UNAVAILABLE") throw error;
+    return createCpuDevice(options);
   }
 }

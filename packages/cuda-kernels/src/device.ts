@@ -69,4 +69,10 @@ export interface Executable extends Disposable {
   readonly program: Program;
   /** @throws VG_DEVICE_FAILED, VG_ARGUMENT_INVALID (as a rejected promise), VG_DISPOSED. */
   submit(submission: Submission): Promise<RunTimes>;
+  /**
+   * Readies the program for being replayed: it is measured, warmed up and captured, and each later run is one launch.
+   * Resolves to false where the backend has no such thing; running is the same either way.
+   * @throws VG_DEVICE_FAILED (as a rejected promise)
+   */
+  capture(): Promise<boolean>;
 }

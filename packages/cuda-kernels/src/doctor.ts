@@ -1,37 +1,40 @@
 /** What `vitgraph doctor` says of the backends, as plain data: what was built, found and chosen, and why not the rest. */
-import type { DeviceInfo } from "./device.js";
-import { BUILD_REMEDY, loadCpuAddon } from "./native.js";
-import { wrapNativeDevice } from "./native-device.js";
+import { VitgraphError } from "@vitgraph/errors";
+import { createCpuDevice } from "./cpu-device.js";
+import { createCudaDevice } from "./cuda-device.js";
+import type { Device, DeviceInfo } from "./device.js";
+import { BUILD_REMEDIES, loadAddon, reasonsOf } from "./native.js";
 
 export interface BackendsReport {
   /** What `backend: "auto"` takes; null where nothing is usable. */
-  readonly chosen: "cpu" | "cuda" | null;
-  readonly backends: Readonly<Record<"cpu" | "cuda", BackendReport>>;
+  readonly chosen: BackendName | null;
+  readonly backends: Readonly<Record<BackendName, BackendReport>>;
 }
 
 export type BackendReport =
   | { readonly usable: true; readonly addonPath: string; readonly device: DeviceInfo }
   | { readonly usable: false; readonly reasons: readonly string[]; readonly remedy: string };
 
+/** The backends, the best first: `auto` takes the first that is usable. */
+export const BACKEND_PREFERENCE = ["cuda", "cpu"] as const;
+export type BackendName = (typeof BACKEND_PREFERENCE)[number];
+
 export function describeBackends(): BackendsReport {
-  const cpu = describeCpu();
-  return { chosen: cpu.usable ? "cpu" : null, backends: { cpu, cuda: describeCuda() } };
+  const backends = { cpu: describe("cpu", createCpuDevice), cuda: describe("cuda", createCudaDevice) };
+  const chosen = BACKEND_PREFERENCE.find((name) => backends[name].usable) ?? null;
+  return { chosen, backends };
 }
 
-export function describeCuda() {
-  return {
-    usable: false,
-    reasons: ["this version of @vitgraph/cuda-kernels has no CUDA backend"],
-    remedy: 'use backend "cpu" or "auto"',
-  } as const satisfies BackendReport;
-}
-
-function describeCpu(): BackendReport {
-  const loaded = loadCpuAddon();
+function describe(backend: BackendName, create: () => Device): BackendReport {
+  const loaded = loadAddon(backend);
   if (!loaded.found) {
-    const reasons = loaded.attempts.map(({ path, reason }) => `${path}: ${reason}`);
-    return { usable: false, reasons, remedy: BUILD_REMEDY };
+    return { usable: false, reasons: reasonsOf(loaded.attempts), remedy: BUILD_REMEDIES[backend] };
   }
-  using device = wrapNativeDevice(loaded.addon.createDevice({ threads: 0, simd: "auto", gemm: "auto" }));
-  return { usable: true, addonPath: loaded.path, device: device.info };
+  try {
+    using device = create();
+    return { usable: true, addonPath: loaded.path, device: device.info };
+  } catch (error) {
+    if (!VitgraphError.is(error)) throw error;
+    return { usable: false, reasons: [error.fact], remedy: error.remedy ?? "" };
+  }
 }

@@ -5,7 +5,7 @@
  * and must not be transferred, until the promise settles.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { fromNative, type NativeAddon, requireCpuAddon } from "./native.js";
+import { fromNative, type NativeCpuAddon, requireAddon } from "./native.js";
 
 export interface FrameSize {
   /** In pixels. */
@@ -132,7 +132,7 @@ interface NativeImaging {
 
 /** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */
 async function callNative(work: (imaging: NativeImaging) => Promise<void>): Promise<void> {
-  const addon = requireCpuAddon() as NativeAddon & NativeImaging;
+  const addon = requireAddon("cpu") as NativeCpuAddon & NativeImaging;
   try {
     await work(addon);
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The door of @vitgraph/cuda-kernels: run this program on this device. */
 export { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 export { BACKENDS, type BackendChoice, createDevice, type DeviceOptions } from "./create-device.js";
+export { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 export * from "./device.js";
 export { type BackendReport, type BackendsReport, describeBackends } from "./doctor.js";
 export * from "./imaging.js";

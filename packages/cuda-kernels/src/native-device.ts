@@ -90,6 +90,10 @@ class ExecutableOverNative implements Executable {
     return settling(() => this.#native.submit({ counts: Uint32Array.from(counts), inputs, outputs }));
   }
 
+  capture(): Promise<boolean> {
+    return settling(() => this.#native.capture());
+  }
+
   [Symbol.dispose](): void {
     this.#native.dispose();
   }

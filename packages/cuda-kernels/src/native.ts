@@ -10,18 +10,34 @@ import type { RunTimes } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import type { DType } from "./program.js";
 
-/** What the CPU addon exports. */
-export interface NativeAddon extends NativeImaging {
+/** What every addon exports. */
+export interface NativeAddon<Options> {
   /** The version that the decoder reads: `PROGRAM_VERSION`. */
   readonly programVersion: number;
   /** `KERNELS`, as native code has it, in its order. */
   readonly kernels: readonly NativeKernel[];
-  createDevice(options: {
-    /** 0 for the default. */
-    readonly threads: number;
-    readonly simd: string;
-    readonly gemm: string;
-  }): NativeDevice;
+  createDevice(options: Options): NativeDevice;
+}
+
+/** What the CPU addon exports: it is always there, so imaging lives in it. */
+export interface NativeCpuAddon extends NativeImaging, NativeAddon<NativeCpuOptions> {}
+
+export interface NativeCpuOptions {
+  /** 0 for the default. */
+  readonly threads: number;
+  readonly simd: string;
+  readonly gemm: string;
+}
+
+export type NativeCudaAddon = NativeAddon<NativeCudaOptions>;
+
+export interface NativeCudaOptions {
+  readonly device: number;
+  /** Paths and names of libcublasLt, tried in order. */
+  readonly cublasLtCandidates: readonly string[];
+  /** Empty for none. */
+  readonly algorithmCache: string;
+  readonly programmatic: boolean;
 }
 
 /** Pixel work on libuv's pool. Results are written into the arrays that the request brings; see src/imaging.ts. */
@@ -97,6 +113,7 @@ export interface NativeExecutable {
     readonly inputs: readonly NativeTransfer[];
     readonly outputs: readonly NativeTransfer[];
   }): Promise<RunTimes>;
+  capture(): Promise<boolean>;
   dispose(): void;
 }
 
@@ -105,8 +122,8 @@ export interface NativeTransfer {
   readonly bytes: Uint8Array;
 }
 
-export type LoadedAddon =
-  | { readonly found: true; readonly path: string; readonly addon: NativeAddon }
+export type LoadedAddon<Addon> =
+  | { readonly found: true; readonly path: string; readonly addon: Addon }
   | { readonly found: false; readonly attempts: readonly LoadAttempt[] };
 
 /** One place that was tried, and why it gave no addon. */
@@ -115,38 +132,50 @@ export interface LoadAttempt {
   readonly reason: string;
 }
 
-/** What to do about an addon that is not there. */
-export const BUILD_REMEDY =
+const BUILD =
   "build it with `npm run build`, or in an installed package with `node scripts/build-native.mjs`";
+
+/** What to do about an addon that is not there. */
+export const BUILD_REMEDIES = {
+  cpu: BUILD,
+  cuda: `install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+} as const;
 
 /** Both `src` and `dist` lie beside `build`. */
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
-let cpuAddon: LoadedAddon | undefined;
+interface Addons {
+  readonly cpu: NativeCpuAddon;
+  readonly cuda: NativeCudaAddon;
+}
 
-/** The CPU addon: `VITGRAPH_CPU_ADDON` names a file to be taken instead of the one that was built here. */
-export function loadCpuAddon(): LoadedAddon {
-  cpuAddon ??= loadFirst(
-    process.env.VITGRAPH_CPU_ADDON === undefined
-      ? [`${packageRoot}build/Release/vitgraph_cpu.node`, `${packageRoot}build/Debug/vitgraph_cpu.node`]
-      : [process.env.VITGRAPH_CPU_ADDON],
-  );
-  return cpuAddon;
+const loaded: { [B in keyof Addons]?: LoadedAddon<Addons[B]> } = {};
+
+/** A backend's addon: `VITGRAPH_CPU_ADDON` or `VITGRAPH_CUDA_ADDON` names a file to be taken instead of what was built here. */
+export function loadAddon<B extends keyof Addons>(backend: B): LoadedAddon<Addons[B]> {
+  const override = process.env[`VITGRAPH_${backend.toUpperCase()}_ADDON`];
+  const built = ["Release", "Debug"].map((mode) => `${packageRoot}build/${mode}/vitgraph_${backend}.node`);
+  const addon = loaded[backend] ?? loadFirst<Addons[B]>(override === undefined ? built : [override]);
+  loaded[backend] = addon as (typeof loaded)[B];
+  return addon;
 }
 
 /** @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded. */
-export function requireCpuAddon(): NativeAddon {
-  const loaded = loadCpuAddon();
-  if (loaded.found) return loaded.addon;
-  const reasons = loaded.attempts.map(({ path, reason }) => `${path}: ${reason}`);
+export function requireAddon<B extends keyof Addons>(backend: B): Addons[B] {
+  const addon = loadAddon(backend);
+  if (addon.found) return addon.addon;
   throw new VitgraphError(
     "VG_BACKEND_UNAVAILABLE",
-    `the CPU backend cannot be loaded (${reasons.join("; ")})`,
-    { remedy: BUILD_REMEDY, details: { backend: "cpu", attempts: loaded.attempts } },
+    `the ${backend.toUpperCase()} backend cannot be loaded (${reasonsOf(addon.attempts).join("; ")})`,
+    { remedy: BUILD_REMEDIES[backend], details: { backend, attempts: addon.attempts } },
   );
 }
 
-function loadFirst(paths: readonly string[]): LoadedAddon {
+export function reasonsOf(attempts: readonly LoadAttempt[]): readonly string[] {
+  return attempts.map(({ path, reason }) => `${path}: ${reason}`);
+}
+
+function loadFirst<Addon>(paths: readonly string[]): LoadedAddon<Addon> {
   const attempts: LoadAttempt[] = [];
   for (const path of paths) {
     if (!existsSync(path)) {
@@ -154,7 +183,7 @@ function loadFirst(paths: readonly string[]): LoadedAddon {
       continue;
     }
     try {
-      return { found: true, path, addon: require(path) as NativeAddon };
+      return { found: true, path, addon: require(path) as Addon };
     } catch (error) {
       attempts.push({ path, reason: error instanceof Error ? error.message : String(error) });
     }

@@ -53,6 +53,9 @@ class LoadedProgram {
   /// Copies in, runs, copies out. `cancelled` may become true at any time: the run then ends early.
   /// @throws Error VG_DEVICE_FAILED, VG_ARGUMENT_INVALID; Cancelled.
   virtual RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
+  /// Optional. Readies the program for being replayed: from then on `run` is one launch. False where a backend has no
+  /// such thing. On the worker thread.
+  virtual bool capture() { return false; }
 };
 
 using Fact = std::pair<std::string, std::variant<std::string, double, bool>>;
@@ -66,6 +69,10 @@ struct BackendInfo {
 };
 
 using Arenas = std::array<std::shared_ptr<Memory>, kArenaCount>;
+
+/// Decodes and validates a program, and holds it against the arenas that it is to run over.
+/// @throws Error VG_PROGRAM_INVALID
+Program decode_for(std::span<const std::uint32_t> words, DType activation, const Arenas& arenas);
 
 class Backend {
  public:

@@ -140,6 +140,20 @@ class RunWorker final : public PromiseWorker {
   RunTimes times_{};
 };
 
+class CaptureWorker final : public PromiseWorker {
+ public:
+  CaptureWorker(Napi::Env env, std::shared_ptr<DeviceState> device, std::shared_ptr<LoadedProgram> program)
+      : PromiseWorker(env), device_(std::move(device)), program_(std::move(program)) {}
+
+ private:
+  void execute() override { captured_ = program_->capture(); }
+  Napi::Value result(Napi::Env env) override { return Napi::Boolean::New(env, captured_); }
+
+  std::shared_ptr<DeviceState> device_;
+  std::shared_ptr<LoadedProgram> program_;
+  bool captured_ = false;
+};
+
 class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
  public:
   static constexpr napi_type_tag kTag = {0x6b1f0a5e4c2d4d12u, 0x9e3779b97f4a7c02u};
@@ -147,7 +161,8 @@ class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Executable",
-                       {InstanceMethod<&ExecutableHandle::submit>("submit"), InstanceMethod<&ExecutableHandle::dispose>("dispose")});
+                       {InstanceMethod<&ExecutableHandle::submit>("submit"), InstanceMethod<&ExecutableHandle::capture>("capture"),
+                        InstanceMethod<&ExecutableHandle::dispose>("dispose")});
   }
 
   explicit ExecutableHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -168,6 +183,14 @@ class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
       auto worker = std::make_unique<RunWorker>(info.Env(), device_, program_);
       worker->read(to_object(info[0], "submission"));
       return device_->thread->post(info.Env(), std::move(worker));
+    });
+  }
+
+  Napi::Value capture(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      if (!program_) disposed("an executable");
+      if (device_->thread->closed()) disposed("a device");
+      return device_->thread->post(info.Env(), std::make_unique<CaptureWorker>(info.Env(), device_, program_));
     });
   }
 

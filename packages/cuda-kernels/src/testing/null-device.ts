@@ -114,6 +114,7 @@ class RecordingDevice implements NullDevice {
     const executable: Executable = {
       program,
       submit: (submission) => this.#submit(executable, submission),
+      capture: async () => false,
       [Symbol.dispose]: () => {
         this.#handles.delete(executable);
       },

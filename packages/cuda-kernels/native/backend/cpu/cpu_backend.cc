@@ -170,15 +170,7 @@ class CpuBackend final : public Backend {
   }
 
   std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
-    Program program = decode_program(words, activation_dtype());
-    for (std::size_t i = 0; i < kArenaCount; ++i) {
-      if (arenas[i]->size_bytes() >= program.arena_bytes[i]) continue;
-      throw Error("VG_PROGRAM_INVALID",
-                  "the program needs " + std::to_string(program.arena_bytes[i]) + " bytes in the " + kArenaNames[i] +
-                      " arena, which has " + std::to_string(arenas[i]->size_bytes()),
-                  "allocate every arena for the largest of the programs that share it");
-    }
-    return std::make_shared<CpuProgram>(shared_, std::move(program), arenas);
+    return std::make_shared<CpuProgram>(shared_, decode_for(words, activation_dtype(), arenas), arenas);
   }
 
  private:

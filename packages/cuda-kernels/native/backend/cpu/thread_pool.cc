@@ -1,7 +1,6 @@
 #include "backend/cpu/thread_pool.h"
 
 namespace vitgraph::cpu {
-
 ThreadPool::ThreadPool(int threads) {
   helpers_.reserve(static_cast<std::size_t>(threads - 1));
   for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { help(thread); });
@@ -17,19 +16,18 @@ ThreadPool::~ThreadPool() {
 void ThreadPool::run(const Loop& loop) {
   if (loop.chunks == 0) return;
   loop_ = loop;
-  next_chunk_.store(0, std::memory_order_relaxed);
+  const auto chunks = static_cast<std::uint32_t>(loop.chunks);
+  unfinished_.store(chunks, std::memory_order_relaxed);
+  untaken_.store(chunks, std::memory_order_release);
   // A single chunk is not worth waking anybody for.
-  const bool alone = helpers_.empty() || loop.chunks == 1;
-  if (!alone) {
-    busy_helpers_.store(static_cast<int>(helpers_.size()), std::memory_order_relaxed);
+  if (!helpers_.empty() && chunks > 1) {
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();
   }
   take_chunks(0);
-  if (alone) return;
-  for (int busy = busy_helpers_.load(std::memory_order_acquire); busy != 0;) {
-    busy_helpers_.wait(busy, std::memory_order_acquire);
-    busy = busy_helpers_.load(std::memory_order_acquire);
+  for (std::uint32_t left = unfinished_.load(std::memory_order_acquire); left != 0;) {
+    unfinished_.wait(left, std::memory_order_acquire);
+    left = unfinished_.load(std::memory_order_acquire);
   }
 }
 
@@ -40,17 +38,24 @@ void ThreadPool::help(int thread) {
     seen = generation_.load(std::memory_order_acquire);
     if (stopping_.load(std::memory_order_relaxed)) return;
     take_chunks(thread);
-    if (busy_helpers_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_helpers_.notify_one();
   }
 }
 
 void ThreadPool::take_chunks(int thread) {
-  while (true) {
-    const std::size_t chunk = next_chunk_.fetch_add(1, std::memory_order_relaxed);
-    if (chunk >= loop_.chunks) return;
-    if (cancelled_ != nullptr && cancelled_->load(std::memory_order_relaxed)) return;
-    loop_.body(loop_.context, chunk, thread);
+  for (std::size_t chunk; take(chunk);) {
+    if (cancelled_ == nullptr || !cancelled_->load(std::memory_order_relaxed)) loop_.body(loop_.context, chunk, thread);
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
   }
+}
+
+bool ThreadPool::take(std::size_t& chunk) {
+  std::uint32_t untaken = untaken_.load(std::memory_order_relaxed);
+  while (untaken != 0) {
+    if (!untaken_.compare_exchange_weak(untaken, untaken - 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    chunk = loop_.chunks - untaken;
+    return true;
+  }
+  return false;
 }
 
 }  // namespace vitgraph::cpu

@@ -1,7 +1,8 @@
 // A fixed set of threads that share the chunks of one loop at a time. The calling thread takes part.
 //
 // Not a task queue: one caller, one loop, and nothing is allocated. Chunks are handed out dynamically, so threads that
-// were held up take fewer. Between loops the threads sleep in the kernel.
+// were held up take fewer; a thread that wakes too late takes none, and nobody waits for it. Between loops the threads
+// sleep in the kernel.
 #pragma once
 
 #include <atomic>
@@ -26,8 +27,8 @@ class ThreadPool {
   /// While this points at true, chunks that have not begun are skipped. Set by the caller between loops.
   void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
 
-  /// Calls `body(chunk, thread)` once for each chunk below `chunks`, on any thread, and returns when all are done.
-  /// `thread` is below size(). The body must not throw, and must not call back into the pool.
+  /// Calls `body(chunk, thread)` once for each chunk below `chunks` (under 2^32), in about that order, on any thread, and
+  /// returns when all are done. `thread` is below size(). The body must not throw, nor call back into the pool.
   template <typename Body>
   void parallel_for(std::size_t chunks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
@@ -46,13 +47,16 @@ class ThreadPool {
   void run(const Loop& loop);
   void help(int thread);
   void take_chunks(int thread);
+  bool take(std::size_t& chunk);
 
   const std::atomic<bool>* cancelled_ = nullptr;
+  /// Written before `untaken_` is, and not again before every chunk is done: whoever took a chunk may read it, and
+  /// nobody else. A thread that comes late and takes one of the next loop's is as welcome there.
   Loop loop_;
-  alignas(64) std::atomic<std::size_t> next_chunk_{0};
-  /// Raised to start a loop; helpers wait for it to change.
+  alignas(64) std::atomic<std::uint32_t> untaken_{0};
+  alignas(64) std::atomic<std::uint32_t> unfinished_{0};
+  /// Raised with every loop: what sleeping threads wait for.
   alignas(64) std::atomic<std::uint32_t> generation_{0};
-  alignas(64) std::atomic<int> busy_helpers_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> helpers_;
 };

@@ -1,13 +1,7 @@
-// The addon's registration list. Everything of an environment lives in AddonData, so that any number of worker threads
-// may load the addon at once.
-#include <napi.h>
+#include "napi/addon_exports.h"
 
-#include <memory>
-
-#include "backend/cpu/cpu_backend.h"
 #include "napi/convert.h"
 #include "napi/device.h"
-#include "napi/imaging.h"
 #include "program/program.h"
 #include "program/signatures.h"
 
@@ -16,6 +10,7 @@ namespace {
 
 struct AddonData {
   DeviceClasses classes;
+  CreateBackend create_backend;
 };
 
 /// The signatures as data, for the contract test.
@@ -49,28 +44,21 @@ Napi::Value kernel_table(Napi::Env env) {
   return table;
 }
 
-/// ({ threads, simd, gemm }) → Device
+/// (options) → Device
 Napi::Value create_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const Napi::Object options = to_object(info[0], "options");
-    cpu::CpuOptions cpu_options;
-    cpu_options.threads = static_cast<int>(to_count(options.Get("threads"), "threads", 1024));
-    cpu_options.simd = to_string(options.Get("simd"), "simd");
-    cpu_options.gemm = to_string(options.Get("gemm"), "gemm");
-    return make_device(info.Env(), info.Env().GetInstanceData<AddonData>()->classes, cpu::create_cpu_backend(cpu_options));
+    const auto& data = *info.Env().GetInstanceData<AddonData>();
+    return make_device(info.Env(), data.classes, data.create_backend(to_object(info[0], "options")));
   });
 }
 
-Napi::Object init(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new AddonData{define_device_classes(env)});
+}  // namespace
+
+void export_addon(Napi::Env env, Napi::Object exports, CreateBackend create_backend) {
+  env.SetInstanceData(new AddonData{define_device_classes(env), create_backend});
   exports.Set("programVersion", kProgramVersion);
   exports.Set("kernels", kernel_table(env));
   exports.Set("createDevice", Napi::Function::New(env, create_device, "createDevice"));
-  register_imaging(env, exports);
-  return exports;
 }
 
-NODE_API_MODULE(vitgraph_cpu, init)
-
-}  // namespace
 }  // namespace vitgraph::napi

@@ -1,0 +1,79 @@
+// Matrix products by cuBLASLt, opened at run time: a machine without it still builds and loads, and its headers are not
+// needed. Only what this project uses of the library is declared, with the library's own values.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/device_memory.h"
+
+namespace vitgraph::cuda {
+
+/// y = activation(x · weightᵀ + bias) + residual, all bf16, accumulated in f32.
+struct LinearShape {
+  std::int64_t rows;
+  std::int64_t columns;
+  std::int64_t depth;
+  std::int64_t x_stride;
+  std::int64_t residual_stride;
+  std::int64_t y_stride;
+  bool bias;
+  bool residual;
+  bool gelu_tanh;
+
+  bool operator==(const LinearShape&) const = default;
+};
+
+struct LinearPointers {
+  const void* x;
+  const void* weight;
+  const void* bias;
+  const void* residual;
+  void* y;
+};
+
+/// The library's own encoding of how a product is computed; its bytes may be kept on disk for the same library version.
+struct MatmulAlgorithm {
+  std::array<std::uint64_t, 8> data;
+};
+
+/// The descriptors of one product.
+class MatmulPlan;
+
+class CublasLt {
+ public:
+  /// Opens the first candidate that works, or returns null; `attempts` says why each one before it did not.
+  static std::shared_ptr<CublasLt> open(const std::vector<std::string>& candidates, std::vector<std::string>& attempts);
+  ~CublasLt();
+  CublasLt(const CublasLt&) = delete;
+  CublasLt& operator=(const CublasLt&) = delete;
+
+  const std::string& path() const { return path_; }
+  /// Such as 130100.
+  std::size_t version() const;
+
+  /// Null where the library does not support the shape.
+  std::shared_ptr<MatmulPlan> plan(const LinearShape& shape, const LinearPointers& pointers);
+  /// The library's proposals, best guess first.
+  std::vector<MatmulAlgorithm> propose(const MatmulPlan& plan) const;
+  /// False where the library refuses the algorithm for this plan.
+  bool run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm, cudaStream_t stream) const;
+
+  struct Api;
+
+ private:
+  CublasLt() = default;
+
+  std::unique_ptr<Api> api_;
+  void* library_ = nullptr;
+  void* handle_ = nullptr;
+  std::string path_;
+  std::unique_ptr<DeviceMemory> workspace_;
+};
+
+}  // namespace vitgraph::cuda

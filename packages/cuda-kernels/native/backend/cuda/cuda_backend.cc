@@ -1,0 +1,67 @@
+#include "backend/cuda/cuda_backend.h"
+
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/cuda_program.h"
+#include "backend/cuda/device_memory.h"
+#include "backend/cuda/status.h"
+
+namespace vitgraph::cuda {
+namespace {
+
+std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(const CudaOptions& options) : device_(std::make_shared<CudaDevice>(options)) {
+    for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
+    const cudaDeviceProp& properties = device_->properties();
+    const std::string library = device_->cublaslt() ? device_->cublaslt()->path() : "not found";
+    info_ = {"cuda",
+             std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) + " multiprocessors, CUDA " +
+                 version_text(CUDART_VERSION),
+             {{"computeCapability", std::to_string(properties.major) + "." + std::to_string(properties.minor)},
+              {"memoryBytes", static_cast<double>(properties.totalGlobalMem)},
+              {"driver", version_text(device_->driver_version())},
+              {"cublasLt", library}}};
+    std::string attempts;
+    for (const std::string& attempt : device_->cublaslt_attempts()) attempts += (attempts.empty() ? "" : "; ") + attempt;
+    if (!device_->cublaslt() && !attempts.empty()) info_.facts.push_back({"cublasLtTried", attempts});
+  }
+
+  const BackendInfo& info() const override { return info_; }
+  DType activation_dtype() const override { return DType::bf16; }
+  std::span<const Kernel> kernels() const override { return kernels_; }
+
+  std::shared_ptr<Memory> allocate(std::size_t size_bytes) override {
+    device_->activate();
+    return std::make_shared<DeviceMemory>(size_bytes);
+  }
+
+  void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
+    device_->activate();
+    device_->staging().to_device(static_cast<DeviceMemory&>(memory).data() + offset, bytes);
+    check(cudaStreamSynchronize(device_->stream()), "cannot copy to the device");
+  }
+
+  void fill(Memory& memory, std::uint8_t byte) override {
+    device_->activate();
+    check(cudaMemsetAsync(static_cast<DeviceMemory&>(memory).data(), byte, memory.size_bytes(), device_->stream()), "cannot fill memory");
+    check(cudaStreamSynchronize(device_->stream()), "cannot fill memory");
+  }
+
+  std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
+    device_->activate();
+    return std::make_shared<CudaProgram>(device_, decode_for(words, activation_dtype(), arenas), arenas);
+  }
+
+ private:
+  std::shared_ptr<CudaDevice> device_;
+  std::vector<Kernel> kernels_;
+  BackendInfo info_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options) { return std::make_unique<CudaBackend>(options); }
+
+}  // namespace vitgraph::cuda

@@ -1,0 +1,49 @@
+#include "backend/cuda/cuda_device.h"
+
+#include "backend/cuda/status.h"
+
+namespace vitgraph::cuda {
+namespace {
+
+/// bf16 arithmetic and asynchronous copies to shared memory begin here.
+constexpr int kOldestMajor = 8;
+
+}  // namespace
+
+CudaDevice::CudaDevice(const CudaOptions& options)
+    : ordinal_(options.device), programmatic_(options.programmatic), algorithms_(options.algorithm_cache) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || ordinal_ >= count) {
+    cudaGetLastError();
+    const std::string fact = status == cudaSuccess ? "there are " + std::to_string(count) + " CUDA devices, and device " +
+                                                         std::to_string(ordinal_) + " was asked for"
+                                                   : std::string("no CUDA device can be used (") + cudaGetErrorString(status) + ")";
+    throw Error("VG_BACKEND_UNAVAILABLE", fact, "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use backend \"cpu\"");
+  }
+  activate();
+  check(cudaGetDeviceProperties(&properties_, ordinal_), "cannot read the device's properties");
+  if (properties_.major < kOldestMajor) {
+    throw Error("VG_BACKEND_UNAVAILABLE",
+                std::string(properties_.name) + " has compute capability " + std::to_string(properties_.major) + "." +
+                    std::to_string(properties_.minor),
+                "vitgraph's kernels need 8.0 or newer: use backend \"cpu\"");
+  }
+  check(cudaDriverGetVersion(&driver_version_), "cannot read the driver's version");
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
+  staging_ = std::make_unique<Staging>(stream_);
+  cublaslt_ = CublasLt::open(options.cublaslt_candidates, cublaslt_attempts_);
+  machine_ = std::string(properties_.name) + " driver " + std::to_string(driver_version_) + " cublaslt " +
+             (cublaslt_ ? std::to_string(cublaslt_->version()) : "none");
+}
+
+CudaDevice::~CudaDevice() {
+  cudaSetDevice(ordinal_);
+  staging_.reset();
+  cublaslt_.reset();
+  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+}
+
+void CudaDevice::activate() const { check(cudaSetDevice(ordinal_), "cannot select the device"); }
+
+}  // namespace vitgraph::cuda

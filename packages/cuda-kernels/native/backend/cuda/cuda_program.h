@@ -1,0 +1,64 @@
+// A program on the card: its instructions as launches, run one by one or replayed as a graph. Both are the same launches.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/linear_step.h"
+#include "backend/cuda/run_metadata.h"
+#include "kernels/common/attention_tiles.h"
+
+namespace vitgraph::cuda {
+
+class CudaProgram final : public LoadedProgram {
+ public:
+  CudaProgram(std::shared_ptr<CudaDevice> device, Program program, const Arenas& arenas);
+  ~CudaProgram() override;
+
+  const Program& program() const override { return program_; }
+  RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override;
+  bool capture() override;
+
+ private:
+  struct Step {
+    std::string name;
+    std::function<cudaError_t(const kernels::Launch&)> launch;
+  };
+
+  void resolve(std::size_t index);
+  void resolve_attention(const Instruction& instruction, const std::string& name);
+  void launch_all(bool programmatic) const;
+  /// Writes the counts and the attention's tiles into the control block and puts it on its way.
+  void send_control(const Submission& submission);
+
+  std::byte* address(std::int32_t buffer) const;
+  const Buffer& buffer(std::int32_t index) const { return program_.buffers[static_cast<std::size_t>(index)]; }
+  std::int32_t row_capacity(RowCount rows) const;
+  kernels::Rows rows(RowCount rows) const;
+  template <typename T>
+  kernels::View<T> view(std::int32_t buffer) const;
+
+  std::shared_ptr<CudaDevice> device_;
+  Program program_;
+  Arenas arenas_;
+  RunMetadata metadata_;
+
+  // The control block: counts of the dims, then the count of tiles, then the tiles. Pinned here, and on the card.
+  std::size_t tile_capacity_ = 0;
+  std::int32_t tile_rows_ = 0;
+  std::unique_ptr<PinnedMemory> control_;
+  std::unique_ptr<DeviceMemory> device_control_;
+  std::vector<std::int32_t> tile_order_;
+  std::unique_ptr<DeviceMemory> attention_work_;
+
+  std::vector<Step> steps_;
+  std::vector<std::shared_ptr<LinearStep>> linears_;
+  cudaGraphExec_t graph_ = nullptr;
+  cudaEvent_t started_ = nullptr;
+  cudaEvent_t ended_ = nullptr;
+};
+
+}  // namespace vitgraph::cuda

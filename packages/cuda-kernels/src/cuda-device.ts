@@ -1,0 +1,41 @@
+/** The CUDA device: one NVIDIA GPU. Activations and weights are bf16; programs can be captured and replayed. */
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { cublasLtCandidates } from "./cublaslt.js";
+import type { Device } from "./device.js";
+import { fromNative, requireAddon } from "./native.js";
+import { wrapNativeDevice } from "./native-device.js";
+
+export interface CudaDeviceOptions {
+  /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: 0. */
+  readonly device?: number;
+  /**
+   * File that remembers which matrix products won when they were measured, by device, driver and shape; "" for none.
+   * Default: `vitgraph/algorithms.tsv` in the user's cache directory.
+   */
+  readonly algorithmCache?: string;
+  /** Let a kernel be set up while the one before it ends. Default: true. */
+  readonly programmaticLaunch?: boolean;
+}
+
+/** @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on. */
+export function createCudaDevice(options: CudaDeviceOptions = {}): Device {
+  const { device = 0, algorithmCache = defaultAlgorithmCache(), programmaticLaunch = true } = options;
+  const addon = requireAddon("cuda");
+  try {
+    const native = addon.createDevice({
+      device,
+      cublasLtCandidates: cublasLtCandidates(),
+      algorithmCache,
+      programmatic: programmaticLaunch,
+    });
+    return wrapNativeDevice(native);
+  } catch (error) {
+    throw fromNative(error);
+  }
+}
+
+function defaultAlgorithmCache(): string {
+  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
+  return join(cache, "vitgraph", "algorithms.tsv");
+}
