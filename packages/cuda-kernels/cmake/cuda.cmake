@@ -16,11 +16,11 @@ endif()
 # and PTX of the newest, which later ones compile for themselves. One of them makes a quick build.
 set(VITGRAPH_CUDA_ARCHITECTURES "80;86;89;90a;100;120" CACHE STRING "Compute capabilities to build for, without the dot")
 
-# Flags are set by hand: CMake older than 3.31 does not know all of these architectures.
+# Flags are set by hand: older CMakes know neither all of these architectures nor that newer compilers speak C++20.
 set(CMAKE_CUDA_ARCHITECTURES OFF)
-set(CMAKE_CUDA_STANDARD 20)
-set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 enable_language(CUDA)
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
 find_package(CUDAToolkit REQUIRED)
 
 function(vitgraph_cuda_library name architectures ptx)
