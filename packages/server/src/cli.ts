@@ -8,6 +8,7 @@ import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
 import type { CliIo } from "./cli-io.js";
+import { registerBench } from "./commands/bench.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
@@ -20,12 +21,13 @@ const COMMANDS: readonly Register[] = [
   registerEncode,
   registerVerify,
   registerPrint,
+  registerBench,
   registerConfig,
   registerDoctor,
 ];
 
 /** Commands that load a model take the compilation config in every form that `vllm serve` does. */
-const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print"];
+const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench"];
 
 /** Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 something was wrong, 2 the command line itself was. */
 export async function main(args: readonly string[], io: CliIo = processIo()): Promise<number> {

@@ -21,10 +21,10 @@ export interface LoadedModel extends AsyncDisposable {
 
 export interface LoadModelOptions {
   /**
-   * vLLM's `--load-format`, as far as it applies here. `dummy` takes the configuration alone and makes random weights,
-   * the same each time. Default: `safetensors`.
+   * vLLM's `--load-format`, as far as it applies here: `auto` reads the checkpoint; `dummy` takes the configuration
+   * alone and makes random weights, the same each time. Default: `auto`.
    */
-  readonly loadFormat?: "safetensors" | "dummy";
+  readonly loadFormat?: "auto" | "dummy";
 }
 
 /**
@@ -34,7 +34,7 @@ export interface LoadModelOptions {
  */
 export async function loadModel(
   directory: string,
-  { loadFormat = "safetensors" }: LoadModelOptions = {},
+  { loadFormat = "auto" }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
   const model = describeModel(directory, config, await readProcessorSettings(directory));

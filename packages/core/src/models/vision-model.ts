@@ -16,6 +16,8 @@ export interface GridLayout {
 export interface VisionModel {
   /** transformers' `model_type`. */
   readonly modelType: string;
+  /** What config.json's `vision_config` says, under transformers' names and with its defaults filled in. */
+  readonly config: Readonly<Record<string, unknown>>;
   readonly patchSize: number;
   readonly temporalPatchSize: number;
   readonly channels: number;

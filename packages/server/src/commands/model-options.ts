@@ -5,19 +5,28 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 
-export interface ModelOptions {
-  readonly model: string;
+/** Where to run, and how. */
+export interface DeviceOptions {
   readonly backend: "auto" | "cpu" | "cuda";
   readonly threads?: number;
   readonly maxBatchTokens?: number;
 }
 
+export interface ModelOptions extends DeviceOptions {
+  readonly model: string;
+}
+
 export function addModelOptions(command: Command): Command {
-  return command
-    .requiredOption(
+  return addDeviceOptions(
+    command.requiredOption(
       "--model <dir>",
       "directory of the checkpoint: config.json and model.safetensors, or its shards",
-    )
+    ),
+  );
+}
+
+export function addDeviceOptions(command: Command): Command {
+  return command
     .addOption(
       new Option("--backend <name>", "where to run").choices(["auto", "cpu", "cuda"]).default("auto"),
     )
@@ -66,12 +75,16 @@ export interface OpenedModel extends AsyncDisposable {
   readonly device: Device;
 }
 
+/** @throws VG_BACKEND_UNAVAILABLE */
+export function openDevice({ backend, threads }: DeviceOptions): Device {
+  return createDevice({ backend, ...(threads === undefined ? {} : { threads }) });
+}
+
 /** Opens the device and the checkpoint, and gives both back together. */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   const model = await loadModel(options.model);
   try {
-    const threads = options.threads === undefined ? {} : { threads: options.threads };
-    const device = createDevice({ backend: options.backend, ...threads });
+    const device = openDevice(options);
     return {
       model,
       device,

@@ -27,6 +27,7 @@ export function createQwen3VL(visionConfig: Readonly<Record<string, unknown>>): 
   }
   return {
     modelType: "qwen3_vl",
+    config,
     patchSize: config.patch_size,
     temporalPatchSize: config.temporal_patch_size,
     channels: config.in_channels,

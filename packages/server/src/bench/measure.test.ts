@@ -1,0 +1,107 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  createVisionModel,
+  type EncoderItem,
+  type LoadedModel,
+  loadModel,
+  VisionEncoder,
+} from "@vitgraph/core";
+import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
+import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { measureWorkload, median } from "./measure.js";
+import { randomItems } from "./random-items.js";
+import type { Workload } from "./workloads.js";
+
+let directory: string;
+let model: LoadedModel;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  model = await loadModel(directory);
+});
+afterAll(async () => {
+  await model[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+const vision = createVisionModel(MINIATURE_CONFIG);
+const FOUR_OF_SIX: Workload = {
+  name: "four",
+  sizes: [
+    [8, 12],
+    [8, 12],
+    [8, 12],
+    [8, 12],
+  ],
+};
+
+async function measure(
+  compilationConfig: object,
+  items: readonly EncoderItem[] = randomItems(FOUR_OF_SIX, vision),
+) {
+  using device = createNullDevice();
+  using encoder = await VisionEncoder.create({ model, device, compilationConfig });
+  const submissions = () => device.submissions.length;
+  const calls: number[] = [];
+  const measured = await measureWorkload(encoder, FOUR_OF_SIX, items, {
+    repetitions: 3,
+    warmup: 2,
+    onCall: (done) => calls.push(done),
+  });
+  return { measured, submissions: submissions(), calls };
+}
+
+test("counts the work, and runs the warm-up without timing it", async () => {
+  const { measured, submissions, calls } = await measure({
+    cudagraph_mm_encoder: true,
+    encoder_cudagraph_token_budgets: [32],
+  });
+  expect(measured).toMatchObject({
+    name: "four",
+    frames: null,
+    items: 4,
+    patches: 96,
+    tokens: 24,
+    batches: [{ items: 4, tokens: 24, budget: 32 }],
+    waste: 0.25,
+  });
+  expect(measured.repetitions).toHaveLength(3);
+  expect(submissions).toBe(5);
+  expect(calls).toEqual([1, 2, 3, 4, 5]);
+});
+
+test("sums the device's time over the batches of a call", async () => {
+  const { measured, submissions } = await measure({
+    cudagraph_mm_encoder: true,
+    encoder_cudagraph_token_budgets: [16],
+  });
+  expect(measured.batches).toEqual([
+    { items: 2, tokens: 12, budget: 16 },
+    { items: 2, tokens: 12, budget: 16 },
+  ]);
+  expect(measured.waste).toBe(0.25);
+  expect(submissions).toBe(10);
+});
+
+test("an eager batch wastes nothing", async () => {
+  const { measured } = await measure({ cudagraph_mm_encoder: false });
+  expect(measured.batches).toEqual([{ items: 4, tokens: 24, budget: null }]);
+  expect(measured.waste).toBe(0);
+});
+
+test("an item that fails ends the measurement with its error", async () => {
+  const [first] = randomItems(FOUR_OF_SIX, vision);
+  const bad = { ...first, grid: { t: 1, h: 3, w: 6 } } as EncoderItem;
+  await expect(measure({}, [bad])).rejects.toMatchObject({ code: "VG_ITEM_INVALID" });
+});
+
+test.each([
+  [[3], 3],
+  [[3, 1, 2], 2],
+  [[4, 1, 3, 2], 2.5],
+])("the median of %j is %f", (values, expected) => {
+  expect(median(values)).toBe(expected);
+});

@@ -1,0 +1,91 @@
+/** What a bench found: as data for `--json`, and as a table for people. */
+import type { CompilationConfig } from "@vitgraph/config";
+import type { DeviceInfo } from "@vitgraph/core";
+import { renderTable } from "../table.js";
+import type { MeasuredBatch, MeasuredWorkload } from "./measure.js";
+
+export interface BenchReport {
+  readonly machine: {
+    readonly device: DeviceInfo;
+    readonly node: string;
+    readonly platform: string;
+  };
+  readonly model: {
+    readonly name: string;
+    readonly weights: "checkpoint" | "dummy";
+    /** config.json's `vision_config`, defaults filled in. */
+    readonly visionConfig: Readonly<Record<string, unknown>>;
+  };
+  readonly compilationConfig: CompilationConfig;
+  /** Those that have a program; empty where graphs are off. */
+  readonly tokenBudgets: readonly number[];
+  /** From opening the device to being ready: compiling, loading weights, capturing. */
+  readonly prepareMs: number;
+  /** The machine's best rate, for comparison; null where the device cannot measure it. */
+  readonly matmul: MeasuredMatmul | null;
+  readonly warmup: number;
+  readonly workloads: readonly BenchedWorkload[];
+}
+
+export interface MeasuredMatmul {
+  /** Of the three square matrices. */
+  readonly side: number;
+  readonly durationMs: number;
+  readonly tflops: number;
+}
+
+export interface BenchedWorkload extends MeasuredWorkload {
+  /** The token budget that the workload is meant for: what a peer with a graph for each budget pads it to. */
+  readonly budget: number;
+  /** Of the measured product's rate; null where that is not known. */
+  readonly matmulShare: number | null;
+}
+
+export function renderReport({ workloads }: BenchReport): string {
+  const right = { align: "right" } as const;
+  return renderTable(
+    [
+      { title: "workload" },
+      { title: "items", ...right },
+      { title: "patches", ...right },
+      { title: "tokens", ...right },
+      { title: "batches", ...right },
+      { title: "waste", ...right },
+      { title: "device ms", ...right },
+      { title: "end to end ms", ...right },
+      { title: "TFLOP/s", ...right },
+      { title: "of matmul", ...right },
+    ],
+    workloads.map((workload) => [
+      workload.name,
+      String(workload.items),
+      String(workload.patches),
+      String(workload.tokens),
+      describeBatches(workload.batches),
+      percent(workload.waste),
+      significant(workload.deviceMs),
+      significant(workload.endToEndMs),
+      significant(workload.tflops),
+      workload.matmulShare === null ? "-" : percent(workload.matmulShare),
+    ]),
+  );
+}
+
+/** "4096", "eager", "2 × 1024 + 64". */
+function describeBatches(batches: readonly MeasuredBatch[]): string {
+  const counts = new Map<string, number>();
+  for (const { budget } of batches) {
+    const label = budget === null ? "eager" : String(budget);
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  }
+  return [...counts].map(([label, count]) => (count === 1 ? label : `${count} × ${label}`)).join(" + ");
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** Three digits, as many as a median of a few runs is good for; whole numbers are not cut. */
+function significant(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+}

@@ -1,0 +1,123 @@
+import { loadDummyModel, patchCount } from "@vitgraph/core";
+import { describe, expect, test } from "vitest";
+import { randomItems } from "./random-items.js";
+import {
+  BUILT_IN_WORKLOADS,
+  checkWorkload,
+  parseWorkloads,
+  printWorkloads,
+  type Workload,
+  workloadBudget,
+  workloadTokens,
+} from "./workloads.js";
+
+const { vision } = loadDummyModel("qwen3-vl-2b");
+
+test.each([
+  ["1x224", 196, 64],
+  ["1x448", 784, 256],
+  ["1x1024", 4096, 1024],
+  ["8x336", 3520, 1024],
+  ["16mix", 15_772, 4096],
+  ["1x2048", 16_384, 4096],
+  ["8x1280x960", 50_688, 13_824],
+])("%s has %i patches and budget %i", (name, patches, budget) => {
+  const workload = BUILT_IN_WORKLOADS.find((candidate) => candidate.name === name)!;
+  checkWorkload(workload, vision);
+  expect(workloadTokens(workload, vision)).toBe(patches / 4);
+  expect(workloadBudget(workload, vision)).toBe(budget);
+  const items = randomItems(workload, vision);
+  expect(items.reduce((sum, { grid }) => sum + patchCount(grid), 0)).toBe(patches);
+});
+
+test("what is printed reads back the same", () => {
+  expect(parseWorkloads(printWorkloads(BUILT_IN_WORKLOADS), "printed")).toEqual(BUILT_IN_WORKLOADS);
+});
+
+describe("a workload without a budget gets the power of two that holds it", () => {
+  test.each<[Omit<Workload, "name">, number]>([
+    [{ sizes: [[32, 32]] }, 64],
+    [{ sizes: [[256, 256]] }, 64],
+    [{ sizes: [[256, 288]] }, 128],
+    [{ sizes: [[256, 256]], frames: 3 }, 128],
+  ])("%j: %i", (workload, budget) => {
+    expect(workloadBudget({ name: "w", ...workload }, vision)).toBe(budget);
+  });
+});
+
+describe("items", () => {
+  test("are images whose two frames are the same, or clips of as many slices as their frames fill", () => {
+    const [image] = randomItems({ name: "image", sizes: [[64, 96]] }, vision);
+    expect(image).toMatchObject({ format: "u8_still", grid: { t: 1, h: 4, w: 6 } });
+    expect((image as { pixels: Uint8Array }).pixels).toHaveLength(64 * 96 * 3);
+    const [clip] = randomItems({ name: "clip", sizes: [[64, 96]], frames: 5 }, vision);
+    expect(clip).toMatchObject({ format: "u8", grid: { t: 3, h: 4, w: 6 } });
+    expect((clip as { pixels: Uint8Array }).pixels).toHaveLength(3 * 2 * 64 * 96 * 3);
+  });
+
+  test("are the same each time, and no two of a workload are", () => {
+    const workload: Workload = {
+      name: "two",
+      sizes: [
+        [32, 32],
+        [32, 32],
+      ],
+    };
+    const [first, second] = randomItems(workload, vision);
+    expect(randomItems(workload, vision)[0]).toEqual(first);
+    expect(second).not.toEqual(first);
+  });
+});
+
+describe("a workload file that is wrong is answered with what is", () => {
+  test.each([
+    ["[", /^w\.json is not JSON \(.*\): write \{"name": \{"sizes": /],
+    ["{}", /^w\.json holds no workload: write /],
+    ["[1]", /^w\.json holds no workload: write /],
+    ['{"a": 5}', /^workload "a" of w\.json is 5: write /],
+    [
+      '{"a": {}}',
+      'workload "a" of w.json has no sizes: list the height and width of each item in pixels: [[448, 448], …]',
+    ],
+    ['{"a": {"sizes": []}}', /^workload "a" of w\.json has no sizes: /],
+    [
+      '{"a": {"sizes": [[32, 32], [32]]}}',
+      'workload "a" of w.json has [32] as size 1: give [height, width] in pixels, both whole numbers above 0',
+    ],
+    ['{"a": {"sizes": [[32, -32]]}}', /^workload "a" of w\.json has \[32,-32\] as size 0: /],
+    ['{"a": {"sizes": [[32, 32.5]]}}', /has \[32,32\.5\] as size 0/],
+    ['{"a": {"sizes": ["32x32"]}}', /has "32x32" as size 0/],
+    [
+      '{"a": {"sizes": [[32, 32]], "frames": 0}}',
+      'workload "a" of w.json has frames 0: give a whole number above 0, or leave it out',
+    ],
+    ['{"a": {"sizes": [[32, 32]], "budget": "64"}}', /has budget "64": give a whole number/],
+    [
+      '{"a": {"sizes": [[32, 32]], "frame": 2}}',
+      'workload "a" of w.json has a key "frame": its keys are sizes, frames and budget',
+    ],
+  ])("%s", (text, message) => {
+    expect(() => parseWorkloads(text, "w.json")).toThrow(
+      expect.objectContaining({
+        code: "VG_ARGUMENT_INVALID",
+        message: typeof message === "string" ? message : expect.stringMatching(message),
+      }),
+    );
+  });
+});
+
+describe("sizes that the model cannot take as they are", () => {
+  test("no multiple of its blocks", () => {
+    expect(() => checkWorkload({ name: "odd", sizes: [[224, 230]] }, vision)).toThrow(
+      'size [224, 230] of workload "odd" is not made of blocks of 32 × 32 pixels: give multiples of 32: [224, 224]',
+    );
+  });
+
+  test("beyond its rotary angles", () => {
+    const side = vision.maxGridSide * 16;
+    expect(() => checkWorkload({ name: "long", sizes: [[32, side]] }, vision)).not.toThrow();
+    expect(() => checkWorkload({ name: "long", sizes: [[32, side + 32]] }, vision)).toThrow(
+      `size [32, ${side + 32}] of workload "long" is too large for the model: give at most ${side} pixels a side`,
+    );
+  });
+});

@@ -1,0 +1,159 @@
+/**
+ * What a bench encodes: images or clips by their sizes in pixels. The built-in workloads, and the file format for others.
+ *
+ * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
+ */
+import type { VisionModel } from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
+
+/** [height, width] in pixels. */
+export type PixelSize = readonly [height: number, width: number];
+
+export interface Workload {
+  readonly name: string;
+  readonly sizes: readonly PixelSize[];
+  /** Frames of each item, which is then a video clip; absent for images. */
+  readonly frames?: number;
+  /** The token budget that the workload is meant for. Default: the power of two that holds it. */
+  readonly budget?: number;
+}
+
+const times = (count: number, size: PixelSize): readonly PixelSize[] =>
+  new Array<PixelSize>(count).fill(size);
+
+/** From one small image, where launches cost most, to a full batch of large ones, where arithmetic does. */
+export const BUILT_IN_WORKLOADS: readonly Workload[] = [
+  { name: "1x224", sizes: [[224, 224]], budget: 64 },
+  { name: "1x448", sizes: [[448, 448]], budget: 256 },
+  { name: "1x1024", sizes: [[1024, 1024]], budget: 1024 },
+  { name: "8x336", sizes: times(8, [320, 352]), budget: 1024 },
+  {
+    name: "16mix",
+    sizes: [
+      ...times(3, [224, 224]),
+      ...times(4, [448, 448]),
+      ...times(3, [512, 384]),
+      ...times(3, [640, 480]),
+      ...times(2, [768, 512]),
+      [1024, 768],
+    ],
+    budget: 4096,
+  },
+  { name: "1x2048", sizes: [[2048, 2048]], budget: 4096 },
+  { name: "8x1280x960", sizes: [...times(8, [1280, 960]), ...times(3, [1024, 1024])], budget: 13_824 },
+];
+
+/** The workloads as a workload file has them. */
+export function printWorkloads(workloads: readonly Workload[]): string {
+  const entries = workloads.map(({ name, ...rest }) => `  ${JSON.stringify(name)}: ${JSON.stringify(rest)}`);
+  return `{\n${entries.join(",\n")}\n}\n`;
+}
+
+/**
+ * Reads a workload file: `{"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}`.
+ * @param source what to call it in errors
+ * @throws VG_ARGUMENT_INVALID naming the workload and what is wrong with it
+ */
+export function parseWorkloads(text: string, source: string): readonly Workload[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    const reason = (cause as Error).message;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} is not JSON (${reason})`, {
+      remedy: FORMAT_REMEDY,
+      cause,
+    });
+  }
+  if (!isRecord(value) || Object.keys(value).length === 0) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} holds no workload`, { remedy: FORMAT_REMEDY });
+  }
+  return Object.entries(value).map(([name, fields]) => parseWorkload(name, fields, source));
+}
+
+const FORMAT_REMEDY =
+  'write {"name": {"sizes": [[height, width], …]}}; `vitgraph bench --print-workloads` prints examples';
+
+function parseWorkload(name: string, fields: unknown, source: string): Workload {
+  const wrong = (fact: string, remedy: string) =>
+    new VitgraphError("VG_ARGUMENT_INVALID", `workload ${JSON.stringify(name)} of ${source} ${fact}`, {
+      remedy,
+      details: { source, workload: name },
+    });
+  if (!isRecord(fields)) throw wrong(`is ${JSON.stringify(fields)}`, FORMAT_REMEDY);
+  const { sizes, frames, budget, ...unknown } = fields;
+  const [unknownKey] = Object.keys(unknown);
+  if (unknownKey !== undefined) {
+    throw wrong(`has a key ${JSON.stringify(unknownKey)}`, "its keys are sizes, frames and budget");
+  }
+  if (!Array.isArray(sizes) || sizes.length === 0) {
+    throw wrong("has no sizes", "list the height and width of each item in pixels: [[448, 448], …]");
+  }
+  for (const [index, size] of sizes.entries()) {
+    if (Array.isArray(size) && size.length === 2 && size.every(isCount)) continue;
+    throw wrong(
+      `has ${JSON.stringify(size)} as size ${index}`,
+      "give [height, width] in pixels, both whole numbers above 0",
+    );
+  }
+  for (const [key, count] of Object.entries({ frames, budget })) {
+    if (count === undefined || isCount(count)) continue;
+    throw wrong(`has ${key} ${JSON.stringify(count)}`, "give a whole number above 0, or leave it out");
+  }
+  return {
+    name,
+    sizes: sizes as PixelSize[],
+    ...(frames === undefined ? {} : { frames: frames as number }),
+    ...(budget === undefined ? {} : { budget: budget as number }),
+  };
+}
+
+/**
+ * Proves that a model can take a workload's items as they are: a bench does not resize.
+ * @throws VG_ARGUMENT_INVALID naming the workload and the size
+ */
+export function checkWorkload({ name, sizes }: Workload, model: VisionModel): void {
+  const block = model.patchSize * model.spatialMergeSize;
+  const longestSide = model.maxGridSide * model.patchSize;
+  for (const [height, width] of sizes) {
+    const wrong = (fact: string, remedy: string) =>
+      new VitgraphError("VG_ARGUMENT_INVALID", `size [${height}, ${width}] of workload "${name}" ${fact}`, {
+        remedy,
+        details: { workload: name, height, width },
+      });
+    if (height % block !== 0 || width % block !== 0) {
+      throw wrong(
+        `is not made of blocks of ${block} × ${block} pixels`,
+        `give multiples of ${block}: [${nearestMultiple(height, block)}, ${nearestMultiple(width, block)}]`,
+      );
+    }
+    if (Math.max(height, width) > longestSide) {
+      throw wrong("is too large for the model", `give at most ${longestSide} pixels a side`);
+    }
+  }
+}
+
+/** Tokens of a workload's items after the merge. */
+export function workloadTokens({ sizes, frames = 1 }: Workload, model: VisionModel): number {
+  const block = model.patchSize * model.spatialMergeSize;
+  const slices = Math.ceil(frames / model.temporalPatchSize);
+  return sizes.reduce((sum, [height, width]) => sum + slices * (height / block) * (width / block), 0);
+}
+
+/** The budget of a workload: its own, or the power of two that holds it. */
+export function workloadBudget(workload: Workload, model: VisionModel): number {
+  if (workload.budget !== undefined) return workload.budget;
+  return Math.max(model.minTokenBudget, 2 ** Math.ceil(Math.log2(workloadTokens(workload, model))));
+}
+
+function nearestMultiple(side: number, block: number): number {
+  return Math.max(1, Math.round(side / block)) * block;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) > 0;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,216 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { BenchReport } from "../bench/report.js";
+import { main } from "../cli.js";
+
+let directory: string;
+let workload: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  workload = join(directory, "workload.json");
+  // A miniature's blocks have 4 × 4 pixels.
+  const workloads = {
+    pair: {
+      sizes: [
+        [8, 16],
+        [4, 4],
+      ],
+    },
+    clip: { sizes: [[8, 8]], frames: 4, budget: 80 },
+  };
+  await writeFile(workload, JSON.stringify(workloads));
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = "";
+  let err = "";
+  const io = {
+    stdout: (text: string) => {
+      out += text;
+    },
+    stderr: (text: string) => {
+      err += text;
+    },
+    color: false,
+    env: {},
+    exitCode: 0,
+  };
+  const code = await main(["bench", ...args], io);
+  const short = (text: string) => text.replaceAll(directory, "DIR");
+  return { code, out: short(out), err: short(err) };
+}
+
+const quick = ["--backend", "cpu", "--threads", "1", "--repetitions", "2", "--warmup", "0"];
+
+test("prints a row a workload, with a budget for each; progress goes to stderr", async () => {
+  const { code, out, err } = await run("--model", directory, "--workload", workload, ...quick);
+  expect(err).toMatch(/^loading DIR on .*s\npair .*s\nclip .*s\n$/);
+  expect(code).toBe(0);
+  const [head, , ...rows] = out
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(/\s{2,}/));
+  expect(head).toEqual([
+    "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "TFLOP/s", "of matmul",
+  ]); // biome-ignore format: a row
+  expect(rows.map((row) => row.slice(0, 6))).toEqual([
+    ["pair", "2", "36", "9", "64", "85.9 %"],
+    ["clip", "1", "32", "8", "64", "87.5 %"],
+  ]);
+  expect(rows.map((row) => row[9])).toEqual(["-", "-"]);
+});
+
+test("--json writes everything that was measured", async () => {
+  const json = join(directory, "report.json");
+  const { code } = await run("--model", directory, "--workload", workload, "--json", json, ...quick);
+  expect(code).toBe(0);
+  const report = JSON.parse(await readFile(json, "utf8")) as BenchReport;
+  expect(report).toMatchObject({
+    machine: { device: { backend: "cpu", facts: expect.anything() }, node: process.version },
+    model: {
+      name: directory,
+      weights: "checkpoint",
+      visionConfig: { hidden_size: 16, temporal_patch_size: 2 },
+    },
+    compilationConfig: {
+      compile_mm_encoder: true,
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_token_budgets: [64, 80],
+    },
+    tokenBudgets: [64, 80],
+    matmul: null,
+    warmup: 0,
+    workloads: [
+      {
+        name: "pair",
+        sizes: [
+          [8, 16],
+          [4, 4],
+        ],
+        frames: null,
+        budget: 64,
+        matmulShare: null,
+      },
+      { name: "clip", frames: 4, budget: 80, batches: [{ items: 1, tokens: 8, budget: 64 }] },
+    ],
+  });
+  for (const { repetitions, deviceMs, endToEndMs, tflops, gflop } of report.workloads) {
+    expect(repetitions).toHaveLength(2);
+    expect(deviceMs).toBeCloseTo((repetitions[0]!.deviceMs + repetitions[1]!.deviceMs) / 2, 9);
+    expect(endToEndMs).toBeGreaterThanOrEqual(Math.min(...repetitions.map((call) => call.endToEndMs)));
+    expect(tflops).toBeCloseTo(gflop / deviceMs, 9);
+  }
+});
+
+describe("the compilation config has the last word", () => {
+  const budgetsOf = async (...args: string[]) => {
+    const { code, out } = await run(
+      "--model",
+      directory,
+      "--workload",
+      workload,
+      "--only",
+      "clip",
+      ...args,
+      ...quick,
+    );
+    expect(code).toBe(0);
+    return out.split("\n")[2]?.split(/\s{2,}/)[4];
+  };
+
+  test.each([
+    ["a workload's own budget is the default", [], "80"],
+    ["its budgets are taken", ["-cc.encoder_cudagraph_token_budgets+=12"], "12"],
+    ["graphs can be off", ["-cc.cudagraph_mm_encoder=false"], "eager"],
+    ["as by --enforce-eager", ["--enforce-eager"], "eager"],
+    ["budgets are inferred up to --max-batch-tokens", ["--max-batch-tokens", "4096"], "64"],
+  ])("%s", async (_, args, budget) => {
+    expect(await budgetsOf(...args)).toBe(budget);
+  });
+});
+
+test("--load-format dummy needs the configuration alone, and gives the same shape of report", async () => {
+  const config = join(directory, "config-only");
+  await writeMiniatureCheckpoint(config);
+  await rm(join(config, "model.safetensors"));
+  const { code, out } = await run(
+    "--model",
+    config,
+    "--load-format",
+    "dummy",
+    "--workload",
+    workload,
+    ...quick,
+  );
+  expect(code).toBe(0);
+  expect(out).toContain("pair");
+});
+
+test("--print-workloads prints a file that --workload takes", async () => {
+  const { code, out } = await run("--print-workloads");
+  expect(code).toBe(0);
+  expect(Object.keys(JSON.parse(out))).toEqual([
+    "1x224", "1x448", "1x1024", "8x336", "16mix", "1x2048", "8x1280x960",
+  ]); // biome-ignore format: a row
+});
+
+describe("is answered with the remedy:", () => {
+  test.each<[string, string[], string]>([
+    [
+      "no model",
+      [],
+      "error: no model was named: give --model with a checkpoint's directory, or --arch with a name and " +
+        "--load-format dummy [VG_ARGUMENT_INVALID]\n",
+    ],
+    [
+      "a name without --load-format dummy",
+      ["--arch", "qwen3-vl-8b"],
+      "error: --arch qwen3-vl-8b names a tower without weights: add --load-format dummy for random ones, or give a " +
+        "checkpoint with --model [VG_ARGUMENT_INVALID]\n",
+    ],
+    [
+      "a workload that is not there",
+      ["--arch", "qwen3-vl-8b", "--load-format", "dummy", "--only", "1x225"],
+      'error: there is no workload "1x225": choose from 1x224, 1x448, 1x1024, 8x336, 16mix, 1x2048, 8x1280x960 ' +
+        "[VG_ARGUMENT_INVALID]\n",
+    ],
+  ])("%s", async (_, args, message) => {
+    expect(await run(...args)).toMatchObject({ code: 1, out: "", err: message });
+  });
+
+  test("a checkpoint and a name at once", async () => {
+    const { code, err } = await run("--model", directory, "--arch", "qwen3-vl-8b", "--load-format", "dummy");
+    expect(code).toBe(1);
+    expect(err).toMatch(/^error: both --model and --arch were given: /);
+  });
+
+  test("a workload file that cannot be read", async () => {
+    const { code, err } = await run("--model", directory, "--workload", join(directory, "gone.json"));
+    expect(code).toBe(1);
+    expect(err).toMatch(
+      /^error: cannot read DIR\/gone\.json .*: check the path given to --workload \[VG_FILE_UNREADABLE\]/,
+    );
+  });
+
+  test("sizes that the model's blocks do not divide, before anything is loaded", async () => {
+    const odd = join(directory, "odd.json");
+    await writeFile(odd, '{"odd": {"sizes": [[8, 10]]}}');
+    const { code, err } = await run("--model", directory, "--workload", odd);
+    expect(code).toBe(1);
+    expect(err).toBe(
+      'error: size [8, 10] of workload "odd" is not made of blocks of 4 × 4 pixels: give multiples of 4: [8, 12] ' +
+        "[VG_ARGUMENT_INVALID]\n",
+    );
+  });
+
+  test("an architecture that is not known, with those that are", async () => {
+    const { code, err } = await run("--arch", "qwen9");
+    expect(code).toBe(2);
+    expect(err).toContain("Allowed choices are qwen3-vl-2b, qwen3-vl-4b, qwen3-vl-8b");
+  });
+});

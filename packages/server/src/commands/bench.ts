@@ -1,0 +1,256 @@
+/** `vitgraph bench`: what a tower takes on this machine, workload by workload. */
+import { readFile, writeFile } from "node:fs/promises";
+import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
+import {
+  ARCHITECTURES,
+  type ArchitectureName,
+  type Device,
+  type LoadedModel,
+  loadDummyModel,
+  loadModel,
+  VisionEncoder,
+} from "@vitgraph/core";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { measureWorkload } from "../bench/measure.js";
+import { randomItems } from "../bench/random-items.js";
+import {
+  type BenchedWorkload,
+  type BenchReport,
+  type MeasuredMatmul,
+  renderReport,
+} from "../bench/report.js";
+import {
+  BUILT_IN_WORKLOADS,
+  checkWorkload,
+  parseWorkloads,
+  printWorkloads,
+  type Workload,
+  workloadBudget,
+} from "../bench/workloads.js";
+import type { CliIo } from "../cli-io.js";
+import { startProgress } from "../progress.js";
+import {
+  addDeviceOptions,
+  compilationConfigOf,
+  type DeviceOptions,
+  openDevice,
+  positiveInteger,
+} from "./model-options.js";
+
+interface BenchOptions extends DeviceOptions {
+  readonly model?: string;
+  readonly arch?: ArchitectureName;
+  readonly loadFormat: "auto" | "dummy";
+  readonly workload?: string;
+  readonly only?: readonly string[];
+  readonly repetitions: number;
+  readonly warmup: number;
+  readonly json?: string;
+  readonly printWorkloads?: true;
+}
+
+/** As the PyTorch peer does it, so that the medians compare. */
+const DEFAULT_REPETITIONS = 20;
+/** The first runs touch memory for the first time and raise the clocks. */
+const DEFAULT_WARMUP = 3;
+/** Large enough that nothing but the arithmetic counts. */
+const MATMUL_SIDE = 8192;
+
+export function registerBench(program: Command, io: CliIo, serving: ServeArguments): void {
+  const command = program
+    .command("bench")
+    .description("time the encoder on workloads of random images: prints a table")
+    .option("--model <dir>", "directory of the checkpoint")
+    .addOption(
+      new Option("--arch <name>", "the tower of a published model, without its weights").choices(
+        Object.keys(ARCHITECTURES),
+      ),
+    )
+    .addOption(
+      new Option("--load-format <format>", "`dummy` makes random weights instead of reading any")
+        .choices(["auto", "dummy"])
+        .default("auto"),
+    )
+    .option(
+      "--workload <file>",
+      'JSON: {"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}',
+    )
+    .option("--only <name...>", "these workloads alone")
+    .option("--repetitions <count>", "timed calls of each workload", positiveInteger, DEFAULT_REPETITIONS)
+    .option("--warmup <count>", "calls before them that are not timed", wholeNumber, DEFAULT_WARMUP)
+    .option("--json <file>", "write everything that was measured, each repetition too")
+    .option("--print-workloads", "print the built-in workloads as a workload file, and do nothing else");
+  addDeviceOptions(command)
+    .addHelpText(
+      "after",
+      "\nUnless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.",
+    )
+    .action((options: BenchOptions) => bench(options, io, serving));
+}
+
+async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments): Promise<void> {
+  if (options.printWorkloads) {
+    io.stdout(printWorkloads(BUILT_IN_WORKLOADS));
+    return;
+  }
+  const workloads = selectWorkloads(await readWorkloads(options.workload), options.only);
+  await using model = await openModel(options);
+  for (const workload of workloads) checkWorkload(workload, model.vision);
+  const compilationConfig = benchConfig(serving, options, workloads, model, io);
+
+  const started = performance.now();
+  using device = openDevice(options);
+  const loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
+  using encoder = await VisionEncoder.create({
+    model,
+    device,
+    compilationConfig,
+    ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
+    onProgress: loading.update,
+  });
+  loading.done();
+  const prepareMs = performance.now() - started;
+
+  const matmul = await measureMatmul(device);
+  const measured: BenchedWorkload[] = [];
+  for (const workload of workloads) {
+    measured.push(await benchWorkload(encoder, workload, options, matmul, io));
+  }
+  const report: BenchReport = {
+    machine: {
+      device: device.info,
+      node: process.version,
+      platform: `${process.platform} ${process.arch}`,
+    },
+    model: {
+      name: model.name,
+      weights: options.loadFormat === "dummy" ? "dummy" : "checkpoint",
+      visionConfig: model.vision.config,
+    },
+    compilationConfig,
+    tokenBudgets: encoder.tokenBudgets,
+    prepareMs,
+    matmul,
+    warmup: options.warmup,
+    workloads: measured,
+  };
+  io.stdout(renderReport(report));
+  if (options.json !== undefined) await writeReport(options.json, report);
+}
+
+async function benchWorkload(
+  encoder: VisionEncoder,
+  workload: Workload,
+  { repetitions, warmup }: BenchOptions,
+  matmul: MeasuredMatmul | null,
+  io: CliIo,
+): Promise<BenchedWorkload> {
+  const { vision } = encoder.model;
+  const progress = startProgress(io, workload.name);
+  const measured = await measureWorkload(encoder, workload, randomItems(workload, vision), {
+    repetitions,
+    warmup,
+    onCall: progress.update,
+  });
+  progress.done();
+  return {
+    ...measured,
+    budget: workloadBudget(workload, vision),
+    matmulShare: matmul === null ? null : measured.tflops / matmul.tflops,
+  };
+}
+
+async function readWorkloads(path: string | undefined): Promise<readonly Workload[]> {
+  if (path === undefined) return BUILT_IN_WORKLOADS;
+  const text = await readFile(path, "utf8").catch((cause) => {
+    throw toVitgraphError(
+      cause,
+      "VG_FILE_UNREADABLE",
+      `cannot read ${path}`,
+      "check the path given to --workload",
+    );
+  });
+  return parseWorkloads(text, path);
+}
+
+function selectWorkloads(
+  workloads: readonly Workload[],
+  only: readonly string[] | undefined,
+): readonly Workload[] {
+  if (only === undefined) return workloads;
+  const names = workloads.map(({ name }) => name);
+  const unknown = only.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `there is no workload ${JSON.stringify(unknown)}`, {
+      remedy: `choose from ${names.join(", ")}`,
+      details: { workload: unknown, known: names },
+    });
+  }
+  return workloads.filter(({ name }) => only.includes(name));
+}
+
+async function openModel({ model, arch, loadFormat }: BenchOptions): Promise<LoadedModel> {
+  if ((model === undefined) === (arch === undefined)) {
+    const fact = model === undefined ? "no model was named" : "both --model and --arch were given";
+    throw new VitgraphError("VG_ARGUMENT_INVALID", fact, {
+      remedy: "give --model with a checkpoint's directory, or --arch with a name and --load-format dummy",
+    });
+  }
+  if (model !== undefined) return loadModel(model, { loadFormat });
+  if (loadFormat === "dummy") return loadDummyModel(arch as ArchitectureName);
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `--arch ${arch} names a tower without weights`, {
+    remedy: "add --load-format dummy for random ones, or give a checkpoint with --model",
+  });
+}
+
+/** The configuration that was given; what it leaves out is set for measuring: fusion, graphs, a budget a workload. */
+function benchConfig(
+  serving: ServeArguments,
+  options: BenchOptions,
+  workloads: readonly Workload[],
+  model: LoadedModel,
+  io: CliIo,
+): CompilationConfig {
+  const config = compilationConfigOf(serving, io);
+  const isGiven = (key: keyof CompilationConfig) =>
+    serving.compilationConfig.origin(`/${key}`).kind !== "default";
+  const budgets = workloads.map((workload) => workloadBudget(workload, model.vision));
+  const inferBudgets = options.maxBatchTokens !== undefined;
+  return {
+    ...config,
+    ...(isGiven("compile_mm_encoder") ? {} : { compile_mm_encoder: true }),
+    ...(isGiven("cudagraph_mm_encoder") || serving.enforceEager ? {} : { cudagraph_mm_encoder: true }),
+    ...(isGiven("encoder_cudagraph_token_budgets") || inferBudgets
+      ? {}
+      : { encoder_cudagraph_token_budgets: [...new Set(budgets)].sort((a, b) => a - b) }),
+  };
+}
+
+/** What a device may have besides the contract: the time of one product of square matrices in its own element type. */
+interface MatmulMeasuring {
+  measureMatmul?(side: number): Promise<{ readonly durationMs: number }>;
+}
+
+async function measureMatmul(device: Device & MatmulMeasuring): Promise<MeasuredMatmul | null> {
+  if (device.measureMatmul === undefined) return null;
+  const { durationMs } = await device.measureMatmul(MATMUL_SIDE);
+  return { side: MATMUL_SIDE, durationMs, tflops: (2 * MATMUL_SIDE ** 3) / durationMs / 1e9 };
+}
+
+async function writeReport(path: string, report: BenchReport): Promise<void> {
+  await writeFile(path, `${JSON.stringify(report, null, 2)}\n`).catch((cause) => {
+    throw toVitgraphError(
+      cause,
+      "VG_FILE_UNREADABLE",
+      `cannot write ${path}`,
+      "check the path given to --json",
+    );
+  });
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("expected a whole number");
+  return value;
+}
