@@ -19,13 +19,13 @@ export interface PackLimits {
   readonly maxItems: number;
   /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. No limit if left out. */
   readonly maxFrames?: number;
-  /** Budgets of single paths, where they differ from `tokenBudgets`. A budget of 0 means: no tokens, nothing to run. */
+  /** Budgets of single paths, where they differ from `tokenBudgets`. A budget of 0 is allowed, and never needed. */
   readonly pathTokenBudgets?: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface PathLoad {
   readonly tokens: number;
-  /** The budget replayed for this path; null means that it runs eagerly. */
+  /** The budget replayed for this path; null means that it runs eagerly, 0 that it has no tokens and does not run. */
   readonly budget: number | null;
 }
 
@@ -74,11 +74,11 @@ export function canJoin(batch: OpenBatch, item: ItemSpec, limits: PackLimits): b
   if (batch.items.length >= limits.maxItems) return false;
   if (limits.maxFrames !== undefined && batch.frames + (item.frames ?? 1) > limits.maxFrames) return false;
   if (batch.paths === undefined && item.pathOutputTokens === undefined) {
-    return batch.outputTokens + item.outputTokens <= largest(pathBudgets(DEFAULT_PATH, limits));
+    return batch.outputTokens + item.outputTokens <= largestBudget(pathBudgets(DEFAULT_PATH, limits));
   }
   const totals = batch.paths ?? { [DEFAULT_PATH]: batch.outputTokens };
   return Object.entries(pathTokens(item)).every(
-    ([path, tokens]) => (totals[path] ?? 0) + tokens <= largest(pathBudgets(path, limits)),
+    ([path, tokens]) => (totals[path] ?? 0) + tokens <= largestBudget(pathBudgets(path, limits)),
   );
 }
 
@@ -98,21 +98,24 @@ export function join(batch: OpenBatch, index: number, item: ItemSpec): void {
   batch.frames += item.frames ?? 1;
 }
 
-/** The finished batch: smallest budget that fits, path by path. */
-export function closeBatch(batch: OpenBatch, limits: PackLimits): Batch {
+/** How a path's tokens get their budget; null for eager. */
+export type ChooseBudget = (tokens: number, budgets: readonly number[], path: string) => number | null;
+
+/** The finished batch, each path in the budget that `choose` gives it: the smallest that fits, if left out. */
+export function closeBatch(batch: OpenBatch, limits: PackLimits, choose: ChooseBudget = findBudget): Batch {
   const { items, inputSize, outputTokens, frames } = batch;
   const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
   const budgetOf = (path: string, tokens: number): number | null =>
-    tooManyFrames ? null : findBudget(tokens, pathBudgets(path, limits));
+    tooManyFrames ? null : choose(tokens, pathBudgets(path, limits), path);
   if (batch.paths === undefined) {
     return { items, inputSize, outputTokens, frames, budget: budgetOf(DEFAULT_PATH, outputTokens) };
   }
   const paths: Record<string, PathLoad> = {};
   let budget: number | null = null;
   for (const [path, tokens] of Object.entries(batch.paths)) {
-    const load = { tokens, budget: budgetOf(path, tokens) };
+    const load = { tokens, budget: tokens === 0 ? 0 : budgetOf(path, tokens) };
     paths[path] = load;
-    if (load.budget !== null && (budget === null || load.budget > budget)) budget = load.budget;
+    if (load.budget !== null && load.budget > (budget ?? 0)) budget = load.budget;
   }
   return { items, inputSize, outputTokens, frames, budget, paths };
 }
@@ -145,24 +148,24 @@ function checkLimit(name: string, value: number): void {
 }
 
 export function checkItem(item: ItemSpec, index: number): void {
-  const fail = (field: string, value: unknown): never => {
+  const check = (field: string, value: number, least: number): void => {
+    if (Number.isSafeInteger(value) && value >= least) return;
     throw new VitgraphError("VG_ITEM_INVALID", `item ${index} has ${field} ${value}`, {
-      remedy: "give a whole number of at least 0",
+      remedy: `give a whole number of at least ${least}`,
       details: { index, field, value },
     });
   };
-  if (!isCount(item.inputSize)) fail("inputSize", item.inputSize);
-  if (!isCount(item.outputTokens)) fail("outputTokens", item.outputTokens);
-  if (item.frames !== undefined && !isCount(item.frames)) fail("frames", item.frames);
+  check("inputSize", item.inputSize, 0);
+  check("outputTokens", item.outputTokens, 1);
+  check("frames", item.frames ?? 1, 1);
   if (item.pathOutputTokens === undefined) return;
   for (const [path, tokens] of Object.entries(item.pathOutputTokens)) {
-    if (!isCount(tokens)) fail(`pathOutputTokens.${path}`, tokens);
+    check(`pathOutputTokens.${path}`, tokens, 0);
   }
 }
 
-const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-
-function largest(budgets: readonly number[]): number {
+/** The most tokens that a batch of several items may have on a path. */
+export function largestBudget(budgets: readonly number[]): number {
   let max = 0;
   for (const budget of budgets) if (budget > max) max = budget;
   return max;

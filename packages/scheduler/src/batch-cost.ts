@@ -1,0 +1,74 @@
+/**
+ * What a batch costs, as the packing by cost sees it: one function, in any unit (milliseconds, tokens). It is asked
+ * for each budget that holds the tokens, and for eager; the cheapest answer counts. Measured costs go in as they are.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { type Batch, DEFAULT_PATH } from "./batch.js";
+
+/**
+ * Cost of running `tokens` rows of one path in the graph captured for `budget`, or eagerly where `budget` is null.
+ * Where padding is computed the tokens do not matter; where it is free the budget does not. Infinity forbids.
+ */
+export type BatchCost = (tokens: number, budget: number | null, path: string) => number;
+
+/**
+ * A cost measured for each budget: padding is computed, so a replay costs the same however full it is.
+ * A budget that is missing from `costs` is never used. Without `eager`, only what fits no budget runs eagerly.
+ */
+export function costPerBudget(
+  costs: Readonly<Record<number, number>>,
+  eager: (tokens: number) => number = () => Number.POSITIVE_INFINITY,
+): BatchCost {
+  return (tokens, budget) => (budget === null ? eager(tokens) : (costs[budget] ?? Number.POSITIVE_INFINITY));
+}
+
+/** The cost where padding is free: `fixed` for a batch and `perToken` for each real token, whatever the budget. */
+export function costPerToken(
+  { fixed, perToken }: { readonly fixed: number; readonly perToken: number },
+  eager: (tokens: number) => number = () => Number.POSITIVE_INFINITY,
+): BatchCost {
+  return (tokens, budget) => (budget === null ? eager(tokens) : fixed + perToken * tokens);
+}
+
+/** The cheapest way to run `tokens`: a budget that holds them, or null for eager. Ties go to the smallest budget. */
+export function cheapestBudget(
+  tokens: number,
+  budgets: readonly number[],
+  path: string,
+  cost: BatchCost,
+): { readonly budget: number | null; readonly cost: number } {
+  let best: number | null = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (const budget of budgets) {
+    if (budget < tokens) continue;
+    const value = checkedCost(cost(tokens, budget, path), tokens, budget);
+    if (value < least || (value === least && best !== null && budget < best)) {
+      best = budget;
+      least = value;
+    }
+  }
+  const eager = checkedCost(cost(tokens, null, path), tokens, null);
+  return eager < least ? { budget: null, cost: eager } : { budget: best, cost: least };
+}
+
+/** Total cost of batches, each as it is to run. Infinity where a cost forbids one. */
+export function costOfBatches(batches: readonly Batch[], cost: BatchCost): number {
+  let total = 0;
+  for (const batch of batches) {
+    const paths = batch.paths ?? { [DEFAULT_PATH]: { tokens: batch.outputTokens, budget: batch.budget } };
+    for (const [path, { tokens, budget }] of Object.entries(paths)) {
+      if (tokens > 0) total += cost(tokens, budget, path);
+    }
+  }
+  return total;
+}
+
+/** Throws `VG_ARGUMENT_INVALID` for a cost that cannot be compared or that would reward running more. */
+export function checkedCost(value: number, tokens: number, budget: number | null): number {
+  if (value >= 0) return value;
+  const where = budget === null ? "eagerly" : `in budget ${budget}`;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `the cost of ${tokens} tokens ${where} is ${value}`, {
+    remedy: "return a number of at least 0, or Infinity to forbid it",
+    details: { tokens, budget, value },
+  });
+}

@@ -1,0 +1,70 @@
+/**
+ * Packing by cost for items with tokens on several paths: the cheapest way to cut a sorted order into batches, over
+ * a few orders. Each path pays for its own total, so the search for one path does not carry over.
+ *
+ * Not exact, but never dearer than the greedy rule: its batches are one of the ways to cut the ascending order.
+ */
+import {
+  type Batch,
+  type ChooseBudget,
+  canJoin,
+  closeBatch,
+  join,
+  openBatch,
+  type PackLimits,
+  pathTokens,
+} from "./batch.js";
+import { type BatchCost, cheapestBudget, costOfBatches } from "./batch-cost.js";
+import type { ItemSpec } from "./items.js";
+import { ascendingByTokens } from "./pack-greedy.js";
+
+/** The arguments have been checked. */
+export function packMultiPathByCost(
+  items: readonly ItemSpec[],
+  limits: PackLimits,
+  cost: BatchCost,
+): Batch[] {
+  const choose: ChooseBudget = (tokens, budgets, path) => cheapestBudget(tokens, budgets, path, cost).budget;
+  const paths = [...new Set(items.flatMap((item) => Object.keys(pathTokens(item))))];
+  const orders = [ascendingByTokens(items), ...paths.map((path) => ascendingOnPath(items, path))];
+  const cuts = orders.map((order) => cutBest(items, order, limits, cost, choose));
+  return cuts.reduce((best, cut) => (cut.cost < best.cost ? cut : best)).batches;
+}
+
+const ascendingOnPath = (items: readonly ItemSpec[], path: string): number[] =>
+  ascendingByTokens(items).sort(
+    (a, b) => (pathTokens(items[a]!)[path] ?? 0) - (pathTokens(items[b]!)[path] ?? 0),
+  );
+
+/** The cheapest way to cut the order into consecutive batches that keep the limits. */
+function cutBest(
+  items: readonly ItemSpec[],
+  order: readonly number[],
+  limits: PackLimits,
+  cost: BatchCost,
+  choose: ChooseBudget,
+): { readonly batches: Batch[]; readonly cost: number } {
+  interface Cut {
+    readonly cost: number;
+    readonly batch?: Batch;
+    readonly before?: Cut;
+  }
+  const best: (Cut | undefined)[] = [{ cost: 0 }];
+  for (let start = 0; start < order.length; start++) {
+    const before = best[start]!;
+    const open = openBatch();
+    for (let end = start; end < order.length; end++) {
+      const index = order[end]!;
+      if (!canJoin(open, items[index]!, limits)) break;
+      join(open, index, items[index]!);
+      const batch = closeBatch({ ...open, items: [...open.items] }, limits, choose);
+      const total = before.cost + costOfBatches([batch], cost);
+      if (total < (best[end + 1]?.cost ?? Number.POSITIVE_INFINITY) || best[end + 1] === undefined) {
+        best[end + 1] = { cost: total, batch, before };
+      }
+    }
+  }
+  const batches: Batch[] = [];
+  for (let cut = best[order.length]; cut?.batch !== undefined; cut = cut.before) batches.push(cut.batch);
+  return { batches: batches.reverse(), cost: best[order.length]!.cost };
+}

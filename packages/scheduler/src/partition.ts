@@ -1,0 +1,33 @@
+/**
+ * The bare problem under packing by cost: split items into groups of least total price, where a group's price depends
+ * on its tokens only. No items, budgets or paths here, only numbers; the solvers beside this file share it.
+ *
+ * The problem is NP-hard (bin packing is a case of it), so there is an exact solver for few items and a bounded
+ * search for more.
+ */
+
+export interface PartitionProblem {
+  /** Tokens of each item, descending, all between 1 and `maxTokens`. */
+  readonly tokens: Int32Array;
+  /** Frames of each item; all 0 where frames are not limited. */
+  readonly frames: Int32Array;
+  readonly maxTokens: number;
+  readonly maxItems: number;
+  /** Infinity where frames are not limited. */
+  readonly maxFrames: number;
+  /** Price of a group with so many tokens, for 1 ≤ tokens ≤ maxTokens. Finite. */
+  readonly price: (tokens: number) => number;
+}
+
+/** Groups of item indices. Every item is in exactly one of them. */
+export type Partition = readonly (readonly number[])[];
+
+export function partitionCost(problem: PartitionProblem, partition: Partition): number {
+  let cost = 0;
+  for (const group of partition) {
+    let tokens = 0;
+    for (const item of group) tokens += problem.tokens[item]!;
+    cost += problem.price(tokens);
+  }
+  return cost;
+}
