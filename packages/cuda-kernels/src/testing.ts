@@ -1,4 +1,9 @@
-/** For tests against @vitgraph/cuda-kernels: a device without native code, and what a program must be. */
+/**
+ * For tests against @vitgraph/cuda-kernels: a device without native code, what a program must be, and what every kernel
+ * must compute. A barrel, and nothing else.
+ */
+export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
+export * from "./testing/kernel-cases.js";
 export {
   createNullDevice,
   type NullDevice,
@@ -6,4 +11,22 @@ export {
   type RecordedSubmission,
   type RecordedWrite,
 } from "./testing/null-device.js";
+export {
+  type ReferenceInputs,
+  type ReferenceMatrix,
+  referenceActivation,
+  referenceKernel,
+} from "./testing/reference.js";
+export {
+  type CaseResult,
+  type Deviation,
+  deviationOf,
+  F32_TOLERANCES,
+  kernelCaseProgram,
+  type LoadedCase,
+  loadKernelCase,
+  referenceOf,
+  runKernelCase,
+  type Tolerance,
+} from "./testing/run-case.js";
 export { type ValidationTarget, validateProgram } from "./testing/validate.js";

@@ -1,0 +1,82 @@
+/** The op suite: every kernel, on every backend and instruction set of this machine, against its float64 twin. */
+import { describe, expect, test } from "vitest";
+import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
+import type { Device } from "./device.js";
+import { ACTIVATIONS } from "./kernels.js";
+import { activationCase, type KernelCase, kernelCases } from "./testing/kernel-cases.js";
+import type { ReferenceMatrix } from "./testing/reference.js";
+import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase } from "./testing/run-case.js";
+
+const variants: readonly CpuDeviceOptions[] = [
+  ...(["avx512", "avx2", "sse2", "neon"] as const).map((simd) => ({ simd, gemm: "blocked" as const })),
+  { gemm: "openblas" },
+  { threads: 1, gemm: "blocked" },
+  // More threads than cores: chunks end in every order.
+  { threads: 7, gemm: "blocked" },
+];
+
+const devices = variants.flatMap((options): [name: string, device: Device][] => {
+  try {
+    return [[`cpu ${JSON.stringify(options)}`, createCpuDevice(options)]];
+  } catch {
+    // An instruction set that this processor lacks, or an addon without OpenBLAS.
+    return [];
+  }
+});
+
+test("there is a device to test", () => {
+  expect(devices.length).toBeGreaterThanOrEqual(3);
+});
+
+const references = new Map<KernelCase, ReferenceMatrix>();
+
+/** Computed once for all devices. */
+function cachedReference(kernelCase: KernelCase): ReferenceMatrix {
+  const reference = references.get(kernelCase) ?? referenceOf(kernelCase);
+  references.set(kernelCase, reference);
+  return reference;
+}
+
+const f32Cases = kernelCases("f32");
+const cases = f32Cases.map((kernelCase) => [kernelCase.name, kernelCase] as const);
+
+describe.each(devices)("%s", (_, device) => {
+  test.each(cases)("%s", async (_, kernelCase) => {
+    const { y, strayBytes } = await runKernelCase(device, kernelCase);
+    const deviation = deviationOf(y, cachedReference(kernelCase));
+    const { relativeL2, relativeMax } = F32_TOLERANCES[kernelCase.kernel];
+    expect(strayBytes).toBe(0);
+    expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
+    expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);
+  });
+
+  test.each(ACTIVATIONS)("%s is close everywhere, down to its tails", async (activation) => {
+    const sweep = activationCase({ m: 1, n: 20001, activation });
+    const x = sweep.matrices.x!;
+    const values = Float64Array.from({ length: 20001 }, (_, i) => Math.fround(i / 500 - 20));
+    const kernelCase = { ...sweep, matrices: { ...sweep.matrices, x: { ...x, values } } };
+    const { y } = await runKernelCase(device, kernelCase);
+    const expected = referenceOf(kernelCase).values;
+    // In the tails exp carries an error of u times its argument, which is 80 where f32 ends.
+    for (const [i, value] of expected.entries()) {
+      expect(Math.abs(y[i]! - value)).toBeLessThanOrEqual(1e-5 * Math.abs(value) + 1e-34);
+    }
+  });
+
+  test("NaN stays NaN in every kernel that reads it", async () => {
+    const poisoned = f32Cases.filter(
+      ({ kernel, name }) =>
+        ["activation", "add", "layernorm", "attention"].includes(kernel) && !/0×|, ,/.test(name),
+    );
+    for (const kernelCase of poisoned) {
+      const input = { activation: "x", add: "b", layernorm: "x", attention: "v" }[kernelCase.kernel as "add"];
+      const name = kernelCase.operands[input]!.matrix;
+      const matrix = kernelCase.matrices[name]!;
+      // The pattern that filling memory with 0xff makes.
+      const values = matrix.values!.map(() => Number.NaN);
+      const matrices = { ...kernelCase.matrices, [name]: { ...matrix, values } };
+      const { y } = await runKernelCase(device, { ...kernelCase, matrices });
+      expect(y.every(Number.isNaN), kernelCase.name).toBe(true);
+    }
+  });
+});

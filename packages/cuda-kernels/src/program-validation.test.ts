@@ -1,0 +1,346 @@
+/**
+ * What the decoder refuses, and in which words. Its TypeScript twin (testing/validate.ts) is held to the same: on every
+ * program here both must give the same answer, to the letter.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { createCpuDevice } from "./cpu-device.js";
+import type { Arena } from "./device.js";
+import { KERNEL_NAMES, KERNELS } from "./kernels.js";
+import { requireAddon } from "./native.js";
+import { ARENAS, type ArenaName, DTYPE_BYTES, type DType, encodeProgram, type Program } from "./program.js";
+import { kernelCases, linearCase } from "./testing/kernel-cases.js";
+import { kernelCaseProgram } from "./testing/run-case.js";
+import { validateProgram } from "./testing/validate.js";
+
+const device = createCpuDevice({ threads: 1 });
+const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[];
+
+/** What the native decoder says of a program, over arenas of the sizes that `sized` asks for. Null: it loads. */
+function nativeAnswer(program: Program, sized: Program = program): string | null {
+  const arenas = allocate(sized);
+  try {
+    device.load(program, arenas)[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    if (!VitgraphError.is(error) || error.code !== "VG_PROGRAM_INVALID") throw error;
+    return error.message;
+  } finally {
+    for (const arena of Object.values(arenas)) arena[Symbol.dispose]();
+  }
+}
+
+function twinAnswer(program: Program, { arenaBytes }: Program = program): string | null {
+  const arenas = Object.fromEntries(ARENAS.map((name) => [name, { sizeBytes: arenaBytes[name] }]));
+  const { activationDType, kernels } = device;
+  try {
+    validateProgram(program, { activationDType, kernels, arenas: arenas as Record<ArenaName, Arena> });
+    return null;
+  } catch (error) {
+    if (!VitgraphError.is(error) || error.code !== "VG_PROGRAM_INVALID") throw error;
+    return error.message;
+  }
+}
+
+function allocate({ arenaBytes }: Program): Record<ArenaName, Arena> {
+  return {
+    weights: device.allocate(arenaBytes.weights),
+    io: device.allocate(arenaBytes.io),
+    scratch: device.allocate(arenaBytes.scratch),
+  };
+}
+
+// x [m, 16] in io, weight [8, 16] in weights, bias [1, 8], residual and y [m, 8] in io.
+const valid = kernelCaseProgram(linearCase({ m: 4, n: 8, k: 16, bias: true, residual: true }));
+
+function change(edit: (program: Mutable<Program>) => void): Program {
+  const copy = structuredClone(valid) as Mutable<Program>;
+  edit(copy);
+  return copy as Program;
+}
+
+type Mutable<T> = T extends object ? { -readonly [K in keyof T]: Mutable<T[K]> } : T;
+
+test("a valid program loads", () => {
+  expect(nativeAnswer(valid)).toBeNull();
+  expect(twinAnswer(valid)).toBeNull();
+});
+
+describe("what is wrong is named with its instruction and operand", () => {
+  const encoding = "encode programs with encodeProgram of this version of @vitgraph/cuda-kernels";
+  const signature = "compare the instruction with the kernel's signature in KERNELS";
+
+  test.each<[fact: string, edit: (program: Mutable<Program>) => void]>([
+    [
+      `the program has version 2, and this backend reads version 1: ${encoding}`,
+      (p) => Object.assign(p, { version: 2 }),
+    ],
+    [
+      `dim 0 is 4294967295, above the limit of 2147483647: ${encoding}`,
+      (p) => Object.assign(p.dims[0]!, { capacity: 0xffffffff }),
+    ],
+    [`buffer 0 has no columns: ${encoding}`, (p) => Object.assign(p.buffers[0]!, { columns: 0 })],
+    [
+      `buffer 0 has a row stride of 3, below its 16 columns: ${encoding}`,
+      (p) => Object.assign(p.buffers[0]!, { rowStride: 3 }),
+    ],
+    [
+      `buffer 1: offset 2 is not a multiple of 4, the size of f32: ${encoding}`,
+      (p) => Object.assign(p.buffers[1]!, { offset: 2 }),
+    ],
+    [
+      `buffer 4 does not fit its arena: 7 rows from byte 1020 of the 1024 of io: ${encoding}`,
+      (p) => Object.assign(p.buffers[4]!, { offset: 1020 }),
+    ],
+    [
+      `buffer 1 does not fit its arena: 2147483647 rows from byte 0 of the 768 of weights: ${encoding}`,
+      (p) =>
+        Object.assign(p.buffers[1]!, {
+          rows: { dim: null, plus: 0x7fffffff },
+          columns: 0x7fffffff,
+          rowStride: 0x7fffffff,
+        }),
+    ],
+    [
+      `instruction 0 (linear) leaves out weight: ${encoding}`,
+      (p) => Object.assign(p.instructions[0]!.buffers, { 1: -1 }),
+    ],
+    [
+      `instruction 0 (linear): bias is buffer 99 of 6: ${encoding}`,
+      (p) => Object.assign(p.instructions[0]!.buffers, { 2: 99 }),
+    ],
+    [
+      `instruction 0 (linear) has 4 buffers, and its signature 5: ${encoding}`,
+      (p) => p.instructions[0]!.buffers.pop(),
+    ],
+    [
+      `instruction 0 (linear) has 2 scalars, and its signature 1: ${encoding}`,
+      (p) => p.instructions[0]!.scalars.push(1),
+    ],
+    [
+      `instruction 0 (linear): activation is 9 of 5: ${signature}`,
+      (p) => Object.assign(p.instructions[0]!.scalars, { 0: 9 }),
+    ],
+    [
+      `instruction 0 (linear): x is bf16 where f32 is asked for: ${signature}`,
+      (p) => Object.assign(p.buffers[0]!, { dtype: "bf16" }),
+    ],
+    [
+      `instruction 0 (linear): weight is i32 where f32, bf16 or f16 is asked for: ${signature}`,
+      (p) => Object.assign(p.buffers[1]!, { dtype: "i32" }),
+    ],
+    [
+      `instruction 0 (linear): weight has 15 columns where weight [n, k] asks for 16: ${signature}`,
+      (p) => Object.assign(p.buffers[1]!, { columns: 15 }),
+    ],
+    [
+      `instruction 0 (linear): bias has 2 rows where weight [1, n] asks for 1: ${signature}`,
+      (p) => Object.assign(p.buffers[2]!, { rows: { dim: null, plus: 2 } }),
+    ],
+    [
+      `instruction 0 (linear): residual has 7 rows where activation [m, n] asks for counts[0]: ${signature}`,
+      (p) => Object.assign(p.buffers[3]!, { rows: { dim: null, plus: 7 } }),
+    ],
+    [
+      `instruction 0 (linear): y has counts[0]+1 rows where activation [m, n] asks for counts[0]: ${signature}`,
+      (p) => Object.assign(p.buffers[4]!, { rows: { dim: "m", plus: 1 }, offset: 0 }),
+    ],
+    [
+      `instruction 0 (linear): y overlaps x: ${signature}`,
+      (p) => Object.assign(p.buffers[4]!, { offset: 256 }),
+    ],
+    [
+      `instruction 0 (linear): y overlaps residual without being the same view: ${signature}`,
+      (p) => Object.assign(p.buffers[4]!, { offset: p.buffers[3]!.offset + 32 }),
+    ],
+    [
+      `instruction 0 (linear): y lies in the weights arena, which kernels only read: ${signature}`,
+      (p) => Object.assign(p.buffers[4]!, { arena: "weights", offset: 0 }),
+    ],
+  ])("%s", (message, edit) => {
+    const program = change(edit);
+    expect(nativeAnswer(program)).toBe(message);
+    expect(twinAnswer(program)).toBe(message);
+  });
+
+  test("shapes that a scalar decides", () => {
+    const rope = kernelCases().find(({ kernel }) => kernel === "rope")!;
+    const program = structuredClone(kernelCaseProgram(rope)) as Mutable<Program>;
+    program.instructions[0]!.scalars[0] = 3;
+    const message = `instruction 0 (rope): n/heads is not whole: 4/3: ${signature}`;
+    expect(nativeAnswer(program as Program)).toBe(message);
+    expect(twinAnswer(program as Program)).toBe(message);
+  });
+
+  test("views side by side in one stride do not overlap", () => {
+    const thirds = change((p) => {
+      p.arenaBytes.io = 4096;
+      Object.assign(p.buffers[3]!, { offset: 1024, rowStride: 24 });
+      Object.assign(p.buffers[4]!, { offset: 1024 + 32, rowStride: 24 });
+    });
+    expect(nativeAnswer(thirds)).toBeNull();
+    expect(twinAnswer(thirds)).toBeNull();
+  });
+
+  test("arenas that are too small", () => {
+    const message =
+      "the program needs 768 bytes in the weights arena, which has 0: allocate every arena for the largest of the programs that share it";
+    const small = change((p) => Object.assign(p.arenaBytes, { weights: 0 }));
+    expect(nativeAnswer(valid, small)).toBe(message);
+    expect(twinAnswer(valid, small)).toBe(message);
+  });
+});
+
+const programs = kernelCases().map(kernelCaseProgram);
+
+/** One field of a program, replaced by a value that it might have: most break something, some don't. */
+const mutation = fc.record({
+  program: fc.nat({ max: programs.length - 1 }),
+  edits: fc.array(
+    fc.record({
+      field: fc.constantFrom(
+        ...(["arena", "dtype", "offset", "plus", "dim", "columns", "rowStride"] as const),
+        ...(["capacity", "arenaBytes", "kernel", "operand", "scalar"] as const),
+      ),
+      at: fc.nat(),
+      value: fc.oneof(
+        fc.nat({ max: 9 }),
+        fc.nat({ max: 5000 }).map((n) => 4 * n),
+        fc.constantFrom(0x7fffffff, 0x80000000, 0xffffffff),
+      ),
+    }),
+    { minLength: 1, maxLength: 3 },
+  ),
+});
+
+type Mutation = typeof mutation extends fc.Arbitrary<infer T> ? T : never;
+
+function mutate({ program: index, edits }: Mutation): Program {
+  const program = structuredClone(programs[index]!) as Mutable<Program>;
+  for (const { field, at, value } of edits) {
+    const buffer = program.buffers[at % program.buffers.length]!;
+    const instruction = program.instructions[0]!;
+    switch (field) {
+      case "arena":
+        buffer.arena = ARENAS[value % ARENAS.length]!;
+        break;
+      case "dtype":
+        buffer.dtype = DTYPES[value % DTYPES.length]!;
+        break;
+      case "plus":
+        buffer.rows.plus = value;
+        break;
+      case "dim":
+        buffer.rows.dim = program.dims[value % (program.dims.length + 1)]?.name ?? null;
+        break;
+      case "offset":
+      case "columns":
+      case "rowStride":
+        buffer[field] = value;
+        break;
+      case "capacity":
+        program.dims[at % program.dims.length]!.capacity = value;
+        break;
+      case "arenaBytes":
+        program.arenaBytes[ARENAS[at % ARENAS.length]!] = value;
+        break;
+      case "kernel":
+        instruction.kernel = KERNEL_NAMES[value % KERNEL_NAMES.length]!;
+        break;
+      case "operand":
+        if (instruction.buffers.length > 0) {
+          instruction.buffers[at % instruction.buffers.length] = (value % (program.buffers.length + 1)) - 1;
+        }
+        break;
+      case "scalar": {
+        const kinds: readonly string[] = Object.values(KERNELS[instruction.kernel].scalars);
+        if (kinds[at % Math.max(1, kinds.length)] === "u32") instruction.scalars[at % kinds.length] = value;
+        break;
+      }
+      default:
+        field satisfies never;
+    }
+  }
+  // A kernel that was swapped in may read a number as a count.
+  for (const { kernel, scalars } of program.instructions) {
+    const kinds: readonly string[] = Object.values(KERNELS[kernel].scalars);
+    for (const [index, kind] of kinds.entries()) {
+      if (kind === "u32" && scalars[index] !== undefined) scalars[index] = Math.trunc(scalars[index]);
+    }
+  }
+  return program as Program;
+}
+
+test("decoder and twin agree on every mutation of a valid program", () => {
+  let loaded = 0;
+  fc.assert(
+    fc.property(mutation, (m) => {
+      const program = mutate(m);
+      const sized = programs[m.program]!;
+      const answer = nativeAnswer(program, sized);
+      if (answer === null) loaded += 1;
+      expect(twinAnswer(program, sized)).toBe(answer);
+    }),
+    { numRuns: 3000 },
+  );
+  // Neither everything nor nothing gets through.
+  expect(loaded).toBeGreaterThan(100);
+  expect(loaded).toBeLessThan(2500);
+});
+
+test("whatever loads runs, on any metadata and counts: it finishes, or says what was wrong", async () => {
+  await fc.assert(
+    fc.asyncProperty(mutation, fc.infiniteStream(fc.nat({ max: 255 })), async (m, random) => {
+      const program = mutate(m);
+      const { arenaBytes } = programs[m.program]!;
+      const whole = program.buffers.length - 1;
+      if (
+        program.buffers.some(({ rows }) => rows.plus > 1e6) ||
+        program.dims.some(({ capacity }) => capacity > 1e6)
+      )
+        return;
+      const arenas = allocate({ ...program, arenaBytes });
+      try {
+        using executable = device.load(program, arenas);
+        const bytes = Uint8Array.from({ length: arenaBytes.io }, () => random.next().value % 3);
+        const { columns, rowStride, rows, arena } = program.buffers[whole]!;
+        const fits =
+          arena === "io" && columns === rowStride && rows.dim === null && rows.plus * columns >= bytes.length;
+        const counts = program.dims.map(({ capacity }) => random.next().value % (capacity + 1));
+        await executable.submit({ counts, inputs: fits ? [{ buffer: whole, bytes }] : [], outputs: [] });
+      } catch (error) {
+        if (!VitgraphError.is(error)) throw error;
+        expect(["VG_PROGRAM_INVALID", "VG_ARGUMENT_INVALID"]).toContain(error.code);
+      } finally {
+        for (const a of Object.values(arenas)) a[Symbol.dispose]();
+      }
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+test("no sequence of words makes the decoder do anything but load or refuse", () => {
+  const native = requireAddon("cpu").createDevice({ threads: 1, simd: "auto", gemm: "auto" });
+  const arena = native.allocate(1 << 20);
+  const base = programs.map(encodeProgram);
+  const word = fc.oneof(fc.nat({ max: 20 }), fc.constantFrom(0xffffffff, 0x7fffffff, 0x80000000), fc.nat());
+  const mangled = fc.record({
+    program: fc.nat({ max: base.length - 1 }),
+    edits: fc.array(fc.tuple(fc.nat(), word), { maxLength: 6 }),
+    cut: fc.option(fc.nat(), { freq: 4 }),
+  });
+  fc.assert(
+    fc.property(mangled, ({ program, edits, cut }) => {
+      const words = base[program]!.slice(0, cut === null ? undefined : cut % (base[program]!.length + 1));
+      for (const [at, value] of edits) if (words.length > 0) words[at % words.length] = value;
+      try {
+        native.load({ words, weights: arena, io: arena, scratch: arena }).dispose();
+      } catch (error) {
+        expect((error as { code: string }).code).toBe("VG_PROGRAM_INVALID");
+      }
+    }),
+    { numRuns: 5000 },
+  );
+  native.dispose();
+});

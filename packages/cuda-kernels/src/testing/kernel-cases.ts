@@ -1,0 +1,550 @@
+/**
+ * Kernels with data to run on: one generator of shapes and values, shared by the op suite of every backend and the benches.
+ *
+ * A case is one instruction and the memory around it. Its values are made from its name, so they are the same in every
+ * run and on every backend; they are rounded to the dtype that they are stored in.
+ */
+import { ACTIVATIONS, type Activation, type KernelName, PIXEL_FORMATS } from "../kernels.js";
+import { type ArenaName, DTYPE_BYTES, type DType, type RowCount } from "../program.js";
+import { encodeValues, roundValues } from "./element-values.js";
+
+export interface KernelCase {
+  readonly name: string;
+  readonly kernel: KernelName;
+  readonly activationDType: DType;
+  readonly dims: readonly CaseDim[];
+  readonly matrices: Readonly<Record<string, CaseMatrix>>;
+  /** By the signature's names, without "?": which matrix, or which columns of one. */
+  readonly operands: Readonly<Record<string, CaseOperand>>;
+  readonly scalars: Readonly<Record<string, number>>;
+}
+
+export interface CaseDim {
+  readonly name: string;
+  /** What the run brings, below or at the capacity. */
+  readonly count: number;
+  readonly capacity: number;
+}
+
+/** A region of memory of its own. */
+export interface CaseMatrix {
+  readonly arena: Exclude<ArenaName, "scratch">;
+  readonly dtype: DType;
+  readonly rows: RowCount;
+  readonly columns: number;
+  readonly rowStride: number;
+  /** The real rows, dense. Absent where nothing is written before the run. */
+  readonly values?: Float64Array;
+}
+
+export interface CaseOperand {
+  readonly matrix: string;
+  readonly firstColumn: number;
+  readonly columns: number;
+}
+
+/** What any case may vary. */
+export interface CaseOptions {
+  /** Default f32. */
+  readonly activationDType?: DType;
+  /** Default f32. */
+  readonly weightDType?: DType;
+  /** Rows that the buffers have beyond the real ones. Default 3. */
+  readonly spareRows?: number;
+  /** Puts a gap after every row of the activations. */
+  readonly strided?: boolean;
+  /** The input whose memory the output takes. */
+  readonly inPlace?: string;
+}
+
+export interface LinearShape extends CaseOptions {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly bias?: boolean;
+  readonly residual?: boolean;
+  readonly activation?: Activation;
+}
+
+export function linearCase(shape: LinearShape): KernelCase {
+  const { m, n, k, bias = false, residual = false, activation = "none" } = shape;
+  const parts = [
+    `${m}×${n}×${k}`,
+    shape.weightDType ?? "f32",
+    bias && "bias",
+    activation,
+    residual && "residual",
+  ];
+  const c = new CaseBuilder("linear", parts, shape).dim("m", m);
+  // Scaled as a trained layer is, so that y is of the order of 1 whatever k is.
+  c.activation("x", "m", k).weight("weight", n, k, 1 / Math.sqrt(k));
+  if (bias) c.weight("bias", 1, n);
+  if (residual) c.activation("residual", "m", n);
+  return c.scalar("activation", ACTIVATIONS.indexOf(activation)).output("m", n);
+}
+
+export interface RowsShape extends CaseOptions {
+  readonly m: number;
+  readonly n: number;
+}
+
+export function layernormCase(shape: RowsShape & { readonly mean?: number }): KernelCase {
+  const { m, n, mean = 0.5 } = shape;
+  const c = new CaseBuilder(
+    "layernorm",
+    [`${m}×${n}`, shape.weightDType ?? "f32", `mean ${mean}`],
+    shape,
+  ).dim("m", m);
+  return c
+    .activation("x", "m", n, (value) => value + mean)
+    .weight("weight", 1, n)
+    .weight("bias", 1, n)
+    .scalar("epsilon", 1e-6)
+    .output("m", n);
+}
+
+export function activationCase(shape: RowsShape & { readonly activation: Activation }): KernelCase {
+  const { m, n, activation } = shape;
+  return (
+    new CaseBuilder("activation", [`${m}×${n}`, activation], shape)
+      .dim("m", m)
+      // Far enough for every function to reach both of its ends.
+      .activation("x", "m", n, (value) => 4 * value)
+      .scalar("activation", ACTIVATIONS.indexOf(activation))
+      .output("m", n)
+  );
+}
+
+export function addCase(shape: RowsShape): KernelCase {
+  const { m, n } = shape;
+  return new CaseBuilder("add", [`${m}×${n}`], shape)
+    .dim("m", m)
+    .activation("a", "m", n)
+    .activation("b", "m", n)
+    .output("m", n);
+}
+
+export interface PositionEmbeddingShape extends CaseOptions {
+  readonly side: number;
+  readonly n: number;
+  /** [height, width] in patches. */
+  readonly grids: readonly (readonly [number, number])[];
+}
+
+export function positionEmbeddingCase(shape: PositionEmbeddingShape): KernelCase {
+  const { side, n, grids } = shape;
+  const positions = grids.flatMap(([height, width]) => gridPositions(height, width));
+  const named = grids.map((grid) => grid.join("×")).join(" and ");
+  return new CaseBuilder(
+    "position_embedding",
+    [`${side}² to ${named}, ${n} columns`, shape.weightDType ?? "f32"],
+    shape,
+  )
+    .dim("patches", positions.length)
+    .weight("table", side * side, n)
+    .index("positions", "patches", 4, positions.flat())
+    .scalar("side", side)
+    .output("patches", n);
+}
+
+export interface RopeShape extends CaseOptions {
+  readonly kernel: "rope" | "rope_qk";
+  readonly heads: number;
+  readonly headSize: number;
+  readonly grid: readonly [number, number];
+}
+
+export function ropeCase(shape: RopeShape): KernelCase {
+  const { kernel, heads, headSize, grid } = shape;
+  const positions = gridPositions(...grid);
+  const columns = heads * headSize * (kernel === "rope" ? 1 : 3);
+  const quarter = headSize / 4;
+  const angles = Array.from({ length: Math.max(...grid) }, (_, position) => {
+    const turns = Array.from({ length: quarter }, (_, i) => position / 10000 ** (i / quarter));
+    return [...turns.map(Math.cos), ...turns.map(Math.sin)];
+  });
+  return new CaseBuilder(kernel, [`${heads} heads of ${headSize}, ${grid.join("×")}`], shape)
+    .dim("patches", positions.length)
+    .activation(kernel === "rope" ? "x" : "qkv", "patches", columns)
+    .index("positions", "patches", 4, positions.flat())
+    .table("angles", angles)
+    .scalar("heads", heads)
+    .output("patches", columns);
+}
+
+export interface AttentionShape extends CaseOptions {
+  /** Patches of each segment. */
+  readonly segments: readonly number[];
+  readonly heads: number;
+  readonly headSize: number;
+  /** q, k and v are the thirds of one matrix. */
+  readonly thirds?: boolean;
+  /** Multiplies the logits: a large one makes the softmax pick single keys. */
+  readonly sharpness?: number;
+}
+
+export function attentionCase(shape: AttentionShape): KernelCase {
+  const { segments, heads, headSize, thirds = false, sharpness = 1 } = shape;
+  const columns = heads * headSize;
+  const bounds = [0];
+  for (const length of segments) bounds.push(bounds.at(-1)! + length);
+  const c = new CaseBuilder(
+    "attention",
+    [
+      `${heads} heads of ${headSize}, ${segments.join("+")}`,
+      thirds && "thirds of qkv",
+      `sharpness ${sharpness}`,
+    ],
+    shape,
+  )
+    .dim("patches", bounds.at(-1)!)
+    .dim("segments", segments.length);
+  if (thirds) {
+    c.activation("qkv", "patches", 3 * columns);
+    for (const [third, name] of ["q", "k", "v"].entries()) c.view(name, "qkv", third * columns, columns);
+  } else {
+    for (const name of ["q", "k", "v"]) c.activation(name, "patches", columns);
+  }
+  return c
+    .index("cu_seqlens", { dim: "segments", plus: 1 }, 1, bounds)
+    .scalar("heads", heads)
+    .scalar("scale", sharpness / Math.sqrt(headSize))
+    .output("patches", columns);
+}
+
+export interface UnpackShape extends CaseOptions {
+  readonly channels: number;
+  readonly temporal: number;
+  readonly patchArea: number;
+  /** Of each patch. */
+  readonly formats: readonly (keyof typeof PIXEL_FORMATS)[];
+}
+
+export function unpackPatchesCase(shape: UnpackShape): KernelCase {
+  const { channels, temporal, patchArea, formats, activationDType = "f32" } = shape;
+  const columns = channels * temporal * patchArea;
+  const c = new CaseBuilder(
+    "unpack_patches",
+    [`${channels}·${temporal}·${patchArea}`, formats.join(" ")],
+    shape,
+  ).dim("patches", formats.length);
+  const rowBytes = columns * DTYPE_BYTES[activationDType];
+  const pixels = new Float64Array(formats.length * rowBytes);
+  const sources: number[] = [];
+  let at = 0;
+  for (const format of formats) {
+    sources.push(at | PIXEL_FORMATS[format]);
+    const bytes = c.pixelBytes(format, channels * patchArea, temporal);
+    pixels.set(bytes, at);
+    at += Math.ceil(bytes.length / 4) * 4;
+  }
+  return c
+    .bytes("pixels", "patches", rowBytes, pixels)
+    .index("patch_sources", "patches", 1, sources)
+    .table(
+      "channel_scale",
+      Array.from({ length: channels }, (_, channel) => [1 / (50 + 10 * channel), -0.1 * (channel + 1)]),
+    )
+    .scalar("channels", channels)
+    .scalar("temporal", temporal)
+    .scalar("patch_area", patchArea)
+    .output("patches", columns);
+}
+
+/** Every kernel on shapes that catch what kernels get wrong: odd sizes, single rows, gaps, sharing, tails of every tile. */
+export function kernelCases(activationDType: DType = "f32"): readonly KernelCase[] {
+  const common = { activationDType };
+  const weightDTypes = ["f32", "bf16", "f16"] as const;
+  return [
+    ...[
+      { formats: ["u8_still", "u8", "normalized"] },
+      { formats: ["u8"] },
+      { formats: ["normalized", "u8_still", "u8_still", "u8", "normalized"], strided: true },
+      // An area of 49 leaves patches that don't end on a word.
+      { formats: ["u8_still", "u8", "u8_still"], patchArea: 49 },
+      { formats: ["u8_still", "u8"], channels: 1, temporal: 1, patchArea: 5 },
+    ].map((shape) =>
+      unpackPatchesCase({ channels: 3, temporal: 2, patchArea: 64, ...common, ...shape } as UnpackShape),
+    ),
+
+    // Below, at and above the tiles of every instruction set; more than one block of each axis; k beyond one pack.
+    ...[
+      [1, 1, 1],
+      [1, 33, 7],
+      [3, 5, 257],
+      [14, 32, 16],
+      [15, 31, 255],
+      [29, 97, 300],
+      [170, 390, 70],
+      [64, 1, 40],
+      [345, 65, 513],
+    ].flatMap(([m, n, k]) =>
+      weightDTypes.map((weightDType) =>
+        linearCase({ m: m!, n: n!, k: k!, weightDType, bias: true, ...common }),
+      ),
+    ),
+    ...ACTIVATIONS.map((activation) =>
+      linearCase({ m: 9, n: 35, k: 48, bias: true, residual: true, activation, ...common }),
+    ),
+    linearCase({ m: 20, n: 50, k: 600, residual: true, inPlace: "residual", ...common }),
+    linearCase({
+      m: 20,
+      n: 50,
+      k: 600,
+      residual: true,
+      inPlace: "residual",
+      activation: "gelu_tanh",
+      strided: true,
+      ...common,
+    }),
+    linearCase({ m: 6, n: 19, k: 21, strided: true, bias: true, ...common }),
+    linearCase({ m: 5, n: 40, k: 24, spareRows: 0, ...common }),
+    linearCase({ m: 0, n: 40, k: 24, bias: true, ...common }),
+
+    ...[
+      { m: 1, n: 1 },
+      { m: 3, n: 7 },
+      { m: 5, n: 72, inPlace: "x" },
+      { m: 2, n: 1152, weightDType: "bf16" },
+      // A mean that dwarfs the deviation: the difference of mean squares would lose every digit.
+      { m: 4, n: 1000, mean: 1000, weightDType: "f16" },
+      { m: 130, n: 130, strided: true },
+      { m: 0, n: 8 },
+    ].map((shape) => layernormCase({ ...common, ...shape } as Parameters<typeof layernormCase>[0])),
+
+    ...ACTIVATIONS.flatMap((activation) => [
+      activationCase({ m: 7, n: 37, activation, ...common }),
+      activationCase({ m: 2, n: 64, activation, inPlace: "x", strided: true, ...common }),
+    ]),
+
+    addCase({ m: 3, n: 5, ...common }),
+    addCase({ m: 400, n: 41, strided: true, ...common }),
+    addCase({ m: 3, n: 32, inPlace: "a", ...common }),
+    addCase({ m: 3, n: 32, inPlace: "b", ...common }),
+
+    ...[
+      { side: 48, n: 24, grids: [[4, 6]] },
+      {
+        side: 48,
+        n: 7,
+        grids: [
+          [1, 1],
+          [1, 9],
+          [9, 1],
+        ],
+      },
+      // Larger than the table, and exactly the table.
+      {
+        side: 4,
+        n: 16,
+        grids: [
+          [11, 7],
+          [4, 4],
+        ],
+        weightDType: "bf16",
+      },
+      { side: 1, n: 3, grids: [[2, 2]] },
+      { side: 5, n: 33, grids: [[3, 3]], weightDType: "f16", strided: true },
+    ].map((shape) => positionEmbeddingCase({ ...common, ...shape } as unknown as PositionEmbeddingShape)),
+
+    ...(["rope", "rope_qk"] as const).flatMap((kernel) => [
+      ropeCase({ kernel, heads: 1, headSize: 4, grid: [1, 1], ...common }),
+      ropeCase({ kernel, heads: 3, headSize: 72, grid: [5, 7], ...common }),
+      ropeCase({
+        kernel,
+        heads: 2,
+        headSize: 80,
+        grid: [2, 3],
+        inPlace: kernel === "rope" ? "x" : "qkv",
+        ...common,
+      }),
+      ropeCase({ kernel, heads: 2, headSize: 64, grid: [3, 2], strided: true, ...common }),
+    ]),
+
+    ...[
+      { segments: [1], heads: 1, headSize: 1 },
+      { segments: [5], heads: 2, headSize: 72, thirds: true },
+      { segments: [0, 3, 0, 0, 17, 1, 0], heads: 3, headSize: 16 },
+      // More keys than a block has, more queries than a tile has.
+      { segments: [300, 20], heads: 1, headSize: 64, thirds: true },
+      { segments: [520], heads: 1, headSize: 20, sharpness: 30 },
+      { segments: [9, 40], heads: 1, headSize: 300, strided: true },
+      { segments: [16, 16, 16, 16], heads: 4, headSize: 80, thirds: true },
+      { segments: [7], heads: 2, headSize: 96 },
+      { segments: [33], heads: 1, headSize: 128, sharpness: 100 },
+      { segments: [], heads: 2, headSize: 8 },
+    ].map((shape) => attentionCase({ ...common, ...shape })),
+  ];
+}
+
+/** Row, column, height and width of every patch of a grid, row by row. */
+function gridPositions(height: number, width: number): number[][] {
+  return Array.from({ length: height * width }, (_, i) => [Math.floor(i / width), i % width, height, width]);
+}
+
+const STRIDE_GAP = 5;
+
+class CaseBuilder {
+  readonly #kernel: KernelName;
+  readonly #name: string;
+  readonly #activationDType: DType;
+  readonly #weightDType: DType;
+  readonly #spareRows: number;
+  readonly #gap: number;
+  readonly #inPlace: string | undefined;
+  readonly #dims: CaseDim[] = [];
+  readonly #matrices: Record<string, CaseMatrix> = {};
+  readonly #operands: Record<string, CaseOperand> = {};
+  readonly #scalars: Record<string, number> = {};
+  readonly #random: () => number;
+
+  constructor(kernel: KernelName, parts: readonly (string | false)[], options: CaseOptions) {
+    const { activationDType = "f32", weightDType = "f32", spareRows = 3, strided = false, inPlace } = options;
+    const described = [...parts, strided && "strided", inPlace !== undefined && `y in ${inPlace}`];
+    this.#kernel = kernel;
+    this.#name = `${kernel}: ${described.filter((part) => part !== false).join(", ")}`;
+    this.#activationDType = activationDType;
+    this.#weightDType = weightDType;
+    this.#spareRows = spareRows;
+    this.#gap = strided ? STRIDE_GAP : 0;
+    this.#inPlace = inPlace;
+    this.#random = randomFrom(this.#name);
+  }
+
+  dim(name: string, count: number): this {
+    this.#dims.push({ name, count, capacity: count + this.#spareRows });
+    return this;
+  }
+
+  activation(name: string, dim: string, columns: number, shape: (value: number) => number = (v) => v): this {
+    const count = this.#count(dim) * columns;
+    return this.#add(name, {
+      arena: "io",
+      dtype: this.#activationDType,
+      rows: { dim, plus: 0 },
+      columns,
+      rowStride: columns + this.#gap,
+      values: Float64Array.from({ length: count }, () => shape(this.#normal())),
+    });
+  }
+
+  weight(name: string, rows: number, columns: number, scale = 1): this {
+    return this.#add(name, {
+      arena: "weights",
+      dtype: this.#weightDType,
+      rows: { dim: null, plus: rows },
+      columns,
+      rowStride: columns,
+      values: Float64Array.from({ length: rows * columns }, () => scale * this.#normal()),
+    });
+  }
+
+  /** Constants of the program in f32. */
+  table(name: string, rows: readonly (readonly number[])[]): this {
+    const columns = rows[0]!.length;
+    const values = Float64Array.from(rows.flat());
+    return this.#add(name, {
+      arena: "weights",
+      dtype: "f32",
+      rows: { dim: null, plus: rows.length },
+      columns,
+      rowStride: columns,
+      values,
+    });
+  }
+
+  index(name: string, rows: string | RowCount, columns: number, values: readonly number[]): this {
+    const count = typeof rows === "string" ? { dim: rows, plus: 0 } : rows;
+    return this.#add(name, {
+      arena: "io",
+      dtype: "i32",
+      rows: count,
+      columns,
+      rowStride: columns,
+      values: Float64Array.from(values),
+    });
+  }
+
+  bytes(name: string, dim: string, columns: number, values: Float64Array): this {
+    return this.#add(name, {
+      arena: "io",
+      dtype: "u8",
+      rows: { dim, plus: 0 },
+      columns,
+      rowStride: columns,
+      values,
+    });
+  }
+
+  /** A column range of a matrix as an operand. */
+  view(name: string, matrix: string, firstColumn: number, columns: number): this {
+    this.#operands[name] = { matrix, firstColumn, columns };
+    return this;
+  }
+
+  scalar(name: string, value: number): this {
+    this.#scalars[name] = value;
+    return this;
+  }
+
+  /** The case, with its output. */
+  output(dim: string, columns: number): KernelCase {
+    if (this.#inPlace !== undefined) {
+      this.#operands.y = this.#operands[this.#inPlace]!;
+    } else {
+      const rowStride = columns + this.#gap;
+      this.#add("y", {
+        arena: "io",
+        dtype: this.#activationDType,
+        rows: { dim, plus: 0 },
+        columns,
+        rowStride,
+      });
+    }
+    return {
+      name: this.#name,
+      kernel: this.#kernel,
+      activationDType: this.#activationDType,
+      dims: this.#dims,
+      matrices: this.#matrices,
+      operands: this.#operands,
+      scalars: this.#scalars,
+    };
+  }
+
+  /** Bytes of one patch as `unpack_patches` takes them. */
+  pixelBytes(format: keyof typeof PIXEL_FORMATS, frameValues: number, temporal: number): Float64Array {
+    const count = frameValues * (format === "u8_still" ? 1 : temporal);
+    if (format !== "normalized")
+      return Float64Array.from({ length: count }, () => Math.floor(this.#random() * 256));
+    const values = Array.from({ length: count }, () => this.#normal());
+    return Float64Array.from(encodeValues(this.#activationDType, values));
+  }
+
+  #add(name: string, matrix: CaseMatrix): this {
+    const { values, dtype } = matrix;
+    this.#matrices[name] = values === undefined ? matrix : { ...matrix, values: roundValues(dtype, values) };
+    this.#operands[name] = { matrix: name, firstColumn: 0, columns: matrix.columns };
+    return this;
+  }
+
+  #count(dim: string): number {
+    return this.#dims.find(({ name }) => name === dim)!.count;
+  }
+
+  #normal(): number {
+    return Math.sqrt(-2 * Math.log(1 - this.#random())) * Math.cos(2 * Math.PI * this.#random());
+  }
+}
+
+/** Numbers in [0, 1) from a text: mulberry32 over its FNV-1a hash. */
+function randomFrom(text: string): () => number {
+  let state = 0x811c9dc5;
+  for (const character of text) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

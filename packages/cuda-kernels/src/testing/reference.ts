@@ -1,0 +1,273 @@
+/**
+ * Every kernel in plain float64, as its signature's comment says it: the twin that all backends are held to.
+ *
+ * Written to be read, not to be fast. Inputs are what the kernel is given (already rounded to its dtypes); the result is
+ * exact up to float64's rounding, so a backend's whole error shows in the comparison. Two things are single precision on
+ * purpose, because they *define* the value: the coordinates of `position_embedding`, and the scalars.
+ */
+import { ACTIVATIONS, type Activation, type KernelName, PIXEL_FORMATS } from "../kernels.js";
+import type { DType } from "../program.js";
+import { decodeValues } from "./element-values.js";
+
+/** A row-major matrix of real rows. */
+export interface ReferenceMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly values: Float64Array;
+}
+
+export interface ReferenceInputs {
+  /** By operand name, without "?". Operands that are left out are absent. */
+  readonly operands: Readonly<Record<string, ReferenceMatrix>>;
+  readonly scalars: Readonly<Record<string, number>>;
+  readonly activationDType: DType;
+}
+
+/** The output `y` of a kernel. */
+export function referenceKernel(kernel: KernelName, inputs: ReferenceInputs): ReferenceMatrix {
+  return REFERENCES[kernel](new Inputs(inputs));
+}
+
+const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatrix>> = {
+  unpack_patches(inputs) {
+    const { channels, temporal, patch_area: area } = inputs.scalars as Record<string, number>;
+    const pixels = inputs.matrix("pixels");
+    const sources = inputs.matrix("patch_sources");
+    const channelScale = inputs.matrix("channel_scale");
+    return build(sources.rows, channels! * temporal! * area!, (patch, column) => {
+      const source = sources.values[patch]! >>> 0;
+      const start = (source >>> 2) * 4;
+      const format = source & 3;
+      if (format === PIXEL_FORMATS.normalized) {
+        return inputs.activationValue(pixels, start, column);
+      }
+      const channel = Math.floor(column / (temporal! * area!));
+      const inFrame = column % area!;
+      const index = format === PIXEL_FORMATS.u8_still ? channel * area! + inFrame : column;
+      const [scale, shift] = [channelScale.values[2 * channel]!, channelScale.values[2 * channel + 1]!];
+      return pixels.values[start + index]! * scale + shift;
+    });
+  },
+
+  linear(inputs) {
+    const x = inputs.matrix("x");
+    const weight = inputs.matrix("weight");
+    const bias = inputs.optional("bias");
+    const residual = inputs.optional("residual");
+    const activate = referenceActivation(inputs.activation());
+    return build(x.rows, weight.rows, (row, column) => {
+      let sum = bias?.values[column] ?? 0;
+      for (let i = 0; i < x.columns; i++) sum += at(x, row, i) * at(weight, column, i);
+      return activate(sum) + (residual === undefined ? 0 : at(residual, row, column));
+    });
+  },
+
+  layernorm(inputs) {
+    const x = inputs.matrix("x");
+    const weight = inputs.matrix("weight");
+    const bias = inputs.matrix("bias");
+    const epsilon = inputs.scalar("epsilon");
+    const rows = Array.from({ length: x.rows }, (_, row) => {
+      const values = x.values.subarray(row * x.columns, (row + 1) * x.columns);
+      const mean = values.reduce((sum, value) => sum + value, 0) / x.columns;
+      const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.columns;
+      return { mean, deviation: Math.sqrt(variance + epsilon) };
+    });
+    return build(x.rows, x.columns, (row, column) => {
+      const { mean, deviation } = rows[row]!;
+      return ((at(x, row, column) - mean) / deviation) * weight.values[column]! + bias.values[column]!;
+    });
+  },
+
+  activation(inputs) {
+    const x = inputs.matrix("x");
+    const activate = referenceActivation(inputs.activation());
+    return build(x.rows, x.columns, (row, column) => activate(at(x, row, column)));
+  },
+
+  add(inputs) {
+    const a = inputs.matrix("a");
+    const b = inputs.matrix("b");
+    return build(a.rows, a.columns, (row, column) => at(a, row, column) + at(b, row, column));
+  },
+
+  position_embedding(inputs) {
+    const table = inputs.matrix("table");
+    const positions = inputs.matrix("positions");
+    const side = inputs.scalar("side");
+    return build(positions.rows, table.columns, (patch, column) => {
+      const [row, col, height, width] = [0, 1, 2, 3].map((i) => at(positions, patch, i)) as number[];
+      const h = linspace(side, height!, row!);
+      const w = linspace(side, width!, col!);
+      const [top, left] = [Math.floor(h), Math.floor(w)];
+      const [bottom, right] = [Math.min(top + 1, side - 1), Math.min(left + 1, side - 1)];
+      const [dh, dw] = [h - top, w - left];
+      const cell = (r: number, c: number) => at(table, r * side + c, column);
+      return (
+        (1 - dh) * (1 - dw) * cell(top, left) +
+        (1 - dh) * dw * cell(top, right) +
+        dh * (1 - dw) * cell(bottom, left) +
+        dh * dw * cell(bottom, right)
+      );
+    });
+  },
+
+  rope: (inputs) => rotate(inputs, "x", 1, 1),
+  rope_qk: (inputs) => rotate(inputs, "qkv", 2, 3),
+
+  attention(inputs) {
+    const [q, k, v, bounds] = ["q", "k", "v", "cu_seqlens"].map((name) => inputs.matrix(name)) as [
+      ReferenceMatrix,
+      ReferenceMatrix,
+      ReferenceMatrix,
+      ReferenceMatrix,
+    ];
+    const heads = inputs.scalar("heads");
+    const scale = inputs.scalar("scale");
+    const headSize = q.columns / heads;
+    const values = new Float64Array(q.rows * q.columns);
+    for (let segment = 0; segment + 1 < bounds.rows; segment++) {
+      const [first, end] = [bounds.values[segment]!, bounds.values[segment + 1]!];
+      for (let head = 0; head < heads; head++) {
+        for (let row = first; row < end; row++) {
+          const logits = Array.from({ length: end - first }, (_, j) => {
+            let dot = 0;
+            for (let i = head * headSize; i < (head + 1) * headSize; i++)
+              dot += at(q, row, i) * at(k, first + j, i);
+            return dot * scale;
+          });
+          const largest = logits.reduce((most, logit) => Math.max(most, logit), Number.NEGATIVE_INFINITY);
+          const weights = logits.map((logit) => Math.exp(logit - largest));
+          const total = weights.reduce((sum, weight) => sum + weight, 0);
+          for (let i = head * headSize; i < (head + 1) * headSize; i++) {
+            let sum = 0;
+            for (const [j, weight] of weights.entries()) sum += weight * at(v, first + j, i);
+            values[row * q.columns + i] = sum / total;
+          }
+        }
+      }
+    }
+    return { rows: q.rows, columns: q.columns, values };
+  },
+};
+
+export function referenceActivation(activation: Activation): (x: number) => number {
+  return ACTIVATION_FUNCTIONS[activation];
+}
+
+const ACTIVATION_FUNCTIONS: Readonly<Record<Activation, (x: number) => number>> = {
+  none: (x) => x,
+  gelu_tanh: (x) => x * sigmoid(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)),
+  gelu_erf: (x) => x * (x < 0 ? erfc(-x * Math.SQRT1_2) / 2 : 1 - erfc(x * Math.SQRT1_2) / 2),
+  quick_gelu: (x) => x * sigmoid(1.702 * x),
+  silu: (x) => x * sigmoid(x),
+};
+
+/** (1 + tanh(x / 2)) / 2, which keeps its digits where tanh is close to -1. */
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+
+/** For z ≥ 0: below 2 from erf's series of positive terms, above by the continued fraction of erfc. */
+function erfc(z: number): number {
+  if (z < 2) {
+    let term = z;
+    let sum = z;
+    for (let n = 1; n < 100; n++) {
+      term *= (2 * z * z) / (2 * n + 1);
+      sum += term;
+    }
+    return 1 - (2 / Math.sqrt(Math.PI)) * Math.exp(-z * z) * sum;
+  }
+  let fraction = 0;
+  for (let n = 200; n >= 1; n--) fraction = n / 2 / (z + fraction);
+  return Math.exp(-z * z) / (Math.sqrt(Math.PI) * (z + fraction));
+}
+
+/** Element `index` of torch.linspace(0, side - 1, count) in f32, which counts from the nearer end. */
+function linspace(side: number, count: number, index: number): number {
+  if (count === 1) return 0;
+  const step = Math.fround((side - 1) / (count - 1));
+  return index < Math.floor(count / 2)
+    ? Math.fround(step * index)
+    : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
+}
+
+/** Rotates the first `parts` of the `allParts` equal column ranges of x; the others stay. */
+function rotate(inputs: Inputs, operand: string, parts: number, allParts: number): ReferenceMatrix {
+  const x = inputs.matrix(operand);
+  const positions = inputs.matrix("positions");
+  const angles = inputs.matrix("angles");
+  const headSize = x.columns / allParts / inputs.scalar("heads");
+  const [half, quarter] = [headSize / 2, headSize / 4];
+  const rotated = (x.columns * parts) / allParts;
+  return build(x.rows, x.columns, (row, column) => {
+    if (column >= rotated) return at(x, row, column);
+    const inHead = column % headSize;
+    const pair = inHead % half;
+    const position = at(positions, row, pair < quarter ? 0 : 1);
+    const cosine = at(angles, position, pair % quarter);
+    const sine = at(angles, position, quarter + (pair % quarter));
+    return inHead < half
+      ? at(x, row, column) * cosine - at(x, row, column + half) * sine
+      : at(x, row, column) * cosine + at(x, row, column - half) * sine;
+  });
+}
+
+class Inputs {
+  readonly scalars: Readonly<Record<string, number>>;
+  readonly #operands: Readonly<Record<string, ReferenceMatrix>>;
+  readonly #activationDType: DType;
+
+  constructor({ operands, scalars, activationDType }: ReferenceInputs) {
+    this.scalars = scalars;
+    this.#operands = operands;
+    this.#activationDType = activationDType;
+  }
+
+  matrix(name: string): ReferenceMatrix {
+    const matrix = this.#operands[name];
+    if (matrix === undefined) throw new Error(`the reference was given no ${name}`);
+    return matrix;
+  }
+
+  optional(name: string): ReferenceMatrix | undefined {
+    return this.#operands[name];
+  }
+
+  scalar(name: string): number {
+    const value = this.scalars[name];
+    if (value === undefined) throw new Error(`the reference was given no ${name}`);
+    return value;
+  }
+
+  activation(): Activation {
+    return ACTIVATIONS[this.scalar("activation")]!;
+  }
+
+  /** The value in the activation dtype that starts at byte `start` of the matrix, `index` values further on. */
+  activationValue(pixels: ReferenceMatrix, start: number, index: number): number {
+    const bytes = this.#activationDType === "f32" ? 4 : 2;
+    const from = start + index * bytes;
+    return decodeValues(
+      this.#activationDType,
+      Uint8Array.from(pixels.values.subarray(from, from + bytes)),
+    )[0]!;
+  }
+}
+
+function at({ values, columns }: ReferenceMatrix, row: number, column: number): number {
+  return values[row * columns + column]!;
+}
+
+function build(
+  rows: number,
+  columns: number,
+  value: (row: number, column: number) => number,
+): ReferenceMatrix {
+  const values = new Float64Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) values[row * columns + column] = value(row, column);
+  }
+  return { rows, columns, values };
+}
