@@ -1,0 +1,10 @@
+// The elementwise functions that `linear` and `activation` apply. The order is ACTIVATIONS in src/kernels.ts.
+#pragma once
+
+#include <cstdint>
+
+namespace vitgraph::kernels {
+
+enum class Activation : std::uint32_t { none, gelu_tanh, gelu_erf, quick_gelu, silu };
+
+}  // namespace vitgraph::kernels

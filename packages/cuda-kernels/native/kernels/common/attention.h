@@ -1,0 +1,28 @@
+// The operands of attention, the same on every architecture.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/attention_tiles.h"
+#include "kernels/common/launch.h"
+
+namespace vitgraph::kernels {
+
+/// y = softmax(q · kᵀ · scale) · v for each head within each segment.
+struct AttentionOperands {
+  /// [patches, heads · head_size] each. They may be column ranges of one packed projection.
+  View<const Bf16> q;
+  View<const Bf16> k;
+  View<const Bf16> v;
+  View<Bf16> y;
+  /// Rows that q, k, v and y have room for.
+  std::int32_t row_capacity;
+  std::int32_t heads;
+  std::int32_t head_size;
+  float scale;
+  /// Device memory: the table of attention_tiles.h, made with the launcher's tile height, and how much of it is real.
+  const AttentionTile* tiles;
+  Rows tile_count;
+};
+
+}  // namespace vitgraph::kernels

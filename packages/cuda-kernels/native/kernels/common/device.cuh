@@ -1,0 +1,100 @@
+// What kernels of every architecture share: real rows, 16-byte vectors of bfloat16, the elementwise functions,
+// programmatic launch.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/common/activation.h"
+#include "kernels/common/launch.h"
+
+namespace vitgraph::kernels {
+
+__device__ __forceinline__ int real_rows(const Rows& rows) {
+  const int count = (rows.count == nullptr ? 0 : __ldg(rows.count)) + rows.plus;
+  return min(count, rows.capacity);
+}
+
+/// Waits until the kernels before this one on the stream are done and their writes are visible. Every kernel calls it
+/// in every thread before it touches memory; without a programmatic launch it is free.
+__device__ __forceinline__ void wait_for_previous_kernels() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/// Lets the next kernel of a programmatic launch be set up as soon as every block has called this.
+__device__ __forceinline__ void let_next_kernel_start() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/// `Size` elements that are loaded and stored at once.
+template <typename T, int Size>
+struct alignas(sizeof(T) * Size) Vector {
+  T values[Size];
+};
+
+__device__ __forceinline__ float2 unpack_bf16(std::uint32_t pair) {
+  return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)};
+}
+
+/// Rounds to nearest even, `low` in the lower half.
+__device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
+  std::uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+/// Eight bfloat16 as they lie in memory.
+__device__ __forceinline__ void unpack_bf16(const uint4& packed, float (&values)[8]) {
+  const std::uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = unpack_bf16(words[i]);
+    values[2 * i] = pair.x;
+    values[2 * i + 1] = pair.y;
+  }
+}
+
+__device__ __forceinline__ uint4 pack_bf16(const float (&values)[8]) {
+  return {pack_bf16(values[0], values[1]), pack_bf16(values[2], values[3]), pack_bf16(values[4], values[5]),
+          pack_bf16(values[6], values[7])};
+}
+
+/// 2^x to two units in the last place; 0 for -infinity.
+__device__ __forceinline__ float exp2_approximate(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+__device__ __forceinline__ float reciprocal_approximate(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+/// x · sigmoid(s). The hardware's tanh would be one instruction less, but it is wrong by 2^-11 absolutely, which is
+/// all there is of gelu(-3).
+__device__ __forceinline__ float times_sigmoid(float x, float s) {
+  return x * reciprocal_approximate(1.0f + exp2_approximate(-1.4426950408889634f * s));
+}
+
+template <Activation kActivation>
+__device__ __forceinline__ float activate(float x) {
+  if constexpr (kActivation == Activation::gelu_tanh) {
+    // 0.5 (1 + tanh u) = sigmoid(2u)
+    return times_sigmoid(x, x * (1.5957691216057308f + 0.07135481627159036f * x * x));
+  } else if constexpr (kActivation == Activation::gelu_erf) {
+    return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+  } else if constexpr (kActivation == Activation::quick_gelu) {
+    return times_sigmoid(x, 1.702f * x);
+  } else if constexpr (kActivation == Activation::silu) {
+    return times_sigmoid(x, x);
+  } else {
+    return x;
+  }
+}
+
+}  // namespace vitgraph::kernels

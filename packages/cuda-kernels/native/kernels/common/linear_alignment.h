@@ -1,0 +1,18 @@
+// Whether a linear layer's operands may be read and written by 16 bytes.
+#pragma once
+
+#include "kernels/common/linear.h"
+
+namespace vitgraph::kernels {
+
+inline bool linear_takes_vectors(const LinearOperands& operands) {
+  return operands.columns % 8 == 0 && operands.inner % 8 == 0 && rows_aligned(operands.x, 16) &&
+         rows_aligned(operands.weight, 16) && rows_aligned(operands.y, 16) && is_aligned(operands.bias, 4) &&
+         (operands.residual.data == nullptr || rows_aligned(operands.residual, 16));
+}
+
+inline bool linear_is_valid(const LinearOperands& operands) {
+  return operands.columns > 0 && operands.inner > 0 && operands.rows.capacity > 0;
+}
+
+}  // namespace vitgraph::kernels

@@ -1,0 +1,54 @@
+// Launches Hopper attention: one shape a head size and tile height, chosen by measurement (docs/attention-ladder.md).
+#include "kernels/sm90/attention/attention.h"
+
+#include "kernels/sm90/attention/launch.cuh"
+
+namespace vitgraph::kernels::sm90 {
+namespace {
+
+template <int kHeadSize>
+cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
+                             std::int32_t tile_height) {
+  switch (tile_height) {
+    case 64: return launch_attention_shape<AttentionShape<kHeadSize, 1, kHeadSize <= 96 ? 128 : 64>>(launch, operands, work);
+    case 128: return launch_attention_shape<AttentionShape<kHeadSize, 2, 128>>(launch, operands, work);
+    case 192:
+      // Three consumers leave 160 registers each: sums, scores and weights of more columns would not fit.
+      if constexpr (kHeadSize <= 80) {
+        return launch_attention_shape<AttentionShape<kHeadSize, 3, 128>>(launch, operands, work);
+      }
+      [[fallthrough]];
+    default: return cudaErrorInvalidValue;
+  }
+}
+
+}  // namespace
+
+cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
+                             std::int32_t tile_height) {
+  const bool aligned = rows_aligned(operands.q, 16) && rows_aligned(operands.k, 16) && rows_aligned(operands.v, 16) &&
+                       rows_aligned(operands.y, 4);
+  if (!aligned || work == nullptr || operands.heads <= 0 || operands.tile_count.capacity <= 0 ||
+      operands.row_capacity <= 0) {
+    return cudaErrorInvalidValue;
+  }
+  switch (operands.head_size) {
+    case 64: return launch_head_size<64>(launch, operands, work, tile_height);
+    case 72: return launch_head_size<72>(launch, operands, work, tile_height);
+    case 80: return launch_head_size<80>(launch, operands, work, tile_height);
+    case 96: return launch_head_size<96>(launch, operands, work, tile_height);
+    case 128: return launch_head_size<128>(launch, operands, work, tile_height);
+    default: return cudaErrorInvalidValue;
+  }
+}
+
+std::int32_t attention_tile_height(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
+                                   std::int32_t multiprocessors) {
+  for (const std::int32_t height : {192, 128}) {
+    if (height == 192 && head_size > 80) continue;
+    if (static_cast<std::int64_t>(divide_up(rows, height)) * heads >= 2 * multiprocessors) return height;
+  }
+  return 64;
+}
+
+}  // namespace vitgraph::kernels::sm90

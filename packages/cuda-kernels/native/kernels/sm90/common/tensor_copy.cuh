@@ -1,0 +1,32 @@
+// The bulk tensor copy engine: boxes of a tensor map to shared memory. Issued by one thread; the bytes count towards the
+// barrier, which must expect them.
+#pragma once
+
+#include <cuda.h>
+
+#include "kernels/sm90/common/barrier.cuh"
+
+namespace vitgraph::kernels::sm90 {
+
+__device__ __forceinline__ void prefetch_tensor_map(const CUtensorMap* map) {
+  asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+__device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* map, Barrier* barrier, int x, int y) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
+          to),
+      "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y)
+      : "memory");
+}
+
+__device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* map, Barrier* barrier, int x, int y,
+                                         int z) {
+  asm volatile(
+      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::
+          "r"(to),
+      "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "r"(z)
+      : "memory");
+}
+
+}  // namespace vitgraph::kernels::sm90

@@ -1,0 +1,98 @@
+// Launches Hopper's linear layer: one kernel a tile and activation, and the choice of the tile.
+#include "kernels/sm90/linear/linear.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/common/linear_alignment.h"
+#include "kernels/sm90/common/tensor_map.h"
+#include "kernels/sm90/linear/linear_kernel.cuh"
+
+namespace vitgraph::kernels::sm90 {
+namespace {
+
+/// [inner, rows] of x or weight; one copy brings a step of `box_rows` rows.
+TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::int32_t rows, int box_rows) {
+  return {.data = matrix.data,
+          .sizes = {static_cast<std::uint64_t>(inner), static_cast<std::uint64_t>(rows)},
+          .strides = {static_cast<std::uint64_t>(matrix.row_stride)},
+          .box = {64, static_cast<std::uint32_t>(box_rows)},
+          .row_bytes = 128};
+}
+
+template <typename Shape, Activation kActivation>
+cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
+  LinearArguments arguments{};
+  arguments.operands = operands;
+  if (const auto error = encode_tensor_map(
+          arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, Shape::kRows))) {
+    return error;
+  }
+  if (const auto error = encode_tensor_map(
+          arguments.weight, step_box(operands.weight, operands.inner, operands.columns, Shape::kColumns))) {
+    return error;
+  }
+  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
+  const auto kernel = linear_kernel<Shape, kActivation>;
+  if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              static_cast<int>(kSharedBytes))) {
+    return error;
+  }
+  const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
+  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(std::min(tiles, launch.multiprocessors))),
+                       Shape::kThreads, kSharedBytes, arguments);
+}
+
+template <typename Shape>
+cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
+  switch (activation) {
+    case Activation::none: return launch_kernel_of<Shape, Activation::none>(launch, operands);
+    case Activation::gelu_tanh: return launch_kernel_of<Shape, Activation::gelu_tanh>(launch, operands);
+    case Activation::gelu_erf: return launch_kernel_of<Shape, Activation::gelu_erf>(launch, operands);
+    case Activation::quick_gelu: return launch_kernel_of<Shape, Activation::quick_gelu>(launch, operands);
+    case Activation::silu: return launch_kernel_of<Shape, Activation::silu>(launch, operands);
+  }
+  return cudaErrorInvalidValue;
+}
+
+struct TileCost {
+  LinearTile tile;
+  int rows;
+  int columns;
+  /// How long a tile takes for its size, relative to the largest.
+  double slowness;
+};
+
+constexpr TileCost kTileCosts[] = {{LinearTile::rows128_columns192, 128, 192, 1.0},
+                                   {LinearTile::rows128_columns128, 128, 128, 1.1},
+                                   {LinearTile::rows64_columns128, 64, 128, 1.35},
+                                   {LinearTile::rows64_columns64, 64, 64, 1.7}};
+
+}  // namespace
+
+LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t, std::int32_t multiprocessors) {
+  LinearTile best = LinearTile::rows128_columns192;
+  double least = std::numeric_limits<double>::infinity();
+  for (const TileCost& cost : kTileCosts) {
+    const int tiles = divide_up(rows, cost.rows) * divide_up(columns, cost.columns);
+    const double time = divide_up(tiles, multiprocessors) * cost.slowness * cost.rows * cost.columns;
+    if (time < least) {
+      least = time;
+      best = cost.tile;
+    }
+  }
+  return best;
+}
+
+cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
+  if (!linear_is_valid(operands) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
+  switch (tile) {
+    case LinearTile::rows128_columns192: return launch_shape<LinearShape<2, 192, 5>>(launch, operands, activation);
+    case LinearTile::rows128_columns128: return launch_shape<LinearShape<2, 128, 6>>(launch, operands, activation);
+    case LinearTile::rows64_columns128: return launch_shape<LinearShape<1, 128, 8>>(launch, operands, activation);
+    case LinearTile::rows64_columns64: return launch_shape<LinearShape<1, 64, 8>>(launch, operands, activation);
+  }
+  return cudaErrorInvalidValue;
+}
+
+}  // namespace vitgraph::kernels::sm90

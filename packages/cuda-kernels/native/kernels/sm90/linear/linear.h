@@ -1,0 +1,17 @@
+// Linear layers on wgmma and the bulk tensor copy engine, for compute capability 9.0 (built for sm_90a).
+#pragma once
+
+#include "kernels/common/linear.h"
+
+namespace vitgraph::kernels::sm90 {
+
+/// The tile of a launch. Which one is fastest depends on how evenly its tiles fill the device.
+enum class LinearTile : std::int32_t { rows128_columns192, rows128_columns128, rows64_columns128, rows64_columns64 };
+
+/// The tile to take when a launch has `rows` rows: the least estimated time.
+LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t inner, std::int32_t multiprocessors);
+
+/// Columns and inner multiples of 8; rows of all matrices at multiples of 16 bytes; bias at one of 4.
+cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile);
+
+}  // namespace vitgraph::kernels::sm90

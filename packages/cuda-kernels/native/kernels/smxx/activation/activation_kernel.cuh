@@ -1,0 +1,36 @@
+// y = function(x), element by element.
+//
+// Template    kActivation; kSize: elements a thread takes at once, 8 (16 bytes) or 1.
+// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Block       256 threads.
+// Shared      none.
+// Assumes     columns and row strides are multiples of kSize, rows at multiples of 2 · kSize bytes.
+// Numerics    f32 between the bf16 loads and stores.
+#pragma once
+
+#include "kernels/common/device.cuh"
+#include "kernels/smxx/activation/activation.h"
+
+namespace vitgraph::kernels::smxx {
+
+template <Activation kActivation, int kSize>
+__global__ void __launch_bounds__(256) activation_kernel(const ActivationOperands operands) {
+  using Elements = Vector<Bf16, kSize>;
+  wait_for_previous_kernels();
+  let_next_kernel_start();
+  const std::int64_t vectors = operands.columns / kSize;
+  const std::int64_t all = real_rows(operands.rows) * vectors;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
+    // 32-bit division where it is enough: that of 64 bits costs more than the memory.
+    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors)
+                                            : i / vectors;
+    const std::int64_t column = (i - row * vectors) * kSize;
+    Elements x = *reinterpret_cast<const Elements*>(operands.x.data + row * operands.x.row_stride + column);
+#pragma unroll
+    for (Bf16& value : x.values) value = __float2bfloat16_rn(activate<kActivation>(__bfloat162float(value)));
+    *reinterpret_cast<Elements*>(operands.y.data + row * operands.y.row_stride + column) = x;
+  }
+}
+
+}  // namespace vitgraph::kernels::smxx

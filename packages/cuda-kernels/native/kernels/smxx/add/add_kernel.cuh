@@ -1,0 +1,39 @@
+// y = a + b, element by element.
+//
+// Template    kSize: elements a thread takes at once, 8 (16 bytes) or 1.
+// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Block       256 threads.
+// Shared      none.
+// Assumes     columns and row strides are multiples of kSize, rows at multiples of 2 · kSize bytes.
+// Numerics    the sum is taken in f32 and rounded once.
+#pragma once
+
+#include "kernels/common/device.cuh"
+#include "kernels/smxx/add/add.h"
+
+namespace vitgraph::kernels::smxx {
+
+template <int kSize>
+__global__ void __launch_bounds__(256) add_kernel(const AddOperands operands) {
+  using Elements = Vector<Bf16, kSize>;
+  wait_for_previous_kernels();
+  let_next_kernel_start();
+  const std::int64_t vectors = operands.columns / kSize;
+  const std::int64_t all = real_rows(operands.rows) * vectors;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
+    // 32-bit division where it is enough: that of 64 bits costs more than the memory.
+    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors)
+                                            : i / vectors;
+    const std::int64_t column = (i - row * vectors) * kSize;
+    Elements a = *reinterpret_cast<const Elements*>(operands.a.data + row * operands.a.row_stride + column);
+    const Elements b = *reinterpret_cast<const Elements*>(operands.b.data + row * operands.b.row_stride + column);
+#pragma unroll
+    for (int j = 0; j < kSize; ++j) {
+      a.values[j] = __float2bfloat16_rn(__bfloat162float(a.values[j]) + __bfloat162float(b.values[j]));
+    }
+    *reinterpret_cast<Elements*>(operands.y.data + row * operands.y.row_stride + column) = a;
+  }
+}
+
+}  // namespace vitgraph::kernels::smxx

@@ -1,0 +1,24 @@
+// Layer normalisation of each row.
+#pragma once
+
+#include "kernels/common/launch.h"
+
+namespace vitgraph::kernels::smxx {
+
+struct LayernormOperands {
+  /// [rows, columns]; y may be x.
+  View<const Bf16> x;
+  View<Bf16> y;
+  /// [columns] each.
+  const Bf16* weight;
+  const Bf16* bias;
+  Rows rows;
+  std::int32_t columns;
+  float epsilon;
+};
+
+/// y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. Any column count. Rows and weights at
+/// multiples of 16 bytes and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
+cudaError_t launch_layernorm(const Launch& launch, const LayernormOperands& operands);
+
+}  // namespace vitgraph::kernels::smxx

@@ -1,0 +1,12 @@
+// Linear layers on mma.sync, for compute capability 8.0 and newer: the fallback where nothing faster is at hand.
+#pragma once
+
+#include "kernels/common/linear.h"
+
+namespace vitgraph::kernels::smxx {
+
+/// Any shape and alignment. With columns and inner multiples of 8, rows of all matrices at multiples of 16 bytes, and
+/// bias at one of 4, the loads and stores are 16 bytes wide; else they go element by element, some ten times slower.
+cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation);
+
+}  // namespace vitgraph::kernels::smxx

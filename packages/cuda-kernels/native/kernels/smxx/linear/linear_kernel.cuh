@@ -1,0 +1,129 @@
+// y = activation(x · weightᵀ + bias) + residual, for compute capability 8.0 and newer.
+//
+// Template    kActivation; kVectors: whether rows may be read and written by 16 bytes.
+// Grid        x: tiles of columns, y: tiles of rows of the capacity; blocks beyond the real rows leave at once.
+// Block       256 threads: 2 × 4 warps of 64 × 32 of the 128 × 128 tile.
+// Shared      kStages steps of 32 of x and weight, 48 KiB, rows of 64 bytes whose 16-byte units are permuted so that the
+//             8 rows of a matrix fall into different banks.
+// Assumes     with kVectors: columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
+// Numerics    bf16 products with f32 sums; see linear_epilogue.cuh for the rest. Rows beyond the real ones are read as
+//             zeros where a tile reaches over them.
+#pragma once
+
+#include "kernels/common/linear_epilogue.cuh"
+#include "kernels/smxx/common/mma.cuh"
+#include "kernels/smxx/linear/linear.h"
+
+namespace vitgraph::kernels::smxx {
+
+struct LinearShape {
+  static constexpr int kThreads = 256;
+  static constexpr int kTile = 128;
+  static constexpr int kStep = 32;
+  static constexpr int kStages = 3;
+  static constexpr int kTileBytes = kTile * kStep * sizeof(Bf16);
+  static constexpr int kSharedBytes = 2 * kStages * kTileBytes;
+};
+
+/// Address of 16-byte unit `unit` of a row of 64 bytes.
+__device__ __forceinline__ std::uint32_t unit_offset(int row, int unit) {
+  return row * 64 + (unit ^ (row / 2 % 4)) * 16;
+}
+
+/// Starts copying a step of 128 rows; zeros beyond `rows` and `inner`.
+template <bool kVectors>
+__device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf16>& from, int first, int rows, int k,
+                                          int inner) {
+#pragma unroll
+  for (int i = 0; i < LinearShape::kTile * 4 / LinearShape::kThreads; ++i) {
+    const int at = i * LinearShape::kThreads + static_cast<int>(threadIdx.x);
+    const int row = at / 4;
+    const int column = k + at % 4 * 8;
+    const bool real = first + row < rows;
+    const Bf16* source = from.data + static_cast<std::int64_t>(real ? first + row : 0) * from.row_stride;
+    unsigned char* unit = to + unit_offset(row, at % 4);
+    if constexpr (kVectors) {
+      const bool inside = real && column < inner;
+      copy_16_async(shared_address(unit), source + (inside ? column : 0), inside);
+    } else {
+      auto* elements = reinterpret_cast<Bf16*>(unit);
+      for (int j = 0; j < 8; ++j) {
+        elements[j] = real && column + j < inner ? source[column + j] : __float2bfloat16_rn(0);
+      }
+    }
+  }
+}
+
+template <Activation kActivation, bool kVectors>
+__global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const LinearOperands operands) {
+  using Shape = LinearShape;
+  wait_for_previous_kernels();
+  let_next_kernel_start();
+  const int rows = real_rows(operands.rows);
+  const int first_row = static_cast<int>(blockIdx.y) * Shape::kTile;
+  const int first_column = static_cast<int>(blockIdx.x) * Shape::kTile;
+  if (first_row >= rows) return;
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int warp_row = static_cast<int>(threadIdx.x) / 128 * 64;
+  const int warp_column = static_cast<int>(threadIdx.x) / 32 % 4 * 32;
+
+  extern __shared__ __align__(128) unsigned char shared[];
+  unsigned char* const weights = shared + Shape::kStages * Shape::kTileBytes;
+  const int steps = divide_up(operands.inner, Shape::kStep);
+  const auto copy = [&](int step) {
+    if (step < steps) {
+      const int buffer = step % Shape::kStages * Shape::kTileBytes;
+      copy_step<kVectors>(shared + buffer, operands.x, first_row, rows, step * Shape::kStep, operands.inner);
+      copy_step<kVectors>(weights + buffer, operands.weight, first_column, operands.columns, step * Shape::kStep,
+                          operands.inner);
+    }
+    commit_copies();
+  };
+#pragma unroll
+  for (int step = 0; step < Shape::kStages - 1; ++step) copy(step);
+
+  float sums[4][4][4] = {};
+  for (int step = 0; step < steps; ++step) {
+    wait_for_copies<Shape::kStages - 2>();
+    __syncthreads();
+    copy(step + Shape::kStages - 1);
+    const std::uint32_t x_shared = shared_address(shared) + step % Shape::kStages * Shape::kTileBytes;
+    const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kTileBytes;
+#pragma unroll
+    for (int k = 0; k < Shape::kStep / 16; ++k) {
+      std::uint32_t a[4][4];
+      std::uint32_t b[2][4];
+#pragma unroll
+      for (int m = 0; m < 4; ++m) {
+        load_matrices(a[m], x_shared + unit_offset(warp_row + m * 16 + lane % 16, k * 2 + lane / 16));
+      }
+#pragma unroll
+      for (int n = 0; n < 2; ++n) {
+        const int row = warp_column + n * 16 + lane % 8 + lane / 16 * 8;
+        load_matrices(b[n], weight_shared + unit_offset(row, k * 2 + lane / 8 % 2));
+      }
+#pragma unroll
+      for (int m = 0; m < 4; ++m) {
+#pragma unroll
+        for (int n = 0; n < 4; ++n) multiply_add(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
+      }
+    }
+  }
+
+  const int column = first_column + warp_column;
+  float bias[8];
+  load_bias<kVectors>(operands, column, bias);
+#pragma unroll
+  for (int m = 0; m < 4; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = first_row + warp_row + m * 16 + half * 8 + lane / 4;
+      float of_row[8];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) of_row[i] = sums[m][i / 2][2 * half + i % 2];
+      finish_columns<kActivation, kVectors>(operands, row, row < rows, column, of_row, bias);
+    }
+  }
+}
+
+}  // namespace vitgraph::kernels::smxx

@@ -1,0 +1,68 @@
+// Patches as the host staged them → normalised rows [channels, temporal, patch area].
+//
+// Template    kSize: elements a thread takes at once: 8, 4 or 1.
+// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Block       256 threads.
+// Shared      none.
+// Assumes     patch_area is a multiple of kSize; rows of y at multiples of 2 · kSize bytes; sources at multiples of
+//             4 bytes, which is why 8 pixels are read as two words.
+// Numerics    u8 · scale + shift in f32, rounded once; normalised pixels are copied.
+#pragma once
+
+#include "kernels/common/device.cuh"
+#include "kernels/smxx/unpack_patches/unpack_patches.h"
+
+namespace vitgraph::kernels::smxx {
+
+/// `kSize` elements of `T` from an address that is a multiple of 4 bytes, or of the element's size if kSize is 1.
+template <typename T, int kSize>
+__device__ __forceinline__ Vector<T, kSize> load_words(const T* from) {
+  Vector<T, kSize> to;
+  if constexpr (kSize == 1) {
+    to.values[0] = __ldg(from);
+  } else {
+    std::uint32_t words[sizeof(to) / 4];
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(to) / 4); ++i) {
+      words[i] = __ldg(reinterpret_cast<const std::uint32_t*>(from) + i);
+    }
+    memcpy(&to, words, sizeof(to));
+  }
+  return to;
+}
+
+template <int kSize>
+__global__ void __launch_bounds__(256) unpack_patches_kernel(const UnpackPatchesOperands operands) {
+  wait_for_previous_kernels();
+  let_next_kernel_start();
+  const std::uint32_t area = operands.patch_area;
+  const std::uint32_t plane = operands.temporal * area;
+  const std::uint32_t columns = operands.channels * plane;
+  const std::uint32_t vectors = columns / kSize;
+  const std::int64_t all = static_cast<std::int64_t>(real_rows(operands.rows)) * vectors;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
+    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / vectors : i / vectors;
+    const std::uint32_t column = static_cast<std::uint32_t>(i - row * vectors) * kSize;
+    const std::uint32_t source = __ldg(operands.patch_sources + row);
+    const std::uint8_t* in = operands.pixels + (source & ~3u);
+    Vector<Bf16, kSize> out;
+    if (static_cast<PixelFormat>(source & 3u) == PixelFormat::normalized) {
+      out = load_words<Bf16, kSize>(reinterpret_cast<const Bf16*>(in) + column);
+    } else {
+      const std::uint32_t channel = column / plane;
+      const bool still = static_cast<PixelFormat>(source & 3u) == PixelFormat::u8_still;
+      const std::uint32_t at = still ? channel * area + (column - channel * plane) % area : column;
+      const auto pixels = load_words<std::uint8_t, kSize>(in + at);
+      const float scale = __ldg(operands.channel_scale + 2 * channel);
+      const float shift = __ldg(operands.channel_scale + 2 * channel + 1);
+#pragma unroll
+      for (int j = 0; j < kSize; ++j) {
+        out.values[j] = __float2bfloat16_rn(static_cast<float>(pixels.values[j]) * scale + shift);
+      }
+    }
+    *reinterpret_cast<Vector<Bf16, kSize>*>(operands.y.data + row * operands.y.row_stride + column) = out;
+  }
+}
+
+}  // namespace vitgraph::kernels::smxx
