@@ -1,15 +1,15 @@
 /** `vitgraph verify`: a checkpoint against outputs that transformers computed, case by case. */
-
 import type { ServeArguments } from "@vitgraph/config";
 import {
   bf16ToF32,
   compareWithReference,
+  type Embedding,
   type EncoderItem,
   f16ToF32,
-  type LoadedModel,
   patchCount,
   SafetensorsFile,
   VisionEncoder,
+  type VisionModel,
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
@@ -26,10 +26,10 @@ import {
 
 interface VerifyOptions extends ModelOptions {
   readonly reference: string;
-  readonly tolerance: number;
+  readonly tolerance?: number;
 }
 
-/** float32 arithmetic in another order differs by about this much. */
+/** For cases that bring no tolerance of their own: float32 arithmetic in another order differs by about this much. */
 const DEFAULT_TOLERANCE = 1e-5;
 
 export function registerVerify(program: Command, io: CliIo, serving: ServeArguments): void {
@@ -39,15 +39,29 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
       "--reference <file>",
       "safetensors with `i.pixel_values`, `i.grid_thw` and `i.output` for the cases i = 0, 1, …",
     )
-    .option("--tolerance <x>", "largest relative L2 error of a case", positiveNumber, DEFAULT_TOLERANCE)
+    .option(
+      "--tolerance <x>",
+      `largest relative L2 error of a case (default: its \`i.tolerance\`, or ${DEFAULT_TOLERANCE})`,
+      positiveNumber,
+    )
+    .addHelpText("after", REFERENCE_HELP)
     .action((options: VerifyOptions) => verify(options, io, serving));
 }
+
+const REFERENCE_HELP = `
+The reference file, for each case i:
+  i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
+  i.grid_thw       I64 [items, 3]
+  i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
+  i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
+  i.tolerance      F32 [1], optional: what is allowed in this case`;
 
 async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);
   await using opened = await openModel(options);
   const { model, device } = opened;
-  const cases = await readCases(options.reference, model);
+  await using reference = await SafetensorsFile.open(options.reference);
+  const caseCount = countCases(reference);
   using encoder = await VisionEncoder.create({
     model,
     device,
@@ -57,79 +71,151 @@ async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments
   // A row that no kernel wrote, or that a kernel read without right, shows as NaN.
   await encoder.poison();
 
-  let failures = 0;
-  const rows: string[][] = [];
-  for (const { index, items, expected } of cases) {
-    const outcomes = await encoder.encode(items);
-    const failed = outcomes.find((outcome) => outcome.status === "rejected");
-    if (failed !== undefined) {
-      failures += 1;
-      rows.push([String(index), String(items.length), "", "", `failed: ${messageOf(failed.reason)}`]);
+  const results: CaseResult[] = [];
+  // One at a time: large cases have gigabytes.
+  for (let index = 0; index < caseCount; index++) {
+    results.push(
+      await verifyCase(encoder, await readCase(reference, index, model.vision), options.tolerance),
+    );
+  }
+  io.stdout(renderResults(results));
+  const passed = results.filter((result) => result.passed).length;
+  const tolerances = new Set(results.map(({ tolerance }) => tolerance));
+  const [tolerance] = tolerances.size === 1 ? tolerances : ["their tolerances"];
+  io.stdout(`\n${passed} of ${caseCount} cases within ${tolerance} on ${device.info.name}\n`);
+  if (passed < caseCount) io.exitCode = 1;
+}
+
+interface CaseResult {
+  readonly items: number;
+  readonly tolerance: number;
+  readonly passed: boolean;
+  /** Absent where an item failed. */
+  readonly error?: { readonly relativeL2: number; readonly maxAbsolute: number };
+  readonly verdict: string;
+}
+
+async function verifyCase(
+  encoder: VisionEncoder,
+  { items, expected, rowStride, tolerance: ownTolerance }: ReferenceCase,
+  givenTolerance: number | undefined,
+): Promise<CaseResult> {
+  const tolerance = givenTolerance ?? ownTolerance ?? DEFAULT_TOLERANCE;
+  const outcomes = await encoder.encode(items);
+  const embeddings: Embedding[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.status === "fulfilled") {
+      embeddings.push(outcome.value);
       continue;
     }
-    const actual = outcomes.map(
-      (outcome) => (outcome as PromiseFulfilledResult<{ data: Float32Array }>).value.data,
-    );
-    const { relativeL2, maxAbsolute } = compareWithReference(concatenate(actual), expected);
-    // Written so that NaN fails.
-    const passed = relativeL2 <= options.tolerance;
-    if (!passed) failures += 1;
-    const verdict = passed ? "ok" : "above tolerance";
-    rows.push([
-      String(index),
-      String(items.length),
-      relativeL2.toExponential(2),
-      maxAbsolute.toExponential(2),
-      verdict,
-    ]);
+    const verdict = `failed: ${messageOf(outcome.reason)}`;
+    return { items: items.length, tolerance, passed: false, verdict };
   }
+  const actual = takeRows(embeddings, rowStride, expected.length);
+  const error = compareWithReference(actual, expected);
+  // Written so that NaN fails.
+  const passed = error.relativeL2 <= tolerance;
+  return { items: items.length, tolerance, passed, error, verdict: passed ? "ok" : "above tolerance" };
+}
+
+function renderResults(results: readonly CaseResult[]): string {
   const right = { align: "right" } as const;
-  const columns = [
-    { title: "case", ...right },
-    { title: "items", ...right },
-    { title: "relative L2", ...right },
-    { title: "max absolute", ...right },
-    { title: "verdict" },
-  ];
-  io.stdout(renderTable(columns, rows));
-  io.stdout(
-    `\n${cases.length - failures} of ${cases.length} cases within ${options.tolerance} on ${device.info.name}\n`,
+  return renderTable(
+    [
+      { title: "case", ...right },
+      { title: "items", ...right },
+      { title: "relative L2", ...right },
+      { title: "max absolute", ...right },
+      { title: "tolerance", ...right },
+      { title: "verdict" },
+    ],
+    results.map(({ items, tolerance, error, verdict }, index) => [
+      String(index),
+      String(items),
+      error?.relativeL2.toExponential(2) ?? "",
+      error?.maxAbsolute.toExponential(2) ?? "",
+      tolerance.toExponential(2),
+      verdict,
+    ]),
   );
-  if (failures > 0) io.exitCode = 1;
+}
+
+/** Every `stride`-th row of the items' embeddings, one after the other. */
+function takeRows(embeddings: readonly Embedding[], stride: number, elements: number): Float32Array {
+  const taken = new Float32Array(elements);
+  let row = 0;
+  let at = 0;
+  for (const { tokens, columns, data } of embeddings) {
+    // The first row at or after this item's first that the stride hits.
+    for (let own = (stride - (row % stride)) % stride; own < tokens; own += stride) {
+      taken.set(data.subarray(own * columns, (own + 1) * columns), at);
+      at += columns;
+    }
+    row += tokens;
+  }
+  return taken;
 }
 
 interface ReferenceCase {
-  readonly index: number;
   readonly items: readonly EncoderItem[];
   readonly expected: Float32Array;
+  readonly rowStride: number;
+  readonly tolerance: number | undefined;
 }
 
-async function readCases(path: string, model: LoadedModel): Promise<readonly ReferenceCase[]> {
-  await using file = await SafetensorsFile.open(path);
-  const cases: ReferenceCase[] = [];
-  for (let index = 0; file.tensors.has(`${index}.pixel_values`); index++) {
-    const pixelValues = await readFloats(file, `${index}.pixel_values`);
-    const grids = await readGrids(file, `${index}.grid_thw`);
-    const { channels, temporalPatchSize, patchSize } = model.vision;
-    const rowElements = channels * temporalPatchSize * patchSize ** 2;
-    let row = 0;
-    const items = grids.map((grid) => {
-      const start = row;
-      row += patchCount(grid);
-      return {
-        format: "normalized",
-        grid,
-        pixelValues: pixelValues.subarray(start * rowElements, row * rowElements),
-      } as const;
-    });
-    cases.push({ index, items, expected: await readFloats(file, `${index}.output`) });
-  }
-  if (cases.length === 0) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `${path} holds no reference case`, {
-      remedy: "it must have tensors 0.pixel_values, 0.grid_thw and 0.output",
-    });
-  }
-  return cases;
+/** @throws VG_ARGUMENT_INVALID where there is none. */
+function countCases({ tensors, path }: SafetensorsFile): number {
+  let count = 0;
+  while (tensors.has(`${count}.pixel_values`)) count += 1;
+  if (count > 0) return count;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${path} holds no reference case`, {
+    remedy: "it must have tensors 0.pixel_values, 0.grid_thw and 0.output",
+  });
+}
+
+async function readCase(file: SafetensorsFile, index: number, model: VisionModel): Promise<ReferenceCase> {
+  const pixelValues = await readFloats(file, `${index}.pixel_values`);
+  const grids = await readGrids(file, `${index}.grid_thw`);
+  const rowElements = model.channels * model.temporalPatchSize * model.patchSize ** 2;
+  let row = 0;
+  const items = grids.map((grid) => {
+    const start = row;
+    row += patchCount(grid);
+    return {
+      format: "normalized",
+      grid,
+      pixelValues: pixelValues.subarray(start * rowElements, row * rowElements),
+    } as const;
+  });
+  const rowStride = await readRowStride(file, `${index}.row_stride`);
+  const expected = await readFloats(file, `${index}.output`);
+  checkOutputShape(file, `${index}.output`, Math.ceil(row / model.spatialMergeSize ** 2 / rowStride), model);
+  const tolerance = file.tensors.has(`${index}.tolerance`)
+    ? (await readFloats(file, `${index}.tolerance`))[0]
+    : undefined;
+  return { items, expected, rowStride, tolerance };
+}
+
+function checkOutputShape(file: SafetensorsFile, name: string, rows: number, model: VisionModel): void {
+  const columns = model.outputColumns.reduce((sum, count) => sum + count, 0);
+  const { shape } = file.tensor(name);
+  if (shape.length === 2 && shape[0] === rows && shape[1] === columns) return;
+  throw new VitgraphError(
+    "VG_WEIGHTS_INVALID",
+    `tensor ${name} of ${file.path} has shape [${shape.join(", ")}], but its grids and the model make it [${rows}, ${columns}]`,
+    { remedy: "the reference belongs to another model, or its row_stride is missing" },
+  );
+}
+
+/** 1 where every row is stored. */
+async function readRowStride(file: SafetensorsFile, name: string): Promise<number> {
+  if (!file.tensors.has(name)) return 1;
+  const { info, bytes } = await file.read(name);
+  const stride = info.dtype === "I64" && bytes.length === 8 ? Number(new BigInt64Array(bytes.buffer)[0]) : 0;
+  if (stride >= 1) return stride;
+  throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${name} of ${file.path} is no row stride`, {
+    remedy: "a row stride is I64 [1], at least 1",
+  });
 }
 
 async function readFloats(file: SafetensorsFile, name: string): Promise<Float32Array> {
@@ -158,14 +244,4 @@ async function readGrids(file: SafetensorsFile, name: string) {
     const [t = 0, h = 0, w = 0] = values.slice(item * 3, item * 3 + 3);
     return { t, h, w };
   });
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
