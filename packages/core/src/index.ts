@@ -49,14 +49,10 @@ export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
+export { type BatchReport, Embedding } from "./runtime/embedding.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";
-export {
-  type BatchReport,
-  type Embedding,
-  VisionEncoder,
-  type VisionEncoderOptions,
-} from "./runtime/vision-encoder.js";
+export { VisionEncoder, type VisionEncoderOptions } from "./runtime/vision-encoder.js";
 export { Checkpoint } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,

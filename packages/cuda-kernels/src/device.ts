@@ -19,6 +19,8 @@ export interface Device extends Disposable {
   readonly info: DeviceInfo;
   /** The dtype of values between kernels. */
   readonly activationDType: DType;
+  /** The one dtype in which weights must be; null where the backend reads f32, f16 and bf16 alike. */
+  readonly weightDType: DType | null;
   /** The kernels that this backend has: the compiler fuses only into these. */
   readonly kernels: ReadonlySet<KernelName>;
 

@@ -15,6 +15,7 @@ export function wrapNativeDevice(native: NativeDevice): Device {
 class DeviceOverNative implements Device {
   readonly info: DeviceInfo;
   readonly activationDType: DType;
+  readonly weightDType: DType | null;
   readonly kernels: ReadonlySet<KernelName>;
   readonly #native: NativeDevice;
 
@@ -22,6 +23,8 @@ class DeviceOverNative implements Device {
     const { backend, name, facts, activationDType, kernels } = native.info();
     this.info = { backend, name, facts };
     this.activationDType = activationDType;
+    // The CPU widens whatever weights it is given; matrix units want both sides in one dtype.
+    this.weightDType = activationDType === "f32" ? null : activationDType;
     this.kernels = new Set(kernels);
     this.#native = native;
   }

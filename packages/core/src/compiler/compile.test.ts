@@ -20,7 +20,7 @@ const MINIATURE = {
 
 const model = createVisionModel({ model_type: "qwen3_vl", vision_config: MINIATURE });
 const graph = model.buildGraph({ channelScale: new Float32Array(6) });
-const target = { activationDType: "f32" as const, kernels: new Set(KERNEL_NAMES) };
+const target = { activationDType: "f32" as const, weightDType: null, kernels: new Set(KERNEL_NAMES) };
 const capacity = { patches: 64, tokens: 16, segments: 16 };
 
 function dtypesOf(graph: Graph, dtype: DType): WeightDTypes {

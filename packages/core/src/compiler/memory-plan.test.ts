@@ -5,7 +5,7 @@ import { rowsOf } from "../graph/ops.js";
 import { checkMemoryPlan } from "./check-memory-plan.js";
 import { planMemory, type Target } from "./memory-plan.js";
 
-const target: Target = { activationDType: "f32", kernels: new Set() };
+const target: Target = { activationDType: "f32", weightDType: null, kernels: new Set() };
 const capacity = { patches: 12, tokens: 3, segments: 3 };
 
 /** Any graph of elementwise ops, products, slices and merges; values are picked again at random, also long after. */

@@ -16,6 +16,8 @@ export type Capacity = Readonly<Record<DimName, number>>;
 /** What the compiler has to know of a device. Plain data: compiling needs no device. */
 export interface Target {
   readonly activationDType: DType;
+  /** The dtype that weights are converted to while they are loaded; null where they stay as the checkpoint has them. */
+  readonly weightDType: DType | null;
   readonly kernels: ReadonlySet<KernelName>;
 }
 
@@ -69,7 +71,7 @@ export function planMemory(
     if (node.op === "input") placements[node.id] = place(node, "io", elementDType(node, target));
     else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
     else if (node.op === "weight")
-      placements[node.id] = place(node, "weights", weightDType(node, weightDTypes));
+      placements[node.id] = place(node, "weights", target.weightDType ?? weightDType(node, weightDTypes));
     else if (OPS[node.op].role === "view")
       placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
     else {

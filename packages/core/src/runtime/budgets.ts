@@ -6,6 +6,8 @@ import type { VisionModel } from "../models/vision-model.js";
 export interface EncoderBudgets {
   /** `cudagraph_mm_encoder`: a program for each budget. Without it everything runs eagerly, packed up to one limit. */
   readonly cudagraph: boolean;
+  /** False where `encoder_cudagraph_max_frames_per_batch` is 0: items of several frames then run eagerly. */
+  readonly videos: boolean;
   readonly limits: PackLimits;
 }
 
@@ -17,7 +19,7 @@ export function resolveBudgets(
   const { cudagraph, tokenBudgets, maxItems, maxFrames } = options;
   if (!cudagraph) {
     // No more items than tokens fit.
-    return { cudagraph, limits: { tokenBudgets: [maxBatchTokens], maxItems: maxBatchTokens } };
+    return { cudagraph, videos: true, limits: { tokenBudgets: [maxBatchTokens], maxItems: maxBatchTokens } };
   }
   const resolved = resolveEncoderBudgets({
     tokenBudgets,
@@ -28,5 +30,9 @@ export function resolveBudgets(
   // A frame needs no slot of its own here: every program has room for as many segments as tokens. So only a limit
   // that the user set is kept.
   const limits = { tokenBudgets: resolved.tokenBudgets, maxItems: resolved.maxItems };
-  return { cudagraph, limits: maxFrames === null ? limits : { ...limits, maxFrames } };
+  return {
+    cudagraph,
+    videos: maxFrames !== 0,
+    limits: maxFrames === null || maxFrames === 0 ? limits : { ...limits, maxFrames },
+  };
 }

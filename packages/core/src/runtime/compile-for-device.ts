@@ -6,12 +6,16 @@ import { weightDTypes } from "../weights/load-weights.js";
 
 export function compileForDevice(
   model: LoadedModel,
-  device: Pick<Device, "activationDType" | "kernels">,
+  device: Pick<Device, "activationDType" | "weightDType" | "kernels">,
   fuse: boolean,
 ): CompiledGraph {
   return compile(model.graph, {
     fuse,
-    target: { activationDType: device.activationDType, kernels: device.kernels },
+    target: {
+      activationDType: device.activationDType,
+      weightDType: device.weightDType,
+      kernels: device.kernels,
+    },
     weightDTypes: weightDTypes(model.weights),
   });
 }

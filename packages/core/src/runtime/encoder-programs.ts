@@ -4,7 +4,14 @@
  * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest;
  * eager programs share a second pair that grows. Submissions of a device run one after the other, so sharing is safe.
  */
-import type { Arena, ArenaName, Device, Executable, Program } from "@vitgraph/cuda-kernels";
+import {
+  type Arena,
+  type ArenaName,
+  type Device,
+  DTYPE_BYTES,
+  type Executable,
+  type Program,
+} from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
@@ -12,8 +19,9 @@ import type { Capacity } from "../compiler/memory-plan.js";
 import type { StagedBatch } from "./stage-batch.js";
 
 export interface RunResult {
-  /** f32 [tokens, columns] */
-  readonly data: Float32Array;
+  /** [tokens, columns] in the device's activation dtype. */
+  readonly bytes: Uint8Array;
+  readonly columns: number;
   readonly durationMs: number;
 }
 
@@ -42,10 +50,16 @@ export class EncoderPrograms implements Disposable {
     this.#eagerArenas = new SharedArenas(device);
   }
 
-  /** Makes the budgets' programs, the largest first: it decides how large the shared arenas are. */
-  prepare(tokenBudgets: readonly number[]): void {
+  /**
+   * Makes the budgets' programs and captures them where the device can, the largest first: it decides how large the
+   * shared arenas are.
+   * @throws VG_DEVICE_OUT_OF_MEMORY saying which of the budgets would fit.
+   */
+  async prepare(tokenBudgets: readonly number[]): Promise<void> {
     for (const budget of [...tokenBudgets].sort((a, b) => b - a)) {
-      this.#budgets.set(budget, this.#load(budget, this.#budgetArenas));
+      const loaded = this.#loadBudget(budget, tokenBudgets);
+      this.#budgets.set(budget, loaded);
+      await loaded.executable.capture();
     }
   }
 
@@ -53,15 +67,17 @@ export class EncoderPrograms implements Disposable {
   run(batch: StagedBatch, budget: number | null): Promise<RunResult> {
     const { executable, resultBuffer, inputBuffers } =
       budget === null ? this.#eagerFor(batch) : this.#budget(budget);
-    const { columns } = executable.program.buffers[resultBuffer]!;
-    const data = new Float32Array(batch.work.tokens * columns);
+    const { columns, dtype } = executable.program.buffers[resultBuffer]!;
+    const bytes = new Uint8Array(batch.work.tokens * columns * DTYPE_BYTES[dtype]);
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
     const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({
       buffer: inputBuffers.get(name)!,
       bytes,
     }));
-    const outputs = [{ buffer: resultBuffer, bytes: new Uint8Array(data.buffer) }];
-    return executable.submit({ counts, inputs, outputs }).then(({ durationMs }) => ({ data, durationMs }));
+    const outputs = [{ buffer: resultBuffer, bytes }];
+    return executable
+      .submit({ counts, inputs, outputs })
+      .then(({ durationMs }) => ({ bytes, columns, durationMs }));
   }
 
   /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
@@ -107,6 +123,35 @@ export class EncoderPrograms implements Disposable {
     for (const [tokens, { executable }] of [...this.#eager].slice(0, Math.max(0, count))) {
       executable[Symbol.dispose]();
       this.#eager.delete(tokens);
+    }
+  }
+
+  #loadBudget(budget: number, tokenBudgets: readonly number[]): LoadedProgram {
+    try {
+      return this.#load(budget, this.#budgetArenas);
+    } catch (error) {
+      if (!VitgraphError.is(error) || error.code !== "VG_DEVICE_OUT_OF_MEMORY") throw error;
+      const fitting = tokenBudgets.filter((tokens) => this.#fits(tokens)).sort((a, b) => a - b);
+      throw new VitgraphError(error.code, `token budget ${budget} does not fit the device: ${error.fact}`, {
+        remedy:
+          fitting.length === 0
+            ? "none of the budgets fits: leave more of the device's memory to vitgraph"
+            : `of the budgets ${fitting.join(", ")} fit; set encoder_cudagraph_token_budgets or --max-batch-tokens`,
+        details: { budget, fitting },
+        cause: error,
+      });
+    }
+  }
+
+  /** Whether the arenas of this budget can be had right now. */
+  #fits(tokens: number): boolean {
+    const { io, scratch } = this.#graph.program(this.#capacity(tokens)).program.arenaBytes;
+    try {
+      using _io = this.#device.allocate(io);
+      using _scratch = this.#device.allocate(scratch);
+      return true;
+    } catch {
+      return false;
     }
   }
 

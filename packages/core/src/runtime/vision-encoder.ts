@@ -5,14 +5,15 @@
  * answered. At most two batches are staged or running at a time: while one computes, the next is made ready.
  */
 import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
-import type { Device } from "@vitgraph/cuda-kernels";
+import { type Device, DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
-import { checkItem, type EncoderItem, type Grid, tokenCount } from "../item.js";
+import { type Batch, type ItemSpec, itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
+import { checkItem, type EncoderItem, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
 import { compileForDevice } from "./compile-for-device.js";
+import { type BatchReport, Embedding, findNonFinite } from "./embedding.js";
 import { EncoderPrograms } from "./encoder-programs.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
@@ -29,30 +30,6 @@ export interface VisionEncoderOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
   readonly onBatch?: (batch: BatchReport) => void;
-}
-
-/** One run, as a person would want to read it. */
-export interface BatchReport {
-  /** Counts up from 0 over the encoder's life. */
-  readonly index: number;
-  readonly items: number;
-  readonly tokens: number;
-  /** The budget whose program ran; null where it ran eagerly. */
-  readonly budget: number | null;
-  /** Share of the budget that no item filled; 0 for eager. */
-  readonly waste: number;
-  /** The device's own measure of the run. */
-  readonly durationMs: number;
-}
-
-export interface Embedding {
-  readonly grid: Grid;
-  readonly tokens: number;
-  /** The merged embedding's columns first, then those of each deepstack level. */
-  readonly columns: number;
-  /** f32 [tokens, columns], in the order of the language model's placeholder tokens. */
-  readonly data: Float32Array;
-  readonly batch: BatchReport;
 }
 
 /** Batches staged or running at a time. */
@@ -105,7 +82,7 @@ export class VisionEncoder implements Disposable {
     };
     try {
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
-      if (budgets.cudagraph) programs.prepare(budgets.limits.tokenBudgets);
+      if (budgets.cudagraph) await programs.prepare(budgets.limits.tokenBudgets);
     } catch (error) {
       release();
       throw error;
@@ -129,12 +106,12 @@ export class VisionEncoder implements Disposable {
       const { t, h, w } = (items[index] as EncoderItem).grid;
       return itemSpecOfGrid([t, h, w], this.model.vision.spatialMergeSize);
     });
-    const batches = packGreedyAscending(specs, this.budgets.limits);
+    const batches = this.#pack(specs);
     await Promise.all(
       batches.map(async ({ items: members, budget }) => {
         const indices = members.map((member) => accepted[member] as number);
         const batchItems = indices.map((index) => items[index] as EncoderItem);
-        const results = await this.#runBatch(batchItems, this.budgets.cudagraph ? budget : null);
+        const results = await this.#runBatch(batchItems, budget);
         for (const [at, index] of indices.entries()) outcomes[index] = results[at];
       }),
     );
@@ -157,6 +134,20 @@ export class VisionEncoder implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
+  }
+
+  /** Batches with the budget to replay. Without graphs, and for videos that graphs are not for, that is none. */
+  #pack(specs: readonly ItemSpec[]): readonly Pick<Batch, "items" | "budget">[] {
+    const { cudagraph, videos, limits } = this.budgets;
+    const replayed = specs.map(({ frames = 1 }) => cudagraph && (videos || frames === 1));
+    return [true, false].flatMap((replay) => {
+      const indices = replayed.flatMap((is, index) => (is === replay ? [index] : []));
+      const chosen = indices.map((index) => specs[index] as ItemSpec);
+      return packGreedyAscending(chosen, limits).map(({ items, budget }) => ({
+        items: items.map((item) => indices[item] as number),
+        budget: replay ? budget : null,
+      }));
+    });
   }
 
   #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {
@@ -193,8 +184,8 @@ export class VisionEncoder implements Disposable {
     try {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
-      const staged = stageBatch(this.model.vision, items);
-      const { data, durationMs } = await this.#programs.run(staged, budget);
+      const staged = stageBatch(this.model.vision, items, this.device.activationDType);
+      const { bytes, columns, durationMs } = await this.#programs.run(staged, budget);
       const { tokens } = staged.work;
       const report: BatchReport = {
         index: this.#batches++,
@@ -206,34 +197,36 @@ export class VisionEncoder implements Disposable {
       };
       this.#stats.batch(items.length, tokens, budget);
       this.#onBatch?.(report);
-      return slice(items, data, this.model.vision.spatialMergeSize, report);
+      return this.#slice(items, bytes, columns, report);
     } catch (cause) {
       const reason = toVitgraphError(cause, "VG_DEVICE_FAILED", "the batch failed on the device");
       return items.map(() => ({ status: "rejected", reason }));
     }
   }
-}
 
-/** Each item's rows of the batch's result. An item with NaN or infinity in them fails alone. */
-function slice(
-  items: readonly EncoderItem[],
-  data: Float32Array,
-  mergeSize: number,
-  batch: BatchReport,
-): PromiseSettledResult<Embedding>[] {
-  const columns = data.length / batch.tokens;
-  let row = 0;
-  return items.map(({ grid }) => {
-    const tokens = tokenCount(grid, mergeSize);
-    const rows = data.subarray(row * columns, (row + tokens) * columns);
-    row += tokens;
-    const bad = rows.findIndex((value) => !Number.isFinite(value));
-    if (bad < 0) return { status: "fulfilled", value: { grid, tokens, columns, data: rows, batch } };
-    const reason = new VitgraphError(
-      "VG_OUTPUT_NOT_FINITE",
-      `the embedding of a ${grid.t} × ${grid.h} × ${grid.w} item has ${rows[bad]} in row ${Math.floor(bad / columns)}`,
-      { remedy: "check the item's pixel values and the checkpoint for NaN", details: { grid } },
-    );
-    return { status: "rejected", reason };
-  });
+  /** Each item's rows of the batch's result. An item with NaN or infinity in them fails alone. */
+  #slice(
+    items: readonly EncoderItem[],
+    bytes: Uint8Array,
+    columns: number,
+    batch: BatchReport,
+  ): PromiseSettledResult<Embedding>[] {
+    const dtype = this.device.activationDType === "bf16" ? "bf16" : "f32";
+    const rowBytes = columns * DTYPE_BYTES[dtype];
+    let row = 0;
+    return items.map(({ grid }) => {
+      const tokens = tokenCount(grid, this.model.vision.spatialMergeSize);
+      const rows = bytes.subarray(row * rowBytes, (row + tokens) * rowBytes);
+      row += tokens;
+      const bad = findNonFinite({ dtype, bytes: rows });
+      const embedding = new Embedding({ grid, tokens, columns, dtype, bytes: rows, batch });
+      if (bad < 0) return { status: "fulfilled", value: embedding };
+      const reason = new VitgraphError(
+        "VG_OUTPUT_NOT_FINITE",
+        `the embedding of a ${grid.t} × ${grid.h} × ${grid.w} item has ${embedding.data[bad]} in row ${Math.floor(bad / columns)}`,
+        { remedy: "check the item's pixel values and the checkpoint for NaN", details: { grid } },
+      );
+      return { status: "rejected", reason };
+    });
+  }
 }

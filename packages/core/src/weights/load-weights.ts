@@ -3,6 +3,7 @@ import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
+import { f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { SafetensorsDType } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
@@ -64,12 +65,28 @@ export async function loadWeights(
     }
     if (node.op !== "weight") continue;
     const tensor = weights.get(node.attributes.tensor) as TensorSource;
+    let offset = placement.offset;
     for (let start = 0; start < tensor.sizeBytes; start += SLICE_BYTES) {
       const part = slice.subarray(0, Math.min(SLICE_BYTES, tensor.sizeBytes - start));
       await tensor.readSlice(start, part);
-      await device.upload(arena, placement.offset + start, part);
+      const converted = convertWeights(part, tensor.dtype, placement.dtype);
+      await device.upload(arena, offset, converted);
+      offset += converted.length;
       doneBytes += part.length;
       onProgress?.(doneBytes, totalBytes);
     }
   }
+}
+
+/** The same values in the dtype that the device wants. Slices begin and end between elements. */
+function convertWeights(bytes: Uint8Array, from: SafetensorsDType, to: DType): Uint8Array {
+  if (WEIGHT_DTYPES[from] === to) return bytes;
+  if (to !== "bf16")
+    throw new VitgraphError("VG_INTERNAL", `weights cannot be converted from ${from} to ${to}`);
+  const { buffer, byteOffset, byteLength } = bytes;
+  const values =
+    from === "F32"
+      ? new Float32Array(buffer, byteOffset, byteLength / 4)
+      : f16ToF32(new Uint16Array(buffer, byteOffset, byteLength / 2));
+  return new Uint8Array(f32ToBf16(values).buffer);
 }

@@ -48,6 +48,7 @@ export function createNullDevice(options: NullDeviceOptions = {}): NullDevice {
 class RecordingDevice implements NullDevice {
   readonly info: DeviceInfo = { backend: "null", name: "null device", facts: {} };
   readonly activationDType: DType;
+  readonly weightDType: DType | null;
   readonly kernels: ReadonlySet<KernelName>;
   readonly loaded: Program[] = [];
   readonly submissions: RecordedSubmission[] = [];
@@ -61,6 +62,7 @@ class RecordingDevice implements NullDevice {
 
   constructor(options: NullDeviceOptions) {
     this.activationDType = options.activationDType ?? "f32";
+    this.weightDType = this.activationDType === "f32" ? null : this.activationDType;
     this.kernels = new Set(options.kernels ?? KERNEL_NAMES);
     this.#options = options;
   }

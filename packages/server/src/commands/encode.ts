@@ -160,16 +160,21 @@ async function writeEmbeddings(
   const names = tensorNames(paths);
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status !== "fulfilled") continue;
-    const { data, tokens, columns, grid } = outcome.value;
+    const { tokens, columns, grid } = outcome.value;
     const name = names[index] as string;
-    const values = dtype === "bf16" ? f32ToBf16(data) : data;
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    const bytes = bytesOf(outcome.value, dtype);
     tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
     metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
   }
   await mkdir(dirname(path), { recursive: true });
   await writeSafetensors(path, tensors, metadata);
   io.stdout(`\nwrote ${tensors.length} tensor${tensors.length === 1 ? "" : "s"} to ${path}\n`);
+}
+
+function bytesOf(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
+  if (embedding.dtype === dtype) return embedding.bytes;
+  const values = dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data;
+  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }
 
 /** File names; the whole path where two images have the same name. */
