@@ -2,7 +2,10 @@
 #include <cblas.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <string>
+#include <thread>
 
 #include "backend/cpu/gemm/gemm.h"
 
@@ -14,6 +17,38 @@ constexpr std::size_t kMostRows = 672;
 constexpr std::size_t kMostColumns = 768;
 constexpr std::size_t kWidenedDepth = 512;
 
+/// OpenBLAS frees its buffers in a destructor of its library. A process may exit in the middle of a run (process.exit
+/// doesn't wait for device threads), and a product under way would then read unmapped memory. So exiting waits for the
+/// products that have begun, a few milliseconds at most, and keeps others from beginning.
+class ExitGuard {
+ public:
+  ExitGuard() { active().fetch_add(1); }
+  ~ExitGuard() { active().fetch_sub(1); }
+  ExitGuard(const ExitGuard&) = delete;
+  ExitGuard& operator=(const ExitGuard&) = delete;
+
+  bool may_begin() const { return !exiting().load(); }
+
+  /// Handlers run before destructors of libraries do.
+  static void install() {
+    static const int installed = std::atexit([] {
+      exiting().store(true);
+      while (active().load() != 0) std::this_thread::yield();
+    });
+    static_cast<void>(installed);
+  }
+
+ private:
+  static std::atomic<int>& active() {
+    static constinit std::atomic<int> count{0};
+    return count;
+  }
+  static std::atomic<bool>& exiting() {
+    static constinit std::atomic<bool> flag{false};
+    return flag;
+  }
+};
+
 void sgemm(const Block& block, std::size_t p, std::size_t depth, const float* weight, std::size_t weight_stride, float* c,
            std::size_t c_stride) {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(block.rows), static_cast<int>(block.columns),
@@ -22,6 +57,8 @@ void sgemm(const Block& block, std::size_t p, std::size_t depth, const float* we
 }
 
 void multiply(const Block& block, const Simd& simd, float* scratch, float* c, std::size_t c_stride) {
+  const ExitGuard guard;
+  if (!guard.may_begin()) return;
   if (block.weight_dtype == DType::f32) {
     return sgemm(block, 0, block.depth, static_cast<const float*>(block.weight), block.weight_stride, c, c_stride);
   }
@@ -44,6 +81,7 @@ bool is_openblas_usable() {
   if (openblas_get_parallel() == sequential) return false;
   // Process-wide, and here for good: our pool splits the work, and threads of OpenBLAS's own would only get in its way.
   openblas_set_num_threads(1);
+  ExitGuard::install();
   return true;
 }
 

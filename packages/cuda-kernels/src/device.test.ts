@@ -1,0 +1,355 @@
+/** Memory, order and lifetime: what a device promises besides its kernels. */
+import { VitgraphError } from "@vitgraph/errors";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createCpuDevice } from "./cpu-device.js";
+import type { Arena, Device, Executable } from "./device.js";
+import type { Program, ProgramBuffer } from "./program.js";
+
+const KIB = 1024;
+
+/** y = a + b over rows of 8, `a` and `b` and `y` in io. The simplest program with an order to get wrong. */
+function addProgram(capacity: number): Program {
+  const rowBytes = 8 * 4;
+  const span = Math.ceil((capacity * rowBytes) / 256) * 256;
+  const buffer = (name: string, index: number): ProgramBuffer => ({
+    name,
+    arena: "io",
+    offset: index * span,
+    dtype: "f32",
+    rows: { dim: "rows", plus: 0 },
+    columns: 8,
+    rowStride: 8,
+  });
+  return {
+    version: 1,
+    dims: [{ name: "rows", capacity }],
+    arenaBytes: { weights: 0, io: 3 * span, scratch: 0 },
+    buffers: [buffer("a", 0), buffer("b", 1), buffer("y", 2)],
+    instructions: [{ kernel: "add", buffers: [0, 1, 2], scalars: [] }],
+  };
+}
+
+const [A, B, Y] = [0, 1, 2];
+
+function floats(rows: number, value: number): Uint8Array {
+  return new Uint8Array(new Float32Array(rows * 8).fill(value).buffer);
+}
+
+function valuesOf(bytes: Uint8Array): number[] {
+  return [...new Set(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4))];
+}
+
+let device: Device;
+let arenas: Record<"weights" | "io" | "scratch", Arena>;
+let executable: Executable;
+const ROWS = 64;
+
+beforeEach(() => {
+  device = createCpuDevice({ threads: 2 });
+  const program = addProgram(ROWS);
+  arenas = {
+    weights: device.allocate(program.arenaBytes.weights),
+    io: device.allocate(program.arenaBytes.io),
+    scratch: device.allocate(program.arenaBytes.scratch),
+  };
+  executable = device.load(program, arenas);
+});
+
+afterEach(() => {
+  for (const disposable of [executable, ...Object.values(arenas), device]) disposable[Symbol.dispose]();
+});
+
+function submit(a: number, b: number, rows = ROWS): { y: Uint8Array; done: Promise<unknown> } {
+  const y = floats(rows, Number.NaN);
+  const inputs = [
+    { buffer: A!, bytes: floats(rows, a) },
+    { buffer: B!, bytes: floats(rows, b) },
+  ];
+  return { y, done: executable.submit({ counts: [rows], inputs, outputs: [{ buffer: Y!, bytes: y }] }) };
+}
+
+async function failure(run: () => unknown): Promise<{ code: string; message: string }> {
+  try {
+    await run();
+  } catch (error) {
+    if (VitgraphError.is(error)) return { code: error.code, message: error.message };
+    throw error;
+  }
+  throw new Error("it succeeded");
+}
+
+describe("runs", () => {
+  test("take their time from the device's clock", async () => {
+    const { durationMs } = await executable.submit({ counts: [1], inputs: [], outputs: [] });
+    expect(durationMs).toBeGreaterThan(0);
+    expect(durationMs).toBeLessThan(10_000);
+  });
+
+  test("many in flight run in order, each with its own inputs, and settle in order", async () => {
+    const settled: number[] = [];
+    const runs = Array.from({ length: 100 }, (_, i) => {
+      const run = submit(i, 1000 * i);
+      return { ...run, done: run.done.then(() => settled.push(i)) };
+    });
+    await Promise.all(runs.map(({ done }) => done));
+    expect(settled).toEqual(runs.map((_, i) => i));
+    for (const [i, { y }] of runs.entries()) expect(valuesOf(y)).toEqual([1001 * i]);
+  });
+
+  test("uploads, fills and runs are one queue", async () => {
+    const y = floats(ROWS, 0);
+    const outputs = [{ buffer: Y!, bytes: y }];
+    const span = addProgram(ROWS).arenaBytes.io / 3;
+    await Promise.all([
+      device.fill(arenas.io, 0xff),
+      device.upload(arenas.io, 0, floats(ROWS, 3)),
+      device.upload(arenas.io, span, floats(ROWS, 4)),
+      executable.submit({ counts: [ROWS], inputs: [], outputs }),
+      device.fill(arenas.io, 0),
+    ]);
+    expect(valuesOf(y)).toEqual([7]);
+  });
+
+  test("JavaScript's thread does not wait for them", async () => {
+    const pending = new Set(Array.from({ length: 200 }, () => submit(1, 2).done));
+    for (const done of pending) void done.then(() => pending.delete(done));
+    // If submitting ran the program, nothing would be left to settle by now.
+    expect(pending.size).toBe(200);
+    await Promise.all(pending);
+  });
+
+  test("rows beyond the counts are neither read nor written", async () => {
+    await device.fill(arenas.io, 0xff);
+    const y = floats(ROWS, 0);
+    const inputs = [A!, B!].map((buffer) => ({ buffer, bytes: floats(3, 5) }));
+    await executable.submit({ counts: [3], inputs, outputs: [{ buffer: Y!, bytes: y }] });
+    expect(valuesOf(y.subarray(0, 3 * 32))).toEqual([10]);
+    expect(valuesOf(y.subarray(3 * 32))).toEqual([Number.NaN]);
+  });
+
+  test("a failed run says what was wrong, and the next one works", async () => {
+    const { dims, arenaBytes, buffers, ...rest } = addProgram(ROWS);
+    const index = {
+      name: "cu_seqlens",
+      arena: "io",
+      offset: 0,
+      dtype: "i32",
+      columns: 1,
+      rowStride: 1,
+    } as const;
+    const attention: Program = {
+      ...rest,
+      dims: [...dims, { name: "segments", capacity: 2 }],
+      arenaBytes,
+      buffers: [...buffers, { ...index, rows: { dim: "segments", plus: 1 }, offset: 0 }],
+      instructions: [{ kernel: "attention", buffers: [1, 1, 1, 3, 2], scalars: [2, 0.5] }],
+    };
+    using broken = device.load(attention, arenas);
+    const bounds = new Uint8Array(Int32Array.of(0, 40, 1 << 30).buffer);
+    expect(
+      await failure(() =>
+        broken.submit({ counts: [ROWS, 2], inputs: [{ buffer: 3, bytes: bounds }], outputs: [] }),
+      ),
+    ).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message:
+        "instruction 0 (attention): cu_seqlens ends at 1073741824, and there are 64 patches: check the metadata that was staged for this run",
+    });
+    const { y, done } = submit(1, 2);
+    await done;
+    expect(valuesOf(y)).toEqual([3]);
+  });
+});
+
+describe("a submission that does not fit its program is refused", () => {
+  const none = { inputs: [], outputs: [] };
+  test.each<[message: string, submission: () => Parameters<Executable["submit"]>[0]]>([
+    [
+      "the submission has 2 counts, and the program 1 dims: give one count each for rows",
+      () => ({ ...none, counts: [1, 2] }),
+    ],
+    [
+      "the count of rows is 65, and its capacity 64: use a program with more capacity",
+      () => ({ ...none, counts: [65] }),
+    ],
+    [
+      "the count of rows is -1, and its capacity 64: use a program with more capacity",
+      () => ({ ...none, counts: [-1] }),
+    ],
+    [
+      "the count of rows is 1.5, and its capacity 64: use a program with more capacity",
+      () => ({ ...none, counts: [1.5] }),
+    ],
+    [
+      "input buffer 7 is not one of the program's 3: use an index into Program.buffers",
+      () => ({ ...none, counts: [1], inputs: [{ buffer: 7, bytes: floats(1, 0) }] }),
+    ],
+    [
+      "output y has 2048 bytes, and the transfer 2080: transfer no more than its rows at capacity",
+      () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, bytes: floats(65, 0) }] }),
+    ],
+  ])("%s", async (message, submission) => {
+    expect(await failure(() => executable.submit(submission()))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message,
+    });
+  });
+
+  test("buffers in other arenas, and strided ones", async () => {
+    const program = addProgram(ROWS);
+    const buffers = program.buffers.map((buffer, index) => ({
+      ...buffer,
+      columns: 2,
+      rowStride: 8,
+      offset: 8 * index,
+    }));
+    using strided = device.load({ ...program, buffers }, arenas);
+    const bytes = floats(1, 0);
+    expect(
+      await failure(() => strided.submit({ ...none, counts: [1], inputs: [{ buffer: 0, bytes }] })),
+    ).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: "input a has strided rows: transfer through a buffer whose rows lie together",
+    });
+    const inScratch = program.buffers.map((buffer) => ({ ...buffer, arena: "scratch" as const }));
+    using scratch = device.allocate(program.arenaBytes.io);
+    using elsewhere = device.load(
+      { ...program, arenaBytes: { weights: 0, io: 0, scratch: program.arenaBytes.io }, buffers: inScratch },
+      { ...arenas, scratch },
+    );
+    expect(
+      await failure(() => elsewhere.submit({ ...none, counts: [1], inputs: [{ buffer: 0, bytes }] })),
+    ).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: "input a lies in the scratch arena: transfer to and from io buffers only",
+    });
+  });
+});
+
+describe("lifetime", () => {
+  test("live handles count arenas and executables until they are disposed", () => {
+    expect(device.liveHandles()).toBe(4);
+    const arena = device.allocate(KIB);
+    expect(device.liveHandles()).toBe(5);
+    arena[Symbol.dispose]();
+    arena[Symbol.dispose]();
+    expect(device.liveHandles()).toBe(4);
+    for (const handle of [executable, ...Object.values(arenas)]) handle[Symbol.dispose]();
+    expect(device.liveHandles()).toBe(0);
+  });
+
+  test("everything may be disposed while runs are queued: they finish", async () => {
+    const runs = Array.from({ length: 20 }, (_, i) => submit(i, i));
+    for (const handle of [executable, ...Object.values(arenas), device]) handle[Symbol.dispose]();
+    await Promise.all(runs.map(({ done }) => done));
+    for (const [i, { y }] of runs.entries()) expect(valuesOf(y)).toEqual([2 * i]);
+    expect(device.liveHandles()).toBe(0);
+  });
+
+  test("an arena may go while a program still runs over it", async () => {
+    arenas.io[Symbol.dispose]();
+    const { y, done } = submit(20, 1);
+    await done;
+    expect(valuesOf(y)).toEqual([21]);
+  });
+
+  test("what was disposed is not used", async () => {
+    const program = addProgram(1);
+    using gone = device.allocate(KIB);
+    gone[Symbol.dispose]();
+    const arenaGone = { code: "VG_DISPOSED", message: "an arena was used after it had been disposed" };
+    expect(await failure(() => device.upload(gone, 0, floats(1, 0)))).toEqual(arenaGone);
+    expect(await failure(() => device.fill(gone, 0))).toEqual(arenaGone);
+    expect(await failure(() => device.load(program, { ...arenas, io: gone }))).toEqual(arenaGone);
+    executable[Symbol.dispose]();
+    expect(await failure(() => submit(1, 1).done)).toEqual({
+      code: "VG_DISPOSED",
+      message: "an executable was used after it had been disposed",
+    });
+    using another = device.load(program, arenas);
+    device[Symbol.dispose]();
+    device[Symbol.dispose]();
+    const deviceGone = { code: "VG_DISPOSED", message: "a device was used after it had been disposed" };
+    expect(await failure(() => device.allocate(1))).toEqual(deviceGone);
+    expect(await failure(() => device.upload(arenas.io, 0, floats(1, 0)))).toEqual(deviceGone);
+    expect(await failure(() => device.load(program, arenas))).toEqual(deviceGone);
+    expect(await failure(() => another.submit({ counts: [1], inputs: [], outputs: [] }))).toEqual(deviceGone);
+  });
+
+  test("devices come and go by the hundred", async () => {
+    for (let i = 0; i < 100; i++) {
+      using passing = createCpuDevice({ threads: 3 });
+      using arena = passing.allocate(KIB);
+      await passing.fill(arena, i);
+    }
+  });
+});
+
+describe("memory", () => {
+  test("a range outside of the arena is refused", async () => {
+    using arena = device.allocate(100);
+    await device.upload(arena, 68, floats(1, 0));
+    expect(await failure(() => device.upload(arena, 69, floats(1, 0)))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: "32 bytes at offset 69 do not fit an arena of 100",
+    });
+    expect(await failure(() => device.upload(arena, -1, floats(1, 0)))).toMatchObject({
+      code: "VG_ARGUMENT_INVALID",
+    });
+    expect(await failure(() => device.fill(arena, 256))).toMatchObject({ code: "VG_ARGUMENT_INVALID" });
+    expect(await failure(() => device.allocate(-1))).toMatchObject({ code: "VG_ARGUMENT_INVALID" });
+  });
+
+  test("more than the machine has is refused, saying what there is", async () => {
+    const asked = 2 ** 52;
+    expect(await failure(() => device.allocate(asked))).toEqual({
+      code: "VG_DEVICE_OUT_OF_MEMORY",
+      message: expect.stringMatching(
+        /^the CPU device was asked for 4503599627370496 bytes, and \d+ of \d+ are free: use smaller token budgets, or a machine or container with more memory$/,
+      ),
+    });
+  });
+
+  test("arenas of another device are refused", async () => {
+    using other = createCpuDevice({ threads: 1 });
+    using foreign = other.allocate(KIB);
+    expect(await failure(() => device.fill(foreign, 0))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: "the arena belongs to another device",
+    });
+    const lookalike = { sizeBytes: 1, [Symbol.dispose]() {} };
+    expect(await failure(() => device.fill(lookalike, 0))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: "the arena was not made by a native device: pass what this device's allocate returned",
+    });
+  });
+});
+
+describe("options", () => {
+  test.each([0, -1, 1.5, 2000, Number.NaN])("threads: %s is refused", async (threads) => {
+    expect(await failure(() => createCpuDevice({ threads }))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: `threads is ${threads}, which is not a whole number from 1 to 1024: leave it out to use every physical core`,
+    });
+  });
+
+  test("the device says what it runs on", () => {
+    using single = createCpuDevice({ threads: 1, gemm: "blocked" });
+    expect(single.info.backend).toBe("cpu");
+    expect(single.info.facts).toMatchObject({ threads: 1, gemm: "blocked" });
+    expect(single.info.name).toMatch(/, 1 thread, (avx512|avx2|sse2|neon), own matrix products$/);
+  });
+
+  test("what this machine or build lacks is refused", async () => {
+    const simd = process.arch === "arm64" ? "avx2" : "neon";
+    expect(await failure(() => createCpuDevice({ simd }))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: expect.stringMatching(
+        new RegExp(`^this processor does not run the instruction set ${simd}: use auto or one of `),
+      ),
+    });
+    expect(await failure(() => createCpuDevice({ gemm: "magic" as "auto" }))).toMatchObject({
+      code: "VG_ARGUMENT_INVALID",
+    });
+  });
+});
