@@ -187,11 +187,17 @@ void CudaProgram::resolve(std::size_t index) {
       return add([operands](const Launch& launch) { return k::launch_unpack_patches(launch, operands); });
     }
     case Kernel::linear: {
-      const LinearOperands operands{view<const Bf16>(at[0]), weight(at[1]), weight(at[2]), view<const Bf16>(at[3]), view<Bf16>(at[4]),
-                                    rows(buffer(at[4]).rows), columns(at[4]), columns(at[0]),
-                                    static_cast<kernels::Activation>(scalars[0])};
-      const LinearTools tools{device_->architecture(), device_->cublaslt(), device_->algorithms(), device_->machine()};
-      auto step = std::make_shared<LinearStep>(tools, operands);
+      const kernels::LinearOperands operands{view<const Bf16>(at[0]),
+                                             {weight(at[1]), static_cast<std::int64_t>(buffer(at[1]).row_stride)},
+                                             weight(at[2]),
+                                             view<const Bf16>(at[3]),
+                                             view<Bf16>(at[4]),
+                                             rows(buffer(at[4]).rows),
+                                             columns(at[4]),
+                                             columns(at[0])};
+      const LinearTools tools{device_->architecture(), device_->properties().multiProcessorCount, device_->cublaslt(),
+                              device_->algorithms(), device_->machine()};
+      auto step = std::make_shared<LinearStep>(tools, operands, static_cast<kernels::Activation>(scalars[0]));
       linears_.push_back(step);
       return add([step](const Launch& launch) { return step->launch(launch); });
     }

@@ -4,8 +4,10 @@
 #include <limits>
 
 #include "backend/cuda/status.h"
+#include "kernels/sm90/linear/linear.h"
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
+#include "kernels/smxx/linear/linear.h"
 
 namespace vitgraph::cuda {
 namespace {
@@ -13,10 +15,32 @@ namespace {
 /// The shortest of so many runs counts: what disturbs a run only ever makes it longer.
 constexpr int kTimedRuns = 3;
 
-std::string key_of(const LinearTools& tools, const LinearOperands& o) {
+constexpr int kHopper = 90;
+
+/// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
+constexpr float kPaddingHandicap = 1.05f;
+
+struct HopperTile {
+  const char* name;
+  kernels::sm90::LinearTile tile;
+};
+constexpr HopperTile kHopperTiles[] = {
+    {"hopper 128x192", kernels::sm90::LinearTile::rows128_columns192},
+    {"hopper 128x128", kernels::sm90::LinearTile::rows128_columns128},
+    {"hopper 64x128", kernels::sm90::LinearTile::rows64_columns128},
+    {"hopper 64x64", kernels::sm90::LinearTile::rows64_columns64},
+};
+
+/// What the Hopper kernel asks of its operands.
+bool suits_hopper(const kernels::LinearOperands& o) {
+  return o.columns % 8 == 0 && o.inner % 8 == 0 && kernels::rows_aligned(o.x, 16) && kernels::rows_aligned(o.weight, 16) &&
+         kernels::rows_aligned(o.residual, 16) && kernels::rows_aligned(o.y, 16) && kernels::is_aligned(o.bias, 4);
+}
+
+std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
-  return tools.machine + " linear " + number(o.rows.capacity) + number(o.columns) + number(o.depth) + number(o.x.row_stride) +
-         number(o.y.row_stride) + number(static_cast<int>(o.activation)) + (o.bias != nullptr ? "bias " : "") +
+  return tools.machine + " linear " + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
+         number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual" : "");
 }
 
@@ -37,51 +61,73 @@ float time_once(const std::function<cudaError_t(const kernels::Launch&)>& run, c
 
 }  // namespace
 
-LinearStep::LinearStep(const LinearTools& tools, const LinearOperands& operands) : key_(key_of(tools, operands)) {
-  if (tools.cublaslt) add_cublaslt(tools, operands);
-  if (ways_.empty()) {
-    throw Error("VG_BACKEND_UNAVAILABLE", "no matrix product is available for this device",
-                "install the CUDA toolkit's cuBLAS, or name libcublasLt in VITGRAPH_CUBLASLT");
-  }
-  const auto remembered = tools.cache.find(key_);
-  if (!remembered) return;
-  const auto found = std::find_if(ways_.begin(), ways_.end(), [&](const Way& way) { return way.name == *remembered; });
-  if (found == ways_.end()) return;
-  chosen_ = static_cast<std::size_t>(found - ways_.begin());
-  known_ = true;
+LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation)
+    : key_(key_of(tools, operands, activation)) {
+  add_own(tools, operands, activation);
+  if (tools.cublaslt) add_cublaslt(tools, operands, activation);
+  choose(tools.cache);
 }
 
-void LinearStep::add_cublaslt(const LinearTools& tools, const LinearOperands& o) {
+bool LinearStep::choose(const AlgorithmCache& cache) {
+  const auto remembered = cache.find(key_);
+  if (!remembered) return false;
+  const auto found = std::find_if(ways_.begin(), ways_.end(), [&](const Way& way) { return way.name == *remembered; });
+  if (found == ways_.end()) return false;
+  chosen_ = static_cast<std::size_t>(found - ways_.begin());
+  return true;
+}
+
+void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
+  if (tools.architecture != kHopper || !suits_hopper(o)) {
+    ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
+                       return kernels::smxx::launch_linear(launch, o, activation);
+                     }});
+    return;
+  }
+  // The estimated best comes first: it is what runs where nothing was measured.
+  const auto best = kernels::sm90::choose_linear_tile(o.rows.capacity, o.columns, o.inner, tools.multiprocessors);
+  for (const bool first : {true, false}) {
+    for (const HopperTile& way : kHopperTiles) {
+      if ((way.tile == best) != first) continue;
+      ways_.push_back({way.name, false, [=, tile = way.tile](const kernels::Launch& launch) {
+                         return kernels::sm90::launch_linear(launch, o, activation, tile);
+                       }});
+    }
+  }
+}
+
+void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   using kernels::Activation;
   // The library adds the residual before it applies the activation, and knows of ours only the tanh form of GELU. What
   // does not fit follows in kernels of its own.
-  const bool plain = o.activation == Activation::none;
+  const bool plain = activation == Activation::none;
   const bool residual_inside = o.residual.data != nullptr && plain;
   const LinearShape shape{
       .rows = o.rows.capacity,
       .columns = o.columns,
-      .depth = o.depth,
+      .depth = o.inner,
       .x_stride = o.x.row_stride,
       .residual_stride = residual_inside ? o.residual.row_stride : 0,
       .y_stride = o.y.row_stride,
       .bias = o.bias != nullptr,
       .residual = residual_inside,
-      .gelu_tanh = o.activation == Activation::gelu_tanh,
+      .gelu_tanh = activation == Activation::gelu_tanh,
   };
-  const LinearPointers pointers{o.x.data, o.weight, o.bias, o.residual.data, o.y.data};
+  const LinearPointers pointers{o.x.data, o.weight.data, o.bias, o.residual.data, o.y.data};
   const std::shared_ptr<MatmulPlan> plan = tools.cublaslt->plan(shape, pointers);
-  if (plan == nullptr) return;
+  // The library's weights lie dense.
+  if (plan == nullptr || o.weight.row_stride != o.inner) return;
   const bool activation_after = !plain && !shape.gelu_tanh;
   const bool residual_after = o.residual.data != nullptr && !residual_inside;
   const kernels::View<const kernels::Bf16> y{o.y.data, o.y.row_stride};
   int index = 0;
   for (const MatmulAlgorithm& algorithm : tools.cublaslt->propose(*plan)) {
-    ways_.push_back({"cublaslt " + std::to_string(index++),
+    ways_.push_back({"cublaslt " + std::to_string(index++), true,
                      [=, library = tools.cublaslt](const kernels::Launch& launch) -> cudaError_t {
                        if (!library->run(*plan, pointers, algorithm, launch.stream)) return cudaErrorNotSupported;
                        if (activation_after) {
                          const cudaError_t status =
-                             kernels::smxx::launch_activation(launch, {y, o.y, o.rows, o.columns}, o.activation);
+                             kernels::smxx::launch_activation(launch, {y, o.y, o.rows, o.columns}, activation);
                          if (status != cudaSuccess) return status;
                        }
                        if (!residual_after) return cudaSuccess;
@@ -91,15 +137,8 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const LinearOperands& o)
 }
 
 void LinearStep::measure(const kernels::Launch& launch, AlgorithmCache& cache) {
-  if (known_ || ways_.size() == 1) return;
-  // Another step of the same shape may have been measured meanwhile.
-  if (const auto answer = cache.find(key_)) {
-    for (std::size_t i = 0; i < ways_.size(); ++i) {
-      if (ways_[i].name == *answer) chosen_ = i;
-    }
-    known_ = true;
-    return;
-  }
+  // Another step of the same shape may have been measured before.
+  if (ways_.size() == 1 || choose(cache)) return;
   cudaEvent_t start;
   cudaEvent_t stop;
   check(cudaEventCreate(&start), "cannot create an event");
@@ -108,13 +147,13 @@ void LinearStep::measure(const kernels::Launch& launch, AlgorithmCache& cache) {
   for (std::size_t i = 0; i < ways_.size(); ++i) {
     float shortest = time_once(ways_[i].run, launch, start, stop);
     for (int run = 0; run < kTimedRuns; ++run) shortest = std::min(shortest, time_once(ways_[i].run, launch, start, stop));
+    if (ways_[i].computes_padding) shortest *= kPaddingHandicap;
     if (shortest >= best) continue;
     best = shortest;
     chosen_ = i;
   }
   cudaEventDestroy(start);
   cudaEventDestroy(stop);
-  known_ = true;
   cache.store(key_, ways_[chosen_].name);
 }
 

@@ -9,28 +9,15 @@
 
 #include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/cublaslt.h"
-#include "kernels/common/activation.h"
-#include "kernels/common/launch.h"
+#include "kernels/common/linear.h"
 
 namespace vitgraph::cuda {
-
-struct LinearOperands {
-  kernels::View<const kernels::Bf16> x;
-  const kernels::Bf16* weight;
-  /// Null where left out.
-  const kernels::Bf16* bias;
-  kernels::View<const kernels::Bf16> residual;
-  kernels::View<kernels::Bf16> y;
-  kernels::Rows rows;
-  std::int32_t columns;
-  std::int32_t depth;
-  kernels::Activation activation;
-};
 
 /// What every product of a device shares.
 struct LinearTools {
   /// Compute capability, 90 for Hopper.
   int architecture;
+  int multiprocessors;
   /// Null where the library was not found.
   std::shared_ptr<CublasLt> cublaslt;
   AlgorithmCache& cache;
@@ -40,7 +27,7 @@ struct LinearTools {
 
 class LinearStep {
  public:
-  LinearStep(const LinearTools& tools, const LinearOperands& operands);
+  LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
   /// Runs the way that was chosen: by the cache or by `measure`, else the first.
   cudaError_t launch(const kernels::Launch& launch) const { return ways_[chosen_].run(launch); }
@@ -48,22 +35,23 @@ class LinearStep {
   /// Times every way on the stream, unless the cache knew the answer. Operands must hold what may be read.
   void measure(const kernels::Launch& launch, AlgorithmCache& cache);
 
-  /// For people: "own" or "cublaslt 3".
-  const std::string& way() const { return ways_[chosen_].name; }
-
  private:
   struct Way {
-    /// Stands in the cache file.
+    /// Stands in the cache file: "hopper 128x192", "portable", "cublaslt 3".
     std::string name;
+    /// Computes the rows that a run does not have, too.
+    bool computes_padding;
     std::function<cudaError_t(const kernels::Launch&)> run;
   };
 
-  void add_cublaslt(const LinearTools& tools, const LinearOperands& operands);
+  /// Takes the remembered way; false where there is none.
+  bool choose(const AlgorithmCache& cache);
+  void add_own(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
+  void add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
   std::string key_;
   std::vector<Way> ways_;
   std::size_t chosen_ = 0;
-  bool known_ = false;
 };
 
 }  // namespace vitgraph::cuda
