@@ -27,7 +27,11 @@ module.exports = {
       from: { path: "^(packages/[^/]+|test|benchmarks)/" },
       to: {
         path: "^packages/[^/]+/",
-        pathNot: ["^$1/", "^packages/[^/]+/src/(index|yaml|testing|testing/index)\\.ts$", "/schema/[^/]+\\.json$"],
+        pathNot: [
+          "^$1/",
+          "^packages/[^/]+/src/(index|yaml|testing|testing/index)\\.ts$",
+          "/schema/[^/]+\\.json$",
+        ],
       },
     },
     {
@@ -49,6 +53,9 @@ module.exports = {
     exclude: { path: "(^|/)(dist|build|native)/" },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.base.json" },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["vitgraph-source", "import", "node"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["vitgraph-source", "import", "node"],
+    },
   },
 };
