@@ -1,10 +1,32 @@
 /**
  * Which items run together, in which budget? The public door: a barrel, and nothing else.
  */
+export { assignRanks, assignRanksByCost, type RankAssignment } from "./assign-ranks.js";
 export type { Batch, Packer, PackLimits, PathLoad } from "./batch.js";
 export { type BatchCost, costOfBatches, costPerBudget, costPerToken } from "./batch-cost.js";
 export { findBudget, powerOfTwoBudgets } from "./budgets.js";
+export { type Clock, systemClock } from "./clock.js";
+export { commonGrids, commonSizes } from "./common-grids.js";
+export { type BudgetPicture, drawBudgets } from "./draw-budgets.js";
+export {
+  EncoderQueue,
+  type EncoderQueueOptions,
+  type QueueBatch,
+  type QueuedItem,
+  type QueueEntry,
+  type SubmitOptions,
+} from "./encoder-queue.js";
+export { histogramOf, type SizeCount } from "./histogram.js";
 export { countInputPatches, countOutputTokens, type Grid, type ItemSpec, itemSpecOfGrid } from "./items.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";
 export { packFirstFitDecreasing } from "./pack-first-fit.js";
 export { packGreedyAscending } from "./pack-greedy.js";
+export {
+  type BudgetPlan,
+  type BudgetReport,
+  type BudgetUse,
+  type PlanOptions,
+  paddedTokens,
+  planBudgets,
+  reportBudgets,
+} from "./plan-budgets.js";

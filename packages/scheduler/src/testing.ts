@@ -1,2 +1,2 @@
 /** Fakes for tests of code that uses the scheduler. */
-export type {} from "./index.js";
+export { VirtualClock } from "./virtual-clock.js";

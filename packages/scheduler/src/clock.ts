@@ -1,0 +1,28 @@
+/** Time, as the queue sees it: handed in, so that a test can stand still, jump and repeat. */
+
+export interface Clock {
+  /** Milliseconds since some fixed moment; never goes back. */
+  now(): number;
+  /** Calls `callback` once, `delayMs` from now or a little later. Returns what cancels it; cancelling twice is fine. */
+  after(delayMs: number, callback: () => void): () => void;
+}
+
+/** Longest delay that setTimeout takes; it treats anything above as 1 ms. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** The machine's monotonic clock. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after(delayMs, callback) {
+    const dueAt = performance.now() + delayMs;
+    let timer: ReturnType<typeof setTimeout>;
+    const arm = (): void => {
+      // A timer may come up to a millisecond early, and a long one only part of the way.
+      const left = dueAt - performance.now();
+      if (left <= 0) callback();
+      else timer = setTimeout(arm, Math.min(Math.ceil(left), MAX_TIMEOUT_MS));
+    };
+    timer = setTimeout(arm, Math.min(Math.ceil(delayMs), MAX_TIMEOUT_MS));
+    return () => clearTimeout(timer);
+  },
+};

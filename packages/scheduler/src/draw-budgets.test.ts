@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import { commonSizes, drawBudgets, planBudgets, powerOfTwoBudgets } from "./index.js";
+
+const elements = (svg: string, tag: string): string[] => svg.match(new RegExp(`<${tag} [^>]*>`, "g")) ?? [];
+const attribute = (element: string, name: string): number =>
+  Number(new RegExp(` ${name}="([^"]*)"`).exec(element)?.[1]);
+
+describe("drawBudgets", () => {
+  it("draws a line for each budget, at its place on a logarithmic axis", () => {
+    const svg = drawBudgets({ histogram: [64, 256, 1024], budgets: [64, 256, 1024] });
+    const places = elements(svg, "line")
+      .filter((line) => line.includes("#b4232a") && !line.includes("stroke-opacity"))
+      .map((line) => [attribute(line, "x1"), attribute(line, "x2")] as const)
+      .filter(([x1, x2]) => x1 === x2)
+      .map(([x]) => x);
+    expect(places).toHaveLength(3);
+    expect(places[1]! - places[0]!).toBeCloseTo(places[2]! - places[1]!, 1);
+  });
+
+  it("draws taller columns for what comes more often", () => {
+    const svg = drawBudgets({
+      histogram: [
+        { tokens: 100, weight: 1 },
+        { tokens: 1000, weight: 4 },
+      ],
+      budgets: [1000],
+    });
+    const heights = elements(svg, "rect")
+      .slice(1)
+      .map((rect) => attribute(rect, "height"));
+    expect(heights).toHaveLength(2);
+    expect(heights[1]! / heights[0]!).toBeCloseTo(4, 1);
+  });
+
+  it("keeps everything inside the picture, also with many budgets", () => {
+    const histogram = commonSizes();
+    const svg = drawBudgets({
+      histogram,
+      budgets: planBudgets(histogram, { maxGraphs: 40 }).budgets,
+      comparedWith: { name: "power-of-two budgets", budgets: powerOfTwoBudgets(64, 16_384) },
+      notes: ["one", "two"],
+    });
+    const [, width, height] = /width="(\d+)" height="(\d+)"/.exec(svg)!.map(Number);
+    for (const element of [...elements(svg, "line"), ...elements(svg, "text"), ...elements(svg, "rect")]) {
+      for (const [name, end] of [
+        ["x", width],
+        ["x1", width],
+        ["x2", width],
+        ["y", height],
+        ["y1", height],
+        ["y2", height],
+      ] as const) {
+        const value = attribute(element, name);
+        if (Number.isNaN(value)) continue;
+        expect(value).toBeGreaterThanOrEqual(0);
+        expect(value).toBeLessThanOrEqual(end!);
+      }
+    }
+  });
+
+  it("escapes text, and draws a single size", () => {
+    const svg = drawBudgets({ histogram: [1], budgets: [1], title: `a < b & "c"` });
+    expect(svg).toContain("a &lt; b &amp; &quot;c&quot;");
+    expect(svg).not.toContain("NaN");
+  });
+});

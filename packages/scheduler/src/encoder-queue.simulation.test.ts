@@ -1,0 +1,203 @@
+/** The queue under thousands of random arrivals, on a virtual clock: the same every time, for each seed. */
+import { VitgraphError } from "@vitgraph/errors";
+import { beforeAll, describe, expect, it } from "vitest";
+import { seededRandom } from "../test/seeded-random.js";
+import {
+  createCostPacker,
+  EncoderQueue,
+  type ItemSpec,
+  type Packer,
+  packFirstFitDecreasing,
+  packGreedyAscending,
+} from "./index.js";
+import { VirtualClock } from "./testing.js";
+
+interface Job {
+  readonly id: number;
+  readonly spec: ItemSpec;
+  readonly priority: number;
+  readonly arrivedAt: number;
+}
+
+const ARRIVALS = 2000;
+const BUDGETS = [64, 256, 1024];
+const AGING_MS = 40;
+const LIMITS = { tokenBudgets: BUDGETS, maxItems: 6, maxFrames: 12 };
+const packers: Readonly<Record<string, Packer>> = {
+  packGreedyAscending,
+  packFirstFitDecreasing,
+  createCostPacker: createCostPacker(LIMITS, (tokens, budget) => 30 + (budget ?? 2 * tokens)),
+};
+
+/**
+ * Runs `count` arrivals through a queue whose device serves a batch in 2 ms and 10 µs a token. Some callers cancel,
+ * some have deadlines, some items fail, some batches fail.
+ */
+async function simulate(seed: number, count: number, pack: Packer) {
+  const random = seededRandom(seed);
+  const clock = new VirtualClock();
+  const waiting = new Map<number, Job>();
+  const starts: { at: number; jobs: Job[]; firstOfOrder: number }[] = [];
+  const answers = new Map<number, string[]>();
+  let inFlight = 0;
+  let mostInFlight = 0;
+  let mostQueued = 0;
+
+  const rank = ({ arrivedAt, priority }: Job): number => arrivedAt + priority * AGING_MS;
+  const firstOfOrder = (): number =>
+    [...waiting.values()].reduce((a, b) =>
+      rank(b) < rank(a) || (rank(b) === rank(a) && b.id < a.id) ? b : a,
+    ).id;
+
+  const queue = new EncoderQueue<Job, number>({
+    limits: LIMITS,
+    pack,
+    clock,
+    windowMs: 3,
+    agingMs: AGING_MS,
+    maxQueuedItems: 50,
+    run: async (batch) => {
+      const jobs = batch.items.map(({ payload }) => payload);
+      starts.push({ at: clock.now(), jobs, firstOfOrder: firstOfOrder() });
+      for (const { id } of jobs) waiting.delete(id);
+      mostInFlight = Math.max(mostInFlight, ++inFlight);
+      await clock.sleep(2 + batch.outputTokens / 100);
+      inFlight--;
+      if (random() < 0.02) throw new Error("batch failed");
+      return jobs.map(({ id }) =>
+        id % 53 === 0
+          ? { status: "rejected", reason: new Error("item failed") }
+          : { status: "fulfilled", value: id },
+      );
+    },
+  });
+
+  const answer = (id: number, text: string): void => {
+    answers.set(id, [...(answers.get(id) ?? []), text]);
+    waiting.delete(id);
+  };
+  for (let id = 0; id < count; id++) {
+    const outputTokens = random() < 0.1 ? 900 + Math.floor(random() * 400) : 20 + Math.floor(random() * 300);
+    const spec = { inputSize: 4 * outputTokens, outputTokens, frames: random() < 0.1 ? 8 : 1 };
+    const job = { id, spec, priority: Math.floor(random() * 3) - 1, arrivedAt: clock.now() };
+    const caller = new AbortController();
+    const cancelAfterMs = random() < 0.1 ? random() * 20 : undefined;
+    const deadline = random() < 0.1 ? clock.now() + random() * 30 : undefined;
+    waiting.set(id, job);
+    queue
+      .submit(job, spec, {
+        priority: job.priority,
+        signal: caller.signal,
+        ...(deadline === undefined ? {} : { deadline }),
+      })
+      .then(
+        (result) => answer(id, result === id ? "its own result" : `the result of ${result}`),
+        (error) => answer(id, VitgraphError.is(error) ? error.code : (error as Error).message),
+      );
+    if (cancelAfterMs !== undefined) clock.after(cancelAfterMs, () => caller.abort());
+    mostQueued = Math.max(mostQueued, queue.queuedItems);
+    // Bursts and lulls, and more at times than the device can do.
+    if (random() < 0.5) await clock.advance(random() * 4.5);
+  }
+  const closed = queue.close();
+  await clock.runAll();
+  await closed;
+  return { answers, starts, mostInFlight, mostQueued, queue, clock };
+}
+
+describe.each(Object.keys(packers))("EncoderQueue over thousands of random arrivals, %s", (name) => {
+  const runs: Awaited<ReturnType<typeof simulate>>[] = [];
+  beforeAll(async () => {
+    for (const seed of [1, 2]) runs.push(await simulate(seed, ARRIVALS, packers[name]!));
+  }, 60_000);
+
+  it("answers every item exactly once, with its own result", () => {
+    for (const { answers } of runs) {
+      expect(answers.size).toBe(ARRIVALS);
+      const seen = new Map<string, number>();
+      for (const texts of answers.values()) {
+        expect(texts).toHaveLength(1);
+        seen.set(texts[0]!, (seen.get(texts[0]!) ?? 0) + 1);
+      }
+      expect([...seen.keys()].sort()).toEqual([
+        "VG_ABORTED",
+        "VG_DEADLINE_EXCEEDED",
+        "VG_QUEUE_FULL",
+        "batch failed",
+        "item failed",
+        "its own result",
+      ]);
+      expect(seen.get("its own result")).toBeGreaterThan(ARRIVALS / 2);
+    }
+  });
+
+  it("runs no item twice, and keeps every limit", () => {
+    for (const { starts, mostInFlight, mostQueued } of runs) {
+      const ran = starts.flatMap(({ jobs }) => jobs.map(({ id }) => id));
+      expect(new Set(ran).size).toBe(ran.length);
+      expect(mostInFlight).toBe(2);
+      expect(mostQueued).toBeLessThanOrEqual(50);
+      for (const { jobs } of starts) {
+        const tokens = jobs.reduce((sum, { spec }) => sum + spec.outputTokens, 0);
+        const frames = jobs.reduce((sum, { spec }) => sum + (spec.frames ?? 1), 0);
+        expect(jobs.length).toBeLessThanOrEqual(6);
+        if (jobs.length > 1) expect([tokens <= 1024, frames <= 12]).toEqual([true, true]);
+      }
+    }
+  });
+
+  it("sends in every batch the item whose turn it is, so that none waits for ever", () => {
+    for (const { starts } of runs) {
+      for (const { jobs, firstOfOrder } of starts) expect(jobs.map(({ id }) => id)).toContain(firstOfOrder);
+    }
+  });
+
+  it("leaves nothing behind", () => {
+    for (const { queue, clock } of runs) {
+      expect([queue.queuedItems, queue.queuedTokens, queue.batchesInFlight, clock.pendingTimers]).toEqual([
+        0, 0, 0, 0,
+      ]);
+    }
+  });
+
+  it("does the same again for the same seed", async () => {
+    const again = await simulate(1, ARRIVALS, packers[name]!);
+    expect(again.starts).toEqual(runs[0]!.starts);
+    expect([...again.answers]).toEqual([...runs[0]!.answers]);
+  });
+});
+
+describe("EncoderQueue under overload", () => {
+  it.each([
+    ["one large item among small ones", 1000, () => 20],
+    ["one small item among large ones", 20, () => 1000],
+    ["one eager item among small ones", 3000, (random: () => number) => 20 + Math.floor(random() * 200)],
+  ] as const)("serves %s within its turn", async (_, ownTokens, othersTokens) => {
+    const random = seededRandom(9);
+    const clock = new VirtualClock();
+    const order: string[][] = [];
+    const queue = new EncoderQueue<string, string>({
+      limits: { tokenBudgets: BUDGETS, maxItems: 4 },
+      clock,
+      maxInFlight: 1,
+      run: async ({ items }) => {
+        order.push(items.map(({ payload }) => payload));
+        await clock.sleep(10);
+        return items.map(({ payload }) => ({ status: "fulfilled", value: payload }));
+      },
+    });
+    const submit = (payload: string, outputTokens: number): void => {
+      queue.submit(payload, { inputSize: 4 * outputTokens, outputTokens }).catch(() => {});
+    };
+    for (let i = 0; i < 20; i++) submit("before", othersTokens(random));
+    submit("own", ownTokens);
+    for (let i = 0; i < 300; i++) {
+      for (let k = 0; k < 2; k++) submit("after", othersTokens(random));
+      await clock.advance(1);
+    }
+    await clock.runAll();
+    const batchesBefore = order.findIndex((payloads) => payloads.includes("own"));
+    expect(batchesBefore).toBeGreaterThanOrEqual(0);
+    expect(batchesBefore).toBeLessThanOrEqual(20);
+  });
+});

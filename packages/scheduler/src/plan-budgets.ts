@@ -1,0 +1,264 @@
+/**
+ * Which budgets to capture graphs for, given what traffic looks like: the set of least expected cost, exactly.
+ *
+ * Budgets only ever need to be sizes that occur: a budget between two sizes can sink to the lower one, serve the same
+ * items and cost no more. So the choice is which sizes to capture, and dynamic programming over them is exact.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { DEFAULT_PATH } from "./batch.js";
+import { type BatchCost, checkedCost } from "./batch-cost.js";
+import { findBudget } from "./budgets.js";
+import { histogramOf, type SizeCount } from "./histogram.js";
+
+export interface PlanOptions {
+  /** Most graphs to capture. */
+  readonly maxGraphs: number;
+  /** Bytes that each graph takes for itself: the same for all, or by budget. Nothing if left out. */
+  readonly bytesPerGraph?: number | ((budget: number) => number);
+  /** Bytes that all graphs share, by the largest budget: the scratch arena. Nothing if left out. */
+  readonly sharedBytes?: (largestBudget: number) => number;
+  /** Bytes for all graphs together. No limit if left out. */
+  readonly memoryLimit?: number;
+  /** Cost of running one item. Left out: its padded tokens, and eager is never used. */
+  readonly cost?: BatchCost;
+  /** Budgets are rounded up to a multiple of this, for kernels that work in tiles; 1 if left out. */
+  readonly multipleOf?: number;
+  /** No budget is smaller than this; 1 if left out. vLLM asks for at least as many tokens as items in a batch. */
+  readonly smallestBudget?: number;
+}
+
+/** What a set of budgets does to a histogram. Shares and means are by weight. */
+export interface BudgetReport {
+  readonly budgets: readonly number[];
+  /** Mean cost of an item. */
+  readonly expectedCost: number;
+  /** Padding as a share of all computed tokens, 0 … 1. */
+  readonly waste: number;
+  /** Share of items that run eagerly. */
+  readonly eagerShare: number;
+  readonly byBudget: readonly BudgetUse[];
+}
+
+export interface BudgetUse {
+  readonly budget: number;
+  /** Share of items that run in it. */
+  readonly share: number;
+  /** Padding as a share of the tokens computed in it. */
+  readonly waste: number;
+}
+
+export interface BudgetPlan extends BudgetReport {
+  /** Bytes for all graphs, shared ones included. */
+  readonly bytes: number;
+}
+
+/** Where padding is computed and costs what tokens cost; eager is no choice. */
+export const paddedTokens: BatchCost = (_tokens, budget) => budget ?? Number.POSITIVE_INFINITY;
+
+/**
+ * The budgets of least expected cost, where every item runs in the smallest budget that holds it, or eagerly where
+ * that is cheaper. With equal costs, the fewest. `cost` must not fall as the budget grows.
+ *
+ * Takes time in proportion to (different sizes)² × graphs. Throws `VG_ARGUMENT_INVALID` for bad options, for an empty
+ * histogram, and where the memory limit allows no plan.
+ */
+export function planBudgets(histogram: Iterable<SizeCount | number>, options: PlanOptions): BudgetPlan {
+  const { maxGraphs, memoryLimit = Number.POSITIVE_INFINITY, cost = paddedTokens } = options;
+  const { multipleOf = 1, smallestBudget = 1 } = options;
+  checkCount("maxGraphs", maxGraphs);
+  checkCount("multipleOf", multipleOf);
+  checkCount("smallestBudget", smallestBudget);
+  if (!(memoryLimit >= 0))
+    fail(`memoryLimit ${memoryLimit} is not a number of bytes`, "give at least 0", { memoryLimit });
+  const sizes = nonEmpty(histogramOf(histogram));
+  const candidates = candidateBudgets(sizes, multipleOf, smallestBudget);
+  const bytesOf = bytesFunction(options.bytesPerGraph ?? 0);
+  const sharedBytes = options.sharedBytes ?? (() => 0);
+  const eager = sizes.map(
+    ({ tokens, weight }) => weight * checkedCost(cost(tokens, null, DEFAULT_PATH), tokens, null),
+  );
+
+  // Cost of the sizes above each candidate, which run eagerly where it is the largest budget.
+  const eagerAbove = candidates.map(({ sizesUpTo }) => eager.slice(sizesUpTo).reduce((a, b) => a + b, 0));
+  let best: Chain | undefined;
+  const consider = (chain: Chain, total: number, bytes: number): void => {
+    if (bytes > memoryLimit || total === Number.POSITIVE_INFINITY) return;
+    if (best === undefined || total < bestTotal || (total === bestTotal && chain.graphs < best.graphs)) {
+      best = chain;
+      bestTotal = total;
+      bestBytes = bytes;
+    }
+  };
+  let bestTotal = Number.POSITIVE_INFINITY;
+  let bestBytes = 0;
+  const none: Chain = { candidate: -1, cost: 0, bytes: 0, graphs: 0 };
+  consider(
+    none,
+    eager.reduce((a, b) => a + b, 0),
+    0,
+  );
+
+  // chains[j][k]: the ways to serve all sizes up to candidate j with k + 1 budgets, the largest being j; of those that
+  // are no cheaper and no smaller than another, none. With one size of graph, that leaves one each.
+  const chains: Chain[][][] = [];
+  for (let j = 0; j < candidates.length; j++) {
+    const { budget, sizesUpTo } = candidates[j]!;
+    const bytes = bytesOf(budget);
+    const ending: Chain[][] = Array.from({ length: Math.min(maxGraphs, j + 1) }, () => []);
+    let served = 0;
+    let size = sizesUpTo;
+    for (let i = j - 1; i >= -1; i--) {
+      const from = i < 0 ? 0 : candidates[i]!.sizesUpTo;
+      while (size > from) {
+        size--;
+        const { tokens, weight } = sizes[size]!;
+        served += Math.min(
+          weight * checkedCost(cost(tokens, budget, DEFAULT_PATH), tokens, budget),
+          eager[size]!,
+        );
+      }
+      const befores = i < 0 ? [[none]] : chains[i]!;
+      for (const [k, list] of befores.entries()) {
+        const graphs = i < 0 ? 1 : k + 2;
+        if (graphs > maxGraphs) break;
+        for (const before of list) {
+          const chain = {
+            candidate: j,
+            cost: before.cost + served,
+            bytes: before.bytes + bytes,
+            graphs,
+            before,
+          };
+          if (chain.bytes <= memoryLimit) addUndominated(ending[graphs - 1]!, chain);
+        }
+      }
+    }
+    for (const chain of ending.flat())
+      consider(chain, chain.cost + eagerAbove[j]!, chain.bytes + sharedBytes(budget));
+    chains.push(ending);
+  }
+
+  if (best === undefined) {
+    const largest = candidates.at(-1)!.budget;
+    const needed = bytesOf(largest) + sharedBytes(largest);
+    return fail(
+      `no set of budgets fits into ${memoryLimit} bytes: one graph for ${largest} tokens takes ${needed}`,
+      "raise the memory limit, or give a cost for eager runs",
+      { memoryLimit, largest, needed },
+    );
+  }
+  const budgets: number[] = [];
+  for (
+    let chain: Chain | undefined = best;
+    chain !== undefined && chain.candidate >= 0;
+    chain = chain.before
+  ) {
+    budgets.push(candidates[chain.candidate]!.budget);
+  }
+  return { ...reportBudgets(sizes, budgets.reverse(), cost), bytes: bestBytes };
+}
+
+/** What the given budgets would do to the histogram: to compare plans, power-of-two ones for example. */
+export function reportBudgets(
+  histogram: Iterable<SizeCount | number>,
+  budgets: readonly number[],
+  cost: BatchCost = paddedTokens,
+): BudgetReport {
+  const sizes = nonEmpty(histogramOf(histogram));
+  const ascending = [...new Set(budgets)].sort((a, b) => a - b);
+  const uses = new Map(ascending.map((budget) => [budget, { weight: 0, tokens: 0 }]));
+  let totalWeight = 0;
+  let totalCost = 0;
+  let eagerWeight = 0;
+  let eagerTokens = 0;
+  for (const { tokens, weight } of sizes) {
+    const budget = findBudget(tokens, ascending);
+    const eagerly = checkedCost(cost(tokens, null, DEFAULT_PATH), tokens, null);
+    const replayed =
+      budget === null
+        ? Number.POSITIVE_INFINITY
+        : checkedCost(cost(tokens, budget, DEFAULT_PATH), tokens, budget);
+    totalWeight += weight;
+    totalCost += weight * Math.min(eagerly, replayed);
+    if (budget === null || eagerly < replayed) {
+      eagerWeight += weight;
+      eagerTokens += weight * tokens;
+    } else {
+      const use = uses.get(budget)!;
+      use.weight += weight;
+      use.tokens += weight * tokens;
+    }
+  }
+  let computed = eagerTokens;
+  let real = eagerTokens;
+  const byBudget = [...uses].map(([budget, { weight, tokens }]) => {
+    computed += weight * budget;
+    real += tokens;
+    return { budget, share: weight / totalWeight, waste: weight === 0 ? 0 : 1 - tokens / (weight * budget) };
+  });
+  return {
+    budgets: ascending,
+    expectedCost: totalCost / totalWeight,
+    waste: 1 - real / computed,
+    eagerShare: eagerWeight / totalWeight,
+    byBudget,
+  };
+}
+
+interface Candidate {
+  readonly budget: number;
+  /** How many of the ascending sizes this budget holds. */
+  readonly sizesUpTo: number;
+}
+
+interface Chain {
+  readonly candidate: number;
+  readonly cost: number;
+  readonly bytes: number;
+  readonly graphs: number;
+  readonly before?: Chain;
+}
+
+function candidateBudgets(sizes: readonly SizeCount[], multipleOf: number, smallest: number): Candidate[] {
+  const candidates: Candidate[] = [];
+  sizes.forEach(({ tokens }, index) => {
+    const budget = Math.ceil(Math.max(tokens, smallest) / multipleOf) * multipleOf;
+    if (candidates.at(-1)?.budget === budget) candidates.pop();
+    candidates.push({ budget, sizesUpTo: index + 1 });
+  });
+  return candidates;
+}
+
+/** Keeps of the chains those that no other beats in both cost and bytes. */
+function addUndominated(list: Chain[], chain: Chain): void {
+  if (list.some((other) => other.cost <= chain.cost && other.bytes <= chain.bytes)) return;
+  let kept = 0;
+  for (const other of list) {
+    if (other.cost < chain.cost || other.bytes < chain.bytes) list[kept++] = other;
+  }
+  list.length = kept;
+  list.push(chain);
+}
+
+function bytesFunction(bytesPerGraph: number | ((budget: number) => number)): (budget: number) => number {
+  const bytesOf = typeof bytesPerGraph === "number" ? () => bytesPerGraph : bytesPerGraph;
+  return (budget) => {
+    const bytes = bytesOf(budget);
+    if (bytes >= 0) return bytes;
+    return fail(`a graph for ${budget} tokens takes ${bytes} bytes`, "give at least 0", { budget, bytes });
+  };
+}
+
+function nonEmpty(sizes: SizeCount[]): SizeCount[] {
+  if (sizes.length > 0) return sizes;
+  return fail("the histogram has no sizes", "give at least one size with a weight above 0", {});
+}
+
+function checkCount(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  fail(`${name} ${value} is not a positive integer`, "give a whole number of at least 1", { name, value });
+}
+
+function fail(fact: string, remedy: string, details: Record<string, unknown>): never {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy, details });
+}
