@@ -5,6 +5,7 @@
  *     VITGRAPH_OPENBLAS      auto (default), on, off: matrix products through OpenBLAS
  *     VITGRAPH_CUDA          auto (default), on, off: the CUDA addon, where nvcc is found
  *     VITGRAPH_CUDA_ARCHITECTURES   default: 90a alone, which is quick; "80;86;89;90a;100;120" or "all" is what a bundle has
+ *     VITGRAPH_BUILD_FOLDER  where to build (default: build, where the package looks for its addons)
  *     VITGRAPH_CMAKE_ARGS    more arguments for cmake, separated by spaces: -DVITGRAPH_SANITIZE=address …
  *     CXX                    the C++ compiler
  *
@@ -22,11 +23,11 @@ import {
 } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
-import { delimiter, join, relative } from "node:path";
+import { delimiter, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
-const buildFolder = join(packageRoot, "build");
+const buildFolder = resolve(process.env.VITGRAPH_BUILD_FOLDER ?? join(packageRoot, "build"));
 const logFile = join(buildFolder, "build.log");
 const addon = join(buildFolder, "Release", "vitgraph_cpu.node");
 const LOG_TAIL_LINES = 40;

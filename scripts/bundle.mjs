@@ -1,0 +1,284 @@
+// `pnpm bundle`: one archive that runs vitgraph on a Linux x64 machine which has neither Node nor npm, GPU or not. It
+// holds this Node, the packages as one JavaScript file, both native addons, samples, and the PyTorch peer's scripts.
+//
+//     VITGRAPH_CUDA                 auto (default), on, off: the CUDA addon
+//     VITGRAPH_CUDA_ARCHITECTURES   what it is built for (default: all; "90a" builds quicker)
+//
+// The addons are built for the archive: the CPU's without OpenBLAS, which the other machine need not have. What was
+// packed is then unpacked into an empty folder and run there without any environment.
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { install } from "./bootstrap.mjs";
+import { checkNode, fail, root, run } from "./toolchain.mjs";
+
+/** What it must stay below, so that it is quickly copied to where it runs. */
+const SIZE_LIMIT_BYTES = 60_000_000;
+const SAMPLE_IMAGES = [
+  "image0_224x224.png",
+  "image1_640x427.png",
+  "image3_57x301.png",
+  "image4_2300x1500.jpg",
+];
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const NAME = `vitgraph-${version}-linux-x64`;
+const OUT = join(root, "out", "bundle");
+const NATIVE = join(OUT, "native");
+const STAGE = join(OUT, NAME);
+
+async function main() {
+  checkNode();
+  if (process.platform !== "linux" || process.arch !== "x64") {
+    fail(`a bundle is made on Linux x64 for Linux x64, and this is ${process.platform} ${process.arch}.`);
+  }
+  install();
+  buildAddons();
+  rmSync(STAGE, { recursive: true, force: true });
+  mkdirSync(STAGE, { recursive: true });
+  await bundleJavaScript();
+  copyNode();
+  copyAddons();
+  copyImageLibrary();
+  copySamples();
+  copyBenchmarks();
+  writeLauncher();
+  writeReadme();
+  const archive = pack();
+  prove(archive);
+  const sizeBytes = statSync(archive).size;
+  console.log(`${archive}: ${(sizeBytes / 1e6).toFixed(1)} MB`);
+  if (sizeBytes >= SIZE_LIMIT_BYTES) {
+    fail(
+      `the bundle has ${sizeBytes} bytes, and must stay below ${SIZE_LIMIT_BYTES}: see what grew in ${STAGE}.`,
+    );
+  }
+}
+
+function buildAddons() {
+  console.log("Building the addons (CUDA for every architecture takes minutes the first time)…");
+  // An addon that is not built this time must not be packed.
+  rmSync(join(NATIVE, "Release"), { recursive: true, force: true });
+  const env = {
+    ...process.env,
+    VITGRAPH_BUILD_FOLDER: NATIVE,
+    VITGRAPH_OPENBLAS: "off",
+    VITGRAPH_CUDA: process.env.VITGRAPH_CUDA ?? "auto",
+    VITGRAPH_CUDA_ARCHITECTURES: process.env.VITGRAPH_CUDA_ARCHITECTURES ?? "all",
+  };
+  const script = join(root, "packages/cuda-kernels/scripts/build-native.mjs");
+  if (run(process.execPath, [script], { env }) !== 0) fail("the addons could not be built: see above.");
+}
+
+/** From the sources, so that it never packs a stale build. The addons are found beside it, as in the package. */
+async function bundleJavaScript() {
+  const { build } = await import("tsup");
+  await build({
+    config: false,
+    entry: { cli: join(root, "packages/server/src/cli.ts") },
+    outDir: join(STAGE, "dist"),
+    format: ["esm"],
+    platform: "node",
+    target: "node20",
+    noExternal: [/.*/],
+    splitting: false,
+    metafile: true,
+    silent: true,
+    // Packages in CommonJS among them ask for `require`.
+    banner: {
+      js: 'import { createRequire as requireFrom } from "node:module"; globalThis.require ??= requireFrom(import.meta.url);',
+    },
+    esbuildOptions(options) {
+      options.conditions = ["vitgraph-source", "module"];
+      options.absWorkingDir = root;
+    },
+  });
+  const metafile = join(STAGE, "dist/metafile-esm.json");
+  copyLicences(Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs));
+  rmSync(metafile);
+  copy("packages/server/bin/vitgraph.mjs", "bin/vitgraph.mjs");
+  copy("LICENSE", "LICENSE");
+  writeFileSync(
+    join(STAGE, "package.json"),
+    `${JSON.stringify({ name: "vitgraph", version, type: "module" })}\n`,
+  );
+}
+
+/** Of every package that went into the JavaScript file. */
+function copyLicences(inputs) {
+  const packages = new Set(
+    inputs.flatMap((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []),
+  );
+  for (const directory of packages) copyLicence(join(root, directory));
+}
+
+function copyLicence(directory) {
+  const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
+  const file = readdirSync(directory).find((name) => /^licen[cs]e/i.test(name));
+  const text =
+    file === undefined ? `Licence: ${manifest.license}\n` : readFileSync(join(directory, file), "utf8");
+  writeLicence(`${manifest.name}-${manifest.version}`, text);
+}
+
+function writeLicence(name, text) {
+  mkdirSync(join(STAGE, "licences"), { recursive: true });
+  writeFileSync(join(STAGE, "licences", `${name.replaceAll("/", "-")}.txt`), text);
+}
+
+function copyNode() {
+  const node = join(STAGE, "runtime/node");
+  mkdirSync(dirname(node), { recursive: true });
+  cpSync(realpathSync(process.execPath), node);
+  chmodSync(node, 0o755);
+  strip(node);
+  const prefix = dirname(dirname(realpathSync(process.execPath)));
+  const licence = ["LICENSE", "share/doc/nodejs/LICENSE"].map((path) => join(prefix, path)).find(existsSync);
+  const text =
+    licence === undefined
+      ? `https://github.com/nodejs/node/blob/${process.version}/LICENSE\n`
+      : readFileSync(licence);
+  writeLicence(`node-${process.version}`, text);
+}
+
+function copyAddons() {
+  for (const addon of readdirSync(join(NATIVE, "Release")).filter((name) => name.endsWith(".node"))) {
+    const target = join(STAGE, "build/Release", addon);
+    cpSync(join(NATIVE, "Release", addon), target);
+    strip(target);
+  }
+  if (!existsSync(join(STAGE, "build/Release/vitgraph_cuda.node"))) {
+    console.log(
+      "note: the CUDA addon was not built (no nvcc, or VITGRAPH_CUDA=off): the bundle has the CPU backend alone.",
+    );
+  }
+}
+
+/** sharp's JavaScript is in the bundled file; its native half and libvips are packages of their own. */
+function copyImageLibrary() {
+  const sharp = realpathSync(join(root, "packages/core/node_modules/sharp"));
+  const require = createRequire(join(sharp, "package.json"));
+  for (const name of ["@img/sharp-linux-x64", "@img/sharp-libvips-linux-x64"]) {
+    const source = dirname(require.resolve(`${name}/package`));
+    const target = join(STAGE, "node_modules", name);
+    // Without the headers that libvips brings along.
+    const wanted = (path) => !statSync(path).isDirectory() || !/^(glib-2\.0|include)$/.test(basename(path));
+    cpSync(source, target, { recursive: true, dereference: true, filter: wanted });
+    copyLicence(source);
+  }
+}
+
+function copySamples() {
+  for (const name of ["config.json", "model.safetensors", "cases.json", "cases.safetensors"]) {
+    copy(`test/fixtures/qwen3-vl-tiny/${name}`, `samples/qwen3-vl-tiny/${name}`);
+  }
+  for (const name of SAMPLE_IMAGES) copy(`test/fixtures/images/${name}`, `samples/images/${name}`);
+}
+
+function copyBenchmarks() {
+  copy("benchmarks/compare.mjs", "benchmarks/compare.mjs");
+  for (const name of readdirSync(join(root, "benchmarks/peer")).filter((file) => /\.(py|md)$/.test(file))) {
+    copy(`benchmarks/peer/${name}`, `benchmarks/peer/${name}`);
+  }
+}
+
+function writeLauncher() {
+  const launcher = join(STAGE, "vitgraph");
+  const text = `#!/bin/sh
+# vitgraph on the Node beside it; reached through a symbolic link, too.
+self=$0
+case $self in */*) ;; *) self=./$self ;; esac
+[ -h "$self" ] && self=$(readlink -f -- "$self")
+exec "\${self%/*}/runtime/node" "\${self%/*}/bin/vitgraph.mjs" "$@"
+`;
+  writeFileSync(launcher, text, { mode: 0o755 });
+}
+
+function writeReadme() {
+  const text = `# vitgraph ${version} for Linux x64
+
+Runs where it was unpacked; nothing is installed. It needs ${requirements()}, and NVIDIA's driver for the CUDA backend.
+
+    ./vitgraph doctor
+    ./vitgraph encode samples/images/* --model samples/qwen3-vl-tiny --output embeddings.safetensors
+    ./vitgraph verify --model samples/qwen3-vl-tiny --reference samples/qwen3-vl-tiny/cases.safetensors
+    ./vitgraph bench --arch qwen3-vl-8b --load-format dummy
+    runtime/node benchmarks/compare.mjs --arch qwen3-vl-8b
+
+The last one also needs a Python with torch and transformers: see benchmarks/peer. Licences of what is packed: licences/.
+`;
+  writeFileSync(join(STAGE, "README.md"), text);
+}
+
+/** The newest versions of the system's libraries that any binary names. */
+function requirements() {
+  const addons = readdirSync(join(STAGE, "build/Release")).map((name) => join("build/Release", name));
+  const binaries = ["runtime/node", ...addons].map((path) => readFileSync(join(STAGE, path), "latin1"));
+  const newest = (symbol) =>
+    binaries
+      .flatMap((text) => text.match(new RegExp(`\\b${symbol}_\\d+(\\.\\d+)+`, "g")) ?? [])
+      .sort((a, b) => a.localeCompare(b, "en", { numeric: true }))
+      .at(-1);
+  return `${newest("GLIBC")?.replace("_", " ").toLowerCase()} and a libstdc++ with ${newest("GLIBCXX")}`;
+}
+
+/** The same files give the same archive: order, owners and times are fixed. */
+function pack() {
+  const archive = join(OUT, `${NAME}.tar.gz`);
+  const tar = join(OUT, `${NAME}.tar`);
+  const fixed = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0"];
+  if (run("tar", [...fixed, "-C", OUT, "-cf", tar, NAME]) !== 0) fail("tar could not pack the bundle.");
+  if (run("gzip", ["-9", "-n", "-f", tar]) !== 0) fail("gzip could not compress the bundle.");
+  return archive;
+}
+
+/** Unpacks into an empty folder and runs the commands there, without any environment variable. */
+function prove(archive) {
+  console.log("Trying it in an empty folder…");
+  const folder = mkdtempSync(join(tmpdir(), "vitgraph-bundle-"));
+  const unpacked = run("tar", ["-C", folder, "-xzf", archive]) === 0;
+  const failure = unpacked ? firstFailure(join(folder, NAME)) : "it does not unpack.";
+  rmSync(folder, { recursive: true });
+  if (failure !== null) fail(`the bundle does not work: ${failure}`);
+}
+
+function firstFailure(cwd) {
+  const model = ["--model", "samples/qwen3-vl-tiny", "--backend", "cpu"];
+  const images = SAMPLE_IMAGES.map((name) => `samples/images/${name}`);
+  for (const args of [
+    ["doctor"],
+    ["encode", ...images, ...model, "--output", "embeddings.safetensors"],
+    ["verify", ...model, "--reference", "samples/qwen3-vl-tiny/cases.safetensors"],
+    ["bench", ...model, "--only", "1x224", "--repetitions", "1", "--warmup", "0"],
+  ]) {
+    const { status, stdout, stderr } = spawnSync("./vitgraph", args, { cwd, env: {}, encoding: "utf8" });
+    if (status !== 0) return `./vitgraph ${args[0]} ends with exit code ${status}:\n${stdout}${stderr}`;
+    console.log(`  ./vitgraph ${args[0]}: ok`);
+  }
+  return null;
+}
+
+/** Symbols for debuggers are most of what can go. */
+function strip(path) {
+  const { status } = spawnSync("strip", [path]);
+  if (status !== 0) console.log(`note: strip could not shrink ${basename(path)}; it is packed as it is.`);
+}
+
+function copy(from, to) {
+  mkdirSync(dirname(join(STAGE, to)), { recursive: true });
+  cpSync(join(root, from), join(STAGE, to));
+}
+
+await main();
