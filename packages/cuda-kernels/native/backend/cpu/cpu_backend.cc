@@ -17,6 +17,11 @@ namespace {
 /// Of what each instruction and each thread gets.
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
+/// memcpy, for pointers that may be null where there is nothing to copy.
+void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) {
+  if (count > 0) std::memcpy(to, from, count);
+}
+
 /// What the loaded programs of one device share. They hold it, so it lives as long as the last of them.
 class Shared {
  public:
@@ -58,7 +63,7 @@ class CpuProgram final : public LoadedProgram {
   const Program& program() const override { return program_; }
 
   RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override {
-    for (const Transfer& input : submission.inputs) std::memcpy(address(*input.buffer), input.bytes.data(), input.bytes.size());
+    for (const Transfer& input : submission.inputs) copy_bytes(address(*input.buffer), input.bytes.data(), input.bytes.size());
     const Engine& engine = shared_->engine();
     engine.pool.set_cancelled(&cancelled);
     const auto start = std::chrono::steady_clock::now();
@@ -68,7 +73,7 @@ class CpuProgram final : public LoadedProgram {
     }
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - start;
-    for (const Transfer& output : submission.outputs) std::memcpy(output.bytes.data(), address(*output.buffer), output.bytes.size());
+    for (const Transfer& output : submission.outputs) copy_bytes(output.bytes.data(), address(*output.buffer), output.bytes.size());
     return {duration.count()};
   }
 
@@ -162,11 +167,11 @@ class CpuBackend final : public Backend {
   std::shared_ptr<Memory> allocate(std::size_t size_bytes) override { return std::make_shared<HostMemory>(size_bytes); }
 
   void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
-    std::memcpy(static_cast<HostMemory&>(memory).data() + offset, bytes.data(), bytes.size());
+    copy_bytes(static_cast<HostMemory&>(memory).data() + offset, bytes.data(), bytes.size());
   }
 
   void fill(Memory& memory, std::uint8_t byte) override {
-    std::memset(static_cast<HostMemory&>(memory).data(), byte, memory.size_bytes());
+    if (memory.size_bytes() > 0) std::memset(static_cast<HostMemory&>(memory).data(), byte, memory.size_bytes());
   }
 
   std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {

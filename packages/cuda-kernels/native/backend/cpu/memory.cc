@@ -5,7 +5,8 @@
 #include "backend/cpu/machine.h"
 #include "common/error.h"
 
-#if defined(__unix__) || defined(__APPLE__)
+// Not under AddressSanitizer, which watches the ends of what `new` returns, and not those of a mapping.
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
 #include <sys/mman.h>
 #define VITGRAPH_HAVE_MMAP 1
 #endif
