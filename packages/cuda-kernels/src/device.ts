@@ -62,15 +62,17 @@ export interface Submission {
   readonly outputs: readonly Transfer[];
 }
 
-export interface RunTimes {
+export interface RunResult {
   /** From the first kernel's start to the last one's end, in milliseconds, as the device's own clock has it. */
   readonly durationMs: number;
+  /** Whether every float of the outputs is finite. */
+  readonly finite: boolean;
 }
 
 export interface Executable extends Disposable {
   readonly program: Program;
   /** @throws VG_DEVICE_FAILED, VG_ARGUMENT_INVALID (as a rejected promise), VG_DISPOSED. */
-  submit(submission: Submission): Promise<RunTimes>;
+  submit(submission: Submission): Promise<RunResult>;
   /**
    * Readies the program for being replayed: it is measured, warmed up and captured, and each later run is one launch.
    * Resolves to false where the backend has no such thing; running is the same either way.

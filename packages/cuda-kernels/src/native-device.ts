@@ -2,7 +2,7 @@
  * A Device over a native addon. The same for every backend: what differs is on the other side of the addon's door.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Arena, Device, DeviceInfo, Executable, RunTimes, Submission } from "./device.js";
+import type { Arena, Device, DeviceInfo, Executable, RunResult, Submission } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import { fromNative, type NativeArena, type NativeDevice, type NativeExecutable } from "./native.js";
 import { type ArenaName, type DType, encodeProgram, type Program } from "./program.js";
@@ -87,7 +87,7 @@ class ExecutableOverNative implements Executable {
     this.#native = native;
   }
 
-  async submit(submission: Submission): Promise<RunTimes> {
+  async submit(submission: Submission): Promise<RunResult> {
     checkSubmission(this.program, submission);
     const { counts, inputs, outputs } = submission;
     return settling(() => this.#native.submit({ counts: Uint32Array.from(counts), inputs, outputs }));

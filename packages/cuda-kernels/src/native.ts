@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, VitgraphError } from "@vitgraph/errors";
-import type { RunTimes } from "./device.js";
+import type { RunResult } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import type { DType } from "./program.js";
 
@@ -112,7 +112,7 @@ export interface NativeExecutable {
     readonly counts: Uint32Array;
     readonly inputs: readonly NativeTransfer[];
     readonly outputs: readonly NativeTransfer[];
-  }): Promise<RunTimes>;
+  }): Promise<RunResult>;
   capture(): Promise<boolean>;
   dispose(): void;
 }

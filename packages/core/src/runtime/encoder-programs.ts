@@ -18,11 +18,12 @@ import { RESULT_BUFFER } from "../compiler/lower.js";
 import type { Capacity } from "../compiler/memory-plan.js";
 import type { StagedBatch } from "./stage-batch.js";
 
-export interface RunResult {
+export interface BatchResult {
   /** [tokens, columns] in the device's activation dtype. */
   readonly bytes: Uint8Array;
   readonly columns: number;
   readonly durationMs: number;
+  readonly finite: boolean;
 }
 
 /** Eager programs are made for powers of two, so that a few of them serve every size. */
@@ -64,7 +65,7 @@ export class EncoderPrograms implements Disposable {
   }
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
-  run(batch: StagedBatch, budget: number | null): Promise<RunResult> {
+  run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
     const { executable, resultBuffer, inputBuffers } =
       budget === null ? this.#eagerFor(batch) : this.#budget(budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
@@ -75,9 +76,7 @@ export class EncoderPrograms implements Disposable {
       bytes,
     }));
     const outputs = [{ buffer: resultBuffer, bytes }];
-    return executable
-      .submit({ counts, inputs, outputs })
-      .then(({ durationMs }) => ({ bytes, columns, durationMs }));
+    return executable.submit({ counts, inputs, outputs }).then((run) => ({ ...run, bytes, columns }));
   }
 
   /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */

@@ -14,7 +14,7 @@ import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding, findNonFinite } from "./embedding.js";
-import { EncoderPrograms } from "./encoder-programs.js";
+import { type BatchResult, EncoderPrograms } from "./encoder-programs.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
@@ -185,7 +185,7 @@ export class VisionEncoder implements Disposable {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
       const staged = stageBatch(this.model.vision, items, this.device.activationDType);
-      const { bytes, columns, durationMs } = await this.#programs.run(staged, budget);
+      const result = await this.#programs.run(staged, budget);
       const { tokens } = staged.work;
       const report: BatchReport = {
         index: this.#batches++,
@@ -193,11 +193,11 @@ export class VisionEncoder implements Disposable {
         tokens,
         budget,
         waste: budget === null ? 0 : 1 - tokens / budget,
-        durationMs,
+        durationMs: result.durationMs,
       };
       this.#stats.batch(items.length, tokens, budget);
       this.#onBatch?.(report);
-      return this.#slice(items, bytes, columns, report);
+      return this.#slice(items, result, report);
     } catch (cause) {
       const reason = toVitgraphError(cause, "VG_DEVICE_FAILED", "the batch failed on the device");
       return items.map(() => ({ status: "rejected", reason }));
@@ -207,8 +207,7 @@ export class VisionEncoder implements Disposable {
   /** Each item's rows of the batch's result. An item with NaN or infinity in them fails alone. */
   #slice(
     items: readonly EncoderItem[],
-    bytes: Uint8Array,
-    columns: number,
+    { bytes, columns, finite }: BatchResult,
     batch: BatchReport,
   ): PromiseSettledResult<Embedding>[] {
     const dtype = this.device.activationDType === "bf16" ? "bf16" : "f32";
@@ -218,7 +217,8 @@ export class VisionEncoder implements Disposable {
       const tokens = tokenCount(grid, this.model.vision.spatialMergeSize);
       const rows = bytes.subarray(row * rowBytes, (row + tokens) * rowBytes);
       row += tokens;
-      const bad = findNonFinite({ dtype, bytes: rows });
+      // The device has looked at all of them; where something is wrong, it is found out whose it is.
+      const bad = finite ? -1 : findNonFinite({ dtype, bytes: rows });
       const embedding = new Embedding({ grid, tokens, columns, dtype, bytes: rows, batch });
       if (bad < 0) return { status: "fulfilled", value: embedding };
       const reason = new VitgraphError(

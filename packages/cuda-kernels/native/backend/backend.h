@@ -41,8 +41,10 @@ struct Submission {
   std::vector<Transfer> outputs;
 };
 
-struct RunTimes {
+struct RunResult {
   double duration_ms;
+  /// Whether every float of the outputs is finite. Looked at while they are copied, off JavaScript's thread.
+  bool finite;
 };
 
 /// A program with its addresses resolved. Keeps its arenas alive.
@@ -52,7 +54,7 @@ class LoadedProgram {
   virtual const Program& program() const = 0;
   /// Copies in, runs, copies out. `cancelled` may become true at any time: the run then ends early.
   /// @throws Error VG_DEVICE_FAILED, VG_ARGUMENT_INVALID; Cancelled.
-  virtual RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
+  virtual RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
   /// Optional. Readies the program for being replayed: from then on `run` is one launch. False where a backend has no
   /// such thing. On the worker thread.
   virtual bool capture() { return false; }

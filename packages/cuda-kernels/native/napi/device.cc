@@ -126,18 +126,19 @@ class RunWorker final : public PromiseWorker {
     }
   }
 
-  void execute() override { times_ = program_->run(submission_, device_->thread->cancelled()); }
+  void execute() override { result_ = program_->run(submission_, device_->thread->cancelled()); }
 
   Napi::Value result(Napi::Env env) override {
-    const Napi::Object times = Napi::Object::New(env);
-    times.Set("durationMs", times_.duration_ms);
-    return times;
+    const Napi::Object result = Napi::Object::New(env);
+    result.Set("durationMs", result_.duration_ms);
+    result.Set("finite", result_.finite);
+    return result;
   }
 
   std::shared_ptr<DeviceState> device_;
   std::shared_ptr<LoadedProgram> program_;
   Submission submission_;
-  RunTimes times_{};
+  RunResult result_{};
 };
 
 class CaptureWorker final : public PromiseWorker {

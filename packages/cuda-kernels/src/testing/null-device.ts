@@ -5,7 +5,7 @@
  * Outputs are left as they are, unless `respond` fills them in.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Arena, Device, DeviceInfo, Executable, RunTimes, Submission } from "../device.js";
+import type { Arena, Device, DeviceInfo, Executable, RunResult, Submission } from "../device.js";
 import { KERNEL_NAMES, type KernelName } from "../kernels.js";
 import type { ArenaName, DType, Program } from "../program.js";
 import { checkSubmission } from "../submission.js";
@@ -133,7 +133,7 @@ class RecordingDevice implements NullDevice {
     this.#disposed = true;
   }
 
-  async #submit(executable: Executable, submission: Submission): Promise<RunTimes> {
+  async #submit(executable: Executable, submission: Submission): Promise<RunResult> {
     this.#checkOpen();
     if (!this.#handles.has(executable)) throw disposed("an executable");
     const { program } = executable;
@@ -145,7 +145,7 @@ class RecordingDevice implements NullDevice {
         inputs: submission.inputs.map(({ buffer, bytes }) => ({ buffer, bytes: bytes.slice() })),
       });
       await this.#options.respond?.(submission, program);
-      return { durationMs: 0 };
+      return { durationMs: 0, finite: true };
     });
   }
 

@@ -10,6 +10,7 @@
 #include "backend/cpu/memory.h"
 #include "backend/cpu/thread_pool.h"
 #include "common/error.h"
+#include "common/finite.h"
 
 namespace vitgraph::cpu {
 namespace {
@@ -62,7 +63,7 @@ class CpuProgram final : public LoadedProgram {
 
   const Program& program() const override { return program_; }
 
-  RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override {
+  RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) override {
     for (const Transfer& input : submission.inputs) copy_bytes(address(*input.buffer), input.bytes.data(), input.bytes.size());
     const Engine& engine = shared_->engine();
     engine.pool.set_cancelled(&cancelled);
@@ -73,8 +74,12 @@ class CpuProgram final : public LoadedProgram {
     }
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - start;
-    for (const Transfer& output : submission.outputs) copy_bytes(output.bytes.data(), address(*output.buffer), output.bytes.size());
-    return {duration.count()};
+    bool finite = true;
+    for (const Transfer& output : submission.outputs) {
+      copy_bytes(output.bytes.data(), address(*output.buffer), output.bytes.size());
+      finite = finite && all_finite(output.bytes, output.buffer->dtype);
+    }
+    return {duration.count(), finite};
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/cuda/status.h"
+#include "common/finite.h"
 #include "kernels/sm90/attention/attention.h"
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
@@ -71,7 +72,7 @@ CudaProgram::~CudaProgram() {
   cudaEventDestroy(ended_);
 }
 
-RunTimes CudaProgram::run(const Submission& submission, const std::atomic<bool>&) {
+RunResult CudaProgram::run(const Submission& submission, const std::atomic<bool>&) {
   device_->activate();
   metadata_.check(submission);
   send_control(submission);
@@ -82,13 +83,17 @@ RunTimes CudaProgram::run(const Submission& submission, const std::atomic<bool>&
   if (graph_ != nullptr) check(cudaGraphLaunch(graph_, device_->stream()), "cannot launch the graph");
   else launch_all(true);
   check(cudaEventRecord(ended_, device_->stream()), "cannot record an event");
+  bool finite = true;
   for (const Transfer& output : submission.outputs) {
-    device_->staging().to_host(output.bytes, address(static_cast<std::int32_t>(output.buffer - program_.buffers.data())));
+    const std::byte* from = address(static_cast<std::int32_t>(output.buffer - program_.buffers.data()));
+    device_->staging().to_host(output.bytes, from, [&](std::span<const std::byte> part) {
+      finite = finite && all_finite(part, output.buffer->dtype);
+    });
   }
   check(cudaStreamSynchronize(device_->stream()), "the run failed");
   float milliseconds = 0;
   check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cannot time the run");
-  return {milliseconds};
+  return {milliseconds, finite};
 }
 
 bool CudaProgram::capture() {

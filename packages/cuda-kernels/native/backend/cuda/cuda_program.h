@@ -19,7 +19,7 @@ class CudaProgram final : public LoadedProgram {
   ~CudaProgram() override;
 
   const Program& program() const override { return program_; }
-  RunTimes run(const Submission& submission, const std::atomic<bool>& cancelled) override;
+  RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) override;
   bool capture() override;
 
  private:

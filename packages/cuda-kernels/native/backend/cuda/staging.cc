@@ -44,16 +44,17 @@ void Staging::to_device(std::byte* to, std::span<const std::byte> from) {
   }
 }
 
-void Staging::to_host(std::span<std::byte> to, const std::byte* from) {
+void Staging::to_host(std::span<std::byte> to, const std::byte* from, const std::function<void(std::span<const std::byte>)>& visit) {
   struct Part {
     Chunk* chunk;
     std::span<std::byte> to;
   };
   Part pending{nullptr, {}};
-  const auto empty = [](const Part& part) {
+  const auto empty = [&](const Part& part) {
     if (part.chunk == nullptr) return;
     check(cudaEventSynchronize(part.chunk->copied), "cannot wait for a copy");
     std::memcpy(part.to.data(), part.chunk->memory.data(), part.to.size());
+    visit(part.to);
   };
   while (!to.empty()) {
     Chunk& chunk = next();

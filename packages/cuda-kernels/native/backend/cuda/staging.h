@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include <array>
+#include <functional>
 #include <span>
 
 #include "backend/cuda/device_memory.h"
@@ -20,8 +21,8 @@ class Staging {
 
   /// Returns when `from` has been read; the bytes are on the card when the stream gets there.
   void to_device(std::byte* to, std::span<const std::byte> from);
-  /// Returns when `to` is filled.
-  void to_host(std::span<std::byte> to, const std::byte* from);
+  /// Returns when `to` is filled. `visit` sees each part of it right after it was copied, while it is in the caches.
+  void to_host(std::span<std::byte> to, const std::byte* from, const std::function<void(std::span<const std::byte>)>& visit);
 
  private:
   struct Chunk {
