@@ -1,8 +1,9 @@
 /**
  * The programs of one model on one device: one for each token budget, and eager ones made when a batch needs them.
  *
- * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest;
- * eager programs share a second pair that grows. Submissions of a device run one after the other, so sharing is safe.
+ * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest, and
+ * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
+ * after the other, so sharing is safe.
  */
 import {
   type Arena,
@@ -56,12 +57,20 @@ export class EncoderPrograms implements Disposable {
    * shared arenas are.
    * @throws VG_DEVICE_OUT_OF_MEMORY saying which of the budgets would fit.
    */
-  async prepare(tokenBudgets: readonly number[]): Promise<void> {
+  async prepare(tokenBudgets: readonly number[]): Promise<{ readonly captured: readonly number[] }> {
+    const captured: number[] = [];
     for (const budget of [...tokenBudgets].sort((a, b) => b - a)) {
       const loaded = this.#loadBudget(budget, tokenBudgets);
       this.#budgets.set(budget, loaded);
-      await loaded.executable.capture();
+      if (await loaded.executable.capture()) captured.push(budget);
     }
+    return { captured };
+  }
+
+  /** Gives a budget's program up. The budget is not to be run any more. */
+  drop(budget: number): void {
+    this.#budget(budget).executable[Symbol.dispose]();
+    this.#budgets.delete(budget);
   }
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
@@ -103,12 +112,15 @@ export class EncoderPrograms implements Disposable {
   }
 
   #eagerFor(batch: StagedBatch): LoadedProgram {
-    const tokens = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(batch.work.tokens)));
+    const largestBudget = Math.max(0, ...this.#budgets.keys());
+    const rounded = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(batch.work.tokens)));
+    const fits = batch.work.tokens <= largestBudget;
+    const tokens = fits ? Math.min(rounded, largestBudget) : rounded;
     let loaded = this.#eager.get(tokens);
     // Growing the arenas moves them, and every program that names them goes.
     if (loaded === undefined) {
       const before = this.#eagerArenas.generation;
-      loaded = this.#load(tokens, this.#eagerArenas);
+      loaded = this.#load(tokens, fits ? this.#budgetArenas : this.#eagerArenas);
       if (this.#eagerArenas.generation !== before) this.#dropEager(this.#eager.size);
     }
     this.#eager.delete(tokens);

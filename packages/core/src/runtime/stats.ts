@@ -7,6 +7,8 @@ export interface EncoderStats {
   readonly hit_rate: number;
   readonly num_budgets: number;
   readonly token_budgets: readonly number[];
+  /** Budgets whose graph differed from the eager run when it was checked, and that run eagerly since. */
+  readonly failed_graphs: readonly number[];
   readonly batches: number;
   /** Items that were refused or failed. */
   readonly failed_items: number;
@@ -16,6 +18,7 @@ export interface EncoderStats {
 
 export class StatsCounter {
   readonly #tokenBudgets: readonly number[];
+  readonly #failedGraphs: readonly number[];
   #hits = 0;
   #misses = 0;
   #batches = 0;
@@ -23,8 +26,9 @@ export class StatsCounter {
   #budgetTokens = 0;
   #usedTokens = 0;
 
-  constructor(tokenBudgets: readonly number[]) {
+  constructor(tokenBudgets: readonly number[], failedGraphs: readonly number[]) {
     this.#tokenBudgets = tokenBudgets;
+    this.#failedGraphs = failedGraphs;
   }
 
   batch(items: number, tokens: number, budget: number | null): void {
@@ -50,6 +54,7 @@ export class StatsCounter {
       hit_rate: runs === 0 ? 0 : this.#hits / runs,
       num_budgets: this.#tokenBudgets.length,
       token_budgets: this.#tokenBudgets,
+      failed_graphs: this.#failedGraphs,
       batches: this.#batches,
       failed_items: this.#failed,
       waste: this.#budgetTokens === 0 ? 0 : 1 - this.#usedTokens / this.#budgetTokens,

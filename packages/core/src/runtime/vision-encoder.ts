@@ -15,6 +15,7 @@ import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding, findNonFinite } from "./embedding.js";
 import { type BatchResult, EncoderPrograms } from "./encoder-programs.js";
+import { checkGraphs, type GraphFailure } from "./self-check.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
@@ -28,6 +29,10 @@ export interface VisionEncoderOptions {
   readonly maxBatchTokens?: number;
   /** Hears of the bytes of weights loaded so far. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Compare each captured graph with the eager run before it is used. Default: true. */
+  readonly selfCheck?: boolean;
+  /** Hears of every graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
+  readonly onGraphFailure?: (failure: GraphFailure) => void;
   /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
   readonly onBatch?: (batch: BatchReport) => void;
 }
@@ -44,6 +49,7 @@ export class VisionEncoder implements Disposable {
   readonly #programs: EncoderPrograms;
   readonly #release: () => void;
   readonly #onBatch: ((batch: BatchReport) => void) | undefined;
+  readonly #failedGraphs: ReadonlySet<number>;
   readonly #stats: StatsCounter;
   readonly #inFlight = new Semaphore(BATCHES_IN_FLIGHT);
   #batches = 0;
@@ -53,6 +59,7 @@ export class VisionEncoder implements Disposable {
     options: VisionEncoderOptions,
     budgets: EncoderBudgets,
     programs: EncoderPrograms,
+    failures: readonly GraphFailure[],
     release: () => void,
   ) {
     this.model = options.model;
@@ -61,7 +68,8 @@ export class VisionEncoder implements Disposable {
     this.#programs = programs;
     this.#release = release;
     this.#onBatch = options.onBatch;
-    this.#stats = new StatsCounter(this.tokenBudgets);
+    this.#failedGraphs = new Set(failures.map(({ budget }) => budget));
+    this.#stats = new StatsCounter(this.tokenBudgets, [...this.#failedGraphs]);
   }
 
   /** Compiles the model for the device, loads the weights and makes the budgets' programs. */
@@ -80,19 +88,21 @@ export class VisionEncoder implements Disposable {
       programs[Symbol.dispose]();
       weights[Symbol.dispose]();
     };
+    let failures: readonly GraphFailure[] = [];
     try {
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
-      if (budgets.cudagraph) await programs.prepare(budgets.limits.tokenBudgets);
+      if (budgets.cudagraph) failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets);
     } catch (error) {
       release();
       throw error;
     }
-    return new VisionEncoder(options, budgets, programs, release);
+    return new VisionEncoder(options, budgets, programs, failures, release);
   }
 
   /** The budgets that have a program, ascending; none where graphs are off. */
   get tokenBudgets(): readonly number[] {
-    return this.budgets.cudagraph ? this.budgets.limits.tokenBudgets : [];
+    if (!this.budgets.cudagraph) return [];
+    return this.budgets.limits.tokenBudgets.filter((budget) => !this.#failedGraphs.has(budget));
   }
 
   /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
@@ -145,7 +155,7 @@ export class VisionEncoder implements Disposable {
       const chosen = indices.map((index) => specs[index] as ItemSpec);
       return packGreedyAscending(chosen, limits).map(({ items, budget }) => ({
         items: items.map((item) => indices[item] as number),
-        budget: replay ? budget : null,
+        budget: replay && budget !== null && !this.#failedGraphs.has(budget) ? budget : null,
       }));
     });
   }
@@ -229,4 +239,27 @@ export class VisionEncoder implements Disposable {
       return { status: "rejected", reason };
     });
   }
+}
+
+/** Captures the budgets and checks the graphs; one that fails is given up and reported. */
+async function prepareGraphs(
+  { model, device, selfCheck = true, onGraphFailure = warnOfGraphFailure }: VisionEncoderOptions,
+  programs: EncoderPrograms,
+  tokenBudgets: readonly number[],
+): Promise<readonly GraphFailure[]> {
+  const { captured } = await programs.prepare(tokenBudgets);
+  if (!selfCheck) return [];
+  const failures = await checkGraphs(model.vision, programs, captured, device.activationDType);
+  for (const failure of failures) {
+    programs.drop(failure.budget);
+    onGraphFailure(failure);
+  }
+  return failures;
+}
+
+function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
+  process.emitWarning(
+    `the graph of token budget ${budget} differs from the eager run (relative L2 ${relativeL2}): the budget runs eagerly`,
+    { code: "VG_GRAPH_FAILED", detail: "Please report this with the output of `vitgraph doctor`." },
+  );
 }
