@@ -2,6 +2,8 @@
  * For tests against @vitgraph/cuda-kernels: a device without native code, what a program must be, and what every kernel
  * must compute. A barrel, and nothing else.
  */
+
+export { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
 export * from "./testing/kernel-cases.js";
 export {

@@ -72,28 +72,29 @@ std::span<const std::int32_t> RunMetadata::cu_seqlens(const Submission& submissi
 std::span<const std::int32_t> RunMetadata::words(const Submission& submission, const Index& index) const {
   const Buffer& buffer = program_.buffers[static_cast<std::size_t>(index.buffer)];
   const std::size_t count = buffer.rows.at(submission.counts) * buffer.columns;
-  for (const Transfer& input : submission.inputs) {
-    if (input.buffer != &buffer) continue;
-    if (input.bytes.size() < count * sizeof(std::int32_t)) {
-      bad("an index buffer has " + std::to_string(input.bytes.size()) + " bytes, and this run's counts ask for " +
-          std::to_string(count * sizeof(std::int32_t)));
-    }
-    return {reinterpret_cast<const std::int32_t*>(input.bytes.data()), count};
-  }
   if (count == 0) return {};
-  bad("an index buffer (patch_sources, positions or cu_seqlens) is not among the run's inputs");
+  const std::span<const std::byte> bytes = transferred(submission, index.buffer);
+  if (bytes.empty()) bad("an index buffer (patch_sources, positions or cu_seqlens) is not among the run's inputs");
+  if (bytes.size() < count * sizeof(std::int32_t)) {
+    bad("an index buffer has " + std::to_string(bytes.size()) + " bytes, and this run's counts ask for " +
+        std::to_string(count * sizeof(std::int32_t)));
+  }
+  return {reinterpret_cast<const std::int32_t*>(bytes.data()), count};
 }
 
-std::size_t RunMetadata::transferred_bytes(const Submission& submission, std::int32_t buffer) const {
-  const Buffer* target = &program_.buffers[static_cast<std::size_t>(buffer)];
+std::span<const std::byte> RunMetadata::transferred(const Submission& submission, std::int32_t buffer) const {
+  const Buffer& target = program_.buffers[static_cast<std::size_t>(buffer)];
   for (const Transfer& input : submission.inputs) {
-    if (input.buffer == target) return input.bytes.size();
+    const std::uint64_t start = input.buffer->offset;
+    if (target.offset < start || target.offset >= start + input.bytes.size()) continue;
+    const std::span<const std::byte> rest = std::span<const std::byte>(input.bytes).subspan(target.offset - start);
+    return rest.first(std::min<std::size_t>(rest.size(), target.size_bytes));
   }
-  return 0;
+  return {};
 }
 
 void RunMetadata::check_sources(const Submission& submission, const Index& index) const {
-  const std::size_t pixels = transferred_bytes(submission, index.target);
+  const std::size_t pixels = transferred(submission, index.target).size();
   const auto sources = words(submission, index);
   for (std::size_t row = 0; row < sources.size(); ++row) {
     const auto source = static_cast<std::uint32_t>(sources[row]);

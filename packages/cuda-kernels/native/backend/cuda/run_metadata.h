@@ -34,7 +34,8 @@ class RunMetadata {
   };
 
   std::span<const std::int32_t> words(const Submission& submission, const Index& index) const;
-  std::size_t transferred_bytes(const Submission& submission, std::int32_t buffer) const;
+  /// What this submission brings for a buffer: a transfer to it, or one to memory that it is part of.
+  std::span<const std::byte> transferred(const Submission& submission, std::int32_t buffer) const;
   void check_sources(const Submission& submission, const Index& index) const;
   void check_positions(const Submission& submission, const Index& index) const;
   void check_bounds(const Submission& submission, const Index& index) const;

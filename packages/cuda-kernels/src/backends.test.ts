@@ -1,0 +1,95 @@
+/** Which backend is taken, and what is said of those that are not there. */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+
+const NOWHERE = "/nowhere/vitgraph.node";
+const BUILD =
+  "build it with `npm run build`, or in an installed package with `node scripts/build-native.mjs`";
+
+/** The package anew, since it looks for its addons once. */
+async function freshPackage(environment: Readonly<Record<string, string>>) {
+  for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
+  vi.resetModules();
+  return await import("./index.js");
+}
+
+function failure(run: () => unknown): { code: string; message: string } {
+  try {
+    run();
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    return { code, message };
+  }
+  throw new Error("it succeeded");
+}
+
+beforeEach(() => vi.resetModules());
+afterEach(() => vi.unstubAllEnvs());
+
+describe("without a CUDA addon", () => {
+  const environment = { VITGRAPH_CUDA_ADDON: NOWHERE };
+
+  test("auto is the CPU", async () => {
+    const { createDevice } = await freshPackage(environment);
+    using device = createDevice({ threads: 1 });
+    expect(device.info.backend).toBe("cpu");
+  });
+
+  test("asking for CUDA fails, and never falls back", async () => {
+    const { createDevice } = await freshPackage(environment);
+    expect(failure(() => createDevice({ backend: "cuda" }))).toEqual({
+      code: "VG_BACKEND_UNAVAILABLE",
+      message: `the CUDA backend cannot be loaded (${NOWHERE}: there is no such file): install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+    });
+  });
+
+  test("the doctor says what is chosen, where it lies, and why not the other", async () => {
+    const { describeBackends } = await freshPackage(environment);
+    const { chosen, backends } = describeBackends();
+    expect(chosen).toBe("cpu");
+    expect(backends.cuda).toEqual({
+      usable: false,
+      reasons: [`${NOWHERE}: there is no such file`],
+      remedy: `install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+    });
+    expect(backends.cpu).toMatchObject({
+      usable: true,
+      addonPath: expect.stringMatching(/vitgraph_cpu\.node$/),
+      device: { backend: "cpu", facts: { threads: expect.any(Number), simd: expect.any(String) } },
+    });
+  });
+});
+
+describe("without any addon", () => {
+  const environment = { VITGRAPH_CUDA_ADDON: NOWHERE, VITGRAPH_CPU_ADDON: NOWHERE };
+
+  test("every device fails, with the remedy", async () => {
+    const { createDevice, createCpuDevice } = await freshPackage(environment);
+    const expected = {
+      code: "VG_BACKEND_UNAVAILABLE",
+      message: `the CPU backend cannot be loaded (${NOWHERE}: there is no such file): ${BUILD}`,
+    };
+    expect(failure(() => createCpuDevice())).toEqual(expected);
+    expect(failure(() => createDevice())).toEqual(expected);
+  });
+
+  test("the doctor still answers", async () => {
+    const { describeBackends } = await freshPackage(environment);
+    expect(describeBackends()).toMatchObject({ chosen: null, backends: { cpu: { usable: false } } });
+  });
+});
+
+test("a file that is no addon is named with the system's reason", async () => {
+  const file = new URL("./index.ts", import.meta.url).pathname;
+  const { describeBackends } = await freshPackage({ VITGRAPH_CPU_ADDON: file, VITGRAPH_CUDA_ADDON: NOWHERE });
+  const { cpu } = describeBackends().backends;
+  expect(cpu).toMatchObject({ usable: false });
+  if (!cpu.usable) expect(cpu.reasons).toEqual([expect.stringMatching(new RegExp(`^${file}: .+`))]);
+});
+
+test("a backend that does not exist", async () => {
+  const { createDevice } = await freshPackage({});
+  expect(failure(() => createDevice({ backend: "tpu" as "cpu" }))).toEqual({
+    code: "VG_INTERNAL",
+    message: 'unexpected backend: "tpu"',
+  });
+});

@@ -1,0 +1,53 @@
+/** The op suite's cases as a backend takes them whose activations and weights are bf16. */
+import { KERNELS, type KernelName } from "../kernels.js";
+import { roundValues } from "./element-values.js";
+import { type CaseMatrix, type KernelCase, kernelCases } from "./kernel-cases.js";
+import type { Tolerance } from "./run-case.js";
+
+/** Sizes of an attention head that the CUDA kernels have. */
+const HEAD_SIZES: readonly number[] = [64, 72, 80, 96, 128];
+
+/** A result is rounded to 8 bits at the end, by at most 2⁻⁹ of itself; everything before is f32. */
+const ROUNDED_ONCE = { relativeL2: 2.5e-3, relativeMax: 5e-3, reason: "the rounding of the result to bf16" };
+
+export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
+  unpack_patches: ROUNDED_ONCE,
+  linear: ROUNDED_ONCE,
+  layernorm: ROUNDED_ONCE,
+  activation: ROUNDED_ONCE,
+  add: ROUNDED_ONCE,
+  position_embedding: ROUNDED_ONCE,
+  rope: ROUNDED_ONCE,
+  rope_qk: ROUNDED_ONCE,
+  attention: {
+    relativeL2: 6e-3,
+    relativeMax: 1.5e-2,
+    reason: "the weights of a row are rounded to bf16 before they meet the values, and the result once more",
+  },
+};
+
+export function bf16Cases(): readonly KernelCase[] {
+  return kernelCases("bf16")
+    .filter(({ kernel, operands, scalars }) => {
+      if (kernel !== "attention") return true;
+      return HEAD_SIZES.includes(operands.q!.columns / scalars.heads!);
+    })
+    .map(withBf16Weights);
+}
+
+/** As the loader converts a checkpoint of another dtype. */
+function withBf16Weights(kernelCase: KernelCase): KernelCase {
+  const { buffers, forms } = KERNELS[kernelCase.kernel] as {
+    buffers: readonly string[];
+    forms: readonly string[];
+  };
+  const matrices: Record<string, CaseMatrix> = { ...kernelCase.matrices };
+  for (const [index, form] of forms.entries()) {
+    const operand = kernelCase.operands[buffers[index]!.replace("?", "")];
+    if (operand === undefined || !form.startsWith("weight")) continue;
+    const matrix = matrices[operand.matrix]!;
+    const values = matrix.values === undefined ? {} : { values: roundValues("bf16", matrix.values) };
+    matrices[operand.matrix] = { ...matrix, dtype: "bf16", ...values };
+  }
+  return { ...kernelCase, matrices };
+}

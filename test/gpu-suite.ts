@@ -1,0 +1,54 @@
+/**
+ * What the tests ask of a CUDA device, as one plain script: for GPU machines that have no npm. `esbuild` makes one file of
+ * it (CONTRIBUTING.md has the command). Prints a line a failure and exits with 1 if there was one.
+ *
+ *     node gpu-suite.mjs [MODEL_DIR]      kernels against float64, then the field's bugs on the model's device
+ */
+import { createDevice } from "@vitgraph/core";
+import {
+  BF16_TOLERANCES,
+  bf16Cases,
+  deviationOf,
+  type KernelCase,
+  referenceOf,
+  runKernelCase,
+} from "@vitgraph/cuda-kernels/testing";
+import { runScenario, SCENARIOS } from "./field-bugs.js";
+
+const [modelDirectory] = process.argv.slice(2);
+using device = createDevice({ backend: "cuda", algorithmCache: "" });
+console.log(device.info.name);
+
+let failures = 0;
+const report = (name: string, problem: unknown) => {
+  failures += 1;
+  console.log(`FAILED ${name}: ${problem instanceof Error ? problem.message : problem}`);
+};
+
+const cases = bf16Cases();
+for (const kernelCase of cases) {
+  await checkKernel(kernelCase).catch((error) => report(kernelCase.name, error));
+}
+console.log(`kernels: ${cases.length} cases, ${failures} failed`);
+
+if (modelDirectory !== undefined) {
+  for (const scenario of SCENARIOS) {
+    const started = performance.now();
+    await runScenario(scenario, device, modelDirectory, 3e-2).then(
+      () => console.log(`ok ${scenario.name} (${((performance.now() - started) / 1000).toFixed(1)} s)`),
+      (error) => report(scenario.name, error),
+    );
+  }
+}
+console.log(failures === 0 ? "all passed" : `${failures} failed`);
+process.exitCode = failures === 0 ? 0 : 1;
+
+async function checkKernel(kernelCase: KernelCase): Promise<void> {
+  const { y, strayBytes } = await runKernelCase(device, kernelCase);
+  const deviation = deviationOf(y, referenceOf(kernelCase));
+  const tolerance = BF16_TOLERANCES[kernelCase.kernel];
+  if (strayBytes > 0) report(kernelCase.name, `${strayBytes} bytes were written that are none of its rows`);
+  if (!(deviation.relativeL2 <= tolerance.relativeL2 && deviation.relativeMax <= tolerance.relativeMax)) {
+    report(kernelCase.name, JSON.stringify(deviation));
+  }
+}
