@@ -27,7 +27,7 @@ Napi::Object construct(Napi::Env env, const Napi::FunctionReference& constructor
 template <typename T>
 T& unwrap(Napi::Value value, const std::string& name) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag)) {
-    throw Error("VG_ARGUMENT_INVALID", name + " is not " + T::kArticle + " of this device's backend");
+    throw Error("VG_ARGUMENT_INVALID", name + " is not " + T::kWhat + " of this device's backend");
   }
   return *T::Unwrap(value.As<Napi::Object>());
 }
@@ -46,7 +46,7 @@ struct ArenaInit {
 class ArenaHandle final : public Napi::ObjectWrap<ArenaHandle> {
  public:
   static constexpr napi_type_tag kTag = {0x6b1f0a5e4c2d4d11u, 0x9e3779b97f4a7c01u};
-  static constexpr const char* kArticle = "an arena";
+  static constexpr const char* kWhat = "an arena";
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Arena", {InstanceMethod<&ArenaHandle::dispose>("dispose")});
@@ -158,7 +158,6 @@ class CaptureWorker final : public PromiseWorker {
 class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
  public:
   static constexpr napi_type_tag kTag = {0x6b1f0a5e4c2d4d12u, 0x9e3779b97f4a7c02u};
-  static constexpr const char* kArticle = "an executable";
 
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Executable",
