@@ -4,7 +4,6 @@ import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
 import {
   ARCHITECTURES,
   type ArchitectureName,
-  type Device,
   type LoadedModel,
   loadDummyModel,
   loadModel,
@@ -13,6 +12,7 @@ import {
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { measureWorkload } from "../bench/measure.js";
+import { measureMatmul } from "../bench/measure-matmul.js";
 import { randomItems } from "../bench/random-items.js";
 import {
   type BenchedWorkload,
@@ -54,8 +54,6 @@ interface BenchOptions extends DeviceOptions {
 const DEFAULT_REPETITIONS = 20;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
-/** Large enough that nothing but the arithmetic counts. */
-const MATMUL_SIDE = 8192;
 
 export function registerBench(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program
@@ -225,17 +223,6 @@ function benchConfig(
       ? {}
       : { encoder_cudagraph_token_budgets: [...new Set(budgets)].sort((a, b) => a - b) }),
   };
-}
-
-/** What a device may have besides the contract: the time of one product of square matrices in its own element type. */
-interface MatmulMeasuring {
-  measureMatmul?(side: number): Promise<{ readonly durationMs: number }>;
-}
-
-async function measureMatmul(device: Device & MatmulMeasuring): Promise<MeasuredMatmul | null> {
-  if (device.measureMatmul === undefined) return null;
-  const { durationMs } = await device.measureMatmul(MATMUL_SIDE);
-  return { side: MATMUL_SIDE, durationMs, tflops: (2 * MATMUL_SIDE ** 3) / durationMs / 1e9 };
 }
 
 async function writeReport(path: string, report: BenchReport): Promise<void> {

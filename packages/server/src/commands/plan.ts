@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseHumanReadableInteger } from "@vitgraph/config";
-import { type ImageProcessor, imageGrid, readImageProcessor } from "@vitgraph/core";
+import { type ImageProcessor, imageGrid, readImageProcessor, tokenCount } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
   type BatchCost,
@@ -11,7 +11,6 @@ import {
   commonSizes,
   drawBudgets,
   histogramOf,
-  itemSpecOfGrid,
   paddedTokens,
   planBudgets,
   powerOfTwoBudgets,
@@ -129,8 +128,7 @@ async function readSizes(options: PlanCommandOptions): Promise<{ name: string; s
 
 function tokensOf(entry: TraceEntry, processor: ImageProcessor | undefined): number {
   if ("tokens" in entry) return entry.tokens;
-  const { t, h, w } = imageGrid(entry, processor!);
-  return itemSpecOfGrid([t, h, w], processor!.mergeSize).outputTokens;
+  return tokenCount(imageGrid(entry, processor!), processor!.mergeSize);
 }
 
 async function readProcessor(directory: string | undefined): Promise<ImageProcessor> {
