@@ -68,17 +68,36 @@ export function openBatch(): OpenBatch {
   return { items: [], inputSize: 0, outputTokens: 0, frames: 0, paths: undefined };
 }
 
+/** What a batch of several items may hold: the limits, worked out once for many items. */
+export interface Capacity {
+  readonly items: number;
+  readonly frames: number;
+  /** Tokens on the default path. */
+  readonly tokens: number;
+  readonly tokensOn: (path: string) => number;
+}
+
+export function capacityOf(limits: PackLimits): Capacity {
+  const tokensOn = (path: string): number => largestBudget(pathBudgets(path, limits));
+  return {
+    items: limits.maxItems,
+    frames: limits.maxFrames ?? Number.POSITIVE_INFINITY,
+    tokens: tokensOn(DEFAULT_PATH),
+    tokensOn,
+  };
+}
+
 /** True if `item` can join `batch`. An empty batch takes every item. */
-export function canJoin(batch: OpenBatch, item: ItemSpec, limits: PackLimits): boolean {
+export function canJoin(batch: OpenBatch, item: ItemSpec, capacity: Capacity): boolean {
   if (batch.items.length === 0) return true;
-  if (batch.items.length >= limits.maxItems) return false;
-  if (limits.maxFrames !== undefined && batch.frames + (item.frames ?? 1) > limits.maxFrames) return false;
+  if (batch.items.length >= capacity.items) return false;
+  if (batch.frames + (item.frames ?? 1) > capacity.frames) return false;
   if (batch.paths === undefined && item.pathOutputTokens === undefined) {
-    return batch.outputTokens + item.outputTokens <= largestBudget(pathBudgets(DEFAULT_PATH, limits));
+    return batch.outputTokens + item.outputTokens <= capacity.tokens;
   }
   const totals = batch.paths ?? { [DEFAULT_PATH]: batch.outputTokens };
   return Object.entries(pathTokens(item)).every(
-    ([path, tokens]) => (totals[path] ?? 0) + tokens <= largestBudget(pathBudgets(path, limits)),
+    ([path, tokens]) => (totals[path] ?? 0) + tokens <= capacity.tokensOn(path),
   );
 }
 

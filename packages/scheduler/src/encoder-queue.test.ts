@@ -430,6 +430,24 @@ describe("EncoderQueue: cancelling", () => {
     expect(batches[0]!.batch.signal.aborted).toBe(false);
   });
 
+  it("listens once to a signal that many items share", async () => {
+    const { clock, queue } = setUp();
+    const caller = new AbortController();
+    const { signal } = caller;
+    const entries = Array.from({ length: 30 }, (_, i) => ({ payload: `${i}`, spec: item(4) }));
+    const results = queue.submitAll(entries, { signal });
+    const single = outcome(queue.submit("a", item(4), { signal }));
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await clock.advance(5);
+    caller.abort();
+    expect((await results).map((result) => result.status === "rejected" && result.reason.code)).toEqual(
+      entries.map(() => "VG_ABORTED"),
+    );
+    expect(await single).toBe("VG_ABORTED");
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    await clock.runAll();
+  });
+
   it("leaves no listener and no timer behind", async () => {
     const { clock, queue } = setUp({ windowMs: 5 });
     const caller = new AbortController();

@@ -61,7 +61,10 @@ export interface QueuedItem<Payload> {
 export interface SubmitOptions {
   /** Lower goes first, as in vLLM; 0 if left out. An item of priority p stands as if it came p × agingMs later. */
   readonly priority?: number;
-  /** The moment, on the queue's clock, from which the answer is of no use. An item that expires soon does not wait. */
+  /**
+   * The moment from which the answer is of no use, on the queue's clock: `systemClock.now() + 500`. An item that would
+   * expire within the window does not wait for company.
+   */
   readonly deadline?: number;
   /** Takes the item back, wherever it is. */
   readonly signal?: AbortSignal;
@@ -90,6 +93,7 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
   /** Who waits, in order of departure. */
   readonly #waiting: Entry<Payload, Result>[] = [];
   readonly #running = new Set<Flight<Payload, Result>>();
+  readonly #watches = new Map<AbortSignal, Watch<Payload, Result>>();
   #waitingTokens = 0;
   #arrivals = 0;
   #pumpScheduled = false;
@@ -256,8 +260,7 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
         answer: { resolve, reject },
         forget: () => {},
       };
-      const onAbort = (): void => this.#reject(entry, abortedError(signal!, stageOf(entry)));
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const unwatch = signal === undefined ? () => {} : this.#watch(signal, entry);
       const cancelDeadline =
         deadline === undefined || deadline === Number.POSITIVE_INFINITY
           ? () => {}
@@ -268,12 +271,37 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
               this.#reject(entry, deadlineError(event, { deadline, now, waitedMs }));
             });
       entry.forget = () => {
-        signal?.removeEventListener("abort", onAbort);
+        unwatch();
         cancelDeadline();
       };
       this.#insert(entry);
       this.#schedulePump();
     });
+  }
+
+  /**
+   * Takes the entry back when the signal aborts. One listener a signal, since a request with many images has one signal
+   * for all of them, and Node warns of a leak from the eleventh listener on.
+   */
+  #watch(signal: AbortSignal, entry: Entry<Payload, Result>): () => void {
+    let watch = this.#watches.get(signal);
+    if (watch === undefined) {
+      const entries = new Set<Entry<Payload, Result>>();
+      const onAbort = (): void => {
+        for (const each of [...entries]) this.#reject(each, abortedError(signal, stageOf(each)));
+      };
+      watch = { entries, onAbort };
+      this.#watches.set(signal, watch);
+      signal.addEventListener("abort", onAbort);
+    }
+    const { entries, onAbort } = watch;
+    entries.add(entry);
+    return () => {
+      entries.delete(entry);
+      if (entries.size > 0) return;
+      signal.removeEventListener("abort", onAbort);
+      this.#watches.delete(signal);
+    };
   }
 
   #insert(entry: Entry<Payload, Result>): void {
@@ -415,6 +443,12 @@ interface Entry<Payload, Result> extends QueueEntry<Payload> {
   readonly answer: { resolve(value: Result): void; reject(error: unknown): void };
   /** Lets go of the signal and of the deadline's timer. */
   forget: () => void;
+}
+
+/** Who has to be answered when a signal aborts. */
+interface Watch<Payload, Result> {
+  readonly entries: Set<Entry<Payload, Result>>;
+  readonly onAbort: () => void;
 }
 
 /** A batch that runs. */

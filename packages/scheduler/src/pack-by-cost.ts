@@ -1,7 +1,7 @@
 /**
  * Packing by measured cost: the batches of least total cost, within the limits on items, frames and tokens.
  *
- * Exact where the items are few or alike (eleven of different sizes, or dozens of a few sizes); a bounded search
+ * Exact where the items are few or alike (a dozen of any sizes, or dozens of a few sizes); a bounded search
  * otherwise. Never dearer than vLLM's greedy rule, which is one of the starting points.
  */
 import {
@@ -25,6 +25,7 @@ import { type Partition, type PartitionProblem, partitionCost } from "./partitio
 import { annealPartition, type Landscape, landscapeOf, lowerBound } from "./partition-anneal.js";
 import { exactPartition } from "./partition-exact.js";
 import { fewestGroups, seedPartitions } from "./partition-seeds.js";
+import { priceList } from "./price-list.js";
 
 /**
  * Packs one set of items. For many sets under the same limits and costs use {@link createCostPacker}, which prepares
@@ -48,13 +49,13 @@ export function createCostPacker(
   const maxFrames = limits.maxFrames ?? Number.POSITIVE_INFINITY;
   const choose: ChooseBudget = (tokens, candidates, path) =>
     cheapestBudget(tokens, candidates, path, cost).budget;
-  const price = rememberedPrice(budgets, maxTokens, cost);
+  const { price, all } = priceList(budgets, cost);
   let landscape: Landscape | undefined;
 
   const solve = (problem: PartitionProblem): Partition => {
     const exact = exactPartition(problem);
     if (exact !== null) return exact;
-    landscape ??= landscapeOf(price, budgets);
+    landscape ??= landscapeOf(all(), budgets);
     const best = cheapest(problem, seedPartitions(problem, budgets));
     const total = problem.tokens.reduce((sum, tokens) => sum + tokens, 0);
     const bound = lowerBound(landscape, total, fewestGroups(problem)) * (1 + 1e-12);
@@ -90,24 +91,6 @@ export function createCostPacker(
       return closeBatch(batch, limits, choose);
     });
     return batches.sort((a, b) => a.outputTokens - b.outputTokens || a.items[0]! - b.items[0]!);
-  };
-}
-
-/** Stands for Infinity inside the search, where differences of infinities would be NaN. */
-const FORBIDDEN = 1e30;
-
-function rememberedPrice(
-  budgets: readonly number[],
-  maxTokens: number,
-  cost: BatchCost,
-): (tokens: number) => number {
-  const known = new Float64Array(maxTokens + 1).fill(Number.NaN);
-  return (tokens) => {
-    const value = known[tokens]!;
-    if (!Number.isNaN(value)) return value;
-    const fresh = Math.min(cheapestBudget(tokens, budgets, DEFAULT_PATH, cost).cost, FORBIDDEN);
-    known[tokens] = fresh;
-    return fresh;
   };
 }
 

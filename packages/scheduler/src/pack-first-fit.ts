@@ -5,6 +5,7 @@
 import {
   type Batch,
   canJoin,
+  capacityOf,
   checkPackArguments,
   closeBatch,
   join,
@@ -22,16 +23,24 @@ export function packFirstFitDecreasing(items: readonly ItemSpec[], limits: PackL
   checkPackArguments(items, limits);
   const order = items.map((_, index) => index);
   order.sort((a, b) => items[b]!.outputTokens - items[a]!.outputTokens);
+  const capacity = capacityOf(limits);
   const batches: OpenBatch[] = [];
-  // Batches before this one have no room for another item, whatever its size.
+  // Looked at before the batch itself, which takes longer; of no use where a batch has a total for each path.
+  const hasPaths = items.some((item) => item.pathOutputTokens !== undefined);
+  const tokensLeft: number[] = [];
+  // Batches before this one are full of items.
   let firstOpen = 0;
   for (const index of order) {
     const item = items[index]!;
     while (firstOpen < batches.length && batches[firstOpen]!.items.length >= limits.maxItems) firstOpen++;
     let at = firstOpen;
-    while (at < batches.length && !canJoin(batches[at]!, item, limits)) at++;
+    while (at < batches.length) {
+      if (tokensLeft[at]! >= item.outputTokens && canJoin(batches[at]!, item, capacity)) break;
+      at++;
+    }
     if (at === batches.length) batches.push(openBatch());
     join(batches[at]!, index, item);
+    tokensLeft[at] = hasPaths ? Number.POSITIVE_INFINITY : capacity.tokens - batches[at]!.outputTokens;
   }
   return batches.map((batch) => closeBatch(batch, limits));
 }

@@ -6,6 +6,7 @@
 import {
   type Batch,
   canJoin,
+  capacityOf,
   checkPackArguments,
   closeBatch,
   join,
@@ -20,11 +21,12 @@ import type { ItemSpec } from "./items.js";
  */
 export function packGreedyAscending(items: readonly ItemSpec[], limits: PackLimits): Batch[] {
   checkPackArguments(items, limits);
+  const capacity = capacityOf(limits);
   const batches: Batch[] = [];
   let open = openBatch();
   for (const index of ascendingByTokens(items)) {
     const item = items[index]!;
-    if (!canJoin(open, item, limits)) {
+    if (!canJoin(open, item, capacity)) {
       batches.push(closeBatch(open, limits));
       open = openBatch();
     }

@@ -8,6 +8,7 @@ import {
   type Batch,
   type ChooseBudget,
   canJoin,
+  capacityOf,
   closeBatch,
   join,
   openBatch,
@@ -49,13 +50,14 @@ function cutBest(
     readonly batch?: Batch;
     readonly before?: Cut;
   }
+  const capacity = capacityOf(limits);
   const best: (Cut | undefined)[] = [{ cost: 0 }];
   for (let start = 0; start < order.length; start++) {
     const before = best[start]!;
     const open = openBatch();
     for (let end = start; end < order.length; end++) {
       const index = order[end]!;
-      if (!canJoin(open, items[index]!, limits)) break;
+      if (!canJoin(open, items[index]!, capacity)) break;
       join(open, index, items[index]!);
       const batch = closeBatch({ ...open, items: [...open.items] }, limits, choose);
       const total = before.cost + costOfBatches([batch], cost);

@@ -8,8 +8,7 @@
  * on its step, so price gives no direction. The search adds a guide, concave between the steps, that pays for emptying
  * one group further while filling another: 300 + 700 becomes 100 + 900 before it becomes 0 + 1000.
  */
-import type { Partition, PartitionProblem } from "./partition.js";
-import { partitionCost } from "./partition.js";
+import { FORBIDDEN, type Partition, type PartitionProblem, partitionCost } from "./partition.js";
 
 /** What the search reads in its inner loop, by tokens; made once for a problem's limits and prices. */
 export interface Landscape {
@@ -25,26 +24,29 @@ export interface Landscape {
 const STEP_GUIDE = 1;
 const EMPTYING_GUIDE = 0.5;
 
-export function landscapeOf(price: (tokens: number) => number, budgets: readonly number[]): Landscape {
+/** @param price by tokens, from 0 to the largest budget; price[0] is 0 */
+export function landscapeOf(price: Float64Array, budgets: readonly number[]): Landscape {
   const steps = [...new Set(budgets)].sort((a, b) => a - b);
-  const maxTokens = steps.at(-1)!;
-  const prices = new Float64Array(maxTokens + 1);
-  for (let tokens = 1; tokens <= maxTokens; tokens++) prices[tokens] = price(tokens);
-  const energy = new Float64Array(maxTokens + 1);
-  const emptying = EMPTYING_GUIDE * prices[maxTokens]!;
+  const maxTokens = price.length - 1;
+  const energy = new Float64Array(price.length);
+  const dearest = price.reduce((most, value) => (value < FORBIDDEN ? Math.max(most, value) : most), 0);
+  const emptying = EMPTYING_GUIDE * dearest;
   let below = 0;
   for (const step of steps) {
-    const base = prices[below]!;
-    const rise = prices[step]! - base;
+    // What is forbidden must not guide: the walk would follow it, and no price any more.
+    const base = STEP_GUIDE * Math.min(price[below]!, dearest);
+    const rise = STEP_GUIDE * Math.min(price[step]!, dearest) - base;
+    const perToken = 1 / (step - below);
     for (let tokens = below + 1; tokens <= step; tokens++) {
       energy[tokens] =
-        prices[tokens]! +
-        STEP_GUIDE * (base + rise * concave((tokens - below) / (step - below))) +
+        price[tokens]! +
+        base +
+        rise * concave((tokens - below) * perToken) +
         emptying * concave(tokens / maxTokens);
     }
     below = step;
   }
-  return { price: prices, energy, corners: hullCorners(prices) };
+  return { price, energy, corners: hullCorners(price) };
 }
 
 /** From 0 to 1, steeper at the start. */
@@ -89,10 +91,17 @@ function hullAt({ price, corners }: Landscape, tokens: number): number {
   return price[left]! + ((price[right]! - price[left]!) * (tokens - left)) / (right - left);
 }
 
-/** The walk, from warm to cold and once more from less warm; temperatures in mean prices of a group. */
-const RUNS = [
-  { tries: 20_000, warm: 0.2, cold: 0.003 },
-  { tries: 20_000, warm: 0.05, cold: 0.001 },
+/** A walk of so many tries from warm to cold, in mean prices of a group. */
+export interface Run {
+  readonly tries: number;
+  readonly warm: number;
+  readonly cold: number;
+}
+
+/** Once from warm, and once more from less warm: what fits into a millisecond. */
+const RUNS: readonly Run[] = [
+  { tries: 16_000, warm: 0.2, cold: 0.003 },
+  { tries: 16_000, warm: 0.05, cold: 0.001 },
 ];
 const TEMPERATURES = 50;
 
@@ -102,12 +111,13 @@ const MAX_ITEMS = 1 << 15;
 /** −ln of evenly spread numbers between 0 and 1: a rise of r · temperature is accepted with probability e^−r. */
 const ACCEPTED_RISE = Float64Array.from({ length: 1024 }, (_, i) => -Math.log((i + 0.5) / 1024));
 
-/** `start`, or a cheaper partition. Stops at once where `bound` is reached. */
+/** `start`, or a cheaper partition. Stops at once where `bound` is reached. Longer `runs` find a little more. */
 export function annealPartition(
   problem: PartitionProblem,
   { price, energy }: Landscape,
   start: Partition,
   bound: number,
+  runs: readonly Run[] = RUNS,
 ): Partition {
   const { tokens, frames, maxTokens, maxItems, maxFrames } = problem;
   const items = tokens.length;
@@ -138,7 +148,7 @@ export function annealPartition(
   const meanCost = cost / groups;
   let random = 0x9e3779b1 | 0;
 
-  for (const { tries, warm, cold } of RUNS) {
+  for (const { tries, warm, cold } of runs) {
     const cooling = (cold / warm) ** (1 / TEMPERATURES);
     let temperature = warm * meanCost;
     for (let round = 0; round < TEMPERATURES; round++, temperature *= cooling) {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Partition, type PartitionProblem, partitionCost } from "./partition.js";
+import { FORBIDDEN, type Partition, type PartitionProblem, partitionCost } from "./partition.js";
 import { annealPartition, landscapeOf, lowerBound } from "./partition-anneal.js";
 import { exactPartition } from "./partition-exact.js";
 import { fewestGroups, seedPartitions } from "./partition-seeds.js";
@@ -21,6 +21,9 @@ function problemOf(
     price: (tokens) => fixed + BUDGETS.find((budget) => budget >= tokens)!,
   };
 }
+
+const pricesOf = ({ price, maxTokens }: PartitionProblem): Float64Array =>
+  Float64Array.from({ length: maxTokens + 1 }, (_, tokens) => (tokens === 0 ? 0 : price(tokens)));
 
 function partitionFaults(problem: PartitionProblem, partition: Partition): string[] {
   const faults: string[] = [];
@@ -94,7 +97,7 @@ describe("lowerBound", () => {
     fc.assert(
       fc.property(sizes(1, 9), fc.integer({ min: 1, max: 5 }), fixedCosts, (items, maxItems, fixed) => {
         const problem = problemOf(items, { maxItems }, fixed);
-        const landscape = landscapeOf(problem.price, BUDGETS);
+        const landscape = landscapeOf(pricesOf(problem), BUDGETS);
         const total = items.reduce((a, b) => a + b, 0);
         const exact = partitionCost(problem, exactPartition(problem)!);
         expect(lowerBound(landscape, total, fewestGroups(problem))).toBeLessThanOrEqual(exact * (1 + 1e-9));
@@ -104,8 +107,20 @@ describe("lowerBound", () => {
 
   it("is reached where items fill budgets to the last token", () => {
     const problem = problemOf([512, 512, 512, 512], { maxItems: 2 }, 10);
-    const landscape = landscapeOf(problem.price, BUDGETS);
+    const landscape = landscapeOf(pricesOf(problem), BUDGETS);
     expect(lowerBound(landscape, 2048, fewestGroups(problem))).toBe(2 * 1034);
+  });
+});
+
+describe("landscapeOf", () => {
+  it("is not guided by what is forbidden", () => {
+    const price = (tokens: number): number => (tokens === 0 ? 0 : tokens <= 256 ? 300 : FORBIDDEN);
+    const { energy } = landscapeOf(
+      Float64Array.from({ length: 1025 }, (_, tokens) => price(tokens)),
+      BUDGETS,
+    );
+    expect(Math.max(...energy.slice(0, 257))).toBeLessThan(1000);
+    expect(Math.min(...energy.slice(257))).toBeGreaterThan(1e29);
   });
 });
 
@@ -136,7 +151,7 @@ describe("annealPartition", () => {
           fixed,
         );
         const start = items.map((_, item) => [item]);
-        const found = annealPartition(problem, landscapeOf(problem.price, BUDGETS), start, 0);
+        const found = annealPartition(problem, landscapeOf(pricesOf(problem), BUDGETS), start, 0);
         expect(partitionFaults(problem, found)).toEqual([]);
         expect(partitionCost(problem, found)).toBeLessThanOrEqual(partitionCost(problem, start));
       }),
@@ -149,7 +164,7 @@ describe("annealPartition", () => {
     const items = Array.from({ length: 15 }, (_, i) => 300 + 13 * i).flatMap((n) => [n, 1024 - n]);
     const problem = problemOf(items, { maxItems: 4 }, 50);
     const start = items.map((_, item) => [item]);
-    const found = annealPartition(problem, landscapeOf(problem.price, BUDGETS), start, 0);
+    const found = annealPartition(problem, landscapeOf(pricesOf(problem), BUDGETS), start, 0);
     expect(partitionCost(problem, found)).toBeLessThanOrEqual(15 * 1074 * 1.02);
   });
 });

@@ -15,9 +15,12 @@ export interface PartitionProblem {
   readonly maxItems: number;
   /** Infinity where frames are not limited. */
   readonly maxFrames: number;
-  /** Price of a group with so many tokens, for 1 ≤ tokens ≤ maxTokens. Finite. */
+  /** Price of a group with so many tokens, for 1 ≤ tokens ≤ maxTokens. Finite, {@link FORBIDDEN} at most. */
   readonly price: (tokens: number) => number;
 }
+
+/** A price that stands for Infinity: differences of infinities would be NaN. */
+export const FORBIDDEN = 1e30;
 
 /** Groups of item indices. Every item is in exactly one of them. */
 export type Partition = readonly (readonly number[])[];

@@ -1,0 +1,46 @@
+/** The least price of each number of tokens over all budgets and eager: what the searches ask for millions of times. */
+import { DEFAULT_PATH, largestBudget } from "./batch.js";
+import { type BatchCost, checkedCost } from "./batch-cost.js";
+import { FORBIDDEN } from "./partition.js";
+
+export interface PriceList {
+  /** For 1 ≤ tokens ≤ the largest budget; asks the cost function the first time. */
+  readonly price: (tokens: number) => number;
+  /** All of them, by tokens; 0 for none. Asking for all is quicker than one by one. */
+  readonly all: () => Float64Array;
+}
+
+export function priceList(budgets: readonly number[], cost: BatchCost): PriceList {
+  const ascending = [...new Set(budgets)].sort((a, b) => a - b);
+  const prices = new Float64Array(largestBudget(budgets) + 1).fill(Number.NaN);
+  const ask = (tokens: number, smallestFitting: number): number => {
+    const eager = cost(tokens, null, DEFAULT_PATH);
+    let least = eager >= 0 ? eager : checkedCost(eager, tokens, null);
+    for (let i = smallestFitting; i < ascending.length; i++) {
+      const value = cost(tokens, ascending[i]!, DEFAULT_PATH);
+      if (!(value >= 0)) checkedCost(value, tokens, ascending[i]!);
+      if (value < least) least = value;
+    }
+    return Math.min(least, FORBIDDEN);
+  };
+  return {
+    price(tokens) {
+      const known = prices[tokens]!;
+      if (!Number.isNaN(known)) return known;
+      const fresh = ask(
+        tokens,
+        ascending.findIndex((budget) => budget >= tokens),
+      );
+      prices[tokens] = fresh;
+      return fresh;
+    },
+    all() {
+      let tokens = 1;
+      prices[0] = 0;
+      ascending.forEach((budget, i) => {
+        for (; tokens <= budget; tokens++) prices[tokens] = ask(tokens, i);
+      });
+      return prices;
+    },
+  };
+}
