@@ -17,7 +17,7 @@ export interface Landscape {
   /** Price plus guide. */
   readonly energy: Float64Array;
   /** Where the lower convex hull of the prices has its corners, by tokens: see {@link lowerBound}. */
-  readonly corners: Int32Array;
+  readonly corners: readonly number[];
 }
 
 /** Weight of the guide between two steps, and of the one that empties groups altogether, against the price. */
@@ -29,7 +29,7 @@ export function landscapeOf(price: Float64Array, budgets: readonly number[]): La
   const steps = [...new Set(budgets)].sort((a, b) => a - b);
   const maxTokens = price.length - 1;
   const energy = new Float64Array(price.length);
-  const dearest = price.reduce((most, value) => (value < FORBIDDEN ? Math.max(most, value) : most), 0);
+  const dearest = dearestAllowed(price);
   const emptying = EMPTYING_GUIDE * dearest;
   let below = 0;
   for (const step of steps) {
@@ -49,23 +49,29 @@ export function landscapeOf(price: Float64Array, budgets: readonly number[]): La
   return { price, energy, corners: hullCorners(price) };
 }
 
+function dearestAllowed(prices: Float64Array): number {
+  const ceiling = FORBIDDEN;
+  let dearest = 0;
+  for (const price of prices) if (price > dearest && price < ceiling) dearest = price;
+  return dearest;
+}
+
 /** From 0 to 1, steeper at the start. */
 const concave = (x: number): number => x * (1.5 - 0.5 * x);
 
-function hullCorners(prices: Float64Array): Int32Array {
-  const corners = new Int32Array(prices.length);
-  let count = 0;
+function hullCorners(prices: Float64Array): number[] {
+  const corners: number[] = [];
   for (let tokens = 1; tokens < prices.length; tokens++) {
-    while (count >= 2) {
-      const a = corners[count - 2]!;
-      const b = corners[count - 1]!;
+    while (corners.length >= 2) {
+      const a = corners[corners.length - 2]!;
+      const b = corners[corners.length - 1]!;
       const turnsUp = (prices[b]! - prices[a]!) * (tokens - b) < (prices[tokens]! - prices[b]!) * (b - a);
       if (turnsUp) break;
-      count--;
+      corners.pop();
     }
-    corners[count++] = tokens;
+    corners.push(tokens);
   }
-  return corners.slice(0, count);
+  return corners;
 }
 
 /**

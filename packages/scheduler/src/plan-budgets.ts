@@ -122,14 +122,9 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
         const graphs = i < 0 ? 1 : k + 2;
         if (graphs > maxGraphs) break;
         for (const before of list) {
-          const chain = {
-            candidate: j,
-            cost: before.cost + served,
-            bytes: before.bytes + bytes,
-            graphs,
-            before,
-          };
-          if (chain.bytes <= memoryLimit) addUndominated(ending[graphs - 1]!, chain);
+          const total = { cost: before.cost + served, bytes: before.bytes + bytes };
+          if (total.bytes > memoryLimit || isBeaten(ending[graphs - 1]!, total)) continue;
+          addUnbeaten(ending[graphs - 1]!, { candidate: j, ...total, graphs, before });
         }
       }
     }
@@ -211,10 +206,8 @@ interface Candidate {
   readonly sizesUpTo: number;
 }
 
-interface Chain {
+interface Chain extends Total {
   readonly candidate: number;
-  readonly cost: number;
-  readonly bytes: number;
   readonly graphs: number;
   readonly before?: Chain;
 }
@@ -229,9 +222,19 @@ function candidateBudgets(sizes: readonly SizeCount[], multipleOf: number, small
   return candidates;
 }
 
-/** Keeps of the chains those that no other beats in both cost and bytes. */
-function addUndominated(list: Chain[], chain: Chain): void {
-  if (list.some((other) => other.cost <= chain.cost && other.bytes <= chain.bytes)) return;
+interface Total {
+  readonly cost: number;
+  readonly bytes: number;
+}
+
+/** True if another is no dearer and no larger. */
+function isBeaten(list: readonly Total[], { cost, bytes }: Total): boolean {
+  for (const other of list) if (other.cost <= cost && other.bytes <= bytes) return true;
+  return false;
+}
+
+/** Adds a chain that is not beaten, and drops those that it beats. */
+function addUnbeaten(list: Chain[], chain: Chain): void {
   let kept = 0;
   for (const other of list) {
     if (other.cost < chain.cost || other.bytes < chain.bytes) list[kept++] = other;

@@ -13,15 +13,18 @@ export interface PriceList {
 export function priceList(budgets: readonly number[], cost: BatchCost): PriceList {
   const ascending = [...new Set(budgets)].sort((a, b) => a - b);
   const prices = new Float64Array(largestBudget(budgets) + 1).fill(Number.NaN);
+  // Held here, since an imported binding is looked up each time where modules are not bundled.
+  const path = DEFAULT_PATH;
+  const ceiling = FORBIDDEN;
   const ask = (tokens: number, smallestFitting: number): number => {
-    const eager = cost(tokens, null, DEFAULT_PATH);
+    const eager = cost(tokens, null, path);
     let least = eager >= 0 ? eager : checkedCost(eager, tokens, null);
     for (let i = smallestFitting; i < ascending.length; i++) {
-      const value = cost(tokens, ascending[i]!, DEFAULT_PATH);
+      const value = cost(tokens, ascending[i]!, path);
       if (!(value >= 0)) checkedCost(value, tokens, ascending[i]!);
       if (value < least) least = value;
     }
-    return Math.min(least, FORBIDDEN);
+    return Math.min(least, ceiling);
   };
   return {
     price(tokens) {
