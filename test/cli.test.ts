@@ -177,6 +177,7 @@ test("doctor says what is chosen", async () => {
 test("--help lists the commands; a command that does not exist is refused", async () => {
   const help = await run("--help");
   expect(help.code).toBe(0);
-  for (const name of ["encode", "verify", "print", "doctor"]) expect(help.out).toContain(name);
+  for (const name of ["encode", "verify", "print", "bench", "config", "plan", "doctor"])
+    expect(help.out).toContain(name);
   expect((await run("encod")).code).toBe(2);
 });

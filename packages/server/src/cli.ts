@@ -12,6 +12,7 @@ import { registerBench } from "./commands/bench.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
+import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
 
@@ -23,6 +24,7 @@ const COMMANDS: readonly Register[] = [
   registerPrint,
   registerBench,
   registerConfig,
+  registerPlan,
   registerDoctor,
 ];
 
