@@ -9,7 +9,10 @@ export interface CpuDeviceOptions {
   readonly threads?: number;
   /** Default: the best instruction set that the processor runs. The others are for tests and comparisons. */
   readonly simd?: "auto" | "avx512" | "avx2" | "sse2" | "neon";
-  /** Who multiplies matrices. Default: OpenBLAS where the addon was built with it, otherwise vitgraph's own loops. */
+  /**
+   * Who multiplies matrices: vitgraph's own loops ("blocked"), or OpenBLAS where the addon was built with it. Default: the
+   * own ones where the processor has AVX2 or AVX-512, where they are the faster; elsewhere OpenBLAS, if it is there.
+   */
   readonly gemm?: "auto" | "openblas" | "blocked";
 }
 

@@ -130,9 +130,11 @@ class CpuProgram final : public LoadedProgram {
   std::vector<Step> steps_;
 };
 
-const Gemm& select_gemm(const std::string& name) {
+/// "auto" goes by measurement: our own tiles are the faster ones from AVX2 on (bench/cpu.ts), OpenBLAS below.
+const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& simd) {
 #ifdef VITGRAPH_OPENBLAS
-  if ((name == "auto" || name == kOpenBlasGemm.name) && is_openblas_usable()) return kOpenBlasGemm;
+  const bool preferred = name == "auto" && simd.lanes < 8;
+  if ((preferred || name == kOpenBlasGemm.name) && is_openblas_usable()) return kOpenBlasGemm;
 #endif
   if (name == "auto" || name == kBlockedGemm.name) return kBlockedGemm;
   throw Error("VG_ARGUMENT_INVALID", "this addon has no matrix products called " + name,
@@ -151,7 +153,7 @@ class CpuBackend final : public Backend {
   explicit CpuBackend(const CpuOptions& options) {
     const int threads = options.threads > 0 ? options.threads : usable_cores();
     const Simd& simd = select_simd(options.simd);
-    const Gemm& gemm = select_gemm(options.gemm);
+    const Gemm& gemm = select_gemm(options.gemm, simd);
     shared_ = std::make_shared<Shared>(threads, simd, gemm);
     for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
     const std::string processor = processor_name();

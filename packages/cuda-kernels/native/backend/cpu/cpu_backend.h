@@ -14,7 +14,7 @@ struct CpuOptions {
   int threads = 0;
   /// "auto", or the name of an instruction set that this processor runs: for tests and comparisons.
   std::string simd = "auto";
-  /// "auto" (OpenBLAS where the addon was built with it), "openblas" or "blocked".
+  /// "auto" (the faster one on this processor), "openblas" or "blocked".
   std::string gemm = "auto";
 };
 
