@@ -210,7 +210,18 @@ struct CheckCase {
   int every;
   /// A segment of NaN, which must stay alone; -1 for none.
   int broken_segment;
+  /// Keys become this much longer, from the segment's end to its start: what the running softmax has to follow.
+  float key_growth = 1;
 };
+
+/// Scales the keys of row i of `rows` by growth^((rows - 1 - i) / rows).
+__global__ void grow_keys_kernel(Bf16* qkv, int rows, int columns, float growth) {
+  const float factor = powf(growth, static_cast<float>(rows - 1 - static_cast<int>(blockIdx.x)) / rows);
+  for (int c = threadIdx.x; c < columns; c += blockDim.x) {
+    Bf16& key = qkv[static_cast<std::int64_t>(blockIdx.x) * 3 * columns + columns + c];
+    key = __float2bfloat16_rn(__bfloat162float(key) * factor);
+  }
+}
 
 void check(const std::string& filter, bool tiny) {
   std::vector<CheckCase> cases{
@@ -219,6 +230,8 @@ void check(const std::string& filter, bool tiny) {
       {"ones", std::vector<int>(33, 1), 2, 1, -1},
       {"broken neighbour", {100, 50, 77, 130}, 2, 1, 1},
       {"long", {5000, 3}, 2, 7, -1},
+      {"growing keys", {2000}, 2, 1, -1, 20},
+      {"leaping keys", {129, 700}, 2, 1, -1, 1e3f},
   };
   if (tiny) cases = {{"odd lengths", {1, 4, 17, 65, 127, 196, 300}, 2, 1, -1}, {"broken neighbour", {100, 50, 77, 130}, 2, 1, 1}};
   for (const int head_size : {64, 72, 80, 96, 128}) {
@@ -229,6 +242,9 @@ void check(const std::string& filter, bool tiny) {
         const auto first = static_cast<std::size_t>(batch.cu_seqlens[test.broken_segment]);
         CHECK_CUDA(cudaMemset(batch.qkv.data() + first * row, 0xff,
                               static_cast<std::size_t>(test.lengths[test.broken_segment]) * row * 2));
+      }
+      if (test.key_growth != 1) {
+        grow_keys_kernel<<<batch.rows, 128>>>(batch.qkv.data(), batch.rows, batch.columns(), test.key_growth);
       }
       const std::vector<double> expected = reference(batch, test.every);
       for (const Version& version : versions()) {
@@ -268,6 +284,23 @@ void time(const std::string& filter, const std::vector<int>& head_sizes) {
         std::printf("  %5.0f", 4.0 * count * length * length * batch.columns() / ms / 1e9);
       }
       std::printf("\n");
+    }
+  }
+}
+
+/// One launch a version and workload, for a profiler that counts cycles: clocks move, cycles hardly.
+void run_once(const std::string& filter, int head_size) {
+  for (const auto& [count, length] : {std::pair{16, 1024}, std::pair{1, 16384}}) {
+    Batch batch(std::vector<int>(count, length), head_size, 16, 0);
+    for (const Version& version : versions()) {
+      if (version.name.find(filter) == std::string::npos || version.name == "v1 naive") continue;
+      if (version.head_size != 0 && version.head_size != head_size) continue;
+      if (version.name == "sm90 height 192" && head_size > 80) continue;
+      const AttentionOperands operands = batch.operands(version.tile_height);
+      CHECK_CUDA(version.launch(default_launch(), operands, batch.work.data()));
+      CHECK_CUDA(cudaDeviceSynchronize());
+      std::printf("ONCE %s %dx%d\n", version.name.c_str(), count, length);
+      std::fflush(stdout);
     }
   }
 }
@@ -312,6 +345,7 @@ int main(int argc, char** argv) {
   if (what == "time") time(filter, {72});
   if (what == "time-all") time(filter, {64, 72, 80, 96, 128});
   if (what == "small") time_small();
+  if (what == "once") run_once(filter, argc > 3 ? std::atoi(argv[3]) : 72);
   std::printf("attention %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");
   return all_passed() ? 0 : 1;
 }

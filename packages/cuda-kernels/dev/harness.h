@@ -93,7 +93,7 @@ inline int multiprocessors() {
   return count;
 }
 
-inline Launch default_launch() { return {.stream = nullptr, .multiprocessors = multiprocessors(), .programmatic = false}; }
+inline Launch default_launch() { return {.stream = nullptr, .multiprocessors = multiprocessors(), .programmatic = std::getenv("PROGRAMMATIC") != nullptr}; }
 
 /// ‖out − reference‖ / ‖reference‖ over `rows` real rows; infinite if a real element is NaN, or if anything beyond the
 /// real rows and columns of the poisoned output was written.

@@ -25,8 +25,11 @@ struct Kernel {
 };
 
 const std::vector<Kernel> kKernels{{"smxx", true, {}},
+                                   {"256x192", false, LinearTile::rows256_columns192},
+                                   {"192x192", false, LinearTile::rows192_columns192},
                                    {"128x192", false, LinearTile::rows128_columns192},
                                    {"128x128", false, LinearTile::rows128_columns128},
+                                   {"128x64", false, LinearTile::rows128_columns64},
                                    {"64x128", false, LinearTile::rows64_columns128},
                                    {"64x64", false, LinearTile::rows64_columns64}};
 
@@ -166,6 +169,7 @@ void time() {
             [&](cudaStream_t stream, int) {
               Launch launch = default_launch();
               launch.stream = stream;
+              launch.programmatic = std::getenv("PROGRAMMATIC") != nullptr;
               CHECK_CUDA(kernel.launch(launch, operands, layer.activation));
             },
             20, 5);

@@ -1,4 +1,4 @@
-// What follows the sums of a linear layer: bias, activation, residual, and the way to memory. The places of sums in
+// What stands before and after the products of a linear layer: bias, activation, residual, and the way to memory. The places of sums in
 // threads are those of mma.sync and wgmma alike: lane l has columns 8 j + 2 (l mod 4) and the next of row l / 4.
 //
 // Numerics: all in f32, rounded once at the end.
@@ -28,65 +28,78 @@ __device__ __forceinline__ void transpose_quad(std::uint32_t (&words)[4]) {
   }
 }
 
-/// This lane's columns of the bias, for 32 columns from `column` on.
+/// What the sums start from: this lane's two columns of the bias in the block of 8 columns from `column` on.
 template <bool kVectors>
-__device__ __forceinline__ void load_bias(const LinearOperands& operands, int column, float (&bias)[8]) {
-  const int first = column + static_cast<int>(threadIdx.x) % 4 * 2;
-#pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    const int at = first + 8 * j;
-    if constexpr (kVectors) {
-      const bool real = operands.bias != nullptr && at < operands.columns;
-      const float2 pair = real ? unpack_bf16(__ldg(reinterpret_cast<const std::uint32_t*>(operands.bias + at))) : float2{};
-      bias[2 * j] = pair.x;
-      bias[2 * j + 1] = pair.y;
-    } else {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const bool real = operands.bias != nullptr && at + i < operands.columns;
-        bias[2 * j + i] = real ? __bfloat162float(operands.bias[at + i]) : 0;
-      }
-    }
+__device__ __forceinline__ float2 load_bias(const LinearOperands& operands, int column) {
+  const int at = column + static_cast<int>(threadIdx.x) % 4 * 2;
+  if (operands.bias == nullptr) return {};
+  if constexpr (kVectors) {
+    return at < operands.columns ? unpack_bf16(__ldg(reinterpret_cast<const std::uint32_t*>(operands.bias + at)))
+                                 : float2{};
+  } else {
+    return {at < operands.columns ? __bfloat162float(operands.bias[at]) : 0.0f,
+            at + 1 < operands.columns ? __bfloat162float(operands.bias[at + 1]) : 0.0f};
   }
 }
 
-/// Finishes 32 columns of a row: `sums` are this lane's columns of four blocks of 8. Called by whole warps.
-/// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes, bias at one of 4.
-template <Activation kActivation, bool kVectors>
-__device__ __forceinline__ void finish_columns(const LinearOperands& operands, int row, bool row_is_real, int column,
-                                               const float (&sums)[8], const float (&bias)[8]) {
+/// Finishes 32 · kGroups columns of a row: `sums[g]` are this lane's columns of the g-th four blocks of 8, bias included.
+/// Called by whole warps.
+/// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
+template <Activation kActivation, bool kVectors, int kGroups>
+__device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
+                                           const float (&sums)[kGroups][8]) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
-  float values[8];
-#pragma unroll
-  for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(sums[i] + bias[i]);
-  const Bf16* residual = operands.residual.data + row * operands.residual.row_stride;
-  Bf16* y = operands.y.data + row * operands.y.row_stride;
   if constexpr (kVectors) {
-    const int at = column + 8 * quad_lane;
-    const bool real = row_is_real && at < operands.columns;
-    if (operands.residual.data != nullptr) {
-      const uint4 from = real ? *reinterpret_cast<const uint4*>(residual + at) : uint4{};
-      std::uint32_t words[4] = {from.x, from.y, from.z, from.w};
-      transpose_quad(words);
+    const int first = first_column + 8 * quad_lane;
+    const int groups = row_is_real ? divide_up(max(operands.columns - first, 0), 32) : 0;
+    const bool with_residual = operands.residual.data != nullptr;
+    uint4 residual[kGroups] = {};
+    if (with_residual) {
+      const auto* from = reinterpret_cast<const uint4*>(operands.residual.data + row * operands.residual.row_stride + first);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float2 pair = unpack_bf16(words[j]);
-        values[2 * j] += pair.x;
-        values[2 * j + 1] += pair.y;
+      for (int group = 0; group < kGroups; ++group) {
+        if (group < groups) residual[group] = from[4 * group];
       }
     }
-    std::uint32_t words[4];
+    auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) words[j] = pack_bf16(values[2 * j], values[2 * j + 1]);
-    transpose_quad(words);
-    if (real) *reinterpret_cast<uint4*>(y + at) = uint4{words[0], words[1], words[2], words[3]};
+    for (int group = 0; group < kGroups; ++group) {
+      float values[8];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(sums[group][i]);
+      std::uint32_t words[4];
+      if (with_residual) {
+        const uint4& from = residual[group];
+        words[0] = from.x;
+        words[1] = from.y;
+        words[2] = from.z;
+        words[3] = from.w;
+        transpose_quad(words);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          const float2 pair = unpack_bf16(words[j]);
+          values[2 * j] += pair.x;
+          values[2 * j + 1] += pair.y;
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < 4; ++j) words[j] = pack_bf16(values[2 * j], values[2 * j + 1]);
+      transpose_quad(words);
+      if (group < groups) y[4 * group] = uint4{words[0], words[1], words[2], words[3]};
+    }
   } else {
+    if (!row_is_real) return;
+    const Bf16* residual = operands.residual.data + row * operands.residual.row_stride;
+    Bf16* y = operands.y.data + row * operands.y.row_stride;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      const int at = column + i / 2 * 8 + quad_lane * 2 + i % 2;
-      if (!row_is_real || at >= operands.columns) continue;
-      const float extra = operands.residual.data == nullptr ? 0 : __bfloat162float(residual[at]);
-      y[at] = __float2bfloat16_rn(values[i] + extra);
+    for (int group = 0; group < kGroups; ++group) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const int at = first_column + group * 32 + i / 2 * 8 + quad_lane * 2 + i % 2;
+        if (at >= operands.columns) continue;
+        const float extra = operands.residual.data == nullptr ? 0 : __bfloat162float(residual[at]);
+        y[at] = __float2bfloat16_rn(activate<kActivation>(sums[group][i]) + extra);
+      }
     }
   }
 }

@@ -7,13 +7,12 @@
 
 namespace vitgraph::kernels {
 
-/// Blocks of 256 threads that a multiprocessor holds at once: 2048 threads, of which these kernels' register use allows
-/// all or nearly all.
-inline constexpr std::int64_t kResidentBlocks = 8;
+/// What a multiprocessor holds at once; these kernels' register use allows all or nearly all of it.
+inline constexpr std::int64_t kResidentThreads = 2048;
 
-/// Blocks for `items` pieces of work, `block_items` in a block at a time.
-inline dim3 walking_grid(const Launch& launch, std::int64_t items, std::int64_t block_items) {
-  const std::int64_t resident = kResidentBlocks * launch.multiprocessors;
+/// Blocks for `items` pieces of work, `block_items` in a block of `threads` at a time.
+inline dim3 walking_grid(const Launch& launch, std::int64_t items, std::int64_t block_items, int threads = 256) {
+  const std::int64_t resident = kResidentThreads / threads * launch.multiprocessors;
   return dim3(static_cast<unsigned>(std::clamp<std::int64_t>(divide_up(items, block_items), 1, resident)));
 }
 

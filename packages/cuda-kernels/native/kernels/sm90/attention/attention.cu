@@ -15,7 +15,7 @@ cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& oper
     case 192:
       // Three consumers leave 160 registers each: sums, scores and weights of more columns would not fit.
       if constexpr (kHeadSize <= 80) {
-        return launch_attention_shape<AttentionShape<kHeadSize, 3, 128>>(launch, operands, work);
+        return launch_attention_shape<AttentionShape<kHeadSize, 3, kHeadSize <= 72 ? 128 : 112>>(launch, operands, work);
       }
       [[fallthrough]];
     default: return cudaErrorInvalidValue;
@@ -42,12 +42,11 @@ cudaError_t launch_attention(const Launch& launch, const AttentionOperands& oper
   }
 }
 
-std::int32_t attention_tile_height(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
-                                   std::int32_t multiprocessors) {
-  for (const std::int32_t height : {192, 128}) {
-    if (height == 192 && head_size > 80) continue;
-    if (static_cast<std::int64_t>(divide_up(rows, height)) * heads >= 2 * multiprocessors) return height;
-  }
+std::int32_t attention_tile_height(std::int32_t rows, std::int32_t longest_segment, std::int32_t heads,
+                                   std::int32_t head_size, std::int32_t multiprocessors) {
+  const auto items = [&](std::int32_t height) { return static_cast<std::int64_t>(divide_up(rows, height)) * heads; };
+  if (head_size <= 80 && longest_segment > 128 && items(192) >= 2 * multiprocessors) return 192;
+  if (longest_segment > 64 && items(128) >= multiprocessors / 2) return 128;
   return 64;
 }
 

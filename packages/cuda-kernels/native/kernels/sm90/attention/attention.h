@@ -18,8 +18,9 @@ struct AttentionWork {
 cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
                              std::int32_t tile_height);
 
-/// The tile height to take for a capacity of `rows` rows: the tallest that still gives every multiprocessor work.
-std::int32_t attention_tile_height(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
-                                   std::int32_t multiprocessors);
+/// The tile height to take when a run brings up to `rows` rows in segments of up to `longest_segment`: the tallest that a
+/// segment fills and that still gives every multiprocessor work. Taller tiles read keys and values less often.
+std::int32_t attention_tile_height(std::int32_t rows, std::int32_t longest_segment, std::int32_t heads,
+                                   std::int32_t head_size, std::int32_t multiprocessors);
 
 }  // namespace vitgraph::kernels::sm90

@@ -6,18 +6,16 @@
 // their values, and computes the softmax of the former while the latter runs. With kInTurn the consumers start their
 // products in turn, so that the tensor cores work for one while the others compute exponentials.
 //
-// Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V;
-//             kInTurn; kPolynomialTiles: of 8 column tiles of weights, how many are computed by a polynomial instead of
-//             the exponential unit, which is the narrowest unit here.
+// Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
 // Grid        as many blocks as fit on the device at once, at most one a (tile, head) of the capacity.
 // Block       128 · (1 + kWarpgroups) threads; registers move from the producer to the consumers.
 // Shared      Q of the tile, kStages of K and of V, in parts of 64 columns and a rest, swizzled. The copy engine fills
 //             columns beyond the head with zeros (72 = 64 + 8), so the first product runs over 80 columns; the second
 //             takes exactly 72. Nothing is rounded up in global memory.
 // Assumes     q, k and v at multiples of 16 bytes, y at multiples of 4; the tile table lies inside the buffers.
-// Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it; its weights are
-//             rounded to bf16 before the second product, and the sum of weights is taken before that rounding. The
-//             polynomial is within 7.5e-5, a twenty-fifth of that rounding.
+// Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
+//             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
+//             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.
 //             Rows that follow a segment (another's, or stale ones) are read by the boxes. As keys they are masked; as
 //             values they are overwritten with zeros in shared memory, since a weight of zero would not silence a NaN.
 #pragma once
@@ -29,15 +27,13 @@
 
 namespace vitgraph::kernels::sm90 {
 
-template <int kHeadSize_, int kWarpgroups_, int kKeyRows_, int kStages_ = 2, bool kInTurn_ = true,
-          int kPolynomialTiles_ = 0>
+template <int kHeadSize_, int kWarpgroups_, int kKeyRows_, int kStages_ = 2, bool kInTurn_ = true>
 struct AttentionShape {
   static constexpr int kHeadSize = kHeadSize_;
   static constexpr int kWarpgroups = kWarpgroups_;
   static constexpr int kKeyRows = kKeyRows_;
   static constexpr int kStages = kStages_;
   static constexpr bool kInTurn = kInTurn_ && kWarpgroups > 1;
-  static constexpr int kPolynomialTiles = kPolynomialTiles_;
   static constexpr int kTileRows = 64 * kWarpgroups;
   static constexpr int kThreads = 128 * (1 + kWarpgroups);
   /// Two small blocks on a multiprocessor hide each other's start and end.
@@ -86,6 +82,9 @@ struct AttentionArguments {
   CUtensorMap k_full;
   CUtensorMap k_rest;
   CUtensorMap v_full;
+  View<const Bf16> q;
+  View<const Bf16> k;
+  View<const Bf16> v;
   View<Bf16> y;
   const AttentionTile* tiles;
   Rows tile_count;
@@ -94,18 +93,6 @@ struct AttentionArguments {
   float scale;
   AttentionWork* work;
 };
-
-/// 2^x by a cubic over [-1/2, 1/2] and the exponent's bits, on the units that add and multiply.
-__device__ __forceinline__ float exp2_polynomial(float x) {
-  constexpr float kRound = 12582912.0f;  // 1.5 · 2^23: adding it leaves the nearest integer in the lowest bits
-  x = fmaxf(x, -126.0f);
-  const float rounded = x + kRound;
-  const float rest = x - (rounded - kRound);
-  // The cubic of least relative error over the interval: 7.5e-5.
-  const float cubic =
-      fmaf(fmaf(fmaf(0.05517166907f, rest, 0.24261112219f), rest, 0.69326098546f), rest, 0.99992807354f);
-  return __int_as_float(__float_as_int(cubic) + (__float_as_int(rounded) << 23));
-}
 
 /// Copies rows of Q or K, part by part.
 template <typename Shape, int kRows>
@@ -170,47 +157,126 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
 }
 
 /// The running softmax of the two rows of a thread, which it shares with the three other threads of its quad.
+///
+/// Weights are powers of two relative to a reference. A running maximum as the reference would cost a pass over the scores
+/// and one over the sums in every step. The weights may be as large as floats go, though, so a reference that is near
+/// enough does: the maximum of the first keys, raised whenever the sum of weights passes kRaiseAbove.
 struct RunningRows {
-  float largest[2];
+  /// The reference, in the exponent's units.
+  float shift[2];
   /// Of this thread's columns alone, until the end.
   float sum[2];
+  /// The sum passed kOverflow in one step. What was added up may be infinite.
+  bool overflowed[2];
 };
 
-/// Turns a step's scores into weights relative to the new maximum. Returns by how much older sums shrink.
+inline constexpr float kRaiseAbove = 16777216.0f;            // 2^24
+inline constexpr float kOverflow = 1.2676506002282294e30f;  // 2^100: leaves 2^27 for the values
+
+__device__ __forceinline__ float sum_over_quad(float value) {
+  value += __shfl_xor_sync(~0u, value, 1);
+  return value + __shfl_xor_sync(~0u, value, 2);
+}
+
+/// The rows' reference after the first keys: their maximum.
 template <typename Shape>
-__device__ __forceinline__ float2 weigh(float (&scores)[Shape::kScores], RunningRows& rows, float scale) {
-  float shrink[2];
+__device__ __forceinline__ RunningRows start_rows(const float (&scores)[Shape::kScores], float scale) {
+  RunningRows rows{};
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float even = rows.largest[half];
-    float odd = even;
+    float largest = -INFINITY;
 #pragma unroll
-    for (int i = 2 * half; i < Shape::kScores; i += 4) {
-      even = fmaxf(even, scores[i]);
-      odd = fmaxf(odd, scores[i + 1]);
-    }
-    float largest = fmaxf(even, odd);
+    for (int i = 2 * half; i < Shape::kScores; i += 4) largest = fmaxf(largest, fmaxf(scores[i], scores[i + 1]));
     largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
-    shrink[half] = exp2_approximate((rows.largest[half] - largest) * scale);
-    rows.largest[half] = largest;
+    rows.shift[half] = largest * scale;
   }
+  return rows;
+}
+
+/// Turns a step's scores into weights.
+template <typename Shape>
+__device__ __forceinline__ void weigh(float (&scores)[Shape::kScores], RunningRows& rows, float scale) {
   float sums[2][2] = {};
-  const float shift[2] = {rows.largest[0] * scale, rows.largest[1] * scale};
 #pragma unroll
   for (int i = 0; i < Shape::kScores; ++i) {
     const int half = i / 2 % 2;
-    const float exponent = fmaf(scores[i], scale, -shift[half]);
-    // Spread evenly, so that both units have work throughout.
-    const bool polynomial = i / 4 * Shape::kPolynomialTiles % 8 < Shape::kPolynomialTiles;
-    scores[i] = polynomial ? exp2_polynomial(exponent) : exp2_approximate(exponent);
+    scores[i] = exp2_approximate(fmaf(scores[i], scale, -rows.shift[half]));
     sums[half][i % 2] += scores[i];
   }
 #pragma unroll
+  for (int half = 0; half < 2; ++half) rows.sum[half] += sums[half][0] + sums[half][1];
+}
+
+/// Raises the reference of rows whose weights have grown, and brings what was computed with the old one to the new.
+template <typename Shape>
+__device__ __forceinline__ void raise_reference(RunningRows& rows, float (&weights)[Shape::kScores],
+                                                float (&sums)[Shape::kSums]) {
+#pragma unroll
   for (int half = 0; half < 2; ++half) {
-    rows.sum[half] = rows.sum[half] * shrink[half] + (sums[half][0] + sums[half][1]);
+    const float total = sum_over_quad(rows.sum[half]);
+    rows.overflowed[half] |= total >= kOverflow;
+    const int exponent = (__float_as_int(total) >> 23) - 127;
+    const int raise = total > kRaiseAbove ? min(exponent, 120) : 0;
+    const float factor = __int_as_float((127 - raise) << 23);
+    rows.shift[half] += static_cast<float>(raise);
+    rows.sum[half] *= factor;
+#pragma unroll
+    for (int i = 2 * half; i < Shape::kScores; i += 4) {
+      weights[i] *= factor;
+      weights[i + 1] *= factor;
+    }
+#pragma unroll
+    for (int i = 2 * half; i < Shape::kSums; i += 4) {
+      sums[i] *= factor;
+      sums[i + 1] *= factor;
+    }
   }
-  return {shrink[0], shrink[1]};
+}
+
+/// One row and head by one warp, straight from the formula, with the true maximum: the way out for rows whose scores leap
+/// by more than 2^76 over all keys before. Slow; such rows hardly exist. Its branches and loops are uniform all the same:
+/// a divergent one here would cost the loop around it its uniform registers.
+template <int kHeadSize>
+__device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionTile& tile, int row,
+                                            int head) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const Bf16* q = arguments.q.data + (tile.segment_start + row) * arguments.q.row_stride + head * kHeadSize;
+  const auto exponent = [&](int key) {
+    const Bf16* k = arguments.k.data + (tile.segment_start + key) * arguments.k.row_stride + head * kHeadSize;
+    float dot = 0;
+    for (int i = 0; i < kHeadSize; ++i) dot += __bfloat162float(q[i]) * __bfloat162float(k[i]);
+    return dot * arguments.scale;
+  };
+  float largest = -INFINITY;
+  for (int first = 0; first < tile.segment_length; first += 32) {
+    largest = fmaxf(largest, exponent(min(first + lane, tile.segment_length - 1)));
+  }
+  for (int distance = 16; distance > 0; distance /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, distance));
+  }
+  float sum = 0;
+  constexpr int kLaneColumns = divide_up(kHeadSize, 32);
+  float sums[kLaneColumns] = {};
+  for (int first = 0; first < tile.segment_length; first += 32) {
+    const float nearest = exp2_approximate(exponent(min(first + lane, tile.segment_length - 1)) - largest);
+    const float own = first + lane < tile.segment_length ? nearest : 0;
+    sum += own;
+    for (int i = 0; i < min(32, tile.segment_length - first); ++i) {
+      const float weight = __shfl_sync(~0u, own, i);
+      const Bf16* v = arguments.v.data + (tile.segment_start + first + i) * arguments.v.row_stride + head * kHeadSize;
+#pragma unroll
+      for (int c = 0; c < kLaneColumns; ++c) {
+        if (c * 32 + lane < kHeadSize) sums[c] += weight * __bfloat162float(v[c * 32 + lane]);
+      }
+    }
+  }
+  for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
+  Bf16* y = arguments.y.data + (tile.segment_start + row) * arguments.y.row_stride + head * kHeadSize;
+#pragma unroll
+  for (int c = 0; c < kLaneColumns; ++c) {
+    if (c * 32 + lane < kHeadSize) y[c * 32 + lane] = __float2bfloat16_rn(sums[c] / sum);
+  }
 }
 
 template <typename Shape>
@@ -332,7 +398,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       fence_shared_writes();
       named_barrier_sync(kOtherBarrier + warpgroup, 128);
     }
-    RunningRows rows{{-INFINITY, -INFINITY}, {0, 0}};
+    RunningRows rows = start_rows<Shape>(scores, arguments.scale);
     weigh<Shape>(scores, rows, arguments.scale);
     pack_weights();
 
@@ -347,16 +413,16 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       pin_registers(scores);
       release(&shared.k_empty[k_at.stage]);
       k_at.advance();
-      if (step + 1 == steps) release(&shared.item_empty);
-      const float2 shrink = weigh<Shape>(scores, rows, arguments.scale);
-      // Without this the compiler moves the wait above the softmax, and nothing overlaps.
+      weigh<Shape>(scores, rows, arguments.scale);
       pin_registers(scores);
+      // The branch must stand here: within one basic block the assembler moves the wait above the softmax, and nothing
+      // overlaps.
+      if (step + 1 == steps) release(&shared.item_empty);
       products_wait<0>();
       pin_registers(sums);
       release(&shared.v_empty[v_at.stage]);
       v_at.advance();
-#pragma unroll
-      for (int i = 0; i < Shape::kSums; ++i) sums[i] *= i / 2 % 2 == 0 ? shrink.x : shrink.y;
+      if (__any_sync(~0u, fmaxf(rows.sum[0], rows.sum[1]) > kRaiseAbove)) raise_reference<Shape>(rows, scores, sums);
       pack_weights();
     }
     barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
@@ -366,20 +432,26 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     release(&shared.v_empty[v_at.stage]);
     v_at.advance();
 
+    bool overflowed = false;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float sum = rows.sum[half];
-      sum += __shfl_xor_sync(~0u, sum, 1);
-      sum += __shfl_xor_sync(~0u, sum, 2);
-      const float normalize = 1.0f / sum;
+      const float sum = sum_over_quad(rows.sum[half]);
+      const float normalize = __frcp_rn(sum);
       const int row = first_row + thread / 32 * 16 + half * 8 + lane / 4;
       if (row >= tile.segment_length) continue;
+      overflowed |= rows.overflowed[half] || sum >= kOverflow;
       Bf16* out = arguments.y.data + static_cast<std::int64_t>(tile.segment_start + row) * arguments.y.row_stride +
                   head * Shape::kHeadSize + lane % 4 * 2;
 #pragma unroll
       for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
         *reinterpret_cast<std::uint32_t*>(out + 8 * column) =
             pack_bf16(sums[4 * column + 2 * half] * normalize, sums[4 * column + 2 * half + 1] * normalize);
+      }
+    }
+    if (uniform(__any_sync(~0u, overflowed))) {
+      const int warp_row = uniform(first_row + thread / 32 * 16);
+      for (int row = warp_row; row < min(warp_row + 16, tile.segment_length); ++row) {
+        attend_exactly<Shape::kHeadSize>(arguments, tile, row, head);
       }
     }
   }
@@ -406,8 +478,8 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     prefetch_tensor_map(&arguments.v_full);
   }
   __syncthreads();
-  wait_for_previous_kernels();
   let_next_kernel_start();
+  wait_for_previous_kernels();
 
   // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);

@@ -22,6 +22,9 @@ inline TensorBox<3> head_box(const View<const Bf16>& matrix, const AttentionOper
 template <typename Shape>
 cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands& operands, AttentionWork* work) {
   AttentionArguments arguments{};
+  arguments.q = operands.q;
+  arguments.k = operands.k;
+  arguments.v = operands.v;
   arguments.y = operands.y;
   arguments.tiles = operands.tiles;
   arguments.tile_count = operands.tile_count;

@@ -29,6 +29,19 @@ __device__ __forceinline__ void barrier_arrive_expecting(Barrier* barrier, std::
                : "memory");
 }
 
+/// Arrives at the same barrier of a block of the cluster. It tells that products have read the buffer, which their wait
+/// has made sure of, so no ordering is asked for: a release to the whole cluster costs a fence of all memory.
+__device__ __forceinline__ void barrier_arrive_in(Barrier* barrier, int block) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there;\n"
+      "mapa.shared::cluster.u32 there, %0, %1;\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(block)
+      : "memory");
+}
+
 /// Waits for the end of the phase with this parity. The caller must be at most one phase behind or ahead.
 __device__ __forceinline__ void barrier_wait(Barrier* barrier, std::uint32_t parity) {
   asm volatile(
@@ -63,6 +76,21 @@ struct RingPosition {
     stage = to % kStages;
   }
 };
+
+/// The number of this block in its cluster.
+__device__ __forceinline__ int cluster_rank() {
+  std::uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return static_cast<int>(rank);
+}
+
+/// All threads of all blocks of the cluster.
+__device__ __forceinline__ void cluster_sync() {
+  asm volatile(
+      "barrier.cluster.arrive.release;\n"
+      "barrier.cluster.wait.acquire;" ::
+          : "memory");
+}
 
 __device__ __forceinline__ void named_barrier_sync(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");

@@ -20,6 +20,16 @@ __device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* ma
       : "memory");
 }
 
+/// To the same place in every block of the cluster that `blocks` has a bit for; the bytes count in each of them.
+__device__ __forceinline__ void copy_box_to_blocks(std::uint32_t to, const CUtensorMap* map, Barrier* barrier, int x,
+                                                   int y, std::uint16_t blocks) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster"
+      " [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(to),
+      "l"(map), "r"(shared_address(barrier)), "r"(x), "r"(y), "h"(blocks)
+      : "memory");
+}
+
 __device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* map, Barrier* barrier, int x, int y,
                                          int z) {
   asm volatile(

@@ -25,7 +25,7 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
   LinearArguments arguments{};
   arguments.operands = operands;
   if (const auto error = encode_tensor_map(
-          arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, Shape::kRows))) {
+          arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, Shape::kRows / Shape::kCluster))) {
     return error;
   }
   if (const auto error = encode_tensor_map(
@@ -38,9 +38,11 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
                                               static_cast<int>(kSharedBytes))) {
     return error;
   }
-  const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
-  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(std::min(tiles, launch.multiprocessors))),
-                       Shape::kThreads, kSharedBytes, arguments);
+  const int clusters = std::min(divide_up(operands.rows.capacity, Shape::kRows) *
+                                    divide_up(operands.columns, Shape::kColumns * Shape::kCluster),
+                                launch.multiprocessors / Shape::kCluster);
+  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
+                       kSharedBytes, arguments);
 }
 
 template <typename Shape>
@@ -55,27 +57,35 @@ cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, A
   return cudaErrorInvalidValue;
 }
 
+/// What a launch takes by tile, fitted to measurements on one H200 (dev/linear.cu, time).
 struct TileCost {
   LinearTile tile;
   int rows;
   int columns;
-  /// How long a tile takes for its size, relative to the largest.
-  double slowness;
+  /// One after the other: the start, the first loads, the last tile's end.
+  double fixed_us;
+  /// A round of one tile on every multiprocessor: its end, where nothing hides it, and 64 of the inner dimension.
+  double end_us;
+  double step_us;
 };
 
-constexpr TileCost kTileCosts[] = {{LinearTile::rows128_columns192, 128, 192, 1.0},
-                                   {LinearTile::rows128_columns128, 128, 128, 1.1},
-                                   {LinearTile::rows64_columns128, 64, 128, 1.35},
-                                   {LinearTile::rows64_columns64, 64, 64, 1.7}};
+constexpr TileCost kTileCosts[] = {{LinearTile::rows256_columns192, 256, 192, 9.0, 3.0, 0.84},
+                                   {LinearTile::rows192_columns192, 192, 192, 7.0, 2.5, 0.64},
+                                   {LinearTile::rows128_columns192, 128, 192, 7.5, 0.0, 0.42},
+                                   {LinearTile::rows128_columns128, 128, 128, 5.7, 0.0, 0.30},
+                                   {LinearTile::rows128_columns64, 128, 64, 4.5, 0.0, 0.20},
+                                   {LinearTile::rows64_columns128, 64, 128, 4.4, 0.0, 0.20},
+                                   {LinearTile::rows64_columns64, 64, 64, 3.0, 0.0, 0.14}};
 
 }  // namespace
 
-LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t, std::int32_t multiprocessors) {
+LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t inner, std::int32_t multiprocessors) {
+  const int steps = divide_up(inner, 64);
   LinearTile best = LinearTile::rows128_columns192;
   double least = std::numeric_limits<double>::infinity();
   for (const TileCost& cost : kTileCosts) {
-    const int tiles = divide_up(rows, cost.rows) * divide_up(columns, cost.columns);
-    const double time = divide_up(tiles, multiprocessors) * cost.slowness * cost.rows * cost.columns;
+    const int rounds = divide_up(divide_up(rows, cost.rows) * divide_up(columns, cost.columns), multiprocessors);
+    const double time = cost.fixed_us + rounds * (cost.end_us + steps * cost.step_us);
     if (time < least) {
       least = time;
       best = cost.tile;
@@ -86,11 +96,23 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
+  // Consumers, their 64-row blocks and columns, stages, blocks of a cluster. Small tiles take as many stages as fit: their
+  // steps are short, and what hides the latency of the copies is how many are under way.
   switch (tile) {
-    case LinearTile::rows128_columns192: return launch_shape<LinearShape<2, 192, 5>>(launch, operands, activation);
-    case LinearTile::rows128_columns128: return launch_shape<LinearShape<2, 128, 6>>(launch, operands, activation);
-    case LinearTile::rows64_columns128: return launch_shape<LinearShape<1, 128, 8>>(launch, operands, activation);
-    case LinearTile::rows64_columns64: return launch_shape<LinearShape<1, 64, 8>>(launch, operands, activation);
+    case LinearTile::rows256_columns192:
+      return launch_shape<LinearShape<Consumers::share, 2, 2, 192, 4, 1>>(launch, operands, activation);
+    case LinearTile::rows192_columns192:
+      return launch_shape<LinearShape<Consumers::share, 3, 1, 192, 4, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns192:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns128:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns64:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 64, 9, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns128:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns64:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }

@@ -6,7 +6,15 @@
 namespace vitgraph::kernels::sm90 {
 
 /// The tile of a launch. Which one is fastest depends on how evenly its tiles fill the device.
-enum class LinearTile : std::int32_t { rows128_columns192, rows128_columns128, rows64_columns128, rows64_columns64 };
+enum class LinearTile : std::int32_t {
+  rows256_columns192,
+  rows192_columns192,
+  rows128_columns192,
+  rows128_columns128,
+  rows128_columns64,
+  rows64_columns128,
+  rows64_columns64,
+};
 
 /// The tile to take when a launch has `rows` rows: the least estimated time.
 LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t inner, std::int32_t multiprocessors);

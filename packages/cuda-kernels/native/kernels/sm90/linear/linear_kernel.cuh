@@ -1,17 +1,19 @@
 // y = activation(x · weightᵀ + bias) + residual, for compute capability 9.0.
 //
-// One warpgroup copies (producer), two compute (consumers). The blocks stay and walk over the tiles of the real rows. The
-// consumers take alternate tiles: while one finishes its tile (bias, activation, residual, stores), the tensor cores work
-// for the other. The order of tiles keeps a band of kBandTiles tiles of rows together, so that it and the weights it
-// meets stay in L2.
+// One warpgroup copies (producer), the others compute (consumers). The blocks stay and walk over the tiles of the real
+// rows. Consumers either take alternate tiles, so that the tensor cores work for one while the other finishes its tile
+// (activation, residual, stores), or share a tile, which can then be larger. Two blocks of a cluster take tiles of the same
+// rows beside each other: each copies half of x, for both, since what L2 can deliver is the limit here. The order of tiles
+// keeps a band of rows together, so that it and the weights it meets stay in L2.
 //
-// Template    kRowBlocks of 64 rows and kColumns of a tile; kStages of 64 along the inner dimension; kActivation.
-// Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity.
-// Block       384 threads; registers move from the producer to the consumers.
-// Shared      kStages of x and weight, rows of 128 bytes, swizzled.
+// Template    LinearShape; kActivation.
+// Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
+// Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
+// Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
 // Assumes     columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
-// Numerics    bf16 products with f32 sums; see linear_epilogue.cuh for the rest. The copy engine fills the inner
-//             dimension and the columns up with zeros; rows beyond the real ones are computed and not written.
+// Numerics    bf16 products with f32 sums, which start from the bias; see linear_epilogue.cuh for the rest. The copy
+//             engine fills the inner dimension and the columns up with zeros; rows beyond the real ones are computed and
+//             not written.
 #pragma once
 
 #include "kernels/common/linear_epilogue.cuh"
@@ -20,21 +22,30 @@
 
 namespace vitgraph::kernels::sm90 {
 
-template <int kRowBlocks_, int kColumns_, int kStages_>
+/// Whether consumers share a tile.
+enum class Consumers { alternate, share };
+
+/// kConsumers of kRowBlocks · 64 rows and kColumns each.
+template <Consumers kWork_, int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kCluster_>
 struct LinearShape {
+  static constexpr bool kShare = kWork_ == Consumers::share;
+  static constexpr int kConsumers = kConsumers_;
   static constexpr int kRowBlocks = kRowBlocks_;
-  static constexpr int kRows = 64 * kRowBlocks;
+  static constexpr int kConsumerRows = 64 * kRowBlocks;
+  static constexpr int kRows = kConsumerRows * (kShare ? kConsumers : 1);
   static constexpr int kColumns = kColumns_;
   static constexpr int kStages = kStages_;
-  static constexpr int kThreads = 384;
+  static constexpr int kCluster = kCluster_;
+  static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kStep = 64;
   static constexpr int kStepRowBytes = 128;
   static constexpr int kXBytes = kRows * kStepRowBytes;
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
-  static constexpr int kBandTiles = 16 / kRowBlocks;
-  static constexpr int kProducerRegisters = 24;
-  static constexpr int kConsumerRegisters = 240;
+  /// 1024 rows.
+  static constexpr int kBandTiles = 1024 / kRows;
+  static constexpr int kProducerRegisters = kConsumers == 2 ? 40 : 32;
+  static constexpr int kConsumerRegisters = kConsumers == 2 ? 232 : 160;
 };
 
 /// What follows the tensors in shared memory.
@@ -55,14 +66,14 @@ struct LinearArguments {
   LinearOperands operands;
 };
 
-/// The tiles of the real rows, in the order in which they are computed.
+/// The tiles of the real rows, in the order in which they are computed. A cluster's tile is as wide as its blocks'.
 template <typename Shape>
 struct TileOrder {
   int row_tiles;
   int column_tiles;
 
   __device__ __forceinline__ TileOrder(int rows, int columns)
-      : row_tiles(divide_up(rows, Shape::kRows)), column_tiles(divide_up(columns, Shape::kColumns)) {}
+      : row_tiles(divide_up(rows, Shape::kRows)), column_tiles(divide_up(columns, Shape::kColumns * Shape::kCluster)) {}
 
   __device__ __forceinline__ int count() const { return row_tiles * column_tiles; }
 
@@ -72,120 +83,170 @@ struct TileOrder {
     const int band_rows = min(Shape::kBandTiles, row_tiles - band * Shape::kBandTiles);
     const int in_band = tile - band * Shape::kBandTiles * column_tiles;
     const int column = in_band / band_rows;
-    return {(band * Shape::kBandTiles + in_band - column * band_rows) * Shape::kRows, column * Shape::kColumns};
+    return {(band * Shape::kBandTiles + in_band - column * band_rows) * Shape::kRows,
+            column * Shape::kColumns * Shape::kCluster};
   }
 };
 
+/// Weights never change, so the first of them are on their way before the kernel that computes x has ended.
+template <typename Shape>
+__device__ __forceinline__ void produce(const LinearArguments& arguments, const TileOrder<Shape>& order, int steps,
+                                        int first_tile, int tile_stride, std::uint32_t x_shared,
+                                        std::uint32_t weight_shared, LinearShared<Shape::kStages>& shared) {
+  constexpr int kPartRows = Shape::kRows / Shape::kCluster;
+  const int rank = Shape::kCluster == 1 ? 0 : cluster_rank();
+  RingPosition<Shape::kStages> at;
+  for (int tile = first_tile; tile < order.count(); tile += tile_stride) {
+    const int2 first = order.at(tile);
+    for (int step = 0; step < steps; ++step) {
+      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+      Barrier* full = &shared.full[at.stage];
+      barrier_arrive_expecting(full, Shape::kXBytes + Shape::kWeightBytes);
+      const std::uint32_t to = x_shared + at.stage * Shape::kXBytes;
+      if constexpr (Shape::kCluster == 1) {
+        copy_box(to, &arguments.x, full, step * Shape::kStep, first.x);
+      } else {
+        copy_box_to_blocks(to + rank * kPartRows * Shape::kStepRowBytes, &arguments.x, full, step * Shape::kStep,
+                           first.x + rank * kPartRows, (1 << Shape::kCluster) - 1);
+      }
+      copy_box(weight_shared + at.stage * Shape::kWeightBytes, &arguments.weight, full, step * Shape::kStep,
+               first.y + rank * Shape::kColumns);
+      at.advance();
+    }
+  }
+}
+
 template <typename Shape, Activation kActivation>
-__global__ void __launch_bounds__(Shape::kThreads, 1)
+__device__ __forceinline__ void consume(const LinearOperands& operands, int rows, const TileOrder<Shape>& order,
+                                        int steps, int first_tile, int tile_stride, int consumer,
+                                        std::uint32_t x_shared, std::uint32_t weight_shared,
+                                        LinearShared<Shape::kStages>& shared) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int row_in_tile = (Shape::kShare ? consumer * Shape::kConsumerRows : 0) +
+                          static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
+  const int column_in_tile = Shape::kCluster == 1 ? 0 : cluster_rank() * Shape::kColumns;
+  const std::uint64_t x_matrix = matrix_descriptor(
+      x_shared + (Shape::kShare ? consumer * Shape::kConsumerRows * Shape::kStepRowBytes : 0), Shape::kStepRowBytes);
+  const std::uint64_t weight_matrix = matrix_descriptor(weight_shared, Shape::kStepRowBytes);
+  // Both blocks of a cluster write into the other's buffers, so both must know that they are free.
+  const auto release = [&](int stage) {
+    __syncwarp();
+    if constexpr (Shape::kCluster == 1) {
+      if (lane == 0) barrier_arrive(&shared.empty[stage]);
+    } else {
+      if (lane < Shape::kCluster) barrier_arrive_in(&shared.empty[stage], lane);
+    }
+  };
+  RingPosition<Shape::kStages> at;
+  // Turns also keep a consumer from looking at a barrier before its phase: the other has seen all phases before.
+  if (!Shape::kShare && consumer == 1) named_barrier_arrive(1, 256);
+  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, turn ^= 1) {
+    if (!Shape::kShare && turn != consumer) {
+      at.advance_by(steps);
+      continue;
+    }
+    int2 first = order.at(tile);
+    first.y += column_in_tile;
+    float sums[Shape::kRowBlocks][Shape::kColumns / 2];
+#pragma unroll
+    for (int j = 0; j < Shape::kColumns / 8; ++j) {
+      const float2 bias = load_bias<true>(operands, first.y + 8 * j);
+#pragma unroll
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
+        sums[block][4 * j] = sums[block][4 * j + 2] = bias.x;
+        sums[block][4 * j + 1] = sums[block][4 * j + 3] = bias.y;
+      }
+    }
+    if (!Shape::kShare) named_barrier_sync(1 + consumer, 256);
+    int last_stage = 0;
+    for (int step = 0; step < steps; ++step) {
+      barrier_wait(&shared.full[at.stage], at.parity);
+      products_fence();
+#pragma unroll
+      for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
+#pragma unroll
+      for (int k = 0; k < Shape::kStep / 16; ++k) {
+#pragma unroll
+        for (int block = 0; block < Shape::kRowBlocks; ++block) {
+          SharedProduct<Shape::kColumns>::add(
+              sums[block], moved(x_matrix, at.stage * Shape::kXBytes + block * 64 * Shape::kStepRowBytes + k * 32),
+              moved(weight_matrix, at.stage * Shape::kWeightBytes + k * 32), true);
+        }
+      }
+      products_commit();
+      products_wait<1>();
+      if (step > 0) release(last_stage);
+      last_stage = at.stage;
+      at.advance();
+    }
+    if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
+    products_wait<0>();
+#pragma unroll
+    for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
+    release(last_stage);
+
+#pragma unroll
+    for (int block = 0; block < Shape::kRowBlocks; ++block) {
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = first.x + row_in_tile + block * 64 + half * 8;
+        float of_row[Shape::kColumns / 32][8];
+#pragma unroll
+        for (int i = 0; i < Shape::kColumns / 4; ++i) {
+          of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+        }
+        finish_row<kActivation, true>(operands, row, row < rows, first.y, of_row);
+      }
+    }
+  }
+}
+
+template <typename Shape, Activation kActivation>
+__global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThreads, 1)
     linear_kernel(const __grid_constant__ LinearArguments arguments) {
-  constexpr int kOwnerWarps = 4;
-  const LinearOperands& operands = arguments.operands;
+  constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCluster;
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared = *reinterpret_cast<LinearShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_init(&shared.full[stage], 1);
-      barrier_init(&shared.empty[stage], kOwnerWarps);
+      barrier_init(&shared.empty[stage], kReleasingWarps);
     }
     barrier_init_done();
     prefetch_tensor_map(&arguments.x);
     prefetch_tensor_map(&arguments.weight);
   }
-  __syncthreads();
-  wait_for_previous_kernels();
+  if constexpr (Shape::kCluster == 1) {
+    __syncthreads();
+  } else {
+    cluster_sync();
+  }
   let_next_kernel_start();
 
-  const int rows = uniform(real_rows(operands.rows));
-  const TileOrder<Shape> order(rows, operands.columns);
-  const int steps = divide_up(operands.inner, Shape::kStep);
+  // Counts are written before the first kernel of a run, so they need no waiting for either.
+  const int rows = uniform(real_rows(arguments.operands.rows));
+  const TileOrder<Shape> order(rows, arguments.operands.columns);
+  const int steps = divide_up(arguments.operands.inner, Shape::kStep);
+  const int first_tile = static_cast<int>(blockIdx.x) / Shape::kCluster;
+  const int tile_stride = static_cast<int>(gridDim.x) / Shape::kCluster;
   const std::uint32_t x_shared = shared_address(tensors);
   const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kXBytes;
+  // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
-  RingPosition<Shape::kStages> at;
-
   if (warpgroup == 0) {
     give_registers<Shape::kProducerRegisters>();
-    if (threadIdx.x >= 32 || !is_elected()) return;
-    for (int tile = static_cast<int>(blockIdx.x); tile < order.count(); tile += static_cast<int>(gridDim.x)) {
-      const int2 first = order.at(tile);
-      for (int step = 0; step < steps; ++step) {
-        barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
-        Barrier* full = &shared.full[at.stage];
-        barrier_arrive_expecting(full, Shape::kXBytes + Shape::kWeightBytes);
-        copy_box(x_shared + at.stage * Shape::kXBytes, &arguments.x, full, step * Shape::kStep, first.x);
-        copy_box(weight_shared + at.stage * Shape::kWeightBytes, &arguments.weight, full, step * Shape::kStep, first.y);
-        at.advance();
-      }
+    if (threadIdx.x < 32 && is_elected()) {
+      produce<Shape>(arguments, order, steps, first_tile, tile_stride, x_shared, weight_shared, shared);
     }
+    __syncwarp();
   } else {
     take_registers<Shape::kConsumerRegisters>();
-    const int consumer = warpgroup - 1;
-    const int lane = static_cast<int>(threadIdx.x) % 32;
-    const std::uint64_t x_matrix = matrix_descriptor(x_shared, Shape::kStepRowBytes);
-    const std::uint64_t weight_matrix = matrix_descriptor(weight_shared, Shape::kStepRowBytes);
-    const auto release = [&](int stage) {
-      __syncwarp();
-      if (lane == 0) barrier_arrive(&shared.empty[stage]);
-    };
-    // Turns also keep a consumer from looking at a barrier before its phase: the other has seen all phases before.
-    if (consumer == 1) named_barrier_arrive(1, 256);
-    for (int tile = static_cast<int>(blockIdx.x), turn = 0; tile < order.count();
-         tile += static_cast<int>(gridDim.x), turn ^= 1) {
-      if (turn != consumer) {
-        at.advance_by(steps);
-        continue;
-      }
-      float sums[Shape::kRowBlocks][Shape::kColumns / 2];
-      named_barrier_sync(1 + consumer, 256);
-      int last_stage = 0;
-      for (int step = 0; step < steps; ++step) {
-        barrier_wait(&shared.full[at.stage], at.parity);
-        products_fence();
-#pragma unroll
-        for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
-#pragma unroll
-        for (int k = 0; k < Shape::kStep / 16; ++k) {
-#pragma unroll
-          for (int block = 0; block < Shape::kRowBlocks; ++block) {
-            SharedProduct<Shape::kColumns>::add(
-                sums[block], moved(x_matrix, at.stage * Shape::kXBytes + block * 64 * Shape::kStepRowBytes + k * 32),
-                moved(weight_matrix, at.stage * Shape::kWeightBytes + k * 32), step > 0 || k > 0);
-          }
-        }
-        products_commit();
-        products_wait<1>();
-        if (step > 0) release(last_stage);
-        last_stage = at.stage;
-        at.advance();
-      }
-      named_barrier_arrive(2 - consumer, 256);
-      products_wait<0>();
-#pragma unroll
-      for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
-      release(last_stage);
-
-      const int2 first = order.at(tile);
-      const int first_row = first.x + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
-#pragma unroll
-      for (int group = 0; group < Shape::kColumns / 32; ++group) {
-        const int column = first.y + group * 32;
-        float bias[8];
-        load_bias<true>(operands, column, bias);
-#pragma unroll
-        for (int block = 0; block < Shape::kRowBlocks; ++block) {
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            const int row = first_row + block * 64 + half * 8;
-            float of_row[8];
-#pragma unroll
-            for (int i = 0; i < 8; ++i) of_row[i] = sums[block][16 * group + i / 2 * 4 + 2 * half + i % 2];
-            finish_columns<kActivation, true>(operands, row, row < rows, column, of_row, bias);
-          }
-        }
-      }
-    }
+    wait_for_previous_kernels();
+    consume<Shape, kActivation>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
+                                weight_shared, shared);
   }
+  // A block's shared memory must outlive what the others of its cluster send there.
+  if constexpr (Shape::kCluster > 1) cluster_sync();
 }
 
 }  // namespace vitgraph::kernels::sm90

@@ -28,7 +28,8 @@ struct AttentionShape {
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kWarpRows = 16 * kRowBlocks;
   static constexpr int kTileRows = kWarps * kWarpRows;
-  static constexpr int kKeyRows = 64;
+  /// Within the 99 KiB of shared memory that a block has on compute capability 8.6, 8.9 and 12.0.
+  static constexpr int kKeyRows = kHeadSize <= 96 ? 64 : 32;
   /// Elements from one shared row to the next: an odd number of 16-byte units, so that 8 rows fall into 8 bank groups.
   static constexpr int kPitch = kHeadSize / 8 % 2 == 1 ? kHeadSize : kHeadSize + 8;
   static constexpr int kFullSteps = kHeadSize / 16;
@@ -62,8 +63,8 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
   constexpr int kRowBlocks = Shape::kRowBlocks;
   constexpr int kKeyBlocks = Shape::kKeyRows / 8;
   constexpr int kPitchBytes = Shape::kPitch * sizeof(Bf16);
-  wait_for_previous_kernels();
   let_next_kernel_start();
+  wait_for_previous_kernels();
   if (static_cast<int>(blockIdx.x) >= real_rows(operands.tile_count)) return;
   const AttentionTile tile = operands.tiles[blockIdx.x];
   const int lane = threadIdx.x % 32;

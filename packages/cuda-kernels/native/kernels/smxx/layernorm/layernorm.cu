@@ -10,7 +10,7 @@ namespace {
 template <int kRowThreads, int kVectors>
 cudaError_t launch_in_registers(const Launch& launch, const LayernormOperands& operands) {
   constexpr int kThreads = kRowThreads == 32 ? 256 : kRowThreads;
-  const dim3 grid = walking_grid(launch, operands.rows.capacity, kThreads / kRowThreads);
+  const dim3 grid = walking_grid(launch, operands.rows.capacity, kThreads / kRowThreads, kThreads);
   return launch_kernel(launch, layernorm_kernel<kRowThreads, kVectors>, grid, kThreads, 0, operands);
 }
 
@@ -35,7 +35,7 @@ cudaError_t launch_layernorm(const Launch& launch, const LayernormOperands& oper
                        is_aligned(operands.weight, 16) && is_aligned(operands.bias, 16);
   if (vectors && operands.columns <= 2048) return launch_vectors<32>(launch, operands);
   if (vectors && operands.columns <= 8192) return launch_vectors<128>(launch, operands);
-  const dim3 grid = walking_grid(launch, operands.rows.capacity, 1);
+  const dim3 grid = walking_grid(launch, operands.rows.capacity, 1, kAnyRowThreads);
   return launch_kernel(launch, layernorm_any_kernel, grid, kAnyRowThreads, 0, operands);
 }
 

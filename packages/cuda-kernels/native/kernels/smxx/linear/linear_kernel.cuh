@@ -57,8 +57,8 @@ __device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf
 template <Activation kActivation, bool kVectors>
 __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const LinearOperands operands) {
   using Shape = LinearShape;
-  wait_for_previous_kernels();
   let_next_kernel_start();
+  wait_for_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int first_row = static_cast<int>(blockIdx.y) * Shape::kTile;
   const int first_column = static_cast<int>(blockIdx.x) * Shape::kTile;
@@ -82,7 +82,17 @@ __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const Lin
 #pragma unroll
   for (int step = 0; step < Shape::kStages - 1; ++step) copy(step);
 
-  float sums[4][4][4] = {};
+  const int column = first_column + warp_column;
+  float sums[4][4][4];
+#pragma unroll
+  for (int n = 0; n < 4; ++n) {
+    const float2 bias = load_bias<kVectors>(operands, column + 8 * n);
+#pragma unroll
+    for (int m = 0; m < 4; ++m) {
+      sums[m][n][0] = sums[m][n][2] = bias.x;
+      sums[m][n][1] = sums[m][n][3] = bias.y;
+    }
+  }
   for (int step = 0; step < steps; ++step) {
     wait_for_copies<Shape::kStages - 2>();
     __syncthreads();
@@ -110,18 +120,15 @@ __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const Lin
     }
   }
 
-  const int column = first_column + warp_column;
-  float bias[8];
-  load_bias<kVectors>(operands, column, bias);
 #pragma unroll
   for (int m = 0; m < 4; ++m) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = first_row + warp_row + m * 16 + half * 8 + lane / 4;
-      float of_row[8];
+      float of_row[1][8];
 #pragma unroll
-      for (int i = 0; i < 8; ++i) of_row[i] = sums[m][i / 2][2 * half + i % 2];
-      finish_columns<kActivation, kVectors>(operands, row, row < rows, column, of_row, bias);
+      for (int i = 0; i < 8; ++i) of_row[0][i] = sums[m][i / 2][2 * half + i % 2];
+      finish_row<kActivation, kVectors>(operands, row, row < rows, column, of_row);
     }
   }
 }

@@ -16,8 +16,8 @@ cudaError_t launch_heads(const Launch& launch, const RopeOperands& operands, int
     all_heads = turned_heads;
   }
   const bool vectors = operands.head_size % 8 == 0 && rows_aligned(operands.x, 8) && rows_aligned(operands.y, 8);
-  const std::int64_t items =
-      static_cast<std::int64_t>(operands.rows.capacity) * all_heads * operands.head_size / (vectors ? 8 : 2);
+  const std::int64_t items = static_cast<std::int64_t>(operands.rows.capacity) * divide_up(all_heads, kHeads) *
+                             operands.head_size / (vectors ? 8 : 2);
   return launch_kernel(launch, vectors ? rope_kernel<4> : rope_kernel<1>, walking_grid(launch, items, 256), 256, 0,
                        operands, turned_heads, all_heads);
 }

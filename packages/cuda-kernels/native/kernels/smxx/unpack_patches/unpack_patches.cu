@@ -14,9 +14,9 @@ cudaError_t launch_unpack_patches(const Launch& launch, const UnpackPatchesOpera
   const auto fits = [&](std::size_t size) {
     return operands.patch_area % size == 0 && rows_aligned(operands.y, size * sizeof(Bf16));
   };
-  const std::int64_t columns = static_cast<std::int64_t>(operands.channels) * operands.temporal * operands.patch_area;
+  const std::int64_t slice = static_cast<std::int64_t>(operands.channels) * operands.patch_area;
   const auto launch_with = [&](auto kernel, std::int64_t size) {
-    return launch_kernel(launch, kernel, walking_grid(launch, operands.rows.capacity * columns / size, 256), 256, 0,
+    return launch_kernel(launch, kernel, walking_grid(launch, operands.rows.capacity * slice / size, 256), 256, 0,
                          operands);
   };
   if (fits(8)) return launch_with(unpack_patches_kernel<8>, 8);

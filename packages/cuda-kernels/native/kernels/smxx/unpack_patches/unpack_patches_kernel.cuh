@@ -1,6 +1,6 @@
 // Patches as the host staged them → normalised rows [channels, temporal, patch area].
 //
-// Template    kSize: elements a thread takes at once: 8, 4 or 1.
+// Template    kSize: elements a thread takes at once, of every temporal slice: 8, 4 or 1.
 // Grid        as many blocks as the device holds at once; they walk to the real row count.
 // Block       256 threads.
 // Shared      none.
@@ -33,35 +33,39 @@ __device__ __forceinline__ Vector<T, kSize> load_words(const T* from) {
 
 template <int kSize>
 __global__ void __launch_bounds__(256) unpack_patches_kernel(const UnpackPatchesOperands operands) {
-  wait_for_previous_kernels();
   let_next_kernel_start();
+  wait_for_previous_kernels();
   const std::uint32_t area = operands.patch_area;
-  const std::uint32_t plane = operands.temporal * area;
-  const std::uint32_t columns = operands.channels * plane;
-  const std::uint32_t vectors = columns / kSize;
-  const std::int64_t all = static_cast<std::int64_t>(real_rows(operands.rows)) * vectors;
+  const std::uint32_t plane_vectors = area / kSize;
+  const std::uint32_t row_vectors = operands.channels * plane_vectors;
+  const std::int64_t all = static_cast<std::int64_t>(real_rows(operands.rows)) * row_vectors;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
-    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / vectors : i / vectors;
-    const std::uint32_t column = static_cast<std::uint32_t>(i - row * vectors) * kSize;
+    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / row_vectors : i / row_vectors;
+    const std::uint32_t vector = static_cast<std::uint32_t>(i - row * row_vectors);
+    const std::uint32_t channel = vector / plane_vectors;
+    const std::uint32_t in_plane = (vector - channel * plane_vectors) * kSize;
     const std::uint32_t source = __ldg(operands.patch_sources + row);
+    const auto format = static_cast<PixelFormat>(source & 3u);
     const std::uint8_t* in = operands.pixels + (source & ~3u);
+    const float scale = __ldg(operands.channel_scale + 2 * channel);
+    const float shift = __ldg(operands.channel_scale + 2 * channel + 1);
+    const std::uint32_t column = channel * operands.temporal * area + in_plane;
+    Bf16* y = operands.y.data + row * operands.y.row_stride + column;
     Vector<Bf16, kSize> out;
-    if (static_cast<PixelFormat>(source & 3u) == PixelFormat::normalized) {
-      out = load_words<Bf16, kSize>(reinterpret_cast<const Bf16*>(in) + column);
-    } else {
-      const std::uint32_t channel = column / plane;
-      const bool still = static_cast<PixelFormat>(source & 3u) == PixelFormat::u8_still;
-      const std::uint32_t at = still ? channel * area + (column - channel * plane) % area : column;
-      const auto pixels = load_words<std::uint8_t, kSize>(in + at);
-      const float scale = __ldg(operands.channel_scale + 2 * channel);
-      const float shift = __ldg(operands.channel_scale + 2 * channel + 1);
+    for (int frame = 0; frame < operands.temporal; ++frame) {
+      if (format == PixelFormat::normalized) {
+        out = load_words<Bf16, kSize>(reinterpret_cast<const Bf16*>(in) + column + frame * area);
+      } else if (format == PixelFormat::u8 || frame == 0) {
+        const auto pixels =
+            load_words<std::uint8_t, kSize>(in + (format == PixelFormat::u8 ? column + frame * area : channel * area + in_plane));
 #pragma unroll
-      for (int j = 0; j < kSize; ++j) {
-        out.values[j] = __float2bfloat16_rn(static_cast<float>(pixels.values[j]) * scale + shift);
+        for (int j = 0; j < kSize; ++j) {
+          out.values[j] = __float2bfloat16_rn(static_cast<float>(pixels.values[j]) * scale + shift);
+        }
       }
+      *reinterpret_cast<Vector<Bf16, kSize>*>(y + frame * area) = out;
     }
-    *reinterpret_cast<Vector<Bf16, kSize>*>(operands.y.data + row * operands.y.row_stride + column) = out;
   }
 }
 
