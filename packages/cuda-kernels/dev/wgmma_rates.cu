@@ -15,10 +15,10 @@ constexpr int kRounds = 200;
 
 enum class Kind { shared, registers };
 
-/// As in attention: 8 products into the same sums, one group of 8 behind.
+/// As in attention: groups of 8 products into the same sums.
 template <Kind kKind, int kColumns, int kRowBytes>
 __device__ long long time_products(std::uint32_t tensors) {
-  const std::uint64_t a = matrix_descriptor(tensors, kKind == Kind::shared ? 64 : 64);
+  const std::uint64_t a = matrix_descriptor(tensors, 64);
   const std::uint64_t b = matrix_descriptor(tensors + 32768, kRowBytes, 128 * kRowBytes);
   float sums[kColumns / 2] = {};
   std::uint32_t weights[32] = {};

@@ -36,9 +36,9 @@ __device__ __forceinline__ void pin_registers(std::uint32_t (&registers)[kCount]
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(registers[i])::"memory");
 }
 
-/// `row_bytes` is the swizzle: 64 or 128. For an operand whose rows run along k, the 8-row groups are dense and
-/// `leading_bytes` is not used. For a transposed B (rows along n), it leads from one run of `row_bytes` columns to the
-/// next, and the 8-row groups of k are dense.
+/// Rows of `row_bytes` (32, 64 or 128), their 16-byte units permuted as the copy engine leaves them; groups of 8 rows are
+/// dense. For an operand whose rows run along k, `leading_bytes` is not used; k's next 16 are 32 bytes on. For a transposed
+/// B, whose rows run along n, it leads from one run of `row_bytes` to the next.
 __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address, std::uint32_t row_bytes,
                                                            std::uint32_t leading_bytes = 16) {
   const std::uint64_t swizzle = row_bytes == 128 ? 1 : row_bytes == 64 ? 2 : 3;
@@ -112,7 +112,6 @@ VG_SHARED_PRODUCT(64, VG_NAMES_32, VG_ALL(VG_SUMS_32(0)), 32, 33, 34);
 VG_SHARED_PRODUCT(96, VG_NAMES_48, VG_ALL(VG_SUMS_32(0), VG_SUMS_16(32)), 48, 49, 50);
 VG_SHARED_PRODUCT(112, VG_NAMES_56, VG_ALL(VG_SUMS_32(0), VG_SUMS_16(32), VG_SUMS_8(48)), 56, 57, 58);
 VG_SHARED_PRODUCT(128, VG_NAMES_64, VG_ALL(VG_SUMS_64(0)), 64, 65, 66);
-VG_SHARED_PRODUCT(144, VG_NAMES_72, VG_ALL(VG_SUMS_64(0), VG_SUMS_8(64)), 72, 73, 74);
 VG_SHARED_PRODUCT(160, VG_NAMES_80, VG_ALL(VG_SUMS_64(0), VG_SUMS_16(64)), 80, 81, 82);
 VG_SHARED_PRODUCT(176, VG_NAMES_88, VG_ALL(VG_SUMS_64(0), VG_SUMS_16(64), VG_SUMS_8(80)), 88, 89, 90);
 VG_SHARED_PRODUCT(192, VG_NAMES_96, VG_ALL(VG_SUMS_64(0), VG_SUMS_32(64)), 96, 97, 98);

@@ -5,8 +5,10 @@
 
 namespace vitgraph::kernels::smxx {
 
-/// Any shape and alignment. With columns and inner multiples of 8, rows of all matrices at multiples of 16 bytes, and
-/// bias at one of 4, the loads and stores are 16 bytes wide; else they go element by element, some ten times slower.
+/// y = activation(x · weightᵀ + bias) + residual, in f32 from the products to the one rounding. y may be the residual, and
+/// must not overlap x or weight. Any shape and alignment. With columns and inner multiples of 8, rows of all matrices at
+/// multiples of 16 bytes, and bias at one of 4, the loads and stores are 16 bytes wide; else they go element by element,
+/// and slowly.
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation);
 
 }  // namespace vitgraph::kernels::smxx
