@@ -46,6 +46,7 @@ export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
   readonly device: Device;
   readonly budgets: EncoderBudgets;
+  readonly startTimes: StartTimes;
   readonly #programs: EncoderPrograms;
   readonly #release: () => void;
   readonly #onBatch: ((batch: BatchReport) => void) | undefined;
@@ -60,8 +61,10 @@ export class VisionEncoder implements Disposable {
     budgets: EncoderBudgets,
     programs: EncoderPrograms,
     failures: readonly GraphFailure[],
+    startTimes: StartTimes,
     release: () => void,
   ) {
+    this.startTimes = startTimes;
     this.model = options.model;
     this.device = options.device;
     this.budgets = budgets;
@@ -89,14 +92,17 @@ export class VisionEncoder implements Disposable {
       weights[Symbol.dispose]();
     };
     let failures: readonly GraphFailure[] = [];
+    const watch = new Stopwatch();
     try {
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
-      if (budgets.cudagraph) failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets);
+      watch.lap("loadMs");
+      if (budgets.cudagraph)
+        failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets, watch);
     } catch (error) {
       release();
       throw error;
     }
-    return new VisionEncoder(options, budgets, programs, failures, release);
+    return new VisionEncoder(options, budgets, programs, failures, watch.laps, release);
   }
 
   /** The budgets that have a program, ascending; none where graphs are off. */
@@ -246,15 +252,39 @@ async function prepareGraphs(
   { model, device, selfCheck = true, onGraphFailure = warnOfGraphFailure }: VisionEncoderOptions,
   programs: EncoderPrograms,
   tokenBudgets: readonly number[],
+  watch: Stopwatch,
 ): Promise<readonly GraphFailure[]> {
   const { captured } = await programs.prepare(tokenBudgets);
+  watch.lap("captureMs");
   if (!selfCheck) return [];
   const failures = await checkGraphs(model.vision, programs, captured, device.activationDType);
   for (const failure of failures) {
     programs.drop(failure.budget);
     onGraphFailure(failure);
   }
+  watch.lap("checkMs");
   return failures;
+}
+
+/** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
+export interface StartTimes {
+  /** Compiling, and reading the weights onto the device. */
+  readonly loadMs: number;
+  /** Making the budgets' programs, measuring their matrix products, capturing. */
+  readonly captureMs: number;
+  /** The graphs' self-check. */
+  readonly checkMs: number;
+}
+
+class Stopwatch {
+  readonly laps = { loadMs: 0, captureMs: 0, checkMs: 0 };
+  #since = performance.now();
+
+  lap(name: keyof StartTimes): void {
+    const now = performance.now();
+    this.laps[name] = now - this.#since;
+    this.#since = now;
+  }
 }
 
 function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {

@@ -2,8 +2,8 @@
 // sees it.
 //
 // Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time
-// (upload, fill, run) is called on the device's own worker thread, one call at a time. Memory and LoadedProgram are held
-// by shared pointers, so that an object may be let go on JavaScript's thread while the worker still runs over it.
+// (upload, fill, run) is called on the device's own worker thread, one call at a time. Memory and LoadedProgram are
+// held by shared pointers, so that an object may be let go on JavaScript's thread while the worker still runs over it.
 #pragma once
 
 #include <array>

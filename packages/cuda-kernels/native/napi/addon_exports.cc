@@ -29,7 +29,8 @@ Napi::Value kernel_table(Napi::Env env) {
       if (operand.in_place) in_place.Set(in_place.Length(), name);
     }
     const Napi::Object scalars = Napi::Object::New(env);
-    for (const ScalarSignature& scalar : signature.scalars) scalars.Set(scalar.name, scalar.kind == ScalarKind::u32 ? "u32" : "f32");
+    for (const ScalarSignature& scalar : signature.scalars)
+      scalars.Set(scalar.name, scalar.kind == ScalarKind::u32 ? "u32" : "f32");
     const Napi::Array whole = Napi::Array::New(env);
     for (const std::string& quotient : signature.whole) whole.Set(whole.Length(), quotient);
     const Napi::Object row = Napi::Object::New(env);

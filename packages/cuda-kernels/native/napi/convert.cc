@@ -44,13 +44,15 @@ Napi::Object to_object(Napi::Value value, const std::string& name) {
 }
 
 std::span<std::byte> to_bytes(Napi::Value value, const std::string& name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) wrong(name, "a Uint8Array");
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
+    wrong(name, "a Uint8Array");
   auto array = value.As<Napi::Uint8Array>();
   return {reinterpret_cast<std::byte*>(array.Data()), array.ByteLength()};
 }
 
 std::span<const std::uint32_t> to_words(Napi::Value value, const std::string& name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array) wrong(name, "a Uint32Array");
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
+    wrong(name, "a Uint32Array");
   const auto array = value.As<Napi::Uint32Array>();
   return {array.Data(), array.ElementLength()};
 }

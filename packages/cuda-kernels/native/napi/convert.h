@@ -1,4 +1,5 @@
-// Between JavaScript's values and C++'s. Everything that comes from JavaScript is checked here, and named when it's wrong.
+// Between JavaScript's values and C++'s. Everything that comes from JavaScript is checked here, and named when it's
+// wrong.
 #pragma once
 
 #include <napi.h>

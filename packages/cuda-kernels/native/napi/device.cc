@@ -23,7 +23,8 @@ Napi::Object construct(Napi::Env env, const Napi::FunctionReference& constructor
   return constructor.New({Napi::External<Init>::New(env, &init)});
 }
 
-/// The C++ object behind a handle. The tag keeps a handle of another class, or of another addon, from being taken for it.
+/// The C++ object behind a handle. The tag keeps a handle of another class, or of another addon, from being taken for
+/// it.
 template <typename T>
 T& unwrap(Napi::Value value, const std::string& name) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag)) {
@@ -160,9 +161,10 @@ class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
   static constexpr napi_type_tag kTag = {0x6b1f0a5e4c2d4d12u, 0x9e3779b97f4a7c02u};
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Executable",
-                       {InstanceMethod<&ExecutableHandle::submit>("submit"), InstanceMethod<&ExecutableHandle::capture>("capture"),
-                        InstanceMethod<&ExecutableHandle::dispose>("dispose")});
+    return DefineClass(
+        env, "Executable",
+        {InstanceMethod<&ExecutableHandle::submit>("submit"), InstanceMethod<&ExecutableHandle::capture>("capture"),
+         InstanceMethod<&ExecutableHandle::dispose>("dispose")});
   }
 
   explicit ExecutableHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -215,8 +217,13 @@ struct DeviceInit {
 
 class UploadWorker final : public PromiseWorker {
  public:
-  UploadWorker(Napi::Env env, std::shared_ptr<DeviceState> device, std::shared_ptr<Memory> memory, std::size_t offset, Napi::Value bytes)
-      : PromiseWorker(env), device_(std::move(device)), memory_(std::move(memory)), offset_(offset), bytes_(to_bytes(bytes, "bytes")) {
+  UploadWorker(Napi::Env env, std::shared_ptr<DeviceState> device, std::shared_ptr<Memory> memory, std::size_t offset,
+               Napi::Value bytes)
+      : PromiseWorker(env),
+        device_(std::move(device)),
+        memory_(std::move(memory)),
+        offset_(offset),
+        bytes_(to_bytes(bytes, "bytes")) {
     if (offset_ > memory_->size_bytes() || bytes_.size() > memory_->size_bytes() - offset_) {
       throw Error("VG_ARGUMENT_INVALID", std::to_string(bytes_.size()) + " bytes at offset " + std::to_string(offset_) +
                                              " do not fit an arena of " + std::to_string(memory_->size_bytes()));
@@ -253,11 +260,12 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
   static constexpr napi_type_tag kTag = {0x6b1f0a5e4c2d4d13u, 0x9e3779b97f4a7c03u};
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "Device",
-                       {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
-                        InstanceMethod<&DeviceHandle::upload>("upload"), InstanceMethod<&DeviceHandle::fill>("fill"),
-                        InstanceMethod<&DeviceHandle::load>("load"), InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
-                        InstanceMethod<&DeviceHandle::dispose>("dispose")});
+    return DefineClass(
+        env, "Device",
+        {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
+         InstanceMethod<&DeviceHandle::upload>("upload"), InstanceMethod<&DeviceHandle::fill>("fill"),
+         InstanceMethod<&DeviceHandle::load>("load"), InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
+         InstanceMethod<&DeviceHandle::dispose>("dispose")});
   }
 
   explicit DeviceHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -307,7 +315,8 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
       const Napi::Object request = to_object(info[0], "upload");
       const std::shared_ptr<Memory> memory = unwrap<ArenaHandle>(request.Get("arena"), "arena").memory(*state_);
       const auto offset = static_cast<std::size_t>(to_count(request.Get("offset"), "offset", kMaxBytes));
-      return state_->thread->post(info.Env(), std::make_unique<UploadWorker>(info.Env(), state_, memory, offset, request.Get("bytes")));
+      return state_->thread->post(
+          info.Env(), std::make_unique<UploadWorker>(info.Env(), state_, memory, offset, request.Get("bytes")));
     });
   }
 
@@ -336,7 +345,9 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
     });
   }
 
-  Napi::Value live_handles(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), state_->live_handles); }
+  Napi::Value live_handles(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), state_->live_handles);
+  }
 
   /// What was posted still runs; arenas and executables keep their memory until they are disposed themselves.
   void dispose(const Napi::CallbackInfo&) { state_->thread->close(); }

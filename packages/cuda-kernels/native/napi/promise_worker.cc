@@ -45,7 +45,8 @@ Napi::Promise run_on_pool(Napi::Env env, std::unique_ptr<PromiseWorker> worker) 
   auto pool_work = std::make_unique<PoolWork>();
   pool_work->worker = std::move(worker);
   napi_status status = napi_create_async_work(
-      env, nullptr, Napi::String::New(env, "vitgraph"), [](napi_env, void* data) { static_cast<PoolWork*>(data)->worker->run(); },
+      env, nullptr, Napi::String::New(env, "vitgraph"),
+      [](napi_env, void* data) { static_cast<PoolWork*>(data)->worker->run(); },
       [](napi_env raw_env, napi_status, void* data) {
         const std::unique_ptr<PoolWork> done(static_cast<PoolWork*>(data));
         done->worker->settle(raw_env);

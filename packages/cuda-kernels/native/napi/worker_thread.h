@@ -1,5 +1,5 @@
-// The thread of one device: runs PromiseWorkers in the order in which they were posted, and settles them on JavaScript's
-// thread. JavaScript's thread never waits for it, except while its environment is being torn down.
+// The thread of one device: runs PromiseWorkers in the order in which they were posted, and settles them on
+// JavaScript's thread. JavaScript's thread never waits for it, except while its environment is being torn down.
 //
 // Lifetime. The event loop stays alive while something is under way, and only then. `close` lets everything that was
 // posted run, and then ends the thread. Teardown of the environment (a terminated worker_thread, or the process ending)

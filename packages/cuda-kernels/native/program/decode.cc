@@ -1,5 +1,6 @@
 // From words to a Program: the encoding that src/program.ts documents at encodeProgram. Every count is checked before
-// it is used, so that no input, however mangled, reads outside of `words` or asks for memory that its size doesn't back.
+// it is used, so that no input, however mangled, reads outside of `words` or asks for memory that its size doesn't
+// back.
 #include <algorithm>
 
 #include "common/error.h"
@@ -18,7 +19,8 @@ constexpr std::uint64_t kMaxCount = 0x7fffffffu;
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 53;
 
 [[noreturn]] void invalid(const std::string& fact) {
-  throw Error("VG_PROGRAM_INVALID", fact, "encode programs with encodeProgram of this version of @vitgraph/cuda-kernels");
+  throw Error("VG_PROGRAM_INVALID", fact,
+              "encode programs with encodeProgram of this version of @vitgraph/cuda-kernels");
 }
 
 class Reader {
@@ -46,7 +48,8 @@ std::uint32_t count(Reader& reader, const std::string& what) {
 RowCount row_count(Reader& reader, const Program& program, const std::string& what) {
   const std::uint32_t dim = reader.next();
   if (dim != kNoDim && dim >= program.capacities.size()) {
-    invalid(what + " counts its rows in dim " + std::to_string(dim) + " of " + std::to_string(program.capacities.size()));
+    invalid(what + " counts its rows in dim " + std::to_string(dim) + " of " +
+            std::to_string(program.capacities.size()));
   }
   return {dim, count(reader, what + ": rows.plus")};
 }
@@ -54,9 +57,11 @@ RowCount row_count(Reader& reader, const Program& program, const std::string& wh
 Buffer buffer(Reader& reader, const Program& program, std::size_t index) {
   const std::string what = "buffer " + std::to_string(index);
   const std::uint32_t arena = reader.next();
-  if (arena >= kArenaCount) invalid(what + " lies in arena " + std::to_string(arena) + " of " + std::to_string(kArenaCount));
+  if (arena >= kArenaCount)
+    invalid(what + " lies in arena " + std::to_string(arena) + " of " + std::to_string(kArenaCount));
   const std::uint32_t dtype = reader.next();
-  if (dtype >= kDTypeCount) invalid(what + " has dtype " + std::to_string(dtype) + " of " + std::to_string(kDTypeCount));
+  if (dtype >= kDTypeCount)
+    invalid(what + " has dtype " + std::to_string(dtype) + " of " + std::to_string(kDTypeCount));
 
   Buffer result{};
   result.arena = static_cast<ArenaName>(arena);
@@ -90,7 +95,8 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
   const std::string what = "instruction " + std::to_string(index);
   if (reader.left() < kInstructionHeaderWords) invalid(what + " is cut off");
   const std::uint32_t kernel = reader.next();
-  if (kernel >= kKernelCount) invalid(what + " asks for kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
+  if (kernel >= kKernelCount)
+    invalid(what + " asks for kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
 
   Instruction result{};
   result.kernel = static_cast<Kernel>(kernel);
@@ -100,10 +106,12 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
   const std::uint32_t operands = reader.next();
   const std::uint32_t scalars = reader.next();
   if (operands != signature.operands.size()) {
-    invalid(named + " has " + std::to_string(operands) + " buffers, and its signature " + std::to_string(signature.operands.size()));
+    invalid(named + " has " + std::to_string(operands) + " buffers, and its signature " +
+            std::to_string(signature.operands.size()));
   }
   if (scalars != signature.scalars.size()) {
-    invalid(named + " has " + std::to_string(scalars) + " scalars, and its signature " + std::to_string(signature.scalars.size()));
+    invalid(named + " has " + std::to_string(scalars) + " scalars, and its signature " +
+            std::to_string(signature.scalars.size()));
   }
   if (reader.left() < std::size_t{operands} + scalars) invalid(named + " is cut off");
 
@@ -113,7 +121,8 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
     if (operand == -1) {
       if (!expected.optional) invalid(named + " leaves out " + expected.name);
     } else if (operand < 0 || static_cast<std::size_t>(operand) >= program.buffers.size()) {
-      invalid(named + ": " + expected.name + " is buffer " + std::to_string(operand) + " of " + std::to_string(program.buffers.size()));
+      invalid(named + ": " + expected.name + " is buffer " + std::to_string(operand) + " of " +
+              std::to_string(program.buffers.size()));
     }
     result.operands[i] = operand;
   }
@@ -124,35 +133,41 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
 }  // namespace
 
 std::string name_of(const Program& program, std::size_t instruction) {
-  return "instruction " + std::to_string(instruction) + " (" + signature_of(program.instructions[instruction].kernel).name + ")";
+  return "instruction " + std::to_string(instruction) + " (" +
+         signature_of(program.instructions[instruction].kernel).name + ")";
 }
 
 Program decode_program(std::span<const std::uint32_t> words, DType activation) {
   if (words.size() < kHeaderWords) {
-    invalid("the program has " + std::to_string(words.size()) + " words, and its header alone " + std::to_string(kHeaderWords));
+    invalid("the program has " + std::to_string(words.size()) + " words, and its header alone " +
+            std::to_string(kHeaderWords));
   }
   Reader reader(words);
   if (const std::uint32_t magic = reader.next(); magic != kMagic) {
-    invalid("the program starts with " + std::to_string(magic) + " instead of the magic word " + std::to_string(kMagic));
+    invalid("the program starts with " + std::to_string(magic) + " instead of the magic word " +
+            std::to_string(kMagic));
   }
   if (const std::uint32_t version = reader.next(); version != kProgramVersion) {
-    invalid("the program has version " + std::to_string(version) + ", and this backend reads version " + std::to_string(kProgramVersion));
+    invalid("the program has version " + std::to_string(version) + ", and this backend reads version " +
+            std::to_string(kProgramVersion));
   }
   const std::uint64_t dims = reader.next();
   const std::uint64_t buffers = reader.next();
   const std::uint64_t instructions = reader.next();
   if (const std::uint32_t total = reader.next(); total != words.size()) {
-    invalid("the program says that it has " + std::to_string(total) + " words, and has " + std::to_string(words.size()));
+    invalid("the program says that it has " + std::to_string(total) + " words, and has " +
+            std::to_string(words.size()));
   }
   if (kHeaderWords + dims + buffers * kBufferWords + instructions * kInstructionHeaderWords > words.size()) {
-    invalid("the program is too short for " + std::to_string(dims) + " dims, " + std::to_string(buffers) + " buffers and " +
-            std::to_string(instructions) + " instructions");
+    invalid("the program is too short for " + std::to_string(dims) + " dims, " + std::to_string(buffers) +
+            " buffers and " + std::to_string(instructions) + " instructions");
   }
 
   Program program;
   for (std::size_t i = 0; i < kArenaCount; ++i) {
     program.arena_bytes[i] = reader.next_long();
-    if (program.arena_bytes[i] > kMaxBytes) invalid(std::string("the ") + kArenaNames[i] + " arena has more than 2^53 bytes");
+    if (program.arena_bytes[i] > kMaxBytes)
+      invalid(std::string("the ") + kArenaNames[i] + " arena has more than 2^53 bytes");
   }
   for (std::size_t i = 0; i < dims; ++i) program.capacities.push_back(count(reader, "dim " + std::to_string(i)));
   for (std::size_t i = 0; i < buffers; ++i) program.buffers.push_back(buffer(reader, program, i));

@@ -27,7 +27,9 @@ struct RowCount {
   std::uint32_t plus = 0;
 
   bool operator==(const RowCount&) const = default;
-  std::size_t at(std::span<const std::uint32_t> counts) const { return (dim == kNoDim ? 0 : counts[dim]) + std::size_t{plus}; }
+  std::size_t at(std::span<const std::uint32_t> counts) const {
+    return (dim == kNoDim ? 0 : counts[dim]) + std::size_t{plus};
+  }
 };
 
 struct Buffer {

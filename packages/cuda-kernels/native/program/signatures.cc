@@ -1,4 +1,5 @@
-// The table. Adding a kernel is one row here, one in src/kernels.ts, one in the enum, and a row in each backend's table.
+// The table. Adding a kernel is one row here, one in src/kernels.ts, one in the enum, and a row in each backend's
+// table.
 #include "program/signatures.h"
 
 namespace vitgraph {

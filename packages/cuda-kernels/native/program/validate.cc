@@ -44,7 +44,8 @@ class Checker {
 
  private:
   [[noreturn]] void invalid(const std::string& fact) const {
-    throw Error("VG_PROGRAM_INVALID", name_ + ": " + fact, "compare the instruction with the kernel's signature in KERNELS");
+    throw Error("VG_PROGRAM_INVALID", name_ + ": " + fact,
+                "compare the instruction with the kernel's signature in KERNELS");
   }
 
   const Buffer& buffer(std::size_t operand) const {
@@ -84,7 +85,8 @@ class Checker {
     }
     const RowCount columns = expect(form.substr(comma + 2, form.size() - comma - 3), {kNoDim, actual.columns});
     if (!(columns == RowCount{kNoDim, actual.columns})) {
-      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns where " + operand.form + " asks for " + print(columns));
+      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns where " + operand.form +
+              " asks for " + print(columns));
     }
   }
 
@@ -94,11 +96,13 @@ class Checker {
       invalid(operand.name + " is " + name_of(actual) + " where f32, bf16 or f16 is asked for");
     }
     const std::string expected = kind == "activation" ? name_of(activation_) : std::string(kind);
-    if (name_of(actual) != expected) invalid(operand.name + " is " + name_of(actual) + " where " + expected + " is asked for");
+    if (name_of(actual) != expected)
+      invalid(operand.name + " is " + name_of(actual) + " where " + expected + " is asked for");
   }
 
   RowCount* find(std::string_view symbol) {
-    const auto found = std::find_if(symbols_.begin(), symbols_.end(), [&](const Symbol& s) { return s.name == symbol; });
+    const auto found =
+        std::find_if(symbols_.begin(), symbols_.end(), [&](const Symbol& s) { return s.name == symbol; });
     return found == symbols_.end() ? nullptr : &found->value;
   }
 
@@ -120,7 +124,8 @@ class Checker {
       if (operation == '*') {
         value = std::min(value * term, kTooLarge);
       } else if (term == 0 || value % term != 0) {
-        invalid(std::string(expression.substr(0, end)) + " is not whole: " + std::to_string(value) + "/" + std::to_string(term));
+        invalid(std::string(expression.substr(0, end)) + " is not whole: " + std::to_string(value) + "/" +
+                std::to_string(term));
       } else {
         value /= term;
       }
@@ -142,7 +147,8 @@ class Checker {
     const std::size_t last = signature_.operands.size() - 1;
     const Buffer& output = buffer(last);
     const std::string& output_name = signature_.operands[last].name;
-    if (output.arena == ArenaName::weights) invalid(output_name + " lies in the weights arena, which kernels only read");
+    if (output.arena == ArenaName::weights)
+      invalid(output_name + " lies in the weights arena, which kernels only read");
     for (std::size_t i = 0; i < last; ++i) {
       if (instruction_.operands[i] < 0) continue;
       const OperandSignature& operand = signature_.operands[i];

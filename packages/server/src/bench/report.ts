@@ -1,6 +1,6 @@
 /** What a bench found: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
-import type { DeviceInfo } from "@vitgraph/core";
+import type { DeviceInfo, StartTimes } from "@vitgraph/core";
 import { renderTable } from "../table.js";
 import type { MeasuredBatch, MeasuredWorkload } from "./measure.js";
 
@@ -21,6 +21,8 @@ export interface BenchReport {
   readonly tokenBudgets: readonly number[];
   /** From opening the device to being ready: compiling, loading weights, capturing. */
   readonly prepareMs: number;
+  /** The parts of it that are the encoder's. */
+  readonly startTimes: StartTimes;
   /** The machine's best rate, for comparison; null where the device cannot measure it. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
@@ -41,7 +43,19 @@ export interface BenchedWorkload extends MeasuredWorkload {
   readonly matmulShare: number | null;
 }
 
-export function renderReport({ workloads }: BenchReport): string {
+export function renderReport(report: BenchReport): string {
+  return `${renderWorkloads(report)}\n${describeStart(report)}\n`;
+}
+
+function describeStart({ startTimes, tokenBudgets, matmul }: BenchReport): string {
+  const { loadMs, captureMs, checkMs } = startTimes;
+  const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
+  const start = `start: load ${seconds(loadMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}`;
+  if (matmul === null) return start;
+  return `${start}\nmatmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`;
+}
+
+function renderWorkloads({ workloads }: BenchReport): string {
   const right = { align: "right" } as const;
   return renderTable(
     [

@@ -51,10 +51,9 @@ test("prints a row a workload, with a budget for each; progress goes to stderr",
   const { code, out, err } = await run("--model", directory, "--workload", workload, ...quick);
   expect(err).toMatch(/^loading DIR on .*s\npair .*s\nclip .*s\n$/);
   expect(code).toBe(0);
-  const [head, , ...rows] = out
-    .trimEnd()
-    .split("\n")
-    .map((line) => line.split(/\s{2,}/));
+  const [table = "", start] = out.split("\n\n");
+  expect(start).toMatch(/^start: load .* s, capture .* s \(\d budgets\), self-check .* s\n$/);
+  const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
     "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "TFLOP/s", "of matmul",
   ]); // biome-ignore format: a row

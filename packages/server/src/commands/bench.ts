@@ -129,6 +129,7 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     compilationConfig,
     tokenBudgets: encoder.tokenBudgets,
     prepareMs,
+    startTimes: encoder.startTimes,
     matmul,
     warmup: options.warmup,
     workloads: measured,

@@ -17,7 +17,8 @@ namespace {
 
 enum { Q, K, V, CU_SEQLENS, Y };
 
-/// A multiple of every tile_rows of the product, and enough rows to outweigh packing keys and values for each tile anew.
+/// A multiple of every tile_rows of the product, and enough rows to outweigh packing keys and values for each tile
+/// anew.
 constexpr std::size_t kTileRows = 168;
 /// As many as a row of `a` holds: a block's weights are the left side of the second product.
 constexpr std::size_t kKeys = kDepth;
@@ -38,15 +39,17 @@ void check_bounds(const Call& call, const Matrix<const std::int32_t>& bounds, st
     if (patches > 0) call.bad_contents("cu_seqlens has no rows, and there are " + std::to_string(patches) + " patches");
     return;
   }
-  if (*bounds.row(0) != 0) call.bad_contents("cu_seqlens starts at " + std::to_string(*bounds.row(0)) + " instead of 0");
+  if (*bounds.row(0) != 0)
+    call.bad_contents("cu_seqlens starts at " + std::to_string(*bounds.row(0)) + " instead of 0");
   for (std::size_t i = 1; i < bounds.rows; ++i) {
     if (*bounds.row(i) >= *bounds.row(i - 1)) continue;
-    call.bad_contents("cu_seqlens falls from " + std::to_string(*bounds.row(i - 1)) + " to " + std::to_string(*bounds.row(i)) +
-                      " at row " + std::to_string(i));
+    call.bad_contents("cu_seqlens falls from " + std::to_string(*bounds.row(i - 1)) + " to " +
+                      std::to_string(*bounds.row(i)) + " at row " + std::to_string(i));
   }
   const std::int32_t total = *bounds.row(bounds.rows - 1);
   if (static_cast<std::size_t>(total) != patches) {
-    call.bad_contents("cu_seqlens ends at " + std::to_string(total) + ", and there are " + std::to_string(patches) + " patches");
+    call.bad_contents("cu_seqlens ends at " + std::to_string(total) + ", and there are " + std::to_string(patches) +
+                      " patches");
   }
 }
 
@@ -102,12 +105,13 @@ struct TileTask {
 };
 
 /// logits = q · kᵀ for one block of keys, into scratch.weights.
-void multiply_queries(const TileTask& task, std::size_t first_key, std::size_t keys, const Simd& simd, const TileScratch& scratch) {
+void multiply_queries(const TileTask& task, std::size_t first_key, std::size_t keys, const Simd& simd,
+                      const TileScratch& scratch) {
   for (std::size_t p = 0; p < task.head_size; p += kDepth) {
     const std::size_t depth = std::min(kDepth, task.head_size - p);
     simd.pack_transposed(task.k.row(first_key) + p, DType::f32, task.k.row_stride, keys, depth, scratch.keys);
-    simd.multiply(scratch.queries + p / kDepth * kTileRows * kDepthStride, task.q.rows, scratch.keys, keys, depth, scratch.weights,
-                  kDepthStride, p > 0);
+    simd.multiply(scratch.queries + p / kDepth * kTileRows * kDepthStride, task.q.rows, scratch.keys, keys, depth,
+                  scratch.weights, kDepthStride, p > 0);
   }
 }
 
@@ -192,8 +196,9 @@ void attention(const Call& call) {
       return view;
     };
     const std::size_t first = start + tile.first_row;
-    const TileTask task{part(q, first, rows), part(k, start, length), part(v, start, length),
-                        part(y, first, rows), head_size,              base2_scale};
+    const TileTask task{
+        part(q, first, rows), part(k, start, length), part(v, start, length), part(y, first, rows), head_size,
+        base2_scale};
     attend(task, call.engine.simd, TileScratch(call.thread_scratch<float>(thread), head_size, call.engine.simd));
   });
 }

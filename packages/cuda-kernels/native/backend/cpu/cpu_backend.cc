@@ -64,7 +64,8 @@ class CpuProgram final : public LoadedProgram {
   const Program& program() const override { return program_; }
 
   RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) override {
-    for (const Transfer& input : submission.inputs) copy_bytes(address(*input.buffer), input.bytes.data(), input.bytes.size());
+    for (const Transfer& input : submission.inputs)
+      copy_bytes(address(*input.buffer), input.bytes.data(), input.bytes.size());
     const Engine& engine = shared_->engine();
     engine.pool.set_cancelled(&cancelled);
     const auto start = std::chrono::steady_clock::now();
@@ -158,8 +159,8 @@ class CpuBackend final : public Backend {
     for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
     const std::string processor = processor_name();
     info_ = {"cpu",
-             processor + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") + simd.name + ", " +
-                 gemm_version(gemm),
+             processor + ", " + std::to_string(threads) + (threads == 1 ? " thread, " : " threads, ") + simd.name +
+                 ", " + gemm_version(gemm),
              {{"processor", processor},
               {"threads", static_cast<double>(threads)},
               {"simd", simd.name},

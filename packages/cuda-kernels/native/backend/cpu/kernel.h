@@ -1,9 +1,9 @@
 // What a CPU kernel is: a function over the resolved operands of one instruction, and the table of all of them.
 //
-// Kernels run on the device's worker thread and spread their chunks over its pool. They allocate nothing: what they need
-// beside their operands is asked for in the table, when the program is loaded.
-// The program has been validated, so shapes and dtypes need no second look. The *contents* of index buffers (positions,
-// sequence bounds, patch sources) come from the host with each run: every kernel checks them before it follows them.
+// Kernels run on the device's worker thread and spread their chunks over its pool. They allocate nothing: what they
+// need beside their operands is asked for in the table, when the program is loaded. The program has been validated, so
+// shapes and dtypes need no second look. The *contents* of index buffers (positions, sequence bounds, patch sources)
+// come from the host with each run: every kernel checks them before it follows them.
 #pragma once
 
 #include <algorithm>

@@ -23,9 +23,8 @@ void layernorm(const Call& call) {
   float* bias = weight + y.columns;
   simd.widen(call.step.operands[WEIGHT].data, call.step.operands[WEIGHT].dtype, y.columns, weight);
   simd.widen(call.step.operands[BIAS].data, call.step.operands[BIAS].dtype, y.columns, bias);
-  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
-    simd.layernorm_row(x.row(row), weight, bias, epsilon, y.row(row), y.columns);
-  });
+  for_each_row(call, y.rows, y.columns,
+               [&](std::size_t row) { simd.layernorm_row(x.row(row), weight, bias, epsilon, y.row(row), y.columns); });
 }
 
 }  // namespace vitgraph::cpu

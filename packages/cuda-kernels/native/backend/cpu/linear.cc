@@ -33,7 +33,8 @@ struct Blocking {
     rows = even_piece(m, engine.gemm.most_rows, engine.simd.tile_rows);
     std::size_t most = engine.gemm.most_columns;
     // Narrower blocks copy the activations more often: worth it only where threads would stand idle.
-    while (most > 2 * tile && divide_up(m, rows) * divide_up(n, even_piece(n, most, tile)) < kBlocksPerThread * threads) {
+    while (most > 2 * tile &&
+           divide_up(m, rows) * divide_up(n, even_piece(n, most, tile)) < kBlocksPerThread * threads) {
       most = divide_up(most / 2, tile) * tile;
     }
     columns = even_piece(n, most, tile);
@@ -59,24 +60,28 @@ void linear(const Call& call) {
 
   const Blocking blocking(y.rows, y.columns, call.engine);
   const std::size_t row_blocks = divide_up(y.rows, blocking.rows);
-  call.engine.pool.parallel_for(row_blocks * divide_up(y.columns, blocking.columns), [&](std::size_t chunk, int thread) {
-    // Down the rows first: the threads then share a block of weights in the outer caches.
-    const std::size_t row = chunk % row_blocks * blocking.rows;
-    const std::size_t column = chunk / row_blocks * blocking.columns;
-    const std::size_t rows = std::min(blocking.rows, y.rows - row);
-    const std::size_t columns = std::min(blocking.columns, y.columns - column);
-    float* sums = call.thread_scratch<float>(thread);
-    float* bias_row = sums + blocking.rows * blocking.columns;
-    float* scratch = bias_row + blocking.columns;
-    const std::byte* weight_block = weight.data + column * weight.row_stride * size_of(weight.dtype);
-    call.engine.gemm.multiply({x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
-                              call.engine.simd, scratch, sums, blocking.columns);
-    if (call.has(BIAS)) call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
-    for (std::size_t i = 0; i < rows; ++i) {
-      call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
-                                  call.has(RESIDUAL) ? residual.row(row + i) + column : nullptr, y.row(row + i) + column, columns);
-    }
-  });
+  call.engine.pool.parallel_for(
+      row_blocks * divide_up(y.columns, blocking.columns), [&](std::size_t chunk, int thread) {
+        // Down the rows first: the threads then share a block of weights in the outer caches.
+        const std::size_t row = chunk % row_blocks * blocking.rows;
+        const std::size_t column = chunk / row_blocks * blocking.columns;
+        const std::size_t rows = std::min(blocking.rows, y.rows - row);
+        const std::size_t columns = std::min(blocking.columns, y.columns - column);
+        float* sums = call.thread_scratch<float>(thread);
+        float* bias_row = sums + blocking.rows * blocking.columns;
+        float* scratch = bias_row + blocking.columns;
+        const std::byte* weight_block = weight.data + column * weight.row_stride * size_of(weight.dtype);
+        call.engine.gemm.multiply(
+            {x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
+            call.engine.simd, scratch, sums, blocking.columns);
+        if (call.has(BIAS))
+          call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
+        for (std::size_t i = 0; i < rows; ++i) {
+          call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
+                                      call.has(RESIDUAL) ? residual.row(row + i) + column : nullptr,
+                                      y.row(row + i) + column, columns);
+        }
+      });
 }
 
 }  // namespace vitgraph::cpu

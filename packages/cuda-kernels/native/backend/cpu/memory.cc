@@ -34,7 +34,7 @@ HostMemory::HostMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   if (mapped == MAP_FAILED) out_of_memory(size_bytes, state);
   data_ = static_cast<std::byte*>(mapped);
 #else
-  data_ = static_cast<std::byte*>(::operator new(size_bytes, std::align_val_t{256}, std::nothrow));
+  data_ = static_cast<std::byte*>(::operator new (size_bytes, std::align_val_t{256}, std::nothrow));
   if (data_ == nullptr) out_of_memory(size_bytes, state);
 #endif
 }
@@ -44,7 +44,7 @@ HostMemory::~HostMemory() {
 #ifdef VITGRAPH_HAVE_MMAP
   munmap(data_, size_bytes_);
 #else
-  ::operator delete(data_, std::align_val_t{256});
+  ::operator delete (data_, std::align_val_t{256});
 #endif
 }
 

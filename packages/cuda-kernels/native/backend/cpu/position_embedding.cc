@@ -19,7 +19,8 @@ Neighbours sample(std::int32_t index, std::int32_t count, std::int32_t side) {
   float coordinate = 0;
   if (count > 1) {
     const float step = end / static_cast<float>(count - 1);
-    coordinate = index < count / 2 ? step * static_cast<float>(index) : end - step * static_cast<float>(count - 1 - index);
+    coordinate =
+        index < count / 2 ? step * static_cast<float>(index) : end - step * static_cast<float>(count - 1 - index);
   }
   const auto low = static_cast<std::int32_t>(coordinate);
   const std::int32_t high = std::min(low + 1, side - 1);
@@ -36,8 +37,8 @@ void position_embedding(const Call& call) {
   for (std::size_t row = 0; row < y.rows; ++row) {
     const std::int32_t* p = positions.row(row);
     if (p[0] < 0 || p[1] < 0 || p[0] >= p[2] || p[1] >= p[3]) {
-      call.bad_contents("patch " + std::to_string(row) + " is at (" + std::to_string(p[0]) + ", " + std::to_string(p[1]) +
-                        ") of a grid of " + std::to_string(p[2]) + "×" + std::to_string(p[3]));
+      call.bad_contents("patch " + std::to_string(row) + " is at (" + std::to_string(p[0]) + ", " +
+                        std::to_string(p[1]) + ") of a grid of " + std::to_string(p[2]) + "×" + std::to_string(p[3]));
     }
   }
   with_float_type(call.step.operands[TABLE].dtype, [&](auto* table_type) {

@@ -51,7 +51,8 @@ void ThreadPool::take_chunks(int thread) {
 bool ThreadPool::take(std::size_t& chunk) {
   std::uint32_t untaken = untaken_.load(std::memory_order_relaxed);
   while (untaken != 0) {
-    if (!untaken_.compare_exchange_weak(untaken, untaken - 1, std::memory_order_acquire, std::memory_order_relaxed)) continue;
+    if (!untaken_.compare_exchange_weak(untaken, untaken - 1, std::memory_order_acquire, std::memory_order_relaxed))
+      continue;
     chunk = loop_.chunks - untaken;
     return true;
   }

@@ -27,14 +27,13 @@ class ThreadPool {
   /// While this points at true, chunks that have not begun are skipped. Set by the caller between loops.
   void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
 
-  /// Calls `body(chunk, thread)` once for each chunk below `chunks` (under 2^32), in about that order, on any thread, and
-  /// returns when all are done. `thread` is below size(). The body must not throw, nor call back into the pool.
+  /// Calls `body(chunk, thread)` once for each chunk below `chunks` (under 2^32), in about that order, on any thread,
+  /// and returns when all are done. `thread` is below size(). The body must not throw, nor call back into the pool.
   template <typename Body>
   void parallel_for(std::size_t chunks, Body&& body) {
     using Plain = std::remove_reference_t<Body>;
-    run({chunks, const_cast<void*>(static_cast<const void*>(&body)), [](void* context, std::size_t chunk, int thread) {
-           (*static_cast<Plain*>(context))(chunk, thread);
-         }});
+    run({chunks, const_cast<void*>(static_cast<const void*>(&body)),
+         [](void* context, std::size_t chunk, int thread) { (*static_cast<Plain*>(context))(chunk, thread); }});
   }
 
  private:

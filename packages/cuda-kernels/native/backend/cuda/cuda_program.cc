@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "backend/cuda/status.h"
 #include "common/finite.h"
@@ -41,8 +42,9 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
     const std::int32_t segments = row_capacity(buffer(instruction.operands[3]).rows) - 1;
     const auto heads = static_cast<std::int32_t>(instruction.scalars[0]);
     const auto head_size = static_cast<std::int32_t>(buffer(instruction.operands[0]).columns) / heads;
+    // A graph is captured before any segment is known: one may be as long as all of the rows.
     tile_rows_ = device_->architecture() == kHopper
-                     ? kernels::sm90::attention_tile_height(patches, heads, head_size, device_->properties().multiProcessorCount)
+                     ? kernels::sm90::attention_tile_height(patches, patches, heads, head_size, device_->properties().multiProcessorCount)
                      : kernels::smxx::kAttentionTileRows;
     tile_capacity_ = kernels::attention_tile_capacity(static_cast<std::size_t>(patches), static_cast<std::size_t>(segments),
                                                       static_cast<std::size_t>(tile_rows_));
@@ -106,7 +108,9 @@ bool CudaProgram::capture() {
   std::copy(program_.capacities.begin(), program_.capacities.end(), counts);
   counts[program_.capacities.size()] = 0;
   check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt, cudaMemcpyHostToDevice, stream), "cannot copy the counts");
-  for (const auto& linear : linears_) linear->measure(device_->launch(false), device_->algorithms());
+  std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
+  for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
+  for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());
   device_->algorithms().save();
   // The warm-up loads every kernel, which a capture can't: all counts are zero, so nothing is computed.
   std::fill_n(counts, program_.capacities.size() + 1, 0);

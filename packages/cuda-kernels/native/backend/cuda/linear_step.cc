@@ -13,20 +13,23 @@ namespace vitgraph::cuda {
 namespace {
 
 /// The shortest of so many runs counts: what disturbs a run only ever makes it longer.
-constexpr int kTimedRuns = 3;
+constexpr int kTimedRuns = 2;
 
 constexpr int kHopper = 90;
 
 /// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
-constexpr float kPaddingHandicap = 1.05f;
+constexpr float kPaddingHandicap = 1.1f;
 
 struct HopperTile {
   const char* name;
   kernels::sm90::LinearTile tile;
 };
 constexpr HopperTile kHopperTiles[] = {
+    {"hopper 256x192", kernels::sm90::LinearTile::rows256_columns192},
+    {"hopper 192x192", kernels::sm90::LinearTile::rows192_columns192},
     {"hopper 128x192", kernels::sm90::LinearTile::rows128_columns192},
     {"hopper 128x128", kernels::sm90::LinearTile::rows128_columns128},
+    {"hopper 128x64", kernels::sm90::LinearTile::rows128_columns64},
     {"hopper 64x128", kernels::sm90::LinearTile::rows64_columns128},
     {"hopper 64x64", kernels::sm90::LinearTile::rows64_columns64},
 };
@@ -42,21 +45,6 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
   return tools.machine + " linear " + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual" : "");
-}
-
-float time_once(const std::function<cudaError_t(const kernels::Launch&)>& run, const kernels::Launch& launch, cudaEvent_t start,
-                cudaEvent_t stop) {
-  cudaEventRecord(start, launch.stream);
-  const cudaError_t status = run(launch);
-  cudaEventRecord(stop, launch.stream);
-  check(cudaEventSynchronize(stop), "cannot time a matrix product");
-  if (status != cudaSuccess) {
-    cudaGetLastError();
-    return std::numeric_limits<float>::infinity();
-  }
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, start, stop), "cannot time a matrix product");
-  return milliseconds;
 }
 
 }  // namespace
@@ -136,25 +124,45 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   }
 }
 
-void LinearStep::measure(const kernels::Launch& launch, AlgorithmCache& cache) {
-  // Another step of the same shape may have been measured before.
-  if (ways_.size() == 1 || choose(cache)) return;
+void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache) {
+  LinearStep& first = *steps.front();
+  if (first.ways_.size() == 1) return;
+  if (first.choose(cache)) {
+    for (const auto& step : steps) step->choose(cache);
+    return;
+  }
   cudaEvent_t start;
   cudaEvent_t stop;
   check(cudaEventCreate(&start), "cannot create an event");
   check(cudaEventCreate(&stop), "cannot create an event");
-  float best = std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < ways_.size(); ++i) {
-    float shortest = time_once(ways_[i].run, launch, start, stop);
-    for (int run = 0; run < kTimedRuns; ++run) shortest = std::min(shortest, time_once(ways_[i].run, launch, start, stop));
-    if (ways_[i].computes_padding) shortest *= kPaddingHandicap;
-    if (shortest >= best) continue;
-    best = shortest;
-    chosen_ = i;
+  const auto time_all = [&](std::size_t way) {
+    cudaError_t status = cudaSuccess;
+    cudaEventRecord(start, launch.stream);
+    for (const auto& step : steps) {
+      if (way < step->ways_.size() && status == cudaSuccess) status = step->ways_[way].run(launch);
+    }
+    cudaEventRecord(stop, launch.stream);
+    check(cudaEventSynchronize(stop), "cannot time a matrix product");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start, stop), "cannot time a matrix product");
+    if (status == cudaSuccess) return milliseconds;
+    cudaGetLastError();
+    return std::numeric_limits<float>::infinity();
+  };
+  std::size_t best = 0;
+  float shortest = std::numeric_limits<float>::infinity();
+  for (std::size_t way = 0; way < first.ways_.size(); ++way) {
+    float time = time_all(way);
+    for (int run = 0; run < kTimedRuns; ++run) time = std::min(time, time_all(way));
+    if (first.ways_[way].computes_padding) time *= kPaddingHandicap;
+    if (time >= shortest) continue;
+    shortest = time;
+    best = way;
   }
   cudaEventDestroy(start);
   cudaEventDestroy(stop);
-  cache.store(key_, ways_[chosen_].name);
+  cache.store(first.key_, first.ways_[best].name);
+  for (const auto& step : steps) step->choose(cache);
 }
 
 }  // namespace vitgraph::cuda

@@ -32,8 +32,12 @@ class LinearStep {
   /// Runs the way that was chosen: by the cache or by `measure`, else the first.
   cudaError_t launch(const kernels::Launch& launch) const { return ways_[chosen_].run(launch); }
 
-  /// Times every way on the stream, unless the cache knew the answer. Operands must hold what may be read.
-  void measure(const kernels::Launch& launch, AlgorithmCache& cache);
+  /// Products of one shape have one key, and the same ways in the same order.
+  const std::string& key() const { return key_; }
+
+  /// Finds the fastest way for steps of one key, unless the cache knows it. They are timed one after the other, as a run
+  /// has them, so that each finds its weights in memory and not in L2. Operands must hold what may be read.
+  static void measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
 
  private:
   struct Way {

@@ -14,19 +14,12 @@ __device__ __forceinline__ int real_rows(const Rows& rows) {
   return min(count, rows.capacity);
 }
 
-/// Waits until the kernels before this one on the stream are done and their writes are visible. Every kernel calls it
-/// in every thread before it touches what others write (weights and counts they don't); without a programmatic launch
-/// it is free.
-__device__ __forceinline__ void wait_for_previous_kernels() {
+/// Waits until the kernels before this one on the stream are done and their writes are visible, and then lets the next
+/// one be set up. Every thread calls it before it touches what other kernels write (weights and counts they don't);
+/// without a programmatic launch it is free. In this order no kernel is more than one ahead of the running one.
+__device__ __forceinline__ void await_previous_kernels() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/// Lets the next kernel of a programmatic launch be set up as soon as every block has called this. Called before waiting:
-/// the next one waits for this one's end by itself, and has its weights under way by then.
-__device__ __forceinline__ void let_next_kernel_start() {
-#if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }

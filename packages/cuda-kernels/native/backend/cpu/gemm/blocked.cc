@@ -8,8 +8,8 @@
 namespace vitgraph::cpu {
 namespace {
 
-/// A block's packed weights (384 · 256 · 4 B) and its result (168 · 384 · 4 B) stay in a second-level cache of 1 MiB, and
-/// every weight that is packed is used 168 times. Multiples of every tile_columns and tile_rows.
+/// A block's packed weights (384 · 256 · 4 B) and its result (168 · 384 · 4 B) stay in a second-level cache of 1 MiB,
+/// and every weight that is packed is used 168 times. Multiples of every tile_columns and tile_rows.
 constexpr std::size_t kMostRows = 168;
 constexpr std::size_t kMostColumns = 384;
 constexpr std::size_t kMostTileRows = 16;
@@ -25,7 +25,8 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
   float* packed = scratch + kStripFloats;
   for (std::size_t p = 0; p < block.depth; p += kDepth) {
     const std::size_t depth = std::min(kDepth, block.depth - p);
-    simd.pack_transposed(at(block.weight, block.weight_dtype, p), block.weight_dtype, block.weight_stride, block.columns, depth, packed);
+    simd.pack_transposed(at(block.weight, block.weight_dtype, p), block.weight_dtype, block.weight_stride,
+                         block.columns, depth, packed);
     for (std::size_t row = 0; row < block.rows; row += simd.tile_rows) {
       const std::size_t rows = std::min(simd.tile_rows, block.rows - row);
       for (std::size_t i = 0; i < rows; ++i) {
@@ -38,6 +39,6 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
 
 }  // namespace
 
-constinit const Gemm kBlockedGemm = {"blocked", kMostRows, kMostColumns, kStripFloats + kDepth * kMostColumns, multiply};
+constinit const Gemm kBlockedGemm = {"blocked", kMostRows, kMostColumns, kStripFloats + kDepth* kMostColumns, multiply};
 
 }  // namespace vitgraph::cpu

@@ -1,8 +1,8 @@
 // Products of a block of activation rows with a block of weight rows, in one thread. What splits a product into blocks,
 // and what becomes of their results, is linear.cc's.
 //
-// Weights stay in memory as the checkpoint has them: a block's part is widened to f32 while it is packed, again in every
-// run, which costs a few percent and saves twice the weights' memory.
+// Weights stay in memory as the checkpoint has them: a block's part is widened to f32 while it is packed, again in
+// every run, which costs a few percent and saves twice the weights' memory.
 #pragma once
 
 #include <cstddef>

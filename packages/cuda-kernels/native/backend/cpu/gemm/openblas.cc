@@ -49,11 +49,11 @@ class ExitGuard {
   }
 };
 
-void sgemm(const Block& block, std::size_t p, std::size_t depth, const float* weight, std::size_t weight_stride, float* c,
-           std::size_t c_stride) {
+void sgemm(const Block& block, std::size_t p, std::size_t depth, const float* weight, std::size_t weight_stride,
+           float* c, std::size_t c_stride) {
   cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, static_cast<int>(block.rows), static_cast<int>(block.columns),
-              static_cast<int>(depth), 1.0f, block.x + p, static_cast<int>(block.x_stride), weight, static_cast<int>(weight_stride),
-              p > 0 ? 1.0f : 0.0f, c, static_cast<int>(c_stride));
+              static_cast<int>(depth), 1.0f, block.x + p, static_cast<int>(block.x_stride), weight,
+              static_cast<int>(weight_stride), p > 0 ? 1.0f : 0.0f, c, static_cast<int>(c_stride));
 }
 
 void multiply(const Block& block, const Simd& simd, float* scratch, float* c, std::size_t c_stride) {
@@ -65,7 +65,8 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
   for (std::size_t p = 0; p < block.depth; p += kWidenedDepth) {
     const std::size_t depth = std::min(kWidenedDepth, block.depth - p);
     for (std::size_t column = 0; column < block.columns; ++column) {
-      const std::byte* from = static_cast<const std::byte*>(block.weight) + (column * block.weight_stride + p) * size_of(block.weight_dtype);
+      const std::byte* from = static_cast<const std::byte*>(block.weight) +
+                              (column * block.weight_stride + p) * size_of(block.weight_dtype);
       simd.widen(from, block.weight_dtype, depth, scratch + column * kWidenedDepth);
     }
     sgemm(block, p, depth, scratch, kWidenedDepth, c, c_stride);
@@ -74,7 +75,7 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
 
 }  // namespace
 
-constinit const Gemm kOpenBlasGemm = {"openblas", kMostRows, kMostColumns, kWidenedDepth * kMostColumns, multiply};
+constinit const Gemm kOpenBlasGemm = {"openblas", kMostRows, kMostColumns, kWidenedDepth* kMostColumns, multiply};
 
 bool is_openblas_usable() {
   constexpr int sequential = 0;

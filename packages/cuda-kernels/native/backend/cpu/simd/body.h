@@ -174,7 +174,8 @@ VITGRAPH_INLINE void transpose(Vec (&block)[kLanes]) {
 
 /// kLanes columns of a panel from as many rows of b. The rows beyond `rows` become zeros.
 template <typename T>
-VITGRAPH_INLINE void pack_lanes(const T* b, std::size_t row_stride, std::size_t rows, std::size_t depth, float* panel, std::size_t width) {
+VITGRAPH_INLINE void pack_lanes(const T* b, std::size_t row_stride, std::size_t rows, std::size_t depth, float* panel,
+                                std::size_t width) {
   for (std::size_t p = 0; p < depth; p += kLanes) {
     const std::size_t count = depth - p < kLanes ? depth - p : kLanes;
     Vec block[kLanes];
@@ -204,7 +205,8 @@ void pack_transposed_as(const T* b, std::size_t row_stride, std::size_t columns,
   }
 }
 
-void pack_transposed(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed) {
+void pack_transposed(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth,
+                     float* packed) {
   switch (dtype) {
     case DType::bf16:
       return pack_transposed_as(static_cast<const BFloat16*>(b), row_stride, columns, depth, packed);
@@ -233,7 +235,8 @@ void pack(const float* b, std::size_t row_stride, std::size_t columns, std::size
 
 /// c[Rows × Vectors·kLanes] += a · panel: the loop that everything else exists for. The sums stay in registers.
 template <std::size_t Rows, std::size_t Vectors>
-void multiply_tile(const float* a, const float* panel, std::size_t depth, float* c, std::size_t c_stride, bool accumulate) {
+void multiply_tile(const float* a, const float* panel, std::size_t depth, float* c, std::size_t c_stride,
+                   bool accumulate) {
   Vec sums[Rows][Vectors] = {};
   for (std::size_t p = 0; p < depth; ++p) {
     Vec b[Vectors];
@@ -256,7 +259,8 @@ void multiply_tile(const float* a, const float* panel, std::size_t depth, float*
   }
 }
 
-using TileFunction = void (*)(const float* a, const float* panel, std::size_t depth, float* c, std::size_t c_stride, bool accumulate);
+using TileFunction = void (*)(const float* a, const float* panel, std::size_t depth, float* c, std::size_t c_stride,
+                              bool accumulate);
 
 /// By rows - 1 and vectors - 1: rows and columns at the edges get tiles of their own size.
 struct TileTable {
@@ -285,7 +289,8 @@ void multiply(const float* a, std::size_t rows, const float* packed, std::size_t
     for (std::size_t column = 0; column < columns; column += kTileColumns) {
       const std::size_t left = columns - column;
       const std::size_t vectors = left < kTileColumns ? (left + kLanes - 1) / kLanes : kTileVectors;
-      kTiles.at[tile_rows - 1][vectors - 1](a + row * kDepthStride, panel, depth, c + row * c_stride + column, c_stride, accumulate);
+      kTiles.at[tile_rows - 1][vectors - 1](a + row * kDepthStride, panel, depth, c + row * c_stride + column, c_stride,
+                                            accumulate);
       panel += depth * vectors * kLanes;
     }
   }
@@ -383,7 +388,8 @@ void finish_row_as(const float* x, const float* bias, const float* residual, flo
   store_part(y + i, v, left);
 }
 
-void finish_row(const float* x, const float* bias, Activation activation, const float* residual, float* y, std::size_t count) {
+void finish_row(const float* x, const float* bias, Activation activation, const float* residual, float* y,
+                std::size_t count) {
   using Function = void (*)(const float*, const float*, const float*, float*, std::size_t);
   static constexpr Function by_activation[kActivationCount] = {
       finish_row_as<Activation::none>,       finish_row_as<Activation::gelu_tanh>, finish_row_as<Activation::gelu_erf>,
@@ -398,7 +404,8 @@ void layernorm_row(const float* x, const float* weight, const float* bias, float
   const float per_element = 1.0f / static_cast<float>(count);
   Vec sums{};
   float rest = 0;
-  for_lanes(count, [&](std::size_t i) { sums += load(x + i); }, [&](std::size_t i) { rest += x[i]; });
+  for_lanes(
+      count, [&](std::size_t i) { sums += load(x + i); }, [&](std::size_t i) { rest += x[i]; });
   const float mean = (sum_of(sums) + rest) * per_element;
   // Deviations from the rounded mean don't quite add up to zero; what is left, the mean's own rounding, is taken out of
   // them and of the variance. Without it a row with mean 1000 and deviation 1 would be off by 3e-5.
@@ -422,7 +429,10 @@ void layernorm_row(const float* x, const float* weight, const float* bias, float
   const float variance = (sum_of(squares) + squares_rest) * per_element - correction * correction;
   const float scale = 1.0f / __builtin_sqrtf(variance + epsilon);
   for_lanes(
-      count, [&](std::size_t i) { store(y + i, (load(x + i) - mean - correction) * scale * load(weight + i) + load(bias + i)); },
+      count,
+      [&](std::size_t i) {
+        store(y + i, (load(x + i) - mean - correction) * scale * load(weight + i) + load(bias + i));
+      },
       [&](std::size_t i) { y[i] = (x[i] - mean - correction) * scale * weight[i] + bias[i]; });
 }
 
@@ -454,12 +464,13 @@ float softmax_step(float* x, std::size_t count, float& largest) {
 }
 
 void scale_row(float* x, float factor, std::size_t count) {
-  for_lanes(count, [&](std::size_t i) { store(x + i, load(x + i) * factor); }, [&](std::size_t i) { x[i] *= factor; });
+  for_lanes(
+      count, [&](std::size_t i) { store(x + i, load(x + i) * factor); }, [&](std::size_t i) { x[i] *= factor; });
 }
 
 constexpr Simd make_simd(const char* name) {
-  return {name,  kLanes,     kTileRows,     kTileColumns, pack_transposed, pack,
-          multiply, widen, finish_row, layernorm_row, softmax_step, scale_row};
+  return {name,     kLanes, kTileRows,  kTileColumns,  pack_transposed, pack,
+          multiply, widen,  finish_row, layernorm_row, softmax_step,    scale_row};
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ bool is_supported([[maybe_unused]] const Simd& simd) {
 #ifdef VITGRAPH_X86
   // These ask the operating system too, whether it saves the wide registers.
   if (&simd == &kSimdAvx512) {
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
   }
   if (&simd == &kSimdAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
@@ -34,7 +34,8 @@ const Simd& select_simd(std::string_view name) {
     if (name == "auto" || name == simd->name) return *simd;
     names += (names.empty() ? "" : ", ") + std::string(simd->name);
   }
-  throw Error("VG_ARGUMENT_INVALID", "this processor does not run the instruction set " + std::string(name), "use auto or one of " + names);
+  throw Error("VG_ARGUMENT_INVALID", "this processor does not run the instruction set " + std::string(name),
+              "use auto or one of " + names);
 }
 
 }  // namespace vitgraph::cpu

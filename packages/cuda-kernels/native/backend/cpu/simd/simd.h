@@ -22,7 +22,8 @@ namespace vitgraph::cpu {
 /// The longest run of products between two visits to the result: a panel of it (256 · 32 · 4 B) and a strip of rows fit
 /// the first-level cache's neighbour with room to spare.
 inline constexpr std::size_t kDepth = 256;
-/// Rows of `a` are a cache line further apart than kDepth, so that a strip's rows don't fall on the same few cache sets.
+/// Rows of `a` are a cache line further apart than kDepth, so that a strip's rows don't fall on the same few cache
+/// sets.
 inline constexpr std::size_t kDepthStride = kDepth + 16;
 
 struct Simd {
@@ -36,19 +37,22 @@ struct Simd {
   std::size_t padded_columns(std::size_t columns) const { return (columns + lanes - 1) / lanes * lanes; }
 
   /// Packs b[column][depth], row by row, as panels: what x · bᵀ needs. Padding columns become 0.
-  void (*pack_transposed)(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed);
+  void (*pack_transposed)(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth,
+                          float* packed);
   /// Packs b[depth][column] as panels: what x · b needs.
   void (*pack)(const float* b, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed);
   /// c[rows × columns] = (accumulate ? c : 0) + a · packed. depth ≤ kDepth.
-  void (*multiply)(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t depth, float* c,
-                   std::size_t c_stride, bool accumulate);
+  void (*multiply)(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t depth,
+                   float* c, std::size_t c_stride, bool accumulate);
 
   /// to[i] = from[i] as f32.
   void (*widen)(const void* from, DType dtype, std::size_t count, float* to);
   /// y[i] = activation(x[i] + bias[i]) + residual[i]; bias and residual may be null. y may be any of the inputs.
-  void (*finish_row)(const float* x, const float* bias, Activation activation, const float* residual, float* y, std::size_t count);
+  void (*finish_row)(const float* x, const float* bias, Activation activation, const float* residual, float* y,
+                     std::size_t count);
   /// y = (x - mean) / sqrt(variance + epsilon) · weight + bias. y may be x.
-  void (*layernorm_row)(const float* x, const float* weight, const float* bias, float epsilon, float* y, std::size_t count);
+  void (*layernorm_row)(const float* x, const float* weight, const float* bias, float epsilon, float* y,
+                        std::size_t count);
   /// One step of an online softmax over base-2 logits: x[i] becomes 2^(x[i] - largest), where `largest` is first raised
   /// to the row's maximum. Returns the sum of the new x.
   float (*softmax_step)(float* x, std::size_t count, float& largest);

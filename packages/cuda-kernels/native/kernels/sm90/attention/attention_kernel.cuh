@@ -478,8 +478,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     prefetch_tensor_map(&arguments.v_full);
   }
   __syncthreads();
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
 
   // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);

@@ -95,22 +95,43 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
                                         std::uint32_t weight_shared, LinearShared<Shape::kStages>& shared) {
   constexpr int kPartRows = Shape::kRows / Shape::kCluster;
   const int rank = Shape::kCluster == 1 ? 0 : cluster_rank();
+  const auto expect = [&](int stage) {
+    barrier_arrive_expecting(&shared.full[stage], Shape::kXBytes + Shape::kWeightBytes);
+  };
+  const auto copy_weight = [&](int stage, int step, int2 first) {
+    copy_box(weight_shared + stage * Shape::kWeightBytes, &arguments.weight, &shared.full[stage], step * Shape::kStep,
+             first.y + rank * Shape::kColumns);
+  };
+  const auto copy_x = [&](int stage, int step, int2 first) {
+    const std::uint32_t to = x_shared + stage * Shape::kXBytes;
+    if constexpr (Shape::kCluster == 1) {
+      copy_box(to, &arguments.x, &shared.full[stage], step * Shape::kStep, first.x);
+    } else {
+      copy_box_to_blocks(to + rank * kPartRows * Shape::kStepRowBytes, &arguments.x, &shared.full[stage],
+                         step * Shape::kStep, first.x + rank * kPartRows, (1 << Shape::kCluster) - 1);
+    }
+  };
+  // The ring is empty, so its stages need no waiting for.
+  int ahead = 0;
+  if (first_tile < order.count()) {
+    for (; ahead < min(steps, Shape::kStages); ++ahead) {
+      expect(ahead);
+      copy_weight(ahead, ahead, order.at(first_tile));
+    }
+  }
+  await_previous_kernels();
   RingPosition<Shape::kStages> at;
   for (int tile = first_tile; tile < order.count(); tile += tile_stride) {
     const int2 first = order.at(tile);
     for (int step = 0; step < steps; ++step) {
-      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
-      Barrier* full = &shared.full[at.stage];
-      barrier_arrive_expecting(full, Shape::kXBytes + Shape::kWeightBytes);
-      const std::uint32_t to = x_shared + at.stage * Shape::kXBytes;
-      if constexpr (Shape::kCluster == 1) {
-        copy_box(to, &arguments.x, full, step * Shape::kStep, first.x);
+      if (ahead > 0) {
+        --ahead;
       } else {
-        copy_box_to_blocks(to + rank * kPartRows * Shape::kStepRowBytes, &arguments.x, full, step * Shape::kStep,
-                           first.x + rank * kPartRows, (1 << Shape::kCluster) - 1);
+        barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+        expect(at.stage);
+        copy_weight(at.stage, step, first);
       }
-      copy_box(weight_shared + at.stage * Shape::kWeightBytes, &arguments.weight, full, step * Shape::kStep,
-               first.y + rank * Shape::kColumns);
+      copy_x(at.stage, step, first);
       at.advance();
     }
   }
@@ -221,8 +242,6 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   } else {
     cluster_sync();
   }
-  let_next_kernel_start();
-
   // Counts are written before the first kernel of a run, so they need no waiting for either.
   const int rows = uniform(real_rows(arguments.operands.rows));
   const TileOrder<Shape> order(rows, arguments.operands.columns);
@@ -241,7 +260,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     __syncwarp();
   } else {
     take_registers<Shape::kConsumerRegisters>();
-    wait_for_previous_kernels();
+    await_previous_kernels();
     consume<Shape, kActivation>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                                 weight_shared, shared);
   }

@@ -16,8 +16,7 @@ namespace vitgraph::kernels::smxx {
 template <Activation kActivation, int kSize>
 __global__ void __launch_bounds__(256) activation_kernel(const ActivationOperands operands) {
   using Elements = Vector<Bf16, kSize>;
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const std::int64_t vectors = operands.columns / kSize;
   const std::int64_t all = real_rows(operands.rows) * vectors;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;

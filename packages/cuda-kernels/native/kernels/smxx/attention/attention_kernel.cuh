@@ -63,8 +63,7 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
   constexpr int kRowBlocks = Shape::kRowBlocks;
   constexpr int kKeyBlocks = Shape::kKeyRows / 8;
   constexpr int kPitchBytes = Shape::kPitch * sizeof(Bf16);
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   if (static_cast<int>(blockIdx.x) >= real_rows(operands.tile_count)) return;
   const AttentionTile tile = operands.tiles[blockIdx.x];
   const int lane = threadIdx.x % 32;

@@ -36,8 +36,7 @@ template <int kRowThreads, int kVectors>
 __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
     layernorm_kernel(const LayernormOperands operands) {
   __shared__ float partial[8];
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int block_rows = static_cast<int>(blockDim.x) / kRowThreads;
   const int thread = static_cast<int>(threadIdx.x) % kRowThreads;
@@ -97,8 +96,7 @@ inline constexpr int kAnyRowThreads = 128;
 
 __global__ void __launch_bounds__(kAnyRowThreads) layernorm_any_kernel(const LayernormOperands operands) {
   __shared__ float partial[kAnyRowThreads / 32];
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int thread = static_cast<int>(threadIdx.x);
   const float share = 1.0f / static_cast<float>(operands.columns);

@@ -57,8 +57,7 @@ __device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf
 template <Activation kActivation, bool kVectors>
 __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const LinearOperands operands) {
   using Shape = LinearShape;
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int first_row = static_cast<int>(blockIdx.y) * Shape::kTile;
   const int first_column = static_cast<int>(blockIdx.x) * Shape::kTile;

@@ -37,8 +37,7 @@ __device__ __forceinline__ Neighbours sample(int index, int count, int side) {
 template <int kSize>
 __global__ void __launch_bounds__(256) position_embedding_kernel(const PositionEmbeddingOperands operands) {
   using Elements = Vector<Bf16, kSize>;
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int block_rows = static_cast<int>(blockDim.x) / 32;
   for (int row = static_cast<int>(blockIdx.x) * block_rows + static_cast<int>(threadIdx.x) / 32; row < rows;

@@ -20,8 +20,7 @@ inline constexpr int kHeads = 4;
 template <int kPairs>
 __global__ void __launch_bounds__(256) rope_kernel(const RopeOperands operands, int turned_heads, int all_heads) {
   using Elements = Vector<Bf16, kPairs>;
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const std::uint32_t half = operands.head_size / 2;
   const std::uint32_t quarter = operands.head_size / 4;
   const std::uint32_t head_groups = half / kPairs;

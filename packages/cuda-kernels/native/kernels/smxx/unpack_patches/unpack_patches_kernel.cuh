@@ -33,8 +33,7 @@ __device__ __forceinline__ Vector<T, kSize> load_words(const T* from) {
 
 template <int kSize>
 __global__ void __launch_bounds__(256) unpack_patches_kernel(const UnpackPatchesOperands operands) {
-  let_next_kernel_start();
-  wait_for_previous_kernels();
+  await_previous_kernels();
   const std::uint32_t area = operands.patch_area;
   const std::uint32_t plane_vectors = area / kSize;
   const std::uint32_t row_vectors = operands.channels * plane_vectors;
