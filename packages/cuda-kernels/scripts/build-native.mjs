@@ -4,14 +4,15 @@
  *     VITGRAPH_NATIVE_JOBS   compilers to run at once (default: one a core)
  *     VITGRAPH_OPENBLAS      auto (default), on, off: matrix products through OpenBLAS
  *     VITGRAPH_CUDA          auto (default), on, off: the CUDA addon, where nvcc is found
- *     VITGRAPH_CUDA_ARCHITECTURES   default: 90a alone, which is quick; "80;86;89;90a;100;120" or "all" is what a bundle has
+ *     VITGRAPH_CUDA_ARCHITECTURES   default: those of this machine's GPUs, or 90a where there is none: one is quick;
+ *                            "all" (80;86;89;90a;100;120 and PTX) is for what leaves this machine
  *     VITGRAPH_BUILD_FOLDER  where to build (default: build, where the package looks for its addons)
  *     VITGRAPH_CMAKE_ARGS    more arguments for cmake, separated by spaces: -DVITGRAPH_SANITIZE=address …
  *     CXX                    the C++ compiler
  *
  * What cmake and the compiler say goes to build/build.log; the terminal gets the progress, and on a failure the log's end.
  */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import {
   accessSync,
   constants,
@@ -108,9 +109,21 @@ function forgetMovedFolder() {
     rmSync(buildFolder, { recursive: true });
 }
 
+/** Compute capabilities of the GPUs here, without the dot; Hopper's kernels need the "a" of theirs. */
+function localArchitectures() {
+  const query = spawnSync("nvidia-smi", ["--query-gpu=compute_cap", "--format=csv,noheader"], {
+    encoding: "utf8",
+  });
+  const found = (query.stdout ?? "").match(/\d+\.\d+/g) ?? ["9.0"];
+  const names = found
+    .map((capability) => capability.replace(".", ""))
+    .map((name) => (name === "90" ? "90a" : name));
+  return [...new Set(names)].join(";");
+}
+
 async function cmakeJs(command, log) {
   const openblas = (process.env.VITGRAPH_OPENBLAS ?? "auto").toUpperCase();
-  const architectures = process.env.VITGRAPH_CUDA_ARCHITECTURES ?? "90a";
+  const architectures = process.env.VITGRAPH_CUDA_ARCHITECTURES ?? localArchitectures();
   const jobs = process.env.VITGRAPH_NATIVE_JOBS ?? String(availableParallelism());
   const args = [
     createRequire(import.meta.url).resolve("cmake-js/bin/cmake-js"),
@@ -123,7 +136,7 @@ async function cmakeJs(command, log) {
       "--parallel",
       jobs,
       `--CDVITGRAPH_OPENBLAS=${openblas}`,
-      `--CDVITGRAPH_CUDA=${(process.env.VITGRAPH_CUDA ?? "off").toUpperCase()}`,
+      `--CDVITGRAPH_CUDA=${(process.env.VITGRAPH_CUDA ?? "auto").toUpperCase()}`,
       ...(architectures === "all" ? [] : [`--CDVITGRAPH_CUDA_ARCHITECTURES=${architectures}`]),
     ],
     ...(process.env.VITGRAPH_CMAKE_ARGS ?? "")
