@@ -58,7 +58,11 @@ async function main() {
   if (!existsSync(addon))
     throw new BuildError(`the build ended without ${relative(process.cwd(), addon)}: see ${logFile}`);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  say(`native: built ${relative(packageRoot, addon)} in ${seconds} s\n`);
+  const cuda = existsSync(join(buildFolder, "Release", "vitgraph_cuda.node"));
+  const backends = cuda
+    ? "the CPU and the CUDA addon"
+    : "the CPU addon (nvcc was not found or not asked for: no CUDA)";
+  say(`native: built ${backends} in ${seconds} s\n`);
 }
 
 /** What a build needs and this machine lacks, in words. */
