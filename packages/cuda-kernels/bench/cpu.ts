@@ -19,7 +19,7 @@ import {
 } from "../src/testing.js";
 
 const patches = Number(process.argv[2] ?? 1024);
-const ROUNDS = 7;
+const ROUNDS = 15;
 
 interface Contender {
   readonly name: string;
