@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 const NOWHERE = "/nowhere/vitgraph.node";
 const BUILD =
-  "build it with `npm run build`, or in an installed package with `node scripts/build-native.mjs`";
+  "build it with `npm run build`, or where the package is installed with `node node_modules/@vitgraph/cuda-kernels/scripts/build-native.mjs`";
 
 /** The package anew, since it looks for its addons once. */
 async function freshPackage(environment: Readonly<Record<string, string>>) {

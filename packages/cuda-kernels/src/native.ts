@@ -133,7 +133,7 @@ export interface LoadAttempt {
 }
 
 const BUILD =
-  "build it with `npm run build`, or in an installed package with `node scripts/build-native.mjs`";
+  "build it with `npm run build`, or where the package is installed with `node node_modules/@vitgraph/cuda-kernels/scripts/build-native.mjs`";
 
 /** What to do about an addon that is not there. */
 export const BUILD_REMEDIES = {

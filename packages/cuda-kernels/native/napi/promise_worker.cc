@@ -54,7 +54,10 @@ Napi::Promise run_on_pool(Napi::Env env, std::unique_ptr<PromiseWorker> worker) 
       },
       pool_work.get(), &pool_work->work);
   if (status == napi_ok) status = napi_queue_async_work(env, pool_work->work);
-  if (status != napi_ok) throw Napi::Error::New(env, "libuv's thread pool takes no more work");
+  if (status != napi_ok) {
+    if (pool_work->work != nullptr) napi_delete_async_work(env, pool_work->work);
+    throw Napi::Error::New(env, "libuv's thread pool takes no more work");
+  }
   pool_work.release();
   return promise;
 }

@@ -27,7 +27,13 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
   // Hooks run in reverse order: this one before the thread-safe function's own, which would close it under the worker.
   napi_add_env_cleanup_hook(env, tear_down, self.get());
   self->self_ = self;
-  self->thread_ = std::thread([raw = self.get()] { raw->work(); });
+  try {
+    self->thread_ = std::thread([raw = self.get()] { raw->work(); });
+  } catch (...) {
+    // Nobody else will let go of it. Its finalizer then drops `self_`.
+    napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
+    throw;
+  }
   return self;
 }
 

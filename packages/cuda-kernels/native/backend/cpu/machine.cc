@@ -1,6 +1,7 @@
 #include "backend/cpu/machine.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <set>

@@ -1,16 +1,33 @@
 #include "backend/cpu/thread_pool.h"
 
+#include <string>
+#include <system_error>
+
+#include "common/error.h"
+
 namespace vitgraph::cpu {
 ThreadPool::ThreadPool(int threads) {
   helpers_.reserve(static_cast<std::size_t>(threads - 1));
-  for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { help(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { help(thread); });
+  } catch (const std::system_error&) {
+    const int started = size();
+    stop();
+    throw Error(
+        "VG_DEVICE_FAILED",
+        "the system started " + std::to_string(started) + " of the " + std::to_string(threads) + " threads asked for",
+        "ask for fewer threads");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_.store(true, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
   generation_.notify_all();
   for (std::thread& helper : helpers_) helper.join();
+  helpers_.clear();
 }
 
 void ThreadPool::run(const Loop& loop) {

@@ -16,7 +16,7 @@ namespace vitgraph::cpu {
 
 class ThreadPool {
  public:
-  /// `threads` includes the caller: a pool of 1 starts none.
+  /// `threads` includes the caller: a pool of 1 starts none. @throws Error VG_DEVICE_FAILED
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -44,6 +44,7 @@ class ThreadPool {
   };
 
   void run(const Loop& loop);
+  void stop();
   void help(int thread);
   void take_chunks(int thread);
   bool take(std::size_t& chunk);
