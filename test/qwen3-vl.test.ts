@@ -88,3 +88,17 @@ describe.each(Object.entries(CONFIGURATIONS))("Qwen3-VL, %s", (_, compilationCon
       );
     }));
 });
+
+test("with encoder_cudagraph_max_frames_per_batch 0 videos run eagerly, and images are still replayed", async () => {
+  await using model = await loadModel(TINY);
+  using device = createDevice({ backend: "cpu" });
+  const compilationConfig = { cudagraph_mm_encoder: true, encoder_cudagraph_max_frames_per_batch: 0 };
+  using encoder = await VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 1024 });
+  const { items, expected } = cases[CASE_NAMES.indexOf("video")]!;
+  const outcomes = await encoder.encode(items);
+  expect(compareWithReference(joinEmbeddings(outcomes), expected).relativeL2).toBeLessThanOrEqual(TOLERANCE);
+  const budgets = outcomes.map((outcome) =>
+    outcome.status === "fulfilled" ? outcome.value.batch.budget : undefined,
+  );
+  expect(budgets).toEqual([null, 64]);
+});
