@@ -35,6 +35,13 @@ module.exports = {
       },
     },
     {
+      name: "only-declared",
+      comment: "What is imported must be a dependency of the package that imports it.",
+      severity: "error",
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
       name: "no-cycles",
       severity: "error",
       from: {},
