@@ -5,7 +5,7 @@
  * and must not be transferred, until the promise settles.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { fromNative, type NativeCpuAddon, requireAddon } from "./native.js";
+import { fromNative, type NativeImaging, requireAddon } from "./native.js";
 
 export interface FrameSize {
   /** In pixels. */
@@ -106,33 +106,9 @@ export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
   return rgb;
 }
 
-/** What native/napi/imaging.cc offers. Each fills the array that takes the result. */
-interface NativeImaging {
-  resizeFrame(request: {
-    readonly rgb: Uint8Array;
-    readonly height: number;
-    readonly width: number;
-    readonly toHeight: number;
-    readonly toWidth: number;
-    readonly result: Uint8Array;
-  }): Promise<void>;
-  patchifyFrames(request: {
-    readonly frames: readonly Uint8Array[];
-    readonly height: number;
-    readonly width: number;
-    readonly toHeight: number;
-    readonly toWidth: number;
-    readonly patchSize: number;
-    readonly mergeSize: number;
-    readonly temporalPatchSize: number;
-    readonly pixels: Uint8Array;
-  }): Promise<void>;
-  cmykToRgb(request: { readonly cmyk: Uint8Array; readonly rgb: Uint8Array }): Promise<void>;
-}
-
 /** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */
 async function callNative(work: (imaging: NativeImaging) => Promise<void>): Promise<void> {
-  const addon = requireAddon("cpu") as NativeCpuAddon & NativeImaging;
+  const addon = requireAddon("cpu");
   try {
     await work(addon);
   } catch (error) {
