@@ -118,22 +118,78 @@ export class VisionEncoder implements Disposable {
     }
     const outcomes = items.map((item) => this.#refusalOf(item));
     const accepted = outcomes.flatMap((outcome, index) => (outcome === undefined ? [index] : []));
-    const specs = accepted.map((index) => {
-      const { t, h, w } = (items[index] as EncoderItem).grid;
-      return itemSpecOfGrid([t, h, w], this.model.vision.spatialMergeSize);
-    });
+    const specs = accepted.map((index) => this.specOf(items[index] as EncoderItem));
     const batches = this.#pack(specs);
     await Promise.all(
       batches.map(async ({ items: members, budget }) => {
         const indices = members.map((member) => accepted[member] as number);
         const batchItems = indices.map((index) => items[index] as EncoderItem);
-        const results = await this.#runBatch(batchItems, budget);
+        const results = await this.run(batchItems, budget);
         for (const [at, index] of indices.entries()) outcomes[index] = results[at];
       }),
     );
     const settled = outcomes as PromiseSettledResult<Embedding>[];
     this.#stats.failed(settled.filter(({ status }) => status === "rejected").length);
     return settled;
+  }
+
+  /** @throws VG_ITEM_INVALID where the item is not one that this model encodes. */
+  check(item: EncoderItem): void {
+    const { vision } = this.model;
+    checkItem(item, {
+      mergeSize: vision.spatialMergeSize,
+      channels: vision.channels,
+      temporal: vision.temporalPatchSize,
+      patch: vision.patchSize,
+    });
+    const side = Math.max(item.grid.h, item.grid.w);
+    if (side > vision.maxGridSide) {
+      throw new VitgraphError(
+        "VG_ITEM_INVALID",
+        `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
+        {
+          remedy: "cut the image into several",
+          details: { grid: item.grid },
+        },
+      );
+    }
+  }
+
+  /** What the scheduler packs by. */
+  specOf({ grid: { t, h, w } }: EncoderItem): ItemSpec {
+    return itemSpecOfGrid([t, h, w], this.model.vision.spatialMergeSize);
+  }
+
+  /**
+   * Runs items that {@link check} let pass as one batch: replayed under one of {@link tokenBudgets}, or eagerly (`null`).
+   * One outcome for each item, in their order; never rejects.
+   */
+  async run(
+    items: readonly EncoderItem[],
+    budget: number | null,
+  ): Promise<PromiseSettledResult<Embedding>[]> {
+    using _slot = await this.#inFlight.acquire();
+    try {
+      if (this.#disposed)
+        throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
+      const staged = stageBatch(this.model.vision, items, this.device.activationDType);
+      const result = await this.#programs.run(staged, budget);
+      const { tokens } = staged.work;
+      const report: BatchReport = {
+        index: this.#batches++,
+        items: items.length,
+        tokens,
+        budget,
+        waste: budget === null ? 0 : 1 - tokens / budget,
+        durationMs: result.durationMs,
+      };
+      this.#stats.batch(items.length, tokens, budget);
+      this.#onBatch?.(report);
+      return this.#slice(items, result, report);
+    } catch (cause) {
+      const reason = toVitgraphError(cause, "VG_DEVICE_FAILED", "the batch failed on the device");
+      return items.map(() => ({ status: "rejected", reason }));
+    }
   }
 
   stats(): EncoderStats {
@@ -167,56 +223,11 @@ export class VisionEncoder implements Disposable {
   }
 
   #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {
-    const { vision } = this.model;
     try {
-      checkItem(item, {
-        mergeSize: vision.spatialMergeSize,
-        channels: vision.channels,
-        temporal: vision.temporalPatchSize,
-        patch: vision.patchSize,
-      });
-      const side = Math.max(item.grid.h, item.grid.w);
-      if (side > vision.maxGridSide) {
-        throw new VitgraphError(
-          "VG_ITEM_INVALID",
-          `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
-          {
-            remedy: "cut the image into several",
-            details: { grid: item.grid },
-          },
-        );
-      }
+      this.check(item);
       return undefined;
     } catch (reason) {
       return { status: "rejected", reason };
-    }
-  }
-
-  async #runBatch(
-    items: readonly EncoderItem[],
-    budget: number | null,
-  ): Promise<PromiseSettledResult<Embedding>[]> {
-    using _slot = await this.#inFlight.acquire();
-    try {
-      if (this.#disposed)
-        throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
-      const staged = stageBatch(this.model.vision, items, this.device.activationDType);
-      const result = await this.#programs.run(staged, budget);
-      const { tokens } = staged.work;
-      const report: BatchReport = {
-        index: this.#batches++,
-        items: items.length,
-        tokens,
-        budget,
-        waste: budget === null ? 0 : 1 - tokens / budget,
-        durationMs: result.durationMs,
-      };
-      this.#stats.batch(items.length, tokens, budget);
-      this.#onBatch?.(report);
-      return this.#slice(items, result, report);
-    } catch (cause) {
-      const reason = toVitgraphError(cause, "VG_DEVICE_FAILED", "the batch failed on the device");
-      return items.map(() => ({ status: "rejected", reason }));
     }
   }
 
