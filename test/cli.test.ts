@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SafetensorsFile } from "@vitgraph/core";
-import { type CliIo, main } from "@vitgraph/server";
+import { main } from "@vitgraph/server";
+import { createFakeIo } from "@vitgraph/server/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CASES, fixture, TINY } from "./fixtures.js";
 
@@ -14,21 +15,9 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = "";
-  let err = "";
-  const io: CliIo = {
-    stdout: (text) => {
-      out += text;
-    },
-    stderr: (text) => {
-      err += text;
-    },
-    color: false,
-    env: {},
-    exitCode: 0,
-  };
+  const io = createFakeIo();
   const code = await main(args, io);
-  return { code, out, err };
+  return { code, out: io.out, err: io.err };
 }
 
 const image = fixture("images/image0_224x224.png");

@@ -1,3 +1,3 @@
 import { packageBuild } from "../../tsup.base.js";
 
-export default packageBuild({ index: "src/index.ts", cli: "src/cli.ts" });
+export default packageBuild({ index: "src/index.ts", cli: "src/cli.ts", testing: "src/testing.ts" });

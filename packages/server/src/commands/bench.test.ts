@@ -5,6 +5,7 @@ import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BenchReport } from "../bench/report.js";
 import { main } from "../cli.js";
+import { createFakeIo } from "../testing.js";
 
 let directory: string;
 let workload: string;
@@ -27,22 +28,10 @@ beforeAll(async () => {
 afterAll(() => rm(directory, { recursive: true }));
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = "";
-  let err = "";
-  const io = {
-    stdout: (text: string) => {
-      out += text;
-    },
-    stderr: (text: string) => {
-      err += text;
-    },
-    color: false,
-    env: {},
-    exitCode: 0,
-  };
+  const io = createFakeIo();
   const code = await main(["bench", ...args], io);
   const short = (text: string) => text.replaceAll(directory, "DIR");
-  return { code, out: short(out), err: short(err) };
+  return { code, out: short(io.out), err: short(io.err) };
 }
 
 const quick = ["--backend", "cpu", "--threads", "1", "--repetitions", "2", "--warmup", "0"];

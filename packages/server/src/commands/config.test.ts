@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createFakeIo } from "../testing.js";
 import { registerConfig } from "./config.js";
 
 let folder: string;
@@ -22,26 +23,14 @@ function file(name: string, content: string | object): string {
 
 /** Runs `vitgraph config ARGS…`; the folder's path is left out of what it prints. */
 async function run(...args: string[]) {
-  let stdout = "";
-  let stderr = "";
-  const io = {
-    stdout(text: string) {
-      stdout += text;
-    },
-    stderr(text: string) {
-      stderr += text;
-    },
-    color: false,
-    env: {},
-    exitCode: 0,
-  };
+  const io = createFakeIo();
   const program = new Command("vitgraph")
     .exitOverride()
     .configureOutput({ writeErr: io.stderr, writeOut: io.stdout });
   registerConfig(program, io);
   await program.parseAsync(["config", ...args], { from: "user" });
   const short = (text: string) => text.replaceAll(`${folder}/`, "");
-  return { stdout: short(stdout), stderr: short(stderr), exitCode: io.exitCode };
+  return { stdout: short(io.out), stderr: short(io.err), exitCode: io.exitCode };
 }
 
 /** A checkpoint's files, as far as the linter reads them. */

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createFakeIo } from "../testing.js";
 import { registerPlan } from "./plan.js";
 import { parseTrace } from "./plan-trace.js";
 
@@ -21,25 +22,13 @@ function file(name: string, content: string): string {
 }
 
 async function plan(...args: string[]): Promise<{ stdout: string; stderr: string }> {
-  let stdout = "";
-  let stderr = "";
-  const io = {
-    stdout(text: string) {
-      stdout += text;
-    },
-    stderr(text: string) {
-      stderr += text;
-    },
-    color: false,
-    env: {},
-    exitCode: 0,
-  };
+  const io = createFakeIo();
   const program = new Command("vitgraph")
     .exitOverride()
     .configureOutput({ writeErr: io.stderr, writeOut: io.stdout });
   registerPlan(program, io);
   await program.parseAsync(["plan", ...args], { from: "user" });
-  return { stdout, stderr };
+  return { stdout: io.out, stderr: io.err };
 }
 
 describe("vitgraph plan", () => {
@@ -124,7 +113,7 @@ powers of two       4   21.7 %  0.0 %            310.9
 
   test("shows the forms of a trace in its help", async () => {
     let help = "";
-    const io = { stdout: () => {}, stderr: () => {}, color: false, env: {}, exitCode: 0 };
+    const io = createFakeIo();
     const program = new Command("vitgraph")
       .exitOverride()
       .configureOutput({ writeOut: (text) => (help += text) });

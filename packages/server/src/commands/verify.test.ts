@@ -5,6 +5,7 @@ import { createDevice, loadModel, type TensorData, VisionEncoder, writeSafetenso
 import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { main } from "../cli.js";
+import { createFakeIo } from "../testing.js";
 
 /** Three items of 6, 1 and 8 tokens: strides hit none, one or several rows of each. */
 const GRIDS = [
@@ -92,19 +93,7 @@ async function verify(cases: readonly CaseOptions[], ...args: string[]) {
     reference,
     cases.flatMap((options, index) => caseTensors(index, options)),
   );
-  let out = "";
-  let err = "";
-  const io = {
-    stdout: (text: string) => {
-      out += text;
-    },
-    stderr: (text: string) => {
-      err += text;
-    },
-    color: false,
-    env: {},
-    exitCode: 0,
-  };
+  const io = createFakeIo();
   const given = [
     "--model",
     directory,
@@ -117,11 +106,11 @@ async function verify(cases: readonly CaseOptions[], ...args: string[]) {
     ...args,
   ];
   const code = await main(["verify", ...given], io);
-  const rows = out
+  const rows = io.out
     .split("\n")
     .slice(2, 2 + cases.length)
     .map((line) => line.trim().split(/\s{2,}/));
-  return { code, rows, out, err: err.replaceAll(directory, "DIR") };
+  return { code, rows, out: io.out, err: io.err.replaceAll(directory, "DIR") };
 }
 
 describe("rows", () => {
@@ -145,18 +134,9 @@ describe("rows", () => {
       ...caseTensors(0, {}),
       tensor("0.row_stride", "I64", [1], BigInt64Array.of(0n)),
     ]);
-    let err = "";
-    const io = {
-      stdout() {},
-      stderr: (text: string) => {
-        err += text;
-      },
-      color: false,
-      env: {},
-      exitCode: 0,
-    };
+    const io = createFakeIo();
     expect(await main(["verify", "--model", directory, "--reference", reference], io)).toBe(1);
-    expect(err).toContain("is no row stride: a row stride is I64 [1], at least 1 [VG_WEIGHTS_INVALID]");
+    expect(io.err).toContain("is no row stride: a row stride is I64 [1], at least 1 [VG_WEIGHTS_INVALID]");
   });
 });
 

@@ -1,0 +1,47 @@
+/** Runs the first TypeScript example of a README as it stands, for the tests that hold READMEs to what they print. */
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
+import { vi } from "vitest";
+
+export interface ReadmeRun {
+  /** What `console.log` was called with. */
+  readonly calls: readonly (readonly unknown[])[];
+  /** The same as the terminal shows it. */
+  readonly printed: readonly string[];
+  /** What the example's `// → …` comments say that it prints. */
+  readonly promised: readonly string[];
+}
+
+/**
+ * @param readme where the README is
+ * @param beside `import.meta.url` of the test: the example runs beside it, so that its imports resolve as a user's would
+ * @param edit puts paths that exist in the places of those that a reader would fill in
+ */
+export async function runReadmeExample(
+  readme: URL,
+  beside: string,
+  edit: (example: string) => string = (example) => example,
+): Promise<ReadmeRun> {
+  const example = /```ts\n(.*?)```/s.exec(await readFile(readme, "utf8"))?.[1];
+  if (example === undefined) throw new Error(`${readme.pathname} has no TypeScript example`);
+  const directory = await mkdtemp(fileURLToPath(new URL("readme-", beside)));
+  const log = vi.spyOn(console, "log").mockImplementation(() => {});
+  try {
+    const path = join(directory, "example.ts");
+    await writeFile(path, edit(example));
+    await import(/* @vite-ignore */ path);
+    const calls = log.mock.calls.map((values) => [...values]);
+    return {
+      calls,
+      printed: calls.map((values) => values.map(shown).join(" ")),
+      promised: [...example.matchAll(/\/\/ → (.*)/g)].map(([, text]) => text as string),
+    };
+  } finally {
+    log.mockRestore();
+    await rm(directory, { recursive: true });
+  }
+}
+
+const shown = (value: unknown): string => (typeof value === "string" ? value : inspect(value));
