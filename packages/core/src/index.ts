@@ -22,6 +22,7 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
+export { contentKey, OutputCache, type OutputCacheStats, uuidKey } from "./engine/output-cache.js";
 export {
   type AnyNode,
   type Graph,
@@ -47,6 +48,7 @@ export { createVisionModel } from "./models/index.js";
 export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } from "./models/load-model.js";
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
+export * from "./observability/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";
