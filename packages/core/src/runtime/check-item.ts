@@ -13,8 +13,12 @@ export function checkItemOfModel(item: EncoderItem, vision: VisionModel): void {
   });
   const side = Math.max(item.grid.h, item.grid.w);
   if (side <= vision.maxGridSide) return;
-  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${vision.maxGridSide}`, {
-    remedy: "cut the image into several",
-    details: { grid: item.grid },
-  });
+  throw new VitgraphError(
+    "VG_ITEM_INVALID",
+    `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
+    {
+      remedy: "cut the image into several",
+      details: { grid: item.grid },
+    },
+  );
 }

@@ -282,7 +282,7 @@ class Stopwatch {
   }
 }
 
-function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
+export function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
   process.emitWarning(
     `the graph of token budget ${budget} differs from the eager run (relative L2 ${relativeL2}): the budget runs eagerly`,
     { code: "VG_GRAPH_FAILED", detail: "Please report this with the output of `vitgraph doctor`." },
