@@ -22,7 +22,28 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
+export type { EmbeddingCache } from "./engine/embedding-cache.js";
+export {
+  type CloseOptions,
+  type DeviceStats,
+  EncoderEngine,
+  type EngineStats,
+} from "./engine/encoder-engine.js";
+export type {
+  EngineItem,
+  FramesItem,
+  ImageBytesItem,
+  PixelValuesItem,
+  RasterItem,
+} from "./engine/engine-item.js";
+export type {
+  EncodeOptions,
+  EncoderEngineOptions,
+  EngineDevice,
+  EngineLimits,
+} from "./engine/engine-options.js";
 export { contentKey, OutputCache, type OutputCacheStats, uuidKey } from "./engine/output-cache.js";
+export { PACKING_RULES, type PackingRule } from "./engine/packing.js";
 export {
   type AnyNode,
   type Graph,
