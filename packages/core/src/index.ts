@@ -70,6 +70,7 @@ export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } fr
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export * from "./observability/index.js";
+export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";

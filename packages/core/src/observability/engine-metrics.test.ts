@@ -25,9 +25,6 @@ function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
 /** An engine's morning. */
 function used(metrics = new EngineMetrics()): EngineMetrics {
   metrics.stateChanged("ready");
-  metrics.deviceChanged({ device: 0, state: "up" });
-  metrics.deviceChanged({ device: 1, state: "up" });
-  metrics.deviceChanged({ device: 1, state: "recovering" });
   metrics.itemsArrived(5);
   for (const kind of ["image", "image", "frames"] as const) metrics.prepared({ durationMs: 30, kind });
   for (const event of [batch(), batch({ index: 1, budget: null, waste: 0, items: 1, tokens: 16 })]) {
@@ -43,6 +40,7 @@ function used(metrics = new EngineMetrics()): EngineMetrics {
   metrics.watch(() => ({
     queuedItems: 7,
     queuedTokens: 900,
+    devicesUp: 1,
     tokenBudgets: [64, 256],
     caches: {
       output: { hits: 1, misses: 4, joined: 2, evictions: 3, entries: 1, bytes: 100, capacityBytes: 1000 },

@@ -16,7 +16,6 @@ import {
 import type {
   BatchEvent,
   BatchStart,
-  DeviceChanged,
   EncodeCallEnded,
   EngineObserver,
   EngineState,
@@ -29,6 +28,8 @@ import type {
 export interface EngineFigures {
   readonly queuedItems: number;
   readonly queuedTokens: number;
+  /** Devices that take batches. */
+  readonly devicesUp: number;
   /** The budgets that have a program. */
   readonly tokenBudgets: readonly number[];
   readonly caches?: Readonly<Partial<Record<"output" | "grid", CacheFigures>>>;
@@ -87,7 +88,7 @@ export type MetricsSnapshot = {
   };
 };
 
-const NO_FIGURES: EngineFigures = { queuedItems: 0, queuedTokens: 0, tokenBudgets: [] };
+const NO_FIGURES: EngineFigures = { queuedItems: 0, queuedTokens: 0, devicesUp: 0, tokenBudgets: [] };
 const ENGINE_STATES = [
   "loading",
   "warming",
@@ -102,7 +103,6 @@ type Metric = Counter | Gauge | Histogram;
 export class EngineMetrics implements EngineObserver {
   readonly registry: Registry;
   readonly #metrics: ReadonlyMap<MetricName, Metric>;
-  readonly #devicesUp = new Set<number>();
   readonly #inFlight = new Map<number, number>();
   readonly #tokensOfBudget = new Map<number, { room: number; used: number }>();
   #figures: () => EngineFigures = () => NO_FIGURES;
@@ -194,12 +194,6 @@ export class EngineMetrics implements EngineObserver {
     this.#count("vitgraph_graph_failures_total", { device, budget }, 1);
   }
 
-  deviceChanged({ device, state }: DeviceChanged): void {
-    if (state === "up") this.#devicesUp.add(device);
-    else this.#devicesUp.delete(device);
-    this.#set("vitgraph_devices_up", {}, this.#devicesUp.size);
-  }
-
   stateChanged(state: EngineState): void {
     for (const other of ENGINE_STATES)
       this.#set("vitgraph_engine_state", { state: other }, other === state ? 1 : 0);
@@ -274,6 +268,7 @@ const READ_FROM_FIGURES: Readonly<
 > = {
   vitgraph_queued_items: ({ queuedItems }) => [{ labels: {}, value: queuedItems }],
   vitgraph_queued_tokens: ({ queuedTokens }) => [{ labels: {}, value: queuedTokens }],
+  vitgraph_devices_up: ({ devicesUp }) => [{ labels: {}, value: devicesUp }],
   vitgraph_num_budgets: ({ tokenBudgets }) => [{ labels: {}, value: tokenBudgets.length }],
   vitgraph_token_budget: ({ tokenBudgets }) =>
     tokenBudgets.map((budget) => ({ labels: { budget }, value: 1 })),
