@@ -153,7 +153,12 @@ export function checkConfig({ name, compilationConfig = {} }: HostEngine): boole
 }
 
 export function checkModalities(host: HostEngine, modalities: readonly Modality[]): void {
-  const taken = host.takenModalities();
+  const taken = askHost(host, "takenModalities", () => host.takenModalities());
+  if (!Array.isArray(taken)) {
+    throw registrationFailed("host_malformed", `takenModalities of ${host.name} does not return a list`, {
+      remedy: "return the names of the modalities that have an encoder",
+    });
+  }
   const modality = modalities.find((wanted) => taken.includes(wanted));
   if (modality === undefined) return;
   throw registrationFailed("modality_taken", `${host.name} has an encoder for ${modality} already`, {
@@ -161,6 +166,19 @@ export function checkModalities(host: HostEngine, modalities: readonly Modality[
     modality,
     taken,
   });
+}
+
+/** Calls a method of the host. What it throws becomes the cause. @throws VG_REGISTRATION_FAILED */
+export function askHost<T>({ name }: HostEngine, method: string, call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    throw registrationFailed("host_refused", `${name} threw in ${method}: ${factOf(cause).fact}`, {
+      remedy: "see the cause; the contract's types say when a host may throw",
+      cause,
+      method,
+    });
+  }
 }
 
 /** Of an error of vitgraph, its halves; of any other, its message. */

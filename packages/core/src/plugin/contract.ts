@@ -17,7 +17,7 @@ import type { Embedding } from "../runtime/embedding.js";
 export const SPECIFICATION_VERSION = 1;
 
 /** Known to every copy of this package in the process; its value on a plugin is the specification's version. */
-export const ENCODER_PLUGIN: unique symbol = Symbol.for("vitgraph.encoder-plugin") as never;
+export const ENCODER_PLUGIN: unique symbol = Symbol.for("vitgraph.encoder-plugin");
 
 /** What the encoder takes. A video's frames and grid come as one item. */
 export const MODALITIES = ["image", "video"] as const;

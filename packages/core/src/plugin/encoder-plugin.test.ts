@@ -251,6 +251,33 @@ describe("a registration that fails says why, and leaves nothing behind", () => 
     expect(engines[0]?.closed).toBe(true);
   });
 
+  test.each(["takenModalities", "onClose", "registerMultimodalEncoder"] as const)(
+    "a host that throws in %s has refused, and the engine is closed",
+    async (method) => {
+      const host = createFakeHost();
+      const cause = new Error("out of order");
+      Object.assign(host, {
+        [method]: () => {
+          throw cause;
+        },
+      });
+      const { plugin, engines } = fakePlugin();
+      const error = await failureOf(plugin.register(host));
+      expect(error.details).toEqual({ reason: "host_refused", method });
+      expect(error.cause).toBe(cause);
+      expect(engines.every(({ closed }) => closed)).toBe(true);
+    },
+  );
+
+  test("a host whose modalities are no list is malformed", async () => {
+    const host = createFakeHost();
+    host.takenModalities = () => undefined as never;
+    const error = await failureOf(fakePlugin().plugin.register(host));
+    expect(error.message).toMatchInlineSnapshot(
+      `"takenModalities of fake host does not return a list: return the names of the modalities that have an encoder"`,
+    );
+  });
+
   test("a config's problems are there as data", async () => {
     const error = await failing({ misbehave: "hands_over_an_invalid_config" });
     expect(error.details.problems).toMatchObject([{ pointer: "/encoder_cudagraph_token_budgets/0" }]);
@@ -315,7 +342,7 @@ describe("a registration that fails says why, and leaves nothing behind", () => 
     const { plugin, engines } = fakePlugin();
     const registration = await plugin.register(host);
     await expect(registration.close()).rejects.toThrowErrorMatchingInlineSnapshot(
-      `[VitgraphError: fake host threw when the encoder was taken off it: stuck: the engine is closed all the same; make sure that the host asks it no more]`,
+      `[VitgraphError: fake host threw in what registerMultimodalEncoder returned: stuck: see the cause; the contract's types say when a host may throw]`,
     );
     expect(engines[0]?.closed).toBe(true);
   });

@@ -11,7 +11,14 @@ import { EngineLog } from "../observability/engine-log.js";
 import { type EngineFigures, EngineMetrics } from "../observability/engine-metrics.js";
 import { EngineTracing } from "../observability/engine-tracing.js";
 import { createLogger } from "../observability/logger.js";
-import { type CheckedHost, checkHost, checkModalities, factOf, registrationFailed } from "./check-host.js";
+import {
+  askHost,
+  type CheckedHost,
+  checkHost,
+  checkModalities,
+  factOf,
+  registrationFailed,
+} from "./check-host.js";
 import {
   ENCODER_PLUGIN,
   type EncoderPlugin,
@@ -38,13 +45,8 @@ export function createEncoderPlugin(options: EncoderPluginOptions = {}): Encoder
     register: async (host) => {
       const checked = checkHost(host);
       if (joinedHosts.has(host)) {
-        throw registrationFailed(
-          "already_registered",
-          `${host.name} has a registration of vitgraph already`,
-          {
-            remedy: "close that one first",
-          },
-        );
+        const fact = `${host.name} has a registration of vitgraph already`;
+        throw registrationFailed("already_registered", fact, { remedy: "close that one first" });
       }
       checkModalities(host, options.modalities ?? MODALITIES);
       joinedHosts.add(host);
@@ -96,10 +98,12 @@ async function join(
   const started = starting.catch(() => undefined);
   try {
     let hostClosed = false;
-    host.onClose?.(async () => {
-      hostClosed = true;
-      await (await started)?.close();
-    });
+    askHost(host, "onClose", () =>
+      host.onClose?.(async () => {
+        hostClosed = true;
+        await (await started)?.close();
+      }),
+    );
     const joined = await starting;
     metrics.watch(() => figuresOf(joined.engine));
     checkWidth(host, joined.engine, columns);
@@ -112,7 +116,8 @@ async function join(
     joined.handOver();
     return joined;
   } catch (error) {
-    await (await started)?.close();
+    // Whatever that may throw, why the registration failed is what the caller must know.
+    await (await started)?.close().catch(() => {});
     throw error;
   }
 }
@@ -220,20 +225,9 @@ class JoinedHost implements Registration {
 
   #register(modality: Modality): () => void {
     const { name } = this.#host;
-    let unregister: unknown;
-    try {
-      unregister = this.#host.registerMultimodalEncoder(modality, this.encoder);
-    } catch (cause) {
-      throw registrationFailed(
-        "host_refused",
-        `${name} threw when it was given the encoder for ${modality}: ${factOf(cause).fact}`,
-        {
-          remedy: "see the host's own documentation; takenModalities() did not list the modality",
-          cause,
-          modality,
-        },
-      );
-    }
+    const unregister: unknown = askHost(this.#host, "registerMultimodalEncoder", () =>
+      this.#host.registerMultimodalEncoder(modality, this.encoder),
+    );
     if (typeof unregister === "function") return unregister as () => void;
     throw registrationFailed(
       "host_malformed",
@@ -243,24 +237,17 @@ class JoinedHost implements Registration {
   }
 
   async #close(): Promise<void> {
-    const { name } = this.#host;
     const failures: unknown[] = [];
     for (const unregister of this.#unregister.splice(0)) {
       try {
-        unregister();
-      } catch (cause) {
-        failures.push(cause);
+        askHost(this.#host, "what registerMultimodalEncoder returned", unregister);
+      } catch (failure) {
+        failures.push(failure);
       }
     }
     joinedHosts.delete(this.#host);
     // After the host has let go: from then on nothing new comes, and the engine finishes what it has.
     await this.engine.close();
-    if (failures.length === 0) return;
-    const [cause] = failures;
-    throw registrationFailed(
-      "host_refused",
-      `${name} threw when the encoder was taken off it: ${factOf(cause).fact}`,
-      { remedy: "the engine is closed all the same; make sure that the host asks it no more", cause },
-    );
+    if (failures.length > 0) throw failures[0];
   }
 }
