@@ -1,13 +1,14 @@
-/** The README's library example, run as it stands but for the paths. */
+/** The READMEs' examples, run as they stand but for the paths. */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import { fixture, TINY } from "./fixtures.js";
 
-test("the library example runs and prints the photo's tokens", async () => {
-  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
-  const example = /```ts\n(.*?)```/s.exec(readme)?.[1];
-  if (example === undefined) throw new Error("README.md has no TypeScript example");
+/** Runs the example of that number, and returns what it printed, call by call. */
+async function runExample(readme: string, number: number): Promise<readonly unknown[][]> {
+  const text = await readFile(new URL(readme, import.meta.url), "utf8");
+  const example = [...text.matchAll(/```ts\n(.*?)```/gs)][number]?.[1];
+  if (example === undefined) throw new Error(`${readme} has no TypeScript example ${number}`);
   const code = example
     .replace('"path/to/Qwen3-VL-8B-Instruct"', JSON.stringify(TINY))
     .replace('"photo.jpg"', JSON.stringify(fixture("images/image0_224x224.png")));
@@ -16,11 +17,30 @@ test("the library example runs and prints the photo's tokens", async () => {
   await mkdir(directory, { recursive: true });
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {
-    await writeFile(`${directory}example.ts`, code);
-    await import(/* @vite-ignore */ `${directory}example.ts`);
-    expect(log).toHaveBeenCalledWith(64, expect.any(Float32Array));
+    const file = `${directory}${readme.replaceAll(/\W/g, "-")}-${number}.ts`;
+    await writeFile(file, code);
+    await import(/* @vite-ignore */ file);
+    return log.mock.calls;
   } finally {
     log.mockRestore();
     await rm(directory, { recursive: true });
   }
+}
+
+test("the library example runs and prints the photo's tokens", async () => {
+  expect(await runExample("../README.md", 0)).toEqual([[64, expect.any(Float32Array)]]);
+});
+
+test("core's example of one encoder runs", async () => {
+  expect(await runExample("../packages/core/README.md", 0)).toEqual([]);
+});
+
+test("core's example of an engine runs, answers both items, and closes", async () => {
+  const answer = [64, expect.any(Float32Array)];
+  expect(await runExample("../packages/core/README.md", 1)).toEqual([
+    answer,
+    answer,
+    ["draining"],
+    ["closed"],
+  ]);
 });
