@@ -176,6 +176,24 @@ test("an image above the limit is refused from its header, and the others are an
   ]);
 });
 
+test("an item whose embedding is NaN fails alone, and the device stays up", async () => {
+  await using engine = await createEngine();
+  const outcomesOfBatches: string[] = [];
+  engine.subscribe({ batchEnded: ({ outcome }) => outcomesOfBatches.push(outcome) });
+  const { expected } = samples.at(-1) as Sample;
+  const { item } = samples.at(-1) as { item: Extract<EngineItem, { pixel_values: Float32Array }> };
+  const bad = { ...item, pixel_values: new Float32Array(item.pixel_values.length).fill(Number.NaN) };
+  const [alone] = await engine.encode([bad]);
+  const [first, second] = await engine.encode([bad, item]);
+  for (const outcome of [alone, first]) {
+    expect(outcome).toMatchObject({ status: "rejected", reason: { code: "VG_OUTPUT_NOT_FINITE" } });
+  }
+  if (second?.status !== "fulfilled") throw second?.reason;
+  expect(compareWithReference(second.value.data, expected).relativeL2).toBeLessThanOrEqual(TOLERANCE);
+  expect(new Set(outcomesOfBatches)).toEqual(new Set(["ok"]));
+  expect(engine.stats().devices).toMatchObject([{ state: "up" }]);
+});
+
 test("sizes are known from the header alone", async () => {
   await using engine = await createEngine();
   const image = await readFile(fixture("images/image4_2300x1500.jpg"));

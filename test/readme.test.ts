@@ -1,26 +1,26 @@
-/** The examples of README.md and of docs/, run as they stand but for the paths. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+/** The examples of the READMEs and of docs/, run as they stand but for the paths. */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import { fixture, TINY } from "./fixtures.js";
 
-/** Runs the first TypeScript example of a page, and returns what it printed. */
-async function runExample(page: string): Promise<readonly unknown[][]> {
-  const text = await readFile(new URL(`../${page}`, import.meta.url), "utf8");
-  const example = /```ts\n(.*?)```/s.exec(text)?.[1];
-  if (example === undefined) throw new Error(`${page} has no TypeScript example`);
+/** Runs the example of that number, and returns what it printed, call by call. */
+async function runExample(readme: string, number: number): Promise<readonly unknown[][]> {
+  const text = await readFile(new URL(readme, import.meta.url), "utf8");
+  const example = [...text.matchAll(/```ts\n(.*?)```/gs)][number]?.[1];
+  if (example === undefined) throw new Error(`${readme} has no TypeScript example ${number}`);
   const code = example
     .replace('"path/to/Qwen3-VL-8B-Instruct"', JSON.stringify(TINY))
     .replace('"photo.jpg"', JSON.stringify(fixture("images/image0_224x224.png")));
   // Beside this file, so that its imports resolve as a user's would.
-  const directory = await mkdtemp(fileURLToPath(new URL(".readme-", import.meta.url)));
+  const directory = fileURLToPath(new URL(".readme/", import.meta.url));
+  await mkdir(directory, { recursive: true });
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {
-    const path = join(directory, "example.ts");
-    await writeFile(path, code);
-    await import(/* @vite-ignore */ path);
-    return [...log.mock.calls];
+    const file = `${directory}${readme.replaceAll(/\W/g, "-")}-${number}.ts`;
+    await writeFile(file, code);
+    await import(/* @vite-ignore */ file);
+    return log.mock.calls;
   } finally {
     log.mockRestore();
     await rm(directory, { recursive: true });
@@ -28,10 +28,24 @@ async function runExample(page: string): Promise<readonly unknown[][]> {
 }
 
 test("the library example runs and prints the photo's tokens", async () => {
-  expect(await runExample("README.md")).toEqual([[64, expect.any(Float32Array)]]);
+  expect(await runExample("../README.md", 0)).toEqual([[64, expect.any(Float32Array)]]);
+});
+
+test("core's example of one encoder runs", async () => {
+  expect(await runExample("../packages/core/README.md", 0)).toEqual([]);
+});
+
+test("core's example of an engine runs, answers both items, and closes", async () => {
+  const answer = [64, expect.any(Float32Array)];
+  expect(await runExample("../packages/core/README.md", 1)).toEqual([
+    answer,
+    answer,
+    ["draining"],
+    ["closed"],
+  ]);
 });
 
 test("the host in twenty lines gets an encoder, and a photo's embedding from it", async () => {
   // The small checkpoint has 64 columns, and as many for each of two deepstack levels.
-  expect(await runExample("docs/plugging-into-a-host.md")).toEqual([[64, 192]]);
+  expect(await runExample("../docs/plugging-into-a-host.md", 0)).toEqual([[64, 192]]);
 });

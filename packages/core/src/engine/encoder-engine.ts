@@ -494,12 +494,13 @@ export class EncoderEngine implements AsyncDisposable {
     );
     const wallMs = this.#now() - startedAt;
     const first = outcomes.find((outcome) => outcome.status === "fulfilled");
-    if (first !== undefined) this.#counter.batch(items.length, outputTokens, budget);
+    const ran = outcomes.some(wasComputed);
+    if (ran) this.#counter.batch(items.length, outputTokens, budget);
     this.#observers.batchEnded({
       ...batch,
       replayMs: first?.value.batch.durationMs ?? 0,
       wallMs,
-      outcome: first === undefined ? "failed" : "ok",
+      outcome: ran ? "ok" : "failed",
     });
     return outcomes;
   }
@@ -648,6 +649,11 @@ function noDeviceLeft(lanes: readonly DeviceLane[]): VitgraphError {
     remedy: "close it, see `vitgraph doctor`, and create a new one when the devices work again",
     cause: lanes.find(({ cause }) => cause !== undefined)?.cause,
   });
+}
+
+/** An answer that is NaN is one: its batch ran. */
+function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
+  return outcome.status === "fulfilled" || outcome.reason.code === "VG_OUTPUT_NOT_FINITE";
 }
 
 /** The members of one rank. */

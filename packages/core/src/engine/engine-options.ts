@@ -6,6 +6,7 @@ import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-
 import { VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS } from "../images/index.js";
+import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
 import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/vision-encoder.js";
@@ -51,7 +52,7 @@ export interface EncoderEngineOptions {
   /** Device memory for the position embeddings of grids. Default: the encoder's. */
   readonly gridCacheBytes?: number;
   /** Grids whose position embeddings are computed at start. Default: the encoder's. */
-  readonly warmUpGrids?: unknown;
+  readonly warmUpGrids?: "common" | "none" | readonly Grid[];
   /** Compare each captured graph with the eager run before it is used. Default: true. */
   readonly selfCheck?: boolean;
   /**

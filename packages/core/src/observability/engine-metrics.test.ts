@@ -38,14 +38,19 @@ function used(metrics = new EngineMetrics()): EngineMetrics {
   metrics.callEnded({ id: 0, items: 5, fulfilled: 4, rejected: 1, wallMs: 40 });
   metrics.graphFailed({ device: 0, budget: 128, relativeL2: 0.5 });
   metrics.watch(() => ({
-    queuedItems: 7,
-    queuedTokens: 900,
-    devicesUp: 1,
-    tokenBudgets: [64, 256],
-    caches: {
-      output: { hits: 1, misses: 4, joined: 2, evictions: 3, entries: 1, bytes: 100, capacityBytes: 1000 },
-      grid: { hits: 9, misses: 2, evictions: 0, entries: 2, bytes: 50, capacityBytes: 500 },
+    token_budgets: [64, 256],
+    queue: { items: 7, tokens: 900 },
+    devices: [{ state: "up" }, { state: "recovering" }],
+    output_cache: {
+      hits: 1,
+      misses: 4,
+      joined: 2,
+      evictions: 3,
+      entries: 1,
+      bytes: 100,
+      capacityBytes: 1000,
     },
+    grid_cache: { hits: 9, misses: 2, evictions: 0, entries: 2, bytes: 50, capacityBytes: 500 },
   }));
   return metrics;
 }

@@ -16,6 +16,7 @@ import {
 import type {
   BatchEvent,
   BatchStart,
+  DeviceState,
   EncodeCallEnded,
   EngineObserver,
   EngineState,
@@ -24,15 +25,15 @@ import type {
   ItemSettled,
 } from "./observer.js";
 
-/** What is read from the engine when somebody looks. */
+/** What is read from the engine when somebody looks: these of its `stats()`. */
 export interface EngineFigures {
-  readonly queuedItems: number;
-  readonly queuedTokens: number;
-  /** Devices that take batches. */
-  readonly devicesUp: number;
   /** The budgets that have a program. */
-  readonly tokenBudgets: readonly number[];
-  readonly caches?: Readonly<Partial<Record<"output" | "grid", CacheFigures>>>;
+  readonly token_budgets: readonly number[];
+  /** What waits for a batch. */
+  readonly queue: { readonly items: number; readonly tokens: number };
+  readonly devices: readonly { readonly state: DeviceState }[];
+  readonly output_cache?: CacheFigures | null;
+  readonly grid_cache?: CacheFigures | null;
 }
 
 /** What `OutputCache.stats()` yields; the cache of grids has the same, but for what it does not do. */
@@ -88,7 +89,7 @@ export type MetricsSnapshot = {
   };
 };
 
-const NO_FIGURES: EngineFigures = { queuedItems: 0, queuedTokens: 0, devicesUp: 0, tokenBudgets: [] };
+const NO_FIGURES: EngineFigures = { token_budgets: [], queue: { items: 0, tokens: 0 }, devices: [] };
 const ENGINE_STATES = [
   "loading",
   "warming",
@@ -120,19 +121,19 @@ export class EngineMetrics implements EngineObserver {
     this.stateChanged("loading");
   }
 
-  /** Where to read from what is not told by events. */
+  /** Where to read from what no event tells: `metrics.watch(() => engine.stats())`. */
   watch(figures: () => EngineFigures): void {
     this.#figures = figures;
   }
 
   stats(): GraphStatistics {
-    const { tokenBudgets } = this.#figures();
+    const { token_budgets } = this.#figures();
     return {
       graph_hits: this.#hits,
       graph_misses: this.#misses,
       hit_rate: this.#hitRate(),
-      num_budgets: tokenBudgets.length,
-      token_budgets: tokenBudgets,
+      num_budgets: token_budgets.length,
+      token_budgets,
       waste_by_budget: Object.fromEntries(
         [...this.#tokensOfBudget].map(([budget, { room, used }]) => [budget, 1 - used / room]),
       ),
@@ -266,12 +267,14 @@ export class EngineMetrics implements EngineObserver {
 const READ_FROM_FIGURES: Readonly<
   Partial<Record<MetricName, (figures: EngineFigures) => readonly Sample[]>>
 > = {
-  vitgraph_queued_items: ({ queuedItems }) => [{ labels: {}, value: queuedItems }],
-  vitgraph_queued_tokens: ({ queuedTokens }) => [{ labels: {}, value: queuedTokens }],
-  vitgraph_devices_up: ({ devicesUp }) => [{ labels: {}, value: devicesUp }],
-  vitgraph_num_budgets: ({ tokenBudgets }) => [{ labels: {}, value: tokenBudgets.length }],
-  vitgraph_token_budget: ({ tokenBudgets }) =>
-    tokenBudgets.map((budget) => ({ labels: { budget }, value: 1 })),
+  vitgraph_queued_items: ({ queue }) => [{ labels: {}, value: queue.items }],
+  vitgraph_queued_tokens: ({ queue }) => [{ labels: {}, value: queue.tokens }],
+  vitgraph_devices_up: ({ devices }) => [
+    { labels: {}, value: devices.filter(({ state }) => state === "up").length },
+  ],
+  vitgraph_num_budgets: ({ token_budgets }) => [{ labels: {}, value: token_budgets.length }],
+  vitgraph_token_budget: ({ token_budgets }) =>
+    token_budgets.map((budget) => ({ labels: { budget }, value: 1 })),
   vitgraph_cache_hits_total: ofCaches("hits"),
   vitgraph_cache_misses_total: ofCaches("misses"),
   vitgraph_cache_joined_total: ofCaches("joined"),
@@ -282,10 +285,11 @@ const READ_FROM_FIGURES: Readonly<
 };
 
 function ofCaches(figure: keyof CacheFigures) {
-  return ({ caches = {} }: EngineFigures): readonly Sample[] =>
-    Object.entries(caches).flatMap(([cache, { [figure]: value }]) =>
-      value === undefined ? [] : [{ labels: { cache }, value }],
-    );
+  return ({ output_cache, grid_cache }: EngineFigures): readonly Sample[] =>
+    Object.entries({ output: output_cache, grid: grid_cache }).flatMap(([cache, figures]) => {
+      const value = figures?.[figure];
+      return value === undefined ? [] : [{ labels: { cache }, value }];
+    });
 }
 
 /** As the registry has it: a histogram's buckets, sum and count are told apart by name. */

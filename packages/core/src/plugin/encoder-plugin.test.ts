@@ -377,7 +377,7 @@ describe("the plugin's own options", () => {
       },
       outputCacheBytes: 0,
       gridCacheBytes: 1e6,
-      warmUpGrids: [[1, 16, 16]],
+      warmUpGrids: [{ t: 1, h: 16, w: 16 }],
       selfCheck: false,
       observers: [],
     };
@@ -410,11 +410,11 @@ describe("the plugin's own options", () => {
         packing: "best",
         device: -1,
         selfCheck: "yes",
-        warmUpGrids: [[1, 16]],
+        warmUpGrids: [{ t: 1, h: 16 }],
         batchWindowMs: Number.NaN,
       }),
     ).toMatchInlineSnapshot(
-      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is [[1,16]], and must be "common", or a list of [t, h, w] in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
+      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is [{"t":1,"h":16}], and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
     );
   });
 

@@ -8,7 +8,7 @@ import { EncoderEngine } from "../engine/encoder-engine.js";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
 import { BatchEvents } from "../observability/batch-events.js";
 import { EngineLog } from "../observability/engine-log.js";
-import { type EngineFigures, EngineMetrics } from "../observability/engine-metrics.js";
+import { EngineMetrics } from "../observability/engine-metrics.js";
 import { EngineTracing } from "../observability/engine-tracing.js";
 import { createLogger } from "../observability/logger.js";
 import {
@@ -105,7 +105,7 @@ async function join(
       }),
     );
     const joined = await starting;
-    metrics.watch(() => figuresOf(joined.engine));
+    metrics.watch(() => joined.engine.stats());
     checkWidth(host, joined.engine, columns);
     if (hostClosed) {
       throw registrationFailed("host_closed", `${host.name} was closed while the engine started`, {
@@ -166,20 +166,6 @@ export function multimodalEncoder(
     encode: (items, options) => engine.encode(items, options),
     budgetRange: () => engine.budgetRange(),
     stats,
-  };
-}
-
-function figuresOf(engine: EncoderEngineLike): EngineFigures {
-  const { token_budgets, queue, devices, output_cache, grid_cache } = engine.stats();
-  return {
-    queuedItems: queue.items,
-    queuedTokens: queue.tokens,
-    devicesUp: devices.filter(({ state }) => state === "up").length,
-    tokenBudgets: token_budgets,
-    caches: {
-      ...(output_cache ? { output: output_cache } : {}),
-      ...(grid_cache ? { grid: grid_cache } : {}),
-    },
   };
 }
 

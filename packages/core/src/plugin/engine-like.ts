@@ -4,8 +4,7 @@ import type { ItemSpec } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions, EncoderEngineOptions } from "../engine/engine-options.js";
 import type { VisionModel } from "../models/vision-model.js";
-import type { CacheFigures } from "../observability/engine-metrics.js";
-import type { DeviceState } from "../observability/observer.js";
+import type { EngineFigures } from "../observability/engine-metrics.js";
 import type { Embedding } from "../runtime/embedding.js";
 
 export interface EncoderEngineLike {
@@ -13,19 +12,9 @@ export interface EncoderEngineLike {
   encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;
   getItemSpecs(items: readonly EngineItem[]): Promise<PromiseSettledResult<ItemSpec>[]>;
   budgetRange(): BudgetRange;
-  stats(): EngineStatsLike;
+  stats(): EngineFigures;
   /** Takes no more calls, finishes what it has, and gives back what it made. */
   close(): Promise<void>;
-}
-
-/** What metrics read of an engine's statistics. */
-export interface EngineStatsLike {
-  readonly token_budgets: readonly number[];
-  /** What waits. */
-  readonly queue: { readonly items: number; readonly tokens: number };
-  readonly devices: readonly { readonly state: DeviceState }[];
-  readonly output_cache?: CacheFigures | null;
-  readonly grid_cache?: CacheFigures | null;
 }
 
 export type CreateEngine = (options: EncoderEngineOptions) => Promise<EncoderEngineLike>;

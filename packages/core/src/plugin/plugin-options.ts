@@ -24,6 +24,7 @@ export interface EncoderPluginOptions
     | "limits"
     | "outputCacheBytes"
     | "gridCacheBytes"
+    | "warmUpGrids"
     | "selfCheck"
   > {
   /** The checkpoint's directory, or a loaded model, which stays the caller's. Default: the host's `model.path`. */
@@ -34,8 +35,6 @@ export interface EncoderPluginOptions
   readonly backend?: BackendChoice;
   /** Ordinals of the GPUs, one or several. Default: 0. */
   readonly device?: number | readonly number[];
-  /** Grids whose position embeddings are computed at start: (t, h, w) in patches, or the most frequent ones. */
-  readonly warmUpGrids?: "common" | readonly (readonly [t: number, h: number, w: number])[];
   /** Default: the host's, or else one on standard error. */
   readonly logger?: Logger;
   /** Told of everything, beside metrics, traces and log. */
@@ -53,8 +52,8 @@ interface Rule {
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
 const isOrdinal = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-const isGridThw = (value: unknown): boolean =>
-  Array.isArray(value) && value.length === 3 && value.every(isCount);
+const isGrid = (value: unknown): boolean =>
+  isObject(value) && ["t", "h", "w"].every((side) => isCount(Reflect.get(value, side)));
 const isLogger = (value: unknown): boolean =>
   isObject(value) &&
   ["debug", "info", "warn", "error"].every((level) => typeof Reflect.get(value, level) === "function");
@@ -106,8 +105,9 @@ const RULES: { readonly [Name in keyof Required<EncoderPluginOptions>]: Rule } =
   outputCacheBytes: SIZE,
   gridCacheBytes: SIZE,
   warmUpGrids: {
-    expected: '"common", or a list of [t, h, w] in patches',
-    accepts: (value) => value === "common" || (Array.isArray(value) && value.every(isGridThw)),
+    expected: '"common", "none", or a list of grids { t, h, w } in patches',
+    accepts: (value) =>
+      value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
   },
   selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
   logger: { expected: "an object with debug, info, warn and error", accepts: isLogger },

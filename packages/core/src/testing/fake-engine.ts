@@ -7,8 +7,9 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
+import type { EngineFigures } from "../observability/engine-metrics.js";
 import { type EngineObserver, ObserverList } from "../observability/observer.js";
-import type { EncoderEngineLike, EngineStatsLike } from "../plugin/engine-like.js";
+import type { EncoderEngineLike } from "../plugin/engine-like.js";
 import { Embedding } from "../runtime/embedding.js";
 
 export interface FakeEngineOptions {
@@ -82,7 +83,7 @@ export class FakeEngine implements EncoderEngineLike {
     return { min: 64, max: 16_384 };
   }
 
-  stats(): EngineStatsLike {
+  stats(): EngineFigures {
     return {
       token_budgets: [64],
       queue: { items: 0, tokens: 0 },
