@@ -1,7 +1,7 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests resolve the workspace's packages to their sources, so that they never watch a stale build. */
-const conditions = ["vitgraph-source", "module", "node", "import", "default"];
+/** Tests resolve the workspace's packages to their sources, so that they never watch a stale build, and others as Node does. */
+const conditions = ["vitgraph-source", "node", "import", "default"];
 
 export default defineConfig({
   resolve: { conditions },

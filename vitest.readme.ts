@@ -1,4 +1,4 @@
-/** Runs the first TypeScript example of a README as it stands, for the tests that hold READMEs to what they print. */
+/** Runs a TypeScript example of a README as it stands, for the tests that hold READMEs to what they print. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,18 +14,25 @@ export interface ReadmeRun {
   readonly promised: readonly string[];
 }
 
+export interface ReadmeOptions {
+  readonly edit?: (example: string) => string;
+  readonly number?: number;
+}
+
 /**
  * @param readme where the README is
  * @param beside `import.meta.url` of the test: the example runs beside it, so that its imports resolve as a user's would
- * @param edit puts paths that exist in the places of those that a reader would fill in
+ * @param options.edit puts paths that exist in the places of those that a reader would fill in
+ * @param options.number which of the examples; 0, the first, if left out
  */
 export async function runReadmeExample(
   readme: URL,
   beside: string,
-  edit: (example: string) => string = (example) => example,
+  { edit = (example) => example, number = 0 }: ReadmeOptions = {},
 ): Promise<ReadmeRun> {
-  const example = /```ts\n(.*?)```/s.exec(await readFile(readme, "utf8"))?.[1];
-  if (example === undefined) throw new Error(`${readme.pathname} has no TypeScript example`);
+  const examples = [...(await readFile(readme, "utf8")).matchAll(/```ts\n(.*?)```/gs)];
+  const example = examples[number]?.[1];
+  if (example === undefined) throw new Error(`${readme.pathname} has no TypeScript example ${number}`);
   const directory = await mkdtemp(fileURLToPath(new URL("readme-", beside)));
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {

@@ -21,6 +21,7 @@ export type {
 export { parseHumanReadableInteger } from "./human-readable.js";
 export { type ImageGeometry, type ImageSize, imageTokens } from "./image-tokens.js";
 export { type LintFacts, type LintFinding, type LintRule, lintCompilationConfig } from "./lint.js";
+export { nearestKey } from "./nearest-key.js";
 export {
   type ConfigOrigin,
   type ParseOptions,

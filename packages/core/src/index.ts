@@ -22,6 +22,28 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
+export type { EmbeddingCache } from "./engine/embedding-cache.js";
+export {
+  type CloseOptions,
+  type DeviceStats,
+  EncoderEngine,
+  type EngineStats,
+} from "./engine/encoder-engine.js";
+export type {
+  EngineItem,
+  FramesItem,
+  ImageBytesItem,
+  PixelValuesItem,
+  RasterItem,
+} from "./engine/engine-item.js";
+export type {
+  EncodeOptions,
+  EncoderEngineOptions,
+  EngineDevice,
+  EngineLimits,
+} from "./engine/engine-options.js";
+export { contentKey, OutputCache, type OutputCacheStats, uuidKey } from "./engine/output-cache.js";
+export { PACKING_RULES, type PackingRule } from "./engine/packing.js";
 export {
   type AnyNode,
   type Graph,
@@ -47,6 +69,8 @@ export { createVisionModel } from "./models/index.js";
 export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } from "./models/load-model.js";
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
+export * from "./observability/index.js";
+export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";

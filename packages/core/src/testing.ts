@@ -1,4 +1,18 @@
-/** The door for tests: tiny checkpoints made on the spot, in the real layout. */
+/** The door for tests: fakes of both sides of the plugin contract, checks for hosts, tiny checkpoints made on the spot. */
+export { FakeEngine, type FakeEngineOptions, fakeItem } from "./testing/fake-engine.js";
+export {
+  createFakeHost,
+  FakeHost,
+  type FakeHostOptions,
+  HOST_FAULTS,
+  type HostFault,
+} from "./testing/fake-host.js";
+export {
+  type ConformanceCheck,
+  type HostUnderTest,
+  hostConformance,
+  type ServeOptions,
+} from "./testing/host-conformance.js";
 export {
   MINIATURE_CONFIG,
   type MiniatureOptions,

@@ -1,6 +1,6 @@
 /** The CUDA device: one NVIDIA GPU. Activations and weights are bf16; programs can be captured and replayed. */
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "./cache-directory.js";
 import { cublasLtCandidates } from "./cublaslt.js";
 import type { Device } from "./device.js";
 import { fromNative, requireAddon } from "./native.js";
@@ -20,7 +20,8 @@ export interface CudaDeviceOptions {
 
 /** @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on. */
 export function createCudaDevice(options: CudaDeviceOptions = {}): Device {
-  const { device = 0, algorithmCache = defaultAlgorithmCache(), programmaticLaunch = true } = options;
+  const { device = 0, programmaticLaunch = true } = options;
+  const { algorithmCache = join(cacheDirectory(), "algorithms.tsv") } = options;
   const addon = requireAddon("cuda");
   try {
     const native = addon.createDevice({
@@ -33,9 +34,4 @@ export function createCudaDevice(options: CudaDeviceOptions = {}): Device {
   } catch (error) {
     throw fromNative(error);
   }
-}
-
-function defaultAlgorithmCache(): string {
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
-  return join(cache, "vitgraph", "algorithms.tsv");
 }

@@ -1,4 +1,5 @@
 /** The door of @vitgraph/cuda-kernels: run this program on this device. */
+export { cacheDirectory } from "./cache-directory.js";
 export { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 export { BACKENDS, type BackendChoice, createDevice, type DeviceOptions } from "./create-device.js";
 export { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";

@@ -286,6 +286,32 @@ describe("EncoderQueue: limits", () => {
   });
 });
 
+describe("EncoderQueue: maxInFlight that changes", () => {
+  it("holds what it has at 0, and sends it off when there is room again", async () => {
+    const { clock, queue, departures } = setUp({ maxInFlight: 1 });
+    queue.maxInFlight = 0;
+    const results = ["a", "b"].map((name) => queue.submit(name, item(64)));
+    await clock.advance(5);
+    expect(departures()).toEqual([]);
+    expect(queue.queuedItems).toBe(2);
+    queue.maxInFlight = 2;
+    await clock.runAll();
+    expect(departures()).toEqual([
+      [5, "a"],
+      [5, "b"],
+    ]);
+    expect(await Promise.all(results)).toEqual(["A", "B"]);
+  });
+
+  it("refuses a number below 0", () => {
+    const { queue } = setUp();
+    expect(() => {
+      queue.maxInFlight = -1;
+    }).toThrow("maxInFlight -1 is out of range: give a number of at least 0");
+    expect(queue.maxInFlight).toBe(2);
+  });
+});
+
 describe("EncoderQueue: priorities", () => {
   it("sends lower numbers first, and equal ones as they came", async () => {
     const { clock, queue, departures } = setUp({ maxInFlight: 1 });

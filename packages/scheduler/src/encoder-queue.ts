@@ -85,7 +85,7 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #windowMs: number;
   readonly #agingMs: number;
-  readonly #maxInFlight: number;
+  #maxInFlight: number;
   readonly #maxQueuedItems: number;
   readonly #maxQueuedTokens: number;
   readonly #fullBatchTokens: number;
@@ -138,6 +138,16 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Most batches that run at once. May change while the queue works; at 0 it holds what it has, and goes on admitting. */
+  get maxInFlight(): number {
+    return this.#maxInFlight;
+  }
+
+  set maxInFlight(most: number) {
+    this.#maxInFlight = inRange("maxInFlight", most, 0);
+    this.#schedulePump();
   }
 
   /**

@@ -44,3 +44,25 @@ test("dummy weights need the configuration of a checkpoint alone", async () => {
     await rm(directory, { recursive: true });
   }
 });
+
+test.each([
+  ["a file of their own", "video_preprocessor_config.json", { min_pixels: 4096, max_pixels: 65_536 }],
+  [
+    "transformers 5's processor_config.json",
+    "processor_config.json",
+    { video_processor: { min_pixels: 4096, max_pixels: 65_536 } },
+  ],
+])("settings of the video processor are read from %s", async (_, file, settings) => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  try {
+    await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
+    await using defaults = await loadModel(directory, { loadFormat: "dummy" });
+    expect(defaults.videoProcessor).toMatchObject({ maxPixels: 786_432, boundsCover: "clip" });
+    await writeFile(join(directory, file), JSON.stringify(settings));
+    await using model = await loadModel(directory, { loadFormat: "dummy" });
+    expect(model.videoProcessor).toMatchObject({ minPixels: 4096, maxPixels: 65_536 });
+    expect(model.processor).toEqual(defaults.processor);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});

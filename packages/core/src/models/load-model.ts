@@ -1,6 +1,12 @@
 /** What describes a model → the model: its graph, and its tensors found but not yet read. */
 import type { Graph } from "../graph/graph.js";
-import { channelScale, type ImageProcessor, readImageProcessor } from "../images/index.js";
+import {
+  channelScale,
+  type ImageProcessor,
+  readImageProcessor,
+  readVideoProcessor,
+  type VideoProcessor,
+} from "../images/index.js";
 import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findWeights } from "../weights/load-weights.js";
@@ -14,6 +20,8 @@ export interface LoadedModel extends AsyncDisposable {
   readonly name: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
+  /** How frames of a video become patches. The graph normalises them as it does images. */
+  readonly videoProcessor: VideoProcessor;
   readonly graph: Graph;
   /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
@@ -37,7 +45,8 @@ export async function loadModel(
   { loadFormat = "auto" }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
-  const model = describeModel(directory, config, await readProcessorSettings(directory));
+  const settings = await readProcessorSettings(directory);
+  const model = describeModel(directory, config, settings);
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
@@ -52,7 +61,7 @@ export async function loadModel(
 
 /** A published model's tower with random weights, the same each time: for measuring, without any file. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
-  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, undefined));
+  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
 }
 
 type ModelDescription = Omit<LoadedModel, "weights" | typeof Symbol.asyncDispose>;
@@ -60,21 +69,36 @@ type ModelDescription = Omit<LoadedModel, "weights" | typeof Symbol.asyncDispose
 function describeModel(
   name: string,
   config: Readonly<Record<string, unknown>>,
-  processorSettings: Record<string, unknown> | undefined,
+  { image, video }: ProcessorSettings,
 ): ModelDescription {
   const vision = createVisionModel(config);
-  const processor = readImageProcessor(processorSettings, vision.modelType);
-  return { name, vision, processor, graph: vision.buildGraph({ channelScale: channelScale(processor) }) };
+  const processor = readImageProcessor(image, vision.modelType);
+  const videoProcessor = readVideoProcessor(video, vision.modelType);
+  const graph = vision.buildGraph({ channelScale: channelScale(processor) });
+  return { name, vision, processor, videoProcessor, graph };
 }
+
+interface ProcessorSettings {
+  readonly image?: Settings | undefined;
+  readonly video?: Settings | undefined;
+}
+
+type Settings = Record<string, unknown>;
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
   return { ...model, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
 }
 
-/** transformers 5 nests the image processor's settings in processor_config.json; older checkpoints have a file of their own. */
-async function readProcessorSettings(directory: string): Promise<Record<string, unknown> | undefined> {
+/** transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. */
+async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {
   const processor = await readJsonObject(directory, "processor_config.json", { optional: true });
-  const nested = processor?.image_processor;
-  if (typeof nested === "object" && nested !== null) return nested as Record<string, unknown>;
-  return readJsonObject(directory, "preprocessor_config.json", { optional: true });
+  const settings = async (key: string, file: string): Promise<Settings | undefined> => {
+    const nested = processor?.[key];
+    if (typeof nested === "object" && nested !== null) return nested as Settings;
+    return readJsonObject(directory, file, { optional: true });
+  };
+  return {
+    image: await settings("image_processor", "preprocessor_config.json"),
+    video: await settings("video_processor", "video_preprocessor_config.json"),
+  };
 }

@@ -8,10 +8,11 @@ import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } f
 import { type Device, DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type Batch, type ItemSpec, itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
-import { checkItem, type EncoderItem, tokenCount } from "../item.js";
+import { type EncoderItem, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
+import { checkItemOfModel } from "./check-item.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding, findNonFinite } from "./embedding.js";
 import { type BatchResult, EncoderPrograms } from "./encoder-programs.js";
@@ -40,7 +41,7 @@ export interface VisionEncoderOptions {
 /** Batches staged or running at a time. */
 const BATCHES_IN_FLIGHT = 2;
 /** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
-const DEFAULT_MAX_BATCH_TOKENS = 16_384;
+export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
@@ -135,24 +136,7 @@ export class VisionEncoder implements Disposable {
 
   /** @throws VG_ITEM_INVALID where the item is not one that this model encodes. */
   check(item: EncoderItem): void {
-    const { vision } = this.model;
-    checkItem(item, {
-      mergeSize: vision.spatialMergeSize,
-      channels: vision.channels,
-      temporal: vision.temporalPatchSize,
-      patch: vision.patchSize,
-    });
-    const side = Math.max(item.grid.h, item.grid.w);
-    if (side > vision.maxGridSide) {
-      throw new VitgraphError(
-        "VG_ITEM_INVALID",
-        `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
-        {
-          remedy: "cut the image into several",
-          details: { grid: item.grid },
-        },
-      );
-    }
+    checkItemOfModel(item, this.model.vision);
   }
 
   /** What the scheduler packs by. */
@@ -298,7 +282,7 @@ class Stopwatch {
   }
 }
 
-function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
+export function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
   process.emitWarning(
     `the graph of token budget ${budget} differs from the eager run (relative L2 ${relativeL2}): the budget runs eagerly`,
     { code: "VG_GRAPH_FAILED", detail: "Please report this with the output of `vitgraph doctor`." },

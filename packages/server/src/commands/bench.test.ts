@@ -95,6 +95,42 @@ test("--json writes everything that was measured", async () => {
   }
 });
 
+test("--callers and --packing load an engine, and print what it took by the wall and on the device", async () => {
+  const json = join(directory, "load.json");
+  const { code, out, err } = await run(
+    "--model", directory, "--workload", workload, ...quick, "--callers", "3", "--packing", "cost", "greedy", "--json", json,
+  ); // biome-ignore format: a row
+  expect(code).toBe(0);
+  expect(err).toMatch(
+    /pair from 3 callers .*s\nclip from 3 callers .*s\npacking cost .*s\npacking greedy .*s\n$/,
+  );
+  const tables = out.split("\n\n").slice(2);
+  const [loads = [], packings = []] = tables.map((table) =>
+    table
+      .trimEnd()
+      .split("\n")
+      .map((line) => line.split(/\s{2,}/)),
+  );
+  expect(loads[0]).toEqual([
+    "workload", "callers", "calls", "items a batch", "waste", "device ms a call", "wall ms a call", "wall / device",
+  ]); // biome-ignore format: a row
+  expect(loads.slice(2).map((row) => row.slice(0, 3))).toEqual([
+    ["pair", "3", "3"],
+    ["clip", "3", "3"],
+  ]);
+  expect(packings.slice(2).map((row) => row.slice(0, 3))).toEqual([
+    ["cost", "3", "6"],
+    ["greedy", "3", "6"],
+  ]);
+  const report = JSON.parse(await readFile(json, "utf8"));
+  expect(report.loads).toMatchObject([{ name: "pair" }, { name: "clip" }]);
+  for (const { wallMs, deviceMs, batches, items } of [...report.loads, ...report.packings]) {
+    expect(deviceMs).toBeGreaterThan(0);
+    expect(wallMs).toBeGreaterThan(0);
+    expect(items).toBeGreaterThanOrEqual(batches);
+  }
+});
+
 describe("the compilation config has the last word", () => {
   const budgetsOf = async (...args: string[]) => {
     const { code, out } = await run(

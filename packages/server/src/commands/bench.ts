@@ -4,13 +4,17 @@ import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
 import {
   ARCHITECTURES,
   type ArchitectureName,
+  EncoderEngine,
   type LoadedModel,
   loadDummyModel,
   loadModel,
+  PACKING_RULES,
+  type PackingRule,
   VisionEncoder,
 } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { measureLoad } from "../bench/continuous-load.js";
 import { measureWorkload } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
 import { randomItems } from "../bench/random-items.js";
@@ -20,6 +24,12 @@ import {
   type MeasuredMatmul,
   renderReport,
 } from "../bench/report.js";
+import {
+  type LoadedPacking,
+  type LoadedWorkload,
+  renderLoads,
+  renderPackings,
+} from "../bench/report-load.js";
 import {
   BUILT_IN_WORKLOADS,
   checkWorkload,
@@ -46,12 +56,16 @@ interface BenchOptions extends DeviceOptions {
   readonly only?: readonly string[];
   readonly repetitions: number;
   readonly warmup: number;
+  readonly callers?: number;
+  readonly packing?: readonly PackingRule[];
   readonly json?: string;
   readonly printWorkloads?: true;
 }
 
 /** As the PyTorch peer does it, so that the medians compare. */
 const DEFAULT_REPETITIONS = 20;
+/** Where `--packing` is given without `--callers`: enough that there is something to pack. */
+const DEFAULT_CALLERS = 8;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 
@@ -77,6 +91,17 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
     .option("--only <name...>", "these workloads alone")
     .option("--repetitions <count>", "timed calls of each workload", positiveInteger, DEFAULT_REPETITIONS)
     .option("--warmup <count>", "calls before them that are not timed", wholeNumber, DEFAULT_WARMUP)
+    .option(
+      "--callers <count>",
+      "then load an engine: so many callers, each sending its next call when the last is answered",
+      positiveInteger,
+    )
+    .addOption(
+      new Option(
+        "--packing <rule...>",
+        `then compare packing rules on one stream of all workloads (from --callers, default ${DEFAULT_CALLERS})`,
+      ).choices([...PACKING_RULES]),
+    )
     .option("--json <file>", "write everything that was measured, each repetition too")
     .option("--print-workloads", "print the built-in workloads as a workload file, and do nothing else");
   addDeviceOptions(command)
@@ -135,7 +160,57 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     workloads: measured,
   };
   io.stdout(renderReport(report));
-  if (options.json !== undefined) await writeReport(options.json, report);
+  const load = await benchEngine(model, compilationConfig, workloads, options, io);
+  if (options.json !== undefined) await writeReport(options.json, { ...report, ...load });
+}
+
+/** What `--callers` and `--packing` ask for: engines under continuous load. */
+async function benchEngine(
+  model: LoadedModel,
+  compilationConfig: CompilationConfig,
+  workloads: readonly Workload[],
+  options: BenchOptions,
+  io: CliIo,
+): Promise<{ readonly loads?: readonly LoadedWorkload[]; readonly packings?: readonly LoadedPacking[] }> {
+  const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens, repetitions } = options;
+  // Each caller's share of the timed calls is one at least.
+  const calls = Math.max(repetitions, callers);
+  const items = workloads.map((workload) => randomItems(workload, model.vision));
+  const openEngine = (rule: PackingRule) =>
+    EncoderEngine.create({
+      model,
+      devices: [() => openDevice(options)],
+      compilationConfig,
+      packing: rule,
+      // The same items come again and again, and are to be encoded.
+      outputCacheBytes: 0,
+      limits: { maxQueuedTokens: Number.POSITIVE_INFINITY, maxQueuedItems: Number.POSITIVE_INFINITY },
+      ...(maxBatchTokens === undefined ? {} : { maxBatchTokens }),
+    });
+  const loads: LoadedWorkload[] = [];
+  if (options.callers !== undefined) {
+    await using engine = await openEngine("cost");
+    for (const [index, { name }] of workloads.entries()) {
+      const progress = startProgress(io, `${name} from ${callers} callers`);
+      const itemsOf = () => items[index] as (typeof items)[number];
+      const onCall = progress.update;
+      loads.push({ name, ...(await measureLoad(engine, itemsOf, { callers, calls, onCall })) });
+      progress.done();
+    }
+    io.stdout(`\n${renderLoads(loads)}`);
+  }
+  const packings: LoadedPacking[] = [];
+  for (const rule of packing) {
+    await using engine = await openEngine(rule);
+    const progress = startProgress(io, `packing ${rule}`);
+    // Every workload as often as the others, in an order that is the same for each rule.
+    const itemsOf = (call: number) => items[call % items.length] as (typeof items)[number];
+    const stream = { callers, calls: calls * items.length, onCall: progress.update };
+    packings.push({ packing: rule, ...(await measureLoad(engine, itemsOf, stream)) });
+    progress.done();
+  }
+  if (packings.length > 0) io.stdout(`\n${renderPackings(packings)}`);
+  return { ...(loads.length === 0 ? {} : { loads }), ...(packings.length === 0 ? {} : { packings }) };
 }
 
 async function benchWorkload(
@@ -226,7 +301,7 @@ function benchConfig(
   };
 }
 
-async function writeReport(path: string, report: BenchReport): Promise<void> {
+async function writeReport(path: string, report: object): Promise<void> {
   await writeFile(path, `${JSON.stringify(report, null, 2)}\n`).catch((cause) => {
     throw toVitgraphError(
       cause,

@@ -4,6 +4,7 @@ import { basename, dirname } from "node:path";
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
+  batchLine,
   type Embedding,
   type EncoderItem,
   f32ToBf16,
@@ -61,7 +62,7 @@ async function encode(
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
     onProgress: loading.update,
-    ...(verbose ? { onBatch: (batch: BatchReport) => io.stderr(`${describeBatch(batch)}\n`) } : {}),
+    ...(verbose ? { onBatch: (batch: BatchReport) => io.stderr(`${batchLine(batch)}\n`) } : {}),
   });
   loading.done();
 
@@ -182,11 +183,4 @@ function tensorNames(paths: readonly string[]): readonly string[] {
   const seen = new Map<string, number>();
   for (const path of paths) seen.set(basename(path), (seen.get(basename(path)) ?? 0) + 1);
   return paths.map((path) => (seen.get(basename(path)) === 1 ? basename(path) : path));
-}
-
-/** The line of the first pull request's `encoder_cudagraph_verbose`. */
-function describeBatch({ items, tokens, budget, waste }: BatchReport): string {
-  if (budget === null) return `ViT BUDGET BATCH fallback to eager: modality=image, num_items=${items}`;
-  const share = (100 * waste).toFixed(1);
-  return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${share}%, graph_key=${budget}`;
 }

@@ -1,0 +1,52 @@
+/** What it costs to be watched: all observers of a plugin's engine for one batch, a look at the metrics, a content key. */
+import { bench, describe } from "vitest";
+import { contentKey } from "../src/engine/output-cache.js";
+import {
+  BatchEvents,
+  createLogger,
+  EngineLog,
+  EngineMetrics,
+  EngineTracing,
+  ObserverList,
+} from "../src/observability/index.js";
+
+const ITEMS = 8;
+const metrics = new EngineMetrics();
+const observers = new ObserverList([
+  metrics,
+  new BatchEvents(),
+  new EngineTracing(),
+  new EngineLog({ logger: createLogger({ level: "warn" }) }),
+]);
+
+describe("observers", () => {
+  let index = 0;
+  bench(`a batch of ${ITEMS} items of as many calls`, () => {
+    const first = index * ITEMS;
+    index += 1;
+    const calls = Array.from({ length: ITEMS }, (_, at) => first + at);
+    for (const id of calls) observers.callStarted({ id, items: 1 });
+    observers.itemsArrived(ITEMS);
+    const batch = { index, device: 0, items: ITEMS, tokens: 2000, budget: 2048, waste: 0.02 };
+    const start = { ...batch, queueMs: calls.map(() => 3), calls };
+    observers.batchStarted(start);
+    observers.batchEnded({ ...start, replayMs: 8, wallMs: 10, outcome: "ok" });
+    for (const id of calls) {
+      observers.prepared({ durationMs: 5, kind: "image" });
+      observers.itemSettled({ outcome: "fulfilled", source: "device" });
+      observers.callEnded({ id, items: 1, fulfilled: 1, rejected: 0, wallMs: 15 });
+    }
+  });
+
+  bench("the metrics as Prometheus text", async () => {
+    await metrics.prometheus();
+  });
+});
+
+describe("content keys", () => {
+  const side = 64;
+  const pixels = new Uint8Array(side * side * 3 * 16 * 16).map((_, at) => at % 251);
+  bench("an image of 1024 × 1024 pixels", async () => {
+    await contentKey({ format: "u8_still", grid: { t: 1, h: side, w: side }, pixels }, "model");
+  });
+});

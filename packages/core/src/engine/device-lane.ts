@@ -1,0 +1,227 @@
+/**
+ * One device of an engine: its encoder, what it has to do, and what happens when it fails.
+ *
+ * A device error fails the batches that are in flight there, with their cause. The lane then takes no more, waits until
+ * the last of them has ended, and makes the device and its encoder again: a bounded number of times, with growing
+ * pauses. A batch that succeeds afterwards makes the count start anew. The device belongs to the lane, which made it.
+ */
+import type { Device } from "@vitgraph/cuda-kernels";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import type { Batch, BatchCost, Clock, ItemSpec } from "@vitgraph/scheduler";
+import type { EncoderItem } from "../item.js";
+import type { DeviceState } from "../observability/observer.js";
+import type { Embedding } from "../runtime/embedding.js";
+import type { VisionEncoder } from "../runtime/vision-encoder.js";
+import type { PackItems } from "./packing.js";
+
+/** A device at work, with all that was made for it. */
+export interface OpenedDevice {
+  readonly device: Device;
+  readonly encoder: VisionEncoder;
+  readonly cost: BatchCost;
+  readonly pack: PackItems;
+}
+
+export interface DeviceLaneOptions {
+  /** Position in the engine's list. */
+  readonly index: number;
+  /** Makes the device and its encoder; called again after a failure. */
+  readonly open: () => Promise<OpenedDevice>;
+  readonly clock: Clock;
+  readonly onChange: (lane: DeviceLane, cause?: unknown) => void;
+}
+
+/** Batches handed to a device at a time: one computes, the next is made ready. */
+export const BATCHES_PER_DEVICE = 2;
+
+/** Before each attempt to make a failed device again. A driver that resets a GPU takes seconds. */
+const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
+
+export class DeviceLane {
+  readonly index: number;
+  readonly #options: DeviceLaneOptions;
+  #opened: OpenedDevice;
+  #state: DeviceState = "up";
+  #cause: VitgraphError | undefined;
+  #outstandingMs = 0;
+  #inFlight = 0;
+  #batches = 0;
+  #attempts = 0;
+  #recovery: Promise<void> = Promise.resolve();
+  #closed = false;
+  #disposed = false;
+  #wake: () => void = () => {};
+  #onIdle: () => void = () => {};
+
+  private constructor(options: DeviceLaneOptions, opened: OpenedDevice) {
+    this.index = options.index;
+    this.#options = options;
+    this.#opened = opened;
+  }
+
+  static async open(options: DeviceLaneOptions): Promise<DeviceLane> {
+    return new DeviceLane(options, await options.open());
+  }
+
+  get state(): DeviceState {
+    return this.#state;
+  }
+
+  /** Why it is not up. */
+  get cause(): VitgraphError | undefined {
+    return this.#cause;
+  }
+
+  get device(): Device {
+    return this.#opened.device;
+  }
+
+  get encoder(): VisionEncoder {
+    return this.#opened.encoder;
+  }
+
+  /** Estimated cost of what was handed over and has not come back. */
+  get outstandingMs(): number {
+    return this.#outstandingMs;
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /** Batches that succeeded. */
+  get batches(): number {
+    return this.#batches;
+  }
+
+  get isIdle(): boolean {
+    return this.#state === "up" && this.#inFlight === 0;
+  }
+
+  get hasRoom(): boolean {
+    return this.#state === "up" && this.#inFlight < BATCHES_PER_DEVICE;
+  }
+
+  pack(items: readonly ItemSpec[]): readonly Batch[] {
+    return this.#opened.pack(items);
+  }
+
+  /** The budget that runs a batch here: the one it was packed for, if it has a graph here; otherwise eager. */
+  budgetOf(packed: number | null): number | null {
+    return packed !== null && this.encoder.tokenBudgets.includes(packed) ? packed : null;
+  }
+
+  /** Of a batch in the budget that {@link budgetOf} gives it. */
+  costOf(tokens: number, packed: number | null): number {
+    const cost = this.#opened.cost(tokens, this.budgetOf(packed), "default");
+    // A cost may forbid what has to run all the same.
+    return Number.isFinite(cost) ? cost : 0;
+  }
+
+  /** One outcome for each item, in their order; never rejects. */
+  async run(
+    items: readonly EncoderItem[],
+    tokens: number,
+    packed: number | null,
+  ): Promise<PromiseSettledResult<Embedding>[]> {
+    const costMs = this.costOf(tokens, packed);
+    this.#outstandingMs += costMs;
+    this.#inFlight += 1;
+    try {
+      const outcomes = await this.encoder.run(items, this.budgetOf(packed));
+      const failure = deviceFailure(outcomes);
+      if (failure === undefined) {
+        this.#batches += 1;
+        this.#attempts = 0;
+      } else if (this.#state === "up") {
+        this.#fail(failure);
+      }
+      return outcomes;
+    } finally {
+      this.#outstandingMs -= costMs;
+      this.#inFlight -= 1;
+      if (this.#inFlight === 0) this.#onIdle();
+    }
+  }
+
+  /** Batches must have ended. Gives the encoder and the device back; an attempt that is under way ends first. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake();
+    await this.#recovery;
+    this.#dispose();
+  }
+
+  #fail(cause: VitgraphError): void {
+    this.#change("recovering", cause);
+    this.#recovery = this.#recover();
+  }
+
+  async #recover(): Promise<void> {
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve;
+      });
+    }
+    try {
+      this.#dispose();
+    } catch {
+      // A device that failed may fail at this too, and what matters is what made it fail first.
+    }
+    while (!this.#closed) {
+      const pauseMs = RECOVERY_PAUSES_MS[this.#attempts];
+      if (pauseMs === undefined) {
+        this.#change("down", this.#cause);
+        return;
+      }
+      this.#attempts += 1;
+      await this.#pause(pauseMs);
+      if (this.#closed) return;
+      try {
+        this.#opened = await this.#options.open();
+        this.#disposed = false;
+        this.#change("up", undefined);
+        return;
+      } catch (error) {
+        this.#cause = toVitgraphError(error, "VG_DEVICE_FAILED", "the device could not be made again");
+      }
+    }
+  }
+
+  #pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(delayMs, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  #change(state: DeviceState, cause: VitgraphError | undefined): void {
+    this.#state = state;
+    this.#cause = cause;
+    this.#options.onChange(this, cause);
+  }
+
+  #dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    const { encoder, device } = this.#opened;
+    encoder[Symbol.dispose]();
+    device[Symbol.dispose]();
+  }
+}
+
+/** The error of a batch whose device failed: every item of it has one with this code. What is an item's own fault has another. */
+function deviceFailure(outcomes: readonly PromiseSettledResult<Embedding>[]): VitgraphError | undefined {
+  const [first] = outcomes;
+  if (first?.status !== "rejected") return undefined;
+  const failed = outcomes.every(
+    (outcome) =>
+      outcome.status === "rejected" &&
+      VitgraphError.is(outcome.reason) &&
+      outcome.reason.code === "VG_DEVICE_FAILED",
+  );
+  return failed ? first.reason : undefined;
+}

@@ -1,0 +1,730 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Device } from "@vitgraph/cuda-kernels";
+import { createNullDevice, type NullDevice, type NullDeviceOptions } from "@vitgraph/cuda-kernels/testing";
+import { VitgraphError } from "@vitgraph/errors";
+import { VirtualClock } from "@vitgraph/scheduler/testing";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import type { PixelItem } from "../item.js";
+import { type LoadedModel, loadModel } from "../models/load-model.js";
+import type { BatchEvent, EngineObserver } from "../observability/observer.js";
+import type { Embedding } from "../runtime/embedding.js";
+import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { EncoderEngine } from "./encoder-engine.js";
+import type { EncoderEngineOptions } from "./engine-options.js";
+
+let directory: string;
+let model: LoadedModel;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  model = await loadModel(directory);
+});
+afterAll(async () => {
+  await model[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+/** Whose rows of the miniature have 12 bytes; `value` tells items apart. */
+function item(tokens: number, value = 0, t = 1): PixelItem {
+  const pixels = new Uint8Array(4 * tokens * t * (t === 1 ? 12 : 24)).fill(value);
+  return { format: t === 1 ? "u8_still" : "u8", grid: { t, h: 2, w: 2 * tokens }, pixels };
+}
+
+const GRAPHS = { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] };
+
+interface Bench {
+  readonly engine: EncoderEngine;
+  readonly clock: VirtualClock;
+  readonly devices: NullDevice[];
+  /** Every batch that ended. */
+  readonly batches: BatchEvent[];
+  /** State changes, of the engine and of its devices. */
+  readonly changes: string[];
+  /** Lets the batches of a device (all, if none is named) end only when told to. */
+  hold(): { release(): void };
+}
+
+interface BenchOptions extends Partial<Omit<EncoderEngineOptions, "devices">> {
+  readonly count?: number;
+  /** Called for each submission once the engine is ready; what it throws fails the device's run. */
+  readonly respond?: (device: number) => void;
+  /** Called for each device that is made; what it throws is why it can't be. */
+  readonly make?: (device: number, made: number) => NullDeviceOptions | undefined;
+}
+
+/** An engine on null devices over a virtual clock, whose batches take no time unless they are held. */
+async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}): Promise<Bench> {
+  const clock = new VirtualClock();
+  const devices: NullDevice[] = [];
+  const batches: BatchEvent[] = [];
+  const changes: string[] = [];
+  let gate: Promise<void> | undefined;
+  const made = new Array<number>(count).fill(0);
+  let ready = false;
+  const observer: EngineObserver = {
+    batchEnded: (event) => batches.push(event),
+    deviceChanged: ({ device, state }) => changes.push(`device ${device} ${state}`),
+    stateChanged: (state) => changes.push(state),
+  };
+  const engine = await EncoderEngine.create({
+    model,
+    clock,
+    compilationConfig: GRAPHS,
+    outputCacheBytes: 0,
+    observers: [observer],
+    ...options,
+    devices: Array.from({ length: count }, (_, index) => () => {
+      const extra = make?.(index, made[index]!++) ?? {};
+      const device = createNullDevice({
+        respond: async (submission, program) => {
+          if (ready) {
+            await gate;
+            respond?.(index);
+          }
+          await extra.respond?.(submission, program);
+        },
+        ...extra,
+      });
+      devices.push(device);
+      return device;
+    }),
+  });
+  ready = true;
+  const hold = () => {
+    let release = () => {};
+    gate = new Promise((resolve) => {
+      release = resolve;
+    });
+    return {
+      release: () => {
+        gate = undefined;
+        release();
+      },
+    };
+  };
+  return { engine, clock, devices, batches, changes, hold };
+}
+
+const codesOf = (outcomes: readonly PromiseSettledResult<Embedding>[]) =>
+  outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.tokens : outcome.reason.code));
+
+/** Until everything that can go on without time passing has. */
+const settled = async (): Promise<void> => {
+  for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+describe("batches", () => {
+  test("items of several callers share one, and each caller gets its own in order", async () => {
+    const { engine, batches } = await setUp();
+    const calls = await Promise.all([
+      engine.encode([item(3), item(1)]),
+      engine.encode([item(5)]),
+      engine.encode([]),
+    ]);
+    expect(calls.map(codesOf)).toEqual([[3, 1], [5], []]);
+    expect(batches).toMatchObject([
+      { items: 3, tokens: 9, budget: 16, device: 0, outcome: "ok", calls: [0, 1] },
+    ]);
+    await engine.close();
+  });
+
+  test("an idle device never waits, unless a window is asked for", async () => {
+    const { engine, clock, batches } = await setUp({ batchWindowMs: 5 });
+    const first = engine.encode([item(3)]);
+    await clock.advance(3);
+    const second = engine.encode([item(4)]);
+    await clock.advance(1);
+    expect(batches).toEqual([]);
+    await clock.advance(1);
+    await Promise.all([first, second]);
+    expect(batches).toMatchObject([{ items: 2, queueMs: [5, 2] }]);
+    await engine.close();
+  });
+
+  test("two run at a time on each device, and what waits goes by priority", async () => {
+    const { engine, batches, hold } = await setUp();
+    const gate = hold();
+    const calls = [engine.encode([item(64)])];
+    await settled();
+    calls.push(engine.encode([item(64)]));
+    await settled();
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 2 });
+    calls.push(engine.encode([item(62)], { priority: 1 }), engine.encode([item(63)], { priority: -1 }));
+    await settled();
+    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batches_in_flight: 2 });
+    gate.release();
+    await Promise.all(calls);
+    expect(batches.map(({ tokens }) => tokens)).toEqual([64, 64, 63, 62]);
+    await engine.close();
+  });
+
+  test("videos that graphs are not for run eagerly, and apart", async () => {
+    const { engine, batches } = await setUp({
+      compilationConfig: { ...GRAPHS, encoder_cudagraph_max_frames_per_batch: 0 },
+    });
+    await engine.encode([item(3), item(2, 0, 2), item(4)]);
+    expect(batches.map(({ items, budget }) => [items, budget])).toEqual([
+      [2, 16],
+      [1, null],
+    ]);
+    await engine.close();
+  });
+
+  test.each([
+    // Greedy fills ascending: 10+20 fit 64 with 30 next; by cost each goes where it is cheapest.
+    ["greedy", [3, 61], [[2, 64]]],
+    ["first-fit", [3, 61], [[2, 64]]],
+    [
+      "cost",
+      [3, 61],
+      [
+        [1, 16],
+        [1, 64],
+      ],
+    ],
+  ] as const)("packing %s", async (packing, sizes, expected) => {
+    // A replay costs its budget, and a full one a fortune: two batches are cheaper than one.
+    const costs = (tokens: number, budget: number | null) =>
+      budget === null ? Number.POSITIVE_INFINITY : tokens >= 64 ? 1e6 : budget;
+    const { engine, batches } = await setUp({ packing, costs });
+    await engine.encode(sizes.map((tokens) => item(tokens)));
+    expect(batches.map(({ items, budget }) => [items, budget])).toEqual(expected);
+    await engine.close();
+  });
+
+  test("run eagerly where that costs less than any replay", async () => {
+    const { engine, batches } = await setUp({
+      costs: (tokens, budget) => (budget === null ? tokens : 1000),
+    });
+    await engine.encode([item(5)]);
+    expect(batches).toMatchObject([{ budget: null, waste: 0 }]);
+    expect(engine.stats()).toMatchObject({ graph_hits: 0, graph_misses: 1 });
+    await engine.close();
+  });
+});
+
+describe("backpressure", () => {
+  test("a call that has no room is refused whole, before anything is done for it", async () => {
+    const { engine, hold } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 200 } });
+    const gate = hold();
+    const running = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
+    await settled();
+    const waiting = engine.encode([item(60), item(60)]);
+    await settled();
+    await expect(engine.encode([item(1), item(1)])).rejects.toThrow(
+      expect.objectContaining({
+        code: "VG_QUEUE_FULL",
+        message:
+          "2 items wait, and there is no room for 2 more (the limit is 3): try again later, or raise limits.maxQueuedItems",
+      }),
+    );
+    await expect(engine.encode([item(81)])).rejects.toThrow(
+      "120 tokens wait, and there is no room for 81 more (the limit is 200): try again later, or raise limits.maxQueuedTokens",
+    );
+    expect(engine.stats().queue).toMatchObject({ items: 2, tokens: 120 });
+    gate.release();
+    expect(codesOf(await waiting)).toEqual([60, 60]);
+    await Promise.all(running);
+    expect(codesOf(await engine.encode([item(81)]))).toEqual([81]);
+    await engine.close();
+  });
+
+  test("a call that can never have room says so", async () => {
+    const { engine } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 100 } });
+    await expect(engine.encode([1, 1, 1, 1].map((tokens) => item(tokens)))).rejects.toThrow(
+      "a call of 4 items is more than the engine ever holds (3): send it in parts, or raise limits.maxQueuedItems",
+    );
+    await expect(engine.encode([item(101)])).rejects.toThrow(
+      "a call of 101 tokens is more than the engine ever holds (100)",
+    );
+    expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+    await engine.close();
+  });
+});
+
+describe("callers who leave", () => {
+  test("a cancelled call is answered at once, and gives up its place", async () => {
+    const { engine, hold, batches } = await setUp();
+    const gate = hold();
+    const running = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
+    await settled();
+    const controller = new AbortController();
+    const left = engine.encode([item(60), item(61)], { signal: controller.signal });
+    await settled();
+    controller.abort(new Error("no longer wanted"));
+    expect(await left).toMatchObject([
+      {
+        reason: {
+          code: "VG_ABORTED",
+          message: "the call was cancelled",
+          cause: { message: "no longer wanted" },
+        },
+      },
+      { reason: { code: "VG_ABORTED" } },
+    ]);
+    expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+    gate.release();
+    await Promise.all(running);
+    expect(batches).toHaveLength(2);
+    await engine.close();
+  });
+
+  test("one that was cancelled before, or is late already, is refused", async () => {
+    const { engine, clock } = await setUp();
+    await expect(engine.encode([item(1)], { signal: AbortSignal.abort() })).rejects.toThrow(
+      "the call was cancelled",
+    );
+    await clock.advance(100);
+    await expect(engine.encode([item(1)], { deadline: 60 })).rejects.toThrow(
+      "the call's deadline had passed 40 ms before it came: allow more time, or send less work",
+    );
+    await expect(engine.encode([item(1)], { deadline: Number.NaN })).rejects.toThrow("the deadline is NaN");
+    await expect(engine.encode([item(1)], { priority: Number.NaN })).rejects.toThrow("priority is NaN");
+    await engine.close();
+  });
+
+  test("a deadline answers when it passes, and leaves no timer", async () => {
+    const { engine, clock, hold } = await setUp();
+    const gate = hold();
+    const late = engine.encode([item(1)], { deadline: 30 });
+    const patient = engine.encode([item(2)], { deadline: 1000 });
+    await clock.advance(30);
+    expect(await late).toMatchObject([
+      {
+        reason: {
+          code: "VG_DEADLINE_EXCEEDED",
+          message: "the call's deadline passed, 30 ms after it came: allow more time, or send less work",
+        },
+      },
+    ]);
+    gate.release();
+    expect(codesOf(await patient)).toEqual([2]);
+    expect(clock.pendingTimers).toBe(0);
+    await engine.close();
+  });
+});
+
+test("a bad item among good ones fails alone", async () => {
+  const { engine } = await setUp();
+  const outcomes = await engine.encode([
+    item(1),
+    { ...item(1), grid: { t: 1, h: 3, w: 2 } },
+    {} as never,
+    null as never,
+    { pixel_values: new Float32Array(4 * 24), grid_thw: [1, 2, 2] },
+    { pixel_values: new Float32Array(7), grid_thw: [1, 2, 2] },
+    { pixel_values: new Float32Array(7) } as never,
+    { image: new Uint8Array(8) },
+    { frames: [] },
+    item(2),
+  ]);
+  expect(codesOf(outcomes)).toEqual([
+    1, "VG_ITEM_INVALID", "VG_ITEM_INVALID", "VG_ITEM_INVALID", 1, "VG_ITEM_INVALID", "VG_ITEM_INVALID",
+    "VG_IMAGE_INVALID", "VG_ARGUMENT_INVALID", 2,
+  ]); // biome-ignore format: a row
+  expect(outcomes[2]).toMatchObject({
+    reason: {
+      message:
+        "an item has no fields: pass { image }, { raster }, { frames }, { pixel_values, grid_thw }, or an EncoderItem with its format",
+    },
+  });
+  expect(engine.stats()).toMatchObject({ failed_items: 7, graph_hits: 3 });
+  await engine.close();
+});
+
+test("getItemSpecs tells sizes without encoding", async () => {
+  const { engine, batches } = await setUp();
+  const specs = await engine.getItemSpecs([item(6), item(2, 0, 2), {} as never]);
+  expect(specs).toMatchObject([
+    { value: { inputSize: 24, outputTokens: 6, frames: 1 } },
+    { value: { inputSize: 16, outputTokens: 4, frames: 2 } },
+    { reason: { code: "VG_ITEM_INVALID" } },
+  ]);
+  expect(batches).toEqual([]);
+  expect(engine.budgetRange()).toEqual({ min: 64, max: 16_384 });
+  await engine.close();
+});
+
+describe("the output cache", () => {
+  const cached = { outputCacheBytes: 2 ** 20 };
+  const runs = ({ batches }: Bench) => batches.reduce((sum, batch) => sum + batch.items, 0);
+
+  test("answers the same content again without running it", async () => {
+    const bench = await setUp(cached);
+    const { engine } = bench;
+    await engine.encode([item(3, 1)]);
+    const [again, other] = await engine.encode([item(3, 1), item(3, 2)]);
+    expect(codesOf([again!, other!])).toEqual([3, 3]);
+    expect(runs(bench)).toBe(2);
+    expect(engine.stats().output_cache).toMatchObject({ hits: 1, misses: 2, entries: 2 });
+    await engine.close();
+  });
+
+  test("the same pixels under another grid are something else", async () => {
+    const bench = await setUp(cached);
+    const tall = { ...item(4, 1), grid: { t: 1, h: 4, w: 4 } };
+    await bench.engine.encode([item(4, 1), tall]);
+    expect(runs(bench)).toBe(2);
+    await bench.engine.close();
+  });
+
+  test("items that arrive together compute once, and one caller's leaving is not the others'", async () => {
+    const bench = await setUp(cached);
+    const { engine, hold } = bench;
+    const gate = hold();
+    const controller = new AbortController();
+    const first = engine.encode([item(3, 1)], { signal: controller.signal });
+    await settled();
+    const second = engine.encode([item(3, 1)]);
+    await settled();
+    controller.abort();
+    expect(codesOf(await first)).toEqual(["VG_ABORTED"]);
+    gate.release();
+    expect(codesOf(await second)).toEqual([3]);
+    expect(runs(bench)).toBe(1);
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 0 });
+    await engine.close();
+  });
+
+  test("a uuid stands for the content, which is not looked at again", async () => {
+    const bench = await setUp(cached);
+    const { engine } = bench;
+    const settledFrom: string[] = [];
+    engine.subscribe({ itemSettled: ({ source }) => settledFrom.push(source) });
+    await engine.encode([{ ...item(3, 1), uuid: "a" }]);
+    // What would be refused is never opened.
+    const outcomes = await engine.encode([
+      { image: new Uint8Array(1), uuid: "a" },
+      { image: new Uint8Array(1), uuid: "b" },
+      { ...item(3, 1), uuid: "" },
+    ]);
+    expect(codesOf(outcomes)).toEqual([3, "VG_IMAGE_INVALID", "VG_ARGUMENT_INVALID"]);
+    expect(settledFrom.sort()).toEqual(["device", "output_cache", "refused", "refused"]);
+    expect(runs(bench)).toBe(1);
+    await engine.close();
+  });
+
+  test("items of one uuid that arrive together compute once", async () => {
+    const bench = await setUp(cached);
+    const items = [1, 2, 3].map((value) => ({ ...item(3, value), uuid: "same" }));
+    expect(codesOf(await bench.engine.encode(items))).toEqual([3, 3, 3]);
+    expect(runs(bench)).toBe(1);
+    await bench.engine.close();
+  });
+
+  test("a failure is not kept", async () => {
+    let failing = true;
+    const { engine, clock } = await setUp({
+      ...cached,
+      respond: () => {
+        if (failing) throw new Error("Xid 79");
+      },
+    });
+    expect(codesOf(await engine.encode([item(3, 1)]))).toEqual(["VG_DEVICE_FAILED"]);
+    failing = false;
+    const again = engine.encode([item(3, 1)]);
+    await clock.advance(200);
+    expect(codesOf(await again)).toEqual([3]);
+    await engine.close();
+  });
+});
+
+describe("several devices", () => {
+  test("a burst is shared out by its arithmetic, and answers come in order", async () => {
+    const { engine, batches, hold } = await setUp({ count: 3 });
+    const gate = hold();
+    const sizes = [10, 12, 30, 11, 9, 30];
+    const call = engine.encode(sizes.map((tokens) => item(tokens)));
+    await settled();
+    gate.release();
+    expect(codesOf(await call)).toEqual(sizes);
+    expect(batches.map(({ device, tokens }) => [device, tokens]).sort()).toEqual([
+      [0, 42],
+      [1, 30],
+      [2, 30],
+    ]);
+    await engine.close();
+  });
+
+  test("a batch goes where it will be done first", async () => {
+    const { engine, batches, hold } = await setUp({ count: 2, costs: (tokens) => tokens });
+    const gate = hold();
+    const calls: Promise<unknown>[] = [];
+    for (const tokens of [60, 10, 12, 50]) {
+      calls.push(engine.encode([item(tokens)]));
+      await settled();
+    }
+    gate.release();
+    await Promise.all(calls);
+    const byDevice = [0, 1].map((device) =>
+      batches.filter((batch) => batch.device === device).map((b) => b.tokens),
+    );
+    expect(byDevice).toEqual([
+      [60, 50],
+      [10, 12],
+    ]);
+    await engine.close();
+  });
+
+  test("one that fails leaves the others serving, and comes back", async () => {
+    let broken = true;
+    const { engine, clock, changes, batches } = await setUp({
+      count: 2,
+      respond: (device) => {
+        if (device === 0 && broken) throw new Error("Xid 79");
+      },
+    });
+    const outcomes = await engine.encode([item(60), item(59)]);
+    expect(codesOf(outcomes).sort()).toEqual([59, "VG_DEVICE_FAILED"]);
+    expect(outcomes.find(({ status }) => status === "rejected")).toMatchObject({
+      reason: { message: "the batch failed on the device (Xid 79)", cause: { message: "Xid 79" } },
+    });
+    expect(engine.stats().devices).toMatchObject([
+      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0 },
+      { state: "up", batches: 1 },
+    ]);
+    expect(codesOf(await engine.encode([item(5), item(60)]))).toEqual([5, 60]);
+    broken = false;
+    await clock.advance(100);
+    await vi.waitFor(() => expect(engine.stats().devices[0]).toMatchObject({ state: "up" }));
+    expect(changes).toEqual(["loading", "warming", "ready", "device 0 recovering", "device 0 up"]);
+    expect(codesOf(await engine.encode([item(60), item(59)]))).toEqual([60, 59]);
+    expect(new Set(batches.slice(-2).map(({ device }) => device))).toEqual(new Set([0, 1]));
+    await engine.close();
+  });
+
+  test("must be there when the engine is created; those that came up are given back", async () => {
+    const made: NullDevice[] = [];
+    const devices = [
+      () => {
+        made.push(createNullDevice());
+        return made[0] as Device;
+      },
+      () => {
+        throw new VitgraphError("VG_BACKEND_UNAVAILABLE", "there is no GPU 1");
+      },
+    ];
+    await expect(EncoderEngine.create({ model, devices })).rejects.toThrow("there is no GPU 1");
+    expect(made[0]?.liveHandles()).toBe(0);
+    expect(() => made[0]?.allocate(1)).toThrow("a device was used after it had been disposed");
+  });
+
+  test("must compute in one dtype, and in the one that was asked for", async () => {
+    const devices = [() => createNullDevice(), () => createNullDevice({ activationDType: "bf16" })];
+    await expect(EncoderEngine.create({ model, devices })).rejects.toThrow(
+      "device 0 computes in f32, and device 1 in bf16: give one engine devices of one kind",
+    );
+    await expect(
+      EncoderEngine.create({ model, devices: devices.slice(0, 1), dtype: "bf16" }),
+    ).rejects.toThrow(
+      'device 0 (null device) computes in f32, and dtype is "bf16": set dtype to "auto" or "f32", or choose another backend',
+    );
+  });
+});
+
+describe("a device that fails", () => {
+  test("fails what is in flight there, holds what waits, and goes on when it is back", async () => {
+    let broken = true;
+    const { engine, clock, hold, devices } = await setUp({
+      respond: () => {
+        if (broken) throw new Error("Xid 79");
+      },
+    });
+    const gate = hold();
+    const inFlight = [engine.encode([item(64)]), settled().then(() => engine.encode([item(63)]))];
+    await settled();
+    const waiting = engine.encode([item(62)]);
+    await settled();
+    gate.release();
+    expect((await Promise.all(inFlight)).map(codesOf)).toEqual([["VG_DEVICE_FAILED"], ["VG_DEVICE_FAILED"]]);
+    const during = engine.encode([item(5)]);
+    await settled();
+    expect(engine.stats()).toMatchObject({ state: "ready", queue: { items: 2, batches_in_flight: 0 } });
+    broken = false;
+    await clock.advance(100);
+    expect((await Promise.all([waiting, during])).map(codesOf)).toEqual([[62], [5]]);
+    expect(devices).toHaveLength(2);
+    expect(devices[0]?.liveHandles()).toBe(0);
+    await engine.close();
+    expect(devices[1]?.liveHandles()).toBe(0);
+  });
+
+  test("is given up after a few attempts; every call is then refused with the cause", async () => {
+    const { engine, clock, changes } = await setUp({
+      respond: () => {
+        throw new Error("Xid 79");
+      },
+      make: (_, made) => {
+        if (made > 0) throw new VitgraphError("VG_BACKEND_UNAVAILABLE", "the GPU has fallen off the bus");
+        return undefined;
+      },
+    });
+    expect(codesOf(await engine.encode([item(5)]))).toEqual(["VG_DEVICE_FAILED"]);
+    const waiting = engine.encode([item(6)]);
+    await clock.advance(11_100);
+    const message =
+      "the engine has no device left: device 0 (null device): the GPU has fallen off the bus: close it, see " +
+      "`vitgraph doctor`, and create a new one when the devices work again";
+    expect(await waiting).toMatchObject([{ reason: { code: "VG_DEVICE_FAILED", message } }]);
+    await expect(engine.encode([item(5)])).rejects.toThrow(message);
+    expect(changes).toEqual([
+      "loading",
+      "warming",
+      "ready",
+      "device 0 recovering",
+      "device 0 down",
+      "failed",
+    ]);
+    await engine.close();
+    expect(engine.state).toBe("closed");
+  });
+
+  test("that comes back only to fail again is given up too", async () => {
+    const { engine, clock, devices } = await setUp({
+      respond: () => {
+        throw new Error("Xid 79");
+      },
+    });
+    const codes: unknown[] = [];
+    for (let call = 0; call < 4; call++) {
+      const outcome = engine.encode([item(5)]);
+      await clock.advance(20_000);
+      codes.push(...codesOf(await outcome));
+    }
+    expect(codes).toEqual(new Array(4).fill("VG_DEVICE_FAILED"));
+    expect(engine.state).toBe("failed");
+    expect(devices).toHaveLength(4);
+    expect(devices.map((device) => device.liveHandles())).toEqual([0, 0, 0, 0]);
+    await engine.close();
+  });
+
+  test("ends no wait for a close", async () => {
+    const { engine, clock } = await setUp({
+      respond: () => {
+        throw new Error("Xid 79");
+      },
+    });
+    await engine.encode([item(5)]);
+    await engine.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe("lifecycle", () => {
+  test("close finishes what it has, refuses new work, and gives everything back", async () => {
+    const { engine, hold, devices, changes } = await setUp({ batchWindowMs: 1000 });
+    const gate = hold();
+    const call = engine.encode([item(5)]);
+    await settled();
+    const closing = engine.close();
+    expect(engine.state).toBe("draining");
+    await expect(engine.encode([item(5)])).rejects.toThrow(
+      expect.objectContaining({
+        code: "VG_CLOSED",
+        message: "the engine is closed: send the call to one that is open",
+      }),
+    );
+    gate.release();
+    // Without waiting out the window.
+    expect(codesOf(await call)).toEqual([5]);
+    await closing;
+    expect(changes).toEqual(["loading", "warming", "ready", "draining", "closed"]);
+    expect(devices[0]?.liveHandles()).toBe(0);
+    expect(() => devices[0]?.allocate(1)).toThrow("a device was used after it had been disposed");
+    await engine.close();
+  });
+
+  test("close can give up what it has", async () => {
+    const { engine, hold, devices } = await setUp();
+    const gate = hold();
+    const calls = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
+    await settled();
+    const waiting = engine.encode([item(64)]);
+    await settled();
+    const closing = engine.close({ abort: true });
+    expect((await Promise.all([...calls, waiting])).map(codesOf)).toEqual([
+      ["VG_CLOSED"],
+      ["VG_CLOSED"],
+      ["VG_CLOSED"],
+    ]);
+    gate.release();
+    await closing;
+    expect(devices[0]?.liveHandles()).toBe(0);
+  });
+
+  test("drain resolves when what was taken in is answered, and calls go on being taken", async () => {
+    const { engine, hold } = await setUp();
+    const gate = hold();
+    const call = engine.encode([item(5)]);
+    await settled();
+    let drained = false;
+    const draining = engine.drain().then(() => {
+      drained = true;
+    });
+    await settled();
+    expect(drained).toBe(false);
+    expect(engine.state).toBe("ready");
+    gate.release();
+    await draining;
+    expect(codesOf(await call)).toEqual([5]);
+    expect(codesOf(await engine.encode([item(6)]))).toEqual([6]);
+    await engine.close();
+  });
+
+  test("an engine that opened its model closes it; a directory is enough", async () => {
+    const devices = [createNullDevice()];
+    await using engine = await EncoderEngine.create({
+      model: directory,
+      devices: [() => devices[0] as Device],
+    });
+    expect(codesOf(await engine.encode([item(5)]))).toEqual([5]);
+    await engine.close();
+    await expect(
+      engine.model.weights.values().next().value!.readSlice(0, new Uint8Array(1)),
+    ).rejects.toThrow();
+  });
+
+  test("a hundred engines in one process leave nothing behind", async () => {
+    for (let round = 0; round < 100; round++) {
+      const { engine, devices, clock } = await setUp({ count: 2, outputCacheBytes: 2 ** 20 });
+      await Promise.all([engine.encode([item(5, round)]), engine.encode([item(7, round), item(2)])]);
+      await engine.close();
+      expect(devices.map((device) => device.liveHandles())).toEqual([0, 0]);
+      expect(clock.pendingTimers).toBe(0);
+    }
+  });
+
+  test("an observer that throws is reported, and harms nobody", async () => {
+    const warnings: string[] = [];
+    const listen = (warning: Error) => warnings.push(warning.message);
+    process.on("warning", listen);
+    const { engine } = await setUp();
+    const unsubscribe = engine.subscribe({
+      batchStarted: () => {
+        throw new Error("of no use");
+      },
+    });
+    expect(codesOf(await engine.encode([item(5)]))).toEqual([5]);
+    await settled();
+    expect(warnings).toEqual(["an observer of the encoder engine threw: Error: of no use"]);
+    unsubscribe();
+    process.off("warning", listen);
+    await engine.close();
+  });
+});
+
+test.each([
+  [{ devices: [] }, "devices is an empty list: name at least one device, or leave it out"],
+  [{ dtype: "f16" }, 'dtype is "f16": use one of auto, bf16, f32'],
+  [{ packing: "best" }, 'packing is "best": use one of cost, greedy, first-fit'],
+  [{ costs: "guess" }, 'costs is "guess": use one of auto, measure, estimate'],
+  [{ batchWindowMs: -1 }, "batchWindowMs is -1: give a number of at least 0"],
+  [{ outputCacheBytes: Number.NaN }, "outputCacheBytes is NaN: give a number of at least 0"],
+  [{ limits: { prepareConcurrency: 0 } }, "limits.prepareConcurrency is 0: give a number of at least 1"],
+])("refuses %o", async (options, message) => {
+  await expect(EncoderEngine.create({ model, ...(options as object) })).rejects.toThrow(
+    expect.objectContaining({ code: "VG_ARGUMENT_INVALID", message }),
+  );
+});

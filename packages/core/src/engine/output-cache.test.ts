@@ -1,0 +1,352 @@
+import { VitgraphError } from "@vitgraph/errors";
+import fc from "fast-check";
+import { describe, expect, test, vi } from "vitest";
+import type { EncoderItem } from "../item.js";
+import { Embedding } from "../runtime/embedding.js";
+import { contentKey, OutputCache, uuidKey } from "./output-cache.js";
+
+const BATCH = { index: 0, items: 1, tokens: 1, budget: null, waste: 0, durationMs: 1 };
+
+function embeddingOf(sizeBytes: number, fill = 0): Embedding {
+  const bytes = new Uint8Array(sizeBytes).fill(fill);
+  return new Embedding({
+    grid: { t: 1, h: 2, w: 2 },
+    tokens: 1,
+    columns: 1,
+    dtype: "bf16",
+    bytes,
+    batch: BATCH,
+  });
+}
+
+/** A computation that ends when the test says so. */
+function controlled() {
+  let resolve: (embedding: Embedding) => void = () => {};
+  let reject: (reason: unknown) => void = () => {};
+  let signal: AbortSignal | undefined;
+  const compute = vi.fn((given: AbortSignal) => {
+    signal = given;
+    return new Promise<Embedding>((onResolve, onReject) => {
+      resolve = onResolve;
+      reject = onReject;
+    });
+  });
+  return {
+    compute,
+    resolve: (embedding: Embedding) => resolve(embedding),
+    reject: (reason: unknown) => reject(reason),
+    signal: () => signal as AbortSignal,
+  };
+}
+
+async function rejection(promise: Promise<unknown>): Promise<VitgraphError> {
+  return promise.then(
+    () => expect.unreachable("the promise was fulfilled"),
+    (error) => error,
+  );
+}
+
+describe("what is kept", () => {
+  test("an embedding is computed once and then kept", async () => {
+    const cache = new OutputCache(100);
+    const compute = vi.fn(async () => embeddingOf(10, 7));
+    expect(cache.get("a")).toBeUndefined();
+    const first = await cache.share("a", compute);
+    const second = await cache.share("a", compute);
+    expect(compute).toHaveBeenCalledTimes(1);
+    expect(second.bytes).toBe(first.bytes);
+    expect(cache.get("a")?.bytes).toBe(first.bytes);
+    expect(cache.stats()).toEqual({
+      hits: 2,
+      misses: 1,
+      joined: 0,
+      evictions: 0,
+      entries: 1,
+      bytes: 10,
+      capacityBytes: 100,
+    });
+  });
+
+  test("one larger than the cache passes through and drives nobody out", async () => {
+    const cache = new OutputCache(20);
+    await cache.share("small", async () => embeddingOf(20));
+    expect((await cache.share("large", async () => embeddingOf(21))).bytes).toHaveLength(21);
+    expect(cache.get("large")).toBeUndefined();
+    expect(cache.get("small")).toBeDefined();
+  });
+
+  test("a view counts with the whole buffer that it keeps in memory", async () => {
+    const cache = new OutputCache(1000);
+    const view = new Embedding({ ...embeddingOf(1), bytes: new Uint8Array(new ArrayBuffer(600), 100, 50) });
+    await cache.share("view", async () => view);
+    expect(cache.stats().bytes).toBe(600);
+  });
+
+  test("data is widened for each reader, and not kept", async () => {
+    const cache = new OutputCache(100);
+    const computed = await cache.share("a", async () => embeddingOf(4));
+    const kept = cache.get("a") as Embedding;
+    expect(kept.data).not.toBe(computed.data);
+    expect(cache.get("a")?.data).not.toBe(kept.data);
+  });
+
+  test("without capacity nothing is kept, and identical items that arrive together still compute once", async () => {
+    const cache = new OutputCache(0);
+    const { compute, resolve } = controlled();
+    const both = [cache.share("a", compute), cache.share("a", compute)];
+    resolve(embeddingOf(4));
+    await Promise.all(both);
+    expect(compute).toHaveBeenCalledTimes(1);
+    expect(cache.stats()).toMatchObject({ misses: 1, joined: 1, entries: 0, bytes: 0 });
+  });
+
+  test("a capacity that is no size is refused", () => {
+    expect(() => new OutputCache(-1)).toThrowErrorMatchingInlineSnapshot(
+      `[VitgraphError: the output cache's capacity is -1 bytes: give a number of bytes, 0 to keep no embeddings]`,
+    );
+    expect(() => new OutputCache(Number.NaN)).toThrow(VitgraphError);
+  });
+
+  /** Keys oldest first, with the size of each: the obvious cache. */
+  class Model {
+    entries: { key: string; size: number }[] = [];
+    constructor(readonly capacity: number) {}
+    use(key: string): boolean {
+      const at = this.entries.findIndex((entry) => entry.key === key);
+      if (at < 0) return false;
+      this.entries.push(...this.entries.splice(at, 1));
+      return true;
+    }
+    add(key: string, size: number): void {
+      if (size > this.capacity) return;
+      this.entries.push({ key, size });
+      while (this.bytes > this.capacity) this.entries.shift();
+    }
+    get bytes(): number {
+      return this.entries.reduce((sum, { size }) => sum + size, 0);
+    }
+  }
+
+  test("it behaves like a list of which the oldest goes first", async () => {
+    const key = fc.constantFrom("a", "b", "c", "d", "e", "f");
+    const command = fc.oneof(
+      fc.record({ kind: fc.constant("get" as const), key }),
+      fc.record({ kind: fc.constant("share" as const), key, size: fc.integer({ min: 0, max: 40 }) }),
+      fc.record({ kind: fc.constant("fail" as const), key }),
+      fc.record({ kind: fc.constant("clear" as const) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 0, max: 100 }), fc.array(command), async (capacity, commands) => {
+        const cache = new OutputCache(capacity);
+        const model = new Model(capacity);
+        for (const step of commands) {
+          if (step.kind === "clear") {
+            cache.clear();
+            model.entries = [];
+          } else if (step.kind === "get") {
+            expect(cache.get(step.key) !== undefined).toBe(model.use(step.key));
+          } else if (step.kind === "share") {
+            const compute = vi.fn(async () => embeddingOf(step.size));
+            await cache.share(step.key, compute);
+            const known = model.use(step.key);
+            expect(compute).toHaveBeenCalledTimes(known ? 0 : 1);
+            if (!known) model.add(step.key, step.size);
+          } else {
+            const outcome = cache.share(step.key, async () => Promise.reject(new Error("no")));
+            if (model.use(step.key)) await outcome;
+            else await expect(outcome).rejects.toThrow("no");
+          }
+          expect(cache.stats()).toMatchObject({ bytes: model.bytes, entries: model.entries.length });
+        }
+        for (const name of ["a", "b", "c", "d", "e", "f"]) {
+          expect(cache.get(name) !== undefined).toBe(model.use(name));
+        }
+      }),
+    );
+  });
+});
+
+describe("flights", () => {
+  test("a failure goes to all who wait, and is not kept", async () => {
+    const cache = new OutputCache(100);
+    const { compute, reject } = controlled();
+    const outcomes = Promise.allSettled([cache.share("a", compute), cache.share("a", compute)]);
+    const failure = new Error("device lost");
+    reject(failure);
+    expect(await outcomes).toEqual([
+      { status: "rejected", reason: failure },
+      { status: "rejected", reason: failure },
+    ]);
+    await expect(cache.share("a", async () => embeddingOf(1))).resolves.toBeInstanceOf(Embedding);
+  });
+
+  test("a computation that throws at once fails like one that rejects", async () => {
+    const cache = new OutputCache(100);
+    const failing = () => {
+      throw new Error("thrown");
+    };
+    await expect(cache.share("a", failing)).rejects.toThrow("thrown");
+  });
+
+  test("who aborts leaves the flight to the others", async () => {
+    const cache = new OutputCache(100);
+    const { compute, resolve, signal } = controlled();
+    const leaver = new AbortController();
+    const left = cache.share("a", compute, leaver.signal);
+    const stays = cache.share("a", compute, new AbortController().signal);
+    const reason = new Error("gone home");
+    leaver.abort(reason);
+    const error = await rejection(left);
+    expect(error.code).toBe("VG_ABORTED");
+    expect(error.message).toMatchInlineSnapshot(
+      `"the caller took the item back while its embedding was awaited"`,
+    );
+    expect(error.cause).toBe(reason);
+    expect(signal().aborted).toBe(false);
+    resolve(embeddingOf(3));
+    await expect(stays).resolves.toBeInstanceOf(Embedding);
+  });
+
+  test("when nobody waits any more the flight is aborted, and who comes then starts anew", async () => {
+    const cache = new OutputCache(100);
+    const first = controlled();
+    const leavers = [new AbortController(), new AbortController()];
+    const left = leavers.map(({ signal }) => rejection(cache.share("a", first.compute, signal)));
+    leavers[0]?.abort();
+    expect(first.signal().aborted).toBe(false);
+    leavers[1]?.abort("enough");
+    expect(first.signal().aborted).toBe(true);
+    expect(first.signal().reason).toBe("enough");
+    await Promise.all(left);
+
+    const second = controlled();
+    const anew = cache.share("a", second.compute);
+    expect(second.compute).toHaveBeenCalledTimes(1);
+    // The abandoned flight ends late, and badly: nobody is concerned.
+    first.reject(new Error("aborted"));
+    second.resolve(embeddingOf(5));
+    expect((await anew).bytes).toHaveLength(5);
+    expect(cache.get("a")?.bytes).toHaveLength(5);
+  });
+
+  test("who comes with an aborted signal starts nothing", async () => {
+    const compute = vi.fn(async () => embeddingOf(1));
+    const error = await rejection(new OutputCache(100).share("a", compute, AbortSignal.abort()));
+    expect(error.code).toBe("VG_ABORTED");
+    expect(compute).not.toHaveBeenCalled();
+  });
+
+  test("an abort after the answer changes nothing", async () => {
+    const cache = new OutputCache(100);
+    const caller = new AbortController();
+    const { compute, resolve, signal } = controlled();
+    const answer = cache.share("a", compute, caller.signal);
+    resolve(embeddingOf(2));
+    await answer;
+    caller.abort();
+    expect(signal().aborted).toBe(false);
+  });
+
+  test("clear answers those who wait, and keeps nothing of their flight", async () => {
+    const cache = new OutputCache(100);
+    const { compute, resolve } = controlled();
+    const waiting = cache.share("a", compute);
+    cache.clear();
+    resolve(embeddingOf(2));
+    await expect(waiting).resolves.toBeInstanceOf(Embedding);
+    expect(cache.get("a")).toBeUndefined();
+  });
+
+  test("whatever the order of arrivals, departures and the end, each flight computes once and each caller is answered once", async () => {
+    const event = fc.record({ at: fc.nat(20), leavesAt: fc.option(fc.nat(20)) });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(event, { minLength: 1, maxLength: 8 }),
+        fc.nat(20),
+        async (callers, endsAt) => {
+          const cache = new OutputCache(100);
+          const flight = controlled();
+          const answers: Promise<PromiseSettledResult<Embedding>[]>[] = [];
+          const leaving: { at: number; controller: AbortController }[] = [];
+          for (let now = 0; now <= 20; now++) {
+            for (const { at, leavesAt } of callers) {
+              if (at !== now) continue;
+              const controller = new AbortController();
+              answers.push(Promise.allSettled([cache.share("a", flight.compute, controller.signal)]));
+              if (leavesAt !== null) leaving.push({ at: leavesAt, controller });
+            }
+            for (const { at, controller } of leaving) if (at === now) controller.abort();
+            if (now === endsAt) flight.resolve(embeddingOf(1));
+            await new Promise<void>((resolve) => setImmediate(resolve));
+          }
+          flight.resolve(embeddingOf(1));
+          const settled = (await Promise.all(answers)).flat();
+          const { hits, misses, joined } = cache.stats();
+          expect(settled).toHaveLength(callers.length);
+          expect(flight.compute).toHaveBeenCalledTimes(misses);
+          expect(hits + misses + joined).toBe(callers.length);
+          for (const outcome of settled) {
+            if (outcome.status === "rejected") expect(outcome.reason.code).toBe("VG_ABORTED");
+          }
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe("keys", () => {
+  const item: EncoderItem = { format: "u8", grid: { t: 1, h: 2, w: 4 }, pixels: Uint8Array.of(1, 2, 3) };
+
+  test("a content key is the same for equal content, whatever buffer holds it", async () => {
+    const within = new Uint8Array([9, 1, 2, 3, 9]).subarray(1, 4);
+    const shared = new Uint8Array(new SharedArrayBuffer(3));
+    shared.set([1, 2, 3]);
+    const key = await contentKey(item, "model");
+    expect(await contentKey({ ...item, pixels: shared }, "model")).toBe(key);
+    expect(key).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(await contentKey({ ...item, pixels: within }, "model")).toBe(key);
+  });
+
+  test("every part of the content changes the key", async () => {
+    const keys = await Promise.all([
+      contentKey(item, "model"),
+      contentKey(item, "other model"),
+      contentKey({ ...item, format: "u8_still" }, "model"),
+      contentKey({ ...item, grid: { t: 1, h: 4, w: 2 } }, "model"),
+      contentKey({ ...item, grid: { t: 2, h: 2, w: 2 } }, "model"),
+      contentKey({ ...item, pixels: Uint8Array.of(1, 2, 4) }, "model"),
+      contentKey({ ...item, pixels: Uint8Array.of(1, 2, 3, 0) }, "model"),
+      contentKey({ ...item, pixels: new Uint8Array() }, "model"),
+      contentKey({ format: "normalized", grid: item.grid, pixelValues: Float32Array.of(1) }, "model"),
+      contentKey({ format: "normalized", grid: item.grid, pixelValues: Float32Array.of(2) }, "model"),
+    ]);
+    expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  test("content that is hashed in several parts counts to its last byte", async () => {
+    const pixels = new Uint8Array(2 ** 20 * 2 + 5);
+    const other = pixels.slice();
+    other[other.length - 1] = 1;
+    const [a, b, c] = await Promise.all([
+      contentKey({ ...item, pixels }, "model"),
+      contentKey({ ...item, pixels: other }, "model"),
+      contentKey({ ...item, pixels: pixels.slice() }, "model"),
+    ]);
+    expect(a).not.toBe(b);
+    expect(a).toBe(c);
+  });
+
+  test("no uuid meets a content key", async () => {
+    const key = await contentKey(item, "model");
+    expect(uuidKey(key)).not.toBe(key);
+    expect(uuidKey("x")).not.toMatch(/^sha256:/);
+    fc.assert(fc.property(fc.string({ minLength: 1 }), (uuid) => !uuidKey(uuid).startsWith("sha256:")));
+  });
+
+  test("a uuid must say something", () => {
+    expect(() => uuidKey("")).toThrowErrorMatchingInlineSnapshot(
+      `[VitgraphError: an item's uuid is "": give a string that stands for its content alone, or leave uuid out]`,
+    );
+  });
+});

@@ -1,0 +1,96 @@
+/**
+ * Measured costs on disk, so that the next start need not measure again: a JSON file for each device, driver, model,
+ * fusion, budgets and version. A file that is missing, damaged or of something else counts as none.
+ */
+import { createHash } from "node:crypto";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type DeviceInfo, PROGRAM_VERSION } from "@vitgraph/cuda-kernels";
+import manifest from "../../package.json" with { type: "json" };
+import type { VisionEncoder } from "../runtime/vision-encoder.js";
+import type { CostPoint } from "./replay-costs.js";
+
+/** Everything that costs depend on, as JSON. */
+export interface CostIdentity {
+  readonly version: string;
+  readonly programVersion: number;
+  readonly device: DeviceInfo;
+  readonly visionConfig: Readonly<Record<string, unknown>>;
+  /** `compile_mm_encoder`. */
+  readonly fused: boolean;
+  /** That have a graph. */
+  readonly tokenBudgets: readonly number[];
+  readonly maxItems: number;
+}
+
+export function costIdentity(
+  { model, device, budgets, tokenBudgets }: VisionEncoder,
+  fused: boolean,
+): CostIdentity {
+  return {
+    version: manifest.version,
+    programVersion: PROGRAM_VERSION,
+    device: device.info,
+    visionConfig: model.vision.config,
+    fused,
+    tokenBudgets,
+    maxItems: budgets.limits.maxItems,
+  };
+}
+
+/** The file of these costs in a directory. */
+export function costFile(directory: string, identity: CostIdentity): string {
+  const name = createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 16);
+  return join(directory, `${name}.json`);
+}
+
+export function printCosts(identity: CostIdentity, points: readonly CostPoint[]): string {
+  return `${JSON.stringify({ identity, points }, null, 1)}\n`;
+}
+
+/** The points, or undefined where the text does not hold costs of this identity. */
+export function parseCosts(text: string, identity: CostIdentity): readonly CostPoint[] | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null) return undefined;
+  const { identity: found, points } = value as { identity?: unknown; points?: unknown };
+  if (JSON.stringify(found) !== JSON.stringify(identity)) return undefined;
+  if (!Array.isArray(points) || points.length === 0 || !points.every(isCostPoint)) return undefined;
+  return points.map(({ budget, tokens, durationMs }) => ({ budget, tokens, durationMs }));
+}
+
+export async function readCosts(
+  path: string,
+  identity: CostIdentity,
+): Promise<readonly CostPoint[] | undefined> {
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  return text === undefined ? undefined : parseCosts(text, identity);
+}
+
+/** Whole or not at all, so that engines that start together can't spoil it. @throws what the file system does */
+export async function writeCosts(
+  path: string,
+  identity: CostIdentity,
+  points: readonly CostPoint[],
+): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const draft = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  await writeFile(draft, printCosts(identity, points));
+  await rename(draft, path);
+}
+
+function isCostPoint(value: unknown): value is CostPoint {
+  if (typeof value !== "object" || value === null) return false;
+  const { budget, tokens, durationMs } = value as Record<string, unknown>;
+  const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) > 0;
+  return (
+    (budget === null || isCount(budget)) &&
+    isCount(tokens) &&
+    Number.isFinite(durationMs) &&
+    (durationMs as number) >= 0
+  );
+}

@@ -1,0 +1,229 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { graphFlops } from "../graph/graph.js";
+import { type LoadedModel, loadModel } from "../models/load-model.js";
+import { VisionEncoder } from "../runtime/vision-encoder.js";
+import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { EncoderEngine } from "./encoder-engine.js";
+import { type CostPoint, costFromPoints, estimateCosts, itemFlops, measureCosts } from "./replay-costs.js";
+import {
+  costFile,
+  costIdentity,
+  parseCosts,
+  printCosts,
+  readCosts,
+  writeCosts,
+} from "./replay-costs-file.js";
+
+let directory: string;
+let model: LoadedModel;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  model = await loadModel(directory);
+});
+afterAll(async () => {
+  await model[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+const arbitraryPoint: fc.Arbitrary<CostPoint> = fc.record({
+  budget: fc.constantFrom(64, 256, null),
+  tokens: fc.integer({ min: 1, max: 300 }),
+  durationMs: fc.double({ min: 0, max: 1e4, noNaN: true }),
+});
+const arbitraryPoints = fc.array(arbitraryPoint, { minLength: 1, maxLength: 12 });
+
+describe("the cost that points describe", () => {
+  const cost = costFromPoints([
+    { budget: 64, tokens: 64, durationMs: 4 },
+    { budget: 64, tokens: 16, durationMs: 1 },
+    { budget: null, tokens: 100, durationMs: 7 },
+  ]);
+
+  test("lies on the lines between them, and goes on along the last", () => {
+    expect([1, 16, 32, 64, 80].map((tokens) => cost(tokens, 64, "default"))).toEqual([1, 1, 2, 4, 5]);
+  });
+
+  test("of a single point is that point", () => {
+    expect([1, 100, 5000].map((tokens) => cost(tokens, null, "default"))).toEqual([7, 7, 7]);
+  });
+
+  test("forbids what was not measured", () => {
+    expect(cost(5, 128, "default")).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  test("never falls as tokens grow, and is never below a measurement of as many tokens or fewer", () => {
+    fc.assert(
+      fc.property(arbitraryPoints, fc.constantFrom(64, 256, null), (points, budget) => {
+        const curve = costFromPoints(points);
+        const own = points.filter((point) => point.budget === budget);
+        let before = 0;
+        for (let tokens = 1; tokens <= 320; tokens++) {
+          const value = curve(tokens, budget, "default");
+          if (own.length === 0) {
+            expect(value).toBe(Number.POSITIVE_INFINITY);
+            continue;
+          }
+          expect(Number.isFinite(value)).toBe(true);
+          // Interpolation rounds.
+          expect(value).toBeGreaterThanOrEqual(before * (1 - 1e-12));
+          for (const point of own.filter((measured) => measured.tokens <= tokens))
+            expect(value).toBeGreaterThanOrEqual(point.durationMs * (1 - 1e-12));
+          before = value;
+        }
+      }),
+    );
+  });
+
+  test("does not depend on the points' order", () => {
+    fc.assert(
+      fc.property(
+        arbitraryPoints.chain((points) =>
+          fc.tuple(fc.constant(points), fc.shuffledSubarray(points, { minLength: points.length })),
+        ),
+        fc.integer({ min: 1, max: 400 }),
+        ([points, shuffled], tokens) => {
+          for (const budget of [64, 256, null])
+            expect(costFromPoints(shuffled)(tokens, budget, "default")).toBe(
+              costFromPoints(points)(tokens, budget, "default"),
+            );
+        },
+      ),
+    );
+  });
+});
+
+test("an item's operations in closed form are those of its graph", () => {
+  const flops = itemFlops(model);
+  for (const [t, tokens] of [
+    [1, 7],
+    [3, 20],
+  ] as const) {
+    const patches = t * tokens * 4;
+    const work = { patches, tokens: t * tokens, segments: t, attentionPairs: patches ** 2 / t };
+    expect(flops({ inputSize: patches, outputTokens: t * tokens, frames: t })).toBeCloseTo(
+      graphFlops(model.graph, work),
+      3,
+    );
+  }
+});
+
+test("estimated costs grow with the tokens, and a batch is never free", () => {
+  const cost = estimateCosts(model, { backend: "cpu" });
+  expect(cost(1, 64, "default")).toBeGreaterThan(0.2);
+  expect(cost(64, 64, "default")).toBeGreaterThan(cost(1, 64, "default"));
+  expect(cost(64, 64, "default")).toBe(cost(64, null, "default"));
+});
+
+async function withEncoder<T>(use: (encoder: VisionEncoder) => Promise<T>): Promise<T> {
+  using device = createNullDevice();
+  using encoder = await VisionEncoder.create({
+    model,
+    device,
+    compilationConfig: {
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_token_budgets: [16, 64, 2048],
+      encoder_cudagraph_max_vision_items_per_batch: 8,
+    },
+  });
+  return await use(encoder);
+}
+
+test("every budget is measured at several fills, and eagerly at its size", async () => {
+  await withEncoder(async (encoder) => {
+    const points = await measureCosts(encoder);
+    const measured = (budget: number | null) =>
+      points.filter((point) => point.budget === budget).map(({ tokens }) => tokens);
+    expect(measured(16)).toEqual([4, 8, 16]);
+    expect(measured(64)).toEqual([16, 30, 64]);
+    expect(measured(2048)).toEqual([506, 1024, 2048]);
+    expect(measured(null)).toEqual([2048, 64, 16]);
+  });
+});
+
+describe("the file of costs", () => {
+  test("holds what was written, for the same identity alone", async () => {
+    await withEncoder(async (encoder) => {
+      const identity = costIdentity(encoder, true);
+      fc.assert(
+        fc.property(arbitraryPoints, (points) => {
+          expect(parseCosts(printCosts(identity, points), identity)).toEqual(points);
+        }),
+      );
+      const text = printCosts(identity, [{ budget: 64, tokens: 1, durationMs: 1 }]);
+      expect(parseCosts(text, { ...identity, fused: false })).toBeUndefined();
+      expect(parseCosts(text, { ...identity, version: "0.0.0" })).toBeUndefined();
+      const newDriver = { ...identity.device, facts: { driver: "13.1" } };
+      expect(parseCosts(text, { ...identity, device: newDriver })).toBeUndefined();
+      expect(costFile("d", { ...identity, device: newDriver })).not.toBe(costFile("d", identity));
+    });
+  });
+
+  test("that is damaged counts as none", async () => {
+    await withEncoder(async (encoder) => {
+      const identity = costIdentity(encoder, true);
+      const whole = printCosts(identity, [{ budget: 64, tokens: 1, durationMs: 1 }]);
+      const damaged = [
+        "",
+        "null",
+        "[]",
+        whole.slice(0, -10),
+        printCosts(identity, []),
+        printCosts(identity, [{ budget: 64, tokens: 1, durationMs: -1 }]),
+        printCosts(identity, [{ budget: 0, tokens: 1, durationMs: 1 }]),
+        printCosts(identity, [{ budget: null, tokens: 1.5, durationMs: 1 }]),
+        whole.replace('"points": [', '"points": [7,'),
+      ];
+      for (const text of damaged) expect(parseCosts(text, identity)).toBeUndefined();
+      await expect(readCosts(join(directory, "gone.json"), identity)).resolves.toBeUndefined();
+    });
+  });
+
+  test("is written whole, into a folder that need not be there", async () => {
+    await withEncoder(async (encoder) => {
+      const identity = costIdentity(encoder, true);
+      const points = [{ budget: 64, tokens: 1, durationMs: 1 }];
+      const path = costFile(join(directory, "a", "b"), identity);
+      await Promise.all([writeCosts(path, identity, points), writeCosts(path, identity, points)]);
+      expect(await readCosts(path, identity)).toEqual(points);
+    });
+  });
+});
+
+test("an engine measures once, and reads it back the next time", async () => {
+  const costDirectory = join(directory, "costs");
+  const submissionsOf = async () => {
+    const device = createNullDevice();
+    const engine = await EncoderEngine.create({
+      model,
+      devices: [() => device],
+      compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] },
+      costs: "measure",
+      costDirectory,
+    });
+    expect(engine.stats()).toMatchObject({ batches: 0, graph_hits: 0 });
+    await engine.close();
+    return device.submissions.length;
+  };
+  // Two budgets at three fills and eagerly at two sizes, three times each.
+  expect(await submissionsOf()).toBe(24);
+  expect(await submissionsOf()).toBe(0);
+});
+
+test("a folder that cannot be written is no reason not to start", async () => {
+  const file = join(directory, "a-file");
+  await writeFile(file, "");
+  const engine = await EncoderEngine.create({
+    model,
+    devices: [() => createNullDevice()],
+    costs: "measure",
+    costDirectory: join(file, "below"),
+  });
+  expect(engine.state).toBe("ready");
+  await engine.close();
+});

@@ -1,0 +1,173 @@
+/**
+ * What a batch costs on a device, in milliseconds: measured at a few fills of each budget, or estimated from the model's
+ * arithmetic. Packing, the choice of the budget, and replaying or running eagerly all follow these numbers.
+ */
+import { randomFill } from "node:crypto";
+import { promisify } from "node:util";
+import type { DeviceInfo } from "@vitgraph/cuda-kernels";
+import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
+import { graphFlops } from "../graph/graph.js";
+import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import type { LoadedModel } from "../models/load-model.js";
+import type { VisionModel } from "../models/vision-model.js";
+import type { VisionEncoder } from "../runtime/vision-encoder.js";
+
+/** One measured run. */
+export interface CostPoint {
+  /** The budget that was replayed; null for an eager run. */
+  readonly budget: number | null;
+  readonly tokens: number;
+  readonly durationMs: number;
+}
+
+/**
+ * The cost that these points describe: between two of them on the line that joins them, below the first as much as the
+ * first, beyond the last along the last line. It never falls as tokens grow: where a measurement did, the larger one
+ * before it holds. What has no point is forbidden (Infinity).
+ */
+export function costFromPoints(points: readonly CostPoint[]): BatchCost {
+  const curves = new Map<number | null, readonly Knot[]>();
+  for (const budget of new Set(points.map((point) => point.budget))) {
+    curves.set(budget, rising(points.filter((point) => point.budget === budget)));
+  }
+  return (tokens, budget) => {
+    const curve = curves.get(budget);
+    return curve === undefined ? Number.POSITIVE_INFINITY : interpolate(curve, tokens);
+  };
+}
+
+interface Knot {
+  readonly tokens: number;
+  readonly durationMs: number;
+}
+
+/** Ascending by tokens, one knot for each, never falling. */
+function rising(points: readonly Knot[]): readonly Knot[] {
+  const knots: Knot[] = [];
+  for (const { tokens, durationMs } of [...points].sort((a, b) => a.tokens - b.tokens)) {
+    const last = knots.at(-1);
+    const floor = Math.max(durationMs, last?.durationMs ?? 0);
+    if (last?.tokens === tokens) knots.pop();
+    knots.push({ tokens, durationMs: floor });
+  }
+  return knots;
+}
+
+function interpolate(knots: readonly Knot[], tokens: number): number {
+  const first = knots[0] as Knot;
+  if (tokens <= first.tokens || knots.length === 1) return first.durationMs;
+  const above = knots.findIndex((knot) => knot.tokens >= tokens);
+  const at = above < 0 ? knots.length - 1 : above;
+  const [left, right] = [knots[at - 1] as Knot, knots[at] as Knot];
+  if (tokens === right.tokens) return right.durationMs;
+  const slope = (right.durationMs - left.durationMs) / (right.tokens - left.tokens);
+  return left.durationMs + slope * (tokens - left.tokens);
+}
+
+/** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */
+const FILLS = [0.25, 0.5, 1];
+/** The first run of each program warms up; the quickest of the others counts, since nothing makes a run too quick. */
+const RUNS = 3;
+/** Images of at most 1024 tokens (a megapixel or so) are what most batches are made of; attention depends on it. */
+const ITEM_TOKENS = 1024;
+
+/** Runs random images through every budget, and eagerly at every budget's size. Takes a few dozen runs of the tower. */
+export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
+  const { limits } = encoder.budgets;
+  const sizes = [...limits.tokenBudgets].sort((a, b) => b - a);
+  const pixels = await randomPixels(encoder.model.vision, Math.max(...sizes));
+  const points: CostPoint[] = [];
+  // The largest first: it makes the arenas as large as they get.
+  for (const size of sizes) {
+    const replays = encoder.tokenBudgets.includes(size) ? FILLS.map((fill) => [size, fill] as const) : [];
+    for (const [budget, fill] of [...replays, [null, 1] as const]) {
+      const tokens = Math.max(1, Math.floor(size * fill));
+      points.push(
+        await measure(encoder, randomItems(encoder.model.vision, tokens, limits.maxItems, pixels), budget),
+      );
+    }
+  }
+  return points;
+}
+
+async function measure(
+  encoder: VisionEncoder,
+  items: readonly EncoderItem[],
+  budget: number | null,
+): Promise<CostPoint> {
+  let durationMs = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < RUNS; run++) {
+    const [outcome] = await encoder.run(items, budget);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    if (run > 0) durationMs = Math.min(durationMs, outcome.value.batch.durationMs);
+  }
+  const tokens = items.reduce((sum, item) => sum + encoder.specOf(item).outputTokens, 0);
+  return { budget, tokens, durationMs };
+}
+
+/** About `tokens` tokens, never more, in images that are nearly square and share their pixels. */
+function randomItems(
+  vision: VisionModel,
+  tokens: number,
+  maxItems: number,
+  pixels: Uint8Array,
+): readonly EncoderItem[] {
+  const count = Math.min(maxItems, Math.ceil(tokens / ITEM_TOKENS));
+  const each = Math.floor(tokens / count);
+  const rows = Math.floor(Math.sqrt(each));
+  const merge = vision.spatialMergeSize;
+  const grid = { t: 1, h: rows * merge, w: Math.floor(each / rows) * merge };
+  const item: EncoderItem = {
+    format: "u8_still",
+    grid,
+    pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)),
+  };
+  return new Array<EncoderItem>(count).fill(item);
+}
+
+/** Zeros would run faster than real pixels do. Filled on libuv's threads. */
+async function randomPixels(vision: VisionModel, tokens: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(tokens * vision.spatialMergeSize ** 2 * rowBytes(vision));
+  await promisify(randomFill)(bytes);
+  return bytes;
+}
+
+function rowBytes({
+  spatialMergeSize: mergeSize,
+  channels,
+  temporalPatchSize: temporal,
+  patchSize: patch,
+}: VisionModel) {
+  return rowElements("u8_still", { mergeSize, channels, temporal, patch });
+}
+
+/**
+ * Rates that are right to an order of magnitude, in 10⁹ operations a second. A device's own costs compare by arithmetic
+ * alone; the rate only matters where devices of several kinds share the work.
+ */
+const NOMINAL_GFLOPS: Readonly<Record<DeviceInfo["backend"], number>> = {
+  cpu: 100,
+  cuda: 200_000,
+  null: 100,
+};
+/** A batch is not free however small: submitting, tables, answers. */
+const BATCH_MS = 0.2;
+
+/** The useful operations of one item, in closed form: packing asks for it often. */
+export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => number {
+  const area = vision.spatialMergeSize ** 2;
+  const none = { patches: 0, tokens: 0, segments: 0, attentionPairs: 0 };
+  const fixed = graphFlops(graph, none);
+  const perToken = graphFlops(graph, { ...none, patches: area, tokens: 1 }) - fixed;
+  const perPair = graphFlops(graph, { ...none, attentionPairs: 1 }) - fixed;
+  return ({ inputSize, outputTokens, frames = 1 }) =>
+    perToken * outputTokens + (perPair * inputSize ** 2) / frames;
+}
+
+/** For a device that replays nothing, or has not been measured: padding is free, and a run costs its arithmetic. */
+export function estimateCosts(model: LoadedModel, { backend }: Pick<DeviceInfo, "backend">): BatchCost {
+  const tokens = ITEM_TOKENS / 4;
+  const item = { inputSize: tokens * model.vision.spatialMergeSize ** 2, outputTokens: tokens };
+  const msPerToken = itemFlops(model)(item) / tokens / (NOMINAL_GFLOPS[backend] * 1e6);
+  return (count) => BATCH_MS + msPerToken * count;
+}

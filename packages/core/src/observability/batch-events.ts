@@ -1,0 +1,125 @@
+/**
+ * The batches of an engine as they end: to listeners at once, and to readers who take their time. A reader that falls
+ * behind loses the oldest events, and is told how many: it never holds the engine up, and never fills the memory.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import type { BatchEvent, EngineObserver, EngineState } from "./observer.js";
+
+export interface ReadOptions {
+  /** Most events kept for a reader that is busy; 1024 if left out. */
+  readonly capacity?: number;
+  /** Ends the reading, after what is buffered. */
+  readonly signal?: AbortSignal;
+}
+
+export class BatchEvents implements EngineObserver {
+  readonly #listeners = new Set<(event: BatchEvent) => void>();
+  readonly #readers = new Set<BatchEventReader>();
+  #closed = false;
+
+  /** Returns what ends it. A listener is called on JavaScript's thread and must be quick. */
+  subscribe(listener: (event: BatchEvent) => void): () => void {
+    // A function of its own for each subscription, so that one listener may be subscribed twice.
+    const own = (event: BatchEvent) => listener(event);
+    this.#listeners.add(own);
+    return () => this.#listeners.delete(own);
+  }
+
+  /**
+   * The events from now on, for `for await`. They end when the engine is closed, when `signal` aborts, or when the loop is
+   * left.
+   * @throws VG_ARGUMENT_INVALID
+   */
+  read({ capacity = 1024, signal }: ReadOptions = {}): BatchEventReader {
+    if (!(Number.isSafeInteger(capacity) && capacity > 0)) {
+      throw new VitgraphError(
+        "VG_ARGUMENT_INVALID",
+        `the capacity of a reader of batch events is ${capacity}`,
+        {
+          remedy: "give a positive whole number of events",
+          details: { capacity },
+        },
+      );
+    }
+    const end = () => reader.end();
+    const reader = new BatchEventReader(capacity, () => {
+      this.#readers.delete(reader);
+      signal?.removeEventListener("abort", end);
+    });
+    this.#readers.add(reader);
+    signal?.addEventListener("abort", end, { once: true });
+    if (this.#closed || signal?.aborted) reader.end();
+    return reader;
+  }
+
+  batchEnded(event: BatchEvent): void {
+    for (const listener of this.#listeners) listener(event);
+    for (const reader of this.#readers) reader.push(event);
+  }
+
+  stateChanged(state: EngineState): void {
+    if (state !== "closed") return;
+    this.#closed = true;
+    for (const reader of this.#readers) reader.end();
+  }
+}
+
+/** One reader's view; made by {@link BatchEvents.read}. */
+export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undefined> {
+  readonly #capacity: number;
+  readonly #onEnd: () => void;
+  readonly #buffer: BatchEvent[] = [];
+  readonly #waiting: ((result: IteratorResult<BatchEvent, undefined>) => void)[] = [];
+  #dropped = 0;
+  #ended = false;
+
+  constructor(capacity: number, onEnd: () => void) {
+    this.#capacity = capacity;
+    this.#onEnd = onEnd;
+  }
+
+  /** Events lost so far, since this reader was busy. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  push(event: BatchEvent): void {
+    if (this.#ended) return;
+    const waiting = this.#waiting.shift();
+    if (waiting !== undefined) {
+      waiting({ done: false, value: event });
+      return;
+    }
+    if (this.#buffer.length === this.#capacity) {
+      this.#buffer.shift();
+      this.#dropped += 1;
+    }
+    this.#buffer.push(event);
+  }
+
+  /** No more events; those that are buffered can still be read. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    for (const waiting of this.#waiting.splice(0)) waiting({ done: true, value: undefined });
+    this.#onEnd();
+  }
+
+  next(): Promise<IteratorResult<BatchEvent, undefined>> {
+    const event = this.#buffer.shift();
+    if (event !== undefined) return Promise.resolve({ done: false, value: event });
+    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The loop was left: what is buffered is of no use any more. */
+  return(): Promise<IteratorResult<BatchEvent, undefined>> {
+    this.#buffer.length = 0;
+    this.end();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

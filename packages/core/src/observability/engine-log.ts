@@ -1,0 +1,67 @@
+/** What of an engine's life goes into the log, and at which level. With `verbose`, the lines of `encoder_cudagraph_verbose` too. */
+import type { GraphStatistics } from "./engine-metrics.js";
+import type { Logger } from "./logger.js";
+import type {
+  BatchEvent,
+  DeviceChanged,
+  EngineObserver,
+  EngineState,
+  GraphFailed,
+  ItemSettled,
+} from "./observer.js";
+import { batchLine, graphStatsLine } from "./verbose-lines.js";
+
+export interface EngineLogOptions {
+  readonly logger: Logger;
+  /** `encoder_cudagraph_verbose`: a line for each batch, and the statistics at the end, as information. */
+  readonly verbose?: boolean;
+  /** The statistics for the line at the end. */
+  readonly stats?: () => GraphStatistics;
+}
+
+export class EngineLog implements EngineObserver {
+  readonly #logger: Logger;
+  readonly #verbose: boolean;
+  readonly #stats: (() => GraphStatistics) | undefined;
+
+  constructor({ logger, verbose = false, stats }: EngineLogOptions) {
+    this.#logger = logger;
+    this.#verbose = verbose;
+    this.#stats = stats;
+  }
+
+  itemSettled({ outcome, code, source }: ItemSettled): void {
+    // The caller has the error; this is for finding out later.
+    if (outcome === "rejected") this.#logger.debug({ code, source }, "an item was refused or failed");
+  }
+
+  batchEnded(batch: BatchEvent): void {
+    if (batch.outcome === "failed")
+      this.#logger.error({ batch }, `batch ${batch.index} failed on device ${batch.device}`);
+    else if (this.#verbose) this.#logger.info({ batch }, batchLine(batch));
+    else this.#logger.debug({ batch }, batchLine(batch));
+  }
+
+  graphFailed({ device, budget, relativeL2 }: GraphFailed): void {
+    this.#logger.warn(
+      { device, budget, relativeL2 },
+      `the graph of token budget ${budget} differs from the eager run: the budget runs eagerly on device ${device}`,
+    );
+  }
+
+  deviceChanged({ device, state, cause }: DeviceChanged): void {
+    if (state === "up") this.#logger.info({ device }, `device ${device} is up`);
+    else if (state === "recovering")
+      this.#logger.warn({ device, err: cause }, `device ${device} failed, and is made again`);
+    else this.#logger.error({ device, err: cause }, `device ${device} is down for good`);
+  }
+
+  stateChanged(state: EngineState, cause?: unknown): void {
+    if (state === "failed") this.#logger.error({ err: cause }, "the engine has failed: no device is left");
+    else this.#logger.info({ state }, `the engine is ${state}`);
+    if (state === "closed" && this.#verbose && this.#stats !== undefined) {
+      const stats = this.#stats();
+      this.#logger.info({ stats }, graphStatsLine(stats));
+    }
+  }
+}

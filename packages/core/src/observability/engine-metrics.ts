@@ -1,0 +1,322 @@
+/**
+ * What an engine counts and measures: an observer that fills the table of metrics, and gives it out as plain data and as
+ * Prometheus text.
+ *
+ * Two kinds of metrics: those that events fill, and those that are read from the engine when somebody looks (how long the
+ * queue is, what a cache holds), so that a queue need not report its length at every step.
+ */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import {
+  type LabelsOf,
+  METRICS,
+  type MetricDefinition,
+  type MetricName,
+  type MetricNameOf,
+} from "./metric-definitions.js";
+import type {
+  BatchEvent,
+  BatchStart,
+  DeviceState,
+  EncodeCallEnded,
+  EngineObserver,
+  EngineState,
+  GraphFailed,
+  ItemPrepared,
+  ItemSettled,
+} from "./observer.js";
+
+/** What is read from the engine when somebody looks: these of its `stats()`. */
+export interface EngineFigures {
+  /** The budgets that have a program. */
+  readonly token_budgets: readonly number[];
+  /** What waits for a batch. */
+  readonly queue: { readonly items: number; readonly tokens: number };
+  readonly devices: readonly { readonly state: DeviceState }[];
+  readonly output_cache?: CacheFigures | null;
+  readonly grid_cache?: CacheFigures | null;
+}
+
+/** What `OutputCache.stats()` yields; the cache of grids has the same, but for what it does not do. */
+export interface CacheFigures {
+  readonly hits: number;
+  readonly misses: number;
+  readonly joined?: number;
+  readonly evictions: number;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly capacityBytes: number;
+}
+
+export interface EngineMetricsOptions {
+  /** One of the host's, in which these metrics then stand beside its own. Default: a new one. */
+  readonly registry?: Registry;
+}
+
+/** The statistics that vLLM's encoder keeps, under its names, and what of the budgets was wasted. */
+export interface GraphStatistics {
+  /** Items that a budget's program encoded. */
+  readonly graph_hits: number;
+  /** Items that ran eagerly. */
+  readonly graph_misses: number;
+  /** Between 0 and 1; 0 before the first item. */
+  readonly hit_rate: number;
+  readonly num_budgets: number;
+  readonly token_budgets: readonly number[];
+  /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
+  readonly waste_by_budget: Readonly<Record<string, number>>;
+}
+
+export interface Sample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+}
+
+export interface HistogramSample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly count: number;
+  readonly sum: number;
+  /** How many values were at most `le`; the last `le` is "+Inf". */
+  readonly buckets: readonly { readonly le: number | "+Inf"; readonly count: number }[];
+}
+
+/** All metrics as data that JSON can hold. */
+export type MetricsSnapshot = {
+  readonly [Name in MetricName]: {
+    readonly type: (typeof METRICS)[Name]["type"];
+    readonly unit: string;
+    readonly help: string;
+    readonly samples: readonly (Name extends MetricNameOf<"histogram"> ? HistogramSample : Sample)[];
+  };
+};
+
+const NO_FIGURES: EngineFigures = { token_budgets: [], queue: { items: 0, tokens: 0 }, devices: [] };
+const ENGINE_STATES = [
+  "loading",
+  "warming",
+  "ready",
+  "draining",
+  "closed",
+  "failed",
+] as const satisfies EngineState[];
+
+type Metric = Counter | Gauge | Histogram;
+
+export class EngineMetrics implements EngineObserver {
+  readonly registry: Registry;
+  readonly #metrics: ReadonlyMap<MetricName, Metric>;
+  readonly #inFlight = new Map<number, number>();
+  readonly #tokensOfBudget = new Map<number, { room: number; used: number }>();
+  #figures: () => EngineFigures = () => NO_FIGURES;
+  #hits = 0;
+  #misses = 0;
+
+  constructor({ registry = new Registry() }: EngineMetricsOptions = {}) {
+    this.registry = registry;
+    this.#metrics = new Map(
+      Object.entries(METRICS).map(([name, definition]) => [
+        name as MetricName,
+        this.#create(name as MetricName, definition),
+      ]),
+    );
+    this.stateChanged("loading");
+  }
+
+  /** Where to read from what no event tells: `metrics.watch(() => engine.stats())`. */
+  watch(figures: () => EngineFigures): void {
+    this.#figures = figures;
+  }
+
+  stats(): GraphStatistics {
+    const { token_budgets } = this.#figures();
+    return {
+      graph_hits: this.#hits,
+      graph_misses: this.#misses,
+      hit_rate: this.#hitRate(),
+      num_budgets: token_budgets.length,
+      token_budgets,
+      waste_by_budget: Object.fromEntries(
+        [...this.#tokensOfBudget].map(([budget, { room, used }]) => [budget, 1 - used / room]),
+      ),
+    };
+  }
+
+  async snapshot(): Promise<MetricsSnapshot> {
+    const entries = await Promise.all(
+      [...this.#metrics].map(async ([name, metric]) => {
+        const { type, unit, help } = METRICS[name];
+        const { values } = (await metric.get()) as { values: readonly RawSample[] };
+        const samples = type === "histogram" ? histogramSamples(values) : values.map(plainSample);
+        return [name, { type, unit, help, samples }] as const;
+      }),
+    );
+    return Object.fromEntries(entries) as unknown as MetricsSnapshot;
+  }
+
+  /** The registry's metrics in Prometheus' text format 0.0.4, to be served as {@link contentType}. */
+  prometheus(): Promise<string> {
+    return this.registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+
+  callEnded({ wallMs }: EncodeCallEnded): void {
+    this.#observe("vitgraph_encode_seconds", {}, wallMs / 1000);
+  }
+
+  itemsArrived(count: number): void {
+    this.#count("vitgraph_items_arrived_total", {}, count);
+  }
+
+  itemSettled({ outcome, code, source }: ItemSettled): void {
+    this.#count("vitgraph_items_total", { outcome, source }, 1);
+    if (code !== undefined) this.#count("vitgraph_item_failures_total", { code }, 1);
+  }
+
+  prepared({ durationMs, kind }: ItemPrepared): void {
+    this.#observe("vitgraph_prepare_seconds", { kind }, durationMs / 1000);
+  }
+
+  batchStarted({ device }: BatchStart): void {
+    this.#setInFlight(device, 1);
+  }
+
+  batchEnded(event: BatchEvent): void {
+    const { device, outcome, queueMs, wallMs } = event;
+    this.#setInFlight(device, -1);
+    this.#count("vitgraph_batches_total", { device, outcome }, 1);
+    for (const waitedMs of queueMs) this.#observe("vitgraph_queue_seconds", {}, waitedMs / 1000);
+    this.#observe("vitgraph_batch_seconds", { device }, wallMs / 1000);
+    if (outcome === "ok") this.#ran(event);
+  }
+
+  graphFailed({ device, budget }: GraphFailed): void {
+    this.#count("vitgraph_graph_failures_total", { device, budget }, 1);
+  }
+
+  stateChanged(state: EngineState): void {
+    for (const other of ENGINE_STATES)
+      this.#set("vitgraph_engine_state", { state: other }, other === state ? 1 : 0);
+  }
+
+  #setInFlight(device: number, change: 1 | -1): void {
+    const inFlight = (this.#inFlight.get(device) ?? 0) + change;
+    this.#inFlight.set(device, inFlight);
+    this.#set("vitgraph_batches_in_flight", { device }, inFlight);
+  }
+
+  #ran({ device, items, tokens, budget, waste, replayMs, stageMs }: BatchEvent): void {
+    const labels = { device, budget: budget ?? "eager" };
+    this.#count("vitgraph_tokens_total", labels, tokens);
+    this.#observe("vitgraph_replay_seconds", labels, replayMs / 1000);
+    if (stageMs !== undefined) this.#observe("vitgraph_copy_seconds", { device }, stageMs / 1000);
+    this.#countHits(budget === null ? 0 : items, budget === null ? items : 0);
+    if (budget === null) return;
+    this.#count("vitgraph_budget_tokens_total", labels, budget);
+    this.#observe("vitgraph_waste_ratio", { budget }, waste);
+    const sum = this.#tokensOfBudget.get(budget) ?? { room: 0, used: 0 };
+    this.#tokensOfBudget.set(budget, { room: sum.room + budget, used: sum.used + tokens });
+  }
+
+  #countHits(hits: number, misses: number): void {
+    this.#hits += hits;
+    this.#misses += misses;
+    this.#count("vitgraph_graph_hits_total", {}, hits);
+    this.#count("vitgraph_graph_misses_total", {}, misses);
+    this.#set("vitgraph_graph_hit_ratio", {}, this.#hitRate());
+  }
+
+  #hitRate(): number {
+    const items = this.#hits + this.#misses;
+    return items === 0 ? 0 : this.#hits / items;
+  }
+
+  #create(name: MetricName, { type, help, labels, buckets = [] }: MetricDefinition): Metric {
+    const { registry } = this;
+    const common = { name, help, labelNames: [...labels], registers: [registry] };
+    if (type === "histogram") return new Histogram({ ...common, buckets: [...buckets] });
+    const read = READ_FROM_FIGURES[name];
+    const figures = () => this.#figures();
+    const collect =
+      read === undefined
+        ? {}
+        : {
+            collect(this: Counter | Gauge): void {
+              this.reset();
+              for (const { labels, value } of read(figures())) this.inc(labels, value);
+            },
+          };
+    return type === "counter" ? new Counter({ ...common, ...collect }) : new Gauge({ ...common, ...collect });
+  }
+
+  #count<Name extends MetricNameOf<"counter">>(name: Name, labels: LabelsOf<Name>, by: number): void {
+    (this.#metrics.get(name) as Counter).inc({ ...labels }, by);
+  }
+
+  #observe<Name extends MetricNameOf<"histogram">>(name: Name, labels: LabelsOf<Name>, value: number): void {
+    (this.#metrics.get(name) as Histogram).observe({ ...labels }, value);
+  }
+
+  #set<Name extends MetricNameOf<"gauge">>(name: Name, labels: LabelsOf<Name>, value: number): void {
+    (this.#metrics.get(name) as Gauge).set({ ...labels }, value);
+  }
+}
+
+/** The metrics that no event fills. */
+const READ_FROM_FIGURES: Readonly<
+  Partial<Record<MetricName, (figures: EngineFigures) => readonly Sample[]>>
+> = {
+  vitgraph_queued_items: ({ queue }) => [{ labels: {}, value: queue.items }],
+  vitgraph_queued_tokens: ({ queue }) => [{ labels: {}, value: queue.tokens }],
+  vitgraph_devices_up: ({ devices }) => [
+    { labels: {}, value: devices.filter(({ state }) => state === "up").length },
+  ],
+  vitgraph_num_budgets: ({ token_budgets }) => [{ labels: {}, value: token_budgets.length }],
+  vitgraph_token_budget: ({ token_budgets }) =>
+    token_budgets.map((budget) => ({ labels: { budget }, value: 1 })),
+  vitgraph_cache_hits_total: ofCaches("hits"),
+  vitgraph_cache_misses_total: ofCaches("misses"),
+  vitgraph_cache_joined_total: ofCaches("joined"),
+  vitgraph_cache_evictions_total: ofCaches("evictions"),
+  vitgraph_cache_entries: ofCaches("entries"),
+  vitgraph_cache_bytes: ofCaches("bytes"),
+  vitgraph_cache_capacity_bytes: ofCaches("capacityBytes"),
+};
+
+function ofCaches(figure: keyof CacheFigures) {
+  return ({ output_cache, grid_cache }: EngineFigures): readonly Sample[] =>
+    Object.entries({ output: output_cache, grid: grid_cache }).flatMap(([cache, figures]) => {
+      const value = figures?.[figure];
+      return value === undefined ? [] : [{ labels: { cache }, value }];
+    });
+}
+
+/** As the registry has it: a histogram's buckets, sum and count are told apart by name. */
+interface RawSample {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  readonly metricName?: string;
+}
+
+function plainSample({ labels, value }: RawSample): Sample {
+  return { labels: { ...labels }, value };
+}
+
+/** One sample for each combination of labels; the registry lists each one's buckets, then its sum and its count. */
+function histogramSamples(values: readonly RawSample[]): readonly HistogramSample[] {
+  const samples: HistogramSample[] = [];
+  let buckets: { le: number | "+Inf"; count: number }[] = [];
+  let sum = 0;
+  for (const { labels, value, metricName = "" } of values) {
+    if (metricName.endsWith("_bucket")) {
+      buckets.push({ le: labels.le as number | "+Inf", count: value });
+    } else if (metricName.endsWith("_sum")) {
+      sum = value;
+    } else {
+      samples.push({ labels: { ...labels }, count: value, sum, buckets });
+      buckets = [];
+    }
+  }
+  return samples;
+}

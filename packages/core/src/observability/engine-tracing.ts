@@ -1,0 +1,111 @@
+/**
+ * OpenTelemetry spans: `vitgraph.encode` for a call, within the caller's trace, and `vitgraph.batch` for a batch.
+ *
+ * A batch often serves several calls. A span has one parent, so that such a batch is a trace of its own with links to
+ * the calls; a batch of one call is a child of it. Where the process has registered no OpenTelemetry SDK, spans are
+ * empty and cost next to nothing.
+ */
+import {
+  type Attributes,
+  context,
+  ROOT_CONTEXT,
+  type Span,
+  SpanStatusCode,
+  type TracerProvider,
+  trace,
+} from "@opentelemetry/api";
+import type {
+  BatchEvent,
+  BatchStart,
+  EncodeCall,
+  EncodeCallEnded,
+  EngineObserver,
+  EngineState,
+} from "./observer.js";
+
+export interface EngineTracingOptions {
+  /** Default: the one that the process has registered. */
+  readonly tracerProvider?: TracerProvider;
+}
+
+export class EngineTracing implements EngineObserver {
+  readonly #provider: TracerProvider;
+  readonly #calls = new Map<number, Span>();
+  readonly #batches = new Map<number, Span>();
+
+  constructor({ tracerProvider = trace.getTracerProvider() }: EngineTracingOptions = {}) {
+    this.#provider = tracerProvider;
+  }
+
+  callStarted({ id, items }: EncodeCall): void {
+    this.#calls.set(
+      id,
+      this.#tracer.startSpan(
+        "vitgraph.encode",
+        { attributes: { "vitgraph.items": items } },
+        context.active(),
+      ),
+    );
+  }
+
+  callEnded({ id, fulfilled, rejected }: EncodeCallEnded): void {
+    const span = this.#calls.get(id);
+    this.#calls.delete(id);
+    span?.setAttributes({ "vitgraph.items.fulfilled": fulfilled, "vitgraph.items.rejected": rejected });
+    // An item fails alone; the call has failed when nothing of it came through.
+    if (rejected > 0 && fulfilled === 0) span?.setStatus({ code: SpanStatusCode.ERROR });
+    span?.end();
+  }
+
+  batchStarted(batch: BatchStart): void {
+    const callers = (batch.calls ?? []).flatMap((id) => this.#calls.get(id) ?? []);
+    const [first] = callers;
+    const attributes = startAttributes(batch);
+    const span =
+      first !== undefined && callers.length === 1
+        ? this.#tracer.startSpan("vitgraph.batch", { attributes }, trace.setSpan(ROOT_CONTEXT, first))
+        : this.#tracer.startSpan(
+            "vitgraph.batch",
+            { attributes, root: true, links: callers.map((caller) => ({ context: caller.spanContext() })) },
+            ROOT_CONTEXT,
+          );
+    this.#batches.set(batch.index, span);
+  }
+
+  batchEnded({ index, replayMs, wallMs, stageMs, outcome }: BatchEvent): void {
+    const span = this.#batches.get(index);
+    this.#batches.delete(index);
+    span?.setAttributes({
+      "vitgraph.batch.replay_ms": replayMs,
+      "vitgraph.batch.wall_ms": wallMs,
+      ...(stageMs === undefined ? {} : { "vitgraph.batch.stage_ms": stageMs }),
+    });
+    if (outcome === "failed") span?.setStatus({ code: SpanStatusCode.ERROR });
+    span?.end();
+  }
+
+  /** What has not ended with the engine never will. */
+  stateChanged(state: EngineState): void {
+    if (state !== "closed") return;
+    for (const span of [...this.#batches.values(), ...this.#calls.values()]) span.end();
+    this.#batches.clear();
+    this.#calls.clear();
+  }
+
+  /** Asked for each time: an SDK that is registered later is used from then on. */
+  get #tracer() {
+    return this.#provider.getTracer("@vitgraph/core");
+  }
+}
+
+function startAttributes({ index, device, items, tokens, budget, waste, queueMs }: BatchStart): Attributes {
+  return {
+    "vitgraph.batch.index": index,
+    "vitgraph.batch.device": device,
+    "vitgraph.batch.items": items,
+    "vitgraph.batch.tokens": tokens,
+    "vitgraph.batch.budget": budget ?? "eager",
+    "vitgraph.batch.waste": waste,
+    "vitgraph.batch.queue_ms.max": Math.max(0, ...queueMs),
+  };
+}

@@ -1,0 +1,24 @@
+/** What can be seen of a running engine. A barrel, and nothing else. */
+export { BatchEventReader, BatchEvents, type ReadOptions } from "./batch-events.js";
+export { EngineLog, type EngineLogOptions } from "./engine-log.js";
+export {
+  type CacheFigures,
+  type EngineFigures,
+  EngineMetrics,
+  type EngineMetricsOptions,
+  type GraphStatistics,
+  type HistogramSample,
+  type MetricsSnapshot,
+  type Sample,
+} from "./engine-metrics.js";
+export { EngineTracing, type EngineTracingOptions } from "./engine-tracing.js";
+export { createLogger, type Logger, type LoggerOptions, type LogLevel } from "./logger.js";
+export { METRICS, type MetricDefinition, type MetricName } from "./metric-definitions.js";
+export * from "./observer.js";
+export {
+  batchLine,
+  embeddingCacheMissLine,
+  embeddingCacheWarmedLine,
+  graphStatsLine,
+  graphsCapturedLine,
+} from "./verbose-lines.js";

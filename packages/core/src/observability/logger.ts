@@ -1,0 +1,36 @@
+/**
+ * Where the engine's log goes: an interface with pino's four usual methods, and a pino for those who bring no logger. A
+ * host hands over its own; `console` will do.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { pino } from "pino";
+
+/** Fields first, then the message, as pino has it. An error stands under `err`. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof LEVELS)[number];
+
+export interface LoggerOptions {
+  /** Default: the environment variable VITGRAPH_LOG_LEVEL, else "warn": a library speaks when something is wrong. */
+  readonly level?: LogLevel;
+  /** Takes a line of JSON at a time. Default: standard error, since standard output belongs to results. */
+  readonly destination?: { write(line: string): void };
+}
+
+/** @throws VG_ARGUMENT_INVALID where the level is none */
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const level = options.level ?? process.env.VITGRAPH_LOG_LEVEL ?? "warn";
+  if (!LEVELS.some((known) => known === level)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `log level ${JSON.stringify(level)} is not known`, {
+      remedy: `use one of ${LEVELS.join(", ")}, as an option or in VITGRAPH_LOG_LEVEL`,
+      details: { level },
+    });
+  }
+  return pino({ name: "vitgraph", level }, options.destination ?? pino.destination({ fd: 2, sync: true }));
+}

@@ -1,0 +1,171 @@
+/**
+ * What an engine tells whoever watches it: one interface, every method optional. Metrics, traces, logs and streams are
+ * observers; the engine knows none of them.
+ *
+ * Observers are called on JavaScript's thread, in the order of the events, and must be quick. What one throws is
+ * reported as a warning of the process, once for each observer, and changes nothing.
+ */
+import type { ErrorCode } from "@vitgraph/errors";
+
+/**
+ * `loading` the weights, `warming` up (capturing, self-check, costs), `ready`, `draining` after a close, `closed`;
+ * `failed` where no device is left.
+ */
+export type EngineState = "loading" | "warming" | "ready" | "draining" | "closed" | "failed";
+
+/** `up`: takes batches. `recovering`: failed, and is being made again. `down`: failed for good. */
+export type DeviceState = "up" | "recovering" | "down";
+
+/** One call of `encode`. */
+export interface EncodeCall {
+  /** Unlike that of every other call of this engine. */
+  readonly id: number;
+  readonly items: number;
+}
+
+export interface EncodeCallEnded extends EncodeCall {
+  readonly fulfilled: number;
+  readonly rejected: number;
+  /** From the call to its last answer. */
+  readonly wallMs: number;
+}
+
+export interface BatchStart {
+  /** Counts up from 0 over the engine's life, whichever device runs the batch. */
+  readonly index: number;
+  /** Position in the engine's list of devices. */
+  readonly device: number;
+  readonly items: number;
+  readonly tokens: number;
+  /** The budget whose program runs; null for eager. */
+  readonly budget: number | null;
+  /** Share of the budget that no item fills; 0 for eager. */
+  readonly waste: number;
+  /** How long each item waited in the queue, in milliseconds, in the batch's order. */
+  readonly queueMs: readonly number[];
+  /** Ids of the calls whose items these are, each once. Left out where nobody keeps track. */
+  readonly calls?: readonly number[];
+}
+
+export interface BatchEvent extends BatchStart {
+  /** Copying to the device and back, where the device tells. */
+  readonly stageMs?: number;
+  /** The device's own measure of the run; 0 where the batch failed. */
+  readonly replayMs: number;
+  /** From handing the batch over to having its answers. */
+  readonly wallMs: number;
+  /** `failed` where the whole batch did. An item with NaN in its answer fails alone, and its batch is `ok`. */
+  readonly outcome: "ok" | "failed";
+}
+
+export interface ItemSettled {
+  readonly outcome: "fulfilled" | "rejected";
+  /** Of the error. */
+  readonly code?: ErrorCode;
+  /** Who answered: a device, the output cache, or nobody: the item was refused or given up before it ran. */
+  readonly source: "device" | "output_cache" | "refused";
+}
+
+export interface ItemPrepared {
+  readonly durationMs: number;
+  readonly kind: "image" | "raster" | "frames";
+}
+
+export interface GraphFailed {
+  readonly device: number;
+  readonly budget: number;
+  /** NaN where the replay had NaN or infinity in it. */
+  readonly relativeL2: number;
+}
+
+export interface DeviceChanged {
+  readonly device: number;
+  readonly state: DeviceState;
+  readonly cause?: unknown;
+}
+
+export interface EngineObserver {
+  /** Called within the caller's own call of `encode`, so that its trace can be found. */
+  callStarted?(call: EncodeCall): void;
+  callEnded?(call: EncodeCallEnded): void;
+  itemsArrived?(count: number): void;
+  itemSettled?(event: ItemSettled): void;
+  /** An item was decoded, resized and cut into patches. */
+  prepared?(event: ItemPrepared): void;
+  batchStarted?(event: BatchStart): void;
+  batchEnded?(event: BatchEvent): void;
+  /** A graph differed from the eager run in its self-check; its budget runs eagerly on that device. */
+  graphFailed?(event: GraphFailed): void;
+  deviceChanged?(event: DeviceChanged): void;
+  stateChanged?(state: EngineState, cause?: unknown): void;
+}
+
+/** Tells all of them. */
+export class ObserverList implements Required<EngineObserver> {
+  readonly #observers: Set<EngineObserver>;
+  readonly #failed = new WeakSet<EngineObserver>();
+
+  constructor(observers: Iterable<EngineObserver> = []) {
+    this.#observers = new Set(observers);
+  }
+
+  /** Returns what takes it off the list again. */
+  add(observer: EngineObserver): () => void {
+    this.#observers.add(observer);
+    return () => this.#observers.delete(observer);
+  }
+
+  callStarted(call: EncodeCall): void {
+    this.#tell((observer) => observer.callStarted?.(call));
+  }
+
+  callEnded(call: EncodeCallEnded): void {
+    this.#tell((observer) => observer.callEnded?.(call));
+  }
+
+  itemsArrived(count: number): void {
+    this.#tell((observer) => observer.itemsArrived?.(count));
+  }
+
+  itemSettled(event: ItemSettled): void {
+    this.#tell((observer) => observer.itemSettled?.(event));
+  }
+
+  prepared(event: ItemPrepared): void {
+    this.#tell((observer) => observer.prepared?.(event));
+  }
+
+  batchStarted(event: BatchStart): void {
+    this.#tell((observer) => observer.batchStarted?.(event));
+  }
+
+  batchEnded(event: BatchEvent): void {
+    this.#tell((observer) => observer.batchEnded?.(event));
+  }
+
+  graphFailed(event: GraphFailed): void {
+    this.#tell((observer) => observer.graphFailed?.(event));
+  }
+
+  deviceChanged(event: DeviceChanged): void {
+    this.#tell((observer) => observer.deviceChanged?.(event));
+  }
+
+  stateChanged(state: EngineState, cause?: unknown): void {
+    this.#tell((observer) => observer.stateChanged?.(state, cause));
+  }
+
+  #tell(call: (observer: EngineObserver) => void): void {
+    for (const observer of this.#observers) {
+      try {
+        call(observer);
+      } catch (error) {
+        if (this.#failed.has(observer)) continue;
+        this.#failed.add(observer);
+        process.emitWarning(`an observer of the encoder engine threw: ${String(error)}`, {
+          code: "VG_OBSERVER_FAILED",
+        });
+      }
+    }
+  }
+}

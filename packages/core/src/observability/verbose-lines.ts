@@ -1,0 +1,47 @@
+/**
+ * The lines of `encoder_cudagraph_verbose`, as the pull request that brought encoder graphs to vLLM printed them, so that
+ * scripts made for its logs read these. Pure: facts in, a line out.
+ */
+import type { Grid } from "../item.js";
+import type { GraphStatistics } from "./engine-metrics.js";
+import type { BatchStart } from "./observer.js";
+
+/** @param modality what the batch holds; only the line of an eager one names it */
+export function batchLine(
+  { items, tokens, budget, waste }: Pick<BatchStart, "items" | "tokens" | "budget" | "waste">,
+  modality: "image" | "video" = "image",
+): string {
+  if (budget === null) return `ViT BUDGET BATCH fallback to eager: modality=${modality}, num_items=${items}`;
+  // One graph serves every mix of grids, so that its budget is its whole key.
+  return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${percent(waste)}, graph_key=${budget}`;
+}
+
+export function graphStatsLine({
+  graph_hits,
+  graph_misses,
+  hit_rate,
+  num_budgets,
+}: Pick<GraphStatistics, "graph_hits" | "graph_misses" | "hit_rate" | "num_budgets">): string {
+  return `Encoder CUDA graph stats: hits=${graph_hits}, eager=${graph_misses}, hit_rate=${percent(hit_rate)}, num_graphs=${num_budgets}`;
+}
+
+export function graphsCapturedLine(memory: {
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+}): string {
+  const [used, free] = [memory.usedBytes, memory.freeBytes].map((bytes) => (bytes / 2 ** 30).toFixed(2));
+  return `Encoder CUDA graphs captured: ${used} GiB used by encoder graphs, ${free} GiB free`;
+}
+
+export function embeddingCacheWarmedLine(cache: { readonly grids: number; readonly bytes: number }): string {
+  return `Embedding cache warmed: ${cache.grids} grids total, memory: ${(cache.bytes / 2 ** 20).toFixed(2)} MiB`;
+}
+
+export function embeddingCacheMissLine(grids: readonly Grid[]): string {
+  const list = grids.map(({ t, h, w }) => `(${t}, ${h}, ${w})`).join(", ");
+  return `Embedding cache miss for grids: [${list}] (computed on-the-fly)`;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)}%`;
+}

@@ -1,0 +1,188 @@
+/**
+ * The checks that a host must pass before an engine is started for it: small, in this order, each with a failure of its
+ * own name. Hosts need not be typed, so that nothing about one is taken for granted.
+ */
+import { encoderOptions, parseCompilationConfig } from "@vitgraph/config";
+import { VitgraphError } from "@vitgraph/errors";
+import { createVisionModel } from "../models/index.js";
+import type { VisionModel } from "../models/vision-model.js";
+import {
+  type HostEngine,
+  type Modality,
+  type RegistrationFailure,
+  SPECIFICATION_VERSION,
+} from "./contract.js";
+
+/** What the checks found out of a host. */
+export interface CheckedHost {
+  readonly vision: VisionModel;
+  /** `encoder_cudagraph_verbose` of its compilation config. */
+  readonly verbose: boolean;
+}
+
+/** @throws VG_REGISTRATION_FAILED */
+export function checkHost(host: HostEngine): CheckedHost {
+  checkShape(host);
+  checkVersion(host);
+  return { vision: checkModel(host), verbose: checkConfig(host) };
+}
+
+export function registrationFailed(
+  reason: RegistrationFailure,
+  fact: string,
+  {
+    remedy,
+    cause,
+    ...details
+  }: {
+    readonly remedy?: string | undefined;
+    readonly cause?: unknown;
+    readonly [detail: string]: unknown;
+  } = {},
+): VitgraphError {
+  return new VitgraphError("VG_REGISTRATION_FAILED", fact, {
+    ...(remedy === undefined ? {} : { remedy }),
+    ...(cause === undefined ? {} : { cause }),
+    details: { reason, ...details },
+  });
+}
+
+interface Part {
+  readonly expected: string;
+  accepts(value: unknown): boolean;
+}
+
+const isObject = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+const isFunction = (value: unknown): boolean => typeof value === "function";
+
+const PARTS: { readonly [Name in keyof Required<HostEngine>]: Part } = {
+  name: { expected: "a name", accepts: (value) => typeof value === "string" && value !== "" },
+  specificationVersions: {
+    expected: "a list of numbers",
+    accepts: (value) => Array.isArray(value) && value.every(Number.isInteger),
+  },
+  model: {
+    expected: "an object with the model's config",
+    accepts: (value) => isObject(value) && isObject(Reflect.get(value, "config")),
+  },
+  compilationConfig: {
+    expected: "an object, JSON text, or left out",
+    accepts: (value) => value === undefined || isObject(value) || typeof value === "string",
+  },
+  takenModalities: { expected: "a function", accepts: isFunction },
+  registerMultimodalEncoder: { expected: "a function", accepts: isFunction },
+  logger: {
+    expected: "an object with debug, info, warn and error, or left out",
+    accepts: (value) =>
+      value === undefined ||
+      (isObject(value) &&
+        ["debug", "info", "warn", "error"].every((level) => isFunction(Reflect.get(value, level)))),
+  },
+  onClose: {
+    expected: "a function, or left out",
+    accepts: (value) => value === undefined || isFunction(value),
+  },
+};
+
+export function checkShape(host: unknown): asserts host is HostEngine {
+  const remedy = "see HostEngine in @vitgraph/core for what a host must have";
+  if (typeof host !== "object" || host === null) {
+    throw registrationFailed("host_malformed", `the host is ${host === null ? "null" : `a ${typeof host}`}`, {
+      remedy,
+    });
+  }
+  const problems = Object.entries(PARTS).flatMap(([name, { expected, accepts }]) =>
+    accepts(Reflect.get(host, name)) ? [] : [`${name} must be ${expected}`],
+  );
+  if (problems.length === 0) return;
+  const { name } = host as Partial<HostEngine>;
+  throw registrationFailed(
+    "host_malformed",
+    `the host ${JSON.stringify(name ?? null)} is malformed: ${problems.join("; ")}`,
+    {
+      remedy,
+      problems,
+    },
+  );
+}
+
+export function checkVersion({ name, specificationVersions }: HostEngine): void {
+  if (specificationVersions.includes(SPECIFICATION_VERSION)) return;
+  throw registrationFailed(
+    "version",
+    `${name} speaks version ${specificationVersions.join(", ") || "none"} of the encoder plugin's specification, and this vitgraph version ${SPECIFICATION_VERSION}`,
+    {
+      remedy: "upgrade whichever is older",
+      specificationVersions,
+      specificationVersion: SPECIFICATION_VERSION,
+    },
+  );
+}
+
+export function checkModel({ name, model }: HostEngine): VisionModel {
+  try {
+    return createVisionModel(model.config);
+  } catch (cause) {
+    const { fact, remedy } = factOf(cause);
+    throw registrationFailed(
+      "model_unsupported",
+      `${name} serves a model that vitgraph does not encode: ${fact}`,
+      {
+        remedy,
+        cause,
+        model_type: model.config.model_type,
+      },
+    );
+  }
+}
+
+/** Whether the config asks for a line a batch. */
+export function checkConfig({ name, compilationConfig = {} }: HostEngine): boolean {
+  try {
+    const { config } = parseCompilationConfig(compilationConfig, { source: `compilation config of ${name}` });
+    return encoderOptions(config).verbose;
+  } catch (cause) {
+    const { fact, remedy } = factOf(cause);
+    throw registrationFailed("config_invalid", fact, {
+      remedy,
+      cause,
+      ...(VitgraphError.is(cause) ? { problems: cause.details.problems } : {}),
+    });
+  }
+}
+
+export function checkModalities(host: HostEngine, modalities: readonly Modality[]): void {
+  const taken = askHost(host, "takenModalities", () => host.takenModalities());
+  if (!Array.isArray(taken)) {
+    throw registrationFailed("host_malformed", `takenModalities of ${host.name} does not return a list`, {
+      remedy: "return the names of the modalities that have an encoder",
+    });
+  }
+  const modality = modalities.find((wanted) => taken.includes(wanted));
+  if (modality === undefined) return;
+  throw registrationFailed("modality_taken", `${host.name} has an encoder for ${modality} already`, {
+    remedy: `unregister that one, or leave ${modality} out of the plugin's modalities`,
+    modality,
+    taken,
+  });
+}
+
+/** Calls a method of the host. What it throws becomes the cause. @throws VG_REGISTRATION_FAILED */
+export function askHost<T>({ name }: HostEngine, method: string, call: () => T): T {
+  try {
+    return call();
+  } catch (cause) {
+    throw registrationFailed("host_refused", `${name} threw in ${method}: ${factOf(cause).fact}`, {
+      remedy: "see the cause; the contract's types say when a host may throw",
+      cause,
+      method,
+    });
+  }
+}
+
+/** Of an error of vitgraph, its halves; of any other, its message. */
+export function factOf(cause: unknown): { readonly fact: string; readonly remedy?: string | undefined } {
+  if (VitgraphError.is(cause)) return cause;
+  return { fact: cause instanceof Error ? cause.message : String(cause) };
+}

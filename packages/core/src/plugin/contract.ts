@@ -1,0 +1,134 @@
+/**
+ * What a host engine and vitgraph's encoder plugin promise each other: types, and the symbol by which a plugin is known.
+ *
+ * The contract is versioned, and its nouns are vLLM's. A host needs no other part of vitgraph to speak it. Sizes are in
+ * patches before the spatial merge and in tokens after it, durations in milliseconds.
+ */
+import type { BudgetRange, CompilationConfigInput } from "@vitgraph/config";
+import type { ItemSpec } from "@vitgraph/scheduler";
+import type { EngineItem } from "../engine/engine-item.js";
+import type { EncodeOptions } from "../engine/engine-options.js";
+import type { BatchEvents } from "../observability/batch-events.js";
+import type { EngineMetrics, GraphStatistics } from "../observability/engine-metrics.js";
+import type { Logger } from "../observability/logger.js";
+import type { Embedding } from "../runtime/embedding.js";
+
+/** The version that this package speaks. It rises when a host that was right would not be any more. */
+export const SPECIFICATION_VERSION = 1;
+
+/** Known to every copy of this package in the process; its value on a plugin is the specification's version. */
+export const ENCODER_PLUGIN: unique symbol = Symbol.for("vitgraph.encoder-plugin");
+
+/** What the encoder takes. A video's frames and grid come as one item. */
+export const MODALITIES = ["image", "video"] as const;
+export type Modality = (typeof MODALITIES)[number];
+
+/** The language-model engine that the encoder is plugged into, as far as the encoder must know it. */
+export interface HostEngine {
+  /** What people call it; for messages. */
+  readonly name: string;
+  /** The specification's versions that it speaks. */
+  readonly specificationVersions: readonly number[];
+  readonly model: HostModel;
+  /** vLLM's `--compilation-config`, as an object or as JSON text, unchanged. Left out: vLLM's defaults. */
+  readonly compilationConfig?: CompilationConfigInput | string;
+  /** The modalities that have an encoder now. */
+  takenModalities(): readonly string[];
+  /**
+   * From now on, items of this modality are the encoder's. Returns what takes the encoder off again; called twice it does
+   * nothing the second time, even if another encoder is there by then. Requests that the encoder has taken are still its own.
+   * @throws where the modality has an encoder already
+   */
+  registerMultimodalEncoder(modality: Modality, encoder: MultimodalEncoder): () => void;
+  /** Where the engine's log goes. Left out: a logger of its own, on standard error. */
+  readonly logger?: Logger;
+  /** The host calls and awaits the listener when it shuts down. Left out: whoever registered closes the registration. */
+  onClose?(listener: () => Promise<void>): void;
+}
+
+export interface HostModel {
+  /** The whole model's config.json, as transformers has it: `model_type`, `architectures`, `vision_config`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** The checkpoint's directory. May be left out where the plugin is told of one. */
+  readonly path?: string;
+}
+
+/** What a host gets: the encoder, for all modalities that it was registered for. */
+export interface MultimodalEncoder {
+  readonly specificationVersion: typeof SPECIFICATION_VERSION;
+  readonly modalities: readonly Modality[];
+  /**
+   * Columns of an embedding: the language model's hidden size, times one more than there are deepstack levels. The merged
+   * embedding's columns come first, then those of each level.
+   */
+  readonly out_hidden_size: number;
+  /**
+   * What each item will take, without encoding it: `inputSize` patches in, `outputTokens` rows out. One outcome an item,
+   * in their order; a rejection is a `VitgraphError` and concerns its item alone.
+   */
+  getItemSpecs(items: readonly EngineItem[]): Promise<PromiseSettledResult<ItemSpec>[]>;
+  /**
+   * The embeddings, [outputTokens, out_hidden_size] each, in bf16 (from a GPU) or f32: `bytes` as computed, `data` widened.
+   * One outcome an item, in their order; images and videos mixed. Items of many calls share batches.
+   *
+   * A rejection of one item is a `VitgraphError`: VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO,
+   * VG_ITEM_INVALID, VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects
+   * before anything of it was taken in: VG_QUEUE_FULL (try again later), VG_CLOSED, VG_DEVICE_FAILED where no device is
+   * left, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_ARGUMENT_INVALID.
+   */
+  encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;
+  /** The smallest and the largest token budget that make sense for the model. */
+  budgetRange(): BudgetRange;
+  /** vLLM's statistics, since the engine started. */
+  stats(): GraphStatistics;
+}
+
+export interface EncoderPlugin {
+  readonly [ENCODER_PLUGIN]: typeof SPECIFICATION_VERSION;
+  readonly name: "vitgraph";
+  readonly specificationVersion: typeof SPECIFICATION_VERSION;
+  /**
+   * Checks the host, starts an engine for its model, and registers the encoder. Nothing of it stays behind where that
+   * fails. One plugin may serve several hosts, each with an engine of its own.
+   * @throws VG_REGISTRATION_FAILED, with one of {@link REGISTRATION_FAILURES} as `details.reason`
+   */
+  register(host: HostEngine): Promise<Registration>;
+}
+
+/** A host and an engine that are joined. Disposing it is closing it. */
+export interface Registration extends AsyncDisposable {
+  readonly modalities: readonly Modality[];
+  readonly encoder: MultimodalEncoder;
+  /** For the host's /metrics: `await registration.metrics.prometheus()`. */
+  readonly metrics: EngineMetrics;
+  /** Every batch as it ends. */
+  readonly batches: BatchEvents;
+  /** Takes the encoder off the host, lets the engine finish what it has taken, and closes it. */
+  close(): Promise<void>;
+}
+
+/** Why a registration can fail. A name, once published, keeps its meaning. */
+export const REGISTRATION_FAILURES = {
+  host_malformed: "The host lacks a part of the contract.",
+  version: "Host and plugin speak no common version of the specification.",
+  already_registered: "The host has a registration of vitgraph, or one is under way.",
+  model_unsupported: "The host's model is not one that vitgraph encodes.",
+  model_missing: "Nobody says where the checkpoint is.",
+  config_invalid: "The host's compilation config is invalid.",
+  modality_taken: "The host has an encoder for the modality.",
+  engine_failed: "The engine did not start: the cause says why.",
+  model_mismatch: "The checkpoint's embeddings do not have the width that the host's model takes.",
+  host_refused: "The host threw when the encoder was handed to it.",
+  host_closed: "The host was closed while the engine started.",
+} as const satisfies Record<string, string>;
+
+export type RegistrationFailure = keyof typeof REGISTRATION_FAILURES;
+
+/** True for plugins of every copy of this package, of whichever version: see `specificationVersion`. */
+export function isEncoderPlugin(value: unknown): value is EncoderPlugin {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    typeof (value as { [ENCODER_PLUGIN]?: unknown })[ENCODER_PLUGIN] === "number"
+  );
+}

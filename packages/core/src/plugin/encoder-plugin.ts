@@ -1,0 +1,239 @@
+/**
+ * The plugin: joins a host engine and an encoder engine, and takes them apart again.
+ *
+ * The host is asked first and the engine started then, which takes seconds. What may have changed meanwhile (a modality
+ * was taken, the host was closed) is looked at once more before anything is registered.
+ */
+import { EncoderEngine } from "../engine/encoder-engine.js";
+import type { EncoderEngineOptions } from "../engine/engine-options.js";
+import { BatchEvents } from "../observability/batch-events.js";
+import { EngineLog } from "../observability/engine-log.js";
+import { EngineMetrics } from "../observability/engine-metrics.js";
+import { EngineTracing } from "../observability/engine-tracing.js";
+import { createLogger } from "../observability/logger.js";
+import {
+  askHost,
+  type CheckedHost,
+  checkHost,
+  checkModalities,
+  factOf,
+  registrationFailed,
+} from "./check-host.js";
+import {
+  ENCODER_PLUGIN,
+  type EncoderPlugin,
+  type HostEngine,
+  MODALITIES,
+  type Modality,
+  type MultimodalEncoder,
+  type Registration,
+  SPECIFICATION_VERSION,
+} from "./contract.js";
+import type { CreateEngine, EncoderEngineLike } from "./engine-like.js";
+import { checkPluginOptions, type EncoderPluginOptions } from "./plugin-options.js";
+
+/**
+ * A plugin that gives hosts vitgraph's encoder. Nothing starts before `register`.
+ * @throws VG_ARGUMENT_INVALID naming every option that is wrong
+ */
+export function createEncoderPlugin(options: EncoderPluginOptions = {}): EncoderPlugin {
+  checkPluginOptions(options);
+  return {
+    [ENCODER_PLUGIN]: SPECIFICATION_VERSION,
+    name: "vitgraph",
+    specificationVersion: SPECIFICATION_VERSION,
+    register: async (host) => {
+      const checked = checkHost(host);
+      if (joinedHosts.has(host)) {
+        const fact = `${host.name} has a registration of vitgraph already`;
+        throw registrationFailed("already_registered", fact, { remedy: "close that one first" });
+      }
+      checkModalities(host, options.modalities ?? MODALITIES);
+      joinedHosts.add(host);
+      try {
+        return await join(host, checked, options);
+      } catch (error) {
+        joinedHosts.delete(host);
+        throw error;
+      }
+    },
+  };
+}
+
+/** Hosts that have a registration, or are getting one. */
+const joinedHosts = new WeakSet<HostEngine>();
+
+async function join(
+  host: HostEngine,
+  { vision, verbose }: CheckedHost,
+  options: EncoderPluginOptions,
+): Promise<Registration> {
+  const {
+    modalities = MODALITIES,
+    logger = host.logger ?? createLogger(),
+    observers = [],
+    model = host.model.path,
+    backend = "auto",
+    device = 0,
+    createEngine = EncoderEngine.create,
+    ...engineOptions
+  } = options;
+  if (model === undefined) {
+    throw registrationFailed("model_missing", `${host.name} does not say where its checkpoint is`, {
+      remedy: "set the host's model.path, or the plugin's option model",
+    });
+  }
+  const columns = sum(vision.outputColumns);
+  const metrics = new EngineMetrics();
+  const batches = new BatchEvents();
+  const log = new EngineLog({ logger, verbose, stats: () => metrics.stats() });
+  const starting = startEngine(host, createEngine, {
+    ...engineOptions,
+    model,
+    devices: [device].flat().map((ordinal) => ({ backend, device: ordinal })),
+    compilationConfig: host.compilationConfig ?? {},
+    observers: [metrics, batches, new EngineTracing(), log, ...observers],
+  }).then((engine) => new JoinedHost({ host, engine, modalities, metrics, batches }));
+  // For those who need to know whether it started, and not why it did not.
+  const started = starting.catch(() => undefined);
+  try {
+    let hostClosed = false;
+    askHost(host, "onClose", () =>
+      host.onClose?.(async () => {
+        hostClosed = true;
+        await (await started)?.close();
+      }),
+    );
+    const joined = await starting;
+    metrics.watch(() => joined.engine.stats());
+    checkWidth(host, joined.engine, columns);
+    if (hostClosed) {
+      throw registrationFailed("host_closed", `${host.name} was closed while the engine started`, {
+        remedy: "register with a host that is open",
+      });
+    }
+    checkModalities(host, modalities);
+    joined.handOver();
+    return joined;
+  } catch (error) {
+    // Whatever that may throw, why the registration failed is what the caller must know.
+    await (await started)?.close().catch(() => {});
+    throw error;
+  }
+}
+
+async function startEngine(
+  host: HostEngine,
+  createEngine: CreateEngine,
+  options: EncoderEngineOptions,
+): Promise<EncoderEngineLike> {
+  try {
+    return await createEngine(options);
+  } catch (cause) {
+    const { fact, remedy } = factOf(cause);
+    throw registrationFailed("engine_failed", `the engine for ${host.name} did not start: ${fact}`, {
+      remedy,
+      cause,
+    });
+  }
+}
+
+function checkWidth(host: HostEngine, engine: EncoderEngineLike, expected: number): void {
+  const columns = sum(engine.model.vision.outputColumns);
+  if (columns === expected) return;
+  throw registrationFailed(
+    "model_mismatch",
+    `the checkpoint's embeddings have ${columns} columns, and the model of ${host.name} takes ${expected}`,
+    { remedy: "give the plugin the checkpoint that the host serves", columns, expected },
+  );
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
+
+/** The engine as hosts see it. */
+export function multimodalEncoder(
+  engine: EncoderEngineLike,
+  modalities: readonly Modality[],
+  stats: MultimodalEncoder["stats"],
+): MultimodalEncoder {
+  return {
+    specificationVersion: SPECIFICATION_VERSION,
+    modalities,
+    out_hidden_size: sum(engine.model.vision.outputColumns),
+    getItemSpecs: (items) => engine.getItemSpecs(items),
+    encode: (items, options) => engine.encode(items, options),
+    budgetRange: () => engine.budgetRange(),
+    stats,
+  };
+}
+
+class JoinedHost implements Registration {
+  readonly modalities: readonly Modality[];
+  readonly encoder: MultimodalEncoder;
+  readonly metrics: EngineMetrics;
+  readonly batches: BatchEvents;
+  readonly engine: EncoderEngineLike;
+  readonly #host: HostEngine;
+  readonly #unregister: (() => void)[] = [];
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: {
+    readonly host: HostEngine;
+    readonly engine: EncoderEngineLike;
+    readonly modalities: readonly Modality[];
+    readonly metrics: EngineMetrics;
+    readonly batches: BatchEvents;
+  }) {
+    const { host, engine, modalities, metrics, batches } = parts;
+    this.#host = host;
+    this.engine = engine;
+    this.modalities = modalities;
+    this.metrics = metrics;
+    this.batches = batches;
+    this.encoder = multimodalEncoder(engine, modalities, () => metrics.stats());
+  }
+
+  /** @throws VG_REGISTRATION_FAILED; what was handed over by then is taken back by {@link close}. */
+  handOver(): void {
+    for (const modality of this.modalities) this.#unregister.push(this.#register(modality));
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #register(modality: Modality): () => void {
+    const { name } = this.#host;
+    const unregister: unknown = askHost(this.#host, "registerMultimodalEncoder", () =>
+      this.#host.registerMultimodalEncoder(modality, this.encoder),
+    );
+    if (typeof unregister === "function") return unregister as () => void;
+    throw registrationFailed(
+      "host_malformed",
+      `registerMultimodalEncoder of ${name} returned ${unregister === null ? "null" : `a value of type ${typeof unregister}`}`,
+      { remedy: "return the function that takes the encoder off again", modality },
+    );
+  }
+
+  async #close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const unregister of this.#unregister.splice(0)) {
+      try {
+        askHost(this.#host, "what registerMultimodalEncoder returned", unregister);
+      } catch (failure) {
+        failures.push(failure);
+      }
+    }
+    joinedHosts.delete(this.#host);
+    // After the host has let go: from then on nothing new comes, and the engine finishes what it has.
+    await this.engine.close();
+    if (failures.length > 0) throw failures[0];
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * An engine without a model: it answers what it is asked at once, with rows from which it can be told which item they
+ * are of, and remembers what it was asked. For tests of whoever stands in front of an engine.
+ */
+import type { BudgetRange } from "@vitgraph/config";
+import { VitgraphError } from "@vitgraph/errors";
+import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
+import type { EngineItem } from "../engine/engine-item.js";
+import type { EncodeOptions } from "../engine/engine-options.js";
+import type { EngineFigures } from "../observability/engine-metrics.js";
+import { type EngineObserver, ObserverList } from "../observability/observer.js";
+import type { EncoderEngineLike } from "../plugin/engine-like.js";
+import { Embedding } from "../runtime/embedding.js";
+
+export interface FakeEngineOptions {
+  /** Columns of the embeddings: those of the merged embedding, then of each deepstack level. Default: [8, 8]. */
+  readonly outputColumns?: readonly number[];
+  readonly observers?: readonly EngineObserver[];
+}
+
+/** `pixel_values` of an item of one token that {@link FakeEngine} answers with rows full of `value`; NaN is refused. */
+export function fakeItem(value: number): EngineItem {
+  return { pixel_values: Float32Array.of(value), grid_thw: [1, 2, 2] };
+}
+
+export class FakeEngine implements EncoderEngineLike {
+  readonly model: { readonly vision: { readonly outputColumns: readonly number[] } };
+  /** Everything that `encode` was asked, in order, even when it was closed. */
+  readonly calls: { readonly items: readonly EngineItem[]; readonly options: EncodeOptions }[] = [];
+  readonly #observers: ObserverList;
+  #release: (() => void) | undefined;
+  #held: Promise<void> = Promise.resolve();
+  #closed = false;
+  #batches = 0;
+
+  constructor({ outputColumns = [8, 8], observers = [] }: FakeEngineOptions = {}) {
+    this.model = { vision: { outputColumns } };
+    this.#observers = new ObserverList(observers);
+    this.#observers.stateChanged("ready");
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  subscribe(observer: EngineObserver): () => void {
+    return this.#observers.add(observer);
+  }
+
+  /** From now on answers wait until {@link release}; a call whose signal aborts meanwhile is answered with VG_ABORTED. */
+  hold(): void {
+    this.#held = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  release(): void {
+    this.#release?.();
+  }
+
+  async encode(
+    items: readonly EngineItem[],
+    options: EncodeOptions = {},
+  ): Promise<PromiseSettledResult<Embedding>[]> {
+    this.calls.push({ items, options });
+    if (this.#closed) {
+      throw new VitgraphError("VG_CLOSED", "the engine is closed", {
+        remedy: "send the call to one that is open",
+      });
+    }
+    this.#observers.itemsArrived(items.length);
+    const { signal } = options;
+    await Promise.race([this.#held, aborted(signal)]);
+    const batch = this.#runBatch(items.length);
+    return Promise.allSettled(items.map(async (item) => this.#embed(item, batch, signal)));
+  }
+
+  getItemSpecs(items: readonly EngineItem[]): Promise<PromiseSettledResult<ItemSpec>[]> {
+    return Promise.allSettled(items.map(async (item) => itemSpecOfGrid(gridOf(item), 2)));
+  }
+
+  budgetRange(): BudgetRange {
+    return { min: 64, max: 16_384 };
+  }
+
+  stats(): EngineFigures {
+    return {
+      token_budgets: [64],
+      queue: { items: 0, tokens: 0 },
+      devices: [{ state: "up" }],
+      output_cache: null,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#observers.stateChanged("closed");
+  }
+
+  #runBatch(items: number): Embedding["batch"] {
+    const fields = { index: this.#batches++, items, tokens: items, budget: 64, waste: 1 - items / 64 };
+    const start = { ...fields, device: 0, queueMs: Array.from({ length: items }, () => 0) };
+    this.#observers.batchStarted(start);
+    this.#observers.batchEnded({ ...start, replayMs: 1, wallMs: 1, outcome: "ok" });
+    return { ...fields, durationMs: 1 };
+  }
+
+  #embed(item: EngineItem, batch: Embedding["batch"], signal: AbortSignal | undefined): Embedding {
+    if (signal?.aborted)
+      throw new VitgraphError("VG_ABORTED", "the call was cancelled", { cause: signal.reason });
+    const [t, h, w] = gridOf(item);
+    const value = "pixel_values" in item ? (item.pixel_values[0] as number) : 0;
+    if (Number.isNaN(value)) {
+      throw new VitgraphError("VG_ITEM_INVALID", "the item's pixel values are NaN", {
+        remedy: "pass numbers",
+      });
+    }
+    const tokens = (t * h * w) / 4;
+    const columns = this.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+    const { buffer } = new Float32Array(tokens * columns).fill(value);
+    return new Embedding({
+      grid: { t, h, w },
+      tokens,
+      columns,
+      dtype: "f32",
+      bytes: new Uint8Array(buffer),
+      batch,
+    });
+  }
+}
+
+/** What is not given as patches is taken to be one token. */
+function gridOf(item: EngineItem): readonly [number, number, number] {
+  return "grid_thw" in item ? item.grid_thw : [1, 2, 2];
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) resolve();
+    else signal?.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,139 @@
+/**
+ * A host engine without a language model: it takes encoders, has them encode what its requests bring, and remembers
+ * all of it. It keeps the contract, unless it is told to break it in one of the ways in which hosts do.
+ */
+import type { CompilationConfigInput } from "@vitgraph/config";
+import type { EngineItem } from "../engine/engine-item.js";
+import type { Logger } from "../observability/logger.js";
+import type { HostEngine, HostModel, Modality, MultimodalEncoder } from "../plugin/contract.js";
+import type { Embedding } from "../runtime/embedding.js";
+import type { HostUnderTest, ServeOptions } from "./host-conformance.js";
+import { MINIATURE_CONFIG } from "./miniature-checkpoint.js";
+
+/** How a host can break the contract. */
+export const HOST_FAULTS = [
+  "lacks_a_method",
+  "speaks_no_known_version",
+  "serves_an_unknown_model",
+  "hands_over_an_invalid_config",
+  "logger_throws",
+  "hides_taken_modalities",
+  "takes_a_second_encoder",
+  "keeps_calling_a_lost_encoder",
+  "keeps_a_lost_encoder_listed",
+  "lets_a_stale_unregister_work",
+  "reorders_items",
+  "fails_the_request_for_one_item",
+  "keeps_cancellations_to_itself",
+  "mixes_requests_up",
+  "closes_without_telling",
+  "closes_without_waiting",
+] as const;
+export type HostFault = (typeof HOST_FAULTS)[number];
+
+export interface FakeHostOptions {
+  readonly misbehave?: HostFault;
+  readonly model?: HostModel;
+  readonly compilationConfig?: CompilationConfigInput | string;
+  /** Modalities that have an encoder of the host's own. */
+  readonly taken?: readonly string[];
+}
+
+export class FakeHost implements HostEngine, HostUnderTest {
+  readonly name = "fake host";
+  readonly specificationVersions: readonly number[];
+  readonly model: HostModel;
+  readonly compilationConfig: CompilationConfigInput | string;
+  readonly logger: Logger;
+  /** The messages that its logger was given, with their levels. */
+  readonly logged: string[] = [];
+  /** What was served, in order. */
+  readonly requests: { readonly modality: Modality; readonly items: readonly EngineItem[] }[] = [];
+  readonly #fault: HostFault | undefined;
+  readonly #encoders = new Map<string, MultimodalEncoder | "its own">();
+  readonly #listeners: (() => Promise<void>)[] = [];
+  #lastEncoder: MultimodalEncoder | undefined;
+  #lastOutcomes: readonly PromiseSettledResult<Embedding>[] = [];
+
+  constructor({
+    misbehave,
+    model = { config: MINIATURE_CONFIG, path: "path/to/checkpoint" },
+    compilationConfig = { cudagraph_mm_encoder: true },
+    taken = [],
+  }: FakeHostOptions = {}) {
+    this.#fault = misbehave;
+    this.specificationVersions = misbehave === "speaks_no_known_version" ? [2] : [1];
+    this.model =
+      misbehave === "serves_an_unknown_model"
+        ? { config: { model_type: "llava", architectures: ["LlavaForConditionalGeneration"] } }
+        : model;
+    this.compilationConfig =
+      misbehave === "hands_over_an_invalid_config"
+        ? { encoder_cudagraph_token_budgets: [0] }
+        : compilationConfig;
+    if (misbehave === "lacks_a_method") Object.assign(this, { takenModalities: undefined });
+    for (const modality of taken) this.#encoders.set(modality, "its own");
+    const log = (level: string) => (_: object, message: string) => {
+      if (misbehave === "logger_throws" && level === "error") throw new Error("the log is full");
+      this.logged.push(`${level} ${message}`);
+    };
+    this.logger = { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
+  }
+
+  get host(): HostEngine {
+    return this;
+  }
+
+  takenModalities(): readonly string[] {
+    return this.#fault === "hides_taken_modalities" ? [] : [...this.#encoders.keys()];
+  }
+
+  registerMultimodalEncoder(modality: Modality, encoder: MultimodalEncoder): () => void {
+    if (this.#encoders.has(modality) && this.#fault !== "takes_a_second_encoder") {
+      throw new Error(`${modality} has an encoder`);
+    }
+    this.#encoders.set(modality, encoder);
+    this.#lastEncoder = encoder;
+    return () => {
+      if (this.#fault === "keeps_a_lost_encoder_listed") return;
+      const isItsOwn = this.#encoders.get(modality) === encoder;
+      if (isItsOwn || this.#fault === "lets_a_stale_unregister_work") this.#encoders.delete(modality);
+    };
+  }
+
+  onClose(listener: () => Promise<void>): void {
+    this.#listeners.push(listener);
+  }
+
+  /** What a request's items become. */
+  async serve(
+    modality: Modality,
+    items: readonly EngineItem[],
+    { signal }: ServeOptions = {},
+  ): Promise<readonly PromiseSettledResult<Embedding>[]> {
+    const kept = this.#fault === "keeps_calling_a_lost_encoder" ? this.#lastEncoder : undefined;
+    const encoder = this.#encoders.get(modality) ?? kept;
+    if (encoder === undefined || encoder === "its own") throw new Error(`no plugin encodes ${modality}`);
+    this.requests.push({ modality, items });
+    const ordered = this.#fault === "reorders_items" ? items.toReversed() : items;
+    const hears = signal !== undefined && this.#fault !== "keeps_cancellations_to_itself";
+    const outcomes = await encoder.encode(ordered, hears ? { signal } : {});
+    if (this.#fault === "fails_the_request_for_one_item") {
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+    }
+    if (this.#fault !== "mixes_requests_up") return outcomes;
+    this.#lastOutcomes = outcomes;
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#lastOutcomes;
+  }
+
+  async close(): Promise<void> {
+    if (this.#fault === "closes_without_telling") return;
+    const told = Promise.all(this.#listeners.map((listener) => listener()));
+    if (this.#fault !== "closes_without_waiting") await told;
+  }
+}
+
+export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
+  return new FakeHost(options);
+}

@@ -1,0 +1,56 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createVisionModel, EncoderEngine, type EncoderItem } from "@vitgraph/core";
+import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
+import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { measureLoad } from "./continuous-load.js";
+import { randomItems } from "./random-items.js";
+
+let directory: string;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+});
+afterAll(() => rm(directory, { recursive: true }));
+
+const [item] = randomItems({ name: "one", sizes: [[8, 12]] }, createVisionModel(MINIATURE_CONFIG)) as [
+  EncoderItem,
+];
+
+async function measure(itemsOf: (call: number) => readonly EncoderItem[]) {
+  await using engine = await EncoderEngine.create({
+    model: directory,
+    devices: [() => createNullDevice()],
+    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [48] },
+    outputCacheBytes: 0,
+  });
+  const done: number[] = [];
+  const load = await measureLoad(engine, itemsOf, {
+    callers: 4,
+    calls: 10,
+    onCall: (calls) => done.push(calls),
+  });
+  return { load, done };
+}
+
+test("counts what ran after the calls that fill the pipe", async () => {
+  const asked: number[] = [];
+  const { load, done } = await measure((call) => {
+    asked.push(call);
+    return [item, item];
+  });
+  expect(asked).toEqual(Array.from({ length: 14 }, (_, call) => call));
+  expect(done).toEqual(Array.from({ length: 14 }, (_, call) => call + 1));
+  expect(load).toMatchObject({ callers: 4, calls: 10, deviceMs: 0 });
+  expect(load.items).toBeLessThanOrEqual(2 * 14);
+  expect(load.items).toBeGreaterThan(0);
+  expect(load.tokens).toBe(6 * load.items);
+  expect(load.waste).toBeCloseTo(1 - load.tokens / (48 * load.batches), 12);
+});
+
+test("an item that fails ends the measurement with its error", async () => {
+  const bad = { ...item, grid: { t: 1, h: 3, w: 6 } };
+  await expect(measure(() => [item, bad])).rejects.toMatchObject({ code: "VG_ITEM_INVALID" });
+});

@@ -1,0 +1,71 @@
+/** What continuous load found, as tables for people. */
+import type { PackingRule } from "@vitgraph/core";
+import { renderTable } from "../table.js";
+import type { MeasuredLoad } from "./continuous-load.js";
+
+export interface LoadedWorkload extends MeasuredLoad {
+  readonly name: string;
+}
+
+/** One stream of all workloads, under one rule. */
+export interface LoadedPacking extends MeasuredLoad {
+  readonly packing: PackingRule;
+}
+
+const right = { align: "right" } as const;
+
+/** A row for each workload: what one call of it takes by the wall and on the device, in the company of others. */
+export function renderLoads(loads: readonly LoadedWorkload[]): string {
+  return renderTable(
+    [
+      { title: "workload" },
+      { title: "callers", ...right },
+      { title: "calls", ...right },
+      { title: "items a batch", ...right },
+      { title: "waste", ...right },
+      { title: "device ms a call", ...right },
+      { title: "wall ms a call", ...right },
+      { title: "wall / device", ...right },
+    ],
+    loads.map((load) => [
+      load.name,
+      String(load.callers),
+      String(load.calls),
+      (load.items / load.batches).toFixed(1),
+      percent(load.waste),
+      (load.deviceMs / load.calls).toPrecision(3),
+      (load.wallMs / load.calls).toPrecision(3),
+      (load.wallMs / load.deviceMs).toFixed(2),
+    ]),
+  );
+}
+
+/** A row for each rule, over one stream of all workloads. */
+export function renderPackings(packings: readonly LoadedPacking[]): string {
+  return renderTable(
+    [
+      { title: "packing" },
+      { title: "callers", ...right },
+      { title: "calls", ...right },
+      { title: "batches", ...right },
+      { title: "waste", ...right },
+      { title: "device ms", ...right },
+      { title: "wall ms", ...right },
+      { title: "device µs a token", ...right },
+    ],
+    packings.map((load) => [
+      load.packing,
+      String(load.callers),
+      String(load.calls),
+      String(load.batches),
+      percent(load.waste),
+      load.deviceMs.toFixed(1),
+      load.wallMs.toFixed(1),
+      ((1000 * load.deviceMs) / load.tokens).toFixed(2),
+    ]),
+  );
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
