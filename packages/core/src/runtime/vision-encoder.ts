@@ -41,7 +41,7 @@ export interface VisionEncoderOptions {
 /** One that arrives, one that computes, one that leaves. */
 const BATCHES_IN_FLIGHT = 3;
 /** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
-const DEFAULT_MAX_BATCH_TOKENS = 16_384;
+export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;

@@ -1,4 +1,7 @@
-/** Times one workload on an encoder: so many calls of `encode` after a warm-up, each with the same items. */
+/**
+ * Times one workload on an encoder: so many calls of `encode` after a warm-up, each with the same items. First one call at
+ * a time, then with several under way.
+ */
 import { type EncoderItem, graphFlops, stageBatch, type VisionEncoder } from "@vitgraph/core";
 import type { Workload } from "./workloads.js";
 
@@ -42,8 +45,13 @@ export interface MeasuredWorkload extends CallTimes {
   readonly waste: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
+  /** From the end of one call to the end of the next where {@link CALLS_IN_FLIGHT} are kept under way. */
+  readonly inFlightMs: number;
   readonly repetitions: readonly CallTimes[];
 }
+
+/** Enough for one to arrive and one to leave while one computes. */
+export const CALLS_IN_FLIGHT = 3;
 
 /** `deviceMs` and `endToEndMs` are medians. @throws what the first item that failed failed with */
 export async function measureWorkload(
@@ -61,6 +69,7 @@ export async function measureWorkload(
     if (call >= warmup) calls.push(timed);
     onCall?.(call + 1, warmup + repetitions);
   }
+  const inFlightMs = await timeInFlight(encoder, items, repetitions);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
   return {
@@ -76,6 +85,7 @@ export async function measureWorkload(
     deviceMs,
     endToEndMs: median(calls.map((call) => call.endToEndMs)),
     tflops: flops / deviceMs / 1e9,
+    inFlightMs,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
   };
 }
@@ -101,6 +111,25 @@ async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): 
     endToEndMs,
     batches: batches.map(({ items, tokens, budget }) => ({ items, tokens, budget })),
   };
+}
+
+/** Over so many calls, when those that fill the pipe are done. */
+async function timeInFlight(
+  encoder: VisionEncoder,
+  items: readonly EncoderItem[],
+  calls: number,
+): Promise<number> {
+  const ends: number[] = [];
+  let begun = 0;
+  const keepOneUnderWay = async () => {
+    while (begun < calls + CALLS_IN_FLIGHT) {
+      begun += 1;
+      await encoder.encode(items);
+      ends.push(performance.now());
+    }
+  };
+  await Promise.all(Array.from({ length: CALLS_IN_FLIGHT }, keepOneUnderWay));
+  return ((ends.at(-1) as number) - (ends[CALLS_IN_FLIGHT - 1] as number)) / calls;
 }
 
 function wasteOf(batches: readonly MeasuredBatch[]): number {

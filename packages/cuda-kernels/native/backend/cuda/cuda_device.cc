@@ -33,6 +33,7 @@ CudaDevice::CudaDevice(const CudaOptions& options)
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
   inlet_ = std::make_unique<Inlet>(stream_);
   outlet_ = std::make_unique<Outlet>(stream_);
+  timers_.emplace();
   cublaslt_ = CublasLt::open(options.cublaslt_candidates, cublaslt_attempts_);
   machine_ = std::string(properties_.name) + " driver " + std::to_string(driver_version_) + " cublaslt " +
              (cublaslt_ ? std::to_string(cublaslt_->version()) : "none");
@@ -41,6 +42,7 @@ CudaDevice::CudaDevice(const CudaOptions& options)
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   cudaStreamSynchronize(stream_);
+  timers_.reset();
   outlet_.reset();
   inlet_.reset();
   cublaslt_.reset();

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "backend/cuda/algorithm_cache.h"
@@ -43,7 +44,7 @@ class CudaDevice {
   LaunchGate& gate() { return gate_; }
   /// Two serve by turns: the gate lets a run be launched when the one before it is being finished, and with that the one
   /// before that was.
-  RunTimer& next_timer() { return timers_[timer_turn_++ % timers_.size()]; }
+  RunTimer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
   AlgorithmCache& algorithms() { return algorithms_; }
   const std::shared_ptr<CublasLt>& cublaslt() const { return cublaslt_; }
   /// Why each candidate before the one that was opened was not.
@@ -65,7 +66,7 @@ class CudaDevice {
   std::unique_ptr<Inlet> inlet_;
   std::unique_ptr<Outlet> outlet_;
   LaunchGate gate_;
-  std::array<RunTimer, 2> timers_;
+  std::optional<std::array<RunTimer, 2>> timers_;
   std::size_t timer_turn_ = 0;
   AlgorithmCache algorithms_;
   std::vector<std::string> cublaslt_attempts_;
