@@ -2,9 +2,9 @@
 // sees it.
 //
 // Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time is
-// called on the device's own two threads: one uploads, fills, captures and begins runs, one finishes runs, each one call
-// at a time and both in the order of submission. Memory and LoadedProgram are held by shared pointers, so that an object
-// may be let go on JavaScript's thread while work over it is under way.
+// called on the device's own two threads: one uploads, fills, captures and begins runs, one finishes runs, each one
+// call at a time and both in the order of submission. Memory and LoadedProgram are held by shared pointers, so that an
+// object may be let go on JavaScript's thread while work over it is under way.
 #pragma once
 
 #include <array>
@@ -31,7 +31,8 @@ class Memory {
   virtual std::size_t size_bytes() const = 0;
 };
 
-/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. The caller keeps them alive until the run is over.
+/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. The caller keeps them alive until the run is
+/// over.
 struct Transfer {
   const Buffer* buffer;
   std::span<std::byte> bytes;

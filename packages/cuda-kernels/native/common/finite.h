@@ -11,8 +11,8 @@
 
 namespace vitgraph {
 
-/// Index of the first element that is NaN or infinite, or -1. `bytes` hold elements of `dtype`; integers count as finite. A
-/// float is finite unless its exponent is all ones.
+/// Index of the first element that is NaN or infinite, or -1. `bytes` hold elements of `dtype`; integers count as
+/// finite. A float is finite unless its exponent is all ones.
 inline std::int64_t first_non_finite(std::span<const std::byte> bytes, DType dtype) {
   // Long enough for the loop to run in vectors, short enough to end soon after the first bad element.
   constexpr std::size_t kBlockBytes = 1 << 16;

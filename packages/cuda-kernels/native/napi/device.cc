@@ -121,7 +121,8 @@ class RunWorker final : public PromiseWorker {
       const Napi::Value bytes = transfer.Get("bytes");
       const std::span<std::byte> span = to_bytes(bytes, at + ".bytes");
       const Napi::Value given = transfer.Get("offsetBytes");
-      const auto offset = static_cast<std::size_t>(given.IsUndefined() ? 0 : to_count(given, at + ".offsetBytes", kMaxBytes));
+      const auto offset =
+          static_cast<std::size_t>(given.IsUndefined() ? 0 : to_count(given, at + ".offsetBytes", kMaxBytes));
       if (buffer.arena != ArenaName::io || buffer.row_stride != buffer.columns || offset % size_of(buffer.dtype) != 0 ||
           offset > buffer.size_bytes || span.size() > buffer.size_bytes - offset) {
         throw Error("VG_ARGUMENT_INVALID", at + " does not fit its buffer");
@@ -285,9 +286,9 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
     return DefineClass(
         env, "Device",
         {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
-         InstanceMethod<&DeviceHandle::memory>("memory"),
-         InstanceMethod<&DeviceHandle::upload>("upload"), InstanceMethod<&DeviceHandle::fill>("fill"),
-         InstanceMethod<&DeviceHandle::load>("load"), InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
+         InstanceMethod<&DeviceHandle::memory>("memory"), InstanceMethod<&DeviceHandle::upload>("upload"),
+         InstanceMethod<&DeviceHandle::fill>("fill"), InstanceMethod<&DeviceHandle::load>("load"),
+         InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
          InstanceMethod<&DeviceHandle::dispose>("dispose")});
   }
 

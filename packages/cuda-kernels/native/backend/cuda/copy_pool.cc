@@ -47,8 +47,10 @@ void CopyPool::post(const Copy& copy) {
 void CopyPool::wait_for(const std::size_t& parts_left) {
   std::unique_lock lock(mutex_);
   while (parts_left > 0) {
-    if (!parts_.empty()) run_one(lock);
-    else done_.wait(lock);
+    if (!parts_.empty())
+      run_one(lock);
+    else
+      done_.wait(lock);
   }
 }
 

@@ -1,7 +1,8 @@
-// Threads that copy results out of pinned memory, and look for NaN while the bytes are in the caches. Most of such a copy
-// is the system finding pages for memory that nobody has touched yet, which it does for several threads at once.
+// Threads that copy results out of pinned memory, and look for NaN while the bytes are in the caches. Most of such a
+// copy is the system finding pages for memory that nobody has touched yet, which it does for several threads at once.
 //
-// Knows no CUDA. Copies are posted and waited for by one thread, the device's finishing one, which helps while it waits.
+// Knows no CUDA. Copies are posted and waited for by one thread, the device's finishing one, which helps while it
+// waits.
 #pragma once
 
 #include <condition_variable>

@@ -42,8 +42,8 @@ class CudaDevice {
   Inlet& inlet() { return *inlet_; }
   Outlet& outlet() { return *outlet_; }
   LaunchGate& gate() { return gate_; }
-  /// Two serve by turns: the gate lets a run be launched when the one before it is being finished, and with that the one
-  /// before that was.
+  /// Two serve by turns: the gate lets a run be launched when the one before it is being finished, and with that the
+  /// one before that was.
   RunTimer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
   AlgorithmCache& algorithms() { return algorithms_; }
   const std::shared_ptr<CublasLt>& cublaslt() const { return cublaslt_; }

@@ -4,7 +4,8 @@
 
 namespace vitgraph::cuda {
 
-CudaRun::CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs, const std::atomic<bool>& cancelled)
+CudaRun::CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs,
+                 const std::atomic<bool>& cancelled)
     : device_(std::move(device)), outputs_(std::move(outputs)), cancelled_(cancelled), timer_(device_->next_timer()) {
   device_->gate().close();
 }

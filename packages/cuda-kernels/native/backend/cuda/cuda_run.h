@@ -1,5 +1,5 @@
-// A run that was launched: its results are on the card, or will be. It holds the device's gate from its launch until its
-// results were put aside.
+// A run that was launched: its results are on the card, or will be. It holds the device's gate from its launch until
+// its results were put aside.
 #pragma once
 
 #include <atomic>

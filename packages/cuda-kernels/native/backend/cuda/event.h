@@ -12,7 +12,8 @@ class Event {
   enum class Kind { order, timing };
 
   explicit Event(Kind kind = Kind::order) {
-    check(cudaEventCreateWithFlags(&event_, kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming), "cannot create an event");
+    check(cudaEventCreateWithFlags(&event_, kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming),
+          "cannot create an event");
   }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;

@@ -8,9 +8,10 @@ namespace {
 
 /// Large enough for the bus to run at its rate, small enough to overlap filling and copying from the start.
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
-/// 128 MiB: twice the stills of 16384 tokens. What a larger batch brings beyond it arrives when the run before has ended.
+/// 128 MiB; the stills of 16384 tokens of Qwen3-VL are 48. What a larger batch brings beyond it arrives when the run
+/// before has ended.
 constexpr std::size_t kMostSlots = 32;
-/// Pieces start on such boundaries, which copies on the card are fastest from.
+/// Pieces start on such boundaries, so that copies on the card need not begin with odd bytes.
 constexpr std::size_t kPieceAlignment = 256;
 
 }  // namespace
@@ -25,7 +26,9 @@ Inlet::Ring::~Ring() {
 
 Inlet::Inlet(cudaStream_t compute)
     : compute_(compute),
-      chunks_{{{PinnedMemory(kChunkBytes), Event()}, {PinnedMemory(kChunkBytes), Event()}, {PinnedMemory(kChunkBytes), Event()},
+      chunks_{{{PinnedMemory(kChunkBytes), Event()},
+               {PinnedMemory(kChunkBytes), Event()},
+               {PinnedMemory(kChunkBytes), Event()},
                {PinnedMemory(kChunkBytes), Event()}}} {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
 }
@@ -83,8 +86,10 @@ void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& bef
       std::memcpy(chunk->memory.data() + used, rest.data(), bytes);
       Placement* last = slot->placements.empty() ? nullptr : &slot->placements.back();
       // Pieces that lie side by side at both ends are one copy.
-      if (last != nullptr && last->to + last->bytes == to && last->from + last->bytes == used) last->bytes += bytes;
-      else slot->placements.push_back({to, used, bytes});
+      if (last != nullptr && last->to + last->bytes == to && last->from + last->bytes == used)
+        last->bytes += bytes;
+      else
+        slot->placements.push_back({to, used, bytes});
       used += bytes;
       to += bytes;
       rest = rest.subspan(bytes);
@@ -101,7 +106,8 @@ void Inlet::send_in_order(Piece piece) {
     Chunk& chunk = next_chunk();
     const std::size_t bytes = std::min(piece.from.size(), kChunkBytes);
     std::memcpy(chunk.memory.data(), piece.from.data(), bytes);
-    check(cudaMemcpyAsync(piece.to, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, compute_), "cannot copy to the device");
+    check(cudaMemcpyAsync(piece.to, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, compute_),
+          "cannot copy to the device");
     chunk.read.record(compute_);
     piece.to += bytes;
     piece.from = piece.from.subspan(bytes);
@@ -116,7 +122,8 @@ Inlet::Chunk& Inlet::next_chunk() {
 
 void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
   slot.placed.hold(stream_);
-  check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_), "cannot copy to the device");
+  check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_),
+        "cannot copy to the device");
   chunk.read.record(stream_);
   slot.arrived.record(stream_);
 }
@@ -124,8 +131,9 @@ void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
 void Inlet::place(Slot& slot) {
   slot.arrived.hold(compute_);
   for (const Placement& placement : slot.placements) {
-    check(cudaMemcpyAsync(placement.to, slot.data + placement.from, placement.bytes, cudaMemcpyDeviceToDevice, compute_),
-          "cannot put the run's inputs in place");
+    check(
+        cudaMemcpyAsync(placement.to, slot.data + placement.from, placement.bytes, cudaMemcpyDeviceToDevice, compute_),
+        "cannot put the run's inputs in place");
   }
   slot.placed.record(compute_);
 }

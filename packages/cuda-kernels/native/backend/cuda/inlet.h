@@ -1,6 +1,6 @@
-// The way in: host bytes → a pinned chunk → a ring on the card → their place. The first two legs are taken while an earlier
-// run computes, on a stream of their own; the last one is a copy on the card in the compute stream's order, since the run
-// before it reads the same place. How large the ring is decides only how much may arrive early.
+// The way in: host bytes → a pinned chunk → a ring on the card → their place. The first two legs are taken while an
+// earlier run computes, on a stream of their own; the last one is a copy on the card in the compute stream's order,
+// since the run before it reads the same place. How large the ring is decides only how much may arrive early.
 //
 // The beginning thread's, but for `reserve`.
 #pragma once
@@ -36,8 +36,8 @@ class Inlet {
   /// @throws Error VG_DEVICE_OUT_OF_MEMORY
   void reserve(std::size_t bytes);
 
-  /// Returns when everything has been read; what the compute stream is given next finds it in place. `before_placing` is
-  /// called, perhaps more than once, before anything of it is written to its place.
+  /// Returns when everything has been read; what the compute stream is given next finds it in place. `before_placing`
+  /// is called, perhaps more than once, before anything of it is written to its place.
   void send(std::span<const Piece> pieces, const std::function<void()>& before_placing);
 
   /// The same without the ring: nothing arrives early, and no `reserve` is needed.

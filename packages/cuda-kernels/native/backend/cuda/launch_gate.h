@@ -1,6 +1,6 @@
 // Whether the device's memory may be written by what comes next. A run closes the gate when it is launched, on the
-// beginning thread; it opens when its results were given to the compute stream to be put aside, on the finishing thread.
-// So at most one run's results lie where the next run, an upload or a fill would write.
+// beginning thread; it opens when its results were given to the compute stream to be put aside, on the finishing
+// thread. So at most one run's results lie where the next run, an upload or a fill would write.
 #pragma once
 
 #include <condition_variable>

@@ -40,7 +40,8 @@ void prefer_large_pages([[maybe_unused]] std::span<std::byte> bytes) {
 }  // namespace
 
 Outlet::Outlet(cudaStream_t compute) : compute_(compute), pool_(copy_threads()) {
-  for (std::size_t i = 0; i < kChunks; ++i) chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
+  for (std::size_t i = 0; i < kChunks; ++i)
+    chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
 }
 
@@ -94,7 +95,8 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
   return first_non_finite;
 }
 
-std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std::size_t& piece, std::size_t& offset) const {
+std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std::size_t& piece,
+                                             std::size_t& offset) const {
   std::vector<Part> parts;
   std::size_t used = 0;
   while (piece < pieces.size() && used < memory_->size_bytes()) {
@@ -118,8 +120,10 @@ void Outlet::put_aside(std::span<const Piece> pieces, const std::vector<Part>& p
     std::size_t bytes = 0;
     do {
       bytes += parts[i++].bytes;
-    } while (i < parts.size() && parts[i].at == at + bytes && pieces[parts[i].piece].from + parts[i].offset == from + bytes);
-    check(cudaMemcpyAsync(memory_->data() + at, from, bytes, cudaMemcpyDeviceToDevice, compute_), "cannot put the results aside");
+    } while (i < parts.size() && parts[i].at == at + bytes &&
+             pieces[parts[i].piece].from + parts[i].offset == from + bytes);
+    check(cudaMemcpyAsync(memory_->data() + at, from, bytes, cudaMemcpyDeviceToDevice, compute_),
+          "cannot put the results aside");
   }
   put_aside_.record(compute_);
   put_aside_.hold(stream_);
@@ -131,8 +135,9 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
     while (on_the_bus_.size() >= kMostOnTheBus) land_oldest();
     pool_.wait_for(chunk.parts_left);
     const std::size_t bytes = std::min(part.bytes - done, kChunkBytes);
-    check(cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_),
-          "cannot copy from the device");
+    check(
+        cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_),
+        "cannot copy from the device");
     chunk.arrived.record(stream_);
     const std::size_t offset = part.offset + done;
     on_the_bus_.push_back({&chunk,

@@ -1,6 +1,6 @@
-// The way out: results → memory of their own on the card → pinned chunks → the host's arrays. The first leg is a copy on
-// the card at the end of the run, so that the next run may write its own results; the rest goes on while that one computes.
-// How much memory is put aside for it decides only how soon the next run may start.
+// The way out: results → memory of their own on the card → pinned chunks → the host's arrays. The first leg is a copy
+// on the card at the end of the run, so that the next run may write its own results; the rest goes on while that one
+// computes. How much memory is put aside for it decides only how soon the next run may start.
 //
 // The finishing thread's, but for `reserve`.
 #pragma once
@@ -39,9 +39,9 @@ class Outlet {
   /// Puts memory aside for results of so many bytes. On JavaScript's thread. @throws Error VG_DEVICE_OUT_OF_MEMORY
   void reserve(std::size_t bytes);
 
-  /// Copies what the compute stream will have computed by now, and returns when all of it has arrived: for each piece the
-  /// index of its first element that is NaN or infinite, or -1. `saved` is called when the compute stream has been given
-  /// everything that reads the results: what it is given next may overwrite them.
+  /// Copies what the compute stream will have computed by now, and returns when all of it has arrived: for each piece
+  /// the index of its first element that is NaN or infinite, or -1. `saved` is called when the compute stream has been
+  /// given everything that reads the results: what it is given next may overwrite them.
   /// @throws Error VG_DEVICE_FAILED; Cancelled.
   std::vector<std::int64_t> collect(std::span<const Piece> pieces, const std::function<void()>& saved,
                                     const std::atomic<bool>& cancelled);
