@@ -68,7 +68,7 @@ test("counts the work, and runs the warm-up without timing it, then several call
     waste: 0.25,
   });
   expect(measured.repetitions).toHaveLength(3);
-  expect(measured.inFlightMs).toBeGreaterThan(0);
+  expect(measured.inFlight.callMs).toBeGreaterThan(0);
   // Five calls one by one, then three that fill the pipe and three that are timed.
   expect(submissions).toBe(11);
   expect(calls).toEqual([1, 2, 3, 4, 5]);

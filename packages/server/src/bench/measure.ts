@@ -22,6 +22,13 @@ export interface CallTimes {
   readonly endToEndMs: number;
 }
 
+export interface ThroughputTimes {
+  /** From the end of one call to the end of the next, in milliseconds. */
+  readonly callMs: number;
+  /** The median of the device's own measure. A device that never rests may run at lower clocks than one that does. */
+  readonly deviceMs: number;
+}
+
 export interface MeasuredBatch {
   readonly items: number;
   readonly tokens: number;
@@ -45,8 +52,8 @@ export interface MeasuredWorkload extends CallTimes {
   readonly waste: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
-  /** From the end of one call to the end of the next where {@link CALLS_IN_FLIGHT} are kept under way. */
-  readonly inFlightMs: number;
+  /** The same with {@link CALLS_IN_FLIGHT} calls kept under way. */
+  readonly inFlight: ThroughputTimes;
   readonly repetitions: readonly CallTimes[];
 }
 
@@ -69,7 +76,7 @@ export async function measureWorkload(
     if (call >= warmup) calls.push(timed);
     onCall?.(call + 1, warmup + repetitions);
   }
-  const inFlightMs = await timeInFlight(encoder, items, repetitions);
+  const inFlight = await timeInFlight(encoder, items, repetitions);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
   return {
@@ -85,7 +92,7 @@ export async function measureWorkload(
     deviceMs,
     endToEndMs: median(calls.map((call) => call.endToEndMs)),
     tflops: flops / deviceMs / 1e9,
-    inFlightMs,
+    inFlight,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
   };
 }
@@ -118,18 +125,22 @@ async function timeInFlight(
   encoder: VisionEncoder,
   items: readonly EncoderItem[],
   calls: number,
-): Promise<number> {
-  const ends: number[] = [];
+): Promise<ThroughputTimes> {
+  const ended: { readonly at: number; readonly deviceMs: number }[] = [];
   let begun = 0;
   const keepOneUnderWay = async () => {
     while (begun < calls + CALLS_IN_FLIGHT) {
       begun += 1;
-      await encoder.encode(items);
-      ends.push(performance.now());
+      const { deviceMs } = await timeCall(encoder, items);
+      ended.push({ at: performance.now(), deviceMs });
     }
   };
   await Promise.all(Array.from({ length: CALLS_IN_FLIGHT }, keepOneUnderWay));
-  return ((ends.at(-1) as number) - (ends[CALLS_IN_FLIGHT - 1] as number)) / calls;
+  const [first, ...timed] = ended.slice(CALLS_IN_FLIGHT - 1, CALLS_IN_FLIGHT + calls);
+  return {
+    callMs: ((timed.at(-1)?.at as number) - (first?.at as number)) / calls,
+    deviceMs: median(timed.map(({ deviceMs }) => deviceMs)),
+  };
 }
 
 function wasteOf(batches: readonly MeasuredBatch[]): number {

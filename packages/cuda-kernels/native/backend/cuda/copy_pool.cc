@@ -8,8 +8,8 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// Small enough for a result of a few megabytes to be shared out.
-constexpr std::size_t kPartBytes = std::size_t{1} << 20;
+/// Small enough for a result of a megabyte to be shared out.
+constexpr std::size_t kPartBytes = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -41,7 +41,7 @@ void CopyPool::post(const Copy& copy) {
     unfinished_ += count;
   }
   // One is left for the thread that posts: it waits soon, and helps.
-  for (; count > 1; --count) posted_or_ending_.notify_one();
+  for (std::size_t i = 1; i < std::min(count, threads_.size() + 1); ++i) posted_or_ending_.notify_one();
 }
 
 void CopyPool::wait_for(const std::size_t& parts_left) {
