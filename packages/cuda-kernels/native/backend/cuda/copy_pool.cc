@@ -6,13 +6,6 @@
 #include "common/finite.h"
 
 namespace vitgraph::cuda {
-namespace {
-
-/// Small enough for a result of a megabyte to be shared out.
-constexpr std::size_t kPartBytes = std::size_t{256} << 10;
-
-}  // namespace
-
 CopyPool::CopyPool(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
@@ -30,12 +23,16 @@ void CopyPool::post(const Copy& copy) {
   std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
-    for (std::size_t at = 0; at < copy.to.size(); at += kPartBytes, ++count) {
+    for (std::size_t at = 0; at < copy.to.size(); ++count) {
+      // In steps of 16 bytes, so that no element is cut.
+      const std::size_t behind = reinterpret_cast<std::uintptr_t>(copy.to.data() + at) / 16 * 16 % copy.part_bytes;
+      const std::size_t to_boundary = copy.part_bytes - behind;
       Copy part = copy;
-      part.to = copy.to.subspan(at, std::min(kPartBytes, copy.to.size() - at));
+      part.to = copy.to.subspan(at, std::min(to_boundary, copy.to.size() - at));
       part.from += at;
       part.first_element += static_cast<std::int64_t>(at / size_of(copy.dtype));
       parts_.push_back(part);
+      at += part.to.size();
     }
     *copy.parts_left += count;
     unfinished_ += count;

@@ -23,6 +23,8 @@ class CopyPool {
   struct Copy {
     std::span<std::byte> to;
     const std::byte* from;
+    /// The copy is shared out in parts that end where the address in `to` is a multiple of this, or a few bytes behind.
+    std::size_t part_bytes;
     DType dtype;
     /// Index of the copy's first element in what it is part of.
     std::int64_t first_element;

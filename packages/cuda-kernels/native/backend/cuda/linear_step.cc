@@ -20,6 +20,8 @@ constexpr int kTimedRuns = 2;
 constexpr std::size_t kFirstLookSteps = 8;
 /// A way that is behind the best by this factor at first look is not looked at again.
 constexpr float kClearlyBehind = 1.25f;
+/// Nor is one timed a second time that was this far behind with all of its steps: two such runs differ by less.
+constexpr float kBehind = 1.05f;
 
 constexpr int kHopper = 90;
 
@@ -170,6 +172,7 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
     if (first_looks[way] > contender) continue;
     for (int run = 0; run < kTimedRuns; ++run) {
       const float milliseconds = time(way, steps.size());
+      if (milliseconds > kBehind * shortest) break;
       if (milliseconds >= shortest) continue;
       shortest = milliseconds;
       best = way;

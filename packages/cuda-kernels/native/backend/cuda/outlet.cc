@@ -25,15 +25,26 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 
 int copy_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) - 1, 1, kCopyThreads); }
 
-/// Asks for large pages where a whole one fits: memory that was never touched then costs a fault for each 2 MiB of it
-/// instead of one for each 4 KiB. A system that knows no such thing refuses, and nothing is lost.
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
+/// Small enough for a result of a megabyte to be shared out.
+constexpr std::size_t kSmallPart = std::size_t{256} << 10;
+
+/// Whether a piece lies in large pages for the most part.
+bool is_large(std::span<std::byte> bytes) { return bytes.size() >= 2 * kLargePage; }
+
+/// How far behind the start of a large page, in steps of 16 bytes, so that no element is cut.
+std::size_t behind_page(const std::byte* address) {
+  return reinterpret_cast<std::uintptr_t>(address) / 16 * 16 % kLargePage;
+}
+
+/// Asks for large pages: memory that was never touched then costs a fault for each 2 MiB of it instead of one for each
+/// 4 KiB. A system that knows no such thing refuses, and nothing is lost.
 void prefer_large_pages([[maybe_unused]] std::span<std::byte> bytes) {
 #ifdef __linux__
-  constexpr std::uintptr_t kLargePage = std::uintptr_t{2} << 20;
   const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
   const std::uintptr_t begin = (address + kLargePage - 1) / kLargePage * kLargePage;
   const std::uintptr_t end = (address + bytes.size()) / kLargePage * kLargePage;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #endif
 }
 
@@ -67,7 +78,9 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
     const std::lock_guard lock(mutex_);
     memory_ = reserved_;
   }
-  for (const Piece& piece : pieces) prefer_large_pages(piece.to);
+  for (const Piece& piece : pieces) {
+    if (is_large(piece.to)) prefer_large_pages(piece.to);
+  }
   std::vector<std::int64_t> first_non_finite(pieces.size(), -1);
   try {
     std::size_t piece = 0;
@@ -134,15 +147,20 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
     Chunk& chunk = *chunks_[turn_++ % chunks_.size()];
     while (on_the_bus_.size() >= kMostOnTheBus) land_oldest();
     pool_.wait_for(chunk.parts_left);
-    const std::size_t bytes = std::min(part.bytes - done, kChunkBytes);
+    const std::size_t offset = part.offset + done;
+    // Of a large piece every chunk but the first starts with a page, and its parts are pages: two threads that touch a
+    // new page at once would both have it cleared.
+    const bool large = is_large(piece.to);
+    const std::size_t room = kChunkBytes - (large ? behind_page(piece.to.data() + offset) : 0);
+    const std::size_t bytes = std::min(part.bytes - done, room);
     check(
         cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_),
         "cannot copy from the device");
     chunk.arrived.record(stream_);
-    const std::size_t offset = part.offset + done;
     on_the_bus_.push_back({&chunk,
                            {.to = piece.to.subspan(offset, bytes),
                             .from = chunk.memory.data(),
+                            .part_bytes = large ? kLargePage : kSmallPart,
                             .dtype = piece.dtype,
                             .first_element = static_cast<std::int64_t>(offset / size_of(piece.dtype)),
                             .first_non_finite = &first_non_finite,
