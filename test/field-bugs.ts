@@ -101,6 +101,24 @@ export const SCENARIOS: readonly Scenario[] = [
       }),
   },
   {
+    name: "calls that overlap, of all sizes, replayed and eager",
+    run: ({ withEncoder }) =>
+      withEncoder({ ...GRAPHS, encoder_cudagraph_token_budgets: [16, 64, 256] }, async (encode) => {
+        // The last does not fit a budget. While one call's results leave, others arrive and compute.
+        const calls = [
+          [still(4, 4)],
+          [still(8, 16), still(4, 4)],
+          [still(28, 32)],
+          [still(2, 2)],
+          [still(32, 40)],
+        ];
+        for (let round = 0; round < 40; round++) {
+          const order = calls.map((_, index) => calls[(index * 2 + round) % calls.length] as readonly Grid[]);
+          await Promise.all(order.map((grids, index) => encode(grids, (round + index) % 4)));
+        }
+      }),
+  },
+  {
     name: "two thousand replays under changing content",
     run: ({ withEncoder }) =>
       withEncoder(GRAPHS, async (encode) => {

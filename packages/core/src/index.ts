@@ -77,7 +77,12 @@ export { type BatchReport, Embedding } from "./runtime/embedding.js";
 export type { GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";
-export { type StartTimes, VisionEncoder, type VisionEncoderOptions } from "./runtime/vision-encoder.js";
+export {
+  DEFAULT_MAX_BATCH_TOKENS,
+  type StartTimes,
+  VisionEncoder,
+  type VisionEncoderOptions,
+} from "./runtime/vision-encoder.js";
 export { Checkpoint } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,

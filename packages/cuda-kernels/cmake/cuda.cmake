@@ -46,14 +46,17 @@ vitgraph_cuda_library(vitgraph_kernels_sm90 "90a" FALSE ${VITGRAPH_SM90_KERNELS}
 
 add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/algorithm_cache.cc
+  native/backend/cuda/copy_pool.cc
   native/backend/cuda/cublaslt.cc
   native/backend/cuda/cuda_backend.cc
   native/backend/cuda/cuda_device.cc
   native/backend/cuda/cuda_program.cc
+  native/backend/cuda/cuda_run.cc
   native/backend/cuda/device_memory.cc
+  native/backend/cuda/inlet.cc
   native/backend/cuda/linear_step.cc
+  native/backend/cuda/outlet.cc
   native/backend/cuda/run_metadata.cc
-  native/backend/cuda/staging.cc
 )
 target_link_libraries(vitgraph_backend_cuda PUBLIC
   vitgraph_program vitgraph_kernels_smxx vitgraph_kernels_sm90 CUDA::cudart_static Threads::Threads ${CMAKE_DL_LIBS})

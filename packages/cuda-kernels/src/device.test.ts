@@ -127,6 +127,63 @@ describe("runs", () => {
     expect(valuesOf(y.subarray(3 * 32))).toEqual([Number.NaN]);
   });
 
+  test("a buffer may come and go in several transfers, each at its place", async () => {
+    const row = 8 * 4;
+    await device.upload(arenas.io, 0, floats(ROWS, 0));
+    const parts = [floats(2, 0), floats(3, 0)];
+    await executable.submit({
+      counts: [8],
+      inputs: [
+        { buffer: A!, offsetBytes: 3 * row, bytes: floats(5, 30) },
+        { buffer: A!, bytes: floats(3, 10) },
+        { buffer: B!, bytes: floats(8, 1) },
+      ],
+      outputs: [
+        { buffer: Y!, offsetBytes: 6 * row, bytes: parts[0]! },
+        { buffer: Y!, offsetBytes: 1 * row, bytes: parts[1]! },
+      ],
+    });
+    expect(parts.map(valuesOf)).toEqual([[31], [11, 31]]);
+  });
+
+  test("each output says where it stops being finite", async () => {
+    const a = new Float32Array(8 * 8).fill(1);
+    a[8 + 5] = Number.NaN;
+    a[8 + 6] = Number.POSITIVE_INFINITY;
+    a[3 * 8 + 7] = Number.NEGATIVE_INFINITY;
+    const row = 8 * 4;
+    const outputs = [0, 1, 2].map((index) => ({
+      buffer: Y!,
+      offsetBytes: 2 * index * row,
+      bytes: floats(2, 0),
+    }));
+    const inputs = [
+      { buffer: A!, bytes: new Uint8Array(a.buffer) },
+      { buffer: B!, bytes: floats(8, 1) },
+    ];
+    const { firstNonFinite } = await executable.submit({ counts: [8], inputs, outputs });
+    expect(firstNonFinite).toEqual([13, 15, -1]);
+  });
+
+  test("a bad element is found however far in it is", async () => {
+    const rows = 4096;
+    const program = addProgram(rows);
+    using io = device.allocate(program.arenaBytes.io);
+    using large = device.load(program, { ...arenas, io });
+    const a = new Float32Array(rows * 8);
+    const at = rows * 8 - 3;
+    a[at] = Number.NaN;
+    const { firstNonFinite } = await large.submit({
+      counts: [rows],
+      inputs: [
+        { buffer: A!, bytes: new Uint8Array(a.buffer) },
+        { buffer: B!, bytes: floats(rows, 0) },
+      ],
+      outputs: [{ buffer: Y!, bytes: floats(rows, 0) }],
+    });
+    expect(firstNonFinite).toEqual([at]);
+  });
+
   test("a failed run says what was wrong, and the next one works", async () => {
     const { dims, arenaBytes, buffers, ...rest } = addProgram(ROWS);
     const index = {
@@ -187,6 +244,18 @@ describe("a submission that does not fit its program is refused", () => {
     [
       "output y has 2048 bytes, and the transfer 2080: transfer no more than its rows at capacity",
       () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, bytes: floats(65, 0) }] }),
+    ],
+    [
+      "output y has 2048 bytes, and the transfer 64 from byte 2016 on: transfer no more than its rows at capacity",
+      () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, offsetBytes: 2016, bytes: floats(2, 0) }] }),
+    ],
+    [
+      "a transfer of input a starts at byte 6, and its elements have 4 bytes: start at a whole element",
+      () => ({ ...none, counts: [1], inputs: [{ buffer: A!, offsetBytes: 6, bytes: floats(1, 0) }] }),
+    ],
+    [
+      "a transfer of input a starts at byte -4, and its elements have 4 bytes: start at a whole element",
+      () => ({ ...none, counts: [1], inputs: [{ buffer: A!, offsetBytes: -4, bytes: floats(1, 0) }] }),
     ],
   ])("%s", async (message, submission) => {
     expect(await failure(() => executable.submit(submission()))).toEqual({
@@ -271,6 +340,7 @@ describe("lifetime", () => {
     device[Symbol.dispose]();
     const deviceGone = { code: "VG_DISPOSED", message: "a device was used after it had been disposed" };
     expect(await failure(() => device.allocate(1))).toEqual(deviceGone);
+    expect(await failure(() => device.memory())).toEqual(deviceGone);
     expect(await failure(() => device.upload(arenas.io, 0, floats(1, 0)))).toEqual(deviceGone);
     expect(await failure(() => device.load(program, arenas))).toEqual(deviceGone);
     expect(await failure(() => another.submit({ counts: [1], inputs: [], outputs: [] }))).toEqual(deviceGone);
@@ -308,6 +378,12 @@ describe("memory", () => {
         /^the CPU device was asked for 4503599627370496 bytes, and \d+ of \d+ are free: use smaller token budgets, or a machine or container with more memory$/,
       ),
     });
+  });
+
+  test("the device says what is free, and of how much", () => {
+    const { freeBytes, totalBytes } = device.memory();
+    expect(freeBytes).toBeGreaterThan(0);
+    expect(totalBytes).toBeGreaterThanOrEqual(freeBytes);
   });
 
   test("arenas of another device are refused", async () => {

@@ -2,7 +2,8 @@
  * What a backend offers: memory, and programs to run over it. One short contract for the CPU, CUDA and null devices.
  *
  * Submissions of one device run in the order in which they were made, on threads of its own: JavaScript's thread only
- * hands over and receives promises. Every handle is disposable; `liveHandles` tells whether something was forgotten.
+ * hands over and receives promises. Where the device can, the inputs of one arrive and the results of another leave while
+ * a third runs. Every handle is disposable; `liveHandles` tells whether something was forgotten.
  */
 import type { KernelName } from "./kernels.js";
 import type { ArenaName, DType, Program } from "./program.js";
@@ -29,28 +30,38 @@ export interface Device extends Disposable {
    * @throws VG_DEVICE_OUT_OF_MEMORY saying what was asked for and what was free.
    */
   allocate(sizeBytes: number): Arena;
+  /** Of the whole device, whoever uses it. */
+  memory(): DeviceMemory;
   /** Copies `bytes` to `offset` of the arena. `bytes` must not change until the promise settles. */
   upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void>;
   /** Sets every byte of the arena; 0xff makes every float a NaN, for self-checks. */
   fill(arena: Arena, byte: number): Promise<void>;
   /**
    * Decodes and validates the program once, against these arenas.
-   * @throws VG_PROGRAM_INVALID naming the instruction and what is wrong with it.
+   * @throws VG_PROGRAM_INVALID naming the instruction and what is wrong with it; VG_DEVICE_OUT_OF_MEMORY where there is
+   * no room for what the program needs besides the arenas.
    */
   load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable;
   /** Arenas and executables that were made and not yet disposed. */
   liveHandles(): number;
 }
 
+export interface DeviceMemory {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
 export interface Arena extends Disposable {
   readonly sizeBytes: number;
 }
 
-/** Bytes that go to, or come from, the start of one of the program's io buffers. */
+/** Bytes that go to, or come from, one of the program's io buffers. A buffer may be part of several transfers. */
 export interface Transfer {
   /** Index into `Program.buffers`. Its rows must not be strided. */
   readonly buffer: number;
   readonly bytes: Uint8Array;
+  /** Where in the buffer they start: a multiple of its element's size. Default: 0. */
+  readonly offsetBytes?: number;
 }
 
 export interface Submission {
@@ -65,8 +76,18 @@ export interface Submission {
 export interface RunResult {
   /** From the first kernel's start to the last one's end, in milliseconds, as the device's own clock has it. */
   readonly durationMs: number;
-  /** Whether every float of the outputs is finite. */
-  readonly finite: boolean;
+  /**
+   * For each output the index of its first element that is NaN or infinite, or -1. Looked at on the device's threads, for
+   * the bytes are in the caches there.
+   */
+  readonly firstNonFinite: readonly number[];
+}
+
+/** How long the parts of readying a program took, in milliseconds. */
+export interface CaptureTimes {
+  /** Finding the fastest way of each matrix product; next to nothing where the answers were remembered. */
+  readonly measureMs: number;
+  readonly captureMs: number;
 }
 
 export interface Executable extends Disposable {
@@ -75,8 +96,8 @@ export interface Executable extends Disposable {
   submit(submission: Submission): Promise<RunResult>;
   /**
    * Readies the program for being replayed: it is measured, warmed up and captured, and each later run is one launch.
-   * Resolves to false where the backend has no such thing; running is the same either way.
+   * Resolves to null where the backend has no such thing; running is the same either way.
    * @throws VG_DEVICE_FAILED (as a rejected promise)
    */
-  capture(): Promise<boolean>;
+  capture(): Promise<CaptureTimes | null>;
 }

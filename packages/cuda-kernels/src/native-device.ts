@@ -2,7 +2,16 @@
  * A Device over a native addon. The same for every backend: what differs is on the other side of the addon's door.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Arena, Device, DeviceInfo, Executable, RunResult, Submission } from "./device.js";
+import type {
+  Arena,
+  CaptureTimes,
+  Device,
+  DeviceInfo,
+  DeviceMemory,
+  Executable,
+  RunResult,
+  Submission,
+} from "./device.js";
 import type { KernelName } from "./kernels.js";
 import { fromNative, type NativeArena, type NativeDevice, type NativeExecutable } from "./native.js";
 import { type ArenaName, type DType, encodeProgram, type Program } from "./program.js";
@@ -31,6 +40,10 @@ class DeviceOverNative implements Device {
 
   allocate(sizeBytes: number): Arena {
     return rethrowing(() => new ArenaOverNative(this.#native.allocate(sizeBytes), sizeBytes));
+  }
+
+  memory(): DeviceMemory {
+    return rethrowing(() => this.#native.memory());
   }
 
   async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
@@ -93,7 +106,7 @@ class ExecutableOverNative implements Executable {
     return settling(() => this.#native.submit({ counts: Uint32Array.from(counts), inputs, outputs }));
   }
 
-  capture(): Promise<boolean> {
+  capture(): Promise<CaptureTimes | null> {
     return settling(() => this.#native.capture());
   }
 

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, VitgraphError } from "@vitgraph/errors";
-import type { RunResult } from "./device.js";
+import type { CaptureTimes, DeviceMemory, RunResult, Transfer } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import type { DType } from "./program.js";
 
@@ -76,6 +76,7 @@ export interface NativeKernel {
 export interface NativeDevice {
   info(): NativeDeviceInfo;
   allocate(sizeBytes: number): NativeArena;
+  memory(): DeviceMemory;
   upload(request: {
     readonly arena: NativeArena;
     readonly offset: number;
@@ -110,16 +111,11 @@ export interface NativeExecutable {
   readonly __brand: "NativeExecutable";
   submit(submission: {
     readonly counts: Uint32Array;
-    readonly inputs: readonly NativeTransfer[];
-    readonly outputs: readonly NativeTransfer[];
+    readonly inputs: readonly Transfer[];
+    readonly outputs: readonly Transfer[];
   }): Promise<RunResult>;
-  capture(): Promise<boolean>;
+  capture(): Promise<CaptureTimes | null>;
   dispose(): void;
-}
-
-export interface NativeTransfer {
-  readonly buffer: number;
-  readonly bytes: Uint8Array;
 }
 
 export type LoadedAddon<Addon> =

@@ -1,7 +1,7 @@
 /** Whether a submission fits its program. The same for every device, in terms of the program's names. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Submission, Transfer } from "./device.js";
-import { bufferBytes, type Program } from "./program.js";
+import { bufferBytes, DTYPE_BYTES, type Program } from "./program.js";
 
 /** @throws VG_ARGUMENT_INVALID */
 export function checkSubmission(program: Program, { counts, inputs, outputs }: Submission): void {
@@ -26,7 +26,8 @@ export function checkSubmission(program: Program, { counts, inputs, outputs }: S
   for (const transfer of outputs) checkTransfer(program, transfer, "output");
 }
 
-function checkTransfer(program: Program, { buffer: index, bytes }: Transfer, role: "input" | "output"): void {
+function checkTransfer(program: Program, transfer: Transfer, role: "input" | "output"): void {
+  const { buffer: index, bytes, offsetBytes = 0 } = transfer;
   const buffer = program.buffers[index];
   if (buffer === undefined) {
     throw invalid(
@@ -46,10 +47,18 @@ function checkTransfer(program: Program, { buffer: index, bytes }: Transfer, rol
       "transfer through a buffer whose rows lie together",
     );
   }
-  const sizeBytes = bufferBytes(program, buffer);
-  if (bytes.byteLength > sizeBytes) {
+  const elementBytes = DTYPE_BYTES[buffer.dtype];
+  if (!Number.isSafeInteger(offsetBytes) || offsetBytes < 0 || offsetBytes % elementBytes !== 0) {
     throw invalid(
-      `${role} ${buffer.name} has ${sizeBytes} bytes, and the transfer ${bytes.byteLength}`,
+      `a transfer of ${role} ${buffer.name} starts at byte ${offsetBytes}, and its elements have ${elementBytes} bytes`,
+      "start at a whole element",
+    );
+  }
+  const sizeBytes = bufferBytes(program, buffer);
+  if (offsetBytes + bytes.byteLength > sizeBytes) {
+    const from = offsetBytes === 0 ? "" : ` from byte ${offsetBytes} on`;
+    throw invalid(
+      `${role} ${buffer.name} has ${sizeBytes} bytes, and the transfer ${bytes.byteLength}${from}`,
       "transfer no more than its rows at capacity",
     );
   }

@@ -1,4 +1,4 @@
-/** An item's answer: its rows of a batch's result, in the dtype in which the device computes. */
+/** An item's answer: its rows of a batch's result, in the dtype in which the device computes and in memory of their own. */
 import type { Grid } from "../item.js";
 import { bf16ToF32 } from "../numerics.js";
 
@@ -55,18 +55,4 @@ export class Embedding {
         : bf16ToF32(new Uint16Array(buffer, byteOffset, byteLength / 2));
     return this.#data;
   }
-}
-
-/** Index of the first element that is NaN or infinite, or -1. */
-export function findNonFinite({ dtype, bytes }: Pick<EmbeddingFields, "dtype" | "bytes">): number {
-  const { buffer, byteOffset, byteLength } = bytes;
-  if (dtype === "f32") {
-    return new Float32Array(buffer, byteOffset, byteLength / 4).findIndex((value) => !Number.isFinite(value));
-  }
-  const bits = new Uint16Array(buffer, byteOffset, byteLength / 2);
-  for (let index = 0; index < bits.length; index++) {
-    // All ones in the exponent.
-    if (((bits[index] as number) & 0x7f80) === 0x7f80) return index;
-  }
-  return -1;
 }

@@ -20,11 +20,23 @@ import type { Capacity } from "../compiler/memory-plan.js";
 import type { StagedBatch } from "./stage-batch.js";
 
 export interface BatchResult {
-  /** [tokens, columns] in the device's activation dtype. */
-  readonly bytes: Uint8Array;
+  /** One for each item of the batch, in their order. */
+  readonly items: readonly ItemRows[];
   readonly columns: number;
   readonly durationMs: number;
-  readonly finite: boolean;
+}
+
+export interface ItemRows {
+  /** [tokens, columns] in the device's activation dtype; memory that nothing else is in. */
+  readonly bytes: Uint8Array;
+  /** Index of the first element that is NaN or infinite, or -1. */
+  readonly firstNonFinite: number;
+}
+
+export interface PreparedBudgets {
+  readonly captured: readonly number[];
+  /** Finding the fastest way of each matrix product. */
+  readonly measureMs: number;
 }
 
 /** Eager programs are made for powers of two, so that a few of them serve every size. */
@@ -57,14 +69,18 @@ export class EncoderPrograms implements Disposable {
    * shared arenas are.
    * @throws VG_DEVICE_OUT_OF_MEMORY saying which of the budgets would fit.
    */
-  async prepare(tokenBudgets: readonly number[]): Promise<{ readonly captured: readonly number[] }> {
+  async prepare(tokenBudgets: readonly number[]): Promise<PreparedBudgets> {
     const captured: number[] = [];
+    let measureMs = 0;
     for (const budget of [...tokenBudgets].sort((a, b) => b - a)) {
       const loaded = this.#loadBudget(budget, tokenBudgets);
       this.#budgets.set(budget, loaded);
-      if (await loaded.executable.capture()) captured.push(budget);
+      const times = await loaded.executable.capture();
+      if (times === null) continue;
+      captured.push(budget);
+      measureMs += times.measureMs;
     }
-    return { captured };
+    return { captured, measureMs };
   }
 
   /** Gives a budget's program up. The budget is not to be run any more. */
@@ -74,18 +90,25 @@ export class EncoderPrograms implements Disposable {
   }
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
-  run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
+  async run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
     const { executable, resultBuffer, inputBuffers } =
       budget === null ? this.#eagerFor(batch) : this.#budget(budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
-    const bytes = new Uint8Array(batch.work.tokens * columns * DTYPE_BYTES[dtype]);
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
-    const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({
+    const inputs = batch.inputs.map(({ name, ...transfer }) => ({
+      ...transfer,
       buffer: inputBuffers.get(name)!,
-      bytes,
     }));
-    const outputs = [{ buffer: resultBuffer, bytes }];
-    return executable.submit({ counts, inputs, outputs }).then((run) => ({ ...run, bytes, columns }));
+    const rowBytes = columns * DTYPE_BYTES[dtype];
+    let offsetBytes = 0;
+    const outputs = batch.itemTokens.map((tokens) => {
+      const output = { buffer: resultBuffer, offsetBytes, bytes: unfilledBytes(tokens * rowBytes) };
+      offsetBytes += output.bytes.length;
+      return output;
+    });
+    const run = await executable.submit({ counts, inputs, outputs });
+    const items = outputs.map(({ bytes }, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
+    return { items, columns, durationMs: run.durationMs };
   }
 
   /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
@@ -142,6 +165,8 @@ export class EncoderPrograms implements Disposable {
       return this.#load(budget, this.#budgetArenas);
     } catch (error) {
       if (!VitgraphError.is(error) || error.code !== "VG_DEVICE_OUT_OF_MEMORY") throw error;
+      // What was allocated in vain must not stand in the way of the others.
+      if (this.#budgets.size === 0) this.#budgetArenas[Symbol.dispose]();
       const fitting = tokenBudgets.filter((tokens) => this.#fits(tokens)).sort((a, b) => a - b);
       throw new VitgraphError(error.code, `token budget ${budget} does not fit the device: ${error.fact}`, {
         remedy:
@@ -154,12 +179,11 @@ export class EncoderPrograms implements Disposable {
     }
   }
 
-  /** Whether the arenas of this budget can be had right now. */
+  /** Whether this budget's program can be had right now, with everything that the device needs for it. */
   #fits(tokens: number): boolean {
-    const { io, scratch } = this.#graph.program(this.#capacity(tokens)).program.arenaBytes;
+    using arenas = new SharedArenas(this.#device);
     try {
-      using _io = this.#device.allocate(io);
-      using _scratch = this.#device.allocate(scratch);
+      this.#load(tokens, arenas).executable[Symbol.dispose]();
       return true;
     } catch {
       return false;
@@ -183,6 +207,11 @@ export class EncoderPrograms implements Disposable {
     // No segment is shorter than a token, so there can't be more segments than tokens.
     return { tokens, patches: tokens * this.#mergeArea, segments: tokens };
   }
+}
+
+/** Memory of its own, which the device fills: zeros would only be written to be overwritten. */
+function unfilledBytes(sizeBytes: number): Uint8Array {
+  return new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
 }
 
 interface LoadedProgram {

@@ -26,7 +26,7 @@ function deviceWithBadGraph(badTokens: number, spoil: (submission: Submission) =
       program,
       capture: async () => {
         captured = true;
-        return true;
+        return { measureMs: 0, captureMs: 0 };
       },
       submit: async (submission: Submission) => {
         const result = await executable.submit(submission);

@@ -1,9 +1,10 @@
 // What a backend is to the addon: memory, and programs to run over it. src/device.ts is the same contract as JavaScript
 // sees it.
 //
-// Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time
-// (upload, fill, run) is called on the device's own worker thread, one call at a time. Memory and LoadedProgram are
-// held by shared pointers, so that an object may be let go on JavaScript's thread while the worker still runs over it.
+// Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time is
+// called on the device's own two threads: one uploads, fills, captures and begins runs, one finishes runs, each one
+// call at a time and both in the order of submission. Memory and LoadedProgram are held by shared pointers, so that an
+// object may be let go on JavaScript's thread while work over it is under way.
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,10 +31,13 @@ class Memory {
   virtual std::size_t size_bytes() const = 0;
 };
 
-/// Host bytes that go to, or come from, the start of a buffer. The caller keeps them alive until the run is over.
+/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. The caller keeps them alive until the run is
+/// over.
 struct Transfer {
   const Buffer* buffer;
   std::span<std::byte> bytes;
+  /// A multiple of the element's size.
+  std::size_t offset_bytes = 0;
 };
 
 struct Submission {
@@ -43,8 +48,24 @@ struct Submission {
 
 struct RunResult {
   double duration_ms;
-  /// Whether every float of the outputs is finite. Looked at while they are copied, off JavaScript's thread.
-  bool finite;
+  /// For each output the index of its first element that is NaN or infinite, or -1. Looked at while they are copied.
+  std::vector<std::int64_t> first_non_finite;
+};
+
+/// A run that was begun. Destroyed without `finish` where nobody waits for it any more.
+class Run {
+ public:
+  virtual ~Run() = default;
+  /// Returns when the outputs are in place. Once, on the finishing thread.
+  /// @throws Error VG_DEVICE_FAILED; Cancelled.
+  virtual RunResult finish() = 0;
+};
+
+/// How long the parts of readying a program took.
+struct CaptureTimes {
+  /// Finding the fastest way of each matrix product; nothing where all of them were remembered.
+  double measure_ms;
+  double capture_ms;
 };
 
 /// A program with its addresses resolved. Keeps its arenas alive.
@@ -52,12 +73,18 @@ class LoadedProgram {
  public:
   virtual ~LoadedProgram() = default;
   virtual const Program& program() const = 0;
-  /// Copies in, runs, copies out. `cancelled` may become true at any time: the run then ends early.
+  /// Does as much of a run as needs no waiting for the device, or all of it. The submission and `cancelled`, which may
+  /// become true at any time and then ends the run early, outlive the Run; the program does too.
   /// @throws Error VG_DEVICE_FAILED, VG_ARGUMENT_INVALID; Cancelled.
-  virtual RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
-  /// Optional. Readies the program for being replayed: from then on `run` is one launch. False where a backend has no
-  /// such thing. On the worker thread.
-  virtual bool capture() { return false; }
+  virtual std::unique_ptr<Run> begin(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
+  /// Optional. Readies the program for being replayed: from then on a run is one launch. Nothing where a backend has no
+  /// such thing.
+  virtual std::optional<CaptureTimes> capture() { return std::nullopt; }
+};
+
+struct MemoryUse {
+  std::uint64_t free_bytes;
+  std::uint64_t total_bytes;
 };
 
 using Fact = std::pair<std::string, std::variant<std::string, double, bool>>;
@@ -84,6 +111,8 @@ class Backend {
   virtual std::span<const Kernel> kernels() const = 0;
   /// Aligned to 256 bytes. @throws Error VG_DEVICE_OUT_OF_MEMORY
   virtual std::shared_ptr<Memory> allocate(std::size_t size_bytes) = 0;
+  /// Of the whole device, whoever uses it. On JavaScript's thread.
+  virtual MemoryUse memory() = 0;
   virtual void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) = 0;
   virtual void fill(Memory& memory, std::uint8_t byte) = 0;
   /// @throws Error VG_PROGRAM_INVALID, VG_DEVICE_OUT_OF_MEMORY

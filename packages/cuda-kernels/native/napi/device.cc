@@ -1,5 +1,6 @@
 #include "napi/device.h"
 
+#include <optional>
 #include <utility>
 
 #include "common/error.h"
@@ -119,26 +120,41 @@ class RunWorker final : public PromiseWorker {
       const Buffer& buffer = buffers[static_cast<std::size_t>(index)];
       const Napi::Value bytes = transfer.Get("bytes");
       const std::span<std::byte> span = to_bytes(bytes, at + ".bytes");
-      if (buffer.arena != ArenaName::io || buffer.row_stride != buffer.columns || span.size() > buffer.size_bytes) {
+      const Napi::Value given = transfer.Get("offsetBytes");
+      const auto offset =
+          static_cast<std::size_t>(given.IsUndefined() ? 0 : to_count(given, at + ".offsetBytes", kMaxBytes));
+      if (buffer.arena != ArenaName::io || buffer.row_stride != buffer.columns || offset % size_of(buffer.dtype) != 0 ||
+          offset > buffer.size_bytes || span.size() > buffer.size_bytes - offset) {
         throw Error("VG_ARGUMENT_INVALID", at + " does not fit its buffer");
       }
       keep(bytes.As<Napi::Object>());
-      transfers.push_back({&buffer, span});
+      transfers.push_back({&buffer, span, offset});
     }
   }
 
-  void execute() override { result_ = program_->run(submission_, device_->thread->cancelled()); }
+  void execute() override { run_ = program_->begin(submission_, device_->thread->cancelled()); }
+
+  void complete() override {
+    // Gone with the end of this, whatever the end is: what it holds on the device is needed by the next.
+    const std::unique_ptr<Run> run = std::move(run_);
+    result_ = run->finish();
+  }
 
   Napi::Value result(Napi::Env env) override {
+    const Napi::Array non_finite = Napi::Array::New(env, result_.first_non_finite.size());
+    for (std::uint32_t i = 0; i < result_.first_non_finite.size(); ++i) {
+      non_finite.Set(i, static_cast<double>(result_.first_non_finite[i]));
+    }
     const Napi::Object result = Napi::Object::New(env);
     result.Set("durationMs", result_.duration_ms);
-    result.Set("finite", result_.finite);
+    result.Set("firstNonFinite", non_finite);
     return result;
   }
 
   std::shared_ptr<DeviceState> device_;
   std::shared_ptr<LoadedProgram> program_;
   Submission submission_;
+  std::unique_ptr<Run> run_;
   RunResult result_{};
 };
 
@@ -148,12 +164,19 @@ class CaptureWorker final : public PromiseWorker {
       : PromiseWorker(env), device_(std::move(device)), program_(std::move(program)) {}
 
  private:
-  void execute() override { captured_ = program_->capture(); }
-  Napi::Value result(Napi::Env env) override { return Napi::Boolean::New(env, captured_); }
+  void execute() override { times_ = program_->capture(); }
+
+  Napi::Value result(Napi::Env env) override {
+    if (!times_) return env.Null();
+    const Napi::Object result = Napi::Object::New(env);
+    result.Set("measureMs", times_->measure_ms);
+    result.Set("captureMs", times_->capture_ms);
+    return result;
+  }
 
   std::shared_ptr<DeviceState> device_;
   std::shared_ptr<LoadedProgram> program_;
-  bool captured_ = false;
+  std::optional<CaptureTimes> times_;
 };
 
 class ExecutableHandle final : public Napi::ObjectWrap<ExecutableHandle> {
@@ -263,8 +286,9 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
     return DefineClass(
         env, "Device",
         {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
-         InstanceMethod<&DeviceHandle::upload>("upload"), InstanceMethod<&DeviceHandle::fill>("fill"),
-         InstanceMethod<&DeviceHandle::load>("load"), InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
+         InstanceMethod<&DeviceHandle::memory>("memory"), InstanceMethod<&DeviceHandle::upload>("upload"),
+         InstanceMethod<&DeviceHandle::fill>("fill"), InstanceMethod<&DeviceHandle::load>("load"),
+         InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
          InstanceMethod<&DeviceHandle::dispose>("dispose")});
   }
 
@@ -296,6 +320,18 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
     result.Set("activationDType", name_of(state_->backend->activation_dtype()));
     result.Set("kernels", names);
     return result;
+  }
+
+  /// () → { freeBytes, totalBytes }
+  Napi::Value memory(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      check_open();
+      const MemoryUse use = state_->backend->memory();
+      const Napi::Object result = Napi::Object::New(info.Env());
+      result.Set("freeBytes", static_cast<double>(use.free_bytes));
+      result.Set("totalBytes", static_cast<double>(use.total_bytes));
+      return result;
+    });
   }
 
   /// (sizeBytes) → Arena

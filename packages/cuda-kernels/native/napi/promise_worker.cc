@@ -4,9 +4,18 @@
 
 namespace vitgraph::napi {
 
-void PromiseWorker::run() noexcept {
+void PromiseWorker::begin() noexcept {
   try {
     execute();
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+}
+
+void PromiseWorker::finish() noexcept {
+  if (error_) return;
+  try {
+    complete();
   } catch (...) {
     error_ = std::current_exception();
   }
@@ -46,7 +55,11 @@ Napi::Promise run_on_pool(Napi::Env env, std::unique_ptr<PromiseWorker> worker) 
   pool_work->worker = std::move(worker);
   napi_status status = napi_create_async_work(
       env, nullptr, Napi::String::New(env, "vitgraph"),
-      [](napi_env, void* data) { static_cast<PoolWork*>(data)->worker->run(); },
+      [](napi_env, void* data) {
+        PromiseWorker& worker = *static_cast<PoolWork*>(data)->worker;
+        worker.begin();
+        worker.finish();
+      },
       [](napi_env raw_env, napi_status, void* data) {
         const std::unique_ptr<PoolWork> done(static_cast<PoolWork*>(data));
         done->worker->settle(raw_env);

@@ -1,7 +1,8 @@
 // Work that leaves JavaScript's thread and comes back as a promise: the one base class for all of it.
 //
-// Made on JavaScript's thread; `execute` runs on some other thread, without N-API; `result` again on JavaScript's
-// thread. Whoever runs it decides which thread: a WorkerThread (in order, one at a time) or run_on_pool (libuv's pool).
+// Made on JavaScript's thread; `execute` and then `complete` run on other threads, without N-API; `result` again on
+// JavaScript's thread. Whoever runs it decides which threads: a WorkerThread (in order, in two stages) or run_on_pool
+// (libuv's pool).
 // If the environment goes away first, the worker is destroyed on JavaScript's thread and its promise stays open.
 #pragma once
 
@@ -23,18 +24,23 @@ class PromiseWorker {
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   /// Calls `execute`, and keeps what it throws for `settle`. On any thread, once.
-  void run() noexcept;
+  void begin() noexcept;
 
-  /// Resolves or rejects the promise. On JavaScript's thread, after `run`.
+  /// Calls `complete` unless `execute` threw, and keeps what it throws. On any thread, once, after `begin`.
+  void finish() noexcept;
+
+  /// Resolves or rejects the promise. On JavaScript's thread, after `finish`.
   void settle(Napi::Env env);
 
  protected:
   /// @throws anything; it rejects the promise.
   virtual void execute() = 0;
+  /// What has to wait for others, so that work behind this one can begin meanwhile. @throws anything, too.
+  virtual void complete() {}
   /// What the promise resolves to.
   virtual Napi::Value result(Napi::Env env) = 0;
 
-  /// Keeps a JavaScript object (a typed array whose memory `execute` uses, say) from being collected until settled.
+  /// Keeps a JavaScript object (a typed array whose memory the work uses, say) from being collected until settled.
   void keep(Napi::Object object) { kept_.push_back(Napi::Persistent(object)); }
 
  private:

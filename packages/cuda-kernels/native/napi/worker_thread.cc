@@ -3,6 +3,12 @@
 #include <utility>
 
 namespace vitgraph::napi {
+namespace {
+
+/// One that leaves, one that computes, one that arrives: more would only wait further on.
+constexpr std::size_t kMostUnfinished = 3;
+
+}  // namespace
 
 std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* name) {
   std::shared_ptr<WorkerThread> self(new WorkerThread());
@@ -11,9 +17,10 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, self.get(),
       [](napi_env, void* data, void*) {
-        // Called when the worker has let go, or at teardown after `tear_down`: either way it is about to end, or has.
+        // Called when the finishing thread has let go, or at teardown after `tear_down`: either way both are about to
+        // end, or have.
         auto* thread = static_cast<WorkerThread*>(data);
-        if (thread->thread_.joinable()) thread->thread_.join();
+        thread->join();
         napi_remove_env_cleanup_hook(thread->env_, tear_down, thread);
         thread->self_.reset();
       },
@@ -24,14 +31,23 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
       &self->wake_);
   if (status != napi_ok) throw Napi::Error::New(env);
   napi_unref_threadsafe_function(env, self->wake_);
-  // Hooks run in reverse order: this one before the thread-safe function's own, which would close it under the worker.
+  // Hooks run in reverse order: this one before the thread-safe function's own, which would close it under the threads.
   napi_add_env_cleanup_hook(env, tear_down, self.get());
   self->self_ = self;
   try {
-    self->thread_ = std::thread([raw = self.get()] { raw->work(); });
+    self->finisher_ = std::thread([raw = self.get()] { raw->finish_begun(); });
   } catch (...) {
     // Nobody else will let go of it. Its finalizer then drops `self_`.
     napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
+    throw;
+  }
+  try {
+    self->beginner_ = std::thread([raw = self.get()] { raw->begin_posted(); });
+  } catch (...) {
+    // The other thread ends, and lets go.
+    const std::lock_guard lock(self->mutex_);
+    self->all_begun_ = true;
+    self->changed_.notify_all();
     throw;
   }
   return self;
@@ -44,7 +60,7 @@ Napi::Promise WorkerThread::post(Napi::Env env, std::unique_ptr<PromiseWorker> w
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(worker));
   }
-  posted_or_closing_.notify_one();
+  changed_.notify_all();
   return promise;
 }
 
@@ -54,27 +70,50 @@ void WorkerThread::close() {
     const std::lock_guard lock(mutex_);
     closing_ = true;
   }
-  posted_or_closing_.notify_one();
+  changed_.notify_all();
 }
 
-void WorkerThread::work() {
+void WorkerThread::begin_posted() {
+  std::unique_lock lock(mutex_);
   while (true) {
-    std::unique_ptr<PromiseWorker> worker;
-    {
-      std::unique_lock lock(mutex_);
-      posted_or_closing_.wait(lock, [this] { return closing_ || !queue_.empty(); });
-      if (queue_.empty() || cancelled_) break;
-      worker = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    worker->run();
-    {
-      const std::lock_guard lock(mutex_);
+    changed_.wait(lock, [this] { return queue_.empty() ? closing_ : cancelled_ || unfinished_ < kMostUnfinished; });
+    if (queue_.empty() || cancelled_) break;
+    std::unique_ptr<PromiseWorker> worker = std::move(queue_.front());
+    queue_.pop_front();
+    ++unfinished_;
+    lock.unlock();
+    worker->begin();
+    lock.lock();
+    begun_.push_back(std::move(worker));
+    changed_.notify_all();
+  }
+  all_begun_ = true;
+  changed_.notify_all();
+}
+
+void WorkerThread::finish_begun() {
+  {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return all_begun_ || !begun_.empty(); });
+      if (begun_.empty()) break;
+      std::unique_ptr<PromiseWorker> worker = std::move(begun_.front());
+      begun_.pop_front();
+      lock.unlock();
+      worker->finish();
+      lock.lock();
       finished_.push_back(std::move(worker));
+      --unfinished_;
+      changed_.notify_all();
+      napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
     }
-    napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
   }
   napi_release_threadsafe_function(wake_, napi_tsfn_release);
+}
+
+void WorkerThread::join() {
+  if (beginner_.joinable()) beginner_.join();
+  if (finisher_.joinable()) finisher_.join();
 }
 
 void WorkerThread::settle_finished(Napi::Env env) {
@@ -93,9 +132,13 @@ void WorkerThread::settle_finished(Napi::Env env) {
 
 void WorkerThread::tear_down(void* data) {
   auto* self = static_cast<WorkerThread*>(data);
-  self->cancelled_ = true;
+  {
+    const std::lock_guard lock(self->mutex_);
+    self->cancelled_ = true;
+  }
   self->close();
-  if (self->thread_.joinable()) self->thread_.join();
+  self->changed_.notify_all();
+  self->join();
   self->queue_.clear();
   self->finished_.clear();
 }

@@ -1,10 +1,12 @@
-// The thread of one device: runs PromiseWorkers in the order in which they were posted, and settles them on
-// JavaScript's thread. JavaScript's thread never waits for it, except while its environment is being torn down.
+// The threads of one device: one begins PromiseWorkers in the order in which they were posted, another finishes them in
+// the same order, and JavaScript's thread settles them, again in that order. So the next run can be made ready while
+// one is waited for. JavaScript's thread never waits for either, except while its environment is being torn down.
 //
 // Lifetime. The event loop stays alive while something is under way, and only then. `close` lets everything that was
-// posted run, and then ends the thread. Teardown of the environment (a terminated worker_thread, or the process ending)
-// cancels what is left: `cancelled()` turns true, the thread is joined, and workers that never settled are destroyed on
-// JavaScript's thread, so that no reference outlives the environment.
+// posted run, and then ends the threads. Teardown of the environment (a terminated worker_thread, or the process
+// ending) cancels what is left: `cancelled()` turns true, what was begun is still finished (and looks at
+// `cancelled()`), the threads are joined, and workers that never settled are destroyed on JavaScript's thread, so that
+// no reference outlives the environment.
 #pragma once
 
 #include <napi.h>
@@ -22,7 +24,7 @@ namespace vitgraph::napi {
 
 class WorkerThread {
  public:
-  /// Starts the thread. The object stays until the thread has ended, whoever else holds it.
+  /// Starts the threads. The object stays until they have ended, whoever else holds it.
   static std::shared_ptr<WorkerThread> start(Napi::Env env, const char* name);
   ~WorkerThread() = default;
   WorkerThread(const WorkerThread&) = delete;
@@ -41,7 +43,9 @@ class WorkerThread {
  private:
   WorkerThread() = default;
 
-  void work();
+  void begin_posted();
+  void finish_begun();
+  void join();
   void settle_finished(Napi::Env env);
   static void tear_down(void* self);
 
@@ -54,14 +58,20 @@ class WorkerThread {
   // Shared.
   std::atomic<bool> cancelled_{false};
   std::mutex mutex_;
-  std::condition_variable posted_or_closing_;
+  /// Something was posted, begun or finished, or an end has come: each thread looks for what concerns it.
+  std::condition_variable changed_;
   std::deque<std::unique_ptr<PromiseWorker>> queue_;
+  std::deque<std::unique_ptr<PromiseWorker>> begun_;
+  /// Begun and not finished: those in `begun_`, and the one that is being finished.
+  std::size_t unfinished_ = 0;
   std::deque<std::unique_ptr<PromiseWorker>> finished_;
   bool closing_ = false;
+  bool all_begun_ = false;
 
-  /// Wakes JavaScript's thread. The worker holds the only claim on it, and lets go as its last act.
+  /// Wakes JavaScript's thread. The finishing thread holds the only claim on it, and lets go as its last act.
   napi_threadsafe_function wake_ = nullptr;
-  std::thread thread_;
+  std::thread beginner_;
+  std::thread finisher_;
 };
 
 }  // namespace vitgraph::napi

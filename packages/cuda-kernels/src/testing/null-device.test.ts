@@ -20,10 +20,12 @@ test("it keeps what it was handed, in order", async () => {
   using executable = load(device);
   using arena = device.allocate(64);
   const bytes = Uint8Array.of(1, 2, 3, 4);
-  const run = executable.submit({ counts: [1], inputs: [{ buffer: 0, bytes }], outputs: [] });
+  const run = executable.submit({ counts: [1], inputs: [{ buffer: 0, offsetBytes: 4, bytes }], outputs: [] });
   await Promise.all([run, device.upload(arena, 8, bytes), device.fill(arena, 0xff)]);
   expect(device.loaded).toEqual([program]);
-  expect(device.submissions).toEqual([{ program, counts: [1], inputs: [{ buffer: 0, bytes }] }]);
+  expect(device.submissions).toEqual([
+    { program, counts: [1], inputs: [{ buffer: 0, offsetBytes: 4, bytes }] },
+  ]);
   expect(device.writes).toEqual([
     { kind: "upload", arena, offset: 8, sizeBytes: 4 },
     { kind: "fill", arena, byte: 0xff },
@@ -74,6 +76,7 @@ test("it counts handles and memory", () => {
   arena[Symbol.dispose]();
   expect(device.liveHandles()).toBe(0);
   device.allocate(100);
+  expect(device.memory()).toEqual({ freeBytes: 0, totalBytes: 100 });
 });
 
 test("it refuses what a device refuses", async () => {

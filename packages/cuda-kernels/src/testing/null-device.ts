@@ -5,7 +5,16 @@
  * Outputs are left as they are, unless `respond` fills them in.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Arena, Device, DeviceInfo, Executable, RunResult, Submission } from "../device.js";
+import type {
+  Arena,
+  Device,
+  DeviceInfo,
+  DeviceMemory,
+  Executable,
+  RunResult,
+  Submission,
+  Transfer,
+} from "../device.js";
 import { KERNEL_NAMES, type KernelName } from "../kernels.js";
 import type { ArenaName, DType, Program } from "../program.js";
 import { checkSubmission } from "../submission.js";
@@ -34,7 +43,7 @@ export interface NullDevice extends Device {
 export interface RecordedSubmission {
   readonly program: Program;
   readonly counts: readonly number[];
-  readonly inputs: readonly { readonly buffer: number; readonly bytes: Uint8Array }[];
+  readonly inputs: readonly Transfer[];
 }
 
 export type RecordedWrite =
@@ -69,11 +78,11 @@ class RecordingDevice implements NullDevice {
 
   allocate(sizeBytes: number): Arena {
     this.#checkOpen();
-    const { memoryBytes = Number.POSITIVE_INFINITY } = this.#options;
-    if (this.#usedBytes + sizeBytes > memoryBytes) {
+    const { freeBytes, totalBytes } = this.memory();
+    if (sizeBytes > freeBytes) {
       throw new VitgraphError(
         "VG_DEVICE_OUT_OF_MEMORY",
-        `the null device was asked for ${sizeBytes} bytes, and ${memoryBytes - this.#usedBytes} of ${memoryBytes} are free`,
+        `the null device was asked for ${sizeBytes} bytes, and ${freeBytes} of ${totalBytes} are free`,
         { remedy: "raise memoryBytes" },
       );
     }
@@ -86,6 +95,12 @@ class RecordingDevice implements NullDevice {
     };
     this.#handles.add(arena);
     return arena;
+  }
+
+  memory(): DeviceMemory {
+    this.#checkOpen();
+    const { memoryBytes = Number.POSITIVE_INFINITY } = this.#options;
+    return { freeBytes: memoryBytes - this.#usedBytes, totalBytes: memoryBytes };
   }
 
   async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
@@ -116,7 +131,7 @@ class RecordingDevice implements NullDevice {
     const executable: Executable = {
       program,
       submit: (submission) => this.#submit(executable, submission),
-      capture: async () => false,
+      capture: async () => null,
       [Symbol.dispose]: () => {
         this.#handles.delete(executable);
       },
@@ -142,10 +157,10 @@ class RecordingDevice implements NullDevice {
       this.submissions.push({
         program,
         counts: [...submission.counts],
-        inputs: submission.inputs.map(({ buffer, bytes }) => ({ buffer, bytes: bytes.slice() })),
+        inputs: submission.inputs.map((input) => ({ ...input, bytes: input.bytes.slice() })),
       });
       await this.#options.respond?.(submission, program);
-      return { durationMs: 0, finite: true };
+      return { durationMs: 0, firstNonFinite: submission.outputs.map(() => -1) };
     });
   }
 

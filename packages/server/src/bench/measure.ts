@@ -1,4 +1,7 @@
-/** Times one workload on an encoder: so many calls of `encode` after a warm-up, each with the same items. */
+/**
+ * Times one workload on an encoder: so many calls of `encode` after a warm-up, each with the same items. First one call at
+ * a time, then with several under way.
+ */
 import { type EncoderItem, graphFlops, stageBatch, type VisionEncoder } from "@vitgraph/core";
 import type { Workload } from "./workloads.js";
 
@@ -17,6 +20,13 @@ export interface CallTimes {
   readonly deviceMs: number;
   /** Host pixels to host embeddings, with everything between: checks, packing, staging, copies, slicing. */
   readonly endToEndMs: number;
+}
+
+export interface ThroughputTimes {
+  /** From the end of one call to the end of the next, in milliseconds. */
+  readonly callMs: number;
+  /** The median of the device's own measure. A device that never rests may run at lower clocks than one that does. */
+  readonly deviceMs: number;
 }
 
 export interface MeasuredBatch {
@@ -42,8 +52,13 @@ export interface MeasuredWorkload extends CallTimes {
   readonly waste: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
+  /** The same with {@link CALLS_IN_FLIGHT} calls kept under way. */
+  readonly inFlight: ThroughputTimes;
   readonly repetitions: readonly CallTimes[];
 }
+
+/** Enough for one to arrive and one to leave while one computes. */
+export const CALLS_IN_FLIGHT = 3;
 
 /** `deviceMs` and `endToEndMs` are medians. @throws what the first item that failed failed with */
 export async function measureWorkload(
@@ -61,6 +76,7 @@ export async function measureWorkload(
     if (call >= warmup) calls.push(timed);
     onCall?.(call + 1, warmup + repetitions);
   }
+  const inFlight = await timeInFlight(encoder, items, repetitions);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
   return {
@@ -76,6 +92,7 @@ export async function measureWorkload(
     deviceMs,
     endToEndMs: median(calls.map((call) => call.endToEndMs)),
     tflops: flops / deviceMs / 1e9,
+    inFlight,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
   };
 }
@@ -100,6 +117,29 @@ async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): 
     deviceMs: batches.reduce((sum, { durationMs }) => sum + durationMs, 0),
     endToEndMs,
     batches: batches.map(({ items, tokens, budget }) => ({ items, tokens, budget })),
+  };
+}
+
+/** Over so many calls, when those that fill the pipe are done. */
+async function timeInFlight(
+  encoder: VisionEncoder,
+  items: readonly EncoderItem[],
+  calls: number,
+): Promise<ThroughputTimes> {
+  const ended: { readonly at: number; readonly deviceMs: number }[] = [];
+  let begun = 0;
+  const keepOneUnderWay = async () => {
+    while (begun < calls + CALLS_IN_FLIGHT) {
+      begun += 1;
+      const { deviceMs } = await timeCall(encoder, items);
+      ended.push({ at: performance.now(), deviceMs });
+    }
+  };
+  await Promise.all(Array.from({ length: CALLS_IN_FLIGHT }, keepOneUnderWay));
+  const [first, ...timed] = ended.slice(CALLS_IN_FLIGHT - 1, CALLS_IN_FLIGHT + calls);
+  return {
+    callMs: ((timed.at(-1)?.at as number) - (first?.at as number)) / calls,
+    deviceMs: median(timed.map(({ deviceMs }) => deviceMs)),
   };
 }
 

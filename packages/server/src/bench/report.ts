@@ -2,7 +2,8 @@
 import type { CompilationConfig } from "@vitgraph/config";
 import type { DeviceInfo, StartTimes } from "@vitgraph/core";
 import { renderTable } from "../table.js";
-import type { MeasuredBatch, MeasuredWorkload } from "./measure.js";
+import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
+import type { EagerMemory } from "./measure-memory.js";
 
 export interface BenchReport {
   readonly machine: {
@@ -23,10 +24,18 @@ export interface BenchReport {
   readonly prepareMs: number;
   /** The parts of it that are the encoder's. */
   readonly startTimes: StartTimes;
+  /** Null where the device is a CPU, whose memory is everybody's, and where graphs are off. */
+  readonly memory: MeasuredMemory | null;
   /** The machine's best rate, for comparison; null where the device cannot measure it. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
   readonly workloads: readonly BenchedWorkload[];
+}
+
+/** Of the device, in bytes, with everything that was there before the encoder subtracted. */
+export interface MeasuredMemory extends EagerMemory {
+  /** With all graphs captured. */
+  readonly capturedBytes: number;
 }
 
 export interface MeasuredMatmul {
@@ -47,12 +56,21 @@ export function renderReport(report: BenchReport): string {
   return `${renderWorkloads(report)}\n${describeStart(report)}\n`;
 }
 
-function describeStart({ startTimes, tokenBudgets, matmul }: BenchReport): string {
-  const { loadMs, captureMs, checkMs } = startTimes;
+function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport): string {
+  const { loadMs, measureMs, captureMs, checkMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
-  const start = `start: load ${seconds(loadMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}`;
-  if (matmul === null) return start;
-  return `${start}\nmatmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`;
+  const lines = [
+    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}`,
+  ];
+  if (memory !== null) lines.push(describeMemory(memory));
+  if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);
+  return lines.join("\n");
+}
+
+function describeMemory({ weightsBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {
+  const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  const ratio = (capturedBytes / eagerBytes).toFixed(3);
+  return `memory: weights ${mebibytes(weightsBytes)}, largest eager run ${mebibytes(eagerBytes)}, with graphs ${mebibytes(capturedBytes)} (${ratio} × the eager run)`;
 }
 
 function renderWorkloads({ workloads }: BenchReport): string {
@@ -67,6 +85,8 @@ function renderWorkloads({ workloads }: BenchReport): string {
       { title: "waste", ...right },
       { title: "device ms", ...right },
       { title: "end to end ms", ...right },
+      { title: `${CALLS_IN_FLIGHT} in flight, ms`, ...right },
+      { title: "device busy", ...right },
       { title: "TFLOP/s", ...right },
       { title: "of matmul", ...right },
     ],
@@ -79,6 +99,8 @@ function renderWorkloads({ workloads }: BenchReport): string {
       percent(workload.waste),
       significant(workload.deviceMs),
       significant(workload.endToEndMs),
+      significant(workload.inFlight.callMs),
+      percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
       significant(workload.tflops),
       workload.matmulShare === null ? "-" : percent(workload.matmulShare),
     ]),

@@ -41,16 +41,17 @@ test("prints a row a workload, with a budget for each; progress goes to stderr",
   expect(err).toMatch(/^loading DIR on .*s\npair .*s\nclip .*s\n$/);
   expect(code).toBe(0);
   const [table = "", start] = out.split("\n\n");
-  expect(start).toMatch(/^start: load .* s, capture .* s \(\d budgets\), self-check .* s\n$/);
+  expect(start).toMatch(/^start: load .* s, measure .* s, capture .* s \(\d budgets\), self-check .* s\n$/);
   const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
-    "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "TFLOP/s", "of matmul",
+    "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "3 in flight, ms", "device busy",
+    "TFLOP/s", "of matmul",
   ]); // biome-ignore format: a row
   expect(rows.map((row) => row.slice(0, 6))).toEqual([
     ["pair", "2", "36", "9", "64", "85.9 %"],
     ["clip", "1", "32", "8", "64", "87.5 %"],
   ]);
-  expect(rows.map((row) => row[9])).toEqual(["-", "-"]);
+  expect(rows.map((row) => row[11])).toEqual(["-", "-"]);
 });
 
 test("--json writes everything that was measured", async () => {
@@ -71,6 +72,8 @@ test("--json writes everything that was measured", async () => {
       encoder_cudagraph_token_budgets: [64, 80],
     },
     tokenBudgets: [64, 80],
+    startTimes: { loadMs: expect.any(Number), measureMs: 0, captureMs: expect.any(Number) },
+    memory: null,
     matmul: null,
     warmup: 0,
     workloads: [

@@ -1,15 +1,18 @@
 /** `vitgraph bench`: what a tower takes on this machine, workload by workload. */
 import { readFile, writeFile } from "node:fs/promises";
-import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
+import { type CompilationConfig, encoderOptions, type ServeArguments } from "@vitgraph/config";
 import {
   ARCHITECTURES,
   type ArchitectureName,
+  DEFAULT_MAX_BATCH_TOKENS,
+  type Device,
   EncoderEngine,
   type LoadedModel,
   loadDummyModel,
   loadModel,
   PACKING_RULES,
   type PackingRule,
+  resolveBudgets,
   VisionEncoder,
 } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
@@ -17,6 +20,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { measureLoad } from "../bench/continuous-load.js";
 import { measureWorkload } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
+import { type EagerMemory, measureEagerMemory } from "../bench/measure-memory.js";
 import { randomItems } from "../bench/random-items.js";
 import {
   type BenchedWorkload,
@@ -122,8 +126,12 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
   for (const workload of workloads) checkWorkload(workload, model.vision);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);
 
-  const started = performance.now();
+  const opened = performance.now();
   using device = openDevice(options);
+  const openMs = performance.now() - opened;
+  const { freeBytes } = device.memory();
+  const eager = await weighEagerRun(model, device, compilationConfig, options);
+  const started = performance.now();
   const loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
   using encoder = await VisionEncoder.create({
     model,
@@ -133,7 +141,8 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     onProgress: loading.update,
   });
   loading.done();
-  const prepareMs = performance.now() - started;
+  const prepareMs = openMs + performance.now() - started;
+  const memory = eager === null ? null : { ...eager, capturedBytes: freeBytes - device.memory().freeBytes };
 
   const matmul = await measureMatmul(device);
   const measured: BenchedWorkload[] = [];
@@ -155,6 +164,7 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     tokenBudgets: encoder.tokenBudgets,
     prepareMs,
     startTimes: encoder.startTimes,
+    memory,
     matmul,
     warmup: options.warmup,
     workloads: measured,
@@ -211,6 +221,22 @@ async function benchEngine(
   }
   if (packings.length > 0) io.stdout(`\n${renderPackings(packings)}`);
   return { ...(loads.length === 0 ? {} : { loads }), ...(packings.length === 0 ? {} : { packings }) };
+}
+
+/** Before there is any graph: what the largest budget takes without. */
+async function weighEagerRun(
+  model: LoadedModel,
+  device: Device,
+  compilationConfig: CompilationConfig,
+  { maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS }: BenchOptions,
+): Promise<EagerMemory | null> {
+  const { cudagraph, limits } = resolveBudgets(
+    model.vision,
+    maxBatchTokens,
+    encoderOptions(compilationConfig),
+  );
+  if (device.info.backend !== "cuda" || !cudagraph) return null;
+  return measureEagerMemory(model, device, compilationConfig, Math.max(...limits.tokenBudgets));
 }
 
 async function benchWorkload(

@@ -23,6 +23,16 @@ void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) {
   if (count > 0) std::memcpy(to, from, count);
 }
 
+/// A run that `begin` did all of: on this backend the device is the thread that runs it.
+class FinishedRun final : public Run {
+ public:
+  explicit FinishedRun(RunResult result) : result_(std::move(result)) {}
+  RunResult finish() override { return std::move(result_); }
+
+ private:
+  RunResult result_;
+};
+
 /// What the loaded programs of one device share. They hold it, so it lives as long as the last of them.
 class Shared {
  public:
@@ -63,9 +73,9 @@ class CpuProgram final : public LoadedProgram {
 
   const Program& program() const override { return program_; }
 
-  RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) override {
+  std::unique_ptr<Run> begin(const Submission& submission, const std::atomic<bool>& cancelled) override {
     for (const Transfer& input : submission.inputs)
-      copy_bytes(address(*input.buffer), input.bytes.data(), input.bytes.size());
+      copy_bytes(address(*input.buffer) + input.offset_bytes, input.bytes.data(), input.bytes.size());
     const Engine& engine = shared_->engine();
     engine.pool.set_cancelled(&cancelled);
     const auto start = std::chrono::steady_clock::now();
@@ -75,12 +85,12 @@ class CpuProgram final : public LoadedProgram {
     }
     if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
     const std::chrono::duration<double, std::milli> duration = std::chrono::steady_clock::now() - start;
-    bool finite = true;
+    RunResult result{duration.count(), {}};
     for (const Transfer& output : submission.outputs) {
-      copy_bytes(output.bytes.data(), address(*output.buffer), output.bytes.size());
-      finite = finite && all_finite(output.bytes, output.buffer->dtype);
+      copy_bytes(output.bytes.data(), address(*output.buffer) + output.offset_bytes, output.bytes.size());
+      result.first_non_finite.push_back(first_non_finite(output.bytes, output.buffer->dtype));
     }
-    return {duration.count(), finite};
+    return std::make_unique<FinishedRun>(std::move(result));
   }
 
  private:
@@ -173,6 +183,11 @@ class CpuBackend final : public Backend {
   std::span<const Kernel> kernels() const override { return kernels_; }
 
   std::shared_ptr<Memory> allocate(std::size_t size_bytes) override { return std::make_shared<HostMemory>(size_bytes); }
+
+  MemoryUse memory() override {
+    const MemoryState state = memory_state();
+    return {state.available_bytes, state.total_bytes};
+  }
 
   void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
     copy_bytes(static_cast<HostMemory&>(memory).data() + offset, bytes.data(), bytes.size());

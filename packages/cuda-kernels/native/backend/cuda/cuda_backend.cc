@@ -1,5 +1,8 @@
 #include "backend/cuda/cuda_backend.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "backend/cuda/cuda_device.h"
 #include "backend/cuda/cuda_program.h"
 #include "backend/cuda/device_memory.h"
@@ -7,6 +10,25 @@
 
 namespace vitgraph::cuda {
 namespace {
+
+/// The io arena as copies see it. Results lie together; the rest is what a run can bring.
+struct IoShares {
+  std::size_t result_bytes;
+  std::size_t input_bytes;
+};
+
+IoShares io_shares(const Program& program) {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  for (const Instruction& instruction : program.instructions) {
+    const std::size_t output = signature_of(instruction.kernel).operands.size() - 1;
+    const Buffer& written = program.buffers[static_cast<std::size_t>(instruction.operands[output])];
+    if (written.arena != ArenaName::io) continue;
+    begin = end == 0 ? written.offset : std::min<std::size_t>(begin, written.offset);
+    end = std::max<std::size_t>(end, written.offset + written.size_bytes);
+  }
+  return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
+}
 
 std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
 
@@ -37,21 +59,35 @@ class CudaBackend final : public Backend {
     return std::make_shared<DeviceMemory>(size_bytes);
   }
 
+  MemoryUse memory() override {
+    device_->activate();
+    std::size_t free_bytes = 0;
+    std::size_t total_bytes = 0;
+    check(cudaMemGetInfo(&free_bytes, &total_bytes), "cannot ask for the device's memory");
+    return {free_bytes, total_bytes};
+  }
+
   void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
     device_->activate();
-    device_->staging().to_device(static_cast<DeviceMemory&>(memory).data() + offset, bytes);
+    device_->gate().wait();
+    device_->inlet().send_in_order({static_cast<DeviceMemory&>(memory).data() + offset, bytes});
     check(cudaStreamSynchronize(device_->stream()), "cannot copy to the device");
   }
 
   void fill(Memory& memory, std::uint8_t byte) override {
     device_->activate();
+    device_->gate().wait();
     check(cudaMemsetAsync(static_cast<DeviceMemory&>(memory).data(), byte, memory.size_bytes(), device_->stream()), "cannot fill memory");
     check(cudaStreamSynchronize(device_->stream()), "cannot fill memory");
   }
 
   std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
     device_->activate();
-    return std::make_shared<CudaProgram>(device_, decode_for(words, activation_dtype(), arenas), arenas);
+    Program program = decode_for(words, activation_dtype(), arenas);
+    const IoShares shares = io_shares(program);
+    device_->inlet().reserve(shares.input_bytes);
+    device_->outlet().reserve(shares.result_bytes);
+    return std::make_shared<CudaProgram>(device_, std::move(program), arenas);
   }
 
  private:

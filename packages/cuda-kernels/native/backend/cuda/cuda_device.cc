@@ -31,7 +31,9 @@ CudaDevice::CudaDevice(const CudaOptions& options)
   }
   check(cudaDriverGetVersion(&driver_version_), "cannot read the driver's version");
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
-  staging_ = std::make_unique<Staging>(stream_);
+  inlet_ = std::make_unique<Inlet>(stream_);
+  outlet_ = std::make_unique<Outlet>(stream_);
+  timers_.emplace();
   cublaslt_ = CublasLt::open(options.cublaslt_candidates, cublaslt_attempts_);
   machine_ = std::string(properties_.name) + " driver " + std::to_string(driver_version_) + " cublaslt " +
              (cublaslt_ ? std::to_string(cublaslt_->version()) : "none");
@@ -39,9 +41,12 @@ CudaDevice::CudaDevice(const CudaOptions& options)
 
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  staging_.reset();
+  cudaStreamSynchronize(stream_);
+  timers_.reset();
+  outlet_.reset();
+  inlet_.reset();
   cublaslt_.reset();
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  cudaStreamDestroy(stream_);
 }
 
 void CudaDevice::activate() const { check(cudaSetDevice(ordinal_), "cannot select the device"); }

@@ -1,9 +1,10 @@
-// What the programs of one device share: its stream, its staging, its libraries. They hold it, so it lives as long as the
-// last of them.
+// What the programs of one device share: the stream that they compute on, the ways in and out, the libraries. They hold
+// it, so it lives as long as the last of them.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,10 +12,19 @@
 #include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/staging.h"
+#include "backend/cuda/event.h"
+#include "backend/cuda/inlet.h"
+#include "backend/cuda/launch_gate.h"
+#include "backend/cuda/outlet.h"
 #include "kernels/common/launch.h"
 
 namespace vitgraph::cuda {
+
+/// Around a run's kernels.
+struct RunTimer {
+  Event started{Event::Kind::timing};
+  Event ended{Event::Kind::timing};
+};
 
 class CudaDevice {
  public:
@@ -29,7 +39,12 @@ class CudaDevice {
   const cudaDeviceProp& properties() const { return properties_; }
   int architecture() const { return properties_.major * 10 + properties_.minor; }
   cudaStream_t stream() const { return stream_; }
-  Staging& staging() { return *staging_; }
+  Inlet& inlet() { return *inlet_; }
+  Outlet& outlet() { return *outlet_; }
+  LaunchGate& gate() { return gate_; }
+  /// Two serve by turns: the gate lets a run be launched when the one before it is being finished, and with that the
+  /// one before that was.
+  RunTimer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
   AlgorithmCache& algorithms() { return algorithms_; }
   const std::shared_ptr<CublasLt>& cublaslt() const { return cublaslt_; }
   /// Why each candidate before the one that was opened was not.
@@ -48,7 +63,11 @@ class CudaDevice {
   int driver_version_ = 0;
   cudaDeviceProp properties_{};
   cudaStream_t stream_ = nullptr;
-  std::unique_ptr<Staging> staging_;
+  std::unique_ptr<Inlet> inlet_;
+  std::unique_ptr<Outlet> outlet_;
+  LaunchGate gate_;
+  std::optional<std::array<RunTimer, 2>> timers_;
+  std::size_t timer_turn_ = 0;
   AlgorithmCache algorithms_;
   std::vector<std::string> cublaslt_attempts_;
   std::shared_ptr<CublasLt> cublaslt_;

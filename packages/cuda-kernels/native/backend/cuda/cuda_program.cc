@@ -1,11 +1,11 @@
 #include "backend/cuda/cuda_program.h"
 
 #include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <map>
 
+#include "backend/cuda/cuda_run.h"
 #include "backend/cuda/status.h"
-#include "common/finite.h"
 #include "kernels/sm90/attention/attention.h"
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
@@ -33,8 +33,6 @@ constexpr std::size_t kTilesAt = 256;
 
 CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, const Arenas& arenas)
     : device_(std::move(device)), program_(std::move(program)), arenas_(arenas), metadata_(program_) {
-  check(cudaEventCreate(&started_), "cannot create an event");
-  check(cudaEventCreate(&ended_), "cannot create an event");
   // The control block has to have its address before the steps take it.
   for (const Instruction& instruction : program_.instructions) {
     if (instruction.kernel != Kernel::attention) continue;
@@ -55,7 +53,7 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
   if ((program_.capacities.size() + 1) * sizeof(std::int32_t) > kTilesAt) {
     unsupported("the program", "it has " + std::to_string(program_.capacities.size()) + " dims");
   }
-  control_ = std::make_unique<PinnedMemory>(control_bytes);
+  control_.resize(control_bytes);
   device_control_ = std::make_unique<DeviceMemory>(control_bytes);
   attention_work_ = std::make_unique<DeviceMemory>(sizeof(kernels::sm90::AttentionWork));
   check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()), "cannot clear the attention's work counter");
@@ -70,52 +68,40 @@ CudaProgram::~CudaProgram() {
     return;
   }
   if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
-  cudaEventDestroy(started_);
-  cudaEventDestroy(ended_);
 }
 
-RunResult CudaProgram::run(const Submission& submission, const std::atomic<bool>&) {
+std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std::atomic<bool>& cancelled) {
+  if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
   device_->activate();
   metadata_.check(submission);
-  send_control(submission);
-  for (const Transfer& input : submission.inputs) {
-    device_->staging().to_device(address(static_cast<std::int32_t>(input.buffer - program_.buffers.data())), input.bytes);
-  }
-  check(cudaEventRecord(started_, device_->stream()), "cannot record an event");
+  const auto place_of = [&](const Transfer& transfer) {
+    return address(static_cast<std::int32_t>(transfer.buffer - program_.buffers.data())) + transfer.offset_bytes;
+  };
+  std::vector<Inlet::Piece> inputs{{device_control_->data(), write_control(submission)}};
+  for (const Transfer& input : submission.inputs) inputs.push_back({place_of(input), input.bytes});
+  std::vector<Outlet::Piece> outputs;
+  for (const Transfer& output : submission.outputs) outputs.push_back({place_of(output), output.bytes, output.buffer->dtype});
+  device_->inlet().send(inputs, [&] { device_->gate().wait(); });
+  auto run = std::make_unique<CudaRun>(device_, std::move(outputs), cancelled);
+  run->note_start();
   if (graph_ != nullptr) check(cudaGraphLaunch(graph_, device_->stream()), "cannot launch the graph");
   else launch_all(true);
-  check(cudaEventRecord(ended_, device_->stream()), "cannot record an event");
-  bool finite = true;
-  for (const Transfer& output : submission.outputs) {
-    const std::byte* from = address(static_cast<std::int32_t>(output.buffer - program_.buffers.data()));
-    device_->staging().to_host(output.bytes, from, [&](std::span<const std::byte> part) {
-      finite = finite && all_finite(part, output.buffer->dtype);
-    });
-  }
-  check(cudaStreamSynchronize(device_->stream()), "the run failed");
-  float milliseconds = 0;
-  check(cudaEventElapsedTime(&milliseconds, started_, ended_), "cannot time the run");
-  return {milliseconds, finite};
+  run->note_end();
+  return run;
 }
 
-bool CudaProgram::capture() {
+std::optional<CaptureTimes> CudaProgram::capture() {
+  using Clock = std::chrono::steady_clock;
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  if (graph_ != nullptr) return CaptureTimes{0, 0};
   device_->activate();
-  if (graph_ != nullptr) return true;
+  device_->gate().wait();
+  const auto begun = Clock::now();
+  measure();
+  const auto measured = Clock::now();
   const cudaStream_t stream = device_->stream();
-  // Products are measured at capacity, on the counts of a full run; nothing else is run before the capture, so that no
-  // table of a run that never was is followed.
-  auto* counts = reinterpret_cast<std::int32_t*>(control_->data());
-  std::copy(program_.capacities.begin(), program_.capacities.end(), counts);
-  counts[program_.capacities.size()] = 0;
-  check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt, cudaMemcpyHostToDevice, stream), "cannot copy the counts");
-  std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
-  for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
-  for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());
-  device_->algorithms().save();
   // The warm-up loads every kernel, which a capture can't: all counts are zero, so nothing is computed.
-  std::fill_n(counts, program_.capacities.size() + 1, 0);
-  check(cudaStreamSynchronize(stream), "the measurement of the matrix products failed");
-  check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt, cudaMemcpyHostToDevice, stream), "cannot copy the counts");
+  send_counts(std::vector<std::uint32_t>(program_.capacities.size(), 0));
   launch_all(true);
   check(cudaStreamSynchronize(stream), "the warm-up run failed");
 
@@ -134,19 +120,35 @@ bool CudaProgram::capture() {
   cudaGraphDestroy(graph);
   check(status, "cannot instantiate the graph");
   check(cudaGraphUpload(graph_, stream), "cannot upload the graph");
-  return true;
+  return CaptureTimes{Milliseconds(measured - begun).count(), Milliseconds(Clock::now() - measured).count()};
 }
 
-void CudaProgram::send_control(const Submission& submission) {
-  auto* counts = reinterpret_cast<std::int32_t*>(control_->data());
+void CudaProgram::measure() {
+  // At capacity, on the counts of a full run; nothing else is run before the capture, so that no table of a run that
+  // never was is followed.
+  send_counts(program_.capacities);
+  std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
+  for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
+  for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());
+  device_->algorithms().save();
+  check(cudaStreamSynchronize(device_->stream()), "the measurement of the matrix products failed");
+}
+
+void CudaProgram::send_counts(std::span<const std::uint32_t> counts) {
+  auto* words = reinterpret_cast<std::int32_t*>(control_.data());
+  std::copy(counts.begin(), counts.end(), words);
+  words[counts.size()] = 0;
+  device_->inlet().send_in_order({device_control_->data(), std::span<const std::byte>(control_).first(kTilesAt)});
+}
+
+std::span<const std::byte> CudaProgram::write_control(const Submission& submission) {
+  auto* counts = reinterpret_cast<std::int32_t*>(control_.data());
   std::copy(submission.counts.begin(), submission.counts.end(), counts);
-  auto* tiles = reinterpret_cast<kernels::AttentionTile*>(control_->data() + kTilesAt);
+  auto* tiles = reinterpret_cast<kernels::AttentionTile*>(control_.data() + kTilesAt);
   const std::size_t tile_count =
       tile_rows_ == 0 ? 0 : kernels::build_attention_tiles(metadata_.cu_seqlens(submission), tile_rows_, tile_order_, {tiles, tile_capacity_});
   counts[submission.counts.size()] = static_cast<std::int32_t>(tile_count);
-  check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt + tile_count * sizeof(kernels::AttentionTile),
-                        cudaMemcpyHostToDevice, device_->stream()),
-        "cannot copy the run's counts");
+  return std::span<const std::byte>(control_).first(kTilesAt + tile_count * sizeof(kernels::AttentionTile));
 }
 
 void CudaProgram::launch_all(bool programmatic) const {

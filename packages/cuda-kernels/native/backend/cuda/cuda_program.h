@@ -19,8 +19,8 @@ class CudaProgram final : public LoadedProgram {
   ~CudaProgram() override;
 
   const Program& program() const override { return program_; }
-  RunResult run(const Submission& submission, const std::atomic<bool>& cancelled) override;
-  bool capture() override;
+  std::unique_ptr<Run> begin(const Submission& submission, const std::atomic<bool>& cancelled) override;
+  std::optional<CaptureTimes> capture() override;
 
  private:
   struct Step {
@@ -31,8 +31,12 @@ class CudaProgram final : public LoadedProgram {
   void resolve(std::size_t index);
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
-  /// Writes the counts and the attention's tiles into the control block and puts it on its way.
-  void send_control(const Submission& submission);
+  /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
+  void measure();
+  /// The counts of a run that computes nothing, or of a full one without attention.
+  void send_counts(std::span<const std::uint32_t> counts);
+  /// Writes the counts and the attention's tiles into the control block. What of it is used.
+  std::span<const std::byte> write_control(const Submission& submission);
 
   std::byte* address(std::int32_t buffer) const;
   const Buffer& buffer(std::int32_t index) const { return program_.buffers[static_cast<std::size_t>(index)]; }
@@ -46,10 +50,11 @@ class CudaProgram final : public LoadedProgram {
   Arenas arenas_;
   RunMetadata metadata_;
 
-  // The control block: counts of the dims, then the count of tiles, then the tiles. Pinned here, and on the card.
+  // The control block: counts of the dims, then the count of tiles, then the tiles. Written here by the beginning thread,
+  // and read on the card, where it arrives as the run's inputs do.
   std::size_t tile_capacity_ = 0;
   std::int32_t tile_rows_ = 0;
-  std::unique_ptr<PinnedMemory> control_;
+  std::vector<std::byte> control_;
   std::unique_ptr<DeviceMemory> device_control_;
   std::vector<std::int32_t> tile_order_;
   std::unique_ptr<DeviceMemory> attention_work_;
@@ -57,8 +62,6 @@ class CudaProgram final : public LoadedProgram {
   std::vector<Step> steps_;
   std::vector<std::shared_ptr<LinearStep>> linears_;
   cudaGraphExec_t graph_ = nullptr;
-  cudaEvent_t started_ = nullptr;
-  cudaEvent_t ended_ = nullptr;
 };
 
 }  // namespace vitgraph::cuda

@@ -85,7 +85,7 @@ std::span<const std::int32_t> RunMetadata::words(const Submission& submission, c
 std::span<const std::byte> RunMetadata::transferred(const Submission& submission, std::int32_t buffer) const {
   const Buffer& target = program_.buffers[static_cast<std::size_t>(buffer)];
   for (const Transfer& input : submission.inputs) {
-    const std::uint64_t start = input.buffer->offset;
+    const std::uint64_t start = input.buffer->offset + input.offset_bytes;
     if (target.offset < start || target.offset >= start + input.bytes.size()) continue;
     const std::span<const std::byte> rest = std::span<const std::byte>(input.bytes).subspan(target.offset - start);
     return rest.first(std::min<std::size_t>(rest.size(), target.size_bytes));
@@ -93,17 +93,42 @@ std::span<const std::byte> RunMetadata::transferred(const Submission& submission
   return {};
 }
 
+std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submission& submission, std::int32_t buffer) const {
+  const Buffer& target = program_.buffers[static_cast<std::size_t>(buffer)];
+  std::vector<std::pair<std::size_t, std::size_t>> stretches;
+  for (const Transfer& input : submission.inputs) {
+    const std::size_t start = input.buffer->offset + input.offset_bytes;
+    const std::size_t begin = std::max<std::size_t>(start, target.offset);
+    const std::size_t end = std::min<std::size_t>(start + input.bytes.size(), target.offset + target.size_bytes);
+    if (begin < end) stretches.push_back({begin - target.offset, end - target.offset});
+  }
+  std::sort(stretches.begin(), stretches.end());
+  std::size_t last = 0;
+  for (std::size_t i = 1; i < stretches.size(); ++i) {
+    if (stretches[i].first > stretches[last].second) stretches[++last] = stretches[i];
+    else stretches[last].second = std::max(stretches[last].second, stretches[i].second);
+  }
+  if (!stretches.empty()) stretches.resize(last + 1);
+  return stretches;
+}
+
 void RunMetadata::check_sources(const Submission& submission, const Index& index) const {
-  const std::size_t pixels = transferred(submission, index.target).size();
+  const auto pixels = filled(submission, index.target);
   const auto sources = words(submission, index);
+  // Patches mostly follow each other: the stretch of the one before is the first guess.
+  std::size_t guess = 0;
   for (std::size_t row = 0; row < sources.size(); ++row) {
     const auto source = static_cast<std::uint32_t>(sources[row]);
     const std::size_t format = source & 3u;
     if (format >= index.limits.size()) bad("patch " + std::to_string(row) + " has pixel format " + std::to_string(format));
-    const std::size_t end = (source & ~std::size_t{3}) + index.limits[format];
-    if (end > pixels) {
-      bad("patch " + std::to_string(row) + " ends at byte " + std::to_string(end) + " of the " + std::to_string(pixels) +
-          " bytes of pixels");
+    const std::size_t begin = source & ~std::size_t{3};
+    const std::size_t end = begin + index.limits[format];
+    const auto holds = [&](const auto& stretch) { return stretch.first <= begin && end <= stretch.second; };
+    if (guess < pixels.size() && holds(pixels[guess])) continue;
+    guess = static_cast<std::size_t>(std::find_if(pixels.begin(), pixels.end(), holds) - pixels.begin());
+    if (guess == pixels.size()) {
+      bad("patch " + std::to_string(row) + " has its pixels at bytes " + std::to_string(begin) + " to " + std::to_string(end) +
+          ", which this run does not bring");
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -34,8 +35,10 @@ class RunMetadata {
   };
 
   std::span<const std::int32_t> words(const Submission& submission, const Index& index) const;
-  /// What this submission brings for a buffer: a transfer to it, or one to memory that it is part of.
+  /// What this submission brings for a buffer from its start on: a transfer to it, or one to memory that it is part of.
   std::span<const std::byte> transferred(const Submission& submission, std::int32_t buffer) const;
+  /// The stretches of a buffer, [begin, end) in bytes of it and ascending, that this submission's transfers fill.
+  std::vector<std::pair<std::size_t, std::size_t>> filled(const Submission& submission, std::int32_t buffer) const;
   void check_sources(const Submission& submission, const Index& index) const;
   void check_positions(const Submission& submission, const Index& index) const;
   void check_bounds(const Submission& submission, const Index& index) const;

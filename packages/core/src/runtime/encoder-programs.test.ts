@@ -1,0 +1,99 @@
+import type { Device, Submission } from "@vitgraph/cuda-kernels";
+import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import { VitgraphError } from "@vitgraph/errors";
+import { expect, test } from "vitest";
+import { compile } from "../compiler/compile.js";
+import { createVisionModel } from "../models/index.js";
+import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
+import { EncoderPrograms } from "./encoder-programs.js";
+import { stageBatch } from "./stage-batch.js";
+
+const model = createVisionModel(MINIATURE_CONFIG);
+const graph = model.buildGraph({ channelScale: new Float32Array(6) });
+
+function programsOn(device: Device): EncoderPrograms {
+  const tensors = graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes.tensor] : []));
+  const compiled = compile(graph, {
+    fuse: true,
+    target: device,
+    weightDTypes: new Map(tensors.map((tensor) => [tensor, "bf16" as const])),
+  });
+  const { weights } = compiled.program({ tokens: 1, patches: 4, segments: 1 }).plan.arenaBytes;
+  return new EncoderPrograms(device, compiled, device.allocate(weights), model.spatialMergeSize ** 2);
+}
+
+const still = (h: number, w: number) => ({
+  format: "u8_still" as const,
+  grid: { t: 1, h, w },
+  pixels: new Uint8Array(h * w * 12),
+});
+
+test("each item's rows come into memory of their own", async () => {
+  const transfers: { offsetBytes: number | undefined; sizeBytes: number }[] = [];
+  const respond = ({ outputs }: Submission) => {
+    for (const [index, { bytes, offsetBytes }] of outputs.entries()) {
+      bytes.fill(index + 1);
+      transfers.push({ offsetBytes, sizeBytes: bytes.byteLength });
+    }
+  };
+  using device = createNullDevice({ respond });
+  using programs = programsOn(device);
+  await programs.prepare([16]);
+  const { items, columns } = await programs.run(stageBatch(model, [still(2, 4), still(4, 4)]), 16);
+  // The merged embedding and one deepstack level, 8 columns each, in f32.
+  expect(columns).toBe(16);
+  expect(transfers).toEqual([
+    { offsetBytes: 0, sizeBytes: 2 * 64 },
+    { offsetBytes: 2 * 64, sizeBytes: 4 * 64 },
+  ]);
+  expect(items.map(({ bytes }) => new Set(bytes))).toEqual([new Set([1]), new Set([2])]);
+  // Whoever keeps one item's rows keeps nothing else.
+  expect(items.map(({ bytes }) => bytes.buffer.byteLength)).toEqual([2 * 64, 4 * 64]);
+  expect(items.map(({ firstNonFinite }) => firstNonFinite)).toEqual([-1, -1]);
+});
+
+/** A device that needs as much again as a program's io arena, as a GPU needs room for results that leave. */
+function deviceWithRings(memoryBytes: number): Device {
+  const device = createNullDevice({ memoryBytes });
+  const load: Device["load"] = (program, arenas) => {
+    const { freeBytes } = device.memory();
+    if (program.arenaBytes.io > freeBytes) {
+      throw new VitgraphError(
+        "VG_DEVICE_OUT_OF_MEMORY",
+        `${program.arenaBytes.io} bytes were asked for, and ${freeBytes} are free`,
+      );
+    }
+    return device.load(program, arenas);
+  };
+  return new Proxy(device, {
+    get(target, name) {
+      if (name === "load") return load;
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+test.each<[what: string, create: (memoryBytes: number) => Device, cause: string]>([
+  [
+    "the arenas",
+    (memoryBytes) => createNullDevice({ memoryBytes }),
+    "the null device was asked for N bytes, and N of N are free",
+  ],
+  ["what the device needs besides the arenas", deviceWithRings, "N bytes were asked for, and N are free"],
+])("a budget without room for %s: the error says which of the others fit", async (_, create, cause) => {
+  using unlimited = createNullDevice();
+  using measured = programsOn(unlimited);
+  await measured.prepare([256, 1024]);
+  const [large, small] = unlimited.loaded.map(({ arenaBytes }) => arenaBytes);
+  // Enough for the arenas of 256 tokens; or for those of 1024, and not for what comes with them.
+  const { weights, io, scratch } = create === deviceWithRings ? large! : small!;
+  using device = create(weights + scratch + Math.floor(1.5 * io));
+  using programs = programsOn(device);
+  const error = await programs.prepare([16, 64, 256, 1024]).catch((reason: VitgraphError) => reason);
+  const { code, message } = error as VitgraphError;
+  expect(code).toBe("VG_DEVICE_OUT_OF_MEMORY");
+  expect(message.replaceAll(/\b\d{4,}\b(?! does)/g, "N")).toBe(
+    `token budget 1024 does not fit the device: ${cause}: of the budgets 16, 64, 256 fit; set encoder_cudagraph_token_budgets or --max-batch-tokens`,
+  );
+});

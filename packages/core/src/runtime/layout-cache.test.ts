@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import type { Grid } from "../item.js";
+import { LayoutCache } from "./layout-cache.js";
+
+/** 16 bytes a patch, 8 a segment. */
+function countingModel() {
+  const asked: string[] = [];
+  const layout = ({ t, h, w }: Grid) => {
+    asked.push(`${t}x${h}x${w}`);
+    return { positions: new Int32Array(4 * t * h * w), segments: new Array<number>(t).fill(h * w) };
+  };
+  return { asked, model: { layout, spatialMergeSize: 2 } };
+}
+
+const grid = (w: number, t = 1): Grid => ({ t, h: 2, w });
+
+test("a grid's table is made once", () => {
+  const { asked, model } = countingModel();
+  const cache = new LayoutCache(model);
+  const first = cache.layout(grid(4));
+  expect(cache.layout(grid(4))).toBe(first);
+  expect(cache.layout(grid(4, 2)).segments).toEqual([8, 8]);
+  expect(cache.layout({ t: 1, h: 4, w: 2 }).positions).toHaveLength(32);
+  expect(asked).toEqual(["1x2x4", "2x2x4", "1x4x2"]);
+  expect(cache.spatialMergeSize).toBe(2);
+});
+
+test("the least recently used go first, and bytes are what counts", () => {
+  const { asked, model } = countingModel();
+  // Three tables of 4 patches: 72 bytes each.
+  const cache = new LayoutCache(model, 3 * 72);
+  const [a, b, c] = [grid(2), { t: 1, h: 1, w: 4 }, { t: 1, h: 4, w: 1 }];
+  for (const each of [a, b, c, a]) cache.layout(each);
+  expect(cache.bytes).toBe(3 * 72);
+  cache.layout(grid(4)); // 136 bytes: b and c have to go
+  expect(cache.bytes).toBe(72 + 136);
+  asked.length = 0;
+  for (const each of [a, grid(4), b]) cache.layout(each);
+  expect(asked).toEqual(["1x1x4"]);
+});
+
+test("a table that is too large for the cache is made each time, and empties it", () => {
+  const { asked, model } = countingModel();
+  const cache = new LayoutCache(model, 100);
+  cache.layout(grid(2));
+  expect(cache.layout(grid(40)).positions).toHaveLength(320);
+  expect(cache.bytes).toBe(0);
+  cache.layout(grid(40));
+  expect(asked).toHaveLength(3);
+});

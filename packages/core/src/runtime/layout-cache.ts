@@ -1,0 +1,54 @@
+/**
+ * A model's layout tables, kept by grid: traffic has a few sizes of image, and making the table of a large one takes longer
+ * than copying it. The least recently used go when the bytes are spent.
+ */
+import type { Grid } from "../item.js";
+import type { GridLayout } from "../models/vision-model.js";
+import type { BatchLayout } from "./stage-batch.js";
+
+/** Holds 128 grids of 4096 patches. */
+const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
+
+export class LayoutCache implements BatchLayout {
+  readonly spatialMergeSize: number;
+  readonly #model: BatchLayout;
+  readonly #maxBytes: number;
+  /** In the order of their last use. */
+  readonly #layouts = new Map<string, GridLayout>();
+  #bytes = 0;
+
+  constructor(model: BatchLayout, maxBytes = DEFAULT_MAX_BYTES) {
+    this.spatialMergeSize = model.spatialMergeSize;
+    this.#model = model;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Bytes of the tables that are kept. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Shared with whoever else asks for this grid: not to be written to. */
+  layout(grid: Grid): GridLayout {
+    const key = `${grid.t} ${grid.h} ${grid.w}`;
+    const known = this.#layouts.get(key);
+    if (known !== undefined) {
+      this.#layouts.delete(key);
+      this.#layouts.set(key, known);
+      return known;
+    }
+    const layout = this.#model.layout(grid);
+    this.#layouts.set(key, layout);
+    this.#bytes += sizeOf(layout);
+    for (const [oldest, dropped] of this.#layouts) {
+      if (this.#bytes <= this.#maxBytes) break;
+      this.#layouts.delete(oldest);
+      this.#bytes -= sizeOf(dropped);
+    }
+    return layout;
+  }
+}
+
+function sizeOf({ positions, segments }: GridLayout): number {
+  return positions.byteLength + segments.length * Float64Array.BYTES_PER_ELEMENT;
+}

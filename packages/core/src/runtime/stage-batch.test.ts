@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import type { EncoderItem } from "../item.js";
+import { createVisionModel } from "../models/index.js";
+import { bf16ToF32 } from "../numerics.js";
+import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
+import { stageBatch } from "./stage-batch.js";
+
+/** Patches of 2 × 2, 3 channels, 2 frames: 12 bytes of a still, 24 of a clip. */
+const model = createVisionModel(MINIATURE_CONFIG);
+const still = (h: number, w: number): EncoderItem => ({
+  format: "u8_still",
+  grid: { t: 1, h, w },
+  pixels: new Uint8Array(h * w * 12).fill(h),
+});
+
+test("pixels are the items' own, each at its place, and every patch knows where its are", () => {
+  const items: EncoderItem[] = [
+    still(2, 4),
+    { format: "u8", grid: { t: 1, h: 2, w: 2 }, pixels: new Uint8Array(4 * 24) },
+    still(4, 2),
+  ];
+  const { inputs, itemTokens, work } = stageBatch(model, items);
+  const pixels = inputs.filter(({ name }) => name === "pixels");
+  expect(pixels.map(({ offsetBytes }) => offsetBytes)).toEqual([0, 96, 192]);
+  for (const [index, { bytes }] of pixels.entries()) {
+    expect(bytes).toBe((items[index] as { pixels: Uint8Array }).pixels);
+  }
+  const sources = inputs.find(({ name }) => name === "patch_sources")!.bytes;
+  const still2 = Array.from({ length: 8 }, (_, patch) => 192 + 12 * patch);
+  expect([...new Int32Array(sources.buffer)]).toEqual([
+    ...Array.from({ length: 8 }, (_, patch) => 12 * patch),
+    ...Array.from({ length: 4 }, (_, patch) => (96 + 24 * patch) | 1),
+    ...still2,
+  ]);
+  expect(itemTokens).toEqual([2, 1, 2]);
+  expect(work).toEqual({ patches: 20, tokens: 5, segments: 3, attentionPairs: 64 + 16 + 64 });
+});
+
+test("pixel values are staged in the device's dtype", () => {
+  const pixelValues = Float32Array.from({ length: 4 * 24 }, (_, index) => index / 8);
+  const item: EncoderItem = { format: "normalized", grid: { t: 1, h: 2, w: 2 }, pixelValues };
+  const staged = (dtype: "f32" | "bf16") => stageBatch(model, [item], dtype).inputs[0]!.bytes;
+  expect(new Float32Array(staged("f32").buffer)).toEqual(pixelValues);
+  expect(bf16ToF32(new Uint16Array(staged("bf16").buffer))).toEqual(pixelValues);
+});

@@ -1,0 +1,37 @@
+// A run that was launched: its results are on the card, or will be. It holds the device's gate from its launch until
+// its results were put aside.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/outlet.h"
+
+namespace vitgraph::cuda {
+
+class CudaRun final : public Run {
+ public:
+  /// Closes the gate, which has to be open. Whatever is launched next is the run.
+  CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs, const std::atomic<bool>& cancelled);
+  ~CudaRun() override;
+
+  /// Before and after the launch, on the beginning thread.
+  void note_start() { timer_.started.record(device_->stream()); }
+  void note_end() { timer_.ended.record(device_->stream()); }
+
+  RunResult finish() override;
+
+ private:
+  void open_gate();
+
+  std::shared_ptr<CudaDevice> device_;
+  std::vector<Outlet::Piece> outputs_;
+  const std::atomic<bool>& cancelled_;
+  RunTimer& timer_;
+  bool holds_gate_ = true;
+};
+
+}  // namespace vitgraph::cuda

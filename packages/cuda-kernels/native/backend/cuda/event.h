@@ -1,0 +1,34 @@
+// A point in a stream's work: the host waits for it, or another stream does.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "backend/cuda/status.h"
+
+namespace vitgraph::cuda {
+
+class Event {
+ public:
+  enum class Kind { order, timing };
+
+  explicit Event(Kind kind = Kind::order) {
+    check(cudaEventCreateWithFlags(&event_, kind == Kind::timing ? cudaEventDefault : cudaEventDisableTiming),
+          "cannot create an event");
+  }
+  ~Event() { cudaEventDestroy(event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cannot record an event"); }
+  /// What is given to the stream from now on waits for what was recorded last; for nothing where nothing ever was.
+  void hold(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "cannot order two streams"); }
+  /// Returns when the device has got there. @throws Error VG_DEVICE_FAILED for whatever failed on the device before.
+  void wait() const { check(cudaEventSynchronize(event_), "the run failed"); }
+
+  cudaEvent_t get() const { return event_; }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace vitgraph::cuda

@@ -1,0 +1,141 @@
+#include "backend/cuda/inlet.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vitgraph::cuda {
+namespace {
+
+/// Large enough for the bus to run at its rate, small enough to overlap filling and copying from the start.
+constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+/// 128 MiB; the stills of 16384 tokens of Qwen3-VL are 48. What a larger batch brings beyond it arrives when the run
+/// before has ended.
+constexpr std::size_t kMostSlots = 32;
+/// Pieces start on such boundaries, so that copies on the card need not begin with odd bytes.
+constexpr std::size_t kPieceAlignment = 256;
+
+}  // namespace
+
+Inlet::Ring::Ring(std::size_t slot_count) : memory(slot_count * kChunkBytes), slots(slot_count) {
+  for (std::size_t i = 0; i < slot_count; ++i) slots[i].data = memory.data() + i * kChunkBytes;
+}
+
+Inlet::Ring::~Ring() {
+  for (const Slot& slot : slots) cudaEventSynchronize(slot.placed.get());
+}
+
+Inlet::Inlet(cudaStream_t compute)
+    : compute_(compute),
+      chunks_{{{PinnedMemory(kChunkBytes), Event()},
+               {PinnedMemory(kChunkBytes), Event()},
+               {PinnedMemory(kChunkBytes), Event()},
+               {PinnedMemory(kChunkBytes), Event()}}} {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
+}
+
+Inlet::~Inlet() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+void Inlet::reserve(std::size_t bytes) {
+  const std::size_t slots = std::clamp<std::size_t>((bytes + kChunkBytes - 1) / kChunkBytes, 2, kMostSlots);
+  {
+    const std::lock_guard lock(mutex_);
+    if (reserved_ && reserved_->slots.size() >= slots) return;
+  }
+  auto ring = std::make_shared<Ring>(slots);
+  const std::lock_guard lock(mutex_);
+  reserved_ = std::move(ring);
+}
+
+void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& before_placing) {
+  {
+    const std::lock_guard lock(mutex_);
+    ring_ = reserved_;
+  }
+  std::vector<Slot>& slots = ring_->slots;
+  // Slots on the way that are not placed yet: the last `waiting` before the turn.
+  std::size_t waiting = 0;
+  const auto place_all = [&] {
+    before_placing();
+    for (; waiting > 0; --waiting) place(slots[(ring_->turn - waiting) % slots.size()]);
+  };
+  Chunk* chunk = nullptr;
+  Slot* slot = nullptr;
+  std::size_t used = 0;
+  const auto flush = [&] {
+    if (chunk == nullptr) return;
+    depart(*chunk, *slot, used);
+    chunk = nullptr;
+    ++waiting;
+  };
+  for (const Piece& piece : pieces) {
+    std::span<const std::byte> rest = piece.from;
+    std::byte* to = piece.to;
+    while (!rest.empty()) {
+      if (chunk != nullptr && used == kChunkBytes) flush();
+      if (chunk == nullptr) {
+        if (waiting == slots.size()) place_all();
+        chunk = &next_chunk();
+        slot = &slots[ring_->turn++ % slots.size()];
+        slot->placements.clear();
+        used = 0;
+      }
+      const std::size_t bytes = std::min(rest.size(), kChunkBytes - used);
+      std::memcpy(chunk->memory.data() + used, rest.data(), bytes);
+      Placement* last = slot->placements.empty() ? nullptr : &slot->placements.back();
+      // Pieces that lie side by side at both ends are one copy.
+      if (last != nullptr && last->to + last->bytes == to && last->from + last->bytes == used)
+        last->bytes += bytes;
+      else
+        slot->placements.push_back({to, used, bytes});
+      used += bytes;
+      to += bytes;
+      rest = rest.subspan(bytes);
+    }
+    const bool continued = &piece != &pieces.back() && (&piece)[1].to == to;
+    if (!continued) used = std::min((used + kPieceAlignment - 1) / kPieceAlignment * kPieceAlignment, kChunkBytes);
+  }
+  flush();
+  place_all();
+}
+
+void Inlet::send_in_order(Piece piece) {
+  while (!piece.from.empty()) {
+    Chunk& chunk = next_chunk();
+    const std::size_t bytes = std::min(piece.from.size(), kChunkBytes);
+    std::memcpy(chunk.memory.data(), piece.from.data(), bytes);
+    check(cudaMemcpyAsync(piece.to, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, compute_),
+          "cannot copy to the device");
+    chunk.read.record(compute_);
+    piece.to += bytes;
+    piece.from = piece.from.subspan(bytes);
+  }
+}
+
+Inlet::Chunk& Inlet::next_chunk() {
+  Chunk& chunk = chunks_[turn_++ % chunks_.size()];
+  chunk.read.wait();
+  return chunk;
+}
+
+void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
+  slot.placed.hold(stream_);
+  check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_),
+        "cannot copy to the device");
+  chunk.read.record(stream_);
+  slot.arrived.record(stream_);
+}
+
+void Inlet::place(Slot& slot) {
+  slot.arrived.hold(compute_);
+  for (const Placement& placement : slot.placements) {
+    check(
+        cudaMemcpyAsync(placement.to, slot.data + placement.from, placement.bytes, cudaMemcpyDeviceToDevice, compute_),
+        "cannot put the run's inputs in place");
+  }
+  slot.placed.record(compute_);
+}
+
+}  // namespace vitgraph::cuda

@@ -1,0 +1,179 @@
+#include "backend/cuda/outlet.h"
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
+#include <thread>
+
+#include "common/error.h"
+
+namespace vitgraph::cuda {
+namespace {
+
+constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
+/// 48 MiB of pinned memory.
+constexpr std::size_t kChunks = 12;
+/// Enough for the bus never to wait for the host; the other chunks are being emptied.
+constexpr std::size_t kMostOnTheBus = 4;
+/// With the finishing thread four copy: more gain little, and take cores from whoever serves.
+constexpr int kCopyThreads = 3;
+constexpr std::size_t kAlignment = 256;
+
+std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+int copy_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) - 1, 1, kCopyThreads); }
+
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
+/// Small enough for a result of a megabyte to be shared out.
+constexpr std::size_t kSmallPart = std::size_t{256} << 10;
+
+/// Whether a piece lies in large pages for the most part.
+bool is_large(std::span<std::byte> bytes) { return bytes.size() >= 2 * kLargePage; }
+
+/// How far behind the start of a large page, in steps of 16 bytes, so that no element is cut.
+std::size_t behind_page(const std::byte* address) {
+  return reinterpret_cast<std::uintptr_t>(address) / 16 * 16 % kLargePage;
+}
+
+/// Asks for large pages: memory that was never touched then costs a fault for each 2 MiB of it instead of one for each
+/// 4 KiB. A system that knows no such thing refuses, and nothing is lost.
+void prefer_large_pages([[maybe_unused]] std::span<std::byte> bytes) {
+#ifdef __linux__
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t begin = (address + kLargePage - 1) / kLargePage * kLargePage;
+  const std::uintptr_t end = (address + bytes.size()) / kLargePage * kLargePage;
+  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace
+
+Outlet::Outlet(cudaStream_t compute) : compute_(compute), pool_(copy_threads()) {
+  for (std::size_t i = 0; i < kChunks; ++i)
+    chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
+}
+
+Outlet::~Outlet() {
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+void Outlet::reserve(std::size_t bytes) {
+  bytes = std::max(aligned(bytes), kChunkBytes);
+  {
+    const std::lock_guard lock(mutex_);
+    if (reserved_ && reserved_->size_bytes() >= bytes) return;
+  }
+  auto memory = std::make_shared<DeviceMemory>(bytes);
+  const std::lock_guard lock(mutex_);
+  reserved_ = std::move(memory);
+}
+
+std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const std::function<void()>& saved,
+                                          const std::atomic<bool>& cancelled) {
+  {
+    const std::lock_guard lock(mutex_);
+    memory_ = reserved_;
+  }
+  for (const Piece& piece : pieces) {
+    if (is_large(piece.to)) prefer_large_pages(piece.to);
+  }
+  std::vector<std::int64_t> first_non_finite(pieces.size(), -1);
+  try {
+    std::size_t piece = 0;
+    std::size_t offset = 0;
+    // Once, unless the results are larger than what was put aside for them.
+    do {
+      const std::vector<Part> parts = next_parts(pieces, piece, offset);
+      put_aside(pieces, parts);
+      if (piece == pieces.size()) saved();
+      for (const Part& part : parts) {
+        if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
+        bring_out(pieces[part.piece], part, first_non_finite[part.piece]);
+      }
+      while (!on_the_bus_.empty()) land_oldest();
+    } while (piece < pieces.size());
+  } catch (...) {
+    // The arrays are the caller's again after this.
+    cudaStreamSynchronize(stream_);
+    cudaGetLastError();
+    on_the_bus_.clear();
+    pool_.wait_for_all();
+    throw;
+  }
+  pool_.wait_for_all();
+  return first_non_finite;
+}
+
+std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std::size_t& piece,
+                                             std::size_t& offset) const {
+  std::vector<Part> parts;
+  std::size_t used = 0;
+  while (piece < pieces.size() && used < memory_->size_bytes()) {
+    const std::size_t bytes = std::min(pieces[piece].to.size() - offset, memory_->size_bytes() - used);
+    if (bytes > 0) parts.push_back({piece, offset, bytes, used});
+    offset += bytes;
+    // Pieces that lie side by side in the results do so here, too, and are put aside with one copy.
+    const bool continued = piece + 1 < pieces.size() && pieces[piece].from + offset == pieces[piece + 1].from;
+    used += continued && bytes % size_of(DType::f32) == 0 ? bytes : aligned(bytes);
+    if (offset < pieces[piece].to.size()) break;
+    ++piece;
+    offset = 0;
+  }
+  return parts;
+}
+
+void Outlet::put_aside(std::span<const Piece> pieces, const std::vector<Part>& parts) {
+  for (std::size_t i = 0; i < parts.size();) {
+    const std::byte* from = pieces[parts[i].piece].from + parts[i].offset;
+    const std::size_t at = parts[i].at;
+    std::size_t bytes = 0;
+    do {
+      bytes += parts[i++].bytes;
+    } while (i < parts.size() && parts[i].at == at + bytes &&
+             pieces[parts[i].piece].from + parts[i].offset == from + bytes);
+    check(cudaMemcpyAsync(memory_->data() + at, from, bytes, cudaMemcpyDeviceToDevice, compute_),
+          "cannot put the results aside");
+  }
+  put_aside_.record(compute_);
+  put_aside_.hold(stream_);
+}
+
+void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first_non_finite) {
+  for (std::size_t done = 0; done < part.bytes;) {
+    Chunk& chunk = *chunks_[turn_++ % chunks_.size()];
+    while (on_the_bus_.size() >= kMostOnTheBus) land_oldest();
+    pool_.wait_for(chunk.parts_left);
+    const std::size_t offset = part.offset + done;
+    // Of a large piece every chunk but the first starts with a page, and its parts are pages: two threads that touch a
+    // new page at once would both have it cleared.
+    const bool large = is_large(piece.to);
+    const std::size_t room = kChunkBytes - (large ? behind_page(piece.to.data() + offset) : 0);
+    const std::size_t bytes = std::min(part.bytes - done, room);
+    check(
+        cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_),
+        "cannot copy from the device");
+    chunk.arrived.record(stream_);
+    on_the_bus_.push_back({&chunk,
+                           {.to = piece.to.subspan(offset, bytes),
+                            .from = chunk.memory.data(),
+                            .part_bytes = large ? kLargePage : kSmallPart,
+                            .dtype = piece.dtype,
+                            .first_element = static_cast<std::int64_t>(offset / size_of(piece.dtype)),
+                            .first_non_finite = &first_non_finite,
+                            .parts_left = &chunk.parts_left}});
+    done += bytes;
+  }
+}
+
+void Outlet::land_oldest() {
+  const Departure departure = on_the_bus_.front();
+  departure.chunk->arrived.wait();
+  on_the_bus_.pop_front();
+  pool_.post(departure.copy);
+}
+
+}  // namespace vitgraph::cuda

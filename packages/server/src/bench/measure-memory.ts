@@ -1,0 +1,47 @@
+/**
+ * What an encoder without graphs takes of the device's memory when it runs a batch as large as the largest budget: what
+ * the memory of one with graphs is held against. The device itself is asked, so that everything counts which it keeps
+ * besides the arenas; whoever else uses it has to be quiet.
+ */
+import { type Device, type LoadedModel, VisionEncoder } from "@vitgraph/core";
+import { randomItems } from "./random-items.js";
+import type { PixelSize } from "./workloads.js";
+
+export interface EagerMemory {
+  readonly weightsBytes: number;
+  /** Weights and all. */
+  readonly eagerBytes: number;
+}
+
+/** Tokens along a side of the images that fill the batch. */
+const SIDE = 8;
+
+export async function measureEagerMemory(
+  model: LoadedModel,
+  device: Device,
+  compilationConfig: object,
+  tokens: number,
+): Promise<EagerMemory> {
+  const { freeBytes } = device.memory();
+  using encoder = await VisionEncoder.create({
+    model,
+    device,
+    compilationConfig: { ...compilationConfig, cudagraph_mm_encoder: false },
+    maxBatchTokens: tokens,
+  });
+  const weightsBytes = freeBytes - device.memory().freeBytes;
+  const outcomes = await encoder.run(
+    randomItems({ name: "full", sizes: sizesOf(tokens, model) }, model.vision),
+    null,
+  );
+  for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  return { weightsBytes, eagerBytes: freeBytes - device.memory().freeBytes };
+}
+
+/** Squares, and a row for the rest. */
+function sizesOf(tokens: number, { vision }: LoadedModel): readonly PixelSize[] {
+  const block = vision.patchSize * vision.spatialMergeSize;
+  const squares = new Array<PixelSize>(Math.floor(tokens / SIDE ** 2)).fill([SIDE * block, SIDE * block]);
+  const rest = tokens % SIDE ** 2;
+  return rest === 0 ? squares : [...squares, [block, rest * block]];
+}
