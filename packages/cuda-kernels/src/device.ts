@@ -37,10 +37,13 @@ export interface Device extends Disposable {
    * Decodes and validates the program once, against these arenas.
    * @throws VG_PROGRAM_INVALID naming the instruction and what is wrong with it.
    */
-  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable;
+  load(program: Program, arenas: ProgramArenas): Executable;
   /** Arenas and executables that were made and not yet disposed. */
   liveHandles(): number;
 }
+
+/** The cache may be left out by programs that keep nothing in it. */
+export type ProgramArenas = Readonly<Record<Exclude<ArenaName, "cache">, Arena>> & { readonly cache?: Arena };
 
 export interface Arena extends Disposable {
   readonly sizeBytes: number;

@@ -1,9 +1,8 @@
 /** Items → the bytes of one run: pixels side by side, and the tables that tell the kernels whose row is whose. */
-import { type DType, PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
+import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
 import { type EncoderItem, patchCount, tokenCount } from "../item.js";
 import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
-import { f32ToBf16 } from "../numerics.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
@@ -11,16 +10,11 @@ export interface StagedBatch {
   readonly inputs: Readonly<Record<string, Uint8Array>>;
 }
 
-/** @param activationDType in which `normalized` pixel values have to be staged */
-export function stageBatch(
-  model: VisionModel,
-  items: readonly EncoderItem[],
-  activationDType: DType = "f32",
-): StagedBatch {
+export function stageBatch(model: VisionModel, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const segments = layouts.flatMap((layout) => layout.segments);
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
-  const { pixels, patchSources } = stagePixels(items, patches, activationDType);
+  const { pixels, patchSources } = stagePixels(items, patches);
   return {
     work: {
       patches,
@@ -38,11 +32,8 @@ export function stageBatch(
 }
 
 /** The items' rows as they are, each on a word boundary, and for each patch its word and format. */
-function stagePixels(items: readonly EncoderItem[], patches: number, activationDType: DType) {
-  const parts = items.map((item) => {
-    if (item.format !== "normalized") return item.pixels;
-    return bytesOf(activationDType === "bf16" ? f32ToBf16(item.pixelValues) : item.pixelValues);
-  });
+function stagePixels(items: readonly EncoderItem[], patches: number) {
+  const parts = items.map((item) => (item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels));
   const starts = parts.map(() => 0);
   let size = 0;
   for (const [index, part] of parts.entries()) {

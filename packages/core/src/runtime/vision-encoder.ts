@@ -172,7 +172,7 @@ export class VisionEncoder implements Disposable {
     try {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
-      const staged = stageBatch(this.model.vision, items, this.device.activationDType);
+      const staged = stageBatch(this.model.vision, items);
       const result = await this.#programs.run(staged, budget);
       const { tokens } = staged.work;
       const report: BatchReport = {

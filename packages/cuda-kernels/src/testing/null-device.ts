@@ -5,9 +5,17 @@
  * Outputs are left as they are, unless `respond` fills them in.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Arena, Device, DeviceInfo, Executable, RunResult, Submission } from "../device.js";
+import type {
+  Arena,
+  Device,
+  DeviceInfo,
+  Executable,
+  ProgramArenas,
+  RunResult,
+  Submission,
+} from "../device.js";
 import { KERNEL_NAMES, type KernelName } from "../kernels.js";
-import type { ArenaName, DType, Program } from "../program.js";
+import type { DType, Program } from "../program.js";
 import { checkSubmission } from "../submission.js";
 import { validateProgram } from "./validate.js";
 
@@ -109,8 +117,8 @@ class RecordingDevice implements NullDevice {
     });
   }
 
-  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable {
-    for (const arena of Object.values(arenas)) this.#checkArena(arena);
+  load(program: Program, arenas: ProgramArenas): Executable {
+    for (const arena of Object.values(arenas)) if (arena !== undefined) this.#checkArena(arena);
     validateProgram(program, { activationDType: this.activationDType, kernels: this.kernels, arenas });
     this.loaded.push(program);
     const executable: Executable = {
