@@ -50,6 +50,8 @@ export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";
+export { type GridCacheStats, printCacheMiss, printCacheWarmed } from "./runtime/grid-cache.js";
+export type { Frame } from "./runtime/grid-rows.js";
 export type { GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";

@@ -4,19 +4,18 @@
  * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest, and
  * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
  * after the other, so sharing is safe.
+ *
+ * A program whose patches all fit the grid cache runs over it, whatever its batch is; a larger one computes its position
+ * embeddings itself. Which of the two a program is shows in nothing but its time.
  */
-import {
-  type Arena,
-  type ArenaName,
-  type Device,
-  DTYPE_BYTES,
-  type Executable,
-  type Program,
-} from "@vitgraph/cuda-kernels";
+import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
 import type { Capacity } from "../compiler/memory-plan.js";
+import { MODEL_INPUTS } from "../models/vision-model.js";
+import type { GridCache } from "./grid-cache.js";
+import type { Frame } from "./grid-rows.js";
 import type { StagedBatch } from "./stage-batch.js";
 
 export interface BatchResult {
@@ -25,6 +24,8 @@ export interface BatchResult {
   readonly columns: number;
   readonly durationMs: number;
   readonly finite: boolean;
+  /** Frames of the batch that the grid cache had to fill first. */
+  readonly missedFrames: readonly Frame[];
 }
 
 /** Eager programs are made for powers of two, so that a few of them serve every size. */
@@ -37,17 +38,28 @@ export class EncoderPrograms implements Disposable {
   readonly #graph: CompiledGraph;
   readonly #weights: Arena;
   readonly #mergeArea: number;
+  readonly #gridCache: GridCache | undefined;
   readonly #budgets = new Map<number, LoadedProgram>();
   readonly #budgetArenas: SharedArenas;
   readonly #eagerArenas: SharedArenas;
   readonly #eager = new Map<number, LoadedProgram>();
 
-  /** @param mergeArea patches of a token */
-  constructor(device: Device, graph: CompiledGraph, weights: Arena, mergeArea: number) {
+  /**
+   * @param mergeArea patches of a token
+   * @param gridCache stays the caller's
+   */
+  constructor(
+    device: Device,
+    graph: CompiledGraph,
+    weights: Arena,
+    mergeArea: number,
+    gridCache: GridCache | undefined,
+  ) {
     this.#device = device;
     this.#graph = graph;
     this.#weights = weights;
     this.#mergeArea = mergeArea;
+    this.#gridCache = gridCache;
     this.#budgetArenas = new SharedArenas(device);
     this.#eagerArenas = new SharedArenas(device);
   }
@@ -75,17 +87,29 @@ export class EncoderPrograms implements Disposable {
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
   run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
-    const { executable, resultBuffer, inputBuffers } =
+    const { executable, resultBuffer, inputBuffers, gridCache } =
       budget === null ? this.#eagerFor(batch) : this.#budget(budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
     const bytes = new Uint8Array(batch.work.tokens * columns * DTYPE_BYTES[dtype]);
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
-    const inputs = Object.entries(batch.inputs).map(([name, bytes]) => ({
+    const placed = gridCache?.bring(batch.grids) ?? {
+      inputs: { [MODEL_INPUTS.positions]: batch.positions() },
+      missing: [],
+      filled: undefined,
+    };
+    const inputs = Object.entries({ ...batch.inputs, ...placed.inputs }).map(([name, bytes]) => ({
       buffer: inputBuffers.get(name)!,
       bytes,
     }));
     const outputs = [{ buffer: resultBuffer, bytes }];
-    return executable.submit({ counts, inputs, outputs }).then((run) => ({ ...run, bytes, columns }));
+    // Right after `bring`, before anyone else could bring other grids to the same rows.
+    const submitted = executable.submit({ counts, inputs, outputs });
+    return Promise.all([submitted, placed.filled]).then(([run]) => ({
+      ...run,
+      bytes,
+      columns,
+      missedFrames: placed.missing,
+    }));
   }
 
   /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
@@ -93,6 +117,7 @@ export class EncoderPrograms implements Disposable {
     for (const arenas of [this.#budgetArenas, this.#eagerArenas]) {
       for (const arena of arenas.all()) await this.#device.fill(arena, 0xff);
     }
+    await this.#gridCache?.poison();
   }
 
   [Symbol.dispose](): void {
@@ -156,7 +181,7 @@ export class EncoderPrograms implements Disposable {
 
   /** Whether the arenas of this budget can be had right now. */
   #fits(tokens: number): boolean {
-    const { io, scratch } = this.#graph.program(this.#capacity(tokens)).program.arenaBytes;
+    const { io, scratch } = this.#compile(tokens).program.arenaBytes;
     try {
       using _io = this.#device.allocate(io);
       using _scratch = this.#device.allocate(scratch);
@@ -167,8 +192,12 @@ export class EncoderPrograms implements Disposable {
   }
 
   #load(tokens: number, arenas: SharedArenas): LoadedProgram {
-    const { program } = this.#graph.program(this.#capacity(tokens));
-    const executable = this.#device.load(program, { weights: this.#weights, ...arenas.fit(program) });
+    const { program, gridCache } = this.#compile(tokens);
+    const executable = this.#device.load(program, {
+      weights: this.#weights,
+      ...arenas.fit(program),
+      ...(gridCache === undefined ? {} : { cache: gridCache.arena }),
+    });
     const inputs = program.buffers.flatMap(({ arena, name }, index) =>
       arena === "io" ? [[name, index] as const] : [],
     );
@@ -176,12 +205,16 @@ export class EncoderPrograms implements Disposable {
       executable,
       resultBuffer: program.buffers.findIndex(({ name }) => name === RESULT_BUFFER),
       inputBuffers: new Map(inputs),
+      gridCache,
     };
   }
 
-  #capacity(tokens: number): Capacity {
+  #compile(tokens: number): { program: Program; gridCache: GridCache | undefined } {
     // No segment is shorter than a token, so there can't be more segments than tokens.
-    return { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+    const capacity: Capacity = { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+    const gridCache = this.#gridCache?.serves(capacity) ? this.#gridCache : undefined;
+    const graph = gridCache?.graph ?? this.#graph;
+    return { program: graph.program(capacity).program, gridCache };
   }
 }
 
@@ -189,6 +222,8 @@ interface LoadedProgram {
   readonly executable: Executable;
   readonly resultBuffer: number;
   readonly inputBuffers: ReadonlyMap<string, number>;
+  /** Where the program runs over it. */
+  readonly gridCache: GridCache | undefined;
 }
 
 /** The scratch and io arenas of several programs: as large as the largest needs. */
@@ -202,7 +237,7 @@ class SharedArenas implements Disposable {
     this.#device = device;
   }
 
-  fit(program: Program): Readonly<Record<Exclude<ArenaName, "weights">, Arena>> {
+  fit(program: Program): Readonly<Record<"io" | "scratch", Arena>> {
     const { io, scratch } = program.arenaBytes;
     if (
       this.#arenas === undefined ||

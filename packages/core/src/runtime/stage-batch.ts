@@ -1,13 +1,16 @@
 /** Items → the bytes of one run: pixels side by side, and the tables that tell the kernels whose row is whose. */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
-import { type EncoderItem, patchCount, tokenCount } from "../item.js";
+import { type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
   /** By input name. Only the real rows: what lies beyond them on the device is never read. */
   readonly inputs: Readonly<Record<string, Uint8Array>>;
+  readonly grids: readonly Grid[];
+  /** i32 [patches, 4]. Made when it is asked for: programs over the grid cache do without. */
+  positions(): Uint8Array;
 }
 
 export function stageBatch(model: VisionModel, items: readonly EncoderItem[]): StagedBatch {
@@ -25,9 +28,10 @@ export function stageBatch(model: VisionModel, items: readonly EncoderItem[]): S
     inputs: {
       [MODEL_INPUTS.pixels]: pixels,
       [MODEL_INPUTS.patchSources]: bytesOf(patchSources),
-      [MODEL_INPUTS.positions]: bytesOf(concatenate(layouts.map((layout) => layout.positions))),
       [MODEL_INPUTS.cuSeqlens]: bytesOf(cumulative(segments)),
     },
+    grids: items.map(({ grid }) => grid),
+    positions: () => bytesOf(concatenate(layouts.map((layout) => layout.positions))),
   };
 }
 

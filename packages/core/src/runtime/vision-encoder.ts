@@ -7,14 +7,22 @@
 import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { type Device, DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { type Batch, type ItemSpec, itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
-import { checkItem, type EncoderItem, tokenCount } from "../item.js";
+import {
+  type Batch,
+  commonGrids,
+  type ItemSpec,
+  itemSpecOfGrid,
+  packGreedyAscending,
+} from "@vitgraph/scheduler";
+import { checkGrid, checkItem, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding, findNonFinite } from "./embedding.js";
 import { type BatchResult, EncoderPrograms } from "./encoder-programs.js";
+import { GridCache } from "./grid-cache.js";
+import type { Frame } from "./grid-rows.js";
 import { checkGraphs, type GraphFailure } from "./self-check.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
@@ -31,6 +39,18 @@ export interface VisionEncoderOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Compare each captured graph with the eager run before it is used. Default: true. */
   readonly selfCheck?: boolean;
+  /**
+   * Device memory for the position embeddings of grids; 0 for none. A batch of a new grid then takes a little longer than
+   * the next one. Default: 256 MiB on a GPU, 32 MiB elsewhere.
+   */
+  readonly gridCacheBytes?: number;
+  /**
+   * Grids whose embeddings are made ready at start, the most frequent first, as far as the memory goes: those of a list, or
+   * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
+   */
+  readonly warmUpGrids?: "common" | "none" | readonly Grid[];
+  /** Hears of the frames of a batch that were not in the grid cache: see `printCacheMiss`. */
+  readonly onGridMiss?: (frames: readonly Frame[]) => void;
   /** Hears of every graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
   readonly onGraphFailure?: (failure: GraphFailure) => void;
   /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
@@ -41,6 +61,7 @@ export interface VisionEncoderOptions {
 const BATCHES_IN_FLIGHT = 2;
 /** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
 const DEFAULT_MAX_BATCH_TOKENS = 16_384;
+const MIB = 2 ** 20;
 
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
@@ -48,8 +69,10 @@ export class VisionEncoder implements Disposable {
   readonly budgets: EncoderBudgets;
   readonly startTimes: StartTimes;
   readonly #programs: EncoderPrograms;
+  readonly #gridCache: GridCache | undefined;
   readonly #release: () => void;
   readonly #onBatch: ((batch: BatchReport) => void) | undefined;
+  readonly #onGridMiss: ((frames: readonly Frame[]) => void) | undefined;
   readonly #failedGraphs: ReadonlySet<number>;
   readonly #stats: StatsCounter;
   readonly #inFlight = new Semaphore(BATCHES_IN_FLIGHT);
@@ -60,6 +83,7 @@ export class VisionEncoder implements Disposable {
     options: VisionEncoderOptions,
     budgets: EncoderBudgets,
     programs: EncoderPrograms,
+    gridCache: GridCache | undefined,
     failures: readonly GraphFailure[],
     startTimes: StartTimes,
     release: () => void,
@@ -69,8 +93,10 @@ export class VisionEncoder implements Disposable {
     this.device = options.device;
     this.budgets = budgets;
     this.#programs = programs;
+    this.#gridCache = gridCache;
     this.#release = release;
     this.#onBatch = options.onBatch;
+    this.#onGridMiss = options.onGridMiss;
     this.#failedGraphs = new Set(failures.map(({ budget }) => budget));
     this.#stats = new StatsCounter(this.tokenBudgets, [...this.#failedGraphs]);
   }
@@ -85,24 +111,33 @@ export class VisionEncoder implements Disposable {
     const mergeArea = model.vision.spatialMergeSize ** 2;
     // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
     const { plan } = compiled.program({ tokens: 1, patches: mergeArea, segments: 1 });
+    const warmFrames = framesToWarmUp(options);
     const weights = device.allocate(plan.arenaBytes.weights);
-    const programs = new EncoderPrograms(device, compiled, weights, mergeArea);
+    let gridCache: GridCache | undefined;
+    let programs: EncoderPrograms | undefined;
     const release = () => {
-      programs[Symbol.dispose]();
+      programs?.[Symbol.dispose]();
+      gridCache?.[Symbol.dispose]();
       weights[Symbol.dispose]();
     };
     let failures: readonly GraphFailure[] = [];
     const watch = new Stopwatch();
     try {
+      const sizeBytes = options.gridCacheBytes ?? (device.info.backend === "cuda" ? 256 : 32) * MIB;
+      gridCache = GridCache.create({ model, device, weights, fuse: compile, sizeBytes });
+      programs = new EncoderPrograms(device, compiled, weights, mergeArea, gridCache);
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
       watch.lap("loadMs");
       if (budgets.cudagraph)
         failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets, watch);
+      gridCache?.resetCounts();
+      await gridCache?.warmUp(warmFrames);
+      watch.lap("warmUpMs");
     } catch (error) {
       release();
       throw error;
     }
-    return new VisionEncoder(options, budgets, programs, failures, watch.laps, release);
+    return new VisionEncoder(options, budgets, programs, gridCache, failures, watch.laps, release);
   }
 
   /** The budgets that have a program, ascending; none where graphs are off. */
@@ -142,17 +177,7 @@ export class VisionEncoder implements Disposable {
       temporal: vision.temporalPatchSize,
       patch: vision.patchSize,
     });
-    const side = Math.max(item.grid.h, item.grid.w);
-    if (side > vision.maxGridSide) {
-      throw new VitgraphError(
-        "VG_ITEM_INVALID",
-        `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
-        {
-          remedy: "cut the image into several",
-          details: { grid: item.grid },
-        },
-      );
-    }
+    checkSides(item.grid, vision.maxGridSide);
   }
 
   /** What the scheduler packs by. */
@@ -184,6 +209,7 @@ export class VisionEncoder implements Disposable {
         durationMs: result.durationMs,
       };
       this.#stats.batch(items.length, tokens, budget);
+      if (result.missedFrames.length > 0) this.#onGridMiss?.(result.missedFrames);
       this.#onBatch?.(report);
       return this.#slice(items, result, report);
     } catch (cause) {
@@ -193,7 +219,7 @@ export class VisionEncoder implements Disposable {
   }
 
   stats(): EncoderStats {
-    return this.#stats.snapshot();
+    return { ...this.#stats.snapshot(), grid_cache: this.#gridCache?.stats() ?? null };
   }
 
   /** For self-checks and tests: everything that a run may write becomes NaN. */
@@ -277,6 +303,30 @@ async function prepareGraphs(
   return failures;
 }
 
+/** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
+function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): readonly Frame[] {
+  const { spatialMergeSize: merge, maxGridSide } = model.vision;
+  const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
+  if (chosen === "none") return [];
+  if (chosen === "common") {
+    return commonGrids.map(([, h, w]) => ({ h, w })).filter(({ h, w }) => h % merge === 0 && w % merge === 0);
+  }
+  for (const grid of chosen) {
+    checkGrid(grid, merge);
+    checkSides(grid, maxGridSide);
+  }
+  return chosen;
+}
+
+function checkSides(grid: Grid, maxGridSide: number): void {
+  const side = Math.max(grid.h, grid.w);
+  if (side <= maxGridSide) return;
+  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
+    remedy: "cut the image into several",
+    details: { grid },
+  });
+}
+
 /** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
 export interface StartTimes {
   /** Compiling, and reading the weights onto the device. */
@@ -285,10 +335,12 @@ export interface StartTimes {
   readonly captureMs: number;
   /** The graphs' self-check. */
   readonly checkMs: number;
+  /** Filling the grid cache. */
+  readonly warmUpMs: number;
 }
 
 class Stopwatch {
-  readonly laps = { loadMs: 0, captureMs: 0, checkMs: 0 };
+  readonly laps = { loadMs: 0, captureMs: 0, checkMs: 0, warmUpMs: 0 };
   #since = performance.now();
 
   lap(name: keyof StartTimes): void {

@@ -48,9 +48,9 @@ export function renderReport(report: BenchReport): string {
 }
 
 function describeStart({ startTimes, tokenBudgets, matmul }: BenchReport): string {
-  const { loadMs, captureMs, checkMs } = startTimes;
+  const { loadMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
-  const start = `start: load ${seconds(loadMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}`;
+  const start = `start: load ${seconds(loadMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}, grid cache ${seconds(warmUpMs)}`;
   if (matmul === null) return start;
   return `${start}\nmatmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`;
 }
