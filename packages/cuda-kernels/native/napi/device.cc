@@ -341,7 +341,8 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
         const Napi::Value arena = request.Get(kArenaNames[i]);
         // Only programs that keep something between runs have use for a cache.
         const bool left_out = static_cast<ArenaName>(i) == ArenaName::cache && arena.IsUndefined();
-        arenas[i] = left_out ? state_->backend->allocate(0) : unwrap<ArenaHandle>(arena, kArenaNames[i]).memory(*state_);
+        arenas[i] =
+            left_out ? state_->backend->allocate(0) : unwrap<ArenaHandle>(arena, kArenaNames[i]).memory(*state_);
       }
       ExecutableInit init{state_, state_->backend->load(to_words(request.Get("words"), "words"), arenas)};
       return construct(info.Env(), classes_->executable, init);

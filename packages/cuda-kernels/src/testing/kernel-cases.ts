@@ -466,6 +466,8 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     ]),
     gateCase({ m: 300, n: 40, activation: "silu", inPlace: "gate", strided: true, ...common }),
     gateCase({ m: 5, n: 19, activation: "silu", packed: true, ...common }),
+    // A half that starts on 8 bytes of bf16, and not on 16.
+    gateCase({ m: 6, n: 20, activation: "silu", packed: true, ...common }),
     gateCase({ m: 0, n: 8, activation: "silu", ...common }),
 
     ...[

@@ -1,5 +1,5 @@
-// Rows that an index names, out of a table (`gather_rows`) or into one (`scatter_rows`). Both element types that they take
-// have four bytes here, so bits are copied whatever they mean.
+// Rows that an index names, out of a table (`gather_rows`) or into one (`scatter_rows`). Both element types that they
+// take have four bytes here, so bits are copied whatever they mean.
 #include <algorithm>
 
 #include "backend/cpu/kernel.h"

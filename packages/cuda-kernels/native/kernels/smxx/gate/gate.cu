@@ -1,4 +1,4 @@
-// Launches gate: a table of functions, by eight elements or one by one.
+// Launches gate: a table of functions, by eight elements, by four, or one by one.
 #include "kernels/smxx/gate/gate.h"
 
 #include "kernels/common/rows.h"
@@ -24,11 +24,15 @@ Kernel kernel_of(Activation function) {
 }  // namespace
 
 cudaError_t launch_gate(const Launch& launch, const GateOperands& operands, Activation function) {
-  const bool vectors = operands.columns % 8 == 0 && rows_aligned(operands.gate, 16) && rows_aligned(operands.up, 16) &&
-                       rows_aligned(operands.y, 16);
-  const Kernel kernel = vectors ? kernel_of<8>(function) : kernel_of<1>(function);
+  const auto fits = [&](int size) {
+    const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(Bf16);
+    return operands.columns % size == 0 && rows_aligned(operands.gate, bytes) && rows_aligned(operands.up, bytes) &&
+           rows_aligned(operands.y, bytes);
+  };
+  const int size = fits(8) ? 8 : fits(4) ? 4 : 1;
+  const Kernel kernel = size == 8 ? kernel_of<8>(function) : size == 4 ? kernel_of<4>(function) : kernel_of<1>(function);
   if (kernel == nullptr || operands.columns <= 0 || operands.rows.capacity <= 0) return cudaErrorInvalidValue;
-  const std::int64_t items = static_cast<std::int64_t>(operands.rows.capacity) * operands.columns / (vectors ? 8 : 1);
+  const std::int64_t items = static_cast<std::int64_t>(operands.rows.capacity) * operands.columns / size;
   return launch_kernel(launch, kernel, walking_grid(launch, items, 256), 256, 0, operands);
 }
 

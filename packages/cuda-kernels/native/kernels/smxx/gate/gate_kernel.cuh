@@ -1,6 +1,6 @@
 // y = function(gate) · up, element by element.
 //
-// Template    kActivation; kSize: elements a thread takes at once, 8 (16 bytes) or 1.
+// Template    kActivation; kSize: elements a thread takes at once: 8 (16 bytes), 4 or 1.
 // Grid        as many blocks as the device holds at once; they walk to the real row count.
 // Block       256 threads.
 // Shared      none.

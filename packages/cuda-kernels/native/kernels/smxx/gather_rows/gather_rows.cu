@@ -10,7 +10,8 @@ namespace {
 template <Indexed kSide>
 cudaError_t launch_rows(const Launch& launch, const IndexedRowsOperands& operands) {
   const auto fits = [&](std::size_t bytes) {
-    return static_cast<std::size_t>(operands.row_bytes) % bytes == 0 && rows_aligned(operands.x, bytes) && rows_aligned(operands.y, bytes);
+    return static_cast<std::size_t>(operands.row_bytes) % bytes == 0 && rows_aligned(operands.x, bytes) &&
+           rows_aligned(operands.y, bytes);
   };
   if (operands.row_bytes <= 0 || operands.rows.capacity <= 0 || !fits(2)) return cudaErrorInvalidValue;
   const auto launch_with = [&](auto kernel, std::int64_t word_bytes) {

@@ -23,7 +23,8 @@ __global__ void __launch_bounds__(256) gather_rows_kernel(const IndexedRowsOpera
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
     // 32-bit division where it is enough: that of 64 bits costs more than the memory.
-    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(words) : i / words;
+    const std::int64_t row =
+        all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(words) : i / words;
     const std::int64_t column = (i - row * words) * static_cast<int>(sizeof(Word));
     const std::int64_t named = __ldg(operands.index + row);
     const std::int64_t from = kSide == Indexed::x ? named : row;

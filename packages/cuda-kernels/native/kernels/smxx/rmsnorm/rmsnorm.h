@@ -16,8 +16,8 @@ struct RmsnormOperands {
   float epsilon;
 };
 
-/// y = x / sqrt(mean of x² + epsilon) · weight over each row. Any column count. Rows and weight at multiples of 16 bytes and
-/// a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
+/// y = x / sqrt(mean of x² + epsilon) · weight over each row. Any column count. Rows and weight at multiples of 16 bytes
+/// and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
 cudaError_t launch_rmsnorm(const Launch& launch, const RmsnormOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

@@ -17,7 +17,8 @@
 namespace vitgraph::kernels::smxx {
 
 template <int kRowThreads, int kVectors>
-__global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads) rmsnorm_kernel(const RmsnormOperands operands) {
+__global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
+    rmsnorm_kernel(const RmsnormOperands operands) {
   __shared__ float partial[8];
   await_previous_kernels();
   const int rows = real_rows(operands.rows);
