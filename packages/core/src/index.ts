@@ -22,6 +22,7 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
+export { cacheableOp, useGridCache } from "./compiler/use-grid-cache.js";
 export {
   type AnyNode,
   type Graph,

@@ -6,8 +6,10 @@ import {
   type BatchReport,
   type Embedding,
   type EncoderItem,
+  type Frame,
   f32ToBf16,
   type ImageProcessor,
+  printCacheMiss,
   processImage,
   type TensorData,
   VisionEncoder,
@@ -61,7 +63,14 @@ async function encode(
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
     onProgress: loading.update,
-    ...(verbose ? { onBatch: (batch: BatchReport) => io.stderr(`${describeBatch(batch)}\n`) } : {}),
+    // A few images and done: they are what is worth filling the grid cache with.
+    warmUpGrids: "none",
+    ...(verbose
+      ? {
+          onBatch: (batch: BatchReport) => io.stderr(`${describeBatch(batch)}\n`),
+          onGridMiss: (frames: readonly Frame[]) => io.stderr(`${printCacheMiss(frames)}\n`),
+        }
+      : {}),
   });
   loading.done();
 
