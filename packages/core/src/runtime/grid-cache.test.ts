@@ -129,6 +129,21 @@ test("a list with a grid that the model does not encode is refused at start", as
   expect(device.liveHandles()).toBe(0);
 });
 
+test("a device that is short of memory keeps nothing of a start that failed", async () => {
+  const KIB = 2 ** 10;
+  // Enough for 161 KiB of weights; for 1 MiB of cache as well; for the fill program's first buffer, too.
+  for (const [room, asked] of [
+    [200, 1024 * KIB + 256],
+    [1200, 80 * KIB],
+    [1300, 256 * KIB],
+  ] as const) {
+    using device = createNullDevice({ memoryBytes: room * KIB });
+    const created = VisionEncoder.create({ model, device, gridCacheBytes: 1024 * KIB });
+    await expect(created).rejects.toThrow(`the null device was asked for ${asked} bytes`);
+    expect(device.liveHandles()).toBe(0);
+  }
+});
+
 test("who asks hears which grids were missing", async () => {
   const lines: string[] = [];
   await withEncoder({ onGridMiss: (frames) => lines.push(printCacheMiss(frames)) }, async (encoder) => {

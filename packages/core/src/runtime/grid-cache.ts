@@ -173,14 +173,22 @@ export class GridCache implements Disposable {
 class FillProgram implements Disposable {
   readonly #executable: Executable;
   readonly #capacity: number;
-  readonly #arenas: readonly Arena[];
+  readonly #arenas: Arena[] = [];
 
   constructor(device: Device, program: Program, weights: Arena, cache: Arena) {
-    const io = device.allocate(program.arenaBytes.io);
-    const scratch = device.allocate(program.arenaBytes.scratch);
-    this.#arenas = [io, scratch];
+    const allocate = (sizeBytes: number): Arena => {
+      const arena = device.allocate(sizeBytes);
+      this.#arenas.push(arena);
+      return arena;
+    };
     this.#capacity = program.dims[0]!.capacity;
-    this.#executable = device.load(program, { weights, io, scratch, cache });
+    try {
+      const [io, scratch] = [allocate(program.arenaBytes.io), allocate(program.arenaBytes.scratch)];
+      this.#executable = device.load(program, { weights, io, scratch, cache });
+    } catch (error) {
+      this.#release();
+      throw error;
+    }
   }
 
   submit(positions: Int32Array, rows: Int32Array): Promise<unknown> {
@@ -198,6 +206,10 @@ class FillProgram implements Disposable {
 
   [Symbol.dispose](): void {
     this.#executable[Symbol.dispose]();
+    this.#release();
+  }
+
+  #release(): void {
     for (const arena of this.#arenas) arena[Symbol.dispose]();
   }
 }
