@@ -83,6 +83,7 @@ describe("encode", () => {
     const config = '{"cudagraph_mm_encoder": true, "encoder_cudagraph_verbose": true}';
     const { err } = await run("encode", image, "--model", TINY, "--compilation-config", config);
     expect(err).toContain("ViT BUDGET BATCH: 1 images, 64 tokens, budget=64, waste=0.0%, graph_key=64\n");
+    expect(err).toContain("Embedding cache miss for grids: [(1, 16, 16)] (computed on-the-fly)\n");
   });
 
   test("takes the configuration key by key, from a file, and turned off by --enforce-eager", async () => {
@@ -155,6 +156,14 @@ test.each([
   const { code, out } = await run("print", stage, "--model", TINY);
   expect(code).toBe(0);
   expect(out).toContain(part);
+});
+
+test("print shows what runs over a grid cache", async () => {
+  const rows = ["--model", TINY, "--grid-cache-rows", "500"];
+  const fused = await run("print", "fused", ...rows);
+  expect(fused.out).toContain("cache.embeddings, grid_rows)");
+  expect(fused.out).toContain("# linear-gather-rows at embeddings");
+  expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,4]@cache+");
 });
 
 test("doctor says what is chosen", async () => {

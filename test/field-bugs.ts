@@ -23,7 +23,11 @@ export interface Scenario {
 
 /** What a scenario works with: an encoder of the device under test with these budgets, and the answers of the oracle. */
 export interface ScenarioBench {
-  withEncoder(config: object, use: (encode: Encode) => Promise<void>): Promise<void>;
+  withEncoder(
+    config: object,
+    use: (encode: Encode) => Promise<void>,
+    options?: { readonly cachedPatches: number },
+  ): Promise<void>;
 }
 
 /** Encodes the grids (with random pixels that depend on the grid and the seed) and compares every answer. */
@@ -100,6 +104,33 @@ export const SCENARIOS: readonly Scenario[] = [
         }
       }),
   },
+  ...[true, false].map((fuse) => ({
+    name: `grids by turns in a cache that holds few of them, ${fuse ? "fused" : "unfused"}`,
+    run: ({ withEncoder }: ScenarioBench) =>
+      withEncoder(
+        {
+          compile_mm_encoder: fuse,
+          cudagraph_mm_encoder: true,
+          encoder_cudagraph_token_budgets: [16, 64, 512],
+        },
+        async (encode) => {
+          const random = randomFrom(11);
+          for (let batch = 0; batch < 120; batch++) {
+            const grids = Array.from({ length: 1 + random(5) }, () => ({
+              t: random(4) === 0 ? 3 : 1,
+              h: 2 + 2 * random(7),
+              w: 2 + 2 * random(7),
+            }));
+            // Several at once: batches are staged while others run.
+            await Promise.all([encode(grids), encode(grids.slice(1)), encode([...grids].reverse())]);
+          }
+          // Beyond the cache, under the largest budget and above it.
+          await encode([still(32, 40)]);
+          await encode([still(64, 64), still(4, 4)]);
+        },
+        { cachedPatches: 280 },
+      ),
+  })),
   {
     name: "calls that overlap, of all sizes, replayed and eager",
     run: ({ withEncoder }) =>
@@ -122,11 +153,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: "two thousand replays under changing content",
     run: ({ withEncoder }) =>
       withEncoder(GRAPHS, async (encode) => {
-        let state = 7;
-        const random = (below: number) => {
-          state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-          return Math.floor((state / 2 ** 32) * below);
-        };
+        const random = randomFrom(7);
         // A few grids and seeds, so that the oracle's answers are computed once each.
         for (let replay = 0; replay < 2000; replay++) {
           const grids = Array.from({ length: 1 + random(3) }, () =>
@@ -156,8 +183,16 @@ export async function runScenario(
     return answer;
   };
   await scenario.run({
-    async withEncoder(compilationConfig, use) {
-      using encoder = await VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 1024 });
+    async withEncoder(compilationConfig, use, options) {
+      using encoder = await VisionEncoder.create({
+        model,
+        device,
+        compilationConfig,
+        maxBatchTokens: 1024,
+        ...(options === undefined
+          ? {}
+          : { gridCacheBytes: cacheBytes(model, device, options.cachedPatches) }),
+      });
       await encoder.poison();
       await use(async (grids, seed = 0) => {
         const items = grids.map((grid) => randomItem(model, grid, seed));
@@ -176,6 +211,20 @@ export async function runScenario(
       });
     },
   });
+}
+
+/** Each patch has its embedding and four words of positions. */
+function cacheBytes({ vision }: LoadedModel, { activationDType }: Device, patches: number): number {
+  return patches * ((vision.config.hidden_size as number) * (activationDType === "f32" ? 4 : 2) + 16);
+}
+
+/** Whole numbers below a limit, the same each time. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
 }
 
 async function encodeAlone(oracle: VisionEncoder, item: EncoderItem): Promise<Float32Array> {

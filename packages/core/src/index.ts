@@ -22,6 +22,7 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
+export { cacheableOp, useGridCache } from "./compiler/use-grid-cache.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export {
   type CloseOptions,
@@ -74,6 +75,8 @@ export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";
+export type { GridCacheStats } from "./runtime/grid-cache.js";
+export type { Frame } from "./runtime/grid-rows.js";
 export type { GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";

@@ -118,7 +118,8 @@ function isTypedArray(
   return type === "Uint8Array" ? types.isUint8Array(value) : types.isFloat32Array(value);
 }
 
-function checkGrid(grid: Grid, mergeSize: number): void {
+/** @throws VG_ITEM_INVALID */
+export function checkGrid(grid: Grid, mergeSize: number): void {
   const sides = [grid?.t, grid?.h, grid?.w];
   if (!sides.every((side) => Number.isSafeInteger(side) && side > 0)) {
     throw new VitgraphError(

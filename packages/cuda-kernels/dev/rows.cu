@@ -1,4 +1,5 @@
-// The kernels that work row by row: layernorm, activation, add, unpack_patches, position_embedding, rope, rope_qk.
+// The kernels that work row by row: layernorm, rmsnorm, activation, gate, add, gather_rows, scatter_rows, unpack_patches,
+// position_embedding, rope, rope_qk.
 //
 //   rows check    every kernel, fast and general paths, against float64 on the CPU; strided and poisoned buffers
 //   rows time     bytes moved (each input once, each output once) a second, at the tower's sizes
@@ -8,8 +9,11 @@
 #include "harness.h"
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
+#include "kernels/smxx/gate/gate.h"
+#include "kernels/smxx/gather_rows/gather_rows.h"
 #include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/position_embedding/position_embedding.h"
+#include "kernels/smxx/rmsnorm/rmsnorm.h"
 #include "kernels/smxx/rope/rope.h"
 #include "kernels/smxx/unpack_patches/unpack_patches.h"
 
@@ -116,7 +120,27 @@ void check() {
       CHECK_CUDA(smxx::launch_layernorm(launch, {in_place.input(), in_place.view(), weight.device.data(), bias.device.data(), real(rows), columns, 1e-6f}));
       compare("layernorm in place " + shape.text(), in_place, expected);
     }
+    {
+      TestMatrix y(rows, rows + 50, columns, stride);
+      CHECK_CUDA(smxx::launch_rmsnorm(launch, {a.input(), y.view(), weight.device.data(), real(rows), columns, 1e-6f}));
+      std::vector<double> scales(rows);
+      for (int row = 0; row < rows; ++row) {
+        double squares = 0;
+        for (int c = 0; c < columns; ++c) squares += a.at(row, c) * a.at(row, c);
+        scales[row] = 1 / std::sqrt(squares / columns + 1e-6);
+      }
+      const auto expected = [&](int r, int c) { return a.at(r, c) * scales[r] * weight.at(0, c); };
+      compare("rmsnorm " + shape.text(), y, expected);
+      TestMatrix in_place(rows, rows + 50, columns, stride);
+      CHECK_CUDA(cudaMemcpy(in_place.device.data(), a.device.data(), a.device.bytes(), cudaMemcpyDeviceToDevice));
+      CHECK_CUDA(smxx::launch_rmsnorm(launch, {in_place.input(), in_place.view(), weight.device.data(), real(rows), columns, 1e-6f}));
+      compare("rmsnorm in place " + shape.text(), in_place, expected);
+    }
     for (int function = 0; function < 5; ++function) {
+      TestMatrix gated(rows, rows + 50, columns, stride);
+      CHECK_CUDA(smxx::launch_gate(launch, {b.input(), a.input(), gated.view(), real(rows), columns}, static_cast<Activation>(function)));
+      compare("gate " + std::to_string(function) + " " + shape.text(), gated,
+              [&](int r, int c) { return activate(static_cast<Activation>(function), b.at(r, c)) * a.at(r, c); });
       TestMatrix y(rows, rows + 50, columns, stride);
       CHECK_CUDA(smxx::launch_activation(launch, {b.input(), y.view(), real(rows), columns}, static_cast<Activation>(function)));
       compare("activation " + std::to_string(function) + " " + shape.text(), y,
@@ -125,6 +149,18 @@ void check() {
     TestMatrix y(rows, rows + 50, columns, stride);
     CHECK_CUDA(smxx::launch_add(launch, {a.input(), b.input(), y.view(), real(rows), columns}));
     compare("add " + shape.text(), y, [&](int r, int c) { return a.at(r, c) + b.at(r, c); });
+
+    // Every row once, in another order; then back again.
+    std::vector<std::int32_t> order(rows);
+    for (int row = 0; row < rows; ++row) order[row] = rows - 1 - row;
+    const DeviceBuffer<std::int32_t> device_order(order);
+    const auto bytes = [](const TestMatrix& matrix) { return reinterpret_cast<std::byte*>(matrix.device.data()); };
+    for (const bool scatter : {false, true}) {
+      y.device.poison();
+      const smxx::IndexedRowsOperands operands{{bytes(a), 2 * stride}, {bytes(y), 2 * stride}, device_order.data(), real(rows), 2 * columns};
+      CHECK_CUDA(scatter ? smxx::launch_scatter_rows(launch, operands) : smxx::launch_gather_rows(launch, operands));
+      compare((scatter ? "scatter_rows " : "gather_rows ") + shape.text(), y, [&](int r, int c) { return a.at(order[r], c); });
+    }
 
     // Position embeddings of this many columns: grids of several sizes, one side of a single patch.
     const int side = 16;
@@ -206,9 +242,9 @@ void check() {
         if (row % 3 < 2) {
           pixels.push_back(static_cast<std::uint8_t>(row * 31 + i * 7));
         } else {
-          const Bf16 value = __float2bfloat16(static_cast<float>((row * 13 + i * 5) % 97) / 31 - 1.5f);
+          const float value = static_cast<float>((row * 13 + i * 5) % 97) / 31 - 1.5f;
           const auto* bytes = reinterpret_cast<const std::uint8_t*>(&value);
-          pixels.insert(pixels.end(), {bytes[0], bytes[1]});
+          pixels.insert(pixels.end(), bytes, bytes + sizeof(value));
         }
       }
       while (pixels.size() % 4 != 0) pixels.push_back(0xff);
@@ -221,7 +257,7 @@ void check() {
     CHECK_CUDA(smxx::launch_unpack_patches(launch, {device_pixels.data(), device_sources.data(), device_scale.data(), y.view(), real(rows), channels, temporal, area}));
     compare("unpack_patches area " + std::to_string(area), y, [&](int r, int c) {
       const std::uint8_t* from = pixels.data() + (sources[r] & ~3u);
-      if (r % 3 == 2) return static_cast<double>(to_float(reinterpret_cast<const Bf16*>(from)[c]));
+      if (r % 3 == 2) return static_cast<double>(reinterpret_cast<const float*>(from)[c]);
       const int channel = c / (temporal * area);
       const int at = r % 3 == 0 ? channel * area + c % area : c;
       return static_cast<double>(from[at]) * scale[2 * channel] + scale[2 * channel + 1];
@@ -258,6 +294,13 @@ void time() {
     std::vector<std::uint32_t> sources;
     for (int row = 0; row < rows; ++row) sources.push_back(static_cast<std::uint32_t>(row) * 768);
     const DeviceBuffer<std::uint32_t> device_sources(sources);
+    for (int row = 0; row < rows; ++row) sources[row] = static_cast<std::uint32_t>(row) * 6144 | 2;
+    const DeviceBuffer<std::uint32_t> normalized_sources(sources);
+    DeviceBuffer<Bf16> packed(n * 6912);
+    fill_normal(packed.data(), packed.size());
+    std::vector<std::int32_t> order(n);
+    for (int row = 0; row < rows; ++row) order[row] = static_cast<std::int32_t>(static_cast<std::int64_t>(row) * 769 % rows);
+    const DeviceBuffer<std::int32_t> device_order(order);
     const DeviceBuffer<float> scale(6);
     const auto time_kernel = [&](const std::string& name, double bytes, auto&& call) {
       const double ms = time_in_graph_ms([&](cudaStream_t stream, int) {
@@ -273,6 +316,25 @@ void time() {
     });
     time_kernel("layernorm 4608 (rows/4)", elements * 1152 * 2, [&](const Launch& l) {
       return smxx::launch_layernorm(l, {{x.data(), 4608}, {y.data(), 4608}, weight.data(), weight.data(), quarter, 4608, 1e-6f});
+    });
+    time_kernel("rmsnorm 1280", elements * 1280 * 2, [&](const Launch& l) {
+      return smxx::launch_rmsnorm(l, {{x.data(), 1280}, {y.data(), 1280}, weight.data(), real, 1280, 1e-6f});
+    });
+    time_kernel("gate silu 3420, halves of one product", elements * 3420 * 3, [&](const Launch& l) {
+      return smxx::launch_gate(l, {{packed.data(), 6840}, {packed.data() + 3420, 6840}, {y.data(), 3420}, real, 3420}, Activation::silu);
+    });
+    time_kernel("gate silu 3456, halves of one product", elements * 3456 * 3, [&](const Launch& l) {
+      return smxx::launch_gate(l, {{packed.data(), 6912}, {packed.data() + 3456, 6912}, {y.data(), 3456}, real, 3456}, Activation::silu);
+    });
+    const auto raw = [](auto* data) { return reinterpret_cast<std::byte*>(data); };
+    time_kernel("gather_rows 1152", elements * 1152 * 2, [&](const Launch& l) {
+      return smxx::launch_gather_rows(l, {{raw(x.data()), 2304}, {raw(y.data()), 2304}, device_order.data(), real, 2304});
+    });
+    time_kernel("gather_rows 4 x i32", rows * 36.0, [&](const Launch& l) {
+      return smxx::launch_gather_rows(l, {{raw(x.data()), 16}, {raw(y.data()), 16}, device_order.data(), real, 16});
+    });
+    time_kernel("unpack_patches normalized 1536", rows * 6144.0 + elements * 1536, [&](const Launch& l) {
+      return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(packed.data()), normalized_sources.data(), scale.data(), {y.data(), 1536}, real, 3, 2, 256});
     });
     time_kernel("activation gelu_tanh 4304", elements * 4304 * 2, [&](const Launch& l) {
       return smxx::launch_activation(l, {{x.data(), 4304}, {y.data(), 4304}, real, 4304}, Activation::gelu_tanh);

@@ -3,7 +3,10 @@ import { VitgraphError } from "@vitgraph/errors";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createCpuDevice } from "./cpu-device.js";
 import type { Arena, Device, Executable } from "./device.js";
-import type { Program, ProgramBuffer } from "./program.js";
+import { PROGRAM_VERSION, type Program, type ProgramBuffer } from "./program.js";
+
+import { gatherRowsCase, type KernelCase, kernelCases, scatterRowsCase } from "./testing/kernel-cases.js";
+import { kernelCaseProgram, runKernelCase } from "./testing/run-case.js";
 
 const KIB = 1024;
 
@@ -21,9 +24,9 @@ function addProgram(capacity: number): Program {
     rowStride: 8,
   });
   return {
-    version: 1,
+    version: PROGRAM_VERSION,
     dims: [{ name: "rows", capacity }],
-    arenaBytes: { weights: 0, io: 3 * span, scratch: 0 },
+    arenaBytes: { weights: 0, io: 3 * span, scratch: 0, cache: 0 },
     buffers: [buffer("a", 0), buffer("b", 1), buffer("y", 2)],
     instructions: [{ kernel: "add", buffers: [0, 1, 2], scalars: [] }],
   };
@@ -218,6 +221,62 @@ describe("runs", () => {
   });
 });
 
+test.each(["gather_rows", "scatter_rows", "linear_gather_rows"] as const)(
+  "an index that leads out of its table fails the run of %s, by name",
+  async (kernel) => {
+    const kernelCase = kernelCases().find(
+      (candidate) => candidate.kernel === kernel && candidate.dims[0]!.count > 3,
+    )!;
+    const index = kernelCase.matrices.index!;
+    for (const bad of [-1, 99_999]) {
+      const values = index.values!.with(2, bad);
+      const matrices = { ...kernelCase.matrices, index: { ...index, values } };
+      const rows = kernelCase.dims[1]!.count;
+      expect(await failure(() => runKernelCase(device, { ...kernelCase, matrices }))).toEqual({
+        code: "VG_ARGUMENT_INVALID",
+        message: `instruction 0 (${kernel}): row 2 of index is ${bad}, and the table has ${rows} rows: check the metadata that was staged for this run`,
+      });
+    }
+  },
+);
+
+test("what a program leaves in the cache is there for the next one", async () => {
+  const scatter = scatterRowsCase({ m: 2, n: 4, tableRows: 6 });
+  const gather = gatherRowsCase({ m: 2, n: 4, tableRows: 6 });
+  using cache = device.allocate(4096);
+  using io = device.allocate(4096);
+  const load = (kernelCase: KernelCase, table: string) => {
+    const program = kernelCaseProgram(kernelCase);
+    const buffers = program.buffers.map((buffer) =>
+      buffer.name === table ? { ...buffer, arena: "cache" as const, offset: 0 } : buffer,
+    );
+    const arenaBytes = { ...program.arenaBytes, cache: 9 * 16 };
+    return device.load({ ...program, arenaBytes, buffers }, { ...arenas, io, cache });
+  };
+  using writer = load(scatter, "y");
+  using reader = load(gather, "table");
+  await device.fill(cache, 0xff);
+  const rows = new Uint8Array(Int32Array.of(5, 1).buffer);
+  const x = new Uint8Array(Float32Array.of(1, 1, 1, 1, 2, 2, 2, 2).buffer);
+  const written = writer.submit({
+    counts: [2, 6],
+    inputs: [
+      { buffer: 0, bytes: x },
+      { buffer: 1, bytes: rows },
+    ],
+    outputs: [],
+  });
+  await device.fill(io, 0xff);
+  const y = new Uint8Array(32);
+  const read = reader.submit({
+    counts: [2, 6],
+    inputs: [{ buffer: 1, bytes: new Uint8Array(Int32Array.of(1, 5).buffer) }],
+    outputs: [{ buffer: 2, bytes: y }],
+  });
+  await Promise.all([written, read]);
+  expect([...new Float32Array(y.buffer)]).toEqual([2, 2, 2, 2, 1, 1, 1, 1]);
+});
+
 describe("a submission that does not fit its program is refused", () => {
   const none = { inputs: [], outputs: [] };
   test.each<[message: string, submission: () => Parameters<Executable["submit"]>[0]]>([
@@ -283,7 +342,11 @@ describe("a submission that does not fit its program is refused", () => {
     const inScratch = program.buffers.map((buffer) => ({ ...buffer, arena: "scratch" as const }));
     using scratch = device.allocate(program.arenaBytes.io);
     using elsewhere = device.load(
-      { ...program, arenaBytes: { weights: 0, io: 0, scratch: program.arenaBytes.io }, buffers: inScratch },
+      {
+        ...program,
+        arenaBytes: { weights: 0, io: 0, scratch: program.arenaBytes.io, cache: 0 },
+        buffers: inScratch,
+      },
       { ...arenas, scratch },
     );
     expect(

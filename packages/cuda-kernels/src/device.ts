@@ -41,7 +41,7 @@ export interface Device extends Disposable {
    * @throws VG_PROGRAM_INVALID naming the instruction and what is wrong with it; VG_DEVICE_OUT_OF_MEMORY where there is
    * no room for what the program needs besides the arenas.
    */
-  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable;
+  load(program: Program, arenas: ProgramArenas): Executable;
   /** Arenas and executables that were made and not yet disposed. */
   liveHandles(): number;
 }
@@ -50,6 +50,8 @@ export interface DeviceMemory {
   readonly freeBytes: number;
   readonly totalBytes: number;
 }
+/** The cache may be left out by programs that keep nothing in it. */
+export type ProgramArenas = Readonly<Record<Exclude<ArenaName, "cache">, Arena>> & { readonly cache?: Arena };
 
 export interface Arena extends Disposable {
   readonly sizeBytes: number;

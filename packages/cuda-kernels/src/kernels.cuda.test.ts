@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { createCudaDevice } from "./cuda-device.js";
 import { describeBackends } from "./doctor.js";
+import { KERNEL_NAMES } from "./kernels.js";
 import { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 import { deviationOf, referenceOf, runKernelCase } from "./testing/run-case.js";
 
@@ -12,7 +13,7 @@ const cases = bf16Cases();
 
 test("most of the suite's cases are among those for bf16", () => {
   expect(cases.length).toBeGreaterThan(60);
-  expect(new Set(cases.map(({ kernel }) => kernel)).size).toBe(9);
+  expect(new Set(cases.map(({ kernel }) => kernel)).size).toBe(KERNEL_NAMES.length);
 });
 
 describe.skipIf(!usable)("cuda", () => {

@@ -66,10 +66,13 @@ describe.each(devices)("%s", (_, device) => {
   test("NaN stays NaN in every kernel that reads it", async () => {
     const poisoned = f32Cases.filter(
       ({ kernel, name }) =>
-        ["activation", "add", "layernorm", "attention"].includes(kernel) && !/0×|, ,/.test(name),
+        ["activation", "add", "layernorm", "attention", "rmsnorm", "gate"].includes(kernel) &&
+        !/0×|, ,/.test(name),
     );
     for (const kernelCase of poisoned) {
-      const input = { activation: "x", add: "b", layernorm: "x", attention: "v" }[kernelCase.kernel as "add"];
+      const input = { activation: "x", add: "b", layernorm: "x", attention: "v", rmsnorm: "x", gate: "up" }[
+        kernelCase.kernel as "add"
+      ];
       const name = kernelCase.operands[input]!.matrix;
       const matrix = kernelCase.matrices[name]!;
       // The pattern that filling memory with 0xff makes.

@@ -11,8 +11,8 @@ export interface KernelSignature {
   readonly buffers: readonly string[];
   /**
    * Each buffer's element type and shape, "class [rows, columns]", which the decoder holds a program against. The class
-   * `activation` is the backend's activation dtype, `weight` any of f32, bf16 and f16. A symbol stands for whatever it
-   * meets first; scalars go by their names.
+   * `activation` is the backend's activation dtype, `weight` any of f32, bf16 and f16, `activation|i32` either of the two,
+   * but the same in each operand. A symbol stands for whatever it meets first; scalars go by their names.
    */
   readonly forms: readonly string[];
   /** Name → how the word is read. */
@@ -36,7 +36,7 @@ export const PIXEL_FORMATS = {
   u8_still: 0,
   /** uint8 [channels, temporal, patch, patch]. */
   u8: 1,
-  /** Activation dtype, already normalised, [channels, temporal, patch, patch]: `pixel_values` of a host. */
+  /** f32, already normalised, [channels, temporal, patch, patch]: `pixel_values` of a host. */
   normalized: 2,
 } as const;
 
@@ -123,6 +123,45 @@ export const KERNELS = {
     forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]", "i32 [s, 1]", "activation [m, n]"],
     scalars: { heads: "u32", scale: "f32" },
     whole: ["n/heads"],
+  },
+  /** y = x / sqrt(mean of x² + epsilon) · weight over each row. x, y [m, n]; weight [1, n]. */
+  rmsnorm: {
+    buffers: ["x", "weight", "y"],
+    forms: ["activation [m, n]", "weight [1, n]", "activation [m, n]"],
+    scalars: { epsilon: "f32" },
+    inPlace: ["x"],
+  },
+  /** y = activation(gate) · up: the middle of a gated MLP. gate and up may be the halves of one packed product. */
+  gate: {
+    buffers: ["gate", "up", "y"],
+    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
+    scalars: { activation: "u32" },
+    inPlace: ["gate"],
+  },
+  /** y[i] = table[index[i]]. table [r, n], `index` i32 [m, 1], y [m, n]. */
+  gather_rows: {
+    buffers: ["table", "index", "y"],
+    forms: ["activation|i32 [r, n]", "i32 [m, 1]", "activation|i32 [m, n]"],
+    scalars: {},
+  },
+  /** y[index[i]] = x[i]; the rows of y that no index names stay as they are. An index that occurs twice leaves either. */
+  scatter_rows: {
+    buffers: ["x", "index", "y"],
+    forms: ["activation|i32 [m, n]", "i32 [m, 1]", "activation|i32 [r, n]"],
+    scalars: {},
+  },
+  /** `linear` whose residual is read at the rows that an index names: y = activation(x · weightᵀ + bias) + table[index]. */
+  linear_gather_rows: {
+    buffers: ["x", "weight", "bias?", "table", "index", "y"],
+    forms: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "weight [1, n]",
+      "activation [r, n]",
+      "i32 [m, 1]",
+      "activation [m, n]",
+    ],
+    scalars: { activation: "u32" },
   },
 } as const satisfies Record<string, KernelSignature>;
 

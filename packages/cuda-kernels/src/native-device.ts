@@ -9,12 +9,13 @@ import type {
   DeviceInfo,
   DeviceMemory,
   Executable,
+  ProgramArenas,
   RunResult,
   Submission,
 } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import { fromNative, type NativeArena, type NativeDevice, type NativeExecutable } from "./native.js";
-import { type ArenaName, type DType, encodeProgram, type Program } from "./program.js";
+import { type DType, encodeProgram, type Program } from "./program.js";
 import { checkSubmission } from "./submission.js";
 
 export function wrapNativeDevice(native: NativeDevice): Device {
@@ -54,15 +55,16 @@ class DeviceOverNative implements Device {
     return settling(() => this.#native.fill({ arena: nativeArena(arena), byte }));
   }
 
-  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable {
+  load(program: Program, arenas: ProgramArenas): Executable {
     const words = encodeProgram(program);
     return rethrowing(() => {
-      const { weights, io, scratch } = arenas;
+      const { weights, io, scratch, cache } = arenas;
       const native = this.#native.load({
         words,
         weights: nativeArena(weights),
         io: nativeArena(io),
         scratch: nativeArena(scratch),
+        ...(cache === undefined ? {} : { cache: nativeArena(cache) }),
       });
       return new ExecutableOverNative(native, program);
     });

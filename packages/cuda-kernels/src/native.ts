@@ -88,6 +88,7 @@ export interface NativeDevice {
     readonly weights: NativeArena;
     readonly io: NativeArena;
     readonly scratch: NativeArena;
+    readonly cache?: NativeArena;
   }): NativeExecutable;
   liveHandles(): number;
   dispose(): void;

@@ -48,6 +48,7 @@ function allocate({ arenaBytes }: Program): Record<ArenaName, Arena> {
     weights: device.allocate(arenaBytes.weights),
     io: device.allocate(arenaBytes.io),
     scratch: device.allocate(arenaBytes.scratch),
+    cache: device.allocate(arenaBytes.cache),
   };
 }
 
@@ -73,8 +74,8 @@ describe("what is wrong is named with its instruction and operand", () => {
 
   test.each<[fact: string, edit: (program: Mutable<Program>) => void]>([
     [
-      `the program has version 2, and this backend reads version 1: ${encoding}`,
-      (p) => Object.assign(p, { version: 2 }),
+      `the program has version 1, and this backend reads version 2: ${encoding}`,
+      (p) => Object.assign(p, { version: 1 }),
     ],
     [
       `dim 0 is 4294967295, above the limit of 2147483647: ${encoding}`,
@@ -171,6 +172,26 @@ describe("what is wrong is named with its instruction and operand", () => {
     const message = `instruction 0 (rope): n/heads is not whole: 4/3: ${signature}`;
     expect(nativeAnswer(program as Program)).toBe(message);
     expect(twinAnswer(program as Program)).toBe(message);
+  });
+
+  test("an operand of either class takes the first one's dtype", () => {
+    const gather = kernelCases().find(({ kernel }) => kernel === "gather_rows")!;
+    const withDTypes = (table: DType, y: DType) => {
+      const program = structuredClone(kernelCaseProgram(gather)) as Mutable<Program>;
+      Object.assign(program.buffers[0]!, { dtype: table });
+      Object.assign(program.buffers[2]!, { dtype: y });
+      return program as Program;
+    };
+    for (const [table, y, fact] of [
+      ["u8", "f32", "table is u8 where f32 or i32 is asked for"],
+      ["f32", "i32", "y is i32 where f32 is asked for"],
+      ["i32", "f32", "y is f32 where i32 is asked for"],
+    ] as const) {
+      const message = `instruction 0 (gather_rows): ${fact}: ${signature}`;
+      expect(nativeAnswer(withDTypes(table, y))).toBe(message);
+      expect(twinAnswer(withDTypes(table, y))).toBe(message);
+    }
+    expect(nativeAnswer(withDTypes("i32", "i32"))).toBeNull();
   });
 
   test("views side by side in one stride do not overlap", () => {

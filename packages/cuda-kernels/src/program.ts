@@ -11,7 +11,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { KERNEL_NAMES, KERNELS, type KernelName } from "./kernels.js";
 
 /** Raised with every change of the encoding or of a kernel's signature. The decoder refuses any other. */
-export const PROGRAM_VERSION = 1;
+export const PROGRAM_VERSION = 2;
 
 /** Element types, with their size in bytes. The order is the encoding. */
 export const DTYPE_BYTES = { f32: 4, bf16: 2, f16: 2, i32: 4, u8: 1 } as const;
@@ -20,9 +20,10 @@ const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[];
 
 /**
  * Where a buffer lives. `weights` are written once; `io` addresses never move, so that a captured graph can name them;
- * `scratch` is reused within a run, and one scratch arena serves every program of a device.
+ * `scratch` is reused within a run, and one scratch arena serves every program of a device; what a program writes to `cache`
+ * stays there for the runs and programs after it.
  */
-export const ARENAS = ["weights", "io", "scratch"] as const;
+export const ARENAS = ["weights", "io", "scratch", "cache"] as const;
 export type ArenaName = (typeof ARENAS)[number];
 
 /** A row count that is known when the program runs: `counts[dim] + plus`, or `plus` alone where `dim` is null. */
@@ -69,13 +70,13 @@ export interface Program {
 
 const MAGIC = 0x50475456; // "VTGP", little endian
 const NO_DIM = 0xffffffff;
-const HEADER_WORDS = 12;
+const HEADER_WORDS = 14;
 const BUFFER_WORDS = 8;
 
 /**
  * The program as 32-bit little-endian words, for the native decoder:
  *
- *     header       magic, version, dims, buffers, instructions, total words, weights/io/scratch bytes (low, high)
+ *     header       magic, version, dims, buffers, instructions, total words, weights/io/scratch/cache bytes (low, high)
  *     dim          capacity
  *     buffer       arena, dtype, offset (low, high), rows.dim, rows.plus, columns, rowStride
  *     instruction  kernel, number of buffers, number of scalars, buffers…, scalars…

@@ -16,7 +16,9 @@ export const RESULT_BUFFER = "result";
 
 /** Ops that run: each lowers to the kernel of its name. */
 type KernelOp = {
-  [K in OpKind]: K extends "input" | "weight" | "constant" | "slice_columns" | "merge_rows" ? never : K;
+  [K in OpKind]: K extends "input" | "weight" | "constant" | "cached" | "slice_columns" | "merge_rows"
+    ? never
+    : K;
 }[OpKind];
 
 /** A kernel's scalars, in the order of its signature. */
@@ -30,6 +32,10 @@ const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => read
   rope: ({ heads }) => [heads],
   rope_qk: ({ heads }) => [heads],
   attention: ({ heads, scale }) => [heads, scale],
+  rmsnorm: ({ epsilon }) => [epsilon],
+  gate: (attributes) => [ACTIVATIONS.indexOf(attributes.function)],
+  gather_rows: () => [],
+  linear_gather_rows: ({ activation }) => [ACTIVATIONS.indexOf(activation)],
 };
 
 export function lower(graph: Graph, plan: MemoryPlan): Program {

@@ -1,8 +1,8 @@
 /**
  * Where every value lives. A pure function of the graph, the capacity and the target: no device is asked.
  *
- * Weights and constants lie in `weights`, the host's inputs and the result in `io` (whose addresses never move), and
- * everything else in `scratch`, where memory is reused as soon as the value in it has had its last use. Views have no
+ * Weights and constants lie in `weights`, the host's inputs and the result in `io` (whose addresses never move), cached
+ * tables in `cache`, and everything else in `scratch`, where memory is reused as soon as the value in it has had its last use. Views have no
  * memory of their own. `check-memory-plan.ts` proves a plan without using anything from here.
  */
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
@@ -52,8 +52,8 @@ export function planMemory(
   weightDTypes: WeightDTypes,
 ): MemoryPlan {
   const placements = new Array<Placement>(graph.nodes.length);
-  const size = { weights: 0, io: 0, scratch: 0 };
-  const place = (node: AnyNode, arena: "weights" | "io", dtype: DType): Placement => {
+  const size = { weights: 0, io: 0, scratch: 0, cache: 0 };
+  const place = (node: AnyNode, arena: "weights" | "io" | "cache", dtype: DType): Placement => {
     const offset = size[arena];
     size[arena] += align(valueBytes(node, capacity, dtype));
     return { arena, offset, dtype, rowStride: node.type.columns };
@@ -69,6 +69,7 @@ export function planMemory(
   for (const node of graph.nodes) {
     const base = node.inputs[0] ?? null;
     if (node.op === "input") placements[node.id] = place(node, "io", elementDType(node, target));
+    else if (node.op === "cached") placements[node.id] = place(node, "cache", elementDType(node, target));
     else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
     else if (node.op === "weight")
       placements[node.id] = place(node, "weights", target.weightDType ?? weightDType(node, weightDTypes));
@@ -77,7 +78,7 @@ export function planMemory(
     else {
       placements[node.id] =
         results.get(node.id) ??
-        placeScratch(graph, node, placements, lastUse, scratch, capacity, target.activationDType);
+        placeScratch(graph, node, placements, lastUse, scratch, capacity, elementDType(node, target));
       releaseDeadInputs(graph, node, placements, lastUse, scratch);
     }
   }

@@ -58,6 +58,26 @@ test("activation and then residual are fused; residual and then activation are n
   expect(fuse(before)).toContain("activation(%");
 });
 
+test("rows that an index names are added by the product, where the target can", () => {
+  const gathered = (uses: 1 | 2) =>
+    graphOf((g, x) => {
+      const table = g.add("cached", [null], { type: { ...matrix, rows: { dim: null, plus: 20 } } }, "table");
+      const index = g.input("index", { element: "i32", rows: rowsOf("patches"), columns: 1 });
+      const rows = g.add("gather_rows", [table, index], {}, "gathered");
+      const sum = g.add("add", [rows, linear(g, x, "w")], {}, "sum");
+      return uses === 1 ? [sum] : [sum, rows];
+    });
+  const printed = (uses: 1 | 2, ...has: string[]) =>
+    printGraph(rewrite(gathered(uses), FUSION_RULES, new Set(has)).graph);
+  expect(printed(1, "linear_gather_rows")).toContain("linear_gather_rows(x, w, -, table, index)");
+  expect(printed(1, "linear_gather_rows")).not.toMatch(/ = (gather_rows|add)\(/);
+  // What is needed elsewhere too is written out, and is a residual like any other.
+  expect(printed(2, "linear_gather_rows")).toMatch(
+    /%(\d+) .* = gather_rows\(table, index\)[\s\S]*linear\(x, w, -, %\1\)/,
+  );
+  expect(printed(1)).toContain("gather_rows(table, index)");
+});
+
 test("a name that occurs twice in a pattern must bind the same value", () => {
   const twice: RewriteRule = {
     name: "double",
@@ -86,6 +106,23 @@ test("shapes are checked as the graph is built", () => {
   expect(() => graphOf((g, x) => [g.add("add", [x, linear(g, x, "w", 16)], {}, "sum")])).toThrow(
     "add: activation[patches, 8] and activation[patches, 16] differ in shape",
   );
+  expect(() =>
+    graphOf((g, x) => [g.add("gate", [x, linear(g, x, "w", 16)], { function: "silu" }, "gate")]),
+  ).toThrow("gate: activation[patches, 8] and activation[patches, 16] differ in shape");
+  expect(() =>
+    graphOf((g, x) => [g.add("rmsnorm", [x, g.weight("w", [4])], { epsilon: 1e-6 }, "norm")]),
+  ).toThrow("rmsnorm: weight is weight[1, 4], expected 8 columns");
+  expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
+    "gather_rows: index is activation[patches, 8], expected 1 columns",
+  );
+  expect(() =>
+    graphOf((g, x) => {
+      const index = g.input("index", { element: "i32", rows: rowsOf("tokens"), columns: 1 });
+      return [
+        g.add("linear_gather_rows", [x, g.weight("w", [8, 8]), null, x, index], { activation: "none" }, "w"),
+      ];
+    }),
+  ).toThrow("linear_gather_rows: i32[tokens, 1] does not name a row for each of activation[patches, 8]");
   expect(() =>
     graphOf((g, x) => [g.add("linear", [x, g.weight("w", [4, 9]), null, null], { activation: "none" }, "w")]),
   ).toThrow("linear: weight is weight[4, 9], expected 8 columns");

@@ -30,6 +30,7 @@ import {
   ObserverList,
 } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
+import type { GridCacheStats } from "../runtime/grid-cache.js";
 import { type EncoderStats, StatsCounter } from "../runtime/stats.js";
 import { Admission, type Place } from "./admission.js";
 import { BATCHES_PER_DEVICE, DeviceLane } from "./device-lane.js";
@@ -239,6 +240,7 @@ export class EncoderEngine implements AsyncDisposable {
         ...(cause === undefined ? {} : { error: cause.message }),
       })),
       output_cache: this.#cache?.stats() ?? null,
+      grid_cache: sumOf(this.#lanes.map(({ encoder }) => encoder.stats().grid_cache)),
     };
   }
 
@@ -580,13 +582,17 @@ async function openLanes(
   const progress = new LoadProgress(options, () => observers.stateChanged("warming"));
   const opening = options.devices.map((source, index) => {
     let first = true;
-    const open = () => {
+    const open = async () => {
       const onProgress = first ? { onProgress: progress.of(index) } : {};
       first = false;
-      return openDevice(index, source, model, options, {
+      const opened = await openDevice(index, source, model, options, {
         ...onProgress,
         onGraphFailure: (failure) => observers.graphFailed({ device: index, ...failure }),
+        onGridMiss: (frames) => observers.gridsMissed({ device: index, frames }),
       });
+      const cache = opened.encoder.stats().grid_cache;
+      if (cache !== null && cache.entries > 0) observers.gridsWarmed({ device: index, ...cache });
+      return opened;
     };
     return DeviceLane.open({ index, open, clock: options.clock, onChange });
   });
@@ -638,6 +644,17 @@ class LoadProgress {
       this.#onLoaded();
     };
   }
+}
+
+/** Of all devices; null where none has a cache. */
+function sumOf(caches: readonly (GridCacheStats | null)[]): GridCacheStats | null {
+  const [first, ...others] = caches.filter((cache) => cache !== null);
+  if (first === undefined) return null;
+  const sum = { ...first };
+  for (const cache of others) {
+    for (const name of Object.keys(sum) as (keyof GridCacheStats)[]) sum[name] += cache[name];
+  }
+  return sum;
 }
 
 function noDeviceLeft(lanes: readonly DeviceLane[]): VitgraphError {

@@ -4,6 +4,7 @@ import { createDevice, type Device } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { BatchCost } from "@vitgraph/scheduler";
 import type { LoadedModel } from "../models/load-model.js";
+import type { Frame } from "../runtime/grid-rows.js";
 import type { GraphFailure } from "../runtime/self-check.js";
 import { VisionEncoder, warnOfGraphFailure } from "../runtime/vision-encoder.js";
 import type { OpenedDevice } from "./device-lane.js";
@@ -15,6 +16,7 @@ import { costFile, costIdentity, readCosts, writeCosts } from "./replay-costs-fi
 export interface OpenDeviceHooks {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly onGraphFailure: (failure: GraphFailure) => void;
+  readonly onGridMiss: (frames: readonly Frame[]) => void;
 }
 
 /** @param index the device's position, for errors */
@@ -23,7 +25,7 @@ export async function openDevice(
   source: EngineDevice,
   model: LoadedModel,
   options: ResolvedEngineOptions,
-  { onProgress, onGraphFailure }: OpenDeviceHooks,
+  { onProgress, onGraphFailure, onGridMiss }: OpenDeviceHooks,
 ): Promise<OpenedDevice> {
   const device = typeof source === "function" ? await source() : createDevice(source);
   try {
@@ -41,6 +43,7 @@ export async function openDevice(
         warnOfGraphFailure(failure);
         onGraphFailure(failure);
       },
+      onGridMiss,
     });
     try {
       const cost = await costOfBatches(encoder, options);

@@ -30,6 +30,8 @@ export interface OpAttributes {
   weight: { readonly tensor: string; readonly shape: readonly number[] };
   /** A matrix that the model computes when it is built. */
   constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
+  /** A table that stays on the device from run to run. Another program fills its rows, from `source` where it has one. */
+  cached: { readonly type: ValueType };
   unpack_patches: { readonly channels: number; readonly temporal: number; readonly patchArea: number };
   linear: { readonly activation: Activation };
   layernorm: { readonly epsilon: number };
@@ -39,6 +41,10 @@ export interface OpAttributes {
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
+  rmsnorm: { readonly epsilon: number };
+  gate: { readonly function: Activation };
+  gather_rows: Record<never, never>;
+  linear_gather_rows: { readonly activation: Activation };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
   /** A view: `factor` consecutive patch rows become one token row. */
@@ -101,6 +107,19 @@ function expectColumns(op: OpKind, what: string, type: ValueType, columns: numbe
     throw invalid(op, `${what} is ${printType(type)}, expected ${columns} columns`);
 }
 
+/** The product of `linear` and what is fused into it, residuals aside. */
+function product(op: "linear" | "linear_gather_rows", inputs: Inputs): ValueType {
+  const x = need(inputs, 0, op);
+  const weight = need(inputs, 1, op);
+  const bias = inputs[2];
+  expectColumns(op, "weight", weight, x.columns);
+  const y = activation(x.rows, weight.rows.plus);
+  if (bias !== undefined) expectColumns(op, "bias", bias, y.columns);
+  return y;
+}
+const productFlops = ([x]: Inputs, y: ValueType, work: WorkCounts) =>
+  2 * rowCount(y, work) * y.columns * (x?.columns ?? 0);
+
 const nothing = () => 0;
 const activation = (rows: RowCount, columns: number): ValueType => ({ element: "activation", rows, columns });
 
@@ -135,6 +154,13 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     print: ({ name }) => name,
     flops: nothing,
   },
+  cached: {
+    inputs: ["source?"],
+    role: "leaf",
+    infer: (_, { type }) => type,
+    print: () => "",
+    flops: nothing,
+  },
   unpack_patches: {
     inputs: ["pixels", "patch_sources", "channel_scale"],
     role: "kernel",
@@ -150,17 +176,13 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     inputs: ["x", "weight", "bias?", "residual?"],
     role: "kernel",
     infer(inputs) {
-      const x = need(inputs, 0, "linear");
-      const weight = need(inputs, 1, "linear");
-      const [, , bias, residual] = inputs;
-      expectColumns("linear", "weight", weight, x.columns);
-      const y = activation(x.rows, weight.rows.plus);
-      if (bias !== undefined) expectColumns("linear", "bias", bias, y.columns);
+      const y = product("linear", inputs);
+      const residual = inputs[3];
       if (residual !== undefined) sameMatrix("linear", residual, y);
       return y;
     },
     print: (attributes) => (attributes.activation === "none" ? "" : attributes.activation),
-    flops: ([x], y, work) => 2 * rowCount(y, work) * y.columns * (x?.columns ?? 0),
+    flops: productFlops,
   },
   layernorm: {
     inputs: ["x", "weight", "bias"],
@@ -242,6 +264,58 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     },
     print: ({ heads, scale }) => `heads=${heads} scale=${scale}`,
     flops: (_, y, work) => 4 * work.attentionPairs * y.columns,
+  },
+  rmsnorm: {
+    inputs: ["x", "weight"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "rmsnorm");
+      expectColumns("rmsnorm", "weight", need(inputs, 1, "rmsnorm"), x.columns);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ epsilon }) => `epsilon=${epsilon}`,
+    flops: nothing,
+  },
+  gate: {
+    inputs: ["gate", "up"],
+    role: "kernel",
+    infer(inputs) {
+      const gate = need(inputs, 0, "gate");
+      sameMatrix("gate", gate, need(inputs, 1, "gate"));
+      return gate;
+    },
+    print: (attributes) => attributes.function,
+    flops: nothing,
+  },
+  gather_rows: {
+    inputs: ["table", "index"],
+    role: "kernel",
+    infer(inputs) {
+      const table = need(inputs, 0, "gather_rows");
+      const index = need(inputs, 1, "gather_rows");
+      expectColumns("gather_rows", "index", index, 1);
+      return { ...table, rows: index.rows };
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  linear_gather_rows: {
+    inputs: ["x", "weight", "bias?", "table", "index"],
+    role: "kernel",
+    infer(inputs) {
+      const y = product("linear_gather_rows", inputs);
+      const index = need(inputs, 4, "linear_gather_rows");
+      expectColumns("linear_gather_rows", "table", need(inputs, 3, "linear_gather_rows"), y.columns);
+      expectColumns("linear_gather_rows", "index", index, 1);
+      if (index.rows.dim !== y.rows.dim || index.rows.plus !== y.rows.plus)
+        throw invalid(
+          "linear_gather_rows",
+          `${printType(index)} does not name a row for each of ${printType(y)}`,
+        );
+      return y;
+    },
+    print: (attributes) => (attributes.activation === "none" ? "" : attributes.activation),
+    flops: productFlops,
   },
   slice_columns: {
     inputs: ["x"],

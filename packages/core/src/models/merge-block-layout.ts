@@ -3,7 +3,18 @@ import type { Grid } from "../item.js";
 import type { GridLayout } from "./vision-model.js";
 
 /** Positions in merge-block order, the same for every frame; each frame is a segment of its own. */
-export function mergeBlockLayout({ t, h, w }: Grid, mergeSize: number): GridLayout {
+export function mergeBlockLayout(grid: Grid, mergeSize: number): GridLayout {
+  const { t, h, w } = grid;
+  return {
+    // Made when they are asked for: for a grid that is in the grid cache nobody does.
+    get positions() {
+      return mergeBlockPositions(grid, mergeSize);
+    },
+    segments: new Array<number>(t).fill(h * w),
+  };
+}
+
+function mergeBlockPositions({ t, h, w }: Grid, mergeSize: number): Int32Array {
   const positions = new Int32Array(t * h * w * 4);
   let at = 0;
   for (let frame = 0; frame < t; frame++) {
@@ -20,5 +31,5 @@ export function mergeBlockLayout({ t, h, w }: Grid, mergeSize: number): GridLayo
       }
     }
   }
-  return { positions, segments: new Array<number>(t).fill(h * w) };
+  return positions;
 }

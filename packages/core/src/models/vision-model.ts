@@ -7,7 +7,7 @@ import type { Grid } from "../item.js";
 
 /** The tables that depend on an item's grid alone. Rows stand in merge-block order. */
 export interface GridLayout {
-  /** i32 [patches, 4]: row and column of each patch, height and width of its grid. */
+  /** i32 [patches, 4]: row and column of each patch, height and width of its grid. The same for every frame. */
   readonly positions: Int32Array;
   /** Patches of each segment that attends within itself. */
   readonly segments: readonly number[];

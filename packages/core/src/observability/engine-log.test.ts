@@ -34,7 +34,9 @@ function recordingLogger() {
 
 /** What may happen to an engine. */
 function live(observer: EngineObserver): void {
+  observer.gridsWarmed?.({ device: 0, entries: 9, bytes: 2 ** 20 });
   observer.stateChanged?.("ready");
+  observer.gridsMissed?.({ device: 0, frames: [{ h: 4, w: 6 }] });
   observer.graphFailed?.({ device: 0, budget: 64, relativeL2: Number.NaN });
   observer.batchEnded?.(BATCH);
   observer.batchEnded?.({ ...BATCH, outcome: "failed" });
@@ -70,7 +72,9 @@ describe("the engine's log", () => {
   test("with encoder_cudagraph_verbose has a line for each batch, and the statistics at the end", () => {
     const { lines, logger } = recordingLogger();
     live(new EngineLog({ logger, verbose: true, stats: () => STATS }));
-    expect(lines.filter((line) => /^info (ViT|Encoder)/.test(line))).toEqual([
+    expect(lines.filter((line) => /^info (ViT|Encoder|Embedding)/.test(line))).toEqual([
+      "info Embedding cache warmed: 9 grids total, memory: 1.00 MiB",
+      "info Embedding cache miss for grids: [(1, 4, 6)] (computed on-the-fly)",
       "info ViT BUDGET BATCH: 1 images, 16 tokens, budget=64, waste=75.0%, graph_key=64",
       "info Encoder CUDA graph stats: hits=1, eager=0, hit_rate=100.0%, num_graphs=2",
     ]);

@@ -7,9 +7,16 @@ import type {
   EngineObserver,
   EngineState,
   GraphFailed,
+  GridsMissed,
+  GridsWarmed,
   ItemSettled,
 } from "./observer.js";
-import { batchLine, graphStatsLine } from "./verbose-lines.js";
+import {
+  batchLine,
+  embeddingCacheMissLine,
+  embeddingCacheWarmedLine,
+  graphStatsLine,
+} from "./verbose-lines.js";
 
 export interface EngineLogOptions {
   readonly logger: Logger;
@@ -47,6 +54,14 @@ export class EngineLog implements EngineObserver {
       { device, budget, relativeL2 },
       `the graph of token budget ${budget} differs from the eager run: the budget runs eagerly on device ${device}`,
     );
+  }
+
+  gridsWarmed(event: GridsWarmed): void {
+    if (this.#verbose) this.#logger.info({ device: event.device }, embeddingCacheWarmedLine(event));
+  }
+
+  gridsMissed({ device, frames }: GridsMissed): void {
+    if (this.#verbose) this.#logger.info({ device }, embeddingCacheMissLine(frames));
   }
 
   deviceChanged({ device, state, cause }: DeviceChanged): void {

@@ -6,6 +6,7 @@
  * reported as a warning of the process, once for each observer, and changes nothing.
  */
 import type { ErrorCode } from "@vitgraph/errors";
+import type { Frame } from "../runtime/grid-rows.js";
 
 /**
  * `loading` the weights, `warming` up (capturing, self-check, costs), `ready`, `draining` after a close, `closed`;
@@ -78,6 +79,19 @@ export interface GraphFailed {
   readonly relativeL2: number;
 }
 
+export interface GridsWarmed {
+  readonly device: number;
+  /** Grids whose position embeddings are on the device from the start, and their bytes. */
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export interface GridsMissed {
+  readonly device: number;
+  /** Frames of a batch whose position embeddings had to be computed first. */
+  readonly frames: readonly Frame[];
+}
+
 export interface DeviceChanged {
   readonly device: number;
   readonly state: DeviceState;
@@ -96,6 +110,8 @@ export interface EngineObserver {
   batchEnded?(event: BatchEvent): void;
   /** A graph differed from the eager run in its self-check; its budget runs eagerly on that device. */
   graphFailed?(event: GraphFailed): void;
+  gridsWarmed?(event: GridsWarmed): void;
+  gridsMissed?(event: GridsMissed): void;
   deviceChanged?(event: DeviceChanged): void;
   stateChanged?(state: EngineState, cause?: unknown): void;
 }
@@ -145,6 +161,14 @@ export class ObserverList implements Required<EngineObserver> {
 
   graphFailed(event: GraphFailed): void {
     this.#tell((observer) => observer.graphFailed?.(event));
+  }
+
+  gridsWarmed(event: GridsWarmed): void {
+    this.#tell((observer) => observer.gridsWarmed?.(event));
+  }
+
+  gridsMissed(event: GridsMissed): void {
+    this.#tell((observer) => observer.gridsMissed?.(event));
   }
 
   deviceChanged(event: DeviceChanged): void {

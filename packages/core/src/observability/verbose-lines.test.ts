@@ -35,13 +35,13 @@ test("captured graphs", () => {
 });
 
 test("the embedding cache", () => {
-  expect(embeddingCacheWarmedLine({ grids: 100, bytes: 3.25 * 2 ** 20 })).toBe(
+  expect(embeddingCacheWarmedLine({ entries: 100, bytes: 3.25 * 2 ** 20 })).toBe(
     "Embedding cache warmed: 100 grids total, memory: 3.25 MiB",
   );
   expect(
     embeddingCacheMissLine([
-      { t: 1, h: 16, w: 24 },
-      { t: 2, h: 8, w: 8 },
+      { h: 16, w: 24 },
+      { h: 8, w: 8 },
     ]),
-  ).toBe("Embedding cache miss for grids: [(1, 16, 24), (2, 8, 8)] (computed on-the-fly)");
+  ).toBe("Embedding cache miss for grids: [(1, 16, 24), (1, 8, 8)] (computed on-the-fly)");
 });

@@ -2,7 +2,7 @@
  * The lines of `encoder_cudagraph_verbose`, as the pull request that brought encoder graphs to vLLM printed them, so that
  * scripts made for its logs read these. Pure: facts in, a line out.
  */
-import type { Grid } from "../item.js";
+import type { Frame } from "../runtime/grid-rows.js";
 import type { GraphStatistics } from "./engine-metrics.js";
 import type { BatchStart } from "./observer.js";
 
@@ -33,12 +33,16 @@ export function graphsCapturedLine(memory: {
   return `Encoder CUDA graphs captured: ${used} GiB used by encoder graphs, ${free} GiB free`;
 }
 
-export function embeddingCacheWarmedLine(cache: { readonly grids: number; readonly bytes: number }): string {
-  return `Embedding cache warmed: ${cache.grids} grids total, memory: ${(cache.bytes / 2 ** 20).toFixed(2)} MiB`;
+export function embeddingCacheWarmedLine(cache: {
+  readonly entries: number;
+  readonly bytes: number;
+}): string {
+  return `Embedding cache warmed: ${cache.entries} grids total, memory: ${(cache.bytes / 2 ** 20).toFixed(2)} MiB`;
 }
 
-export function embeddingCacheMissLine(grids: readonly Grid[]): string {
-  const list = grids.map(({ t, h, w }) => `(${t}, ${h}, ${w})`).join(", ");
+/** @param frames what the cache keeps: frames of one grid share its rows, so each prints as a grid of one frame */
+export function embeddingCacheMissLine(frames: readonly Frame[]): string {
+  const list = frames.map(({ h, w }) => `(1, ${h}, ${w})`).join(", ");
   return `Embedding cache miss for grids: [${list}] (computed on-the-fly)`;
 }
 

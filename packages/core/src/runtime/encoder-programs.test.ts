@@ -19,7 +19,13 @@ function programsOn(device: Device): EncoderPrograms {
     weightDTypes: new Map(tensors.map((tensor) => [tensor, "bf16" as const])),
   });
   const { weights } = compiled.program({ tokens: 1, patches: 4, segments: 1 }).plan.arenaBytes;
-  return new EncoderPrograms(device, compiled, device.allocate(weights), model.spatialMergeSize ** 2);
+  return new EncoderPrograms(
+    device,
+    compiled,
+    device.allocate(weights),
+    model.spatialMergeSize ** 2,
+    undefined,
+  );
 }
 
 const still = (h: number, w: number) => ({

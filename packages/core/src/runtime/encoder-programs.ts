@@ -4,19 +4,17 @@
  * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest, and
  * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
  * after the other, so sharing is safe.
+ *
+ * A program whose patches all fit the grid cache runs over it, whatever its batch is; a larger one computes its position
+ * embeddings itself. Which of the two a program is shows in nothing but its time.
  */
-import {
-  type Arena,
-  type ArenaName,
-  type Device,
-  DTYPE_BYTES,
-  type Executable,
-  type Program,
-} from "@vitgraph/cuda-kernels";
+import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
 import type { Capacity } from "../compiler/memory-plan.js";
+import type { GridCache } from "./grid-cache.js";
+import type { Frame } from "./grid-rows.js";
 import type { StagedBatch } from "./stage-batch.js";
 
 export interface BatchResult {
@@ -24,6 +22,8 @@ export interface BatchResult {
   readonly items: readonly ItemRows[];
   readonly columns: number;
   readonly durationMs: number;
+  /** Frames of the batch that the grid cache had to fill first. */
+  readonly missedFrames: readonly Frame[];
 }
 
 export interface ItemRows {
@@ -49,17 +49,28 @@ export class EncoderPrograms implements Disposable {
   readonly #graph: CompiledGraph;
   readonly #weights: Arena;
   readonly #mergeArea: number;
+  readonly #gridCache: GridCache | undefined;
   readonly #budgets = new Map<number, LoadedProgram>();
   readonly #budgetArenas: SharedArenas;
   readonly #eagerArenas: SharedArenas;
   readonly #eager = new Map<number, LoadedProgram>();
 
-  /** @param mergeArea patches of a token */
-  constructor(device: Device, graph: CompiledGraph, weights: Arena, mergeArea: number) {
+  /**
+   * @param mergeArea patches of a token
+   * @param gridCache stays the caller's
+   */
+  constructor(
+    device: Device,
+    graph: CompiledGraph,
+    weights: Arena,
+    mergeArea: number,
+    gridCache: GridCache | undefined,
+  ) {
     this.#device = device;
     this.#graph = graph;
     this.#weights = weights;
     this.#mergeArea = mergeArea;
+    this.#gridCache = gridCache;
     this.#budgetArenas = new SharedArenas(device);
     this.#eagerArenas = new SharedArenas(device);
   }
@@ -91,11 +102,16 @@ export class EncoderPrograms implements Disposable {
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
   async run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
-    const { executable, resultBuffer, inputBuffers } =
+    const { executable, resultBuffer, inputBuffers, gridCache } =
       budget === null ? this.#eagerFor(batch) : this.#budget(budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
-    const inputs = batch.inputs.map(({ name, ...transfer }) => ({
+    const placed = gridCache?.bring(batch.grids) ?? {
+      inputs: [batch.positions()],
+      missing: [],
+      filled: undefined,
+    };
+    const inputs = [...batch.inputs, ...placed.inputs].map(({ name, ...transfer }) => ({
       ...transfer,
       buffer: inputBuffers.get(name)!,
     }));
@@ -106,9 +122,11 @@ export class EncoderPrograms implements Disposable {
       offsetBytes += output.bytes.length;
       return output;
     });
-    const run = await executable.submit({ counts, inputs, outputs });
+    // Right after `bring`, before anyone else could bring other grids to the same rows.
+    const submitted = executable.submit({ counts, inputs, outputs });
+    const [run] = await Promise.all([submitted, placed.filled]);
     const items = outputs.map(({ bytes }, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
-    return { items, columns, durationMs: run.durationMs };
+    return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
 
   /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
@@ -116,6 +134,7 @@ export class EncoderPrograms implements Disposable {
     for (const arenas of [this.#budgetArenas, this.#eagerArenas]) {
       for (const arena of arenas.all()) await this.#device.fill(arena, 0xff);
     }
+    await this.#gridCache?.poison();
   }
 
   [Symbol.dispose](): void {
@@ -191,8 +210,12 @@ export class EncoderPrograms implements Disposable {
   }
 
   #load(tokens: number, arenas: SharedArenas): LoadedProgram {
-    const { program } = this.#graph.program(this.#capacity(tokens));
-    const executable = this.#device.load(program, { weights: this.#weights, ...arenas.fit(program) });
+    const { program, gridCache } = this.#compile(tokens);
+    const executable = this.#device.load(program, {
+      weights: this.#weights,
+      ...arenas.fit(program),
+      ...(gridCache === undefined ? {} : { cache: gridCache.arena }),
+    });
     const inputs = program.buffers.flatMap(({ arena, name }, index) =>
       arena === "io" ? [[name, index] as const] : [],
     );
@@ -200,12 +223,16 @@ export class EncoderPrograms implements Disposable {
       executable,
       resultBuffer: program.buffers.findIndex(({ name }) => name === RESULT_BUFFER),
       inputBuffers: new Map(inputs),
+      gridCache,
     };
   }
 
-  #capacity(tokens: number): Capacity {
+  #compile(tokens: number): { program: Program; gridCache: GridCache | undefined } {
     // No segment is shorter than a token, so there can't be more segments than tokens.
-    return { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+    const capacity: Capacity = { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+    const gridCache = this.#gridCache?.serves(capacity) ? this.#gridCache : undefined;
+    const graph = gridCache?.graph ?? this.#graph;
+    return { program: graph.program(capacity).program, gridCache };
   }
 }
 
@@ -218,6 +245,8 @@ interface LoadedProgram {
   readonly executable: Executable;
   readonly resultBuffer: number;
   readonly inputBuffers: ReadonlyMap<string, number>;
+  /** Where the program runs over it. */
+  readonly gridCache: GridCache | undefined;
 }
 
 /** The scratch and io arenas of several programs: as large as the largest needs. */
@@ -231,7 +260,7 @@ class SharedArenas implements Disposable {
     this.#device = device;
   }
 
-  fit(program: Program): Readonly<Record<Exclude<ArenaName, "weights">, Arena>> {
+  fit(program: Program): Readonly<Record<"io" | "scratch", Arena>> {
     const { io, scratch } = program.arenaBytes;
     if (
       this.#arenas === undefined ||

@@ -33,7 +33,7 @@ export async function checkGraphs(
 ): Promise<readonly GraphFailure[]> {
   const failures: GraphFailure[] = [];
   for (const budget of budgets) {
-    const batch = stageBatch(model, randomItems(model, budget), activationDType);
+    const batch = stageBatch(model, randomItems(model, budget));
     const eager = await programs.run(batch, null);
     await programs.poison();
     const replayed = await programs.run(batch, budget);

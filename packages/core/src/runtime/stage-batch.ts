@@ -1,9 +1,8 @@
 /** Items → what one run copies in: pixels as the items have them, and the tables that tell the kernels whose row is whose. */
-import { type DType, PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
+import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
-import { type EncoderItem, patchCount, tokenCount } from "../item.js";
+import { type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
-import { f32ToBf16 } from "../numerics.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
@@ -11,31 +10,28 @@ export interface StagedBatch {
   readonly itemTokens: readonly number[];
   /** Only the real rows: what lies beyond them on the device is never read. */
   readonly inputs: readonly StagedInput[];
+  readonly grids: readonly Grid[];
+  /** i32 [patches, 4], the input that `inputs` lacks. Made when it is asked for: programs over the grid cache do without. */
+  positions(): StagedInput;
 }
 
 export interface StagedInput {
   /** Of the input in the model's graph. */
   readonly name: string;
   readonly offsetBytes: number;
-  /** An item's own pixels, where they need no conversion: they must not change until the run is over. */
+  /** An item's own pixels are not copied: they must not change until the run is over. */
   readonly bytes: Uint8Array;
 }
 
 /** What staging asks of a model. */
 export type BatchLayout = Pick<VisionModel, "layout" | "spatialMergeSize">;
 
-/** @param activationDType in which `normalized` pixel values have to be staged */
-export function stageBatch(
-  model: BatchLayout,
-  items: readonly EncoderItem[],
-  activationDType: DType = "f32",
-): StagedBatch {
+export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const segments = layouts.flatMap((layout) => layout.segments);
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
   const itemTokens = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
-  const { pixels, patchSources } = stagePixels(items, patches, activationDType);
-  const table = (name: string, values: Int32Array) => ({ name, offsetBytes: 0, bytes: bytesOf(values) });
+  const { pixels, patchSources } = stagePixels(items, patches);
   return {
     work: {
       patches,
@@ -46,21 +42,28 @@ export function stageBatch(
     itemTokens,
     inputs: [
       ...pixels,
-      table(MODEL_INPUTS.patchSources, patchSources),
-      table(MODEL_INPUTS.positions, concatenate(layouts.map((layout) => layout.positions))),
-      table(MODEL_INPUTS.cuSeqlens, cumulative(segments)),
+      stagedTable(MODEL_INPUTS.patchSources, patchSources),
+      stagedTable(MODEL_INPUTS.cuSeqlens, cumulative(segments)),
     ],
+    grids: items.map(({ grid }) => grid),
+    positions: () =>
+      stagedTable(MODEL_INPUTS.positions, concatenate(layouts.map((layout) => layout.positions))),
   };
 }
 
+/** A whole input, from its start. */
+export function stagedTable(name: string, values: Int32Array): StagedInput {
+  return { name, offsetBytes: 0, bytes: bytesOf(values) };
+}
+
 /** The items' rows as they are, each item on a word boundary, and for each patch its word and format. */
-function stagePixels(items: readonly EncoderItem[], patches: number, activationDType: DType) {
+function stagePixels(items: readonly EncoderItem[], patches: number) {
   const pixels: StagedInput[] = [];
   const patchSources = new Int32Array(patches);
   let patch = 0;
   let start = 0;
   for (const item of items) {
-    const bytes = pixelBytes(item, activationDType);
+    const bytes = item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
     const rowBytes = bytes.length / count;
@@ -71,11 +74,6 @@ function stagePixels(items: readonly EncoderItem[], patches: number, activationD
     start += Math.ceil(bytes.length / 4) * 4;
   }
   return { pixels, patchSources };
-}
-
-function pixelBytes(item: EncoderItem, activationDType: DType): Uint8Array {
-  if (item.format !== "normalized") return item.pixels;
-  return bytesOf(activationDType === "bf16" ? f32ToBf16(item.pixelValues) : item.pixelValues);
 }
 
 function cumulative(lengths: readonly number[]): Int32Array {

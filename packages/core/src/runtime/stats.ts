@@ -1,3 +1,5 @@
+import type { GridCacheStats } from "./grid-cache.js";
+
 /** What the encoder counts, under vLLM's names where vLLM has one. Plain data. */
 export interface EncoderStats {
   /** Items that a budget's program encoded. */
@@ -14,6 +16,8 @@ export interface EncoderStats {
   readonly failed_items: number;
   /** Share of the replayed budgets' tokens that no item filled. */
   readonly waste: number;
+  /** Null where there is none. */
+  readonly grid_cache: GridCacheStats | null;
 }
 
 export class StatsCounter {
@@ -46,7 +50,7 @@ export class StatsCounter {
     this.#failed += items;
   }
 
-  snapshot(): EncoderStats {
+  snapshot(): Omit<EncoderStats, "grid_cache"> {
     const runs = this.#hits + this.#misses;
     return {
       graph_hits: this.#hits,

@@ -7,8 +7,14 @@
 import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { type Batch, type ItemSpec, itemSpecOfGrid, packGreedyAscending } from "@vitgraph/scheduler";
-import { type EncoderItem, tokenCount } from "../item.js";
+import {
+  type Batch,
+  commonGrids,
+  type ItemSpec,
+  itemSpecOfGrid,
+  packGreedyAscending,
+} from "@vitgraph/scheduler";
+import { checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
@@ -16,6 +22,8 @@ import { checkItemOfModel } from "./check-item.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding } from "./embedding.js";
 import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
+import { GridCache } from "./grid-cache.js";
+import type { Frame } from "./grid-rows.js";
 import { LayoutCache } from "./layout-cache.js";
 import { checkGraphs, type GraphFailure } from "./self-check.js";
 import { Semaphore } from "./semaphore.js";
@@ -33,6 +41,18 @@ export interface VisionEncoderOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Compare each captured graph with the eager run before it is used. Default: true. */
   readonly selfCheck?: boolean;
+  /**
+   * Device memory for the position embeddings of grids; 0 for none. A batch of a new grid then takes a little longer than
+   * the next one. Default: 256 MiB on a GPU, 32 MiB elsewhere.
+   */
+  readonly gridCacheBytes?: number;
+  /**
+   * Grids whose embeddings are made ready at start, the most frequent first, as far as the memory goes: those of a list, or
+   * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
+   */
+  readonly warmUpGrids?: "common" | "none" | readonly Grid[];
+  /** Hears of the frames of a batch that were not in the grid cache: see `printCacheMiss`. */
+  readonly onGridMiss?: (frames: readonly Frame[]) => void;
   /** Hears of every graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
   readonly onGraphFailure?: (failure: GraphFailure) => void;
   /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
@@ -43,6 +63,7 @@ export interface VisionEncoderOptions {
 const BATCHES_IN_FLIGHT = 3;
 /** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
 export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
+const MIB = 2 ** 20;
 
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
@@ -51,8 +72,10 @@ export class VisionEncoder implements Disposable {
   readonly startTimes: StartTimes;
   readonly #programs: EncoderPrograms;
   readonly #layouts: LayoutCache;
+  readonly #gridCache: GridCache | undefined;
   readonly #release: () => void;
   readonly #onBatch: ((batch: BatchReport) => void) | undefined;
+  readonly #onGridMiss: ((frames: readonly Frame[]) => void) | undefined;
   readonly #failedGraphs: ReadonlySet<number>;
   readonly #stats: StatsCounter;
   readonly #inFlight = new Semaphore(BATCHES_IN_FLIGHT);
@@ -63,6 +86,7 @@ export class VisionEncoder implements Disposable {
     options: VisionEncoderOptions,
     budgets: EncoderBudgets,
     programs: EncoderPrograms,
+    gridCache: GridCache | undefined,
     failures: readonly GraphFailure[],
     startTimes: StartTimes,
     release: () => void,
@@ -73,8 +97,10 @@ export class VisionEncoder implements Disposable {
     this.budgets = budgets;
     this.#programs = programs;
     this.#layouts = new LayoutCache(options.model.vision);
+    this.#gridCache = gridCache;
     this.#release = release;
     this.#onBatch = options.onBatch;
+    this.#onGridMiss = options.onGridMiss;
     this.#failedGraphs = new Set(failures.map(({ budget }) => budget));
     this.#stats = new StatsCounter(this.tokenBudgets, [...this.#failedGraphs]);
   }
@@ -89,24 +115,33 @@ export class VisionEncoder implements Disposable {
     const mergeArea = model.vision.spatialMergeSize ** 2;
     // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
     const { plan } = compiled.program({ tokens: 1, patches: mergeArea, segments: 1 });
+    const warmFrames = framesToWarmUp(options);
     const weights = device.allocate(plan.arenaBytes.weights);
-    const programs = new EncoderPrograms(device, compiled, weights, mergeArea);
+    let gridCache: GridCache | undefined;
+    let programs: EncoderPrograms | undefined;
     const release = () => {
-      programs[Symbol.dispose]();
+      programs?.[Symbol.dispose]();
+      gridCache?.[Symbol.dispose]();
       weights[Symbol.dispose]();
     };
     let failures: readonly GraphFailure[] = [];
     const watch = new Stopwatch();
     try {
+      const sizeBytes = options.gridCacheBytes ?? (device.info.backend === "cuda" ? 256 : 32) * MIB;
+      gridCache = GridCache.create({ model, device, weights, fuse: compile, sizeBytes });
+      programs = new EncoderPrograms(device, compiled, weights, mergeArea, gridCache);
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
       watch.lap("loadMs");
       if (budgets.cudagraph)
         failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets, watch);
+      gridCache?.resetCounts();
+      await gridCache?.warmUp(warmFrames);
+      watch.lap("warmUpMs");
     } catch (error) {
       release();
       throw error;
     }
-    return new VisionEncoder(options, budgets, programs, failures, watch.laps, release);
+    return new VisionEncoder(options, budgets, programs, gridCache, failures, watch.laps, release);
   }
 
   /** The budgets that have a program, ascending; none where graphs are off. */
@@ -159,7 +194,7 @@ export class VisionEncoder implements Disposable {
     try {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
-      const staged = stageBatch(this.#layouts, items, this.device.activationDType);
+      const staged = stageBatch(this.#layouts, items);
       const result = await this.#programs.run(staged, budget);
       const { tokens } = staged.work;
       const report: BatchReport = {
@@ -171,6 +206,7 @@ export class VisionEncoder implements Disposable {
         durationMs: result.durationMs,
       };
       this.#stats.batch(items.length, tokens, budget);
+      if (result.missedFrames.length > 0) this.#onGridMiss?.(result.missedFrames);
       this.#onBatch?.(report);
       const { items: rows, columns } = result;
       return items.map((item, index) => this.#outcomeOf(item, rows[index] as ItemRows, columns, report));
@@ -181,7 +217,7 @@ export class VisionEncoder implements Disposable {
   }
 
   stats(): EncoderStats {
-    return this.#stats.snapshot();
+    return { ...this.#stats.snapshot(), grid_cache: this.#gridCache?.stats() ?? null };
   }
 
   /** For self-checks and tests: everything that a run may write becomes NaN. */
@@ -260,6 +296,30 @@ async function prepareGraphs(
   return failures;
 }
 
+/** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
+function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): readonly Frame[] {
+  const { spatialMergeSize: merge, maxGridSide } = model.vision;
+  const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
+  if (chosen === "none") return [];
+  if (chosen === "common") {
+    return commonGrids.map(([, h, w]) => ({ h, w })).filter(({ h, w }) => h % merge === 0 && w % merge === 0);
+  }
+  for (const grid of chosen) {
+    checkGrid(grid, merge);
+    checkSides(grid, maxGridSide);
+  }
+  return chosen;
+}
+
+function checkSides(grid: Grid, maxGridSide: number): void {
+  const side = Math.max(grid.h, grid.w);
+  if (side <= maxGridSide) return;
+  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
+    remedy: "cut the image into several",
+    details: { grid },
+  });
+}
+
 /** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
 export interface StartTimes {
   /** Compiling, and reading the weights onto the device. */
@@ -270,10 +330,12 @@ export interface StartTimes {
   readonly captureMs: number;
   /** The graphs' self-check. */
   readonly checkMs: number;
+  /** Filling the grid cache. */
+  readonly warmUpMs: number;
 }
 
 class Stopwatch {
-  readonly laps = { loadMs: 0, measureMs: 0, captureMs: 0, checkMs: 0 };
+  readonly laps = { loadMs: 0, measureMs: 0, captureMs: 0, checkMs: 0, warmUpMs: 0 };
   #since = performance.now();
 
   lap(name: keyof StartTimes): void {

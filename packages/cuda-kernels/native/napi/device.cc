@@ -367,14 +367,18 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
     });
   }
 
-  /// ({ words, weights, io, scratch }) → Executable
+  /// ({ words, weights, io, scratch, cache? }) → Executable
   Napi::Value load(const Napi::CallbackInfo& info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
       check_open();
       const Napi::Object request = to_object(info[0], "load");
       Arenas arenas;
       for (std::size_t i = 0; i < kArenaCount; ++i) {
-        arenas[i] = unwrap<ArenaHandle>(request.Get(kArenaNames[i]), kArenaNames[i]).memory(*state_);
+        const Napi::Value arena = request.Get(kArenaNames[i]);
+        // Only programs that keep something between runs have use for a cache.
+        const bool left_out = static_cast<ArenaName>(i) == ArenaName::cache && arena.IsUndefined();
+        arenas[i] =
+            left_out ? state_->backend->allocate(0) : unwrap<ArenaHandle>(arena, kArenaNames[i]).memory(*state_);
       }
       ExecutableInit init{state_, state_->backend->load(to_words(request.Get("words"), "words"), arenas)};
       return construct(info.Env(), classes_->executable, init);

@@ -10,7 +10,7 @@ namespace vitgraph {
 namespace {
 
 constexpr std::uint32_t kMagic = 0x50475456u;  // "VTGP", little endian
-constexpr std::size_t kHeaderWords = 12;
+constexpr std::size_t kHeaderWords = 14;
 constexpr std::size_t kBufferWords = 8;
 constexpr std::size_t kInstructionHeaderWords = 3;
 /// Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare.

@@ -13,13 +13,13 @@
 namespace vitgraph {
 
 /// PROGRAM_VERSION of src/program.ts.
-inline constexpr std::uint32_t kProgramVersion = 1;
+inline constexpr std::uint32_t kProgramVersion = 2;
 inline constexpr std::uint32_t kNoDim = 0xffffffffu;
 
 /// In the order of ARENAS in src/program.ts.
-enum class ArenaName : std::uint32_t { weights, io, scratch };
-inline constexpr std::uint32_t kArenaCount = 3;
-inline constexpr std::array<const char*, kArenaCount> kArenaNames = {"weights", "io", "scratch"};
+enum class ArenaName : std::uint32_t { weights, io, scratch, cache };
+inline constexpr std::uint32_t kArenaCount = 4;
+inline constexpr std::array<const char*, kArenaCount> kArenaNames = {"weights", "io", "scratch", "cache"};
 
 /// `counts[dim] + plus`, or `plus` alone where dim is kNoDim.
 struct RowCount {

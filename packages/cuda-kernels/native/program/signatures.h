@@ -19,9 +19,14 @@ enum class Kernel : std::uint32_t {
   rope,
   rope_qk,
   attention,
+  rmsnorm,
+  gate,
+  gather_rows,
+  scatter_rows,
+  linear_gather_rows,
 };
-inline constexpr std::size_t kKernelCount = 9;
-inline constexpr std::size_t kMaxOperands = 5;
+inline constexpr std::size_t kKernelCount = 14;
+inline constexpr std::size_t kMaxOperands = 6;
 inline constexpr std::size_t kMaxScalars = 3;
 
 /// In the order of ACTIVATIONS in src/kernels.ts.

@@ -90,7 +90,8 @@ class Checker {
     }
   }
 
-  void check_dtype(const OperandSignature& operand, DType actual, std::string_view kind) const {
+  void check_dtype(const OperandSignature& operand, DType actual, std::string_view kind) {
+    if (kind == "activation|i32") return check_either(operand, actual);
     if (kind == "weight") {
       if (actual == DType::f32 || actual == DType::bf16 || actual == DType::f16) return;
       invalid(operand.name + " is " + name_of(actual) + " where f32, bf16 or f16 is asked for");
@@ -98,6 +99,17 @@ class Checker {
     const std::string expected = kind == "activation" ? name_of(activation_) : std::string(kind);
     if (name_of(actual) != expected)
       invalid(operand.name + " is " + name_of(actual) + " where " + expected + " is asked for");
+  }
+
+  /// The first operand says which of the two it is, and the others follow.
+  void check_either(const OperandSignature& operand, DType actual) {
+    if (either_ && actual != *either_) {
+      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(*either_) + " is asked for");
+    }
+    if (actual != activation_ && actual != DType::i32) {
+      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(activation_) + " or i32 is asked for");
+    }
+    either_ = actual;
   }
 
   RowCount* find(std::string_view symbol) {
@@ -186,6 +198,7 @@ class Checker {
   const std::string name_;
   const DType activation_;
   std::vector<Symbol> symbols_;
+  std::optional<DType> either_;
 };
 
 }  // namespace

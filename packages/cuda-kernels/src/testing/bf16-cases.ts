@@ -10,6 +10,8 @@ const HEAD_SIZES: readonly number[] = [64, 72, 80, 96, 128];
 /** A result is rounded to 8 bits at the end, by at most 2⁻⁸ of itself; everything before is f32. */
 const ROUNDED_ONCE = { relativeL2: 4e-3, relativeMax: 5e-3, reason: "the rounding of the result to bf16" };
 
+const COPIED = { relativeL2: 0, relativeMax: 0, reason: "nothing is computed" };
+
 export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   unpack_patches: ROUNDED_ONCE,
   linear: ROUNDED_ONCE,
@@ -24,6 +26,11 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
     relativeMax: 1.5e-2,
     reason: "the weights of a row are rounded to bf16 before they meet the values, and the result once more",
   },
+  rmsnorm: ROUNDED_ONCE,
+  gate: ROUNDED_ONCE,
+  gather_rows: COPIED,
+  scatter_rows: COPIED,
+  linear_gather_rows: ROUNDED_ONCE,
 };
 
 export function bf16Cases(): readonly KernelCase[] {

@@ -83,6 +83,22 @@ export function linearCase(shape: LinearShape): KernelCase {
   return c.scalar("activation", ACTIVATIONS.indexOf(activation)).output("m", n);
 }
 
+/** `linear` with a table of `tableRows` whose rows an index names, in no order and more than once. */
+export function linearGatherRowsCase(
+  shape: Omit<LinearShape, "residual"> & { readonly tableRows: number },
+): KernelCase {
+  const { m, n, k, bias = false, activation = "none", tableRows } = shape;
+  const parts = [`${m}×${n}×${k}`, `table of ${tableRows}`, bias && "bias", activation];
+  const c = new CaseBuilder("linear_gather_rows", parts, shape).dim("m", m).dim("rows", tableRows);
+  c.activation("x", "m", k).weight("weight", n, k, 1 / Math.sqrt(k));
+  if (bias) c.weight("bias", 1, n);
+  return c
+    .activation("table", "rows", n)
+    .index("index", "m", 1, spreadRows(m, tableRows))
+    .scalar("activation", ACTIVATIONS.indexOf(activation))
+    .output("m", n);
+}
+
 export interface RowsShape extends CaseOptions {
   readonly m: number;
   readonly n: number;
@@ -122,6 +138,61 @@ export function addCase(shape: RowsShape): KernelCase {
     .activation("a", "m", n)
     .activation("b", "m", n)
     .output("m", n);
+}
+
+export function rmsnormCase(shape: RowsShape & { readonly mean?: number }): KernelCase {
+  const { m, n, mean = 0.5 } = shape;
+  return new CaseBuilder("rmsnorm", [`${m}×${n}`, shape.weightDType ?? "f32", `mean ${mean}`], shape)
+    .dim("m", m)
+    .activation("x", "m", n, (value) => value + mean)
+    .weight("weight", 1, n)
+    .scalar("epsilon", 1e-6)
+    .output("m", n);
+}
+
+export function gateCase(
+  shape: RowsShape & { readonly activation: Activation; readonly packed?: boolean },
+): KernelCase {
+  const { m, n, activation, packed = false } = shape;
+  const c = new CaseBuilder("gate", [`${m}×${n}`, activation, packed && "halves of one product"], shape).dim(
+    "m",
+    m,
+  );
+  if (packed)
+    c.activation("product", "m", 2 * n)
+      .view("gate", "product", 0, n)
+      .view("up", "product", n, n);
+  else c.activation("gate", "m", n, (value) => 4 * value).activation("up", "m", n);
+  return c.scalar("activation", ACTIVATIONS.indexOf(activation)).output("m", n);
+}
+
+export interface IndexedRowsShape extends RowsShape {
+  /** Rows of the table that the index leads into. */
+  readonly tableRows: number;
+  /** Default: the activation dtype. */
+  readonly i32?: boolean;
+}
+
+export function gatherRowsCase(shape: IndexedRowsShape): KernelCase {
+  const { m, n, tableRows, i32 = false } = shape;
+  const c = new CaseBuilder("gather_rows", [`${m} of ${tableRows} rows of ${n}`, i32 && "i32"], shape)
+    .dim("m", m)
+    .dim("rows", tableRows);
+  if (i32) c.integers("table", "rows", n);
+  else c.activation("table", "rows", n);
+  c.index("index", "m", 1, spreadRows(m, tableRows));
+  return i32 ? c.integers("y", "m", n, false).build() : c.output("m", n);
+}
+
+/** The table has values before the run: rows that no index names must keep them. */
+export function scatterRowsCase(shape: IndexedRowsShape): KernelCase {
+  const { m, n, tableRows, i32 = false } = shape;
+  const c = new CaseBuilder("scatter_rows", [`${m} to ${tableRows} rows of ${n}`, i32 && "i32"], shape)
+    .dim("m", m)
+    .dim("rows", tableRows);
+  if (i32) c.integers("x", "m", n).integers("y", "rows", n);
+  else c.activation("x", "m", n).activation("y", "rows", n);
+  return c.index("index", "m", 1, spreadRows(m, tableRows)).build();
 }
 
 export interface PositionEmbeddingShape extends CaseOptions {
@@ -221,14 +292,15 @@ export interface UnpackShape extends CaseOptions {
 }
 
 export function unpackPatchesCase(shape: UnpackShape): KernelCase {
-  const { channels, temporal, patchArea, formats, activationDType = "f32" } = shape;
+  const { channels, temporal, patchArea, formats } = shape;
   const columns = channels * temporal * patchArea;
   const c = new CaseBuilder(
     "unpack_patches",
     [`${channels}·${temporal}·${patchArea}`, formats.join(" ")],
     shape,
   ).dim("patches", formats.length);
-  const rowBytes = columns * DTYPE_BYTES[activationDType];
+  // The widest format: normalised f32.
+  const rowBytes = columns * DTYPE_BYTES.f32;
   const pixels = new Float64Array(formats.length * rowBytes);
   const sources: number[] = [];
   let at = 0;
@@ -374,12 +446,82 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { segments: [33], heads: 1, headSize: 128, sharpness: 100 },
       { segments: [], heads: 2, headSize: 8 },
     ].map((shape) => attentionCase({ ...common, ...shape })),
+
+    ...[
+      { m: 1, n: 1 },
+      { m: 3, n: 7 },
+      { m: 5, n: 72, inPlace: "x" },
+      { m: 2, n: 1280, weightDType: "bf16" },
+      { m: 4, n: 1000, mean: 1000, weightDType: "f16" },
+      { m: 130, n: 130, strided: true },
+      // Beyond a warp's registers on a GPU, and beyond a block's.
+      { m: 3, n: 5120 },
+      { m: 2, n: 8200 },
+      { m: 0, n: 8 },
+    ].map((shape) => rmsnormCase({ ...common, ...shape } as Parameters<typeof rmsnormCase>[0])),
+
+    ...ACTIVATIONS.flatMap((activation) => [
+      gateCase({ m: 7, n: 37, activation, ...common }),
+      gateCase({ m: 3, n: 64, activation, packed: true, ...common }),
+    ]),
+    gateCase({ m: 300, n: 40, activation: "silu", inPlace: "gate", strided: true, ...common }),
+    gateCase({ m: 5, n: 19, activation: "silu", packed: true, ...common }),
+    // A half that starts on 8 bytes of bf16, and not on 16.
+    gateCase({ m: 6, n: 20, activation: "silu", packed: true, ...common }),
+    gateCase({ m: 0, n: 8, activation: "silu", ...common }),
+
+    ...[
+      { m: 1, n: 1, tableRows: 1 },
+      { m: 9, n: 7, tableRows: 5 },
+      { m: 70, n: 1152, tableRows: 300 },
+      { m: 13, n: 24, tableRows: 40, strided: true },
+      { m: 33, n: 4, tableRows: 50, i32: true },
+      { m: 6, n: 3, tableRows: 9, i32: true },
+      { m: 0, n: 8, tableRows: 4 },
+    ].map((shape) => gatherRowsCase({ ...common, ...shape })),
+
+    // No row is named twice.
+    ...[
+      { m: 1, n: 1, tableRows: 1 },
+      { m: 5, n: 7, tableRows: 9 },
+      { m: 70, n: 1152, tableRows: 300 },
+      { m: 13, n: 24, tableRows: 40, strided: true },
+      { m: 50, n: 4, tableRows: 50, i32: true },
+      { m: 0, n: 8, tableRows: 4 },
+    ].map((shape) => scatterRowsCase({ ...common, ...shape })),
+
+    linearGatherRowsCase({ m: 9, n: 35, k: 48, tableRows: 4, bias: true, ...common }),
+    linearGatherRowsCase({
+      m: 170,
+      n: 72,
+      k: 96,
+      tableRows: 500,
+      bias: true,
+      activation: "gelu_tanh",
+      ...common,
+    }),
+    // Several tiles of each axis.
+    linearGatherRowsCase({ m: 300, n: 264, k: 128, tableRows: 700, bias: true, ...common }),
+    linearGatherRowsCase({ m: 20, n: 50, k: 64, tableRows: 30, strided: true, ...common }),
+    linearGatherRowsCase({ m: 0, n: 40, k: 24, tableRows: 3, bias: true, ...common }),
   ];
 }
 
 /** Row, column, height and width of every patch of a grid, row by row. */
 function gridPositions(height: number, width: number): number[][] {
   return Array.from({ length: height * width }, (_, i) => [Math.floor(i / width), i % width, height, width]);
+}
+
+/** `count` rows of a table in no order: none twice where there are enough. */
+function spreadRows(count: number, tableRows: number): number[] {
+  // A step that is odd and has no factor in common with the number of rows visits each of them.
+  let step = Math.floor(tableRows * 0.6) | 1;
+  while (greatestCommonDivisor(step, tableRows) > 1) step += 2;
+  return Array.from({ length: count }, (_, i) => ((i + 1) * step) % tableRows);
+}
+
+function greatestCommonDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestCommonDivisor(b, a % b);
 }
 
 const STRIDE_GAP = 5;
@@ -465,6 +607,21 @@ class CaseBuilder {
     });
   }
 
+  /** An i32 matrix; without `filled` nothing is in it before the run. */
+  integers(name: string, dim: string, columns: number, filled = true): this {
+    const count = this.#count(dim) * columns;
+    return this.#add(name, {
+      arena: "io",
+      dtype: "i32",
+      rows: { dim, plus: 0 },
+      columns,
+      rowStride: columns,
+      ...(filled
+        ? { values: Float64Array.from({ length: count }, () => Math.floor(2e9 * (this.#random() - 0.5))) }
+        : {}),
+    });
+  }
+
   bytes(name: string, dim: string, columns: number, values: Float64Array): this {
     return this.#add(name, {
       arena: "io",
@@ -501,6 +658,11 @@ class CaseBuilder {
         rowStride,
       });
     }
+    return this.build();
+  }
+
+  /** The case, whose y is there already. */
+  build(): KernelCase {
     return {
       name: this.#name,
       kernel: this.#kernel,
@@ -518,7 +680,7 @@ class CaseBuilder {
     if (format !== "normalized")
       return Float64Array.from({ length: count }, () => Math.floor(this.#random() * 256));
     const values = Array.from({ length: count }, () => this.#normal());
-    return Float64Array.from(encodeValues(this.#activationDType, values));
+    return Float64Array.from(encodeValues("f32", values));
   }
 
   #add(name: string, matrix: CaseMatrix): this {

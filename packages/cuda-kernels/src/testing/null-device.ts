@@ -11,12 +11,13 @@ import type {
   DeviceInfo,
   DeviceMemory,
   Executable,
+  ProgramArenas,
   RunResult,
   Submission,
   Transfer,
 } from "../device.js";
 import { KERNEL_NAMES, type KernelName } from "../kernels.js";
-import type { ArenaName, DType, Program } from "../program.js";
+import type { DType, Program } from "../program.js";
 import { checkSubmission } from "../submission.js";
 import { validateProgram } from "./validate.js";
 
@@ -124,8 +125,8 @@ class RecordingDevice implements NullDevice {
     });
   }
 
-  load(program: Program, arenas: Readonly<Record<ArenaName, Arena>>): Executable {
-    for (const arena of Object.values(arenas)) this.#checkArena(arena);
+  load(program: Program, arenas: ProgramArenas): Executable {
+    for (const arena of Object.values(arenas)) if (arena !== undefined) this.#checkArena(arena);
     validateProgram(program, { activationDType: this.activationDType, kernels: this.kernels, arenas });
     this.loaded.push(program);
     const executable: Executable = {

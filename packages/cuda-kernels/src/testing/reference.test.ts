@@ -4,7 +4,6 @@ import { type ReferenceInputs, referenceActivation, referenceKernel } from "./re
 
 function inputs(operands: Record<string, number[][]>, scalars: Record<string, number> = {}): ReferenceInputs {
   return {
-    activationDType: "f32",
     scalars,
     operands: Object.fromEntries(
       Object.entries(operands).map(([name, rows]) => [

@@ -6,7 +6,6 @@
  * purpose, because they *define* the value: the coordinates of `position_embedding`, and the scalars.
  */
 import { ACTIVATIONS, type Activation, type KernelName, PIXEL_FORMATS } from "../kernels.js";
-import type { DType } from "../program.js";
 import { decodeValues } from "./element-values.js";
 
 /** A row-major matrix of real rows. */
@@ -20,7 +19,6 @@ export interface ReferenceInputs {
   /** By operand name, without "?". Operands that are left out are absent. */
   readonly operands: Readonly<Record<string, ReferenceMatrix>>;
   readonly scalars: Readonly<Record<string, number>>;
-  readonly activationDType: DType;
 }
 
 /** The output `y` of a kernel. */
@@ -39,7 +37,8 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
       const start = (source >>> 2) * 4;
       const format = source & 3;
       if (format === PIXEL_FORMATS.normalized) {
-        return inputs.activationValue(pixels, start, column);
+        const bytes = Uint8Array.from(pixels.values.subarray(start + 4 * column, start + 4 * column + 4));
+        return decodeValues("f32", bytes)[0]!;
       }
       const channel = Math.floor(column / (temporal! * area!));
       const inFrame = column % area!;
@@ -149,6 +148,60 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     }
     return { rows: q.rows, columns: q.columns, values };
   },
+
+  rmsnorm(inputs) {
+    const x = inputs.matrix("x");
+    const weight = inputs.matrix("weight");
+    const epsilon = inputs.scalar("epsilon");
+    const scales = Array.from({ length: x.rows }, (_, row) => {
+      const values = x.values.subarray(row * x.columns, (row + 1) * x.columns);
+      return 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / x.columns + epsilon);
+    });
+    return build(
+      x.rows,
+      x.columns,
+      (row, column) => at(x, row, column) * scales[row]! * weight.values[column]!,
+    );
+  },
+
+  gate(inputs) {
+    const gate = inputs.matrix("gate");
+    const up = inputs.matrix("up");
+    const activate = referenceActivation(inputs.activation());
+    return build(
+      gate.rows,
+      gate.columns,
+      (row, column) => activate(at(gate, row, column)) * at(up, row, column),
+    );
+  },
+
+  gather_rows(inputs) {
+    const table = inputs.matrix("table");
+    const index = inputs.matrix("index");
+    return build(index.rows, table.columns, (row, column) => at(table, index.values[row]!, column));
+  },
+
+  scatter_rows(inputs) {
+    const x = inputs.matrix("x");
+    const index = inputs.matrix("index");
+    const before = inputs.matrix("y");
+    const values = before.values.slice();
+    for (const [row, target] of index.values.entries()) {
+      values.set(x.values.subarray(row * x.columns, (row + 1) * x.columns), target * x.columns);
+    }
+    return { ...before, values };
+  },
+
+  linear_gather_rows(inputs) {
+    const table = inputs.matrix("table");
+    const index = inputs.matrix("index");
+    const { rows, columns, values } = REFERENCES.linear(inputs);
+    return build(
+      rows,
+      columns,
+      (row, column) => values[row * columns + column]! + at(table, index.values[row]!, column),
+    );
+  },
 };
 
 export function referenceActivation(activation: Activation): (x: number) => number {
@@ -217,12 +270,10 @@ function rotate(inputs: Inputs, operand: string, parts: number, allParts: number
 class Inputs {
   readonly scalars: Readonly<Record<string, number>>;
   readonly #operands: Readonly<Record<string, ReferenceMatrix>>;
-  readonly #activationDType: DType;
 
-  constructor({ operands, scalars, activationDType }: ReferenceInputs) {
+  constructor({ operands, scalars }: ReferenceInputs) {
     this.scalars = scalars;
     this.#operands = operands;
-    this.#activationDType = activationDType;
   }
 
   matrix(name: string): ReferenceMatrix {
@@ -243,16 +294,6 @@ class Inputs {
 
   activation(): Activation {
     return ACTIVATIONS[this.scalar("activation")]!;
-  }
-
-  /** The value in the activation dtype that starts at byte `start` of the matrix, `index` values further on. */
-  activationValue(pixels: ReferenceMatrix, start: number, index: number): number {
-    const bytes = this.#activationDType === "f32" ? 4 : 2;
-    const from = start + index * bytes;
-    return decodeValues(
-      this.#activationDType,
-      Uint8Array.from(pixels.values.subarray(from, from + bytes)),
-    )[0]!;
   }
 }
 

@@ -25,7 +25,8 @@ import {
 export interface ValidationTarget {
   readonly activationDType: DType;
   readonly kernels: ReadonlySet<KernelName>;
-  readonly arenas: Readonly<Record<ArenaName, Pick<Arena, "sizeBytes">>>;
+  /** The cache may be left out. */
+  readonly arenas: Readonly<Partial<Record<ArenaName, Pick<Arena, "sizeBytes">>>>;
 }
 
 /** Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare. */
@@ -49,7 +50,7 @@ export function validateProgram(program: Program, target: ValidationTarget): voi
     new InstructionChecker(program, instruction, index, target.activationDType).check();
   }
   for (const name of ARENAS) {
-    const has = target.arenas[name].sizeBytes;
+    const has = target.arenas[name]?.sizeBytes ?? 0;
     const needs = program.arenaBytes[name];
     if (has >= needs) continue;
     throw new VitgraphError(
@@ -134,6 +135,7 @@ class InstructionChecker {
   readonly #name: string;
   readonly #activationDType: DType;
   readonly #symbols = new Map<string, RowCount>();
+  #either: DType | undefined;
 
   constructor(program: Program, instruction: Instruction, index: number, activationDType: DType) {
     this.#program = program;
@@ -181,7 +183,7 @@ class InstructionChecker {
   #checkOperand(index: number, buffer: ProgramBuffer): void {
     const { name } = operandName(this.#signature, index);
     const form = this.#signature.forms[index] as string;
-    const [, kind, rowForm, columnForm] = /^(\w+) \[(.+), (.+)\]$/.exec(form) as unknown as string[];
+    const [, kind, rowForm, columnForm] = /^(\S+) \[(.+), (.+)\]$/.exec(form) as unknown as string[];
     this.#checkDType(name, buffer.dtype, kind as string);
     const rows = this.#expect(rowForm as string, buffer.rows);
     if (!sameCount(rows, buffer.rows)) {
@@ -198,12 +200,27 @@ class InstructionChecker {
   }
 
   #checkDType(name: string, actual: DType, kind: string): void {
+    if (kind === "activation|i32") {
+      this.#checkEither(name, actual);
+      return;
+    }
     if (kind === "weight") {
       if (actual === "f32" || actual === "bf16" || actual === "f16") return;
       throw this.#invalid(`${name} is ${actual} where f32, bf16 or f16 is asked for`);
     }
     const expected = kind === "activation" ? this.#activationDType : kind;
     if (actual !== expected) throw this.#invalid(`${name} is ${actual} where ${expected} is asked for`);
+  }
+
+  /** The first operand says which of the two it is, and the others follow. */
+  #checkEither(name: string, actual: DType): void {
+    if (this.#either !== undefined && actual !== this.#either) {
+      throw this.#invalid(`${name} is ${actual} where ${this.#either} is asked for`);
+    }
+    if (actual !== this.#activationDType && actual !== "i32") {
+      throw this.#invalid(`${name} is ${actual} where ${this.#activationDType} or i32 is asked for`);
+    }
+    this.#either = actual;
   }
 
   /** What the expression comes to; a symbol alone that nothing is known of yet takes the value of `actual`. */

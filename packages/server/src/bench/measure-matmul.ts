@@ -38,7 +38,7 @@ function squareProduct({ activationDType: dtype }: Device): Program {
   return {
     version: PROGRAM_VERSION,
     dims: [{ name: "rows", capacity: SIDE }],
-    arenaBytes: { weights: bytes, io: 2 * bytes, scratch: 0 },
+    arenaBytes: { weights: bytes, io: 2 * bytes, scratch: 0, cache: 0 },
     buffers: [
       { name: "x", arena: "io", offset: 0, rows, ...matrix },
       { name: "weight", arena: "weights", offset: 0, rows: { dim: null, plus: SIDE }, ...matrix },

@@ -57,10 +57,10 @@ export function renderReport(report: BenchReport): string {
 }
 
 function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport): string {
-  const { loadMs, measureMs, captureMs, checkMs } = startTimes;
+  const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
-    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}`,
+    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}, grid cache ${seconds(warmUpMs)}`,
   ];
   if (memory !== null) lines.push(describeMemory(memory));
   if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);

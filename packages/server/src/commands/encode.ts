@@ -7,6 +7,8 @@ import {
   batchLine,
   type Embedding,
   type EncoderItem,
+  embeddingCacheMissLine,
+  type Frame,
   f32ToBf16,
   type ImageProcessor,
   processImage,
@@ -62,7 +64,14 @@ async function encode(
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
     onProgress: loading.update,
-    ...(verbose ? { onBatch: (batch: BatchReport) => io.stderr(`${batchLine(batch)}\n`) } : {}),
+    // A few images and done: they are what is worth filling the grid cache with.
+    warmUpGrids: "none",
+    ...(verbose
+      ? {
+          onBatch: (batch: BatchReport) => io.stderr(`${batchLine(batch)}\n`),
+          onGridMiss: (frames: readonly Frame[]) => io.stderr(`${embeddingCacheMissLine(frames)}\n`),
+        }
+      : {}),
   });
   loading.done();
 

@@ -1,6 +1,14 @@
 /** `vitgraph print STAGE`: every artefact between the model and the device, as text. */
 import type { ServeArguments } from "@vitgraph/config";
-import { compileForDevice, printGraph, printMemoryPlan, printProgram } from "@vitgraph/core";
+import {
+  cacheableOp,
+  compileForDevice,
+  type Graph,
+  printGraph,
+  printMemoryPlan,
+  printProgram,
+  useGridCache,
+} from "@vitgraph/core";
 import { Argument, type Command } from "commander";
 import type { CliIo } from "../cli-io.js";
 import {
@@ -16,6 +24,7 @@ type Stage = (typeof STAGES)[number];
 
 interface PrintOptions extends ModelOptions {
   readonly budget: number;
+  readonly gridCacheRows?: number;
 }
 
 /** vLLM's smallest budget for this family. */
@@ -33,6 +42,11 @@ export function registerPrint(program: Command, io: CliIo, serving: ServeArgumen
       positiveInteger,
       DEFAULT_BUDGET,
     )
+    .option(
+      "--grid-cache-rows <patches>",
+      "print what runs over a grid cache of so many rows: without it, what runs where a budget does not fit one",
+      positiveInteger,
+    )
     .addHelpText(
       "after",
       "\nThe fusion rules run unless the compilation config sets `compile_mm_encoder` to false.",
@@ -45,9 +59,11 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   const byDefault = serving.compilationConfig.origin("/compile_mm_encoder").kind === "default";
   const fuse = byDefault || compilationConfigOf(serving, io).compile_mm_encoder;
   await using opened = await openModel(options);
-  const compiled = compileForDevice(opened.model, opened.device, fuse);
+  const { model, device } = opened;
+  const graph = graphOverCache(model.graph, options.gridCacheRows);
+  const compiled = compileForDevice({ ...model, graph }, device, fuse);
   const tokens = options.budget;
-  const patches = tokens * opened.model.vision.spatialMergeSize ** 2;
+  const patches = tokens * model.vision.spatialMergeSize ** 2;
   const stages: Record<Stage, () => string> = {
     graph: () => printGraph(compiled.source),
     fused: () =>
@@ -56,4 +72,9 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
     program: () => printProgram(compiled.program({ tokens, patches, segments: tokens }).program),
   };
   io.stdout(stages[stage]());
+}
+
+function graphOverCache(graph: Graph, rows: number | undefined): Graph {
+  const sampled = cacheableOp(graph);
+  return rows === undefined || sampled === undefined ? graph : useGridCache(graph, sampled, rows);
 }

@@ -17,6 +17,30 @@ export const fuseGemmEpilogue: readonly RewriteRule[] = [
     },
   },
   {
+    // Before the rule for any residual, which would leave the gathered rows to be written out.
+    name: "linear-gather-rows",
+    match: {
+      op: "add",
+      as: "add",
+      commutative: true,
+      inputs: [
+        { op: "gather_rows", as: "gathered", inputs: ["table", "index"] },
+        { op: "linear", as: "linear", inputs: ["x", "weight", "bias?", null] },
+      ],
+    },
+    when: (_, kernels) => kernels.has("linear_gather_rows"),
+    replace(match, build) {
+      const { inputs, attributes, name } = match.node("linear", "linear");
+      const [x, weight, bias = null] = inputs;
+      return build.add(
+        "linear_gather_rows",
+        [x!, weight!, bias, match.value("table"), match.value("index")],
+        attributes,
+        name,
+      );
+    },
+  },
+  {
     // The epilogue adds after the activation, so this holds whichever activation the product has.
     name: "linear-residual",
     match: {

@@ -13,6 +13,11 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {rope, nullptr, nullptr},
       {rope_qk, nullptr, nullptr},
       {attention, attention_workspace_bytes, attention_scratch_bytes},
+      {rmsnorm, nullptr, rmsnorm_scratch_bytes},
+      {gate, nullptr, nullptr},
+      {gather_rows, nullptr, nullptr},
+      {scatter_rows, nullptr, nullptr},
+      {linear_gather_rows, nullptr, linear_scratch_bytes},
   }};
   return table[static_cast<std::size_t>(kernel)];
 }

@@ -96,6 +96,16 @@ inline const Buffer& operand_of(const Program& program, const Instruction& instr
   return program.buffers[static_cast<std::size_t>(instruction.operands[operand])];
 }
 
+/// Holds an index of rows against the table that it leads into.
+inline void check_row_index(const Call& call, const Matrix<const std::int32_t>& index, std::size_t table_rows) {
+  for (std::size_t row = 0; row < index.rows; ++row) {
+    const std::int32_t target = *index.row(row);
+    if (target >= 0 && static_cast<std::size_t>(target) < table_rows) continue;
+    call.bad_contents("row " + std::to_string(row) + " of index is " + std::to_string(target) +
+                      ", and the table has " + std::to_string(table_rows) + " rows");
+  }
+}
+
 /// Rows in one chunk of an elementwise loop: some 16 Ki elements, which outweigh the hand-out of a chunk.
 inline std::size_t rows_per_chunk(std::size_t columns) {
   const std::size_t rows = (std::size_t{1} << 14) / columns;
@@ -133,9 +143,15 @@ void position_embedding(const Call& call);
 void rope(const Call& call);
 void rope_qk(const Call& call);
 void attention(const Call& call);
+void rmsnorm(const Call& call);
+void gate(const Call& call);
+void gather_rows(const Call& call);
+void scatter_rows(const Call& call);
+void linear_gather_rows(const Call& call);
 std::size_t attention_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t attention_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t linear_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t rmsnorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 
 }  // namespace vitgraph::cpu

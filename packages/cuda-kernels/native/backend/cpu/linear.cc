@@ -1,4 +1,5 @@
-// y = activation(x · weightᵀ + bias) + residual.
+// y = activation(x · weightᵀ + bias) + residual. The row of the residual is that of y (`linear`), or an index names it
+// (`linear_gather_rows`).
 //
 // The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
 // over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
@@ -9,7 +10,7 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL, Y };
+enum { X, WEIGHT, BIAS, RESIDUAL };
 
 /// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
@@ -41,18 +42,10 @@ struct Blocking {
   }
 };
 
-}  // namespace
-
-/// A block's sums, its part of the bias, and what the product needs.
-std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engine& engine) {
-  const Gemm& gemm = engine.gemm;
-  return sizeof(float) * (gemm.most_rows * gemm.most_columns + gemm.most_columns + gemm.scratch_floats);
-}
-
-void linear(const Call& call) {
+/// `residual_row(row)` is where the residual of a row of y starts, or null.
+template <typename ResidualRow>
+void multiply(const Call& call, const Matrix<float>& y, const ResidualRow& residual_row) {
   const auto x = call.matrix<const float>(X);
-  const auto y = call.matrix<float>(Y);
-  const auto residual = call.matrix<const float>(RESIDUAL);
   const Operand& weight = call.step.operands[WEIGHT];
   const Operand& bias = call.step.operands[BIAS];
   const auto function = static_cast<Activation>(call.count(0));
@@ -77,11 +70,36 @@ void linear(const Call& call) {
         if (call.has(BIAS))
           call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
         for (std::size_t i = 0; i < rows; ++i) {
+          const float* residual = residual_row(row + i);
           call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
-                                      call.has(RESIDUAL) ? residual.row(row + i) + column : nullptr,
-                                      y.row(row + i) + column, columns);
+                                      residual == nullptr ? nullptr : residual + column, y.row(row + i) + column,
+                                      columns);
         }
       });
+}
+
+}  // namespace
+
+/// A block's sums, its part of the bias, and what the product needs.
+std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engine& engine) {
+  const Gemm& gemm = engine.gemm;
+  return sizeof(float) * (gemm.most_rows * gemm.most_columns + gemm.most_columns + gemm.scratch_floats);
+}
+
+void linear(const Call& call) {
+  enum { Y = RESIDUAL + 1 };
+  const auto residual = call.matrix<const float>(RESIDUAL);
+  multiply(call, call.matrix<float>(Y),
+           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; });
+}
+
+void linear_gather_rows(const Call& call) {
+  enum { TABLE = RESIDUAL, INDEX, Y };
+  const auto table = call.matrix<const float>(TABLE);
+  const auto index = call.matrix<const std::int32_t>(INDEX);
+  check_row_index(call, index, table.rows);
+  multiply(call, call.matrix<float>(Y),
+           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); });
 }
 
 }  // namespace vitgraph::cpu

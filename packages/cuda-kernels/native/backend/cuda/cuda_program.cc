@@ -10,8 +10,11 @@
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
 #include "kernels/smxx/attention/attention.h"
+#include "kernels/smxx/gate/gate.h"
+#include "kernels/smxx/gather_rows/gather_rows.h"
 #include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/position_embedding/position_embedding.h"
+#include "kernels/smxx/rmsnorm/rmsnorm.h"
 #include "kernels/smxx/rope/rope.h"
 #include "kernels/smxx/unpack_patches/unpack_patches.h"
 
@@ -174,6 +177,10 @@ kernels::View<T> CudaProgram::view(std::int32_t index) const {
   return {reinterpret_cast<T*>(address(index)), static_cast<std::int64_t>(buffer(index).row_stride)};
 }
 
+LinearTools CudaProgram::linear_tools() const {
+  return {device_->architecture(), device_->properties().multiProcessorCount, device_->cublaslt(), device_->algorithms(), device_->machine()};
+}
+
 void CudaProgram::resolve(std::size_t index) {
   namespace k = kernels::smxx;
   const Instruction& instruction = program_.instructions[index];
@@ -206,9 +213,7 @@ void CudaProgram::resolve(std::size_t index) {
                                              rows(buffer(at[4]).rows),
                                              columns(at[4]),
                                              columns(at[0])};
-      const LinearTools tools{device_->architecture(), device_->properties().multiProcessorCount, device_->cublaslt(),
-                              device_->algorithms(), device_->machine()};
-      auto step = std::make_shared<LinearStep>(tools, operands, static_cast<kernels::Activation>(scalars[0]));
+      auto step = std::make_shared<LinearStep>(linear_tools(), operands, static_cast<kernels::Activation>(scalars[0]));
       linears_.push_back(step);
       return add([step](const Launch& launch) { return step->launch(launch); });
     }
@@ -242,6 +247,44 @@ void CudaProgram::resolve(std::size_t index) {
     }
     case Kernel::attention:
       return resolve_attention(instruction, name);
+    case Kernel::rmsnorm: {
+      const k::RmsnormOperands operands{view<const Bf16>(at[0]), view<Bf16>(at[2]), weight(at[1]), rows(buffer(at[2]).rows), columns(at[2]),
+                                        bits_to_float(scalars[0])};
+      return add([operands](const Launch& launch) { return k::launch_rmsnorm(launch, operands); });
+    }
+    case Kernel::gate: {
+      const k::GateOperands operands{view<const Bf16>(at[0]), view<const Bf16>(at[1]), view<Bf16>(at[2]), rows(buffer(at[2]).rows), columns(at[2])};
+      const auto function = static_cast<kernels::Activation>(scalars[0]);
+      return add([operands, function](const Launch& launch) { return k::launch_gate(launch, operands, function); });
+    }
+    case Kernel::gather_rows:
+    case Kernel::scatter_rows: {
+      const bool gathers = instruction.kernel == Kernel::gather_rows;
+      const auto bytes = [&](std::int32_t operand, std::uint32_t elements) {
+        return static_cast<std::int64_t>(elements) * static_cast<std::int64_t>(size_of(buffer(operand).dtype));
+      };
+      const k::IndexedRowsOperands operands{{address(at[0]), bytes(at[0], buffer(at[0]).row_stride)},
+                                            {address(at[2]), bytes(at[2], buffer(at[2]).row_stride)},
+                                            reinterpret_cast<const std::int32_t*>(address(at[1])),
+                                            rows(buffer(at[1]).rows),
+                                            static_cast<std::int32_t>(bytes(at[0], buffer(at[0]).columns))};
+      if (gathers) return add([operands](const Launch& launch) { return k::launch_gather_rows(launch, operands); });
+      return add([operands](const Launch& launch) { return k::launch_scatter_rows(launch, operands); });
+    }
+    case Kernel::linear_gather_rows: {
+      const kernels::LinearOperands operands{view<const Bf16>(at[0]),
+                                             {weight(at[1]), static_cast<std::int64_t>(buffer(at[1]).row_stride)},
+                                             weight(at[2]),
+                                             view<const Bf16>(at[3]),
+                                             view<Bf16>(at[5]),
+                                             rows(buffer(at[5]).rows),
+                                             columns(at[5]),
+                                             columns(at[0]),
+                                             reinterpret_cast<const std::int32_t*>(address(at[4]))};
+      // Not among the products that are measured before a capture: there is no index yet that they could follow.
+      const auto step = std::make_shared<LinearStep>(linear_tools(), operands, static_cast<kernels::Activation>(scalars[0]));
+      return add([step](const Launch& launch) { return step->launch(launch); });
+    }
   }
 }
 

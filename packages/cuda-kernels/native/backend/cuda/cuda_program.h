@@ -28,6 +28,7 @@ class CudaProgram final : public LoadedProgram {
     std::function<cudaError_t(const kernels::Launch&)> launch;
   };
 
+  LinearTools linear_tools() const;
   void resolve(std::size_t index);
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;

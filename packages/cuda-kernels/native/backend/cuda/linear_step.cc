@@ -52,7 +52,7 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   return tools.machine + " linear " + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
-         (o.residual.data != nullptr ? "residual" : "");
+         (o.residual.data != nullptr ? "residual" : "") + (o.residual_rows != nullptr ? " rows" : "");
 }
 
 }  // namespace
@@ -60,7 +60,8 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
 LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation)
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
-  if (tools.cublaslt) add_cublaslt(tools, operands, activation);
+  // The library has no residual whose rows a table names.
+  if (tools.cublaslt && operands.residual_rows == nullptr) add_cublaslt(tools, operands, activation);
   choose(tools.cache);
 }
 

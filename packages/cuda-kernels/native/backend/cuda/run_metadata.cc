@@ -22,11 +22,18 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
     }
     const bool known = std::any_of(indices_.begin(), indices_.end(), [&](Index& other) {
       if (other.role != index.role || other.buffer != index.buffer) return false;
+      if (index.role == Role::row_index && other.target != index.target) return false;
       // Every use of the same buffer has its own limit: the tightest holds.
       if (index.limits[0] != 0) other.limits[0] = other.limits[0] == 0 ? index.limits[0] : std::min(other.limits[0], index.limits[0]);
       return true;
     });
     if (!known) indices_.push_back(index);
+  };
+  // Positions that a program gathers from the cache were checked when they came in: by the program that put them there.
+  std::vector<std::int32_t> from_cache;
+  const auto add_positions = [&](std::int32_t buffer, std::size_t limit) {
+    if (std::find(from_cache.begin(), from_cache.end(), buffer) != from_cache.end()) return;
+    add({Role::positions, buffer, {limit, 0, 0}, -1});
   };
   for (const Instruction& instruction : program.instructions) {
     const auto& at = instruction.operands;
@@ -35,15 +42,25 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
       case Kernel::unpack_patches: {
         const std::size_t frame = std::size_t{scalars[0]} * scalars[2];
         const std::size_t patch = frame * scalars[1];
-        add({Role::patch_sources, at[1], {frame, patch, patch * sizeof(std::uint16_t)}, at[0]});
+        add({Role::patch_sources, at[1], {frame, patch, patch * sizeof(float)}, at[0]});
         break;
       }
       case Kernel::position_embedding:
-        add({Role::positions, at[1], {0, 0, 0}, -1});
+        add_positions(at[1], 0);
         break;
       case Kernel::rope:
       case Kernel::rope_qk:
-        add({Role::positions, at[1], {program.buffers[static_cast<std::size_t>(at[2])].rows.plus, 0, 0}, -1});
+        add_positions(at[1], program.buffers[static_cast<std::size_t>(at[2])].rows.plus);
+        break;
+      case Kernel::gather_rows:
+        add({Role::row_index, at[1], {0, 0, 0}, at[0]});
+        if (program.buffers[static_cast<std::size_t>(at[0])].arena == ArenaName::cache) from_cache.push_back(at[2]);
+        break;
+      case Kernel::scatter_rows:
+        add({Role::row_index, at[1], {0, 0, 0}, at[2]});
+        break;
+      case Kernel::linear_gather_rows:
+        add({Role::row_index, at[4], {0, 0, 0}, at[3]});
         break;
       case Kernel::attention:
         add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
@@ -59,6 +76,7 @@ void RunMetadata::check(const Submission& submission) const {
     if (index.role == Role::patch_sources) check_sources(submission, index);
     if (index.role == Role::positions) check_positions(submission, index);
     if (index.role == Role::cu_seqlens) check_bounds(submission, index);
+    if (index.role == Role::row_index) check_rows(submission, index);
   }
 }
 
@@ -74,7 +92,7 @@ std::span<const std::int32_t> RunMetadata::words(const Submission& submission, c
   const std::size_t count = buffer.rows.at(submission.counts) * buffer.columns;
   if (count == 0) return {};
   const std::span<const std::byte> bytes = transferred(submission, index.buffer);
-  if (bytes.empty()) bad("an index buffer (patch_sources, positions or cu_seqlens) is not among the run's inputs");
+  if (bytes.empty()) bad("an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
   if (bytes.size() < count * sizeof(std::int32_t)) {
     bad("an index buffer has " + std::to_string(bytes.size()) + " bytes, and this run's counts ask for " +
         std::to_string(count * sizeof(std::int32_t)));
@@ -144,6 +162,16 @@ void RunMetadata::check_positions(const Submission& submission, const Index& ind
     bad("patch " + std::to_string(at / 4) + " stands at (" + std::to_string(row) + ", " + std::to_string(column) +
         ") of a grid of " + std::to_string(positions[at + 2]) + " × " + std::to_string(positions[at + 3]) +
         (index.limits[0] == 0 ? "" : ", with angles for " + std::to_string(index.limits[0]) + " positions"));
+  }
+}
+
+void RunMetadata::check_rows(const Submission& submission, const Index& index) const {
+  const auto rows = words(submission, index);
+  const std::size_t table_rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    if (rows[row] >= 0 && static_cast<std::size_t>(rows[row]) < table_rows) continue;
+    bad("row " + std::to_string(row) + " of index is " + std::to_string(rows[row]) + ", and the table has " +
+        std::to_string(table_rows) + " rows");
   }
 }
 

@@ -1,4 +1,4 @@
-// What the host says of a run, checked before the device follows it: patch sources, positions, segment bounds. On the
+// What the host says of a run, checked before the device follows it: patch sources, positions, segment bounds, rows of tables. On the
 // card a wrong index would be a fault that ends the process; here it is an error of one submission.
 #pragma once
 
@@ -24,13 +24,13 @@ class RunMetadata {
   std::span<const std::int32_t> cu_seqlens(const Submission& submission) const;
 
  private:
-  enum class Role { patch_sources, positions, cu_seqlens };
+  enum class Role { patch_sources, positions, cu_seqlens, row_index };
   struct Index {
     Role role;
     std::int32_t buffer;
     /// patch_sources: bytes of a patch by pixel format. positions: rows of the angle table, or 0.
     std::array<std::size_t, 3> limits;
-    /// patch_sources: the buffer that the offsets point into.
+    /// patch_sources: the buffer that the offsets point into. row_index: the table.
     std::int32_t target;
   };
 
@@ -42,6 +42,7 @@ class RunMetadata {
   void check_sources(const Submission& submission, const Index& index) const;
   void check_positions(const Submission& submission, const Index& index) const;
   void check_bounds(const Submission& submission, const Index& index) const;
+  void check_rows(const Submission& submission, const Index& index) const;
 
   const Program& program_;
   std::vector<Index> indices_;

@@ -6,7 +6,7 @@
 
 namespace vitgraph::kernels {
 
-/// y = activation(x · weightᵀ + bias) + residual.
+/// y = activation(x · weightᵀ + bias) + residual; or + residual[residual_rows] where a table of rows is given.
 struct LinearOperands {
   /// [rows, inner]
   View<const Bf16> x;
@@ -21,6 +21,9 @@ struct LinearOperands {
   Rows rows;
   std::int32_t columns;
   std::int32_t inner;
+  /// [rows]: the row of `residual` that is added to each row of y. Null: the row of the same number. The host has checked
+  /// that they are rows of it.
+  const std::int32_t* residual_rows = nullptr;
 };
 
 }  // namespace vitgraph::kernels

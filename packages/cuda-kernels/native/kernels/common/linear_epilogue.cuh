@@ -42,6 +42,12 @@ __device__ __forceinline__ float2 load_bias(const LinearOperands& operands, int 
   }
 }
 
+/// Where the residual of a real row of y starts.
+__device__ __forceinline__ const Bf16* residual_of(const LinearOperands& operands, int row) {
+  const std::int64_t from = operands.residual_rows == nullptr ? row : __ldg(operands.residual_rows + row);
+  return operands.residual.data + from * operands.residual.row_stride;
+}
+
 /// Finishes 32 · kGroups columns of a row: `sums[g]` are this lane's columns of the g-th four blocks of 8, bias included.
 /// Called by whole warps.
 /// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
@@ -54,8 +60,8 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
     const int groups = row_is_real ? divide_up(max(operands.columns - first, 0), 32) : 0;
     const bool with_residual = operands.residual.data != nullptr;
     uint4 residual[kGroups] = {};
-    if (with_residual) {
-      const auto* from = reinterpret_cast<const uint4*>(operands.residual.data + row * operands.residual.row_stride + first);
+    if (with_residual && groups > 0) {
+      const auto* from = reinterpret_cast<const uint4*>(residual_of(operands, row) + first);
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
         if (group < groups) residual[group] = from[4 * group];
@@ -89,7 +95,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
     }
   } else {
     if (!row_is_real) return;
-    const Bf16* residual = operands.residual.data + row * operands.residual.row_stride;
+    const Bf16* residual = operands.residual.data == nullptr ? nullptr : residual_of(operands, row);
     Bf16* y = operands.y.data + row * operands.y.row_stride;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
@@ -97,7 +103,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       for (int i = 0; i < 8; ++i) {
         const int at = first_column + group * 32 + i / 2 * 8 + quad_lane * 2 + i % 2;
         if (at >= operands.columns) continue;
-        const float extra = operands.residual.data == nullptr ? 0 : __bfloat162float(residual[at]);
+        const float extra = residual == nullptr ? 0 : __bfloat162float(residual[at]);
         y[at] = __float2bfloat16_rn(activate<kActivation>(sums[group][i]) + extra);
       }
     }

@@ -436,6 +436,17 @@ void layernorm_row(const float* x, const float* weight, const float* bias, float
       [&](std::size_t i) { y[i] = (x[i] - mean - correction) * scale * weight[i] + bias[i]; });
 }
 
+void rmsnorm_row(const float* x, const float* weight, float epsilon, float* y, std::size_t count) {
+  Vec squares{};
+  float rest = 0;
+  for_lanes(
+      count, [&](std::size_t i) { squares += load(x + i) * load(x + i); }, [&](std::size_t i) { rest += x[i] * x[i]; });
+  const float scale = 1.0f / __builtin_sqrtf((sum_of(squares) + rest) / static_cast<float>(count) + epsilon);
+  for_lanes(
+      count, [&](std::size_t i) { store(y + i, load(x + i) * scale * load(weight + i)); },
+      [&](std::size_t i) { y[i] = x[i] * scale * weight[i]; });
+}
+
 float softmax_step(float* x, std::size_t count, float& largest) {
   Vec most = splat(largest);
   float rest = largest;
@@ -469,8 +480,8 @@ void scale_row(float* x, float factor, std::size_t count) {
 }
 
 constexpr Simd make_simd(const char* name) {
-  return {name,     kLanes, kTileRows,  kTileColumns,  pack_transposed, pack,
-          multiply, widen,  finish_row, layernorm_row, softmax_step,    scale_row};
+  return {name,  kLanes,     kTileRows,     kTileColumns, pack_transposed, pack,      multiply,
+          widen, finish_row, layernorm_row, rmsnorm_row,  softmax_step,    scale_row};
 }
 
 }  // namespace

@@ -53,6 +53,8 @@ struct Simd {
   /// y = (x - mean) / sqrt(variance + epsilon) · weight + bias. y may be x.
   void (*layernorm_row)(const float* x, const float* weight, const float* bias, float epsilon, float* y,
                         std::size_t count);
+  /// y = x / sqrt(mean of x² + epsilon) · weight. y may be x.
+  void (*rmsnorm_row)(const float* x, const float* weight, float epsilon, float* y, std::size_t count);
   /// One step of an online softmax over base-2 logits: x[i] becomes 2^(x[i] - largest), where `largest` is first raised
   /// to the row's maximum. Returns the sum of the new x.
   float (*softmax_step)(float* x, std::size_t count, float& largest);

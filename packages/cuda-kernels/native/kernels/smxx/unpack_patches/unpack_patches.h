@@ -6,7 +6,7 @@
 namespace vitgraph::kernels::smxx {
 
 /// The lowest two bits of a patch's source word; the rest is its offset in bytes, a multiple of 4. PIXEL_FORMATS in
-/// src/kernels.ts, where `normalized` has the activation dtype: here bf16.
+/// src/kernels.ts; `normalized` is f32.
 enum class PixelFormat : std::uint32_t { u8_still, u8, normalized };
 
 struct UnpackPatchesOperands {

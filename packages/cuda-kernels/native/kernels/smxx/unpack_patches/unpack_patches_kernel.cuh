@@ -6,7 +6,7 @@
 // Shared      none.
 // Assumes     patch_area is a multiple of kSize; rows of y at multiples of 2 · kSize bytes; sources at multiples of
 //             4 bytes, which is why 8 pixels are read as two words.
-// Numerics    u8 · scale + shift in f32, rounded once; normalised pixels are copied.
+// Numerics    u8 · scale + shift in f32, rounded once; normalised f32 pixels are rounded as they are.
 #pragma once
 
 #include "kernels/common/device.cuh"
@@ -54,7 +54,9 @@ __global__ void __launch_bounds__(256) unpack_patches_kernel(const UnpackPatches
     Vector<Bf16, kSize> out;
     for (int frame = 0; frame < operands.temporal; ++frame) {
       if (format == PixelFormat::normalized) {
-        out = load_words<Bf16, kSize>(reinterpret_cast<const Bf16*>(in) + column + frame * area);
+        const auto pixels = load_words<float, kSize>(reinterpret_cast<const float*>(in) + column + frame * area);
+#pragma unroll
+        for (int j = 0; j < kSize; ++j) out.values[j] = __float2bfloat16_rn(pixels.values[j]);
       } else if (format == PixelFormat::u8 || frame == 0) {
         const auto pixels =
             load_words<std::uint8_t, kSize>(in + (format == PixelFormat::u8 ? column + frame * area : channel * area + in_plane));

@@ -1,0 +1,160 @@
+/**
+ * Which rows of the grid cache hold which grid: plain bookkeeping, no device.
+ *
+ * A grid has a row for each patch of one frame; which rows those are does not matter, since every patch names its own.
+ * So there are no ranges and no gaps: a grid takes any free rows, and gives them back when it is the one that was used
+ * least recently and others need them.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import type { Grid } from "../item.js";
+
+/** The frame of a grid: frames repeat, so their number is no part of what is cached. */
+export type Frame = Pick<Grid, "h" | "w">;
+
+/** A frame and its rows, one a patch in the layout's order. */
+export interface FrameRows {
+  readonly frame: Frame;
+  readonly rows: Int32Array;
+}
+
+export interface BroughtGrids {
+  /** For each patch of all grids, in their order, its row of the cache. */
+  readonly rows: Int32Array;
+  /** The frames of the grids, each once. */
+  readonly frames: readonly FrameRows[];
+  /** Those of them that were not there: their rows are still to be filled. */
+  readonly missing: readonly FrameRows[];
+}
+
+export interface GridRowCounts {
+  /** Items whose grid was in the cache, or in their batch before; and items that were the first with theirs. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Grids that had to make room for others. */
+  readonly evictions: number;
+  /** Grids in the cache. */
+  readonly entries: number;
+  readonly usedRows: number;
+}
+
+export class GridRows {
+  readonly capacity: number;
+  /** By frame, the least recently used first. */
+  readonly #frames = new Map<string, FrameRows>();
+  /** The first `#freeCount` are free rows. */
+  readonly #free: Int32Array;
+  #freeCount: number;
+  #hits = 0;
+  #misses = 0;
+  #evictions = 0;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.#free = Int32Array.from({ length: capacity }, (_, index) => capacity - 1 - index);
+    this.#freeCount = capacity;
+  }
+
+  get freeRows(): number {
+    return this.#freeCount;
+  }
+
+  /**
+   * Makes room for the grids of a batch that are not there, and says where all of them are. The batch's own grids are
+   * never evicted for each other: together they must have no more patches than there are rows.
+   */
+  bring(grids: readonly Grid[]): BroughtGrids {
+    const frames = new Map(grids.map((grid) => [keyOf(grid), grid]));
+    const patches = [...frames.values()].reduce((sum, { h, w }) => sum + h * w, 0);
+    if (patches > this.capacity) {
+      throw new VitgraphError(
+        "VG_INTERNAL",
+        `the grids of a batch have ${patches} patches, and the grid cache ${this.capacity} rows`,
+      );
+    }
+    const missing: Frame[] = [];
+    for (const [key, { h, w }] of frames) {
+      const known = this.#frames.get(key);
+      if (known === undefined) {
+        missing.push({ h, w });
+        continue;
+      }
+      // To the end, where the most recently used are.
+      this.#frames.delete(key);
+      this.#frames.set(key, known);
+    }
+    this.#misses += missing.length;
+    this.#hits += grids.length - missing.length;
+    const added = this.add(missing);
+    const found = [...frames.keys()].map((key) => this.#frames.get(key) as FrameRows);
+    return { rows: this.#rowsOf(grids), frames: found, missing: added };
+  }
+
+  /** Makes room for frames that are not there. */
+  add(frames: readonly Frame[]): readonly FrameRows[] {
+    // None of them is in the map before all have their rows, so none makes room for another.
+    const added = frames.map((frame) => ({ frame, rows: this.#take(frame.h * frame.w) }));
+    for (const entry of added) this.#frames.set(keyOf(entry.frame), entry);
+    return added;
+  }
+
+  /** Gives up a frame whose rows could not be filled. */
+  forget({ frame, rows }: FrameRows): void {
+    // By its rows, so that a frame that has lost them and was brought again since stays.
+    if (this.#frames.get(keyOf(frame))?.rows === rows) this.#release(keyOf(frame));
+  }
+
+  clear(): void {
+    for (const key of [...this.#frames.keys()]) this.#release(key);
+  }
+
+  counts(): GridRowCounts {
+    return {
+      hits: this.#hits,
+      misses: this.#misses,
+      evictions: this.#evictions,
+      entries: this.#frames.size,
+      usedRows: this.capacity - this.#freeCount,
+    };
+  }
+
+  /** Counting starts here: what was brought before was no item of a user. */
+  resetCounts(): void {
+    this.#hits = 0;
+    this.#misses = 0;
+    this.#evictions = 0;
+  }
+
+  #take(count: number): Int32Array {
+    for (const key of this.#frames.keys()) {
+      if (this.#freeCount >= count) break;
+      this.#release(key);
+      this.#evictions += 1;
+    }
+    this.#freeCount -= count;
+    return this.#free.slice(this.#freeCount, this.#freeCount + count);
+  }
+
+  #release(key: string): void {
+    const { rows } = this.#frames.get(key) as FrameRows;
+    this.#free.set(rows, this.#freeCount);
+    this.#freeCount += rows.length;
+    this.#frames.delete(key);
+  }
+
+  #rowsOf(grids: readonly Grid[]): Int32Array {
+    const all = new Int32Array(grids.reduce((sum, { t, h, w }) => sum + t * h * w, 0));
+    let at = 0;
+    for (const grid of grids) {
+      const { rows } = this.#frames.get(keyOf(grid)) as FrameRows;
+      for (let frame = 0; frame < grid.t; frame++) {
+        all.set(rows, at);
+        at += rows.length;
+      }
+    }
+    return all;
+  }
+}
+
+function keyOf({ h, w }: Frame): string {
+  return `${h}x${w}`;
+}

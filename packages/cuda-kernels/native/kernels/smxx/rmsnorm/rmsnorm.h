@@ -1,0 +1,23 @@
+// Root-mean-square normalisation of each row.
+#pragma once
+
+#include "kernels/common/launch.h"
+
+namespace vitgraph::kernels::smxx {
+
+struct RmsnormOperands {
+  /// [rows, columns]; y may be x.
+  View<const Bf16> x;
+  View<Bf16> y;
+  /// [columns]
+  const Bf16* weight;
+  Rows rows;
+  std::int32_t columns;
+  float epsilon;
+};
+
+/// y = x / sqrt(mean of x² + epsilon) · weight over each row. Any column count. Rows and weight at multiples of 16 bytes
+/// and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
+cudaError_t launch_rmsnorm(const Launch& launch, const RmsnormOperands& operands);
+
+}  // namespace vitgraph::kernels::smxx
