@@ -3,7 +3,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createCpuDevice } from "./cpu-device.js";
 import type { Arena, Device, Executable } from "./device.js";
-import type { Program, ProgramBuffer } from "./program.js";
+import { PROGRAM_VERSION, type Program, type ProgramBuffer } from "./program.js";
 
 const KIB = 1024;
 
@@ -21,7 +21,7 @@ function addProgram(capacity: number): Program {
     rowStride: 8,
   });
   return {
-    version: 1,
+    version: PROGRAM_VERSION,
     dims: [{ name: "rows", capacity }],
     arenaBytes: { weights: 0, io: 3 * span, scratch: 0 },
     buffers: [buffer("a", 0), buffer("b", 1), buffer("y", 2)],

@@ -12,7 +12,7 @@ const cases = bf16Cases();
 
 test("most of the suite's cases are among those for bf16", () => {
   expect(cases.length).toBeGreaterThan(60);
-  expect(new Set(cases.map(({ kernel }) => kernel)).size).toBe(9);
+  expect(new Set(cases.map(({ kernel }) => kernel)).size).toBe(10);
 });
 
 describe.skipIf(!usable)("cuda", () => {

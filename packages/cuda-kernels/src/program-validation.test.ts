@@ -73,8 +73,8 @@ describe("what is wrong is named with its instruction and operand", () => {
 
   test.each<[fact: string, edit: (program: Mutable<Program>) => void]>([
     [
-      `the program has version 2, and this backend reads version 1: ${encoding}`,
-      (p) => Object.assign(p, { version: 2 }),
+      `the program has version 3, and this backend reads version 2: ${encoding}`,
+      (p) => Object.assign(p, { version: 3 }),
     ],
     [
       `dim 0 is 4294967295, above the limit of 2147483647: ${encoding}`,

@@ -12,6 +12,7 @@ namespace vitgraph {
 enum class Kernel : std::uint32_t {
   unpack_patches,
   linear,
+  linear_rope,
   layernorm,
   activation,
   add,
@@ -20,8 +21,8 @@ enum class Kernel : std::uint32_t {
   rope_qk,
   attention,
 };
-inline constexpr std::size_t kKernelCount = 9;
-inline constexpr std::size_t kMaxOperands = 5;
+inline constexpr std::size_t kKernelCount = 10;
+inline constexpr std::size_t kMaxOperands = 6;
 inline constexpr std::size_t kMaxScalars = 3;
 
 /// In the order of ACTIVATIONS in src/kernels.ts.

@@ -13,6 +13,7 @@ const ROUNDED_ONCE = { relativeL2: 4e-3, relativeMax: 5e-3, reason: "the roundin
 export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   unpack_patches: ROUNDED_ONCE,
   linear: ROUNDED_ONCE,
+  linear_rope: ROUNDED_ONCE,
   layernorm: ROUNDED_ONCE,
   activation: ROUNDED_ONCE,
   add: ROUNDED_ONCE,

@@ -7,7 +7,7 @@
  */
 import type { Arena, Device } from "../device.js";
 import { KERNELS, type KernelName, type KernelSignature } from "../kernels.js";
-import { DTYPE_BYTES, type Program, type ProgramBuffer, rowCapacity } from "../program.js";
+import { DTYPE_BYTES, PROGRAM_VERSION, type Program, type ProgramBuffer, rowCapacity } from "../program.js";
 import { decodeValues, encodeValues } from "./element-values.js";
 import type { CaseMatrix, KernelCase } from "./kernel-cases.js";
 import { type ReferenceMatrix, referenceKernel } from "./reference.js";
@@ -131,6 +131,7 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
     reason:
       "the rounding of a sum of k products wanders by about √k·u, and is spread over several partial sums",
   },
+  linear_rope: { relativeL2: 5e-7, relativeMax: 1e-6, reason: "that of linear; two products and a sum add little" },
   layernorm: {
     relativeL2: 2e-7,
     relativeMax: 4e-7,
@@ -190,7 +191,7 @@ function layOut({ kernel, dims, matrices, operands, scalars }: KernelCase): Case
   const wholeIo =
     buffers.push({ name: "io", arena: "io", rows: { dim: null, plus: arenaBytes.io }, ...whole }) - 1;
   const program: Program = {
-    version: 1,
+    version: PROGRAM_VERSION,
     dims: programDims,
     arenaBytes,
     buffers,

@@ -1,4 +1,4 @@
-// y = activation(x · weightᵀ + bias) + residual.
+// y = activation(x · weightᵀ + bias) + residual, and `linear_rope`: the rotation of x · weightᵀ + bias.
 //
 // The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
 // over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
@@ -9,7 +9,13 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL, Y };
+enum { X, WEIGHT, BIAS };
+namespace of_linear {
+enum { RESIDUAL = 3, Y };
+}
+namespace of_linear_rope {
+enum { POSITIONS = 3, ANGLES, Y };
+}
 
 /// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
@@ -41,21 +47,14 @@ struct Blocking {
   }
 };
 
-}  // namespace
-
-/// A block's sums, its part of the bias, and what the product needs.
-std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engine& engine) {
-  const Gemm& gemm = engine.gemm;
-  return sizeof(float) * (gemm.most_rows * gemm.most_columns + gemm.most_columns + gemm.scratch_floats);
-}
-
-void linear(const Call& call) {
+/// The products, with the bias, the activation and the residual (null data for none). `finish(row, first column, count)` is
+/// called for every part of a row that has been written, by the thread that wrote it.
+template <typename Finish>
+void multiply(const Call& call, const Matrix<float>& y, const Matrix<const float>& residual, Activation function,
+              Finish&& finish) {
   const auto x = call.matrix<const float>(X);
-  const auto y = call.matrix<float>(Y);
-  const auto residual = call.matrix<const float>(RESIDUAL);
   const Operand& weight = call.step.operands[WEIGHT];
   const Operand& bias = call.step.operands[BIAS];
-  const auto function = static_cast<Activation>(call.count(0));
   if (y.rows == 0) return;
 
   const Blocking blocking(y.rows, y.columns, call.engine);
@@ -78,10 +77,49 @@ void linear(const Call& call) {
           call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
         for (std::size_t i = 0; i < rows; ++i) {
           call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
-                                      call.has(RESIDUAL) ? residual.row(row + i) + column : nullptr,
+                                      residual.data != nullptr ? residual.row(row + i) + column : nullptr,
                                       y.row(row + i) + column, columns);
+          finish(row + i, column, columns);
         }
       });
+}
+
+}  // namespace
+
+/// A block's sums, its part of the bias, and what the product needs.
+std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engine& engine) {
+  const Gemm& gemm = engine.gemm;
+  return sizeof(float) * (gemm.most_rows * gemm.most_columns + gemm.most_columns + gemm.scratch_floats);
+}
+
+void linear(const Call& call) {
+  const auto residual = call.has(of_linear::RESIDUAL) ? call.matrix<const float>(of_linear::RESIDUAL) : Matrix<const float>{};
+  multiply(call, call.matrix<float>(of_linear::Y), residual, static_cast<Activation>(call.count(0)),
+           [](std::size_t, std::size_t, std::size_t) {});
+}
+
+void linear_rope(const Call& call) {
+  const auto positions = call.matrix<const std::int32_t>(of_linear_rope::POSITIONS);
+  const auto angles = call.matrix<const float>(of_linear_rope::ANGLES);
+  const auto y = call.matrix<float>(of_linear_rope::Y);
+  const std::size_t turned = y.columns / 3 * 2;
+  const std::size_t head_size = y.columns / 3 / call.count(0);
+  const std::size_t quarter = head_size / 4;
+  check_positions(call, positions, angles.rows);
+  // Blocks are multiples of a register's floats wide, so that no pair is torn.
+  multiply(call, y, {}, Activation::none, [&](std::size_t row, std::size_t first, std::size_t count) {
+    const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
+    const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
+    float* values = y.row(row);
+    for (std::size_t column = first; column < std::min(first + count, turned); column += 2) {
+      const std::size_t pair = column % head_size / 2;
+      const float* angle = pair < quarter ? by_row + pair : by_column + (pair - quarter);
+      const float a = values[column];
+      const float b = values[column + 1];
+      values[column] = a * angle[0] - b * angle[quarter];
+      values[column + 1] = b * angle[0] + a * angle[quarter];
+    }
+  });
 }
 
 }  // namespace vitgraph::cpu

@@ -204,11 +204,21 @@ void CudaProgram::resolve(std::size_t index) {
                                              rows(buffer(at[4]).rows),
                                              columns(at[4]),
                                              columns(at[0])};
-      const LinearTools tools{device_->architecture(), device_->properties().multiProcessorCount, device_->cublaslt(),
-                              device_->algorithms(), device_->machine()};
-      auto step = std::make_shared<LinearStep>(tools, operands, static_cast<kernels::Activation>(scalars[0]));
-      linears_.push_back(step);
-      return add([step](const Launch& launch) { return step->launch(launch); });
+      return add_linear(name, operands, static_cast<kernels::Activation>(scalars[0]));
+    }
+    case Kernel::linear_rope: {
+      const std::int32_t head_size = columns(at[5]) / 3 / count(0);
+      const kernels::LinearOperands operands{view<const Bf16>(at[0]),
+                                             {weight(at[1]), static_cast<std::int64_t>(buffer(at[1]).row_stride)},
+                                             weight(at[2]),
+                                             {nullptr, 0},
+                                             view<Bf16>(at[5]),
+                                             rows(buffer(at[5]).rows),
+                                             columns(at[5]),
+                                             columns(at[0]),
+                                             {view<const std::int32_t>(at[3]), view<const float>(at[4]),
+                                              2 * count(0) * head_size, head_size}};
+      return add_linear(name, operands, kernels::Activation::none);
     }
     case Kernel::layernorm: {
       const k::LayernormOperands operands{view<const Bf16>(at[0]), view<Bf16>(at[3]), weight(at[1]), weight(at[2]),
@@ -241,6 +251,14 @@ void CudaProgram::resolve(std::size_t index) {
     case Kernel::attention:
       return resolve_attention(instruction, name);
   }
+}
+
+void CudaProgram::add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation) {
+  const LinearTools tools{device_->architecture(), device_->properties().multiProcessorCount, device_->cublaslt(),
+                          device_->algorithms(), device_->machine()};
+  auto step = std::make_shared<LinearStep>(tools, operands, activation);
+  linears_.push_back(step);
+  steps_.push_back({name, [step](const Launch& launch) { return step->launch(launch); }});
 }
 
 void CudaProgram::resolve_attention(const Instruction& instruction, const std::string& name) {

@@ -29,6 +29,7 @@ class CudaProgram final : public LoadedProgram {
   };
 
   void resolve(std::size_t index);
+  void add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation);
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
   /// Writes the counts and the attention's tiles into the control block and puts it on its way.

@@ -45,6 +45,9 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
       case Kernel::rope_qk:
         add({Role::positions, at[1], {program.buffers[static_cast<std::size_t>(at[2])].rows.plus, 0, 0}, -1});
         break;
+      case Kernel::linear_rope:
+        add({Role::positions, at[3], {program.buffers[static_cast<std::size_t>(at[4])].rows.plus, 0, 0}, -1});
+        break;
       case Kernel::attention:
         add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
         break;

@@ -1,4 +1,4 @@
-// What stands before and after the products of a linear layer: bias, activation, residual, and the way to memory. The places of sums in
+// What stands before and after the products of a linear layer: bias, rotation, activation, residual, and the way to memory. The places of sums in
 // threads are those of mma.sync and wgmma alike: lane l has columns 8 j + 2 (l mod 4) and the next of row l / 4.
 //
 // Numerics: all in f32, rounded once at the end.
@@ -39,6 +39,37 @@ __device__ __forceinline__ float2 load_bias(const LinearOperands& operands, int 
   } else {
     return {at < operands.columns ? __bfloat162float(operands.bias[at]) : 0.0f,
             at + 1 < operands.columns ? __bfloat162float(operands.bias[at + 1]) : 0.0f};
+  }
+}
+
+/// Turns the pairs of 32 · kGroups columns of a row; `sums` as finish_row takes them. The sums have not been rounded yet.
+template <int kGroups>
+__device__ __forceinline__ void rotate_row(const LinearRotation& rotation, int row, bool row_is_real, int first_column,
+                                           float (&sums)[kGroups][8]) {
+  if (first_column >= rotation.columns) return;
+  // What stands beyond the real positions must not be followed; the first is always real.
+  const std::int32_t* position = rotation.positions.data + (row_is_real ? row : 0) * rotation.positions.row_stride;
+  const int quarter = rotation.head_size / 4;
+  const float* by_row = rotation.angles.data + __ldg(position) * rotation.angles.row_stride;
+  const float* by_column = rotation.angles.data + __ldg(position + 1) * rotation.angles.row_stride - quarter;
+  int in_head = (first_column + static_cast<int>(threadIdx.x) % 4 * 2) % rotation.head_size;
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if (first_column + group * 32 + j * 8 < rotation.columns) {
+        const int pair = in_head / 2;
+        const float* angle = (pair < quarter ? by_row : by_column) + pair;
+        const float cosine = __ldg(angle);
+        const float sine = __ldg(angle + quarter);
+        const float a = sums[group][2 * j];
+        const float b = sums[group][2 * j + 1];
+        sums[group][2 * j] = a * cosine - b * sine;
+        sums[group][2 * j + 1] = b * cosine + a * sine;
+      }
+      in_head += 8;
+      if (in_head >= rotation.head_size) in_head -= rotation.head_size;
+    }
   }
 }
 

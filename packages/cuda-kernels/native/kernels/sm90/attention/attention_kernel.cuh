@@ -118,10 +118,19 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
   const int items = tiles * arguments.heads;
   RingPosition<Shape::kStages> at;
   std::uint32_t item_parity = 0;
-  for (int item = static_cast<int>(blockIdx.x); item < items;) {
+  int item = static_cast<int>(blockIdx.x);
+  int head = 0;
+  AttentionTile tile{};
+  const auto look_up = [&] {
+    if (item >= items) return;
+    head = item / tiles;
+    tile = arguments.tiles[item - head * tiles];
+  };
+  // The tiles are written before the first kernel of a run, so the first is looked up while the kernel before still runs.
+  look_up();
+  await_previous_kernels();
+  while (item < items) {
     const int next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
-    const int head = item / tiles;
-    const AttentionTile tile = arguments.tiles[item - head * tiles];
     barrier_wait(&shared.item_empty, item_parity ^ 1);
     shared.tile = tile;
     shared.head = head;
@@ -143,6 +152,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
       at.advance();
     }
     item = next;
+    look_up();
   }
   barrier_wait(&shared.item_empty, item_parity ^ 1);
   shared.head = -1;
@@ -478,8 +488,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     prefetch_tensor_map(&arguments.v_full);
   }
   __syncthreads();
-  await_previous_kernels();
-
   // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
@@ -489,6 +497,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     }
   } else {
     take_registers<Shape::kConsumerRegisters>();
+    await_previous_kernels();
     consume<Shape>(arguments, shared_address(tensors), shared, warpgroup - 1);
   }
 }
