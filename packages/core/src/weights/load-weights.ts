@@ -76,7 +76,11 @@ export async function loadWeights(
       const part = slice.subarray(0, Math.min(sliceBytes, tensor.sizeBytes - start));
       await tensor.readSlice(start, part);
       if (pairedRows !== undefined) {
-        pairRows(part.subarray(0, Math.max(0, pairedRows.rows * rowBytes - start)), rowBytes, pairedRows.headSize);
+        pairRows(
+          part.subarray(0, Math.max(0, pairedRows.rows * rowBytes - start)),
+          rowBytes,
+          pairedRows.headSize,
+        );
       }
       const converted = convertWeights(part, tensor.dtype, placement.dtype);
       await device.upload(arena, offset, converted);
