@@ -69,7 +69,7 @@ export const KERNELS = {
   /**
    * rotation(x · weightᵀ + bias) on the query and key thirds of y [m, 3·heads·headSize], x · weightᵀ + bias on the value
    * third. The rotation is `rope`'s, but pair i of a head is its columns (2i, 2i + 1): the rows of weight and bias are in
-   * that order, which leaves the products of queries and keys as they were. Nothing is rounded before the rotation.
+   * that order, which leaves the products of queries and keys as they were. The product may be rounded before the rotation.
    */
   linear_rope: {
     buffers: ["x", "weight", "bias?", "positions", "angles", "y"],

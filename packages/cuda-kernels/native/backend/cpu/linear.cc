@@ -111,8 +111,10 @@ void linear_rope(const Call& call) {
     const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
     const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
     float* values = y.row(row);
+    std::size_t in_head = first % head_size;
     for (std::size_t column = first; column < std::min(first + count, turned); column += 2) {
-      const std::size_t pair = column % head_size / 2;
+      const std::size_t pair = in_head / 2;
+      in_head = in_head + 2 == head_size ? 0 : in_head + 2;
       const float* angle = pair < quarter ? by_row + pair : by_column + (pair - quarter);
       const float a = values[column];
       const float b = values[column + 1];

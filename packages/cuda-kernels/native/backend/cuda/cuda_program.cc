@@ -108,6 +108,12 @@ bool CudaProgram::capture() {
   std::copy(program_.capacities.begin(), program_.capacities.end(), counts);
   counts[program_.capacities.size()] = 0;
   check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt, cudaMemcpyHostToDevice, stream), "cannot copy the counts");
+  // Products that turn their columns follow positions, which no run has brought yet.
+  for (const Instruction& instruction : program_.instructions) {
+    if (instruction.kernel != Kernel::linear_rope) continue;
+    const std::int32_t positions = instruction.operands[3];
+    check(cudaMemsetAsync(address(positions), 0, buffer(positions).size_bytes, stream), "cannot clear the positions");
+  }
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
   for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());

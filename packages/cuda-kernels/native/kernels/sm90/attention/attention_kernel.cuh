@@ -354,12 +354,14 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
 
   RingPosition<Shape::kStages> k_at;
   RingPosition<Shape::kStages> v_at;
+  // The lane that reads the item is the one that releases it.
+  const auto from_first_lane = [&](const int& value) { return uniform(lane == 0 ? value : 0); };
   for (std::uint32_t item_parity = 0;; item_parity ^= 1) {
     barrier_wait(&shared.item_full, item_parity);
-    const int head = uniform(shared.head);
+    const int head = from_first_lane(shared.head);
     if (head < 0) return;
-    const AttentionTile tile{uniform(shared.tile.segment_start), uniform(shared.tile.segment_length),
-                             uniform(shared.tile.first_row), 0};
+    const AttentionTile tile{from_first_lane(shared.tile.segment_start), from_first_lane(shared.tile.segment_length),
+                             from_first_lane(shared.tile.first_row), 0};
     const int steps = divide_up(tile.segment_length, Shape::kKeyRows);
     const int first_row = tile.first_row + 64 * warpgroup;
 

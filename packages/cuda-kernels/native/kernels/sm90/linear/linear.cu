@@ -67,8 +67,10 @@ template <typename Shape>
 cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, Activation activation) {
   LinearArguments arguments{};
   if (const auto error = describe<Shape>(arguments, operands, Shape::kRows)) return error;
-  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
-  const auto kernel = linear_split_kernel<Shape>;
+  constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
+  static_assert(kSharedBytes <= 227 * 1024);
+  const bool rotate = operands.rotation.angles.data != nullptr;
+  const auto kernel = rotate ? linear_split_kernel<Shape, true> : linear_split_kernel<Shape, false>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads, kSharedBytes,
@@ -131,39 +133,31 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
       return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64:
       return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1>>(launch, operands, activation);
-    // Consumers, their 64-row blocks and columns, stages, split, blocks on a multiprocessor.
-    case LinearTile::rows128_columns192_split2:
-      return launch_split<LinearSplitShape<2, 1, 192, 5, 2, 1>>(launch, operands, activation);
-    case LinearTile::rows128_columns192_split4:
-      return launch_split<LinearSplitShape<2, 1, 192, 5, 4, 1>>(launch, operands, activation);
+    // Consumers, their 64-row blocks and columns, stages, blocks that share the inner dimension.
     case LinearTile::rows128_columns128_split2:
-      return launch_split<LinearSplitShape<1, 2, 128, 3, 2, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 128, 4, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns128_split4:
-      return launch_split<LinearSplitShape<1, 2, 128, 3, 4, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 128, 5, 4>>(launch, operands, activation);
     case LinearTile::rows128_columns128_split6:
-      return launch_split<LinearSplitShape<1, 2, 128, 3, 6, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 128, 5, 6>>(launch, operands, activation);
     case LinearTile::rows128_columns128_split8:
-      return launch_split<LinearSplitShape<1, 2, 128, 3, 8, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns128_wide2:
-      return launch_split<LinearSplitShape<2, 1, 128, 6, 2, 1>>(launch, operands, activation);
-    case LinearTile::rows128_columns128_wide4:
-      return launch_split<LinearSplitShape<2, 1, 128, 6, 4, 1>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 128, 5, 8>>(launch, operands, activation);
     case LinearTile::rows128_columns64_split2:
-      return launch_split<LinearSplitShape<1, 2, 64, 4, 2, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 64, 8, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns64_split3:
+      return launch_split<LinearSplitShape<1, 2, 64, 8, 3>>(launch, operands, activation);
     case LinearTile::rows128_columns64_split4:
-      return launch_split<LinearSplitShape<1, 2, 64, 4, 4, 2>>(launch, operands, activation);
-    case LinearTile::rows64_columns128_split1:
-      return launch_split<LinearSplitShape<1, 1, 128, 4, 1, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 2, 64, 8, 4>>(launch, operands, activation);
     case LinearTile::rows64_columns128_split2:
-      return launch_split<LinearSplitShape<1, 1, 128, 4, 2, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 1, 128, 8, 2>>(launch, operands, activation);
+    case LinearTile::rows64_columns128_split3:
+      return launch_split<LinearSplitShape<1, 1, 128, 8, 3>>(launch, operands, activation);
     case LinearTile::rows64_columns128_split4:
-      return launch_split<LinearSplitShape<1, 1, 128, 4, 4, 2>>(launch, operands, activation);
-    case LinearTile::rows64_columns64_split1:
-      return launch_split<LinearSplitShape<1, 1, 64, 6, 1, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 1, 128, 8, 4>>(launch, operands, activation);
     case LinearTile::rows64_columns64_split2:
-      return launch_split<LinearSplitShape<1, 1, 64, 6, 2, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 1, 64, 13, 2>>(launch, operands, activation);
     case LinearTile::rows64_columns64_split4:
-      return launch_split<LinearSplitShape<1, 1, 64, 6, 4, 2>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<1, 1, 64, 13, 4>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }

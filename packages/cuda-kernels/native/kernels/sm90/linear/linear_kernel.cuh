@@ -201,6 +201,15 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       at.advance();
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
+    // Where a row's angles stand is looked up while the last products run.
+    RowTurns turns[Shape::kRowBlocks][2]{};
+    if constexpr (kRotate) {
+#pragma unroll
+      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+        const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
+        turns[i / 2][i % 2] = find_turns(operands.rotation, row, row < rows);
+      }
+    }
     products_wait<0>();
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
@@ -216,8 +225,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
         for (int i = 0; i < Shape::kColumns / 4; ++i) {
           of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
         }
-        if constexpr (kRotate) rotate_row(operands.rotation, row, row < rows, first.y, of_row);
-        finish_row<kActivation, true>(operands, row, row < rows, first.y, of_row);
+        finish_row<kActivation, true, kRotate>(operands, row, row < rows, first.y, of_row, turns[block][half]);
       }
     }
   }

@@ -9,11 +9,9 @@ namespace {
 
 template <int kRowThreads, int kVectors>
 cudaError_t launch_in_registers(const Launch& launch, const LayernormOperands& operands) {
-  // Few rows are spread over all multiprocessors.
-  const bool few = operands.rows.capacity < 8 * launch.multiprocessors;
-  const int threads = kRowThreads > 32 ? kRowThreads : few ? 64 : 256;
-  const dim3 grid = walking_grid(launch, operands.rows.capacity, threads / kRowThreads, threads);
-  return launch_kernel(launch, layernorm_kernel<kRowThreads, kVectors>, grid, threads, 0, operands);
+  constexpr int kThreads = kRowThreads == 32 ? 256 : kRowThreads;
+  const dim3 grid = walking_grid(launch, operands.rows.capacity, kThreads / kRowThreads, kThreads);
+  return launch_kernel(launch, layernorm_kernel<kRowThreads, kVectors>, grid, kThreads, 0, operands);
 }
 
 template <int kRowThreads>

@@ -3,7 +3,7 @@
 // layernorm_kernel      the row is read once and stays in registers, so that both sums and the result take one pass.
 //   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors a thread holds.
 //   Grid        as many blocks as the device holds at once; they walk to the real row count.
-//   Block       64 or 256 threads with a warp a row, else kRowThreads.
+//   Block       256 threads with a warp a row, else kRowThreads.
 //   Shared      one float a warp, where warps share a row.
 //   Assumes     columns ≤ 8 · kRowThreads · kVectors and a multiple of 8; rows, weight and bias at multiples of 16 bytes.
 // layernorm_any_kernel  any column count and alignment; 128 threads a row, which they read three times.
@@ -32,15 +32,11 @@ __device__ __forceinline__ float sum_over_row(float value, float* partial) {
   return value;
 }
 
-/// Starts bringing what stands there into L1.
-__device__ __forceinline__ void prefetch(const void* address) {
-  asm volatile("prefetch.global.L1 [%0];" ::"l"(address));
-}
-
 template <int kRowThreads, int kVectors>
 __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
     layernorm_kernel(const LayernormOperands operands) {
   __shared__ float partial[8];
+  await_previous_kernels();
   const int rows = real_rows(operands.rows);
   const int block_rows = static_cast<int>(blockDim.x) / kRowThreads;
   const int thread = static_cast<int>(threadIdx.x) % kRowThreads;
@@ -48,16 +44,6 @@ __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
   const float share = 1.0f / static_cast<float>(operands.columns);
   const auto* weight = reinterpret_cast<const uint4*>(operands.weight);
   const auto* bias = reinterpret_cast<const uint4*>(operands.bias);
-  // Weights never change, and they come from memory: a large model's have left L2 since the last run.
-#pragma unroll
-  for (int i = 0; i < kVectors; ++i) {
-    const int at = i * kRowThreads + thread;
-    if (at < vectors) {
-      prefetch(weight + at);
-      prefetch(bias + at);
-    }
-  }
-  await_previous_kernels();
 
   for (int row = static_cast<int>(blockIdx.x) * block_rows + static_cast<int>(threadIdx.x) / kRowThreads; row < rows;
        row += static_cast<int>(gridDim.x) * block_rows) {

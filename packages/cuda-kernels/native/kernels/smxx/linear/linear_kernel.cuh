@@ -127,8 +127,8 @@ __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const Lin
       float of_row[1][8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) of_row[0][i] = sums[m][i / 2][2 * half + i % 2];
-      if constexpr (kRotate) rotate_row(operands.rotation, row, row < rows, column, of_row);
-      finish_row<kActivation, kVectors>(operands, row, row < rows, column, of_row);
+      const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
+      finish_row<kActivation, kVectors, kRotate>(operands, row, row < rows, column, of_row, turns);
     }
   }
 }
