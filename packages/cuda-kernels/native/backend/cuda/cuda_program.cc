@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 
 #include "backend/cuda/status.h"
@@ -22,6 +23,8 @@ using kernels::Bf16;
 using kernels::Launch;
 
 constexpr int kHopper = 90;
+/// Of the grid on which patches stand while products are measured: an image of some 1000 pixels a side.
+constexpr std::int32_t kGridWidth = 64;
 /// The tiles start on a boundary of their own alignment.
 constexpr std::size_t kTilesAt = 256;
 
@@ -108,12 +111,7 @@ bool CudaProgram::capture() {
   std::copy(program_.capacities.begin(), program_.capacities.end(), counts);
   counts[program_.capacities.size()] = 0;
   check(cudaMemcpyAsync(device_control_->data(), control_->data(), kTilesAt, cudaMemcpyHostToDevice, stream), "cannot copy the counts");
-  // Products that turn their columns follow positions, which no run has brought yet.
-  for (const Instruction& instruction : program_.instructions) {
-    if (instruction.kernel != Kernel::linear_rope) continue;
-    const std::int32_t positions = instruction.operands[3];
-    check(cudaMemsetAsync(address(positions), 0, buffer(positions).size_bytes, stream), "cannot clear the positions");
-  }
+  const std::vector<std::int32_t> positions = place_on_grid(stream);
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
   for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());
@@ -141,6 +139,27 @@ bool CudaProgram::capture() {
   check(status, "cannot instantiate the graph");
   check(cudaGraphUpload(graph_, stream), "cannot upload the graph");
   return true;
+}
+
+std::vector<std::int32_t> CudaProgram::place_on_grid(cudaStream_t stream) const {
+  std::vector<std::int32_t> targets;
+  std::int32_t rows = 0;
+  auto limit = std::numeric_limits<std::int32_t>::max();
+  for (const Instruction& instruction : program_.instructions) {
+    if (instruction.kernel != Kernel::linear_rope) continue;
+    targets.push_back(instruction.operands[3]);
+    rows = std::max(rows, row_capacity(buffer(targets.back()).rows));
+    limit = std::min(limit, static_cast<std::int32_t>(buffer(instruction.operands[4]).rows.plus));
+  }
+  std::vector<std::int32_t> positions;
+  for (std::int32_t i = 0; i < rows; ++i) {
+    positions.insert(positions.end(), {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit});
+  }
+  for (const std::int32_t target : targets) {
+    check(cudaMemcpyAsync(address(target), positions.data(), buffer(target).size_bytes, cudaMemcpyHostToDevice, stream),
+          "cannot copy the positions");
+  }
+  return positions;
 }
 
 void CudaProgram::send_control(const Submission& submission) {

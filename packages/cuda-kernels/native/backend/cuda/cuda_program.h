@@ -32,6 +32,9 @@ class CudaProgram final : public LoadedProgram {
   void add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation);
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
+  /// Products that turn their columns follow positions. Before any run has brought some, these stand in; they are copied
+  /// from the returned memory.
+  std::vector<std::int32_t> place_on_grid(cudaStream_t stream) const;
   /// Writes the counts and the attention's tiles into the control block and puts it on its way.
   void send_control(const Submission& submission);
 

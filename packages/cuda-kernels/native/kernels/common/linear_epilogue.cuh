@@ -91,6 +91,8 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       }
     }
     auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
+    int in_head = kRotate ? first % operands.rotation.head_size : 0;
+    const int head_step = kRotate ? 32 % operands.rotation.head_size : 0;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
       float values[8];
@@ -115,12 +117,16 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       for (int j = 0; j < 4; ++j) words[j] = pack_bf16(values[2 * j], values[2 * j + 1]);
       transpose_quad(words);
       if constexpr (kRotate) {
-        const int column = first + 32 * group;
-        if (column < operands.rotation.columns) {
-          const int pair = column % operands.rotation.head_size / 2;
-          turn_pairs(operands.rotation, turns, pair, words[0], words[1]);
-          turn_pairs(operands.rotation, turns, pair + 2, words[2], words[3]);
-        }
+        // Columns that don't turn are turned and thrown away: without a branch, the angles of the next group are on their
+        // way while this one's pairs turn.
+        std::uint32_t turned[4] = {words[0], words[1], words[2], words[3]};
+        turn_pairs(operands.rotation, turns, in_head / 2, turned[0], turned[1]);
+        turn_pairs(operands.rotation, turns, in_head / 2 + 2, turned[2], turned[3]);
+        const bool turns_here = first + 32 * group < operands.rotation.columns;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) words[j] = turns_here ? turned[j] : words[j];
+        in_head += head_step;
+        if (in_head >= operands.rotation.head_size) in_head -= operands.rotation.head_size;
       }
       if (group < groups) y[4 * group] = uint4{words[0], words[1], words[2], words[3]};
     }

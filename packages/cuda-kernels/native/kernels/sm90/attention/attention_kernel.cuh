@@ -13,6 +13,11 @@
 //             columns beyond the head with zeros (72 = 64 + 8), so the first product runs over 80 columns; the second
 //             takes exactly 72. Nothing is rounded up in global memory.
 // Assumes     q, k and v at multiples of 16 bytes, y at multiples of 4; the tile table lies inside the buffers.
+// Order       Item: the producer's thread writes it and arrives; the first lane of each warp waits, reads it and, when all lanes
+//             are done with Q, arrives for its warp. Stages: the copy engine's bytes end the phase that consumers wait
+//             for; they arrive once their products have been waited for, and only then is the stage copied over. Zeros
+//             that consumers write over V's end are fenced towards the tensor cores and the copy engine before that.
+//             Racecheck sees all of it, and reports nothing; it missed reads of the item by lanes that do not arrive.
 // Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
 //             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
 //             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.

@@ -57,6 +57,21 @@ __device__ __forceinline__ void barrier_wait(Barrier* barrier, std::uint32_t par
       : "memory");
 }
 
+/// The same for a phase that another block of the cluster ends.
+__device__ __forceinline__ void barrier_wait_for_cluster(Barrier* barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "wait:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra finished;\n"
+      "bra wait;\n"
+      "finished:\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
 /// A position in a ring of buffers, with the parity of its barriers' current phase.
 template <int kStages>
 struct RingPosition {

@@ -134,30 +134,10 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
     case LinearTile::rows64_columns64:
       return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1>>(launch, operands, activation);
     // Consumers, their 64-row blocks and columns, stages, blocks that share the inner dimension.
-    case LinearTile::rows128_columns128_split2:
-      return launch_split<LinearSplitShape<1, 2, 128, 4, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns128_split4:
-      return launch_split<LinearSplitShape<1, 2, 128, 5, 4>>(launch, operands, activation);
-    case LinearTile::rows128_columns128_split6:
-      return launch_split<LinearSplitShape<1, 2, 128, 5, 6>>(launch, operands, activation);
-    case LinearTile::rows128_columns128_split8:
-      return launch_split<LinearSplitShape<1, 2, 128, 5, 8>>(launch, operands, activation);
-    case LinearTile::rows128_columns64_split2:
-      return launch_split<LinearSplitShape<1, 2, 64, 8, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns64_split3:
       return launch_split<LinearSplitShape<1, 2, 64, 8, 3>>(launch, operands, activation);
-    case LinearTile::rows128_columns64_split4:
-      return launch_split<LinearSplitShape<1, 2, 64, 8, 4>>(launch, operands, activation);
-    case LinearTile::rows64_columns128_split2:
-      return launch_split<LinearSplitShape<1, 1, 128, 8, 2>>(launch, operands, activation);
     case LinearTile::rows64_columns128_split3:
       return launch_split<LinearSplitShape<1, 1, 128, 8, 3>>(launch, operands, activation);
-    case LinearTile::rows64_columns128_split4:
-      return launch_split<LinearSplitShape<1, 1, 128, 8, 4>>(launch, operands, activation);
-    case LinearTile::rows64_columns64_split2:
-      return launch_split<LinearSplitShape<1, 1, 64, 13, 2>>(launch, operands, activation);
-    case LinearTile::rows64_columns64_split4:
-      return launch_split<LinearSplitShape<1, 1, 64, 13, 4>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }

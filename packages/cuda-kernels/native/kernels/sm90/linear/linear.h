@@ -15,24 +15,14 @@ enum class LinearTile : std::int32_t {
   rows128_columns64,
   rows64_columns128,
   rows64_columns64,
-  rows128_columns128_split2,
-  rows128_columns128_split4,
-  rows128_columns128_split6,
-  rows128_columns128_split8,
-  rows128_columns64_split2,
   rows128_columns64_split3,
-  rows128_columns64_split4,
-  rows64_columns128_split2,
   rows64_columns128_split3,
-  rows64_columns128_split4,
-  rows64_columns64_split2,
-  rows64_columns64_split4,
 };
 
 /// By LinearTile; stable, since the algorithm cache on disk holds them.
 inline constexpr const char* kLinearTileNames[] = {
     "256x192", "192x192", "128x192", "128x128", "128x64", "64x128", "64x64",
-    "128x128/2", "128x128/4", "128x128/6", "128x128/8", "128x64/2", "128x64/3", "128x64/4", "64x128/2", "64x128/3", "64x128/4", "64x64/2", "64x64/4",
+    "128x64/3", "64x128/3",
 };
 
 /// The tile to take when a launch has `rows` rows: the least estimated time.

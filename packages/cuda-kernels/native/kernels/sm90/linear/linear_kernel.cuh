@@ -215,18 +215,25 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
 
+    const auto finish = [&]<bool kTurn>() {
 #pragma unroll
-    for (int block = 0; block < Shape::kRowBlocks; ++block) {
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int row = first.x + row_in_tile + block * 64 + half * 8;
-        float of_row[Shape::kColumns / 32][8];
+        for (int half = 0; half < 2; ++half) {
+          const int row = first.x + row_in_tile + block * 64 + half * 8;
+          float of_row[Shape::kColumns / 32][8];
 #pragma unroll
-        for (int i = 0; i < Shape::kColumns / 4; ++i) {
-          of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+          for (int i = 0; i < Shape::kColumns / 4; ++i) {
+            of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+          }
+          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, of_row, turns[block][half]);
         }
-        finish_row<kActivation, true, kRotate>(operands, row, row < rows, first.y, of_row, turns[block][half]);
       }
+    };
+    if (kRotate && first.y < operands.rotation.columns) {
+      finish.template operator()<kRotate>();
+    } else {
+      finish.template operator()<false>();
     }
   }
 }

@@ -172,7 +172,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
       }
     }
   }
-  barrier_wait(&shared.received, 0);
+  barrier_wait_for_cluster(&shared.received, 0);
 #pragma unroll
   for (int i = 0; i < Shape::kOwnPieces; ++i) {
     const int piece = rank + i * Shape::kSplit;
