@@ -151,7 +151,7 @@ test.each([
   ["graph", "blocks.3.attn.qkv"],
   ["fused", "# rope-qk at blocks.3.attn.attention"],
   ["plan", "scratch"],
-  ["program", "rope_qk"],
+  ["program", "linear_rope"],
 ])("print %s", async (stage, part) => {
   const { code, out } = await run("print", stage, "--model", TINY);
   expect(code).toBe(0);

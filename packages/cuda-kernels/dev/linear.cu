@@ -1,11 +1,17 @@
 // Linear layers: the portable kernel and Hopper's, every tile.
 //
-//   linear check    both against float64, with every activation, bias, residual, strides, ragged shapes
+//   linear check    both against float64, with every activation, bias, residual, rotation, strides, ragged shapes
 //   linear time     microseconds (in a graph of 20) and TFLOP/s at the tower's shapes, by tile; * marks the chosen one
+//   linear few      the same for few rows, with the splits, weights from memory and programmatic launches: as a run has them
+//   linear rope     the packed projection and then rope_qk, against the projection with the rotation in its epilogue
+// A second argument ("128x64/4") leaves one kernel.
 #include <cstring>
+#include <iterator>
+#include <optional>
 
 #include "harness.h"
 #include "kernels/smxx/linear/linear.h"
+#include "kernels/smxx/rope/rope.h"
 #include "kernels/sm90/linear/linear.h"
 
 namespace vitgraph::dev {
@@ -24,14 +30,19 @@ struct Kernel {
   }
 };
 
-const std::vector<Kernel> kKernels{{"smxx", true, {}},
-                                   {"256x192", false, LinearTile::rows256_columns192},
-                                   {"192x192", false, LinearTile::rows192_columns192},
-                                   {"128x192", false, LinearTile::rows128_columns192},
-                                   {"128x128", false, LinearTile::rows128_columns128},
-                                   {"128x64", false, LinearTile::rows128_columns64},
-                                   {"64x128", false, LinearTile::rows64_columns128},
-                                   {"64x64", false, LinearTile::rows64_columns64}};
+/// All, or those whose names are `wanted`.
+std::vector<Kernel> list_kernels(const std::string& wanted) {
+  std::vector<Kernel> kernels{{"smxx", true, {}}};
+  for (std::size_t i = 0; i < std::size(sm90::kLinearTileNames); ++i) {
+    kernels.push_back({sm90::kLinearTileNames[i], false, static_cast<LinearTile>(i)});
+  }
+  std::erase_if(kernels, [&](const Kernel& kernel) { return !wanted.empty() && kernel.name != wanted; });
+  return kernels;
+}
+
+std::vector<Kernel> kernels_under_test;
+
+bool is_split(const Kernel& kernel) { return kernel.name.find('/') != std::string::npos; }
 
 double activate(Activation function, double x) {
   switch (function) {
@@ -104,7 +115,7 @@ void check(bool tiny) {
         expected[i] = activate(activation, expected[i]);
         if (with_residual) expected[i] += to_float(residual_host[i / shape.columns * y_stride + i % shape.columns]);
       }
-      for (const Kernel& kernel : kKernels) {
+      for (const Kernel& kernel : kernels_under_test) {
         const bool vectors = shape.columns % 8 == 0 && shape.inner % 8 == 0 && shape.pad % 8 == 0;
         y.poison();
         const cudaError_t error = kernel.launch(default_launch(), operands, activation);
@@ -133,51 +144,208 @@ void check(bool tiny) {
   }
 }
 
-void time() {
-  struct Layer {
-    int columns;
+/// Cosines and sines of `positions` rows, and a position for each of `rows` patches.
+struct Turns {
+  Turns(int rows, int head_size) : quarter(head_size / 4) {
+    for (int p = 0; p < kPositions; ++p) {
+      for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::cos(radians(p, i))));
+      for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::sin(radians(p, i))));
+    }
+    for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row / 14 % kPositions, row % kPositions, 0, 0});
+    device_angles.emplace(angles);
+    device_positions.emplace(positions);
+  }
+  double radians(int position, int i) const { return position * std::pow(10000.0, -i / static_cast<double>(quarter)); }
+  LinearRotation rotation(int columns) const {
+    return {{device_positions->data(), 4}, {device_angles->data(), 2 * quarter}, columns, 4 * quarter};
+  }
+
+  static constexpr int kPositions = 48;
+  int quarter;
+  std::vector<float> angles;
+  std::vector<std::int32_t> positions;
+  std::optional<DeviceBuffer<float>> device_angles;
+  std::optional<DeviceBuffer<std::int32_t>> device_positions;
+};
+
+void check_rotation(bool tiny) {
+  struct RotationCase {
+    int rows;
+    int heads;
+    int head_size;
     int inner;
-    Activation activation;
-    bool residual;
+    int pad;
   };
-  for (const int patches : {256, 784, 4096, 16384, 55296}) {
-    for (const Layer& layer : {Layer{3456, 1152, Activation::none, false}, Layer{1152, 1152, Activation::none, true},
-                               Layer{4304, 1152, Activation::gelu_tanh, false}, Layer{1152, 4304, Activation::none, true},
-                               Layer{4608, 4608, Activation::gelu_erf, false}}) {
-      const int rows = layer.inner == 4608 ? patches / 4 : patches;
-      const std::size_t n = static_cast<std::size_t>(rows);
-      const DeviceBuffer<Bf16> x(n * layer.inner);
-      const DeviceBuffer<Bf16> weight(static_cast<std::size_t>(layer.columns) * layer.inner);
-      const DeviceBuffer<Bf16> bias(layer.columns);
-      const DeviceBuffer<Bf16> y(n * layer.columns);
-      fill_normal(x.data(), x.size());
-      fill_normal(weight.data(), weight.size());
-      fill_normal(bias.data(), bias.size());
-      fill_normal(y.data(), y.size());
-      const LinearOperands operands{.x = {x.data(), layer.inner},
-                                    .weight = {weight.data(), layer.inner},
-                                    .bias = bias.data(),
-                                    .residual = {layer.residual ? y.data() : nullptr, layer.columns},
-                                    .y = {y.data(), layer.columns},
-                                    .rows = {nullptr, rows, rows},
-                                    .columns = layer.columns,
-                                    .inner = layer.inner};
+  std::vector<RotationCase> cases{{196, 16, 72, 1152, 0}, {5, 16, 64, 1024, 8}, {300, 4, 80, 328, 0}, {70, 3, 8, 40, 0}, {33, 2, 128, 51, 3}};
+  if (tiny) cases = {{130, 2, 72, 144, 0}, {5, 3, 8, 40, 0}};
+  for (const RotationCase& shape : cases) {
+    const int columns = 3 * shape.heads * shape.head_size;
+    const int turned = columns / 3 * 2;
+    const int capacity = shape.rows + 140;
+    const std::int64_t x_stride = shape.inner + shape.pad;
+    const DeviceBuffer<Bf16> x(capacity * x_stride);
+    const DeviceBuffer<Bf16> weight(columns * x_stride);
+    const DeviceBuffer<Bf16> bias(columns);
+    const DeviceBuffer<Bf16> y(static_cast<std::size_t>(capacity) * columns);
+    const DeviceBuffer<double> reference(static_cast<std::size_t>(shape.rows) * columns);
+    x.poison();
+    fill_normal(x.data(), shape.rows * x_stride);
+    fill_normal(weight.data(), weight.size(), 0, 1 / std::sqrt(static_cast<float>(shape.inner)));
+    fill_normal(bias.data(), bias.size());
+    const DeviceBuffer<std::int32_t> count(std::vector<std::int32_t>{shape.rows - 1});
+    const Turns turns(shape.rows, shape.head_size);
+    const LinearOperands operands{.x = {x.data(), x_stride},
+                                  .weight = {weight.data(), x_stride},
+                                  .bias = bias.data(),
+                                  .residual = {nullptr, 0},
+                                  .y = {y.data(), columns},
+                                  .rows = {count.data(), 1, capacity},
+                                  .columns = columns,
+                                  .inner = shape.inner,
+                                  .rotation = turns.rotation(turned)};
+    reference_kernel<<<dim3((columns + 127) / 128, shape.rows), 128>>>(operands, shape.rows, reference.data());
+    CHECK_CUDA(cudaDeviceSynchronize());
+    std::vector<double> expected = reference.download();
+    for (int row = 0; row < shape.rows; ++row) {
+      for (int column = 0; column < turned; column += 2) {
+        const int pair = column % shape.head_size / 2;
+        const double angle = turns.radians(turns.positions[4 * row + (pair < turns.quarter ? 0 : 1)], pair % turns.quarter);
+        double* at = &expected[static_cast<std::size_t>(row) * columns + column];
+        const double a = at[0];
+        const double b = at[1];
+        at[0] = a * std::cos(angle) - b * std::sin(angle);
+        at[1] = b * std::cos(angle) + a * std::sin(angle);
+      }
+    }
+    const std::string of = std::to_string(shape.rows) + " rows, " + std::to_string(shape.heads) + " heads of " + std::to_string(shape.head_size);
+    for (const Kernel& kernel : kernels_under_test) {
+      y.poison();
+      const cudaError_t error = kernel.launch(default_launch(), operands, Activation::none);
+      CHECK_CUDA(cudaDeviceSynchronize());
+      if (!kernel.portable && shape.pad % 8 != 0) {
+        report("rotation " + kernel.name + " is refused", error == cudaErrorInvalidValue ? 0 : INFINITY, 0);
+        continue;
+      }
+      CHECK_CUDA(error);
+      // Rounded before the rotation and after it: √2 times one rounding's 1.7e-3.
+      report("rotation " + kernel.name + " " + of, relative_error(y.download(), columns, expected, shape.rows, columns), 4e-3);
+    }
+    // As cuBLASLt's products are turned.
+    y.poison();
+    LinearOperands plain = operands;
+    plain.rotation = {};
+    CHECK_CUDA(smxx::launch_linear(default_launch(), plain, Activation::none));
+    CHECK_CUDA(smxx::launch_rope_pairs(default_launch(), operands.rotation, operands.y, operands.rows));
+    CHECK_CUDA(cudaDeviceSynchronize());
+    report("rope_pairs " + of, relative_error(y.download(), columns, expected, shape.rows, columns), 4e-3);
+  }
+}
+
+struct Layer {
+  int columns;
+  int inner;
+  Activation activation;
+  bool residual;
+};
+const std::vector<Layer> kLayers{{3456, 1152, Activation::none, false},
+                                 {1152, 1152, Activation::none, true},
+                                 {4304, 1152, Activation::gelu_tanh, false},
+                                 {1152, 4304, Activation::none, true},
+                                 {4608, 4608, Activation::gelu_erf, false}};
+
+/// One layer's buffers; with `copies` of the weights, that many products in a row find none of theirs in L2.
+struct TimedLayer {
+  TimedLayer(const Layer& layer, int rows, int copies)
+      : layer(layer), rows(rows), copies(copies), x(static_cast<std::size_t>(rows) * layer.inner),
+        weight(static_cast<std::size_t>(layer.columns) * layer.inner * copies), bias(layer.columns),
+        y(static_cast<std::size_t>(rows) * layer.columns) {
+    fill_normal(x.data(), x.size());
+    fill_normal(weight.data(), weight.size());
+    fill_normal(bias.data(), bias.size());
+    fill_normal(y.data(), y.size());
+  }
+  LinearOperands operands(int call) const {
+    const std::size_t size = static_cast<std::size_t>(layer.columns) * layer.inner;
+    return {.x = {x.data(), layer.inner},
+            .weight = {weight.data() + call % copies * size, layer.inner},
+            .bias = bias.data(),
+            .residual = {layer.residual ? y.data() : nullptr, layer.columns},
+            .y = {y.data(), layer.columns},
+            .rows = {nullptr, rows, rows},
+            .columns = layer.columns,
+            .inner = layer.inner};
+  }
+
+  Layer layer;
+  int rows;
+  int copies;
+  DeviceBuffer<Bf16> x;
+  DeviceBuffer<Bf16> weight;
+  DeviceBuffer<Bf16> bias;
+  DeviceBuffer<Bf16> y;
+};
+
+template <typename Call>
+double time_launches_us(bool programmatic, Call&& call) {
+  return 1e3 * time_in_graph_ms(
+                   [&](cudaStream_t stream, int i) {
+                     Launch launch = default_launch();
+                     launch.stream = stream;
+                     launch.programmatic = programmatic || launch.programmatic;
+                     call(launch, i);
+                   },
+                   20, 5);
+}
+
+void time(const std::vector<int>& patch_counts, bool few) {
+  for (const int patches : patch_counts) {
+    for (const Layer& layer : kLayers) {
+      const int rows = layer.inner == 4608 ? divide_up(patches, 4) : patches;
+      const TimedLayer timed(layer, rows, few ? 20 : 1);
       const LinearTile chosen = sm90::choose_linear_tile(rows, layer.columns, layer.inner, multiprocessors());
       std::printf("linear %6d x %4d x %4d", rows, layer.columns, layer.inner);
-      for (const Kernel& kernel : kKernels) {
-        const double ms = time_in_graph_ms(
-            [&](cudaStream_t stream, int) {
-              Launch launch = default_launch();
-              launch.stream = stream;
-              launch.programmatic = std::getenv("PROGRAMMATIC") != nullptr;
-              CHECK_CUDA(kernel.launch(launch, operands, layer.activation));
-            },
-            20, 5);
-        std::printf("  %s%s %.1f us = %.0f", kernel.name.c_str(), !kernel.portable && kernel.tile == chosen ? "*" : "", ms * 1e3,
-                    2.0 * rows * layer.columns * layer.inner / ms / 1e9);
+      for (const Kernel& kernel : kernels_under_test) {
+        if (few ? kernel.portable : is_split(kernel)) continue;
+        const double us = time_launches_us(few, [&](const Launch& launch, int call) {
+          CHECK_CUDA(kernel.launch(launch, timed.operands(call), layer.activation));
+        });
+        std::printf("  %s%s %.1f us = %.0f", kernel.name.c_str(), !kernel.portable && kernel.tile == chosen ? "*" : "", us,
+                    2.0 * rows * layer.columns * layer.inner / us / 1e6);
       }
       std::printf("\n");
     }
+  }
+}
+
+void time_rotation() {
+  for (const int rows : {196, 784, 4096, 16384, 50688}) {
+    const TimedLayer timed({3456, 1152, Activation::none, false}, rows, rows < 1024 ? 20 : 1);
+    const Turns turns(rows, 72);
+    double before = INFINITY;
+    double after = INFINITY;
+    double product = INFINITY;
+    std::string best;
+    for (const Kernel& kernel : kernels_under_test) {
+      if (kernel.portable || (is_split(kernel) && rows > 1024)) continue;
+      const auto plain = [&](const Launch& launch, int call) {
+        CHECK_CUDA(kernel.launch(launch, timed.operands(call), Activation::none));
+      };
+      product = std::min(product, time_launches_us(true, plain));
+      before = std::min(before, time_launches_us(true, [&](const Launch& launch, int call) {
+        plain(launch, call);
+        CHECK_CUDA(smxx::launch_rope_qk(launch, {{timed.y.data(), 3456}, {timed.y.data(), 3456}, {turns.device_positions->data(), 4},
+                                                 {turns.device_angles->data(), 36}, {nullptr, rows, rows}, 16, 72}));
+      }));
+      const double us = time_launches_us(true, [&](const Launch& launch, int call) {
+        LinearOperands operands = timed.operands(call);
+        operands.rotation = turns.rotation(2304);
+        CHECK_CUDA(kernel.launch(launch, operands, Activation::none));
+      });
+      if (us < after) best = kernel.name;
+      after = std::min(after, us);
+    }
+    std::printf("qkv %6d rows: product %.1f us, with rope_qk %.1f us, rotation in the epilogue %.1f us (%s)\n", rows, product, before,
+                after, best.c_str());
   }
 }
 
@@ -187,8 +355,14 @@ void time() {
 int main(int argc, char** argv) {
   using namespace vitgraph::dev;
   const std::string what = argc > 1 ? argv[1] : "check";
-  if (what.rfind("check", 0) == 0) check(what == "check-tiny");
-  if (what == "time") time();
+  kernels_under_test = list_kernels(argc > 2 ? argv[2] : "");
+  if (what.rfind("check", 0) == 0) {
+    check(what == "check-tiny");
+    check_rotation(what == "check-tiny");
+  }
+  if (what == "time") time({256, 784, 4096, 16384, 55296}, false);
+  if (what == "few") time({196, 784}, true);
+  if (what == "rope") time_rotation();
   std::printf("linear %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");
   return all_passed() ? 0 : 1;
 }

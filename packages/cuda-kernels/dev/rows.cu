@@ -271,7 +271,7 @@ void time() {
     std::printf("%-44s %8.1f us  %6.0f GB/s\n", name.c_str(), ms * 1e3, bytes / ms / 1e6);
   };
   // 55 296 patches: every buffer is larger than the L2.
-  for (const int rows : {784, 4096, 55296}) {
+  for (const int rows : {196, 784, 4096, 55296}) {
     const int heads = 16;
     const int head_size = 72;
     const std::size_t n = static_cast<std::size_t>(rows);

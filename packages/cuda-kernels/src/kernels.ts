@@ -66,6 +66,23 @@ export const KERNELS = {
     scalars: { activation: "u32" },
     inPlace: ["residual?"],
   },
+  /**
+   * rotation(x · weightᵀ + bias) on the query and key thirds of y [m, 3·heads·headSize], x · weightᵀ + bias on the value
+   * third. The rotation is `rope`'s, but pair i of a head is its columns (2i, 2i + 1): the rows of weight and bias are in
+   * that order, which leaves the products of queries and keys as they were. The product may be rounded before the rotation.
+   */
+  linear_rope: {
+    buffers: ["x", "weight", "bias?", "positions", "angles", "y"],
+    forms: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "weight [1, n]",
+      "i32 [m, 4]",
+      "f32 [p, n/3/heads/8*4]",
+      "activation [m, n]",
+    ],
+    scalars: { heads: "u32" },
+  },
   /** y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. x, y [m, n]; weight, bias [1, n]. */
   layernorm: {
     buffers: ["x", "weight", "bias", "y"],

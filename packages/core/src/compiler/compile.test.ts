@@ -1,7 +1,8 @@
 import { type DType, KERNEL_NAMES, printProgram } from "@vitgraph/cuda-kernels";
 import { describe, expect, test } from "vitest";
 import type { Graph } from "../graph/graph.js";
-import { graphFlops, printGraph } from "../graph/graph.js";
+import { GraphBuilder, graphFlops, printGraph } from "../graph/graph.js";
+import { rowsOf } from "../graph/ops.js";
 import { createVisionModel } from "../models/index.js";
 import { checkMemoryPlan } from "./check-memory-plan.js";
 import { compile } from "./compile.js";
@@ -52,6 +53,7 @@ test("fusion leaves no elementwise op and no separate rotation", () => {
   expect(left).not.toContain("activation");
   expect(left).not.toContain("add");
   expect(left).not.toContain("rope");
+  expect(left).not.toContain("rope_qk");
 });
 
 test("every rewrite is in the trace", () => {
@@ -60,12 +62,60 @@ test("every rewrite is in the trace", () => {
   expect(count("linear-activation")).toBe(2 + 2);
   expect(count("linear-residual")).toBe(2 * 2 + 1);
   expect(count("rope-qk")).toBe(2);
+  expect(count("linear-rope")).toBe(2);
 });
 
-test("a target without the fused rotation keeps the single ones", () => {
-  const kernels = new Set(KERNEL_NAMES.filter((name) => name !== "rope_qk"));
+test.each([
+  ["the rotation in the projection", ["linear_rope"], "rope_qk"],
+  ["any fused rotation", ["linear_rope", "rope_qk"], "rope"],
+] as const)("a target without %s keeps %s", (_, missing, kept) => {
+  const kernels = new Set(KERNEL_NAMES.filter((name) => !(missing as readonly string[]).includes(name)));
   const { fused } = compile(graph, { fuse: true, target: { ...target, kernels }, weightDTypes });
-  expect(fused.nodes.map(({ op }) => op)).toContain("rope");
+  expect(fused.nodes.map(({ op }) => op)).toContain(kept);
+});
+
+test("where the projection turns its columns, its weight and bias are loaded in pairs, and no others", () => {
+  const paired = fused.fused.nodes.flatMap((node) =>
+    node.op === "weight" && node.attributes.pairedRows !== undefined ? [node] : [],
+  );
+  expect(paired.map(({ attributes }) => attributes.tensor)).toEqual([
+    "blocks.0.attn.qkv.weight",
+    "blocks.0.attn.qkv.bias",
+    "blocks.1.attn.qkv.weight",
+    "blocks.1.attn.qkv.bias",
+  ]);
+  for (const { attributes } of paired) expect(attributes.pairedRows).toEqual({ rows: 32, headSize: 8 });
+});
+
+test("a projection without a bias turns its columns too, and heads of 4 stay with the pass of their own", () => {
+  const opsOf = (columns: number, heads: number) => {
+    const g = new GraphBuilder();
+    const rows = rowsOf("patches");
+    const x = g.input("x", { element: "activation", rows, columns });
+    const positions = g.input("positions", { element: "i32", rows, columns: 4 });
+    const angles = g.constant("angles", columns / heads / 2, new Float32Array(columns / heads / 2));
+    const qkv = g.add(
+      "linear",
+      [x, g.weight("qkv", [3 * columns, columns]), null, null],
+      { activation: "none" },
+      "qkv",
+    );
+    const turned = g.add("rope_qk", [qkv, positions, angles], { heads }, "turned");
+    const back = g.add(
+      "linear",
+      [turned, g.weight("back", [columns, 3 * columns]), null, null],
+      { activation: "none" },
+      "back",
+    );
+    const dtypes: WeightDTypes = new Map([
+      ["qkv", "f32"],
+      ["back", "f32"],
+    ]);
+    const compiled = compile(g.build([back]), { fuse: true, target, weightDTypes: dtypes });
+    return compiled.fused.nodes.flatMap(({ op }) => (op.includes("rope") ? [op] : []));
+  };
+  expect(opsOf(16, 2)).toEqual(["linear_rope"]);
+  expect(opsOf(16, 4)).toEqual(["rope_qk"]);
 });
 
 test("fusion does not change the useful arithmetic", () => {

@@ -25,6 +25,7 @@ type KernelOp = {
 const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => readonly number[] } = {
   unpack_patches: ({ channels, temporal, patchArea }) => [channels, temporal, patchArea],
   linear: ({ activation }) => [ACTIVATIONS.indexOf(activation)],
+  linear_rope: ({ heads }) => [heads],
   layernorm: ({ epsilon }) => [epsilon],
   activation: (attributes) => [ACTIVATIONS.indexOf(attributes.function)],
   add: () => [],

@@ -61,7 +61,9 @@ function interpolate(knots: readonly Knot[], tokens: number): number {
   const [left, right] = [knots[at - 1] as Knot, knots[at] as Knot];
   if (tokens === right.tokens) return right.durationMs;
   const slope = (right.durationMs - left.durationMs) / (right.tokens - left.tokens);
-  return left.durationMs + slope * (tokens - left.tokens);
+  // Rounding must not take it below what was measured for fewer tokens.
+  const floor = tokens > right.tokens ? right.durationMs : left.durationMs;
+  return Math.max(floor, left.durationMs + slope * (tokens - left.tokens));
 }
 
 /** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */

@@ -22,18 +22,28 @@ export interface ValueType {
   readonly columns: number;
 }
 
+/**
+ * Another order for the first rows of a weight: in every head of `headSize` rows, the two of a rotation pair,
+ * (i, i + headSize/2), stand beside each other: 0, headSize/2, 1, headSize/2 + 1, … A vector's elements are its rows.
+ */
+export interface PairedRows {
+  readonly rows: number;
+  readonly headSize: number;
+}
+
 /** What each op is told besides its inputs. */
 export interface OpAttributes {
   /** A buffer that the host fills before each run. */
   input: { readonly type: ValueType };
   /** A tensor of the checkpoint, by its name under the vision tower's prefix; a matrix of shape[0] × the rest. */
-  weight: { readonly tensor: string; readonly shape: readonly number[] };
+  weight: { readonly tensor: string; readonly shape: readonly number[]; readonly pairedRows?: PairedRows };
   /** A matrix that the model computes when it is built. */
   constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
   /** A table that stays on the device from run to run. Another program fills its rows, from `source` where it has one. */
   cached: { readonly type: ValueType };
   unpack_patches: { readonly channels: number; readonly temporal: number; readonly patchArea: number };
   linear: { readonly activation: Activation };
+  linear_rope: { readonly heads: number };
   layernorm: { readonly epsilon: number };
   activation: { readonly function: Activation };
   add: Record<never, never>;
@@ -96,6 +106,11 @@ function invalid(op: OpKind, problem: string): VitgraphError {
   return new VitgraphError("VG_GRAPH_INVALID", `${op}: ${problem}`, { details: { op } });
 }
 
+function checkPairedRows(tensor: string, all: number, { rows, headSize }: PairedRows): void {
+  if (rows <= all && rows % headSize === 0 && headSize % 2 === 0) return;
+  throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -134,8 +149,9 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape }) {
+    infer(_, { tensor, shape, pairedRows }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
+      if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       const vector = shape.length === 1;
       const columns = shape.slice(vector ? 0 : 1).reduce((product, side) => product * side, 1);
       return { element: "weight", rows: fixed(vector ? 1 : (shape[0] as number)), columns };
@@ -183,6 +199,23 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     },
     print: (attributes) => (attributes.activation === "none" ? "" : attributes.activation),
     flops: productFlops,
+  },
+  linear_rope: {
+    inputs: ["x", "weight", "bias?", "positions", "angles"],
+    role: "kernel",
+    infer(inputs, { heads }) {
+      const x = need(inputs, 0, "linear_rope");
+      const weight = need(inputs, 1, "linear_rope");
+      const [, , bias] = inputs;
+      expectColumns("linear_rope", "weight", weight, x.columns);
+      const y = activation(x.rows, weight.rows.plus);
+      if (bias !== undefined) expectColumns("linear_rope", "bias", bias, y.columns);
+      expectColumns("linear_rope", "positions", need(inputs, 3, "linear_rope"), 4);
+      expectColumns("linear_rope", "angles", need(inputs, 4, "linear_rope"), y.columns / 3 / heads / 2);
+      return y;
+    },
+    print: ({ heads }) => `heads=${heads}`,
+    flops: ([x], y, work) => 2 * rowCount(y, work) * y.columns * (x?.columns ?? 0),
   },
   layernorm: {
     inputs: ["x", "weight", "bias"],

@@ -53,7 +53,7 @@ export async function loadWeights(
   arena: Arena,
   onProgress?: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
-  const slice = new Uint8Array(SLICE_BYTES);
+  let slice = new Uint8Array(SLICE_BYTES);
   const totalBytes = [...weights.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let doneBytes = 0;
   for (const node of graph.nodes) {
@@ -65,15 +65,40 @@ export async function loadWeights(
     }
     if (node.op !== "weight") continue;
     const tensor = weights.get(node.attributes.tensor) as TensorSource;
+    const { shape, pairedRows } = node.attributes;
+    const rowBytes = tensor.sizeBytes / (shape[0] as number);
+    // Whole heads at a time where rows change places.
+    const headBytes = pairedRows === undefined ? 1 : pairedRows.headSize * rowBytes;
+    const sliceBytes = Math.max(1, Math.floor(SLICE_BYTES / headBytes)) * headBytes;
+    if (slice.length < sliceBytes) slice = new Uint8Array(sliceBytes);
     let offset = placement.offset;
-    for (let start = 0; start < tensor.sizeBytes; start += SLICE_BYTES) {
-      const part = slice.subarray(0, Math.min(SLICE_BYTES, tensor.sizeBytes - start));
+    for (let start = 0; start < tensor.sizeBytes; start += sliceBytes) {
+      const part = slice.subarray(0, Math.min(sliceBytes, tensor.sizeBytes - start));
       await tensor.readSlice(start, part);
+      if (pairedRows !== undefined) {
+        pairRows(
+          part.subarray(0, Math.max(0, pairedRows.rows * rowBytes - start)),
+          rowBytes,
+          pairedRows.headSize,
+        );
+      }
       const converted = convertWeights(part, tensor.dtype, placement.dtype);
       await device.upload(arena, offset, converted);
       offset += converted.length;
       doneBytes += part.length;
       onProgress?.(doneBytes, totalBytes);
+    }
+  }
+}
+
+/** Puts the rows (i, i + headSize/2) of each head beside each other, in place. */
+function pairRows(heads: Uint8Array, rowBytes: number, headSize: number): void {
+  const headBytes = headSize * rowBytes;
+  for (let start = 0; start < heads.length; start += headBytes) {
+    const head = heads.slice(start, start + headBytes);
+    for (let row = 0; row < headSize; row++) {
+      const to = row < headSize / 2 ? 2 * row : 2 * row - headSize + 1;
+      heads.set(head.subarray(row * rowBytes, (row + 1) * rowBytes), start + to * rowBytes);
     }
   }
 }

@@ -12,6 +12,7 @@ namespace vitgraph {
 enum class Kernel : std::uint32_t {
   unpack_patches,
   linear,
+  linear_rope,
   layernorm,
   activation,
   add,
@@ -25,7 +26,7 @@ enum class Kernel : std::uint32_t {
   scatter_rows,
   linear_gather_rows,
 };
-inline constexpr std::size_t kKernelCount = 14;
+inline constexpr std::size_t kKernelCount = 15;
 inline constexpr std::size_t kMaxOperands = 6;
 inline constexpr std::size_t kMaxScalars = 3;
 

@@ -229,16 +229,38 @@ export function ropeCase(shape: RopeShape): KernelCase {
   const { kernel, heads, headSize, grid } = shape;
   const positions = gridPositions(...grid);
   const columns = heads * headSize * (kernel === "rope" ? 1 : 3);
-  const quarter = headSize / 4;
-  const angles = Array.from({ length: Math.max(...grid) }, (_, position) => {
-    const turns = Array.from({ length: quarter }, (_, i) => position / 10000 ** (i / quarter));
-    return [...turns.map(Math.cos), ...turns.map(Math.sin)];
-  });
   return new CaseBuilder(kernel, [`${heads} heads of ${headSize}, ${grid.join("×")}`], shape)
     .dim("patches", positions.length)
     .activation(kernel === "rope" ? "x" : "qkv", "patches", columns)
     .index("positions", "patches", 4, positions.flat())
-    .table("angles", angles)
+    .table("angles", anglesFor(grid, headSize))
+    .scalar("heads", heads)
+    .output("patches", columns);
+}
+
+export interface LinearRopeShape extends CaseOptions {
+  readonly k: number;
+  readonly heads: number;
+  readonly headSize: number;
+  readonly grid: readonly [number, number];
+  readonly bias?: boolean;
+}
+
+export function linearRopeCase(shape: LinearRopeShape): KernelCase {
+  const { k, heads, headSize, grid, bias = true } = shape;
+  const positions = gridPositions(...grid);
+  const columns = 3 * heads * headSize;
+  const parts = [
+    `${heads} heads of ${headSize} from ${k}, ${grid.join("×")}`,
+    shape.weightDType ?? "f32",
+    bias && "bias",
+  ];
+  const c = new CaseBuilder("linear_rope", parts, shape).dim("patches", positions.length);
+  c.activation("x", "patches", k).weight("weight", columns, k, 1 / Math.sqrt(k));
+  if (bias) c.weight("bias", 1, columns);
+  return c
+    .index("positions", "patches", 4, positions.flat())
+    .table("angles", anglesFor(grid, headSize))
     .scalar("heads", heads)
     .output("patches", columns);
 }
@@ -419,6 +441,15 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { side: 5, n: 33, grids: [[3, 3]], weightDType: "f16", strided: true },
     ].map((shape) => positionEmbeddingCase({ ...common, ...shape } as unknown as PositionEmbeddingShape)),
 
+    // Heads that end within a tile, below it and beyond it; one and several tiles of rows.
+    ...[
+      { k: 24, heads: 1, headSize: 8, grid: [1, 1] },
+      { k: 40, heads: 2, headSize: 72, grid: [5, 7], weightDType: "bf16" },
+      { k: 144, heads: 4, headSize: 72, grid: [11, 19] },
+      { k: 600, heads: 3, headSize: 80, grid: [2, 3], bias: false, weightDType: "f16" },
+      { k: 33, heads: 2, headSize: 64, grid: [3, 2], strided: true },
+    ].map((shape) => linearRopeCase({ ...common, ...shape } as unknown as LinearRopeShape)),
+
     ...(["rope", "rope_qk"] as const).flatMap((kernel) => [
       ropeCase({ kernel, heads: 1, headSize: 4, grid: [1, 1], ...common }),
       ropeCase({ kernel, heads: 3, headSize: 72, grid: [5, 7], ...common }),
@@ -522,6 +553,15 @@ function spreadRows(count: number, tableRows: number): number[] {
 
 function greatestCommonDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestCommonDivisor(b, a % b);
+}
+
+/** Cosines of the headSize/4 frequencies, then their sines, for every row and column of a grid. */
+function anglesFor(grid: readonly [number, number], headSize: number): number[][] {
+  const quarter = headSize / 4;
+  return Array.from({ length: Math.max(...grid) }, (_, position) => {
+    const turns = Array.from({ length: quarter }, (_, i) => position / 10000 ** (i / quarter));
+    return [...turns.map(Math.cos), ...turns.map(Math.sin)];
+  });
 }
 
 const STRIDE_GAP = 5;

@@ -49,15 +49,24 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
   },
 
   linear(inputs) {
-    const x = inputs.matrix("x");
-    const weight = inputs.matrix("weight");
-    const bias = inputs.optional("bias");
     const residual = inputs.optional("residual");
     const activate = referenceActivation(inputs.activation());
-    return build(x.rows, weight.rows, (row, column) => {
-      let sum = bias?.values[column] ?? 0;
-      for (let i = 0; i < x.columns; i++) sum += at(x, row, i) * at(weight, column, i);
-      return activate(sum) + (residual === undefined ? 0 : at(residual, row, column));
+    const product = multiply(inputs);
+    return build(product.rows, product.columns, (row, column) => {
+      return activate(at(product, row, column)) + (residual === undefined ? 0 : at(residual, row, column));
+    });
+  },
+
+  linear_rope(inputs) {
+    const product = multiply(inputs);
+    const headSize = product.columns / 3 / inputs.scalar("heads");
+    const turns = turnsOf(inputs, headSize);
+    return build(product.rows, product.columns, (row, column) => {
+      if (column >= (product.columns / 3) * 2) return at(product, row, column);
+      const { cosine, sine } = turns(row, Math.floor((column % headSize) / 2));
+      return column % 2 === 0
+        ? at(product, row, column) * cosine - at(product, row, column + 1) * sine
+        : at(product, row, column) * cosine + at(product, row, column - 1) * sine;
     });
   },
 
@@ -246,21 +255,46 @@ function linspace(side: number, count: number, index: number): number {
     : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
 }
 
+/** x · weightᵀ + bias. */
+function multiply(inputs: Inputs): ReferenceMatrix {
+  const x = inputs.matrix("x");
+  const weight = inputs.matrix("weight");
+  const bias = inputs.optional("bias");
+  return build(x.rows, weight.rows, (row, column) => {
+    let sum = bias?.values[column] ?? 0;
+    for (let i = 0; i < x.columns; i++) sum += at(x, row, i) * at(weight, column, i);
+    return sum;
+  });
+}
+
+/** Cosine and sine of a patch's rotation pair: the first half of the pairs turn by its row, the others by its column. */
+function turnsOf(
+  inputs: Inputs,
+  headSize: number,
+): (row: number, pair: number) => { cosine: number; sine: number } {
+  const positions = inputs.matrix("positions");
+  const angles = inputs.matrix("angles");
+  const quarter = headSize / 4;
+  return (row, pair) => {
+    const position = at(positions, row, pair < quarter ? 0 : 1);
+    return {
+      cosine: at(angles, position, pair % quarter),
+      sine: at(angles, position, quarter + (pair % quarter)),
+    };
+  };
+}
+
 /** Rotates the first `parts` of the `allParts` equal column ranges of x; the others stay. */
 function rotate(inputs: Inputs, operand: string, parts: number, allParts: number): ReferenceMatrix {
   const x = inputs.matrix(operand);
-  const positions = inputs.matrix("positions");
-  const angles = inputs.matrix("angles");
   const headSize = x.columns / allParts / inputs.scalar("heads");
-  const [half, quarter] = [headSize / 2, headSize / 4];
+  const half = headSize / 2;
+  const turns = turnsOf(inputs, headSize);
   const rotated = (x.columns * parts) / allParts;
   return build(x.rows, x.columns, (row, column) => {
     if (column >= rotated) return at(x, row, column);
     const inHead = column % headSize;
-    const pair = inHead % half;
-    const position = at(positions, row, pair < quarter ? 0 : 1);
-    const cosine = at(angles, position, pair % quarter);
-    const sine = at(angles, position, quarter + (pair % quarter));
+    const { cosine, sine } = turns(row, inHead % half);
     return inHead < half
       ? at(x, row, column) * cosine - at(x, row, column + half) * sine
       : at(x, row, column) * cosine + at(x, row, column - half) * sine;

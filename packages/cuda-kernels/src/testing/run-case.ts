@@ -130,6 +130,11 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
     reason:
       "the rounding of a sum of k products wanders by about √k·u, and is spread over several partial sums",
   },
+  linear_rope: {
+    relativeL2: 5e-7,
+    relativeMax: 1e-6,
+    reason: "that of linear; two products and a sum add little",
+  },
   layernorm: {
     relativeL2: 2e-7,
     relativeMax: 4e-7,

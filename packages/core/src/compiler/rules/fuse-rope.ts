@@ -1,11 +1,57 @@
-/** The rotations of query and key become one pass over the packed projection, and attention reads views of it. */
-import type { RewriteRule } from "../rewrite.js";
+/**
+ * The rotations of query and key become one pass over the packed projection, and attention reads views of it; then that
+ * pass moves into the projection's epilogue.
+ */
+import type { Match, Pattern, RewriteRule } from "../rewrite.js";
 
 const rotated = (as: string, slice: string) => ({
   op: "rope" as const,
   as,
   inputs: [{ op: "slice_columns" as const, as: slice, inputs: ["qkv"] }, "positions", "angles"],
 });
+
+const weight = (as: string): Pattern => ({ op: "weight", as, inputs: [] });
+
+/**
+ * The epilogue turns neighbouring columns, so the weight's rows are loaded with the two of a pair beside each other. The
+ * products of queries and keys stay what they were, since both are in the same order.
+ */
+const linearRope = (name: string, bias: Pattern | null): RewriteRule => ({
+  name,
+  match: {
+    op: "rope_qk",
+    as: "rope",
+    inputs: [
+      { op: "linear", as: "linear", inputs: ["x", weight("weight"), bias, null] },
+      "positions",
+      "angles",
+    ],
+  },
+  when(match, kernels) {
+    const { attributes } = match.node("linear", "linear");
+    return kernels.has("linear_rope") && attributes.activation === "none" && headSizeOf(match) % 8 === 0;
+  },
+  replace(match, build) {
+    const { attributes, type } = match.node("rope", "rope_qk");
+    const paired = (as: string) => {
+      const { attributes, name } = match.node(as, "weight");
+      const pairedRows = { rows: (type.columns / 3) * 2, headSize: headSizeOf(match) };
+      return build.add("weight", [], { ...attributes, pairedRows }, `${name}.paired`);
+    };
+    const inputs = [match.value("x"), paired("weight"), bias === null ? null : paired("bias")];
+    return build.add(
+      "linear_rope",
+      [...inputs, match.value("positions"), match.value("angles")],
+      attributes,
+      match.node("linear", "linear").name,
+    );
+  },
+});
+
+function headSizeOf(match: Match): number {
+  const { attributes, type } = match.node("rope", "rope_qk");
+  return type.columns / 3 / attributes.heads;
+}
 
 export const fuseRope: readonly RewriteRule[] = [
   {
@@ -51,4 +97,6 @@ export const fuseRope: readonly RewriteRule[] = [
       return build.add("attention", [q!, k!, v!, match.value("cu_seqlens")], attributes, name);
     },
   },
+  linearRope("linear-rope", weight("bias")),
+  linearRope("linear-rope-without-bias", null),
 ];

@@ -6,6 +6,7 @@ const KernelEntry& kernel_entry(Kernel kernel) {
   static constexpr std::array<KernelEntry, kKernelCount> table = {{
       {unpack_patches, nullptr, nullptr},
       {linear, nullptr, linear_scratch_bytes},
+      {linear_rope, nullptr, linear_scratch_bytes},
       {layernorm, nullptr, layernorm_scratch_bytes},
       {activation, nullptr, nullptr},
       {add, nullptr, nullptr},

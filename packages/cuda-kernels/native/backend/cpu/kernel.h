@@ -112,6 +112,9 @@ inline std::size_t rows_per_chunk(std::size_t columns) {
   return rows == 0 ? 1 : rows;
 }
 
+/// Positions index the table of angles: refuses those that no row of it has, before anything follows them.
+void check_positions(const Call& call, const Matrix<const std::int32_t>& positions, std::size_t table_rows);
+
 /// Calls `body(row)` for every row, in chunks over the pool.
 template <typename Body>
 void for_each_row(const Call& call, std::size_t rows, std::size_t columns, Body&& body) {
@@ -136,6 +139,7 @@ const KernelEntry& kernel_entry(Kernel kernel);
 
 void unpack_patches(const Call& call);
 void linear(const Call& call);
+void linear_rope(const Call& call);
 void layernorm(const Call& call);
 void activation(const Call& call);
 void add(const Call& call);

@@ -1,5 +1,5 @@
 // y = activation(x · weightᵀ + bias) + residual. The row of the residual is that of y (`linear`), or an index names it
-// (`linear_gather_rows`).
+// (`linear_gather_rows`). And `linear_rope`: the rotation of x · weightᵀ + bias.
 //
 // The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
 // over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
@@ -14,6 +14,11 @@ enum { X, WEIGHT, BIAS, RESIDUAL };
 
 /// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
+
+/// For products of which nothing more is to be done.
+constexpr auto kFinished = [](std::size_t, std::size_t, std::size_t) {};
+
+Activation activation_of(const Call& call) { return static_cast<Activation>(call.count(0)); }
 
 std::size_t divide_up(std::size_t value, std::size_t by) { return (value + by - 1) / by; }
 
@@ -42,13 +47,15 @@ struct Blocking {
   }
 };
 
-/// `residual_row(row)` is where the residual of a row of y starts, or null.
-template <typename ResidualRow>
-void multiply(const Call& call, const Matrix<float>& y, const ResidualRow& residual_row) {
+/// The products, with the bias, the activation and the residual: `residual_row(row)` is where that of a row of y starts, or
+/// null. `finish(row, first column, count)` is called for every part of a row that has been written, by the thread that
+/// wrote it.
+template <typename ResidualRow, typename Finish>
+void multiply(const Call& call, const Matrix<float>& y, Activation function, const ResidualRow& residual_row,
+              const Finish& finish) {
   const auto x = call.matrix<const float>(X);
   const Operand& weight = call.step.operands[WEIGHT];
   const Operand& bias = call.step.operands[BIAS];
-  const auto function = static_cast<Activation>(call.count(0));
   if (y.rows == 0) return;
 
   const Blocking blocking(y.rows, y.columns, call.engine);
@@ -74,6 +81,7 @@ void multiply(const Call& call, const Matrix<float>& y, const ResidualRow& resid
           call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
                                       residual == nullptr ? nullptr : residual + column, y.row(row + i) + column,
                                       columns);
+          finish(row + i, column, columns);
         }
       });
 }
@@ -89,8 +97,8 @@ std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engin
 void linear(const Call& call) {
   enum { Y = RESIDUAL + 1 };
   const auto residual = call.matrix<const float>(RESIDUAL);
-  multiply(call, call.matrix<float>(Y),
-           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; });
+  multiply(call, call.matrix<float>(Y), activation_of(call),
+           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kFinished);
 }
 
 void linear_gather_rows(const Call& call) {
@@ -98,8 +106,36 @@ void linear_gather_rows(const Call& call) {
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   check_row_index(call, index, table.rows);
-  multiply(call, call.matrix<float>(Y),
-           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); });
+  multiply(call, call.matrix<float>(Y), activation_of(call),
+           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kFinished);
+}
+
+void linear_rope(const Call& call) {
+  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  const auto positions = call.matrix<const std::int32_t>(POSITIONS);
+  const auto angles = call.matrix<const float>(ANGLES);
+  const auto y = call.matrix<float>(Y);
+  const std::size_t turned = y.columns / 3 * 2;
+  const std::size_t head_size = y.columns / 3 / call.count(0);
+  const std::size_t quarter = head_size / 4;
+  check_positions(call, positions, angles.rows);
+  // Blocks are multiples of a register's floats wide, so that no pair is torn.
+  const auto turn = [&](std::size_t row, std::size_t first, std::size_t count) {
+    const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
+    const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
+    float* values = y.row(row);
+    std::size_t in_head = first % head_size;
+    for (std::size_t column = first; column < std::min(first + count, turned); column += 2) {
+      const std::size_t pair = in_head / 2;
+      in_head = in_head + 2 == head_size ? 0 : in_head + 2;
+      const float* angle = pair < quarter ? by_row + pair : by_column + (pair - quarter);
+      const float a = values[column];
+      const float b = values[column + 1];
+      values[column] = a * angle[0] - b * angle[quarter];
+      values[column + 1] = b * angle[0] + a * angle[quarter];
+    }
+  };
+  multiply(call, y, Activation::none, [](std::size_t) -> const float* { return nullptr; }, turn);
 }
 
 }  // namespace vitgraph::cpu

@@ -8,18 +8,6 @@ namespace {
 
 enum { X, POSITIONS, ANGLES, Y };
 
-/// Positions index the table of angles: every row of it is asked for by the host.
-void check_positions(const Call& call, const Matrix<const std::int32_t>& positions, std::size_t table_rows) {
-  for (std::size_t row = 0; row < positions.rows; ++row) {
-    for (std::size_t axis = 0; axis < 2; ++axis) {
-      const std::int32_t position = positions.row(row)[axis];
-      if (position >= 0 && static_cast<std::size_t>(position) < table_rows) continue;
-      call.bad_contents("patch " + std::to_string(row) + " is at " + (axis == 0 ? "row " : "column ") +
-                        std::to_string(position) + ", and angles has " + std::to_string(table_rows) + " rows");
-    }
-  }
-}
-
 /// `first` and `second` are the halves of a head; pair i is (first[i], second[i]).
 void rotate(const float* first, const float* second, const float* angles, std::size_t pairs, std::size_t quarter,
             float* first_out, float* second_out) {
@@ -60,6 +48,17 @@ void rotate_parts(const Call& call, std::size_t parts, std::size_t all_parts) {
 }
 
 }  // namespace
+
+void check_positions(const Call& call, const Matrix<const std::int32_t>& positions, std::size_t table_rows) {
+  for (std::size_t row = 0; row < positions.rows; ++row) {
+    for (std::size_t axis = 0; axis < 2; ++axis) {
+      const std::int32_t position = positions.row(row)[axis];
+      if (position >= 0 && static_cast<std::size_t>(position) < table_rows) continue;
+      call.bad_contents("patch " + std::to_string(row) + " is at " + (axis == 0 ? "row " : "column ") +
+                        std::to_string(position) + ", and angles has " + std::to_string(table_rows) + " rows");
+    }
+  }
+}
 
 void rope(const Call& call) { rotate_parts(call, 1, 1); }
 

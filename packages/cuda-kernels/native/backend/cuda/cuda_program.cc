@@ -25,6 +25,8 @@ using kernels::Bf16;
 using kernels::Launch;
 
 constexpr int kHopper = 90;
+/// Of the grid on which patches stand while products are measured: an image of some 1000 pixels a side.
+constexpr std::int32_t kGridWidth = 64;
 /// The tiles start on a boundary of their own alignment.
 constexpr std::size_t kTilesAt = 256;
 
@@ -132,9 +134,31 @@ void CudaProgram::measure() {
   send_counts(program_.capacities);
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
-  for (const auto& [key, steps] : by_key) LinearStep::measure(steps, device_->launch(true), device_->algorithms());
+  for (const auto& [key, steps] : by_key) {
+    // Each time: the products before may have written where positions that were gathered stand.
+    place_on_grid();
+    LinearStep::measure(steps, device_->launch(true), device_->algorithms());
+  }
   device_->algorithms().save();
   check(cudaStreamSynchronize(device_->stream()), "the measurement of the matrix products failed");
+}
+
+void CudaProgram::place_on_grid() {
+  // Most programs turn all their products by the same positions.
+  std::map<std::int32_t, std::int32_t> limits;
+  for (const Instruction& instruction : program_.instructions) {
+    if (instruction.kernel != Kernel::linear_rope) continue;
+    const auto angles = static_cast<std::int32_t>(buffer(instruction.operands[4]).rows.plus);
+    const auto [known, added] = limits.emplace(instruction.operands[3], angles);
+    known->second = std::min(known->second, angles);
+  }
+  for (const auto& [target, limit] : limits) {
+    std::vector<std::int32_t> positions;
+    for (std::int32_t i = 0; i < row_capacity(buffer(target).rows); ++i) {
+      positions.insert(positions.end(), {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit});
+    }
+    device_->inlet().send_in_order({address(target), std::as_bytes(std::span(positions))});
+  }
 }
 
 void CudaProgram::send_counts(std::span<const std::uint32_t> counts) {
@@ -213,9 +237,22 @@ void CudaProgram::resolve(std::size_t index) {
                                              rows(buffer(at[4]).rows),
                                              columns(at[4]),
                                              columns(at[0])};
-      auto step = std::make_shared<LinearStep>(linear_tools(), operands, static_cast<kernels::Activation>(scalars[0]));
-      linears_.push_back(step);
-      return add([step](const Launch& launch) { return step->launch(launch); });
+      return add_linear(name, operands, static_cast<kernels::Activation>(scalars[0]));
+    }
+    case Kernel::linear_rope: {
+      const std::int32_t head_size = columns(at[5]) / 3 / count(0);
+      const kernels::LinearOperands operands{view<const Bf16>(at[0]),
+                                             {weight(at[1]), static_cast<std::int64_t>(buffer(at[1]).row_stride)},
+                                             weight(at[2]),
+                                             {nullptr, 0},
+                                             view<Bf16>(at[5]),
+                                             rows(buffer(at[5]).rows),
+                                             columns(at[5]),
+                                             columns(at[0]),
+                                             nullptr,
+                                             {view<const std::int32_t>(at[3]), view<const float>(at[4]),
+                                              2 * count(0) * head_size, head_size}};
+      return add_linear(name, operands, kernels::Activation::none);
     }
     case Kernel::layernorm: {
       const k::LayernormOperands operands{view<const Bf16>(at[0]), view<Bf16>(at[3]), weight(at[1]), weight(at[2]),
@@ -286,6 +323,12 @@ void CudaProgram::resolve(std::size_t index) {
       return add([step](const Launch& launch) { return step->launch(launch); });
     }
   }
+}
+
+void CudaProgram::add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation) {
+  auto step = std::make_shared<LinearStep>(linear_tools(), operands, activation);
+  linears_.push_back(step);
+  steps_.push_back({name, [step](const Launch& launch) { return step->launch(launch); }});
 }
 
 void CudaProgram::resolve_attention(const Instruction& instruction, const std::string& name) {

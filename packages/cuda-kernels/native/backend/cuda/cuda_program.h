@@ -30,10 +30,13 @@ class CudaProgram final : public LoadedProgram {
 
   LinearTools linear_tools() const;
   void resolve(std::size_t index);
+  void add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation);
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
   /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
   void measure();
+  /// Products that turn their columns follow positions. Before any run has brought some, these stand in.
+  void place_on_grid();
   /// The counts of a run that computes nothing, or of a full one without attention.
   void send_counts(std::span<const std::uint32_t> counts);
   /// Writes the counts and the attention's tiles into the control block. What of it is used.

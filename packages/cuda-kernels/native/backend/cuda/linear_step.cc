@@ -8,6 +8,7 @@
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
 #include "kernels/smxx/linear/linear.h"
+#include "kernels/smxx/rope/rope.h"
 
 namespace vitgraph::cuda {
 namespace {
@@ -28,20 +29,6 @@ constexpr int kHopper = 90;
 /// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
 constexpr float kPaddingHandicap = 1.1f;
 
-struct HopperTile {
-  const char* name;
-  kernels::sm90::LinearTile tile;
-};
-constexpr HopperTile kHopperTiles[] = {
-    {"hopper 256x192", kernels::sm90::LinearTile::rows256_columns192},
-    {"hopper 192x192", kernels::sm90::LinearTile::rows192_columns192},
-    {"hopper 128x192", kernels::sm90::LinearTile::rows128_columns192},
-    {"hopper 128x128", kernels::sm90::LinearTile::rows128_columns128},
-    {"hopper 128x64", kernels::sm90::LinearTile::rows128_columns64},
-    {"hopper 64x128", kernels::sm90::LinearTile::rows64_columns128},
-    {"hopper 64x64", kernels::sm90::LinearTile::rows64_columns64},
-};
-
 /// What the Hopper kernel asks of its operands.
 bool suits_hopper(const kernels::LinearOperands& o) {
   return o.columns % 8 == 0 && o.inner % 8 == 0 && kernels::rows_aligned(o.x, 16) && kernels::rows_aligned(o.weight, 16) &&
@@ -50,9 +37,11 @@ bool suits_hopper(const kernels::LinearOperands& o) {
 
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
-  return tools.machine + " linear " + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
+  // A build with other tiles has other answers.
+  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
-         (o.residual.data != nullptr ? "residual" : "") + (o.residual_rows != nullptr ? " rows" : "");
+         (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
+         (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
 
 }  // namespace
@@ -84,9 +73,10 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
   // The estimated best comes first: it is what runs where nothing was measured.
   const auto best = kernels::sm90::choose_linear_tile(o.rows.capacity, o.columns, o.inner, tools.multiprocessors);
   for (const bool first : {true, false}) {
-    for (const HopperTile& way : kHopperTiles) {
-      if ((way.tile == best) != first) continue;
-      ways_.push_back({way.name, false, [=, tile = way.tile](const kernels::Launch& launch) {
+    for (std::size_t i = 0; i < std::size(kernels::sm90::kLinearTileNames); ++i) {
+      const auto tile = static_cast<kernels::sm90::LinearTile>(i);
+      if ((tile == best) != first) continue;
+      ways_.push_back({std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false, [=](const kernels::Launch& launch) {
                          return kernels::sm90::launch_linear(launch, o, activation, tile);
                        }});
     }
@@ -116,12 +106,14 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   if (plan == nullptr || o.weight.row_stride != o.inner) return;
   const bool activation_after = !plain && !shape.gelu_tanh;
   const bool residual_after = o.residual.data != nullptr && !residual_inside;
+  const bool rotation_after = o.rotation.angles.data != nullptr;
   const kernels::View<const kernels::Bf16> y{o.y.data, o.y.row_stride};
   int index = 0;
   for (const MatmulAlgorithm& algorithm : tools.cublaslt->propose(*plan)) {
     ways_.push_back({"cublaslt " + std::to_string(index++), true,
                      [=, library = tools.cublaslt](const kernels::Launch& launch) -> cudaError_t {
                        if (!library->run(*plan, pointers, algorithm, launch.stream)) return cudaErrorNotSupported;
+                       if (rotation_after) return kernels::smxx::launch_rope_pairs(launch, o.rotation, o.y, o.rows);
                        if (activation_after) {
                          const cudaError_t status =
                              kernels::smxx::launch_activation(launch, {y, o.y, o.rows, o.columns}, activation);

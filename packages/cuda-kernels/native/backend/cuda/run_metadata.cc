@@ -62,6 +62,9 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
       case Kernel::linear_gather_rows:
         add({Role::row_index, at[4], {0, 0, 0}, at[3]});
         break;
+      case Kernel::linear_rope:
+        add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
+        break;
       case Kernel::attention:
         add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
         break;

@@ -92,4 +92,16 @@ __device__ __forceinline__ float activate(float x) {
   }
 }
 
+/// For kernels that finish few elements a thread, where a branch costs less than a kernel for each function.
+__device__ __forceinline__ float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::none: return x;
+    case Activation::gelu_tanh: return activate<Activation::gelu_tanh>(x);
+    case Activation::gelu_erf: return activate<Activation::gelu_erf>(x);
+    case Activation::quick_gelu: return activate<Activation::quick_gelu>(x);
+    case Activation::silu: return activate<Activation::silu>(x);
+  }
+  return x;
+}
+
 }  // namespace vitgraph::kernels

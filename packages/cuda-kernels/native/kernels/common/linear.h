@@ -6,7 +6,20 @@
 
 namespace vitgraph::kernels {
 
-/// y = activation(x · weightᵀ + bias) + residual; or + residual[residual_rows] where a table of rows is given.
+/// Two-dimensional rotary embedding of a product's first columns. Unlike that of `rope`, pair i of a head is its columns
+/// (2 i, 2 i + 1), so that both stand in one thread: whoever asks for it has put the rows of the weight in that order.
+struct LinearRotation {
+  /// [rows, 4]: row and column come first. The host has checked that they are rows of `angles`.
+  View<const std::int32_t> positions;
+  /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines. Null data for no rotation.
+  View<const float> angles;
+  /// How many columns turn, in heads of `head_size`, a multiple of 8.
+  std::int32_t columns;
+  std::int32_t head_size;
+};
+
+/// y = activation(x · weightᵀ + bias) + residual, or + residual[residual_rows] where a table of rows is given; or
+/// rotation(x · weightᵀ + bias).
 struct LinearOperands {
   /// [rows, inner]
   View<const Bf16> x;
@@ -24,6 +37,7 @@ struct LinearOperands {
   /// [rows]: the row of `residual` that is added to each row of y. Null: the row of the same number. The host has checked
   /// that they are rows of it.
   const std::int32_t* residual_rows = nullptr;
+  LinearRotation rotation{};
 };
 
 }  // namespace vitgraph::kernels

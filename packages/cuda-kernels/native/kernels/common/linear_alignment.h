@@ -11,8 +11,13 @@ inline bool linear_takes_vectors(const LinearOperands& operands) {
          (operands.residual.data == nullptr || rows_aligned(operands.residual, 16));
 }
 
-inline bool linear_is_valid(const LinearOperands& operands) {
-  return operands.columns > 0 && operands.inner > 0 && operands.rows.capacity > 0;
+inline bool linear_is_valid(const LinearOperands& operands, Activation activation) {
+  const LinearRotation& rotation = operands.rotation;
+  const bool plain = activation == Activation::none && operands.residual.data == nullptr;
+  const bool whole_heads = rotation.head_size > 0 && rotation.head_size % 8 == 0 && rotation.columns <= operands.columns &&
+                           rotation.columns % rotation.head_size == 0;
+  return operands.columns > 0 && operands.inner > 0 && operands.rows.capacity > 0 &&
+         (rotation.angles.data == nullptr || (plain && whole_heads));
 }
 
 }  // namespace vitgraph::kernels

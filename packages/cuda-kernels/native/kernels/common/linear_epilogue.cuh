@@ -1,7 +1,8 @@
-// What stands before and after the products of a linear layer: bias, activation, residual, and the way to memory. The places of sums in
+// What stands before and after the products of a linear layer: bias, rotation, activation, residual, and the way to memory. The places of sums in
 // threads are those of mma.sync and wgmma alike: lane l has columns 8 j + 2 (l mod 4) and the next of row l / 4.
 //
-// Numerics: all in f32, rounded once at the end.
+// Numerics: all in f32, rounded once at the end; a rotation turns the rounded sums and rounds once more, as a pass of its own
+// over them would, so that it makes no difference which of the two a product gets.
 #pragma once
 
 #include "kernels/common/device.cuh"
@@ -48,12 +49,40 @@ __device__ __forceinline__ const Bf16* residual_of(const LinearOperands& operand
   return operands.residual.data + from * operands.residual.row_stride;
 }
 
+/// Where the turns of a row stand in the table of angles: those by its row and those by its column.
+struct RowTurns {
+  int by_row;
+  int by_column;
+};
+
+__device__ __forceinline__ RowTurns find_turns(const LinearRotation& rotation, int row, bool row_is_real) {
+  // What stands beyond the real positions must not be followed; the first is always real.
+  const std::int32_t* position = rotation.positions.data + (row_is_real ? row : 0) * rotation.positions.row_stride;
+  const int stride = static_cast<int>(rotation.angles.row_stride);
+  return {__ldg(position) * stride, __ldg(position + 1) * stride};
+}
+
+/// Turns two pairs of a head, `pair` and the next: `words` are their bf16 elements.
+__device__ __forceinline__ void turn_pairs(const LinearRotation& rotation, const RowTurns& turns, int pair,
+                                           std::uint32_t& first, std::uint32_t& second) {
+  // The halves of a head's pairs are even, so both turn by the same.
+  const int quarter = rotation.head_size / 4;
+  const float* angle = rotation.angles.data + (pair < quarter ? turns.by_row + pair : turns.by_column + pair - quarter);
+  const float2 cosines = __ldg(reinterpret_cast<const float2*>(angle));
+  const float2 sines = __ldg(reinterpret_cast<const float2*>(angle + quarter));
+  const float2 a = unpack_bf16(first);
+  const float2 b = unpack_bf16(second);
+  first = pack_bf16(a.x * cosines.x - a.y * sines.x, a.y * cosines.x + a.x * sines.x);
+  second = pack_bf16(b.x * cosines.y - b.y * sines.y, b.y * cosines.y + b.x * sines.y);
+}
+
 /// Finishes 32 · kGroups columns of a row: `sums[g]` are this lane's columns of the g-th four blocks of 8, bias included.
 /// Called by whole warps.
 /// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
-template <Activation kActivation, bool kVectors, int kGroups>
+/// kRotate: there is a rotation, and `turns` are this row's.
+template <Activation kActivation, bool kVectors, bool kRotate, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
-                                           const float (&sums)[kGroups][8]) {
+                                           const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
   if constexpr (kVectors) {
     const int first = first_column + 8 * quad_lane;
@@ -68,6 +97,8 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       }
     }
     auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
+    int in_head = kRotate ? first % operands.rotation.head_size : 0;
+    const int head_step = kRotate ? 32 % operands.rotation.head_size : 0;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
       float values[8];
@@ -91,6 +122,18 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
 #pragma unroll
       for (int j = 0; j < 4; ++j) words[j] = pack_bf16(values[2 * j], values[2 * j + 1]);
       transpose_quad(words);
+      if constexpr (kRotate) {
+        // Columns that don't turn are turned and thrown away: without a branch, the angles of the next group are on their
+        // way while this one's pairs turn.
+        std::uint32_t turned[4] = {words[0], words[1], words[2], words[3]};
+        turn_pairs(operands.rotation, turns, in_head / 2, turned[0], turned[1]);
+        turn_pairs(operands.rotation, turns, in_head / 2 + 2, turned[2], turned[3]);
+        const bool turns_here = first + 32 * group < operands.rotation.columns;
+#pragma unroll
+        for (int j = 0; j < 4; ++j) words[j] = turns_here ? turned[j] : words[j];
+        in_head += head_step;
+        if (in_head >= operands.rotation.head_size) in_head -= operands.rotation.head_size;
+      }
       if (group < groups) y[4 * group] = uint4{words[0], words[1], words[2], words[3]};
     }
   } else {
@@ -103,6 +146,25 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       for (int i = 0; i < 8; ++i) {
         const int at = first_column + group * 32 + i / 2 * 8 + quad_lane * 2 + i % 2;
         if (at >= operands.columns) continue;
+        if constexpr (kRotate) {
+          if (at < operands.rotation.columns) {
+            if (i % 2 == 0) {
+              std::uint32_t pair = pack_bf16(sums[group][i], sums[group][i + 1]);
+              std::uint32_t unused = 0;
+              const int in_head = at % operands.rotation.head_size / 2;
+              // Two pairs are turned at once, from an even one on; here one of them is missing.
+              if (in_head % 2 == 0) {
+                turn_pairs(operands.rotation, turns, in_head, pair, unused);
+              } else {
+                turn_pairs(operands.rotation, turns, in_head - 1, unused, pair);
+              }
+              const float2 turned = unpack_bf16(pair);
+              y[at] = __float2bfloat16_rn(turned.x);
+              y[at + 1] = __float2bfloat16_rn(turned.y);
+            }
+            continue;
+          }
+        }
         const float extra = residual == nullptr ? 0 : __bfloat162float(residual[at]);
         y[at] = __float2bfloat16_rn(activate<kActivation>(sums[group][i]) + extra);
       }

@@ -13,6 +13,11 @@
 //             columns beyond the head with zeros (72 = 64 + 8), so the first product runs over 80 columns; the second
 //             takes exactly 72. Nothing is rounded up in global memory.
 // Assumes     q, k and v at multiples of 16 bytes, y at multiples of 4; the tile table lies inside the buffers.
+// Order       Item: the producer's thread writes it and arrives; the first lane of each warp waits, reads it and, when all lanes
+//             are done with Q, arrives for its warp. Stages: the copy engine's bytes end the phase that consumers wait
+//             for; they arrive once their products have been waited for, and only then is the stage copied over. Zeros
+//             that consumers write over V's end are fenced towards the tensor cores and the copy engine before that.
+//             Racecheck sees all of it, and reports nothing; it missed reads of the item by lanes that do not arrive.
 // Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
 //             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
 //             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.
@@ -118,10 +123,19 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
   const int items = tiles * arguments.heads;
   RingPosition<Shape::kStages> at;
   std::uint32_t item_parity = 0;
-  for (int item = static_cast<int>(blockIdx.x); item < items;) {
+  int item = static_cast<int>(blockIdx.x);
+  int head = 0;
+  AttentionTile tile{};
+  const auto look_up = [&] {
+    if (item >= items) return;
+    head = item / tiles;
+    tile = arguments.tiles[item - head * tiles];
+  };
+  // The tiles are written before the first kernel of a run, so the first is looked up while the kernel before still runs.
+  look_up();
+  await_previous_kernels();
+  while (item < items) {
     const int next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
-    const int head = item / tiles;
-    const AttentionTile tile = arguments.tiles[item - head * tiles];
     barrier_wait(&shared.item_empty, item_parity ^ 1);
     shared.tile = tile;
     shared.head = head;
@@ -143,6 +157,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
       at.advance();
     }
     item = next;
+    look_up();
   }
   barrier_wait(&shared.item_empty, item_parity ^ 1);
   shared.head = -1;
@@ -344,12 +359,14 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
 
   RingPosition<Shape::kStages> k_at;
   RingPosition<Shape::kStages> v_at;
+  // The lane that reads the item is the one that releases it.
+  const auto from_first_lane = [&](const int& value) { return uniform(lane == 0 ? value : 0); };
   for (std::uint32_t item_parity = 0;; item_parity ^= 1) {
     barrier_wait(&shared.item_full, item_parity);
-    const int head = uniform(shared.head);
+    const int head = from_first_lane(shared.head);
     if (head < 0) return;
-    const AttentionTile tile{uniform(shared.tile.segment_start), uniform(shared.tile.segment_length),
-                             uniform(shared.tile.first_row), 0};
+    const AttentionTile tile{from_first_lane(shared.tile.segment_start), from_first_lane(shared.tile.segment_length),
+                             from_first_lane(shared.tile.first_row), 0};
     const int steps = divide_up(tile.segment_length, Shape::kKeyRows);
     const int first_row = tile.first_row + 64 * warpgroup;
 
@@ -478,8 +495,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     prefetch_tensor_map(&arguments.v_full);
   }
   __syncthreads();
-  await_previous_kernels();
-
   // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
@@ -489,6 +504,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     }
   } else {
     take_registers<Shape::kConsumerRegisters>();
+    await_previous_kernels();
     consume<Shape>(arguments, shared_address(tensors), shared, warpgroup - 1);
   }
 }

@@ -57,6 +57,21 @@ __device__ __forceinline__ void barrier_wait(Barrier* barrier, std::uint32_t par
       : "memory");
 }
 
+/// The same for a phase that another block of the cluster ends.
+__device__ __forceinline__ void barrier_wait_for_cluster(Barrier* barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n"
+      ".reg .pred done;\n"
+      "wait:\n"
+      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+      "@done bra finished;\n"
+      "bra wait;\n"
+      "finished:\n"
+      "}" ::"r"(shared_address(barrier)),
+      "r"(parity)
+      : "memory");
+}
+
 /// A position in a ring of buffers, with the parity of its barriers' current phase.
 template <int kStages>
 struct RingPosition {
@@ -84,12 +99,13 @@ __device__ __forceinline__ int cluster_rank() {
   return static_cast<int>(rank);
 }
 
-/// All threads of all blocks of the cluster.
+/// All threads of all blocks of the cluster, in two halves.
+__device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
+__device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
+
 __device__ __forceinline__ void cluster_sync() {
-  asm volatile(
-      "barrier.cluster.arrive.release;\n"
-      "barrier.cluster.wait.acquire;" ::
-          : "memory");
+  cluster_arrive();
+  cluster_wait();
 }
 
 __device__ __forceinline__ void named_barrier_sync(int barrier, int threads) {

@@ -7,6 +7,7 @@
 #include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/common/tensor_map.h"
 #include "kernels/sm90/linear/linear_kernel.cuh"
+#include "kernels/sm90/linear/linear_split_kernel.cuh"
 
 namespace vitgraph::kernels::sm90 {
 namespace {
@@ -20,24 +21,28 @@ TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::i
           .row_bytes = 128};
 }
 
-template <typename Shape, Activation kActivation>
+/// One copy of x brings `x_rows`.
+template <typename Shape>
+cudaError_t describe(LinearArguments& arguments, const LinearOperands& operands, int x_rows) {
+  arguments.operands = operands;
+  if (const auto error = encode_tensor_map(arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, x_rows))) {
+    return error;
+  }
+  return encode_tensor_map(arguments.weight, step_box(operands.weight, operands.inner, operands.columns, Shape::kColumns));
+}
+
+template <typename Kernel>
+cudaError_t allow_shared_bytes(Kernel kernel, std::size_t bytes) {
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
+}
+
+template <typename Shape, Activation kActivation, bool kRotate = false>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
   LinearArguments arguments{};
-  arguments.operands = operands;
-  if (const auto error = encode_tensor_map(
-          arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, Shape::kRows / Shape::kCluster))) {
-    return error;
-  }
-  if (const auto error = encode_tensor_map(
-          arguments.weight, step_box(operands.weight, operands.inner, operands.columns, Shape::kColumns))) {
-    return error;
-  }
+  if (const auto error = describe<Shape>(arguments, operands, Shape::kRows / Shape::kCluster)) return error;
   constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
-  const auto kernel = linear_kernel<Shape, kActivation>;
-  if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                              static_cast<int>(kSharedBytes))) {
-    return error;
-  }
+  const auto kernel = linear_kernel<Shape, kActivation, kRotate>;
+  if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int clusters = std::min(divide_up(operands.rows.capacity, Shape::kRows) *
                                     divide_up(operands.columns, Shape::kColumns * Shape::kCluster),
                                 launch.multiprocessors / Shape::kCluster);
@@ -47,6 +52,7 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
 
 template <typename Shape>
 cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
+  if (operands.rotation.angles.data != nullptr) return launch_kernel_of<Shape, Activation::none, true>(launch, operands);
   switch (activation) {
     case Activation::none: return launch_kernel_of<Shape, Activation::none>(launch, operands);
     case Activation::gelu_tanh: return launch_kernel_of<Shape, Activation::gelu_tanh>(launch, operands);
@@ -55,6 +61,20 @@ cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, A
     case Activation::silu: return launch_kernel_of<Shape, Activation::silu>(launch, operands);
   }
   return cudaErrorInvalidValue;
+}
+
+template <typename Shape>
+cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, Activation activation) {
+  LinearArguments arguments{};
+  if (const auto error = describe<Shape>(arguments, operands, Shape::kRows)) return error;
+  constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
+  static_assert(kSharedBytes <= 227 * 1024);
+  const bool rotate = operands.rotation.angles.data != nullptr;
+  const auto kernel = rotate ? linear_split_kernel<Shape, true> : linear_split_kernel<Shape, false>;
+  if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
+  const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
+  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads, kSharedBytes,
+                       arguments, activation);
 }
 
 /// What a launch takes by tile, fitted to measurements on one H200 (dev/linear.cu, time).
@@ -95,7 +115,7 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 }
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
-  if (!linear_is_valid(operands) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
+  if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
   // Consumers, their 64-row blocks and columns, stages, blocks of a cluster. Small tiles take as many stages as fit: their
   // steps are short, and what hides the latency of the copies is how many are under way.
   switch (tile) {
@@ -113,6 +133,11 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
       return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64:
       return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1>>(launch, operands, activation);
+    // Consumers, their 64-row blocks and columns, stages, blocks that share the inner dimension.
+    case LinearTile::rows128_columns64_split3:
+      return launch_split<LinearSplitShape<1, 2, 64, 8, 3>>(launch, operands, activation);
+    case LinearTile::rows64_columns128_split3:
+      return launch_split<LinearSplitShape<1, 1, 128, 8, 3>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }

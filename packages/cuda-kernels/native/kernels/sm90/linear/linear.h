@@ -5,7 +5,8 @@
 
 namespace vitgraph::kernels::sm90 {
 
-/// The tile of a launch. Which one is fastest depends on how evenly its tiles fill the device.
+/// The tile of a launch. Which one is fastest depends on how evenly its tiles fill the device. With a split, so many blocks
+/// share the inner dimension of each.
 enum class LinearTile : std::int32_t {
   rows256_columns192,
   rows192_columns192,
@@ -14,13 +15,21 @@ enum class LinearTile : std::int32_t {
   rows128_columns64,
   rows64_columns128,
   rows64_columns64,
+  rows128_columns64_split3,
+  rows64_columns128_split3,
+};
+
+/// By LinearTile; stable, since the algorithm cache on disk holds them.
+inline constexpr const char* kLinearTileNames[] = {
+    "256x192", "192x192", "128x192", "128x128", "128x64", "64x128", "64x64",
+    "128x64/3", "64x128/3",
 };
 
 /// The tile to take when a launch has `rows` rows: the least estimated time.
 LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t inner, std::int32_t multiprocessors);
 
-/// y = activation(x · weightᵀ + bias) + residual, in f32 from the products to the one rounding. y may be the residual, and
-/// must not overlap x or weight. Columns and inner multiples of 8; rows of all matrices at multiples of 16 bytes; bias at
+/// y = activation(x · weightᵀ + bias) + residual, or the rotation of the product, in f32 from the products to the one
+/// rounding. y may be the residual, and must not overlap x or weight. Columns and inner multiples of 8; rows of all matrices at multiples of 16 bytes; bias at
 /// one of 4.
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile);
 

@@ -1,4 +1,4 @@
-// y = activation(x · weightᵀ + bias) + residual, for compute capability 9.0.
+// y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 9.0.
 //
 // One warpgroup copies (producer), the others compute (consumers). The blocks stay and walk over the tiles of the real
 // rows. Consumers either take alternate tiles, so that the tensor cores work for one while the other finishes its tile
@@ -6,7 +6,7 @@
 // rows beside each other: each copies half of x, for both, since what L2 can deliver is the limit here. The order of tiles
 // keeps a band of rows together, so that it and the weights it meets stay in L2.
 //
-// Template    LinearShape; kActivation.
+// Template    LinearShape; kActivation; kRotate.
 // Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
 // Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
@@ -137,7 +137,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   }
 }
 
-template <typename Shape, Activation kActivation>
+template <typename Shape, Activation kActivation, bool kRotate>
 __device__ __forceinline__ void consume(const LinearOperands& operands, int rows, const TileOrder<Shape>& order,
                                         int steps, int first_tile, int tile_stride, int consumer,
                                         std::uint32_t x_shared, std::uint32_t weight_shared,
@@ -201,28 +201,44 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       at.advance();
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
+    // Where a row's angles stand is looked up while the last products run.
+    RowTurns turns[Shape::kRowBlocks][2]{};
+    if constexpr (kRotate) {
+#pragma unroll
+      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+        const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
+        turns[i / 2][i % 2] = find_turns(operands.rotation, row, row < rows);
+      }
+    }
     products_wait<0>();
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
 
+    const auto finish = [&]<bool kTurn>() {
 #pragma unroll
-    for (int block = 0; block < Shape::kRowBlocks; ++block) {
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int row = first.x + row_in_tile + block * 64 + half * 8;
-        float of_row[Shape::kColumns / 32][8];
+        for (int half = 0; half < 2; ++half) {
+          const int row = first.x + row_in_tile + block * 64 + half * 8;
+          float of_row[Shape::kColumns / 32][8];
 #pragma unroll
-        for (int i = 0; i < Shape::kColumns / 4; ++i) {
-          of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+          for (int i = 0; i < Shape::kColumns / 4; ++i) {
+            of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+          }
+          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, of_row, turns[block][half]);
         }
-        finish_row<kActivation, true>(operands, row, row < rows, first.y, of_row);
       }
+    };
+    if (kRotate && first.y < operands.rotation.columns) {
+      finish.template operator()<kRotate>();
+    } else {
+      finish.template operator()<false>();
     }
   }
 }
 
-template <typename Shape, Activation kActivation>
+template <typename Shape, Activation kActivation, bool kRotate>
 __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThreads, 1)
     linear_kernel(const __grid_constant__ LinearArguments arguments) {
   constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCluster;
@@ -261,7 +277,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   } else {
     take_registers<Shape::kConsumerRegisters>();
     await_previous_kernels();
-    consume<Shape, kActivation>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
+    consume<Shape, kActivation, kRotate>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                                 weight_shared, shared);
   }
   // A block's shared memory must outlive what the others of its cluster send there.

@@ -10,7 +10,8 @@ namespace {
 using Kernel = void (*)(LinearOperands);
 
 template <bool kVectors>
-Kernel kernel_of(Activation activation) {
+Kernel kernel_of(Activation activation, bool rotate) {
+  if (rotate) return linear_kernel<Activation::none, kVectors, true>;
   switch (activation) {
     case Activation::none: return linear_kernel<Activation::none, kVectors>;
     case Activation::gelu_tanh: return linear_kernel<Activation::gelu_tanh, kVectors>;
@@ -24,8 +25,11 @@ Kernel kernel_of(Activation activation) {
 }  // namespace
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation) {
-  const Kernel kernel = linear_takes_vectors(operands) ? kernel_of<true>(activation) : kernel_of<false>(activation);
-  if (kernel == nullptr || !linear_is_valid(operands)) return cudaErrorInvalidValue;
+  if (!linear_is_valid(operands, activation)) return cudaErrorInvalidValue;
+  const bool rotate = operands.rotation.angles.data != nullptr;
+  const Kernel kernel =
+      linear_takes_vectors(operands) ? kernel_of<true>(activation, rotate) : kernel_of<false>(activation, rotate);
+  if (kernel == nullptr) return cudaErrorInvalidValue;
   const dim3 grid(static_cast<unsigned>(divide_up(operands.columns, LinearShape::kTile)),
                   static_cast<unsigned>(divide_up(operands.rows.capacity, LinearShape::kTile)));
   return launch_kernel(launch, kernel, grid, LinearShape::kThreads, LinearShape::kSharedBytes, operands);

@@ -1,6 +1,6 @@
-// y = activation(x · weightᵀ + bias) + residual, for compute capability 8.0 and newer.
+// y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 8.0 and newer.
 //
-// Template    kActivation; kVectors: whether rows may be read and written by 16 bytes.
+// Template    kActivation; kVectors: whether rows may be read and written by 16 bytes; kRotate.
 // Grid        x: tiles of columns, y: tiles of rows of the capacity; blocks beyond the real rows leave at once.
 // Block       256 threads: 2 × 4 warps of 64 × 32 of the 128 × 128 tile.
 // Shared      kStages steps of 32 of x and weight, 48 KiB, rows of 64 bytes whose 16-byte units are permuted so that the
@@ -54,7 +54,7 @@ __device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf
   }
 }
 
-template <Activation kActivation, bool kVectors>
+template <Activation kActivation, bool kVectors, bool kRotate = false>
 __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const LinearOperands operands) {
   using Shape = LinearShape;
   await_previous_kernels();
@@ -127,7 +127,8 @@ __global__ void __launch_bounds__(LinearShape::kThreads) linear_kernel(const Lin
       float of_row[1][8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) of_row[0][i] = sums[m][i / 2][2 * half + i % 2];
-      finish_row<kActivation, kVectors>(operands, row, row < rows, column, of_row);
+      const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
+      finish_row<kActivation, kVectors, kRotate>(operands, row, row < rows, column, of_row, turns);
     }
   }
 }

@@ -1,4 +1,4 @@
-// Launches rope and rope_qk, which differ in how many heads of a row turn.
+// Launches rope and rope_qk, which differ in how many heads of a row turn, and rope_pairs.
 #include "kernels/smxx/rope/rope.h"
 
 #include "kernels/common/rows.h"
@@ -30,6 +30,15 @@ cudaError_t launch_rope(const Launch& launch, const RopeOperands& operands) {
 
 cudaError_t launch_rope_qk(const Launch& launch, const RopeOperands& operands) {
   return launch_heads(launch, operands, 2 * operands.heads, 3 * operands.heads);
+}
+
+cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y, const Rows& rows) {
+  if (rotation.head_size <= 0 || rotation.head_size % 8 != 0 || rotation.columns % rotation.head_size != 0 ||
+      !rows_aligned(y, 16) || rows.capacity <= 0) {
+    return cudaErrorInvalidValue;
+  }
+  const std::int64_t items = static_cast<std::int64_t>(rows.capacity) * rotation.columns / 8;
+  return launch_kernel(launch, rope_pairs_kernel, walking_grid(launch, items, 256), 256, 0, rotation, y, rows);
 }
 
 }  // namespace vitgraph::kernels::smxx

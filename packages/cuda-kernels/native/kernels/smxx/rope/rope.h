@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/common/launch.h"
+#include "kernels/common/linear.h"
 
 namespace vitgraph::kernels::smxx {
 
@@ -25,5 +26,9 @@ cudaError_t launch_rope(const Launch& launch, const RopeOperands& operands);
 
 /// Turns the query and key thirds of x. The value third is copied, unless y is x.
 cudaError_t launch_rope_qk(const Launch& launch, const RopeOperands& operands);
+
+/// Turns the first columns of y in place, as LinearRotation describes it: after a product that could not do so itself. Rows
+/// of y at multiples of 16 bytes.
+cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y, const Rows& rows);
 
 }  // namespace vitgraph::kernels::smxx

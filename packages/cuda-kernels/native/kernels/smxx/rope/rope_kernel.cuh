@@ -1,4 +1,7 @@
-// Two-dimensional rotary embedding of heads, in place or from x to y.
+// Two-dimensional rotary embedding of heads.
+//
+// rope_kernel         in place or from x to y; pair i of a head is its columns (i, i + head_size / 2).
+// rope_pairs_kernel   in place; pair i is the columns (2 i, 2 i + 1). A thread turns four pairs, 16 bytes.
 //
 // Template    kPairs: rotation pairs that a thread turns at once: 4 (8 bytes of either half) or 1.
 // Grid        as many blocks as the device holds at once; they walk to the real row count.
@@ -72,6 +75,36 @@ __global__ void __launch_bounds__(256) rope_kernel(const RopeOperands operands, 
       *reinterpret_cast<Elements*>(y + h * next_head) = first[h];
       *reinterpret_cast<Elements*>(y + h * next_head + half) = second[h];
     }
+  }
+}
+
+__global__ void __launch_bounds__(256) rope_pairs_kernel(LinearRotation rotation, View<Bf16> y, Rows rows) {
+  await_previous_kernels();
+  const int quarter = rotation.head_size / 4;
+  const int row_items = rotation.columns / 8;
+  const std::int64_t all = static_cast<std::int64_t>(real_rows(rows)) * row_items;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
+    const std::int64_t row = i / row_items;
+    const int column = static_cast<int>(i - row * row_items) * 8;
+    const std::int32_t* position = rotation.positions.data + row * rotation.positions.row_stride;
+    const float* by_row = rotation.angles.data + __ldg(position) * rotation.angles.row_stride;
+    const float* by_column = rotation.angles.data + __ldg(position + 1) * rotation.angles.row_stride - quarter;
+    auto* at = reinterpret_cast<uint4*>(y.data + row * y.row_stride + column);
+    float values[8];
+    unpack_bf16(*at, values);
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int pair = column % rotation.head_size / 2 + j;
+      const float* angle = (pair < quarter ? by_row : by_column) + pair;
+      const float cosine = __ldg(angle);
+      const float sine = __ldg(angle + quarter);
+      const float a = values[2 * j];
+      const float b = values[2 * j + 1];
+      values[2 * j] = a * cosine - b * sine;
+      values[2 * j + 1] = b * cosine + a * sine;
+    }
+    *at = pack_bf16(values);
   }
 }
 

@@ -1,0 +1,84 @@
+/** Rows that are loaded in another order than the checkpoint's, in tensors of one slice and of several. */
+import type { Arena, Device } from "@vitgraph/cuda-kernels";
+import { KERNEL_NAMES } from "@vitgraph/cuda-kernels";
+import { describe, expect, test } from "vitest";
+import { planMemory } from "../compiler/memory-plan.js";
+import { GraphBuilder } from "../graph/graph.js";
+import { type PairedRows, rowsOf } from "../graph/ops.js";
+import { bf16ToF32 } from "../numerics.js";
+import { loadWeights } from "./load-weights.js";
+
+/** Loads one tensor whose every element is its row's number, and reads back the rows' numbers. */
+async function loadedRows(
+  shape: readonly number[],
+  pairedRows: PairedRows,
+  weightDType: "bf16" | null = null,
+): Promise<number[]> {
+  const g = new GraphBuilder();
+  const [rows, columns] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns });
+  const weight = g.add("weight", [], { tensor: "w", shape, pairedRows }, "w.paired");
+  const graph = g.build([g.add("linear", [x, weight, null, null], { activation: "none" }, "y")]);
+  const values = Float32Array.from({ length: rows * columns }, (_, i) =>
+    shape.length === 1 ? i : Math.floor(i / columns),
+  );
+  const bytes = new Uint8Array(values.buffer);
+  const source = {
+    name: "w",
+    dtype: "F32" as const,
+    shape,
+    sizeBytes: bytes.length,
+    readSlice: async (start: number, target: Uint8Array) => {
+      target.set(bytes.subarray(start, start + target.length));
+    },
+  };
+  const plan = planMemory(
+    graph,
+    { patches: 1, tokens: 1, segments: 1 },
+    { activationDType: weightDType ?? "f32", weightDType, kernels: new Set(KERNEL_NAMES) },
+    new Map([["w", "f32"]]),
+  );
+  const memory = new Uint8Array(plan.arenaBytes.weights);
+  const upload = async (_: Arena, offset: number, part: Uint8Array) => memory.set(part, offset);
+  await loadWeights(graph, plan, new Map([["w", source]]), { upload } as unknown as Device, {} as Arena);
+  const loaded =
+    weightDType === "bf16"
+      ? bf16ToF32(new Uint16Array(memory.buffer, 0, values.length))
+      : new Float32Array(memory.buffer, 0, values.length);
+  if (shape.length === 1) return [...loaded];
+  return Array.from({ length: rows }, (_, row) => {
+    const ofRow = new Set(loaded.subarray(row * columns, (row + 1) * columns));
+    expect(ofRow.size).toBe(1);
+    return loaded[row * columns]!;
+  });
+}
+
+describe("rotation pairs stand beside each other", () => {
+  test.each([null, "bf16"] as const)("in a matrix, weights as %s", async (weightDType) => {
+    expect(await loadedRows([12, 3], { rows: 8, headSize: 4 }, weightDType)).toEqual([
+      0, 2, 1, 3, 4, 6, 5, 7, 8, 9, 10, 11,
+    ]);
+  });
+
+  test("in a vector", async () => {
+    expect(await loadedRows([9], { rows: 6, headSize: 6 })).toEqual([0, 3, 1, 4, 2, 5, 6, 7, 8]);
+  });
+
+  test("in a tensor of several slices, whose heads do not divide a slice", async () => {
+    const headSize = 72;
+    const heads = 12;
+    const rows = await loadedRows([heads * headSize, 4000], { rows: 8 * headSize, headSize });
+    const expected = Array.from({ length: heads * headSize }, (_, row) => {
+      const inHead = row % headSize;
+      if (row >= 8 * headSize) return row;
+      return row - inHead + Math.floor(inHead / 2) + (inHead % 2) * (headSize / 2);
+    });
+    expect(rows).toEqual(expected);
+  });
+});
+
+test("rows that are no whole heads are refused", async () => {
+  await expect(loadedRows([12, 3], { rows: 6, headSize: 4 })).rejects.toThrow(
+    "weight: 6 of the 12 rows of w are no pairs in heads of 4",
+  );
+});

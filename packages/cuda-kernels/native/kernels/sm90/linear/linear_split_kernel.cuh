@@ -1,0 +1,270 @@
+// y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 9.0 and few rows.
+//
+// With few rows there are fewer tiles than multiprocessors, or tiles so small that L2 delivers the same rows over and over.
+// Here the blocks of a cluster share a tile's inner dimension: each computes the products of its part, and then finishes a
+// part of the tile, for which the others send it their sums. They are added in the order of the blocks, so a result does not
+// depend on which block was first.
+//
+// Sums are sent by asynchronous stores that count towards a barrier of the block that gets them, as the copy engine's bytes
+// do. A barrier of the cluster would do, too, but a release to the cluster waits for all memory, which takes longer.
+//
+// Template    LinearSplitShape.
+// Grid        kSplit blocks a tile of the capacity; clusters beyond the real rows leave at once.
+// Block       128 · (1 + kConsumers) threads: one warpgroup copies (producer), the others compute (consumers).
+// Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled; the sums that the others send.
+// Assumes     columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
+// Numerics    bf16 products with f32 sums; the bias and the blocks' sums are added in f32. See linear_epilogue.cuh for the
+//             rest.
+#pragma once
+
+#include "kernels/sm90/linear/linear_kernel.cuh"
+
+namespace vitgraph::kernels::sm90 {
+
+/// kConsumers of kRowBlocks · 64 rows by kColumns share a tile.
+template <int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kSplit_>
+struct LinearSplitShape {
+  static constexpr int kConsumers = kConsumers_;
+  static constexpr int kRowBlocks = kRowBlocks_;
+  static constexpr int kConsumerRows = 64 * kRowBlocks;
+  static constexpr int kRows = kConsumers * kConsumerRows;
+  static constexpr int kColumns = kColumns_;
+  static constexpr int kStages = kStages_;
+  static constexpr int kSplit = kSplit_;
+  static constexpr int kThreads = 128 * (1 + kConsumers);
+  static constexpr int kStep = 64;
+  static constexpr int kStepRowBytes = 128;
+  static constexpr int kXBytes = kRows * kStepRowBytes;
+  static constexpr int kWeightBytes = kColumns * kStepRowBytes;
+  static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
+  /// The pieces of a tile: 32 columns of one of a thread's rows, 8 sums a thread. Every kSplit-th is a block's to finish.
+  static constexpr int kPieces = kColumns / 32 * 2 * kRowBlocks;
+  static constexpr int kOwnPieces = divide_up(kPieces, kSplit);
+  static constexpr int kPieceBytes = 128 * kConsumers * 32;
+  static constexpr int kReceivedBytes = (kSplit - 1) * kOwnPieces * kPieceBytes;
+  static constexpr int kProducerRegisters = 40;
+  static constexpr int kConsumerRegisters = 232;
+
+  /// How many pieces a block finishes.
+  static __host__ __device__ constexpr int own_pieces(int rank) { return (kPieces - rank + kSplit - 1) / kSplit; }
+};
+
+/// What follows the tensors and the received sums in shared memory.
+template <int kStages>
+struct LinearSplitShared {
+  LinearShared<kStages> ring;
+  Barrier received;
+};
+
+template <typename Shape>
+constexpr std::size_t linear_split_shared_bytes() {
+  return Shape::kTensorBytes + Shape::kReceivedBytes + sizeof(LinearSplitShared<Shape::kStages>);
+}
+
+/// Stores 16 bytes at an address of a block of the cluster; they count towards the barrier there.
+__device__ __forceinline__ void send(std::uint32_t to, Barrier* barrier, int block, float4 values) {
+  asm volatile(
+      "{\n"
+      ".reg .b32 there, barrier;\n"
+      "mapa.shared::cluster.u32 there, %0, %2;\n"
+      "mapa.shared::cluster.u32 barrier, %1, %2;\n"
+      "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [there], {%3, %4, %5, %6}, [barrier];\n"
+      "}" ::"r"(to),
+      "r"(shared_address(barrier)), "r"(block), "f"(values.x), "f"(values.y), "f"(values.z), "f"(values.w)
+      : "memory");
+}
+
+template <typename Shape>
+__device__ __forceinline__ void produce_part(const LinearArguments& arguments, int2 first, int first_step, int steps,
+                                             std::uint32_t x_shared, std::uint32_t weight_shared,
+                                             LinearShared<Shape::kStages>& shared) {
+  const auto copy_weight = [&](int stage, int step) {
+    barrier_arrive_expecting(&shared.full[stage], Shape::kXBytes + Shape::kWeightBytes);
+    copy_box(weight_shared + stage * Shape::kWeightBytes, &arguments.weight, &shared.full[stage],
+             (first_step + step) * Shape::kStep, first.y);
+  };
+  // Weights never change, and the ring is empty.
+  const int ahead = min(steps, Shape::kStages);
+  for (int step = 0; step < ahead; ++step) copy_weight(step, step);
+  await_previous_kernels();
+  RingPosition<Shape::kStages> at;
+  for (int step = 0; step < steps; ++step) {
+    if (step >= ahead) {
+      barrier_wait(&shared.empty[at.stage], at.parity ^ 1);
+      copy_weight(at.stage, step);
+    }
+    copy_box(x_shared + at.stage * Shape::kXBytes, &arguments.x, &shared.full[at.stage],
+             (first_step + step) * Shape::kStep, first.x);
+    at.advance();
+  }
+}
+
+/// Where a piece of the tile stands: a row of this thread's, and the first of 32 columns.
+template <typename Shape>
+__device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
+  const int thread = static_cast<int>(threadIdx.x) % 128;
+  const int half = piece % 2;
+  const int block = piece / 2 % Shape::kRowBlocks;
+  const int group = piece / 2 / Shape::kRowBlocks;
+  return {first.x + consumer * Shape::kConsumerRows + block * 64 + thread / 32 * 16 + half * 8 + thread % 32 / 4,
+          first.y + group * 32};
+}
+
+/// Computes this block's part, sends the pieces of the others, and finishes its own.
+template <typename Shape, bool kRotate>
+__device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows, int2 first,
+                                             int rank, int steps, int consumer, std::uint32_t x_shared,
+                                             std::uint32_t weight_shared, std::uint32_t received_shared,
+                                             LinearSplitShared<Shape::kStages>& shared) {
+  const int thread = static_cast<int>(threadIdx.x) - 128;
+  const int lane = thread % 32;
+  const std::uint64_t x_matrix =
+      matrix_descriptor(x_shared + consumer * Shape::kConsumerRows * Shape::kStepRowBytes, Shape::kStepRowBytes);
+  const std::uint64_t weight_matrix = matrix_descriptor(weight_shared, Shape::kStepRowBytes);
+  const auto release = [&](int stage) {
+    __syncwarp();
+    if (lane == 0) barrier_arrive(&shared.ring.empty[stage]);
+  };
+  float sums[Shape::kRowBlocks][Shape::kColumns / 2] = {};
+  RingPosition<Shape::kStages> at;
+  int last_stage = 0;
+  for (int step = 0; step < steps; ++step) {
+    barrier_wait(&shared.ring.full[at.stage], at.parity);
+    products_fence();
+#pragma unroll
+    for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
+#pragma unroll
+    for (int k = 0; k < Shape::kStep / 16; ++k) {
+#pragma unroll
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
+        SharedProduct<Shape::kColumns>::add(
+            sums[block], moved(x_matrix, at.stage * Shape::kXBytes + block * 64 * Shape::kStepRowBytes + k * 32),
+            moved(weight_matrix, at.stage * Shape::kWeightBytes + k * 32), true);
+      }
+    }
+    products_commit();
+    products_wait<1>();
+    if (step > 0) release(last_stage);
+    last_stage = at.stage;
+    at.advance();
+  }
+  products_wait<0>();
+#pragma unroll
+  for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
+
+  // Where a block's sums go in another: by block, leaving the receiver out, by piece, by half, by thread.
+  const auto slot = [&](int from, int receiver, int own_piece, int i) {
+    return received_shared + ((from - (from > receiver)) * Shape::kOwnPieces + own_piece) * Shape::kPieceBytes +
+           i * Shape::kPieceBytes / 2 + thread * 16;
+  };
+  float4 own[Shape::kOwnPieces][2] = {};
+#pragma unroll
+  for (int piece = 0; piece < Shape::kPieces; ++piece) {
+    const int owner = piece % Shape::kSplit;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float* of_piece = sums[piece / 2 % Shape::kRowBlocks] + piece / 2 / Shape::kRowBlocks * 16 + 8 * i + piece % 2 * 2;
+      const float4 values{of_piece[0], of_piece[1], of_piece[4], of_piece[5]};
+      if (owner == rank) {
+        own[piece / Shape::kSplit][i] = values;
+      } else {
+        send(slot(rank, owner, piece / Shape::kSplit, i), &shared.received, owner, values);
+      }
+    }
+  }
+  barrier_wait_for_cluster(&shared.received, 0);
+#pragma unroll
+  for (int i = 0; i < Shape::kOwnPieces; ++i) {
+    const int piece = rank + i * Shape::kSplit;
+    if (piece >= Shape::kPieces) break;
+    const int row = first.x + consumer * Shape::kConsumerRows + piece / 2 % Shape::kRowBlocks * 64 + thread % 128 / 32 * 16 +
+                    piece % 2 * 8 + lane / 4;
+    const int column = first.y + piece / 2 / Shape::kRowBlocks * 32;
+    float finished[1][8];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const float2 bias = load_bias<true>(operands, column + 8 * j);
+      finished[0][2 * j] = bias.x;
+      finished[0][2 * j + 1] = bias.y;
+    }
+#pragma unroll
+    for (int from = 0; from < Shape::kSplit; ++from) {
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        float4 part = own[i][j];
+        if (from != rank) {
+          asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                       : "=f"(part.x), "=f"(part.y), "=f"(part.z), "=f"(part.w)
+                       : "r"(slot(from, rank, i, j)));
+        }
+        finished[0][4 * j] += part.x;
+        finished[0][4 * j + 1] += part.y;
+        finished[0][4 * j + 2] += part.z;
+        finished[0][4 * j + 3] += part.w;
+      }
+    }
+#pragma unroll
+    for (float& value : finished[0]) value = activate(activation, value);
+    const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
+    finish_row<Activation::none, true, kRotate>(operands, row, row < rows, column, finished, turns);
+  }
+}
+
+template <typename Shape, bool kRotate>
+__global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThreads, 1)
+    linear_split_kernel(const __grid_constant__ LinearArguments arguments, Activation activation) {
+  extern __shared__ __align__(1024) unsigned char tensors[];
+  auto& shared =
+      *reinterpret_cast<LinearSplitShared<Shape::kStages>*>(tensors + Shape::kTensorBytes + Shape::kReceivedBytes);
+  const int rank = uniform(cluster_rank());
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < Shape::kStages; ++stage) {
+      barrier_init(&shared.ring.full[stage], 1);
+      barrier_init(&shared.ring.empty[stage], 4 * Shape::kConsumers);
+    }
+    barrier_init(&shared.received, 1);
+    barrier_init_done();
+    barrier_arrive_expecting(&shared.received, (Shape::kSplit - 1) * Shape::own_pieces(rank) * Shape::kPieceBytes);
+    prefetch_tensor_map(&arguments.x);
+    prefetch_tensor_map(&arguments.weight);
+  }
+  __syncthreads();
+  const LinearOperands& operands = arguments.operands;
+  // Counts are written before the first kernel of a run, so they need no waiting for. Row tiles come first, so that blocks
+  // with the same weights run at the same time.
+  const int rows = uniform(real_rows(operands.rows));
+  const int row_tiles = divide_up(rows, Shape::kRows);
+  const int tile = static_cast<int>(blockIdx.x) / Shape::kSplit;
+  if (tile >= row_tiles * divide_up(operands.columns, Shape::kColumns)) {
+    // A kernel ends when its blocks have, so even one without rows must not end before those that it follows.
+    await_previous_kernels();
+    return;
+  }
+  // The others send only after they know that the barrier is there.
+  cluster_arrive();
+  const int column_tile = tile / row_tiles;
+  const int2 first{(tile - column_tile * row_tiles) * Shape::kRows, column_tile * Shape::kColumns};
+  const int all_steps = divide_up(operands.inner, Shape::kStep);
+  const int first_step = all_steps * rank / Shape::kSplit;
+  const int steps = all_steps * (rank + 1) / Shape::kSplit - first_step;
+  const std::uint32_t x_shared = shared_address(tensors);
+  const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kXBytes;
+  // One if and else: the compiler gives each branch the registers that it asks for.
+  const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
+  if (warpgroup == 0) {
+    give_registers<Shape::kProducerRegisters>();
+    if (threadIdx.x < 32 && is_elected()) {
+      produce_part<Shape>(arguments, first, first_step, steps, x_shared, weight_shared, shared.ring);
+    }
+    __syncwarp();
+    cluster_wait();
+  } else {
+    take_registers<Shape::kConsumerRegisters>();
+    cluster_wait();
+    await_previous_kernels();
+    consume_part<Shape, kRotate>(operands, activation, rows, first, rank, steps, warpgroup - 1, x_shared, weight_shared,
+                                 x_shared + Shape::kTensorBytes, shared);
+  }
+}
+
+}  // namespace vitgraph::kernels::sm90
