@@ -64,7 +64,7 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
     throw;
   }
   // Handlers run in reverse order: registered here, ours comes before those of what the device has loaded by now.
-  // (CUDA's driver does not survive being called while it is shut down.)
+  // (CUDA is not to be called while it is shut down.)
   static const int registered = std::atexit(end_all);
   static_cast<void>(registered);
   const std::lock_guard lock(running().mutex);
