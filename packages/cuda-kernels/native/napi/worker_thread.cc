@@ -1,12 +1,25 @@
 #include "napi/worker_thread.h"
 
+#include <cstdlib>
 #include <utility>
+#include <vector>
 
 namespace vitgraph::napi {
 namespace {
 
 /// One that leaves, one that computes, one that arrives: more would only wait further on.
 constexpr std::size_t kMostUnfinished = 3;
+
+/// Those whose threads run. Never destroyed, since exit handlers use it.
+struct Running {
+  std::mutex mutex;
+  std::vector<WorkerThread*> threads;
+};
+
+Running& running() {
+  static Running& self = *new Running();
+  return self;
+}
 
 }  // namespace
 
@@ -50,6 +63,12 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
     self->changed_.notify_all();
     throw;
   }
+  // Handlers run in reverse order: registered here, ours comes before those of what the device has loaded by now.
+  // (CUDA is not to be called while it is shut down.)
+  static const int registered = std::atexit(end_all);
+  static_cast<void>(registered);
+  const std::lock_guard lock(running().mutex);
+  running().threads.push_back(self.get());
   return self;
 }
 
@@ -111,9 +130,30 @@ void WorkerThread::finish_begun() {
   napi_release_threadsafe_function(wake_, napi_tsfn_release);
 }
 
+void WorkerThread::end() {
+  {
+    const std::lock_guard lock(mutex_);
+    cancelled_ = true;
+  }
+  close();
+  changed_.notify_all();
+  join();
+}
+
 void WorkerThread::join() {
   if (beginner_.joinable()) beginner_.join();
   if (finisher_.joinable()) finisher_.join();
+  const std::lock_guard lock(running().mutex);
+  std::erase(running().threads, this);
+}
+
+void WorkerThread::end_all() {
+  std::vector<WorkerThread*> threads;
+  {
+    const std::lock_guard lock(running().mutex);
+    threads = running().threads;
+  }
+  for (WorkerThread* thread : threads) thread->end();
 }
 
 void WorkerThread::settle_finished(Napi::Env env) {
@@ -132,13 +172,7 @@ void WorkerThread::settle_finished(Napi::Env env) {
 
 void WorkerThread::tear_down(void* data) {
   auto* self = static_cast<WorkerThread*>(data);
-  {
-    const std::lock_guard lock(self->mutex_);
-    self->cancelled_ = true;
-  }
-  self->close();
-  self->changed_.notify_all();
-  self->join();
+  self->end();
   self->queue_.clear();
   self->finished_.clear();
 }

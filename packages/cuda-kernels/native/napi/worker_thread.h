@@ -45,7 +45,10 @@ class WorkerThread {
 
   void begin_posted();
   void finish_begun();
+  /// Cancels what is left, and returns when the threads have ended.
+  void end();
   void join();
+  static void end_all();
   void settle_finished(Napi::Env env);
   static void tear_down(void* self);
 
