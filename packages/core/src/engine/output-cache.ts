@@ -217,8 +217,10 @@ export async function contentKey(item: EncoderItem, identity: string): Promise<s
   const hashes: string[] = [];
   for (let at = 0; at < byteLength; at += HASHED_AT_ONCE_BYTES) {
     const length = Math.min(HASHED_AT_ONCE_BYTES, byteLength - at);
-    // A copy of its own, since `digest` refuses shared memory.
-    hashes.push(await sha256Hex(new Uint8Array(buffer, byteOffset + at, length).slice()));
+    const part = new Uint8Array(buffer, byteOffset + at, length);
+    // `digest` refuses shared memory; everything else it copies itself, and once is enough.
+    const own = buffer instanceof ArrayBuffer ? (part as Uint8Array<ArrayBuffer>) : part.slice();
+    hashes.push(await sha256Hex(own));
   }
   const description = JSON.stringify([identity, item.format, t, h, w, byteLength, ...hashes]);
   return `sha256:${await sha256Hex(new TextEncoder().encode(description))}`;
