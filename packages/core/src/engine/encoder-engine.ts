@@ -266,7 +266,7 @@ export class EncoderEngine implements AsyncDisposable {
   async #close(): Promise<void> {
     if (this.#state !== "failed") this.#enter("draining");
     await this.drain();
-    await this.#queue.close();
+    await Promise.all([this.#queue.close(), this.#pool.idle()]);
     const closed = await Promise.allSettled(this.#lanes.map((lane) => lane.close()));
     if (this.#ownsModel) await this.model[Symbol.asyncDispose]();
     this.#enter("closed");

@@ -114,7 +114,15 @@ describe("PreparePool", () => {
     await clock.advance(5);
     controller.abort("gone");
     expect(pool.heldPixels).toBe(60);
+    let idle = false;
+    const idling = pool.idle().then(() => {
+      idle = true;
+    });
+    await clock.advance(4);
+    expect(idle).toBe(false);
     await clock.runAll();
+    await idling;
+    await pool.idle();
     await rejected;
     expect(pool.heldPixels).toBe(0);
     expect(pool.size).toBe(0);

@@ -36,6 +36,7 @@ export class PreparePool {
   #running = 0;
   #pixels = 0;
   #arrivals = 0;
+  #onIdle: (() => void)[] = [];
 
   constructor(options: PreparePoolOptions) {
     this.#options = options;
@@ -84,6 +85,12 @@ export class PreparePool {
     });
   }
 
+  /** Resolves when nothing waits or runs: works that were cancelled read their callers' bytes until they end. */
+  idle(): Promise<void> {
+    if (this.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
   async #work<T>(job: PrepareJob<T>, signal: AbortSignal): Promise<Prepared<T>> {
     let held = job.pixels;
     const hold = (pixels: number) => {
@@ -120,13 +127,14 @@ export class PreparePool {
     const { concurrency, maxPixels } = this.#options;
     while (this.#running < concurrency) {
       const [first] = this.#waiting;
-      if (first === undefined) return;
+      if (first === undefined) break;
       if (this.#pixels > 0 && this.#pixels + first.pixels > maxPixels) return;
       this.#waiting.shift();
       this.#running += 1;
       this.#pixels += first.pixels;
       first.start();
     }
+    if (this.size === 0) for (const callback of this.#onIdle.splice(0)) callback();
   }
 }
 

@@ -1,0 +1,198 @@
+/**
+ * Whatever callers and devices do, every item is answered exactly once and nothing is left behind: random calls with
+ * cancellations, deadlines, priorities and bad items, on devices that fail and come back, over a virtual clock.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createNullDevice, type NullDevice } from "@vitgraph/cuda-kernels/testing";
+import { VitgraphError } from "@vitgraph/errors";
+import { VirtualClock } from "@vitgraph/scheduler/testing";
+import fc from "fast-check";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type LoadedModel, loadModel } from "../models/load-model.js";
+import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { EncoderEngine } from "./encoder-engine.js";
+import type { EngineItem } from "./engine-item.js";
+
+let directory: string;
+let model: LoadedModel;
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  model = await loadModel(directory);
+});
+afterAll(async () => {
+  await model[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+interface ItemPlan {
+  readonly tokens: number;
+  /** Tells contents apart; few, so that many are the same. */
+  readonly value: number;
+  readonly uuid: string | undefined;
+  readonly bad: boolean;
+}
+
+interface CallPlan {
+  readonly atMs: number;
+  readonly items: readonly ItemPlan[];
+  readonly priority: number;
+  /** After the call came; undefined for never. */
+  readonly cancelMs: number | undefined;
+  readonly deadlineMs: number | undefined;
+}
+
+const itemPlan: fc.Arbitrary<ItemPlan> = fc.record({
+  tokens: fc.integer({ min: 1, max: 80 }),
+  value: fc.integer({ min: 0, max: 2 }),
+  uuid: fc.option(fc.constantFrom("a", "b"), { nil: undefined, freq: 4 }),
+  bad: fc.boolean(),
+});
+
+const callPlan: fc.Arbitrary<CallPlan> = fc.record({
+  atMs: fc.integer({ min: 0, max: 200 }),
+  items: fc.array(itemPlan, { maxLength: 4 }),
+  priority: fc.integer({ min: -1, max: 1 }),
+  cancelMs: fc.option(fc.integer({ min: 0, max: 60 }), { nil: undefined, freq: 3 }),
+  deadlineMs: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 3 }),
+});
+
+const plan = fc.record({
+  calls: fc.array(callPlan, { minLength: 1, maxLength: 12 }),
+  devices: fc.integer({ min: 1, max: 3 }),
+  runMs: fc.integer({ min: 1, max: 40 }),
+  /** Every so many runs one fails; 0 for none. */
+  failEvery: fc.constantFrom(0, 0, 3, 7),
+  outputCacheBytes: fc.constantFrom(0, 2000, 2 ** 20),
+  batchWindowMs: fc.constantFrom(0, 5),
+  maxQueuedItems: fc.constantFrom(3, 1000),
+  packing: fc.constantFrom("cost", "greedy", "first-fit"),
+  abort: fc.boolean(),
+});
+
+function itemOf({ tokens, value, uuid, bad }: ItemPlan): EngineItem {
+  const rows = 4 * tokens + (bad && value === 0 ? 1 : 0);
+  const item = {
+    format: "u8_still",
+    grid: { t: 1, h: 2, w: 2 * tokens },
+    pixels: new Uint8Array(rows * 12).fill(value),
+  } as const;
+  return uuid === undefined ? item : { ...item, uuid };
+}
+
+const EXPECTED_CODES = new Set([
+  "VG_ABORTED",
+  "VG_DEADLINE_EXCEEDED",
+  "VG_DEVICE_FAILED",
+  "VG_ITEM_INVALID",
+  "VG_QUEUE_FULL",
+  "VG_ARGUMENT_INVALID",
+  "VG_CLOSED",
+]);
+
+/** Much longer than any of it takes; a device that comes back reads files, for which no virtual clock waits. */
+const PATIENCE_MS = 20_000;
+
+async function pass(clock: VirtualClock, done: () => boolean, engine: EncoderEngine): Promise<void> {
+  const startedAt = performance.now();
+  while (!done()) {
+    await clock.advance(50);
+    if (done()) return;
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    if (performance.now() - startedAt < PATIENCE_MS) continue;
+    throw new Error(`something does not end: ${JSON.stringify(engine.stats())}`);
+  }
+}
+
+test("every item is answered once, and nothing is left behind", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      plan,
+      async ({ calls, devices: count, runMs, failEvery, maxQueuedItems, abort, ...options }) => {
+        const clock = new VirtualClock();
+        const devices: NullDevice[] = [];
+        let runs = 0;
+        const settled = { arrived: 0, fulfilled: 0, rejected: 0 };
+        const engine = await EncoderEngine.create({
+          model,
+          clock,
+          ...options,
+          limits: { maxQueuedItems },
+          compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] },
+          devices: Array.from({ length: count }, () => () => {
+            const device = createNullDevice({
+              respond: async () => {
+                runs += 1;
+                const fails = failEvery > 0 && runs % failEvery === 0;
+                await clock.sleep(runMs);
+                if (fails) throw new Error("Xid 79");
+              },
+            });
+            devices.push(device);
+            return device;
+          }),
+          observers: [
+            {
+              itemsArrived: (items) => {
+                settled.arrived += items;
+              },
+              itemSettled: ({ outcome }) => {
+                settled[outcome] += 1;
+              },
+            },
+          ],
+        });
+        const answered = calls.map(async ({ atMs, items, priority, cancelMs, deadlineMs }) => {
+          await clock.sleep(atMs);
+          const controller = new AbortController();
+          const stopCancelling =
+            cancelMs === undefined ? () => {} : clock.after(cancelMs, () => controller.abort());
+          try {
+            const outcomes = await engine.encode(items.map(itemOf), {
+              signal: controller.signal,
+              priority,
+              ...(deadlineMs === undefined ? {} : { deadline: clock.now() + deadlineMs }),
+            });
+            expect(outcomes).toHaveLength(items.length);
+            for (const [at, outcome] of outcomes.entries()) {
+              const { tokens, uuid } = items[at] as ItemPlan;
+              // Items of one uuid have the embedding of the first of them, whatever they hold.
+              if (outcome.status === "fulfilled") {
+                if (uuid === undefined) expect(outcome.value.tokens).toBe(tokens);
+              } else {
+                expect(EXPECTED_CODES).toContain(outcome.reason.code);
+              }
+            }
+          } catch (error) {
+            if (!VitgraphError.is(error)) throw error;
+            expect(EXPECTED_CODES).toContain(error.code);
+          } finally {
+            stopCancelling();
+          }
+        });
+        let ended = false;
+        const end = Promise.all(answered).finally(() => {
+          ended = true;
+        });
+        end.catch(() => {});
+        const stopClosing = abort ? clock.after(100, () => void engine.close({ abort: true })) : () => {};
+        await pass(clock, () => ended, engine);
+        await end;
+        stopClosing();
+        let closed = false;
+        const closing = engine.close().then(() => {
+          closed = true;
+        });
+        await pass(clock, () => closed, engine);
+        await closing;
+        expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 0 });
+        expect(settled.fulfilled + settled.rejected).toBe(settled.arrived);
+        expect(devices.map((device) => device.liveHandles())).toEqual(devices.map(() => 0));
+        expect(clock.pendingTimers).toBe(0);
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
