@@ -156,7 +156,11 @@ std::vector<std::int32_t> CudaProgram::place_on_grid(cudaStream_t stream) const 
     positions.insert(positions.end(), {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit});
   }
   for (const std::int32_t target : targets) {
-    check(cudaMemcpyAsync(address(target), positions.data(), buffer(target).size_bytes, cudaMemcpyHostToDevice, stream),
+    constexpr std::size_t kRowBytes = 4 * sizeof(std::int32_t);
+    const std::size_t pitch = buffer(target).row_stride * sizeof(std::int32_t);
+    const auto capacity = static_cast<std::size_t>(row_capacity(buffer(target).rows));
+    check(cudaMemcpy2DAsync(address(target), pitch, positions.data(), kRowBytes, kRowBytes, capacity,
+                            cudaMemcpyHostToDevice, stream),
           "cannot copy the positions");
   }
   return positions;
