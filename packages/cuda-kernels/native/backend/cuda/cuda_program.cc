@@ -153,9 +153,12 @@ void CudaProgram::place_on_grid() {
     known->second = std::min(known->second, angles);
   }
   for (const auto& [target, limit] : limits) {
-    std::vector<std::int32_t> positions;
-    for (std::int32_t i = 0; i < row_capacity(buffer(target).rows); ++i) {
-      positions.insert(positions.end(), {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit});
+    const auto stride = static_cast<std::size_t>(buffer(target).row_stride);
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(row_capacity(buffer(target).rows)) * stride);
+    for (std::size_t row = 0; row * stride < positions.size(); ++row) {
+      const auto i = static_cast<std::int32_t>(row);
+      const std::int32_t position[] = {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit};
+      std::copy(std::begin(position), std::end(position), positions.begin() + row * stride);
     }
     device_->inlet().send_in_order({address(target), std::as_bytes(std::span(positions))});
   }

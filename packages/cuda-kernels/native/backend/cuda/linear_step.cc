@@ -38,7 +38,8 @@ bool suits_hopper(const kernels::LinearOperands& o) {
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   // A build with other tiles has other answers.
-  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
+  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) +
+         number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");

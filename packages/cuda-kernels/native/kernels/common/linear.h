@@ -11,7 +11,8 @@ namespace vitgraph::kernels {
 struct LinearRotation {
   /// [rows, 4]: row and column come first. The host has checked that they are rows of `angles`.
   View<const std::int32_t> positions;
-  /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines. Null data for no rotation.
+  /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines. Rows at
+  /// multiples of 8 bytes. Null data for no rotation.
   View<const float> angles;
   /// How many columns turn, in heads of `head_size`, a multiple of 8.
   std::int32_t columns;

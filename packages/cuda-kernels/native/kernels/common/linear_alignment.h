@@ -15,7 +15,7 @@ inline bool linear_is_valid(const LinearOperands& operands, Activation activatio
   const LinearRotation& rotation = operands.rotation;
   const bool plain = activation == Activation::none && operands.residual.data == nullptr;
   const bool whole_heads = rotation.head_size > 0 && rotation.head_size % 8 == 0 && rotation.columns <= operands.columns &&
-                           rotation.columns % rotation.head_size == 0;
+                           rotation.columns % rotation.head_size == 0 && rows_aligned(rotation.angles, 8);
   return operands.columns > 0 && operands.inner > 0 && operands.rows.capacity > 0 &&
          (rotation.angles.data == nullptr || (plain && whole_heads));
 }

@@ -12,7 +12,7 @@
 // Numerics    f32 between the bf16 loads and stores. The angles are f32, made by the host.
 #pragma once
 
-#include "kernels/common/device.cuh"
+#include "kernels/common/linear_epilogue.cuh"
 #include "kernels/smxx/rope/rope.h"
 
 namespace vitgraph::kernels::smxx {
@@ -80,31 +80,19 @@ __global__ void __launch_bounds__(256) rope_kernel(const RopeOperands operands, 
 
 __global__ void __launch_bounds__(256) rope_pairs_kernel(LinearRotation rotation, View<Bf16> y, Rows rows) {
   await_previous_kernels();
-  const int quarter = rotation.head_size / 4;
   const int row_items = rotation.columns / 8;
   const std::int64_t all = static_cast<std::int64_t>(real_rows(rows)) * row_items;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
-    const std::int64_t row = i / row_items;
-    const int column = static_cast<int>(i - row * row_items) * 8;
-    const std::int32_t* position = rotation.positions.data + row * rotation.positions.row_stride;
-    const float* by_row = rotation.angles.data + __ldg(position) * rotation.angles.row_stride;
-    const float* by_column = rotation.angles.data + __ldg(position + 1) * rotation.angles.row_stride - quarter;
+    const int row = static_cast<int>(i / row_items);
+    const int column = static_cast<int>(i % row_items) * 8;
+    const RowTurns turns = find_turns(rotation, row, true);
+    const int pair = column % rotation.head_size / 2;
     auto* at = reinterpret_cast<uint4*>(y.data + row * y.row_stride + column);
-    float values[8];
-    unpack_bf16(*at, values);
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int pair = column % rotation.head_size / 2 + j;
-      const float* angle = (pair < quarter ? by_row : by_column) + pair;
-      const float cosine = __ldg(angle);
-      const float sine = __ldg(angle + quarter);
-      const float a = values[2 * j];
-      const float b = values[2 * j + 1];
-      values[2 * j] = a * cosine - b * sine;
-      values[2 * j + 1] = b * cosine + a * sine;
-    }
-    *at = pack_bf16(values);
+    uint4 words = *at;
+    turn_pairs(rotation, turns, pair, words.x, words.y);
+    turn_pairs(rotation, turns, pair + 2, words.z, words.w);
+    *at = words;
   }
 }
 
