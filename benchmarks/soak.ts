@@ -6,6 +6,7 @@
  *     pnpm bench:soak [--backend cpu|cuda|auto] [--model DIR] [--seconds 40] [--requests 20000] [--callers 64]
  */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -123,7 +124,7 @@ async function makeSamples(): Promise<readonly Sample[]> {
     "pillow/420.jpg",
     "pillow/lossy.webp",
   ]) {
-    const image = await readFile(fixture(`images/${path}`));
+    const image = await readFile(join(values.images, path));
     const ready = await processImage(image, model.processor);
     made.push(
       { item: { image }, ready },

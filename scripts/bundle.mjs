@@ -1,5 +1,6 @@
 // `pnpm bundle [--xz]`: one archive that runs vitgraph on a Linux x64 machine which has neither Node nor npm, GPU or not. It
-// holds this Node, the packages as one JavaScript file, both native addons, samples, and the PyTorch peer's scripts.
+// holds this Node, the packages as one JavaScript file, both native addons, samples, the suites and benches that want a
+// GPU, and the PyTorch peer's scripts.
 //
 //     VITGRAPH_CUDA                 auto (default), on, off: the CUDA addon
 //     VITGRAPH_CUDA_ARCHITECTURES   what it is built for (default: all; "90a" builds quicker)
@@ -38,8 +39,11 @@ const COMPRESSORS = {
 const SAMPLE_IMAGES = [
   "image0_224x224.png",
   "image1_640x427.png",
+  "image2_1021x767.png",
   "image3_57x301.png",
   "image4_2300x1500.jpg",
+  "pillow/420.jpg",
+  "pillow/lossy.webp",
 ];
 const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const NAME = `vitgraph-${version}-linux-x64`;
@@ -95,7 +99,12 @@ async function bundleJavaScript() {
   const { build } = await import("tsup");
   await build({
     config: false,
-    entry: { cli: join(root, "packages/server/src/cli.ts") },
+    entry: {
+      cli: join(root, "packages/server/src/cli.ts"),
+      "gpu-suite": join(root, "test/gpu-suite.ts"),
+      "grid-cache": join(root, "benchmarks/grid-cache.ts"),
+      soak: join(root, "benchmarks/soak.ts"),
+    },
     outDir: join(STAGE, "dist"),
     format: ["esm"],
     platform: "node",
@@ -223,8 +232,12 @@ Runs where it was unpacked; nothing is installed. It needs ${requirements()}, an
     ./vitgraph verify --model samples/qwen3-vl-tiny --reference samples/qwen3-vl-tiny/cases.safetensors
     ./vitgraph bench --arch qwen3-vl-8b --load-format dummy
     runtime/node benchmarks/compare.mjs --arch qwen3-vl-8b
+    runtime/node dist/gpu-suite.js samples/qwen3-vl-tiny
+    runtime/node dist/soak.js --backend cuda --model samples/qwen3-vl-tiny --images samples/images
+    runtime/node dist/grid-cache.js cuda
 
-The last one also needs a Python with torch and transformers: see benchmarks/peer. Licences of what is packed: licences/.
+compare.mjs also needs a Python with torch and transformers: see benchmarks/peer. gpu-suite holds every kernel to float64 and the captured
+graphs to the field's bugs; soak and grid-cache are benches of the engine. Licences of what is packed: licences/.
 `;
   writeFileSync(join(STAGE, "README.md"), text);
 }

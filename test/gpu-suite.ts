@@ -1,6 +1,6 @@
 /**
- * What the tests ask of a CUDA device, as one plain script: for GPU machines that have no npm. `esbuild` makes one file of
- * it (CONTRIBUTING.md has the command). Prints a line a failure and exits with 1 if there was one.
+ * What the tests ask of a CUDA device, as one plain script: for GPU machines that have no npm. `pnpm bundle` packs it.
+ * Prints a line a failure and exits with 1 if there was one.
  *
  *     node gpu-suite.mjs [MODEL_DIR]      kernels against float64, then the field's bugs on the model's device
  */
