@@ -3,7 +3,7 @@
  * leaving. Every answer is compared with a reference that the encoder computed alone beforehand, or must have been
  * rightly refused. Prints throughput, the event loop's lag and the growth of memory; exits with 1 on a wrong answer.
  *
- *     pnpm bench:soak [--backend cpu|cuda|auto] [--model DIR] [--seconds 40] [--requests 20000] [--callers 64]
+ *     pnpm bench:soak [--backend cpu|cuda|auto] [--model DIR] [--images DIR] [--seconds 40] [--requests 20000] [--callers 64]
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,6 +30,7 @@ const { values } = parseArgs({
   options: {
     backend: { type: "string", default: "cpu" },
     model: { type: "string", default: fixture("qwen3-vl-tiny") },
+    images: { type: "string", default: fixture("images") },
     seconds: { type: "string", default: "40" },
     requests: { type: "string", default: "20000" },
     callers: { type: "string", default: "64" },
