@@ -86,6 +86,8 @@ export interface DeviceStats {
 const AGING_MS = 1000;
 /** Items among which a batch is chosen: enough to choose from, few enough to pack in a millisecond or two. */
 const MOST_PACKED_ITEMS = 128;
+/** A batch is run in two parts where that takes at most so many times the device's time. */
+const MOST_SPLIT_COST = 1.05;
 
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;
@@ -454,14 +456,32 @@ export class EncoderEngine implements AsyncDisposable {
     const lane =
       leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? (this.#lanes[0] as DeviceLane);
     const idle = this.#lanes.filter(({ isIdle }) => isIdle).length;
-    if (idle < 2 || items.length < 2) return lane.pack(items);
-    const { order, counts } = assignRanksByCost(items, idle, this.#flopsOf);
-    const share = shareOf(0, order, counts);
-    return packSome(
-      items,
-      (_, index) => share.has(index),
-      (chosen) => lane.pack(chosen),
-    );
+    const pack = (wanted: (index: number) => boolean) =>
+      packSome(
+        items,
+        (_, index) => wanted(index),
+        (chosen) => lane.pack(chosen),
+      );
+    if (idle > 1 && items.length > 1) {
+      const share = this.#shareOfFirst(items, idle);
+      return pack((index) => share.has(index));
+    }
+    const whole = lane.pack(items);
+    if (this.#options.packing !== "cost" || idle === 0 || whole.length > 1 || items.length < 2) return whole;
+    // All that waits would run at once, and the device would stand idle while its results leave and its callers come
+    // back. In two parts, one computes meanwhile.
+    const share = this.#shareOfFirst(items, 2);
+    const part = pack((index) => share.has(index));
+    const rest = pack((index) => !share.has(index));
+    const cost = (batches: readonly Batch[]) =>
+      batches.reduce((sum, { outputTokens, budget }) => sum + lane.costOf(outputTokens, budget), 0);
+    return cost(part) + cost(rest) <= MOST_SPLIT_COST * cost(whole) ? part : whole;
+  }
+
+  /** Those of the items that go along with the first, where all of them are dealt out to so many ranks. */
+  #shareOfFirst(items: readonly ItemSpec[], ranks: number): ReadonlySet<number> {
+    const { order, counts } = assignRanksByCost(items, ranks, this.#flopsOf);
+    return shareOf(0, order, counts);
   }
 
   /** Devices that take a batch: those with room, or, where none has, those that are up. */

@@ -70,8 +70,11 @@ function interpolate(knots: readonly Knot[], tokens: number): number {
 const FILLS = [0.25, 0.5, 1];
 /** The first run of each program warms up; the quickest of the others counts, since nothing makes a run too quick. */
 const RUNS = 3;
-/** Images of at most 1024 tokens (a megapixel or so) are what most batches are made of; attention depends on it. */
-const ITEM_TOKENS = 1024;
+/**
+ * Every budget is measured with items of one size. Attention's cost is the items' own, however they are packed: with
+ * larger items in the larger budgets these would seem dearer than they are.
+ */
+const MEASURED_ITEM_TOKENS = 64;
 
 /** Runs random images through every budget, and eagerly at every budget's size. Takes a few dozen runs of the tower. */
 export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
@@ -84,9 +87,7 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Cos
     const replays = encoder.tokenBudgets.includes(size) ? FILLS.map((fill) => [size, fill] as const) : [];
     for (const [budget, fill] of [...replays, [null, 1] as const]) {
       const tokens = Math.max(1, Math.floor(size * fill));
-      points.push(
-        await measure(encoder, randomItems(encoder.model.vision, tokens, limits.maxItems, pixels), budget),
-      );
+      points.push(await measure(encoder, randomItems(encoder.model.vision, tokens, pixels), budget));
     }
   }
   return points;
@@ -108,13 +109,8 @@ async function measure(
 }
 
 /** About `tokens` tokens, never more, in images that are nearly square and share their pixels. */
-function randomItems(
-  vision: VisionModel,
-  tokens: number,
-  maxItems: number,
-  pixels: Uint8Array,
-): readonly EncoderItem[] {
-  const count = Math.min(maxItems, Math.ceil(tokens / ITEM_TOKENS));
+function randomItems(vision: VisionModel, tokens: number, pixels: Uint8Array): readonly EncoderItem[] {
+  const count = Math.ceil(tokens / MEASURED_ITEM_TOKENS);
   const each = Math.floor(tokens / count);
   const rows = Math.floor(Math.sqrt(each));
   const merge = vision.spatialMergeSize;
@@ -152,6 +148,8 @@ const NOMINAL_GFLOPS: Readonly<Record<DeviceInfo["backend"], number>> = {
   cuda: 200_000,
   null: 100,
 };
+/** Of an image of half a megapixel: attention's share of the arithmetic depends on the size. */
+const ESTIMATED_ITEM_TOKENS = 256;
 /** A batch is not free however small: submitting, tables, answers. */
 const BATCH_MS = 0.2;
 
@@ -168,7 +166,7 @@ export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => n
 
 /** For a device that replays nothing, or has not been measured: padding is free, and a run costs its arithmetic. */
 export function estimateCosts(model: LoadedModel, { backend }: Pick<DeviceInfo, "backend">): BatchCost {
-  const tokens = ITEM_TOKENS / 4;
+  const tokens = ESTIMATED_ITEM_TOKENS;
   const item = { inputSize: tokens * model.vision.spatialMergeSize ** 2, outputTokens: tokens };
   const msPerToken = itemFlops(model)(item) / tokens / (NOMINAL_GFLOPS[backend] * 1e6);
   return (count) => BATCH_MS + msPerToken * count;

@@ -13,6 +13,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
 import type { Capacity } from "../compiler/memory-plan.js";
+import { allDone } from "./all-done.js";
 import type { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
 import type { StagedBatch } from "./stage-batch.js";
@@ -124,7 +125,7 @@ export class EncoderPrograms implements Disposable {
     });
     // Right after `bring`, before anyone else could bring other grids to the same rows.
     const submitted = executable.submit({ counts, inputs, outputs });
-    const [run] = await Promise.all([submitted, placed.filled]);
+    const [run] = await allDone([submitted, placed.filled]);
     const items = outputs.map(({ bytes }, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }

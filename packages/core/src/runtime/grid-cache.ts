@@ -22,6 +22,7 @@ import { cacheableOp, GRID_ROWS, useGridCache } from "../compiler/use-grid-cache
 import type { Graph, Node } from "../graph/graph.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { allDone } from "./all-done.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
 import { type StagedInput, stagedTable } from "./stage-batch.js";
@@ -121,7 +122,7 @@ export class GridCache implements Disposable {
     const { rows, frames, missing } = this.#table.bring(grids);
     for (const entry of missing) this.#submitFill(entry);
     // Fills of batches before this one are among them, where they are still under way.
-    const filled = Promise.all(frames.map((frame) => this.#filling.get(frame.rows)));
+    const filled = allDone(frames.map((frame) => this.#filling.get(frame.rows)));
     return { inputs: [stagedTable(GRID_ROWS, rows)], missing: missing.map(({ frame }) => frame), filled };
   }
 
@@ -201,7 +202,7 @@ class FillProgram implements Disposable {
       ];
       runs.push(this.#executable.submit({ counts: [part.length], inputs, outputs: [] }));
     }
-    return Promise.all(runs);
+    return allDone(runs);
   }
 
   [Symbol.dispose](): void {

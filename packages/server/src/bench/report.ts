@@ -67,10 +67,10 @@ function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport
   return lines.join("\n");
 }
 
-function describeMemory({ weightsBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {
+function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {
   const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
   const ratio = (capturedBytes / eagerBytes).toFixed(3);
-  return `memory: weights ${mebibytes(weightsBytes)}, largest eager run ${mebibytes(eagerBytes)}, with graphs ${mebibytes(capturedBytes)} (${ratio} × the eager run)`;
+  return `memory: weights and grid cache ${mebibytes(residentBytes)}, largest eager run ${mebibytes(eagerBytes)}, with graphs ${mebibytes(capturedBytes)} (${ratio} × the eager run)`;
 }
 
 function renderWorkloads({ workloads }: BenchReport): string {
