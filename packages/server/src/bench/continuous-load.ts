@@ -7,7 +7,7 @@ import type { BatchEvent, EncoderEngine, EncoderItem } from "@vitgraph/core";
 export interface LoadOptions {
   /** Calls under way at a time. */
   readonly callers: number;
-  /** Calls that count, after as many as there are callers that fill the pipe. */
+  /** Calls that count, after as many as there are callers that fill the pipe. The load lasts until the last of them. */
   readonly calls: number;
   /** Hears of every call that is done, those that fill the pipe too. */
   readonly onCall?: (done: number, total: number) => void;
@@ -39,16 +39,23 @@ export async function measureLoad(
   let begun = 0;
   let done = 0;
   let startedAt = 0;
+  let endedAt = 0;
   let batchesBefore = 0;
+  let batchesAfter = 0;
   const call = async () => {
-    while (begun < total) {
+    while (done < total) {
       const outcomes = await engine.encode(itemsOf(begun++));
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
       done += 1;
-      onCall?.(done, total);
-      if (done !== callers) continue;
-      startedAt = performance.now();
-      batchesBefore = batches.length;
+      if (done <= total) onCall?.(done, total);
+      if (done === callers) {
+        startedAt = performance.now();
+        batchesBefore = batches.length;
+      }
+      if (done === total) {
+        endedAt = performance.now();
+        batchesAfter = batches.length;
+      }
     }
   };
   try {
@@ -56,8 +63,8 @@ export async function measureLoad(
   } finally {
     unsubscribe();
   }
-  const wallMs = performance.now() - startedAt;
-  const counted = batches.slice(batchesBefore);
+  const wallMs = endedAt - startedAt;
+  const counted = batches.slice(batchesBefore, batchesAfter);
   const sum = (of: (batch: BatchEvent) => number) => counted.reduce((all, batch) => all + of(batch), 0);
   const capacity = sum(({ budget }) => budget ?? 0);
   return {

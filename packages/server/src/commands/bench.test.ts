@@ -118,12 +118,12 @@ test("--callers and --packing load an engine, and print what it took by the wall
     "workload", "callers", "calls", "items a batch", "waste", "device ms a call", "wall ms a call", "wall / device",
   ]); // biome-ignore format: a row
   expect(loads.slice(2).map((row) => row.slice(0, 3))).toEqual([
-    ["pair", "3", "3"],
-    ["clip", "3", "3"],
+    ["pair", "3", "12"],
+    ["clip", "3", "12"],
   ]);
   expect(packings.slice(2).map((row) => row.slice(0, 3))).toEqual([
-    ["cost", "3", "6"],
-    ["greedy", "3", "6"],
+    ["cost", "3", "24"],
+    ["greedy", "3", "24"],
   ]);
   const report = JSON.parse(await readFile(json, "utf8"));
   expect(report.loads).toMatchObject([{ name: "pair" }, { name: "clip" }]);

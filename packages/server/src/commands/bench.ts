@@ -70,6 +70,7 @@ interface BenchOptions extends DeviceOptions {
 const DEFAULT_REPETITIONS = 20;
 /** Where `--packing` is given without `--callers`: enough that there is something to pack. */
 const DEFAULT_CALLERS = 8;
+const LOAD_ROUNDS = 4;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 
@@ -183,8 +184,8 @@ async function benchEngine(
   io: CliIo,
 ): Promise<{ readonly loads?: readonly LoadedWorkload[]; readonly packings?: readonly LoadedPacking[] }> {
   const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens, repetitions } = options;
-  // Each caller's share of the timed calls is one at least.
-  const calls = Math.max(repetitions, callers);
+  // Rounds of all callers, so that one that is slow to come back does not count for much.
+  const calls = Math.max(repetitions, LOAD_ROUNDS * callers);
   const items = workloads.map((workload) => randomItems(workload, model.vision));
   const openEngine = (rule: PackingRule) =>
     EncoderEngine.create({
@@ -236,7 +237,13 @@ async function weighEagerRun(
     encoderOptions(compilationConfig),
   );
   if (device.info.backend !== "cuda" || !cudagraph) return null;
-  return measureEagerMemory(model, device, compilationConfig, Math.max(...limits.tokenBudgets));
+  return measureEagerMemory(model, device, compilationConfig, Math.max(...limits.tokenBudgets)).catch(
+    (error) => {
+      // The encoder that comes next has no room either, and says which budgets would fit.
+      if (VitgraphError.is(error) && error.code === "VG_DEVICE_OUT_OF_MEMORY") return null;
+      throw error;
+    },
+  );
 }
 
 async function benchWorkload(
