@@ -18,3 +18,4 @@ export {
   type MiniatureOptions,
   writeMiniatureCheckpoint,
 } from "./testing/miniature-checkpoint.js";
+export { type MiniatureModel, openMiniatureModel } from "./testing/miniature-model.js";

@@ -2,30 +2,23 @@
  * Whatever callers and devices do, every item is answered exactly once and nothing is left behind: random calls with
  * cancellations, deadlines, priorities and bad items, on devices that fail and come back, over a virtual clock.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createNullDevice, type NullDevice } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { VirtualClock } from "@vitgraph/scheduler/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type LoadedModel, loadModel } from "../models/load-model.js";
-import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import type { LoadedModel } from "../models/load-model.js";
+import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
 import type { EngineItem } from "./engine-item.js";
 
-let directory: string;
+let miniature: MiniatureModel;
 let model: LoadedModel;
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  await writeMiniatureCheckpoint(directory);
-  model = await loadModel(directory);
+  miniature = await openMiniatureModel();
+  model = miniature.model;
 });
-afterAll(async () => {
-  await model[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true });
-});
+afterAll(() => miniature[Symbol.asyncDispose]());
 
 interface ItemPlan {
   readonly tokens: number;

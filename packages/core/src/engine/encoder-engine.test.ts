@@ -1,30 +1,24 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { Device } from "@vitgraph/cuda-kernels";
 import { createNullDevice, type NullDevice, type NullDeviceOptions } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { VirtualClock } from "@vitgraph/scheduler/testing";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { PixelItem } from "../item.js";
-import { type LoadedModel, loadModel } from "../models/load-model.js";
+import type { LoadedModel } from "../models/load-model.js";
 import type { BatchEvent, EngineObserver } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
-import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
 import type { EncoderEngineOptions } from "./engine-options.js";
 
+let miniature: MiniatureModel;
 let directory: string;
 let model: LoadedModel;
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  await writeMiniatureCheckpoint(directory);
-  model = await loadModel(directory);
+  miniature = await openMiniatureModel();
+  ({ directory, model } = miniature);
 });
-afterAll(async () => {
-  await model[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true });
-});
+afterAll(() => miniature[Symbol.asyncDispose]());
 
 /** Whose rows of the miniature have 12 bytes; `value` tells items apart. */
 function item(tokens: number, value = 0, t = 1): PixelItem {

@@ -1,13 +1,12 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
-import { type LoadedModel, loadModel } from "../models/load-model.js";
+import type { LoadedModel } from "../models/load-model.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
-import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
 import { type CostPoint, costFromPoints, estimateCosts, itemFlops, measureCosts } from "./replay-costs.js";
 import {
@@ -19,17 +18,14 @@ import {
   writeCosts,
 } from "./replay-costs-file.js";
 
+let miniature: MiniatureModel;
 let directory: string;
 let model: LoadedModel;
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  await writeMiniatureCheckpoint(directory);
-  model = await loadModel(directory);
+  miniature = await openMiniatureModel();
+  ({ directory, model } = miniature);
 });
-afterAll(async () => {
-  await model[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true });
-});
+afterAll(() => miniature[Symbol.asyncDispose]());
 
 const arbitraryPoint: fc.Arbitrary<CostPoint> = fc.record({
   budget: fc.constantFrom(64, 256, null),

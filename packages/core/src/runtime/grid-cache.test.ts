@@ -1,27 +1,20 @@
 /** When the cache fills, what a run then brings, and what becomes of failures: on a device that only records. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { createNullDevice, type NullDevice, type NullDeviceOptions } from "@vitgraph/cuda-kernels/testing";
 import { commonGrids } from "@vitgraph/scheduler";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { EncoderItem, Grid } from "../item.js";
-import { type LoadedModel, loadModel } from "../models/load-model.js";
+import type { LoadedModel } from "../models/load-model.js";
 import { embeddingCacheMissLine, embeddingCacheWarmedLine } from "../observability/verbose-lines.js";
-import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { VisionEncoder, type VisionEncoderOptions } from "./vision-encoder.js";
 
-let directory: string;
+let miniature: MiniatureModel;
 let model: LoadedModel;
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  await writeMiniatureCheckpoint(directory);
-  model = await loadModel(directory);
+  miniature = await openMiniatureModel();
+  model = miniature.model;
 });
-afterAll(async () => {
-  await model[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true });
-});
+afterAll(() => miniature[Symbol.asyncDispose]());
 
 /** 16 columns of f32, and four words of positions. */
 const ROW_BYTES = 16 * 4 + 16;

@@ -1,31 +1,18 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import {
-  createVisionModel,
-  type EncoderItem,
-  type LoadedModel,
-  loadModel,
-  VisionEncoder,
-} from "@vitgraph/core";
-import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
+import { createVisionModel, type EncoderItem, type LoadedModel, VisionEncoder } from "@vitgraph/core";
+import { MINIATURE_CONFIG, type MiniatureModel, openMiniatureModel } from "@vitgraph/core/testing";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { measureWorkload, median } from "./measure.js";
 import { randomItems } from "./random-items.js";
 import type { Workload } from "./workloads.js";
 
-let directory: string;
+let miniature: MiniatureModel;
 let model: LoadedModel;
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  await writeMiniatureCheckpoint(directory);
-  model = await loadModel(directory);
+  miniature = await openMiniatureModel();
+  model = miniature.model;
 });
-afterAll(async () => {
-  await model[Symbol.asyncDispose]();
-  await rm(directory, { recursive: true });
-});
+afterAll(() => miniature[Symbol.asyncDispose]());
 
 const vision = createVisionModel(MINIATURE_CONFIG);
 const FOUR_OF_SIX: Workload = {

@@ -1,0 +1,26 @@
+/** The miniature checkpoint, written to a directory of its own and loaded: what most tests of the runtime begin with. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type LoadedModel, loadModel } from "../models/load-model.js";
+import { type MiniatureOptions, writeMiniatureCheckpoint } from "./miniature-checkpoint.js";
+
+export interface MiniatureModel extends AsyncDisposable {
+  readonly model: LoadedModel;
+  /** Goes when this is disposed, with whatever a test put there. */
+  readonly directory: string;
+}
+
+export async function openMiniatureModel(options: MiniatureOptions = {}): Promise<MiniatureModel> {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory, options);
+  const model = await loadModel(directory);
+  return {
+    model,
+    directory,
+    async [Symbol.asyncDispose]() {
+      await model[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
