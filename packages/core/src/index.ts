@@ -81,6 +81,7 @@ export type { GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";
 export {
+  type CapturedGraphs,
   DEFAULT_MAX_BATCH_TOKENS,
   type StartTimes,
   VisionEncoder,

@@ -607,6 +607,7 @@ async function openLanes(
       first = false;
       const opened = await openDevice(index, source, model, options, {
         ...onProgress,
+        onGraphsCaptured: (captured) => observers.graphsCaptured({ device: index, ...captured }),
         onGraphFailure: (failure) => observers.graphFailed({ device: index, ...failure }),
         onGridMiss: (frames) => observers.gridsMissed({ device: index, frames }),
       });

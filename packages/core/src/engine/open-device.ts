@@ -6,7 +6,7 @@ import type { BatchCost } from "@vitgraph/scheduler";
 import type { LoadedModel } from "../models/load-model.js";
 import type { Frame } from "../runtime/grid-rows.js";
 import type { GraphFailure } from "../runtime/self-check.js";
-import { VisionEncoder, warnOfGraphFailure } from "../runtime/vision-encoder.js";
+import { type CapturedGraphs, VisionEncoder, warnOfGraphFailure } from "../runtime/vision-encoder.js";
 import type { OpenedDevice } from "./device-lane.js";
 import type { EngineDevice, ResolvedEngineOptions } from "./engine-options.js";
 import { createPacker } from "./packing.js";
@@ -16,6 +16,7 @@ import { costFile, costIdentity, readCosts, writeCosts } from "./replay-costs-fi
 export interface OpenDeviceHooks {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly onGraphFailure: (failure: GraphFailure) => void;
+  readonly onGraphsCaptured: (captured: CapturedGraphs) => void;
   readonly onGridMiss: (frames: readonly Frame[]) => void;
 }
 
@@ -25,7 +26,7 @@ export async function openDevice(
   source: EngineDevice,
   model: LoadedModel,
   options: ResolvedEngineOptions,
-  { onProgress, onGraphFailure, onGridMiss }: OpenDeviceHooks,
+  { onProgress, onGraphsCaptured, onGraphFailure, onGridMiss }: OpenDeviceHooks,
 ): Promise<OpenedDevice> {
   const device = typeof source === "function" ? await source() : createDevice(source);
   try {
@@ -39,6 +40,7 @@ export async function openDevice(
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(options.gridCacheBytes === undefined ? {} : { gridCacheBytes: options.gridCacheBytes }),
       ...(options.warmUpGrids === undefined ? {} : { warmUpGrids: options.warmUpGrids }),
+      onGraphsCaptured,
       onGraphFailure: (failure) => {
         warnOfGraphFailure(failure);
         onGraphFailure(failure);

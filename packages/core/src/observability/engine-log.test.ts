@@ -34,6 +34,7 @@ function recordingLogger() {
 
 /** What may happen to an engine. */
 function live(observer: EngineObserver): void {
+  observer.graphsCaptured?.({ device: 0, budgets: [64], usedBytes: 2 ** 30, freeBytes: 2 ** 32 });
   observer.gridsWarmed?.({ device: 0, entries: 9, bytes: 2 ** 20 });
   observer.stateChanged?.("ready");
   observer.gridsMissed?.({ device: 0, frames: [{ h: 4, w: 6 }] });
@@ -73,6 +74,7 @@ describe("the engine's log", () => {
     const { lines, logger } = recordingLogger();
     live(new EngineLog({ logger, verbose: true, stats: () => STATS }));
     expect(lines.filter((line) => /^info (ViT|Encoder|Embedding)/.test(line))).toEqual([
+      "info Encoder CUDA graphs captured: 1.00 GiB used by encoder graphs, 4.00 GiB free",
       "info Embedding cache warmed: 9 grids total, memory: 1.00 MiB",
       "info Embedding cache miss for grids: [(1, 4, 6)] (computed on-the-fly)",
       "info ViT BUDGET BATCH: 1 images, 16 tokens, budget=64, waste=75.0%, graph_key=64",

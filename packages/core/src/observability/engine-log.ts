@@ -7,6 +7,7 @@ import type {
   EngineObserver,
   EngineState,
   GraphFailed,
+  GraphsCaptured,
   GridsMissed,
   GridsWarmed,
   ItemSettled,
@@ -16,6 +17,7 @@ import {
   embeddingCacheMissLine,
   embeddingCacheWarmedLine,
   graphStatsLine,
+  graphsCapturedLine,
 } from "./verbose-lines.js";
 
 export interface EngineLogOptions {
@@ -47,6 +49,11 @@ export class EngineLog implements EngineObserver {
       this.#logger.error({ batch }, `batch ${batch.index} failed on device ${batch.device}`);
     else if (this.#verbose) this.#logger.info({ batch }, batchLine(batch));
     else this.#logger.debug({ batch }, batchLine(batch));
+  }
+
+  graphsCaptured(event: GraphsCaptured): void {
+    const { device, budgets } = event;
+    if (this.#verbose) this.#logger.info({ device, budgets }, graphsCapturedLine(event));
   }
 
   graphFailed({ device, budget, relativeL2 }: GraphFailed): void {

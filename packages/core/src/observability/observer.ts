@@ -7,6 +7,7 @@
  */
 import type { ErrorCode } from "@vitgraph/errors";
 import type { Frame } from "../runtime/grid-rows.js";
+import type { CapturedGraphs } from "../runtime/vision-encoder.js";
 
 /**
  * `loading` the weights, `warming` up (capturing, self-check, costs), `ready`, `draining` after a close, `closed`;
@@ -72,6 +73,10 @@ export interface ItemPrepared {
   readonly kind: "image" | "raster" | "frames";
 }
 
+export interface GraphsCaptured extends CapturedGraphs {
+  readonly device: number;
+}
+
 export interface GraphFailed {
   readonly device: number;
   readonly budget: number;
@@ -108,6 +113,7 @@ export interface EngineObserver {
   prepared?(event: ItemPrepared): void;
   batchStarted?(event: BatchStart): void;
   batchEnded?(event: BatchEvent): void;
+  graphsCaptured?(event: GraphsCaptured): void;
   /** A graph differed from the eager run in its self-check; its budget runs eagerly on that device. */
   graphFailed?(event: GraphFailed): void;
   gridsWarmed?(event: GridsWarmed): void;
@@ -157,6 +163,10 @@ export class ObserverList implements Required<EngineObserver> {
 
   batchEnded(event: BatchEvent): void {
     this.#tell((observer) => observer.batchEnded?.(event));
+  }
+
+  graphsCaptured(event: GraphsCaptured): void {
+    this.#tell((observer) => observer.graphsCaptured?.(event));
   }
 
   graphFailed(event: GraphFailed): void {

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadModel } from "../models/load-model.js";
 import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { GraphFailure } from "./self-check.js";
-import { VisionEncoder } from "./vision-encoder.js";
+import { type CapturedGraphs, VisionEncoder } from "./vision-encoder.js";
 
 let directory: string;
 beforeEach(async () => {
@@ -45,17 +45,19 @@ function deviceWithBadGraph(badTokens: number, spoil: (submission: Submission) =
   });
 }
 
-async function failuresWith(device: Device): Promise<{ failures: GraphFailure[]; encoder: VisionEncoder }> {
+async function failuresWith(device: Device) {
   const model = await loadModel(directory);
   const failures: GraphFailure[] = [];
+  const captured: CapturedGraphs[] = [];
   const encoder = await VisionEncoder.create({
     model,
     device,
     compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [4, 16, 64] },
+    onGraphsCaptured: (graphs) => captured.push(graphs),
     onGraphFailure: (failure) => failures.push(failure),
   });
   await model[Symbol.asyncDispose]();
-  return { failures, encoder };
+  return { failures, captured, encoder };
 }
 
 test("a graph whose replay differs is given up, named and counted, and its budget runs eagerly", async () => {
@@ -84,8 +86,11 @@ test("a replay with NaN in it fails the check", async () => {
 
 test("good graphs pass", async () => {
   using device = deviceWithBadGraph(0, () => {});
-  const { failures, encoder } = await failuresWith(device);
+  const { failures, captured, encoder } = await failuresWith(device);
   expect(failures).toEqual([]);
+  expect(captured).toEqual([
+    { budgets: [64, 16, 4], usedBytes: expect.any(Number), freeBytes: expect.any(Number) },
+  ]);
   expect(encoder.tokenBudgets).toEqual([4, 16, 64]);
   encoder[Symbol.dispose]();
 });

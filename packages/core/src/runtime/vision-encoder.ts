@@ -53,10 +53,20 @@ export interface VisionEncoderOptions {
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
   /** Hears of the frames of a batch that were not in the grid cache: see `printCacheMiss`. */
   readonly onGridMiss?: (frames: readonly Frame[]) => void;
+  /** Hears of the graphs when they are captured, where the device captures any. */
+  readonly onGraphsCaptured?: (captured: CapturedGraphs) => void;
   /** Hears of every graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
   readonly onGraphFailure?: (failure: GraphFailure) => void;
   /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
   readonly onBatch?: (batch: BatchReport) => void;
+}
+
+export interface CapturedGraphs {
+  /** The budgets that have one. */
+  readonly budgets: readonly number[];
+  /** Device memory that went to them and what they run over, and what is left. Whoever else uses the device counts, too. */
+  readonly usedBytes: number;
+  readonly freeBytes: number;
 }
 
 /** One that arrives, one that computes, one that leaves. */
@@ -278,12 +288,22 @@ export class VisionEncoder implements Disposable {
 
 /** Captures the budgets and checks the graphs; one that fails is given up and reported. */
 async function prepareGraphs(
-  { model, device, selfCheck = true, onGraphFailure = warnOfGraphFailure }: VisionEncoderOptions,
+  {
+    model,
+    device,
+    selfCheck = true,
+    onGraphsCaptured,
+    onGraphFailure = warnOfGraphFailure,
+  }: VisionEncoderOptions,
   programs: EncoderPrograms,
   tokenBudgets: readonly number[],
   watch: Stopwatch,
 ): Promise<readonly GraphFailure[]> {
+  const before = device.memory().freeBytes;
   const { captured, measureMs } = await programs.prepare(tokenBudgets);
+  const { freeBytes } = device.memory();
+  if (captured.length > 0)
+    onGraphsCaptured?.({ budgets: captured, usedBytes: before - freeBytes, freeBytes });
   watch.lap("captureMs");
   watch.move("captureMs", "measureMs", measureMs);
   if (!selfCheck) return [];

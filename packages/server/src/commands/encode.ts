@@ -5,11 +5,13 @@ import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
   batchLine,
+  type CapturedGraphs,
   type Embedding,
   type EncoderItem,
   embeddingCacheMissLine,
   type Frame,
   f32ToBf16,
+  graphsCapturedLine,
   type ImageProcessor,
   processImage,
   type TensorData,
@@ -68,6 +70,7 @@ async function encode(
     warmUpGrids: "none",
     ...(verbose
       ? {
+          onGraphsCaptured: (graphs: CapturedGraphs) => io.stderr(`${graphsCapturedLine(graphs)}\n`),
           onBatch: (batch: BatchReport) => io.stderr(`${batchLine(batch)}\n`),
           onGridMiss: (frames: readonly Frame[]) => io.stderr(`${embeddingCacheMissLine(frames)}\n`),
         }
