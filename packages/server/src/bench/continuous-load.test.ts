@@ -5,7 +5,7 @@ import { createVisionModel, EncoderEngine, type EncoderItem } from "@vitgraph/co
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { measureLoad } from "./continuous-load.js";
+import { type ItemsOf, measureLoad, measureStream } from "./continuous-load.js";
 import { randomItems } from "./random-items.js";
 
 let directory: string;
@@ -19,7 +19,7 @@ const [item] = randomItems({ name: "one", sizes: [[8, 12]] }, createVisionModel(
   EncoderItem,
 ];
 
-async function measure(itemsOf: (call: number) => readonly EncoderItem[]) {
+async function measure(itemsOf: ItemsOf, how: typeof measureLoad = measureLoad) {
   await using engine = await EncoderEngine.create({
     model: directory,
     devices: [() => createNullDevice()],
@@ -27,7 +27,7 @@ async function measure(itemsOf: (call: number) => readonly EncoderItem[]) {
     outputCacheBytes: 0,
   });
   const done: number[] = [];
-  const load = await measureLoad(engine, itemsOf, {
+  const load = await how(engine, itemsOf, {
     callers: 4,
     calls: 10,
     onCall: (calls) => done.push(calls),
@@ -51,6 +51,17 @@ test("counts what ran after the calls that fill the pipe, and keeps the load up 
   expect(load.items).toBeGreaterThan(0);
   expect(load.tokens).toBe(6 * load.items);
   expect(load.waste).toBeCloseTo(1 - load.tokens / (48 * load.batches), 12);
+});
+
+test("a stream counts all of its calls, and nothing else", async () => {
+  const asked: number[] = [];
+  const { load, done } = await measure((call) => {
+    asked.push(call);
+    return [item, item];
+  }, measureStream);
+  expect(asked).toEqual(Array.from({ length: 10 }, (_, call) => call));
+  expect(done).toEqual(Array.from({ length: 10 }, (_, call) => call + 1));
+  expect(load).toMatchObject({ callers: 4, calls: 10, items: 20, tokens: 120, deviceMs: 0 });
 });
 
 test("an item that fails ends the measurement with its error", async () => {

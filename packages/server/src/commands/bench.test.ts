@@ -122,8 +122,8 @@ test("--callers and --packing load an engine, and print what it took by the wall
     ["clip", "3", "12"],
   ]);
   expect(packings.slice(2).map((row) => row.slice(0, 3))).toEqual([
-    ["cost", "3", "24"],
-    ["greedy", "3", "24"],
+    ["cost", "3", "6"],
+    ["greedy", "3", "6"],
   ]);
   const report = JSON.parse(await readFile(json, "utf8"));
   expect(report.loads).toMatchObject([{ name: "pair" }, { name: "clip" }]);

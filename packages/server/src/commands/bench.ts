@@ -17,7 +17,7 @@ import {
 } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { measureLoad } from "../bench/continuous-load.js";
+import { measureLoad, measureStream } from "../bench/continuous-load.js";
 import { measureWorkload } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
 import { type EagerMemory, measureEagerMemory } from "../bench/measure-memory.js";
@@ -216,8 +216,8 @@ async function benchEngine(
     const progress = startProgress(io, `packing ${rule}`);
     // Every workload as often as the others, in an order that is the same for each rule.
     const itemsOf = (call: number) => items[call % items.length] as (typeof items)[number];
-    const stream = { callers, calls: calls * items.length, onCall: progress.update };
-    packings.push({ packing: rule, ...(await measureLoad(engine, itemsOf, stream)) });
+    const stream = { callers, calls: Math.max(repetitions, callers) * items.length, onCall: progress.update };
+    packings.push({ packing: rule, ...(await measureStream(engine, itemsOf, stream)) });
     progress.done();
   }
   if (packings.length > 0) io.stdout(`\n${renderPackings(packings)}`);
