@@ -49,6 +49,7 @@ export async function openDevice(
     });
     try {
       const cost = await costOfBatches(encoder, options);
+      encoder.resetGridCounts();
       return { device, encoder, cost, pack: createPacker(options.packing, encoder.budgets, cost) };
     } catch (error) {
       encoder[Symbol.dispose]();

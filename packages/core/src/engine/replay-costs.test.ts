@@ -192,6 +192,17 @@ describe("the file of costs", () => {
   });
 });
 
+test("what was measured is in no statistics", async () => {
+  await using engine = await EncoderEngine.create({
+    model,
+    devices: [() => createNullDevice()],
+    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] },
+    costs: "measure",
+    costDirectory: "",
+  });
+  expect(engine.stats()).toMatchObject({ batches: 0, graph_hits: 0, grid_cache: { hits: 0, misses: 0 } });
+});
+
 test("an engine measures once, and reads it back the next time", async () => {
   const costDirectory = join(directory, "costs");
   const submissionsOf = async () => {

@@ -230,6 +230,11 @@ export class VisionEncoder implements Disposable {
     return { ...this.#stats.snapshot(), grid_cache: this.#gridCache?.stats() ?? null };
   }
 
+  /** What the grid cache has counted so far was no item of a user: a warm-up's, a measurement's. */
+  resetGridCounts(): void {
+    this.#gridCache?.resetCounts();
+  }
+
   /** For self-checks and tests: everything that a run may write becomes NaN. */
   poison(): Promise<void> {
     return this.#programs.poison();
