@@ -24,6 +24,7 @@ import {
   type Raster,
   VisionEncoder,
 } from "@vitgraph/core";
+import { slopeOf } from "./slope.js";
 
 const fixture = (path: string) => fileURLToPath(new URL(`../test/fixtures/${path}`, import.meta.url));
 const { values } = parseArgs({
@@ -200,7 +201,7 @@ async function soak(name: string, outputCacheBytes: number): Promise<{ row: stri
     lagMs(lag.percentile(99)),
     lagMs(lag.max),
     (last / 2 ** 20).toFixed(0),
-    slopePerMinute(memory).toFixed(1),
+    slopeOf(memory.map(({ at, rssBytes }) => ({ x: at / 60_000, y: rssBytes / 2 ** 20 }))).toFixed(1),
   ];
   return { row, tally };
 }
@@ -273,17 +274,6 @@ function thinned({ bytes, dtype, tokens, columns }: Embedding): Float32Array {
     }
   }
   return values;
-}
-
-/** Of the line through the samples that is nearest to them, in MiB. */
-function slopePerMinute(memory: readonly { at: number; rssBytes: number }[]): number {
-  if (memory.length < 2) return Number.NaN;
-  const mean = (of: (sample: { at: number; rssBytes: number }) => number) =>
-    memory.reduce((sum, sample) => sum + of(sample), 0) / memory.length;
-  const [at, rss] = [mean((sample) => sample.at), mean((sample) => sample.rssBytes)];
-  const covariance = mean((sample) => (sample.at - at) * (sample.rssBytes - rss));
-  const variance = mean((sample) => (sample.at - at) ** 2);
-  return ((covariance / variance) * 60_000) / 2 ** 20;
 }
 
 function random(seed: number): () => number {
