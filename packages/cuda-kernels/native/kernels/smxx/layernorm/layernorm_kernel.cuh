@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels/common/device.cuh"
+#include "kernels/smxx/common/norm_launch.h"
 #include "kernels/smxx/common/row_sum.cuh"
 #include "kernels/smxx/layernorm/layernorm.h"
 
@@ -75,8 +76,6 @@ __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
     }
   }
 }
-
-inline constexpr int kAnyRowThreads = 128;
 
 __global__ void __launch_bounds__(kAnyRowThreads) layernorm_any_kernel(const LayernormOperands operands) {
   __shared__ float partial[kAnyRowThreads / 32];

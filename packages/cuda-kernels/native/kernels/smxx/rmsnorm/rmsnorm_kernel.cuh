@@ -11,6 +11,7 @@
 #pragma once
 
 #include "kernels/common/device.cuh"
+#include "kernels/smxx/common/norm_launch.h"
 #include "kernels/smxx/common/row_sum.cuh"
 #include "kernels/smxx/rmsnorm/rmsnorm.h"
 
@@ -61,8 +62,6 @@ __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
     }
   }
 }
-
-inline constexpr int kAnyRowThreads = 128;
 
 __global__ void __launch_bounds__(kAnyRowThreads) rmsnorm_any_kernel(const RmsnormOperands operands) {
   __shared__ float partial[kAnyRowThreads / 32];
