@@ -1,6 +1,6 @@
 /** Whether an item is one that a model encodes: its form, and the side of its grid. */
 import { VitgraphError } from "@vitgraph/errors";
-import { checkItem, type EncoderItem } from "../item.js";
+import { checkItem, type EncoderItem, type Grid } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";
 
 /** @throws VG_ITEM_INVALID naming what does not fit */
@@ -11,14 +11,15 @@ export function checkItemOfModel(item: EncoderItem, vision: VisionModel): void {
     temporal: vision.temporalPatchSize,
     patch: vision.patchSize,
   });
-  const side = Math.max(item.grid.h, item.grid.w);
-  if (side <= vision.maxGridSide) return;
-  throw new VitgraphError(
-    "VG_ITEM_INVALID",
-    `a grid side of ${side} patches is beyond ${vision.maxGridSide}`,
-    {
-      remedy: "cut the image into several",
-      details: { grid: item.grid },
-    },
-  );
+  checkGridSides(item.grid, vision);
+}
+
+/** @throws VG_ITEM_INVALID where the model has no rotary angles for a side */
+export function checkGridSides(grid: Grid, { maxGridSide }: Pick<VisionModel, "maxGridSide">): void {
+  const side = Math.max(grid.h, grid.w);
+  if (side <= maxGridSide) return;
+  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
+    remedy: "cut the image into several",
+    details: { grid },
+  });
 }

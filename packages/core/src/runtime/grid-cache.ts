@@ -25,7 +25,7 @@ import type { LoadedModel } from "../models/load-model.js";
 import { allDone } from "./all-done.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
-import { type StagedInput, stagedTable } from "./stage-batch.js";
+import { bytesOf, type StagedInput, stagedTable } from "./stage-batch.js";
 
 export interface GridCacheStats {
   /** Items whose grid was in the cache, or in their batch before. */
@@ -137,7 +137,7 @@ export class GridCache implements Disposable {
       free -= h * w;
       return true;
     });
-    await Promise.all(this.#table.add(fitting.reverse()).map((entry) => this.#submitFill(entry)));
+    await allDone(this.#table.add(fitting.reverse()).map((entry) => this.#submitFill(entry)));
   }
 
   /** What was brought up to here was no item of a user. */
@@ -272,8 +272,4 @@ function fillProgram(
 
 function nodeNamed(graph: Graph, name: string) {
   return graph.nodes.find((node) => node.name === name)!;
-}
-
-function bytesOf(view: Int32Array): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

@@ -92,6 +92,7 @@ function concatenate(parts: readonly Int32Array[]): Int32Array {
   return whole;
 }
 
-function bytesOf(view: ArrayBufferView): Uint8Array {
+/** The same memory. */
+export function bytesOf(view: ArrayBufferView): Uint8Array {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

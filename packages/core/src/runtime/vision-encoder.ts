@@ -18,7 +18,7 @@ import { checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
-import { checkItemOfModel } from "./check-item.js";
+import { checkGridSides, checkItemOfModel } from "./check-item.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding } from "./embedding.js";
 import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
@@ -323,7 +323,7 @@ async function prepareGraphs(
 
 /** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
 function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): readonly Frame[] {
-  const { spatialMergeSize: merge, maxGridSide } = model.vision;
+  const { spatialMergeSize: merge } = model.vision;
   const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
   if (chosen === "none") return [];
   if (chosen === "common") {
@@ -331,18 +331,9 @@ function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): r
   }
   for (const grid of chosen) {
     checkGrid(grid, merge);
-    checkSides(grid, maxGridSide);
+    checkGridSides(grid, model.vision);
   }
   return chosen;
-}
-
-function checkSides(grid: Grid, maxGridSide: number): void {
-  const side = Math.max(grid.h, grid.w);
-  if (side <= maxGridSide) return;
-  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
-    remedy: "cut the image into several",
-    details: { grid },
-  });
 }
 
 /** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
