@@ -8,8 +8,8 @@
 // Numerics    f32 between the bf16 loads and stores.
 #pragma once
 
-#include "kernels/common/device.cuh"
 #include "kernels/smxx/activation/activation.h"
+#include "kernels/smxx/common/vector_walk.cuh"
 
 namespace vitgraph::kernels::smxx {
 
@@ -17,19 +17,12 @@ template <Activation kActivation, int kSize>
 __global__ void __launch_bounds__(256) activation_kernel(const ActivationOperands operands) {
   using Elements = Vector<Bf16, kSize>;
   await_previous_kernels();
-  const std::int64_t vectors = operands.columns / kSize;
-  const std::int64_t all = real_rows(operands.rows) * vectors;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
-    // 32-bit division where it is enough: that of 64 bits costs more than the memory.
-    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors)
-                                            : i / vectors;
-    const std::int64_t column = (i - row * vectors) * kSize;
+  for_each_vector<kSize>(operands.rows, operands.columns, [&](std::int64_t row, std::int64_t column) {
     Elements x = *reinterpret_cast<const Elements*>(operands.x.data + row * operands.x.row_stride + column);
 #pragma unroll
     for (Bf16& value : x.values) value = __float2bfloat16_rn(activate<kActivation>(__bfloat162float(value)));
     *reinterpret_cast<Elements*>(operands.y.data + row * operands.y.row_stride + column) = x;
-  }
+  });
 }
 
 }  // namespace vitgraph::kernels::smxx

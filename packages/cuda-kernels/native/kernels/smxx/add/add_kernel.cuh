@@ -8,8 +8,8 @@
 // Numerics    the sum is taken in f32 and rounded once.
 #pragma once
 
-#include "kernels/common/device.cuh"
 #include "kernels/smxx/add/add.h"
+#include "kernels/smxx/common/vector_walk.cuh"
 
 namespace vitgraph::kernels::smxx {
 
@@ -17,14 +17,7 @@ template <int kSize>
 __global__ void __launch_bounds__(256) add_kernel(const AddOperands operands) {
   using Elements = Vector<Bf16, kSize>;
   await_previous_kernels();
-  const std::int64_t vectors = operands.columns / kSize;
-  const std::int64_t all = real_rows(operands.rows) * vectors;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
-    // 32-bit division where it is enough: that of 64 bits costs more than the memory.
-    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors)
-                                            : i / vectors;
-    const std::int64_t column = (i - row * vectors) * kSize;
+  for_each_vector<kSize>(operands.rows, operands.columns, [&](std::int64_t row, std::int64_t column) {
     Elements a = *reinterpret_cast<const Elements*>(operands.a.data + row * operands.a.row_stride + column);
     const Elements b = *reinterpret_cast<const Elements*>(operands.b.data + row * operands.b.row_stride + column);
 #pragma unroll
@@ -32,7 +25,7 @@ __global__ void __launch_bounds__(256) add_kernel(const AddOperands operands) {
       a.values[j] = __float2bfloat16_rn(__bfloat162float(a.values[j]) + __bfloat162float(b.values[j]));
     }
     *reinterpret_cast<Elements*>(operands.y.data + row * operands.y.row_stride + column) = a;
-  }
+  });
 }
 
 }  // namespace vitgraph::kernels::smxx
