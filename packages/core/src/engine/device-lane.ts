@@ -11,7 +11,7 @@ import type { Batch, BatchCost, Clock, ItemSpec } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
 import type { DeviceState } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
-import type { VisionEncoder } from "../runtime/vision-encoder.js";
+import { BATCHES_IN_FLIGHT, type VisionEncoder } from "../runtime/vision-encoder.js";
 import type { PackItems } from "./packing.js";
 
 /** A device at work, with all that was made for it. */
@@ -30,9 +30,6 @@ export interface DeviceLaneOptions {
   readonly clock: Clock;
   readonly onChange: (lane: DeviceLane, cause?: unknown) => void;
 }
-
-/** Batches handed to a device at a time: one computes, the next is made ready. */
-export const BATCHES_PER_DEVICE = 2;
 
 /** Before each attempt to make a failed device again. A driver that resets a GPU takes seconds. */
 const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
@@ -99,7 +96,7 @@ export class DeviceLane {
   }
 
   get hasRoom(): boolean {
-    return this.#state === "up" && this.#inFlight < BATCHES_PER_DEVICE;
+    return this.#state === "up" && this.#inFlight < BATCHES_IN_FLIGHT;
   }
 
   pack(items: readonly ItemSpec[]): readonly Batch[] {

@@ -7,6 +7,7 @@ import type { PixelItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { BatchEvent, EngineObserver } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
+import { BATCHES_IN_FLIGHT } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
 import type { EncoderEngineOptions } from "./engine-options.js";
@@ -104,6 +105,16 @@ async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}
 const codesOf = (outcomes: readonly PromiseSettledResult<Embedding>[]) =>
   outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.tokens : outcome.reason.code));
 
+/** Keeps a device that is held as busy as it gets: a full batch for each that it has under way. */
+const keepBusy = async (engine: EncoderEngine) => {
+  const calls: Promise<PromiseSettledResult<Embedding>[]>[] = [];
+  for (let batch = 0; batch < BATCHES_IN_FLIGHT; batch++) {
+    calls.push(engine.encode([item(64)]));
+    await settled();
+  }
+  return calls;
+};
+
 /** Until everything that can go on without time passing has. */
 const settled = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -137,20 +148,17 @@ describe("batches", () => {
     await engine.close();
   });
 
-  test("two run at a time on each device, and what waits goes by priority", async () => {
+  test("three are under way on each device, and what waits goes by priority", async () => {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
-    const calls = [engine.encode([item(64)])];
+    const running = await keepBusy(engine);
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 3 });
+    const waiting = [engine.encode([item(62)], { priority: 1 }), engine.encode([item(63)], { priority: -1 })];
     await settled();
-    calls.push(engine.encode([item(64)]));
-    await settled();
-    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 2 });
-    calls.push(engine.encode([item(62)], { priority: 1 }), engine.encode([item(63)], { priority: -1 }));
-    await settled();
-    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batches_in_flight: 2 });
+    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batches_in_flight: 3 });
     gate.release();
-    await Promise.all(calls);
-    expect(batches.map(({ tokens }) => tokens)).toEqual([64, 64, 63, 62]);
+    await Promise.all([...running, ...waiting]);
+    expect(batches.map(({ tokens }) => tokens)).toEqual([64, 64, 64, 63, 62]);
     await engine.close();
   });
 
@@ -203,8 +211,7 @@ describe("backpressure", () => {
   test("a call that has no room is refused whole, before anything is done for it", async () => {
     const { engine, hold } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 200 } });
     const gate = hold();
-    const running = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
-    await settled();
+    const running = await keepBusy(engine);
     const waiting = engine.encode([item(60), item(60)]);
     await settled();
     await expect(engine.encode([item(1), item(1)])).rejects.toThrow(
@@ -242,8 +249,7 @@ describe("callers who leave", () => {
   test("a cancelled call is answered at once, and gives up its place", async () => {
     const { engine, hold, batches } = await setUp();
     const gate = hold();
-    const running = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
-    await settled();
+    const running = await keepBusy(engine);
     const controller = new AbortController();
     const left = engine.encode([item(60), item(61)], { signal: controller.signal });
     await settled();
@@ -261,7 +267,7 @@ describe("callers who leave", () => {
     expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
     gate.release();
     await Promise.all(running);
-    expect(batches).toHaveLength(2);
+    expect(batches).toHaveLength(running.length);
     await engine.close();
   });
 
@@ -449,7 +455,7 @@ describe("several devices", () => {
     const { engine, batches, hold } = await setUp({ count: 2, costs: (tokens) => tokens });
     const gate = hold();
     const calls: Promise<unknown>[] = [];
-    for (const tokens of [60, 10, 12, 50]) {
+    for (const tokens of [60, 10, 12, 13, 50]) {
       calls.push(engine.encode([item(tokens)]));
       await settled();
     }
@@ -460,7 +466,7 @@ describe("several devices", () => {
     );
     expect(byDevice).toEqual([
       [60, 50],
-      [10, 12],
+      [10, 12, 13],
     ]);
     await engine.close();
   });
@@ -533,12 +539,12 @@ describe("a device that fails", () => {
       },
     });
     const gate = hold();
-    const inFlight = [engine.encode([item(64)]), settled().then(() => engine.encode([item(63)]))];
-    await settled();
+    const inFlight = await keepBusy(engine);
     const waiting = engine.encode([item(62)]);
     await settled();
     gate.release();
-    expect((await Promise.all(inFlight)).map(codesOf)).toEqual([["VG_DEVICE_FAILED"], ["VG_DEVICE_FAILED"]]);
+    const failed = (await Promise.all(inFlight)).flatMap(codesOf);
+    expect(failed).toEqual(inFlight.map(() => "VG_DEVICE_FAILED"));
     const during = engine.encode([item(5)]);
     await settled();
     expect(engine.stats()).toMatchObject({ state: "ready", queue: { items: 2, batches_in_flight: 0 } });

@@ -32,8 +32,9 @@ import {
 import type { Embedding } from "../runtime/embedding.js";
 import type { GridCacheStats } from "../runtime/grid-cache.js";
 import { type EncoderStats, StatsCounter } from "../runtime/stats.js";
+import { BATCHES_IN_FLIGHT } from "../runtime/vision-encoder.js";
 import { Admission, type Place } from "./admission.js";
-import { BATCHES_PER_DEVICE, DeviceLane } from "./device-lane.js";
+import { DeviceLane } from "./device-lane.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 import { engineIdentity } from "./engine-identity.js";
 import { type EngineItem, type OpenedItem, openItem } from "./engine-item.js";
@@ -140,7 +141,7 @@ export class EncoderEngine implements AsyncDisposable {
       run: (batch) => this.#run(batch),
       pack: (items) => [...this.#pack(items)],
       windowMs: options.batchWindowMs,
-      maxInFlight: lanes.length * BATCHES_PER_DEVICE,
+      maxInFlight: lanes.length * BATCHES_IN_FLIGHT,
       // The admission in front of it counts what waits here too.
       maxQueuedItems: Number.POSITIVE_INFINITY,
       agingMs: AGING_MS,
@@ -540,7 +541,7 @@ export class EncoderEngine implements AsyncDisposable {
       if (this.#state === "ready") this.#enter("failed", this.#failure);
     }
     // While none is up but one may come back, what waits is held; when none will, it is let through to be refused.
-    this.#queue.maxInFlight = lost ? 1 : up * BATCHES_PER_DEVICE;
+    this.#queue.maxInFlight = lost ? 1 : up * BATCHES_IN_FLIGHT;
   }
 
   #checkServing(): void {

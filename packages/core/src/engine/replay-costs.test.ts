@@ -220,8 +220,8 @@ test("an engine measures once, and reads it back the next time", async () => {
     await engine.close();
     return device.submissions.length;
   };
-  // Two budgets at three fills and eagerly at two sizes, three times each.
-  expect(await submissionsOf()).toBe(24);
+  // Two budgets at three fills and eagerly at two sizes, four times each.
+  expect(await submissionsOf()).toBe(32);
   expect(await submissionsOf()).toBe(0);
 });
 

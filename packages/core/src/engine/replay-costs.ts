@@ -7,9 +7,10 @@ import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import { type EncoderItem, patchCount, rowElements, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { VisionModel } from "../models/vision-model.js";
+import { allDone } from "../runtime/all-done.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 
 /** One measured run. */
@@ -68,44 +69,65 @@ function interpolate(knots: readonly Knot[], tokens: number): number {
 
 /** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */
 const FILLS = [0.25, 0.5, 1];
-/** The first run of each program warms up; the quickest of the others counts, since nothing makes a run too quick. */
-const RUNS = 3;
+/** The first round warms up; of the others the median counts. */
+const ROUNDS = 4;
 /**
  * Every budget is measured with items of one size. Attention's cost is the items' own, however they are packed: with
  * larger items in the larger budgets these would seem dearer than they are.
  */
 const MEASURED_ITEM_TOKENS = 64;
 
-/** Runs random images through every budget, and eagerly at every budget's size. Takes a few dozen runs of the tower. */
-export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
-  const { limits } = encoder.budgets;
-  const sizes = [...limits.tokenBudgets].sort((a, b) => b - a);
-  const pixels = await randomPixels(encoder.model.vision, Math.max(...sizes));
-  const points: CostPoint[] = [];
-  // The largest first: it makes the arenas as large as they get.
-  for (const size of sizes) {
-    const replays = encoder.tokenBudgets.includes(size) ? FILLS.map((fill) => [size, fill] as const) : [];
-    for (const [budget, fill] of [...replays, [null, 1] as const]) {
-      const tokens = Math.max(1, Math.floor(size * fill));
-      points.push(await measure(encoder, randomItems(encoder.model.vision, tokens, pixels), budget));
-    }
-  }
-  return points;
+interface MeasuredRun {
+  readonly budget: number | null;
+  readonly tokens: number;
+  readonly items: readonly EncoderItem[];
 }
 
-async function measure(
-  encoder: VisionEncoder,
-  items: readonly EncoderItem[],
-  budget: number | null,
-): Promise<CostPoint> {
-  let durationMs = Number.POSITIVE_INFINITY;
-  for (let run = 0; run < RUNS; run++) {
-    const [outcome] = await encoder.run(items, budget);
-    if (outcome?.status !== "fulfilled") throw outcome?.reason;
-    if (run > 0) durationMs = Math.min(durationMs, outcome.value.batch.durationMs);
+/**
+ * Runs random images through every budget, and eagerly at every budget's size: under constant load, as batches run in
+ * an engine, all of them by turns. A GPU that is given pauses clocks higher, and with pauses around the short runs alone
+ * small batches would seem cheaper than they are. Takes a few dozen runs of the tower.
+ */
+export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
+  const runs = await runsToMeasure(encoder);
+  const rounds: (readonly number[])[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    // All at once: the encoder has them wait for each other, and its device for none.
+    rounds.push(await allDone(runs.map((run) => durationOf(encoder, run))));
   }
-  const tokens = items.reduce((sum, item) => sum + encoder.specOf(item).outputTokens, 0);
-  return { budget, tokens, durationMs };
+  return runs.map(({ budget, tokens }, index) => {
+    const durationMs = median(rounds.slice(1).map((durations) => durations[index] as number));
+    return { budget, tokens, durationMs };
+  });
+}
+
+/** The largest first: it makes the arenas as large as they get. */
+async function runsToMeasure({
+  budgets,
+  tokenBudgets,
+  model,
+}: VisionEncoder): Promise<readonly MeasuredRun[]> {
+  const { vision } = model;
+  const sizes = [...budgets.limits.tokenBudgets].sort((a, b) => b - a);
+  const pixels = await randomPixels(vision, Math.max(...sizes));
+  return sizes.flatMap((size) => {
+    const replays = tokenBudgets.includes(size) ? FILLS.map((fill) => [size, fill] as const) : [];
+    return [...replays, [null, 1] as const].map(([budget, fill]) => {
+      const items = randomItems(vision, Math.max(1, Math.floor(size * fill)), pixels);
+      const tokens = items.reduce((sum, { grid }) => sum + tokenCount(grid, vision.spatialMergeSize), 0);
+      return { budget, tokens, items };
+    });
+  });
+}
+
+async function durationOf(encoder: VisionEncoder, { items, budget }: MeasuredRun): Promise<number> {
+  const [outcome] = await encoder.run(items, budget);
+  if (outcome?.status !== "fulfilled") throw outcome?.reason;
+  return outcome.value.batch.durationMs;
+}
+
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }
 
 /** About `tokens` tokens, never more, in images that are nearly square and share their pixels. */

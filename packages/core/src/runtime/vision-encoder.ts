@@ -69,8 +69,8 @@ export interface CapturedGraphs {
   readonly freeBytes: number;
 }
 
-/** One that arrives, one that computes, one that leaves. */
-const BATCHES_IN_FLIGHT = 3;
+/** Of a device: one that arrives, one that computes, one that leaves. With two, the device waits while results leave. */
+export const BATCHES_IN_FLIGHT = 3;
 /** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
 export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 const MIB = 2 ** 20;

@@ -1,6 +1,6 @@
 /**
  * An engine under continuous load: callers that each send their next call as soon as the last is answered. What it takes
- * by the wall is held against what the device itself took: the rest is what the engine loses.
+ * by the wall is held against what its devices themselves took: the rest is what the engine loses.
  */
 import type { BatchEvent, EncoderEngine, EncoderItem } from "@vitgraph/core";
 
@@ -16,9 +16,10 @@ export interface LoadOptions {
 export interface MeasuredLoad {
   readonly callers: number;
   readonly calls: number;
+  readonly devices: number;
   /** All calls together. */
   readonly wallMs: number;
-  /** The device's own measure, summed over the batches of that time. */
+  /** The devices' own measure, summed over the batches of that time. */
   readonly deviceMs: number;
   readonly batches: number;
   readonly items: number;
@@ -91,11 +92,13 @@ type Recording = Omit<MeasuredLoad, "callers" | "calls">;
 
 /** Batches that end, and the time that passes. */
 class Recorder implements Disposable {
+  readonly #devices: number;
   readonly #unsubscribe: () => void;
   #batches: BatchEvent[] = [];
   #startedAt = performance.now();
 
   constructor(engine: EncoderEngine) {
+    this.#devices = engine.stats().devices.length;
     this.#unsubscribe = engine.subscribe({ batchEnded: (batch) => this.#batches.push(batch) });
   }
 
@@ -111,6 +114,7 @@ class Recorder implements Disposable {
     const capacity = sum(({ budget }) => budget ?? 0);
     const used = sum(({ budget, tokens }) => (budget === null ? 0 : tokens));
     return {
+      devices: this.#devices,
       wallMs,
       deviceMs: sum(({ replayMs }) => replayMs),
       batches: this.#batches.length,

@@ -14,11 +14,15 @@ export interface LoadedPacking extends MeasuredLoad {
 
 const right = { align: "right" } as const;
 
-/** A row for each workload: what one call of it takes by the wall and on the device, in the company of others. */
+/**
+ * A row for each workload: what one call of it takes by the wall and on a device, in the company of others. The ratio is 1
+ * where every device is busy all the time.
+ */
 export function renderLoads(loads: readonly LoadedWorkload[]): string {
   return renderTable(
     [
       { title: "workload" },
+      { title: "devices", ...right },
       { title: "callers", ...right },
       { title: "calls", ...right },
       { title: "items a batch", ...right },
@@ -29,13 +33,14 @@ export function renderLoads(loads: readonly LoadedWorkload[]): string {
     ],
     loads.map((load) => [
       load.name,
+      String(load.devices),
       String(load.callers),
       String(load.calls),
       (load.items / load.batches).toFixed(1),
       percent(load.waste),
       (load.deviceMs / load.calls).toPrecision(3),
       (load.wallMs / load.calls).toPrecision(3),
-      (load.wallMs / load.deviceMs).toFixed(2),
+      ((load.wallMs * load.devices) / load.deviceMs).toFixed(2),
     ]),
   );
 }
@@ -45,6 +50,7 @@ export function renderPackings(packings: readonly LoadedPacking[]): string {
   return renderTable(
     [
       { title: "packing" },
+      { title: "devices", ...right },
       { title: "callers", ...right },
       { title: "calls", ...right },
       { title: "batches", ...right },
@@ -55,6 +61,7 @@ export function renderPackings(packings: readonly LoadedPacking[]): string {
     ],
     packings.map((load) => [
       load.packing,
+      String(load.devices),
       String(load.callers),
       String(load.calls),
       String(load.batches),

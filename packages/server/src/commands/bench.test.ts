@@ -98,10 +98,11 @@ test("--json writes everything that was measured", async () => {
   }
 });
 
-test("--callers and --packing load an engine, and print what it took by the wall and on the device", async () => {
+test("--callers and --packing load an engine, of several devices if asked, and print what it took by the wall and on the device", async () => {
   const json = join(directory, "load.json");
   const { code, out, err } = await run(
-    "--model", directory, "--workload", workload, ...quick, "--callers", "3", "--packing", "cost", "greedy", "--json", json,
+    "--model", directory, "--workload", workload, ...quick, "--callers", "3", "--engine-devices", "0", "1",
+    "--packing", "cost", "greedy", "--json", json,
   ); // biome-ignore format: a row
   expect(code).toBe(0);
   expect(err).toMatch(
@@ -115,15 +116,15 @@ test("--callers and --packing load an engine, and print what it took by the wall
       .map((line) => line.split(/\s{2,}/)),
   );
   expect(loads[0]).toEqual([
-    "workload", "callers", "calls", "items a batch", "waste", "device ms a call", "wall ms a call", "wall / device",
+    "workload", "devices", "callers", "calls", "items a batch", "waste", "device ms a call", "wall ms a call", "wall / device",
   ]); // biome-ignore format: a row
-  expect(loads.slice(2).map((row) => row.slice(0, 3))).toEqual([
-    ["pair", "3", "12"],
-    ["clip", "3", "12"],
+  expect(loads.slice(2).map((row) => row.slice(0, 4))).toEqual([
+    ["pair", "2", "3", "12"],
+    ["clip", "2", "3", "12"],
   ]);
-  expect(packings.slice(2).map((row) => row.slice(0, 3))).toEqual([
-    ["cost", "3", "6"],
-    ["greedy", "3", "6"],
+  expect(packings.slice(2).map((row) => row.slice(0, 4))).toEqual([
+    ["cost", "2", "3", "6"],
+    ["greedy", "2", "3", "6"],
   ]);
   const report = JSON.parse(await readFile(json, "utf8"));
   expect(report.loads).toMatchObject([{ name: "pair" }, { name: "clip" }]);

@@ -16,7 +16,7 @@ import {
   VisionEncoder,
 } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { measureLoad, measureStream } from "../bench/continuous-load.js";
 import { measureWorkload } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
@@ -50,6 +50,7 @@ import {
   type DeviceOptions,
   openDevice,
   positiveInteger,
+  wholeNumber,
 } from "./model-options.js";
 
 interface BenchOptions extends DeviceOptions {
@@ -61,6 +62,7 @@ interface BenchOptions extends DeviceOptions {
   readonly repetitions: number;
   readonly warmup: number;
   readonly callers?: number;
+  readonly engineDevices?: readonly number[];
   readonly packing?: readonly PackingRule[];
   readonly json?: string;
   readonly printWorkloads?: true;
@@ -100,6 +102,11 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
       "--callers <count>",
       "then load an engine: so many callers, each sending its next call when the last is answered",
       positiveInteger,
+    )
+    .option(
+      "--engine-devices <ordinal...>",
+      "the engine's GPUs, or on the CPU as many devices as there are numbers (default: the one of --device)",
+      (text: string, ordinals: readonly number[] = []) => [...ordinals, wholeNumber(text)],
     )
     .addOption(
       new Option(
@@ -187,10 +194,12 @@ async function benchEngine(
   // Rounds of all callers, so that one that is slow to come back does not count for much.
   const calls = Math.max(repetitions, LOAD_ROUNDS * callers);
   const items = workloads.map((workload) => randomItems(workload, model.vision));
+  const ordinals = options.engineDevices ?? [options.device];
+  const devices = ordinals.map((device) => () => openDevice({ ...options, device }));
   const openEngine = (rule: PackingRule) =>
     EncoderEngine.create({
       model,
-      devices: [() => openDevice(options)],
+      devices,
       compilationConfig,
       packing: rule,
       // The same items come again and again, and are to be encoded.
@@ -343,10 +352,4 @@ async function writeReport(path: string, report: object): Promise<void> {
       "check the path given to --json",
     );
   });
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("expected a whole number");
-  return value;
 }

@@ -8,6 +8,7 @@ import type { CliIo } from "../cli-io.js";
 /** Where to run, and how. */
 export interface DeviceOptions {
   readonly backend: "auto" | "cpu" | "cuda";
+  readonly device?: number | undefined;
   readonly threads?: number;
   readonly maxBatchTokens?: number;
 }
@@ -29,6 +30,11 @@ export function addDeviceOptions(command: Command): Command {
   return command
     .addOption(
       new Option("--backend <name>", "where to run").choices(["auto", "cpu", "cuda"]).default("auto"),
+    )
+    .option(
+      "--device <ordinal>",
+      "which of the GPUs that CUDA_VISIBLE_DEVICES leaves (default: 0)",
+      wholeNumber,
     )
     .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
     .option(
@@ -54,6 +60,12 @@ export function positiveInteger(text: string): number {
   return value;
 }
 
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("expected a whole number");
+  return value;
+}
+
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError("expected a positive number");
@@ -76,8 +88,12 @@ export interface OpenedModel extends AsyncDisposable {
 }
 
 /** @throws VG_BACKEND_UNAVAILABLE */
-export function openDevice({ backend, threads }: DeviceOptions): Device {
-  return createDevice({ backend, ...(threads === undefined ? {} : { threads }) });
+export function openDevice({ backend, device, threads }: DeviceOptions): Device {
+  return createDevice({
+    backend,
+    ...(device === undefined ? {} : { device }),
+    ...(threads === undefined ? {} : { threads }),
+  });
 }
 
 /** Opens the device and the checkpoint, and gives both back together. */
