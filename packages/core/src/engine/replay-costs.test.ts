@@ -47,7 +47,15 @@ describe("the cost that points describe", () => {
   });
 
   test("of a single point is that point", () => {
-    expect([1, 100, 5000].map((tokens) => cost(tokens, null, "default"))).toEqual([7, 7, 7]);
+    expect([1, 100, 5000].map((tokens) => cost(tokens, null, "default"))).toEqual([7.21, 7.21, 7.21]);
+  });
+
+  test("prefers a replay to an eager run that takes about as long", () => {
+    const near = costFromPoints([
+      { budget: 64, tokens: 64, durationMs: 4.1 },
+      { budget: null, tokens: 64, durationMs: 4 },
+    ]);
+    expect(near(64, 64, "default")).toBeLessThan(near(64, null, "default"));
   });
 
   test("forbids what was not measured", () => {
@@ -131,15 +139,18 @@ async function withEncoder<T>(use: (encoder: VisionEncoder) => Promise<T>): Prom
   return await use(encoder);
 }
 
-test("every budget is measured at several fills, and eagerly at its size", async () => {
+test("every budget is measured at several fills, and eager runs at the ends of their programs' ranges", async () => {
   await withEncoder(async (encoder) => {
     const points = await measureCosts(encoder);
     const measured = (budget: number | null) =>
-      points.filter((point) => point.budget === budget).map(({ tokens }) => tokens);
+      points
+        .filter((point) => point.budget === budget)
+        .map(({ tokens }) => tokens)
+        .sort((a, b) => a - b);
     expect(measured(16)).toEqual([4, 8, 16]);
-    expect(measured(64)).toEqual([16, 30, 64]);
+    expect(measured(64)).toEqual([16, 32, 64]);
     expect(measured(2048)).toEqual([512, 1024, 2048]);
-    expect(measured(null)).toEqual([2048, 64, 16]);
+    expect(measured(null)).toEqual([1, 64, 65, 128, 129, 256, 257, 512, 513, 1024, 1025, 2048]);
   });
 });
 
@@ -220,7 +231,7 @@ test("an engine measures once, and reads it back the next time", async () => {
     await engine.close();
     return device.submissions.length;
   };
-  // Two budgets at three fills and eagerly at two sizes, four times each.
+  // Two budgets at three fills, and two sizes of the one eager program, four times each.
   expect(await submissionsOf()).toBe(32);
   expect(await submissionsOf()).toBe(0);
 });

@@ -7,10 +7,11 @@ import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, patchCount, rowElements, tokenCount } from "../item.js";
+import { type EncoderItem, patchCount, rowElements } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
+import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 
 /** One measured run. */
@@ -22,6 +23,12 @@ export interface CostPoint {
 }
 
 /**
+ * An eager run counts for more than it takes the device: launching it occupies a thread, and where it runs the same kernels
+ * as a replay, a measurement's noise must not choose it.
+ */
+const EAGER_FACTOR = 1.03;
+
+/**
  * The cost that these points describe: between two of them on the line that joins them, below the first as much as the
  * first, beyond the last along the last line. It never falls as tokens grow: where a measurement did, the larger one
  * before it holds. What has no point is forbidden (Infinity).
@@ -29,7 +36,12 @@ export interface CostPoint {
 export function costFromPoints(points: readonly CostPoint[]): BatchCost {
   const curves = new Map<number | null, readonly Knot[]>();
   for (const budget of new Set(points.map((point) => point.budget))) {
-    curves.set(budget, rising(points.filter((point) => point.budget === budget)));
+    const factor = budget === null ? EAGER_FACTOR : 1;
+    const own = points.filter((point) => point.budget === budget);
+    curves.set(
+      budget,
+      rising(own.map(({ tokens, durationMs }) => ({ tokens, durationMs: factor * durationMs }))),
+    );
   }
   return (tokens, budget) => {
     const curve = curves.get(budget);
@@ -84,7 +96,7 @@ interface MeasuredRun {
 }
 
 /**
- * Runs random images through every budget, and eagerly at every budget's size: under constant load, as batches run in
+ * Runs random images through every budget, and through the programs of eager batches: under constant load, as batches run in
  * an engine, all of them by turns. A GPU that is given pauses clocks higher, and with pauses around the short runs alone
  * small batches would seem cheaper than they are. Takes a few dozen runs of the tower.
  */
@@ -108,16 +120,26 @@ async function runsToMeasure({
   model,
 }: VisionEncoder): Promise<readonly MeasuredRun[]> {
   const { vision } = model;
-  const sizes = [...budgets.limits.tokenBudgets].sort((a, b) => b - a);
-  const pixels = await randomPixels(vision, Math.max(...sizes));
-  return sizes.flatMap((size) => {
-    const replays = tokenBudgets.includes(size) ? FILLS.map((fill) => [size, fill] as const) : [];
-    return [...replays, [null, 1] as const].map(([budget, fill]) => {
-      const items = randomItems(vision, Math.max(1, Math.floor(size * fill)), pixels);
-      const tokens = items.reduce((sum, { grid }) => sum + tokenCount(grid, vision.spatialMergeSize), 0);
-      return { budget, tokens, items };
-    });
-  });
+  const largest = Math.max(...budgets.limits.tokenBudgets);
+  const replays = tokenBudgets.flatMap((budget) =>
+    FILLS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
+  );
+  const eager = eagerSizes(largest, Math.max(0, ...tokenBudgets)).map((tokens) => ({ budget: null, tokens }));
+  const pixels = await randomPixels(vision, Math.min(largest, MEASURED_ITEM_TOKENS));
+  return [...replays, ...eager]
+    .sort((a, b) => b.tokens - a.tokens)
+    .map((run) => ({ ...run, items: randomItems(vision, run.tokens, pixels) }));
+}
+
+/** Of every program that runs batches of up to `largest` tokens eagerly, the fewest tokens and the most. */
+function eagerSizes(largest: number, largestBudget: number): readonly number[] {
+  const sizes: number[] = [];
+  for (let fewest = 1; fewest <= largest; ) {
+    const most = Math.min(largest, eagerCapacity(fewest, largestBudget));
+    sizes.push(...new Set([fewest, most]));
+    fewest = most + 1;
+  }
+  return sizes;
 }
 
 async function durationOf(encoder: VisionEncoder, { items, budget }: MeasuredRun): Promise<number> {
@@ -130,19 +152,19 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }
 
-/** About `tokens` tokens, never more, in images that are nearly square and share their pixels. */
+/** Images of {@link MEASURED_ITEM_TOKENS}, all of the same pixels, and smaller ones for what is left. */
 function randomItems(vision: VisionModel, tokens: number, pixels: Uint8Array): readonly EncoderItem[] {
-  const count = Math.ceil(tokens / MEASURED_ITEM_TOKENS);
-  const each = Math.floor(tokens / count);
-  const rows = Math.floor(Math.sqrt(each));
   const merge = vision.spatialMergeSize;
-  const grid = { t: 1, h: rows * merge, w: Math.floor(each / rows) * merge };
-  const item: EncoderItem = {
-    format: "u8_still",
-    grid,
-    pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)),
-  };
-  return new Array<EncoderItem>(count).fill(item);
+  const items: EncoderItem[] = [];
+  for (let left = tokens; left > 0; ) {
+    const size = Math.min(left, MEASURED_ITEM_TOKENS);
+    const rows = Math.floor(Math.sqrt(size));
+    const columns = Math.floor(size / rows);
+    const grid = { t: 1, h: rows * merge, w: columns * merge };
+    items.push({ format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) });
+    left -= rows * columns;
+  }
+  return items;
 }
 
 /** Zeros would run faster than real pixels do. Filled on libuv's threads. */

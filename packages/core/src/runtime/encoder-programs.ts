@@ -156,9 +156,8 @@ export class EncoderPrograms implements Disposable {
 
   #eagerFor(batch: StagedBatch): LoadedProgram {
     const largestBudget = Math.max(0, ...this.#budgets.keys());
-    const rounded = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(batch.work.tokens)));
     const fits = batch.work.tokens <= largestBudget;
-    const tokens = fits ? Math.min(rounded, largestBudget) : rounded;
+    const tokens = eagerCapacity(batch.work.tokens, largestBudget);
     let loaded = this.#eager.get(tokens);
     // Growing the arenas moves them, and every program that names them goes.
     if (loaded === undefined) {
@@ -235,6 +234,12 @@ export class EncoderPrograms implements Disposable {
     const graph = gridCache?.graph ?? this.#graph;
     return { program: graph.program(capacity).program, gridCache };
   }
+}
+
+/** The tokens of the program that runs so many eagerly. Those that fit the largest budget stay in its arenas. */
+export function eagerCapacity(tokens: number, largestBudget: number): number {
+  const rounded = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(tokens)));
+  return tokens <= largestBudget ? Math.min(rounded, largestBudget) : rounded;
 }
 
 /** Memory of its own, which the device fills: zeros would only be written to be overwritten. */
