@@ -70,8 +70,8 @@ interface BenchOptions extends DeviceOptions {
 
 /** As the PyTorch peer does it, so that the medians compare. */
 const DEFAULT_REPETITIONS = 20;
-/** Where `--packing` is given without `--callers`: enough that there is something to pack. */
-const DEFAULT_CALLERS = 8;
+/** Where `--packing` is given without `--callers`: enough that there is always something to pack, and the device is never idle. */
+const DEFAULT_CALLERS = 32;
 const LOAD_ROUNDS = 4;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;

@@ -6,6 +6,20 @@
 #include "common/finite.h"
 
 namespace vitgraph::cuda {
+namespace {
+
+/// The smallest there are.
+constexpr std::size_t kPage = std::size_t{4} << 10;
+
+void touch_pages(std::span<std::byte> memory) {
+  for (std::size_t at = 0; at < memory.size();) {
+    static_cast<volatile std::byte&>(memory[at]) = std::byte{0};
+    at += kPage - reinterpret_cast<std::uintptr_t>(&memory[at]) % kPage;
+  }
+}
+
+}  // namespace
+
 CopyPool::CopyPool(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
@@ -29,7 +43,7 @@ void CopyPool::post(const Copy& copy) {
       const std::size_t to_boundary = copy.part_bytes - behind;
       Copy part = copy;
       part.to = copy.to.subspan(at, std::min(to_boundary, copy.to.size() - at));
-      part.from += at;
+      if (part.from != nullptr) part.from += at;
       part.first_element += static_cast<std::int64_t>(at / size_of(copy.dtype));
       parts_.push_back(part);
       at += part.to.size();
@@ -39,6 +53,16 @@ void CopyPool::post(const Copy& copy) {
   }
   // One is left for the thread that posts: it waits soon, and helps.
   for (std::size_t i = 1; i < std::min(count, threads_.size() + 1); ++i) posted_or_ending_.notify_one();
+}
+
+void CopyPool::touch(std::span<std::byte> memory, std::size_t part_bytes, std::size_t& parts_left) {
+  post({.to = memory,
+        .from = nullptr,
+        .part_bytes = part_bytes,
+        .dtype = DType::f32,
+        .first_element = 0,
+        .first_non_finite = nullptr,
+        .parts_left = &parts_left});
 }
 
 void CopyPool::wait_for(const std::size_t& parts_left) {
@@ -66,11 +90,19 @@ void CopyPool::run_one(std::unique_lock<std::mutex>& lock) {
   const Copy part = parts_.front();
   parts_.pop_front();
   lock.unlock();
-  std::memcpy(part.to.data(), part.from, part.to.size());
-  const std::int64_t bad = first_non_finite(part.to, part.dtype);
+  std::int64_t bad = -1;
+  if (part.from == nullptr) {
+    touch_pages(part.to);
+  } else {
+    std::memcpy(part.to.data(), part.from, part.to.size());
+    bad = first_non_finite(part.to, part.dtype);
+  }
   lock.lock();
-  std::int64_t& first = *part.first_non_finite;
-  if (bad >= 0 && (first < 0 || part.first_element + bad < first)) first = part.first_element + bad;
+  if (bad >= 0) {
+    std::int64_t& first = *part.first_non_finite;
+    const std::int64_t at = part.first_element + bad;
+    if (first < 0 || at < first) first = at;
+  }
   --*part.parts_left;
   --unfinished_;
   done_.notify_all();

@@ -1,8 +1,8 @@
 // Threads that copy results out of pinned memory, and look for NaN while the bytes are in the caches. Most of such a
-// copy is the system finding pages for memory that nobody has touched yet, which it does for several threads at once.
+// copy would be the system finding pages for memory that nobody has touched yet, which it does for several threads at
+// once: so they touch that memory first, while the results are still being computed.
 //
-// Knows no CUDA. Copies are posted and waited for by one thread, the device's finishing one, which helps while it
-// waits.
+// Knows no CUDA. Work is posted and waited for by one thread, the device's finishing one, which helps while it waits.
 #pragma once
 
 #include <condition_variable>
@@ -22,6 +22,7 @@ class CopyPool {
  public:
   struct Copy {
     std::span<std::byte> to;
+    /// Null where memory is only touched.
     const std::byte* from;
     /// The copy is shared out in parts that end where the address in `to` is a multiple of this, or a few bytes behind.
     std::size_t part_bytes;
@@ -41,6 +42,9 @@ class CopyPool {
   CopyPool& operator=(const CopyPool&) = delete;
 
   void post(const Copy& copy);
+  /// Has the system find pages for memory that is going to be written. What is in it is lost.
+  /// @param part_bytes, parts_left as of a copy
+  void touch(std::span<std::byte> memory, std::size_t part_bytes, std::size_t& parts_left);
   /// Returns when the copies that count there are done.
   void wait_for(const std::size_t& parts_left);
   /// Returns when all copies are done.

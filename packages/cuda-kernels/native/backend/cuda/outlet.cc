@@ -32,6 +32,8 @@ constexpr std::size_t kSmallPart = std::size_t{256} << 10;
 /// Whether a piece lies in large pages for the most part.
 bool is_large(std::span<std::byte> bytes) { return bytes.size() >= 2 * kLargePage; }
 
+std::size_t part_bytes(std::span<std::byte> bytes) { return is_large(bytes) ? kLargePage : kSmallPart; }
+
 /// How far behind the start of a large page, in steps of 16 bytes, so that no element is cut.
 std::size_t behind_page(const std::byte* address) {
   return reinterpret_cast<std::uintptr_t>(address) / 16 * 16 % kLargePage;
@@ -78,11 +80,12 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
     const std::lock_guard lock(mutex_);
     memory_ = reserved_;
   }
-  for (const Piece& piece : pieces) {
-    if (is_large(piece.to)) prefer_large_pages(piece.to);
-  }
   std::vector<std::int64_t> first_non_finite(pieces.size(), -1);
   try {
+    for (const Piece& piece : pieces) {
+      if (is_large(piece.to)) prefer_large_pages(piece.to);
+      pool_.touch(piece.to, part_bytes(piece.to), untouched_);
+    }
     std::size_t piece = 0;
     std::size_t offset = 0;
     // Once, unless the results are larger than what was put aside for them.
@@ -160,7 +163,7 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
     on_the_bus_.push_back({&chunk,
                            {.to = piece.to.subspan(offset, bytes),
                             .from = chunk.memory.data(),
-                            .part_bytes = large ? kLargePage : kSmallPart,
+                            .part_bytes = part_bytes(piece.to),
                             .dtype = piece.dtype,
                             .first_element = static_cast<std::int64_t>(offset / size_of(piece.dtype)),
                             .first_non_finite = &first_non_finite,
@@ -173,6 +176,8 @@ void Outlet::land_oldest() {
   const Departure departure = on_the_bus_.front();
   departure.chunk->arrived.wait();
   on_the_bus_.pop_front();
+  // What is touched late must not overwrite what was copied there.
+  pool_.wait_for(untouched_);
   pool_.post(departure.copy);
 }
 

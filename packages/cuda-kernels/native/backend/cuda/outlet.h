@@ -78,6 +78,8 @@ class Outlet {
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::size_t turn_ = 0;
   std::deque<Departure> on_the_bus_;
+  /// Parts of the host's arrays whose pages are still to be found; the pool counts.
+  std::size_t untouched_ = 0;
   Event put_aside_;
   /// Kept until the next `collect`, so that memory that was replaced goes on this thread.
   std::shared_ptr<DeviceMemory> memory_;
