@@ -87,8 +87,12 @@ export interface DeviceStats {
 const AGING_MS = 1000;
 /** Items among which a batch is chosen: enough to choose from, few enough to pack in a millisecond or two. */
 const MOST_PACKED_ITEMS = 128;
-/** A batch is run in two parts where that takes at most so many times the device's time. */
-const MOST_SPLIT_COST = 1.05;
+/**
+ * Where all that waits would be one batch, it is run in two parts if that takes at most so many times the device's time:
+ * less than what the device would stand idle for. Handing answers over and bringing the next calls in takes as long as
+ * computing, where images are small.
+ */
+const MOST_SPLIT_COST = 1.2;
 
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;

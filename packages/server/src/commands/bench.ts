@@ -70,9 +70,12 @@ interface BenchOptions extends DeviceOptions {
 
 /** As the PyTorch peer does it, so that the medians compare. */
 const DEFAULT_REPETITIONS = 20;
-/** Where `--packing` is given without `--callers`: enough that there is always something to pack, and the device is never idle. */
+/** Where `--packing` is given without `--callers`: enough that something waits at all times. */
 const DEFAULT_CALLERS = 32;
-const LOAD_ROUNDS = 4;
+/** Calls of each caller under load: more where they are short, so that one that is slow to come back counts for little. */
+const LOAD_ROUNDS = { least: 4, most: 32 };
+/** What the calls under load would take one after the other, where the rounds allow it. */
+const LOAD_MS = 1500;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 
@@ -178,7 +181,7 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     workloads: measured,
   };
   io.stdout(renderReport(report));
-  const load = await benchEngine(model, compilationConfig, workloads, options, io);
+  const load = await benchEngine(model, compilationConfig, workloads, measured, options, io);
   if (options.json !== undefined) await writeReport(options.json, { ...report, ...load });
 }
 
@@ -187,12 +190,15 @@ async function benchEngine(
   model: LoadedModel,
   compilationConfig: CompilationConfig,
   workloads: readonly Workload[],
+  measured: readonly BenchedWorkload[],
   options: BenchOptions,
   io: CliIo,
 ): Promise<{ readonly loads?: readonly LoadedWorkload[]; readonly packings?: readonly LoadedPacking[] }> {
   const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens, repetitions } = options;
-  // Rounds of all callers, so that one that is slow to come back does not count for much.
-  const calls = Math.max(repetitions, LOAD_ROUNDS * callers);
+  const callsOf = ({ deviceMs }: BenchedWorkload) => {
+    const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
+    return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
+  };
   const items = workloads.map((workload) => randomItems(workload, model.vision));
   const ordinals = options.engineDevices ?? [options.device];
   const devices = ordinals.map((device) => () => openDevice({ ...options, device }));
@@ -213,6 +219,7 @@ async function benchEngine(
     for (const [index, { name }] of workloads.entries()) {
       const progress = startProgress(io, `${name} from ${callers} callers`);
       const itemsOf = () => items[index] as (typeof items)[number];
+      const calls = callsOf(measured[index] as BenchedWorkload);
       const onCall = progress.update;
       loads.push({ name, ...(await measureLoad(engine, itemsOf, { callers, calls, onCall })) });
       progress.done();
