@@ -3,7 +3,8 @@
  * leaving. Every answer is compared with a reference that the encoder computed alone beforehand, or must have been
  * rightly refused. Prints throughput, the event loop's lag and the growth of memory; exits with 1 on a wrong answer.
  *
- *     pnpm bench:soak [--backend cpu|cuda|auto] [--model DIR] [--images DIR] [--seconds 40] [--requests 20000] [--callers 64]
+ *     pnpm bench:soak [--backend cpu|cuda|auto] [--model DIR] [--images DIR] [--devices 1] [--seconds 40] [--requests 20000]
+ *         [--callers 64]
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     backend: { type: "string", default: "cpu" },
     model: { type: "string", default: fixture("qwen3-vl-tiny") },
     images: { type: "string", default: fixture("images") },
+    devices: { type: "string", default: "1" },
     seconds: { type: "string", default: "40" },
     requests: { type: "string", default: "20000" },
     callers: { type: "string", default: "64" },
@@ -80,7 +82,9 @@ interface Tally {
   wrong: string[];
 }
 
-const device = backend === "cpu" ? { backend, threads: 1 } : { backend };
+const devices = Array.from({ length: Number(values.devices) }, (_, ordinal) =>
+  backend === "cpu" ? { backend, threads: 1 } : { backend, device: ordinal },
+);
 const samples = await makeSamples();
 console.log(
   `${samples.length} kinds of items, ${callers} callers, ${100 * CANCELLED} % cancelled, ${100 * BAD} % bad`,
@@ -115,7 +119,7 @@ if (wrong.length > 0) process.exitCode = 1;
 
 async function makeSamples(): Promise<readonly Sample[]> {
   await using model = await loadModel(values.model);
-  using oracle = createDevice(device);
+  using oracle = createDevice(devices[0]);
   using encoder = await VisionEncoder.create({ model, device: oracle, maxBatchTokens: MAX_BATCH_TOKENS });
   const made: { item: EngineItem; ready: EncoderItem }[] = [];
   for (const path of [
@@ -153,7 +157,7 @@ function gradient(height: number, width: number, offset: number): Raster {
 async function soak(name: string, outputCacheBytes: number): Promise<{ row: string[]; tally: Tally }> {
   const engine = await EncoderEngine.create({
     model: values.model,
-    devices: [device],
+    devices,
     compilationConfig: CONFIG,
     maxBatchTokens: MAX_BATCH_TOKENS,
     outputCacheBytes,
