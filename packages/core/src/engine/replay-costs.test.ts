@@ -85,6 +85,25 @@ describe("the cost that points describe", () => {
     );
   });
 
+  test("never falls as budgets grow", () => {
+    fc.assert(
+      fc.property(arbitraryPoints, fc.integer({ min: 1, max: 64 }), (points, tokens) => {
+        const curve = costFromPoints(points);
+        expect(curve(tokens, 256, "default")).toBeGreaterThanOrEqual(
+          points.some(({ budget }) => budget === 64) ? curve(tokens, 64, "default") : 0,
+        );
+      }),
+    );
+    const noisy = costFromPoints([
+      { budget: 64, tokens: 64, durationMs: 4 },
+      { budget: 256, tokens: 64, durationMs: 3.9 },
+      { budget: 256, tokens: 256, durationMs: 9 },
+    ]);
+    expect(noisy(50, 256, "default")).toBe(noisy(50, 64, "default"));
+    expect(noisy(65, 256, "default")).toBe(4);
+    expect(noisy(256, 256, "default")).toBe(9);
+  });
+
   test("does not depend on the points' order", () => {
     fc.assert(
       fc.property(

@@ -30,11 +30,12 @@ const EAGER_FACTOR = 1.03;
 
 /**
  * The cost that these points describe: between two of them on the line that joins them, below the first as much as the
- * first, beyond the last along the last line. It never falls as tokens grow: where a measurement did, the larger one
- * before it holds. What has no point is forbidden (Infinity).
+ * first, beyond the last along the last line. It never falls as tokens or budgets grow: where a measurement did, that was
+ * noise, and the larger one before it holds. So of budgets that cost the same the smallest is chosen, with the least waste.
+ * What has no point is forbidden (Infinity).
  */
 export function costFromPoints(points: readonly CostPoint[]): BatchCost {
-  const curves = new Map<number | null, readonly Knot[]>();
+  const curves = new Map<number | null, Curve>();
   for (const budget of new Set(points.map((point) => point.budget))) {
     const factor = budget === null ? EAGER_FACTOR : 1;
     const own = points.filter((point) => point.budget === budget);
@@ -43,11 +44,19 @@ export function costFromPoints(points: readonly CostPoint[]): BatchCost {
       rising(own.map(({ tokens, durationMs }) => ({ tokens, durationMs: factor * durationMs }))),
     );
   }
+  const budgets = [...curves.keys()].filter((budget) => budget !== null);
   return (tokens, budget) => {
     const curve = curves.get(budget);
-    return curve === undefined ? Number.POSITIVE_INFINITY : interpolate(curve, tokens);
+    if (curve === undefined) return Number.POSITIVE_INFINITY;
+    const own = interpolate(curve, tokens);
+    if (budget === null) return own;
+    const smaller = budgets.filter((other) => other < budget);
+    const least = smaller.map((other) => interpolate(curves.get(other) as Curve, Math.min(tokens, other)));
+    return Math.max(own, ...least);
   };
 }
+
+type Curve = readonly Knot[];
 
 interface Knot {
   readonly tokens: number;
@@ -55,7 +64,7 @@ interface Knot {
 }
 
 /** Ascending by tokens, one knot for each, never falling. */
-function rising(points: readonly Knot[]): readonly Knot[] {
+function rising(points: readonly Knot[]): Curve {
   const knots: Knot[] = [];
   for (const { tokens, durationMs } of [...points].sort((a, b) => a.tokens - b.tokens)) {
     const last = knots.at(-1);
@@ -66,7 +75,7 @@ function rising(points: readonly Knot[]): readonly Knot[] {
   return knots;
 }
 
-function interpolate(knots: readonly Knot[], tokens: number): number {
+function interpolate(knots: Curve, tokens: number): number {
   const first = knots[0] as Knot;
   if (tokens <= first.tokens || knots.length === 1) return first.durationMs;
   const above = knots.findIndex((knot) => knot.tokens >= tokens);
