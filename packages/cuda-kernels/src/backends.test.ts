@@ -34,13 +34,16 @@ describe("without a CUDA addon", () => {
     expect(device.info.backend).toBe("cpu");
   });
 
-  test("asking for CUDA fails, and never falls back", async () => {
-    const { createDevice } = await freshPackage(environment);
-    expect(failure(() => createDevice({ backend: "cuda" }))).toEqual({
-      code: "VG_BACKEND_UNAVAILABLE",
-      message: `the CUDA backend cannot be loaded (${NOWHERE}: there is no such file): install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
-    });
-  });
+  test.each([{ backend: "cuda" }, { device: 1 }] as const)(
+    "asking for %o fails, and never falls back",
+    async (options) => {
+      const { createDevice } = await freshPackage(environment);
+      expect(failure(() => createDevice(options))).toEqual({
+        code: "VG_BACKEND_UNAVAILABLE",
+        message: `the CUDA backend cannot be loaded (${NOWHERE}: there is no such file): install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+      });
+    },
+  );
 
   test("the doctor says what is chosen, where it lies, and why not the other", async () => {
     const { describeBackends } = await freshPackage(environment);

@@ -1,4 +1,7 @@
-/** One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. */
+/**
+ * One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. So does a
+ * GPU's ordinal: it is never replaced by the CPU.
+ */
 import { unreachable, VitgraphError } from "@vitgraph/errors";
 import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
@@ -13,7 +16,7 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
 }
 
 /**
- * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy. A backend that was named is never replaced by another.
+ * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy. What was named is never replaced by another.
  */
 export function createDevice({ backend = "auto", ...options }: DeviceOptions = {}): Device {
   switch (backend) {
@@ -32,8 +35,10 @@ function createBestDevice(options: Omit<DeviceOptions, "backend">): Device {
   try {
     return createCudaDevice(options);
   } catch (error) {
-    // A machine without a GPU is nothing unusual, and `vitgraph doctor` tells the reason. Any other failure is one.
+    // A machine without a GPU is nothing unusual, and `vitgraph doctor` tells the reason. Any other failure is one, and so
+    // is a GPU that was asked for and is not there.
     if (!VitgraphError.is(error) || error.code !== "VG_BACKEND_UNAVAILABLE") throw error;
+    if (options.device !== undefined) throw error;
     return createCpuDevice(options);
   }
 }
