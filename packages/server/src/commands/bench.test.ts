@@ -239,6 +239,13 @@ describe("is answered with the remedy:", () => {
     );
   });
 
+  test("a GPU that is not there: the CPU does not stand in for it", async () => {
+    const { code, out, err } = await run("--model", directory, "--workload", workload, "--device", "99");
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    // Why depends on the machine.
+    expect(err).toMatch(/\[VG_BACKEND_UNAVAILABLE\]\n$/);
+  });
+
   test("an architecture that is not known, with those that are", async () => {
     const { code, err } = await run("--arch", "qwen9");
     expect(code).toBe(2);
