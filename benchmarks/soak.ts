@@ -82,9 +82,13 @@ interface Tally {
   wrong: string[];
 }
 
-const devices = Array.from({ length: Number(values.devices) }, (_, ordinal) =>
-  backend === "cpu" ? { backend, threads: 1 } : { backend, device: ordinal },
-);
+const deviceCount = Number(values.devices);
+const devices = Array.from({ length: deviceCount }, (_, ordinal) => ({
+  backend,
+  threads: 1,
+  // One that is named must be there.
+  ...(deviceCount === 1 ? {} : { device: ordinal }),
+}));
 const samples = await makeSamples();
 console.log(
   `${samples.length} kinds of items, ${callers} callers, ${100 * CANCELLED} % cancelled, ${100 * BAD} % bad`,

@@ -7,7 +7,7 @@ import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
 export interface CudaDeviceOptions {
-  /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: 0. */
+  /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: the first, where there is one. */
   readonly device?: number;
   /**
    * File that remembers which matrix products won when they were measured, by device, driver and shape; "" for none.

@@ -76,7 +76,7 @@ describe("a registration", () => {
     const [{ observers, ...options }] = started as [EncoderEngineOptions];
     expect(options).toEqual({
       model: "path/to/checkpoint",
-      devices: [{ backend: "auto", device: 0 }],
+      devices: [{ backend: "auto" }],
       compilationConfig,
       packing: "greedy",
       batchWindowMs: 2,

@@ -74,7 +74,7 @@ async function join(
     observers = [],
     model = host.model.path,
     backend = "auto",
-    device = 0,
+    device,
     createEngine = EncoderEngine.create,
     ...engineOptions
   } = options;
@@ -90,7 +90,9 @@ async function join(
   const starting = startEngine(host, createEngine, {
     ...engineOptions,
     model,
-    devices: [device].flat().map((ordinal) => ({ backend, device: ordinal })),
+    devices: [device]
+      .flat()
+      .map((ordinal) => (ordinal === undefined ? { backend } : { backend, device: ordinal })),
     compilationConfig: host.compilationConfig ?? {},
     observers: [metrics, batches, new EngineTracing(), log, ...observers],
   }).then((engine) => new JoinedHost({ host, engine, modalities, metrics, batches }));

@@ -31,9 +31,9 @@ export interface EncoderPluginOptions
   readonly model?: LoadedModel | string;
   /** For which modalities the host gets the encoder. Default: all. */
   readonly modalities?: readonly Modality[];
-  /** Default: "auto", a GPU where there is one. */
+  /** Default: "auto", a GPU where there is one, or where `device` names any. */
   readonly backend?: BackendChoice;
-  /** Ordinals of the GPUs, one or several. Default: 0. */
+  /** Ordinals of the GPUs, one or several; the CPU does not stand in for one that is not there. Default: the first there is. */
   readonly device?: number | readonly number[];
   /** Default: the host's, or else one on standard error. */
   readonly logger?: Logger;

@@ -33,7 +33,7 @@ export function addDeviceOptions(command: Command): Command {
     )
     .option(
       "--device <ordinal>",
-      "which of the GPUs that CUDA_VISIBLE_DEVICES leaves (default: 0)",
+      "which of the GPUs that CUDA_VISIBLE_DEVICES leaves (default: the first)",
       wholeNumber,
     )
     .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
