@@ -71,7 +71,7 @@ export interface Submission {
   readonly counts: readonly number[];
   /** Copied in before the run. Must not change until the promise settles. */
   readonly inputs: readonly Transfer[];
-  /** Filled after the run, before the next one starts. */
+  /** Filled after the run, before the next one starts. What was in them is lost, whatever becomes of the run. */
   readonly outputs: readonly Transfer[];
 }
 

@@ -1,6 +1,7 @@
 // The way out: results → memory of their own on the card → pinned chunks → the host's arrays. The first leg is a copy
 // on the card at the end of the run, so that the next run may write its own results; the rest goes on while that one
-// computes. How much memory is put aside for it decides only how soon the next run may start.
+// computes. How much memory is put aside for it decides only how soon the next run may start. The arrays are touched
+// while their own run computes, so that their pages are there when the results come.
 //
 // The finishing thread's, but for `reserve`.
 #pragma once
