@@ -5,10 +5,12 @@ import type { GridLayout } from "./vision-model.js";
 /** Positions in merge-block order, the same for every frame; each frame is a segment of its own. */
 export function mergeBlockLayout(grid: Grid, mergeSize: number): GridLayout {
   const { t, h, w } = grid;
+  let positions: Int32Array | undefined;
   return {
     // Made when they are asked for: for a grid that is in the grid cache nobody does.
     get positions() {
-      return mergeBlockPositions(grid, mergeSize);
+      positions ??= mergeBlockPositions(grid, mergeSize);
+      return positions;
     },
     segments: new Array<number>(t).fill(h * w),
   };

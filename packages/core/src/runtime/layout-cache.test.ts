@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Grid } from "../item.js";
+import { mergeBlockLayout } from "../models/merge-block-layout.js";
 import { LayoutCache } from "./layout-cache.js";
 
 /** 16 bytes a patch, 8 a segment. */
@@ -47,4 +48,27 @@ test("a table that is too large for the cache is made each time, and empties it"
   expect(cache.bytes).toBe(0);
   cache.layout(grid(40));
   expect(asked).toHaveLength(3);
+});
+
+test("a kept table is made when it is first asked for, and once", () => {
+  let made = 0;
+  const model = {
+    spatialMergeSize: 2,
+    layout: (asked: Grid) => {
+      const layout = mergeBlockLayout(asked, 2);
+      return {
+        segments: layout.segments,
+        get positions() {
+          made += 1;
+          return layout.positions;
+        },
+      };
+    },
+  };
+  const cache = new LayoutCache(model, 3 * 72);
+  for (const w of [2, 4, 6]) cache.layout(grid(w));
+  // For a grid that is in the grid cache nobody asks.
+  expect(made).toBe(0);
+  const { positions } = cache.layout(grid(6));
+  expect(cache.layout(grid(6)).positions).toBe(positions);
 });

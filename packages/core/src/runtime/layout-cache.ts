@@ -23,7 +23,7 @@ export class LayoutCache implements BatchLayout {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes of the tables that are kept. */
+  /** Bytes of the tables that are kept, when all of them have been asked for. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -49,6 +49,8 @@ export class LayoutCache implements BatchLayout {
   }
 }
 
-function sizeOf({ positions, segments }: GridLayout): number {
-  return positions.byteLength + segments.length * Float64Array.BYTES_PER_ELEMENT;
+/** Four i32 a patch, made or not: to ask for the positions would make them. */
+function sizeOf({ segments }: GridLayout): number {
+  const patches = segments.reduce((sum, length) => sum + length, 0);
+  return patches * 4 * Int32Array.BYTES_PER_ELEMENT + segments.length * Float64Array.BYTES_PER_ELEMENT;
 }
