@@ -26,3 +26,8 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
   const width = Math.max(...lines.map((line) => line.length));
   return `${[lines[0], "-".repeat(width), ...lines.slice(1)].join("\n")}\n`;
 }
+
+/** A share between 0 and 1, for a cell or a sentence. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

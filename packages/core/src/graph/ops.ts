@@ -123,7 +123,7 @@ function expectColumns(op: OpKind, what: string, type: ValueType, columns: numbe
 }
 
 /** The product of `linear` and what is fused into it, residuals aside. */
-function product(op: "linear" | "linear_gather_rows", inputs: Inputs): ValueType {
+function product(op: "linear" | "linear_rope" | "linear_gather_rows", inputs: Inputs): ValueType {
   const x = need(inputs, 0, op);
   const weight = need(inputs, 1, op);
   const bias = inputs[2];
@@ -204,18 +204,13 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     inputs: ["x", "weight", "bias?", "positions", "angles"],
     role: "kernel",
     infer(inputs, { heads }) {
-      const x = need(inputs, 0, "linear_rope");
-      const weight = need(inputs, 1, "linear_rope");
-      const [, , bias] = inputs;
-      expectColumns("linear_rope", "weight", weight, x.columns);
-      const y = activation(x.rows, weight.rows.plus);
-      if (bias !== undefined) expectColumns("linear_rope", "bias", bias, y.columns);
+      const y = product("linear_rope", inputs);
       expectColumns("linear_rope", "positions", need(inputs, 3, "linear_rope"), 4);
       expectColumns("linear_rope", "angles", need(inputs, 4, "linear_rope"), y.columns / 3 / heads / 2);
       return y;
     },
     print: ({ heads }) => `heads=${heads}`,
-    flops: ([x], y, work) => 2 * rowCount(y, work) * y.columns * (x?.columns ?? 0),
+    flops: productFlops,
   },
   layernorm: {
     inputs: ["x", "weight", "bias"],

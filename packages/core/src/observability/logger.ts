@@ -13,6 +13,16 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
+/** Hosts and callers need not be typed. */
+export function isLogger(value: unknown): value is Logger {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !Array.isArray(value) &&
+    ["debug", "info", "warn", "error"].every((level) => typeof Reflect.get(value, level) === "function")
+  );
+}
+
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LEVELS)[number];
 

@@ -6,6 +6,7 @@ import { encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { createVisionModel } from "../models/index.js";
 import type { VisionModel } from "../models/vision-model.js";
+import { isLogger } from "../observability/logger.js";
 import {
   type HostEngine,
   type Modality,
@@ -74,10 +75,7 @@ const PARTS: { readonly [Name in keyof Required<HostEngine>]: Part } = {
   registerMultimodalEncoder: { expected: "a function", accepts: isFunction },
   logger: {
     expected: "an object with debug, info, warn and error, or left out",
-    accepts: (value) =>
-      value === undefined ||
-      (isObject(value) &&
-        ["debug", "info", "warn", "error"].every((level) => isFunction(Reflect.get(value, level)))),
+    accepts: (value) => value === undefined || isLogger(value),
   },
   onClose: {
     expected: "a function, or left out",

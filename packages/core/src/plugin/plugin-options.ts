@@ -8,7 +8,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import type { EncoderEngineOptions, EngineLimits } from "../engine/engine-options.js";
 import { PACKING_RULES } from "../engine/packing.js";
 import type { LoadedModel } from "../models/load-model.js";
-import type { Logger } from "../observability/logger.js";
+import { isLogger, type Logger } from "../observability/logger.js";
 import type { EngineObserver } from "../observability/observer.js";
 import { MODALITIES, type Modality } from "./contract.js";
 import type { CreateEngine } from "./engine-like.js";
@@ -54,9 +54,6 @@ const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (val
 const isOrdinal = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isGrid = (value: unknown): boolean =>
   isObject(value) && ["t", "h", "w"].every((side) => isCount(Reflect.get(value, side)));
-const isLogger = (value: unknown): boolean =>
-  isObject(value) &&
-  ["debug", "info", "warn", "error"].every((level) => typeof Reflect.get(value, level) === "function");
 
 const COUNT: Rule = { expected: "a positive whole number", accepts: isCount };
 const SIZE: Rule = {

@@ -51,7 +51,7 @@ export interface VisionEncoderOptions {
    * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
    */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
-  /** Hears of the frames of a batch that were not in the grid cache: see `printCacheMiss`. */
+  /** Hears of the frames of a batch that were not in the grid cache: see `embeddingCacheMissLine`. */
   readonly onGridMiss?: (frames: readonly Frame[]) => void;
   /** Hears of the graphs when they are captured, where the device captures any. */
   readonly onGraphsCaptured?: (captured: CapturedGraphs) => void;

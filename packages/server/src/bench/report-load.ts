@@ -1,6 +1,6 @@
 /** What continuous load found, as tables for people. */
 import type { PackingRule } from "@vitgraph/core";
-import { renderTable } from "../table.js";
+import { percent, renderTable } from "../table.js";
 import type { MeasuredLoad } from "./continuous-load.js";
 
 export interface LoadedWorkload extends MeasuredLoad {
@@ -71,8 +71,4 @@ export function renderPackings(packings: readonly LoadedPacking[]): string {
       ((1000 * load.deviceMs) / load.tokens).toFixed(2),
     ]),
   );
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

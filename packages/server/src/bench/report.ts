@@ -1,7 +1,7 @@
 /** What a bench found: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
 import type { DeviceInfo, StartTimes } from "@vitgraph/core";
-import { renderTable } from "../table.js";
+import { percent, renderTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
@@ -115,10 +115,6 @@ function describeBatches(batches: readonly MeasuredBatch[]): string {
     counts.set(label, (counts.get(label) ?? 0) + 1);
   }
   return [...counts].map(([label, count]) => (count === 1 ? label : `${count} × ${label}`)).join(" + ");
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 /** Three digits, as many as a median of a few runs is good for; whole numbers are not cut. */

@@ -22,7 +22,7 @@ import { toVitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { startProgress } from "../progress.js";
-import { renderTable } from "../table.js";
+import { percent, renderTable } from "../table.js";
 import {
   addModelOptions,
   compilationConfigOf,
@@ -142,7 +142,7 @@ function tableOf(paths: readonly string[], outcomes: readonly PromiseSettledResu
       String(tokens),
       String(batch.index),
       batch.budget === null ? "eager" : String(batch.budget),
-      batch.budget === null ? "" : `${(100 * batch.waste).toFixed(1)} %`,
+      batch.budget === null ? "" : percent(batch.waste),
       batch.durationMs.toFixed(2),
     ];
   });

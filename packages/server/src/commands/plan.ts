@@ -19,7 +19,7 @@ import {
 } from "@vitgraph/scheduler";
 import { type Command, InvalidArgumentError } from "commander";
 import type { CliIo } from "../cli-io.js";
-import { renderTable } from "../table.js";
+import { percent, renderTable } from "../table.js";
 import { positiveInteger } from "./model-options.js";
 import { parseTrace, TRACE_FORMATS, type TraceEntry } from "./plan-trace.js";
 
@@ -240,5 +240,3 @@ async function writePicture(
     );
   }
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
