@@ -16,7 +16,8 @@ import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
 
-type Register = (program: Command, io: CliIo, serving: ServeArguments) => void;
+/** @param args the command line as it was given, the command's name apart */
+type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
 
 const COMMANDS: readonly Register[] = [
   registerEncode,
@@ -44,7 +45,7 @@ export async function main(args: readonly string[], io: CliIo = processIo()): Pr
       .exitOverride()
       .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
       .showHelpAfterError("(run with --help for the options)");
-    for (const register of COMMANDS) register(program, io, serving);
+    for (const register of COMMANDS) register(program, io, serving, given);
     await program.parseAsync(CONFIGURED_COMMANDS.includes(name) ? [name, ...serving.rest] : args, {
       from: "user",
     });

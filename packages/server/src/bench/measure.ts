@@ -3,6 +3,7 @@
  * a time, then with several under way.
  */
 import { type EncoderItem, graphFlops, stageBatch, type VisionEncoder } from "@vitgraph/core";
+import type { CardSampler, CardState } from "./card-sampler.js";
 import type { Workload } from "./workloads.js";
 
 export interface MeasureOptions {
@@ -10,8 +11,10 @@ export interface MeasureOptions {
   readonly repetitions: number;
   /** Calls before them that are not. */
   readonly warmup: number;
-  /** Hears of every call that is done, warm-up included. */
+  /** Called after every call, warm-up included. */
   readonly onCall?: (done: number, total: number) => void;
+  /** The GPU's sampler, if there is a GPU. */
+  readonly card?: CardSampler;
 }
 
 /** One call of `encode`, in milliseconds. */
@@ -55,6 +58,8 @@ export interface MeasuredWorkload extends CallTimes {
   /** The same with {@link CALLS_IN_FLIGHT} calls kept under way. */
   readonly inFlight: ThroughputTimes;
   readonly repetitions: readonly CallTimes[];
+  /** The GPU during the timed calls, one at a time; null where it was not sampled. */
+  readonly card: CardState | null;
 }
 
 /** Enough for one to arrive and one to leave while one computes. */
@@ -65,18 +70,21 @@ export async function measureWorkload(
   encoder: VisionEncoder,
   workload: Workload,
   items: readonly EncoderItem[],
-  { repetitions, warmup, onCall }: MeasureOptions,
+  { repetitions, warmup, onCall, card }: MeasureOptions,
 ): Promise<MeasuredWorkload> {
   const { vision, graph } = encoder.model;
   const { work } = stageBatch(vision, items);
   const flops = graphFlops(graph, work);
   const calls: TimedCall[] = [];
   if (warmup > 0) await raiseClocks(encoder, items);
+  let startedAt = performance.now();
   for (let call = 0; call < warmup + repetitions; call++) {
+    if (call === warmup) startedAt = performance.now();
     const timed = await timeCall(encoder, items);
     if (call >= warmup) calls.push(timed);
     onCall?.(call + 1, warmup + repetitions);
   }
+  const cardState = card?.between(startedAt, performance.now()) ?? null;
   const inFlight = await timeInFlight(encoder, items, repetitions);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
@@ -95,6 +103,7 @@ export async function measureWorkload(
     tflops: flops / deviceMs / 1e9,
     inFlight,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
+    card: cardState,
   };
 }
 

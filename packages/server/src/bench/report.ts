@@ -89,6 +89,8 @@ function renderWorkloads({ workloads }: BenchReport): string {
       { title: "device busy", ...right },
       { title: "TFLOP/s", ...right },
       { title: "of matmul", ...right },
+      { title: "SM MHz", ...right },
+      { title: "W", ...right },
     ],
     workloads.map((workload) => [
       workload.name,
@@ -103,6 +105,8 @@ function renderWorkloads({ workloads }: BenchReport): string {
       percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
       significant(workload.tflops),
       workload.matmulShare === null ? "-" : percent(workload.matmulShare),
+      workload.card === null ? "-" : workload.card.smClockMhz.toFixed(0),
+      workload.card === null ? "-" : workload.card.powerWatts.toFixed(0),
     ]),
   );
 }

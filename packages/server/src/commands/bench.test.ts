@@ -45,7 +45,7 @@ test("prints a row a workload, with a budget for each; progress goes to stderr",
   const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
     "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "3 in flight, ms", "device busy",
-    "TFLOP/s", "of matmul",
+    "TFLOP/s", "of matmul", "SM MHz", "W",
   ]); // biome-ignore format: a row
   expect(rows.map((row) => row.slice(0, 6))).toEqual([
     ["pair", "2", "36", "9", "64", "85.9 %"],

@@ -17,6 +17,8 @@ import {
 } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
+import { argumentsForBoth, findBuild, renderAgainst, runRounds } from "../bench/against.js";
+import { CardSampler } from "../bench/card-sampler.js";
 import { measureLoad, measureStream } from "../bench/continuous-load.js";
 import { measureWorkload } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
@@ -66,6 +68,8 @@ interface BenchOptions extends DeviceOptions {
   readonly packing?: readonly PackingRule[];
   readonly json?: string;
   readonly printWorkloads?: true;
+  readonly against?: string;
+  readonly rounds: number;
 }
 
 /** As the PyTorch peer does it, so that the medians compare. */
@@ -76,10 +80,17 @@ const DEFAULT_CALLERS = 32;
 const LOAD_ROUNDS = { least: 4, most: 32 };
 /** What the calls under load would take one after the other, where the rounds allow it. */
 const LOAD_MS = 1500;
+/** Of `--against`: few enough to wait for, and a spread to judge by. */
+const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 
-export function registerBench(program: Command, io: CliIo, serving: ServeArguments): void {
+export function registerBench(
+  program: Command,
+  io: CliIo,
+  serving: ServeArguments,
+  args: readonly string[],
+): void {
   const command = program
     .command("bench")
     .description("time the encoder on workloads of random images: prints a table")
@@ -118,13 +129,19 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
       ).choices([...PACKING_RULES]),
     )
     .option("--json <file>", "write everything that was measured, each repetition too")
+    .option("--against <dir>", "another build (a bundle or a checkout): run both by turns and print ratios")
+    .option("--rounds <count>", "turns of each build", positiveInteger, DEFAULT_ROUNDS)
     .option("--print-workloads", "print the built-in workloads as a workload file, and do nothing else");
   addDeviceOptions(command)
     .addHelpText(
       "after",
       "\nUnless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.",
     )
-    .action((options: BenchOptions) => bench(options, io, serving));
+    .action((options: BenchOptions) =>
+      options.against === undefined
+        ? bench(options, io, serving)
+        : benchAgainst(options.against, options, args, io),
+    );
 }
 
 async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments): Promise<void> {
@@ -156,9 +173,10 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
   const memory = eager === null ? null : { ...eager, capturedBytes: freeBytes - device.memory().freeBytes };
 
   const matmul = await measureMatmul(device);
+  using card = device.info.backend === "cuda" ? new CardSampler(options.device ?? 0) : undefined;
   const measured: BenchedWorkload[] = [];
   for (const workload of workloads) {
-    measured.push(await benchWorkload(encoder, workload, options, matmul, io));
+    measured.push(await benchWorkload(encoder, workload, options, { matmul, card }, io));
   }
   const report: BenchReport = {
     machine: {
@@ -183,6 +201,22 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
   io.stdout(renderReport(report));
   const load = await benchEngine(model, compilationConfig, workloads, measured, options, io);
   if (options.json !== undefined) await writeReport(options.json, { ...report, ...load });
+}
+
+/** Runs both builds with the arguments of this command. */
+async function benchAgainst(
+  directory: string,
+  { rounds, json }: BenchOptions,
+  args: readonly string[],
+  io: CliIo,
+): Promise<void> {
+  const candidate = { node: process.execPath, entry: process.argv[1] as string };
+  const builds = { baseline: findBuild(directory), candidate };
+  const progress = startProgress(io, `${rounds} rounds against ${directory}`);
+  const measured = runRounds(builds, argumentsForBoth(args), rounds, progress.update);
+  progress.done();
+  io.stdout(`${renderAgainst(measured)}\n`);
+  if (json !== undefined) await writeReport(json, { rounds: measured });
 }
 
 /** What `--callers` and `--packing` ask for: engines under continuous load. */
@@ -266,7 +300,7 @@ async function benchWorkload(
   encoder: VisionEncoder,
   workload: Workload,
   { repetitions, warmup }: BenchOptions,
-  matmul: MeasuredMatmul | null,
+  { matmul, card }: { readonly matmul: MeasuredMatmul | null; readonly card: CardSampler | undefined },
   io: CliIo,
 ): Promise<BenchedWorkload> {
   const { vision } = encoder.model;
@@ -275,6 +309,7 @@ async function benchWorkload(
     repetitions,
     warmup,
     onCall: progress.update,
+    ...(card === undefined ? {} : { card }),
   });
   progress.done();
   return {
