@@ -1,6 +1,7 @@
 /** The CPU device: runs anywhere, and is the oracle for every other backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
+import { checkOptions } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
@@ -16,10 +17,14 @@ export interface CpuDeviceOptions {
   readonly gemm?: "auto" | "openblas" | "blocked";
 }
 
+export const CPU_OPTIONS = ["threads", "simd", "gemm"] as const satisfies (keyof CpuDeviceOptions)[];
+
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
  */
-export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDeviceOptions = {}): Device {
+export function createCpuDevice(options: CpuDeviceOptions = {}): Device {
+  checkOptions("createCpuDevice", options, CPU_OPTIONS);
+  const { threads, simd = "auto", gemm = "auto" } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",

@@ -12,6 +12,7 @@ export {
   type NullDeviceOptions,
   type RecordedSubmission,
   type RecordedWrite,
+  type RunningSubmission,
 } from "./testing/null-device.js";
 export {
   type ReferenceInputs,
