@@ -5,6 +5,7 @@
 
 export { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
+export { referencePatchify, referenceResize } from "./testing/imaging-reference.js";
 export * from "./testing/kernel-cases.js";
 export {
   createNullDevice,

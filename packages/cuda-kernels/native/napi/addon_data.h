@@ -18,8 +18,8 @@ struct AddonData {
   Napi::FunctionReference device;
   Napi::FunctionReference arena;
   Napi::FunctionReference executable;
-  /// JavaScript's Uint8Array, as it was when the addon was loaded.
-  Napi::FunctionReference uint8_array;
+  /// Node's Buffer.allocUnsafeSlow, as it was when the addon was loaded.
+  Napi::FunctionReference allocate_unfilled;
 };
 
 inline const AddonData& addon_data(Napi::Env env) { return *env.GetInstanceData<AddonData>(); }
