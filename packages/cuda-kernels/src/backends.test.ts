@@ -97,15 +97,15 @@ describe("names that do not exist are refused, with the nearest that does", () =
     [{ backend: 7 }, "backend is 7: use one of auto, cpu, cuda"],
     [
       { backend: "cpu", thread: 2 },
-      'createDevice has no option "thread": did you mean threads? Or use one of backend, threads, simd, gemm, device, algorithmCache, programmaticLaunch',
+      'createDevice has no option "thread": did you mean threads? Or use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
     ],
     [
       { ["x".repeat(1000)]: 1 },
-      `createDevice has no option "${"x".repeat(60)}…": use one of backend, threads, simd, gemm, device, algorithmCache, programmaticLaunch`,
+      `createDevice has no option "${"x".repeat(60)}…": use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch`,
     ],
     [
       "cpu",
-      'the options of createDevice are "cpu": pass an object with some of backend, threads, simd, gemm, device, algorithmCache, programmaticLaunch',
+      'the options of createDevice are "cpu": pass an object with some of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
     ],
   ])("%j", async (options, message) => {
     const { createDevice } = await freshPackage({});
@@ -115,7 +115,7 @@ describe("names that do not exist are refused, with the nearest that does", () =
   test("by the functions for one backend, too", async () => {
     const { createCpuDevice, createCudaDevice } = await freshPackage({});
     expect(failure(() => createCpuDevice({ device: 0 } as never)).message).toBe(
-      'createCpuDevice has no option "device": use one of threads, simd, gemm',
+      'createCpuDevice has no option "device": use one of threads, simd, gemm, dtype',
     );
     expect(failure(() => createCudaDevice({ devise: 0 } as never)).message).toBe(
       'createCudaDevice has no option "devise": did you mean device? Or use one of device, algorithmCache, programmaticLaunch',

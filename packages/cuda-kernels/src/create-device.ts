@@ -6,7 +6,7 @@ import { unreachable, VitgraphError } from "@vitgraph/errors";
 import { CPU_OPTIONS, type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import { CUDA_OPTIONS, type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 import type { Device } from "./device.js";
-import { checkChoice, checkOptions } from "./device-options.js";
+import { checkChoice, checkOptions, pickOptions } from "./device-options.js";
 
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
@@ -16,7 +16,7 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
   readonly backend?: BackendChoice;
 }
 
-const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS] as const satisfies (keyof DeviceOptions)[];
+const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS];
 
 /**
  * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy: a backend that was named is never replaced by another.
@@ -24,10 +24,10 @@ const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS] as const satisfies 
  */
 export function createDevice(choice: DeviceOptions = {}): Device {
   checkOptions("createDevice", choice, OPTIONS);
-  const { backend = "auto", threads, simd, gemm, device, algorithmCache, programmaticLaunch } = choice;
+  const { backend = "auto" } = choice;
   checkChoice("backend", backend, BACKENDS, { gpu: "cuda", nvidia: "cuda" });
-  const cpu = defined({ threads, simd, gemm });
-  const cuda = defined({ device, algorithmCache, programmaticLaunch });
+  const cpu: CpuDeviceOptions = pickOptions<CpuDeviceOptions>(choice, CPU_OPTIONS);
+  const cuda: CudaDeviceOptions = pickOptions<CudaDeviceOptions>(choice, CUDA_OPTIONS);
   switch (backend) {
     case "auto":
       return createBestDevice(cpu, cuda);
@@ -50,9 +50,4 @@ function createBestDevice(cpu: CpuDeviceOptions, cuda: CudaDeviceOptions): Devic
     if (cuda.device !== undefined) throw error;
     return createCpuDevice(cpu);
   }
-}
-
-/** Without the options that are left out. */
-function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { cacheDirectory } from "./cache-directory.js";
 import { cublasLtCandidates } from "./cublaslt.js";
 import type { Device } from "./device.js";
-import { checkOptions } from "./device-options.js";
+import { checkOptions, optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
@@ -19,11 +19,11 @@ export interface CudaDeviceOptions {
   readonly programmaticLaunch?: boolean;
 }
 
-export const CUDA_OPTIONS = [
-  "device",
-  "algorithmCache",
-  "programmaticLaunch",
-] as const satisfies (keyof CudaDeviceOptions)[];
+export const CUDA_OPTIONS = optionNames<CudaDeviceOptions>({
+  device: 0,
+  algorithmCache: 0,
+  programmaticLaunch: 0,
+});
 
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on; VG_ARGUMENT_INVALID.

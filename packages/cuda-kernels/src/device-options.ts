@@ -4,6 +4,18 @@ import { VitgraphError } from "@vitgraph/errors";
 /** Longer values are cut in messages. */
 const LONGEST_QUOTED = 60;
 
+/** The names of all of an interface's options: the type checker asks for each. */
+export function optionNames<T extends object>(table: Record<keyof T, 0>): readonly (keyof T & string)[] {
+  return Object.keys(table) as (keyof T & string)[];
+}
+
+/** Those of the options that have these names and are given. */
+export function pickOptions<T extends object>(options: T, names: readonly (keyof T & string)[]): Partial<T> {
+  return Object.fromEntries(
+    names.flatMap((name) => (options[name] === undefined ? [] : [[name, options[name]]])),
+  ) as Partial<T>;
+}
+
 /** @throws VG_ARGUMENT_INVALID where `options` is no object or has a key that is none of `known`. */
 export function checkOptions(owner: string, options: unknown, known: readonly string[]): void {
   if (typeof options !== "object" || options === null) {
