@@ -1,4 +1,4 @@
-/** What continuous load found, as tables for people. */
+/** The results of continuous load, as tables for people. */
 import type { PackingRule } from "@vitgraph/core";
 import { percent, renderTable } from "../table.js";
 import type { MeasuredLoad } from "./continuous-load.js";

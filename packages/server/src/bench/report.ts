@@ -1,7 +1,7 @@
-/** What a bench found: as data for `--json`, and as a table for people. */
+/** The results of a bench: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
 import type { DeviceInfo, StartTimes } from "@vitgraph/core";
-import { percent, renderTable } from "../table.js";
+import { percent, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
@@ -29,7 +29,10 @@ export interface BenchReport {
   /** The machine's best rate, for comparison; null where the device cannot measure it. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
+  /** In the order of the table; without those that were skipped. */
   readonly workloads: readonly BenchedWorkload[];
+  /** True where the user stopped the bench before its end. */
+  readonly interrupted: boolean;
 }
 
 /** Of the device, in bytes, with everything that was there before the encoder subtracted. */
@@ -52,11 +55,13 @@ export interface BenchedWorkload extends MeasuredWorkload {
   readonly matmulShare: number | null;
 }
 
-export function renderReport(report: BenchReport): string {
-  return `${renderWorkloads(report)}\n${describeStart(report)}\n`;
-}
-
-function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport): string {
+/** The lines under the table. */
+export function describeStart({
+  startTimes,
+  tokenBudgets,
+  memory,
+  matmul,
+}: Pick<BenchReport, "startTimes" | "tokenBudgets" | "memory" | "matmul">): string {
   const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
@@ -64,7 +69,7 @@ function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport
   ];
   if (memory !== null) lines.push(describeMemory(memory));
   if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);
-  return lines.join("\n");
+  return `${lines.join("\n")}\n`;
 }
 
 function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {
@@ -73,16 +78,21 @@ function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMe
   return `memory: weights and grid cache ${mebibytes(residentBytes)}, largest eager run ${mebibytes(eagerBytes)}, with graphs ${mebibytes(capturedBytes)} (${ratio} × the eager run)`;
 }
 
-function renderWorkloads({ workloads }: BenchReport): string {
+/** Prints the table's head, and returns the printer of a workload's row. */
+export function workloadTable(
+  names: readonly string[],
+  write: (text: string) => void,
+): (workload: BenchedWorkload) => void {
   const right = { align: "right" } as const;
-  return renderTable(
+  const printRow = streamTable(
     [
-      { title: "workload" },
+      { title: "workload", width: Math.max(...names.map((name) => name.length)) },
       { title: "items", ...right },
       { title: "patches", ...right },
       { title: "tokens", ...right },
-      { title: "batches", ...right },
+      { title: "batches", width: "2 × 16384".length, ...right },
       { title: "waste", ...right },
+      { title: "calls", ...right },
       { title: "device ms", ...right },
       { title: "end to end ms", ...right },
       { title: `${CALLS_IN_FLIGHT} in flight, ms`, ...right },
@@ -90,21 +100,24 @@ function renderWorkloads({ workloads }: BenchReport): string {
       { title: "TFLOP/s", ...right },
       { title: "of matmul", ...right },
     ],
-    workloads.map((workload) => [
+    write,
+  );
+  return (workload) =>
+    printRow([
       workload.name,
       String(workload.items),
       String(workload.patches),
       String(workload.tokens),
       describeBatches(workload.batches),
       percent(workload.waste),
+      String(workload.repetitions.length),
       significant(workload.deviceMs),
       significant(workload.endToEndMs),
-      significant(workload.inFlight.callMs),
-      percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
+      workload.inFlight === null ? "-" : significant(workload.inFlight.callMs),
+      workload.inFlight === null ? "-" : percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
       significant(workload.tflops),
       workload.matmulShare === null ? "-" : percent(workload.matmulShare),
-    ]),
-  );
+    ]);
 }
 
 /** "4096", "eager", "2 × 1024 + 64". */

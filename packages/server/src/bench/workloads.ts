@@ -1,5 +1,6 @@
 /**
- * What a bench encodes: images or clips by their sizes in pixels. The built-in workloads, and the file format for others.
+ * The images or clips that a bench encodes, by their sizes in pixels: the built-in workloads, and the file format for
+ * others.
  *
  * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
  */
@@ -26,7 +27,7 @@ export const BUILT_IN_WORKLOADS: readonly Workload[] = [
   { name: "1x224", sizes: [[224, 224]], budget: 64 },
   { name: "1x448", sizes: [[448, 448]], budget: 256 },
   { name: "1x1024", sizes: [[1024, 1024]], budget: 1024 },
-  { name: "8x336", sizes: times(8, [320, 352]), budget: 1024 },
+  { name: "8x320x352", sizes: times(8, [320, 352]), budget: 1024 },
   {
     name: "16mix",
     sizes: [
@@ -40,7 +41,11 @@ export const BUILT_IN_WORKLOADS: readonly Workload[] = [
     budget: 4096,
   },
   { name: "1x2048", sizes: [[2048, 2048]], budget: 4096 },
-  { name: "8x1280x960", sizes: [...times(8, [1280, 960]), ...times(3, [1024, 1024])], budget: 13_824 },
+  {
+    name: "8x1280x960+3x1024",
+    sizes: [...times(8, [1280, 960]), ...times(3, [1024, 1024])],
+    budget: 13_824,
+  },
 ];
 
 /** The workloads as a workload file has them. */

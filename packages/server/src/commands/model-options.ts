@@ -1,9 +1,9 @@
-/** The options that every command has which loads a model, and what they mean. */
+/** The options of all commands that load a model. */
 import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { CliIo } from "../cli-io.js";
+import { type CliIo, printNote } from "../cli-io.js";
 
 /** Where to run, and how. */
 export interface DeviceOptions {
@@ -54,16 +54,21 @@ The compilation config, in the forms that vllm serve takes; they merge:
   --enforce-eager                           no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value <= 0)
-    throw new InvalidArgumentError("expected a positive whole number");
+  const value = digits(text);
+  if (!(value > 0)) throw new InvalidArgumentError("expected a positive whole number");
   return value;
 }
 
 export function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("expected a whole number");
+  const value = digits(text);
+  if (!(value >= 0)) throw new InvalidArgumentError("expected a whole number");
   return value;
+}
+
+/** NaN for anything but decimal digits, and above the numbers that are exact. */
+function digits(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
 export function positiveNumber(text: string): number {
@@ -77,7 +82,7 @@ export function compilationConfigOf(
   { compilationConfig, enforceEager }: ServeArguments,
   io: CliIo,
 ): CompilationConfig {
-  for (const note of compilationConfig.notes) io.stderr(`note: ${note.message}\n`);
+  for (const note of compilationConfig.notes) printNote(io, note.message);
   const { config } = compilationConfig;
   return enforceEager ? { ...config, cudagraph_mm_encoder: false } : config;
 }
@@ -115,7 +120,16 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
 }
 
-/** For errors that are one item's and must not end the command. */
+/** Parameters of the library that remedies name, and the options that set them here. */
+const OPTIONS_BY_PARAMETER = new Map([
+  ["maxPixels", "--max-pixels"],
+  ["maxBatchTokens", "--max-batch-tokens"],
+]);
+
+/** An error's text and code. An error of any other kind is a bug, and comes with its stack. */
 export function messageOf(error: unknown): string {
-  return VitgraphError.is(error) ? `${error.message} [${error.code}]` : String(error);
+  if (!VitgraphError.is(error))
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = error.message.replace(/\bmax[A-Z]\w+/g, (word) => OPTIONS_BY_PARAMETER.get(word) ?? word);
+  return `${text} [${error.code}]`;
 }
