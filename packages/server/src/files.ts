@@ -7,7 +7,7 @@
 import { constants } from "node:fs";
 import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { VitgraphError } from "@vitgraph/errors";
 import { InvalidArgumentError } from "commander";
 import type { CliIo } from "./cli-io.js";
 
@@ -34,7 +34,14 @@ export async function readTextInput(path: string, io: CliIo, remedy: string): Pr
 
 /** @param cause the error of the file system */
 export function unreadable(path: string, cause: unknown, remedy: string): VitgraphError {
-  return toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${inputName(path)}`, remedy);
+  const name = inputName(path);
+  // The system's text repeats the path.
+  const reason = (cause as Error).message.replaceAll(path, name);
+  return new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${name} (${reason})`, {
+    remedy,
+    cause,
+    details: { path: name },
+  });
 }
 
 /** Longer names are cut: an argument may be a whole data URL. */

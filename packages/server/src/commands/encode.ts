@@ -75,11 +75,12 @@ async function encode(
   const { model, device } = opened;
 
   using loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);
-  // Lines of a batch go above the progress of the step that it belongs to.
-  let step: Progress = loading;
+  let encoding: Progress | undefined;
+  // Above the progress of the current step.
+  const printLine = (line: string) => (encoding ?? loading).print(line);
   const verbose = compilationConfig.encoder_cudagraph_verbose;
-  let encodedItems = 0;
   let itemCount = 0;
+  let encodedItems = 0;
   using encoder = await VisionEncoder.create({
     model,
     device,
@@ -90,13 +91,13 @@ async function encode(
     warmUpGrids: "none",
     onBatch(batch: BatchReport) {
       encodedItems += batch.items;
-      if (verbose) step.print(batchLine(batch));
-      step.update(encodedItems, itemCount);
+      encoding?.update(encodedItems, itemCount);
+      if (verbose) printLine(batchLine(batch));
     },
     ...(verbose
       ? {
-          onGraphsCaptured: (graphs: CapturedGraphs) => step.print(graphsCapturedLine(graphs)),
-          onGridMiss: (frames: readonly Frame[]) => step.print(embeddingCacheMissLine(frames)),
+          onGraphsCaptured: (graphs: CapturedGraphs) => printLine(graphsCapturedLine(graphs)),
+          onGridMiss: (frames: readonly Frame[]) => printLine(embeddingCacheMissLine(frames)),
         }
       : {}),
   });
@@ -107,9 +108,9 @@ async function encode(
   decoding.done();
 
   const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  using encoding = startProgress(io, `encoding ${count(items.length, "image")}`);
-  step = encoding;
   itemCount = items.length;
+  using progress = startProgress(io, `encoding ${count(items.length, "image")}`);
+  encoding = progress;
   const encoded = (await encoder.encode(items))[Symbol.iterator]();
   encoding.done();
 
@@ -123,7 +124,7 @@ async function encode(
     printError(io, `${inputName(paths[index] as string)}: ${messageOf(outcome.reason)}`);
     io.exitCode = 1;
   }
-  if (options.output !== undefined) {
+  if (options.output !== undefined && outcomes.some(({ status }) => status === "fulfilled")) {
     const tensors = await writeEmbeddings(options.output, names, outcomes, options.dtype ?? "f32", io);
     io.stdout(`\nwrote ${count(tensors, "tensor")} to ${options.output}\n`);
   }

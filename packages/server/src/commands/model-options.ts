@@ -19,11 +19,21 @@ export interface ModelOptions extends DeviceOptions {
 
 export function addModelOptions(command: Command): Command {
   return addDeviceOptions(
-    command.requiredOption(
+    addRequiredOption(
+      command,
       "--model <dir>",
       "directory of the checkpoint: config.json and model.safetensors, or its shards",
     ),
   );
+}
+
+/** commander looks for required options before unknown ones, and would not name the typo in `--modl DIR`. */
+export function addRequiredOption(command: Command, flags: string, description: string): Command {
+  const option = new Option(flags, description);
+  return command.addOption(option).hook("preAction", () => {
+    if (command.getOptionValue(option.attributeName()) === undefined)
+      command.error(`error: required option '${flags}' not specified`);
+  });
 }
 
 export function addDeviceOptions(command: Command): Command {
