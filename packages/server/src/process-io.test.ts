@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, existsSync } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { main } from "./cli.js";
 import { createProcessIo, type ProcessLike } from "./process-io.js";
 
@@ -33,12 +33,16 @@ function fakeProcess(streams: Partial<Pick<ProcessLike, "stdin" | "stdout" | "st
   };
 }
 
-/** A pipe whose reader has gone. */
+/** A pipe whose reader has closed it. */
 async function brokenPipe() {
-  const reader = spawn("true", { stdio: ["pipe", "ignore", "ignore"] });
-  const { stdin } = reader;
-  await once(reader, "exit");
-  return stdin;
+  const reader = spawn("sh", ["-c", "exec <&-; echo closed; sleep 60"], {
+    stdio: ["pipe", "pipe", "ignore"],
+  });
+  await once(reader.stdout, "data");
+  onTestFinished(() => {
+    reader.kill();
+  });
+  return reader.stdin;
 }
 
 /** Until the errors of all writes have arrived. */
