@@ -1,6 +1,6 @@
 /**
- * The command line `vitgraph`: parses, runs one command, and turns errors into text and an exit code. The commands
- * themselves are in `commands/`, one file each; adding one is a file and a row here.
+ * The command line `vitgraph`: parses, runs one command, and turns errors into text and an exit code. The commands are in
+ * `commands/`, one file each; a new one is a file and a row here.
  */
 import { readFileSync } from "node:fs";
 import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
@@ -31,7 +31,7 @@ const COMMANDS: readonly Register[] = [
   registerDoctor,
 ];
 
-/** Commands that load a model take the compilation config in every form that `vllm serve` does. */
+/** Commands that take the compilation config, in every form of `vllm serve`. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench"];
 
 /**

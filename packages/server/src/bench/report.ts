@@ -18,15 +18,15 @@ export interface BenchReport {
     readonly visionConfig: Readonly<Record<string, unknown>>;
   };
   readonly compilationConfig: CompilationConfig;
-  /** Those that have a program; empty where graphs are off. */
+  /** Budgets that have a program; empty without graphs. */
   readonly tokenBudgets: readonly number[];
-  /** From opening the device to being ready: compiling, loading weights, capturing. */
+  /** Opening the device, compiling, loading weights and capturing. */
   readonly prepareMs: number;
-  /** The parts of it that are the encoder's. */
+  /** The encoder's parts of it. */
   readonly startTimes: StartTimes;
-  /** Null where the device is a CPU, whose memory is everybody's, and where graphs are off. */
+  /** Null on a CPU, whose memory other processes share, and without graphs. */
   readonly memory: MeasuredMemory | null;
-  /** The machine's best rate, for comparison; null where the device cannot measure it. */
+  /** The device's best rate, for comparison; null on a CPU. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
   /** In the order of the table; without those that were skipped. */
@@ -35,7 +35,7 @@ export interface BenchReport {
   readonly interrupted: boolean;
 }
 
-/** Of the device, in bytes, with everything that was there before the encoder subtracted. */
+/** Device memory in bytes, without what was in use before the encoder. */
 export interface MeasuredMemory extends EagerMemory {
   /** With all graphs captured. */
   readonly capturedBytes: number;
@@ -49,9 +49,9 @@ export interface MeasuredMatmul {
 }
 
 export interface BenchedWorkload extends MeasuredWorkload {
-  /** The token budget that the workload is meant for: what a peer with a graph for each budget pads it to. */
+  /** The workload's token budget: a peer with one graph a budget pads it to this size. */
   readonly budget: number;
-  /** Of the measured product's rate; null where that is not known. */
+  /** Share of the measured product's rate; null without one. */
   readonly matmulShare: number | null;
 }
 
@@ -130,7 +130,7 @@ function describeBatches(batches: readonly MeasuredBatch[]): string {
   return [...counts].map(([label, count]) => (count === 1 ? label : `${count} × ${label}`)).join(" + ");
 }
 
-/** Three digits, as many as a median of a few runs is good for; whole numbers are not cut. */
+/** Three digits: a median of a few runs is not more precise. Whole numbers are not cut. */
 function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

@@ -15,7 +15,7 @@ export interface Workload {
   readonly sizes: readonly PixelSize[];
   /** Frames of each item, which is then a video clip; absent for images. */
   readonly frames?: number;
-  /** The token budget that the workload is meant for. Default: the power of two that holds it. */
+  /** The workload's token budget. Default: the smallest power of two that holds it. */
   readonly budget?: number;
 }
 
@@ -48,7 +48,7 @@ export const BUILT_IN_WORKLOADS: readonly Workload[] = [
   },
 ];
 
-/** The workloads as a workload file has them. */
+/** The workloads in the format of a workload file. */
 export function printWorkloads(workloads: readonly Workload[]): string {
   const entries = workloads.map(({ name, ...rest }) => `  ${JSON.stringify(name)}: ${JSON.stringify(rest)}`);
   return `{\n${entries.join(",\n")}\n}\n`;
@@ -56,8 +56,8 @@ export function printWorkloads(workloads: readonly Workload[]): string {
 
 /**
  * Reads a workload file: `{"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}`.
- * @param source what to call it in errors
- * @throws VG_ARGUMENT_INVALID naming the workload and what is wrong with it
+ * @param source the file's name, for errors
+ * @throws VG_ARGUMENT_INVALID naming the workload and the fault
  */
 export function parseWorkloads(text: string, source: string): readonly Workload[] {
   let value: unknown;
@@ -114,7 +114,7 @@ function parseWorkload(name: string, fields: unknown, source: string): Workload 
 }
 
 /**
- * Proves that a model can take a workload's items as they are: a bench does not resize.
+ * Checks that a model takes a workload's items unresized.
  * @throws VG_ARGUMENT_INVALID naming the workload and the size
  */
 export function checkWorkload({ name, sizes }: Workload, model: VisionModel): void {
@@ -145,7 +145,7 @@ export function workloadTokens({ sizes, frames = 1 }: Workload, model: VisionMod
   return sizes.reduce((sum, [height, width]) => sum + slices * (height / block) * (width / block), 0);
 }
 
-/** The budget of a workload: its own, or the power of two that holds it. */
+/** The budget of a workload: its own, or the smallest power of two that holds it. */
 export function workloadBudget(workload: Workload, model: VisionModel): number {
   if (workload.budget !== undefined) return workload.budget;
   return Math.max(model.minTokenBudget, 2 ** Math.ceil(Math.log2(workloadTokens(workload, model))));

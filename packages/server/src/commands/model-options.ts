@@ -5,7 +5,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 
-/** Where to run, and how. */
+/** The device to run on. */
 export interface DeviceOptions {
   readonly backend: "auto" | "cpu" | "cuda";
   readonly device?: number | undefined;
@@ -43,7 +43,7 @@ export function addDeviceOptions(command: Command): Command {
     )
     .option(
       "--device <ordinal>",
-      "which of the GPUs that CUDA_VISIBLE_DEVICES leaves (default: the first)",
+      "GPU to use, among those of CUDA_VISIBLE_DEVICES (default: the first)",
       wholeNumber,
     )
     .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
@@ -55,7 +55,7 @@ export function addDeviceOptions(command: Command): Command {
     .addHelpText("after", CONFIG_HELP);
 }
 
-// Read in front of commander, which knows no dotted options: so they are described here.
+// These options are read before commander, which knows no dotted ones.
 const CONFIG_HELP = `
 The compilation config, in the forms that vllm serve takes; they merge:
   --compilation-config <json>, -cc <json>   as JSON
@@ -87,7 +87,7 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
-/** The configuration that was given; notes (renamed keys, keys of the language model) go to stderr. */
+/** The given configuration; its notes (renamed keys, keys of the language model) go to stderr. */
 export function compilationConfigOf(
   { compilationConfig, enforceEager }: ServeArguments,
   io: CliIo,
@@ -111,7 +111,7 @@ export function openDevice({ backend, device, threads }: DeviceOptions): Device 
   });
 }
 
-/** Opens the device and the checkpoint, and gives both back together. */
+/** Opens the device and the checkpoint; both are disposed together. */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   const model = await loadModel(options.model);
   try {

@@ -97,7 +97,7 @@ interface CaseResult {
   readonly items: number;
   readonly tolerance: number;
   readonly passed: boolean;
-  /** Absent where an item failed. */
+  /** Absent if an item failed. */
   readonly error?: { readonly relativeL2: number; readonly maxAbsolute: number };
   readonly verdict: string;
 }
@@ -173,7 +173,7 @@ interface ReferenceCase {
   readonly tolerance: number | undefined;
 }
 
-/** @throws VG_ARGUMENT_INVALID where there is none. */
+/** @throws VG_ARGUMENT_INVALID without any. */
 function countCases({ tensors, path }: SafetensorsFile): number {
   let count = 0;
   while (tensors.has(`${count}.pixel_values`)) count += 1;
@@ -217,7 +217,7 @@ function checkOutputShape(file: SafetensorsFile, name: string, rows: number, mod
   );
 }
 
-/** 1 where every row is stored. */
+/** 1 if every row is stored. */
 async function readRowStride(file: SafetensorsFile, name: string): Promise<number> {
   if (!file.tensors.has(name)) return 1;
   const { info, bytes } = await file.read(name);
