@@ -14,12 +14,18 @@ export interface CpuDeviceOptions {
    * own ones where the processor has AVX2 or AVX-512, where they are the faster; elsewhere OpenBLAS, if it is there.
    */
   readonly gemm?: "auto" | "openblas" | "blocked";
+  /**
+   * What matrix products multiply in. "bf16" rounds activations and weights to bfloat16 and adds in float32; it needs a
+   * processor with AVX512-BF16. All else, results included, is float32 either way. Default: "f32".
+   */
+  readonly dtype?: "f32" | "bf16";
 }
 
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
  */
-export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDeviceOptions = {}): Device {
+export function createCpuDevice(options: CpuDeviceOptions = {}): Device {
+  const { threads, simd = "auto", gemm = "auto", dtype = "f32" } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
@@ -29,9 +35,15 @@ export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDe
       },
     );
   }
+  if (dtype === "bf16" && gemm !== "auto") {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `gemm is "${gemm}" and dtype is "bf16"`, {
+      remedy: "leave one of them out: bfloat16 products have loops of their own",
+    });
+  }
   const addon = requireAddon("cpu");
   try {
-    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm }));
+    const products = dtype === "bf16" ? "bf16" : gemm;
+    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm: products }));
   } catch (error) {
     throw fromNative(error);
   }

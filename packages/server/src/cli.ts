@@ -19,7 +19,8 @@ import { registerVerify } from "./commands/verify.js";
 import { unreadable } from "./files.js";
 import { createProcessIo } from "./process-io.js";
 
-type Register = (program: Command, io: CliIo, serving: ServeArguments) => void;
+/** @param args the command line as it was given, without the command's name */
+type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
 
 const COMMANDS: readonly Register[] = [
   registerEncode,
@@ -54,7 +55,7 @@ export async function main(args: readonly string[], io: CliIo = createProcessIo(
         outputError: (text, write) => write(text.replace(/^error:/, io.style("red", "error:"))),
       })
       .showHelpAfterError("(run with --help for the options)");
-    for (const register of COMMANDS) register(program, io, serving);
+    for (const register of COMMANDS) register(program, io, serving, given);
     refuseRepeatedOptions(program);
     await program.parseAsync(CONFIGURED_COMMANDS.includes(name) ? [name, ...serving.rest] : args, {
       from: "user",

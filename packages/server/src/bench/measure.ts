@@ -2,6 +2,7 @@
  * Times one workload on an encoder: calls of `encode` with the same items, first one at a time, then several in flight.
  */
 import { type EncoderItem, graphFlops, stageBatch, type VisionEncoder } from "@vitgraph/core";
+import type { CardSampler, CardState } from "./card-sampler.js";
 import type { Workload } from "./workloads.js";
 
 export interface MeasureOptions {
@@ -15,6 +16,8 @@ export interface MeasureOptions {
   readonly isStopped?: () => boolean;
   /** Called after every call of the first part, warm-up included. */
   readonly onCall?: (done: number, total: number) => void;
+  /** The GPU's sampler, if there is a GPU. */
+  readonly card?: CardSampler | undefined;
 }
 
 /** One call of `encode`, in milliseconds. */
@@ -58,6 +61,8 @@ export interface MeasuredWorkload extends CallTimes {
   /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null where the time did not suffice. */
   readonly inFlight: ThroughputTimes | null;
   readonly repetitions: readonly CallTimes[];
+  /** The GPU during the timed calls, one at a time; null if it was not sampled. */
+  readonly card: CardState | null;
 }
 
 /** Enough for one to be uploaded and one to be downloaded while one computes. */
@@ -76,6 +81,7 @@ export async function measureWorkload(
     limitMs = Number.POSITIVE_INFINITY,
     isStopped = () => false,
     onCall,
+    card,
   }: MeasureOptions,
 ): Promise<MeasuredWorkload> {
   const { work, flops } = workOf(encoder, items);
@@ -94,6 +100,7 @@ export async function measureWorkload(
   );
   // Where there was no time for more, the last warm-up is the one timed call.
   const calls = all.slice(Math.min(warmup, all.length - 1));
+  const cardState = card?.between(calls[0]!.startedAt, performance.now()) ?? null;
   const endToEndMs = median(calls.map((call) => call.endToEndMs));
   const callsInTime = Math.min(
     repetitions,
@@ -120,6 +127,7 @@ export async function measureWorkload(
     tflops: flops / deviceMs / 1e9,
     inFlight,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
+    card: cardState,
   };
 }
 
@@ -140,13 +148,15 @@ async function raiseClocks(encoder: VisionEncoder, items: readonly EncoderItem[]
 }
 
 interface TimedCall extends CallTimes {
+  /** On `performance.now()`. */
+  readonly startedAt: number;
   readonly batches: readonly MeasuredBatch[];
 }
 
 async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): Promise<TimedCall> {
-  const started = performance.now();
+  const startedAt = performance.now();
   const outcomes = await encoder.encode(items);
-  const endToEndMs = performance.now() - started;
+  const endToEndMs = performance.now() - startedAt;
   const reports = new Map(
     outcomes.map((outcome) => {
       if (outcome.status === "rejected") throw outcome.reason;
@@ -156,6 +166,7 @@ async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): 
   );
   const batches = [...reports.values()].sort((a, b) => a.index - b.index);
   return {
+    startedAt,
     deviceMs: batches.reduce((sum, { durationMs }) => sum + durationMs, 0),
     endToEndMs,
     batches: batches.map(({ items, tokens, budget }) => ({ items, tokens, budget })),

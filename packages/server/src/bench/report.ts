@@ -99,6 +99,8 @@ export function workloadTable(
       { title: "device busy", ...right },
       { title: "TFLOP/s", ...right },
       { title: "of matmul", ...right },
+      { title: "SM MHz", ...right },
+      { title: "W", width: 3, ...right },
     ],
     write,
   );
@@ -117,6 +119,8 @@ export function workloadTable(
       workload.inFlight === null ? "-" : percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
       significant(workload.tflops),
       workload.matmulShare === null ? "-" : percent(workload.matmulShare),
+      workload.card === null ? "-" : workload.card.smClockMhz.toFixed(0),
+      workload.card === null ? "-" : workload.card.powerWatts.toFixed(0),
     ]);
 }
 

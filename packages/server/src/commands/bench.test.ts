@@ -45,7 +45,7 @@ test("prints a row a workload, with a budget for each; progress goes to stderr",
   const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
     "workload", "items", "patches", "tokens", "batches", "waste", "calls", "device ms", "end to end ms", "3 in flight, ms", "device busy",
-    "TFLOP/s", "of matmul",
+    "TFLOP/s", "of matmul", "SM MHz", "W",
   ]); // biome-ignore format: a row
   expect(rows.map((row) => row.slice(0, 7))).toEqual([
     ["pair", "2", "36", "9", "64", "85.9 %", "2"],
@@ -257,6 +257,16 @@ describe("is refused as an error of the command line:", () => {
       "devices of no engine",
       [...pair, "--engine-devices", "0", "1"],
       "error: --engine-devices has no effect without --callers or --packing: add one\n",
+    ],
+    [
+      "rounds of no comparison",
+      [...pair, "--rounds", "2"],
+      /^error: --rounds has no effect without --against: add it\n/,
+    ],
+    [
+      "a comparison under load",
+      [...pair, "--against", "old", "--callers", "2"],
+      /cannot be used with option '--callers/,
     ],
     ["a report of another format", [...pair, "--json", "report.csv"], /the file is written as \.json/],
     [

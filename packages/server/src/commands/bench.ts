@@ -16,6 +16,8 @@ import {
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
+import { argumentsForBoth, findBuild, renderAgainst, runRounds } from "../bench/against.js";
+import { CardSampler } from "../bench/card-sampler.js";
 import { measureLoad, measureStream } from "../bench/continuous-load.js";
 import { measureWorkload, workOf } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
@@ -67,6 +69,8 @@ interface BenchOptions extends DeviceOptions {
   readonly packing?: readonly PackingRule[];
   readonly json?: string;
   readonly printWorkloads?: true;
+  readonly against?: string;
+  readonly rounds?: number;
 }
 
 /** As the PyTorch peer does it, so that the medians compare. */
@@ -79,12 +83,19 @@ const DEFAULT_CALLERS = 32;
 const LOAD_ROUNDS = { least: 4, most: 32 };
 /** The calls under load would take this one after the other, where the rounds allow it. */
 const LOAD_MS = 1500;
+/** Of `--against`: few enough to wait for, and a spread to judge by. */
+const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
 /** Of a process that Ctrl-C ended. */
 const INTERRUPTED = 130;
 
-export function registerBench(program: Command, io: CliIo, serving: ServeArguments): void {
+export function registerBench(
+  program: Command,
+  io: CliIo,
+  serving: ServeArguments,
+  args: readonly string[],
+): void {
   const command = program.command("bench");
   command
     .description("time the encoder on workloads of random images: prints a table, row by row")
@@ -134,6 +145,17 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
     )
     .addOption(
       new Option(
+        "--against <dir>",
+        "another build (a bundle or a checkout): run both by turns and print ratios",
+      ).conflicts(["callers", "packing", "printWorkloads"]),
+    )
+    .option(
+      "--rounds <count>",
+      `turns of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
+      positiveInteger,
+    )
+    .addOption(
+      new Option(
         "--print-workloads",
         "print the built-in workloads as a workload file, and do nothing else",
       ).conflicts([
@@ -156,6 +178,7 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
         return;
       }
       checkUsage(command, options);
+      if (options.against !== undefined) return benchAgainst(options.against, options, args, io);
       return bench(command, options, io, serving);
     });
 }
@@ -173,6 +196,8 @@ function checkUsage(command: Command, { model, arch, loadFormat, ...options }: B
     command.error(`error: --arch ${arch} has no weights to load: remove --load-format auto`);
   if (options.engineDevices !== undefined && options.callers === undefined && options.packing === undefined)
     command.error("error: --engine-devices has no effect without --callers or --packing: add one");
+  if (options.rounds !== undefined && options.against === undefined)
+    command.error("error: --rounds has no effect without --against: add it");
 }
 
 async function bench(
@@ -206,13 +231,14 @@ async function bench(
   const memory = eager === null ? null : { ...eager, capturedBytes: freeBytes - device.memory().freeBytes };
 
   const matmul = await measureMatmul(device);
+  using card = device.info.backend === "cuda" ? new CardSampler(options.device ?? 0) : undefined;
   let interrupted = false;
   using _ = io.onInterrupt(() => {
     interrupted = true;
     io.stderr("\ninterrupted: the call in progress is the last\n");
   });
   const isStopped = () => interrupted;
-  const measured = await benchWorkloads(encoder, workloads, options, matmul, isStopped, io);
+  const measured = await benchWorkloads(encoder, workloads, options, { matmul, card }, isStopped, io);
   const report: Omit<BenchReport, "interrupted"> = {
     machine: {
       device: device.info,
@@ -247,7 +273,7 @@ async function benchWorkloads(
   encoder: VisionEncoder,
   workloads: readonly Workload[],
   { repetitions, only, warmup }: BenchOptions,
-  matmul: MeasuredMatmul | null,
+  { matmul, card }: { readonly matmul: MeasuredMatmul | null; readonly card: CardSampler | undefined },
   isStopped: () => boolean,
   io: CliIo,
 ): Promise<readonly BenchedWorkload[]> {
@@ -281,6 +307,7 @@ async function benchWorkloads(
       ...(repetitions === undefined ? { limitMs: leftMs / (workloads.length - index) } : {}),
       isStopped,
       onCall: progress.update,
+      card,
     });
     progress[Symbol.dispose]();
     const matmulShare = matmul === null ? null : result.tflops / matmul.tflops;
@@ -288,6 +315,23 @@ async function benchWorkloads(
     printRow(measured.at(-1) as BenchedWorkload);
   }
   return measured;
+}
+
+/** Runs both builds with the arguments of this command. */
+async function benchAgainst(
+  directory: string,
+  { rounds = DEFAULT_ROUNDS, json }: BenchOptions,
+  args: readonly string[],
+  io: CliIo,
+): Promise<void> {
+  await checkOutput(json);
+  const candidate = { node: process.execPath, entry: process.argv[1] as string };
+  const builds = { baseline: findBuild(directory), candidate };
+  using progress = startProgress(io, `${rounds} rounds against ${directory}`);
+  const measured = runRounds(builds, argumentsForBoth(args), rounds, progress.update);
+  progress.done();
+  io.stdout(`${renderAgainst(measured)}\n`);
+  if (json !== undefined) await writeOutput(json, `${JSON.stringify({ rounds: measured }, null, 2)}\n`, io);
 }
 
 /** `--callers` and `--packing`: engines under continuous load. */

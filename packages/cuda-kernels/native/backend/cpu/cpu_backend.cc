@@ -148,6 +148,14 @@ const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& si
   if ((preferred || name == kOpenBlasGemm.name) && is_openblas_usable()) return kOpenBlasGemm;
 #endif
   if (name == "auto" || name == kBlockedGemm.name) return kBlockedGemm;
+#ifdef VITGRAPH_X86
+  if (name == kBf16Gemm.name) {
+    // Its blocks are laid out for the vectors of AVX-512.
+    if (supported_pairs() != nullptr && simd.lanes == 16) return kBf16Gemm;
+    throw Error("VG_ARGUMENT_INVALID", "this processor has no instructions for bfloat16 products (AVX512-BF16)",
+                "use dtype f32");
+  }
+#endif
   throw Error("VG_ARGUMENT_INVALID", "this addon has no matrix products called " + name,
               "use auto or blocked, or build where the development files of a threaded OpenBLAS are installed");
 }
@@ -155,6 +163,9 @@ const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& si
 std::string gemm_version([[maybe_unused]] const Gemm& gemm) {
 #ifdef VITGRAPH_OPENBLAS
   if (&gemm == &kOpenBlasGemm) return openblas_version();
+#endif
+#ifdef VITGRAPH_X86
+  if (&gemm == &kBf16Gemm) return "own matrix products in bf16";
 #endif
   return "own matrix products";
 }

@@ -40,6 +40,8 @@ struct Gemm {
 
 /// Our own packed loops.
 extern const Gemm kBlockedGemm;
+/// The same in bfloat16, for processors that `supported_pairs` knows. Its tiles are those of the AVX-512 Simd.
+extern const Gemm kBf16Gemm;
 #ifdef VITGRAPH_OPENBLAS
 /// OpenBLAS, which is told to use one thread.
 extern const Gemm kOpenBlasGemm;
