@@ -89,7 +89,8 @@ const COLUMNS = ["tokens", "width", "height", "count"];
 
 function parseCsv(content: string, name: string, unused: Set<string>): TraceEntry[] {
   const [header, ...rows] = csvRows(content, name);
-  const columns = columnNames(header as CsvRow);
+  if (header === undefined) return [];
+  const columns = columnNames(header);
   noteUnused(columns, unused);
   return rows.map((row) => csvEntry(columns, row));
 }
@@ -110,6 +111,8 @@ function csvRows(content: string, name: string): readonly CsvRow[] {
     const rows: CsvRow[] = [];
     parse(content, {
       delimiter: [",", ";", "\t"],
+      // Left to itself, it takes the first line end for that of the whole file.
+      record_delimiter: ["\r\n", "\n", "\r"],
       comment: "#",
       comment_no_infix: true,
       skip_empty_lines: true,

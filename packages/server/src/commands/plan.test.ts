@@ -194,7 +194,12 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
     [
       "a log of impossible sizes",
       () => ["--trace", file("none.txt", "3x9000")],
-      /error: none\.txt has no size that the model takes: see the notes for the reasons \[VG_ARGUMENT_INVALID\]\n$/,
+      /error: none\.txt has no size to plan for: give one that the model takes, with a count above 0 \[VG_ARGUMENT_INVALID\]\n$/,
+    ],
+    [
+      "a log whose sizes never came",
+      () => ["--trace", file("zero.txt", "640x480,0")],
+      /^error: zero\.txt has no size to plan for: /,
     ],
     [
       "too little memory",
@@ -228,6 +233,7 @@ describe("parseTrace", () => {
       [pixels(640, 480, 12), token(961, 3), token(5, 2.5)],
     ],
     ["comments, empty lines and other line ends", "\uFEFF# sizes\r\n\r\n961\r\n", [token(961)]],
+    ["CSV with several kinds of line ends", "# a\r\ntokens\n961\r\n256\r", [token(961), token(256)]],
     ["CSV of tokens", "tokens,count\n961,3\n256,1\n", [token(961, 3), token(256)]],
     [
       "CSV with quoted cells, comments and tabs",

@@ -128,7 +128,7 @@ async function readSizes(
 
 /**
  * The entries' tokens. A size that the model refuses is skipped with a note: a log of what users sent has some.
- * @throws VG_ARGUMENT_INVALID where none is left
+ * @throws VG_ARGUMENT_INVALID if none is left, or none with a count above 0
  */
 function possibleSizes(
   entries: readonly TraceEntry[],
@@ -150,9 +150,9 @@ function possibleSizes(
   });
   for (const line of skipped.slice(0, MAX_LISTED)) printNote(io, line);
   if (skipped.length > MAX_LISTED) printNote(io, `${name}: ${skipped.length - MAX_LISTED} more skipped`);
-  if (sizes.length > 0) return sizes;
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no size that the model takes`, {
-    remedy: "see the notes for the reasons",
+  if (sizes.some(({ weight }) => weight > 0)) return sizes;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no size to plan for`, {
+    remedy: "give one that the model takes, with a count above 0",
     details: { name, skipped: skipped.length },
   });
 }
