@@ -157,6 +157,32 @@ describe("encode", () => {
     expect(err).toContain("raise --max-pixels");
   });
 
+  test("takes vLLM's --mm-processor-kwargs as an argument, dotted, and from a --config file", async () => {
+    const file = join(directory, "serve.yaml");
+    await writeFile(file, "mm-processor-kwargs:\n  min_pixels: 4096\n  max_pixels: 16384\n");
+    const tokens = async (...args: string[]) => {
+      const { out } = await run("encode", image, "--model", TINY, ...args);
+      return Number(out.split("\n")[2]?.split(/\s{2,}/)[2]);
+    };
+    expect(await tokens()).toBe(64);
+    expect(await tokens("--mm-processor-kwargs", '{"min_pixels": 4096, "max_pixels": 16384}')).toBe(16);
+    expect(await tokens("--config", file)).toBe(16);
+    expect(await tokens("--config", file, "--mm-processor-kwargs.max_pixels=9216")).toBe(9);
+  });
+
+  test("an unknown setting of the processor is refused with the known ones", async () => {
+    const { code, err } = await run(
+      "encode",
+      image,
+      "--model",
+      TINY,
+      "--mm-processor-kwargs",
+      '{"max_pixel": 1}',
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(/"max_pixel".*max_pixels/);
+  });
+
   test("shows on a terminal that it is at work, and that it is done", async () => {
     const { err } = await runWith({ terminalColumns: 40 }, "encode", image, other, "--model", TINY);
     const last = err.split("\r\x1b[K").at(-1);
@@ -212,6 +238,16 @@ describe("encode", () => {
       /--dtype has no effect without --output/,
     ],
     [
+      "a dotted option that is unknown",
+      [image, "--model", TINY, "-O.cudagraph_mm_encoder=true"],
+      /-O\.cudagraph_mm_encoder.*-cc/,
+    ],
+    [
+      "processor settings that are no object",
+      [image, "--model", TINY, "--mm-processor-kwargs", "[]"],
+      /expected a JSON object/,
+    ],
+    [
       "a wrong configuration, with the place",
       [image, "--model", TINY, "--compilation-config", '{"cudagraph_mm_encodr": true}'],
       /--compilation-config:1:2: "cudagraph_mm_encodr" .*did you mean "cudagraph_mm_encoder"\? \[VG_CONFIG_INVALID\]/,
@@ -221,6 +257,23 @@ describe("encode", () => {
     expect(err).toMatch(message);
     expect({ code, out }).toEqual({ code: 2, out: "" });
   });
+});
+
+test.each([
+  [
+    "a misspelt key",
+    "compilation-confg: {cudagraph_mm_encoder: true}\n",
+    /compilation-confg.*compilation-config/,
+  ],
+  ["a key with dashes before it", "--compilation-config: {}\n", /--compilation-config/],
+])("%s of a --config file is refused, whatever the command", async (_, text, message) => {
+  const file = join(directory, "serve.yaml");
+  await writeFile(file, text);
+  for (const command of ["encode", "verify", "print", "bench"]) {
+    const { code, err } = await run(command, "--config", file);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  }
 });
 
 describe("verify", () => {

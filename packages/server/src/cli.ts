@@ -18,6 +18,7 @@ import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
 import { unreadable } from "./files.js";
 import { createProcessIo } from "./process-io.js";
+import { reportUnused } from "./serve-options.js";
 
 /** @param args the command line as it was given, without the command's name */
 type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
@@ -42,7 +43,9 @@ const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "be
 export async function main(args: readonly string[], io: CliIo = createProcessIo()): Promise<number> {
   try {
     const [name = "", ...given] = args;
-    const serving = readServeArguments(CONFIGURED_COMMANDS.includes(name) ? given : []);
+    const isConfigured = CONFIGURED_COMMANDS.includes(name);
+    const serving = readServeArguments(isConfigured ? given : []);
+    reportUnused(serving, given, name === "encode", io);
     const program = new Command("vitgraph")
       .description(
         "A vision-encoder engine for LLM serving: images in, the embeddings of a Qwen3-VL tower out.",
@@ -57,7 +60,7 @@ export async function main(args: readonly string[], io: CliIo = createProcessIo(
       .showHelpAfterError("(run with --help for the options)");
     for (const register of COMMANDS) register(program, io, serving, given);
     refuseRepeatedOptions(program);
-    await program.parseAsync(CONFIGURED_COMMANDS.includes(name) ? [name, ...serving.rest] : args, {
+    await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
       from: "user",
     });
     return io.exitCode;

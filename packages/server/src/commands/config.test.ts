@@ -285,7 +285,8 @@ cudagraph_mode        "PIECEWISE"     optimization level 1
       '-cc.cache_dir=/c: warning: cache_dir is given twice: "/c" here replaces "/b" of -cc:1:15',
     );
     expect(stderr).toContain(
-      "note: not the compilation config's, passed over: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n",
+      "note: not the compilation config's, without effect: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n" +
+        "note: not the compilation config's, in the config file: port\n",
     );
     expect(exitCode).toBe(0);
   });

@@ -23,7 +23,7 @@ import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
-import type { CliIo } from "../cli-io.js";
+import { type CliIo, printNote } from "../cli-io.js";
 import { inputName, readTextInput, unreadable } from "../files.js";
 import { renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
@@ -227,7 +227,7 @@ interface ExplainOptions {
 }
 
 function explain(args: readonly string[], options: ExplainOptions, io: CliIo): void {
-  const { compilationConfig, rest } = parseServeArguments(args, {
+  const { compilationConfig, dotted, fileOptions, rest } = parseServeArguments(args, {
     readFile: readText,
     parseYaml: parseYamlDocument,
   });
@@ -246,7 +246,11 @@ function explain(args: readonly string[], options: ExplainOptions, io: CliIo): v
     io.stdout(explanation(rows));
   }
   for (const note of compilationConfig.notes) io.stderr(`${describeNote(note)}\n`);
-  if (rest.length > 0) io.stderr(`note: not the compilation config's, passed over: ${rest.join(" ")}\n`);
+  const others = [...rest, ...Object.keys(dotted).map((name) => `--${name}.…`)];
+  if (others.length > 0) printNote(io, `not the compilation config's, without effect: ${others.join(" ")}`);
+  const fileNames = Object.keys(fileOptions);
+  if (fileNames.length > 0)
+    printNote(io, `not the compilation config's, in the config file: ${fileNames.join(", ")}`);
 }
 
 /** Two tables: the encoder's keys, and the language model's. */

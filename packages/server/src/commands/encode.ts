@@ -21,21 +21,26 @@ import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
 import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
+import { mmProcessorKwargs } from "../serve-options.js";
 import { percent, renderTable } from "../table.js";
 import { expandDirectories, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
   compilationConfigOf,
+  jsonObject,
   type ModelOptions,
   messageOf,
   openModel,
   positiveInteger,
+  type Rgb,
+  rgbColor,
 } from "./model-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
   readonly dtype?: "f32" | "bf16";
   readonly maxPixels?: number;
+  readonly rgbaBackgroundColor?: Rgb;
 }
 
 export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
@@ -49,12 +54,23 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       outputPath(".safetensors"),
     )
     .addOption(new Option("--dtype <name>", "dtype of the output (default: f32)").choices(["f32", "bf16"]))
+    .option(
+      "--mm-processor-kwargs <json>",
+      'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
+      jsonObject,
+    )
+    .option(
+      "--rgba-background-color <color>",
+      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped)",
+      rgbColor,
+    )
     .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
     .addHelpText("after", OUTPUT_HELP)
     .action((paths: string[], options: EncodeOptions) => {
       if (options.dtype !== undefined && options.output === undefined)
         command.error("error: --dtype has no effect without --output: add --output FILE.safetensors");
-      return encode(paths, options, io, serving);
+      const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
+      return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
 }
 
@@ -162,11 +178,14 @@ async function decodeAll(
 async function decode(
   path: string,
   processor: ImageProcessor,
-  { maxPixels }: EncodeOptions,
+  { maxPixels, rgbaBackgroundColor: background }: EncodeOptions,
   io: CliIo,
 ): Promise<EncoderItem> {
   const bytes = await readInput(path, io, "check the path");
-  const decodeOptions: DecodeOptions = maxPixels === undefined ? {} : { maxPixels };
+  const decodeOptions: DecodeOptions = {
+    ...(maxPixels === undefined ? {} : { maxPixels }),
+    ...(background === undefined ? {} : { background }),
+  };
   return processImage(bytes, processor, decodeOptions);
 }
 

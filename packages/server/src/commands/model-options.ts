@@ -15,6 +15,8 @@ export interface DeviceOptions {
 
 export interface ModelOptions extends DeviceOptions {
   readonly model: string;
+  /** Settings of the image processor, by transformers' names. */
+  readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
 
 export function addModelOptions(command: Command): Command {
@@ -81,6 +83,34 @@ function digits(text: string): number {
   return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
+/** An object as JSON, such as `--mm-processor-kwargs` takes. */
+export function jsonObject(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new InvalidArgumentError("expected a JSON object, such as '{\"max_pixels\": 1003520}'");
+  return value as Readonly<Record<string, unknown>>;
+}
+
+/** Red, green and blue from 0 to 255. */
+export type Rgb = readonly [red: number, green: number, blue: number];
+
+/** "#ffffff" or "255,255,255". */
+export function rgbColor(text: string): Rgb {
+  const hex = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(text);
+  const decimal = /^(\d{1,3}),\s*(\d{1,3}),\s*(\d{1,3})$/.exec(text);
+  const channels = (hex ?? decimal ?? [])
+    .slice(1)
+    .map((part) => Number.parseInt(part, hex === null ? 10 : 16));
+  if (channels.length !== 3 || channels.some((channel) => channel > 255))
+    throw new InvalidArgumentError("expected a colour, such as '#ffffff' or '255,255,255'");
+  return channels as unknown as Rgb;
+}
+
 export function positiveNumber(text: string): number {
   const value = Number(text);
   if (!(value > 0)) throw new InvalidArgumentError("expected a positive number");
@@ -113,7 +143,8 @@ export function openDevice({ backend, device, threads }: DeviceOptions): Device 
 
 /** Opens the device and the checkpoint; both are disposed together. */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
-  const model = await loadModel(options.model);
+  const { mmProcessorKwargs } = options;
+  const model = await loadModel(options.model, mmProcessorKwargs === undefined ? {} : { mmProcessorKwargs });
   try {
     const device = openDevice(options);
     return {
