@@ -1,6 +1,7 @@
 /** The CPU device: runs anywhere, and is the oracle for every other backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
+import { checkOptions, optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
@@ -21,10 +22,13 @@ export interface CpuDeviceOptions {
   readonly dtype?: "f32" | "bf16";
 }
 
+export const CPU_OPTIONS = optionNames<CpuDeviceOptions>({ threads: 0, simd: 0, gemm: 0, dtype: 0 });
+
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
  */
 export function createCpuDevice(options: CpuDeviceOptions = {}): Device {
+  checkOptions("createCpuDevice", options, CPU_OPTIONS);
   const { threads, simd = "auto", gemm = "auto", dtype = "f32" } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new VitgraphError(

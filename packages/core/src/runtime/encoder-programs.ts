@@ -119,14 +119,14 @@ export class EncoderPrograms implements Disposable {
     const rowBytes = columns * DTYPE_BYTES[dtype];
     let offsetBytes = 0;
     const outputs = batch.itemTokens.map((tokens) => {
-      const output = { buffer: resultBuffer, offsetBytes, bytes: unfilledBytes(tokens * rowBytes) };
-      offsetBytes += output.bytes.length;
+      const output = { buffer: resultBuffer, offsetBytes, sizeBytes: tokens * rowBytes };
+      offsetBytes += output.sizeBytes;
       return output;
     });
     // Right after `bring`, before anyone else could bring other grids to the same rows.
     const submitted = executable.submit({ counts, inputs, outputs });
     const [run] = await allDone([submitted, placed.filled]);
-    const items = outputs.map(({ bytes }, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
+    const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
 
@@ -240,11 +240,6 @@ export class EncoderPrograms implements Disposable {
 export function eagerCapacity(tokens: number, largestBudget: number): number {
   const rounded = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(tokens)));
   return tokens <= largestBudget ? Math.min(rounded, largestBudget) : rounded;
-}
-
-/** Memory of its own, which the device fills: zeros would only be written to be overwritten. */
-function unfilledBytes(sizeBytes: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
 }
 
 interface LoadedProgram {

@@ -39,6 +39,7 @@ class Shared {
   Shared(int threads, const Simd& simd, const Gemm& gemm) : pool_(threads), engine_{pool_, simd, gemm} {}
 
   const Engine& engine() const { return engine_; }
+  void end_threads() { pool_.stop(); }
 
   /// Scratch of at least `thread_bytes` for each thread. Programs run one at a time, so they share it; one that was
   /// handed out smaller stays with the programs that have it.
@@ -211,6 +212,8 @@ class CpuBackend final : public Backend {
   std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
     return std::make_shared<CpuProgram>(shared_, decode_for(words, activation_dtype(), arenas), arenas);
   }
+
+  void end_threads() override { shared_->end_threads(); }
 
  private:
   std::shared_ptr<Shared> shared_;

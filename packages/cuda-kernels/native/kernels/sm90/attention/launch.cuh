@@ -34,11 +34,16 @@ cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands
   const auto encode = [&](CUtensorMap& map, const View<const Bf16>& matrix, int rows, int row_bytes) {
     return encode_tensor_map(map, head_box(matrix, operands, rows, row_bytes));
   };
-  if (const auto error = encode(arguments.q_full, operands.q, Shape::kTileRows, 128)) return error;
+  if (const auto error = encode(arguments.q_full, operands.q, 64, 128)) return error;
   if (const auto error = encode(arguments.k_full, operands.k, Shape::kKeyRows, 128)) return error;
   if (const auto error = encode(arguments.v_full, operands.v, Shape::kKeyRows, 128)) return error;
+  if (const auto error = encode_tensor_map(arguments.y_full, head_box({operands.y.data, operands.y.row_stride}, operands, 16, 128))) return error;
   if constexpr (Shape::kRestRowBytes > 0) {
-    if (const auto error = encode(arguments.q_rest, operands.q, Shape::kTileRows, Shape::kRestRowBytes)) return error;
+    if (const auto error = encode(arguments.q_rest, operands.q, 64, Shape::kRestRowBytes)) return error;
+    if (const auto error = encode_tensor_map(arguments.y_rest,
+                                             head_box({operands.y.data, operands.y.row_stride}, operands, 16, Shape::kRestRowBytes))) {
+      return error;
+    }
     if (const auto error = encode(arguments.k_rest, operands.k, Shape::kKeyRows, Shape::kRestRowBytes)) return error;
   }
   constexpr std::size_t kSharedBytes = attention_shared_bytes<Shape>();
@@ -48,7 +53,7 @@ cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands
     return error;
   }
   const std::int64_t items = static_cast<std::int64_t>(operands.tile_count.capacity) * operands.heads;
-  const auto blocks = std::min<std::int64_t>(items, static_cast<std::int64_t>(launch.multiprocessors) * Shape::kBlocks);
+  const auto blocks = std::min<std::int64_t>(items, launch.multiprocessors);
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(blocks)), Shape::kThreads, kSharedBytes, arguments);
 }
 
