@@ -33,7 +33,8 @@ export const ERROR_CODES = {
   VG_DEADLINE_EXCEEDED: "The deadline passed before the work could be done.",
   VG_CLOSED: "The queue or engine is closed, and takes no more work.",
   VG_REGISTRATION_FAILED: "A host could not take the encoder plugin; details.reason names why.",
-  VG_FILE_UNREADABLE: "A file or directory could not be read or written.",
+  VG_FILE_UNREADABLE: "A file or directory could not be read.",
+  VG_FILE_UNWRITABLE: "A file could not be written.",
   VG_INTERNAL: "A check inside vitgraph failed: this is a bug worth reporting.",
 } as const satisfies Record<`VG_${string}`, string>;
 

@@ -35,6 +35,6 @@ void multiply(const Block& block, const Simd&, float* scratch, float* c, std::si
 
 }  // namespace
 
-constinit const Gemm kBf16Gemm = {"bf16", kMostRows, kMostColumns, kStripFloats + kDepth* kMostColumns, multiply};
+constinit const Gemm kBf16Gemm = {"bf16", kMostRows, kMostColumns, kStripFloats + kDepth* kMostColumns, true, multiply};
 
 }  // namespace vitgraph::cpu

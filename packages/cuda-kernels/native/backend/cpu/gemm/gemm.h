@@ -34,6 +34,8 @@ struct Gemm {
   std::size_t most_columns;
   /// Floats of scratch for `multiply`.
   std::size_t scratch_floats;
+  /// What it and attention multiply in: bfloat16 pairs, or f32.
+  bool pairs;
   /// c = x · weightᵀ, f32 [rows, padded columns], rows c_stride apart.
   void (*multiply)(const Block& block, const Simd& simd, float* scratch, float* c, std::size_t c_stride);
 };

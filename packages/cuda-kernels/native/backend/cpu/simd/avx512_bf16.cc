@@ -17,7 +17,7 @@ constexpr std::size_t kTileVectors = 2;
 namespace vitgraph::cpu {
 namespace {
 
-/// The lower half of the words from `first`, the upper half from `second`… of 32 floats in their order.
+/// 32 floats in their order, rounded: `first`, then `second`.
 VITGRAPH_INLINE Vec rounded(Vec first, Vec second) {
   return (Vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
 }
@@ -48,6 +48,30 @@ struct PairWords<BFloat16> {
   }
 };
 
+/// Words of two rows: lane i is a[i] in the lower half and b[i] in the upper one.
+VITGRAPH_INLINE Vec paired(Vec a, Vec b) {
+  const __m512i lower = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)a));
+  const __m512i upper = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)b));
+  return (Vec)_mm512_or_si512(lower, _mm512_slli_epi32(upper, 16));
+}
+
+void pack_pairs(const float* b, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed) {
+  for (std::size_t column = 0; column < columns; column += kTileColumns) {
+    const std::size_t left = columns - column;
+    const std::size_t width = left < kTileColumns ? (left + kLanes - 1) / kLanes * kLanes : kTileColumns;
+    for (std::size_t p = 0; p < depth; p += 2) {
+      const float* row = b + p * row_stride + column;
+      for (std::size_t lane = 0; lane < width; lane += kLanes) {
+        const auto part = [&](const float* from) {
+          return left - lane >= kLanes ? load(from + lane) : load_part(from + lane, left - lane);
+        };
+        store(packed + lane, paired(part(row), p + 1 < depth ? part(row + row_stride) : Vec{}));
+      }
+      packed += width;
+    }
+  }
+}
+
 void round_row(const float* x, std::size_t depth, float* words) {
   constexpr std::size_t kStep = 2 * kLanes;
   std::size_t i = 0;
@@ -60,7 +84,7 @@ void round_row(const float* x, std::size_t depth, float* words) {
 
 }  // namespace
 
-constinit const PairSimd kPairsAvx512 = {"avx512_bf16", kTileRows, kTileColumns, pack_transposed<PairWords>, round_row,
-                                         multiply<PairProduct>};
+constinit const PairSimd kPairsAvx512 = {"avx512_bf16", kTileRows, kTileColumns, pack_transposed<PairWords>,
+                                         pack_pairs,    round_row,  multiply<PairProduct>};
 
 }  // namespace vitgraph::cpu

@@ -72,7 +72,9 @@ struct PairSimd {
   /// Packs b[column][depth] as panels of words. An odd depth is filled up with a zero.
   void (*pack_transposed)(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth,
                           float* packed);
-  /// words[i] = x[2i], x[2i + 1], rounded to nearest even.
+  /// Packs b[depth][column] as panels of words.
+  void (*pack)(const float* b, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed);
+  /// words[i] = x[2i], x[2i + 1], rounded to nearest even. `words` may be x.
   void (*round_row)(const float* x, std::size_t depth, float* words);
   /// c[rows × columns] = (accumulate ? c : 0) + a · packed. words ≤ kDepth.
   void (*multiply)(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t words,
