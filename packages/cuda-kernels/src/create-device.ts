@@ -2,7 +2,7 @@
  * One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. So does a
  * GPU's ordinal: it is never replaced by the CPU.
  */
-import { unreachable, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 import type { Device } from "./device.js";
@@ -15,10 +15,23 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
   readonly backend?: BackendChoice;
 }
 
+const OPTIONS = {
+  backend: true,
+  threads: true,
+  simd: true,
+  gemm: true,
+  device: true,
+  algorithmCache: true,
+  programmaticLaunch: true,
+} satisfies Record<keyof DeviceOptions, true>;
+
 /**
- * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy. What was named is never replaced by another.
+ * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy, and a named backend is never replaced by another;
+ *   VG_ARGUMENT_INVALID for an unknown option or value
  */
-export function createDevice({ backend = "auto", ...options }: DeviceOptions = {}): Device {
+export function createDevice(given: DeviceOptions = {}): Device {
+  checkOptions("createDevice", given, Object.keys(OPTIONS));
+  const { backend = "auto", ...options } = given;
   switch (backend) {
     case "auto":
       return createBestDevice(options);
@@ -27,7 +40,9 @@ export function createDevice({ backend = "auto", ...options }: DeviceOptions = {
     case "cuda":
       return createCudaDevice(options);
     default:
-      return unreachable(backend, "backend");
+      throw new VitgraphError("VG_ARGUMENT_INVALID", `backend is ${describe(backend)}`, {
+        remedy: `use one of ${BACKENDS.join(", ")}`,
+      });
   }
 }
 
