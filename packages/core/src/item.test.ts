@@ -78,7 +78,10 @@ describe("refuses", () => {
     });
     expect(message(item)).toMatch(/^pixels has 0 elements \(its buffer was transferred\), but grid/);
     // Resizable buffers are younger than the library that the compiler is told of.
-    const Resizable = ArrayBuffer as unknown as new (bytes: number, options: object) => ArrayBuffer & { resize(n: number): void };
+    const Resizable = ArrayBuffer as unknown as new (
+      bytes: number,
+      options: object,
+    ) => ArrayBuffer & { resize(n: number): void };
     const buffer = new Resizable(4 * ROW, { maxByteLength: 8 * ROW });
     const resizable: EncoderItem = { format: "u8_still", grid, pixels: new Uint8Array(buffer) };
     buffer.resize(ROW);

@@ -141,7 +141,10 @@ function isTypedArray(
 /** @throws VG_ITEM_INVALID */
 export function checkGrid(grid: Grid, mergeSize: number): void {
   const sides = [grid?.t, grid?.h, grid?.w];
-  if (!sides.every((side) => Number.isSafeInteger(side) && side > 0) || !Number.isSafeInteger(patchCount(grid))) {
+  if (
+    !sides.every((side) => Number.isSafeInteger(side) && side > 0) ||
+    !Number.isSafeInteger(patchCount(grid))
+  ) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `grid ${printGrid(grid)} is not made of positive whole numbers`,

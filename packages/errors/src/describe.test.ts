@@ -22,12 +22,23 @@ test("known options pass, an unknown one is an error with the nearest known name
 
 test("what is quoted is short, whatever was passed", () => {
   const long = "x".repeat(1e6);
-  const many = Object.fromEntries(Array.from({ length: 1e4 }, (_, index) => [`${long.slice(0, 99)}${index}`, 1]));
+  const many = Object.fromEntries(
+    Array.from({ length: 1e4 }, (_, index) => [`${long.slice(0, 99)}${index}`, 1]),
+  );
   expect(messageOf({ [long]: 1 }).length).toBeLessThan(300);
   expect(messageOf(many).length).toBeLessThan(900);
   expect(describe(long)).toBe(`"${"x".repeat(60)}"… of 1000000 characters`);
   expect(describe(many).length).toBeLessThan(400);
-  const values = [new Uint8Array(600), [1, 2], [], {}, { image: 1 }, new URL("file:///a"), Number.NaN, () => 1];
+  const values = [
+    new Uint8Array(600),
+    [1, 2],
+    [],
+    {},
+    { image: 1 },
+    new URL("file:///a"),
+    Number.NaN,
+    () => 1,
+  ];
   expect(values.map(describe)).toEqual([
     "a Uint8Array of 600 bytes",
     "a list of 2",

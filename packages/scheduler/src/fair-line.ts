@@ -8,9 +8,9 @@
  *      next. A caller that begins to wait starts at the virtual time, which advances by the served cost divided by the
  *      number of waiting callers: about the mean of their tags. So an idle caller saves nothing up, and a newcomer goes
  *      before those who had more than their share and after those who had less.
- *   3. By arrival.
+ *   3. Of equal tags, the caller with fewer waiting entries, and then by arrival.
  *
- * Behind n callers that flood the line, a newcomer's first entry waits for at most about one entry of each of n - 1.
+ * Behind n callers that flood the line, a newcomer's first entry waits for about one entry of each of n - 1 at most.
  */
 
 export interface LineEntry {
@@ -95,13 +95,11 @@ export class FairLine<Entry extends LineEntry> {
 
   /** The entry whose turn it is. */
   head(now: number): Entry | undefined {
-    let best: { entry: Entry; level: number; tag: number } | undefined;
+    let best: Ranked<Entry> | undefined;
     for (const [entry, held] of this.#entries) {
-      const level = this.#levelOf(entry, held, now);
-      const { tag } = held.caller;
-      if (best === undefined || level < best.level || (level === best.level && tag < best.tag)) {
-        best = { entry, level, tag };
-      }
+      const { caller } = held;
+      const ranked = { entry, caller, level: this.#levelOf(entry, held, now), tag: caller.tag };
+      if (best === undefined || compareTurns(ranked, best) < 0) best = ranked;
     }
     return best?.entry;
   }
@@ -120,7 +118,7 @@ export class FairLine<Entry extends LineEntry> {
       item.tag = tags.get(item.caller) ?? item.caller.tag;
       tags.set(item.caller, item.tag + item.entry.cost);
     }
-    ranked.sort((a, b) => a.level - b.level || a.tag - b.tag);
+    ranked.sort(compareTurns);
     return ranked.slice(0, count).map(({ entry }) => entry);
   }
 
@@ -139,6 +137,18 @@ export class FairLine<Entry extends LineEntry> {
       }
     }
   }
+}
+
+interface Ranked<Entry> {
+  readonly entry: Entry;
+  readonly caller: Caller;
+  /** Priority, less the steps that waiting made up for. */
+  readonly level: number;
+  readonly tag: number;
+}
+
+function compareTurns(a: Ranked<unknown>, b: Ranked<unknown>): number {
+  return a.level - b.level || a.tag - b.tag || a.caller.waiting - b.caller.waiting;
 }
 
 /** Idle callers above which the ones that have nothing more to make up for are looked for. */

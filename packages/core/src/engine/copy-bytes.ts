@@ -13,9 +13,13 @@ export async function copyBytes(source: Uint8Array): Promise<Uint8Array<ArrayBuf
   for (let at = 0; at < byteLength; at += PART_BYTES) {
     if (at > 0) await nextTurn();
     if (source.byteLength !== byteLength) {
-      throw new VitgraphError("VG_ITEM_INVALID", "an item's memory was transferred or shrunk while it was copied", {
-        remedy: "leave it as it is until the call settles",
-      });
+      throw new VitgraphError(
+        "VG_ITEM_INVALID",
+        "an item's memory was transferred or shrunk while it was copied",
+        {
+          remedy: "leave it as it is until the call settles",
+        },
+      );
     }
     copy.set(source.subarray(at, at + PART_BYTES), at);
   }

@@ -11,7 +11,7 @@ import type { GridCacheStats } from "../runtime/grid-cache.js";
 import { DeviceLane } from "./device-lane.js";
 import type { ResolvedEngineOptions } from "./engine-options.js";
 import { openDevice } from "./open-device.js";
-import { packSome, type PackingRule } from "./packing.js";
+import { type PackingRule, packSome } from "./packing.js";
 import { itemFlops } from "./replay-costs.js";
 
 /** Items among which a batch is chosen: enough to choose from, few enough to pack in a millisecond or two. */
@@ -64,8 +64,7 @@ export class DevicePool {
    */
   pack(waiting: readonly ItemSpec[]): readonly Batch[] {
     const items = waiting.slice(0, MOST_PACKED_ITEMS);
-    const lane =
-      leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? this.lanes[0];
+    const lane = leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? this.lanes[0];
     const idle = this.lanes.filter(({ isIdle }) => isIdle).length;
     const pack = (wanted: (index: number) => boolean) =>
       packSome(

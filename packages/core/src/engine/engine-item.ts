@@ -314,11 +314,7 @@ function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
 function checkVideoNormalisation({ processor, videoProcessor, name }: LoadedModel): void {
   const image = channelScale(processor);
   if (channelScale(videoProcessor).every((value, index) => value === image[index])) return;
-  throw new VitgraphError(
-    "VG_MODEL_UNSUPPORTED",
-    `${name} normalises video frames and images differently`,
-    {
-      remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
-    },
-  );
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
+    remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
+  });
 }

@@ -2,8 +2,8 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { CompilationConfigInput } from "@vitgraph/config";
-import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS } from "../images/index.js";
 import type { Grid } from "../item.js";
@@ -117,9 +117,13 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
 /** A copy of the list, so that nothing is added to it or taken away while the call runs. @throws VG_ARGUMENT_INVALID */
 export function checkedList<T>(method: string, items: readonly T[]): readonly T[] {
   if (Array.isArray(items)) return [...items];
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `the items of ${method} are ${describe(items)}, not a list`, {
-    remedy: `pass a list: ${method}([{ image: bytes }])`,
-  });
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the items of ${method} are ${describe(items)}, not a list`,
+    {
+      remedy: `pass a list: ${method}([{ image: bytes }])`,
+    },
+  );
 }
 
 /** The options with everything filled in that does not depend on a model. */

@@ -139,10 +139,12 @@ function problemsOf(
       if (Object.hasOwn(compilationConfigSchema.properties ?? {}, name)) {
         return [`${quoted} is a key of the compilation config, ${compilationConfigIs}`];
       }
-      return [`${quoted} is unknown: ${unknownOption(
+      return [
+        `${quoted} is unknown: ${unknownOption(
           `${path}${name}`,
           Object.keys(rules).map((known) => `${path}${known}`),
-        )}`];
+        )}`,
+      ];
     }
     if (value === undefined || rule.accepts(value)) return [];
     return [`${quoted} is ${describe(value)}, and must be ${rule.expected}`];

@@ -231,7 +231,9 @@ const HASHED_AT_ONCE_BYTES = 2 ** 20;
 export function uuidKey(uuid: string, identity: string, grid: Grid): string {
   if (typeof uuid === "string" && uuid !== "") {
     // Hashed, so that a key has a bounded length.
-    return `uuid:${createHash("sha256").update(describeKey(identity, grid, uuid)).digest("hex")}`;
+    return `uuid:${createHash("sha256")
+      .update(describeKey(identity, grid, uuid))
+      .digest("hex")}`;
   }
   throw new VitgraphError("VG_ARGUMENT_INVALID", `an item's uuid is ${describe(uuid)}`, {
     remedy: "give a string that stands for its content alone, or leave uuid out",

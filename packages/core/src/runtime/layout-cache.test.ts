@@ -53,7 +53,10 @@ test("a table that is too large for the cache is made each time, and empties it"
 test("a kept table is made when it is first asked for, and once", () => {
   let made = 0;
   const model = {
-    channels: 3, patchSize: 2, temporalPatchSize: 2, spatialMergeSize: 2,
+    channels: 3,
+    patchSize: 2,
+    temporalPatchSize: 2,
+    spatialMergeSize: 2,
     layout: (asked: Grid) => {
       const layout = mergeBlockLayout(asked, 2);
       return {

@@ -99,7 +99,7 @@ test("good graphs pass", async () => {
     [16, true],
     [4, true],
   ]);
-  // A thousandth of the limit.
+  // A tenth of the limit.
   for (const { relativeL2 } of checks) expect(relativeL2).toBeLessThanOrEqual(1e-6);
   expect(captured).toEqual([
     { budgets: [64, 16, 4], usedBytes: expect.any(Number), freeBytes: expect.any(Number) },

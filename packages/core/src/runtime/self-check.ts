@@ -15,7 +15,7 @@ import { stageBatch } from "./stage-batch.js";
 /** The result of checking one graph. */
 export interface GraphCheck {
   readonly budget: number;
-  /** Relative L2 of the worst row, of all batches that were compared; NaN if a replay had NaN or infinity in it. */
+  /** Relative L2 of the worst row of the batches that were compared; NaN if a replay had NaN or infinity in it. */
   readonly relativeL2: number;
   /** The worst row: its batch, its item in it, and its token in that. */
   readonly worst: { readonly batch: Composition; readonly item: number; readonly token: number };
@@ -35,11 +35,11 @@ export type Composition = "large" | "small" | "full";
  * Largest relative L2 of a row and a level of its columns. Replay and eager run may take kernels of different tile shapes
  * and so round differently.
  *
- * f32: about a thousand times the largest row error of the miniature tower on the CPU, 9e-7. bf16: an estimate, to be replaced
- * by three times the largest row error on a GPU, which `VisionEncoderOptions.onGraphChecked` reports; the error of a
- * whole batch of a tower of 27 layers was 1.2 % there.
+ * f32: on the CPU a program of any capacity gives the same bits as the eager one (measured with the fixture checkpoint,
+ * budgets of 7 to 1024 tokens); other backends get room for the order of sums. bf16: an estimate, to be replaced by
+ * three times the largest row error on a GPU, which `VisionEncoderOptions.onGraphChecked` reports.
  */
-const ROW_LIMITS: Partial<Record<DType, number>> = { f32: 1e-3, bf16: 0.1 };
+const ROW_LIMITS: Partial<Record<DType, number>> = { f32: 1e-5, bf16: 0.1 };
 
 /** Elements of a result that are compared, about: each row has some, and its neighbours have others. */
 const SAMPLES = 2 ** 22;
@@ -64,23 +64,31 @@ async function checkGraph(
   budget: number,
   dtype: DType,
 ): Promise<GraphCheck> {
+  const limit = ROW_LIMITS[dtype] ?? 0;
   let relativeL2 = 0;
-  let worst: GraphCheck["worst"] = { batch: "large", item: 0, token: 0 };
+  let worst: GraphCheck["worst"] = { batch: "small", item: 0, token: 0 };
   for (const [batch, sizes] of Object.entries(compositionsOf(budget)) as [Composition, number[]][]) {
     const staged = stageBatch(model, stillsOf(model, sizes, budget));
     const eager = await programs.run(staged, null);
     await programs.poison();
     const replayed = await programs.run(staged, budget);
     for (const [item, rows] of replayed.items.entries()) {
-      const found = worstRow(rows, eager.items[item] as ItemRows, model.outputColumns, dtype, staged.work.tokens);
+      const found = worstRow(
+        rows,
+        eager.items[item] as ItemRows,
+        model.outputColumns,
+        dtype,
+        staged.work.tokens,
+      );
       // NaN is the worst of all.
       if (found.relativeL2 > relativeL2 || (Number.isNaN(found.relativeL2) && !Number.isNaN(relativeL2))) {
         relativeL2 = found.relativeL2;
         worst = { batch, item, token: found.token };
       }
     }
+    if (!(relativeL2 <= limit)) break;
   }
-  return { budget, relativeL2, worst, passed: relativeL2 <= (ROW_LIMITS[dtype] ?? 0) };
+  return { budget, relativeL2, worst, passed: relativeL2 <= limit };
 }
 
 /** Tokens of the items of each batch. */
@@ -90,10 +98,11 @@ function compositionsOf(budget: number): Record<Composition, readonly number[]> 
   const least = Math.floor(padded / count);
   const small = Array.from({ length: count }, (_, index) => least + (index % 2 === 0 ? 0 : -(least >> 1)));
   const third = Math.floor(budget / 3);
+  // The cheapest first: one that fails ends the check.
   return {
-    large: [budget],
     small,
     full: [third, budget - third - Math.min(1, third), Math.min(1, third)].filter((tokens) => tokens > 0),
+    large: [budget],
   };
 }
 
@@ -112,7 +121,10 @@ function stillsOf(model: VisionModel, sizes: readonly number[], seed: number): r
 }
 
 /** As square as the number of tokens allows. */
-function sidesOf({ spatialMergeSize, maxGridSide }: VisionModel, tokens: number): [number, number] | undefined {
+function sidesOf(
+  { spatialMergeSize, maxGridSide }: VisionModel,
+  tokens: number,
+): [number, number] | undefined {
   let rows = Math.floor(Math.sqrt(tokens));
   while (tokens % rows !== 0) rows -= 1;
   const columns = tokens / rows;

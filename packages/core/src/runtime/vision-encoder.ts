@@ -169,9 +169,13 @@ export class VisionEncoder implements Disposable {
   /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
   async encode(given: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
     if (!Array.isArray(given)) {
-      throw new VitgraphError("VG_ARGUMENT_INVALID", `the items of encode are ${describe(given)}, not a list`, {
-        remedy: "pass a list: encode([item])",
-      });
+      throw new VitgraphError(
+        "VG_ARGUMENT_INVALID",
+        `the items of encode are ${describe(given)}, not a list`,
+        {
+          remedy: "pass a list: encode([item])",
+        },
+      );
     }
     const items: readonly EncoderItem[] = [...given];
     if (this.#disposed) {
