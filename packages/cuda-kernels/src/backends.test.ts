@@ -92,7 +92,15 @@ test("a file that is no addon is named with the system's reason", async () => {
 test("a backend that does not exist", async () => {
   const { createDevice } = await freshPackage({});
   expect(failure(() => createDevice({ backend: "tpu" as "cpu" }))).toEqual({
-    code: "VG_INTERNAL",
-    message: 'unexpected backend: "tpu"',
+    code: "VG_ARGUMENT_INVALID",
+    message: 'backend is "tpu": use one of auto, cpu, cuda',
+  });
+});
+
+test("an option that does not exist", async () => {
+  const { createDevice } = await freshPackage({});
+  expect(failure(() => createDevice({ backnd: "cpu" } as object))).toEqual({
+    code: "VG_ARGUMENT_INVALID",
+    message: 'createDevice has no option "backnd": did you mean "backend"?',
   });
 });

@@ -11,8 +11,20 @@ import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
 import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/vision-encoder.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
-import { checkRules, ENGINE_RULES } from "./option-rules.js";
-import type { PackingRule } from "./packing.js";
+import {
+  COUNT,
+  checkRules,
+  hasMethods,
+  isFunction,
+  isGrid,
+  isObject,
+  LIMIT,
+  listOf,
+  oneOf,
+  type Rules,
+  SIZE,
+} from "./option-rules.js";
+import { PACKING_RULES, type PackingRule } from "./packing.js";
 
 /** What to make a device of: options for `createDevice`, or a function that makes one. The engine disposes what is made. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
@@ -151,6 +163,67 @@ const DEFAULTS = {
   selfCheck: true,
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
+
+const LIMIT_RULES: Rules<EngineLimits> = {
+  maxQueuedItems: LIMIT,
+  maxQueuedTokens: LIMIT,
+  maxPixels: LIMIT,
+  maxPixelsInFlight: LIMIT,
+  prepareConcurrency: COUNT,
+};
+
+export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
+  model: {
+    expected: "a checkpoint's directory, or a model from loadModel",
+    accepts: (value) => (typeof value === "string" && value !== "") || (isObject(value) && "vision" in value),
+  },
+  devices: listOf(
+    "a list, not empty, of options for createDevice or of functions that make a device",
+    (value) => isObject(value) || isFunction(value),
+  ),
+  dtype: oneOf(["auto", "bf16", "f32"]),
+  compilationConfig: {
+    expected: "an object or JSON text",
+    accepts: (value) => isObject(value) || typeof value === "string",
+  },
+  maxBatchTokens: COUNT,
+  packing: oneOf(PACKING_RULES),
+  batchWindowMs: {
+    expected: "a number of milliseconds, 0 for no window",
+    accepts: (value) => Number.isFinite(value) && (value as number) >= 0,
+  },
+  limits: {
+    expected: `an object of ${Object.keys(LIMIT_RULES).join(", ")}`,
+    accepts: isObject,
+    fields: LIMIT_RULES,
+  },
+  outputCacheBytes: SIZE,
+  outputCache: {
+    expected: "an OutputCache, or an object with its methods",
+    accepts: (value) => hasMethods(value, "share", "stats", "clear"),
+  },
+  gridCacheBytes: SIZE,
+  warmUpGrids: {
+    expected: '"common", "none", or a list of grids { t, h, w } in patches',
+    accepts: (value) =>
+      value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
+  },
+  selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
+  costs: {
+    expected: "one of auto, measure, estimate, or a function",
+    accepts: (value) => isFunction(value) || ["auto", "measure", "estimate"].some((known) => known === value),
+  },
+  costDirectory: { expected: "a directory, or empty text", accepts: (value) => typeof value === "string" },
+  onProgress: { expected: "a function", accepts: isFunction },
+  observers: {
+    expected: "a list of observers",
+    accepts: (value) => Array.isArray(value) && value.every(isObject),
+  },
+  clock: {
+    expected: "an object with now and after",
+    accepts: (value) => hasMethods(value, "now", "after"),
+  },
+};
 
 /** @throws VG_ARGUMENT_INVALID naming the options */
 export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEngineOptions {

@@ -1,23 +1,23 @@
-/** The options of the engine as data: for each the values that it takes. The engine and the plugin check against them. */
+/** Options checked against a table that has the accepted values of each: engine and plugin share the rules. */
 import { compilationConfigSchema } from "@vitgraph/config";
 import { describe, unknownOption, VitgraphError } from "@vitgraph/errors";
-import type { EncoderEngineOptions, EngineLimits } from "./engine-options.js";
-import { PACKING_RULES } from "./packing.js";
 
 export interface Rule {
   /** As a phrase: "one of cpu, cuda". */
   readonly expected: string;
   accepts(value: unknown): boolean;
+  /** Of an option that is an object: the rules of its own. */
+  readonly fields?: Readonly<Record<string, Rule>>;
 }
 
 export type Rules<Options> = { readonly [Name in keyof Required<Options>]: Rule };
 
 export const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) > 0;
-const isFunction = (value: unknown): boolean => typeof value === "function";
-const isGrid = (value: unknown): boolean =>
+export const isFunction = (value: unknown): boolean => typeof value === "function";
+export const isGrid = (value: unknown): boolean =>
   isObject(value) && ["t", "h", "w"].every((side) => isCount(Reflect.get(value, side)));
-const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
+export const hasMethods = (value: unknown, ...names: readonly string[]): boolean =>
   isObject(value) && names.every((name) => isFunction(Reflect.get(value, name)));
 
 export const oneOf = (values: readonly string[]): Rule => ({
@@ -28,71 +28,14 @@ export const listOf = (expected: string, accepts: (element: unknown) => boolean)
   expected,
   accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(accepts),
 });
-const COUNT: Rule = { expected: "a positive whole number", accepts: isCount };
-const LIMIT: Rule = {
+export const COUNT: Rule = { expected: "a positive whole number", accepts: isCount };
+export const LIMIT: Rule = {
   expected: "a positive whole number, or Infinity for no limit",
   accepts: (value) => isCount(value) || value === Number.POSITIVE_INFINITY,
 };
-const SIZE: Rule = {
+export const SIZE: Rule = {
   expected: "a number of bytes, 0 for none",
   accepts: (value) => typeof value === "number" && value >= 0,
-};
-
-export const LIMIT_RULES: Rules<EngineLimits> = {
-  maxQueuedItems: LIMIT,
-  maxQueuedTokens: LIMIT,
-  maxPixels: LIMIT,
-  maxPixelsInFlight: LIMIT,
-  prepareConcurrency: COUNT,
-};
-
-export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
-  model: {
-    expected: "a checkpoint's directory, or a model from loadModel",
-    accepts: (value) => (typeof value === "string" && value !== "") || (isObject(value) && "vision" in value),
-  },
-  devices: listOf(
-    "a list, not empty, of options for createDevice or of functions that make a device",
-    (value) => isObject(value) || isFunction(value),
-  ),
-  dtype: oneOf(["auto", "bf16", "f32"]),
-  compilationConfig: {
-    expected: "an object or JSON text",
-    accepts: (value) => isObject(value) || typeof value === "string",
-  },
-  maxBatchTokens: COUNT,
-  packing: oneOf(PACKING_RULES),
-  batchWindowMs: {
-    expected: "a number of milliseconds, 0 for no window",
-    accepts: (value) => Number.isFinite(value) && (value as number) >= 0,
-  },
-  limits: { expected: `an object of ${Object.keys(LIMIT_RULES).join(", ")}`, accepts: isObject },
-  outputCacheBytes: SIZE,
-  outputCache: {
-    expected: "an OutputCache, or an object with its methods",
-    accepts: (value) => hasMethods(value, "share", "stats", "clear"),
-  },
-  gridCacheBytes: SIZE,
-  warmUpGrids: {
-    expected: '"common", "none", or a list of grids { t, h, w } in patches',
-    accepts: (value) =>
-      value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
-  },
-  selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
-  costs: {
-    expected: "one of auto, measure, estimate, or a function",
-    accepts: (value) => isFunction(value) || ["auto", "measure", "estimate"].some((known) => known === value),
-  },
-  costDirectory: { expected: "a directory, or empty text", accepts: (value) => typeof value === "string" },
-  onProgress: { expected: "a function", accepts: isFunction },
-  observers: {
-    expected: "a list of observers",
-    accepts: (value) => Array.isArray(value) && value.every(isObject),
-  },
-  clock: {
-    expected: "an object with now and after",
-    accepts: (value) => hasMethods(value, "now", "after"),
-  },
 };
 
 /** Problems that one message names. */
@@ -112,10 +55,7 @@ export function checkRules(
   compilationConfigIs: string,
 ): asserts options is object {
   const problems = isObject(options)
-    ? [
-        ...problemsOf(options, rules, "", compilationConfigIs),
-        ...problemsOf(Reflect.get(options, "limits") ?? {}, LIMIT_RULES, "limits.", compilationConfigIs),
-      ]
+    ? problemsOf(options, rules, "", compilationConfigIs)
     : [`they are ${describe(options)}, and must be an object`];
   if (problems.length === 0) return;
   const more = problems.length > MOST_NAMED ? `; and ${problems.length - MOST_NAMED} more` : "";
@@ -131,7 +71,6 @@ function problemsOf(
   path: string,
   compilationConfigIs: string,
 ): readonly string[] {
-  if (!isObject(options)) return [];
   return Object.entries(options).flatMap(([name, value]) => {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined;
     const quoted = describe(`${path}${name}`);
@@ -146,7 +85,11 @@ function problemsOf(
         )}`,
       ];
     }
-    if (value === undefined || rule.accepts(value)) return [];
+    if (value === undefined) return [];
+    if (rule.accepts(value)) {
+      if (rule.fields === undefined) return [];
+      return problemsOf(value as object, rule.fields, `${path}${name}.`, compilationConfigIs);
+    }
     return [`${quoted} is ${describe(value)}, and must be ${rule.expected}`];
   });
 }

@@ -3,8 +3,8 @@
  * compilation config stays one that vLLM accepts.
  */
 import { BACKENDS, type BackendChoice } from "@vitgraph/cuda-kernels";
-import type { EncoderEngineOptions } from "../engine/engine-options.js";
-import { checkRules, ENGINE_RULES, listOf, oneOf, type Rules } from "../engine/option-rules.js";
+import { ENGINE_RULES, type EncoderEngineOptions } from "../engine/engine-options.js";
+import { checkRules, listOf, oneOf, type Rules } from "../engine/option-rules.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { isLogger, type Logger } from "../observability/logger.js";
 import type { EngineObserver } from "../observability/observer.js";
