@@ -216,6 +216,17 @@ test("an image is bytes in any form: Uint8Array, Buffer, ArrayBuffer, Blob", asy
   expect(await engine.getItemSpecs([{ image: new Blob([bytes]) }])).toMatchObject([{ status: "fulfilled" }]);
 });
 
+test("the size that an object claims upsets no share and no count of memory", async () => {
+  await using engine = await newEngine({ outputCacheBytes: 0 });
+  const claims = [Number.POSITIVE_INFINITY, -5, Number.NaN, 2 ** 60].map((size) => ({
+    image: { size, byteLength: size, arrayBuffer: async () => new ArrayBuffer(8) } as unknown as Blob,
+  }));
+  expect(codesOf(await engine.encode(claims))).toEqual(claims.map(() => "VG_IMAGE_INVALID"));
+  const right = await numbersOf(engine, still(3));
+  expect(await numbersOf(engine, still(3))).toEqual(right);
+  expect(engine.stats().queue).toMatchObject({ items: 0, preparing: 0 });
+});
+
 test("what is no item says in a line how to pass it", async () => {
   await using engine = await newEngine();
   const outcomes = await engine.encode([

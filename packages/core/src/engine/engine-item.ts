@@ -85,8 +85,9 @@ export interface OpenItemOptions {
 /** Bytes of an encoded image, whose header must be read before its size is known; 0 for every other item. */
 export function headerBytes(item: unknown): number {
   const image: unknown = (item as Partial<ImageBytesItem> | null | undefined)?.image;
-  const { byteLength, size } = (image ?? {}) as { byteLength?: unknown; size?: unknown };
-  return Number(byteLength ?? size) || 0;
+  if (types.isUint8Array(image) || types.isAnyArrayBuffer(image)) return image.byteLength;
+  // An object that only looks like a Blob can have any size.
+  return isBlob(image) && Number.isSafeInteger(image.size) ? Math.max(0, image.size) : 0;
 }
 
 /** @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
