@@ -78,7 +78,7 @@ export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
-export type { GraphFailure } from "./runtime/self-check.js";
+export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";
 export {
