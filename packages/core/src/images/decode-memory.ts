@@ -6,9 +6,12 @@
  */
 import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "./image-header.js";
 
-/** Of buffers that do not grow with the picture. */
-const BASE_BYTES = 4 << 20;
+/** Of buffers that do not grow with the picture: rows, windows, threads' stacks. */
+const BASE_BYTES = 16 << 20;
 const RGB_BYTES = 3;
+
+/** Buffers of inflated rows that wait for the garbage collector while a PNG is repaired. */
+const REPAIR_BYTES = 64 << 20;
 
 const PNG_CHANNELS: Readonly<Record<PngHeader["colourType"], number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
@@ -33,7 +36,7 @@ function decoderBytes(header: ImageHeader, scans: number, keepsAlpha: boolean): 
     case "png":
       return pngBytes(header, keepsAlpha);
     case "webp":
-      return webpBytes(header);
+      return webpBytes(header, keepsAlpha);
     case "gif":
       return gifBytes(header);
     default:
@@ -50,13 +53,17 @@ function jpegBytes({ width, height, components, coefficientBytes, progressive }:
 function pngBytes({ width, height, bitDepth, colourType, interlaced }: PngHeader, keepsAlpha: boolean): number {
   const pixels = width * height;
   const sampleBytes = bitDepth === 16 ? 2 : 1;
+  // An interlaced picture is stored whole. One of 16 bits was seen to take up to a byte more a pixel.
   const stored = interlaced ? pixels * PNG_CHANNELS[colourType] * sampleBytes : 0;
-  const deepGrey = bitDepth === 16 && colourType === 0 ? pixels : 0;
-  return stored + deepGrey + (keepsAlpha ? 4 * pixels : 0);
+  const deep = bitDepth === 16 ? pixels : 0;
+  // RGBA before it is composited.
+  const alpha = keepsAlpha ? 4 * pixels : 0;
+  return stored + deep + alpha + Math.min(2 * pixels, REPAIR_BYTES);
 }
 
-function webpBytes({ width, height, lossless }: WebpHeader): number {
-  return width * height * (lossless ? 8 : 4);
+/** The decoder's picture and libvips' copy of it, in RGBA each; lossy and lossless alike. */
+function webpBytes({ width, height }: WebpHeader, keepsAlpha: boolean): number {
+  return width * height * (keepsAlpha ? 10 : 9);
 }
 
 function gifBytes({ frame }: GifHeader): number {

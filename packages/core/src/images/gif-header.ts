@@ -53,9 +53,11 @@ export function readGif(bytes: Uint8Array): GifHeader {
   }
   const flags = file[descriptor + 8] as number;
   const framePalette = readPalette(file, lzw, flags);
-  const colours = fullPalette(framePalette.length > 0 ? framePalette : screenPalette);
+  const colours = fullPalette(framePalette, screenPalette);
   const data = lzw + framePalette.length;
+  // The trailer must not fill up a block that the end of the file cuts off.
   const dataEnd = endOfBlocks(file, data + 1, steps);
+  const end = dataEnd > file.length + 1 ? NOTHING : END;
   const fill = (transparent ?? 0) * 3;
   return {
     format: "gif",
@@ -65,11 +67,14 @@ export function readGif(bytes: Uint8Array): GifHeader {
     orientation: 1,
     frame,
     background: [...colours.subarray(fill, fill + 3)] as unknown as Colour,
-    stream: writeGif(frame, (flags & INTERLACED) !== 0, colours, file.subarray(data, dataEnd)),
+    stream: writeGif(frame, (flags & INTERLACED) !== 0, colours, [file.subarray(data, dataEnd), end]),
   };
 }
 
 const INTERLACED = 0x40;
+/** An empty block, for a file that ends before it, and the trailer. */
+const END = Buffer.of(0, TRAILER);
+const NOTHING = Buffer.alloc(0);
 
 /** Empty if the flags announce none. */
 function readPalette(file: Buffer, at: number, flags: number): Buffer {
@@ -78,31 +83,35 @@ function readPalette(file: Buffer, at: number, flags: number): Buffer {
   return file.subarray(at, at + sizeBytes);
 }
 
-/** A colour for each of the 256 indices. A file without a palette is grey in Pillow, as is one whose palette counts up. */
-function fullPalette(palette: Buffer): Buffer {
-  const isGrey = palette.every((value, index) => value === Math.floor(index / 3));
-  if (isGrey) return Buffer.from(Array.from({ length: 768 }, (_, index) => Math.floor(index / 3)));
+/**
+ * A colour for each of the 256 indices: black beyond the palette. Pillow passes over a palette that counts up in grey,
+ * also if the other one takes its place; without any palette an index is its grey level.
+ */
+function fullPalette(frame: Buffer, screen: Buffer): Buffer {
+  const isCounting = (palette: Buffer) => palette.every((value, index) => value === Math.floor(index / 3));
+  const palette = [frame, screen].find((candidate) => !isCounting(candidate));
+  if (palette === undefined) return Buffer.from(Array.from({ length: 768 }, (_, index) => Math.floor(index / 3)));
   const full = Buffer.alloc(768);
   full.set(palette);
   return full;
 }
 
-/** Offset behind a chain of sub-blocks: a size byte and the data each, up to a size of 0 or the end of the file. */
+/** Offset behind a chain of sub-blocks: a size byte and the data each, up to a size of 0. May lie beyond the file. */
 function endOfBlocks(file: Buffer, start: number, steps: StepCounter): number {
   let at = start;
   for (let sizeBytes = file[at] ?? 0; sizeBytes > 0; sizeBytes = file[at] ?? 0) {
     steps.count();
     at += 1 + sizeBytes;
   }
-  return Math.min(at + 1, file.length);
+  return at + 1;
 }
 
-/** @param data code size and sub-blocks of the frame, as they stand in the file */
+/** @param data code size and sub-blocks of the frame, as they stand in the file, and the end */
 function writeGif(
   { width, height }: GifHeader["frame"],
   interlaced: boolean,
   colours: Buffer,
-  data: Buffer,
+  data: readonly Buffer[],
 ): Buffer {
   const screen = Buffer.from("GIF89a\0\0\0\0\xf7\0\0", "latin1"); // 0xf7: a palette of 256 colours
   screen.writeUInt16LE(width, 6);
@@ -112,5 +121,5 @@ function writeGif(
   descriptor.writeUInt16LE(width, 5);
   descriptor.writeUInt16LE(height, 7);
   descriptor[9] = interlaced ? INTERLACED : 0;
-  return Buffer.concat([screen, colours, descriptor, data, Buffer.of(0, TRAILER)]);
+  return Buffer.concat([screen, colours, descriptor, ...data]);
 }

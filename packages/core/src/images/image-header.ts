@@ -42,8 +42,6 @@ export interface PngHeader extends CommonHeader {
 
 export interface WebpHeader extends CommonHeader {
   readonly format: "webp";
-  readonly lossless: boolean;
-  readonly animated: boolean;
 }
 
 export interface GifHeader extends CommonHeader {

@@ -43,7 +43,7 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
     if (marker === undefined) throw new HeaderError("it ends before its first scan");
     at++;
     if (marker === EOI || marker === SOI) throw new HeaderError("it has no scan");
-    if (marker <= 1 || (marker >= 0xd0 && marker <= 0xd7)) continue; // junk, and markers without a length
+    if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) continue; // junk, and markers without a length
     if (marker < 0xc0) throw new HeaderError(`unknown marker 0x${marker.toString(16)}`);
     if (marker === SOS) {
       kept.push(file.subarray(at - 2));

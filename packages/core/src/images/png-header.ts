@@ -74,18 +74,25 @@ export function readPng(bytes: Uint8Array): PngHeader {
 
 /** IDAT's data in the stream of a {@link PngHeader}: one zlib stream. */
 export function compressedRows({ stream }: PngHeader): Uint8Array {
-  const view = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);
-  let at = SIGNATURE_BYTES;
-  while (view.getUint32(at + 4) !== IDAT) at += 12 + view.getUint32(at);
-  return stream.subarray(at + 8, at + 8 + view.getUint32(at));
+  const at = imageDataOffset(stream);
+  return stream.subarray(at + 8, stream.length - AFTER_DATA_BYTES);
 }
 
 /** The stream of a {@link PngHeader} with other image data. */
 export function withCompressedRows({ stream }: PngHeader, data: Uint8Array): Uint8Array {
-  const view = new DataView(stream.buffer, stream.byteOffset, stream.byteLength);
+  const at = imageDataOffset(stream);
+  return Buffer.concat([stream.subarray(0, at), ...chunkParts("IDAT", [data]), ...END]);
+}
+
+/** Of IDAT's checksum and IEND. */
+const AFTER_DATA_BYTES = 16;
+
+/** Of IDAT, behind IHDR and PLTE. */
+function imageDataOffset(stream: Uint8Array): number {
+  const file = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
   let at = SIGNATURE_BYTES;
-  while (view.getUint32(at + 4) !== IDAT) at += 12 + view.getUint32(at);
-  return Buffer.concat([stream.subarray(0, at), writeChunk("IDAT", [data]), END]);
+  while (file.readUInt32BE(at + 4) !== IDAT) at += 12 + file.readUInt32BE(at);
+  return at;
 }
 
 /** Undefined at the end of the file and where no chunk's name stands. */
@@ -123,21 +130,20 @@ function readHeaderChunk(data: Buffer): HeaderFields {
 
 const IDAT = Buffer.from("IDAT", "latin1").readUInt32BE();
 const SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
-const END = writeChunk("IEND", []);
+const END = chunkParts("IEND", []);
 
 function writePng(
   { width, height, bitDepth, colourType, interlaced }: HeaderFields,
   palette: Buffer | undefined,
   imageData: readonly Buffer[],
-): Buffer {
+): Uint8Array {
   const header = Buffer.alloc(13);
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([bitDepth, colourType, 0, 0, interlaced ? 1 : 0], 8);
-  const chunks = [SIGNATURE, writeChunk("IHDR", [header])];
-  if (colourType === 3) chunks.push(writeChunk("PLTE", [fullPalette(palette, bitDepth)]));
-  chunks.push(writeChunk("IDAT", imageData), END);
-  return Buffer.concat(chunks);
+  const parts: Uint8Array[] = [SIGNATURE, ...chunkParts("IHDR", [header])];
+  if (colourType === 3) parts.push(...chunkParts("PLTE", [fullPalette(palette, bitDepth)]));
+  return Buffer.concat([...parts, ...chunkParts("IDAT", imageData), ...END]);
 }
 
 /** A colour for every index: black where the file has none, as in Pillow. libpng refuses such an index. */
@@ -147,13 +153,14 @@ function fullPalette(palette: Buffer | undefined, bitDepth: number): Buffer {
   return full;
 }
 
-function writeChunk(name: string, parts: readonly Uint8Array[]): Buffer {
+/** Parts that are joined once: image data is large. */
+function chunkParts(name: string, parts: readonly Uint8Array[]): readonly Uint8Array[] {
   const head = Buffer.alloc(8);
   head.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
   head.write(name, 4, "latin1");
   const sum = Buffer.alloc(4);
   sum.writeUInt32BE(parts.reduce((crc, part) => crc32(part, crc), crc32(head.subarray(4))));
-  return Buffer.concat([head, ...parts, sum]);
+  return [head, ...parts, sum];
 }
 
 /** The text and EXIF chunks in which Pillow looks for an orientation. Of each kind the last one counts. */

@@ -47,6 +47,7 @@ function checkEnd(rows: Rows, checksum: Uint8Array): void {
   if (Buffer.from(checksum).readUInt32BE() !== rows.adler32) {
     throw new HeaderError("its image data is damaged or has a wrong checksum");
   }
+  if (rows.seenBytes === 0) throw new HeaderError("its image data is empty");
   if (!complete && !rows.endsAtRow) throw new HeaderError("its image data ends within a row");
 }
 

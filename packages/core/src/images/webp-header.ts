@@ -1,6 +1,7 @@
 /** WebP: the RIFF chunks. The stream has no ICC profile, EXIF or XMP, and nothing behind the RIFF form. */
 import { HeaderError, StepCounter, type WebpHeader } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
+import type { ImageSize } from "./smart-resize.js";
 
 /** An animation has two chunks a frame. */
 const MOST_CHUNKS = 65_536;
@@ -8,16 +9,9 @@ const MOST_CHUNKS = 65_536;
 const FORM_BYTES = 12;
 const CHUNK_BYTES = 8;
 /** Flags of the VP8X chunk. */
-const ANIMATED = 0x02;
 const HAS_XMP = 0x04;
 const HAS_EXIF = 0x08;
 const HAS_ICC = 0x20;
-
-interface Bitstream {
-  readonly width: number;
-  readonly height: number;
-  readonly lossless: boolean;
-}
 
 export function readWebp(bytes: Uint8Array): WebpHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -27,7 +21,7 @@ export function readWebp(bytes: Uint8Array): WebpHeader {
   const kept: Buffer[] = [Buffer.from(file.subarray(0, FORM_BYTES))];
   const sources: OrientationSources = {};
   let extended: Buffer | undefined;
-  let picture: Bitstream | undefined;
+  let picture: ImageSize | undefined;
   for (let at = FORM_BYTES; at + CHUNK_BYTES <= end; ) {
     steps.count();
     const name = file.toString("latin1", at, at + 4);
@@ -53,7 +47,6 @@ export function readWebp(bytes: Uint8Array): WebpHeader {
     }
   }
   if (picture === undefined) throw new HeaderError("it has no picture");
-  const animated = extended !== undefined && ((extended[CHUNK_BYTES] as number) & ANIMATED) !== 0;
   const size = extended === undefined ? picture : canvasSize(extended);
   if (extended !== undefined) {
     extended[CHUNK_BYTES] = (extended[CHUNK_BYTES] as number) & ~(HAS_EXIF | HAS_XMP | HAS_ICC);
@@ -68,20 +61,18 @@ export function readWebp(bytes: Uint8Array): WebpHeader {
     height: size.height,
     orientation: readOrientation(sources),
     stream,
-    lossless: picture.lossless,
-    animated,
   };
 }
 
 const METADATA: ReadonlySet<string> = new Set(["ICCP", "EXIF", "XMP "]);
 
-function canvasSize(extended: Buffer) {
+function canvasSize(extended: Buffer): ImageSize {
   const at = CHUNK_BYTES + 4;
   return { width: 1 + extended.readUIntLE(at, 3), height: 1 + extended.readUIntLE(at + 3, 3) };
 }
 
-/** Size and kind of a picture's data; of a frame's (ANMF) first picture. Undefined for every other chunk. */
-function readPicture(name: string, data: Buffer): Bitstream | undefined {
+/** The size in a picture's data; in that of a frame (ANMF). Undefined for every other chunk. */
+function readPicture(name: string, data: Buffer): ImageSize | undefined {
   if (name === "ANMF") {
     let at = 16;
     if (data.toString("latin1", at, at + 4) === "ALPH" && data.length >= at + CHUNK_BYTES) {
@@ -94,16 +85,12 @@ function readPicture(name: string, data: Buffer): Bitstream | undefined {
   if (name === "VP8 ") {
     // three bytes of frame tag, three of start code, then 14 bits each of width and height
     if (data.length < 10 || data.readUIntBE(3, 3) !== 0x9d012a) throw new HeaderError("its VP8 chunk is damaged");
-    return {
-      width: data.readUInt16LE(6) & 0x3fff,
-      height: data.readUInt16LE(8) & 0x3fff,
-      lossless: false,
-    };
+    return { width: data.readUInt16LE(6) & 0x3fff, height: data.readUInt16LE(8) & 0x3fff };
   }
   if (name === "VP8L") {
     if (data.length < 5 || data[0] !== 0x2f) throw new HeaderError("its VP8L chunk is damaged");
     const bits = data.readUInt32LE(1);
-    return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff), lossless: true };
+    return { width: 1 + (bits & 0x3fff), height: 1 + ((bits >>> 14) & 0x3fff) };
   }
   return undefined;
 }
