@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SafetensorsFile } from "@vitgraph/core";
 import { main } from "@vitgraph/server";
 import { createFakeIo, type FakeIoOptions } from "@vitgraph/server/testing";
+import sharp from "sharp";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CASES, fixture, TINY } from "./fixtures.js";
 
@@ -168,6 +169,25 @@ describe("encode", () => {
     expect(await tokens("--mm-processor-kwargs", '{"min_pixels": 4096, "max_pixels": 16384}')).toBe(16);
     expect(await tokens("--config", file)).toBe(16);
     expect(await tokens("--config", file, "--mm-processor-kwargs.max_pixels=9216")).toBe(9);
+  });
+
+  test("--rgba-background-color stands behind transparent pixels; without it alpha is dropped", async () => {
+    const color = (name: string, background: { r: number; g: number; b: number; alpha: number }) =>
+      sharp({ create: { width: 64, height: 64, channels: 4, background } }).toFile(join(directory, name));
+    await color("clear-red.png", { r: 255, g: 0, b: 0, alpha: 0 });
+    await color("white.png", { r: 255, g: 255, b: 255, alpha: 1 });
+    await color("red.png", { r: 255, g: 0, b: 0, alpha: 1 });
+    const output = join(directory, "e.safetensors");
+    const same = async (other: string, ...args: string[]) => {
+      await run("encode", directory, "--model", TINY, "--output", output, ...args);
+      await using file = await SafetensorsFile.open(output);
+      const [a, b] = await Promise.all(["clear-red.png", other].map((name) => file.read(name)));
+      return Buffer.compare(a!.bytes, b!.bytes) === 0;
+    };
+    expect(await same("red.png")).toBe(true);
+    expect(await same("white.png")).toBe(false);
+    expect(await same("white.png", "--rgba-background-color", "#ffffff")).toBe(true);
+    expect(await same("white.png", "--rgba-background-color", "255,255,255")).toBe(true);
   });
 
   test("an unknown setting of the processor is refused with the known ones", async () => {
