@@ -415,11 +415,10 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     fence_shared_writes();
     named_barrier_sync(kOtherBarrier + warpgroup, 128);
   };
-  // Writes the results of this warp's 16 rows. `q_stage`: where the item's Q was, if it may hold the results on their way.
+  // Writes the results of this warp's 16 rows. With kStaged they may go by way of their Q's place, in buffer `q_stage`.
   const auto finish = [&]<bool kStaged>(std::bool_constant<kStaged>, const AttentionItem& item, const RunningRows& rows,
                                         bool staged, int q_stage) {
-    const int warp = uniform(thread / 32);
-    const int first_row = item.first_row + 64 * warpgroup + 16 * warp;
+    const int first_row = item.first_row + 64 * warpgroup + 16 * uniform(thread / 32);
     const int real_rows = item.segment_length - first_row;
     float normalize[2];
     bool overflowed = false;
@@ -429,18 +428,17 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       normalize[half] = __frcp_rn(sum);
       overflowed |= lane / 4 + 8 * half < real_rows && (rows.overflowed[half] || sum >= kOverflow);
     }
+    const bool exactly = uniform(__any_sync(~0u, overflowed));
     const auto results = [&](int column, int half) {
       return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
     };
     // The products of the other warps are done with Q's rows, too.
-    if (kStaged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
-    if (uniform(__any_sync(~0u, overflowed))) {
-#pragma unroll 1
-      for (int row = 0; row < min(16, real_rows); ++row) attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
-    } else if (kStaged && staged && real_rows >= 16) {
-      const std::uint32_t full = tensors + q_stage * Shape::kQueryBytes + (64 * warpgroup + 16 * warp) * 128;
+    if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
+    if (kStaged && staged && real_rows >= 16 && !exactly) {
+      const int warp_row = 64 * warpgroup + 16 * uniform(thread / 32);
+      const std::uint32_t full = tensors + q_stage * Shape::kQueryBytes + warp_row * 128;
       const std::uint32_t rest = tensors + q_stage * Shape::kQueryBytes + Shape::kFullParts * Shape::kTileRows * 128 +
-                                 (64 * warpgroup + 16 * warp) * Shape::kRestRowBytes;
+                                 warp_row * Shape::kRestRowBytes;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int row = lane / 4 + 8 * half;
@@ -468,19 +466,23 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
         }
         commit_copies_back();
       }
-    } else {
+      return;
+    }
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int row = lane / 4 + 8 * half;
-        if (row >= real_rows) continue;
-        Bf16* out = arguments.y.data +
-                    static_cast<std::int64_t>(item.segment_start + first_row + row) * arguments.y.row_stride +
-                    item.head * Shape::kHeadSize + lane % 4 * 2;
+    for (int half = 0; half < 2; ++half) {
+      const int row = lane / 4 + 8 * half;
+      if (row >= real_rows) continue;
+      Bf16* out = arguments.y.data +
+                  static_cast<std::int64_t>(item.segment_start + first_row + row) * arguments.y.row_stride +
+                  item.head * Shape::kHeadSize + lane % 4 * 2;
 #pragma unroll
-        for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
-          *reinterpret_cast<std::uint32_t*>(out + 8 * column) = results(column, half);
-        }
+      for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
+        *reinterpret_cast<std::uint32_t*>(out + 8 * column) = results(column, half);
       }
+    }
+    if (exactly) {
+#pragma unroll 1
+      for (int row = 0; row < min(16, real_rows); ++row) attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
     }
   };
   // Of the item before: its results have been read from Q's place.
