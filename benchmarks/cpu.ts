@@ -1,4 +1,9 @@
-/** The whole tower on the CPU backend: tokens and useful GFLOP per second, fused and not, for a few image sizes. */
+/**
+ * The whole tower on the CPU backend: tokens and useful GFLOP per second, fused and not, for a few image sizes.
+ * `peer/cpu.py` times PyTorch on the same.
+ *
+ *     pnpm bench:cpu [f32|bf16]
+ */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,11 +26,13 @@ const WORKLOADS = [
 ];
 const REPETITIONS = 3;
 
+const [, , dtype = "f32"] = process.argv;
+if (dtype !== "f32" && dtype !== "bf16") throw new Error(`f32 or bf16, not ${dtype}`);
 const directory = await mkdtemp(join(tmpdir(), "vitgraph-bench-"));
 try {
   await writeSyntheticCheckpoint(directory, NINE_LAYERS);
   await using model = await loadModel(directory);
-  using device = createDevice({ backend: "cpu" });
+  using device = createDevice({ backend: "cpu", dtype });
   console.log(
     `${device.info.name}; ${NINE_LAYERS.depth} layers of the 27-layer tower's shapes, bf16 weights`,
   );

@@ -1,10 +1,10 @@
 /** The command line as a user meets it, run in this process. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SafetensorsFile } from "@vitgraph/core";
 import { main } from "@vitgraph/server";
-import { createFakeIo } from "@vitgraph/server/testing";
+import { createFakeIo, type FakeIoOptions } from "@vitgraph/server/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CASES, fixture, TINY } from "./fixtures.js";
 
@@ -15,9 +15,36 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const io = createFakeIo();
+  return runWith({}, ...args);
+}
+
+async function runWith(options: FakeIoOptions, ...args: string[]) {
+  const io = createFakeIo(options);
   const code = await main(args, io);
-  return { code, out: io.out, err: io.err };
+  const short = (text: string) => text.replaceAll(directory, "DIR");
+  return { code, out: short(io.out), err: short(io.err) };
+}
+
+/**
+ * The names in a safetensors file, by the rules of the format's reference reader: the tensors' ranges follow each other and
+ * cover the data, and `__metadata__` maps text to text.
+ */
+async function tensorNames(path: string): Promise<readonly string[]> {
+  const bytes = await readFile(path);
+  const headerBytes = Number(bytes.readBigUInt64LE(0));
+  const text = bytes.subarray(8, 8 + headerBytes).toString("utf8");
+  const { __metadata__: metadata = {}, ...tensors } = JSON.parse(text);
+  for (const value of Object.values(metadata)) expect(value).toBeTypeOf("string");
+  const entries = Object.entries<{ data_offsets: [number, number]; shape: number[] }>(tensors).sort(
+    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0],
+  );
+  let end = 0;
+  for (const [, { data_offsets, shape }] of entries) {
+    expect(data_offsets).toEqual([end, end + 4 * shape.reduce((product, size) => product * size, 1)]);
+    end = data_offsets[1];
+  }
+  expect(8 + headerBytes + end).toBe(bytes.length);
+  return entries.map(([name]) => name);
 }
 
 const image = fixture("images/image0_224x224.png");
@@ -25,7 +52,7 @@ const other = fixture("images/image3_57x301.png");
 
 describe("encode", () => {
   test("prints a row an image and writes a tensor an image, the grid in the metadata", async () => {
-    const output = join(directory, "new", "e.safetensors");
+    const output = join(directory, "e.safetensors");
     const config = '{"compile_mm_encoder": true, "cudagraph_mm_encoder": true}';
     const { code, out } = await run(
       "encode",
@@ -74,9 +101,94 @@ describe("encode", () => {
     );
     expect(code).toBe(1);
     expect(out).toContain("wrote 1 tensor to");
-    expect(err).toContain(`error: ${bad}: `);
+    expect(err).toContain("error: DIR/bad.png: ");
     expect(err).toContain("[VG_IMAGE_INVALID]");
     expect(err).toMatch(/gone.png: cannot read .* check the path \[VG_FILE_UNREADABLE\]/);
+  });
+
+  test("files of equal names, the same file twice, and a reserved name are tensors of different names", async () => {
+    const [a, b, reserved] = ["a", "b", "__metadata__"].map((name) => join(directory, name));
+    await mkdir(a!);
+    await mkdir(b!);
+    const [inA, inB] = [join(a!, "x.png"), join(b!, "x.png")];
+    for (const path of [inA, inB, reserved!]) await copyFile(image, path);
+    const output = join(directory, "e.safetensors");
+    const { code, out } = await run(
+      "encode", image, image, inA, inB, reserved!, "--model", TINY, "--output", output,
+    ); // biome-ignore format: a command line
+    expect(code).toBe(0);
+    const names = ["image0_224x224.png", "image0_224x224.png#2", inA, inB, "__metadata__#2"];
+    expect(await tensorNames(output)).toEqual(names);
+    const rows = out.split("\n").slice(2, 7);
+    expect(rows.map((row) => row.split(/\s{2,}/)[0])).toEqual(
+      names.map((name) => name.replace(directory, "DIR")),
+    );
+  });
+
+  test("a directory stands for its images, and - for standard input", async () => {
+    await copyFile(image, join(directory, "b.png"));
+    await copyFile(other, join(directory, "a.png"));
+    const output = join(directory, "e.safetensors");
+    const stdin = await readFile(image);
+    const { code } = await runWith({ stdin }, "encode", directory, "-", "--model", TINY, "--output", output);
+    expect(code).toBe(0);
+    expect(await tensorNames(output)).toEqual(["a.png", "b.png", "stdin"]);
+  });
+
+  test("where no image is left, no file is written", async () => {
+    const output = join(directory, "e.safetensors");
+    const gone = join(directory, "gone.png");
+    expect((await run("encode", gone, "--model", TINY, "--output", output)).code).toBe(1);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test("an output without a directory is refused before the model is loaded", async () => {
+    const output = join(directory, "gone", "e.safetensors");
+    const { code, err } = await run("encode", image, "--model", "no-model", "--output", output);
+    expect(code).toBe(1);
+    expect(err).toBe(
+      "error: cannot write DIR/gone/e.safetensors (there is no directory DIR/gone): make it first [VG_FILE_UNWRITABLE]\n",
+    );
+  });
+
+  test("an image above --max-pixels is answered with that option", async () => {
+    const { code, err } = await run("encode", image, "--model", TINY, "--max-pixels", "1000");
+    expect(code).toBe(1);
+    expect(err).toContain("raise --max-pixels");
+  });
+
+  test("takes vLLM's --mm-processor-kwargs as an argument, dotted, and from a --config file", async () => {
+    const file = join(directory, "serve.yaml");
+    await writeFile(file, "mm-processor-kwargs:\n  min_pixels: 4096\n  max_pixels: 16384\n");
+    const tokens = async (...args: string[]) => {
+      const { out } = await run("encode", image, "--model", TINY, ...args);
+      return Number(out.split("\n")[2]?.split(/\s{2,}/)[2]);
+    };
+    expect(await tokens()).toBe(64);
+    expect(await tokens("--mm-processor-kwargs", '{"min_pixels": 4096, "max_pixels": 16384}')).toBe(16);
+    expect(await tokens("--config", file)).toBe(16);
+    expect(await tokens("--config", file, "--mm-processor-kwargs.max_pixels=9216")).toBe(9);
+  });
+
+  test("an unknown setting of the processor is refused with the known ones", async () => {
+    const { code, err } = await run(
+      "encode",
+      image,
+      "--model",
+      TINY,
+      "--mm-processor-kwargs",
+      '{"max_pixel": 1}',
+    );
+    expect(code).toBe(1);
+    expect(err).toMatch(/"max_pixel".*max_pixels/);
+  });
+
+  test("shows on a terminal that it is at work, and that it is done", async () => {
+    const { err } = await runWith({ terminalColumns: 40 }, "encode", image, other, "--model", TINY);
+    const last = err.split("\r\x1b[K").at(-1);
+    expect(err).toContain("\r\x1b[Kencoding 2 images");
+    expect(last).toMatch(/^encoding 2 images \d+\.\d\d s\n$/);
+    expect((await run("encode", image, "--model", TINY)).err).not.toContain("\r");
   });
 
   test("encoder_cudagraph_verbose prints a line a batch", async () => {
@@ -98,25 +210,70 @@ describe("encode", () => {
     expect(await budgetOf("-cc.cudagraph_mm_encoder=true", "--enforce-eager")).toBe("eager");
   });
 
-  test("a missing option is answered with its name and the help", async () => {
-    const { code, err } = await run("encode", image);
-    expect(code).toBe(2);
-    expect(err).toContain("required option '--model <dir>' not specified");
+  test.each<[string, string[], RegExp]>([
+    ["a missing option", [image], /required option '--model <dir>' not specified/],
+    [
+      "an unknown option, with the nearest",
+      [image, "--modl", TINY],
+      /unknown option '--modl'\n\(Did you mean --model\?\)/,
+    ],
+    [
+      "an abbreviated option",
+      [image, "--model", TINY, "--compilation", "{}"],
+      /unknown option '--compilation'/,
+    ],
+    [
+      "an option twice",
+      [image, "--model", TINY, "--model", TINY],
+      /'--model <dir>' is given twice: give it once/,
+    ],
+    [
+      "an output of another format",
+      [image, "--model", TINY, "--output", "e.npy"],
+      /give a name that ends in \.safetensors/,
+    ],
+    [
+      "a dtype that has no effect",
+      [image, "--model", TINY, "--dtype", "bf16"],
+      /--dtype has no effect without --output/,
+    ],
+    [
+      "a dotted option that is unknown",
+      [image, "--model", TINY, "-O.cudagraph_mm_encoder=true"],
+      /-O\.cudagraph_mm_encoder.*-cc/,
+    ],
+    [
+      "processor settings that are no object",
+      [image, "--model", TINY, "--mm-processor-kwargs", "[]"],
+      /expected a JSON object/,
+    ],
+    [
+      "a wrong configuration, with the place",
+      [image, "--model", TINY, "--compilation-config", '{"cudagraph_mm_encodr": true}'],
+      /--compilation-config:1:2: "cudagraph_mm_encodr" .*did you mean "cudagraph_mm_encoder"\? \[VG_CONFIG_INVALID\]/,
+    ],
+  ])("refuses %s as an error of the command line", async (_, args, message) => {
+    const { code, out, err } = await run("encode", ...args);
+    expect(err).toMatch(message);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
   });
+});
 
-  test("a configuration that is wrong is answered with the place", async () => {
-    const { code, err } = await run(
-      "encode",
-      image,
-      "--model",
-      TINY,
-      "--compilation-config",
-      '{"cudagraph_mm_encodr": true}',
-    );
-    expect(code).toBe(1);
-    expect(err).toContain("cudagraph_mm_encoder");
-    expect(err).toContain("[VG_CONFIG_INVALID]");
-  });
+test.each([
+  [
+    "a misspelt key",
+    "compilation-confg: {cudagraph_mm_encoder: true}\n",
+    /compilation-confg.*compilation-config/,
+  ],
+  ["a key with dashes before it", "--compilation-config: {}\n", /--compilation-config/],
+])("%s of a --config file is refused, whatever the command", async (_, text, message) => {
+  const file = join(directory, "serve.yaml");
+  await writeFile(file, text);
+  for (const command of ["encode", "verify", "print", "bench"]) {
+    const { code, err } = await run(command, "--config", file);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  }
 });
 
 describe("verify", () => {
@@ -156,6 +313,22 @@ test.each([
   const { code, out } = await run("print", stage, "--model", TINY);
   expect(code).toBe(0);
   expect(out).toContain(part);
+});
+
+test.each([
+  ["graph", "nodes"],
+  ["fused", "trace"],
+  ["plan", "placements"],
+  ["program", "instructions"],
+])("print %s --json", async (stage, key) => {
+  const { out } = await run("print", stage, "--model", TINY, "--json");
+  expect(JSON.parse(out)[key]).toEqual(expect.arrayContaining([expect.anything()]));
+});
+
+test("print refuses a budget for a stage without one", async () => {
+  const { code, err } = await run("print", "graph", "--model", TINY, "--budget", "128");
+  expect(code).toBe(2);
+  expect(err).toContain("--budget has no effect on print graph");
 });
 
 test("print shows what runs over a grid cache", async () => {

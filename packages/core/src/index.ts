@@ -87,6 +87,7 @@ export {
   VisionEncoder,
   type VisionEncoderOptions,
 } from "./runtime/vision-encoder.js";
+export * from "./video/index.js";
 export { Checkpoint } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,

@@ -1,4 +1,11 @@
-/** bfloat16 and float16 ↔ float32, over whole arrays. */
+/** bfloat16 and float16 ↔ float32, over whole arrays, and Python's rounding. */
+
+/** Python's `round`: a half goes to the even neighbour. */
+export function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  if (value - floor !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
 
 /** Exact: bfloat16 is the upper half of a float32. */
 export function bf16ToF32(bits: Uint16Array): Float32Array {

@@ -57,6 +57,7 @@ add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/linear_step.cc
   native/backend/cuda/outlet.cc
   native/backend/cuda/run_metadata.cc
+  native/kernels/common/attention_tiles.cc
 )
 target_link_libraries(vitgraph_backend_cuda PUBLIC
   vitgraph_program vitgraph_kernels_smxx vitgraph_kernels_sm90 CUDA::cudart_static Threads::Threads ${CMAKE_DL_LIBS})

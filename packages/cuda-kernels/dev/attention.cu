@@ -3,10 +3,11 @@
 //
 //   attention check            every version and launcher, all head sizes, odd segments, poisoned rows
 //   attention time [filter]    TFLOP/s of useful arithmetic, 16 heads, for 16×1024, 4×4096 and 1×16384
-//   attention small            milliseconds of small batches by tile height
+//   attention small            milliseconds of small batches by the heights of their tiles
 #include <cstring>
 #include <functional>
 #include <numeric>
+#include <tuple>
 
 #include "harness.h"
 #include "kernels/smxx/attention/attention.h"
@@ -17,7 +18,10 @@ namespace vitgraph::dev {
 namespace {
 
 using kernels::AttentionOperands;
-using kernels::AttentionTile;
+using kernels::AttentionItem;
+using kernels::AttentionStrip;
+using kernels::AttentionTiler;
+using kernels::AttentionTiling;
 using kernels::sm90::AttentionShape;
 using kernels::sm90::AttentionWork;
 
@@ -26,26 +30,29 @@ using LaunchVersion = std::function<cudaError_t(const Launch&, const AttentionOp
 struct Version {
   std::string name;
   int head_size;  // 0: all of them
-  int tile_height;
+  /// Heights of the tiles.
+  int tallest;
+  int shortest;
   LaunchVersion launch;
 };
 
 /// v1: what the formula says, a warp a query row and head, on the units for ordinary arithmetic.
 __global__ void attention_v1_kernel(const AttentionOperands operands) {
   const int lane = threadIdx.x % 32;
-  if (static_cast<int>(blockIdx.x) >= *operands.tile_count.count) return;
-  const AttentionTile tile = operands.tiles[blockIdx.x];
+  const int number = static_cast<int>(blockIdx.x);
+  if (number >= *operands.tile_count.count * operands.heads) return;
+  const AttentionItem item = kernels::attention_item(operands.tiles, number, operands.heads);
   const int d = operands.head_size;
-  const int column = blockIdx.y * d;
-  for (int row = threadIdx.x / 32; row < 64 && tile.first_row + row < tile.segment_length; row += blockDim.x / 32) {
-    const std::int64_t at = tile.segment_start + tile.first_row + row;
+  const int column = item.head * d;
+  for (int row = threadIdx.x / 32; row < item.rows; row += blockDim.x / 32) {
+    const std::int64_t at = item.segment_start + item.first_row + row;
     const Bf16* q = operands.q.data + at * operands.q.row_stride + column;
     float largest = -INFINITY;
     float sum = 0;
     float sums[4] = {};
-    for (int j = 0; j < tile.segment_length; ++j) {
-      const Bf16* k = operands.k.data + (tile.segment_start + j) * operands.k.row_stride + column;
-      const Bf16* v = operands.v.data + (tile.segment_start + j) * operands.v.row_stride + column;
+    for (int j = 0; j < item.segment_length; ++j) {
+      const Bf16* k = operands.k.data + (item.segment_start + j) * operands.k.row_stride + column;
+      const Bf16* v = operands.v.data + (item.segment_start + j) * operands.v.row_stride + column;
       float score = 0;
       for (int c = lane; c < d; c += 32) score += __bfloat162float(q[c]) * __bfloat162float(k[c]);
       for (int distance = 16; distance > 0; distance /= 2) score += __shfl_xor_sync(~0u, score, distance);
@@ -64,26 +71,27 @@ __global__ void attention_v1_kernel(const AttentionOperands operands) {
 }
 
 cudaError_t launch_v1(const Launch& launch, const AttentionOperands& operands, AttentionWork*) {
-  const dim3 grid(operands.tile_count.capacity, operands.heads);
+  const dim3 grid(operands.tile_count.capacity * operands.heads);
   return kernels::launch_kernel(launch, attention_v1_kernel, grid, 256, 0, operands);
 }
 
 template <typename Shape>
 Version hopper(const std::string& name) {
-  return {name, Shape::kHeadSize, Shape::kTileRows, kernels::sm90::launch_attention_shape<Shape>};
+  return {name, Shape::kHeadSize, Shape::kTileRows, Shape::kTileRows, kernels::sm90::launch_attention_shape<Shape>};
 }
 
 std::vector<Version> versions() {
   std::vector<Version> all{
-      {"v1 naive", 0, 64, launch_v1},
-      {"v2 mma.sync (smxx)", 0, kernels::smxx::kAttentionTileRows,
+      {"v1 naive", 0, 64, 64, launch_v1},
+      {"v2 mma.sync (smxx)", 0, kernels::smxx::kAttentionTileRows, kernels::smxx::kAttentionTileRows,
        [](const Launch& l, const AttentionOperands& o, AttentionWork*) { return kernels::smxx::launch_attention(l, o); }},
 #include "attention_versions.inc"
   };
-  for (const int height : {64, 128, 192}) {
-    all.push_back({"sm90 height " + std::to_string(height), 0, height,
-                   [height](const Launch& l, const AttentionOperands& o, AttentionWork* work) {
-                     return kernels::sm90::launch_attention(l, o, work, height);
+  // Each launcher's shape, with tiles of one height and with those that the tiling chooses.
+  for (const auto& [name, tallest, shortest] : {std::tuple{"sm90 64", 64, 64}, {"sm90 128", 128, 128}, {"sm90 128, planned", 128, 64},
+                                                {"sm90 192", 192, 192}, {"sm90 192, planned", 192, 64}}) {
+    all.push_back({name, 0, tallest, shortest, [tallest = tallest](const Launch& l, const AttentionOperands& o, AttentionWork* work) {
+                     return kernels::sm90::launch_attention(l, o, work, std::max(tallest, 128));
                    }});
   }
   return all;
@@ -107,18 +115,19 @@ struct Batch {
 
   int columns() const { return heads * head_size; }
 
-  AttentionOperands operands(int tile_height) {
-    if (tile_height != made_height) {
+  AttentionOperands operands(const Version& version) {
+    if (std::pair(version.tallest, version.shortest) != made_for) {
       const std::size_t tile_capacity =
-          kernels::attention_tile_capacity(static_cast<std::size_t>(capacity), cu_seqlens.size() - 1 + 3, tile_height);
-      std::vector<AttentionTile> host(tile_capacity, {-1, -1, -1, -1});
-      std::vector<std::int32_t> order;
-      const std::size_t real = kernels::build_attention_tiles(cu_seqlens, tile_height, order, host);
+          kernels::attention_tile_capacity(static_cast<std::size_t>(capacity), cu_seqlens.size() - 1 + 3, version.shortest);
+      std::vector<AttentionStrip> host(tile_capacity, {-1, -1, -1, -1, -1, -1, {}});
+      AttentionTiler tiler({.heads = heads, .multiprocessors = multiprocessors(), .tallest = version.tallest, .shortest = version.shortest},
+                           cu_seqlens.size());
+      const std::size_t real = tiler.write(cu_seqlens, host);
       tiles.clear();
       counts.clear();
       tiles.emplace_back(host);
       counts.emplace_back(std::vector<std::int32_t>{static_cast<std::int32_t>(real)});
-      made_height = tile_height;
+      made_for = {version.tallest, version.shortest};
     }
     const std::int64_t stride = 3 * columns();
     return {.q = {qkv.data(), stride},
@@ -141,8 +150,8 @@ struct Batch {
   DeviceBuffer<Bf16> qkv;
   DeviceBuffer<Bf16> y;
   DeviceBuffer<AttentionWork> work;
-  int made_height = 0;
-  std::vector<DeviceBuffer<AttentionTile>> tiles;
+  std::pair<int, int> made_for;
+  std::vector<DeviceBuffer<AttentionStrip>> tiles;
   std::vector<DeviceBuffer<std::int32_t>> counts;
 };
 
@@ -250,11 +259,13 @@ void check(const std::string& filter, bool tiny) {
       for (const Version& version : versions()) {
         if (version.name.find(filter) == std::string::npos) continue;
         if (version.head_size != 0 && version.head_size != head_size) continue;
-        if (version.name == "sm90 height 192" && head_size > 80) continue;
-        // Twice: the second run finds the counters as the first one left them.
+        if (version.head_size == 0 && version.tallest == 192 && head_size > 80) continue;
+        // Twice: the second run finds the counters as the first one left them, and each of its few blocks takes many items.
         for (int run = 0; run < 2; ++run) {
           batch.y.poison();
-          CHECK_CUDA(version.launch(default_launch(), batch.operands(version.tile_height), batch.work.data()));
+          Launch launch = default_launch();
+          if (run == 1) launch.multiprocessors = 3;
+          CHECK_CUDA(version.launch(launch, batch.operands(version), batch.work.data()));
           CHECK_CUDA(cudaDeviceSynchronize());
           const double error = relative_error(batch.y.download(), batch.columns(), expected, batch.rows, batch.columns());
           // Weights and results are rounded to bf16: 2^-9 each at most, some 2e-3 together.
@@ -273,12 +284,12 @@ void time(const std::string& filter, const std::vector<int>& head_sizes) {
     for (const Version& version : versions()) {
       if (version.name.find(filter) == std::string::npos || version.name == "v1 naive") continue;
       if (version.head_size != 0 && version.head_size != head_size) continue;
-      if (version.name == "sm90 height 192" && head_size > 80) continue;
+      if (version.head_size == 0 && version.tallest == 192 && head_size > 80) continue;
       std::printf("%-44s %3d", version.name.c_str(), head_size);
       for (std::size_t i = 0; i < workloads.size(); ++i) {
         const auto [count, length] = workloads[i];
         Batch& batch = batches[i];
-        const AttentionOperands operands = batch.operands(version.tile_height);
+        const AttentionOperands operands = batch.operands(version);
         const Launch launch = default_launch();
         const double ms = time_ms([&] { CHECK_CUDA(version.launch(launch, operands, batch.work.data())); }, 10);
         std::printf("  %5.0f", 4.0 * count * length * length * batch.columns() / ms / 1e9);
@@ -295,8 +306,8 @@ void run_once(const std::string& filter, int head_size) {
     for (const Version& version : versions()) {
       if (version.name.find(filter) == std::string::npos || version.name == "v1 naive") continue;
       if (version.head_size != 0 && version.head_size != head_size) continue;
-      if (version.name == "sm90 height 192" && head_size > 80) continue;
-      const AttentionOperands operands = batch.operands(version.tile_height);
+      if (version.head_size == 0 && version.tallest == 192 && head_size > 80) continue;
+      const AttentionOperands operands = batch.operands(version);
       CHECK_CUDA(version.launch(default_launch(), operands, batch.work.data()));
       CHECK_CUDA(cudaDeviceSynchronize());
       std::printf("ONCE %s %dx%d\n", version.name.c_str(), count, length);
@@ -321,7 +332,7 @@ void time_small() {
     std::printf("%-20s", name.c_str());
     for (const Version& version : versions()) {
       if (version.head_size != 0 || version.name == "v1 naive") continue;
-      const AttentionOperands operands = batch.operands(version.tile_height);
+      const AttentionOperands operands = batch.operands(version);
       const double ms = time_in_graph_ms([&](cudaStream_t stream, int) {
         Launch launch = default_launch();
         launch.stream = stream;

@@ -140,6 +140,8 @@ async function cmakeJs(command, log) {
       "--parallel",
       jobs,
       `--CDVITGRAPH_OPENBLAS=${openblas}`,
+      // A published package has no tests.
+      `--CDVITGRAPH_TESTS=${existsSync(join(packageRoot, "native", "test")) ? "ON" : "OFF"}`,
       `--CDVITGRAPH_CUDA=${(process.env.VITGRAPH_CUDA ?? "auto").toUpperCase()}`,
       ...(architectures === "all" ? [] : [`--CDVITGRAPH_CUDA_ARCHITECTURES=${architectures}`]),
     ],

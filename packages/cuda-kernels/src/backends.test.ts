@@ -89,10 +89,36 @@ test("a file that is no addon is named with the system's reason", async () => {
   if (!cpu.usable) expect(cpu.reasons).toEqual([expect.stringMatching(new RegExp(`^${file}: .+`))]);
 });
 
-test("a backend that does not exist", async () => {
-  const { createDevice } = await freshPackage({});
-  expect(failure(() => createDevice({ backend: "tpu" as "cpu" }))).toEqual({
-    code: "VG_INTERNAL",
-    message: 'unexpected backend: "tpu"',
+describe("names that do not exist are refused, with the nearest that does", () => {
+  test.each<[options: unknown, message: string]>([
+    [{ backend: "tpu" }, 'backend is "tpu": did you mean cpu? Or use one of auto, cpu, cuda'],
+    [{ backend: "gpu" }, 'backend is "gpu": did you mean cuda? Or use one of auto, cpu, cuda'],
+    [{ backend: "vulkan" }, 'backend is "vulkan": use one of auto, cpu, cuda'],
+    [{ backend: 7 }, "backend is 7: use one of auto, cpu, cuda"],
+    [
+      { backend: "cpu", thread: 2 },
+      'createDevice has no option "thread": did you mean threads? Or use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
+    ],
+    [
+      { ["x".repeat(1000)]: 1 },
+      `createDevice has no option "${"x".repeat(60)}…": use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch`,
+    ],
+    [
+      "cpu",
+      'the options of createDevice are "cpu": pass an object with some of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
+    ],
+  ])("%j", async (options, message) => {
+    const { createDevice } = await freshPackage({});
+    expect(failure(() => createDevice(options as never))).toEqual({ code: "VG_ARGUMENT_INVALID", message });
+  });
+
+  test("by the functions for one backend, too", async () => {
+    const { createCpuDevice, createCudaDevice } = await freshPackage({});
+    expect(failure(() => createCpuDevice({ device: 0 } as never)).message).toBe(
+      'createCpuDevice has no option "device": use one of threads, simd, gemm, dtype',
+    );
+    expect(failure(() => createCudaDevice({ devise: 0 } as never)).message).toBe(
+      'createCudaDevice has no option "devise": did you mean device? Or use one of device, algorithmCache, programmaticLaunch',
+    );
   });
 });

@@ -1,6 +1,7 @@
 /** The CPU device: runs anywhere, and is the oracle for every other backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
+import { checkOptions, optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
@@ -14,12 +15,21 @@ export interface CpuDeviceOptions {
    * own ones where the processor has AVX2 or AVX-512, where they are the faster; elsewhere OpenBLAS, if it is there.
    */
   readonly gemm?: "auto" | "openblas" | "blocked";
+  /**
+   * What matrix products multiply in. "bf16" rounds activations and weights to bfloat16 and adds in float32; it needs a
+   * processor with AVX512-BF16. All else, results included, is float32 either way. Default: "f32".
+   */
+  readonly dtype?: "f32" | "bf16";
 }
+
+export const CPU_OPTIONS = optionNames<CpuDeviceOptions>({ threads: 0, simd: 0, gemm: 0, dtype: 0 });
 
 /**
  * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
  */
-export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDeviceOptions = {}): Device {
+export function createCpuDevice(options: CpuDeviceOptions = {}): Device {
+  checkOptions("createCpuDevice", options, CPU_OPTIONS);
+  const { threads, simd = "auto", gemm = "auto", dtype = "f32" } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
@@ -29,9 +39,15 @@ export function createCpuDevice({ threads, simd = "auto", gemm = "auto" }: CpuDe
       },
     );
   }
+  if (dtype === "bf16" && gemm !== "auto") {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `gemm is "${gemm}" and dtype is "bf16"`, {
+      remedy: "leave one of them out: bfloat16 products have loops of their own",
+    });
+  }
   const addon = requireAddon("cpu");
   try {
-    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm }));
+    const products = dtype === "bf16" ? "bf16" : gemm;
+    return wrapNativeDevice(addon.createDevice({ threads: threads ?? 0, simd, gemm: products }));
   } catch (error) {
     throw fromNative(error);
   }

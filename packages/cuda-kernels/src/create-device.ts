@@ -3,9 +3,10 @@
  * GPU's ordinal: it is never replaced by the CPU.
  */
 import { unreachable, VitgraphError } from "@vitgraph/errors";
-import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
-import { type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
+import { CPU_OPTIONS, type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
+import { CUDA_OPTIONS, type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 import type { Device } from "./device.js";
+import { checkChoice, checkOptions, pickOptions } from "./device-options.js";
 
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
@@ -15,30 +16,38 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
   readonly backend?: BackendChoice;
 }
 
+const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS];
+
 /**
- * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy. What was named is never replaced by another.
+ * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy: a backend that was named is never replaced by another.
+ *   VG_ARGUMENT_INVALID for a backend or an option that there is not.
  */
-export function createDevice({ backend = "auto", ...options }: DeviceOptions = {}): Device {
+export function createDevice(choice: DeviceOptions = {}): Device {
+  checkOptions("createDevice", choice, OPTIONS);
+  const { backend = "auto" } = choice;
+  checkChoice("backend", backend, BACKENDS, { gpu: "cuda", nvidia: "cuda" });
+  const cpu: CpuDeviceOptions = pickOptions<CpuDeviceOptions>(choice, CPU_OPTIONS);
+  const cuda: CudaDeviceOptions = pickOptions<CudaDeviceOptions>(choice, CUDA_OPTIONS);
   switch (backend) {
     case "auto":
-      return createBestDevice(options);
+      return createBestDevice(cpu, cuda);
     case "cpu":
-      return createCpuDevice(options);
+      return createCpuDevice(cpu);
     case "cuda":
-      return createCudaDevice(options);
+      return createCudaDevice(cuda);
     default:
       return unreachable(backend, "backend");
   }
 }
 
-function createBestDevice(options: Omit<DeviceOptions, "backend">): Device {
+function createBestDevice(cpu: CpuDeviceOptions, cuda: CudaDeviceOptions): Device {
   try {
-    return createCudaDevice(options);
+    return createCudaDevice(cuda);
   } catch (error) {
     // A machine without a GPU is nothing unusual, and `vitgraph doctor` tells the reason. Any other failure is one, and so
     // is a GPU that was asked for and is not there.
     if (!VitgraphError.is(error) || error.code !== "VG_BACKEND_UNAVAILABLE") throw error;
-    if (options.device !== undefined) throw error;
-    return createCpuDevice(options);
+    if (cuda.device !== undefined) throw error;
+    return createCpuDevice(cpu);
   }
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { cacheDirectory } from "./cache-directory.js";
 import { cublasLtCandidates } from "./cublaslt.js";
 import type { Device } from "./device.js";
+import { checkOptions, optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
@@ -18,8 +19,17 @@ export interface CudaDeviceOptions {
   readonly programmaticLaunch?: boolean;
 }
 
-/** @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on. */
+export const CUDA_OPTIONS = optionNames<CudaDeviceOptions>({
+  device: 0,
+  algorithmCache: 0,
+  programmaticLaunch: 0,
+});
+
+/**
+ * @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on; VG_ARGUMENT_INVALID.
+ */
 export function createCudaDevice(options: CudaDeviceOptions = {}): Device {
+  checkOptions("createCudaDevice", options, CUDA_OPTIONS);
   const { device = 0, programmaticLaunch = true } = options;
   const { algorithmCache = join(cacheDirectory(), "algorithms.tsv") } = options;
   const addon = requireAddon("cuda");

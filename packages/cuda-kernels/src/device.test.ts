@@ -1,19 +1,19 @@
 /** Memory, order and lifetime: what a device promises besides its kernels. */
+import { readdirSync } from "node:fs";
 import { VitgraphError } from "@vitgraph/errors";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createCpuDevice } from "./cpu-device.js";
 import type { Arena, Device, Executable } from "./device.js";
 import { PROGRAM_VERSION, type Program, type ProgramBuffer } from "./program.js";
-
 import { gatherRowsCase, type KernelCase, kernelCases, scatterRowsCase } from "./testing/kernel-cases.js";
 import { kernelCaseProgram, runKernelCase } from "./testing/run-case.js";
 
 const KIB = 1024;
+const ROW_BYTES = 8 * 4;
 
 /** y = a + b over rows of 8, `a` and `b` and `y` in io. The simplest program with an order to get wrong. */
 function addProgram(capacity: number): Program {
-  const rowBytes = 8 * 4;
-  const span = Math.ceil((capacity * rowBytes) / 256) * 256;
+  const span = Math.ceil((capacity * ROW_BYTES) / 256) * 256;
   const buffer = (name: string, index: number): ProgramBuffer => ({
     name,
     arena: "io",
@@ -62,13 +62,15 @@ afterEach(() => {
   for (const disposable of [executable, ...Object.values(arenas), device]) disposable[Symbol.dispose]();
 });
 
-function submit(a: number, b: number, rows = ROWS): { y: Uint8Array; done: Promise<unknown> } {
-  const y = floats(rows, Number.NaN);
+/** The values of y. */
+async function submit(a: number, b: number, rows = ROWS): Promise<number[]> {
   const inputs = [
     { buffer: A!, bytes: floats(rows, a) },
     { buffer: B!, bytes: floats(rows, b) },
   ];
-  return { y, done: executable.submit({ counts: [rows], inputs, outputs: [{ buffer: Y!, bytes: y }] }) };
+  const outputs = [{ buffer: Y!, sizeBytes: rows * ROW_BYTES }];
+  const result = await executable.submit({ counts: [rows], inputs, outputs });
+  return valuesOf(result.outputs[0]!);
 }
 
 async function failure(run: () => unknown): Promise<{ code: string; message: string }> {
@@ -90,31 +92,30 @@ describe("runs", () => {
 
   test("many in flight run in order, each with its own inputs, and settle in order", async () => {
     const settled: number[] = [];
-    const runs = Array.from({ length: 100 }, (_, i) => {
-      const run = submit(i, 1000 * i);
-      return { ...run, done: run.done.then(() => settled.push(i)) };
+    const runs = Array.from({ length: 100 }, async (_, i) => {
+      const values = await submit(i, 1000 * i);
+      settled.push(i);
+      return values;
     });
-    await Promise.all(runs.map(({ done }) => done));
+    expect(await Promise.all(runs)).toEqual(runs.map((_, i) => [1001 * i]));
     expect(settled).toEqual(runs.map((_, i) => i));
-    for (const [i, { y }] of runs.entries()) expect(valuesOf(y)).toEqual([1001 * i]);
   });
 
   test("uploads, fills and runs are one queue", async () => {
-    const y = floats(ROWS, 0);
-    const outputs = [{ buffer: Y!, bytes: y }];
+    const outputs = [{ buffer: Y!, sizeBytes: ROWS * ROW_BYTES }];
     const span = addProgram(ROWS).arenaBytes.io / 3;
-    await Promise.all([
+    const [, , , { outputs: results }] = await Promise.all([
       device.fill(arenas.io, 0xff),
       device.upload(arenas.io, 0, floats(ROWS, 3)),
       device.upload(arenas.io, span, floats(ROWS, 4)),
       executable.submit({ counts: [ROWS], inputs: [], outputs }),
       device.fill(arenas.io, 0),
     ]);
-    expect(valuesOf(y)).toEqual([7]);
+    expect(results.map(valuesOf)).toEqual([[7]]);
   });
 
   test("JavaScript's thread does not wait for them", async () => {
-    const pending = new Set(Array.from({ length: 200 }, () => submit(1, 2).done));
+    const pending = new Set(Array.from({ length: 200 }, () => submit(1, 2)));
     for (const done of pending) void done.then(() => pending.delete(done));
     // If submitting ran the program, nothing would be left to settle by now.
     expect(pending.size).toBe(200);
@@ -123,18 +124,22 @@ describe("runs", () => {
 
   test("rows beyond the counts are neither read nor written", async () => {
     await device.fill(arenas.io, 0xff);
-    const y = floats(ROWS, 0);
     const inputs = [A!, B!].map((buffer) => ({ buffer, bytes: floats(3, 5) }));
-    await executable.submit({ counts: [3], inputs, outputs: [{ buffer: Y!, bytes: y }] });
-    expect(valuesOf(y.subarray(0, 3 * 32))).toEqual([10]);
-    expect(valuesOf(y.subarray(3 * 32))).toEqual([Number.NaN]);
+    const { outputs } = await executable.submit({
+      counts: [3],
+      inputs,
+      outputs: [
+        { buffer: Y!, sizeBytes: 3 * ROW_BYTES },
+        { buffer: Y!, offsetBytes: 3 * ROW_BYTES, sizeBytes: (ROWS - 3) * ROW_BYTES },
+      ],
+    });
+    expect(outputs.map(valuesOf)).toEqual([[10], [Number.NaN]]);
   });
 
   test("a buffer may come and go in several transfers, each at its place", async () => {
-    const row = 8 * 4;
+    const row = ROW_BYTES;
     await device.upload(arenas.io, 0, floats(ROWS, 0));
-    const parts = [floats(2, 0), floats(3, 0)];
-    await executable.submit({
+    const { outputs } = await executable.submit({
       counts: [8],
       inputs: [
         { buffer: A!, offsetBytes: 3 * row, bytes: floats(5, 30) },
@@ -142,11 +147,11 @@ describe("runs", () => {
         { buffer: B!, bytes: floats(8, 1) },
       ],
       outputs: [
-        { buffer: Y!, offsetBytes: 6 * row, bytes: parts[0]! },
-        { buffer: Y!, offsetBytes: 1 * row, bytes: parts[1]! },
+        { buffer: Y!, offsetBytes: 6 * row, sizeBytes: 2 * row },
+        { buffer: Y!, offsetBytes: 1 * row, sizeBytes: 3 * row },
       ],
     });
-    expect(parts.map(valuesOf)).toEqual([[31], [11, 31]]);
+    expect(outputs.map(valuesOf)).toEqual([[31], [11, 31]]);
   });
 
   test("each output says where it stops being finite", async () => {
@@ -154,11 +159,10 @@ describe("runs", () => {
     a[8 + 5] = Number.NaN;
     a[8 + 6] = Number.POSITIVE_INFINITY;
     a[3 * 8 + 7] = Number.NEGATIVE_INFINITY;
-    const row = 8 * 4;
     const outputs = [0, 1, 2].map((index) => ({
       buffer: Y!,
-      offsetBytes: 2 * index * row,
-      bytes: floats(2, 0),
+      offsetBytes: 2 * index * ROW_BYTES,
+      sizeBytes: 2 * ROW_BYTES,
     }));
     const inputs = [
       { buffer: A!, bytes: new Uint8Array(a.buffer) },
@@ -182,7 +186,7 @@ describe("runs", () => {
         { buffer: A!, bytes: new Uint8Array(a.buffer) },
         { buffer: B!, bytes: floats(rows, 0) },
       ],
-      outputs: [{ buffer: Y!, bytes: floats(rows, 0) }],
+      outputs: [{ buffer: Y!, sizeBytes: rows * ROW_BYTES }],
     });
     expect(firstNonFinite).toEqual([at]);
   });
@@ -215,9 +219,7 @@ describe("runs", () => {
       message:
         "instruction 0 (attention): cu_seqlens ends at 1073741824, and there are 64 patches: check the metadata that was staged for this run",
     });
-    const { y, done } = submit(1, 2);
-    await done;
-    expect(valuesOf(y)).toEqual([3]);
+    expect(await submit(1, 2)).toEqual([3]);
   });
 });
 
@@ -239,6 +241,16 @@ test.each(["gather_rows", "scatter_rows", "linear_gather_rows"] as const)(
     }
   },
 );
+
+test("scatter_rows refuses a row that is named twice: threads write the rows in any order", async () => {
+  const { matrices, ...rest } = scatterRowsCase({ m: 5, n: 4, tableRows: 9 });
+  const index = { ...matrices.index!, values: Float64Array.of(3, 0, 8, 3, 1) };
+  expect(await failure(() => runKernelCase(device, { ...rest, matrices: { ...matrices, index } }))).toEqual({
+    code: "VG_ARGUMENT_INVALID",
+    message:
+      "instruction 0 (scatter_rows): row 3 of index is 3, which an earlier row names too: check the metadata that was staged for this run",
+  });
+});
 
 test("what a program leaves in the cache is there for the next one", async () => {
   const scatter = scatterRowsCase({ m: 2, n: 4, tableRows: 6 });
@@ -267,14 +279,13 @@ test("what a program leaves in the cache is there for the next one", async () =>
     outputs: [],
   });
   await device.fill(io, 0xff);
-  const y = new Uint8Array(32);
   const read = reader.submit({
     counts: [2, 6],
     inputs: [{ buffer: 1, bytes: new Uint8Array(Int32Array.of(1, 5).buffer) }],
-    outputs: [{ buffer: 2, bytes: y }],
+    outputs: [{ buffer: 2, sizeBytes: 32 }],
   });
-  await Promise.all([written, read]);
-  expect([...new Float32Array(y.buffer)]).toEqual([2, 2, 2, 2, 1, 1, 1, 1]);
+  const [, { outputs }] = await Promise.all([written, read]);
+  expect([...new Float32Array(outputs[0]!.buffer)]).toEqual([2, 2, 2, 2, 1, 1, 1, 1]);
 });
 
 describe("a submission that does not fit its program is refused", () => {
@@ -302,11 +313,15 @@ describe("a submission that does not fit its program is refused", () => {
     ],
     [
       "output y has 2048 bytes, and the transfer 2080: transfer no more than its rows at capacity",
-      () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, bytes: floats(65, 0) }] }),
+      () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, sizeBytes: 65 * ROW_BYTES }] }),
     ],
     [
       "output y has 2048 bytes, and the transfer 64 from byte 2016 on: transfer no more than its rows at capacity",
-      () => ({ ...none, counts: [1], outputs: [{ buffer: Y!, offsetBytes: 2016, bytes: floats(2, 0) }] }),
+      () => ({
+        ...none,
+        counts: [1],
+        outputs: [{ buffer: Y!, offsetBytes: 2016, sizeBytes: 2 * ROW_BYTES }],
+      }),
     ],
     [
       "a transfer of input a starts at byte 6, and its elements have 4 bytes: start at a whole element",
@@ -373,16 +388,13 @@ describe("lifetime", () => {
   test("everything may be disposed while runs are queued: they finish", async () => {
     const runs = Array.from({ length: 20 }, (_, i) => submit(i, i));
     for (const handle of [executable, ...Object.values(arenas), device]) handle[Symbol.dispose]();
-    await Promise.all(runs.map(({ done }) => done));
-    for (const [i, { y }] of runs.entries()) expect(valuesOf(y)).toEqual([2 * i]);
+    expect(await Promise.all(runs)).toEqual(runs.map((_, i) => [2 * i]));
     expect(device.liveHandles()).toBe(0);
   });
 
   test("an arena may go while a program still runs over it", async () => {
     arenas.io[Symbol.dispose]();
-    const { y, done } = submit(20, 1);
-    await done;
-    expect(valuesOf(y)).toEqual([21]);
+    expect(await submit(20, 1)).toEqual([21]);
   });
 
   test("what was disposed is not used", async () => {
@@ -394,7 +406,7 @@ describe("lifetime", () => {
     expect(await failure(() => device.fill(gone, 0))).toEqual(arenaGone);
     expect(await failure(() => device.load(program, { ...arenas, io: gone }))).toEqual(arenaGone);
     executable[Symbol.dispose]();
-    expect(await failure(() => submit(1, 1).done)).toEqual({
+    expect(await failure(() => submit(1, 1))).toEqual({
       code: "VG_DISPOSED",
       message: "an executable was used after it had been disposed",
     });
@@ -409,12 +421,51 @@ describe("lifetime", () => {
     expect(await failure(() => another.submit({ counts: [1], inputs: [], outputs: [] }))).toEqual(deviceGone);
   });
 
-  test("devices come and go by the hundred", async () => {
-    for (let i = 0; i < 100; i++) {
-      using passing = createCpuDevice({ threads: 3 });
-      using arena = passing.allocate(KIB);
-      await passing.fill(arena, i);
-    }
+  describe.runIf(process.platform === "linux")("a device's threads", () => {
+    const threadCount = () => readdirSync("/proc/self/task").length;
+
+    test("have ended when dispose returns, though its arenas and executables are still held", async () => {
+      const before = threadCount();
+      const held: unknown[] = [];
+      for (let i = 0; i < 100; i++) {
+        const passing = createCpuDevice({ threads: 4 });
+        const [weights, io, scratch] = [0, 1, 2].map(() => passing.allocate(8 * KIB)) as [
+          Arena,
+          Arena,
+          Arena,
+        ];
+        held.push(passing, passing.load(addProgram(ROWS), { weights, io, scratch }));
+        await passing.fill(io, i);
+        expect(threadCount()).toBeGreaterThan(before);
+        passing[Symbol.dispose]();
+        expect(threadCount()).toBe(before);
+      }
+      expect(held).toHaveLength(200);
+    });
+
+    test("end with the last run, where runs were under way", async () => {
+      const program = addProgram(ROWS);
+      const before = threadCount();
+      const passing = createCpuDevice({ threads: 4 });
+      using weights = passing.allocate(0);
+      using io = passing.allocate(program.arenaBytes.io);
+      using busy = passing.load(program, { weights, io, scratch: weights });
+      const runs = Array.from({ length: 50 }, () => busy.submit({ counts: [ROWS], inputs: [], outputs: [] }));
+      passing[Symbol.dispose]();
+      await Promise.all(runs);
+      expect(threadCount()).toBe(before);
+    });
+
+    test("end in a run that fails, too", async () => {
+      const before = threadCount();
+      const passing = createCpuDevice({ threads: 4 });
+      const { matrices, ...rest } = scatterRowsCase({ m: 2, n: 4, tableRows: 9 });
+      const index = { ...matrices.index!, values: Float64Array.of(99, 0) };
+      const run = runKernelCase(passing, { ...rest, matrices: { ...matrices, index } });
+      await expect(run).rejects.toThrow("row 0 of index is 99");
+      passing[Symbol.dispose]();
+      expect(threadCount()).toBe(before);
+    });
   });
 });
 

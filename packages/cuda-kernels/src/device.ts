@@ -32,7 +32,7 @@ export interface Device extends Disposable {
   allocate(sizeBytes: number): Arena;
   /** Of the whole device, whoever uses it. */
   memory(): DeviceMemory;
-  /** Copies `bytes` to `offset` of the arena. `bytes` must not change until the promise settles. */
+  /** Copies `bytes` to `offset` of the arena. They are taken at the call: what happens to the array later is no matter. */
   upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void>;
   /** Sets every byte of the arena; 0xff makes every float a NaN, for self-checks. */
   fill(arena: Arena, byte: number): Promise<void>;
@@ -57,27 +57,38 @@ export interface Arena extends Disposable {
   readonly sizeBytes: number;
 }
 
-/** Bytes that go to, or come from, one of the program's io buffers. A buffer may be part of several transfers. */
-export interface Transfer {
+/** A place in one of the program's io buffers. A buffer may be part of several transfers. */
+interface Place {
   /** Index into `Program.buffers`. Its rows must not be strided. */
   readonly buffer: number;
-  readonly bytes: Uint8Array;
-  /** Where in the buffer they start: a multiple of its element's size. Default: 0. */
+  /** Where in the buffer the bytes start: a multiple of its element's size. Default: 0. */
   readonly offsetBytes?: number;
+}
+
+/** Bytes for an io buffer. */
+export interface InputTransfer extends Place {
+  readonly bytes: Uint8Array;
+}
+
+/** Bytes of an io buffer that the run's result has. */
+export interface OutputTransfer extends Place {
+  readonly sizeBytes: number;
 }
 
 export interface Submission {
   /** One count for each of the program's dims, none above its capacity. */
   readonly counts: readonly number[];
-  /** Copied in before the run. Must not change until the promise settles. */
-  readonly inputs: readonly Transfer[];
-  /** Filled after the run, before the next one starts. What was in them is lost, whatever becomes of the run. */
-  readonly outputs: readonly Transfer[];
+  /** Written before the run. The bytes are taken at the call: what happens to the arrays later is no matter. */
+  readonly inputs: readonly InputTransfer[];
+  /** Read after the run, before the next one starts. */
+  readonly outputs: readonly OutputTransfer[];
 }
 
 export interface RunResult {
   /** From the first kernel's start to the last one's end, in milliseconds, as the device's own clock has it. */
   readonly durationMs: number;
+  /** The bytes of each output, in new memory that nobody else holds. */
+  readonly outputs: readonly Uint8Array[];
   /**
    * For each output the index of its first element that is NaN or infinite, or -1. Looked at on the device's threads, for
    * the bytes are in the caches there.

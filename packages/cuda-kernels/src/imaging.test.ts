@@ -1,7 +1,8 @@
 import { VitgraphError } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cmykToRgb, type PatchLayout, patchifyFrames, resizeFrame } from "./imaging.js";
+import { cmykToRgb, patchifyFrames, resizeFrame } from "./imaging.js";
+import { referencePatchify, referenceResize } from "./testing/imaging-reference.js";
 
 /** Bytes without a pattern that a mistake in an index could leave as it is. */
 function noise(length: number, seed = 1): Uint8Array {
@@ -21,60 +22,6 @@ async function failure(work: Promise<unknown>): Promise<VitgraphError> {
   return error;
 }
 
-/** The resize as torch describes it, slowly: for each axis the weights, in fixed point, then the sums. */
-function resizeSlowly(
-  rgb: Uint8Array,
-  from: { height: number; width: number },
-  to: { height: number; width: number },
-): Uint8Array {
-  const across = alongAxis(rgb, { outer: from.height, length: from.width, inner: 3 }, to.width);
-  return alongAxis(across, { outer: 1, length: from.height, inner: to.width * 3 }, to.height);
-}
-
-function alongAxis(
-  values: Uint8Array,
-  { outer, length, inner }: { outer: number; length: number; inner: number },
-  to: number,
-): Uint8Array {
-  if (to === length) return values;
-  const scale = length / to;
-  const stretch = Math.max(scale, 1);
-  const taps = Array.from({ length: to }, (_, i) => {
-    const center = scale * (i + 0.5);
-    const first = Math.max(Math.trunc(center - 2 * stretch + 0.5), 0);
-    const end = Math.min(Math.trunc(center + 2 * stretch + 0.5), length);
-    const weights = Array.from({ length: end - first }, (_, j) =>
-      cubic((j + first - center + 0.5) / stretch),
-    );
-    const sum = weights.reduce((total, weight) => total + weight, 0);
-    return { first, weights: weights.map((weight) => weight / sum) };
-  });
-  const largest = Math.max(...taps.flatMap(({ weights }) => weights));
-  let precision = 0;
-  while (precision < 22 && Math.trunc(0.5 + largest * 2 ** (precision + 1)) < 2 ** 15) precision++;
-  const result = new Uint8Array(outer * to * inner);
-  for (let o = 0; o < outer; o++) {
-    for (const [i, { first, weights }] of taps.entries()) {
-      for (let k = 0; k < inner; k++) {
-        let sum = 2 ** (precision - 1);
-        for (const [j, weight] of weights.entries()) {
-          const fixed = Math.sign(weight) * Math.floor(Math.abs(weight) * 2 ** precision + 0.5);
-          sum += fixed * (values[(o * length + first + j) * inner + k] as number);
-        }
-        result[(o * to + i) * inner + k] = Math.min(Math.max(Math.floor(sum / 2 ** precision), 0), 255);
-      }
-    }
-  }
-  return result;
-}
-
-function cubic(x: number): number {
-  const a = -0.5;
-  const d = Math.abs(x);
-  if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
-  return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
-}
-
 const side = fc.integer({ min: 1, max: 70 });
 const size = fc.record({ height: side, width: side });
 
@@ -83,7 +30,7 @@ describe("resizeFrame", () => {
     await fc.assert(
       fc.asyncProperty(size, size, fc.nat(), async (from, to, seed) => {
         const rgb = noise(from.height * from.width * 3, seed);
-        expect(await resizeFrame(rgb, from, to)).toEqual(resizeSlowly(rgb, from, to));
+        expect(await resizeFrame(rgb, from, to)).toEqual(referenceResize(rgb, from, to));
       }),
       { numRuns: 60 },
     );
@@ -137,34 +84,6 @@ describe("resizeFrame", () => {
 });
 
 describe("patchifyFrames", () => {
-  /** Where transformers' reshape and transpose put a byte, written as loops over the result. */
-  function patchifySlowly(
-    frames: readonly Uint8Array[],
-    { height, width }: { height: number; width: number },
-    { patchSize, mergeSize, temporalPatchSize }: PatchLayout,
-  ): Uint8Array {
-    const bytes: number[] = [];
-    const range = (count: number) => Array.from({ length: count }, (_, i) => i);
-    const block = patchSize * mergeSize;
-    for (const t of range(Math.ceil(frames.length / temporalPatchSize)))
-      for (const blockRow of range(height / block))
-        for (const blockColumn of range(width / block))
-          for (const row of range(mergeSize))
-            for (const column of range(mergeSize))
-              for (const channel of range(3))
-                for (const slice of range(temporalPatchSize))
-                  for (const y of range(patchSize))
-                    for (const x of range(patchSize)) {
-                      const frame = frames[
-                        Math.min(t * temporalPatchSize + slice, frames.length - 1)
-                      ] as Uint8Array;
-                      const imageY = (blockRow * mergeSize + row) * patchSize + y;
-                      const imageX = (blockColumn * mergeSize + column) * patchSize + x;
-                      bytes.push(frame[(imageY * width + imageX) * 3 + channel] as number);
-                    }
-    return Uint8Array.from(bytes);
-  }
-
   const layouts = fc.record({
     patchSize: fc.integer({ min: 1, max: 5 }),
     mergeSize: fc.integer({ min: 1, max: 3 }),
@@ -185,7 +104,7 @@ describe("patchifyFrames", () => {
           const bytes = frameSize.height * frameSize.width * 3;
           const frames = Array.from({ length: count }, (_, seed) => noise(bytes, seed + 1));
           const pixels = await patchifyFrames(frames, frameSize, layout);
-          expect(pixels).toEqual(patchifySlowly(frames, frameSize, layout));
+          expect(pixels).toEqual(referencePatchify(frames, frameSize, layout));
         },
       ),
       { numRuns: 60 },

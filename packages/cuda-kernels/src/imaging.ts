@@ -1,8 +1,8 @@
 /**
  * Resizing and cutting of decoded pixels, in native code and off JavaScript's thread.
  *
- * This is arithmetic on bytes: it knows no file formats and no models. The arrays that are passed in must not change,
- * and must not be transferred, until the promise settles.
+ * This is arithmetic on bytes: it knows no file formats and no models. The bytes of the arrays that are passed in are
+ * copied at the call, on the calling thread, since JavaScript can take their memory away while other threads read it.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { fromNative, type NativeImaging, requireAddon } from "./native.js";
@@ -31,24 +31,24 @@ const LONGEST_SIDE = 2 ** 24;
 /**
  * Antialiased bicubic resize of RGB bytes [height, width, 3], bit for bit what torch makes of uint8 on the CPU
  * (`interpolate(mode="bicubic", antialias=True)`, which torchvision's `resize` calls).
- * @throws VG_ARGUMENT_INVALID for sizes that are no positive whole numbers, or that do not fit the bytes
+ * @throws VG_ARGUMENT_INVALID for sizes that are no positive whole numbers, that do not fit the bytes, or whose aspect
+ *   ratios are so far apart that the image would be large between the two passes; VG_DEVICE_OUT_OF_MEMORY
  */
 export async function resizeFrame(rgb: Uint8Array, from: FrameSize, to: FrameSize): Promise<Uint8Array> {
   checkSizes({ height: from.height, width: from.width, "to.height": to.height, "to.width": to.width });
   checkBytes("rgb", rgb, from);
-  const result = new Uint8Array(to.height * to.width * CHANNELS);
   const { height, width } = from;
-  await callNative((native) =>
-    native.resizeFrame({ rgb, height, width, toHeight: to.height, toWidth: to.width, result }),
+  return callNative((native) =>
+    native.resizeFrame({ rgb, height, width, toHeight: to.height, toWidth: to.width }),
   );
-  return result;
 }
 
 /**
  * Frames of RGB bytes → patches in merge-block order: u8 [t · h · w, channels, temporalPatchSize, patchSize, patchSize]
  * with t = frames / temporalPatchSize rounded up (the last frame repeats), h and w in patches. With a
  * temporalPatchSize of 1 that is the format `u8_still`, otherwise `u8`.
- * @throws VG_ARGUMENT_INVALID where a size is no multiple of patchSize · mergeSize, or does not fit the bytes
+ * @throws VG_ARGUMENT_INVALID where a size is no multiple of patchSize · mergeSize, or does not fit the bytes, or as
+ *   {@link resizeFrame} does; VG_DEVICE_OUT_OF_MEMORY
  */
 export async function patchifyFrames(
   frames: readonly Uint8Array[],
@@ -68,9 +68,7 @@ export async function patchifyFrames(
     throw new VitgraphError("VG_ARGUMENT_INVALID", "there are no frames", { remedy: "pass at least one" });
   }
   for (const [index, frame] of frames.entries()) checkBytes(`frame ${index}`, frame, from);
-  const slots = Math.ceil(frames.length / temporalPatchSize) * temporalPatchSize;
-  const pixels = new Uint8Array(slots * to.height * to.width * CHANNELS);
-  await callNative((native) =>
+  return callNative((native) =>
     native.patchifyFrames({
       frames: [...frames],
       height: from.height,
@@ -80,10 +78,8 @@ export async function patchifyFrames(
       patchSize,
       mergeSize,
       temporalPatchSize,
-      pixels,
     }),
   );
-  return pixels;
 }
 
 /**
@@ -101,16 +97,14 @@ export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
       },
     );
   }
-  const rgb = new Uint8Array((cmyk.length / 4) * CHANNELS);
-  await callNative((native) => native.cmykToRgb({ cmyk, rgb }));
-  return rgb;
+  return callNative((native) => native.cmykToRgb({ cmyk }));
 }
 
 /** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */
-async function callNative(work: (imaging: NativeImaging) => Promise<void>): Promise<void> {
+async function callNative(work: (imaging: NativeImaging) => Promise<Uint8Array>): Promise<Uint8Array> {
   const addon = requireAddon("cpu");
   try {
-    await work(addon);
+    return await work(addon);
   } catch (error) {
     throw fromNative(error);
   }

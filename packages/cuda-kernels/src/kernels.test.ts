@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import type { Device } from "./device.js";
 import { ACTIVATIONS } from "./kernels.js";
-import { activationCase, type KernelCase, kernelCases } from "./testing/kernel-cases.js";
+import { activationCase, type KernelCase, kernelCases, linearCase } from "./testing/kernel-cases.js";
 import type { ReferenceMatrix } from "./testing/reference.js";
 import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase } from "./testing/run-case.js";
 
@@ -28,6 +28,15 @@ test("there is a device to test", () => {
   expect(devices.length).toBeGreaterThanOrEqual(3);
 });
 
+const bf16 = (() => {
+  try {
+    return createCpuDevice({ dtype: "bf16" });
+  } catch {
+    // A processor without AVX512-BF16.
+    return undefined;
+  }
+})();
+
 const references = new Map<KernelCase, ReferenceMatrix>();
 
 /** Computed once for all devices. */
@@ -39,6 +48,42 @@ function cachedReference(kernelCase: KernelCase): ReferenceMatrix {
 
 const f32Cases = kernelCases("f32");
 const cases = f32Cases.map((kernelCase) => [kernelCase.name, kernelCase] as const);
+
+describe.skipIf(bf16 === undefined)("cpu, products in bf16", () => {
+  // Each factor is rounded by at most 2⁻⁹ of itself, and random errors of many terms mostly cancel.
+  const tolerance = { relativeL2: 3e-3, relativeMax: 1e-2 };
+  // Sharp attention multiplies the rounding of its logits, whatever the kernel.
+  const products = f32Cases.filter(
+    ({ kernel, name }) =>
+      kernel.startsWith("linear") || (kernel === "attention" && !name.includes("sharpness")),
+  );
+
+  test.each(products.map((kernelCase) => [kernelCase.name, kernelCase] as const))(
+    "%s",
+    async (_, kernelCase) => {
+      const { y, strayBytes } = await runKernelCase(bf16 as Device, kernelCase);
+      const deviation = deviationOf(y, cachedReference(kernelCase));
+      expect(strayBytes).toBe(0);
+      expect(deviation.relativeL2).toBeLessThanOrEqual(tolerance.relativeL2);
+      expect(deviation.relativeMax).toBeLessThanOrEqual(tolerance.relativeMax);
+    },
+  );
+
+  test("factors are rounded to nearest even, and sums are not rounded", async () => {
+    // 1 + 2⁻⁸ lies between two bfloat16 and goes to the even one, 1; 2¹² times 1 and once 1 need a float32's mantissa.
+    const depth = 2 ** 12 + 1;
+    const product = linearCase({ m: 1, n: 1, k: depth });
+    const ones = new Float64Array(depth).fill(1 + 2 ** -8);
+    const matrices = Object.fromEntries(
+      Object.entries(product.matrices).map(([name, matrix]) => [name, { ...matrix, values: ones }]),
+    );
+    const { y } = await runKernelCase(bf16 as Device, {
+      ...product,
+      matrices: { ...product.matrices, x: matrices.x!, weight: matrices.weight! },
+    });
+    expect(y[0]).toBe(depth);
+  });
+});
 
 describe.each(devices)("%s", (_, device) => {
   test.each(cases)("%s", async (_, kernelCase) => {

@@ -161,7 +161,7 @@ export const KERNELS = {
     forms: ["activation|i32 [r, n]", "i32 [m, 1]", "activation|i32 [m, n]"],
     scalars: {},
   },
-  /** y[index[i]] = x[i]; the rows of y that no index names stay as they are. An index that occurs twice leaves either. */
+  /** y[index[i]] = x[i]; the rows of y that no index names stay as they are. No row may be named twice. */
   scatter_rows: {
     buffers: ["x", "index", "y"],
     forms: ["activation|i32 [m, n]", "i32 [m, 1]", "activation|i32 [r, n]"],

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { type ErrorCode, VitgraphError } from "@vitgraph/errors";
-import type { CaptureTimes, DeviceMemory, RunResult, Transfer } from "./device.js";
+import type { CaptureTimes, DeviceMemory, InputTransfer, OutputTransfer, RunResult } from "./device.js";
 import type { KernelName } from "./kernels.js";
 import type { DType } from "./program.js";
 
@@ -40,7 +40,7 @@ export interface NativeCudaOptions {
   readonly programmatic: boolean;
 }
 
-/** Pixel work on libuv's pool. Results are written into the arrays that the request brings; see src/imaging.ts. */
+/** Pixel work on libuv's pool, over copies of the arrays that the request brings; see src/imaging.ts. */
 export interface NativeImaging {
   resizeFrame(request: {
     readonly rgb: Uint8Array;
@@ -48,8 +48,7 @@ export interface NativeImaging {
     readonly width: number;
     readonly toHeight: number;
     readonly toWidth: number;
-    readonly result: Uint8Array;
-  }): Promise<void>;
+  }): Promise<Uint8Array>;
   patchifyFrames(request: {
     readonly frames: readonly Uint8Array[];
     readonly height: number;
@@ -59,9 +58,8 @@ export interface NativeImaging {
     readonly patchSize: number;
     readonly mergeSize: number;
     readonly temporalPatchSize: number;
-    readonly pixels: Uint8Array;
-  }): Promise<void>;
-  cmykToRgb(request: { readonly cmyk: Uint8Array; readonly rgb: Uint8Array }): Promise<void>;
+  }): Promise<Uint8Array>;
+  cmykToRgb(request: { readonly cmyk: Uint8Array }): Promise<Uint8Array>;
 }
 
 export interface NativeKernel {
@@ -112,8 +110,8 @@ export interface NativeExecutable {
   readonly __brand: "NativeExecutable";
   submit(submission: {
     readonly counts: Uint32Array;
-    readonly inputs: readonly Transfer[];
-    readonly outputs: readonly Transfer[];
+    readonly inputs: readonly InputTransfer[];
+    readonly outputs: readonly OutputTransfer[];
   }): Promise<RunResult>;
   capture(): Promise<CaptureTimes | null>;
   dispose(): void;

@@ -1,6 +1,6 @@
 /** Whether a submission fits its program. The same for every device, in terms of the program's names. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Submission, Transfer } from "./device.js";
+import type { OutputTransfer, Submission } from "./device.js";
 import { bufferBytes, DTYPE_BYTES, type Program } from "./program.js";
 
 /** @throws VG_ARGUMENT_INVALID */
@@ -22,12 +22,16 @@ export function checkSubmission(program: Program, { counts, inputs, outputs }: S
       );
     }
   }
-  for (const transfer of inputs) checkTransfer(program, transfer, "input");
-  for (const transfer of outputs) checkTransfer(program, transfer, "output");
+  for (const { bytes, ...place } of inputs)
+    checkTransfer(program, { ...place, sizeBytes: bytes.length }, "input");
+  for (const range of outputs) checkTransfer(program, range, "output");
 }
 
-function checkTransfer(program: Program, transfer: Transfer, role: "input" | "output"): void {
-  const { buffer: index, bytes, offsetBytes = 0 } = transfer;
+function checkTransfer(
+  program: Program,
+  { buffer: index, offsetBytes = 0, sizeBytes }: OutputTransfer,
+  role: "input" | "output",
+): void {
   const buffer = program.buffers[index];
   if (buffer === undefined) {
     throw invalid(
@@ -54,11 +58,14 @@ function checkTransfer(program: Program, transfer: Transfer, role: "input" | "ou
       "start at a whole element",
     );
   }
-  const sizeBytes = bufferBytes(program, buffer);
-  if (offsetBytes + bytes.byteLength > sizeBytes) {
+  const roomBytes = bufferBytes(program, buffer);
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0) {
+    throw invalid(`a transfer of ${role} ${buffer.name} has ${sizeBytes} bytes`, "give a whole number");
+  }
+  if (offsetBytes + sizeBytes > roomBytes) {
     const from = offsetBytes === 0 ? "" : ` from byte ${offsetBytes} on`;
     throw invalid(
-      `${role} ${buffer.name} has ${sizeBytes} bytes, and the transfer ${bytes.byteLength}${from}`,
+      `${role} ${buffer.name} has ${roomBytes} bytes, and the transfer ${sizeBytes}${from}`,
       "transfer no more than its rows at capacity",
     );
   }

@@ -5,6 +5,7 @@
 
 export { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
+export { referencePatchify, referenceResize } from "./testing/imaging-reference.js";
 export * from "./testing/kernel-cases.js";
 export {
   createNullDevice,
@@ -12,6 +13,7 @@ export {
   type NullDeviceOptions,
   type RecordedSubmission,
   type RecordedWrite,
+  type RunningSubmission,
 } from "./testing/null-device.js";
 export {
   type ReferenceInputs,

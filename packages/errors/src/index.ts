@@ -18,6 +18,8 @@ export const ERROR_CODES = {
   VG_IMAGE_INVALID: "The bytes are not an image that can be decoded.",
   VG_IMAGE_TOO_LARGE: "The image has more pixels, or takes more memory or work to decode, than the limits allow.",
   VG_IMAGE_ASPECT_RATIO: "The image is too elongated for the model's patch grid.",
+  VG_VIDEO_INVALID: "The file is not a video that can be decoded.",
+  VG_VIDEO_DECODER_MISSING: "Decoding a video needs ffmpeg, and it cannot be run.",
   VG_ITEM_INVALID: "An item's grid and pixel rows do not fit together, or its grid cannot be merged.",
   VG_OUTPUT_NOT_FINITE: "The encoder produced NaN or infinity for an item.",
   VG_GRAPH_INVALID: "An op graph breaks the rules of its vocabulary.",
@@ -31,7 +33,8 @@ export const ERROR_CODES = {
   VG_DEADLINE_EXCEEDED: "The deadline passed before the work could be done.",
   VG_CLOSED: "The queue or engine is closed, and takes no more work.",
   VG_REGISTRATION_FAILED: "A host could not take the encoder plugin; details.reason names why.",
-  VG_FILE_UNREADABLE: "A file or directory could not be read or written.",
+  VG_FILE_UNREADABLE: "A file or directory could not be read.",
+  VG_FILE_UNWRITABLE: "A file could not be written.",
   VG_INTERNAL: "A check inside vitgraph failed: this is a bug worth reporting.",
 } as const satisfies Record<`VG_${string}`, string>;
 

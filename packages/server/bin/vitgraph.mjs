@@ -8,4 +8,5 @@ if (!existsSync(cli)) {
   process.exit(1);
 }
 const { main } = await import(cli.href);
-process.exitCode = await main(process.argv.slice(2));
+// A write to stdout that failed sets it, too.
+process.exitCode = (await main(process.argv.slice(2))) || process.exitCode;

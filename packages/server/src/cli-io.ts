@@ -1,15 +1,33 @@
 /**
- * What a command may touch of the outside world. Commands take it as an argument, so that a test can run one in the
- * process and read what it printed; they never call `process.exit` or `console` themselves.
+ * Everything of the outside world that a command touches, but for files. Commands take it as an argument, so that a test
+ * runs one in its own process and reads the output; they never call `process.exit` or `console` themselves.
  */
 export interface CliIo {
   /** Results, for people and pipes. The text is written as it is: end lines with "\n". */
   stdout(text: string): void;
-  /** Progress, warnings and errors. */
+  /** Progress, notes and errors. */
   stderr(text: string): void;
-  /** True where stdout is a terminal that wants colour. */
-  readonly color: boolean;
-  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Standard input to its end. */
+  stdin(): Promise<Uint8Array>;
+  /** Colours a text for stderr; returns it unchanged where stderr shows no colours. */
+  style(color: "red" | "yellow", text: string): string;
+  /** Columns of the terminal behind stderr; undefined where stderr is a file or a pipe. */
+  readonly terminalColumns: number | undefined;
+  /**
+   * Until it is disposed, the first Ctrl-C (or SIGTERM) calls `stop` instead of ending the process. The second one ends
+   * it.
+   */
+  onInterrupt(stop: () => void): Disposable;
   /** Set by a command that ran to its end but found something wrong (a failed check): the exit code, 0 otherwise. */
   exitCode: number;
+}
+
+/** Prints a line that begins with "error:". */
+export function printError(io: CliIo, text: string): void {
+  io.stderr(`${io.style("red", "error:")} ${text}\n`);
+}
+
+/** Prints a line that begins with "note:". */
+export function printNote(io: CliIo, text: string): void {
+  io.stderr(`${io.style("yellow", "note:")} ${text}\n`);
 }

@@ -1,22 +1,27 @@
 /**
- * The command line `vitgraph`: parses, runs one command, and turns errors into text and an exit code. The commands
- * themselves are in `commands/`, one file each; adding one is a file and a row here.
+ * The command line `vitgraph`: parses, runs one command, and turns errors into text and an exit code. The commands are in
+ * `commands/`, one file each; a new one is a file and a row here.
  */
 import { readFileSync } from "node:fs";
 import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
-import type { CliIo } from "./cli-io.js";
+import { type CliIo, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
+import { messageOf } from "./commands/model-options.js";
 import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
+import { unreadable } from "./files.js";
+import { createProcessIo } from "./process-io.js";
+import { reportUnused } from "./serve-options.js";
 
-type Register = (program: Command, io: CliIo, serving: ServeArguments) => void;
+/** @param args the command line as it was given, without the command's name */
+type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
 
 const COMMANDS: readonly Register[] = [
   registerEncode,
@@ -28,31 +33,41 @@ const COMMANDS: readonly Register[] = [
   registerDoctor,
 ];
 
-/** Commands that load a model take the compilation config in every form that `vllm serve` does. */
+/** Commands that take the compilation config, in every form of `vllm serve`. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench"];
 
-/** Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 something was wrong, 2 the command line itself was. */
-export async function main(args: readonly string[], io: CliIo = processIo()): Promise<number> {
+/**
+ * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is
+ * wrong, the compilation config in it included.
+ */
+export async function main(args: readonly string[], io: CliIo = createProcessIo()): Promise<number> {
   try {
     const [name = "", ...given] = args;
-    const serving = readServeArguments(CONFIGURED_COMMANDS.includes(name) ? given : []);
+    const isConfigured = CONFIGURED_COMMANDS.includes(name);
+    const serving = readServeArguments(isConfigured ? given : []);
+    reportUnused(serving, given, name === "encode", io);
     const program = new Command("vitgraph")
       .description(
         "A vision-encoder engine for LLM serving: images in, the embeddings of a Qwen3-VL tower out.",
       )
       .version(version())
       .exitOverride()
-      .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+      .configureOutput({
+        writeOut: io.stdout,
+        writeErr: io.stderr,
+        outputError: (text, write) => write(text.replace(/^error:/, io.style("red", "error:"))),
+      })
       .showHelpAfterError("(run with --help for the options)");
-    for (const register of COMMANDS) register(program, io, serving);
-    await program.parseAsync(CONFIGURED_COMMANDS.includes(name) ? [name, ...serving.rest] : args, {
+    for (const register of COMMANDS) register(program, io, serving, given);
+    refuseRepeatedOptions(program);
+    await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
       from: "user",
     });
     return io.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    io.stderr(`${explain(error)}\n`);
-    return 1;
+    printError(io, messageOf(error));
+    return VitgraphError.is(error) && error.code === "VG_CONFIG_INVALID" ? 2 : 1;
   }
 }
 
@@ -61,31 +76,23 @@ function readServeArguments(args: readonly string[]): ServeArguments {
     try {
       return readFileSync(path, "utf8");
     } catch (cause) {
-      throw toVitgraphError(
-        cause,
-        "VG_FILE_UNREADABLE",
-        `cannot read ${path}`,
-        "check the path given to --config",
-      );
+      throw unreadable(path, cause, "check the path given to --config");
     }
   };
   return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 
-/** A vitgraph error is its text and code; anything else is a bug, and comes with its stack. */
-function explain(error: unknown): string {
-  if (VitgraphError.is(error)) return `error: ${error.message} [${error.code}]`;
-  return `error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
-}
-
-function processIo(): CliIo {
-  return {
-    stdout: (text) => process.stdout.write(text),
-    stderr: (text) => process.stderr.write(text),
-    color: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
-    env: process.env,
-    exitCode: 0,
-  };
+/** commander would take the last value and drop the others without a word. Options that collect values have a list as default. */
+function refuseRepeatedOptions(command: Command): void {
+  for (const option of command.options) {
+    if (option.isBoolean() || option.variadic || Array.isArray(option.defaultValue)) continue;
+    let uses = 0;
+    command.on(`option:${option.name()}`, () => {
+      uses += 1;
+      if (uses === 2) command.error(`error: option '${option.flags}' is given twice: give it once`);
+    });
+  }
+  for (const subcommand of command.commands) refuseRepeatedOptions(subcommand);
 }
 
 function version(): string {

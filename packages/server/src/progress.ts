@@ -1,28 +1,55 @@
-/** One line on stderr that says how far long work is. On a terminal it is redrawn; elsewhere it stays silent till done. */
+/**
+ * One line on stderr about work that takes long. On a terminal it is redrawn, at least once a second, and cut to the
+ * terminal's width; elsewhere only the last state is printed, without control characters.
+ */
 import type { CliIo } from "./cli-io.js";
 
-export interface Progress {
+export interface Progress extends Disposable {
   update(done: number, total: number): void;
-  /** Ends the line: "what … 1.2 s". */
+  /** Prints a line of its own above the progress. */
+  print(line: string): void;
+  /** Ends the line with the time taken: "loading … 1.23 s". Without this call, disposing removes it. */
   done(): void;
 }
 
-/** Redrawing more often than this costs more than it tells. */
+/** The shortest time between two drawings: more of them cost more than they tell. */
 const REDRAW_MS = 100;
+/** The longest time: a line that stands still looks like a hang. */
+const TICK_MS = 1000;
+/** Back to the first column, and clear the row. */
+const CLEAR = "\r\x1b[K";
 
-export function startProgress(io: CliIo, what: string): Progress {
+export function startProgress(io: CliIo, title: string): Progress {
   const started = performance.now();
-  let drawn = 0;
+  const columns = io.terminalColumns;
+  const elapsed = (digits: number) => `${((performance.now() - started) / 1000).toFixed(digits)} s`;
+  let share = "";
+  let drawn = Number.NEGATIVE_INFINITY;
+  let isOver = false;
+  const draw = () => {
+    if (columns === undefined || isOver) return;
+    drawn = performance.now();
+    // The last column stays free: some terminals wrap when it is filled.
+    io.stderr(CLEAR + [...`${title}${share} ${elapsed(0)}`].slice(0, columns - 1).join(""));
+  };
+  const ticker = columns === undefined ? undefined : setInterval(draw, TICK_MS).unref();
+  const end = (line: string) => {
+    if (isOver) return;
+    isOver = true;
+    clearInterval(ticker);
+    io.stderr((columns === undefined ? "" : CLEAR) + line);
+  };
+  draw();
   return {
     update(done, total) {
-      const now = performance.now();
-      if (!io.color || now - drawn < REDRAW_MS) return;
-      drawn = now;
-      io.stderr(`\r${what} ${((100 * done) / total).toFixed(0)} %`);
+      share = ` ${((100 * done) / total).toFixed(0)} %`;
+      if (performance.now() - drawn >= REDRAW_MS) draw();
     },
-    done() {
-      const seconds = ((performance.now() - started) / 1000).toFixed(2);
-      io.stderr(`${io.color ? "\r" : ""}${what} ${seconds} s\n`);
+    print(line) {
+      io.stderr(`${columns === undefined ? "" : CLEAR}${line}\n`);
+      draw();
     },
+    done: () => end(`${title} ${elapsed(2)}\n`),
+    [Symbol.dispose]: () => end(""),
   };
 }

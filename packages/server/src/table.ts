@@ -1,4 +1,4 @@
-/** A plain table for terminals and pipes: no frames but one rule under the head, numbers to the right. */
+/** Plain tables for terminals and pipes: no frames but one rule under the head, numbers to the right. */
 import Table from "cli-table3";
 
 const NO_FRAME = {
@@ -25,6 +25,30 @@ export function renderTable(columns: readonly Column[], rows: readonly (readonly
     .map((line) => line.trimEnd());
   const width = Math.max(...lines.map((line) => line.length));
   return `${[lines[0], "-".repeat(width), ...lines.slice(1)].join("\n")}\n`;
+}
+
+export interface StreamedColumn extends Column {
+  /** Characters that the longest cell is expected to have. Longer ones push their row to the right. */
+  readonly width?: number;
+}
+
+/** A table whose rows are written as they come: prints the head, and returns the printer of a row. */
+export function streamTable(
+  columns: readonly StreamedColumn[],
+  write: (text: string) => void,
+): (cells: readonly string[]) => void {
+  const widths = columns.map(({ title, width = 0 }) => Math.max(title.length, width));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, index) => {
+        const width = widths[index] as number;
+        return columns[index]?.align === "right" ? cell.padStart(width) : cell.padEnd(width);
+      })
+      .join("  ")
+      .trimEnd();
+  const head = line(columns.map(({ title }) => title));
+  write(`${head}\n${"-".repeat(head.length)}\n`);
+  return (cells) => write(`${line(cells)}\n`);
 }
 
 /** A share between 0 and 1, for a cell or a sentence. */

@@ -1,15 +1,23 @@
-/** The door @vitgraph/server/testing: a world for commands that remembers what they said. */
+/** The door @vitgraph/server/testing: a {@link CliIo} that keeps a command's output. */
 import type { CliIo } from "./cli-io.js";
 
 export interface FakeIo extends CliIo {
-  /** All that went to stdout. */
+  /** Everything written to stdout. */
   readonly out: string;
-  /** All that went to stderr. */
+  /** Everything written to stderr. */
   readonly err: string;
+  /** As the user's Ctrl-C: calls what the command registered, if anything. */
+  interrupt(): void;
 }
 
-/** Without colour, without environment. */
-export function createFakeIo(): FakeIo {
+export interface FakeIoOptions {
+  readonly stdin?: string | Uint8Array;
+  /** Makes stderr a terminal of this width. Default: it is a pipe. */
+  readonly terminalColumns?: number;
+}
+
+export function createFakeIo({ stdin = "", terminalColumns }: FakeIoOptions = {}): FakeIo {
+  let onInterrupt: (() => void) | undefined;
   const io = {
     out: "",
     err: "",
@@ -19,8 +27,21 @@ export function createFakeIo(): FakeIo {
     stderr(text: string) {
       io.err += text;
     },
-    color: false,
-    env: {},
+    stdin: async () => (typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin),
+    style: (_color: string, text: string) => text,
+    terminalColumns,
+    onInterrupt(stop: () => void) {
+      onInterrupt = stop;
+      return {
+        [Symbol.dispose]() {
+          onInterrupt = undefined;
+        },
+      };
+    },
+    interrupt() {
+      onInterrupt?.();
+      onInterrupt = undefined;
+    },
     exitCode: 0,
   };
   return io;

@@ -1,4 +1,5 @@
 /** What describes a model → the model: its graph, and its tensors found but not yet read. */
+import { VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
 import {
   channelScale,
@@ -33,20 +34,29 @@ export interface LoadModelOptions {
    * alone and makes random weights, the same each time. Default: `auto`.
    */
   readonly loadFormat?: "auto" | "dummy";
+  /**
+   * vLLM's `--mm-processor-kwargs`, as far as images go: `min_pixels` and `max_pixels` bound an image's area after the
+   * resize, in place of the checkpoint's bounds.
+   */
+  readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
 
 /**
  * @param directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
  *   the model's family do not hold, processor_config.json or preprocessor_config.json
- * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID
+ * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID, VG_ARGUMENT_INVALID
  */
 export async function loadModel(
   directory: string,
-  { loadFormat = "auto" }: LoadModelOptions = {},
+  { loadFormat = "auto", mmProcessorKwargs = {} }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
+  checkProcessorKwargs(mmProcessorKwargs);
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
   const settings = await readProcessorSettings(directory);
-  const model = describeModel(directory, config, settings);
+  const model = describeModel(directory, config, {
+    ...settings,
+    image: { ...settings.image, ...mmProcessorKwargs },
+  });
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
@@ -56,6 +66,25 @@ export async function loadModel(
   } catch (error) {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+const PROCESSOR_KWARGS = ["min_pixels", "max_pixels"];
+
+function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(kwargs)) {
+    const wrong = (fact: string, remedy: string) =>
+      new VitgraphError("VG_ARGUMENT_INVALID", `mm_processor_kwargs has ${fact}`, {
+        remedy,
+        details: { name },
+      });
+    if (!PROCESSOR_KWARGS.includes(name))
+      throw wrong(`an unknown key ${JSON.stringify(name)}`, `its keys are ${PROCESSOR_KWARGS.join(" and ")}`);
+    if (!Number.isSafeInteger(value) || (value as number) <= 0)
+      throw wrong(
+        `${name} ${String(JSON.stringify(value)).slice(0, 80)}`,
+        "give a positive whole number of pixels",
+      );
   }
 }
 

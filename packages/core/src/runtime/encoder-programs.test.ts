@@ -1,5 +1,5 @@
-import type { Device, Submission } from "@vitgraph/cuda-kernels";
-import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import type { Device } from "@vitgraph/cuda-kernels";
+import { createNullDevice, type RunningSubmission } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { expect, test } from "vitest";
 import { compile } from "../compiler/compile.js";
@@ -36,7 +36,7 @@ const still = (h: number, w: number) => ({
 
 test("each item's rows come into memory of their own", async () => {
   const transfers: { offsetBytes: number | undefined; sizeBytes: number }[] = [];
-  const respond = ({ outputs }: Submission) => {
+  const respond = ({ outputs }: RunningSubmission) => {
     for (const [index, { bytes, offsetBytes }] of outputs.entries()) {
       bytes.fill(index + 1);
       transfers.push({ offsetBytes, sizeBytes: bytes.byteLength });

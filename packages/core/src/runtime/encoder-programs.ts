@@ -1,5 +1,9 @@
 /**
- * The programs of one model on one device: one for each token budget, and eager ones made when a batch needs them.
+ * The programs of one model on one device: those of the token budgets, and eager ones made when a batch needs them.
+ *
+ * A captured budget has a program for each of its row classes (`rowClasses`), and a batch replays the smallest that holds
+ * it: tiles and splits of matrix products are chosen for a number of rows, and a graph made for many more than a batch
+ * has leaves multiprocessors idle.
  *
  * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest, and
  * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
@@ -51,7 +55,8 @@ export class EncoderPrograms implements Disposable {
   readonly #weights: Arena;
   readonly #mergeArea: number;
   readonly #gridCache: GridCache | undefined;
-  readonly #budgets = new Map<number, LoadedProgram>();
+  /** By budget, its programs by their capacity in tokens, ascending: the last is the budget's own. */
+  readonly #budgets = new Map<number, readonly LoadedProgram[]>();
   readonly #budgetArenas: SharedArenas;
   readonly #eagerArenas: SharedArenas;
   readonly #eager = new Map<number, LoadedProgram>();
@@ -84,27 +89,42 @@ export class EncoderPrograms implements Disposable {
   async prepare(tokenBudgets: readonly number[]): Promise<PreparedBudgets> {
     const captured: number[] = [];
     let measureMs = 0;
-    for (const budget of [...tokenBudgets].sort((a, b) => b - a)) {
+    const ascending = [...tokenBudgets].sort((a, b) => a - b);
+    for (const [index, budget] of [...ascending.entries()].reverse()) {
       const loaded = this.#loadBudget(budget, tokenBudgets);
-      this.#budgets.set(budget, loaded);
+      this.#budgets.set(budget, [loaded]);
       const times = await loaded.executable.capture();
       if (times === null) continue;
       captured.push(budget);
       measureMs += times.measureMs;
+      const classes: LoadedProgram[] = [];
+      this.#budgets.set(budget, classes);
+      for (const tokens of rowClasses(budget, ascending[index - 1] ?? 0)) {
+        const program = this.#loadBudget(tokens, tokenBudgets);
+        classes.push(program);
+        const { measureMs: ms = 0 } = (await program.executable.capture()) ?? {};
+        measureMs += ms;
+      }
+      classes.push(loaded);
     }
     return { captured, measureMs };
   }
 
-  /** Gives a budget's program up. The budget is not to be run any more. */
+  /** Capacities in tokens of a prepared budget's programs, ascending. */
+  classesOf(budget: number): readonly number[] {
+    return this.#programsOf(budget).map(({ tokens }) => tokens);
+  }
+
+  /** Gives a budget's programs up. The budget is not to be run any more. */
   drop(budget: number): void {
-    this.#budget(budget).executable[Symbol.dispose]();
+    for (const { executable } of this.#programsOf(budget)) executable[Symbol.dispose]();
     this.#budgets.delete(budget);
   }
 
   /** Runs a batch under a budget that was prepared, or eagerly (`null`). */
   async run(batch: StagedBatch, budget: number | null): Promise<BatchResult> {
     const { executable, resultBuffer, inputBuffers, gridCache } =
-      budget === null ? this.#eagerFor(batch) : this.#budget(budget);
+      budget === null ? this.#eagerFor(batch) : this.#programFor(batch, budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
     const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
     const placed = gridCache?.bring(batch.grids) ?? {
@@ -119,14 +139,14 @@ export class EncoderPrograms implements Disposable {
     const rowBytes = columns * DTYPE_BYTES[dtype];
     let offsetBytes = 0;
     const outputs = batch.itemTokens.map((tokens) => {
-      const output = { buffer: resultBuffer, offsetBytes, bytes: unfilledBytes(tokens * rowBytes) };
-      offsetBytes += output.bytes.length;
+      const output = { buffer: resultBuffer, offsetBytes, sizeBytes: tokens * rowBytes };
+      offsetBytes += output.sizeBytes;
       return output;
     });
     // Right after `bring`, before anyone else could bring other grids to the same rows.
     const submitted = executable.submit({ counts, inputs, outputs });
     const [run] = await allDone([submitted, placed.filled]);
-    const items = outputs.map(({ bytes }, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
+    const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
 
@@ -139,7 +159,7 @@ export class EncoderPrograms implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const { executable } of [...this.#budgets.values(), ...this.#eager.values()])
+    for (const { executable } of [...this.#budgets.values(), ...this.#eager.values()].flat())
       executable[Symbol.dispose]();
     this.#budgets.clear();
     this.#eager.clear();
@@ -147,11 +167,16 @@ export class EncoderPrograms implements Disposable {
     this.#eagerArenas[Symbol.dispose]();
   }
 
-  #budget(budget: number): LoadedProgram {
-    const loaded = this.#budgets.get(budget);
-    if (loaded === undefined)
+  #programsOf(budget: number): readonly LoadedProgram[] {
+    const programs = this.#budgets.get(budget);
+    if (programs === undefined)
       throw new VitgraphError("VG_INTERNAL", `token budget ${budget} was not prepared`);
-    return loaded;
+    return programs;
+  }
+
+  #programFor({ work }: StagedBatch, budget: number): LoadedProgram {
+    const programs = this.#programsOf(budget);
+    return programs.find(({ tokens }) => work.tokens <= tokens) ?? (programs.at(-1) as LoadedProgram);
   }
 
   #eagerFor(batch: StagedBatch): LoadedProgram {
@@ -220,6 +245,7 @@ export class EncoderPrograms implements Disposable {
       arena === "io" ? [[name, index] as const] : [],
     );
     return {
+      tokens,
       executable,
       resultBuffer: program.buffers.findIndex(({ name }) => name === RESULT_BUFFER),
       inputBuffers: new Map(inputs),
@@ -242,12 +268,33 @@ export function eagerCapacity(tokens: number, largestBudget: number): number {
   return tokens <= largestBudget ? Math.min(rounded, largestBudget) : rounded;
 }
 
-/** Memory of its own, which the device fills: zeros would only be written to be overwritten. */
-function unfilledBytes(sizeBytes: number): Uint8Array {
-  return new Uint8Array(Buffer.allocUnsafeSlow(sizeBytes).buffer);
+/** Row classes of a budget in each halving of it. */
+const CLASSES_PER_OCTAVE = 4;
+/** Tokens between two classes at the least: their patches are one row of tiles. */
+const LEAST_CLASS_STEP = 32;
+
+/**
+ * Capacities in tokens, ascending, between a budget and the next smaller one: four in each halving, 5/8, 6/8 and 7/8 of
+ * the budget and so on down. Smaller batches belong to the smaller budget.
+ */
+export function rowClasses(budget: number, smallerBudget: number): readonly number[] {
+  const classes: number[] = [];
+  let last = budget;
+  for (let octave = budget; octave / 2 >= LEAST_CLASS_STEP; octave /= 2) {
+    for (let part = CLASSES_PER_OCTAVE - 1; part >= 0; part--) {
+      const tokens = Math.ceil((octave / 2) * (1 + part / CLASSES_PER_OCTAVE));
+      if (tokens <= smallerBudget) return classes.reverse();
+      if (last - tokens < LEAST_CLASS_STEP) continue;
+      classes.push(tokens);
+      last = tokens;
+    }
+  }
+  return classes.reverse();
 }
 
 interface LoadedProgram {
+  /** Its capacity. */
+  readonly tokens: number;
   readonly executable: Executable;
   readonly resultBuffer: number;
   readonly inputBuffers: ReadonlyMap<string, number>;

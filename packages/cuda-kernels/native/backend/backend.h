@@ -3,7 +3,7 @@
 //
 // Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time is
 // called on the device's own two threads: one uploads, fills, captures and begins runs, one finishes runs, each one
-// call at a time and both in the order of submission. Memory and LoadedProgram are held by shared pointers, so that an
+// call at a time and both in the order of submission. The device's last holder destroys it, on any thread. Memory and LoadedProgram are held by shared pointers, so that an
 // object may be let go on JavaScript's thread while work over it is under way.
 #pragma once
 
@@ -31,8 +31,8 @@ class Memory {
   virtual std::size_t size_bytes() const = 0;
 };
 
-/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. The caller keeps them alive until the run is
-/// over.
+/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. Nobody else reads or writes them until the
+/// run is over.
 struct Transfer {
   const Buffer* buffer;
   std::span<std::byte> bytes;
@@ -117,6 +117,9 @@ class Backend {
   virtual void fill(Memory& memory, std::uint8_t byte) = 0;
   /// @throws Error VG_PROGRAM_INVALID, VG_DEVICE_OUT_OF_MEMORY
   virtual std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) = 0;
+  /// No run comes after this: ends the threads that helped with runs, which loaded programs would keep otherwise. Once,
+  /// on the finishing thread.
+  virtual void end_threads() = 0;
 };
 
 }  // namespace vitgraph

@@ -1,27 +1,31 @@
 #include "imaging/patchify.h"
 
+#include "common/checked_product.h"
+
 namespace vitgraph::imaging {
 namespace {
 
-int divide_rounding_up(int value, int divisor) { return (value + divisor - 1) / divisor; }
+size_t slots_of(size_t frames, int temporal) {
+  const auto size = static_cast<size_t>(temporal);
+  return (frames + size - 1) / size * size;
+}
 
 }  // namespace
 
-PatchWriter::PatchWriter(Size frame, int frames, PatchLayout layout, uint8_t* pixels)
+PatchWriter::PatchWriter(Size frame, size_t frames, PatchLayout layout, uint8_t* pixels)
     : frame_(frame), frames_(frames), layout_(layout), pixels_(pixels) {}
 
-size_t PatchWriter::size_bytes(Size frame, int frames, PatchLayout layout) {
-  const size_t slots = static_cast<size_t>(divide_rounding_up(frames, layout.temporal)) * layout.temporal;
-  return slots * frame.height * frame.width * kChannels;
+size_t PatchWriter::size_bytes(Size frame, size_t frames, PatchLayout layout) {
+  return checked_product({slots_of(frames, layout.temporal), static_cast<size_t>(frame.height),
+                          static_cast<size_t>(frame.width), size_t{kChannels}});
 }
 
-void PatchWriter::write_row(int frame, int y, const uint8_t* rgb) const {
-  const int slots = divide_rounding_up(frames_, layout_.temporal) * layout_.temporal;
-  const int end = frame == frames_ - 1 ? slots : frame + 1;
-  for (int slot = frame; slot < end; slot++) write_row_to_slot(slot, y, rgb);
+void PatchWriter::write_row(size_t frame, int y, const uint8_t* rgb) const {
+  const size_t end = frame == frames_ - 1 ? slots_of(frames_, layout_.temporal) : frame + 1;
+  for (size_t slot = frame; slot < end; slot++) write_row_to_slot(slot, y, rgb);
 }
 
-void PatchWriter::write_row_to_slot(int slot, int y, const uint8_t* rgb) const {
+void PatchWriter::write_row_to_slot(size_t slot, int y, const uint8_t* rgb) const {
   const auto [patch, merge, temporal] = layout_;
   const size_t plane = static_cast<size_t>(patch) * patch;
   const size_t channel_bytes = plane * temporal;

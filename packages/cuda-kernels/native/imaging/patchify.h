@@ -18,18 +18,19 @@ struct PatchLayout {
 // a multiple of patch · merge on both sides. Every byte is written once every row of every frame has been.
 class PatchWriter {
  public:
-  PatchWriter(Size frame, int frames, PatchLayout layout, uint8_t* pixels);
+  PatchWriter(Size frame, size_t frames, PatchLayout layout, uint8_t* pixels);
 
   // Row `y` of frame `frame`, [width, 3]. Where the frames don't fill the last patches, the last frame repeats.
-  void write_row(int frame, int y, const uint8_t* rgb) const;
+  void write_row(size_t frame, int y, const uint8_t* rgb) const;
 
-  static size_t size_bytes(Size frame, int frames, PatchLayout layout);
+  // Throws Error VG_ARGUMENT_INVALID where the bytes are too many to be counted.
+  static size_t size_bytes(Size frame, size_t frames, PatchLayout layout);
 
  private:
-  void write_row_to_slot(int slot, int y, const uint8_t* rgb) const;
+  void write_row_to_slot(size_t slot, int y, const uint8_t* rgb) const;
 
   Size frame_;
-  int frames_;
+  size_t frames_;
   PatchLayout layout_;
   uint8_t* pixels_;
 };

@@ -1,17 +1,14 @@
 #include "napi/addon_exports.h"
 
+#include "napi/arena_handle.h"
 #include "napi/convert.h"
-#include "napi/device.h"
+#include "napi/device_handle.h"
+#include "napi/executable_handle.h"
 #include "program/program.h"
 #include "program/signatures.h"
 
 namespace vitgraph::napi {
 namespace {
-
-struct AddonData {
-  DeviceClasses classes;
-  CreateBackend create_backend;
-};
 
 /// The signatures as data, for the contract test.
 Napi::Value kernel_table(Napi::Env env) {
@@ -48,15 +45,18 @@ Napi::Value kernel_table(Napi::Env env) {
 /// (options) → Device
 Napi::Value create_device(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const auto& data = *info.Env().GetInstanceData<AddonData>();
-    return make_device(info.Env(), data.classes, data.create_backend(to_object(info[0], "options")));
+    return make_device(info.Env(), addon_data(info.Env()).create_backend(to_object(info[0], "options")));
   });
 }
 
 }  // namespace
 
 void export_addon(Napi::Env env, Napi::Object exports, CreateBackend create_backend) {
-  env.SetInstanceData(new AddonData{define_device_classes(env), create_backend});
+  const auto buffer = env.Global().Get("Buffer").As<Napi::Object>();
+  env.SetInstanceData(new AddonData{create_backend, Napi::Persistent(DeviceHandle::define(env)),
+                                    Napi::Persistent(ArenaHandle::define(env)),
+                                    Napi::Persistent(ExecutableHandle::define(env)),
+                                    Napi::Persistent(buffer.Get("allocUnsafeSlow").As<Napi::Function>())});
   exports.Set("programVersion", kProgramVersion);
   exports.Set("kernels", kernel_table(env));
   exports.Set("createDevice", Napi::Function::New(env, create_device, "createDevice"));

@@ -1,6 +1,7 @@
 #include "napi/convert.h"
 
 #include <cmath>
+#include <cstdint>
 #include <new>
 
 #include "common/error.h"
@@ -41,20 +42,6 @@ Napi::Error to_js_error(Napi::Env env, std::exception_ptr error) {
 Napi::Object to_object(Napi::Value value, const std::string& name) {
   if (!value.IsObject()) wrong(name, "an object");
   return value.As<Napi::Object>();
-}
-
-std::span<std::byte> to_bytes(Napi::Value value, const std::string& name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array)
-    wrong(name, "a Uint8Array");
-  auto array = value.As<Napi::Uint8Array>();
-  return {reinterpret_cast<std::byte*>(array.Data()), array.ByteLength()};
-}
-
-std::span<const std::uint32_t> to_words(Napi::Value value, const std::string& name) {
-  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
-    wrong(name, "a Uint32Array");
-  const auto array = value.As<Napi::Uint32Array>();
-  return {array.Data(), array.ElementLength()};
 }
 
 std::string to_string(Napi::Value value, const std::string& name) {

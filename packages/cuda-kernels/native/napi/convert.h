@@ -1,13 +1,9 @@
-// Between JavaScript's values and C++'s. Everything that comes from JavaScript is checked here, and named when it's
-// wrong.
+// Between JavaScript's values and C++'s: each value is checked, and named when it is wrong. Arrays are in bytes.h.
 #pragma once
 
 #include <napi.h>
 
-#include <cstddef>
-#include <cstdint>
 #include <exception>
-#include <span>
 #include <string>
 
 namespace vitgraph::napi {
@@ -30,8 +26,6 @@ auto guarded(Napi::Env env, Body&& body) {
 
 /// @throws Error VG_ARGUMENT_INVALID: `name` is what the message calls the value.
 Napi::Object to_object(Napi::Value value, const std::string& name);
-std::span<std::byte> to_bytes(Napi::Value value, const std::string& name);
-std::span<const std::uint32_t> to_words(Napi::Value value, const std::string& name);
 std::string to_string(Napi::Value value, const std::string& name);
 /// A whole number between 0 and `largest`.
 double to_count(Napi::Value value, const std::string& name, double largest);

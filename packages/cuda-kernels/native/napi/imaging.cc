@@ -1,14 +1,17 @@
 #include "napi/imaging.h"
 
-#include <algorithm>
 #include <cstring>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "common/checked_product.h"
 #include "common/error.h"
 #include "imaging/cmyk.h"
 #include "imaging/patchify.h"
 #include "imaging/resize.h"
+#include "napi/bytes.h"
 #include "napi/convert.h"
 #include "napi/promise_worker.h"
 
@@ -22,12 +25,10 @@ using imaging::Size;
 // Far above any image, and low enough for products of a side with a few taps or channels to fit an int.
 constexpr double kLongestSide = 1 << 24;
 
-/// Reads the fields of the one object that JavaScript passed. What it hands out lives as long as the worker keeps it.
+/// Reads the fields of the one object that JavaScript passed. Arrays come last: see bytes.h.
 class Request {
  public:
   explicit Request(const Napi::CallbackInfo& info) : object_(to_object(info[0], "the request")) {}
-
-  const Napi::Object& object() const { return object_; }
 
   int side(const char* name) const {
     const int value = static_cast<int>(to_count(object_.Get(name), name, kLongestSide));
@@ -35,127 +36,187 @@ class Request {
     return value;
   }
 
-  Size size(const char* height, const char* width) const { return {side(height), side(width)}; }
+  Size size(const char* height, const char* width) const {
+    const int rows = side(height);
+    return {rows, side(width)};
+  }
+
+  /// The Uint8Array `name`.
+  InputBytes bytes(const char* name) const { return InputBytes(view_bytes(object_.Get(name), name)); }
 
   /// The Uint8Array `name`, which must have `bytes` bytes.
-  uint8_t* bytes(const char* name, size_t bytes) const { return checked_bytes(object_.Get(name), name, bytes); }
+  InputBytes bytes(const char* name, size_t bytes) const { return copy(object_.Get(name), name, bytes); }
 
   /// The Uint8Arrays of the array `name`, each of `bytes` bytes.
-  std::vector<const uint8_t*> list_of_bytes(const char* name, size_t bytes) const {
+  std::vector<InputBytes> list_of_bytes(const char* name, size_t bytes) const {
     const Napi::Value value = object_.Get(name);
     if (!value.IsArray()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is not an array");
     const auto array = value.As<Napi::Array>();
-    std::vector<const uint8_t*> list;
+    std::vector<InputBytes> list;
     for (uint32_t i = 0; i < array.Length(); i++) {
-      list.push_back(checked_bytes(array.Get(i), std::string(name) + "[" + std::to_string(i) + "]", bytes));
+      list.push_back(copy(array.Get(i), std::string(name) + "[" + std::to_string(i) + "]", bytes));
     }
     if (list.empty()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is empty", "pass at least one");
     return list;
   }
 
  private:
-  static uint8_t* checked_bytes(Napi::Value value, const std::string& name, size_t bytes) {
-    const auto found = to_bytes(value, name);
+  static InputBytes copy(Napi::Value value, const std::string& name, size_t bytes) {
+    const auto found = view_bytes(value, name);
     if (found.size() != bytes) {
-      throw Error("VG_ARGUMENT_INVALID",
-                  name + " has " + std::to_string(found.size()) + " bytes, but the sizes given make it " + std::to_string(bytes));
+      throw Error("VG_ARGUMENT_INVALID", name + " has " + std::to_string(found.size()) +
+                                             " bytes, but the sizes given make it " + std::to_string(bytes));
     }
-    return reinterpret_cast<uint8_t*>(found.data());
+    return InputBytes(found);
   }
 
   Napi::Object object_;
 };
 
-size_t raster_bytes(Size size) { return static_cast<size_t>(size.height) * size.width * kChannels; }
+size_t raster_bytes(Size size) {
+  return checked_product({static_cast<size_t>(size.height), static_cast<size_t>(size.width), size_t{kChannels}});
+}
 
-/// A worker over the memory of the request's arrays. JavaScript filled in the result's array before it asked.
+/// Resizing goes across first. What lies between the passes can be far larger than both ends: a column of pixels that
+/// becomes a row is a square there. The largest that an image of 2^27 pixels makes within an aspect ratio of 200 is
+/// below half of this.
+constexpr size_t kMostBetweenPasses = size_t{1} << 30;
+
+void check_between_passes(Size from, Size to) {
+  const size_t between = raster_bytes({from.height, to.width});
+  if (between <= kMostBetweenPasses) return;
+  throw Error("VG_ARGUMENT_INVALID",
+              "resizing " + std::to_string(from.width) + " × " + std::to_string(from.height) + " pixels to " +
+                  std::to_string(to.width) + " × " + std::to_string(to.height) + " takes " + std::to_string(between) +
+                  " bytes between its two passes, above the limit of " + std::to_string(kMostBetweenPasses),
+              "keep closer to the aspect ratio");
+}
+
 class ImagingWorker : public PromiseWorker {
  public:
-  ImagingWorker(Napi::Env env, const Request& request) : PromiseWorker(env) { keep(request.object()); }
-  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+  ImagingWorker(Napi::Env env, size_t result_bytes) : PromiseWorker(env), result_(env, result_bytes) {}
+  Napi::Value result(Napi::Env) override { return result_.array(); }
+
+ protected:
+  uint8_t* result_data() const { return result_.data(); }
+
+ private:
+  OutputBytes result_;
+};
+
+struct ResizeRequest {
+  explicit ResizeRequest(const Request& request)
+      : from(request.size("height", "width")), to(request.size("toHeight", "toWidth")) {
+    check_between_passes(from, to);
+    rgb.emplace(request.bytes("rgb", raster_bytes(from)));
+  }
+
+  size_t result_bytes() const { return raster_bytes(to); }
+
+  Size from, to;
+  std::optional<InputBytes> rgb;
 };
 
 class ResizeWorker final : public ImagingWorker {
  public:
-  ResizeWorker(Napi::Env env, const Request& request)
-      : ImagingWorker(env, request),
-        from_(request.size("height", "width")),
-        to_(request.size("toHeight", "toWidth")),
-        rgb_(request.bytes("rgb", raster_bytes(from_))),
-        result_(request.bytes("result", raster_bytes(to_))) {}
+  ResizeWorker(Napi::Env env, ResizeRequest request)
+      : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
   void execute() override {
-    const size_t row_bytes = static_cast<size_t>(to_.width) * kChannels;
-    imaging::resize_bicubic(rgb_, from_, to_,
-                            [&](int y, const uint8_t* row) { std::memcpy(result_ + y * row_bytes, row, row_bytes); });
+    const auto& [from, to, rgb] = request_;
+    const size_t row_bytes = raster_bytes({1, to.width});
+    imaging::resize_bicubic(rgb->data(), from, to, [&](int y, const uint8_t* row) {
+      std::memcpy(result_data() + static_cast<size_t>(y) * row_bytes, row, row_bytes);
+    });
   }
 
  private:
-  Size from_, to_;
-  const uint8_t* rgb_;
-  uint8_t* result_;
+  ResizeRequest request_;
+};
+
+struct PatchifyRequest {
+  explicit PatchifyRequest(const Request& request)
+      : from(request.size("height", "width")),
+        to(request.size("toHeight", "toWidth")),
+        layout(layout_of(request)) {
+    const int64_t block = static_cast<int64_t>(layout.patch) * layout.merge;
+    if (to.height % block != 0 || to.width % block != 0) {
+      throw Error("VG_ARGUMENT_INVALID",
+                  "the resized frame is not made of whole blocks of " + std::to_string(block) + " pixels");
+    }
+    check_between_passes(from, to);
+    frames = request.list_of_bytes("frames", raster_bytes(from));
+  }
+
+  size_t result_bytes() const { return imaging::PatchWriter::size_bytes(to, frames.size(), layout); }
+
+  static PatchLayout layout_of(const Request& request) {
+    const int patch = request.side("patchSize");
+    const int merge = request.side("mergeSize");
+    return {patch, merge, request.side("temporalPatchSize")};
+  }
+
+  Size from, to;
+  PatchLayout layout;
+  std::vector<InputBytes> frames;
 };
 
 class PatchifyWorker final : public ImagingWorker {
  public:
-  PatchifyWorker(Napi::Env env, const Request& request)
-      : ImagingWorker(env, request),
-        from_(request.size("height", "width")),
-        to_(request.size("toHeight", "toWidth")),
-        layout_{request.side("patchSize"), request.side("mergeSize"), request.side("temporalPatchSize")},
-        frames_(request.list_of_bytes("frames", raster_bytes(from_))),
-        pixels_(request.bytes("pixels", imaging::PatchWriter::size_bytes(to_, frame_count(), layout_))) {
-    const int64_t block = static_cast<int64_t>(layout_.patch) * layout_.merge;
-    if (to_.height % block != 0 || to_.width % block != 0) {
-      throw Error("VG_ARGUMENT_INVALID", "the resized frame is not made of whole blocks of " + std::to_string(block) + " pixels");
-    }
-  }
+  PatchifyWorker(Napi::Env env, PatchifyRequest request)
+      : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
   void execute() override {
-    const imaging::PatchWriter writer(to_, frame_count(), layout_, pixels_);
-    for (int frame = 0; frame < frame_count(); frame++) {
-      imaging::resize_bicubic(frames_[frame], from_, to_,
+    const auto& [from, to, layout, frames] = request_;
+    const imaging::PatchWriter writer(to, frames.size(), layout, result_data());
+    for (size_t frame = 0; frame < frames.size(); frame++) {
+      imaging::resize_bicubic(frames[frame].data(), from, to,
                               [&](int y, const uint8_t* row) { writer.write_row(frame, y, row); });
     }
   }
 
  private:
-  int frame_count() const { return static_cast<int>(frames_.size()); }
+  PatchifyRequest request_;
+};
 
-  Size from_, to_;
-  PatchLayout layout_;
-  std::vector<const uint8_t*> frames_;
-  uint8_t* pixels_;
+struct CmykRequest {
+  explicit CmykRequest(const Request& request) : cmyk(request.bytes("cmyk")) {
+    if (cmyk.span().size() % 4 == 0) return;
+    throw Error("VG_ARGUMENT_INVALID",
+                "cmyk has " + std::to_string(cmyk.span().size()) + " bytes, which are not whole pixels");
+  }
+
+  size_t pixels() const { return cmyk.span().size() / 4; }
+  size_t result_bytes() const { return pixels() * kChannels; }
+
+  InputBytes cmyk;
 };
 
 class CmykWorker final : public ImagingWorker {
  public:
-  CmykWorker(Napi::Env env, const Request& request)
-      : ImagingWorker(env, request),
-        pixels_(to_bytes(request.object().Get("cmyk"), "cmyk").size() / 4),
-        cmyk_(request.bytes("cmyk", pixels_ * 4)),
-        rgb_(request.bytes("rgb", pixels_ * kChannels)) {}
+  CmykWorker(Napi::Env env, CmykRequest request)
+      : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
-  void execute() override { imaging::cmyk_to_rgb(cmyk_, pixels_, rgb_); }
+  void execute() override { imaging::cmyk_to_rgb(request_.cmyk.data(), request_.pixels(), result_data()); }
 
  private:
-  size_t pixels_;
-  const uint8_t* cmyk_;
-  uint8_t* rgb_;
+  CmykRequest request_;
 };
 
-template <typename Worker>
+template <typename Worker, typename WorkerRequest>
 Napi::Value start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  return guarded(env, [&] { return run_on_pool(env, std::make_unique<Worker>(env, Request(info))); });
+  return guarded(env, [&] {
+    return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(Request(info))));
+  });
 }
 
 }  // namespace
 
 void register_imaging(Napi::Env env, Napi::Object exports) {
-  exports.Set("resizeFrame", Napi::Function::New(env, start<ResizeWorker>, "resizeFrame"));
-  exports.Set("patchifyFrames", Napi::Function::New(env, start<PatchifyWorker>, "patchifyFrames"));
-  exports.Set("cmykToRgb", Napi::Function::New(env, start<CmykWorker>, "cmykToRgb"));
+  exports.Set("resizeFrame", Napi::Function::New(env, start<ResizeWorker, ResizeRequest>, "resizeFrame"));
+  exports.Set("patchifyFrames", Napi::Function::New(env, start<PatchifyWorker, PatchifyRequest>, "patchifyFrames"));
+  exports.Set("cmykToRgb", Napi::Function::New(env, start<CmykWorker, CmykRequest>, "cmykToRgb"));
 }
 
 }  // namespace vitgraph::napi

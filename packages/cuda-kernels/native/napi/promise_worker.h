@@ -10,7 +10,6 @@
 
 #include <exception>
 #include <memory>
-#include <vector>
 
 namespace vitgraph::napi {
 
@@ -40,13 +39,9 @@ class PromiseWorker {
   /// What the promise resolves to.
   virtual Napi::Value result(Napi::Env env) = 0;
 
-  /// Keeps a JavaScript object (a typed array whose memory the work uses, say) from being collected until settled.
-  void keep(Napi::Object object) { kept_.push_back(Napi::Persistent(object)); }
-
  private:
   Napi::Promise::Deferred deferred_;
   std::exception_ptr error_;
-  std::vector<Napi::ObjectReference> kept_;
 };
 
 /// Runs the worker on libuv's thread pool, in no particular order.

@@ -23,9 +23,10 @@ Running& running() {
 
 }  // namespace
 
-std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* name) {
+std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* name, std::function<void()> at_end) {
   std::shared_ptr<WorkerThread> self(new WorkerThread());
   self->env_ = env;
+  self->at_end_ = std::move(at_end);
   // The raw API: node-addon-api's wrapper throws from the very calls that may fail while an environment goes away.
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, self.get(),
@@ -90,6 +91,8 @@ void WorkerThread::close() {
     closing_ = true;
   }
   changed_.notify_all();
+  // Idle threads end at once. Those that are busy are waited for when their last promise is settled.
+  if (unsettled_ == 0) join();
 }
 
 void WorkerThread::begin_posted() {
@@ -127,6 +130,7 @@ void WorkerThread::finish_begun() {
       napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
     }
   }
+  std::exchange(at_end_, nullptr)();
   napi_release_threadsafe_function(wake_, napi_tsfn_release);
 }
 
@@ -165,7 +169,10 @@ void WorkerThread::settle_finished(Napi::Env env) {
       worker = std::move(finished_.front());
       finished_.pop_front();
     }
-    if (--unsettled_ == 0) napi_unref_threadsafe_function(env, wake_);
+    if (--unsettled_ == 0) {
+      napi_unref_threadsafe_function(env, wake_);
+      if (closed_) join();
+    }
     worker->settle(env);
   }
 }

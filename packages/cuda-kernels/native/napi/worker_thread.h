@@ -3,7 +3,8 @@
 // one is waited for. JavaScript's thread never waits for either, except while its environment is being torn down.
 //
 // Lifetime. The event loop stays alive while something is under way, and only then. `close` lets everything that was
-// posted run, and then ends the threads. Teardown of the environment (a terminated worker_thread, or the process
+// posted run. The threads have ended when it returns or, where something was under way, before the last promise is
+// settled. Teardown of the environment (a terminated worker_thread, or the process
 // ending) cancels what is left: `cancelled()` turns true, what was begun is still finished (and looks at
 // `cancelled()`), the threads are joined, and workers that never settled are destroyed on JavaScript's thread, so that
 // no reference outlives the environment.
@@ -14,6 +15,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -24,8 +26,9 @@ namespace vitgraph::napi {
 
 class WorkerThread {
  public:
-  /// Starts the threads. The object stays until they have ended, whoever else holds it.
-  static std::shared_ptr<WorkerThread> start(Napi::Env env, const char* name);
+  /// Starts the threads. The object stays until they have ended, whoever else holds it. The finishing thread calls
+  /// `at_end` after the last worker, and then drops it.
+  static std::shared_ptr<WorkerThread> start(Napi::Env env, const char* name, std::function<void()> at_end);
   ~WorkerThread() = default;
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;
@@ -33,7 +36,7 @@ class WorkerThread {
   /// On JavaScript's thread. Not after `close`.
   Napi::Promise post(Napi::Env env, std::unique_ptr<PromiseWorker> worker);
 
-  /// No more posts; ends when what was posted is done. On JavaScript's thread, any number of times.
+  /// No more posts. On JavaScript's thread, any number of times.
   void close();
   bool closed() const { return closed_; }
 
@@ -60,6 +63,8 @@ class WorkerThread {
 
   // Shared.
   std::atomic<bool> cancelled_{false};
+  /// The finishing thread's.
+  std::function<void()> at_end_;
   std::mutex mutex_;
   /// Something was posted, begun or finished, or an end has come: each thread looks for what concerns it.
   std::condition_variable changed_;

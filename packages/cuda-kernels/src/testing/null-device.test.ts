@@ -43,10 +43,13 @@ test("it answers in order, with what the test wants it to say", async () => {
   });
   using executable = load(device);
   const runs = [2, 1, 0].map(async (count) => {
-    const bytes = new Uint8Array(4);
-    await executable.submit({ counts: [count], inputs: [], outputs: [{ buffer: 2, bytes }] });
+    const { outputs } = await executable.submit({
+      counts: [count],
+      inputs: [],
+      outputs: [{ buffer: 2, sizeBytes: 4 }],
+    });
     order.push(count);
-    return bytes[0];
+    return outputs[0]![0];
   });
   expect(await Promise.all(runs)).toEqual([2, 1, 0]);
   expect(order).toEqual([2, 1, 0]);

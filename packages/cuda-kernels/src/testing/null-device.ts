@@ -2,7 +2,7 @@
  * A device that runs nothing: it validates programs, keeps what it was handed, and answers in order. For tests of
  * compilers, planners, schedulers and runtimes, which then need no native code.
  *
- * Outputs are left as they are, unless `respond` fills them in.
+ * Outputs are zeros, unless `respond` fills them in.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type {
@@ -11,10 +11,11 @@ import type {
   DeviceInfo,
   DeviceMemory,
   Executable,
+  InputTransfer,
+  OutputTransfer,
   ProgramArenas,
   RunResult,
   Submission,
-  Transfer,
 } from "../device.js";
 import { KERNEL_NAMES, type KernelName } from "../kernels.js";
 import type { DType, Program } from "../program.js";
@@ -29,7 +30,12 @@ export interface NullDeviceOptions {
   /** Bytes that `allocate` hands out before it is out of memory. Default: no limit. */
   readonly memoryBytes?: number;
   /** Called for each submission in its turn: may write to the outputs, and what it throws rejects the submission. */
-  readonly respond?: (submission: Submission, program: Program) => void | Promise<void>;
+  readonly respond?: (submission: RunningSubmission, program: Program) => void | Promise<void>;
+}
+
+/** A submission with the memory of its outputs. */
+export interface RunningSubmission extends Submission {
+  readonly outputs: readonly (OutputTransfer & { readonly bytes: Uint8Array })[];
 }
 
 export interface NullDevice extends Device {
@@ -44,7 +50,7 @@ export interface NullDevice extends Device {
 export interface RecordedSubmission {
   readonly program: Program;
   readonly counts: readonly number[];
-  readonly inputs: readonly Transfer[];
+  readonly inputs: readonly InputTransfer[];
 }
 
 export type RecordedWrite =
@@ -154,14 +160,17 @@ class RecordingDevice implements NullDevice {
     if (!this.#handles.has(executable)) throw disposed("an executable");
     const { program } = executable;
     checkSubmission(program, submission);
+    const counts = [...submission.counts];
+    const inputs = submission.inputs.map((input) => ({ ...input, bytes: input.bytes.slice() }));
+    const outputs = submission.outputs.map((output) => ({
+      ...output,
+      bytes: new Uint8Array(output.sizeBytes),
+    }));
     return this.#inTurn(async () => {
-      this.submissions.push({
-        program,
-        counts: [...submission.counts],
-        inputs: submission.inputs.map((input) => ({ ...input, bytes: input.bytes.slice() })),
-      });
-      await this.#options.respond?.(submission, program);
-      return { durationMs: 0, firstNonFinite: submission.outputs.map(() => -1) };
+      this.submissions.push({ program, counts, inputs });
+      await this.#options.respond?.({ counts, inputs, outputs }, program);
+      const bytes = outputs.map((output) => output.bytes);
+      return { durationMs: 0, outputs: bytes, firstNonFinite: bytes.map(() => -1) };
     });
   }
 

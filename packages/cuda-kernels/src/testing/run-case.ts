@@ -54,17 +54,16 @@ export async function loadKernelCase(device: Device, kernelCase: KernelCase): Pr
   await device.upload(arenas.weights, 0, weights);
   const executable = device.load(program, arenas);
   disposables.push(executable);
-  const after = new Uint8Array(io.length);
 
   return {
     program,
     async run() {
-      const { durationMs } = await executable.submit({
+      const { durationMs, outputs } = await executable.submit({
         counts: kernelCase.dims.map(({ count }) => count),
         inputs: [{ buffer: layout.wholeIo, bytes: io }],
-        outputs: [{ buffer: layout.wholeIo, bytes: after }],
+        outputs: [{ buffer: layout.wholeIo, sizeBytes: io.length }],
       });
-      return { ...takeOutput(kernelCase, layout, io, after), durationMs };
+      return { ...takeOutput(kernelCase, layout, io, outputs[0]!), durationMs };
     },
     [Symbol.dispose]() {
       for (const disposable of disposables) disposable[Symbol.dispose]();

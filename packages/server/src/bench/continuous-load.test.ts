@@ -20,21 +20,25 @@ const [item] = randomItems({ name: "one", sizes: [[8, 12]] }, createVisionModel(
 ];
 
 async function measure(itemsOf: ItemsOf, how: typeof measureLoad = measureLoad) {
-  await using engine = await EncoderEngine.create({
-    model: directory,
-    devices: [() => createNullDevice()],
-    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [48] },
-    outputCacheBytes: 0,
-  });
+  await using engine = await openEngine();
   const done: number[] = [];
   const load = await how(engine, itemsOf, {
     callers: 4,
     calls: 10,
     onCall: (calls) => done.push(calls),
   });
+  if (load === null) throw new Error("stopped");
   return { load, done };
 }
 
+function openEngine() {
+  return EncoderEngine.create({
+    model: directory,
+    devices: [() => createNullDevice()],
+    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [48] },
+    outputCacheBytes: 0,
+  });
+}
 test("counts what ran after the calls that fill the pipe, and keeps the load up until the last that counts", async () => {
   const asked: number[] = [];
   const { load, done } = await measure((call) => {
@@ -68,3 +72,14 @@ test("an item that fails ends the measurement with its error", async () => {
   const bad = { ...item, grid: { t: 1, h: 3, w: 6 } };
   await expect(measure(() => [item, bad])).rejects.toMatchObject({ code: "VG_ITEM_INVALID" });
 });
+
+test.each([["load", measureLoad] as const, ["stream", measureStream] as const])(
+  "a %s that is stopped has no result",
+  async (_, how) => {
+    await using engine = await openEngine();
+    let calls = 0;
+    const options = { callers: 2, calls: 10, onCall: () => calls++, isStopped: () => calls >= 3 };
+    expect(await how(engine, () => [item], options)).toBeNull();
+    expect(calls).toBeLessThan(10);
+  },
+);

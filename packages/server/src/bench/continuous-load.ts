@@ -1,16 +1,18 @@
 /**
- * An engine under continuous load: callers that each send their next call as soon as the last is answered. What it takes
- * by the wall is held against what its devices themselves took: the rest is what the engine loses.
+ * An engine under continuous load: callers that each send their next call as soon as the last is answered. The wall time
+ * is compared with the time of the devices: the rest is the engine's loss.
  */
 import type { BatchEvent, EncoderEngine, EncoderItem } from "@vitgraph/core";
 
 export interface LoadOptions {
-  /** Calls under way at a time. */
+  /** Calls in flight. */
   readonly callers: number;
   /** Calls that count. */
   readonly calls: number;
-  /** Hears of every call that is done, those that do not count too. */
+  /** Called after every call, those that do not count included. */
   readonly onCall?: (done: number, total: number) => void;
+  /** Asked after every call: true ends the measurement without a result. */
+  readonly isStopped?: () => boolean;
 }
 
 export interface MeasuredLoad {
@@ -32,14 +34,15 @@ export interface MeasuredLoad {
 export type ItemsOf = (call: number) => readonly EncoderItem[];
 
 /**
- * What a load takes that goes on and on: as many calls as there are callers fill the pipe and do not count, and the load
- * is kept up until the last that counts is answered. @throws what the first item that failed failed with
+ * The cost of a load that goes on and on: as many calls as there are callers fill the pipeline and do not count, and the
+ * load is kept up until the last call that counts is answered. Null where it was stopped.
+ * @throws the error of the first item that fails
  */
 export async function measureLoad(
   engine: EncoderEngine,
   itemsOf: ItemsOf,
-  { callers, calls, onCall }: LoadOptions,
-): Promise<MeasuredLoad> {
+  { callers, calls, onCall, isStopped = () => false }: LoadOptions,
+): Promise<MeasuredLoad | null> {
   const total = callers + calls;
   using recorder = new Recorder(engine);
   let measured: Recording | undefined;
@@ -47,30 +50,33 @@ export async function measureLoad(
     if (done <= total) onCall?.(done, total);
     if (done === callers) recorder.restart();
     if (done === total) measured = recorder.read();
-    return done < total;
+    return done < total && !isStopped();
   });
-  return { callers, calls, ...(measured as Recording) };
+  return measured === undefined ? null : { callers, calls, ...measured };
 }
 
 /**
- * What a stream of so many calls takes from its first to its last: the same items whatever the engine makes of them, so
- * that two engines can be compared. @throws what the first item that failed failed with
+ * The cost of a stream of calls from its first to its last: the same items whatever the engine makes of them, so that two
+ * engines can be compared. Null where it was stopped.
+ * @throws the error of the first item that fails
  */
 export async function measureStream(
   engine: EncoderEngine,
   itemsOf: ItemsOf,
-  { callers, calls, onCall }: LoadOptions,
-): Promise<MeasuredLoad> {
+  { callers, calls, onCall, isStopped = () => false }: LoadOptions,
+): Promise<MeasuredLoad | null> {
   using recorder = new Recorder(engine);
   let begun = callers;
+  let ended = 0;
   await call(engine, itemsOf, Math.min(callers, calls), (done) => {
+    ended = done;
     onCall?.(done, calls);
-    return begun++ < calls;
+    return begun++ < calls && !isStopped();
   });
-  return { callers, calls, ...recorder.read() };
+  return ended < calls ? null : { callers, calls, ...recorder.read() };
 }
 
-/** Callers that call one after the other for as long as `goesOn`, asked after each answer, says so. */
+/** Callers that each call until `goesOn`, asked after each answer, is false. */
 async function call(
   engine: EncoderEngine,
   itemsOf: ItemsOf,

@@ -1,12 +1,12 @@
 /**
- * The rate of the machine's best matrix product: what a workload's rate is held against. A program of one `linear`,
- * computed as the tower's are, by whichever way is fastest there.
+ * The rate of the device's fastest matrix product, to compare a workload's rate with: a program of one `linear`, autotuned as
+ * the tower's are.
  */
 import type { Device } from "@vitgraph/core";
 import { ACTIVATIONS, type Arena, DTYPE_BYTES, PROGRAM_VERSION, type Program } from "@vitgraph/cuda-kernels";
 import type { MeasuredMatmul } from "./report.js";
 
-/** As large as is needed for a GPU to reach its best rate. A CPU would take many seconds, and is not asked. */
+/** Large enough for a GPU's best rate. A CPU would take many seconds, and is not measured. */
 const SIDE = 8192;
 const RUNS = 10;
 /** Random values are uploaded in parts of this size, over and over: zeros would run faster than real data does. */

@@ -1,16 +1,16 @@
 /**
- * What an encoder without graphs takes of the device's memory when it runs a batch as large as the largest budget: what
- * the memory of one with graphs is held against. The device itself is asked, so that everything counts which it keeps
- * besides the arenas; whoever else uses it has to be quiet.
+ * Device memory of an encoder without graphs while it runs a batch of the largest budget, to compare with the memory of one
+ * with graphs. The figures are differences of the device's free memory, so they include more than the arenas, and no other
+ * process may allocate meanwhile.
  */
 import { type Device, type LoadedModel, VisionEncoder } from "@vitgraph/core";
 import { randomItems } from "./random-items.js";
 import type { PixelSize } from "./workloads.js";
 
 export interface EagerMemory {
-  /** What stands there before any run: weights and grid cache. */
+  /** Before any run: weights and grid cache. */
   readonly residentBytes: number;
-  /** That and the run's own. */
+  /** With the run's own memory. */
   readonly eagerBytes: number;
 }
 

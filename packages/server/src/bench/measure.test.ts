@@ -2,7 +2,7 @@ import { createVisionModel, type EncoderItem, type LoadedModel, VisionEncoder } 
 import { MINIATURE_CONFIG, type MiniatureModel, openMiniatureModel } from "@vitgraph/core/testing";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { measureWorkload, median } from "./measure.js";
+import { type MeasureOptions, measureWorkload, median } from "./measure.js";
 import { randomItems } from "./random-items.js";
 import type { Workload } from "./workloads.js";
 
@@ -28,6 +28,7 @@ const FOUR_OF_SIX: Workload = {
 async function measure(
   compilationConfig: object,
   items: readonly EncoderItem[] = randomItems(FOUR_OF_SIX, vision),
+  options: Partial<MeasureOptions> = {},
 ) {
   using device = createNullDevice();
   // Without the grid cache, whose fills would be submissions too.
@@ -37,6 +38,7 @@ async function measure(
     repetitions: 3,
     warmup: 2,
     onCall: (done) => calls.push(done),
+    ...options,
   });
   return { measured, submissions: device.submissions.length, calls };
 }
@@ -56,7 +58,7 @@ test("counts the work, and runs the warm-up without timing it, then several call
     waste: 0.25,
   });
   expect(measured.repetitions).toHaveLength(3);
-  expect(measured.inFlight.callMs).toBeGreaterThan(0);
+  expect(measured.inFlight?.callMs).toBeGreaterThan(0);
   // Five calls one by one, then three that fill the pipe and three that are timed.
   expect(submissions).toBe(11);
   expect(calls).toEqual([1, 2, 3, 4, 5]);
@@ -73,6 +75,26 @@ test("sums the device's time over the batches of a call", async () => {
   ]);
   expect(measured.waste).toBe(0.25);
   expect(submissions).toBe(22);
+});
+
+test("without time for more, one call is made and timed, and none in flight", async () => {
+  const { measured, submissions } = await measure({}, undefined, { limitMs: 0 });
+  expect(submissions).toBe(1);
+  expect(measured.repetitions).toHaveLength(1);
+  expect(measured.inFlight).toBeNull();
+});
+
+test("stopped by the user, it keeps the calls that were made", async () => {
+  let calls = 0;
+  const { measured, submissions } = await measure({}, undefined, {
+    onCall: (done) => {
+      calls = done;
+    },
+    isStopped: () => calls === 4,
+  });
+  expect(submissions).toBe(4);
+  expect(measured.repetitions).toHaveLength(2);
+  expect(measured.inFlight).toBeNull();
 });
 
 test("an eager batch wastes nothing", async () => {

@@ -1,17 +1,23 @@
 /**
- * Times one workload on an encoder: so many calls of `encode` after a warm-up, each with the same items. First one call at
- * a time, then with several under way.
+ * Times one workload on an encoder: calls of `encode` with the same items, first one at a time, then several in flight.
  */
 import { type EncoderItem, graphFlops, stageBatch, type VisionEncoder } from "@vitgraph/core";
+import type { CardSampler, CardState } from "./card-sampler.js";
 import type { Workload } from "./workloads.js";
 
 export interface MeasureOptions {
-  /** Calls that are timed. */
+  /** Calls that are timed; fewer where the time runs out or the user stops. */
   readonly repetitions: number;
   /** Calls before them that are not. */
   readonly warmup: number;
-  /** Hears of every call that is done, warm-up included. */
+  /** No call begins that would probably end later, except the first one. Default: no limit. */
+  readonly limitMs?: number;
+  /** Asked before every call but the first: true ends the measurement with the calls that were made. */
+  readonly isStopped?: () => boolean;
+  /** Called after every call of the first part, warm-up included. */
   readonly onCall?: (done: number, total: number) => void;
+  /** The GPU's sampler, if there is a GPU. */
+  readonly card?: CardSampler | undefined;
 }
 
 /** One call of `encode`, in milliseconds. */
@@ -52,32 +58,58 @@ export interface MeasuredWorkload extends CallTimes {
   readonly waste: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
-  /** The same with {@link CALLS_IN_FLIGHT} calls kept under way. */
-  readonly inFlight: ThroughputTimes;
+  /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null where the time did not suffice. */
+  readonly inFlight: ThroughputTimes | null;
   readonly repetitions: readonly CallTimes[];
+  /** The GPU during the timed calls, one at a time; null if it was not sampled. */
+  readonly card: CardState | null;
 }
 
-/** Enough for one to arrive and one to leave while one computes. */
+/** Enough for one to be uploaded and one to be downloaded while one computes. */
 export const CALLS_IN_FLIGHT = 3;
+/** The mean of fewer calls in flight says little. */
+const LEAST_CALLS_IN_FLIGHT = 3;
 
-/** `deviceMs` and `endToEndMs` are medians. @throws what the first item that failed failed with */
+/** `deviceMs` and `endToEndMs` are medians. @throws the error of the first item that fails */
 export async function measureWorkload(
   encoder: VisionEncoder,
   workload: Workload,
   items: readonly EncoderItem[],
-  { repetitions, warmup, onCall }: MeasureOptions,
+  {
+    repetitions,
+    warmup,
+    limitMs = Number.POSITIVE_INFINITY,
+    isStopped = () => false,
+    onCall,
+    card,
+  }: MeasureOptions,
 ): Promise<MeasuredWorkload> {
-  const { vision, graph } = encoder.model;
-  const { work } = stageBatch(vision, items);
-  const flops = graphFlops(graph, work);
-  const calls: TimedCall[] = [];
+  const { work, flops } = workOf(encoder, items);
+  const started = performance.now();
+  const elapsedMs = () => performance.now() - started;
+  const all: TimedCall[] = [];
   if (warmup > 0) await raiseClocks(encoder, items);
-  for (let call = 0; call < warmup + repetitions; call++) {
-    const timed = await timeCall(encoder, items);
-    if (call >= warmup) calls.push(timed);
-    onCall?.(call + 1, warmup + repetitions);
-  }
-  const inFlight = await timeInFlight(encoder, items, repetitions);
+  do {
+    all.push(await timeCall(encoder, items));
+    onCall?.(all.length, warmup + repetitions);
+    // Half of the time is for the calls in flight.
+  } while (
+    all.length < warmup + repetitions &&
+    !isStopped() &&
+    elapsedMs() + all.at(-1)!.endToEndMs < limitMs / 2
+  );
+  // Where there was no time for more, the last warm-up is the one timed call.
+  const calls = all.slice(Math.min(warmup, all.length - 1));
+  const cardState = card?.between(calls[0]!.startedAt, performance.now()) ?? null;
+  const endToEndMs = median(calls.map((call) => call.endToEndMs));
+  const callsInTime = Math.min(
+    repetitions,
+    Math.floor((limitMs - elapsedMs()) / endToEndMs) - CALLS_IN_FLIGHT,
+  );
+  const inFlight =
+    callsInTime < Math.min(repetitions, LEAST_CALLS_IN_FLIGHT)
+      ? null
+      : await timeInFlight(encoder, items, callsInTime, isStopped);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
   return {
@@ -91,11 +123,18 @@ export async function measureWorkload(
     batches,
     waste: wasteOf(batches),
     deviceMs,
-    endToEndMs: median(calls.map((call) => call.endToEndMs)),
+    endToEndMs,
     tflops: flops / deviceMs / 1e9,
     inFlight,
     repetitions: calls.map(({ deviceMs, endToEndMs }) => ({ deviceMs, endToEndMs })),
+    card: cardState,
   };
+}
+
+/** Useful arithmetic of one call: without padding. */
+export function workOf({ model }: VisionEncoder, items: readonly EncoderItem[]) {
+  const { work } = stageBatch(model.vision, items);
+  return { work, flops: graphFlops(model.graph, work) };
 }
 
 /** A GPU that was idle takes a moment until its clocks are up: many calls of a small image, one of a large one. */
@@ -109,13 +148,15 @@ async function raiseClocks(encoder: VisionEncoder, items: readonly EncoderItem[]
 }
 
 interface TimedCall extends CallTimes {
+  /** On `performance.now()`. */
+  readonly startedAt: number;
   readonly batches: readonly MeasuredBatch[];
 }
 
 async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): Promise<TimedCall> {
-  const started = performance.now();
+  const startedAt = performance.now();
   const outcomes = await encoder.encode(items);
-  const endToEndMs = performance.now() - started;
+  const endToEndMs = performance.now() - startedAt;
   const reports = new Map(
     outcomes.map((outcome) => {
       if (outcome.status === "rejected") throw outcome.reason;
@@ -125,29 +166,33 @@ async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): 
   );
   const batches = [...reports.values()].sort((a, b) => a.index - b.index);
   return {
+    startedAt,
     deviceMs: batches.reduce((sum, { durationMs }) => sum + durationMs, 0),
     endToEndMs,
     batches: batches.map(({ items, tokens, budget }) => ({ items, tokens, budget })),
   };
 }
 
-/** Means over so many calls, when those that fill the pipe are done. */
+/** Means over a number of calls, after those that fill the pipeline; null where they were stopped. */
 async function timeInFlight(
   encoder: VisionEncoder,
   items: readonly EncoderItem[],
   calls: number,
-): Promise<ThroughputTimes> {
+  isStopped: () => boolean,
+): Promise<ThroughputTimes | null> {
   const ended: { readonly at: number; readonly deviceMs: number }[] = [];
+  const total = calls + CALLS_IN_FLIGHT;
   let begun = 0;
-  const keepOneUnderWay = async () => {
-    while (begun < calls + CALLS_IN_FLIGHT) {
+  const keepOneInFlight = async () => {
+    while (begun < total && !isStopped()) {
       begun += 1;
       const { deviceMs } = await timeCall(encoder, items);
       ended.push({ at: performance.now(), deviceMs });
     }
   };
-  await Promise.all(Array.from({ length: CALLS_IN_FLIGHT }, keepOneUnderWay));
-  const [first, ...timed] = ended.slice(CALLS_IN_FLIGHT - 1, CALLS_IN_FLIGHT + calls);
+  await Promise.all(Array.from({ length: CALLS_IN_FLIGHT }, keepOneInFlight));
+  if (ended.length < total) return null;
+  const [first, ...timed] = ended.slice(CALLS_IN_FLIGHT - 1, total);
   return {
     callMs: ((timed.at(-1)?.at as number) - (first?.at as number)) / calls,
     deviceMs: timed.reduce((sum, { deviceMs }) => sum + deviceMs, 0) / calls,

@@ -1,4 +1,4 @@
-/** A workload's items with random pixels, as they would come from image files: uint8, cut into patches. Seeded. */
+/** A workload's items with random, seeded pixels, in the form of decoded image files: uint8, cut into patches. */
 import { type EncoderItem, type Grid, type PatchShape, rowElements, type VisionModel } from "@vitgraph/core";
 import type { PixelSize, Workload } from "./workloads.js";
 
@@ -26,7 +26,7 @@ function gridOf([height, width]: PixelSize, frames: number, model: VisionModel):
   };
 }
 
-/** Marsaglia's xorshift: no two items are the same, so that nothing can be answered from a cache. */
+/** Marsaglia's xorshift. No two items are equal, so that no cache can answer one. */
 function randomBytes(count: number, seed: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(count / 4));
   let state = Math.imul(seed, 0x9e3779b1) | 1;

@@ -1,4 +1,4 @@
-/** What continuous load found, as tables for people. */
+/** The results of continuous load, as tables for people. */
 import type { PackingRule } from "@vitgraph/core";
 import { percent, renderTable } from "../table.js";
 import type { MeasuredLoad } from "./continuous-load.js";
@@ -14,10 +14,7 @@ export interface LoadedPacking extends MeasuredLoad {
 
 const right = { align: "right" } as const;
 
-/**
- * A row for each workload: what one call of it takes by the wall and on a device, in the company of others. The ratio is 1
- * where every device is busy all the time.
- */
+/** A row a workload: wall and device time of one call among others. The ratio is 1 if every device is busy all the time. */
 export function renderLoads(loads: readonly LoadedWorkload[]): string {
   return renderTable(
     [
@@ -45,7 +42,7 @@ export function renderLoads(loads: readonly LoadedWorkload[]): string {
   );
 }
 
-/** A row for each rule, over one stream of all workloads. */
+/** A row a rule, over one stream of all workloads. */
 export function renderPackings(packings: readonly LoadedPacking[]): string {
   return renderTable(
     [

@@ -1,7 +1,7 @@
-/** What a bench found: as data for `--json`, and as a table for people. */
+/** The results of a bench: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
 import type { DeviceInfo, StartTimes } from "@vitgraph/core";
-import { percent, renderTable } from "../table.js";
+import { percent, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
@@ -18,21 +18,24 @@ export interface BenchReport {
     readonly visionConfig: Readonly<Record<string, unknown>>;
   };
   readonly compilationConfig: CompilationConfig;
-  /** Those that have a program; empty where graphs are off. */
+  /** Budgets that have a program; empty without graphs. */
   readonly tokenBudgets: readonly number[];
-  /** From opening the device to being ready: compiling, loading weights, capturing. */
+  /** Opening the device, compiling, loading weights and capturing. */
   readonly prepareMs: number;
-  /** The parts of it that are the encoder's. */
+  /** The encoder's parts of it. */
   readonly startTimes: StartTimes;
-  /** Null where the device is a CPU, whose memory is everybody's, and where graphs are off. */
+  /** Null on a CPU, whose memory other processes share, and without graphs. */
   readonly memory: MeasuredMemory | null;
-  /** The machine's best rate, for comparison; null where the device cannot measure it. */
+  /** The device's best rate, for comparison; null on a CPU. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
+  /** In the order of the table; without those that were skipped. */
   readonly workloads: readonly BenchedWorkload[];
+  /** True where the user stopped the bench before its end. */
+  readonly interrupted: boolean;
 }
 
-/** Of the device, in bytes, with everything that was there before the encoder subtracted. */
+/** Device memory in bytes, without what was in use before the encoder. */
 export interface MeasuredMemory extends EagerMemory {
   /** With all graphs captured. */
   readonly capturedBytes: number;
@@ -46,17 +49,19 @@ export interface MeasuredMatmul {
 }
 
 export interface BenchedWorkload extends MeasuredWorkload {
-  /** The token budget that the workload is meant for: what a peer with a graph for each budget pads it to. */
+  /** The workload's token budget: a peer with one graph a budget pads it to this size. */
   readonly budget: number;
-  /** Of the measured product's rate; null where that is not known. */
+  /** Share of the measured product's rate; null without one. */
   readonly matmulShare: number | null;
 }
 
-export function renderReport(report: BenchReport): string {
-  return `${renderWorkloads(report)}\n${describeStart(report)}\n`;
-}
-
-function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport): string {
+/** The lines under the table. */
+export function describeStart({
+  startTimes,
+  tokenBudgets,
+  memory,
+  matmul,
+}: Pick<BenchReport, "startTimes" | "tokenBudgets" | "memory" | "matmul">): string {
   const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
@@ -64,7 +69,7 @@ function describeStart({ startTimes, tokenBudgets, memory, matmul }: BenchReport
   ];
   if (memory !== null) lines.push(describeMemory(memory));
   if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);
-  return lines.join("\n");
+  return `${lines.join("\n")}\n`;
 }
 
 function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {
@@ -73,38 +78,50 @@ function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMe
   return `memory: weights and grid cache ${mebibytes(residentBytes)}, largest eager run ${mebibytes(eagerBytes)}, with graphs ${mebibytes(capturedBytes)} (${ratio} × the eager run)`;
 }
 
-function renderWorkloads({ workloads }: BenchReport): string {
+/** Prints the table's head, and returns the printer of a workload's row. */
+export function workloadTable(
+  names: readonly string[],
+  write: (text: string) => void,
+): (workload: BenchedWorkload) => void {
   const right = { align: "right" } as const;
-  return renderTable(
+  const printRow = streamTable(
     [
-      { title: "workload" },
+      { title: "workload", width: Math.max(...names.map((name) => name.length)) },
       { title: "items", ...right },
       { title: "patches", ...right },
       { title: "tokens", ...right },
-      { title: "batches", ...right },
+      { title: "batches", width: "2 × 16384".length, ...right },
       { title: "waste", ...right },
+      { title: "calls", ...right },
       { title: "device ms", ...right },
       { title: "end to end ms", ...right },
       { title: `${CALLS_IN_FLIGHT} in flight, ms`, ...right },
       { title: "device busy", ...right },
       { title: "TFLOP/s", ...right },
       { title: "of matmul", ...right },
+      { title: "SM MHz", ...right },
+      { title: "W", width: 3, ...right },
     ],
-    workloads.map((workload) => [
+    write,
+  );
+  return (workload) =>
+    printRow([
       workload.name,
       String(workload.items),
       String(workload.patches),
       String(workload.tokens),
       describeBatches(workload.batches),
       percent(workload.waste),
+      String(workload.repetitions.length),
       significant(workload.deviceMs),
       significant(workload.endToEndMs),
-      significant(workload.inFlight.callMs),
-      percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
+      workload.inFlight === null ? "-" : significant(workload.inFlight.callMs),
+      workload.inFlight === null ? "-" : percent(workload.inFlight.deviceMs / workload.inFlight.callMs),
       significant(workload.tflops),
       workload.matmulShare === null ? "-" : percent(workload.matmulShare),
-    ]),
-  );
+      workload.card === null ? "-" : workload.card.smClockMhz.toFixed(0),
+      workload.card === null ? "-" : workload.card.powerWatts.toFixed(0),
+    ]);
 }
 
 /** "4096", "eager", "2 × 1024 + 64". */
@@ -117,7 +134,7 @@ function describeBatches(batches: readonly MeasuredBatch[]): string {
   return [...counts].map(([label, count]) => (count === 1 ? label : `${count} × ${label}`)).join(" + ");
 }
 
-/** Three digits, as many as a median of a few runs is good for; whole numbers are not cut. */
+/** Three digits: a median of a few runs is not more precise. Whole numbers are not cut. */
 function significant(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

@@ -17,10 +17,10 @@ test.each([
   ["1x224", 196, 64],
   ["1x448", 784, 256],
   ["1x1024", 4096, 1024],
-  ["8x336", 3520, 1024],
+  ["8x320x352", 3520, 1024],
   ["16mix", 15_772, 4096],
   ["1x2048", 16_384, 4096],
-  ["8x1280x960", 50_688, 13_824],
+  ["8x1280x960+3x1024", 50_688, 13_824],
 ])("%s has %i patches and budget %i", (name, patches, budget) => {
   const workload = BUILT_IN_WORKLOADS.find((candidate) => candidate.name === name)!;
   checkWorkload(workload, vision);

@@ -1,5 +1,6 @@
 /**
- * What a bench encodes: images or clips by their sizes in pixels. The built-in workloads, and the file format for others.
+ * The images or clips that a bench encodes, by their sizes in pixels: the built-in workloads, and the file format for
+ * others.
  *
  * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
  */
@@ -14,7 +15,7 @@ export interface Workload {
   readonly sizes: readonly PixelSize[];
   /** Frames of each item, which is then a video clip; absent for images. */
   readonly frames?: number;
-  /** The token budget that the workload is meant for. Default: the power of two that holds it. */
+  /** The workload's token budget. Default: the smallest power of two that holds it. */
   readonly budget?: number;
 }
 
@@ -26,7 +27,7 @@ export const BUILT_IN_WORKLOADS: readonly Workload[] = [
   { name: "1x224", sizes: [[224, 224]], budget: 64 },
   { name: "1x448", sizes: [[448, 448]], budget: 256 },
   { name: "1x1024", sizes: [[1024, 1024]], budget: 1024 },
-  { name: "8x336", sizes: times(8, [320, 352]), budget: 1024 },
+  { name: "8x320x352", sizes: times(8, [320, 352]), budget: 1024 },
   {
     name: "16mix",
     sizes: [
@@ -40,10 +41,14 @@ export const BUILT_IN_WORKLOADS: readonly Workload[] = [
     budget: 4096,
   },
   { name: "1x2048", sizes: [[2048, 2048]], budget: 4096 },
-  { name: "8x1280x960", sizes: [...times(8, [1280, 960]), ...times(3, [1024, 1024])], budget: 13_824 },
+  {
+    name: "8x1280x960+3x1024",
+    sizes: [...times(8, [1280, 960]), ...times(3, [1024, 1024])],
+    budget: 13_824,
+  },
 ];
 
-/** The workloads as a workload file has them. */
+/** The workloads in the format of a workload file. */
 export function printWorkloads(workloads: readonly Workload[]): string {
   const entries = workloads.map(({ name, ...rest }) => `  ${JSON.stringify(name)}: ${JSON.stringify(rest)}`);
   return `{\n${entries.join(",\n")}\n}\n`;
@@ -51,8 +56,8 @@ export function printWorkloads(workloads: readonly Workload[]): string {
 
 /**
  * Reads a workload file: `{"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}`.
- * @param source what to call it in errors
- * @throws VG_ARGUMENT_INVALID naming the workload and what is wrong with it
+ * @param source the file's name, for errors
+ * @throws VG_ARGUMENT_INVALID naming the workload and the fault
  */
 export function parseWorkloads(text: string, source: string): readonly Workload[] {
   let value: unknown;
@@ -109,7 +114,7 @@ function parseWorkload(name: string, fields: unknown, source: string): Workload 
 }
 
 /**
- * Proves that a model can take a workload's items as they are: a bench does not resize.
+ * Checks that a model takes a workload's items unresized.
  * @throws VG_ARGUMENT_INVALID naming the workload and the size
  */
 export function checkWorkload({ name, sizes }: Workload, model: VisionModel): void {
@@ -140,7 +145,7 @@ export function workloadTokens({ sizes, frames = 1 }: Workload, model: VisionMod
   return sizes.reduce((sum, [height, width]) => sum + slices * (height / block) * (width / block), 0);
 }
 
-/** The budget of a workload: its own, or the power of two that holds it. */
+/** The budget of a workload: its own, or the smallest power of two that holds it. */
 export function workloadBudget(workload: Workload, model: VisionModel): number {
   if (workload.budget !== undefined) return workload.budget;
   return Math.max(model.minTokenBudget, 2 ** Math.ceil(Math.log2(workloadTokens(workload, model))));

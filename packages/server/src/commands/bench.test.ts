@@ -38,20 +38,20 @@ const quick = ["--backend", "cpu", "--threads", "1", "--repetitions", "2", "--wa
 
 test("prints a row a workload, with a budget for each; progress goes to stderr", async () => {
   const { code, out, err } = await run("--model", directory, "--workload", workload, ...quick);
-  expect(err).toMatch(/^loading DIR on .*s\npair .*s\nclip .*s\n$/);
+  expect(err).toMatch(/^loading DIR on .*s\n$/);
   expect(code).toBe(0);
   const [table = "", start] = out.split("\n\n");
   expect(start).toMatch(/^start: load .* s, measure .* s, capture .* s \(\d budgets\), self-check .* s\n$/);
   const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
-    "workload", "items", "patches", "tokens", "batches", "waste", "device ms", "end to end ms", "3 in flight, ms", "device busy",
-    "TFLOP/s", "of matmul",
+    "workload", "items", "patches", "tokens", "batches", "waste", "calls", "device ms", "end to end ms", "3 in flight, ms", "device busy",
+    "TFLOP/s", "of matmul", "SM MHz", "W",
   ]); // biome-ignore format: a row
-  expect(rows.map((row) => row.slice(0, 6))).toEqual([
-    ["pair", "2", "36", "9", "64", "85.9 %"],
-    ["clip", "1", "32", "8", "64", "87.5 %"],
+  expect(rows.map((row) => row.slice(0, 7))).toEqual([
+    ["pair", "2", "36", "9", "64", "85.9 %", "2"],
+    ["clip", "1", "32", "8", "64", "87.5 %", "2"],
   ]);
-  expect(rows.map((row) => row[11])).toEqual(["-", "-"]);
+  expect(rows.map((row) => row[12])).toEqual(["-", "-"]);
 });
 
 test("--json writes everything that was measured", async () => {
@@ -73,6 +73,7 @@ test("--json writes everything that was measured", async () => {
     },
     tokenBudgets: [64, 80],
     startTimes: { loadMs: expect.any(Number), measureMs: 0, captureMs: expect.any(Number) },
+    interrupted: false,
     memory: null,
     matmul: null,
     warmup: 0,
@@ -106,7 +107,7 @@ test("--callers and --packing load an engine, of several devices if asked, and p
   ); // biome-ignore format: a row
   expect(code).toBe(0);
   expect(err).toMatch(
-    /pair from 3 callers .*s\nclip from 3 callers .*s\npacking cost .*s\npacking greedy .*s\n$/,
+    /^loading .*\npair from 3 callers .*s\nclip from 3 callers .*s\npacking cost .*s\npacking greedy .*s\n$/,
   );
   const tables = out.split("\n\n").slice(2);
   const [loads = [], packings = []] = tables.map((table) =>
@@ -186,38 +187,108 @@ test("--print-workloads prints a file that --workload takes", async () => {
   const { code, out } = await run("--print-workloads");
   expect(code).toBe(0);
   expect(Object.keys(JSON.parse(out))).toEqual([
-    "1x224", "1x448", "1x1024", "8x336", "16mix", "1x2048", "8x1280x960",
+    "1x224", "1x448", "1x1024", "8x320x352", "16mix", "1x2048", "8x1280x960+3x1024",
   ]); // biome-ignore format: a row
 });
 
-describe("is answered with the remedy:", () => {
-  test.each<[string, string[], string]>([
+/** An io whose user presses Ctrl-C once a text has been printed. */
+function interruptedAfter(text: string) {
+  const io = createFakeIo();
+  const { stdout } = io;
+  io.stdout = (printed) => {
+    stdout(printed);
+    if (printed.includes(text)) io.interrupt();
+  };
+  return io;
+}
+
+test("Ctrl-C keeps the rows so far, in the table and in the report", async () => {
+  const json = join(directory, "interrupted.json");
+  const io = interruptedAfter("pair ");
+  const args = ["--model", directory, "--workload", workload, "--json", json, "--callers", "2", ...quick];
+  expect(await main(["bench", ...args], io)).toBe(130);
+  expect(io.out).toMatch(/^pair .*\n\nstart: /m);
+  expect(io.out).not.toMatch(/^clip/m);
+  const report = JSON.parse(await readFile(json, "utf8"));
+  expect(report).toMatchObject({ interrupted: true, workloads: [{ name: "pair" }] });
+  expect(report).not.toHaveProperty("loads");
+});
+
+test("without --repetitions, it makes at most twenty calls of each workload", async () => {
+  const { out } = await run(
+    "--model",
+    directory,
+    "--workload",
+    workload,
+    "--backend",
+    "cpu",
+    "--only",
+    "clip",
+  );
+  expect(Number(out.split("\n")[2]?.split(/\s{2,}/)[6])).toBeLessThanOrEqual(20);
+});
+
+describe("is refused as an error of the command line:", () => {
+  const pair = ["--model", "DIR", "--repetitions", "1"];
+  test.each<[string, string[], string | RegExp]>([
+    ["no model", [], "error: bench needs a model: give --model DIR or --arch NAME\n"],
     [
-      "no model",
-      [],
-      "error: no model was named: give --model with a checkpoint's directory, or --arch with a name and " +
-        "--load-format dummy [VG_ARGUMENT_INVALID]\n",
-    ],
-    [
-      "a name without --load-format dummy",
-      ["--arch", "qwen3-vl-8b"],
-      "error: --arch qwen3-vl-8b names a tower without weights: add --load-format dummy for random ones, or give a " +
-        "checkpoint with --model [VG_ARGUMENT_INVALID]\n",
+      "weights of a name",
+      ["--arch", "qwen3-vl-8b", "--load-format", "auto"],
+      "error: --arch qwen3-vl-8b has no weights to load: remove --load-format auto\n",
     ],
     [
       "a workload that is not there",
-      ["--arch", "qwen3-vl-8b", "--load-format", "dummy", "--only", "1x225"],
-      'error: there is no workload "1x225": choose from 1x224, 1x448, 1x1024, 8x336, 16mix, 1x2048, 8x1280x960 ' +
-        "[VG_ARGUMENT_INVALID]\n",
+      ["--arch", "qwen3-vl-8b", "--only", "1x225"],
+      'error: there is no workload "1x225": choose from 1x224, 1x448, 1x1024, 8x320x352, 16mix, 1x2048, ' +
+        "8x1280x960+3x1024\n",
+    ],
+    [
+      "a checkpoint and a name",
+      [...pair, "--arch", "qwen3-vl-8b"],
+      /'--arch <name>' cannot be used with option '--model/,
+    ],
+    [
+      "a workload file that is not used",
+      ["--print-workloads", "--workload", "w.json"],
+      /cannot be used with option/,
+    ],
+    [
+      "devices of no engine",
+      [...pair, "--engine-devices", "0", "1"],
+      "error: --engine-devices has no effect without --callers or --packing: add one\n",
+    ],
+    [
+      "rounds of no comparison",
+      [...pair, "--rounds", "2"],
+      /^error: --rounds has no effect without --against: add it\n/,
+    ],
+    [
+      "a comparison under load",
+      [...pair, "--against", "old", "--callers", "2"],
+      /cannot be used with option '--callers/,
+    ],
+    ["a report of another format", [...pair, "--json", "report.csv"], /the file is written as \.json/],
+    [
+      "an architecture that is not known",
+      ["--arch", "qwen9"],
+      /Allowed choices are qwen3-vl-2b, qwen3-vl-4b/,
     ],
   ])("%s", async (_, args, message) => {
-    expect(await run(...args)).toMatchObject({ code: 1, out: "", err: message });
+    const { code, out, err } = await run(...args);
+    expect({ code, out }).toEqual({ code: 2, out: "" });
+    if (typeof message === "string") expect(err).toBe(`${message}(run with --help for the options)\n`);
+    else expect(err).toMatch(message);
   });
+});
 
-  test("a checkpoint and a name at once", async () => {
-    const { code, err } = await run("--model", directory, "--arch", "qwen3-vl-8b", "--load-format", "dummy");
+describe("is answered with the remedy:", () => {
+  test("a report without a directory, before anything is loaded", async () => {
+    const { code, err } = await run("--model", directory, "--json", join(directory, "gone", "report.json"));
     expect(code).toBe(1);
-    expect(err).toMatch(/^error: both --model and --arch were given: /);
+    expect(err).toBe(
+      "error: cannot write DIR/gone/report.json (there is no directory DIR/gone): make it first [VG_FILE_UNWRITABLE]\n",
+    );
   });
 
   test("a workload file that cannot be read", async () => {
@@ -244,11 +315,5 @@ describe("is answered with the remedy:", () => {
     expect({ code, out }).toEqual({ code: 1, out: "" });
     // Why depends on the machine.
     expect(err).toMatch(/\[VG_BACKEND_UNAVAILABLE\]\n$/);
-  });
-
-  test("an architecture that is not known, with those that are", async () => {
-    const { code, err } = await run("--arch", "qwen9");
-    expect(code).toBe(2);
-    expect(err).toContain("Allowed choices are qwen3-vl-2b, qwen3-vl-4b, qwen3-vl-8b");
   });
 });

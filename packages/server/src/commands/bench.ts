@@ -1,5 +1,4 @@
-/** `vitgraph bench`: what a tower takes on this machine, workload by workload. */
-import { readFile, writeFile } from "node:fs/promises";
+/** `vitgraph bench`: the speed of a tower on this machine, workload by workload. */
 import { type CompilationConfig, encoderOptions, type ServeArguments } from "@vitgraph/config";
 import {
   ARCHITECTURES,
@@ -15,18 +14,21 @@ import {
   resolveBudgets,
   VisionEncoder,
 } from "@vitgraph/core";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
+import { argumentsForBoth, findBuild, renderAgainst, runRounds } from "../bench/against.js";
+import { CardSampler } from "../bench/card-sampler.js";
 import { measureLoad, measureStream } from "../bench/continuous-load.js";
-import { measureWorkload } from "../bench/measure.js";
+import { measureWorkload, workOf } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
 import { type EagerMemory, measureEagerMemory } from "../bench/measure-memory.js";
 import { randomItems } from "../bench/random-items.js";
 import {
   type BenchedWorkload,
   type BenchReport,
+  describeStart,
   type MeasuredMatmul,
-  renderReport,
+  workloadTable,
 } from "../bench/report.js";
 import {
   type LoadedPacking,
@@ -42,7 +44,8 @@ import {
   type Workload,
   workloadBudget,
 } from "../bench/workloads.js";
-import type { CliIo } from "../cli-io.js";
+import { type CliIo, printNote } from "../cli-io.js";
+import { checkOutput, outputPath, readTextInput, writeOutput } from "../files.js";
 import { startProgress } from "../progress.js";
 import {
   addDeviceOptions,
@@ -56,54 +59,72 @@ import {
 interface BenchOptions extends DeviceOptions {
   readonly model?: string;
   readonly arch?: ArchitectureName;
-  readonly loadFormat: "auto" | "dummy";
+  readonly loadFormat?: "auto" | "dummy";
   readonly workload?: string;
   readonly only?: readonly string[];
-  readonly repetitions: number;
+  readonly repetitions?: number;
   readonly warmup: number;
   readonly callers?: number;
   readonly engineDevices?: readonly number[];
   readonly packing?: readonly PackingRule[];
   readonly json?: string;
   readonly printWorkloads?: true;
+  readonly against?: string;
+  readonly rounds?: number;
 }
 
 /** As the PyTorch peer does it, so that the medians compare. */
-const DEFAULT_REPETITIONS = 20;
+const MOST_REPETITIONS = 20;
+/** For all workloads together, without `--repetitions`: a GPU needs less, and a CPU would need hours. */
+const TIME_LIMIT_MS = 60_000;
 /** Where `--packing` is given without `--callers`: enough that something waits at all times. */
 const DEFAULT_CALLERS = 32;
-/** Calls of each caller under load: more where they are short, so that one that is slow to come back counts for little. */
+/** Calls of each caller under load: more where they are short, so that one slow answer counts for little. */
 const LOAD_ROUNDS = { least: 4, most: 32 };
-/** What the calls under load would take one after the other, where the rounds allow it. */
+/** The calls under load would take this one after the other, where the rounds allow it. */
 const LOAD_MS = 1500;
+/** Of `--against`: few enough to wait for, and a spread to judge by. */
+const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
+/** Of a process that Ctrl-C ended. */
+const INTERRUPTED = 130;
 
-export function registerBench(program: Command, io: CliIo, serving: ServeArguments): void {
-  const command = program
-    .command("bench")
-    .description("time the encoder on workloads of random images: prints a table")
+export function registerBench(
+  program: Command,
+  io: CliIo,
+  serving: ServeArguments,
+  args: readonly string[],
+): void {
+  const command = program.command("bench");
+  command
+    .description("time the encoder on workloads of random images: prints a table, row by row")
     .option("--model <dir>", "directory of the checkpoint")
     .addOption(
-      new Option("--arch <name>", "the tower of a published model, without its weights").choices(
-        Object.keys(ARCHITECTURES),
-      ),
+      new Option("--arch <name>", "the tower of a published model, with random weights")
+        .choices(Object.keys(ARCHITECTURES))
+        .conflicts("model"),
     )
     .addOption(
-      new Option("--load-format <format>", "`dummy` makes random weights instead of reading any")
-        .choices(["auto", "dummy"])
-        .default("auto"),
+      new Option(
+        "--load-format <format>",
+        "`dummy` reads config.json alone and makes random weights (default with --arch)",
+      ).choices(["auto", "dummy"]),
     )
     .option(
       "--workload <file>",
       'JSON: {"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}',
     )
     .option("--only <name...>", "these workloads alone")
-    .option("--repetitions <count>", "timed calls of each workload", positiveInteger, DEFAULT_REPETITIONS)
+    .option(
+      "--repetitions <count>",
+      `timed calls of each workload (default: up to ${MOST_REPETITIONS}, in ${TIME_LIMIT_MS / 1000} s for all workloads together)`,
+      positiveInteger,
+    )
     .option("--warmup <count>", "calls before them that are not timed", wholeNumber, DEFAULT_WARMUP)
     .option(
       "--callers <count>",
-      "then load an engine: so many callers, each sending its next call when the last is answered",
+      "then load an engine with this many callers, each sending its next call when the last is answered",
       positiveInteger,
     )
     .option(
@@ -117,22 +138,76 @@ export function registerBench(program: Command, io: CliIo, serving: ServeArgumen
         `then compare packing rules on one stream of all workloads (from --callers, default ${DEFAULT_CALLERS})`,
       ).choices([...PACKING_RULES]),
     )
-    .option("--json <file>", "write everything that was measured, each repetition too")
-    .option("--print-workloads", "print the built-in workloads as a workload file, and do nothing else");
-  addDeviceOptions(command)
-    .addHelpText(
-      "after",
-      "\nUnless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.",
+    .option(
+      "--json <file.json>",
+      "write everything that was measured, each repetition too",
+      outputPath(".json"),
     )
-    .action((options: BenchOptions) => bench(options, io, serving));
+    .addOption(
+      new Option(
+        "--against <dir>",
+        "another build (a bundle or a checkout): run both by turns and print ratios",
+      ).conflicts(["callers", "packing", "printWorkloads"]),
+    )
+    .option(
+      "--rounds <count>",
+      `turns of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
+      positiveInteger,
+    )
+    .addOption(
+      new Option(
+        "--print-workloads",
+        "print the built-in workloads as a workload file, and do nothing else",
+      ).conflicts([
+        "model",
+        "arch",
+        "loadFormat",
+        "workload",
+        "only",
+        "repetitions",
+        "callers",
+        "packing",
+        "json",
+      ]),
+    );
+  addDeviceOptions(command)
+    .addHelpText("after", BENCH_HELP)
+    .action((options: BenchOptions) => {
+      if (options.printWorkloads) {
+        io.stdout(printWorkloads(BUILT_IN_WORKLOADS));
+        return;
+      }
+      checkUsage(command, options);
+      if (options.against !== undefined) return benchAgainst(options.against, options, args, io);
+      return bench(command, options, io, serving);
+    });
 }
 
-async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments): Promise<void> {
-  if (options.printWorkloads) {
-    io.stdout(printWorkloads(BUILT_IN_WORKLOADS));
-    return;
-  }
-  const workloads = selectWorkloads(await readWorkloads(options.workload), options.only);
+const BENCH_HELP = `
+Unless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.
+Without --repetitions and --only, workloads that would not end in time are skipped, with a note.
+Ctrl-C ends the bench with the results so far; the exit code is then ${INTERRUPTED}.`;
+
+/** Combinations without effect are errors of the command line. */
+function checkUsage(command: Command, { model, arch, loadFormat, ...options }: BenchOptions): void {
+  if (model === undefined && arch === undefined)
+    command.error("error: bench needs a model: give --model DIR or --arch NAME");
+  if (arch !== undefined && loadFormat === "auto")
+    command.error(`error: --arch ${arch} has no weights to load: remove --load-format auto`);
+  if (options.engineDevices !== undefined && options.callers === undefined && options.packing === undefined)
+    command.error("error: --engine-devices has no effect without --callers or --packing: add one");
+  if (options.rounds !== undefined && options.against === undefined)
+    command.error("error: --rounds has no effect without --against: add it");
+}
+
+async function bench(
+  command: Command,
+  options: BenchOptions,
+  io: CliIo,
+  serving: ServeArguments,
+): Promise<void> {
+  await checkOutput(options.json);
+  const workloads = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options);
   for (const workload of workloads) checkWorkload(workload, model.vision);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);
@@ -143,7 +218,7 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
   const { freeBytes } = device.memory();
   const eager = await weighEagerRun(model, device, compilationConfig, options);
   const started = performance.now();
-  const loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
+  using loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
   using encoder = await VisionEncoder.create({
     model,
     device,
@@ -156,11 +231,15 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
   const memory = eager === null ? null : { ...eager, capturedBytes: freeBytes - device.memory().freeBytes };
 
   const matmul = await measureMatmul(device);
-  const measured: BenchedWorkload[] = [];
-  for (const workload of workloads) {
-    measured.push(await benchWorkload(encoder, workload, options, matmul, io));
-  }
-  const report: BenchReport = {
+  using card = device.info.backend === "cuda" ? new CardSampler(options.device ?? 0) : undefined;
+  let interrupted = false;
+  using _ = io.onInterrupt(() => {
+    interrupted = true;
+    io.stderr("\ninterrupted: the call in progress is the last\n");
+  });
+  const isStopped = () => interrupted;
+  const measured = await benchWorkloads(encoder, workloads, options, { matmul, card }, isStopped, io);
+  const report: Omit<BenchReport, "interrupted"> = {
     machine: {
       device: device.info,
       node: process.version,
@@ -168,7 +247,7 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     },
     model: {
       name: model.name,
-      weights: options.loadFormat === "dummy" ? "dummy" : "checkpoint",
+      weights: isDummy(options) ? "dummy" : "checkpoint",
       visionConfig: model.vision.config,
     },
     compilationConfig,
@@ -180,26 +259,100 @@ async function bench(options: BenchOptions, io: CliIo, serving: ServeArguments):
     warmup: options.warmup,
     workloads: measured,
   };
-  io.stdout(renderReport(report));
-  const load = await benchEngine(model, compilationConfig, workloads, measured, options, io);
-  if (options.json !== undefined) await writeReport(options.json, { ...report, ...load });
+  io.stdout(`\n${describeStart(report)}`);
+  const load = await benchEngine(model, compilationConfig, workloads, measured, options, isStopped, io);
+  if (options.json !== undefined) {
+    const everything: BenchReport = { ...report, ...load, interrupted };
+    await writeOutput(options.json, `${JSON.stringify(everything, null, 2)}\n`, io);
+  }
+  if (interrupted) io.exitCode = INTERRUPTED;
 }
 
-/** What `--callers` and `--packing` ask for: engines under continuous load. */
+/** Prints each row as soon as it is measured. */
+async function benchWorkloads(
+  encoder: VisionEncoder,
+  workloads: readonly Workload[],
+  { repetitions, only, warmup }: BenchOptions,
+  { matmul, card }: { readonly matmul: MeasuredMatmul | null; readonly card: CardSampler | undefined },
+  isStopped: () => boolean,
+  io: CliIo,
+): Promise<readonly BenchedWorkload[]> {
+  const { vision } = encoder.model;
+  const deadline = performance.now() + TIME_LIMIT_MS;
+  const printRow = workloadTable(
+    workloads.map(({ name }) => name),
+    io.stdout,
+  );
+  const measured: BenchedWorkload[] = [];
+  for (const [index, workload] of workloads.entries()) {
+    if (isStopped()) break;
+    const items = randomItems(workload, vision);
+    const leftMs = deadline - performance.now();
+    const previous = measured.at(-1);
+    if (repetitions === undefined && only === undefined && previous !== undefined) {
+      // At the rate of the workload before: of a CPU it changes little.
+      const expectedMs = (previous.endToEndMs * workOf(encoder, items).flops) / (previous.gflop * 1e9);
+      if (expectedMs > leftMs) {
+        const { name } = workload;
+        const seconds = (expectedMs / 1000).toFixed(0);
+        printNote(io, `${name}: skipped: a call takes about ${seconds} s; --only ${name} runs it`);
+        continue;
+      }
+    }
+    using progress = startProgress(io, workload.name);
+    const result = await measureWorkload(encoder, workload, items, {
+      repetitions: repetitions ?? MOST_REPETITIONS,
+      warmup,
+      // Time that small workloads do not use goes to the larger ones behind them.
+      ...(repetitions === undefined ? { limitMs: leftMs / (workloads.length - index) } : {}),
+      isStopped,
+      onCall: progress.update,
+      card,
+    });
+    progress[Symbol.dispose]();
+    const matmulShare = matmul === null ? null : result.tflops / matmul.tflops;
+    measured.push({ ...result, budget: workloadBudget(workload, vision), matmulShare });
+    printRow(measured.at(-1) as BenchedWorkload);
+  }
+  return measured;
+}
+
+/** Runs both builds with the arguments of this command. */
+async function benchAgainst(
+  directory: string,
+  { rounds = DEFAULT_ROUNDS, json }: BenchOptions,
+  args: readonly string[],
+  io: CliIo,
+): Promise<void> {
+  await checkOutput(json);
+  const candidate = { node: process.execPath, entry: process.argv[1] as string };
+  const builds = { baseline: findBuild(directory), candidate };
+  using progress = startProgress(io, `${rounds} rounds against ${directory}`);
+  const measured = runRounds(builds, argumentsForBoth(args), rounds, progress.update);
+  progress.done();
+  io.stdout(`${renderAgainst(measured)}\n`);
+  if (json !== undefined) await writeOutput(json, `${JSON.stringify({ rounds: measured }, null, 2)}\n`, io);
+}
+
+/** `--callers` and `--packing`: engines under continuous load. */
 async function benchEngine(
   model: LoadedModel,
   compilationConfig: CompilationConfig,
   workloads: readonly Workload[],
   measured: readonly BenchedWorkload[],
   options: BenchOptions,
+  isStopped: () => boolean,
   io: CliIo,
 ): Promise<{ readonly loads?: readonly LoadedWorkload[]; readonly packings?: readonly LoadedPacking[] }> {
-  const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens, repetitions } = options;
+  const { callers = DEFAULT_CALLERS, packing = [], maxBatchTokens } = options;
+  const repetitions = options.repetitions ?? MOST_REPETITIONS;
   const callsOf = ({ deviceMs }: BenchedWorkload) => {
     const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
     return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
   };
-  const items = workloads.map((workload) => randomItems(workload, model.vision));
+  // Without those that were skipped, or came after an interrupt.
+  const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
+  const items = loaded.map((workload) => randomItems(workload, model.vision));
   const ordinals = options.engineDevices ?? [options.device];
   const devices = ordinals.map((device) => () => openDevice({ ...options, device }));
   const openEngine = (rule: PackingRule) =>
@@ -214,33 +367,49 @@ async function benchEngine(
       ...(maxBatchTokens === undefined ? {} : { maxBatchTokens }),
     });
   const loads: LoadedWorkload[] = [];
-  if (options.callers !== undefined) {
+  if (options.callers !== undefined && !isStopped()) {
     await using engine = await openEngine("cost");
-    for (const [index, { name }] of workloads.entries()) {
-      const progress = startProgress(io, `${name} from ${callers} callers`);
+    for (const [index, workload] of measured.entries()) {
+      if (isStopped()) break;
+      const { name } = workload;
+      using progress = startProgress(io, `${name} from ${callers} callers`);
       const itemsOf = () => items[index] as (typeof items)[number];
-      const calls = callsOf(measured[index] as BenchedWorkload);
-      const onCall = progress.update;
-      loads.push({ name, ...(await measureLoad(engine, itemsOf, { callers, calls, onCall })) });
+      const calls = callsOf(workload);
+      const load = await measureLoad(engine, itemsOf, {
+        callers,
+        calls,
+        onCall: progress.update,
+        isStopped,
+      });
+      if (load === null) break;
+      loads.push({ name, ...load });
       progress.done();
     }
-    io.stdout(`\n${renderLoads(loads)}`);
+    if (loads.length > 0) io.stdout(`\n${renderLoads(loads)}`);
   }
   const packings: LoadedPacking[] = [];
   for (const rule of packing) {
+    if (isStopped()) break;
     await using engine = await openEngine(rule);
-    const progress = startProgress(io, `packing ${rule}`);
+    using progress = startProgress(io, `packing ${rule}`);
     // Every workload as often as the others, in an order that is the same for each rule.
     const itemsOf = (call: number) => items[call % items.length] as (typeof items)[number];
-    const stream = { callers, calls: Math.max(repetitions, callers) * items.length, onCall: progress.update };
-    packings.push({ packing: rule, ...(await measureStream(engine, itemsOf, stream)) });
+    const calls = Math.max(repetitions, callers) * items.length;
+    const load = await measureStream(engine, itemsOf, {
+      callers,
+      calls,
+      onCall: progress.update,
+      isStopped,
+    });
+    if (load === null) break;
+    packings.push({ packing: rule, ...load });
     progress.done();
   }
   if (packings.length > 0) io.stdout(`\n${renderPackings(packings)}`);
   return { ...(loads.length === 0 ? {} : { loads }), ...(packings.length === 0 ? {} : { packings }) };
 }
 
-/** Before there is any graph: what the largest budget takes without. */
+/** The memory of the largest budget without graphs, measured before there are any. */
 async function weighEagerRun(
   model: LoadedModel,
   device: Device,
@@ -262,72 +431,34 @@ async function weighEagerRun(
   );
 }
 
-async function benchWorkload(
-  encoder: VisionEncoder,
-  workload: Workload,
-  { repetitions, warmup }: BenchOptions,
-  matmul: MeasuredMatmul | null,
-  io: CliIo,
-): Promise<BenchedWorkload> {
-  const { vision } = encoder.model;
-  const progress = startProgress(io, workload.name);
-  const measured = await measureWorkload(encoder, workload, randomItems(workload, vision), {
-    repetitions,
-    warmup,
-    onCall: progress.update,
-  });
-  progress.done();
-  return {
-    ...measured,
-    budget: workloadBudget(workload, vision),
-    matmulShare: matmul === null ? null : measured.tflops / matmul.tflops,
-  };
-}
-
-async function readWorkloads(path: string | undefined): Promise<readonly Workload[]> {
+async function readWorkloads(path: string | undefined, io: CliIo): Promise<readonly Workload[]> {
   if (path === undefined) return BUILT_IN_WORKLOADS;
-  const text = await readFile(path, "utf8").catch((cause) => {
-    throw toVitgraphError(
-      cause,
-      "VG_FILE_UNREADABLE",
-      `cannot read ${path}`,
-      "check the path given to --workload",
-    );
-  });
-  return parseWorkloads(text, path);
+  return parseWorkloads(await readTextInput(path, io, "check the path given to --workload"), path);
 }
 
 function selectWorkloads(
+  command: Command,
   workloads: readonly Workload[],
   only: readonly string[] | undefined,
 ): readonly Workload[] {
   if (only === undefined) return workloads;
   const names = workloads.map(({ name }) => name);
   const unknown = only.find((name) => !names.includes(name));
-  if (unknown !== undefined) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `there is no workload ${JSON.stringify(unknown)}`, {
-      remedy: `choose from ${names.join(", ")}`,
-      details: { workload: unknown, known: names },
-    });
-  }
+  if (unknown !== undefined)
+    command.error(`error: there is no workload ${JSON.stringify(unknown)}: choose from ${names.join(", ")}`);
   return workloads.filter(({ name }) => only.includes(name));
 }
 
-async function openModel({ model, arch, loadFormat }: BenchOptions): Promise<LoadedModel> {
-  if ((model === undefined) === (arch === undefined)) {
-    const fact = model === undefined ? "no model was named" : "both --model and --arch were given";
-    throw new VitgraphError("VG_ARGUMENT_INVALID", fact, {
-      remedy: "give --model with a checkpoint's directory, or --arch with a name and --load-format dummy",
-    });
-  }
-  if (model !== undefined) return loadModel(model, { loadFormat });
-  if (loadFormat === "dummy") return loadDummyModel(arch as ArchitectureName);
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `--arch ${arch} names a tower without weights`, {
-    remedy: "add --load-format dummy for random ones, or give a checkpoint with --model",
-  });
+/** Without weights of a checkpoint. */
+function isDummy({ arch, loadFormat }: BenchOptions): boolean {
+  return arch !== undefined || loadFormat === "dummy";
 }
 
-/** The configuration that was given; what it leaves out is set for measuring: fusion, graphs, a budget a workload. */
+async function openModel({ model, arch, loadFormat = "auto" }: BenchOptions): Promise<LoadedModel> {
+  return arch === undefined ? loadModel(model as string, { loadFormat }) : loadDummyModel(arch);
+}
+
+/** The given configuration; keys that it does not have are set for measuring: fusion, graphs, a budget a workload. */
 function benchConfig(
   serving: ServeArguments,
   options: BenchOptions,
@@ -348,15 +479,4 @@ function benchConfig(
       ? {}
       : { encoder_cudagraph_token_budgets: [...new Set(budgets)].sort((a, b) => a - b) }),
   };
-}
-
-async function writeReport(path: string, report: object): Promise<void> {
-  await writeFile(path, `${JSON.stringify(report, null, 2)}\n`).catch((cause) => {
-    throw toVitgraphError(
-      cause,
-      "VG_FILE_UNREADABLE",
-      `cannot write ${path}`,
-      "check the path given to --json",
-    );
-  });
 }

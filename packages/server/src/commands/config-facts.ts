@@ -1,6 +1,6 @@
 /**
- * What the linter wants to know of a model, from its config.json and processor files alone: no weights are read, and
- * a model that vitgraph cannot run has facts, too.
+ * Facts of a model for the linter, from its config.json and processor files alone: no weights are read, and a model that
+ * vitgraph cannot run has facts, too.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,12 +10,12 @@ import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-/** vLLM's smallest budget for most families; where a model has another, that is used. */
+/** vLLM's smallest budget for most families; a model may have another. */
 const USUAL_MIN_TOKEN_BUDGET = 64;
 
 /**
  * @param maxBatchTokens the largest token budget that would be inferred
- * @throws VG_FILE_UNREADABLE where there is no config.json, VG_MODEL_INVALID where a file is no JSON object
+ * @throws VG_FILE_UNREADABLE without a config.json, VG_MODEL_INVALID for a file that is no JSON object
  */
 export async function readModelFacts(directory: string, maxBatchTokens: number): Promise<LintFacts> {
   const config = await readJson(join(directory, "config.json"));
@@ -45,7 +45,7 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   };
 }
 
-/** Tokens of the longest clip, where the processor bounds clips and not frames. */
+/** Tokens of the longest clip; undefined for a processor that bounds frames. */
 function clipTokens(settings: JsonObject, modelType: string): number | undefined {
   const { boundsCover, maxPixels, patchSize, mergeSize, temporalPatchSize } = readVideoProcessor(
     settings,
@@ -55,7 +55,7 @@ function clipTokens(settings: JsonObject, modelType: string): number | undefined
   return Math.floor(maxPixels / (temporalPatchSize * (patchSize * mergeSize) ** 2));
 }
 
-/** The value, or undefined where the model is not one that vitgraph knows. */
+/** Undefined for a model that vitgraph does not know. */
 function ifSupported<T>(read: () => T): T | undefined {
   try {
     return read();
@@ -65,7 +65,7 @@ function ifSupported<T>(read: () => T): T | undefined {
   }
 }
 
-/** The object in a JSON file; undefined where there is no such file. */
+/** The object in a JSON file; undefined without the file. */
 async function readJson(path: string): Promise<JsonObject | undefined> {
   let value: unknown;
   try {

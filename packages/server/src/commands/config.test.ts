@@ -23,7 +23,11 @@ function file(name: string, content: string | object): string {
 
 /** Runs `vitgraph config ARGS…`; the folder's path is left out of what it prints. */
 async function run(...args: string[]) {
-  const io = createFakeIo();
+  return runWith("", ...args);
+}
+
+async function runWith(stdin: string, ...args: string[]) {
+  const io = createFakeIo({ stdin });
   const program = new Command("vitgraph")
     .exitOverride()
     .configureOutput({ writeErr: io.stderr, writeOut: io.stdout });
@@ -76,7 +80,7 @@ describe("config check", () => {
     expect(await run("check", path)).toEqual({
       stdout: `bad.yaml:2:3: error: "cudagraph_mm_encodre" is not a key of the compilation config: did you mean "cudagraph_mm_encoder"?
 bad.yaml:3:9: error: Invalid compilation mode: fast. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE: use one of NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE, or its number 0 to 3
-bad.yaml: 2 errors
+bad.yaml: 2 errors, 0 warnings
 `,
       stderr: "",
       exitCode: 1,
@@ -170,10 +174,68 @@ odd.yaml: 1 error, 5 warnings
     expect((await run("check", path, "--strict")).exitCode).toBe(1);
   });
 
-  test("files that are not there, or not JSON", async () => {
-    await expect(run("check", join(folder, "absent.json"))).rejects.toMatchObject({
-      code: "VG_FILE_UNREADABLE",
-    });
+  test("several files, each with its counts; one that cannot be read is an error of its own", async () => {
+    const good = file("several-1.json", { cudagraph_mm_encoder: true });
+    const bad = file("several-2.json", { mod: 1 });
+    const { stdout, exitCode } = await run("check", good, join(folder, "absent.json"), bad);
+    expect(stdout).toMatch(
+      /^several-1\.json: 0 errors, 0 warnings\nabsent\.json: error: cannot read absent\.json .*\nabsent\.json: 1 error, 0 warnings\nseveral-2\.json:1:2: error: .*\nseveral-2\.json: 1 error, 0 warnings\n$/,
+    );
+    expect(exitCode).toBe(1);
+  });
+
+  test.each([
+    ["YAML", "compilation-config:\n  mode: fast\n", "standard input:2:9: error: Invalid compilation mode"],
+    ["JSON", ' {"mode": "fast"}', "standard input:1:11: error: Invalid compilation mode"],
+  ])("standard input, as %s by its content", async (_, text, line) => {
+    const { stdout } = await runWith(text, "check", "-");
+    expect(stdout).toContain(line);
+  });
+
+  test("a file without a known ending, by its content", async () => {
+    const path = file("serve.conf", "compilation-config:\n  cudagraph_mm_encoder: true\n");
+    expect((await run("check", path)).stdout).toBe("serve.conf: 0 errors, 0 warnings\n");
+  });
+
+  test("--json prints the findings of all files as one array", async () => {
+    const warned = file("json-1.json", { encoder_cudagraph_token_budgets: [64] });
+    const bad = file("json-2.yaml", "compilation-config:\n  mode: fast\n");
+    const { stdout, exitCode } = await run("check", "--json", warned, bad);
+    expect(JSON.parse(stdout)).toEqual([
+      {
+        file: "json-1.json",
+        line: 1,
+        column: 36,
+        severity: "warning",
+        rule: "budgets-unused",
+        message: expect.any(String),
+        remedy: expect.any(String),
+      },
+      {
+        file: "json-2.yaml",
+        line: 2,
+        column: 9,
+        severity: "error",
+        message: expect.stringContaining("Invalid compilation mode: fast"),
+        remedy: expect.stringContaining("use one of NONE"),
+      },
+    ]);
+    expect(exitCode).toBe(1);
+    const good = file("json-3.json", {});
+    expect(await run("check", "--json", good)).toMatchObject({ stdout: "[]\n", exitCode: 0 });
+  });
+
+  test.each([
+    ["--max-batch-tokens", ["--max-batch-tokens", "128"]],
+    ["--image", ["--image", "640x480"]],
+    ["--no-video", ["--no-video"]],
+  ])("%s without a model is refused: it has no effect", async (name, args) => {
+    await expect(run("check", file("fine.json", {}), ...args)).rejects.toThrow(
+      `error: ${name} has no effect without --model: add it`,
+    );
+  });
+
+  test("a model's files that are not there, or not JSON", async () => {
     const path = file("fine.json", {});
     await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
       code: "VG_FILE_UNREADABLE",
@@ -223,7 +285,8 @@ cudagraph_mode        "PIECEWISE"     optimization level 1
       '-cc.cache_dir=/c: warning: cache_dir is given twice: "/c" here replaces "/b" of -cc:1:15',
     );
     expect(stderr).toContain(
-      "note: not the compilation config's, passed over: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n",
+      "note: not the compilation config's, without effect: serve Qwen/Qwen3-VL-8B-Instruct --port 80\n" +
+        "note: not the compilation config's, in the config file: port\n",
     );
     expect(exitCode).toBe(0);
   });
@@ -265,5 +328,10 @@ describe("config schema", () => {
   test("prints the schema that editors use", async () => {
     const { stdout } = await run("schema");
     expect(JSON.parse(stdout)).toMatchObject({ title: "CompilationConfig", type: "object" });
+  });
+
+  test("--serve prints that of a --config file", async () => {
+    const { stdout } = await run("schema", "--serve");
+    expect(JSON.parse(stdout).properties).toHaveProperty("compilation-config");
   });
 });

@@ -1,4 +1,4 @@
-/** `vitgraph config check|explain|schema`: what is wrong with a compilation config, and what it comes to. */
+/** `vitgraph config check|explain|schema`: mistakes in a compilation config, and the values that it comes to. */
 import { readFileSync } from "node:fs";
 import {
   type ConfigDocument,
@@ -18,85 +18,154 @@ import {
   problemsOf,
   type ResolvedConfig,
 } from "@vitgraph/config";
+import serveSchema from "@vitgraph/config/serve.schema.json" with { type: "json" };
 import { parseYamlDocument } from "@vitgraph/config/yaml";
-import { toVitgraphError } from "@vitgraph/errors";
+import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
-import type { CliIo } from "../cli-io.js";
+import { type CliIo, printNote } from "../cli-io.js";
+import { inputName, readTextInput, unreadable } from "../files.js";
 import { renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
 import { positiveInteger } from "./model-options.js";
 
 export function registerConfig(program: Command, io: CliIo): void {
   const config = program.command("config").description("check, explain and describe compilation configs");
-  config
-    .command("check")
-    .description("say what is wrong with a file, and what is unlikely to be meant; exits with 1 on errors")
-    .argument("<file>", "YAML or JSON: a compilation config, or a --config file that has one")
+  const checkCommand = config.command("check");
+  checkCommand
+    .description("find errors and likely mistakes in config files; exits with 1 on errors")
+    .argument(
+      "<file...>",
+      "YAML or JSON, or - for standard input: compilation configs, or --config files that have one",
+    )
     .option("--model <dir>", "checkpoint to check against: its config.json and processor files are read")
-    .option("--max-batch-tokens <count>", "the largest inferred token budget", positiveInteger, 16_384)
-    .option("--image <width>x<height>", "size of an image that will be sent; may be repeated", imageSize, [])
-    .option("--no-video", "no videos will be sent")
+    .option(
+      "--max-batch-tokens <count>",
+      `the largest inferred token budget (default: ${DEFAULT_MAX_BATCH_TOKENS}); needs --model`,
+      positiveInteger,
+    )
+    .option(
+      "--image <width>x<height>",
+      "size of an image that will be sent; may be repeated; needs --model",
+      imageSize,
+      [],
+    )
+    .option("--no-video", "no videos will be sent; needs --model")
     .option("--strict", "exit with 1 on warnings, too")
-    .action((file: string, options: CheckOptions) => check(file, options, io));
+    .option("--json", "print the findings as a JSON array")
+    .action((files: string[], options: CheckOptions) => {
+      const needsModel = [
+        ...(options.maxBatchTokens === undefined ? [] : ["--max-batch-tokens"]),
+        ...(options.image.length === 0 ? [] : ["--image"]),
+        ...(options.video ? [] : ["--no-video"]),
+      ];
+      if (options.model === undefined && needsModel.length > 0)
+        checkCommand.error(`error: ${needsModel[0]} has no effect without --model: add it`);
+      return check(files, options, io);
+    });
   config
     .command("explain")
-    .description("print each key's value and where it comes from, for the arguments of `vllm serve`")
+    .description("print each key's value and its origin, for the arguments of `vllm serve`")
     .usage("[--json] [--given] [-cc JSON] [-cc.KEY=VALUE] [-O LEVEL] [--config FILE] …")
-    .argument("[arguments...]", "as for serving; what does not concern the compilation config is passed over")
+    .argument("[arguments...]", "as for serving; those of other parts of vLLM are named in a note")
     .option("--json", "the same as JSON")
     .option("--given", "only what was given, or follows from it")
     .allowUnknownOption()
     .action((args: string[], options: ExplainOptions) => explain(args, options, io));
   config
     .command("schema")
-    .description("print the JSON schema of a compilation config")
-    .action(() => io.stdout(`${JSON.stringify(compilationConfigSchema, null, 2)}\n`));
+    .description("print the JSON schema of a compilation config, for editors")
+    .option("--serve", "the schema of a --config file instead")
+    .action(({ serve }: { serve?: true }) =>
+      io.stdout(`${JSON.stringify(serve === true ? serveSchema : compilationConfigSchema, null, 2)}\n`),
+    );
 }
 
 // ---- check
 
 interface CheckOptions {
   readonly model?: string;
-  readonly maxBatchTokens: number;
+  readonly maxBatchTokens?: number;
   readonly image: readonly ImageSize[];
   readonly video: boolean;
   readonly strict?: true;
+  readonly json?: true;
 }
 
-async function check(file: string, options: CheckOptions, io: CliIo): Promise<void> {
+/** One line of the report. Its names are those of `--json`. */
+interface Finding {
+  readonly file: string;
+  /** From 1; absent for the file as a whole. */
+  readonly line?: number;
+  readonly column?: number;
+  readonly severity: "error" | "warning" | "note";
+  /** The linter's rule; absent for problems of form. */
+  readonly rule?: string;
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+async function check(files: readonly string[], options: CheckOptions, io: CliIo): Promise<void> {
+  const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
   const facts: LintFacts = {
-    ...(options.model === undefined ? {} : await readModelFacts(options.model, options.maxBatchTokens)),
+    ...(model === undefined ? {} : await readModelFacts(model, maxBatchTokens)),
     imageSizes: options.image,
     ...(options.video ? {} : { videoLimit: 0 }),
   };
+  const all: Finding[] = [];
+  for (const file of files) {
+    const findings = await findingsIn(file, facts, io);
+    all.push(...findings);
+    if (options.json !== true) io.stdout(reportOf(inputName(file), findings));
+  }
+  if (options.json === true) io.stdout(`${JSON.stringify(all, null, 2)}\n`);
+  const failing = options.strict === true ? ["error", "warning"] : ["error"];
+  if (all.some(({ severity }) => failing.includes(severity))) io.exitCode = 1;
+}
+
+/** In the order of the file; findings without a line come last. */
+async function findingsIn(file: string, facts: LintFacts, io: CliIo): Promise<readonly Finding[]> {
+  const source = inputName(file);
   let resolved: ResolvedConfig;
   try {
-    resolved = parseConfigFile(readDocument(file)).compilationConfig;
+    const text = await readTextInput(file, io, "check the path");
+    resolved = parseConfigFile(parseDocument(text, source)).compilationConfig;
   } catch (error) {
     const problems = problemsOf(error);
-    if (problems.length === 0) throw error;
-    for (const problem of problems) {
-      io.stdout(`${formatPlace(problem)}: error: ${problem.message}: ${problem.remedy}\n`);
+    if (problems.length > 0) {
+      return problems.map(({ message, remedy, ...place }) => ({
+        ...placed(place),
+        severity: "error",
+        message,
+        remedy,
+      }));
     }
-    io.stdout(`${file}: ${count(problems.length, "error")}\n`);
-    io.exitCode = 1;
-    return;
+    // Other files may be fine.
+    if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNREADABLE") throw error;
+    const { fact, remedy } = error;
+    return [{ file: source, severity: "error", message: fact, ...(remedy === undefined ? {} : { remedy }) }];
   }
-  const lines = [
-    ...resolved.notes.map((note) => ({ place: note, severity: note.level, text: note.message })),
-    ...lintCompilationConfig(resolved.config, facts).map((finding) => ({
-      place: placeOf(resolved, finding.pointer, file),
-      severity: finding.severity,
-      text: `${finding.message}: ${finding.remedy} [${finding.rule}]`,
-    })),
-  ].sort((a, b) => byPlace(a.place, b.place));
-  for (const { place, severity, text } of lines) {
-    io.stdout(`${formatPlace(place)}: ${severity === "info" ? "note" : severity}: ${text}\n`);
-  }
-  const errors = lines.filter((line) => line.severity === "error").length;
-  const warnings = lines.filter((line) => line.severity === "warning").length;
-  io.stdout(`${file}: ${count(errors, "error")}, ${count(warnings, "warning")}\n`);
-  if (errors > 0 || (options.strict === true && warnings > 0)) io.exitCode = 1;
+  const notes = resolved.notes.map(
+    ({ level, message, ...place }): Finding => ({ ...placed(place), severity: severityOf(level), message }),
+  );
+  const lints = lintCompilationConfig(resolved.config, facts).map(
+    ({ pointer, severity, rule, message, remedy }): Finding => ({
+      ...placed(placeOf(resolved, pointer, source)),
+      severity: severityOf(severity),
+      rule,
+      message,
+      remedy,
+    }),
+  );
+  return [...notes, ...lints].sort(byPlace);
+}
+
+function placed({ source, line, column }: Place): Pick<Finding, "file" | "line" | "column"> {
+  return { file: source, ...(line === undefined ? {} : { line, column: column ?? 1 }) };
+}
+
+function severityOf(level: "error" | "warning" | "info"): Finding["severity"] {
+  return level === "info" ? "note" : level;
 }
 
 /** Where the value at a pointer was given; a value by default stands for the file. */
@@ -105,30 +174,42 @@ function placeOf(resolved: ResolvedConfig, pointer: string, file: string): Place
   return ("place" in origin ? origin.place : undefined) ?? { source: file };
 }
 
-/** In the order of the file; what has no line comes last. */
-function byPlace(a: Place, b: Place): number {
+function byPlace(a: Finding, b: Finding): number {
   const last = Number.MAX_SAFE_INTEGER;
   return (a.line ?? last) - (b.line ?? last) || (a.column ?? last) - (b.column ?? last);
 }
 
+/** A line for each finding, as compilers print them, and a line of counts. */
+function reportOf(name: string, findings: readonly Finding[]): string {
+  const lines = findings.map(({ file, severity, message, remedy, rule, ...place }) => {
+    const remedyText = remedy === undefined ? "" : `: ${remedy}`;
+    const ruleText = rule === undefined ? "" : ` [${rule}]`;
+    return `${formatPlace({ source: file, ...place })}: ${severity}: ${message}${remedyText}${ruleText}\n`;
+  });
+  const counted = (noun: string) => count(findings.filter(({ severity }) => severity === noun).length, noun);
+  return `${lines.join("")}${name}: ${counted("error")}, ${counted("warning")}\n`;
+}
+
 function describeNote(note: ConfigNote): string {
-  return `${formatPlace(note)}: ${note.level === "warning" ? "warning" : "note"}: ${note.message}`;
+  return `${formatPlace(note)}: ${severityOf(note.level)}: ${note.message}`;
 }
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-function readDocument(file: string): ConfigDocument {
-  const text = readText(file);
-  return /\.ya?ml$/i.test(file) ? parseYamlDocument(text, file) : parseJsonDocument(text, file);
+/** By the name's ending, or else by content: JSON begins with a bracket or a quote. */
+function parseDocument(text: string, source: string): ConfigDocument {
+  const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
+  const isJson = ending === undefined ? /^\uFEFF?\s*[[{"]/.test(text) : ending === "json";
+  return isJson ? parseJsonDocument(text, source) : parseYamlDocument(text, source);
 }
 
 function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
-  } catch (error) {
-    throw toVitgraphError(error, "VG_FILE_UNREADABLE", `cannot read ${path}`, "check the path");
+  } catch (cause) {
+    throw unreadable(path, cause, "check the path");
   }
 }
 
@@ -146,7 +227,7 @@ interface ExplainOptions {
 }
 
 function explain(args: readonly string[], options: ExplainOptions, io: CliIo): void {
-  const { compilationConfig, rest } = parseServeArguments(args, {
+  const { compilationConfig, dotted, fileOptions, rest } = parseServeArguments(args, {
     readFile: readText,
     parseYaml: parseYamlDocument,
   });
@@ -165,7 +246,11 @@ function explain(args: readonly string[], options: ExplainOptions, io: CliIo): v
     io.stdout(explanation(rows));
   }
   for (const note of compilationConfig.notes) io.stderr(`${describeNote(note)}\n`);
-  if (rest.length > 0) io.stderr(`note: not the compilation config's, passed over: ${rest.join(" ")}\n`);
+  const others = [...rest, ...Object.keys(dotted).map((name) => `--${name}.…`)];
+  if (others.length > 0) printNote(io, `not the compilation config's, without effect: ${others.join(" ")}`);
+  const fileNames = Object.keys(fileOptions);
+  if (fileNames.length > 0)
+    printNote(io, `not the compilation config's, in the config file: ${fileNames.join(", ")}`);
 }
 
 /** Two tables: the encoder's keys, and the language model's. */

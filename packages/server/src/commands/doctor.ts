@@ -1,4 +1,4 @@
-/** `vitgraph doctor`: what was built, what was found, what would be chosen, and why not the rest. */
+/** `vitgraph doctor`: the backends of this machine, the one that `auto` chooses, and why the others are not usable. */
 import { describeBackends } from "@vitgraph/core";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";
@@ -6,7 +6,7 @@ import type { CliIo } from "../cli-io.js";
 export function registerDoctor(program: Command, io: CliIo): void {
   program
     .command("doctor")
-    .description("say which backends are built and usable here, and why the others are not")
+    .description("list the backends that are built and usable here, and why the others are not")
     .option("--json", "the same as JSON")
     .action(({ json }: { json?: true }) => doctor(json === true, io));
 }

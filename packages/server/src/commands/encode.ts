@@ -1,14 +1,14 @@
-/** `vitgraph encode IMAGE…`: image files in, a table and a safetensors file of embeddings out. */
-import { mkdir, readFile } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+/** `vitgraph encode IMAGE…`: images in, a table and a safetensors file of embeddings out. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
   batchLine,
   type CapturedGraphs,
+  type DecodeOptions,
   type Embedding,
   type EncoderItem,
   embeddingCacheMissLine,
+  encodeSafetensors,
   type Frame,
   f32ToBf16,
   graphsCapturedLine,
@@ -16,84 +16,138 @@ import {
   processImage,
   type TensorData,
   VisionEncoder,
-  writeSafetensors,
 } from "@vitgraph/core";
-import { toVitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
-import type { CliIo } from "../cli-io.js";
-import { startProgress } from "../progress.js";
+import { type CliIo, printError } from "../cli-io.js";
+import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
+import { type Progress, startProgress } from "../progress.js";
+import { mmProcessorKwargs } from "../serve-options.js";
 import { percent, renderTable } from "../table.js";
+import { expandDirectories, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
   compilationConfigOf,
+  jsonObject,
   type ModelOptions,
   messageOf,
   openModel,
   positiveInteger,
+  type Rgb,
+  rgbColor,
 } from "./model-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
-  readonly dtype: "f32" | "bf16";
+  readonly dtype?: "f32" | "bf16";
   readonly maxPixels?: number;
+  readonly rgbaBackgroundColor?: Rgb;
 }
 
 export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
-  addModelOptions(program.command("encode"))
-    .description("encode image files: prints a table, and writes the embeddings as safetensors")
-    .argument("<image...>", "JPEG, PNG, WebP or GIF files")
-    .option("--output <file>", "write one tensor an image, named by its file, with the grid in the metadata")
-    .addOption(new Option("--dtype <name>", "dtype of the output").choices(["f32", "bf16"]).default("f32"))
-    .option("--max-pixels <count>", "refuse images with more pixels than this", positiveInteger)
-    .action((paths: string[], options: EncodeOptions) => encode(paths, options, io, serving));
+  const command = program.command("encode");
+  addModelOptions(command)
+    .description("encode images: prints a table, and writes the embeddings as safetensors")
+    .argument("<image...>", "JPEG, PNG, WebP or GIF files, directories of them, or - for standard input")
+    .option(
+      "--output <file.safetensors>",
+      "write one tensor an image, named by its file, with the grid in the metadata",
+      outputPath(".safetensors"),
+    )
+    .addOption(new Option("--dtype <name>", "dtype of the output (default: f32)").choices(["f32", "bf16"]))
+    .option(
+      "--mm-processor-kwargs <json>",
+      'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
+      jsonObject,
+    )
+    .option(
+      "--rgba-background-color <color>",
+      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped)",
+      rgbColor,
+    )
+    .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
+    .addHelpText("after", OUTPUT_HELP)
+    .action((paths: string[], options: EncodeOptions) => {
+      if (options.dtype !== undefined && options.output === undefined)
+        command.error("error: --dtype has no effect without --output: add --output FILE.safetensors");
+      const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
+      return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
+    });
 }
 
+const OUTPUT_HELP = `
+A tensor is named by its file: "photo.jpg", or "stdin". Where two files share a name, by the path as given. Behind a name
+that is taken stands #2, #3, … The metadata holds "NAME.grid_thw", the patches as [frames, height, width].`;
+
 async function encode(
-  paths: readonly string[],
+  given: readonly string[],
   options: EncodeOptions,
   io: CliIo,
   serving: ServeArguments,
 ): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);
+  await checkOutput(options.output);
+  const paths = await expandDirectories(given, io);
   await using opened = await openModel(options);
   const { model, device } = opened;
 
-  const loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);
+  using loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);
+  let encoding: Progress | undefined;
+  // Above the progress of the current step.
+  const printLine = (line: string) => (encoding ?? loading).print(line);
   const verbose = compilationConfig.encoder_cudagraph_verbose;
+  let itemCount = 0;
+  let encodedItems = 0;
   using encoder = await VisionEncoder.create({
     model,
     device,
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
     onProgress: loading.update,
-    // A few images and done: they are what is worth filling the grid cache with.
+    // Few images: each new grid is computed when it comes.
     warmUpGrids: "none",
+    onBatch(batch: BatchReport) {
+      encodedItems += batch.items;
+      encoding?.update(encodedItems, itemCount);
+      if (verbose) printLine(batchLine(batch));
+    },
     ...(verbose
       ? {
-          onGraphsCaptured: (graphs: CapturedGraphs) => io.stderr(`${graphsCapturedLine(graphs)}\n`),
-          onBatch: (batch: BatchReport) => io.stderr(`${batchLine(batch)}\n`),
-          onGridMiss: (frames: readonly Frame[]) => io.stderr(`${embeddingCacheMissLine(frames)}\n`),
+          onGraphsCaptured: (graphs: CapturedGraphs) => printLine(graphsCapturedLine(graphs)),
+          onGridMiss: (frames: readonly Frame[]) => printLine(embeddingCacheMissLine(frames)),
         }
       : {}),
   });
   loading.done();
 
-  const decoding = startProgress(io, `decoding ${paths.length} image${paths.length === 1 ? "" : "s"}`);
-  const decoded = await decodeAll(paths, model.processor, options.maxPixels, decoding.update);
+  using decoding = startProgress(io, `decoding ${count(paths.length, "image")}`);
+  const decoded = await decodeAll(paths, model.processor, options, io, decoding.update);
   decoding.done();
 
   const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  itemCount = items.length;
+  using progress = startProgress(io, `encoding ${count(items.length, "image")}`);
+  encoding = progress;
   const encoded = (await encoder.encode(items))[Symbol.iterator]();
+  encoding.done();
+
   const outcomes = decoded.map((result) =>
     result.status === "fulfilled" ? (encoded.next().value as PromiseSettledResult<Embedding>) : result,
   );
-  io.stdout(tableOf(paths, outcomes));
+  const names = tensorNames(paths);
+  io.stdout(tableOf(names, outcomes));
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status === "fulfilled") continue;
-    io.stderr(`error: ${paths[index]}: ${messageOf(outcome.reason)}\n`);
+    printError(io, `${inputName(paths[index] as string)}: ${messageOf(outcome.reason)}`);
     io.exitCode = 1;
   }
-  if (options.output !== undefined) await writeEmbeddings(options.output, paths, outcomes, options.dtype, io);
+  if (options.output !== undefined && outcomes.some(({ status }) => status === "fulfilled")) {
+    const tensors = await writeEmbeddings(options.output, names, outcomes, options.dtype ?? "f32", io);
+    io.stdout(`\nwrote ${count(tensors, "tensor")} to ${options.output}\n`);
+  }
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Images decoded at a time: each holds its raster, and sharp has threads of its own. */
@@ -102,7 +156,8 @@ const DECODES_AT_A_TIME = 4;
 async function decodeAll(
   paths: readonly string[],
   processor: ImageProcessor,
-  maxPixels: number | undefined,
+  options: EncodeOptions,
+  io: CliIo,
   onProgress: (done: number, total: number) => void,
 ): Promise<PromiseSettledResult<EncoderItem>[]> {
   const results = new Array<PromiseSettledResult<EncoderItem>>(paths.length);
@@ -111,7 +166,7 @@ async function decodeAll(
   const worker = async () => {
     while (next < paths.length) {
       const index = next++;
-      const [result] = await Promise.allSettled([decode(paths[index] as string, processor, maxPixels)]);
+      const [result] = await Promise.allSettled([decode(paths[index] as string, processor, options, io)]);
       results[index] = result as PromiseSettledResult<EncoderItem>;
       onProgress(++done, paths.length);
     }
@@ -123,21 +178,24 @@ async function decodeAll(
 async function decode(
   path: string,
   processor: ImageProcessor,
-  maxPixels: number | undefined,
+  { maxPixels, rgbaBackgroundColor: background }: EncodeOptions,
+  io: CliIo,
 ): Promise<EncoderItem> {
-  const bytes = await readFile(path).catch((cause) => {
-    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${path}`, "check the path");
-  });
-  return processImage(bytes, processor, maxPixels === undefined ? {} : { maxPixels });
+  const bytes = await readInput(path, io, "check the path");
+  const decodeOptions: DecodeOptions = {
+    ...(maxPixels === undefined ? {} : { maxPixels }),
+    ...(background === undefined ? {} : { background }),
+  };
+  return processImage(bytes, processor, decodeOptions);
 }
 
-function tableOf(paths: readonly string[], outcomes: readonly PromiseSettledResult<Embedding>[]): string {
-  const rows = paths.map((path, index) => {
+function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResult<Embedding>[]): string {
+  const rows = names.map((name, index) => {
     const outcome = outcomes[index];
-    if (outcome?.status !== "fulfilled") return [basename(path), "failed", "", "", "", "", ""];
+    if (outcome?.status !== "fulfilled") return [name, "failed", "", "", "", "", ""];
     const { grid, tokens, batch } = outcome.value;
     return [
-      basename(path),
+      name,
       `${grid.t}×${grid.h}×${grid.w}`,
       String(tokens),
       String(batch.index),
@@ -161,16 +219,16 @@ function tableOf(paths: readonly string[], outcomes: readonly PromiseSettledResu
   );
 }
 
+/** Returns the number of tensors. */
 async function writeEmbeddings(
   path: string,
-  paths: readonly string[],
+  names: readonly string[],
   outcomes: readonly PromiseSettledResult<Embedding>[],
   dtype: "f32" | "bf16",
   io: CliIo,
-): Promise<void> {
+): Promise<number> {
   const tensors: TensorData[] = [];
   const metadata: Record<string, string> = {};
-  const names = tensorNames(paths);
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status !== "fulfilled") continue;
     const { tokens, columns, grid } = outcome.value;
@@ -179,20 +237,12 @@ async function writeEmbeddings(
     tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
     metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
   }
-  await mkdir(dirname(path), { recursive: true });
-  await writeSafetensors(path, tensors, metadata);
-  io.stdout(`\nwrote ${tensors.length} tensor${tensors.length === 1 ? "" : "s"} to ${path}\n`);
+  await writeOutput(path, encodeSafetensors(tensors, metadata), io);
+  return tensors.length;
 }
 
 function bytesOf(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
   if (embedding.dtype === dtype) return embedding.bytes;
   const values = dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data;
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
-/** File names; the whole path where two images have the same name. */
-function tensorNames(paths: readonly string[]): readonly string[] {
-  const seen = new Map<string, number>();
-  for (const path of paths) seen.set(basename(path), (seen.get(basename(path)) ?? 0) + 1);
-  return paths.map((path) => (seen.get(basename(path)) === 1 ? basename(path) : path));
 }

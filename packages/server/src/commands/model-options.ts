@@ -1,11 +1,11 @@
-/** The options that every command has which loads a model, and what they mean. */
+/** The options of all commands that load a model. */
 import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
-import type { CliIo } from "../cli-io.js";
+import { type CliIo, printNote } from "../cli-io.js";
 
-/** Where to run, and how. */
+/** The device to run on. */
 export interface DeviceOptions {
   readonly backend: "auto" | "cpu" | "cuda";
   readonly device?: number | undefined;
@@ -15,15 +15,27 @@ export interface DeviceOptions {
 
 export interface ModelOptions extends DeviceOptions {
   readonly model: string;
+  /** Settings of the image processor, by transformers' names. */
+  readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
 
 export function addModelOptions(command: Command): Command {
   return addDeviceOptions(
-    command.requiredOption(
+    addRequiredOption(
+      command,
       "--model <dir>",
       "directory of the checkpoint: config.json and model.safetensors, or its shards",
     ),
   );
+}
+
+/** commander looks for required options before unknown ones, and would not name the typo in `--modl DIR`. */
+export function addRequiredOption(command: Command, flags: string, description: string): Command {
+  const option = new Option(flags, description);
+  return command.addOption(option).hook("preAction", () => {
+    if (command.getOptionValue(option.attributeName()) === undefined)
+      command.error(`error: required option '${flags}' not specified`);
+  });
 }
 
 export function addDeviceOptions(command: Command): Command {
@@ -33,7 +45,7 @@ export function addDeviceOptions(command: Command): Command {
     )
     .option(
       "--device <ordinal>",
-      "which of the GPUs that CUDA_VISIBLE_DEVICES leaves (default: the first)",
+      "GPU to use, among those of CUDA_VISIBLE_DEVICES (default: the first)",
       wholeNumber,
     )
     .option("--threads <count>", "threads of the CPU backend (default: the physical cores)", positiveInteger)
@@ -45,7 +57,7 @@ export function addDeviceOptions(command: Command): Command {
     .addHelpText("after", CONFIG_HELP);
 }
 
-// Read in front of commander, which knows no dotted options: so they are described here.
+// These options are read before commander, which knows no dotted ones.
 const CONFIG_HELP = `
 The compilation config, in the forms that vllm serve takes; they merge:
   --compilation-config <json>, -cc <json>   as JSON
@@ -54,16 +66,49 @@ The compilation config, in the forms that vllm serve takes; they merge:
   --enforce-eager                           no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value <= 0)
-    throw new InvalidArgumentError("expected a positive whole number");
+  const value = digits(text);
+  if (!(value > 0)) throw new InvalidArgumentError("expected a positive whole number");
   return value;
 }
 
 export function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("expected a whole number");
+  const value = digits(text);
+  if (!(value >= 0)) throw new InvalidArgumentError("expected a whole number");
   return value;
+}
+
+/** NaN for anything but decimal digits, and above the numbers that are exact. */
+function digits(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  return Number.isSafeInteger(value) ? value : Number.NaN;
+}
+
+/** An object as JSON, such as `--mm-processor-kwargs` takes. */
+export function jsonObject(text: string): Readonly<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new InvalidArgumentError("expected a JSON object, such as '{\"max_pixels\": 1003520}'");
+  return value as Readonly<Record<string, unknown>>;
+}
+
+/** Red, green and blue from 0 to 255. */
+export type Rgb = readonly [red: number, green: number, blue: number];
+
+/** "#ffffff" or "255,255,255". */
+export function rgbColor(text: string): Rgb {
+  const hex = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(text);
+  const decimal = /^(\d{1,3}),\s*(\d{1,3}),\s*(\d{1,3})$/.exec(text);
+  const channels = (hex ?? decimal ?? [])
+    .slice(1)
+    .map((part) => Number.parseInt(part, hex === null ? 10 : 16));
+  if (channels.length !== 3 || channels.some((channel) => channel > 255))
+    throw new InvalidArgumentError("expected a colour, such as '#ffffff' or '255,255,255'");
+  return channels as unknown as Rgb;
 }
 
 export function positiveNumber(text: string): number {
@@ -72,12 +117,12 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
-/** The configuration that was given; notes (renamed keys, keys of the language model) go to stderr. */
+/** The given configuration; its notes (renamed keys, keys of the language model) go to stderr. */
 export function compilationConfigOf(
   { compilationConfig, enforceEager }: ServeArguments,
   io: CliIo,
 ): CompilationConfig {
-  for (const note of compilationConfig.notes) io.stderr(`note: ${note.message}\n`);
+  for (const note of compilationConfig.notes) printNote(io, note.message);
   const { config } = compilationConfig;
   return enforceEager ? { ...config, cudagraph_mm_encoder: false } : config;
 }
@@ -96,9 +141,10 @@ export function openDevice({ backend, device, threads }: DeviceOptions): Device 
   });
 }
 
-/** Opens the device and the checkpoint, and gives both back together. */
+/** Opens the device and the checkpoint; both are disposed together. */
 export async function openModel(options: ModelOptions): Promise<OpenedModel> {
-  const model = await loadModel(options.model);
+  const { mmProcessorKwargs } = options;
+  const model = await loadModel(options.model, mmProcessorKwargs === undefined ? {} : { mmProcessorKwargs });
   try {
     const device = openDevice(options);
     return {
@@ -115,7 +161,16 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
   }
 }
 
-/** For errors that are one item's and must not end the command. */
+/** Parameters of the library that remedies name, and the options that set them here. */
+const OPTIONS_BY_PARAMETER = new Map([
+  ["maxPixels", "--max-pixels"],
+  ["maxBatchTokens", "--max-batch-tokens"],
+]);
+
+/** An error's text and code. An error of any other kind is a bug, and comes with its stack. */
 export function messageOf(error: unknown): string {
-  return VitgraphError.is(error) ? `${error.message} [${error.code}]` : String(error);
+  if (!VitgraphError.is(error))
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = error.message.replace(/\bmax[A-Z]\w+/g, (word) => OPTIONS_BY_PARAMETER.get(word) ?? word);
+  return `${text} [${error.code}]`;
 }

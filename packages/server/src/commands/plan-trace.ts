@@ -3,12 +3,22 @@
  * nothing is guessed from its magnitude.
  */
 import { VitgraphError } from "@vitgraph/errors";
+import { CsvError, parse } from "csv-parse/sync";
 
-/** What came, and how often. */
-export type TraceEntry = { readonly count: number } & (
-  | { readonly tokens: number }
-  | { readonly height: number; readonly width: number }
-);
+/** A size, and how often it came. */
+export type TraceEntry = {
+  readonly count: number;
+  /** Where it stands, for messages: "sizes.csv, line 3". */
+  readonly place: string;
+} & TraceSize;
+
+type TraceSize = { readonly tokens: number } | { readonly height: number; readonly width: number };
+
+export interface Trace {
+  readonly entries: readonly TraceEntry[];
+  /** Columns of CSV and keys of JSON objects that say nothing about sizes. */
+  readonly unusedColumns: readonly string[];
+}
 
 /** The forms, for --help. */
 export const TRACE_FORMATS = `
@@ -18,19 +28,21 @@ A trace is one of:
   JSON lines     one such entry a line
   lines          WIDTHxHEIGHT in pixels or a token count, with a count behind a comma, space or tab if there is one:
                  640x480  or  961  or  640x480,12
-  CSV            with a first line that names its columns: tokens, or width and height, and count
-Empty lines and lines that begin with # are passed over.
+  CSV            with a first line that names its columns: tokens, or width and height, and count; separated by
+                 commas, semicolons or tabs; cells may be quoted
+Empty lines and lines that begin with # are skipped.
 `;
 
-/** Throws `VG_ARGUMENT_INVALID` that names the file, the line or entry, and what was expected. */
-export function parseTrace(text: string, name: string): TraceEntry[] {
+/** Throws `VG_ARGUMENT_INVALID` that names the file, the line or entry, and the form that it must have. */
+export function parseTrace(text: string, name: string): Trace {
   const content = text.replace(/^\uFEFF/, "");
   const array = wholeArray(content);
+  const unused = new Set<string>();
   const entries =
     array === undefined
-      ? parseLines(content, name)
-      : array.map((value, index) => jsonEntry(value, `${name}, entry ${index}`));
-  if (entries.length > 0) return entries;
+      ? parseLines(content, name, unused)
+      : array.map((value, index) => jsonEntry(value, `${name}, entry ${index}`, unused));
+  if (entries.length > 0) return { entries, unusedColumns: [...unused] };
   throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no sizes in it`, {
     remedy: "give a log with at least one",
     details: { name },
@@ -46,20 +58,21 @@ function wholeArray(content: string): unknown[] | undefined {
   }
 }
 
-function parseLines(content: string, name: string): TraceEntry[] {
-  const entries: TraceEntry[] = [];
-  let columns: readonly string[] | undefined;
-  content.split(/\r?\n/).forEach((raw, index) => {
+function parseLines(content: string, name: string, unused: Set<string>): TraceEntry[] {
+  const lines = content.split(/\r\n|\n|\r/);
+  const first = lines.find((line) => !isSkipped(line.trim()))?.trim();
+  if (first !== undefined && /^[a-z"]/i.test(first)) return parseCsv(content, name, unused);
+  return lines.flatMap((raw, index) => {
     const line = raw.trim();
     const place = `${name}, line ${index + 1}`;
-    if (line === "" || line.startsWith("#")) return;
-    if (/^[[{]/.test(line)) entries.push(jsonEntry(parseJsonLine(line, place), place));
-    else if (columns === undefined && entries.length === 0 && /^[a-z"]/i.test(line)) {
-      columns = columnNames(line, place);
-    } else if (columns !== undefined) entries.push(csvEntry(columns, line, place));
-    else entries.push(plainEntry(line, place));
+    if (isSkipped(line)) return [];
+    if (/^[[{]/.test(line)) return [jsonEntry(parseJsonLine(line, place), place, unused)];
+    return [plainEntry(line, place)];
   });
-  return entries;
+}
+
+function isSkipped(line: string): boolean {
+  return line === "" || line.startsWith("#");
 }
 
 /** "640x480", "961", and a count behind either. */
@@ -69,29 +82,73 @@ function plainEntry(line: string, place: string): TraceEntry {
   const [, first, second, count] = match;
   const size =
     second === undefined ? { tokens: Number(first) } : { width: Number(first), height: Number(second) };
-  return checked({ ...size, count: Number(count ?? 1) }, place, line);
+  return checked(size, Number(count ?? 1), place, line);
 }
 
 const COLUMNS = ["tokens", "width", "height", "count"];
 
-function columnNames(line: string, place: string): readonly string[] {
-  const names = line.split(/[,;\t]/).map((name) =>
-    name
-      .trim()
-      .replace(/^"(.*)"$/, "$1")
-      .toLowerCase(),
-  );
-  const hasSizes = names.includes("tokens") || (names.includes("width") && names.includes("height"));
-  if (hasSizes) return names;
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: no column for sizes in "${line}"`, {
-    remedy: `name the columns ${COLUMNS.join(", ")}; tokens, or width and height, are needed`,
-    details: { place, names },
-  });
+function parseCsv(content: string, name: string, unused: Set<string>): TraceEntry[] {
+  const [header, ...rows] = csvRows(content, name);
+  if (header === undefined) return [];
+  const columns = columnNames(header);
+  noteUnused(columns, unused);
+  return rows.map((row) => csvEntry(columns, row));
 }
 
-/** Columns of other names are passed over. */
-function csvEntry(columns: readonly string[], line: string, place: string): TraceEntry {
-  const cells = line.split(/[,;\t]/).map((cell) => cell.trim());
+/** Tokens count where both tokens and pixels are given. */
+function noteUnused(names: readonly string[], unused: Set<string>): void {
+  const used = names.includes("tokens") ? ["tokens", "count"] : COLUMNS;
+  for (const name of names) if (!used.includes(name)) unused.add(name);
+}
+
+interface CsvRow {
+  readonly cells: readonly string[];
+  readonly place: string;
+}
+
+function csvRows(content: string, name: string): readonly CsvRow[] {
+  try {
+    const rows: CsvRow[] = [];
+    parse(content, {
+      delimiter: [",", ";", "\t"],
+      // Left to itself, it takes the first line end for that of the whole file.
+      record_delimiter: ["\r\n", "\n", "\r"],
+      comment: "#",
+      comment_no_infix: true,
+      skip_empty_lines: true,
+      relax_column_count: true,
+      trim: true,
+      on_record: (cells: string[], { lines }) => {
+        rows.push({ cells, place: `${name}, line ${lines}` });
+        return null;
+      },
+    });
+    return rows;
+  } catch (cause) {
+    if (!(cause instanceof CsvError)) throw cause;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is not CSV (${cause.message})`, {
+      remedy: "quote a cell from its first to its last character, and double the quotes in it",
+      cause,
+      details: { name },
+    });
+  }
+}
+
+function columnNames({ cells, place }: CsvRow): readonly string[] {
+  const names = cells.map((name) => name.toLowerCase());
+  const hasSizes = names.includes("tokens") || (names.includes("width") && names.includes("height"));
+  if (hasSizes) return names;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `${place}: no column for sizes in "${short(cells.join())}"`,
+    {
+      remedy: `name the columns ${COLUMNS.join(", ")}; tokens, or width and height, are needed`,
+      details: { place, names },
+    },
+  );
+}
+
+function csvEntry(columns: readonly string[], { cells, place }: CsvRow): TraceEntry {
   const cell = (name: string): number => {
     const text = cells[columns.indexOf(name)];
     return text === undefined || text === "" ? Number.NaN : Number(text);
@@ -99,7 +156,7 @@ function csvEntry(columns: readonly string[], line: string, place: string): Trac
   const size = columns.includes("tokens")
     ? { tokens: cell("tokens") }
     : { width: cell("width"), height: cell("height") };
-  return checked({ ...size, count: columns.includes("count") ? cell("count") : 1 }, place, line);
+  return checked(size, columns.includes("count") ? cell("count") : 1, place, cells.join());
 }
 
 function parseJsonLine(line: string, place: string): unknown {
@@ -115,32 +172,34 @@ function parseJsonLine(line: string, place: string): unknown {
 }
 
 /** A token count, [height, width], or an object. */
-function jsonEntry(value: unknown, place: string): TraceEntry {
+function jsonEntry(value: unknown, place: string, unused: Set<string>): TraceEntry {
   const text = JSON.stringify(value);
-  if (typeof value === "number") return checked({ tokens: value, count: 1 }, place, text);
+  if (typeof value === "number") return checked({ tokens: value }, 1, place, text);
   if (Array.isArray(value)) {
     if (value.length !== 2) return refuse(place, text);
-    return checked({ height: value[0], width: value[1], count: 1 }, place, text);
+    return checked({ height: value[0], width: value[1] }, 1, place, text);
   }
   if (typeof value !== "object" || value === null) return refuse(place, text);
+  noteUnused(Object.keys(value), unused);
   const { tokens, height, width, count = 1 } = value as Readonly<Record<string, number>>;
-  return checked(
-    tokens === undefined ? { height: height!, width: width!, count } : { tokens, count },
-    place,
-    text,
-  );
+  const size = tokens === undefined ? { height: height!, width: width! } : { tokens };
+  return checked(size, count, place, text);
 }
 
-function checked(entry: TraceEntry, place: string, text: string): TraceEntry {
-  const { count, ...size } = entry;
+function checked(size: TraceSize, count: number, place: string, text: string): TraceEntry {
   const isSize = Object.values(size).every((value) => Number.isSafeInteger(value) && value > 0);
   const isCount = Number.isFinite(count) && count >= 0;
-  return isSize && isCount ? entry : refuse(place, text);
+  return isSize && isCount ? { ...size, count, place } : refuse(place, text);
 }
 
 function refuse(place: string, text: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${text} is no size`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${short(text)} is no size`, {
     remedy: "give a token count or WIDTHxHEIGHT in pixels; vitgraph plan --help shows the forms",
-    details: { place, text },
+    details: { place, text: short(text) },
   });
+}
+
+/** A line may be a whole file. */
+function short(text: string): string {
+  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
 }

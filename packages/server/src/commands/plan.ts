@@ -1,24 +1,22 @@
-/** `vitgraph plan`: which budgets to capture for the traffic of a log, and what they save against powers of two. */
-import { readFile, writeFile } from "node:fs/promises";
+/** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
 import { basename, join } from "node:path";
 import { parseHumanReadableInteger } from "@vitgraph/config";
 import { type ImageProcessor, imageGrid, readImageProcessor, tokenCount } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
-  type BatchCost,
   type BudgetPlan,
   type BudgetReport,
   commonSizes,
   drawBudgets,
   histogramOf,
-  paddedTokens,
   planBudgets,
   powerOfTwoBudgets,
   reportBudgets,
   type SizeCount,
 } from "@vitgraph/scheduler";
-import { type Command, InvalidArgumentError } from "commander";
-import type { CliIo } from "../cli-io.js";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type CliIo, printNote } from "../cli-io.js";
+import { checkOutput, inputName, outputPath, readTextInput, writeOutput } from "../files.js";
 import { percent, renderTable } from "../table.js";
 import { positiveInteger } from "./model-options.js";
 import { parseTrace, TRACE_FORMATS, type TraceEntry } from "./plan-trace.js";
@@ -31,18 +29,24 @@ interface PlanCommandOptions {
   readonly bytesPerGraph?: number;
   readonly memoryLimit?: number;
   readonly smallestBudget: number;
-  readonly multipleOf: number;
-  readonly eagerOverhead?: number;
   readonly picture?: string;
   readonly json?: true;
 }
 
 export function registerPlan(program: Command, io: CliIo): void {
-  program
-    .command("plan")
+  const command = program.command("plan");
+  command
     .description("plan token budgets for observed traffic, and compare them with power-of-two ones")
-    .option("--trace <file>", "log of image sizes or token counts; its forms are below")
-    .option("--common-grids", "instead of a log: the 100 most frequent grids of a product catalogue")
+    .option(
+      "--trace <file>",
+      "log of image sizes or token counts, or - for standard input; its forms are below",
+    )
+    .addOption(
+      new Option(
+        "--common-grids",
+        "instead of a log: the 100 most frequent grids of a product catalogue",
+      ).conflicts(["trace", "model"]),
+    )
     .option(
       "--model <dir>",
       "checkpoint whose image processor turns pixels into tokens (default: Qwen3-VL's)",
@@ -52,41 +56,44 @@ export function registerPlan(program: Command, io: CliIo): void {
       "most graphs to capture (default: as many as powers of two)",
       positiveInteger,
     )
-    .option("--bytes-per-graph <bytes>", "bytes that each graph takes: 200M, 1.5g", bytes)
-    .option("--memory-limit <bytes>", "bytes for all graphs together", bytes)
+    .option(
+      "--bytes-per-graph <bytes>",
+      "bytes that each graph takes: 200M (of 1024² bytes), 1.5g (of 10⁹)",
+      bytes,
+    )
+    .option("--memory-limit <bytes>", "bytes for all graphs together; needs --bytes-per-graph", bytes)
     .option(
       "--smallest-budget <tokens>",
       "no budget is smaller: at least the items in a batch",
       positiveInteger,
       64,
     )
-    .option("--multiple-of <tokens>", "round budgets up to a multiple", positiveInteger, 1)
-    .option(
-      "--eager-overhead <tokens>",
-      "what launching without a graph costs, in tokens' worth of time; items may then run eagerly",
-      tokensWorth,
-    )
-    .option("--picture <file.svg>", "write a picture of the sizes with the budgets on them")
+    .option("--picture <file.svg>", "draw the sizes with the budgets on them", outputPath(".svg"))
     .option("--json", "print the plan as JSON")
     .addHelpText("after", TRACE_FORMATS)
-    .action((options: PlanCommandOptions) => plan(options, io));
+    .action((options: PlanCommandOptions) => {
+      if (options.trace === undefined && options.commonGrids === undefined)
+        command.error("error: plan needs a log of sizes: give --trace FILE or --common-grids");
+      if (options.memoryLimit !== undefined && options.bytesPerGraph === undefined)
+        command.error("error: --memory-limit has no effect without --bytes-per-graph: add it");
+      return plan(options, io);
+    });
 }
 
 async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
-  const { name, sizes } = await readSizes(options);
+  await checkOutput(options.picture);
+  const { name, sizes } = await readSizes(options, io);
   const histogram = histogramOf(sizes);
-  const cost = costOf(options.eagerOverhead);
   const powers = powersOfTwo(histogram, options.smallestBudget);
   const planned = planBudgets(histogram, {
     maxGraphs: options.maxGraphs ?? powers.length,
     smallestBudget: options.smallestBudget,
-    multipleOf: options.multipleOf,
-    cost,
     ...(options.bytesPerGraph === undefined ? {} : { bytesPerGraph: options.bytesPerGraph }),
     ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
   });
-  const compared = reportBudgets(histogram, powers, cost);
-  if (options.picture !== undefined) await writePicture(options.picture, name, histogram, planned, compared);
+  const compared = reportBudgets(histogram, powers);
+  if (options.picture !== undefined)
+    await writeOutput(options.picture, picture(name, histogram, planned, compared), io);
   io.stdout(
     options.json
       ? `${JSON.stringify({ planned, powersOfTwo: compared }, null, 2)}\n`
@@ -101,45 +108,72 @@ function powersOfTwo(histogram: readonly SizeCount[], smallest: number): number[
   return powerOfTwoBudgets(smallest, largest);
 }
 
-/** A replay computes its budget's tokens; an eager run the item's own, and pays for the launches. */
-function costOf(eagerOverhead: number | undefined): BatchCost {
-  if (eagerOverhead === undefined) return paddedTokens;
-  return (tokens, budget) => budget ?? tokens + eagerOverhead;
-}
-
 // ---- reading
 
-async function readSizes(options: PlanCommandOptions): Promise<{ name: string; sizes: SizeCount[] }> {
-  if ((options.trace === undefined) === (options.commonGrids === undefined)) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", "plan needs a log of sizes", {
-      remedy: "give either --trace FILE or --common-grids",
-    });
-  }
+async function readSizes(
+  options: PlanCommandOptions,
+  io: CliIo,
+): Promise<{ name: string; sizes: readonly SizeCount[] }> {
   if (options.trace === undefined) return { name: "common grids", sizes: commonSizes() };
-  const name = basename(options.trace);
-  const entries = parseTrace(await readText(options.trace, "check the path given to --trace"), name);
+  const name = basename(inputName(options.trace));
+  const text = await readTextInput(options.trace, io, "check the path given to --trace");
+  const { entries, unusedColumns } = parseTrace(text, name);
+  if (unusedColumns.length > 0) printNote(io, `${name}: columns without effect: ${listed(unusedColumns)}`);
   const inPixels = entries.some((entry) => "height" in entry);
-  const processor = inPixels ? await readProcessor(options.model) : undefined;
-  return {
-    name,
-    sizes: entries.map((entry) => ({ tokens: tokensOf(entry, processor), weight: entry.count })),
-  };
+  if (!inPixels && options.model !== undefined)
+    printNote(io, `--model has no effect: ${name} has token counts alone`);
+  const processor = inPixels ? await readProcessor(options.model, io) : undefined;
+  return { name, sizes: possibleSizes(entries, processor, name, io) };
 }
 
-function tokensOf(entry: TraceEntry, processor: ImageProcessor | undefined): number {
-  if ("tokens" in entry) return entry.tokens;
-  return tokenCount(imageGrid(entry, processor!), processor!.mergeSize);
+/**
+ * The entries' tokens. A size that the model refuses is skipped with a note: a log of what users sent has some.
+ * @throws VG_ARGUMENT_INVALID if none is left, or none with a count above 0
+ */
+function possibleSizes(
+  entries: readonly TraceEntry[],
+  processor: ImageProcessor | undefined,
+  name: string,
+  io: CliIo,
+): readonly SizeCount[] {
+  const skipped: string[] = [];
+  const sizes = entries.flatMap((entry): SizeCount[] => {
+    if ("tokens" in entry) return [{ tokens: entry.tokens, weight: entry.count }];
+    try {
+      const grid = imageGrid(entry, processor!);
+      return [{ tokens: tokenCount(grid, processor!.mergeSize), weight: entry.count }];
+    } catch (error) {
+      if (!VitgraphError.is(error)) throw error;
+      skipped.push(`${entry.place}: skipped: ${error.fact}`);
+      return [];
+    }
+  });
+  for (const line of skipped.slice(0, MAX_LISTED)) printNote(io, line);
+  if (skipped.length > MAX_LISTED) printNote(io, `${name}: ${skipped.length - MAX_LISTED} more skipped`);
+  if (sizes.some(({ weight }) => weight > 0)) return sizes;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} has no size to plan for`, {
+    remedy: "give one that the model takes, with a count above 0",
+    details: { name, skipped: skipped.length },
+  });
 }
 
-async function readProcessor(directory: string | undefined): Promise<ImageProcessor> {
+/** Notes of one kind, and names in one note. */
+const MAX_LISTED = 10;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : "";
+  return names.slice(0, MAX_LISTED).map(inputName).join(", ") + more;
+}
+
+async function readProcessor(directory: string | undefined, io: CliIo): Promise<ImageProcessor> {
   if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
-  const config = await readJson(join(directory, "config.json"));
-  const settings = await readJson(join(directory, "preprocessor_config.json"));
+  const config = await readJson(join(directory, "config.json"), io);
+  const settings = await readJson(join(directory, "preprocessor_config.json"), io);
   return readImageProcessor(settings, String(config.model_type));
 }
 
-async function readJson(path: string): Promise<Readonly<Record<string, unknown>>> {
-  const text = await readText(path, "give the directory of a checkpoint to --model");
+async function readJson(path: string, io: CliIo): Promise<Readonly<Record<string, unknown>>> {
+  const text = await readTextInput(path, io, "give the directory of a checkpoint to --model");
   try {
     return JSON.parse(text) as Readonly<Record<string, unknown>>;
   } catch (cause) {
@@ -147,24 +181,10 @@ async function readJson(path: string): Promise<Readonly<Record<string, unknown>>
   }
 }
 
-async function readText(path: string, remedy: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${path}`, remedy);
-  }
-}
-
 function bytes(text: string): number {
   const value = parseHumanReadableInteger(text);
   if (value === undefined || value <= 0)
     throw new InvalidArgumentError("expected bytes, like 200000000, 200M or 1.5g");
-  return value;
-}
-
-function tokensWorth(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("expected a number of at least 0");
   return value;
 }
 
@@ -191,7 +211,6 @@ function describePlan(
     title,
     String(report.budgets.length),
     percent(report.waste),
-    percent(report.eagerShare),
     report.expectedCost.toFixed(1),
   ];
   const comparison = renderTable(
@@ -199,44 +218,35 @@ function describePlan(
       { title: "budgets" },
       { title: "graphs", align: "right" },
       { title: "padding", align: "right" },
-      { title: "eager", align: "right" },
-      { title: "cost of an item", align: "right" },
+      { title: "tokens an item, with padding", align: "right" },
     ],
     [row("planned", planned), row("powers of two", compared)],
   );
-  const memory = bytesPerGraph === undefined ? "" : `\nThe planned graphs take ${planned.bytes} bytes.\n`;
-  const config = JSON.stringify({ encoder_cudagraph_token_budgets: planned.budgets });
-  const use =
-    planned.budgets.length === 0
-      ? "Eager is cheapest for every size.\n"
-      : `--compilation-config '${config}'\n`;
-  return `${name}: ${sizes}, ${range}\n\n${budgets}\n${comparison}${memory}\n${use}`;
+  const memory = bytesPerGraph === undefined ? "" : `The planned graphs take ${planned.bytes} bytes.\n`;
+  const config = JSON.stringify({
+    cudagraph_mm_encoder: true,
+    encoder_cudagraph_token_budgets: planned.budgets,
+  });
+  return `${name}: ${sizes}, ${range}\n\n${budgets}\n${comparison}\n${PADDING}${memory}\n--compilation-config '${config}'\n`;
 }
 
-async function writePicture(
-  path: string,
+const PADDING = `Each item is counted as if it ran alone; both engines pack several into a budget. vLLM computes the padding, so these
+shares are its cost. vitgraph does not compute it: closer budgets save it little.
+`;
+
+function picture(
   name: string,
   histogram: readonly SizeCount[],
   planned: BudgetPlan,
   compared: BudgetReport,
-): Promise<void> {
+): string {
   const note = (title: string, { budgets, waste }: BudgetReport): string =>
-    `${title}: ${budgets.length} graphs, ${percent(waste)} of computed tokens are padding`;
-  const svg = drawBudgets({
+    `${title}: ${budgets.length} graphs, ${percent(waste)} of budget tokens are padding`;
+  return drawBudgets({
     histogram,
     budgets: planned.budgets,
     comparedWith: { name: "power of two", budgets: compared.budgets },
     title: `Sizes and budgets: ${name}`,
     notes: [note("planned", planned), note("powers of two", compared)],
   });
-  try {
-    await writeFile(path, svg);
-  } catch (cause) {
-    throw toVitgraphError(
-      cause,
-      "VG_FILE_UNREADABLE",
-      `cannot write ${path}`,
-      "check the path given to --picture",
-    );
-  }
 }

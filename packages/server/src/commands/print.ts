@@ -1,4 +1,4 @@
-/** `vitgraph print STAGE`: every artefact between the model and the device, as text. */
+/** `vitgraph print STAGE`: every artefact between the model and the device, as text or JSON. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
   cacheableOp,
@@ -23,55 +23,76 @@ const STAGES = ["graph", "fused", "plan", "program"] as const;
 type Stage = (typeof STAGES)[number];
 
 interface PrintOptions extends ModelOptions {
-  readonly budget: number;
+  readonly budget?: number;
   readonly gridCacheRows?: number;
+  readonly json?: true;
 }
 
 /** vLLM's smallest budget for this family. */
 const DEFAULT_BUDGET = 64;
 
 export function registerPrint(program: Command, io: CliIo, serving: ServeArguments): void {
-  addModelOptions(program.command("print"))
+  const command = program.command("print");
+  addModelOptions(command)
     .description(
       "print what the compiler makes of a model: the op graph, the fused graph, its memory plan, its program",
     )
     .addArgument(new Argument("<stage>").choices([...STAGES]))
     .option(
       "--budget <tokens>",
-      "the token budget that plan and program are made for",
+      `the token budget that plan and program are made for (default: ${DEFAULT_BUDGET})`,
       positiveInteger,
-      DEFAULT_BUDGET,
     )
     .option(
       "--grid-cache-rows <patches>",
-      "print what runs over a grid cache of so many rows: without it, what runs where a budget does not fit one",
+      "the stage for budgets that use a grid cache, one of this many rows (default: without a grid cache)",
       positiveInteger,
     )
+    .option("--json", "the same as JSON")
     .addHelpText(
       "after",
-      "\nThe fusion rules run unless the compilation config sets `compile_mm_encoder` to false.",
+      "\nThe fusion rules run unless the compilation config sets `compile_mm_encoder` to false.\nLines are long: `vitgraph print … | less -S`.",
     )
-    .action((stage: Stage, options: PrintOptions) => print(stage, options, io, serving));
+    .action((stage: Stage, options: PrintOptions) => {
+      if (options.budget !== undefined && (stage === "graph" || stage === "fused"))
+        command.error(`error: --budget has no effect on print ${stage}: plan and program have a budget`);
+      return print(stage, options, io, serving);
+    });
 }
 
 async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: ServeArguments): Promise<void> {
-  // Printing is for seeing what fusion does, so it is on unless the configuration turns it off by name.
+  // Fusion is the reason to print, so it is on unless the configuration turns it off by name.
   const byDefault = serving.compilationConfig.origin("/compile_mm_encoder").kind === "default";
   const fuse = byDefault || compilationConfigOf(serving, io).compile_mm_encoder;
   await using opened = await openModel(options);
   const { model, device } = opened;
   const graph = graphOverCache(model.graph, options.gridCacheRows);
   const compiled = compileForDevice({ ...model, graph }, device, fuse);
-  const tokens = options.budget;
-  const patches = tokens * model.vision.spatialMergeSize ** 2;
-  const stages: Record<Stage, () => string> = {
-    graph: () => printGraph(compiled.source),
-    fused: () =>
-      printGraph(compiled.fused) + compiled.trace.map(({ rule, at }) => `# ${rule} at ${at}\n`).join(""),
-    plan: () => printMemoryPlan(compiled.fused, compiled.program({ tokens, patches, segments: tokens }).plan),
-    program: () => printProgram(compiled.program({ tokens, patches, segments: tokens }).program),
+  const { budget: tokens = DEFAULT_BUDGET } = options;
+  const capacity = { tokens, patches: tokens * model.vision.spatialMergeSize ** 2, segments: tokens };
+  const stages: Record<Stage, () => { readonly text: string; readonly data: unknown }> = {
+    graph: () => ({ text: printGraph(compiled.source), data: compiled.source }),
+    fused() {
+      const { fused, trace } = compiled;
+      const rules = trace.map(({ rule, at }) => `# ${rule} at ${at}\n`);
+      return { text: printGraph(fused) + rules.join(""), data: { ...fused, trace } };
+    },
+    plan() {
+      const { plan } = compiled.program(capacity);
+      return { text: printMemoryPlan(compiled.fused, plan), data: plan };
+    },
+    program() {
+      const { program } = compiled.program(capacity);
+      return { text: printProgram(program), data: program };
+    },
   };
-  io.stdout(stages[stage]());
+  const { text, data } = stages[stage]();
+  io.stdout(options.json === true ? `${JSON.stringify(data, plainArrays)}\n` : text);
+}
+
+/** JSON would make objects of typed arrays. */
+function plainArrays(_key: string, value: unknown): unknown {
+  return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
 }
 
 function graphOverCache(graph: Graph, rows: number | undefined): Graph {

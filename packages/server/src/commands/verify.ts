@@ -1,4 +1,4 @@
-/** `vitgraph verify`: a checkpoint against outputs that transformers computed, case by case. */
+/** `vitgraph verify`: compares a checkpoint with outputs of transformers, case by case. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
   bf16ToF32,
@@ -17,6 +17,7 @@ import type { CliIo } from "../cli-io.js";
 import { renderTable } from "../table.js";
 import {
   addModelOptions,
+  addRequiredOption,
   compilationConfigOf,
   type ModelOptions,
   messageOf,
@@ -36,12 +37,13 @@ interface VerifyOptions extends ModelOptions {
 const DEFAULT_TOLERANCES = { f32: 1e-5, bf16: 2e-2 };
 
 export function registerVerify(program: Command, io: CliIo, serving: ServeArguments): void {
-  addModelOptions(program.command("verify"))
+  const command = program.command("verify");
+  addRequiredOption(
+    addModelOptions(command),
+    "--reference <file>",
+    "safetensors with `i.pixel_values`, `i.grid_thw` and `i.output` for the cases i = 0, 1, …",
+  )
     .description("compare the encoder with reference outputs of transformers")
-    .requiredOption(
-      "--reference <file>",
-      "safetensors with `i.pixel_values`, `i.grid_thw` and `i.output` for the cases i = 0, 1, …",
-    )
     .option(
       "--tolerance <x>",
       `largest relative L2 error of a case (default: its \`i.tolerance\`, or ${DEFAULT_TOLERANCES.f32}, in bf16 ${DEFAULT_TOLERANCES.bf16})`,
@@ -73,7 +75,7 @@ async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments
     // Poisoning forgets every grid.
     warmUpGrids: "none",
   });
-  // A row that no kernel wrote, or that a kernel read without right, shows as NaN.
+  // A row that no kernel wrote, or that a kernel read beyond its operands, shows as NaN.
   await encoder.poison();
 
   const results: CaseResult[] = [];
@@ -95,7 +97,7 @@ interface CaseResult {
   readonly items: number;
   readonly tolerance: number;
   readonly passed: boolean;
-  /** Absent where an item failed. */
+  /** Absent if an item failed. */
   readonly error?: { readonly relativeL2: number; readonly maxAbsolute: number };
   readonly verdict: string;
 }
@@ -171,7 +173,7 @@ interface ReferenceCase {
   readonly tolerance: number | undefined;
 }
 
-/** @throws VG_ARGUMENT_INVALID where there is none. */
+/** @throws VG_ARGUMENT_INVALID without any. */
 function countCases({ tensors, path }: SafetensorsFile): number {
   let count = 0;
   while (tensors.has(`${count}.pixel_values`)) count += 1;
@@ -215,7 +217,7 @@ function checkOutputShape(file: SafetensorsFile, name: string, rows: number, mod
   );
 }
 
-/** 1 where every row is stored. */
+/** 1 if every row is stored. */
 async function readRowStride(file: SafetensorsFile, name: string): Promise<number> {
   if (!file.tensors.has(name)) return 1;
   const { info, bytes } = await file.read(name);

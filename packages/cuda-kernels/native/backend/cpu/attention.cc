@@ -4,6 +4,8 @@
 // segment's keys in blocks of kKeys with an online softmax: each block's logits become weights relative to the largest
 // logit so far, and what was summed before is scaled down whenever that grows. So memory is fixed for each thread,
 // however long a segment is. Logits are kept in base 2: the scale takes up the factor.
+//
+// Where the device multiplies in bf16, so do both products; the softmax and all sums are f32.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -94,6 +96,37 @@ struct TileScratch {
   }
 };
 
+/// The products of a tile: of floats, or of pairs of bfloat16, whose words hold two elements of the depth.
+struct TileProducts {
+  const Simd& simd;
+  const PairSimd* pairs;
+
+  explicit TileProducts(const Engine& engine)
+      : simd(engine.simd), pairs(engine.gemm.pairs ? supported_pairs() : nullptr) {}
+
+  /// Readies a row of the left side in its place.
+  void ready_row(float* row, std::size_t depth) const {
+    if (pairs != nullptr) pairs->round_row(row, depth, row);
+  }
+
+  void pack_keys(const float* keys, std::size_t row_stride, std::size_t count, std::size_t depth, float* packed) const {
+    const auto pack = pairs == nullptr ? simd.pack_transposed : pairs->pack_transposed;
+    pack(keys, DType::f32, row_stride, count, depth, packed);
+  }
+
+  void pack_values(const float* values, std::size_t row_stride, std::size_t columns, std::size_t depth,
+                   float* packed) const {
+    const auto pack = pairs == nullptr ? simd.pack : pairs->pack;
+    pack(values, row_stride, columns, depth, packed);
+  }
+
+  void multiply(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t depth, float* c,
+                std::size_t c_stride, bool accumulate) const {
+    if (pairs == nullptr) return simd.multiply(a, rows, packed, columns, depth, c, c_stride, accumulate);
+    pairs->multiply(a, rows, packed, columns, (depth + 1) / 2, c, c_stride, accumulate);
+  }
+};
+
 /// One head of one tile. The matrices start at the head's column, and at the segment's row (k, v) or the tile's (q, y).
 struct TileTask {
   Matrix<const float> q;
@@ -105,17 +138,18 @@ struct TileTask {
 };
 
 /// logits = q · kᵀ for one block of keys, into scratch.weights.
-void multiply_queries(const TileTask& task, std::size_t first_key, std::size_t keys, const Simd& simd,
+void multiply_queries(const TileTask& task, std::size_t first_key, std::size_t keys, const TileProducts& products,
                       const TileScratch& scratch) {
   for (std::size_t p = 0; p < task.head_size; p += kDepth) {
     const std::size_t depth = std::min(kDepth, task.head_size - p);
-    simd.pack_transposed(task.k.row(first_key) + p, DType::f32, task.k.row_stride, keys, depth, scratch.keys);
-    simd.multiply(scratch.queries + p / kDepth * kTileRows * kDepthStride, task.q.rows, scratch.keys, keys, depth,
-                  scratch.weights, kDepthStride, p > 0);
+    products.pack_keys(task.k.row(first_key) + p, task.k.row_stride, keys, depth, scratch.keys);
+    products.multiply(scratch.queries + p / kDepth * kTileRows * kDepthStride, task.q.rows, scratch.keys, keys, depth,
+                      scratch.weights, kDepthStride, p > 0);
   }
 }
 
-void attend(const TileTask& task, const Simd& simd, const TileScratch& scratch) {
+void attend(const TileTask& task, const TileProducts& products, const TileScratch& scratch) {
+  const Simd& simd = products.simd;
   const std::size_t rows = task.q.rows;
   const std::size_t padded = simd.padded_columns(task.head_size);
   for (std::size_t row = 0; row < rows; ++row) {
@@ -124,16 +158,19 @@ void attend(const TileTask& task, const Simd& simd, const TileScratch& scratch) 
       const std::size_t depth = std::min(kDepth, task.head_size - p);
       std::memcpy(query, task.q.row(row) + p, depth * sizeof(float));
       simd.scale_row(query, task.base2_scale, depth);
+      products.ready_row(query, depth);
     }
   }
   for (std::size_t key = 0; key < task.k.rows; key += kKeys) {
     const std::size_t keys = std::min(kKeys, task.k.rows - key);
-    multiply_queries(task, key, keys, simd, scratch);
+    multiply_queries(task, key, keys, products, scratch);
     for (std::size_t row = 0; row < rows; ++row) {
       float& largest = scratch.largest[row];
       const float before = key == 0 ? -std::numeric_limits<float>::infinity() : largest;
       largest = before;
-      const float total = simd.softmax_step(scratch.weights + row * kDepthStride, keys, largest);
+      float* weights = scratch.weights + row * kDepthStride;
+      const float total = simd.softmax_step(weights, keys, largest);
+      products.ready_row(weights, keys);
       if (key == 0) {
         scratch.totals[row] = total;
         continue;
@@ -145,8 +182,8 @@ void attend(const TileTask& task, const Simd& simd, const TileScratch& scratch) 
       }
       scratch.totals[row] += total;
     }
-    simd.pack(task.v.row(key), task.v.row_stride, task.head_size, keys, scratch.values);
-    simd.multiply(scratch.weights, rows, scratch.values, task.head_size, keys, scratch.sums, padded, key > 0);
+    products.pack_values(task.v.row(key), task.v.row_stride, task.head_size, keys, scratch.values);
+    products.multiply(scratch.weights, rows, scratch.values, task.head_size, keys, scratch.sums, padded, key > 0);
   }
   for (std::size_t row = 0; row < rows; ++row) {
     const float scale = 1.0f / scratch.totals[row];
@@ -199,7 +236,7 @@ void attention(const Call& call) {
     const TileTask task{
         part(q, first, rows), part(k, start, length), part(v, start, length), part(y, first, rows), head_size,
         base2_scale};
-    attend(task, call.engine.simd, TileScratch(call.thread_scratch<float>(thread), head_size, call.engine.simd));
+    attend(task, TileProducts(call.engine), TileScratch(call.thread_scratch<float>(thread), head_size, call.engine.simd));
   });
 }
 

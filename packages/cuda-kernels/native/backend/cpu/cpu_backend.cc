@@ -39,6 +39,7 @@ class Shared {
   Shared(int threads, const Simd& simd, const Gemm& gemm) : pool_(threads), engine_{pool_, simd, gemm} {}
 
   const Engine& engine() const { return engine_; }
+  void end_threads() { pool_.stop(); }
 
   /// Scratch of at least `thread_bytes` for each thread. Programs run one at a time, so they share it; one that was
   /// handed out smaller stays with the programs that have it.
@@ -148,6 +149,14 @@ const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& si
   if ((preferred || name == kOpenBlasGemm.name) && is_openblas_usable()) return kOpenBlasGemm;
 #endif
   if (name == "auto" || name == kBlockedGemm.name) return kBlockedGemm;
+#ifdef VITGRAPH_X86
+  if (name == kBf16Gemm.name) {
+    // Its blocks are laid out for the vectors of AVX-512.
+    if (supported_pairs() != nullptr && simd.lanes == 16) return kBf16Gemm;
+    throw Error("VG_ARGUMENT_INVALID", "this processor has no instructions for bfloat16 products (AVX512-BF16)",
+                "use dtype f32");
+  }
+#endif
   throw Error("VG_ARGUMENT_INVALID", "this addon has no matrix products called " + name,
               "use auto or blocked, or build where the development files of a threaded OpenBLAS are installed");
 }
@@ -155,6 +164,9 @@ const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& si
 std::string gemm_version([[maybe_unused]] const Gemm& gemm) {
 #ifdef VITGRAPH_OPENBLAS
   if (&gemm == &kOpenBlasGemm) return openblas_version();
+#endif
+#ifdef VITGRAPH_X86
+  if (&gemm == &kBf16Gemm) return "own matrix products in bf16";
 #endif
   return "own matrix products";
 }
@@ -200,6 +212,8 @@ class CpuBackend final : public Backend {
   std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) override {
     return std::make_shared<CpuProgram>(shared_, decode_for(words, activation_dtype(), arenas), arenas);
   }
+
+  void end_threads() override { shared_->end_threads(); }
 
  private:
   std::shared_ptr<Shared> shared_;

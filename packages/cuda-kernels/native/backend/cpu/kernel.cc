@@ -17,7 +17,7 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {rmsnorm, nullptr, rmsnorm_scratch_bytes},
       {gate, nullptr, nullptr},
       {gather_rows, nullptr, nullptr},
-      {scatter_rows, nullptr, nullptr},
+      {scatter_rows, scatter_rows_workspace_bytes, nullptr},
       {linear_gather_rows, nullptr, linear_scratch_bytes},
   }};
   return table[static_cast<std::size_t>(kernel)];

@@ -154,6 +154,7 @@ void scatter_rows(const Call& call);
 void linear_gather_rows(const Call& call);
 std::size_t attention_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t attention_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t scatter_rows_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t linear_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t rmsnorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);

@@ -6,12 +6,13 @@
 #include "common/error.h"
 
 namespace vitgraph::cpu {
+
 ThreadPool::ThreadPool(int threads) {
   helpers_.reserve(static_cast<std::size_t>(threads - 1));
   try {
-    for (int thread = 1; thread < threads; ++thread) helpers_.emplace_back([this, thread] { help(thread); });
+    for (; size_ < threads; ++size_) helpers_.emplace_back([this, thread = size_] { help(thread); });
   } catch (const std::system_error&) {
-    const int started = size();
+    const int started = size_;
     stop();
     throw Error(
         "VG_DEVICE_FAILED",

@@ -22,7 +22,10 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int size() const { return static_cast<int>(helpers_.size()) + 1; }
+  int size() const { return size_; }
+
+  /// Ends the threads; loops run on the calling thread alone afterwards. Not during a loop.
+  void stop();
 
   /// While this points at true, chunks that have not begun are skipped. Set by the caller between loops.
   void set_cancelled(const std::atomic<bool>* cancelled) { cancelled_ = cancelled; }
@@ -44,7 +47,6 @@ class ThreadPool {
   };
 
   void run(const Loop& loop);
-  void stop();
   void help(int thread);
   void take_chunks(int thread);
   bool take(std::size_t& chunk);
@@ -59,6 +61,7 @@ class ThreadPool {
   alignas(64) std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> helpers_;
+  int size_ = 1;
 };
 
 }  // namespace vitgraph::cpu

@@ -24,13 +24,16 @@ CopyPool::CopyPool(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
 }
 
-CopyPool::~CopyPool() {
+CopyPool::~CopyPool() { stop(); }
+
+void CopyPool::stop() {
   {
     const std::lock_guard lock(mutex_);
     ending_ = true;
   }
   posted_or_ending_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void CopyPool::post(const Copy& copy) {

@@ -41,6 +41,8 @@ class CopyPool {
   CopyPool(const CopyPool&) = delete;
   CopyPool& operator=(const CopyPool&) = delete;
 
+  /// Ends the threads, after the copies that were posted.
+  void stop();
   void post(const Copy& copy);
   /// Has the system find pages for memory that is going to be written. What is in it is lost.
   /// @param part_bytes, parts_left as of a copy

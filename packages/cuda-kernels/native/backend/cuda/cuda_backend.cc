@@ -90,6 +90,8 @@ class CudaBackend final : public Backend {
     return std::make_shared<CudaProgram>(device_, std::move(program), arenas);
   }
 
+  void end_threads() override { device_->outlet().end_threads(); }
+
  private:
   std::shared_ptr<CudaDevice> device_;
   std::vector<Kernel> kernels_;

@@ -45,16 +45,15 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
     const std::int32_t segments = row_capacity(buffer(instruction.operands[3]).rows) - 1;
     const auto heads = static_cast<std::int32_t>(instruction.scalars[0]);
     const auto head_size = static_cast<std::int32_t>(buffer(instruction.operands[0]).columns) / heads;
-    // A graph is captured before any segment is known: one may be as long as all of the rows.
-    tile_rows_ = device_->architecture() == kHopper
-                     ? kernels::sm90::attention_tile_height(patches, patches, heads, head_size, device_->properties().multiProcessorCount)
-                     : kernels::smxx::kAttentionTileRows;
+    const std::int32_t multiprocessors = device_->properties().multiProcessorCount;
+    tiling_ = device_->architecture() == kHopper ? kernels::sm90::attention_tiling(patches, heads, head_size, multiprocessors)
+                                                 : kernels::smxx::attention_tiling(heads, multiprocessors);
+    tiler_.emplace(tiling_, static_cast<std::size_t>(segments));
     tile_capacity_ = kernels::attention_tile_capacity(static_cast<std::size_t>(patches), static_cast<std::size_t>(segments),
-                                                      static_cast<std::size_t>(tile_rows_));
-    tile_order_.reserve(static_cast<std::size_t>(segments));
+                                                      static_cast<std::size_t>(tiling_.shortest));
     break;
   }
-  const std::size_t control_bytes = kTilesAt + tile_capacity_ * sizeof(kernels::AttentionTile);
+  const std::size_t control_bytes = kTilesAt + tile_capacity_ * sizeof(kernels::AttentionStrip);
   if ((program_.capacities.size() + 1) * sizeof(std::int32_t) > kTilesAt) {
     unsupported("the program", "it has " + std::to_string(program_.capacities.size()) + " dims");
   }
@@ -174,11 +173,10 @@ void CudaProgram::send_counts(std::span<const std::uint32_t> counts) {
 std::span<const std::byte> CudaProgram::write_control(const Submission& submission) {
   auto* counts = reinterpret_cast<std::int32_t*>(control_.data());
   std::copy(submission.counts.begin(), submission.counts.end(), counts);
-  auto* tiles = reinterpret_cast<kernels::AttentionTile*>(control_.data() + kTilesAt);
-  const std::size_t tile_count =
-      tile_rows_ == 0 ? 0 : kernels::build_attention_tiles(metadata_.cu_seqlens(submission), tile_rows_, tile_order_, {tiles, tile_capacity_});
+  auto* table = reinterpret_cast<kernels::AttentionStrip*>(control_.data() + kTilesAt);
+  const std::size_t tile_count = tiler_ ? tiler_->write(metadata_.cu_seqlens(submission), {table, tile_capacity_}) : 0;
   counts[submission.counts.size()] = static_cast<std::int32_t>(tile_count);
-  return std::span<const std::byte>(control_).first(kTilesAt + tile_count * sizeof(kernels::AttentionTile));
+  return std::span<const std::byte>(control_).first(kTilesAt + tile_count * sizeof(kernels::AttentionStrip));
 }
 
 void CudaProgram::launch_all(bool programmatic) const {
@@ -347,7 +345,7 @@ void CudaProgram::resolve_attention(const Instruction& instruction, const std::s
       .heads = heads,
       .head_size = static_cast<std::int32_t>(buffer(at[0]).columns) / heads,
       .scale = bits_to_float(instruction.scalars[1]),
-      .tiles = reinterpret_cast<const kernels::AttentionTile*>(device_control_->data() + kTilesAt),
+      .tiles = reinterpret_cast<const kernels::AttentionStrip*>(device_control_->data() + kTilesAt),
       .tile_count = {counts + program_.capacities.size(), 0, static_cast<std::int32_t>(tile_capacity_)},
   };
   constexpr std::int32_t kHeadSizes[] = {64, 72, 80, 96, 128};
@@ -359,8 +357,8 @@ void CudaProgram::resolve_attention(const Instruction& instruction, const std::s
     return;
   }
   auto* work = reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data());
-  steps_.push_back({name, [operands, work, tile_rows = tile_rows_](const Launch& launch) {
-                      return kernels::sm90::launch_attention(launch, operands, work, tile_rows);
+  steps_.push_back({name, [operands, work, tallest = tiling_.tallest](const Launch& launch) {
+                      return kernels::sm90::launch_attention(launch, operands, work, tallest);
                     }});
 }
 

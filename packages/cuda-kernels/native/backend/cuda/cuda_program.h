@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -57,10 +58,10 @@ class CudaProgram final : public LoadedProgram {
   // The control block: counts of the dims, then the count of tiles, then the tiles. Written here by the beginning thread,
   // and read on the card, where it arrives as the run's inputs do.
   std::size_t tile_capacity_ = 0;
-  std::int32_t tile_rows_ = 0;
+  kernels::AttentionTiling tiling_{};
+  std::optional<kernels::AttentionTiler> tiler_;
   std::vector<std::byte> control_;
   std::unique_ptr<DeviceMemory> device_control_;
-  std::vector<std::int32_t> tile_order_;
   std::unique_ptr<DeviceMemory> attention_work_;
 
   std::vector<Step> steps_;

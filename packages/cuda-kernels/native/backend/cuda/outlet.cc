@@ -1,13 +1,10 @@
 #include "backend/cuda/outlet.h"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include <algorithm>
 #include <thread>
 
 #include "common/error.h"
+#include "common/large_pages.h"
 
 namespace vitgraph::cuda {
 namespace {
@@ -25,7 +22,6 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 
 int copy_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) - 1, 1, kCopyThreads); }
 
-constexpr std::size_t kLargePage = std::size_t{2} << 20;
 /// Small enough for a result of a megabyte to be shared out.
 constexpr std::size_t kSmallPart = std::size_t{256} << 10;
 
@@ -37,17 +33,6 @@ std::size_t part_bytes(std::span<std::byte> bytes) { return is_large(bytes) ? kL
 /// How far behind the start of a large page, in steps of 16 bytes, so that no element is cut.
 std::size_t behind_page(const std::byte* address) {
   return reinterpret_cast<std::uintptr_t>(address) / 16 * 16 % kLargePage;
-}
-
-/// Asks for large pages: memory that was never touched then costs a fault for each 2 MiB of it instead of one for each
-/// 4 KiB. A system that knows no such thing refuses, and nothing is lost.
-void prefer_large_pages([[maybe_unused]] std::span<std::byte> bytes) {
-#ifdef __linux__
-  const auto address = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t begin = (address + kLargePage - 1) / kLargePage * kLargePage;
-  const std::uintptr_t end = (address + bytes.size()) / kLargePage * kLargePage;
-  madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
 }
 
 }  // namespace

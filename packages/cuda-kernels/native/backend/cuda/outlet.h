@@ -37,6 +37,9 @@ class Outlet {
   Outlet(const Outlet&) = delete;
   Outlet& operator=(const Outlet&) = delete;
 
+  /// Ends the copying threads. Nothing may be collected afterwards.
+  void end_threads() { pool_.stop(); }
+
   /// Puts memory aside for results of so many bytes. On JavaScript's thread. @throws Error VG_DEVICE_OUT_OF_MEMORY
   void reserve(std::size_t bytes);
 

@@ -1,6 +1,7 @@
 #include "backend/cuda/run_metadata.h"
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "common/error.h"
@@ -12,36 +13,34 @@ constexpr const char* kRemedy = "check the metadata that was staged for this run
 
 [[noreturn]] void bad(const std::string& fact) { throw Error("VG_ARGUMENT_INVALID", fact, kRemedy); }
 
+[[noreturn]] void unsupported(const std::string& name, const std::string& fact) {
+  throw Error("VG_PROGRAM_INVALID", name + ": " + fact, "use the CPU backend for this program");
+}
+
+bool overlap(const Buffer& a, const Buffer& b) {
+  return a.arena == b.arena && a.offset < b.offset + b.size_bytes && b.offset < a.offset + a.size_bytes;
+}
+
 }  // namespace
 
 RunMetadata::RunMetadata(const Program& program) : program_(program) {
-  const auto add = [&](Index index) {
-    const Buffer& buffer = program.buffers[static_cast<std::size_t>(index.buffer)];
-    if (buffer.arena != ArenaName::io) {
-      throw Error("VG_PROGRAM_INVALID", "an index buffer lies outside the io arena, where the host could not check it");
-    }
-    const bool known = std::any_of(indices_.begin(), indices_.end(), [&](Index& other) {
-      if (other.role != index.role || other.buffer != index.buffer) return false;
-      if (index.role == Role::row_index && other.target != index.target) return false;
-      // Every use of the same buffer has its own limit: the tightest holds.
-      if (index.limits[0] != 0) other.limits[0] = other.limits[0] == 0 ? index.limits[0] : std::min(other.limits[0], index.limits[0]);
-      return true;
-    });
-    if (!known) indices_.push_back(index);
-  };
   // Positions that a program gathers from the cache were checked when they came in: by the program that put them there.
   std::vector<std::int32_t> from_cache;
   const auto add_positions = [&](std::int32_t buffer, std::size_t limit) {
     if (std::find(from_cache.begin(), from_cache.end(), buffer) != from_cache.end()) return;
     add({Role::positions, buffer, {limit, 0, 0}, -1});
   };
-  for (const Instruction& instruction : program.instructions) {
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) {
+    const Instruction& instruction = program.instructions[i];
     const auto& at = instruction.operands;
     const auto& scalars = instruction.scalars;
     switch (instruction.kernel) {
       case Kernel::unpack_patches: {
         const std::size_t frame = std::size_t{scalars[0]} * scalars[2];
         const std::size_t patch = frame * scalars[1];
+        const Buffer& channel_scale = program.buffers[static_cast<std::size_t>(at[2])];
+        if (channel_scale.row_stride != channel_scale.columns)
+          unsupported(name_of(program, i), "the rows of channel_scale are strided");
         add({Role::patch_sources, at[1], {frame, patch, patch * sizeof(float)}, at[0]});
         break;
       }
@@ -57,7 +56,7 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         if (program.buffers[static_cast<std::size_t>(at[0])].arena == ArenaName::cache) from_cache.push_back(at[2]);
         break;
       case Kernel::scatter_rows:
-        add({Role::row_index, at[1], {0, 0, 0}, at[2]});
+        add({Role::scatter_index, at[1], {0, 0, 0}, at[2]});
         break;
       case Kernel::linear_gather_rows:
         add({Role::row_index, at[4], {0, 0, 0}, at[3]});
@@ -66,52 +65,113 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
         break;
       case Kernel::attention:
+        check_one_tiling(i);
         add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
         break;
       default:
         break;
     }
   }
+  for (std::size_t i = 0; i < program.instructions.size(); ++i) check_not_written(i);
+}
+
+void RunMetadata::add(const Index& index) {
+  const Buffer& buffer = program_.buffers[static_cast<std::size_t>(index.buffer)];
+  const std::string name = "buffer " + std::to_string(index.buffer);
+  if (buffer.arena != ArenaName::io) {
+    unsupported(name, "an index buffer lies outside the io arena, where the host could not check it");
+  }
+  // Most kernels read them through a plain pointer.
+  if (buffer.row_stride != buffer.columns) unsupported(name, "the rows of an index buffer are strided");
+  const auto known = std::find_if(indices_.begin(), indices_.end(), [&](const Index& other) {
+    // Positions are many: one look at them, with the tightest limit of all of their uses.
+    if (index.role == Role::positions) return other.role == index.role && other.buffer == index.buffer;
+    return other == index;
+  });
+  if (known == indices_.end()) {
+    indices_.push_back(index);
+  } else if (index.limits[0] != 0) {
+    known->limits[0] = known->limits[0] == 0 ? index.limits[0] : std::min(known->limits[0], index.limits[0]);
+  }
+}
+
+void RunMetadata::check_one_tiling(std::size_t instruction) {
+  if (!attention_) {
+    attention_ = instruction;
+    return;
+  }
+  const Instruction& first = program_.instructions[*attention_];
+  const Instruction& other = program_.instructions[instruction];
+  const auto columns = [&](const Instruction& attention) {
+    return program_.buffers[static_cast<std::size_t>(attention.operands[0])].columns;
+  };
+  if (other.operands[3] != first.operands[3]) {
+    unsupported(name_of(program_, instruction), "its cu_seqlens is another buffer than that of " +
+                                                    name_of(program_, *attention_) +
+                                                    ", and the CUDA backend takes one list of segments a run");
+  }
+  if (other.scalars[0] != first.scalars[0] || columns(other) != columns(first)) {
+    unsupported(name_of(program_, instruction),
+                "its heads differ from those of " + name_of(program_, *attention_) +
+                    " in number or size, and the CUDA backend cuts segments into tiles once a run");
+  }
+}
+
+void RunMetadata::check_not_written(std::size_t instruction) const {
+  const Instruction& writer = program_.instructions[instruction];
+  const std::size_t output = signature_of(writer.kernel).operands.size() - 1;
+  const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
+  for (const Index& index : indices_) {
+    if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;
+    unsupported(name_of(program_, instruction),
+                "it writes to an index buffer, which the CUDA backend checks before the run");
+  }
 }
 
 void RunMetadata::check(const Submission& submission) const {
   for (const Index& index : indices_) {
-    if (index.role == Role::patch_sources) check_sources(submission, index);
-    if (index.role == Role::positions) check_positions(submission, index);
-    if (index.role == Role::cu_seqlens) check_bounds(submission, index);
-    if (index.role == Role::row_index) check_rows(submission, index);
+    switch (index.role) {
+      case Role::patch_sources:
+        check_sources(submission, index);
+        break;
+      case Role::positions:
+        check_positions(submission, index);
+        break;
+      case Role::cu_seqlens:
+        check_bounds(submission, index);
+        break;
+      case Role::row_index:
+      case Role::scatter_index:
+        check_rows(submission, index);
+        break;
+    }
   }
 }
 
-std::span<const std::int32_t> RunMetadata::cu_seqlens(const Submission& submission) const {
-  for (const Index& index : indices_) {
-    if (index.role == Role::cu_seqlens) return words(submission, index);
-  }
-  return {};
+std::vector<std::int32_t> RunMetadata::cu_seqlens(const Submission& submission) const {
+  if (!attention_) return {};
+  return words(submission, program_.instructions[*attention_].operands[3]);
 }
 
-std::span<const std::int32_t> RunMetadata::words(const Submission& submission, const Index& index) const {
-  const Buffer& buffer = program_.buffers[static_cast<std::size_t>(index.buffer)];
-  const std::size_t count = buffer.rows.at(submission.counts) * buffer.columns;
-  if (count == 0) return {};
-  const std::span<const std::byte> bytes = transferred(submission, index.buffer);
-  if (bytes.empty()) bad("an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
-  if (bytes.size() < count * sizeof(std::int32_t)) {
-    bad("an index buffer has " + std::to_string(bytes.size()) + " bytes, and this run's counts ask for " +
-        std::to_string(count * sizeof(std::int32_t)));
-  }
-  return {reinterpret_cast<const std::int32_t*>(bytes.data()), count};
-}
-
-std::span<const std::byte> RunMetadata::transferred(const Submission& submission, std::int32_t buffer) const {
+std::vector<std::int32_t> RunMetadata::words(const Submission& submission, std::int32_t buffer) const {
   const Buffer& target = program_.buffers[static_cast<std::size_t>(buffer)];
-  for (const Transfer& input : submission.inputs) {
-    const std::uint64_t start = input.buffer->offset + input.offset_bytes;
-    if (target.offset < start || target.offset >= start + input.bytes.size()) continue;
-    const std::span<const std::byte> rest = std::span<const std::byte>(input.bytes).subspan(target.offset - start);
-    return rest.first(std::min<std::size_t>(rest.size(), target.size_bytes));
+  const std::size_t size = target.span_bytes(target.rows.at(submission.counts));
+  if (size == 0) return {};
+  const auto brought = filled(submission, buffer);
+  if (brought.empty()) bad("an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
+  const std::size_t reached = brought[0].first == 0 ? brought[0].second : 0;
+  if (reached < size) {
+    bad("an index buffer has " + std::to_string(reached) + " bytes, and this run's counts ask for " + std::to_string(size));
   }
-  return {};
+  std::vector<std::int32_t> words(size / sizeof(std::int32_t));
+  auto* bytes = reinterpret_cast<std::byte*>(words.data());
+  for (const Transfer& input : submission.inputs) {
+    const std::size_t start = input.buffer->offset + input.offset_bytes;
+    const std::size_t begin = std::max<std::size_t>(start, target.offset);
+    const std::size_t end = std::min<std::size_t>(start + input.bytes.size(), target.offset + size);
+    if (begin < end) std::memcpy(bytes + (begin - target.offset), input.bytes.data() + (begin - start), end - begin);
+  }
+  return words;
 }
 
 std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submission& submission, std::int32_t buffer) const {
@@ -135,7 +195,7 @@ std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submi
 
 void RunMetadata::check_sources(const Submission& submission, const Index& index) const {
   const auto pixels = filled(submission, index.target);
-  const auto sources = words(submission, index);
+  const auto sources = words(submission, index.buffer);
   // Patches mostly follow each other: the stretch of the one before is the first guess.
   std::size_t guess = 0;
   for (std::size_t row = 0; row < sources.size(); ++row) {
@@ -155,7 +215,7 @@ void RunMetadata::check_sources(const Submission& submission, const Index& index
 }
 
 void RunMetadata::check_positions(const Submission& submission, const Index& index) const {
-  const auto positions = words(submission, index);
+  const auto positions = words(submission, index.buffer);
   for (std::size_t at = 0; at + 3 < positions.size(); at += 4) {
     const std::int32_t row = positions[at];
     const std::int32_t column = positions[at + 1];
@@ -169,17 +229,25 @@ void RunMetadata::check_positions(const Submission& submission, const Index& ind
 }
 
 void RunMetadata::check_rows(const Submission& submission, const Index& index) const {
-  const auto rows = words(submission, index);
+  const auto rows = words(submission, index.buffer);
   const std::size_t table_rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
+  std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
   for (std::size_t row = 0; row < rows.size(); ++row) {
-    if (rows[row] >= 0 && static_cast<std::size_t>(rows[row]) < table_rows) continue;
-    bad("row " + std::to_string(row) + " of index is " + std::to_string(rows[row]) + ", and the table has " +
-        std::to_string(table_rows) + " rows");
+    if (rows[row] < 0 || static_cast<std::size_t>(rows[row]) >= table_rows) {
+      bad("row " + std::to_string(row) + " of index is " + std::to_string(rows[row]) + ", and the table has " +
+          std::to_string(table_rows) + " rows");
+    }
+    if (named.empty()) continue;
+    const auto target = static_cast<std::size_t>(rows[row]);
+    if (named[target]) {
+      bad("row " + std::to_string(row) + " of index is " + std::to_string(target) + ", which an earlier row names too");
+    }
+    named[target] = true;
   }
 }
 
 void RunMetadata::check_bounds(const Submission& submission, const Index& index) const {
-  const auto bounds = words(submission, index);
+  const auto bounds = words(submission, index.buffer);
   const std::size_t rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
   if (bounds.empty()) {
     if (rows > 0) bad("cu_seqlens has no rows, and there are " + std::to_string(rows) + " patches");

@@ -1,10 +1,16 @@
-// What the host says of a run, checked before the device follows it: patch sources, positions, segment bounds, rows of tables. On the
-// card a wrong index would be a fault that ends the process; here it is an error of one submission.
+// Checks the index buffers of a run (patch sources, positions, segment bounds, rows of tables) on the host, before the
+// device follows them. On the card a wrong index would be a fault that ends the process; here it is an error of one
+// submission.
+//
+// The check covers exactly the bytes that the kernels read: an index buffer is in the io arena, every run brings it
+// whole, and no instruction writes to it. The one exception are positions that a program gathers from the cache: the
+// program that wrote them there was checked. Knows no CUDA, so that its tests need no GPU.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
-#include <span>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -14,29 +20,38 @@ namespace vitgraph::cuda {
 
 class RunMetadata {
  public:
-  /// Finds the index buffers among the operands. @throws Error VG_PROGRAM_INVALID where one is not in the io arena.
+  /// Finds the index buffers among the operands.
+  /// @throws Error VG_PROGRAM_INVALID where one is not in the io arena, is strided or is written to; and where the
+  /// attention ops differ in cu_seqlens or in their heads, since the backend makes one table of tiles a run, for all of
+  /// them.
   explicit RunMetadata(const Program& program);
 
   /// @throws Error VG_ARGUMENT_INVALID naming the buffer and the first bad row.
   void check(const Submission& submission) const;
 
   /// The bounds of this submission's segments; empty where the program has no attention.
-  std::span<const std::int32_t> cu_seqlens(const Submission& submission) const;
+  std::vector<std::int32_t> cu_seqlens(const Submission& submission) const;
 
  private:
-  enum class Role { patch_sources, positions, cu_seqlens, row_index };
+  /// A scatter_index is a row_index without repetitions.
+  enum class Role { patch_sources, positions, cu_seqlens, row_index, scatter_index };
   struct Index {
     Role role;
     std::int32_t buffer;
     /// patch_sources: bytes of a patch by pixel format. positions: rows of the angle table, or 0.
     std::array<std::size_t, 3> limits;
-    /// patch_sources: the buffer that the offsets point into. row_index: the table.
+    /// patch_sources: the buffer that the offsets point into. cu_seqlens: the queries. row_index, scatter_index: the
+    /// table. positions: -1.
     std::int32_t target;
+
+    bool operator==(const Index&) const = default;
   };
 
-  std::span<const std::int32_t> words(const Submission& submission, const Index& index) const;
-  /// What this submission brings for a buffer from its start on: a transfer to it, or one to memory that it is part of.
-  std::span<const std::byte> transferred(const Submission& submission, std::int32_t buffer) const;
+  void add(const Index& index);
+  void check_one_tiling(std::size_t instruction);
+  void check_not_written(std::size_t instruction) const;
+  /// The buffer's real rows as they are when the transfers have arrived, one over the other in their order.
+  std::vector<std::int32_t> words(const Submission& submission, std::int32_t buffer) const;
   /// The stretches of a buffer, [begin, end) in bytes of it and ascending, that this submission's transfers fill.
   std::vector<std::pair<std::size_t, std::size_t>> filled(const Submission& submission, std::int32_t buffer) const;
   void check_sources(const Submission& submission, const Index& index) const;
@@ -46,6 +61,8 @@ class RunMetadata {
 
   const Program& program_;
   std::vector<Index> indices_;
+  /// The first attention instruction.
+  std::optional<std::size_t> attention_;
 };
 
 }  // namespace vitgraph::cuda

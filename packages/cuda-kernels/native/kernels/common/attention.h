@@ -20,8 +20,8 @@ struct AttentionOperands {
   std::int32_t heads;
   std::int32_t head_size;
   float scale;
-  /// Device memory: the table of attention_tiles.h, made with the launcher's tile height, and how much of it is real.
-  const AttentionTile* tiles;
+  /// Device memory: the table of attention_tiles.h, made with the launcher's tiling, and how much of it is real.
+  const AttentionStrip* tiles;
   Rows tile_count;
 };
 

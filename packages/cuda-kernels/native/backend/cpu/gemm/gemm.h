@@ -34,12 +34,16 @@ struct Gemm {
   std::size_t most_columns;
   /// Floats of scratch for `multiply`.
   std::size_t scratch_floats;
+  /// What it and attention multiply in: bfloat16 pairs, or f32.
+  bool pairs;
   /// c = x · weightᵀ, f32 [rows, padded columns], rows c_stride apart.
   void (*multiply)(const Block& block, const Simd& simd, float* scratch, float* c, std::size_t c_stride);
 };
 
 /// Our own packed loops.
 extern const Gemm kBlockedGemm;
+/// The same in bfloat16, for processors that `supported_pairs` knows. Its tiles are those of the AVX-512 Simd.
+extern const Gemm kBf16Gemm;
 #ifdef VITGRAPH_OPENBLAS
 /// OpenBLAS, which is told to use one thread.
 extern const Gemm kOpenBlasGemm;

@@ -172,48 +172,64 @@ VITGRAPH_INLINE void transpose(Vec (&block)[kLanes]) {
   }
 }
 
-/// kLanes columns of a panel from as many rows of b. The rows beyond `rows` become zeros.
+/// An element of depth is a float of the panel.
 template <typename T>
+struct FloatWords {
+  using Element = T;
+  static constexpr std::size_t kElements = 1;
+  VITGRAPH_INLINE Vec vector(const T* from) { return Widen<T>::vector(from); }
+};
+
+/// kLanes columns of a panel from as many rows of b, in words of kElements of their depth. The rows beyond `rows`, and
+/// the elements beyond `depth`, become zeros.
+template <typename Words, typename T = typename Words::Element>
 VITGRAPH_INLINE void pack_lanes(const T* b, std::size_t row_stride, std::size_t rows, std::size_t depth, float* panel,
                                 std::size_t width) {
-  for (std::size_t p = 0; p < depth; p += kLanes) {
-    const std::size_t count = depth - p < kLanes ? depth - p : kLanes;
+  constexpr std::size_t kStep = kLanes * Words::kElements;
+  for (std::size_t p = 0; p < depth; p += kStep) {
+    const std::size_t count = depth - p < kStep ? depth - p : kStep;
     Vec block[kLanes];
     for (std::size_t row = 0; row < kLanes; ++row) {
       const T* from = b + row * row_stride + p;
       if (row >= rows) {
         block[row] = Vec{};
+      } else if (count == kStep) {
+        block[row] = Words::vector(from);
       } else {
-        block[row] = count == kLanes ? Widen<T>::vector(from) : widen_part(from, count);
+        T part[kStep] = {};
+        for (std::size_t i = 0; i < count; ++i) part[i] = from[i];
+        block[row] = Words::vector(part);
       }
     }
     transpose(block);
-    for (std::size_t i = 0; i < count; ++i) store(panel + (p + i) * width, block[i]);
+    const std::size_t words = (count + Words::kElements - 1) / Words::kElements;
+    for (std::size_t i = 0; i < words; ++i) store(panel + (p / Words::kElements + i) * width, block[i]);
   }
 }
 
-template <typename T>
+template <typename Words, typename T = typename Words::Element>
 void pack_transposed_as(const T* b, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed) {
   for (std::size_t column = 0; column < columns; column += kTileColumns) {
     const std::size_t left = columns - column;
     const std::size_t width = left < kTileColumns ? (left + kLanes - 1) / kLanes * kLanes : kTileColumns;
     for (std::size_t lane = 0; lane < width; lane += kLanes) {
       const std::size_t rows = left - lane < kLanes ? left - lane : kLanes;
-      pack_lanes(b + (column + lane) * row_stride, row_stride, rows, depth, packed + lane, width);
+      pack_lanes<Words>(b + (column + lane) * row_stride, row_stride, rows, depth, packed + lane, width);
     }
-    packed += depth * width;
+    packed += (depth + Words::kElements - 1) / Words::kElements * width;
   }
 }
 
+template <template <typename> typename Words>
 void pack_transposed(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth,
                      float* packed) {
   switch (dtype) {
     case DType::bf16:
-      return pack_transposed_as(static_cast<const BFloat16*>(b), row_stride, columns, depth, packed);
+      return pack_transposed_as<Words<BFloat16>>(static_cast<const BFloat16*>(b), row_stride, columns, depth, packed);
     case DType::f16:
-      return pack_transposed_as(static_cast<const Float16*>(b), row_stride, columns, depth, packed);
+      return pack_transposed_as<Words<Float16>>(static_cast<const Float16*>(b), row_stride, columns, depth, packed);
     default:
-      return pack_transposed_as(static_cast<const float*>(b), row_stride, columns, depth, packed);
+      return pack_transposed_as<Words<float>>(static_cast<const float*>(b), row_stride, columns, depth, packed);
   }
 }
 
@@ -233,8 +249,12 @@ void pack(const float* b, std::size_t row_stride, std::size_t columns, std::size
 
 // Products ------------------------------------------------------------------------------------------------------------
 
+struct FloatProduct {
+  VITGRAPH_INLINE Vec add(Vec sum, Vec left, Vec right) { return sum + left * right; }
+};
+
 /// c[Rows × Vectors·kLanes] += a · panel: the loop that everything else exists for. The sums stay in registers.
-template <std::size_t Rows, std::size_t Vectors>
+template <typename Product, std::size_t Rows, std::size_t Vectors>
 void multiply_tile(const float* a, const float* panel, std::size_t depth, float* c, std::size_t c_stride,
                    bool accumulate) {
   Vec sums[Rows][Vectors] = {};
@@ -246,7 +266,7 @@ void multiply_tile(const float* a, const float* panel, std::size_t depth, float*
     for (std::size_t row = 0; row < Rows; ++row) {
       const Vec left = splat(a[row * kDepthStride + p]);
 #pragma GCC unroll 8
-      for (std::size_t v = 0; v < Vectors; ++v) sums[row][v] += left * b[v];
+      for (std::size_t v = 0; v < Vectors; ++v) sums[row][v] = Product::add(sums[row][v], left, b[v]);
     }
   }
 #pragma GCC unroll 16
@@ -267,20 +287,22 @@ struct TileTable {
   TileFunction at[kTileRows][kTileVectors];
 };
 
-template <std::size_t Rows, std::size_t... V>
+template <typename Product, std::size_t Rows, std::size_t... V>
 constexpr void fill_tile_row(TileTable& table, std::index_sequence<V...>) {
-  ((table.at[Rows][V] = multiply_tile<Rows + 1, V + 1>), ...);
+  ((table.at[Rows][V] = multiply_tile<Product, Rows + 1, V + 1>), ...);
 }
 
-template <std::size_t... R>
+template <typename Product, std::size_t... R>
 constexpr TileTable make_tile_table(std::index_sequence<R...>) {
   TileTable table{};
-  (fill_tile_row<R>(table, std::make_index_sequence<kTileVectors>()), ...);
+  (fill_tile_row<Product, R>(table, std::make_index_sequence<kTileVectors>()), ...);
   return table;
 }
 
-constexpr TileTable kTiles = make_tile_table(std::make_index_sequence<kTileRows>());
+template <typename Product>
+constexpr TileTable kTiles = make_tile_table<Product>(std::make_index_sequence<kTileRows>());
 
+template <typename Product>
 void multiply(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t depth, float* c,
               std::size_t c_stride, bool accumulate) {
   for (std::size_t row = 0; row < rows; row += kTileRows) {
@@ -289,8 +311,8 @@ void multiply(const float* a, std::size_t rows, const float* packed, std::size_t
     for (std::size_t column = 0; column < columns; column += kTileColumns) {
       const std::size_t left = columns - column;
       const std::size_t vectors = left < kTileColumns ? (left + kLanes - 1) / kLanes : kTileVectors;
-      kTiles.at[tile_rows - 1][vectors - 1](a + row * kDepthStride, panel, depth, c + row * c_stride + column, c_stride,
-                                            accumulate);
+      kTiles<Product>.at[tile_rows - 1][vectors - 1](a + row * kDepthStride, panel, depth, c + row * c_stride + column,
+                                                     c_stride, accumulate);
       panel += depth * vectors * kLanes;
     }
   }
@@ -480,7 +502,7 @@ void scale_row(float* x, float factor, std::size_t count) {
 }
 
 constexpr Simd make_simd(const char* name) {
-  return {name,  kLanes,     kTileRows,     kTileColumns, pack_transposed, pack,      multiply,
+  return {name,  kLanes,     kTileRows,     kTileColumns, pack_transposed<FloatWords>, pack,      multiply<FloatProduct>,
           widen, finish_row, layernorm_row, rmsnorm_row,  softmax_step,    scale_row};
 }
 

@@ -27,6 +27,13 @@ bool is_supported([[maybe_unused]] const Simd& simd) {
   return true;
 }
 
+const PairSimd* supported_pairs() {
+#ifdef VITGRAPH_X86
+  if (is_supported(kSimdAvx512) && __builtin_cpu_supports("avx512bf16")) return &kPairsAvx512;
+#endif
+  return nullptr;
+}
+
 const Simd& select_simd(std::string_view name) {
   std::string names;
   for (const Simd* simd : compiled_simd()) {

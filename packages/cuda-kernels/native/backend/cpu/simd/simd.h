@@ -62,6 +62,28 @@ struct Simd {
   void (*scale_row)(float* x, float factor, std::size_t count);
 };
 
+/// Products of bfloat16, two in a step of a lane, with f32 sums. A word is two neighbours of the depth, the first in its
+/// lower half; strips and panels are as Simd has them, of words instead of floats.
+struct PairSimd {
+  const char* name;
+  std::size_t tile_rows;
+  std::size_t tile_columns;
+
+  /// Packs b[column][depth] as panels of words. An odd depth is filled up with a zero.
+  void (*pack_transposed)(const void* b, DType dtype, std::size_t row_stride, std::size_t columns, std::size_t depth,
+                          float* packed);
+  /// Packs b[depth][column] as panels of words.
+  void (*pack)(const float* b, std::size_t row_stride, std::size_t columns, std::size_t depth, float* packed);
+  /// words[i] = x[2i], x[2i + 1], rounded to nearest even. `words` may be x.
+  void (*round_row)(const float* x, std::size_t depth, float* words);
+  /// c[rows × columns] = (accumulate ? c : 0) + a · packed. words ≤ kDepth.
+  void (*multiply)(const float* a, std::size_t rows, const float* packed, std::size_t columns, std::size_t words,
+                   float* c, std::size_t c_stride, bool accumulate);
+};
+
+/// The one that this processor supports, or null.
+const PairSimd* supported_pairs();
+
 /// Those that were compiled in, best first, whether this processor has them or not.
 std::span<const Simd* const> compiled_simd();
 /// Whether this processor has what `simd` was compiled for.
@@ -73,6 +95,7 @@ extern const Simd kSimdBaseline;
 #ifdef VITGRAPH_X86
 extern const Simd kSimdAvx2;
 extern const Simd kSimdAvx512;
+extern const PairSimd kPairsAvx512;
 #endif
 
 }  // namespace vitgraph::cpu

@@ -1,4 +1,4 @@
-// Launches Hopper attention: one shape a head size and tile height, chosen by measurement (docs/attention-ladder.md).
+// Launches Hopper attention: one shape a head size and height of its tallest tiles, chosen by measurement (docs/attention-ladder.md).
 #include "kernels/sm90/attention/attention.h"
 
 #include "kernels/sm90/attention/launch.cuh"
@@ -8,12 +8,10 @@ namespace {
 
 template <int kHeadSize>
 cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
-                             std::int32_t tile_height) {
+                             std::int32_t tallest) {
   // A third stage was measured at 72 alone, whose rows of 144 bytes are the slowest to copy: 4 to 7 % fewer cycles.
   constexpr int kStages = kHeadSize == 72 ? 3 : 2;
-  switch (tile_height) {
-    case 64:
-      return launch_attention_shape<AttentionShape<kHeadSize, 1, kHeadSize <= 96 ? 128 : 64>>(launch, operands, work);
+  switch (tallest) {
     case 128: return launch_attention_shape<AttentionShape<kHeadSize, 2, 128, kStages>>(launch, operands, work);
     case 192:
       // Three consumers have 160 registers each: 128 keys beside the sums of 80 columns do not fit, and above 80 columns
@@ -30,29 +28,30 @@ cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& oper
 }  // namespace
 
 cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
-                             std::int32_t tile_height) {
+                             std::int32_t tallest) {
   const bool aligned = rows_aligned(operands.q, 16) && rows_aligned(operands.k, 16) && rows_aligned(operands.v, 16) &&
-                       rows_aligned(operands.y, 4);
+                       rows_aligned(operands.y, 16);
   if (!aligned || work == nullptr || operands.heads <= 0 || operands.tile_count.capacity <= 0 ||
       operands.row_capacity <= 0) {
     return cudaErrorInvalidValue;
   }
   switch (operands.head_size) {
-    case 64: return launch_head_size<64>(launch, operands, work, tile_height);
-    case 72: return launch_head_size<72>(launch, operands, work, tile_height);
-    case 80: return launch_head_size<80>(launch, operands, work, tile_height);
-    case 96: return launch_head_size<96>(launch, operands, work, tile_height);
-    case 128: return launch_head_size<128>(launch, operands, work, tile_height);
+    case 64: return launch_head_size<64>(launch, operands, work, tallest);
+    case 72: return launch_head_size<72>(launch, operands, work, tallest);
+    case 80: return launch_head_size<80>(launch, operands, work, tallest);
+    case 96: return launch_head_size<96>(launch, operands, work, tallest);
+    case 128: return launch_head_size<128>(launch, operands, work, tallest);
     default: return cudaErrorInvalidValue;
   }
 }
 
-std::int32_t attention_tile_height(std::int32_t rows, std::int32_t longest_segment, std::int32_t heads,
-                                   std::int32_t head_size, std::int32_t multiprocessors) {
-  const auto items = [&](std::int32_t height) { return static_cast<std::int64_t>(divide_up(rows, height)) * heads; };
-  if (head_size <= 80 && longest_segment > 128 && items(192) >= 2 * multiprocessors) return 192;
-  if (longest_segment > 64 && items(128) >= multiprocessors / 2) return 128;
-  return 64;
+AttentionTiling attention_tiling(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
+                                 std::int32_t multiprocessors) {
+  const bool fits = static_cast<std::int64_t>(divide_up(rows, 128)) * heads <= multiprocessors;
+  return {.heads = heads,
+          .multiprocessors = multiprocessors,
+          .tallest = head_size <= 80 && !fits ? 192 : 128,
+          .shortest = 64};
 }
 
 }  // namespace vitgraph::kernels::sm90

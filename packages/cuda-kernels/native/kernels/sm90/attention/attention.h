@@ -12,15 +12,15 @@ struct AttentionWork {
   std::int32_t finished;
 };
 
-/// Head sizes 64, 72, 80, 96, 128. `tile_height` is the height that the tile table was made with: 64, 128 or 192 (192
-/// up to head size 80); attention_tile_height chooses. q, k, v: base and row stride multiples of 16 bytes, with
-/// `row_capacity` rows. y: multiples of 4 bytes. y must not overlap q, k or v.
+/// Head sizes 64, 72, 80, 96, 128. `tallest`: of the tiling that the tile table was made with, 128 or, up to head size 80,
+/// 192. q, k, v, y: base and row stride multiples of 16 bytes, with `row_capacity` rows. y must not overlap q, k or v.
 cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
-                             std::int32_t tile_height);
+                             std::int32_t tallest);
 
-/// The tile height to take when a run brings up to `rows` rows in segments of up to `longest_segment`: the tallest that a
-/// segment fills and that still gives every multiprocessor work. Taller tiles read keys and values less often.
-std::int32_t attention_tile_height(std::int32_t rows, std::int32_t longest_segment, std::int32_t heads,
-                                   std::int32_t head_size, std::int32_t multiprocessors);
+/// The tiling to make tables with when runs bring up to `rows` rows. Tall tiles read keys and values less often. Where
+/// tiles of 128 rows give every multiprocessor at most one, taller ones could only take longer, and a smaller block
+/// starts sooner.
+AttentionTiling attention_tiling(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
+                                 std::int32_t multiprocessors);
 
 }  // namespace vitgraph::kernels::sm90

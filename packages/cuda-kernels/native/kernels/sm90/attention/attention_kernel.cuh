@@ -1,29 +1,38 @@
 // Varlen attention for compute capability 9.0: y = softmax(q · kᵀ · scale) · v, head by head, segment by segment.
 //
 // One warpgroup copies (producer), the others compute (consumers), 64 query rows each. The blocks stay: each takes the
-// next (tile, head) from a counter until there is none. Consumers walk over the keys from the last block to the first,
-// so that only the first step masks. A step starts the product of Q with the next keys and that of the last weights with
-// their values, and computes the softmax of the former while the latter runs. With kInTurn the consumers start their
-// products in turn, so that the tensor cores work for one while the others compute exponentials.
+// next item (attention_tiles.h) from a counter until there is none. Consumers walk over the keys from the last block to
+// the first, so that only the first step masks. A step starts the product of Q with the next keys and that of the last
+// weights with their values, and computes the softmax of the former while the latter runs. The steps of an item follow
+// those of the item before in the same way: its last product runs beside the first of the next, and its results are
+// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores work for
+// one while the others compute exponentials.
 //
 // Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
-// Grid        as many blocks as fit on the device at once, at most one a (tile, head) of the capacity.
+// Grid        as many blocks as there are multiprocessors, at most one an item of the capacity.
 // Block       128 · (1 + kWarpgroups) threads; registers move from the producer to the consumers.
-// Shared      Q of the tile, kStages of K and of V, in parts of 64 columns and a rest, swizzled. The copy engine fills
+// Shared      Q of two items, kStages of K and of V, in parts of 64 columns and a rest, swizzled. The copy engine fills
 //             columns beyond the head with zeros (72 = 64 + 8), so the first product runs over 80 columns; the second
-//             takes exactly 72. Nothing is rounded up in global memory.
-// Assumes     q, k and v at multiples of 16 bytes, y at multiples of 4; the tile table lies inside the buffers.
-// Order       Item: the producer's thread writes it and arrives; the first lane of each warp waits, reads it and, when all lanes
-//             are done with Q, arrives for its warp. Stages: the copy engine's bytes end the phase that consumers wait
-//             for; they arrive once their products have been waited for, and only then is the stage copied over. Zeros
-//             that consumers write over V's end are fenced towards the tensor cores and the copy engine before that.
+//             takes exactly 72. Nothing is rounded up in global memory. Results go out by way of their Q's place: a warp
+//             writes 16 rows as the copy engine reads them. Stores of 4 bytes a thread took up to 3500 cycles an item.
+// Assumes     q, k, v and y at multiples of 16 bytes; the tile table lies inside the buffers.
+// Order       Item: the producer's thread writes it and arrives; the first lane of each warp waits, reads it and arrives
+//             for its warp when Q's place is free: when all lanes are done with Q in an item of one step, whose results
+//             are stored directly; else in the second step of the next item, when the copy engine has read the results.
+//             Stages: the copy engine's bytes end the phase that consumers wait for; they arrive once their products
+//             have been waited for, and only then is the stage copied over. Zeros that consumers write over V's end, and
+//             results, are fenced towards the tensor cores and the copy engine.
 //             Racecheck sees all of it, and reports nothing; it missed reads of the item by lanes that do not arrive.
+// Registers   No code may follow the loop over the steps, and conditions on the way must be uniform to the compiler:
+//             descriptors leave the uniform registers otherwise, and the consumers spill (docs/attention-ladder.md).
 // Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
 //             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
 //             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.
 //             Rows that follow a segment (another's, or stale ones) are read by the boxes. As keys they are masked; as
 //             values they are overwritten with zeros in shared memory, since a weight of zero would not silence a NaN.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/common/device.cuh"
 #include "kernels/sm90/attention/attention.h"
@@ -38,13 +47,13 @@ struct AttentionShape {
   static constexpr int kWarpgroups = kWarpgroups_;
   static constexpr int kKeyRows = kKeyRows_;
   static constexpr int kStages = kStages_;
-  static constexpr bool kInTurn = kInTurn_ && kWarpgroups > 1;
+  static constexpr bool kInTurn = kInTurn_;
+  /// Q of the next item arrives while this one's is in use.
+  static constexpr int kQueryStages = 2;
   static constexpr int kTileRows = 64 * kWarpgroups;
   static constexpr int kThreads = 128 * (1 + kWarpgroups);
-  /// Two small blocks on a multiprocessor hide each other's start and end.
-  static constexpr int kBlocks = kWarpgroups == 1 ? 2 : 1;
-  static constexpr int kProducerRegisters = kWarpgroups == 1 ? 40 : kWarpgroups == 2 ? 24 : 32;
-  static constexpr int kConsumerRegisters = kWarpgroups == 1 ? 216 : kWarpgroups == 2 ? 240 : 160;
+  static constexpr int kProducerRegisters = kWarpgroups == 2 ? 24 : 32;
+  static constexpr int kConsumerRegisters = kWarpgroups == 2 ? 240 : 160;
   /// Q and K: parts of 64 columns, rows of 128 bytes; then the rest of the head in shorter rows.
   static constexpr int kFullParts = kHeadSize / 64;
   static constexpr int kRestColumns = kHeadSize % 64;
@@ -56,28 +65,27 @@ struct AttentionShape {
   static constexpr int kValueParts = divide_up(kHeadSize, 64);
   static constexpr int kValuePartBytes = kKeyRows * 128;
   static constexpr int kValueBytes = kValueParts * kValuePartBytes;
-  static constexpr int kTensorBytes = kQueryBytes + kStages * (kKeyBytes + kValueBytes);
+  static constexpr int kTensorBytes = kQueryStages * kQueryBytes + kStages * (kKeyBytes + kValueBytes);
   static constexpr int kSums = kHeadSize / 2;
   static constexpr int kScores = kKeyRows / 2;
 };
 
 /// What follows the tensors in shared memory.
-template <int kStages>
+template <typename Shape>
 struct AttentionShared {
-  Barrier item_full;
-  Barrier item_empty;
-  Barrier k_full[kStages];
-  Barrier k_empty[kStages];
-  Barrier v_full[kStages];
-  Barrier v_empty[kStages];
-  /// The item that Q belongs to; `head` is -1 after the last.
-  AttentionTile tile;
-  int head;
+  Barrier item_full[Shape::kQueryStages];
+  Barrier item_empty[Shape::kQueryStages];
+  Barrier k_full[Shape::kStages];
+  Barrier k_empty[Shape::kStages];
+  Barrier v_full[Shape::kStages];
+  Barrier v_empty[Shape::kStages];
+  /// The items whose Q is in the buffers; `head` is -1 after the last.
+  AttentionItem items[Shape::kQueryStages];
 };
 
 template <typename Shape>
 constexpr std::size_t attention_shared_bytes() {
-  return Shape::kTensorBytes + sizeof(AttentionShared<Shape::kStages>);
+  return Shape::kTensorBytes + sizeof(AttentionShared<Shape>);
 }
 
 struct AttentionArguments {
@@ -87,11 +95,14 @@ struct AttentionArguments {
   CUtensorMap k_full;
   CUtensorMap k_rest;
   CUtensorMap v_full;
+  /// Of 16 rows, as a warp has them.
+  CUtensorMap y_full;
+  CUtensorMap y_rest;
   View<const Bf16> q;
   View<const Bf16> k;
   View<const Bf16> v;
   View<Bf16> y;
-  const AttentionTile* tiles;
+  const AttentionStrip* tiles;
   Rows tile_count;
   int heads;
   /// scale · log2(e): the softmax is taken in powers of two.
@@ -99,69 +110,87 @@ struct AttentionArguments {
   AttentionWork* work;
 };
 
-/// Copies rows of Q or K, part by part.
-template <typename Shape, int kRows>
-__device__ __forceinline__ void copy_head_rows(std::uint32_t to, const CUtensorMap& full, const CUtensorMap& rest,
-                                               Barrier* barrier, int head, int row) {
-  barrier_arrive_expecting(barrier, kRows * Shape::kRowBytes);
+/// Copies the rows of an item's Q, 64 a consumer, part by part.
+template <typename Shape>
+__device__ __forceinline__ void copy_queries(std::uint32_t to, const AttentionArguments& arguments, Barrier* barrier,
+                                             const AttentionItem& item) {
+  const int boxes = divide_up(item.rows, 64);
+  barrier_arrive_expecting(barrier, boxes * 64 * Shape::kRowBytes);
+  for (int box = 0; box < boxes; ++box) {
+    const int row = item.segment_start + item.first_row + box * 64;
+#pragma unroll
+    for (int part = 0; part < Shape::kFullParts; ++part) {
+      copy_box(to + part * Shape::kTileRows * 128 + box * 64 * 128, &arguments.q_full, barrier, part * 64, item.head, row);
+    }
+    if constexpr (Shape::kRestRowBytes > 0) {
+      copy_box(to + Shape::kFullParts * Shape::kTileRows * 128 + box * 64 * Shape::kRestRowBytes, &arguments.q_rest,
+               barrier, Shape::kFullParts * 64, item.head, row);
+    }
+  }
+}
+
+template <typename Shape>
+__device__ __forceinline__ void copy_keys(std::uint32_t to, const AttentionArguments& arguments, Barrier* barrier,
+                                          int head, int row) {
+  barrier_arrive_expecting(barrier, Shape::kKeyBytes);
 #pragma unroll
   for (int part = 0; part < Shape::kFullParts; ++part) {
-    copy_box(to + part * kRows * 128, &full, barrier, part * 64, head, row);
+    copy_box(to + part * Shape::kKeyRows * 128, &arguments.k_full, barrier, part * 64, head, row);
   }
   if constexpr (Shape::kRestRowBytes > 0) {
-    copy_box(to + Shape::kFullParts * kRows * 128, &rest, barrier, Shape::kFullParts * 64, head, row);
+    copy_box(to + Shape::kFullParts * Shape::kKeyRows * 128, &arguments.k_rest, barrier, Shape::kFullParts * 64, head, row);
+  }
+}
+
+template <typename Shape>
+__device__ __forceinline__ void copy_values(std::uint32_t to, const AttentionArguments& arguments, Barrier* barrier,
+                                            int head, int row) {
+  barrier_arrive_expecting(barrier, Shape::kValueBytes);
+#pragma unroll
+  for (int part = 0; part < Shape::kValueParts; ++part) {
+    copy_box(to + part * Shape::kValuePartBytes, &arguments.v_full, barrier, part * 64, head, row);
   }
 }
 
 template <typename Shape>
 __device__ __forceinline__ void produce(const AttentionArguments& arguments, std::uint32_t tensors,
-                                        AttentionShared<Shape::kStages>& shared) {
+                                        AttentionShared<Shape>& shared) {
   const std::uint32_t q_shared = tensors;
-  const std::uint32_t k_shared = q_shared + Shape::kQueryBytes;
+  const std::uint32_t k_shared = q_shared + Shape::kQueryStages * Shape::kQueryBytes;
   const std::uint32_t v_shared = k_shared + Shape::kStages * Shape::kKeyBytes;
-  const int tiles = real_rows(arguments.tile_count);
-  const int items = tiles * arguments.heads;
+  const int items = real_rows(arguments.tile_count) * arguments.heads;
+  RingPosition<Shape::kQueryStages> q_at;
   RingPosition<Shape::kStages> at;
-  std::uint32_t item_parity = 0;
-  int item = static_cast<int>(blockIdx.x);
-  int head = 0;
-  AttentionTile tile{};
+  int number = static_cast<int>(blockIdx.x);
+  AttentionItem item{};
   const auto look_up = [&] {
-    if (item >= items) return;
-    head = item / tiles;
-    tile = arguments.tiles[item - head * tiles];
+    if (number < items) item = attention_item(arguments.tiles, number, arguments.heads);
   };
   // The tiles are written before the first kernel of a run, so the first is looked up while the kernel before still runs.
   look_up();
   await_previous_kernels();
-  while (item < items) {
-    const int next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
-    barrier_wait(&shared.item_empty, item_parity ^ 1);
-    shared.tile = tile;
-    shared.head = head;
-    copy_head_rows<Shape, Shape::kTileRows>(q_shared, arguments.q_full, arguments.q_rest, &shared.item_full, head,
-                                            tile.segment_start + tile.first_row);
-    item_parity ^= 1;
-    for (int step = divide_up(tile.segment_length, Shape::kKeyRows) - 1; step >= 0; --step) {
-      const int row = tile.segment_start + step * Shape::kKeyRows;
+  while (number < items) {
+    barrier_wait(&shared.item_empty[q_at.stage], q_at.parity ^ 1);
+    shared.items[q_at.stage] = item;
+    copy_queries<Shape>(q_shared + q_at.stage * Shape::kQueryBytes, arguments, &shared.item_full[q_at.stage], item);
+    q_at.advance();
+    int next = 0;
+    for (int step = divide_up(item.segment_length, Shape::kKeyRows) - 1; step >= 0; --step) {
+      const int row = item.segment_start + step * Shape::kKeyRows;
+      // As late as the stages hide it: a block that took its next item with this one would take it out of turn.
+      if (step == 0) next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
       barrier_wait(&shared.k_empty[at.stage], at.parity ^ 1);
-      copy_head_rows<Shape, Shape::kKeyRows>(k_shared + at.stage * Shape::kKeyBytes, arguments.k_full, arguments.k_rest,
-                                             &shared.k_full[at.stage], head, row);
+      copy_keys<Shape>(k_shared + at.stage * Shape::kKeyBytes, arguments, &shared.k_full[at.stage], item.head, row);
       barrier_wait(&shared.v_empty[at.stage], at.parity ^ 1);
-      barrier_arrive_expecting(&shared.v_full[at.stage], Shape::kValueBytes);
-#pragma unroll
-      for (int part = 0; part < Shape::kValueParts; ++part) {
-        copy_box(v_shared + at.stage * Shape::kValueBytes + part * Shape::kValuePartBytes, &arguments.v_full,
-                 &shared.v_full[at.stage], part * 64, head, row);
-      }
+      copy_values<Shape>(v_shared + at.stage * Shape::kValueBytes, arguments, &shared.v_full[at.stage], item.head, row);
       at.advance();
     }
-    item = next;
+    number = next;
     look_up();
   }
-  barrier_wait(&shared.item_empty, item_parity ^ 1);
-  shared.head = -1;
-  barrier_arrive(&shared.item_full);
+  barrier_wait(&shared.item_empty[q_at.stage], q_at.parity ^ 1);
+  shared.items[q_at.stage].head = -1;
+  barrier_arrive(&shared.item_full[q_at.stage]);
 
   // The last block to come here has seen every item taken, and no one reads the counters any more.
   __threadfence();
@@ -253,19 +282,20 @@ __device__ __forceinline__ void raise_reference(RunningRows& rows, float (&weigh
 /// by more than 2^76 over all keys before. Slow; such rows hardly exist. Its branches and loops are uniform all the same:
 /// a divergent one here would cost the loop around it its uniform registers.
 template <int kHeadSize>
-__device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionTile& tile, int row,
-                                            int head) {
+__device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionItem& item, int row) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const Bf16* q = arguments.q.data + (tile.segment_start + row) * arguments.q.row_stride + head * kHeadSize;
+  const Bf16* q = arguments.q.data + (item.segment_start + row) * arguments.q.row_stride + item.head * kHeadSize;
   const auto exponent = [&](int key) {
-    const Bf16* k = arguments.k.data + (tile.segment_start + key) * arguments.k.row_stride + head * kHeadSize;
+    const Bf16* k = arguments.k.data + (item.segment_start + key) * arguments.k.row_stride + item.head * kHeadSize;
     float dot = 0;
+#pragma unroll 1
     for (int i = 0; i < kHeadSize; ++i) dot += __bfloat162float(q[i]) * __bfloat162float(k[i]);
     return dot * arguments.scale;
   };
   float largest = -INFINITY;
-  for (int first = 0; first < tile.segment_length; first += 32) {
-    largest = fmaxf(largest, exponent(min(first + lane, tile.segment_length - 1)));
+#pragma unroll 1
+  for (int first = 0; first < item.segment_length; first += 32) {
+    largest = fmaxf(largest, exponent(min(first + lane, item.segment_length - 1)));
   }
   for (int distance = 16; distance > 0; distance /= 2) {
     largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, distance));
@@ -273,13 +303,15 @@ __device__ __forceinline__ void attend_exactly(const AttentionArguments& argumen
   float sum = 0;
   constexpr int kLaneColumns = divide_up(kHeadSize, 32);
   float sums[kLaneColumns] = {};
-  for (int first = 0; first < tile.segment_length; first += 32) {
-    const float nearest = exp2_approximate(exponent(min(first + lane, tile.segment_length - 1)) - largest);
-    const float own = first + lane < tile.segment_length ? nearest : 0;
+#pragma unroll 1
+  for (int first = 0; first < item.segment_length; first += 32) {
+    const float nearest = exp2_approximate(exponent(min(first + lane, item.segment_length - 1)) - largest);
+    const float own = first + lane < item.segment_length ? nearest : 0;
     sum += own;
-    for (int i = 0; i < min(32, tile.segment_length - first); ++i) {
+#pragma unroll 1
+    for (int i = 0; i < min(32, item.segment_length - first); ++i) {
       const float weight = __shfl_sync(~0u, own, i);
-      const Bf16* v = arguments.v.data + (tile.segment_start + first + i) * arguments.v.row_stride + head * kHeadSize;
+      const Bf16* v = arguments.v.data + (item.segment_start + first + i) * arguments.v.row_stride + item.head * kHeadSize;
 #pragma unroll
       for (int c = 0; c < kLaneColumns; ++c) {
         if (c * 32 + lane < kHeadSize) sums[c] += weight * __bfloat162float(v[c * 32 + lane]);
@@ -287,7 +319,7 @@ __device__ __forceinline__ void attend_exactly(const AttentionArguments& argumen
     }
   }
   for (int distance = 16; distance > 0; distance /= 2) sum += __shfl_xor_sync(~0u, sum, distance);
-  Bf16* y = arguments.y.data + (tile.segment_start + row) * arguments.y.row_stride + head * kHeadSize;
+  Bf16* y = arguments.y.data + (item.segment_start + row) * arguments.y.row_stride + item.head * kHeadSize;
 #pragma unroll
   for (int c = 0; c < kLaneColumns; ++c) {
     if (c * 32 + lane < kHeadSize) y[c * 32 + lane] = __float2bfloat16_rn(sums[c] / sum);
@@ -296,11 +328,11 @@ __device__ __forceinline__ void attend_exactly(const AttentionArguments& argumen
 
 template <typename Shape>
 __device__ __forceinline__ void consume(const AttentionArguments& arguments, std::uint32_t tensors,
-                                        AttentionShared<Shape::kStages>& shared, int warpgroup) {
+                                        AttentionShared<Shape>& shared, int warpgroup) {
   constexpr int kOtherBarrier = 1 + Shape::kWarpgroups;  // after the turns'; 0 is __syncthreads
   const int thread = static_cast<int>(threadIdx.x) % 128;
   const int lane = thread % 32;
-  const std::uint32_t k_shared = tensors + Shape::kQueryBytes;
+  const std::uint32_t k_shared = tensors + Shape::kQueryStages * Shape::kQueryBytes;
   const std::uint32_t v_shared = k_shared + Shape::kStages * Shape::kKeyBytes;
   const std::uint64_t q_full = matrix_descriptor(tensors + warpgroup * 64 * 128, 128);
   const std::uint64_t k_full = matrix_descriptor(k_shared, 128);
@@ -325,18 +357,20 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
   float scores[Shape::kScores];
   float sums[Shape::kSums];
   std::uint32_t weights[Shape::kScores / 2];
+  RingPosition<Shape::kQueryStages> q_at;
   const auto start_scores = [&](int stage) {
+    const std::uint32_t q_moved = q_at.stage * Shape::kQueryBytes;
     products_fence();
     pin_registers(scores);
 #pragma unroll
     for (int k = 0; k < Shape::kFullParts * 4; ++k) {
       SharedProduct<Shape::kKeyRows>::add(
-          scores, moved(q_full, k / 4 * Shape::kTileRows * 128 + k % 4 * 32),
+          scores, moved(q_full, q_moved + k / 4 * Shape::kTileRows * 128 + k % 4 * 32),
           moved(k_full, stage * Shape::kKeyBytes + k / 4 * Shape::kKeyRows * 128 + k % 4 * 32), k > 0);
     }
 #pragma unroll
     for (int k = 0; k < Shape::kRestRowBytes / 32; ++k) {
-      SharedProduct<Shape::kKeyRows>::add(scores, moved(q_rest, k * 32),
+      SharedProduct<Shape::kKeyRows>::add(scores, moved(q_rest, q_moved + k * 32),
                                           moved(k_rest, stage * Shape::kKeyBytes + k * 32), true);
     }
     products_commit();
@@ -357,30 +391,144 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     for (int i = 0; i < Shape::kScores / 2; ++i) weights[i] = pack_bf16(scores[2 * i], scores[2 * i + 1]);
   };
 
+  const auto mask_last_keys = [&](int last_keys, const RingPosition<Shape::kStages>& at) {
+#pragma unroll
+    for (int i = 0; i < Shape::kScores; ++i) {
+      if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= last_keys) scores[i] = -INFINITY;
+    }
+    barrier_wait(&shared.v_full[at.stage], at.parity);
+    // Every consumer overwrites all of them, so that none needs to wait for another.
+    const std::uint32_t v_stage = v_shared + at.stage * Shape::kValueBytes;
+#pragma unroll
+    for (int part = 0; part < Shape::kValueParts; ++part) {
+      constexpr int kRestUnits = Shape::kHeadSize % 64 / 8;
+      const int units = part < Shape::kFullParts ? 8 : kRestUnits;
+#pragma unroll 1
+      for (int i = thread; i < (Shape::kKeyRows - last_keys) * units; i += 128) {
+        const int row = last_keys + i / units;
+        const int place = row * 128 + (i % units ^ row % 8) * 16;
+        asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(v_stage + part * Shape::kValuePartBytes + place),
+                     "r"(0)
+                     : "memory");
+      }
+    }
+    fence_shared_writes();
+    named_barrier_sync(kOtherBarrier + warpgroup, 128);
+  };
+  // Writes the results of this warp's 16 rows. With kStaged they may go by way of their Q's place, in buffer `q_stage`.
+  const auto finish = [&]<bool kStaged>(std::bool_constant<kStaged>, const AttentionItem& item, const RunningRows& rows,
+                                        bool staged, int q_stage) {
+    const int first_row = item.first_row + 64 * warpgroup + 16 * uniform(thread / 32);
+    const int real_rows = item.segment_length - first_row;
+    float normalize[2];
+    bool overflowed = false;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float sum = sum_over_quad(rows.sum[half]);
+      normalize[half] = __frcp_rn(sum);
+      overflowed |= lane / 4 + 8 * half < real_rows && (rows.overflowed[half] || sum >= kOverflow);
+    }
+    const bool exactly = uniform(__any_sync(~0u, overflowed));
+    const auto results = [&](int column, int half) {
+      return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
+    };
+    // The products of the other warps are done with Q's rows, too.
+    if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
+    if (kStaged && staged && real_rows >= 16 && !exactly) {
+      const int warp_row = 64 * warpgroup + 16 * uniform(thread / 32);
+      const std::uint32_t full = tensors + q_stage * Shape::kQueryBytes + warp_row * 128;
+      const std::uint32_t rest = tensors + q_stage * Shape::kQueryBytes + Shape::kFullParts * Shape::kTileRows * 128 +
+                                 warp_row * Shape::kRestRowBytes;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int row = lane / 4 + 8 * half;
+#pragma unroll
+        for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
+          const bool is_full = column < Shape::kFullParts * 8;
+          const int row_bytes = is_full ? 128 : Shape::kRestRowBytes;
+          const std::uint32_t row_at =
+              is_full ? full + column / 8 * Shape::kTileRows * 128 + row * 128 : rest + row * row_bytes;
+          const int unit = column % 8 ^ (row * row_bytes / 128 & (row_bytes / 16 - 1));
+          asm volatile("st.shared.u32 [%0], %1;" ::"r"(row_at + unit * 16 + lane % 4 * 4), "r"(results(column, half))
+                       : "memory");
+        }
+      }
+      fence_shared_writes();
+      __syncwarp();
+      if (is_elected()) {
+        const int row = item.segment_start + first_row;
+#pragma unroll
+        for (int part = 0; part < Shape::kFullParts; ++part) {
+          copy_box_back(&arguments.y_full, full + part * Shape::kTileRows * 128, part * 64, item.head, row);
+        }
+        if constexpr (Shape::kRestRowBytes > 0) {
+          copy_box_back(&arguments.y_rest, rest, Shape::kFullParts * 64, item.head, row);
+        }
+        commit_copies_back();
+      }
+      return;
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = lane / 4 + 8 * half;
+      if (row >= real_rows) continue;
+      Bf16* out = arguments.y.data +
+                  static_cast<std::int64_t>(item.segment_start + first_row + row) * arguments.y.row_stride +
+                  item.head * Shape::kHeadSize + lane % 4 * 2;
+#pragma unroll
+      for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
+        *reinterpret_cast<std::uint32_t*>(out + 8 * column) = results(column, half);
+      }
+    }
+    if (exactly) {
+#pragma unroll 1
+      for (int row = 0; row < min(16, real_rows); ++row) attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
+    }
+  };
+  // Of the item before: its results have been read from Q's place.
+  const auto release_queries = [&](int q_stage) {
+    if (is_elected()) await_copies_back_read();
+    release(&shared.item_empty[q_stage]);
+  };
+
   RingPosition<Shape::kStages> k_at;
   RingPosition<Shape::kStages> v_at;
   // The lane that reads the item is the one that releases it.
   const auto from_first_lane = [&](const int& value) { return uniform(lane == 0 ? value : 0); };
-  for (std::uint32_t item_parity = 0;; item_parity ^= 1) {
-    barrier_wait(&shared.item_full, item_parity);
-    const int head = from_first_lane(shared.head);
-    if (head < 0) return;
-    const AttentionTile tile{from_first_lane(shared.tile.segment_start), from_first_lane(shared.tile.segment_length),
-                             from_first_lane(shared.tile.first_row), 0};
-    const int steps = divide_up(tile.segment_length, Shape::kKeyRows);
-    const int first_row = tile.first_row + 64 * warpgroup;
+  // The item whose sums are under way. The last product of an item is started with the first of the next one.
+  AttentionItem item{};
+  RunningRows rows{};
+  bool under_way = false;
+  bool keep = false;
+  for (;; q_at.advance()) {
+    barrier_wait(&shared.item_full[q_at.stage], q_at.parity);
+    const AttentionItem& there = shared.items[q_at.stage];
+    const AttentionItem next{from_first_lane(there.segment_start), from_first_lane(there.segment_length),
+                             from_first_lane(there.first_row), from_first_lane(there.rows),
+                             from_first_lane(there.head)};
+    const int steps = divide_up(next.segment_length, Shape::kKeyRows);
 
-    if (first_row >= tile.segment_length) {
-      // Nothing to compute at the end of a segment; the buffers and turns must go round all the same.
-      release(&shared.item_empty);
+    if (next.head < 0 || 64 * warpgroup >= next.rows) {
+      if (under_way) {
+        barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
+        start_sums(v_at.stage, keep);
+        products_wait<0>();
+        pin_registers(sums);
+        release(&shared.v_empty[v_at.stage]);
+        v_at.advance();
+        if (keep) release(&shared.item_empty[q_at.stage ^ 1]);
+        finish(std::false_type(), item, rows, false, 0);
+        under_way = false;
+      }
+      if (next.head < 0) return;
+      // The tile has no rows for this consumer; the buffers and turns must go round all the same.
+      release(&shared.item_empty[q_at.stage]);
       for (int step = 0; step < steps; ++step) {
         barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
         release(&shared.k_empty[k_at.stage]);
         k_at.advance();
-        if (step > 0) {
-          await_turn();
-          pass_turn();
-        }
+        await_turn();
+        pass_turn();
         barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
         release(&shared.v_empty[v_at.stage]);
         v_at.advance();
@@ -388,101 +536,84 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       continue;
     }
 
-    barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
-    start_scores(k_at.stage);
-    products_wait<0>();
-    pin_registers(scores);
-    release(&shared.k_empty[k_at.stage]);
-    k_at.advance();
-    if (steps == 1) release(&shared.item_empty);
-    const int last_keys = tile.segment_length - (steps - 1) * Shape::kKeyRows;
-    if (last_keys < Shape::kKeyRows) {
-#pragma unroll
-      for (int i = 0; i < Shape::kScores; ++i) {
-        if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= last_keys) scores[i] = -INFINITY;
-      }
-      barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
-      // Every consumer overwrites all of them, so that none needs to wait for another.
-      const std::uint32_t v_stage = v_shared + v_at.stage * Shape::kValueBytes;
-#pragma unroll
-      for (int part = 0; part < Shape::kValueParts; ++part) {
-        for (int at = last_keys * 128 + thread * 16; at < Shape::kValuePartBytes; at += 128 * 16) {
-          asm volatile("st.shared.v4.u32 [%0], {%1, %1, %1, %1};" ::"r"(v_stage + part * Shape::kValuePartBytes + at),
-                       "r"(0)
-                       : "memory");
-        }
-      }
-      fence_shared_writes();
-      named_barrier_sync(kOtherBarrier + warpgroup, 128);
+    const auto take_last_keys = [&](const RingPosition<Shape::kStages>& at) {
+      const int last_keys = next.segment_length - (steps - 1) * Shape::kKeyRows;
+      if (last_keys < Shape::kKeyRows) mask_last_keys(last_keys, at);
+      rows = start_rows<Shape>(scores, arguments.scale);
+    };
+    const RunningRows rows_before = rows;
+    // Of the item before: its results go by way of Q's place. An item of one step has given that back already.
+    bool staged = false;
+    int step = 0;
+    if (!under_way) {
+      barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
+      await_turn();
+      start_scores(k_at.stage);
+      pass_turn();
+      products_wait<0>();
+      pin_registers(scores);
+      release(&shared.k_empty[k_at.stage]);
+      k_at.advance();
+      if (steps == 1) release(&shared.item_empty[q_at.stage]);
+      take_last_keys(v_at);
+      weigh<Shape>(scores, rows, arguments.scale);
+      pack_weights();
+      keep = false;
+      step = 1;
     }
-    RunningRows rows = start_rows<Shape>(scores, arguments.scale);
-    weigh<Shape>(scores, rows, arguments.scale);
-    pack_weights();
-
-    for (int step = 1; step < steps; ++step) {
+    for (; step < steps; ++step) {
       barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
       await_turn();
       start_scores(k_at.stage);
       barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
-      start_sums(v_at.stage, step > 1);
+      start_sums(v_at.stage, keep);
       pass_turn();
       products_wait<1>();
       pin_registers(scores);
       release(&shared.k_empty[k_at.stage]);
       k_at.advance();
+      if (step == 0) {
+        if (steps == 1) release(&shared.item_empty[q_at.stage]);
+        auto next_v_at = v_at;
+        next_v_at.advance();
+        take_last_keys(next_v_at);
+      }
       weigh<Shape>(scores, rows, arguments.scale);
       pin_registers(scores);
       // The branch must stand here: within one basic block the assembler moves the wait above the softmax, and nothing
       // overlaps.
-      if (step + 1 == steps) release(&shared.item_empty);
+      if (step == 1 && staged) release_queries(q_at.stage ^ 1);
       products_wait<0>();
       pin_registers(sums);
       release(&shared.v_empty[v_at.stage]);
       v_at.advance();
-      if (__any_sync(~0u, fmaxf(rows.sum[0], rows.sum[1]) > kRaiseAbove)) raise_reference<Shape>(rows, scores, sums);
-      pack_weights();
-    }
-    barrier_wait(&shared.v_full[v_at.stage], v_at.parity);
-    start_sums(v_at.stage, steps > 1);
-    products_wait<0>();
-    pin_registers(sums);
-    release(&shared.v_empty[v_at.stage]);
-    v_at.advance();
-
-    bool overflowed = false;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float sum = sum_over_quad(rows.sum[half]);
-      const float normalize = __frcp_rn(sum);
-      const int row = first_row + thread / 32 * 16 + half * 8 + lane / 4;
-      if (row >= tile.segment_length) continue;
-      overflowed |= rows.overflowed[half] || sum >= kOverflow;
-      Bf16* out = arguments.y.data + static_cast<std::int64_t>(tile.segment_start + row) * arguments.y.row_stride +
-                  head * Shape::kHeadSize + lane % 4 * 2;
-#pragma unroll
-      for (int column = 0; column < Shape::kHeadSize / 8; ++column) {
-        *reinterpret_cast<std::uint32_t*>(out + 8 * column) =
-            pack_bf16(sums[4 * column + 2 * half] * normalize, sums[4 * column + 2 * half + 1] * normalize);
+      if (step == 0) {
+        pack_weights();
+        staged = keep;
+        finish(std::true_type(), item, rows_before, staged, q_at.stage ^ 1);
+        if (steps == 1 && staged) release_queries(q_at.stage ^ 1);
+      } else {
+        if (__any_sync(~0u, fmaxf(rows.sum[0], rows.sum[1]) > kRaiseAbove)) raise_reference<Shape>(rows, scores, sums);
+        pack_weights();
       }
+      keep = step > 0;
     }
-    if (uniform(__any_sync(~0u, overflowed))) {
-      const int warp_row = uniform(first_row + thread / 32 * 16);
-      for (int row = warp_row; row < min(warp_row + 16, tile.segment_length); ++row) {
-        attend_exactly<Shape::kHeadSize>(arguments, tile, row, head);
-      }
-    }
+    under_way = true;
+    item = next;
   }
 }
 
 template <typename Shape>
-__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
+__global__ void __launch_bounds__(Shape::kThreads, 1)
     attention_kernel(const __grid_constant__ AttentionArguments arguments) {
   extern __shared__ __align__(1024) unsigned char tensors[];
-  auto& shared = *reinterpret_cast<AttentionShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
+  auto& shared = *reinterpret_cast<AttentionShared<Shape>*>(tensors + Shape::kTensorBytes);
   if (threadIdx.x == 0) {
     constexpr int kConsumerWarps = 4 * Shape::kWarpgroups;
-    barrier_init(&shared.item_full, 1);
-    barrier_init(&shared.item_empty, kConsumerWarps);
+    for (int stage = 0; stage < Shape::kQueryStages; ++stage) {
+      barrier_init(&shared.item_full[stage], 1);
+      barrier_init(&shared.item_empty[stage], kConsumerWarps);
+    }
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_init(&shared.k_full[stage], 1);
       barrier_init(&shared.v_full[stage], 1);
@@ -493,6 +624,10 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     prefetch_tensor_map(&arguments.q_full);
     prefetch_tensor_map(&arguments.k_full);
     prefetch_tensor_map(&arguments.v_full);
+    if constexpr (Shape::kRestRowBytes > 0) {
+      prefetch_tensor_map(&arguments.q_rest);
+      prefetch_tensor_map(&arguments.k_rest);
+    }
   }
   __syncthreads();
   // One if and else: the compiler gives each branch the registers that it asks for.

@@ -8,7 +8,7 @@
 
 namespace vitgraph::kernels::sm90 {
 
-/// [head size, heads, rows] of q, k or v; one copy brings `row_bytes` of `rows` rows of a head.
+/// [head size, heads, rows] of q, k, v or y; one copy moves `row_bytes` of `rows` rows of a head.
 inline TensorBox<3> head_box(const View<const Bf16>& matrix, const AttentionOperands& operands, int rows,
                              int row_bytes) {
   return {.data = matrix.data,
@@ -34,12 +34,15 @@ cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands
   const auto encode = [&](CUtensorMap& map, const View<const Bf16>& matrix, int rows, int row_bytes) {
     return encode_tensor_map(map, head_box(matrix, operands, rows, row_bytes));
   };
-  if (const auto error = encode(arguments.q_full, operands.q, Shape::kTileRows, 128)) return error;
+  const View<const Bf16> y{operands.y.data, operands.y.row_stride};
+  if (const auto error = encode(arguments.q_full, operands.q, 64, 128)) return error;
   if (const auto error = encode(arguments.k_full, operands.k, Shape::kKeyRows, 128)) return error;
   if (const auto error = encode(arguments.v_full, operands.v, Shape::kKeyRows, 128)) return error;
+  if (const auto error = encode(arguments.y_full, y, 16, 128)) return error;
   if constexpr (Shape::kRestRowBytes > 0) {
-    if (const auto error = encode(arguments.q_rest, operands.q, Shape::kTileRows, Shape::kRestRowBytes)) return error;
+    if (const auto error = encode(arguments.q_rest, operands.q, 64, Shape::kRestRowBytes)) return error;
     if (const auto error = encode(arguments.k_rest, operands.k, Shape::kKeyRows, Shape::kRestRowBytes)) return error;
+    if (const auto error = encode(arguments.y_rest, y, 16, Shape::kRestRowBytes)) return error;
   }
   constexpr std::size_t kSharedBytes = attention_shared_bytes<Shape>();
   const auto kernel = attention_kernel<Shape>;
@@ -48,7 +51,7 @@ cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands
     return error;
   }
   const std::int64_t items = static_cast<std::int64_t>(operands.tile_count.capacity) * operands.heads;
-  const auto blocks = std::min<std::int64_t>(items, static_cast<std::int64_t>(launch.multiprocessors) * Shape::kBlocks);
+  const auto blocks = std::min<std::int64_t>(items, launch.multiprocessors);
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(blocks)), Shape::kThreads, kSharedBytes, arguments);
 }
 

@@ -39,4 +39,16 @@ __device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* ma
       : "memory");
 }
 
+/// From shared memory. Elements outside of the map are not written. Belongs to the calling thread's open group.
+__device__ __forceinline__ void copy_box_back(const CUtensorMap* map, std::uint32_t from, int x, int y, int z) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(map), "r"(from),
+               "r"(x), "r"(y), "r"(z)
+               : "memory");
+}
+
+__device__ __forceinline__ void commit_copies_back() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+
+/// Waits until the copies that this thread committed have read their shared memory.
+__device__ __forceinline__ void await_copies_back_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+
 }  // namespace vitgraph::kernels::sm90

@@ -15,7 +15,7 @@ cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& oper
                                                      static_cast<int>(Shape::kSharedBytes))) {
     return error;
   }
-  const dim3 grid(static_cast<unsigned>(operands.tile_count.capacity), static_cast<unsigned>(operands.heads));
+  const dim3 grid(static_cast<unsigned>(operands.tile_count.capacity) * static_cast<unsigned>(operands.heads));
   return launch_kernel(launch, kernel, grid, Shape::kThreads, Shape::kSharedBytes, operands);
 }
 

@@ -5,8 +5,12 @@
 
 namespace vitgraph::kernels::smxx {
 
-/// Rows of a tile; the table must be made with it.
+/// Rows of a tile; the tiling that the table is made with has no others.
 inline constexpr std::int32_t kAttentionTileRows = 128;
+
+inline AttentionTiling attention_tiling(std::int32_t heads, std::int32_t multiprocessors) {
+  return {.heads = heads, .multiprocessors = multiprocessors, .tallest = kAttentionTileRows, .shortest = kAttentionTileRows};
+}
 
 /// Head sizes 64, 72, 80, 96, 128. q, k, v: base and row stride multiples of 16 bytes. y: multiples of 4 bytes.
 /// y must not overlap q, k or v.

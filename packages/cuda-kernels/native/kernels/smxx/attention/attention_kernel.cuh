@@ -3,8 +3,7 @@
 //
 // Template    kHeadSize: a multiple of 8. Its last 8 columns take a k8 product, so nothing is rounded up to 16.
 //             kRowBlocks: blocks of 16 query rows of one warp. Two make every fragment of K and V serve twice.
-// Grid        x: tiles of the capacity, y: heads, so that the tiles of a head run together and share its K and V in L2.
-//             Blocks beyond the real tiles leave at once.
+// Grid        an item (attention_tiles.h) a block, for the capacity. Blocks beyond the real items leave at once.
 // Block       4 warps; a tile has 4 · 16 · kRowBlocks query rows.
 // Shared      the tile's Q, and two buffers of kKeyRows rows of K and V each. Rows are padded by 16 bytes where their
 //             pitch would put the 8 rows of a matrix into the same banks (72 columns need no padding).
@@ -64,27 +63,27 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
   constexpr int kKeyBlocks = Shape::kKeyRows / 8;
   constexpr int kPitchBytes = Shape::kPitch * sizeof(Bf16);
   await_previous_kernels();
-  if (static_cast<int>(blockIdx.x) >= real_rows(operands.tile_count)) return;
-  const AttentionTile tile = operands.tiles[blockIdx.x];
+  const int number = static_cast<int>(blockIdx.x);
+  if (number >= real_rows(operands.tile_count) * operands.heads) return;
+  const AttentionItem item = attention_item(operands.tiles, number, operands.heads);
   const int lane = threadIdx.x % 32;
   const int warp_row = static_cast<int>(threadIdx.x) / 32 * Shape::kWarpRows;
-  const int column = static_cast<int>(blockIdx.y) * Shape::kHeadSize;
-  const int query_rows = tile.segment_length - tile.first_row;
+  const int column = item.head * Shape::kHeadSize;
 
   extern __shared__ __align__(128) unsigned char shared[];
   const std::uint32_t q_shared = shared_address(shared);
   const std::uint32_t k_shared = q_shared + Shape::kTileRows * kPitchBytes;
   const std::uint32_t v_shared = k_shared + 2 * Shape::kKeyRows * kPitchBytes;
-  const int steps = divide_up(tile.segment_length, Shape::kKeyRows);
+  const int steps = divide_up(item.segment_length, Shape::kKeyRows);
   const auto copy_keys = [&](int step) {
     const int first = step * Shape::kKeyRows;
     const std::uint32_t buffer = step % 2 * Shape::kKeyRows * kPitchBytes;
-    const int real = tile.segment_length - first;
-    copy_rows_async<Shape, Shape::kKeyRows>(k_shared + buffer, operands.k, tile.segment_start + first, real, column);
-    copy_rows_async<Shape, Shape::kKeyRows>(v_shared + buffer, operands.v, tile.segment_start + first, real, column);
+    const int real = item.segment_length - first;
+    copy_rows_async<Shape, Shape::kKeyRows>(k_shared + buffer, operands.k, item.segment_start + first, real, column);
+    copy_rows_async<Shape, Shape::kKeyRows>(v_shared + buffer, operands.v, item.segment_start + first, real, column);
     commit_copies();
   };
-  copy_rows_async<Shape, Shape::kTileRows>(q_shared, operands.q, tile.segment_start + tile.first_row, query_rows,
+  copy_rows_async<Shape, Shape::kTileRows>(q_shared, operands.q, item.segment_start + item.first_row, item.rows,
                                            column);
   copy_keys(0);
 
@@ -155,7 +154,7 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
       }
     }
 
-    const int real = tile.segment_length - step * Shape::kKeyRows;
+    const int real = item.segment_length - step * Shape::kKeyRows;
     if (real < Shape::kKeyRows) {
 #pragma unroll
       for (int n = 0; n < kKeyBlocks; ++n) {
@@ -240,8 +239,8 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
       sum += __shfl_xor_sync(~0u, sum, 2);
       const float normalize = 1.0f / sum;
       const int row = warp_row + r * 16 + half * 8 + lane / 4;
-      if (row >= query_rows) continue;
-      Bf16* out = operands.y.data + static_cast<std::int64_t>(tile.segment_start + tile.first_row + row) *
+      if (row >= item.rows) continue;
+      Bf16* out = operands.y.data + static_cast<std::int64_t>(item.segment_start + item.first_row + row) *
                                         operands.y.row_stride + column + lane % 4 * 2;
 #pragma unroll
       for (int c = 0; c < Shape::kColumnBlocks; ++c) {

@@ -1,0 +1,75 @@
+/** Animated GIF and WebP as clips: their frames through the image library, without ffmpeg. */
+import { VitgraphError } from "@vitgraph/errors";
+import sharp from "sharp";
+import type { ClipInfo } from "./ffmpeg.js";
+
+export interface Animation {
+  readonly info: ClipInfo;
+  /** RGB [height, width, 3] of the frames of these numbers, in their order. */
+  frames(indices: readonly number[]): AsyncIterable<Uint8Array>;
+}
+
+/** What browsers show a frame for that says less than 11 ms. */
+const SHORT_DELAY_MS = 100;
+const SHORTEST_DELAY_MS = 11;
+
+/** "GIF87a", "GIF89a", and a RIFF file of WebP: whether the bytes are a format whose files may be animated. */
+export function mayBeAnimation(bytes: Uint8Array): boolean {
+  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(12, bytes.length)).toString("latin1");
+  return /^GIF8[79]a/.test(start) || /^RIFF.{4}WEBP/s.test(start);
+}
+
+/**
+ * All frames are decoded at once: the format keeps each as a change of the one before.
+ * @param maxPixels of all frames together
+ * @throws VG_VIDEO_INVALID; VG_IMAGE_TOO_LARGE
+ */
+export async function openAnimation(bytes: Uint8Array, maxPixels: number): Promise<Animation> {
+  const {
+    width,
+    height,
+    pages = 1,
+    pageHeight = height,
+    delay = [],
+    format,
+  } = await sharp(bytes, { pages: -1 }).metadata().catch(invalid);
+  const pixels = width * pageHeight * pages;
+  if (pixels > maxPixels) {
+    throw new VitgraphError(
+      "VG_IMAGE_TOO_LARGE",
+      `animation of ${pages} frames of ${width} × ${pageHeight} pixels is above the limit of ${maxPixels} pixels`,
+      {
+        remedy: "make it smaller or shorter",
+        details: { width, height: pageHeight, frames: pages, maxPixels },
+      },
+    );
+  }
+  const shownMs = Array.from({ length: pages }, (_, page) => {
+    const ms = delay[page] ?? SHORT_DELAY_MS;
+    return ms < SHORTEST_DELAY_MS ? SHORT_DELAY_MS : ms;
+  });
+  const fps = (1000 * pages) / shownMs.reduce((sum, ms) => sum + ms, 0);
+  return {
+    info: { frames: pages, fps, height: pageHeight, width, container: format },
+    async *frames(indices) {
+      const image = sharp(bytes, { pages: -1, ignoreIcc: true, limitInputPixels: false });
+      // Transparent pixels become black.
+      const data = await image
+        .flatten()
+        .toColourspace("srgb")
+        .raw({ depth: "uchar" })
+        .toBuffer()
+        .catch(invalid);
+      const frameBytes = width * pageHeight * 3;
+      for (const index of indices)
+        yield new Uint8Array(data.subarray(index * frameBytes, (index + 1) * frameBytes));
+    },
+  };
+}
+
+function invalid(cause: Error): never {
+  throw new VitgraphError("VG_VIDEO_INVALID", `the animation is truncated or damaged (${cause.message})`, {
+    remedy: "copy or download it again",
+    cause,
+  });
+}

@@ -1,0 +1,134 @@
+/**
+ * A video file as an item: which frames, decoded one temporal patch at a time, resized and cut into patches as they come. The
+ * frames of a clip are never in memory together; its resized patches are, and their size is bounded by the processor.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { patchifyFrames } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
+import { DEFAULT_MAX_PIXELS } from "../images/decode.js";
+import type { VideoProcessor } from "../images/image-processor.js";
+import { videoGrid } from "../images/process.js";
+import type { Grid, PixelItem } from "../item.js";
+import { mayBeAnimation, openAnimation } from "./animation.js";
+import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
+import { type FrameSampling, patchTimestamps, QWEN3_VL_SAMPLING, sampleFrames } from "./sample-frames.js";
+
+export interface OpenClipOptions extends FrameSampling {
+  /** Pixels of a frame, and of an animation's frames together, above which a clip is refused. Default: as for images. */
+  readonly maxPixels?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A clip whose container was read. Dispose it: bytes stand in a temporary file until then. */
+export interface OpenedClip extends AsyncDisposable {
+  readonly info: ClipInfo;
+  /** Numbers of the sampled frames, ascending. */
+  readonly indices: readonly number[];
+  /** Seconds into the clip of each temporal patch. */
+  readonly timestamps: readonly number[];
+  readonly grid: Grid;
+  /** @throws VG_VIDEO_INVALID; the signal's reason */
+  decode(): Promise<PixelItem>;
+}
+
+/**
+ * @param source the path of a file, or the content of one. Animated GIF and WebP need nothing; other files need ffmpeg.
+ * @throws VG_VIDEO_INVALID, VG_VIDEO_DECODER_MISSING, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID
+ */
+export async function openClip(
+  source: string | Uint8Array,
+  processor: VideoProcessor,
+  { fps, numFrames, maxPixels = DEFAULT_MAX_PIXELS, signal }: OpenClipOptions = {},
+): Promise<OpenedClip> {
+  const file = await openSource(source, maxPixels, signal);
+  try {
+    const { info } = file;
+    checkFrame(info, maxPixels);
+    const indices = sampleFrames(info, { fps, numFrames }, QWEN3_VL_SAMPLING);
+    const grid = videoGrid(indices.length, info, processor);
+    return {
+      info,
+      indices,
+      timestamps: patchTimestamps(indices, info.fps, processor.temporalPatchSize),
+      grid,
+      decode: () => patchify(file.frames(indices), info, grid, processor),
+      [Symbol.asyncDispose]: file.remove,
+    };
+  } catch (error) {
+    await file.remove();
+    throw error;
+  }
+}
+
+interface ClipSource {
+  readonly info: ClipInfo;
+  frames(indices: readonly number[]): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** Removes what was written for it. */
+  remove(): Promise<void>;
+}
+
+async function openSource(
+  source: string | Uint8Array,
+  maxPixels: number,
+  signal: AbortSignal | undefined,
+): Promise<ClipSource> {
+  if (typeof source === "string") {
+    const info = await probeClip(source, signal);
+    return { info, frames: (indices) => decodeFrames(source, info, indices, signal), remove: async () => {} };
+  }
+  if (mayBeAnimation(source)) {
+    const { info, frames } = await openAnimation(source, maxPixels);
+    return { info, frames, remove: async () => {} };
+  }
+  // ffmpeg seeks: the index of many files stands at their end, where a pipe can't give it.
+  const folder = await mkdtemp(join(tmpdir(), "vitgraph-clip-"));
+  const remove = () => rm(folder, { recursive: true, force: true });
+  try {
+    const path = join(folder, "clip");
+    await writeFile(path, source, { mode: 0o600 });
+    return { ...(await openSource(path, maxPixels, signal)), remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+function checkFrame({ width, height }: ClipInfo, maxPixels: number): void {
+  if (width * height <= maxPixels) return;
+  throw new VitgraphError(
+    "VG_IMAGE_TOO_LARGE",
+    `frames of ${width} × ${height} pixels are above the limit of ${maxPixels} pixels`,
+    {
+      remedy: "make them smaller, or raise maxPixels where their source is trusted",
+      details: { width, height, maxPixels },
+    },
+  );
+}
+
+async function patchify(
+  frames: ReturnType<ClipSource["frames"]>,
+  from: ClipInfo,
+  grid: Grid,
+  { patchSize, mergeSize, temporalPatchSize }: VideoProcessor,
+): Promise<PixelItem> {
+  const resizeTo = { height: grid.h * patchSize, width: grid.w * patchSize };
+  const slotBytes = temporalPatchSize * resizeTo.height * resizeTo.width * 3;
+  const pixels = new Uint8Array(grid.t * slotBytes);
+  const layout = { resizeTo, patchSize, mergeSize, temporalPatchSize };
+  let slot = 0;
+  let waiting: Uint8Array[] = [];
+  const flush = async () => {
+    // A slot that is not full repeats its last frame.
+    pixels.set(await patchifyFrames(waiting, from, layout), slot * slotBytes);
+    slot += 1;
+    waiting = [];
+  };
+  for await (const frame of frames) {
+    waiting.push(frame);
+    if (waiting.length === temporalPatchSize) await flush();
+  }
+  if (waiting.length > 0) await flush();
+  return { format: "u8", grid, pixels };
+}

@@ -1,0 +1,88 @@
+/**
+ * Which frames of a clip the model sees, and when they are shown: `sample_frames` and `_calculate_timestamps` of transformers'
+ * Qwen3-VL, step by step in float64 and with NumPy's rounding of halves to even.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { roundHalfEven } from "../numerics.js";
+
+/** A clip as its container describes it. */
+export interface ClipLength {
+  readonly frames: number;
+  /** Frames per second, on average. */
+  readonly fps: number;
+}
+
+/** How densely to sample: by rate, or by count. Never both. */
+export interface FrameSampling {
+  /** Frames per second of the clip. */
+  readonly fps?: number | undefined;
+  /** Frames of the whole clip, at most the processor's limit. */
+  readonly numFrames?: number | undefined;
+}
+
+/** The processor's default rate and its limits on what a rate gives. */
+export interface FrameSamplingLimits {
+  readonly fps: number;
+  readonly minFrames: number;
+  readonly maxFrames: number;
+}
+
+/** transformers' Qwen3VLVideoProcessor. */
+export const QWEN3_VL_SAMPLING: FrameSamplingLimits = { fps: 2, minFrames: 4, maxFrames: 768 };
+
+/**
+ * Frame numbers, ascending, evenly spread from the first frame to the last. A clip shorter than asked for gives all of
+ * its frames; by `numFrames` it then repeats some, as in transformers.
+ * @throws VG_ARGUMENT_INVALID for both or impossible settings
+ */
+export function sampleFrames(
+  { frames, fps: clipFps }: ClipLength,
+  { fps, numFrames }: FrameSampling,
+  limits: FrameSamplingLimits,
+): readonly number[] {
+  if (fps !== undefined && numFrames !== undefined) {
+    throw invalid(`both fps (${fps}) and numFrames (${numFrames}) are given`, "give one of them");
+  }
+  if (numFrames !== undefined && !(Number.isSafeInteger(numFrames) && numFrames > 0)) {
+    throw invalid(`numFrames is ${numFrames}`, "give a positive whole number");
+  }
+  if (fps !== undefined && !(Number.isFinite(fps) && fps > 0)) {
+    throw invalid(`fps is ${fps}`, "give a positive number of frames per second");
+  }
+  const byRate = Math.trunc((frames / clipFps) * (fps ?? limits.fps));
+  const count = numFrames ?? Math.min(Math.max(byRate, limits.minFrames), limits.maxFrames, frames);
+  if (count > limits.maxFrames) {
+    throw invalid(`numFrames is ${count}, above the limit of ${limits.maxFrames}`, "ask for fewer frames");
+  }
+  return evenlySpaced(frames - 1, count);
+}
+
+/** `numpy.linspace(0, last, count).round()`. */
+function evenlySpaced(last: number, count: number): readonly number[] {
+  if (count === 1) return [0];
+  const step = last / (count - 1);
+  return Array.from({ length: count }, (_, index) =>
+    index === count - 1 ? last : roundHalfEven(index * step),
+  );
+}
+
+/**
+ * Seconds into the clip of each temporal patch: the mean of its first and its last frame's. The prompt of Qwen3-VL has
+ * them before each patch's tokens, as `<1.5 seconds>`.
+ * @param indices of the sampled frames; where they do not fill the last patch, the last one repeats
+ */
+export function patchTimestamps(
+  indices: readonly number[],
+  fps: number,
+  temporalPatchSize: number,
+): readonly number[] {
+  const secondsOf = (at: number) => (indices[Math.min(at, indices.length - 1)] as number) / fps;
+  return Array.from({ length: Math.ceil(indices.length / temporalPatchSize) }, (_, patch) => {
+    const first = patch * temporalPatchSize;
+    return (secondsOf(first) + secondsOf(first + temporalPatchSize - 1)) / 2;
+  });
+}
+
+function invalid(fact: string, remedy: string): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
+}

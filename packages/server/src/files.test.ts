@@ -1,0 +1,72 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { checkOutput, inputName, outputPath, readInput, writeOutput } from "./files.js";
+import { createFakeIo } from "./testing.js";
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "vitgraph-files-"));
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+describe("an output", () => {
+  test("replaces a file, and leaves no other behind", async () => {
+    const path = join(directory, "a.json");
+    await writeFile(path, "old and longer");
+    await writeOutput(path, "new", createFakeIo());
+    expect(await readFile(path, "utf8")).toBe("new");
+    expect(await readdir(directory)).toEqual(["a.json"]);
+  });
+
+  test("that fails leaves nothing behind", async () => {
+    const path = join(directory, "taken");
+    await mkdir(join(path, "inside"), { recursive: true });
+    await expect(writeOutput(path, "new", createFakeIo())).rejects.toMatchObject({
+      code: "VG_FILE_UNWRITABLE",
+    });
+    expect(await readdir(directory)).toEqual(["taken"]);
+  });
+
+  test.each<[string, string, string]>([
+    ["a directory that is not there", "gone/a.json", "(there is no directory DIR/gone): make it first"],
+    ["a file for a directory", "file/a.json", "(DIR/file is not a directory): check the path"],
+    ["a directory for a file", "taken", "(it is a directory): add a file's name"],
+  ])("is refused before the work: %s", async (_, path, message) => {
+    await writeFile(join(directory, "file"), "");
+    await mkdir(join(directory, "taken"));
+    const error = await checkOutput(join(directory, path)).catch((caught) => caught);
+    expect(error.code).toBe("VG_FILE_UNWRITABLE");
+    expect(error.message.replaceAll(directory, "DIR")).toBe(`cannot write DIR/${path} ${message}`);
+  });
+
+  test("that has a place is not touched by the check", async () => {
+    await checkOutput(join(directory, "a.json"));
+    await checkOutput(undefined);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test.each([
+    ["a.svg", true],
+    ["A.SVG", true],
+    ["a.png", false],
+    ["svg", false],
+  ])("%s is SVG by its name: %s", (path, taken) => {
+    const parse = outputPath(".svg");
+    if (taken) expect(parse(path)).toBe(path);
+    else expect(() => parse(path)).toThrow("give a name that ends in .svg");
+  });
+});
+
+test("- is standard input", async () => {
+  expect(await readInput("-", createFakeIo({ stdin: "text" }), "")).toEqual(new TextEncoder().encode("text"));
+  expect(inputName("-")).toBe("standard input");
+});
+
+test("a name that is a whole data URL is cut in messages", async () => {
+  const url = `data:image/png;base64,${"A".repeat(100_000)}`;
+  const error = await readInput(url, createFakeIo(), "check the path").catch((caught) => caught);
+  expect(error.code).toBe("VG_FILE_UNREADABLE");
+  expect(error.message.length).toBeLessThan(500);
+});

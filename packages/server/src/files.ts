@@ -1,0 +1,107 @@
+/**
+ * Files that commands read and write. An output appears whole or not at all, and its ending says its format.
+ *
+ * A library for atomic writes was tried and not taken: write-file-atomic 7 ignores short writes, so that a disk that
+ * fills up leaves a cut-off file under the final name.
+ */
+import { constants } from "node:fs";
+import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import { VitgraphError } from "@vitgraph/errors";
+import { InvalidArgumentError } from "commander";
+import type { CliIo } from "./cli-io.js";
+
+/** The name of standard input where a file is expected. */
+export const STDIN = "-";
+
+/**
+ * The content of a file, or of standard input where the path is "-".
+ * @param remedy for a file that cannot be read
+ * @throws VG_FILE_UNREADABLE
+ */
+export async function readInput(path: string, io: CliIo, remedy: string): Promise<Uint8Array> {
+  try {
+    return path === STDIN ? await io.stdin() : await readFile(path);
+  } catch (cause) {
+    throw unreadable(path, cause, remedy);
+  }
+}
+
+/** As {@link readInput}, decoded as UTF-8. */
+export async function readTextInput(path: string, io: CliIo, remedy: string): Promise<string> {
+  return new TextDecoder().decode(await readInput(path, io, remedy));
+}
+
+/** @param cause the error of the file system */
+export function unreadable(path: string, cause: unknown, remedy: string): VitgraphError {
+  const name = inputName(path);
+  // The system's text repeats the path.
+  const reason = (cause as Error).message.replaceAll(path, name);
+  return new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${name} (${reason})`, {
+    remedy,
+    cause,
+    details: { path: name },
+  });
+}
+
+/** Longer names are cut: an argument may be a whole data URL. */
+const MAX_NAME = 200;
+
+/** A file's name for messages. */
+export function inputName(path: string): string {
+  if (path === STDIN) return "standard input";
+  return path.length <= MAX_NAME ? path : `${path.slice(0, MAX_NAME)}…`;
+}
+
+/** An option's parser: a file name with this ending, such as ".svg", since its content will be that. */
+export function outputPath(ending: string): (path: string) => string {
+  return (path) => {
+    if (path.toLowerCase().endsWith(ending)) return path;
+    throw new InvalidArgumentError(`the file is written as ${ending}: give a name that ends in ${ending}`);
+  };
+}
+
+/**
+ * Finds out before long work whether its output has a place.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function checkOutput(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  const directory = dirname(path);
+  const found = await stat(directory).catch(() => undefined);
+  if (found === undefined) throw unwritable(path, `there is no directory ${directory}`, "make it first");
+  if (!found.isDirectory()) throw unwritable(path, `${directory} is not a directory`, "check the path");
+  if ((await stat(path).catch(() => undefined))?.isDirectory() === true)
+    throw unwritable(path, "it is a directory", "add a file's name");
+  await access(directory, constants.W_OK).catch((cause) => {
+    throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
+  });
+}
+
+/**
+ * Writes a file that appears whole or not at all: others may be watching for its name. An interrupt waits until it is
+ * done.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function writeOutput(path: string, content: string | Uint8Array, io: CliIo): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  using _ = io.onInterrupt(() => {});
+  try {
+    // Flushed before it is renamed, or a crash could leave an empty file under the final name.
+    await writeFile(temporary, content, { flush: true });
+    await rename(temporary, path);
+  } catch (cause) {
+    await rm(temporary, { force: true });
+    throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
+  }
+}
+
+const WRITE_REMEDY = "check the directory's permissions and the space on its disk";
+
+function unwritable(path: string, reason: string, remedy: string, cause?: unknown): VitgraphError {
+  return new VitgraphError("VG_FILE_UNWRITABLE", `cannot write ${path} (${reason})`, {
+    remedy,
+    details: { path },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,68 @@
+/**
+ * The commands' {@link CliIo} on the process's own streams.
+ *
+ * A reader that goes away (`vitgraph … | head -1`) is no error: the rest of the output is discarded, and the command runs
+ * to its end, so that its files are written. Any other failed write, such as to a full disk, makes the exit code 1.
+ */
+import { buffer } from "node:stream/consumers";
+import { styleText } from "node:util";
+import { type CliIo, printError } from "./cli-io.js";
+
+/** What is used of `process`. */
+export interface ProcessLike {
+  readonly stdin: AsyncIterable<Buffer>;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  exitCode?: number | string | null | undefined;
+  on(signal: NodeJS.Signals, listener: () => void): unknown;
+  off(signal: NodeJS.Signals, listener: () => void): unknown;
+}
+
+type OutputStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+
+const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+
+export function createProcessIo(host: ProcessLike = process): CliIo {
+  // Write errors arrive as events, perhaps after the command has returned its exit code.
+  const fail = () => {
+    host.exitCode = 1;
+    io.exitCode = 1;
+  };
+  const io: CliIo = {
+    stdout: writerTo(host.stdout, (error) => {
+      fail();
+      printError(io, `cannot write to stdout (${error.message}): check the disk or device behind it`);
+    }),
+    // No place is left to say so.
+    stderr: writerTo(host.stderr, fail),
+    stdin: () => buffer(host.stdin),
+    style: (color, text) => styleText(color, text, { stream: host.stderr }),
+    terminalColumns: host.stderr.isTTY === true ? (host.stderr.columns ?? 80) : undefined,
+    onInterrupt(stop) {
+      const release = () => {
+        for (const signal of SIGNALS) host.off(signal, interrupt);
+      };
+      const interrupt = () => {
+        release();
+        stop();
+      };
+      for (const signal of SIGNALS) host.on(signal, interrupt);
+      return { [Symbol.dispose]: release };
+    },
+    exitCode: 0,
+  };
+  return io;
+}
+
+/** Writes until the first error; the rest is discarded. */
+function writerTo(stream: OutputStream, onFailure: (error: Error) => void): (text: string) => void {
+  let failed = false;
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (failed) return;
+    failed = true;
+    if (error.code !== "EPIPE") onFailure(error);
+  });
+  return (text) => {
+    if (!failed) stream.write(text);
+  };
+}

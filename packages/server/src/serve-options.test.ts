@@ -1,0 +1,85 @@
+import { parseServeArguments } from "@vitgraph/config";
+import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { describe, expect, test } from "vitest";
+import { mmProcessorKwargs, reportUnused } from "./serve-options.js";
+import { createFakeIo } from "./testing.js";
+
+function parse(args: readonly string[], file = "") {
+  return parseServeArguments(args, { readFile: () => file, parseYaml: parseYamlDocument });
+}
+
+describe("the image processor's settings", () => {
+  test("of the three forms merge: the dotted ones win, then the argument", () => {
+    const serving = parse(
+      ["--config", "serve.yaml", "--mm-processor-kwargs.max_pixels=1", "--mm_processor_kwargs.a", "2"],
+      "mm_processor_kwargs: {max_pixels: 3, min_pixels: 3, b: 3}",
+    );
+    expect(mmProcessorKwargs(serving, { max_pixels: 4, min_pixels: 4 })).toEqual({
+      max_pixels: 1,
+      min_pixels: 4,
+      a: 2,
+      b: 3,
+    });
+  });
+
+  test("of a file that are no map are refused", () => {
+    expect(() => mmProcessorKwargs(parse(["--config", "serve.yaml"], "mm-processor-kwargs: 3"))).toThrow(
+      "mm-processor-kwargs of the config file is no map of settings",
+    );
+  });
+});
+
+describe("options that the command does not have", () => {
+  const file = "model: m\nport: 80\nmm-processor-kwargs: {max_pixels: 1}\n";
+  test("are named in a note where a file has them", () => {
+    const io = createFakeIo();
+    reportUnused(parse(["--config", "serve.yaml"], file), [], true, io);
+    reportUnused(parse(["--config", "serve.yaml"], file), [], false, io);
+    expect(io.err).toBe(
+      "note: options of the config file without effect here: model, port\n" +
+        "note: options of the config file without effect here: model, port, mm-processor-kwargs\n",
+    );
+  });
+
+  test.each([
+    [
+      "compilation-confg: {mode: 3}",
+      '"compilation-confg" in the config file is no option: did you mean compilation-config?',
+    ],
+    [
+      "--compilation-config: {mode: 3}",
+      '"--compilation-config" in the config file is no option: did you mean compilation-config?',
+    ],
+    [
+      "mode: 3",
+      '"mode" in the config file is a key of the compilation config: put it under compilation-config',
+    ],
+  ])("are refused where a file means the compilation config: %s", (text, message) => {
+    expect(() => reportUnused(parse(["--config", "a.yaml"], text), [], false, createFakeIo())).toThrow(
+      expect.objectContaining({ code: "VG_CONFIG_INVALID", message }),
+    );
+  });
+
+  test.each([
+    [
+      "-O.cudagraph_mm_encoder=true",
+      "unknown option -O.cudagraph_mm_encoder: did you mean -cc.cudagraph_mm_encoder?",
+    ],
+    [
+      "--compilation_confg.mode=3",
+      "unknown option --compilation_confg.mode: did you mean --compilation-config.mode?",
+    ],
+    ["--hf-overrides.a.b=1", "unknown option --hf-overrides.a.b: remove it"],
+  ])("are refused where they are dotted: %s", (argument, message) => {
+    const args = ["-cc.mode=3", argument];
+    expect(() => reportUnused(parse(args), args, false, createFakeIo())).toThrow(
+      expect.objectContaining({ code: "VG_CONFIG_INVALID", message }),
+    );
+  });
+
+  test("such as the image processor's where no image is processed", () => {
+    const args = ["--mm-processor-kwargs.max_pixels=1"];
+    reportUnused(parse(args), args, true, createFakeIo());
+    expect(() => reportUnused(parse(args), args, false, createFakeIo())).toThrow("unknown option --mm-proc");
+  });
+});

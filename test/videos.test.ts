@@ -1,0 +1,165 @@
+/**
+ * Clips from files, against transformers: sampled frames, timestamps, grid and pixels. The expected values are of
+ * Qwen3VLVideoProcessor 5.17 over the frames that PyAV (GIF and WebP: Pillow) decodes, turned as the container says.
+ */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openClip, type PixelItem, readVideoProcessor } from "@vitgraph/core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { fixture } from "./fixtures.js";
+
+interface ExpectedClip {
+  readonly file: string;
+  readonly sampling: { readonly fps?: number; readonly numFrames?: number };
+  readonly frames: number;
+  readonly fps: number;
+  readonly indices: readonly number[];
+  readonly timestamps: readonly number[];
+  readonly grid: readonly [t: number, h: number, w: number];
+  /** Of the uint8 patches. */
+  readonly sha256: string;
+  /** Red, green, blue of each temporal patch. */
+  readonly means: readonly (readonly number[])[];
+}
+
+const CLIPS = JSON.parse(await readFile(fixture("videos/clips.json"), "utf8")) as readonly ExpectedClip[];
+/** ffmpeg's conversion of YUV differs in last bits from version to version. */
+const LOSSY = ["h264.mp4", "turned.mp4"];
+const MEAN_TOLERANCE = 0.5;
+const NEEDS_FFMPEG = /\.(mkv|mp4)$/;
+
+const processor = readVideoProcessor(undefined, "qwen3_vl");
+const hasFfmpeg = spawnSync("ffmpeg", ["-version"]).status === 0;
+if (!hasFfmpeg)
+  console.warn("SKIPPED: ffmpeg is not installed, and clips other than GIF and WebP are not tested");
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "vitgraph-videos-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+for (const expected of CLIPS) {
+  const name = `${expected.file} ${JSON.stringify(expected.sampling)}`;
+  test.skipIf(NEEDS_FFMPEG.test(expected.file) && !hasFfmpeg)(name, async () => {
+    const bytes = new Uint8Array(await readFile(fixture(`videos/${expected.file}`)));
+    await using clip = await openClip(bytes, processor, expected.sampling);
+    const item = await clip.decode();
+    expect(clip.info).toMatchObject({ frames: expected.frames, fps: expected.fps });
+    expect(clip.indices).toEqual(expected.indices);
+    expect(clip.timestamps).toEqual(expected.timestamps);
+    const [t, h, w] = expected.grid;
+    expect(item).toMatchObject({ format: "u8", grid: { t, h, w } });
+    if (!LOSSY.includes(expected.file)) expect(sha256(item)).toBe(expected.sha256);
+    for (const [patch, colours] of meansOf(item).entries()) {
+      for (const [channel, mean] of colours.entries()) {
+        expect(Math.abs(mean - (expected.means[patch]?.[channel] as number))).toBeLessThan(MEAN_TOLERANCE);
+      }
+    }
+  });
+}
+
+describe.skipIf(!hasFfmpeg)("clips that are refused", () => {
+  const refusal = (source: string | Uint8Array, options = {}) =>
+    openClip(source, processor, options).then(
+      () => undefined,
+      (error: { code: string; message: string }) => error,
+    );
+
+  test("bytes that are no video, without the temporary file's name", async () => {
+    const error = await refusal(new Uint8Array(100));
+    expect(error?.code).toBe("VG_VIDEO_INVALID");
+    expect(error?.message).toMatch(/^ffprobe cannot read the clip \(the clip: Invalid data/);
+  });
+
+  test("a playlist that names another file, or an address", async () => {
+    const other = join(folder, "other.mp4");
+    await writeFile(other, await readFile(fixture("videos/h264.mp4")));
+    for (const playlist of [
+      `ffconcat version 1.0\nfile '${other}'\n`,
+      `#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n${other}\n#EXT-X-ENDLIST\n`,
+      "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+    ]) {
+      expect(await refusal(new TextEncoder().encode(playlist)), playlist).toMatchObject({
+        code: "VG_VIDEO_INVALID",
+      });
+    }
+  });
+
+  test("a file that lost its end after it was opened, at the frame where it ends", async () => {
+    const whole = await readFile(fixture("videos/rgb.mkv"));
+    const cut = join(folder, "cut.mkv");
+    await writeFile(cut, whole);
+    await using clip = await openClip(cut, processor, { numFrames: 4 });
+    expect(clip.indices).toEqual([0, 6, 13, 19]);
+    await writeFile(cut, whole.subarray(0, whole.length / 2));
+    await expect(clip.decode()).rejects.toMatchObject({
+      code: "VG_VIDEO_INVALID",
+      fact: "the clip ends before frame 13, and frames up to 19 were asked for",
+    });
+  });
+
+  test("frames above the pixel limit", async () => {
+    const error = await refusal(fixture("videos/h264.mp4"), { maxPixels: 1000 });
+    expect(error).toMatchObject({ code: "VG_IMAGE_TOO_LARGE" });
+  });
+
+  test("a call that was cancelled, and nothing stays in the temporary folder", async () => {
+    const before = (await readdir(tmpdir())).filter((name) => name.startsWith("vitgraph-clip-"));
+    const bytes = new Uint8Array(await readFile(fixture("videos/h264.mp4")));
+    const controller = new AbortController();
+    const opening = openClip(bytes, processor, { signal: controller.signal });
+    controller.abort(new Error("gone"));
+    await expect(opening).rejects.toThrow("gone");
+    const after = (await readdir(tmpdir())).filter((name) => name.startsWith("vitgraph-clip-"));
+    expect(after).toEqual(before);
+  });
+
+  test("a rate and a count at once, and impossible ones", async () => {
+    const clip = fixture("videos/h264.mp4");
+    const messages = [{ fps: 1, numFrames: 4 }, { fps: 0 }, { numFrames: 1.5 }, { numFrames: 100_000 }];
+    const found = await Promise.all(messages.map((sampling) => refusal(clip, sampling)));
+    expect(found.map((error) => error?.message)).toEqual([
+      "both fps (1) and numFrames (4) are given: give one of them",
+      "fps is 0: give a positive number of frames per second",
+      "numFrames is 1.5: give a positive whole number",
+      "numFrames is 100000, above the limit of 768: ask for fewer frames",
+    ]);
+  });
+});
+
+test("without ffmpeg the error says how to get it", async () => {
+  const path = process.env.PATH;
+  process.env.PATH = folder;
+  try {
+    await expect(openClip(fixture("videos/h264.mp4"), processor)).rejects.toMatchObject({
+      code: "VG_VIDEO_DECODER_MISSING",
+      remedy: "install ffmpeg (apt install ffmpeg, brew install ffmpeg), or pass the frames of the clip",
+    });
+  } finally {
+    process.env.PATH = path;
+  }
+});
+
+function sha256({ pixels }: PixelItem): string {
+  return createHash("sha256").update(pixels).digest("hex");
+}
+
+/** Over the patches [rows, channels, temporal, patch, patch]. */
+function meansOf({ grid, pixels }: PixelItem): readonly (readonly number[])[] {
+  const rowsBytes = pixels.length / (grid.t * grid.h * grid.w);
+  const channelBytes = rowsBytes / 3;
+  return Array.from({ length: grid.t }, (_, t) => {
+    const sums = [0, 0, 0];
+    const start = t * grid.h * grid.w * rowsBytes;
+    const count = grid.h * grid.w * rowsBytes;
+    for (let at = 0; at < count; at++) {
+      const channel = Math.floor((at % rowsBytes) / channelBytes);
+      sums[channel] = (sums[channel] as number) + (pixels[start + at] as number);
+    }
+    return sums.map((sum) => sum / (count / 3));
+  });
+}
