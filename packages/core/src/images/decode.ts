@@ -56,9 +56,12 @@ export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
 /** An ordinary progressive JPEG has 10 scans. Each costs a pass over all of the picture's coefficients. */
 const SCANS_AT_MOST_PIXELS = 16;
 
-/** Images above this size are decoded at most two at a time in a process: libuv has four threads for everything. */
+/**
+ * Larger images are decoded on all but one of libuv's threads, so that a batch of them delays neither small images nor
+ * anything else in the process, such as reading a file.
+ */
 const LARGE_PIXELS = 1 << 20;
-const largeDecodes = new Semaphore(2);
+const largeDecodes = new Semaphore(Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 1));
 
 const SHARP_OPTIONS: SharpOptions = {
   autoOrient: false,
