@@ -1,6 +1,12 @@
 /** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
 import { basename, join } from "node:path";
-import { type ImageProcessor, imageGrid, readImageProcessor, tokenCount } from "@vitgraph/core";
+import {
+  type ImageProcessor,
+  imageGrid,
+  readImageProcessor,
+  readProcessorSettings,
+  tokenCount,
+} from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
   type BudgetPlan,
@@ -167,8 +173,8 @@ function listed(names: readonly string[]): string {
 async function readProcessor(directory: string | undefined, io: CliIo): Promise<ImageProcessor> {
   if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
   const config = await readJson(join(directory, "config.json"), io);
-  const settings = await readJson(join(directory, "preprocessor_config.json"), io);
-  return readImageProcessor(settings, String(config.model_type));
+  const { image } = await readProcessorSettings(directory);
+  return readImageProcessor(image, String(config.model_type));
 }
 
 async function readJson(path: string, io: CliIo): Promise<Readonly<Record<string, unknown>>> {
