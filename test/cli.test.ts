@@ -34,11 +34,12 @@ async function tensorNames(path: string): Promise<readonly string[]> {
   const bytes = await readFile(path);
   const headerBytes = Number(bytes.readBigUInt64LE(0));
   const text = bytes.subarray(8, 8 + headerBytes).toString("utf8");
-  const { __metadata__: metadata = {}, ...tensors } = JSON.parse(text);
+  const header = new Map<string, unknown>(Object.entries(JSON.parse(text)));
+  const metadata = (header.get("__metadata__") ?? {}) as Record<string, string>;
+  header.delete("__metadata__");
   for (const value of Object.values(metadata)) expect(value).toBeTypeOf("string");
-  const entries = Object.entries<{ data_offsets: [number, number]; shape: number[] }>(tensors).sort(
-    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0],
-  );
+  const tensors = [...header] as [string, { data_offsets: [number, number]; shape: number[] }][];
+  const entries = tensors.sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]);
   let end = 0;
   for (const [, { data_offsets, shape }] of entries) {
     expect(data_offsets).toEqual([end, end + 4 * shape.reduce((product, size) => product * size, 1)]);
@@ -108,19 +109,21 @@ describe("encode", () => {
   });
 
   test("files of equal names, the same file twice, and a reserved name are tensors of different names", async () => {
-    const [a, b, reserved] = ["a", "b", "__metadata__"].map((name) => join(directory, name));
+    const [a, b, reserved, proto] = ["a", "b", "__metadata__", "__proto__"].map((name) =>
+      join(directory, name),
+    );
     await mkdir(a!);
     await mkdir(b!);
     const [inA, inB] = [join(a!, "x.png"), join(b!, "x.png")];
-    for (const path of [inA, inB, reserved!]) await copyFile(image, path);
+    for (const path of [inA, inB, reserved!, proto!]) await copyFile(image, path);
     const output = join(directory, "e.safetensors");
     const { code, out } = await run(
-      "encode", image, image, inA, inB, reserved!, "--model", TINY, "--output", output,
+      "encode", image, image, inA, inB, reserved!, proto!, "--model", TINY, "--output", output,
     ); // biome-ignore format: a command line
     expect(code).toBe(0);
-    const names = ["image0_224x224.png", "image0_224x224.png#2", inA, inB, "__metadata__#2"];
+    const names = ["image0_224x224.png", "image0_224x224.png#2", inA, inB, "__metadata__#2", "__proto__"];
     expect(await tensorNames(output)).toEqual(names);
-    const rows = out.split("\n").slice(2, 7);
+    const rows = out.split("\n").slice(2, 8);
     expect(rows.map((row) => row.split(/\s{2,}/)[0])).toEqual(
       names.map((name) => name.replace(directory, "DIR")),
     );
