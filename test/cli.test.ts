@@ -362,10 +362,12 @@ test("print shows what runs over a grid cache", async () => {
   expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,4]@cache+");
 });
 
-test("doctor says what is chosen", async () => {
+test("doctor says what is chosen, and what decodes", async () => {
   const { code, out } = await run("doctor");
   expect(code).toBe(0);
-  expect(out).toMatch(/cpu/);
+  expect(out).toMatch(/^chosen +(cpu|cuda) /m);
+  expect(out).toMatch(/^images +sharp \d+\.\d+\.\d+, libvips \d+\.\d+\.\d+$/m);
+  expect(out).toMatch(/^videos +(ffmpeg \S+|GIF and WebP; .*)$/m);
 });
 
 test("--help lists the commands; a command that does not exist is refused", async () => {
