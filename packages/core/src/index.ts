@@ -68,7 +68,14 @@ export * from "./images/index.js";
 export * from "./item.js";
 export { ARCHITECTURES, type ArchitectureConfig, type ArchitectureName } from "./models/architectures.js";
 export { createVisionModel } from "./models/index.js";
-export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } from "./models/load-model.js";
+export {
+  type LoadedModel,
+  type LoadModelOptions,
+  loadDummyModel,
+  loadModel,
+  type ProcessorSettings,
+  readProcessorSettings,
+} from "./models/load-model.js";
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export * from "./observability/index.js";

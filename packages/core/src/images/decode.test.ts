@@ -1,12 +1,13 @@
 import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { crc32, deflateSync } from "node:zlib";
+import { crc32, deflateSync, gzipSync } from "node:zlib";
 import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SafetensorsFile } from "../weights/safetensors.js";
-import { DEFAULT_MAX_PIXELS, decodeImage, openImage } from "./decode.js";
+import { DEFAULT_MAX_DECODE_BYTES, DEFAULT_MAX_PIXELS, decodeImage, openImage } from "./decode.js";
+import { countScans } from "./jpeg-header.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/", import.meta.url));
 
@@ -71,11 +72,11 @@ describe('pixels are what Pillow\'s convert("RGB") makes of the same file', () =
   });
 });
 
-test("16-bit grey keeps its high byte, where Pillow would make all of it white", async () => {
+test("16-bit grey is clipped at 255, as in Pillow: depth maps and masks use the low values", async () => {
   const samples = Buffer.alloc(8);
-  for (const [x, sample] of [0x0000, 0x00ff, 0x80ff, 0xffff].entries()) samples.writeUInt16BE(sample, x * 2);
+  for (const [x, sample] of [0x0000, 0x00c8, 0x0100, 0xffff].entries()) samples.writeUInt16BE(sample, x * 2);
   const { rgb } = await decodeImage(png({ width: 4, height: 1, bitDepth: 16, colourType: 0 }, [samples]));
-  expect([...rgb]).toEqual([0x00, 0x00, 0x80, 0xff].flatMap((level) => [level, level, level]));
+  expect([...rgb]).toEqual([0x00, 0xc8, 0xff, 0xff].flatMap((level) => [level, level, level]));
 });
 
 test("a colour profile changes nothing", async () => {
@@ -90,12 +91,12 @@ test("a colour profile changes nothing", async () => {
   expect(Buffer.from(rgb)).toEqual(Buffer.concat(picture));
 });
 
-test("opening reads the header alone: format and upright size, also where the pixels are missing", async () => {
+test("opening reads the header alone: format and upright size, also if the pixels are missing", async () => {
   const upright = await openImage(await readFile(`${folder}pillow/orientation_1.jpg`));
   const turned = await openImage(await readFile(`${folder}pillow/orientation_6.webp`));
   expect(upright).toMatchObject({ format: "jpeg", width: 38, height: 25 });
   expect(turned).toMatchObject({ format: "webp", width: 25, height: 38 });
-  const cut = await openImage(png({ width: 9, height: 5 }, rows(9, 2)));
+  const cut = await openImage(png({ width: 9, height: 5 }, rows(9, 2)).subarray(0, -30));
   expect(cut).toMatchObject({ format: "png", width: 9, height: 5 });
   expect((await failure(cut.decode())).code).toBe("VG_IMAGE_INVALID");
 });
@@ -108,7 +109,7 @@ test("bytes in the middle of a larger buffer are decoded alone", async () => {
   expect(Buffer.from(rgb)).toEqual(Buffer.concat(picture));
 });
 
-describe("what is no image", () => {
+describe("bytes that are not an image", () => {
   test("a path, or nothing, in place of bytes", async () => {
     const path = await failure(decodeImage("photo.jpg" as unknown as Uint8Array));
     expect(path.code).toBe("VG_ARGUMENT_INVALID");
@@ -119,7 +120,7 @@ describe("what is no image", () => {
     expect(nothing.fact).toBe("the image is undefined, not bytes");
   });
 
-  test("none at all", async () => {
+  test("no bytes at all", async () => {
     const error = await failure(decodeImage(new Uint8Array()));
     expect(error.code).toBe("VG_IMAGE_INVALID");
     expect(error.message).toBe(
@@ -127,22 +128,58 @@ describe("what is no image", () => {
     );
   });
 
-  test("text renamed to .png", async () => {
-    const error = await failure(decodeImage(Buffer.from("<!DOCTYPE html><title>404</title>")));
+  const named: readonly (readonly [string, string | Buffer, string])[] = [
+    ["HEIC", "\0\0\0\x18ftypheic\0\0\0\0", "convert it to PNG or JPEG first"],
+    ["AVIF", "\0\0\0\x1cftypavif\0\0\0\0", "convert it to PNG or JPEG first"],
+    ["MP4 or QuickTime video", "\0\0\0\x20ftypisom", "decode it, and pass its frames as rasters"],
+    ["JPEG XL", "\xff\x0a\0", "convert it to PNG or JPEG first"],
+    ["JPEG XL", "\0\0\0\x0cJXL \r\n", "convert it to PNG or JPEG first"],
+    ["BMP", "BM\x8a\0\0\0\0\0\0\0\x8a", "convert it to PNG or JPEG first"],
+    ["TIFF", "II*\0\x08\0\0\0", "convert it to PNG or JPEG first"],
+    ["SVG", '<svg xmlns="http://www.w3.org/2000/svg"/>', "render it to PNG first"],
+    ["SVG", '<?xml version="1.0"?>\n<!-- logo -->\n<svg/>', "render it to PNG first"],
+    ["PDF", "%PDF-1.7", "render it to PNG first"],
+    ["data URL", "data:image/png;base64,iVBORw0KGgo", "decode it, and pass the bytes of the image"],
+    ["URL", "https://example.com/cat.jpg", "download it, and pass the bytes of the image"],
+    ["base64 text", "/9j/4AAQSkZJRgABAQ", "decode it, and pass the bytes of the image"],
+    ["HTML", "<!DOCTYPE html><title>404</title>", "check the address that it was downloaded from, and whether that needs a login"],
+    ["JSON", '{"error": "not found"}', "check the address that it was downloaded from, and whether that needs a login"],
+    ["Git LFS pointer", "version https://git-lfs.github.com/spec/v1", "fetch the file itself with git lfs pull"],
+    ["gzip data", gzipSync("x"), "unpack it, and pass the image inside"],
+    ["ZIP archive", "PK\x03\x04", "unpack it, and pass the image inside"],
+  ];
+  test.each(named)("%s is named, with its remedy", async (format, content, remedy) => {
+    const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
+    const error = await failure(decodeImage(bytes));
     expect(error.code).toBe("VG_IMAGE_INVALID");
     expect(error.message).toBe(
-      'the bytes are no image that can be read: they begin with "<!DOCTYPE html><…": ' +
-        "pass JPEG, PNG, WebP or GIF, whatever the file is called",
+      `unsupported image format (${format}): ${remedy}; JPEG, PNG, WebP and GIF are supported`,
     );
   });
 
-  test("a format that the library could open, but that is not one of the four", async () => {
-    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>';
-    const tiff = await sharp({ create: { width: 2, height: 2, channels: 3, background: "red" } })
-      .tiff()
-      .toBuffer();
-    expect((await failure(decodeImage(Buffer.from(svg)))).fact).toContain('begin with "<svg xmlns=');
-    expect((await failure(decodeImage(tiff))).fact).toMatch(/begin with 49 49 2a 00 /);
+  test("other bytes are quoted", async () => {
+    expect((await failure(decodeImage(Buffer.from("some words that are no image")))).message).toBe(
+      'unknown image format: 28 bytes that begin with "some words that …": pass JPEG, PNG, WebP or GIF',
+    );
+    expect((await failure(decodeImage(Buffer.of(0, 1, 2, 255)))).fact).toBe(
+      "unknown image format: 4 bytes that begin with 00 01 02 ff",
+    );
+  });
+
+  test.each(["GIF88a", "GIF80a", "GIF8"])("the signature %s is none of GIF's", async (signature) => {
+    const bytes = await readFile(`${folder}pillow/palette.gif`);
+    bytes.write(signature.padEnd(6, "\0"), 0, "latin1");
+    expect((await failure(decodeImage(bytes))).fact).toMatch(/^unknown image format/);
+  });
+
+  test("an Apple PNG, whose first chunk is not IHDR", async () => {
+    const file = png({ width: 9, height: 5 }, rows(9, 5));
+    const cgbi = Buffer.from("\0\0\0\x04CgBI\x50\0\x20\x02\x2b\xd5\xb3\x7f", "latin1");
+    const apple = Buffer.concat([file.subarray(0, 8), cgbi, file.subarray(8)]);
+    expect((await failure(openImage(apple))).fact).toBe(
+      `PNG image of ${apple.length} bytes is truncated or damaged ` +
+        "(its first chunk is CgBI, not IHDR: only Apple's tools read such a PNG)",
+    );
   });
 
   test.each([
@@ -189,7 +226,7 @@ describe("the limit on pixels", () => {
     expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
     expect(error.message).toBe(
       "image of 100000 × 100000 pixels is above the limit of 178956970 pixels: " +
-        "make it smaller, or raise maxPixels where its source is trusted",
+        "make it smaller, or raise maxPixels if its source is trusted",
     );
     expect(error.details).toEqual({ width: 100_000, height: 100_000, maxPixels: 178_956_970 });
   });
@@ -214,5 +251,136 @@ describe("the limit on pixels", () => {
   test("must be a positive number", async () => {
     const file = png({ width: 9, height: 5 }, rows(9, 5));
     expect((await failure(decodeImage(file, { maxPixels: Number.NaN }))).code).toBe("VG_ARGUMENT_INVALID");
+  });
+});
+
+describe("the limit on memory", () => {
+  /** The header of a PNG of zeros, without its rows. */
+  const header = (side: number, bitDepth: number, interlaced: boolean) => {
+    const file = Buffer.from(png({ width: side, height: side, bitDepth, colourType: 6 }, []));
+    file[28] = interlaced ? 1 : 0;
+    file.writeUInt32BE(crc32(file.subarray(12, 29)), 29);
+    return file;
+  };
+
+  test("is a gibibyte by default, and is checked from the header", async () => {
+    expect(DEFAULT_MAX_DECODE_BYTES).toBe(2 ** 30);
+    expect((await openImage(header(12_000, 8, false))).decodeBytes).toBeLessThan(2 ** 30);
+    const error = await failure(openImage(header(12_000, 16, true)));
+    expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
+    expect(error.message).toBe(
+      "decoding this png image of 12000 × 12000 pixels takes 1728 MiB, above the limit of 1024 MiB: " +
+        "make it smaller, save it without interlacing or progressive scans, or raise maxDecodeBytes",
+    );
+  });
+
+  test("is the caller's if one is given", async () => {
+    const file = png({ width: 9, height: 5 }, rows(9, 5));
+    const { decodeBytes } = await openImage(file);
+    expect((await openImage(file, { maxDecodeBytes: decodeBytes })).width).toBe(9);
+    const error = await failure(openImage(file, { maxDecodeBytes: decodeBytes - 1 }));
+    expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
+    expect((await failure(openImage(file, { maxDecodeBytes: 0 }))).code).toBe("VG_ARGUMENT_INVALID");
+  });
+
+  test("counts a progressive JPEG's coefficients, which its header announces without having them", async () => {
+    const file = await readFile(`${folder}pillow/progressive.jpg`);
+    const baseline = await readFile(`${folder}pillow/420.jpg`);
+    const difference = async (side: number) => {
+      const sizes = [file, baseline].map((bytes) => {
+        const larger = Buffer.from(bytes);
+        const frame = larger.indexOf(Buffer.of(0xff, bytes === file ? 0xc2 : 0xc0));
+        larger.writeUInt16BE(side, frame + 5);
+        larger.writeUInt16BE(side, frame + 7);
+        return openImage(larger).then(({ decodeBytes }) => decodeBytes - bytes.length);
+      });
+      const [progressive, plain] = (await Promise.all(sizes)) as [number, number];
+      return progressive - plain;
+    };
+    // 16 bits for each sample of 4:2:0: one and a half a pixel
+    expect(await difference(1600)).toBe(1600 * 1600 * 1.5 * 2);
+  });
+});
+
+describe("the limit on the scans of a JPEG", () => {
+  /** Repeats the last scan. The decoder would refuse that; the limit comes before. */
+  const withScans = async (count: number) => {
+    const file = await readFile(`${folder}pillow/progressive.jpg`);
+    const last = file.lastIndexOf(Buffer.of(0xff, 0xda));
+    const scans = file.toString("latin1").split("\xff\xda").length - 1;
+    const scan = file.subarray(last, -2);
+    return Buffer.concat([file.subarray(0, -2), ...Array(count - scans).fill(scan), file.subarray(-2)]);
+  };
+
+  test("is 16 × maxPixels pixels in all scans", async () => {
+    const pixels = 38 * 25;
+    const file = await withScans(64);
+    expect((await openImage(file, { maxPixels: pixels * 4 })).format).toBe("jpeg");
+    const error = await failure(openImage(await withScans(65), { maxPixels: pixels * 4 }));
+    expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
+    expect(error.message).toBe(
+      "JPEG image of 38 × 25 pixels has more than 64 scans: " +
+        "save it again as a baseline JPEG, or raise maxPixels if its source is trusted",
+    );
+  });
+
+  test("holds across the slices in which they are counted", async () => {
+    const file = await withScans(11);
+    const padding = Buffer.alloc((1 << 20) - (file.indexOf(Buffer.of(0xff, 0xda)) + 1), 1);
+    // The first marker of a scan stands on the border of two slices.
+    const at = file.indexOf(Buffer.of(0xff, 0xda));
+    const stream = Buffer.concat([file.subarray(0, at), padding, file.subarray(at)]);
+    expect(stream[(1 << 20) - 1]).toBe(0xff);
+    expect(await countScans(stream, 1000)).toBe(11);
+  });
+});
+
+test("bytes that change after opening don't change the image: the limits hold for the pixels", async () => {
+  const small = png({ width: 9, height: 5 }, rows(9, 5));
+  const large = png({ width: 90, height: 50 }, rows(90, 50));
+  const memory = new Uint8Array(large.length);
+  memory.set(small);
+  const opened = openImage(memory, { maxPixels: 45 });
+  memory.set(large);
+  const { width, height, rgb } = await (await opened).decode();
+  expect([width, height]).toEqual([9, 5]);
+  expect(Buffer.from(rgb)).toEqual(Buffer.concat(rows(9, 5)));
+});
+
+test("bytes in shared memory are copied before they are read", async () => {
+  const file = png({ width: 9, height: 5 }, rows(9, 5));
+  const shared = new Uint8Array(new SharedArrayBuffer(file.length));
+  shared.set(file);
+  expect(Buffer.from((await decodeImage(shared)).rgb)).toEqual(Buffer.concat(rows(9, 5)));
+});
+
+describe("a background", () => {
+  const rgba = rows(8, 3).map((row) => row.subarray(0, 24)); // 6 pixels of 4 channels
+  const file = png({ width: 6, height: 3, colourType: 6 }, rgba);
+
+  test("shows through an alpha channel, rounded as Pillow's paste", async () => {
+    const { rgb } = await decodeImage(file, { background: [255, 128, 0] });
+    const expected = rgba.flatMap((row) =>
+      Array.from({ length: 18 }, (_, index) => {
+        const alpha = row[Math.floor(index / 3) * 4 + 3] as number;
+        const colour = row[Math.floor(index / 3) * 4 + (index % 3)] as number;
+        return Math.round((colour * alpha + ([255, 128, 0][index % 3] as number) * (255 - alpha)) / 255);
+      }),
+    );
+    expect([...rgb]).toEqual(expected);
+  });
+
+  test("changes nothing in an image without alpha channel, or with one transparent colour", async () => {
+    for (const name of ["rgb.png", "grey_alpha.png", "palette_alpha.png", "transparent.gif", "lossy.webp", "444.jpg"]) {
+      const bytes = await readFile(`${folder}pillow/${name}`);
+      expect(await decodeImage(bytes, { background: [255, 255, 255] })).toEqual(await decodeImage(bytes));
+    }
+  });
+
+  test.each([[[1, 2]], [[1, 2, 256]], [[0.5, 0, 0]], ["white"]])("must be a colour: %j is none", async (background) => {
+    const error = await failure(decodeImage(file, { background: background as never }));
+    expect(error.message).toBe(
+      "background is not a colour: give red, green and blue from 0 to 255, such as [255, 255, 255]",
+    );
   });
 });

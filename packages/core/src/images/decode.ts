@@ -1,16 +1,22 @@
 /**
  * Image bytes → pixels, as Pillow's `convert("RGB")` after `exif_transpose` has them: what transformers loads.
  *
- * That is not what a viewer shows. Colour profiles are ignored, and transparency is dropped without blending: a
- * transparent pixel shows the colour that the file keeps under it. Limits are checked from the header, before any
- * memory is taken for pixels.
+ * A viewer shows something else. Colour profiles are ignored, and transparency is dropped without blending: a
+ * transparent pixel shows the colour that the file keeps under it. All limits are checked from the header, on a copy of
+ * the bytes, before memory is taken for pixels.
  */
 import { types } from "node:util";
 import { cmykToRgb } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import sharp, { type Sharp, type SharpOptions } from "sharp";
-import { gifBackground } from "./gif-background.js";
-import { detectFormat, formatName, type ImageFormat } from "./image-format.js";
+import { Semaphore } from "../runtime/semaphore.js";
+import { compositeOver } from "./composite.js";
+import { decodeMemoryBytes } from "./decode-memory.js";
+import type { ImageFormat } from "./image-format.js";
+import { damaged, type ImageHeader, readHeader } from "./image-header.js";
+import { countScans } from "./jpeg-header.js";
+import { type Orientation, uprightSize } from "./orientation.js";
+import { restorePng } from "./restore-png.js";
 import type { ImageSize } from "./smart-resize.js";
 
 /** Decoded pixels, 8 bits a channel. */
@@ -22,60 +28,85 @@ export interface Raster extends ImageSize {
 /** An image whose header was read and found within the limits. */
 export interface OpenedImage extends ImageSize {
   readonly format: ImageFormat;
-  /** @throws VG_IMAGE_INVALID where what follows the header is truncated or damaged */
+  /** Memory that `decode` takes at its peak, the pixels that it returns included. From the header; an upper estimate. */
+  readonly decodeBytes: number;
+  /** @throws VG_IMAGE_INVALID if the data behind the header is truncated or damaged */
   decode(): Promise<Raster>;
 }
 
 export interface DecodeOptions {
   /** Pixels above which an image is refused. Default {@link DEFAULT_MAX_PIXELS}. */
   readonly maxPixels?: number;
+  /** Memory for decoding above which an image is refused, in bytes. Default {@link DEFAULT_MAX_DECODE_BYTES}. */
+  readonly maxDecodeBytes?: number;
+  /**
+   * Red, green and blue, 0 to 255 each, under the pixels of an image with an alpha channel (vLLM's
+   * `rgba_background_color`). Default: alpha is dropped, as in transformers. Grey images with alpha, and images in which
+   * one colour is transparent, are never composited, as in vLLM; of grey ones, those of 16 bits are.
+   */
+  readonly background?: readonly [red: number, green: number, blue: number];
 }
 
-/** Where Pillow, too, refuses an image as a decompression bomb: half a gigabyte of RGB. */
+/** Pillow refuses larger images as decompression bombs: half a gigabyte of RGB. */
 export const DEFAULT_MAX_PIXELS = 178_956_970;
 
+/** Enough for the largest baseline JPEG or plain PNG, or a progressive JPEG of 100 megapixels. */
+export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
+
+/** An ordinary progressive JPEG has 10 scans. Each costs a pass over all of the picture's coefficients. */
+const SCANS_AT_MOST_PIXELS = 16;
+
+/**
+ * Larger images are decoded on all but one of libuv's threads, so that a batch of them delays neither small images nor
+ * anything else in the process, such as reading a file.
+ */
+const LARGE_PIXELS = 1 << 20;
+const largeDecodes = new Semaphore(Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 1));
+
 const SHARP_OPTIONS: SharpOptions = {
-  autoOrient: true,
+  autoOrient: false,
   ignoreIcc: true,
-  // Truncation and damage are errors; what Pillow accepts too, such as JPEG data that ends early in a whole file, is not.
+  // Truncation and damage are errors; oddities that Pillow accepts too, such as JPEG data that ends early, are not.
   failOn: "error",
   // The limit is ours, with our error.
   limitInputPixels: false,
 };
 
 /**
- * Reads an image's header. Height and width are those of the upright image: an EXIF orientation that turns it by a
- * quarter exchanges them. `bytes` must not change until the image is decoded.
+ * Reads an image's header. Height and width are those of the upright image: an orientation that turns it by a quarter
+ * exchanges them. `bytes` are copied: they may change as soon as the promise exists.
  * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_ARGUMENT_INVALID
  */
 export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<OpenedImage> {
-  const { maxPixels = DEFAULT_MAX_PIXELS } = options;
-  checkArguments(bytes, maxPixels);
-  const format = detectFormat(bytes);
-  // Declared sizes that libpng can't take would otherwise be reported as damage.
-  if (format === "png") checkPixels(pngSize(bytes), maxPixels);
-  const { autoOrient, space } = await sharp(bytes, SHARP_OPTIONS)
-    .metadata()
-    .catch((cause) => {
-      throw undecodable(format, bytes, cause);
-    });
-  const { height, width } = autoOrient;
-  checkPixels(autoOrient, maxPixels);
-  const cmyk = space === "cmyk";
+  const { maxPixels = DEFAULT_MAX_PIXELS, maxDecodeBytes = DEFAULT_MAX_DECODE_BYTES, background } = options;
+  checkBytes(bytes);
+  checkLimits({ maxPixels, maxDecodeBytes });
+  checkBackground(background);
+  const sizeBytes = bytes.length;
+  // Another thread may write to shared memory while the parsers read it.
+  const header = readHeader(types.isSharedArrayBuffer(bytes.buffer) ? new Uint8Array(bytes) : bytes);
+  checkPixels(header, maxPixels);
+  const scans = await checkScans(header, maxPixels);
+  const decodeBytes = decodeMemoryBytes(header, scans, { keepsAlpha: background !== undefined });
+  checkDecodeBytes(header, decodeBytes, maxDecodeBytes);
+  const { format, orientation } = header;
+  const { width, height } = uprightSize(header, orientation);
   const decode = async (): Promise<Raster> => {
-    const pixels = await raw(dropAlpha(sharp(bytes, SHARP_OPTIONS), format, bytes, cmyk)).catch((cause) => {
-      throw undecodable(format, bytes, cause);
+    using _slot = width * height > LARGE_PIXELS ? await largeDecodes.acquire() : undefined;
+    const rgb = await decodePixels(header, background).catch((cause) => {
+      throw damaged(format, sizeBytes, cause);
     });
-    return { height, width, rgb: cmyk ? await cmykToRgb(pixels) : pixels };
+    return { height, width, rgb };
   };
-  return { format, height, width, decode };
+  return { format, height, width, decodeBytes, decode };
 }
 
 /**
  * The pixels of a JPEG, PNG, WebP or GIF (of an animation, the first frame).
  *
- * Grey becomes red = green = blue; of 16-bit channels the high byte is kept; CMYK is converted by Pillow's formula.
- * @throws VG_IMAGE_INVALID where the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
+ * Grey becomes red = green = blue, and 16-bit grey is clipped at 255; of other 16-bit channels the high byte is kept;
+ * CMYK is converted by Pillow's formula.
+ * @throws VG_IMAGE_INVALID if the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
  *   VG_ARGUMENT_INVALID
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
@@ -83,42 +114,126 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}
   return image.decode();
 }
 
-function dropAlpha(image: Sharp, format: ImageFormat, bytes: Uint8Array, cmyk: boolean): Sharp {
-  // Both ends of the pipeline, or libvips would convert through a colour profile of its own.
-  if (cmyk) return image.pipelineColourspace("cmyk").toColourspace("cmyk");
-  // A GIF's pixels are opaque or transparent, so that this fills the transparent ones and changes no other.
-  if (format === "gif") return image.flatten({ background: gifBackground(bytes) });
-  return image.removeAlpha();
+interface Pixels extends ImageSize {
+  readonly data: Uint8Array;
+  readonly channels: number;
 }
 
-async function raw(image: Sharp): Promise<Uint8Array> {
-  const pixels = await image.raw({ depth: "uchar" }).toBuffer();
-  return new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length);
+/** [height, width, 3] of the upright image. */
+async function decodePixels(header: ImageHeader, background: DecodeOptions["background"]): Promise<Uint8Array> {
+  const composited = background !== undefined && hasAlpha(header);
+  const decode = async (stream: Uint8Array) => {
+    const pipeline = orient(pipelineOf(header, stream), header.orientation);
+    return raw(composited ? pipeline : pipeline.removeAlpha());
+  };
+  const pixels = await decode(header.stream).catch(async (error) => {
+    if (header.format !== "png") throw error;
+    return decode(await restorePng(header));
+  });
+  checkPixelsOf(header, pixels);
+  if (composited && pixels.channels === 4) return compositeOver(pixels.data, background);
+  if (pixels.channels === 4) return cmykToRgb(pixels.data);
+  if (pixels.channels === 1) return greyToRgb(pixels);
+  return pixels.data;
 }
 
-/** Width and height as the PNG header declares them: the first chunk, at a fixed place. */
-function pngSize(bytes: Uint8Array): ImageSize {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 24) return { width: 0, height: 0 };
-  return { width: view.getUint32(16), height: view.getUint32(20) };
+/** Whether Pillow opens the image in mode RGBA; of a WebP only the decoder knows. */
+function hasAlpha(header: ImageHeader): boolean {
+  if (header.format === "webp") return true;
+  if (header.format !== "png") return false;
+  return header.colourType === 6 || (header.colourType === 4 && header.bitDepth === 16);
 }
 
-function checkArguments(bytes: unknown, maxPixels: number): void {
-  if (!types.isUint8Array(bytes)) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `the image is ${describe(bytes)}, not bytes`, {
-      remedy: "pass the content of its file as a Uint8Array",
-    });
+function pipelineOf(header: ImageHeader, stream: Uint8Array): Sharp {
+  const image = sharp(stream, SHARP_OPTIONS);
+  switch (header.format) {
+    case "jpeg":
+      // Both ends of the pipeline, or libvips would convert through a colour profile of its own.
+      return header.components === 4 ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image;
+    case "png":
+      // In this colour space the cast to 8 bits clips, and otherwise it takes the high byte.
+      return header.bitDepth === 16 && header.colourType === 0 ? image.toColourspace("grey16") : image;
+    case "gif": {
+      const { width, height, frame, background } = header;
+      const [r, g, b] = background;
+      return image.extend({
+        left: frame.left,
+        top: frame.top,
+        right: width - frame.left - frame.width,
+        bottom: height - frame.top - frame.height,
+        background: { r, g, b },
+      });
+    }
+    case "webp":
+      return image;
+    default:
+      return header satisfies never;
   }
-  if (!(maxPixels > 0)) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `maxPixels is ${maxPixels}`, {
-      remedy: "give a positive number; Infinity takes the limit away",
-      details: { maxPixels },
-    });
-  }
+}
+
+/** By EXIF's numbering. sharp mirrors before it turns. */
+const ORIENT: Readonly<Record<Orientation, (image: Sharp) => Sharp>> = {
+  1: (image) => image,
+  2: (image) => image.flop(),
+  3: (image) => image.flip().flop(),
+  4: (image) => image.flip(),
+  5: (image) => image.flip().rotate(90),
+  6: (image) => image.rotate(90),
+  7: (image) => image.flop().rotate(90),
+  8: (image) => image.rotate(270),
+};
+
+function orient(image: Sharp, orientation: Orientation): Sharp {
+  return ORIENT[orientation](image);
+}
+
+async function raw(image: Sharp): Promise<Pixels> {
+  const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels };
+}
+
+async function greyToRgb({ data, width, height }: Pixels): Promise<Uint8Array> {
+  const grey = sharp(data, { raw: { width, height, channels: 1 }, limitInputPixels: false });
+  return (await raw(grey.toColourspace("srgb"))).data;
+}
+
+/** The decoder reads the header too. A raster whose size lies would be read beyond its end. */
+function checkPixelsOf(header: ImageHeader, { data, width, height, channels }: Pixels): void {
+  const upright = uprightSize(header, header.orientation);
+  if (upright.width === width && upright.height === height && data.length === width * height * channels) return;
+  throw new Error(`${upright.width} × ${upright.height} pixels in its header, ${width} × ${height} in its data`);
+}
+
+function checkBytes(bytes: unknown): void {
+  if (types.isUint8Array(bytes)) return;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `the image is ${describe(bytes)}, not bytes`, {
+    remedy: "pass the content of its file as a Uint8Array",
+  });
 }
 
 function describe(value: unknown): string {
   return value === null || value === undefined ? `${value}` : `of type ${typeof value}`;
+}
+
+function checkLimits(limits: Readonly<Record<string, number>>): void {
+  for (const [name, limit] of Object.entries(limits)) {
+    if (limit > 0) continue;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${limit}`, {
+      remedy: "give a positive number; Infinity takes the limit away",
+      details: { [name]: limit },
+    });
+  }
+}
+
+function checkBackground(background: unknown): void {
+  if (background === undefined) return;
+  const isColour = (level: unknown) => Number.isInteger(level) && (level as number) >= 0 && (level as number) <= 255;
+  if (Array.isArray(background) && background.length === 3 && background.every(isColour)) return;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", "background is not a colour", {
+    remedy: "give red, green and blue from 0 to 255, such as [255, 255, 255]",
+    details: { background },
+  });
 }
 
 function checkPixels({ width, height }: ImageSize, maxPixels: number): void {
@@ -127,18 +242,41 @@ function checkPixels({ width, height }: ImageSize, maxPixels: number): void {
     "VG_IMAGE_TOO_LARGE",
     `image of ${width} × ${height} pixels is above the limit of ${maxPixels} pixels`,
     {
-      remedy: "make it smaller, or raise maxPixels where its source is trusted",
+      remedy: "make it smaller, or raise maxPixels if its source is trusted",
       details: { width, height, maxPixels },
     },
   );
 }
 
-function undecodable(format: ImageFormat, bytes: Uint8Array, cause: unknown): VitgraphError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const reason = message.replace(/^Input buffer has corrupt header: */, "").split("\n")[0];
-  return new VitgraphError(
-    "VG_IMAGE_INVALID",
-    `${formatName(format)} image of ${bytes.length} bytes is truncated or damaged${reason ? ` (${reason})` : ""}`,
-    { remedy: "copy or download it again", details: { format, sizeBytes: bytes.length }, cause },
+/** @returns the scans of a JPEG, 1 for the other formats */
+async function checkScans(header: ImageHeader, maxPixels: number): Promise<number> {
+  if (header.format !== "jpeg") return 1;
+  const { width, height, stream } = header;
+  const maxScans = Math.floor((maxPixels * SCANS_AT_MOST_PIXELS) / (width * height));
+  const scans = await countScans(stream, maxScans);
+  if (scans <= maxScans) return scans;
+  throw new VitgraphError(
+    "VG_IMAGE_TOO_LARGE",
+    `JPEG image of ${width} × ${height} pixels has more than ${maxScans} scans`,
+    {
+      remedy: "save it again as a baseline JPEG, or raise maxPixels if its source is trusted",
+      details: { width, height, maxScans, maxPixels },
+    },
   );
+}
+
+function checkDecodeBytes({ width, height, format }: ImageHeader, decodeBytes: number, maxDecodeBytes: number) {
+  if (decodeBytes <= maxDecodeBytes) return;
+  throw new VitgraphError(
+    "VG_IMAGE_TOO_LARGE",
+    `decoding this ${format} image of ${width} × ${height} pixels takes ${mib(decodeBytes)}, above the limit of ${mib(maxDecodeBytes)}`,
+    {
+      remedy: "make it smaller, save it without interlacing or progressive scans, or raise maxDecodeBytes",
+      details: { width, height, format, decodeBytes, maxDecodeBytes },
+    },
+  );
+}
+
+function mib(sizeBytes: number): string {
+  return `${Math.ceil(sizeBytes / 2 ** 20)} MiB`;
 }

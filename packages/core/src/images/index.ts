@@ -1,5 +1,7 @@
-/** From image bytes to an item: what transformers' image processor does, to the uint8 level. */
+/** From image bytes to an item, equal to transformers' image processor to the uint8 level. */
+export { blockUnusedLoaders } from "./block-loaders.js";
 export {
+  DEFAULT_MAX_DECODE_BYTES,
   DEFAULT_MAX_PIXELS,
   type DecodeOptions,
   decodeImage,

@@ -1,6 +1,6 @@
 import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { checkItem } from "../item.js";
 import type { Raster } from "./decode.js";
 import { IMAGE_PROCESSOR_DEFAULTS, VIDEO_PROCESSOR_DEFAULTS } from "./image-processor.js";
@@ -112,6 +112,44 @@ test("no frames, and frames of different sizes, are refused", async () => {
 
 test("a raster whose bytes are not its size is refused", async () => {
   const error = await failure(processRaster({ ...frame(1), height: 65 }, IMAGE));
-  expect(error.code).toBe("VG_ARGUMENT_INVALID");
-  expect(error.fact).toBe("frame 0 has 18432 bytes, but 96 × 65 pixels of RGB are 18720");
+  expect(error.code).toBe("VG_ITEM_INVALID");
+  expect(error.fact).toBe("raster has 18432 bytes, but 96 × 65 pixels of RGB are 18720");
+});
+
+describe("pixels whose memory can vanish under the native code are refused", () => {
+  const sizeBytes = 64 * 96 * 3;
+  const transferred = new Uint8Array(sizeBytes);
+  structuredClone(transferred.buffer, { transfer: [transferred.buffer] });
+  const Resizable = ArrayBuffer as unknown as new (size: number, options: object) => ArrayBuffer;
+  const rasters: readonly (readonly [string, unknown, string])[] = [
+    ["shared", new Uint8Array(new SharedArrayBuffer(sizeBytes)), "has its pixels in shared memory"],
+    [
+      "resizable",
+      new Uint8Array(new Resizable(sizeBytes, { maxByteLength: sizeBytes })),
+      "has its pixels in a resizable buffer",
+    ],
+    ["transferred", transferred, "has no pixels"],
+    ["no bytes at all", [1, 2, 3], "has no Uint8Array of pixels"],
+  ];
+  test.each(rasters)("%s", async (_, rgb, fact) => {
+    const raster = { width: 96, height: 64, rgb: rgb as Uint8Array };
+    const image = await failure(processRaster(raster, IMAGE));
+    expect([image.code, image.fact]).toEqual(["VG_ITEM_INVALID", `raster ${fact}`]);
+    const video = await failure(processVideo([frame(1), raster], VIDEO));
+    expect([video.code, video.fact]).toEqual(["VG_ITEM_INVALID", `frame 1 ${fact}`]);
+  });
+});
+
+test("an image with alpha is composited if a background is given", async () => {
+  const half = await sharp({
+    create: { width: 64, height: 64, channels: 4, background: { r: 200, g: 0, b: 0, alpha: 0.5 } },
+  })
+    .png()
+    .toBuffer();
+  const levels = async (options: object) => {
+    const { pixels } = await processImage(half, IMAGE, options);
+    return [0, 256, 512].map((plane) => pixels[plane]);
+  };
+  expect(await levels({})).toEqual([200, 0, 0]);
+  expect(await levels({ background: [255, 255, 255] })).toEqual([227, 127, 127]);
 });

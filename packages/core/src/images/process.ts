@@ -1,7 +1,8 @@
 /**
- * The whole way from an image, or the frames of a video, to an item: size, resize, patches. What transformers'
- * processors do, but for rescaling and normalising, which the encoder's first kernel does.
+ * From an image, or the frames of a video, to an item: size, resize, patches. The work of transformers' processors except
+ * rescaling and normalising, which the encoder's first kernel does.
  */
+import { types } from "node:util";
 import { patchifyFrames } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Grid, PixelItem } from "../item.js";
@@ -19,12 +20,16 @@ export async function processImage(
   options: DecodeOptions = {},
 ): Promise<PixelItem> {
   const image = await openImage(bytes, options);
-  resizedImageSize(image, processor); // what has no place in a grid is refused before it is decoded
+  resizedImageSize(image, processor); // an image without a grid is refused before it is decoded
   return processRaster(await image.decode(), processor);
 }
 
-/** As {@link processImage}, from pixels that were decoded already. @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO */
+/**
+ * As {@link processImage}, from pixels that were decoded already. They must not change until the promise settles.
+ * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
+ */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
+  checkRaster(raster, "raster");
   const size = resizedImageSize(raster, processor);
   const pixels = await patchifyFrames([raster.rgb], raster, {
     resizeTo: size,
@@ -36,12 +41,13 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
 }
 
 /**
- * The frames of a clip, all of one size, as they are to be seen: sampling is the caller's. Where they do not fill the
- * last patches, the last frame repeats.
- * @throws VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
+ * The frames of a clip, all of one size, upright; sampling is the caller's. The last frame repeats if they do not fill the
+ * last patches. They must not change until the promise settles.
+ * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processVideo(frames: readonly Raster[], processor: VideoProcessor): Promise<PixelItem> {
   const from = commonSize(frames);
+  for (const [index, frame] of frames.entries()) checkRaster(frame, `frame ${index}`);
   const size = resizedVideoSize(frames.length, from, processor);
   const rasters = frames.map(({ rgb }) => rgb);
   const pixels = await patchifyFrames(rasters, from, {
@@ -57,12 +63,12 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
   };
 }
 
-/** The grid of an image of this size, without having it. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/** The grid of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
   return gridOf(1, resizedImageSize(size, processor), processor);
 }
 
-/** The grid of a clip of so many frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function videoGrid(frames: number, size: ImageSize, processor: VideoProcessor): Grid {
   return gridOf(
     Math.ceil(frames / processor.temporalPatchSize),
@@ -100,6 +106,29 @@ function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcesso
     },
   );
 }
+
+/** Native code reads the pixels on another thread: their memory must be the item's alone, and must not shrink. */
+function checkRaster({ rgb, width, height }: Raster, name: string): void {
+  const fail = (fact: string, remedy: string): never => {
+    throw new VitgraphError("VG_ITEM_INVALID", `${name} ${fact}`, { remedy, details: { width, height } });
+  };
+  const copy = "pass the pixels as a Uint8Array with memory of its own, such as rgb.slice()";
+  if (!types.isUint8Array(rgb)) return fail("has no Uint8Array of pixels", copy);
+  if (types.isSharedArrayBuffer(rgb.buffer)) return fail("has its pixels in shared memory", copy);
+  if ((rgb.buffer as ResizableBuffer).resizable) return fail("has its pixels in a resizable buffer", copy);
+  const expected = height * width * 3;
+  if (rgb.length === expected) return;
+  if (rgb.buffer.byteLength === 0) {
+    fail("has no pixels", "pass the pixels again: their buffer is empty or was transferred to another thread");
+  }
+  fail(
+    `has ${rgb.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,
+    "pass red, green and blue bytes of every pixel",
+  );
+}
+
+/** ES2024 has the property; this project's library of types is that of ES2023. */
+type ResizableBuffer = ArrayBufferLike & { readonly resizable?: boolean };
 
 function commonSize(frames: readonly Raster[]): ImageSize {
   const first = frames[0];

@@ -1,0 +1,71 @@
+/**
+ * Memory that decoding an image takes at its peak, from its header.
+ *
+ * The bytes a pixel were measured (`bench/decode-memory.ts`); docs/decisions/2026-11-26-images-untrusted.md has the
+ * table. The decoders keep whole pictures for some formats, and a few rows for others.
+ */
+import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "./image-header.js";
+
+/** Of buffers that do not grow with the picture: rows, windows, threads' stacks. */
+const BASE_BYTES = 16 << 20;
+const RGB_BYTES = 3;
+
+/** Buffers of inflated rows that wait for the garbage collector while a PNG is repaired. */
+const REPAIR_BYTES = 64 << 20;
+
+const PNG_CHANNELS: Readonly<Record<PngHeader["colourType"], number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
+
+export interface DecodeMemoryOptions {
+  /** Whether the pixels are to be composited on a background, which takes their alpha. */
+  readonly keepsAlpha: boolean;
+}
+
+/** @param scans of a JPEG */
+export function decodeMemoryBytes(header: ImageHeader, scans: number, { keepsAlpha }: DecodeMemoryOptions): number {
+  const pixels = header.width * header.height;
+  const raster = pixels * RGB_BYTES;
+  // A turned or mirrored picture is decoded whole before it is written out.
+  const turned = header.orientation === 1 ? 0 : raster;
+  return BASE_BYTES + header.stream.length + raster + turned + decoderBytes(header, scans, keepsAlpha);
+}
+
+function decoderBytes(header: ImageHeader, scans: number, keepsAlpha: boolean): number {
+  switch (header.format) {
+    case "jpeg":
+      return jpegBytes(header, scans);
+    case "png":
+      return pngBytes(header, keepsAlpha);
+    case "webp":
+      return webpBytes(header, keepsAlpha);
+    case "gif":
+      return gifBytes(header);
+    default:
+      return header satisfies never;
+  }
+}
+
+function jpegBytes({ width, height, components, coefficientBytes, progressive }: JpegHeader, scans: number): number {
+  const coefficients = progressive || scans > 1 ? coefficientBytes : 0;
+  // CMYK is converted after decoding: both pictures exist then.
+  return coefficients + (components === 4 ? 4 * width * height : 0);
+}
+
+function pngBytes({ width, height, bitDepth, colourType, interlaced }: PngHeader, keepsAlpha: boolean): number {
+  const pixels = width * height;
+  const sampleBytes = bitDepth === 16 ? 2 : 1;
+  // An interlaced picture is stored whole. One of 16 bits was seen to take up to a byte more a pixel.
+  const stored = interlaced ? pixels * PNG_CHANNELS[colourType] * sampleBytes : 0;
+  const deep = bitDepth === 16 ? pixels : 0;
+  // RGBA before it is composited.
+  const alpha = keepsAlpha ? 4 * pixels : 0;
+  return stored + deep + alpha + Math.min(2 * pixels, REPAIR_BYTES);
+}
+
+/** The decoder's picture and libvips' copy of it, in RGBA each; lossy and lossless alike. */
+function webpBytes({ width, height }: WebpHeader, keepsAlpha: boolean): number {
+  return width * height * (keepsAlpha ? 10 : 9);
+}
+
+function gifBytes({ frame }: GifHeader): number {
+  return frame.width * frame.height * 4;
+}

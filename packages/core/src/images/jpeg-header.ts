@@ -1,0 +1,142 @@
+/** JPEG: the markers before the first scan. The stream keeps those that tell how to decode, and all scans. */
+import { HeaderError, type JpegHeader, StepCounter } from "./image-header.js";
+import { type OrientationSources, readOrientation } from "./orientation.js";
+
+/** A file has some tens; an ICC profile of several MiB has 255. */
+const MOST_SEGMENTS = 65_536;
+
+const SOI = 0xd8;
+const EOI = 0xd9;
+const SOS = 0xda;
+const APP0 = 0xe0;
+const APP1 = 0xe1;
+const APP14 = 0xee;
+const COM = 0xfe;
+
+const EXIF = "Exif\0\0";
+const XMP = "http://ns.adobe.com/xap/1.0/\0";
+/** A block of 8 × 8 coefficients of 16 bits. */
+const BLOCK_BYTES = 128;
+
+interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly components: 1 | 3 | 4;
+  readonly coefficientBytes: number;
+  readonly progressive: boolean;
+}
+
+export function readJpeg(bytes: Uint8Array): JpegHeader {
+  const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const steps = new StepCounter(MOST_SEGMENTS, "segments");
+  const kept: Uint8Array[] = [file.subarray(0, 2)];
+  const exif: Uint8Array[] = [];
+  const sources: OrientationSources = {};
+  let frame: Frame | undefined;
+  let adobe = false;
+  let at = 2;
+  for (;;) {
+    steps.count();
+    at = file.indexOf(0xff, at);
+    while (at >= 0 && file[at] === 0xff) at++; // a marker may be padded
+    const marker = at < 0 ? undefined : file[at];
+    if (marker === undefined) throw new HeaderError("it ends before its first scan");
+    at++;
+    if (marker === EOI || marker === SOI) throw new HeaderError("it has no scan");
+    if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) continue; // junk, and markers without a length
+    if (marker < 0xc0) throw new HeaderError(`unknown marker 0x${marker.toString(16)}`);
+    if (marker === SOS) {
+      kept.push(file.subarray(at - 2));
+      break;
+    }
+    if (at + 2 > file.length) throw new HeaderError("it ends before its first scan");
+    const end = at + file.readUInt16BE(at);
+    if (end < at + 2 || end > file.length) throw new HeaderError("a segment reaches beyond its end");
+    const data = file.subarray(at + 2, end);
+    const segment = file.subarray(at - 2, end);
+    at = end;
+    if (marker === APP1) {
+      if (startsWith(data, EXIF)) exif.push(exif.length === 0 ? data : data.subarray(EXIF.length));
+      else if (startsWith(data, XMP)) sources.xmp = data.subarray(XMP.length);
+    } else if (marker === APP14 && startsWith(data, "Adobe")) {
+      adobe = true;
+      kept.push(segment);
+    } else if (marker === APP0 && startsWith(data, "JFIF\0")) {
+      kept.push(segment);
+    } else if ((marker < APP0 || marker > 0xef) && marker !== COM) {
+      if (isFrame(marker)) frame = readFrame(marker, data);
+      kept.push(segment);
+    }
+  }
+  if (frame === undefined) throw new HeaderError("it has no frame before its first scan");
+  // Pillow takes the values of every CMYK image as inverted, libvips only those with Adobe's marker.
+  if (frame.components === 4 && !adobe) kept.splice(1, 0, ADOBE_CMYK);
+  sources.exif = exif.length === 0 ? undefined : Buffer.concat(exif);
+  return { format: "jpeg", ...frame, orientation: readOrientation(sources), stream: Buffer.concat(kept) };
+}
+
+/** Marker, length, "Adobe", version 100, two flags, no transform. */
+const ADOBE_CMYK = Buffer.from("\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", "latin1");
+
+/**
+ * Counts the scans of a JPEG, up to `limit`. Waits for the next turn of the event loop after each slice, so that a long
+ * file does not keep others waiting.
+ * @param stream of a {@link JpegHeader}. No valid file has the SOS marker within the data of a scan.
+ */
+export async function countScans(stream: Uint8Array, limit: number): Promise<number> {
+  const file = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
+  let scans = 0;
+  for (let start = 0; start < file.length; start += SLICE_BYTES) {
+    if (start > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    // One byte more than the slice: a marker has two.
+    const slice = file.subarray(start, start + SLICE_BYTES + 1);
+    for (let at = slice.indexOf(SCAN_MARKER); at >= 0; at = slice.indexOf(SCAN_MARKER, at + 2)) {
+      scans++;
+      if (scans > limit) return scans;
+    }
+  }
+  return scans;
+}
+
+const SLICE_BYTES = 1 << 20;
+const SCAN_MARKER = Buffer.of(0xff, SOS);
+
+/** SOF0 to SOF15, without DHT, JPG and DAC, which stand among them. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+function readFrame(marker: number, data: Buffer): Frame {
+  const components = data[5];
+  if (components === undefined || data.length < 6 + components * 3) {
+    throw new HeaderError("its frame header is too short");
+  }
+  if (data[0] !== 8) throw new HeaderError(`it has ${data[0]} bits a channel, and 8 are supported`);
+  if (components !== 1 && components !== 3 && components !== 4) {
+    throw new HeaderError(`it has ${components} channels`);
+  }
+  const height = data.readUInt16BE(1);
+  const width = data.readUInt16BE(3);
+  const sampling = Array.from({ length: components }, (_, index) => data[7 + index * 3] as number);
+  const horizontal = sampling.map((factors) => factors >> 4);
+  const vertical = sampling.map((factors) => factors & 15);
+  const largest = { h: Math.max(1, ...horizontal), v: Math.max(1, ...vertical) };
+  let blocks = 0;
+  for (let index = 0; index < components; index++) {
+    const h = horizontal[index] as number;
+    const v = vertical[index] as number;
+    blocks += Math.ceil(width / 8 / largest.h) * h * Math.ceil(height / 8 / largest.v) * v;
+  }
+  // SOF2, 6, 10 and 14
+  return {
+    width,
+    height,
+    components,
+    coefficientBytes: blocks * BLOCK_BYTES,
+    progressive: (marker & 3) === 2,
+  };
+}
+
+function startsWith(data: Buffer, start: string): boolean {
+  return data.length >= start.length && data.toString("latin1", 0, start.length) === start;
+}
