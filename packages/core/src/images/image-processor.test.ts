@@ -105,7 +105,6 @@ describe("settings", () => {
     [{ rescale_factor: 0 }, "has rescale_factor = 0: it must be a positive number"],
     [{ do_resize: 1 }, "has do_resize = 1: it must be true or false"],
     [
-      { min_pixels: 9, max_pixels: 8 },
       "asks for at least 9 pixels and at most 8: correct min_pixels, max_pixels or size",
     ],
   ])("%j is refused", (settings, text) => {

@@ -1,4 +1,6 @@
 /** What describes a model → the model: its graph, and its tensors found but not yet read. */
+import { createHash } from "node:crypto";
+import { VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
 import {
   channelScale,
@@ -18,6 +20,8 @@ import type { VisionModel } from "./vision-model.js";
 export interface LoadedModel extends AsyncDisposable {
   /** What people call it: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
+  /** Tells two sets of weights apart, wherever they are kept. */
+  readonly fingerprint: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
   /** How frames of a video become patches. The graph normalises them as it does images. */
@@ -52,7 +56,8 @@ export async function loadModel(
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
   try {
     const weights = findWeights(graph, checkpoint, vision.weightPrefixes);
-    return { ...model, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
+    const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
+    return { ...model, fingerprint, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
   } catch (error) {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
@@ -64,7 +69,7 @@ export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
 }
 
-type ModelDescription = Omit<LoadedModel, "weights" | typeof Symbol.asyncDispose>;
+type ModelDescription = Omit<LoadedModel, "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
 
 function describeModel(
   name: string,
@@ -74,8 +79,31 @@ function describeModel(
   const vision = createVisionModel(config);
   const processor = readImageProcessor(image, vision.modelType);
   const videoProcessor = readVideoProcessor(video, vision.modelType);
+  checkAgainstTower("preprocessor_config.json", image, vision);
+  checkAgainstTower("video_preprocessor_config.json", video, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
+}
+
+/** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
+function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
+  const expected = {
+    patch_size: vision.patchSize,
+    merge_size: vision.spatialMergeSize,
+    temporal_patch_size: vision.temporalPatchSize,
+  };
+  for (const [key, value] of Object.entries(expected)) {
+    const found = settings?.[key] ?? value;
+    if (found === value) continue;
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${file} has ${key} ${found}, but vision_config makes it ${value}`,
+      {
+        remedy: "the two files belong to different checkpoints",
+        details: { file, key, found, expected: value },
+      },
+    );
+  }
 }
 
 interface ProcessorSettings {
@@ -86,7 +114,35 @@ interface ProcessorSettings {
 type Settings = Record<string, unknown>;
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
-  return { ...model, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+  const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
+  const fingerprint = createHash("sha256")
+    .update(JSON.stringify(["dummy", shapes]))
+    .digest("hex");
+  return { ...model, fingerprint, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+}
+
+/** Bytes read at each of a tensor's ends for the fingerprint. */
+const SAMPLE_BYTES = 256;
+
+/**
+ * A digest of each tensor's name, dtype, shape, first and last bytes, and of the files' sizes and times of change. The
+ * headers alone are equal for two trainings of one model. Hashing all bytes would take seconds a gigabyte; the times
+ * catch a change that the samples miss, and cost no more than a cold cache after a copy.
+ */
+async function fingerprintOf(
+  weights: ReadonlyMap<string, TensorSource>,
+  fileVersions: readonly string[],
+): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(fileVersions));
+  for (const [name, { dtype, shape, sizeBytes, readSlice }] of weights) {
+    const sample = new Uint8Array(Math.min(SAMPLE_BYTES, sizeBytes));
+    hash.update(JSON.stringify([name, dtype, shape]));
+    for (const start of [0, sizeBytes - sample.length]) {
+      await readSlice(start, sample);
+      hash.update(sample);
+    }
+  }
+  return hash.digest("hex");
 }
 
 /** transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. */
