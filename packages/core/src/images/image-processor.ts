@@ -152,6 +152,9 @@ function readSettings(
     });
   }
   const size = read.object("size");
+  size.bothOrNeither("shortest_edge", "longest_edge");
+  size.bothOrNeither("min_pixels", "max_pixels");
+  if (read.boolean("cap_pixels_per_frame", false)) read.fail("cap_pixels_per_frame", "absent or false");
   size.onlyKeys(["shortest_edge", "longest_edge", "min_pixels", "max_pixels"]);
   const processor: ImageProcessor = {
     patchSize: read.positiveInteger("patch_size", defaults.patchSize),
@@ -232,6 +235,12 @@ class SettingsReader {
       return typeof found === "object" && !Array.isArray(found);
     });
     return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
+  }
+
+  bothOrNeither(first: string, second: string): void {
+    const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
+    if (absent.length === 1)
+      this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
   }
 
   /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */

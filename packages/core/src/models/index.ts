@@ -31,7 +31,7 @@ export function createVisionModel(config: Readonly<Record<string, unknown>>): Vi
       : "none named";
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",
-      `model_type ${quote(modelType ?? null)} (architectures: ${quote(architectures)}) is not supported`,
+      `model_type ${quote(JSON.stringify(modelType ?? null))} (architectures: ${quote(architectures)}) is not supported`,
       { remedy: `supported model types: ${Object.keys(FAMILIES).join(", ")}`, details: { modelType } },
     );
   }

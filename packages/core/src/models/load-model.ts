@@ -13,6 +13,7 @@ import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findWeights } from "../weights/load-weights.js";
 import type { TensorSource } from "../weights/tensor-source.js";
+import { quote } from "../weights/untrusted-json.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import { createVisionModel } from "./index.js";
 import type { VisionModel } from "./vision-model.js";
@@ -37,6 +38,11 @@ export interface LoadModelOptions {
    * alone and makes random weights, the same each time. Default: `auto`.
    */
   readonly loadFormat?: "auto" | "dummy";
+  /**
+   * vLLM's `--mm-processor-kwargs`: bounds that replace those of the checkpoint's image and video processors. The keys
+   * are `min_pixels`, `max_pixels` and `size`; another one is VG_ARGUMENT_INVALID.
+   */
+  readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -46,10 +52,14 @@ export interface LoadModelOptions {
  */
 export async function loadModel(
   directory: string,
-  { loadFormat = "auto" }: LoadModelOptions = {},
+  { loadFormat = "auto", mmProcessorKwargs = {} }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
-  const settings = await readProcessorSettings(directory);
+  const { image, video } = await readProcessorSettings(directory);
+  const settings = {
+    image: overridden(image, mmProcessorKwargs),
+    video: overridden(video, mmProcessorKwargs),
+  };
   const model = describeModel(directory, config, settings);
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
@@ -84,6 +94,27 @@ function describeModel(
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
 }
+
+function overridden(settings: Settings | undefined, overrides: Readonly<Settings>): Settings | undefined {
+  const keys = Object.keys(overrides);
+  if (keys.length === 0) return settings;
+  const unknown = keys.find((key) => !OVERRIDES.includes(key));
+  if (unknown !== undefined) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `mmProcessorKwargs has the key ${quote(unknown)}`, {
+      remedy: `it takes ${OVERRIDES.join(", ")}`,
+      details: { key: unknown },
+    });
+  }
+  const kept = { ...settings };
+  // min_pixels and max_pixels win over size within one file; an override wins over both.
+  if (overrides.size !== undefined) {
+    delete kept.min_pixels;
+    delete kept.max_pixels;
+  }
+  return { ...kept, ...overrides };
+}
+
+const OVERRIDES: readonly string[] = ["min_pixels", "max_pixels", "size"];
 
 /** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
 function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {

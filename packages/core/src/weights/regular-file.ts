@@ -11,10 +11,11 @@ export async function openRegularFile(
   path: string,
   code: "VG_WEIGHTS_INVALID" | "VG_MODEL_INVALID",
   remedy: string,
+  verb: "open" | "read" = "open",
 ): Promise<FileHandle> {
   // Non-blocking, so that a FIFO opens at once and can be refused; a regular file is read as ever.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause) => {
-    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot open ${path}`, remedy);
+    throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot ${verb} ${path}`, remedy);
   });
   if ((await file.stat()).isFile()) return file;
   await file.close();

@@ -95,7 +95,7 @@ function checkConsistency(config: Qwen3VLVisionConfig): void {
 }
 
 function wrong(key: string, value: unknown, expected: string): VitgraphError {
-  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${quote(value)}`, {
+  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${quote(JSON.stringify(value))}`, {
     remedy: `expected ${expected}; check the checkpoint's config.json`,
     details: { key, value },
   });
