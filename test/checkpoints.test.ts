@@ -89,7 +89,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
       code: "VG_MODEL_UNSUPPORTED",
       message:
         'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
-        "supported model types: qwen3_vl, qwen3_vl_moe",
+        "supported model types: qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe",
     });
   });
 
