@@ -119,7 +119,10 @@ function checkRaster({ rgb, width, height }: Raster, name: string): void {
   const expected = height * width * 3;
   if (rgb.length === expected) return;
   if (rgb.buffer.byteLength === 0) {
-    fail("has no pixels", "pass the pixels again: their buffer is empty or was transferred to another thread");
+    fail(
+      "has no pixels",
+      "pass the pixels again: their buffer is empty or was transferred to another thread",
+    );
   }
   fail(
     `has ${rgb.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,

@@ -32,7 +32,9 @@ export async function restorePng(header: PngHeader): Promise<Uint8Array> {
   await pipeline(inflate, rows, deflate, async (chunks) => {
     for await (const chunk of chunks) parts.push(chunk as Buffer);
   }).catch((cause) => {
-    throw cause instanceof HeaderError ? cause : new HeaderError(`its image data is damaged: ${cause.message}`);
+    throw cause instanceof HeaderError
+      ? cause
+      : new HeaderError(`its image data is damaged: ${cause.message}`);
   });
   return withCompressedRows(header, Buffer.concat(parts));
 }
@@ -53,7 +55,8 @@ function checkEnd(rows: Rows, checksum: Uint8Array): void {
 
 function checkZlibHeader(data: Uint8Array): void {
   const [method = 0, flags = 0] = data;
-  const valid = (method & 0x0f) === 8 && method >> 4 <= 7 && (method * 256 + flags) % 31 === 0 && !(flags & 0x20);
+  const valid =
+    (method & 0x0f) === 8 && method >> 4 <= 7 && (method * 256 + flags) % 31 === 0 && !(flags & 0x20);
   if (!valid) throw new HeaderError("its image data is not a zlib stream");
 }
 
