@@ -5,8 +5,8 @@
 // the first, so that only the first step masks. A step starts the product of Q with the next keys and that of the last
 // weights with their values, and computes the softmax of the former while the latter runs. The steps of an item follow
 // those of the item before in the same way: its last product runs beside the first of the next, and its results are
-// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores work for
-// one while the others compute exponentials.
+// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores
+// work for one while the others compute exponentials.
 //
 // Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
 // Grid        as many blocks as there are multiprocessors, at most one an item of the capacity.
@@ -432,7 +432,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     const auto results = [&](int column, int half) {
       return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
     };
-    // The products of the other warps are done with Q's rows, too.
+    // Until the other warps, too, have waited for their last product with Q.
     if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
     if (kStaged && staged && real_rows >= 16 && !exactly) {
       const int warp_row = 64 * warpgroup + 16 * uniform(thread / 32);
