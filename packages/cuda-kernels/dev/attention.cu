@@ -88,11 +88,15 @@ std::vector<Version> versions() {
 #include "attention_versions.inc"
   };
   // Each launcher's shape, with tiles of one height and with those that the tiling chooses.
-  for (const auto& [name, tallest, shortest] : {std::tuple{"sm90 64", 64, 64}, {"sm90 128", 128, 128}, {"sm90 128, planned", 128, 64},
-                                                {"sm90 192", 192, 192}, {"sm90 192, planned", 192, 64}}) {
-    all.push_back({name, 0, tallest, shortest, [tallest = tallest](const Launch& l, const AttentionOperands& o, AttentionWork* work) {
-                     return kernels::sm90::launch_attention(l, o, work, std::max(tallest, 128));
-                   }});
+  for (const auto& [name, tallest, shortest] : {std::tuple{"sm90 64", 64, 64},
+                                                {"sm90 128", 128, 128},
+                                                {"sm90 128, planned", 128, 64},
+                                                {"sm90 192", 192, 192},
+                                                {"sm90 192, planned", 192, 64}}) {
+    const auto launch = [tallest = tallest](const Launch& l, const AttentionOperands& o, AttentionWork* work) {
+      return kernels::sm90::launch_attention(l, o, work, std::max(tallest, 128));
+    };
+    all.push_back({name, 0, tallest, shortest, launch});
   }
   return all;
 }
@@ -120,8 +124,11 @@ struct Batch {
       const std::size_t tile_capacity =
           kernels::attention_tile_capacity(static_cast<std::size_t>(capacity), cu_seqlens.size() - 1 + 3, version.shortest);
       std::vector<AttentionStrip> host(tile_capacity, {-1, -1, -1, -1, -1, -1, {}});
-      AttentionTiler tiler({.heads = heads, .multiprocessors = multiprocessors(), .tallest = version.tallest, .shortest = version.shortest},
-                           cu_seqlens.size());
+      const AttentionTiling tiling{.heads = heads,
+                                   .multiprocessors = multiprocessors(),
+                                   .tallest = version.tallest,
+                                   .shortest = version.shortest};
+      AttentionTiler tiler(tiling, cu_seqlens.size());
       const std::size_t real = tiler.write(cu_seqlens, host);
       tiles.clear();
       counts.clear();
@@ -260,7 +267,8 @@ void check(const std::string& filter, bool tiny) {
         if (version.name.find(filter) == std::string::npos) continue;
         if (version.head_size != 0 && version.head_size != head_size) continue;
         if (version.head_size == 0 && version.tallest == 192 && head_size > 80) continue;
-        // Twice: the second run finds the counters as the first one left them, and each of its few blocks takes many items.
+        // Twice: the second run finds the counters as the first one left them, and each of its few blocks takes many
+        // items, so that their steps run on from one to the next.
         for (int run = 0; run < 2; ++run) {
           batch.y.poison();
           Launch launch = default_launch();

@@ -57,7 +57,9 @@ std::size_t AttentionTiler::write(std::span<const std::int32_t> cu_seqlens, std:
       best = other;
     };
     for (std::int32_t more = 1; mixes && more <= kMoreTails; ++more) consider({tiling_.tallest, 2 * kUnit, more});
-    for (std::int32_t height = tiling_.tallest - kUnit; height >= tiling_.shortest; height -= kUnit) consider({height, 0, 0});
+    for (std::int32_t height = tiling_.tallest - kUnit; height >= tiling_.shortest; height -= kUnit) {
+      consider({height, 0, 0});
+    }
     cut(cu_seqlens, best);
   }
 
@@ -71,7 +73,8 @@ std::size_t AttentionTiler::write(std::span<const std::int32_t> cu_seqlens, std:
 
 void AttentionTiler::cut(std::span<const std::int32_t> cu_seqlens, const Cut& cut) {
   strips_.clear();
-  const auto add = [&](std::int32_t start, std::int32_t length, std::int32_t first_row, std::int32_t height, std::int32_t tiles) {
+  const auto add = [&](std::int32_t start, std::int32_t length, std::int32_t first_row, std::int32_t height,
+                       std::int32_t tiles) {
     if (tiles > 0) strips_.push_back({start, length, first_row, height, 0, tiles, {}});
   };
   for (const std::int32_t segment : order_) {
@@ -101,7 +104,8 @@ void AttentionTiler::cut(std::span<const std::int32_t> cu_seqlens, const Cut& cu
     --from;
   }
   std::sort(from, strips_.end(), [&](const AttentionStrip& a, const AttentionStrip& b) {
-    return std::tuple(-item_cost(a), a.segment_start, a.first_row) < std::tuple(-item_cost(b), b.segment_start, b.first_row);
+    return std::tuple(-item_cost(a), a.segment_start, a.first_row) <
+           std::tuple(-item_cost(b), b.segment_start, b.first_row);
   });
 }
 
@@ -123,7 +127,8 @@ std::int64_t AttentionTiler::makespan() {
       if (taken == first.multiprocessors) loads_.erase(loads_.begin());
       else loads_.front().multiprocessors -= taken;
       const Load next{first.cost + cost, taken};
-      const auto at = std::lower_bound(loads_.begin(), loads_.end(), next, [](const Load& a, const Load& b) { return a.cost < b.cost; });
+      const auto cheaper = [](const Load& a, const Load& b) { return a.cost < b.cost; };
+      const auto at = std::lower_bound(loads_.begin(), loads_.end(), next, cheaper);
       if (at != loads_.end() && at->cost == next.cost) at->multiprocessors += taken;
       else loads_.insert(at, next);
       last = std::max(last, next.cost);

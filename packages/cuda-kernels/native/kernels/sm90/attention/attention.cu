@@ -1,4 +1,5 @@
-// Launches Hopper attention: one shape a head size and height of its tallest tiles, chosen by measurement (docs/attention-ladder.md).
+// Launches Hopper attention: one shape a head size and height of its tallest tiles, chosen by measurement
+// (docs/attention-ladder.md).
 #include "kernels/sm90/attention/attention.h"
 
 #include "kernels/sm90/attention/launch.cuh"

@@ -5,8 +5,8 @@
 // the first, so that only the first step masks. A step starts the product of Q with the next keys and that of the last
 // weights with their values, and computes the softmax of the former while the latter runs. The steps of an item follow
 // those of the item before in the same way: its last product runs beside the first of the next, and its results are
-// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores work for
-// one while the others compute exponentials.
+// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores
+// work for one while the others compute exponentials.
 //
 // Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
 // Grid        as many blocks as there are multiprocessors, at most one an item of the capacity.
@@ -25,6 +25,7 @@
 //             Racecheck sees all of it, and reports nothing; it missed reads of the item by lanes that do not arrive.
 // Registers   No code may follow the loop over the steps, and conditions on the way must be uniform to the compiler:
 //             descriptors leave the uniform registers otherwise, and the consumers spill (docs/attention-ladder.md).
+//             Loops of copies and of steps that pass are not unrolled: a fifth less code to fetch in each launch.
 // Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
 //             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
 //             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.
@@ -116,6 +117,7 @@ __device__ __forceinline__ void copy_queries(std::uint32_t to, const AttentionAr
                                              const AttentionItem& item) {
   const int boxes = divide_up(item.rows, 64);
   barrier_arrive_expecting(barrier, boxes * 64 * Shape::kRowBytes);
+#pragma unroll 1
   for (int box = 0; box < boxes; ++box) {
     const int row = item.segment_start + item.first_row + box * 64;
 #pragma unroll
@@ -175,6 +177,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
     copy_queries<Shape>(q_shared + q_at.stage * Shape::kQueryBytes, arguments, &shared.item_full[q_at.stage], item);
     q_at.advance();
     int next = 0;
+#pragma unroll 1
     for (int step = divide_up(item.segment_length, Shape::kKeyRows) - 1; step >= 0; --step) {
       const int row = item.segment_start + step * Shape::kKeyRows;
       // As late as the stages hide it: a block that took its next item with this one would take it out of turn.
@@ -432,7 +435,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     const auto results = [&](int column, int half) {
       return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
     };
-    // The products of the other warps are done with Q's rows, too.
+    // Until the other warps, too, have waited for their last product with Q.
     if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
     if (kStaged && staged && real_rows >= 16 && !exactly) {
       const int warp_row = 64 * warpgroup + 16 * uniform(thread / 32);
@@ -523,6 +526,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       if (next.head < 0) return;
       // The tile has no rows for this consumer; the buffers and turns must go round all the same.
       release(&shared.item_empty[q_at.stage]);
+#pragma unroll 1
       for (int step = 0; step < steps; ++step) {
         barrier_wait(&shared.k_full[k_at.stage], k_at.parity);
         release(&shared.k_empty[k_at.stage]);
