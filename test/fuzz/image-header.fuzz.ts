@@ -30,10 +30,7 @@ const change: fc.Arbitrary<Change> = fc.record({
   place: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
   value: fc.nat(),
 });
-const input = fc.tuple(
-  fc.nat({ max: SEEDS.length - 1 }),
-  fc.array(change, { minLength: 1, maxLength: 5 }),
-);
+const input = fc.tuple(fc.nat({ max: SEEDS.length - 1 }), fc.array(change, { minLength: 1, maxLength: 5 }));
 
 function apply(bytes: Buffer, { kind, place, value }: Change): Buffer {
   const at = Math.floor(place * bytes.length);
@@ -46,7 +43,8 @@ function apply(bytes: Buffer, { kind, place, value }: Change): Buffer {
       copy[at] = EDGES[value % EDGES.length] as number;
       return copy;
     case "length":
-      if (at + 4 <= copy.length) copy.writeUInt32BE([0, 0xffff, 0x7fffffff, 0xffffffff][value % 4] as number, at);
+      if (at + 4 <= copy.length)
+        copy.writeUInt32BE([0, 0xffff, 0x7fffffff, 0xffffffff][value % 4] as number, at);
       return copy;
     case "cut":
       return copy.subarray(0, at + 1);
@@ -61,13 +59,23 @@ function apply(bytes: Buffer, { kind, place, value }: Change): Buffer {
   }
 }
 
-const READS = ["readUInt8", "readUInt16BE", "readUInt16LE", "readUInt32BE", "readUInt32LE", "readUIntLE", "indexOf"] as const;
+const READS = [
+  "readUInt8",
+  "readUInt16BE",
+  "readUInt16LE",
+  "readUInt32BE",
+  "readUInt32LE",
+  "readUIntLE",
+  "indexOf",
+] as const;
 
 /** Counts the reads of numbers, and searches, that `work` makes before it first waits. */
 function countReads<T>(work: () => Promise<T>): { result: Promise<T>; reads: number } {
   let reads = 0;
   const prototype = Buffer.prototype as unknown as Record<string, (...values: unknown[]) => unknown>;
-  const originals = READS.map((name) => [name, prototype[name] as (...values: unknown[]) => unknown] as const);
+  const originals = READS.map(
+    (name) => [name, prototype[name] as (...values: unknown[]) => unknown] as const,
+  );
   const view = DataView.prototype.getUint16;
   for (const [name, original] of originals) {
     prototype[name] = function (this: Buffer, ...values) {

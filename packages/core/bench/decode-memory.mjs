@@ -11,11 +11,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { crc32, deflateSync } from "node:zlib";
-import { decodeImage, openImage } from "../dist/index.js";
 import sharp from "sharp";
+import { decodeImage, openImage } from "../dist/index.js";
 
 const red = (side, channels = 3) =>
-  sharp({ create: { width: side, height: side, channels, background: { r: 200, g: 30, b: 10, alpha: 0.5 } } });
+  sharp({
+    create: { width: side, height: side, channels, background: { r: 200, g: 30, b: 10, alpha: 0.5 } },
+  });
 /** Pixels that differ, so that no decoder gets away with one row. */
 const noisy = (side) => {
   const rgb = Buffer.alloc(side * side * 3);
@@ -55,7 +57,11 @@ const KINDS = {
 };
 
 const { values } = parseArgs({
-  options: { side: { type: "string", default: "5000" }, file: { type: "string" }, background: { type: "boolean" } },
+  options: {
+    side: { type: "string", default: "5000" },
+    file: { type: "string" },
+    background: { type: "boolean" },
+  },
 });
 
 if (values.file !== undefined) {
@@ -100,7 +106,9 @@ async function compareAll(side) {
 
 function inChild(file, background) {
   const args = [...process.execArgv, fileURLToPath(import.meta.url), "--file", file];
-  const output = execFileSync(process.execPath, background ? [...args, "--background"] : args, { encoding: "utf8" });
+  const output = execFileSync(process.execPath, background ? [...args, "--background"] : args, {
+    encoding: "utf8",
+  });
   return JSON.parse(output.trim().split("\n").at(-1));
 }
 
@@ -120,7 +128,15 @@ function animated(side) {
 function zeroPng(side, bitDepth, colourType, interlaced, cutBytes = 0) {
   const bits = bitDepth * { 0: 1, 2: 3, 6: 4 }[colourType];
   const passes = interlaced
-    ? [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]
+    ? [
+        [0, 0, 8, 8],
+        [4, 0, 8, 8],
+        [0, 4, 4, 8],
+        [2, 0, 4, 4],
+        [0, 2, 2, 4],
+        [1, 0, 2, 2],
+        [0, 1, 1, 2],
+      ]
     : [[0, 0, 1, 1]];
   const sizeBytes = passes
     .map(([x, y, dx, dy]) => [(side - x) / dx, (side - y) / dy].map(Math.ceil))

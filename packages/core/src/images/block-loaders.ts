@@ -2,7 +2,12 @@
 import sharp from "sharp";
 
 /** Classes of libvips, each with its loaders from files, buffers and streams. */
-const USED_LOADERS = ["VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif"];
+const USED_LOADERS = [
+  "VipsForeignLoadJpeg",
+  "VipsForeignLoadPng",
+  "VipsForeignLoadWebp",
+  "VipsForeignLoadNsgif",
+];
 
 /**
  * Makes libvips refuse every format but JPEG, PNG, WebP and GIF, in the whole process. A second line of defence: the

@@ -21,7 +21,11 @@ export interface DecodeMemoryOptions {
 }
 
 /** @param scans of a JPEG */
-export function decodeMemoryBytes(header: ImageHeader, scans: number, { keepsAlpha }: DecodeMemoryOptions): number {
+export function decodeMemoryBytes(
+  header: ImageHeader,
+  scans: number,
+  { keepsAlpha }: DecodeMemoryOptions,
+): number {
   const pixels = header.width * header.height;
   const raster = pixels * RGB_BYTES;
   // A turned or mirrored picture is decoded whole before it is written out.
@@ -44,13 +48,19 @@ function decoderBytes(header: ImageHeader, scans: number, keepsAlpha: boolean): 
   }
 }
 
-function jpegBytes({ width, height, components, coefficientBytes, progressive }: JpegHeader, scans: number): number {
+function jpegBytes(
+  { width, height, components, coefficientBytes, progressive }: JpegHeader,
+  scans: number,
+): number {
   const coefficients = progressive || scans > 1 ? coefficientBytes : 0;
   // CMYK is converted after decoding: both pictures exist then.
   return coefficients + (components === 4 ? 4 * width * height : 0);
 }
 
-function pngBytes({ width, height, bitDepth, colourType, interlaced }: PngHeader, keepsAlpha: boolean): number {
+function pngBytes(
+  { width, height, bitDepth, colourType, interlaced }: PngHeader,
+  keepsAlpha: boolean,
+): number {
   const pixels = width * height;
   const sampleBytes = bitDepth === 16 ? 2 : 1;
   // An interlaced picture is stored whole. One of 16 bits was seen to take up to a byte more a pixel.

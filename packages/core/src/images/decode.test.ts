@@ -142,9 +142,17 @@ describe("bytes that are not an image", () => {
     ["data URL", "data:image/png;base64,iVBORw0KGgo", "decode it, and pass the bytes of the image"],
     ["URL", "https://example.com/cat.jpg", "download it, and pass the bytes of the image"],
     ["base64 text", "/9j/4AAQSkZJRgABAQ", "decode it, and pass the bytes of the image"],
-    ["HTML", "<!DOCTYPE html><title>404</title>", "check the address that it was downloaded from, and whether that needs a login"],
-    ["JSON", '{"error": "not found"}', "check the address that it was downloaded from, and whether that needs a login"],
-    ["Git LFS pointer", "version https://git-lfs.github.com/spec/v1", "fetch the file itself with git lfs pull"],
+    [
+      "HTML",
+      "<!DOCTYPE html><title>404</title>",
+      "check the address that it was downloaded from, and whether that needs a login",
+    ],
+    [
+      "JSON",
+      '{"error": "not found"}',
+      "check the address that it was downloaded from, and whether that needs a login",
+    ],
+    ["Git LFS pointer", "version https://git-lfs.github.com/spec/v1", "fetch the file with git lfs pull"],
     ["gzip data", gzipSync("x"), "unpack it, and pass the image inside"],
     ["ZIP archive", "PK\x03\x04", "unpack it, and pass the image inside"],
   ];
@@ -371,16 +379,26 @@ describe("a background", () => {
   });
 
   test("changes nothing in an image without alpha channel, or with one transparent colour", async () => {
-    for (const name of ["rgb.png", "grey_alpha.png", "palette_alpha.png", "transparent.gif", "lossy.webp", "444.jpg"]) {
+    for (const name of [
+      "rgb.png",
+      "grey_alpha.png",
+      "palette_alpha.png",
+      "transparent.gif",
+      "lossy.webp",
+      "444.jpg",
+    ]) {
       const bytes = await readFile(`${folder}pillow/${name}`);
       expect(await decodeImage(bytes, { background: [255, 255, 255] })).toEqual(await decodeImage(bytes));
     }
   });
 
-  test.each([[[1, 2]], [[1, 2, 256]], [[0.5, 0, 0]], ["white"]])("must be a colour: %j is none", async (background) => {
-    const error = await failure(decodeImage(file, { background: background as never }));
-    expect(error.message).toBe(
-      "background is not a colour: give red, green and blue from 0 to 255, such as [255, 255, 255]",
-    );
-  });
+  test.each([[[1, 2]], [[1, 2, 256]], [[0.5, 0, 0]], ["white"]])(
+    "must be a colour: %j is none",
+    async (background) => {
+      const error = await failure(decodeImage(file, { background: background as never }));
+      expect(error.message).toBe(
+        "background is not a colour: give red, green and blue from 0 to 255, such as [255, 255, 255]",
+      );
+    },
+  );
 });

@@ -13,9 +13,10 @@ import { Semaphore } from "../runtime/semaphore.js";
 import { compositeOver } from "./composite.js";
 import { decodeMemoryBytes } from "./decode-memory.js";
 import type { ImageFormat } from "./image-format.js";
-import { damaged, type ImageHeader, readHeader } from "./image-header.js";
+import type { ImageHeader } from "./image-header.js";
 import { countScans } from "./jpeg-header.js";
 import { type Orientation, uprightSize } from "./orientation.js";
+import { damaged, readHeader } from "./read-header.js";
 import { restorePng } from "./restore-png.js";
 import type { ImageSize } from "./smart-resize.js";
 
@@ -120,7 +121,10 @@ interface Pixels extends ImageSize {
 }
 
 /** [height, width, 3] of the upright image. */
-async function decodePixels(header: ImageHeader, background: DecodeOptions["background"]): Promise<Uint8Array> {
+async function decodePixels(
+  header: ImageHeader,
+  background: DecodeOptions["background"],
+): Promise<Uint8Array> {
   const composited = background !== undefined && hasAlpha(header);
   const decode = async (stream: Uint8Array) => {
     const pipeline = orient(pipelineOf(header, stream), header.orientation);
@@ -201,8 +205,11 @@ async function greyToRgb({ data, width, height }: Pixels): Promise<Uint8Array> {
 /** The decoder reads the header too. A raster whose size lies would be read beyond its end. */
 function checkPixelsOf(header: ImageHeader, { data, width, height, channels }: Pixels): void {
   const upright = uprightSize(header, header.orientation);
-  if (upright.width === width && upright.height === height && data.length === width * height * channels) return;
-  throw new Error(`${upright.width} × ${upright.height} pixels in its header, ${width} × ${height} in its data`);
+  if (upright.width === width && upright.height === height && data.length === width * height * channels)
+    return;
+  throw new Error(
+    `${upright.width} × ${upright.height} pixels in its header, ${width} × ${height} in its data`,
+  );
 }
 
 function checkBytes(bytes: unknown): void {
@@ -228,7 +235,8 @@ function checkLimits(limits: Readonly<Record<string, number>>): void {
 
 function checkBackground(background: unknown): void {
   if (background === undefined) return;
-  const isColour = (level: unknown) => Number.isInteger(level) && (level as number) >= 0 && (level as number) <= 255;
+  const isColour = (level: unknown) =>
+    Number.isInteger(level) && (level as number) >= 0 && (level as number) <= 255;
   if (Array.isArray(background) && background.length === 3 && background.every(isColour)) return;
   throw new VitgraphError("VG_ARGUMENT_INVALID", "background is not a colour", {
     remedy: "give red, green and blue from 0 to 255, such as [255, 255, 255]",
@@ -265,7 +273,11 @@ async function checkScans(header: ImageHeader, maxPixels: number): Promise<numbe
   );
 }
 
-function checkDecodeBytes({ width, height, format }: ImageHeader, decodeBytes: number, maxDecodeBytes: number) {
+function checkDecodeBytes(
+  { width, height, format }: ImageHeader,
+  decodeBytes: number,
+  maxDecodeBytes: number,
+) {
   if (decodeBytes <= maxDecodeBytes) return;
   throw new VitgraphError(
     "VG_IMAGE_TOO_LARGE",

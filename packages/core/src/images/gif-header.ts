@@ -90,7 +90,8 @@ function readPalette(file: Buffer, at: number, flags: number): Buffer {
 function fullPalette(frame: Buffer, screen: Buffer): Buffer {
   const isCounting = (palette: Buffer) => palette.every((value, index) => value === Math.floor(index / 3));
   const palette = [frame, screen].find((candidate) => !isCounting(candidate));
-  if (palette === undefined) return Buffer.from(Array.from({ length: 768 }, (_, index) => Math.floor(index / 3)));
+  if (palette === undefined)
+    return Buffer.from(Array.from({ length: 768 }, (_, index) => Math.floor(index / 3)));
   const full = Buffer.alloc(768);
   full.set(palette);
   return full;

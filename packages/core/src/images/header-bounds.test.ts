@@ -1,11 +1,12 @@
 /** The header readers do a bounded amount of work on any bytes, counted in steps and in reads. */
-import { fileURLToPath } from "node:url";
+
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { crc32, deflateSync } from "node:zlib";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
-import { readHeader } from "./image-header.js";
 import { exifOrientation, xmpOrientation } from "./orientation.js";
+import { readHeader } from "./read-header.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/pillow/", import.meta.url));
 
@@ -76,13 +77,18 @@ test("metadata never reaches the decoder", async () => {
   const webp = await readFile(`${folder}orientation_6.webp`);
   const images = {
     jpeg: Buffer.concat([jpeg.subarray(0, 2), app1, exif, jpeg.subarray(2)]),
-    png: png([chunk("eXIf", exif), chunk("iCCP", Buffer.from("p\0\0x")), chunk("tEXt", Buffer.from("Exif\0x"))]),
+    png: png([
+      chunk("eXIf", exif),
+      chunk("iCCP", Buffer.from("p\0\0x")),
+      chunk("tEXt", Buffer.from("Exif\0x")),
+    ]),
     webp,
   };
   for (const [format, file] of Object.entries(images)) {
     expect(file.includes(format === "jpeg" ? "Exif\0\0" : /webp/.test(format) ? "EXIF" : "eXIf")).toBe(true);
     const { stream } = readHeader(file);
-    for (const name of ["Exif", "EXIF", "eXIf", "iCCP", "tEXt"]) expect(Buffer.from(stream).includes(name)).toBe(false);
+    for (const name of ["Exif", "EXIF", "eXIf", "iCCP", "tEXt"])
+      expect(Buffer.from(stream).includes(name)).toBe(false);
   }
 });
 
@@ -96,7 +102,9 @@ test("text that inflates to more than a mebibyte is passed over", () => {
   const bomb = (sizeBytes: number) => {
     const packet = Buffer.alloc(sizeBytes, " ");
     packet.write('tiff:Orientation="6"');
-    return png([chunk("iTXt", Buffer.concat([Buffer.from("XML:com.adobe.xmp\0\x01\0\0\0"), deflateSync(packet)]))]);
+    return png([
+      chunk("iTXt", Buffer.concat([Buffer.from("XML:com.adobe.xmp\0\x01\0\0\0"), deflateSync(packet)])),
+    ]);
   };
   expect(readHeader(bomb(1 << 20)).orientation).toBe(6);
   expect(readHeader(bomb(1 << 24)).orientation).toBe(1);
@@ -106,7 +114,9 @@ describe("a file of tiny parts is refused", () => {
   test("JPEG segments", async () => {
     const file = await readFile(`${folder}444.jpg`);
     const comments = Buffer.alloc(4 * 65_536, Buffer.of(0xff, 0xfe, 0, 2));
-    expect(fact(Buffer.concat([file.subarray(0, 2), comments, file.subarray(2)]))).toMatch(/too many segments/);
+    expect(fact(Buffer.concat([file.subarray(0, 2), comments, file.subarray(2)]))).toMatch(
+      /too many segments/,
+    );
   });
 
   test("JPEG padding between segments is skipped in one step each", async () => {

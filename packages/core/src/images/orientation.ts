@@ -44,7 +44,10 @@ const FIELD_TYPES: Readonly<Record<number, FieldType>> = {
   7: { sizeBytes: 1 },
   3: { sizeBytes: 2, read: (view, at, little) => view.getUint16(at, little) },
   4: { sizeBytes: 4, read: (view, at, little) => view.getUint32(at, little) },
-  5: { sizeBytes: 8, read: (view, at, little) => view.getUint32(at, little) / view.getUint32(at + 4, little) },
+  5: {
+    sizeBytes: 8,
+    read: (view, at, little) => view.getUint32(at, little) / view.getUint32(at + 4, little),
+  },
   6: { sizeBytes: 1, read: (view, at) => view.getInt8(at) },
   8: { sizeBytes: 2, read: (view, at, little) => view.getInt16(at, little) },
   9: { sizeBytes: 4, read: (view, at, little) => view.getInt32(at, little) },

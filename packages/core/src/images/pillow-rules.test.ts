@@ -18,15 +18,18 @@ const expected: Readonly<Record<string, Expectation | null>> = JSON.parse(
   readFileSync(`${folder}expected.json`, "utf8"),
 );
 
-test.each(Object.entries(expected))("%s has Pillow's pixels, or is refused as in Pillow", async (name, row) => {
-  const bytes = await readFile(folder + name);
-  const outcome = await decodeImage(bytes).catch((error: unknown) => error);
-  if (row === null) {
-    expect(VitgraphError.is(outcome) && outcome.code).toBe("VG_IMAGE_INVALID");
-    return;
-  }
-  if (outcome instanceof Error) throw outcome;
-  const { width, height, rgb } = outcome as Awaited<ReturnType<typeof decodeImage>>;
-  expect({ width, height, sha256: createHash("sha256").update(rgb).digest("hex") }).toEqual(row);
-  expect(await openImage(bytes)).toMatchObject({ width, height });
-});
+test.each(Object.entries(expected))(
+  "%s has Pillow's pixels, or is refused as in Pillow",
+  async (name, row) => {
+    const bytes = await readFile(folder + name);
+    const outcome = await decodeImage(bytes).catch((error: unknown) => error);
+    if (row === null) {
+      expect(VitgraphError.is(outcome) && outcome.code).toBe("VG_IMAGE_INVALID");
+      return;
+    }
+    if (outcome instanceof Error) throw outcome;
+    const { width, height, rgb } = outcome as Awaited<ReturnType<typeof decodeImage>>;
+    expect({ width, height, sha256: createHash("sha256").update(rgb).digest("hex") }).toEqual(row);
+    expect(await openImage(bytes)).toMatchObject({ width, height });
+  },
+);

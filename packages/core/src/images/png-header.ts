@@ -149,7 +149,8 @@ function writePng(
 /** A colour for every index: black where the file has none, as in Pillow. libpng refuses such an index. */
 function fullPalette(palette: Buffer | undefined, bitDepth: number): Buffer {
   const full = Buffer.alloc(3 << bitDepth);
-  if (palette !== undefined) full.set(palette.subarray(0, Math.min(full.length, palette.length - (palette.length % 3))));
+  if (palette !== undefined)
+    full.set(palette.subarray(0, Math.min(full.length, palette.length - (palette.length % 3))));
   return full;
 }
 
@@ -212,7 +213,10 @@ function plainText(text: Text | undefined): Buffer | undefined {
   if (!text?.compressed) return text?.data.subarray(0, LONGEST_TEXT_BYTES);
   try {
     // A truncated zlib stream counts as far as it goes.
-    return inflateSync(text.data, { maxOutputLength: LONGEST_TEXT_BYTES, finishFlush: constants.Z_SYNC_FLUSH });
+    return inflateSync(text.data, {
+      maxOutputLength: LONGEST_TEXT_BYTES,
+      finishFlush: constants.Z_SYNC_FLUSH,
+    });
   } catch {
     return undefined;
   }

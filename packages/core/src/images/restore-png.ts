@@ -22,38 +22,28 @@ const ADLER_RUN = 3_800;
 export async function restorePng(header: PngHeader): Promise<Uint8Array> {
   const data = compressedRows(header);
   checkZlibHeader(data);
-  const rows = new Rows(passesOf(header));
   const inflate = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
+  const rows = new Rows(passesOf(header), () => data.subarray(ZLIB_HEADER_BYTES + inflate.bytesWritten));
   // Run lengths alone: fast, and zeros, the worst case for its size, stay small.
   const deflate = createDeflate({ level: 1, strategy: constants.Z_RLE });
   const parts: Buffer[] = [];
-  rows.checkEnd = () => checkEnd(rows, data.subarray(2 + inflate.bytesWritten));
-  inflate.end(data.subarray(2));
+  inflate.end(data.subarray(ZLIB_HEADER_BYTES));
   await pipeline(inflate, rows, deflate, async (chunks) => {
     for await (const chunk of chunks) parts.push(chunk as Buffer);
   }).catch((cause) => {
-    throw cause instanceof HeaderError ? cause : new HeaderError(`its image data is damaged: ${cause.message}`);
+    throw cause instanceof HeaderError
+      ? cause
+      : new HeaderError(`its image data is damaged: ${cause.message}`);
   });
   return withCompressedRows(header, Buffer.concat(parts));
 }
 
-function checkEnd(rows: Rows, checksum: Uint8Array): void {
-  if (rows.seenBytes > rows.expectedBytes) return; // Pillow stops at the last row
-  const complete = rows.seenBytes === rows.expectedBytes;
-  if (checksum.length < 4) {
-    if (complete) return;
-    throw new HeaderError("its image data is cut off");
-  }
-  if (Buffer.from(checksum).readUInt32BE() !== rows.adler32) {
-    throw new HeaderError("its image data is damaged or has a wrong checksum");
-  }
-  if (rows.seenBytes === 0) throw new HeaderError("its image data is empty");
-  if (!complete && !rows.endsAtRow) throw new HeaderError("its image data ends within a row");
-}
+const ZLIB_HEADER_BYTES = 2;
 
 function checkZlibHeader(data: Uint8Array): void {
   const [method = 0, flags = 0] = data;
-  const valid = (method & 0x0f) === 8 && method >> 4 <= 7 && (method * 256 + flags) % 31 === 0 && !(flags & 0x20);
+  const valid =
+    (method & 0x0f) === 8 && method >> 4 <= 7 && (method * 256 + flags) % 31 === 0 && !(flags & 0x20);
   if (!valid) throw new HeaderError("its image data is not a zlib stream");
 }
 
@@ -74,7 +64,7 @@ const ADAM7 = [
 ] as const;
 
 /** The rows of the inflated data in order; each begins with a byte for its filter. */
-export function passesOf({ width, height, bitDepth, colourType, interlaced }: PngHeader): readonly Pass[] {
+function passesOf({ width, height, bitDepth, colourType, interlaced }: PngHeader): readonly Pass[] {
   const bits = bitDepth * CHANNELS[colourType];
   const pass = (columns: number, rows: number) => ({ rowBytes: 1 + Math.ceil((columns * bits) / 8), rows });
   if (!interlaced) return [pass(width, height)];
@@ -83,27 +73,57 @@ export function passesOf({ width, height, bitDepth, colourType, interlaced }: Pn
     .map(([columns, rows]) => pass(columns, rows));
 }
 
-/** Passes the expected bytes on, fills up with zeros, and keeps the checksum of all that it sees. */
+/** Passes the expected bytes on, fills up with zeros, and keeps the checksum of all bytes that it sees. */
 class Rows extends Transform {
-  readonly expectedBytes: number;
   readonly #passes: readonly Pass[];
-  seenBytes = 0;
-  checkEnd: () => void = () => {};
+  readonly #expectedBytes: number;
+  /** The data behind the deflated stream, known at its end. */
+  readonly #checksum: () => Uint8Array;
+  #seenBytes = 0;
   #low = 1;
   #high = 0;
 
-  constructor(passes: readonly Pass[]) {
+  constructor(passes: readonly Pass[], checksum: () => Uint8Array) {
     super();
     this.#passes = passes;
-    this.expectedBytes = passes.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
+    this.#expectedBytes = passes.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
+    this.#checksum = checksum;
   }
 
-  get adler32(): number {
-    return ((this.#high << 16) | this.#low) >>> 0;
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    const wanted = Math.max(0, this.#expectedBytes - this.#seenBytes);
+    this.#seenBytes += chunk.length;
+    this.#addToChecksum(chunk);
+    done(null, wanted < chunk.length ? chunk.subarray(0, wanted) : chunk);
   }
 
-  get endsAtRow(): boolean {
-    let left = this.seenBytes;
+  override _flush(done: TransformCallback): void {
+    const fault = this.#faultOfEnd();
+    if (fault !== undefined) {
+      done(new HeaderError(fault));
+      return;
+    }
+    const zeros = Buffer.alloc(1 << 16);
+    for (let left = this.#expectedBytes - this.#seenBytes; left > 0; left -= zeros.length) {
+      this.push(left < zeros.length ? zeros.subarray(0, left) : zeros);
+    }
+    done();
+  }
+
+  #faultOfEnd(): string | undefined {
+    if (this.#seenBytes > this.#expectedBytes) return undefined; // Pillow stops at the last row
+    const complete = this.#seenBytes === this.#expectedBytes;
+    const checksum = this.#checksum();
+    if (checksum.length < 4) return complete ? undefined : "its image data is cut off";
+    if (Buffer.from(checksum).readUInt32BE() !== this.#adler32()) {
+      return "its image data is damaged or has a wrong checksum";
+    }
+    if (this.#seenBytes === 0) return "its image data is empty";
+    return complete || this.#endsAtRow() ? undefined : "its image data ends within a row";
+  }
+
+  #endsAtRow(): boolean {
+    let left = this.#seenBytes;
     for (const { rowBytes, rows } of this.#passes) {
       if (left < rowBytes * rows) return left % rowBytes === 0;
       left -= rowBytes * rows;
@@ -111,27 +131,11 @@ class Rows extends Transform {
     return true;
   }
 
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const wanted = Math.max(0, this.expectedBytes - this.seenBytes);
-    this.seenBytes += chunk.length;
-    this.#add(chunk);
-    done(null, wanted < chunk.length ? chunk.subarray(0, wanted) : chunk);
+  #adler32(): number {
+    return ((this.#high << 16) | this.#low) >>> 0;
   }
 
-  override _flush(done: TransformCallback): void {
-    try {
-      this.checkEnd();
-    } catch (error) {
-      return done(error as Error);
-    }
-    const zeros = Buffer.alloc(1 << 16);
-    for (let left = this.expectedBytes - this.seenBytes; left > 0; left -= zeros.length) {
-      this.push(left < zeros.length ? zeros.subarray(0, left) : zeros);
-    }
-    done();
-  }
-
-  #add(chunk: Buffer): void {
+  #addToChecksum(chunk: Buffer): void {
     let low = this.#low;
     let high = this.#high;
     for (let start = 0; start < chunk.length; start += ADLER_RUN) {

@@ -84,7 +84,8 @@ function readPicture(name: string, data: Buffer): ImageSize | undefined {
   }
   if (name === "VP8 ") {
     // three bytes of frame tag, three of start code, then 14 bits each of width and height
-    if (data.length < 10 || data.readUIntBE(3, 3) !== 0x9d012a) throw new HeaderError("its VP8 chunk is damaged");
+    if (data.length < 10 || data.readUIntBE(3, 3) !== 0x9d012a)
+      throw new HeaderError("its VP8 chunk is damaged");
     return { width: data.readUInt16LE(6) & 0x3fff, height: data.readUInt16LE(8) & 0x3fff };
   }
   if (name === "VP8L") {
