@@ -42,8 +42,8 @@ export interface DecodeOptions {
   readonly maxDecodeBytes?: number;
   /**
    * Red, green and blue, 0 to 255 each, under the pixels of an image with an alpha channel (vLLM's
-   * `rgba_background_color`). Default: alpha is dropped, as in transformers. Grey images with alpha, and images in which
-   * one colour is transparent, are never composited, as in vLLM; of grey ones, those of 16 bits are.
+   * `rgba_background_color`). Default: alpha is dropped, as in transformers. As in vLLM, this concerns images that Pillow
+   * opens in mode RGBA: not grey ones of 8 bits, nor those with transparent colours in a palette.
    */
   readonly background?: readonly [red: number, green: number, blue: number];
 }
@@ -51,7 +51,7 @@ export interface DecodeOptions {
 /** Pillow refuses larger images as decompression bombs: half a gigabyte of RGB. */
 export const DEFAULT_MAX_PIXELS = 178_956_970;
 
-/** Enough for the largest baseline JPEG or plain PNG, or a progressive JPEG of 100 megapixels. */
+/** 1 GiB: the largest baseline JPEG or plain PNG, a progressive JPEG of 100 megapixels, a WebP of 87. */
 export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
 
 /** An ordinary progressive JPEG has 10 scans. Each costs a pass over all of the picture's coefficients. */

@@ -17,7 +17,7 @@ export interface JpegHeader extends CommonHeader {
   readonly components: 1 | 3 | 4;
   /** DCT coefficients in memory if the picture comes in more than one scan. */
   readonly coefficientBytes: number;
-  /** The picture's data comes in several passes; `scansIn` counts them. */
+  /** The picture's data comes in several passes; `countScans` counts them. */
   readonly progressive: boolean;
 }
 
