@@ -50,8 +50,8 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
       break;
     }
     if (at + 2 > file.length) throw new HeaderError("it ends before its first scan");
-    const end = at + file.readUInt16BE(at);
-    if (end < at + 2 || end > file.length) throw new HeaderError("a segment reaches beyond its end");
+    const end = at + Math.max(2, file.readUInt16BE(at)); // a length below 2 is one of no data to Pillow
+    if (end > file.length) throw new HeaderError("a segment reaches beyond its end");
     const data = file.subarray(at + 2, end);
     const segment = file.subarray(at - 2, end);
     at = end;
