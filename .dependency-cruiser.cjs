@@ -30,7 +30,7 @@ module.exports = {
         pathNot: [
           "^$1/",
           "^packages/[^/]+/src/(index|yaml|testing|testing/index)\\.ts$",
-          "/schema/[^/]+\\.json$",
+          "/schema/(generated/)?[^/]+\\.json$",
         ],
       },
     },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { SafetensorsFile } from "@vitgraph/core";
 import { main } from "@vitgraph/server";
 import { createFakeIo, type FakeIoOptions } from "@vitgraph/server/testing";
+import sharp from "sharp";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CASES, fixture, TINY } from "./fixtures.js";
 
@@ -33,11 +34,12 @@ async function tensorNames(path: string): Promise<readonly string[]> {
   const bytes = await readFile(path);
   const headerBytes = Number(bytes.readBigUInt64LE(0));
   const text = bytes.subarray(8, 8 + headerBytes).toString("utf8");
-  const { __metadata__: metadata = {}, ...tensors } = JSON.parse(text);
+  const header = new Map<string, unknown>(Object.entries(JSON.parse(text)));
+  const metadata = (header.get("__metadata__") ?? {}) as Record<string, string>;
+  header.delete("__metadata__");
   for (const value of Object.values(metadata)) expect(value).toBeTypeOf("string");
-  const entries = Object.entries<{ data_offsets: [number, number]; shape: number[] }>(tensors).sort(
-    ([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0],
-  );
+  const tensors = [...header] as [string, { data_offsets: [number, number]; shape: number[] }][];
+  const entries = tensors.sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0]);
   let end = 0;
   for (const [, { data_offsets, shape }] of entries) {
     expect(data_offsets).toEqual([end, end + 4 * shape.reduce((product, size) => product * size, 1)]);
@@ -107,19 +109,21 @@ describe("encode", () => {
   });
 
   test("files of equal names, the same file twice, and a reserved name are tensors of different names", async () => {
-    const [a, b, reserved] = ["a", "b", "__metadata__"].map((name) => join(directory, name));
+    const [a, b, reserved, proto] = ["a", "b", "__metadata__", "__proto__"].map((name) =>
+      join(directory, name),
+    );
     await mkdir(a!);
     await mkdir(b!);
     const [inA, inB] = [join(a!, "x.png"), join(b!, "x.png")];
-    for (const path of [inA, inB, reserved!]) await copyFile(image, path);
+    for (const path of [inA, inB, reserved!, proto!]) await copyFile(image, path);
     const output = join(directory, "e.safetensors");
     const { code, out } = await run(
-      "encode", image, image, inA, inB, reserved!, "--model", TINY, "--output", output,
+      "encode", image, image, inA, inB, reserved!, proto!, "--model", TINY, "--output", output,
     ); // biome-ignore format: a command line
     expect(code).toBe(0);
-    const names = ["image0_224x224.png", "image0_224x224.png#2", inA, inB, "__metadata__#2"];
+    const names = ["image0_224x224.png", "image0_224x224.png#2", inA, inB, "__metadata__#2", "__proto__"];
     expect(await tensorNames(output)).toEqual(names);
-    const rows = out.split("\n").slice(2, 7);
+    const rows = out.split("\n").slice(2, 8);
     expect(rows.map((row) => row.split(/\s{2,}/)[0])).toEqual(
       names.map((name) => name.replace(directory, "DIR")),
     );
@@ -168,6 +172,25 @@ describe("encode", () => {
     expect(await tokens("--mm-processor-kwargs", '{"min_pixels": 4096, "max_pixels": 16384}')).toBe(16);
     expect(await tokens("--config", file)).toBe(16);
     expect(await tokens("--config", file, "--mm-processor-kwargs.max_pixels=9216")).toBe(9);
+  });
+
+  test("--rgba-background-color stands behind transparent pixels; without it alpha is dropped", async () => {
+    const color = (name: string, background: { r: number; g: number; b: number; alpha: number }) =>
+      sharp({ create: { width: 64, height: 64, channels: 4, background } }).toFile(join(directory, name));
+    await color("clear-red.png", { r: 255, g: 0, b: 0, alpha: 0 });
+    await color("white.png", { r: 255, g: 255, b: 255, alpha: 1 });
+    await color("red.png", { r: 255, g: 0, b: 0, alpha: 1 });
+    const output = join(directory, "e.safetensors");
+    const same = async (other: string, ...args: string[]) => {
+      await run("encode", directory, "--model", TINY, "--output", output, ...args);
+      await using file = await SafetensorsFile.open(output);
+      const [a, b] = await Promise.all(["clear-red.png", other].map((name) => file.read(name)));
+      return Buffer.compare(a!.bytes, b!.bytes) === 0;
+    };
+    expect(await same("red.png")).toBe(true);
+    expect(await same("white.png")).toBe(false);
+    expect(await same("white.png", "--rgba-background-color", "#ffffff")).toBe(true);
+    expect(await same("white.png", "--rgba-background-color", "255,255,255")).toBe(true);
   });
 
   test("an unknown setting of the processor is refused with the known ones", async () => {
@@ -339,10 +362,12 @@ test("print shows what runs over a grid cache", async () => {
   expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,4]@cache+");
 });
 
-test("doctor says what is chosen", async () => {
+test("doctor says what is chosen, and what decodes", async () => {
   const { code, out } = await run("doctor");
   expect(code).toBe(0);
-  expect(out).toMatch(/cpu/);
+  expect(out).toMatch(/^chosen +(cpu|cuda) /m);
+  expect(out).toMatch(/^images +sharp \d+\.\d+\.\d+, libvips \d+\.\d+\.\d+$/m);
+  expect(out).toMatch(/^videos +(ffmpeg \S+|GIF and WebP; .*)$/m);
 });
 
 test("--help lists the commands; a command that does not exist is refused", async () => {

@@ -142,7 +142,7 @@ test("callers who cancel or whose time is over are answered, and the others lose
     const late = caller % 4 === 2;
     const outcome = engine.encode([item, item], {
       ...(leaves ? { signal: controller.signal } : {}),
-      ...(late ? { deadline: performance.now() + 1 } : {}),
+      ...(late ? { timeoutMs: 1 } : {}),
     });
     if (leaves) setTimeout(() => controller.abort(), caller / 4);
     const outcomes = await outcome;

@@ -135,8 +135,7 @@ async function check(drawn: Input): Promise<void> {
   try {
     const work = patchify ? door.patchifyFrames(request) : door.resizeFrame(request);
     for (const array of arrays) {
-      if (drawn.afterwards === "overwrite" && array instanceof Uint8Array && array.length > 0)
-        array.fill(0xa5);
+      if (drawn.afterwards === "overwrite") overwrite(array);
       if (drawn.afterwards === "take away") takeAway(array);
     }
     result = await work;
@@ -193,6 +192,16 @@ function makeBuffer(memory: Input["frames"][number]["memory"], sizeBytes: number
   const Resizable = ArrayBuffer as new (size: number, options: { maxByteLength: number }) => ArrayBuffer;
   if (memory === "resizable") return new Resizable(sizeBytes, { maxByteLength: sizeBytes + 64 });
   return new ArrayBuffer(sizeBytes + (memory === "offset" ? 12 : 0));
+}
+
+function overwrite(value: unknown): void {
+  if (!(value instanceof Uint8Array)) return;
+  try {
+    value.fill(0xa5);
+  } catch (error) {
+    // It was taken away before.
+    if (!(error instanceof TypeError)) throw error;
+  }
 }
 
 function takeAway(value: unknown): void {

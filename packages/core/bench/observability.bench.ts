@@ -1,5 +1,6 @@
-/** What it costs to be watched: all observers of a plugin's engine for one batch, a look at the metrics, a content key. */
+/** What it costs to be watched: all observers of a plugin's engine for one batch, a look at the metrics; a content key; an answer's copy. */
 import { bench, describe } from "vitest";
+import { copyBytes } from "../src/engine/copy-bytes.js";
 import { contentKey } from "../src/engine/output-cache.js";
 import {
   BatchEvents,
@@ -48,5 +49,18 @@ describe("content keys", () => {
   const pixels = new Uint8Array(side * side * 3 * 16 * 16).map((_, at) => at % 251);
   bench("an image of 1024 × 1024 pixels", async () => {
     await contentKey({ format: "u8_still", grid: { t: 1, h: side, w: side }, pixels }, "model");
+  });
+});
+
+describe("copies of answers", () => {
+  const embedding = new Uint8Array(32 * 2 ** 20).fill(1);
+  bench("32 MiB, a megapixel's embedding of the 8B model, in parts", async () => {
+    await copyBytes(embedding);
+  });
+  bench("32 MiB at once", () => {
+    embedding.slice();
+  });
+  bench("one part, which is how long JavaScript's thread is held up", async () => {
+    await copyBytes(embedding.subarray(0, 2 ** 20));
   });
 });

@@ -23,6 +23,7 @@ export {
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
 export { cacheableOp, useGridCache } from "./compiler/use-grid-cache.js";
+export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export {
   type CloseOptions,
@@ -67,7 +68,14 @@ export * from "./images/index.js";
 export * from "./item.js";
 export { ARCHITECTURES, type ArchitectureConfig, type ArchitectureName } from "./models/architectures.js";
 export { createVisionModel } from "./models/index.js";
-export { type LoadedModel, type LoadModelOptions, loadDummyModel, loadModel } from "./models/load-model.js";
+export {
+  type LoadedModel,
+  type LoadModelOptions,
+  loadDummyModel,
+  loadModel,
+  type ProcessorSettings,
+  readProcessorSettings,
+} from "./models/load-model.js";
 export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export * from "./observability/index.js";
@@ -77,7 +85,7 @@ export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding } from "./runtime/embedding.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
-export type { GraphFailure } from "./runtime/self-check.js";
+export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats } from "./runtime/stats.js";
 export {

@@ -46,10 +46,10 @@ describe("refuses", () => {
       /^grid undefined × undefined × undefined is not made of positive whole numbers: /,
     );
     expect(as({ format: "u8", grid, pixels: [1, 2, 3] })).toBe(
-      "pixels of an item in format u8 is no Uint8Array: pass its rows in a Uint8Array",
+      "item.pixels must be a Uint8Array for format u8, and is a list of 3: pass its rows in a Uint8Array",
     );
     expect(as({ format: "normalized", grid, pixelValues: new Float64Array(4) })).toBe(
-      "pixelValues of an item in format normalized is no Float32Array: pass its rows in a Float32Array",
+      "item.pixelValues must be a Float32Array for format normalized, and is a Float64Array of 32 bytes: pass its rows in a Float32Array",
     );
   });
 
@@ -64,6 +64,28 @@ describe("refuses", () => {
       `pixelValues has ${ROW} elements, but grid 1 × 2 × 2 needs ${8 * ROW}: ` +
         "pass 4 rows of 1536 (3 channels × 2 frames × 16 × 16), or correct the grid",
     );
+  });
+
+  test("memory that can change under the work: shared, transferred, shrunk", () => {
+    const grid = { t: 1, h: 2, w: 2 };
+    const shared = new Uint8Array(new SharedArrayBuffer(4 * ROW));
+    expect(message({ format: "u8_still", grid, pixels: shared })).toBe(
+      "item.pixels lies in shared memory: pass a copy: array.slice()",
+    );
+    const item = still(grid, 4);
+    structuredClone((item as { pixels: Uint8Array }).pixels, {
+      transfer: [(item as { pixels: Uint8Array }).pixels.buffer as ArrayBuffer],
+    });
+    expect(message(item)).toMatch(/^pixels has 0 elements \(its buffer was transferred\), but grid/);
+    // Resizable buffers are younger than the library that the compiler is told of.
+    const Resizable = ArrayBuffer as unknown as new (
+      bytes: number,
+      options: object,
+    ) => ArrayBuffer & { resize(n: number): void };
+    const buffer = new Resizable(4 * ROW, { maxByteLength: 8 * ROW });
+    const resizable: EncoderItem = { format: "u8_still", grid, pixels: new Uint8Array(buffer) };
+    buffer.resize(ROW);
+    expect(message(resizable)).toMatch(/^pixels has 768 elements, but grid/);
   });
 
   test.each([

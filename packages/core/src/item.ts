@@ -6,7 +6,7 @@
  * become one token stand together, blocks go left to right and top to bottom, frames one after the other.
  */
 import { types } from "node:util";
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, VitgraphError } from "@vitgraph/errors";
 
 /** Patches along time, height and width: `image_grid_thw` of transformers. */
 export interface Grid {
@@ -69,38 +69,58 @@ export function rowElements(
 
 /**
  * Proves that the item's grid and rows fit together and that its grid can be merged. Items come from hosts that need
- * not be typed, so that nothing about them is taken for granted.
- * @throws VG_ITEM_INVALID naming what does not fit.
+ * not be typed, so nothing about them is taken for granted. The rows are the caller's memory, which can be transferred
+ * or shrunk at any time: check again ({@link checkRows}) where they are used.
+ * @throws VG_ITEM_INVALID
  */
 export function checkItem(item: EncoderItem, shape: PatchShape): void {
-  const rowsOf = Object.hasOwn(ROWS, item.format) ? ROWS[item.format] : undefined;
-  if (rowsOf === undefined) {
-    throw new VitgraphError("VG_ITEM_INVALID", `an item has format ${JSON.stringify(item.format)}`, {
+  if (typeof item !== "object" || item === null) {
+    throw new VitgraphError("VG_ITEM_INVALID", `an item is ${describe(item)}`, {
+      remedy: "pass an object with format, grid and rows",
+    });
+  }
+  if (!Object.hasOwn(ROWS, item.format)) {
+    throw new VitgraphError("VG_ITEM_INVALID", `an item has format ${describe(item.format)}`, {
       remedy: `use one of ${Object.keys(ROWS).join(", ")}`,
-      details: { format: item.format },
     });
   }
   checkGrid(item.grid, shape.mergeSize);
-  const { field, type } = rowsOf;
+  checkRows(item, shape);
+}
+
+/** Proves that the item's memory holds the rows of its grid at this moment. @throws VG_ITEM_INVALID */
+export function checkRows(item: EncoderItem, shape: PatchShape): void {
+  const { field, type } = ROWS[item.format];
   const values = (item as unknown as Readonly<Record<string, unknown>>)[field];
   if (!isTypedArray(values, type)) {
-    throw new VitgraphError("VG_ITEM_INVALID", `${field} of an item in format ${item.format} is no ${type}`, {
-      remedy: `pass its rows in a ${type}`,
-      details: { format: item.format },
-    });
+    const fact = `item.${field} must be a ${type} for format ${item.format}, and is ${describe(values)}`;
+    throw new VitgraphError("VG_ITEM_INVALID", fact, { remedy: `pass its rows in a ${type}` });
   }
+  checkUnshared(`item.${field}`, values);
   const rows = patchCount(item.grid);
   const elements = rowElements(item.format, shape);
   const expected = rows * elements;
   if (values.length === expected) return;
   throw new VitgraphError(
     "VG_ITEM_INVALID",
-    `${field} has ${values.length} elements, but grid ${printGrid(item.grid)} needs ${expected}`,
+    `${field} has ${values.length} elements${isDetached(values) ? " (its buffer was transferred)" : ""}, but grid ${printGrid(item.grid)} needs ${expected}`,
     {
       remedy: `pass ${rows} rows of ${elements} (${printRow(item.format, shape)}), or correct the grid`,
       details: { grid: item.grid, format: item.format, elements: values.length, expected },
     },
   );
+}
+
+/** Other threads can write to shared memory while it is read. @throws VG_ITEM_INVALID */
+export function checkUnshared(name: string, { buffer }: ArrayBufferView): void {
+  if (!types.isSharedArrayBuffer(buffer)) return;
+  throw new VitgraphError("VG_ITEM_INVALID", `${name} lies in shared memory`, {
+    remedy: "pass a copy: array.slice()",
+  });
+}
+
+function isDetached({ buffer, byteOffset }: Uint8Array | Float32Array): boolean {
+  return buffer.byteLength === 0 && byteOffset === 0;
 }
 
 /** Where each format keeps its rows. */
@@ -121,7 +141,10 @@ function isTypedArray(
 /** @throws VG_ITEM_INVALID */
 export function checkGrid(grid: Grid, mergeSize: number): void {
   const sides = [grid?.t, grid?.h, grid?.w];
-  if (!sides.every((side) => Number.isSafeInteger(side) && side > 0)) {
+  if (
+    !sides.every((side) => Number.isSafeInteger(side) && side > 0) ||
+    !Number.isSafeInteger(patchCount(grid))
+  ) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `grid ${printGrid(grid)} is not made of positive whole numbers`,
@@ -144,7 +167,7 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
 }
 
 function printGrid(grid: Grid): string {
-  return `${grid?.t} × ${grid?.h} × ${grid?.w}`;
+  return [grid?.t, grid?.h, grid?.w].map(describe).join(" × ");
 }
 
 function printRow(format: EncoderItem["format"], { channels, temporal, patch }: PatchShape): string {

@@ -95,18 +95,12 @@ describe("names that do not exist are refused, with the nearest that does", () =
     [{ backend: "gpu" }, 'backend is "gpu": did you mean cuda? Or use one of auto, cpu, cuda'],
     [{ backend: "vulkan" }, 'backend is "vulkan": use one of auto, cpu, cuda'],
     [{ backend: 7 }, "backend is 7: use one of auto, cpu, cuda"],
-    [
-      { backend: "cpu", thread: 2 },
-      'createDevice has no option "thread": did you mean threads? Or use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
-    ],
+    [{ backend: "cpu", thread: 2 }, 'createDevice has no option "thread": did you mean "threads"?'],
     [
       { ["x".repeat(1000)]: 1 },
-      `createDevice has no option "${"x".repeat(60)}…": use one of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch`,
+      `createDevice has no option "${"x".repeat(60)}"… of 1000 characters: the options are backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch`,
     ],
-    [
-      "cpu",
-      'the options of createDevice are "cpu": pass an object with some of backend, threads, simd, gemm, dtype, device, algorithmCache, programmaticLaunch',
-    ],
+    ["cpu", 'the options of createDevice are "cpu": pass an object'],
   ])("%j", async (options, message) => {
     const { createDevice } = await freshPackage({});
     expect(failure(() => createDevice(options as never))).toEqual({ code: "VG_ARGUMENT_INVALID", message });
@@ -115,10 +109,10 @@ describe("names that do not exist are refused, with the nearest that does", () =
   test("by the functions for one backend, too", async () => {
     const { createCpuDevice, createCudaDevice } = await freshPackage({});
     expect(failure(() => createCpuDevice({ device: 0 } as never)).message).toBe(
-      'createCpuDevice has no option "device": use one of threads, simd, gemm, dtype',
+      'createCpuDevice has no option "device": the options are threads, simd, gemm, dtype',
     );
     expect(failure(() => createCudaDevice({ devise: 0 } as never)).message).toBe(
-      'createCudaDevice has no option "devise": did you mean device? Or use one of device, algorithmCache, programmaticLaunch',
+      'createCudaDevice has no option "devise": did you mean "device"?',
     );
   });
 });

@@ -1,7 +1,7 @@
 /** The CPU device: runs anywhere, and is the oracle for every other backend. */
-import { VitgraphError } from "@vitgraph/errors";
+import { checkOptions, VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
-import { checkOptions, optionNames } from "./device-options.js";
+import { optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 

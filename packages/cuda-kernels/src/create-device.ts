@@ -2,11 +2,11 @@
  * One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. So does a
  * GPU's ordinal: it is never replaced by the CPU.
  */
-import { unreachable, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, unreachable, VitgraphError } from "@vitgraph/errors";
 import { CPU_OPTIONS, type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import { CUDA_OPTIONS, type CudaDeviceOptions, createCudaDevice } from "./cuda-device.js";
 import type { Device } from "./device.js";
-import { checkChoice, checkOptions, pickOptions } from "./device-options.js";
+import { checkChoice, pickOptions } from "./device-options.js";
 
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
 export type BackendChoice = (typeof BACKENDS)[number];

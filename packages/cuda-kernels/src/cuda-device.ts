@@ -1,9 +1,10 @@
 /** The CUDA device: one NVIDIA GPU. Activations and weights are bf16; programs can be captured and replayed. */
 import { join } from "node:path";
+import { checkOptions } from "@vitgraph/errors";
 import { cacheDirectory } from "./cache-directory.js";
 import { cublasLtCandidates } from "./cublaslt.js";
 import type { Device } from "./device.js";
-import { checkOptions, optionNames } from "./device-options.js";
+import { optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 

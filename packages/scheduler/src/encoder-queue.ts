@@ -1,12 +1,13 @@
 /**
  * Dynamic batching: items arrive one by one, from many callers, and leave in batches.
  *
- * A batch leaves when it is due: an item has waited for the window, or enough has come to fill a batch. Waiting items
- * stand in one order, by arrival and priority, and **every batch contains the first of that order**; the packing rule
- * only chooses who goes along. So no item waits behind others for ever, whatever its size.
+ * A batch is due when an item has waited for the window, or when enough items wait to fill one. Waiting items stand in
+ * one order ({@link FairLine}: priority, then each caller's share), and **every batch contains the first of that
+ * order**; the packing rule only chooses its companions. So no item waits behind others for ever, whatever its size.
  *
- * The queue knows nothing of images or devices: it is handed a `run` function and calls it, at most so many batches
- * at a time. It does not retry, and it never loses an item: each is answered exactly once.
+ * The queue knows neither images nor devices: it calls `run`, for at most `maxInFlight` batches at a time. It does not
+ * retry and never loses an item: each is answered exactly once. How much may wait, and for how long, is decided by the
+ * code in front of it.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import {
@@ -18,37 +19,33 @@ import {
   type PackLimits,
 } from "./batch.js";
 import { type Clock, systemClock } from "./clock.js";
+import { FairLine } from "./fair-line.js";
 import type { ItemSpec } from "./items.js";
+import { onAbort } from "./on-abort.js";
 import { packGreedyAscending } from "./pack-greedy.js";
 
 export interface EncoderQueueOptions<Payload, Result> {
-  /** What a batch may hold. */
+  /** The limits of one batch. */
   readonly limits: PackLimits;
   /**
    * Runs a batch and answers for each of its items, in their order. A rejected promise, or a thrown error, fails
    * every item of the batch with that error.
    */
   readonly run: (batch: QueueBatch<Payload>) => Promise<readonly PromiseSettledResult<Result>[]>;
-  /** The packing rule; vLLM's greedy one if left out. */
+  /** The packing rule. Default: vLLM's greedy one. */
   readonly pack?: Packer;
-  /** How long an item waits for company, in milliseconds; 0 if left out: only for what arrives in the same turn. */
+  /** How long an item waits for others, in milliseconds. Default: 0, only for arrivals of the same turn. */
   readonly windowMs?: number;
-  /** Most batches that run at once; 2 if left out, so that one can be prepared while another computes. */
+  /** Most batches that run at once. Default: 2, so that one can be prepared while another computes. */
   readonly maxInFlight?: number;
-  /** Most items that wait; 1024 if left out. More are refused with `VG_QUEUE_FULL`. */
-  readonly maxQueuedItems?: number;
-  /** Most tokens that wait; no limit if left out. More are refused with `VG_QUEUE_FULL`. */
-  readonly maxQueuedTokens?: number;
-  /** How much waiting outweighs one step of priority, in milliseconds; 1000 if left out. */
+  /** How much waiting makes up for one step of priority, in milliseconds. Default: 1000. */
   readonly agingMs?: number;
-  /** The machine's clock if left out. */
+  /** Default: the machine's. */
   readonly clock?: Clock;
 }
 
 export interface QueueBatch<Payload> extends Omit<Batch, "items"> {
   readonly items: readonly QueuedItem<Payload>[];
-  /** Aborts when nobody waits for any item of the batch any more. */
-  readonly signal: AbortSignal;
 }
 
 export interface QueuedItem<Payload> {
@@ -59,23 +56,17 @@ export interface QueuedItem<Payload> {
 }
 
 export interface SubmitOptions {
-  /** Lower goes first, as in vLLM; 0 if left out. An item of priority p stands as if it came p × agingMs later. */
+  /** Lower goes first, as in vLLM. Default: 0. */
   readonly priority?: number;
-  /**
-   * The moment from which the answer is of no use, on the queue's clock: `systemClock.now() + 500`. An item that would
-   * expire within the window does not wait for company.
-   */
-  readonly deadline?: number;
-  /** Takes the item back, wherever it is. */
+  /** Whose share of the queue the item takes; compared like a key of a Map. Default: a caller of its own. */
+  readonly caller?: unknown;
+  /** In the place of the queue's window: 0 for an item that has no time to wait for others. */
+  readonly windowMs?: number;
+  /** Takes the item back, waiting or running. */
   readonly signal?: AbortSignal;
 }
 
-export interface QueueEntry<Payload> {
-  readonly payload: Payload;
-  readonly spec: ItemSpec;
-}
-
-/** Items that are packed together when a batch leaves: enough to choose from, few enough to pack in no time. */
+/** Items that are packed together for a batch: enough to choose from, few enough to pack in a millisecond or two. */
 const LEAST_POOL_ITEMS = 64;
 
 export class EncoderQueue<Payload, Result> implements AsyncDisposable {
@@ -84,25 +75,18 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
   readonly #pack: Packer;
   readonly #clock: Clock;
   readonly #windowMs: number;
-  readonly #agingMs: number;
   #maxInFlight: number;
-  readonly #maxQueuedItems: number;
-  readonly #maxQueuedTokens: number;
   readonly #fullBatchTokens: number;
-
-  /** Who waits, in order of departure. */
-  readonly #waiting: Entry<Payload, Result>[] = [];
-  readonly #running = new Set<Flight<Payload, Result>>();
-  readonly #watches = new Map<AbortSignal, Watch<Payload, Result>>();
+  readonly #waiting: FairLine<Entry<Payload, Result>>;
   #waitingTokens = 0;
-  #arrivals = 0;
+  #batchesInFlight = 0;
   #pumpScheduled = false;
   #cancelTimer: (() => void) | undefined;
   #idleCallbacks: (() => void)[] = [];
   #draining = false;
   #closed = false;
 
-  /** Throws `VG_ARGUMENT_INVALID` for options that are not numbers in their range. */
+  /** @throws VG_ARGUMENT_INVALID for a number out of its range */
   constructor(options: EncoderQueueOptions<Payload, Result>) {
     checkPackLimits(options.limits);
     this.#run = options.run;
@@ -110,20 +94,14 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     this.#pack = options.pack ?? packGreedyAscending;
     this.#clock = options.clock ?? systemClock;
     this.#windowMs = inRange("windowMs", options.windowMs ?? 0, 0);
-    this.#agingMs = inRange("agingMs", options.agingMs ?? 1000, 0, Number.MAX_VALUE);
     this.#maxInFlight = inRange("maxInFlight", options.maxInFlight ?? 2, 1);
-    this.#maxQueuedItems = inRange("maxQueuedItems", options.maxQueuedItems ?? 1024, 1);
-    this.#maxQueuedTokens = inRange(
-      "maxQueuedTokens",
-      options.maxQueuedTokens ?? Number.POSITIVE_INFINITY,
-      1,
-    );
+    this.#waiting = new FairLine(inRange("agingMs", options.agingMs ?? 1000, 1, Number.MAX_VALUE));
     this.#fullBatchTokens = largestBudget(options.limits.tokenBudgets);
   }
 
-  /** Items that wait, those that run not counted. */
+  /** Items that wait; those that run are not counted. */
   get queuedItems(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 
   /** Tokens of the items that wait. */
@@ -131,16 +109,11 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     return this.#waitingTokens;
   }
 
-  /** Batches that run. */
   get batchesInFlight(): number {
-    return this.#running.size;
+    return this.#batchesInFlight;
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** Most batches that run at once. May change while the queue works; at 0 it holds what it has, and goes on admitting. */
+  /** Most batches that run at once. May be changed at any time; at 0 the queue starts none and still takes items. */
   get maxInFlight(): number {
     return this.#maxInFlight;
   }
@@ -151,28 +124,48 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
   }
 
   /**
-   * The item's result. Rejects with the item's own error, or with `VG_QUEUE_FULL`, `VG_DEADLINE_EXCEEDED`,
-   * `VG_ABORTED` (the signal's reason is the cause), `VG_CLOSED`, or `VG_ITEM_INVALID` and `VG_ARGUMENT_INVALID` for
-   * what can never be queued.
+   * The item's result. Rejects with the item's own error, or with VG_ABORTED (the signal's reason is the cause),
+   * VG_CLOSED, VG_ITEM_INVALID or VG_ARGUMENT_INVALID.
    */
   async submit(payload: Payload, spec: ItemSpec, options: SubmitOptions = {}): Promise<Result> {
-    this.#admit([{ payload, spec }], options);
-    return this.#enqueue({ payload, spec }, options);
+    const { priority = 0, signal, caller = Symbol("caller"), windowMs = this.#windowMs } = options;
+    if (!Number.isFinite(priority))
+      failArgument("priority", priority, "give a finite number, lower for sooner");
+    inRange("windowMs", windowMs, 0);
+    checkItem(spec, 0);
+    if (this.#closed) {
+      throw new VitgraphError("VG_CLOSED", "the queue is closed", { remedy: "submit to one that is open" });
+    }
+    if (signal?.aborted) throw abortedError(signal, "before it was queued");
+    return new Promise<Result>((resolve, reject) => {
+      const now = this.#clock.now();
+      const entry: Entry<Payload, Result> = {
+        payload,
+        spec,
+        caller,
+        priority,
+        cost: spec.outputTokens,
+        arrivedAt: now,
+        dueAt: now + windowMs,
+        state: "waits",
+        answer: { resolve, reject },
+        stopWatching: () => {},
+      };
+      if (signal !== undefined) {
+        entry.stopWatching = onAbort(signal, () => {
+          this.#reject(
+            entry,
+            abortedError(signal, entry.state === "waits" ? "while it waited" : "while it ran"),
+          );
+        });
+      }
+      this.#waiting.add(entry, now);
+      this.#waitingTokens += entry.cost;
+      this.#schedulePump();
+    });
   }
 
-  /**
-   * Several items that belong together, a request's images: all of them are admitted, or none. They may leave in
-   * different batches. One outcome an item, in the order given; rejects only where nothing was admitted.
-   */
-  async submitAll(
-    entries: readonly QueueEntry<Payload>[],
-    options: SubmitOptions = {},
-  ): Promise<PromiseSettledResult<Result>[]> {
-    this.#admit(entries, options);
-    return Promise.allSettled(entries.map((entry) => this.#enqueue(entry, options)));
-  }
-
-  /** Sends off what waits, window or not; resolves when nothing waits or runs any more. Submitting goes on meanwhile. */
+  /** Starts batches without waiting for windows; resolves when nothing waits or runs. Items are still taken. */
   drain(): Promise<void> {
     if (this.#isIdle()) return Promise.resolve();
     this.#draining = true;
@@ -186,148 +179,11 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     return this.drain();
   }
 
-  /**
-   * Takes no more items and rejects all that it has, waiting or running, with `VG_CLOSED`. Resolves when the running
-   * batches, whose signals abort, have ended.
-   */
-  abort(reason?: unknown): Promise<void> {
-    this.#closed = true;
-    const error = new VitgraphError("VG_CLOSED", "the queue was closed before the item was done", {
-      remedy: "submit it to another queue",
-      ...(reason === undefined ? {} : { cause: reason }),
-    });
-    for (const entry of [...this.#waiting]) this.#reject(entry, error);
-    for (const flight of [...this.#running]) for (const entry of flight.entries) this.#reject(entry, error);
-    return this.drain();
-  }
-
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** Throws unless all the entries can be queued now. */
-  #admit(entries: readonly QueueEntry<Payload>[], { priority = 0, deadline, signal }: SubmitOptions): void {
-    if (!Number.isFinite(priority))
-      failArgument("priority", priority, "give a finite number, lower for sooner");
-    if (deadline !== undefined && Number.isNaN(deadline)) {
-      failArgument("deadline", deadline, "give a moment on the queue's clock, in milliseconds");
-    }
-    for (const [index, { spec }] of entries.entries()) checkItem(spec, index);
-    if (this.#closed) {
-      throw new VitgraphError("VG_CLOSED", "the queue is closed", { remedy: "submit to one that is open" });
-    }
-    if (signal?.aborted) throw abortedError(signal, "before it was queued");
-    const now = this.#clock.now();
-    if (deadline !== undefined && deadline <= now) {
-      throw deadlineError(`had passed ${Math.round(now - deadline)} ms before it came`, { deadline, now });
-    }
-
-    const items = entries.length;
-    const tokens = entries.reduce((sum, { spec }) => sum + spec.outputTokens, 0);
-    const details = {
-      items,
-      tokens,
-      queuedItems: this.queuedItems,
-      queuedTokens: this.queuedTokens,
-      maxQueuedItems: this.#maxQueuedItems,
-      maxQueuedTokens: this.#maxQueuedTokens,
-    };
-    if (items > this.#maxQueuedItems || tokens > this.#maxQueuedTokens) {
-      throw new VitgraphError(
-        "VG_ARGUMENT_INVALID",
-        `${items} items of ${tokens} tokens are more than the queue ever holds ` +
-          `(${this.#maxQueuedItems} items, ${this.#maxQueuedTokens} tokens)`,
-        { remedy: "submit fewer at once, or raise maxQueuedItems or maxQueuedTokens", details },
-      );
-    }
-    if (
-      this.queuedItems + items > this.#maxQueuedItems ||
-      this.queuedTokens + tokens > this.#maxQueuedTokens
-    ) {
-      throw new VitgraphError(
-        "VG_QUEUE_FULL",
-        `the queue holds ${this.queuedItems} items of ${this.queuedTokens} tokens and has no room for ${items} more ` +
-          `of ${tokens} (it takes ${this.#maxQueuedItems} items, ${this.#maxQueuedTokens} tokens)`,
-        { remedy: "try again later, or raise maxQueuedItems or maxQueuedTokens", details },
-      );
-    }
-  }
-
-  #enqueue({ payload, spec }: QueueEntry<Payload>, options: SubmitOptions): Promise<Result> {
-    const { priority = 0, deadline, signal } = options;
-    const arrivedAt = this.#clock.now();
-    const windowEnd = arrivedAt + this.#windowMs;
-    return new Promise<Result>((resolve, reject) => {
-      const entry: Entry<Payload, Result> = {
-        payload,
-        spec,
-        rank: arrivedAt + priority * this.#agingMs,
-        arrival: this.#arrivals++,
-        arrivedAt,
-        // Waiting out a window that ends after the deadline would only make sure that the item is late.
-        dueAt: deadline !== undefined && deadline <= windowEnd ? arrivedAt : windowEnd,
-        flight: undefined,
-        answer: { resolve, reject },
-        forget: () => {},
-      };
-      const unwatch = signal === undefined ? () => {} : this.#watch(signal, entry);
-      const cancelDeadline =
-        deadline === undefined || deadline === Number.POSITIVE_INFINITY
-          ? () => {}
-          : this.#clock.after(deadline - arrivedAt, () => {
-              const now = this.#clock.now();
-              const waitedMs = now - arrivedAt;
-              const event = `passed ${stageOf(entry)}, ${Math.round(waitedMs)} ms after it came`;
-              this.#reject(entry, deadlineError(event, { deadline, now, waitedMs }));
-            });
-      entry.forget = () => {
-        unwatch();
-        cancelDeadline();
-      };
-      this.#insert(entry);
-      this.#schedulePump();
-    });
-  }
-
-  /**
-   * Takes the entry back when the signal aborts. One listener a signal, since a request with many images has one signal
-   * for all of them, and Node warns of a leak from the eleventh listener on.
-   */
-  #watch(signal: AbortSignal, entry: Entry<Payload, Result>): () => void {
-    let watch = this.#watches.get(signal);
-    if (watch === undefined) {
-      const entries = new Set<Entry<Payload, Result>>();
-      const onAbort = (): void => {
-        for (const each of [...entries]) this.#reject(each, abortedError(signal, stageOf(each)));
-      };
-      watch = { entries, onAbort };
-      this.#watches.set(signal, watch);
-      signal.addEventListener("abort", onAbort);
-    }
-    const { entries, onAbort } = watch;
-    entries.add(entry);
-    return () => {
-      entries.delete(entry);
-      if (entries.size > 0) return;
-      signal.removeEventListener("abort", onAbort);
-      this.#watches.delete(signal);
-    };
-  }
-
-  #insert(entry: Entry<Payload, Result>): void {
-    // Most arrivals belong at the end.
-    let at = this.#waiting.length;
-    while (at > 0 && comesBefore(entry, this.#waiting[at - 1]!)) at--;
-    this.#waiting.splice(at, 0, entry);
-    this.#waitingTokens += entry.spec.outputTokens;
-  }
-
-  #remove(entry: Entry<Payload, Result>): void {
-    this.#waiting.splice(this.#waiting.indexOf(entry), 1);
-    this.#waitingTokens -= entry.spec.outputTokens;
-  }
-
-  /** Not at once: what arrives in the same turn of the event loop shall share a batch. */
+  /** In a microtask: items that arrive in the same turn of the event loop share a batch. */
   #schedulePump(): void {
     if (this.#pumpScheduled) return;
     this.#pumpScheduled = true;
@@ -342,7 +198,7 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     const now = this.#clock.now();
-    while (this.#waiting.length > 0 && this.#running.size < this.#maxInFlight) {
+    while (this.#waiting.size > 0 && this.#batchesInFlight < this.#maxInFlight) {
       const dueAt = this.#dueAt();
       if (dueAt > now) {
         this.#cancelTimer = this.#clock.after(dueAt - now, () => this.#pump());
@@ -356,54 +212,48 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     }
   }
 
-  /** When the next batch is to leave, if it may run then. */
+  /** When the next batch is due. */
   #dueAt(): number {
     const isFull =
-      this.#waiting.length >= this.#limits.maxItems || this.#waitingTokens >= this.#fullBatchTokens;
+      this.#waiting.size >= this.#limits.maxItems || this.#waitingTokens >= this.#fullBatchTokens;
     if (isFull || this.#draining) return Number.NEGATIVE_INFINITY;
-    return this.#waiting.reduce((least, { dueAt }) => Math.min(least, dueAt), Number.POSITIVE_INFINITY);
+    let least = Number.POSITIVE_INFINITY;
+    for (const { dueAt } of this.#waiting.entries()) least = Math.min(least, dueAt);
+    return least;
   }
 
   /** Starts the batch that the first in the order is packed into. */
   #startBatch(now: number): void {
-    const pool = this.#waiting.slice(0, Math.max(LEAST_POOL_ITEMS, 2 * this.#limits.maxItems));
+    const pool = this.#waiting.first(Math.max(LEAST_POOL_ITEMS, 2 * this.#limits.maxItems), now);
     let batch: Batch;
     try {
-      batch = batchOfFirst(
-        this.#pack(
-          pool.map(({ spec }) => spec),
-          this.#limits,
-        ),
-        pool.length,
-      );
+      const specs = pool.map(({ spec }) => spec);
+      batch = batchOfFirst(this.#pack(specs, this.#limits), pool.length);
     } catch (error) {
       // A rule that fails on these items would fail on them again.
       for (const entry of pool) this.#reject(entry, error);
       return;
     }
     const entries = batch.items.map((index) => pool[index]!);
-    const flight: Flight<Payload, Result> = {
-      entries,
-      unanswered: entries.length,
-      controller: new AbortController(),
-    };
     for (const entry of entries) {
-      this.#remove(entry);
-      entry.flight = flight;
+      this.#waiting.take(entry, now);
+      this.#waitingTokens -= entry.cost;
+      entry.state = "runs";
     }
-    this.#running.add(flight);
-    void this.#fly(flight, {
-      ...batch,
-      items: entries.map(({ payload, spec, arrivedAt }) => ({ payload, spec, waitedMs: now - arrivedAt })),
-      signal: flight.controller.signal,
-    });
+    this.#batchesInFlight += 1;
+    const items = entries.map(({ payload, spec, arrivedAt }) => ({
+      payload,
+      spec,
+      waitedMs: now - arrivedAt,
+    }));
+    void this.#runBatch(entries, { ...batch, items });
   }
 
-  /** Runs a batch to its end, and answers whoever still waits for it. Never rejects. */
-  async #fly(flight: Flight<Payload, Result>, batch: QueueBatch<Payload>): Promise<void> {
+  /** Runs a batch to its end and answers its items. Never rejects. */
+  async #runBatch(entries: readonly Entry<Payload, Result>[], batch: QueueBatch<Payload>): Promise<void> {
     let answer: (entry: Entry<Payload, Result>, index: number) => void;
     try {
-      const outcomes = checkedOutcomes(await this.#run(batch), flight.entries.length);
+      const outcomes = checkedOutcomes(await this.#run(batch), entries.length);
       answer = (entry, index) => {
         const outcome = outcomes[index]!;
         if (outcome.status === "fulfilled") this.#settle(entry, () => entry.answer.resolve(outcome.value));
@@ -412,8 +262,8 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     } catch (error) {
       answer = (entry) => this.#reject(entry, error);
     }
-    this.#running.delete(flight);
-    flight.entries.forEach(answer);
+    this.#batchesInFlight -= 1;
+    entries.forEach(answer);
     this.#pump();
   }
 
@@ -423,57 +273,36 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
 
   /** Answers the entry, unless it has been answered, and gives up its place. */
   #settle(entry: Entry<Payload, Result>, answer: () => void): void {
-    if (entry.flight === "answered") return;
-    const flight = entry.flight;
-    entry.flight = "answered";
-    entry.forget();
+    const { state } = entry;
+    if (state === "answered") return;
+    entry.state = "answered";
+    entry.stopWatching();
     answer();
-    if (flight === undefined) {
-      this.#remove(entry);
-      // It may have been what the timer or a drain waited for.
-      this.#schedulePump();
-    } else if (--flight.unanswered === 0 && this.#running.has(flight)) {
-      flight.controller.abort();
-    }
+    if (state === "runs") return;
+    this.#waiting.delete(entry);
+    this.#waitingTokens -= entry.cost;
+    // The timer or a drain may have waited for it.
+    this.#schedulePump();
   }
 
   #isIdle(): boolean {
-    return this.#waiting.length === 0 && this.#running.size === 0;
+    return this.#waiting.size === 0 && this.#batchesInFlight === 0;
   }
 }
 
-interface Entry<Payload, Result> extends QueueEntry<Payload> {
-  /** Arrival, put off or brought forward by priority: who is first in the order. */
-  readonly rank: number;
-  readonly arrival: number;
+interface Entry<Payload, Result> {
+  readonly payload: Payload;
+  readonly spec: ItemSpec;
+  readonly caller: unknown;
+  readonly priority: number;
+  /** Its tokens. */
+  readonly cost: number;
   readonly arrivedAt: number;
   readonly dueAt: number;
-  /** undefined while it waits. */
-  flight: Flight<Payload, Result> | "answered" | undefined;
+  state: "waits" | "runs" | "answered";
   readonly answer: { resolve(value: Result): void; reject(error: unknown): void };
-  /** Lets go of the signal and of the deadline's timer. */
-  forget: () => void;
+  stopWatching: () => void;
 }
-
-/** Who has to be answered when a signal aborts. */
-interface Watch<Payload, Result> {
-  readonly entries: Set<Entry<Payload, Result>>;
-  readonly onAbort: () => void;
-}
-
-/** A batch that runs. */
-interface Flight<Payload, Result> {
-  readonly entries: readonly Entry<Payload, Result>[];
-  unanswered: number;
-  readonly controller: AbortController;
-}
-
-function comesBefore<P, R>(a: Entry<P, R>, b: Entry<P, R>): boolean {
-  return a.rank !== b.rank ? a.rank < b.rank : a.arrival < b.arrival;
-}
-
-const stageOf = (entry: { flight: unknown }): string =>
-  entry.flight === undefined ? "while it waited" : "while it ran";
 
 /** The batch that holds the first item of the pool. */
 function batchOfFirst(batches: readonly Batch[], poolSize: number): Batch {
@@ -505,13 +334,6 @@ function checkedOutcomes<R>(
 
 function abortedError(signal: AbortSignal, stage: string): VitgraphError {
   return new VitgraphError("VG_ABORTED", `the item was cancelled ${stage}`, { cause: signal.reason });
-}
-
-function deadlineError(event: string, details: Readonly<Record<string, number>>): VitgraphError {
-  return new VitgraphError("VG_DEADLINE_EXCEEDED", `the item's deadline ${event}`, {
-    remedy: "allow more time, or send less work",
-    details,
-  });
 }
 
 function inRange(name: string, value: number, least: number, most = Number.POSITIVE_INFINITY): number {

@@ -13,11 +13,12 @@ export {
   type EncoderQueueOptions,
   type QueueBatch,
   type QueuedItem,
-  type QueueEntry,
   type SubmitOptions,
 } from "./encoder-queue.js";
+export { FairLine, type LineEntry } from "./fair-line.js";
 export { histogramOf, type SizeCount } from "./histogram.js";
 export { countInputPatches, countOutputTokens, type Grid, type ItemSpec, itemSpecOfGrid } from "./items.js";
+export { onAbort } from "./on-abort.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";
 export { packFirstFitDecreasing } from "./pack-first-fit.js";
 export { packGreedyAscending } from "./pack-greedy.js";

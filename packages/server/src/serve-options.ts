@@ -53,16 +53,28 @@ function checkFileOption(name: string): void {
     throw wrong("is a key of the compilation config", `put it under ${CONFIG}`);
 }
 
+/** An option in dotted form as it was written: "-O" and ".mode". */
+interface DottedOption {
+  readonly option: string;
+  readonly keys: string;
+}
+
+/** Dotted options of the arguments that are not the compilation config's. */
+export function dottedOptions(args: readonly string[]): readonly DottedOption[] {
+  return args.flatMap((argument) => {
+    const [, option, keys] = /^(--?[A-Za-z][^.=]*)(\.[^=]*)/.exec(argument) ?? [];
+    if (option === undefined || keys === undefined || CONFIG_OPTIONS.includes(optionName(option))) return [];
+    return [{ option, keys }];
+  });
+}
+
+const CONFIG_OPTIONS = ["-cc", `--${CONFIG}`];
+
 function unknownOption(args: readonly string[], usesKwargs: boolean): VitgraphError {
-  const known = ["-cc", "--compilation-config", ...(usesKwargs ? [`--${KWARGS}`] : [])];
-  const isKnown = (name: string) => known.includes(name.replaceAll("_", "-"));
-  const [option = "", keys = ""] = args
-    .flatMap((argument) => {
-      const [, name = "", rest = ""] = /^(--?[A-Za-z][^.=]*)(\.[^=]*)/.exec(argument) ?? [];
-      return name === "" || isKnown(name) ? [] : [[name, rest]];
-    })
-    .flat();
-  // Its name in vLLM 0.11.
+  const known = usesKwargs ? [...CONFIG_OPTIONS, `--${KWARGS}`] : CONFIG_OPTIONS;
+  const unknown = dottedOptions(args).find(({ option }) => !known.includes(optionName(option)));
+  const { option, keys } = unknown as DottedOption;
+  // -O is the name that -cc had in vLLM 0.11.
   const nearest = option === "-O" ? "-cc" : nearestKey(option, known);
   return new VitgraphError("VG_CONFIG_INVALID", `unknown option ${option}${keys}`, {
     remedy: nearest === undefined ? "remove it" : `did you mean ${nearest}${keys}?`,

@@ -1,12 +1,14 @@
-/** What the engine asks of an output cache: `OutputCache` is one, and a host can bring its own. */
+/** What the engine needs of an output cache: `OutputCache` is one, and a host can bring its own. */
 import type { Embedding } from "../runtime/embedding.js";
 import type { OutputCacheStats } from "./output-cache.js";
 
 export interface EmbeddingCache {
-  get(key: string): Embedding | undefined;
   /**
    * The embedding under `key`, computed once however many ask at the same time. The signal that `compute` is handed
    * aborts when nobody waits any more; `signal` is this caller's own.
+   *
+   * An answer belongs to its caller, who may write to it and transfer it: no two answers may share memory with each
+   * other or with what is kept. Keys name the model and the grid, so that several engines can share one cache.
    */
   share(
     key: string,

@@ -130,7 +130,7 @@ describe("batches", () => {
     ]);
     expect(calls.map(codesOf)).toEqual([[3, 1], [5], []]);
     expect(batches).toMatchObject([
-      { items: 3, tokens: 9, budget: 16, device: 0, outcome: "ok", calls: [0, 1] },
+      { items: 3, tokens: 9, budget: 16, device: 0, outcome: "ok", calls: [1, 0] },
     ]);
     await engine.close();
   });
@@ -207,6 +207,69 @@ describe("batches", () => {
   });
 });
 
+describe("shares", () => {
+  /** Batches that started between a small caller's arrival and its own, behind three that flood. */
+  async function batchesBefore(options: readonly [flood: object, small: object]): Promise<number> {
+    const { engine, batches, hold } = await setUp();
+    const gate = hold();
+    const floods = ["a", "b", "c"].flatMap((caller) =>
+      Array.from({ length: 10 }, () => engine.encode([item(64)], { caller, ...options[0] })),
+    );
+    await settled();
+    const small = engine.encode([item(1)], { caller: "small", ...options[1] });
+    await settled();
+    gate.release();
+    await Promise.all([...floods, small]);
+    await engine.close();
+    return batches.findIndex(({ tokens }) => tokens < 64) - BATCHES_IN_FLIGHT;
+  }
+
+  test("behind three callers that flood, a small one waits for at most two batches", async () => {
+    expect(await batchesBefore([{}, {}])).toBeLessThanOrEqual(2);
+  });
+
+  test("are within a priority: lower numbers go first all the same", async () => {
+    expect(await batchesBefore([{}, { priority: 1 }])).toBe(30 - BATCHES_IN_FLIGHT);
+    expect(await batchesBefore([{ priority: 1 }, {}])).toBe(0);
+  });
+
+  test("are by call, if no caller is named", async () => {
+    const { engine, batches, hold } = await setUp();
+    const gate = hold();
+    const flood = engine.encode(Array.from({ length: 20 }, () => item(64)));
+    await settled();
+    const small = engine.encode([item(1)]);
+    await settled();
+    gate.release();
+    await Promise.all([flood, small]);
+    expect(batches.findIndex(({ tokens }) => tokens < 64) - BATCHES_IN_FLIGHT).toBeLessThanOrEqual(2);
+    await engine.close();
+  });
+});
+
+test("headers are read in the pool, and the wait for them ends with the call", async () => {
+  const { engine, clock } = await setUp({ limits: { prepareConcurrency: 1 } });
+  let release = () => {};
+  const read = new Promise<ArrayBuffer>((resolve) => {
+    release = () => resolve(new ArrayBuffer(8));
+  });
+  const slow = { image: { size: 8, arrayBuffer: () => read } as unknown as Blob };
+  const first = engine.getItemSpecs([slow]);
+  const second = engine.getItemSpecs([slow, slow], { timeoutMs: 20 });
+  const third = engine.encode([slow], { timeoutMs: 30 });
+  await settled();
+  expect(engine.stats().queue.preparing).toBe(4);
+  await clock.advance(30);
+  for (const outcomes of await Promise.all([second, third])) {
+    for (const outcome of outcomes)
+      expect(outcome).toMatchObject({ reason: { code: "VG_DEADLINE_EXCEEDED" } });
+  }
+  expect(engine.stats().queue.preparing).toBe(1);
+  release();
+  expect(await first).toMatchObject([{ reason: { code: "VG_IMAGE_INVALID" } }]);
+  await engine.close();
+});
+
 describe("backpressure", () => {
   test("a call that has no room is refused whole, before anything is done for it", async () => {
     const { engine, hold } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 200 } });
@@ -272,30 +335,44 @@ describe("callers who leave", () => {
   });
 
   test("one that was cancelled before, or is late already, is refused", async () => {
-    const { engine, clock } = await setUp();
+    const { engine } = await setUp();
     await expect(engine.encode([item(1)], { signal: AbortSignal.abort() })).rejects.toThrow(
       "the call was cancelled",
     );
-    await clock.advance(100);
-    await expect(engine.encode([item(1)], { deadline: 60 })).rejects.toThrow(
-      "the call's deadline had passed 40 ms before it came: allow more time, or send less work",
+    const refused = (options: object) => expect(engine.encode([item(1)], options)).rejects;
+    await refused({ timeoutMs: -40 }).toThrow(
+      "timeoutMs is -40: the call came too late: allow more time, or send less work",
     );
-    await expect(engine.encode([item(1)], { deadline: Number.NaN })).rejects.toThrow("the deadline is NaN");
-    await expect(engine.encode([item(1)], { priority: Number.NaN })).rejects.toThrow("priority is NaN");
+    await refused({ timeoutMs: Number.NaN }).toThrow("timeoutMs is NaN: give milliseconds from now: 500");
+    await refused({ priority: Number.NaN }).toThrow(
+      "priority is NaN: give a finite number, lower for sooner",
+    );
+    await refused({ signal: {} }).toThrow("signal is {}: pass the signal of an AbortController");
+    await refused({ caller: 7 }).toThrow("caller is 7: give a string that all calls of one caller share");
+    await refused({ sginal: AbortSignal.abort() }).toThrow(
+      'encode has no option "sginal": did you mean "signal"?',
+    );
+    await refused({ deadline: 60 }).toThrow(
+      'encode has no option "deadline": the options are signal, priority, timeoutMs, caller',
+    );
+    await expect(engine.getItemSpecs([item(1)], { priorty: 1 } as never)).rejects.toThrow(
+      'getItemSpecs has no option "priorty": did you mean "priority"?',
+    );
+    expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
     await engine.close();
   });
 
-  test("a deadline answers when it passes, and leaves no timer", async () => {
+  test("a call is answered when its time is over, and leaves no timer", async () => {
     const { engine, clock, hold } = await setUp();
     const gate = hold();
-    const late = engine.encode([item(1)], { deadline: 30 });
-    const patient = engine.encode([item(2)], { deadline: 1000 });
+    const late = engine.encode([item(1)], { timeoutMs: 30 });
+    const patient = engine.encode([item(2)], { timeoutMs: 1000 });
     await clock.advance(30);
     expect(await late).toMatchObject([
       {
         reason: {
           code: "VG_DEADLINE_EXCEEDED",
-          message: "the call's deadline passed, 30 ms after it came: allow more time, or send less work",
+          message: "the call was not done within 30 ms: allow more time, or send less work",
         },
       },
     ]);
@@ -327,7 +404,7 @@ test("a bad item among good ones fails alone", async () => {
   expect(outcomes[2]).toMatchObject({
     reason: {
       message:
-        "an item has no fields: pass { image }, { raster }, { frames }, { pixel_values, grid_thw }, or an EncoderItem with its format",
+        "an item is {}: pass { image }, { raster }, { frames }, { pixel_values, grid_thw }, or an EncoderItem with its format",
     },
   });
   expect(engine.stats()).toMatchObject({ failed_items: 7, graph_hits: 3 });
@@ -391,21 +468,22 @@ describe("the output cache", () => {
     await engine.close();
   });
 
-  test("a uuid stands for the content, which is not looked at again", async () => {
+  test("a uuid stands for the content of its grid, and an item that is none is an error all the same", async () => {
     const bench = await setUp(cached);
     const { engine } = bench;
     const settledFrom: string[] = [];
     engine.subscribe({ itemSettled: ({ source }) => settledFrom.push(source) });
     await engine.encode([{ ...item(3, 1), uuid: "a" }]);
-    // What would be refused is never opened.
     const outcomes = await engine.encode([
+      { ...item(3, 2), uuid: "a" },
+      { ...item(4, 2), uuid: "a" },
       { image: new Uint8Array(1), uuid: "a" },
-      { image: new Uint8Array(1), uuid: "b" },
+      { uuid: "a" } as never,
       { ...item(3, 1), uuid: "" },
     ]);
-    expect(codesOf(outcomes)).toEqual([3, "VG_IMAGE_INVALID", "VG_ARGUMENT_INVALID"]);
-    expect(settledFrom.sort()).toEqual(["device", "output_cache", "refused", "refused"]);
-    expect(runs(bench)).toBe(1);
+    expect(codesOf(outcomes)).toEqual([3, 4, "VG_IMAGE_INVALID", "VG_ITEM_INVALID", "VG_ARGUMENT_INVALID"]);
+    expect(settledFrom.sort()).toEqual(["device", "device", "output_cache", "refused", "refused", "refused"]);
+    expect(runs(bench)).toBe(2);
     await engine.close();
   });
 
@@ -722,15 +800,41 @@ describe("lifecycle", () => {
 });
 
 test.each([
-  [{ devices: [] }, "devices is an empty list: name at least one device, or leave it out"],
-  [{ dtype: "f16" }, 'dtype is "f16": use one of auto, bf16, f32'],
-  [{ packing: "best" }, 'packing is "best": use one of cost, greedy, first-fit'],
-  [{ costs: "guess" }, 'costs is "guess": use one of auto, measure, estimate'],
-  [{ batchWindowMs: -1 }, "batchWindowMs is -1: give a number of at least 0"],
-  [{ outputCacheBytes: Number.NaN }, "outputCacheBytes is NaN: give a number of at least 0"],
-  [{ limits: { prepareConcurrency: 0 } }, "limits.prepareConcurrency is 0: give a number of at least 1"],
+  [{ devices: [] }, '"devices" is an empty list, and must be a list, not empty, of options for createDevice'],
+  [{ dtype: "f16" }, '"dtype" is "f16", and must be one of auto, bf16, f32'],
+  [{ packing: "best" }, '"packing" is "best", and must be one of cost, greedy, first-fit'],
+  [{ costs: "guess" }, '"costs" is "guess", and must be one of auto, measure, estimate, or a function'],
+  [{ batchWindowMs: -1 }, '"batchWindowMs" is -1, and must be a number of milliseconds, 0 for no window'],
+  [{ outputCacheBytes: Number.NaN }, '"outputCacheBytes" is NaN, and must be a number of bytes, 0 for none'],
+  [
+    { limits: { prepareConcurrency: 0 } },
+    '"limits.prepareConcurrency" is 0, and must be a positive whole number',
+  ],
+  [{ batchWindow: 3 }, '"batchWindow" is unknown: did you mean "batchWindowMs"?'],
+  [
+    { limits: { maxQueuedItem: 3 } },
+    '"limits.maxQueuedItem" is unknown: did you mean "limits.maxQueuedItems"?',
+  ],
+  [
+    { cudagraph_mm_encoder: true },
+    '"cudagraph_mm_encoder" is a key of the compilation config, which is the option compilationConfig',
+  ],
+  [{ outputCache: new Map() }, '"outputCache" is an object of type Map, and must be an OutputCache'],
 ])("refuses %o", async (options, message) => {
   await expect(EncoderEngine.create({ model, ...(options as object) })).rejects.toThrow(
-    expect.objectContaining({ code: "VG_ARGUMENT_INVALID", message }),
+    expect.objectContaining({
+      code: "VG_ARGUMENT_INVALID",
+      message: expect.stringContaining(`the options of EncoderEngine.create are invalid: ${message}`),
+    }),
+  );
+});
+
+test.each([undefined, null, {}, "path", { model: 7 }])("needs a model: %o has none", async (options) => {
+  await expect(EncoderEngine.create(options as never)).rejects.toMatchObject({ code: "VG_ARGUMENT_INVALID" });
+});
+
+test("an unknown option of a device is an error too", async () => {
+  await expect(EncoderEngine.create({ model, devices: [{ backnd: "cpu" } as never] })).rejects.toThrow(
+    'createDevice has no option "backnd": did you mean "backend"?',
   );
 });

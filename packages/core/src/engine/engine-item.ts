@@ -1,10 +1,12 @@
 /**
- * What callers hand to an engine, from encoded bytes to ready items, and how each kind becomes an `EncoderItem`.
+ * The forms in which callers pass items, from encoded bytes to ready rows, and how each becomes an `EncoderItem`.
  *
- * Opening tells an item's grid without decoding it (of an image, its header is read), so that packing, admission and
- * `getItemSpecs` know its size before any work is spent on it.
+ * Opening tells an item's grid without decoding it (of an image, the header is read), so that packing, admission and
+ * `getItemSpecs` know its size before any work is spent on it. An item's fields are read once, here. Its memory stays
+ * the caller's, who can write to it or transfer it at any time: each step checks it again or works on a copy.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { types } from "node:util";
+import { describe, VitgraphError } from "@vitgraph/errors";
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import {
   channelScale,
@@ -15,18 +17,20 @@ import {
   type Raster,
   videoGrid,
 } from "../images/index.js";
-import { type EncoderItem, type Grid, patchCount } from "../item.js";
+import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
+import { bytesOf } from "../runtime/stage-batch.js";
+import { copyBytes } from "./copy-bytes.js";
 
-/** A host's name for an item's content: items with one uuid have one embedding, and are not looked at again. */
+/** A host's name for an item's content: items of one model with one uuid and one grid have one embedding. */
 interface Named {
   readonly uuid?: string;
 }
 
-/** The content of a JPEG, PNG, WebP or GIF file. The bytes must not change until the call settles. */
+/** The content of a JPEG, PNG, WebP or GIF file. */
 export interface ImageBytesItem extends Named {
-  readonly image: Uint8Array;
+  readonly image: Uint8Array | ArrayBuffer | Blob;
 }
 
 /** Decoded pixels. */
@@ -39,7 +43,7 @@ export interface FramesItem extends Named {
   readonly frames: readonly Raster[];
 }
 
-/** What transformers' processor makes of one image or video. */
+/** One image or video as transformers' processor returns it. */
 export interface PixelValuesItem extends Named {
   /** [t · h · w, channels · temporal · patch · patch], rescaled and normalised. */
   readonly pixel_values: Float32Array;
@@ -47,18 +51,30 @@ export interface PixelValuesItem extends Named {
   readonly grid_thw: readonly [t: number, h: number, w: number];
 }
 
+/**
+ * An item's memory is read until the call settles. A caller that writes to it meanwhile changes its own answer at most;
+ * one that transfers or shrinks it gets VG_ITEM_INVALID for the item. Shared memory is refused.
+ */
 export type EngineItem = ImageBytesItem | RasterItem | FramesItem | PixelValuesItem | (EncoderItem & Named);
 
 /** An item whose size is known and which can be made ready. */
 export interface OpenedItem {
   readonly kind: "image" | "raster" | "frames" | "ready";
+  readonly uuid: string | undefined;
+  readonly grid: Grid;
   readonly spec: ItemSpec;
-  /** Pixels that making it ready takes memory for: its own and those of the result. 0 where it is ready. */
-  readonly pixels: number;
-  /** Of these, the pixels that stay until the item is encoded. */
-  readonly keptPixels: number;
-  /** @throws VG_IMAGE_INVALID and others for what only decoding finds out */
-  prepare(): Promise<EncoderItem>;
+  /** Memory that {@link prepare} takes while it runs, its result included. */
+  readonly bytes: number;
+  /** Memory of the result. */
+  readonly keptBytes: number;
+  /**
+   * The item in memory that no caller holds.
+   * @param signal stops between the steps
+   * @throws VG_IMAGE_INVALID and others that only decoding finds out; VG_ITEM_INVALID if the caller's memory has changed
+   */
+  prepare(signal: AbortSignal): Promise<EncoderItem>;
+  /** The item over the caller's memory, for kind `ready`: to be checked again where it is used. */
+  readonly borrowed?: EncoderItem;
 }
 
 export interface OpenItemOptions {
@@ -66,51 +82,136 @@ export interface OpenItemOptions {
   readonly maxPixels: number;
 }
 
+/** Bytes of an encoded image, whose header must be read before its size is known; 0 for every other item. */
+export function headerBytes(item: unknown): number {
+  const image: unknown = (item as Partial<ImageBytesItem> | null | undefined)?.image;
+  if (types.isUint8Array(image) || types.isAnyArrayBuffer(image)) return image.byteLength;
+  // An object that only looks like a Blob can have any size.
+  return isBlob(image) && Number.isSafeInteger(image.size) ? Math.max(0, image.size) : 0;
+}
+
 /** @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export async function openItem(
   item: EngineItem,
   model: LoadedModel,
-  { maxPixels }: OpenItemOptions,
+  options: OpenItemOptions,
 ): Promise<OpenedItem> {
-  const { vision, processor, videoProcessor } = model;
   const kind = kindOf(item);
+  const { uuid } = item;
   switch (kind) {
-    case "image": {
-      const image = await openImage((item as ImageBytesItem).image, { maxPixels });
-      const grid = imageGrid(image, processor);
-      const sourcePixels = image.height * image.width;
-      return opened(kind, grid, sourcePixels, model, async () =>
-        processRaster(await image.decode(), processor),
+    case "image":
+      return openEncoded(uuid, (item as ImageBytesItem).image, model, options);
+    case "raster":
+      return openRaster(uuid, snapshot("item.raster", (item as RasterItem).raster), model);
+    case "frames": {
+      const frames = [...(item as FramesItem).frames];
+      return openFrames(
+        uuid,
+        frames.map((frame, index) => snapshot(`item.frames[${index}]`, frame)),
+        model,
       );
     }
-    case "raster": {
-      const { raster } = item as RasterItem;
-      return opened(kind, imageGrid(raster, processor), 0, model, () => processRaster(raster, processor));
-    }
-    case "frames": {
-      const { frames } = item as FramesItem;
-      checkVideoNormalisation(model);
-      const [first] = frames;
-      if (first === undefined) {
-        throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", {
-          remedy: "pass at least one",
-        });
-      }
-      const grid = videoGrid(frames.length, first, videoProcessor);
-      return opened(kind, grid, 0, model, () => processVideo(frames, videoProcessor));
-    }
-    case "ready": {
-      const ready = readyItem(item as PixelValuesItem | EncoderItem);
-      checkItemOfModel(ready, vision);
-      return {
-        kind,
-        spec: specOf(ready.grid, model),
-        pixels: 0,
-        keptPixels: 0,
-        prepare: async () => ready,
-      };
-    }
+    case "ready":
+      return openReady(uuid, readyItem(item as PixelValuesItem | EncoderItem), model);
   }
+}
+
+async function openEncoded(
+  uuid: string | undefined,
+  image: ImageBytesItem["image"],
+  model: LoadedModel,
+  { maxPixels }: OpenItemOptions,
+): Promise<OpenedItem> {
+  const read = readerOf(image);
+  const bytes = await read();
+  const header: Weighed = await openImage(bytes, { maxPixels });
+  const { height, width } = header;
+  const rasterBytes = 3 * height * width;
+  const prepare = async (signal: AbortSignal): Promise<EncoderItem> => {
+    const own = await copyBytes(await read());
+    // From the copy: the caller may have changed the bytes since their header was read.
+    const opened = await openImage(own, { maxPixels });
+    if (opened.height !== height || opened.width !== width) {
+      throw new VitgraphError(
+        "VG_ITEM_INVALID",
+        `item.image was of ${width} × ${height} pixels when it was opened, and has ${opened.width} × ${opened.height}`,
+        { remedy: "leave its bytes as they are until the call settles" },
+      );
+    }
+    signal.throwIfAborted();
+    const raster = await opened.decode();
+    signal.throwIfAborted();
+    return processRaster(raster, model.processor);
+  };
+  return opened("image", uuid, imageGrid(header, model.processor), model, {
+    // The decoder's memory and the resize's are not held together. Resizing holds the pixels twice.
+    workBytes: bytes.length + Math.max(header.decodeBytes ?? rasterBytes, 2 * rasterBytes),
+    prepare,
+  });
+}
+
+/** An opened image that tells the memory of its decoder: pixels, buffers of the format, a copy to turn it upright. */
+interface Weighed extends Awaited<ReturnType<typeof openImage>> {
+  readonly decodeBytes?: number;
+}
+
+function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel): OpenedItem {
+  const { processor } = model;
+  checkRaster("item.raster", raster);
+  return opened("raster", uuid, imageGrid(raster, processor), model, {
+    workBytes: raster.rgb.length,
+    prepare: async () => {
+      checkRaster("item.raster", raster);
+      return processRaster(raster, processor);
+    },
+  });
+}
+
+function openFrames(uuid: string | undefined, frames: readonly Raster[], model: LoadedModel): OpenedItem {
+  const { videoProcessor } = model;
+  checkVideoNormalisation(model);
+  const [first] = frames;
+  if (first === undefined) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", { remedy: "pass at least one" });
+  }
+  const check = () => {
+    for (const [index, frame] of frames.entries()) checkRaster(`item.frames[${index}]`, frame);
+  };
+  check();
+  return opened("frames", uuid, videoGrid(frames.length, first, videoProcessor), model, {
+    workBytes: frames.reduce((sum, { rgb }) => sum + rgb.length, 0),
+    prepare: async () => {
+      check();
+      return processVideo(frames, videoProcessor);
+    },
+  });
+}
+
+function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedModel): OpenedItem {
+  checkItemOfModel(item, model.vision);
+  const { byteLength } = rowsOf(item);
+  const prepare = async (): Promise<EncoderItem> => {
+    checkItemOfModel(item, model.vision);
+    const copy = await copyBytes(rowsOf(item));
+    const { format, grid } = item;
+    return format === "normalized"
+      ? { format, grid, pixelValues: new Float32Array(copy.buffer) }
+      : { format, grid, pixels: copy };
+  };
+  return {
+    kind: "ready",
+    uuid,
+    grid: item.grid,
+    spec: specOf(item.grid, model),
+    bytes: byteLength,
+    keptBytes: byteLength,
+    prepare,
+    borrowed: item,
+  };
+}
+
+function rowsOf(item: EncoderItem): Uint8Array {
+  return item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
 }
 
 const FORMS =
@@ -123,32 +224,87 @@ function kindOf(item: unknown): OpenedItem["kind"] {
   if ("raster" in fields) return "raster";
   if ("frames" in fields && Array.isArray(fields.frames)) return "frames";
   if ("pixel_values" in fields || "format" in fields) return "ready";
-  const names = Object.keys(fields).join(", ") || "no fields";
-  throw new VitgraphError("VG_ITEM_INVALID", `an item has ${names}`, { remedy: `pass ${FORMS}` });
+  const isBytes = ArrayBuffer.isView(item) || types.isAnyArrayBuffer(item) || isBlob(item);
+  throw new VitgraphError("VG_ITEM_INVALID", `an item is ${describe(item)}`, {
+    remedy: isBytes ? "wrap bytes: { image: bytes }" : `pass ${FORMS}`,
+  });
 }
 
+/** Reads an image's bytes as they are now. @throws VG_ITEM_INVALID */
+function readerOf(image: unknown): () => Promise<Uint8Array> {
+  if (types.isUint8Array(image) || types.isAnyArrayBuffer(image)) {
+    return async () => {
+      const bytes = types.isUint8Array(image) ? image : new Uint8Array(image);
+      checkUnshared("item.image", bytes);
+      return bytes;
+    };
+  }
+  if (isBlob(image)) return async () => new Uint8Array(await image.arrayBuffer());
+  throw new VitgraphError("VG_ITEM_INVALID", `item.image is ${describe(image)}, not the bytes of an image`, {
+    remedy: howToRead(image),
+  });
+}
+
+/** By its shape: a Blob of another realm or library is none by `instanceof`. */
+function isBlob(value: unknown): value is Blob {
+  const { arrayBuffer, size } = (value ?? {}) as Partial<Blob>;
+  return typeof arrayBuffer === "function" && typeof size === "number";
+}
+
+function howToRead(image: unknown): string {
+  const address = image instanceof URL ? image.href : image;
+  if (typeof address !== "string") return "pass a Uint8Array, an ArrayBuffer or a Blob";
+  if (address.startsWith("data:")) {
+    return 'decode the data URL: Buffer.from(url.slice(url.indexOf(",") + 1), "base64")';
+  }
+  if (/^https?:/.test(address)) return "fetch it: { image: await (await fetch(url)).arrayBuffer() }";
+  return "read the file: { image: await readFile(path) }";
+}
+
+/** The fields as they are now. @throws VG_ITEM_INVALID */
+function snapshot(name: string, raster: unknown): Raster {
+  const { height, width, rgb } = (raster ?? {}) as Raster;
+  if (types.isUint8Array(rgb)) return { height, width, rgb };
+  throw new VitgraphError("VG_ITEM_INVALID", `${name} is ${describe(raster)}`, {
+    remedy: "pass { height, width, rgb } with red, green and blue bytes in a Uint8Array",
+  });
+}
+
+/** @throws VG_ITEM_INVALID where the memory does not hold the pixels at this moment */
+function checkRaster(name: string, { height, width, rgb }: Raster): void {
+  checkUnshared(`${name}.rgb`, rgb);
+  if (rgb.length === 3 * height * width) return;
+  throw new VitgraphError(
+    "VG_ITEM_INVALID",
+    `${name} has ${rgb.length} bytes, but ${describe(width)} × ${describe(height)} pixels of RGB need ${3 * height * width}`,
+    { remedy: "pass red, green and blue of every pixel, and leave them as they are until the call settles" },
+  );
+}
+
+/** The fields as they are now. */
 function readyItem(item: PixelValuesItem | EncoderItem): EncoderItem {
-  if (!("pixel_values" in item)) return item;
-  const { pixel_values: pixelValues, grid_thw } = item;
-  const [t, h, w] = (Array.isArray(grid_thw) ? grid_thw : []) as [number, number, number];
-  return { format: "normalized", grid: { t, h, w }, pixelValues };
+  if ("pixel_values" in item) {
+    const { pixel_values: pixelValues, grid_thw } = item;
+    const [t, h, w] = (Array.isArray(grid_thw) ? grid_thw : []) as [number, number, number];
+    return { format: "normalized", grid: { t, h, w }, pixelValues };
+  }
+  const { t, h, w } = item.grid ?? {};
+  const grid = { t, h, w };
+  return item.format === "normalized"
+    ? { format: item.format, grid, pixelValues: item.pixelValues }
+    : { format: item.format, grid, pixels: item.pixels };
 }
 
 function opened(
   kind: OpenedItem["kind"],
+  uuid: string | undefined,
   grid: Grid,
-  sourcePixels: number,
   model: LoadedModel,
-  work: () => Promise<EncoderItem>,
+  { workBytes, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "prepare">,
 ): OpenedItem {
   const { patchSize, temporalPatchSize } = kind === "frames" ? model.videoProcessor : model.processor;
-  const keptPixels = patchCount(grid) * patchSize ** 2 * (kind === "frames" ? temporalPatchSize : 1);
-  const prepare = async () => {
-    const item = await work();
-    checkItemOfModel(item, model.vision);
-    return item;
-  };
-  return { kind, spec: specOf(grid, model), pixels: sourcePixels + keptPixels, keptPixels, prepare };
+  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (kind === "frames" ? temporalPatchSize : 1);
+  return { kind, uuid, grid, spec: specOf(grid, model), bytes: workBytes + keptBytes, keptBytes, prepare };
 }
 
 function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
@@ -159,11 +315,7 @@ function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
 function checkVideoNormalisation({ processor, videoProcessor, name }: LoadedModel): void {
   const image = channelScale(processor);
   if (channelScale(videoProcessor).every((value, index) => value === image[index])) return;
-  throw new VitgraphError(
-    "VG_MODEL_UNSUPPORTED",
-    `${name} normalises the frames of videos otherwise than images`,
-    {
-      remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
-    },
-  );
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
+    remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
+  });
 }

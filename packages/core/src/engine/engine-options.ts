@@ -1,9 +1,9 @@
-/** What an engine can be told, and what it does when it is told nothing. packages/core/README.md has the table. */
+/** The options of an engine and of a call, and their defaults. packages/core/README.md has the table. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { CompilationConfigInput } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
-import { VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS } from "../images/index.js";
 import type { Grid } from "../item.js";
@@ -11,6 +11,19 @@ import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
 import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/vision-encoder.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
+import {
+  COUNT,
+  checkRules,
+  hasMethods,
+  isFunction,
+  isGrid,
+  isObject,
+  LIMIT,
+  listOf,
+  oneOf,
+  type Rules,
+  SIZE,
+} from "./option-rules.js";
 import { PACKING_RULES, type PackingRule } from "./packing.js";
 
 /** What to make a device of: options for `createDevice`, or a function that makes one. The engine disposes what is made. */
@@ -23,7 +36,10 @@ export interface EngineLimits {
   readonly maxQueuedTokens?: number;
   /** Pixels above which an encoded image is refused, from its header. Default: Pillow's limit, 178 956 970. */
   readonly maxPixels?: number;
-  /** Pixels held in memory by preparing and by what was prepared and waits, at 3 bytes each. Default: 2²⁸, 768 MiB. */
+  /**
+   * Memory for images that are decoded or wait for their batch, counted in pixels of 3 bytes. A decoder that takes more
+   * than 3 bytes a pixel counts as more pixels. Default: 2²⁸, 768 MiB. An image that alone needs more is decoded alone.
+   */
   readonly maxPixelsInFlight?: number;
   /** Images decoded and resized at a time. Default: the cores, at most one less than libuv's threads. */
   readonly prepareConcurrency?: number;
@@ -42,12 +58,12 @@ export interface EncoderEngineOptions {
   readonly maxBatchTokens?: number;
   /** Default: "cost". */
   readonly packing?: PackingRule;
-  /** How long an item waits for company while a device is free, in milliseconds. Default: 0. */
+  /** How long an item waits for others while a device is free, in milliseconds. Default: 0. */
   readonly batchWindowMs?: number;
   readonly limits?: EngineLimits;
   /** Host memory for embeddings that may be asked for again. 0 keeps none. Default: 1 GiB. */
   readonly outputCacheBytes?: number;
-  /** A cache of the caller's own, in the place of the engine's. */
+  /** In the place of the engine's own cache. Several engines can share one. */
   readonly outputCache?: EmbeddingCache;
   /** Device memory for the position embeddings of grids. Default: the encoder's. */
   readonly gridCacheBytes?: number;
@@ -65,7 +81,7 @@ export interface EncoderEngineOptions {
    * cache directory.
    */
   readonly costDirectory?: string;
-  /** Hears of the bytes of weights loaded so far, of all devices together. */
+  /** Called with the bytes of weights loaded so far, of all devices together. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Told of everything from the start; `subscribe` adds more later. */
   readonly observers?: readonly EngineObserver[];
@@ -74,12 +90,52 @@ export interface EncoderEngineOptions {
 }
 
 export interface EncodeOptions {
-  /** Takes the call's items back, wherever they are. */
+  /** Takes the call's items back, waiting or running. */
   readonly signal?: AbortSignal;
   /** Lower goes first, as in vLLM. Default: 0. */
   readonly priority?: number;
-  /** The moment from which the answers are of no use, on the engine's clock: `performance.now() + 500`. */
-  readonly deadline?: number;
+  /** Milliseconds from now after which the answers are of no use. Default: no limit. */
+  readonly timeoutMs?: number;
+  /**
+   * Whose share of the engine the call takes: a tenant, a connection. Within one priority, waiting callers are served
+   * equal numbers of tokens. Default: each call is a caller of its own.
+   */
+  readonly caller?: string;
+}
+
+const ENCODE_OPTIONS = {
+  signal: true,
+  priority: true,
+  timeoutMs: true,
+  caller: true,
+} satisfies Record<keyof EncodeOptions, true>;
+
+/** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by the call's ticket */
+export function checkEncodeOptions(method: string, options: EncodeOptions): void {
+  checkOptions(method, options, Object.keys(ENCODE_OPTIONS));
+  const { priority = 0, caller = "" } = options;
+  if (!Number.isFinite(priority)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `priority is ${describe(priority)}`, {
+      remedy: "give a finite number, lower for sooner",
+    });
+  }
+  if (typeof caller !== "string") {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `caller is ${describe(caller)}`, {
+      remedy: "give a string that all calls of one caller share",
+    });
+  }
+}
+
+/** A copy of the list, so that nothing is added to it or taken away while the call runs. @throws VG_ARGUMENT_INVALID */
+export function checkedList<T>(method: string, items: readonly T[]): readonly T[] {
+  if (Array.isArray(items)) return [...items];
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the items of ${method} are ${describe(items)}, not a list`,
+    {
+      remedy: `pass a list: ${method}([{ image: bytes }])`,
+    },
+  );
 }
 
 /** The options with everything filled in that does not depend on a model. */
@@ -108,12 +164,79 @@ const DEFAULTS = {
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
 
-/** @throws VG_ARGUMENT_INVALID naming the option */
+const LIMIT_RULES: Rules<EngineLimits> = {
+  maxQueuedItems: LIMIT,
+  maxQueuedTokens: LIMIT,
+  maxPixels: LIMIT,
+  maxPixelsInFlight: LIMIT,
+  prepareConcurrency: COUNT,
+};
+
+export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
+  model: {
+    expected: "a checkpoint's directory, or a model from loadModel",
+    accepts: (value) => (typeof value === "string" && value !== "") || (isObject(value) && "vision" in value),
+  },
+  devices: listOf(
+    "a list, not empty, of options for createDevice or of functions that make a device",
+    (value) => isObject(value) || isFunction(value),
+  ),
+  dtype: oneOf(["auto", "bf16", "f32"]),
+  compilationConfig: {
+    expected: "an object or JSON text",
+    accepts: (value) => isObject(value) || typeof value === "string",
+  },
+  maxBatchTokens: COUNT,
+  packing: oneOf(PACKING_RULES),
+  batchWindowMs: {
+    expected: "a number of milliseconds, 0 for no window",
+    accepts: (value) => Number.isFinite(value) && (value as number) >= 0,
+  },
+  limits: {
+    expected: `an object of ${Object.keys(LIMIT_RULES).join(", ")}`,
+    accepts: isObject,
+    fields: LIMIT_RULES,
+  },
+  outputCacheBytes: SIZE,
+  outputCache: {
+    expected: "an OutputCache, or an object with its methods",
+    accepts: (value) => hasMethods(value, "share", "stats", "clear"),
+  },
+  gridCacheBytes: SIZE,
+  warmUpGrids: {
+    expected: '"common", "none", or a list of grids { t, h, w } in patches',
+    accepts: (value) =>
+      value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
+  },
+  selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
+  costs: {
+    expected: "one of auto, measure, estimate, or a function",
+    accepts: (value) => isFunction(value) || ["auto", "measure", "estimate"].some((known) => known === value),
+  },
+  costDirectory: { expected: "a directory, or empty text", accepts: (value) => typeof value === "string" },
+  onProgress: { expected: "a function", accepts: isFunction },
+  observers: {
+    expected: "a list of observers",
+    accepts: (value) => Array.isArray(value) && value.every(isObject),
+  },
+  clock: {
+    expected: "an object with now and after",
+    accepts: (value) => hasMethods(value, "now", "after"),
+  },
+};
+
+/** @throws VG_ARGUMENT_INVALID naming the options */
 export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEngineOptions {
+  checkRules("EncoderEngine.create", options, ENGINE_RULES, "which is the option compilationConfig");
+  if (options.model === undefined) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "the options of EncoderEngine.create have no model", {
+      remedy: "pass a checkpoint's directory, or a model from loadModel",
+    });
+  }
   const { devices = [{}], limits = {}, clock = systemClock } = options;
   const { costDirectory = join(cacheDirectory(), "replay-costs") } = options;
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  const resolved = {
+  return {
     ...DEFAULTS,
     ...given,
     devices,
@@ -127,33 +250,10 @@ export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEng
       prepareConcurrency: limits.prepareConcurrency ?? defaultPrepareConcurrency(),
     },
   } as ResolvedEngineOptions;
-  if (devices.length === 0) fail("devices", "an empty list", "name at least one device, or leave it out");
-  oneOf("dtype", resolved.dtype, ["auto", "bf16", "f32"]);
-  oneOf("packing", resolved.packing, PACKING_RULES);
-  if (typeof resolved.costs !== "function") oneOf("costs", resolved.costs, ["auto", "measure", "estimate"]);
-  atLeast("maxBatchTokens", resolved.maxBatchTokens, 1);
-  atLeast("batchWindowMs", resolved.batchWindowMs, 0);
-  atLeast("outputCacheBytes", resolved.outputCacheBytes, 0);
-  for (const [name, value] of Object.entries(resolved.limits)) atLeast(`limits.${name}`, value, 1);
-  return resolved;
 }
 
 /** Decoding fills libuv's threads; one is left to files and to the system's own work. */
 function defaultPrepareConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
   return Math.max(1, Math.min(availableParallelism(), libuvThreads - 1));
-}
-
-function oneOf(name: string, value: unknown, known: readonly string[]): void {
-  if (known.includes(value as string)) return;
-  fail(name, JSON.stringify(value), `use one of ${known.join(", ")}`);
-}
-
-function atLeast(name: string, value: unknown, least: number): void {
-  if (typeof value === "number" && value >= least) return;
-  fail(name, String(value), `give a number of at least ${least}`);
-}
-
-function fail(name: string, value: string, remedy: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${value}`, { remedy, details: { name, value } });
 }

@@ -1,42 +1,54 @@
 /**
  * The output cache: embeddings that were computed before, least recently used out first, bounded by bytes of host
- * memory; and the flights of those that are being computed now, so that identical items that arrive together compute
- * once.
+ * memory; and the computations under way, so that identical items that arrive together are computed once.
  *
- * An entry counts with the whole buffer that its bytes are a view of, since that is what it keeps in memory. Nothing is
- * copied: an embedding of a hundred megabytes would hold up JavaScript's thread.
+ * An answer belongs to its caller. The cache keeps its memory to itself: each answer is a copy, made in parts so that
+ * a large one does not hold up JavaScript's thread. Only an embedding that is not kept, and that one caller alone waits
+ * for, is handed over as it is. An entry's bytes are counted once, when it is inserted.
  */
-import { VitgraphError } from "@vitgraph/errors";
-import type { EncoderItem } from "../item.js";
+import { createHash } from "node:crypto";
+import { describe, VitgraphError } from "@vitgraph/errors";
+import { onAbort } from "@vitgraph/scheduler";
+import type { EncoderItem, Grid } from "../item.js";
 import { Embedding } from "../runtime/embedding.js";
+import { copyBytes } from "./copy-bytes.js";
+import type { EmbeddingCache } from "./embedding-cache.js";
 
 /** Plain data; counts are since the cache was made. */
 export interface OutputCacheStats {
   /** Asked for and found. */
   readonly hits: number;
-  /** Computed, since neither an entry nor a flight had it. */
+  /** Computed. */
   readonly misses: number;
   /** Waited for a computation that another caller had begun. */
   readonly joined: number;
-  /** Entries that had to go for others. */
+  /** Entries dropped to make room for others. */
   readonly evictions: number;
   readonly entries: number;
-  /** What the entries keep in memory; never more than `capacityBytes`. */
+  /** Memory of the entries; never more than `capacityBytes`. */
   readonly bytes: number;
   readonly capacityBytes: number;
 }
 
-/** One computation, and how many wait for it. */
+interface Entry {
+  /** Its bytes are never handed out. */
+  readonly embedding: Embedding;
+  readonly sizeBytes: number;
+}
+
+/** One computation, and how many callers wait for it. */
 interface Flight {
   readonly controller: AbortController;
   readonly result: Promise<Embedding>;
   waiting: number;
+  /** Whether the result has other holders than the one who waits. Known when the result is. */
+  isShared: boolean;
 }
 
-export class OutputCache {
+export class OutputCache implements EmbeddingCache {
   readonly #capacityBytes: number;
   /** Least recently used first. */
-  readonly #entries = new Map<string, Embedding>();
+  readonly #entries = new Map<string, Entry>();
   readonly #flights = new Map<string, Flight>();
   #bytes = 0;
   #hits = 0;
@@ -45,7 +57,7 @@ export class OutputCache {
   #evictions = 0;
 
   /**
-   * @param capacityBytes most bytes of embeddings kept; 0 keeps none, and identical items that arrive together are
+   * @param capacityBytes most bytes of embeddings kept; at 0 none is kept, and identical items that arrive together are
    *   still computed once
    * @throws VG_ARGUMENT_INVALID
    */
@@ -64,40 +76,34 @@ export class OutputCache {
   }
 
   /**
-   * The embedding kept under `key`; it becomes the most recently used. Its bytes are shared with everybody who asks:
-   * they are there to be read. Only a find is counted, since who finds nothing goes on to {@link share}.
-   */
-  get(key: string): Embedding | undefined {
-    const embedding = this.#entries.get(key);
-    if (embedding === undefined) return undefined;
-    this.#hits += 1;
-    this.#entries.delete(key);
-    this.#entries.set(key, embedding);
-    return ownCopy(embedding);
-  }
-
-  /**
-   * The embedding kept under `key`, or the one that a caller before this one is computing, or what `compute` yields.
+   * The embedding kept under `key`, or the one that an earlier caller is computing, or the result of `compute`.
    *
-   * `compute` works for all who wait: its signal aborts when nobody waits any more, and nothing else of one caller, such
-   * as a deadline, belongs into it. What it rejects with goes to all who wait, and is not kept.
-   * @param signal takes this caller out, with `VG_ABORTED`; the others' flight goes on
+   * `compute` works for all who wait: its signal aborts when nobody waits any more, and nothing of one caller, such as
+   * a time limit, belongs into it. Its rejection goes to all who wait, and is not kept.
+   * @param signal takes this caller out, with VG_ABORTED; the computation goes on for the others
    */
-  share(
+  async share(
     key: string,
     compute: (signal: AbortSignal) => Promise<Embedding>,
     signal?: AbortSignal,
   ): Promise<Embedding> {
-    if (signal?.aborted) return Promise.reject(abortedError(signal));
-    const kept = this.get(key);
-    if (kept !== undefined) return Promise.resolve(kept);
-    const flight = this.#flights.get(key);
-    if (flight !== undefined) {
-      this.#joined += 1;
-      return this.#wait(key, flight, signal);
+    if (signal?.aborted) throw abortedError(signal);
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) {
+      this.#hits += 1;
+      this.#entries.delete(key);
+      this.#entries.set(key, entry);
+      return copyOf(entry.embedding);
     }
-    this.#misses += 1;
-    return this.#wait(key, this.#start(key, compute), signal);
+    let flight = this.#flights.get(key);
+    if (flight === undefined) {
+      this.#misses += 1;
+      flight = this.#start(key, compute);
+    } else {
+      this.#joined += 1;
+    }
+    const embedding = await this.#wait(key, flight, signal);
+    return flight.isShared ? copyOf(embedding) : embedding;
   }
 
   stats(): OutputCacheStats {
@@ -112,7 +118,7 @@ export class OutputCache {
     };
   }
 
-  /** Forgets everything. Flights still answer those who wait for them; nobody joins them, and nothing of them is kept. */
+  /** Forgets everything. Computations under way still answer those who wait; nobody joins them, and they are not kept. */
   clear(): void {
     this.#entries.clear();
     this.#flights.clear();
@@ -124,14 +130,15 @@ export class OutputCache {
     // A throw counts as a rejection.
     const computed = (async () => compute(controller.signal))();
     const land = () => {
-      // A flight that everybody left, or that was there before `clear`, is the key's no longer.
+      // False if all waiters left, or after `clear`.
       const isCurrent = this.#flights.get(key) === flight;
       if (isCurrent) this.#flights.delete(key);
       return isCurrent;
     };
     const result = computed.then(
       (embedding) => {
-        if (land()) this.#keep(key, embedding);
+        const isKept = land() && this.#keep(key, embedding);
+        flight.isShared = isKept || flight.waiting > 1;
         return embedding;
       },
       (error) => {
@@ -139,65 +146,55 @@ export class OutputCache {
         throw error;
       },
     );
-    // When all have left, nobody hears of the failure, and none is owed an answer.
+    // All waiters may have left: then nobody handles the rejection.
     result.catch(() => {});
-    const flight: Flight = { controller, result, waiting: 0 };
+    const flight: Flight = { controller, result, waiting: 0, isShared: true };
     this.#flights.set(key, flight);
     return flight;
   }
 
   async #wait(key: string, flight: Flight, signal: AbortSignal | undefined): Promise<Embedding> {
     flight.waiting += 1;
-    if (signal === undefined) return ownCopy(await flight.result);
-    const { promise, reject } = withReject();
-    const leave = () => {
-      flight.waiting -= 1;
-      reject(abortedError(signal));
-      if (flight.waiting > 0) return;
-      // Who comes now starts anew, rather than joining what is being cancelled.
-      if (this.#flights.get(key) === flight) this.#flights.delete(key);
-      flight.controller.abort(signal.reason);
-    };
-    signal.addEventListener("abort", leave, { once: true });
-    try {
-      return ownCopy(await Promise.race([flight.result, promise]));
-    } finally {
-      signal.removeEventListener("abort", leave);
-    }
+    if (signal === undefined) return flight.result;
+    return new Promise((resolve, reject) => {
+      const stop = onAbort(signal, () => {
+        flight.waiting -= 1;
+        reject(abortedError(signal));
+        if (flight.waiting > 0) return;
+        // New callers start a fresh computation instead of joining a cancelled one.
+        if (this.#flights.get(key) === flight) this.#flights.delete(key);
+        flight.controller.abort(signal.reason);
+      });
+      flight.result.then(resolve, reject).finally(stop);
+    });
   }
 
-  #keep(key: string, embedding: Embedding): void {
-    const bytes = heldBytes(embedding);
-    if (bytes > this.#capacityBytes) return;
-    this.#entries.set(key, ownCopy(embedding));
-    this.#bytes += bytes;
+  /** Whether there is room for it. */
+  #keep(key: string, embedding: Embedding): boolean {
+    // A view keeps its whole buffer in memory.
+    const sizeBytes = embedding.bytes.buffer.byteLength;
+    if (sizeBytes > this.#capacityBytes) return false;
+    this.#entries.set(key, { embedding, sizeBytes });
+    this.#bytes += sizeBytes;
     for (const [oldest, entry] of this.#entries) {
       if (this.#bytes <= this.#capacityBytes) break;
       this.#entries.delete(oldest);
-      this.#bytes -= heldBytes(entry);
+      this.#bytes -= entry.sizeBytes;
       this.#evictions += 1;
     }
+    return true;
   }
 }
 
-function heldBytes({ bytes }: Embedding): number {
-  return bytes.buffer.byteLength;
-}
-
-/**
- * The same bytes in an embedding of its own. Whoever reads its `data` widens bf16 to f32, three times the memory: what
- * the cache keeps is never handed out itself, so that this memory is the reader's.
- */
-function ownCopy({ grid, tokens, columns, dtype, bytes, batch }: Embedding): Embedding {
-  return new Embedding({ grid, tokens, columns, dtype, bytes, batch });
-}
-
-function withReject(): { promise: Promise<never>; reject: (reason: unknown) => void } {
-  let reject: (reason: unknown) => void = () => {};
-  const promise = new Promise<never>((_, rejectPromise) => {
-    reject = rejectPromise;
+async function copyOf({ grid, tokens, columns, dtype, bytes, batch }: Embedding): Promise<Embedding> {
+  return new Embedding({
+    grid: { ...grid },
+    tokens,
+    columns,
+    dtype,
+    bytes: await copyBytes(bytes),
+    batch: { ...batch },
   });
-  return { promise, reject };
 }
 
 function abortedError(signal: AbortSignal): VitgraphError {
@@ -207,39 +204,44 @@ function abortedError(signal: AbortSignal): VitgraphError {
 }
 
 /**
- * The key of an item's content: SHA-256 over its pixels, format and grid, and over who encodes it. Hashing runs on
- * another thread.
+ * The key of an item's content: SHA-256 over its pixels, format and grid, and over the encoder's identity. Hashing runs
+ * on another thread. The item's memory must not change meanwhile: of a caller's item, hash a copy.
  * @param identity everything else that the embedding depends on: the checkpoint, its processor, the dtype
  */
 export async function contentKey(item: EncoderItem, identity: string): Promise<string> {
   const { buffer, byteOffset, byteLength } = item.format === "normalized" ? item.pixelValues : item.pixels;
-  const { t, h, w } = item.grid;
   const hashes: string[] = [];
   for (let at = 0; at < byteLength; at += HASHED_AT_ONCE_BYTES) {
     const length = Math.min(HASHED_AT_ONCE_BYTES, byteLength - at);
-    const part = new Uint8Array(buffer, byteOffset + at, length);
-    // `digest` refuses shared memory; everything else it copies itself, and once is enough.
-    const own = buffer instanceof ArrayBuffer ? (part as Uint8Array<ArrayBuffer>) : part.slice();
-    hashes.push(await sha256Hex(own));
+    hashes.push(await sha256Hex(new Uint8Array(buffer as ArrayBuffer, byteOffset + at, length)));
   }
-  const description = JSON.stringify([identity, item.format, t, h, w, byteLength, ...hashes]);
+  const description = describeKey(identity, item.grid, item.format, byteLength, ...hashes);
   return `sha256:${await sha256Hex(new TextEncoder().encode(description))}`;
 }
 
-/** `digest` copies what it is given on JavaScript's thread before it hashes elsewhere: no more than a moment's worth. */
+/** `digest` copies its argument on JavaScript's thread before it hashes elsewhere. */
 const HASHED_AT_ONCE_BYTES = 2 ** 20;
 
 /**
- * The key of an item that its caller names. It stands for whatever the caller says it does, and never meets a
- * {@link contentKey}: a prefix tells them apart.
+ * The key of an item that its caller names. The name stands for the content; the encoder's identity and the grid are
+ * part of the key, since the embedding depends on them too. It never meets a {@link contentKey}: a prefix tells them
+ * apart.
  * @throws VG_ARGUMENT_INVALID
  */
-export function uuidKey(uuid: string): string {
-  if (typeof uuid === "string" && uuid !== "") return `uuid:${uuid}`;
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `an item's uuid is ${JSON.stringify(uuid)}`, {
+export function uuidKey(uuid: string, identity: string, grid: Grid): string {
+  if (typeof uuid === "string" && uuid !== "") {
+    // Hashed, so that a key has a bounded length.
+    return `uuid:${createHash("sha256")
+      .update(describeKey(identity, grid, uuid))
+      .digest("hex")}`;
+  }
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `an item's uuid is ${describe(uuid)}`, {
     remedy: "give a string that stands for its content alone, or leave uuid out",
-    details: { uuid },
   });
+}
+
+function describeKey(identity: string, { t, h, w }: Grid, ...rest: readonly (string | number)[]): string {
+  return JSON.stringify([identity, t, h, w, ...rest]);
 }
 
 async function sha256Hex(data: Uint8Array<ArrayBuffer>): Promise<string> {

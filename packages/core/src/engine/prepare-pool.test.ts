@@ -6,17 +6,17 @@ const never = new AbortController().signal;
 
 function setUp(options: Partial<PreparePoolOptions> = {}) {
   const clock = new VirtualClock();
-  const pool = new PreparePool({ concurrency: 2, maxPixels: 100, agingMs: 1000, clock, ...options });
+  const pool = new PreparePool({ concurrency: 2, maxBytes: 100, agingMs: 1000, clock, ...options });
   const started: string[] = [];
-  /** A work of that name that takes 10 ms, with so many pixels held during and after it. */
+  /** A work of that name that takes 10 ms, with these bytes held during and after it. */
   const run = (
     name: string,
-    { pixels = 10, keptPixels = 0, priority = 0, signal = never, fails = false } = {},
+    { bytes = 10, keptBytes = 0, priority = 0, caller = name, signal = never, fails = false } = {},
   ): Promise<Prepared<string>> =>
     pool.run(
       {
-        pixels,
-        keptPixels,
+        bytes,
+        keptBytes,
         work: async () => {
           started.push(name);
           await clock.sleep(10);
@@ -24,7 +24,7 @@ function setUp(options: Partial<PreparePoolOptions> = {}) {
           return name;
         },
       },
-      { priority, signal },
+      { caller, priority, signal },
     );
   return { clock, pool, started, run };
 }
@@ -44,40 +44,43 @@ describe("PreparePool", () => {
 
   test("lets waiting outweigh priority in the end", async () => {
     const { clock, started, run } = setUp({ concurrency: 1, agingMs: 20 });
-    const works = [run("a"), run("b", { priority: 1 })];
-    await clock.advance(5);
-    works.push(run("c"));
-    await clock.advance(10);
-    // It stands as if it had come at 20 ms, which is before this one.
-    await clock.advance(6);
-    works.push(run("d"));
+    const works = [run("a"), run("b", { priority: 1 }), run("c"), run("d")];
+    await clock.advance(15);
+    works.push(run("e"));
     await clock.runAll();
     await Promise.all(works);
-    expect(started).toEqual(["a", "c", "b", "d"]);
+    // After 20 ms it is level with the last, and it came before that.
+    expect(started).toEqual(["a", "c", "d", "b", "e"]);
   });
 
-  test("holds pixels from the start of a work until its result is disposed, and lets nobody overtake", async () => {
+  test("callers take turns: a flood of one is not the others' wait", async () => {
+    const { clock, started, run } = setUp({ concurrency: 1 });
+    const works = Array.from({ length: 6 }, (_, index) => run(`f${index}`, { caller: "flood" }));
+    await clock.advance(5);
+    works.push(run("small", { caller: "small", bytes: 1 }));
+    await clock.runAll();
+    await Promise.all(works);
+    expect(started.indexOf("small")).toBeLessThanOrEqual(2);
+  });
+
+  test("holds bytes from the start of a work until its result is disposed, and lets nobody overtake", async () => {
     const { clock, pool, started, run } = setUp();
-    const works = [
-      run("a", { pixels: 60, keptPixels: 50 }),
-      run("b", { pixels: 60 }),
-      run("c", { pixels: 1 }),
-    ];
+    const works = [run("a", { bytes: 60, keptBytes: 50 }), run("b", { bytes: 60 }), run("c", { bytes: 1 })];
     await clock.runAll();
     expect(started).toEqual(["a"]);
-    expect(pool.heldPixels).toBe(50);
+    expect(pool.heldBytes).toBe(50);
     const [a] = await Promise.all(works.slice(0, 1));
     a?.[Symbol.dispose]();
     a?.[Symbol.dispose]();
     await clock.runAll();
     expect(started).toEqual(["a", "b", "c"]);
     await Promise.all(works);
-    expect(pool.heldPixels).toBe(0);
+    expect(pool.heldBytes).toBe(0);
   });
 
   test("lets an item through that is larger than everything, alone", async () => {
     const { clock, started, run } = setUp();
-    const works = [run("small"), run("huge", { pixels: 1000 }), run("small too")];
+    const works = [run("small"), run("huge", { bytes: 1000 }), run("small too")];
     await clock.advance(9);
     expect(started).toEqual(["small"]);
     await clock.advance(1);
@@ -90,10 +93,10 @@ describe("PreparePool", () => {
   test("a cancelled work that waits leaves at once and makes room", async () => {
     const { clock, pool, started, run } = setUp();
     const controller = new AbortController();
-    const held = run("held", { pixels: 90, keptPixels: 90 });
+    const held = run("held", { bytes: 90, keptBytes: 90 });
     await clock.runAll();
-    const large = run("large", { pixels: 50, signal: controller.signal });
-    const small = run("small", { pixels: 5 });
+    const large = run("large", { bytes: 50, signal: controller.signal });
+    const small = run("small", { bytes: 5 });
     await clock.advance(0);
     expect(started).toEqual(["held"]);
     controller.abort("gone");
@@ -109,11 +112,11 @@ describe("PreparePool", () => {
   test("a cancelled work that runs keeps its room till it ends, and its result is dropped", async () => {
     const { clock, pool, run } = setUp();
     const controller = new AbortController();
-    const work = run("a", { pixels: 60, keptPixels: 60, signal: controller.signal });
+    const work = run("a", { bytes: 60, keptBytes: 60, signal: controller.signal });
     const rejected = expect(work).rejects.toBe("gone");
     await clock.advance(5);
     controller.abort("gone");
-    expect(pool.heldPixels).toBe(60);
+    expect(pool.heldBytes).toBe(60);
     let idle = false;
     const idling = pool.idle().then(() => {
       idle = true;
@@ -124,15 +127,15 @@ describe("PreparePool", () => {
     await idling;
     await pool.idle();
     await rejected;
-    expect(pool.heldPixels).toBe(0);
+    expect(pool.heldBytes).toBe(0);
     expect(pool.size).toBe(0);
   });
 
   test("a work that fails gives its room back", async () => {
     const { clock, pool, run } = setUp();
-    const rejected = expect(run("a", { pixels: 60, fails: true })).rejects.toThrow("a is damaged");
+    const rejected = expect(run("a", { bytes: 60, fails: true })).rejects.toThrow("a is damaged");
     await clock.runAll();
     await rejected;
-    expect(pool.heldPixels).toBe(0);
+    expect(pool.heldBytes).toBe(0);
   });
 });

@@ -1,106 +1,110 @@
 /**
- * Decoding, resizing and hashing, a few at a time: the work itself is done on libuv's threads, and this decides whose
- * turn it is. In order of priority and arrival, as the queue behind it.
+ * Opening, decoding, resizing and hashing, a few jobs at a time: the work itself is done on libuv's threads, and this
+ * decides whose turn it is. The order is that of the queue behind it: priority, then each caller's share.
  *
- * It bounds memory too: pixels count from the start of the work until the item's answer is there, since prepared pixels
- * wait in memory for their batch. Where there is no room, what is first waits, and nothing overtakes it.
+ * It bounds memory too: a job's bytes count from its start until the item's answer is there, since prepared pixels wait
+ * in memory for their batch. Where the first job has no room, it waits, and no other overtakes it.
  */
-import type { Clock } from "@vitgraph/scheduler";
+import { type Clock, FairLine, onAbort } from "@vitgraph/scheduler";
 
 export interface PreparePoolOptions {
-  /** Works at a time. */
+  /** Jobs at a time. */
   readonly concurrency: number;
-  /** Pixels held at a time. One item that is larger than that alone goes through when nothing else is held. */
-  readonly maxPixels: number;
-  /** How much waiting outweighs one step of priority, in milliseconds: as in the queue. */
+  /** Bytes held at a time. A job that alone needs more runs when nothing else is held. */
+  readonly maxBytes: number;
+  /** How much waiting makes up for one step of priority, in milliseconds: as in the queue. */
   readonly agingMs: number;
   readonly clock: Clock;
 }
 
 export interface PrepareJob<T> {
-  /** Held while the work runs. */
-  readonly pixels: number;
-  /** Of these, held after it until the result is disposed. */
-  readonly keptPixels: number;
-  work(): Promise<T>;
+  /** Held while the job runs, and the cost that its caller's share is charged with. */
+  readonly bytes: number;
+  /** Of these, held afterwards until the result is disposed. */
+  readonly keptBytes: number;
+  /** The signal aborts when nobody waits for the result: a job of several steps stops between them. */
+  work(signal: AbortSignal): Promise<T>;
 }
 
-/** The result, and the room that it takes. */
+export interface PrepareTurn {
+  readonly caller: unknown;
+  readonly priority: number;
+  readonly signal: AbortSignal;
+}
+
+/** The result, and the memory that it holds. */
 export interface Prepared<T> extends Disposable {
   readonly value: T;
 }
 
 export class PreparePool {
   readonly #options: PreparePoolOptions;
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting: FairLine<Waiting>;
   #running = 0;
-  #pixels = 0;
-  #arrivals = 0;
+  #bytes = 0;
   #onIdle: (() => void)[] = [];
 
   constructor(options: PreparePoolOptions) {
     this.#options = options;
+    this.#waiting = new FairLine(options.agingMs);
   }
 
-  /** Works that wait or run. */
+  /** Jobs that wait or run. */
   get size(): number {
-    return this.#waiting.length + this.#running;
+    return this.#waiting.size + this.#running;
   }
 
-  get heldPixels(): number {
-    return this.#pixels;
+  get heldBytes(): number {
+    return this.#bytes;
   }
 
   /**
-   * Runs the work in its turn. When the signal aborts, what waits leaves at once; what runs can't be interrupted, and
-   * gives its room back when it ends. Either way the promise rejects with the signal's reason.
+   * Runs the job in its turn. When the signal aborts, a job that waits is dropped at once; one that runs gives its room
+   * back when it ends. Either way the promise rejects with the signal's reason.
    */
-  run<T>(
-    job: PrepareJob<T>,
-    { priority, signal }: { readonly priority: number; readonly signal: AbortSignal },
-  ): Promise<Prepared<T>> {
+  run<T>(job: PrepareJob<T>, { caller, priority, signal }: PrepareTurn): Promise<Prepared<T>> {
     return new Promise<Prepared<T>>((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason);
         return;
       }
-      const { clock, agingMs } = this.#options;
       const entry: Waiting = {
-        rank: clock.now() + priority * agingMs,
-        arrival: this.#arrivals++,
-        pixels: job.pixels,
+        caller,
+        priority,
+        // A job without bytes takes its turn too.
+        cost: job.bytes + 1,
+        bytes: job.bytes,
         start: () => {
-          signal.removeEventListener("abort", leave);
+          stopWatching();
           this.#work(job, signal).then(resolve, reject);
         },
       };
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(entry), 1);
+      const stopWatching = onAbort(signal, () => {
+        this.#waiting.delete(entry);
         reject(signal.reason);
         this.#pump();
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      this.#insert(entry);
+      });
+      this.#waiting.add(entry, this.#options.clock.now());
       this.#pump();
     });
   }
 
-  /** Resolves when nothing waits or runs: works that were cancelled read their callers' bytes until they end. */
+  /** Resolves when nothing waits or runs. */
   idle(): Promise<void> {
     if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
   async #work<T>(job: PrepareJob<T>, signal: AbortSignal): Promise<Prepared<T>> {
-    let held = job.pixels;
-    const hold = (pixels: number) => {
-      this.#pixels += pixels - held;
-      held = pixels;
+    let held = job.bytes;
+    const hold = (bytes: number) => {
+      this.#bytes += bytes - held;
+      held = bytes;
     };
     try {
-      const value = await job.work();
+      const value = await job.work(signal);
       signal.throwIfAborted();
-      hold(job.keptPixels);
+      hold(job.keptBytes);
       return {
         value,
         [Symbol.dispose]: () => {
@@ -117,21 +121,16 @@ export class PreparePool {
     }
   }
 
-  #insert(entry: Waiting): void {
-    let at = this.#waiting.length;
-    while (at > 0 && comesBefore(entry, this.#waiting[at - 1] as Waiting)) at -= 1;
-    this.#waiting.splice(at, 0, entry);
-  }
-
   #pump(): void {
-    const { concurrency, maxPixels } = this.#options;
+    const { concurrency, maxBytes, clock } = this.#options;
     while (this.#running < concurrency) {
-      const [first] = this.#waiting;
+      const now = clock.now();
+      const first = this.#waiting.head(now);
       if (first === undefined) break;
-      if (this.#pixels > 0 && this.#pixels + first.pixels > maxPixels) return;
-      this.#waiting.shift();
+      if (this.#bytes > 0 && this.#bytes + first.bytes > maxBytes) return;
+      this.#waiting.take(first, now);
       this.#running += 1;
-      this.#pixels += first.pixels;
+      this.#bytes += first.bytes;
       first.start();
     }
     if (this.size === 0) for (const callback of this.#onIdle.splice(0)) callback();
@@ -139,12 +138,9 @@ export class PreparePool {
 }
 
 interface Waiting {
-  readonly rank: number;
-  readonly arrival: number;
-  readonly pixels: number;
+  readonly caller: unknown;
+  readonly priority: number;
+  readonly cost: number;
+  readonly bytes: number;
   readonly start: () => void;
-}
-
-function comesBefore(a: Waiting, b: Waiting): boolean {
-  return a.rank !== b.rank ? a.rank < b.rank : a.arrival < b.arrival;
 }

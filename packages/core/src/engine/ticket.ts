@@ -1,15 +1,14 @@
 /**
- * How long a call is waited for: until its caller cancels, its deadline passes, or the engine gives it up. One ticket a
- * call, shared by its items; what is asked first decides the error.
+ * How long a call is waited for: until its caller cancels, its time is over, or the engine is closed. One ticket for
+ * each call, shared by its items; the first of the three decides the error.
  */
-import { setMaxListeners } from "node:events";
-import { VitgraphError } from "@vitgraph/errors";
-import type { Clock } from "@vitgraph/scheduler";
+import { describe, VitgraphError } from "@vitgraph/errors";
+import { type Clock, onAbort } from "@vitgraph/scheduler";
 
 export interface TicketOptions {
   readonly signal?: AbortSignal | undefined;
-  /** On the clock. */
-  readonly deadline?: number | undefined;
+  /** From now. */
+  readonly timeoutMs?: number | undefined;
   readonly clock: Clock;
 }
 
@@ -17,31 +16,26 @@ export class Ticket implements Disposable {
   readonly #controller = new AbortController();
   #forget: () => void = () => {};
 
-  /** @throws VG_ABORTED, VG_DEADLINE_EXCEEDED where it is over already; VG_ARGUMENT_INVALID */
-  constructor({ signal, deadline, clock }: TicketOptions) {
-    // Each item of the call listens.
-    setMaxListeners(0, this.#controller.signal);
-    if (deadline !== undefined && Number.isNaN(deadline)) {
-      throw new VitgraphError("VG_ARGUMENT_INVALID", "the deadline is NaN", {
-        remedy: "give a moment on the engine's clock, in milliseconds: performance.now() + 500",
+  /** @throws VG_ABORTED, VG_DEADLINE_EXCEEDED if it is over already; VG_ARGUMENT_INVALID */
+  constructor({ signal, timeoutMs = Number.POSITIVE_INFINITY, clock }: TicketOptions) {
+    checkSignal(signal);
+    if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", `timeoutMs is ${describe(timeoutMs)}`, {
+        remedy: "give milliseconds from now: 500",
       });
     }
     if (signal?.aborted) throw abortedError(signal);
-    const cameAt = clock.now();
-    if (deadline !== undefined && deadline <= cameAt) {
-      throw deadlineError(`had passed ${Math.round(cameAt - deadline)} ms before it came`, deadline);
-    }
-    const onAbort = () => this.end(abortedError(signal as AbortSignal));
-    signal?.addEventListener("abort", onAbort);
+    if (timeoutMs <= 0) throw timeoutError(`timeoutMs is ${timeoutMs}: the call came too late`, timeoutMs);
+    const stopWatching =
+      signal === undefined ? () => {} : onAbort(signal, () => this.end(abortedError(signal)));
     const cancelTimer =
-      deadline === undefined || deadline === Number.POSITIVE_INFINITY
+      timeoutMs === Number.POSITIVE_INFINITY
         ? () => {}
-        : clock.after(deadline - cameAt, () => {
-            const waitedMs = Math.round(clock.now() - cameAt);
-            this.end(deadlineError(`passed, ${waitedMs} ms after it came`, deadline));
+        : clock.after(timeoutMs, () => {
+            this.end(timeoutError(`the call was not done within ${timeoutMs} ms`, timeoutMs));
           });
     this.#forget = () => {
-      signal?.removeEventListener("abort", onAbort);
+      stopWatching();
       cancelTimer();
     };
   }
@@ -56,31 +50,38 @@ export class Ticket implements Disposable {
     this.#forget();
   }
 
-  /** What the promise settles to, or the error of the ticket if that ends first. The promise is never left unhandled. */
+  /** Settles with the promise, or with the ticket's error if that ends first. The promise is never left unhandled. */
   race<T>(promise: Promise<T>): Promise<T> {
     const { signal } = this;
     return new Promise<T>((resolve, reject) => {
-      const onAbort = () => reject(signal.reason);
-      const settle = () => signal.removeEventListener("abort", onAbort);
-      promise.then(resolve, reject).finally(settle);
-      if (signal.aborted) onAbort();
-      else signal.addEventListener("abort", onAbort);
+      if (signal.aborted) reject(signal.reason);
+      const stop = onAbort(signal, () => reject(signal.reason));
+      promise.then(resolve, reject).finally(stop);
     });
   }
 
-  /** Lets go of the caller's signal and of the timer. */
+  /** Removes the listener on the caller's signal, and the timer. */
   [Symbol.dispose](): void {
     this.#forget();
   }
+}
+
+function checkSignal(signal: unknown): void {
+  if (signal === undefined) return;
+  const { aborted, addEventListener } = (signal ?? {}) as Partial<AbortSignal>;
+  if (typeof aborted === "boolean" && typeof addEventListener === "function") return;
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `signal is ${describe(signal)}`, {
+    remedy: "pass the signal of an AbortController",
+  });
 }
 
 function abortedError(signal: AbortSignal): VitgraphError {
   return new VitgraphError("VG_ABORTED", "the call was cancelled", { cause: signal.reason });
 }
 
-function deadlineError(event: string, deadline: number): VitgraphError {
-  return new VitgraphError("VG_DEADLINE_EXCEEDED", `the call's deadline ${event}`, {
+function timeoutError(fact: string, timeoutMs: number): VitgraphError {
+  return new VitgraphError("VG_DEADLINE_EXCEEDED", fact, {
     remedy: "allow more time, or send less work",
-    details: { deadline },
+    details: { timeoutMs },
   });
 }

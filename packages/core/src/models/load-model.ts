@@ -107,7 +107,8 @@ function describeModel(
   return { name, vision, processor, videoProcessor, graph };
 }
 
-interface ProcessorSettings {
+/** The content of a checkpoint's processor files; undefined for files that it does not have. */
+export interface ProcessorSettings {
   readonly image?: Settings | undefined;
   readonly video?: Settings | undefined;
 }
@@ -118,8 +119,11 @@ function withDummyWeights(model: ModelDescription): LoadedModel {
   return { ...model, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
 }
 
-/** transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. */
-async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {
+/**
+ * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each.
+ * @throws VG_FILE_UNREADABLE, VG_MODEL_INVALID
+ */
+export async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {
   const processor = await readJsonObject(directory, "processor_config.json", { optional: true });
   const settings = async (key: string, file: string): Promise<Settings | undefined> => {
     const nested = processor?.[key];

@@ -64,12 +64,17 @@ export interface MultimodalEncoder {
   readonly out_hidden_size: number;
   /**
    * What each item will take, without encoding it: `inputSize` patches in, `outputTokens` rows out. One outcome an item,
-   * in their order; a rejection is a `VitgraphError` and concerns its item alone.
+   * in their order; a rejection is a `VitgraphError` and concerns its item alone. Headers of encoded images are read in the
+   * order of priority and shares, as for {@link encode}.
    */
-  getItemSpecs(items: readonly EngineItem[]): Promise<PromiseSettledResult<ItemSpec>[]>;
+  getItemSpecs(
+    items: readonly EngineItem[],
+    options?: EncodeOptions,
+  ): Promise<PromiseSettledResult<ItemSpec>[]>;
   /**
    * The embeddings, [outputTokens, out_hidden_size] each, in bf16 (from a GPU) or f32: `bytes` as computed, `data` widened.
-   * One outcome an item, in their order; images and videos mixed. Items of many calls share batches.
+   * They are the host's own memory. One outcome an item, in their order; images and videos mixed. Items of many calls share
+   * batches. `options` have the request's signal, priority, `timeoutMs` from now, and `caller`: whose share it takes.
    *
    * A rejection of one item is a `VitgraphError`: VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO,
    * VG_ITEM_INVALID, VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects

@@ -414,7 +414,7 @@ describe("the plugin's own options", () => {
         batchWindowMs: Number.NaN,
       }),
     ).toMatchInlineSnapshot(
-      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is [{"t":1,"h":16}], and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
+      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is a list of 1, and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
     );
   });
 

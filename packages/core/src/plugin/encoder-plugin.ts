@@ -164,7 +164,7 @@ export function multimodalEncoder(
     specificationVersion: SPECIFICATION_VERSION,
     modalities,
     out_hidden_size: sum(engine.model.vision.outputColumns),
-    getItemSpecs: (items) => engine.getItemSpecs(items),
+    getItemSpecs: (items, options) => engine.getItemSpecs(items, options),
     encode: (items, options) => engine.encode(items, options),
     budgetRange: () => engine.budgetRange(),
     stats,

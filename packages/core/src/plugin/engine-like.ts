@@ -10,7 +10,10 @@ import type { Embedding } from "../runtime/embedding.js";
 export interface EncoderEngineLike {
   readonly model: { readonly vision: Pick<VisionModel, "outputColumns"> };
   encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;
-  getItemSpecs(items: readonly EngineItem[]): Promise<PromiseSettledResult<ItemSpec>[]>;
+  getItemSpecs(
+    items: readonly EngineItem[],
+    options?: EncodeOptions,
+  ): Promise<PromiseSettledResult<ItemSpec>[]>;
   budgetRange(): BudgetRange;
   stats(): EngineFigures;
   /** Takes no more calls, finishes what it has, and gives back what it made. */

@@ -1,8 +1,12 @@
-/** An item's answer: its rows of a batch's result, in the dtype in which the device computes and in memory of their own. */
+/**
+ * An item's answer: its rows of a batch's result, in the dtype in which the device computes.
+ *
+ * The memory belongs to whoever asked for it: nobody else reads or writes it, and it may be transferred.
+ */
 import type { Grid } from "../item.js";
 import { bf16ToF32 } from "../numerics.js";
 
-/** One run, as a person would want to read it. */
+/** Facts of one run. */
 export interface BatchReport {
   /** Counts up from 0 over the encoder's life. */
   readonly index: number;
@@ -46,7 +50,7 @@ export class Embedding {
     this.batch = batch;
   }
 
-  /** f32 [tokens, columns]. Widened from bf16 on first use. */
+  /** f32 [tokens, columns]. The memory of `bytes`, or widened from bf16 on first use. */
   get data(): Float32Array {
     const { buffer, byteOffset, byteLength } = this.bytes;
     this.#data ??=
@@ -54,5 +58,11 @@ export class Embedding {
         ? new Float32Array(buffer, byteOffset, byteLength / 4)
         : bf16ToF32(new Uint16Array(buffer, byteOffset, byteLength / 2));
     return this.#data;
+  }
+
+  /** For `JSON.stringify`: `data` as numbers, in the place of `bytes`. */
+  toJSON(): Omit<EmbeddingFields, "bytes"> & { readonly data: readonly number[] } {
+    const { grid, tokens, columns, dtype, batch, data } = this;
+    return { grid, tokens, columns, dtype, batch, data: [...data] };
   }
 }

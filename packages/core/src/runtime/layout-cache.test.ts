@@ -10,7 +10,7 @@ function countingModel() {
     asked.push(`${t}x${h}x${w}`);
     return { positions: new Int32Array(4 * t * h * w), segments: new Array<number>(t).fill(h * w) };
   };
-  return { asked, model: { layout, spatialMergeSize: 2 } };
+  return { asked, model: { layout, channels: 3, patchSize: 2, temporalPatchSize: 2, spatialMergeSize: 2 } };
 }
 
 const grid = (w: number, t = 1): Grid => ({ t, h: 2, w });
@@ -53,6 +53,9 @@ test("a table that is too large for the cache is made each time, and empties it"
 test("a kept table is made when it is first asked for, and once", () => {
   let made = 0;
   const model = {
+    channels: 3,
+    patchSize: 2,
+    temporalPatchSize: 2,
     spatialMergeSize: 2,
     layout: (asked: Grid) => {
       const layout = mergeBlockLayout(asked, 2);

@@ -11,6 +11,9 @@ const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
 
 export class LayoutCache implements BatchLayout {
   readonly spatialMergeSize: number;
+  readonly channels: number;
+  readonly temporalPatchSize: number;
+  readonly patchSize: number;
   readonly #model: BatchLayout;
   readonly #maxBytes: number;
   /** In the order of their last use. */
@@ -19,6 +22,9 @@ export class LayoutCache implements BatchLayout {
 
   constructor(model: BatchLayout, maxBytes = DEFAULT_MAX_BYTES) {
     this.spatialMergeSize = model.spatialMergeSize;
+    this.channels = model.channels;
+    this.temporalPatchSize = model.temporalPatchSize;
+    this.patchSize = model.patchSize;
     this.#model = model;
     this.#maxBytes = maxBytes;
   }

@@ -2,10 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCpuDevice, type Device, type Executable, type Submission } from "@vitgraph/cuda-kernels";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../models/load-model.js";
 import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
-import type { GraphFailure } from "./self-check.js";
+import type { GraphCheck, GraphFailure } from "./self-check.js";
 import { type CapturedGraphs, VisionEncoder } from "./vision-encoder.js";
 
 let directory: string;
@@ -15,7 +15,10 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-/** A device that captures, and whose replays of one capacity are spoiled. */
+/** The merged embedding, and one deepstack level. */
+const MINIATURE_COLUMNS = 8 + 8;
+
+/** A device that captures, and whose replays of one capacity are spoiled: `outputs` are the rows of each item. */
 function deviceWithBadGraph(badTokens: number, spoil: (outputs: readonly Uint8Array[]) => void): Device {
   const device = createCpuDevice();
   const load: Device["load"] = (program, arenas) => {
@@ -45,19 +48,22 @@ function deviceWithBadGraph(badTokens: number, spoil: (outputs: readonly Uint8Ar
   });
 }
 
-async function failuresWith(device: Device) {
+async function failuresWith(device: Device, budgets: readonly number[] = [4, 16, 64]) {
   const model = await loadModel(directory);
   const failures: GraphFailure[] = [];
   const captured: CapturedGraphs[] = [];
+  const checks: GraphCheck[] = [];
   const encoder = await VisionEncoder.create({
     model,
     device,
-    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [4, 16, 64] },
+    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [...budgets] },
+    maxBatchTokens: Math.max(...budgets),
+    onGraphChecked: (check) => checks.push(check),
     onGraphsCaptured: (graphs) => captured.push(graphs),
     onGraphFailure: (failure) => failures.push(failure),
   });
   await model[Symbol.asyncDispose]();
-  return { failures, captured, encoder };
+  return { failures, captured, checks, encoder };
 }
 
 test("a graph whose replay differs is given up, named and counted, and its budget runs eagerly", async () => {
@@ -86,11 +92,61 @@ test("a replay with NaN in it fails the check", async () => {
 
 test("good graphs pass", async () => {
   using device = deviceWithBadGraph(0, () => {});
-  const { failures, captured, encoder } = await failuresWith(device);
+  const { failures, captured, checks, encoder } = await failuresWith(device);
   expect(failures).toEqual([]);
+  expect(checks.map(({ budget, passed }) => [budget, passed])).toEqual([
+    [64, true],
+    [16, true],
+    [4, true],
+  ]);
+  // A tenth of the limit.
+  for (const { relativeL2 } of checks) expect(relativeL2).toBeLessThanOrEqual(1e-6);
   expect(captured).toEqual([
     { budgets: [64, 16, 4], usedBytes: expect.any(Number), freeBytes: expect.any(Number) },
   ]);
   expect(encoder.tokenBudgets).toEqual([4, 16, 64]);
   encoder[Symbol.dispose]();
+});
+
+describe.each([1024, 4096])("one wrong row in a graph of %i tokens", (budget) => {
+  const ROW_BYTES = 4 * MINIATURE_COLUMNS;
+  const rowOf = (bytes: Uint8Array, row: number) => bytes.subarray(row * ROW_BYTES, (row + 1) * ROW_BYTES);
+  const rowsOf = (bytes: Uint8Array) => bytes.length / ROW_BYTES;
+
+  /** Each damages batches of one composition only, told by their number of items. */
+  const damages: Readonly<Record<string, (outputs: readonly Uint8Array[]) => void>> = {
+    "two rows of the large item exchanged": ([only, ...others]) => {
+      if (only === undefined || others.length > 1) return;
+      const kept = rowOf(only, 17).slice();
+      rowOf(only, 17).set(rowOf(only, 400));
+      rowOf(only, 400).set(kept);
+    },
+    "rows of two small items exchanged": (outputs) => {
+      if (outputs.length < 10) return;
+      const [a, b] = [outputs[3] as Uint8Array, outputs[8] as Uint8Array];
+      const kept = rowOf(a, 0).slice();
+      rowOf(a, 0).set(rowOf(b, 1));
+      rowOf(b, 1).set(kept);
+    },
+    "the budget's last row of zeros": (outputs) => {
+      if (outputs.length < 3 || outputs.length > 9) return;
+      const last = outputs.at(-1) as Uint8Array;
+      rowOf(last, rowsOf(last) - 1).fill(0);
+    },
+    "a row of another item": (outputs) => {
+      if (outputs.length < 2) return;
+      rowOf(outputs[1] as Uint8Array, 1).set(rowOf(outputs[0] as Uint8Array, 2));
+    },
+    "one level of a row of zeros": ([first]) => {
+      rowOf(first as Uint8Array, 5).fill(0, 4 * (MINIATURE_COLUMNS - 8));
+    },
+  };
+
+  // On a CPU, the attention of one item of 4096 tokens takes seconds.
+  test.each(Object.keys(damages).slice(0, budget > 1024 ? 1 : undefined))("%s", async (name) => {
+    using device = deviceWithBadGraph(budget, damages[name] as (outputs: readonly Uint8Array[]) => void);
+    const { checks, encoder } = await failuresWith(device, [budget]);
+    expect(checks).toMatchObject([{ budget, passed: false }]);
+    encoder[Symbol.dispose]();
+  });
 });

@@ -40,3 +40,12 @@ test("pixel values are staged as they are: the first kernel casts them", () => {
   const item: EncoderItem = { format: "normalized", grid: { t: 1, h: 2, w: 2 }, pixelValues };
   expect(stageBatch(model, [item]).inputs[0]!.bytes.buffer).toBe(pixelValues.buffer);
 });
+
+test("a buffer that was transferred since its item was checked is an error, not another's rows", () => {
+  const items = [still(2, 4), still(2, 2)];
+  const { buffer } = (items[0] as { pixels: Uint8Array }).pixels;
+  structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+  expect(() => stageBatch(model, items)).toThrow(
+    "pixels has 0 elements (its buffer was transferred), but grid 1 × 2 × 4 needs 96",
+  );
+});

@@ -1,8 +1,14 @@
-/** Items → what one run copies in: pixels as the items have them, and the tables that tell the kernels whose row is whose. */
+/**
+ * Items → the inputs of one run: the items' rows as they are, and the tables that map rows to items.
+ *
+ * Row counts come from the grids, and the rows' memory is held against them here, at the moment of use: a buffer that was
+ * transferred since the item was checked would otherwise leave its rows to whatever the last batch put there.
+ */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
-import { type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
+import { checkRows, type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
 import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
+import { patchShapeOf } from "./check-item.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
@@ -19,19 +25,23 @@ export interface StagedInput {
   /** Of the input in the model's graph. */
   readonly name: string;
   readonly offsetBytes: number;
-  /** An item's own pixels are not copied: they must not change until the run is over. */
+  /** An item's rows are not copied here: the device takes them when the batch is submitted. */
   readonly bytes: Uint8Array;
 }
 
-/** What staging asks of a model. */
-export type BatchLayout = Pick<VisionModel, "layout" | "spatialMergeSize">;
+/** What staging needs to know of a model. */
+export type BatchLayout = Pick<
+  VisionModel,
+  "layout" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
+>;
 
+/** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const segments = layouts.flatMap((layout) => layout.segments);
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
   const itemTokens = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
-  const { pixels, patchSources } = stagePixels(items, patches);
+  const { pixels, patchSources } = stagePixels(model, items, patches);
   return {
     work: {
       patches,
@@ -57,16 +67,18 @@ export function stagedTable(name: string, values: Int32Array): StagedInput {
 }
 
 /** The items' rows as they are, each item on a word boundary, and for each patch its word and format. */
-function stagePixels(items: readonly EncoderItem[], patches: number) {
+function stagePixels(model: BatchLayout, items: readonly EncoderItem[], patches: number) {
+  const shape = patchShapeOf(model);
   const pixels: StagedInput[] = [];
   const patchSources = new Int32Array(patches);
   let patch = 0;
   let start = 0;
   for (const item of items) {
+    checkRows(item, shape);
     const bytes = item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
-    const rowBytes = bytes.length / count;
+    const rowBytes = rowElements(item.format, shape) * ELEMENT_BYTES[item.format];
     for (let row = 0; row < count; row++) {
       // Rows start on words, so the two low bits of a byte offset are free for the format.
       patchSources[patch++] = (start + row * rowBytes) | PIXEL_FORMATS[item.format];
@@ -75,6 +87,11 @@ function stagePixels(items: readonly EncoderItem[], patches: number) {
   }
   return { pixels, patchSources };
 }
+
+const ELEMENT_BYTES = { u8_still: 1, u8: 1, normalized: 4 } as const satisfies Record<
+  EncoderItem["format"],
+  number
+>;
 
 function cumulative(lengths: readonly number[]): Int32Array {
   const sums = new Int32Array(lengths.length + 1);

@@ -6,7 +6,7 @@
  */
 import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
   type Batch,
   commonGrids,
@@ -25,7 +25,7 @@ import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
 import { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
 import { LayoutCache } from "./layout-cache.js";
-import { checkGraphs, type GraphFailure } from "./self-check.js";
+import { checkGraphs, type GraphCheck, type GraphFailure } from "./self-check.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
@@ -37,7 +37,7 @@ export interface VisionEncoderOptions {
   readonly compilationConfig?: CompilationConfigInput | string;
   /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. */
   readonly maxBatchTokens?: number;
-  /** Hears of the bytes of weights loaded so far. */
+  /** Called with the bytes of weights loaded so far. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** Compare each captured graph with the eager run before it is used. Default: true. */
   readonly selfCheck?: boolean;
@@ -51,13 +51,15 @@ export interface VisionEncoderOptions {
    * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
    */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
-  /** Hears of the frames of a batch that were not in the grid cache: see `embeddingCacheMissLine`. */
+  /** Called with the frames of a batch that were not in the grid cache: see `embeddingCacheMissLine`. */
   readonly onGridMiss?: (frames: readonly Frame[]) => void;
-  /** Hears of the graphs when they are captured, where the device captures any. */
+  /** Called when the graphs are captured, if the device captures any. */
   readonly onGraphsCaptured?: (captured: CapturedGraphs) => void;
-  /** Hears of every graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
+  /** Called with the result of each graph's self-check: its largest row error, passed or not. */
+  readonly onGraphChecked?: (check: GraphCheck) => void;
+  /** Called for each graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
   readonly onGraphFailure?: (failure: GraphFailure) => void;
-  /** Hears of every batch that ran: the lines of `encoder_cudagraph_verbose`. */
+  /** Called after each batch: the lines of `encoder_cudagraph_verbose`. */
   readonly onBatch?: (batch: BatchReport) => void;
 }
 
@@ -69,9 +71,9 @@ export interface CapturedGraphs {
   readonly freeBytes: number;
 }
 
-/** Of a device: one that arrives, one that computes, one that leaves. With two, the device waits while results leave. */
+/** Per device: one uploading, one computing, one downloading. With two, the device waits for downloads. */
 export const BATCHES_IN_FLIGHT = 3;
-/** vLLM's default max_num_batched_tokens is no guide here; this holds the largest image of Qwen3-VL's processor. */
+/** Not vLLM's default max_num_batched_tokens: the largest image of Qwen3-VL's processor must fit. */
 export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 const MIB = 2 ** 20;
 
@@ -115,8 +117,12 @@ export class VisionEncoder implements Disposable {
     this.#stats = new StatsCounter(this.tokenBudgets, [...this.#failedGraphs]);
   }
 
-  /** Compiles the model for the device, loads the weights and makes the budgets' programs. */
+  /**
+   * Compiles the model for the device, loads the weights and makes the budgets' programs.
+   * @throws VG_ARGUMENT_INVALID for an option, and what compiling, loading and capturing throw
+   */
   static async create(options: VisionEncoderOptions): Promise<VisionEncoder> {
+    checkEncoderOptions(options);
     const { model, device, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
     const { config } = parseCompilationConfig(options.compilationConfig ?? {});
     const { compile, ...encoderConfig } = encoderOptions(config);
@@ -161,7 +167,17 @@ export class VisionEncoder implements Disposable {
   }
 
   /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
-  async encode(items: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
+  async encode(given: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
+    if (!Array.isArray(given)) {
+      throw new VitgraphError(
+        "VG_ARGUMENT_INVALID",
+        `the items of encode are ${describe(given)}, not a list`,
+        {
+          remedy: "pass a list: encode([item])",
+        },
+      );
+    }
+    const items: readonly EncoderItem[] = [...given];
     if (this.#disposed) {
       throw new VitgraphError("VG_DISPOSED", "the encoder has been disposed", { remedy: "create a new one" });
     }
@@ -193,7 +209,8 @@ export class VisionEncoder implements Disposable {
   }
 
   /**
-   * Runs items that {@link check} let pass as one batch: replayed under one of {@link tokenBudgets}, or eagerly (`null`).
+   * Runs items that {@link check} accepted as one batch: replayed under one of {@link tokenBudgets}, or eagerly (`null`).
+   * They are checked once more, since their memory is their callers': one whose memory was taken away fails alone.
    * One outcome for each item, in their order; never rejects.
    */
   async run(
@@ -201,6 +218,20 @@ export class VisionEncoder implements Disposable {
     budget: number | null,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     using _slot = await this.#inFlight.acquire();
+    const refusals = items.map((item) => this.#refusalOf(item));
+    const outcomes = await this.#run(
+      items.filter((_, index) => refusals[index] === undefined),
+      budget,
+    );
+    let next = 0;
+    return refusals.map((refusal) => refusal ?? (outcomes[next++] as PromiseSettledResult<Embedding>));
+  }
+
+  async #run(
+    items: readonly EncoderItem[],
+    budget: number | null,
+  ): Promise<PromiseSettledResult<Embedding>[]> {
+    if (items.length === 0) return [];
     try {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
@@ -291,6 +322,36 @@ export class VisionEncoder implements Disposable {
   }
 }
 
+const OPTIONS = {
+  model: true,
+  device: true,
+  compilationConfig: true,
+  maxBatchTokens: true,
+  onProgress: true,
+  selfCheck: true,
+  gridCacheBytes: true,
+  warmUpGrids: true,
+  onGridMiss: true,
+  onGraphsCaptured: true,
+  onGraphChecked: true,
+  onGraphFailure: true,
+  onBatch: true,
+} satisfies Record<keyof VisionEncoderOptions, true>;
+
+function checkEncoderOptions(options: VisionEncoderOptions): void {
+  checkOptions("VisionEncoder.create", options, Object.keys(OPTIONS));
+  const { model, device } = options;
+  if (typeof model === "object" && model !== null && "vision" in model) {
+    if (typeof device === "object" && device !== null && "load" in device) return;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `device is ${describe(device)}`, {
+      remedy: "pass a device from createDevice",
+    });
+  }
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `model is ${describe(model)}`, {
+    remedy: "pass a model from loadModel",
+  });
+}
+
 /** Captures the budgets and checks the graphs; one that fails is given up and reported. */
 async function prepareGraphs(
   {
@@ -298,6 +359,7 @@ async function prepareGraphs(
     device,
     selfCheck = true,
     onGraphsCaptured,
+    onGraphChecked,
     onGraphFailure = warnOfGraphFailure,
   }: VisionEncoderOptions,
   programs: EncoderPrograms,
@@ -312,10 +374,12 @@ async function prepareGraphs(
   watch.lap("captureMs");
   watch.move("captureMs", "measureMs", measureMs);
   if (!selfCheck) return [];
-  const failures = await checkGraphs(model.vision, programs, captured, device.activationDType);
-  for (const failure of failures) {
-    programs.drop(failure.budget);
-    onGraphFailure(failure);
+  const checks = await checkGraphs(model.vision, programs, captured, device.activationDType);
+  const failures = checks.filter(({ passed }) => !passed);
+  for (const check of checks) onGraphChecked?.(check);
+  for (const { budget, relativeL2 } of failures) {
+    programs.drop(budget);
+    onGraphFailure({ budget, relativeL2 });
   }
   watch.lap("checkMs");
   return failures;
@@ -369,7 +433,7 @@ class Stopwatch {
 
 export function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
   process.emitWarning(
-    `the graph of token budget ${budget} differs from the eager run (relative L2 ${relativeL2}): the budget runs eagerly`,
+    `the graph of token budget ${budget} differs from the eager run (relative L2 of a row ${relativeL2}): the budget runs eagerly`,
     { code: "VG_GRAPH_FAILED", detail: "Please report this with the output of `vitgraph doctor`." },
   );
 }

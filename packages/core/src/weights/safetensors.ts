@@ -124,14 +124,14 @@ export function encodeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const header: Record<string, unknown> =
-    Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata };
+  const entries: [string, unknown][] = Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata]];
   let size = 0;
   for (const { name, dtype, shape, bytes } of tensors) {
-    header[name] = { dtype, shape, data_offsets: [size, size + bytes.length] };
+    entries.push([name, { dtype, shape, data_offsets: [size, size + bytes.length] }]);
     size += bytes.length;
   }
-  const json = new TextEncoder().encode(JSON.stringify(header));
+  // Not by assignment: a tensor may be called __proto__.
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
   const headerBytes = Math.ceil(json.length / 8) * 8;
   const file = new Uint8Array(8 + headerBytes + size);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);

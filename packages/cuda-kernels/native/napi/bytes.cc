@@ -52,11 +52,13 @@ InputBytes::InputBytes(std::span<const std::byte> from)
 OutputBytes::OutputBytes(Napi::Env env, std::size_t size) {
   // Not Node-API's own call: it ends the process where there is no memory, and writes zeros that are overwritten.
   try {
-    const Napi::Value buffer = addon_data(env).allocate_unfilled.Call({Napi::Number::New(env, static_cast<double>(size))});
+    const auto size_value = Napi::Number::New(env, static_cast<double>(size));
+    const Napi::Value buffer = addon_data(env).allocate_unfilled.Call({size_value});
     const auto memory = buffer.As<Napi::Uint8Array>().ArrayBuffer();
     array_ = Napi::Persistent(Napi::Uint8Array::New(env, size, memory, 0).As<Napi::Object>());
   } catch (const Napi::Error&) {
-    throw Error("VG_DEVICE_OUT_OF_MEMORY", "the process has no memory for a result of " + std::to_string(size) + " bytes",
+    throw Error("VG_DEVICE_OUT_OF_MEMORY",
+                "the process has no memory for a result of " + std::to_string(size) + " bytes",
                 "use smaller images or token budgets");
   }
   span_ = memory_of(array_.Value().As<Napi::TypedArray>());

@@ -44,8 +44,8 @@ class InputBytes {
   std::size_t size_;
 };
 
-/// Memory that becomes a Uint8Array of the caller, once all of it has been written: it comes unfilled. Made and destroyed
-/// on JavaScript's thread, written on any.
+/// Memory that becomes a Uint8Array of the caller, once all of it has been written: it comes unfilled. Made and
+/// destroyed on JavaScript's thread, written on any.
 class OutputBytes {
  public:
   /// @throws Error VG_DEVICE_OUT_OF_MEMORY

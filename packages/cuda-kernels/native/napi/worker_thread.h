@@ -1,13 +1,12 @@
 // The threads of one device: one begins PromiseWorkers in the order in which they were posted, another finishes them in
 // the same order, and JavaScript's thread settles them, again in that order. So the next run can be made ready while
-// one is waited for. JavaScript's thread never waits for either, except while its environment is being torn down.
+// one is waited for. JavaScript's thread never waits for their work, except while its environment is being torn down.
 //
 // Lifetime. The event loop stays alive while something is under way, and only then. `close` lets everything that was
 // posted run. The threads have ended when it returns or, where something was under way, before the last promise is
-// settled. Teardown of the environment (a terminated worker_thread, or the process
-// ending) cancels what is left: `cancelled()` turns true, what was begun is still finished (and looks at
-// `cancelled()`), the threads are joined, and workers that never settled are destroyed on JavaScript's thread, so that
-// no reference outlives the environment.
+// settled. Teardown of the environment (a terminated worker_thread, or the process ending) cancels what is left:
+// `cancelled()` turns true, what was begun is still finished (and looks at `cancelled()`), the threads are joined, and
+// workers that never settled are destroyed on JavaScript's thread, so that no reference outlives the environment.
 #pragma once
 
 #include <napi.h>

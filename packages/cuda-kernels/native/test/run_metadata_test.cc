@@ -136,7 +136,8 @@ void each_use_is_checked() {
   builder.run(Kernel::unpack_patches, {large, sources, scale, y}, {3, 2, 4});
   const Program one = builder.program();
   builder.run(Kernel::unpack_patches, {small, sources, scale, y}, {3, 2, 4});
-  const std::vector<Input> inputs{{large, std::vector<std::int32_t>(24)}, {small, std::vector<std::int32_t>(6)}, {sources, {48}}};
+  const std::vector<Input> inputs{
+      {large, std::vector<std::int32_t>(24)}, {small, std::vector<std::int32_t>(6)}, {sources, {48}}};
   expect("pixels that are there", run(one, {1, 0}, inputs), "");
   expect("the second use of one index leads into its own buffer", run(builder.program(), {1, 0}, inputs),
          "patch 0 has its pixels at bytes 48 to 60, which this run does not bring");
@@ -178,7 +179,8 @@ void rows_of_tables() {
   expect("too short an index", run(program, {3, 0}, {{scatter.index, {5, 0}}}),
          "an index buffer has 8 bytes, and this run's counts ask for 12");
   expect("an index in parts", run(program, {3, 0}, {{scatter.index, {3}, 8}, {scatter.index, {5, 0}}}), "");
-  expect("a transfer over another one counts", run(program, {3, 0}, {{scatter.index, {5, 0, 3}}, {scatter.index, {99}, 4}}),
+  expect("a transfer over another one counts",
+         run(program, {3, 0}, {{scatter.index, {5, 0, 3}}, {scatter.index, {99}, 4}}),
          "row 1 of index is 99, and the table has 6 rows");
 
   program.buffers[static_cast<std::size_t>(scatter.index)].row_stride = 2;

@@ -5,7 +5,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { encoderSupport, type LintFacts } from "@vitgraph/config";
-import { createVisionModel, readImageProcessor, readVideoProcessor } from "@vitgraph/core";
+import {
+  createVisionModel,
+  readImageProcessor,
+  readProcessorSettings,
+  readVideoProcessor,
+} from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -26,8 +31,7 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
     });
   }
   const modelType = typeof config.model_type === "string" ? config.model_type : "unknown";
-  const image = await readJson(join(directory, "preprocessor_config.json"));
-  const video = await readJson(join(directory, "video_preprocessor_config.json"));
+  const { image, video } = await readProcessorSettings(directory);
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
   const images = ifSupported(() => readImageProcessor(image, modelType));

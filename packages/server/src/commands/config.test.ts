@@ -291,6 +291,11 @@ cudagraph_mode        "PIECEWISE"     optimization level 1
     expect(exitCode).toBe(0);
   });
 
+  test("names dotted options of other parts, as they were written", async () => {
+    const { stderr } = await run("explain", "-O.mode=3", "--hf-overrides.a.b", "1");
+    expect(stderr).toContain("without effect: -O.mode --hf-overrides.a.b\n");
+  });
+
   test("prints every key by default", async () => {
     const { stdout } = await run("explain");
     expect(stdout).toMatch(/^encoder_cudagraph_max_frames_per_batch +null +default$/m);

@@ -25,6 +25,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { inputName, readTextInput, unreadable } from "../files.js";
+import { dottedOptions } from "../serve-options.js";
 import { renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
 import { positiveInteger } from "./model-options.js";
@@ -227,7 +228,7 @@ interface ExplainOptions {
 }
 
 function explain(args: readonly string[], options: ExplainOptions, io: CliIo): void {
-  const { compilationConfig, dotted, fileOptions, rest } = parseServeArguments(args, {
+  const { compilationConfig, fileOptions, rest } = parseServeArguments(args, {
     readFile: readText,
     parseYaml: parseYamlDocument,
   });
@@ -246,7 +247,7 @@ function explain(args: readonly string[], options: ExplainOptions, io: CliIo): v
     io.stdout(explanation(rows));
   }
   for (const note of compilationConfig.notes) io.stderr(`${describeNote(note)}\n`);
-  const others = [...rest, ...Object.keys(dotted).map((name) => `--${name}.…`)];
+  const others = [...rest, ...dottedOptions(args).map(({ option, keys }) => option + keys)];
   if (others.length > 0) printNote(io, `not the compilation config's, without effect: ${others.join(" ")}`);
   const fileNames = Object.keys(fileOptions);
   if (fileNames.length > 0)

@@ -1,21 +1,24 @@
-/** `vitgraph doctor`: the backends of this machine, the one that `auto` chooses, and why the others are not usable. */
-import { describeBackends } from "@vitgraph/core";
+/** `vitgraph doctor`: the backends of this machine, the one that `auto` chooses, why the others are not usable, and the decoders. */
+import { decoderVersions, describeBackends } from "@vitgraph/core";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";
 
 export function registerDoctor(program: Command, io: CliIo): void {
   program
     .command("doctor")
-    .description("list the backends that are built and usable here, and why the others are not")
+    .description(
+      "list the backends that are usable here, why the others are not, and the decoders of images and videos",
+    )
     .option("--json", "the same as JSON")
     .action(({ json }: { json?: true }) => doctor(json === true, io));
 }
 
-function doctor(json: boolean, io: CliIo): void {
+async function doctor(json: boolean, io: CliIo): Promise<void> {
   const report = describeBackends();
+  const decoders = await decoderVersions();
   if (report.chosen === null) io.exitCode = 1;
   if (json) {
-    io.stdout(`${JSON.stringify(report, null, 2)}\n`);
+    io.stdout(`${JSON.stringify({ ...report, decoders }, null, 2)}\n`);
     return;
   }
   io.stdout(`node     ${process.version}, ${process.platform} ${process.arch}\n`);
@@ -31,5 +34,10 @@ function doctor(json: boolean, io: CliIo): void {
       io.stdout(`           remedy: ${backend.remedy}\n`);
     }
   }
+  const { images, videos } = decoders;
+  io.stdout(`images   sharp ${images.sharp}, libvips ${images.libvips}\n`);
+  io.stdout(
+    `videos   ${videos.ffmpeg === null ? "GIF and WebP; others need ffmpeg, which is not installed" : `ffmpeg ${videos.ffmpeg}`}\n`,
+  );
   io.stdout(`chosen   ${report.chosen ?? "none: no backend can run here"} (for --backend auto)\n`);
 }

@@ -26,6 +26,7 @@ import { percent, renderTable } from "../table.js";
 import { expandDirectories, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
+  byteCount,
   compilationConfigOf,
   jsonObject,
   type ModelOptions,
@@ -40,6 +41,7 @@ interface EncodeOptions extends ModelOptions {
   readonly output?: string;
   readonly dtype?: "f32" | "bf16";
   readonly maxPixels?: number;
+  readonly maxDecodeBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
 }
 
@@ -65,6 +67,11 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       rgbColor,
     )
     .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
+    .option(
+      "--max-decode-bytes <bytes>",
+      "refuse files that take more memory to decode: 512M, 1.5g",
+      byteCount,
+    )
     .addHelpText("after", OUTPUT_HELP)
     .action((paths: string[], options: EncodeOptions) => {
       if (options.dtype !== undefined && options.output === undefined)
@@ -178,12 +185,13 @@ async function decodeAll(
 async function decode(
   path: string,
   processor: ImageProcessor,
-  { maxPixels, rgbaBackgroundColor: background }: EncodeOptions,
+  { maxPixels, maxDecodeBytes, rgbaBackgroundColor: background }: EncodeOptions,
   io: CliIo,
 ): Promise<EncoderItem> {
   const bytes = await readInput(path, io, "check the path");
   const decodeOptions: DecodeOptions = {
     ...(maxPixels === undefined ? {} : { maxPixels }),
+    ...(maxDecodeBytes === undefined ? {} : { maxDecodeBytes }),
     ...(background === undefined ? {} : { background }),
   };
   return processImage(bytes, processor, decodeOptions);

@@ -1,5 +1,5 @@
 /** The options of all commands that load a model. */
-import type { CompilationConfig, ServeArguments } from "@vitgraph/config";
+import { type CompilationConfig, parseHumanReadableInteger, type ServeArguments } from "@vitgraph/config";
 import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -74,6 +74,14 @@ export function positiveInteger(text: string): number {
 export function wholeNumber(text: string): number {
   const value = digits(text);
   if (!(value >= 0)) throw new InvalidArgumentError("expected a whole number");
+  return value;
+}
+
+/** "200000000", "200M" (of 1024² bytes) or "1.5g" (of 10⁹). */
+export function byteCount(text: string): number {
+  const value = parseHumanReadableInteger(text);
+  if (value === undefined || value <= 0)
+    throw new InvalidArgumentError("expected bytes, like 200000000, 200M or 1.5g");
   return value;
 }
 
@@ -165,6 +173,7 @@ export async function openModel(options: ModelOptions): Promise<OpenedModel> {
 const OPTIONS_BY_PARAMETER = new Map([
   ["maxPixels", "--max-pixels"],
   ["maxBatchTokens", "--max-batch-tokens"],
+  ["maxDecodeBytes", "--max-decode-bytes"],
 ]);
 
 /** An error's text and code. An error of any other kind is a bug, and comes with its stack. */

@@ -78,14 +78,16 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
       join(folder, "preprocessor_config.json"),
       JSON.stringify({ min_pixels: 3136, max_pixels: 1_003_520 }),
     );
-    const { stdout } = await plan(
-      "--trace",
-      file("pixels.csv", "width,height\n640,480\n"),
-      "--model",
-      folder,
-      "--json",
-    );
-    expect(JSON.parse(stdout).planned.budgets).toEqual([23 * 17]);
+    const budgets = async () => {
+      const trace = file("pixels.csv", "width,height\n640,480\n");
+      const { stdout } = await plan("--trace", trace, "--model", folder, "--json");
+      return JSON.parse(stdout).planned.budgets;
+    };
+    expect(await budgets()).toEqual([23 * 17]);
+    // transformers 5 writes one file for all processors, and it wins.
+    const image_processor = { min_pixels: 3136, max_pixels: 28 * 28 * 100 };
+    writeFileSync(join(folder, "processor_config.json"), JSON.stringify({ image_processor }));
+    expect(await budgets()).toEqual([8 * 11]);
   });
 
   test("keeps to graphs and memory", async () => {

@@ -1,7 +1,12 @@
 /** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
 import { basename, join } from "node:path";
-import { parseHumanReadableInteger } from "@vitgraph/config";
-import { type ImageProcessor, imageGrid, readImageProcessor, tokenCount } from "@vitgraph/core";
+import {
+  type ImageProcessor,
+  imageGrid,
+  readImageProcessor,
+  readProcessorSettings,
+  tokenCount,
+} from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
   type BudgetPlan,
@@ -14,11 +19,11 @@ import {
   reportBudgets,
   type SizeCount,
 } from "@vitgraph/scheduler";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { checkOutput, inputName, outputPath, readTextInput, writeOutput } from "../files.js";
 import { percent, renderTable } from "../table.js";
-import { positiveInteger } from "./model-options.js";
+import { byteCount, positiveInteger } from "./model-options.js";
 import { parseTrace, TRACE_FORMATS, type TraceEntry } from "./plan-trace.js";
 
 interface PlanCommandOptions {
@@ -59,9 +64,9 @@ export function registerPlan(program: Command, io: CliIo): void {
     .option(
       "--bytes-per-graph <bytes>",
       "bytes that each graph takes: 200M (of 1024² bytes), 1.5g (of 10⁹)",
-      bytes,
+      byteCount,
     )
-    .option("--memory-limit <bytes>", "bytes for all graphs together; needs --bytes-per-graph", bytes)
+    .option("--memory-limit <bytes>", "bytes for all graphs together; needs --bytes-per-graph", byteCount)
     .option(
       "--smallest-budget <tokens>",
       "no budget is smaller: at least the items in a batch",
@@ -168,8 +173,8 @@ function listed(names: readonly string[]): string {
 async function readProcessor(directory: string | undefined, io: CliIo): Promise<ImageProcessor> {
   if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
   const config = await readJson(join(directory, "config.json"), io);
-  const settings = await readJson(join(directory, "preprocessor_config.json"), io);
-  return readImageProcessor(settings, String(config.model_type));
+  const { image } = await readProcessorSettings(directory);
+  return readImageProcessor(image, String(config.model_type));
 }
 
 async function readJson(path: string, io: CliIo): Promise<Readonly<Record<string, unknown>>> {
@@ -179,13 +184,6 @@ async function readJson(path: string, io: CliIo): Promise<Readonly<Record<string
   } catch (cause) {
     throw toVitgraphError(cause, "VG_MODEL_INVALID", `${path} is not JSON`, "mend the file");
   }
-}
-
-function bytes(text: string): number {
-  const value = parseHumanReadableInteger(text);
-  if (value === undefined || value <= 0)
-    throw new InvalidArgumentError("expected bytes, like 200000000, 200M or 1.5g");
-  return value;
 }
 
 // ---- writing

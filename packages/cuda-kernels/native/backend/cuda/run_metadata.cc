@@ -158,10 +158,12 @@ std::vector<std::int32_t> RunMetadata::words(const Submission& submission, std::
   const std::size_t size = target.span_bytes(target.rows.at(submission.counts));
   if (size == 0) return {};
   const auto brought = filled(submission, buffer);
-  if (brought.empty()) bad("an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
+  if (brought.empty())
+    bad("an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
   const std::size_t reached = brought[0].first == 0 ? brought[0].second : 0;
   if (reached < size) {
-    bad("an index buffer has " + std::to_string(reached) + " bytes, and this run's counts ask for " + std::to_string(size));
+    bad("an index buffer has " + std::to_string(reached) + " bytes, and this run's counts ask for " +
+        std::to_string(size));
   }
   std::vector<std::int32_t> words(size / sizeof(std::int32_t));
   auto* bytes = reinterpret_cast<std::byte*>(words.data());

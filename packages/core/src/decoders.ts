@@ -1,0 +1,20 @@
+/** What decodes images and videos on this machine, for `vitgraph doctor`. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import sharp from "sharp";
+
+export interface DecoderVersions {
+  /** Versions of the image library and of what it decodes with. */
+  readonly images: { readonly sharp: string; readonly libvips: string };
+  /** ffmpeg's version; null where it cannot be run, and only GIF and WebP clips can be decoded. */
+  readonly videos: { readonly ffmpeg: string | null };
+}
+
+export async function decoderVersions(): Promise<DecoderVersions> {
+  const { sharp: sharpVersion = "unknown", vips: libvips } = sharp.versions;
+  const ffmpeg = await promisify(execFile)("ffmpeg", ["-version"]).then(
+    ({ stdout }) => /^ffmpeg version (\S+)/.exec(stdout)?.[1] ?? "unknown",
+    () => null,
+  );
+  return { images: { sharp: sharpVersion, libvips }, videos: { ffmpeg } };
+}

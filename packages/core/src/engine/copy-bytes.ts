@@ -1,0 +1,27 @@
+/** Copies of large arrays, made in parts: copying takes JavaScript's thread, and other callers need it too. */
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { VitgraphError } from "@vitgraph/errors";
+
+/** Takes about half a millisecond where the pages of the copy are new. */
+const PART_BYTES = 2 ** 20;
+
+/** @throws VG_ITEM_INVALID if the source is transferred or shrunk meanwhile */
+export async function copyBytes(source: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const { byteLength } = source;
+  // Not zeroed: every byte is written below.
+  const copy = new Uint8Array(Buffer.allocUnsafeSlow(byteLength).buffer as ArrayBuffer);
+  for (let at = 0; at < byteLength; at += PART_BYTES) {
+    if (at > 0) await nextTurn();
+    if (source.byteLength !== byteLength) {
+      throw new VitgraphError(
+        "VG_ITEM_INVALID",
+        "an item's memory was transferred or shrunk while it was copied",
+        {
+          remedy: "leave it as it is until the call settles",
+        },
+      );
+    }
+    copy.set(source.subarray(at, at + PART_BYTES), at);
+  }
+  return copy;
+}

@@ -1,0 +1,20 @@
+import { expect, test } from "vitest";
+import { f32ToBf16 } from "../numerics.js";
+import { Embedding } from "./embedding.js";
+
+const FIELDS = {
+  grid: { t: 1, h: 2, w: 2 },
+  tokens: 1,
+  columns: 2,
+  batch: { index: 0, items: 1, tokens: 1, budget: null, waste: 0, durationMs: 1 },
+};
+
+test.each(["f32", "bf16"] as const)("JSON has the numbers of %s rows, and a clone the bytes", (dtype) => {
+  const values = Float32Array.of(1.5, -2);
+  const { buffer } = dtype === "f32" ? values : f32ToBf16(values);
+  const embedding = new Embedding({ ...FIELDS, dtype, bytes: new Uint8Array(buffer) });
+  expect(JSON.parse(JSON.stringify(embedding))).toEqual({ ...FIELDS, dtype, data: [1.5, -2] });
+  const { bytes, data } = structuredClone({ ...embedding, data: embedding.data });
+  expect([...data]).toEqual([1.5, -2]);
+  expect(bytes).toEqual(embedding.bytes);
+});

@@ -1,0 +1,25 @@
+import { getEventListeners } from "node:events";
+import { expect, test } from "vitest";
+import { onAbort } from "./on-abort.js";
+
+test("many callbacks share one listener, which goes with the last of them", () => {
+  const { signal } = new AbortController();
+  const stops = Array.from({ length: 40 }, () => onAbort(signal, () => {}));
+  expect(getEventListeners(signal, "abort")).toHaveLength(1);
+  for (const stop of stops) stop();
+  stops[0]?.();
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  onAbort(signal, () => {})();
+  expect(getEventListeners(signal, "abort")).toHaveLength(0);
+});
+
+test("each callback is called once, but for those that were taken back", () => {
+  const controller = new AbortController();
+  const called: string[] = [];
+  onAbort(controller.signal, () => called.push("a"));
+  onAbort(controller.signal, () => called.push("b"))();
+  onAbort(controller.signal, () => called.push("c"));
+  controller.abort();
+  expect(called).toEqual(["a", "c"]);
+  expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
+});

@@ -1,0 +1,44 @@
+/**
+ * `addEventListener("abort", …)` with one listener for each signal, however many wait for it: Node warns of a leak from
+ * the eleventh listener on, and one signal often stands for a whole connection with many calls.
+ */
+
+interface Watch {
+  readonly callbacks: Set<() => void>;
+  readonly listener: () => void;
+}
+
+const watches = new WeakMap<AbortSignal, Watch>();
+
+/**
+ * Calls `callback` once when the signal aborts; for a signal that has aborted already, never. Returns a function that
+ * takes the callback back. The listener is removed with the last callback.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  const watch = watches.get(signal) ?? startWatch(signal);
+  // A new function each time, so that one callback can be registered twice.
+  const entry = () => callback();
+  watch.callbacks.add(entry);
+  return () => {
+    if (watch.callbacks.delete(entry) && watch.callbacks.size === 0) stopWatch(signal, watch);
+  };
+}
+
+function startWatch(signal: AbortSignal): Watch {
+  const callbacks = new Set<() => void>();
+  const watch: Watch = {
+    callbacks,
+    listener: () => {
+      stopWatch(signal, watch);
+      for (const callback of [...callbacks]) callback();
+    },
+  };
+  watches.set(signal, watch);
+  signal.addEventListener("abort", watch.listener);
+  return watch;
+}
+
+function stopWatch(signal: AbortSignal, watch: Watch): void {
+  signal.removeEventListener("abort", watch.listener);
+  if (watches.get(signal) === watch) watches.delete(signal);
+}
