@@ -124,7 +124,7 @@ async function openEncoded(
 ): Promise<OpenedItem> {
   const read = readerOf(image);
   const bytes = await read();
-  const header: Weighed = await openImage(bytes, { maxPixels });
+  const header = await openImage(bytes, { maxPixels });
   const { height, width } = header;
   const rasterBytes = 3 * height * width;
   const prepare = async (signal: AbortSignal): Promise<EncoderItem> => {
@@ -145,14 +145,9 @@ async function openEncoded(
   };
   return opened("image", uuid, imageGrid(header, model.processor), model, {
     // The decoder's memory and the resize's are not held together. Resizing holds the pixels twice.
-    workBytes: bytes.length + Math.max(header.decodeBytes ?? rasterBytes, 2 * rasterBytes),
+    workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
     prepare,
   });
-}
-
-/** An opened image that tells the memory of its decoder: pixels, buffers of the format, a copy to turn it upright. */
-interface Weighed extends Awaited<ReturnType<typeof openImage>> {
-  readonly decodeBytes?: number;
 }
 
 function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel): OpenedItem {
