@@ -1,5 +1,5 @@
 /**
- * Image bytes → pixels, as Pillow's `convert("RGB")` after `exif_transpose` has them: what transformers loads.
+ * Image bytes → the pixels that transformers loads: Pillow's `convert("RGB")` after `exif_transpose`.
  *
  * A viewer shows something else. Colour profiles are ignored, and transparency is dropped without blending: a
  * transparent pixel shows the colour that the file keeps under it. All limits are checked from the header, on a copy of
@@ -152,7 +152,7 @@ function pipelineOf(header: ImageHeader, stream: Uint8Array): Sharp {
   const image = sharp(stream, SHARP_OPTIONS);
   switch (header.format) {
     case "jpeg":
-      // Both ends of the pipeline, or libvips would convert through a colour profile of its own.
+      // Both ends of the pipeline, or libvips would convert through its default colour profile.
       return header.components === 4 ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image;
     case "png":
       // In this colour space the cast to 8 bits clips, and otherwise it takes the high byte.

@@ -49,16 +49,16 @@ export class HeaderError extends Error {}
 /** Counts the steps of a parser, so that a file of tiny parts is refused soon. */
 export class StepCounter {
   #left: number;
-  readonly #what: string;
+  readonly #parts: string;
 
-  /** @param what the parts in the plural, such as "chunks" */
-  constructor(limit: number, what: string) {
+  /** @param parts their name in the plural, such as "chunks" */
+  constructor(limit: number, parts: string) {
     this.#left = limit;
-    this.#what = what;
+    this.#parts = parts;
   }
 
   count(): void {
     this.#left -= 1;
-    if (this.#left < 0) throw new HeaderError(`too many ${this.#what}`);
+    if (this.#left < 0) throw new HeaderError(`too many ${this.#parts}`);
   }
 }
