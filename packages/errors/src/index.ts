@@ -22,7 +22,8 @@ export const ERROR_CODES = {
   VG_WEIGHTS_INVALID:
     "A safetensors file is damaged, or a tensor is missing or has the wrong shape or dtype.",
   VG_IMAGE_INVALID: "The bytes are not an image that can be decoded.",
-  VG_IMAGE_TOO_LARGE: "The image has more pixels, or takes more memory or work to decode, than the limits allow.",
+  VG_IMAGE_TOO_LARGE:
+    "The image has more pixels, or takes more memory or work to decode, than the limits allow.",
   VG_IMAGE_ASPECT_RATIO: "The image is too elongated for the model's patch grid.",
   VG_VIDEO_INVALID: "The file is not a video that can be decoded.",
   VG_VIDEO_DECODER_MISSING: "Decoding a video needs ffmpeg, and it cannot be run.",

@@ -4,11 +4,11 @@ import type { LoadedModel } from "../models/load-model.js";
 
 /** @param computation how the devices compute */
 export function engineIdentity(
-  { name, vision, processor, videoProcessor }: LoadedModel,
+  { fingerprint, vision, processor, videoProcessor }: LoadedModel,
   computation: { readonly dtype: string; readonly compile: boolean },
 ): string {
   const text = JSON.stringify([
-    name,
+    fingerprint,
     vision.modelType,
     vision.config,
     processor,

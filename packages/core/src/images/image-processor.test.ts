@@ -105,9 +105,15 @@ describe("settings", () => {
     [{ rescale_factor: 0 }, "has rescale_factor = 0: it must be a positive number"],
     [{ do_resize: 1 }, "has do_resize = 1: it must be true or false"],
     [
-      { min_pixels: 9, max_pixels: 8 },
-      "asks for at least 9 pixels and at most 8: correct min_pixels, max_pixels or size",
+      { size: { height: 9 } },
+      "has size.height = 9: it must be absent: size has shortest_edge, longest_edge, min_pixels, max_pixels",
     ],
+    [
+      { size: { shortest_edge: 9 } },
+      "has size.longest_edge = undefined: it must be given beside shortest_edge",
+    ],
+    [{ min_pixels: 4e9 }, "has min_pixels = 4000000000: it must be at most 268435456"],
+    [{ cap_pixels_per_frame: true }, "has cap_pixels_per_frame = true: it must be absent or false"],
   ])("%j is refused", (settings, text) => {
     const error = thrownBy(() => readImageProcessor(settings, "qwen3_vl"));
     expect(error.code).toBe("VG_MODEL_INVALID");

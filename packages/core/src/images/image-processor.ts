@@ -90,6 +90,9 @@ export const VIDEO_PROCESSOR_DEFAULTS = {
   qwen3_vl_moe: QWEN3_VL_VIDEO,
 } as const satisfies Record<keyof typeof IMAGE_PROCESSOR_DEFAULTS, VideoProcessor>;
 
+/** An image can be made to grow to this many pixels, and no further. */
+const MAX_MIN_PIXELS = 2 ** 28;
+
 /** transformers' number for the one filter that there is here. */
 const BICUBIC = 3;
 
@@ -149,12 +152,22 @@ function readSettings(
     });
   }
   const size = read.object("size");
+  size.bothOrNeither("shortest_edge", "longest_edge");
+  size.bothOrNeither("min_pixels", "max_pixels");
+  if (read.boolean("cap_pixels_per_frame", false)) read.fail("cap_pixels_per_frame", "absent or false");
+  size.onlyKeys(["shortest_edge", "longest_edge", "min_pixels", "max_pixels"]);
   const processor: ImageProcessor = {
     patchSize: read.positiveInteger("patch_size", defaults.patchSize),
     mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
     temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
-    minPixels: read.positiveInteger("min_pixels", size.positiveInteger("shortest_edge", defaults.minPixels)),
-    maxPixels: read.positiveInteger("max_pixels", size.positiveInteger("longest_edge", defaults.maxPixels)),
+    minPixels: read.positiveInteger(
+      "min_pixels",
+      size.positiveInteger("shortest_edge", size.positiveInteger("min_pixels", defaults.minPixels)),
+    ),
+    maxPixels: read.positiveInteger(
+      "max_pixels",
+      size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", defaults.maxPixels)),
+    ),
     imageMean: read.channels("image_mean", defaults.imageMean),
     imageStd: read.channels("image_std", defaults.imageStd),
     rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
@@ -163,13 +176,8 @@ function readSettings(
     doNormalize: read.boolean("do_normalize", defaults.doNormalize),
   };
   if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
-  if (processor.minPixels > processor.maxPixels) {
-    throw new VitgraphError(
-      "VG_MODEL_INVALID",
-      `${file} asks for at least ${processor.minPixels} pixels and at most ${processor.maxPixels}`,
-      { remedy: "correct min_pixels, max_pixels or size", details: { file, ...processor } },
-    );
-  }
+  // A pixel budget that no decoder would meet; min_pixels above max_pixels is transformers' own arithmetic.
+  if (processor.minPixels > MAX_MIN_PIXELS) read.fail("min_pixels", `at most ${MAX_MIN_PIXELS}`);
   return processor;
 }
 
@@ -227,6 +235,21 @@ class SettingsReader {
       return typeof found === "object" && !Array.isArray(found);
     });
     return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
+  }
+
+  bothOrNeither(first: string, second: string): void {
+    const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
+    if (absent.length === 1)
+      this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
+  }
+
+  /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */
+  onlyKeys(known: readonly string[]): void {
+    const unknown = Object.keys(this.#values).find(
+      (key) => !known.includes(key) && this.#values[key] !== null,
+    );
+    if (unknown !== undefined)
+      this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
   fail(key: string, expected: string): never {

@@ -128,3 +128,16 @@ test("a size that fits already stays, and the result of a resize does", () => {
     }),
   );
 });
+
+/** From `smart_resize` of transformers 5.17's `video_processing_qwen3_vl.py`. */
+test.each([
+  [5, 117, 1533, 131_072, 786_432, 128, 1536],
+  [5, 132, 1243, 131_072, 786_432, 128, 1248],
+  [33, 1078, 720, 4096, 25_165_824, 1088, 704],
+])(
+  "clip of %i frames, %i × %i: frames round half to even",
+  (frames, height, width, minPixels, maxPixels, toHeight, toWidth) => {
+    const bounds = { factor: 32, temporalFactor: 2, minPixels, maxPixels };
+    expect(smartResizeVideo(frames, height, width, bounds)).toEqual({ height: toHeight, width: toWidth });
+  },
+);

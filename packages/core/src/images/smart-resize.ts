@@ -54,14 +54,25 @@ export function smartResizeVideo(
 ): ImageSize {
   const { factor, temporalFactor, minPixels, maxPixels } = bounds;
   checkNumbers({ frames, height, width, factor, temporalFactor, minPixels, maxPixels });
-  checkAspectRatio(height, width);
-  const rounded = roundToMultiples(height, width, factor);
-  const volume = Math.ceil(frames / temporalFactor) * temporalFactor * rounded.height * rounded.width;
+  const scaled = scaleShortSideUp(height, width, factor);
+  checkAspectRatio(scaled.height, scaled.width);
+  const rounded = roundToMultiples(scaled.height, scaled.width, factor);
+  // transformers refuses clips shorter than a patch; here they count as one patch.
+  const roundedFrames = Math.max(1, roundHalfEven(frames / temporalFactor)) * temporalFactor;
+  const volume = roundedFrames * rounded.height * rounded.width;
+  const scaledVolume = frames * scaled.height * scaled.width;
   if (volume > maxPixels)
-    return shrink(height, width, factor, Math.sqrt((frames * height * width) / maxPixels));
+    return shrink(scaled.height, scaled.width, factor, Math.sqrt(scaledVolume / maxPixels));
   if (volume < minPixels)
-    return grow(height, width, factor, Math.sqrt(minPixels / (frames * height * width)));
+    return grow(scaled.height, scaled.width, factor, Math.sqrt(minPixels / scaledVolume));
   return rounded;
+}
+
+/** Python's `int` truncates the scaled sides. */
+function scaleShortSideUp(height: number, width: number, factor: number): ImageSize {
+  if (height >= factor && width >= factor) return { height, width };
+  const scale = Math.max(factor / height, factor / width);
+  return { height: Math.trunc(height * scale), width: Math.trunc(width * scale) };
 }
 
 export function checkAspectRatio(height: number, width: number): void {

@@ -1,5 +1,6 @@
 /** The families that vitgraph knows, by transformers' `model_type`. Adding one is a folder and a row here. */
 import { VitgraphError } from "@vitgraph/errors";
+import { quote } from "../weights/untrusted-json.js";
 import { createQwen3VL } from "./qwen3-vl/index.js";
 import type { VisionModel } from "./vision-model.js";
 
@@ -7,7 +8,17 @@ const FAMILIES: Readonly<Record<string, (visionConfig: Readonly<Record<string, u
   qwen3_vl: createQwen3VL,
   // The same tower under a mixture-of-experts language model.
   qwen3_vl_moe: createQwen3VL,
+  qwen3_5: createQwen3_5,
+  qwen3_5_moe: createQwen3_5,
 };
+
+/** Qwen3-VL's tower, but an absent list of deepstack layers means none. */
+function createQwen3_5(visionConfig: Readonly<Record<string, unknown>>): VisionModel {
+  return createQwen3VL({
+    ...visionConfig,
+    deepstack_visual_indexes: visionConfig.deepstack_visual_indexes ?? [],
+  });
+}
 
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
@@ -20,7 +31,7 @@ export function createVisionModel(config: Readonly<Record<string, unknown>>): Vi
       : "none named";
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",
-      `model_type ${JSON.stringify(modelType ?? null)} (architectures: ${architectures}) is not supported`,
+      `model_type ${quote(JSON.stringify(modelType ?? null))} (architectures: ${quote(architectures)}) is not supported`,
       { remedy: `supported model types: ${Object.keys(FAMILIES).join(", ")}`, details: { modelType } },
     );
   }

@@ -3,8 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
-import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
+import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
+import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
 
 const NAMES = Object.keys(ARCHITECTURES) as ArchitectureName[];
@@ -62,6 +63,36 @@ test.each([
     await using model = await loadModel(directory, { loadFormat: "dummy" });
     expect(model.videoProcessor).toMatchObject({ minPixels: 4096, maxPixels: 65_536 });
     expect(model.processor).toEqual(defaults.processor);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
+test("an absent list of deepstack layers means none in Qwen3.5", () => {
+  const { deepstack_visual_indexes, ...vision_config } = MINIATURE_CONFIG.vision_config;
+  expect(deepstack_visual_indexes).toEqual([0]);
+  expect(createVisionModel({ model_type: "qwen3_5", vision_config }).outputColumns).toEqual([8]);
+});
+
+test("new weights of the same shapes in the same directory have another fingerprint", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  const fingerprint = async () => {
+    await using model = await loadModel(directory);
+    return model.fingerprint;
+  };
+  try {
+    await writeMiniatureCheckpoint(directory);
+    const first = await fingerprint();
+    expect(await fingerprint()).toBe(first);
+    await writeMiniatureCheckpoint(directory, {
+      edit: (tensors) =>
+        tensors.map((tensor) => ({ ...tensor, bytes: tensor.bytes.map((byte) => byte ^ 1) })),
+    });
+    expect(await fingerprint()).not.toBe(first);
+    await expect(loadModel(directory, { mmProcessorKwargs: { max_pixel: 1 } })).rejects.toThrow("max_pixel");
+    const index = { weight_map: { "model.visual.x": "../model.safetensors" } };
+    await writeFile(join(directory, "model.safetensors.index.json"), JSON.stringify(index));
+    await expect(loadModel(directory)).rejects.toThrow("names the file ../model.safetensors");
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -1,5 +1,6 @@
 /** What describes a model → the model: its graph, and its tensors found but not yet read. */
-import { VitgraphError } from "@vitgraph/errors";
+import { createHash } from "node:crypto";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
 import {
   channelScale,
@@ -19,6 +20,8 @@ import type { VisionModel } from "./vision-model.js";
 export interface LoadedModel extends AsyncDisposable {
   /** What people call it: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
+  /** Tells two sets of weights apart, wherever they are kept. */
+  readonly fingerprint: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
   /** How frames of a video become patches. The graph normalises them as it does images. */
@@ -35,8 +38,8 @@ export interface LoadModelOptions {
    */
   readonly loadFormat?: "auto" | "dummy";
   /**
-   * vLLM's `--mm-processor-kwargs`, as far as images go: `min_pixels` and `max_pixels` bound an image's area after the
-   * resize, in place of the checkpoint's bounds.
+   * vLLM's `--mm-processor-kwargs`: bounds that replace those of the checkpoint's image and video processors. The keys
+   * are `min_pixels`, `max_pixels` and `size`; another one is VG_ARGUMENT_INVALID.
    */
   readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
@@ -52,39 +55,37 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   checkProcessorKwargs(mmProcessorKwargs);
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
-  const settings = await readProcessorSettings(directory);
-  const model = describeModel(directory, config, {
-    ...settings,
-    image: { ...settings.image, ...mmProcessorKwargs },
-  });
+  const { image, video } = await readProcessorSettings(directory);
+  const settings = {
+    image: overridden(image, mmProcessorKwargs),
+    video: overridden(video, mmProcessorKwargs),
+  };
+  const model = describeModel(directory, config, settings);
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
   try {
     const weights = findWeights(graph, checkpoint, vision.weightPrefixes);
-    return { ...model, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
+    const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
+    return { ...model, fingerprint, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
   } catch (error) {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-const PROCESSOR_KWARGS = ["min_pixels", "max_pixels"];
+/** Keys of `mmProcessorKwargs`: the bounds of the processors. */
+const PROCESSOR_KWARGS = ["min_pixels", "max_pixels", "size"];
 
 function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
-  for (const [name, value] of Object.entries(kwargs)) {
-    const wrong = (fact: string, remedy: string) =>
-      new VitgraphError("VG_ARGUMENT_INVALID", `mm_processor_kwargs has ${fact}`, {
-        remedy,
-        details: { name },
-      });
-    if (!PROCESSOR_KWARGS.includes(name))
-      throw wrong(`an unknown key ${JSON.stringify(name)}`, `its keys are ${PROCESSOR_KWARGS.join(" and ")}`);
-    if (!Number.isSafeInteger(value) || (value as number) <= 0)
-      throw wrong(
-        `${name} ${String(JSON.stringify(value)).slice(0, 80)}`,
-        "give a positive whole number of pixels",
-      );
+  checkOptions("mmProcessorKwargs", kwargs, PROCESSOR_KWARGS);
+  for (const name of ["min_pixels", "max_pixels"]) {
+    const value = kwargs[name];
+    if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) continue;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `mmProcessorKwargs has ${name} ${describe(value)}`, {
+      remedy: "give a positive whole number of pixels",
+      details: { name },
+    });
   }
 }
 
@@ -93,7 +94,7 @@ export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
 }
 
-type ModelDescription = Omit<LoadedModel, "weights" | typeof Symbol.asyncDispose>;
+type ModelDescription = Omit<LoadedModel, "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
 
 function describeModel(
   name: string,
@@ -103,8 +104,42 @@ function describeModel(
   const vision = createVisionModel(config);
   const processor = readImageProcessor(image, vision.modelType);
   const videoProcessor = readVideoProcessor(video, vision.modelType);
+  checkAgainstTower("preprocessor_config.json", image, vision);
+  checkAgainstTower("video_preprocessor_config.json", video, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
+}
+
+function overridden(settings: Settings | undefined, overrides: Readonly<Settings>): Settings | undefined {
+  if (Object.keys(overrides).length === 0) return settings;
+  const kept = { ...settings };
+  // min_pixels and max_pixels win over size within one file; an override wins over both.
+  if (overrides.size !== undefined) {
+    delete kept.min_pixels;
+    delete kept.max_pixels;
+  }
+  return { ...kept, ...overrides };
+}
+
+/** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
+function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
+  const expected = {
+    patch_size: vision.patchSize,
+    merge_size: vision.spatialMergeSize,
+    temporal_patch_size: vision.temporalPatchSize,
+  };
+  for (const [key, value] of Object.entries(expected)) {
+    const found = settings?.[key] ?? value;
+    if (found === value) continue;
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${file} has ${key} ${found}, but vision_config makes it ${value}`,
+      {
+        remedy: "the two files belong to different checkpoints",
+        details: { file, key, found, expected: value },
+      },
+    );
+  }
 }
 
 /** The content of a checkpoint's processor files; undefined for files that it does not have. */
@@ -116,7 +151,35 @@ export interface ProcessorSettings {
 type Settings = Record<string, unknown>;
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
-  return { ...model, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+  const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
+  const fingerprint = createHash("sha256")
+    .update(JSON.stringify(["dummy", shapes]))
+    .digest("hex");
+  return { ...model, fingerprint, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+}
+
+/** Bytes read at each of a tensor's ends for the fingerprint. */
+const SAMPLE_BYTES = 256;
+
+/**
+ * A digest of each tensor's name, dtype, shape, first and last bytes, and of the files' sizes and times of change. The
+ * headers alone are equal for two trainings of one model. Hashing all bytes would take seconds a gigabyte; the times
+ * catch a change that the samples miss, and cost no more than a cold cache after a copy.
+ */
+async function fingerprintOf(
+  weights: ReadonlyMap<string, TensorSource>,
+  fileVersions: readonly string[],
+): Promise<string> {
+  const hash = createHash("sha256").update(JSON.stringify(fileVersions));
+  for (const [name, { dtype, shape, sizeBytes, readSlice }] of weights) {
+    const sample = new Uint8Array(Math.min(SAMPLE_BYTES, sizeBytes));
+    hash.update(JSON.stringify([name, dtype, shape]));
+    for (const start of [0, sizeBytes - sample.length]) {
+      await readSlice(start, sample);
+      hash.update(sample);
+    }
+  }
+  return hash.digest("hex");
 }
 
 /**

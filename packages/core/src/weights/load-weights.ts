@@ -5,10 +5,14 @@ import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
 import { f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
-import type { SafetensorsDType } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
+import { quote } from "./untrusted-json.js";
 
-const WEIGHT_DTYPES: Partial<Record<SafetensorsDType, DType>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+const WEIGHT_DTYPES: ReadonlyMap<string, DType> = new Map([
+  ["F32", "f32"],
+  ["F16", "f16"],
+  ["BF16", "bf16"],
+]);
 
 /** Large enough for a disk to stream, small enough not to count beside the weights. */
 const SLICE_BYTES = 8 * 2 ** 20;
@@ -32,12 +36,16 @@ export function findWeights(
 export function weightDTypes(weights: ReadonlyMap<string, TensorSource>): WeightDTypes {
   return new Map(
     [...weights].map(([name, tensor]) => {
-      const dtype = WEIGHT_DTYPES[tensor.dtype];
+      const dtype = WEIGHT_DTYPES.get(tensor.dtype);
       if (dtype === undefined) {
-        throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${tensor.name} has dtype ${tensor.dtype}`, {
-          remedy: `vitgraph reads ${Object.keys(WEIGHT_DTYPES).join(", ")}: use a checkpoint that is not quantised`,
-          details: { tensor: tensor.name, dtype: tensor.dtype },
-        });
+        throw new VitgraphError(
+          "VG_WEIGHTS_INVALID",
+          `tensor ${quote(tensor.name)} has dtype ${quote(tensor.dtype)}`,
+          {
+            remedy: `vitgraph reads ${[...WEIGHT_DTYPES.keys()].join(", ")}: use a checkpoint whose vision tower has one of these dtypes`,
+            details: { tensor: tensor.name, dtype: tensor.dtype },
+          },
+        );
       }
       return [name, dtype] as const;
     }),
@@ -104,8 +112,8 @@ function pairRows(heads: Uint8Array, rowBytes: number, headSize: number): void {
 }
 
 /** The same values in the dtype that the device wants. Slices begin and end between elements. */
-function convertWeights(bytes: Uint8Array, from: SafetensorsDType, to: DType): Uint8Array {
-  if (WEIGHT_DTYPES[from] === to) return bytes;
+function convertWeights(bytes: Uint8Array, from: string, to: DType): Uint8Array {
+  if (WEIGHT_DTYPES.get(from) === to) return bytes;
   if (to !== "bf16")
     throw new VitgraphError("VG_INTERNAL", `weights cannot be converted from ${from} to ${to}`);
   const { buffer, byteOffset, byteLength } = bytes;

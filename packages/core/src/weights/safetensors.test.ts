@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -101,7 +101,8 @@ describe("damaged files are named with the reason", () => {
   });
 
   test.each([
-    [{ dtype: "F12", shape: [1], data_offsets: [0, 4] }, 'has dtype "F12", which safetensors does not know'],
+    [{ dtype: 12, shape: [1], data_offsets: [0, 8] }, "has dtype 12"],
+    [{ dtype: "F32", shape: [1], data_offsets: [4, 8] }, "begins after bytes that no tensor names"],
     [{ dtype: "F32", shape: [-1], data_offsets: [0, 4] }, "has shape [-1]"],
     [
       { dtype: "F32", shape: [2], data_offsets: [0, 4] },
@@ -136,5 +137,64 @@ test("no damage to the bytes makes anything but a clear error or a file that rea
       }
     }),
     { numRuns: 200 },
+  );
+});
+
+test.each(["F8_E8M0", "F12"])(
+  "a tensor of dtype %s that nobody reads does not refuse the file",
+  async (dtype) => {
+    await writeWithHeader({ a: { dtype, shape: [8], data_offsets: [0, 8] } }, 8);
+    await using file = await SafetensorsFile.open(path);
+    expect(file.tensor("a")).toMatchObject({ dtype, sizeBytes: 8 });
+  },
+);
+
+test("dtypes below a byte are measured in bits", async () => {
+  await writeWithHeader({ a: { dtype: "F6_E2M3", shape: [4], data_offsets: [0, 3] } }, 3);
+  await using file = await SafetensorsFile.open(path);
+  expect(file.tensor("a").sizeBytes).toBe(3);
+});
+
+describe("the format's own rules hold", () => {
+  const entry = (start: number) => ({ dtype: "F32", shape: [1], data_offsets: [start, start + 4] });
+  const nested = `{"a":{"dtype":"F32","shape":${"[".repeat(100_000)}${"]".repeat(100_000)}}}`;
+  test.each([
+    ["overlapping tensors", { a: entry(0), b: entry(0) }, 4, "FILE tensor b overlaps the tensor before it"],
+    ["trailing bytes", { a: entry(0) }, 5, "FILE has 1 bytes after its last tensor"],
+    [
+      "a name twice",
+      `{"a":${JSON.stringify(entry(0))},"a":${JSON.stringify(entry(0))}}`,
+      4,
+      "FILE names a tensor twice",
+    ],
+    [
+      "a byte order mark",
+      `\ufeff${JSON.stringify({ a: entry(0) })}`,
+      4,
+      "FILE has a header that is not JSON",
+    ],
+    ["nested shapes", nested, 0, "FILE has a header nested more than 3 deep"],
+  ])("%s", async (_, header, dataBytes, message) => {
+    await writeWithHeader(header, dataBytes);
+    expect(await openError()).toContain(message);
+  });
+});
+
+test("a file that changes while it is open is noticed", async () => {
+  await writeSafetensors(path, [tensor]);
+  await using file = await SafetensorsFile.open(path);
+  await utimes(path, 1, 1);
+  await expect(file.read("a")).rejects.toThrow("was changed while it was open");
+});
+
+test("a directory is refused, as is all else that is not a regular file", async () => {
+  path = directory;
+  expect(await openError()).toContain("is not a regular file");
+});
+
+test("a file with two tensors of one name, or with one named __metadata__, is not written", () => {
+  expect(() => encodeSafetensors([tensor, tensor])).toThrow("two tensors are named a");
+  expect(() => encodeSafetensors([{ ...tensor, name: "__metadata__" }])).toThrow(
+    "a tensor is named __metadata__",
   );
 });

@@ -4,18 +4,24 @@
  * Opening a file reads its header alone and checks all of it: a header length or an offset that lies is an error that
  * names the tensor, not a crash or a wrong tensor later.
  */
-import { type FileHandle, open, rename, writeFile } from "node:fs/promises";
+import { type FileHandle, rename, writeFile } from "node:fs/promises";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { openRegularFile } from "./regular-file.js";
+import { quote, scanJson } from "./untrusted-json.js";
 
-/** safetensors' dtype names, with the bytes of an element. */
-export const SAFETENSORS_DTYPE_BYTES = {
-  F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1, I64: 8, I32: 4, I16: 2, I8: 1, U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1,
-} as const; // biome-ignore format: a table
-export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPE_BYTES;
+/** The format's dtype names, with the bits of an element. */
+// biome-ignore format: a table
+const SAFETENSORS_DTYPE_BITS = {
+  F4: 4, F6_E2M3: 6, F6_E3M2: 6, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8,
+  F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64,
+  I8: 8, I16: 16, I32: 32, I64: 64, U8: 8, U16: 16, U32: 32, U64: 64, BOOL: 8,
+} as const;
+export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPE_BITS;
 
 export interface TensorInfo {
   readonly name: string;
-  readonly dtype: SafetensorsDType;
+  /** A {@link SafetensorsDType}, or the name of a dtype that a later version of the format may add. */
+  readonly dtype: string;
   readonly shape: readonly number[];
   /** From the start of the file. */
   readonly offset: number;
@@ -25,14 +31,23 @@ export interface TensorInfo {
 /** The format's own limit, which keeps a damaged length from allocating gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
 
+/** Bounds the time that parsing a header holds the event loop. A shard of a published model has some thousands. */
+const MAX_TENSORS = 131_072;
+
+/** header, tensor, shape */
+const MAX_HEADER_DEPTH = 3;
+
 export class SafetensorsFile implements AsyncDisposable {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Tells two contents of the file apart: its size in bytes and the time of its last change. */
+  readonly version: string;
   readonly #file: FileHandle;
 
-  private constructor(path: string, file: FileHandle, header: ParsedHeader) {
+  private constructor(path: string, file: FileHandle, version: string, header: ParsedHeader) {
     this.path = path;
+    this.version = version;
     this.#file = file;
     this.tensors = header.tensors;
     this.metadata = header.metadata;
@@ -40,16 +55,15 @@ export class SafetensorsFile implements AsyncDisposable {
 
   /** Reads and checks the header. @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID */
   static async open(path: string): Promise<SafetensorsFile> {
-    const file = await open(path, "r").catch((cause) => {
-      throw toVitgraphError(
-        cause,
-        "VG_FILE_UNREADABLE",
-        `cannot open ${path}`,
-        "check that the file exists and can be read",
-      );
-    });
+    const file = await openRegularFile(
+      path,
+      "VG_WEIGHTS_INVALID",
+      "check that the file exists and can be read",
+    );
     try {
-      return new SafetensorsFile(path, file, await readHeader(path, file));
+      const version = await versionOf(file);
+      const header = await readHeader(path, file);
+      return new SafetensorsFile(path, file, version, header);
     } catch (error) {
       await file.close();
       throw error;
@@ -60,23 +74,29 @@ export class SafetensorsFile implements AsyncDisposable {
   tensor(name: string): TensorInfo {
     const info = this.tensors.get(name);
     if (info === undefined)
-      throw damaged(this.path, `has no tensor ${name}`, "check that it is the file you meant");
+      throw damaged(this.path, `has no tensor ${quote(name)}`, "check that it is the file you meant");
     return info;
   }
 
-  /** Reads `target.length` bytes of a tensor, from `start` on, without touching the rest. */
+  /**
+   * Reads `target.length` bytes of a tensor, from `start` on, without touching the rest.
+   * @throws VG_WEIGHTS_INVALID where the file has changed since it was opened
+   */
   async readSlice(info: TensorInfo, start: number, target: Uint8Array): Promise<void> {
-    let done = 0;
-    while (done < target.length) {
-      const { bytesRead } = await this.#file.read(
-        target,
-        done,
-        target.length - done,
-        info.offset + start + done,
+    const bytesRead = await readFully(this.#file, target, info.offset + start);
+    if (bytesRead < target.length) {
+      throw damaged(
+        this.path,
+        `ends within tensor ${quote(info.name)}`,
+        "the file was cut off while it was read",
       );
-      if (bytesRead === 0)
-        throw damaged(this.path, `ends within tensor ${info.name}`, "the file was cut off while it was read");
-      done += bytesRead;
+    }
+    if ((await versionOf(this.#file)) !== this.version) {
+      throw damaged(
+        this.path,
+        "was changed while it was open",
+        "load the model again after the file is complete",
+      );
     }
   }
 
@@ -120,18 +140,30 @@ export async function writeSafetensors(
   }
 }
 
+/** @throws VG_ARGUMENT_INVALID for two tensors of one name, and for the name `__metadata__`, which the format reserves. */
 export function encodeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
-  const entries: [string, unknown][] = Object.keys(metadata).length === 0 ? [] : [["__metadata__", metadata]];
+  // Without a prototype, so that a tensor may be named __proto__.
+  const header: Record<string, unknown> = Object.create(null);
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let size = 0;
+  const names = new Set<string>();
   for (const { name, dtype, shape, bytes } of tensors) {
-    entries.push([name, { dtype, shape, data_offsets: [size, size + bytes.length] }]);
+    if (name === "__metadata__" || names.has(name)) {
+      const fact =
+        name === "__metadata__" ? "a tensor is named __metadata__" : `two tensors are named ${quote(name)}`;
+      throw new VitgraphError("VG_ARGUMENT_INVALID", fact, {
+        remedy: "give each tensor a name that no other tensor has; safetensors reserves __metadata__",
+        details: { name },
+      });
+    }
+    names.add(name);
+    header[name] = { dtype, shape, data_offsets: [size, size + bytes.length] };
     size += bytes.length;
   }
-  // Not by assignment: a tensor may be called __proto__.
-  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const json = new TextEncoder().encode(JSON.stringify(header));
   const headerBytes = Math.ceil(json.length / 8) * 8;
   const file = new Uint8Array(8 + headerBytes + size);
   new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
@@ -155,7 +187,7 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
   if (size < 8)
     throw damaged(path, `has ${size} bytes, too few for a safetensors file`, "copy or download it again");
   const length = new Uint8Array(8);
-  await file.read(length, 0, 8, 0);
+  await readFully(file, length, 0);
   const headerBytes = Number(new DataView(length.buffer).getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) {
     throw damaged(
@@ -165,29 +197,73 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
     );
   }
   const json = new Uint8Array(headerBytes);
-  await file.read(json, 0, headerBytes, 8);
+  if ((await readFully(file, json, 8)) < headerBytes)
+    throw damaged(path, "ends within its header", "the file was cut off while it was read");
+  const { depth, topLevelCommas } = scanJson(json);
+  if (depth > MAX_HEADER_DEPTH)
+    throw damaged(
+      path,
+      `has a header nested more than ${MAX_HEADER_DEPTH} deep`,
+      "copy or download it again",
+    );
+  if (topLevelCommas > MAX_TENSORS) {
+    throw damaged(path, `names more than ${MAX_TENSORS} tensors`, "split the file into shards");
+  }
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(json));
+    // ignoreBOM keeps a byte order mark in the text, where JSON refuses it.
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json));
   } catch (cause) {
     throw new VitgraphError("VG_WEIGHTS_INVALID", `${path} has a header that is not JSON`, {
       remedy: "copy or download it again",
       cause,
     });
   }
+  if (!isRecord(header))
+    throw damaged(path, "has a header that is not an object", "copy or download it again");
+  // JSON.parse keeps the last of equal keys without a word.
+  if (Object.keys(header).length < (topLevelCommas === 0 ? 0 : topLevelCommas + 1))
+    throw damaged(path, "names a tensor twice", "the file is damaged: copy or download it again");
   return parseHeader(path, header, 8 + headerBytes, size);
 }
 
-function parseHeader(path: string, header: unknown, dataStart: number, fileBytes: number): ParsedHeader {
-  if (!isRecord(header))
-    throw damaged(path, "has a header that is not an object", "copy or download it again");
+function parseHeader(
+  path: string,
+  header: Readonly<Record<string, unknown>>,
+  dataStart: number,
+  fileBytes: number,
+): ParsedHeader {
   const tensors = new Map<string, TensorInfo>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue;
     tensors.set(name, parseTensor(path, name, entry, dataStart, fileBytes));
   }
-  const metadata = isRecord(header.__metadata__) ? header.__metadata__ : {};
+  checkContiguous(path, tensors, dataStart, fileBytes);
+  const metadata = header.__metadata__ ?? {};
+  if (!isRecord(metadata) || !Object.values(metadata).every((value) => typeof value === "string")) {
+    throw damaged(path, "has __metadata__ that is not an object of strings", "copy or download it again");
+  }
   return { tensors, metadata: metadata as Record<string, string> };
+}
+
+/** The format's rule: each byte of the data belongs to exactly one tensor. */
+function checkContiguous(
+  path: string,
+  tensors: ReadonlyMap<string, TensorInfo>,
+  dataStart: number,
+  fileBytes: number,
+): void {
+  let end = dataStart;
+  const remedy = "the file is damaged: copy or download it again";
+  const inOrder = [...tensors.values()].sort((a, b) => a.offset - b.offset || a.sizeBytes - b.sizeBytes);
+  for (const { name, offset, sizeBytes } of inOrder) {
+    if (offset !== end) {
+      const fact = offset < end ? "overlaps the tensor before it" : "begins after bytes that no tensor names";
+      throw damaged(path, `tensor ${quote(name)} ${fact}`, remedy);
+    }
+    end += sizeBytes;
+  }
+  if (end !== fileBytes) throw damaged(path, `has ${fileBytes - end} bytes after its last tensor`, remedy);
 }
 
 function parseTensor(
@@ -198,21 +274,40 @@ function parseTensor(
   fileBytes: number,
 ): TensorInfo {
   const fail = (problem: string) =>
-    damaged(path, `tensor ${name} ${problem}`, "the file is damaged: copy or download it again");
+    damaged(path, `tensor ${quote(name)} ${problem}`, "the file is damaged: copy or download it again");
   if (!isRecord(entry)) throw fail("is not described by an object");
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string" || !Object.hasOwn(SAFETENSORS_DTYPE_BYTES, dtype)) {
-    throw fail(`has dtype ${JSON.stringify(dtype)}, which safetensors does not know`);
-  }
-  if (!isCounts(shape)) throw fail(`has shape ${JSON.stringify(shape)}`);
-  if (!isCounts(offsets) || offsets.length !== 2) throw fail(`has data offsets ${JSON.stringify(offsets)}`);
+  if (typeof dtype !== "string") throw fail(`has dtype ${quote(dtype)}`);
+  if (!isCounts(shape)) throw fail(`has shape ${quote(shape)}`);
+  if (!isCounts(offsets) || offsets.length !== 2) throw fail(`has data offsets ${quote(offsets)}`);
   const [start, end] = offsets as [number, number];
-  const sizeBytes =
-    shape.reduce((product, side) => product * side, 1) * SAFETENSORS_DTYPE_BYTES[dtype as SafetensorsDType];
-  if (end - start !== sizeBytes)
-    throw fail(`has ${end - start} bytes of data, but its shape and dtype make ${sizeBytes}`);
+  const sizeBytes = end - start;
+  // A dtype without a row is of no concern unless its tensor is read: a tower's tensors are checked when they are found.
+  if (Object.hasOwn(SAFETENSORS_DTYPE_BITS, dtype)) {
+    const elements = shape.reduce((product, side) => product * side, 1);
+    const expectedBytes = (elements * SAFETENSORS_DTYPE_BITS[dtype as SafetensorsDType]) / 8;
+    if (sizeBytes !== expectedBytes)
+      throw fail(`has ${sizeBytes} bytes of data, but its shape and dtype make ${expectedBytes}`);
+  }
+  if (sizeBytes < 0) throw fail(`has ${sizeBytes} bytes of data`);
   if (dataStart + end > fileBytes) throw fail(`ends at byte ${dataStart + end} of a file of ${fileBytes}`);
-  return { name, dtype: dtype as SafetensorsDType, shape, offset: dataStart + start, sizeBytes };
+  return { name, dtype, shape, offset: dataStart + start, sizeBytes };
+}
+
+/** Bytes read: fewer than `target` holds only where the file ends. */
+async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
+  let done = 0;
+  while (done < target.length) {
+    const { bytesRead } = await file.read(target, done, target.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+async function versionOf(file: FileHandle): Promise<string> {
+  const { size, mtimeNs } = await file.stat({ bigint: true });
+  return `${size} ${mtimeNs}`;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

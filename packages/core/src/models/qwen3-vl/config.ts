@@ -1,5 +1,6 @@
 /** Reads the vision part of a Qwen3-VL config.json, with transformers' defaults for what older checkpoints leave out. */
 import { VitgraphError } from "@vitgraph/errors";
+import { quote } from "../../weights/untrusted-json.js";
 
 /** Names and defaults as in transformers' Qwen3VLVisionConfig. */
 const DEFAULTS = {
@@ -16,6 +17,24 @@ const DEFAULTS = {
   num_position_embeddings: 2304,
   deepstack_visual_indexes: [8, 16, 24] as readonly number[],
 };
+
+/**
+ * Far above every published tower; they keep a damaged or hostile config.json from making tables and graphs that exhaust
+ * memory before the checkpoint's tensors are seen.
+ */
+const LIMITS: Readonly<Record<string, number>> = {
+  depth: 256,
+  hidden_size: 16_384,
+  intermediate_size: 131_072,
+  num_heads: 256,
+  in_channels: 16,
+  patch_size: 128,
+  spatial_merge_size: 16,
+  temporal_patch_size: 64,
+  out_hidden_size: 65_536,
+  num_position_embeddings: 1_048_576,
+};
+
 const DEFAULT_ROPE_THETA = 10_000;
 
 export type Qwen3VLVisionConfig = Readonly<typeof DEFAULTS> & { readonly rope_theta: number };
@@ -45,6 +64,8 @@ function expectLike(key: string, value: unknown, like: unknown): void {
   const count = (candidate: unknown) => Number.isInteger(candidate) && (candidate as number) >= 0;
   if (typeof like === "number" && !(count(value) && value !== 0))
     throw wrong(key, value, "a positive integer");
+  const limit = LIMITS[key];
+  if (limit !== undefined && (value as number) > limit) throw wrong(key, value, `at most ${limit}`);
   if (typeof like === "string" && typeof value !== "string") throw wrong(key, value, "a string");
   if (Array.isArray(like) && !(Array.isArray(value) && value.every(count)))
     throw wrong(key, value, "a list of layer numbers");
@@ -67,12 +88,14 @@ function checkConsistency(config: Qwen3VLVisionConfig): void {
   if (!Number.isInteger(Math.sqrt(num_position_embeddings))) {
     throw wrong("num_position_embeddings", num_position_embeddings, "the square of a whole number");
   }
+  if (new Set(deepstack_visual_indexes).size < deepstack_visual_indexes.length)
+    throw wrong("deepstack_visual_indexes", deepstack_visual_indexes, "different layers");
   const beyond = deepstack_visual_indexes.find((layer) => layer >= depth);
   if (beyond !== undefined) throw wrong("deepstack_visual_indexes", beyond, `layers below depth ${depth}`);
 }
 
 function wrong(key: string, value: unknown, expected: string): VitgraphError {
-  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${JSON.stringify(value)}`, {
+  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${quote(JSON.stringify(value))}`, {
     remedy: `expected ${expected}; check the checkpoint's config.json`,
     details: { key, value },
   });

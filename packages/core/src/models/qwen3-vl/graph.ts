@@ -111,7 +111,8 @@ export function buildQwen3VLGraph(
     x = add(x, attention(layernorm(x, `${block}.norm1`, hidden), `${block}.attn`), `${block}.attn.residual`);
     x = add(x, mlp(layernorm(x, `${block}.norm2`, hidden), `${block}.mlp`), `${block}.mlp.residual`);
     const level = config.deepstack_visual_indexes.indexOf(layer);
-    if (level >= 0) deepstack[level] = merger(x, `deepstack_merger_list.${level}`, "merge-first");
+    // In the order of the layers, as transformers appends them, whatever the order of the list.
+    if (level >= 0) deepstack.push(merger(x, `deepstack_merger_list.${level}`, "merge-first"));
   }
   return g.build([merger(x, "merger", "norm-first"), ...deepstack]);
 }
