@@ -53,8 +53,8 @@ function jpegBytes(
   scans: number,
 ): number {
   const coefficients = progressive || scans > 1 ? coefficientBytes : 0;
-  // CMYK is converted after decoding: both pictures exist then.
-  return coefficients + (components === 4 ? 4 * width * height : 0);
+  // CMYK is converted after decoding, from a copy: three pictures exist then.
+  return coefficients + (components === 4 ? 8 * width * height : 0);
 }
 
 function pngBytes(

@@ -4,10 +4,13 @@ import { fileURLToPath } from "node:url";
 import { crc32, deflateSync, gzipSync } from "node:zlib";
 import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { SafetensorsFile } from "../weights/safetensors.js";
 import { DEFAULT_MAX_DECODE_BYTES, DEFAULT_MAX_PIXELS, decodeImage, openImage } from "./decode.js";
+import type { PngHeader } from "./image-header.js";
 import { countScans } from "./jpeg-header.js";
+import { readHeader } from "./read-header.js";
+import { restorePng } from "./restore-png.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/", import.meta.url));
 
@@ -152,11 +155,7 @@ describe("bytes that are not an image", () => {
       '{"error": "not found"}',
       "check the address that it was downloaded from, and whether that needs a login",
     ],
-    [
-      "Git LFS pointer",
-      "version https://git-lfs.github.com/spec/v1",
-      "fetch the file itself with git lfs pull",
-    ],
+    ["Git LFS pointer", "version https://git-lfs.github.com/spec/v1", "fetch the file with git lfs pull"],
     ["gzip data", gzipSync("x"), "unpack it, and pass the image inside"],
     ["ZIP archive", "PK\x03\x04", "unpack it, and pass the image inside"],
   ];
@@ -266,6 +265,25 @@ describe("the limit on pixels", () => {
   });
 });
 
+test("a small PNG whose data inflates without end is read to its last row alone", async () => {
+  const header = { width: 9, height: 5 };
+  const [picture, zeros] = [
+    Buffer.concat(rows(9, 5).flatMap((row) => [Buffer.of(0), row])),
+    Buffer.alloc(1 << 24),
+  ];
+  const stream = deflateSync(Buffer.concat([picture, zeros]));
+  const file = png(header, []);
+  const idat = file.length - 12 - 8 - deflateSync(Buffer.alloc(0)).length - 4;
+  const size = Buffer.alloc(4);
+  size.writeUInt32BE(stream.length);
+  // A wrong checksum at the end of the stream makes libpng refuse it.
+  const parts = [file.subarray(0, idat), size, Buffer.from("IDAT"), stream.subarray(0, -4), Buffer.alloc(8)];
+  const opened = readHeader(Buffer.concat(parts));
+  const restored = await restorePng(opened as PngHeader);
+  expect(restored.length).toBeLessThan(400);
+  expect(Buffer.from((await decodeImage(Buffer.concat(parts))).rgb)).toEqual(Buffer.concat(rows(9, 5)));
+});
+
 describe("the limit on memory", () => {
   /** The header of a PNG of zeros, without its rows. */
   const header = (side: number, bitDepth: number, interlaced: boolean) => {
@@ -336,14 +354,25 @@ describe("the limit on the scans of a JPEG", () => {
     );
   });
 
-  test("holds across the slices in which they are counted", async () => {
-    const file = await withScans(11);
-    const padding = Buffer.alloc((1 << 20) - (file.indexOf(Buffer.of(0xff, 0xda)) + 1), 1);
-    // The first marker of a scan stands on the border of two slices.
-    const at = file.indexOf(Buffer.of(0xff, 0xda));
-    const stream = Buffer.concat([file.subarray(0, at), padding, file.subarray(at)]);
-    expect(stream[(1 << 20) - 1]).toBe(0xff);
-    expect(await countScans(stream, 1000)).toBe(11);
+  test("counts markers alone: not bytes within a segment, or behind the picture", async () => {
+    const file = await withScans(12);
+    const scan = file.indexOf(Buffer.of(0xff, 0xda));
+    // A comment with a scan's marker and an end marker, then padding.
+    const comment = Buffer.of(0xff, 0xfe, 0, 8, 0xff, 0xda, 0xff, 0xd9, 0xff, 0xda, 0xff, 0xff);
+    const video = Buffer.alloc(1 << 10, Buffer.of(0xff, 0xda));
+    const stream = Buffer.concat([file.subarray(0, scan), comment, file.subarray(scan), video]);
+    expect(await countScans(stream, 1000)).toBe(12);
+    expect(await countScans(stream, 5)).toBe(6);
+  });
+
+  test("a long scan is counted over several turns of the event loop", async () => {
+    const file = await withScans(12);
+    const stuffed = Buffer.alloc(1 << 18, Buffer.of(0xff, 0));
+    const turns = vi.spyOn(globalThis, "setImmediate");
+    const stream = Buffer.concat([file.subarray(0, -2), stuffed, file.subarray(-2)]);
+    expect(await countScans(stream, 1000)).toBe(12);
+    expect(turns.mock.calls.length).toBe(2);
+    turns.mockRestore();
   });
 });
 

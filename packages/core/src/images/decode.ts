@@ -1,5 +1,5 @@
 /**
- * Image bytes → pixels, as Pillow's `convert("RGB")` after `exif_transpose` has them: what transformers loads.
+ * Image bytes → the pixels that transformers loads: Pillow's `convert("RGB")` after `exif_transpose`.
  *
  * A viewer shows something else. Colour profiles are ignored, and transparency is dropped without blending: a
  * transparent pixel shows the colour that the file keeps under it. All limits are checked from the header, on a copy of
@@ -13,9 +13,10 @@ import { Semaphore } from "../runtime/semaphore.js";
 import { compositeOver } from "./composite.js";
 import { decodeMemoryBytes } from "./decode-memory.js";
 import type { ImageFormat } from "./image-format.js";
-import { damaged, type ImageHeader, readHeader } from "./image-header.js";
+import type { ImageHeader } from "./image-header.js";
 import { countScans } from "./jpeg-header.js";
 import { type Orientation, uprightSize } from "./orientation.js";
+import { damaged, readHeader } from "./read-header.js";
 import { restorePng } from "./restore-png.js";
 import type { ImageSize } from "./smart-resize.js";
 
@@ -41,8 +42,8 @@ export interface DecodeOptions {
   readonly maxDecodeBytes?: number;
   /**
    * Red, green and blue, 0 to 255 each, under the pixels of an image with an alpha channel (vLLM's
-   * `rgba_background_color`). Default: alpha is dropped, as in transformers. Grey images with alpha, and images in which
-   * one colour is transparent, are never composited, as in vLLM; of grey ones, those of 16 bits are.
+   * `rgba_background_color`). Default: alpha is dropped, as in transformers. As in vLLM, this concerns images that Pillow
+   * opens in mode RGBA: not grey ones of 8 bits, nor those with transparent colours in a palette.
    */
   readonly background?: readonly [red: number, green: number, blue: number];
 }
@@ -50,7 +51,7 @@ export interface DecodeOptions {
 /** Pillow refuses larger images as decompression bombs: half a gigabyte of RGB. */
 export const DEFAULT_MAX_PIXELS = 178_956_970;
 
-/** Enough for the largest baseline JPEG or plain PNG, or a progressive JPEG of 100 megapixels. */
+/** 1 GiB: the largest baseline JPEG or plain PNG, a progressive JPEG of 100 megapixels, a WebP of 87. */
 export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
 
 /** An ordinary progressive JPEG has 10 scans. Each costs a pass over all of the picture's coefficients. */
@@ -151,7 +152,7 @@ function pipelineOf(header: ImageHeader, stream: Uint8Array): Sharp {
   const image = sharp(stream, SHARP_OPTIONS);
   switch (header.format) {
     case "jpeg":
-      // Both ends of the pipeline, or libvips would convert through a colour profile of its own.
+      // Both ends of the pipeline, or libvips would convert through its default colour profile.
       return header.components === 4 ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image;
     case "png":
       // In this colour space the cast to 8 bits clips, and otherwise it takes the high byte.

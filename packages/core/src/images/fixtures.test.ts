@@ -1,4 +1,4 @@
-/** The way of an image file to pixels, held against what transformers' processor made of the same files. */
+/** Image files to pixels, compared with the results of transformers' processor for the same files. */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -2,11 +2,11 @@
  * GIF: screen, palettes and the first frame, by Pillow's rules.
  *
  * The stream is a GIF of the first frame alone: without offset, transparency and other frames. Its pixels become those
- * of Pillow's `convert("RGB")` when the decoder knows nothing but the palette.
+ * of Pillow's `convert("RGB")` although the decoder has nothing but the palette.
  */
 import { type GifHeader, HeaderError, StepCounter } from "./image-header.js";
 
-/** 64 MiB of frame data in blocks of 255 bytes is a quarter of it. */
+/** 256 MiB of frame data in blocks of 255 bytes. */
 const MOST_BLOCKS = 1 << 20;
 
 const SCREEN_END = 13;

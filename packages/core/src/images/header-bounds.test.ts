@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { crc32, deflateSync } from "node:zlib";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
-import { readHeader } from "./image-header.js";
 import { exifOrientation, xmpOrientation } from "./orientation.js";
+import { readHeader } from "./read-header.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/pillow/", import.meta.url));
 

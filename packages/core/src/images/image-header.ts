@@ -1,17 +1,6 @@
-/**
- * Facts about an image that its bytes tell before anything is decoded, read by parsers for untrusted bytes.
- *
- * The parsers run in linear time, count their steps, and allocate no more than the file's size. They also make the
- * byte stream for the decoder: metadata is cut away, so that no other parser (libexif, XMP, ICC) works on it.
- */
-import { VitgraphError } from "@vitgraph/errors";
-import { readGif } from "./gif-header.js";
-import { detectFormat, formatName, type ImageFormat } from "./image-format.js";
-import { readJpeg } from "./jpeg-header.js";
+/** The facts about an image that its header tells, and the parts that the readers of all formats share. */
 import type { Orientation } from "./orientation.js";
-import { readPng } from "./png-header.js";
 import type { ImageSize } from "./smart-resize.js";
-import { readWebp } from "./webp-header.js";
 
 interface CommonHeader extends ImageSize {
   /** As stored: before the orientation is applied. */
@@ -28,7 +17,7 @@ export interface JpegHeader extends CommonHeader {
   readonly components: 1 | 3 | 4;
   /** DCT coefficients in memory if the picture comes in more than one scan. */
   readonly coefficientBytes: number;
-  /** The picture's data comes in several passes; `scansIn` counts them. */
+  /** The picture's data comes in several passes; `countScans` counts them. */
   readonly progressive: boolean;
 }
 
@@ -54,53 +43,22 @@ export interface GifHeader extends CommonHeader {
 
 export type ImageHeader = JpegHeader | PngHeader | WebpHeader | GifHeader;
 
-const READERS: { readonly [F in ImageFormat]: (bytes: Uint8Array) => ImageHeader } = {
-  jpeg: readJpeg,
-  png: readPng,
-  webp: readWebp,
-  gif: readGif,
-};
-
-/** @throws VG_IMAGE_INVALID */
-export function readHeader(bytes: Uint8Array): ImageHeader {
-  const format = detectFormat(bytes);
-  try {
-    const header = READERS[format](bytes);
-    if (header.width > 0 && header.height > 0) return header;
-    throw new HeaderError(`its size is ${header.width} × ${header.height}`);
-  } catch (cause) {
-    if (!(cause instanceof HeaderError)) throw cause;
-    throw damaged(format, bytes.length, cause);
-  }
-}
-
 /** A parser's reason to refuse the file. {@link readHeader} adds format and size. */
 export class HeaderError extends Error {}
-
-/** @param sizeBytes of the whole file */
-export function damaged(format: ImageFormat, sizeBytes: number, cause: unknown): VitgraphError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const reason = message.replace(/^Input buffer has corrupt header: */, "").split("\n")[0];
-  return new VitgraphError(
-    "VG_IMAGE_INVALID",
-    `${formatName(format)} image of ${sizeBytes} bytes is truncated or damaged${reason ? ` (${reason.slice(0, 200)})` : ""}`,
-    { remedy: "copy or download it again", details: { format, sizeBytes }, cause },
-  );
-}
 
 /** Counts the steps of a parser, so that a file of tiny parts is refused soon. */
 export class StepCounter {
   #left: number;
-  readonly #what: string;
+  readonly #parts: string;
 
-  /** @param what the parts in the plural, such as "chunks" */
-  constructor(limit: number, what: string) {
+  /** @param parts their name in the plural, such as "chunks" */
+  constructor(limit: number, parts: string) {
     this.#left = limit;
-    this.#what = what;
+    this.#parts = parts;
   }
 
   count(): void {
     this.#left -= 1;
-    if (this.#left < 0) throw new HeaderError(`too many ${this.#what}`);
+    if (this.#left < 0) throw new HeaderError(`too many ${this.#parts}`);
   }
 }

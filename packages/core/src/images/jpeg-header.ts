@@ -50,8 +50,8 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
       break;
     }
     if (at + 2 > file.length) throw new HeaderError("it ends before its first scan");
-    const end = at + file.readUInt16BE(at);
-    if (end < at + 2 || end > file.length) throw new HeaderError("a segment reaches beyond its end");
+    const end = at + Math.max(2, file.readUInt16BE(at)); // a length below 2 is one of no data to Pillow
+    if (end > file.length) throw new HeaderError("a segment reaches beyond its end");
     const data = file.subarray(at + 2, end);
     const segment = file.subarray(at - 2, end);
     at = end;
@@ -79,27 +79,36 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
 const ADOBE_CMYK = Buffer.from("\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", "latin1");
 
 /**
- * Counts the scans of a JPEG, up to `limit`. Waits for the next turn of the event loop after each slice, so that a long
- * file does not keep others waiting.
- * @param stream of a {@link JpegHeader}. No valid file has the SOS marker within the data of a scan.
+ * Counts the scans of a JPEG, up to `limit`. Markers are followed as libjpeg does, up to EOI: bytes that look like a
+ * marker within a segment, or behind the picture, don't count. Waits for the next turn of the event loop now and then,
+ * so that a long file does not keep others waiting.
+ * @param stream of a {@link JpegHeader}
  */
 export async function countScans(stream: Uint8Array, limit: number): Promise<number> {
   const file = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
   let scans = 0;
-  for (let start = 0; start < file.length; start += SLICE_BYTES) {
-    if (start > 0) await new Promise<void>((resolve) => setImmediate(resolve));
-    // One byte more than the slice: a marker has two.
-    const slice = file.subarray(start, start + SLICE_BYTES + 1);
-    for (let at = slice.indexOf(SCAN_MARKER); at >= 0; at = slice.indexOf(SCAN_MARKER, at + 2)) {
-      scans++;
-      if (scans > limit) return scans;
+  let at = 2;
+  for (let step = 1; scans <= limit; step++) {
+    if (step % STEPS_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    at = file.indexOf(0xff, at);
+    if (at < 0) break;
+    const marker = file[at + 1];
+    if (marker === undefined || marker === EOI) break;
+    if (marker === 0xff) {
+      at += 1; // padding
+    } else if (marker === 0 || (marker >= 0xd0 && marker <= 0xd7)) {
+      at += 2; // an escaped 0xff, or a restart marker, within a scan
+    } else {
+      if (marker === SOS) scans++;
+      if (at + 4 > file.length) break;
+      at += 2 + Math.max(2, file.readUInt16BE(at + 2));
     }
   }
   return scans;
 }
 
-const SLICE_BYTES = 1 << 20;
-const SCAN_MARKER = Buffer.of(0xff, SOS);
+/** Some milliseconds of work. */
+const STEPS_A_TURN = 1 << 16;
 
 /** SOF0 to SOF15, without DHT, JPG and DAC, which stand among them. */
 function isFrame(marker: number): boolean {

@@ -225,7 +225,13 @@ function plainText(text: Text | undefined): Buffer | undefined {
 /** ImageMagick's text form of EXIF: a blank line, "exif", the length, then lines of hexadecimal digits. */
 function rawProfile(text: Buffer | undefined): Buffer | undefined {
   if (text === undefined) return undefined;
-  const lines = text.toString("latin1").split("\n", LONGEST_TEXT_BYTES);
-  const digits = lines.slice(3).join("").replaceAll(/\s/g, "");
+  let start = 0;
+  for (let line = 0; line < 3; line++) {
+    start = text.indexOf("\n", start) + 1;
+    if (start === 0) return EMPTY;
+  }
+  const digits = text.toString("latin1", start).replaceAll(/\s/g, "");
   return /^([0-9a-fA-F]{2})*$/.test(digits) ? Buffer.from(digits, "hex") : undefined;
 }
+
+const EMPTY = Buffer.alloc(0);

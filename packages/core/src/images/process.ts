@@ -107,27 +107,35 @@ function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcesso
   );
 }
 
-/** Native code reads the pixels on another thread: their memory must be the item's alone, and must not shrink. */
-function checkRaster({ rgb, width, height }: Raster, name: string): void {
-  const fail = (fact: string, remedy: string): never => {
-    throw new VitgraphError("VG_ITEM_INVALID", `${name} ${fact}`, { remedy, details: { width, height } });
-  };
-  const copy = "pass the pixels as a Uint8Array with memory of its own, such as rgb.slice()";
-  if (!types.isUint8Array(rgb)) return fail("has no Uint8Array of pixels", copy);
-  if (types.isSharedArrayBuffer(rgb.buffer)) return fail("has its pixels in shared memory", copy);
-  if ((rgb.buffer as ResizableBuffer).resizable) return fail("has its pixels in a resizable buffer", copy);
+/** Native code reads the pixels on another thread: their memory must not be shared, and must not shrink. */
+function checkRaster(raster: Raster, name: string): void {
+  const fault = faultOf(raster);
+  if (fault === undefined) return;
+  const { width, height } = raster;
+  throw new VitgraphError("VG_ITEM_INVALID", `${name} ${fault.fact}`, {
+    remedy: fault.remedy,
+    details: { width, height },
+  });
+}
+
+function faultOf({ rgb, width, height }: Raster): { fact: string; remedy: string } | undefined {
+  const remedy = "pass the pixels as a Uint8Array with memory of its own, such as rgb.slice()";
+  if (!types.isUint8Array(rgb)) return { fact: "has no Uint8Array of pixels", remedy };
+  if (types.isSharedArrayBuffer(rgb.buffer)) return { fact: "has its pixels in shared memory", remedy };
+  if ((rgb.buffer as ResizableBuffer).resizable)
+    return { fact: "has its pixels in a resizable buffer", remedy };
   const expected = height * width * 3;
-  if (rgb.length === expected) return;
+  if (rgb.length === expected) return undefined;
   if (rgb.buffer.byteLength === 0) {
-    fail(
-      "has no pixels",
-      "pass the pixels again: their buffer is empty or was transferred to another thread",
-    );
+    return {
+      fact: "has no pixels",
+      remedy: "pass the pixels again: their buffer is empty or was transferred to another thread",
+    };
   }
-  fail(
-    `has ${rgb.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,
-    "pass red, green and blue bytes of every pixel",
-  );
+  return {
+    fact: `has ${rgb.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,
+    remedy: "pass red, green and blue bytes of every pixel",
+  };
 }
 
 /** ES2024 has the property; this project's library of types is that of ES2023. */

@@ -4,16 +4,13 @@
  *
  * The data is inflated and compressed again as a stream, chunk by chunk: on libuv's threads, in little memory.
  */
-import { Transform, type TransformCallback } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { once } from "node:events";
+import { buffer } from "node:stream/consumers";
 import { constants, createDeflate, createInflateRaw } from "node:zlib";
 import { HeaderError, type PngHeader } from "./image-header.js";
 import { compressedRows, withCompressedRows } from "./png-header.js";
 
 const CHANNELS: Readonly<Record<PngHeader["colourType"], number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-const ADLER_MODULUS = 65_521;
-/** Of additions that fit 32 bits before a modulus is needed. */
-const ADLER_RUN = 3_800;
 
 /**
  * @returns a stream that libpng decodes to Pillow's pixels
@@ -22,36 +19,66 @@ const ADLER_RUN = 3_800;
 export async function restorePng(header: PngHeader): Promise<Uint8Array> {
   const data = compressedRows(header);
   checkZlibHeader(data);
-  const rows = new Rows(passesOf(header));
+  const passes = passesOf(header);
+  const expectedBytes = passes.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
   const inflate = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
   // Run lengths alone: fast, and zeros, the worst case for its size, stay small.
   const deflate = createDeflate({ level: 1, strategy: constants.Z_RLE });
-  const parts: Buffer[] = [];
-  rows.checkEnd = () => checkEnd(rows, data.subarray(2 + inflate.bytesWritten));
-  inflate.end(data.subarray(2));
-  await pipeline(inflate, rows, deflate, async (chunks) => {
-    for await (const chunk of chunks) parts.push(chunk as Buffer);
-  }).catch((cause) => {
-    throw cause instanceof HeaderError
-      ? cause
-      : new HeaderError(`its image data is damaged: ${cause.message}`);
-  });
-  return withCompressedRows(header, Buffer.concat(parts));
+  const deflated = buffer(deflate);
+  const write = async (rows: Buffer) => {
+    if (!deflate.write(rows)) await once(deflate, "drain");
+  };
+  const adler = new Adler32();
+  let seenBytes = 0;
+  try {
+    inflate.end(data.subarray(ZLIB_HEADER_BYTES));
+    for await (const chunk of inflate as AsyncIterable<Buffer>) {
+      await write(chunk.subarray(0, expectedBytes - seenBytes));
+      adler.add(chunk);
+      seenBytes += chunk.length;
+      if (seenBytes > expectedBytes) break; // Pillow stops at the last row
+    }
+    const checksum = data.subarray(ZLIB_HEADER_BYTES + inflate.bytesWritten);
+    if (seenBytes <= expectedBytes) checkEnd(seenBytes, passes, checksum, adler.value);
+    for (let left = expectedBytes - seenBytes; left > 0; left -= ZEROS.length) {
+      await write(ZEROS.subarray(0, left));
+    }
+    deflate.end();
+    return withCompressedRows(header, await deflated);
+  } catch (cause) {
+    deflate.destroy();
+    await deflated.catch(() => {});
+    if (cause instanceof HeaderError) throw cause;
+    throw new HeaderError(`its image data is damaged: ${(cause as Error).message}`);
+  }
 }
 
-function checkEnd(rows: Rows, checksum: Uint8Array): void {
-  if (rows.seenBytes > rows.expectedBytes) return; // Pillow stops at the last row
-  const complete = rows.seenBytes === rows.expectedBytes;
+const ZEROS = Buffer.alloc(1 << 16);
+
+/** @param checksum the data behind the deflated stream; @param adler of the inflated bytes */
+function checkEnd(seenBytes: number, passes: readonly Pass[], checksum: Uint8Array, adler: number): void {
+  const { complete, atRow } = placeOf(seenBytes, passes);
   if (checksum.length < 4) {
     if (complete) return;
     throw new HeaderError("its image data is cut off");
   }
-  if (Buffer.from(checksum).readUInt32BE() !== rows.adler32) {
+  if (Buffer.from(checksum).readUInt32BE() !== adler) {
     throw new HeaderError("its image data is damaged or has a wrong checksum");
   }
-  if (rows.seenBytes === 0) throw new HeaderError("its image data is empty");
-  if (!complete && !rows.endsAtRow) throw new HeaderError("its image data ends within a row");
+  if (seenBytes === 0) throw new HeaderError("its image data is empty");
+  if (!atRow) throw new HeaderError("its image data ends within a row");
 }
+
+function placeOf(seenBytes: number, passes: readonly Pass[]): { complete: boolean; atRow: boolean } {
+  let left = seenBytes;
+  for (const { rowBytes, rows } of passes) {
+    if (left < rowBytes * rows) return { complete: false, atRow: left % rowBytes === 0 };
+    left -= rowBytes * rows;
+  }
+  return { complete: true, atRow: true };
+}
+
+const ZLIB_HEADER_BYTES = 2;
 
 function checkZlibHeader(data: Uint8Array): void {
   const [method = 0, flags = 0] = data;
@@ -77,7 +104,7 @@ const ADAM7 = [
 ] as const;
 
 /** The rows of the inflated data in order; each begins with a byte for its filter. */
-export function passesOf({ width, height, bitDepth, colourType, interlaced }: PngHeader): readonly Pass[] {
+function passesOf({ width, height, bitDepth, colourType, interlaced }: PngHeader): readonly Pass[] {
   const bits = bitDepth * CHANNELS[colourType];
   const pass = (columns: number, rows: number) => ({ rowBytes: 1 + Math.ceil((columns * bits) / 8), rows });
   if (!interlaced) return [pass(width, height)];
@@ -86,61 +113,22 @@ export function passesOf({ width, height, bitDepth, colourType, interlaced }: Pn
     .map(([columns, rows]) => pass(columns, rows));
 }
 
-/** Passes the expected bytes on, fills up with zeros, and keeps the checksum of all that it sees. */
-class Rows extends Transform {
-  readonly expectedBytes: number;
-  readonly #passes: readonly Pass[];
-  seenBytes = 0;
-  checkEnd: () => void = () => {};
+/** The checksum at the end of a zlib stream. node:zlib computes it only within one. */
+class Adler32 {
   #low = 1;
   #high = 0;
 
-  constructor(passes: readonly Pass[]) {
-    super();
-    this.#passes = passes;
-    this.expectedBytes = passes.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
-  }
-
-  get adler32(): number {
+  get value(): number {
     return ((this.#high << 16) | this.#low) >>> 0;
   }
 
-  get endsAtRow(): boolean {
-    let left = this.seenBytes;
-    for (const { rowBytes, rows } of this.#passes) {
-      if (left < rowBytes * rows) return left % rowBytes === 0;
-      left -= rowBytes * rows;
-    }
-    return true;
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    const wanted = Math.max(0, this.expectedBytes - this.seenBytes);
-    this.seenBytes += chunk.length;
-    this.#add(chunk);
-    done(null, wanted < chunk.length ? chunk.subarray(0, wanted) : chunk);
-  }
-
-  override _flush(done: TransformCallback): void {
-    try {
-      this.checkEnd();
-    } catch (error) {
-      return done(error as Error);
-    }
-    const zeros = Buffer.alloc(1 << 16);
-    for (let left = this.expectedBytes - this.seenBytes; left > 0; left -= zeros.length) {
-      this.push(left < zeros.length ? zeros.subarray(0, left) : zeros);
-    }
-    done();
-  }
-
-  #add(chunk: Buffer): void {
+  add(bytes: Uint8Array): void {
     let low = this.#low;
     let high = this.#high;
-    for (let start = 0; start < chunk.length; start += ADLER_RUN) {
-      const end = Math.min(start + ADLER_RUN, chunk.length);
+    for (let start = 0; start < bytes.length; start += ADLER_RUN) {
+      const end = Math.min(start + ADLER_RUN, bytes.length);
       for (let index = start; index < end; index++) {
-        low += chunk[index] as number;
+        low += bytes[index] as number;
         high += low;
       }
       low %= ADLER_MODULUS;
@@ -150,3 +138,7 @@ class Rows extends Transform {
     this.#high = high;
   }
 }
+
+const ADLER_MODULUS = 65_521;
+/** Additions that fit 31 bits before a modulus is needed. */
+const ADLER_RUN = 3_800;
