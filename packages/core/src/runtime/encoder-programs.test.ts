@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { compile } from "../compiler/compile.js";
 import { createVisionModel } from "../models/index.js";
 import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
-import { EncoderPrograms } from "./encoder-programs.js";
+import { EncoderPrograms, rowClasses } from "./encoder-programs.js";
 import { stageBatch } from "./stage-batch.js";
 
 const model = createVisionModel(MINIATURE_CONFIG);
@@ -102,4 +102,53 @@ test.each<[what: string, create: (memoryBytes: number) => Device, cause: string]
   expect(message.replaceAll(/\b\d{4,}\b(?! does)/g, "N")).toBe(
     `token budget 1024 does not fit the device: ${cause}: of the budgets 16, 64, 256 fit; set encoder_cudagraph_token_budgets or --max-batch-tokens`,
   );
+});
+
+/** A device that captures, and tells the capacities of the programs that run, in tokens. */
+function capturingDevice(ran: number[]): Device {
+  const device = createNullDevice();
+  const load: Device["load"] = (program, arenas) => {
+    const executable = device.load(program, arenas);
+    return {
+      program,
+      capture: async () => ({ measureMs: 1, captureMs: 1 }),
+      submit(submission) {
+        ran.push(program.dims.find(({ name }) => name === "tokens")?.capacity ?? 0);
+        return executable.submit(submission);
+      },
+      [Symbol.dispose]: () => executable[Symbol.dispose](),
+    };
+  };
+  return new Proxy(device, {
+    get(target, name) {
+      if (name === "load") return load;
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+test("a batch replays the smallest of its budget's programs that holds it", async () => {
+  const ran: number[] = [];
+  using device = capturingDevice(ran);
+  using programs = programsOn(device);
+  expect(await programs.prepare([64, 128, 256])).toEqual({ captured: [256, 128, 64], measureMs: 8 });
+  expect([64, 128, 256].map((budget) => programs.classesOf(budget))).toEqual([
+    [32, 64],
+    [96, 128],
+    [160, 192, 224, 256],
+  ]);
+  for (const tokens of [1, 32, 33, 64]) await programs.run(stageBatch(model, [still(2, 2 * tokens)]), 64);
+  for (const tokens of [129, 160, 161, 225, 256]) {
+    await programs.run(stageBatch(model, [still(2, 2 * tokens)]), 256);
+  }
+  expect(ran).toEqual([32, 32, 64, 64, 160, 160, 192, 256, 256]);
+});
+
+test("row classes lie between a budget and the next smaller one, a row of tiles apart at the least", () => {
+  expect(rowClasses(1024, 512)).toEqual([640, 768, 896]);
+  expect(rowClasses(1024, 640)).toEqual([768, 896]);
+  expect(rowClasses(64, 0)).toEqual([32]);
+  expect(rowClasses(16, 0)).toEqual([]);
+  expect(rowClasses(13_824, 4096)).toEqual([4320, 5184, 6048, 6912, 8640, 10_368, 12_096]);
 });

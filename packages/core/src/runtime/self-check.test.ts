@@ -90,6 +90,15 @@ test("a replay with NaN in it fails the check", async () => {
   encoder[Symbol.dispose]();
 });
 
+test("a wrong row in the graph of a smaller class of rows fails its budget", async () => {
+  using device = deviceWithBadGraph(96, (outputs) => {
+    for (const bytes of outputs) bytes.fill(0, 0, 64);
+  });
+  const { failures, encoder } = await failuresWith(device, [64, 128]);
+  expect(failures.map(({ budget }) => budget)).toEqual([128]);
+  encoder[Symbol.dispose]();
+});
+
 test("good graphs pass", async () => {
   using device = deviceWithBadGraph(0, () => {});
   const { failures, captured, checks, encoder } = await failuresWith(device);

@@ -26,7 +26,7 @@ export interface GraphCheck {
 export type GraphFailure = Pick<GraphCheck, "budget" | "relativeL2">;
 
 /**
- * `large`: one item, as large as the budget. `small`: many items, and padding. `full`: items of unlike sizes, the last of
+ * `large`: one item, as large as the budget. `small`: many items, and a token of padding. `full`: items of unlike sizes, the last of
  * one token, which is the budget's last.
  */
 export type Composition = "large" | "small" | "full";
@@ -67,7 +67,7 @@ async function checkGraph(
   const limit = ROW_LIMITS[dtype] ?? 0;
   let relativeL2 = 0;
   let worst: GraphCheck["worst"] = { batch: "small", item: 0, token: 0 };
-  for (const [batch, sizes] of Object.entries(compositionsOf(budget)) as [Composition, number[]][]) {
+  for (const [batch, sizes] of batchesOf(programs.classesOf(budget))) {
     const staged = stageBatch(model, stillsOf(model, sizes, budget));
     const eager = await programs.run(staged, null);
     await programs.poison();
@@ -91,19 +91,28 @@ async function checkGraph(
   return { budget, relativeL2, worst, passed: relativeL2 <= limit };
 }
 
-/** Tokens of the items of each batch. */
-function compositionsOf(budget: number): Record<Composition, readonly number[]> {
-  const padded = Math.max(1, budget - 1);
-  const count = Math.max(1, Math.min(MOST_SMALL_ITEMS, Math.floor(padded / 3)));
-  const least = Math.floor(padded / count);
-  const small = Array.from({ length: count }, (_, index) => least + (index % 2 === 0 ? 0 : -(least >> 1)));
-  const third = Math.floor(budget / 3);
-  // The cheapest first: one that fails ends the check.
-  return {
-    small,
-    full: [third, budget - third - Math.min(1, third), Math.min(1, third)].filter((tokens) => tokens > 0),
-    large: [budget],
-  };
+/** Batches of which each is replayed by another program of the budget; the budget's own, the last, gets all of them. */
+function batchesOf(classes: readonly number[]): readonly [Composition, readonly number[]][] {
+  return classes.flatMap((tokens, index): [Composition, readonly number[]][] => {
+    const third = Math.floor(tokens / 3);
+    const last = Math.min(1, third);
+    const small: [Composition, readonly number[]] = ["small", unlikeSizes(Math.max(1, tokens - 1))];
+    if (index < classes.length - 1) return [small];
+    const full = [third, tokens - third - last, last].filter((size) => size > 0);
+    return [["large", [tokens]], small, ["full", full]];
+  });
+}
+
+/** As many items as there may be, of at least two tokens, every other one smaller than the next. */
+function unlikeSizes(tokens: number): readonly number[] {
+  const pairs = Math.max(1, Math.min(MOST_SMALL_ITEMS, Math.floor(tokens / 3)) >> 1);
+  return Array.from({ length: pairs }, (_, pair) => {
+    const both = Math.floor(((pair + 1) * tokens) / pairs) - Math.floor((pair * tokens) / pairs);
+    const smaller = Math.floor(both / 3);
+    return [both - smaller, smaller];
+  })
+    .flat()
+    .filter((size) => size > 0);
 }
 
 /** Stills of these sizes; a size without a grid that the model takes becomes several. */
