@@ -6,6 +6,12 @@
  * Identity is by symbol, not by `instanceof`: two copies of this package in one process still recognise each other.
  */
 
+import { describe } from "./describe.js";
+import { nearestKey } from "./nearest-key.js";
+
+export { describe } from "./describe.js";
+export { editDistance, nearestKey } from "./nearest-key.js";
+
 /** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */
 export const ERROR_CODES = {
   VG_CONFIG_INVALID:
@@ -110,4 +116,40 @@ export function toVitgraphError(
 /** For the default branch of a switch over a union: the type checker proves that it is never reached. */
 export function unreachable(value: never, what: string): never {
   throw new VitgraphError("VG_INTERNAL", `unexpected ${what}: ${JSON.stringify(value)}`);
+}
+
+/** Unknown options that one message names. */
+const MOST_NAMED = 5;
+
+/**
+ * Proves that `options` is an object with no other keys than the known ones: an option that is misspelt would otherwise
+ * be ignored.
+ * @param owner the function, for the message: "createDevice"
+ * @throws VG_ARGUMENT_INVALID
+ */
+export function checkOptions(
+  owner: string,
+  options: unknown,
+  known: readonly string[],
+): asserts options is object {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `the options of ${owner} are ${describe(options)}`, {
+      remedy: "pass an object",
+    });
+  }
+  const unknown = Object.keys(options).filter((key) => !known.includes(key));
+  if (unknown.length === 0) return;
+  const hints = unknown.slice(0, MOST_NAMED).map((key) => unknownOption(key, known));
+  const more = unknown.length > MOST_NAMED ? `, and ${unknown.length - MOST_NAMED} more` : "";
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `${owner} has no option ${unknown.slice(0, MOST_NAMED).map(describe).join(", ")}${more}`,
+    { remedy: [...new Set(hints)].join("; "), details: { unknown: unknown.length } },
+  );
+}
+
+/** The option that was meant, or all there are. */
+export function unknownOption(key: string, known: readonly string[]): string {
+  const nearest = nearestKey(key.slice(0, 100), known);
+  return nearest === undefined ? `the options are ${known.join(", ")}` : `did you mean "${nearest}"?`;
 }

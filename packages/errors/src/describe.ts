@@ -1,0 +1,36 @@
+/** Values in messages: bounded in length, whatever was passed. */
+
+const MOST_CHARACTERS = 60;
+/** Keys of an object that are named. */
+const MOST_NAMED = 5;
+
+/** A value as a message quotes it, in some sixty characters: `"text"`, `NaN`, `a Uint8Array of 600`, `{ image, uuid }`. */
+export function describe(value: unknown): string {
+  switch (typeof value) {
+    case "string":
+      return value.length <= MOST_CHARACTERS
+        ? JSON.stringify(value)
+        : `${JSON.stringify(value.slice(0, MOST_CHARACTERS))}… of ${value.length} characters`;
+    case "function":
+      return "a function";
+    case "object":
+      return value === null ? "null" : describeObject(value);
+    default:
+      return shorten(String(value));
+  }
+}
+
+function describeObject(value: object): string {
+  const kind = Object.prototype.toString.call(value).slice("[object ".length, -1);
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : `a list of ${value.length}`;
+  if (ArrayBuffer.isView(value)) return `a ${kind} of ${value.byteLength} bytes`;
+  if (kind !== "Object") return `an object of type ${kind}`;
+  const keys = Object.keys(value);
+  const named = keys.slice(0, MOST_NAMED).map(shorten);
+  if (keys.length > MOST_NAMED) named.push("…");
+  return keys.length === 0 ? "{}" : `{ ${named.join(", ")} }`;
+}
+
+function shorten(text: string): string {
+  return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…`;
+}
