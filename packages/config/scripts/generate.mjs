@@ -13,6 +13,7 @@ import { compile } from "json-schema-to-typescript";
 
 const root = new URL("../", import.meta.url);
 const SCHEMA = "schema/compilation-config.schema.json";
+const SERVE_OPTIONS = "schema/vllm-serve-options.json";
 const BANNER = `// Generated from ${SCHEMA} by \`pnpm generate\`. Do not edit: change the schema and generate again.`;
 
 /** Keywords that people, editors or vitgraph read, and that say nothing about what is valid. Any other stops ajv. */
@@ -40,11 +41,15 @@ const ANNOTATIONS = new Set([
 /** Text of every generated file, by its path in the package. */
 export async function generate() {
   const schema = JSON.parse(await readFile(new URL(SCHEMA, root), "utf8"));
+  const serveOptions = JSON.parse(await readFile(new URL(SERVE_OPTIONS, root), "utf8"));
   return new Map([
     ["src/generated/validate.js", validatorSource(schema)],
     ["src/generated/validate.d.ts", VALIDATOR_TYPES],
     ["src/generated/types.ts", await typesSource(schema)],
-    ["schema/generated/serve-config.schema.json", `${JSON.stringify(serveSchema(schema), null, 2)}\n`],
+    [
+      "schema/generated/serve-config.schema.json",
+      `${JSON.stringify(serveSchema(schema, serveOptions), null, 2)}\n`,
+    ],
   ]);
 }
 
@@ -78,17 +83,30 @@ export declare const validate: {
 };
 `;
 
-/** The schema of a `--config` file, for editors. Other options than these belong to others, and are left alone. */
-function serveSchema({ $id: _, $schema, definitions, ...config }) {
+/**
+ * The schema of a `--config` file, for editors: options by their long names, with dashes or underscores. An option that
+ * vLLM does not have is underlined.
+ */
+function serveSchema({ $id: _, $schema, definitions, ...config }, { options, documentation }) {
   const compilationConfig = { ...config, type: ["object", "string"] };
   const { $schema: _inner, ...properties } = config.properties;
+  const foreign = Object.entries(options).map(([name, text]) => [
+    name,
+    {
+      description: text || "An option of `vllm serve` that does not concern the compilation config.",
+      markdownDescription: `${text || "An option of `vllm serve` that does not concern the compilation config."}\n\n[Documentation](${documentation}#--${name})`,
+    },
+  ]);
+  const names = Object.keys(options).join("|").replaceAll("-", "[-_]");
   return {
     $schema,
     $id: "urn:vitgraph:schema:serve-config",
     title: "Serving options",
     description: "A --config file: command-line options by their long names.",
     type: "object",
+    additionalProperties: false,
     properties: {
+      ...Object.fromEntries(foreign),
       "compilation-config": { ...compilationConfig, properties },
       compilation_config: { $ref: "#/properties/compilation-config" },
       "optimization-level": {
@@ -103,6 +121,8 @@ function serveSchema({ $id: _, $schema, definitions, ...config }) {
         default: false,
       },
     },
+    // Underscores, the negation of a flag, and keys in dotted form.
+    patternProperties: { [`^(no-)?(${names})(\\..+)?$`]: {} },
     definitions,
   };
 }

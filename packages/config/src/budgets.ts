@@ -10,6 +10,12 @@
  *   captured segment table).
  */
 import { VitgraphError } from "@vitgraph/errors";
+import { listed } from "./value.js";
+
+/** Token budgets that may be given: a graph is captured for each, and a handful is usual. */
+export const MAX_TOKEN_BUDGETS = 1024;
+/** Output tokens of a budget, and so items and frames of a batch: four times the longest context that models have. */
+export const MAX_TOKEN_BUDGET = 2 ** 20;
 
 /** Smallest and largest token budget that make sense for a model under a scheduler, in output tokens. */
 export interface BudgetRange {
@@ -101,7 +107,7 @@ function checkItemsFit(maxItems: number, tokenBudgets: readonly number[]): void 
     "VG_CONFIG_INVALID",
     `encoder_cudagraph_max_vision_items_per_batch (${maxItems}) must be <= smallest token budget (${smallest})`,
     {
-      remedy: `with budgets [${tokenBudgets.join(", ")}] an item would have less than one token; raise the smallest budget, or lower the items`,
+      remedy: `with budgets ${listed(tokenBudgets)} an item would have less than one token; raise the smallest budget, or lower the items`,
       details: { maxItems, tokenBudgets },
     },
   );
@@ -134,8 +140,20 @@ function checkNumbers(request: EncoderBudgetRequest): void {
   if (!request.tokenBudgets.every(isPositiveInteger)) {
     throw new VitgraphError(
       "VG_CONFIG_INVALID",
-      `All encoder_cudagraph_token_budgets must be positive, got [${request.tokenBudgets.join(", ")}]`,
+      `All encoder_cudagraph_token_budgets must be positive, got ${listed(request.tokenBudgets)}`,
       { remedy: "use whole numbers of output tokens", details: { tokenBudgets: request.tokenBudgets } },
+    );
+  }
+  const { length } = request.tokenBudgets;
+  const largest = request.tokenBudgets.reduce((a, b) => Math.max(a, b), 0);
+  if (length > MAX_TOKEN_BUDGETS || largest > MAX_TOKEN_BUDGET) {
+    throw new VitgraphError(
+      "VG_CONFIG_INVALID",
+      `encoder_cudagraph_token_budgets has ${length} members up to ${largest}, and may have ${MAX_TOKEN_BUDGETS} up to ${MAX_TOKEN_BUDGET}`,
+      {
+        remedy: "use fewer or smaller budgets: a graph is captured for each, with buffers of its size",
+        details: { length, largest },
+      },
     );
   }
   const counts = [

@@ -3,13 +3,14 @@
  * filled in. Finds all problems, not the first.
  */
 
+import { describe, nearestKey, shorten } from "@vitgraph/errors";
 import { coerce } from "./coerce.js";
+import { damageOf } from "./damage.js";
 import type { CompilationConfig } from "./generated/types.js";
 import { type ValidationError, validate } from "./generated/validate.js";
 import type { MergedLayers } from "./layers.js";
-import { nearestKey } from "./nearest-key.js";
-import { fromPointer, pointerTo, toPointer } from "./pointer.js";
-import type { ConfigNote, ConfigProblem, Place } from "./problem.js";
+import { fromPointer, parentPointer, pointerTo, toPointer } from "./pointer.js";
+import { type ConfigNote, type ConfigProblem, type Place, ProblemList } from "./problem.js";
 import { RULES, VLLM_TEXTS } from "./rules.js";
 import {
   compilationConfigSchema,
@@ -17,6 +18,7 @@ import {
   describeExpected,
   type SchemaNode,
   schemaAt,
+  typesOf,
   writableKeys,
 } from "./schema.js";
 import { bareObject, isRecord, plain, show, valueAt } from "./value.js";
@@ -24,7 +26,7 @@ import { bareObject, isRecord, plain, show, valueAt } from "./value.js";
 export interface Checked {
   /** Complete, but only to be trusted where there are no problems. */
   readonly config: CompilationConfig;
-  readonly problems: readonly ConfigProblem[];
+  readonly problems: ProblemList;
   readonly notes: readonly ConfigNote[];
 }
 
@@ -32,56 +34,55 @@ type Locate = (pointer: string, part?: "key" | "value") => Place;
 
 export function check(merged: MergedLayers, source: string): Checked {
   const locate: Locate = (pointer, part) => merged.locate(pointer, part) ?? { source };
-  const keys = checkKeys(merged.value, compilationConfigSchema, "", locate);
+  const problems = new ProblemList();
+  // Keys with a problem: a rule that reads one is not asked.
+  const invalid = new Set<string>();
+  const keys = checkKeys(merged.value, compilationConfigSchema, "", locate, problems, invalid);
   // What `key+=1,2` appends is text by nature: reading it as numbers is nothing to report.
   const notes = keys.notes.filter(
     (note) => note.kind !== "coerced" || merged.layerOf(note.pointer)?.form !== "append",
   );
-  const invalid = validationProblems(keys.value, locate);
+  addInvalidValues(keys.value, locate, problems, invalid);
   const config = withDefaults(keys.value, compilationConfigSchema) as unknown as CompilationConfig;
-  const broken = brokenRules(config, [...keys.problems, ...invalid], locate);
-  const problems = [...keys.problems, ...invalid, ...broken].sort(
-    (a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0),
-  );
+  addBrokenRules(config, locate, problems, invalid);
+  problems.sortByPlace();
   return { config, problems, notes };
 }
 
 interface CheckedKeys {
   /** The fields that are known, coerced. */
   readonly value: Record<string, unknown>;
-  readonly problems: ConfigProblem[];
   readonly notes: ConfigNote[];
 }
 
 /** Takes out keys that cannot be used, says what is to be said about the others, and coerces their values. */
-function checkKeys(fields: object, schema: SchemaNode, pointer: string, locate: Locate): CheckedKeys {
-  const result: CheckedKeys = { value: bareObject(), problems: [], notes: [] };
+function checkKeys(
+  fields: object,
+  schema: SchemaNode,
+  pointer: string,
+  locate: Locate,
+  problems: ProblemList,
+  invalid: Set<string>,
+): CheckedKeys {
+  const result: CheckedKeys = { value: bareObject(), notes: [] };
   const { properties = {} } = dereference(schema);
   for (const [name, field] of Object.entries(fields)) {
     const at = pointerTo(pointer, name);
     const key = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (key === undefined) {
-      result.problems.push(unknownKey(name, schema, at, locate));
-      continue;
-    }
-    const refused = key["x-vitgraph-refused"];
-    if (refused !== undefined) {
-      result.problems.push({
-        ...locate(at, "key"),
-        pointer: at,
-        message: `"${name}" cannot be set. ${refused.reason.replace(/\.$/, "")}`,
-        expected: "no such key",
-        remedy: refused.remedy,
-      });
+    const refused = key?.["x-vitgraph-refused"];
+    if (key === undefined || refused !== undefined) {
+      if (pointer !== "") invalid.add(fromPointer(pointer)[0]!);
+      problems.add(() =>
+        refused === undefined ? unknownKey(name, schema, at, locate) : refusedKey(name, refused, at, locate),
+      );
       continue;
     }
     // Keys of pass_config share its scope; one note for all of them is enough.
     if (pointer === "") result.notes.push(...keyNotes(name, key, at, locate));
     if (key["x-vitgraph-scope"] === "editor") continue;
     if (dereference(key).properties !== undefined && isRecord(field)) {
-      const nested = checkKeys(field, key, at, locate);
+      const nested = checkKeys(field, key, at, locate, problems, invalid);
       result.value[name] = nested.value;
-      result.problems.push(...nested.problems);
       result.notes.push(...nested.notes);
       continue;
     }
@@ -99,19 +100,36 @@ function checkKeys(fields: object, schema: SchemaNode, pointer: string, locate: 
   return result;
 }
 
+/** Names beyond this length are no typos of a key. */
+const LONGEST_TYPO = 100;
+
 function unknownKey(name: string, schema: SchemaNode, pointer: string, locate: Locate): ConfigProblem {
-  const known = writableKeys(schema);
-  const nearest = nearestKey(name, known);
+  const nearest = name.length > LONGEST_TYPO ? undefined : nearestKey(name, writableKeys(schema));
   const parent = fromPointer(pointer).slice(0, -1).join(".");
   return {
     ...locate(pointer, "key"),
     pointer,
-    message: `"${name}" is not a key of ${parent === "" ? "the compilation config" : parent}`,
+    message: `${describe(name)} is not a key of ${parent === "" ? "the compilation config" : parent}`,
     expected: nearest === undefined ? "a known key" : `"${nearest}"`,
     remedy:
       nearest === undefined
         ? "remove it, or see `vitgraph config schema` for the keys"
         : `did you mean "${nearest}"?`,
+  };
+}
+
+function refusedKey(
+  name: string,
+  { reason, remedy }: NonNullable<SchemaNode["x-vitgraph-refused"]>,
+  pointer: string,
+  locate: Locate,
+): ConfigProblem {
+  return {
+    ...locate(pointer, "key"),
+    pointer,
+    message: `"${name}" cannot be set. ${reason.replace(/\.$/, "")}`,
+    expected: "no such key",
+    remedy,
   };
 }
 
@@ -139,38 +157,62 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, locate: Locate
   return notes;
 }
 
-/** One problem for each value that the schema refuses. */
-function validationProblems(value: Record<string, unknown>, locate: Locate): ConfigProblem[] {
-  if (validate(value)) return [];
-  const byMessage = new Map<string, ConfigProblem>();
+/** One problem for each value that the schema refuses; one for a list where the message speaks of the list. */
+function addInvalidValues(
+  value: Record<string, unknown>,
+  locate: Locate,
+  problems: ProblemList,
+  invalid: Set<string>,
+): void {
+  if (validate(value)) return;
   const seen = new Set<string>();
   for (const error of validate.errors ?? []) {
-    if (seen.has(error.instancePath)) continue;
-    seen.add(error.instancePath);
-    const problem = describeInvalid(error, value, locate);
-    // A list with two wrong members is one problem where the message speaks of the list.
-    if (!byMessage.has(problem.message)) byMessage.set(problem.message, problem);
+    const pointer = error.instancePath;
+    const text = VLLM_TEXTS.find((each) => each.keyword === error.keyword && each.pointer.test(pointer));
+    const subject = text?.isOfList === true ? `${parentPointer(pointer)} ${error.keyword}` : pointer;
+    if (seen.has(subject)) continue;
+    seen.add(subject).add(pointer);
+    invalid.add(fromPointer(pointer)[0] ?? "");
+    problems.add(() => invalidValue(error, value, text, locate));
   }
-  return [...byMessage.values()];
 }
 
-function describeInvalid(
-  error: ValidationError,
+function invalidValue(
+  { instancePath: pointer, keyword }: ValidationError,
   root: Record<string, unknown>,
+  text: (typeof VLLM_TEXTS)[number] | undefined,
   locate: Locate,
 ): ConfigProblem {
-  const pointer = error.instancePath;
   const segments = fromPointer(pointer);
   const node = schemaAt(segments) ?? {};
   const given = valueAt(root, pointer);
-  const expected =
-    error.keyword === "maximum" ? `an integer up to ${Number.MAX_SAFE_INTEGER}` : describeExpected(node);
-  const vllm = VLLM_TEXTS.find((text) => text.keyword === error.keyword && text.pointer.test(pointer));
+  const place = { ...locate(pointer), pointer };
+  if (keyword === "maximum") {
+    const most = node.maximum ?? Number.MAX_SAFE_INTEGER;
+    const fact =
+      node.maximum === undefined
+        ? `cannot be ${show(given)}`
+        : `is ${show(given)}, and may be ${most} at most`;
+    return {
+      ...place,
+      message: `${nameOf(segments)} ${fact}`,
+      expected: `an integer up to ${most}`,
+      remedy: `use an integer up to ${most}`,
+    };
+  }
+  if (keyword === "maxItems" && node["x-vitgraph-expected"] === undefined) {
+    return {
+      ...place,
+      message: `${nameOf(segments)} has ${(given as unknown[]).length} members, and may have ${node.maxItems}`,
+      expected: `at most ${node.maxItems} members`,
+      remedy: "remove some: a graph is captured for each, and a handful wastes little",
+    };
+  }
+  const expected = describeExpected(node);
   return {
-    ...locate(pointer),
-    pointer,
+    ...place,
     message:
-      vllm?.message(root[segments[0]!]) ??
+      text?.message(root[segments[0]!]) ??
       (node["x-vitgraph-expected"] === undefined
         ? `${nameOf(segments)} cannot be ${show(given)}`
         : `${nameOf(segments)} is ${show(given)}, and must be ${expected}`),
@@ -180,8 +222,14 @@ function describeInvalid(
 }
 
 function remedyFor(given: unknown, node: SchemaNode, expected: string): string {
+  // `-cc.pass_config={enable_sp:true}` is a string where the JSON in it does not parse.
+  if (typeof given === "string" && /^\s*[{[]/.test(given) && !typesOf(node).includes("string")) {
+    const damage = damageOf(given, "argument");
+    if (damage !== undefined) return `${damage.fact}: ${damage.remedy}`;
+  }
   const values = (node["x-vitgraph-names"] ?? node.enum ?? []).filter((value) => typeof value === "string");
-  const nearest = typeof given === "string" ? nearestKey(given, values) : undefined;
+  const nearest =
+    typeof given === "string" && given.length <= LONGEST_TYPO ? nearestKey(given, values) : undefined;
   if (nearest !== undefined) return `did you mean "${nearest}"?`;
   if (typeof given === "string" && /^[\d.]+[kmgt]$/i.test(given)) {
     return "write the number out; suffixes are for dotted arguments, such as -cc.key=1k";
@@ -189,16 +237,17 @@ function remedyFor(given: unknown, node: SchemaNode, expected: string): string {
   return `use ${expected}`;
 }
 
-function brokenRules(
+function addBrokenRules(
   config: CompilationConfig,
-  problems: readonly ConfigProblem[],
   locate: Locate,
-): ConfigProblem[] {
-  const invalid = new Set(problems.map((problem) => fromPointer(problem.pointer)[0]));
-  return RULES.filter((rule) => !rule.keys.some((key) => invalid.has(key))).flatMap((rule) => {
+  problems: ProblemList,
+  invalid: ReadonlySet<string>,
+): void {
+  for (const rule of RULES) {
+    if (rule.keys.some((key) => invalid.has(key))) continue;
     const breach = rule.check(config);
-    return breach === undefined ? [] : [{ ...locate(breach.pointer), ...breach }];
-  });
+    if (breach !== undefined) problems.add(() => ({ ...locate(breach.pointer), ...breach }));
+  }
 }
 
 /** All keys of the resolved config in the schema's order, given or by default. */
@@ -225,6 +274,8 @@ export function isResolvedKey(name: string, key: SchemaNode): boolean {
 /** `pass_config.enable_sp`, `encoder_cudagraph_token_budgets[1]`. */
 function nameOf(segments: readonly string[]): string {
   return segments
-    .map((segment, index) => (/^\d+$/.test(segment) ? `[${segment}]` : `${index === 0 ? "" : "."}${segment}`))
+    .map((segment, index) =>
+      /^\d+$/.test(segment) ? `[${segment}]` : `${index === 0 ? "" : "."}${shorten(segment)}`,
+    )
     .join("");
 }

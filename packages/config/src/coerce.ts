@@ -28,8 +28,9 @@ export function coerce(
   }
   if (typeof value === "object" && value !== null) return coerceFields(value, node, onCoerced, path);
   const coerced = coerceScalar(value, node);
-  // Another spelling of a name is not another type.
-  if (coerced !== value && node["x-vitgraph-names"] === undefined) onCoerced(path, value, coerced);
+  // Another spelling of a name is not another type; YAML's `mode: off` is.
+  const isSpelling = node["x-vitgraph-names"] !== undefined && typeof value !== "boolean";
+  if (coerced !== value && !isSpelling) onCoerced(path, value, coerced);
   return coerced;
 }
 
@@ -56,7 +57,9 @@ function coerceScalar(value: unknown, node: SchemaNode): unknown {
   const types = node.enum?.every((member) => typeof member === "boolean") ? ["boolean"] : typesOf(node);
   const alternatives = node.anyOf?.flatMap(typesOf) ?? [];
   if (types.includes("boolean")) return toBoolean(value);
-  if (types.includes("integer") || alternatives.includes("integer")) return toNumber(value, INTEGER_TEXT);
+  if (types.includes("integer")) return toNumber(value, INTEGER_TEXT);
+  // Beside an integer a string may stand, and text stays text.
+  if (alternatives.includes("integer")) return typeof value === "boolean" ? Number(value) : value;
   if (types.includes("number")) return toNumber(value, NUMBER_TEXT);
   return value;
 }
@@ -66,7 +69,9 @@ function coerceName(value: unknown, names: readonly string[], members: readonly 
     const upper = value.toUpperCase();
     return names.includes(upper) ? upper : value;
   }
-  return typeof value === "number" && members.includes(value) ? names[value] : value;
+  // In Python false is 0 and true is 1, also as an enum's member.
+  const number = typeof value === "boolean" ? Number(value) : value;
+  return typeof number === "number" && members.includes(number) ? names[number] : value;
 }
 
 function toBoolean(value: unknown): unknown {
@@ -78,7 +83,7 @@ function toBoolean(value: unknown): unknown {
 }
 
 /** Python's integers in text: underscores between digits, and a fraction of zeros. */
-const INTEGER_TEXT = /^\s*[+-]?\d+(_\d+)*(\.0*)?\s*$/;
+const INTEGER_TEXT = /^\s*[+-]?\d+(_\d+)*(\.0+)?\s*$/;
 const NUMBER_TEXT = /^\s*[+-]?(\d+(_\d+)*(\.\d*)?|\.\d+)(e[+-]?\d+)?\s*$/i;
 
 function toNumber(value: unknown, pattern: RegExp): unknown {

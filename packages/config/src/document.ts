@@ -6,8 +6,10 @@
  * is listed in `duplicates`.
  */
 import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import { isJsonTooDeep, MAX_TEXT_LENGTH } from "./bounds.js";
+import { type Damage, damageOf } from "./damage.js";
 import { parentPointer, pointerTo } from "./pointer.js";
-import { type ConfigProblem, configInvalid, type Place } from "./problem.js";
+import { type ConfigProblem, configInvalid, excessProblem, type Place } from "./problem.js";
 import { bareObject, valueAt } from "./value.js";
 
 export interface ConfigDocument {
@@ -30,16 +32,35 @@ export function parseJsonDocument(text: string, source: string): ConfigDocument 
   return readJson(text, source, offsetPlaces(text, source));
 }
 
+/** Reads an argument's JSON, as {@link parseJsonDocument}; an error names the shell's accident, if it was one. */
+export function parseJsonArgument(text: string, source: string): ConfigDocument {
+  return readJson(text, source, offsetPlaces(text, source), "argument");
+}
+
 /** Reads JSON text that stands inside another text; `locate` says where. */
-export function readJson(text: string, source: string, locate: LocateOffset): ConfigDocument {
+export function readJson(
+  text: string,
+  source: string,
+  locate: LocateOffset,
+  from: "argument" | "text" = "text",
+): ConfigDocument {
+  if (text.length > MAX_TEXT_LENGTH) throw configInvalid([excessProblem("the JSON", "too long", locate(0))]);
+  if (isJsonTooDeep(text)) throw configInvalid([excessProblem("the JSON", "too deep", locate(0))]);
   // Editors on Windows begin files with a byte order mark; a space in its stead keeps the offsets.
   const json = text.startsWith("\uFEFF") ? ` ${text.slice(1)}` : text;
   const errors: ParseError[] = [];
-  const root = parseNodes(json, errors, locate);
+  const root = parseTree(json, errors, { disallowComments: true, allowTrailingComma: false });
   if (errors.length > 0 || root === undefined) {
-    throw configInvalid(syntaxProblems(json, errors, locate));
+    const damage = damageOf(json, from);
+    throw configInvalid(
+      damage === undefined ? syntaxProblems(json, errors, locate) : [damageProblem(damage, locate(0))],
+    );
   }
   return new JsonDocument(source, root, locate);
+}
+
+function damageProblem({ fact, remedy }: Damage, place: Place): ConfigProblem {
+  return { ...place, pointer: "", message: `this is not JSON: ${fact}`, expected: "JSON", remedy };
 }
 
 /** A plain value as a document: it has a name, and no lines. */
@@ -121,37 +142,18 @@ function readNode(node: Node, pointer: string, nodes: Map<string, Node>, duplica
     return (node.children ?? []).map((child, index) => read(child, pointerTo(pointer, index)));
   }
   if (node.type !== "object") return node.value;
-  const object = bareObject();
+  // By name, so that a value that a later one replaces is not read.
+  const members = new Map<string, Node>();
   for (const property of node.children ?? []) {
     const [key, value] = property.children ?? [];
     if (key === undefined || value === undefined) continue;
     const name = key.value as string;
-    const at = pointerTo(pointer, name);
-    if (Object.hasOwn(object, name)) {
-      duplicates.add(at);
-      // What stood below the earlier value is gone.
-      for (const below of nodes.keys()) if (below.startsWith(`${at}/`)) nodes.delete(below);
-    }
-    object[name] = read(value, at);
+    if (members.has(name)) duplicates.add(pointerTo(pointer, name));
+    members.set(name, value);
   }
+  const object = bareObject();
+  for (const [name, value] of members) object[name] = read(value, pointerTo(pointer, name));
   return object;
-}
-
-function parseNodes(text: string, errors: ParseError[], locate: LocateOffset): Node | undefined {
-  try {
-    return parseTree(text, errors, { disallowComments: true, allowTrailingComma: false });
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw configInvalid([
-      {
-        ...locate(0),
-        pointer: "",
-        message: "the JSON is nested too deeply to be read",
-        expected: "a few levels",
-        remedy: "flatten it",
-      },
-    ]);
-  }
 }
 
 /** What should be there and what to do, by the parser's code. */
@@ -193,6 +195,7 @@ function syntaxProblems(text: string, errors: readonly ParseError[], locate: Loc
       },
     ];
   }
+  const end = text.trimEnd().length;
   const byLine = new Map<string, ConfigProblem>();
   for (const { error, offset, length } of [...errors].sort((a, b) => a.offset - b.offset)) {
     const place = locate(offset);
@@ -200,7 +203,7 @@ function syntaxProblems(text: string, errors: readonly ParseError[], locate: Loc
     if (byLine.has(line)) continue;
     const [expected, remedy] = SYNTAX[printParseErrorCode(error)] ?? ["JSON", "correct the text"];
     const found = text.slice(offset, offset + Math.min(Math.max(length, 1), 20));
-    const what = found.trim() === "" ? "the text ends" : `found ${found}`;
+    const what = offset >= end ? "the text ends" : `found ${found.split("\n", 1)[0]}`;
     byLine.set(line, {
       ...place,
       pointer: "",

@@ -1,6 +1,7 @@
 /**
  * What did the user ask for? The public door of `@vitgraph/config`; YAML is behind `@vitgraph/config/yaml`.
  */
+
 export {
   type BudgetRange,
   type EncoderBudgetRequest,
@@ -40,3 +41,4 @@ export {
 export { compilationConfigSchema, type SchemaNode } from "./schema.js";
 export { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
 export type { OptimizationLevel, ServeArguments, ServeArgumentsOptions } from "./serve/types.js";
+export { isServeOption } from "./serve/vllm-options.js";

@@ -6,7 +6,7 @@
  * and two dotted arguments that give lists for one key give one list.
  */
 import type { ConfigDocument } from "./document.js";
-import { pointerTo } from "./pointer.js";
+import { fromPointer, pointerTo } from "./pointer.js";
 import type { Place } from "./problem.js";
 import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
 
@@ -42,30 +42,41 @@ interface Source {
   readonly pointer: string;
 }
 
+/** Which layer gave a value; what stands below it may come from other layers. */
+interface SourceNode {
+  source: Source | undefined;
+  readonly members: Map<string, SourceNode>;
+}
+
 /** Merges layers, the weakest first. */
 export function mergeLayers(layers: readonly Layer[]): MergedLayers {
-  const sources = new Map<string, Source>();
+  const root: SourceNode = { source: undefined, members: new Map() };
   const overridden: Overridden[] = [];
   const value = bareObject();
 
-  function mergeInto(target: Record<string, unknown>, fields: object, pointer: string, layer: Layer): void {
+  function mergeInto(
+    target: Record<string, unknown>,
+    fields: object,
+    pointer: string,
+    layer: Layer,
+    sources: SourceNode,
+  ): void {
     for (const [name, field] of Object.entries(fields)) {
       if (field === undefined) continue;
       const at = pointerTo(pointer, name);
       const existing = target[name];
+      const below = memberOf(sources, name);
       if (isRecord(field) && isRecord(existing)) {
-        mergeInto(existing, field, at, layer);
+        mergeInto(existing, field, at, layer, below);
       } else if (Array.isArray(field) && Array.isArray(existing) && appends(layer, sourceOf(at)?.layer)) {
-        for (const [index] of field.entries()) {
-          sources.set(`${at}/${existing.length + index}`, { layer, pointer: `${at}/${index}` });
+        for (const [index, member] of field.entries()) {
+          memberOf(below, String(existing.length)).source = { layer, pointer: `${at}/${index}` };
+          existing.push(bareCopy(member));
         }
-        target[name] = [...existing, ...field];
       } else {
-        if (existing !== undefined) {
-          noteOverride(at, existing, field, layer);
-          for (const below of sources.keys()) if (below.startsWith(`${at}/`)) sources.delete(below);
-        }
-        sources.set(at, { layer, pointer: at });
+        if (existing !== undefined) noteOverride(at, existing, field, layer);
+        below.members.clear();
+        below.source = { layer, pointer: at };
         target[name] = bareCopy(field);
       }
     }
@@ -81,15 +92,19 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
     });
   }
 
+  /** The source of the value at a pointer, or of its nearest ancestor that has one. */
   function sourceOf(pointer: string): Source | undefined {
-    for (let end = pointer.length; end > 0; end = pointer.lastIndexOf("/", end - 1)) {
-      const source = sources.get(pointer.slice(0, end));
-      if (source !== undefined) return { ...source, pointer: source.pointer + pointer.slice(end) };
+    let node: SourceNode | undefined = root;
+    let found: Source | undefined;
+    for (const name of fromPointer(pointer)) {
+      node = node?.members.get(name);
+      if (node?.source !== undefined) found = node.source;
+      else if (found !== undefined) found = { ...found, pointer: pointerTo(found.pointer, name) };
     }
-    return undefined;
+    return found;
   }
 
-  for (const layer of layers) mergeInto(value, layer.document.value as object, "", layer);
+  for (const layer of layers) mergeInto(value, layer.document.value as object, "", layer, root);
 
   return {
     value,
@@ -101,6 +116,15 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
       return source?.layer.document.locate(source.pointer, part);
     },
   };
+}
+
+function memberOf(node: SourceNode, name: string): SourceNode {
+  let member = node.members.get(name);
+  if (member === undefined) {
+    member = { source: undefined, members: new Map() };
+    node.members.set(name, member);
+  }
+  return member;
 }
 
 function appends(layer: Layer, earlier: Layer | undefined): boolean {

@@ -5,6 +5,7 @@ import { encoderOptions } from "./encoder-options.js";
 import { parseCompilationConfig } from "./parse.js";
 import { type ConfigProblem, problemsOf } from "./problem.js";
 import { compilationConfigSchema } from "./schema.js";
+import { nest, valueAt } from "./value.js";
 
 function problems(
   input: Parameters<typeof parseCompilationConfig>[0],
@@ -132,8 +133,69 @@ describe("values that vLLM takes for one another", () => {
     expect(config.encoder_cudagraph_max_vision_items_per_batch).toBe(integer);
   });
 
-  test.each([1.5, "1.5", "eight", "", null, 1e300, Number.NaN])("%j is no integer", (value) => {
-    expect(problems({ encoder_cudagraph_max_vision_items_per_batch: value })).toHaveLength(1);
+  test.each([1.5, "1.5", "1.", ".5", "1e2", "0x10", "1__0", "eight", "", null, [], 1e300, Number.NaN])(
+    "%j is no integer",
+    (value) => {
+      expect(problems({ encoder_cudagraph_max_vision_items_per_batch: value })).toHaveLength(1);
+    },
+  );
+
+  test.each([
+    "mode",
+    "debug_dump_path",
+    "ir_enable_torch_wrap",
+    "splitting_ops",
+    "encoder_cudagraph_max_frames_per_batch",
+    "compile_sizes",
+    "compile_ranges_endpoints",
+    "cudagraph_mode",
+    "cudagraph_capture_sizes",
+    "use_inductor_graph_partition",
+    "max_cudagraph_capture_size",
+    "fast_moe_cold_start",
+    "pass_config.eliminate_noops",
+    "pass_config.enable_sp",
+    "pass_config.sp_min_token_num",
+    "pass_config.fi_allreduce_fusion_max_size_mb",
+  ])("%s may be null", (key) => {
+    const { config } = parseCompilationConfig(nest(key.split("."), null) as object);
+    expect(valueAt(config, `/${key.replace(".", "/")}`)).toBeNull();
+  });
+
+  test.each([
+    "cache_dir",
+    "backend",
+    "custom_ops",
+    "compile_mm_encoder",
+    "cudagraph_mm_encoder",
+    "encoder_cudagraph_token_budgets",
+    "encoder_cudagraph_max_vision_items_per_batch",
+    "compile_cache_save_format",
+    "inductor_compile_config",
+    "inductor_passes",
+    "cudagraph_num_of_warmups",
+    "cudagraph_copy_inputs",
+    "pass_config",
+    "pass_config.rope_kvcache_fusion_max_token_num",
+    "dynamic_shapes_config",
+    "dynamic_shapes_config.type",
+  ])("%s may not be null", (key) => {
+    expect(problems(nest(key.split("."), null) as object)[0]?.message).toBe(`${key} cannot be null`);
+  });
+
+  test.each([
+    [{ compile_sizes: ["2"] }, 'compile_sizes[0] cannot be "2"'],
+    [{ compile_cache_save_format: "BINARY" }, 'compile_cache_save_format cannot be "BINARY"'],
+    [{ dynamic_shapes_config: { type: "BACKED" } }, 'dynamic_shapes_config.type cannot be "BACKED"'],
+    [{ debug_dump_path: 1 }, "debug_dump_path cannot be 1"],
+    [{ custom_ops: [true] }, "custom_ops[0] cannot be true"],
+    [{ encoder_cudagraph_token_budgets: "64,128" }, 'encoder_cudagraph_token_budgets cannot be "64,128"'],
+  ])("text stays text where pydantic leaves it so: %j", (input, message) => {
+    expect(problems(input).map((problem) => problem.message)).toEqual([message]);
+  });
+
+  test("true is the integer 1 beside strings, too", () => {
+    expect(parseCompilationConfig({ compile_sizes: [true, 2] }).config.compile_sizes).toEqual([1, 2]);
   });
 
   test("human-readable numbers are for dotted arguments, as in vLLM", () => {
@@ -146,6 +208,7 @@ describe("values that vLLM takes for one another", () => {
   test("says what it read as what", () => {
     expect(notes({ cudagraph_mm_encoder: "true" }, "coerced")).toEqual(['"true" is read as true']);
     expect(notes({ cudagraph_mm_encoder: true, mode: "vllm_compile" }, "coerced")).toEqual([]);
+    expect(notes({ mode: false }, "coerced")).toEqual(['false is read as "NONE"']);
   });
 
   test.each([
@@ -156,6 +219,9 @@ describe("values that vLLM takes for one another", () => {
     [1, "STOCK_TORCH_COMPILE"],
     [2, "DYNAMO_TRACE_ONCE"],
     [3, "VLLM_COMPILE"],
+    [3.0, "VLLM_COMPILE"],
+    [false, "NONE"],
+    [true, "STOCK_TORCH_COMPILE"],
     [null, null],
   ])("mode %j is %j", (value, mode) => {
     expect(parseCompilationConfig({ mode: value }).config.mode).toBe(mode);
@@ -164,12 +230,14 @@ describe("values that vLLM takes for one another", () => {
   test.each([
     ["full_and_piecewise", "FULL_AND_PIECEWISE"],
     [2, "FULL"],
+    [false, "NONE"],
+    [true, "PIECEWISE"],
     [null, null],
   ])("cudagraph_mode %j is %j", (value, mode) => {
     expect(parseCompilationConfig({ cudagraph_mode: value }).config.cudagraph_mode).toBe(mode);
   });
 
-  test.each([4, -1, "3", "INVALID_MODE", true])("mode %j is invalid, in vLLM's words", (value) => {
+  test.each([4, -1, 1.5, "3", "INVALID_MODE"])("mode %j is invalid, in vLLM's words", (value) => {
     expect(problems({ mode: value })[0]?.message).toBe(
       `Invalid compilation mode: ${value}. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE`,
     );

@@ -1,15 +1,27 @@
 /**
  * From what somebody wrote to a config that can be trusted: the one way in for text, objects, files and arguments.
  */
+import { describe, shorten } from "@vitgraph/errors";
+import { excessOf } from "./bounds.js";
 import { check } from "./check.js";
 import { coerce } from "./coerce.js";
+import { doubleEncoding } from "./damage.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "./document.js";
 import type { CompilationConfig, CompilationConfigInput } from "./generated/types.js";
 import { type Layer, type LayerRank, mergeLayers } from "./layers.js";
 import { fromPointer, toPointer } from "./pointer.js";
-import { type ConfigNote, type ConfigProblem, configInvalid, formatPlace, type Place } from "./problem.js";
+import {
+  type ConfigNote,
+  type ConfigProblem,
+  configInvalid,
+  excessProblem,
+  formatPlace,
+  limitNotes,
+  type Place,
+  ProblemList,
+} from "./problem.js";
 import { compilationConfigSchema } from "./schema.js";
-import { bareObject, isCyclic, isRecord, show } from "./value.js";
+import { bareObject, isRecord, show } from "./value.js";
 
 /** Where a value of a resolved config comes from. */
 export type ConfigOrigin =
@@ -46,30 +58,33 @@ export function parseCompilationConfig(
   options: ParseOptions = {},
 ): ResolvedConfig {
   const document = toDocument(input, options.source ?? "compilation config");
-  const resolved = resolveLayers([{ rank: "input", form: "json", document }], document.source);
-  if (resolved.problems.length > 0) throw configInvalid(resolved.problems);
-  return resolved;
+  const { problems, ...resolved } = resolveLayers(
+    [{ rank: "input", form: "json", document }],
+    document.source,
+  );
+  problems.throwIfAny();
+  return { ...resolved, notes: limitNotes(resolved.notes) };
 }
 
 /** A resolved config with its problems beside it, for callers that have problems of their own to add. */
 export interface LayeredConfig extends ResolvedConfig {
-  readonly problems: readonly ConfigProblem[];
+  readonly problems: ProblemList;
 }
 
 /** Merges and checks layers, the weakest first. `source` names the whole where no layer has a place. */
 export function resolveLayers(layers: readonly Layer[], source: string): LayeredConfig {
-  const problems: ConfigProblem[] = [];
+  const problems = new ProblemList();
   const notes: ConfigNote[] = [];
   const usable: Layer[] = [];
   for (const layer of layers) {
     const { document } = layer;
     if (!isRecord(document.value)) {
-      problems.push(notAnObject(document));
+      problems.add(() => notAnObject(document));
       continue;
     }
-    notes.push(...document.duplicates.map((pointer) => duplicateKey(pointer, document)));
+    for (const pointer of document.duplicates) notes.push(duplicateKey(pointer, document));
     const renamed = renameOldKeys(document);
-    problems.push(...renamed.problems);
+    for (const problem of renamed.problems) problems.add(() => problem);
     notes.push(...renamed.notes);
     usable.push({ ...layer, document: renamed.document });
   }
@@ -80,13 +95,14 @@ export function resolveLayers(layers: readonly Layer[], source: string): Layered
       kind: "duplicate",
       level: "warning",
       pointer,
-      message: `${pointer.slice(1).replaceAll("/", ".")} is given twice: ${show(after.value)} here replaces ${show(before.value)} of ${formatPlace(before.place)}`,
+      message: `${shorten(pointer.slice(1).replaceAll("/", "."))} is given twice: ${show(after.value)} here replaces ${show(before.value)} of ${formatPlace(before.place)}`,
     });
   }
   const checked = check(merged, source);
+  problems.addAll(checked.problems);
   return {
     config: checked.config,
-    problems: [...problems, ...checked.problems],
+    problems,
     notes: [...notes, ...checked.notes],
     origin(pointer) {
       const layer = merged.layerOf(pointer);
@@ -100,16 +116,9 @@ function toDocument(input: Parameters<typeof parseCompilationConfig>[0], source:
   if (typeof input === "string") return parseJsonDocument(input, source);
   if (typeof input === "number") return valueDocument({ mode: input }, source);
   if (isDocument(input)) return input;
-  if (!isCyclic(input)) return valueDocument(input, source);
-  throw configInvalid([
-    {
-      source,
-      pointer: "",
-      message: "the compilation config contains itself",
-      expected: "an object that could be written as JSON",
-      remedy: "remove the member that leads back",
-    },
-  ]);
+  const excess = excessOf(input);
+  if (excess === undefined) return valueDocument(input, source);
+  throw configInvalid([excessProblem("the compilation config", excess, { source })]);
 }
 
 function isDocument(input: object | null): input is ConfigDocument {
@@ -118,12 +127,13 @@ function isDocument(input: object | null): input is ConfigDocument {
 
 function notAnObject(document: ConfigDocument): ConfigProblem {
   const mode = typeof document.value === "number" ? `, or {"mode": ${document.value}}` : "";
+  const damage = doubleEncoding(document.value);
   return {
     ...document.locate(""),
     pointer: "",
-    message: `the compilation config is ${show(document.value)}, and must be a JSON object`,
+    message: `the compilation config is ${damage?.fact ?? `${show(document.value)}, and must be a JSON object`}`,
     expected: "a JSON object",
-    remedy: `use {"key": value, …}${mode}`,
+    remedy: damage?.remedy ?? `use {"key": value, …}${mode}`,
   };
 }
 
@@ -133,7 +143,7 @@ function duplicateKey(pointer: string, document: ConfigDocument): ConfigNote {
     kind: "duplicate",
     level: "warning",
     pointer,
-    message: `"${fromPointer(pointer).at(-1)}" occurs twice: the last one counts`,
+    message: `${describe(fromPointer(pointer).at(-1))} occurs twice: the last one counts`,
   };
 }
 

@@ -2,8 +2,9 @@
  * What a schema cannot say: rules that concern several keys, and vLLM's own words for the broken ones.
  * Each rule looks at keys that are valid on their own.
  */
+import { shorten } from "@vitgraph/errors";
 import type { CompilationConfig } from "./generated/types.js";
-import { show } from "./value.js";
+import { listed, show } from "./value.js";
 
 /** A breach of a rule: which value, what is wrong, what would be right. */
 export interface Breach {
@@ -29,7 +30,7 @@ export const RULES: readonly Rule[] = [
     check(config) {
       const items = config.encoder_cudagraph_max_vision_items_per_batch;
       const budgets = config.encoder_cudagraph_token_budgets;
-      const smallest = Math.min(...budgets);
+      const smallest = budgets.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
       // vLLM looks at this when it captures, so never while graphs are off.
       if (!config.cudagraph_mm_encoder || budgets.length === 0 || items <= smallest) return undefined;
       return {
@@ -49,7 +50,7 @@ export const RULES: readonly Rule[] = [
         pointer: `/custom_ops/${ops.indexOf(bases[1]!, ops.indexOf(bases[0]!) + 1)}`,
         message: "custom_ops can contain only one base mode: 'all' or 'none'",
         expected: "one base mode",
-        remedy: `keep one of ${bases.map((op) => `'${op}'`).join(" and ")}`,
+        remedy: `keep one of ${[...new Set(bases)].map((op) => `'${op}'`).join(" and ")}`,
       };
     },
   },
@@ -59,10 +60,11 @@ export const RULES: readonly Rule[] = [
       const on = new Set(ops.filter((op) => op.startsWith("+")).map((op) => op.slice(1)));
       const both = ops.find((op) => op.startsWith("-") && on.has(op.slice(1)));
       if (both === undefined) return undefined;
+      const name = shorten(both.slice(1));
       return {
         pointer: `/custom_ops/${ops.indexOf(both)}`,
-        message: `custom_ops cannot both enable and disable the same operation: ${both.slice(1)}`,
-        expected: `'+${both.slice(1)}' or '${both}'`,
+        message: `custom_ops cannot both enable and disable the same operation: ${name}`,
+        expected: `'+${name}' or '-${name}'`,
         remedy: "remove one of the two",
       };
     },
@@ -73,7 +75,7 @@ export const RULES: readonly Rule[] = [
       if (mode !== "VLLM_COMPILE" || ["", "eager", "inductor"].includes(backend)) return undefined;
       return {
         pointer: "/backend",
-        message: `Invalid backend for piecewise compilation: ${backend}`,
+        message: `Invalid backend for piecewise compilation: ${shorten(backend)}`,
         expected: '"", eager or inductor',
         remedy: "use one of these, or mode STOCK_TORCH_COMPILE or DYNAMO_TRACE_ONCE",
       };
@@ -83,7 +85,7 @@ export const RULES: readonly Rule[] = [
     keys: ["cudagraph_capture_sizes", "max_cudagraph_capture_size"],
     check({ cudagraph_capture_sizes: sizes, max_cudagraph_capture_size: largest }) {
       if (sizes === null || sizes.length === 0 || largest === null) return undefined;
-      const actual = Math.max(...sizes);
+      const actual = sizes.reduce((a, b) => Math.max(a, b));
       if (actual === largest) return undefined;
       return {
         pointer: "/max_cudagraph_capture_size",
@@ -99,14 +101,17 @@ export const RULES: readonly Rule[] = [
 export const VLLM_TEXTS: readonly {
   readonly pointer: RegExp;
   readonly keyword: string;
+  /** The message speaks of the whole list: it is given once for all members. */
+  readonly isOfList?: true;
   /** `given` is the value at the key that the pointer begins with. */
   message(given: unknown): string;
 }[] = [
   {
     pointer: /^\/encoder_cudagraph_token_budgets\/\d+$/,
     keyword: "exclusiveMinimum",
+    isOfList: true,
     message: (given) =>
-      `All encoder_cudagraph_token_budgets must be positive, got [${(given as unknown[]).map(show).join(", ")}]`,
+      `All encoder_cudagraph_token_budgets must be positive, got ${listed(given as unknown[], show)}`,
   },
   {
     pointer: /^\/encoder_cudagraph_max_vision_items_per_batch$/,
@@ -124,16 +129,17 @@ export const VLLM_TEXTS: readonly {
     pointer: /^\/mode$/,
     keyword: "enum",
     message: (given) =>
-      `Invalid compilation mode: ${typeof given === "string" ? given : show(given)}. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE`,
+      `Invalid compilation mode: ${typeof given === "string" ? shorten(given) : show(given)}. Valid modes are: NONE, STOCK_TORCH_COMPILE, DYNAMO_TRACE_ONCE, VLLM_COMPILE`,
   },
   {
     pointer: /^\/custom_ops\/\d+$/,
     keyword: "pattern",
+    isOfList: true,
     message: (given) => {
       const wrong = (given as unknown[]).filter(
-        (op) => typeof op === "string" && !/^(all|none|[+-].+)$/.test(op),
+        (op): op is string => typeof op === "string" && !/^(all|none|[+-].+)$/.test(op),
       );
-      return `Invalid syntax '${wrong.join("', '")}' for custom op, must be 'all', 'none', '+op' or '-op'`;
+      return `Invalid syntax ${listed(wrong, (op) => `'${shorten(op)}'`).slice(1, -1)} for custom op, must be 'all', 'none', '+op' or '-op'`;
     },
   },
 ];

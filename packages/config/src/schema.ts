@@ -17,6 +17,7 @@ export interface SchemaNode {
   readonly examples?: readonly unknown[];
   readonly deprecated?: boolean;
   readonly minimum?: number;
+  readonly maximum?: number;
   readonly exclusiveMinimum?: number;
   readonly maxItems?: number;
   readonly items?: SchemaNode;

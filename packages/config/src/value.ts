@@ -45,16 +45,38 @@ export function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, plain(field)]));
 }
 
-/** True where an object contains itself, which no JSON does. */
-export function isCyclic(value: unknown, ancestors: readonly unknown[] = []): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (ancestors.includes(value)) return true;
-  return Object.values(value).some((member) => isCyclic(member, [...ancestors, value]));
+/** Most characters that {@link show} gives. */
+const SHOWN_CHARACTERS = 60;
+
+/** A value as JSON, shortened: messages are one line. Costs no more for a large value than for a small one. */
+export function show(value: unknown): string {
+  let members = SHOWN_CHARACTERS;
+  // More members than characters are not seen, and a member beyond them costs nothing.
+  function prune(node: unknown): unknown {
+    if (typeof node === "bigint") return `${node}`;
+    if (typeof node === "string") return node.slice(0, SHOWN_CHARACTERS + 1);
+    if (typeof node !== "object" || node === null) return node;
+    const isList = Array.isArray(node);
+    const shown: [string, unknown][] = [];
+    for (const name of isList ? node.keys() : Object.keys(node)) {
+      if (--members < 0) break;
+      shown.push([
+        String(name).slice(0, SHOWN_CHARACTERS + 1),
+        prune((node as Record<string, unknown>)[name]),
+      ]);
+    }
+    return isList ? shown.map(([, member]) => member) : Object.fromEntries(shown);
+  }
+  const text = JSON.stringify(prune(value)) ?? String(value);
+  return text.length <= SHOWN_CHARACTERS ? text : `${text.slice(0, SHOWN_CHARACTERS - 3)}…`;
 }
 
-/** A value as JSON, shortened: messages are one line. */
-export function show(value: unknown): string {
-  const text =
-    JSON.stringify(value, (_, part) => (typeof part === "bigint" ? `${part}` : part)) ?? String(value);
-  return text.length <= 60 ? text : `${text.slice(0, 57)}…`;
+/** Members that {@link listed} gives. */
+const LISTED_MEMBERS = 10;
+
+/** "[64, -1, 0]", or the first members and how many more there are. */
+export function listed<T>(members: readonly T[], text: (member: T) => string = String): string {
+  const more = members.length - LISTED_MEMBERS;
+  const first = members.slice(0, LISTED_MEMBERS).map(text).join(", ");
+  return more > 0 ? `[${first}, … and ${more.toLocaleString("en-US")} more]` : `[${first}]`;
 }

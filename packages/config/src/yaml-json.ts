@@ -2,7 +2,8 @@
  * JSON inside YAML, for editors: a JSON language service works on JSON text, and its answers belong to places in the
  * YAML file. The value may be a string of JSON, which is taken as it stands, or a map, which is written as JSON.
  */
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node, parseDocument, type Scalar } from "yaml";
+import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from "yaml";
+import { parseYaml } from "./yaml-parse.js";
 import { scalarOffsets } from "./yaml-scalar.js";
 
 export interface EmbeddedJson {
@@ -15,10 +16,12 @@ export interface EmbeddedJson {
 
 /**
  * The value under a path of keys of a YAML text as JSON. Undefined where there is none, or where the YAML cannot be
- * read so far (an editor asks in the middle of a word).
+ * read so far (an editor asks in the middle of a word), or is too long or nested too deeply.
  */
 export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson | undefined {
-  const document = parseDocument(yaml, { version: "1.1", uniqueKeys: false });
+  const parsed = parseYaml(yaml);
+  if ("excess" in parsed) return undefined;
+  const { document } = parsed;
   const found = document.getIn(path, true) as Node | undefined;
   const node = found !== undefined && isAlias(found) ? found.resolve(document) : found;
   if (node?.range == null) return undefined;

@@ -5,59 +5,75 @@
  * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. Compilation configs often stand in
  * such a file as a string of JSON; positions inside that string are positions in the file, too.
  */
+import { shorten } from "@vitgraph/errors";
 import {
   type Document,
   isAlias,
+  isCollection,
   isMap,
   isScalar,
   isSeq,
-  LineCounter,
   type Node,
   type Pair,
-  parseDocument,
   type Scalar,
+  visit,
   YAMLMap,
 } from "yaml";
+import { excessOf } from "./bounds.js";
 import { type ConfigDocument, readJson } from "./document.js";
 import { fromPointer, toPointer } from "./pointer.js";
-import { configInvalid, type Place } from "./problem.js";
-import { isCyclic } from "./value.js";
+import { configInvalid, excessProblem, type Place, ProblemList } from "./problem.js";
+import { parseYaml } from "./yaml-parse.js";
 import { scalarOffsets } from "./yaml-scalar.js";
 
 /** Reads YAML text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
 export function parseYamlDocument(text: string, source: string): ConfigDocument {
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    version: "1.1",
-    // Found below, where they can be warnings: PyYAML keeps the last value, in silence.
-    uniqueKeys: false,
-    lineCounter: lines,
-    prettyErrors: false,
-  });
+  const parsed = parseYaml(text);
+  if ("excess" in parsed) throw configInvalid([excessProblem("the YAML", parsed.excess, { source })]);
+  const { document, lines } = parsed;
   const locate = (offset: number): Place => {
     const { line, col } = lines.linePos(offset);
     return { source, line, column: col };
   };
-  if (document.errors.length > 0) {
+  // A tag that is not known is a warning there, and an error in PyYAML.
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length > 0) {
     throw configInvalid(
-      document.errors.map((error) => ({
-        ...locate(error.pos[0]),
+      faults.map((fault) => ({
+        ...locate(fault.pos[0]),
         pointer: "",
-        // Nesting that overflows the parser's stack is an error among the others there.
-        message: error.message.includes("call stack")
-          ? "the YAML is nested too deeply to be read"
-          : `this is not YAML: ${error.message}`,
+        message: `this is not YAML: ${shorten(fault.message, 200)}`,
         expected: "YAML",
         remedy: "correct the text at this place",
       })),
     );
   }
+  if (document.contents !== null) refuseCollectionKeys(document.contents, locate);
   return new YamlDocument(source, text, document, document.contents, locate);
+}
+
+/** Keys that are lists or maps: PyYAML refuses them, and unfilled templates look like them. */
+function refuseCollectionKeys(root: Node, locate: (offset: number) => Place): void {
+  const problems = new ProblemList();
+  visit(root, {
+    Pair(_, { key }) {
+      if (!isCollection(key)) return;
+      problems.add(() => ({
+        ...locate(key.range?.[0] ?? 0),
+        pointer: "",
+        message: `a key of the YAML is a ${isMap(key) ? "map" : "list"}`,
+        expected: "a key in one word",
+        remedy: "quote the key; if the braces are a template's, fill it in first",
+      }));
+    },
+  });
+  problems.throwIfAny();
 }
 
 class YamlDocument implements ConfigDocument {
   readonly value: unknown;
   readonly duplicates: readonly string[];
+  private readonly pairs = new WeakMap<YAMLMap, ReadonlyMap<string, Pair>>();
 
   constructor(
     readonly source: string,
@@ -67,7 +83,7 @@ class YamlDocument implements ConfigDocument {
     private readonly locateOffset: (offset: number) => Place,
   ) {
     this.value = root === null ? null : toValue(root, document, locateOffset);
-    this.duplicates = root === null ? [] : duplicateKeys(root, "");
+    this.duplicates = root === null ? [] : duplicateKeys(root);
   }
 
   locate(pointer: string, part: "key" | "value" = "value"): Place {
@@ -94,13 +110,23 @@ class YamlDocument implements ConfigDocument {
     let key: Node | undefined;
     for (const [depth, segment] of segments.entries()) {
       const container = this.resolve(node);
-      const pair = isMap(container) ? lastPair(container, segment) : undefined;
+      const pair = isMap(container) ? this.pairsOf(container).get(segment) : undefined;
       const below = pair?.value ?? (isSeq(container) ? container.items[Number(segment)] : undefined);
       if (below === undefined || below === null) return { node, key, depth };
       node = below as Node;
       key = pair?.key as Node | undefined;
     }
     return { node, key, depth: segments.length };
+  }
+
+  /** By key; the last pair of those with one key. */
+  private pairsOf(map: YAMLMap): ReadonlyMap<string, Pair> {
+    let pairs = this.pairs.get(map);
+    if (pairs === undefined) {
+      pairs = new Map(map.items.map((pair) => [keyText(pair), pair]));
+      this.pairs.set(map, pairs);
+    }
+    return pairs;
   }
 
   private resolve(node: Node | null): Node | undefined {
@@ -125,9 +151,15 @@ function toValue(node: Node, document: Document, locate: (offset: number) => Pla
   try {
     value = node.toJS(document);
   } catch (error) {
-    throw refuse(error instanceof Error ? error.message : String(error));
+    throw refuse(shorten(error instanceof Error ? error.message : String(error), 200));
   }
-  if (isCyclic(value)) throw refuse("an alias leads back to what contains it");
+  const excess = excessOf(value);
+  if (excess === "contains itself") throw refuse("an alias leads back to what contains it");
+  if (excess !== undefined) {
+    throw configInvalid([
+      excessProblem("the YAML, with its aliases written out,", excess, locate(node.range?.[0] ?? 0)),
+    ]);
+  }
   return value;
 }
 
@@ -135,23 +167,25 @@ function keyText(pair: Pair): string {
   return isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
 }
 
-function lastPair(map: YAMLMap, name: string): Pair | undefined {
-  return map.items.findLast((pair) => keyText(pair) === name);
-}
-
-function duplicateKeys(node: unknown, pointer: string): string[] {
-  if (isSeq(node)) return node.items.flatMap((item, index) => duplicateKeys(item, `${pointer}/${index}`));
-  if (!(node instanceof YAMLMap)) return [];
-  const seen = new Set<string>();
-  const found: string[] = [];
-  for (const pair of node.items as Pair[]) {
-    const at = pointer + toPointer([keyText(pair)]);
-    // A second "<<" merges a second map: nothing is lost.
-    if (seen.has(at) && keyText(pair) !== "<<" && !found.includes(at)) found.push(at);
-    seen.add(at);
-    found.push(...duplicateKeys(pair.value, at));
+function duplicateKeys(root: Node): string[] {
+  const found = new Set<string>();
+  function collect(node: unknown, pointer: string): void {
+    if (isSeq(node)) {
+      for (const [index, item] of node.items.entries()) collect(item, `${pointer}/${index}`);
+    } else if (node instanceof YAMLMap) {
+      const seen = new Set<string>();
+      for (const pair of node.items as Pair[]) {
+        const name = keyText(pair);
+        const at = pointer + toPointer([name]);
+        // A second "<<" merges a second map: nothing is lost.
+        if (seen.has(name) && name !== "<<") found.add(at);
+        seen.add(name);
+        collect(pair.value, at);
+      }
+    }
   }
-  return found;
+  collect(root, "");
+  return [...found];
 }
 
 export { type EmbeddedJson, extractJson } from "./yaml-json.js";

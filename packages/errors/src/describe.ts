@@ -26,11 +26,12 @@ function describeObject(value: object): string {
   if (ArrayBuffer.isView(value)) return `a ${kind} of ${value.byteLength} bytes`;
   if (kind !== "Object") return `an object of type ${kind}`;
   const keys = Object.keys(value);
-  const named = keys.slice(0, MOST_NAMED).map(shorten);
+  const named = keys.slice(0, MOST_NAMED).map((key) => shorten(key));
   if (keys.length > MOST_NAMED) named.push("…");
   return keys.length === 0 ? "{}" : `{ ${named.join(", ")} }`;
 }
 
-function shorten(text: string): string {
-  return text.length <= MOST_CHARACTERS ? text : `${text.slice(0, MOST_CHARACTERS)}…`;
+/** The text, or its beginning. */
+export function shorten(text: string, mostCharacters = MOST_CHARACTERS): string {
+  return text.length <= mostCharacters ? text : `${text.slice(0, mostCharacters)}…`;
 }

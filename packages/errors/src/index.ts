@@ -9,7 +9,7 @@
 import { describe } from "./describe.js";
 import { nearestKey } from "./nearest-key.js";
 
-export { describe } from "./describe.js";
+export { describe, shorten } from "./describe.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
 
 /** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */

@@ -18,6 +18,8 @@ export interface CompilationConfigInput {
   readonly cudagraph_mm_encoder?: boolean;
   /**
    * Capacities, in output tokens (after the merge), for which graphs are captured. A batch is replayed in the smallest budget that holds it. Empty: powers of two times the model's smallest budget, up to its largest.
+   *
+   * @maxItems 1024
    */
   readonly encoder_cudagraph_token_budgets?: readonly number[];
   /**
@@ -157,7 +159,7 @@ export interface PassConfigInput {
   /**
    * Remove ops that change nothing. The fusions with quantisation count on it.
    */
-  readonly eliminate_noops?: boolean;
+  readonly eliminate_noops?: boolean | null;
   /**
    * Use sequence parallelism. Unset (null), the optimization level decides.
    */
@@ -239,6 +241,8 @@ export interface CompilationConfig {
   readonly cudagraph_mm_encoder: boolean;
   /**
    * Capacities, in output tokens (after the merge), for which graphs are captured. A batch is replayed in the smallest budget that holds it. Empty: powers of two times the model's smallest budget, up to its largest.
+   *
+   * @maxItems 1024
    */
   readonly encoder_cudagraph_token_budgets: readonly number[];
   /**
@@ -360,7 +364,7 @@ export interface PassConfig {
   /**
    * Remove ops that change nothing. The fusions with quantisation count on it.
    */
-  readonly eliminate_noops: boolean;
+  readonly eliminate_noops: boolean | null;
   /**
    * Use sequence parallelism. Unset (null), the optimization level decides.
    */

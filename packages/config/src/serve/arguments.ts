@@ -13,7 +13,7 @@
 import type { ConfigDocument } from "../document.js";
 import { GivenSettings } from "./given.js";
 import { readArguments } from "./read-arguments.js";
-import { isServeConfig, readConfigFile, readFileOptions } from "./read-file.js";
+import { hasOptions, readConfigFile, readFileDocument } from "./read-file.js";
 import { resolveGiven } from "./resolve.js";
 import type { ServeArguments, ServeArgumentsOptions } from "./types.js";
 
@@ -34,13 +34,14 @@ export function parseServeArguments(
 
 /**
  * Reads a file's compilation config: the file is one itself, or a `--config` file with one under
- * `compilation-config`, as an object or as a string of JSON.
+ * `compilation-config`, as an object or as a string of JSON. Without one the defaults apply, and a note says so.
  *
  * @throws VG_CONFIG_INVALID with every problem found.
  */
 export function parseConfigFile(document: ConfigDocument): ServeArguments {
   const given = new GivenSettings();
-  if (isServeConfig(document.value)) readFileOptions(document, given);
+  // Keys that nobody knows are taken for a compilation config's, so that they are problems.
+  if (document.value === null || hasOptions(document.value)) readFileDocument(document, given);
   else given.layers.file.push({ rank: "file", form: "json", document });
   return resolveGiven(given);
 }

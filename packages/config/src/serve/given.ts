@@ -2,7 +2,7 @@
  * What serving arguments and a `--config` file gave, collected with all problems before anything is resolved.
  */
 import type { Layer, LayerRank } from "../layers.js";
-import { type ConfigNote, type ConfigProblem, formatPlace, type Place, problemsOf } from "../problem.js";
+import { type ConfigNote, formatPlace, type Place, ProblemList } from "../problem.js";
 import { show } from "../value.js";
 
 /** vLLM's options that touch the compilation config without being it. */
@@ -23,18 +23,26 @@ export class GivenSettings {
   readonly settings = new Map<SettingName, { value: unknown; rank: LayerRank; place: Place }>();
   readonly fileOptions = new Map<string, unknown>();
   readonly rest: string[] = [];
-  readonly problems: ConfigProblem[] = [];
+  readonly problems = new ProblemList();
   readonly notes: ConfigNote[] = [];
   configPath: { path: string; place: Place } | undefined;
 
   problem(place: Place, message: string, expected: string, remedy: string): void {
-    this.problems.push({ ...place, pointer: "", message, expected, remedy });
+    this.problems.add(() => ({ ...place, pointer: "", message, expected, remedy }));
+  }
+
+  note(place: Place, kind: ConfigNote["kind"], level: ConfigNote["level"], message: string): void {
+    this.notes.push({ ...place, kind, level, pointer: "", message });
   }
 
   /** A key of an option that is given in dotted form; other options than the compilation config are kept apart. */
   addDotted(option: string, layer: Layer): void {
     if (option === "--compilation-config") this.dotted.push(layer);
-    else this.otherDotted.set(option, [...(this.otherDotted.get(option) ?? []), layer]);
+    else {
+      const layers = this.otherDotted.get(option);
+      if (layers === undefined) this.otherDotted.set(option, [layer]);
+      else layers.push(layer);
+    }
   }
 
   /** Runs a parser whose problems are to be collected with the others. */
@@ -42,9 +50,7 @@ export class GivenSettings {
     try {
       parse();
     } catch (error) {
-      const problems = problemsOf(error);
-      if (problems.length === 0) throw error;
-      this.problems.push(...problems);
+      this.problems.addError(error);
     }
   }
 
@@ -53,13 +59,12 @@ export class GivenSettings {
     // The file is read after the arguments, which it must not overrule.
     if (earlier !== undefined && earlier.rank !== rank) return;
     if (earlier !== undefined) {
-      this.notes.push({
-        ...place,
-        kind: "duplicate",
-        level: "warning",
-        pointer: "",
-        message: `duplicate ${name}: ${show(value)} here replaces ${show(earlier.value)} of ${formatPlace(earlier.place)}`,
-      });
+      this.note(
+        place,
+        "duplicate",
+        "warning",
+        `duplicate ${name}: ${show(value)} here replaces ${show(earlier.value)} of ${formatPlace(earlier.place)}`,
+      );
     }
     this.settings.set(name, { value, rank, place });
   }

@@ -1,9 +1,13 @@
 /** The arguments that concern a compilation config; the others are handed back in order. */
-import { parseJsonDocument, valueDocument } from "../document.js";
+import { shorten } from "@vitgraph/errors";
+import { isJsonTooDeep, MAX_DEPTH } from "../bounds.js";
+import { parseJsonArgument, valueDocument } from "../document.js";
 import { parseHumanReadableInteger } from "../human-readable.js";
 import type { Place } from "../problem.js";
+import { compilationConfigSchema } from "../schema.js";
 import { nest } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
+import { isServeOption, nearestServeOption, optionName } from "./vllm-options.js";
 
 /** How an option's values are found in the arguments, and what becomes of them. */
 interface OptionReader {
@@ -18,7 +22,7 @@ const OPTIONS: ReadonlyMap<string, OptionReader> = new Map(
       takes: "one",
       read: (given, [text = ""], place) =>
         given.collecting(() => {
-          const document = parseJsonDocument(text, place.source);
+          const document = parseJsonArgument(text, place.source);
           given.layers.argument.push({ rank: "argument", form: "json", document });
         }),
     },
@@ -60,6 +64,7 @@ function setting(
 const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
   ["-cc", "--compilation-config"],
   ["-O", "--optimization-level"],
+  ["-ac", "--attention-config"],
 ]);
 
 /** A forward walk over the arguments. */
@@ -89,10 +94,44 @@ export function readArguments(argv: readonly string[], given: GivenSettings): vo
     }
     const { name, inline } = splitArgument(argument);
     const option = OPTIONS.get(canonicalName(name));
+    if (refuseJoined(argument, given)) continue;
     if (/^--?[A-Za-z][^.]*\./.test(name)) readDotted(name, inline ?? cursor.take(), given);
     else if (option !== undefined) readOption(name, inline, option, cursor, given);
-    else given.rest.push(argument);
+    else if (!refuseMisspelt(name, given)) given.rest.push(argument);
   }
+}
+
+/** `"-cc {…}"` as one argument, as a quoted line of a template gives it; and dashes that a word processor made. */
+function refuseJoined(argument: string, given: GivenSettings): boolean {
+  const place = { source: shorten(argument) };
+  const [, name = ""] = /^(--?[A-Za-z][^\s=]*)\s+\S/.exec(argument) ?? [];
+  const [first = ""] = name.split(".");
+  if (first !== "" && (OPTIONS.has(canonicalName(first)) || OPTIONS.has(canonicalName(name)))) {
+    given.problem(
+      place,
+      `${shorten(name)} and its value are one argument`,
+      "two arguments",
+      `pass them as two, or write ${shorten(name)}=VALUE: the quotes are around both`,
+    );
+    return true;
+  }
+  if (!/^[\u2010-\u2015\u2212]+-?(cc|O\d?|compilation[-_]config|config)\b/.test(argument)) return false;
+  given.problem(place, "the option begins with a typographic dash", "- or --", "type the dashes anew");
+  return true;
+}
+
+/** A plain option that is nearly one of those that decide the outcome. Others are not known here. */
+function refuseMisspelt(name: string, given: GivenSettings): boolean {
+  if (!name.startsWith("--") || isServeOption(optionName(name))) return false;
+  const nearest = nearestServeOption(optionName(name));
+  if (nearest?.isOwn !== true) return false;
+  given.problem(
+    { source: shorten(name) },
+    "unknown option",
+    "a known option",
+    `did you mean --${nearest.name}?`,
+  );
+  return true;
 }
 
 /** Name and inline value: `-cc={}`, `-O3`, `-O=3`. */
@@ -138,24 +177,67 @@ function readOption(
 /** `-cc.pass_config.enable_sp`, with its value. */
 function readDotted(name: string, text: string | undefined, given: GivenSettings): void {
   const [option = "", ...path] = name.split(".");
+  const place = { source: shorten(text === undefined ? name : `${name}=${text}`, 80) };
+  const shown = shorten(name);
   if (text === undefined) {
-    given.problem({ source: name }, `${name} needs a value`, "a value", `add it: ${name}=VALUE`);
+    given.problem({ source: shown }, `${shown} needs a value`, "a value", `add it: ${shown}=VALUE`);
     return;
   }
   const last = path.pop() ?? "";
   const appends = last.endsWith("+");
   const keys = [...path, appends ? last.slice(0, -1) : last];
-  const source = `${name}=${text}`;
   if (keys.includes("")) {
-    given.problem({ source }, `${name} has an empty key`, "keys between the dots", "remove the extra dot");
+    given.problem(place, `${shown} has an empty key`, "keys between the dots", "remove the extra dot");
     return;
   }
+  if (keys.length > MAX_DEPTH || isJsonTooDeep(text)) {
+    given.problem(
+      place,
+      `${shown} is nested too deeply to be read`,
+      `at most ${MAX_DEPTH} levels`,
+      "flatten it",
+    );
+    return;
+  }
+  if (!hasKeys(option, keys, place, given)) return;
   const value = appends ? text.split(",") : parseDottedValue(text);
   given.addDotted(canonicalName(option), {
     rank: "argument",
     form: appends ? "append" : "dotted",
-    document: valueDocument(nest(keys, value), source),
+    document: valueDocument(nest(keys, value), place.source),
   });
+}
+
+/**
+ * Whether an option takes keys. One that does not, or that is meant to be the compilation config, is a problem; any other
+ * unknown option is noted and passed over, since vLLM may have it by now.
+ */
+function hasKeys(option: string, keys: readonly string[], place: Place, given: GivenSettings): boolean {
+  const long = canonicalName(option);
+  const name = optionName(long);
+  if (name === "compilation-config") return true;
+  const dotted = shorten(`-cc.${keys.join(".")}`);
+  if (OPTIONS.has(long)) {
+    const fact = long === "--optimization-level" ? "takes a level, 0 to 3, and has no keys" : "has no keys";
+    given.problem(place, `${shorten(option)} ${fact}`, "an option with keys", `did you mean ${dotted}?`);
+    return false;
+  }
+  if (long.startsWith("--") && isServeOption(name)) return true;
+  const nearest = nearestServeOption(name);
+  const isConfigKey = Object.hasOwn(compilationConfigSchema.properties ?? {}, keys[0]!);
+  if (nearest?.isOwn === true || isConfigKey) {
+    const meant = nearest?.isOwn === true ? shorten(`--${nearest.name}.${keys.join(".")}`) : dotted;
+    given.problem(place, `unknown option ${shorten(option)}`, "a known option", `did you mean ${meant}?`);
+    return false;
+  }
+  const hint = nearest === undefined ? "" : `: did you mean --${nearest.name}?`;
+  given.note(
+    place,
+    "unknown-option",
+    "warning",
+    `unknown option ${shorten(option)}, which is passed over${hint}`,
+  );
+  return true;
 }
 
 /** JSON if it is JSON, else a human-readable integer, else the text itself. */

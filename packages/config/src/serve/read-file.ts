@@ -2,12 +2,16 @@
  * A `--config` file: options by their long names, one of them the compilation config, as an object or as a string of
  * JSON. Other options are handed back.
  */
+import { describe, shorten } from "@vitgraph/errors";
+import { MAX_DEPTH } from "../bounds.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "../document.js";
 import type { Layer } from "../layers.js";
 import { toPointer } from "../pointer.js";
+import { compilationConfigSchema } from "../schema.js";
 import { isRecord, nest, show } from "../value.js";
 import { type GivenSettings, SETTING_NAMES } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
+import { isServeOption, nearestServeOption, optionName } from "./vllm-options.js";
 
 /** Reads the file that `--config` names, if any. */
 export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: ServeArgumentsOptions): void {
@@ -34,46 +38,138 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
     return;
   }
   const text = readFile(path);
-  given.collecting(() => readFileOptions(parse(text, path), given));
+  given.collecting(() => readFileDocument(parse(text, path), given));
 }
 
-/** True for a `--config` file: an object with an option named compilation-config in one of its spellings. */
-export function isServeConfig(value: unknown): boolean {
-  return isRecord(value) && Object.keys(value).some((key) => /^compilation[-_]config(\.|$)/.test(key));
-}
-
-export function readFileOptions(document: ConfigDocument, given: GivenSettings): void {
-  // An empty YAML file is null: no options.
-  if (document.value === null) return;
-  if (!isRecord(document.value)) {
-    given.problems.push({
-      ...document.locate(""),
-      pointer: "",
-      message: `the config file is ${show(document.value)}, and must be a map of options`,
-      expected: "a map of options",
-      remedy: "write one option a line, such as compilation-config:",
-    });
+/** Reads a file that is a `--config` file or, by its keys, a compilation config itself. A note says where it is the latter. */
+export function readFileDocument(document: ConfigDocument, given: GivenSettings): void {
+  if (!isBareConfig(document.value)) {
+    readFileOptions(document, given);
     return;
   }
-  for (const [name, value] of Object.entries(document.value)) {
-    const pointer = toPointer([name]);
-    const [first = "", ...path] = name.split(".");
-    const option = `--${first.replaceAll("_", "-")}`;
-    if (option === "--compilation-config" && path.length === 0) {
-      given.collecting(() => {
-        given.layers.file.push({ rank: "file", form: "json", document: document.open(pointer) });
-      });
-      continue;
-    }
-    if (option === "--compilation-config") {
-      given.layers.file.push(dottedFileLayer(document, pointer, path, value));
-      continue;
-    }
-    const setting = SETTING_NAMES.find((known) => known === option);
-    if (setting !== undefined && path.length === 0)
-      given.set(setting, value, "file", document.locate(pointer, "key"));
-    else given.fileOptions.set(name, value);
+  given.note(
+    { source: document.source },
+    "file",
+    "info",
+    "the file is a compilation config itself; a --config file of vLLM has it under compilation-config",
+  );
+  given.layers.file.push({ rank: "file", form: "json", document });
+}
+
+/** Some key is only the compilation config's, and none is only an option's. A few are both, such as cudagraph_capture_sizes. */
+function isBareConfig(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const keys = Object.keys(value);
+  return keys.some((key) => isConfigKey(key) && !isServeOption(optionName(key))) && !keys.some(isOptionOnly);
+}
+
+/** True where the file has options: what is neither these nor a compilation config's keys is for the caller to decide. */
+export function hasOptions(value: unknown): boolean {
+  return isRecord(value) && Object.keys(value).some(isOptionOnly);
+}
+
+function isOptionOnly(key: string): boolean {
+  if (isConfigKey(key)) return false;
+  const [first = ""] = key.split(".");
+  const name = optionName(first);
+  return isServeOption(name) || nearestServeOption(name)?.isOwn === true;
+}
+
+function isConfigKey(key: string): boolean {
+  return Object.hasOwn(compilationConfigSchema.properties ?? {}, key);
+}
+
+function readFileOptions(document: ConfigDocument, given: GivenSettings): void {
+  // An empty YAML file is null: no options.
+  const options = document.value ?? {};
+  if (!isRecord(options)) {
+    given.problem(
+      document.locate(""),
+      `the config file is ${show(options)}, and must be a map of options`,
+      "a map of options",
+      "write one option a line, such as compilation-config:",
+    );
+    return;
   }
+  for (const [key, value] of Object.entries(options)) readFileOption(document, key, value, given);
+  if (given.layers.file.length === 0 && given.problems.count === 0) {
+    given.note(
+      { source: document.source },
+      "file",
+      "info",
+      "the file has no compilation-config: the defaults apply",
+    );
+  }
+}
+
+function readFileOption(document: ConfigDocument, key: string, value: unknown, given: GivenSettings): void {
+  const pointer = toPointer([key]);
+  const [first = "", ...path] = key.split(".");
+  const name = optionName(first);
+  const place = () => document.locate(pointer, "key");
+  if (first.startsWith("-")) {
+    given.problem(
+      place(),
+      `the option ${describe(key)} begins with a dash`,
+      "the long name",
+      `write ${describe(name)}`,
+    );
+  } else if (path.length > MAX_DEPTH || path.includes("")) {
+    given.problem(
+      place(),
+      `${describe(key)} has empty or too many keys`,
+      "keys between the dots",
+      "write a map",
+    );
+  } else if (name === "compilation-config" && path.length === 0) {
+    given.collecting(() => {
+      given.layers.file.push({ rank: "file", form: "json", document: document.open(pointer) });
+    });
+  } else if (name === "compilation-config") {
+    given.layers.file.push(dottedFileLayer(document, pointer, path, value));
+  } else {
+    const setting = SETTING_NAMES.find((known) => known === `--${name}`);
+    if (setting !== undefined && path.length === 0) given.set(setting, value, "file", place());
+    else if (isServeOption(name)) given.fileOptions.set(key, value);
+    else readUnknownOption(key, name, place, given, value);
+  }
+}
+
+/** A key that vLLM does not have: a problem where it is meant for vitgraph, else a note, since a newer vLLM may have it. */
+function readUnknownOption(
+  key: string,
+  name: string,
+  place: () => ReturnType<ConfigDocument["locate"]>,
+  given: GivenSettings,
+  value: unknown,
+): void {
+  if (isConfigKey(key)) {
+    given.problem(
+      place(),
+      `${describe(key)} is a key of the compilation config`,
+      "an option",
+      "put it under compilation-config",
+    );
+    return;
+  }
+  const nearest = nearestServeOption(name);
+  if (nearest?.isOwn === true) {
+    given.problem(
+      place(),
+      `${describe(key)} is no option`,
+      `"${nearest.name}"`,
+      `did you mean "${nearest.name}"?`,
+    );
+    return;
+  }
+  const hint = nearest === undefined ? "" : `: did you mean "${nearest.name}"?`;
+  given.note(
+    place(),
+    "unknown-option",
+    "warning",
+    `unknown option ${shorten(key)}, which is passed over${hint}`,
+  );
+  given.fileOptions.set(key, value);
 }
 
 /** `compilation-config.mode: 3` in a file. */

@@ -7,7 +7,7 @@ import type { CompilationConfig } from "../generated/types.js";
 import { type Layer, mergeLayers } from "../layers.js";
 import { type ConfigOrigin, type LayeredConfig, type ResolvedConfig, resolveLayers } from "../parse.js";
 import { toPointer } from "../pointer.js";
-import { type ConfigNote, configInvalid, formatPlace } from "../problem.js";
+import { type ConfigNote, formatPlace, limitNotes } from "../problem.js";
 import { isRecord, plain, show } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
 import type { OptimizationLevel, ServeArguments } from "./types.js";
@@ -24,12 +24,12 @@ export function resolveGiven(given: GivenSettings): ServeArguments {
   const layers = [...file, ...argument, ...given.dotted, ...sizes];
   const resolved = resolveLayers(layers, "compilation config");
   const enforceEager = readEnforceEager(given);
-  const problems = [...given.problems, ...resolved.problems];
-  if (problems.length > 0) throw configInvalid(problems);
+  given.problems.addAll(resolved.problems);
+  given.problems.throwIfAny();
   return {
     compilationConfig: {
       ...withModes(resolved, given, optimizationLevel, enforceEager),
-      notes: [...mergeNotes(given), ...given.notes, ...dottedNotes(given), ...resolved.notes],
+      notes: limitNotes([...mergeNotes(given), ...given.notes, ...dottedNotes(given), ...resolved.notes]),
     },
     optimizationLevel,
     enforceEager,
