@@ -87,6 +87,33 @@ describe("encode", () => {
     expect(file.tensor("image0_224x224.png")).toMatchObject({ dtype: "BF16", sizeBytes: 64 * 192 * 2 });
   });
 
+  test("encode takes videos, samples them, and writes their timestamps", async () => {
+    const output = join(directory, "clip.safetensors");
+    const args = [
+      "--model",
+      TINY,
+      "--backend",
+      "cpu",
+      "--video",
+      "--media-io-kwargs",
+      '{"video": {"num_frames": 4}}',
+    ];
+    const { code, out } = await run("encode", fixture("videos/animated.webp"), ...args, "--output", output);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^animated\.webp +2×10×14 +70 /m);
+    await using file = await SafetensorsFile.open(output);
+    expect(file.metadata["animated.webp.timestamps"]).toBe("[0.15,0.85]");
+    const refused = await run(
+      "encode",
+      "clip.mp4",
+      "--model",
+      TINY,
+      "--media-io-kwargs",
+      '{"video": {"frames": 4}}',
+    );
+    expect(refused.err).toContain('"video" of --media-io-kwargs has no option "frames"');
+  });
+
   test("a bad image is named, the others are written, and the exit code says so", async () => {
     const bad = join(directory, "bad.png");
     await writeFile(bad, "not an image");

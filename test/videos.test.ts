@@ -7,9 +7,15 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openClip, type PixelItem, readVideoProcessor } from "@vitgraph/core";
+import {
+  compareWithReference,
+  EncoderEngine,
+  openClip,
+  type PixelItem,
+  readVideoProcessor,
+} from "@vitgraph/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fixture } from "./fixtures.js";
+import { fixture, TINY } from "./fixtures.js";
 
 interface ExpectedClip {
   readonly file: string;
@@ -61,6 +67,33 @@ for (const expected of CLIPS) {
     }
   });
 }
+
+test("the engine takes a file's bytes, and gives what its frames alone give", async () => {
+  const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
+  await using engine = await EncoderEngine.create({
+    model: TINY,
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 512,
+  });
+  await using clip = await openClip(video, engine.model.videoProcessor, { fps: 4 });
+  const [outcome, ready, refused] = await engine.encode([
+    { video, fps: 4 },
+    await clip.decode(),
+    { video: new Uint8Array(100) },
+  ]);
+  if (outcome?.status !== "fulfilled" || ready?.status !== "fulfilled") throw outcome;
+  expect(outcome.value.grid).toEqual(clip.grid);
+  const { relativeL2 } = compareWithReference(outcome.value.data, ready.value.data);
+  expect(relativeL2).toBeLessThan(1e-5);
+  expect(refused).toMatchObject({
+    status: "rejected",
+    reason: { code: hasFfmpeg ? "VG_VIDEO_INVALID" : "VG_VIDEO_DECODER_MISSING" },
+  });
+  expect((await engine.getItemSpecs([{ video, fps: 4 }]))[0]).toMatchObject({
+    status: "fulfilled",
+    value: { outputTokens: outcome.value.tokens },
+  });
+});
 
 describe.skipIf(!hasFfmpeg)("clips that are refused", () => {
   const refusal = (source: string | Uint8Array, options = {}) =>

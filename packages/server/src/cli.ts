@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { blockUnusedLoaders } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
 import { type CliIo, printError } from "./cli-io.js";
@@ -40,7 +41,14 @@ const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "be
  * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is
  * wrong, the compilation config in it included.
  */
-export async function main(args: readonly string[], io: CliIo = createProcessIo()): Promise<number> {
+export async function main(args: readonly string[], given?: CliIo): Promise<number> {
+  // In a process of its own: a caller that brings its streams may use sharp for more.
+  if (given === undefined) blockUnusedLoaders();
+  const io = given ?? createProcessIo();
+  return run(args, io);
+}
+
+async function run(args: readonly string[], io: CliIo): Promise<number> {
   try {
     const [name = "", ...given] = args;
     const isConfigured = CONFIGURED_COMMANDS.includes(name);
@@ -48,7 +56,7 @@ export async function main(args: readonly string[], io: CliIo = createProcessIo(
     reportUnused(serving, given, name === "encode", io);
     const program = new Command("vitgraph")
       .description(
-        "A vision-encoder engine for LLM serving: images in, the embeddings of a Qwen3-VL tower out.",
+        "A vision-encoder engine for LLM serving: images and videos in, the embeddings of a Qwen3-VL tower out.",
       )
       .version(version())
       .exitOverride()

@@ -13,7 +13,13 @@ import type { ItemSettled, ObserverList } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import type { Place } from "./admission.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
-import { type EngineItem, headerBytes, type OpenedItem, openItem } from "./engine-item.js";
+import {
+  type EngineItem,
+  headerBytes,
+  type OpenedItem,
+  type OpenItemOptions,
+  openItem,
+} from "./engine-item.js";
 import { contentKey, uuidKey } from "./output-cache.js";
 import type { Prepared, PreparePool } from "./prepare-pool.js";
 import type { Ticket } from "./ticket.js";
@@ -52,7 +58,7 @@ export interface ItemAnswererOptions {
   readonly pool: PreparePool;
   readonly queue: EncoderQueue<QueuedWork, Embedding>;
   readonly observers: ObserverList;
-  readonly maxPixels: number;
+  readonly limits: OpenItemOptions;
   readonly clock: Clock;
 }
 
@@ -74,10 +80,10 @@ export class ItemAnswerer {
 
   /** Reads an item's size. Headers of encoded images are read in the pool: a header can be the whole file. */
   async open(item: EngineItem, { ticket, priority, caller }: Call): Promise<OpenedItem> {
-    const { model, maxPixels, pool } = this.#options;
+    const { model, limits, pool } = this.#options;
     const bytes = headerBytes(item);
-    const open = () => openItem(item, model, { maxPixels });
-    if (bytes === 0) return open();
+    const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
+    if (bytes === 0) return open(ticket.signal);
     const turn = { caller, priority, signal: ticket.signal };
     using opened = await pool.run({ bytes, keptBytes: 0, work: open }, turn);
     return opened.value;

@@ -12,6 +12,7 @@
 import { encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { EncoderQueue, type ItemSpec, type QueueBatch } from "@vitgraph/scheduler";
+import { DEFAULT_MAX_DECODE_BYTES } from "../images/index.js";
 import { type LoadedModel, loadModel } from "../models/load-model.js";
 import {
   type BatchStart,
@@ -139,7 +140,11 @@ export class EncoderEngine implements AsyncDisposable {
       pool: this.#pool,
       queue: this.#queue,
       observers,
-      maxPixels: limits.maxPixels,
+      limits: {
+        maxPixels: limits.maxPixels,
+        // An image that needs more than the pool ever holds would run beside nothing else, and above the limit.
+        maxDecodeBytes: Math.min(DEFAULT_MAX_DECODE_BYTES, PIXEL_BYTES * limits.maxPixelsInFlight),
+      },
       clock,
     });
     const budgets = new Set(lanes.flatMap(({ encoder }) => encoder.tokenBudgets));

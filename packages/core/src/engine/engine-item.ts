@@ -21,6 +21,7 @@ import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.
 import type { LoadedModel } from "../models/load-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
 import { bytesOf } from "../runtime/stage-batch.js";
+import { type FrameSampling, openClip } from "../video/index.js";
 import { copyBytes } from "./copy-bytes.js";
 
 /** A host's name for an item's content: items of one model with one uuid and one grid have one embedding. */
@@ -43,6 +44,14 @@ export interface FramesItem extends Named {
   readonly frames: readonly Raster[];
 }
 
+/**
+ * The content of a video file. Frames are sampled by `fps` or `numFrames`, or as the model's processor says. Animated GIF
+ * and WebP need nothing; other formats need ffmpeg.
+ */
+export interface VideoItem extends Named, FrameSampling {
+  readonly video: Uint8Array | ArrayBuffer | Blob;
+}
+
 /** One image or video as transformers' processor returns it. */
 export interface PixelValuesItem extends Named {
   /** [t · h · w, channels · temporal · patch · patch], rescaled and normalised. */
@@ -55,11 +64,17 @@ export interface PixelValuesItem extends Named {
  * An item's memory is read until the call settles. A caller that writes to it meanwhile changes its own answer at most;
  * one that transfers or shrinks it gets VG_ITEM_INVALID for the item. Shared memory is refused.
  */
-export type EngineItem = ImageBytesItem | RasterItem | FramesItem | PixelValuesItem | (EncoderItem & Named);
+export type EngineItem =
+  | ImageBytesItem
+  | RasterItem
+  | FramesItem
+  | VideoItem
+  | PixelValuesItem
+  | (EncoderItem & Named);
 
 /** An item whose size is known and which can be made ready. */
 export interface OpenedItem {
-  readonly kind: "image" | "raster" | "frames" | "ready";
+  readonly kind: "image" | "raster" | "frames" | "video" | "ready";
   readonly uuid: string | undefined;
   readonly grid: Grid;
   readonly spec: ItemSpec;
@@ -80,21 +95,29 @@ export interface OpenedItem {
 export interface OpenItemOptions {
   /** Pixels above which an image is refused. */
   readonly maxPixels: number;
+  /** Memory for decoding above which an image is refused, in bytes. */
+  readonly maxDecodeBytes: number;
 }
 
-/** Bytes of an encoded image, whose header must be read before its size is known; 0 for every other item. */
+/** Bytes of an encoded image or video, which must be read before its size is known; 0 for every other item. */
 export function headerBytes(item: unknown): number {
-  const image: unknown = (item as Partial<ImageBytesItem> | null | undefined)?.image;
-  if (types.isUint8Array(image) || types.isAnyArrayBuffer(image)) return image.byteLength;
+  const { image, video } = (item ?? {}) as { readonly image?: unknown; readonly video?: unknown };
+  const file = image ?? video;
+  if (types.isUint8Array(file) || types.isAnyArrayBuffer(file)) return file.byteLength;
   // An object that only looks like a Blob can have any size.
-  return isBlob(image) && Number.isSafeInteger(image.size) ? Math.max(0, image.size) : 0;
+  return isBlob(file) && Number.isSafeInteger(file.size) ? Math.max(0, file.size) : 0;
 }
 
-/** @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/**
+ * @param signal ends the reading of a video file
+ * @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_VIDEO_INVALID,
+ *   VG_VIDEO_DECODER_MISSING, VG_ARGUMENT_INVALID
+ */
 export async function openItem(
   item: EngineItem,
   model: LoadedModel,
   options: OpenItemOptions,
+  signal?: AbortSignal,
 ): Promise<OpenedItem> {
   const kind = kindOf(item);
   const { uuid } = item;
@@ -111,6 +134,8 @@ export async function openItem(
         model,
       );
     }
+    case "video":
+      return openVideo(uuid, item as VideoItem, model, options, signal);
     case "ready":
       return openReady(uuid, readyItem(item as PixelValuesItem | EncoderItem), model);
   }
@@ -120,17 +145,17 @@ async function openEncoded(
   uuid: string | undefined,
   image: ImageBytesItem["image"],
   model: LoadedModel,
-  { maxPixels }: OpenItemOptions,
+  limits: OpenItemOptions,
 ): Promise<OpenedItem> {
-  const read = readerOf(image);
+  const read = readerOf("image", image);
   const bytes = await read();
-  const header = await openImage(bytes, { maxPixels });
+  const header = await openImage(bytes, limits);
   const { height, width } = header;
   const rasterBytes = 3 * height * width;
   const prepare = async (signal: AbortSignal): Promise<EncoderItem> => {
     const own = await copyBytes(await read());
     // From the copy: the caller may have changed the bytes since their header was read.
-    const opened = await openImage(own, { maxPixels });
+    const opened = await openImage(own, limits);
     if (opened.height !== height || opened.width !== width) {
       throw new VitgraphError(
         "VG_ITEM_INVALID",
@@ -182,6 +207,43 @@ function openFrames(uuid: string | undefined, frames: readonly Raster[], model: 
   });
 }
 
+async function openVideo(
+  uuid: string | undefined,
+  { video, fps, numFrames }: VideoItem,
+  model: LoadedModel,
+  { maxPixels }: OpenItemOptions,
+  signal: AbortSignal | undefined,
+): Promise<OpenedItem> {
+  const { videoProcessor } = model;
+  checkVideoNormalisation(model);
+  const read = readerOf("video", video);
+  const open = (bytes: Uint8Array, ends: AbortSignal | undefined) =>
+    openClip(bytes, videoProcessor, {
+      fps,
+      numFrames,
+      maxPixels,
+      ...(ends === undefined ? {} : { signal: ends }),
+    });
+  const bytes = await read();
+  // Closed at once: waiting items hold no temporary file.
+  await using clip = await open(bytes, signal);
+  const { grid, decodeBytes } = clip;
+  return opened("video", uuid, grid, model, {
+    workBytes: bytes.length + decodeBytes,
+    prepare: async (ends) => {
+      await using own = await open(await copyBytes(await read()), ends);
+      if (own.grid.t === grid.t && own.grid.h === grid.h && own.grid.w === grid.w) return own.decode();
+      throw new VitgraphError(
+        "VG_ITEM_INVALID",
+        "item.video is not the clip that it was when it was opened",
+        {
+          remedy: "leave its bytes as they are until the call settles",
+        },
+      );
+    },
+  });
+}
+
 function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedModel): OpenedItem {
   checkItemOfModel(item, model.vision);
   const { byteLength } = rowsOf(item);
@@ -210,7 +272,7 @@ function rowsOf(item: EncoderItem): Uint8Array {
 }
 
 const FORMS =
-  "{ image }, { raster }, { frames }, { pixel_values, grid_thw }, or an EncoderItem with its format";
+  "{ image }, { raster }, { frames }, { video }, { pixel_values, grid_thw }, or an EncoderItem with its format";
 
 /** By the field that each form has, and no other. @throws VG_ITEM_INVALID */
 function kindOf(item: unknown): OpenedItem["kind"] {
@@ -218,6 +280,7 @@ function kindOf(item: unknown): OpenedItem["kind"] {
   if ("image" in fields) return "image";
   if ("raster" in fields) return "raster";
   if ("frames" in fields && Array.isArray(fields.frames)) return "frames";
+  if ("video" in fields) return "video";
   if ("pixel_values" in fields || "format" in fields) return "ready";
   const isBytes = ArrayBuffer.isView(item) || types.isAnyArrayBuffer(item) || isBlob(item);
   throw new VitgraphError("VG_ITEM_INVALID", `an item is ${describe(item)}`, {
@@ -225,18 +288,19 @@ function kindOf(item: unknown): OpenedItem["kind"] {
   });
 }
 
-/** Reads an image's bytes as they are now. @throws VG_ITEM_INVALID */
-function readerOf(image: unknown): () => Promise<Uint8Array> {
-  if (types.isUint8Array(image) || types.isAnyArrayBuffer(image)) {
+/** Reads the bytes of an image or a video as they are now. @throws VG_ITEM_INVALID */
+function readerOf(field: "image" | "video", file: unknown): () => Promise<Uint8Array> {
+  if (types.isUint8Array(file) || types.isAnyArrayBuffer(file)) {
     return async () => {
-      const bytes = types.isUint8Array(image) ? image : new Uint8Array(image);
-      checkUnshared("item.image", bytes);
+      const bytes = types.isUint8Array(file) ? file : new Uint8Array(file);
+      checkUnshared(`item.${field}`, bytes);
       return bytes;
     };
   }
-  if (isBlob(image)) return async () => new Uint8Array(await image.arrayBuffer());
-  throw new VitgraphError("VG_ITEM_INVALID", `item.image is ${describe(image)}, not the bytes of an image`, {
-    remedy: howToRead(image),
+  if (isBlob(file)) return async () => new Uint8Array(await file.arrayBuffer());
+  const noun = field === "image" ? "an image" : "a video";
+  throw new VitgraphError("VG_ITEM_INVALID", `item.${field} is ${describe(file)}, not the bytes of ${noun}`, {
+    remedy: howToRead(field, file),
   });
 }
 
@@ -246,14 +310,14 @@ function isBlob(value: unknown): value is Blob {
   return typeof arrayBuffer === "function" && typeof size === "number";
 }
 
-function howToRead(image: unknown): string {
-  const address = image instanceof URL ? image.href : image;
+function howToRead(field: "image" | "video", file: unknown): string {
+  const address = file instanceof URL ? file.href : file;
   if (typeof address !== "string") return "pass a Uint8Array, an ArrayBuffer or a Blob";
   if (address.startsWith("data:")) {
     return 'decode the data URL: Buffer.from(url.slice(url.indexOf(",") + 1), "base64")';
   }
-  if (/^https?:/.test(address)) return "fetch it: { image: await (await fetch(url)).arrayBuffer() }";
-  return "read the file: { image: await readFile(path) }";
+  if (/^https?:/.test(address)) return `fetch it: { ${field}: await (await fetch(url)).arrayBuffer() }`;
+  return `read the file: { ${field}: await readFile(path) }`;
 }
 
 /** The fields as they are now. @throws VG_ITEM_INVALID */
@@ -297,8 +361,9 @@ function opened(
   model: LoadedModel,
   { workBytes, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "prepare">,
 ): OpenedItem {
-  const { patchSize, temporalPatchSize } = kind === "frames" ? model.videoProcessor : model.processor;
-  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (kind === "frames" ? temporalPatchSize : 1);
+  const isVideo = kind === "frames" || kind === "video";
+  const { patchSize, temporalPatchSize } = isVideo ? model.videoProcessor : model.processor;
+  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (isVideo ? temporalPatchSize : 1);
   return { kind, uuid, grid, spec: specOf(grid, model), bytes: workBytes + keptBytes, keptBytes, prepare };
 }
 

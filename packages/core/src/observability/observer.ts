@@ -70,7 +70,7 @@ export interface ItemSettled {
 
 export interface ItemPrepared {
   readonly durationMs: number;
-  readonly kind: "image" | "raster" | "frames";
+  readonly kind: "image" | "raster" | "frames" | "video";
 }
 
 export interface GraphsCaptured extends CapturedGraphs {

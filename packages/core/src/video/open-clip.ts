@@ -29,6 +29,8 @@ export interface OpenedClip extends AsyncDisposable {
   /** Seconds into the clip of each temporal patch. */
   readonly timestamps: readonly number[];
   readonly grid: Grid;
+  /** Memory that `decode` takes besides its result: a temporal patch of frames, or all frames of an animation. */
+  readonly decodeBytes: number;
   /** @throws VG_VIDEO_INVALID; the signal's reason */
   decode(): Promise<PixelItem>;
 }
@@ -53,6 +55,9 @@ export async function openClip(
       indices,
       timestamps: patchTimestamps(indices, info.fps, processor.temporalPatchSize),
       grid,
+      // Resizing holds its frames twice.
+      decodeBytes:
+        3 * info.width * info.height * (2 * processor.temporalPatchSize + (file.holdsAll ? info.frames : 0)),
       decode: () => patchify(file.frames(indices), info, grid, processor),
       [Symbol.asyncDispose]: file.remove,
     };
@@ -64,6 +69,8 @@ export async function openClip(
 
 interface ClipSource {
   readonly info: ClipInfo;
+  /** Whether all frames are decoded at once. */
+  readonly holdsAll: boolean;
   frames(indices: readonly number[]): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   /** Removes what was written for it. */
   remove(): Promise<void>;
@@ -76,11 +83,12 @@ async function openSource(
 ): Promise<ClipSource> {
   if (typeof source === "string") {
     const info = await probeClip(source, signal);
-    return { info, frames: (indices) => decodeFrames(source, info, indices, signal), remove: async () => {} };
+    const frames = (indices: readonly number[]) => decodeFrames(source, info, indices, signal);
+    return { info, holdsAll: false, frames, remove: async () => {} };
   }
   if (mayBeAnimation(source)) {
     const { info, frames } = await openAnimation(source, maxPixels);
-    return { info, frames, remove: async () => {} };
+    return { info, holdsAll: true, frames, remove: async () => {} };
   }
   // ffmpeg seeks: the index of many files stands at their end, where a pipe can't give it.
   const folder = await mkdtemp(join(tmpdir(), "vitgraph-clip-"));

@@ -1,4 +1,4 @@
-/** The images of `vitgraph encode`: files, the images in a directory, or standard input; and the tensors' names. */
+/** The inputs of `vitgraph encode`: files, the images and videos in a directory, or standard input; and the tensors' names. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { VitgraphError } from "@vitgraph/errors";
@@ -8,6 +8,12 @@ import { inputName, STDIN } from "../files.js";
 
 /** Files of a directory with other endings are passed over. A file named by itself may have any. */
 const IMAGE_ENDINGS = /\.(jpe?g|png|webp|gif)$/i;
+const VIDEO_ENDINGS = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|ogv|wmv)$/i;
+
+/** A file is a video by its ending: ffmpeg's formats have no signature in common. */
+export function isVideoFile(path: string): boolean {
+  return VIDEO_ENDINGS.test(path);
+}
 
 /**
  * Replaces each directory by the image files in it, sorted by name; directories inside are not entered.
@@ -30,10 +36,11 @@ export async function expandDirectories(paths: readonly string[], io: CliIo): Pr
 
 async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]> {
   const entries = await readdir(directory);
-  const images = entries.filter((name) => IMAGE_ENDINGS.test(name)).sort();
+  const images = entries.filter((name) => IMAGE_ENDINGS.test(name) || isVideoFile(name)).sort();
   if (images.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `no image in the directory ${inputName(directory)}`, {
-      remedy: "its files must end in .jpg, .jpeg, .png, .webp or .gif; directories inside are not entered",
+      remedy:
+        "its files must end in .jpg, .jpeg, .png, .webp, .gif, or as videos do; directories inside are not entered",
     });
   }
   const others = entries.length - images.length;

@@ -1,4 +1,4 @@
-/** `vitgraph encode IMAGE…`: images in, a table and a safetensors file of embeddings out. */
+/** `vitgraph encode FILE…`: images and videos in, a table and a safetensors file of embeddings out. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
@@ -10,20 +10,23 @@ import {
   embeddingCacheMissLine,
   encodeSafetensors,
   type Frame,
+  type FrameSampling,
   f32ToBf16,
   graphsCapturedLine,
-  type ImageProcessor,
+  type LoadedModel,
+  openClip,
   processImage,
   type TensorData,
   VisionEncoder,
 } from "@vitgraph/core";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
 import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { percent, renderTable } from "../table.js";
-import { expandDirectories, tensorNames } from "./encode-inputs.js";
+import { expandDirectories, isVideoFile, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
   byteCount,
@@ -43,13 +46,25 @@ interface EncodeOptions extends ModelOptions {
   readonly maxPixels?: number;
   readonly maxDecodeBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
+  readonly mediaIoKwargs?: Readonly<Record<string, unknown>>;
+  readonly video?: true;
+}
+
+/** A decoded input. */
+interface Decoded {
+  readonly item: EncoderItem;
+  /** Of a video: seconds of each temporal patch. */
+  readonly timestamps?: readonly number[];
 }
 
 export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("encode");
   addModelOptions(command)
-    .description("encode images: prints a table, and writes the embeddings as safetensors")
-    .argument("<image...>", "JPEG, PNG, WebP or GIF files, directories of them, or - for standard input")
+    .description("encode images and videos: prints a table, and writes the embeddings as safetensors")
+    .argument(
+      "<file...>",
+      "JPEG, PNG, WebP or GIF images, videos (with ffmpeg installed), directories of them, or - for standard input",
+    )
     .option(
       "--output <file.safetensors>",
       "write one tensor an image, named by its file, with the grid in the metadata",
@@ -66,6 +81,12 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped)",
       rgbColor,
     )
+    .option(
+      "--media-io-kwargs <json>",
+      'how videos are sampled, as for vLLM: \'{"video": {"fps": 2}}\' or \'{"video": {"num_frames": 32}}\'',
+      jsonObject,
+    )
+    .option("--video", "take every file as a video: all frames of a GIF or WebP instead of the first")
     .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
     .option(
       "--max-decode-bytes <bytes>",
@@ -83,7 +104,8 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
 
 const OUTPUT_HELP = `
 A tensor is named by its file: "photo.jpg", or "stdin". Where two files share a name, by the path as given. Behind a name
-that is taken stands #2, #3, … The metadata holds "NAME.grid_thw", the patches as [frames, height, width].`;
+that is taken stands #2, #3, … The metadata holds "NAME.grid_thw", the patches as [frames, height, width], and for
+videos "NAME.timestamps", the seconds of each temporal patch.`;
 
 async function encode(
   given: readonly string[],
@@ -92,6 +114,7 @@ async function encode(
   serving: ServeArguments,
 ): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);
+  const sampling = frameSampling(options.mediaIoKwargs);
   await checkOutput(options.output);
   const paths = await expandDirectories(given, io);
   await using opened = await openModel(options);
@@ -126,13 +149,13 @@ async function encode(
   });
   loading.done();
 
-  using decoding = startProgress(io, `decoding ${count(paths.length, "image")}`);
-  const decoded = await decodeAll(paths, model.processor, options, io, decoding.update);
+  using decoding = startProgress(io, `decoding ${count(paths.length, "file")}`);
+  const decoded = await decodeAll(paths, model, { ...options, ...sampling }, io, decoding.update);
   decoding.done();
 
-  const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value.item] : []));
   itemCount = items.length;
-  using progress = startProgress(io, `encoding ${count(items.length, "image")}`);
+  using progress = startProgress(io, `encoding ${count(items.length, "item")}`);
   encoding = progress;
   const encoded = (await encoder.encode(items))[Symbol.iterator]();
   encoding.done();
@@ -148,7 +171,11 @@ async function encode(
     io.exitCode = 1;
   }
   if (options.output !== undefined && outcomes.some(({ status }) => status === "fulfilled")) {
-    const tensors = await writeEmbeddings(options.output, names, outcomes, options.dtype ?? "f32", io);
+    const timestamps = decoded.map((result) =>
+      result.status === "fulfilled" ? result.value.timestamps : undefined,
+    );
+    const dtype = options.dtype ?? "f32";
+    const tensors = await writeEmbeddings(options.output, { names, outcomes, timestamps }, dtype, io);
     io.stdout(`\nwrote ${count(tensors, "tensor")} to ${options.output}\n`);
   }
 }
@@ -162,19 +189,19 @@ const DECODES_AT_A_TIME = 4;
 
 async function decodeAll(
   paths: readonly string[],
-  processor: ImageProcessor,
-  options: EncodeOptions,
+  model: LoadedModel,
+  options: EncodeOptions & FrameSampling,
   io: CliIo,
   onProgress: (done: number, total: number) => void,
-): Promise<PromiseSettledResult<EncoderItem>[]> {
-  const results = new Array<PromiseSettledResult<EncoderItem>>(paths.length);
+): Promise<PromiseSettledResult<Decoded>[]> {
+  const results = new Array<PromiseSettledResult<Decoded>>(paths.length);
   let next = 0;
   let done = 0;
   const worker = async () => {
     while (next < paths.length) {
       const index = next++;
-      const [result] = await Promise.allSettled([decode(paths[index] as string, processor, options, io)]);
-      results[index] = result as PromiseSettledResult<EncoderItem>;
+      const [result] = await Promise.allSettled([decode(paths[index] as string, model, options, io)]);
+      results[index] = result as PromiseSettledResult<Decoded>;
       onProgress(++done, paths.length);
     }
   };
@@ -184,17 +211,38 @@ async function decodeAll(
 
 async function decode(
   path: string,
-  processor: ImageProcessor,
-  { maxPixels, maxDecodeBytes, rgbaBackgroundColor: background }: EncodeOptions,
+  { processor, videoProcessor }: LoadedModel,
+  options: EncodeOptions & FrameSampling,
   io: CliIo,
-): Promise<EncoderItem> {
+): Promise<Decoded> {
+  const { maxPixels, maxDecodeBytes, rgbaBackgroundColor: background, fps, numFrames } = options;
+  const limit = maxPixels === undefined ? {} : { maxPixels };
   const bytes = await readInput(path, io, "check the path");
+  if (options.video === true || isVideoFile(path)) {
+    await using clip = await openClip(bytes, videoProcessor, { ...limit, fps, numFrames });
+    return { item: await clip.decode(), timestamps: clip.timestamps };
+  }
   const decodeOptions: DecodeOptions = {
-    ...(maxPixels === undefined ? {} : { maxPixels }),
+    ...limit,
     ...(maxDecodeBytes === undefined ? {} : { maxDecodeBytes }),
     ...(background === undefined ? {} : { background }),
   };
-  return processImage(bytes, processor, decodeOptions);
+  return { item: await processImage(bytes, processor, decodeOptions) };
+}
+
+/** vLLM's `{"video": {"fps": 2}}` or `{"video": {"num_frames": 32}}`. @throws VG_ARGUMENT_INVALID */
+function frameSampling(kwargs: Readonly<Record<string, unknown>> = {}): FrameSampling {
+  checkOptions("--media-io-kwargs", kwargs, ["video"]);
+  const { video = {} } = kwargs;
+  checkOptions('"video" of --media-io-kwargs', video, ["fps", "num_frames"]);
+  const { fps, num_frames: numFrames } = video as { readonly fps?: unknown; readonly num_frames?: unknown };
+  for (const [name, value] of Object.entries({ fps, num_frames: numFrames })) {
+    if (value === undefined || typeof value === "number") continue;
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} of --media-io-kwargs is ${describe(value)}`, {
+      remedy: "give a number",
+    });
+  }
+  return { fps: fps as number | undefined, numFrames: numFrames as number | undefined };
 }
 
 function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResult<Embedding>[]): string {
@@ -230,8 +278,15 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
 /** Returns the number of tensors. */
 async function writeEmbeddings(
   path: string,
-  names: readonly string[],
-  outcomes: readonly PromiseSettledResult<Embedding>[],
+  {
+    names,
+    outcomes,
+    timestamps,
+  }: {
+    readonly names: readonly string[];
+    readonly outcomes: readonly PromiseSettledResult<Embedding>[];
+    readonly timestamps: readonly (readonly number[] | undefined)[];
+  },
   dtype: "f32" | "bf16",
   io: CliIo,
 ): Promise<number> {
@@ -244,6 +299,8 @@ async function writeEmbeddings(
     const bytes = bytesOf(outcome.value, dtype);
     tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
     metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
+    const seconds = timestamps[index];
+    if (seconds !== undefined) metadata[`${name}.timestamps`] = JSON.stringify(seconds);
   }
   await writeOutput(path, encodeSafetensors(tensors, metadata), io);
   return tensors.length;
