@@ -2,8 +2,8 @@
  * Options in the forms of `vllm serve` that are not the compilation config: dotted ones, and those of a `--config` file. A
  * command uses `mm-processor-kwargs`, or none of them.
  */
-import { compilationConfigSchema, nearestKey, type ServeArguments } from "@vitgraph/config";
-import { VitgraphError } from "@vitgraph/errors";
+import type { ServeArguments } from "@vitgraph/config";
+import { shorten, VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "./cli-io.js";
 
 const KWARGS = "mm-processor-kwargs";
@@ -24,8 +24,7 @@ export function mmProcessorKwargs(
 
 /**
  * Notes the options of the file that have no effect in this command: those of other parts of vLLM.
- * @throws VG_CONFIG_INVALID for a dotted option that the command does not have, and for a misspelt or missing
- *   `compilation-config` in the file
+ * @throws VG_CONFIG_INVALID for a dotted option that the command does not have
  */
 export function reportUnused(
   { dotted, fileOptions }: ServeArguments,
@@ -36,37 +35,20 @@ export function reportUnused(
   const isUsed = (name: string) => usesKwargs && optionName(name) === KWARGS;
   if (Object.keys(dotted).some((name) => !isUsed(name))) throw unknownOption(args, usesKwargs);
   const unused = Object.keys(fileOptions).filter((name) => !isUsed(name));
-  for (const name of unused) checkFileOption(name);
   if (unused.length > 0) printNote(io, `options of the config file without effect here: ${listed(unused)}`);
 }
 
-const CONFIG = "compilation-config";
-
-function checkFileOption(name: string): void {
-  const wrong = (fact: string, remedy: string) =>
-    new VitgraphError("VG_CONFIG_INVALID", `${JSON.stringify(name)} in the config file ${fact}`, {
-      remedy,
-      details: { name },
-    });
-  if (nearestKey(name, [CONFIG]) !== undefined) throw wrong("is no option", `did you mean ${CONFIG}?`);
-  if (Object.hasOwn(compilationConfigSchema.properties ?? {}, name))
-    throw wrong("is a key of the compilation config", `put it under ${CONFIG}`);
-}
-
+/** One that vLLM has, or that is near none of its names: the others are refused when the arguments are parsed. */
 function unknownOption(args: readonly string[], usesKwargs: boolean): VitgraphError {
   const known = ["-cc", "--compilation-config", ...(usesKwargs ? [`--${KWARGS}`] : [])];
   const isKnown = (name: string) => known.includes(name.replaceAll("_", "-"));
-  const [option = "", keys = ""] = args
-    .flatMap((argument) => {
-      const [, name = "", rest = ""] = /^(--?[A-Za-z][^.=]*)(\.[^=]*)/.exec(argument) ?? [];
-      return name === "" || isKnown(name) ? [] : [[name, rest]];
-    })
-    .flat();
-  // Its name in vLLM 0.11.
-  const nearest = option === "-O" ? "-cc" : nearestKey(option, known);
-  return new VitgraphError("VG_CONFIG_INVALID", `unknown option ${option}${keys}`, {
-    remedy: nearest === undefined ? "remove it" : `did you mean ${nearest}${keys}?`,
-    details: { option: `${option}${keys}` },
+  const [option = ""] = args.flatMap((argument) => {
+    const [, name = "", rest = ""] = /^(--?[A-Za-z][^.=]*)(\.[^=]*)/.exec(argument) ?? [];
+    return name === "" || isKnown(name) ? [] : [`${name}${rest}`];
+  });
+  return new VitgraphError("VG_CONFIG_INVALID", `unknown option ${shorten(option)}`, {
+    remedy: "remove it",
+    details: { option: shorten(option) },
   });
 }
 
