@@ -236,8 +236,8 @@ describe("encode", () => {
   test("shows on a terminal that it is at work, and that it is done", async () => {
     const { err } = await runWith({ terminalColumns: 40 }, "encode", image, other, "--model", TINY);
     const last = err.split("\r\x1b[K").at(-1);
-    expect(err).toContain("\r\x1b[Kencoding 2 images");
-    expect(last).toMatch(/^encoding 2 images \d+\.\d\d s\n$/);
+    expect(err).toContain("\r\x1b[Kencoding 2 files");
+    expect(last).toMatch(/^encoding 2 files \d+\.\d\d s\n$/);
     expect((await run("encode", image, "--model", TINY)).err).not.toContain("\r");
   });
 

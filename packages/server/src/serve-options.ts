@@ -2,8 +2,8 @@
  * Options in the forms of `vllm serve` that are not the compilation config: dotted ones, and those of a `--config` file. A
  * command uses `mm-processor-kwargs`, or none of them.
  */
-import { compilationConfigSchema, nearestKey, type ServeArguments } from "@vitgraph/config";
-import { VitgraphError } from "@vitgraph/errors";
+import type { ServeArguments } from "@vitgraph/config";
+import { shorten, VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "./cli-io.js";
 
 const KWARGS = "mm-processor-kwargs";
@@ -24,8 +24,7 @@ export function mmProcessorKwargs(
 
 /**
  * Notes the options of the file that have no effect in this command: those of other parts of vLLM.
- * @throws VG_CONFIG_INVALID for a dotted option that the command does not have, and for a misspelt or missing
- *   `compilation-config` in the file
+ * @throws VG_CONFIG_INVALID for a dotted option that the command does not have
  */
 export function reportUnused(
   { dotted, fileOptions }: ServeArguments,
@@ -36,21 +35,7 @@ export function reportUnused(
   const isUsed = (name: string) => usesKwargs && optionName(name) === KWARGS;
   if (Object.keys(dotted).some((name) => !isUsed(name))) throw unknownOption(args, usesKwargs);
   const unused = Object.keys(fileOptions).filter((name) => !isUsed(name));
-  for (const name of unused) checkFileOption(name);
   if (unused.length > 0) printNote(io, `options of the config file without effect here: ${listed(unused)}`);
-}
-
-const CONFIG = "compilation-config";
-
-function checkFileOption(name: string): void {
-  const wrong = (fact: string, remedy: string) =>
-    new VitgraphError("VG_CONFIG_INVALID", `${JSON.stringify(name)} in the config file ${fact}`, {
-      remedy,
-      details: { name },
-    });
-  if (nearestKey(name, [CONFIG]) !== undefined) throw wrong("is no option", `did you mean ${CONFIG}?`);
-  if (Object.hasOwn(compilationConfigSchema.properties ?? {}, name))
-    throw wrong("is a key of the compilation config", `put it under ${CONFIG}`);
 }
 
 /** An option in dotted form as it was written: "-O" and ".mode". */
@@ -68,17 +53,18 @@ export function dottedOptions(args: readonly string[]): readonly DottedOption[] 
   });
 }
 
-const CONFIG_OPTIONS = ["-cc", `--${CONFIG}`];
+const CONFIG_OPTIONS = ["-cc", "--compilation-config"];
 
+/** One that vLLM has, or that is near none of its names: the others are refused when the arguments are parsed. */
 function unknownOption(args: readonly string[], usesKwargs: boolean): VitgraphError {
   const known = usesKwargs ? [...CONFIG_OPTIONS, `--${KWARGS}`] : CONFIG_OPTIONS;
-  const unknown = dottedOptions(args).find(({ option }) => !known.includes(optionName(option)));
-  const { option, keys } = unknown as DottedOption;
-  // -O is the name that -cc had in vLLM 0.11.
-  const nearest = option === "-O" ? "-cc" : nearestKey(option, known);
-  return new VitgraphError("VG_CONFIG_INVALID", `unknown option ${option}${keys}`, {
-    remedy: nearest === undefined ? "remove it" : `did you mean ${nearest}${keys}?`,
-    details: { option: `${option}${keys}` },
+  const { option, keys } = dottedOptions(args).find(
+    (dotted) => !known.includes(optionName(dotted.option)),
+  ) as DottedOption;
+  const name = shorten(`${option}${keys}`);
+  return new VitgraphError("VG_CONFIG_INVALID", `unknown option ${name}`, {
+    remedy: "remove it",
+    details: { option: name },
   });
 }
 

@@ -1,6 +1,6 @@
 /** The results of a bench: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
-import type { DeviceInfo, StartTimes } from "@vitgraph/core";
+import type { DeviceInfo, GraphCheck, StartTimes } from "@vitgraph/core";
 import { percent, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
@@ -24,6 +24,8 @@ export interface BenchReport {
   readonly prepareMs: number;
   /** The encoder's parts of it. */
   readonly startTimes: StartTimes;
+  /** One for each captured budget: how far the worst row of a replay is from the eager run's. */
+  readonly graphChecks: readonly GraphCheck[];
   /** Null on a CPU, whose memory other processes share, and without graphs. */
   readonly memory: MeasuredMemory | null;
   /** The device's best rate, for comparison; null on a CPU. */
@@ -65,11 +67,16 @@ export function describeStart({
   const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
-    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}, grid cache ${seconds(warmUpMs)}`,
+    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}${worstRow(graphChecks)}, grid cache ${seconds(warmUpMs)}`,
   ];
   if (memory !== null) lines.push(describeMemory(memory));
   if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);
   return `${lines.join("\n")}\n`;
+}
+
+function worstRow(checks: readonly GraphCheck[]): string {
+  if (checks.length === 0) return "";
+  return ` (worst row ${Math.max(...checks.map(({ relativeL2 }) => relativeL2)).toExponential(2)})`;
 }
 
 function describeMemory({ residentBytes, eagerBytes, capturedBytes }: MeasuredMemory): string {

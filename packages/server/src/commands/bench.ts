@@ -6,6 +6,7 @@ import {
   DEFAULT_MAX_BATCH_TOKENS,
   type Device,
   EncoderEngine,
+  type GraphCheck,
   type LoadedModel,
   loadDummyModel,
   loadModel,
@@ -219,12 +220,14 @@ async function bench(
   const eager = await weighEagerRun(model, device, compilationConfig, options);
   const started = performance.now();
   using loading = startProgress(io, `loading ${model.name} on ${device.info.name}`);
+  const checks: GraphCheck[] = [];
   using encoder = await VisionEncoder.create({
     model,
     device,
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
     onProgress: loading.update,
+    onGraphChecked: (check) => checks.push(check),
   });
   loading.done();
   const prepareMs = openMs + performance.now() - started;
@@ -254,6 +257,7 @@ async function bench(
     tokenBudgets: encoder.tokenBudgets,
     prepareMs,
     startTimes: encoder.startTimes,
+    graphChecks: checks,
     memory,
     matmul,
     warmup: options.warmup,

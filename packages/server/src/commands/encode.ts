@@ -155,7 +155,7 @@ async function encode(
 
   const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value.item] : []));
   itemCount = items.length;
-  using progress = startProgress(io, `encoding ${count(items.length, "item")}`);
+  using progress = startProgress(io, `encoding ${count(items.length, "file")}`);
   encoding = progress;
   const encoded = (await encoder.encode(items))[Symbol.iterator]();
   encoding.done();
