@@ -61,9 +61,10 @@ export interface BenchedWorkload extends MeasuredWorkload {
 export function describeStart({
   startTimes,
   tokenBudgets,
+  graphChecks,
   memory,
   matmul,
-}: Pick<BenchReport, "startTimes" | "tokenBudgets" | "memory" | "matmul">): string {
+}: Pick<BenchReport, "startTimes" | "tokenBudgets" | "graphChecks" | "memory" | "matmul">): string {
   const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
