@@ -360,7 +360,7 @@ int main(int argc, char** argv) {
     check(what == "check-tiny");
     check_rotation(what == "check-tiny");
   }
-  if (what == "time") time({256, 784, 4096, 16384, 55296}, false);
+  if (what == "time") time({256, 784, 3520, 4096, 15772, 50688}, false);
   if (what == "few") time({196, 784}, true);
   if (what == "rope") time_rotation();
   std::printf("linear %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");

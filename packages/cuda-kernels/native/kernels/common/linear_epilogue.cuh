@@ -76,17 +76,17 @@ __device__ __forceinline__ void turn_pairs(const LinearRotation& rotation, const
   second = pack_bf16(b.x * cosines.y - b.y * sines.y, b.y * cosines.y + b.x * sines.y);
 }
 
-/// Finishes 32 · kGroups columns of a row: `sums[g]` are this lane's columns of the g-th four blocks of 8, bias included.
-/// Called by whole warps.
+/// Finishes 32 · kGroups columns of a row, those before `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
+/// the g-th four blocks of 8, bias included. Called by whole warps.
 /// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
 /// kRotate: there is a rotation, and `turns` are this row's.
 template <Activation kActivation, bool kVectors, bool kRotate, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
-                                           const float (&sums)[kGroups][8], const RowTurns& turns) {
+                                           int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
   if constexpr (kVectors) {
     const int first = first_column + 8 * quad_lane;
-    const int groups = row_is_real ? divide_up(max(operands.columns - first, 0), 32) : 0;
+    const int groups = row_is_real ? divide_up(max(min(operands.columns, end_column) - first, 0), 32) : 0;
     const bool with_residual = operands.residual.data != nullptr;
     uint4 residual[kGroups] = {};
     if (with_residual && groups > 0) {
@@ -145,7 +145,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
         const int at = first_column + group * 32 + i / 2 * 8 + quad_lane * 2 + i % 2;
-        if (at >= operands.columns) continue;
+        if (at >= min(operands.columns, end_column)) continue;
         if constexpr (kRotate) {
           if (at < operands.rotation.columns) {
             if (i % 2 == 0) {

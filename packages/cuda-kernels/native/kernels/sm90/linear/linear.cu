@@ -21,14 +21,13 @@ TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::i
           .row_bytes = 128};
 }
 
-/// One copy of x brings `x_rows`.
-template <typename Shape>
-cudaError_t describe(LinearArguments& arguments, const LinearOperands& operands, int x_rows) {
+/// One copy of x brings `x_rows`, one of the weights `weight_rows`.
+cudaError_t describe(LinearArguments& arguments, const LinearOperands& operands, int x_rows, int weight_rows) {
   arguments.operands = operands;
   if (const auto error = encode_tensor_map(arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, x_rows))) {
     return error;
   }
-  return encode_tensor_map(arguments.weight, step_box(operands.weight, operands.inner, operands.columns, Shape::kColumns));
+  return encode_tensor_map(arguments.weight, step_box(operands.weight, operands.inner, operands.columns, weight_rows));
 }
 
 template <typename Kernel>
@@ -36,16 +35,36 @@ cudaError_t allow_shared_bytes(Kernel kernel, std::size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
 }
 
+/// How many clusters run at once: a cluster's multiprocessors are of one group (GPC), and groups do not divide evenly.
+template <typename Shape, typename Kernel>
+int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes) {
+  if constexpr (Shape::kCluster <= 2) return launch.multiprocessors / Shape::kCluster;
+  // The same for all cards of a process, or nearly so: a block too many would wait for a place, and be right.
+  static const int most = [&] {
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(static_cast<unsigned>(launch.multiprocessors / Shape::kCluster * Shape::kCluster));
+    config.blockDim = dim3(Shape::kThreads);
+    config.dynamicSmemBytes = shared_bytes;
+    int clusters = 0;
+    if (cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) != cudaSuccess) cudaGetLastError();
+    return clusters > 0 ? clusters : launch.multiprocessors / Shape::kCluster;
+  }();
+  return most;
+}
+
 template <typename Shape, Activation kActivation, bool kRotate = false>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
   LinearArguments arguments{};
-  if (const auto error = describe<Shape>(arguments, operands, Shape::kRows / Shape::kCluster)) return error;
+  if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
+                                  Shape::kColumns / Shape::kClusterRows)) {
+    return error;
+  }
   constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
   const auto kernel = linear_kernel<Shape, kActivation, kRotate>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
-  const int clusters = std::min(divide_up(operands.rows.capacity, Shape::kRows) *
-                                    divide_up(operands.columns, Shape::kColumns * Shape::kCluster),
-                                launch.multiprocessors / Shape::kCluster);
+  const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
+                    divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
+  const int clusters = std::min(tiles, most_clusters<Shape>(launch, kernel, kSharedBytes));
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
                        kSharedBytes, arguments);
 }
@@ -66,7 +85,7 @@ cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, A
 template <typename Shape>
 cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, Activation activation) {
   LinearArguments arguments{};
-  if (const auto error = describe<Shape>(arguments, operands, Shape::kRows)) return error;
+  if (const auto error = describe(arguments, operands, Shape::kRows, Shape::kColumns)) return error;
   constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
   static_assert(kSharedBytes <= 227 * 1024);
   const bool rotate = operands.rotation.angles.data != nullptr;
@@ -116,23 +135,35 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
-  // Consumers, their 64-row blocks and columns, stages, blocks of a cluster. Small tiles take as many stages as fit: their
+  // Consumers, their 64-row blocks and columns, stages, rows and columns of a cluster. Small tiles take as many stages as fit: their
   // steps are short, and what hides the latency of the copies is how many are under way.
   switch (tile) {
     case LinearTile::rows256_columns192:
-      return launch_shape<LinearShape<Consumers::share, 2, 2, 192, 4, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
     case LinearTile::rows192_columns192:
-      return launch_shape<LinearShape<Consumers::share, 3, 1, 192, 4, 2>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share, 3, 1, 192, 4, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns192:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns128:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 2>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns64:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 64, 9, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 64, 9, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns128:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns192_cluster2x1:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns192_cluster2x2:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns144_cluster2x1:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns144_cluster2x2:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns80_cluster2x2:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 80, 8, 2, 2>>(launch, operands, activation);
+    case LinearTile::rows64_columns160_cluster4x1:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 160, 7, 4, 1>>(launch, operands, activation);
     // Consumers, their 64-row blocks and columns, stages, blocks that share the inner dimension.
     case LinearTile::rows128_columns64_split3:
       return launch_split<LinearSplitShape<1, 2, 64, 8, 3>>(launch, operands, activation);

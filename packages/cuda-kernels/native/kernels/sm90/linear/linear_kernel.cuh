@@ -2,9 +2,10 @@
 //
 // One warpgroup copies (producer), the others compute (consumers). The blocks stay and walk over the tiles of the real
 // rows. Consumers either take alternate tiles, so that the tensor cores work for one while the other finishes its tile
-// (activation, residual, stores), or share a tile, which can then be larger. Two blocks of a cluster take tiles of the same
-// rows beside each other: each copies half of x, for both, since what L2 can deliver is the limit here. The order of tiles
-// keeps a band of rows together, so that it and the weights it meets stay in L2.
+// (activation, residual, stores), or share a tile, which can then be larger. The blocks of a cluster take tiles beside each
+// other: those of the same rows copy a part of x each, for all of them, and those of the same columns a part of the
+// weights, since what L2 can deliver is the limit here. The order of tiles keeps a band of rows together, so that it and
+// the weights it meets stay in L2.
 //
 // Template    LinearShape; kActivation; kRotate.
 // Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
@@ -25,8 +26,9 @@ namespace vitgraph::kernels::sm90 {
 /// Whether consumers share a tile.
 enum class Consumers { alternate, share };
 
-/// kConsumers of kRowBlocks · 64 rows and kColumns each.
-template <Consumers kWork_, int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kCluster_>
+/// kConsumers of kRowBlocks · 64 rows and kColumns each, in clusters of kClusterRows × kClusterColumns tiles.
+template <Consumers kWork_, int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kClusterRows_,
+          int kClusterColumns_>
 struct LinearShape {
   static constexpr bool kShare = kWork_ == Consumers::share;
   static constexpr int kConsumers = kConsumers_;
@@ -35,7 +37,11 @@ struct LinearShape {
   static constexpr int kRows = kConsumerRows * (kShare ? kConsumers : 1);
   static constexpr int kColumns = kColumns_;
   static constexpr int kStages = kStages_;
-  static constexpr int kCluster = kCluster_;
+  static constexpr int kClusterRows = kClusterRows_;
+  static constexpr int kClusterColumns = kClusterColumns_;
+  static constexpr int kCluster = kClusterRows * kClusterColumns;
+  /// Blocks that copy into a block's memory: those of its rows and those of its columns, itself among them.
+  static constexpr int kCopiers = kClusterRows + kClusterColumns - 1;
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kStep = 64;
   static constexpr int kStepRowBytes = 128;
@@ -43,7 +49,7 @@ struct LinearShape {
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
   /// 1024 rows.
-  static constexpr int kBandTiles = 1024 / kRows;
+  static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
   static constexpr int kProducerRegisters = kConsumers == 2 ? 40 : 32;
   static constexpr int kConsumerRegisters = kConsumers == 2 ? 232 : 160;
 };
@@ -66,14 +72,15 @@ struct LinearArguments {
   LinearOperands operands;
 };
 
-/// The tiles of the real rows, in the order in which they are computed. A cluster's tile is as wide as its blocks'.
+/// The tiles of the real rows, in the order in which they are computed: a cluster's, which is that of all its blocks.
 template <typename Shape>
 struct TileOrder {
   int row_tiles;
   int column_tiles;
 
   __device__ __forceinline__ TileOrder(int rows, int columns)
-      : row_tiles(divide_up(rows, Shape::kRows)), column_tiles(divide_up(columns, Shape::kColumns * Shape::kCluster)) {}
+      : row_tiles(divide_up(rows, Shape::kRows * Shape::kClusterRows)),
+        column_tiles(divide_up(columns, Shape::kColumns * Shape::kClusterColumns)) {}
 
   __device__ __forceinline__ int count() const { return row_tiles * column_tiles; }
 
@@ -83,8 +90,40 @@ struct TileOrder {
     const int band_rows = min(Shape::kBandTiles, row_tiles - band * Shape::kBandTiles);
     const int in_band = tile - band * Shape::kBandTiles * column_tiles;
     const int column = in_band / band_rows;
-    return {(band * Shape::kBandTiles + in_band - column * band_rows) * Shape::kRows,
-            column * Shape::kColumns * Shape::kCluster};
+    return {(band * Shape::kBandTiles + in_band - column * band_rows) * Shape::kRows * Shape::kClusterRows,
+            column * Shape::kColumns * Shape::kClusterColumns};
+  }
+};
+
+/// This block's place in its cluster.
+template <typename Shape>
+struct ClusterPlace {
+  int row;
+  int column;
+
+  __device__ __forceinline__ ClusterPlace() {
+    const int rank = Shape::kCluster == 1 ? 0 : cluster_rank();
+    row = rank / Shape::kClusterColumns;
+    column = rank % Shape::kClusterColumns;
+  }
+
+  static __device__ __forceinline__ int rank_of(int row, int column) { return row * Shape::kClusterColumns + column; }
+
+  /// Bits of the blocks of its rows, and of its columns.
+  __device__ __forceinline__ std::uint16_t row_mask() const {
+    return static_cast<std::uint16_t>(((1 << Shape::kClusterColumns) - 1) << rank_of(row, 0));
+  }
+  __device__ __forceinline__ std::uint16_t column_mask() const {
+    int mask = 0;
+#pragma unroll
+    for (int i = 0; i < Shape::kClusterRows; ++i) mask |= 1 << rank_of(i, column);
+    return static_cast<std::uint16_t>(mask);
+  }
+  /// The i-th of the blocks that copy into this one's memory.
+  __device__ __forceinline__ int copier(int i) const {
+    if (i < Shape::kClusterColumns) return rank_of(row, i);
+    const int other = i - Shape::kClusterColumns;
+    return rank_of(other < row ? other : other + 1, column);
   }
 };
 
@@ -93,22 +132,32 @@ template <typename Shape>
 __device__ __forceinline__ void produce(const LinearArguments& arguments, const TileOrder<Shape>& order, int steps,
                                         int first_tile, int tile_stride, std::uint32_t x_shared,
                                         std::uint32_t weight_shared, LinearShared<Shape::kStages>& shared) {
-  constexpr int kPartRows = Shape::kRows / Shape::kCluster;
-  const int rank = Shape::kCluster == 1 ? 0 : cluster_rank();
+  constexpr int kXPart = Shape::kRows / Shape::kClusterColumns;
+  constexpr int kWeightPart = Shape::kColumns / Shape::kClusterRows;
+  const ClusterPlace<Shape> place;
+  const std::uint16_t row_mask = place.row_mask();
+  const std::uint16_t column_mask = place.column_mask();
   const auto expect = [&](int stage) {
     barrier_arrive_expecting(&shared.full[stage], Shape::kXBytes + Shape::kWeightBytes);
   };
   const auto copy_weight = [&](int stage, int step, int2 first) {
-    copy_box(weight_shared + stage * Shape::kWeightBytes, &arguments.weight, &shared.full[stage], step * Shape::kStep,
-             first.y + rank * Shape::kColumns);
+    const std::uint32_t to = weight_shared + stage * Shape::kWeightBytes;
+    const int column = first.y + place.column * Shape::kColumns;
+    if constexpr (Shape::kClusterRows == 1) {
+      copy_box(to, &arguments.weight, &shared.full[stage], step * Shape::kStep, column);
+    } else {
+      copy_box_to_blocks(to + place.row * kWeightPart * Shape::kStepRowBytes, &arguments.weight, &shared.full[stage],
+                         step * Shape::kStep, column + place.row * kWeightPart, column_mask);
+    }
   };
   const auto copy_x = [&](int stage, int step, int2 first) {
     const std::uint32_t to = x_shared + stage * Shape::kXBytes;
-    if constexpr (Shape::kCluster == 1) {
-      copy_box(to, &arguments.x, &shared.full[stage], step * Shape::kStep, first.x);
+    const int row = first.x + place.row * Shape::kRows;
+    if constexpr (Shape::kClusterColumns == 1) {
+      copy_box(to, &arguments.x, &shared.full[stage], step * Shape::kStep, row);
     } else {
-      copy_box_to_blocks(to + rank * kPartRows * Shape::kStepRowBytes, &arguments.x, &shared.full[stage],
-                         step * Shape::kStep, first.x + rank * kPartRows, (1 << Shape::kCluster) - 1);
+      copy_box_to_blocks(to + place.column * kXPart * Shape::kStepRowBytes, &arguments.x, &shared.full[stage],
+                         step * Shape::kStep, row + place.column * kXPart, row_mask);
     }
   };
   // The ring is empty, so its stages need no waiting for.
@@ -145,17 +194,17 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int row_in_tile = (Shape::kShare ? consumer * Shape::kConsumerRows : 0) +
                           static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
-  const int column_in_tile = Shape::kCluster == 1 ? 0 : cluster_rank() * Shape::kColumns;
+  const ClusterPlace<Shape> place;
   const std::uint64_t x_matrix = matrix_descriptor(
       x_shared + (Shape::kShare ? consumer * Shape::kConsumerRows * Shape::kStepRowBytes : 0), Shape::kStepRowBytes);
   const std::uint64_t weight_matrix = matrix_descriptor(weight_shared, Shape::kStepRowBytes);
-  // Both blocks of a cluster write into the other's buffers, so both must know that they are free.
+  // Who copies into a block's buffers must know that they are free.
   const auto release = [&](int stage) {
     __syncwarp();
     if constexpr (Shape::kCluster == 1) {
       if (lane == 0) barrier_arrive(&shared.empty[stage]);
     } else {
-      if (lane < Shape::kCluster) barrier_arrive_in(&shared.empty[stage], lane);
+      if (lane < Shape::kCopiers) barrier_arrive_in(&shared.empty[stage], place.copier(lane));
     }
   };
   RingPosition<Shape::kStages> at;
@@ -167,7 +216,8 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       continue;
     }
     int2 first = order.at(tile);
-    first.y += column_in_tile;
+    first.x += place.row * Shape::kRows;
+    first.y += place.column * Shape::kColumns;
     float sums[Shape::kRowBlocks][Shape::kColumns / 2];
 #pragma unroll
     for (int j = 0; j < Shape::kColumns / 8; ++j) {
@@ -221,12 +271,14 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int row = first.x + row_in_tile + block * 64 + half * 8;
-          float of_row[Shape::kColumns / 32][8];
+          // A group of 32 columns that the tile has half of ends with zeros, which are not written.
+          float of_row[divide_up(Shape::kColumns, 32)][8]{};
 #pragma unroll
           for (int i = 0; i < Shape::kColumns / 4; ++i) {
             of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
           }
-          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, of_row, turns[block][half]);
+          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
+                                               turns[block][half]);
         }
       }
     };
@@ -241,7 +293,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 template <typename Shape, Activation kActivation, bool kRotate>
 __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThreads, 1)
     linear_kernel(const __grid_constant__ LinearArguments arguments) {
-  constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCluster;
+  constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCopiers;
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared = *reinterpret_cast<LinearShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
   if (threadIdx.x == 0) {

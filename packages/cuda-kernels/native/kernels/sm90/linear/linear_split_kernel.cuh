@@ -206,7 +206,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
     for (float& value : finished[0]) value = activate(activation, value);
     const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, kRotate>(operands, row, row < rows, column, finished, turns);
+    finish_row<Activation::none, true, kRotate>(operands, row, row < rows, column, operands.columns, finished, turns);
   }
 }
 
