@@ -68,6 +68,19 @@ for (const expected of CLIPS) {
   });
 }
 
+test("a checkpoint's sampling settings hold where a call says nothing", async () => {
+  const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
+  const frames = async (settings: Record<string, unknown>, sampling = {}) => {
+    await using clip = await openClip(video, readVideoProcessor(settings, "qwen3_vl"), sampling);
+    return clip.indices.length;
+  };
+  const all = await frames({ fps: 1000 });
+  expect(all).toBeGreaterThan(4);
+  expect(await frames({ fps: 1000, max_frames: 3 })).toBe(3);
+  expect(await frames({ fps: 0.001, min_frames: 2 })).toBe(2);
+  expect(await frames({ fps: 0.001, min_frames: 2 }, { fps: 1000 })).toBe(all);
+});
+
 test("the engine takes a file's bytes, and gives what its frames alone give", async () => {
   const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
   await using engine = await EncoderEngine.create({

@@ -15,8 +15,61 @@ describe("settings", () => {
   test("of a checkpoint that has none are its family's", () => {
     expect(readImageProcessor(undefined, "qwen3_vl")).toEqual(QWEN3);
     expect(readImageProcessor({}, "qwen2_5_vl")).toEqual(QWEN2);
+    expect(readImageProcessor(undefined, "qwen3_vl", { max_pixels: 9e5 })).toEqual({
+      ...QWEN3,
+      maxPixels: 9e5,
+    });
     expect(resizeBounds(QWEN2)).toEqual({ factor: 28, minPixels: 3136, maxPixels: 1_003_520 });
     expect(resizeBounds(QWEN3)).toEqual({ factor: 32, minPixels: 65_536, maxPixels: 16_777_216 });
+  });
+
+  test("that a file leaves out are those of Qwen2VLImageProcessor, whatever the family", () => {
+    const file = { patch_size: 16, image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
+    expect(readImageProcessor(file, "qwen3_vl")).toEqual({ ...QWEN3, minPixels: 3136, maxPixels: 1_003_520 });
+    expect(readImageProcessor({}, "qwen3_vl")).toEqual({ ...QWEN2, patchSize: 16 });
+  });
+
+  test("as transformers writes them, with keys that change no pixel", () => {
+    const settings = {
+      ...{ crop_size: null, data_format: "channels_first", default_to_square: true, device: null },
+      ...{ disable_grouping: null, do_center_crop: null, do_convert_rgb: true, do_normalize: true },
+      ...{ do_pad: null, do_rescale: true, do_resize: true, image_mean: [0.5, 0.5, 0.5] },
+      ...{ image_processor_type: "Qwen2VLImageProcessorFast", image_std: [0.5, 0.5, 0.5] },
+      ...{ input_data_format: null, max_pixels: null, merge_size: 2, min_pixels: null, pad_size: null },
+      ...{ patch_size: 16, processor_class: "Qwen3VLProcessor", resample: 3, rescale_factor: 1 / 255 },
+      ...{ return_tensors: null, size: { longest_edge: 16777216, shortest_edge: 65536 } },
+      ...{ temporal_patch_size: 2, _valid_processor_keys: ["images"], layer_of_a_later_version: null },
+    };
+    expect(readImageProcessor(settings, "qwen3_vl")).toEqual(QWEN3);
+  });
+
+  test("as Omni's hub checkpoints have them, with those of the audio part", () => {
+    const settings = {
+      ...{
+        chunk_length: 30,
+        dither: 0,
+        feature_extractor_type: "WhisperFeatureExtractor",
+        feature_size: 128,
+      },
+      ...{ hop_length: 160, n_fft: 400, n_samples: 480000, nb_max_frames: 3000, padding_side: "right" },
+      ...{ padding_value: 0, return_attention_mask: true, sampling_rate: 16000 },
+      ...{
+        image_mean: [0.5, 0.5, 0.5],
+        image_processor_type: "Qwen2VLImageProcessor",
+        image_std: [0.5, 0.5, 0.5],
+      },
+      ...{ max_pixels: 12845056, merge_size: 2, min_pixels: 3136, patch_size: 16 },
+    };
+    expect(readImageProcessor(settings, "qwen3_vl").maxPixels).toBe(12_845_056);
+  });
+
+  test("of a video's sampling are read from its file", () => {
+    expect(readVideoProcessor({}, "qwen3_vl")).toMatchObject({ fps: 2, minFrames: 4, maxFrames: 768 });
+    const settings = { fps: 1.5, min_frames: 8, max_frames: 64, num_frames: null, do_sample_frames: true };
+    expect(readVideoProcessor(settings, "qwen3_vl")).toMatchObject({ fps: 1.5, minFrames: 8, maxFrames: 64 });
+    expect(thrownBy(() => readVideoProcessor({ num_frames: 8 }, "qwen3_vl")).message).toBe(
+      "video_preprocessor_config.json has num_frames = 8: it must be absent: vitgraph samples by fps, or by the numFrames of a call",
+    );
   });
 
   test("as Qwen3-VL's hub checkpoints have them", () => {
@@ -96,7 +149,10 @@ describe("settings", () => {
     [{ patch_size: 0 }, "has patch_size = 0: it must be a positive whole number"],
     [{ merge_size: "2" }, 'has merge_size = "2": it must be a positive whole number'],
     [{ size: 224 }, "has size = 224: it must be an object"],
-    [{ size: { shortest_edge: -1 } }, "has size.shortest_edge = -1: it must be a positive whole number"],
+    [
+      { size: { shortest_edge: -1, longest_edge: 9 } },
+      "has size.shortest_edge = -1: it must be a positive whole number",
+    ],
     [
       { image_mean: [0.5, 0.5] },
       "has image_mean = [0.5,0.5]: it must be three numbers, for red, green and blue",
@@ -104,10 +160,13 @@ describe("settings", () => {
     [{ image_std: [0.5, 0, 0.5] }, "has image_std = [0.5,0,0.5]: it must be three numbers above zero"],
     [{ rescale_factor: 0 }, "has rescale_factor = 0: it must be a positive number"],
     [{ do_resize: 1 }, "has do_resize = 1: it must be true or false"],
+    [{ size: { height: 9 } }, "has size.height, which is no setting of these processors: remove it"],
     [
-      { size: { height: 9 } },
-      "has size.height = 9: it must be absent: size has shortest_edge, longest_edge, min_pixels, max_pixels",
+      { size: { shortest_edg: 9 } },
+      'has size.shortest_edg, which is no setting of these processors: did you mean "size.shortest_edge"?',
     ],
+    [{ max_pixel: 9 }, 'has max_pixel, which is no setting of these processors: did you mean "max_pixels"?'],
+    [{ ["x".repeat(1000)]: 9 }, `has ${"x".repeat(60)}…, which is no setting of these processors: remove it`],
     [
       { size: { shortest_edge: 9 } },
       "has size.longest_edge = undefined: it must be given beside shortest_edge",

@@ -4,7 +4,7 @@
  *
  * Nothing is applied here. Rescaling and normalising are left to the encoder's first kernel; `channelScale` says how.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { ResizeBounds } from "./smart-resize.js";
 
 export interface ImageProcessor {
@@ -30,6 +30,10 @@ export interface ImageProcessor {
 export interface VideoProcessor extends ImageProcessor {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
+  /** Frames to take from a second of a clip, and the bounds of their count. */
+  readonly fps: number;
+  readonly minFrames: number;
+  readonly maxFrames: number;
 }
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -57,8 +61,12 @@ const QWEN3_VL: ImageProcessor = {
   imageStd: [0.5, 0.5, 0.5],
 };
 
+/** Of all these classes. */
+const SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
+
 const QWEN2_VL_VIDEO: VideoProcessor = {
   ...QWEN2_VL,
+  ...SAMPLING,
   minPixels: 128 * 28 * 28,
   maxPixels: 28 * 28 * 768,
   boundsCover: "frame",
@@ -66,14 +74,15 @@ const QWEN2_VL_VIDEO: VideoProcessor = {
 
 const QWEN3_VL_VIDEO: VideoProcessor = {
   ...QWEN3_VL,
+  ...SAMPLING,
   minPixels: 128 * 32 * 32,
   maxPixels: 32 * 32 * 768,
   boundsCover: "clip",
 };
 
 /**
- * By `model_type`, what holds where a checkpoint says nothing. For the Qwen2 families that is what transformers'
- * class has; Qwen3 uses the same class, and its checkpoints on the hub all bring the values of this row.
+ * By `model_type`, the settings of a checkpoint without a file for them: those that the family's checkpoints on the hub
+ * bring. A file that leaves a key out gets the value of transformers' class instead, see {@link readImageProcessor}.
  */
 export const IMAGE_PROCESSOR_DEFAULTS = {
   qwen2_vl: QWEN2_VL,
@@ -93,25 +102,95 @@ export const VIDEO_PROCESSOR_DEFAULTS = {
 /** An image can be made to grow to this many pixels, and no further. */
 const MAX_MIN_PIXELS = 2 ** 28;
 
+/** Of a key that a hint is looked for. */
+const MAX_KEY_LENGTH = 100;
+
 /** transformers' number for the one filter that there is here. */
 const BICUBIC = 3;
 
 /**
- * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
- *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`.
- * @param modelType `model_type` of the checkpoint's config.json
- * @throws VG_MODEL_INVALID naming the key whose value cannot be; VG_MODEL_UNSUPPORTED for a model type without
- *   defaults and for a filter other than bicubic.
+ * Keys of transformers' processor files that change no pixel here. Any other key that is not read is an error: it may be
+ * a setting that was misspelt.
  */
-export function readImageProcessor(settings: Settings | undefined, modelType: string): ImageProcessor {
-  return readSettings("preprocessor_config.json", settings, defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType));
+const KEYS_WITHOUT_EFFECT: readonly string[] = [
+  // Names of Python classes; all of these families use Qwen2VLImageProcessor.
+  ...[
+    "image_processor_type",
+    "video_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+  ],
+  // How transformers hands over tensors.
+  ...["data_format", "input_data_format", "return_tensors", "return_metadata", "device", "disable_grouping"],
+  // Images are always RGB here.
+  "do_convert_rgb",
+  // Qwen2VLImageProcessor has these from its base class and does not apply them.
+  ...["crop_size", "default_to_square", "do_center_crop", "do_pad", "pad_size", "image_seq_length"],
+  // Limits of the video classes that their code does not apply, or applies with cap_pixels_per_frame alone.
+  ...["max_image_size", "max_duration", "max_video_tokens", "video_metadata"],
+  // Whoever calls for a clip says whether frames are sampled.
+  "do_sample_frames",
+  // The audio part of Omni checkpoints shares the file.
+  ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
+  ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
+  "transformers_version",
+];
+
+/** Sampling keys, read from video files. Older checkpoints keep them in the one file for images and videos. */
+const SAMPLING_KEYS = ["fps", "num_frames", "min_frames", "max_frames"];
+
+const KEYS_READ: readonly string[] = [
+  ...["patch_size", "merge_size", "temporal_patch_size", "size", "min_pixels", "max_pixels", "resample"],
+  ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
+  "cap_pixels_per_frame",
+  ...SAMPLING_KEYS,
+];
+
+/**
+ * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
+ *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`. A key that the
+ *   file leaves out has the value of transformers' `Qwen2VLImageProcessor`, but patches are the family's: with others
+ *   the tower could not run.
+ * @param modelType `model_type` of the checkpoint's config.json
+ * @param overrides bounds that win over those of the file: `min_pixels`, `max_pixels`, `size`
+ * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a model
+ *   type without defaults and for a filter other than bicubic.
+ */
+export function readImageProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+): ImageProcessor {
+  const family = defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType);
+  const { patchSize, mergeSize, temporalPatchSize } = family;
+  const absent = settings === undefined ? family : { ...QWEN2_VL, patchSize, mergeSize, temporalPatchSize };
+  const reader = new SettingsReader("preprocessor_config.json", overridden(settings, overrides));
+  return readSettings(reader, absent);
 }
 
 /** As {@link readImageProcessor}, from the content of `video_preprocessor_config.json`. */
-export function readVideoProcessor(settings: Settings | undefined, modelType: string): VideoProcessor {
-  const defaults = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
-  const processor = readSettings("video_preprocessor_config.json", settings, defaults);
-  return { ...processor, boundsCover: defaults.boundsCover };
+export function readVideoProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+): VideoProcessor {
+  const family = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
+  const reader = new SettingsReader("video_preprocessor_config.json", overridden(settings, overrides));
+  reader.absent("num_frames", "vitgraph samples by fps, or by the numFrames of a call");
+  return {
+    ...readSettings(reader, family),
+    boundsCover: family.boundsCover,
+    fps: reader.positiveNumber("fps", family.fps),
+    minFrames: reader.positiveInteger("min_frames", family.minFrames),
+    maxFrames: reader.positiveInteger("max_frames", family.maxFrames),
+  };
+}
+
+/** min_pixels and max_pixels win over size within one file; an override wins over both. */
+function overridden(settings: Settings = {}, overrides: Settings): Settings {
+  const { min_pixels, max_pixels, ...others } = settings;
+  return { ...(overrides.size === undefined ? settings : others), ...overrides };
 }
 
 /** What `smartResize` needs to know of a processor. */
@@ -137,20 +216,9 @@ export function channelScale(processor: ImageProcessor): Float32Array {
   );
 }
 
-function readSettings(
-  file: string,
-  settings: Settings | undefined,
-  defaults: ImageProcessor,
-): ImageProcessor {
-  if (settings === undefined) return defaults;
-  const read = new SettingsReader(file, settings);
-  const resample = settings.resample ?? BICUBIC;
-  if (resample !== BICUBIC) {
-    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${file} asks for resizing with filter ${resample}`, {
-      remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
-      details: { file, resample },
-    });
-  }
+function readSettings(read: SettingsReader, defaults: ImageProcessor): ImageProcessor {
+  read.onlyKeys([...KEYS_READ, ...KEYS_WITHOUT_EFFECT]);
+  read.bicubic();
   const size = read.object("size");
   size.bothOrNeither("shortest_edge", "longest_edge");
   size.bothOrNeither("min_pixels", "max_pixels");
@@ -243,22 +311,57 @@ class SettingsReader {
       this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */
+  /**
+   * @throws VG_MODEL_INVALID for a key with a value that is not one of these. Keys that begin with `_` are transformers'
+   * private notes.
+   */
   onlyKeys(known: readonly string[]): void {
     const unknown = Object.keys(this.#values).find(
-      (key) => !known.includes(key) && this.#values[key] !== null,
+      (key) => !known.includes(key) && !key.startsWith("_") && (this.#values[key] ?? null) !== null,
     );
-    if (unknown !== undefined)
-      this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
+    if (unknown === undefined) return;
+    const nearest = nearestKey(unknown.slice(0, MAX_KEY_LENGTH), known);
+    const key = shorten(this.#path + unknown);
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${this.#file} has ${key}, which is no setting of these processors`,
+      {
+        remedy: nearest === undefined ? "remove it" : `did you mean "${this.#path}${nearest}"?`,
+        details: { file: this.#file, key },
+      },
+    );
+  }
+
+  /** @throws VG_MODEL_INVALID for a value other than null */
+  absent(key: string, reason: string): void {
+    if ((this.#values[key] ?? null) !== null) this.fail(key, `absent: ${reason}`);
+  }
+
+  /** @throws VG_MODEL_UNSUPPORTED for another filter */
+  bicubic(): void {
+    const resample = this.#values.resample ?? BICUBIC;
+    if (resample === BICUBIC) return;
+    throw new VitgraphError(
+      "VG_MODEL_UNSUPPORTED",
+      `${this.#file} asks for resizing with filter ${describe(resample)}`,
+      {
+        remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
+        details: { file: this.#file },
+      },
+    );
   }
 
   fail(key: string, expected: string): never {
     const path = this.#path + key;
     const value = this.#values[key];
-    throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has ${path} = ${JSON.stringify(value)}`, {
-      remedy: `it must be ${expected}`,
-      details: { file: this.#file, key: path, value },
-    });
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${this.#file} has ${path} = ${shorten(JSON.stringify(value) ?? "undefined")}`,
+      {
+        remedy: `it must be ${expected}`,
+        details: { file: this.#file, key: path },
+      },
+    );
   }
 
   #read<T>(key: string, absent: T, expected: string, accepts: (value: unknown) => value is T): T {

@@ -55,12 +55,8 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   checkProcessorKwargs(mmProcessorKwargs);
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
-  const { image, video } = await readProcessorSettings(directory);
-  const settings = {
-    image: overridden(image, mmProcessorKwargs),
-    video: overridden(video, mmProcessorKwargs),
-  };
-  const model = describeModel(directory, config, settings);
+  const settings = await readProcessorSettings(directory);
+  const model = describeModel(directory, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
   const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
@@ -100,25 +96,15 @@ function describeModel(
   name: string,
   config: Readonly<Record<string, unknown>>,
   { image, video }: ProcessorSettings,
+  overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
-  const processor = readImageProcessor(image, vision.modelType);
-  const videoProcessor = readVideoProcessor(video, vision.modelType);
+  const processor = readImageProcessor(image, vision.modelType, overrides);
+  const videoProcessor = readVideoProcessor(video, vision.modelType, overrides);
   checkAgainstTower("preprocessor_config.json", image, vision);
   checkAgainstTower("video_preprocessor_config.json", video, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
-}
-
-function overridden(settings: Settings | undefined, overrides: Readonly<Settings>): Settings | undefined {
-  if (Object.keys(overrides).length === 0) return settings;
-  const kept = { ...settings };
-  // min_pixels and max_pixels win over size within one file; an override wins over both.
-  if (overrides.size !== undefined) {
-    delete kept.min_pixels;
-    delete kept.max_pixels;
-  }
-  return { ...kept, ...overrides };
 }
 
 /** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
@@ -133,7 +119,7 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
     if (found === value) continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",
-      `${file} has ${key} ${found}, but vision_config makes it ${value}`,
+      `${file} has ${key} ${describe(found)}, but vision_config makes it ${value}`,
       {
         remedy: "the two files belong to different checkpoints",
         details: { file, key, found, expected: value },
@@ -148,7 +134,7 @@ export interface ProcessorSettings {
   readonly video?: Settings | undefined;
 }
 
-type Settings = Record<string, unknown>;
+type Settings = Readonly<Record<string, unknown>>;
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
   const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
