@@ -1,10 +1,10 @@
 /** Checkpoints as they come: single and sharded, every dtype and prefix, and damaged in every way. */
-import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createDevice, type EncoderItem, loadModel, VisionEncoder } from "@vitgraph/core";
 import { MINIATURE_CONFIG, type MiniatureOptions, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { joinEmbeddings } from "./fixtures.js";
 
 let directory: string;
@@ -38,12 +38,129 @@ describe("the same weights give the same embeddings", () => {
   test.each<[string, MiniatureOptions]>([
     ["in three shards", { shards: 3 }],
     ["under the older prefix", { prefix: "visual." }],
+    ["under a prefix of no family", { prefix: "vlm.model.visual." }],
+    ["under no prefix", { prefix: "" }],
+    ["under a prefix of no family, in shards", { prefix: "vlm.model.visual.", shards: 3 }],
     ["as float32", { dtype: "F32" }],
     ["as float16", { dtype: "F16" }],
   ])("%s", async (_, options) => {
     const values = await encodeWith(options);
     expect(values).toHaveLength(expected.length);
     for (const [index, value] of values.entries()) expect(value).toBeCloseTo(expected[index]!, 5);
+  });
+});
+
+test("shards without an index are read, as vLLM does", async () => {
+  await writeMiniatureCheckpoint(directory, { shards: 3 });
+  const shards = await loadModel(directory);
+  await rm(join(directory, "model.safetensors.index.json"));
+  await using model = await loadModel(directory);
+  expect([...model.weights.keys()]).toEqual([...shards.weights.keys()]);
+  await shards[Symbol.asyncDispose]();
+});
+
+test("a prefix of no family is said", async () => {
+  await writeMiniatureCheckpoint(directory, { prefix: "vlm.model.visual." });
+  await using foreign = await loadModel(directory);
+  expect(foreign.notes).toEqual(['the vision tower is under the prefix "vlm.model.visual."']);
+  await writeMiniatureCheckpoint(directory, { prefix: "visual." });
+  await using usual = await loadModel(directory);
+  expect(usual.notes).toEqual([]);
+});
+
+test("the tower of Qwen3-Omni's thinker, under its own names", async () => {
+  const base = await encodeWith({});
+  const renamed = (name: string) =>
+    name
+      .replace("model.visual.", "thinker.visual.")
+      .replace("deepstack_merger_list.", "merger_list.")
+      .replace(/(merger|merger_list\.0)\.norm\./, "$1.ln_q.")
+      .replace(/(merger|merger_list\.0)\.linear_fc1\./, "$1.mlp.0.")
+      .replace(/(merger|merger_list\.0)\.linear_fc2\./, "$1.mlp.2.");
+  await writeMiniatureCheckpoint(directory, {
+    edit: (tensors) => tensors.map((tensor) => ({ ...tensor, name: renamed(tensor.name) })),
+  });
+  const { vision_config } = MINIATURE_CONFIG;
+  const config = { model_type: "qwen3_omni_moe", thinker_config: { vision_config } };
+  await writeFile(join(directory, "config.json"), JSON.stringify(config));
+  const processor = { patch_size: 2, image_mean: 0.5, image_std: 0.5 };
+  await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify(processor));
+  await using model = await loadModel(directory);
+  using device = createDevice({ backend: "cpu" });
+  using encoder = await VisionEncoder.create({ model, device });
+  expect(model.notes).toEqual([]);
+  expect(joinEmbeddings(await encoder.encode([item]))).toEqual(base);
+});
+
+test("deepstack levels come in the order of the layers, whatever the order of the list", async () => {
+  const withLevels = async (deepstack_visual_indexes: number[], swap: boolean) => {
+    const vision_config = { ...MINIATURE_CONFIG.vision_config, deepstack_visual_indexes };
+    await writeMiniatureCheckpoint(directory, {
+      edit: (tensors) => [
+        ...tensors.map((tensor) =>
+          swap ? { ...tensor, name: tensor.name.replace("merger_list.0.", "merger_list.1.") } : tensor,
+        ),
+        ...tensors
+          .filter(({ name }) => name.includes("merger_list.0."))
+          .map((tensor) => ({
+            ...tensor,
+            name: swap ? tensor.name : tensor.name.replace("merger_list.0.", "merger_list.1."),
+            bytes: tensor.bytes.map((byte, at) => (at % 2 === 0 ? byte ^ 0x55 : byte)),
+          })),
+      ],
+    });
+    await writeFile(
+      join(directory, "config.json"),
+      JSON.stringify({ model_type: "qwen3_vl", vision_config }),
+    );
+    await using model = await loadModel(directory);
+    using device = createDevice({ backend: "cpu" });
+    using encoder = await VisionEncoder.create({ model, device });
+    return joinEmbeddings(await encoder.encode([item]));
+  };
+  // The mergers belong to the list's places: both checkpoints have the same merger after each layer.
+  expect(await withLevels([1, 0], true)).toEqual(await withLevels([0, 1], false));
+});
+
+describe("a model's id instead of a directory", () => {
+  afterEach(() => vi.unstubAllEnvs());
+  const commit = "0123456789abcdef0123456789abcdef01234567";
+
+  test("is found in the local cache of the hub", async () => {
+    vi.stubEnv("HF_HUB_CACHE", join(directory, "hub"));
+    const folder = join(directory, "hub/models--some-org--a.model");
+    await mkdir(join(folder, "refs"), { recursive: true });
+    await writeFile(join(folder, "refs/main"), commit);
+    await writeMiniatureCheckpoint(join(folder, "snapshots", commit));
+    await using model = await loadModel("some-org/a.model");
+    expect(model.name).toBe("some-org/a.model");
+    expect(model.notes).toEqual([`some-org/a.model is read from ${join(folder, "snapshots", commit)}`]);
+    await rename(join(folder, "snapshots", commit), join(folder, "snapshots", "gone"));
+    await expect(loadModel("some-org/a.model")).rejects.toMatchObject({ code: "VG_FILE_UNREADABLE" });
+    // A damaged ref can't point out of the cache.
+    await writeFile(join(folder, "refs/main"), "gone");
+    await expect(loadModel("some-org/a.model")).rejects.toMatchObject({ code: "VG_FILE_UNREADABLE" });
+  });
+
+  test.each([
+    ["HF_HOME", "hub"],
+    ["XDG_CACHE_HOME", "huggingface/hub"],
+  ])("the cache is found by %s", async (variable, below) => {
+    for (const name of ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"]) vi.stubEnv(name, "");
+    vi.stubEnv(variable, directory);
+    const folder = join(directory, below, "models--org--model");
+    await mkdir(join(folder, "refs"), { recursive: true });
+    await writeFile(join(folder, "refs/main"), `${commit}\n`);
+    await writeMiniatureCheckpoint(join(folder, "snapshots", commit));
+    await using model = await loadModel("org/model");
+    expect(model.weights.size).toBeGreaterThan(0);
+  });
+
+  test("that is not there says how to download it", async () => {
+    vi.stubEnv("HF_HUB_CACHE", directory);
+    await expect(loadModel("org/model")).rejects.toThrow(
+      "there is no directory org/model: if it is a model's id, download it: hf download org/model",
+    );
   });
 });
 
@@ -89,7 +206,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
       code: "VG_MODEL_UNSUPPORTED",
       message:
         'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
-        "supported model types: qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe",
+        "supported model types: qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe",
     });
   });
 
@@ -124,7 +241,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
         tensor.name.endsWith("0.attn.qkv.weight") ? { ...tensor, shape: [24, 32] } : tensor,
       );
     expect((await failure(rewrite({ edit }))).message).toBe(
-      "tensor model.visual.blocks.0.attn.qkv.weight has shape [24, 32], but config.json makes it [48, 16]: " +
+      'tensor "model.visual.blocks.0.attn.qkv.weight" has shape [24, 32], but config.json makes it [48, 16]: ' +
         "config.json and the weights belong to different checkpoints",
     );
   });
@@ -137,7 +254,93 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
           : tensor,
       );
     expect((await failure(rewrite({ edit }))).message).toMatch(
-      /the vision tower of .* is quantised: it keeps model.visual.blocks.0.attn.qkv.weight as F8_E4M3: use a/,
+      /the vision tower of .* is quantised: it keeps "model.visual.blocks.0.attn.qkv.weight" as F8_E4M3: use a/,
+    );
+  });
+
+  test.each<[string, string, string, object?]>([
+    ["AWQ", ".qweight", "AWQ or GPTQ"],
+    ["GPTQ", ".g_idx", "GPTQ"],
+    ["compressed-tensors", ".weight_packed", "compressed-tensors"],
+    ["bitsandbytes", ".weight.absmax", "bitsandbytes"],
+    ["fp8 in blocks", ".weight_scale_inv", "fp8 in blocks"],
+    ["a method that config.json names", ".qweight", "awq", { quantization_config: { quant_method: "awq" } }],
+    [
+      "a method beside the language model",
+      ".qweight",
+      "gptq",
+      { text_config: { quantization_config: { quant_method: "gptq" } } },
+    ],
+  ])("a tower that was quantised: %s", async (_, suffix, method, more = {}) => {
+    const edit: MiniatureOptions["edit"] = (list) =>
+      list.map((tensor) => ({ ...tensor, name: tensor.name.replace(/(qkv)\.weight$/, `$1${suffix}`) }));
+    const { code, message } = await failure(async () => {
+      await writeMiniatureCheckpoint(directory, { edit });
+      await config({ ...MINIATURE_CONFIG, ...more })();
+    });
+    expect(code).toBe("VG_WEIGHTS_INVALID");
+    expect(message).toBe(
+      `the vision tower of DIR is quantised by "${method}": it has "model.visual.blocks.0.attn.qkv${suffix}": ` +
+        "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
+    );
+  });
+
+  test("a method of quantisation that holds for the language model alone does not matter", async () => {
+    await writeMiniatureCheckpoint(directory);
+    await config({ ...MINIATURE_CONFIG, quantization_config: { quant_method: "awq" } })();
+    await using model = await loadModel(directory);
+    expect(model.notes).toEqual([]);
+  });
+
+  test("a tower of float64", async () => {
+    const edit: MiniatureOptions["edit"] = (list) =>
+      list.map((tensor) =>
+        tensor.dtype === "BF16"
+          ? { ...tensor, dtype: "F64", bytes: new Uint8Array(tensor.bytes.length * 4) }
+          : tensor,
+      );
+    expect((await failure(rewrite({ edit }))).message).toMatch(
+      /^tensor "model\.visual\.\S+" has dtype "F64": vitgraph reads F32, F16, BF16: use a checkpoint whose/,
+    );
+  });
+
+  test("a part of a tower under another prefix, and two towers", async () => {
+    const under =
+      (prefix: string): MiniatureOptions["edit"] =>
+      (list) =>
+        list.map((tensor) => ({ ...tensor, name: tensor.name.replace("model.visual.", prefix) }));
+    const partly: MiniatureOptions["edit"] = (list) => under("a.")!(list).filter((_, at) => at !== 3);
+    expect((await failure(rewrite({ edit: partly }))).message).toMatch(
+      /DIR has no tensor \S+ or \S+: tensors of that name are under "a\.", but not all of the tower's are: /,
+    );
+    const twice: MiniatureOptions["edit"] = (list) => [
+      ...under("a.")!(list),
+      ...under("b.")!(list).slice(0, -1),
+    ];
+    expect(await failure(rewrite({ edit: twice }))).toEqual({
+      code: "VG_WEIGHTS_INVALID",
+      message:
+        'DIR has 2 vision towers, under the prefixes "a.", "b.": rename the tensors of one of them to model.visual.',
+    });
+  });
+
+  test("numbers that only Python's JSON has, where they matter", async () => {
+    const text = (value: string) => () =>
+      writeFile(
+        join(directory, "config.json"),
+        JSON.stringify({ ...MINIATURE_CONFIG, note: 'NaN "\\ Infinity', text_config: { range: "X" } })
+          .replace('"X"', "[NaN, -Infinity, Infinity]")
+          .replace('"depth":2', `"depth":${value}`),
+      );
+    await writeMiniatureCheckpoint(directory);
+    await text("2")();
+    await using model = await loadModel(directory);
+    expect(model.vision.config.depth).toBe(2);
+    expect((await failure(text("Infinity"))).message).toMatch(
+      /^vision_config.depth is Infinity: expected a pos/,
+    );
+    expect((await failure(text("NaN"))).message).toMatch(
+      /^vision_config.depth is "NaN": expected a positive/,
     );
   });
 

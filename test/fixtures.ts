@@ -21,8 +21,8 @@ export interface ReferenceCase {
   readonly expected: Float32Array;
 }
 
-export async function readCase(index: number): Promise<ReferenceCase> {
-  await using file = await SafetensorsFile.open(CASES);
+export async function readCase(index: number, path = CASES): Promise<ReferenceCase> {
+  await using file = await SafetensorsFile.open(path);
   const pixelValues = await readFloats(file, `${index}.pixel_values`);
   const grids = await readGrids(file, `${index}.grid_thw`);
   const rowElements = pixelValues.length / grids.reduce((sum, grid) => sum + patchCount(grid), 0);

@@ -61,7 +61,7 @@ const QWEN3_VL: ImageProcessor = {
   imageStd: [0.5, 0.5, 0.5],
 };
 
-/** Of all these classes. */
+/** Qwen3VLVideoProcessor's; the class of Qwen2-VL has the same bounds and leaves the rate to its caller. */
 const SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
 
 const QWEN2_VL_VIDEO: VideoProcessor = {
@@ -89,6 +89,10 @@ export const IMAGE_PROCESSOR_DEFAULTS = {
   qwen2_5_vl: QWEN2_VL,
   qwen3_vl: QWEN3_VL,
   qwen3_vl_moe: QWEN3_VL,
+  qwen3_5: QWEN3_VL,
+  qwen3_5_moe: QWEN3_VL,
+  // The class's values, with patches of the tower's size.
+  qwen3_omni_moe: { ...QWEN2_VL, patchSize: 16 },
 } as const satisfies Record<string, ImageProcessor>;
 
 /** By `model_type`, what holds for videos where a checkpoint says nothing: the values of transformers' classes. */
@@ -97,6 +101,10 @@ export const VIDEO_PROCESSOR_DEFAULTS = {
   qwen2_5_vl: QWEN2_VL_VIDEO,
   qwen3_vl: QWEN3_VL_VIDEO,
   qwen3_vl_moe: QWEN3_VL_VIDEO,
+  qwen3_5: QWEN3_VL_VIDEO,
+  qwen3_5_moe: QWEN3_VL_VIDEO,
+  // Qwen2VLVideoProcessor, with patches of the tower's size.
+  qwen3_omni_moe: { ...QWEN2_VL_VIDEO, patchSize: 16 },
 } as const satisfies Record<keyof typeof IMAGE_PROCESSOR_DEFAULTS, VideoProcessor>;
 
 /** An image can be made to grow to this many pixels, and no further. */

@@ -92,7 +92,7 @@ test("new weights of the same shapes in the same directory have another fingerpr
     await expect(loadModel(directory, { mmProcessorKwargs: { max_pixel: 1 } })).rejects.toThrow("max_pixel");
     const index = { weight_map: { "model.visual.x": "../model.safetensors" } };
     await writeFile(join(directory, "model.safetensors.index.json"), JSON.stringify(index));
-    await expect(loadModel(directory)).rejects.toThrow("names the file ../model.safetensors");
+    await expect(loadModel(directory)).rejects.toThrow('names the file "../model.safetensors"');
   } finally {
     await rm(directory, { recursive: true });
   }

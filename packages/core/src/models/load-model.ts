@@ -11,7 +11,9 @@ import {
 } from "../images/index.js";
 import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
+import { findCheckpoint } from "../weights/hub-cache.js";
 import { findWeights } from "../weights/load-weights.js";
+import { quantMethodOf } from "../weights/quantised-tower.js";
 import type { TensorSource } from "../weights/tensor-source.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import { createVisionModel } from "./index.js";
@@ -27,6 +29,8 @@ export interface LoadedModel extends AsyncDisposable {
   /** How frames of a video become patches. The graph normalises them as it does images. */
   readonly videoProcessor: VideoProcessor;
   readonly graph: Graph;
+  /** Sentences about what was found otherwise than expected, for whoever opens the model. */
+  readonly notes: readonly string[];
   /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
 }
@@ -45,25 +49,44 @@ export interface LoadModelOptions {
 }
 
 /**
- * @param directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
+ * @param directoryOrId of a model of the Hugging Face hub that is in the local cache, or a directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
  *   the model's family do not hold, processor_config.json or preprocessor_config.json
  * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID, VG_ARGUMENT_INVALID
  */
 export async function loadModel(
-  directory: string,
+  directoryOrId: string,
   { loadFormat = "auto", mmProcessorKwargs = {} }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   checkProcessorKwargs(mmProcessorKwargs);
+  const directory = await findCheckpoint(directoryOrId);
+  const found = directory === directoryOrId ? [] : [`${directoryOrId} is read from ${directory}`];
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
   const settings = await readProcessorSettings(directory);
-  const model = describeModel(directory, config, settings, mmProcessorKwargs);
-  if (loadFormat === "dummy") return withDummyWeights(model);
+  const model = describeModel(directoryOrId, config, settings, mmProcessorKwargs);
+  if (loadFormat === "dummy") return { ...withDummyWeights(model), notes: found };
   const { graph, vision } = model;
-  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
+  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes, quantMethodOf(config));
   try {
-    const weights = findWeights(graph, checkpoint, vision.weightPrefixes);
+    const { weights, foreignPrefix } = findWeights(
+      graph,
+      checkpoint,
+      vision.weightPrefixes,
+      vision.storedName,
+    );
+    const notes = [
+      ...found,
+      ...(foreignPrefix === undefined
+        ? []
+        : [`the vision tower is under the prefix ${describe(foreignPrefix)}`]),
+    ];
     const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
-    return { ...model, fingerprint, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
+    return {
+      ...model,
+      notes,
+      fingerprint,
+      weights,
+      [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose](),
+    };
   } catch (error) {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
@@ -90,7 +113,7 @@ export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
 }
 
-type ModelDescription = Omit<LoadedModel, "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
+type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
 
 function describeModel(
   name: string,
@@ -141,7 +164,13 @@ function withDummyWeights(model: ModelDescription): LoadedModel {
   const fingerprint = createHash("sha256")
     .update(JSON.stringify(["dummy", shapes]))
     .digest("hex");
-  return { ...model, fingerprint, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+  return {
+    ...model,
+    notes: [],
+    fingerprint,
+    weights: dummyWeights(model.graph),
+    [Symbol.asyncDispose]: async () => {},
+  };
 }
 
 /** Bytes read at each of a tensor's ends for the fingerprint. */

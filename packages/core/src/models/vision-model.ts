@@ -30,6 +30,8 @@ export interface VisionModel {
   readonly maxGridSide: number;
   /** Prefixes under which checkpoints keep the tower's tensors, newest first. */
   readonly weightPrefixes: readonly string[];
+  /** The checkpoint's name, without prefix, of a tensor of the graph. */
+  storedName(tensor: string): string;
   /** `channelScale` f32 [channels, 2]: how the image processor normalises uint8 pixels, y = u8 · scale + shift. */
   buildGraph(options: { channelScale: Float32Array }): Graph;
   layout(grid: Grid): GridLayout;

@@ -4,20 +4,23 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { findQuantisedTensor, isPackedDtype, quantisedTower } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
-import { quote, scanJson } from "./untrusted-json.js";
+import { scanJson } from "./untrusted-json.js";
 
 export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
   readonly #files: readonly SafetensorsFile[];
   readonly #tensors: ReadonlyMap<string, TensorSource>;
   readonly #fileVersions: readonly string[];
+  readonly #quantMethod: string | undefined;
 
-  private constructor(directory: string, files: readonly SafetensorsFile[]) {
+  private constructor(directory: string, files: readonly SafetensorsFile[], quantMethod: string | undefined) {
     this.directory = directory;
+    this.#quantMethod = quantMethod;
     this.#files = files;
     this.#fileVersions = files.map(({ version }) => version);
     this.#tensors = new Map(
@@ -27,9 +30,14 @@ export class Checkpoint implements AsyncDisposable {
 
   /**
    * Opens the files that hold tensors under one of the prefixes; shards without any are not touched.
+   * @param quantMethod config.json's name for a method of quantisation, for messages
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
-  static async open(directory: string, prefixes: readonly string[]): Promise<Checkpoint> {
+  static async open(
+    directory: string,
+    prefixes: readonly string[],
+    quantMethod?: string,
+  ): Promise<Checkpoint> {
     const names = await listFiles(directory, prefixes);
     const opened = await Promise.allSettled(names.map((name) => SafetensorsFile.open(join(directory, name))));
     const files = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -38,7 +46,33 @@ export class Checkpoint implements AsyncDisposable {
       await Promise.all(files.map((file) => file[Symbol.asyncDispose]()));
       throw failure.reason;
     }
-    return new Checkpoint(directory, files);
+    return new Checkpoint(directory, files, quantMethod);
+  }
+
+  /**
+   * The prefix under which the tower stands, where that is none of the usual ones: tensors of all these names are there,
+   * and none is under a usual prefix.
+   * @throws VG_WEIGHTS_INVALID for two such prefixes
+   */
+  findForeignPrefix(names: readonly string[], usual: readonly string[]): string | undefined {
+    const first = names[0];
+    const all = [...this.#tensors.keys()];
+    if (first === undefined || all.some((name) => usual.some((prefix) => name.startsWith(prefix))))
+      return undefined;
+    const complete = foreignPrefixes(all, first).filter((prefix) =>
+      names.every((name) => this.#tensors.has(prefix + name)),
+    );
+    if (complete.length > 1) {
+      throw new VitgraphError(
+        "VG_WEIGHTS_INVALID",
+        `${this.directory} has ${complete.length} vision towers, under the prefixes ${listed(complete)}`,
+        {
+          remedy: `rename the tensors of one of them to ${usual[0]}`,
+          details: { prefixes: complete.slice(0, MAX_LISTED) },
+        },
+      );
+    }
+    return complete[0];
   }
 
   /**
@@ -53,12 +87,12 @@ export class Checkpoint implements AsyncDisposable {
     if (found === undefined) {
       throw this.#missing(name, candidates, prefixes);
     }
-    if (PACKED_DTYPES.has(found.dtype))
-      throw quantisedTower(`keeps ${quote(found.name)} as ${found.dtype}`, this.directory);
+    if (isPackedDtype(found.dtype))
+      throw this.#quantised(prefixes, `keeps ${describe(found.name)} as ${found.dtype}`);
     if (found.shape.length !== shape.length || found.shape.some((side, axis) => side !== shape[axis])) {
       throw new VitgraphError(
         "VG_WEIGHTS_INVALID",
-        `tensor ${quote(found.name)} has shape ${quote(`[${found.shape.join(", ")}]`)}, but config.json makes it [${shape.join(", ")}]`,
+        `tensor ${describe(found.name)} has shape ${shorten(`[${found.shape.join(", ")}]`)}, but config.json makes it [${shape.join(", ")}]`,
         {
           remedy: "config.json and the weights belong to different checkpoints",
           details: { tensor: found.name },
@@ -74,29 +108,50 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   #missing(name: string, candidates: readonly string[], prefixes: readonly string[]): VitgraphError {
-    const quantised = [...this.#tensors.keys()].find(
-      (tensor) => prefixes.some((prefix) => tensor.startsWith(prefix)) && QUANTISED_TENSOR.test(tensor),
-    );
-    if (quantised !== undefined) return quantisedTower(`has ${quote(quantised)}`, this.directory);
+    const quantised = this.#quantisedTensor(prefixes);
+    if (quantised !== undefined) return this.#quantised(prefixes, `has ${describe(quantised.tensor)}`);
     // Files of foreign prefixes are not opened where an index says that they hold nothing of the tower's.
-    const others = [...this.#tensors.keys()].filter((tensor) => tensor.endsWith(`.${name}`));
-    const foreign = others.map((tensor) => tensor.slice(0, -name.length)).slice(0, 5);
+    const foreign = foreignPrefixes([...this.#tensors.keys()], name);
     return new VitgraphError(
       "VG_WEIGHTS_INVALID",
       `${this.directory} has no tensor ${candidates.join(" or ")}`,
       {
         remedy:
           foreign.length > 0
-            ? `it has the tower under another prefix, ${quote(foreign.join(", "))}: rename its tensors to ${prefixes[0]}`
+            ? `tensors of that name are under ${listed(foreign)}, but not all of the tower's are: the checkpoint is incomplete, or config.json belongs to another`
             : "the checkpoint is incomplete, or config.json belongs to another",
         details: { tensor: name, prefixes },
       },
     );
   }
 
+  #quantisedTensor(prefixes: readonly string[]): ReturnType<typeof findQuantisedTensor> {
+    const names = [...this.#tensors.keys()];
+    return findQuantisedTensor(names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix))));
+  }
+
+  #quantised(prefixes: readonly string[], evidence: string): VitgraphError {
+    const method = this.#quantMethod ?? this.#quantisedTensor(prefixes)?.method;
+    return quantisedTower(this.directory, evidence, method);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#files.map((file) => file[Symbol.asyncDispose]()));
   }
+}
+
+/** Prefixes under which tensors of this name stand. */
+function foreignPrefixes(tensors: readonly string[], name: string): readonly string[] {
+  return tensors
+    .filter((tensor) => tensor === name || tensor.endsWith(`.${name}`))
+    .map((tensor) => tensor.slice(0, -name.length));
+}
+
+const MAX_LISTED = 5;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : "";
+  return names.slice(0, MAX_LISTED).map(describe).join(", ") + more;
 }
 
 function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
@@ -126,11 +181,8 @@ export async function readJsonObject(
   const text = new TextDecoder().decode(bytes);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
-    const number = /[:[,]\s*(-?Infinity|NaN)/.exec(text)?.[1];
-    if (number !== undefined)
-      throw invalid(`is not JSON: it has ${number}`, "write a finite number or null in its place", cause);
     throw invalid("is not JSON", "copy or download it again", cause);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -139,6 +191,31 @@ export async function readJsonObject(
     });
   }
   return value as Record<string, unknown>;
+}
+
+/** As Python reads and writes JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is no number either. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!/NaN|Infinity/.test(text)) throw error;
+    return JSON.parse(withoutPythonNumbers(text));
+  }
+}
+
+function withoutPythonNumbers(text: string): string {
+  const parts: string[] = [];
+  for (let at = 0; at < text.length; ) {
+    const quote = text.indexOf('"', at);
+    const open = quote < 0 ? text.length : quote;
+    // JSON has no infinity, but JSON.parse makes one of a number beyond float64.
+    parts.push(text.slice(at, open).replaceAll("NaN", '"NaN"').replaceAll("Infinity", "1e999"));
+    let close = open + 1;
+    while (close < text.length && text[close] !== '"') close += text[close] === "\\" ? 2 : 1;
+    parts.push(text.slice(open, close + 1));
+    at = close + 1;
+  }
+  return parts.join("");
 }
 
 /** Undefined for an optional file that does not exist. The bound is on the file, before any of it is read. */
@@ -172,26 +249,6 @@ async function readBounded(path: string, optional: boolean): Promise<Uint8Array 
   }
 }
 
-/** Names that AWQ, GPTQ, bitsandbytes and compressed-tensors give to the parts of a quantised matrix. */
-const QUANTISED_TENSOR =
-  /\.(qweight|qzeros|scales|g_idx|weight_packed|weight_scale\w*|weight_scale_inv|weight_global_scale|input_scale|absmax|quant_map|quant_state\S*|SCB)$|\.weight\.(absmax|quant_map|quant_state\S*|nested_\w+)$/;
-
-/** Dtypes in which only quantised matrices are kept. */
-const PACKED_DTYPES: ReadonlySet<string> = new Set([
-  "U8", "I8", "I32", "F4", "F6_E2M3", "F6_E3M2", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
-]); // biome-ignore format: a table
-
-function quantisedTower(evidence: string, directory: string): VitgraphError {
-  return new VitgraphError(
-    "VG_WEIGHTS_INVALID",
-    `the vision tower of ${directory} is quantised: it ${evidence}`,
-    {
-      remedy: "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
-      details: { directory },
-    },
-  );
-}
-
 /** An index of a model with a hundred thousand tensors has about 20 MB. */
 const MAX_JSON_BYTES = 64 * 2 ** 20;
 
@@ -217,7 +274,7 @@ async function listFiles(directory: string, prefixes: readonly string[]): Promis
   const names = [...new Set((ofTower.length > 0 ? ofTower : entries).map(([, file]) => file))];
   const wrong = names.find((name) => !isPlainName(name));
   if (wrong !== undefined || names.length > MAX_SHARDS) {
-    const fact = names.length > MAX_SHARDS ? `more than ${MAX_SHARDS} files` : `the file ${quote(wrong)}`;
+    const fact = names.length > MAX_SHARDS ? `more than ${MAX_SHARDS} files` : `the file ${describe(wrong)}`;
     throw new VitgraphError("VG_WEIGHTS_INVALID", `${join(directory, INDEX_FILE)} names ${fact}`, {
       remedy: "a shard is a .safetensors file in the checkpoint's directory, named without a path",
     });
@@ -243,7 +300,7 @@ async function listWithoutIndex(directory: string): Promise<readonly string[]> {
   throw new VitgraphError("VG_FILE_UNREADABLE", `${directory} has no ${SINGLE_FILE} and no shards of it`, {
     remedy:
       others.length > 0
-        ? `vitgraph reads safetensors of the whole model; the directory has ${quote(others.join(", "))}`
+        ? `vitgraph reads safetensors of the whole model; the directory has ${listed(others)}`
         : "download the checkpoint's .safetensors files into it",
     details: { directory },
   });

@@ -1,12 +1,11 @@
 /** Puts a graph's tensors and constants where the memory plan wants them, a slice at a time. */
 import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
 import { f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { TensorSource } from "./tensor-source.js";
-import { quote } from "./untrusted-json.js";
 
 const WEIGHT_DTYPES: ReadonlyMap<string, DType> = new Map([
   ["F32", "f32"],
@@ -17,19 +16,32 @@ const WEIGHT_DTYPES: ReadonlyMap<string, DType> = new Map([
 /** Large enough for a disk to stream, small enough not to count beside the weights. */
 const SLICE_BYTES = 8 * 2 ** 20;
 
-/** The graph's tensors in the checkpoint, each checked for shape and dtype before anything is read. */
+export interface FoundWeights {
+  /** By the graph's names. */
+  readonly weights: ReadonlyMap<string, TensorSource>;
+  /** The prefix under which all of them stand, where it is none of the family's. */
+  readonly foreignPrefix: string | undefined;
+}
+
+/**
+ * The graph's tensors in the checkpoint, each checked for shape before anything is read.
+ * @param storedName the checkpoint's name, without prefix, of a tensor of the graph
+ * @throws VG_WEIGHTS_INVALID
+ */
 export function findWeights(
   graph: Graph,
   checkpoint: Checkpoint,
-  prefixes: readonly string[],
-): ReadonlyMap<string, TensorSource> {
-  const found = new Map<string, TensorSource>();
-  for (const node of graph.nodes) {
-    if (node.op !== "weight") continue;
-    const { tensor, shape } = node.attributes;
-    found.set(tensor, checkpoint.tensor(tensor, shape, prefixes));
-  }
-  return found;
+  usualPrefixes: readonly string[],
+  storedName: (tensor: string) => string,
+): FoundWeights {
+  const nodes = graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes] : []));
+  const names = nodes.map(({ tensor }) => storedName(tensor));
+  const foreignPrefix = checkpoint.findForeignPrefix(names, usualPrefixes);
+  const prefixes = foreignPrefix === undefined ? usualPrefixes : [foreignPrefix];
+  const weights = new Map(
+    nodes.map(({ tensor, shape }) => [tensor, checkpoint.tensor(storedName(tensor), shape, prefixes)]),
+  );
+  return { weights, foreignPrefix };
 }
 
 /** @throws VG_WEIGHTS_INVALID naming the first tensor whose dtype no kernel reads. */
@@ -40,7 +52,7 @@ export function weightDTypes(weights: ReadonlyMap<string, TensorSource>): Weight
       if (dtype === undefined) {
         throw new VitgraphError(
           "VG_WEIGHTS_INVALID",
-          `tensor ${quote(tensor.name)} has dtype ${quote(tensor.dtype)}`,
+          `tensor ${describe(tensor.name)} has dtype ${describe(tensor.dtype)}`,
           {
             remedy: `vitgraph reads ${[...WEIGHT_DTYPES.keys()].join(", ")}: use a checkpoint whose vision tower has one of these dtypes`,
             details: { tensor: tensor.name, dtype: tensor.dtype },

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -52,6 +52,13 @@ test("a file appears whole: no temporary file is left", async () => {
   expect(await readdir(directory)).toEqual(["a.safetensors"]);
 });
 
+test("a file that cannot be put in its place is not left under another name", async () => {
+  // A rename cannot replace a directory that holds something.
+  await mkdir(join(path, "inner"), { recursive: true });
+  await expect(writeSafetensors(path, [tensor])).rejects.toMatchObject({ code: "VG_FILE_UNWRITABLE" });
+  expect(await readdir(directory)).toEqual(["a.safetensors"]);
+});
+
 test("a slice is read without the rest", async () => {
   await writeSafetensors(path, [tensor]);
   await using file = await SafetensorsFile.open(path);
@@ -96,7 +103,7 @@ describe("damaged files are named with the reason", () => {
     const { length } = await readFile(path);
     await truncate(path, length - 4);
     expect(await openError()).toMatch(
-      /^FILE tensor a ends at byte \d+ of a file of \d+: the file is damaged/,
+      /^FILE tensor "a" ends at byte \d+ of a file of \d+: the file is damaged/,
     );
   });
 
@@ -117,7 +124,7 @@ describe("damaged files are named with the reason", () => {
   ])("a tensor described by %j", async (entry, problem) => {
     await writeWithHeader({ a: entry }, 8);
     expect(await openError()).toBe(
-      `FILE tensor a ${problem}: the file is damaged: copy or download it again`,
+      `FILE tensor "a" ${problem}: the file is damaged: copy or download it again`,
     );
   });
 });
@@ -159,7 +166,7 @@ describe("the format's own rules hold", () => {
   const entry = (start: number) => ({ dtype: "F32", shape: [1], data_offsets: [start, start + 4] });
   const nested = `{"a":{"dtype":"F32","shape":${"[".repeat(100_000)}${"]".repeat(100_000)}}}`;
   test.each([
-    ["overlapping tensors", { a: entry(0), b: entry(0) }, 4, "FILE tensor b overlaps the tensor before it"],
+    ["overlapping tensors", { a: entry(0), b: entry(0) }, 4, 'FILE tensor "b" overlaps the tensor before it'],
     ["trailing bytes", { a: entry(0) }, 5, "FILE has 1 bytes after its last tensor"],
     [
       "a name twice",
@@ -193,7 +200,7 @@ test("a directory is refused, as is all else that is not a regular file", async 
 });
 
 test("a file with two tensors of one name, or with one named __metadata__, is not written", () => {
-  expect(() => encodeSafetensors([tensor, tensor])).toThrow("two tensors are named a");
+  expect(() => encodeSafetensors([tensor, tensor])).toThrow('two tensors are named "a"');
   expect(() => encodeSafetensors([{ ...tensor, name: "__metadata__" }])).toThrow(
     "a tensor is named __metadata__",
   );

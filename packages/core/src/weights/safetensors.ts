@@ -4,10 +4,10 @@
  * Opening a file reads its header alone and checks all of it: a header length or an offset that lies is an error that
  * names the tensor, not a crash or a wrong tensor later.
  */
-import { type FileHandle, rename, writeFile } from "node:fs/promises";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { type FileHandle, rename, rm, writeFile } from "node:fs/promises";
+import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { openRegularFile } from "./regular-file.js";
-import { quote, scanJson } from "./untrusted-json.js";
+import { scanJson } from "./untrusted-json.js";
 
 /** The format's dtype names, with the bits of an element. */
 // biome-ignore format: a table
@@ -74,7 +74,7 @@ export class SafetensorsFile implements AsyncDisposable {
   tensor(name: string): TensorInfo {
     const info = this.tensors.get(name);
     if (info === undefined)
-      throw damaged(this.path, `has no tensor ${quote(name)}`, "check that it is the file you meant");
+      throw damaged(this.path, `has no tensor ${describe(name)}`, "check that it is the file you meant");
     return info;
   }
 
@@ -87,7 +87,7 @@ export class SafetensorsFile implements AsyncDisposable {
     if (bytesRead < target.length) {
       throw damaged(
         this.path,
-        `ends within tensor ${quote(info.name)}`,
+        `ends within tensor ${describe(info.name)}`,
         "the file was cut off while it was read",
       );
     }
@@ -120,7 +120,10 @@ export interface TensorData {
   readonly bytes: Uint8Array;
 }
 
-/** Writes a file that appears whole or not at all: readers may be watching the name. */
+/**
+ * Writes a file that appears whole or not at all: readers may be watching the name.
+ * @throws VG_FILE_UNWRITABLE, after which nothing of it is left
+ */
 export async function writeSafetensors(
   path: string,
   tensors: readonly TensorData[],
@@ -131,9 +134,10 @@ export async function writeSafetensors(
     await writeFile(temporary, encodeSafetensors(tensors, metadata));
     await rename(temporary, path);
   } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {});
     throw toVitgraphError(
       cause,
-      "VG_FILE_UNREADABLE",
+      "VG_FILE_UNWRITABLE",
       `cannot write ${path}`,
       "check the directory and its permissions",
     );
@@ -153,7 +157,9 @@ export function encodeSafetensors(
   for (const { name, dtype, shape, bytes } of tensors) {
     if (name === "__metadata__" || names.has(name)) {
       const fact =
-        name === "__metadata__" ? "a tensor is named __metadata__" : `two tensors are named ${quote(name)}`;
+        name === "__metadata__"
+          ? "a tensor is named __metadata__"
+          : `two tensors are named ${describe(name)}`;
       throw new VitgraphError("VG_ARGUMENT_INVALID", fact, {
         remedy: "give each tensor a name that no other tensor has; safetensors reserves __metadata__",
         details: { name },
@@ -259,7 +265,7 @@ function checkContiguous(
   for (const { name, offset, sizeBytes } of inOrder) {
     if (offset !== end) {
       const fact = offset < end ? "overlaps the tensor before it" : "begins after bytes that no tensor names";
-      throw damaged(path, `tensor ${quote(name)} ${fact}`, remedy);
+      throw damaged(path, `tensor ${describe(name)} ${fact}`, remedy);
     }
     end += sizeBytes;
   }
@@ -274,12 +280,13 @@ function parseTensor(
   fileBytes: number,
 ): TensorInfo {
   const fail = (problem: string) =>
-    damaged(path, `tensor ${quote(name)} ${problem}`, "the file is damaged: copy or download it again");
+    damaged(path, `tensor ${describe(name)} ${problem}`, "the file is damaged: copy or download it again");
   if (!isRecord(entry)) throw fail("is not described by an object");
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== "string") throw fail(`has dtype ${quote(dtype)}`);
-  if (!isCounts(shape)) throw fail(`has shape ${quote(shape)}`);
-  if (!isCounts(offsets) || offsets.length !== 2) throw fail(`has data offsets ${quote(offsets)}`);
+  if (typeof dtype !== "string") throw fail(`has dtype ${describe(dtype)}`);
+  if (!isCounts(shape)) throw fail(`has shape ${shorten(JSON.stringify(shape) ?? "undefined")}`);
+  if (!isCounts(offsets) || offsets.length !== 2)
+    throw fail(`has data offsets ${shorten(JSON.stringify(offsets) ?? "undefined")}`);
   const [start, end] = offsets as [number, number];
   const sizeBytes = end - start;
   // A dtype without a row is of no concern unless its tensor is read: a tower's tensors are checked when they are found.

@@ -1,4 +1,4 @@
-/** Bounds for JSON that others wrote: its depth is counted before it is parsed, and quotes of it are short. */
+/** Bounds for JSON that others wrote: its depth and its members are counted before it is parsed. */
 
 export interface JsonOutline {
   /** Objects and lists that lie within each other. */
@@ -29,12 +29,4 @@ export function scanJson(bytes: Uint8Array): JsonOutline {
     else if ((byte | 0x20) === 0x7d) depth--;
   }
   return { depth: deepest, topLevelCommas };
-}
-
-const MAX_QUOTE_LENGTH = 120;
-
-/** A value in a message: a string as it is, anything else as JSON, shortened. */
-export function quote(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
-  return text.length <= MAX_QUOTE_LENGTH ? text : `${text.slice(0, MAX_QUOTE_LENGTH)}…`;
 }

@@ -210,6 +210,7 @@ async function bench(
   await checkOutput(options.json);
   const workloads = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options);
+  for (const note of model.notes) printNote(io, note);
   for (const workload of workloads) checkWorkload(workload, model.vision);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);
 

@@ -1,0 +1,61 @@
+/** Recognises a vision tower that was quantised, and by which method: no kernel here reads one. */
+import { describe, VitgraphError } from "@vitgraph/errors";
+
+/** Names that a method gives to the parts of a matrix, instead of or beside `weight`. */
+const METHOD_BY_TENSOR: readonly (readonly [RegExp, string])[] = [
+  [/\.weight\.(absmax|quant_map|quant_state\S*|nested_\w+)$|\.(absmax|quant_map|SCB)$/, "bitsandbytes"],
+  [/\.(weight_packed|weight_global_scale|weight_shape|input_global_scale)$/, "compressed-tensors"],
+  [/\.g_idx$/, "GPTQ"],
+  [/\.(qweight|qzeros|scales)$/, "AWQ or GPTQ"],
+  [/\.weight_scale_inv$/, "fp8 in blocks"],
+  [/\.(weight_scale\w*|input_scale)$/, "fp8, ModelOpt or compressed-tensors"],
+];
+
+/** Dtypes in which only quantised matrices are kept. */
+const PACKED_DTYPES: ReadonlySet<string> = new Set([
+  ...["U8", "I8", "I32", "F4", "F6_E2M3", "F6_E3M2"],
+  ...["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"],
+]);
+
+export const isPackedDtype = (dtype: string): boolean => PACKED_DTYPES.has(dtype);
+
+/** The method whose tensors are among these, with one of them. */
+export function findQuantisedTensor(
+  names: readonly string[],
+): { readonly tensor: string; readonly method: string } | undefined {
+  for (const [pattern, method] of METHOD_BY_TENSOR) {
+    const tensor = names.find((name) => pattern.test(name));
+    if (tensor !== undefined) return { tensor, method };
+  }
+  return undefined;
+}
+
+/** `quantization_config.quant_method` of a config.json, which may stand beside or within `text_config`. */
+export function quantMethodOf(config: Readonly<Record<string, unknown>>): string | undefined {
+  for (const owner of [config, config.text_config, config.thinker_config]) {
+    const { quantization_config } = (owner ?? {}) as { quantization_config?: { quant_method?: unknown } };
+    const method = quantization_config?.quant_method;
+    if (typeof method === "string") return method;
+  }
+  return undefined;
+}
+
+/**
+ * @param evidence a clause about the tower: `has "….qweight"`
+ * @param method as config.json names it, or as the tensors' names tell it
+ */
+export function quantisedTower(
+  directory: string,
+  evidence: string,
+  method: string | undefined,
+): VitgraphError {
+  const by = method === undefined ? "" : ` by ${describe(method)}`;
+  return new VitgraphError(
+    "VG_WEIGHTS_INVALID",
+    `the vision tower of ${directory} is quantised${by}: it ${evidence}`,
+    {
+      remedy: "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
+      details: { directory, method },
+    },
+  );
+}
