@@ -51,9 +51,9 @@ export function readQwen3VLVisionConfig(
     Object.assign(config, { [key]: value });
   }
   if (rope_theta !== undefined) {
-    if (typeof rope_theta !== "number" || !(rope_theta > 0))
+    if (!(Number.isFinite(rope_theta) && (rope_theta as number) > 0))
       throw wrong("rope_parameters.rope_theta", rope_theta, "a positive number");
-    config.rope_theta = rope_theta;
+    config.rope_theta = rope_theta as number;
   }
   checkConsistency(config);
   return config;
