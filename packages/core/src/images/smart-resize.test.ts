@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { VitgraphError } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -141,3 +142,17 @@ test.each([
     expect(smartResizeVideo(frames, height, width, bounds)).toEqual({ height: toHeight, width: toWidth });
   },
 );
+
+test("random clips, half of them near a bound, become as large as in transformers 5.17", () => {
+  type Clip = [frames: number, height: number, width: number, min: number, max: number, to: number[] | null];
+  const file = new URL("smart-resize-video.cases.json", import.meta.url);
+  const clips = JSON.parse(readFileSync(file, "utf8")) as Clip[];
+  expect(clips).toHaveLength(300);
+  for (const [frames, height, width, minPixels, maxPixels, to] of clips) {
+    const resize = () =>
+      smartResizeVideo(frames, height, width, { factor: 32, temporalFactor: 2, minPixels, maxPixels });
+    const clip = `${frames} × ${height} × ${width}, ${minPixels} to ${maxPixels}`;
+    if (to === null) expect(codeOf(resize), clip).toBe("VG_IMAGE_ASPECT_RATIO");
+    else expect(Object.values(resize()), clip).toEqual(to);
+  }
+});

@@ -68,6 +68,22 @@ test.each([
   }
 });
 
+test("processors cut patches of the tower's shape where no file says one", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  try {
+    await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
+    await using model = await loadModel(directory, { loadFormat: "dummy" });
+    expect(model.processor.patchSize).toBe(2);
+    expect(model.videoProcessor.patchSize).toBe(2);
+    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ patch_size: 16 }));
+    await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(
+      "preprocessor_config.json has patch_size 16, but vision_config makes it 2",
+    );
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
 test("an absent list of deepstack layers means none in Qwen3.5", () => {
   const { deepstack_visual_indexes, ...vision_config } = MINIATURE_CONFIG.vision_config;
   expect(deepstack_visual_indexes).toEqual([0]);

@@ -122,10 +122,13 @@ function describeModel(
   overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
-  const processor = readImageProcessor(image, vision.modelType, overrides);
-  const videoProcessor = readVideoProcessor(video, vision.modelType, overrides);
   checkAgainstTower("preprocessor_config.json", image, vision);
   checkAgainstTower("video_preprocessor_config.json", video, vision);
+  // Files that leave the shape of patches out mean the tower's.
+  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize } = vision;
+  const patches = { patchSize, temporalPatchSize, mergeSize };
+  const processor = { ...readImageProcessor(image, vision.modelType, overrides), ...patches };
+  const videoProcessor = { ...readVideoProcessor(video, vision.modelType, overrides), ...patches };
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
 }

@@ -44,6 +44,7 @@ test.each([
   [{ hidden_act: 7 }, "is 7: expected a string"],
   [{ hidden_size: 1000 }, "is 16: expected a divisor of hidden_size 1000"],
   [{ hidden_size: 96 }, "is 16: expected a number that makes the head size a multiple of 4"],
+  [{ hidden_size: 1028, num_heads: 1 }, "is 1: expected a number that makes the head size at most 1024"],
   [{ num_position_embeddings: 2303 }, "is 2303: expected the square of a whole number"],
   [{ rope_parameters: { rope_theta: Number.POSITIVE_INFINITY } }, "is Infinity: expected a positive number"],
   [{ rope_parameters: { rope_theta: -1 } }, "is -1: expected a positive number"],

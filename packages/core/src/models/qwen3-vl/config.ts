@@ -34,6 +34,9 @@ const LIMITS: Readonly<Record<string, number>> = {
   num_position_embeddings: 1_048_576,
 };
 
+/** Bounds the table of rotary angles, which has 8192 rows of it. */
+const MAX_HEAD_SIZE = 1024;
+
 const DEFAULT_ROPE_THETA = 10_000;
 
 export type Qwen3VLVisionConfig = Readonly<typeof DEFAULTS> & { readonly rope_theta: number };
@@ -81,6 +84,8 @@ function checkConsistency(config: Qwen3VLVisionConfig): void {
       "a number that makes the head size a multiple of 4, for two-dimensional RoPE",
     );
   }
+  if (hidden_size / num_heads > MAX_HEAD_SIZE)
+    throw wrong("num_heads", num_heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
   if ((config.in_channels * config.patch_size ** 2) % 4 !== 0) {
     throw wrong("patch_size", config.patch_size, "a size that makes a patch's pixels a multiple of 4 bytes");
   }
