@@ -438,7 +438,11 @@ describe("bad arguments", () => {
     [["-O4"], 'the optimization level cannot be "4"', "use -O0 to -O3"],
     [["-O", "fast"], 'the optimization level cannot be "fast"', "use -O0 to -O3"],
     [["--enforce-eager=true"], "--enforce-eager takes no value", "write --enforce-eager alone"],
-    [["-cc", "{mode: 3}"], "this is not JSON: found mode where a JSON value should be", /double quotes/],
+    [
+      ["-cc", '{"mode": three}'],
+      "this is not JSON: found three where a JSON value should be",
+      /double quotes/,
+    ],
     [
       ["-cc", "3"],
       "the compilation config is 3, and must be a JSON object",

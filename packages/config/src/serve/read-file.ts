@@ -72,7 +72,7 @@ function isOptionOnly(key: string): boolean {
   if (isConfigKey(key)) return false;
   const [first = ""] = key.split(".");
   const name = optionName(first);
-  return isServeOption(name) || nearestServeOption(name)?.isOwn === true;
+  return first.startsWith("-") || isServeOption(name) || nearestServeOption(name)?.isOwn === true;
 }
 
 function isConfigKey(key: string): boolean {
@@ -112,7 +112,7 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
       place(),
       `the option ${describe(key)} begins with a dash`,
       "the long name",
-      `write ${describe(name)}`,
+      `write ${describe(isServeOption(name) ? name : (nearestServeOption(name)?.name ?? name))}`,
     );
   } else if (path.length > MAX_DEPTH || path.includes("")) {
     given.problem(

@@ -53,7 +53,8 @@ function readLevel(given: GivenSettings): OptimizationLevel {
     level.place,
     `the optimization level cannot be ${show(level.value)}`,
     "0, 1, 2 or 3",
-    "use -O0 to -O3",
+    // The short form of --compilation-config until vLLM 0.11.
+    /^\s*\{/.test(String(level.value)) ? "use -cc for a compilation config" : "use -O0 to -O3",
   );
   return DEFAULT_LEVEL;
 }

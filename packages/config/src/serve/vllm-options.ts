@@ -18,6 +18,12 @@ const OWN_NAMES = [
   "config",
 ] as const;
 
+/** Short names, which a file may not have. */
+const LONG_NAMES: Readonly<Record<string, (typeof OWN_NAMES)[number]>> = {
+  cc: "compilation-config",
+  O: "optimization-level",
+};
+
 /** Names beyond this length are no typos of an option. */
 const LONGEST_TYPO = 100;
 
@@ -36,7 +42,7 @@ export function nearestServeOption(
   name: string,
 ): { readonly name: string; readonly isOwn: boolean } | undefined {
   if (name.length > LONGEST_TYPO) return undefined;
-  const nearest = nearestKey(name, [...NAMES]);
+  const nearest = Object.hasOwn(LONG_NAMES, name) ? LONG_NAMES[name] : nearestKey(name, [...NAMES]);
   if (nearest === undefined) return undefined;
   return { name: nearest, isOwn: (OWN_NAMES as readonly string[]).includes(nearest) };
 }
