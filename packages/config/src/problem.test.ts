@@ -105,6 +105,8 @@ describe("messages are short", () => {
       "a list as a file",
       () => parseServeArguments(["--config", "a.json"], { readFile: () => `["${long}"]` }),
     ],
+    ["a path", () => parseServeArguments(["--config", long])],
+    ["a path of JSON", () => parseServeArguments(["--config", `${long}.json`], { readFile: () => "[" })],
     ["YAML's tag", () => parseYamlDocument(`a: !!${long} 1`, "c.yaml")],
     ["YAML's alias", () => parseYamlDocument(`a: *${long}`, "c.yaml")],
     ["budgets", () => resolve({ tokenBudgets: Array(5000).fill(-1) })],

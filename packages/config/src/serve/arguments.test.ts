@@ -344,6 +344,8 @@ describe("the --config file", () => {
   test.each([
     [{ "a.yaml": "- 1" }, "a.yaml:1:1", "the config file is [1], and must be a map of options"],
     [{ "a.yaml": "enforce-eager: maybe" }, "a.yaml:1:1", 'enforce-eager cannot be "maybe"'],
+    [{ "a.yaml": "optimization-level: [{}]" }, "a.yaml:1:1", "the optimization level cannot be [{}]"],
+    [{ "a.yaml": "optimization-level: true" }, "a.yaml:1:1", "the optimization level cannot be true"],
     [{ "a.yaml": "optimization-level: 7" }, "a.yaml:1:1", "the optimization level cannot be 7"],
     [
       { "a.yaml": "compilation-config: {mod: 1}" },

@@ -76,7 +76,7 @@ describe("dotted options", () => {
     const parsed = serve(["--kernel-confg.a=1", "--zzz.a=1"]);
     expect(Object.keys(parsed.dotted)).toEqual(["kernel-confg", "zzz"]);
     expect(notes(parsed, "unknown-option")).toEqual([
-      "unknown option --kernel-confg, which is passed over: did you mean --kernel-config?",
+      "unknown option --kernel-confg, which is passed over: did you mean kernel-config?",
       "unknown option --zzz, which is passed over",
     ]);
   });
@@ -152,6 +152,13 @@ describe("keys of a --config file", () => {
     expect(notes(fromFile(file), "unknown-option")).toEqual([]);
   });
 
+  test.each(["quantization-config", "vision-config", "compile-config", "mm-encoder-kwargs"])(
+    "%s may be an option of a newer vLLM, and is only noted",
+    (name) => {
+      expect(notes(fromFile(`model: m\n${name}: {}\n`), "unknown-option")).toHaveLength(1);
+    },
+  );
+
   test("that are in no list are noted, with their places", () => {
     const parsed = fromFile("model: m\nmax-model-length: 1\nzzz: 1\n");
     expect(parsed.compilationConfig.notes).toMatchObject([
@@ -160,7 +167,7 @@ describe("keys of a --config file", () => {
         column: 1,
         kind: "unknown-option",
         level: "warning",
-        message: 'unknown option max-model-length, which is passed over: did you mean "max-model-len"?',
+        message: "unknown option max-model-length, which is passed over: did you mean max-model-len?",
       },
       { line: 3, message: "unknown option zzz, which is passed over" },
       { kind: "file" },
