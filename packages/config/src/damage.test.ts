@@ -129,8 +129,10 @@ describe("a file that a template or an editor damaged", () => {
         remedy: expect.stringContaining("template"),
       },
     ]);
-    expect(problems(() => parseYamlDocument("? [a, b]\n: 1", "c.yaml"))[0]?.message).toBe(
-      "a key of the YAML is a list",
-    );
+    for (const text of ["? [a, b]\n: 1", "a: &a [1]\n*a : 1"]) {
+      expect(problems(() => parseYamlDocument(text, "c.yaml"))[0]?.message).toBe(
+        "a key of the YAML is a list",
+      );
+    }
   });
 });

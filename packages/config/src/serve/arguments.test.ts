@@ -275,6 +275,16 @@ describe("merging", () => {
     ]);
   });
 
+  test("members of a list that was replaced come from the one that replaced it", () => {
+    const files = {
+      "a.yaml": "compilation-config.custom_ops+: all,+a\ncompilation_config.custom_ops+: +b\n",
+    };
+    const argv = ["--config", "a.yaml", "-cc", '{"custom_ops": ["none", "+c", "+d"]}'];
+    const { config, origin } = serve(argv, files).compilationConfig;
+    expect(config.custom_ops).toEqual(["none", "+c", "+d"]);
+    expect(formatOrigin(origin("/custom_ops/2"))).toBe("-cc:1:31");
+  });
+
   test("each value knows where it comes from", () => {
     const files = {
       "serve.yaml": "optimization-level: 0\ncompilation_config:\n  cache_dir: /x\n  backend: eager\n",
