@@ -4,7 +4,7 @@
  *
  * Nothing is applied here. Rescaling and normalising are left to the encoder's first kernel; `channelScale` says how.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { nearestKey, VitgraphError } from "@vitgraph/errors";
 import type { ResizeBounds } from "./smart-resize.js";
 
 export interface ImageProcessor {
@@ -30,6 +30,10 @@ export interface ImageProcessor {
 export interface VideoProcessor extends ImageProcessor {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
+  /** Frames per second of a clip that are sampled, and limits on their number. */
+  readonly fps: number;
+  readonly minFrames: number;
+  readonly maxFrames: number;
 }
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -57,8 +61,11 @@ const QWEN3_VL: ImageProcessor = {
   imageStd: [0.5, 0.5, 0.5],
 };
 
+const VIDEO_SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
+
 const QWEN2_VL_VIDEO: VideoProcessor = {
   ...QWEN2_VL,
+  ...VIDEO_SAMPLING,
   minPixels: 128 * 28 * 28,
   maxPixels: 28 * 28 * 768,
   boundsCover: "frame",
@@ -66,6 +73,7 @@ const QWEN2_VL_VIDEO: VideoProcessor = {
 
 const QWEN3_VL_VIDEO: VideoProcessor = {
   ...QWEN3_VL,
+  ...VIDEO_SAMPLING,
   minPixels: 128 * 32 * 32,
   maxPixels: 32 * 32 * 768,
   boundsCover: "clip",
@@ -98,20 +106,48 @@ const BICUBIC = 3;
 
 /**
  * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
- *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`.
+ *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`. A file without
+ *   either has the bounds of transformers' class, whatever the family.
  * @param modelType `model_type` of the checkpoint's config.json
- * @throws VG_MODEL_INVALID naming the key whose value cannot be; VG_MODEL_UNSUPPORTED for a model type without
- *   defaults and for a filter other than bicubic.
+ * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
+ * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a model type
+ *   without defaults and for a filter other than bicubic.
  */
-export function readImageProcessor(settings: Settings | undefined, modelType: string): ImageProcessor {
-  return readSettings("preprocessor_config.json", settings, defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType));
+export function readImageProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+): ImageProcessor {
+  const family = defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType);
+  const { minPixels, maxPixels } = QWEN2_VL;
+  const defaults = settings === undefined ? family : { ...family, minPixels, maxPixels };
+  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
 }
 
 /** As {@link readImageProcessor}, from the content of `video_preprocessor_config.json`. */
-export function readVideoProcessor(settings: Settings | undefined, modelType: string): VideoProcessor {
+export function readVideoProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+): VideoProcessor {
+  const file = "video_preprocessor_config.json";
   const defaults = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
-  const processor = readSettings("video_preprocessor_config.json", settings, defaults);
-  return { ...processor, boundsCover: defaults.boundsCover };
+  const processor = readSettings(file, overridden(settings, overrides), defaults);
+  const read = new SettingsReader(file, settings ?? {});
+  return {
+    ...processor,
+    boundsCover: defaults.boundsCover,
+    fps: read.positiveNumber("fps", defaults.fps),
+    minFrames: read.positiveInteger("min_frames", defaults.minFrames),
+    maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
+  };
+}
+
+function overridden(settings: Settings | undefined, overrides: Settings): Settings | undefined {
+  if (Object.keys(overrides).length === 0) return settings;
+  // min_pixels and max_pixels win over size within one file; an override wins over both.
+  const { min_pixels, max_pixels, ...rest } = settings ?? {};
+  return overrides.size === undefined ? { ...settings, ...overrides } : { ...rest, ...overrides };
 }
 
 /** What `smartResize` needs to know of a processor. */
@@ -144,6 +180,7 @@ function readSettings(
 ): ImageProcessor {
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
+  read.onlySettings();
   const resample = settings.resample ?? BICUBIC;
   if (resample !== BICUBIC) {
     throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${file} asks for resizing with filter ${resample}`, {
@@ -188,6 +225,44 @@ function defaultsOf<P extends ImageProcessor>(table: Readonly<Record<string, P>>
     remedy: `use one of ${Object.keys(table).join(", ")}`,
     details: { modelType },
   });
+}
+
+const READ_SETTINGS: readonly string[] = [
+  ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
+  ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
+  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame"],
+];
+
+/**
+ * Settings without an effect on pixels here: names of classes; forms of transformers' own input and output; RGB, which
+ * decoding always gives; sizes for cropping and padding, which are refused themselves; sampling by count, which is the
+ * caller's, and limits of decoders.
+ */
+const IDLE_SETTINGS: readonly string[] = [
+  ...[
+    "image_processor_type",
+    "video_processor_type",
+    "feature_extractor_type",
+    "processor_class",
+    "auto_map",
+  ],
+  ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
+  ...["do_convert_rgb", "crop_size", "pad_size", "default_to_square", "max_image_size", "image_token_id"],
+  ...[
+    "do_sample_frames",
+    "num_frames",
+    "video_metadata",
+    "max_duration",
+    "max_video_tokens",
+    "_valid_kwargs_names",
+  ],
+];
+
+/** Steps that would change pixels. */
+const UNTAKEN_STEPS: readonly string[] = ["do_center_crop", "do_pad"];
+
+function quoteKey(key: string): string {
+  return JSON.stringify(key.length <= 60 ? key : `${key.slice(0, 60)}…`);
 }
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
@@ -238,6 +313,8 @@ class SettingsReader {
   }
 
   bothOrNeither(first: string, second: string): void {
+    // A wrong value of the one that is there is the better message.
+    for (const key of [first, second]) this.positiveInteger(key, 1);
     const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
     if (absent.length === 1)
       this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
@@ -250,6 +327,22 @@ class SettingsReader {
     );
     if (unknown !== undefined)
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
+  }
+
+  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's, and for a step that is not taken here */
+  onlySettings(): void {
+    for (const [key, value] of Object.entries(this.#values)) {
+      if (value === null || READ_SETTINGS.includes(key) || IDLE_SETTINGS.includes(key)) continue;
+      if (UNTAKEN_STEPS.includes(key)) {
+        if (value !== false) this.fail(key, "absent or false: vitgraph does not take this step");
+        continue;
+      }
+      const nearest = nearestKey(key.slice(0, 100), READ_SETTINGS);
+      throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${quoteKey(key)}`, {
+        remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
+        details: { file: this.#file, key },
+      });
+    }
   }
 
   fail(key: string, expected: string): never {

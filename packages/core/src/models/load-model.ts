@@ -9,7 +9,7 @@ import {
   readVideoProcessor,
   type VideoProcessor,
 } from "../images/index.js";
-import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
+import { Checkpoint, quantisationOf, readJsonObject } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findWeights } from "../weights/load-weights.js";
 import type { TensorSource } from "../weights/tensor-source.js";
@@ -27,6 +27,8 @@ export interface LoadedModel extends AsyncDisposable {
   /** How frames of a video become patches. The graph normalises them as it does images. */
   readonly videoProcessor: VideoProcessor;
   readonly graph: Graph;
+  /** What was decided about the checkpoint, as sentences for people; mostly empty. */
+  readonly notes: readonly string[];
   /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
 }
@@ -55,19 +57,23 @@ export async function loadModel(
 ): Promise<LoadedModel> {
   checkProcessorKwargs(mmProcessorKwargs);
   const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
-  const { image, video } = await readProcessorSettings(directory);
-  const settings = {
-    image: overridden(image, mmProcessorKwargs),
-    video: overridden(video, mmProcessorKwargs),
-  };
-  const model = describeModel(directory, config, settings);
+  const settings = await readProcessorSettings(directory);
+  const model = describeModel(directory, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return withDummyWeights(model);
   const { graph, vision } = model;
-  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes);
+  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes, quantisationOf(config));
   try {
-    const weights = findWeights(graph, checkpoint, vision.weightPrefixes);
+    const names = graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes.tensor] : []));
+    const foreign = checkpoint.foreignPrefix(names, vision.weightPrefixes);
+    const prefixes = foreign === undefined ? vision.weightPrefixes : [foreign];
+    const weights = findWeights(graph, checkpoint, prefixes);
     const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
-    return { ...model, fingerprint, weights, [Symbol.asyncDispose]: () => checkpoint[Symbol.asyncDispose]() };
+    const notes =
+      foreign === undefined
+        ? []
+        : [`the vision tower's tensors have the prefix ${foreign} instead of ${vision.weightPrefixes[0]}`];
+    const close = () => checkpoint[Symbol.asyncDispose]();
+    return { ...model, fingerprint, notes, weights, [Symbol.asyncDispose]: close };
   } catch (error) {
     await checkpoint[Symbol.asyncDispose]();
     throw error;
@@ -94,31 +100,21 @@ export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
 }
 
-type ModelDescription = Omit<LoadedModel, "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
+type ModelDescription = Omit<LoadedModel, "weights" | "fingerprint" | "notes" | typeof Symbol.asyncDispose>;
 
 function describeModel(
   name: string,
   config: Readonly<Record<string, unknown>>,
   { image, video }: ProcessorSettings,
+  overrides: Readonly<Settings> = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
-  const processor = readImageProcessor(image, vision.modelType);
-  const videoProcessor = readVideoProcessor(video, vision.modelType);
+  const processor = readImageProcessor(image, vision.modelType, overrides);
+  const videoProcessor = readVideoProcessor(video, vision.modelType, overrides);
   checkAgainstTower("preprocessor_config.json", image, vision);
   checkAgainstTower("video_preprocessor_config.json", video, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
-}
-
-function overridden(settings: Settings | undefined, overrides: Readonly<Settings>): Settings | undefined {
-  if (Object.keys(overrides).length === 0) return settings;
-  const kept = { ...settings };
-  // min_pixels and max_pixels win over size within one file; an override wins over both.
-  if (overrides.size !== undefined) {
-    delete kept.min_pixels;
-    delete kept.max_pixels;
-  }
-  return { ...kept, ...overrides };
 }
 
 /** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
@@ -155,7 +151,8 @@ function withDummyWeights(model: ModelDescription): LoadedModel {
   const fingerprint = createHash("sha256")
     .update(JSON.stringify(["dummy", shapes]))
     .digest("hex");
-  return { ...model, fingerprint, weights: dummyWeights(model.graph), [Symbol.asyncDispose]: async () => {} };
+  const weights = dummyWeights(model.graph);
+  return { ...model, fingerprint, notes: [], weights, [Symbol.asyncDispose]: async () => {} };
 }
 
 /** Bytes read at each of a tensor's ends for the fingerprint. */

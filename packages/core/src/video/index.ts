@@ -5,6 +5,5 @@ export {
   type FrameSampling,
   type FrameSamplingLimits,
   patchTimestamps,
-  QWEN3_VL_SAMPLING,
   sampleFrames,
 } from "./sample-frames.js";

@@ -13,7 +13,7 @@ import { videoGrid } from "../images/process.js";
 import type { Grid, PixelItem } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
 import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
-import { type FrameSampling, patchTimestamps, QWEN3_VL_SAMPLING, sampleFrames } from "./sample-frames.js";
+import { type FrameSampling, patchTimestamps, sampleFrames } from "./sample-frames.js";
 
 export interface OpenClipOptions extends FrameSampling {
   /** Pixels of a frame, and of an animation's frames together, above which a clip is refused. Default: as for images. */
@@ -48,7 +48,7 @@ export async function openClip(
   try {
     const { info } = file;
     checkFrame(info, maxPixels);
-    const indices = sampleFrames(info, { fps, numFrames }, QWEN3_VL_SAMPLING);
+    const indices = sampleFrames(info, { fps, numFrames }, processor);
     const grid = videoGrid(indices.length, info, processor);
     return {
       info,

@@ -27,9 +27,6 @@ export interface FrameSamplingLimits {
   readonly maxFrames: number;
 }
 
-/** transformers' Qwen3VLVideoProcessor. */
-export const QWEN3_VL_SAMPLING: FrameSamplingLimits = { fps: 2, minFrames: 4, maxFrames: 768 };
-
 /**
  * Frame numbers, ascending, evenly spread from the first frame to the last. A clip shorter than asked for gives all of
  * its frames; by `numFrames` it then repeats some, as in transformers.

@@ -12,12 +12,18 @@ import { quote, scanJson } from "./untrusted-json.js";
 
 export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
+  readonly #quantisation: string | undefined;
   readonly #files: readonly SafetensorsFile[];
   readonly #tensors: ReadonlyMap<string, TensorSource>;
   readonly #fileVersions: readonly string[];
 
-  private constructor(directory: string, files: readonly SafetensorsFile[]) {
+  private constructor(
+    directory: string,
+    files: readonly SafetensorsFile[],
+    quantisation: string | undefined,
+  ) {
     this.directory = directory;
+    this.#quantisation = quantisation;
     this.#files = files;
     this.#fileVersions = files.map(({ version }) => version);
     this.#tensors = new Map(
@@ -27,9 +33,14 @@ export class Checkpoint implements AsyncDisposable {
 
   /**
    * Opens the files that hold tensors under one of the prefixes; shards without any are not touched.
+   * @param quantisation what config.json calls the method, for the error about a quantised tower
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
-  static async open(directory: string, prefixes: readonly string[]): Promise<Checkpoint> {
+  static async open(
+    directory: string,
+    prefixes: readonly string[],
+    quantisation?: string,
+  ): Promise<Checkpoint> {
     const names = await listFiles(directory, prefixes);
     const opened = await Promise.allSettled(names.map((name) => SafetensorsFile.open(join(directory, name))));
     const files = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -38,7 +49,7 @@ export class Checkpoint implements AsyncDisposable {
       await Promise.all(files.map((file) => file[Symbol.asyncDispose]()));
       throw failure.reason;
     }
-    return new Checkpoint(directory, files);
+    return new Checkpoint(directory, files, quantisation);
   }
 
   /**
@@ -54,7 +65,7 @@ export class Checkpoint implements AsyncDisposable {
       throw this.#missing(name, candidates, prefixes);
     }
     if (PACKED_DTYPES.has(found.dtype))
-      throw quantisedTower(`keeps ${quote(found.name)} as ${found.dtype}`, this.directory);
+      throw this.#quantisedTower(found.name, `keeps ${quote(found.name)} as ${found.dtype}`);
     if (found.shape.length !== shape.length || found.shape.some((side, axis) => side !== shape[axis])) {
       throw new VitgraphError(
         "VG_WEIGHTS_INVALID",
@@ -68,6 +79,39 @@ export class Checkpoint implements AsyncDisposable {
     return found;
   }
 
+  /**
+   * The one prefix under which all of these tensors are, if none of them is under a known prefix. Undefined without such a
+   * prefix, and with several.
+   */
+  foreignPrefix(names: readonly string[], prefixes: readonly string[]): string | undefined {
+    const [first] = names;
+    const isKnown = names.some((name) => prefixes.some((prefix) => this.#tensors.has(prefix + name)));
+    if (first === undefined || isKnown) return undefined;
+    const fitting = this.#prefixesOf(first).filter((prefix) =>
+      names.every((name) => this.#tensors.has(prefix + name)),
+    );
+    return fitting.length === 1 ? fitting[0] : undefined;
+  }
+
+  /** Prefixes under which there is a tensor of this name. */
+  #prefixesOf(name: string): readonly string[] {
+    const found = [...this.#tensors.keys()].filter((tensor) => tensor.endsWith(`.${name}`));
+    return found.map((tensor) => tensor.slice(0, -name.length));
+  }
+
+  #quantisedTower(tensor: string, evidence: string): VitgraphError {
+    const method = this.#quantisation ?? methodByTensor(tensor);
+    return new VitgraphError(
+      "VG_WEIGHTS_INVALID",
+      `the vision tower of ${this.directory} is quantised${method === undefined ? "" : ` by ${quote(method)}`}: it ${evidence}`,
+      {
+        remedy:
+          "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
+        details: { directory: this.directory, method },
+      },
+    );
+  }
+
   /** Size and time of the last change of each opened file. */
   get fileVersions(): readonly string[] {
     return this.#fileVersions;
@@ -77,17 +121,15 @@ export class Checkpoint implements AsyncDisposable {
     const quantised = [...this.#tensors.keys()].find(
       (tensor) => prefixes.some((prefix) => tensor.startsWith(prefix)) && QUANTISED_TENSOR.test(tensor),
     );
-    if (quantised !== undefined) return quantisedTower(`has ${quote(quantised)}`, this.directory);
-    // Files of foreign prefixes are not opened where an index says that they hold nothing of the tower's.
-    const others = [...this.#tensors.keys()].filter((tensor) => tensor.endsWith(`.${name}`));
-    const foreign = others.map((tensor) => tensor.slice(0, -name.length)).slice(0, 5);
+    if (quantised !== undefined) return this.#quantisedTower(quantised, `has ${quote(quantised)}`);
+    const foreign = this.#prefixesOf(name).slice(0, 5);
     return new VitgraphError(
       "VG_WEIGHTS_INVALID",
       `${this.directory} has no tensor ${candidates.join(" or ")}`,
       {
         remedy:
           foreign.length > 0
-            ? `it has the tower under another prefix, ${quote(foreign.join(", "))}: rename its tensors to ${prefixes[0]}`
+            ? `it has one under ${quote(foreign.join(", "))}, where others of the tower's are missing: rename the tower's tensors to ${prefixes[0]}`
             : "the checkpoint is incomplete, or config.json belongs to another",
         details: { tensor: name, prefixes },
       },
@@ -181,15 +223,19 @@ const PACKED_DTYPES: ReadonlySet<string> = new Set([
   "U8", "I8", "I32", "F4", "F6_E2M3", "F6_E3M2", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ",
 ]); // biome-ignore format: a table
 
-function quantisedTower(evidence: string, directory: string): VitgraphError {
-  return new VitgraphError(
-    "VG_WEIGHTS_INVALID",
-    `the vision tower of ${directory} is quantised: it ${evidence}`,
-    {
-      remedy: "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
-      details: { directory },
-    },
-  );
+/** Whose names these are, where config.json does not say. */
+function methodByTensor(tensor: string): string | undefined {
+  if (/\.(qweight|qzeros|g_idx)$/.test(tensor)) return "AWQ or GPTQ";
+  if (/\.(weight_packed|weight_global_scale)$/.test(tensor)) return "compressed-tensors";
+  if (/absmax|quant_map|quant_state|nested_|\.SCB$/.test(tensor)) return "bitsandbytes";
+  return undefined;
+}
+
+/** "awq", "compressed-tensors (nvfp4-pack-quantized)": `quantization_config` of a config.json. */
+export function quantisationOf(config: Readonly<Record<string, unknown>>): string | undefined {
+  const { quant_method: method, format } = (config.quantization_config ?? {}) as Record<string, unknown>;
+  if (typeof method !== "string") return undefined;
+  return typeof format === "string" ? `${method} (${format})` : method;
 }
 
 /** An index of a model with a hundred thousand tensors has about 20 MB. */

@@ -1,6 +1,5 @@
 /** Reads the vision part of a Qwen3-VL config.json, with transformers' defaults for what older checkpoints leave out. */
-import { VitgraphError } from "@vitgraph/errors";
-import { quote } from "../../weights/untrusted-json.js";
+import { describe, VitgraphError } from "@vitgraph/errors";
 
 /** Names and defaults as in transformers' Qwen3VLVisionConfig. */
 const DEFAULTS = {
@@ -95,7 +94,7 @@ function checkConsistency(config: Qwen3VLVisionConfig): void {
 }
 
 function wrong(key: string, value: unknown, expected: string): VitgraphError {
-  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${quote(JSON.stringify(value))}`, {
+  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${describe(JSON.stringify(value))}`, {
     remedy: `expected ${expected}; check the checkpoint's config.json`,
     details: { key, value },
   });
