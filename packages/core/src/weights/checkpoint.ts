@@ -100,7 +100,8 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   #quantisedTower(tensor: string, evidence: string): VitgraphError {
-    const method = this.#quantisation ?? methodByTensor(tensor);
+    const parts = [...this.#tensors.keys()].filter((name) => name.startsWith(tensor));
+    const method = this.#quantisation ?? parts.map(methodByTensor).find((name) => name !== undefined);
     return new VitgraphError(
       "VG_WEIGHTS_INVALID",
       `the vision tower of ${this.directory} is quantised${method === undefined ? "" : ` by ${quote(method)}`}: it ${evidence}`,

@@ -117,7 +117,7 @@ async function encode(
   const sampling = frameSampling(options.mediaIoKwargs);
   await checkOutput(options.output);
   const paths = await expandDirectories(given, io);
-  await using opened = await openModel(options);
+  await using opened = await openModel(options, io);
   const { model, device } = opened;
 
   using loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);

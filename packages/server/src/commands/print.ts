@@ -64,7 +64,7 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   // Fusion is the reason to print, so it is on unless the configuration turns it off by name.
   const byDefault = serving.compilationConfig.origin("/compile_mm_encoder").kind === "default";
   const fuse = byDefault || compilationConfigOf(serving, io).compile_mm_encoder;
-  await using opened = await openModel(options);
+  await using opened = await openModel(options, io);
   const { model, device } = opened;
   const graph = graphOverCache(model.graph, options.gridCacheRows);
   const compiled = compileForDevice({ ...model, graph }, device, fuse);

@@ -63,7 +63,7 @@ The reference file, for each case i:
 
 async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);
-  await using opened = await openModel(options);
+  await using opened = await openModel(options, io);
   const { model, device } = opened;
   await using reference = await SafetensorsFile.open(options.reference);
   const caseCount = countCases(reference);
