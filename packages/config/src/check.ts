@@ -112,10 +112,22 @@ function unknownKey(name: string, schema: SchemaNode, pointer: string, locate: L
     message: `${describe(name)} is not a key of ${parent === "" ? "the compilation config" : parent}`,
     expected: nearest === undefined ? "a known key" : `"${nearest}"`,
     remedy:
-      nearest === undefined
+      ownerOf(name, parent) ??
+      (nearest === undefined
         ? "remove it, or see `vitgraph config schema` for the keys"
-        : `did you mean "${nearest}"?`,
+        : `did you mean "${nearest}"?`),
   };
+}
+
+/** Where a key belongs that stands one level too high or too low. */
+function ownerOf(name: string, parent: string): string | undefined {
+  const { properties = {} } = compilationConfigSchema;
+  if (parent !== "" && Object.hasOwn(properties, name))
+    return "move it out: it is a key of the compilation config";
+  const owner = Object.entries(properties).find(([, key]) =>
+    Object.hasOwn(dereference(key).properties ?? {}, name),
+  )?.[0];
+  return owner === undefined ? undefined : `move it into ${owner}`;
 }
 
 function refusedKey(

@@ -27,7 +27,7 @@ const RULES: readonly DamageRule[] = [
     remedy: 'pass the content, -cc "$(cat FILE)", or use --config FILE',
   },
   {
-    trace: /\{\{[^{}"]*[A-Za-z.$][^{}"]*\}\}|\{%|<no value>/,
+    trace: /\{\{[^{}"]+\}\}|\{%|<no value>/,
     where: "anywhere",
     fact: "it has braces of a template that was not filled in",
     remedy: "render the template first, and check the values that it names",

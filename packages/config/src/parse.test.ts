@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { encoderOptions } from "./encoder-options.js";
 import { parseCompilationConfig } from "./parse.js";
 import { type ConfigProblem, problemsOf } from "./problem.js";
-import { compilationConfigSchema } from "./schema.js";
+import { compilationConfigSchema, writableKeys } from "./schema.js";
 import { nest, valueAt } from "./value.js";
 
 function problems(
@@ -400,6 +400,46 @@ describe("keys that cannot be set", () => {
     expect(problem?.message).toContain(`"${name}" cannot be set. `);
     expect(problem?.remedy).toBe(key["x-vitgraph-refused"]?.remedy);
     expect(problem).toMatchObject({ line: 1, column: 2 });
+  });
+
+  test.each([
+    ["use_inductor", /\bbackend\b.*\bmode\b/],
+    ["use_cudagraph", /cudagraph_mode/],
+    ["full_cuda_graph", /cudagraph_mode: FULL/],
+    ["level", /mode/],
+    ["candidate_compile_sizes", /use compile_sizes/],
+    ["inductor_compile_sizes", /use compile_sizes/],
+    ["capture_sizes", /use cudagraph_capture_sizes/],
+    ["max_capture_size", /use max_cudagraph_capture_size/],
+    ["compile_ranges_split_points", /use compile_ranges_endpoints/],
+    ["dump_graph_dir", /use debug_dump_path/],
+    ["pass_config.enable_fusion", /use fuse_norm_quant and fuse_act_quant/],
+    ["pass_config.enable_attn_fusion", /use fuse_attn_quant/],
+    ["pass_config.enable_noop", /use eliminate_noops/],
+    ["pass_config.enable_reshape", /use eliminate_noops/],
+    ["pass_config.enable_sequence_parallelism", /use enable_sp/],
+    ["pass_config.enable_async_tp", /use fuse_gemm_comms/],
+    ["pass_config.enable_fi_allreduce_fusion", /use fuse_allreduce_rms/],
+    ["pass_config.fi_allreduce_fusion_max_token_num", /use fi_allreduce_fusion_max_size_mb/],
+    ["pass_config.dump_graph_dir", /use debug_dump_path/],
+  ])("%s names its successor, which is a key", (key, remedy) => {
+    const [problem] = problems(nest(key.split("."), true) as object);
+    expect(problem?.message).toContain("cannot be set. It ");
+    expect(problem?.remedy).toMatch(remedy);
+    const keys = [compilationConfigSchema, compilationConfigSchema.definitions!.PassConfig!].flatMap(
+      writableKeys,
+    );
+    const named = problem?.remedy.match(/\b[a-z]+_[a-z_]+\b/g) ?? [];
+    expect(keys).toEqual(expect.arrayContaining(named));
+  });
+
+  test.each([
+    ["eliminate_noops", "move it into pass_config"],
+    ["evaluate_guards", "move it into dynamic_shapes_config"],
+    ["pass_config.cudagraph_mode", "move it out: it is a key of the compilation config"],
+    ["pass_config.type", "move it into dynamic_shapes_config"],
+  ])("%s stands in the wrong place, and is told so", (key, remedy) => {
+    expect(problems(nest(key.split("."), true) as object)[0]?.remedy).toBe(remedy);
   });
 
   test("level names its successor", () => {

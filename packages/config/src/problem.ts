@@ -2,7 +2,7 @@
  * What the parser has to say about a config: problems, which make it invalid, and notes, which do not.
  * Both say where, what, and what to do.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { shorten, VitgraphError } from "@vitgraph/errors";
 import { MAX_DEPTH, MAX_MEMBERS, MAX_TEXT_LENGTH } from "./bounds.js";
 
 /** Where something stands. Lines and columns count from 1; they are absent where there is no text (an object). */
@@ -59,9 +59,13 @@ export interface ConfigNote extends Place {
   readonly message: string;
 }
 
+/** Characters of a source in messages: longer than the paths of most people. */
+const SHOWN_SOURCE = 200;
+
 /** "serve.yaml:3:5", or the source alone where there is no line. */
 export function formatPlace({ source, line, column }: Place): string {
-  return line === undefined ? source : `${source}:${line}:${column ?? 1}`;
+  const shown = shorten(source, SHOWN_SOURCE);
+  return line === undefined ? shown : `${shown}:${line}:${column ?? 1}`;
 }
 
 /** One line: place, fact, remedy. */
@@ -72,7 +76,7 @@ export function formatProblem(problem: ConfigProblem): string {
 /** Problems that one error lists. A damaged text can have as many as it has characters. */
 const MAX_PROBLEMS = 20;
 /** Notes that one config lists. */
-const MAX_NOTES = 50;
+export const MAX_NOTES = 50;
 
 /** Collects problems: the first {@link MAX_PROBLEMS} are kept, the others are counted and cost nothing more. */
 export class ProblemList {

@@ -55,13 +55,19 @@ export function parseYamlDocument(text: string, source: string): ConfigDocument 
 /** Keys that are lists or maps: PyYAML refuses them, and unfilled templates look like them. */
 function refuseCollectionKeys(root: Node, locate: (offset: number) => Place): void {
   const problems = new ProblemList();
+  // By anchor, as far as the walk has come: an alias means the last node before it. Asking the alias walks the document.
+  const anchored = new Map<string, Node>();
   visit(root, {
+    Value(_, node) {
+      if (node.anchor !== undefined) anchored.set(node.anchor, node);
+    },
     Pair(_, { key }) {
-      if (!isCollection(key)) return;
+      const meant = isAlias(key) ? anchored.get(key.source) : key;
+      if (!isCollection(meant)) return;
       problems.add(() => ({
-        ...locate(key.range?.[0] ?? 0),
+        ...locate((key as Node).range?.[0] ?? 0),
         pointer: "",
-        message: `a key of the YAML is a ${isMap(key) ? "map" : "list"}`,
+        message: `a key of the YAML is a ${isMap(meant) ? "map" : "list"}`,
         expected: "a key in one word",
         remedy: "quote the key; if the braces are a template's, fill it in first",
       }));

@@ -213,6 +213,27 @@ describe("a --config file", () => {
       [],
     );
   });
+
+  test("underlines a misspelt option, and none of vLLM's in any of its spellings", async () => {
+    expect(
+      await squiggles(
+        '{ "model": "m", "max_model_len": 1, "no-enable-prefix-caching": true, "hf-overrides.a.b": 1 }',
+        "serve.json",
+      ),
+    ).toEqual([]);
+    expect(await squiggles('{ "compilation-confg": {}, "max-modl-len": 1 }', "serve.json")).toEqual([
+      '"compilation-confg" — Property compilation-confg is not allowed.',
+      '"max-modl-len" — Property max-modl-len is not allowed.',
+    ]);
+  });
+
+  test("explains vLLM's options on hover, and completes them", async () => {
+    expect(await hover('{ "max-model-|len": 4096 }', "serve.json")).toContain("Longest context, in tokens");
+    expect(await hover('{ "scheduler-|cls": "a" }', "serve.json")).toContain("/cli/serve/#--scheduler-cls");
+    expect(labels(await complete("{ | }", "serve.json"))).toEqual(
+      expect.arrayContaining(["compilation-config", "max-model-len", "limit-mm-per-prompt"]),
+    );
+  });
 });
 
 describe("JSON inside YAML", () => {

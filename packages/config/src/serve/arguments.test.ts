@@ -275,6 +275,16 @@ describe("merging", () => {
     ]);
   });
 
+  test("members of a list that was replaced come from the one that replaced it", () => {
+    const files = {
+      "a.yaml": "compilation-config.custom_ops+: all,+a\ncompilation_config.custom_ops+: +b\n",
+    };
+    const argv = ["--config", "a.yaml", "-cc", '{"custom_ops": ["none", "+c", "+d"]}'];
+    const { config, origin } = serve(argv, files).compilationConfig;
+    expect(config.custom_ops).toEqual(["none", "+c", "+d"]);
+    expect(formatOrigin(origin("/custom_ops/2"))).toBe("-cc:1:31");
+  });
+
   test("each value knows where it comes from", () => {
     const files = {
       "serve.yaml": "optimization-level: 0\ncompilation_config:\n  cache_dir: /x\n  backend: eager\n",
@@ -344,6 +354,8 @@ describe("the --config file", () => {
   test.each([
     [{ "a.yaml": "- 1" }, "a.yaml:1:1", "the config file is [1], and must be a map of options"],
     [{ "a.yaml": "enforce-eager: maybe" }, "a.yaml:1:1", 'enforce-eager cannot be "maybe"'],
+    [{ "a.yaml": "optimization-level: [{}]" }, "a.yaml:1:1", "the optimization level cannot be [{}]"],
+    [{ "a.yaml": "optimization-level: true" }, "a.yaml:1:1", "the optimization level cannot be true"],
     [{ "a.yaml": "optimization-level: 7" }, "a.yaml:1:1", "the optimization level cannot be 7"],
     [
       { "a.yaml": "compilation-config: {mod: 1}" },
@@ -438,7 +450,11 @@ describe("bad arguments", () => {
     [["-O4"], 'the optimization level cannot be "4"', "use -O0 to -O3"],
     [["-O", "fast"], 'the optimization level cannot be "fast"', "use -O0 to -O3"],
     [["--enforce-eager=true"], "--enforce-eager takes no value", "write --enforce-eager alone"],
-    [["-cc", "{mode: 3}"], "this is not JSON: found mode where a JSON value should be", /double quotes/],
+    [
+      ["-cc", '{"mode": three}'],
+      "this is not JSON: found three where a JSON value should be",
+      /double quotes/,
+    ],
     [
       ["-cc", "3"],
       "the compilation config is 3, and must be a JSON object",

@@ -2,8 +2,9 @@
  * What serving arguments and a `--config` file gave, collected with all problems before anything is resolved.
  */
 import type { Layer, LayerRank } from "../layers.js";
-import { type ConfigNote, formatPlace, type Place, ProblemList } from "../problem.js";
+import { type ConfigNote, formatPlace, MAX_NOTES, type Place, ProblemList } from "../problem.js";
 import { show } from "../value.js";
+import { nearestServeOption } from "./vllm-options.js";
 
 /** vLLM's options that touch the compilation config without being it. */
 export const SETTING_NAMES = [
@@ -33,6 +34,14 @@ export class GivenSettings {
 
   note(place: Place, kind: ConfigNote["kind"], level: ConfigNote["level"], message: string): void {
     this.notes.push({ ...place, kind, level, pointer: "", message });
+  }
+
+  /** An option that is in no list: it is passed over, since a newer vLLM may have it. */
+  noteUnknownOption(place: Place, shown: string, name: string): void {
+    // A hint takes a look at every option of vLLM; beyond the notes that are listed nobody reads it.
+    const nearest = this.notes.length < MAX_NOTES ? nearestServeOption(name) : undefined;
+    const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
+    this.note(place, "unknown-option", "warning", `unknown option ${shown}, which is passed over${hint}`);
   }
 
   /** A key of an option that is given in dotted form; other options than the compilation config are kept apart. */

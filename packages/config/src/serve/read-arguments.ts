@@ -7,7 +7,7 @@ import type { Place } from "../problem.js";
 import { compilationConfigSchema } from "../schema.js";
 import { nest } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
-import { isServeOption, nearestServeOption, optionName } from "./vllm-options.js";
+import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
 /** How an option's values are found in the arguments, and what becomes of them. */
 interface OptionReader {
@@ -123,14 +123,9 @@ function refuseJoined(argument: string, given: GivenSettings): boolean {
 /** A plain option that is nearly one of those that decide the outcome. Others are not known here. */
 function refuseMisspelt(name: string, given: GivenSettings): boolean {
   if (!name.startsWith("--") || isServeOption(optionName(name))) return false;
-  const nearest = nearestServeOption(optionName(name));
-  if (nearest?.isOwn !== true) return false;
-  given.problem(
-    { source: shorten(name) },
-    "unknown option",
-    "a known option",
-    `did you mean --${nearest.name}?`,
-  );
+  const nearest = nearestOwnOption(optionName(name));
+  if (nearest === undefined) return false;
+  given.problem({ source: shorten(name) }, "unknown option", "a known option", `did you mean --${nearest}?`);
   return true;
 }
 
@@ -223,20 +218,13 @@ function hasKeys(option: string, keys: readonly string[], place: Place, given: G
     return false;
   }
   if (long.startsWith("--") && isServeOption(name)) return true;
-  const nearest = nearestServeOption(name);
-  const isConfigKey = Object.hasOwn(compilationConfigSchema.properties ?? {}, keys[0]!);
-  if (nearest?.isOwn === true || isConfigKey) {
-    const meant = nearest?.isOwn === true ? shorten(`--${nearest.name}.${keys.join(".")}`) : dotted;
+  const nearest = nearestOwnOption(name);
+  if (nearest !== undefined || Object.hasOwn(compilationConfigSchema.properties ?? {}, keys[0]!)) {
+    const meant = nearest === undefined ? dotted : shorten(`--${nearest}.${keys.join(".")}`);
     given.problem(place, `unknown option ${shorten(option)}`, "a known option", `did you mean ${meant}?`);
     return false;
   }
-  const hint = nearest === undefined ? "" : `: did you mean --${nearest.name}?`;
-  given.note(
-    place,
-    "unknown-option",
-    "warning",
-    `unknown option ${shorten(option)}, which is passed over${hint}`,
-  );
+  given.noteUnknownOption(place, shorten(option), name);
   return true;
 }
 

@@ -11,7 +11,7 @@ import { compilationConfigSchema } from "../schema.js";
 import { isRecord, nest, show } from "../value.js";
 import { type GivenSettings, SETTING_NAMES } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
-import { isServeOption, nearestServeOption, optionName } from "./vllm-options.js";
+import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
 /** Reads the file that `--config` names, if any. */
 export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: ServeArgumentsOptions): void {
@@ -21,7 +21,7 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
   if (extension === undefined) {
     given.problem(
       place,
-      `the config file ${path} is neither YAML nor JSON by its name`,
+      `the config file ${shorten(path, 200)} is neither YAML nor JSON by its name`,
       "a name that ends in .yaml, .yml or .json",
       "rename the file",
     );
@@ -31,7 +31,7 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
   if (readFile === undefined || parse === undefined) {
     given.problem(
       place,
-      `the config file ${path} cannot be read: this program reads ${readFile === undefined ? "no files" : "only JSON"}`,
+      `the config file ${shorten(path, 200)} cannot be read: this program reads ${readFile === undefined ? "no files" : "only JSON"}`,
       "a file that can be read",
       "give its compilation-config as an argument",
     );
@@ -72,7 +72,7 @@ function isOptionOnly(key: string): boolean {
   if (isConfigKey(key)) return false;
   const [first = ""] = key.split(".");
   const name = optionName(first);
-  return isServeOption(name) || nearestServeOption(name)?.isOwn === true;
+  return first.startsWith("-") || isServeOption(name) || nearestOwnOption(name) !== undefined;
 }
 
 function isConfigKey(key: string): boolean {
@@ -112,7 +112,7 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
       place(),
       `the option ${describe(key)} begins with a dash`,
       "the long name",
-      `write ${describe(name)}`,
+      `write ${describe(isServeOption(name) ? name : (nearestOwnOption(name) ?? name))}`,
     );
   } else if (path.length > MAX_DEPTH || path.includes("")) {
     given.problem(
@@ -152,23 +152,12 @@ function readUnknownOption(
     );
     return;
   }
-  const nearest = nearestServeOption(name);
-  if (nearest?.isOwn === true) {
-    given.problem(
-      place(),
-      `${describe(key)} is no option`,
-      `"${nearest.name}"`,
-      `did you mean "${nearest.name}"?`,
-    );
+  const nearest = nearestOwnOption(name);
+  if (nearest !== undefined) {
+    given.problem(place(), `${describe(key)} is no option`, `"${nearest}"`, `did you mean "${nearest}"?`);
     return;
   }
-  const hint = nearest === undefined ? "" : `: did you mean "${nearest.name}"?`;
-  given.note(
-    place(),
-    "unknown-option",
-    "warning",
-    `unknown option ${shorten(key)}, which is passed over${hint}`,
-  );
+  given.noteUnknownOption(place(), shorten(key), name);
   given.fileOptions.set(key, value);
 }
 

@@ -47,13 +47,14 @@ export function resolveGiven(given: GivenSettings): ServeArguments {
 function readLevel(given: GivenSettings): OptimizationLevel {
   const level = given.settings.get("--optimization-level");
   if (level === undefined) return DEFAULT_LEVEL;
-  const number = Number(level.value);
-  if ([0, 1, 2, 3].includes(number) && String(level.value).trim() !== "") return number as OptimizationLevel;
+  const text = typeof level.value === "string" ? level.value : show(level.value);
+  if (/^\s*[0-3]\s*$/.test(text)) return Number(text) as OptimizationLevel;
   given.problem(
     level.place,
     `the optimization level cannot be ${show(level.value)}`,
     "0, 1, 2 or 3",
-    "use -O0 to -O3",
+    // The short form of --compilation-config until vLLM 0.11.
+    /^\s*\{/.test(text) ? "use -cc for a compilation config" : "use -O0 to -O3",
   );
   return DEFAULT_LEVEL;
 }

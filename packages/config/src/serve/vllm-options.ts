@@ -2,7 +2,7 @@
  * The options of `vllm serve`, by their long names without dashes. A `--config` file and a command line may hold any of
  * them; an option that is none of them is misspelt, or newer than the list.
  */
-import { nearestKey } from "@vitgraph/errors";
+import { editDistance, nearestKey } from "@vitgraph/errors";
 import list from "../../schema/vllm-serve-options.json" with { type: "json" };
 
 const NAMES: ReadonlySet<string> = new Set(Object.keys(list.options));
@@ -18,6 +18,14 @@ const OWN_NAMES = [
   "config",
 ] as const;
 
+/** Short names, which a file may not have. */
+const LONG_NAMES: Readonly<Record<string, (typeof OWN_NAMES)[number]>> = {
+  cc: "compilation-config",
+  O: "optimization-level",
+};
+
+/** More than three letters wrong, and a new option of vLLM may be meant: quantization-config is six from compilation-config. */
+const MOST_EDITS = 3;
 /** Names beyond this length are no typos of an option. */
 const LONGEST_TYPO = 100;
 
@@ -31,12 +39,16 @@ export function isServeOption(name: string): boolean {
   return NAMES.has(name) || (name.startsWith("no-") && NAMES.has(name.slice(3)));
 }
 
-/** The option of `vllm serve` that was meant, and whether it is one that decides what vitgraph does. */
-export function nearestServeOption(
-  name: string,
-): { readonly name: string; readonly isOwn: boolean } | undefined {
-  if (name.length > LONGEST_TYPO) return undefined;
-  const nearest = nearestKey(name, [...NAMES]);
-  if (nearest === undefined) return undefined;
-  return { name: nearest, isOwn: (OWN_NAMES as readonly string[]).includes(nearest) };
+/** The option that decides what vitgraph does and was meant by a name that is no option. Cheap: a file may have many keys. */
+export function nearestOwnOption(name: string): string | undefined {
+  if (Object.hasOwn(LONG_NAMES, name)) return LONG_NAMES[name];
+  return OWN_NAMES.find((own) => {
+    const limit = Math.min(MOST_EDITS, Math.floor(own.length / 3));
+    return editDistance(name, own, limit + 1) <= limit;
+  });
+}
+
+/** The option of `vllm serve` that was meant by a name that is none. */
+export function nearestServeOption(name: string): string | undefined {
+  return name.length > LONGEST_TYPO ? undefined : nearestKey(name, [...NAMES]);
 }

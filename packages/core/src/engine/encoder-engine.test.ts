@@ -404,7 +404,7 @@ test("a bad item among good ones fails alone", async () => {
   expect(outcomes[2]).toMatchObject({
     reason: {
       message:
-        "an item is {}: pass { image }, { raster }, { frames }, { pixel_values, grid_thw }, or an EncoderItem with its format",
+        "an item is {}: pass { image }, { raster }, { frames }, { video }, { pixel_values, grid_thw }, or an EncoderItem with its format",
     },
   });
   expect(engine.stats()).toMatchObject({ failed_items: 7, graph_hits: 3 });

@@ -30,7 +30,7 @@ export interface ImageProcessor {
 export interface VideoProcessor extends ImageProcessor {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
-  /** Frames to take from a second of a clip, and the bounds of their count. */
+  /** Frames per second of a clip that are sampled, and limits on their number. */
   readonly fps: number;
   readonly minFrames: number;
   readonly maxFrames: number;
@@ -61,12 +61,11 @@ const QWEN3_VL: ImageProcessor = {
   imageStd: [0.5, 0.5, 0.5],
 };
 
-/** Qwen3VLVideoProcessor's; the class of Qwen2-VL has the same bounds and leaves the rate to its caller. */
-const SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
+const VIDEO_SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
 
 const QWEN2_VL_VIDEO: VideoProcessor = {
   ...QWEN2_VL,
-  ...SAMPLING,
+  ...VIDEO_SAMPLING,
   minPixels: 128 * 28 * 28,
   maxPixels: 28 * 28 * 768,
   boundsCover: "frame",
@@ -74,7 +73,7 @@ const QWEN2_VL_VIDEO: VideoProcessor = {
 
 const QWEN3_VL_VIDEO: VideoProcessor = {
   ...QWEN3_VL,
-  ...SAMPLING,
+  ...VIDEO_SAMPLING,
   minPixels: 128 * 32 * 32,
   maxPixels: 32 * 32 * 768,
   boundsCover: "clip",
@@ -110,60 +109,17 @@ export const VIDEO_PROCESSOR_DEFAULTS = {
 /** An image can be made to grow to this many pixels, and no further. */
 const MAX_MIN_PIXELS = 2 ** 28;
 
-/** Of a key that a hint is looked for. */
-const MAX_KEY_LENGTH = 100;
-
 /** transformers' number for the one filter that there is here. */
 const BICUBIC = 3;
 
 /**
- * Keys of transformers' processor files that change no pixel here. Any other key that is not read is an error: it may be
- * a setting that was misspelt.
- */
-const KEYS_WITHOUT_EFFECT: readonly string[] = [
-  // Names of Python classes; all of these families use Qwen2VLImageProcessor.
-  ...[
-    "image_processor_type",
-    "video_processor_type",
-    "feature_extractor_type",
-    "processor_class",
-    "auto_map",
-  ],
-  // How transformers hands over tensors.
-  ...["data_format", "input_data_format", "return_tensors", "return_metadata", "device", "disable_grouping"],
-  // Images are always RGB here.
-  "do_convert_rgb",
-  // Qwen2VLImageProcessor has these from its base class and does not apply them.
-  ...["crop_size", "default_to_square", "do_center_crop", "do_pad", "pad_size", "image_seq_length"],
-  // Limits of the video classes that their code does not apply, or applies with cap_pixels_per_frame alone.
-  ...["max_image_size", "max_duration", "max_video_tokens", "video_metadata"],
-  // Whoever calls for a clip says whether frames are sampled.
-  "do_sample_frames",
-  // The audio part of Omni checkpoints shares the file.
-  ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
-  ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
-  "transformers_version",
-];
-
-/** Sampling keys, read from video files. Older checkpoints keep them in the one file for images and videos. */
-const SAMPLING_KEYS = ["fps", "num_frames", "min_frames", "max_frames"];
-
-const KEYS_READ: readonly string[] = [
-  ...["patch_size", "merge_size", "temporal_patch_size", "size", "min_pixels", "max_pixels", "resample"],
-  ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
-  "cap_pixels_per_frame",
-  ...SAMPLING_KEYS,
-];
-
-/**
  * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
  *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`. A key that the
- *   file leaves out has the value of transformers' `Qwen2VLImageProcessor`, but patches are the family's: with others
- *   the tower could not run.
+ *   file leaves out has the value of transformers' `Qwen2VLImageProcessor`, but the shape of patches is the family's.
  * @param modelType `model_type` of the checkpoint's config.json
- * @param overrides bounds that win over those of the file: `min_pixels`, `max_pixels`, `size`
- * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a model
- *   type without defaults and for a filter other than bicubic.
+ * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
+ * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a model type
+ *   without defaults and for a filter other than bicubic.
  */
 export function readImageProcessor(
   settings: Settings | undefined,
@@ -172,9 +128,8 @@ export function readImageProcessor(
 ): ImageProcessor {
   const family = defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType);
   const { patchSize, mergeSize, temporalPatchSize } = family;
-  const absent = settings === undefined ? family : { ...QWEN2_VL, patchSize, mergeSize, temporalPatchSize };
-  const reader = new SettingsReader("preprocessor_config.json", overridden(settings, overrides));
-  return readSettings(reader, absent);
+  const defaults = settings === undefined ? family : { ...QWEN2_VL, patchSize, mergeSize, temporalPatchSize };
+  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
 }
 
 /** As {@link readImageProcessor}, from the content of `video_preprocessor_config.json`. */
@@ -183,22 +138,24 @@ export function readVideoProcessor(
   modelType: string,
   overrides: Settings = {},
 ): VideoProcessor {
-  const family = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
-  const reader = new SettingsReader("video_preprocessor_config.json", overridden(settings, overrides));
-  reader.absent("num_frames", "vitgraph samples by fps, or by the numFrames of a call");
+  const file = "video_preprocessor_config.json";
+  const defaults = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
+  const processor = readSettings(file, overridden(settings, overrides), defaults);
+  const read = new SettingsReader(file, settings ?? {});
   return {
-    ...readSettings(reader, family),
-    boundsCover: family.boundsCover,
-    fps: reader.positiveNumber("fps", family.fps),
-    minFrames: reader.positiveInteger("min_frames", family.minFrames),
-    maxFrames: reader.positiveInteger("max_frames", family.maxFrames),
+    ...processor,
+    boundsCover: defaults.boundsCover,
+    fps: read.positiveNumber("fps", defaults.fps),
+    minFrames: read.positiveInteger("min_frames", defaults.minFrames),
+    maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
   };
 }
 
-/** min_pixels and max_pixels win over size within one file; an override wins over both. */
-function overridden(settings: Settings = {}, overrides: Settings): Settings {
-  const { min_pixels, max_pixels, ...others } = settings;
-  return { ...(overrides.size === undefined ? settings : others), ...overrides };
+function overridden(settings: Settings | undefined, overrides: Settings): Settings | undefined {
+  if (Object.keys(overrides).length === 0) return settings;
+  // min_pixels and max_pixels win over size within one file; an override wins over both.
+  const { min_pixels, max_pixels, ...rest } = settings ?? {};
+  return overrides.size === undefined ? { ...settings, ...overrides } : { ...rest, ...overrides };
 }
 
 /** What `smartResize` needs to know of a processor. */
@@ -224,9 +181,25 @@ export function channelScale(processor: ImageProcessor): Float32Array {
   );
 }
 
-function readSettings(read: SettingsReader, defaults: ImageProcessor): ImageProcessor {
-  read.onlyKeys([...KEYS_READ, ...KEYS_WITHOUT_EFFECT]);
-  read.bicubic();
+function readSettings(
+  file: string,
+  settings: Settings | undefined,
+  defaults: ImageProcessor,
+): ImageProcessor {
+  if (settings === undefined) return defaults;
+  const read = new SettingsReader(file, settings);
+  read.onlySettings();
+  const resample = settings.resample ?? BICUBIC;
+  if (resample !== BICUBIC) {
+    throw new VitgraphError(
+      "VG_MODEL_UNSUPPORTED",
+      `${file} asks for resizing with filter ${describe(resample)}`,
+      {
+        remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
+        details: { file },
+      },
+    );
+  }
   const size = read.object("size");
   size.bothOrNeither("shortest_edge", "longest_edge");
   size.bothOrNeither("min_pixels", "max_pixels");
@@ -265,6 +238,42 @@ function defaultsOf<P extends ImageProcessor>(table: Readonly<Record<string, P>>
     details: { modelType },
   });
 }
+
+const READ_SETTINGS: readonly string[] = [
+  ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
+  ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
+  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame"],
+];
+
+/** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
+const IDLE_SETTINGS: readonly string[] = [
+  // Names of classes; all of these families use Qwen2VLImageProcessor.
+  ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
+  ...["auto_map", "transformers_version"],
+  // Forms of transformers' own input and output.
+  ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
+  // RGB, which decoding always gives.
+  "do_convert_rgb",
+  // Sizes for cropping and padding, which are refused themselves.
+  ...["crop_size", "pad_size", "default_to_square"],
+  // Of the prompt.
+  ...["image_token_id", "image_seq_length"],
+  // Sampling by count, which is the caller's, and limits of decoders.
+  ...[
+    "do_sample_frames",
+    "num_frames",
+    "video_metadata",
+    "max_image_size",
+    "max_duration",
+    "max_video_tokens",
+  ],
+  // Of the audio part of Omni checkpoints, which shares the file.
+  ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
+  ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
+];
+
+/** Steps that would change pixels. */
+const UNTAKEN_STEPS: readonly string[] = ["do_center_crop", "do_pad"];
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
 class SettingsReader {
@@ -314,49 +323,37 @@ class SettingsReader {
   }
 
   bothOrNeither(first: string, second: string): void {
+    // A wrong value of the one that is there is the better message.
+    for (const key of [first, second]) this.positiveInteger(key, 1);
     const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
     if (absent.length === 1)
       this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
   }
 
-  /**
-   * @throws VG_MODEL_INVALID for a key with a value that is not one of these. Keys that begin with `_` are transformers'
-   * private notes.
-   */
+  /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */
   onlyKeys(known: readonly string[]): void {
     const unknown = Object.keys(this.#values).find(
-      (key) => !known.includes(key) && !key.startsWith("_") && (this.#values[key] ?? null) !== null,
+      (key) => !known.includes(key) && this.#values[key] !== null,
     );
-    if (unknown === undefined) return;
-    const nearest = nearestKey(unknown.slice(0, MAX_KEY_LENGTH), known);
-    const key = shorten(this.#path + unknown);
-    throw new VitgraphError(
-      "VG_MODEL_INVALID",
-      `${this.#file} has ${key}, which is no setting of these processors`,
-      {
-        remedy: nearest === undefined ? "remove it" : `did you mean "${this.#path}${nearest}"?`,
-        details: { file: this.#file, key },
-      },
-    );
+    if (unknown !== undefined)
+      this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a value other than null */
-  absent(key: string, reason: string): void {
-    if ((this.#values[key] ?? null) !== null) this.fail(key, `absent: ${reason}`);
-  }
-
-  /** @throws VG_MODEL_UNSUPPORTED for another filter */
-  bicubic(): void {
-    const resample = this.#values.resample ?? BICUBIC;
-    if (resample === BICUBIC) return;
-    throw new VitgraphError(
-      "VG_MODEL_UNSUPPORTED",
-      `${this.#file} asks for resizing with filter ${describe(resample)}`,
-      {
-        remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
+  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's, and for a step that is not taken here */
+  onlySettings(): void {
+    for (const [key, value] of Object.entries(this.#values)) {
+      if (value === null || key.startsWith("_")) continue;
+      if (READ_SETTINGS.includes(key) || IDLE_SETTINGS.includes(key)) continue;
+      if (UNTAKEN_STEPS.includes(key)) {
+        if (value !== false) this.fail(key, "absent or false: vitgraph does not take this step");
+        continue;
+      }
+      const nearest = nearestKey(key.slice(0, 100), READ_SETTINGS);
+      throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
+        remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
         details: { file: this.#file },
-      },
-    );
+      });
+    }
   }
 
   fail(key: string, expected: string): never {

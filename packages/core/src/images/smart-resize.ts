@@ -5,6 +5,7 @@
  * with Python's rounding of halves to even: 80 / 32 rounds to 2, not to 3.
  */
 import { VitgraphError } from "@vitgraph/errors";
+import { roundHalfEven } from "../numerics.js";
 
 export interface ResizeBounds {
   /** Both sides of the result are multiples of it: patch size × merge size. */
@@ -111,12 +112,4 @@ function grow(height: number, width: number, factor: number, beta: number): Imag
     height: Math.ceil((height * beta) / factor) * factor,
     width: Math.ceil((width * beta) / factor) * factor,
   };
-}
-
-/** Python's `round`: a half goes to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const fraction = value - floor;
-  if (fraction !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

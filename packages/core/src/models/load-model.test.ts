@@ -1,9 +1,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import type { TensorData } from "../weights/safetensors.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
@@ -112,4 +113,106 @@ test("new weights of the same shapes in the same directory have another fingerpr
   } finally {
     await rm(directory, { recursive: true });
   }
+});
+
+describe("a checkpoint", () => {
+  let directory = "";
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  });
+  afterEach(() => rm(directory, { recursive: true }));
+
+  const writeConfig = (config: unknown) => writeFile(join(directory, "config.json"), JSON.stringify(config));
+  /** The weights of the patch embedding as some quantiser left them. */
+  const packed =
+    (dtype: "U8" | "I32", suffix = "") =>
+    (tensors: TensorData[]) =>
+      tensors.flatMap((tensor): TensorData[] => {
+        if (!tensor.name.endsWith("blocks.0.attn.qkv.weight")) return [tensor];
+        const bytes = new Uint8Array(64);
+        const shape = [dtype === "U8" ? 64 : 16];
+        return [
+          { name: tensor.name, dtype, shape, bytes },
+          ...(suffix === "" ? [] : [{ name: tensor.name + suffix, dtype, shape, bytes }]),
+        ];
+      });
+
+  test("with tensors under an unknown prefix loads, and says so", async () => {
+    await writeMiniatureCheckpoint(directory, { prefix: "thinker.visual." });
+    await using model = await loadModel(directory);
+    expect(model.notes).toEqual([
+      "the vision tower's tensors have the prefix thinker.visual. instead of model.visual.",
+    ]);
+    await writeMiniatureCheckpoint(directory);
+    await using usual = await loadModel(directory);
+    expect(usual.notes).toEqual([]);
+  });
+
+  test("with a quantised tower is refused by the method's name", async () => {
+    await writeMiniatureCheckpoint(directory, { edit: packed("I32") });
+    await writeConfig({ ...MINIATURE_CONFIG, quantization_config: { quant_method: "awq" } });
+    await expect(loadModel(directory)).rejects.toThrow(/awq/);
+    await writeConfig(MINIATURE_CONFIG);
+    await writeMiniatureCheckpoint(directory, { edit: packed("U8", ".quant_state.bitsandbytes__nf4") });
+    await expect(loadModel(directory)).rejects.toThrow(/bitsandbytes/);
+  });
+
+  // transformers: the merger is that of the layer's place in the list, the features come in the layers' order.
+  test.each([
+    [
+      [0, 1],
+      ["0", "1"],
+    ],
+    [
+      [1, 0],
+      ["1", "0"],
+    ],
+  ])("with the deepstack layers %j runs the mergers %j", async (deepstack_visual_indexes, mergers) => {
+    await writeConfig({
+      ...MINIATURE_CONFIG,
+      vision_config: { ...MINIATURE_CONFIG.vision_config, deepstack_visual_indexes },
+    });
+    await using model = await loadModel(directory, { loadFormat: "dummy" });
+    const used = model.graph.nodes.flatMap((node) =>
+      node.op === "weight"
+        ? (/^deepstack_merger_list\.(\d)\.linear_fc1\.weight/.exec(node.attributes.tensor)?.[1] ?? [])
+        : [],
+    );
+    expect(used).toEqual(mergers);
+  });
+
+  test("whose config.json has NaN, as Python writes it, and no tower is refused for the tower", async () => {
+    await writeFile(join(directory, "config.json"), '{"model_type": "qwen3_vl", "x": NaN}');
+    await expect(loadModel(directory)).rejects.toThrow("config.json has no vision_config object");
+  });
+
+  test.each([
+    ["depth", 1e9],
+    ["hidden_size", 2 ** 40],
+    ["num_heads", 0],
+    ["patch_size", -16],
+    ["num_position_embeddings", 1.5],
+  ])("refuses a vision_config with %s %d before it allocates", async (key, value) => {
+    await writeConfig({
+      ...MINIATURE_CONFIG,
+      vision_config: { ...MINIATURE_CONFIG.vision_config, [key]: value },
+    });
+    const error = await loadModel(directory, { loadFormat: "dummy" }).catch((error: unknown) => error);
+    expect(error).toMatchObject({ message: expect.stringContaining(key) });
+    expect((error as { code: string }).code).toMatch(/^VG_MODEL_/);
+  });
+
+  test("without a size in its processor file has the bounds of the processor's class", async () => {
+    await writeConfig(MINIATURE_CONFIG);
+    const file = { image_processor_type: "Qwen2VLImageProcessorFast", patch_size: 2, merge_size: 2 };
+    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify(file));
+    await using model = await loadModel(directory, { loadFormat: "dummy" });
+    expect(model.processor).toMatchObject({ minPixels: 3136, maxPixels: 1_003_520 });
+  });
+
+  test("with an unknown key in its processor file is refused with the key that was meant", async () => {
+    await writeConfig(MINIATURE_CONFIG);
+    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ max_pixel: 4096 }));
+    await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(/max_pixel.*max_pixels/s);
+  });
 });

@@ -1,6 +1,6 @@
 /** What describes a model → the model: its graph, and its tensors found but not yet read. */
 import { createHash } from "node:crypto";
-import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
 import {
   channelScale,
@@ -29,7 +29,7 @@ export interface LoadedModel extends AsyncDisposable {
   /** How frames of a video become patches. The graph normalises them as it does images. */
   readonly videoProcessor: VideoProcessor;
   readonly graph: Graph;
-  /** Sentences about what was found otherwise than expected, for whoever opens the model. */
+  /** Sentences for people about the checkpoint where it is not as expected; mostly empty. */
   readonly notes: readonly string[];
   /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
@@ -49,8 +49,9 @@ export interface LoadModelOptions {
 }
 
 /**
- * @param directoryOrId of a model of the Hugging Face hub that is in the local cache, or a directory with config.json, model.safetensors (or its shards and their index), and, where the defaults of
- *   the model's family do not hold, processor_config.json or preprocessor_config.json
+ * @param directoryOrId a directory with config.json, model.safetensors (or its shards and their index), and, where the
+ *   defaults of the model's family do not hold, processor_config.json or preprocessor_config.json; or the id of a model
+ *   of the Hugging Face hub that is in the local cache
  * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID, VG_ARGUMENT_INVALID
  */
 export async function loadModel(
@@ -73,12 +74,11 @@ export async function loadModel(
       vision.weightPrefixes,
       vision.storedName,
     );
-    const notes = [
-      ...found,
-      ...(foreignPrefix === undefined
-        ? []
-        : [`the vision tower is under the prefix ${describe(foreignPrefix)}`]),
-    ];
+    const notes = [...found];
+    if (foreignPrefix !== undefined) {
+      const usual = vision.weightPrefixes[0];
+      notes.push(`the vision tower's tensors have the prefix ${shorten(foreignPrefix)} instead of ${usual}`);
+    }
     const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
     return {
       ...model,

@@ -30,12 +30,12 @@ export function findQuantisedTensor(
   return undefined;
 }
 
-/** `quantization_config.quant_method` of a config.json, which may stand beside or within `text_config`. */
+/** "awq", "compressed-tensors (nvfp4-pack-quantized)": `quantization_config` of a config.json, which may stand beside or within `text_config`. */
 export function quantMethodOf(config: Readonly<Record<string, unknown>>): string | undefined {
   for (const owner of [config, config.text_config, config.thinker_config]) {
-    const { quantization_config } = (owner ?? {}) as { quantization_config?: { quant_method?: unknown } };
-    const method = quantization_config?.quant_method;
-    if (typeof method === "string") return method;
+    const { quantization_config } = (owner ?? {}) as Record<string, unknown>;
+    const { quant_method: method, format } = (quantization_config ?? {}) as Record<string, unknown>;
+    if (typeof method === "string") return typeof format === "string" ? `${method} (${format})` : method;
   }
   return undefined;
 }

@@ -149,12 +149,12 @@ export function openDevice({ backend, device, threads }: DeviceOptions): Device 
   });
 }
 
-/** Opens the device and the checkpoint; both are disposed together. The checkpoint's notes go to stderr. */
+/** Opens the device and the checkpoint; both are disposed together. The model's notes go to stderr. */
 export async function openModel(options: ModelOptions, io: CliIo): Promise<OpenedModel> {
   const { mmProcessorKwargs } = options;
   const model = await loadModel(options.model, mmProcessorKwargs === undefined ? {} : { mmProcessorKwargs });
-  for (const note of model.notes) printNote(io, note);
   try {
+    for (const note of model.notes) printNote(io, note);
     const device = openDevice(options);
     return {
       model,
