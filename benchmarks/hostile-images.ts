@@ -2,7 +2,7 @@
  * Images that cost far more than they weigh, for the benches: legal or nearly so, small in bytes, dear in time or memory.
  * None of them needs an encoder: they are written byte by byte, or made of an ordinary JPEG.
  */
-import { crc32, deflateSync } from "node:zlib";
+import { selfPointingExif, zeroPng } from "@vitgraph/core/testing";
 
 export interface HostileImage {
   readonly name: string;
@@ -11,28 +11,17 @@ export interface HostileImage {
 
 /** @param jpeg any JPEG: some of the images are made of it, and decode to the same pixels where they decode */
 export function hostileImages(jpeg: Uint8Array): readonly HostileImage[] {
+  const exif = Buffer.concat([Buffer.from("Exif\0\0", "latin1"), selfPointingExif(5000)]);
+  // The decoder holds eight bytes a pixel of it, and the whole image at once.
+  const deep = zeroPng({ width: 3000, height: 3000, bitDepth: 16, colourType: 6, interlaced: true });
   return [
-    { name: "EXIF that refers to itself", bytes: withSegment(jpeg, 0xe1, exifOfItself(5000)) },
+    { name: "EXIF that refers to itself", bytes: withSegment(jpeg, 0xe1, exif) },
     { name: "JPEG of 694 scans", bytes: jpegOfManyScans(4000) },
-    { name: "interlaced 16-bit PNG", bytes: zeroPng(3000) },
+    { name: "interlaced 16-bit PNG", bytes: new Uint8Array(deep) },
     { name: "JPEG header of 4 gigapixels", bytes: withSize(jpeg, 65_535) },
     { name: "truncated JPEG", bytes: jpeg.slice(0, jpeg.length >> 1) },
     { name: "JPEG that ends in its header", bytes: jpeg.slice(0, 10) },
   ];
-}
-
-/** A TIFF directory whose entries all point at the directory: a reader that follows them does quadratic work. */
-function exifOfItself(entries: number): Buffer {
-  const tiff = Buffer.alloc(8 + 2 + entries * 12 + 4);
-  tiff.write("MM\0*\0\0\0\x08", 0, "latin1");
-  tiff.writeUInt16BE(entries, 8);
-  for (let at = 10; at < 10 + entries * 12; at += 12) {
-    tiff.writeUInt16BE(0x8769, at); // the pointer to the EXIF directory
-    tiff.writeUInt16BE(4, at + 2);
-    tiff.writeUInt32BE(1, at + 4);
-    tiff.writeUInt32BE(8, at + 8);
-  }
-  return Buffer.concat([Buffer.from("Exif\0\0", "latin1"), tiff]);
 }
 
 /** The JPEG with one more segment, the first. */
@@ -85,7 +74,7 @@ function jpegOfManyScans(side: number): Uint8Array {
   );
 }
 
-/** Entropy-coded data that says of so many blocks that nothing is in them, in runs of at most 32 767. */
+/** Entropy-coded data of this many empty blocks, in runs of at most 32 767. */
 function emptyBlocks(blocks: number): Uint8Array {
   let bits = "";
   for (let left = blocks; left > 0; ) {
@@ -95,41 +84,4 @@ function emptyBlocks(blocks: number): Uint8Array {
   }
   const bytes = (bits.match(/.{1,8}/g) ?? []).map((byte) => Number.parseInt(byte.padEnd(8, "1"), 2));
   return Uint8Array.from(bytes.flatMap((byte) => (byte === 0xff ? [byte, 0] : [byte])));
-}
-
-/** RGBA of 16 bits a channel, interlaced, all zero: the decoder holds eight bytes a pixel, and the whole image at once. */
-function zeroPng(side: number): Uint8Array {
-  const passes = [
-    [0, 0, 8, 8],
-    [4, 0, 8, 8],
-    [0, 4, 4, 8],
-    [2, 0, 4, 4],
-    [0, 2, 2, 4],
-    [1, 0, 2, 2],
-    [0, 1, 1, 2],
-  ] as const;
-  const sizeBytes = passes.reduce((sum, [x, y, dx, dy]) => {
-    return sum + Math.ceil((side - y) / dy) * (1 + 8 * Math.ceil((side - x) / dx));
-  }, 0);
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(side, 0);
-  header.writeUInt32BE(side, 4);
-  header.set([16, 6, 0, 0, 1], 8);
-  return new Uint8Array(
-    Buffer.concat([
-      Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
-      chunk("IHDR", header),
-      chunk("IDAT", deflateSync(Buffer.alloc(sizeBytes), { level: 1 })),
-      chunk("IEND", Buffer.alloc(0)),
-    ]),
-  );
-}
-
-function chunk(type: string, data: Uint8Array): Buffer {
-  const body = Buffer.concat([Buffer.from(type, "latin1"), data]);
-  const head = Buffer.alloc(4);
-  head.writeUInt32BE(data.length);
-  const tail = Buffer.alloc(4);
-  tail.writeUInt32BE(crc32(body));
-  return Buffer.concat([head, body, tail]);
 }

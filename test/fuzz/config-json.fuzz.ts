@@ -2,7 +2,7 @@
  * A checkpoint's config.json and processor files with any values, and as damaged text. Loading ends in a coded error of
  * bounded length, or in a model whose layout and graph are consistent.
  */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,7 +74,7 @@ const config = fc
   }));
 
 const folder = mkdtempSync(join(tmpdir(), "vitgraph-fuzz-"));
-process.once("exit", () => rm(folder, { recursive: true, force: true }));
+process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 export default {
   name: "config-json",

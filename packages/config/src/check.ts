@@ -100,11 +100,8 @@ function checkKeys(
   return result;
 }
 
-/** Names beyond this length are no typos of a key. */
-const LONGEST_TYPO = 100;
-
 function unknownKey(name: string, schema: SchemaNode, pointer: string, locate: Locate): ConfigProblem {
-  const nearest = name.length > LONGEST_TYPO ? undefined : nearestKey(name, writableKeys(schema));
+  const nearest = nearestKey(name, writableKeys(schema));
   const parent = fromPointer(pointer).slice(0, -1).join(".");
   return {
     ...locate(pointer, "key"),
@@ -240,8 +237,7 @@ function remedyFor(given: unknown, node: SchemaNode, expected: string): string {
     if (damage !== undefined) return `${damage.fact}: ${damage.remedy}`;
   }
   const values = (node["x-vitgraph-names"] ?? node.enum ?? []).filter((value) => typeof value === "string");
-  const nearest =
-    typeof given === "string" && given.length <= LONGEST_TYPO ? nearestKey(given, values) : undefined;
+  const nearest = typeof given === "string" ? nearestKey(given, values) : undefined;
   if (nearest !== undefined) return `did you mean "${nearest}"?`;
   if (typeof given === "string" && /^[\d.]+[kmgt]$/i.test(given)) {
     return "write the number out; suffixes are for dotted arguments, such as -cc.key=1k";

@@ -1,7 +1,7 @@
 /**
  * What did the user ask for? The public door of `@vitgraph/config`; YAML is behind `@vitgraph/config/yaml`.
  */
-
+export { nearestKey } from "@vitgraph/errors";
 export {
   type BudgetRange,
   type EncoderBudgetRequest,
@@ -22,7 +22,6 @@ export type {
 export { parseHumanReadableInteger } from "./human-readable.js";
 export { type ImageGeometry, type ImageSize, imageTokens } from "./image-tokens.js";
 export { type LintFacts, type LintFinding, type LintRule, lintCompilationConfig } from "./lint.js";
-export { nearestKey } from "./nearest-key.js";
 export {
   type ConfigOrigin,
   type ParseOptions,

@@ -1,6 +1,6 @@
+import { editDistance, nearestKey } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { editDistance, nearestKey } from "./nearest-key.js";
 import { compilationConfigSchema, writableKeys } from "./schema.js";
 
 const KEYS = writableKeys(compilationConfigSchema);

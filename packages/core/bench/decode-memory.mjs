@@ -10,9 +10,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { crc32, deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { decodeImage, openImage } from "../dist/index.js";
+import { zeroPng } from "../dist/testing.js";
 
 const red = (side, channels = 3) =>
   sharp({
@@ -40,13 +40,13 @@ const KINDS = {
   "PNG, RGB, turned": (side) => turned(noisy(side)).png({ compressionLevel: 1 }).toBuffer(),
   "PNG, RGB, interlaced": (side) => noisy(side).png({ compressionLevel: 1, progressive: true }).toBuffer(),
   "PNG, palette": (side) => red(side).png({ palette: true }).toBuffer(),
-  "PNG, RGBA": async (side) => zeroPng(side, 8, 6, false),
-  "PNG, RGBA, interlaced": async (side) => zeroPng(side, 8, 6, true),
-  "PNG, RGBA of 16 bits": async (side) => zeroPng(side, 16, 6, false),
-  "PNG, RGBA of 16 bits, interlaced": async (side) => zeroPng(side, 16, 6, true),
-  "PNG, grey of 16 bits": async (side) => zeroPng(side, 16, 0, false),
-  "PNG, grey of 16 bits, interlaced": async (side) => zeroPng(side, 16, 0, true),
-  "PNG without its last checksum": async (side) => zeroPng(side, 8, 2, false, 4),
+  "PNG, RGBA": async (side) => zeros(side, 8, 6, false),
+  "PNG, RGBA, interlaced": async (side) => zeros(side, 8, 6, true),
+  "PNG, RGBA of 16 bits": async (side) => zeros(side, 16, 6, false),
+  "PNG, RGBA of 16 bits, interlaced": async (side) => zeros(side, 16, 6, true),
+  "PNG, grey of 16 bits": async (side) => zeros(side, 16, 0, false),
+  "PNG, grey of 16 bits, interlaced": async (side) => zeros(side, 16, 0, true),
+  "PNG without its last checksum": async (side) => zeros(side, 8, 2, false, 4),
   "WebP, lossy": (side) => noisy(side).webp({ effort: 0 }).toBuffer(),
   "WebP, lossy, RGBA": (side) => red(side, 4).webp({ effort: 0 }).toBuffer(),
   "WebP, lossless": (side) => noisy(side).webp({ lossless: true, effort: 0 }).toBuffer(),
@@ -124,41 +124,6 @@ function animated(side) {
   return sharp(two, { raw: { width: side, height: side * 2, channels: 3, pageHeight: side } });
 }
 
-/** @param cutBytes of the compressed data that are missing */
-function zeroPng(side, bitDepth, colourType, interlaced, cutBytes = 0) {
-  const bits = bitDepth * { 0: 1, 2: 3, 6: 4 }[colourType];
-  const passes = interlaced
-    ? [
-        [0, 0, 8, 8],
-        [4, 0, 8, 8],
-        [0, 4, 4, 8],
-        [2, 0, 4, 4],
-        [0, 2, 2, 4],
-        [1, 0, 2, 2],
-        [0, 1, 1, 2],
-      ]
-    : [[0, 0, 1, 1]];
-  const sizeBytes = passes
-    .map(([x, y, dx, dy]) => [(side - x) / dx, (side - y) / dy].map(Math.ceil))
-    .reduce((sum, [columns, rows]) => sum + rows * (1 + Math.ceil((columns * bits) / 8)), 0);
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(side, 0);
-  header.writeUInt32BE(side, 4);
-  header.set([bitDepth, colourType, 0, 0, interlaced ? 1 : 0], 8);
-  const data = deflateSync(Buffer.alloc(sizeBytes), { level: 1 });
-  return Buffer.concat([
-    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
-    chunk("IHDR", header),
-    chunk("IDAT", data.subarray(0, data.length - cutBytes)),
-    chunk("IEND", Buffer.alloc(0)),
-  ]);
-}
-
-function chunk(name, data) {
-  const body = Buffer.concat([Buffer.from(name, "latin1"), data]);
-  const size = Buffer.alloc(4);
-  size.writeUInt32BE(data.length);
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32BE(crc32(body));
-  return Buffer.concat([size, body, sum]);
+function zeros(side, bitDepth, colourType, interlaced, cutBytes = 0) {
+  return zeroPng({ width: side, height: side, bitDepth, colourType, interlaced }, cutBytes);
 }

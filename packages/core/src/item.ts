@@ -111,6 +111,20 @@ export function checkRows(item: EncoderItem, shape: PatchShape): void {
   );
 }
 
+/**
+ * A copy of the items, so that nothing is added to them or taken away while a call runs.
+ * @param example of an item, for the message: "{ image: bytes }"
+ * @throws VG_ARGUMENT_INVALID for anything but a list
+ */
+export function checkedList<T>(method: string, items: readonly T[], example: string): readonly T[] {
+  if (Array.isArray(items)) return [...items];
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the items of ${method} are ${describe(items)}, not a list`,
+    { remedy: `pass a list: ${method}([${example}])` },
+  );
+}
+
 /** Other threads can write to shared memory while it is read. @throws VG_ITEM_INVALID */
 export function checkUnshared(name: string, { buffer }: ArrayBufferView): void {
   if (!types.isSharedArrayBuffer(buffer)) return;

@@ -1,4 +1,8 @@
-/** The door for tests: fakes of both sides of the plugin contract, checks for hosts, tiny checkpoints made on the spot. */
+/**
+ * The door for tests: fakes of both sides of the plugin contract, checks for hosts, tiny checkpoints and odd images made on
+ * the spot.
+ */
+export { pngChunk, selfPointingExif, zeroPng } from "./testing/crafted-images.js";
 export { FakeEngine, type FakeEngineOptions, fakeItem } from "./testing/fake-engine.js";
 export {
   createFakeHost,

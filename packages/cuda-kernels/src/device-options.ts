@@ -29,7 +29,7 @@ export function checkChoice(
       ? undefined
       : Object.hasOwn(synonyms, value)
         ? synonyms[value]
-        : nearestKey(value.slice(0, 100), known);
+        : nearestKey(value, known);
   const choice = `use one of ${known.join(", ")}`;
   throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${describe(value)}`, {
     remedy: nearest === undefined ? choice : `did you mean ${nearest}? Or ${choice}`,

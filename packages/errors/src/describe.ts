@@ -31,6 +31,12 @@ function describeObject(value: object): string {
   return keys.length === 0 ? "{}" : `{ ${named.join(", ")} }`;
 }
 
+/** "a, b, c, and 2 more". @param text what the list has for a value */
+export function listed<T>(values: readonly T[], mostListed: number, text: (value: T) => string): string {
+  const more = values.length > mostListed ? `, and ${values.length - mostListed} more` : "";
+  return values.slice(0, mostListed).map(text).join(", ") + more;
+}
+
 /** The text, or its beginning. */
 export function shorten(text: string, mostCharacters = MOST_CHARACTERS): string {
   return text.length <= mostCharacters ? text : `${text.slice(0, mostCharacters)}…`;

@@ -6,10 +6,10 @@
  * Identity is by symbol, not by `instanceof`: two copies of this package in one process still recognise each other.
  */
 
-import { describe } from "./describe.js";
+import { describe, listed } from "./describe.js";
 import { nearestKey } from "./nearest-key.js";
 
-export { describe, shorten } from "./describe.js";
+export { describe, listed, shorten } from "./describe.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
 
 /** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */
@@ -141,16 +141,15 @@ export function checkOptions(
   const unknown = Object.keys(options).filter((key) => !known.includes(key));
   if (unknown.length === 0) return;
   const hints = unknown.slice(0, MOST_NAMED).map((key) => unknownOption(key, known));
-  const more = unknown.length > MOST_NAMED ? `, and ${unknown.length - MOST_NAMED} more` : "";
   throw new VitgraphError(
     "VG_ARGUMENT_INVALID",
-    `${owner} has no option ${unknown.slice(0, MOST_NAMED).map(describe).join(", ")}${more}`,
+    `${owner} has no option ${listed(unknown, MOST_NAMED, describe)}`,
     { remedy: [...new Set(hints)].join("; "), details: { unknown: unknown.length } },
   );
 }
 
 /** The option that was meant, or all there are. */
 export function unknownOption(key: string, known: readonly string[]): string {
-  const nearest = nearestKey(key.slice(0, 100), known);
+  const nearest = nearestKey(key, known);
   return nearest === undefined ? `the options are ${known.join(", ")}` : `did you mean "${nearest}"?`;
 }

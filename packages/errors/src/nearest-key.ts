@@ -3,8 +3,12 @@
  * a limit beyond which a guess would only confuse.
  */
 
+/** Keys beyond this length are no typos, and comparing them would take long. */
+const LONGEST_TYPO = 100;
+
 /** The known key nearest to `key`, or undefined where none is near. */
 export function nearestKey(key: string, known: readonly string[]): string | undefined {
+  if (key.length > LONGEST_TYPO) return undefined;
   return withAllWords(key, known) ?? withFewestEdits(key, known);
 }
 

@@ -17,7 +17,7 @@ import { messageOf } from "./commands/model-options.js";
 import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
 import { registerVerify } from "./commands/verify.js";
-import { unreadable } from "./files.js";
+import { readTextSync } from "./files.js";
 import { createProcessIo } from "./process-io.js";
 import { reportUnused } from "./serve-options.js";
 
@@ -80,13 +80,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
 }
 
 function readServeArguments(args: readonly string[]): ServeArguments {
-  const readFile = (path: string) => {
-    try {
-      return readFileSync(path, "utf8");
-    } catch (cause) {
-      throw unreadable(path, cause, "check the path given to --config");
-    }
-  };
+  const readFile = (path: string) => readTextSync(path, "check the path given to --config");
   return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 

@@ -4,10 +4,10 @@
  * A library for atomic writes was tried and not taken: write-file-atomic 7 ignores short writes, so that a disk that
  * fills up leaves a cut-off file under the final name.
  */
-import { constants } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { VitgraphError } from "@vitgraph/errors";
+import { shorten, VitgraphError } from "@vitgraph/errors";
 import { InvalidArgumentError } from "commander";
 import type { CliIo } from "./cli-io.js";
 
@@ -32,6 +32,15 @@ export async function readTextInput(path: string, io: CliIo, remedy: string): Pr
   return new TextDecoder().decode(await readInput(path, io, remedy));
 }
 
+/** A text file, read at once: where a parser asks for it. @throws VG_FILE_UNREADABLE */
+export function readTextSync(path: string, remedy: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    throw unreadable(path, cause, remedy);
+  }
+}
+
 /** @param cause the error of the file system */
 export function unreadable(path: string, cause: unknown, remedy: string): VitgraphError {
   const name = inputName(path);
@@ -50,7 +59,7 @@ const MAX_NAME = 200;
 /** A file's name for messages. */
 export function inputName(path: string): string {
   if (path === STDIN) return "standard input";
-  return path.length <= MAX_NAME ? path : `${path.slice(0, MAX_NAME)}…`;
+  return shorten(path, MAX_NAME);
 }
 
 /** An option's parser: a file name with this ending, such as ".svg", since its content will be that. */

@@ -3,7 +3,7 @@
  * command uses `mm-processor-kwargs`, or none of them.
  */
 import type { ServeArguments } from "@vitgraph/config";
-import { shorten, VitgraphError } from "@vitgraph/errors";
+import { listed, shorten, VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "./cli-io.js";
 
 const KWARGS = "mm-processor-kwargs";
@@ -35,7 +35,11 @@ export function reportUnused(
   const isUsed = (name: string) => usesKwargs && optionName(name) === KWARGS;
   if (Object.keys(dotted).some((name) => !isUsed(name))) throw unknownOption(args, usesKwargs);
   const unused = Object.keys(fileOptions).filter((name) => !isUsed(name));
-  if (unused.length > 0) printNote(io, `options of the config file without effect here: ${listed(unused)}`);
+  if (unused.length > 0)
+    printNote(
+      io,
+      `options of the config file without effect here: ${listed(unused, MAX_LISTED, (name) => name.slice(0, 80))}`,
+    );
 }
 
 /** An option in dotted form as it was written: "-O" and ".mode". */
@@ -74,11 +78,3 @@ function optionName(name: string): string {
 
 /** Names that a note lists at most: a file may be anything. */
 const MAX_LISTED = 20;
-
-function listed(names: readonly string[]): string {
-  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : "";
-  return `${names
-    .slice(0, MAX_LISTED)
-    .map((name) => name.slice(0, 80))
-    .join(", ")}${more}`;
-}

@@ -51,6 +51,11 @@ export function streamTable(
   return (cells) => write(`${line(cells)}\n`);
 }
 
+/** "1 file", "2 files". */
+export function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
 /** A share between 0 and 1, for a cell or a sentence. */
 export function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;

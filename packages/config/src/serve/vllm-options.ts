@@ -26,8 +26,6 @@ const LONG_NAMES: Readonly<Record<string, (typeof OWN_NAMES)[number]>> = {
 
 /** More than three letters wrong, and a new option of vLLM may be meant: quantization-config is six from compilation-config. */
 const MOST_EDITS = 3;
-/** Names beyond this length are no typos of an option. */
-const LONGEST_TYPO = 100;
 
 /** The long name without dashes in front: "compilation-config" for `--compilation_config`. */
 export function optionName(option: string): string {
@@ -50,5 +48,5 @@ export function nearestOwnOption(name: string): string | undefined {
 
 /** The option of `vllm serve` that was meant by a name that is none. */
 export function nearestServeOption(name: string): string | undefined {
-  return name.length > LONGEST_TYPO ? undefined : nearestKey(name, [...NAMES]);
+  return nearestKey(name, [...NAMES]);
 }

@@ -1,6 +1,7 @@
 /** Copies of large arrays, made in parts: copying takes JavaScript's thread, and other callers need it too. */
-import { setImmediate as nextTurn } from "node:timers/promises";
+
 import { VitgraphError } from "@vitgraph/errors";
+import { nextTurn } from "../next-turn.js";
 
 /** Takes about half a millisecond where the pages of the copy are new. */
 const PART_BYTES = 2 ** 20;

@@ -13,6 +13,7 @@ import { encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { EncoderQueue, type ItemSpec, type QueueBatch } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_DECODE_BYTES } from "../images/index.js";
+import { checkedList } from "../item.js";
 import { type LoadedModel, loadModel } from "../models/load-model.js";
 import {
   type BatchStart,
@@ -34,7 +35,6 @@ import { engineIdentity } from "./engine-identity.js";
 import type { EngineItem, OpenedItem } from "./engine-item.js";
 import {
   checkEncodeOptions,
-  checkedList,
   type EncodeOptions,
   type EncoderEngineOptions,
   type ResolvedEngineOptions,
@@ -295,7 +295,7 @@ export class EncoderEngine implements AsyncDisposable {
     run: (items: readonly EngineItem[], call: Call) => Promise<Result>,
   ): Promise<Result> {
     this.#checkServing();
-    const list = checkedList(method, items);
+    const list = checkedList(method, items, "{ image: bytes }");
     checkEncodeOptions(method, options);
     const { signal, timeoutMs, priority = 0, caller } = options;
     const { clock, batchWindowMs } = this.#options;

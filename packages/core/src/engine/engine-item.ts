@@ -17,10 +17,11 @@ import {
   type Raster,
   videoGrid,
 } from "../images/index.js";
+import { checkRaster } from "../images/process.js";
 import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
-import { bytesOf } from "../runtime/stage-batch.js";
+import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
 import { copyBytes } from "./copy-bytes.js";
 
@@ -177,11 +178,11 @@ async function openEncoded(
 
 function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel): OpenedItem {
   const { processor } = model;
-  checkRaster("item.raster", raster);
+  checkRaster(raster, "item.raster");
   return opened("raster", uuid, imageGrid(raster, processor), model, {
     workBytes: raster.rgb.length,
     prepare: async () => {
-      checkRaster("item.raster", raster);
+      checkRaster(raster, "item.raster");
       return processRaster(raster, processor);
     },
   });
@@ -195,7 +196,7 @@ function openFrames(uuid: string | undefined, frames: readonly Raster[], model: 
     throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", { remedy: "pass at least one" });
   }
   const check = () => {
-    for (const [index, frame] of frames.entries()) checkRaster(`item.frames[${index}]`, frame);
+    for (const [index, frame] of frames.entries()) checkRaster(frame, `item.frames[${index}]`);
   };
   check();
   return opened("frames", uuid, videoGrid(frames.length, first, videoProcessor), model, {
@@ -267,10 +268,6 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
   };
 }
 
-function rowsOf(item: EncoderItem): Uint8Array {
-  return item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
-}
-
 const FORMS =
   "{ image }, { raster }, { frames }, { video }, { pixel_values, grid_thw }, or an EncoderItem with its format";
 
@@ -327,17 +324,6 @@ function snapshot(name: string, raster: unknown): Raster {
   throw new VitgraphError("VG_ITEM_INVALID", `${name} is ${describe(raster)}`, {
     remedy: "pass { height, width, rgb } with red, green and blue bytes in a Uint8Array",
   });
-}
-
-/** @throws VG_ITEM_INVALID where the memory does not hold the pixels at this moment */
-function checkRaster(name: string, { height, width, rgb }: Raster): void {
-  checkUnshared(`${name}.rgb`, rgb);
-  if (rgb.length === 3 * height * width) return;
-  throw new VitgraphError(
-    "VG_ITEM_INVALID",
-    `${name} has ${rgb.length} bytes, but ${describe(width)} × ${describe(height)} pixels of RGB need ${3 * height * width}`,
-    { remedy: "pass red, green and blue of every pixel, and leave them as they are until the call settles" },
-  );
 }
 
 /** The fields as they are now. */

@@ -126,18 +126,6 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
   }
 }
 
-/** A copy of the list, so that nothing is added to it or taken away while the call runs. @throws VG_ARGUMENT_INVALID */
-export function checkedList<T>(method: string, items: readonly T[]): readonly T[] {
-  if (Array.isArray(items)) return [...items];
-  throw new VitgraphError(
-    "VG_ARGUMENT_INVALID",
-    `the items of ${method} are ${describe(items)}, not a list`,
-    {
-      remedy: `pass a list: ${method}([{ image: bytes }])`,
-    },
-  );
-}
-
 /** The options with everything filled in that does not depend on a model. */
 export type ResolvedEngineOptions = Omit<
   EncoderEngineOptions,

@@ -11,6 +11,7 @@ import { describe, VitgraphError } from "@vitgraph/errors";
 import { onAbort } from "@vitgraph/scheduler";
 import type { EncoderItem, Grid } from "../item.js";
 import { Embedding } from "../runtime/embedding.js";
+import { rowsOf } from "../runtime/stage-batch.js";
 import { copyBytes } from "./copy-bytes.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 
@@ -209,7 +210,7 @@ function abortedError(signal: AbortSignal): VitgraphError {
  * @param identity everything else that the embedding depends on: the checkpoint, its processor, the dtype
  */
 export async function contentKey(item: EncoderItem, identity: string): Promise<string> {
-  const { buffer, byteOffset, byteLength } = item.format === "normalized" ? item.pixelValues : item.pixels;
+  const { buffer, byteOffset, byteLength } = rowsOf(item);
   const hashes: string[] = [];
   for (let at = 0; at < byteLength; at += HASHED_AT_ONCE_BYTES) {
     const length = Math.min(HASHED_AT_ONCE_BYTES, byteLength - at);

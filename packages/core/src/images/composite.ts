@@ -1,5 +1,7 @@
 /** Arithmetic on pixels in JavaScript, in slices between which other work of the thread gets its turn. */
 
+import { nextTurn } from "../next-turn.js";
+
 /** Some 2 ms of work. */
 const SLICE_PIXELS = 1 << 18;
 
@@ -14,7 +16,7 @@ export async function compositeOver(
 ): Promise<Uint8Array> {
   const pixels = rgba.length / 4;
   for (let start = 0; start < pixels; start += SLICE_PIXELS) {
-    if (start > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (start > 0) await nextTurn();
     const end = Math.min(start + SLICE_PIXELS, pixels);
     for (let pixel = start; pixel < end; pixel++) {
       const from = pixel * 4;

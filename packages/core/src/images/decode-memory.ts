@@ -1,7 +1,7 @@
 /**
  * Memory that decoding an image takes at its peak, from its header.
  *
- * The bytes a pixel were measured (`bench/decode-memory.ts`); docs/decisions/2026-11-26-images-untrusted.md has the
+ * The bytes a pixel were measured (`bench/decode-memory.mjs`); docs/decisions/2026-11-26-images-untrusted.md has the
  * table. The decoders keep whole pictures for some formats, and a few rows for others.
  */
 import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "./image-header.js";

@@ -2,43 +2,26 @@
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { crc32, deflateSync } from "node:zlib";
+import { deflateSync } from "node:zlib";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
+import { pngChunk, selfPointingExif } from "../testing/crafted-images.js";
 import { exifOrientation, xmpOrientation } from "./orientation.js";
 import { readHeader } from "./read-header.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/pillow/", import.meta.url));
 
-/** EXIF whose first directory has `entries` pointers to itself. */
-function selfPointingExif(entries: number): Buffer {
-  const exif = Buffer.alloc(8 + 2 + entries * 12 + 4);
-  exif.write("MM\0*\0\0\0\x08", 0, "latin1");
-  exif.writeUInt16BE(entries, 8);
-  for (let entry = 0; entry < entries; entry++) {
-    const at = 10 + entry * 12;
-    exif.writeUInt16BE(0x8769, at);
-    exif.writeUInt16BE(4, at + 2);
-    exif.writeUInt32BE(1, at + 4);
-    exif.writeUInt32BE(8, at + 8);
-  }
-  return exif;
-}
-
-function chunk(name: string, data: Uint8Array): Buffer {
-  const head = Buffer.alloc(8);
-  head.writeUInt32BE(data.length, 0);
-  head.write(name, 4, "latin1");
-  const sum = Buffer.alloc(4);
-  sum.writeUInt32BE(crc32(data, crc32(head.subarray(4))));
-  return Buffer.concat([head, data, sum]);
-}
-
 function png(extra: readonly Buffer[]): Buffer {
   const header = Buffer.from([0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]);
   const signature = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
-  const data = chunk("IDAT", deflateSync(Buffer.of(0, 7)));
-  return Buffer.concat([signature, chunk("IHDR", header), ...extra, data, chunk("IEND", Buffer.alloc(0))]);
+  const data = pngChunk("IDAT", deflateSync(Buffer.of(0, 7)));
+  return Buffer.concat([
+    signature,
+    pngChunk("IHDR", header),
+    ...extra,
+    data,
+    pngChunk("IEND", Buffer.alloc(0)),
+  ]);
 }
 
 function fact(bytes: Uint8Array): string {
@@ -78,9 +61,9 @@ test("metadata never reaches the decoder", async () => {
   const images = {
     jpeg: Buffer.concat([jpeg.subarray(0, 2), app1, exif, jpeg.subarray(2)]),
     png: png([
-      chunk("eXIf", exif),
-      chunk("iCCP", Buffer.from("p\0\0x")),
-      chunk("tEXt", Buffer.from("Exif\0x")),
+      pngChunk("eXIf", exif),
+      pngChunk("iCCP", Buffer.from("p\0\0x")),
+      pngChunk("tEXt", Buffer.from("Exif\0x")),
     ]),
     webp,
   };
@@ -103,7 +86,7 @@ test("text that inflates to more than a mebibyte is passed over", () => {
     const packet = Buffer.alloc(sizeBytes, " ");
     packet.write('tiff:Orientation="6"');
     return png([
-      chunk("iTXt", Buffer.concat([Buffer.from("XML:com.adobe.xmp\0\x01\0\0\0"), deflateSync(packet)])),
+      pngChunk("iTXt", Buffer.concat([Buffer.from("XML:com.adobe.xmp\0\x01\0\0\0"), deflateSync(packet)])),
     ]);
   };
   expect(readHeader(bomb(1 << 20)).orientation).toBe(6);
@@ -128,7 +111,7 @@ describe("a file of tiny parts is refused", () => {
   });
 
   test("PNG chunks", () => {
-    const empty = Buffer.alloc(12 * 65_536, chunk("prIv", Buffer.alloc(0)));
+    const empty = Buffer.alloc(12 * 65_536, pngChunk("prIv", Buffer.alloc(0)));
     expect(fact(png([empty]))).toMatch(/too many chunks/);
   });
 

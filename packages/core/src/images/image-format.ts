@@ -72,6 +72,20 @@ const UNSUPPORTED: readonly Unsupported[] = [
 /** The part in which signatures are looked for; an SVG may begin with a comment. */
 const START_BYTES = 256;
 
+/** The supported format that the bytes begin as; undefined for any other. */
+export function supportedFormat(bytes: Uint8Array): ImageFormat | undefined {
+  return supportedStart(startOf(bytes));
+}
+
+function startOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.subarray(0, START_BYTES)).toString("latin1");
+}
+
+function supportedStart(start: string): ImageFormat | undefined {
+  const formats = Object.keys(SIGNATURES) as ImageFormat[];
+  return formats.find((format) => matches(start, SIGNATURES[format]));
+}
+
 /** @throws VG_IMAGE_INVALID for no bytes at all and for any other format, which is named if it is a known one. */
 export function detectFormat(bytes: Uint8Array): ImageFormat {
   if (bytes.length === 0) {
@@ -80,10 +94,9 @@ export function detectFormat(bytes: Uint8Array): ImageFormat {
       details: { sizeBytes: 0 },
     });
   }
-  const start = Buffer.from(bytes.subarray(0, START_BYTES)).toString("latin1");
-  for (const [format, signature] of Object.entries(SIGNATURES)) {
-    if (matches(start, signature)) return format as ImageFormat;
-  }
+  const start = startOf(bytes);
+  const format = supportedStart(start);
+  if (format !== undefined) return format;
   const details = { sizeBytes: bytes.length };
   const known = UNSUPPORTED.find((format) => matches(start, format));
   if (known !== undefined) {

@@ -348,7 +348,7 @@ class SettingsReader {
         if (value !== false) this.fail(key, "absent or false: vitgraph does not take this step");
         continue;
       }
-      const nearest = nearestKey(key.slice(0, 100), READ_SETTINGS);
+      const nearest = nearestKey(key, READ_SETTINGS);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
         details: { file: this.#file },

@@ -1,4 +1,5 @@
 /** JPEG: the markers before the first scan. The stream keeps those that tell how to decode, and all scans. */
+import { nextTurn } from "../next-turn.js";
 import { HeaderError, type JpegHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 
@@ -89,7 +90,7 @@ export async function countScans(stream: Uint8Array, limit: number): Promise<num
   let scans = 0;
   let at = 2;
   for (let step = 1; scans <= limit; step++) {
-    if (step % STEPS_A_TURN === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (step % STEPS_A_TURN === 0) await nextTurn();
     at = file.indexOf(0xff, at);
     if (at < 0) break;
     const marker = file[at + 1];

@@ -4,7 +4,7 @@
  */
 import { types } from "node:util";
 import { patchifyFrames } from "@vitgraph/cuda-kernels";
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Grid, PixelItem } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import { type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
@@ -107,8 +107,11 @@ function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcesso
   );
 }
 
-/** Native code reads the pixels on another thread: their memory must not be shared, and must not shrink. */
-function checkRaster(raster: Raster, name: string): void {
+/**
+ * Proves that the memory holds the pixels at this moment, and that no other thread can write to it and nothing shrink it.
+ * @throws VG_ITEM_INVALID
+ */
+export function checkRaster(raster: Raster, name: string): void {
   const fault = faultOf(raster);
   if (fault === undefined) return;
   const { width, height } = raster;
@@ -133,7 +136,7 @@ function faultOf({ rgb, width, height }: Raster): { fact: string; remedy: string
     };
   }
   return {
-    fact: `has ${rgb.length} bytes, but ${width} × ${height} pixels of RGB are ${expected}`,
+    fact: `has ${rgb.length} bytes, but ${describe(width)} × ${describe(height)} pixels of RGB are ${expected}`,
     remedy: "pass red, green and blue bytes of every pixel",
   };
 }

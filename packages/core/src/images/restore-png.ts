@@ -20,7 +20,7 @@ export async function restorePng(header: PngHeader): Promise<Uint8Array> {
   const data = compressedRows(header);
   checkZlibHeader(data);
   const passes = passesOf(header);
-  const expectedBytes = passes.reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
+  const expectedBytes = imageDataBytes(header);
   const inflate = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
   // Run lengths alone: fast, and zeros, the worst case for its size, stay small.
   const deflate = createDeflate({ level: 1, strategy: constants.Z_RLE });
@@ -103,8 +103,15 @@ const ADAM7 = [
   [0, 1, 1, 2],
 ] as const;
 
+type PictureFields = Pick<PngHeader, "width" | "height" | "bitDepth" | "colourType" | "interlaced">;
+
+/** Bytes of the inflated image data. */
+export function imageDataBytes(header: PictureFields): number {
+  return passesOf(header).reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
+}
+
 /** The rows of the inflated data in order; each begins with a byte for its filter. */
-function passesOf({ width, height, bitDepth, colourType, interlaced }: PngHeader): readonly Pass[] {
+function passesOf({ width, height, bitDepth, colourType, interlaced }: PictureFields): readonly Pass[] {
   const bits = bitDepth * CHANNELS[colourType];
   const pass = (columns: number, rows: number) => ({ rowBytes: 1 + Math.ceil((columns * bits) / 8), rows });
   if (!interlaced) return [pass(width, height)];

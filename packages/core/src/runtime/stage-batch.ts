@@ -6,7 +6,7 @@
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
-import { checkRows, type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
+import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
 import { patchShapeOf } from "./check-item.js";
 
@@ -75,10 +75,10 @@ function stagePixels(model: BatchLayout, items: readonly EncoderItem[], patches:
   let start = 0;
   for (const item of items) {
     checkRows(item, shape);
-    const bytes = item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
+    const bytes = rowsOf(item);
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
-    const rowBytes = rowElements(item.format, shape) * ELEMENT_BYTES[item.format];
+    const rowBytes = bytes.length / count;
     for (let row = 0; row < count; row++) {
       // Rows start on words, so the two low bits of a byte offset are free for the format.
       patchSources[patch++] = (start + row * rowBytes) | PIXEL_FORMATS[item.format];
@@ -88,10 +88,10 @@ function stagePixels(model: BatchLayout, items: readonly EncoderItem[], patches:
   return { pixels, patchSources };
 }
 
-const ELEMENT_BYTES = { u8_still: 1, u8: 1, normalized: 4 } as const satisfies Record<
-  EncoderItem["format"],
-  number
->;
+/** The bytes of an item's rows, in the item's own memory. */
+export function rowsOf(item: EncoderItem): Uint8Array {
+  return item.format === "normalized" ? bytesOf(item.pixelValues) : item.pixels;
+}
 
 function cumulative(lengths: readonly number[]): Int32Array {
   const sums = new Int32Array(lengths.length + 1);

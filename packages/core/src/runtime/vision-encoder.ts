@@ -14,7 +14,7 @@ import {
   itemSpecOfGrid,
   packGreedyAscending,
 } from "@vitgraph/scheduler";
-import { checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
+import { checkedList, checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
@@ -168,16 +168,7 @@ export class VisionEncoder implements Disposable {
 
   /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
   async encode(given: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
-    if (!Array.isArray(given)) {
-      throw new VitgraphError(
-        "VG_ARGUMENT_INVALID",
-        `the items of encode are ${describe(given)}, not a list`,
-        {
-          remedy: "pass a list: encode([item])",
-        },
-      );
-    }
-    const items: readonly EncoderItem[] = [...given];
+    const items = checkedList("encode", given, "item");
     if (this.#disposed) {
       throw new VitgraphError("VG_DISPOSED", "the encoder has been disposed", { remedy: "create a new one" });
     }

@@ -1,6 +1,7 @@
 /** Animated GIF and WebP as clips: their frames through the image library, without ffmpeg. */
 import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
+import { supportedFormat } from "../images/image-format.js";
 import type { ClipInfo } from "./ffmpeg.js";
 
 export interface Animation {
@@ -13,10 +14,10 @@ export interface Animation {
 const SHORT_DELAY_MS = 100;
 const SHORTEST_DELAY_MS = 11;
 
-/** "GIF87a", "GIF89a", and a RIFF file of WebP: whether the bytes are a format whose files may be animated. */
+/** Whether the bytes are in a format whose files may be animated. */
 export function mayBeAnimation(bytes: Uint8Array): boolean {
-  const start = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(12, bytes.length)).toString("latin1");
-  return /^GIF8[79]a/.test(start) || /^RIFF.{4}WEBP/s.test(start);
+  const format = supportedFormat(bytes);
+  return format === "gif" || format === "webp";
 }
 
 /**

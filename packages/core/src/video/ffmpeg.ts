@@ -7,6 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { VitgraphError } from "@vitgraph/errors";
+import { onAbort } from "@vitgraph/scheduler";
 import type { ImageSize } from "../images/smart-resize.js";
 import type { ClipLength } from "./sample-frames.js";
 
@@ -170,11 +171,11 @@ function start(
     said = (said + text).slice(-SHOWN_STDERR);
   });
   const kill = () => child.kill("SIGKILL");
-  signal?.addEventListener("abort", kill, { once: true });
+  const stopWatching = signal === undefined ? () => {} : onAbort(signal, kill);
   const ended = new Promise<void>((resolve, reject) => {
     child.on("error", (cause) => reject(missingDecoder(program, cause)));
     child.on("close", (code) => {
-      signal?.removeEventListener("abort", kill);
+      stopWatching();
       if (signal?.aborted) reject(signal.reason);
       else if (code === 0) resolve();
       else

@@ -4,7 +4,7 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, listed, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { findQuantisedTensor, isPackedDtype, quantisedTower } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
@@ -15,14 +15,12 @@ export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
   readonly #files: readonly SafetensorsFile[];
   readonly #tensors: ReadonlyMap<string, TensorSource>;
-  readonly #fileVersions: readonly string[];
   readonly #quantMethod: string | undefined;
 
   private constructor(directory: string, files: readonly SafetensorsFile[], quantMethod: string | undefined) {
     this.directory = directory;
     this.#quantMethod = quantMethod;
     this.#files = files;
-    this.#fileVersions = files.map(({ version }) => version);
     this.#tensors = new Map(
       files.flatMap((file) => [...file.tensors].map(([name, info]) => [name, sourceIn(file, info)] as const)),
     );
@@ -65,7 +63,7 @@ export class Checkpoint implements AsyncDisposable {
     if (complete.length > 1) {
       throw new VitgraphError(
         "VG_WEIGHTS_INVALID",
-        `${this.directory} has ${complete.length} vision towers, under the prefixes ${listed(complete)}`,
+        `${this.directory} has ${complete.length} vision towers, under the prefixes ${listNames(complete)}`,
         {
           remedy: `rename the tensors of one of them to ${usual[0]}`,
           details: { prefixes: complete.slice(0, MAX_LISTED) },
@@ -104,7 +102,7 @@ export class Checkpoint implements AsyncDisposable {
 
   /** Size and time of the last change of each opened file. */
   get fileVersions(): readonly string[] {
-    return this.#fileVersions;
+    return this.#files.map(({ version }) => version);
   }
 
   #missing(name: string, candidates: readonly string[], prefixes: readonly string[]): VitgraphError {
@@ -118,7 +116,7 @@ export class Checkpoint implements AsyncDisposable {
       {
         remedy:
           foreign.length > 0
-            ? `tensors of that name are under ${listed(foreign)}, but not all of the tower's are: the checkpoint is incomplete, or config.json belongs to another`
+            ? `tensors of that name are under ${listNames(foreign)}, but not all of the tower's are: the checkpoint is incomplete, or config.json belongs to another`
             : "the checkpoint is incomplete, or config.json belongs to another",
         details: { tensor: name, prefixes },
       },
@@ -149,10 +147,7 @@ function foreignPrefixes(tensors: readonly string[], name: string): readonly str
 
 const MAX_LISTED = 5;
 
-function listed(names: readonly string[]): string {
-  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : "";
-  return names.slice(0, MAX_LISTED).map(describe).join(", ") + more;
-}
+const listNames = (names: readonly string[]): string => listed(names, MAX_LISTED, describe);
 
 function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
   const { name, dtype, shape, sizeBytes } = info;
@@ -185,11 +180,8 @@ export async function readJsonObject(
   } catch (cause) {
     throw invalid("is not JSON", "copy or download it again", cause);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new VitgraphError("VG_MODEL_INVALID", `${path} is not a JSON object`, {
-      remedy: "copy or download it again",
-    });
-  }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw invalid("is not a JSON object", "copy or download it again");
   return value as Record<string, unknown>;
 }
 
@@ -300,7 +292,7 @@ async function listWithoutIndex(directory: string): Promise<readonly string[]> {
   throw new VitgraphError("VG_FILE_UNREADABLE", `${directory} has no ${SINGLE_FILE} and no shards of it`, {
     remedy:
       others.length > 0
-        ? `vitgraph reads safetensors of the whole model; the directory has ${listed(others)}`
+        ? `vitgraph reads safetensors of the whole model; the directory has ${listNames(others)}`
         : "download the checkpoint's .safetensors files into it",
     details: { directory },
   });

@@ -1,5 +1,4 @@
 /** `vitgraph config check|explain|schema`: mistakes in a compilation config, and the values that it comes to. */
-import { readFileSync } from "node:fs";
 import {
   type ConfigDocument,
   type ConfigNote,
@@ -24,9 +23,9 @@ import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
-import { inputName, readTextInput, unreadable } from "../files.js";
+import { inputName, readTextInput, readTextSync } from "../files.js";
 import { dottedOptions } from "../serve-options.js";
-import { renderTable } from "../table.js";
+import { counted, renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
 import { positiveInteger } from "./model-options.js";
 
@@ -187,16 +186,12 @@ function reportOf(name: string, findings: readonly Finding[]): string {
     const ruleText = rule === undefined ? "" : ` [${rule}]`;
     return `${formatPlace({ source: file, ...place })}: ${severity}: ${message}${remedyText}${ruleText}\n`;
   });
-  const counted = (noun: string) => count(findings.filter(({ severity }) => severity === noun).length, noun);
-  return `${lines.join("")}${name}: ${counted("error")}, ${counted("warning")}\n`;
+  const total = (noun: string) => counted(findings.filter(({ severity }) => severity === noun).length, noun);
+  return `${lines.join("")}${name}: ${total("error")}, ${total("warning")}\n`;
 }
 
 function describeNote(note: ConfigNote): string {
   return `${formatPlace(note)}: ${severityOf(note.level)}: ${note.message}`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** By the name's ending, or else by content: JSON begins with a bracket or a quote. */
@@ -204,14 +199,6 @@ function parseDocument(text: string, source: string): ConfigDocument {
   const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
   const isJson = ending === undefined ? /^\uFEFF?\s*[[{"]/.test(text) : ending === "json";
   return isJson ? parseJsonDocument(text, source) : parseYamlDocument(text, source);
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw unreadable(path, cause, "check the path");
-  }
 }
 
 function imageSize(text: string, earlier: readonly ImageSize[]): readonly ImageSize[] {
@@ -229,7 +216,7 @@ interface ExplainOptions {
 
 function explain(args: readonly string[], options: ExplainOptions, io: CliIo): void {
   const { compilationConfig, fileOptions, rest } = parseServeArguments(args, {
-    readFile: readText,
+    readFile: (path) => readTextSync(path, "check the path"),
     parseYaml: parseYamlDocument,
   });
   const rows = explainConfig(compilationConfig).filter(

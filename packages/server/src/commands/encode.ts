@@ -25,7 +25,7 @@ import { type CliIo, printError } from "../cli-io.js";
 import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
-import { percent, renderTable } from "../table.js";
+import { counted, percent, renderTable } from "../table.js";
 import { expandDirectories, isVideoFile, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
@@ -149,13 +149,13 @@ async function encode(
   });
   loading.done();
 
-  using decoding = startProgress(io, `decoding ${count(paths.length, "file")}`);
+  using decoding = startProgress(io, `decoding ${counted(paths.length, "file")}`);
   const decoded = await decodeAll(paths, model, { ...options, ...sampling }, io, decoding.update);
   decoding.done();
 
   const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value.item] : []));
   itemCount = items.length;
-  using progress = startProgress(io, `encoding ${count(items.length, "file")}`);
+  using progress = startProgress(io, `encoding ${counted(items.length, "file")}`);
   encoding = progress;
   const encoded = (await encoder.encode(items))[Symbol.iterator]();
   encoding.done();
@@ -176,12 +176,8 @@ async function encode(
     );
     const dtype = options.dtype ?? "f32";
     const tensors = await writeEmbeddings(options.output, { names, outcomes, timestamps }, dtype, io);
-    io.stdout(`\nwrote ${count(tensors, "tensor")} to ${options.output}\n`);
+    io.stdout(`\nwrote ${counted(tensors, "tensor")} to ${options.output}\n`);
   }
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
 /** Images decoded at a time: each holds its raster, and sharp has threads of its own. */

@@ -2,8 +2,11 @@
  * A log of sizes, as people have them: JSON, or lines. What an entry measures, tokens or pixels, is said by its form;
  * nothing is guessed from its magnitude.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
+
+/** Characters of a line in messages: a line may be a whole file. */
+const SHOWN = 100;
 
 /** A size, and how often it came. */
 export type TraceEntry = {
@@ -140,7 +143,7 @@ function columnNames({ cells, place }: CsvRow): readonly string[] {
   if (hasSizes) return names;
   throw new VitgraphError(
     "VG_ARGUMENT_INVALID",
-    `${place}: no column for sizes in "${short(cells.join())}"`,
+    `${place}: no column for sizes in "${shorten(cells.join(), SHOWN)}"`,
     {
       remedy: `name the columns ${COLUMNS.join(", ")}; tokens, or width and height, are needed`,
       details: { place, names },
@@ -193,13 +196,8 @@ function checked(size: TraceSize, count: number, place: string, text: string): T
 }
 
 function refuse(place: string, text: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${short(text)} is no size`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${shorten(text, SHOWN)} is no size`, {
     remedy: "give a token count or WIDTHxHEIGHT in pixels; vitgraph plan --help shows the forms",
-    details: { place, text: short(text) },
+    details: { place, text: shorten(text, SHOWN) },
   });
-}
-
-/** A line may be a whole file. */
-function short(text: string): string {
-  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
 }

@@ -7,7 +7,7 @@ import {
   readProcessorSettings,
   tokenCount,
 } from "@vitgraph/core";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { listed, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import {
   type BudgetPlan,
   type BudgetReport,
@@ -123,7 +123,8 @@ async function readSizes(
   const name = basename(inputName(options.trace));
   const text = await readTextInput(options.trace, io, "check the path given to --trace");
   const { entries, unusedColumns } = parseTrace(text, name);
-  if (unusedColumns.length > 0) printNote(io, `${name}: columns without effect: ${listed(unusedColumns)}`);
+  if (unusedColumns.length > 0)
+    printNote(io, `${name}: columns without effect: ${listed(unusedColumns, MAX_LISTED, inputName)}`);
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
     printNote(io, `--model has no effect: ${name} has token counts alone`);
@@ -164,11 +165,6 @@ function possibleSizes(
 
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;
-
-function listed(names: readonly string[]): string {
-  const more = names.length > MAX_LISTED ? `, and ${names.length - MAX_LISTED} more` : "";
-  return names.slice(0, MAX_LISTED).map(inputName).join(", ") + more;
-}
 
 async function readProcessor(directory: string | undefined, io: CliIo): Promise<ImageProcessor> {
   if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
