@@ -1,6 +1,6 @@
 // `npm start [-- IMAGE… --model DIR …]`: installs, builds, and encodes images; without arguments the samples that the
 // repository has at hand.
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { build, install } from "./bootstrap.mjs";
 import { root, run } from "./toolchain.mjs";
 
@@ -16,6 +16,7 @@ const SAMPLES = [
 install();
 build();
 const given = process.argv.slice(2);
+if (given.length === 0) mkdirSync(`${root}/out`, { recursive: true });
 const args =
   given.length > 0
     ? given
