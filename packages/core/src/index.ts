@@ -56,8 +56,7 @@ export {
   type ValueId,
 } from "./graph/graph.js";
 export {
-  DIMS,
-  type DimName,
+  type DimCounts,
   OPS,
   type OpAttributes,
   type OpKind,
@@ -67,7 +66,7 @@ export {
 export * from "./images/index.js";
 export * from "./item.js";
 export { ARCHITECTURES, type ArchitectureConfig, type ArchitectureName } from "./models/architectures.js";
-export { createVisionModel } from "./models/index.js";
+export { createVisionModel, MODEL_TYPES, readImageProcessor, readVideoProcessor } from "./models/index.js";
 export {
   type LoadedModel,
   type LoadModelOptions,
@@ -75,8 +74,9 @@ export {
   loadModel,
   type ProcessorSettings,
   readProcessorSettings,
+  videoProcessorOf,
 } from "./models/load-model.js";
-export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
+export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export * from "./observability/index.js";
 export * from "./plugin/index.js";

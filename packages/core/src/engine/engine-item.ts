@@ -9,7 +9,6 @@ import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import {
-  channelScale,
   imageGrid,
   openImage,
   processRaster,
@@ -19,7 +18,7 @@ import {
 } from "../images/index.js";
 import { checkRaster } from "../images/process.js";
 import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
-import type { LoadedModel } from "../models/load-model.js";
+import { type LoadedModel, videoProcessorOf } from "../models/load-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
@@ -189,8 +188,7 @@ function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel
 }
 
 function openFrames(uuid: string | undefined, frames: readonly Raster[], model: LoadedModel): OpenedItem {
-  const { videoProcessor } = model;
-  checkVideoNormalisation(model);
+  const videoProcessor = videoProcessorOf(model);
   const [first] = frames;
   if (first === undefined) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", { remedy: "pass at least one" });
@@ -215,8 +213,7 @@ async function openVideo(
   { maxPixels }: OpenItemOptions,
   signal: AbortSignal | undefined,
 ): Promise<OpenedItem> {
-  const { videoProcessor } = model;
-  checkVideoNormalisation(model);
+  const videoProcessor = videoProcessorOf(model);
   const read = readerOf("video", video);
   const open = (bytes: Uint8Array, ends: AbortSignal | undefined) =>
     openClip(bytes, videoProcessor, {
@@ -348,20 +345,11 @@ function opened(
   { workBytes, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "prepare">,
 ): OpenedItem {
   const isVideo = kind === "frames" || kind === "video";
-  const { patchSize, temporalPatchSize } = isVideo ? model.videoProcessor : model.processor;
+  const { patchSize, temporalPatchSize } = model.vision;
   const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (isVideo ? temporalPatchSize : 1);
   return { kind, uuid, grid, spec: specOf(grid, model), bytes: workBytes + keptBytes, keptBytes, prepare };
 }
 
 function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
   return itemSpecOfGrid([t, h, w], vision.spatialMergeSize);
-}
-
-/** The graph normalises all pixels as the image processor says. */
-function checkVideoNormalisation({ processor, videoProcessor, name }: LoadedModel): void {
-  const image = channelScale(processor);
-  if (channelScale(videoProcessor).every((value, index) => value === image[index])) return;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
-    remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
-  });
 }

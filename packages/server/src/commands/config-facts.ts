@@ -51,11 +51,9 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
 
 /** Tokens of the longest clip; undefined for a processor that bounds frames. */
 function clipTokens(settings: JsonObject, modelType: string): number | undefined {
-  const { boundsCover, maxPixels, patchSize, mergeSize, temporalPatchSize } = readVideoProcessor(
-    settings,
-    modelType,
-  );
-  if (boundsCover === "frame") return undefined;
+  const processor = readVideoProcessor(settings, modelType);
+  if (processor === undefined || processor.boundsCover === "frame") return undefined;
+  const { maxPixels, patchSize, mergeSize, temporalPatchSize } = processor;
   return Math.floor(maxPixels / (temporalPatchSize * (patchSize * mergeSize) ** 2));
 }
 

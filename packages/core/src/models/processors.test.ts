@@ -1,15 +1,11 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";
-import {
-  channelScale,
-  IMAGE_PROCESSOR_DEFAULTS,
-  readImageProcessor,
-  readVideoProcessor,
-  resizeBounds,
-} from "./image-processor.js";
+import { channelScale, resizeBounds } from "../images/image-processor.js";
+import { readImageProcessor, readVideoProcessor } from "./index.js";
+import { QWEN2_VL_IMAGE_CLASS as QWEN2 } from "./qwen2-vl/preprocess.js";
+import { QWEN3_VL_IMAGES } from "./qwen3-vl/preprocess.js";
 
-const QWEN2 = IMAGE_PROCESSOR_DEFAULTS.qwen2_vl;
-const QWEN3 = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
+const QWEN3 = QWEN3_VL_IMAGES.withoutFile;
 
 describe("settings", () => {
   test("of a checkpoint that has none are its family's", () => {
@@ -176,13 +172,20 @@ describe("settings", () => {
     expect(error.message).toBe(`preprocessor_config.json ${text}`);
   });
 
-  test("another filter than bicubic, and another model, are not supported", () => {
-    const bilinear = thrownBy(() => readVideoProcessor({ resample: 2 }, "qwen3_vl"));
-    expect(bilinear.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(bilinear.message).toMatch(/^video_preprocessor_config.json asks for resizing with filter 2: /);
+  test("the filter is bicubic or bilinear", () => {
+    expect(readImageProcessor({ resample: 3 }, "gemma3").filter).toBe("bicubic");
+    expect(readVideoProcessor({ resample: 2 }, "qwen3_vl")?.filter).toBe("bilinear");
+    const lanczos = thrownBy(() => readVideoProcessor({ resample: 1 }, "qwen3_vl"));
+    expect(lanczos.code).toBe("VG_MODEL_UNSUPPORTED");
+    expect(lanczos.message).toBe(
+      "video_preprocessor_config.json asks for resizing with filter 1: vitgraph has 2 (bilinear) and 3 (bicubic)",
+    );
+  });
+
+  test("another model is not supported", () => {
     const model = thrownBy(() => readImageProcessor(undefined, "llava"));
     expect(model.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(model.message).toMatch(/^no image processor is known for model type llava: use one of qwen2_vl, /);
+    expect(model.message).toMatch(/^model_type "llava" is not supported: supported model types: qwen2_vl, /);
     expect(thrownBy(() => readImageProcessor(undefined, "constructor")).code).toBe("VG_MODEL_UNSUPPORTED");
   });
 });
