@@ -5,11 +5,12 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { TensorData } from "../weights/safetensors.js";
-import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
+import { ARCHITECTURES } from "./architectures.js";
 import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
+import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 
-const NAMES = Object.keys(ARCHITECTURES) as ArchitectureName[];
+const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
 test.each(NAMES)("the tower of %s has the shapes of its config", async (name) => {
   const { vision_config } = ARCHITECTURES[name];
@@ -23,6 +24,24 @@ test.each(NAMES)("the tower of %s has the shapes of its config", async (name) =>
   ]);
   expect(model.weights.has(`blocks.${(vision_config.depth as number) - 1}.norm1.weight`)).toBe(true);
   expect(model.weights.has(`blocks.${vision_config.depth}.norm1.weight`)).toBe(false);
+});
+
+test.each([
+  // Patches of 588 values; qkv, proj, fc1 and fc2; 256 tokens.
+  ["gemma-3-4b", 64 * 64, 27 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 588 * 1152, (256 * 1152 * 2560) / 4096],
+  // Gate, up and down in the place of two products; a merger of 5120 columns.
+  [
+    "qwen2.5-vl-7b",
+    16 * 16,
+    32 * (4 * 1280 ** 2 + 3 * 1280 * 3420) + 1176 * 1280,
+    (5120 ** 2 + 5120 * 3584) / 4,
+  ],
+  ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],
+] as const)("the products of %s are those of its published size", (name, patches, tower, merger) => {
+  const { graph, vision } = loadDummyModel(name);
+  const area = vision.spatialMergeSize ** 2;
+  const dims = { ...vision.dims, patches, tokens: patches / area };
+  expect(graphFlops(graph, { dims, attentionPairs: {} })).toBe(2 * patches * (tower + merger));
 });
 
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
