@@ -180,6 +180,16 @@ export const KERNELS = {
     ],
     scalars: { activation: "u32" },
   },
+  /**
+   * The mean of the k/n groups of n columns that stand side by side in each row: y[r][c] = mean over i of x[r][i·n + c].
+   * x [m, k], y [m, n]. A view of n columns that joins rows makes it a mean of rows.
+   */
+  mean_groups: {
+    buffers: ["x", "y"],
+    forms: ["activation [m, k]", "activation [m, n]"],
+    scalars: {},
+    whole: ["k/n"],
+  },
 } as const satisfies Record<string, KernelSignature>;
 
 export type KernelName = keyof typeof KERNELS;

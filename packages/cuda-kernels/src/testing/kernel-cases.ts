@@ -195,6 +195,14 @@ export function scatterRowsCase(shape: IndexedRowsShape): KernelCase {
   return c.index("index", "m", 1, spreadRows(m, tableRows)).build();
 }
 
+export function meanGroupsCase(shape: RowsShape & { readonly groups: number }): KernelCase {
+  const { m, n, groups } = shape;
+  return new CaseBuilder("mean_groups", [`${m}×${n}, ${groups} groups`], shape)
+    .dim("m", m)
+    .activation("x", "m", groups * n)
+    .output("m", n);
+}
+
 export interface PositionEmbeddingShape extends CaseOptions {
   readonly side: number;
   readonly n: number;
@@ -535,6 +543,16 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     linearGatherRowsCase({ m: 300, n: 264, k: 128, tableRows: 700, bias: true, ...common }),
     linearGatherRowsCase({ m: 20, n: 50, k: 64, tableRows: 30, strided: true, ...common }),
     linearGatherRowsCase({ m: 0, n: 40, k: 24, tableRows: 3, bias: true, ...common }),
+
+    ...[
+      { m: 1, n: 1, groups: 1 },
+      { m: 5, n: 7, groups: 4 },
+      // Of Gemma 3: 4×4 rows become one.
+      { m: 9, n: 1152, groups: 16 },
+      { m: 13, n: 24, groups: 3, strided: true },
+      { m: 70, n: 72, groups: 9 },
+      { m: 0, n: 8, groups: 2 },
+    ].map((shape) => meanGroupsCase({ ...common, ...shape })),
   ];
 }
 

@@ -13,6 +13,7 @@
 #include "kernels/smxx/gate/gate.h"
 #include "kernels/smxx/gather_rows/gather_rows.h"
 #include "kernels/smxx/layernorm/layernorm.h"
+#include "kernels/smxx/mean_groups/mean_groups.h"
 #include "kernels/smxx/position_embedding/position_embedding.h"
 #include "kernels/smxx/rmsnorm/rmsnorm.h"
 #include "kernels/smxx/rope/rope.h"
@@ -322,6 +323,11 @@ void CudaProgram::resolve(std::size_t index) {
       // Not among the products that are measured before a capture: there is no index yet that they could follow.
       const auto step = std::make_shared<LinearStep>(linear_tools(), operands, static_cast<kernels::Activation>(scalars[0]));
       return add([step](const Launch& launch) { return step->launch(launch); });
+    }
+    case Kernel::mean_groups: {
+      const k::MeanGroupsOperands operands{view<const Bf16>(at[0]), view<Bf16>(at[1]), rows(buffer(at[1]).rows), columns(at[1]),
+                                           columns(at[0]) / columns(at[1])};
+      return add([operands](const Launch& launch) { return k::launch_mean_groups(launch, operands); });
     }
   }
 }
