@@ -9,7 +9,7 @@ import {
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
 import type { ModelFamily } from "./model-family.js";
-import { qwen2_5VL } from "./qwen2-5-vl/index.js";
+import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
 import type { VisionModel } from "./vision-model.js";
@@ -17,12 +17,13 @@ import type { VisionModel } from "./vision-model.js";
 const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen2_vl: qwen2VL,
   qwen2_5_vl: qwen2_5VL,
+  qwen2_5_omni: qwen2_5OmniThinker,
   qwen3_vl: qwen3VL,
   qwen3_vl_moe: qwen3VL,
   qwen3_5: qwen3_5,
   qwen3_5_moe: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
-  gemma3: gemma3,
+  gemma3,
 };
 
 /** The model types that vitgraph runs. */

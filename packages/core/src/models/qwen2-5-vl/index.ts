@@ -1,7 +1,7 @@
-/** Qwen2.5-VL: config reader and graph. Most of its blocks attend within windows. */
+/** Qwen2.5-VL, and the same tower in Qwen2.5-Omni's thinker: config reader and graph. Most blocks attend within windows. */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { rowsOf } from "../../graph/ops.js";
-import { MAX_GRID_SIDE, TowerBuilder } from "../layers.js";
+import { MAX_GRID_SIDE, type PackedProjection, TowerBuilder } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
 import {
@@ -9,6 +9,7 @@ import {
   checkHeads,
   checkLayers,
   checkPatch,
+  objectIn,
   readRopeTheta,
   readVisionConfig,
   visionConfigOf,
@@ -35,18 +36,47 @@ const DEFAULTS = {
 
 type Config = ReturnType<typeof readConfig>;
 
+/** Where checkpoints keep the tower, and what they call the projection of an attention layer. */
+interface Tensors {
+  readonly prefixes: readonly string[];
+  readonly projection: (layer: string) => PackedProjection;
+}
+
+const QWEN2_5_VL_TENSORS: Tensors = {
+  prefixes: ["visual.", "model.visual."],
+  projection: (layer) => `${layer}.qkv`,
+};
+
+const QWEN2_5_OMNI_TENSORS: Tensors = {
+  prefixes: ["thinker.visual.", "visual."],
+  projection: (layer) => [`${layer}.q`, `${layer}.k`, `${layer}.v`],
+};
+
 export const qwen2_5VL: ModelFamily = {
-  create: (config) => createQwen2_5VL(visionConfigOf(config)),
+  create: (config) => createQwen2_5VL(visionConfigOf(config), "qwen2_5_vl", QWEN2_5_VL_TENSORS),
   images: QWEN2_VL_IMAGES,
   videos: QWEN2_VL_VIDEOS,
 };
 
-function createQwen2_5VL(visionConfig: Readonly<Record<string, unknown>>): VisionModel {
+export const qwen2_5OmniThinker: ModelFamily = {
+  ...qwen2_5VL,
+  create(config) {
+    const thinker = objectIn(config, "thinker_config", "thinker_config");
+    const visionConfig = visionConfigOf(thinker, "thinker_config.");
+    return createQwen2_5VL(visionConfig, "qwen2_5_omni", QWEN2_5_OMNI_TENSORS);
+  },
+};
+
+function createQwen2_5VL(
+  visionConfig: Readonly<Record<string, unknown>>,
+  modelType: string,
+  tensors: Tensors,
+): VisionModel {
   const config = readConfig(visionConfig);
   const { patch_size: patchSize, spatial_merge_size: merge } = config;
   const windowTokens = Math.floor(config.window_size / merge / patchSize);
   return {
-    modelType: "qwen2_5_vl",
+    modelType,
     config,
     patchSize,
     temporalPatchSize: config.temporal_patch_size,
@@ -56,8 +86,8 @@ function createQwen2_5VL(visionConfig: Readonly<Record<string, unknown>>): Visio
     outputColumns: [config.out_hidden_size],
     minTokenBudget: 64, // vLLM's for the Qwen-VL families
     maxGridSide: MAX_GRID_SIDE,
-    names: { prefixes: ["visual.", "model.visual."] },
-    buildGraph: ({ channelScale }) => buildGraph(config, channelScale),
+    names: { prefixes: tensors.prefixes },
+    buildGraph: ({ channelScale }) => buildGraph(config, tensors, channelScale),
     layout: (grid) => windowLayout(grid, merge, windowTokens),
   };
 }
@@ -77,7 +107,7 @@ function readConfig(visionConfig: Readonly<Record<string, unknown>>) {
 const EPSILON = 1e-6;
 
 /** As transformers' Qwen2_5_VisionTransformerPretrainedModel. */
-function buildGraph(config: Config, channelScale: Float32Array): Graph {
+function buildGraph(config: Config, { projection }: Tensors, channelScale: Float32Array): Graph {
   const { hidden_size: hidden, num_heads: heads, spatial_merge_size: merge } = config;
   const { in_channels: channels, temporal_patch_size: temporal, patch_size: patchSize } = config;
   const activation = activationOf(config.hidden_act);
@@ -89,7 +119,7 @@ function buildGraph(config: Config, channelScale: Float32Array): Graph {
   const tokenOrder = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
 
   const attention = (x: ValueId, name: string, segments: ValueId) => {
-    const attended = g.attention(x, name, `${name}.qkv`, { heads, segments, rotation });
+    const attended = g.attention(x, name, projection(name), { heads, segments, rotation });
     return g.linear(attended, `${name}.proj`, hidden);
   };
   const mlp = (x: ValueId, name: string) => {
