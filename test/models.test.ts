@@ -22,7 +22,7 @@ import {
 import { describe, expect, test } from "vitest";
 import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, readGrids } from "./fixtures.js";
 
-const FAMILIES = ["qwen2-vl", "qwen2-5-vl", "qwen3-5", "qwen3-omni", "gemma3"];
+const FAMILIES = ["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"];
 
 /** The fixtures keep pixel values as float16. */
 const HALF_PRECISION_LEVELS = 0.1;

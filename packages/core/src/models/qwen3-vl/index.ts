@@ -1,5 +1,4 @@
 /** Qwen3-VL, and the towers of Qwen3.5 and Qwen3-Omni's thinker, which differ in names and defaults. */
-
 import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
