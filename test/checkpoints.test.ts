@@ -208,7 +208,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
       code: "VG_MODEL_UNSUPPORTED",
       message:
         'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
-        "supported model types: qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe",
+        "supported model types: qwen2_vl, qwen2_5_vl, qwen2_5_omni, qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe, gemma3",
     });
   });
 
