@@ -56,6 +56,7 @@ add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/inlet.cc
   native/backend/cuda/linear_step.cc
   native/backend/cuda/outlet.cc
+  native/backend/cuda/run_control.cc
   native/backend/cuda/run_metadata.cc
   native/kernels/common/attention_tiles.cc
 )

@@ -133,7 +133,8 @@ export const KERNELS = {
   },
   /**
    * softmax(q · kᵀ · scale) · v for each head within each segment. q, k, v, y [patches, heads·headSize], rows may be
-   * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total.
+   * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total. Segments may be empty, and
+   * each op of a program may have a list of its own.
    */
   attention: {
     buffers: ["q", "k", "v", "cu_seqlens", "y"],

@@ -758,7 +758,7 @@ class CaseBuilder {
 }
 
 /** Numbers in [0, 1) from a text: mulberry32 over its FNV-1a hash. */
-function randomFrom(text: string): () => number {
+export function randomFrom(text: string): () => number {
   let state = 0x811c9dc5;
   for (const character of text) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);
   return () => {

@@ -28,8 +28,6 @@ using kernels::Launch;
 constexpr int kHopper = 90;
 /// Of the grid on which patches stand while products are measured: an image of some 1000 pixels a side.
 constexpr std::int32_t kGridWidth = 64;
-/// The tiles start on a boundary of their own alignment.
-constexpr std::size_t kTilesAt = 256;
 
 [[noreturn]] void unsupported(const std::string& name, const std::string& fact) {
   throw Error("VG_PROGRAM_INVALID", name + ": " + fact, "use the CPU backend for this model");
@@ -38,28 +36,12 @@ constexpr std::size_t kTilesAt = 256;
 }  // namespace
 
 CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, const Arenas& arenas)
-    : device_(std::move(device)), program_(std::move(program)), arenas_(arenas), metadata_(program_) {
-  // The control block has to have its address before the steps take it.
+    : device_(std::move(device)), program_(std::move(program)), arenas_(arenas), metadata_(program_), control_(program_.capacities.size()) {
+  // The control block has its address before the steps take it.
   for (const Instruction& instruction : program_.instructions) {
-    if (instruction.kernel != Kernel::attention) continue;
-    const std::int32_t patches = row_capacity(buffer(instruction.operands[0]).rows);
-    const std::int32_t segments = row_capacity(buffer(instruction.operands[3]).rows) - 1;
-    const auto heads = static_cast<std::int32_t>(instruction.scalars[0]);
-    const auto head_size = static_cast<std::int32_t>(buffer(instruction.operands[0]).columns) / heads;
-    const std::int32_t multiprocessors = device_->properties().multiProcessorCount;
-    tiling_ = device_->architecture() == kHopper ? kernels::sm90::attention_tiling(patches, heads, head_size, multiprocessors)
-                                                 : kernels::smxx::attention_tiling(heads, multiprocessors);
-    tiler_.emplace(tiling_, static_cast<std::size_t>(segments));
-    tile_capacity_ = kernels::attention_tile_capacity(static_cast<std::size_t>(patches), static_cast<std::size_t>(segments),
-                                                      static_cast<std::size_t>(tiling_.shortest));
-    break;
+    if (instruction.kernel == Kernel::attention) control_.table(table_key(instruction));
   }
-  const std::size_t control_bytes = kTilesAt + tile_capacity_ * sizeof(kernels::AttentionStrip);
-  if ((program_.capacities.size() + 1) * sizeof(std::int32_t) > kTilesAt) {
-    unsupported("the program", "it has " + std::to_string(program_.capacities.size()) + " dims");
-  }
-  control_.resize(control_bytes);
-  device_control_ = std::make_unique<DeviceMemory>(control_bytes);
+  device_control_ = std::make_unique<DeviceMemory>(control_.size_bytes());
   attention_work_ = std::make_unique<DeviceMemory>(sizeof(kernels::sm90::AttentionWork));
   check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()), "cannot clear the attention's work counter");
   steps_.reserve(program_.instructions.size());
@@ -82,7 +64,11 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
   const auto place_of = [&](const Transfer& transfer) {
     return address(static_cast<std::int32_t>(transfer.buffer - program_.buffers.data())) + transfer.offset_bytes;
   };
-  std::vector<Inlet::Piece> inputs{{device_control_->data(), write_control(submission)}};
+  std::vector<Inlet::Piece> inputs;
+  const auto bounds = [&](std::int32_t list) { return metadata_.words(submission, list); };
+  for (const RunControl::Piece& piece : control_.write(submission.counts, bounds)) {
+    inputs.push_back({device_control_->data() + piece.at, piece.bytes});
+  }
   for (const Transfer& input : submission.inputs) inputs.push_back({place_of(input), input.bytes});
   std::vector<Outlet::Piece> outputs;
   for (const Transfer& output : submission.outputs) outputs.push_back({place_of(output), output.bytes, output.buffer->dtype});
@@ -165,19 +151,9 @@ void CudaProgram::place_on_grid() {
 }
 
 void CudaProgram::send_counts(std::span<const std::uint32_t> counts) {
-  auto* words = reinterpret_cast<std::int32_t*>(control_.data());
-  std::copy(counts.begin(), counts.end(), words);
-  words[counts.size()] = 0;
-  device_->inlet().send_in_order({device_control_->data(), std::span<const std::byte>(control_).first(kTilesAt)});
-}
-
-std::span<const std::byte> CudaProgram::write_control(const Submission& submission) {
-  auto* counts = reinterpret_cast<std::int32_t*>(control_.data());
-  std::copy(submission.counts.begin(), submission.counts.end(), counts);
-  auto* table = reinterpret_cast<kernels::AttentionStrip*>(control_.data() + kTilesAt);
-  const std::size_t tile_count = tiler_ ? tiler_->write(metadata_.cu_seqlens(submission), {table, tile_capacity_}) : 0;
-  counts[submission.counts.size()] = static_cast<std::int32_t>(tile_count);
-  return std::span<const std::byte>(control_).first(kTilesAt + tile_count * sizeof(kernels::AttentionStrip));
+  for (const RunControl::Piece& piece : control_.write_without_tiles(counts)) {
+    device_->inlet().send_in_order({device_control_->data() + piece.at, piece.bytes});
+  }
 }
 
 void CudaProgram::launch_all(bool programmatic) const {
@@ -338,21 +314,37 @@ void CudaProgram::add_linear(const std::string& name, const kernels::LinearOpera
   steps_.push_back({name, [step](const Launch& launch) { return step->launch(launch); }});
 }
 
+RunControl::TableKey CudaProgram::table_key(const Instruction& instruction) const {
+  const Buffer& q = buffer(instruction.operands[0]);
+  const std::int32_t list = instruction.operands[3];
+  const std::int32_t rows = row_capacity(q.rows);
+  const auto heads = static_cast<std::int32_t>(instruction.scalars[0]);
+  const std::int32_t head_size = static_cast<std::int32_t>(q.columns) / heads;
+  const std::int32_t multiprocessors = device_->properties().multiProcessorCount;
+  return {.list = list,
+          .tiling = device_->architecture() == kHopper
+                        ? kernels::sm90::attention_tiling(rows, heads, head_size, multiprocessors)
+                        : kernels::smxx::attention_tiling(heads, multiprocessors),
+          .rows = rows,
+          .segments = row_capacity(buffer(list).rows) - 1};
+}
+
 void CudaProgram::resolve_attention(const Instruction& instruction, const std::string& name) {
   const auto& at = instruction.operands;
+  const RunControl::Table& table = control_.table(table_key(instruction));
+  const std::byte* control = device_control_->data();
   const auto heads = static_cast<std::int32_t>(instruction.scalars[0]);
-  const auto* counts = reinterpret_cast<const std::int32_t*>(device_control_->data());
   const kernels::AttentionOperands operands{
       .q = view<const Bf16>(at[0]),
       .k = view<const Bf16>(at[1]),
       .v = view<const Bf16>(at[2]),
       .y = view<Bf16>(at[4]),
-      .row_capacity = row_capacity(buffer(at[0]).rows),
+      .row_capacity = table.key.rows,
       .heads = heads,
       .head_size = static_cast<std::int32_t>(buffer(at[0]).columns) / heads,
       .scale = bits_to_float(instruction.scalars[1]),
-      .tiles = reinterpret_cast<const kernels::AttentionStrip*>(device_control_->data() + kTilesAt),
-      .tile_count = {counts + program_.capacities.size(), 0, static_cast<std::int32_t>(tile_capacity_)},
+      .tiles = reinterpret_cast<const kernels::AttentionStrip*>(control + table.tiles_at),
+      .tile_count = {reinterpret_cast<const std::int32_t*>(control + table.count_at), 0, static_cast<std::int32_t>(table.capacity)},
   };
   constexpr std::int32_t kHeadSizes[] = {64, 72, 80, 96, 128};
   if (std::find(std::begin(kHeadSizes), std::end(kHeadSizes), operands.head_size) == std::end(kHeadSizes)) {
@@ -363,7 +355,7 @@ void CudaProgram::resolve_attention(const Instruction& instruction, const std::s
     return;
   }
   auto* work = reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data());
-  steps_.push_back({name, [operands, work, tallest = tiling_.tallest](const Launch& launch) {
+  steps_.push_back({name, [operands, work, tallest = table.key.tiling.tallest](const Launch& launch) {
                       return kernels::sm90::launch_attention(launch, operands, work, tallest);
                     }});
 }

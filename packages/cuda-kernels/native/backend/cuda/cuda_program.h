@@ -9,8 +9,8 @@
 
 #include "backend/cuda/cuda_device.h"
 #include "backend/cuda/linear_step.h"
+#include "backend/cuda/run_control.h"
 #include "backend/cuda/run_metadata.h"
-#include "kernels/common/attention_tiles.h"
 
 namespace vitgraph::cuda {
 
@@ -32,6 +32,7 @@ class CudaProgram final : public LoadedProgram {
   LinearTools linear_tools() const;
   void resolve(std::size_t index);
   void add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation);
+  RunControl::TableKey table_key(const Instruction& attention) const;
   void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
   /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
@@ -40,8 +41,6 @@ class CudaProgram final : public LoadedProgram {
   void place_on_grid();
   /// The counts of a run that computes nothing, or of a full one without attention.
   void send_counts(std::span<const std::uint32_t> counts);
-  /// Writes the counts and the attention's tiles into the control block. What of it is used.
-  std::span<const std::byte> write_control(const Submission& submission);
 
   std::byte* address(std::int32_t buffer) const;
   const Buffer& buffer(std::int32_t index) const { return program_.buffers[static_cast<std::size_t>(index)]; }
@@ -55,12 +54,7 @@ class CudaProgram final : public LoadedProgram {
   Arenas arenas_;
   RunMetadata metadata_;
 
-  // The control block: counts of the dims, then the count of tiles, then the tiles. Written here by the beginning thread,
-  // and read on the card, where it arrives as the run's inputs do.
-  std::size_t tile_capacity_ = 0;
-  kernels::AttentionTiling tiling_{};
-  std::optional<kernels::AttentionTiler> tiler_;
-  std::vector<std::byte> control_;
+  RunControl control_;
   std::unique_ptr<DeviceMemory> device_control_;
   std::unique_ptr<DeviceMemory> attention_work_;
 
