@@ -6,7 +6,9 @@ import {
   readImageProcessor,
   readVideoProcessor,
   resizeBounds,
+  type VideoProcessor,
 } from "./image-processor.js";
+import { videoGrid } from "./process.js";
 
 const QWEN2 = IMAGE_PROCESSOR_DEFAULTS.qwen2_vl;
 const QWEN3 = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
@@ -142,6 +144,42 @@ describe("settings", () => {
     });
   });
 
+  // video_grid_thw of transformers 5.17.0 for 6 frames of 200 × 300: [3, 10, 16] by Qwen2VLVideoProcessor, which bounds
+  // frames, and [3, 4, 6] by Qwen3VLVideoProcessor.
+  test.each([
+    ["qwen3_vl", "Qwen2VLVideoProcessor", [3, 10, 16]],
+    ["qwen3_vl", "Qwen3VLVideoProcessor", [3, 4, 6]],
+    ["qwen2_vl", "Qwen2VLVideoProcessor", [3, 10, 16]],
+    ["qwen2_vl", "Qwen3VLVideoProcessor", [3, 4, 6]],
+    ["qwen3_omni_moe", "Qwen3VLVideoProcessor", [3, 4, 6]],
+  ])("of %s's videos are those of the class that the file names: %s", (modelType, name, [t, h, w]) => {
+    const size = { shortest_edge: 3136, longest_edge: 50_176 };
+    const settings = { patch_size: 16, size, video_processor_type: name };
+    const processor = readVideoProcessor(settings, modelType);
+    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w });
+  });
+
+  test("of videos: min_pixels and max_pixels of a file have no effect on Qwen3VLVideoProcessor", () => {
+    const settings = { min_pixels: 3136, max_pixels: 50_176 };
+    const bounds = ({ minPixels, maxPixels }: VideoProcessor) => [minPixels, maxPixels];
+    expect(bounds(readVideoProcessor(settings, "qwen3_vl"))).toEqual([131_072, 786_432]);
+    expect(bounds(readVideoProcessor(settings, "qwen2_vl"))).toEqual([3136, 50_176]);
+    expect(bounds(readVideoProcessor(settings, "qwen3_vl", { max_pixels: 65_536 }))).toEqual([
+      131_072, 65_536,
+    ]);
+  });
+
+  // The same pixel_values as without the steps, from Qwen2VLImageProcessor of transformers 5.17.0.
+  test.each([
+    { do_center_crop: true, crop_size: { height: 64, width: 64 } },
+    { do_center_crop: true, crop_size: 64 },
+    { do_pad: true, pad_size: { height: 640, width: 640 } },
+    { do_pad: true },
+  ])("%j changes nothing: transformers' Qwen-VL processors neither crop nor pad", (steps) => {
+    expect(readImageProcessor(steps, "qwen3_vl")).toEqual(readImageProcessor({}, "qwen3_vl"));
+    expect(readVideoProcessor(steps, "qwen3_vl")).toEqual(readVideoProcessor({}, "qwen3_vl"));
+  });
+
   test.each<[Record<string, unknown>, string]>([
     [{ patch_size: 0 }, "has patch_size = 0: it must be a positive whole number"],
     [{ merge_size: "2" }, 'has merge_size = "2": it must be a positive whole number'],
@@ -166,8 +204,8 @@ describe("settings", () => {
     ],
     [{ min_pixels: 4e9 }, "has min_pixels = 4000000000: it must be at most 268435456"],
     [
-      { do_center_crop: true },
-      "has do_center_crop = true: it must be absent or false: vitgraph does not take this step",
+      { do_center_crop: true, crop_size: null },
+      "has crop_size = null: it must be given beside do_center_crop",
     ],
     [{ cap_pixels_per_frame: true }, "has cap_pixels_per_frame = true: it must be absent or false"],
   ])("%j is refused", (settings, text) => {

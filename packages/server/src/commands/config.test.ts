@@ -133,7 +133,10 @@ odd.yaml: 1 error, 5 warnings
       encoder_cudagraph_max_vision_items_per_batch: 1,
     });
     const processor = { size: { shortest_edge: 65_536, longest_edge: 131_072 } };
-    const images = model("m", QWEN3_VL, { "preprocessor_config.json": processor });
+    // By its class, a video's bounds are those of each frame, so that a clip can have any size.
+    const images = model("m", QWEN3_VL, {
+      "preprocessor_config.json": { ...processor, image_processor_type: "Qwen2VLImageProcessor" },
+    });
     expect((await run("check", path, "--model", images)).stdout).toContain(": 0 errors, 0 warnings");
     expect((await run("check", path, "--model", images, "--no-video")).stdout).toContain(
       "no batch can reach token budget 256: the largest has 128 tokens, and fits 128",
