@@ -96,7 +96,7 @@ export {
   type VisionEncoderOptions,
 } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
-export { Checkpoint } from "./weights/checkpoint.js";
+export { Checkpoint, readJsonObject } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,
   type SafetensorsDType,

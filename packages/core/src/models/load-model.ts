@@ -61,7 +61,7 @@ export async function loadModel(
   checkProcessorKwargs(mmProcessorKwargs);
   const directory = await findCheckpoint(directoryOrId);
   const found = directory === directoryOrId ? [] : [`${directoryOrId} is read from ${directory}`];
-  const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
+  const config = await readJsonObject(directory, "config.json");
   const settings = await readProcessorSettings(directory);
   const model = describeModel(directoryOrId, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return { ...withDummyWeights(model), notes: found };

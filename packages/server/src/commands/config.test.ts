@@ -242,15 +242,17 @@ odd.yaml: 1 error, 5 warnings
     const path = file("fine.json", {});
     await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
       code: "VG_FILE_UNREADABLE",
-      remedy: "give the directory of a checkpoint",
+      remedy: "--model wants the directory of a checkpoint",
     });
     const broken = mkdtempSync(join(folder, "m"));
     writeFileSync(join(broken, "config.json"), "{");
     await expect(run("check", path, "--model", broken)).rejects.toMatchObject({ code: "VG_MODEL_INVALID" });
     writeFileSync(join(broken, "config.json"), "[]");
     await expect(run("check", path, "--model", broken)).rejects.toThrow(
-      "is not a JSON object: copy the file again",
+      "is not a JSON object: copy or download it again",
     );
+    writeFileSync(join(broken, "config.json"), "[".repeat(100_000));
+    await expect(run("check", path, "--model", broken)).rejects.toThrow("is nested more than 64 deep");
   });
 
   test("sizes that are none", async () => {
