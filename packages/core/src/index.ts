@@ -106,3 +106,4 @@ export {
   writeSafetensors,
 } from "./weights/safetensors.js";
 export type { TensorSource } from "./weights/tensor-source.js";
+export { writeAtomically } from "./write-atomically.js";

@@ -4,8 +4,9 @@
  * Opening a file reads its header alone and checks all of it: a header length or an offset that lies is an error that
  * names the tensor, not a crash or a wrong tensor later.
  */
-import { type FileHandle, rename, rm, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { describe, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { writeAtomically } from "../write-atomically.js";
 import { openRegularFile } from "./regular-file.js";
 
 /** The format's dtype names, with the bits of an element. */
@@ -128,12 +129,9 @@ export async function writeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
   try {
-    await writeFile(temporary, encodeSafetensors(tensors, metadata));
-    await rename(temporary, path);
+    await writeAtomically(path, encodeSafetensors(tensors, metadata));
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {});
     throw toVitgraphError(
       cause,
       "VG_FILE_UNWRITABLE",
