@@ -8,7 +8,7 @@ import {
   resizeBounds,
   type VideoProcessor,
 } from "./image-processor.js";
-import { videoGrid } from "./process.js";
+import { imageGrid, videoGrid } from "./process.js";
 
 const QWEN2 = IMAGE_PROCESSOR_DEFAULTS.qwen2_vl;
 const QWEN3 = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
@@ -110,6 +110,14 @@ describe("settings", () => {
     expect(read({ size, max_pixels: 5000 })).toEqual([1000, 5000]);
     expect(read({ size, min_pixels: null, max_pixels: null })).toEqual([1000, 2000]);
     expect(read({ size: null })).toEqual([3136, 1_003_520]);
+    expect(read({ size: { min_pixels: 3136, max_pixels: 200_704 } })).toEqual([3136, 200_704]);
+  });
+
+  test("bounds that contradict each other give the grids of transformers", () => {
+    const size = { shortest_edge: 65_536, longest_edge: 16_777_216 };
+    const processor = readImageProcessor({ patch_size: 16, size, max_pixels: 50_176 }, "qwen3_vl");
+    expect(imageGrid({ height: 224, width: 224 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
+    expect(imageGrid({ height: 45, width: 31 }, processor)).toEqual({ t: 1, h: 20, w: 14 });
   });
 
   test("one number for mean or std holds for every channel; flags and factor are taken over", () => {
@@ -212,6 +220,13 @@ describe("settings", () => {
     const error = thrownBy(() => readImageProcessor(settings, "qwen3_vl"));
     expect(error.code).toBe("VG_MODEL_INVALID");
     expect(error.message).toBe(`preprocessor_config.json ${text}`);
+  });
+
+  test("a cap on each frame of a clip is refused too", () => {
+    const settings = { size: { shortest_edge: 4096, longest_edge: 25_165_824 }, cap_pixels_per_frame: true };
+    expect(thrownBy(() => readVideoProcessor(settings, "qwen3_vl")).message).toBe(
+      "video_preprocessor_config.json has cap_pixels_per_frame = true: it must be absent or false",
+    );
   });
 
   test("another filter than bicubic, and another model, are not supported", () => {

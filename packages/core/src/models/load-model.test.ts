@@ -117,10 +117,19 @@ test("processors cut patches of the tower's shape where no file says one", async
     await using model = await loadModel(directory, { loadFormat: "dummy" });
     expect(model.processor.patchSize).toBe(2);
     expect(model.videoProcessor.patchSize).toBe(2);
-    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ patch_size: 16 }));
-    await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(
-      "preprocessor_config.json has patch_size 16, but vision_config makes it 2",
-    );
+    for (const [key, found] of [
+      ["patch_size", 16],
+      ["merge_size", 1],
+      ["temporal_patch_size", 1],
+    ] as const) {
+      await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ [key]: found }));
+      await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toMatchObject({
+        code: "VG_MODEL_INVALID",
+        message: expect.stringContaining(
+          `preprocessor_config.json has ${key} ${found}, but vision_config makes it 2`,
+        ),
+      });
+    }
   } finally {
     await rm(directory, { recursive: true });
   }
