@@ -52,7 +52,9 @@ module.exports = {
       comment: "A model family imports the op graph and the item alone.",
       severity: "error",
       from: { path: "^packages/core/src/models/[^/]+/" },
-      to: { path: "^packages/core/src/(compiler|runtime|weights|images)/" },
+      to: {
+        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor)",
+      },
     },
   ],
   options: {

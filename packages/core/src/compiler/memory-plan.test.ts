@@ -62,10 +62,11 @@ test("one of several outputs that no linear op writes is refused with the reason
   const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
   const act = g.add("activation", [x], { function: "silu" }, "act");
   const linear = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "linear");
-  expect(() => planMemory(g.build([linear, act]), capacity, target, new Map([["w", "f32"]]))).toThrow(
+  const weights = new Map([["w", "f32"]] as const);
+  expect(() => planMemory(g.build([linear, act]), capacity, target, weights)).toThrow(
     "output act is not the result of a linear op of its own: only linear can write rows beside those of other outputs: end each of several with one",
   );
-  expect(planMemory(g.build([act]), capacity, target, new Map()).placements[act]).toMatchObject({
+  expect(planMemory(g.build([act]), capacity, target, weights).placements[act]).toMatchObject({
     arena: "io",
     rowStride: 8,
   });

@@ -30,9 +30,12 @@ import { PACKING_RULES, type PackingRule } from "./packing.js";
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
 export interface EngineLimits {
-  /** Items that wait, prepared or not, before calls are refused. Default: 1024. */
+  /**
+   * Items that wait, prepared or not, before calls are refused. A full queue still takes a call that stays within its
+   * caller's share: the limit divided by the callers that wait. Default: 1024.
+   */
   readonly maxQueuedItems?: number;
-  /** Tokens that wait. Default: 262 144, sixteen full batches of the default size. */
+  /** Tokens that wait; shared like the items. Default: 262 144, sixteen full batches of the default size. */
   readonly maxQueuedTokens?: number;
   /** Pixels above which an encoded image is refused, from its header. Default: Pillow's limit, 178 956 970. */
   readonly maxPixels?: number;

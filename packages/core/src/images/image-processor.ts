@@ -75,14 +75,17 @@ export function readImageSettings(
   return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
 }
 
-/** As {@link readImageSettings}, from the content of `video_preprocessor_config.json`. */
+/**
+ * As {@link readImageSettings}, from the content of `video_preprocessor_config.json`.
+ * @param file the name of the file that holds the settings, for messages
+ */
 export function readVideoSettings(
   settings: Settings | undefined,
   defaults: VideoProcessor,
   overrides: Settings = {},
+  file = "video_preprocessor_config.json",
 ): VideoProcessor {
-  const file = "video_preprocessor_config.json";
-  const processor = readSettings(file, overridden(settings, overrides), defaults);
+  const processor = readSettings(file, overridden(videoSettings(settings, defaults), overrides), defaults);
   const read = new SettingsReader(file, settings ?? {});
   return {
     ...processor,
@@ -91,6 +94,16 @@ export function readVideoSettings(
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
   };
+}
+
+/** `Qwen3VLVideoProcessor` takes its bounds from `size` alone. */
+function videoSettings(
+  settings: Settings | undefined,
+  { boundsCover }: VideoProcessor,
+): Settings | undefined {
+  if (settings === undefined || boundsCover === "frame") return settings;
+  const { min_pixels, max_pixels, ...rest } = settings;
+  return rest;
 }
 
 function overridden(settings: Settings | undefined, overrides: Settings): Settings | undefined {
@@ -134,6 +147,9 @@ function readSettings(
   const size = read.object("size");
   size.bothOrNeither("shortest_edge", "longest_edge");
   size.bothOrNeither("min_pixels", "max_pixels");
+  // The Qwen-VL processors never crop, but transformers checks that the size is given.
+  if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
+    read.fail("crop_size", "given beside do_center_crop");
   if (read.boolean("cap_pixels_per_frame", false)) read.fail("cap_pixels_per_frame", "absent or false");
   const { fixedSize } = defaults;
   size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
@@ -186,20 +202,20 @@ const SIDES = ["height", "width"];
 const READ_SETTINGS: readonly string[] = [
   ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
-  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame"],
+  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame", "do_center_crop"],
 ];
 
 /** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
 const IDLE_SETTINGS: readonly string[] = [
-  // Names of classes; all of these families use Qwen2VLImageProcessor.
+  // Names of classes; all of these families use Qwen2VLImageProcessor. A video's is read before the other settings.
   ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
   ...["auto_map", "transformers_version"],
   // Forms of transformers' own input and output.
   ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
   // RGB, which decoding always gives.
   "do_convert_rgb",
-  // Sizes for cropping and padding, which are refused themselves.
-  ...["crop_size", "pad_size", "default_to_square"],
+  // Cropping and padding, steps that transformers' Qwen-VL processors do not have.
+  ...["crop_size", "do_pad", "pad_size", "default_to_square"],
   // Of the prompt.
   ...["image_token_id", "image_seq_length"],
   // Sampling by count, which is the caller's, and limits of decoders.
@@ -215,9 +231,6 @@ const IDLE_SETTINGS: readonly string[] = [
   ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
   ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
 ];
-
-/** Steps that would change pixels. */
-const UNTAKEN_STEPS: readonly string[] = ["do_center_crop", "do_pad"];
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
 class SettingsReader {
@@ -292,15 +305,11 @@ class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's, and for a step that is not taken here */
+  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's */
   onlySettings(): void {
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
       if (READ_SETTINGS.includes(key) || IDLE_SETTINGS.includes(key)) continue;
-      if (UNTAKEN_STEPS.includes(key)) {
-        if (value !== false) this.fail(key, "absent or false: vitgraph does not take this step");
-        continue;
-      }
       const nearest = nearestKey(key, READ_SETTINGS);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,

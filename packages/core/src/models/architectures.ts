@@ -3,18 +3,10 @@
  * at hand.
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
+import type { ArchitectureConfig } from "./model-family.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
-
-/** The parts of a config.json that {@link createVisionModel} reads. */
-export interface ArchitectureConfig {
-  readonly architectures: readonly string[];
-  readonly model_type: string;
-  readonly vision_config: Readonly<Record<string, unknown>>;
-  readonly text_config?: Readonly<Record<string, unknown>>;
-  readonly mm_tokens_per_image?: number;
-}
 
 export const ARCHITECTURES = {
   ...QWEN2_VL_MODELS,

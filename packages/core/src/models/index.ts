@@ -11,7 +11,9 @@ import { gemma3 } from "./gemma3/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
+import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
 import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
+import { QWEN3_VL_VIDEOS } from "./qwen3-vl/preprocess.js";
 import type { VisionModel } from "./vision-model.js";
 
 const FAMILIES: Readonly<Record<string, ModelFamily>> = {
@@ -51,14 +53,38 @@ export function readImageProcessor(
   return readImageSettings(settings, familyOf(modelType).images, overrides);
 }
 
-/** As {@link readImageProcessor}, for videos; undefined for a family that has none. */
+/**
+ * As {@link readImageProcessor}, for videos; undefined for a family that has none. transformers' class for videos is the one
+ * that the settings name, or else the family's.
+ * @param file the name of the file that holds the settings, for messages
+ */
 export function readVideoProcessor(
   settings: Settings | undefined,
   modelType: string,
   overrides: Settings = {},
+  file?: string,
 ): VideoProcessor | undefined {
   const { videos } = familyOf(modelType);
-  return videos && readVideoSettings(settings, videos, overrides);
+  if (videos === undefined) return undefined;
+  const { patchSize, mergeSize, temporalPatchSize } = videos;
+  const defaults = { ...(videoClassOf(settings) ?? videos), patchSize, mergeSize, temporalPatchSize };
+  return readVideoSettings(settings, defaults, overrides, file);
+}
+
+/** transformers' classes for videos. A processor file can name another one than its model's. */
+const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
+  Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
+  Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
+};
+
+/** As transformers does: an image processor's file names the video class too, by the name of its own. */
+function videoClassOf(settings: Settings | undefined): VideoProcessor | undefined {
+  const { video_processor_type, image_processor_type } = settings ?? {};
+  const name = String(video_processor_type ?? image_processor_type).replace(
+    "ImageProcessor",
+    "VideoProcessor",
+  );
+  return Object.hasOwn(VIDEO_CLASSES, name) ? VIDEO_CLASSES[name] : undefined;
 }
 
 function familyOf(modelType: unknown, what = ""): ModelFamily {

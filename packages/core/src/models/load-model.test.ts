@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
+import { videoGrid } from "../images/index.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { TensorData } from "../weights/safetensors.js";
 import { ARCHITECTURES } from "./architectures.js";
@@ -67,12 +68,14 @@ test("dummy weights need the configuration of a checkpoint alone", async () => {
   }
 });
 
+const VIDEO_SIZE = { shortest_edge: 4096, longest_edge: 65_536 };
+
 test.each([
-  ["a file of their own", "video_preprocessor_config.json", { min_pixels: 4096, max_pixels: 65_536 }],
+  ["a file of their own", "video_preprocessor_config.json", { size: VIDEO_SIZE }],
   [
     "transformers 5's processor_config.json",
     "processor_config.json",
-    { video_processor: { min_pixels: 4096, max_pixels: 65_536 } },
+    { video_processor: { size: VIDEO_SIZE } },
   ],
 ])("settings of the video processor are read from %s", async (_, file, settings) => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
@@ -89,6 +92,44 @@ test.each([
   }
 });
 
+describe("videos of a checkpoint without video settings", () => {
+  const patches = { patch_size: 16, merge_size: 2, temporal_patch_size: 2 };
+  const size = { shortest_edge: 3136, longest_edge: 50_176 };
+  const clip = [3, 4, 6];
+  const frame = [3, 10, 16];
+  const unset = [3, 12, 18];
+
+  // AutoVideoProcessor of transformers 5.17.0: video_grid_thw of 6 frames of 200 × 300 with this preprocessor_config.json.
+  test.each([
+    ["qwen3_vl", { size }, clip],
+    ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
+    ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessorFast" }, clip],
+    ["qwen3_vl", { size, do_center_crop: true, crop_size: { height: 64, width: 64 } }, clip],
+    // Qwen3VLVideoProcessor passes over the two, and Qwen2VLVideoProcessor takes them.
+    ["qwen3_vl", { min_pixels: 3136, max_pixels: 50_176 }, unset],
+    ["qwen3_5", { size }, clip],
+    ["qwen3_5_moe", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
+    ["qwen3_omni_moe", { size }, frame],
+    ["qwen3_omni_moe", { min_pixels: 3136, max_pixels: 50_176 }, frame],
+    ["qwen3_omni_moe", { size, image_processor_type: "Qwen3VLImageProcessor" }, clip],
+  ])("%s with the images' settings %j", async (model_type, settings, [t, h, w]) => {
+    const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+    try {
+      const vision_config = { ...MINIATURE_CONFIG.vision_config, patch_size: 16 };
+      const config = model_type.includes("omni") ? { thinker_config: { vision_config } } : { vision_config };
+      await writeFile(join(directory, "config.json"), JSON.stringify({ model_type, ...config }));
+      await writeFile(
+        join(directory, "preprocessor_config.json"),
+        JSON.stringify({ ...patches, ...settings }),
+      );
+      await using model = await loadModel(directory, { loadFormat: "dummy" });
+      expect(videoGrid(6, { height: 200, width: 300 }, model.videoProcessor!)).toEqual({ t, h, w });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+});
+
 test("processors cut patches of the tower's shape where no file says one", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
@@ -96,10 +137,19 @@ test("processors cut patches of the tower's shape where no file says one", async
     await using model = await loadModel(directory, { loadFormat: "dummy" });
     expect(model.processor.patchSize).toBe(2);
     expect(model.videoProcessor?.patchSize).toBe(2);
-    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ patch_size: 16 }));
-    await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(
-      "preprocessor_config.json has patch_size 16, but vision_config makes it 2",
-    );
+    for (const [key, found] of [
+      ["patch_size", 16],
+      ["merge_size", 1],
+      ["temporal_patch_size", 1],
+    ] as const) {
+      await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ [key]: found }));
+      await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toMatchObject({
+        code: "VG_MODEL_INVALID",
+        message: expect.stringContaining(
+          `preprocessor_config.json has ${key} ${found}, but vision_config makes it 2`,
+        ),
+      });
+    }
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -60,7 +60,7 @@ export async function loadModel(
   checkProcessorKwargs(mmProcessorKwargs);
   const directory = await findCheckpoint(directoryOrId);
   const found = directory === directoryOrId ? [] : [`${directoryOrId} is read from ${directory}`];
-  const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
+  const config = await readJsonObject(directory, "config.json");
   const settings = await readProcessorSettings(directory);
   const model = describeModel(directoryOrId, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return { ...withDummyWeights(model), notes: found };
@@ -106,7 +106,7 @@ function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
 
 /** A published model's tower with random weights, the same each time: for measuring, without any file. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
-  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
+  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, NO_SETTINGS));
 }
 
 type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
@@ -114,19 +114,19 @@ type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | 
 function describeModel(
   name: string,
   config: Readonly<Record<string, unknown>>,
-  { image, video }: ProcessorSettings,
+  { image, video, videoFile }: ProcessorSettings,
   overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
-  checkAgainstTower("preprocessor_config.json", image, vision);
-  checkAgainstTower("video_preprocessor_config.json", video, vision);
+  checkAgainstTower(IMAGE_FILE, image, vision);
+  checkAgainstTower(videoFile, video, vision);
   // Files that leave the shape of patches out mean the tower's.
   const { patchSize, temporalPatchSize, modelType } = vision;
   const mergeSize = vision.patchOrder === "raster" ? 1 : vision.spatialMergeSize;
   const patches = { patchSize, temporalPatchSize, mergeSize };
   const processor = { ...readImageProcessor(image, modelType, overrides), ...patches };
   checkFixedSize(processor, vision);
-  const videos = readVideoProcessor(video, modelType, overrides);
+  const videos = readVideoProcessor(video, modelType, overrides, videoFile);
   const videoProcessor = videos && { ...videos, ...patches };
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
@@ -188,6 +188,8 @@ export function videoProcessorOf({ processor, videoProcessor, name }: LoadedMode
 export interface ProcessorSettings {
   readonly image?: Settings | undefined;
   readonly video?: Settings | undefined;
+  /** The file that the settings for videos are from, for messages. */
+  readonly videoFile: string;
 }
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
@@ -228,19 +230,26 @@ async function fingerprintOf(
   return hash.digest("hex");
 }
 
+const IMAGE_FILE = "preprocessor_config.json";
+const VIDEO_FILE = "video_preprocessor_config.json";
+
+/** Of a model without files. */
+const NO_SETTINGS: ProcessorSettings = { videoFile: VIDEO_FILE };
+
 /**
- * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each.
+ * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. As in
+ * transformers, an image processor's file holds for videos where a checkpoint has no settings for them.
  * @throws VG_FILE_UNREADABLE, VG_MODEL_INVALID
  */
 export async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {
-  const processor = await readJsonObject(directory, "processor_config.json", { optional: true });
-  const settings = async (key: string, file: string): Promise<Settings | undefined> => {
-    const nested = processor?.[key];
-    if (typeof nested === "object" && nested !== null) return nested as Settings;
-    return readJsonObject(directory, file, { optional: true });
+  const read = (file: string) => readJsonObject(directory, file, { optional: true });
+  const nested = await read("processor_config.json");
+  const nestedIn = (key: string): Settings | undefined => {
+    const value = nested?.[key];
+    return typeof value === "object" && value !== null ? (value as Settings) : undefined;
   };
-  return {
-    image: await settings("image_processor", "preprocessor_config.json"),
-    video: await settings("video_processor", "video_preprocessor_config.json"),
-  };
+  const image = nestedIn("image_processor") ?? (await read(IMAGE_FILE));
+  const video = nestedIn("video_processor") ?? (await read(VIDEO_FILE));
+  if (video !== undefined) return { image, video, videoFile: VIDEO_FILE };
+  return { image, video: await read(IMAGE_FILE), videoFile: IMAGE_FILE };
 }

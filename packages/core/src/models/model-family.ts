@@ -1,4 +1,4 @@
-/** What a row of the table of families holds. */
+/** What a family has for the table of families, and for that of published models. */
 import type { ImageProcessorDefaults, VideoProcessor } from "../images/image-processor.js";
 import type { VisionModel } from "./vision-model.js";
 
@@ -8,4 +8,13 @@ export interface ModelFamily {
   readonly images: ImageProcessorDefaults;
   /** Absent where the family has no videos. */
   readonly videos?: VideoProcessor;
+}
+
+/** The parts of a config.json that `createVisionModel` reads. */
+export interface ArchitectureConfig {
+  readonly architectures: readonly string[];
+  readonly model_type: string;
+  readonly vision_config: Readonly<Record<string, unknown>>;
+  readonly text_config?: Readonly<Record<string, unknown>>;
+  readonly mm_tokens_per_image?: number;
 }

@@ -4,12 +4,11 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, listed, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, listed, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { findQuantisedTensor, isPackedDtype, quantisedTower } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
-import { scanJson } from "./untrusted-json.js";
 
 /** The tensors of a tower. */
 export interface WantedTensors {
@@ -182,20 +181,31 @@ function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
   };
 }
 
-/** Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist. */
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist.
+ * @throws VG_FILE_UNREADABLE, and VG_MODEL_INVALID for another content or one beyond the bounds
+ */
+export function readJsonObject(directory: string, name: string): Promise<JsonObject>;
+export function readJsonObject(
+  directory: string,
+  name: string,
+  options: { readonly optional: true },
+): Promise<JsonObject | undefined>;
 export async function readJsonObject(
   directory: string,
   name: string,
-  options: { optional?: boolean } = {},
-): Promise<Record<string, unknown> | undefined> {
+  { optional }: { readonly optional: boolean } = { optional: false },
+): Promise<JsonObject | undefined> {
   const path = join(directory, name);
-  const bytes = await readBounded(path, options.optional ?? false);
+  const bytes = await readBounded(path, optional);
   if (bytes === undefined) return undefined;
   const invalid = (fact: string, remedy: string, cause?: unknown) =>
     new VitgraphError("VG_MODEL_INVALID", `${path} ${fact}`, { remedy, cause, details: { path } });
-  if (scanJson(bytes).depth > MAX_JSON_DEPTH)
-    throw invalid(`is nested more than ${MAX_JSON_DEPTH} deep`, "copy or download it again");
   const text = new TextDecoder().decode(bytes);
+  if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
+    throw invalid(`is nested more than ${MAX_JSON_DEPTH} deep`, "copy or download it again");
   let value: unknown;
   try {
     value = parseJson(text);
@@ -204,7 +214,7 @@ export async function readJsonObject(
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw invalid("is not a JSON object", "copy or download it again");
-  return value as Record<string, unknown>;
+  return value as JsonObject;
 }
 
 /** As Python reads and writes JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is no number either. */

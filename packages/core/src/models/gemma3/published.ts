@@ -1,5 +1,5 @@
 /** The published Gemma 3 models with a vision tower: the same one, under language models of three widths. */
-import type { ArchitectureConfig } from "../architectures.js";
+import type { ArchitectureConfig } from "../model-family.js";
 
 export const GEMMA3_MODELS = {
   "gemma-3-4b": published(2560),

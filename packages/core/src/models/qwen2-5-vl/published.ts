@@ -1,5 +1,5 @@
 /** Published Qwen2.5-VL models: one tower under language models of two widths. */
-import type { ArchitectureConfig } from "../architectures.js";
+import type { ArchitectureConfig } from "../model-family.js";
 
 /** `out_hidden_size` is the language model's `hidden_size`. */
 export const QWEN2_5_VL_MODELS = {

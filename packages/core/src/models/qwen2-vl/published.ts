@@ -1,5 +1,5 @@
 /** The published Qwen2-VL models: one tower under language models of three widths. */
-import type { ArchitectureConfig } from "../architectures.js";
+import type { ArchitectureConfig } from "../model-family.js";
 
 /** `hidden_size` is the language model's. */
 export const QWEN2_VL_MODELS = {

@@ -1,5 +1,5 @@
 /** The published Qwen3-VL models: two towers. Instruct and Thinking editions of a size share one. */
-import type { ArchitectureConfig } from "../architectures.js";
+import type { ArchitectureConfig } from "../model-family.js";
 
 /** 24 layers, 16 heads of 64: the tower of the two small models. */
 const SMALL_TOWER = {
