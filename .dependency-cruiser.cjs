@@ -49,7 +49,7 @@ module.exports = {
     },
     {
       name: "models-read-like-the-paper",
-      comment: "A model family imports the op graph and the item alone.",
+      comment: "A model family imports the op graph, the item, and the form of processor settings.",
       severity: "error",
       from: { path: "^packages/core/src/models/[^/]+/" },
       to: {
