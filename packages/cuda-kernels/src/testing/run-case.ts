@@ -167,6 +167,16 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   mean_groups: { relativeL2: 3e-7, relativeMax: 6e-7, reason: "a sum of few terms and a quotient" },
 };
 
+const EXACT: Tolerance = { relativeL2: 0, relativeMax: 0, reason: "nothing is rounded" };
+
+/** What a backend's tolerances ask of a case. */
+export function toleranceOf(
+  kernelCase: KernelCase,
+  tolerances: Readonly<Record<KernelName, Tolerance>>,
+): Tolerance {
+  return kernelCase.exact === true ? EXACT : tolerances[kernelCase.kernel];
+}
+
 /** The case as a program of one instruction. */
 export function kernelCaseProgram(kernelCase: KernelCase): Program {
   return layOut(kernelCase).program;
