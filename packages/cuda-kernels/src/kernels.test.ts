@@ -5,7 +5,7 @@ import type { Device } from "./device.js";
 import { ACTIVATIONS, type KernelName } from "./kernels.js";
 import { activationCase, type KernelCase, kernelCases, linearCase } from "./testing/kernel-cases.js";
 import type { ReferenceMatrix } from "./testing/reference.js";
-import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase } from "./testing/run-case.js";
+import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase, toleranceOf } from "./testing/run-case.js";
 
 const variants: readonly CpuDeviceOptions[] = [
   ...(["avx512", "avx2", "sse2", "neon"] as const).map((simd) => ({ simd, gemm: "blocked" as const })),
@@ -89,7 +89,7 @@ describe.each(devices)("%s", (_, device) => {
   test.each(cases)("%s", async (_, kernelCase) => {
     const { y, strayBytes } = await runKernelCase(device, kernelCase);
     const deviation = deviationOf(y, cachedReference(kernelCase));
-    const { relativeL2, relativeMax } = F32_TOLERANCES[kernelCase.kernel];
+    const { relativeL2, relativeMax } = toleranceOf(kernelCase, F32_TOLERANCES);
     expect(strayBytes).toBe(0);
     expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
     expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);
