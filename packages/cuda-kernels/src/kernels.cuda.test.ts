@@ -1,4 +1,7 @@
-/** The op suite on CUDA: every kernel against its float64 twin, in bf16, step by step and replayed. Skipped, loudly, where there is no GPU. */
+/**
+ * The op suite on CUDA: every kernel against its float64 twin, in bf16, step by step and replayed. Skipped, loudly, where
+ * there is no GPU.
+ */
 import { describe, expect, test } from "vitest";
 import { createCudaDevice } from "./cuda-device.js";
 import { describeBackends } from "./doctor.js";
