@@ -40,6 +40,12 @@ std::uint32_t alignment_of(const kernels::LinearOperands& o) {
   return bytes;
 }
 
+/// The library adds a residual before it applies an activation. One that comes after it is added by a kernel of its own, to
+/// a product that must not have overwritten it.
+bool loses_residual(const kernels::LinearOperands& o, kernels::Activation activation) {
+  return activation != kernels::Activation::none && o.residual.data != nullptr && o.residual.data == o.y.data;
+}
+
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   const std::uint32_t alignment = alignment_of(o);
@@ -50,6 +56,7 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
          (o.weight.row_stride != o.inner ? "weight rows of " + number(o.weight.row_stride) : "") +
          (alignment < 256 ? "aligned to " + number(alignment) : "") + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
+         (loses_residual(o, activation) ? "in place " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
 
@@ -59,7 +66,9 @@ LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& 
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
   // The library has no residual whose rows a table names.
-  if (tools.cublaslt && operands.residual_rows == nullptr) add_cublaslt(tools, operands, activation);
+  if (tools.cublaslt && operands.residual_rows == nullptr && !loses_residual(operands, activation)) {
+    add_cublaslt(tools, operands, activation);
+  }
   choose(tools.cache);
 }
 
@@ -98,6 +107,7 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   // does not fit follows in kernels of its own.
   const bool plain = activation == Activation::none;
   const bool residual_inside = o.residual.data != nullptr && plain;
+  const bool residual_after = o.residual.data != nullptr && !plain;
   const LinearShape shape{
       .rows = o.rows.capacity,
       .columns = o.columns,
@@ -115,7 +125,6 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   const std::shared_ptr<MatmulPlan> plan = tools.cublaslt->plan(shape, pointers);
   if (plan == nullptr) return;
   const bool activation_after = !plain && !shape.gelu_tanh;
-  const bool residual_after = o.residual.data != nullptr && !residual_inside;
   const bool rotation_after = o.rotation.angles.data != nullptr;
   const kernels::View<const kernels::Bf16> y{o.y.data, o.y.row_stride};
   int index = 0;
