@@ -66,7 +66,13 @@ export {
 export * from "./images/index.js";
 export * from "./item.js";
 export { ARCHITECTURES, type ArchitectureName } from "./models/architectures.js";
-export { createVisionModel, MODEL_TYPES, readImageProcessor, readVideoProcessor } from "./models/index.js";
+export {
+  createVisionModel,
+  MODEL_TYPES,
+  readImageProcessor,
+  readVideoProcessor,
+  VIDEO_PROCESSOR_DEFAULTS,
+} from "./models/index.js";
 export {
   type LoadedModel,
   type LoadModelOptions,

@@ -28,6 +28,11 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   gemma3,
 };
 
+/** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */
+export const VIDEO_PROCESSOR_DEFAULTS: Readonly<Record<string, VideoProcessor>> = Object.fromEntries(
+  Object.entries(FAMILIES).flatMap(([type, { videos }]) => (videos === undefined ? [] : [[type, videos]])),
+);
+
 /** The model types that vitgraph runs. */
 export const MODEL_TYPES: readonly string[] = Object.keys(FAMILIES);
 
