@@ -30,6 +30,7 @@ export {
   type DeviceStats,
   EncoderEngine,
   type EngineStats,
+  type IndexedOutcome,
 } from "./engine/encoder-engine.js";
 export type {
   EngineItem,
@@ -89,7 +90,7 @@ export * from "./observability/index.js";
 export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
-export { type BatchReport, Embedding } from "./runtime/embedding.js";
+export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
 export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";

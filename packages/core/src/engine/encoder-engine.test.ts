@@ -9,7 +9,7 @@ import type { BatchEvent, EngineObserver } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import { BATCHES_IN_FLIGHT } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
-import { EncoderEngine } from "./encoder-engine.js";
+import { EncoderEngine, type IndexedOutcome } from "./encoder-engine.js";
 import type { EncoderEngineOptions } from "./engine-options.js";
 
 let miniature: MiniatureModel;
@@ -321,6 +321,56 @@ describe("backpressure", () => {
       "a call of 101 tokens is more than the engine ever holds (100)",
     );
     expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+    await engine.close();
+  });
+});
+
+describe("encodeEach", () => {
+  const outcomesOf = async (each: AsyncIterable<IndexedOutcome>) => {
+    const seen: [number, number | string][] = [];
+    for await (const { index, outcome } of each) seen.push([index, codesOf([outcome])[0] as number | string]);
+    return seen;
+  };
+
+  test("gives each outcome as soon as it is there, and a bad item's at once", async () => {
+    const { engine, hold } = await setUp();
+    const gate = hold();
+    const running = await keepBusy(engine);
+    const each = engine.encodeEach([item(3), { image: new Uint8Array(4) }, item(64)]);
+    const { value: first } = await each.next();
+    expect(first).toMatchObject({ index: 1, outcome: { reason: { code: "VG_IMAGE_INVALID" } } });
+    gate.release();
+    const others = await outcomesOf(each);
+    expect(others.sort(([a], [b]) => a - b)).toEqual([
+      [0, 3],
+      [2, 64],
+    ]);
+    await Promise.all(running);
+    await engine.close();
+  });
+
+  test("of no items ends at once, and a call that is refused throws", async () => {
+    const { engine } = await setUp();
+    expect(await outcomesOf(engine.encodeEach([]))).toEqual([]);
+    await expect(engine.encodeEach([item(1)], { priority: Number.NaN }).next()).rejects.toThrow(
+      "priority is NaN: give a finite number, lower for sooner",
+    );
+    await engine.close();
+    await expect(engine.encodeEach([item(1)]).next()).rejects.toMatchObject({ code: "VG_CLOSED" });
+  });
+
+  test("whoever stops asking gives up the places of what is left", async () => {
+    const { engine, hold, batches } = await setUp();
+    const gate = hold();
+    const running = await keepBusy(engine);
+    for await (const { index } of engine.encodeEach([item(60), { image: new Uint8Array(4) }, item(61)])) {
+      expect(index).toBe(1);
+      break;
+    }
+    expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+    gate.release();
+    await Promise.all(running);
+    expect(batches).toHaveLength(running.length);
     await engine.close();
   });
 });

@@ -49,6 +49,12 @@ export interface CloseOptions {
   readonly abort?: boolean;
 }
 
+/** An item's outcome, with its place among the items of the call. */
+export interface IndexedOutcome {
+  readonly index: number;
+  readonly outcome: PromiseSettledResult<Embedding>;
+}
+
 /** vLLM's statistics of the encoder, under its names, and the engine's own. Plain data. */
 export interface EngineStats extends EncoderStats {
   readonly state: EngineState;
@@ -209,6 +215,50 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /**
+   * As {@link encode}, each item's outcome as soon as it is ready, whatever the items' order. The call is made when the first
+   * outcome is asked for; whoever stops asking takes the rest of it back.
+   * @throws as {@link encode} does, when the first outcome is asked for
+   */
+  async *encodeEach(
+    items: readonly EngineItem[],
+    options: EncodeOptions = {},
+  ): AsyncGenerator<IndexedOutcome> {
+    const ready: IndexedOutcome[] = [];
+    let ticket: Ticket | undefined;
+    let done = false;
+    let wake = () => {};
+    const call = this.#serve("encodeEach", items, options, (list, started) => {
+      ticket = started.ticket;
+      return this.#call(list, started, (index, outcome) => {
+        ready.push({ index, outcome });
+        wake();
+      });
+    });
+    const ended = call
+      .catch(() => {})
+      .then(() => {
+        done = true;
+        wake();
+      });
+    try {
+      for (;;) {
+        const next = ready.shift();
+        if (next !== undefined) yield next;
+        else if (done) break;
+        else {
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        }
+      }
+      await call;
+    } finally {
+      ticket?.end(new VitgraphError("VG_ABORTED", "the caller stopped asking for outcomes"));
+      await ended;
+    }
+  }
+
+  /**
    * The size of each item, without encoding it: of encoded images the header is read. One outcome for each item.
    * @throws (as a rejected promise) as {@link encode} does
    */
@@ -313,7 +363,11 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /** Admits, answers, and informs the observers. */
-  async #call(items: readonly EngineItem[], call: Call): Promise<PromiseSettledResult<Embedding>[]> {
+  async #call(
+    items: readonly EngineItem[],
+    call: Call,
+    onSettled?: (index: number, outcome: PromiseSettledResult<Embedding>) => void,
+  ): Promise<PromiseSettledResult<Embedding>[]> {
     const { id } = call;
     const startedAt = this.#now();
     this.#observers.callStarted({ id, items: items.length });
@@ -330,7 +384,11 @@ export class EncoderEngine implements AsyncDisposable {
         }),
       );
       const outcomes = await Promise.all(
-        opened.map((item, index) => this.#settle(item, places[index] as Place, call)),
+        opened.map(async (item, index) => {
+          const outcome = await this.#settle(item, places[index] as Place, call);
+          onSettled?.(index, outcome);
+          return outcome;
+        }),
       );
       fulfilled = outcomes.filter(({ status }) => status === "fulfilled").length;
       return outcomes;

@@ -1,11 +1,13 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
+import { ARCHITECTURES } from "../models/architectures.js";
 import { FakeEngine, fakeItem } from "../testing/fake-engine.js";
 import { createFakeHost, type FakeHostOptions } from "../testing/fake-host.js";
 import {
   ENCODER_PLUGIN,
   type HostEngine,
+  type HostModel,
   isEncoderPlugin,
   type REGISTRATION_FAILURES,
   type Registration,
@@ -38,6 +40,31 @@ async function failureOf(registering: Promise<Registration>): Promise<VitgraphEr
   expect(VitgraphError.is(error) && error.code).toBe("VG_REGISTRATION_FAILED");
   return error;
 }
+
+const GEMMA: HostModel = {
+  path: "gemma",
+  config: { ...ARCHITECTURES["gemma-3-4b"] },
+};
+
+describe("a model without videos", () => {
+  test("is registered for images", async () => {
+    const host = createFakeHost({ model: GEMMA });
+    await using registration = await fakePlugin({}, [2560]).plugin.register(host);
+    expect(registration.modalities).toEqual(["image"]);
+    expect(host.takenModalities()).toEqual(["image"]);
+  });
+
+  test("and not for videos", async () => {
+    const host = createFakeHost({ model: GEMMA });
+    const error = await failureOf(
+      fakePlugin({ modalities: ["image", "video"] }, [2560]).plugin.register(host),
+    );
+    expect(error.details.reason).toBe("model_unsupported");
+    expect(error.message).toMatch(
+      /^the model of .* takes no videos: leave video out of the plugin's modalities$/,
+    );
+  });
+});
 
 describe("a registration", () => {
   test("gives the host an encoder that speaks vLLM's nouns", async () => {

@@ -6,6 +6,7 @@
  */
 import { EncoderEngine } from "../engine/encoder-engine.js";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
+import { VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
 import { BatchEvents } from "../observability/batch-events.js";
 import { EngineLog } from "../observability/engine-log.js";
 import { EngineMetrics } from "../observability/engine-metrics.js";
@@ -48,16 +49,30 @@ export function createEncoderPlugin(options: EncoderPluginOptions = {}): Encoder
         const fact = `${host.name} has a registration of vitgraph already`;
         throw registrationFailed("already_registered", fact, { remedy: "close that one first" });
       }
-      checkModalities(host, options.modalities ?? MODALITIES);
+      const modalities = modalitiesFor(host, checked, options);
+      checkModalities(host, modalities);
       joinedHosts.add(host);
       try {
-        return await join(host, checked, options);
+        return await join(host, checked, { ...options, modalities });
       } catch (error) {
         joinedHosts.delete(host);
         throw error;
       }
     },
   };
+}
+
+/** All that the model takes, or those that were asked for. */
+function modalitiesFor(
+  host: HostEngine,
+  { vision }: CheckedHost,
+  { modalities }: EncoderPluginOptions,
+): readonly Modality[] {
+  if (VIDEO_PROCESSOR_DEFAULTS[vision.modelType] !== undefined) return modalities ?? MODALITIES;
+  if (modalities?.includes("video") !== true) return modalities ?? ["image"];
+  throw registrationFailed("model_unsupported", `the model of ${host.name} takes no videos`, {
+    remedy: "leave video out of the plugin's modalities",
+  });
 }
 
 /** Hosts that have a registration, or are getting one. */

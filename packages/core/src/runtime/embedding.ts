@@ -3,6 +3,8 @@
  *
  * The memory belongs to whoever asked for it: nobody else reads or writes it, and it may be transferred.
  */
+
+import { VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
 import { bf16ToF32 } from "../numerics.js";
 
@@ -27,6 +29,37 @@ export interface EmbeddingFields {
   readonly dtype: "f32" | "bf16";
   readonly bytes: Uint8Array;
   readonly batch: BatchReport;
+}
+
+/**
+ * The main embedding and the deepstack levels of an embedding, each [tokens, width] in its dtype and in memory of its own.
+ * @param widths `outputColumns` of the model: the main embedding's columns first
+ * @throws VG_ARGUMENT_INVALID where the widths are not those of the embedding
+ */
+export function splitLevels(
+  { tokens, columns, bytes }: Pick<EmbeddingFields, "tokens" | "columns" | "bytes">,
+  widths: readonly number[],
+): readonly Uint8Array[] {
+  const expected = widths.reduce((sum, width) => sum + width, 0);
+  if (expected !== columns) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `the embedding has ${columns} columns, and the widths make ${expected}`,
+      { remedy: "pass outputColumns of the model that made it" },
+    );
+  }
+  const elementBytes = bytes.length / (tokens * columns);
+  let start = 0;
+  return widths.map((width) => {
+    const level = new Uint8Array(tokens * width * elementBytes);
+    const size = width * elementBytes;
+    for (let row = 0; row < tokens; row++) {
+      const from = row * columns * elementBytes + start;
+      level.set(bytes.subarray(from, from + size), row * size);
+    }
+    start += size;
+    return level;
+  });
 }
 
 export class Embedding {
