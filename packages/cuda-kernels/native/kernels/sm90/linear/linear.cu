@@ -52,7 +52,7 @@ int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes)
   return most;
 }
 
-template <typename Shape, Activation kActivation, bool kRotate = false>
+template <typename Shape, typename Epilogue>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
   LinearArguments arguments{};
   if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
@@ -60,7 +60,7 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
     return error;
   }
   constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
-  const auto kernel = linear_kernel<Shape, kActivation, kRotate>;
+  const auto kernel = linear_kernel<Shape, Epilogue>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
                     divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
@@ -69,17 +69,32 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
                        kSharedBytes, arguments);
 }
 
-template <typename Shape>
-cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
-  if (operands.rotation.angles.data != nullptr) return launch_kernel_of<Shape, Activation::none, true>(launch, operands);
+template <typename Shape, bool kNorm>
+cudaError_t launch_activated(const Launch& launch, const LinearOperands& operands, Activation activation) {
   switch (activation) {
-    case Activation::none: return launch_kernel_of<Shape, Activation::none>(launch, operands);
-    case Activation::gelu_tanh: return launch_kernel_of<Shape, Activation::gelu_tanh>(launch, operands);
-    case Activation::gelu_erf: return launch_kernel_of<Shape, Activation::gelu_erf>(launch, operands);
-    case Activation::quick_gelu: return launch_kernel_of<Shape, Activation::quick_gelu>(launch, operands);
-    case Activation::silu: return launch_kernel_of<Shape, Activation::silu>(launch, operands);
+    case Activation::none: return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, kNorm>>(launch, operands);
+    case Activation::gelu_tanh:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::gelu_tanh, false, kNorm>>(launch, operands);
+    case Activation::gelu_erf:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::gelu_erf, false, kNorm>>(launch, operands);
+    case Activation::quick_gelu:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::quick_gelu, false, kNorm>>(launch, operands);
+    case Activation::silu:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::silu, false, kNorm>>(launch, operands);
   }
   return cudaErrorInvalidValue;
+}
+
+template <typename Shape>
+cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
+  const bool norm = operands.norm.statistics.data != nullptr;
+  if (operands.statistics.data != nullptr) return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, false, true>>(launch, operands);
+  if (operands.rotation.angles.data != nullptr) {
+    return norm ? launch_kernel_of<Shape, LinearEpilogue<Activation::none, true, true>>(launch, operands)
+                : launch_kernel_of<Shape, LinearEpilogue<Activation::none, true>>(launch, operands);
+  }
+  return norm ? launch_activated<Shape, true>(launch, operands, activation)
+              : launch_activated<Shape, false>(launch, operands, activation);
 }
 
 template <typename Shape>
@@ -88,8 +103,13 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
   if (const auto error = describe(arguments, operands, Shape::kRows, Shape::kColumns)) return error;
   constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
   static_assert(kSharedBytes <= 227 * 1024);
+  const bool norm = operands.norm.statistics.data != nullptr;
   const bool rotate = operands.rotation.angles.data != nullptr;
-  const auto kernel = rotate ? linear_split_kernel<Shape, true> : linear_split_kernel<Shape, false>;
+  const auto kernel = operands.statistics.data != nullptr ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, false, true>>
+                      : rotate && norm ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true, true>>
+                      : rotate         ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true>>
+                      : norm           ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, true>>
+                                       : linear_split_kernel<Shape, LinearEpilogue<>>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads, kSharedBytes,

@@ -7,7 +7,7 @@
 // weights, since what L2 can deliver is the limit here. The order of tiles keeps a band of rows together, so that it and
 // the weights it meets stay in L2.
 //
-// Template    LinearShape; kActivation; kRotate.
+// Template    LinearShape; LinearEpilogue.
 // Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
 // Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
@@ -22,6 +22,15 @@
 #include "kernels/sm90/common/wgmma.cuh"
 
 namespace vitgraph::kernels::sm90 {
+
+/// What a kernel does besides the product. (A type: nvcc 13.0 writes code that does not compile for a struct as a value.)
+template <Activation kActivation_ = Activation::none, bool kRotate_ = false, bool kNorm_ = false, bool kStatistics_ = false>
+struct LinearEpilogue {
+  static constexpr Activation kActivation = kActivation_;
+  static constexpr bool kRotate = kRotate_;
+  static constexpr bool kNorm = kNorm_;
+  static constexpr bool kStatistics = kStatistics_;
+};
 
 /// Whether consumers share a tile.
 enum class Consumers { alternate, share };
@@ -186,7 +195,20 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   }
 }
 
-template <typename Shape, Activation kActivation, bool kRotate>
+/// The norm of lane i's row, for all rows of a warp's sums: of 16 rows of the first block, then of the second.
+template <typename Shape>
+__device__ __forceinline__ RowNorm find_norms(const LinearOperands& operands, int first_row, int rows) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int row = first_row + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane % 16 + lane / 16 % Shape::kRowBlocks * 64;
+  return find_norm(operands.norm, min(row, rows - 1), operands.inner);
+}
+
+/// From find_norms' lane of a row that this lane has sums of.
+__device__ __forceinline__ float of_row_lane(float value, int block, int half) {
+  return __shfl_sync(~0u, value, block * 16 + half * 8 + static_cast<int>(threadIdx.x) % 32 / 4);
+}
+
+template <typename Shape, typename Epilogue>
 __device__ __forceinline__ void consume(const LinearOperands& operands, int rows, const TileOrder<Shape>& order,
                                         int steps, int first_tile, int tile_stride, int consumer,
                                         std::uint32_t x_shared, std::uint32_t weight_shared,
@@ -219,13 +241,39 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     first.x += place.row * Shape::kRows;
     first.y += place.column * Shape::kColumns;
     float sums[Shape::kRowBlocks][Shape::kColumns / 2];
+    float scale = 1;
+    if constexpr (Epilogue::kNorm) {
+      // From (v σ − mean u) the products lead to σ y, so that all that is left at the end is to divide by σ.
+      const RowNorm norm =
+          find_norms<Shape>(operands, first.x + (Shape::kShare ? consumer * Shape::kConsumerRows : 0), rows);
+      scale = 1.0f / norm.deviation;
+      float means[Shape::kRowBlocks][2];
+      float deviations[Shape::kRowBlocks][2];
 #pragma unroll
-    for (int j = 0; j < Shape::kColumns / 8; ++j) {
-      const float2 bias = load_bias<true>(operands, first.y + 8 * j);
+      for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+        means[i / 2][i % 2] = of_row_lane(norm.mean, i / 2, i % 2);
+        deviations[i / 2][i % 2] = of_row_lane(norm.deviation, i / 2, i % 2);
+      }
 #pragma unroll
-      for (int block = 0; block < Shape::kRowBlocks; ++block) {
-        sums[block][4 * j] = sums[block][4 * j + 2] = bias.x;
-        sums[block][4 * j + 1] = sums[block][4 * j + 3] = bias.y;
+      for (int j = 0; j < Shape::kColumns / 8; ++j) {
+        const float2 u = load_norm_vector(operands.norm.u, first.y + 8 * j, operands.columns);
+        const float2 v = load_norm_vector(operands.norm.v, first.y + 8 * j, operands.columns);
+#pragma unroll
+        for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
+          float* two = sums[i / 2] + 4 * j + i % 2 * 2;
+          two[0] = v.x * deviations[i / 2][i % 2] - means[i / 2][i % 2] * u.x;
+          two[1] = v.y * deviations[i / 2][i % 2] - means[i / 2][i % 2] * u.y;
+        }
+      }
+    } else {
+#pragma unroll
+      for (int j = 0; j < Shape::kColumns / 8; ++j) {
+        const float2 bias = load_bias<true>(operands, first.y + 8 * j);
+#pragma unroll
+        for (int block = 0; block < Shape::kRowBlocks; ++block) {
+          sums[block][4 * j] = sums[block][4 * j + 2] = bias.x;
+          sums[block][4 * j + 1] = sums[block][4 * j + 3] = bias.y;
+        }
       }
     }
     if (!Shape::kShare) named_barrier_sync(1 + consumer, 256);
@@ -253,7 +301,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
     // Where a row's angles stand is looked up while the last products run.
     RowTurns turns[Shape::kRowBlocks][2]{};
-    if constexpr (kRotate) {
+    if constexpr (Epilogue::kRotate) {
 #pragma unroll
       for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
         const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
@@ -273,24 +321,26 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
           const int row = first.x + row_in_tile + block * 64 + half * 8;
           // A group of 32 columns that the tile has half of ends with zeros, which are not written.
           float of_row[divide_up(Shape::kColumns, 32)][8]{};
+          const float row_scale = Epilogue::kNorm ? of_row_lane(scale, block, half) : 1.0f;
 #pragma unroll
           for (int i = 0; i < Shape::kColumns / 4; ++i) {
-            of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
+            const float sum = sums[block][i / 2 * 4 + 2 * half + i % 2];
+            of_row[i / 8][i % 8] = Epilogue::kNorm ? sum * row_scale : sum;
           }
-          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
+          finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kStatistics ? Shape::kColumns : 0>(operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
                                                turns[block][half]);
         }
       }
     };
-    if (kRotate && first.y < operands.rotation.columns) {
-      finish.template operator()<kRotate>();
+    if (Epilogue::kRotate && first.y < operands.rotation.columns) {
+      finish.template operator()<Epilogue::kRotate>();
     } else {
       finish.template operator()<false>();
     }
   }
 }
 
-template <typename Shape, Activation kActivation, bool kRotate>
+template <typename Shape, typename Epilogue>
 __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThreads, 1)
     linear_kernel(const __grid_constant__ LinearArguments arguments) {
   constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCopiers;
@@ -329,8 +379,11 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   } else {
     take_registers<Shape::kConsumerRegisters>();
     await_previous_kernels();
-    consume<Shape, kActivation, kRotate>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
-                                weight_shared, shared);
+    if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) {
+      write_statistics_width(arguments.operands, Shape::kColumns);
+    }
+    consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
+                              weight_shared, shared);
   }
   // A block's shared memory must outlive what the others of its cluster send there.
   if constexpr (Shape::kCluster > 1) cluster_sync();
