@@ -124,7 +124,7 @@ void check(bool tiny) {
         CHECK_CUDA(cudaDeviceSynchronize());
         const std::string name = "linear " + kernel.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
                                  std::to_string(shape.inner) + " activation " + std::to_string(function);
-        if (!kernel.portable && !vectors) {
+        if (!kernel.portable && (!vectors || (with_residual && activation != Activation::none))) {
           report(name + " is refused", error == cudaErrorInvalidValue ? 0 : INFINITY, 0);
           continue;
         }
@@ -292,7 +292,7 @@ void check_norm(bool tiny) {
     const int written_rows = shape.rows * shape.joined;
     const int capacity = shape.rows + 140;
     const int written_capacity = capacity * shape.joined;
-    const DeviceBuffer<Bf16> nothing(static_cast<std::size_t>(written_capacity) * 64);
+    const DeviceBuffer<Bf16> nothing(static_cast<std::size_t>(std::max(written_capacity, written_columns)) * 64);
     CHECK_CUDA(cudaMemset(nothing.data(), 0, nothing.bytes()));
     const DeviceBuffer<Bf16> rows(static_cast<std::size_t>(written_capacity) * written_columns);
     const DeviceBuffer<Bf16> x(static_cast<std::size_t>(written_capacity) * written_columns);
@@ -304,7 +304,8 @@ void check_norm(bool tiny) {
     const DeviceBuffer<double> reference(static_cast<std::size_t>(shape.rows) * shape.columns);
     const DeviceBuffer<std::int32_t> count(std::vector<std::int32_t>{shape.rows - 1});
     const DeviceBuffer<std::int32_t> written_count(std::vector<std::int32_t>{written_rows - 1});
-    fill_normal(weight.data(), weight.size(), 0.01f, 1 / std::sqrt(static_cast<float>(shape.inner)));
+    // Without a mean: that is taken off where γ goes into the weight.
+    fill_normal(weight.data(), weight.size(), 0, 1 / std::sqrt(static_cast<float>(shape.inner)));
     fill_normal(v.data(), v.size());
     sum_rows_kernel<<<divide_up(shape.columns, 128), 128>>>({weight.data(), shape.inner}, shape.columns, shape.inner, u.data());
     for (int kind = 0; kind < 5; ++kind) {
@@ -336,17 +337,17 @@ void check_norm(bool tiny) {
       CHECK_CUDA(cudaDeviceSynchronize());
       const std::vector<double> expected = reference.download();
       const auto check_pair = [&](const Kernel& writer, const Kernel& reader) {
-        if (writer.portable || reader.portable) return;
+        if (writer.portable || reader.portable || reader.name == "256x192") return;
         x.poison();
         y.poison();
         statistics.poison();
         CHECK_CUDA(writer.launch(default_launch(), write, Activation::none));
         CHECK_CUDA(reader.launch(default_launch(), read, Activation::none));
         CHECK_CUDA(cudaDeviceSynchronize());
-        // One rounding, as in check: means of 1000 deviations cancel in f32.
+        // One rounding, as in check. Means of 1000 deviations cancel, of sums that the tensor cores cut off, not round.
         report("norm " + writer.name + " to " + reader.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
                    std::to_string(shape.inner) + " kind " + std::to_string(kind),
-               relative_error(y.download(), shape.columns, expected, shape.rows, shape.columns), 3e-3);
+               relative_error(y.download(), shape.columns, expected, shape.rows, shape.columns), kind == 2 ? 1e-2 : 3e-3);
       };
       for (const Kernel& kernel : kernels_under_test) {
         check_pair(kernel, kernels_under_test.back());
@@ -402,7 +403,7 @@ struct TimedLayer {
 };
 
 template <typename Call>
-double time_launches_us(bool programmatic, Call&& call) {
+double time_launches_us(bool programmatic, Call&& call, int calls = 20) {
   return 1e3 * time_in_graph_ms(
                    [&](cudaStream_t stream, int i) {
                      Launch launch = default_launch();
@@ -410,7 +411,7 @@ double time_launches_us(bool programmatic, Call&& call) {
                      launch.programmatic = programmatic || launch.programmatic;
                      call(launch, i);
                    },
-                   20, 5);
+                   calls, 5);
 }
 
 void time(const std::vector<int>& patch_counts, bool few) {
@@ -522,40 +523,83 @@ void time_fold(const std::vector<int>& row_counts) {
     const auto norm = [&](const Launch& launch) {
       CHECK_CUDA(smxx::launch_layernorm(launch, {{residual.data(), 1152}, {normal.data(), 1152}, vector.data(), vector.data(), {nullptr, rows, rows}, 1152, 1e-6f}));
     };
-    // Statistics of something, before norms read them.
-    CHECK_CUDA(sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none, LinearTile::rows128_columns192));
+    // Statistics of something, before norms read them: few rows have small tiles, and more pieces.
+    CHECK_CUDA(sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none,
+                                   rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192));
+    const int calls = rows < 8000 ? 20 : 6;
     std::vector<const Kernel*> best[2];
+    std::vector<const Kernel*> candidates[2][4];
     std::printf("%6d rows:", rows);
     for (int index = 0; index < 4; ++index) {
       for (const bool folded : {false, true}) {
-        double least = INFINITY;
-        best[folded].push_back(nullptr);
+        std::vector<std::pair<double, const Kernel*>> found;
         for (const Kernel& kernel : kernels_under_test) {
-          if (kernel.portable || (is_split(kernel) && rows > 1024)) continue;
-          const double us = time_launches_us(true, [&](const Launch& launch, int call) {
+          if (kernel.portable || (is_split(kernel) && rows > 1024) || (kernel.name == "256x192" && folded)) continue;
+          found.emplace_back(time_launches_us(true, [&](const Launch& launch, int call) {
             CHECK_CUDA(kernel.launch(launch, operands(index, call, folded), products[index].activation));
-          });
-          if (us < least) best[folded].back() = &kernel;
-          least = std::min(least, us);
+          }, calls), &kernel);
         }
-        std::printf("%s %.1f (%s)", folded ? " to" : (std::string("  ") + products[index].name).c_str(), least, best[folded].back()->name.c_str());
+        std::sort(found.begin(), found.end());
+        for (const auto& [us, kernel] : found) {
+          if (us < 1.15 * found[0].first) candidates[folded][index].push_back(kernel);
+        }
+        best[folded].push_back(found[0].second);
+        std::printf("%s %.1f (%s)", folded ? " to" : (std::string("  ") + products[index].name).c_str(), found[0].first, found[0].second->name.c_str());
       }
     }
-    std::printf("  layernorm %.1f\n", time_launches_us(true, [&](const Launch& launch, int) { norm(launch); }));
-    const auto layer = [&](bool folded) {
+    std::printf("  layernorm %.1f\n", time_launches_us(true, [&](const Launch& launch, int) { norm(launch); }, calls));
+    const auto layer = [&](bool with_norms, bool own_tiles, bool writes, bool reads) {
       return time_launches_us(true, [&](const Launch& launch, int call) {
         for (int index = 0; index < 4; ++index) {
-          if (!folded && !products[index].writes) norm(launch);
-          CHECK_CUDA(best[folded][index]->launch(launch, operands(index, call, folded), products[index].activation));
+          const bool folded = products[index].writes ? writes : reads;
+          if (with_norms && !products[index].writes) norm(launch);
+          CHECK_CUDA(best[own_tiles][index]->launch(launch, operands(index, call, folded), products[index].activation));
         }
-      });
+      }, calls);
     };
-    // Alternating: the card's clock drifts.
-    double times[2] = {INFINITY, INFINITY};
-    for (int round = 0; round < 3; ++round) {
-      for (const bool folded : {false, true}) times[folded] = std::min(times[folded], layer(folded));
+    // A product alone and one among others want different tiles.
+    for (const bool folded : {false, true}) {
+      const double before = layer(!folded, folded, folded, folded);
+      double least = before;
+      for (int index = 0; index < 4; ++index) {
+        const Kernel* kept = best[folded][index];
+        for (const Kernel* candidate : candidates[folded][index]) {
+          if (candidate == kept) continue;
+          best[folded][index] = candidate;
+          const double us = layer(!folded, folded, folded, folded);
+          if (us < least) {
+            least = us;
+            kept = candidate;
+          }
+        }
+        best[folded][index] = kept;
+      }
+      std::printf("        %s: tiles chosen alone %.1f us, in the chain %.1f us:", folded ? "folded" : "as is", before, least);
+      for (int index = 0; index < 4; ++index) std::printf(" %s", best[folded][index]->name.c_str());
+      std::printf("\n");
     }
-    std::printf("%6d rows: a layer without attention %.1f us, norms folded %.1f us, %.2f us less\n", rows, times[0], times[1], times[0] - times[1]);
+    struct Variant {
+      const char* name;
+      bool norms, own_tiles, writes, reads;
+    };
+    const Variant variants[] = {{"as is", true, false, false, false},      {"folded", false, true, true, true},
+                                {"folded, same tiles", false, false, true, true}, {"no norm at all", false, false, false, false},
+                                {"no norm, other tiles", false, true, false, false}, {"only written", false, false, true, false},
+                                {"only read", false, false, false, true}};
+    // Alternating: the card's clock drifts.
+    std::vector<std::vector<double>> times(std::size(variants));
+    for (int round = 0; round < 4; ++round) {
+      for (std::size_t i = 0; i < std::size(variants); ++i) {
+        const Variant& v = variants[i];
+        times[i].push_back(layer(v.norms, v.own_tiles, v.writes, v.reads));
+      }
+    }
+    std::printf("%6d rows: layer without attention", rows);
+    for (std::size_t i = 0; i < std::size(variants); ++i) {
+      std::sort(times[i].begin(), times[i].end());
+      std::printf(", %s %.1f..%.1f", variants[i].name, times[i][0], times[i][3]);
+    }
+    std::printf("\n");
   }
 }
 
@@ -574,7 +618,7 @@ int main(int argc, char** argv) {
   if (what == "time") time({256, 784, 3520, 4096, 15772, 50688}, false);
   if (what == "few") time({196, 784}, true);
   if (what == "norm") check_norm(false);
-  if (what == "fold") time_fold({196, 784, 3520, 4096, 15772, 16384, 50688});
+  if (what == "fold") time_fold({196, 784, 3520, 4096, 15772, 50688});
   if (what == "rope") time_rotation();
   std::printf("linear %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");
   return all_passed() ? 0 : 1;

@@ -30,8 +30,8 @@ constexpr int kHopper = 90;
 constexpr float kPaddingHandicap = 1.1f;
 
 /// What the Hopper kernel asks of its operands.
-bool suits_hopper(const kernels::LinearOperands& o) {
-  return o.columns % 8 == 0 && o.inner % 8 == 0 && kernels::rows_aligned(o.x, 16) && kernels::rows_aligned(o.weight, 16) &&
+bool suits_hopper(const kernels::LinearOperands& o, kernels::Activation activation) {
+  return (activation == kernels::Activation::none || o.residual.data == nullptr) && o.columns % 8 == 0 && o.inner % 8 == 0 && kernels::rows_aligned(o.x, 16) && kernels::rows_aligned(o.weight, 16) &&
          kernels::rows_aligned(o.residual, 16) && kernels::rows_aligned(o.y, 16) && kernels::is_aligned(o.bias, 4);
 }
 
@@ -65,7 +65,7 @@ bool LinearStep::choose(const AlgorithmCache& cache) {
 }
 
 void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
-  if (tools.architecture != kHopper || !suits_hopper(o)) {
+  if (tools.architecture != kHopper || !suits_hopper(o, activation)) {
     ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
                        return kernels::smxx::launch_linear(launch, o, activation);
                      }});

@@ -24,7 +24,7 @@ struct LinearRotation {
 /// writer's choice, so it stands in front: `data[0]` holds its bits, and the pairs [pieces, row_pitch] start at data[4].
 struct RowStatistics {
   float* data;
-  std::int64_t row_pitch;
+  std::int32_t row_pitch;
 };
 
 /// No piece is narrower, but a row's last.

@@ -114,35 +114,40 @@ __device__ __forceinline__ void write_statistics_width(const LinearOperands& ope
   operands.statistics.data[0] = __int_as_float(width);
 }
 
-/// What a norm makes of a row: (x · weightᵀ − mean · u) / deviation + v.
+/// The writer is a kernel before this one: what L1 holds may be older.
+__device__ __forceinline__ int load_statistics_width(const LinearNorm& norm) {
+  return __float_as_int(__ldcg(norm.statistics.data));
+}
+
+/// What a norm makes of a row: (x · weightᵀ − mean · u) · scale + v.
 struct RowNorm {
   float mean;
-  float deviation;
+  float scale;
 };
 
-/// Merges the statistics of a real row of x. The first piece's mean stands for the row's until that is known: the pieces'
+/// Merges the statistics of a real row of x, kBatch pieces of `width` columns at once: what takes long is the way to L2. The first piece's mean stands for the row's until that is known: the pieces'
 /// means around it cancel by no more than the number of pieces.
-__device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, int inner) {
-  // The writer is a kernel before this one; what L1 holds may be older.
-  const int width = __float_as_int(__ldcg(norm.statistics.data));
+template <int kBatch>
+__device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, int inner, int width) {
   const int columns = inner / norm.joined_rows;
-  const auto* of_row = reinterpret_cast<const float2*>(norm.statistics.data + 4) + row * norm.joined_rows;
+  const auto* pieces_of = reinterpret_cast<const float2*>(norm.statistics.data + 4);
   float first = 0;
   float sum = 0;
   float squares = 0;
+#pragma unroll 1
   for (int joined = 0; joined < norm.joined_rows; ++joined) {
-    for (int at = 0; at < columns; at += 6 * width) {
-      // Six at once: what costs is the way to L2.
-      float2 pieces[6]{};
+#pragma unroll 1
+    for (int at = 0, piece = 0; at < columns; at += kBatch * width, piece += kBatch) {
+      float2 pieces[kBatch]{};
 #pragma unroll
-      for (int i = 0; i < 6; ++i) {
+      for (int i = 0; i < kBatch; ++i) {
         if (at + i * width < columns) {
-          pieces[i] = __ldcg(of_row + joined + (at / width + i) * norm.statistics.row_pitch);
+          pieces[i] = __ldcg(pieces_of + (piece + i) * norm.statistics.row_pitch + row * norm.joined_rows + joined);
         }
       }
       if (joined == 0 && at == 0) first = pieces[0].x;
 #pragma unroll
-      for (int i = 0; i < 6; ++i) {
+      for (int i = 0; i < kBatch; ++i) {
         const float count = static_cast<float>(max(min(columns - at - i * width, width), 0));
         const float distance = pieces[i].x - first;
         sum += count * distance;
@@ -154,8 +159,8 @@ __device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, in
   const float offset = sum * share;
   const float variance = fmaxf(squares * share - offset * offset, 0);
   const float mean = first + offset;
-  return norm.centred ? RowNorm{mean, sqrtf(variance + norm.epsilon)}
-                      : RowNorm{0, sqrtf(variance + mean * mean + norm.epsilon)};
+  return norm.centred ? RowNorm{mean, 1.0f / sqrtf(variance + norm.epsilon)}
+                      : RowNorm{0, 1.0f / sqrtf(variance + mean * mean + norm.epsilon)};
 }
 
 /// This lane's two columns of a norm's vector in the block of 8 columns from `column` on.
@@ -169,28 +174,31 @@ __device__ __forceinline__ float2 load_norm_vector(const float* vector, int colu
 /// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
 /// kRotate: there is a rotation, and `turns` are this row's.
 /// kStatistics: the width of the row's piece, whose statistics are written, too; 0 for none.
-template <Activation kActivation, bool kVectors, bool kRotate, int kStatistics = 0, int kGroups>
+/// kResidualGroups: how many groups' residual is loaded at once, since that takes registers; 0 where there is none.
+template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                            int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
   if constexpr (kVectors) {
     const int first = first_column + 8 * quad_lane;
     const int groups = row_is_real ? divide_up(max(min(operands.columns, end_column) - first, 0), 32) : 0;
-    const bool with_residual = operands.residual.data != nullptr;
+    const bool with_residual = kResidualGroups > 0 && operands.residual.data != nullptr;
     uint4 residual[kGroups] = {};
-    if (with_residual && groups > 0) {
+    const auto load_residual = [&](int from_group) {
+      if (!with_residual || groups <= from_group) return;
       const auto* from = reinterpret_cast<const uint4*>(residual_of(operands, row) + first);
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) {
+      for (int group = from_group; group < kGroups && group < from_group + kResidualGroups; ++group) {
         if (group < groups) residual[group] = from[4 * group];
       }
-    }
+    };
     auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
     std::uint32_t rounded[kGroups][4];
     int in_head = kRotate ? first % operands.rotation.head_size : 0;
     const int head_step = kRotate ? 32 % operands.rotation.head_size : 0;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
+      if (kResidualGroups > 0 && group % max(kResidualGroups, 1) == 0) load_residual(group);
       float values[8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(sums[group][i]);

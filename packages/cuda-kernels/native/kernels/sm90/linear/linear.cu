@@ -54,19 +54,24 @@ int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes)
 
 template <typename Shape, typename Epilogue>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
-  LinearArguments arguments{};
-  if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
-                                  Shape::kColumns / Shape::kClusterRows)) {
-    return error;
+  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape, Epilogue>();
+  // 256x192 fills shared memory, without norms.
+  if constexpr (kSharedBytes > 227 * 1024) {
+    return cudaErrorNotSupported;
+  } else {
+    LinearArguments arguments{};
+    if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
+                                    Shape::kColumns / Shape::kClusterRows)) {
+      return error;
+    }
+    const auto kernel = linear_kernel<Shape, Epilogue>;
+    if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
+    const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
+                      divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
+    const int clusters = std::min(tiles, most_clusters<Shape>(launch, kernel, kSharedBytes));
+    return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
+                         kSharedBytes, arguments);
   }
-  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
-  const auto kernel = linear_kernel<Shape, Epilogue>;
-  if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
-  const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
-                    divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
-  const int clusters = std::min(tiles, most_clusters<Shape>(launch, kernel, kSharedBytes));
-  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
-                       kSharedBytes, arguments);
 }
 
 template <typename Shape, bool kNorm>
@@ -155,6 +160,7 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
+  if (activation != Activation::none && operands.residual.data != nullptr) return cudaErrorInvalidValue;
   // Consumers, their 64-row blocks and columns, stages, rows and columns of a cluster. Small tiles take as many stages as fit: their
   // steps are short, and what hides the latency of the copies is how many are under way.
   switch (tile) {

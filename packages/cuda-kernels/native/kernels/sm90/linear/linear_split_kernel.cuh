@@ -175,10 +175,11 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
   // A lane may well look up the same row again: there are few pieces, and the others' sums are on their way.
   RowNorm norms[Shape::kOwnPieces]{};
   if constexpr (Epilogue::kNorm) {
+    const int width = load_statistics_width(operands.norm);
 #pragma unroll
     for (int i = 0; i < Shape::kOwnPieces; ++i) {
-      norms[i] = find_norm(operands.norm, min(piece_at<Shape>(rank + i * Shape::kSplit, first, consumer).x, rows - 1),
-                           operands.inner);
+      norms[i] = find_norm<9>(operands.norm, min(piece_at<Shape>(rank + i * Shape::kSplit, first, consumer).x, rows - 1),
+                              operands.inner, width);
     }
   }
   barrier_wait_for_cluster(&shared.received, 0);
@@ -192,14 +193,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     float finished[1][8];
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      float2 from;
-      if constexpr (Epilogue::kNorm) {
-        const float2 u = load_norm_vector(operands.norm.u, column + 8 * j, operands.columns);
-        const float2 v = load_norm_vector(operands.norm.v, column + 8 * j, operands.columns);
-        from = {v.x * norms[i].deviation - norms[i].mean * u.x, v.y * norms[i].deviation - norms[i].mean * u.y};
-      } else {
-        from = load_bias<true>(operands, column + 8 * j);
-      }
+      const float2 from = Epilogue::kNorm ? float2{} : load_bias<true>(operands, column + 8 * j);
       finished[0][2 * j] = from.x;
       finished[0][2 * j + 1] = from.y;
     }
@@ -219,11 +213,19 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
         finished[0][4 * j + 3] += part.w;
       }
     }
-    const float scale = Epilogue::kNorm ? 1.0f / norms[i].deviation : 1.0f;
+    if constexpr (Epilogue::kNorm) {
 #pragma unroll
-    for (float& value : finished[0]) value = activate(activation, Epilogue::kNorm ? value * scale : value);
+      for (int j = 0; j < 4; ++j) {
+        const float2 u = load_norm_vector(operands.norm.u, column + 8 * j, operands.columns);
+        const float2 v = load_norm_vector(operands.norm.v, column + 8 * j, operands.columns);
+        finished[0][2 * j] = (finished[0][2 * j] - norms[i].mean * u.x) * norms[i].scale + v.x;
+        finished[0][2 * j + 1] = (finished[0][2 * j + 1] - norms[i].mean * u.y) * norms[i].scale + v.y;
+      }
+    }
+#pragma unroll
+    for (float& value : finished[0]) value = activate(activation, value);
     const RowTurns turns = Epilogue::kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, Epilogue::kRotate, Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns);
+    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns);
   }
 }
 
