@@ -49,10 +49,12 @@ module.exports = {
     },
     {
       name: "models-read-like-the-paper",
-      comment: "A model family imports the op graph and the item alone.",
+      comment: "A model family imports the op graph, the item, and the form of processor settings.",
       severity: "error",
       from: { path: "^packages/core/src/models/[^/]+/" },
-      to: { path: "^packages/core/src/(compiler|runtime|weights|images)/" },
+      to: {
+        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor)",
+      },
     },
   ],
   options: {

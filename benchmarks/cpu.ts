@@ -40,7 +40,7 @@ try {
     const items = Array.from({ length: images }, () => randomImage(side));
     const { work } = stageBatch(model.vision, items);
     const gflop = graphFlops(model.graph, work) / 1e9;
-    const columns = [`${work.tokens} tokens`, `${gflop.toFixed(0)} GFLOP`];
+    const columns = [`${work.dims.tokens} tokens`, `${gflop.toFixed(0)} GFLOP`];
     for (const compile of [true, false]) {
       using encoder = await VisionEncoder.create({
         model,
@@ -57,7 +57,7 @@ try {
       const milliseconds = times.sort((a, b) => a - b)[times.length >> 1]!;
       columns.push(
         `${compile ? "fused" : "unfused"} ${milliseconds.toFixed(0)} ms = ` +
-          `${((1000 * work.tokens) / milliseconds).toFixed(0)} tokens/s, ${((1000 * gflop) / milliseconds).toFixed(0)} GFLOP/s`,
+          `${((1000 * work.dims.tokens) / milliseconds).toFixed(0)} tokens/s, ${((1000 * gflop) / milliseconds).toFixed(0)} GFLOP/s`,
       );
     }
     console.log(`${name.padEnd(10)} ${columns.join("   ")}`);

@@ -26,6 +26,7 @@ import {
   processVideo,
   type Raster,
   VisionEncoder,
+  videoProcessorOf,
 } from "@vitgraph/core";
 import type { Executable } from "@vitgraph/cuda-kernels";
 import { hostileImages } from "./hostile-images.js";
@@ -169,7 +170,7 @@ async function makeSamples(): Promise<{ samples: readonly Sample<Embedding>[]; h
   const frames = Array.from({ length: 4 }, (_, index) => gradient(96, 128, index));
   samples.push({
     item: { frames },
-    expected: await embeddingOf(await processVideo(frames, model.videoProcessor)),
+    expected: await embeddingOf(await processVideo(frames, videoProcessorOf(model))),
   });
   const hostile: Sample[] = [];
   for (const { bytes: image } of hostileImages(await readFile(join(values.images, "pillow/420.jpg")))) {

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDevice, type EncoderItem, loadModel, VisionEncoder } from "@vitgraph/core";
+import { createDevice, type EncoderItem, loadModel, type TensorData, VisionEncoder } from "@vitgraph/core";
 import { MINIATURE_CONFIG, type MiniatureOptions, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { joinEmbeddings } from "./fixtures.js";
@@ -21,10 +21,20 @@ const item: EncoderItem = {
 
 async function encodeWith(options: MiniatureOptions): Promise<Float32Array> {
   await writeMiniatureCheckpoint(directory, options);
+  return encodeDirectory();
+}
+
+async function encodeDirectory(): Promise<Float32Array> {
   await using model = await loadModel(directory);
   using device = createDevice({ backend: "cpu" });
   using encoder = await VisionEncoder.create({ model, device });
   return joinEmbeddings(await encoder.encode([item]));
+}
+
+/** A checkpoint with a tensor of four elements in the language model, in a dtype that the tower never has. */
+function besideTensorOf(dtype: TensorData["dtype"], sizeBytes: number): MiniatureOptions {
+  const tensor = { name: "model.language_model.scale", dtype, shape: [4], bytes: new Uint8Array(sizeBytes) };
+  return { edit: (tensors) => [...tensors, tensor] };
 }
 
 const expected = await (async () => {
@@ -39,10 +49,16 @@ describe("the same weights give the same embeddings", () => {
     ["in three shards", { shards: 3 }],
     ["under the older prefix", { prefix: "visual." }],
     ["under a prefix of no family", { prefix: "vlm.model.visual." }],
+    ["under the prefix of a thinker", { prefix: "thinker.visual." }],
+    ["under the language model's prefix", { prefix: "model.language_model.visual." }],
     ["under no prefix", { prefix: "" }],
     ["under a prefix of no family, in shards", { prefix: "vlm.model.visual.", shards: 3 }],
     ["as float32", { dtype: "F32" }],
     ["as float16", { dtype: "F16" }],
+    ["beside scales of MXFP8", besideTensorOf("F8_E8M0", 4)],
+    ["beside tensors of six bits", besideTensorOf("F6_E2M3", 3)],
+    ["beside tensors of AMD's eight bits", besideTensorOf("F8_E4M3FNUZ", 4)],
+    ["beside tensors of a dtype to come", besideTensorOf("F12" as "F16", 6)],
   ])("%s", async (_, options) => {
     const values = await encodeWith(options);
     expect(values).toHaveLength(expected.length);
@@ -52,12 +68,23 @@ describe("the same weights give the same embeddings", () => {
 
 test("shards without an index are read, as vLLM does", async () => {
   await writeMiniatureCheckpoint(directory, { shards: 3 });
-  const shards = await loadModel(directory);
   await rm(join(directory, "model.safetensors.index.json"));
-  await using model = await loadModel(directory);
-  expect([...model.weights.keys()]).toEqual([...shards.weights.keys()]);
-  await shards[Symbol.asyncDispose]();
+  expect(await encodeDirectory()).toEqual(expected);
 });
+
+test.each(["qwen3_5", "qwen3_5_moe"])(
+  "the tower of %s has the columns of Qwen3-VL's, without deepstack",
+  async (model_type) => {
+    await writeMiniatureCheckpoint(directory, {
+      edit: (tensors) => tensors.filter(({ name }) => !name.includes("deepstack")),
+    });
+    const vision_config = { ...MINIATURE_CONFIG.vision_config, deepstack_visual_indexes: [] };
+    await writeFile(join(directory, "config.json"), JSON.stringify({ model_type, vision_config }));
+    const columns = vision_config.out_hidden_size;
+    const main = expected.filter((_, index) => index % (2 * columns) < columns);
+    expect(await encodeDirectory()).toEqual(main);
+  },
+);
 
 test("a prefix of no family is said", async () => {
   await writeMiniatureCheckpoint(directory, { prefix: "vlm.model.visual." });
@@ -208,7 +235,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
       code: "VG_MODEL_UNSUPPORTED",
       message:
         'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
-        "supported model types: qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe",
+        "supported model types: qwen2_vl, qwen2_5_vl, qwen2_5_omni, qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe, gemma3",
     });
   });
 
@@ -268,6 +295,12 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
     ["fp8 in blocks", ".weight_scale_inv", "fp8 in blocks"],
     ["a method that config.json names", ".qweight", "awq", { quantization_config: { quant_method: "awq" } }],
     [
+      "NVFP4 by compressed-tensors",
+      ".weight_packed",
+      "compressed-tensors (nvfp4-pack-quantized)",
+      { quantization_config: { quant_method: "compressed-tensors", format: "nvfp4-pack-quantized" } },
+    ],
+    [
       "a method beside the language model",
       ".qweight",
       "gptq",
@@ -284,6 +317,24 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
     expect(message).toBe(
       `the vision tower of DIR is quantised by "${method}": it has "model.visual.blocks.0.attn.qkv${suffix}": ` +
         "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
+    );
+  });
+
+  test("a tower that was quantised: bitsandbytes keeps the names of its weights, and packs them", async () => {
+    const edit: MiniatureOptions["edit"] = (list) =>
+      list.map((tensor) => {
+        if (!tensor.name.endsWith("attn.qkv.weight")) return tensor;
+        const bytes = tensor.bytes.subarray(0, tensor.bytes.length / 4);
+        return { ...tensor, dtype: "U8", shape: [bytes.length, 1], bytes };
+      });
+    const quantization_config = { quant_method: "bitsandbytes", load_in_4bit: true };
+    const { code, message } = await failure(async () => {
+      await writeMiniatureCheckpoint(directory, { edit });
+      await config({ ...MINIATURE_CONFIG, quantization_config })();
+    });
+    expect(code).toBe("VG_WEIGHTS_INVALID");
+    expect(message).toMatch(
+      /^the vision tower of DIR is quantised by "bitsandbytes": it keeps "\S+attn\.qkv\.weight" as U8: use a/,
     );
   });
 

@@ -12,6 +12,7 @@ import {
   processVideo,
   type Raster,
   VisionEncoder,
+  videoProcessorOf,
 } from "@vitgraph/core";
 import type { Device, Submission } from "@vitgraph/cuda-kernels";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -59,7 +60,7 @@ beforeAll(async () => {
     found.push({ item: { image }, expected }, { item: { raster: await decodeImage(image) }, expected });
   }
   const frames = [20, 120, 220, 80].map((level) => grey(64, 96, level));
-  const video = await processVideo(frames, model.videoProcessor);
+  const video = await processVideo(frames, videoProcessorOf(model));
   found.push({ item: { frames }, expected: await alone(video) });
   for (const ready of cases.items) {
     if (ready.format !== "normalized") continue;

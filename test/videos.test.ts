@@ -37,7 +37,7 @@ const LOSSY = ["h264.mp4", "turned.mp4"];
 const MEAN_TOLERANCE = 0.5;
 const NEEDS_FFMPEG = /\.(mkv|mp4)$/;
 
-const processor = readVideoProcessor(undefined, "qwen3_vl");
+const processor = readVideoProcessor(undefined, "qwen3_vl")!;
 const hasFfmpeg = spawnSync("ffmpeg", ["-version"]).status === 0;
 if (!hasFfmpeg)
   console.warn("SKIPPED: ffmpeg is not installed, and clips other than GIF and WebP are not tested");
@@ -71,7 +71,7 @@ for (const expected of CLIPS) {
 test("a checkpoint's sampling settings hold where a call says nothing", async () => {
   const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
   const frames = async (settings: Record<string, unknown>, sampling = {}) => {
-    await using clip = await openClip(video, readVideoProcessor(settings, "qwen3_vl"), sampling);
+    await using clip = await openClip(video, readVideoProcessor(settings, "qwen3_vl")!, sampling);
     return clip.indices.length;
   };
   const all = await frames({ fps: 1000 });
@@ -88,7 +88,7 @@ test("the engine takes a file's bytes, and gives what its frames alone give", as
     devices: [{ backend: "cpu" }],
     maxBatchTokens: 512,
   });
-  await using clip = await openClip(video, engine.model.videoProcessor, { fps: 4 });
+  await using clip = await openClip(video, engine.model.videoProcessor!, { fps: 4 });
   const [outcome, ready, refused] = await engine.encode([
     { video, fps: 4 },
     await clip.decode(),

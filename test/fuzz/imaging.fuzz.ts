@@ -3,6 +3,7 @@
  * of every kind, and callers that change or take their arrays away during the call and after it. A request that is sound is
  * answered with what the reference says of the bytes at the time of the call; any other is refused with a code.
  */
+import { RESIZE_FILTERS, type ResizeFilter } from "@vitgraph/cuda-kernels";
 import { referencePatchify, referenceResize } from "@vitgraph/cuda-kernels/testing";
 import fc from "fast-check";
 import type { FuzzTarget } from "./fuzz-target.js";
@@ -63,6 +64,10 @@ const input = fc.record({
   patchify: fc.boolean(),
   height: side,
   width: side,
+  filter: fc.oneof(
+    { weight: 30, arbitrary: fc.constantFrom(...RESIZE_FILTERS) },
+    { weight: 1, arbitrary: fc.constantFrom("lanczos", "", 3, null, undefined) },
+  ),
   /** For cutting, in blocks. */
   toHeight: side,
   toWidth: side,
@@ -85,7 +90,7 @@ const input = fc.record({
 type Input = typeof input extends fc.Arbitrary<infer T> ? T : never;
 
 async function check(drawn: Input): Promise<void> {
-  const { patchify, height, width, patchSize, mergeSize, temporalPatchSize } = drawn;
+  const { patchify, height, width, filter, patchSize, mergeSize, temporalPatchSize } = drawn;
   const block =
     patchify && drawn.wholeBlocks && isSize(patchSize) && isSize(mergeSize) ? patchSize * mergeSize : 1;
   const blocks = (length: unknown) =>
@@ -100,6 +105,7 @@ async function check(drawn: Input): Promise<void> {
   const used = patchify ? frames : frames.slice(0, 1);
   const sound =
     sizes.every(isSize) &&
+    isFilter(filter) &&
     used.length > 0 &&
     used.every(({ value, bytes }) => value instanceof Uint8Array && bytes.length === asked) &&
     (!patchify ||
@@ -109,6 +115,7 @@ async function check(drawn: Input): Promise<void> {
   const request = {
     height,
     width,
+    filter,
     toHeight,
     toWidth,
     patchSize,
@@ -149,7 +156,7 @@ async function check(drawn: Input): Promise<void> {
     { height: height as number, width: width as number },
     { height: toHeight as number, width: toWidth as number },
   ];
-  const resized = used.map(({ bytes }) => referenceResize(bytes, from, to));
+  const resized = used.map(({ bytes }) => referenceResize(bytes, from, to, filter as ResizeFilter));
   const layout = {
     patchSize: patchSize as number,
     mergeSize: mergeSize as number,
@@ -164,6 +171,10 @@ export default {
   property: fc.asyncProperty(input, check),
   shortRunInputs: 300,
 } satisfies FuzzTarget;
+
+function isFilter(value: unknown): value is ResizeFilter {
+  return RESIZE_FILTERS.includes(value as ResizeFilter);
+}
 
 function isSize(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value > 0 && value <= 2 ** 24;

@@ -278,9 +278,10 @@ class Run {
     if (!reference.values.every((value) => Math.abs(value) < 1e30)) return;
     const { relativeL2, relativeMax } = F32_TOLERANCES[instruction.kernel];
     const deviation = deviationOf(computed.values, reference);
-    const zero = reference.values.every((value) => value === 0);
+    // Indices that share memory with an operand are denormal as f32, where relative precision ends.
+    const isTiny = reference.values.every((value) => Math.abs(value) < 1e-30);
     if (
-      zero
+      isTiny
         ? computed.values.every((value) => Math.abs(value) < 1e-6)
         : deviation.relativeL2 <= TOLERANCE_FACTOR * relativeL2 &&
           deviation.relativeMax <= TOLERANCE_FACTOR * relativeMax

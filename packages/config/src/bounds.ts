@@ -29,27 +29,3 @@ export function excessOf(value: unknown): "contains itself" | "too deep" | "too 
   }
   return walk(value);
 }
-
-/** Whether brackets of a JSON text, valid or not, stand more than {@link MAX_DEPTH} deep. Never less than a parser finds. */
-export function isJsonTooDeep(text: string): boolean {
-  const open: string[] = [];
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at]!;
-    if (character === '"') at = endOfString(text, at);
-    else if (character === "[" || character === "{") {
-      open.push(character === "[" ? "]" : "}");
-      if (open.length > MAX_DEPTH) return true;
-    } else if (character === open.at(-1)) open.pop();
-  }
-  return false;
-}
-
-/** Offset of the closing quote, or of the line's end: no string of JSON goes on behind it. */
-function endOfString(text: string, start: number): number {
-  for (let at = start + 1; at < text.length; at++) {
-    const character = text[at];
-    if (character === "\\") at += 1;
-    else if (character === '"' || character === "\n" || character === "\r") return at;
-  }
-  return text.length;
-}

@@ -5,8 +5,9 @@
  * JSON is strict, as vLLM reads it: no comments, no trailing commas. A key that occurs twice keeps its last value, and
  * is listed in `duplicates`.
  */
+import { scanJson } from "@vitgraph/errors";
 import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
-import { isJsonTooDeep, MAX_TEXT_LENGTH } from "./bounds.js";
+import { MAX_DEPTH, MAX_TEXT_LENGTH } from "./bounds.js";
 import { type Damage, damageOf } from "./damage.js";
 import { parentPointer, pointerTo } from "./pointer.js";
 import { type ConfigProblem, configInvalid, excessProblem, type Place } from "./problem.js";
@@ -45,7 +46,8 @@ export function readJson(
   from: "argument" | "text" = "text",
 ): ConfigDocument {
   if (text.length > MAX_TEXT_LENGTH) throw configInvalid([excessProblem("the JSON", "too long", locate(0))]);
-  if (isJsonTooDeep(text)) throw configInvalid([excessProblem("the JSON", "too deep", locate(0))]);
+  if (scanJson(text, MAX_DEPTH).isTooDeep)
+    throw configInvalid([excessProblem("the JSON", "too deep", locate(0))]);
   // Editors on Windows begin files with a byte order mark; a space in its stead keeps the offsets.
   const json = text.startsWith("\uFEFF") ? ` ${text.slice(1)}` : text;
   const errors: ParseError[] = [];

@@ -5,7 +5,8 @@
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import sharp from "sharp";
 import { bench, describe } from "vitest";
-import { decodeImage, IMAGE_PROCESSOR_DEFAULTS, processImage } from "../src/images/index.js";
+import { decodeImage, processImage } from "../src/images/index.js";
+import { QWEN3_VL_IMAGES } from "../src/models/qwen3-vl/preprocess.js";
 
 sharp.concurrency(1);
 
@@ -41,7 +42,7 @@ describe.each([
 });
 
 describe("1 megapixel to patches", () => {
-  const processor = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
+  const processor = QWEN3_VL_IMAGES.withoutFile;
   const size = { height: 800, width: 1248 };
   const layout = { patchSize: 16, mergeSize: 2, temporalPatchSize: 1 };
   const resized = photo.subarray(0, size.height * size.width * 3);

@@ -56,8 +56,7 @@ export {
   type ValueId,
 } from "./graph/graph.js";
 export {
-  DIMS,
-  type DimName,
+  type DimCounts,
   OPS,
   type OpAttributes,
   type OpKind,
@@ -66,8 +65,8 @@ export {
 } from "./graph/ops.js";
 export * from "./images/index.js";
 export * from "./item.js";
-export { ARCHITECTURES, type ArchitectureConfig, type ArchitectureName } from "./models/architectures.js";
-export { createVisionModel } from "./models/index.js";
+export { ARCHITECTURES, type ArchitectureName } from "./models/architectures.js";
+export { createVisionModel, MODEL_TYPES, readImageProcessor, readVideoProcessor } from "./models/index.js";
 export {
   type LoadedModel,
   type LoadModelOptions,
@@ -75,8 +74,10 @@ export {
   loadModel,
   type ProcessorSettings,
   readProcessorSettings,
+  videoProcessorOf,
 } from "./models/load-model.js";
-export { type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
+export type { ArchitectureConfig } from "./models/model-family.js";
+export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export * from "./observability/index.js";
 export * from "./plugin/index.js";
@@ -96,7 +97,7 @@ export {
   type VisionEncoderOptions,
 } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
-export { Checkpoint } from "./weights/checkpoint.js";
+export { Checkpoint, readJsonObject } from "./weights/checkpoint.js";
 export {
   encodeSafetensors,
   type SafetensorsDType,
@@ -106,3 +107,4 @@ export {
   writeSafetensors,
 } from "./weights/safetensors.js";
 export type { TensorSource } from "./weights/tensor-source.js";
+export { writeAtomically } from "./write-atomically.js";

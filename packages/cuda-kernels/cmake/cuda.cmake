@@ -44,6 +44,8 @@ vitgraph_cuda_library(vitgraph_kernels_smxx "${VITGRAPH_CUDA_ARCHITECTURES}" TRU
 # Hopper's own kernels are always compiled, so that the backend need not be told of builds without them.
 vitgraph_cuda_library(vitgraph_kernels_sm90 "90a" FALSE ${VITGRAPH_SM90_KERNELS})
 
+file(GLOB VITGRAPH_CUDA_STEPS CONFIGURE_DEPENDS native/backend/cuda/steps/*.cc)
+
 add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/algorithm_cache.cc
   native/backend/cuda/copy_pool.cc
@@ -56,7 +58,10 @@ add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/inlet.cc
   native/backend/cuda/linear_step.cc
   native/backend/cuda/outlet.cc
+  native/backend/cuda/run_control.cc
   native/backend/cuda/run_metadata.cc
+  native/backend/cuda/step.cc
+  ${VITGRAPH_CUDA_STEPS}
   native/kernels/common/attention_tiles.cc
 )
 target_link_libraries(vitgraph_backend_cuda PUBLIC

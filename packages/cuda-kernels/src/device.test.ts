@@ -10,6 +10,7 @@ import { gatherRowsCase, type KernelCase, kernelCases, scatterRowsCase } from ".
 import { kernelCaseProgram, runKernelCase } from "./testing/run-case.js";
 
 const KIB = 1024;
+const cases = kernelCases();
 const ROW_BYTES = 8 * 4;
 
 /** y = a + b over rows of 8, `a` and `b` and `y` in io. The simplest program with an order to get wrong. */
@@ -227,7 +228,7 @@ describe("runs", () => {
 test.each(["gather_rows", "scatter_rows", "linear_gather_rows"] as const)(
   "an index that leads out of its table fails the run of %s, by name",
   async (kernel) => {
-    const kernelCase = kernelCases().find(
+    const kernelCase = cases.find(
       (candidate) => candidate.kernel === kernel && candidate.dims[0]!.count > 3,
     )!;
     const index = kernelCase.matrices.index!;

@@ -1,7 +1,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cmykToRgb, patchifyFrames, resizeFrame } from "./imaging.js";
+import { cmykToRgb, patchifyFrames, RESIZE_FILTERS, resizeFrame } from "./imaging.js";
 import { referencePatchify, referenceResize } from "./testing/imaging-reference.js";
 
 /** Bytes without a pattern that a mistake in an index could leave as it is. */
@@ -26,15 +26,18 @@ const side = fc.integer({ min: 1, max: 70 });
 const size = fc.record({ height: side, width: side });
 
 describe("resizeFrame", () => {
-  test("is the sum of fixed-point weights along each axis, rounded between them", async () => {
-    await fc.assert(
-      fc.asyncProperty(size, size, fc.nat(), async (from, to, seed) => {
-        const rgb = noise(from.height * from.width * 3, seed);
-        expect(await resizeFrame(rgb, from, to)).toEqual(referenceResize(rgb, from, to));
-      }),
-      { numRuns: 60 },
-    );
-  });
+  test.each(RESIZE_FILTERS)(
+    "%s is the sum of fixed-point weights along each axis, rounded between them",
+    async (filter) => {
+      await fc.assert(
+        fc.asyncProperty(size, size, fc.nat(), async (from, to, seed) => {
+          const rgb = noise(from.height * from.width * 3, seed);
+          expect(await resizeFrame(rgb, from, to, filter)).toEqual(referenceResize(rgb, from, to, filter));
+        }),
+        { numRuns: 60 },
+      );
+    },
+  );
 
   test("leaves an image of the wanted size as it is, byte by byte", async () => {
     const rgb = noise(31 * 47 * 3);

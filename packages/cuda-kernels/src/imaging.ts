@@ -13,6 +13,10 @@ export interface FrameSize {
   readonly width: number;
 }
 
+/** How a resized pixel weighs its neighbours: both widen when they shrink an image. */
+export const RESIZE_FILTERS = ["bicubic", "bilinear"] as const;
+export type ResizeFilter = (typeof RESIZE_FILTERS)[number];
+
 export interface PatchLayout {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;
@@ -22,6 +26,8 @@ export interface PatchLayout {
   readonly temporalPatchSize: number;
   /** The frames are brought to this size first, as {@link resizeFrame} does. Default: they stay as they are. */
   readonly resizeTo?: FrameSize;
+  /** Default: bicubic. */
+  readonly filter?: ResizeFilter;
 }
 
 const CHANNELS = 3;
@@ -29,17 +35,22 @@ const CHANNELS = 3;
 const LONGEST_SIDE = 2 ** 24;
 
 /**
- * Antialiased bicubic resize of RGB bytes [height, width, 3], bit for bit what torch makes of uint8 on the CPU
- * (`interpolate(mode="bicubic", antialias=True)`, which torchvision's `resize` calls).
+ * Antialiased resize of RGB bytes [height, width, 3], bit for bit what torch makes of uint8 on the CPU
+ * (`interpolate(mode=filter, antialias=True)`, which torchvision's `resize` calls).
  * @throws VG_ARGUMENT_INVALID for sizes that are no positive whole numbers, that do not fit the bytes, or whose aspect
  *   ratios are so far apart that the image would be large between the two passes; VG_DEVICE_OUT_OF_MEMORY
  */
-export async function resizeFrame(rgb: Uint8Array, from: FrameSize, to: FrameSize): Promise<Uint8Array> {
+export async function resizeFrame(
+  rgb: Uint8Array,
+  from: FrameSize,
+  to: FrameSize,
+  filter: ResizeFilter = "bicubic",
+): Promise<Uint8Array> {
   checkSizes({ height: from.height, width: from.width, "to.height": to.height, "to.width": to.width });
   checkBytes("rgb", rgb, from);
   const { height, width } = from;
   return callNative((native) =>
-    native.resizeFrame({ rgb, height, width, toHeight: to.height, toWidth: to.width }),
+    native.resizeFrame({ rgb, filter, height, width, toHeight: to.height, toWidth: to.width }),
   );
 }
 
@@ -55,7 +66,7 @@ export async function patchifyFrames(
   from: FrameSize,
   layout: PatchLayout,
 ): Promise<Uint8Array> {
-  const { patchSize, mergeSize, temporalPatchSize, resizeTo: to = from } = layout;
+  const { patchSize, mergeSize, temporalPatchSize, resizeTo: to = from, filter = "bicubic" } = layout;
   checkSizes({
     height: from.height,
     width: from.width,
@@ -71,6 +82,7 @@ export async function patchifyFrames(
   return callNative((native) =>
     native.patchifyFrames({
       frames: [...frames],
+      filter,
       height: from.height,
       width: from.width,
       toHeight: to.height,

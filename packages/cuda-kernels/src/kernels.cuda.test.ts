@@ -4,7 +4,7 @@ import { createCudaDevice } from "./cuda-device.js";
 import { describeBackends } from "./doctor.js";
 import { KERNEL_NAMES } from "./kernels.js";
 import { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
-import { deviationOf, referenceOf, runKernelCase } from "./testing/run-case.js";
+import { deviationOf, referenceOf, runKernelCase, toleranceOf } from "./testing/run-case.js";
 
 const { usable } = describeBackends().backends.cuda;
 if (!usable) console.warn("op suite: SKIPPED on cuda, which is not usable here (see `vitgraph doctor`)");
@@ -23,7 +23,7 @@ describe.skipIf(!usable)("cuda", () => {
       using device = createCudaDevice({ algorithmCache: "" });
       const { y, strayBytes } = await runKernelCase(device, kernelCase);
       const deviation = deviationOf(y, referenceOf(kernelCase));
-      const { relativeL2, relativeMax } = BF16_TOLERANCES[kernelCase.kernel];
+      const { relativeL2, relativeMax } = toleranceOf(kernelCase, BF16_TOLERANCES);
       expect(strayBytes).toBe(0);
       expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
       expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 import type { Device } from "./device.js";
-import { ACTIVATIONS } from "./kernels.js";
+import { ACTIVATIONS, type KernelName } from "./kernels.js";
 import { activationCase, type KernelCase, kernelCases, linearCase } from "./testing/kernel-cases.js";
 import type { ReferenceMatrix } from "./testing/reference.js";
-import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase } from "./testing/run-case.js";
+import { deviationOf, F32_TOLERANCES, referenceOf, runKernelCase, toleranceOf } from "./testing/run-case.js";
 
 const variants: readonly CpuDeviceOptions[] = [
   ...(["avx512", "avx2", "sse2", "neon"] as const).map((simd) => ({ simd, gemm: "blocked" as const })),
@@ -89,7 +89,7 @@ describe.each(devices)("%s", (_, device) => {
   test.each(cases)("%s", async (_, kernelCase) => {
     const { y, strayBytes } = await runKernelCase(device, kernelCase);
     const deviation = deviationOf(y, cachedReference(kernelCase));
-    const { relativeL2, relativeMax } = F32_TOLERANCES[kernelCase.kernel];
+    const { relativeL2, relativeMax } = toleranceOf(kernelCase, F32_TOLERANCES);
     expect(strayBytes).toBe(0);
     expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
     expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);
@@ -109,15 +109,18 @@ describe.each(devices)("%s", (_, device) => {
   });
 
   test("NaN stays NaN in every kernel that reads it", async () => {
-    const poisoned = f32Cases.filter(
-      ({ kernel, name }) =>
-        ["activation", "add", "layernorm", "attention", "rmsnorm", "gate"].includes(kernel) &&
-        !/0×|, ,/.test(name),
-    );
-    for (const kernelCase of poisoned) {
-      const input = { activation: "x", add: "b", layernorm: "x", attention: "v", rmsnorm: "x", gate: "up" }[
-        kernelCase.kernel as "add"
-      ];
+    const readers: Partial<Record<KernelName, string>> = {
+      activation: "x",
+      add: "b",
+      layernorm: "x",
+      attention: "v",
+      rmsnorm: "x",
+      gate: "up",
+      mean_groups: "x",
+    };
+    for (const kernelCase of f32Cases) {
+      const input = readers[kernelCase.kernel];
+      if (input === undefined || /0×|, ,/.test(kernelCase.name)) continue;
       const name = kernelCase.operands[input]!.matrix;
       const matrix = kernelCase.matrices[name]!;
       // The pattern that filling memory with 0xff makes.

@@ -133,7 +133,8 @@ export const KERNELS = {
   },
   /**
    * softmax(q · kᵀ · scale) · v for each head within each segment. q, k, v, y [patches, heads·headSize], rows may be
-   * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total.
+   * strided; `cu_seqlens` i32 [segments + 1, 1]: first patch of each segment, then the total. Segments may be empty, and
+   * each op of a program may have a list of its own.
    */
   attention: {
     buffers: ["q", "k", "v", "cu_seqlens", "y"],
@@ -179,6 +180,16 @@ export const KERNELS = {
       "activation [m, n]",
     ],
     scalars: { activation: "u32" },
+  },
+  /**
+   * The mean of the k/n groups of n columns that stand side by side in each row: y[r][c] = mean over i of x[r][i·n + c].
+   * x [m, k], y [m, n]. A view of n columns that joins rows makes it a mean of rows.
+   */
+  mean_groups: {
+    buffers: ["x", "y"],
+    forms: ["activation [m, k]", "activation [m, n]"],
+    scalars: {},
+    whole: ["k/n"],
   },
 } as const satisfies Record<string, KernelSignature>;
 

@@ -44,6 +44,7 @@ export interface NativeCudaOptions {
 export interface NativeImaging {
   resizeFrame(request: {
     readonly rgb: Uint8Array;
+    readonly filter: string;
     readonly height: number;
     readonly width: number;
     readonly toHeight: number;
@@ -51,6 +52,7 @@ export interface NativeImaging {
   }): Promise<Uint8Array>;
   patchifyFrames(request: {
     readonly frames: readonly Uint8Array[];
+    readonly filter: string;
     readonly height: number;
     readonly width: number;
     readonly toHeight: number;

@@ -32,5 +32,7 @@ export {
   referenceOf,
   runKernelCase,
   type Tolerance,
+  toleranceOf,
 } from "./testing/run-case.js";
+export { checkSegmentLists, type SegmentListResult } from "./testing/segment-lists.js";
 export { type ValidationTarget, validateProgram } from "./testing/validate.js";

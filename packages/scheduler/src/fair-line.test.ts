@@ -58,6 +58,15 @@ describe("shares", () => {
     }
   });
 
+  test("the head of a part of the line is the part's next by the same rules", () => {
+    const { line, add } = setUp();
+    for (const caller of "aab") add(caller, { cost: 4 });
+    const small = [add("a"), add("b")];
+    expect(line.head(0)?.name).toBe("b");
+    expect(line.head(0, ({ cost }) => cost === 1)).toBe(small[1]);
+    expect(line.head(0, () => false)).toBeUndefined();
+  });
+
   test("an idle caller saves nothing up, and one that pauses does not lose its debt", () => {
     const { add, serve, serveAll } = setUp();
     for (let i = 0; i < 6; i++) add("a");

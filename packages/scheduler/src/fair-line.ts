@@ -93,10 +93,11 @@ export class FairLine<Entry extends LineEntry> {
     this.#forgetCallers();
   }
 
-  /** The entry whose turn it is. */
-  head(now: number): Entry | undefined {
+  /** The entry whose turn it is, of those that are wanted. */
+  head(now: number, isWanted: (entry: Entry) => boolean = () => true): Entry | undefined {
     let best: Ranked<Entry> | undefined;
     for (const [entry, held] of this.#entries) {
+      if (!isWanted(entry)) continue;
       const { caller } = held;
       const ranked = { entry, caller, level: this.#levelOf(entry, held, now), tag: caller.tag };
       if (best === undefined || compareTurns(ranked, best) < 0) best = ranked;

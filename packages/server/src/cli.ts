@@ -55,9 +55,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     const serving = readServeArguments(isConfigured ? given : []);
     reportUnused(serving, given, name === "encode", io);
     const program = new Command("vitgraph")
-      .description(
-        "A vision-encoder engine for LLM serving: images and videos in, the embeddings of a Qwen3-VL tower out.",
-      )
+      .description("A vision-encoder engine for LLM serving: images and videos in, embeddings out.")
       .version(version())
       .exitOverride()
       .configureOutput({

@@ -1,12 +1,8 @@
-/**
- * Files that commands read and write. An output appears whole or not at all, and its ending says its format.
- *
- * A library for atomic writes was tried and not taken: write-file-atomic 7 ignores short writes, so that a disk that
- * fills up leaves a cut-off file under the final name.
- */
+/** Files that commands read and write. An output appears whole or not at all, and its ending says its format. */
 import { constants, readFileSync } from "node:fs";
-import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeAtomically } from "@vitgraph/core";
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { InvalidArgumentError } from "commander";
 import type { CliIo } from "./cli-io.js";
@@ -93,14 +89,10 @@ export async function checkOutput(path: string | undefined): Promise<void> {
  * @throws VG_FILE_UNWRITABLE
  */
 export async function writeOutput(path: string, content: string | Uint8Array, io: CliIo): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
   using _ = io.onInterrupt(() => {});
   try {
-    // Flushed before it is renamed, or a crash could leave an empty file under the final name.
-    await writeFile(temporary, content, { flush: true });
-    await rename(temporary, path);
+    await writeAtomically(path, content);
   } catch (cause) {
-    await rm(temporary, { force: true });
     throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
   }
 }

@@ -1,6 +1,6 @@
 /** The arguments that concern a compilation config; the others are handed back in order. */
-import { shorten } from "@vitgraph/errors";
-import { isJsonTooDeep, MAX_DEPTH } from "../bounds.js";
+import { scanJson, shorten } from "@vitgraph/errors";
+import { MAX_DEPTH } from "../bounds.js";
 import { parseJsonArgument, valueDocument } from "../document.js";
 import { parseHumanReadableInteger } from "../human-readable.js";
 import type { Place } from "../problem.js";
@@ -185,7 +185,7 @@ function readDotted(name: string, text: string | undefined, given: GivenSettings
     given.problem(place, `${shown} has an empty key`, "keys between the dots", "remove the extra dot");
     return;
   }
-  if (keys.length > MAX_DEPTH || isJsonTooDeep(text)) {
+  if (keys.length > MAX_DEPTH || scanJson(text, MAX_DEPTH).isTooDeep) {
     given.problem(
       place,
       `${shown} is nested too deeply to be read`,

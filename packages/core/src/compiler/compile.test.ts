@@ -119,7 +119,7 @@ test("a projection without a bias turns its columns too, and heads of 4 stay wit
 });
 
 test("fusion does not change the useful arithmetic", () => {
-  const work = { patches: 64, tokens: 16, segments: 2, attentionPairs: 2 * 32 * 32 };
+  const work = { dims: { patches: 64, tokens: 16, segments: 2 }, attentionPairs: { segments: 2 * 32 * 32 } };
   expect(graphFlops(fused.fused, work)).toBe(graphFlops(graph, work));
 });
 

@@ -8,7 +8,7 @@ import {
 } from "@vitgraph/cuda-kernels";
 import type { AnyNode, Graph, Node, ValueId } from "../graph/graph.js";
 import { nodeOf } from "../graph/graph.js";
-import { DIMS, OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
+import { OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 import type { MemoryPlan, Placement } from "./memory-plan.js";
 
 /** The buffer that holds all outputs side by side. */
@@ -35,6 +35,7 @@ const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => read
   attention: ({ heads, scale }) => [heads, scale],
   rmsnorm: ({ epsilon }) => [epsilon],
   gate: (attributes) => [ACTIVATIONS.indexOf(attributes.function)],
+  mean_groups: () => [],
   gather_rows: () => [],
   linear_gather_rows: ({ activation }) => [ACTIVATIONS.indexOf(activation)],
 };
@@ -45,7 +46,7 @@ export function lower(graph: Graph, plan: MemoryPlan): Program {
   const instructions = graph.nodes.filter(runs).map(instructionOf);
   return {
     version: PROGRAM_VERSION,
-    dims: DIMS.map((name) => ({ name, capacity: plan.capacity[name] })),
+    dims: Object.entries(plan.capacity).map(([name, capacity]) => ({ name, capacity })),
     arenaBytes: plan.arenaBytes,
     buffers: [...buffers, result],
     instructions,

@@ -57,13 +57,19 @@ test("every plan of a random graph passes the independent checker", () => {
   );
 });
 
-test("an output that is not written by a linear op is refused with the reason", () => {
+test("one of several outputs that no linear op writes is refused with the reason", () => {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
-  const graph = g.build([g.add("activation", [x], { function: "silu" }, "act")]);
-  expect(() => planMemory(graph, capacity, target, new Map())).toThrow(
-    "output act is not the result of a linear op of its own: only linear can write strided rows: end each output with one",
+  const act = g.add("activation", [x], { function: "silu" }, "act");
+  const linear = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "linear");
+  const weights = new Map([["w", "f32"]] as const);
+  expect(() => planMemory(g.build([linear, act]), capacity, target, weights)).toThrow(
+    "output act is not the result of a linear op of its own: only linear can write rows beside those of other outputs: end each of several with one",
   );
+  expect(planMemory(g.build([act]), capacity, target, weights).placements[act]).toMatchObject({
+    arena: "io",
+    rowStride: 8,
+  });
 });
 
 test("a chain of in-place ops lives in one stretch of scratch", () => {

@@ -8,10 +8,10 @@
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../graph/graph.js";
-import { type DimName, OPS, type OpKind, rowCount } from "../graph/ops.js";
+import { type DimCounts, OPS, type OpKind, rowCount } from "../graph/ops.js";
 
 /** The largest counts that a program is made for. */
-export type Capacity = Readonly<Record<DimName, number>>;
+export type Capacity = DimCounts;
 
 /** What the compiler has to know of a device. Plain data: compiling needs no device. */
 export interface Target {
@@ -107,12 +107,13 @@ function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMa
   let column = 0;
   for (const id of graph.outputs) {
     const node = nodeOf(graph, id);
-    if (node.op !== "linear" || placed.has(id)) {
+    const writesStrided = node.op === "linear" || graph.outputs.length === 1;
+    if (OPS[node.op].role !== "kernel" || !writesStrided || placed.has(id)) {
       throw new VitgraphError(
         "VG_GRAPH_INVALID",
         `output ${node.name} is not the result of a linear op of its own`,
         {
-          remedy: "only linear can write strided rows: end each output with one",
+          remedy: "only linear can write rows beside those of other outputs: end each of several with one",
         },
       );
     }

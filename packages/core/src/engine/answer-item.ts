@@ -15,7 +15,7 @@ import type { Place } from "./admission.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 import {
   type EngineItem,
-  headerBytes,
+  headerWork,
   type OpenedItem,
   type OpenItemOptions,
   openItem,
@@ -81,11 +81,11 @@ export class ItemAnswerer {
   /** Reads an item's size. Headers of encoded images are read in the pool: a header can be the whole file. */
   async open(item: EngineItem, { ticket, priority, caller }: Call): Promise<OpenedItem> {
     const { model, limits, pool } = this.#options;
-    const bytes = headerBytes(item);
+    const { bytes, isSmall } = headerWork(item);
     const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
     if (bytes === 0) return open(ticket.signal);
     const turn = { caller, priority, signal: ticket.signal };
-    using opened = await pool.run({ bytes, keptBytes: 0, work: open }, turn);
+    using opened = await pool.run({ bytes, keptBytes: 0, isSmall, work: open }, turn);
     return opened.value;
   }
 
@@ -164,7 +164,7 @@ export class ItemAnswerer {
     withKey: boolean,
   ): Promise<Prepared<PreparedItem>> {
     const { pool, clock, identity, observers } = this.#options;
-    const { kind, bytes, keptBytes } = opened;
+    const { kind, bytes, keptBytes, isSmall } = opened;
     const work = async (ends: AbortSignal): Promise<PreparedItem> => {
       const startedAt = clock.now();
       const item = await opened.prepare(ends);
@@ -173,6 +173,6 @@ export class ItemAnswerer {
       if (kind !== "ready") observers.prepared({ durationMs: clock.now() - startedAt, kind });
       return prepared;
     };
-    return pool.run({ bytes, keptBytes, work }, { caller, priority, signal });
+    return pool.run({ bytes, keptBytes, isSmall, work }, { caller, priority, signal });
   }
 }

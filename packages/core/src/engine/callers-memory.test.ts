@@ -6,6 +6,7 @@ import { getEventListeners } from "node:events";
 import { createCpuDevice } from "@vitgraph/cuda-kernels";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { VideoProcessor } from "../images/index.js";
 import type { PixelItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { Embedding } from "../runtime/embedding.js";
@@ -32,7 +33,7 @@ beforeAll(async () => {
   model = {
     ...miniature.model,
     processor: { ...miniature.model.processor, ...sizes },
-    videoProcessor: { ...miniature.model.videoProcessor, ...sizes },
+    videoProcessor: { ...(miniature.model.videoProcessor as VideoProcessor), ...sizes },
   };
 });
 afterAll(() => Promise.all([miniature[Symbol.asyncDispose](), other[Symbol.asyncDispose]()]));

@@ -284,14 +284,31 @@ describe("backpressure", () => {
           "2 items wait, and there is no room for 2 more (the limit is 3): try again later, or raise limits.maxQueuedItems",
       }),
     );
-    await expect(engine.encode([item(81)])).rejects.toThrow(
-      "120 tokens wait, and there is no room for 81 more (the limit is 200): try again later, or raise limits.maxQueuedTokens",
+    await expect(engine.encode([item(101)])).rejects.toThrow(
+      "120 tokens wait, and there is no room for 101 more (the limit is 200): try again later, or raise limits.maxQueuedTokens",
     );
     expect(engine.stats().queue).toMatchObject({ items: 2, tokens: 120 });
     gate.release();
     expect(codesOf(await waiting)).toEqual([60, 60]);
     await Promise.all(running);
     expect(codesOf(await engine.encode([item(81)]))).toEqual([81]);
+    await engine.close();
+  });
+
+  test("callers that fill the queue keep no other out, and wait themselves", async () => {
+    const { engine, hold } = await setUp({ limits: { maxQueuedItems: 6, maxQueuedTokens: 300 } });
+    const gate = hold();
+    const running = await keepBusy(engine);
+    const flood = (caller: string) => engine.encode([item(50), item(50)], { caller });
+    const floods = ["a", "b", "c"].map(flood);
+    await settled();
+    await expect(flood("a")).rejects.toMatchObject({ code: "VG_QUEUE_FULL" });
+    const small = engine.encode([item(1)], { caller: "small" });
+    await settled();
+    expect(engine.stats().queue).toMatchObject({ items: 7, tokens: 301 });
+    gate.release();
+    expect(codesOf(await small)).toEqual([1]);
+    await Promise.all([...running, ...floods]);
     await engine.close();
   });
 

@@ -321,7 +321,7 @@ export class EncoderEngine implements AsyncDisposable {
     let places: readonly Place[] = [];
     let fulfilled = 0;
     try {
-      places = this.#admission.enter(items.length);
+      places = this.#admission.enter(items.length, call.caller);
       const opened = await this.#openAll(items, call);
       this.#admission.count(
         opened.flatMap((outcome, index) => {

@@ -9,7 +9,6 @@ import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import {
-  channelScale,
   imageGrid,
   openImage,
   processRaster,
@@ -19,7 +18,7 @@ import {
 } from "../images/index.js";
 import { checkRaster } from "../images/process.js";
 import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
-import type { LoadedModel } from "../models/load-model.js";
+import { type LoadedModel, videoProcessorOf } from "../models/load-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
@@ -83,6 +82,8 @@ export interface OpenedItem {
   readonly bytes: number;
   /** Memory of the result. */
   readonly keptBytes: number;
+  /** Whether {@link prepare} takes some ten milliseconds at most. */
+  readonly isSmall: boolean;
   /**
    * The item in memory that no caller holds.
    * @param signal stops between the steps
@@ -100,11 +101,26 @@ export interface OpenItemOptions {
   readonly maxDecodeBytes: number;
 }
 
-/** Bytes of an encoded image or video, which must be read before its size is known; 0 for every other item. */
-export function headerBytes(item: unknown): number {
+/** Pixels of red, green and blue that are copied or resized in some ten milliseconds. */
+const SMALL_BYTES = 3 << 20;
+
+/**
+ * What reading an item's size takes: the bytes of an encoded image or video, 0 for every other item. The headers of a
+ * small image are read in less than a millisecond; for a video, programs are started.
+ */
+export function headerWork(item: unknown): { readonly bytes: number; readonly isSmall: boolean } {
   const { image, video } = (item ?? {}) as { readonly image?: unknown; readonly video?: unknown };
-  const file = image ?? video;
-  if (types.isUint8Array(file) || types.isAnyArrayBuffer(file)) return file.byteLength;
+  const bytes = fileBytes(image ?? video);
+  return { bytes, isSmall: isInMemory(image) && bytes <= SMALL_BYTES };
+}
+
+/** Reading a Blob can take any time. */
+function isInMemory(file: unknown): file is Uint8Array | ArrayBufferLike {
+  return types.isUint8Array(file) || types.isAnyArrayBuffer(file);
+}
+
+function fileBytes(file: unknown): number {
+  if (isInMemory(file)) return file.byteLength;
   // An object that only looks like a Blob can have any size.
   return isBlob(file) && Number.isSafeInteger(file.size) ? Math.max(0, file.size) : 0;
 }
@@ -172,6 +188,7 @@ async function openEncoded(
   return opened("image", uuid, imageGrid(header, model.processor), model, {
     // The decoder's memory and the resize's are not held together. Resizing holds the pixels twice.
     workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
+    isSmall: header.isSmall && isInMemory(image) && bytes.length <= SMALL_BYTES,
     prepare,
   });
 }
@@ -181,6 +198,7 @@ function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel
   checkRaster(raster, "item.raster");
   return opened("raster", uuid, imageGrid(raster, processor), model, {
     workBytes: raster.rgb.length,
+    isSmall: raster.rgb.length <= SMALL_BYTES,
     prepare: async () => {
       checkRaster(raster, "item.raster");
       return processRaster(raster, processor);
@@ -189,8 +207,7 @@ function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel
 }
 
 function openFrames(uuid: string | undefined, frames: readonly Raster[], model: LoadedModel): OpenedItem {
-  const { videoProcessor } = model;
-  checkVideoNormalisation(model);
+  const videoProcessor = videoProcessorOf(model);
   const [first] = frames;
   if (first === undefined) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "a video has no frames", { remedy: "pass at least one" });
@@ -201,6 +218,7 @@ function openFrames(uuid: string | undefined, frames: readonly Raster[], model: 
   check();
   return opened("frames", uuid, videoGrid(frames.length, first, videoProcessor), model, {
     workBytes: frames.reduce((sum, { rgb }) => sum + rgb.length, 0),
+    isSmall: false,
     prepare: async () => {
       check();
       return processVideo(frames, videoProcessor);
@@ -215,8 +233,7 @@ async function openVideo(
   { maxPixels }: OpenItemOptions,
   signal: AbortSignal | undefined,
 ): Promise<OpenedItem> {
-  const { videoProcessor } = model;
-  checkVideoNormalisation(model);
+  const videoProcessor = videoProcessorOf(model);
   const read = readerOf("video", video);
   const open = (bytes: Uint8Array, ends: AbortSignal | undefined) =>
     openClip(bytes, videoProcessor, {
@@ -231,6 +248,7 @@ async function openVideo(
   const { grid, decodeBytes } = clip;
   return opened("video", uuid, grid, model, {
     workBytes: bytes.length + decodeBytes,
+    isSmall: false,
     prepare: async (ends) => {
       await using own = await open(await copyBytes(await read()), ends);
       if (own.grid.t === grid.t && own.grid.h === grid.h && own.grid.w === grid.w) return own.decode();
@@ -263,6 +281,7 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
     spec: specOf(item.grid, model),
     bytes: byteLength,
     keptBytes: byteLength,
+    isSmall: byteLength <= SMALL_BYTES,
     prepare,
     borrowed: item,
   };
@@ -287,7 +306,7 @@ function kindOf(item: unknown): OpenedItem["kind"] {
 
 /** Reads the bytes of an image or a video as they are now. @throws VG_ITEM_INVALID */
 function readerOf(field: "image" | "video", file: unknown): () => Promise<Uint8Array> {
-  if (types.isUint8Array(file) || types.isAnyArrayBuffer(file)) {
+  if (isInMemory(file)) {
     return async () => {
       const bytes = types.isUint8Array(file) ? file : new Uint8Array(file);
       checkUnshared(`item.${field}`, bytes);
@@ -345,23 +364,24 @@ function opened(
   uuid: string | undefined,
   grid: Grid,
   model: LoadedModel,
-  { workBytes, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "prepare">,
+  { workBytes, isSmall, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "isSmall" | "prepare">,
 ): OpenedItem {
   const isVideo = kind === "frames" || kind === "video";
-  const { patchSize, temporalPatchSize } = isVideo ? model.videoProcessor : model.processor;
+  const { patchSize, temporalPatchSize } = model.vision;
   const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (isVideo ? temporalPatchSize : 1);
-  return { kind, uuid, grid, spec: specOf(grid, model), bytes: workBytes + keptBytes, keptBytes, prepare };
+  return {
+    kind,
+    uuid,
+    grid,
+    spec: specOf(grid, model),
+    bytes: workBytes + keptBytes,
+    keptBytes,
+    // Bounds of a checkpoint can make a large picture of a small one.
+    isSmall: isSmall && keptBytes <= SMALL_BYTES,
+    prepare,
+  };
 }
 
 function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
   return itemSpecOfGrid([t, h, w], vision.spatialMergeSize);
-}
-
-/** The graph normalises all pixels as the image processor says. */
-function checkVideoNormalisation({ processor, videoProcessor, name }: LoadedModel): void {
-  const image = channelScale(processor);
-  if (channelScale(videoProcessor).every((value, index) => value === image[index])) return;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
-    remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
-  });
 }

@@ -30,9 +30,12 @@ import { PACKING_RULES, type PackingRule } from "./packing.js";
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
 export interface EngineLimits {
-  /** Items that wait, prepared or not, before calls are refused. Default: 1024. */
+  /**
+   * Items that wait, prepared or not, before calls are refused. A full queue still takes a call that stays within its
+   * caller's share: the limit divided by the callers that wait. Default: 1024.
+   */
   readonly maxQueuedItems?: number;
-  /** Tokens that wait. Default: 262 144, sixteen full batches of the default size. */
+  /** Tokens that wait; shared like the items. Default: 262 144, sixteen full batches of the default size. */
   readonly maxQueuedTokens?: number;
   /** Pixels above which an encoded image is refused, from its header. Default: Pillow's limit, 178 956 970. */
   readonly maxPixels?: number;
@@ -41,7 +44,10 @@ export interface EngineLimits {
    * than 3 bytes a pixel counts as more pixels. Default: 2²⁸, 768 MiB. An image that alone needs more is decoded alone.
    */
   readonly maxPixelsInFlight?: number;
-  /** Images decoded and resized at a time. Default: the cores, at most one less than libuv's threads. */
+  /**
+   * Images decoded and resized at a time, besides a small one. Default: one less than the cores, or than libuv's threads
+   * if they are fewer.
+   */
   readonly prepareConcurrency?: number;
 }
 
@@ -240,8 +246,11 @@ export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEng
   } as ResolvedEngineOptions;
 }
 
-/** Decoding fills libuv's threads; one is left to files and to the system's own work. */
+/**
+ * Decoding fills libuv's threads; one is left to small images, to files and to the system's own work. So is a core: with
+ * all of two cores at large images, small ones took 2.4 times as long.
+ */
 function defaultPrepareConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
-  return Math.max(1, Math.min(availableParallelism(), libuvThreads - 1));
+  return Math.max(1, Math.min(availableParallelism(), libuvThreads) - 1);
 }

@@ -11,12 +11,21 @@ function setUp(options: Partial<PreparePoolOptions> = {}) {
   /** A work of that name that takes 10 ms, with these bytes held during and after it. */
   const run = (
     name: string,
-    { bytes = 10, keptBytes = 0, priority = 0, caller = name, signal = never, fails = false } = {},
+    {
+      bytes = 10,
+      keptBytes = 0,
+      isSmall = false,
+      priority = 0,
+      caller = name,
+      signal = never,
+      fails = false,
+    } = {},
   ): Promise<Prepared<string>> =>
     pool.run(
       {
         bytes,
         keptBytes,
+        isSmall,
         work: async () => {
           started.push(name);
           await clock.sleep(10);
@@ -88,6 +97,55 @@ describe("PreparePool", () => {
     await clock.runAll();
     await Promise.all(works);
     expect(started).toEqual(["small", "huge", "small too"]);
+  });
+
+  describe("has a lane for small jobs", () => {
+    const small = { bytes: 5, isSmall: true };
+
+    test("beside large ones that take every place, one at a time and in turns", async () => {
+      const { clock, pool, started, run } = setUp();
+      const works = ["A", "B", "C"].map((name) => run(name, { caller: "large" }));
+      for (const name of ["f1", "f2", "f3"]) works.push(run(name, { ...small, caller: "flood" }));
+      await clock.advance(5);
+      works.push(run("s", { ...small, caller: "small" }));
+      await clock.advance(0);
+      expect(started).toEqual(["A", "B", "f1"]);
+      await clock.runAll();
+      await Promise.all(works);
+      expect(started.indexOf("s")).toBeLessThan(started.indexOf("f2"));
+      expect(pool.size).toBe(0);
+    });
+
+    test("that wait for no memory of large ones, and take none from them", async () => {
+      const { clock, pool, started, run } = setUp();
+      const works = [run("held", { bytes: 90, keptBytes: 90 })];
+      await clock.runAll();
+      works.push(run("large", { bytes: 50 }), run("s", { ...small, keptBytes: 5 }));
+      await clock.runAll();
+      expect(started).toEqual(["held", "s"]);
+      expect(pool.heldBytes).toBe(95);
+      // What the small one keeps is not counted against the large one.
+      (await works[0])?.[Symbol.dispose]();
+      works.push(run("exact", { bytes: 50 }));
+      await clock.runAll();
+      expect(started).toEqual(["held", "s", "large", "exact"]);
+      for (const work of works) (await work)[Symbol.dispose]();
+      expect(pool.heldBytes).toBe(0);
+    });
+
+    test("whose memory is bounded too", async () => {
+      const { clock, started, run } = setUp();
+      const half = { bytes: 40 << 20, keptBytes: 40 << 20, isSmall: true };
+      const works = [run("held", { bytes: 90, keptBytes: 90 })];
+      await clock.runAll();
+      works.push(run("s1", half), run("s2", half));
+      await clock.runAll();
+      expect(started).toEqual(["held", "s1"]);
+      (await works[1])?.[Symbol.dispose]();
+      await clock.runAll();
+      expect(started).toEqual(["held", "s1", "s2"]);
+      await Promise.all(works);
+    });
   });
 
   test("a cancelled work that waits leaves at once and makes room", async () => {

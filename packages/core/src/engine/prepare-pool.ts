@@ -4,6 +4,9 @@
  *
  * It bounds memory too: a job's bytes count from its start until the item's answer is there, since prepared pixels wait
  * in memory for their batch. Where the first job has no room, it waits, and no other overtakes it.
+ *
+ * The exception is the lane for small jobs, which has a place and memory of its own: a small image waits for other small
+ * ones, and for no decoding that takes seconds.
  */
 import { type Clock, FairLine, onAbort } from "@vitgraph/scheduler";
 
@@ -22,6 +25,8 @@ export interface PrepareJob<T> {
   readonly bytes: number;
   /** Of these, held afterwards until the result is disposed. */
   readonly keptBytes: number;
+  /** Whether it takes some ten milliseconds at most, so that it may run in the lane for small jobs. */
+  readonly isSmall: boolean;
   /** The signal aborts when nobody waits for the result: a job of several steps stops between them. */
   work(signal: AbortSignal): Promise<T>;
 }
@@ -37,11 +42,20 @@ export interface Prepared<T> extends Disposable {
   readonly value: T;
 }
 
+/** Some dozens of small images that wait for their batch. Counted beside `maxBytes`. */
+const LANE_BYTES = 64 << 20;
+
+/** Jobs that run, and bytes held by them and by what they prepared. */
+interface Usage {
+  running: number;
+  bytes: number;
+}
+
 export class PreparePool {
   readonly #options: PreparePoolOptions;
   readonly #waiting: FairLine<Waiting>;
-  #running = 0;
-  #bytes = 0;
+  readonly #main: Usage = { running: 0, bytes: 0 };
+  readonly #lane: Usage = { running: 0, bytes: 0 };
   #onIdle: (() => void)[] = [];
 
   constructor(options: PreparePoolOptions) {
@@ -51,11 +65,11 @@ export class PreparePool {
 
   /** Jobs that wait or run. */
   get size(): number {
-    return this.#waiting.size + this.#running;
+    return this.#waiting.size + this.#main.running + this.#lane.running;
   }
 
   get heldBytes(): number {
-    return this.#bytes;
+    return this.#main.bytes + this.#lane.bytes;
   }
 
   /**
@@ -74,9 +88,10 @@ export class PreparePool {
         // A job without bytes takes its turn too.
         cost: job.bytes + 1,
         bytes: job.bytes,
-        start: () => {
+        isSmall: job.isSmall,
+        start: (usage) => {
           stopWatching();
-          this.#work(job, signal).then(resolve, reject);
+          this.#work(job, usage, signal).then(resolve, reject);
         },
       };
       const stopWatching = onAbort(signal, () => {
@@ -95,12 +110,14 @@ export class PreparePool {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  async #work<T>(job: PrepareJob<T>, signal: AbortSignal): Promise<Prepared<T>> {
-    let held = job.bytes;
+  async #work<T>(job: PrepareJob<T>, usage: Usage, signal: AbortSignal): Promise<Prepared<T>> {
+    let held = 0;
     const hold = (bytes: number) => {
-      this.#bytes += bytes - held;
+      usage.bytes += bytes - held;
       held = bytes;
     };
+    usage.running += 1;
+    hold(job.bytes);
     try {
       const value = await job.work(signal);
       signal.throwIfAborted();
@@ -116,24 +133,40 @@ export class PreparePool {
       hold(0);
       throw error;
     } finally {
-      this.#running -= 1;
+      usage.running -= 1;
       this.#pump();
     }
   }
 
   #pump(): void {
-    const { concurrency, maxBytes, clock } = this.#options;
-    while (this.#running < concurrency) {
-      const now = clock.now();
+    for (;;) {
+      const now = this.#options.clock.now();
       const first = this.#waiting.head(now);
       if (first === undefined) break;
-      if (this.#bytes > 0 && this.#bytes + first.bytes > maxBytes) return;
-      this.#waiting.take(first, now);
-      this.#running += 1;
-      this.#bytes += first.bytes;
-      first.start();
+      if (this.#hasRoom(first)) {
+        this.#start(first, this.#main, now);
+        continue;
+      }
+      if (this.#lane.running > 0) return;
+      const small = this.#waiting.head(
+        now,
+        (entry) => entry.isSmall && this.#lane.bytes + entry.bytes <= LANE_BYTES,
+      );
+      if (small === undefined) return;
+      this.#start(small, this.#lane, now);
     }
     if (this.size === 0) for (const callback of this.#onIdle.splice(0)) callback();
+  }
+
+  #hasRoom({ bytes }: Waiting): boolean {
+    const { concurrency, maxBytes } = this.#options;
+    const { running, bytes: held } = this.#main;
+    return running < concurrency && (held === 0 || held + bytes <= maxBytes);
+  }
+
+  #start(entry: Waiting, usage: Usage, now: number): void {
+    this.#waiting.take(entry, now);
+    entry.start(usage);
   }
 }
 
@@ -142,5 +175,6 @@ interface Waiting {
   readonly priority: number;
   readonly cost: number;
   readonly bytes: number;
-  readonly start: () => void;
+  readonly isSmall: boolean;
+  readonly start: (usage: Usage) => void;
 }

@@ -3,11 +3,12 @@
  * fusion, budgets and version. A file that is missing, damaged or of something else counts as none.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type DeviceInfo, PROGRAM_VERSION } from "@vitgraph/cuda-kernels";
 import manifest from "../../package.json" with { type: "json" };
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
+import { writeAtomically } from "../write-atomically.js";
 import type { CostPoint } from "./replay-costs.js";
 
 /** Everything that costs depend on, as JSON. */
@@ -78,9 +79,7 @@ export async function writeCosts(
   points: readonly CostPoint[],
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const draft = `${path}.${process.pid}.${Math.random().toString(36).slice(2)}`;
-  await writeFile(draft, printCosts(identity, points));
-  await rename(draft, path);
+  await writeAtomically(path, printCosts(identity, points));
 }
 
 function isCostPoint(value: unknown): value is CostPoint {

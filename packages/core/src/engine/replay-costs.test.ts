@@ -129,7 +129,8 @@ test("an item's operations in closed form are those of its graph", () => {
     [3, 20],
   ] as const) {
     const patches = t * tokens * 4;
-    const work = { patches, tokens: t * tokens, segments: t, attentionPairs: patches ** 2 / t };
+    const dims = { patches, tokens: t * tokens, segments: t };
+    const work = { dims, attentionPairs: { segments: patches ** 2 / t } };
     expect(flops({ inputSize: patches, outputTokens: t * tokens, frames: t })).toBeCloseTo(
       graphFlops(model.graph, work),
       3,

@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import { type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
@@ -134,10 +134,16 @@ async function runsToMeasure({
     FILLS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
   );
   const eager = eagerSizes(largest, Math.max(0, ...tokenBudgets)).map((tokens) => ({ budget: null, tokens }));
-  const pixels = await randomPixels(vision, Math.min(largest, MEASURED_ITEM_TOKENS));
-  return [...replays, ...eager]
-    .sort((a, b) => b.tokens - a.tokens)
-    .map((run) => ({ ...run, items: randomItems(vision, run.tokens, pixels) }));
+  const pixels = await randomPixels(vision, Math.min(largest, measuredItemTokens(vision)));
+  const runs = new Map<string, MeasuredRun>();
+  for (const { budget, tokens } of [...replays, ...eager].sort((a, b) => b.tokens - a.tokens)) {
+    const items = gridsOf(vision, tokens).map((grid): EncoderItem => {
+      return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
+    });
+    const real = items.reduce((sum, { grid }) => sum + tokenCount(grid, vision.spatialMergeSize), 0);
+    if (real > 0) runs.set(`${budget} ${real}`, { budget, tokens: real, items });
+  }
+  return [...runs.values()];
 }
 
 /** Of every program that runs batches of up to `largest` tokens eagerly, the fewest tokens and the most. */
@@ -161,19 +167,24 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }
 
-/** Images of {@link MEASURED_ITEM_TOKENS}, all of the same pixels, and smaller ones for what is left. */
-function randomItems(vision: VisionModel, tokens: number, pixels: Uint8Array): readonly EncoderItem[] {
-  const merge = vision.spatialMergeSize;
-  const items: EncoderItem[] = [];
+function measuredItemTokens({ fixedGrid, spatialMergeSize }: VisionModel): number {
+  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : tokenCount(fixedGrid, spatialMergeSize);
+}
+
+/** Grids of {@link MEASURED_ITEM_TOKENS} and a smaller one for what is left; or as many of the model's one grid as fit. */
+function gridsOf(vision: VisionModel, tokens: number): readonly Grid[] {
+  const { spatialMergeSize: merge, fixedGrid } = vision;
+  if (fixedGrid !== undefined)
+    return new Array<Grid>(Math.floor(tokens / measuredItemTokens(vision))).fill(fixedGrid);
+  const grids: Grid[] = [];
   for (let left = tokens; left > 0; ) {
     const size = Math.min(left, MEASURED_ITEM_TOKENS);
     const rows = Math.floor(Math.sqrt(size));
     const columns = Math.floor(size / rows);
-    const grid = { t: 1, h: rows * merge, w: columns * merge };
-    items.push({ format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) });
+    grids.push({ t: 1, h: rows * merge, w: columns * merge });
     left -= rows * columns;
   }
-  return items;
+  return grids;
 }
 
 /** Zeros would run faster than real pixels do. Filled on libuv's threads. */
@@ -201,18 +212,29 @@ const NOMINAL_GFLOPS: Readonly<Record<DeviceInfo["backend"], number>> = {
   cuda: 200_000,
   null: 100,
 };
-/** Of an image of half a megapixel: attention's share of the arithmetic depends on the size. */
-const ESTIMATED_ITEM_TOKENS = 256;
+/** Tokens along one side of an image of a quarter of a megapixel: attention's share of the arithmetic depends on the size. */
+const ESTIMATED_SIDE = 16;
+const ESTIMATED_ITEM_TOKENS = ESTIMATED_SIDE ** 2;
 /** A batch is not free however small: submitting, tables, answers. */
 const BATCH_MS = 0.2;
 
 /** The useful operations of one item, in closed form: packing asks for it often. */
 export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => number {
-  const area = vision.spatialMergeSize ** 2;
-  const none = { patches: 0, tokens: 0, segments: 0, attentionPairs: 0 };
+  const merge = vision.spatialMergeSize;
+  const area = merge ** 2;
+  // Attention within a frame grows with its square; within windows, with their number.
+  const grid = vision.fixedGrid ?? { t: 1, h: ESTIMATED_SIDE * merge, w: ESTIMATED_SIDE * merge };
+  const patches = patchCount(grid);
+  const windowed = vision.layout(grid).segments.cu_window_seqlens ?? [];
+  const pairsPerToken = (windowed.reduce((sum, length) => sum + length * length, 0) / patches) * area;
+  const none = { dims: { ...vision.dims, patches: 0, tokens: 0 }, attentionPairs: {} };
   const fixed = graphFlops(graph, none);
-  const perToken = graphFlops(graph, { ...none, patches: area, tokens: 1 }) - fixed;
-  const perPair = graphFlops(graph, { ...none, attentionPairs: 1 }) - fixed;
+  const perToken =
+    graphFlops(graph, {
+      dims: { ...none.dims, patches: area, tokens: 1 },
+      attentionPairs: { windows: pairsPerToken },
+    }) - fixed;
+  const perPair = graphFlops(graph, { ...none, attentionPairs: { segments: 1 } }) - fixed;
   return ({ inputSize, outputTokens, frames = 1 }) =>
     perToken * outputTokens + (perPair * inputSize ** 2) / frames;
 }

@@ -56,8 +56,12 @@ export class GraphBuilder {
     return this.add("input", [], { type }, name);
   }
 
-  weight(tensor: string, shape: readonly number[]): ValueId {
-    return this.add("weight", [], { tensor, shape }, tensor);
+  weight(
+    tensor: string,
+    shape: readonly number[],
+    load: Omit<OpAttributes["weight"], "tensor" | "shape"> = {},
+  ): ValueId {
+    return this.add("weight", [], { tensor, shape, ...load }, tensor);
   }
 
   constant(name: string, columns: number, data: Float32Array): ValueId {

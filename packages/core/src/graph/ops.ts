@@ -1,18 +1,23 @@
 /**
  * The vocabulary: every op that a graph may hold, in one total table keyed by the op.
  *
- * Every value is a matrix. Its rows are symbolic (`patches`, `tokens`, `segments`), its columns a number, and its
- * element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`). Adding an op is
- * one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
+ * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns a
+ * number, and its element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`).
+ * Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
  */
 import type { Activation, RowCount } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 
 export type { Activation, RowCount } from "@vitgraph/cuda-kernels";
 
-/** The symbolic dimensions: patches before the merge, tokens after it, and segments that attend among themselves. */
-export const DIMS = ["patches", "tokens", "segments"] as const;
-export type DimName = (typeof DIMS)[number];
+/**
+ * A number for each symbolic dimension of a model. Every model has `patches`, the rows of its items, and `tokens`, the rows
+ * of its answers; the others are its own.
+ */
+export interface DimCounts extends Readonly<Record<string, number>> {
+  readonly patches: number;
+  readonly tokens: number;
+}
 
 export type ElementType = "activation" | "weight" | "f32" | "i32" | "u8";
 
@@ -31,12 +36,25 @@ export interface PairedRows {
   readonly headSize: number;
 }
 
+/** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
+export interface WeightAttributes {
+  readonly tensor: string;
+  readonly shape: readonly number[];
+  /** The checkpoint keeps its rows in several tensors of the same size, one after the other. */
+  readonly parts?: readonly string[];
+  /** The checkpoint's tensor has its rows as columns. */
+  readonly transposed?: boolean;
+  /** Added to each element. */
+  readonly plus?: number;
+  readonly pairedRows?: PairedRows;
+}
+
 /** What each op is told besides its inputs. */
 export interface OpAttributes {
   /** A buffer that the host fills before each run. */
   input: { readonly type: ValueType };
   /** A tensor of the checkpoint, by its name under the vision tower's prefix; a matrix of shape[0] × the rest. */
-  weight: { readonly tensor: string; readonly shape: readonly number[]; readonly pairedRows?: PairedRows };
+  weight: WeightAttributes;
   /** A matrix that the model computes when it is built. */
   constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
   /** A table that stays on the device from run to run. Another program fills its rows, from `source` where it has one. */
@@ -53,6 +71,7 @@ export interface OpAttributes {
   attention: { readonly heads: number; readonly scale: number };
   rmsnorm: { readonly epsilon: number };
   gate: { readonly function: Activation };
+  mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
   linear_gather_rows: { readonly activation: Activation };
   /** A view: `count` columns from `start`. */
@@ -63,9 +82,11 @@ export interface OpAttributes {
 
 export type OpKind = keyof OpAttributes;
 
-/** How much there is to do in one run: the dims' counts, and the sum over segments of patches squared. */
-export interface WorkCounts extends Readonly<Record<DimName, number>> {
-  readonly attentionPairs: number;
+/** How much there is to do in one run. */
+export interface WorkCounts {
+  readonly dims: DimCounts;
+  /** By the dim of a segment list, the sum over its segments of their rows squared. */
+  readonly attentionPairs: Readonly<Record<string, number>>;
 }
 
 /** Input types as an op sees them: `undefined` where an optional input is left out. */
@@ -84,11 +105,14 @@ export interface OpDefinition<K extends OpKind> {
 }
 
 const fixed = (rows: number): RowCount => ({ dim: null, plus: rows });
-export const rowsOf = (dim: DimName, plus = 0): RowCount => ({ dim, plus });
+export const rowsOf = (dim: string, plus = 0): RowCount => ({ dim, plus });
 
-/** The rows of a type when the dims have these counts. */
-export function rowCount({ rows }: ValueType, counts: Readonly<Record<DimName, number>>): number {
-  return (rows.dim === null ? 0 : counts[rows.dim as DimName]) + rows.plus;
+/** The rows of a type when the dims have these counts. @throws VG_GRAPH_INVALID where its dim has none */
+export function rowCount({ rows }: ValueType, counts: DimCounts): number {
+  if (rows.dim === null) return rows.plus;
+  const count = counts[rows.dim];
+  if (count === undefined) throw new VitgraphError("VG_GRAPH_INVALID", `dim ${rows.dim} has no count`);
+  return count + rows.plus;
 }
 
 export function printType({ element, rows, columns }: ValueType): string {
@@ -133,7 +157,7 @@ function product(op: "linear" | "linear_rope" | "linear_gather_rows", inputs: In
   return y;
 }
 const productFlops = ([x]: Inputs, y: ValueType, work: WorkCounts) =>
-  2 * rowCount(y, work) * y.columns * (x?.columns ?? 0);
+  2 * rowCount(y, work.dims) * y.columns * (x?.columns ?? 0);
 
 const nothing = () => 0;
 const activation = (rows: RowCount, columns: number): ValueType => ({ element: "activation", rows, columns });
@@ -291,7 +315,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(q.rows, q.columns);
     },
     print: ({ heads, scale }) => `heads=${heads} scale=${scale}`,
-    flops: (_, y, work) => 4 * work.attentionPairs * y.columns,
+    flops: (inputs, y, work) =>
+      4 * (work.attentionPairs[need(inputs, 3, "attention").rows.dim as string] ?? 0) * y.columns,
   },
   rmsnorm: {
     inputs: ["x", "weight"],
@@ -313,6 +338,18 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return gate;
     },
     print: (attributes) => attributes.function,
+    flops: nothing,
+  },
+  mean_groups: {
+    inputs: ["x"],
+    role: "kernel",
+    infer(inputs, { groups }) {
+      const x = need(inputs, 0, "mean_groups");
+      if (x.columns % groups !== 0)
+        throw invalid("mean_groups", `${printType(x)} does not divide into ${groups} groups of columns`);
+      return activation(x.rows, x.columns / groups);
+    },
+    print: ({ groups }) => `groups=${groups}`,
     flops: nothing,
   },
   gather_rows: {

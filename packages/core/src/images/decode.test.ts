@@ -134,7 +134,11 @@ describe("bytes that are not an image", () => {
   const named: readonly (readonly [string, string | Buffer, string])[] = [
     ["HEIC", "\0\0\0\x18ftypheic\0\0\0\0", "convert it to PNG or JPEG first"],
     ["AVIF", "\0\0\0\x1cftypavif\0\0\0\0", "convert it to PNG or JPEG first"],
-    ["MP4 or QuickTime video", "\0\0\0\x20ftypisom", "decode it, and pass its frames as rasters"],
+    [
+      "MP4 or QuickTime video",
+      "\0\0\0\x20ftypisom",
+      "pass it as { video: bytes }, or to vitgraph encode with --video",
+    ],
     ["JPEG XL", "\xff\x0a\0", "convert it to PNG or JPEG first"],
     ["JPEG XL", "\0\0\0\x0cJXL \r\n", "convert it to PNG or JPEG first"],
     ["BMP", "BM\x8a\0\0\0\0\0\0\0\x8a", "convert it to PNG or JPEG first"],

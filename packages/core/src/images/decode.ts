@@ -31,6 +31,8 @@ export interface OpenedImage extends ImageSize {
   readonly format: ImageFormat;
   /** Memory that `decode` takes at its peak, the pixels that it returns included. From the header; an upper estimate. */
   readonly decodeBytes: number;
+  /** Whether decoding takes some ten milliseconds at most. From the header. */
+  readonly isSmall: boolean;
   /** @throws VG_IMAGE_INVALID if the data behind the header is truncated or damaged */
   decode(): Promise<Raster>;
 }
@@ -61,7 +63,9 @@ const SCANS_AT_MOST_PIXELS = 16;
  * Larger images are decoded on all but one of libuv's threads, so that a batch of them delays neither small images nor
  * anything else in the process, such as reading a file.
  */
-const LARGE_PIXELS = 1 << 20;
+const SMALL_PIXELS = 1 << 20;
+/** In all scans of a JPEG: a progressive one of the size above passes. */
+const SMALL_SCANNED_PIXELS = 16 * SMALL_PIXELS;
 const largeDecodes = new Semaphore(Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 1));
 
 const SHARP_OPTIONS: SharpOptions = {
@@ -92,14 +96,16 @@ export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}):
   checkDecodeBytes(header, decodeBytes, maxDecodeBytes);
   const { format, orientation } = header;
   const { width, height } = uprightSize(header, orientation);
+  const pixels = width * height;
+  const isSmall = pixels <= SMALL_PIXELS && pixels * scans <= SMALL_SCANNED_PIXELS;
   const decode = async (): Promise<Raster> => {
-    using _slot = width * height > LARGE_PIXELS ? await largeDecodes.acquire() : undefined;
+    using _slot = isSmall ? undefined : await largeDecodes.acquire();
     const rgb = await decodePixels(header, background).catch((cause) => {
       throw damaged(format, sizeBytes, cause);
     });
     return { height, width, rgb };
   };
-  return { format, height, width, decodeBytes, decode };
+  return { format, height, width, decodeBytes, isSmall, decode };
 }
 
 /**

@@ -3,10 +3,12 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { QWEN2_VL_IMAGES } from "../models/qwen2-vl/preprocess.js";
+import { QWEN3_VL_IMAGES } from "../models/qwen3-vl/preprocess.js";
 import { f16ToF32 } from "../numerics.js";
 import { SafetensorsFile } from "../weights/safetensors.js";
 import { openImage } from "./decode.js";
-import { channelScale, IMAGE_PROCESSOR_DEFAULTS, type ImageProcessor } from "./image-processor.js";
+import { channelScale, type ImageProcessor } from "./image-processor.js";
 import { imageGrid, processImage } from "./process.js";
 
 interface Case {
@@ -21,8 +23,8 @@ interface Case {
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/", import.meta.url));
 const cases = JSON.parse(readFileSync(`${folder}processed.json`, "utf8")) as readonly Case[];
 const processors = {
-  "qwen2vl-p14": IMAGE_PROCESSOR_DEFAULTS.qwen2_vl,
-  "qwen3vl-p16": IMAGE_PROCESSOR_DEFAULTS.qwen3_vl,
+  "qwen2vl-p14": QWEN2_VL_IMAGES.withoutFile,
+  "qwen3vl-p16": QWEN3_VL_IMAGES.withoutFile,
 } satisfies Record<Case["processor"], ImageProcessor>;
 
 let stored: SafetensorsFile;

@@ -26,7 +26,7 @@ interface Unsupported extends Signature {
 const CONVERT = "convert it to PNG or JPEG first";
 const DECODE = "decode it, and pass the bytes of the image";
 const DOWNLOAD = "check the address that it was downloaded from, and whether that needs a login";
-const FRAMES = "decode it, and pass its frames as rasters";
+const VIDEO = "pass it as { video: bytes }, or to vitgraph encode with --video";
 const RENDER = "render it to PNG first";
 const UNPACK = "unpack it, and pass the image inside";
 
@@ -35,9 +35,9 @@ const UNSUPPORTED: readonly Unsupported[] = [
   { name: "HEIC", starts: /^.{4}ftyp(hei[cxms]|hev[cxms])/s, remedy: CONVERT },
   { name: "AVIF", starts: ["....ftypavif", "....ftypavis"], remedy: CONVERT },
   { name: "HEIF", starts: ["....ftypmif1", "....ftypmsf1"], remedy: CONVERT },
-  { name: "MP4 or QuickTime video", starts: ["....ftyp"], remedy: FRAMES },
-  { name: "Matroska or WebM video", starts: ["\x1aE\xdf\xa3"], remedy: FRAMES },
-  { name: "AVI video", starts: ["RIFF....AVI "], remedy: FRAMES },
+  { name: "MP4 or QuickTime video", starts: ["....ftyp"], remedy: VIDEO },
+  { name: "Matroska or WebM video", starts: ["\x1aE\xdf\xa3"], remedy: VIDEO },
+  { name: "AVI video", starts: ["RIFF....AVI "], remedy: VIDEO },
   { name: "JPEG XL", starts: ["\xff\x0a", "\0\0\0\x0cJXL "], remedy: CONVERT },
   { name: "JPEG 2000", starts: ["\0\0\0\x0cjP  ", "\xff\x4f\xff\x51"], remedy: CONVERT },
   { name: "BMP", starts: ["BM....\0\0\0\0"], remedy: CONVERT },

@@ -1,11 +1,12 @@
 /**
- * What a checkpoint says of its pixels: sizes, patches, normalisation. The settings of transformers'
- * `Qwen2VLImageProcessor`, as `preprocessor_config.json` holds them.
+ * What a checkpoint says of its pixels: sizes, patches, normalisation. The settings of transformers' image processors, as
+ * `preprocessor_config.json` holds them. What holds where a file says nothing is in the `preprocess.ts` of a family.
  *
  * Nothing is applied here. Rescaling and normalising are left to the encoder's first kernel; `channelScale` says how.
  */
+import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
-import type { ResizeBounds } from "./smart-resize.js";
+import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 export interface ImageProcessor {
   /** Pixels along one side of a patch. */
@@ -17,6 +18,9 @@ export interface ImageProcessor {
   /** Bounds of an image's area after the resize, in pixels. */
   readonly minPixels: number;
   readonly maxPixels: number;
+  /** The size that every image gets, whatever its aspect ratio; absent where the bounds decide. */
+  readonly fixedSize?: ImageSize;
+  readonly filter: ResizeFilter;
   /** Red, green, blue, on the scale from 0 to 1. */
   readonly imageMean: readonly number[];
   readonly imageStd: readonly number[];
@@ -36,111 +40,52 @@ export interface VideoProcessor extends ImageProcessor {
   readonly maxFrames: number;
 }
 
-type Settings = Readonly<Record<string, unknown>>;
+/** What holds for the images of a family's checkpoints where their processor file says nothing. */
+export interface ImageProcessorDefaults {
+  /** Without a file: the settings that the family's checkpoints on the hub bring. */
+  readonly withoutFile: ImageProcessor;
+  /** For a key that the file leaves out: the value of transformers' class. */
+  readonly ofClass: ImageProcessor;
+}
 
-const QWEN2_VL: ImageProcessor = {
-  patchSize: 14,
-  mergeSize: 2,
-  temporalPatchSize: 2,
-  minPixels: 56 * 56,
-  maxPixels: 28 * 28 * 1280,
-  imageMean: [0.48145466, 0.4578275, 0.40821073],
-  imageStd: [0.26862954, 0.26130258, 0.27577711],
-  rescaleFactor: 1 / 255,
-  doResize: true,
-  doRescale: true,
-  doNormalize: true,
-};
-
-const QWEN3_VL: ImageProcessor = {
-  ...QWEN2_VL,
-  patchSize: 16,
-  minPixels: 65_536,
-  maxPixels: 16_777_216,
-  imageMean: [0.5, 0.5, 0.5],
-  imageStd: [0.5, 0.5, 0.5],
-};
-
-const VIDEO_SAMPLING = { fps: 2, minFrames: 4, maxFrames: 768 };
-
-const QWEN2_VL_VIDEO: VideoProcessor = {
-  ...QWEN2_VL,
-  ...VIDEO_SAMPLING,
-  minPixels: 128 * 28 * 28,
-  maxPixels: 28 * 28 * 768,
-  boundsCover: "frame",
-};
-
-const QWEN3_VL_VIDEO: VideoProcessor = {
-  ...QWEN3_VL,
-  ...VIDEO_SAMPLING,
-  minPixels: 128 * 32 * 32,
-  maxPixels: 32 * 32 * 768,
-  boundsCover: "clip",
-};
-
-/**
- * By `model_type`, the settings of a checkpoint without a file for them: those that the family's checkpoints on the hub
- * bring. A file that leaves a key out gets the value of transformers' class instead, see {@link readImageProcessor}.
- */
-export const IMAGE_PROCESSOR_DEFAULTS = {
-  qwen2_vl: QWEN2_VL,
-  qwen2_5_vl: QWEN2_VL,
-  qwen3_vl: QWEN3_VL,
-  qwen3_vl_moe: QWEN3_VL,
-  qwen3_5: QWEN3_VL,
-  qwen3_5_moe: QWEN3_VL,
-  // The class's values, with patches of the tower's size.
-  qwen3_omni_moe: { ...QWEN2_VL, patchSize: 16 },
-} as const satisfies Record<string, ImageProcessor>;
-
-/** By `model_type`, what holds for videos where a checkpoint says nothing: the values of transformers' classes. */
-export const VIDEO_PROCESSOR_DEFAULTS = {
-  qwen2_vl: QWEN2_VL_VIDEO,
-  qwen2_5_vl: QWEN2_VL_VIDEO,
-  qwen3_vl: QWEN3_VL_VIDEO,
-  qwen3_vl_moe: QWEN3_VL_VIDEO,
-  qwen3_5: QWEN3_VL_VIDEO,
-  qwen3_5_moe: QWEN3_VL_VIDEO,
-  // Qwen2VLVideoProcessor, with patches of the tower's size.
-  qwen3_omni_moe: { ...QWEN2_VL_VIDEO, patchSize: 16 },
-} as const satisfies Record<keyof typeof IMAGE_PROCESSOR_DEFAULTS, VideoProcessor>;
+export type Settings = Readonly<Record<string, unknown>>;
 
 /** An image can be made to grow to this many pixels, and no further. */
 const MAX_MIN_PIXELS = 2 ** 28;
 
-/** transformers' number for the one filter that there is here. */
-const BICUBIC = 3;
+/** Filters by Pillow's numbers. */
+const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
+  [2, "bilinear"],
+  [3, "bicubic"],
+]);
 
 /**
  * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
- *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`. A key that the
- *   file leaves out has the value of transformers' `Qwen2VLImageProcessor`, but the shape of patches is the family's.
- * @param modelType `model_type` of the checkpoint's config.json
+ *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`
  * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
- * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a model type
- *   without defaults and for a filter other than bicubic.
+ * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a filter that
+ *   vitgraph does not have
  */
-export function readImageProcessor(
+export function readImageSettings(
   settings: Settings | undefined,
-  modelType: string,
+  { withoutFile, ofClass }: ImageProcessorDefaults,
   overrides: Settings = {},
 ): ImageProcessor {
-  const family = defaultsOf(IMAGE_PROCESSOR_DEFAULTS, modelType);
-  const { patchSize, mergeSize, temporalPatchSize } = family;
-  const defaults = settings === undefined ? family : { ...QWEN2_VL, patchSize, mergeSize, temporalPatchSize };
+  const defaults = settings === undefined ? withoutFile : ofClass;
   return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
 }
 
-/** As {@link readImageProcessor}, from the content of `video_preprocessor_config.json`. */
-export function readVideoProcessor(
+/**
+ * As {@link readImageSettings}, from the content of `video_preprocessor_config.json`.
+ * @param file the name of the file that holds the settings, for messages
+ */
+export function readVideoSettings(
   settings: Settings | undefined,
-  modelType: string,
+  defaults: VideoProcessor,
   overrides: Settings = {},
+  file = "video_preprocessor_config.json",
 ): VideoProcessor {
-  const file = "video_preprocessor_config.json";
-  const defaults = defaultsOf(VIDEO_PROCESSOR_DEFAULTS, modelType);
-  const processor = readSettings(file, overridden(settings, overrides), defaults);
+  const processor = readSettings(file, overridden(videoSettings(settings, defaults), overrides), defaults);
   const read = new SettingsReader(file, settings ?? {});
   return {
     ...processor,
@@ -149,6 +94,16 @@ export function readVideoProcessor(
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
   };
+}
+
+/** `Qwen3VLVideoProcessor` takes its bounds from `size` alone. */
+function videoSettings(
+  settings: Settings | undefined,
+  { boundsCover }: VideoProcessor,
+): Settings | undefined {
+  if (settings === undefined || boundsCover === "frame") return settings;
+  const { min_pixels, max_pixels, ...rest } = settings;
+  return rest;
 }
 
 function overridden(settings: Settings | undefined, overrides: Settings): Settings | undefined {
@@ -189,22 +144,15 @@ function readSettings(
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
   read.onlySettings();
-  const resample = settings.resample ?? BICUBIC;
-  if (resample !== BICUBIC) {
-    throw new VitgraphError(
-      "VG_MODEL_UNSUPPORTED",
-      `${file} asks for resizing with filter ${describe(resample)}`,
-      {
-        remedy: `vitgraph resizes with bicubic (${BICUBIC}), the filter of the Qwen-VL models`,
-        details: { file },
-      },
-    );
-  }
   const size = read.object("size");
   size.bothOrNeither("shortest_edge", "longest_edge");
   size.bothOrNeither("min_pixels", "max_pixels");
+  // The Qwen-VL processors never crop, but transformers checks that the size is given.
+  if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
+    read.fail("crop_size", "given beside do_center_crop");
   if (read.boolean("cap_pixels_per_frame", false)) read.fail("cap_pixels_per_frame", "absent or false");
-  size.onlyKeys(["shortest_edge", "longest_edge", "min_pixels", "max_pixels"]);
+  const { fixedSize } = defaults;
+  size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
   const processor: ImageProcessor = {
     patchSize: read.positiveInteger("patch_size", defaults.patchSize),
     mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
@@ -217,6 +165,8 @@ function readSettings(
       "max_pixels",
       size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", defaults.maxPixels)),
     ),
+    ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
+    filter: filterOf(file, settings.resample, defaults.filter),
     imageMean: read.channels("image_mean", defaults.imageMean),
     imageStd: read.channels("image_std", defaults.imageStd),
     rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
@@ -230,32 +180,42 @@ function readSettings(
   return processor;
 }
 
-function defaultsOf<P extends ImageProcessor>(table: Readonly<Record<string, P>>, modelType: string): P {
-  const defaults = Object.hasOwn(table, modelType) ? table[modelType] : undefined;
-  if (defaults !== undefined) return defaults;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `no image processor is known for model type ${modelType}`, {
-    remedy: `use one of ${Object.keys(table).join(", ")}`,
-    details: { modelType },
-  });
+/** The filter of the setting `resample`. */
+function filterOf(file: string, resample: unknown, absent: ResizeFilter): ResizeFilter {
+  if (resample === undefined || resample === null) return absent;
+  const filter = FILTERS.get(resample);
+  if (filter !== undefined) return filter;
+  throw new VitgraphError(
+    "VG_MODEL_UNSUPPORTED",
+    `${file} asks for resizing with filter ${describe(resample)}`,
+    {
+      remedy: `vitgraph has ${[...FILTERS].map(([number, name]) => `${number} (${name})`).join(" and ")}`,
+      details: { file },
+    },
+  );
 }
+
+/** The keys of `size`, for families whose images have bounds, and for those whose images have one size. */
+const BOUNDS = ["shortest_edge", "longest_edge", "min_pixels", "max_pixels"];
+const SIDES = ["height", "width"];
 
 const READ_SETTINGS: readonly string[] = [
   ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
-  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame"],
+  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame", "do_center_crop"],
 ];
 
 /** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
 const IDLE_SETTINGS: readonly string[] = [
-  // Names of classes; all of these families use Qwen2VLImageProcessor.
+  // Names of classes; all of these families use Qwen2VLImageProcessor. A video's is read before the other settings.
   ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
   ...["auto_map", "transformers_version"],
   // Forms of transformers' own input and output.
   ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
   // RGB, which decoding always gives.
   "do_convert_rgb",
-  // Sizes for cropping and padding, which are refused themselves.
-  ...["crop_size", "pad_size", "default_to_square"],
+  // Cropping and padding, steps that transformers' Qwen-VL processors do not have.
+  ...["crop_size", "do_pad", "pad_size", "default_to_square"],
   // Of the prompt.
   ...["image_token_id", "image_seq_length"],
   // Sampling by count, which is the caller's, and limits of decoders.
@@ -271,9 +231,6 @@ const IDLE_SETTINGS: readonly string[] = [
   ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
   ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
 ];
-
-/** Steps that would change pixels. */
-const UNTAKEN_STEPS: readonly string[] = ["do_center_crop", "do_pad"];
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
 class SettingsReader {
@@ -322,6 +279,15 @@ class SettingsReader {
     return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
   }
 
+  /** `height` and `width`. */
+  sides(absent: ImageSize): ImageSize {
+    this.bothOrNeither("height", "width");
+    return {
+      height: this.positiveInteger("height", absent.height),
+      width: this.positiveInteger("width", absent.width),
+    };
+  }
+
   bothOrNeither(first: string, second: string): void {
     // A wrong value of the one that is there is the better message.
     for (const key of [first, second]) this.positiveInteger(key, 1);
@@ -339,15 +305,11 @@ class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's, and for a step that is not taken here */
+  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's */
   onlySettings(): void {
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
       if (READ_SETTINGS.includes(key) || IDLE_SETTINGS.includes(key)) continue;
-      if (UNTAKEN_STEPS.includes(key)) {
-        if (value !== false) this.fail(key, "absent or false: vitgraph does not take this step");
-        continue;
-      }
       const nearest = nearestKey(key, READ_SETTINGS);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,

@@ -10,7 +10,13 @@ export {
   type Raster,
 } from "./decode.js";
 export type { ImageFormat } from "./image-format.js";
-export * from "./image-processor.js";
+export {
+  channelScale,
+  type ImageProcessor,
+  type ImageProcessorDefaults,
+  resizeBounds,
+  type VideoProcessor,
+} from "./image-processor.js";
 export * from "./process.js";
 export {
   type ImageSize,

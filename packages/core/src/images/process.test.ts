@@ -2,12 +2,13 @@ import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { checkItem } from "../item.js";
+import { QWEN2_VL_VIDEOS } from "../models/qwen2-vl/preprocess.js";
+import { QWEN3_VL_IMAGES, QWEN3_VL_VIDEOS } from "../models/qwen3-vl/preprocess.js";
 import type { Raster } from "./decode.js";
-import { IMAGE_PROCESSOR_DEFAULTS, VIDEO_PROCESSOR_DEFAULTS } from "./image-processor.js";
 import { imageGrid, processImage, processRaster, processVideo, videoGrid } from "./process.js";
 
-const IMAGE = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
-const VIDEO = VIDEO_PROCESSOR_DEFAULTS.qwen3_vl;
+const IMAGE = QWEN3_VL_IMAGES.withoutFile;
+const VIDEO = QWEN3_VL_VIDEOS;
 const SHAPE = { mergeSize: 2, channels: 3, temporal: 2, patch: 16 };
 
 /** A frame of one colour. */
@@ -93,7 +94,7 @@ test("frames pair up in patches, and the last one repeats where they are odd", a
 test("bounds cover the clip for Qwen3-VL and each frame for Qwen2-VL", async () => {
   const size = { height: 720, width: 1280 };
   expect(videoGrid(7, size, VIDEO)).toEqual({ t: 4, h: 14, w: 26 });
-  expect(videoGrid(7, size, VIDEO_PROCESSOR_DEFAULTS.qwen2_vl)).toEqual({ t: 4, h: 40, w: 72 });
+  expect(videoGrid(7, size, QWEN2_VL_VIDEOS)).toEqual({ t: 4, h: 40, w: 72 });
   const item = await processVideo([frame(1, 90, 160), frame(2, 90, 160)], VIDEO);
   expect(item.grid).toEqual(videoGrid(2, { height: 90, width: 160 }, VIDEO));
   checkItem(item, SHAPE);

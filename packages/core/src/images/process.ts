@@ -33,6 +33,7 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
   const size = resizedImageSize(raster, processor);
   const pixels = await patchifyFrames([raster.rgb], raster, {
     resizeTo: size,
+    filter: processor.filter,
     patchSize: processor.patchSize,
     mergeSize: processor.mergeSize,
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
@@ -52,6 +53,7 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
   const rasters = frames.map(({ rgb }) => rgb);
   const pixels = await patchifyFrames(rasters, from, {
     resizeTo: size,
+    filter: processor.filter,
     patchSize: processor.patchSize,
     mergeSize: processor.mergeSize,
     temporalPatchSize: processor.temporalPatchSize,
@@ -79,6 +81,7 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 
 function resizedImageSize(size: ImageSize, processor: ImageProcessor): ImageSize {
   if (!processor.doResize) return checkUnresized(size, processor);
+  if (processor.fixedSize !== undefined) return processor.fixedSize;
   return smartResize(size.height, size.width, resizeBounds(processor));
 }
 

@@ -1,58 +1,18 @@
 /**
- * The published Qwen3-VL models by name: what their config.json says of the vision tower, for measuring one whose
- * checkpoint is not at hand. Instruct and Thinking editions of a size share a tower.
+ * The published models by name: what their config.json says of the vision tower, for measuring one whose checkpoint is not
+ * at hand.
  */
+import { GEMMA3_MODELS } from "./gemma3/published.js";
+import type { ArchitectureConfig } from "./model-family.js";
+import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
+import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
+import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 
-/** The parts of a config.json that {@link createVisionModel} reads. */
-export interface ArchitectureConfig {
-  readonly architectures: readonly string[];
-  readonly model_type: string;
-  readonly vision_config: Readonly<Record<string, unknown>>;
-}
-
-/** 24 layers, 16 heads of 64: the tower of the two small models. */
-const SMALL_TOWER = {
-  depth: 24,
-  hidden_size: 1024,
-  intermediate_size: 4096,
-  deepstack_visual_indexes: [5, 11, 17],
-};
-
-/** 27 layers, 16 heads of 72: the tower of all others. */
-const LARGE_TOWER = {
-  depth: 27,
-  hidden_size: 1152,
-  intermediate_size: 4304,
-  deepstack_visual_indexes: [8, 16, 24],
-};
-
-/** What all of them have in common. */
-const COMMON = {
-  hidden_act: "gelu_pytorch_tanh",
-  in_channels: 3,
-  num_heads: 16,
-  num_position_embeddings: 2304,
-  patch_size: 16,
-  spatial_merge_size: 2,
-  temporal_patch_size: 2,
-};
-
-/** `out_hidden_size` is the language model's `hidden_size`. */
 export const ARCHITECTURES = {
-  "qwen3-vl-2b": dense({ ...COMMON, ...SMALL_TOWER, out_hidden_size: 2048 }),
-  "qwen3-vl-4b": dense({ ...COMMON, ...SMALL_TOWER, out_hidden_size: 2560 }),
-  "qwen3-vl-8b": dense({ ...COMMON, ...LARGE_TOWER, out_hidden_size: 4096 }),
-  "qwen3-vl-32b": dense({ ...COMMON, ...LARGE_TOWER, out_hidden_size: 5120 }),
-  "qwen3-vl-30b-a3b": mixtureOfExperts({ ...COMMON, ...LARGE_TOWER, out_hidden_size: 2048 }),
-  "qwen3-vl-235b-a22b": mixtureOfExperts({ ...COMMON, ...LARGE_TOWER, out_hidden_size: 4096 }),
+  ...QWEN2_VL_MODELS,
+  ...QWEN2_5_VL_MODELS,
+  ...QWEN3_VL_MODELS,
+  ...GEMMA3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;
-
-function dense(vision_config: ArchitectureConfig["vision_config"]): ArchitectureConfig {
-  return { architectures: ["Qwen3VLForConditionalGeneration"], model_type: "qwen3_vl", vision_config };
-}
-
-function mixtureOfExperts(vision_config: ArchitectureConfig["vision_config"]): ArchitectureConfig {
-  return { architectures: ["Qwen3VLMoeForConditionalGeneration"], model_type: "qwen3_vl_moe", vision_config };
-}

@@ -1,67 +1,102 @@
 /** The families that vitgraph knows, by transformers' `model_type`. Adding one is a folder and a row here. */
 import { describe, shorten, VitgraphError } from "@vitgraph/errors";
-import { createQwen3VL } from "./qwen3-vl/index.js";
+import {
+  type ImageProcessor,
+  readImageSettings,
+  readVideoSettings,
+  type Settings,
+  type VideoProcessor,
+} from "../images/image-processor.js";
+import { gemma3 } from "./gemma3/index.js";
+import type { ModelFamily } from "./model-family.js";
+import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
+import { qwen2VL } from "./qwen2-vl/index.js";
+import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
+import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
+import { QWEN3_VL_VIDEOS } from "./qwen3-vl/preprocess.js";
 import type { VisionModel } from "./vision-model.js";
 
-type Config = Readonly<Record<string, unknown>>;
-
-const FAMILIES: Readonly<Record<string, (config: Config) => VisionModel>> = {
-  qwen3_vl: (config) => createQwen3VL(visionConfigOf(config)),
-  // The same tower under a mixture-of-experts language model.
-  qwen3_vl_moe: (config) => createQwen3VL(visionConfigOf(config)),
-  qwen3_5: createQwen3_5,
-  qwen3_5_moe: createQwen3_5,
-  qwen3_omni_moe: createQwen3Omni,
+const FAMILIES: Readonly<Record<string, ModelFamily>> = {
+  qwen2_vl: qwen2VL,
+  qwen2_5_vl: qwen2_5VL,
+  qwen2_5_omni: qwen2_5OmniThinker,
+  qwen3_vl: qwen3VL,
+  qwen3_vl_moe: qwen3VL,
+  qwen3_5: qwen3_5,
+  qwen3_5_moe: qwen3_5,
+  qwen3_omni_moe: qwen3OmniThinker,
+  gemma3,
 };
 
-/** Qwen3-VL's tower, but an absent list of deepstack layers means none. */
-function createQwen3_5(config: Config): VisionModel {
-  const vision = visionConfigOf(config);
-  return createQwen3VL({ ...vision, deepstack_visual_indexes: vision.deepstack_visual_indexes ?? [] });
-}
-
-/** Qwen3-VL's tower within the thinker, with other names in its mergers. */
-function createQwen3Omni(config: Config): VisionModel {
-  return createQwen3VL(
-    visionConfigOf(objectIn(config, "thinker_config", "thinker_config"), "thinker_config."),
-    "qwen3_omni_moe",
-    {
-      prefixes: ["thinker.visual.", "visual."],
-      renamed: [
-        [/^deepstack_merger_list\./, "merger_list."],
-        [/^(merger|merger_list\.\d+)\.norm\./, "$1.ln_q."],
-        [/^(merger|merger_list\.\d+)\.linear_fc1\./, "$1.mlp.0."],
-        [/^(merger|merger_list\.\d+)\.linear_fc2\./, "$1.mlp.2."],
-      ],
-    },
-  );
-}
-
-const visionConfigOf = (config: Config, path = "") =>
-  objectIn(config, "vision_config", `${path}vision_config`);
-
-function objectIn(config: Config, key: string, path: string): Config {
-  const value = config[key];
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
-  throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
-    remedy: "use the checkpoint of the whole model, or of its vision tower with the config of the whole",
-  });
-}
+/** The model types that vitgraph runs. */
+export const MODEL_TYPES: readonly string[] = Object.keys(FAMILIES);
 
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
-  const modelType = config.model_type;
+  const { model_type: modelType, architectures } = config;
+  const named = Array.isArray(architectures) ? architectures.slice(0, 5).join(", ") : "none named";
+  return familyOf(modelType, ` (architectures: ${shorten(named)})`).create(config);
+}
+
+/**
+ * How a checkpoint's images become patches.
+ * @param settings the content of `preprocessor_config.json`; undefined where there is none
+ * @param modelType `model_type` of the checkpoint's config.json
+ * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
+ * @throws VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID as `readImageSettings`
+ */
+export function readImageProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+): ImageProcessor {
+  return readImageSettings(settings, familyOf(modelType).images, overrides);
+}
+
+/**
+ * As {@link readImageProcessor}, for videos; undefined for a family that has none. transformers' class for videos is the one
+ * that the settings name, or else the family's.
+ * @param file the name of the file that holds the settings, for messages
+ */
+export function readVideoProcessor(
+  settings: Settings | undefined,
+  modelType: string,
+  overrides: Settings = {},
+  file?: string,
+): VideoProcessor | undefined {
+  const { videos } = familyOf(modelType);
+  if (videos === undefined) return undefined;
+  const { patchSize, mergeSize, temporalPatchSize } = videos;
+  const defaults = { ...(videoClassOf(settings) ?? videos), patchSize, mergeSize, temporalPatchSize };
+  return readVideoSettings(settings, defaults, overrides, file);
+}
+
+/** transformers' classes for videos. A processor file can name another one than its model's. */
+const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
+  Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
+  Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
+};
+
+/** As transformers does: an image processor's file names the video class too, by the name of its own. */
+function videoClassOf(settings: Settings | undefined): VideoProcessor | undefined {
+  const { video_processor_type, image_processor_type } = settings ?? {};
+  const name = String(video_processor_type ?? image_processor_type).replace(
+    "ImageProcessor",
+    "VideoProcessor",
+  );
+  return Object.hasOwn(VIDEO_CLASSES, name) ? VIDEO_CLASSES[name] : undefined;
+}
+
+function familyOf(modelType: unknown, what = ""): ModelFamily {
   const family =
     typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
-  if (family === undefined) {
-    const architectures = Array.isArray(config.architectures)
-      ? config.architectures.slice(0, 5).join(", ")
-      : "none named";
-    throw new VitgraphError(
-      "VG_MODEL_UNSUPPORTED",
-      `model_type ${describe(modelType)} (architectures: ${shorten(architectures)}) is not supported`,
-      { remedy: `supported model types: ${Object.keys(FAMILIES).join(", ")}`, details: { modelType } },
-    );
-  }
-  return family(config);
+  if (family !== undefined) return family;
+  throw new VitgraphError(
+    "VG_MODEL_UNSUPPORTED",
+    `model_type ${describe(modelType)}${what} is not supported`,
+    {
+      remedy: `supported model types: ${MODEL_TYPES.join(", ")}`,
+      details: { modelType },
+    },
+  );
 }

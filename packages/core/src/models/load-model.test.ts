@@ -3,13 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
+import { videoGrid } from "../images/index.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { TensorData } from "../weights/safetensors.js";
-import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
+import { ARCHITECTURES } from "./architectures.js";
 import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
+import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 
-const NAMES = Object.keys(ARCHITECTURES) as ArchitectureName[];
+const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
 test.each(NAMES)("the tower of %s has the shapes of its config", async (name) => {
   const { vision_config } = ARCHITECTURES[name];
@@ -25,10 +27,29 @@ test.each(NAMES)("the tower of %s has the shapes of its config", async (name) =>
   expect(model.weights.has(`blocks.${vision_config.depth}.norm1.weight`)).toBe(false);
 });
 
+test.each([
+  // Patches of 588 values; qkv, proj, fc1 and fc2; 256 tokens.
+  ["gemma-3-4b", 64 * 64, 27 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 588 * 1152, (256 * 1152 * 2560) / 4096],
+  // Gate, up and down in the place of two products; a merger of 5120 columns.
+  [
+    "qwen2.5-vl-7b",
+    16 * 16,
+    32 * (4 * 1280 ** 2 + 3 * 1280 * 3420) + 1176 * 1280,
+    (5120 ** 2 + 5120 * 3584) / 4,
+  ],
+  ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],
+] as const)("the products of %s are those of its published size", (name, patches, tower, merger) => {
+  const { graph, vision } = loadDummyModel(name);
+  const area = vision.spatialMergeSize ** 2;
+  const dims = { ...vision.dims, patches, tokens: patches / area };
+  expect(graphFlops(graph, { dims, attentionPairs: {} })).toBe(2 * patches * (tower + merger));
+});
+
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
   const { graph } = loadDummyModel("qwen3-vl-8b");
   const patches = 784;
-  const work = { patches, tokens: patches / 4, segments: 1, attentionPairs: patches ** 2 };
+  const dims = { patches, tokens: patches / 4, segments: 1 };
+  const work = { dims, attentionPairs: { segments: patches ** 2 } };
   const blocks = 27 * (patches * 2 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 4 * patches ** 2 * 1152);
   const mergers = 4 * (patches / 4) * 2 * (4608 ** 2 + 4608 * 4096);
   expect(graphFlops(graph, work)).toBe(patches * 2 * 1536 * 1152 + blocks + mergers);
@@ -47,12 +68,14 @@ test("dummy weights need the configuration of a checkpoint alone", async () => {
   }
 });
 
+const VIDEO_SIZE = { shortest_edge: 4096, longest_edge: 65_536 };
+
 test.each([
-  ["a file of their own", "video_preprocessor_config.json", { min_pixels: 4096, max_pixels: 65_536 }],
+  ["a file of their own", "video_preprocessor_config.json", { size: VIDEO_SIZE }],
   [
     "transformers 5's processor_config.json",
     "processor_config.json",
-    { video_processor: { min_pixels: 4096, max_pixels: 65_536 } },
+    { video_processor: { size: VIDEO_SIZE } },
   ],
 ])("settings of the video processor are read from %s", async (_, file, settings) => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
@@ -69,17 +92,64 @@ test.each([
   }
 });
 
+describe("videos of a checkpoint without video settings", () => {
+  const patches = { patch_size: 16, merge_size: 2, temporal_patch_size: 2 };
+  const size = { shortest_edge: 3136, longest_edge: 50_176 };
+  const clip = [3, 4, 6];
+  const frame = [3, 10, 16];
+  const unset = [3, 12, 18];
+
+  // AutoVideoProcessor of transformers 5.17.0: video_grid_thw of 6 frames of 200 × 300 with this preprocessor_config.json.
+  test.each([
+    ["qwen3_vl", { size }, clip],
+    ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
+    ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessorFast" }, clip],
+    ["qwen3_vl", { size, do_center_crop: true, crop_size: { height: 64, width: 64 } }, clip],
+    // Qwen3VLVideoProcessor passes over the two, and Qwen2VLVideoProcessor takes them.
+    ["qwen3_vl", { min_pixels: 3136, max_pixels: 50_176 }, unset],
+    ["qwen3_5", { size }, clip],
+    ["qwen3_5_moe", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
+    ["qwen3_omni_moe", { size }, frame],
+    ["qwen3_omni_moe", { min_pixels: 3136, max_pixels: 50_176 }, frame],
+    ["qwen3_omni_moe", { size, image_processor_type: "Qwen3VLImageProcessor" }, clip],
+  ])("%s with the images' settings %j", async (model_type, settings, [t, h, w]) => {
+    const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+    try {
+      const vision_config = { ...MINIATURE_CONFIG.vision_config, patch_size: 16 };
+      const config = model_type.includes("omni") ? { thinker_config: { vision_config } } : { vision_config };
+      await writeFile(join(directory, "config.json"), JSON.stringify({ model_type, ...config }));
+      await writeFile(
+        join(directory, "preprocessor_config.json"),
+        JSON.stringify({ ...patches, ...settings }),
+      );
+      await using model = await loadModel(directory, { loadFormat: "dummy" });
+      expect(videoGrid(6, { height: 200, width: 300 }, model.videoProcessor!)).toEqual({ t, h, w });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+});
+
 test("processors cut patches of the tower's shape where no file says one", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
     await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
     await using model = await loadModel(directory, { loadFormat: "dummy" });
     expect(model.processor.patchSize).toBe(2);
-    expect(model.videoProcessor.patchSize).toBe(2);
-    await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ patch_size: 16 }));
-    await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(
-      "preprocessor_config.json has patch_size 16, but vision_config makes it 2",
-    );
+    expect(model.videoProcessor?.patchSize).toBe(2);
+    for (const [key, found] of [
+      ["patch_size", 16],
+      ["merge_size", 1],
+      ["temporal_patch_size", 1],
+    ] as const) {
+      await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ [key]: found }));
+      await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toMatchObject({
+        code: "VG_MODEL_INVALID",
+        message: expect.stringContaining(
+          `preprocessor_config.json has ${key} ${found}, but vision_config makes it 2`,
+        ),
+      });
+    }
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -5,18 +5,17 @@ import type { Graph } from "../graph/graph.js";
 import {
   channelScale,
   type ImageProcessor,
-  readImageProcessor,
-  readVideoProcessor,
+  type Settings,
   type VideoProcessor,
-} from "../images/index.js";
+} from "../images/image-processor.js";
 import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findCheckpoint } from "../weights/hub-cache.js";
-import { findWeights } from "../weights/load-weights.js";
+import { findWeights, storedNames } from "../weights/load-weights.js";
 import { quantMethodOf } from "../weights/quantised-tower.js";
 import type { TensorSource } from "../weights/tensor-source.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
-import { createVisionModel } from "./index.js";
+import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
@@ -26,8 +25,8 @@ export interface LoadedModel extends AsyncDisposable {
   readonly fingerprint: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
-  /** How frames of a video become patches. The graph normalises them as it does images. */
-  readonly videoProcessor: VideoProcessor;
+  /** How frames of a video become patches; undefined for a family without videos. The graph normalises them as it does images. */
+  readonly videoProcessor: VideoProcessor | undefined;
   readonly graph: Graph;
   /** Sentences for people about the checkpoint where it is not as expected; mostly empty. */
   readonly notes: readonly string[];
@@ -61,22 +60,19 @@ export async function loadModel(
   checkProcessorKwargs(mmProcessorKwargs);
   const directory = await findCheckpoint(directoryOrId);
   const found = directory === directoryOrId ? [] : [`${directoryOrId} is read from ${directory}`];
-  const config = (await readJsonObject(directory, "config.json")) as Record<string, unknown>;
+  const config = await readJsonObject(directory, "config.json");
   const settings = await readProcessorSettings(directory);
   const model = describeModel(directoryOrId, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return { ...withDummyWeights(model), notes: found };
   const { graph, vision } = model;
-  const checkpoint = await Checkpoint.open(directory, vision.weightPrefixes, quantMethodOf(config));
+  const { prefixes } = vision.names;
+  const wanted = { names: storedNames(graph, vision.names), prefixes };
+  const checkpoint = await Checkpoint.open(directory, wanted, quantMethodOf(config));
   try {
-    const { weights, foreignPrefix } = findWeights(
-      graph,
-      checkpoint,
-      vision.weightPrefixes,
-      vision.storedName,
-    );
+    const { weights, foreignPrefix } = findWeights(graph, checkpoint, vision.names);
     const notes = [...found];
     if (foreignPrefix !== undefined) {
-      const usual = vision.weightPrefixes[0];
+      const usual = prefixes[0] || "none";
       notes.push(`the vision tower's tensors have the prefix ${shorten(foreignPrefix)} instead of ${usual}`);
     }
     const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
@@ -110,7 +106,7 @@ function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
 
 /** A published model's tower with random weights, the same each time: for measuring, without any file. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
-  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, {}));
+  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, NO_SETTINGS));
 }
 
 type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
@@ -118,17 +114,20 @@ type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | 
 function describeModel(
   name: string,
   config: Readonly<Record<string, unknown>>,
-  { image, video }: ProcessorSettings,
+  { image, video, videoFile }: ProcessorSettings,
   overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
-  checkAgainstTower("preprocessor_config.json", image, vision);
-  checkAgainstTower("video_preprocessor_config.json", video, vision);
+  checkAgainstTower(IMAGE_FILE, image, vision);
+  checkAgainstTower(videoFile, video, vision);
   // Files that leave the shape of patches out mean the tower's.
-  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize } = vision;
+  const { patchSize, temporalPatchSize, modelType } = vision;
+  const mergeSize = vision.patchOrder === "raster" ? 1 : vision.spatialMergeSize;
   const patches = { patchSize, temporalPatchSize, mergeSize };
-  const processor = { ...readImageProcessor(image, vision.modelType, overrides), ...patches };
-  const videoProcessor = { ...readVideoProcessor(video, vision.modelType, overrides), ...patches };
+  const processor = { ...readImageProcessor(image, modelType, overrides), ...patches };
+  checkFixedSize(processor, vision);
+  const videos = readVideoProcessor(video, modelType, overrides, videoFile);
+  const videoProcessor = videos && { ...videos, ...patches };
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
 }
@@ -154,13 +153,44 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   }
 }
 
+/** A tower with one grid takes images of one size. @throws VG_MODEL_INVALID with both values */
+function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }: VisionModel): void {
+  if (fixedSize === undefined || fixedGrid === undefined) return;
+  const { height, width } = fixedSize;
+  const [tall, wide] = [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
+  if (height === tall && width === wide) return;
+  throw new VitgraphError(
+    "VG_MODEL_INVALID",
+    `preprocessor_config.json makes images of ${width} × ${height} pixels, but vision_config takes ${wide} × ${tall}`,
+    { remedy: "the two files belong to different checkpoints" },
+  );
+}
+
+/**
+ * The model's video processor.
+ * @throws VG_MODEL_UNSUPPORTED for a family without videos, and where the graph would normalise their frames wrongly
+ */
+export function videoProcessorOf({ processor, videoProcessor, name }: LoadedModel): VideoProcessor {
+  if (videoProcessor === undefined) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} takes no videos`, {
+      remedy: "pass frames as images, each an item of its own",
+    });
+  }
+  // The graph normalises all pixels as the image processor says.
+  const image = channelScale(processor);
+  if (channelScale(videoProcessor).every((value, index) => value === image[index])) return videoProcessor;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
+    remedy: "pass videos as { pixel_values, grid_thw }, made by the model's own processor",
+  });
+}
+
 /** The content of a checkpoint's processor files; undefined for files that it does not have. */
 export interface ProcessorSettings {
   readonly image?: Settings | undefined;
   readonly video?: Settings | undefined;
+  /** The file that the settings for videos are from, for messages. */
+  readonly videoFile: string;
 }
-
-type Settings = Readonly<Record<string, unknown>>;
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
   const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
@@ -200,19 +230,26 @@ async function fingerprintOf(
   return hash.digest("hex");
 }
 
+const IMAGE_FILE = "preprocessor_config.json";
+const VIDEO_FILE = "video_preprocessor_config.json";
+
+/** Of a model without files. */
+const NO_SETTINGS: ProcessorSettings = { videoFile: VIDEO_FILE };
+
 /**
- * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each.
+ * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. As in
+ * transformers, an image processor's file holds for videos where a checkpoint has no settings for them.
  * @throws VG_FILE_UNREADABLE, VG_MODEL_INVALID
  */
 export async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {
-  const processor = await readJsonObject(directory, "processor_config.json", { optional: true });
-  const settings = async (key: string, file: string): Promise<Settings | undefined> => {
-    const nested = processor?.[key];
-    if (typeof nested === "object" && nested !== null) return nested as Settings;
-    return readJsonObject(directory, file, { optional: true });
+  const read = (file: string) => readJsonObject(directory, file, { optional: true });
+  const nested = await read("processor_config.json");
+  const nestedIn = (key: string): Settings | undefined => {
+    const value = nested?.[key];
+    return typeof value === "object" && value !== null ? (value as Settings) : undefined;
   };
-  return {
-    image: await settings("image_processor", "preprocessor_config.json"),
-    video: await settings("video_processor", "video_preprocessor_config.json"),
-  };
+  const image = nestedIn("image_processor") ?? (await read(IMAGE_FILE));
+  const video = nestedIn("video_processor") ?? (await read(VIDEO_FILE));
+  if (video !== undefined) return { image, video, videoFile: VIDEO_FILE };
+  return { image, video: await read(IMAGE_FILE), videoFile: IMAGE_FILE };
 }

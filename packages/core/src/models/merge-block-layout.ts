@@ -1,4 +1,4 @@
-/** The order in which the Qwen-VL towers keep patches: merge blocks row by row, within each block row by row. */
+/** The order in which towers keep patches: merge blocks row by row, within each block row by row. */
 import type { Grid } from "../item.js";
 import type { GridLayout } from "./vision-model.js";
 
@@ -12,11 +12,12 @@ export function mergeBlockLayout(grid: Grid, mergeSize: number): GridLayout {
       positions ??= mergeBlockPositions(grid, mergeSize);
       return positions;
     },
-    segments: new Array<number>(t).fill(h * w),
+    segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
   };
 }
 
-function mergeBlockPositions({ t, h, w }: Grid, mergeSize: number): Int32Array {
+/** i32 [t·h·w, 4]: row, column, h and w for each patch. */
+export function mergeBlockPositions({ t, h, w }: Grid, mergeSize: number): Int32Array {
   const positions = new Int32Array(t * h * w * 4);
   let at = 0;
   for (let frame = 0; frame < t; frame++) {

@@ -3,14 +3,27 @@
  * and import `graph/` alone; nothing in them knows of devices, budgets or batches.
  */
 import type { Graph } from "../graph/graph.js";
+import type { DimCounts } from "../graph/ops.js";
 import type { Grid } from "../item.js";
 
-/** The tables that depend on an item's grid alone. Rows stand in merge-block order. */
+/** The tables that depend on an item's grid alone. */
 export interface GridLayout {
-  /** i32 [patches, 4]: row and column of each patch, height and width of its grid. The same for every frame. */
+  /** i32 [patches, 4]: row and column of each of the tower's patches, height and width of its grid. */
   readonly positions: Int32Array;
-  /** Patches of each segment that attends within itself. */
-  readonly segments: readonly number[];
+  /** Patches of each segment that attends within itself, for each segment list of the graph. */
+  readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
+  /** i32 [patches]: which of the item's patches each row of the tower is. Absent where both have the same order. */
+  readonly patchOrder?: Int32Array;
+  /** i32 [tokens]: which of the tower's tokens each row of the answer is. For graphs with the input `token_order`. */
+  readonly tokenOrder?: Int32Array;
+}
+
+/** How checkpoints name a tower's tensors. */
+export interface TensorNames {
+  /** What stands before the names, the usual one first. */
+  readonly prefixes: readonly string[];
+  /** Patterns of the graph's names, each with the replacement that gives the checkpoint's. */
+  readonly renamed?: readonly (readonly [pattern: RegExp, replacement: string])[];
 }
 
 export interface VisionModel {
@@ -22,26 +35,39 @@ export interface VisionModel {
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;
+  /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
+  readonly patchOrder?: "raster";
+  /** For each dim of the graph, the most of it that one token brings: a program for n tokens has room for n times as much. */
+  readonly dims: DimCounts;
   /** Columns of the result: the merged embedding first, then the deepstack levels. */
   readonly outputColumns: readonly number[];
   /** The smallest budget that vLLM infers for this model, in tokens. */
   readonly minTokenBudget: number;
-  /** Largest grid side, in patches, for which the model has rotary angles. */
+  /** The largest grid side, in patches. */
   readonly maxGridSide: number;
-  /** Prefixes under which checkpoints keep the tower's tensors, newest first. */
-  readonly weightPrefixes: readonly string[];
-  /** The checkpoint's name, without prefix, of a tensor of the graph. */
-  storedName(tensor: string): string;
+  /** The only grid that the model takes; absent where it takes any. */
+  readonly fixedGrid?: Grid;
+  readonly names: TensorNames;
   /** `channelScale` f32 [channels, 2]: how the image processor normalises uint8 pixels, y = u8 · scale + shift. */
   buildGraph(options: { channelScale: Float32Array }): Graph;
   layout(grid: Grid): GridLayout;
 }
 
-/** Names of the buffers that the host fills before each run; every model's graph has these inputs. */
+/** The segment lists that graphs read, by the names of their inputs, each with the dim that counts its segments. */
+export const SEGMENT_LISTS = { cu_seqlens: "segments", cu_window_seqlens: "windows" } as const;
+export type SegmentList = keyof typeof SEGMENT_LISTS;
+
+/** Names of the other buffers that the host fills before each run. A graph has those that its model needs. */
 export const MODEL_INPUTS = {
   /** u8: the patches, in the formats of `PIXEL_FORMATS`. */
   pixels: "pixels",
   patchSources: "patch_sources",
   positions: "positions",
-  cuSeqlens: "cu_seqlens",
+  tokenOrder: "token_order",
 } as const;
+
+/** Rows of a program for so many tokens. */
+export function capacityFor({ dims }: Pick<VisionModel, "dims">, tokens: number): DimCounts {
+  const scaled = Object.entries(dims).map(([dim, each]) => [dim, each * tokens] as const);
+  return Object.fromEntries(scaled) as unknown as DimCounts;
+}

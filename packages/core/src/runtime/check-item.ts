@@ -1,4 +1,4 @@
-/** Whether an item is one that a model encodes: its form, and the side of its grid. */
+/** Whether an item is one that a model encodes: its form, and its grid. */
 import { VitgraphError } from "@vitgraph/errors";
 import { checkItem, type EncoderItem, type Grid, type PatchShape } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";
@@ -6,7 +6,7 @@ import type { VisionModel } from "../models/vision-model.js";
 /** @throws VG_ITEM_INVALID naming what does not fit */
 export function checkItemOfModel(item: EncoderItem, vision: VisionModel): void {
   checkItem(item, patchShapeOf(vision));
-  checkGridSides(item.grid, vision);
+  checkGridOfModel(item.grid, vision);
 }
 
 /** The rows that a model reads. */
@@ -21,8 +21,25 @@ export function patchShapeOf(
   };
 }
 
-/** @throws VG_ITEM_INVALID where the model has no rotary angles for a side */
-export function checkGridSides(grid: Grid, { maxGridSide }: Pick<VisionModel, "maxGridSide">): void {
+/** @throws VG_ITEM_INVALID where the model has no positions for the grid */
+export function checkGridOfModel(
+  grid: Grid,
+  { maxGridSide, fixedGrid }: Pick<VisionModel, "maxGridSide" | "fixedGrid">,
+): void {
+  if (
+    fixedGrid !== undefined &&
+    !(["t", "h", "w"] as const).every((side) => grid[side] === fixedGrid[side])
+  ) {
+    const [found, expected] = [grid, fixedGrid].map(({ t, h, w }) => `${t} × ${h} × ${w}`);
+    throw new VitgraphError(
+      "VG_ITEM_INVALID",
+      `the model takes grids of ${expected} patches, not of ${found}`,
+      {
+        remedy: "resize the image as the checkpoint's image processor does",
+        details: { grid },
+      },
+    );
+  }
   const side = Math.max(grid.h, grid.w);
   if (side <= maxGridSide) return;
   throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {

@@ -19,13 +19,7 @@ function programsOn(device: Device): EncoderPrograms {
     weightDTypes: new Map(tensors.map((tensor) => [tensor, "bf16" as const])),
   });
   const { weights } = compiled.program({ tokens: 1, patches: 4, segments: 1 }).plan.arenaBytes;
-  return new EncoderPrograms(
-    device,
-    compiled,
-    device.allocate(weights),
-    model.spatialMergeSize ** 2,
-    undefined,
-  );
+  return new EncoderPrograms(device, compiled, device.allocate(weights), model, undefined);
 }
 
 const still = (h: number, w: number) => ({

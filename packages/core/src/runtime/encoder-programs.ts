@@ -16,7 +16,7 @@ import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } f
 import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
-import type { Capacity } from "../compiler/memory-plan.js";
+import { capacityFor, type VisionModel } from "../models/vision-model.js";
 import { allDone } from "./all-done.js";
 import type { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
@@ -53,7 +53,7 @@ export class EncoderPrograms implements Disposable {
   readonly #device: Device;
   readonly #graph: CompiledGraph;
   readonly #weights: Arena;
-  readonly #mergeArea: number;
+  readonly #model: Pick<VisionModel, "dims">;
   readonly #gridCache: GridCache | undefined;
   /** By budget, its programs by their capacity in tokens, ascending: the last is the budget's own. */
   readonly #budgets = new Map<number, readonly LoadedProgram[]>();
@@ -62,20 +62,19 @@ export class EncoderPrograms implements Disposable {
   readonly #eager = new Map<number, LoadedProgram>();
 
   /**
-   * @param mergeArea patches of a token
    * @param gridCache stays the caller's
    */
   constructor(
     device: Device,
     graph: CompiledGraph,
     weights: Arena,
-    mergeArea: number,
+    model: Pick<VisionModel, "dims">,
     gridCache: GridCache | undefined,
   ) {
     this.#device = device;
     this.#graph = graph;
     this.#weights = weights;
-    this.#mergeArea = mergeArea;
+    this.#model = model;
     this.#gridCache = gridCache;
     this.#budgetArenas = new SharedArenas(device);
     this.#eagerArenas = new SharedArenas(device);
@@ -126,16 +125,17 @@ export class EncoderPrograms implements Disposable {
     const { executable, resultBuffer, inputBuffers, gridCache } =
       budget === null ? this.#eagerFor(batch) : this.#programFor(batch, budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
-    const counts = executable.program.dims.map(({ name }) => batch.work[name as keyof Capacity]);
+    const counts = executable.program.dims.map(({ name }) => batch.work.dims[name] as number);
     const placed = gridCache?.bring(batch.grids) ?? {
       inputs: [batch.positions()],
       missing: [],
       filled: undefined,
     };
-    const inputs = [...batch.inputs, ...placed.inputs].map(({ name, ...transfer }) => ({
-      ...transfer,
-      buffer: inputBuffers.get(name)!,
-    }));
+    // A graph may have dropped an input that nothing reads.
+    const inputs = [...batch.inputs, ...placed.inputs].flatMap(({ name, ...transfer }) => {
+      const buffer = inputBuffers.get(name);
+      return buffer === undefined ? [] : [{ ...transfer, buffer }];
+    });
     const rowBytes = columns * DTYPE_BYTES[dtype];
     let offsetBytes = 0;
     const outputs = batch.itemTokens.map((tokens) => {
@@ -176,13 +176,14 @@ export class EncoderPrograms implements Disposable {
 
   #programFor({ work }: StagedBatch, budget: number): LoadedProgram {
     const programs = this.#programsOf(budget);
-    return programs.find(({ tokens }) => work.tokens <= tokens) ?? (programs.at(-1) as LoadedProgram);
+    return programs.find(({ tokens }) => work.dims.tokens <= tokens) ?? (programs.at(-1) as LoadedProgram);
   }
 
   #eagerFor(batch: StagedBatch): LoadedProgram {
     const largestBudget = Math.max(0, ...this.#budgets.keys());
-    const fits = batch.work.tokens <= largestBudget;
-    const tokens = eagerCapacity(batch.work.tokens, largestBudget);
+    const needed = batch.work.dims.tokens;
+    const fits = needed <= largestBudget;
+    const tokens = eagerCapacity(needed, largestBudget);
     let loaded = this.#eager.get(tokens);
     // Growing the arenas moves them, and every program that names them goes.
     if (loaded === undefined) {
@@ -235,15 +236,14 @@ export class EncoderPrograms implements Disposable {
   }
 
   #load(tokens: number, arenas: SharedArenas): LoadedProgram {
-    const { program, gridCache } = this.#compile(tokens);
+    const { program, graph, gridCache } = this.#compile(tokens);
     const executable = this.#device.load(program, {
       weights: this.#weights,
       ...arenas.fit(program),
       ...(gridCache === undefined ? {} : { cache: gridCache.arena }),
     });
-    const inputs = program.buffers.flatMap(({ arena, name }, index) =>
-      arena === "io" ? [[name, index] as const] : [],
-    );
+    // A value's buffer has its id.
+    const inputs = graph.nodes.flatMap(({ op, name, id }) => (op === "input" ? [[name, id] as const] : []));
     return {
       tokens,
       executable,
@@ -253,12 +253,11 @@ export class EncoderPrograms implements Disposable {
     };
   }
 
-  #compile(tokens: number): { program: Program; gridCache: GridCache | undefined } {
-    // No segment is shorter than a token, so there can't be more segments than tokens.
-    const capacity: Capacity = { tokens, patches: tokens * this.#mergeArea, segments: tokens };
+  #compile(tokens: number) {
+    const capacity = capacityFor(this.#model, tokens);
     const gridCache = this.#gridCache?.serves(capacity) ? this.#gridCache : undefined;
     const graph = gridCache?.graph ?? this.#graph;
-    return { program: graph.program(capacity).program, gridCache };
+    return { program: graph.program(capacity).program, graph: graph.fused, gridCache };
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type Device,
   DTYPE_BYTES,
   type Executable,
+  type Instruction,
   PROGRAM_VERSION,
   type Program,
   type ProgramBuffer,
@@ -19,9 +20,10 @@ import {
 import type { CompiledGraph } from "../compiler/compile.js";
 import type { Capacity } from "../compiler/memory-plan.js";
 import { cacheableOp, GRID_ROWS, useGridCache } from "../compiler/use-grid-cache.js";
-import type { Graph, Node } from "../graph/graph.js";
+import type { AnyNode, Graph, Node } from "../graph/graph.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { capacityFor } from "../models/vision-model.js";
 import { allDone } from "./all-done.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
@@ -102,7 +104,7 @@ export class GridCache implements Disposable {
     this.#positionsOf = ({ h, w }) => vision.layout({ t: 1, h, w }).positions;
     this.#rowBytes = rowBytes;
     this.#table = new GridRows(rows);
-    const program = fillProgram(this.graph, sampled, Math.min(rows, FILL_PATCHES));
+    const program = fillProgram(this.graph, sampled, capacityFor(vision, 1), Math.min(rows, FILL_PATCHES));
     this.arena = device.allocate(program.arenaBytes.cache);
     try {
       this.#fill = new FillProgram(device, program, weights, this.arena);
@@ -218,21 +220,30 @@ class FillProgram implements Disposable {
 /** The fill program's buffers. */
 const [TABLE, POSITIONS, ROWS, EMBEDDINGS, CACHED_EMBEDDINGS, CACHED_POSITIONS] = [0, 1, 2, 3, 4, 5] as const;
 
+const FILL_POSITIONS: Instruction = {
+  kernel: "scatter_rows",
+  buffers: [POSITIONS, ROWS, CACHED_POSITIONS],
+  scalars: [],
+};
+
 /** Written out: three instructions are not worth a graph, and an op that writes to the cache would be no value of one. */
 function fillProgram(
   cached: CompiledGraph,
   { attributes }: Node<"position_embedding">,
+  least: Capacity,
   capacity: number,
 ): Program {
-  const { plan } = cached.program({ patches: 1, tokens: 1, segments: 1 });
-  const buffer = (name: string): ProgramBuffer => {
-    const node = nodeNamed(cached.fused, name);
+  const { plan } = cached.program(least);
+  const bufferOf = (node: AnyNode): ProgramBuffer => {
+    const { name } = node;
     const { arena, offset, dtype, rowStride } = plan.placements[node.id]!;
     const { rows, columns } = node.type;
     return { name, arena, offset, dtype, rows, columns, rowStride };
   };
-  const embeddings = buffer("cache.embeddings");
-  const source = nodeNamed(cached.fused, "cache.embeddings").inputs[0]!;
+  const node = nodeNamed(cached.fused, "cache.embeddings")!;
+  const embeddings = bufferOf(node);
+  // A tower that does not rotate reads no positions.
+  const positions = nodeNamed(cached.fused, "cache.positions");
   const rows = { dim: "patches", plus: 0 };
   const inIo = (name: string, offset: number, columns: number): ProgramBuffer => ({
     name,
@@ -255,21 +266,21 @@ function fillProgram(
       cache: plan.arenaBytes.cache,
     },
     buffers: [
-      buffer(cached.fused.nodes[source]!.name),
+      bufferOf(cached.fused.nodes[node.inputs[0]!]!),
       inIo("positions", 0, 4),
       inIo(GRID_ROWS, positionsBytes, 1),
       { ...embeddings, name: "embeddings", arena: "scratch", offset: 0, rows },
       embeddings,
-      buffer("cache.positions"),
+      ...(positions === undefined ? [] : [bufferOf(positions)]),
     ],
     instructions: [
       { kernel: "position_embedding", buffers: [TABLE, POSITIONS, EMBEDDINGS], scalars: [attributes.side] },
       { kernel: "scatter_rows", buffers: [EMBEDDINGS, ROWS, CACHED_EMBEDDINGS], scalars: [] },
-      { kernel: "scatter_rows", buffers: [POSITIONS, ROWS, CACHED_POSITIONS], scalars: [] },
+      ...(positions === undefined ? [] : [FILL_POSITIONS]),
     ],
   };
 }
 
-function nodeNamed(graph: Graph, name: string) {
-  return graph.nodes.find((node) => node.name === name)!;
+function nodeNamed(graph: Graph, name: string): AnyNode | undefined {
+  return graph.nodes.find((node) => node.name === name);
 }

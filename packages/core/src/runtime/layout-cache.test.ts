@@ -8,7 +8,10 @@ function countingModel() {
   const asked: string[] = [];
   const layout = ({ t, h, w }: Grid) => {
     asked.push(`${t}x${h}x${w}`);
-    return { positions: new Int32Array(4 * t * h * w), segments: new Array<number>(t).fill(h * w) };
+    return {
+      positions: new Int32Array(4 * t * h * w),
+      segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
+    };
   };
   return { asked, model: { layout, channels: 3, patchSize: 2, temporalPatchSize: 2, spatialMergeSize: 2 } };
 }
@@ -20,7 +23,7 @@ test("a grid's table is made once", () => {
   const cache = new LayoutCache(model);
   const first = cache.layout(grid(4));
   expect(cache.layout(grid(4))).toBe(first);
-  expect(cache.layout(grid(4, 2)).segments).toEqual([8, 8]);
+  expect(cache.layout(grid(4, 2)).segments).toEqual({ cu_seqlens: [8, 8] });
   expect(cache.layout({ t: 1, h: 4, w: 2 }).positions).toHaveLength(32);
   expect(asked).toEqual(["1x2x4", "2x2x4", "1x4x2"]);
   expect(cache.spatialMergeSize).toBe(2);

@@ -55,8 +55,11 @@ export class LayoutCache implements BatchLayout {
   }
 }
 
-/** Four i32 a patch, made or not: to ask for the positions would make them. */
-function sizeOf({ segments }: GridLayout): number {
-  const patches = segments.reduce((sum, length) => sum + length, 0);
-  return patches * 4 * Int32Array.BYTES_PER_ELEMENT + segments.length * Float64Array.BYTES_PER_ELEMENT;
+/** Four i32 a patch for the positions, made or not: to ask for them would make them. */
+function sizeOf({ segments, patchOrder, tokenOrder }: GridLayout): number {
+  const lists = Object.values(segments);
+  const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
+  const entries = lists.reduce((sum, list) => sum + list.length, 0);
+  const orders = (patchOrder?.byteLength ?? 0) + (tokenOrder?.byteLength ?? 0);
+  return patches * 4 * Int32Array.BYTES_PER_ELEMENT + entries * Float64Array.BYTES_PER_ELEMENT + orders;
 }

@@ -6,7 +6,7 @@
  * be another caller's row.
  */
 import type { DType } from "@vitgraph/cuda-kernels";
-import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import { type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";
 import { patchShapeOf } from "./check-item.js";
 import type { EncoderPrograms, ItemRows } from "./encoder-programs.js";
@@ -73,7 +73,10 @@ async function checkGraph(
   let relativeL2 = 0;
   let worst: GraphCheck["worst"] = { batch: "small", item: 0, token: 0 };
   for (const [batch, sizes] of batchesOf(programs.classesOf(budget))) {
-    const staged = stageBatch(model, stillsOf(model, sizes, pixels));
+    const items = stillsOf(model, sizes, pixels);
+    // A class of rows that is smaller than the model's one grid is never replayed.
+    if (items.length === 0) continue;
+    const staged = stageBatch(model, items);
     const eager = await programs.run(staged, null);
     await programs.poison();
     const replayed = await programs.run(staged, budget);
@@ -83,7 +86,7 @@ async function checkGraph(
         eager.items[item] as ItemRows,
         model.outputColumns,
         dtype,
-        staged.work.tokens,
+        staged.work.dims.tokens,
       );
       // NaN is the worst of all.
       if (found.relativeL2 > relativeL2 || (Number.isNaN(found.relativeL2) && !Number.isNaN(relativeL2))) {
@@ -125,6 +128,7 @@ function stillsOf(model: VisionModel, sizes: readonly number[], pixels: Uint8Arr
   const merge = model.spatialMergeSize;
   const row = rowElements("u8_still", patchShapeOf(model));
   const items: EncoderItem[] = [];
+  if (model.fixedGrid !== undefined) return stillsOfGrid(model.fixedGrid, merge, row, sizes, pixels);
   let start = 0;
   for (const size of sizes) {
     for (let left = size; left > 0; ) {
@@ -139,6 +143,21 @@ function stillsOf(model: VisionModel, sizes: readonly number[], pixels: Uint8Arr
     }
   }
   return items;
+}
+
+/** As many stills of the model's one grid as the sizes make together. */
+function stillsOfGrid(
+  grid: Grid,
+  merge: number,
+  row: number,
+  sizes: readonly number[],
+  pixels: Uint8Array,
+): readonly EncoderItem[] {
+  const tokens = sizes.reduce((sum, size) => sum + size, 0);
+  const bytes = patchCount(grid) * row;
+  return Array.from({ length: Math.floor(tokens / tokenCount(grid, merge)) }, (_, item) => {
+    return { format: "u8_still", grid, pixels: pixels.subarray(item * bytes, (item + 1) * bytes) };
+  });
 }
 
 /** As square as the number of tokens allows. */

@@ -32,7 +32,10 @@ test("pixels are the items' own, each at its place, and every patch knows where 
     ...still2,
   ]);
   expect(itemTokens).toEqual([2, 1, 2]);
-  expect(work).toEqual({ patches: 20, tokens: 5, segments: 3, attentionPairs: 64 + 16 + 64 });
+  expect(work).toEqual({
+    dims: { patches: 20, tokens: 5, segments: 3 },
+    attentionPairs: { segments: 64 + 16 + 64 },
+  });
 });
 
 test("pixel values are staged as they are: the first kernel casts them", () => {

@@ -7,14 +7,20 @@
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
-import { MODEL_INPUTS, type VisionModel } from "../models/vision-model.js";
+import {
+  type GridLayout,
+  MODEL_INPUTS,
+  SEGMENT_LISTS,
+  type SegmentList,
+  type VisionModel,
+} from "../models/vision-model.js";
 import { patchShapeOf } from "./check-item.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
   /** Rows of the result that belong to each item, one item after the other. */
   readonly itemTokens: readonly number[];
-  /** Only the real rows: what lies beyond them on the device is never read. */
+  /** Only the real rows: what lies beyond them on the device is never read. Programs without an input do without it. */
   readonly inputs: readonly StagedInput[];
   readonly grids: readonly Grid[];
   /** i32 [patches, 4], the input that `inputs` lacks. Made when it is asked for: programs over the grid cache do without. */
@@ -38,27 +44,52 @@ export type BatchLayout = Pick<
 /** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
-  const segments = layouts.flatMap((layout) => layout.segments);
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
   const itemTokens = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
-  const { pixels, patchSources } = stagePixels(model, items, patches);
+  const tokens = itemTokens.reduce((sum, count) => sum + count, 0);
+  const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
+  const lists = segmentLists(layouts);
+  const orders = layouts.flatMap(({ tokenOrder }) => (tokenOrder === undefined ? [] : [tokenOrder]));
   return {
     work: {
-      patches,
-      tokens: itemTokens.reduce((sum, tokens) => sum + tokens, 0),
-      segments: segments.length,
-      attentionPairs: segments.reduce((sum, length) => sum + length * length, 0),
+      dims: { patches, tokens, ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])) },
+      attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
     },
     itemTokens,
     inputs: [
       ...pixels,
       stagedTable(MODEL_INPUTS.patchSources, patchSources),
-      stagedTable(MODEL_INPUTS.cuSeqlens, cumulative(segments)),
+      ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
+      ...(orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS.tokenOrder, joinOrders(orders))]),
     ],
     grids: items.map(({ grid }) => grid),
     positions: () =>
       stagedTable(MODEL_INPUTS.positions, concatenate(layouts.map((layout) => layout.positions))),
   };
+}
+
+/** The segments of all items, for each list that the model has. */
+function segmentLists(layouts: readonly GridLayout[]) {
+  return Object.entries(SEGMENT_LISTS).flatMap(([name, dim]) => {
+    if (layouts[0]?.segments[name as SegmentList] === undefined) return [];
+    return [{ name, dim, rows: layouts.flatMap(({ segments }) => segments[name as SegmentList] ?? []) }];
+  });
+}
+
+function sumOfSquares(lengths: readonly number[]): number {
+  return lengths.reduce((sum, length) => sum + length * length, 0);
+}
+
+/** Orders of items, each from 0, as one of the whole batch. */
+function joinOrders(orders: readonly Int32Array[]): Int32Array {
+  const joined = concatenate(orders);
+  let start = 0;
+  for (const { length } of orders) {
+    if (start > 0)
+      for (let row = start; row < start + length; row++) joined[row] = (joined[row] as number) + start;
+    start += length;
+  }
+  return joined;
 }
 
 /** A whole input, from its start. */
@@ -67,21 +98,27 @@ export function stagedTable(name: string, values: Int32Array): StagedInput {
 }
 
 /** The items' rows as they are, each item on a word boundary, and for each patch its word and format. */
-function stagePixels(model: BatchLayout, items: readonly EncoderItem[], patches: number) {
+function stagePixels(
+  model: BatchLayout,
+  items: readonly EncoderItem[],
+  layouts: readonly GridLayout[],
+  patches: number,
+) {
   const shape = patchShapeOf(model);
   const pixels: StagedInput[] = [];
   const patchSources = new Int32Array(patches);
   let patch = 0;
   let start = 0;
-  for (const item of items) {
+  for (const [index, item] of items.entries()) {
     checkRows(item, shape);
+    const order = layouts[index]?.patchOrder;
     const bytes = rowsOf(item);
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
     const rowBytes = bytes.length / count;
     for (let row = 0; row < count; row++) {
       // Rows start on words, so the two low bits of a byte offset are free for the format.
-      patchSources[patch++] = (start + row * rowBytes) | PIXEL_FORMATS[item.format];
+      patchSources[patch++] = (start + (order?.[row] ?? row) * rowBytes) | PIXEL_FORMATS[item.format];
     }
     start += Math.ceil(bytes.length / 4) * 4;
   }

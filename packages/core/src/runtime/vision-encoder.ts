@@ -16,9 +16,10 @@ import {
 } from "@vitgraph/scheduler";
 import { checkedList, checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { capacityFor } from "../models/vision-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
-import { checkGridSides, checkItemOfModel } from "./check-item.js";
+import { checkGridOfModel, checkItemOfModel } from "./check-item.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type BatchReport, Embedding } from "./embedding.js";
 import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
@@ -128,9 +129,8 @@ export class VisionEncoder implements Disposable {
     const { compile, ...encoderConfig } = encoderOptions(config);
     const budgets = resolveBudgets(model.vision, maxBatchTokens, encoderConfig);
     const compiled = compileForDevice(model, device, compile);
-    const mergeArea = model.vision.spatialMergeSize ** 2;
     // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
-    const { plan } = compiled.program({ tokens: 1, patches: mergeArea, segments: 1 });
+    const { plan } = compiled.program(capacityFor(model.vision, 1));
     const warmFrames = framesToWarmUp(options);
     const weights = device.allocate(plan.arenaBytes.weights);
     let gridCache: GridCache | undefined;
@@ -145,7 +145,7 @@ export class VisionEncoder implements Disposable {
     try {
       const sizeBytes = options.gridCacheBytes ?? (device.info.backend === "cuda" ? 256 : 32) * MIB;
       gridCache = GridCache.create({ model, device, weights, fuse: compile, sizeBytes });
-      programs = new EncoderPrograms(device, compiled, weights, mergeArea, gridCache);
+      programs = new EncoderPrograms(device, compiled, weights, model.vision, gridCache);
       await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
       watch.lap("loadMs");
       if (budgets.cudagraph)
@@ -228,7 +228,7 @@ export class VisionEncoder implements Disposable {
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
       const staged = stageBatch(this.#layouts, items);
       const result = await this.#programs.run(staged, budget);
-      const { tokens } = staged.work;
+      const { tokens } = staged.work.dims;
       const report: BatchReport = {
         index: this.#batches++,
         items: items.length,
@@ -378,15 +378,16 @@ async function prepareGraphs(
 
 /** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
 function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): readonly Frame[] {
-  const { spatialMergeSize: merge } = model.vision;
+  const { spatialMergeSize: merge, fixedGrid } = model.vision;
   const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
   if (chosen === "none") return [];
   if (chosen === "common") {
+    if (fixedGrid !== undefined) return [fixedGrid];
     return commonGrids.map(([, h, w]) => ({ h, w })).filter(({ h, w }) => h % merge === 0 && w % merge === 0);
   }
   for (const grid of chosen) {
     checkGrid(grid, merge);
-    checkGridSides(grid, model.vision);
+    checkGridOfModel(grid, model.vision);
   }
   return chosen;
 }

@@ -4,21 +4,41 @@
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, listed, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { describe, listed, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { findQuantisedTensor, isPackedDtype, quantisedTower } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
-import { scanJson } from "./untrusted-json.js";
+
+/** The tensors of a tower. */
+export interface WantedTensors {
+  /** Without their prefix. */
+  readonly names: readonly string[];
+  /** What may stand before them, the usual one first. */
+  readonly prefixes: readonly string[];
+}
+
+/** How names of the tower's tensors begin: prefix and first module. */
+function towerRoots(names: readonly string[], prefixes: readonly string[]): readonly string[] {
+  const modules = new Set(names.map((name) => name.slice(0, name.indexOf(".") + 1)));
+  return prefixes.flatMap((prefix) => [...modules].map((module) => prefix + module));
+}
 
 export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
   readonly #files: readonly SafetensorsFile[];
   readonly #tensors: ReadonlyMap<string, TensorSource>;
+  readonly #wanted: WantedTensors;
   readonly #quantMethod: string | undefined;
 
-  private constructor(directory: string, files: readonly SafetensorsFile[], quantMethod: string | undefined) {
+  private constructor(
+    directory: string,
+    files: readonly SafetensorsFile[],
+    wanted: WantedTensors,
+    quantMethod: string | undefined,
+  ) {
     this.directory = directory;
+    this.#wanted = wanted;
     this.#quantMethod = quantMethod;
     this.#files = files;
     this.#tensors = new Map(
@@ -27,16 +47,12 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * Opens the files that hold tensors under one of the prefixes; shards without any are not touched.
+   * Opens the files that hold tensors of the tower, under one of the prefixes; shards without any are not touched.
    * @param quantMethod config.json's name for a method of quantisation, for messages
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
-  static async open(
-    directory: string,
-    prefixes: readonly string[],
-    quantMethod?: string,
-  ): Promise<Checkpoint> {
-    const names = await listFiles(directory, prefixes);
+  static async open(directory: string, wanted: WantedTensors, quantMethod?: string): Promise<Checkpoint> {
+    const names = await listFiles(directory, towerRoots(wanted.names, wanted.prefixes));
     const opened = await Promise.allSettled(names.map((name) => SafetensorsFile.open(join(directory, name))));
     const files = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     const failure = opened.find((result) => result.status === "rejected");
@@ -44,19 +60,19 @@ export class Checkpoint implements AsyncDisposable {
       await Promise.all(files.map((file) => file[Symbol.asyncDispose]()));
       throw failure.reason;
     }
-    return new Checkpoint(directory, files, quantMethod);
+    return new Checkpoint(directory, files, wanted, quantMethod);
   }
 
   /**
-   * The prefix under which the tower stands, where that is none of the usual ones: tensors of all these names are there,
-   * and none is under a usual prefix.
+   * The prefix under which the tower stands, where that is none of the usual ones: all wanted tensors are there, and nothing
+   * of the tower is under a usual prefix.
    * @throws VG_WEIGHTS_INVALID for two such prefixes
    */
-  findForeignPrefix(names: readonly string[], usual: readonly string[]): string | undefined {
+  findForeignPrefix(): string | undefined {
+    const { names, prefixes: usual } = this.#wanted;
     const first = names[0];
     const all = [...this.#tensors.keys()];
-    if (first === undefined || all.some((name) => usual.some((prefix) => name.startsWith(prefix))))
-      return undefined;
+    if (first === undefined || this.#ofTower(usual).length > 0) return undefined;
     const complete = foreignPrefixes(all, first).filter((prefix) =>
       names.every((name) => this.#tensors.has(prefix + name)),
     );
@@ -124,8 +140,13 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   #quantisedTensor(prefixes: readonly string[]): ReturnType<typeof findQuantisedTensor> {
-    const names = [...this.#tensors.keys()];
-    return findQuantisedTensor(names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix))));
+    return findQuantisedTensor(this.#ofTower(prefixes));
+  }
+
+  /** Names of the tensors that stand where the tower's would under these prefixes. */
+  #ofTower(prefixes: readonly string[]): readonly string[] {
+    const roots = towerRoots(this.#wanted.names, prefixes);
+    return [...this.#tensors.keys()].filter((name) => roots.some((root) => name.startsWith(root)));
   }
 
   #quantised(prefixes: readonly string[], evidence: string): VitgraphError {
@@ -160,20 +181,31 @@ function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
   };
 }
 
-/** Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist. */
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist.
+ * @throws VG_FILE_UNREADABLE, and VG_MODEL_INVALID for another content or one beyond the bounds
+ */
+export function readJsonObject(directory: string, name: string): Promise<JsonObject>;
+export function readJsonObject(
+  directory: string,
+  name: string,
+  options: { readonly optional: true },
+): Promise<JsonObject | undefined>;
 export async function readJsonObject(
   directory: string,
   name: string,
-  options: { optional?: boolean } = {},
-): Promise<Record<string, unknown> | undefined> {
+  { optional }: { readonly optional: boolean } = { optional: false },
+): Promise<JsonObject | undefined> {
   const path = join(directory, name);
-  const bytes = await readBounded(path, options.optional ?? false);
+  const bytes = await readBounded(path, optional);
   if (bytes === undefined) return undefined;
   const invalid = (fact: string, remedy: string, cause?: unknown) =>
     new VitgraphError("VG_MODEL_INVALID", `${path} ${fact}`, { remedy, cause, details: { path } });
-  if (scanJson(bytes).depth > MAX_JSON_DEPTH)
-    throw invalid(`is nested more than ${MAX_JSON_DEPTH} deep`, "copy or download it again");
   const text = new TextDecoder().decode(bytes);
+  if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
+    throw invalid(`is nested more than ${MAX_JSON_DEPTH} deep`, "copy or download it again");
   let value: unknown;
   try {
     value = parseJson(text);
@@ -182,7 +214,7 @@ export async function readJsonObject(
   }
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw invalid("is not a JSON object", "copy or download it again");
-  return value as Record<string, unknown>;
+  return value as JsonObject;
 }
 
 /** As Python reads and writes JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is no number either. */
@@ -251,7 +283,7 @@ const MAX_SHARDS = 1024;
 const SINGLE_FILE = "model.safetensors";
 const INDEX_FILE = "model.safetensors.index.json";
 
-async function listFiles(directory: string, prefixes: readonly string[]): Promise<readonly string[]> {
+async function listFiles(directory: string, roots: readonly string[]): Promise<readonly string[]> {
   const index = await readJsonObject(directory, INDEX_FILE, { optional: true });
   if (index === undefined) return listWithoutIndex(directory);
   const map = index.weight_map;
@@ -261,7 +293,7 @@ async function listFiles(directory: string, prefixes: readonly string[]): Promis
     });
   }
   const entries = Object.entries(map);
-  const ofTower = entries.filter(([tensor]) => prefixes.some((prefix) => tensor.startsWith(prefix)));
+  const ofTower = entries.filter(([tensor]) => roots.some((root) => tensor.startsWith(root)));
   // Without a tensor under a known prefix all shards are opened, to say under which prefix the tower is.
   const names = [...new Set((ofTower.length > 0 ? ofTower : entries).map(([, file]) => file))];
   const wrong = names.find((name) => !isPlainName(name));

@@ -3,9 +3,12 @@ import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
+import type { OpAttributes } from "../graph/ops.js";
+import type { TensorNames } from "../models/vision-model.js";
 import { f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
 import type { TensorSource } from "./tensor-source.js";
+import { storedTensors, weightSource } from "./weight-source.js";
 
 const WEIGHT_DTYPES: ReadonlyMap<string, DType> = new Map([
   ["F32", "f32"],
@@ -24,24 +27,38 @@ export interface FoundWeights {
 }
 
 /**
+ * The checkpoint's names, without prefix, of the tensors that a graph is loaded from: what `Checkpoint.open` looks for.
+ */
+export function storedNames(graph: Graph, names: TensorNames): readonly string[] {
+  return weightsOf(graph).flatMap((weight) =>
+    storedTensors(weight).map(({ name }) => storedName(name, names)),
+  );
+}
+
+/**
  * The graph's tensors in the checkpoint, each checked for shape before anything is read.
- * @param storedName the checkpoint's name, without prefix, of a tensor of the graph
  * @throws VG_WEIGHTS_INVALID
  */
-export function findWeights(
-  graph: Graph,
-  checkpoint: Checkpoint,
-  usualPrefixes: readonly string[],
-  storedName: (tensor: string) => string,
-): FoundWeights {
-  const nodes = graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes] : []));
-  const names = nodes.map(({ tensor }) => storedName(tensor));
-  const foreignPrefix = checkpoint.findForeignPrefix(names, usualPrefixes);
-  const prefixes = foreignPrefix === undefined ? usualPrefixes : [foreignPrefix];
+export function findWeights(graph: Graph, checkpoint: Checkpoint, names: TensorNames): FoundWeights {
+  const foreignPrefix = checkpoint.findForeignPrefix();
+  const prefixes = foreignPrefix === undefined ? names.prefixes : [foreignPrefix];
   const weights = new Map(
-    nodes.map(({ tensor, shape }) => [tensor, checkpoint.tensor(storedName(tensor), shape, prefixes)]),
+    weightsOf(graph).map((weight) => {
+      const stored = storedTensors(weight).map(({ name, shape }) =>
+        checkpoint.tensor(storedName(name, names), shape, prefixes),
+      );
+      return [weight.tensor, weightSource(weight, stored)] as const;
+    }),
   );
   return { weights, foreignPrefix };
+}
+
+function weightsOf(graph: Graph): readonly OpAttributes["weight"][] {
+  return graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes] : []));
+}
+
+function storedName(tensor: string, { renamed = [] }: TensorNames): string {
+  return renamed.reduce((name, [pattern, replacement]) => name.replace(pattern, replacement), tensor);
 }
 
 /** @throws VG_WEIGHTS_INVALID naming the first tensor whose dtype no kernel reads. */

@@ -4,10 +4,10 @@
  * Opening a file reads its header alone and checks all of it: a header length or an offset that lies is an error that
  * names the tensor, not a crash or a wrong tensor later.
  */
-import { type FileHandle, rename, rm, writeFile } from "node:fs/promises";
-import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import type { FileHandle } from "node:fs/promises";
+import { describe, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { writeAtomically } from "../write-atomically.js";
 import { openRegularFile } from "./regular-file.js";
-import { scanJson } from "./untrusted-json.js";
 
 /** The format's dtype names, with the bits of an element. */
 // biome-ignore format: a table
@@ -129,12 +129,9 @@ export async function writeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
   try {
-    await writeFile(temporary, encodeSafetensors(tensors, metadata));
-    await rename(temporary, path);
+    await writeAtomically(path, encodeSafetensors(tensors, metadata));
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => {});
     throw toVitgraphError(
       cause,
       "VG_FILE_UNWRITABLE",
@@ -205,8 +202,20 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
   const json = new Uint8Array(headerBytes);
   if ((await readFully(file, json, 8)) < headerBytes)
     throw damaged(path, "ends within its header", "the file was cut off while it was read");
-  const { depth, topLevelCommas } = scanJson(json);
-  if (depth > MAX_HEADER_DEPTH)
+  const notJson = (cause: unknown) =>
+    new VitgraphError("VG_WEIGHTS_INVALID", `${path} has a header that is not JSON`, {
+      remedy: "copy or download it again",
+      cause,
+    });
+  let text: string;
+  try {
+    // ignoreBOM keeps a byte order mark in the text, where JSON refuses it.
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+  const { isTooDeep, topLevelCommas } = scanJson(text, MAX_HEADER_DEPTH);
+  if (isTooDeep)
     throw damaged(
       path,
       `has a header nested more than ${MAX_HEADER_DEPTH} deep`,
@@ -217,13 +226,9 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
   }
   let header: unknown;
   try {
-    // ignoreBOM keeps a byte order mark in the text, where JSON refuses it.
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(json));
+    header = JSON.parse(text);
   } catch (cause) {
-    throw new VitgraphError("VG_WEIGHTS_INVALID", `${path} has a header that is not JSON`, {
-      remedy: "copy or download it again",
-      cause,
-    });
+    throw notJson(cause);
   }
   if (!isRecord(header))
     throw damaged(path, "has a header that is not an object", "copy or download it again");

@@ -10,7 +10,7 @@
 #include <memory>
 #include <vector>
 
-#include "imaging/bicubic_weights.h"
+#include "imaging/resize_weights.h"
 
 // The loops below are plain, and compilers vectorise them. A portable x86-64 build would stop at SSE2, so the hot ones
 // are compiled for wider registers too and chosen when the library is loaded.
@@ -69,8 +69,8 @@ void columns_to_rows(const uint8_t* columns, size_t row_bytes, int height, uint8
   }
 }
 
-std::unique_ptr<uint8_t[]> resize_across(const uint8_t* rgb, Size from, int to_width) {
-  const BicubicWeights weights = bicubic_weights(from.width, to_width);
+std::unique_ptr<uint8_t[]> resize_across(Filter filter, const uint8_t* rgb, Size from, int to_width) {
+  const ResizeWeights weights = resize_weights(filter, from.width, to_width);
   const size_t from_bytes = static_cast<size_t>(from.width) * kChannels;
   const size_t to_bytes = static_cast<size_t>(to_width) * kChannels;
   constexpr size_t kRun = kStrip * kChannels;  // one column of a strip: exactly kLanes bytes
@@ -91,18 +91,18 @@ std::unique_ptr<uint8_t[]> resize_across(const uint8_t* rgb, Size from, int to_w
 
 }  // namespace
 
-void resize_bicubic(const uint8_t* rgb, Size from, Size to, const RowSink& sink) {
+void resize(Filter filter, const uint8_t* rgb, Size from, Size to, const RowSink& sink) {
   const size_t row_bytes = static_cast<size_t>(to.width) * kChannels;
   std::unique_ptr<uint8_t[]> across;
   if (from.width != to.width) {
-    across = resize_across(rgb, from, to.width);
+    across = resize_across(filter, rgb, from, to.width);
     rgb = across.get();
   }
   if (from.height == to.height) {
     for (int y = 0; y < to.height; y++) sink(y, rgb + y * row_bytes);
     return;
   }
-  const BicubicWeights weights = bicubic_weights(from.height, to.height);
+  const ResizeWeights weights = resize_weights(filter, from.height, to.height);
   std::vector<uint8_t> row(row_bytes);
   for (int y = 0; y < to.height; y++) {
     const auto& taps = weights.taps[y];

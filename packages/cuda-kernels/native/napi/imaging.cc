@@ -18,6 +18,7 @@
 namespace vitgraph::napi {
 namespace {
 
+using imaging::Filter;
 using imaging::kChannels;
 using imaging::PatchLayout;
 using imaging::Size;
@@ -39,6 +40,13 @@ class Request {
   Size size(const char* height, const char* width) const {
     const int rows = side(height);
     return {rows, side(width)};
+  }
+
+  Filter filter() const {
+    const std::string name = to_string(object_.Get("filter"), "filter");
+    if (name == "bicubic") return Filter::bicubic;
+    if (name == "bilinear") return Filter::bilinear;
+    throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic or bilinear");
   }
 
   /// The Uint8Array `name`.
@@ -106,7 +114,7 @@ class ImagingWorker : public PromiseWorker {
 
 struct ResizeRequest {
   explicit ResizeRequest(const Request& request)
-      : from(request.size("height", "width")), to(request.size("toHeight", "toWidth")) {
+      : from(request.size("height", "width")), to(request.size("toHeight", "toWidth")), filter(request.filter()) {
     check_between_passes(from, to);
     rgb.emplace(request.bytes("rgb", raster_bytes(from)));
   }
@@ -114,6 +122,7 @@ struct ResizeRequest {
   size_t result_bytes() const { return raster_bytes(to); }
 
   Size from, to;
+  Filter filter;
   std::optional<InputBytes> rgb;
 };
 
@@ -123,9 +132,9 @@ class ResizeWorker final : public ImagingWorker {
       : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
   void execute() override {
-    const auto& [from, to, rgb] = request_;
+    const auto& [from, to, filter, rgb] = request_;
     const size_t row_bytes = raster_bytes({1, to.width});
-    imaging::resize_bicubic(rgb->data(), from, to, [&](int y, const uint8_t* row) {
+    imaging::resize(filter, rgb->data(), from, to, [&](int y, const uint8_t* row) {
       std::memcpy(result_data() + static_cast<size_t>(y) * row_bytes, row, row_bytes);
     });
   }
@@ -138,6 +147,7 @@ struct PatchifyRequest {
   explicit PatchifyRequest(const Request& request)
       : from(request.size("height", "width")),
         to(request.size("toHeight", "toWidth")),
+        filter(request.filter()),
         layout(layout_of(request)) {
     const int64_t block = static_cast<int64_t>(layout.patch) * layout.merge;
     if (to.height % block != 0 || to.width % block != 0) {
@@ -157,6 +167,7 @@ struct PatchifyRequest {
   }
 
   Size from, to;
+  Filter filter;
   PatchLayout layout;
   std::vector<InputBytes> frames;
 };
@@ -167,11 +178,11 @@ class PatchifyWorker final : public ImagingWorker {
       : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
   void execute() override {
-    const auto& [from, to, layout, frames] = request_;
+    const auto& [from, to, filter, layout, frames] = request_;
     const imaging::PatchWriter writer(to, frames.size(), layout, result_data());
     for (size_t frame = 0; frame < frames.size(); frame++) {
-      imaging::resize_bicubic(frames[frame].data(), from, to,
-                              [&](int y, const uint8_t* row) { writer.write_row(frame, y, row); });
+      imaging::resize(filter, frames[frame].data(), from, to,
+                      [&](int y, const uint8_t* row) { writer.write_row(frame, y, row); });
     }
   }
 

@@ -105,6 +105,7 @@ const std::vector<KernelSignature>& kernel_signatures() {
         {"y", "activation [m, n]"}},
        {{"activation", u32}},
        {}},
+      {"mean_groups", {{"x", "activation [m, k]"}, {"y", "activation [m, n]"}}, {}, {"k/n"}},
   };
   return table;
 }

@@ -25,8 +25,9 @@ enum class Kernel : std::uint32_t {
   gather_rows,
   scatter_rows,
   linear_gather_rows,
+  mean_groups,
 };
-inline constexpr std::size_t kKernelCount = 15;
+inline constexpr std::size_t kKernelCount = 16;
 inline constexpr std::size_t kMaxOperands = 6;
 inline constexpr std::size_t kMaxScalars = 3;
 

@@ -1,8 +1,6 @@
-// What the CUDA backend refuses at load and before a run, on a machine without a GPU. Exits with 1 and names each check
-// that failed.
+// What the CUDA backend refuses at load and before a run.
 #include "backend/cuda/run_metadata.h"
 
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <string>
@@ -10,11 +8,10 @@
 
 #include "common/error.h"
 #include "program/program.h"
+#include "test/expect.h"
 
 namespace vitgraph {
 namespace {
-
-int failures = 0;
 
 /// The message of the error that `body` throws, or "" where it throws none.
 std::string message_of(const std::function<void()>& body) {
@@ -24,12 +21,6 @@ std::string message_of(const std::function<void()>& body) {
   } catch (const Error& error) {
     return error.what();
   }
-}
-
-void expect(const char* test, const std::string& actual, const std::string& expected) {
-  if (actual == expected) return;
-  ++failures;
-  std::printf("%s\n  expected: %s\n  actual:   %s\n", test, expected.c_str(), actual.c_str());
 }
 
 /// A program of two dims, "rows" (capacity 8) and "segments" (capacity 4), whose buffers follow each other in io.
@@ -97,25 +88,20 @@ struct Attention {
   }
 };
 
-void one_list_of_segments() {
-  Attention same;
-  same.attend(same.bounds);
-  same.attend(same.bounds);
-  expect("attention ops over one list load", load(same.builder.program()), "");
-
-  Attention windowed;
-  windowed.attend(windowed.bounds);
-  windowed.attend(windowed.windows);
-  expect("a second list of segments is refused", load(windowed.builder.program()),
-         "instruction 1 (attention): its cu_seqlens is another buffer than that of instruction 0 (attention), and the "
-         "CUDA backend takes one list of segments a run");
-
-  Attention heads;
-  heads.attend(heads.bounds, 2);
-  heads.attend(heads.bounds, 1);
-  expect("other heads are refused", load(heads.builder.program()),
-         "instruction 1 (attention): its heads differ from those of instruction 0 (attention) in number or size, and "
-         "the CUDA backend cuts segments into tiles once a run");
+void lists_of_segments() {
+  Attention attention;
+  attention.attend(attention.bounds);
+  attention.attend(attention.windows);
+  attention.attend(attention.bounds, 1);
+  const Program& program = attention.builder.program();
+  expect("attention ops may differ in their lists and heads", load(program), "");
+  expect("each with segments of its own, as many as its list has",
+         run(program, {5, 3}, {{attention.bounds, {0, 2, 2, 5}}, {attention.windows, {0, 0, 4, 5}}}), "");
+  expect("every list must end with the rows",
+         run(program, {5, 1}, {{attention.bounds, {0, 5}}, {attention.windows, {0, 4}}}),
+         "cu_seqlens ends at 4, and there are 5 patches");
+  expect("every list must be brought", run(program, {5, 1}, {{attention.bounds, {0, 5}}}),
+         "an index buffer (patch_sources, positions, cu_seqlens or index) is not among the run's inputs");
 
   Attention lengths;
   const std::int32_t fixed = lengths.builder.add(DType::bf16, {kNoDim, 8}, 128, ArenaName::scratch);
@@ -200,11 +186,11 @@ void rows_of_tables() {
 }
 
 }  // namespace
-}  // namespace vitgraph
 
-int main() {
-  vitgraph::one_list_of_segments();
-  vitgraph::each_use_is_checked();
-  vitgraph::rows_of_tables();
-  return vitgraph::failures == 0 ? 0 : 1;
+void test_run_metadata() {
+  lists_of_segments();
+  each_use_is_checked();
+  rows_of_tables();
 }
+
+}  // namespace vitgraph

@@ -37,6 +37,7 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   gather_rows: COPIED,
   scatter_rows: COPIED,
   linear_gather_rows: ROUNDED_ONCE,
+  mean_groups: ROUNDED_ONCE,
 };
 
 export function bf16Cases(): readonly KernelCase[] {

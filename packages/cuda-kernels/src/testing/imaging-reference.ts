@@ -1,13 +1,19 @@
 /** Resizing and cutting of pixels, slowly: what the native code must compute, byte for byte. */
-import type { FrameSize, PatchLayout } from "../imaging.js";
+import type { FrameSize, PatchLayout, ResizeFilter } from "../imaging.js";
 
 /** As `resizeFrame`: for each axis the weights as torch describes them, in fixed point, then the sums. */
-export function referenceResize(rgb: Uint8Array, from: FrameSize, to: FrameSize): Uint8Array {
-  const across = alongAxis(rgb, { outer: from.height, length: from.width, inner: 3 }, to.width);
-  return alongAxis(across, { outer: 1, length: from.height, inner: to.width * 3 }, to.height);
+export function referenceResize(
+  rgb: Uint8Array,
+  from: FrameSize,
+  to: FrameSize,
+  filter: ResizeFilter = "bicubic",
+): Uint8Array {
+  const across = alongAxis(filter, rgb, { outer: from.height, length: from.width, inner: 3 }, to.width);
+  return alongAxis(filter, across, { outer: 1, length: from.height, inner: to.width * 3 }, to.height);
 }
 
 function alongAxis(
+  filter: ResizeFilter,
   values: Uint8Array,
   { outer, length, inner }: { outer: number; length: number; inner: number },
   to: number,
@@ -15,12 +21,13 @@ function alongAxis(
   if (to === length) return values;
   const scale = length / to;
   const stretch = Math.max(scale, 1);
+  const [weightAt, support] = filter === "bicubic" ? [cubic, 2 * stretch] : [triangle, stretch];
   const taps = Array.from({ length: to }, (_, i) => {
     const center = scale * (i + 0.5);
-    const first = Math.max(Math.trunc(center - 2 * stretch + 0.5), 0);
-    const end = Math.min(Math.trunc(center + 2 * stretch + 0.5), length);
+    const first = Math.max(Math.trunc(center - support + 0.5), 0);
+    const end = Math.min(Math.trunc(center + support + 0.5), length);
     const weights = Array.from({ length: end - first }, (_, j) =>
-      cubic((j + first - center + 0.5) / stretch),
+      weightAt((j + first - center + 0.5) / stretch),
     );
     const sum = weights.reduce((total, weight) => total + weight, 0);
     return { first, weights: weights.map((weight) => weight / sum) };
@@ -50,6 +57,8 @@ function cubic(x: number): number {
   if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
   return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
+
+const triangle = (x: number): number => Math.max(0, 1 - Math.abs(x));
 
 /** As `patchifyFrames` without a resize: transformers' reshape and transpose, written as loops over the result. */
 export function referencePatchify(

@@ -17,6 +17,8 @@ export interface KernelCase {
   /** By the signature's names, without "?": which matrix, or which columns of one. */
   readonly operands: Readonly<Record<string, CaseOperand>>;
   readonly scalars: Readonly<Record<string, number>>;
+  /** Nothing is rounded on the way: y is the reference, to the last bit. */
+  readonly exact?: boolean;
 }
 
 export interface CaseDim {
@@ -51,8 +53,10 @@ export interface CaseOptions {
   readonly weightDType?: DType;
   /** Rows that the buffers have beyond the real ones. Default 3. */
   readonly spareRows?: number;
-  /** Puts a gap after every row of the activations. */
+  /** Puts a gap after every row of the activations, of an odd number of elements. */
   readonly strided?: boolean;
+  /** Starts every row of activations and weights at a multiple of 8 elements, 16 bytes of bf16: the rest is a gap. */
+  readonly aligned?: boolean;
   /** The input whose memory the output takes. */
   readonly inPlace?: string;
 }
@@ -195,6 +199,14 @@ export function scatterRowsCase(shape: IndexedRowsShape): KernelCase {
   return c.index("index", "m", 1, spreadRows(m, tableRows)).build();
 }
 
+export function meanGroupsCase(shape: RowsShape & { readonly groups: number }): KernelCase {
+  const { m, n, groups } = shape;
+  return new CaseBuilder("mean_groups", [`${m}×${n}, ${groups} groups`], shape)
+    .dim("m", m)
+    .activation("x", "m", groups * n)
+    .output("m", n);
+}
+
 export interface PositionEmbeddingShape extends CaseOptions {
   readonly side: number;
   readonly n: number;
@@ -206,16 +218,20 @@ export function positionEmbeddingCase(shape: PositionEmbeddingShape): KernelCase
   const { side, n, grids } = shape;
   const positions = grids.flatMap(([height, width]) => gridPositions(height, width));
   const named = grids.map((grid) => grid.join("×")).join(" and ");
-  return new CaseBuilder(
-    "position_embedding",
-    [`${side}² to ${named}, ${n} columns`, shape.weightDType ?? "f32"],
-    shape,
-  )
-    .dim("patches", positions.length)
-    .weight("table", side * side, n)
-    .index("positions", "patches", 4, positions.flat())
-    .scalar("side", side)
-    .output("patches", n);
+  return (
+    new CaseBuilder(
+      "position_embedding",
+      [`${side}² to ${named}, ${n} columns`, shape.weightDType ?? "f32"],
+      shape,
+    )
+      .dim("patches", positions.length)
+      .weight("table", side * side, n)
+      .index("positions", "patches", 4, positions.flat())
+      .scalar("side", side)
+      // Every patch has a row of the table to itself.
+      .exact(grids.every(([height, width]) => height === side && width === side))
+      .output("patches", n)
+  );
 }
 
 export interface RopeShape extends CaseOptions {
@@ -284,7 +300,7 @@ export function attentionCase(shape: AttentionShape): KernelCase {
   const c = new CaseBuilder(
     "attention",
     [
-      `${heads} heads of ${headSize}, ${segments.join("+")}`,
+      `${heads} heads of ${headSize}, ${printLengths(segments)}`,
       thirds && "thirds of qkv",
       `sharpness ${sharpness}`,
     ],
@@ -345,6 +361,9 @@ export function unpackPatchesCase(shape: UnpackShape): KernelCase {
     .output("patches", columns);
 }
 
+/** Rows of windows as Qwen2.5-VL cuts an image: 8×8 patches, less at the edges. */
+const WINDOWS: readonly number[] = [64, 64, 16, 0, 4, 64, 1, 1, 48, 8, 64, 0, 0, 2, 64];
+
 /** Every kernel on shapes that catch what kernels get wrong: odd sizes, single rows, gaps, sharing, tails of every tile. */
 export function kernelCases(activationDType: DType = "f32"): readonly KernelCase[] {
   const common = { activationDType };
@@ -357,6 +376,9 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       // An area of 49 leaves patches that don't end on a word.
       { formats: ["u8_still", "u8", "u8_still"], patchArea: 49 },
       { formats: ["u8_still", "u8"], channels: 1, temporal: 1, patchArea: 5 },
+      // Patches of SigLIP: 588 columns.
+      { formats: ["u8_still", "normalized", "u8"], temporal: 1, patchArea: 196 },
+      { formats: ["u8_still", "normalized", "u8"], temporal: 1, patchArea: 196, aligned: true },
     ].map((shape) =>
       unpackPatchesCase({ channels: 3, temporal: 2, patchArea: 64, ...common, ...shape } as UnpackShape),
     ),
@@ -394,6 +416,21 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     linearCase({ m: 6, n: 19, k: 21, strided: true, bias: true, ...common }),
     linearCase({ m: 5, n: 40, k: 24, spareRows: 0, ...common }),
     linearCase({ m: 0, n: 40, k: 24, bias: true, ...common }),
+    // Columns that are no multiple of 8: the MLP of Qwen2.5-VL (3420, and 6840 for gate and up in one) and the patches of
+    // SigLIP (588). With rows side by side, and with rows at multiples of 16 bytes.
+    ...[false, true].flatMap((aligned) => [
+      linearCase({ m: 37, n: 72, k: 3420, bias: true, residual: true, aligned, ...common }),
+      linearCase({ m: 37, n: 72, k: 3420, residual: true, inPlace: "residual", aligned, ...common }),
+      linearCase({ m: 5, n: 3420, k: 40, bias: true, activation: "silu", aligned, ...common }),
+      linearCase({ m: 5, n: 3420, k: 40, residual: true, inPlace: "residual", aligned, ...common }),
+      linearCase({ m: 5, n: 6840, k: 40, bias: true, aligned, ...common }),
+      linearCase({ m: 3, n: 3420, k: 84, bias: true, aligned, ...common }),
+      linearCase({ m: 130, n: 152, k: 588, bias: true, weightDType: "bf16", aligned, ...common }),
+      linearCase({ m: 9, n: 16, k: 3, aligned, ...common }),
+    ]),
+    // The MLP of SigLIP.
+    linearCase({ m: 70, n: 4304, k: 24, bias: true, activation: "gelu_tanh", ...common }),
+    linearCase({ m: 21, n: 24, k: 4304, bias: true, residual: true, ...common }),
 
     ...[
       { m: 1, n: 1 },
@@ -415,6 +452,17 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     addCase({ m: 400, n: 41, strided: true, ...common }),
     addCase({ m: 3, n: 32, inPlace: "a", ...common }),
     addCase({ m: 3, n: 32, inPlace: "b", ...common }),
+    ...[588, 3420].flatMap((n) =>
+      [false, true].flatMap((aligned) => [
+        addCase({ m: 4, n, aligned, ...common }),
+        addCase({ m: 4, n, inPlace: "a", aligned, ...common }),
+        activationCase({ m: 4, n, activation: "silu", aligned, ...common }),
+        rmsnormCase({ m: 4, n, aligned, ...common }),
+        layernormCase({ m: 4, n, aligned, ...common }),
+        gatherRowsCase({ m: 6, n, tableRows: 9, aligned, ...common }),
+        scatterRowsCase({ m: 6, n, tableRows: 9, aligned, ...common }),
+      ]),
+    ),
 
     ...[
       { side: 48, n: 24, grids: [[4, 6]] },
@@ -427,6 +475,9 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
           [9, 1],
         ],
       },
+      // A patch for each row of the table: Gemma 3.
+      { side: 64, n: 24, grids: [[64, 64]] },
+      { side: 64, n: 3, grids: [[64, 64]], weightDType: "bf16" },
       // Larger than the table, and exactly the table.
       {
         side: 4,
@@ -448,6 +499,9 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { k: 144, heads: 4, headSize: 72, grid: [11, 19] },
       { k: 600, heads: 3, headSize: 80, grid: [2, 3], bias: false, weightDType: "f16" },
       { k: 33, heads: 2, headSize: 64, grid: [3, 2], strided: true },
+      { k: 60, heads: 16, headSize: 80, grid: [9, 15] },
+      { k: 60, heads: 3, headSize: 80, grid: [4, 7], aligned: true },
+      { k: 588, heads: 1, headSize: 80, grid: [3, 3], aligned: true, weightDType: "bf16" },
     ].map((shape) => linearRopeCase({ ...common, ...shape } as unknown as LinearRopeShape)),
 
     ...(["rope", "rope_qk"] as const).flatMap((kernel) => [
@@ -462,6 +516,7 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
         ...common,
       }),
       ropeCase({ kernel, heads: 2, headSize: 64, grid: [3, 2], strided: true, ...common }),
+      ropeCase({ kernel, heads: 16, headSize: 80, grid: [7, 11], ...common }),
     ]),
 
     ...[
@@ -476,6 +531,15 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { segments: [7], heads: 2, headSize: 96 },
       { segments: [33], heads: 1, headSize: 128, sharpness: 100 },
       { segments: [], heads: 2, headSize: 8 },
+      // Windows: full ones, those at an image's edges, single rows, and empty ones between them.
+      ...[64, 72, 80, 96, 128].flatMap((headSize) => [
+        { segments: [64, 64, 64], heads: 2, headSize, thirds: true },
+        { segments: [...WINDOWS, 0], heads: 2, headSize, thirds: true },
+        { segments: WINDOWS.toReversed(), heads: 1, headSize, sharpness: 30 },
+      ]),
+      { segments: Array.from({ length: 40 }, () => 16), heads: 4, headSize: 80, thirds: true },
+      { segments: Array.from({ length: 300 }, () => 1), heads: 2, headSize: 80 },
+      { segments: Array.from({ length: 70 }, (_, i) => [4, 0, 1][i % 3]!), heads: 2, headSize: 72 },
     ].map((shape) => attentionCase({ ...common, ...shape })),
 
     ...[
@@ -500,6 +564,15 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     // A half that starts on 8 bytes of bf16, and not on 16.
     gateCase({ m: 6, n: 20, activation: "silu", packed: true, ...common }),
     gateCase({ m: 0, n: 8, activation: "silu", ...common }),
+    // Of Qwen2.5-VL: the second half starts at byte 6840, 8 bytes off a multiple of 16.
+    gateCase({ m: 5, n: 3420, activation: "silu", packed: true, ...common }),
+    ...[false, true].flatMap((aligned) => [
+      gateCase({ m: 5, n: 3420, activation: "silu", aligned, ...common }),
+      gateCase({ m: 5, n: 3420, activation: "silu", inPlace: "gate", aligned, ...common }),
+      gateCase({ m: 5, n: 3422, activation: "silu", packed: true, aligned, ...common }),
+    ]),
+    gateCase({ m: 5, n: 3420, activation: "gelu_tanh", packed: true, aligned: true, ...common }),
+    gateCase({ m: 4, n: 3424, activation: "silu", packed: true, ...common }),
 
     ...[
       { m: 1, n: 1, tableRows: 1 },
@@ -535,7 +608,33 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     linearGatherRowsCase({ m: 300, n: 264, k: 128, tableRows: 700, bias: true, ...common }),
     linearGatherRowsCase({ m: 20, n: 50, k: 64, tableRows: 30, strided: true, ...common }),
     linearGatherRowsCase({ m: 0, n: 40, k: 24, tableRows: 3, bias: true, ...common }),
+    linearGatherRowsCase({ m: 70, n: 72, k: 588, tableRows: 90, bias: true, aligned: true, ...common }),
+    linearGatherRowsCase({ m: 70, n: 72, k: 588, tableRows: 90, bias: true, ...common }),
+
+    ...[
+      { m: 1, n: 1, groups: 1 },
+      { m: 5, n: 7, groups: 4 },
+      // Of Gemma 3: 4×4 rows become one.
+      { m: 9, n: 1152, groups: 16 },
+      { m: 13, n: 24, groups: 3, strided: true },
+      { m: 70, n: 72, groups: 9 },
+      { m: 0, n: 8, groups: 2 },
+    ].map((shape) => meanGroupsCase({ ...common, ...shape })),
   ];
+}
+
+/** "64+40×16": more than four equal ones in a row are counted. */
+function printLengths(lengths: readonly number[]): string {
+  const parts: string[] = [];
+  for (let first = 0; first < lengths.length; ) {
+    let end = first;
+    while (end < lengths.length && lengths[end] === lengths[first]) end++;
+    const count = end - first;
+    if (count > 4) parts.push(`${count}×${lengths[first]}`);
+    else parts.push(...Array.from({ length: count }, () => `${lengths[first]}`));
+    first = end;
+  }
+  return parts.join("+");
 }
 
 /** Row, column, height and width of every patch of a grid, row by row. */
@@ -565,6 +664,7 @@ function anglesFor(grid: readonly [number, number], headSize: number): number[][
 }
 
 const STRIDE_GAP = 5;
+const ALIGNED_ELEMENTS = 8;
 
 class CaseBuilder {
   readonly #kernel: KernelName;
@@ -573,22 +673,37 @@ class CaseBuilder {
   readonly #weightDType: DType;
   readonly #spareRows: number;
   readonly #gap: number;
+  readonly #aligned: boolean;
   readonly #inPlace: string | undefined;
   readonly #dims: CaseDim[] = [];
   readonly #matrices: Record<string, CaseMatrix> = {};
   readonly #operands: Record<string, CaseOperand> = {};
   readonly #scalars: Record<string, number> = {};
   readonly #random: () => number;
+  #exact = false;
 
   constructor(kernel: KernelName, parts: readonly (string | false)[], options: CaseOptions) {
-    const { activationDType = "f32", weightDType = "f32", spareRows = 3, strided = false, inPlace } = options;
-    const described = [...parts, strided && "strided", inPlace !== undefined && `y in ${inPlace}`];
+    const {
+      activationDType = "f32",
+      weightDType = "f32",
+      spareRows = 3,
+      strided = false,
+      aligned = false,
+      inPlace,
+    } = options;
+    const described = [
+      ...parts,
+      strided && "strided",
+      aligned && "aligned rows",
+      inPlace !== undefined && `y in ${inPlace}`,
+    ];
     this.#kernel = kernel;
     this.#name = `${kernel}: ${described.filter((part) => part !== false).join(", ")}`;
     this.#activationDType = activationDType;
     this.#weightDType = weightDType;
     this.#spareRows = spareRows;
     this.#gap = strided ? STRIDE_GAP : 0;
+    this.#aligned = aligned;
     this.#inPlace = inPlace;
     this.#random = randomFrom(this.#name);
   }
@@ -605,7 +720,7 @@ class CaseBuilder {
       dtype: this.#activationDType,
       rows: { dim, plus: 0 },
       columns,
-      rowStride: columns + this.#gap,
+      rowStride: this.#strideOf(columns) + this.#gap,
       values: Float64Array.from({ length: count }, () => shape(this.#normal())),
     });
   }
@@ -616,7 +731,7 @@ class CaseBuilder {
       dtype: this.#weightDType,
       rows: { dim: null, plus: rows },
       columns,
-      rowStride: columns,
+      rowStride: this.#strideOf(columns),
       values: Float64Array.from({ length: rows * columns }, () => scale * this.#normal()),
     });
   }
@@ -684,12 +799,17 @@ class CaseBuilder {
     return this;
   }
 
+  exact(exact: boolean): this {
+    this.#exact = exact;
+    return this;
+  }
+
   /** The case, with its output. */
   output(dim: string, columns: number): KernelCase {
     if (this.#inPlace !== undefined) {
       this.#operands.y = this.#operands[this.#inPlace]!;
     } else {
-      const rowStride = columns + this.#gap;
+      const rowStride = this.#strideOf(columns) + this.#gap;
       this.#add("y", {
         arena: "io",
         dtype: this.#activationDType,
@@ -711,6 +831,7 @@ class CaseBuilder {
       matrices: this.#matrices,
       operands: this.#operands,
       scalars: this.#scalars,
+      ...(this.#exact ? { exact: true } : {}),
     };
   }
 
@@ -730,6 +851,10 @@ class CaseBuilder {
     return this;
   }
 
+  #strideOf(columns: number): number {
+    return this.#aligned ? Math.ceil(columns / ALIGNED_ELEMENTS) * ALIGNED_ELEMENTS : columns;
+  }
+
   #count(dim: string): number {
     return this.#dims.find(({ name }) => name === dim)!.count;
   }
@@ -740,7 +865,7 @@ class CaseBuilder {
 }
 
 /** Numbers in [0, 1) from a text: mulberry32 over its FNV-1a hash. */
-function randomFrom(text: string): () => number {
+export function randomFrom(text: string): () => number {
   let state = 0x811c9dc5;
   for (const character of text) state = Math.imul(state ^ character.charCodeAt(0), 0x01000193);
   return () => {

@@ -27,6 +27,11 @@ test.each([
   expect(referenceActivation(activation)(x) / expected).toBeCloseTo(1, 12);
 });
 
+test("mean_groups takes the mean of equal column ranges", () => {
+  const operands = { x: [[1, 2, 30, 40, 5, 6]], y: [[0, 0]] };
+  expect([...referenceKernel("mean_groups", inputs(operands)).values]).toEqual([12, 16]);
+});
+
 test("linear adds the residual after the activation", () => {
   const operands = {
     x: [[1, 2]],

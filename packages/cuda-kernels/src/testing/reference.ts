@@ -16,7 +16,7 @@ export interface ReferenceMatrix {
 }
 
 export interface ReferenceInputs {
-  /** By operand name, without "?". Operands that are left out are absent. */
+  /** By operand name, without "?". Operands that are left out are absent; of an output that is only written, the columns count. */
   readonly operands: Readonly<Record<string, ReferenceMatrix>>;
   readonly scalars: Readonly<Record<string, number>>;
 }
@@ -210,6 +210,17 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
       columns,
       (row, column) => values[row * columns + column]! + at(table, index.values[row]!, column),
     );
+  },
+
+  mean_groups(inputs) {
+    const x = inputs.matrix("x");
+    const { columns } = inputs.matrix("y");
+    const groups = x.columns / columns;
+    return build(x.rows, columns, (row, column) => {
+      let sum = 0;
+      for (let group = 0; group < groups; group++) sum += at(x, row, group * columns + column);
+      return sum / groups;
+    });
   },
 };
 

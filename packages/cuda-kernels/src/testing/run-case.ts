@@ -5,7 +5,7 @@
  * lies beyond the counts, between strided rows and beside the buffers must be untouched, and so must every input. A stale
  * row that leaks into a result makes it NaN.
  */
-import type { Arena, Device } from "../device.js";
+import type { Arena, CaptureTimes, Device } from "../device.js";
 import { KERNELS, type KernelName, type KernelSignature } from "../kernels.js";
 import { DTYPE_BYTES, PROGRAM_VERSION, type Program, type ProgramBuffer, rowCapacity } from "../program.js";
 import { decodeValues, encodeValues } from "./element-values.js";
@@ -29,6 +29,8 @@ export async function runKernelCase(device: Device, kernelCase: KernelCase): Pro
 export interface LoadedCase extends Disposable {
   readonly program: Program;
   run(): Promise<CaseResult>;
+  /** Later runs are replays, where the backend has such a thing: see `Executable.capture`. */
+  capture(): Promise<CaptureTimes | null>;
 }
 
 /** The case in the device's memory, for running it more than once. Every run starts from the same bytes. */
@@ -57,6 +59,7 @@ export async function loadKernelCase(device: Device, kernelCase: KernelCase): Pr
 
   return {
     program,
+    capture: () => executable.capture(),
     async run() {
       const { durationMs, outputs } = await executable.submit({
         counts: kernelCase.dims.map(({ count }) => count),
@@ -164,7 +167,18 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   gather_rows: { relativeL2: 0, relativeMax: 0, reason: "nothing is computed" },
   scatter_rows: { relativeL2: 0, relativeMax: 0, reason: "nothing is computed" },
   linear_gather_rows: { relativeL2: 5e-7, relativeMax: 1e-6, reason: "as linear" },
+  mean_groups: { relativeL2: 3e-7, relativeMax: 6e-7, reason: "a sum of few terms and a quotient" },
 };
+
+const EXACT: Tolerance = { relativeL2: 0, relativeMax: 0, reason: "nothing is rounded" };
+
+/** What a backend's tolerances ask of a case. */
+export function toleranceOf(
+  kernelCase: KernelCase,
+  tolerances: Readonly<Record<KernelName, Tolerance>>,
+): Tolerance {
+  return kernelCase.exact === true ? EXACT : tolerances[kernelCase.kernel];
+}
 
 /** The case as a program of one instruction. */
 export function kernelCaseProgram(kernelCase: KernelCase): Program {

@@ -3,7 +3,7 @@
  * with graphs. The figures are differences of the device's free memory, so they include more than the arenas, and no other
  * process may allocate meanwhile.
  */
-import { type Device, type LoadedModel, VisionEncoder } from "@vitgraph/core";
+import { type Device, type LoadedModel, tokenCount, VisionEncoder } from "@vitgraph/core";
 import { randomItems } from "./random-items.js";
 import type { PixelSize } from "./workloads.js";
 
@@ -40,9 +40,14 @@ export async function measureEagerMemory(
   return { residentBytes, eagerBytes: freeBytes - device.memory().freeBytes };
 }
 
-/** Squares, and a row for the rest. */
+/** Squares, and a row for the rest; or as many of the model's one size as fit. */
 function sizesOf(tokens: number, { vision }: LoadedModel): readonly PixelSize[] {
   const block = vision.patchSize * vision.spatialMergeSize;
+  const { fixedGrid, patchSize } = vision;
+  if (fixedGrid !== undefined) {
+    const count = Math.floor(tokens / tokenCount(fixedGrid, vision.spatialMergeSize));
+    return new Array<PixelSize>(count).fill([fixedGrid.h * patchSize, fixedGrid.w * patchSize]);
+  }
   const squares = new Array<PixelSize>(Math.floor(tokens / SIDE ** 2)).fill([SIDE * block, SIDE * block]);
   const rest = tokens % SIDE ** 2;
   return rest === 0 ? squares : [...squares, [block, rest * block]];

@@ -132,10 +132,34 @@ export function checkWorkload({ name, sizes }: Workload, model: VisionModel): vo
         `give multiples of ${block}: [${nearestMultiple(height, block)}, ${nearestMultiple(width, block)}]`,
       );
     }
+    const { fixedGrid, patchSize } = model;
+    if (
+      fixedGrid !== undefined &&
+      (height !== fixedGrid.h * patchSize || width !== fixedGrid.w * patchSize)
+    ) {
+      const [tall, wide] = [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
+      throw wrong("is not the model's", `all of its images have [${tall}, ${wide}]`);
+    }
     if (Math.max(height, width) > longestSide) {
       throw wrong("is too large for the model", `give at most ${longestSide} pixels a side`);
     }
   }
+}
+
+/**
+ * A workload for a model of other blocks: each size is the nearest that the model takes, and the budget the next power of
+ * two where its own is too small.
+ */
+export function fitWorkload({ budget, ...workload }: Workload, model: VisionModel): Workload {
+  const { patchSize, spatialMergeSize, fixedGrid } = model;
+  const block = patchSize * spatialMergeSize;
+  const sizes = workload.sizes.map(([height, width]): PixelSize => {
+    if (fixedGrid !== undefined) return [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
+    return [nearestMultiple(height, block), nearestMultiple(width, block)];
+  });
+  const fitted = { ...workload, sizes };
+  const fits = budget !== undefined && workloadTokens(fitted, model) <= budget;
+  return fits ? { ...fitted, budget } : fitted;
 }
 
 /** Tokens of a workload's items after the merge. */

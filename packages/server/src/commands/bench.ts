@@ -40,6 +40,7 @@ import {
 import {
   BUILT_IN_WORKLOADS,
   checkWorkload,
+  fitWorkload,
   parseWorkloads,
   printWorkloads,
   type Workload,
@@ -208,8 +209,11 @@ async function bench(
   serving: ServeArguments,
 ): Promise<void> {
   await checkOutput(options.json);
-  const workloads = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
+  const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options);
+  // The built-in sizes are those of blocks of 32 pixels.
+  const workloads =
+    options.workload === undefined ? chosen.map((each) => fitWorkload(each, model.vision)) : chosen;
   for (const note of model.notes) printNote(io, note);
   for (const workload of workloads) checkWorkload(workload, model.vision);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);

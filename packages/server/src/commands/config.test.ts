@@ -133,7 +133,10 @@ odd.yaml: 1 error, 5 warnings
       encoder_cudagraph_max_vision_items_per_batch: 1,
     });
     const processor = { size: { shortest_edge: 65_536, longest_edge: 131_072 } };
-    const images = model("m", QWEN3_VL, { "preprocessor_config.json": processor });
+    // By its class, a video's bounds are those of each frame, so that a clip can have any size.
+    const images = model("m", QWEN3_VL, {
+      "preprocessor_config.json": { ...processor, image_processor_type: "Qwen2VLImageProcessor" },
+    });
     expect((await run("check", path, "--model", images)).stdout).toContain(": 0 errors, 0 warnings");
     expect((await run("check", path, "--model", images, "--no-video")).stdout).toContain(
       "no batch can reach token budget 256: the largest has 128 tokens, and fits 128",
@@ -239,15 +242,17 @@ odd.yaml: 1 error, 5 warnings
     const path = file("fine.json", {});
     await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
       code: "VG_FILE_UNREADABLE",
-      remedy: "give the directory of a checkpoint",
+      remedy: "--model wants the directory of a checkpoint",
     });
     const broken = mkdtempSync(join(folder, "m"));
     writeFileSync(join(broken, "config.json"), "{");
     await expect(run("check", path, "--model", broken)).rejects.toMatchObject({ code: "VG_MODEL_INVALID" });
     writeFileSync(join(broken, "config.json"), "[]");
     await expect(run("check", path, "--model", broken)).rejects.toThrow(
-      "is not a JSON object: copy the file again",
+      "is not a JSON object: copy or download it again",
     );
+    writeFileSync(join(broken, "config.json"), "[".repeat(100_000));
+    await expect(run("check", path, "--model", broken)).rejects.toThrow("is nested more than 64 deep");
   });
 
   test("sizes that are none", async () => {

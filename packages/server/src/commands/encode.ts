@@ -18,6 +18,7 @@ import {
   processImage,
   type TensorData,
   VisionEncoder,
+  videoProcessorOf,
 } from "@vitgraph/core";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
@@ -207,7 +208,7 @@ async function decodeAll(
 
 async function decode(
   path: string,
-  { processor, videoProcessor }: LoadedModel,
+  model: LoadedModel,
   options: EncodeOptions & FrameSampling,
   io: CliIo,
 ): Promise<Decoded> {
@@ -215,7 +216,7 @@ async function decode(
   const limit = maxPixels === undefined ? {} : { maxPixels };
   const bytes = await readInput(path, io, "check the path");
   if (options.video === true || isVideoFile(path)) {
-    await using clip = await openClip(bytes, videoProcessor, { ...limit, fps, numFrames });
+    await using clip = await openClip(bytes, videoProcessorOf(model), { ...limit, fps, numFrames });
     return { item: await clip.decode(), timestamps: clip.timestamps };
   }
   const decodeOptions: DecodeOptions = {
@@ -223,7 +224,7 @@ async function decode(
     ...(maxDecodeBytes === undefined ? {} : { maxDecodeBytes }),
     ...(background === undefined ? {} : { background }),
   };
-  return { item: await processImage(bytes, processor, decodeOptions) };
+  return { item: await processImage(bytes, model.processor, decodeOptions) };
 }
 
 /** vLLM's `{"video": {"fps": 2}}` or `{"video": {"num_frames": 32}}`. @throws VG_ARGUMENT_INVALID */

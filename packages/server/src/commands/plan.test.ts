@@ -191,7 +191,16 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
     [
       "a model that is not there",
       () => ["--trace", file("p.txt", "640x480"), "--model", join(folder, "none")],
-      /give the directory of a checkpoint to --model \[VG_FILE_UNREADABLE\]/,
+      /--model wants the directory of a checkpoint \[VG_FILE_UNREADABLE\]/,
+    ],
+    [
+      "a model whose config.json is nested too deep",
+      () => {
+        const model = mkdtempSync(join(folder, "m"));
+        writeFileSync(join(model, "config.json"), "[".repeat(100_000));
+        return ["--trace", file("p.txt", "640x480"), "--model", model];
+      },
+      /config\.json is nested more than 64 deep: copy or download it again \[VG_MODEL_INVALID\]/,
     ],
     [
       "a log of impossible sizes",

@@ -1,13 +1,14 @@
 /** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import {
   type ImageProcessor,
   imageGrid,
   readImageProcessor,
+  readJsonObject,
   readProcessorSettings,
   tokenCount,
 } from "@vitgraph/core";
-import { listed, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { listed, VitgraphError } from "@vitgraph/errors";
 import {
   type BudgetPlan,
   type BudgetReport,
@@ -128,7 +129,7 @@ async function readSizes(
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
     printNote(io, `--model has no effect: ${name} has token counts alone`);
-  const processor = inPixels ? await readProcessor(options.model, io) : undefined;
+  const processor = inPixels ? await readProcessor(options.model) : undefined;
   return { name, sizes: possibleSizes(entries, processor, name, io) };
 }
 
@@ -166,20 +167,11 @@ function possibleSizes(
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;
 
-async function readProcessor(directory: string | undefined, io: CliIo): Promise<ImageProcessor> {
+async function readProcessor(directory: string | undefined): Promise<ImageProcessor> {
   if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
-  const config = await readJson(join(directory, "config.json"), io);
+  const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
   return readImageProcessor(image, String(config.model_type));
-}
-
-async function readJson(path: string, io: CliIo): Promise<Readonly<Record<string, unknown>>> {
-  const text = await readTextInput(path, io, "give the directory of a checkpoint to --model");
-  try {
-    return JSON.parse(text) as Readonly<Record<string, unknown>>;
-  } catch (cause) {
-    throw toVitgraphError(cause, "VG_MODEL_INVALID", `${path} is not JSON`, "mend the file");
-  }
 }
 
 // ---- writing

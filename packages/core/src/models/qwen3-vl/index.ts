@@ -1,64 +1,74 @@
-/** Qwen3-VL: config reader, graph, layout. Weights keep transformers' names. */
-import { describe, VitgraphError } from "@vitgraph/errors";
-import type { Activation } from "../../graph/ops.js";
+/** Qwen3-VL, and the towers of Qwen3.5 and Qwen3-Omni's thinker, which differ in names and defaults. */
+import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
-import type { VisionModel } from "../vision-model.js";
+import type { ModelFamily } from "../model-family.js";
+import { objectIn, visionConfigOf } from "../vision-config.js";
+import type { TensorNames, VisionModel } from "../vision-model.js";
 import { readQwen3VLVisionConfig } from "./config.js";
-import { buildQwen3VLGraph, MAX_GRID_SIDE } from "./graph.js";
-
-/** transformers' names of activation functions. */
-const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
-  gelu_pytorch_tanh: "gelu_tanh",
-  gelu: "gelu_erf",
-  quick_gelu: "quick_gelu",
-  silu: "silu",
-};
+import { buildQwen3VLGraph } from "./graph.js";
+import { QWEN3_OMNI_IMAGES, QWEN3_OMNI_VIDEOS, QWEN3_VL_IMAGES, QWEN3_VL_VIDEOS } from "./preprocess.js";
 
 /** vLLM's smallest automatic budget for the Qwen-VL family. */
 const MIN_TOKEN_BUDGET = 64;
 
-/** How a checkpoint names the tower's tensors. */
-export interface TensorNames {
-  readonly prefixes: readonly string[];
-  /** Patterns of Qwen3-VL's names, each with the replacement that gives the checkpoint's. */
-  readonly renamed: readonly (readonly [pattern: RegExp, replacement: string])[];
-}
+const QWEN3_VL_NAMES: TensorNames = { prefixes: ["model.visual.", "visual."] };
 
-const QWEN3_VL_NAMES: TensorNames = { prefixes: ["model.visual.", "visual."], renamed: [] };
+const QWEN3_OMNI_NAMES: TensorNames = {
+  prefixes: ["thinker.visual.", "visual."],
+  renamed: [
+    [/^deepstack_merger_list\./, "merger_list."],
+    [/^(merger|merger_list\.\d+)\.norm\./, "$1.ln_q."],
+    [/^(merger|merger_list\.\d+)\.linear_fc1\./, "$1.mlp.0."],
+    [/^(merger|merger_list\.\d+)\.linear_fc2\./, "$1.mlp.2."],
+  ],
+};
 
-export function createQwen3VL(
+/** The same tower stands under a mixture-of-experts language model. */
+export const qwen3VL: ModelFamily = {
+  create: (config) => createQwen3VL(visionConfigOf(config), "qwen3_vl", QWEN3_VL_NAMES),
+  images: QWEN3_VL_IMAGES,
+  videos: QWEN3_VL_VIDEOS,
+};
+
+/** An absent list of deepstack layers means none. */
+export const qwen3_5: ModelFamily = {
+  ...qwen3VL,
+  create(config) {
+    const vision = visionConfigOf(config);
+    const deepstack_visual_indexes = vision.deepstack_visual_indexes ?? [];
+    return createQwen3VL({ ...vision, deepstack_visual_indexes }, "qwen3_5", QWEN3_VL_NAMES);
+  },
+};
+
+export const qwen3OmniThinker: ModelFamily = {
+  create(config) {
+    const thinker = objectIn(config, "thinker_config", "thinker_config");
+    return createQwen3VL(visionConfigOf(thinker, "thinker_config."), "qwen3_omni_moe", QWEN3_OMNI_NAMES);
+  },
+  images: QWEN3_OMNI_IMAGES,
+  videos: QWEN3_OMNI_VIDEOS,
+};
+
+function createQwen3VL(
   visionConfig: Readonly<Record<string, unknown>>,
-  modelType = "qwen3_vl",
-  { prefixes, renamed }: TensorNames = QWEN3_VL_NAMES,
+  modelType: string,
+  names: TensorNames,
 ): VisionModel {
   const config = readQwen3VLVisionConfig(visionConfig);
-  const activation = ACTIVATION_NAMES[config.hidden_act];
-  if (activation === undefined) {
-    throw new VitgraphError(
-      "VG_MODEL_UNSUPPORTED",
-      `vision_config.hidden_act is ${describe(config.hidden_act)}`,
-      {
-        remedy: `supported are ${Object.keys(ACTIVATION_NAMES).join(", ")}`,
-      },
-    );
-  }
+  const { out_hidden_size, deepstack_visual_indexes, spatial_merge_size: merge } = config;
   return {
     modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: config.temporal_patch_size,
     channels: config.in_channels,
-    spatialMergeSize: config.spatial_merge_size,
-    outputColumns: [
-      config.out_hidden_size,
-      ...config.deepstack_visual_indexes.map(() => config.out_hidden_size),
-    ],
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 },
+    outputColumns: [out_hidden_size, ...deepstack_visual_indexes.map(() => out_hidden_size)],
     minTokenBudget: MIN_TOKEN_BUDGET,
     maxGridSide: MAX_GRID_SIDE,
-    weightPrefixes: prefixes,
-    storedName: (tensor) =>
-      renamed.reduce((name, [pattern, replacement]) => name.replace(pattern, replacement), tensor),
-    buildGraph: ({ channelScale }) => buildQwen3VLGraph(config, activation, channelScale),
-    layout: (grid) => mergeBlockLayout(grid, config.spatial_merge_size),
+    names,
+    buildGraph: ({ channelScale }) => buildQwen3VLGraph(config, channelScale),
+    layout: (grid) => mergeBlockLayout(grid, merge),
   };
 }

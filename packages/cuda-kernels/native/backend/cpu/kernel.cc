@@ -19,6 +19,7 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {gather_rows, nullptr, nullptr},
       {scatter_rows, scatter_rows_workspace_bytes, nullptr},
       {linear_gather_rows, nullptr, linear_scratch_bytes},
+      {mean_groups, nullptr, nullptr},
   }};
   return table[static_cast<std::size_t>(kernel)];
 }

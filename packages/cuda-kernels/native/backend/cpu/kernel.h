@@ -152,6 +152,7 @@ void gate(const Call& call);
 void gather_rows(const Call& call);
 void scatter_rows(const Call& call);
 void linear_gather_rows(const Call& call);
+void mean_groups(const Call& call);
 std::size_t attention_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t attention_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t scatter_rows_workspace_bytes(const Program& program, const Instruction& instruction);

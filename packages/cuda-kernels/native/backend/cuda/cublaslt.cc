@@ -23,7 +23,7 @@ constexpr int kRealBf16 = 14;
 constexpr std::int32_t kTranspose = 1;
 
 enum MatmulAttribute { kTransposeA = 3, kEpilogue = 7, kBiasPointer = 8, kBiasType = 26 };
-enum PreferenceAttribute { kMaxWorkspaceBytes = 1 };
+enum PreferenceAttribute { kMaxWorkspaceBytes = 1, kMinAlignmentA = 5, kMinAlignmentB, kMinAlignmentC, kMinAlignmentD };
 enum Epilogue : std::uint32_t { kEpilogueDefault = 1, kEpilogueBias = 4, kEpilogueGelu = 32, kEpilogueGeluBias = 36 };
 
 struct HeuristicResult {
@@ -79,7 +79,7 @@ class MatmulPlan {
     const auto depth = static_cast<std::uint64_t>(shape_.depth);
     return api_.matmul_create(&matmul, kCompute32F, kReal32F) == kSuccess && set(kTransposeA, kTranspose) &&
            set(kEpilogue, epilogue) && (!shape_.bias || (set(kBiasPointer, pointers.bias) && set(kBiasType, kRealBf16))) &&
-           api_.layout_create(&a, kRealBf16, depth, columns, shape_.depth) == kSuccess &&
+           api_.layout_create(&a, kRealBf16, depth, columns, shape_.weight_stride) == kSuccess &&
            api_.layout_create(&b, kRealBf16, depth, rows, shape_.x_stride) == kSuccess &&
            api_.layout_create(&c, kRealBf16, columns, rows, shape_.residual ? shape_.residual_stride : shape_.y_stride) == kSuccess &&
            api_.layout_create(&d, kRealBf16, columns, rows, shape_.y_stride) == kSuccess;
@@ -166,6 +166,11 @@ std::vector<MatmulAlgorithm> CublasLt::propose(const MatmulPlan& plan) const {
   Descriptor preference = nullptr;
   if (api_->preference_create(&preference) != kSuccess) return {};
   api_->preference_set(preference, kMaxWorkspaceBytes, &kWorkspaceBytes, sizeof kWorkspaceBytes);
+  // The library takes addresses to be multiples of 256 unless it is told otherwise.
+  const std::uint32_t alignment = plan.shape().alignment;
+  for (const int matrix : {kMinAlignmentA, kMinAlignmentB, kMinAlignmentC, kMinAlignmentD}) {
+    api_->preference_set(preference, matrix, &alignment, sizeof alignment);
+  }
   std::array<HeuristicResult, kProposals> results{};
   int returned = 0;
   const Status status = api_->heuristic(handle_, plan.matmul, plan.a, plan.b, plan.c, plan.d, preference, kProposals,

@@ -19,12 +19,15 @@ struct LinearShape {
   std::int64_t rows;
   std::int64_t columns;
   std::int64_t depth;
+  std::int64_t weight_stride;
   std::int64_t x_stride;
   std::int64_t residual_stride;
   std::int64_t y_stride;
   bool bias;
   bool residual;
   bool gelu_tanh;
+  /// Of the addresses of all matrices, in bytes: a power of two, up to 256.
+  std::uint32_t alignment;
 
   bool operator==(const LinearShape&) const = default;
 };

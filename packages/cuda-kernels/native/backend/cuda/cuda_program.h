@@ -1,16 +1,14 @@
 // A program on the card: its instructions as launches, run one by one or replayed as a graph. Both are the same launches.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "backend/cuda/cuda_device.h"
-#include "backend/cuda/linear_step.h"
 #include "backend/cuda/run_metadata.h"
-#include "kernels/common/attention_tiles.h"
+#include "backend/cuda/step.h"
 
 namespace vitgraph::cuda {
 
@@ -26,13 +24,9 @@ class CudaProgram final : public LoadedProgram {
  private:
   struct Step {
     std::string name;
-    std::function<cudaError_t(const kernels::Launch&)> launch;
+    StepLaunch launch;
   };
 
-  LinearTools linear_tools() const;
-  void resolve(std::size_t index);
-  void add_linear(const std::string& name, const kernels::LinearOperands& operands, kernels::Activation activation);
-  void resolve_attention(const Instruction& instruction, const std::string& name);
   void launch_all(bool programmatic) const;
   /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
   void measure();
@@ -40,27 +34,14 @@ class CudaProgram final : public LoadedProgram {
   void place_on_grid();
   /// The counts of a run that computes nothing, or of a full one without attention.
   void send_counts(std::span<const std::uint32_t> counts);
-  /// Writes the counts and the attention's tiles into the control block. What of it is used.
-  std::span<const std::byte> write_control(const Submission& submission);
-
-  std::byte* address(std::int32_t buffer) const;
-  const Buffer& buffer(std::int32_t index) const { return program_.buffers[static_cast<std::size_t>(index)]; }
-  std::int32_t row_capacity(RowCount rows) const;
-  kernels::Rows rows(RowCount rows) const;
-  template <typename T>
-  kernels::View<T> view(std::int32_t buffer) const;
 
   std::shared_ptr<CudaDevice> device_;
   Program program_;
   Arenas arenas_;
+  ProgramMemory memory_;
   RunMetadata metadata_;
 
-  // The control block: counts of the dims, then the count of tiles, then the tiles. Written here by the beginning thread,
-  // and read on the card, where it arrives as the run's inputs do.
-  std::size_t tile_capacity_ = 0;
-  kernels::AttentionTiling tiling_{};
-  std::optional<kernels::AttentionTiler> tiler_;
-  std::vector<std::byte> control_;
+  RunControl control_;
   std::unique_ptr<DeviceMemory> device_control_;
   std::unique_ptr<DeviceMemory> attention_work_;
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "backend/cuda/status.h"
+#include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/linear/linear.h"
 #include "kernels/smxx/activation/activation.h"
 #include "kernels/smxx/add/add.h"
@@ -29,18 +30,25 @@ constexpr int kHopper = 90;
 /// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
 constexpr float kPaddingHandicap = 1.1f;
 
-/// What the Hopper kernel asks of its operands.
-bool suits_hopper(const kernels::LinearOperands& o, kernels::Activation activation) {
-  return (activation == kernels::Activation::none || o.residual.data == nullptr) && o.columns % 8 == 0 && o.inner % 8 == 0 && kernels::rows_aligned(o.x, 16) && kernels::rows_aligned(o.weight, 16) &&
-         kernels::rows_aligned(o.residual, 16) && kernels::rows_aligned(o.y, 16) && kernels::is_aligned(o.bias, 4);
+/// Of the addresses of all matrices, as far as it matters. A view may start anywhere in a row.
+std::uint32_t alignment_of(const kernels::LinearOperands& o) {
+  std::uint32_t bytes = 256;
+  while (!kernels::is_aligned(o.x.data, bytes) || !kernels::is_aligned(o.weight.data, bytes) ||
+         !kernels::is_aligned(o.residual.data, bytes) || !kernels::is_aligned(o.y.data, bytes)) {
+    bytes /= 2;
+  }
+  return bytes;
 }
 
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
+  const std::uint32_t alignment = alignment_of(o);
   // A build with other tiles has other answers.
   return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) +
          number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
-         number(o.y.row_stride) + number(static_cast<int>(activation)) + (o.bias != nullptr ? "bias " : "") +
+         number(o.y.row_stride) + number(static_cast<int>(activation)) +
+         (o.weight.row_stride != o.inner ? "weight rows of " + number(o.weight.row_stride) : "") +
+         (alignment < 256 ? "aligned to " + number(alignment) : "") + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
@@ -65,7 +73,9 @@ bool LinearStep::choose(const AlgorithmCache& cache) {
 }
 
 void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
-  if (tools.architecture != kHopper || !suits_hopper(o, activation)) {
+  // Hopper's kernels have no room for an activation and a residual at once; no tower has both.
+  const bool both = activation != kernels::Activation::none && o.residual.data != nullptr;
+  if (tools.architecture != kHopper || both || !kernels::linear_takes_vectors(o)) {
     ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
                        return kernels::smxx::launch_linear(launch, o, activation);
                      }});
@@ -94,17 +104,18 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
       .rows = o.rows.capacity,
       .columns = o.columns,
       .depth = o.inner,
+      .weight_stride = o.weight.row_stride,
       .x_stride = o.x.row_stride,
       .residual_stride = residual_inside ? o.residual.row_stride : 0,
       .y_stride = o.y.row_stride,
       .bias = o.bias != nullptr,
       .residual = residual_inside,
       .gelu_tanh = activation == Activation::gelu_tanh,
+      .alignment = alignment_of(o),
   };
   const LinearPointers pointers{o.x.data, o.weight.data, o.bias, o.residual.data, o.y.data};
   const std::shared_ptr<MatmulPlan> plan = tools.cublaslt->plan(shape, pointers);
-  // The library's weights lie dense.
-  if (plan == nullptr || o.weight.row_stride != o.inner) return;
+  if (plan == nullptr) return;
   const bool activation_after = !plain && !shape.gelu_tanh;
   const bool residual_after = o.residual.data != nullptr && !residual_inside;
   const bool rotation_after = o.rotation.angles.data != nullptr;

@@ -65,7 +65,6 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
         break;
       case Kernel::attention:
-        check_one_tiling(i);
         add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
         break;
       default:
@@ -92,28 +91,6 @@ void RunMetadata::add(const Index& index) {
     indices_.push_back(index);
   } else if (index.limits[0] != 0) {
     known->limits[0] = known->limits[0] == 0 ? index.limits[0] : std::min(known->limits[0], index.limits[0]);
-  }
-}
-
-void RunMetadata::check_one_tiling(std::size_t instruction) {
-  if (!attention_) {
-    attention_ = instruction;
-    return;
-  }
-  const Instruction& first = program_.instructions[*attention_];
-  const Instruction& other = program_.instructions[instruction];
-  const auto columns = [&](const Instruction& attention) {
-    return program_.buffers[static_cast<std::size_t>(attention.operands[0])].columns;
-  };
-  if (other.operands[3] != first.operands[3]) {
-    unsupported(name_of(program_, instruction), "its cu_seqlens is another buffer than that of " +
-                                                    name_of(program_, *attention_) +
-                                                    ", and the CUDA backend takes one list of segments a run");
-  }
-  if (other.scalars[0] != first.scalars[0] || columns(other) != columns(first)) {
-    unsupported(name_of(program_, instruction),
-                "its heads differ from those of " + name_of(program_, *attention_) +
-                    " in number or size, and the CUDA backend cuts segments into tiles once a run");
   }
 }
 
@@ -146,11 +123,6 @@ void RunMetadata::check(const Submission& submission) const {
         break;
     }
   }
-}
-
-std::vector<std::int32_t> RunMetadata::cu_seqlens(const Submission& submission) const {
-  if (!attention_) return {};
-  return words(submission, program_.instructions[*attention_].operands[3]);
 }
 
 std::vector<std::int32_t> RunMetadata::words(const Submission& submission, std::int32_t buffer) const {

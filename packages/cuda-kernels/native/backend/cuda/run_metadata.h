@@ -10,7 +10,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -21,16 +20,14 @@ namespace vitgraph::cuda {
 class RunMetadata {
  public:
   /// Finds the index buffers among the operands.
-  /// @throws Error VG_PROGRAM_INVALID where one is not in the io arena, is strided or is written to; and where the
-  /// attention ops differ in cu_seqlens or in their heads, since the backend makes one table of tiles a run, for all of
-  /// them.
+  /// @throws Error VG_PROGRAM_INVALID where one is not in the io arena, is strided or is written to.
   explicit RunMetadata(const Program& program);
 
   /// @throws Error VG_ARGUMENT_INVALID naming the buffer and the first bad row.
   void check(const Submission& submission) const;
 
-  /// The bounds of this submission's segments; empty where the program has no attention.
-  std::vector<std::int32_t> cu_seqlens(const Submission& submission) const;
+  /// An index buffer's real rows as they are when the transfers have arrived, one over the other in their order.
+  std::vector<std::int32_t> words(const Submission& submission, std::int32_t buffer) const;
 
  private:
   /// A scatter_index is a row_index without repetitions.
@@ -48,10 +45,7 @@ class RunMetadata {
   };
 
   void add(const Index& index);
-  void check_one_tiling(std::size_t instruction);
   void check_not_written(std::size_t instruction) const;
-  /// The buffer's real rows as they are when the transfers have arrived, one over the other in their order.
-  std::vector<std::int32_t> words(const Submission& submission, std::int32_t buffer) const;
   /// The stretches of a buffer, [begin, end) in bytes of it and ascending, that this submission's transfers fill.
   std::vector<std::pair<std::size_t, std::size_t>> filled(const Submission& submission, std::int32_t buffer) const;
   void check_sources(const Submission& submission, const Index& index) const;
@@ -61,8 +55,6 @@ class RunMetadata {
 
   const Program& program_;
   std::vector<Index> indices_;
-  /// The first attention instruction.
-  std::optional<std::size_t> attention_;
 };
 
 }  // namespace vitgraph::cuda

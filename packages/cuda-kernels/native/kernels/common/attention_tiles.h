@@ -66,6 +66,8 @@ struct AttentionTiling {
   /// The tallest and the shortest tiles that the kernel takes: multiples of 64, at most 192.
   std::int32_t tallest;
   std::int32_t shortest;
+
+  bool operator==(const AttentionTiling&) const = default;
 };
 
 /// The most tiles that `segments` segments of `rows` rows in all can make: every segment may end in a part of a tile.

@@ -5,8 +5,9 @@
 
 namespace vitgraph::kernels {
 
+/// `inner` may be anything: what a row has beyond it, up to the next multiple of 16 bytes, is read as zeros.
 inline bool linear_takes_vectors(const LinearOperands& operands) {
-  return operands.columns % 8 == 0 && operands.inner % 8 == 0 && rows_aligned(operands.x, 16) &&
+  return operands.columns % 8 == 0 && rows_aligned(operands.x, 16) &&
          rows_aligned(operands.weight, 16) && rows_aligned(operands.y, 16) && is_aligned(operands.bias, 4) &&
          (operands.residual.data == nullptr || rows_aligned(operands.residual, 16));
 }

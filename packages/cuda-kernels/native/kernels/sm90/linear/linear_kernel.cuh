@@ -11,7 +11,7 @@
 // Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
 // Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
-// Assumes     columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
+// Assumes     columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
 // Numerics    bf16 products with f32 sums, which start from the bias; see linear_epilogue.cuh for the rest. The copy
 //             engine fills the inner dimension and the columns up with zeros; rows beyond the real ones are computed and
 //             not written.

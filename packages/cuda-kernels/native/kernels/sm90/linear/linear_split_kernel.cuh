@@ -12,7 +12,7 @@
 // Grid        kSplit blocks a tile of the capacity; clusters beyond the real rows leave at once.
 // Block       128 · (1 + kConsumers) threads: one warpgroup copies (producer), the others compute (consumers).
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled; the sums that the others send.
-// Assumes     columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
+// Assumes     columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
 // Numerics    bf16 products with f32 sums; the bias and the blocks' sums are added in f32. See linear_epilogue.cuh for the
 //             rest.
 #pragma once

@@ -53,7 +53,7 @@ __device__ __forceinline__ void copy_rows_async(std::uint32_t to, const View<con
     const int chunk = copy % kChunks;
     // A row that is not real must still be named by a valid address.
     const Bf16* source = from.data + static_cast<std::int64_t>(first + (row < real ? row : 0)) * from.row_stride;
-    copy_16_async(to + (row * Shape::kPitch + chunk * 8) * sizeof(Bf16), source + column + chunk * 8, row < real);
+    copy_16_async(to + (row * Shape::kPitch + chunk * 8) * sizeof(Bf16), source + column + chunk * 8, row < real ? 16 : 0);
   }
 }
 

@@ -5,7 +5,7 @@
 // Block       256 threads: 2 × 4 warps of 64 × 32 of the 128 × 128 tile.
 // Shared      kStages steps of 32 of x and weight, 48 KiB, rows of 64 bytes whose 16-byte units are permuted so that the
 //             8 rows of a matrix fall into different banks.
-// Assumes     with kVectors: columns and inner multiples of 8, rows at multiples of 16 bytes, bias at one of 4.
+// Assumes     with kVectors: columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
 // Numerics    bf16 products with f32 sums; see linear_epilogue.cuh for the rest. Rows beyond the real ones are read as
 //             zeros where a tile reaches over them.
 #pragma once
@@ -43,8 +43,8 @@ __device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf
     const Bf16* source = from.data + static_cast<std::int64_t>(real ? first + row : 0) * from.row_stride;
     unsigned char* unit = to + unit_offset(row, at % 4);
     if constexpr (kVectors) {
-      const bool inside = real && column < inner;
-      copy_16_async(shared_address(unit), source + (inside ? column : 0), inside);
+      const int elements = real ? min(max(inner - column, 0), 8) : 0;
+      copy_16_async(shared_address(unit), source + (elements > 0 ? column : 0), elements * static_cast<int>(sizeof(Bf16)));
     } else {
       auto* elements = reinterpret_cast<Bf16*>(unit);
       for (int j = 0; j < 8; ++j) {

@@ -1,12 +1,10 @@
-#include "imaging/bicubic_weights.h"
+#include "imaging/resize_weights.h"
 
 #include <algorithm>
 #include <cmath>
 
 namespace vitgraph::imaging {
 namespace {
-
-constexpr double kSupport = 2.0;  // the cubic is zero beyond two input pixels
 
 // Keys' cubic with a = -1/2, as Pillow and torch's antialiased resize have it (torch's plain bicubic has -3/4).
 double cubic(double x) {
@@ -17,6 +15,16 @@ double cubic(double x) {
   return 0.0;
 }
 
+double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+
+// A filter, and the input pixels to each side beyond which it is zero.
+struct Kernel {
+  double (*value)(double);
+  double support;
+};
+
+Kernel kernel_of(Filter filter) { return filter == Filter::bicubic ? Kernel{cubic, 2.0} : Kernel{triangle, 1.0}; }
+
 // The most fractional bits with which the largest weight stays below 2^15.
 int fixed_point_precision(double largest) {
   int precision = 0;
@@ -26,14 +34,15 @@ int fixed_point_precision(double largest) {
 
 }  // namespace
 
-BicubicWeights bicubic_weights(int from, int to) {
+ResizeWeights resize_weights(Filter filter, int from, int to) {
+  const Kernel kernel = kernel_of(filter);
   const double scale = static_cast<double>(from) / to;
   // When shrinking, the filter widens so that every input pixel counts: that is the antialiasing.
   const double stretch = std::max(scale, 1.0);
-  const double support = kSupport * stretch;
+  const double support = kernel.support * stretch;
   const int most_taps = static_cast<int>(std::ceil(support)) * 2 + 1;
 
-  BicubicWeights result;
+  ResizeWeights result;
   result.taps.reserve(to);
   std::vector<double> exact;
   double largest = 0.0;
@@ -45,7 +54,7 @@ BicubicWeights bicubic_weights(int from, int to) {
     const int start = static_cast<int>(exact.size());
     double sum = 0.0;
     for (int j = 0; j < count; j++) {
-      const double weight = cubic((j + first - center + 0.5) * (1.0 / stretch));
+      const double weight = kernel.value((j + first - center + 0.5) * (1.0 / stretch));
       exact.push_back(weight);
       sum += weight;
     }

@@ -1,15 +1,12 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";
-import {
-  channelScale,
-  IMAGE_PROCESSOR_DEFAULTS,
-  readImageProcessor,
-  readVideoProcessor,
-  resizeBounds,
-} from "./image-processor.js";
+import { channelScale, resizeBounds, type VideoProcessor } from "../images/image-processor.js";
+import { imageGrid, videoGrid } from "../images/process.js";
+import { readImageProcessor, readVideoProcessor } from "./index.js";
+import { QWEN2_VL_IMAGE_CLASS as QWEN2 } from "./qwen2-vl/preprocess.js";
+import { QWEN3_VL_IMAGES } from "./qwen3-vl/preprocess.js";
 
-const QWEN2 = IMAGE_PROCESSOR_DEFAULTS.qwen2_vl;
-const QWEN3 = IMAGE_PROCESSOR_DEFAULTS.qwen3_vl;
+const QWEN3 = QWEN3_VL_IMAGES.withoutFile;
 
 describe("settings", () => {
   test("of a checkpoint that has none are its family's", () => {
@@ -108,6 +105,14 @@ describe("settings", () => {
     expect(read({ size, max_pixels: 5000 })).toEqual([1000, 5000]);
     expect(read({ size, min_pixels: null, max_pixels: null })).toEqual([1000, 2000]);
     expect(read({ size: null })).toEqual([3136, 1_003_520]);
+    expect(read({ size: { min_pixels: 3136, max_pixels: 200_704 } })).toEqual([3136, 200_704]);
+  });
+
+  test("bounds that contradict each other give the grids of transformers", () => {
+    const size = { shortest_edge: 65_536, longest_edge: 16_777_216 };
+    const processor = readImageProcessor({ patch_size: 16, size, max_pixels: 50_176 }, "qwen3_vl");
+    expect(imageGrid({ height: 224, width: 224 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
+    expect(imageGrid({ height: 45, width: 31 }, processor)).toEqual({ t: 1, h: 20, w: 14 });
   });
 
   test("one number for mean or std holds for every channel; flags and factor are taken over", () => {
@@ -142,6 +147,42 @@ describe("settings", () => {
     });
   });
 
+  // video_grid_thw of transformers 5.17.0 for 6 frames of 200 × 300: [3, 10, 16] by Qwen2VLVideoProcessor, which bounds
+  // frames, and [3, 4, 6] by Qwen3VLVideoProcessor.
+  test.each([
+    ["qwen3_vl", "Qwen2VLVideoProcessor", [3, 10, 16]],
+    ["qwen3_vl", "Qwen3VLVideoProcessor", [3, 4, 6]],
+    ["qwen2_vl", "Qwen2VLVideoProcessor", [3, 10, 16]],
+    ["qwen2_vl", "Qwen3VLVideoProcessor", [3, 4, 6]],
+    ["qwen3_omni_moe", "Qwen3VLVideoProcessor", [3, 4, 6]],
+  ])("of %s's videos are those of the class that the file names: %s", (modelType, name, [t, h, w]) => {
+    const size = { shortest_edge: 3136, longest_edge: 50_176 };
+    const settings = { patch_size: 16, size, video_processor_type: name };
+    const processor = readVideoProcessor(settings, modelType)!;
+    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w });
+  });
+
+  test("of videos: min_pixels and max_pixels of a file have no effect on Qwen3VLVideoProcessor", () => {
+    const settings = { min_pixels: 3136, max_pixels: 50_176 };
+    const bounds = (processor?: VideoProcessor) => [processor?.minPixels, processor?.maxPixels];
+    expect(bounds(readVideoProcessor(settings, "qwen3_vl"))).toEqual([131_072, 786_432]);
+    expect(bounds(readVideoProcessor(settings, "qwen2_vl"))).toEqual([3136, 50_176]);
+    expect(bounds(readVideoProcessor(settings, "qwen3_vl", { max_pixels: 65_536 }))).toEqual([
+      131_072, 65_536,
+    ]);
+  });
+
+  // The same pixel_values as without the steps, from Qwen2VLImageProcessor of transformers 5.17.0.
+  test.each([
+    { do_center_crop: true, crop_size: { height: 64, width: 64 } },
+    { do_center_crop: true, crop_size: 64 },
+    { do_pad: true, pad_size: { height: 640, width: 640 } },
+    { do_pad: true },
+  ])("%j changes nothing: transformers' Qwen-VL processors neither crop nor pad", (steps) => {
+    expect(readImageProcessor(steps, "qwen3_vl")).toEqual(readImageProcessor({}, "qwen3_vl"));
+    expect(readVideoProcessor(steps, "qwen3_vl")).toEqual(readVideoProcessor({}, "qwen3_vl"));
+  });
+
   test.each<[Record<string, unknown>, string]>([
     [{ patch_size: 0 }, "has patch_size = 0: it must be a positive whole number"],
     [{ merge_size: "2" }, 'has merge_size = "2": it must be a positive whole number'],
@@ -166,8 +207,8 @@ describe("settings", () => {
     ],
     [{ min_pixels: 4e9 }, "has min_pixels = 4000000000: it must be at most 268435456"],
     [
-      { do_center_crop: true },
-      "has do_center_crop = true: it must be absent or false: vitgraph does not take this step",
+      { do_center_crop: true, crop_size: null },
+      "has crop_size = null: it must be given beside do_center_crop",
     ],
     [{ cap_pixels_per_frame: true }, "has cap_pixels_per_frame = true: it must be absent or false"],
   ])("%j is refused", (settings, text) => {
@@ -176,13 +217,27 @@ describe("settings", () => {
     expect(error.message).toBe(`preprocessor_config.json ${text}`);
   });
 
-  test("another filter than bicubic, and another model, are not supported", () => {
-    const bilinear = thrownBy(() => readVideoProcessor({ resample: 2 }, "qwen3_vl"));
-    expect(bilinear.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(bilinear.message).toMatch(/^video_preprocessor_config.json asks for resizing with filter 2: /);
+  test("a cap on each frame of a clip is refused too", () => {
+    const settings = { size: { shortest_edge: 4096, longest_edge: 25_165_824 }, cap_pixels_per_frame: true };
+    expect(thrownBy(() => readVideoProcessor(settings, "qwen3_vl")).message).toBe(
+      "video_preprocessor_config.json has cap_pixels_per_frame = true: it must be absent or false",
+    );
+  });
+
+  test("the filter is bicubic or bilinear", () => {
+    expect(readImageProcessor({ resample: 3 }, "gemma3").filter).toBe("bicubic");
+    expect(readVideoProcessor({ resample: 2 }, "qwen3_vl")?.filter).toBe("bilinear");
+    const lanczos = thrownBy(() => readVideoProcessor({ resample: 1 }, "qwen3_vl"));
+    expect(lanczos.code).toBe("VG_MODEL_UNSUPPORTED");
+    expect(lanczos.message).toBe(
+      "video_preprocessor_config.json asks for resizing with filter 1: vitgraph has 2 (bilinear) and 3 (bicubic)",
+    );
+  });
+
+  test("another model is not supported", () => {
     const model = thrownBy(() => readImageProcessor(undefined, "llava"));
     expect(model.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(model.message).toMatch(/^no image processor is known for model type llava: use one of qwen2_vl, /);
+    expect(model.message).toMatch(/^model_type "llava" is not supported: supported model types: qwen2_vl, /);
     expect(thrownBy(() => readImageProcessor(undefined, "constructor")).code).toBe("VG_MODEL_UNSUPPORTED");
   });
 });

@@ -1,4 +1,4 @@
-// The taps of an antialiased bicubic resize along one axis, in 16-bit fixed point.
+// The taps of an antialiased resize along one axis, in 16-bit fixed point.
 //
 // Torch's arithmetic for uint8 (its native CPU path), which Pillow's preceded: weights are computed in float64,
 // normalised, and rounded to int16 with as many fractional bits as the largest weight leaves room for. The number of
@@ -10,7 +10,9 @@
 
 namespace vitgraph::imaging {
 
-struct BicubicWeights {
+enum class Filter { bicubic, bilinear };
+
+struct ResizeWeights {
   // Result i is the weighted sum of the `count` input values from `first` on.
   struct Taps {
     int first;
@@ -22,6 +24,6 @@ struct BicubicWeights {
   int precision;
 };
 
-BicubicWeights bicubic_weights(int from, int to);
+ResizeWeights resize_weights(Filter filter, int from, int to);
 
 }  // namespace vitgraph::imaging

@@ -1,0 +1,81 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { Admission, type Place } from "./admission.js";
+
+const FULL = expect.objectContaining({ code: "VG_QUEUE_FULL" });
+
+describe("a full queue", () => {
+  test("takes what is within a caller's share, and no more", () => {
+    const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 1000 });
+    for (const caller of ["a", "b", "c"]) admission.enter(4, caller);
+    // Four callers, three items each.
+    expect(() => admission.enter(4, "d")).toThrow(FULL);
+    admission.enter(2, "d");
+    admission.enter(1, "d");
+    expect(() => admission.enter(1, "d")).toThrow(FULL);
+    expect(() => admission.enter(1, "a")).toThrow(FULL);
+    expect(admission.items).toBe(15);
+  });
+
+  test("counts tokens in shares too", () => {
+    const admission = new Admission({ maxQueuedItems: 100, maxQueuedTokens: 90 });
+    const count = (caller: string, tokens: number) => {
+      const [place] = admission.enter(1, caller) as [Place];
+      admission.count([{ place, tokens }]);
+    };
+    count("a", 45);
+    count("b", 45);
+    expect(() => count("c", 31)).toThrow(FULL);
+    count("c", 30);
+    expect(() => count("c", 1)).toThrow(FULL);
+    expect(admission.tokens).toBe(120);
+  });
+
+  test("has shares by the callers that wait: one that has left counts no more", () => {
+    const admission = new Admission({ maxQueuedItems: 4, maxQueuedTokens: 100 });
+    const places = admission.enter(2, "a");
+    admission.enter(2, "b");
+    for (const place of places) place.leave();
+    admission.enter(2, "b");
+    expect(() => admission.enter(3, "c")).toThrow(FULL);
+    admission.enter(2, "c");
+  });
+});
+
+test("one caller alone has the whole queue", () => {
+  const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 100 });
+  admission.enter(8, "a");
+  admission.enter(4, "a");
+  expect(() => admission.enter(1, "a")).toThrow(FULL);
+});
+
+test("whatever comes and goes, the queue is bounded, and its counts are those of the places held", () => {
+  const limit = 20;
+  const call = fc.record({
+    caller: fc.integer({ min: 0, max: 7 }),
+    items: fc.integer({ min: 0, max: 12 }),
+    leaves: fc.integer({ min: 0, max: 3 }),
+  });
+  fc.assert(
+    fc.property(fc.array(call, { maxLength: 60 }), (calls) => {
+      const admission = new Admission({ maxQueuedItems: limit, maxQueuedTokens: 10 * limit });
+      const held: (readonly Place[])[] = [];
+      for (const { caller, items, leaves } of calls) {
+        try {
+          const places = admission.enter(items, caller);
+          held.push(places);
+          admission.count(places.map((place) => ({ place, tokens: 3 })));
+        } catch (error) {
+          expect(error).toEqual(FULL);
+        }
+        for (const places of held.splice(0, leaves))
+          for (const place of [...places, ...places]) place.leave();
+        expect(admission.items).toBe(held.flat().length);
+        // 1 + 1/2 + … + 1/8 times the limit.
+        expect(admission.items).toBeLessThanOrEqual(2.72 * limit);
+      }
+      for (const place of held.flat()) place.leave();
+      expect([admission.items, admission.tokens]).toEqual([0, 0]);
+    }),
+  );
+});

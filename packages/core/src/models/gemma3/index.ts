@@ -1,0 +1,31 @@
+/** Gemma 3: config reader, graph, layout, processor. Weights keep transformers' names. */
+import type { ModelFamily } from "../model-family.js";
+import type { VisionModel } from "../vision-model.js";
+import { readGemma3Config } from "./config.js";
+import { buildGemma3Graph } from "./graph.js";
+import { rasterLayout } from "./layout.js";
+import { GEMMA3_IMAGES } from "./preprocess.js";
+
+export const gemma3: ModelFamily = { create: createGemma3, images: GEMMA3_IMAGES };
+
+function createGemma3(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readGemma3Config(checkpointConfig);
+  const { patch_size: patchSize, side, merge } = config;
+  return {
+    modelType: "gemma3",
+    config,
+    patchSize,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: merge,
+    patchOrder: "raster",
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: config.mm_tokens_per_image,
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+    names: { prefixes: ["", "model."] },
+    buildGraph: ({ channelScale }) => buildGemma3Graph(config, channelScale),
+    layout: (grid) => rasterLayout(grid, merge),
+  };
+}

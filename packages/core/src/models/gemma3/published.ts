@@ -1,0 +1,27 @@
+/** The published Gemma 3 models with a vision tower: the same one, under language models of three widths. */
+import type { ArchitectureConfig } from "../model-family.js";
+
+export const GEMMA3_MODELS = {
+  "gemma-3-4b": published(2560),
+  "gemma-3-12b": published(3840),
+  "gemma-3-27b": published(5376),
+} as const satisfies Record<string, ArchitectureConfig>;
+
+function published(hidden_size: number): ArchitectureConfig {
+  return {
+    architectures: ["Gemma3ForConditionalGeneration"],
+    model_type: "gemma3",
+    mm_tokens_per_image: 256,
+    text_config: { hidden_size },
+    vision_config: {
+      num_hidden_layers: 27,
+      hidden_size: 1152,
+      hidden_act: "gelu_pytorch_tanh",
+      intermediate_size: 4304,
+      num_attention_heads: 16,
+      num_channels: 3,
+      image_size: 896,
+      patch_size: 14,
+    },
+  };
+}

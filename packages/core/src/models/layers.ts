@@ -1,0 +1,158 @@
+/** The layers that towers are made of, as ops under transformers' tensor names. */
+import { GraphBuilder, type ValueId } from "../graph/graph.js";
+import { type Activation, rowsOf } from "../graph/ops.js";
+import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
+
+/** Rows of the angle table. A grid side beyond it would be an image of over 100 000 pixels. */
+export const MAX_GRID_SIDE = 8192;
+
+/** Where the rows of `[q | k | v]` are in a checkpoint: in one tensor, or in three. */
+export type PackedProjection = string | readonly [q: string, k: string, v: string];
+
+export interface PatchForm {
+  readonly channels: number;
+  /** Frames in a patch. */
+  readonly temporal: number;
+  /** Pixels along one side. */
+  readonly patchSize: number;
+}
+
+export interface Rotation {
+  /** The value of `positions()`. */
+  readonly positions: ValueId;
+  /** The value of `ropeAngles()`. */
+  readonly angles: ValueId;
+}
+
+export interface AttentionOptions {
+  readonly heads: number;
+  /** The value of `segments()` within which it attends. */
+  readonly segments: ValueId;
+  readonly rotation?: Rotation;
+}
+
+export class TowerBuilder extends GraphBuilder {
+  /** i32 [patches, 4]: `positions` of the layout. */
+  positions(): ValueId {
+    return this.input(MODEL_INPUTS.positions, { element: "i32", rows: rowsOf("patches"), columns: 4 });
+  }
+
+  /** i32 [segments + 1, 1]: a segment list of the layout, summed up. */
+  segments(list: SegmentList): ValueId {
+    return this.input(list, { element: "i32", rows: rowsOf(SEGMENT_LISTS[list], 1), columns: 1 });
+  }
+
+  /** The pixels of the items, normalised, as rows of [channels · temporal · patch²]. */
+  patches({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
+    const rows = rowsOf("patches");
+    const patchArea = patchSize ** 2;
+    // The widest format: a patch of normalised float32 values.
+    const stagedBytes = channels * temporal * patchArea * Float32Array.BYTES_PER_ELEMENT;
+    const pixels = this.input(MODEL_INPUTS.pixels, { element: "u8", rows, columns: stagedBytes });
+    const sources = this.input(MODEL_INPUTS.patchSources, { element: "i32", rows, columns: 1 });
+    const scale = this.constant("channel_scale", 2, channelScale);
+    return this.add("unpack_patches", [pixels, sources, scale], { channels, temporal, patchArea }, "patches");
+  }
+
+  /** x · weightᵀ + bias. `shape` is the checkpoint's, where the weight is no matrix: a convolution over patches. */
+  linear(
+    x: ValueId,
+    name: string,
+    columns: number,
+    {
+      bias = true,
+      shape = [columns, this.typeOf(x).columns],
+    }: { bias?: boolean; shape?: readonly number[] } = {},
+  ): ValueId {
+    const weight = this.weight(`${name}.weight`, shape);
+    return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns]) : null, name);
+  }
+
+  layernorm(x: ValueId, name: string, epsilon: number): ValueId {
+    const { columns } = this.typeOf(x);
+    const operands = [x, this.weight(`${name}.weight`, [columns]), this.weight(`${name}.bias`, [columns])];
+    return this.add("layernorm", operands, { epsilon }, name);
+  }
+
+  /** @param plus is added to the stored weight */
+  rmsnorm(x: ValueId, name: string, epsilon: number, plus?: number): ValueId {
+    const load = plus === undefined ? {} : { plus };
+    const weight = this.weight(`${name}.weight`, [this.typeOf(x).columns], load);
+    return this.add("rmsnorm", [x, weight], { epsilon }, name);
+  }
+
+  activation(x: ValueId, name: string, fn: Activation): ValueId {
+    return this.add("activation", [x], { function: fn }, name);
+  }
+
+  sum(a: ValueId, b: ValueId, name: string): ValueId {
+    return this.add("add", [a, b], {}, name);
+  }
+
+  /** What attention reads before its output projection. */
+  attention(
+    x: ValueId,
+    name: string,
+    projection: PackedProjection,
+    { heads, segments, rotation }: AttentionOptions,
+  ): ValueId {
+    const { columns } = this.typeOf(x);
+    const qkv = this.#packed(x, `${name}.qkv`, projection);
+    const part = (index: number, label: string) =>
+      this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
+    const turned = (value: ValueId, label: string) =>
+      rotation === undefined
+        ? value
+        : this.add("rope", [value, rotation.positions, rotation.angles], { heads }, `${name}.${label}.rope`);
+    return this.add(
+      "attention",
+      [turned(part(0, "q"), "q"), turned(part(1, "k"), "k"), part(2, "v"), segments],
+      { heads, scale: (columns / heads) ** -0.5 },
+      `${name}.attention`,
+    );
+  }
+
+  /** `merge`² patch rows side by side in a token row. */
+  mergeRows(x: ValueId, merge: number, name: string): ValueId {
+    return this.add("merge_rows", [x], { factor: merge ** 2 }, `${name}.merge`);
+  }
+
+  /** [q | k | v] of one product, whatever tensors the checkpoint keeps it in. */
+  #packed(x: ValueId, name: string, projection: PackedProjection): ValueId {
+    const { columns } = this.typeOf(x);
+    const [whole, parts] = typeof projection === "string" ? [projection, undefined] : [name, projection];
+    const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
+      const load = parts === undefined ? {} : { parts: parts.map((part) => `${part}.${kind}`) };
+      return this.weight(`${whole}.${kind}`, shape, load);
+    };
+    return this.#product(x, tensor("weight", [3 * columns, columns]), tensor("bias", [3 * columns]), name);
+  }
+
+  #product(x: ValueId, weight: ValueId, bias: ValueId | null, name: string): ValueId {
+    return this.add("linear", [x, weight, bias, null], { activation: "none" }, name);
+  }
+
+  /** f32 [positions, headSize/2]: the angles of rotations by row and column. */
+  ropeAngles(headSize: number, theta: number): ValueId {
+    return this.constant("rope_angles", headSize / 2, ropeAngles(headSize, theta));
+  }
+}
+
+/**
+ * f32 [MAX_GRID_SIDE, headSize/2]: for each position the cosines of the headSize/4 frequencies, then their sines.
+ * The angle is a float32 product, as transformers computes it.
+ */
+function ropeAngles(headSize: number, theta: number): Float32Array {
+  const frequencies = headSize / 4;
+  const table = new Float32Array(MAX_GRID_SIDE * 2 * frequencies);
+  for (let i = 0; i < frequencies; i++) {
+    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround(i / frequencies)));
+    for (let position = 0; position < MAX_GRID_SIDE; position++) {
+      const angle = Math.fround(position * frequency);
+      const row = position * 2 * frequencies;
+      table[row + i] = Math.cos(angle);
+      table[row + frequencies + i] = Math.sin(angle);
+    }
+  }
+  return table;
+}

@@ -1,0 +1,20 @@
+/** What a family has for the table of families, and for that of published models. */
+import type { ImageProcessorDefaults, VideoProcessor } from "../images/image-processor.js";
+import type { VisionModel } from "./vision-model.js";
+
+export interface ModelFamily {
+  /** @throws VG_MODEL_INVALID where the config contradicts itself; VG_MODEL_UNSUPPORTED for what the family can't run */
+  create(config: Readonly<Record<string, unknown>>): VisionModel;
+  readonly images: ImageProcessorDefaults;
+  /** Absent where the family has no videos. */
+  readonly videos?: VideoProcessor;
+}
+
+/** The parts of a config.json that `createVisionModel` reads. */
+export interface ArchitectureConfig {
+  readonly architectures: readonly string[];
+  readonly model_type: string;
+  readonly vision_config: Readonly<Record<string, unknown>>;
+  readonly text_config?: Readonly<Record<string, unknown>>;
+  readonly mm_tokens_per_image?: number;
+}

@@ -1,0 +1,39 @@
+/** Reads the vision part of a Qwen2.5-VL config.json. */
+import {
+  checkHeads,
+  checkLayers,
+  checkPatch,
+  readRopeTheta,
+  readVisionConfig,
+  wrongConfig,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' Qwen2_5_VLVisionConfig. */
+const DEFAULTS = {
+  depth: 32,
+  hidden_size: 3584,
+  hidden_act: "silu",
+  intermediate_size: 3420,
+  num_heads: 16,
+  in_channels: 3,
+  patch_size: 14,
+  spatial_merge_size: 2,
+  temporal_patch_size: 2,
+  window_size: 112,
+  out_hidden_size: 3584,
+  fullatt_block_indexes: [7, 15, 23, 31],
+};
+
+export type Qwen2_5VLVisionConfig = ReturnType<typeof readQwen2_5VLVisionConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+export function readQwen2_5VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
+  const config = { ...readVisionConfig(visionConfig, DEFAULTS), rope_theta: readRopeTheta(visionConfig) };
+  checkHeads(config.hidden_size, "hidden_size", config.num_heads);
+  checkPatch(config.in_channels, config.patch_size);
+  const { window_size, patch_size, spatial_merge_size } = config;
+  if (window_size < patch_size * spatial_merge_size)
+    throw wrongConfig("window_size", window_size, "at least the pixels along one side of a token");
+  checkLayers("fullatt_block_indexes", config.fullatt_block_indexes, Number.POSITIVE_INFINITY);
+  return config;
+}

@@ -1,0 +1,65 @@
+/** Qwen2.5-VL, and the same tower in Qwen2.5-Omni's thinker: config reader, graph, windows. */
+import { MAX_GRID_SIDE, type PackedProjection } from "../layers.js";
+import type { ModelFamily } from "../model-family.js";
+import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
+import { objectIn, visionConfigOf } from "../vision-config.js";
+import type { VisionModel } from "../vision-model.js";
+import { readQwen2_5VLVisionConfig } from "./config.js";
+import { buildQwen2_5VLGraph } from "./graph.js";
+import { windowLayout } from "./windows.js";
+
+/** Where checkpoints keep the tower, and what they call the projection of an attention layer. */
+interface Tensors {
+  readonly prefixes: readonly string[];
+  readonly projection: (layer: string) => PackedProjection;
+}
+
+const QWEN2_5_VL_TENSORS: Tensors = {
+  prefixes: ["visual.", "model.visual."],
+  projection: (layer) => `${layer}.qkv`,
+};
+
+const QWEN2_5_OMNI_TENSORS: Tensors = {
+  prefixes: ["thinker.visual.", "visual."],
+  projection: (layer) => [`${layer}.q`, `${layer}.k`, `${layer}.v`],
+};
+
+export const qwen2_5VL: ModelFamily = {
+  create: (config) => createQwen2_5VL(visionConfigOf(config), "qwen2_5_vl", QWEN2_5_VL_TENSORS),
+  images: QWEN2_VL_IMAGES,
+  videos: QWEN2_VL_VIDEOS,
+};
+
+export const qwen2_5OmniThinker: ModelFamily = {
+  ...qwen2_5VL,
+  create(config) {
+    const thinker = objectIn(config, "thinker_config", "thinker_config");
+    const visionConfig = visionConfigOf(thinker, "thinker_config.");
+    return createQwen2_5VL(visionConfig, "qwen2_5_omni", QWEN2_5_OMNI_TENSORS);
+  },
+};
+
+function createQwen2_5VL(
+  visionConfig: Readonly<Record<string, unknown>>,
+  modelType: string,
+  tensors: Tensors,
+): VisionModel {
+  const config = readQwen2_5VLVisionConfig(visionConfig);
+  const { patch_size: patchSize, spatial_merge_size: merge } = config;
+  const windowTokens = Math.floor(config.window_size / merge / patchSize);
+  return {
+    modelType,
+    config,
+    patchSize,
+    temporalPatchSize: config.temporal_patch_size,
+    channels: config.in_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1, windows: 1 },
+    outputColumns: [config.out_hidden_size],
+    minTokenBudget: 64, // vLLM's for the Qwen-VL families
+    maxGridSide: MAX_GRID_SIDE,
+    names: { prefixes: tensors.prefixes },
+    buildGraph: ({ channelScale }) => buildQwen2_5VLGraph(config, tensors.projection, channelScale),
+    layout: (grid) => windowLayout(grid, merge, windowTokens),
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * The windows of Qwen2.5-VL: tokens stand window by window, so that those of a window are a segment; at the tower's end they
+ * are put back. As transformers' `get_vision_window_index`, whose empty windows are none here.
+ */
+import type { Grid } from "../../item.js";
+import { mergeBlockPositions } from "../merge-block-layout.js";
+import type { GridLayout } from "../vision-model.js";
+
+/**
+ * @param mergeSize patches along one side of a token
+ * @param windowSize tokens along one side of a window
+ */
+export function windowLayout(grid: Grid, mergeSize: number, windowSize: number): GridLayout {
+  const { t, h, w } = grid;
+  const area = mergeSize ** 2;
+  const { order, sizes } = tokensByWindow(t, h / mergeSize, w / mergeSize, windowSize);
+  const patchOrder = new Int32Array(order.length * area);
+  const tokenOrder = new Int32Array(order.length);
+  for (const [row, token] of order.entries()) {
+    tokenOrder[token] = row;
+    for (let part = 0; part < area; part++) patchOrder[row * area + part] = token * area + part;
+  }
+  const positions = mergeBlockPositions(grid, mergeSize);
+  return {
+    positions: Int32Array.from({ length: positions.length }, (_, at) => {
+      return positions[4 * (patchOrder[at >> 2] as number) + (at & 3)] as number;
+    }),
+    segments: {
+      cu_seqlens: new Array<number>(t).fill(h * w),
+      cu_window_seqlens: sizes.map((tokens) => tokens * area),
+    },
+    patchOrder,
+    tokenOrder,
+  };
+}
+
+/** The tokens of frames of rows × columns, window by window, and how many each window has. */
+function tokensByWindow(frames: number, rows: number, columns: number, size: number) {
+  const order = new Int32Array(frames * rows * columns);
+  const sizes: number[] = [];
+  let at = 0;
+  for (let frame = 0; frame < frames; frame++) {
+    for (let top = 0; top < rows; top += size) {
+      for (let left = 0; left < columns; left += size) {
+        const start = at;
+        for (let row = top; row < Math.min(top + size, rows); row++) {
+          for (let column = left; column < Math.min(left + size, columns); column++)
+            order[at++] = (frame * rows + row) * columns + column;
+        }
+        sizes.push(at - start);
+      }
+    }
+  }
+  return { order, sizes };
+}

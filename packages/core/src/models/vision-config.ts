@@ -1,0 +1,157 @@
+/** Reads a tower's part of a config.json under transformers' names, with a family's defaults for what is left out. */
+import { describe, VitgraphError } from "@vitgraph/errors";
+import type { Activation } from "../graph/ops.js";
+
+/**
+ * Far above every published tower; they keep a damaged or hostile config.json from making tables and graphs that exhaust
+ * memory before the checkpoint's tensors are seen.
+ */
+const LIMITS: Readonly<Record<string, number>> = {
+  depth: 256,
+  num_hidden_layers: 256,
+  hidden_size: 16_384,
+  embed_dim: 16_384,
+  intermediate_size: 131_072,
+  mlp_ratio: 64,
+  num_heads: 256,
+  num_attention_heads: 256,
+  in_channels: 16,
+  num_channels: 16,
+  patch_size: 128,
+  image_size: 16_384,
+  spatial_merge_size: 16,
+  temporal_patch_size: 64,
+  out_hidden_size: 65_536,
+  num_position_embeddings: 1_048_576,
+  window_size: 16_384,
+  mm_tokens_per_image: 1_048_576,
+};
+
+/** Bounds the table of rotary angles, which has 8192 rows of it. */
+const MAX_HEAD_SIZE = 1024;
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** What each default says of its key: a number is a positive integer, a list has layer numbers. */
+export type VisionDefaults = Readonly<Record<string, number | string | readonly number[]>>;
+
+/** A config with the same keys, whose values are of the same kinds. */
+export type VisionConfig<D extends VisionDefaults> = {
+  readonly [K in keyof D]: D[K] extends number ? number : D[K] extends string ? string : readonly number[];
+};
+
+/**
+ * The values of the defaults' keys; others are not read.
+ * @throws VG_MODEL_INVALID naming the key, its value and what was expected
+ */
+export function readVisionConfig<const D extends VisionDefaults>(
+  values: Config,
+  defaults: D,
+): VisionConfig<D> {
+  const config: Record<string, unknown> = { ...defaults };
+  for (const [key, like] of Object.entries(defaults)) {
+    const value = values[key];
+    if (value === undefined || value === null) continue;
+    expectLike(key, value, like);
+    config[key] = value;
+  }
+  return config as VisionConfig<D>;
+}
+
+function expectLike(key: string, value: unknown, like: unknown): void {
+  const count = (candidate: unknown) => Number.isInteger(candidate) && (candidate as number) >= 0;
+  if (typeof like === "number" && !(count(value) && value !== 0))
+    throw wrongConfig(key, value, "a positive integer");
+  const limit = LIMITS[key];
+  if (limit !== undefined && (value as number) > limit) throw wrongConfig(key, value, `at most ${limit}`);
+  if (typeof like === "string" && typeof value !== "string") throw wrongConfig(key, value, "a string");
+  if (Array.isArray(like) && !(Array.isArray(value) && value.every(count)))
+    throw wrongConfig(key, value, "a list of layer numbers");
+}
+
+/** A number that need not be whole. @param path what the error calls it. @throws VG_MODEL_INVALID */
+export function readPositiveNumber(values: Config, key: string, absent: number, path = key): number {
+  const value = values[key] ?? absent;
+  if (Number.isFinite(value) && (value as number) > 0) return value as number;
+  throw wrongConfig(path, value, "a positive number");
+}
+
+const DEFAULT_ROPE_THETA = 10_000;
+
+/** `rope_parameters.rope_theta`. @throws VG_MODEL_INVALID */
+export function readRopeTheta({ rope_parameters }: Config): number {
+  const parameters = (rope_parameters ?? {}) as Config;
+  return readPositiveNumber(parameters, "rope_theta", DEFAULT_ROPE_THETA, "rope_parameters.rope_theta");
+}
+
+/**
+ * Checks that the width divides into heads that a two-dimensional rotation can turn, if the tower rotates.
+ * @param widthKey the config's name of `width`
+ * @throws VG_MODEL_INVALID
+ */
+export function checkHeads(
+  width: number,
+  widthKey: string,
+  heads: number,
+  { key = "num_heads", rope = true } = {},
+): void {
+  if (width % heads !== 0) throw wrongConfig(key, heads, `a divisor of ${widthKey} ${width}`);
+  if (rope && (width / heads) % 4 !== 0) {
+    throw wrongConfig(
+      key,
+      heads,
+      "a number that makes the head size a multiple of 4, for two-dimensional RoPE",
+    );
+  }
+  if (width / heads > MAX_HEAD_SIZE)
+    throw wrongConfig(key, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
+}
+
+/** The object at `key`. @param path what the error calls it */
+export function objectIn(config: Config, key: string, path: string): Config {
+  const value = config[key];
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
+  throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
+    remedy: "use the checkpoint of the whole model, or of its vision tower with the config of the whole",
+  });
+}
+
+export const visionConfigOf = (config: Config, path = ""): Config =>
+  objectIn(config, "vision_config", `${path}vision_config`);
+
+/** Pixels of a patch are read in words. @throws VG_MODEL_INVALID */
+export function checkPatch(channels: number, patchSize: number): void {
+  if ((channels * patchSize ** 2) % 4 === 0) return;
+  throw wrongConfig("patch_size", patchSize, "a size that makes a patch's pixels a multiple of 4 bytes");
+}
+
+/** Each layer is below `depth`, and stands in the list once. @throws VG_MODEL_INVALID */
+export function checkLayers(key: string, layers: readonly number[], depth: number): void {
+  if (new Set(layers).size < layers.length) throw wrongConfig(key, layers, "different layers");
+  const beyond = layers.find((layer) => layer >= depth);
+  if (beyond !== undefined) throw wrongConfig(key, beyond, `layers below depth ${depth}`);
+}
+
+/** transformers' names of activation functions. */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  gelu_pytorch_tanh: "gelu_tanh",
+  gelu: "gelu_erf",
+  quick_gelu: "quick_gelu",
+  silu: "silu",
+};
+
+/** @throws VG_MODEL_UNSUPPORTED */
+export function activationOf(hiddenAct: string): Activation {
+  const activation = Object.hasOwn(ACTIVATIONS, hiddenAct) ? ACTIVATIONS[hiddenAct] : undefined;
+  if (activation !== undefined) return activation;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_config.hidden_act is ${describe(hiddenAct)}`, {
+    remedy: `supported are ${Object.keys(ACTIVATIONS).join(", ")}`,
+  });
+}
+
+export function wrongConfig(key: string, value: unknown, expected: string): VitgraphError {
+  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${describe(value)}`, {
+    remedy: `expected ${expected}; check the checkpoint's config.json`,
+    details: { key, value },
+  });
+}

@@ -1,0 +1,108 @@
+// A step is an instruction as a launch: its operands have their addresses, and all that a run adds are the counts on the
+// card. A step maker turns the one into the other when a program is loaded. There is one for each kernel, in a file of
+// steps/, and a table of all of them.
+//
+// A maker refuses operands that its kernel does not take: the error comes when the program is loaded.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/linear_step.h"
+#include "backend/cuda/program_memory.h"
+#include "backend/cuda/run_control.h"
+#include "kernels/common/activation.h"
+#include "kernels/sm90/attention/attention.h"
+
+namespace vitgraph::cuda {
+
+using StepLaunch = std::function<cudaError_t(const kernels::Launch&)>;
+
+/// What the steps of a program share.
+struct StepParts {
+  CudaDevice& device;
+  const ProgramMemory& memory;
+  /// The control block, and where it is on the card.
+  RunControl& control;
+  const std::byte* control_at;
+  kernels::sm90::AttentionWork* attention_work;
+  /// The products that are measured before a capture.
+  std::vector<std::shared_ptr<LinearStep>>& measured;
+};
+
+/// One instruction to its maker. Operands and scalars go by their place in the kernel's signature.
+class StepContext {
+ public:
+  StepContext(const StepParts& parts, std::size_t instruction)
+      : parts_(parts),
+        instruction_(parts.memory.program().instructions[instruction]),
+        name_(name_of(parts.memory.program(), instruction)) {}
+
+  const StepParts& parts() const { return parts_; }
+  const Instruction& instruction() const { return instruction_; }
+
+  const Buffer& buffer(std::size_t operand) const { return parts_.memory.buffer(instruction_.operands[operand]); }
+  std::int32_t columns(std::size_t operand) const { return static_cast<std::int32_t>(buffer(operand).columns); }
+  /// The rows of the operand that a run has.
+  kernels::Rows rows(std::size_t operand) const;
+
+  template <typename T>
+  T* data(std::size_t operand) const {
+    const std::int32_t index = instruction_.operands[operand];
+    return index < 0 ? nullptr : reinterpret_cast<T*>(parts_.memory.address(index));
+  }
+  /// Null where the operand is left out.
+  template <typename T>
+  kernels::View<T> view(std::size_t operand) const {
+    if (instruction_.operands[operand] < 0) return {nullptr, 0};
+    return {data<T>(operand), static_cast<std::int64_t>(buffer(operand).row_stride)};
+  }
+  /// Weights are bf16 here: the host converts those of other dtypes while it loads them. Null where it is left out.
+  /// @throws Error VG_PROGRAM_INVALID
+  kernels::View<const kernels::Bf16> weight(std::size_t operand) const;
+
+  std::int32_t count(std::size_t scalar) const { return static_cast<std::int32_t>(instruction_.scalars[scalar]); }
+  float number(std::size_t scalar) const { return bits_to_float(instruction_.scalars[scalar]); }
+  kernels::Activation activation(std::size_t scalar) const {
+    return static_cast<kernels::Activation>(instruction_.scalars[scalar]);
+  }
+
+  /// @throws Error VG_PROGRAM_INVALID
+  [[noreturn]] void unsupported(const std::string& fact) const;
+
+ private:
+  const StepParts& parts_;
+  const Instruction& instruction_;
+  std::string name_;
+};
+
+using StepMaker = StepLaunch (*)(const StepContext& at);
+
+/// The table, by Kernel.
+StepMaker step_maker(Kernel kernel);
+
+StepLaunch unpack_patches_step(const StepContext& at);
+StepLaunch linear_step(const StepContext& at);
+StepLaunch linear_rope_step(const StepContext& at);
+StepLaunch layernorm_step(const StepContext& at);
+StepLaunch activation_step(const StepContext& at);
+StepLaunch add_step(const StepContext& at);
+StepLaunch position_embedding_step(const StepContext& at);
+StepLaunch rope_step(const StepContext& at);
+StepLaunch rope_qk_step(const StepContext& at);
+StepLaunch attention_step(const StepContext& at);
+StepLaunch rmsnorm_step(const StepContext& at);
+StepLaunch gate_step(const StepContext& at);
+StepLaunch gather_rows_step(const StepContext& at);
+StepLaunch scatter_rows_step(const StepContext& at);
+StepLaunch linear_gather_rows_step(const StepContext& at);
+StepLaunch mean_groups_step(const StepContext& at);
+
+/// The table of tiles that an attention instruction reads: it has its place in the control block before the block has its
+/// address on the card.
+RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device, const Instruction& instruction);
+
+}  // namespace vitgraph::cuda

@@ -1,0 +1,132 @@
+/**
+ * Every family against transformers 5.17 (float32, eager attention), on tiny random checkpoints with the hub's tensor names:
+ * patches → embeddings, and image files → embeddings. Qwen3-VL itself has more in `qwen3-vl.test.ts` and
+ * `embeddings.test.ts`.
+ */
+import { readFile } from "node:fs/promises";
+import {
+  channelScale,
+  compareWithReference,
+  createDevice,
+  type Device,
+  type Embedding,
+  type EncoderItem,
+  type LoadedModel,
+  loadModel,
+  type PixelItem,
+  patchCount,
+  processImage,
+  SafetensorsFile,
+  VisionEncoder,
+} from "@vitgraph/core";
+import { describe, expect, test } from "vitest";
+import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, readGrids } from "./fixtures.js";
+
+const FAMILIES = ["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"];
+
+/** The fixtures keep pixel values as float16. */
+const HALF_PRECISION_LEVELS = 0.1;
+
+describe.each(FAMILIES)("%s", (family) => {
+  const path = (file: string) => fixture(`models/${family}-tiny/${file}`);
+
+  test.each([
+    [true, true],
+    [true, false],
+    [false, true],
+    [false, false],
+  ])("has transformers' embeddings: compile %s, graphs %s", async (compile, cudagraph) => {
+    await using model = await loadModel(path(""));
+    using device = createDevice({ backend: "cpu" });
+    const config = { compile_mm_encoder: compile, cudagraph_mm_encoder: cudagraph };
+    using encoder = await encoderOf(model, device, config);
+    for (const { items, expected } of await readCases(family)) {
+      await encoder.poison();
+      const values = joinEmbeddings(await encoder.encode(items));
+      expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+    }
+    expect(model.notes).toEqual([]);
+  });
+
+  test("packed with others, in any order, an item has the same embedding", async () => {
+    await using model = await loadModel(path(""));
+    using device = createDevice({ backend: "cpu" });
+    using encoder = await encoderOf(model, device, { compile_mm_encoder: true, cudagraph_mm_encoder: true });
+    const items = (await readCases(family)).flatMap((each) => each.items);
+    const alone: PromiseSettledResult<Embedding>[] = [];
+    for (const item of items) alone.push(...(await encoder.encode([item])));
+    for (const order of ordersOf(items.length)) {
+      await encoder.poison();
+      const together = await encoder.encode(order.map((index) => items[index] as EncoderItem));
+      const expected = order.map((index) => alone[index] as PromiseSettledResult<Embedding>);
+      const { relativeL2 } = compareWithReference(joinEmbeddings(together), joinEmbeddings(expected));
+      expect(relativeL2).toBeLessThanOrEqual(1e-6);
+    }
+  });
+
+  test("an image file has transformers' grid, pixels and embedding", async () => {
+    await using model = await loadModel(path(""));
+    using device = createDevice({ backend: "cpu" });
+    using encoder = await encoderOf(model, device, { compile_mm_encoder: true });
+    await using file = await SafetensorsFile.open(path("e2e.safetensors"));
+    const references = JSON.parse(await readFile(path("e2e.json"), "utf8")) as readonly Reference[];
+    for (const [index, { image, row_stride }] of references.entries()) {
+      const bytes = await readFile(fixture(`models/images/${image}`));
+      const item = await processImage(bytes, model.processor);
+      expect([item.grid]).toEqual(await readGrids(file, `${index}.grid_thw`));
+      const pixels = await readFloats(file, `${index}.pixel_values`);
+      expect(levelsApart(item, pixels, model)).toBeLessThanOrEqual(HALF_PRECISION_LEVELS);
+      const expected = await readFloats(file, `${index}.output`);
+      const [outcome] = await encoder.encode([item]);
+      if (outcome?.status !== "fulfilled") throw outcome?.reason;
+      const values = everyRow(outcome.value.data, row_stride, outcome.value.columns);
+      expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(2e-3);
+    }
+  });
+});
+
+interface Reference {
+  readonly image: string;
+  readonly row_stride: number;
+}
+
+const encoderOf = (model: LoadedModel, device: Device, compilationConfig: Record<string, unknown>) =>
+  VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 256 });
+
+async function readCases(family: string): Promise<readonly ReferenceCase[]> {
+  const path = fixture(`models/${family}-tiny/cases.safetensors`);
+  await using file = await SafetensorsFile.open(path);
+  const count = [...file.tensors.keys()].filter((name) => name.endsWith(".output")).length;
+  return Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path)));
+}
+
+/** Backwards, and every third first. */
+function ordersOf(count: number): readonly (readonly number[])[] {
+  const indices = Array.from({ length: count }, (_, index) => index);
+  return [indices.toReversed(), [...indices].sort((a, b) => (a % 3) - (b % 3))];
+}
+
+/** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's. */
+function levelsApart({ grid, pixels }: PixelItem, values: Float32Array, model: LoadedModel): number {
+  const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
+  const scale = channelScale(model.processor);
+  const area = patchSize ** 2;
+  let most = 0;
+  for (let at = 0; at < values.length; at++) {
+    const channel = Math.floor(at / (area * temporal)) % channels;
+    // A still image has one of the frames that transformers repeats.
+    const source = Math.floor(at / (area * temporal)) * area + (at % area);
+    const level =
+      ((values[at] as number) - (scale[2 * channel + 1] as number)) / (scale[2 * channel] as number);
+    most = Math.max(most, Math.abs(level - (pixels[source] as number)));
+  }
+  expect(values).toHaveLength(patchCount(grid) * channels * temporal * area);
+  return most;
+}
+
+/** Every `stride`-th row. */
+function everyRow(values: Float32Array, stride: number, columns: number): Float32Array {
+  const rows = values.length / columns;
+  const kept = Array.from({ length: Math.ceil(rows / stride) }, (_, row) => row * stride);
+  return Float32Array.from(kept.flatMap((row) => [...values.subarray(row * columns, (row + 1) * columns)]));
+}
