@@ -142,11 +142,14 @@ export const KERNELS = {
     scalars: { heads: "u32", scale: "f32" },
     whole: ["n/heads"],
   },
-  /** y = x / sqrt(mean of x² + epsilon) · weight over each row. x, y [m, n]; weight [1, n]. */
+  /**
+   * y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. x, y [m, n]; weight [1, n]. Gemma's norms
+   * have an offset of 1, others 0.
+   */
   rmsnorm: {
     buffers: ["x", "weight", "y"],
     forms: ["activation [m, n]", "weight [1, n]", "activation [m, n]"],
-    scalars: { epsilon: "f32" },
+    scalars: { epsilon: "f32", weight_offset: "f32" },
     inPlace: ["x"],
   },
   /** y = activation(gate) · up: the middle of a gated MLP. gate and up may be the halves of one packed product. */

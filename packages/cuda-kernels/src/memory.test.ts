@@ -135,6 +135,7 @@ describe("a getter that takes memory away in the middle of a call", () => {
       rgb,
       height: 2,
       width: 2,
+      filter: "bicubic",
       toHeight: 1,
       get toWidth() {
         takeAway(rgb);
@@ -185,6 +186,7 @@ describe("sizes whose product does not fit are refused", () => {
   test("of a result", () => {
     const request = {
       frames: [new Uint8Array(3)],
+      filter: "bicubic",
       height: 1,
       width: 1,
       toHeight: side,

@@ -74,7 +74,7 @@ describe("what is wrong is named with its instruction and operand", () => {
 
   test.each<[fact: string, edit: (program: Mutable<Program>) => void]>([
     [
-      `the program has version 1, and this backend reads version 2: ${encoding}`,
+      `the program has version 1, and this backend reads version 3: ${encoding}`,
       (p) => Object.assign(p, { version: 1 }),
     ],
     [

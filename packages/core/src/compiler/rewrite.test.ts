@@ -110,7 +110,9 @@ test("shapes are checked as the graph is built", () => {
     graphOf((g, x) => [g.add("gate", [x, linear(g, x, "w", 16)], { function: "silu" }, "gate")]),
   ).toThrow("gate: activation[patches, 8] and activation[patches, 16] differ in shape");
   expect(() =>
-    graphOf((g, x) => [g.add("rmsnorm", [x, g.weight("w", [4])], { epsilon: 1e-6 }, "norm")]),
+    graphOf((g, x) => [
+      g.add("rmsnorm", [x, g.weight("w", [4])], { epsilon: 1e-6, weightOffset: 0 }, "norm"),
+    ]),
   ).toThrow("rmsnorm: weight is weight[1, 4], expected 8 columns");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",

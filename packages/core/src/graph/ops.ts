@@ -44,8 +44,6 @@ export interface WeightAttributes {
   readonly parts?: readonly string[];
   /** The checkpoint's tensor has its rows as columns. */
   readonly transposed?: boolean;
-  /** Added to each element. */
-  readonly plus?: number;
   readonly pairedRows?: PairedRows;
 }
 
@@ -69,7 +67,8 @@ export interface OpAttributes {
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
-  rmsnorm: { readonly epsilon: number };
+  /** `weightOffset` is added to the weight: 1 in Gemma's norms. */
+  rmsnorm: { readonly epsilon: number; readonly weightOffset: number };
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
@@ -326,7 +325,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       expectColumns("rmsnorm", "weight", need(inputs, 1, "rmsnorm"), x.columns);
       return activation(x.rows, x.columns);
     },
-    print: ({ epsilon }) => `epsilon=${epsilon}`,
+    print: ({ epsilon, weightOffset }) =>
+      `epsilon=${epsilon}${weightOffset === 0 ? "" : ` weight_offset=${weightOffset}`}`,
     flops: nothing,
   },
   gate: {

@@ -74,11 +74,10 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("layernorm", operands, { epsilon }, name);
   }
 
-  /** @param plus is added to the stored weight */
-  rmsnorm(x: ValueId, name: string, epsilon: number, plus?: number): ValueId {
-    const load = plus === undefined ? {} : { plus };
-    const weight = this.weight(`${name}.weight`, [this.typeOf(x).columns], load);
-    return this.add("rmsnorm", [x, weight], { epsilon }, name);
+  /** @param weightOffset is added to the stored weight */
+  rmsnorm(x: ValueId, name: string, epsilon: number, weightOffset = 0): ValueId {
+    const weight = this.weight(`${name}.weight`, [this.typeOf(x).columns]);
+    return this.add("rmsnorm", [x, weight], { epsilon, weightOffset }, name);
   }
 
   activation(x: ValueId, name: string, fn: Activation): ValueId {

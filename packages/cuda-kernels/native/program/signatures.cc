@@ -82,7 +82,7 @@ const std::vector<KernelSignature>& kernel_signatures() {
        {"n/heads"}},
       {"rmsnorm",
        {{"x", "activation [m, n]", required, in_place}, {"weight", "weight [1, n]"}, {"y", "activation [m, n]"}},
-       {{"epsilon", f32}},
+       {{"epsilon", f32}, {"weight_offset", f32}},
        {}},
       {"gate",
        {{"gate", "activation [m, n]", required, in_place}, {"up", "activation [m, n]"}, {"y", "activation [m, n]"}},

@@ -144,13 +144,17 @@ export function addCase(shape: RowsShape): KernelCase {
     .output("m", n);
 }
 
-export function rmsnormCase(shape: RowsShape & { readonly mean?: number }): KernelCase {
-  const { m, n, mean = 0.5 } = shape;
-  return new CaseBuilder("rmsnorm", [`${m}×${n}`, shape.weightDType ?? "f32", `mean ${mean}`], shape)
+export function rmsnormCase(
+  shape: RowsShape & { readonly mean?: number; readonly weightOffset?: number },
+): KernelCase {
+  const { m, n, mean = 0.5, weightOffset = 0 } = shape;
+  const tags = [`${m}×${n}`, shape.weightDType ?? "f32", `mean ${mean}`, `offset ${weightOffset}`];
+  return new CaseBuilder("rmsnorm", tags, shape)
     .dim("m", m)
     .activation("x", "m", n, (value) => value + mean)
     .weight("weight", 1, n)
     .scalar("epsilon", 1e-6)
+    .scalar("weight_offset", weightOffset)
     .output("m", n);
 }
 
@@ -549,6 +553,8 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 2, n: 1280, weightDType: "bf16" },
       { m: 4, n: 1000, mean: 1000, weightDType: "f16" },
       { m: 130, n: 130, strided: true },
+      { m: 3, n: 1152, weightDType: "bf16", weightOffset: 1 },
+      { m: 3, n: 27, weightOffset: 1 },
       // Beyond a warp's registers on a GPU, and beyond a block's.
       { m: 3, n: 5120 },
       { m: 2, n: 8200 },

@@ -162,6 +162,7 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     const x = inputs.matrix("x");
     const weight = inputs.matrix("weight");
     const epsilon = inputs.scalar("epsilon");
+    const offset = inputs.scalar("weight_offset");
     const scales = Array.from({ length: x.rows }, (_, row) => {
       const values = x.values.subarray(row * x.columns, (row + 1) * x.columns);
       return 1 / Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / x.columns + epsilon);
@@ -169,7 +170,7 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     return build(
       x.rows,
       x.columns,
-      (row, column) => at(x, row, column) * scales[row]! * weight.values[column]!,
+      (row, column) => at(x, row, column) * scales[row]! * (weight.values[column]! + offset),
     );
   },
 

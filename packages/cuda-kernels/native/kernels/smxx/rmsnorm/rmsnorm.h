@@ -14,9 +14,10 @@ struct RmsnormOperands {
   Rows rows;
   std::int32_t columns;
   float epsilon;
+  float weight_offset;
 };
 
-/// y = x / sqrt(mean of x² + epsilon) · weight over each row. Any column count. Rows and weight at multiples of 16 bytes
+/// y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. Any column count. Rows and weight at multiples of 16 bytes
 /// and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
 cudaError_t launch_rmsnorm(const Launch& launch, const RmsnormOperands& operands);
 

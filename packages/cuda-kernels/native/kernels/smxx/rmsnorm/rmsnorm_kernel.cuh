@@ -1,4 +1,4 @@
-// Root-mean-square normalisation: y = x / sqrt(mean of x² + epsilon) · weight over each row.
+// Root-mean-square normalisation: y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row.
 //
 // rmsnorm_kernel      the row is read once and stays in registers between the sum and the result.
 //   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors a thread holds.
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kRowThreads == 32 ? 256 : kRowThreads)
       unpack_bf16(packed[i], values);
       unpack_bf16(__ldg(weight + at), weights);
 #pragma unroll
-      for (int j = 0; j < 8; ++j) values[j] = values[j] * scale * weights[j];
+      for (int j = 0; j < 8; ++j) values[j] = values[j] * scale * (weights[j] + operands.weight_offset);
       y[at] = pack_bf16(values);
     }
   }
@@ -79,7 +79,8 @@ __global__ void __launch_bounds__(kAnyRowThreads) rmsnorm_any_kernel(const Rmsno
     }
     const float scale = 1.0f / sqrtf(sum_over_row<kAnyRowThreads>(squares, partial) * share + operands.epsilon);
     for (int i = thread; i < operands.columns; i += kAnyRowThreads) {
-      y[i] = __float2bfloat16_rn(__bfloat162float(x[i]) * scale * __bfloat162float(operands.weight[i]));
+      const float weight = __bfloat162float(operands.weight[i]) + operands.weight_offset;
+      y[i] = __float2bfloat16_rn(__bfloat162float(x[i]) * scale * weight);
     }
   }
 }
