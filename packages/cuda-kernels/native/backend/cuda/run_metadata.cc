@@ -61,6 +61,13 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
       case Kernel::linear_gather_rows:
         add({Role::row_index, at[4], {0, 0, 0}, at[3]});
         break;
+      case Kernel::linear_statistics:
+        if ((at[4] < 0) != (at[5] < 0)) unsupported(name_of(program, i), "a table and an index come together");
+        if (at[5] >= 0) add({Role::row_index, at[5], {0, 0, 0}, at[4]});
+        break;
+      case Kernel::linear_norm_rope:
+        add_positions(at[5], program.buffers[static_cast<std::size_t>(at[6])].rows.plus);
+        break;
       case Kernel::linear_rope:
         add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
         break;

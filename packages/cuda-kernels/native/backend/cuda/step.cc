@@ -11,6 +11,7 @@ StepMaker step_maker(Kernel kernel) {
       unpack_patches_step, linear_step, linear_rope_step, layernorm_step,   activation_step,         add_step,
       position_embedding_step, rope_step, rope_qk_step, attention_step, rmsnorm_step, gate_step,
       gather_rows_step, scatter_rows_step, linear_gather_rows_step, mean_groups_step,
+      linear_statistics_step, linear_norm_step, linear_norm_rope_step,
   };
   return table[static_cast<std::size_t>(kernel)];
 }

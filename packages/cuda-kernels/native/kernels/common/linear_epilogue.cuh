@@ -114,9 +114,10 @@ __device__ __forceinline__ void write_statistics_width(const LinearOperands& ope
   operands.statistics.data[0] = __int_as_float(width);
 }
 
-/// The writer is a kernel before this one: what L1 holds may be older.
+/// The writer is a kernel before this one: what L1 holds may be older. While products are measured there may have been none,
+/// and loops over the pieces must end all the same.
 __device__ __forceinline__ int load_statistics_width(const LinearNorm& norm) {
-  return __float_as_int(__ldcg(norm.statistics.data));
+  return min(max(__float_as_int(__ldcg(norm.statistics.data)), kLeastStatisticsWidth), 1 << 16);
 }
 
 /// What a norm makes of a row: (x · weightᵀ − mean · u) · scale + v.
