@@ -16,7 +16,8 @@ const PATCHES = 24;
 const target = { activationDType: "f32" as const, weightDType: null, kernels: new Set(KERNEL_NAMES) };
 
 /** One block whose projection turns, an RMSNorm without a bias after it, and two norms that read the same rows. */
-function tower(options: { readonly writer?: "linear" | "activation" } = {}): Graph {
+function tower(options: { readonly writer?: "linear" | "activation"; readonly wide?: number } = {}): Graph {
+  const wideColumns = options.wide ?? 48;
   const g = new GraphBuilder();
   const patches = rowsOf("patches");
   const linear = (x: number, name: string, columns: number, inner: number, bias = true) =>
@@ -42,8 +43,8 @@ function tower(options: { readonly writer?: "linear" | "activation" } = {}): Gra
   const turned = g.add("rope_qk", [qkv, positions, angles], { heads: HEADS }, "turned");
   x = g.add("add", [x, linear(turned, "proj", HIDDEN, 3 * HIDDEN)], {}, "proj.residual");
   const norm2 = g.add("rmsnorm", [x, g.weight("norm2.weight", [HIDDEN])], { epsilon: 1e-6, weightOffset: 1 }, "norm2");
-  const wide = g.add("activation", [linear(norm2, "fc1", 48, HIDDEN, false)], { function: "gelu_tanh" }, "act");
-  x = g.add("add", [x, linear(wide, "fc2", HIDDEN, 48)], {}, "fc2.residual");
+  const wide = g.add("activation", [linear(norm2, "fc1", wideColumns, HIDDEN, false)], { function: "gelu_tanh" }, "act");
+  x = g.add("add", [x, linear(wide, "fc2", HIDDEN, wideColumns)], {}, "fc2.residual");
   const merged = g.add("merge_rows", [x], { factor: 4 }, "merge");
   const deep = linear(layernorm(merged, "deep.norm", 4 * HIDDEN), "deep.fc1", 40, 4 * HIDDEN);
   const last = g.add("merge_rows", [linear(layernorm(x, "last.norm", HIDDEN), "last.fc1", 8, HIDDEN)], { factor: 4 }, "last.merge");
@@ -140,6 +141,13 @@ test("rows that no plain product writes keep their norm", () => {
   const ops = folded(tower({ writer: "activation" })).fused.nodes.map(({ op }) => op);
   expect(ops.filter((op) => op === "layernorm")).toHaveLength(1);
   expect(ops.filter((op) => op === "linear_norm_rope")).toHaveLength(0);
+});
+
+test("rows that do not start at multiples of 16 bytes keep the norms of both products", () => {
+  const { fused } = folded(tower({ wide: 44 }));
+  // norm2 before fc1, whose columns they are, and both norms of what fc2 writes.
+  const left = fused.nodes.filter(({ op }) => op === "layernorm" || op === "rmsnorm").map(({ name }) => name);
+  expect(left).toEqual(["norm2", "deep.norm", "last.norm"]);
 });
 
 test("nothing is folded unless the target asks for it", () => {

@@ -5,7 +5,7 @@
  *
  *     norm(x) · Wᵀ + b = (x · W'ᵀ − mean · u) / σ + v,   W' = γ ⊙ W,   u = the sums of W's rows,   v = β · Wᵀ + b
  */
-import type { AnyNode } from "../../graph/graph.js";
+import type { AnyNode, ValueId } from "../../graph/graph.js";
 import type { FoldedNorm } from "../../graph/ops.js";
 import type { Match, Pattern, RewriteRule } from "../rewrite.js";
 
@@ -17,8 +17,15 @@ const NORMS = {
 } as const satisfies Record<string, Pattern>;
 type Norm = keyof typeof NORMS;
 
-/** Rows of 16 bytes, which the kernels that do this ask for. */
-const COLUMNS = 8;
+/** Rows start at multiples of so many elements, and columns are multiples of them: there are no kernels for others that fold. */
+const ALIGNMENT = 8;
+
+function isAligned(match: Match, value: ValueId): boolean {
+  const node = match.producer(value);
+  if (node.op === "slice_columns")
+    return node.attributes.start % ALIGNMENT === 0 && isAligned(match, node.inputs[0]!);
+  return node.type.columns % ALIGNMENT === 0;
+}
 
 /** The op that writes the rows which the norm reads, below a view of several rows as one. */
 function writerOf(match: Match): AnyNode {
@@ -34,8 +41,9 @@ function folds(match: Match, product: "linear" | "linear_rope", kernels: Readonl
     kernels.has(product === "linear" ? "linear_norm" : "linear_norm_rope") &&
     (writer.op === "linear" || writer.op === "linear_gather_rows") &&
     writer.attributes.activation === "none" &&
-    writer.type.columns % COLUMNS === 0 &&
-    type.columns % COLUMNS === 0
+    // x, weight, bias and what is added; an index is no matter.
+    [writer.id, ...writer.inputs.slice(0, 4), match.value("x")].every((id) => id === null || isAligned(match, id)) &&
+    type.columns % ALIGNMENT === 0
   );
 }
 
