@@ -3,6 +3,8 @@
 // through a norm.
 #include "backend/cuda/step.h"
 
+#include "kernels/common/linear_alignment.h"
+
 namespace vitgraph::cuda {
 
 using kernels::Bf16;

@@ -342,6 +342,12 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
+    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
+      // Found again instead of kept: two registers, without which 128x192 would spill.
+      first = order.at(tile);
+      first.x += place.row * Shape::kRows;
+      first.y += place.column * Shape::kColumns;
+    }
     if constexpr (Epilogue::kNorm) {
       const int buffer = turn % 2;
       barrier_wait(&norms.full[buffer], turn / 2 % 2);
