@@ -1,10 +1,13 @@
-/** The op suite on CUDA: every kernel against its float64 twin, in bf16. Skipped, loudly, where there is no GPU. */
+/**
+ * The op suite on CUDA: every kernel against its float64 twin, in bf16, step by step and replayed. Skipped, loudly, where
+ * there is no GPU.
+ */
 import { describe, expect, test } from "vitest";
 import { createCudaDevice } from "./cuda-device.js";
 import { describeBackends } from "./doctor.js";
 import { KERNEL_NAMES } from "./kernels.js";
 import { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
-import { deviationOf, referenceOf, runKernelCase, toleranceOf } from "./testing/run-case.js";
+import { deviationOf, loadKernelCase, referenceOf, toleranceOf } from "./testing/run-case.js";
 
 const { usable } = describeBackends().backends.cuda;
 if (!usable) console.warn("op suite: SKIPPED on cuda, which is not usable here (see `vitgraph doctor`)");
@@ -21,12 +24,17 @@ describe.skipIf(!usable)("cuda", () => {
     "%s",
     async (_, kernelCase) => {
       using device = createCudaDevice({ algorithmCache: "" });
-      const { y, strayBytes } = await runKernelCase(device, kernelCase);
-      const deviation = deviationOf(y, referenceOf(kernelCase));
+      using loaded = await loadKernelCase(device, kernelCase);
+      const reference = referenceOf(kernelCase);
       const { relativeL2, relativeMax } = toleranceOf(kernelCase, BF16_TOLERANCES);
-      expect(strayBytes).toBe(0);
-      expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
-      expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);
+      const eager = await loaded.run();
+      expect(eager.strayBytes).toBe(0);
+      await loaded.capture();
+      for (const { y } of [eager, await loaded.run()]) {
+        const deviation = deviationOf(y, reference);
+        expect(deviation.relativeL2).toBeLessThanOrEqual(relativeL2);
+        expect(deviation.relativeMax).toBeLessThanOrEqual(relativeMax);
+      }
     },
   );
 });

@@ -119,13 +119,12 @@ function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMa
   let column = 0;
   for (const id of graph.outputs) {
     const node = nodeOf(graph, id);
-    const writesStrided = node.op === "linear" || node.op === "linear_norm" || graph.outputs.length === 1;
-    if (OPS[node.op].role !== "kernel" || !writesStrided || placed.has(id)) {
+    if (OPS[node.op].role !== "kernel" || placed.has(id)) {
       throw new VitgraphError(
         "VG_GRAPH_INVALID",
-        `output ${node.name} is not the result of a linear op of its own`,
+        `output ${node.name} is not the result of an op of its own`,
         {
-          remedy: "only linear can write rows beside those of other outputs: end each of several with one",
+          remedy: "end each output with an op that writes it: views and leaves have no memory in the result",
         },
       );
     }

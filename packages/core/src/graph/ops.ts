@@ -44,6 +44,8 @@ export interface WeightAttributes {
   readonly parts?: readonly string[];
   /** The checkpoint's tensor has its rows as columns. */
   readonly transposed?: boolean;
+  /** The checkpoint's shape, where it is smaller: zeros fill the rest. */
+  readonly stored?: readonly number[];
   readonly pairedRows?: PairedRows;
   readonly folded?: FoldedNorm;
 }

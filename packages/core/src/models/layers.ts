@@ -68,6 +68,24 @@ export class TowerBuilder extends GraphBuilder {
     return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns]) : null, name);
   }
 
+  /**
+   * down(fn(gate(x)) · up(x)), with biases. In between rows are padded with columns of zero to a multiple of 8, which the
+   * fast kernels of CUDA ask for.
+   */
+  gatedMlp(x: ValueId, name: string, width: number, fn: Activation): ValueId {
+    const { columns } = this.typeOf(x);
+    const padded = Math.ceil(width / 8) * 8;
+    const widen = (part: string) => {
+      const weight = this.weight(`${part}.weight`, [padded, columns], { stored: [width, columns] });
+      return this.#product(x, weight, this.weight(`${part}.bias`, [padded], { stored: [width] }), part);
+    };
+    const operands = [widen(`${name}.gate_proj`), widen(`${name}.up_proj`)];
+    const gated = this.add("gate", operands, { function: fn }, `${name}.act`);
+    const down = `${name}.down_proj`;
+    const weight = this.weight(`${down}.weight`, [columns, padded], { stored: [columns, width] });
+    return this.#product(gated, weight, this.weight(`${down}.bias`, [columns]), down);
+  }
+
   layernorm(x: ValueId, name: string, epsilon: number): ValueId {
     const { columns } = this.typeOf(x);
     const operands = [x, this.weight(`${name}.weight`, [columns]), this.weight(`${name}.bias`, [columns])];

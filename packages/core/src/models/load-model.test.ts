@@ -30,11 +30,11 @@ test.each(NAMES)("the tower of %s has the shapes of its config", async (name) =>
 test.each([
   // Patches of 588 values; qkv, proj, fc1 and fc2; 256 tokens.
   ["gemma-3-4b", 64 * 64, 27 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 588 * 1152, (256 * 1152 * 2560) / 4096],
-  // Gate, up and down in the place of two products; a merger of 5120 columns.
+  // Gate, up and down in the place of two products, 3420 columns padded to 3424; a merger of 5120 columns.
   [
     "qwen2.5-vl-7b",
     16 * 16,
-    32 * (4 * 1280 ** 2 + 3 * 1280 * 3420) + 1176 * 1280,
+    32 * (4 * 1280 ** 2 + 3 * 1280 * 3424) + 1176 * 1280,
     (5120 ** 2 + 5120 * 3584) / 4,
   ],
   ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],

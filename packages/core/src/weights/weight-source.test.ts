@@ -48,6 +48,16 @@ test("parts of two dtypes are refused", () => {
   );
 });
 
+test("zeros fill the rows and columns that the checkpoint does not have", async () => {
+  const weight = { tensor: "w", shape: [3, 4], stored: [2, 3] };
+  expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 3] }]);
+  const source = weightSource(weight, [tensor("w", [2, 3], [1, 2, 3, 4, 5, 6])]);
+  expect(source).toMatchObject({ shape: [3, 4], sizeBytes: 24 });
+  expect(await valuesOf(source, 5)).toEqual([1, 2, 3, 0, 4, 5, 6, 0, 0, 0, 0, 0]);
+  const bias = weightSource({ tensor: "b", shape: [4], stored: [3] }, [tensor("b", [3], [1, 2, 3])]);
+  expect(await valuesOf(bias, 8)).toEqual([1, 2, 3, 0]);
+});
+
 test.each([1, 4, 64])(
   "a transposed matrix has its columns as rows, in slices of %i bytes",
   async (sliceBytes) => {

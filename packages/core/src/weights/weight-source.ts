@@ -17,19 +17,21 @@ export function storedTensors({
   shape,
   parts,
   transposed,
+  stored = shape,
 }: WeightAttributes): readonly StoredTensor[] {
-  if (parts === undefined) return [{ name: tensor, shape: transposed ? [...shape].reverse() : shape }];
-  const [rows = 0, ...rest] = shape;
+  if (parts === undefined) return [{ name: tensor, shape: transposed ? [...stored].reverse() : stored }];
+  const [rows = 0, ...rest] = stored;
   return parts.map((name) => ({ name, shape: [rows / parts.length, ...rest] }));
 }
 
-/** @param stored the sources of {@link storedTensors} */
+/** @param tensors the sources of {@link storedTensors} */
 export function weightSource(
-  { tensor, shape, transposed }: WeightAttributes,
-  stored: readonly TensorSource[],
+  { tensor, shape, transposed, stored }: WeightAttributes,
+  tensors: readonly TensorSource[],
 ): TensorSource {
-  const source = stored.length === 1 ? (stored[0] as TensorSource) : joined(tensor, shape, stored);
-  return transposed ? transposedSource(source) : source;
+  let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, shape, tensors);
+  if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
+  return stored === undefined ? source : remade(source, shape, pad);
 }
 
 /** The rows of several tensors, one after the other. @throws VG_WEIGHTS_INVALID for tensors of several dtypes */
@@ -60,34 +62,65 @@ function joined(name: string, shape: readonly number[], parts: readonly TensorSo
   };
 }
 
-/** A matrix's columns as rows. It is read whole, and kept until its last byte was asked for. */
-function transposedSource(source: TensorSource): TensorSource {
-  let transposed: Promise<Uint8Array> | undefined;
+/** A matrix's or a vector's bytes. */
+interface Matrix {
+  readonly bytes: Uint8Array;
+  readonly rows: number;
+  readonly columns: number;
+  readonly elementBytes: number;
+}
+
+/** A source that is read whole and made anew, and kept until its last byte was asked for. */
+function remade(
+  source: TensorSource,
+  shape: readonly number[],
+  fill: (result: Matrix, given: Matrix) => void,
+): TensorSource {
+  const elementBytes = source.sizeBytes / elements(source.shape);
+  const sizeBytes = elements(shape) * elementBytes;
+  const make = async () => {
+    const given = new Uint8Array(source.sizeBytes);
+    await source.readSlice(0, given);
+    const result = new Uint8Array(sizeBytes);
+    fill(matrix(result, shape, elementBytes), matrix(given, source.shape, elementBytes));
+    return result;
+  };
+  let made: Promise<Uint8Array> | undefined;
   return {
     ...source,
-    shape: [...source.shape].reverse(),
+    shape,
+    sizeBytes,
     async readSlice(start, target) {
-      transposed ??= readTransposed(source);
-      const bytes = await transposed;
+      made ??= make();
+      const bytes = await made;
       const end = start + target.length;
       target.set(bytes.subarray(start, end));
-      if (end === bytes.length) transposed = undefined;
+      if (end === sizeBytes) made = undefined;
     },
   };
 }
 
-async function readTransposed({ shape, sizeBytes, readSlice }: TensorSource): Promise<Uint8Array> {
-  const [rows = 0, columns = 0] = shape;
-  const elementBytes = sizeBytes / (rows * columns);
-  const bytes = new Uint8Array(sizeBytes);
-  await readSlice(0, bytes);
-  const result = new Uint8Array(sizeBytes);
+function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): void {
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const from = (row * columns + column) * elementBytes;
       const to = (column * rows + row) * elementBytes;
-      for (let byte = 0; byte < elementBytes; byte++) result[to + byte] = bytes[from + byte] as number;
+      for (let byte = 0; byte < elementBytes; byte++) result.bytes[to + byte] = bytes[from + byte] as number;
     }
   }
-  return result;
+}
+
+function pad(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): void {
+  const [from, to] = [columns * elementBytes, result.columns * elementBytes];
+  for (let row = 0; row < rows; row++)
+    result.bytes.set(bytes.subarray(row * from, (row + 1) * from), row * to);
+}
+
+function matrix(bytes: Uint8Array, shape: readonly number[], elementBytes: number): Matrix {
+  const columns = shape.length === 1 ? (shape[0] as number) : elements(shape.slice(1));
+  return { bytes, rows: elements(shape) / columns, columns, elementBytes };
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, side) => product * side, 1);
 }

@@ -965,6 +965,7 @@ class CaseBuilder {
     return this;
   }
 
+  /** See `KernelCase.exact`. */
   exact(exact: boolean): this {
     this.#exact = exact;
     return this;

@@ -16,7 +16,7 @@ export interface ReferenceMatrix {
 }
 
 export interface ReferenceInputs {
-  /** By operand name, without "?". Operands that are left out are absent; of an output that is only written, the columns count. */
+  /** By operand name, without "?". Operands that are left out are absent. An output that is only written has no rows. */
   readonly operands: Readonly<Record<string, ReferenceMatrix>>;
   readonly scalars: Readonly<Record<string, number>>;
 }

@@ -4,6 +4,7 @@ import { randomItems } from "./random-items.js";
 import {
   BUILT_IN_WORKLOADS,
   checkWorkload,
+  fitWorkload,
   parseWorkloads,
   printWorkloads,
   type Workload,
@@ -119,5 +120,37 @@ describe("sizes that the model cannot take as they are", () => {
     expect(() => checkWorkload({ name: "long", sizes: [[32, side + 32]] }, vision)).toThrow(
       `size [32, ${side + 32}] of workload "long" is too large for the model: give at most ${side} pixels a side`,
     );
+  });
+
+  test("the one size of Gemma 3", () => {
+    const { vision: gemma } = loadDummyModel("gemma-3-4b");
+    expect(() => checkWorkload({ name: "square", sizes: [[896, 896]] }, gemma)).not.toThrow();
+    expect(() => checkWorkload({ name: "half", sizes: [[896, 448]] }, gemma)).toThrow(
+      'size [896, 448] of workload "half" is not the model\'s: all of its images have [896, 896]',
+    );
+  });
+});
+
+describe("a built-in workload for a model of other blocks", () => {
+  const workload = (name: string) => BUILT_IN_WORKLOADS.find((candidate) => candidate.name === name)!;
+
+  test("has the nearest sizes, and its budget where that still holds it", () => {
+    const { vision: qwen } = loadDummyModel("qwen2.5-vl-7b");
+    expect(fitWorkload(workload("1x224"), qwen)).toEqual({ name: "1x224", sizes: [[224, 224]], budget: 64 });
+    // 73 × 73 tokens are more than the budget of 4096.
+    expect(fitWorkload(workload("1x2048"), qwen)).toEqual({ name: "1x2048", sizes: [[2044, 2044]] });
+    for (const each of BUILT_IN_WORKLOADS) checkWorkload(fitWorkload(each, qwen), qwen);
+  });
+
+  test("has the model's one size", () => {
+    const { vision: gemma } = loadDummyModel("gemma-3-4b");
+    const fitted = fitWorkload(workload("8x320x352"), gemma);
+    expect(fitted.sizes).toEqual(new Array(8).fill([896, 896]));
+    expect(workloadTokens(fitted, gemma)).toBe(8 * 256);
+    for (const each of BUILT_IN_WORKLOADS) checkWorkload(fitWorkload(each, gemma), gemma);
+  });
+
+  test("stays as it is where the blocks are its own", () => {
+    for (const each of BUILT_IN_WORKLOADS) expect(fitWorkload(each, vision)).toEqual(each);
   });
 });

@@ -32,12 +32,7 @@ export function buildQwen2_5VLGraph(
     const attended = g.attention(x, name, projection(name), { heads, segments, rotation });
     return g.linear(attended, `${name}.proj`, hidden);
   };
-  const mlp = (x: ValueId, name: string) => {
-    const gate = g.linear(x, `${name}.gate_proj`, config.intermediate_size);
-    const up = g.linear(x, `${name}.up_proj`, config.intermediate_size);
-    const gated = g.add("gate", [gate, up], { function: activation }, `${name}.act`);
-    return g.linear(gated, `${name}.down_proj`, hidden);
-  };
+  const mlp = (x: ValueId, name: string) => g.gatedMlp(x, name, config.intermediate_size, activation);
 
   let x = g.linear(pixels, "patch_embed.proj", hidden, {
     bias: false,

@@ -43,9 +43,11 @@ class CudaProgram final : public LoadedProgram {
 
   RunControl control_;
   std::unique_ptr<DeviceMemory> device_control_;
+  /// An AttentionWork: the launches of a program follow each other and share it.
   std::unique_ptr<DeviceMemory> attention_work_;
 
   std::vector<Step> steps_;
+  /// Those of the steps that are measured.
   std::vector<std::shared_ptr<LinearStep>> linears_;
   cudaGraphExec_t graph_ = nullptr;
 };

@@ -40,6 +40,12 @@ std::uint32_t alignment_of(const kernels::LinearOperands& o) {
   return bytes;
 }
 
+/// The library adds a residual before it applies an activation. One that comes after it is added by a kernel of its own, to
+/// a product that must not have overwritten it.
+bool loses_residual(const kernels::LinearOperands& o, kernels::Activation activation) {
+  return activation != kernels::Activation::none && o.residual.data != nullptr && o.residual.data == o.y.data;
+}
+
 /// Of the answers on disk: to be raised when tiles get faster or slower.
 constexpr int kTileVersion = 2;
 
@@ -54,6 +60,7 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
          (alignment < 256 ? "aligned to " + number(alignment) : "") + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
          (o.statistics.data != nullptr ? "statistics " : "") + (o.norm.statistics.data != nullptr ? "norm " : "") +
+         (loses_residual(o, activation) ? "in place " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
 
@@ -63,8 +70,8 @@ LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& 
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
   // The library has no residual whose rows a table names, no statistics and no norms.
-  const bool plain = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
-  if (tools.cublaslt && plain) add_cublaslt(tools, operands, activation);
+  const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
+  if (tools.cublaslt && known && !loses_residual(operands, activation)) add_cublaslt(tools, operands, activation);
   choose(tools.cache);
 }
 
@@ -108,6 +115,7 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   // does not fit follows in kernels of its own.
   const bool plain = activation == Activation::none;
   const bool residual_inside = o.residual.data != nullptr && plain;
+  const bool residual_after = o.residual.data != nullptr && !plain;
   const LinearShape shape{
       .rows = o.rows.capacity,
       .columns = o.columns,
@@ -125,7 +133,6 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   const std::shared_ptr<MatmulPlan> plan = tools.cublaslt->plan(shape, pointers);
   if (plan == nullptr) return;
   const bool activation_after = !plain && !shape.gelu_tanh;
-  const bool residual_after = o.residual.data != nullptr && !residual_inside;
   const bool rotation_after = o.rotation.angles.data != nullptr;
   const kernels::View<const kernels::Bf16> y{o.y.data, o.y.row_stride};
   int index = 0;

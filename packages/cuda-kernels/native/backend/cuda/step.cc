@@ -8,11 +8,27 @@ namespace vitgraph::cuda {
 
 StepMaker step_maker(Kernel kernel) {
   static constexpr std::array<StepMaker, kKernelCount> table = {
-      unpack_patches_step, linear_step, linear_rope_step, layernorm_step,   activation_step,         add_step,
-      position_embedding_step, rope_step, rope_qk_step, attention_step, rmsnorm_step, gate_step,
-      gather_rows_step, scatter_rows_step, linear_gather_rows_step, mean_groups_step,
-      linear_statistics_step, linear_norm_step, linear_norm_rope_step,
+      unpack_patches_step,
+      linear_step,
+      linear_rope_step,
+      layernorm_step,
+      activation_step,
+      add_step,
+      position_embedding_step,
+      rope_step,
+      rope_qk_step,
+      attention_step,
+      rmsnorm_step,
+      gate_step,
+      gather_rows_step,
+      scatter_rows_step,
+      linear_gather_rows_step,
+      mean_groups_step,
+      linear_statistics_step,
+      linear_norm_step,
+      linear_norm_rope_step,
   };
+  static_assert(table.back() != nullptr, "a kernel has no step maker");
   return table[static_cast<std::size_t>(kernel)];
 }
 
