@@ -56,7 +56,8 @@ describe.skipIf(bf16 === undefined)("cpu, products in bf16", () => {
   // Rows that were f32 lose their deviations to a mean that is larger: norms are folded where rows are bf16 already.
   const products = f32Cases.filter(
     ({ kernel, name }) =>
-      (kernel.startsWith("linear") && !kernel.startsWith("linear_norm")) || (kernel === "attention" && !name.includes("sharpness")),
+      (kernel.startsWith("linear") && !kernel.startsWith("linear_norm")) ||
+      (kernel === "attention" && !name.includes("sharpness")),
   );
 
   test.each(products.map((kernelCase) => [kernelCase.name, kernelCase] as const))(

@@ -23,7 +23,12 @@ function tower(options: { readonly writer?: "linear" | "activation"; readonly wi
   const linear = (x: number, name: string, columns: number, inner: number, bias = true) =>
     g.add(
       "linear",
-      [x as never, g.weight(`${name}.weight`, [columns, inner]), bias ? g.weight(`${name}.bias`, [columns]) : null, null],
+      [
+        x as never,
+        g.weight(`${name}.weight`, [columns, inner]),
+        bias ? g.weight(`${name}.bias`, [columns]) : null,
+        null,
+      ],
       { activation: "none" },
       name,
     );
@@ -42,12 +47,27 @@ function tower(options: { readonly writer?: "linear" | "activation"; readonly wi
   const qkv = linear(layernorm(x, "norm1", HIDDEN), "qkv", 3 * HIDDEN, HIDDEN);
   const turned = g.add("rope_qk", [qkv, positions, angles], { heads: HEADS }, "turned");
   x = g.add("add", [x, linear(turned, "proj", HIDDEN, 3 * HIDDEN)], {}, "proj.residual");
-  const norm2 = g.add("rmsnorm", [x, g.weight("norm2.weight", [HIDDEN])], { epsilon: 1e-6, weightOffset: 1 }, "norm2");
-  const wide = g.add("activation", [linear(norm2, "fc1", wideColumns, HIDDEN, false)], { function: "gelu_tanh" }, "act");
+  const norm2 = g.add(
+    "rmsnorm",
+    [x, g.weight("norm2.weight", [HIDDEN])],
+    { epsilon: 1e-6, weightOffset: 1 },
+    "norm2",
+  );
+  const wide = g.add(
+    "activation",
+    [linear(norm2, "fc1", wideColumns, HIDDEN, false)],
+    { function: "gelu_tanh" },
+    "act",
+  );
   x = g.add("add", [x, linear(wide, "fc2", HIDDEN, wideColumns)], {}, "fc2.residual");
   const merged = g.add("merge_rows", [x], { factor: 4 }, "merge");
   const deep = linear(layernorm(merged, "deep.norm", 4 * HIDDEN), "deep.fc1", 40, 4 * HIDDEN);
-  const last = g.add("merge_rows", [linear(layernorm(x, "last.norm", HIDDEN), "last.fc1", 8, HIDDEN)], { factor: 4 }, "last.merge");
+  const last = g.add(
+    "merge_rows",
+    [linear(layernorm(x, "last.norm", HIDDEN), "last.fc1", 8, HIDDEN)],
+    { factor: 4 },
+    "last.merge",
+  );
   return g.build([linear(deep, "deep.fc2", 16, 40), linear(last, "last.fc2", 16, 32)]);
 }
 
@@ -74,7 +94,10 @@ function weightsOf(graph: Graph, dtype: "F32" | "BF16"): ReadonlyMap<string, Ten
     if (node.op !== "weight") continue;
     const { tensor, shape } = node.attributes as OpAttributes["weight"];
     const scale = shape.length === 1 ? 1 : 1 / Math.sqrt(shape[1] as number);
-    const values = random(node.id + 1, shape.reduce((a, b) => a * b, 1)).map((value) => scale * (value + 0.2));
+    const values = random(
+      node.id + 1,
+      shape.reduce((a, b) => a * b, 1),
+    ).map((value) => scale * (value + 0.2));
     const bytes = new Uint8Array(dtype === "F32" ? values.buffer : f32ToBf16(values).buffer);
     sources.set(tensor, {
       name: tensor,
@@ -90,7 +113,9 @@ function weightsOf(graph: Graph, dtype: "F32" | "BF16"): ReadonlyMap<string, Ten
 /** The result on the CPU, of patches whose mean is `mean` deviations. Fused either way: no attention undoes the order of the pairs. */
 async function run(graph: Graph, folds: boolean, dtype: "F32" | "BF16", mean = 0): Promise<Float32Array> {
   const weights = weightsOf(graph, dtype);
-  const weightDTypes: WeightDTypes = new Map([...weights.keys()].map((name) => [name, dtype === "F32" ? "f32" : "bf16"]));
+  const weightDTypes: WeightDTypes = new Map(
+    [...weights.keys()].map((name) => [name, dtype === "F32" ? "f32" : "bf16"]),
+  );
   const compiled = compile(graph, { fuse: true, target: { ...target, foldsNorms: folds }, weightDTypes });
   const capacity = { patches: PATCHES, tokens: PATCHES / 4 };
   const { plan, program } = compiled.program(capacity);
@@ -103,11 +128,17 @@ async function run(graph: Graph, folds: boolean, dtype: "F32" | "BF16", mean = 0
   await loadWeights(compiled.fused, plan, weights, device, weightArena);
   using executable = device.load(program, { weights: weightArena, io, scratch });
   const bufferOf = (name: string) => program.buffers.findIndex((buffer) => buffer.name === name);
-  const positions = Int32Array.from({ length: 4 * PATCHES }, (_, i) => [Math.floor(i / 4) % 5, i % 7, 8, 8][i % 4]!);
+  const positions = Int32Array.from(
+    { length: 4 * PATCHES },
+    (_, i) => [Math.floor(i / 4) % 5, i % 7, 8, 8][i % 4]!,
+  );
   const { outputs } = await executable.submit({
     counts: program.dims.map(({ capacity }) => capacity),
     inputs: [
-      { buffer: bufferOf("x"), bytes: new Uint8Array(random(7, PATCHES * HIDDEN).map((value) => value + mean).buffer) },
+      {
+        buffer: bufferOf("x"),
+        bytes: new Uint8Array(random(7, PATCHES * HIDDEN).map((value) => value + mean).buffer),
+      },
       { buffer: bufferOf("positions"), bytes: new Uint8Array(positions.buffer) },
     ],
     outputs: [{ buffer: program.buffers.length - 1, sizeBytes: (PATCHES / 4) * 32 * 4 }],
@@ -152,7 +183,9 @@ test("rows that do not start at multiples of 16 bytes keep the norms of both pro
 
 test("nothing is folded unless the target asks for it", () => {
   const graph = tower();
-  const weightDTypes: WeightDTypes = new Map([...weightsOf(graph, "F32").keys()].map((name) => [name, "f32"]));
+  const weightDTypes: WeightDTypes = new Map(
+    [...weightsOf(graph, "F32").keys()].map((name) => [name, "f32"]),
+  );
   const { fused } = compile(graph, { fuse: true, target, weightDTypes });
   expect(fused.nodes.map(({ op }) => op)).not.toContain("row_statistics");
 });
@@ -161,11 +194,14 @@ test.each([
   ["F32", 0],
   ["BF16", 0],
   ["F32", 30],
-] as const)("the result is that of the norms, weights in %s, a mean of %d deviations", async (dtype, mean) => {
-  const graph = tower();
-  const expected = await run(graph, false, dtype, mean);
-  const { relativeL2 } = compareWithReference(await run(graph, true, dtype, mean), expected);
-  expect(expected.every(Number.isFinite)).toBe(true);
-  // f32 in another order, through four norms.
-  expect(relativeL2).toBeLessThan(5e-6);
-});
+] as const)(
+  "the result is that of the norms, weights in %s, a mean of %d deviations",
+  async (dtype, mean) => {
+    const graph = tower();
+    const expected = await run(graph, false, dtype, mean);
+    const { relativeL2 } = compareWithReference(await run(graph, true, dtype, mean), expected);
+    expect(expected.every(Number.isFinite)).toBe(true);
+    // f32 in another order, through four norms.
+    expect(relativeL2).toBeLessThan(5e-6);
+  },
+);

@@ -1,8 +1,8 @@
 /** Graph and memory plan → Program: one instruction for each op that runs, in order. */
 import {
   ACTIVATIONS,
-  NORMS,
   type Instruction,
+  NORMS,
   PROGRAM_VERSION,
   type Program,
   type ProgramBuffer,

@@ -78,7 +78,8 @@ export function planMemory(
     if (node.op === "input") placements[node.id] = place(node, "io", elementDType(node, target));
     else if (node.op === "cached") placements[node.id] = place(node, "cache", elementDType(node, target));
     else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
-    else if (node.op === "weight") placements[node.id] = place(node, "weights", weightDType(node, target, weightDTypes));
+    else if (node.op === "weight")
+      placements[node.id] = place(node, "weights", weightDType(node, target, weightDTypes));
     else if (OPS[node.op].role === "view")
       placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
     else if (node.op !== "row_statistics") {

@@ -7,7 +7,9 @@ import { type Graph, GraphBuilder, type ValueId } from "../graph/graph.js";
 /** By the writer of the rows, their statistics. */
 export function statisticsByWriter(graph: Graph): ReadonlyMap<ValueId, ValueId> {
   return new Map(
-    graph.nodes.flatMap((node) => (node.op === "row_statistics" ? [[node.inputs[0] as ValueId, node.id]] : [])),
+    graph.nodes.flatMap((node) =>
+      node.op === "row_statistics" ? [[node.inputs[0] as ValueId, node.id]] : [],
+    ),
   );
 }
 

@@ -171,7 +171,10 @@ function expectColumns(op: OpKind, what: string, type: ValueType, columns: numbe
 }
 
 /** The product of `linear` and what is fused into it, residuals aside. */
-function product(op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct, inputs: Inputs): ValueType {
+function product(
+  op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct,
+  inputs: Inputs,
+): ValueType {
   const x = need(inputs, 0, op);
   const weight = need(inputs, 1, op);
   const bias = inputs[2];
@@ -445,7 +448,12 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     infer(inputs, { heads }) {
       const y = normProduct("linear_norm_rope", inputs);
       expectColumns("linear_norm_rope", "positions", need(inputs, 5, "linear_norm_rope"), 4);
-      expectColumns("linear_norm_rope", "angles", need(inputs, 6, "linear_norm_rope"), y.columns / 3 / heads / 2);
+      expectColumns(
+        "linear_norm_rope",
+        "angles",
+        need(inputs, 6, "linear_norm_rope"),
+        y.columns / 3 / heads / 2,
+      );
       return y;
     },
     print: ({ heads, norm, epsilon }) => `heads=${heads} ${norm} epsilon=${epsilon}`,

@@ -28,8 +28,18 @@ async function load(fold: Omit<FoldedNorm, "part">, weightDType: "bf16" | null) 
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: COLUMNS });
   const part = (part: FoldedNorm["part"]) =>
-    g.add("weight", [], { tensor: "w", shape: [ROWS, COLUMNS], pairedRows: PAIRED, folded: { ...fold, part } }, part);
-  const written = g.add("linear", [x, g.weight("square", [COLUMNS, COLUMNS]), null, null], { activation: "none" }, "h");
+    g.add(
+      "weight",
+      [],
+      { tensor: "w", shape: [ROWS, COLUMNS], pairedRows: PAIRED, folded: { ...fold, part } },
+      part,
+    );
+  const written = g.add(
+    "linear",
+    [x, g.weight("square", [COLUMNS, COLUMNS]), null, null],
+    { activation: "none" },
+    "h",
+  );
   const statistics = g.add("row_statistics", [written], {}, "h.statistics");
   const inputs = [written, part("weight"), statistics, part("u"), part("v")];
   const graph = g.build([
@@ -48,8 +58,17 @@ async function load(fold: Omit<FoldedNorm, "part">, weightDType: "bf16" | null) 
     source("b", tensors.b!, [ROWS]),
     source("square", new Float32Array(COLUMNS * COLUMNS), [COLUMNS, COLUMNS]),
   ]);
-  const target = { activationDType: weightDType ?? ("f32" as const), weightDType, kernels: new Set(KERNEL_NAMES) };
-  const plan = planMemory(graph, { patches: 1, tokens: 1 }, target, new Map([...weights.keys()].map((name) => [name, "f32"])));
+  const target = {
+    activationDType: weightDType ?? ("f32" as const),
+    weightDType,
+    kernels: new Set(KERNEL_NAMES),
+  };
+  const plan = planMemory(
+    graph,
+    { patches: 1, tokens: 1 },
+    target,
+    new Map([...weights.keys()].map((name) => [name, "f32"])),
+  );
   const memory = new Uint8Array(plan.arenaBytes.weights);
   const upload = async (_: Arena, offset: number, bytes: Uint8Array) => memory.set(bytes, offset);
   await loadWeights(graph, plan, weights, { upload } as unknown as Device, {} as Arena);
@@ -62,25 +81,34 @@ async function load(fold: Omit<FoldedNorm, "part">, weightDType: "bf16" | null) 
   return { weight, u: floats("u", ROWS), v: floats("v", ROWS) };
 }
 
-test.each(["bf16", null] as const)("a layernorm's: γ, less each row's mean, β and the bias, weights as %s", async (dtype) => {
-  const { weight, u, v } = await load({ norm: "layernorm", scale: "gamma", shift: "beta", bias: "b" }, dtype);
-  for (const [row, from] of ORDER.entries()) {
-    const stored = tensors.w!.subarray(from * COLUMNS, (from + 1) * COLUMNS);
-    const scaled = Float32Array.from(stored, (value, k) => value * tensors.gamma![k]!);
-    const mean = scaled.reduce((sum, value) => sum + value, 0) / COLUMNS;
-    const centred = scaled.map((value) => value - mean);
-    const expected = dtype === "bf16" ? bf16ToF32(f32ToBf16(centred)) : centred;
-    const loaded = weight.subarray(row * COLUMNS, (row + 1) * COLUMNS);
-    const worst = Math.max(...loaded.map((value, k) => Math.abs(value - expected[k]!)));
-    expect(worst).toBeLessThan(dtype === "bf16" ? 2e-3 : 1e-7);
-    // u is the sum of what was stored, so that the epilogue takes off what the product has.
-    expect(u[row]).toBeCloseTo(loaded.reduce((sum, value) => sum + value, 0), 6);
-    const shifted = stored.reduce((sum, value, k) => sum + value * tensors.beta![k]!, tensors.b![from]!);
-    expect(v[row]).toBeCloseTo(shifted, 5);
-  }
-  // Rounding leaves something of the mean, or the test would not see u.
-  if (dtype === "bf16") expect(Math.max(...u.map(Math.abs))).toBeGreaterThan(1e-4);
-});
+test.each(["bf16", null] as const)(
+  "a layernorm's: γ, less each row's mean, β and the bias, weights as %s",
+  async (dtype) => {
+    const { weight, u, v } = await load(
+      { norm: "layernorm", scale: "gamma", shift: "beta", bias: "b" },
+      dtype,
+    );
+    for (const [row, from] of ORDER.entries()) {
+      const stored = tensors.w!.subarray(from * COLUMNS, (from + 1) * COLUMNS);
+      const scaled = Float32Array.from(stored, (value, k) => value * tensors.gamma![k]!);
+      const mean = scaled.reduce((sum, value) => sum + value, 0) / COLUMNS;
+      const centred = scaled.map((value) => value - mean);
+      const expected = dtype === "bf16" ? bf16ToF32(f32ToBf16(centred)) : centred;
+      const loaded = weight.subarray(row * COLUMNS, (row + 1) * COLUMNS);
+      const worst = Math.max(...loaded.map((value, k) => Math.abs(value - expected[k]!)));
+      expect(worst).toBeLessThan(dtype === "bf16" ? 2e-3 : 1e-7);
+      // u is the sum of what was stored, so that the epilogue takes off what the product has.
+      expect(u[row]).toBeCloseTo(
+        loaded.reduce((sum, value) => sum + value, 0),
+        6,
+      );
+      const shifted = stored.reduce((sum, value, k) => sum + value * tensors.beta![k]!, tensors.b![from]!);
+      expect(v[row]).toBeCloseTo(shifted, 5);
+    }
+    // Rounding leaves something of the mean, or the test would not see u.
+    if (dtype === "bf16") expect(Math.max(...u.map(Math.abs))).toBeGreaterThan(1e-4);
+  },
+);
 
 test("an RMSNorm's: γ and its offset, and rows keep their mean", async () => {
   const { weight, v } = await load({ norm: "rmsnorm", scale: "gamma", offset: 1 }, null);

@@ -37,7 +37,8 @@ export function scaleRows(
       for (let k = 0; k < columns; k++) shifted += (rows[start + k] as number) * (shift[k] as number);
     v[row] = shifted;
     let sum = 0;
-    for (let k = 0; k < columns; k++) sum += rows[start + k] = (rows[start + k] as number) * (scale[k] as number);
+    for (let k = 0; k < columns; k++)
+      sum += rows[start + k] = (rows[start + k] as number) * (scale[k] as number);
     const mean = centred ? sum / columns : 0;
     for (let k = 0; k < columns; k++) rows[start + k] = (rows[start + k] as number) - mean;
   }

@@ -154,7 +154,8 @@ async function startFold(
     const bytes = new Uint8Array(sizeBytes);
     await readSlice(0, bytes);
     const elementBytes = sizeBytes / (shape[0] as number);
-    if (paired !== undefined) pairRows(bytes.subarray(0, paired.rows * elementBytes), elementBytes, paired.headSize);
+    if (paired !== undefined)
+      pairRows(bytes.subarray(0, paired.rows * elementBytes), elementBytes, paired.headSize);
     return toF32(bytes, dtype);
   };
   const rows = shape[0] as number;

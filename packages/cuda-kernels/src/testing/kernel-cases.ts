@@ -128,7 +128,12 @@ export function linearStatisticsCase(
   shape: Omit<LinearShape, "activation"> & { readonly tableRows?: number },
 ): KernelCase {
   const { m, n, k, bias = false, residual = false, tableRows } = shape;
-  const parts = [`${m}×${n}×${k}`, bias && "bias", residual && "residual", tableRows !== undefined && `table of ${tableRows}`];
+  const parts = [
+    `${m}×${n}×${k}`,
+    bias && "bias",
+    residual && "residual",
+    tableRows !== undefined && `table of ${tableRows}`,
+  ];
   const c = new CaseBuilder("linear_statistics", parts, shape).dim("m", m);
   c.activation("x", "m", k).weight("weight", n, k, 1 / Math.sqrt(k));
   if (bias) c.weight("bias", 1, n);
@@ -183,11 +188,7 @@ export function linearNormCase(shape: LinearNormShape): KernelCase {
       .table("angles", anglesFor([m, 1], n / 3 / heads))
       .scalar("heads", heads);
   }
-  return c
-    .scalar("norm", NORMS[norm])
-    .scalar("epsilon", 1e-6)
-    .statisticsFirst("written", k)
-    .output("m", n);
+  return c.scalar("norm", NORMS[norm]).scalar("epsilon", 1e-6).statisticsFirst("written", k).output("m", n);
 }
 
 export interface RowsShape extends CaseOptions {
@@ -848,8 +849,21 @@ class CaseBuilder {
   /** Before the kernel, a product with nothing adds x to it, in x's place: its rows, of `columns` columns, stay, and get statistics. */
   statisticsFirst(dim: string, columns: number): this {
     const rows = { dim, plus: 0 };
-    const zeros = (name: string, arena: "io" | "weights", dtype: DType, count: number, rows: RowCount): CaseOperand => {
-      this.#matrices[name] = { arena, dtype, rows, columns: 8, rowStride: 8, values: new Float64Array(8 * count) };
+    const zeros = (
+      name: string,
+      arena: "io" | "weights",
+      dtype: DType,
+      count: number,
+      rows: RowCount,
+    ): CaseOperand => {
+      this.#matrices[name] = {
+        arena,
+        dtype,
+        rows,
+        columns: 8,
+        rowStride: 8,
+        values: new Float64Array(8 * count),
+      };
       return { matrix: name, firstColumn: 0, columns: 8 };
     };
     const x = { matrix: "x", firstColumn: 0, columns, rows, rowStride: columns };

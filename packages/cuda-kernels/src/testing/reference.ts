@@ -62,7 +62,10 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     const index = inputs.optional("index");
     const product = multiply(inputs);
     return build(product.rows, product.columns, (row, column) => {
-      const added = index === undefined ? residual && at(residual, row, column) : at(inputs.matrix("table"), index.values[row]!, column);
+      const added =
+        index === undefined
+          ? residual && at(residual, row, column)
+          : at(inputs.matrix("table"), index.values[row]!, column);
       return at(product, row, column) + (added ?? 0);
     });
   },

@@ -7,7 +7,14 @@
  */
 import type { Arena, CaptureTimes, Device } from "../device.js";
 import { KERNELS, type KernelName, type KernelSignature } from "../kernels.js";
-import { DTYPE_BYTES, type Instruction, PROGRAM_VERSION, type Program, type ProgramBuffer, rowCapacity } from "../program.js";
+import {
+  DTYPE_BYTES,
+  type Instruction,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramBuffer,
+  rowCapacity,
+} from "../program.js";
 import { decodeValues, encodeValues } from "./element-values.js";
 import type { CaseInstruction, CaseMatrix, KernelCase } from "./kernel-cases.js";
 import { type ReferenceMatrix, referenceKernel } from "./reference.js";
@@ -173,7 +180,11 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
     relativeMax: 1e-3,
     reason: "of rows whose mean is 1000 deviations, products as large cancel",
   },
-  linear_norm_rope: { relativeL2: 5e-6, relativeMax: 1e-5, reason: "of rows whose mean is 10 deviations, too" },
+  linear_norm_rope: {
+    relativeL2: 5e-6,
+    relativeMax: 1e-5,
+    reason: "of rows whose mean is 10 deviations, too",
+  },
   mean_groups: { relativeL2: 3e-7, relativeMax: 6e-7, reason: "a sum of few terms and a quotient" },
 };
 
@@ -222,7 +233,11 @@ function layOut(kernelCase: KernelCase): CaseLayout {
         buffers.push({ name: written, arena, offset, dtype, rows, columns: operand.columns, rowStride }) - 1
       );
     });
-    return { kernel, buffers: indices, scalars: Object.keys(signature.scalars).map((name) => scalars[name]!) };
+    return {
+      kernel,
+      buffers: indices,
+      scalars: Object.keys(signature.scalars).map((name) => scalars[name]!),
+    };
   };
   const instructions = [...(before === undefined ? [] : [before]), kernelCase].map(instructionOf);
   const whole = { offset: 0, dtype: "u8", columns: 1, rowStride: 1 } as const;

@@ -42,7 +42,9 @@ function folds(match: Match, product: "linear" | "linear_rope", kernels: Readonl
     (writer.op === "linear" || writer.op === "linear_gather_rows") &&
     writer.attributes.activation === "none" &&
     // x, weight, bias and what is added; an index is no matter.
-    [writer.id, ...writer.inputs.slice(0, 4), match.value("x")].every((id) => id === null || isAligned(match, id)) &&
+    [writer.id, ...writer.inputs.slice(0, 4), match.value("x")].every(
+      (id) => id === null || isAligned(match, id),
+    ) &&
     type.columns % ALIGNMENT === 0
   );
 }
@@ -76,7 +78,12 @@ function rulesFor(norm: Norm, bias: boolean): readonly RewriteRule[] {
       replace(match, build) {
         const { attributes, name } = match.node("product", "linear");
         const { epsilon } = match.node("norm", norm).attributes;
-        return build.add("linear_norm", foldedInputs(match, norm, build), { ...attributes, norm, epsilon }, name);
+        return build.add(
+          "linear_norm",
+          foldedInputs(match, norm, build),
+          { ...attributes, norm, epsilon },
+          name,
+        );
       },
     },
     {

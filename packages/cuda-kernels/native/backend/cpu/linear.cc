@@ -116,6 +116,15 @@ void linear_gather_rows(const Call& call) {
            [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kAsTheyAre, kFinished);
 }
 
+namespace {
+
+/// Two of them are written and read in each row.
+void check_statistics(const Call& call, std::size_t columns) {
+  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns where 2 are asked for");
+}
+
+}  // namespace
+
 void linear_statistics(const Call& call) {
   enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
   const auto residual = call.matrix<const float>(RESIDUAL);
@@ -124,6 +133,7 @@ void linear_statistics(const Call& call) {
   const auto statistics = call.matrix<float>(STATISTICS);
   const auto y = call.matrix<float>(Y);
   if (call.has(INDEX) != call.has(TABLE)) call.bad_contents("a table and an index come together");
+  check_statistics(call, statistics.columns);
   if (call.has(INDEX)) check_row_index(call, index, table.rows);
   multiply(call, y, BIAS, Activation::none, [&](std::size_t row) -> const float* {
     if (call.has(INDEX)) return table.row(static_cast<std::size_t>(*index.row(row)));
@@ -198,9 +208,9 @@ struct Normalise {
         columns(call.matrix<const float>(X).columns),
         centred(call.count(1) == 1),
         epsilon(call.number(2)) {
-    if (rows > 0 && (statistics.rows % rows != 0 || columns % (statistics.rows / rows) != 0)) {
-      call.bad_contents("a row of x is no whole number of rows of statistics");
-    }
+    check_statistics(call, statistics.columns);
+    const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 && columns % (statistics.rows / rows) == 0);
+    if (!whole) call.bad_contents("a row of x is no whole number of rows of statistics");
   }
 
   void operator()(float* sums, std::size_t row, std::size_t first, std::size_t count) const {

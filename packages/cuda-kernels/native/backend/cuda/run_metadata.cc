@@ -103,12 +103,15 @@ void RunMetadata::add(const Index& index) {
 
 void RunMetadata::check_not_written(std::size_t instruction) const {
   const Instruction& writer = program_.instructions[instruction];
-  const std::size_t output = signature_of(writer.kernel).operands.size() - 1;
-  const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
-  for (const Index& index : indices_) {
-    if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;
-    unsupported(name_of(program_, instruction),
-                "it writes to an index buffer, which the CUDA backend checks before the run");
+  const std::size_t last = signature_of(writer.kernel).operands.size() - 1;
+  const std::size_t first = writer.kernel == Kernel::linear_statistics ? last - 1 : last;
+  for (std::size_t output = first; output <= last; ++output) {
+    const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
+    for (const Index& index : indices_) {
+      if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;
+      unsupported(name_of(program_, instruction),
+                  "it writes to an index buffer, which the CUDA backend checks before the run");
+    }
   }
 }
 

@@ -1,8 +1,9 @@
 // activation(x · weightᵀ + bias) + residual, the residual's row being y's or the one that an index names; and the rotation
 // of x · weightᵀ + bias. And, on Hopper, products that write the statistics of their rows, and products that read rows
 // through a norm.
-#include "backend/cuda/step.h"
+#include <algorithm>
 
+#include "backend/cuda/step.h"
 #include "kernels/common/linear_alignment.h"
 
 namespace vitgraph::cuda {
@@ -87,8 +88,8 @@ kernels::RowStatistics statistics_of(const StepContext& at, std::size_t operand,
 
 kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
   enum { STATISTICS = BIAS, U, V };
-  const std::int32_t joined = at.rows(STATISTICS).capacity / at.rows(y).capacity;
-  if (joined * at.rows(y).capacity != at.rows(STATISTICS).capacity || at.columns(X) % joined != 0) {
+  const std::int32_t joined = at.rows(STATISTICS).capacity / std::max(at.rows(y).capacity, 1);
+  if (joined == 0 || joined * at.rows(y).capacity != at.rows(STATISTICS).capacity || at.columns(X) % joined != 0) {
     at.unsupported("a row of x is no whole number of rows of statistics");
   }
   kernels::LinearOperands operands{.x = at.view<const Bf16>(X),
