@@ -3,6 +3,7 @@
 //   linear check    both against float64, with every activation, bias, residual, rotation, strides, ragged shapes
 //   linear time     microseconds (in a graph of 20) and TFLOP/s at the tower's shapes, by tile; * marks the chosen one
 //   linear few      the same for few rows, with the splits, weights from memory and programmatic launches: as a run has them
+//   linear fold     the tower's four products with layernorm kernels between them, against statistics and norms in the epilogues
 //   linear rope     the packed projection and then rope_qk, against the projection with the rotation in its epilogue
 // A second argument ("128x64/4") leaves one kernel.
 #include <cstring>
@@ -10,6 +11,7 @@
 #include <optional>
 
 #include "harness.h"
+#include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/linear/linear.h"
 #include "kernels/smxx/rope/rope.h"
 #include "kernels/sm90/linear/linear.h"
@@ -128,7 +130,7 @@ void check(bool tiny) {
         CHECK_CUDA(cudaDeviceSynchronize());
         const std::string name = "linear " + kernel.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
                                  std::to_string(shape.inner) + " activation " + std::to_string(function);
-        if (!kernel.portable && !vectors) {
+        if (!kernel.portable && (!vectors || (with_residual && activation != Activation::none))) {
           report(name + " is refused", error == cudaErrorInvalidValue ? 0 : INFINITY, 0);
           continue;
         }
@@ -247,6 +249,121 @@ void check_rotation(bool tiny) {
   }
 }
 
+/// y = (x · weightᵀ − mean · u) / σ + v of rows as they are stored, in float64.
+__global__ void norm_reference_kernel(LinearOperands o, int rows, double* y) {
+  const int column = blockIdx.x * blockDim.x + threadIdx.x;
+  const int row = blockIdx.y;
+  if (column >= o.columns || row >= rows) return;
+  const Bf16* x = o.x.data + row * o.x.row_stride;
+  double mean = 0;
+  for (int k = 0; k < o.inner; ++k) mean += static_cast<double>(__bfloat162float(x[k])) / o.inner;
+  if (!o.norm.centred) mean = 0;
+  double squares = 0;
+  double sum = 0;
+  for (int k = 0; k < o.inner; ++k) {
+    const double centred = __bfloat162float(x[k]) - mean;
+    squares += centred * centred;
+    sum += centred * __bfloat162float(o.weight.data[column * o.weight.row_stride + k]);
+  }
+  y[static_cast<std::int64_t>(row) * o.columns + column] = sum / sqrt(squares / o.inner + o.norm.epsilon) + o.norm.v[column];
+}
+
+__global__ void sum_rows_kernel(View<const Bf16> weight, int rows, int columns, float* sums) {
+  const int row = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= rows) return;
+  double sum = 0;
+  for (int k = 0; k < columns; ++k) sum += __bfloat162float(weight.data[row * weight.row_stride + k]);
+  sums[row] = static_cast<float>(sum);
+}
+
+/// Adds `mean` to every element of the first rows, and a channel of 1e4 where asked for.
+__global__ void shift_rows_kernel(Bf16* x, std::int64_t size, int columns, float mean, bool channel) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < size; i += std::int64_t{gridDim.x} * blockDim.x) {
+    x[i] = __float2bfloat16_rn(channel && i % columns == 5 ? 1e4f : __bfloat162float(x[i]) + mean);
+  }
+}
+
+/// A product writes rows and their statistics, another reads them through its norm.
+void check_norm(bool tiny) {
+  struct NormCase {
+    int rows;
+    int columns;
+    int inner;
+    int joined;
+  };
+  std::vector<NormCase> cases{{300, 1160, 1152, 1}, {77, 640, 4608, 4}, {129, 304, 168, 1}, {1, 64, 32, 2}};
+  if (tiny) cases = {{130, 304, 168, 1}, {5, 64, 304, 2}};
+  for (const NormCase& shape : cases) {
+    const int written_columns = shape.inner / shape.joined;
+    const int written_rows = shape.rows * shape.joined;
+    const int capacity = shape.rows + 140;
+    const int written_capacity = capacity * shape.joined;
+    const DeviceBuffer<Bf16> nothing(static_cast<std::size_t>(std::max(written_capacity, written_columns)) * 64);
+    CHECK_CUDA(cudaMemset(nothing.data(), 0, nothing.bytes()));
+    const DeviceBuffer<Bf16> rows(static_cast<std::size_t>(written_capacity) * written_columns);
+    const DeviceBuffer<Bf16> x(static_cast<std::size_t>(written_capacity) * written_columns);
+    const DeviceBuffer<Bf16> weight(static_cast<std::size_t>(shape.columns) * shape.inner);
+    const DeviceBuffer<float> u(shape.columns);
+    const DeviceBuffer<float> v(shape.columns);
+    const DeviceBuffer<float> statistics(row_statistics_size(written_capacity, written_columns));
+    const DeviceBuffer<Bf16> y(static_cast<std::size_t>(capacity) * shape.columns);
+    const DeviceBuffer<double> reference(static_cast<std::size_t>(shape.rows) * shape.columns);
+    const DeviceBuffer<std::int32_t> count(std::vector<std::int32_t>{shape.rows - 1});
+    const DeviceBuffer<std::int32_t> written_count(std::vector<std::int32_t>{written_rows - 1});
+    // Without a mean: that is taken off where γ goes into the weight.
+    fill_normal(weight.data(), weight.size(), 0, 1 / std::sqrt(static_cast<float>(shape.inner)));
+    fill_normal(v.data(), v.size());
+    sum_rows_kernel<<<divide_up(shape.columns, 128), 128>>>({weight.data(), shape.inner}, shape.columns, shape.inner, u.data());
+    for (int kind = 0; kind < 5; ++kind) {
+      // Means in deviations; the fourth kind has the channel, the last is an RMSNorm's.
+      const float mean = kind == 1 ? 10.0f : kind == 2 ? 1000.0f : 0.5f;
+      fill_normal(rows.data(), rows.size());
+      shift_rows_kernel<<<1024, 256>>>(rows.data(), rows.size(), written_columns, mean, kind == 3);
+      const LinearOperands write{.x = {nothing.data(), 64},
+                                 .weight = {nothing.data(), 64},
+                                 .bias = nullptr,
+                                 .residual = {rows.data(), written_columns},
+                                 .y = {x.data(), written_columns},
+                                 .rows = {written_count.data(), 1, written_capacity},
+                                 .columns = written_columns,
+                                 .inner = 64,
+                                 .statistics = {statistics.data(), written_capacity}};
+      const LinearOperands read{.x = {x.data(), shape.inner},
+                                .weight = {weight.data(), shape.inner},
+                                .bias = nullptr,
+                                .residual = {nullptr, 0},
+                                .y = {y.data(), shape.columns},
+                                .rows = {count.data(), 1, capacity},
+                                .columns = shape.columns,
+                                .inner = shape.inner,
+                                .norm = {{statistics.data(), written_capacity}, shape.joined, kind != 4, 1e-6f, u.data(), v.data()}};
+      LinearOperands expected_of = read;
+      expected_of.x.data = rows.data();
+      norm_reference_kernel<<<dim3((shape.columns + 127) / 128, shape.rows), 128>>>(expected_of, shape.rows, reference.data());
+      CHECK_CUDA(cudaDeviceSynchronize());
+      const std::vector<double> expected = reference.download();
+      const auto check_pair = [&](const Kernel& writer, const Kernel& reader) {
+        if (writer.portable || reader.portable || reader.name == "256x192") return;
+        x.poison();
+        y.poison();
+        statistics.poison();
+        CHECK_CUDA(writer.launch(default_launch(), write, Activation::none));
+        CHECK_CUDA(reader.launch(default_launch(), read, Activation::none));
+        CHECK_CUDA(cudaDeviceSynchronize());
+        // One rounding, as in check. Means of 1000 deviations cancel, of sums that the tensor cores cut off, not round.
+        report("norm " + writer.name + " to " + reader.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
+                   std::to_string(shape.inner) + " kind " + std::to_string(kind),
+               relative_error(y.download(), shape.columns, expected, shape.rows, shape.columns), kind == 2 ? 1e-2 : 3e-3);
+      };
+      for (const Kernel& kernel : kernels_under_test) {
+        check_pair(kernel, kernels_under_test.back());
+        check_pair(kernels_under_test.front(), kernel);
+        check_pair(kernels_under_test[kernels_under_test.size() / 2], kernel);
+      }
+    }
+  }
+}
+
 struct Layer {
   int columns;
   int inner;
@@ -292,7 +409,7 @@ struct TimedLayer {
 };
 
 template <typename Call>
-double time_launches_us(bool programmatic, Call&& call) {
+double time_launches_us(bool programmatic, Call&& call, int calls = 20) {
   return 1e3 * time_in_graph_ms(
                    [&](cudaStream_t stream, int i) {
                      Launch launch = default_launch();
@@ -300,7 +417,7 @@ double time_launches_us(bool programmatic, Call&& call) {
                      launch.programmatic = programmatic || launch.programmatic;
                      call(launch, i);
                    },
-                   20, 5);
+                   calls, 5);
 }
 
 void time(const std::vector<int>& patch_counts, bool few) {
@@ -355,6 +472,143 @@ void time_rotation() {
   }
 }
 
+/// Times of the tower's products without attention: as they are, with layernorm kernels, and with the norms in the epilogues.
+void time_fold(const std::vector<int>& row_counts) {
+  constexpr int kCopies = 20;
+  struct Product {
+    const char* name;
+    int columns;
+    int inner;
+    Activation activation;
+    bool writes;
+    bool rotates;
+  };
+  const Product products[4] = {{"qkv", 3456, 1152, Activation::none, false, true},
+                               {"proj", 1152, 1152, Activation::none, true, false},
+                               {"fc1", 4304, 1152, Activation::gelu_tanh, false, false},
+                               {"fc2", 1152, 4304, Activation::none, true, false}};
+  std::vector<DeviceBuffer<Bf16>> weights;
+  for (const Product& product : products) {
+    const std::size_t size = static_cast<std::size_t>(product.columns) * product.inner * kCopies;
+    weights.emplace_back(size);
+    fill_normal(weights.back().data(), size, 0, 1 / std::sqrt(static_cast<float>(product.inner)));
+  }
+  const DeviceBuffer<Bf16> vector(4608);
+  const DeviceBuffer<float> zeros(4608);
+  fill_normal(vector.data(), 4608);
+  CHECK_CUDA(cudaMemset(zeros.data(), 0, zeros.bytes()));
+  for (const int rows : row_counts) {
+    const Turns turns(rows, 72);
+    const DeviceBuffer<Bf16> residual(static_cast<std::size_t>(rows) * 1152);
+    const DeviceBuffer<Bf16> normal(static_cast<std::size_t>(rows) * 1152);
+    const DeviceBuffer<Bf16> packed(static_cast<std::size_t>(rows) * 3456);
+    const DeviceBuffer<Bf16> wide(static_cast<std::size_t>(rows) * 4304);
+    const DeviceBuffer<float> statistics(row_statistics_size(rows, 1152));
+    fill_normal(residual.data(), residual.size());
+    fill_normal(normal.data(), normal.size());
+    fill_normal(packed.data(), packed.size());
+    fill_normal(wide.data(), wide.size());
+    const auto operands = [&](int index, int call, bool folded) {
+      const Product& product = products[index];
+      LinearOperands o{.x = {}, .weight = {weights[index].data() + call * static_cast<std::size_t>(product.columns) * product.inner, product.inner},
+                       .bias = vector.data(), .residual = {}, .y = {}, .rows = {nullptr, rows, rows}, .columns = product.columns, .inner = product.inner};
+      const View<const Bf16> x[4] = {{folded ? residual.data() : normal.data(), 1152}, {packed.data(), 3456},
+                                     {folded ? residual.data() : normal.data(), 1152}, {wide.data(), 4304}};
+      const View<Bf16> y[4] = {{packed.data(), 3456}, {residual.data(), 1152}, {wide.data(), 4304}, {residual.data(), 1152}};
+      o.x = x[index];
+      o.y = y[index];
+      if (product.rotates) o.rotation = turns.rotation(2304);
+      if (product.writes) o.residual = {residual.data(), 1152};
+      if (folded && product.writes) o.statistics = {statistics.data(), rows};
+      if (folded && !product.writes) {
+        o.bias = nullptr;
+        o.norm = {{statistics.data(), rows}, 1, true, 1e-6f, zeros.data(), zeros.data()};
+      }
+      return o;
+    };
+    const auto norm = [&](const Launch& launch) {
+      CHECK_CUDA(smxx::launch_layernorm(launch, {{residual.data(), 1152}, {normal.data(), 1152}, vector.data(), vector.data(), {nullptr, rows, rows}, 1152, 1e-6f}));
+    };
+    // Statistics of something, before norms read them: few rows have small tiles, and more pieces.
+    CHECK_CUDA(sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none,
+                                   rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192));
+    const int calls = rows < 8000 ? 20 : 6;
+    std::vector<const Kernel*> best[2];
+    std::vector<const Kernel*> candidates[2][4];
+    std::printf("%6d rows:", rows);
+    for (int index = 0; index < 4; ++index) {
+      for (const bool folded : {false, true}) {
+        std::vector<std::pair<double, const Kernel*>> found;
+        for (const Kernel& kernel : kernels_under_test) {
+          if (kernel.portable || (is_split(kernel) && rows > 1024) || (kernel.name == "256x192" && folded)) continue;
+          found.emplace_back(time_launches_us(true, [&](const Launch& launch, int call) {
+            CHECK_CUDA(kernel.launch(launch, operands(index, call, folded), products[index].activation));
+          }, calls), &kernel);
+        }
+        std::sort(found.begin(), found.end());
+        for (const auto& [us, kernel] : found) {
+          if (us < 1.15 * found[0].first) candidates[folded][index].push_back(kernel);
+        }
+        best[folded].push_back(found[0].second);
+        std::printf("%s %.1f (%s)", folded ? " to" : (std::string("  ") + products[index].name).c_str(), found[0].first, found[0].second->name.c_str());
+      }
+    }
+    std::printf("  layernorm %.1f\n", time_launches_us(true, [&](const Launch& launch, int) { norm(launch); }, calls));
+    const auto layer = [&](bool with_norms, bool own_tiles, bool writes, bool reads) {
+      return time_launches_us(true, [&](const Launch& launch, int call) {
+        for (int index = 0; index < 4; ++index) {
+          const bool folded = products[index].writes ? writes : reads;
+          if (with_norms && !products[index].writes) norm(launch);
+          CHECK_CUDA(best[own_tiles][index]->launch(launch, operands(index, call, folded), products[index].activation));
+        }
+      }, calls);
+    };
+    // A product alone and one among others want different tiles.
+    for (const bool folded : {false, true}) {
+      const double before = layer(!folded, folded, folded, folded);
+      double least = before;
+      for (int index = 0; index < 4; ++index) {
+        const Kernel* kept = best[folded][index];
+        for (const Kernel* candidate : candidates[folded][index]) {
+          if (candidate == kept) continue;
+          best[folded][index] = candidate;
+          const double us = layer(!folded, folded, folded, folded);
+          if (us < least) {
+            least = us;
+            kept = candidate;
+          }
+        }
+        best[folded][index] = kept;
+      }
+      std::printf("        %s: tiles chosen alone %.1f us, in the chain %.1f us:", folded ? "folded" : "as is", before, least);
+      for (int index = 0; index < 4; ++index) std::printf(" %s", best[folded][index]->name.c_str());
+      std::printf("\n");
+    }
+    struct Variant {
+      const char* name;
+      bool norms, own_tiles, writes, reads;
+    };
+    const Variant variants[] = {{"as is", true, false, false, false},      {"folded", false, true, true, true},
+                                {"folded, same tiles", false, false, true, true}, {"no norm at all", false, false, false, false},
+                                {"no norm, other tiles", false, true, false, false}, {"only written", false, false, true, false},
+                                {"only read", false, false, false, true}};
+    // Alternating: the card's clock drifts.
+    std::vector<std::vector<double>> times(std::size(variants));
+    for (int round = 0; round < 4; ++round) {
+      for (std::size_t i = 0; i < std::size(variants); ++i) {
+        const Variant& v = variants[i];
+        times[i].push_back(layer(v.norms, v.own_tiles, v.writes, v.reads));
+      }
+    }
+    std::printf("%6d rows: layer without attention", rows);
+    for (std::size_t i = 0; i < std::size(variants); ++i) {
+      std::sort(times[i].begin(), times[i].end());
+      std::printf(", %s %.1f..%.1f", variants[i].name, times[i][0], times[i][3]);
+    }
+    std::printf("\n");
+  }
+}
+
 }  // namespace
 }  // namespace vitgraph::dev
 
@@ -365,9 +619,12 @@ int main(int argc, char** argv) {
   if (what.rfind("check", 0) == 0) {
     check(what == "check-tiny");
     check_rotation(what == "check-tiny");
+    check_norm(what == "check-tiny");
   }
   if (what == "time") time({256, 784, 3520, 4096, 15772, 50688}, false);
   if (what == "few") time({196, 784}, true);
+  if (what == "norm") check_norm(false);
+  if (what == "fold") time_fold({196, 784, 3520, 4096, 15772, 50688});
   if (what == "rope") time_rotation();
   std::printf("linear %s: %s\n", what.c_str(), all_passed() ? "passed" : "FAILED");
   return all_passed() ? 0 : 1;

@@ -53,9 +53,11 @@ describe.skipIf(bf16 === undefined)("cpu, products in bf16", () => {
   // Each factor is rounded by at most 2⁻⁹ of itself, and random errors of many terms mostly cancel.
   const tolerance = { relativeL2: 3e-3, relativeMax: 1e-2 };
   // Sharp attention multiplies the rounding of its logits, whatever the kernel.
+  // Rows that were f32 lose their deviations to a mean that is larger: norms are folded where rows are bf16 already.
   const products = f32Cases.filter(
     ({ kernel, name }) =>
-      kernel.startsWith("linear") || (kernel === "attention" && !name.includes("sharpness")),
+      (kernel.startsWith("linear") && !kernel.startsWith("linear_norm")) ||
+      (kernel === "attention" && !name.includes("sharpness")),
   );
 
   test.each(products.map((kernelCase) => [kernelCase.name, kernelCase] as const))(

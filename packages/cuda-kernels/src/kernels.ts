@@ -27,6 +27,15 @@ export interface KernelSignature {
 export const ACTIVATIONS = ["none", "gelu_tanh", "gelu_erf", "quick_gelu", "silu"] as const;
 export type Activation = (typeof ACTIVATIONS)[number];
 
+/** Values of the scalar `norm`. */
+export const NORMS = { layernorm: 1, rmsnorm: 2 } as const;
+export type Norm = keyof typeof NORMS;
+
+/** Columns of the statistics of rows of `columns`: a mean and squares for each 32 of them at most, and what every backend adds. */
+export function statisticsColumns(columns: number): number {
+  return 4 + 2 * Math.ceil(columns / 32);
+}
+
 /**
  * How `patch_sources` says where a patch's pixels are: `offset | format`, the offset being bytes from the start of
  * `pixels` and a multiple of 4.
@@ -195,6 +204,57 @@ export const KERNELS = {
     forms: ["activation [m, k]", "activation [m, n]"],
     scalars: {},
     whole: ["k/n"],
+  },
+  /**
+   * y = x · weightᵀ + bias + residual, or + table[index], and what the norms of y's rows need: `statistics`, of
+   * {@link statisticsColumns} columns, whose layout is the backend's own.
+   */
+  linear_statistics: {
+    buffers: ["x", "weight", "bias?", "residual?", "table?", "index?", "statistics", "y"],
+    forms: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "weight [1, n]",
+      "activation [m, n]",
+      "activation [r, n]",
+      "i32 [m, 1]",
+      "f32 [m, s]",
+      "activation [m, n]",
+    ],
+    scalars: {},
+    inPlace: ["residual?"],
+  },
+  /**
+   * y = activation((x · weightᵀ − mean · u) / σ + v): the product of normalised rows from the rows as they are. `statistics`
+   * [r, s] was written with them; a row of x is r / m of their rows side by side. `norm`, see {@link NORMS}: mean and σ as of
+   * layernorm, or 0 and the root of the mean square.
+   */
+  linear_norm: {
+    buffers: ["x", "weight", "statistics", "u", "v", "y"],
+    forms: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "f32 [r, s]",
+      "f32 [1, n]",
+      "f32 [1, n]",
+      "activation [m, n]",
+    ],
+    scalars: { activation: "u32", norm: "u32", epsilon: "f32" },
+  },
+  /** `linear_norm` without an activation, and then the rotation of `linear_rope`. */
+  linear_norm_rope: {
+    buffers: ["x", "weight", "statistics", "u", "v", "positions", "angles", "y"],
+    forms: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "f32 [r, s]",
+      "f32 [1, n]",
+      "f32 [1, n]",
+      "i32 [m, 4]",
+      "f32 [p, n/3/heads/8*4]",
+      "activation [m, n]",
+    ],
+    scalars: { heads: "u32", norm: "u32", epsilon: "f32" },
   },
 } as const satisfies Record<string, KernelSignature>;
 

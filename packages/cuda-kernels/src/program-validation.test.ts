@@ -10,7 +10,14 @@ import type { Arena } from "./device.js";
 import { KERNEL_NAMES, KERNELS } from "./kernels.js";
 import { requireAddon } from "./native.js";
 import { ARENAS, type ArenaName, DTYPE_BYTES, type DType, encodeProgram, type Program } from "./program.js";
-import { gatherRowsCase, kernelCases, linearCase, ropeCase } from "./testing/kernel-cases.js";
+import {
+  gatherRowsCase,
+  kernelCases,
+  linearCase,
+  linearNormCase,
+  linearStatisticsCase,
+  ropeCase,
+} from "./testing/kernel-cases.js";
 import { kernelCaseProgram } from "./testing/run-case.js";
 import { validateProgram } from "./testing/validate.js";
 
@@ -292,6 +299,41 @@ function mutate({ program: index, edits }: Mutation): Program {
   }
   return program as Program;
 }
+
+test.each([
+  ["overlaps x", { arena: "io", offset: 0 }],
+  ["lies in the weights arena, which kernels only read", { arena: "weights", offset: 0 }],
+] as const)("a kernel's second output, too: statistics that %s", (fact, place) => {
+  const program = structuredClone(
+    kernelCaseProgram(linearStatisticsCase({ m: 40, n: 8, k: 64 })),
+  ) as Mutable<Program>;
+  expect(nativeAnswer(program as Program)).toBeNull();
+  Object.assign(program.buffers.find(({ name }) => name === "statistics")!, place);
+  program.arenaBytes.weights = program.arenaBytes.io;
+  const answer = nativeAnswer(program as Program);
+  expect(answer).toContain(`instruction 0 (linear_statistics): statistics ${fact}`);
+  expect(twinAnswer(program as Program)).toBe(answer);
+});
+
+test.each([
+  ["statistics have 1 columns where 2 are asked for", { columns: 1, rowStride: 1 }],
+  ["a row of x is no whole number of rows of statistics", { rows: { dim: null, plus: 2 } }],
+] as const)("a run says that %s", async (fact, edit) => {
+  const program = structuredClone(
+    kernelCaseProgram(linearNormCase({ m: 3, n: 8, k: 16, norm: "layernorm" })),
+  ) as Mutable<Program>;
+  // The norm alone.
+  program.instructions.shift();
+  for (const buffer of program.buffers) if (buffer.name === "statistics") Object.assign(buffer, edit);
+  const arenas = allocate(program as Program);
+  const executable = device.load(program as Program, arenas);
+  const counts = program.dims.map(({ capacity }) => capacity);
+  await expect(executable.submit({ counts, inputs: [], outputs: [] })).rejects.toThrow(
+    `(linear_norm): ${fact}`,
+  );
+  executable[Symbol.dispose]();
+  for (const arena of Object.values(arenas)) arena[Symbol.dispose]();
+});
 
 test("decoder and twin agree on every mutation of a valid program", () => {
   let loaded = 0;

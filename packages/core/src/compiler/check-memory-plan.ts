@@ -8,6 +8,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type AnyNode, type Graph, nodeOf, type ValueId } from "../graph/graph.js";
 import { OPS, rowCount } from "../graph/ops.js";
 import type { MemoryPlan, Placement } from "./memory-plan.js";
+import { statisticsByWriter } from "./row-statistics.js";
 
 /** Half-open byte ranges of one arena, and who owns them. */
 interface Owned {
@@ -19,9 +20,15 @@ interface Owned {
 /** @throws VG_INTERNAL naming the value that is overwritten while it is still needed, or lies outside its arena. */
 export function checkMemoryPlan(graph: Graph, plan: MemoryPlan): void {
   const memory = new Map<string, Owned[]>();
+  const statistics = statisticsByWriter(graph);
   for (const node of graph.nodes) {
     for (const input of node.inputs) if (input !== null) expectOwned(graph, plan, memory, node, input);
-    if (OPS[node.op].role !== "view") claim(graph, plan, memory, node.id);
+    const { role } = OPS[node.op];
+    // A companion was written with its input.
+    if (role === "companion") expectOwned(graph, plan, memory, node, node.id);
+    else if (role !== "view") claim(graph, plan, memory, node.id);
+    const written = statistics.get(node.id);
+    if (written !== undefined) claim(graph, plan, memory, written);
   }
   for (const output of graph.outputs) expectOwned(graph, plan, memory, undefined, output);
 }

@@ -3,8 +3,9 @@ import type { Program } from "@vitgraph/cuda-kernels";
 import type { Graph } from "../graph/graph.js";
 import { lower } from "./lower.js";
 import { type Capacity, type MemoryPlan, planMemory, type Target, type WeightDTypes } from "./memory-plan.js";
-import { type RewriteStep, removeDead, rewrite } from "./rewrite.js";
-import { FUSION_RULES } from "./rules/index.js";
+import { type RewriteResult, type RewriteStep, removeDead, rewrite } from "./rewrite.js";
+import { shareStatistics } from "./row-statistics.js";
+import { FOLDING_RULES, FUSION_RULES } from "./rules/index.js";
 
 export interface CompileOptions {
   /** `compile_mm_encoder`: run the fusion rules. Without them each op becomes one kernel; the result is the same. */
@@ -22,11 +23,17 @@ export interface CompiledGraph {
   program(capacity: Capacity): { plan: MemoryPlan; program: Program };
 }
 
+/** Folding comes after all fusions: what writes and reads rows is known only then. */
+function fuseFor(source: Graph, { kernels, foldsNorms }: Target): RewriteResult {
+  const fused = rewrite(source, FUSION_RULES, kernels);
+  if (foldsNorms !== true) return fused;
+  const folded = rewrite(fused.graph, FOLDING_RULES, kernels);
+  return { graph: shareStatistics(folded.graph), trace: [...fused.trace, ...folded.trace] };
+}
+
 export function compile(graph: Graph, { fuse, target, weightDTypes }: CompileOptions): CompiledGraph {
   const source = removeDead(graph);
-  const { graph: fused, trace } = fuse
-    ? rewrite(source, FUSION_RULES, target.kernels)
-    : { graph: source, trace: [] };
+  const { graph: fused, trace } = fuse ? fuseFor(source, target) : { graph: source, trace: [] };
   return {
     source,
     fused,

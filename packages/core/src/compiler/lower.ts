@@ -2,6 +2,7 @@
 import {
   ACTIVATIONS,
   type Instruction,
+  NORMS,
   PROGRAM_VERSION,
   type Program,
   type ProgramBuffer,
@@ -10,13 +11,21 @@ import type { AnyNode, Graph, Node, ValueId } from "../graph/graph.js";
 import { nodeOf } from "../graph/graph.js";
 import { OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 import type { MemoryPlan, Placement } from "./memory-plan.js";
+import { statisticsByWriter } from "./row-statistics.js";
 
 /** The buffer that holds all outputs side by side. */
 export const RESULT_BUFFER = "result";
 
 /** Ops that run: each lowers to the kernel of its name. */
 type KernelOp = {
-  [K in OpKind]: K extends "input" | "weight" | "constant" | "cached" | "slice_columns" | "merge_rows"
+  [K in OpKind]: K extends
+    | "input"
+    | "weight"
+    | "constant"
+    | "cached"
+    | "slice_columns"
+    | "merge_rows"
+    | "row_statistics"
     ? never
     : K;
 }[OpKind];
@@ -38,12 +47,18 @@ const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => read
   mean_groups: () => [],
   gather_rows: () => [],
   linear_gather_rows: ({ activation }) => [ACTIVATIONS.indexOf(activation)],
+  linear_norm: ({ activation, norm, epsilon }) => [ACTIVATIONS.indexOf(activation), NORMS[norm], epsilon],
+  linear_norm_rope: ({ heads, norm, epsilon }) => [heads, NORMS[norm], epsilon],
 };
 
 export function lower(graph: Graph, plan: MemoryPlan): Program {
   const buffers = graph.nodes.map((node) => bufferOf(node, plan.placements[node.id] as Placement));
   const result = bufferOfResult(graph, plan);
-  const instructions = graph.nodes.filter(runs).map(instructionOf);
+  const statistics = statisticsByWriter(graph);
+  const instructions = graph.nodes.filter(runs).map((node) => {
+    const written = statistics.get(node.id);
+    return written === undefined ? instructionOf(node) : writerOf(node, written);
+  });
   return {
     version: PROGRAM_VERSION,
     dims: Object.entries(plan.capacity).map(([name, capacity]) => ({ name, capacity })),
@@ -82,6 +97,15 @@ function instructionOf(node: AnyNode): Instruction {
   const scalars = scalarsOf(node as Node<KernelOp>);
   const inputs: number[] = OPS[node.op].inputs.map((_, index) => node.inputs[index] ?? -1);
   return { kernel: node.op as KernelOp, buffers: [...inputs, node.id], scalars };
+}
+
+/** A product that writes the statistics of its rows, too. */
+function writerOf({ op, inputs, id }: AnyNode, statistics: ValueId): Instruction {
+  const gathers = op === "linear_gather_rows";
+  const [x = -1, weight = -1, bias, ...others] = inputs;
+  const [residual, table, index] = gathers ? [null, ...others] : [others[0], null, null];
+  const buffers = [x, weight, bias, residual, table, index].map((input) => input ?? -1);
+  return { kernel: "linear_statistics", buffers: [...buffers, statistics, id], scalars: [] };
 }
 
 function scalarsOf<K extends KernelOp>(node: Node<K>): readonly number[] {

@@ -9,6 +9,7 @@ import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } fro
 import { VitgraphError } from "@vitgraph/errors";
 import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../graph/graph.js";
 import { type DimCounts, OPS, type OpKind, rowCount } from "../graph/ops.js";
+import { statisticsByWriter } from "./row-statistics.js";
 
 /** The largest counts that a program is made for. */
 export type Capacity = DimCounts;
@@ -19,6 +20,11 @@ export interface Target {
   /** The dtype that weights are converted to while they are loaded; null where they stay as the checkpoint has them. */
   readonly weightDType: DType | null;
   readonly kernels: ReadonlySet<KernelName>;
+  /**
+   * Fold norms into the products after them: a pass over memory less, and their weights once more rounded to `weightDType`.
+   * Where weights stay as the checkpoint has them, those become f32.
+   */
+  readonly foldsNorms?: boolean;
 }
 
 /** The dtype of each of the checkpoint's tensors that the graph names. */
@@ -65,6 +71,7 @@ export function planMemory(
   size.io += align(resultRows * resultColumns * DTYPE_BYTES[target.activationDType]);
 
   const lastUse = findLastUses(graph);
+  const statistics = statisticsByWriter(graph);
   const scratch = new ScratchSpace();
   for (const node of graph.nodes) {
     const base = node.inputs[0] ?? null;
@@ -72,13 +79,19 @@ export function planMemory(
     else if (node.op === "cached") placements[node.id] = place(node, "cache", elementDType(node, target));
     else if (node.op === "constant") placements[node.id] = place(node, "weights", "f32");
     else if (node.op === "weight")
-      placements[node.id] = place(node, "weights", target.weightDType ?? weightDType(node, weightDTypes));
+      placements[node.id] = place(node, "weights", weightDType(node, target, weightDTypes));
     else if (OPS[node.op].role === "view")
       placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
-    else {
+    else if (node.op !== "row_statistics") {
       placements[node.id] =
         results.get(node.id) ??
         placeScratch(graph, node, placements, lastUse, scratch, capacity, elementDType(node, target));
+      // Written while the inputs are still read.
+      const written = statistics.get(node.id);
+      if (written !== undefined) {
+        const companion = nodeOf(graph, written);
+        placements[written] = placeScratch(graph, companion, placements, lastUse, scratch, capacity, "f32");
+      }
       releaseDeadInputs(graph, node, placements, lastUse, scratch);
     }
   }
@@ -233,7 +246,11 @@ function elementDType(node: Node<"input"> | AnyNode, target: Target): DType {
   return element;
 }
 
-function weightDType(node: Node<"weight">, dtypes: WeightDTypes): DType {
+function weightDType(node: Node<"weight">, target: Target, dtypes: WeightDTypes): DType {
+  const { folded } = node.attributes;
+  if (folded !== undefined && folded.part !== "weight") return "f32";
+  if (target.weightDType !== null) return target.weightDType;
+  if (folded !== undefined) return "f32";
   const dtype = dtypes.get(node.attributes.tensor);
   if (dtype === undefined) {
     throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${node.attributes.tensor} has no dtype`, {

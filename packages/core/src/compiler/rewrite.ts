@@ -31,6 +31,10 @@ export interface Pattern {
 export interface Match {
   /** The value bound to a name. */
   value(name: string): ValueId;
+  /** Whether a name is bound: patterns may leave it out. */
+  has(name: string): boolean;
+  /** The node that a value comes from, whatever it is. */
+  producer(value: ValueId): AnyNode;
   /** The node bound to a name, known to have this op. */
   node<K extends OpKind>(name: string, op: K): Node<K>;
 }
@@ -243,6 +247,8 @@ function asMatch(graph: Graph, rule: RewriteRule, bound: Bound): Match {
   };
   return {
     value,
+    has: (name) => bound.has(name),
+    producer: (id) => nodeOf(graph, id),
     node<K extends OpKind>(name: string, op: K): Node<K> {
       const node = nodeOf(graph, value(name));
       if (node.op !== op) {

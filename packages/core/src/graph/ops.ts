@@ -5,7 +5,7 @@
  * number, and its element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`).
  * Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
  */
-import type { Activation, RowCount } from "@vitgraph/cuda-kernels";
+import { type Activation, type Norm, type RowCount, statisticsColumns } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 
 export type { Activation, RowCount } from "@vitgraph/cuda-kernels";
@@ -47,6 +47,23 @@ export interface WeightAttributes {
   /** The checkpoint's shape, where it is smaller: zeros fill the rest. */
   readonly stored?: readonly number[];
   readonly pairedRows?: PairedRows;
+  readonly folded?: FoldedNorm;
+}
+
+/**
+ * A norm whose γ and β went into the product after it, of whose weight this is the tensor: γ ⊙ W, u or v of the kernel
+ * `linear_norm`. Tensors go by the graph's names.
+ */
+export interface FoldedNorm {
+  readonly part: "weight" | "u" | "v";
+  readonly norm: Norm;
+  /** γ, and what is added to each of its elements. */
+  readonly scale: string;
+  readonly offset?: number;
+  /** β. */
+  readonly shift?: string;
+  /** The product's own. */
+  readonly bias?: string;
 }
 
 /** What each op is told besides its inputs. */
@@ -75,6 +92,9 @@ export interface OpAttributes {
   mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
   linear_gather_rows: { readonly activation: Activation };
+  row_statistics: Record<never, never>;
+  linear_norm: { readonly activation: Activation; readonly norm: Norm; readonly epsilon: number };
+  linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
   /** A view: `factor` consecutive patch rows become one token row. */
@@ -96,8 +116,11 @@ type Inputs = readonly (ValueType | undefined)[];
 export interface OpDefinition<K extends OpKind> {
   /** Names of the inputs; those ending in "?" are optional. */
   readonly inputs: readonly string[];
-  /** `leaf`: nothing runs. `view`: the same memory, seen differently. `kernel`: the kernel of the same name runs. */
-  readonly role: "leaf" | "view" | "kernel";
+  /**
+   * `leaf`: nothing runs. `view`: the same memory, seen differently. `kernel`: the kernel of the same name runs.
+   * `companion`: the kernel that writes the input writes this, too, at the same time.
+   */
+  readonly role: "leaf" | "view" | "kernel" | "companion";
   /** The output's type. @throws VG_GRAPH_INVALID */
   infer(inputs: Inputs, attributes: OpAttributes[K]): ValueType;
   print(attributes: OpAttributes[K]): string;
@@ -148,7 +171,10 @@ function expectColumns(op: OpKind, what: string, type: ValueType, columns: numbe
 }
 
 /** The product of `linear` and what is fused into it, residuals aside. */
-function product(op: "linear" | "linear_rope" | "linear_gather_rows", inputs: Inputs): ValueType {
+function product(
+  op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct,
+  inputs: Inputs,
+): ValueType {
   const x = need(inputs, 0, op);
   const weight = need(inputs, 1, op);
   const bias = inputs[2];
@@ -157,6 +183,18 @@ function product(op: "linear" | "linear_rope" | "linear_gather_rows", inputs: In
   if (bias !== undefined) expectColumns(op, "bias", bias, y.columns);
   return y;
 }
+
+type NormProduct = "linear_norm" | "linear_norm_rope";
+
+/** The product of normalised rows: [x, weight, statistics, u, v, …]. */
+function normProduct(op: NormProduct, [x, weight, statistics, u, v]: Inputs): ValueType {
+  const y = product(op, [x, weight]);
+  const rows = need([x, weight, statistics], 2, op);
+  if (rows.element !== "f32") throw invalid(op, `statistics is ${printType(rows)}, expected f32`);
+  for (const vector of [u, v]) expectColumns(op, "u or v", need([vector], 0, op), y.columns);
+  return y;
+}
+
 const productFlops = ([x]: Inputs, y: ValueType, work: WorkCounts) =>
   2 * rowCount(y, work.dims) * y.columns * (x?.columns ?? 0);
 
@@ -174,9 +212,11 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, pairedRows }) {
+    infer(_, { tensor, shape, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
+      if (folded !== undefined && folded.part !== "weight")
+        return { element: "f32", rows: fixed(1), columns: shape[0] as number };
       const vector = shape.length === 1;
       const columns = shape.slice(vector ? 0 : 1).reduce((product, side) => product * side, 1);
       return { element: "weight", rows: fixed(vector ? 1 : (shape[0] as number)), columns };
@@ -382,6 +422,41 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return y;
     },
     print: (attributes) => (attributes.activation === "none" ? "" : attributes.activation),
+    flops: productFlops,
+  },
+  row_statistics: {
+    inputs: ["x"],
+    role: "companion",
+    infer(inputs) {
+      const x = need(inputs, 0, "row_statistics");
+      return { element: "f32", rows: x.rows, columns: statisticsColumns(x.columns) };
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  linear_norm: {
+    inputs: ["x", "weight", "statistics", "u", "v"],
+    role: "kernel",
+    infer: (inputs) => normProduct("linear_norm", inputs),
+    print: ({ activation, norm, epsilon }) =>
+      `${activation === "none" ? "" : `${activation} `}${norm} epsilon=${epsilon}`,
+    flops: productFlops,
+  },
+  linear_norm_rope: {
+    inputs: ["x", "weight", "statistics", "u", "v", "positions", "angles"],
+    role: "kernel",
+    infer(inputs, { heads }) {
+      const y = normProduct("linear_norm_rope", inputs);
+      expectColumns("linear_norm_rope", "positions", need(inputs, 5, "linear_norm_rope"), 4);
+      expectColumns(
+        "linear_norm_rope",
+        "angles",
+        need(inputs, 6, "linear_norm_rope"),
+        y.columns / 3 / heads / 2,
+      );
+      return y;
+    },
+    print: ({ heads, norm, epsilon }) => `heads=${heads} ${norm} epsilon=${epsilon}`,
     flops: productFlops,
   },
   slice_columns: {

@@ -6,7 +6,7 @@ import { weightDTypes } from "../weights/load-weights.js";
 
 export function compileForDevice(
   model: LoadedModel,
-  device: Pick<Device, "activationDType" | "weightDType" | "kernels">,
+  device: Pick<Device, "activationDType" | "weightDType" | "kernels" | "info">,
   fuse: boolean,
 ): CompiledGraph {
   return compile(model.graph, {
@@ -15,6 +15,8 @@ export function compileForDevice(
       activationDType: device.activationDType,
       weightDType: device.weightDType,
       kernels: device.kernels,
+      // On the CPU weights would have to be copied to f32, and a norm is next to nothing there.
+      foldsNorms: device.info.backend === "cuda",
     },
     weightDTypes: weightDTypes(model.weights),
   });

@@ -3,10 +3,11 @@ import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
-import type { OpAttributes } from "../graph/ops.js";
+import type { FoldedNorm, OpAttributes, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
-import { f16ToF32, f32ToBf16 } from "../numerics.js";
+import { bf16ToF32, f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
+import { type FoldedVectors, type NormTensors, scaleRows, sumRows } from "./fold-weight.js";
 import type { TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
@@ -93,6 +94,8 @@ export async function loadWeights(
   let slice = new Uint8Array(SLICE_BYTES);
   const totalBytes = [...weights.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let doneBytes = 0;
+  // The vectors of a folded weight come after it, and are found with it.
+  const vectors = new Map<string, FoldedVectors>();
   for (const node of graph.nodes) {
     const placement = plan.placements[node.id];
     if (placement === undefined) continue;
@@ -102,10 +105,18 @@ export async function loadWeights(
     }
     if (node.op !== "weight") continue;
     const tensor = weights.get(node.attributes.tensor) as TensorSource;
-    const { shape, pairedRows } = node.attributes;
+    const { shape, pairedRows, folded } = node.attributes;
+    if (folded !== undefined && folded.part !== "weight") {
+      const { [folded.part]: vector } = vectors.get(node.attributes.tensor) as FoldedVectors;
+      await device.upload(arena, placement.offset, new Uint8Array(vector.buffer));
+      continue;
+    }
+    const fold = folded === undefined ? undefined : await startFold(node.attributes, folded, weights);
+    if (fold !== undefined) vectors.set(node.attributes.tensor, fold);
     const rowBytes = tensor.sizeBytes / (shape[0] as number);
-    // Whole heads at a time where rows change places.
-    const headBytes = pairedRows === undefined ? 1 : pairedRows.headSize * rowBytes;
+    // Whole heads at a time where rows change places, and whole rows where they are folded.
+    const headRows = pairedRows?.headSize ?? 1;
+    const headBytes = pairedRows === undefined && fold === undefined ? 1 : headRows * rowBytes;
     const sliceBytes = Math.max(1, Math.floor(SLICE_BYTES / headBytes)) * headBytes;
     if (slice.length < sliceBytes) slice = new Uint8Array(sliceBytes);
     let offset = placement.offset;
@@ -119,13 +130,59 @@ export async function loadWeights(
           pairedRows.headSize,
         );
       }
-      const converted = convertWeights(part, tensor.dtype, placement.dtype);
+      const converted =
+        fold === undefined
+          ? convertWeights(part, tensor.dtype, placement.dtype)
+          : foldSlice(part, tensor.dtype, start / rowBytes, fold, placement.dtype);
       await device.upload(arena, offset, converted);
       offset += converted.length;
       doneBytes += part.length;
       onProgress?.(doneBytes, totalBytes);
     }
   }
+}
+
+type Fold = NormTensors & FoldedVectors;
+
+async function startFold(
+  { shape, pairedRows }: WeightAttributes,
+  { norm, scale, offset = 0, shift, bias }: FoldedNorm,
+  weights: ReadonlyMap<string, TensorSource>,
+): Promise<Fold> {
+  const read = async (name: string, paired?: PairedRows): Promise<Float32Array> => {
+    const { sizeBytes, dtype, shape, readSlice } = weights.get(name) as TensorSource;
+    const bytes = new Uint8Array(sizeBytes);
+    await readSlice(0, bytes);
+    const elementBytes = sizeBytes / (shape[0] as number);
+    if (paired !== undefined)
+      pairRows(bytes.subarray(0, paired.rows * elementBytes), elementBytes, paired.headSize);
+    return toF32(bytes, dtype);
+  };
+  const rows = shape[0] as number;
+  return {
+    scale: (await read(scale)).map((value) => value + offset),
+    shift: shift === undefined ? undefined : await read(shift),
+    bias: bias === undefined ? undefined : await read(bias, pairedRows),
+    centred: norm === "layernorm",
+    u: new Float32Array(rows),
+    v: new Float32Array(rows),
+  };
+}
+
+/** Whole rows of a weight, folded, in the dtype that the device wants. */
+function foldSlice(bytes: Uint8Array, from: string, firstRow: number, fold: Fold, to: DType): Uint8Array {
+  const rows = toF32(bytes.slice(), from);
+  scaleRows(rows, firstRow, fold, fold);
+  const converted = convertWeights(new Uint8Array(rows.buffer), "F32", to);
+  sumRows(toF32(converted, to === "bf16" ? "BF16" : "F32"), firstRow, fold.scale.length, fold);
+  return converted;
+}
+
+/** `bytes` begin at their buffer's start. */
+function toF32({ buffer, byteLength }: Uint8Array, dtype: string): Float32Array {
+  if (dtype === "F32") return new Float32Array(buffer, 0, byteLength / 4);
+  const halves = new Uint16Array(buffer, 0, byteLength / 2);
+  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
 }
 
 /** Puts the rows (i, i + headSize/2) of each head beside each other, in place. */

@@ -26,9 +26,12 @@ enum class Kernel : std::uint32_t {
   scatter_rows,
   linear_gather_rows,
   mean_groups,
+  linear_statistics,
+  linear_norm,
+  linear_norm_rope,
 };
-inline constexpr std::size_t kKernelCount = 16;
-inline constexpr std::size_t kMaxOperands = 6;
+inline constexpr std::size_t kKernelCount = 19;
+inline constexpr std::size_t kMaxOperands = 8;
 inline constexpr std::size_t kMaxScalars = 3;
 
 /// In the order of ACTIVATIONS in src/kernels.ts.

@@ -157,6 +157,13 @@ class Checker {
 
   void check_output() const {
     const std::size_t last = signature_.operands.size() - 1;
+    check_written(last);
+    // The one kernel that writes two.
+    if (instruction_.kernel == Kernel::linear_statistics) check_written(last - 1);
+  }
+
+  /// Against the operands before it.
+  void check_written(std::size_t last) const {
     const Buffer& output = buffer(last);
     const std::string& output_name = signature_.operands[last].name;
     if (output.arena == ArenaName::weights)

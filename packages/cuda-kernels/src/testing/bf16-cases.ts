@@ -38,6 +38,9 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   scatter_rows: COPIED,
   linear_gather_rows: ROUNDED_ONCE,
   mean_groups: ROUNDED_ONCE,
+  linear_statistics: ROUNDED_ONCE,
+  linear_norm: ROUNDED_ONCE,
+  linear_norm_rope: ROUNDED_TWICE,
 };
 
 export function bf16Cases(): readonly KernelCase[] {

@@ -4,7 +4,15 @@
  * A case is one instruction and the memory around it. Its values are made from its name, so they are the same in every
  * run and on every backend; they are rounded to the dtype that they are stored in.
  */
-import { ACTIVATIONS, type Activation, type KernelName, PIXEL_FORMATS } from "../kernels.js";
+import {
+  ACTIVATIONS,
+  type Activation,
+  type KernelName,
+  NORMS,
+  type Norm,
+  PIXEL_FORMATS,
+  statisticsColumns,
+} from "../kernels.js";
 import { type ArenaName, DTYPE_BYTES, type DType, type RowCount } from "../program.js";
 import { encodeValues, roundValues } from "./element-values.js";
 
@@ -17,8 +25,16 @@ export interface KernelCase {
   /** By the signature's names, without "?": which matrix, or which columns of one. */
   readonly operands: Readonly<Record<string, CaseOperand>>;
   readonly scalars: Readonly<Record<string, number>>;
+  /** Runs first, for what the kernel reads that only a kernel of the same backend can write. It changes no values of matrices. */
+  readonly before?: CaseInstruction;
   /** Nothing is rounded on the way: y is the reference, to the last bit. */
   readonly exact?: boolean;
+}
+
+export interface CaseInstruction {
+  readonly kernel: KernelName;
+  readonly operands: Readonly<Record<string, CaseOperand>>;
+  readonly scalars: Readonly<Record<string, number>>;
 }
 
 export interface CaseDim {
@@ -30,7 +46,8 @@ export interface CaseDim {
 
 /** A region of memory of its own. */
 export interface CaseMatrix {
-  readonly arena: Exclude<ArenaName, "scratch">;
+  /** What is in `scratch` is not looked at after the run. */
+  readonly arena: ArenaName;
   readonly dtype: DType;
   readonly rows: RowCount;
   readonly columns: number;
@@ -43,6 +60,9 @@ export interface CaseOperand {
   readonly matrix: string;
   readonly firstColumn: number;
   readonly columns: number;
+  /** Default: the matrix's. */
+  readonly rows?: RowCount;
+  readonly rowStride?: number;
 }
 
 /** What any case may vary. */
@@ -101,6 +121,74 @@ export function linearGatherRowsCase(
     .index("index", "m", 1, spreadRows(m, tableRows))
     .scalar("activation", ACTIVATIONS.indexOf(activation))
     .output("m", n);
+}
+
+/** A product that writes the statistics of its rows: with a residual, with a table's rows, or with neither. */
+export function linearStatisticsCase(
+  shape: Omit<LinearShape, "activation"> & { readonly tableRows?: number },
+): KernelCase {
+  const { m, n, k, bias = false, residual = false, tableRows } = shape;
+  const parts = [
+    `${m}×${n}×${k}`,
+    bias && "bias",
+    residual && "residual",
+    tableRows !== undefined && `table of ${tableRows}`,
+  ];
+  const c = new CaseBuilder("linear_statistics", parts, shape).dim("m", m);
+  c.activation("x", "m", k).weight("weight", n, k, 1 / Math.sqrt(k));
+  if (bias) c.weight("bias", 1, n);
+  if (residual) c.activation("residual", "m", n);
+  if (tableRows !== undefined) {
+    c.dim("rows", tableRows).activation("table", "rows", n);
+    c.index("index", "m", 1, spreadRows(m, tableRows));
+  }
+  return c.statistics("m", n).output("m", n);
+}
+
+export interface LinearNormShape extends CaseOptions {
+  readonly m: number;
+  readonly n: number;
+  /** Columns of the rows that were written. */
+  readonly k: number;
+  /** Rows that are read as one. Default 1. */
+  readonly joined?: number;
+  readonly norm: Norm;
+  /** Of the rows, in deviations. Default 0. */
+  readonly mean?: number;
+  /** One column is 1e4 in every row. */
+  readonly channel?: boolean;
+  readonly activation?: Activation;
+  /** With the rotation: heads, and the grid's width; n is 3 · heads · headSize. */
+  readonly heads?: number;
+}
+
+export function linearNormCase(shape: LinearNormShape): KernelCase {
+  const { m, n, k, joined = 1, norm, mean = 0, channel = false, activation = "none", heads } = shape;
+  const kernel = heads === undefined ? "linear_norm" : "linear_norm_rope";
+  const parts = [
+    `${m}×${n}×${joined === 1 ? k : `${joined}·${k}`}`,
+    norm,
+    `mean ${mean}`,
+    channel && "a channel of 1e4",
+    activation !== "none" && activation,
+    heads !== undefined && `${heads} heads`,
+  ];
+  const c = new CaseBuilder(kernel, parts, shape).dim("m", m).dimOf("written", "m", joined);
+  const columns = joined * k;
+  let at = 0;
+  c.activation("x", "m", columns, (value) => (channel && at++ % k === 3 ? 1e4 : value + mean))
+    .weight("weight", n, columns, 1 / Math.sqrt(columns))
+    .statistics("written", k)
+    .table("u", [c.rowSums("weight")])
+    .floats("v", n);
+  if (heads === undefined) c.scalar("activation", ACTIVATIONS.indexOf(activation));
+  else {
+    const positions = gridPositions(m, 1);
+    c.index("positions", "m", 4, positions.flat())
+      .table("angles", anglesFor([m, 1], n / 3 / heads))
+      .scalar("heads", heads);
+  }
+  return c.scalar("norm", NORMS[norm]).scalar("epsilon", 1e-6).statisticsFirst("written", k).output("m", n);
 }
 
 export interface RowsShape extends CaseOptions {
@@ -626,6 +714,26 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 70, n: 72, groups: 9 },
       { m: 0, n: 8, groups: 2 },
     ].map((shape) => meanGroupsCase({ ...common, ...shape })),
+
+    // Columns in multiples of 8: what folds norms asks for that.
+    linearStatisticsCase({ m: 1, n: 8, k: 16, ...common }),
+    linearStatisticsCase({ m: 70, n: 152, k: 588, bias: true, aligned: true, ...common }),
+    linearStatisticsCase({ m: 300, n: 1152, k: 64, bias: true, residual: true, ...common }),
+    linearStatisticsCase({ m: 37, n: 72, k: 96, residual: true, inPlace: "residual", ...common }),
+    linearStatisticsCase({ m: 70, n: 264, k: 96, bias: true, tableRows: 500, ...common }),
+    linearStatisticsCase({ m: 0, n: 40, k: 24, ...common }),
+    ...[
+      { m: 1, n: 8, k: 32, norm: "layernorm" },
+      { m: 70, n: 152, k: 1152, norm: "layernorm", mean: 10, activation: "gelu_tanh" },
+      { m: 300, n: 72, k: 264, norm: "layernorm", mean: 1000 },
+      { m: 33, n: 64, k: 1152, norm: "layernorm", channel: true },
+      { m: 21, n: 136, k: 96, joined: 4, norm: "layernorm", mean: 10, activation: "gelu_erf" },
+      { m: 70, n: 152, k: 1280, norm: "rmsnorm", mean: 0.5, activation: "silu" },
+      { m: 9, n: 24, k: 72, joined: 2, norm: "rmsnorm", channel: true },
+      { m: 0, n: 24, k: 72, norm: "layernorm" },
+      { m: 35, n: 432, k: 144, norm: "layernorm", mean: 10, heads: 2 },
+      { m: 150, n: 240, k: 80, norm: "rmsnorm", heads: 1 },
+    ].map((shape) => linearNormCase({ weightDType: "bf16", ...common, ...shape } as LinearNormShape)),
   ];
 }
 
@@ -685,6 +793,7 @@ class CaseBuilder {
   readonly #matrices: Record<string, CaseMatrix> = {};
   readonly #operands: Record<string, CaseOperand> = {};
   readonly #scalars: Record<string, number> = {};
+  #before: CaseInstruction | undefined;
   readonly #random: () => number;
   #exact = false;
 
@@ -717,6 +826,71 @@ class CaseBuilder {
   dim(name: string, count: number): this {
     this.#dims.push({ name, count, capacity: count + this.#spareRows });
     return this;
+  }
+
+  /** `factor` times another dim. */
+  dimOf(name: string, other: string, factor: number): this {
+    const { count, capacity } = this.#dims.find((dim) => dim.name === other)!;
+    this.#dims.push({ name, count: factor * count, capacity: factor * capacity });
+    return this;
+  }
+
+  /** Of rows of `columns` columns: for the backend alone. */
+  statistics(dim: string, columns: number): this {
+    return this.#add("statistics", {
+      arena: "scratch",
+      dtype: "f32",
+      rows: { dim, plus: 0 },
+      columns: statisticsColumns(columns),
+      rowStride: statisticsColumns(columns),
+    });
+  }
+
+  /** Before the kernel, a product with nothing adds x to it, in x's place: its rows, of `columns` columns, stay, and get statistics. */
+  statisticsFirst(dim: string, columns: number): this {
+    const rows = { dim, plus: 0 };
+    const zeros = (
+      name: string,
+      arena: "io" | "weights",
+      dtype: DType,
+      count: number,
+      rows: RowCount,
+    ): CaseOperand => {
+      this.#matrices[name] = {
+        arena,
+        dtype,
+        rows,
+        columns: 8,
+        rowStride: 8,
+        values: new Float64Array(8 * count),
+      };
+      return { matrix: name, firstColumn: 0, columns: 8 };
+    };
+    const x = { matrix: "x", firstColumn: 0, columns, rows, rowStride: columns };
+    this.#before = {
+      kernel: "linear_statistics",
+      operands: {
+        x: zeros("nothing", "io", this.#activationDType, this.#count(dim), rows),
+        weight: zeros("no_weight", "weights", this.#weightDType, columns, { dim: null, plus: columns }),
+        residual: x,
+        statistics: this.#operands.statistics!,
+        y: x,
+      },
+      scalars: {},
+    };
+    return this;
+  }
+
+  rowSums(name: string): readonly number[] {
+    const { values = new Float64Array(), columns } = this.#matrices[name]!;
+    return Array.from({ length: values.length / columns }, (_, row) =>
+      values.subarray(row * columns, (row + 1) * columns).reduce((sum, value) => sum + value, 0),
+    );
+  }
+
+  /** A row of f32, a constant of the program. */
+  floats(name: string, columns: number): this {
+    return this.table(name, [Array.from({ length: columns }, () => this.#normal())]);
   }
 
   activation(name: string, dim: string, columns: number, shape: (value: number) => number = (v) => v): this {
@@ -839,6 +1013,7 @@ class CaseBuilder {
       operands: this.#operands,
       scalars: this.#scalars,
       ...(this.#exact ? { exact: true } : {}),
+      ...(this.#before === undefined ? {} : { before: this.#before }),
     };
   }
 

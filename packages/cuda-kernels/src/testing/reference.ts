@@ -5,7 +5,7 @@
  * exact up to float64's rounding, so a backend's whole error shows in the comparison. Two things are single precision on
  * purpose, because they *define* the value: the coordinates of `position_embedding`, and the scalars.
  */
-import { ACTIVATIONS, type Activation, type KernelName, PIXEL_FORMATS } from "../kernels.js";
+import { ACTIVATIONS, type Activation, type KernelName, NORMS, PIXEL_FORMATS } from "../kernels.js";
 import { decodeValues } from "./element-values.js";
 
 /** A row-major matrix of real rows. */
@@ -57,18 +57,28 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     });
   },
 
-  linear_rope(inputs) {
+  linear_statistics(inputs) {
+    const residual = inputs.optional("residual");
+    const index = inputs.optional("index");
     const product = multiply(inputs);
-    const headSize = product.columns / 3 / inputs.scalar("heads");
-    const turns = turnsOf(inputs, headSize);
     return build(product.rows, product.columns, (row, column) => {
-      if (column >= (product.columns / 3) * 2) return at(product, row, column);
-      const { cosine, sine } = turns(row, Math.floor((column % headSize) / 2));
-      return column % 2 === 0
-        ? at(product, row, column) * cosine - at(product, row, column + 1) * sine
-        : at(product, row, column) * cosine + at(product, row, column - 1) * sine;
+      const added =
+        index === undefined
+          ? residual && at(residual, row, column)
+          : at(inputs.matrix("table"), index.values[row]!, column);
+      return at(product, row, column) + (added ?? 0);
     });
   },
+
+  linear_norm(inputs) {
+    const product = multiplyNormalised(inputs);
+    const activate = referenceActivation(inputs.activation());
+    return build(product.rows, product.columns, (row, column) => activate(at(product, row, column)));
+  },
+
+  linear_norm_rope: (inputs) => turnPairs(inputs, multiplyNormalised(inputs)),
+
+  linear_rope: (inputs) => turnPairs(inputs, multiply(inputs)),
 
   layernorm(inputs) {
     const x = inputs.matrix("x");
@@ -310,6 +320,37 @@ function rotate(inputs: Inputs, operand: string, parts: number, allParts: number
     return inHead < half
       ? at(x, row, column) * cosine - at(x, row, column + half) * sine
       : at(x, row, column) * cosine + at(x, row, column - half) * sine;
+  });
+}
+
+/** `linear_rope`'s rotation of a product. */
+function turnPairs(inputs: Inputs, product: ReferenceMatrix): ReferenceMatrix {
+  const headSize = product.columns / 3 / inputs.scalar("heads");
+  const turns = turnsOf(inputs, headSize);
+  return build(product.rows, product.columns, (row, column) => {
+    if (column >= (product.columns / 3) * 2) return at(product, row, column);
+    const { cosine, sine } = turns(row, Math.floor((column % headSize) / 2));
+    return column % 2 === 0
+      ? at(product, row, column) * cosine - at(product, row, column + 1) * sine
+      : at(product, row, column) * cosine + at(product, row, column - 1) * sine;
+  });
+}
+
+/** (x · weightᵀ − mean · u) / σ + v */
+function multiplyNormalised(inputs: Inputs): ReferenceMatrix {
+  const x = inputs.matrix("x");
+  const [u, v] = [inputs.matrix("u"), inputs.matrix("v")];
+  const product = multiply(inputs);
+  const centred = inputs.scalar("norm") === NORMS.layernorm;
+  const rows = Array.from({ length: x.rows }, (_, row) => {
+    const values = x.values.subarray(row * x.columns, (row + 1) * x.columns);
+    const mean = centred ? values.reduce((sum, value) => sum + value, 0) / x.columns : 0;
+    const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / x.columns;
+    return { mean, deviation: Math.sqrt(square + inputs.scalar("epsilon")) };
+  });
+  return build(product.rows, product.columns, (row, column) => {
+    const { mean, deviation } = rows[row]!;
+    return (at(product, row, column) - mean * u.values[column]!) / deviation + v.values[column]!;
   });
 }
 

@@ -7,9 +7,16 @@
  */
 import type { Arena, CaptureTimes, Device } from "../device.js";
 import { KERNELS, type KernelName, type KernelSignature } from "../kernels.js";
-import { DTYPE_BYTES, PROGRAM_VERSION, type Program, type ProgramBuffer, rowCapacity } from "../program.js";
+import {
+  DTYPE_BYTES,
+  type Instruction,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramBuffer,
+  rowCapacity,
+} from "../program.js";
 import { decodeValues, encodeValues } from "./element-values.js";
-import type { CaseMatrix, KernelCase } from "./kernel-cases.js";
+import type { CaseInstruction, CaseMatrix, KernelCase } from "./kernel-cases.js";
 import { type ReferenceMatrix, referenceKernel } from "./reference.js";
 
 export interface CaseResult {
@@ -20,7 +27,7 @@ export interface CaseResult {
   readonly durationMs: number;
 }
 
-/** Loads the case as a program of one instruction, and runs it once. */
+/** Loads the case as a program of one instruction, or two,, and runs it once. */
 export async function runKernelCase(device: Device, kernelCase: KernelCase): Promise<CaseResult> {
   using loaded = await loadKernelCase(device, kernelCase);
   return loaded.run();
@@ -51,7 +58,7 @@ export async function loadKernelCase(device: Device, kernelCase: KernelCase): Pr
   const weights = new Uint8Array(program.arenaBytes.weights).fill(0xff);
   const io = new Uint8Array(program.arenaBytes.io).fill(0xff);
   for (const [name, matrix] of Object.entries(kernelCase.matrices)) {
-    write(matrix.arena === "weights" ? weights : io, offsets[name]!, matrix);
+    if (matrix.arena !== "scratch") write(matrix.arena === "weights" ? weights : io, offsets[name]!, matrix);
   }
   await device.upload(arenas.weights, 0, weights);
   const executable = device.load(program, arenas);
@@ -167,6 +174,17 @@ export const F32_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   gather_rows: { relativeL2: 0, relativeMax: 0, reason: "nothing is computed" },
   scatter_rows: { relativeL2: 0, relativeMax: 0, reason: "nothing is computed" },
   linear_gather_rows: { relativeL2: 5e-7, relativeMax: 1e-6, reason: "as linear" },
+  linear_statistics: { relativeL2: 5e-7, relativeMax: 1e-6, reason: "as linear" },
+  linear_norm: {
+    relativeL2: 4e-4,
+    relativeMax: 1e-3,
+    reason: "of rows whose mean is 1000 deviations, products as large cancel",
+  },
+  linear_norm_rope: {
+    relativeL2: 5e-6,
+    relativeMax: 1e-5,
+    reason: "of rows whose mean is 10 deviations, too",
+  },
   mean_groups: { relativeL2: 3e-7, relativeMax: 6e-7, reason: "a sum of few terms and a quotient" },
 };
 
@@ -193,7 +211,8 @@ interface CaseLayout {
   readonly wholeIo: number;
 }
 
-function layOut({ kernel, dims, matrices, operands, scalars }: KernelCase): CaseLayout {
+function layOut(kernelCase: KernelCase): CaseLayout {
+  const { dims, matrices, before } = kernelCase;
   const arenaBytes = { weights: 0, io: 0, scratch: 0, cache: 0 };
   const offsets: Record<string, number> = {};
   const programDims = dims.map(({ name, capacity }) => ({ name, capacity }));
@@ -202,17 +221,25 @@ function layOut({ kernel, dims, matrices, operands, scalars }: KernelCase): Case
     const sizeBytes = rowCapacity({ dims: programDims }, rows) * rowStride * DTYPE_BYTES[dtype];
     arenaBytes[arena] += Math.ceil(sizeBytes / 256) * 256;
   }
-  const signature: KernelSignature = KERNELS[kernel];
   const buffers: ProgramBuffer[] = [];
-  const indices = signature.buffers.map((written) => {
-    const operand = operands[written.replace("?", "")];
-    if (operand === undefined) return -1;
-    const { arena, dtype, rows, rowStride } = matrices[operand.matrix]!;
-    const offset = offsets[operand.matrix]! + operand.firstColumn * DTYPE_BYTES[dtype];
-    return (
-      buffers.push({ name: written, arena, offset, dtype, rows, columns: operand.columns, rowStride }) - 1
-    );
-  });
+  const instructionOf = ({ kernel, operands, scalars }: CaseInstruction): Instruction => {
+    const signature: KernelSignature = KERNELS[kernel];
+    const indices = signature.buffers.map((written) => {
+      const operand = operands[written.replace("?", "")];
+      if (operand === undefined) return -1;
+      const { arena, dtype, rows, rowStride } = { ...matrices[operand.matrix]!, ...operand };
+      const offset = offsets[operand.matrix]! + operand.firstColumn * DTYPE_BYTES[dtype];
+      return (
+        buffers.push({ name: written, arena, offset, dtype, rows, columns: operand.columns, rowStride }) - 1
+      );
+    });
+    return {
+      kernel,
+      buffers: indices,
+      scalars: Object.keys(signature.scalars).map((name) => scalars[name]!),
+    };
+  };
+  const instructions = [...(before === undefined ? [] : [before]), kernelCase].map(instructionOf);
   const whole = { offset: 0, dtype: "u8", columns: 1, rowStride: 1 } as const;
   const wholeIo =
     buffers.push({ name: "io", arena: "io", rows: { dim: null, plus: arenaBytes.io }, ...whole }) - 1;
@@ -221,9 +248,7 @@ function layOut({ kernel, dims, matrices, operands, scalars }: KernelCase): Case
     dims: programDims,
     arenaBytes,
     buffers,
-    instructions: [
-      { kernel, buffers: indices, scalars: Object.keys(signature.scalars).map((name) => scalars[name]!) },
-    ],
+    instructions,
   };
   return { program, offsets, wholeIo };
 }

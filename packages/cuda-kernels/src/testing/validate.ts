@@ -258,6 +258,13 @@ class InstructionChecker {
 
   #checkOutput(): void {
     const last = this.#signature.buffers.length - 1;
+    this.#checkWritten(last);
+    // The one kernel that writes two.
+    if (this.#instruction.kernel === "linear_statistics") this.#checkWritten(last - 1);
+  }
+
+  /** Against the operands before it. */
+  #checkWritten(last: number): void {
     const output = this.#buffer(last) as ProgramBuffer;
     const outputName = operandName(this.#signature, last).name;
     if (output.arena === "weights") {

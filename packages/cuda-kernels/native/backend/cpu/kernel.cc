@@ -20,6 +20,9 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {scatter_rows, scatter_rows_workspace_bytes, nullptr},
       {linear_gather_rows, nullptr, linear_scratch_bytes},
       {mean_groups, nullptr, nullptr},
+      {linear_statistics, nullptr, linear_scratch_bytes},
+      {linear_norm, nullptr, linear_scratch_bytes},
+      {linear_norm_rope, nullptr, linear_scratch_bytes},
   }};
   return table[static_cast<std::size_t>(kernel)];
 }

@@ -1,9 +1,13 @@
 // y = activation(x · weightᵀ + bias) + residual. The row of the residual is that of y (`linear`), or an index names it
 // (`linear_gather_rows`). And `linear_rope`: the rotation of x · weightᵀ + bias.
 //
+// `linear_statistics` also writes the mean of each row of y and its squared distances from it, into the first two columns of
+// the statistics. `linear_norm` and `linear_norm_rope` read rows through a norm: (x · weightᵀ − mean · u) / σ + v.
+//
 // The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
 // over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
 #include <algorithm>
+#include <cmath>
 
 #include "backend/cpu/kernel.h"
 
@@ -15,8 +19,9 @@ enum { X, WEIGHT, BIAS, RESIDUAL };
 /// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
 
-/// For products of which nothing more is to be done.
+/// For products of which nothing more is to be done, after or before.
 constexpr auto kFinished = [](std::size_t, std::size_t, std::size_t) {};
+constexpr auto kAsTheyAre = [](float*, std::size_t, std::size_t, std::size_t) {};
 
 Activation activation_of(const Call& call) { return static_cast<Activation>(call.count(0)); }
 
@@ -48,14 +53,14 @@ struct Blocking {
 };
 
 /// The products, with the bias, the activation and the residual: `residual_row(row)` is where that of a row of y starts, or
-/// null. `finish(row, first column, count)` is called for every part of a row that has been written, by the thread that
-/// wrote it.
-template <typename ResidualRow, typename Finish>
-void multiply(const Call& call, const Matrix<float>& y, Activation function, const ResidualRow& residual_row,
-              const Finish& finish) {
+/// null. `prepare(sums, row, first column, count)` is called for every part of a row before the bias, and
+/// `finish(row, first column, count)` for every part that has been written, by the thread that wrote it.
+template <typename ResidualRow, typename Prepare, typename Finish>
+void multiply(const Call& call, const Matrix<float>& y, std::size_t bias_operand, Activation function,
+              const ResidualRow& residual_row, const Prepare& prepare, const Finish& finish) {
   const auto x = call.matrix<const float>(X);
   const Operand& weight = call.step.operands[WEIGHT];
-  const Operand& bias = call.step.operands[BIAS];
+  const Operand& bias = call.step.operands[bias_operand];
   if (y.rows == 0) return;
 
   const Blocking blocking(y.rows, y.columns, call.engine);
@@ -74,11 +79,12 @@ void multiply(const Call& call, const Matrix<float>& y, Activation function, con
         call.engine.gemm.multiply(
             {x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
             call.engine.simd, scratch, sums, blocking.columns);
-        if (call.has(BIAS))
+        if (call.has(bias_operand))
           call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
         for (std::size_t i = 0; i < rows; ++i) {
           const float* residual = residual_row(row + i);
-          call.engine.simd.finish_row(sums + i * blocking.columns, call.has(BIAS) ? bias_row : nullptr, function,
+          prepare(sums + i * blocking.columns, row + i, column, columns);
+          call.engine.simd.finish_row(sums + i * blocking.columns, call.has(bias_operand) ? bias_row : nullptr, function,
                                       residual == nullptr ? nullptr : residual + column, y.row(row + i) + column,
                                       columns);
           finish(row + i, column, columns);
@@ -97,8 +103,8 @@ std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engin
 void linear(const Call& call) {
   enum { Y = RESIDUAL + 1 };
   const auto residual = call.matrix<const float>(RESIDUAL);
-  multiply(call, call.matrix<float>(Y), activation_of(call),
-           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kFinished);
+  multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
+           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kAsTheyAre, kFinished);
 }
 
 void linear_gather_rows(const Call& call) {
@@ -106,21 +112,66 @@ void linear_gather_rows(const Call& call) {
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   check_row_index(call, index, table.rows);
-  multiply(call, call.matrix<float>(Y), activation_of(call),
-           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kFinished);
+  multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
+           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kAsTheyAre, kFinished);
 }
 
-void linear_rope(const Call& call) {
-  enum { POSITIONS = RESIDUAL, ANGLES, Y };
-  const auto positions = call.matrix<const std::int32_t>(POSITIONS);
-  const auto angles = call.matrix<const float>(ANGLES);
+namespace {
+
+/// Two of them are written and read in each row.
+void check_statistics(const Call& call, std::size_t columns) {
+  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns where 2 are asked for");
+}
+
+}  // namespace
+
+void linear_statistics(const Call& call) {
+  enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
+  const auto residual = call.matrix<const float>(RESIDUAL);
+  const auto table = call.matrix<const float>(TABLE);
+  const auto index = call.matrix<const std::int32_t>(INDEX);
+  const auto statistics = call.matrix<float>(STATISTICS);
   const auto y = call.matrix<float>(Y);
-  const std::size_t turned = y.columns / 3 * 2;
-  const std::size_t head_size = y.columns / 3 / call.count(0);
-  const std::size_t quarter = head_size / 4;
-  check_positions(call, positions, angles.rows);
-  // Blocks are multiples of a register's floats wide, so that no pair is torn.
-  const auto turn = [&](std::size_t row, std::size_t first, std::size_t count) {
+  if (call.has(INDEX) != call.has(TABLE)) call.bad_contents("a table and an index come together");
+  check_statistics(call, statistics.columns);
+  if (call.has(INDEX)) check_row_index(call, index, table.rows);
+  multiply(call, y, BIAS, Activation::none, [&](std::size_t row) -> const float* {
+    if (call.has(INDEX)) return table.row(static_cast<std::size_t>(*index.row(row)));
+    return call.has(RESIDUAL) ? residual.row(row) : nullptr;
+  }, kAsTheyAre, kFinished);
+  for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
+    const float* values = y.row(row);
+    double sum = 0;
+    for (std::size_t i = 0; i < y.columns; ++i) sum += values[i];
+    const double mean = sum / static_cast<double>(y.columns);
+    double squares = 0;
+    for (std::size_t i = 0; i < y.columns; ++i) squares += (values[i] - mean) * (values[i] - mean);
+    statistics.row(row)[0] = static_cast<float>(mean);
+    statistics.row(row)[1] = static_cast<float>(squares);
+  });
+}
+
+namespace {
+
+/// As `rope`, but of pairs that stand beside each other, in the part of a row of y that a thread has written. Blocks are
+/// multiples of a register's floats wide, so that no pair is torn.
+struct Turn {
+  Matrix<const std::int32_t> positions;
+  Matrix<const float> angles;
+  Matrix<float> y;
+  std::size_t head_size;
+
+  Turn(const Call& call, std::size_t positions_operand, std::size_t y_operand)
+      : positions(call.matrix<const std::int32_t>(positions_operand)),
+        angles(call.matrix<const float>(positions_operand + 1)),
+        y(call.matrix<float>(y_operand)),
+        head_size(y.columns / 3 / call.count(0)) {
+    check_positions(call, positions, angles.rows);
+  }
+
+  void operator()(std::size_t row, std::size_t first, std::size_t count) const {
+    const std::size_t turned = y.columns / 3 * 2;
+    const std::size_t quarter = head_size / 4;
     const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
     const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
     float* values = y.row(row);
@@ -134,8 +185,69 @@ void linear_rope(const Call& call) {
       values[column] = a * angle[0] - b * angle[quarter];
       values[column + 1] = b * angle[0] + a * angle[quarter];
     }
-  };
-  multiply(call, y, Activation::none, [](std::size_t) -> const float* { return nullptr; }, turn);
+  }
+};
+
+constexpr auto kNoResidual = [](std::size_t) -> const float* { return nullptr; };
+
+enum { STATISTICS = BIAS, U, V };
+
+/// (sums − mean · u) / σ, before v is added as a bias is. The mean and σ are merged from those of the rows that are joined.
+struct Normalise {
+  Matrix<const float> statistics;
+  const float* u;
+  std::size_t rows;
+  std::size_t columns;
+  bool centred;
+  float epsilon;
+
+  Normalise(const Call& call, const Matrix<float>& y)
+      : statistics(call.matrix<const float>(STATISTICS)),
+        u(call.matrix<const float>(U).data),
+        rows(y.rows),
+        columns(call.matrix<const float>(X).columns),
+        centred(call.count(1) == 1),
+        epsilon(call.number(2)) {
+    check_statistics(call, statistics.columns);
+    const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 && columns % (statistics.rows / rows) == 0);
+    if (!whole) call.bad_contents("a row of x is no whole number of rows of statistics");
+  }
+
+  void operator()(float* sums, std::size_t row, std::size_t first, std::size_t count) const {
+    const std::size_t joined = statistics.rows / rows;
+    const double each = static_cast<double>(columns / joined);
+    double mean = 0;
+    for (std::size_t i = 0; i < joined; ++i) mean += statistics.row(row * joined + i)[0] / static_cast<double>(joined);
+    double squares = 0;
+    for (std::size_t i = 0; i < joined; ++i) {
+      const float* of_row = statistics.row(row * joined + i);
+      const double distance = of_row[0] - (centred ? mean : 0);
+      squares += of_row[1] + each * distance * distance;
+    }
+    const auto scale = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(columns) + epsilon));
+    const auto shift = static_cast<float>(centred ? mean : 0);
+    for (std::size_t i = 0; i < count; ++i) sums[i] = (sums[i] - shift * u[first + i]) * scale;
+  }
+};
+
+}  // namespace
+
+void linear_rope(const Call& call) {
+  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  const auto y = call.matrix<float>(Y);
+  multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, Turn(call, POSITIONS, Y));
+}
+
+void linear_norm(const Call& call) {
+  enum { Y = V + 1 };
+  const auto y = call.matrix<float>(Y);
+  multiply(call, y, V, activation_of(call), kNoResidual, Normalise(call, y), kFinished);
+}
+
+void linear_norm_rope(const Call& call) {
+  enum { POSITIONS = V + 1, ANGLES, Y };
+  const auto y = call.matrix<float>(Y);
+  multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), Turn(call, POSITIONS, Y));
 }
 
 }  // namespace vitgraph::cpu

@@ -30,12 +30,19 @@ IoShares io_shares(const Program& program) {
   return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
 }
 
+constexpr int kHopper = 90;
+
 std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
 
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(const CudaOptions& options) : device_(std::make_shared<CudaDevice>(options)) {
-    for (std::size_t i = 0; i < kKernelCount; ++i) kernels_.push_back(static_cast<Kernel>(i));
+    for (std::size_t i = 0; i < kKernelCount; ++i) {
+      const auto kernel = static_cast<Kernel>(i);
+      const bool of_hopper =
+          kernel == Kernel::linear_statistics || kernel == Kernel::linear_norm || kernel == Kernel::linear_norm_rope;
+      if (!of_hopper || device_->architecture() == kHopper) kernels_.push_back(kernel);
+    }
     const cudaDeviceProp& properties = device_->properties();
     const std::string library = device_->cublaslt() ? device_->cublaslt()->path() : "not found";
     info_ = {"cuda",

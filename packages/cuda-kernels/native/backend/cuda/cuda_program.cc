@@ -123,9 +123,11 @@ void CudaProgram::place_on_grid() {
   // Most programs turn all their products by the same positions.
   std::map<std::int32_t, std::int32_t> limits;
   for (const Instruction& instruction : program_.instructions) {
-    if (instruction.kernel != Kernel::linear_rope) continue;
-    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[4]).rows.plus);
-    const auto [known, added] = limits.emplace(instruction.operands[3], angles);
+    const bool reads_norm = instruction.kernel == Kernel::linear_norm_rope;
+    if (instruction.kernel != Kernel::linear_rope && !reads_norm) continue;
+    const std::size_t at = reads_norm ? 5 : 3;
+    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[at + 1]).rows.plus);
+    const auto [known, added] = limits.emplace(instruction.operands[at], angles);
     known->second = std::min(known->second, angles);
   }
   for (const auto& [target, limit] : limits) {

@@ -46,16 +46,20 @@ bool loses_residual(const kernels::LinearOperands& o, kernels::Activation activa
   return activation != kernels::Activation::none && o.residual.data != nullptr && o.residual.data == o.y.data;
 }
 
+/// Of the answers on disk: to be raised when tiles get faster or slower.
+constexpr int kTileVersion = 2;
+
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   const std::uint32_t alignment = alignment_of(o);
-  // A build with other tiles has other answers.
-  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) +
+  // A build with other tiles, or with tiles that take another time, has other answers.
+  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + "v" + number(kTileVersion) +
          number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) +
          (o.weight.row_stride != o.inner ? "weight rows of " + number(o.weight.row_stride) : "") +
          (alignment < 256 ? "aligned to " + number(alignment) : "") + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
+         (o.statistics.data != nullptr ? "statistics " : "") + (o.norm.statistics.data != nullptr ? "norm " : "") +
          (loses_residual(o, activation) ? "in place " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
@@ -65,10 +69,9 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
 LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation)
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
-  // The library has no residual whose rows a table names.
-  if (tools.cublaslt && operands.residual_rows == nullptr && !loses_residual(operands, activation)) {
-    add_cublaslt(tools, operands, activation);
-  }
+  // The library has no residual whose rows a table names, no statistics and no norms.
+  const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
+  if (tools.cublaslt && known && !loses_residual(operands, activation)) add_cublaslt(tools, operands, activation);
   choose(tools.cache);
 }
 
@@ -82,18 +85,23 @@ bool LinearStep::choose(const AlgorithmCache& cache) {
 }
 
 void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
-  if (tools.architecture != kHopper || !kernels::linear_takes_vectors(o)) {
+  // Hopper's kernels have no room for an activation and a residual at once; no tower has both.
+  const bool both = activation != kernels::Activation::none && o.residual.data != nullptr;
+  if (tools.architecture != kHopper || both || !kernels::linear_takes_vectors(o)) {
     ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
                        return kernels::smxx::launch_linear(launch, o, activation);
                      }});
     return;
   }
   // The estimated best comes first: it is what runs where nothing was measured.
-  const auto best = kernels::sm90::choose_linear_tile(o.rows.capacity, o.columns, o.inner, tools.multiprocessors);
+  auto best = kernels::sm90::choose_linear_tile(o.rows.capacity, o.columns, o.inner, tools.multiprocessors);
+  // The largest tile has no room for norms in shared memory.
+  const bool norm = o.norm.statistics.data != nullptr;
+  if (norm && best == kernels::sm90::LinearTile::rows256_columns192) best = kernels::sm90::LinearTile::rows192_columns192;
   for (const bool first : {true, false}) {
     for (std::size_t i = 0; i < std::size(kernels::sm90::kLinearTileNames); ++i) {
       const auto tile = static_cast<kernels::sm90::LinearTile>(i);
-      if ((tile == best) != first) continue;
+      if ((tile == best) != first || (norm && tile == kernels::sm90::LinearTile::rows256_columns192)) continue;
       ways_.push_back({std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false, [=](const kernels::Launch& launch) {
                          return kernels::sm90::launch_linear(launch, o, activation, tile);
                        }});

@@ -61,6 +61,13 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
       case Kernel::linear_gather_rows:
         add({Role::row_index, at[4], {0, 0, 0}, at[3]});
         break;
+      case Kernel::linear_statistics:
+        if ((at[4] < 0) != (at[5] < 0)) unsupported(name_of(program, i), "a table and an index come together");
+        if (at[5] >= 0) add({Role::row_index, at[5], {0, 0, 0}, at[4]});
+        break;
+      case Kernel::linear_norm_rope:
+        add_positions(at[5], program.buffers[static_cast<std::size_t>(at[6])].rows.plus);
+        break;
       case Kernel::linear_rope:
         add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
         break;
@@ -96,12 +103,15 @@ void RunMetadata::add(const Index& index) {
 
 void RunMetadata::check_not_written(std::size_t instruction) const {
   const Instruction& writer = program_.instructions[instruction];
-  const std::size_t output = signature_of(writer.kernel).operands.size() - 1;
-  const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
-  for (const Index& index : indices_) {
-    if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;
-    unsupported(name_of(program_, instruction),
-                "it writes to an index buffer, which the CUDA backend checks before the run");
+  const std::size_t last = signature_of(writer.kernel).operands.size() - 1;
+  const std::size_t first = writer.kernel == Kernel::linear_statistics ? last - 1 : last;
+  for (std::size_t output = first; output <= last; ++output) {
+    const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
+    for (const Index& index : indices_) {
+      if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;
+      unsupported(name_of(program_, instruction),
+                  "it writes to an index buffer, which the CUDA backend checks before the run");
+    }
   }
 }
 

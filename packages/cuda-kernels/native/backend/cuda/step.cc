@@ -24,6 +24,9 @@ StepMaker step_maker(Kernel kernel) {
       scatter_rows_step,
       linear_gather_rows_step,
       mean_groups_step,
+      linear_statistics_step,
+      linear_norm_step,
+      linear_norm_rope_step,
   };
   static_assert(table.back() != nullptr, "a kernel has no step maker");
   return table[static_cast<std::size_t>(kernel)];

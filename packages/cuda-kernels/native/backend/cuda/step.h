@@ -100,6 +100,9 @@ StepLaunch gather_rows_step(const StepContext& at);
 StepLaunch scatter_rows_step(const StepContext& at);
 StepLaunch linear_gather_rows_step(const StepContext& at);
 StepLaunch mean_groups_step(const StepContext& at);
+StepLaunch linear_statistics_step(const StepContext& at);
+StepLaunch linear_norm_step(const StepContext& at);
+StepLaunch linear_norm_rope_step(const StepContext& at);
 
 /// The table of tiles that an attention instruction reads: it has its place in the control block before the block has its
 /// address on the card.

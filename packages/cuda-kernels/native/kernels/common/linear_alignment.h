@@ -17,7 +17,13 @@ inline bool linear_is_valid(const LinearOperands& operands, Activation activatio
   const bool plain = activation == Activation::none && operands.residual.data == nullptr;
   const bool whole_heads = rotation.head_size > 0 && rotation.head_size % 8 == 0 && rotation.columns <= operands.columns &&
                            rotation.columns % rotation.head_size == 0 && rows_aligned(rotation.angles, 8);
+  const LinearNorm& norm = operands.norm;
+  const bool writes = operands.statistics.data != nullptr;
+  const bool reads = norm.statistics.data != nullptr;
   return operands.columns > 0 && operands.inner > 0 && operands.rows.capacity > 0 &&
+         (!writes || (activation == Activation::none && rotation.angles.data == nullptr && !reads)) &&
+         (!reads || (operands.bias == nullptr && operands.residual.data == nullptr && norm.joined_rows > 0 &&
+                     operands.inner % norm.joined_rows == 0 && is_aligned(norm.u, 8) && is_aligned(norm.v, 8))) &&
          (rotation.angles.data == nullptr || (plain && whole_heads));
 }
 

@@ -76,31 +76,130 @@ __device__ __forceinline__ void turn_pairs(const LinearRotation& rotation, const
   second = pack_bf16(b.x * cosines.y - b.y * sines.y, b.y * cosines.y + b.x * sines.y);
 }
 
+/// Sums over the four lanes of a quad, in all of them.
+__device__ __forceinline__ float sum_over_quad(float value) {
+  value += __shfl_xor_sync(~0u, value, 1);
+  return value + __shfl_xor_sync(~0u, value, 2);
+}
+
+/// The statistics of a row's `width` columns from `first_column` on, of which `words` are this lane's, as rounded. Twice over
+/// the registers: a difference of mean squares would cancel.
+template <int kGroups>
+__device__ __forceinline__ void write_statistics(const LinearOperands& operands, int row, bool row_is_real, int first_column,
+                                                 int width, const std::uint32_t (&words)[kGroups][4]) {
+  const int columns = min(operands.columns - first_column, width);
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < 4 * kGroups; ++i) {
+    const float2 pair = unpack_bf16(words[i / 4][i % 4]);
+    if (8 * i < columns) sum += pair.x + pair.y;
+  }
+  const float mean = sum_over_quad(sum) / static_cast<float>(columns);
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < 4 * kGroups; ++i) {
+    float2 pair = unpack_bf16(words[i / 4][i % 4]);
+    pair.x -= mean;
+    pair.y -= mean;
+    if (8 * i < columns) squares += pair.x * pair.x + pair.y * pair.y;
+  }
+  squares = sum_over_quad(squares);
+  if (threadIdx.x % 4 != 0 || !row_is_real || columns <= 0) return;
+  auto* pieces = reinterpret_cast<float2*>(operands.statistics.data + 4);
+  pieces[first_column / width * operands.statistics.row_pitch + row] = {mean, squares};
+}
+
+/// Called by one thread of the grid: what the readers of the statistics must know.
+__device__ __forceinline__ void write_statistics_width(const LinearOperands& operands, int width) {
+  operands.statistics.data[0] = __int_as_float(width);
+}
+
+/// The writer is a kernel before this one: what L1 holds may be older. While products are measured there may have been none,
+/// and loops over the pieces must end all the same.
+__device__ __forceinline__ int load_statistics_width(const LinearNorm& norm) {
+  return min(max(__float_as_int(__ldcg(norm.statistics.data)), kLeastStatisticsWidth), 1 << 16);
+}
+
+/// What a norm makes of a row: (x · weightᵀ − mean · u) · scale + v.
+struct RowNorm {
+  float mean;
+  float scale;
+};
+
+/// Merges the statistics of a real row of x, kBatch pieces of `width` columns at once: what takes long is the way to L2. The first piece's mean stands for the row's until that is known: the pieces'
+/// means around it cancel by no more than the number of pieces.
+template <int kBatch>
+__device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, int inner, int width) {
+  const int columns = inner / norm.joined_rows;
+  const auto* pieces_of = reinterpret_cast<const float2*>(norm.statistics.data + 4);
+  float first = 0;
+  float sum = 0;
+  float squares = 0;
+#pragma unroll 1
+  for (int joined = 0; joined < norm.joined_rows; ++joined) {
+#pragma unroll 1
+    for (int at = 0, piece = 0; at < columns; at += kBatch * width, piece += kBatch) {
+      float2 pieces[kBatch]{};
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        if (at + i * width < columns) {
+          pieces[i] = __ldcg(pieces_of + (piece + i) * norm.statistics.row_pitch + row * norm.joined_rows + joined);
+        }
+      }
+      if (joined == 0 && at == 0) first = pieces[0].x;
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        const float count = static_cast<float>(max(min(columns - at - i * width, width), 0));
+        const float distance = pieces[i].x - first;
+        sum += count * distance;
+        squares += pieces[i].y + count * distance * distance;
+      }
+    }
+  }
+  const float share = 1.0f / static_cast<float>(inner);
+  const float offset = sum * share;
+  const float variance = fmaxf(squares * share - offset * offset, 0);
+  const float mean = first + offset;
+  return norm.centred ? RowNorm{mean, 1.0f / sqrtf(variance + norm.epsilon)}
+                      : RowNorm{0, 1.0f / sqrtf(variance + mean * mean + norm.epsilon)};
+}
+
+/// This lane's two columns of a norm's vector in the block of 8 columns from `column` on.
+__device__ __forceinline__ float2 load_norm_vector(const float* vector, int column, int columns) {
+  const int at = column + static_cast<int>(threadIdx.x) % 4 * 2;
+  return at < columns ? __ldg(reinterpret_cast<const float2*>(vector + at)) : float2{};
+}
+
 /// Finishes 32 · kGroups columns of a row, those before `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
 /// the g-th four blocks of 8, bias included. Called by whole warps.
 /// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
 /// kRotate: there is a rotation, and `turns` are this row's.
-template <Activation kActivation, bool kVectors, bool kRotate, int kGroups>
+/// kStatistics: the width of the row's piece, whose statistics are written, too; 0 for none.
+/// kResidualGroups: how many groups' residual is loaded at once, since that takes registers; 0 where there is none.
+template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                            int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;
   if constexpr (kVectors) {
     const int first = first_column + 8 * quad_lane;
     const int groups = row_is_real ? divide_up(max(min(operands.columns, end_column) - first, 0), 32) : 0;
-    const bool with_residual = operands.residual.data != nullptr;
+    const bool with_residual = kResidualGroups > 0 && operands.residual.data != nullptr;
     uint4 residual[kGroups] = {};
-    if (with_residual && groups > 0) {
+    const auto load_residual = [&](int from_group) {
+      if (!with_residual || groups <= from_group) return;
       const auto* from = reinterpret_cast<const uint4*>(residual_of(operands, row) + first);
 #pragma unroll
-      for (int group = 0; group < kGroups; ++group) {
+      for (int group = from_group; group < kGroups && group < from_group + kResidualGroups; ++group) {
         if (group < groups) residual[group] = from[4 * group];
       }
-    }
+    };
     auto* y = reinterpret_cast<uint4*>(operands.y.data + row * operands.y.row_stride + first);
+    std::uint32_t rounded[kGroups][4];
     int in_head = kRotate ? first % operands.rotation.head_size : 0;
     const int head_step = kRotate ? 32 % operands.rotation.head_size : 0;
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
+      if (kResidualGroups > 0 && group % max(kResidualGroups, 1) == 0) load_residual(group);
       float values[8];
 #pragma unroll
       for (int i = 0; i < 8; ++i) values[i] = activate<kActivation>(sums[group][i]);
@@ -121,6 +220,10 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       }
 #pragma unroll
       for (int j = 0; j < 4; ++j) words[j] = pack_bf16(values[2 * j], values[2 * j + 1]);
+      if constexpr (kStatistics != 0) {
+#pragma unroll
+        for (int j = 0; j < 4; ++j) rounded[group][j] = words[j];
+      }
       transpose_quad(words);
       if constexpr (kRotate) {
         // Columns that don't turn are turned and thrown away: without a branch, the angles of the next group are on their
@@ -136,6 +239,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       }
       if (group < groups) y[4 * group] = uint4{words[0], words[1], words[2], words[3]};
     }
+    if constexpr (kStatistics != 0) write_statistics(operands, row, row_is_real, first_column, kStatistics, rounded);
   } else {
     if (!row_is_real) return;
     const Bf16* residual = operands.residual.data == nullptr ? nullptr : residual_of(operands, row);

@@ -52,34 +52,54 @@ int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes)
   return most;
 }
 
-template <typename Shape, Activation kActivation, bool kRotate = false>
+template <typename Shape, typename Epilogue>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
-  LinearArguments arguments{};
-  if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
-                                  Shape::kColumns / Shape::kClusterRows)) {
-    return error;
+  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape, Epilogue>();
+  // 256x192 fills shared memory, without norms.
+  if constexpr (kSharedBytes > 227 * 1024) {
+    return cudaErrorNotSupported;
+  } else {
+    LinearArguments arguments{};
+    if (const auto error = describe(arguments, operands, Shape::kRows / Shape::kClusterColumns,
+                                    Shape::kColumns / Shape::kClusterRows)) {
+      return error;
+    }
+    const auto kernel = linear_kernel<Shape, Epilogue>;
+    if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
+    const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
+                      divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
+    const int clusters = std::min(tiles, most_clusters<Shape>(launch, kernel, kSharedBytes));
+    return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
+                         kSharedBytes, arguments);
   }
-  constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape>();
-  const auto kernel = linear_kernel<Shape, kActivation, kRotate>;
-  if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
-  const int tiles = divide_up(operands.rows.capacity, Shape::kRows * Shape::kClusterRows) *
-                    divide_up(operands.columns, Shape::kColumns * Shape::kClusterColumns);
-  const int clusters = std::min(tiles, most_clusters<Shape>(launch, kernel, kSharedBytes));
-  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(clusters * Shape::kCluster)), Shape::kThreads,
-                       kSharedBytes, arguments);
+}
+
+template <typename Shape, bool kNorm>
+cudaError_t launch_activated(const Launch& launch, const LinearOperands& operands, Activation activation) {
+  switch (activation) {
+    case Activation::none: return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, kNorm>>(launch, operands);
+    case Activation::gelu_tanh:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::gelu_tanh, false, kNorm>>(launch, operands);
+    case Activation::gelu_erf:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::gelu_erf, false, kNorm>>(launch, operands);
+    case Activation::quick_gelu:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::quick_gelu, false, kNorm>>(launch, operands);
+    case Activation::silu:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::silu, false, kNorm>>(launch, operands);
+  }
+  return cudaErrorInvalidValue;
 }
 
 template <typename Shape>
 cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
-  if (operands.rotation.angles.data != nullptr) return launch_kernel_of<Shape, Activation::none, true>(launch, operands);
-  switch (activation) {
-    case Activation::none: return launch_kernel_of<Shape, Activation::none>(launch, operands);
-    case Activation::gelu_tanh: return launch_kernel_of<Shape, Activation::gelu_tanh>(launch, operands);
-    case Activation::gelu_erf: return launch_kernel_of<Shape, Activation::gelu_erf>(launch, operands);
-    case Activation::quick_gelu: return launch_kernel_of<Shape, Activation::quick_gelu>(launch, operands);
-    case Activation::silu: return launch_kernel_of<Shape, Activation::silu>(launch, operands);
+  const bool norm = operands.norm.statistics.data != nullptr;
+  if (operands.statistics.data != nullptr) return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, false, true>>(launch, operands);
+  if (operands.rotation.angles.data != nullptr) {
+    return norm ? launch_kernel_of<Shape, LinearEpilogue<Activation::none, true, true>>(launch, operands)
+                : launch_kernel_of<Shape, LinearEpilogue<Activation::none, true>>(launch, operands);
   }
-  return cudaErrorInvalidValue;
+  return norm ? launch_activated<Shape, true>(launch, operands, activation)
+              : launch_activated<Shape, false>(launch, operands, activation);
 }
 
 template <typename Shape>
@@ -88,8 +108,13 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
   if (const auto error = describe(arguments, operands, Shape::kRows, Shape::kColumns)) return error;
   constexpr std::size_t kSharedBytes = linear_split_shared_bytes<Shape>();
   static_assert(kSharedBytes <= 227 * 1024);
+  const bool norm = operands.norm.statistics.data != nullptr;
   const bool rotate = operands.rotation.angles.data != nullptr;
-  const auto kernel = rotate ? linear_split_kernel<Shape, true> : linear_split_kernel<Shape, false>;
+  const auto kernel = operands.statistics.data != nullptr ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, false, true>>
+                      : rotate && norm ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true, true>>
+                      : rotate         ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true>>
+                      : norm           ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, true>>
+                                       : linear_split_kernel<Shape, LinearEpilogue<>>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
   return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads, kSharedBytes,
@@ -135,6 +160,7 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
+  if (activation != Activation::none && operands.residual.data != nullptr) return cudaErrorInvalidValue;
   // Consumers, their 64-row blocks and columns, stages, rows and columns of a cluster. Small tiles take as many stages as fit: their
   // steps are short, and what hides the latency of the copies is how many are under way.
   switch (tile) {

@@ -38,7 +38,8 @@ LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int3
 
 /// y = activation(x · weightᵀ + bias) + residual, or the rotation of the product, in f32 from the products to the one
 /// rounding. y may be the residual, and must not overlap x or weight. Columns a multiple of 8; rows of all matrices at
-/// multiples of 16 bytes; bias at one of 4.
+/// multiples of 16 bytes; bias at one of 4. Not both an activation and a residual: room for a residual would cost all
+/// products with an activation registers.
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile);
 
 }  // namespace vitgraph::kernels::sm90

@@ -7,7 +7,7 @@
 // weights, since what L2 can deliver is the limit here. The order of tiles keeps a band of rows together, so that it and
 // the weights it meets stay in L2.
 //
-// Template    LinearShape; kActivation; kRotate.
+// Template    LinearShape; LinearEpilogue.
 // Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
 // Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
@@ -22,6 +22,16 @@
 #include "kernels/sm90/common/wgmma.cuh"
 
 namespace vitgraph::kernels::sm90 {
+
+/// What a kernel does besides the product. (A type: nvcc 13.0 writes code that does not compile for a struct as a value.)
+template <Activation kActivation_ = Activation::none, bool kRotate_ = false, bool kNorm_ = false, bool kStatistics_ = false>
+struct LinearEpilogue {
+  static constexpr Activation kActivation = kActivation_;
+  static constexpr bool kRotate = kRotate_;
+  static constexpr bool kNorm = kNorm_;
+  static constexpr bool kStatistics = kStatistics_;
+  static constexpr bool kResidual = kActivation == Activation::none && !kRotate && !kNorm;
+};
 
 /// Whether consumers share a tile.
 enum class Consumers { alternate, share };
@@ -48,10 +58,21 @@ struct LinearShape {
   static constexpr int kXBytes = kRows * kStepRowBytes;
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
+  /// Where sums leave few registers, half of a row's at a time.
+  static constexpr int kResidualGroups = kRowBlocks * kColumns > 320 ? 3 : 8;
   /// 1024 rows.
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
-  static constexpr int kProducerRegisters = kConsumers == 2 ? 40 : 32;
-  static constexpr int kConsumerRegisters = kConsumers == 2 ? 232 : 160;
+  /// With norms the producer's other warps have work, too: they look up as many pieces of a row at once as fit.
+  static constexpr int kSums = kRowBlocks * kColumns / 2;
+  static constexpr int kNormBatch = kConsumers == 3 || kSums > 144 ? 3 : kSums > 80 ? 9 : 18;
+  static __host__ __device__ constexpr int producer_registers(bool norm) {
+    if (kConsumers == 3) return norm ? 56 : 32;
+    return !norm || kNormBatch == 3 ? 40 : kNormBatch == 9 ? 80 : 104;
+  }
+  static __host__ __device__ constexpr int consumer_registers(bool norm) {
+    if (kConsumers == 3) return norm ? 152 : 160;
+    return !norm || kNormBatch == 3 ? 232 : kNormBatch == 9 ? 208 : 200;
+  }
 };
 
 /// What follows the tensors in shared memory.
@@ -61,9 +82,19 @@ struct LinearShared {
   Barrier empty[kStages];
 };
 
+/// The norms of a tile's rows (mean, 1 / σ) and the vectors of its columns, of this tile and the next. They follow the ring's barriers.
 template <typename Shape>
+struct LinearNormShared {
+  float2 rows[2][Shape::kRows];
+  float u[2][Shape::kColumns];
+  float v[2][Shape::kColumns];
+  Barrier full[2];
+  Barrier empty[2];
+};
+
+template <typename Shape, typename Epilogue>
 constexpr std::size_t linear_shared_bytes() {
-  return Shape::kTensorBytes + sizeof(LinearShared<Shape::kStages>);
+  return Shape::kTensorBytes + sizeof(LinearShared<Shape::kStages>) + (Epilogue::kNorm ? sizeof(LinearNormShared<Shape>) : 0);
 }
 
 struct LinearArguments {
@@ -186,11 +217,57 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   }
 }
 
-template <typename Shape, Activation kActivation, bool kRotate>
+/// Two floats of shared memory. The compiler may not load others before these: it would, all at once, and spill the sums.
+__device__ __forceinline__ float2 load_in_order(const float* from) {
+  float2 two;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(two.x), "=f"(two.y) : "r"(shared_address(from)));
+  return two;
+}
+
+/// The producer's idle warps look up the norms, so that no consumer waits for what is far away: the products of a layer of 196
+/// rows took 47.4 µs where consumers did it themselves, before their first product, and take 43.4 now.
+inline constexpr int kNormThreads = 96;
+
+template <typename Shape>
+__device__ __forceinline__ void prepare_norms(const LinearOperands& operands, int rows, const TileOrder<Shape>& order, int first_tile,
+                                              int tile_stride, LinearNormShared<Shape>& shared) {
+  const int thread = static_cast<int>(threadIdx.x) - 32;
+  const ClusterPlace<Shape> place;
+  const auto copy_vectors = [&](int buffer, int first_column) {
+#pragma unroll 1
+    for (int i = thread; i < Shape::kColumns; i += kNormThreads) {
+      const bool is_column = first_column + i < operands.columns;
+      shared.u[buffer][i] = is_column ? __ldg(operands.norm.u + first_column + i) : 0;
+      shared.v[buffer][i] = is_column ? __ldg(operands.norm.v + first_column + i) : 0;
+    }
+  };
+  // They never change, as weights don't, and the buffers are empty.
+  const int first_column = place.column * Shape::kColumns;
+  if (first_tile < order.count()) copy_vectors(0, order.at(first_tile).y + first_column);
+  await_previous_kernels();
+  const int width = load_statistics_width(operands.norm);
+  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, ++turn) {
+    const int buffer = turn % 2;
+    const int2 first = order.at(tile);
+    if (turn > 0) {
+      barrier_wait(&shared.empty[buffer], turn / 2 % 2 ^ 1);
+      copy_vectors(buffer, first.y + first_column);
+    }
+#pragma unroll 1
+    for (int i = thread; i < Shape::kRows; i += kNormThreads) {
+      const int row = min(first.x + place.row * Shape::kRows + i, rows - 1);
+      const RowNorm norm = find_norm<Shape::kNormBatch>(operands.norm, row, operands.inner, width);
+      shared.rows[buffer][i] = {norm.mean, norm.scale};
+    }
+    barrier_arrive(&shared.full[buffer]);
+  }
+}
+
+template <typename Shape, typename Epilogue>
 __device__ __forceinline__ void consume(const LinearOperands& operands, int rows, const TileOrder<Shape>& order,
                                         int steps, int first_tile, int tile_stride, int consumer,
                                         std::uint32_t x_shared, std::uint32_t weight_shared,
-                                        LinearShared<Shape::kStages>& shared) {
+                                        LinearShared<Shape::kStages>& shared, LinearNormShared<Shape>& norms) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int row_in_tile = (Shape::kShare ? consumer * Shape::kConsumerRows : 0) +
                           static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
@@ -210,8 +287,8 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
   RingPosition<Shape::kStages> at;
   // Turns also keep a consumer from looking at a barrier before its phase: the other has seen all phases before.
   if (!Shape::kShare && consumer == 1) named_barrier_arrive(1, 256);
-  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, turn ^= 1) {
-    if (!Shape::kShare && turn != consumer) {
+  for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, ++turn) {
+    if (!Shape::kShare && turn % 2 != consumer) {
       at.advance_by(steps);
       continue;
     }
@@ -221,7 +298,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     float sums[Shape::kRowBlocks][Shape::kColumns / 2];
 #pragma unroll
     for (int j = 0; j < Shape::kColumns / 8; ++j) {
-      const float2 bias = load_bias<true>(operands, first.y + 8 * j);
+      const float2 bias = Epilogue::kNorm ? float2{} : load_bias<true>(operands, first.y + 8 * j);
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
         sums[block][4 * j] = sums[block][4 * j + 2] = bias.x;
@@ -252,8 +329,9 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
     // Where a row's angles stand is looked up while the last products run.
+    constexpr bool kTurnsLate = Shape::kRowBlocks * Shape::kColumns > 320;
     RowTurns turns[Shape::kRowBlocks][2]{};
-    if constexpr (kRotate) {
+    if constexpr (Epilogue::kRotate && !kTurnsLate) {
 #pragma unroll
       for (int i = 0; i < 2 * Shape::kRowBlocks; ++i) {
         const int row = first.x + row_in_tile + i / 2 * 64 + i % 2 * 8;
@@ -264,42 +342,84 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
+    // Found again instead of kept over the main loop, for which 128x192 has not the registers.
+    int thread_now = static_cast<int>(threadIdx.x);
+    if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
+      first = order.at(tile);
+      first.x += place.row * Shape::kRows;
+      first.y += place.column * Shape::kColumns;
+      asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread_now));
+    }
+    const int finished_row =
+        (Shape::kShare ? consumer * Shape::kConsumerRows : 0) + thread_now % 128 / 32 * 16 + thread_now % 32 / 4;
+    if constexpr (Epilogue::kNorm) {
+      const int buffer = turn % 2;
+      barrier_wait(&norms.full[buffer], turn / 2 % 2);
+#pragma unroll
+      for (int block = 0; block < Shape::kRowBlocks; ++block) {
+        const float2 upper = load_in_order(&norms.rows[buffer][finished_row + block * 64].x);
+        const float2 lower = load_in_order(&norms.rows[buffer][finished_row + block * 64 + 8].x);
+#pragma unroll
+        for (int j = 0; j < Shape::kColumns / 8; ++j) {
+          const float2 u = load_in_order(&norms.u[buffer][8 * j + thread_now % 4 * 2]);
+          const float2 v = load_in_order(&norms.v[buffer][8 * j + thread_now % 4 * 2]);
+          float* four = sums[block] + 4 * j;
+          four[0] = (four[0] - upper.x * u.x) * upper.y + v.x;
+          four[1] = (four[1] - upper.x * u.y) * upper.y + v.y;
+          four[2] = (four[2] - lower.x * u.x) * lower.y + v.x;
+          four[3] = (four[3] - lower.x * u.y) * lower.y + v.y;
+          // Now, before the next two vectors are loaded.
+          asm volatile("" : "+f"(four[0]), "+f"(four[1]), "+f"(four[2]), "+f"(four[3]));
+        }
+      }
+      __syncwarp();
+      if (lane == 0) barrier_arrive(&norms.empty[buffer]);
+    }
 
     const auto finish = [&]<bool kTurn>() {
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int row = first.x + row_in_tile + block * 64 + half * 8;
+          const int row = first.x + finished_row + block * 64 + half * 8;
           // A group of 32 columns that the tile has half of ends with zeros, which are not written.
           float of_row[divide_up(Shape::kColumns, 32)][8]{};
 #pragma unroll
           for (int i = 0; i < Shape::kColumns / 4; ++i) {
             of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
           }
-          finish_row<kActivation, true, kTurn>(operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
-                                               turns[block][half]);
+          finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
+                     Epilogue::kStatistics ? Shape::kColumns : 0>(
+              operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
+              kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half]);
         }
       }
     };
-    if (kRotate && first.y < operands.rotation.columns) {
-      finish.template operator()<kRotate>();
+    if (Epilogue::kRotate && first.y < operands.rotation.columns) {
+      finish.template operator()<Epilogue::kRotate>();
     } else {
       finish.template operator()<false>();
     }
   }
 }
 
-template <typename Shape, Activation kActivation, bool kRotate>
+template <typename Shape, typename Epilogue>
 __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThreads, 1)
     linear_kernel(const __grid_constant__ LinearArguments arguments) {
   constexpr int kReleasingWarps = 4 * (Shape::kShare ? Shape::kConsumers : 1) * Shape::kCopiers;
   extern __shared__ __align__(1024) unsigned char tensors[];
   auto& shared = *reinterpret_cast<LinearShared<Shape::kStages>*>(tensors + Shape::kTensorBytes);
+  auto& norms = *reinterpret_cast<LinearNormShared<Shape>*>(&shared + 1);
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < Shape::kStages; ++stage) {
       barrier_init(&shared.full[stage], 1);
       barrier_init(&shared.empty[stage], kReleasingWarps);
+    }
+    if constexpr (Epilogue::kNorm) {
+      for (int buffer = 0; buffer < 2; ++buffer) {
+        barrier_init(&norms.full[buffer], kNormThreads);
+        barrier_init(&norms.empty[buffer], 4 * (Shape::kShare ? Shape::kConsumers : 1));
+      }
     }
     barrier_init_done();
     prefetch_tensor_map(&arguments.x);
@@ -321,16 +441,20 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   // One if and else: the compiler gives each branch the registers that it asks for.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
-    give_registers<Shape::kProducerRegisters>();
+    give_registers<Shape::producer_registers(Epilogue::kNorm)>();
     if (threadIdx.x < 32 && is_elected()) {
       produce<Shape>(arguments, order, steps, first_tile, tile_stride, x_shared, weight_shared, shared);
     }
+    if (Epilogue::kNorm && threadIdx.x >= 32) prepare_norms<Shape>(arguments.operands, rows, order, first_tile, tile_stride, norms);
     __syncwarp();
   } else {
-    take_registers<Shape::kConsumerRegisters>();
+    take_registers<Shape::consumer_registers(Epilogue::kNorm)>();
     await_previous_kernels();
-    consume<Shape, kActivation, kRotate>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
-                                weight_shared, shared);
+    if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) {
+      write_statistics_width(arguments.operands, Shape::kColumns);
+    }
+    consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
+                              weight_shared, shared, norms);
   }
   // A block's shared memory must outlive what the others of its cluster send there.
   if constexpr (Shape::kCluster > 1) cluster_sync();

@@ -8,7 +8,7 @@
 // Sums are sent by asynchronous stores that count towards a barrier of the block that gets them, as the copy engine's bytes
 // do. A barrier of the cluster would do, too, but a release to the cluster waits for all memory, which takes longer.
 //
-// Template    LinearSplitShape.
+// Template    LinearSplitShape; LinearEpilogue, whose activation is left to a branch.
 // Grid        kSplit blocks a tile of the capacity; clusters beyond the real rows leave at once.
 // Block       128 · (1 + kConsumers) threads: one warpgroup copies (producer), the others compute (consumers).
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled; the sums that the others send.
@@ -111,7 +111,7 @@ __device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
 }
 
 /// Computes this block's part, sends the pieces of the others, and finishes its own.
-template <typename Shape, bool kRotate>
+template <typename Shape, typename Epilogue>
 __device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows, int2 first,
                                              int rank, int steps, int consumer, std::uint32_t x_shared,
                                              std::uint32_t weight_shared, std::uint32_t received_shared,
@@ -172,6 +172,16 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
       }
     }
   }
+  // A lane may well look up the same row again: there are few pieces, and the others' sums are on their way.
+  RowNorm norms[Shape::kOwnPieces]{};
+  if constexpr (Epilogue::kNorm) {
+    const int width = load_statistics_width(operands.norm);
+#pragma unroll
+    for (int i = 0; i < Shape::kOwnPieces; ++i) {
+      norms[i] = find_norm<9>(operands.norm, min(piece_at<Shape>(rank + i * Shape::kSplit, first, consumer).x, rows - 1),
+                              operands.inner, width);
+    }
+  }
   barrier_wait_for_cluster(&shared.received, 0);
 #pragma unroll
   for (int i = 0; i < Shape::kOwnPieces; ++i) {
@@ -183,9 +193,9 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     float finished[1][8];
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const float2 bias = load_bias<true>(operands, column + 8 * j);
-      finished[0][2 * j] = bias.x;
-      finished[0][2 * j + 1] = bias.y;
+      const float2 from = Epilogue::kNorm ? float2{} : load_bias<true>(operands, column + 8 * j);
+      finished[0][2 * j] = from.x;
+      finished[0][2 * j + 1] = from.y;
     }
 #pragma unroll
     for (int from = 0; from < Shape::kSplit; ++from) {
@@ -203,14 +213,23 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
         finished[0][4 * j + 3] += part.w;
       }
     }
+    if constexpr (Epilogue::kNorm) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float2 u = load_norm_vector(operands.norm.u, column + 8 * j, operands.columns);
+        const float2 v = load_norm_vector(operands.norm.v, column + 8 * j, operands.columns);
+        finished[0][2 * j] = (finished[0][2 * j] - norms[i].mean * u.x) * norms[i].scale + v.x;
+        finished[0][2 * j + 1] = (finished[0][2 * j + 1] - norms[i].mean * u.y) * norms[i].scale + v.y;
+      }
+    }
 #pragma unroll
     for (float& value : finished[0]) value = activate(activation, value);
-    const RowTurns turns = kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, kRotate>(operands, row, row < rows, column, operands.columns, finished, turns);
+    const RowTurns turns = Epilogue::kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
+    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns);
   }
 }
 
-template <typename Shape, bool kRotate>
+template <typename Shape, typename Epilogue>
 __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThreads, 1)
     linear_split_kernel(const __grid_constant__ LinearArguments arguments, Activation activation) {
   extern __shared__ __align__(1024) unsigned char tensors[];
@@ -262,7 +281,8 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
     take_registers<Shape::kConsumerRegisters>();
     cluster_wait();
     await_previous_kernels();
-    consume_part<Shape, kRotate>(operands, activation, rows, first, rank, steps, warpgroup - 1, x_shared, weight_shared,
+    if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) write_statistics_width(operands, 32);
+    consume_part<Shape, Epilogue>(operands, activation, rows, first, rank, steps, warpgroup - 1, x_shared, weight_shared,
                                  x_shared + Shape::kTensorBytes, shared);
   }
 }

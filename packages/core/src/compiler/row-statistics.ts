@@ -1,0 +1,29 @@
+/**
+ * Statistics are written by the kernel that writes their rows, at the same time. A graph names them in a node of their own,
+ * which runs nothing: the plan gives them memory from the writer on, and lowering hands that to the writer.
+ */
+import { type Graph, GraphBuilder, type ValueId } from "../graph/graph.js";
+
+/** By the writer of the rows, their statistics. */
+export function statisticsByWriter(graph: Graph): ReadonlyMap<ValueId, ValueId> {
+  return new Map(
+    graph.nodes.flatMap((node) =>
+      node.op === "row_statistics" ? [[node.inputs[0] as ValueId, node.id]] : [],
+    ),
+  );
+}
+
+/** Rows that several norms read have one set of statistics. */
+export function shareStatistics(graph: Graph): Graph {
+  const builder = new GraphBuilder();
+  const renamed = new Map<ValueId, ValueId>();
+  const known = new Map<ValueId, ValueId>();
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.map((id) => (id === null ? null : (renamed.get(id) as ValueId)));
+    const shared = node.op === "row_statistics" ? known.get(inputs[0] as ValueId) : undefined;
+    const id = shared ?? builder.add(node.op, inputs, node.attributes as never, node.name);
+    if (node.op === "row_statistics") known.set(inputs[0] as ValueId, id);
+    renamed.set(node.id, id);
+  }
+  return builder.build(graph.outputs.map((id) => renamed.get(id) as ValueId));
+}
