@@ -67,11 +67,11 @@ struct LinearShape {
   static constexpr int kNormBatch = kConsumers == 3 || kSums > 144 ? 3 : kSums > 80 ? 9 : 18;
   static __host__ __device__ constexpr int producer_registers(bool norm) {
     if (kConsumers == 3) return norm ? 56 : 32;
-    return !norm || kNormBatch == 3 ? 40 : kNormBatch == 9 ? 80 : 104;
+    return !norm || kNormBatch == 3 ? 40 : kNormBatch == 9 ? 72 : 104;
   }
   static __host__ __device__ constexpr int consumer_registers(bool norm) {
     if (kConsumers == 3) return norm ? 152 : 160;
-    return !norm || kNormBatch == 3 ? 232 : kNormBatch == 9 ? 208 : 200;
+    return !norm || kNormBatch == 3 ? 232 : kNormBatch == 9 ? 216 : 200;
   }
 };
 
@@ -342,27 +342,23 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
-    // Found again instead of kept over the main loop, for which 128x192 has not the registers.
-    int thread_now = static_cast<int>(threadIdx.x);
     if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
+      // Found again instead of kept: two registers, without which 128x192 would spill.
       first = order.at(tile);
       first.x += place.row * Shape::kRows;
       first.y += place.column * Shape::kColumns;
-      asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread_now));
     }
-    const int finished_row =
-        (Shape::kShare ? consumer * Shape::kConsumerRows : 0) + thread_now % 128 / 32 * 16 + thread_now % 32 / 4;
     if constexpr (Epilogue::kNorm) {
       const int buffer = turn % 2;
       barrier_wait(&norms.full[buffer], turn / 2 % 2);
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
-        const float2 upper = load_in_order(&norms.rows[buffer][finished_row + block * 64].x);
-        const float2 lower = load_in_order(&norms.rows[buffer][finished_row + block * 64 + 8].x);
+        const float2 upper = load_in_order(&norms.rows[buffer][row_in_tile + block * 64].x);
+        const float2 lower = load_in_order(&norms.rows[buffer][row_in_tile + block * 64 + 8].x);
 #pragma unroll
         for (int j = 0; j < Shape::kColumns / 8; ++j) {
-          const float2 u = load_in_order(&norms.u[buffer][8 * j + thread_now % 4 * 2]);
-          const float2 v = load_in_order(&norms.v[buffer][8 * j + thread_now % 4 * 2]);
+          const float2 u = load_in_order(&norms.u[buffer][8 * j + lane % 4 * 2]);
+          const float2 v = load_in_order(&norms.v[buffer][8 * j + lane % 4 * 2]);
           float* four = sums[block] + 4 * j;
           four[0] = (four[0] - upper.x * u.x) * upper.y + v.x;
           four[1] = (four[1] - upper.x * u.y) * upper.y + v.y;
@@ -381,7 +377,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const int row = first.x + finished_row + block * 64 + half * 8;
+          const int row = first.x + row_in_tile + block * 64 + half * 8;
           // A group of 32 columns that the tile has half of ends with zeros, which are not written.
           float of_row[divide_up(Shape::kColumns, 32)][8]{};
 #pragma unroll
