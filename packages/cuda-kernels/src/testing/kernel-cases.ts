@@ -731,6 +731,7 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 70, n: 152, k: 1280, norm: "rmsnorm", mean: 0.5, activation: "silu" },
       { m: 9, n: 24, k: 72, joined: 2, norm: "rmsnorm", channel: true },
       { m: 0, n: 24, k: 72, norm: "layernorm" },
+      { m: 2, n: 48, k: 16, norm: "layernorm", heads: 1 },
       { m: 35, n: 432, k: 144, norm: "layernorm", mean: 10, heads: 2 },
       { m: 150, n: 240, k: 80, norm: "rmsnorm", heads: 1 },
     ].map((shape) => linearNormCase({ weightDType: "bf16", ...common, ...shape } as LinearNormShape)),
