@@ -365,6 +365,12 @@ test.each([
   expect(out).toContain(part);
 });
 
+test.each(["plan", "program"])("print %s of a tower with windows", async (stage) => {
+  const { code, out } = await run("print", stage, "--model", fixture("models/qwen2-5-vl-tiny"));
+  expect(code).toBe(0);
+  expect(out).toContain("windows");
+});
+
 test.each([
   ["graph", "nodes"],
   ["fused", "trace"],

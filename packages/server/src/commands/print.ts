@@ -2,6 +2,7 @@
 import type { ServeArguments } from "@vitgraph/config";
 import {
   cacheableOp,
+  capacityFor,
   compileForDevice,
   type Graph,
   printGraph,
@@ -69,7 +70,7 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   const graph = graphOverCache(model.graph, options.gridCacheRows);
   const compiled = compileForDevice({ ...model, graph }, device, fuse);
   const { budget: tokens = DEFAULT_BUDGET } = options;
-  const capacity = { tokens, patches: tokens * model.vision.spatialMergeSize ** 2, segments: tokens };
+  const capacity = capacityFor(model.vision, tokens);
   const stages: Record<Stage, () => { readonly text: string; readonly data: unknown }> = {
     graph: () => ({ text: printGraph(compiled.source), data: compiled.source }),
     fused() {
