@@ -13,6 +13,8 @@ export interface ImageProcessor {
   readonly patchSize: number;
   /** Patches along one side of a token. */
   readonly mergeSize: number;
+  /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
+  readonly patchOrder?: "raster";
   /** Frames in a patch. */
   readonly temporalPatchSize: number;
   /** Bounds of an image's area after the resize, in pixels. */
@@ -166,6 +168,7 @@ function readSettings(
       size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", defaults.maxPixels)),
     ),
     ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
+    ...(defaults.patchOrder === undefined ? {} : { patchOrder: defaults.patchOrder }),
     filter: filterOf(file, settings.resample, defaults.filter),
     imageMean: read.channels("image_mean", defaults.imageMean),
     imageStd: read.channels("image_std", defaults.imageStd),

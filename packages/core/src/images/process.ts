@@ -35,7 +35,7 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
     resizeTo: size,
     filter: processor.filter,
     patchSize: processor.patchSize,
-    mergeSize: processor.mergeSize,
+    mergeSize: processor.patchOrder === "raster" ? 1 : processor.mergeSize,
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
   });
   return { format: "u8_still", grid: gridOf(1, size, processor), pixels };

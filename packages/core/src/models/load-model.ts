@@ -69,13 +69,13 @@ export async function loadModel(
   const wanted = { names: storedNames(graph, vision.names), prefixes };
   const checkpoint = await Checkpoint.open(directory, wanted, quantMethodOf(config));
   try {
-    const { weights, foreignPrefix } = findWeights(graph, checkpoint, vision.names);
+    const { weights, stored, foreignPrefix } = findWeights(graph, checkpoint, vision.names);
     const notes = [...found];
     if (foreignPrefix !== undefined) {
       const usual = prefixes[0] || "none";
       notes.push(`the vision tower's tensors have the prefix ${shorten(foreignPrefix)} instead of ${usual}`);
     }
-    const fingerprint = await fingerprintOf(weights, checkpoint.fileVersions);
+    const fingerprint = await fingerprintOf(stored, checkpoint.fileVersions);
     return {
       ...model,
       notes,

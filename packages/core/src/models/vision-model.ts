@@ -35,8 +35,6 @@ export interface VisionModel {
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;
-  /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
-  readonly patchOrder?: "raster";
   /** For each dim of the graph, the most of it that one token brings: a program for n tokens has room for n times as much. */
   readonly dims: DimCounts;
   /** Columns of the result: the merged embedding first, then the deepstack levels. */

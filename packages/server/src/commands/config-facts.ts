@@ -2,9 +2,10 @@
  * Facts of a model for the linter, from its config.json and processor files alone: no weights are read, and a model that
  * vitgraph cannot run has facts, too.
  */
-import { encoderSupport, type LintFacts } from "@vitgraph/config";
+import { encoderSupport, type ImageGeometry, type LintFacts } from "@vitgraph/config";
 import {
   createVisionModel,
+  type ImageProcessor,
   readImageProcessor,
   readJsonObject,
   readProcessorSettings,
@@ -37,9 +38,16 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
       min: own?.minTokenBudget ?? vllm?.minTokenBudget ?? USUAL_MIN_TOKEN_BUDGET,
       max: maxBatchTokens,
     },
-    ...(images === undefined ? {} : { images: { ...images, spatialMergeSize: images.mergeSize } }),
+    ...(images === undefined ? {} : { images: geometryOf(images) }),
     ...(maxVideoTokens === undefined ? {} : { maxVideoTokens }),
   };
+}
+
+/** Where every image gets one size, its area is both bounds. */
+function geometryOf({ mergeSize, fixedSize, ...geometry }: ImageProcessor): ImageGeometry {
+  const area = fixedSize && fixedSize.height * fixedSize.width;
+  const bounds = area === undefined ? {} : { minPixels: area, maxPixels: area };
+  return { ...geometry, spatialMergeSize: mergeSize, ...bounds };
 }
 
 /** Tokens of the longest clip; undefined for a processor that bounds frames. */

@@ -90,6 +90,14 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
     expect(await budgets()).toEqual([8 * 11]);
   });
 
+  test("turns pixels into the 256 tokens of Gemma 3, whatever the size", async () => {
+    const model = mkdtempSync(join(folder, "gemma-"));
+    writeFileSync(join(model, "config.json"), JSON.stringify({ model_type: "gemma3" }));
+    const trace = file("gemma.json", "[[1080, 1920], [64, 64]]");
+    const { stdout } = await plan("--trace", trace, "--model", model, "--json");
+    expect(JSON.parse(stdout).planned.budgets).toEqual([256]);
+  });
+
   test("keeps to graphs and memory", async () => {
     const trace = file("many.json", "[100, 200, 300, 400, 500]");
     const { stdout } = await plan("--trace", trace, "--bytes-per-graph", "100M", "--memory-limit", "0.3g");

@@ -18,7 +18,6 @@ function createGemma3(checkpointConfig: Readonly<Record<string, unknown>>): Visi
     temporalPatchSize: 1,
     channels: config.num_channels,
     spatialMergeSize: merge,
-    patchOrder: "raster",
     dims: { patches: merge ** 2, tokens: 1, segments: 1 },
     outputColumns: [config.text_hidden_size],
     minTokenBudget: config.mm_tokens_per_image,

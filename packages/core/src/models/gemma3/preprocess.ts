@@ -4,7 +4,8 @@ import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-
 /** transformers' Gemma3ImageProcessor has 224² and the statistics of ImageNet's "standard" set: ½ and ½. */
 const GEMMA3_CLASS: ImageProcessor = {
   patchSize: 14,
-  mergeSize: 1,
+  mergeSize: 4,
+  patchOrder: "raster",
   temporalPatchSize: 1,
   minPixels: 1,
   maxPixels: 896 * 896,
