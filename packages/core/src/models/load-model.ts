@@ -121,8 +121,7 @@ function describeModel(
   checkAgainstTower(IMAGE_FILE, image, vision);
   checkAgainstTower(videoFile, video, vision);
   // Files that leave the shape of patches out mean the tower's.
-  const { patchSize, temporalPatchSize, modelType } = vision;
-  const mergeSize = vision.patchOrder === "raster" ? 1 : vision.spatialMergeSize;
+  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
   const patches = { patchSize, temporalPatchSize, mergeSize };
   const processor = { ...readImageProcessor(image, modelType, overrides), ...patches };
   checkFixedSize(processor, vision);
@@ -210,21 +209,23 @@ function withDummyWeights(model: ModelDescription): LoadedModel {
 const SAMPLE_BYTES = 256;
 
 /**
- * A digest of each tensor's name, dtype, shape, first and last bytes, and of the files' sizes and times of change. The
+ * A digest of each stored tensor's name, dtype, shape, first and last bytes, and of the files' sizes and times of change. The
  * headers alone are equal for two trainings of one model. Hashing all bytes would take seconds a gigabyte; the times
  * catch a change that the samples miss, and cost no more than a cold cache after a copy.
  */
 async function fingerprintOf(
-  weights: ReadonlyMap<string, TensorSource>,
+  stored: ReadonlyMap<string, readonly TensorSource[]>,
   fileVersions: readonly string[],
 ): Promise<string> {
   const hash = createHash("sha256").update(JSON.stringify(fileVersions));
-  for (const [name, { dtype, shape, sizeBytes, readSlice }] of weights) {
-    const sample = new Uint8Array(Math.min(SAMPLE_BYTES, sizeBytes));
-    hash.update(JSON.stringify([name, dtype, shape]));
-    for (const start of [0, sizeBytes - sample.length]) {
-      await readSlice(start, sample);
-      hash.update(sample);
+  for (const [name, tensors] of stored) {
+    for (const { dtype, shape, sizeBytes, readSlice } of tensors) {
+      const sample = new Uint8Array(Math.min(SAMPLE_BYTES, sizeBytes));
+      hash.update(JSON.stringify([name, dtype, shape]));
+      for (const start of [0, sizeBytes - sample.length]) {
+        await readSlice(start, sample);
+        hash.update(sample);
+      }
     }
   }
   return hash.digest("hex");

@@ -3,7 +3,7 @@ import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
-import type { FoldedNorm, OpAttributes, PairedRows, WeightAttributes } from "../graph/ops.js";
+import type { FoldedNorm, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
 import { bf16ToF32, f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
@@ -23,6 +23,8 @@ const SLICE_BYTES = 8 * 2 ** 20;
 export interface FoundWeights {
   /** By the graph's names. */
   readonly weights: ReadonlyMap<string, TensorSource>;
+  /** The checkpoint's tensors that each of them is made of. */
+  readonly stored: ReadonlyMap<string, readonly TensorSource[]>;
   /** The prefix under which all of them stand, where it is none of the family's. */
   readonly foreignPrefix: string | undefined;
 }
@@ -43,18 +45,19 @@ export function storedNames(graph: Graph, names: TensorNames): readonly string[]
 export function findWeights(graph: Graph, checkpoint: Checkpoint, names: TensorNames): FoundWeights {
   const foreignPrefix = checkpoint.findForeignPrefix();
   const prefixes = foreignPrefix === undefined ? names.prefixes : [foreignPrefix];
-  const weights = new Map(
-    weightsOf(graph).map((weight) => {
-      const stored = storedTensors(weight).map(({ name, shape }) =>
-        checkpoint.tensor(storedName(name, names), shape, prefixes),
-      );
-      return [weight.tensor, weightSource(weight, stored)] as const;
-    }),
-  );
-  return { weights, foreignPrefix };
+  const weights = new Map<string, TensorSource>();
+  const stored = new Map<string, readonly TensorSource[]>();
+  for (const weight of weightsOf(graph)) {
+    const tensors = storedTensors(weight).map(({ name, shape }) =>
+      checkpoint.tensor(storedName(name, names), shape, prefixes),
+    );
+    stored.set(weight.tensor, tensors);
+    weights.set(weight.tensor, weightSource(weight, tensors));
+  }
+  return { weights, stored, foreignPrefix };
 }
 
-function weightsOf(graph: Graph): readonly OpAttributes["weight"][] {
+function weightsOf(graph: Graph): readonly WeightAttributes[] {
   return graph.nodes.flatMap((node) => (node.op === "weight" ? [node.attributes] : []));
 }
 

@@ -1,9 +1,7 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { OpAttributes } from "../graph/ops.js";
+import type { WeightAttributes } from "../graph/ops.js";
 import type { TensorSource } from "./tensor-source.js";
-
-type WeightAttributes = OpAttributes["weight"];
 
 /** A tensor of the checkpoint with the shape that it must have there. */
 export interface StoredTensor {
