@@ -1,5 +1,4 @@
 /** Copies of large arrays, made in parts: copying takes JavaScript's thread, and other callers need it too. */
-
 import { VitgraphError } from "@vitgraph/errors";
 import { nextTurn } from "../next-turn.js";
 

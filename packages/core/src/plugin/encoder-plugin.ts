@@ -81,10 +81,10 @@ const joinedHosts = new WeakSet<HostEngine>();
 async function join(
   host: HostEngine,
   { vision, verbose }: CheckedHost,
-  options: EncoderPluginOptions,
+  options: EncoderPluginOptions & { readonly modalities: readonly Modality[] },
 ): Promise<Registration> {
   const {
-    modalities = MODALITIES,
+    modalities,
     logger = host.logger ?? createLogger(),
     observers = [],
     model = host.model.path,

@@ -3,7 +3,6 @@
  *
  * The memory belongs to whoever asked for it: nobody else reads or writes it, and it may be transferred.
  */
-
 import { VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
 import { bf16ToF32 } from "../numerics.js";
