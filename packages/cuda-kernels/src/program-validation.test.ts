@@ -282,8 +282,10 @@ function mutate({ program: index, edits }: Mutation): Program {
         }
         break;
       case "scalar": {
+        // Among those that are there: a kernel that was swapped in may ask for more.
+        const index = at % Math.max(1, instruction.scalars.length);
         const kinds: readonly string[] = Object.values(KERNELS[instruction.kernel].scalars);
-        if (kinds[at % Math.max(1, kinds.length)] === "u32") instruction.scalars[at % kinds.length] = value;
+        if (index < instruction.scalars.length && kinds[index] === "u32") instruction.scalars[index] = value;
         break;
       }
       default:
