@@ -390,9 +390,9 @@ test("print refuses a budget for a stage without one", async () => {
 test("print shows what runs over a grid cache", async () => {
   const rows = ["--model", TINY, "--grid-cache-rows", "500"];
   const fused = await run("print", "fused", ...rows);
-  expect(fused.out).toContain("cache.embeddings, grid_rows)");
+  expect(fused.out).toContain("cache.pos_embed, grid_rows)");
   expect(fused.out).toContain("# linear-gather-rows at embeddings");
-  expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,4]@cache+");
+  expect((await run("print", "program", ...rows)).out).toContain("cache.positions:i32[500,2]@cache+");
 });
 
 test("doctor says what is chosen, and what decodes", async () => {

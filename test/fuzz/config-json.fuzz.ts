@@ -98,8 +98,9 @@ export default {
         if (images.patchSize !== vision.patchSize) throw new Error("patches of two sizes");
         if (graph.outputs.length !== vision.outputColumns.length) throw new Error("outputs of two counts");
         const side = vision.spatialMergeSize;
-        const { positions } = vision.layout({ t: 1, h: side, w: side });
-        if (positions.length !== 4 * side * side) throw new Error(`${positions.length} positions`);
+        const tables = Object.values(vision.layout({ t: 1, h: side, w: side }).patchTables());
+        const uneven = tables.find((table) => table.length === 0 || table.length % (side * side) !== 0);
+        if (uneven !== undefined) throw new Error(`a patch table of ${uneven.length} elements`);
       } catch (error) {
         if (!VitgraphError.is(error) || !/^VG_MODEL_/.test(error.code)) throw error;
         if (error.message.length > 600) throw new Error(`a message of ${error.message.length} characters`);

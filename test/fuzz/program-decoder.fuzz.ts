@@ -376,11 +376,10 @@ class Run {
       }
     }
     if (positions !== undefined) {
-      const limit = others.angles === undefined ? 50 : this.#rowsOf(others.angles);
+      const limit = this.#rowsOf(others.angles!);
       if (limit === 0 && this.#rowsOf(positions) > 0) return false;
       for (let row = 0; row < this.#rowsOf(positions); row++) {
-        const [y, x] = [random.below(limit), random.below(limit)];
-        this.#put(positions, row, [y, x, y + 1 + random.below(9), x + 1 + random.below(9)]);
+        this.#put(positions, row, [random.below(limit), random.below(limit)]);
       }
     }
     if (bounds !== undefined) {
@@ -399,7 +398,9 @@ class Run {
       const scatters = others.table === undefined;
       if (scatters ? rows > table : rows > 0 && table === 0) return false;
       const order = scatters ? random.order(table) : undefined;
-      for (let row = 0; row < rows; row++) this.#put(index, row, [order?.[row] ?? random.below(table)]);
+      const named = (row: number) =>
+        Array.from({ length: index.columns }, () => order?.[row] ?? random.below(table));
+      for (let row = 0; row < rows; row++) this.#put(index, row, named(row));
     }
     return true;
   }

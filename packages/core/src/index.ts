@@ -22,7 +22,7 @@ export {
 } from "./compiler/memory-plan.js";
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
-export { cacheableOp, useGridCache } from "./compiler/use-grid-cache.js";
+export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export {

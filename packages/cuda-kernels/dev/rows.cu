@@ -1,5 +1,5 @@
 // The kernels that work row by row: layernorm, rmsnorm, activation, gate, add, gather_rows, scatter_rows, unpack_patches,
-// position_embedding, rope, rope_qk.
+// interpolate_rows, rope, rope_qk.
 //
 //   rows check    every kernel, fast and general paths, against float64 on the CPU; strided and poisoned buffers
 //   rows time     bytes moved (each input once, each output once) a second, at the tower's sizes
@@ -12,7 +12,7 @@
 #include "kernels/smxx/gate/gate.h"
 #include "kernels/smxx/gather_rows/gather_rows.h"
 #include "kernels/smxx/layernorm/layernorm.h"
-#include "kernels/smxx/position_embedding/position_embedding.h"
+#include "kernels/smxx/interpolate_rows/interpolate_rows.h"
 #include "kernels/smxx/rmsnorm/rmsnorm.h"
 #include "kernels/smxx/rope/rope.h"
 #include "kernels/smxx/unpack_patches/unpack_patches.h"
@@ -162,32 +162,28 @@ void check() {
       compare((scatter ? "scatter_rows " : "gather_rows ") + shape.text(), y, [&](int r, int c) { return a.at(order[r], c); });
     }
 
-    // Position embeddings of this many columns: grids of several sizes, one side of a single patch.
-    const int side = 16;
-    TestMatrix table(side * side, side * side, columns, stride);
+    // Position embeddings of this many columns, sampled at four rows of a table, or at five.
+    const int table_rows = 256;
+    TestMatrix table(table_rows, table_rows, columns, stride);
     table.fill();
-    std::vector<std::int32_t> positions;
-    for (int row = 0; row < rows; ++row) {
-      const int height = row % 3 == 0 ? 1 : 5 + row % 40;
-      const int width = 3 + row % 31;
-      positions.insert(positions.end(), {row * 7 % height, row * 5 % width, height, width});
+    for (const int taps : {4, 5}) {
+      std::vector<std::int32_t> index(static_cast<std::size_t>(rows) * taps);
+      std::vector<float> weights(index.size());
+      for (std::size_t at = 0; at < index.size(); ++at) {
+        index[at] = static_cast<std::int32_t>(at * 37 % table_rows);
+        weights[at] = static_cast<float>(at % 11) / 8 - 0.5f;
+      }
+      const DeviceBuffer<std::int32_t> device_index(index);
+      const DeviceBuffer<float> device_weights(weights);
+      y.device.poison();
+      CHECK_CUDA(smxx::launch_interpolate_rows(
+          launch, {table.input(), device_index.data(), {device_weights.data(), taps}, y.view(), real(rows), columns, taps}));
+      compare("interpolate_rows, " + std::to_string(taps) + " taps " + shape.text(), y, [&](int r, int c) {
+        double sum = 0;
+        for (int tap = 0; tap < taps; ++tap) sum += weights[r * taps + tap] * table.at(index[r * taps + tap], c);
+        return sum;
+      });
     }
-    const DeviceBuffer<std::int32_t> device_positions(positions);
-    y.device.poison();
-    CHECK_CUDA(smxx::launch_position_embedding(launch, {table.input(), {device_positions.data(), 4}, y.view(), real(rows), columns, side}));
-    compare("position_embedding " + shape.text(), y, [&](int r, int c) {
-      const auto coordinate = [&](int index, int size) { return size == 1 ? 0.0 : static_cast<double>(index) * (side - 1) / (size - 1); };
-      const double v = coordinate(positions[4 * r], positions[4 * r + 2]);
-      const double h = coordinate(positions[4 * r + 1], positions[4 * r + 3]);
-      const int top = static_cast<int>(v);
-      const int left = static_cast<int>(h);
-      const int bottom = std::min(top + 1, side - 1);
-      const int right = std::min(left + 1, side - 1);
-      const double dv = v - top;
-      const double dh = h - left;
-      return (1 - dv) * ((1 - dh) * table.at(top * side + left, c) + dh * table.at(top * side + right, c)) +
-             dv * ((1 - dh) * table.at(bottom * side + left, c) + dh * table.at(bottom * side + right, c));
-    });
   }
 
   for (const int head_size : {64, 72, 80, 96, 128, 20, 12}) {
@@ -206,14 +202,14 @@ void check() {
           for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::sin(radians[p * quarter + i])));
         }
         std::vector<std::int32_t> positions;
-        for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row * 3 % table_rows, row * 11 % table_rows, 0, 0});
+        for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row * 3 % table_rows, row * 11 % table_rows});
         const DeviceBuffer<float> device_angles(angles);
         const DeviceBuffer<std::int32_t> device_positions(positions);
         TestMatrix x(rows, rows + 50, columns, columns + 8);
         TestMatrix other(rows, rows + 50, columns, columns + 8);
         x.fill();
         const TestMatrix& y = in_place ? x : other;
-        const smxx::RopeOperands operands{x.input(), y.view(), {device_positions.data(), 4}, {device_angles.data(), head_size / 2}, real(rows), heads, head_size};
+        const smxx::RopeOperands operands{x.input(), y.view(), {device_positions.data(), 2}, {device_angles.data(), head_size / 2}, real(rows), heads, head_size};
         CHECK_CUDA(qk ? smxx::launch_rope_qk(launch, operands) : smxx::launch_rope(launch, operands));
         compare(std::string(qk ? "rope_qk" : "rope") + (in_place ? " in place " : " ") + std::to_string(head_size), y, [&](int r, int c) {
           if (c / head_size >= (qk ? 2 : 1) * heads) return x.at(r, c);
@@ -285,12 +281,20 @@ void time() {
     const Rows real{count.data(), 0, rows};
     const Rows quarter{nullptr, rows / 4, rows / 4};
     std::vector<std::int32_t> positions;
-    for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row / 100 % 48, row % 48, 48, 48});
+    for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row / 100 % 48, row % 48});
     const DeviceBuffer<std::int32_t> device_positions(positions);
     const DeviceBuffer<float> angles(48 * 36);
     fill_normal(angles.data(), angles.size());
     const DeviceBuffer<Bf16> table(48 * 48 * 1152);
     fill_normal(table.data(), table.size());
+    // The four around each patch, which neighbours share.
+    std::vector<std::int32_t> taps;
+    for (int row = 0; row < rows; ++row) {
+      const std::int32_t corner = row / 100 % 47 * 48 + row % 47;
+      taps.insert(taps.end(), {corner, corner + 1, corner + 48, corner + 49});
+    }
+    const DeviceBuffer<std::int32_t> tap_index(taps);
+    const DeviceBuffer<float> tap_weights(std::vector<float>(taps.size(), 0.25f));
     std::vector<std::uint32_t> sources;
     for (int row = 0; row < rows; ++row) sources.push_back(static_cast<std::uint32_t>(row) * 768);
     const DeviceBuffer<std::uint32_t> device_sources(sources);
@@ -345,11 +349,12 @@ void time() {
     time_kernel("unpack_patches u8_still 1536", rows * 768.0 + elements * 1536, [&](const Launch& l) {
       return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(x.data()), device_sources.data(), scale.data(), {y.data(), 1536}, real, 3, 2, 256});
     });
-    time_kernel("position_embedding 1152", elements * 1152, [&](const Launch& l) {
-      return smxx::launch_position_embedding(l, {{table.data(), 1152}, {device_positions.data(), 4}, {y.data(), 1152}, real, 1152, 48});
+    time_kernel("interpolate_rows 1152, 4 taps", rows * 32.0 + elements * 1152, [&](const Launch& l) {
+      return smxx::launch_interpolate_rows(
+          l, {{table.data(), 1152}, tap_index.data(), {tap_weights.data(), 4}, {y.data(), 1152}, real, 1152, 4});
     });
     time_kernel("rope_qk 3456, in place", elements * 2304 * 2, [&](const Launch& l) {
-      return smxx::launch_rope_qk(l, {{x.data(), 3456}, {x.data(), 3456}, {device_positions.data(), 4}, {angles.data(), 36}, real, heads, head_size});
+      return smxx::launch_rope_qk(l, {{x.data(), 3456}, {x.data(), 3456}, {device_positions.data(), 2}, {angles.data(), 36}, real, heads, head_size});
     });
   }
 }

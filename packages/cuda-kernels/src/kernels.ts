@@ -87,7 +87,7 @@ export const KERNELS = {
       "activation [m, k]",
       "weight [n, k]",
       "weight [1, n]",
-      "i32 [m, 4]",
+      "i32 [m, 2]",
       "f32 [p, n/3/heads/8*4]",
       "activation [m, n]",
     ],
@@ -115,29 +115,30 @@ export const KERNELS = {
     inPlace: ["a", "b"],
   },
   /**
-   * A square table of learned position embeddings, sampled bilinearly (corners aligned) at each patch of its grid.
-   * table [side², n]; `positions` i32 [patches, 4] = row, column, and the height and width of the patch's grid.
+   * y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t: learned position embeddings, interpolated for each patch.
+   * table [r, n]; `index` i32 [m, taps]; `weights` f32 [m, taps]; y [m, n].
    */
-  position_embedding: {
-    buffers: ["table", "positions", "y"],
-    forms: ["weight [side*side, n]", "i32 [m, 4]", "activation [m, n]"],
-    scalars: { side: "u32" },
+  interpolate_rows: {
+    buffers: ["table", "index", "weights", "y"],
+    forms: ["weight [r, n]", "i32 [m, taps]", "f32 [m, taps]", "activation [m, n]"],
+    scalars: {},
   },
   /**
-   * Two-dimensional rotary embedding of every head of x [patches, heads·headSize]. The first half of a head's
+   * Two-dimensional rotary embedding of every head of x [patches, heads·headSize] by `positions` i32 [patches, 2], row and
+   * column. The first half of a head's
    * rotation pairs turn by the patch's row, the second by its column; pair i is (i, i + headSize/2).
    * `angles` f32 [positions, headSize/2]: cosines of the headSize/4 frequencies, then their sines.
    */
   rope: {
     buffers: ["x", "positions", "angles", "y"],
-    forms: ["activation [m, n]", "i32 [m, 4]", "f32 [p, n/heads/4*2]", "activation [m, n]"],
+    forms: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/heads/4*2]", "activation [m, n]"],
     scalars: { heads: "u32" },
     inPlace: ["x"],
   },
   /** `rope` on the query and key thirds of qkv [patches, 3·heads·headSize]; the value third is copied. */
   rope_qk: {
     buffers: ["qkv", "positions", "angles", "y"],
-    forms: ["activation [m, n]", "i32 [m, 4]", "f32 [p, n/3/heads/4*2]", "activation [m, n]"],
+    forms: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/3/heads/4*2]", "activation [m, n]"],
     scalars: { heads: "u32" },
     inPlace: ["qkv"],
   },
@@ -250,7 +251,7 @@ export const KERNELS = {
       "f32 [r, s]",
       "f32 [1, n]",
       "f32 [1, n]",
-      "i32 [m, 4]",
+      "i32 [m, 2]",
       "f32 [p, n/3/heads/8*4]",
       "activation [m, n]",
     ],

@@ -92,7 +92,7 @@ test("a projection without a bias turns its columns too, and heads of 4 stay wit
     const g = new GraphBuilder();
     const rows = rowsOf("patches");
     const x = g.input("x", { element: "activation", rows, columns });
-    const positions = g.input("positions", { element: "i32", rows, columns: 4 });
+    const positions = g.input("positions", { element: "i32", rows, columns: 2 });
     const angles = g.constant("angles", columns / heads / 2, new Float32Array(columns / heads / 2));
     const qkv = g.add(
       "linear",

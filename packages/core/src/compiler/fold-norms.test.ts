@@ -40,7 +40,7 @@ function tower(options: { readonly writer?: "linear" | "activation"; readonly wi
       name,
     );
   const input = g.input("x", { element: "activation", rows: patches, columns: HIDDEN });
-  const positions = g.input("positions", { element: "i32", rows: patches, columns: 4 });
+  const positions = g.input("positions", { element: "i32", rows: patches, columns: 2 });
   const angles = g.constant("angles", HIDDEN / HEADS / 2, angleTable());
   let x = linear(input, "embed", HIDDEN, HIDDEN);
   if (options.writer === "activation") x = g.add("activation", [x], { function: "silu" }, "embed.act");
@@ -128,10 +128,7 @@ async function run(graph: Graph, folds: boolean, dtype: "F32" | "BF16", mean = 0
   await loadWeights(compiled.fused, plan, weights, device, weightArena);
   using executable = device.load(program, { weights: weightArena, io, scratch });
   const bufferOf = (name: string) => program.buffers.findIndex((buffer) => buffer.name === name);
-  const positions = Int32Array.from(
-    { length: 4 * PATCHES },
-    (_, i) => [Math.floor(i / 4) % 5, i % 7, 8, 8][i % 4]!,
-  );
+  const positions = Int32Array.from({ length: 2 * PATCHES }, (_, i) => (i % 2 === 0 ? (i / 2) % 5 : i % 7));
   const { outputs } = await executable.submit({
     counts: program.dims.map(({ capacity }) => capacity),
     inputs: [

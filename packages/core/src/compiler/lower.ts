@@ -38,7 +38,7 @@ const SCALARS: { readonly [K in KernelOp]: (attributes: OpAttributes[K]) => read
   layernorm: ({ epsilon }) => [epsilon],
   activation: (attributes) => [ACTIVATIONS.indexOf(attributes.function)],
   add: () => [],
-  position_embedding: ({ side }) => [side],
+  interpolate_rows: () => [],
   rope: ({ heads }) => [heads],
   rope_qk: ({ heads }) => [heads],
   attention: ({ heads, scale }) => [heads, scale],
@@ -93,7 +93,8 @@ function bufferOfResult(graph: Graph, plan: MemoryPlan): ProgramBuffer {
   return { name: RESULT_BUFFER, arena: "io", offset, dtype, rows, columns, rowStride: columns };
 }
 
-function instructionOf(node: AnyNode): Instruction {
+/** Its buffers are its values. */
+export function instructionOf(node: AnyNode): Instruction {
   const scalars = scalarsOf(node as Node<KernelOp>);
   const inputs: number[] = OPS[node.op].inputs.map((_, index) => node.inputs[index] ?? -1);
   return { kernel: node.op as KernelOp, buffers: [...inputs, node.id], scalars };

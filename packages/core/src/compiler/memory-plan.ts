@@ -49,7 +49,7 @@ export interface MemoryPlan {
 
 /** Aligned for vector loads, TMA and cache lines at once. */
 const ALIGNMENT_BYTES = 256;
-const align = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
+export const alignedBytes = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 
 export function planMemory(
   graph: Graph,
@@ -61,14 +61,14 @@ export function planMemory(
   const size = { weights: 0, io: 0, scratch: 0, cache: 0 };
   const place = (node: AnyNode, arena: "weights" | "io" | "cache", dtype: DType): Placement => {
     const offset = size[arena];
-    size[arena] += align(valueBytes(node, capacity, dtype));
+    size[arena] += alignedBytes(valueBytes(node, capacity, dtype));
     return { arena, offset, dtype, rowStride: node.type.columns };
   };
 
   const resultColumns = graph.outputs.reduce((sum, id) => sum + nodeOf(graph, id).type.columns, 0);
   const results = placeResults(graph, resultColumns, target);
   const resultRows = rowCount(nodeOf(graph, graph.outputs[0] as ValueId).type, capacity);
-  size.io += align(resultRows * resultColumns * DTYPE_BYTES[target.activationDType]);
+  size.io += alignedBytes(resultRows * resultColumns * DTYPE_BYTES[target.activationDType]);
 
   const lastUse = findLastUses(graph);
   const statistics = statisticsByWriter(graph);
@@ -163,7 +163,7 @@ function placeScratch(
   capacity: Capacity,
   dtype: DType,
 ): Placement {
-  const bytes = align(valueBytes(node, capacity, dtype));
+  const bytes = alignedBytes(valueBytes(node, capacity, dtype));
   const shared = inPlaceInputs(node).find((id) => {
     // Only a value's whole memory can be taken over, and only by the last to read it, and when nothing else reads it here.
     const readers = node.inputs.filter(
@@ -238,7 +238,11 @@ class ScratchSpace {
   }
 }
 
-function elementDType(node: Node<"input"> | AnyNode, target: Target): DType {
+/** The dtype of any value but a weight, whose dtype is the checkpoint's. */
+export function elementDType(
+  node: Pick<AnyNode, "name" | "type">,
+  target: Pick<Target, "activationDType">,
+): DType {
   const { element } = node.type;
   if (element === "activation") return target.activationDType;
   if (element === "weight")

@@ -1,11 +1,12 @@
 import { KERNEL_NAMES, printProgram } from "@vitgraph/cuda-kernels";
 import { expect, test } from "vitest";
-import { GraphBuilder, printGraph } from "../graph/graph.js";
+import { GraphBuilder, printGraph, type ValueId } from "../graph/graph.js";
 import { rowsOf } from "../graph/ops.js";
 import { createVisionModel } from "../models/index.js";
+import type { PatchTable } from "../models/patch-tables.js";
 import { checkMemoryPlan } from "./check-memory-plan.js";
 import { compile } from "./compile.js";
-import { cacheableOp, useGridCache } from "./use-grid-cache.js";
+import { gridValues, useGridCache } from "./use-grid-cache.js";
 
 const model = createVisionModel({
   model_type: "qwen3_vl",
@@ -21,8 +22,8 @@ const model = createVisionModel({
   },
 });
 const graph = model.buildGraph({ channelScale: new Float32Array(6) });
-const sampled = cacheableOp(graph)!;
-const cached = useGridCache(graph, sampled, 100);
+const values = gridValues(graph)!;
+const cached = useGridCache(graph, values, 100);
 const options = {
   target: { activationDType: "f32" as const, weightDType: null, kernels: new Set(KERNEL_NAMES) },
   weightDTypes: new Map(
@@ -31,7 +32,7 @@ const options = {
 };
 const capacity = { patches: 64, tokens: 16, segments: 16 };
 
-test("one index takes the place of the positions, and nothing samples embeddings", () => {
+test("one index takes the place of the patch tables, and nothing samples embeddings", () => {
   const { fused } = compile(cached, { fuse: false, ...options });
   expect(printGraph(fused)).toMatchSnapshot();
   expect(
@@ -62,20 +63,49 @@ test.each([true, false])("the weights lie where the program without a cache has 
   expect(weightsOf(cached)).toEqual(weightsOf(graph));
 });
 
-test("there is nothing to cache where no embedding is sampled, or more than one, or at computed positions", () => {
+/** x plus what `embed` makes of patch tables. */
+function towerOf(embed: (g: GraphBuilder, table: (name: PatchTable) => ValueId) => ValueId) {
   const g = new GraphBuilder();
-  const positions = g.input("positions", { element: "i32", rows: rowsOf("patches"), columns: 4 });
-  const table = g.weight("table", [9, 8]);
-  const sample = (at: typeof positions) => g.add("position_embedding", [table, at], { side: 3 }, "embedding");
-  expect(cacheableOp(g.build([]))).toBeUndefined();
-  const one = sample(positions);
-  expect(cacheableOp(g.build([one]))?.id).toBe(one);
-  expect(cacheableOp(g.build([one, sample(positions)]))).toBeUndefined();
+  const table = (name: PatchTable) => {
+    const element = name === "tap_weights" ? "f32" : "i32";
+    return g.input(name, { element, rows: rowsOf("patches"), columns: 2 });
+  };
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 8 });
+  return g.build([g.add("add", [x, embed(g, table)], {}, "sum")]);
+}
 
-  const h = new GraphBuilder();
-  const index = h.input("index", { element: "i32", rows: rowsOf("patches"), columns: 1 });
-  const all = h.input("all", { element: "i32", rows: rowsOf("patches"), columns: 4 });
-  const moved = h.add("gather_rows", [all, index], {}, "moved");
-  const late = h.add("position_embedding", [h.weight("table", [9, 8]), moved], { side: 3 }, "embedding");
-  expect(cacheableOp(h.build([late]))).toBeUndefined();
+const namesOf = (nodes: readonly { readonly name: string }[] = []) => nodes.map(({ name }) => name);
+
+test("what is cached is the last that depends on the grid alone", () => {
+  const chain = gridValues(
+    towerOf((g, table) => {
+      const [rows, weights] = [table("tap_rows"), table("tap_weights")];
+      const sample = (name: string) =>
+        g.add("interpolate_rows", [g.weight(name, [9, 8]), rows, weights], {}, `of ${name}`);
+      return g.add(
+        "layernorm",
+        [g.add("add", [sample("a"), sample("b")], {}, "both"), g.weight("w", [8]), g.weight("v", [8])],
+        { epsilon: 1 },
+        "normed",
+      );
+    }),
+  );
+  expect(namesOf(chain?.computed)).toEqual(["of a", "of b", "both", "normed"]);
+  expect(namesOf(chain?.cached)).toEqual(["normed"]);
+  expect(namesOf(chain?.weights)).toEqual(["a", "b", "w", "v"]);
+  expect(namesOf(values.cached)).toEqual(["positions", "pos_embed"]);
+});
+
+test("there is nothing to cache where nothing is computed from the grid alone", () => {
+  const positionsAlone = towerOf((g, table) => {
+    const angles = g.constant("angles", 2, new Float32Array(8));
+    const q = g.input("q", { element: "activation", rows: rowsOf("patches"), columns: 8 });
+    return g.add("rope", [q, table("positions"), angles], { heads: 2 }, "turned");
+  });
+  expect(gridValues(positionsAlone)).toBeUndefined();
+  const fromPixels = towerOf((g, table) => {
+    const weights = g.input("other", { element: "f32", rows: rowsOf("patches"), columns: 2 });
+    return g.add("interpolate_rows", [g.weight("table", [9, 8]), table("tap_rows"), weights], {}, "sampled");
+  });
+  expect(gridValues(fromPixels)).toBeUndefined();
 });

@@ -1,46 +1,85 @@
 /**
- * A graph over the grid cache: what depends on a patch's place in its grid alone is not computed but read at the row of the
- * cache that the host names for the patch.
+ * A graph over the grid cache: values that depend on a patch's place in its grid alone are not computed but read at the row
+ * of the cache that the host names for the patch.
  *
- * Models know nothing of this: they sample their position embeddings and hand positions to the rotations. Here the
- * sampled embeddings and the positions become two cached tables, and one index takes the place of the input `positions`.
- * Weights keep their order, and so their addresses: programs of both forms run over the same weights.
+ * Models know nothing of this. Whatever they compute from patch tables and weights alone is found here: its last values
+ * become cached tables, and one index takes the place of the patch tables. Weights keep their order, and so their addresses:
+ * programs of both forms run over the same weights.
  */
-import { type AnyNode, type Graph, GraphBuilder, type Node, nodeOf, type ValueId } from "../graph/graph.js";
-import { rowsOf, type ValueType } from "../graph/ops.js";
+import { type AnyNode, type Graph, GraphBuilder, nodeOf, type ValueId } from "../graph/graph.js";
+import { OPS, rowsOf } from "../graph/ops.js";
+import { PATCH_TABLES } from "../models/patch-tables.js";
 
-/** i32 [patches, 1]: the cache's row for each patch. Takes the place of the graph's positions. */
+/** i32 [patches, 1]: the cache's row for each patch. Takes the place of the patch tables. */
 export const GRID_ROWS = "grid_rows";
 
-/** The one op of a graph that the cache stands for; undefined where there is none, or positions are no plain input. */
-export function cacheableOp(graph: Graph): Node<"position_embedding"> | undefined {
-  const sampled = graph.nodes.filter((node) => node.op === "position_embedding");
-  const [only, ...others] = sampled;
-  if (only === undefined || others.length > 0) return undefined;
-  return nodeOf(graph, only.inputs[1] as ValueId).op === "input" ? only : undefined;
+/** The values of a graph that depend on the grid alone. Each list is in the graph's order. */
+export interface GridValues {
+  /** Patch tables. */
+  readonly inputs: readonly AnyNode[];
+  /** Weights and constants that they are computed from. */
+  readonly weights: readonly AnyNode[];
+  /** What is computed. */
+  readonly computed: readonly AnyNode[];
+  /** Those among the inputs and the computed that the rest of the graph reads. */
+  readonly cached: readonly AnyNode[];
 }
 
-/** The graph over a cache of `rows` rows. `sampled` is its {@link cacheableOp}. */
-export function useGridCache(graph: Graph, sampled: Node<"position_embedding">, rows: number): Graph {
-  const [table, positions] = sampled.inputs as readonly [ValueId, ValueId];
+/** Undefined where nothing is computed from a grid alone: a plain table costs as much to look up as to bring. */
+export function gridValues(graph: Graph): GridValues | undefined {
+  const names: readonly string[] = PATCH_TABLES;
+  const inputs = graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
+  const known = new Set<ValueId | null>(inputs.map(({ id }) => id));
+  const isWeight = (id: ValueId | null) => {
+    if (id === null) return true;
+    const { op } = nodeOf(graph, id);
+    return op === "weight" || op === "constant";
+  };
+  const computed = graph.nodes.filter((node) => {
+    const fromGrid =
+      OPS[node.op].role === "kernel" &&
+      node.inputs.some((id) => known.has(id)) &&
+      node.inputs.every((id) => known.has(id) || isWeight(id));
+    if (fromGrid) known.add(node.id);
+    return fromGrid;
+  });
+  if (computed.length === 0) return undefined;
+  const others = graph.nodes.filter(({ id }) => !known.has(id));
+  const read = new Set([...others.flatMap((node) => node.inputs), ...graph.outputs]);
+  const weights = new Set(
+    computed.flatMap((node) => node.inputs).filter((id) => id !== null && !known.has(id)),
+  );
+  return {
+    inputs,
+    weights: graph.nodes.filter(({ id }) => weights.has(id)),
+    computed,
+    cached: [...inputs, ...computed].filter(({ id }) => read.has(id)),
+  };
+}
+
+/** The name of a cached value's table in the graph that {@link useGridCache} makes. */
+export const cacheNameOf = ({ name }: AnyNode): string => `cache.${name}`;
+
+/** The graph over a cache of `rows` rows. `values` are its {@link gridValues}. */
+export function useGridCache(graph: Graph, values: GridValues, rows: number): Graph {
   const builder = new GraphBuilder();
   const renamed = new Map<ValueId, ValueId>();
   const rename = (id: ValueId | null) => (id === null ? null : (renamed.get(id) as ValueId));
-  const cached = (name: string, type: ValueType, source: ValueId | null) =>
-    builder.add("cached", [source], { type: { ...type, rows: { dim: null, plus: rows } } }, name);
+  const replaced = new Set([...values.inputs, ...values.computed].map(({ id }) => id));
+  const cached = new Set(values.cached.map(({ id }) => id));
 
   const index = builder.input(GRID_ROWS, { element: "i32", rows: rowsOf("patches"), columns: 1 });
-  const translate = (node: AnyNode): ValueId => {
-    if (node.id === positions) {
-      const places = cached("cache.positions", node.type, null);
-      return builder.add("gather_rows", [places, index], {}, node.name);
+  for (const node of graph.nodes) {
+    if (!replaced.has(node.id)) {
+      const { op, inputs, attributes, name } = node;
+      renamed.set(node.id, builder.add(op, inputs.map(rename), attributes as never, name));
+    } else if (cached.has(node.id)) {
+      const type = { ...node.type, rows: { dim: null, plus: rows } };
+      // The weights are read by no other node, and must keep their places.
+      const sources = OPS[node.op].role === "kernel" ? values.weights.map(({ id }) => rename(id)) : [];
+      const table = builder.add("cached", sources, { type }, cacheNameOf(node));
+      renamed.set(node.id, builder.add("gather_rows", [table, index], {}, node.name));
     }
-    if (node.id === sampled.id) {
-      const embeddings = cached("cache.embeddings", node.type, rename(table));
-      return builder.add("gather_rows", [embeddings, index], {}, node.name);
-    }
-    return builder.add(node.op, node.inputs.map(rename), node.attributes as never, node.name);
-  };
-  for (const node of graph.nodes) renamed.set(node.id, translate(node));
+  }
   return builder.build(graph.outputs.map((id) => rename(id) as ValueId));
 }

@@ -74,7 +74,7 @@ export interface OpAttributes {
   weight: WeightAttributes;
   /** A matrix that the model computes when it is built. */
   constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
-  /** A table that stays on the device from run to run. Another program fills its rows, from `source` where it has one. */
+  /** A table that stays on the device from run to run. Another program computes its rows, from `sources` among others. */
   cached: { readonly type: ValueType };
   unpack_patches: { readonly channels: number; readonly temporal: number; readonly patchArea: number };
   linear: { readonly activation: Activation };
@@ -82,7 +82,7 @@ export interface OpAttributes {
   layernorm: { readonly epsilon: number };
   activation: { readonly function: Activation };
   add: Record<never, never>;
-  position_embedding: { readonly side: number };
+  interpolate_rows: Record<never, never>;
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
@@ -236,7 +236,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     flops: nothing,
   },
   cached: {
-    inputs: ["source?"],
+    inputs: ["sources?"],
     role: "leaf",
     infer: (_, { type }) => type,
     print: () => "",
@@ -270,7 +270,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "kernel",
     infer(inputs, { heads }) {
       const y = product("linear_rope", inputs);
-      expectColumns("linear_rope", "positions", need(inputs, 3, "linear_rope"), 4);
+      expectColumns("linear_rope", "positions", need(inputs, 3, "linear_rope"), 2);
       expectColumns("linear_rope", "angles", need(inputs, 4, "linear_rope"), y.columns / 3 / heads / 2);
       return y;
     },
@@ -307,18 +307,16 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     print: () => "",
     flops: nothing,
   },
-  position_embedding: {
-    inputs: ["table", "positions"],
+  interpolate_rows: {
+    inputs: ["table", "index", "weights"],
     role: "kernel",
-    infer(inputs, { side }) {
-      const table = need(inputs, 0, "position_embedding");
-      const positions = need(inputs, 1, "position_embedding");
-      if (table.rows.plus !== side * side)
-        throw invalid("position_embedding", `the table is ${printType(table)}, expected ${side}² rows`);
-      expectColumns("position_embedding", "positions", positions, 4);
-      return activation(positions.rows, table.columns);
+    infer(inputs) {
+      const table = need(inputs, 0, "interpolate_rows");
+      const index = need(inputs, 1, "interpolate_rows");
+      sameMatrix("interpolate_rows", index, need(inputs, 2, "interpolate_rows"));
+      return activation(index.rows, table.columns);
     },
-    print: ({ side }) => `side=${side}`,
+    print: () => "",
     flops: nothing,
   },
   rope: {
@@ -447,7 +445,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "kernel",
     infer(inputs, { heads }) {
       const y = normProduct("linear_norm_rope", inputs);
-      expectColumns("linear_norm_rope", "positions", need(inputs, 5, "linear_norm_rope"), 4);
+      expectColumns("linear_norm_rope", "positions", need(inputs, 5, "linear_norm_rope"), 2);
       expectColumns(
         "linear_norm_rope",
         "angles",

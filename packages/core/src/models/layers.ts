@@ -1,6 +1,7 @@
 /** The layers that towers are made of, as ops under transformers' tensor names. */
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, rowsOf } from "../graph/ops.js";
+import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
 
 /** Rows of the angle table. A grid side beyond it would be an image of over 100 000 pixels. */
@@ -32,9 +33,18 @@ export interface AttentionOptions {
 }
 
 export class TowerBuilder extends GraphBuilder {
-  /** i32 [patches, 4]: `positions` of the layout. */
+  /** i32 [patches, 2]: `positions` of the layout. */
   positions(): ValueId {
-    return this.input(MODEL_INPUTS.positions, { element: "i32", rows: rowsOf("patches"), columns: 4 });
+    return this.#patchTable("positions", "i32", 2);
+  }
+
+  /** Rows of `table`, interpolated for each patch at the taps of the layout. */
+  interpolate(table: ValueId, taps: number, name: string): ValueId {
+    const [rows, weights] = [
+      this.#patchTable("tap_rows", "i32", taps),
+      this.#patchTable("tap_weights", "f32", taps),
+    ];
+    return this.add("interpolate_rows", [table, rows, weights], {}, name);
   }
 
   /** i32 [segments + 1, 1]: a segment list of the layout, summed up. */
@@ -132,6 +142,10 @@ export class TowerBuilder extends GraphBuilder {
   /** `merge`² patch rows side by side in a token row. */
   mergeRows(x: ValueId, merge: number, name: string): ValueId {
     return this.add("merge_rows", [x], { factor: merge ** 2 }, `${name}.merge`);
+  }
+
+  #patchTable(name: PatchTable, element: "i32" | "f32", columns: number): ValueId {
+    return this.input(name, { element, rows: rowsOf("patches"), columns });
   }
 
   /** [q | k | v] of one product, whatever tensors the checkpoint keeps it in. */

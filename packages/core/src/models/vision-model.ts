@@ -5,11 +5,12 @@
 import type { Graph } from "../graph/graph.js";
 import type { DimCounts } from "../graph/ops.js";
 import type { Grid } from "../item.js";
+import type { PatchTables } from "./patch-tables.js";
 
 /** The tables that depend on an item's grid alone. */
 export interface GridLayout {
-  /** i32 [patches, 4]: row and column of each of the tower's patches, height and width of its grid. */
-  readonly positions: Int32Array;
+  /** Made anew at each call: {@link LayoutCache} keeps them. */
+  patchTables(): PatchTables;
   /** Patches of each segment that attends within itself, for each segment list of the graph. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
   /** i32 [patches]: which of the item's patches each row of the tower is. Absent where both have the same order. */
@@ -60,7 +61,6 @@ export const MODEL_INPUTS = {
   /** u8: the patches, in the formats of `PIXEL_FORMATS`. */
   pixels: "pixels",
   patchSources: "patch_sources",
-  positions: "positions",
   tokenOrder: "token_order",
 } as const;
 

@@ -9,8 +9,8 @@
  * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
  * after the other, so sharing is safe.
  *
- * A program whose patches all fit the grid cache runs over it, whatever its batch is; a larger one computes its position
- * embeddings itself. Which of the two a program is shows in nothing but its time.
+ * A program whose patches all fit the grid cache runs over it, whatever its batch is; a larger one computes what depends on
+ * the grid itself. Which of the two a program is shows in nothing but its time.
  */
 import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -127,7 +127,7 @@ export class EncoderPrograms implements Disposable {
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
     const counts = executable.program.dims.map(({ name }) => batch.work.dims[name] as number);
     const placed = gridCache?.bring(batch.grids) ?? {
-      inputs: [batch.positions()],
+      inputs: batch.patchTables(),
       missing: [],
       filled: undefined,
     };

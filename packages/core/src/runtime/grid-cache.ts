@@ -1,28 +1,20 @@
 /**
- * The grid cache: for every grid that was seen lately, the position embeddings and the positions of its patches, resident on
- * the device. A run then brings one row number for each patch, and no kernel computes embeddings.
+ * The grid cache: for every grid that was seen lately, the values that depend on the grid alone (position embeddings, positions
+ * for RoPE), resident on the device. A run then brings one row number for each patch, and no kernel computes them.
  *
  * A grid that is not there is filled by a small program of its own and kept. Submissions of a device run in the order in
  * which they were made: so what {@link GridCache.bring} hands to the device is done before the batch that is submitted
  * *right after it*, and a grid may lose its rows to another as soon as the batches that name them have been submitted.
  * Nothing is pinned or waited for. Between `bring` and the batch's submission there must be no `await`.
  */
-import {
-  type Arena,
-  type Device,
-  DTYPE_BYTES,
-  type Executable,
-  type Instruction,
-  PROGRAM_VERSION,
-  type Program,
-  type ProgramBuffer,
-} from "@vitgraph/cuda-kernels";
+import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import type { CompiledGraph } from "../compiler/compile.js";
-import type { Capacity } from "../compiler/memory-plan.js";
-import { cacheableOp, GRID_ROWS, useGridCache } from "../compiler/use-grid-cache.js";
-import type { AnyNode, Graph, Node } from "../graph/graph.js";
+import { fillProgram } from "../compiler/fill-program.js";
+import { type Capacity, elementDType } from "../compiler/memory-plan.js";
+import { GRID_ROWS, type GridValues, gridValues, useGridCache } from "../compiler/use-grid-cache.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import { capacityFor } from "../models/vision-model.js";
 import { allDone } from "./all-done.js";
 import { compileForDevice } from "./compile-for-device.js";
@@ -61,7 +53,6 @@ export interface BroughtRows {
 
 /** Patches that the fill program takes at once: more would only make its buffers larger. */
 const FILL_PATCHES = 4096;
-const POSITION_BYTES = 4 * DTYPE_BYTES.i32;
 
 export class GridCache implements Disposable {
   /** The model over the cache. Its programs are for capacities of {@link rows} patches at most: whatever fits one fits the cache. */
@@ -69,7 +60,7 @@ export class GridCache implements Disposable {
   readonly arena: Arena;
   readonly rows: number;
   readonly #device: Device;
-  readonly #positionsOf: (frame: Frame) => Int32Array;
+  readonly #tablesOf: (frame: Frame) => PatchTables;
   readonly #rowBytes: number;
   readonly #table: GridRows;
   readonly #fill: FillProgram;
@@ -79,32 +70,31 @@ export class GridCache implements Disposable {
   /** Undefined where the model has nothing to cache, or no grid would fit. */
   static create(options: GridCacheOptions): GridCache | undefined {
     const { model, device, sizeBytes } = options;
-    const sampled = cacheableOp(model.graph);
-    if (sampled === undefined) return undefined;
-    const rowBytes = sampled.type.columns * DTYPE_BYTES[device.activationDType] + POSITION_BYTES;
+    const values = gridValues(model.graph);
+    if (values === undefined) return undefined;
+    const rowBytes = values.cached.reduce((sum, node) => {
+      return sum + node.type.columns * DTYPE_BYTES[elementDType(node, device)];
+    }, 0);
     const rows = Math.floor(sizeBytes / rowBytes);
-    if (rows < model.vision.spatialMergeSize ** 2) return undefined;
-    return new GridCache(options, sampled, rows, rowBytes);
+    if (rows < model.vision.dims.patches) return undefined;
+    return new GridCache(options, values, rows, rowBytes);
   }
 
   private constructor(
     { model, device, weights, fuse }: GridCacheOptions,
-    sampled: Node<"position_embedding">,
+    values: GridValues,
     rows: number,
     rowBytes: number,
   ) {
     const { vision } = model;
-    this.graph = compileForDevice(
-      { ...model, graph: useGridCache(model.graph, sampled, rows) },
-      device,
-      fuse,
-    );
+    this.graph = compileForDevice({ ...model, graph: useGridCache(model.graph, values, rows) }, device, fuse);
     this.rows = rows;
     this.#device = device;
-    this.#positionsOf = ({ h, w }) => vision.layout({ t: 1, h, w }).positions;
+    this.#tablesOf = ({ h, w }) => vision.layout({ t: 1, h, w }).patchTables();
     this.#rowBytes = rowBytes;
     this.#table = new GridRows(rows);
-    const program = fillProgram(this.graph, sampled, capacityFor(vision, 1), Math.min(rows, FILL_PATCHES));
+    const compiled = { graph: this.graph.fused, plan: this.graph.program(capacityFor(vision, 1)).plan };
+    const program = fillProgram(values, compiled, device, Math.min(rows, FILL_PATCHES));
     this.arena = device.allocate(program.arenaBytes.cache);
     try {
       this.#fill = new FillProgram(device, program, weights, this.arena);
@@ -164,7 +154,7 @@ export class GridCache implements Disposable {
   }
 
   #submitFill(entry: FrameRows): Promise<unknown> {
-    const fill = this.#fill.submit(this.#positionsOf(entry.frame), entry.rows);
+    const fill = this.#fill.submit(this.#tablesOf(entry.frame), entry.rows);
     this.#filling.set(entry.rows, fill);
     // Whoever waits for the batch hears of a failure; the next batch with this grid brings it again.
     fill.catch(() => this.#table.forget(entry)).finally(() => this.#filling.delete(entry.rows));
@@ -172,10 +162,12 @@ export class GridCache implements Disposable {
   }
 }
 
-/** positions → embeddings, and both to the cache's rows that an index names. */
+/** Patch tables → the values of the grid, to the rows of the cache that an index names. */
 class FillProgram implements Disposable {
   readonly #executable: Executable;
   readonly #capacity: number;
+  /** The program's inputs by name. */
+  readonly #inputs: ReadonlyMap<string, number>;
   readonly #arenas: Arena[] = [];
 
   constructor(device: Device, program: Program, weights: Arena, cache: Arena) {
@@ -185,6 +177,9 @@ class FillProgram implements Disposable {
       return arena;
     };
     this.#capacity = program.dims[0]!.capacity;
+    this.#inputs = new Map(
+      program.buffers.flatMap(({ arena, name }, index) => (arena === "io" ? [[name, index] as const] : [])),
+    );
     try {
       const [io, scratch] = [allocate(program.arenaBytes.io), allocate(program.arenaBytes.scratch)];
       this.#executable = device.load(program, { weights, io, scratch, cache });
@@ -194,15 +189,22 @@ class FillProgram implements Disposable {
     }
   }
 
-  submit(positions: Int32Array, rows: Int32Array): Promise<unknown> {
+  submit(tables: PatchTables, rows: Int32Array): Promise<unknown> {
     const runs: Promise<unknown>[] = [];
     for (let start = 0; start < rows.length; start += this.#capacity) {
-      const part = rows.subarray(start, start + this.#capacity);
+      const count = Math.min(this.#capacity, rows.length - start);
+      const part = (table: Int32Array | Float32Array) => {
+        const columns = table.length / rows.length;
+        return bytesOf(table.subarray(columns * start, columns * (start + count)));
+      };
       const inputs = [
-        { buffer: POSITIONS, bytes: bytesOf(positions.subarray(4 * start, 4 * (start + part.length))) },
-        { buffer: ROWS, bytes: bytesOf(part) },
+        { buffer: this.#inputs.get(GRID_ROWS) as number, bytes: part(rows) },
+        ...PATCH_TABLES.flatMap((name) => {
+          const [buffer, table] = [this.#inputs.get(name), tables[name]];
+          return buffer === undefined || table === undefined ? [] : [{ buffer, bytes: part(table) }];
+        }),
       ];
-      runs.push(this.#executable.submit({ counts: [part.length], inputs, outputs: [] }));
+      runs.push(this.#executable.submit({ counts: [count], inputs, outputs: [] }));
     }
     return allDone(runs);
   }
@@ -215,72 +217,4 @@ class FillProgram implements Disposable {
   #release(): void {
     for (const arena of this.#arenas) arena[Symbol.dispose]();
   }
-}
-
-/** The fill program's buffers. */
-const [TABLE, POSITIONS, ROWS, EMBEDDINGS, CACHED_EMBEDDINGS, CACHED_POSITIONS] = [0, 1, 2, 3, 4, 5] as const;
-
-const FILL_POSITIONS: Instruction = {
-  kernel: "scatter_rows",
-  buffers: [POSITIONS, ROWS, CACHED_POSITIONS],
-  scalars: [],
-};
-
-/** Written out: three instructions are not worth a graph, and an op that writes to the cache would be no value of one. */
-function fillProgram(
-  cached: CompiledGraph,
-  { attributes }: Node<"position_embedding">,
-  least: Capacity,
-  capacity: number,
-): Program {
-  const { plan } = cached.program(least);
-  const bufferOf = (node: AnyNode): ProgramBuffer => {
-    const { name } = node;
-    const { arena, offset, dtype, rowStride } = plan.placements[node.id]!;
-    const { rows, columns } = node.type;
-    return { name, arena, offset, dtype, rows, columns, rowStride };
-  };
-  const node = nodeNamed(cached.fused, "cache.embeddings")!;
-  const embeddings = bufferOf(node);
-  // A tower that does not rotate reads no positions.
-  const positions = nodeNamed(cached.fused, "cache.positions");
-  const rows = { dim: "patches", plus: 0 };
-  const inIo = (name: string, offset: number, columns: number): ProgramBuffer => ({
-    name,
-    arena: "io",
-    offset,
-    dtype: "i32",
-    rows,
-    columns,
-    rowStride: columns,
-  });
-  // Offsets are multiples of 256.
-  const positionsBytes = Math.ceil((capacity * POSITION_BYTES) / 256) * 256;
-  return {
-    version: PROGRAM_VERSION,
-    dims: [{ name: "patches", capacity }],
-    arenaBytes: {
-      weights: plan.arenaBytes.weights,
-      io: positionsBytes + capacity * DTYPE_BYTES.i32,
-      scratch: capacity * embeddings.columns * DTYPE_BYTES[embeddings.dtype],
-      cache: plan.arenaBytes.cache,
-    },
-    buffers: [
-      bufferOf(cached.fused.nodes[node.inputs[0]!]!),
-      inIo("positions", 0, 4),
-      inIo(GRID_ROWS, positionsBytes, 1),
-      { ...embeddings, name: "embeddings", arena: "scratch", offset: 0, rows },
-      embeddings,
-      ...(positions === undefined ? [] : [bufferOf(positions)]),
-    ],
-    instructions: [
-      { kernel: "position_embedding", buffers: [TABLE, POSITIONS, EMBEDDINGS], scalars: [attributes.side] },
-      { kernel: "scatter_rows", buffers: [EMBEDDINGS, ROWS, CACHED_EMBEDDINGS], scalars: [] },
-      ...(positions === undefined ? [] : [FILL_POSITIONS]),
-    ],
-  };
-}
-
-function nodeNamed(graph: Graph, name: string): AnyNode | undefined {
-  return graph.nodes.find((node) => node.name === name);
 }

@@ -3,13 +3,13 @@ import type { Grid } from "../item.js";
 import { mergeBlockLayout } from "../models/merge-block-layout.js";
 import { LayoutCache } from "./layout-cache.js";
 
-/** 16 bytes a patch, 8 a segment. */
+/** 8 bytes of positions a patch, 8 a segment. */
 function countingModel() {
   const asked: string[] = [];
   const layout = ({ t, h, w }: Grid) => {
     asked.push(`${t}x${h}x${w}`);
     return {
-      positions: new Int32Array(4 * t * h * w),
+      patchTables: () => ({ positions: new Int32Array(2 * t * h * w) }),
       segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
     };
   };
@@ -20,24 +20,24 @@ const grid = (w: number, t = 1): Grid => ({ t, h: 2, w });
 
 test("a grid's table is made once", () => {
   const { asked, model } = countingModel();
-  const cache = new LayoutCache(model);
+  const cache = new LayoutCache(model, 8);
   const first = cache.layout(grid(4));
   expect(cache.layout(grid(4))).toBe(first);
   expect(cache.layout(grid(4, 2)).segments).toEqual({ cu_seqlens: [8, 8] });
-  expect(cache.layout({ t: 1, h: 4, w: 2 }).positions).toHaveLength(32);
+  expect(cache.layout({ t: 1, h: 4, w: 2 }).patchTables().positions).toHaveLength(16);
   expect(asked).toEqual(["1x2x4", "2x2x4", "1x4x2"]);
   expect(cache.spatialMergeSize).toBe(2);
 });
 
 test("the least recently used go first, and bytes are what counts", () => {
   const { asked, model } = countingModel();
-  // Three tables of 4 patches: 72 bytes each.
-  const cache = new LayoutCache(model, 3 * 72);
+  // Three tables of 4 patches: 40 bytes each.
+  const cache = new LayoutCache(model, 8, 3 * 40);
   const [a, b, c] = [grid(2), { t: 1, h: 1, w: 4 }, { t: 1, h: 4, w: 1 }];
   for (const each of [a, b, c, a]) cache.layout(each);
-  expect(cache.bytes).toBe(3 * 72);
-  cache.layout(grid(4)); // 136 bytes: b and c have to go
-  expect(cache.bytes).toBe(72 + 136);
+  expect(cache.bytes).toBe(3 * 40);
+  cache.layout(grid(4)); // 72 bytes: b and c have to go
+  expect(cache.bytes).toBe(40 + 72);
   asked.length = 0;
   for (const each of [a, grid(4), b]) cache.layout(each);
   expect(asked).toEqual(["1x1x4"]);
@@ -45,9 +45,9 @@ test("the least recently used go first, and bytes are what counts", () => {
 
 test("a table that is too large for the cache is made each time, and empties it", () => {
   const { asked, model } = countingModel();
-  const cache = new LayoutCache(model, 100);
+  const cache = new LayoutCache(model, 8, 100);
   cache.layout(grid(2));
-  expect(cache.layout(grid(40)).positions).toHaveLength(320);
+  expect(cache.layout(grid(40)).patchTables().positions).toHaveLength(160);
   expect(cache.bytes).toBe(0);
   cache.layout(grid(40));
   expect(asked).toHaveLength(3);
@@ -64,17 +64,18 @@ test("a kept table is made when it is first asked for, and once", () => {
       const layout = mergeBlockLayout(asked, 2);
       return {
         segments: layout.segments,
-        get positions() {
+        patchTables() {
           made += 1;
-          return layout.positions;
+          return layout.patchTables();
         },
       };
     },
   };
-  const cache = new LayoutCache(model, 3 * 72);
+  const cache = new LayoutCache(model, 8, 3 * 40);
   for (const w of [2, 4, 6]) cache.layout(grid(w));
   // For a grid that is in the grid cache nobody asks.
   expect(made).toBe(0);
-  const { positions } = cache.layout(grid(6));
-  expect(cache.layout(grid(6)).positions).toBe(positions);
+  const { positions } = cache.layout(grid(6)).patchTables();
+  expect(cache.layout(grid(6)).patchTables().positions).toBe(positions);
+  expect(made).toBe(1);
 });

@@ -2,12 +2,21 @@
  * A model's layout tables, kept by grid: traffic has a few sizes of image, and making the table of a large one takes longer
  * than copying it. The least recently used go when the bytes are spent.
  */
+import type { Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
+import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
 import type { BatchLayout } from "./stage-batch.js";
 
-/** Holds 128 grids of 4096 patches. */
+/** Of Qwen3-VL, with 40 bytes a patch, some 50 grids of 4096 patches. */
 const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
+
+/** The bytes that a graph's patch tables have for one patch. Their elements have four each. */
+export function patchTableBytes(graph: Graph): number {
+  const names: readonly string[] = PATCH_TABLES;
+  const tables = graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
+  return 4 * tables.reduce((sum, { type }) => sum + type.columns, 0);
+}
 
 export class LayoutCache implements BatchLayout {
   readonly spatialMergeSize: number;
@@ -15,17 +24,20 @@ export class LayoutCache implements BatchLayout {
   readonly temporalPatchSize: number;
   readonly patchSize: number;
   readonly #model: BatchLayout;
+  readonly #patchBytes: number;
   readonly #maxBytes: number;
   /** In the order of their last use. */
   readonly #layouts = new Map<string, GridLayout>();
   #bytes = 0;
 
-  constructor(model: BatchLayout, maxBytes = DEFAULT_MAX_BYTES) {
+  /** @param patchBytes of all patch tables, for one patch */
+  constructor(model: BatchLayout, patchBytes: number, maxBytes = DEFAULT_MAX_BYTES) {
     this.spatialMergeSize = model.spatialMergeSize;
     this.channels = model.channels;
     this.temporalPatchSize = model.temporalPatchSize;
     this.patchSize = model.patchSize;
     this.#model = model;
+    this.#patchBytes = patchBytes;
     this.#maxBytes = maxBytes;
   }
 
@@ -43,23 +55,35 @@ export class LayoutCache implements BatchLayout {
       this.#layouts.set(key, known);
       return known;
     }
-    const layout = this.#model.layout(grid);
+    const layout = keepTables(this.#model.layout(grid));
     this.#layouts.set(key, layout);
-    this.#bytes += sizeOf(layout);
+    this.#bytes += this.#sizeOf(layout);
     for (const [oldest, dropped] of this.#layouts) {
       if (this.#bytes <= this.#maxBytes) break;
       this.#layouts.delete(oldest);
-      this.#bytes -= sizeOf(dropped);
+      this.#bytes -= this.#sizeOf(dropped);
     }
     return layout;
   }
+
+  /** With the patch tables, made or not: to ask for them would make them. */
+  #sizeOf({ segments, patchOrder, tokenOrder }: GridLayout): number {
+    const lists = Object.values(segments);
+    const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
+    const entries = lists.reduce((sum, list) => sum + list.length, 0);
+    const orders = (patchOrder?.byteLength ?? 0) + (tokenOrder?.byteLength ?? 0);
+    return patches * this.#patchBytes + entries * Float64Array.BYTES_PER_ELEMENT + orders;
+  }
 }
 
-/** Four i32 a patch for the positions, made or not: to ask for them would make them. */
-function sizeOf({ segments, patchOrder, tokenOrder }: GridLayout): number {
-  const lists = Object.values(segments);
-  const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
-  const entries = lists.reduce((sum, list) => sum + list.length, 0);
-  const orders = (patchOrder?.byteLength ?? 0) + (tokenOrder?.byteLength ?? 0);
-  return patches * 4 * Int32Array.BYTES_PER_ELEMENT + entries * Float64Array.BYTES_PER_ELEMENT + orders;
+/** The patch tables are made once, and only if a batch asks for them: one over the grid cache does not. */
+function keepTables(layout: GridLayout): GridLayout {
+  let tables: PatchTables | undefined;
+  return {
+    ...layout,
+    patchTables() {
+      tables ??= layout.patchTables();
+      return tables;
+    },
+  };
 }

@@ -7,6 +7,7 @@
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
+import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
   type GridLayout,
   MODEL_INPUTS,
@@ -23,8 +24,8 @@ export interface StagedBatch {
   /** Only the real rows: what lies beyond them on the device is never read. Programs without an input do without it. */
   readonly inputs: readonly StagedInput[];
   readonly grids: readonly Grid[];
-  /** i32 [patches, 4], the input that `inputs` lacks. Made when it is asked for: programs over the grid cache do without. */
-  positions(): StagedInput;
+  /** The patch tables of the layout, which `inputs` lacks. Made when asked for: programs over the grid cache do without. */
+  patchTables(): readonly StagedInput[];
 }
 
 export interface StagedInput {
@@ -63,8 +64,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...(orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS.tokenOrder, joinOrders(orders))]),
     ],
     grids: items.map(({ grid }) => grid),
-    positions: () =>
-      stagedTable(MODEL_INPUTS.positions, concatenate(layouts.map((layout) => layout.positions))),
+    patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
   };
 }
 
@@ -92,8 +92,16 @@ function joinOrders(orders: readonly Int32Array[]): Int32Array {
   return joined;
 }
 
+/** The tables of several items as those of the whole batch. */
+function joinTables(tables: readonly PatchTables[]): readonly StagedInput[] {
+  return PATCH_TABLES.flatMap((name) => {
+    const parts = tables.flatMap(({ [name]: table }) => (table === undefined ? [] : [table]));
+    return parts.length === 0 ? [] : [stagedTable(name, concatenate(parts))];
+  });
+}
+
 /** A whole input, from its start. */
-export function stagedTable(name: string, values: Int32Array): StagedInput {
+export function stagedTable(name: string, values: Int32Array | Float32Array): StagedInput {
   return { name, offsetBytes: 0, bytes: bytesOf(values) };
 }
 
@@ -136,8 +144,9 @@ function cumulative(lengths: readonly number[]): Int32Array {
   return sums;
 }
 
-function concatenate(parts: readonly Int32Array[]): Int32Array {
-  const whole = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+function concatenate<T extends Int32Array | Float32Array>(parts: readonly T[]): T {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const whole = (parts[0] instanceof Float32Array ? new Float32Array(length) : new Int32Array(length)) as T;
   let at = 0;
   for (const part of parts) {
     whole.set(part, at);

@@ -25,7 +25,7 @@ import { type BatchReport, Embedding } from "./embedding.js";
 import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
 import { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
-import { LayoutCache } from "./layout-cache.js";
+import { LayoutCache, patchTableBytes } from "./layout-cache.js";
 import { checkGraphs, type GraphCheck, type GraphFailure } from "./self-check.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
@@ -109,7 +109,7 @@ export class VisionEncoder implements Disposable {
     this.device = options.device;
     this.budgets = budgets;
     this.#programs = programs;
-    this.#layouts = new LayoutCache(options.model.vision);
+    this.#layouts = new LayoutCache(options.model.vision, patchTableBytes(options.model.graph));
     this.#gridCache = gridCache;
     this.#release = release;
     this.#onBatch = options.onBatch;

@@ -16,7 +16,7 @@ enum class Kernel : std::uint32_t {
   layernorm,
   activation,
   add,
-  position_embedding,
+  interpolate_rows,
   rope,
   rope_qk,
   attention,

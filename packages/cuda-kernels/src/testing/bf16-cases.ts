@@ -24,7 +24,7 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   layernorm: ROUNDED_ONCE,
   activation: ROUNDED_ONCE,
   add: ROUNDED_ONCE,
-  position_embedding: ROUNDED_ONCE,
+  interpolate_rows: ROUNDED_ONCE,
   rope: ROUNDED_ONCE,
   rope_qk: ROUNDED_ONCE,
   attention: {

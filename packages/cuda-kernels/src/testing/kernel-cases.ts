@@ -184,7 +184,7 @@ export function linearNormCase(shape: LinearNormShape): KernelCase {
   if (heads === undefined) c.scalar("activation", ACTIVATIONS.indexOf(activation));
   else {
     const positions = gridPositions(m, 1);
-    c.index("positions", "m", 4, positions.flat())
+    c.index("positions", "m", 2, positions.flat())
       .table("angles", anglesFor([m, 1], n / 3 / heads))
       .scalar("heads", heads);
   }
@@ -299,31 +299,22 @@ export function meanGroupsCase(shape: RowsShape & { readonly groups: number }): 
     .output("m", n);
 }
 
-export interface PositionEmbeddingShape extends CaseOptions {
-  readonly side: number;
-  readonly n: number;
-  /** [height, width] in patches. */
-  readonly grids: readonly (readonly [number, number])[];
+export interface InterpolateRowsShape extends IndexedRowsShape {
+  readonly taps: number;
+  /** Weights of 1, where a row has one tap: rows of the table as they are. */
+  readonly plain?: boolean;
 }
 
-export function positionEmbeddingCase(shape: PositionEmbeddingShape): KernelCase {
-  const { side, n, grids } = shape;
-  const positions = grids.flatMap(([height, width]) => gridPositions(height, width));
-  const named = grids.map((grid) => grid.join("×")).join(" and ");
-  return (
-    new CaseBuilder(
-      "position_embedding",
-      [`${side}² to ${named}, ${n} columns`, shape.weightDType ?? "f32"],
-      shape,
-    )
-      .dim("patches", positions.length)
-      .weight("table", side * side, n)
-      .index("positions", "patches", 4, positions.flat())
-      .scalar("side", side)
-      // Every patch has a row of the table to itself.
-      .exact(grids.every(([height, width]) => height === side && width === side))
-      .output("patches", n)
-  );
+export function interpolateRowsCase(shape: InterpolateRowsShape): KernelCase {
+  const { m, n, tableRows, taps, plain = false } = shape;
+  const parts = [`${m} rows of ${n}, ${taps} of ${tableRows} each`, shape.weightDType ?? "f32"];
+  return new CaseBuilder("interpolate_rows", parts, shape)
+    .dim("m", m)
+    .weight("table", tableRows, n)
+    .index("index", "m", taps, spreadRows(m * taps, tableRows))
+    .staged("weights", "m", taps, plain ? 1 : undefined)
+    .exact(plain && taps === 1)
+    .output("m", n);
 }
 
 export interface RopeShape extends CaseOptions {
@@ -340,7 +331,7 @@ export function ropeCase(shape: RopeShape): KernelCase {
   return new CaseBuilder(kernel, [`${heads} heads of ${headSize}, ${grid.join("×")}`], shape)
     .dim("patches", positions.length)
     .activation(kernel === "rope" ? "x" : "qkv", "patches", columns)
-    .index("positions", "patches", 4, positions.flat())
+    .index("positions", "patches", 2, positions.flat())
     .table("angles", anglesFor(grid, headSize))
     .scalar("heads", heads)
     .output("patches", columns);
@@ -367,7 +358,7 @@ export function linearRopeCase(shape: LinearRopeShape): KernelCase {
   c.activation("x", "patches", k).weight("weight", columns, k, 1 / Math.sqrt(k));
   if (bias) c.weight("bias", 1, columns);
   return c
-    .index("positions", "patches", 4, positions.flat())
+    .index("positions", "patches", 2, positions.flat())
     .table("angles", anglesFor(grid, headSize))
     .scalar("heads", heads)
     .output("patches", columns);
@@ -557,33 +548,17 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
     ),
 
     ...[
-      { side: 48, n: 24, grids: [[4, 6]] },
-      {
-        side: 48,
-        n: 7,
-        grids: [
-          [1, 1],
-          [1, 9],
-          [9, 1],
-        ],
-      },
-      // A patch for each row of the table: Gemma 3.
-      { side: 64, n: 24, grids: [[64, 64]] },
-      { side: 64, n: 3, grids: [[64, 64]], weightDType: "bf16" },
-      // Larger than the table, and exactly the table.
-      {
-        side: 4,
-        n: 16,
-        grids: [
-          [11, 7],
-          [4, 4],
-        ],
-        weightDType: "bf16",
-      },
-      { side: 1, n: 3, grids: [[2, 2]] },
-      { side: 5, n: 33, grids: [[3, 3]], weightDType: "f16", strided: true },
-    ].map((shape) => positionEmbeddingCase({ ...common, ...shape } as unknown as PositionEmbeddingShape)),
-
+      // Bilinear, bicubic, a plain table, and many taps, as of an antialiased one.
+      { m: 24, n: 24, tableRows: 2304, taps: 4 },
+      { m: 19, n: 7, tableRows: 2304, taps: 4 },
+      { m: 77, n: 16, tableRows: 16, taps: 4, weightDType: "bf16" },
+      { m: 33, n: 40, tableRows: 49, taps: 16 },
+      { m: 4096, n: 24, tableRows: 4096, taps: 1, plain: true },
+      { m: 4096, n: 3, tableRows: 4096, taps: 1, plain: true, weightDType: "bf16" },
+      { m: 4, n: 3, tableRows: 1, taps: 2 },
+      { m: 9, n: 33, tableRows: 25, taps: 5, weightDType: "f16", strided: true },
+      { m: 5, n: 8, tableRows: 100, taps: 61 },
+    ].map((shape) => interpolateRowsCase({ ...common, ...shape } as unknown as InterpolateRowsShape)),
     // Heads that end within a tile, below it and beyond it; one and several tiles of rows.
     ...[
       { k: 24, heads: 1, headSize: 8, grid: [1, 1] },
@@ -754,7 +729,7 @@ function printLengths(lengths: readonly number[]): string {
 
 /** Row, column, height and width of every patch of a grid, row by row. */
 function gridPositions(height: number, width: number): number[][] {
-  return Array.from({ length: height * width }, (_, i) => [Math.floor(i / width), i % width, height, width]);
+  return Array.from({ length: height * width }, (_, i) => [Math.floor(i / width), i % width]);
 }
 
 /** `count` rows of a table in no order: none twice where there are enough. */
@@ -940,6 +915,21 @@ class CaseBuilder {
       columns,
       rowStride: columns,
       values: Float64Array.from(values),
+    });
+  }
+
+  /** An f32 matrix that the host fills: `value` everywhere, or anything. */
+  staged(name: string, dim: string, columns: number, value?: number): this {
+    return this.#add(name, {
+      arena: "io",
+      dtype: "f32",
+      rows: { dim, plus: 0 },
+      columns,
+      rowStride: columns,
+      values: Float64Array.from(
+        { length: this.#count(dim) * columns },
+        () => value ?? Math.fround(this.#normal()),
+      ),
     });
   }
 

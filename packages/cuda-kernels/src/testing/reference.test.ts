@@ -52,16 +52,19 @@ test("layernorm", () => {
   expect([...referenceKernel("layernorm", inputs(operands, { epsilon: 3 })).values]).toEqual([-1, 3.5]);
 });
 
-test("position_embedding samples corners, middles, and one patch at the first cell", () => {
-  const table = [[0], [1], [2], [3], [4], [5], [6], [7], [8]];
-  const positions = [
-    [0, 0, 5, 5],
-    [4, 4, 5, 5],
-    [2, 1, 5, 5],
-    [0, 0, 1, 1],
-  ];
-  const { values } = referenceKernel("position_embedding", inputs({ table, positions }, { side: 3 }));
-  expect([...values]).toEqual([0, 8, 3.5, 0]);
+test("interpolate_rows weighs rows of the table and adds them", () => {
+  const operands = {
+    table: [[1], [10], [100]],
+    index: [
+      [2, 0],
+      [1, 1],
+    ],
+    weights: [
+      [0.5, 3],
+      [-1, 2],
+    ],
+  };
+  expect([...referenceKernel("interpolate_rows", inputs(operands)).values]).toEqual([53, 10]);
 });
 
 test("rope turns the first half of the pairs by the row, the second by the column", () => {
@@ -69,7 +72,7 @@ test("rope turns the first half of the pairs by the row, the second by the colum
   const noTurn = [1, 1, 0, 0];
   const operands = {
     x: [[1, 2, 3, 4, 5, 6, 7, 8]],
-    positions: [[1, 0, 2, 2]],
+    positions: [[1, 0]],
     angles: [noTurn, quarterTurn],
   };
   const { values } = referenceKernel("rope", inputs(operands, { heads: 1 }));

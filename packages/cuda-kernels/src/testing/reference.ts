@@ -2,8 +2,8 @@
  * Every kernel in plain float64, as its signature's comment says it: the twin that all backends are held to.
  *
  * Written to be read, not to be fast. Inputs are what the kernel is given (already rounded to its dtypes); the result is
- * exact up to float64's rounding, so a backend's whole error shows in the comparison. Two things are single precision on
- * purpose, because they *define* the value: the coordinates of `position_embedding`, and the scalars.
+ * exact up to float64's rounding, so a backend's whole error shows in the comparison. The scalars alone are single precision
+ * on purpose, because they *define* the value.
  */
 import { ACTIVATIONS, type Activation, type KernelName, NORMS, PIXEL_FORMATS } from "../kernels.js";
 import { decodeValues } from "./element-values.js";
@@ -109,24 +109,17 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     return build(a.rows, a.columns, (row, column) => at(a, row, column) + at(b, row, column));
   },
 
-  position_embedding(inputs) {
-    const table = inputs.matrix("table");
-    const positions = inputs.matrix("positions");
-    const side = inputs.scalar("side");
-    return build(positions.rows, table.columns, (patch, column) => {
-      const [row, col, height, width] = [0, 1, 2, 3].map((i) => at(positions, patch, i)) as number[];
-      const h = linspace(side, height!, row!);
-      const w = linspace(side, width!, col!);
-      const [top, left] = [Math.floor(h), Math.floor(w)];
-      const [bottom, right] = [Math.min(top + 1, side - 1), Math.min(left + 1, side - 1)];
-      const [dh, dw] = [h - top, w - left];
-      const cell = (r: number, c: number) => at(table, r * side + c, column);
-      return (
-        (1 - dh) * (1 - dw) * cell(top, left) +
-        (1 - dh) * dw * cell(top, right) +
-        dh * (1 - dw) * cell(bottom, left) +
-        dh * dw * cell(bottom, right)
-      );
+  interpolate_rows(inputs) {
+    const [table, index, weights] = ["table", "index", "weights"].map((name) => inputs.matrix(name)) as [
+      ReferenceMatrix,
+      ReferenceMatrix,
+      ReferenceMatrix,
+    ];
+    return build(index.rows, table.columns, (row, column) => {
+      let sum = 0;
+      for (let tap = 0; tap < index.columns; tap++)
+        sum += at(weights, row, tap) * at(table, at(index, row, tap), column);
+      return sum;
     });
   },
 
@@ -266,15 +259,6 @@ function erfc(z: number): number {
   let fraction = 0;
   for (let n = 200; n >= 1; n--) fraction = n / 2 / (z + fraction);
   return Math.exp(-z * z) / (Math.sqrt(Math.PI) * (z + fraction));
-}
-
-/** Element `index` of torch.linspace(0, side - 1, count) in f32, which counts from the nearer end. */
-function linspace(side: number, count: number, index: number): number {
-  if (count === 1) return 0;
-  const step = Math.fround((side - 1) / (count - 1));
-  return index < Math.floor(count / 2)
-    ? Math.fround(step * index)
-    : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
 }
 
 /** x · weightᵀ + bias. */

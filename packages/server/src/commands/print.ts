@@ -1,10 +1,10 @@
 /** `vitgraph print STAGE`: every artefact between the model and the device, as text or JSON. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
-  cacheableOp,
   capacityFor,
   compileForDevice,
   type Graph,
+  gridValues,
   printGraph,
   printMemoryPlan,
   printProgram,
@@ -97,6 +97,6 @@ function plainArrays(_key: string, value: unknown): unknown {
 }
 
 function graphOverCache(graph: Graph, rows: number | undefined): Graph {
-  const sampled = cacheableOp(graph);
-  return rows === undefined || sampled === undefined ? graph : useGridCache(graph, sampled, rows);
+  const values = gridValues(graph);
+  return rows === undefined || values === undefined ? graph : useGridCache(graph, values, rows);
 }

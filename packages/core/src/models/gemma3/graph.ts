@@ -15,7 +15,6 @@ export function buildGemma3Graph(config: Gemma3Config, channelScale: Float32Arra
   const tower = "vision_tower.vision_model";
   const g = new TowerBuilder();
   const pixels = g.patches({ channels, temporal: 1, patchSize }, channelScale);
-  const positions = g.positions();
   const segments = g.segments("cu_seqlens");
 
   const attention = (x: ValueId, name: string) => {
@@ -31,9 +30,8 @@ export function buildGemma3Graph(config: Gemma3Config, channelScale: Float32Arra
   const patches = g.linear(pixels, `${embeddings}.patch_embedding`, hidden, {
     shape: [hidden, channels, patchSize, patchSize],
   });
-  // The grid has the table's size: what is sampled are its rows.
   const table = g.weight(`${embeddings}.position_embedding.weight`, [side ** 2, hidden]);
-  let x = g.sum(patches, g.add("position_embedding", [table, positions], { side }, "positions"), embeddings);
+  let x = g.sum(patches, g.interpolate(table, 1, `${embeddings}.position_embedding`), embeddings);
   for (let index = 0; index < config.num_hidden_layers; index++) {
     const layer = `${tower}.encoder.layers.${index}`;
     const attended = attention(g.layernorm(x, `${layer}.layer_norm1`, epsilon), `${layer}.self_attn`);

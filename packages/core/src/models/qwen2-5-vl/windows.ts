@@ -22,8 +22,10 @@ export function windowLayout(grid: Grid, mergeSize: number, windowSize: number):
   }
   const positions = mergeBlockPositions(grid, mergeSize);
   return {
-    positions: Int32Array.from({ length: positions.length }, (_, at) => {
-      return positions[4 * (patchOrder[at >> 2] as number) + (at & 3)] as number;
+    patchTables: () => ({
+      positions: Int32Array.from({ length: positions.length }, (_, at) => {
+        return positions[2 * (patchOrder[at >> 1] as number) + (at & 1)] as number;
+      }),
     }),
     segments: {
       cu_seqlens: new Array<number>(t).fill(h * w),

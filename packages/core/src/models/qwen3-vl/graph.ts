@@ -5,6 +5,7 @@
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
+import { BILINEAR_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
 import type { Qwen3VLVisionConfig } from "./config.js";
 
@@ -46,12 +47,7 @@ export function buildQwen3VLGraph(config: Qwen3VLVisionConfig, channelScale: Flo
     shape: [hidden, channels, temporal, patchSize, patchSize],
   });
   const table = g.weight("pos_embed.weight", [config.num_position_embeddings, hidden]);
-  const side = Math.sqrt(config.num_position_embeddings);
-  let x = g.sum(
-    embedded,
-    g.add("position_embedding", [table, positions], { side }, "pos_embed"),
-    "embeddings",
-  );
+  let x = g.sum(embedded, g.interpolate(table, BILINEAR_TAPS, "pos_embed"), "embeddings");
   const deepstack: ValueId[] = [];
   for (let layer = 0; layer < config.depth; layer++) {
     const block = `blocks.${layer}`;

@@ -2,6 +2,7 @@
 import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
+import { bilinearTaps } from "../patch-tables.js";
 import { objectIn, visionConfigOf } from "../vision-config.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { readQwen3VLVisionConfig } from "./config.js";
@@ -69,6 +70,10 @@ function createQwen3VL(
     maxGridSide: MAX_GRID_SIDE,
     names,
     buildGraph: ({ channelScale }) => buildQwen3VLGraph(config, channelScale),
-    layout: (grid) => mergeBlockLayout(grid, merge),
+    layout: (grid) =>
+      mergeBlockLayout(grid, merge, (positions) => ({
+        positions,
+        ...bilinearTaps(positions, grid, Math.sqrt(config.num_position_embeddings)),
+      })),
   };
 }

@@ -10,7 +10,7 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {layernorm, nullptr, layernorm_scratch_bytes},
       {activation, nullptr, nullptr},
       {add, nullptr, nullptr},
-      {position_embedding, nullptr, nullptr},
+      {interpolate_rows, nullptr, nullptr},
       {rope, nullptr, nullptr},
       {rope_qk, nullptr, nullptr},
       {attention, attention_workspace_bytes, attention_scratch_bytes},

@@ -99,10 +99,12 @@ inline const Buffer& operand_of(const Program& program, const Instruction& instr
 /// Holds an index of rows against the table that it leads into.
 inline void check_row_index(const Call& call, const Matrix<const std::int32_t>& index, std::size_t table_rows) {
   for (std::size_t row = 0; row < index.rows; ++row) {
-    const std::int32_t target = *index.row(row);
-    if (target >= 0 && static_cast<std::size_t>(target) < table_rows) continue;
-    call.bad_contents("row " + std::to_string(row) + " of index is " + std::to_string(target) +
-                      ", and the table has " + std::to_string(table_rows) + " rows");
+    for (std::size_t column = 0; column < index.columns; ++column) {
+      const std::int32_t target = index.row(row)[column];
+      if (target >= 0 && static_cast<std::size_t>(target) < table_rows) continue;
+      call.bad_contents("row " + std::to_string(row) + " of index is " + std::to_string(target) +
+                        ", and the table has " + std::to_string(table_rows) + " rows");
+    }
   }
 }
 
@@ -146,7 +148,7 @@ void linear_norm_rope(const Call& call);
 void layernorm(const Call& call);
 void activation(const Call& call);
 void add(const Call& call);
-void position_embedding(const Call& call);
+void interpolate_rows(const Call& call);
 void rope(const Call& call);
 void rope_qk(const Call& call);
 void attention(const Call& call);

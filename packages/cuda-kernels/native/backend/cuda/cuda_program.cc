@@ -135,7 +135,7 @@ void CudaProgram::place_on_grid() {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(memory_.row_capacity(memory_.buffer(target).rows)) * stride);
     for (std::size_t row = 0; row * stride < positions.size(); ++row) {
       const auto i = static_cast<std::int32_t>(row);
-      const std::int32_t position[] = {i / kGridWidth % limit, i % kGridWidth % limit, limit, limit};
+      const std::int32_t position[] = {i / kGridWidth % limit, i % kGridWidth % limit};
       std::copy(std::begin(position), std::end(position), positions.begin() + row * stride);
     }
     device_->inlet().send_in_order({memory_.address(target), std::as_bytes(std::span(positions))});

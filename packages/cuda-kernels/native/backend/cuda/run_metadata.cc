@@ -44,12 +44,12 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         add({Role::patch_sources, at[1], {frame, patch, patch * sizeof(float)}, at[0]});
         break;
       }
-      case Kernel::position_embedding:
-        add_positions(at[1], 0);
-        break;
       case Kernel::rope:
       case Kernel::rope_qk:
         add_positions(at[1], program.buffers[static_cast<std::size_t>(at[2])].rows.plus);
+        break;
+      case Kernel::interpolate_rows:
+        add({Role::row_index, at[1], {0, 0, 0}, at[0]});
         break;
       case Kernel::gather_rows:
         add({Role::row_index, at[1], {0, 0, 0}, at[0]});
@@ -96,8 +96,8 @@ void RunMetadata::add(const Index& index) {
   });
   if (known == indices_.end()) {
     indices_.push_back(index);
-  } else if (index.limits[0] != 0) {
-    known->limits[0] = known->limits[0] == 0 ? index.limits[0] : std::min(known->limits[0], index.limits[0]);
+  } else {
+    known->limits[0] = std::min(known->limits[0], index.limits[0]);
   }
 }
 
@@ -200,31 +200,31 @@ void RunMetadata::check_sources(const Submission& submission, const Index& index
 
 void RunMetadata::check_positions(const Submission& submission, const Index& index) const {
   const auto positions = words(submission, index.buffer);
-  for (std::size_t at = 0; at + 3 < positions.size(); at += 4) {
+  for (std::size_t at = 0; at + 1 < positions.size(); at += 2) {
     const std::int32_t row = positions[at];
     const std::int32_t column = positions[at + 1];
-    const bool inside = row >= 0 && row < positions[at + 2] && column >= 0 && column < positions[at + 3];
-    const auto largest = static_cast<std::size_t>(std::max(row, column));
-    if (inside && (index.limits[0] == 0 || largest < index.limits[0])) continue;
-    bad("patch " + std::to_string(at / 4) + " stands at (" + std::to_string(row) + ", " + std::to_string(column) +
-        ") of a grid of " + std::to_string(positions[at + 2]) + " × " + std::to_string(positions[at + 3]) +
-        (index.limits[0] == 0 ? "" : ", with angles for " + std::to_string(index.limits[0]) + " positions"));
+    if (row >= 0 && column >= 0 && static_cast<std::size_t>(std::max(row, column)) < index.limits[0]) continue;
+    bad("patch " + std::to_string(at / 2) + " is at (" + std::to_string(row) + ", " + std::to_string(column) +
+        "), and angles has " + std::to_string(index.limits[0]) + " rows");
   }
 }
 
 void RunMetadata::check_rows(const Submission& submission, const Index& index) const {
   const auto rows = words(submission, index.buffer);
+  // Several of a row, side by side, for interpolate_rows.
+  const std::size_t columns = program_.buffers[static_cast<std::size_t>(index.buffer)].columns;
   const std::size_t table_rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
   std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
-  for (std::size_t row = 0; row < rows.size(); ++row) {
-    if (rows[row] < 0 || static_cast<std::size_t>(rows[row]) >= table_rows) {
-      bad("row " + std::to_string(row) + " of index is " + std::to_string(rows[row]) + ", and the table has " +
-          std::to_string(table_rows) + " rows");
+  for (std::size_t at = 0; at < rows.size(); ++at) {
+    const std::string row = std::to_string(at / columns);
+    if (rows[at] < 0 || static_cast<std::size_t>(rows[at]) >= table_rows) {
+      bad("row " + row + " of index is " + std::to_string(rows[at]) + ", and the table has " + std::to_string(table_rows) +
+          " rows");
     }
     if (named.empty()) continue;
-    const auto target = static_cast<std::size_t>(rows[row]);
+    const auto target = static_cast<std::size_t>(rows[at]);
     if (named[target]) {
-      bad("row " + std::to_string(row) + " of index is " + std::to_string(target) + ", which an earlier row names too");
+      bad("row " + row + " of index is " + std::to_string(target) + ", which an earlier row names too");
     }
     named[target] = true;
   }

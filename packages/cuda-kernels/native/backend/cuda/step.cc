@@ -14,7 +14,7 @@ StepMaker step_maker(Kernel kernel) {
       layernorm_step,
       activation_step,
       add_step,
-      position_embedding_step,
+      interpolate_rows_step,
       rope_step,
       rope_qk_step,
       attention_step,

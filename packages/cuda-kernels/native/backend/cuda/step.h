@@ -90,7 +90,7 @@ StepLaunch linear_rope_step(const StepContext& at);
 StepLaunch layernorm_step(const StepContext& at);
 StepLaunch activation_step(const StepContext& at);
 StepLaunch add_step(const StepContext& at);
-StepLaunch position_embedding_step(const StepContext& at);
+StepLaunch interpolate_rows_step(const StepContext& at);
 StepLaunch rope_step(const StepContext& at);
 StepLaunch rope_qk_step(const StepContext& at);
 StepLaunch attention_step(const StepContext& at);
