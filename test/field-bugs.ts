@@ -213,9 +213,9 @@ export async function runScenario(
   });
 }
 
-/** Each patch has its embedding and four words of positions. */
+/** Each patch has its embedding and two words of positions. */
 function cacheBytes({ vision }: LoadedModel, { activationDType }: Device, patches: number): number {
-  return patches * ((vision.config.hidden_size as number) * (activationDType === "f32" ? 4 : 2) + 16);
+  return patches * ((vision.config.hidden_size as number) * (activationDType === "f32" ? 4 : 2) + 8);
 }
 
 /** Whole numbers below a limit, the same each time. */

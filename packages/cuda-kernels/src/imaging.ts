@@ -13,8 +13,8 @@ export interface FrameSize {
   readonly width: number;
 }
 
-/** How a resized pixel weighs its neighbours: both widen when they shrink an image. */
-export const RESIZE_FILTERS = ["bicubic", "bilinear"] as const;
+/** How a resized pixel weighs its neighbours: all widen when they shrink an image. */
+export const RESIZE_FILTERS = ["bicubic", "bilinear", "lanczos"] as const;
 export type ResizeFilter = (typeof RESIZE_FILTERS)[number];
 
 export interface PatchLayout {

@@ -57,6 +57,7 @@ const MAX_MIN_PIXELS = 2 ** 28;
 
 /** Filters by Pillow's numbers. */
 const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
+  [1, "lanczos"],
   [2, "bilinear"],
   [3, "bicubic"],
 ]);
@@ -152,7 +153,7 @@ function readSettings(
   // The Qwen-VL processors never crop, but transformers checks that the size is given.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
-  if (read.boolean("cap_pixels_per_frame", false)) read.fail("cap_pixels_per_frame", "absent or false");
+  for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
   const { fixedSize } = defaults;
   size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
   const processor: ImageProcessor = {
@@ -192,7 +193,7 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
     "VG_MODEL_UNSUPPORTED",
     `${file} asks for resizing with filter ${describe(resample)}`,
     {
-      remedy: `vitgraph has ${[...FILTERS].map(([number, name]) => `${number} (${name})`).join(" and ")}`,
+      remedy: `vitgraph has ${[...FILTERS].map(([number, name]) => `${number} (${name})`).join(", ")}`,
       details: { file },
     },
   );
@@ -205,8 +206,11 @@ const SIDES = ["height", "width"];
 const READ_SETTINGS: readonly string[] = [
   ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
-  ...["fps", "min_frames", "max_frames", "cap_pixels_per_frame", "do_center_crop"],
+  ...["fps", "min_frames", "max_frames", "do_center_crop"],
 ];
+
+/** Steps that vitgraph does not have: a limit on each frame of a clip, and the crops of Gemma 3. */
+const UNSUPPORTED_STEPS: readonly string[] = ["cap_pixels_per_frame", "do_pan_and_scan"];
 
 /** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
 const IDLE_SETTINGS: readonly string[] = [
@@ -219,6 +223,8 @@ const IDLE_SETTINGS: readonly string[] = [
   "do_convert_rgb",
   // Cropping and padding, steps that transformers' Qwen-VL processors do not have.
   ...["crop_size", "do_pad", "pad_size", "default_to_square"],
+  // How Gemma 3 crops where it does.
+  ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
   // Of the prompt.
   ...["image_token_id", "image_seq_length"],
   // Sampling by count, which is the caller's, and limits of decoders.
@@ -312,7 +318,7 @@ class SettingsReader {
   onlySettings(): void {
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
-      if (READ_SETTINGS.includes(key) || IDLE_SETTINGS.includes(key)) continue;
+      if ([READ_SETTINGS, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
       const nearest = nearestKey(key, READ_SETTINGS);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,

@@ -224,13 +224,23 @@ describe("settings", () => {
     );
   });
 
-  test("the filter is bicubic or bilinear", () => {
+  test("Gemma 3's crops are refused, and settings that ask for none are not", () => {
+    const settings = { pan_and_scan_min_crop_size: 256, pan_and_scan_max_num_crops: 4 };
+    const off = readImageProcessor({ ...settings, do_pan_and_scan: false }, "gemma3");
+    expect(off).toEqual(readImageProcessor({}, "gemma3"));
+    expect(thrownBy(() => readImageProcessor({ ...settings, do_pan_and_scan: true }, "gemma3")).message).toBe(
+      "preprocessor_config.json has do_pan_and_scan = true: it must be absent or false",
+    );
+  });
+
+  test("the filter is lanczos, bicubic or bilinear", () => {
     expect(readImageProcessor({ resample: 3 }, "gemma3").filter).toBe("bicubic");
     expect(readVideoProcessor({ resample: 2 }, "qwen3_vl")?.filter).toBe("bilinear");
-    const lanczos = thrownBy(() => readVideoProcessor({ resample: 1 }, "qwen3_vl"));
-    expect(lanczos.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(lanczos.message).toBe(
-      "video_preprocessor_config.json asks for resizing with filter 1: vitgraph has 2 (bilinear) and 3 (bicubic)",
+    expect(readVideoProcessor({ resample: 1 }, "qwen3_vl")?.filter).toBe("lanczos");
+    const box = thrownBy(() => readVideoProcessor({ resample: 4 }, "qwen3_vl"));
+    expect(box.code).toBe("VG_MODEL_UNSUPPORTED");
+    expect(box.message).toBe(
+      "video_preprocessor_config.json asks for resizing with filter 4: vitgraph has 1 (lanczos), 2 (bilinear), 3 (bicubic)",
     );
   });
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <numbers>
 
 namespace vitgraph::imaging {
 namespace {
@@ -17,13 +19,31 @@ double cubic(double x) {
 
 double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
 
+double sinc(double x) {
+  if (x == 0.0) return 1.0;
+  x *= std::numbers::pi;
+  return std::sin(x) / x;
+}
+
+double lanczos(double x) { return std::abs(x) < 3.0 ? sinc(x) * sinc(x / 3.0) : 0.0; }
+
 // A filter, and the input pixels to each side beyond which it is zero.
 struct Kernel {
   double (*value)(double);
   double support;
 };
 
-Kernel kernel_of(Filter filter) { return filter == Filter::bicubic ? Kernel{cubic, 2.0} : Kernel{triangle, 1.0}; }
+Kernel kernel_of(Filter filter) {
+  switch (filter) {
+    case Filter::bilinear:
+      return {triangle, 1.0};
+    case Filter::bicubic:
+      return {cubic, 2.0};
+    case Filter::lanczos:
+      return {lanczos, 3.0};
+  }
+  std::abort();
+}
 
 // The most fractional bits with which the largest weight stays below 2^15.
 int fixed_point_precision(double largest) {

@@ -10,7 +10,7 @@
 
 namespace vitgraph::imaging {
 
-enum class Filter { bicubic, bilinear };
+enum class Filter { bicubic, bilinear, lanczos };
 
 struct ResizeWeights {
   // Result i is the weighted sum of the `count` input values from `first` on.

@@ -46,7 +46,8 @@ class Request {
     const std::string name = to_string(object_.Get("filter"), "filter");
     if (name == "bicubic") return Filter::bicubic;
     if (name == "bilinear") return Filter::bilinear;
-    throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic or bilinear");
+    if (name == "lanczos") return Filter::lanczos;
+    throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic, bilinear or lanczos");
   }
 
   /// The Uint8Array `name`.

@@ -21,7 +21,8 @@ function alongAxis(
   if (to === length) return values;
   const scale = length / to;
   const stretch = Math.max(scale, 1);
-  const [weightAt, support] = filter === "bicubic" ? [cubic, 2 * stretch] : [triangle, stretch];
+  const [weightAt, width] = FILTERS[filter];
+  const support = width * stretch;
   const taps = Array.from({ length: to }, (_, i) => {
     const center = scale * (i + 0.5);
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
@@ -59,6 +60,16 @@ function cubic(x: number): number {
 }
 
 const triangle = (x: number): number => Math.max(0, 1 - Math.abs(x));
+
+const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
+const lanczos = (x: number): number => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);
+
+/** Each filter, and the input pixels to each side beyond which it is zero. */
+const FILTERS: Readonly<Record<ResizeFilter, readonly [(x: number) => number, number]>> = {
+  bilinear: [triangle, 1],
+  bicubic: [cubic, 2],
+  lanczos: [lanczos, 3],
+};
 
 /** As `patchifyFrames` without a resize: transformers' reshape and transpose, written as loops over the result. */
 export function referencePatchify(
