@@ -32,10 +32,17 @@ export interface ImageProcessor {
   readonly doNormalize: boolean;
 }
 
+/**
+ * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last (Qwen3-VL). `stride`: the first of
+ * each of equal parts of the clip, in whole temporal patches (Qwen2-VL).
+ */
+export type FrameRule = "spread" | "stride";
+
 /** The settings of a family's video processor, as `video_preprocessor_config.json` holds them. */
 export interface VideoProcessor extends ImageProcessor {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
+  readonly sampling: FrameRule;
   /** Frames per second of a clip that are sampled, and limits on their number. */
   readonly fps: number;
   readonly minFrames: number;
@@ -93,6 +100,7 @@ export function readVideoSettings(
   return {
     ...processor,
     boundsCover: defaults.boundsCover,
+    sampling: defaults.sampling,
     fps: read.positiveNumber("fps", defaults.fps),
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),

@@ -137,6 +137,7 @@ describe("settings", () => {
     expect(readVideoProcessor(undefined, "qwen2_vl")).toMatchObject({
       minPixels: 100_352,
       boundsCover: "frame",
+      sampling: "stride",
     });
     const settings = { size: { longest_edge: 25165824, shortest_edge: 4096 }, patch_size: 16 };
     expect(readVideoProcessor(settings, "qwen3_vl")).toMatchObject({
@@ -144,6 +145,7 @@ describe("settings", () => {
       minPixels: 4096,
       maxPixels: 25_165_824,
       boundsCover: "clip",
+      sampling: "spread",
     });
   });
 

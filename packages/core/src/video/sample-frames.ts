@@ -1,8 +1,9 @@
 /**
- * Which frames of a clip the model sees, and when they are shown: `sample_frames` and `_calculate_timestamps` of transformers'
- * Qwen3-VL, step by step in float64 and with NumPy's rounding of halves to even.
+ * Which frames of a clip the model sees, and when they are shown: `sample_frames` of transformers' video processors and
+ * `_calculate_timestamps` of Qwen3-VL's, step by step in float64 and with NumPy's rounding of halves to even.
  */
 import { VitgraphError } from "@vitgraph/errors";
+import type { FrameRule } from "../images/image-processor.js";
 import { roundHalfEven } from "../numerics.js";
 
 /** A clip as its container describes it. */
@@ -20,16 +21,18 @@ export interface FrameSampling {
   readonly numFrames?: number | undefined;
 }
 
-/** The processor's default rate and its limits on what a rate gives. */
+/** The processor's rule, its default rate and its limits on what a rate gives. */
 export interface FrameSamplingLimits {
+  readonly sampling: FrameRule;
+  readonly temporalPatchSize: number;
   readonly fps: number;
   readonly minFrames: number;
   readonly maxFrames: number;
 }
 
 /**
- * Frame numbers, ascending, evenly spread from the first frame to the last. A clip shorter than asked for gives all of
- * its frames; by `numFrames` it then repeats some, as in transformers.
+ * Frame numbers, ascending. A clip shorter than asked for gives all of its frames; by `numFrames` it then repeats some, as in
+ * transformers, or by the rule `stride` is refused.
  * @throws VG_ARGUMENT_INVALID for both or impossible settings
  */
 export function sampleFrames(
@@ -46,12 +49,20 @@ export function sampleFrames(
   if (fps !== undefined && !(Number.isFinite(fps) && fps > 0)) {
     throw invalid(`fps is ${fps}`, "give a positive number of frames per second");
   }
-  const byRate = Math.trunc((frames / clipFps) * (fps ?? limits.fps));
-  const count = numFrames ?? Math.min(Math.max(byRate, limits.minFrames), limits.maxFrames, frames);
-  if (count > limits.maxFrames) {
-    throw invalid(`numFrames is ${count}, above the limit of ${limits.maxFrames}`, "ask for fewer frames");
+  const { sampling, temporalPatchSize: patch, minFrames, maxFrames } = limits;
+  if (numFrames !== undefined && numFrames > maxFrames) {
+    throw invalid(`numFrames is ${numFrames}, above the limit of ${maxFrames}`, "ask for fewer frames");
   }
-  return evenlySpaced(frames - 1, count);
+  const byRate = Math.min(Math.max((frames / clipFps) * (fps ?? limits.fps), minFrames), maxFrames, frames);
+  if (sampling === "spread") return evenlySpaced(frames - 1, numFrames ?? Math.trunc(byRate));
+  const whole =
+    numFrames === undefined ? Math.floor(byRate / patch) * patch : roundHalfEven(numFrames / patch) * patch;
+  if (whole > frames) {
+    throw invalid(`numFrames gives ${whole} frames, and the clip has ${frames}`, "ask for fewer frames");
+  }
+  // transformers divides by zero where there is not one patch; one frame repeats to fill it.
+  const count = Math.max(1, whole);
+  return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
 }
 
 /** `numpy.linspace(0, last, count).round()`. */

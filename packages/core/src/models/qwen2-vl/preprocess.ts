@@ -22,12 +22,13 @@ export const QWEN2_VL_IMAGES: ImageProcessorDefaults = {
   ofClass: QWEN2_VL_IMAGE_CLASS,
 };
 
-/** transformers' Qwen2VLVideoProcessor. */
+/** transformers' Qwen2VLVideoProcessor, which takes all frames by default; 2 a second are qwen-vl-utils' default. */
 export const QWEN2_VL_VIDEOS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   minPixels: 128 * 28 * 28,
   maxPixels: 28 * 28 * 768,
   boundsCover: "frame",
+  sampling: "stride",
   fps: 2,
   minFrames: 4,
   maxFrames: 768,

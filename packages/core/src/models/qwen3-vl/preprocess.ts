@@ -27,6 +27,7 @@ export const QWEN3_VL_VIDEOS: VideoProcessor = {
   minPixels: 128 * 32 * 32,
   maxPixels: 32 * 32 * 768,
   boundsCover: "clip",
+  sampling: "spread",
 };
 
 export const QWEN3_OMNI_IMAGES: ImageProcessorDefaults = {
