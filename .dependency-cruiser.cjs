@@ -32,7 +32,7 @@ module.exports = {
         path: "^packages/[^/]+/",
         pathNot: [
           "^$1/",
-          "^packages/[^/]+/src/(index|yaml|testing|testing/index)\\.ts$",
+          "^packages/[^/]+/src/(index|yaml|testing|plugin/contract|observability/index)\\.ts$",
           "/schema/(generated/)?[^/]+\\.json$",
         ],
       },

@@ -184,7 +184,7 @@ function copyAddons() {
 
 /** sharp's JavaScript is in the bundled file; its native half and libvips are packages of their own. */
 function copyImageLibrary() {
-  const sharp = realpathSync(join(root, "packages/core/node_modules/sharp"));
+  const sharp = realpathSync(join(root, "packages/cli/node_modules/sharp"));
   const require = createRequire(join(sharp, "package.json"));
   for (const name of ["@img/sharp-linux-x64", "@img/sharp-libvips-linux-x64"]) {
     const source = dirname(require.resolve(`${name}/package`));
