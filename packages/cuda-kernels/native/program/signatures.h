@@ -1,6 +1,7 @@
 // What an instruction's operands mean: KERNELS of src/kernels.ts, from which the enum and the table are generated.
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,15 @@ const std::vector<KernelSignature>& kernel_signatures();
 
 inline const KernelSignature& signature_of(Kernel kernel) {
   return kernel_signatures()[static_cast<std::size_t>(kernel)];
+}
+
+/// Whether the rows of a table by kernel are all there and in the order of KERNELS: each row begins with its kernel.
+template <typename Row, std::size_t kRows>
+constexpr bool in_kernel_order(const std::array<Row, kRows>& table) {
+  for (std::size_t i = 0; i < kRows; ++i) {
+    if (table[i].kernel != static_cast<Kernel>(i)) return false;
+  }
+  return kRows == kKernelCount;
 }
 
 }  // namespace vitgraph
