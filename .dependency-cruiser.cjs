@@ -1,12 +1,15 @@
-// The house's arrows: errors ← { config, scheduler, cuda-kernels } ← core ← server. Nothing imports against them, nothing
-// imports in a circle, and nobody reaches into another package past its doors.
+// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← { llama-cpp, transformers, server } ← cli.
+// No import goes against them or in a circle, and none reaches into another package except through its entry points.
+const CORE_AND_BELOW = ["errors", "config", "scheduler", "cuda-kernels", "core"];
+const HOSTS = ["llama-cpp", "transformers", "server"];
 const PACKAGES_BELOW = {
   errors: [],
   config: ["errors"],
   scheduler: ["errors"],
   "cuda-kernels": ["errors"],
   core: ["errors", "config", "scheduler", "cuda-kernels"],
-  server: ["errors", "config", "scheduler", "cuda-kernels", "core"],
+  ...Object.fromEntries(HOSTS.map((host) => [host, CORE_AND_BELOW])),
+  cli: [...CORE_AND_BELOW, ...HOSTS],
 };
 
 const arrows = Object.entries(PACKAGES_BELOW).map(([name, below]) => ({
@@ -29,7 +32,7 @@ module.exports = {
         path: "^packages/[^/]+/",
         pathNot: [
           "^$1/",
-          "^packages/[^/]+/src/(index|yaml|testing|testing/index)\\.ts$",
+          "^packages/[^/]+/src/(index|yaml|testing|plugin/contract|observability/index)\\.ts$",
           "/schema/(generated/)?[^/]+\\.json$",
         ],
       },

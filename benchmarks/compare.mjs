@@ -92,9 +92,7 @@ function timeVitgraph({ arch, model, workload, only, repetitions }, passedOn, di
 
 /** Of the checkout, or of the bundle that this file is part of. */
 function vitgraphEntry() {
-  const entries = ["../bin/vitgraph.mjs", "../packages/server/bin/vitgraph.mjs"].map((path) =>
-    join(here, path),
-  );
+  const entries = ["../bin/vitgraph.mjs", "../packages/cli/bin/vitgraph.mjs"].map((path) => join(here, path));
   const entry = entries.find(existsSync);
   if (entry === undefined) fail(`there is no ${entries.join(" and no ")}: run this file where it belongs`);
   return entry;

@@ -100,7 +100,7 @@ async function bundleJavaScript() {
   await build({
     config: false,
     entry: {
-      cli: join(root, "packages/server/src/cli.ts"),
+      cli: join(root, "packages/cli/src/cli.ts"),
       "gpu-suite": join(root, "test/gpu-suite.ts"),
       "grid-cache": join(root, "benchmarks/grid-cache.ts"),
       soak: join(root, "benchmarks/soak.ts"),
@@ -125,7 +125,7 @@ async function bundleJavaScript() {
   const metafile = join(STAGE, "dist/metafile-esm.json");
   copyLicences(Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs));
   rmSync(metafile);
-  copy("packages/server/bin/vitgraph.mjs", "bin/vitgraph.mjs");
+  copy("packages/cli/bin/vitgraph.mjs", "bin/vitgraph.mjs");
   copy("LICENSE", "LICENSE");
   writeFileSync(
     join(STAGE, "package.json"),
@@ -184,7 +184,7 @@ function copyAddons() {
 
 /** sharp's JavaScript is in the bundled file; its native half and libvips are packages of their own. */
 function copyImageLibrary() {
-  const sharp = realpathSync(join(root, "packages/core/node_modules/sharp"));
+  const sharp = realpathSync(join(root, "packages/cli/node_modules/sharp"));
   const require = createRequire(join(sharp, "package.json"));
   for (const name of ["@img/sharp-linux-x64", "@img/sharp-libvips-linux-x64"]) {
     const source = dirname(require.resolve(`${name}/package`));

@@ -28,7 +28,7 @@ const args =
 // A command's name comes first; images alone mean `encode`.
 const isCommand = args[0] !== undefined && /^[a-z]+$/.test(args[0]) && !existsSync(`${root}/${args[0]}`);
 process.exitCode = run(process.execPath, [
-  "packages/server/bin/vitgraph.mjs",
+  "packages/cli/bin/vitgraph.mjs",
   ...(isCommand ? [] : ["encode"]),
   ...args,
 ]);

@@ -3,10 +3,10 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SafetensorsFile } from "@vitgraph/core";
-import { main } from "@vitgraph/server";
-import { createFakeIo, type FakeIoOptions } from "@vitgraph/server/testing";
 import sharp from "sharp";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { main } from "vitgraph";
+import { createFakeIo, type FakeIoOptions } from "vitgraph/testing";
 import { CASES, fixture, TINY } from "./fixtures.js";
 
 let directory: string;

@@ -7,6 +7,7 @@ import {
   REGISTRATION_FAILURES,
   VisionEncoder,
 } from "@vitgraph/core";
+import { EngineMetrics } from "@vitgraph/core/observability";
 import { createFakeHost } from "@vitgraph/core/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { expect, test } from "vitest";
@@ -45,13 +46,13 @@ test("a host gets through the plugin what the encoder computes", async () => {
 
 test("metrics tell what the engine did: items, batches, devices, cache", async () => {
   const host = tinyHost();
-  await using registration = await createEncoderPlugin({ backend: "cpu", outputCacheBytes: 1e6 }).register(
-    host,
-  );
+  const metrics = await EngineMetrics.create();
+  const plugin = createEncoderPlugin({ backend: "cpu", outputCacheBytes: 1e6, observers: [metrics] });
+  await using _registration = await plugin.register(host);
   const { items } = await readCase(0);
   await host.serve("image", [...items]);
   await host.serve("image", [...items]);
-  const page = await registration.metrics.prometheus();
+  const page = await metrics.prometheus();
   const value = (sample: string) =>
     Number(
       page

@@ -37,3 +37,7 @@ test("the host in twenty lines gets an encoder, and a photo's embedding from it"
   // The small checkpoint has 64 columns, and as many for each of two deepstack levels.
   expect(await runExample("../docs/plugging-into-a-host.md", 0)).toEqual([[64, 192]]);
 });
+
+test("the example of observers makes a plugin that has them", async () => {
+  expect(await runExample("../docs/plugging-into-a-host.md", 1)).toEqual([]);
+});

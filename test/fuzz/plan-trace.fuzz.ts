@@ -1,7 +1,8 @@
 /** `vitgraph plan` on any text as a trace: a plan, or an error with a code; never a stack, and no message of the text's size. */
-import { main } from "@vitgraph/server";
-import { createFakeIo } from "@vitgraph/server/testing";
+
 import fc from "fast-check";
+import { main } from "vitgraph";
+import { createFakeIo } from "vitgraph/testing";
 import type { FuzzTarget } from "./fuzz-target.js";
 
 /** Pieces of all forms, so that many texts are nearly right. */

@@ -1,4 +1,4 @@
-/** What it costs to be watched: all observers of a plugin's engine for one batch, a look at the metrics; a content key; an answer's copy. */
+/** What it costs to be watched: metrics, traces, log and batch events for one batch, a look at the metrics; a content key; an answer's copy. */
 import { bench, describe } from "vitest";
 import { copyBytes } from "../src/engine/copy-bytes.js";
 import { contentKey } from "../src/engine/output-cache.js";
@@ -12,12 +12,12 @@ import {
 } from "../src/observability/index.js";
 
 const ITEMS = 8;
-const metrics = new EngineMetrics();
+const metrics = await EngineMetrics.create();
 const observers = new ObserverList([
   metrics,
   new BatchEvents(),
-  new EngineTracing(),
-  new EngineLog({ logger: createLogger({ level: "warn" }) }),
+  await EngineTracing.create(),
+  new EngineLog({ logger: await createLogger({ level: "warn" }) }),
 ]);
 
 describe("observers", () => {

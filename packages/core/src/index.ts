@@ -86,7 +86,8 @@ export {
 export type { ArchitectureConfig } from "./models/model-family.js";
 export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
-export * from "./observability/index.js";
+export type { Logger } from "./observability/logger.js";
+export type * from "./observability/observer.js";
 export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
@@ -95,7 +96,7 @@ export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
 export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
-export type { EncoderStats } from "./runtime/stats.js";
+export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export {
   type CapturedGraphs,
   DEFAULT_MAX_BATCH_TOKENS,

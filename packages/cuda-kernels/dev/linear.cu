@@ -425,7 +425,7 @@ void time(const std::vector<int>& patch_counts, bool few) {
     for (const Layer& layer : kLayers) {
       const int rows = layer.inner == 4608 ? divide_up(patches, 4) : patches;
       const TimedLayer timed(layer, rows, few ? 20 : 1);
-      const LinearTile chosen = sm90::choose_linear_tile(rows, layer.columns, layer.inner, multiprocessors());
+      const LinearTile chosen = sm90::choose_linear_tile({rows, layer.columns, layer.inner}, multiprocessors());
       std::printf("linear %6d x %4d x %4d", rows, layer.columns, layer.inner);
       for (const Kernel& kernel : kernels_under_test) {
         if (few ? kernel.portable : is_split(kernel)) continue;

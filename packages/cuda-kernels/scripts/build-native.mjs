@@ -26,6 +26,7 @@ import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { delimiter, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { writeSignatures } from "./generate-signatures.mjs";
 
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 const buildFolder = resolve(process.env.VITGRAPH_BUILD_FOLDER ?? join(packageRoot, "build"));
@@ -47,6 +48,7 @@ async function main() {
   const log = createWriteStream(logFile);
   const started = performance.now();
   try {
+    await writeSignatures(join(buildFolder, "generated"));
     await cmakeJs("configure", log);
     await cmakeJs("build", log);
   } catch (error) {

@@ -5,19 +5,6 @@ import { KERNEL_NAMES, KERNELS, type KernelSignature } from "./kernels.js";
 import { requireAddon } from "./native.js";
 import { PROGRAM_VERSION } from "./program.js";
 
-test("the addon's kernels are KERNELS, in order, signature by signature", () => {
-  const expected = KERNEL_NAMES.map((name) => {
-    const { buffers, forms, scalars, inPlace = [], whole = [] }: KernelSignature = KERNELS[name];
-    return { name, buffers, forms, scalars, inPlace, whole };
-  });
-  expect(requireAddon("cpu").kernels).toEqual(expected);
-});
-
-test("the order of scalars is the same, since it is the encoding", () => {
-  const native = requireAddon("cpu").kernels.map(({ scalars }) => Object.keys(scalars));
-  expect(native).toEqual(KERNEL_NAMES.map((name) => Object.keys(KERNELS[name].scalars)));
-});
-
 test("the addon reads this version of the program", () => {
   expect(requireAddon("cpu").programVersion).toBe(PROGRAM_VERSION);
 });
@@ -28,7 +15,7 @@ test("the CPU backend has every kernel", () => {
 });
 
 test.each(KERNEL_NAMES)("%s has a form for every buffer, and shares only inputs' memory", (name) => {
-  const { buffers, forms, inPlace = [] }: KernelSignature = KERNELS[name];
+  const { buffers, forms, inPlace = [], outputs = 1 }: KernelSignature = KERNELS[name];
   expect(forms).toHaveLength(buffers.length);
-  for (const input of inPlace) expect(buffers.slice(0, -1)).toContain(input);
+  for (const input of inPlace) expect(buffers.slice(0, -outputs)).toContain(input);
 });

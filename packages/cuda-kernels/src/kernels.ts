@@ -1,9 +1,9 @@
 /**
  * The kernels' signatures: what an instruction's operands mean. One row a kernel, the same in every backend.
  *
- * The addons list their own signatures, and a contract test compares them with this table. The order of the rows is the
- * encoding. Buffers whose name ends in "?" may be left out. The last buffer is the output; kernels write every column
- * of its real rows and nothing beyond them. Unless a row says otherwise, `x` and `y` have the backend's activation
+ * The native table is generated from this one when the addons are built (scripts/generate-signatures.mjs), which is why
+ * this file imports nothing. The order of the rows is the encoding. Buffers whose name ends in "?" may be left out. The
+ * last buffer is the output; kernels write every column of its real rows and nothing beyond them. Unless a row says otherwise, `x` and `y` have the backend's activation
  * dtype, weights have the checkpoint's, and all arithmetic and accumulation is f32.
  */
 
@@ -21,6 +21,8 @@ export interface KernelSignature {
   readonly inPlace?: readonly string[];
   /** Quotients that must come out whole, where no form says so already. */
   readonly whole?: readonly string[];
+  /** Buffers that are written: the last ones. Default: 1. */
+  readonly outputs?: number;
 }
 
 /** Elementwise functions that `linear` and `activation` apply. The order is the encoding. */
@@ -224,6 +226,7 @@ export const KERNELS = {
     ],
     scalars: {},
     inPlace: ["residual?"],
+    outputs: 2,
   },
   /**
    * y = activation((x · weightᵀ − mean · u) / σ + v): the product of normalised rows from the rows as they are. `statistics`

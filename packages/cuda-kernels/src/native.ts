@@ -15,7 +15,6 @@ export interface NativeAddon<Options> {
   /** The version that the decoder reads: `PROGRAM_VERSION`. */
   readonly programVersion: number;
   /** `KERNELS`, as native code has it, in its order. */
-  readonly kernels: readonly NativeKernel[];
   createDevice(options: Options): NativeDevice;
 }
 
@@ -62,15 +61,6 @@ export interface NativeImaging {
     readonly temporalPatchSize: number;
   }): Promise<Uint8Array>;
   cmykToRgb(request: { readonly cmyk: Uint8Array }): Promise<Uint8Array>;
-}
-
-export interface NativeKernel {
-  readonly name: string;
-  readonly buffers: readonly string[];
-  readonly forms: readonly string[];
-  readonly scalars: Readonly<Record<string, "u32" | "f32">>;
-  readonly inPlace: readonly string[];
-  readonly whole: readonly string[];
 }
 
 export interface NativeDevice {

@@ -28,6 +28,7 @@ export const ERROR_CODES = {
   VG_IMAGE_ASPECT_RATIO: "The image is too elongated for the model's patch grid.",
   VG_VIDEO_INVALID: "The file is not a video that can be decoded.",
   VG_VIDEO_DECODER_MISSING: "Decoding a video needs ffmpeg, and it cannot be run.",
+  VG_PACKAGE_UNAVAILABLE: "An optional package that the work needs is not installed or cannot be loaded.",
   VG_ITEM_INVALID: "An item's grid and pixel rows do not fit together, or its grid cannot be merged.",
   VG_OUTPUT_NOT_FINITE: "The encoder produced NaN or infinity for an item.",
   VG_GRAPH_INVALID: "An op graph breaks the rules of its vocabulary.",

@@ -183,6 +183,8 @@ export class EncoderEngine implements AsyncDisposable {
         devices,
         engineIdentity(model, { dtype, compile }),
       );
+      const created = engine;
+      observers.watch(() => created.stats());
       engine.#enter("ready");
       return engine;
     } catch (error) {

@@ -128,7 +128,7 @@ function fileBytes(file: unknown): number {
 /**
  * @param signal ends the reading of a video file
  * @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_VIDEO_INVALID,
- *   VG_VIDEO_DECODER_MISSING, VG_ARGUMENT_INVALID
+ *   VG_VIDEO_DECODER_MISSING, VG_PACKAGE_UNAVAILABLE, VG_ARGUMENT_INVALID
  */
 export async function openItem(
   item: EngineItem,

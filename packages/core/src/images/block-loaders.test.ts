@@ -12,7 +12,7 @@ afterEach(() => sharp.unblock({ operation: ["VipsForeignLoad"] }));
 
 test("the loaders of unsupported formats are closed, and those of the four formats stay open", async () => {
   expect((await sharp(svg).metadata()).format).toBe("svg");
-  blockUnusedLoaders();
+  await blockUnusedLoaders();
   await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
   for (const name of ["444.jpg", "cmyk.jpg", "rgb.png", "lossy.webp", "palette.gif"]) {
     expect((await decodeImage(await readFile(folder + name))).width).toBe(38);

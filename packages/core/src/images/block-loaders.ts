@@ -1,5 +1,5 @@
 /** Closes the loaders of libvips that vitgraph never uses (SVG, TIFF, AVIF, uncompressed, …). */
-import sharp from "sharp";
+import { loadSharp } from "./load-sharp.js";
 
 /** Classes of libvips, each with its loaders from files, buffers and streams. */
 const USED_LOADERS = [
@@ -13,8 +13,10 @@ const USED_LOADERS = [
  * Makes libvips refuse every format but JPEG, PNG, WebP and GIF, in the whole process. A second line of defence: the
  * signature of an image is checked before libvips sees it. For a process of one's own, such as the command line. In a host
  * that opens other formats with sharp itself it would break them, so vitgraph never calls it by itself.
+ * @throws VG_PACKAGE_UNAVAILABLE without sharp
  */
-export function blockUnusedLoaders(): void {
+export async function blockUnusedLoaders(): Promise<void> {
+  const sharp = await loadSharp();
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({ operation: USED_LOADERS });
 }

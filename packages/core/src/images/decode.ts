@@ -8,13 +8,14 @@
 import { types } from "node:util";
 import { cmykToRgb } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
-import sharp, { type Sharp, type SharpOptions } from "sharp";
+import type { Sharp, SharpOptions } from "sharp";
 import { Semaphore } from "../runtime/semaphore.js";
 import { compositeOver } from "./composite.js";
 import { decodeMemoryBytes } from "./decode-memory.js";
 import type { ImageFormat } from "./image-format.js";
 import type { ImageHeader } from "./image-header.js";
 import { countScans } from "./jpeg-header.js";
+import { loadSharp, type SharpModule } from "./load-sharp.js";
 import { type Orientation, uprightSize } from "./orientation.js";
 import { damaged, readHeader } from "./read-header.js";
 import { restorePng } from "./restore-png.js";
@@ -33,7 +34,7 @@ export interface OpenedImage extends ImageSize {
   readonly decodeBytes: number;
   /** Whether decoding takes some ten milliseconds at most. From the header. */
   readonly isSmall: boolean;
-  /** @throws VG_IMAGE_INVALID if the data behind the header is truncated or damaged */
+  /** @throws VG_IMAGE_INVALID if the data behind the header is truncated or damaged; VG_PACKAGE_UNAVAILABLE without sharp */
   decode(): Promise<Raster>;
 }
 
@@ -99,8 +100,9 @@ export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}):
   const pixels = width * height;
   const isSmall = pixels <= SMALL_PIXELS && pixels * scans <= SMALL_SCANNED_PIXELS;
   const decode = async (): Promise<Raster> => {
+    const sharp = await loadSharp();
     using _slot = isSmall ? undefined : await largeDecodes.acquire();
-    const rgb = await decodePixels(header, background).catch((cause) => {
+    const rgb = await decodePixels(sharp, header, background).catch((cause) => {
       throw damaged(format, sizeBytes, cause);
     });
     return { height, width, rgb };
@@ -114,7 +116,7 @@ export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}):
  * Grey becomes red = green = blue, and 16-bit grey is clipped at 255; of other 16-bit channels the high byte is kept;
  * CMYK is converted by Pillow's formula.
  * @throws VG_IMAGE_INVALID if the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
- *   VG_ARGUMENT_INVALID
+ *   VG_ARGUMENT_INVALID; VG_PACKAGE_UNAVAILABLE without sharp
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
   const image = await openImage(bytes, options);
@@ -128,12 +130,13 @@ interface Pixels extends ImageSize {
 
 /** [height, width, 3] of the upright image. */
 async function decodePixels(
+  sharp: SharpModule,
   header: ImageHeader,
   background: DecodeOptions["background"],
 ): Promise<Uint8Array> {
   const composited = background !== undefined && hasAlpha(header);
   const decode = async (stream: Uint8Array) => {
-    const pipeline = orient(pipelineOf(header, stream), header.orientation);
+    const pipeline = orient(pipelineOf(sharp, header, stream), header.orientation);
     return raw(composited ? pipeline : pipeline.removeAlpha());
   };
   const pixels = await decode(header.stream).catch(async (error) => {
@@ -143,7 +146,7 @@ async function decodePixels(
   checkPixelsOf(header, pixels);
   if (composited && pixels.channels === 4) return compositeOver(pixels.data, background);
   if (pixels.channels === 4) return cmykToRgb(pixels.data);
-  if (pixels.channels === 1) return greyToRgb(pixels);
+  if (pixels.channels === 1) return greyToRgb(sharp, pixels);
   return pixels.data;
 }
 
@@ -154,7 +157,7 @@ function hasAlpha(header: ImageHeader): boolean {
   return header.colourType === 6 || (header.colourType === 4 && header.bitDepth === 16);
 }
 
-function pipelineOf(header: ImageHeader, stream: Uint8Array): Sharp {
+function pipelineOf(sharp: SharpModule, header: ImageHeader, stream: Uint8Array): Sharp {
   const image = sharp(stream, SHARP_OPTIONS);
   switch (header.format) {
     case "jpeg":
@@ -203,7 +206,7 @@ async function raw(image: Sharp): Promise<Pixels> {
   return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels };
 }
 
-async function greyToRgb({ data, width, height }: Pixels): Promise<Uint8Array> {
+async function greyToRgb(sharp: SharpModule, { data, width, height }: Pixels): Promise<Uint8Array> {
   const grey = sharp(data, { raw: { width, height, channels: 1 }, limitInputPixels: false });
   return (await raw(grey.toColourspace("srgb"))).data;
 }

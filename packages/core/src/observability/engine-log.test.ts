@@ -1,8 +1,8 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { EngineLog } from "./engine-log.js";
-import { createLogger, type Logger } from "./logger.js";
-import { type BatchEvent, type EngineObserver, ObserverList } from "./observer.js";
+import { createLogger, type Logger, standardErrorLogger } from "./logger.js";
+import { type BatchEvent, type EngineFigures, type EngineObserver, ObserverList } from "./observer.js";
 
 const BATCH: BatchEvent = {
   index: 3,
@@ -16,13 +16,15 @@ const BATCH: BatchEvent = {
   wallMs: 3,
   outcome: "ok",
 };
-const STATS = {
+const FIGURES: EngineFigures = {
   graph_hits: 1,
   graph_misses: 0,
   hit_rate: 1,
   num_budgets: 2,
   token_budgets: [64, 128],
   waste_by_budget: { 64: 0.75 },
+  queue: { items: 0, tokens: 0 },
+  devices: [],
 };
 
 function recordingLogger() {
@@ -34,6 +36,7 @@ function recordingLogger() {
 
 /** What may happen to an engine. */
 function live(observer: EngineObserver): void {
+  observer.watch?.(() => FIGURES);
   observer.graphsCaptured?.({ device: 0, budgets: [64], usedBytes: 2 ** 30, freeBytes: 2 ** 32 });
   observer.gridsWarmed?.({ device: 0, entries: 9, bytes: 2 ** 20 });
   observer.stateChanged?.("ready");
@@ -72,7 +75,7 @@ describe("the engine's log", () => {
 
   test("with encoder_cudagraph_verbose has a line for each batch, and the statistics at the end", () => {
     const { lines, logger } = recordingLogger();
-    live(new EngineLog({ logger, verbose: true, stats: () => STATS }));
+    live(new EngineLog({ logger, verbose: true }));
     expect(lines.filter((line) => /^info (ViT|Encoder|Embedding)/.test(line))).toEqual([
       "info Encoder CUDA graphs captured: 1.00 GiB used by encoder graphs, 4.00 GiB free",
       "info Embedding cache warmed: 9 grids total, memory: 1.00 MiB",
@@ -90,27 +93,42 @@ describe("the engine's log", () => {
   });
 });
 
-describe("the default logger", () => {
+test("a host without a logger sees warnings and errors, and with verbose the rest but debug", () => {
+  const error = vi.spyOn(console, "error").mockImplementation(() => {});
+  const levels = (verbose: boolean) => {
+    error.mockClear();
+    const logger = standardErrorLogger({ verbose });
+    for (const level of ["debug", "info", "warn", "error"] as const) logger[level]({}, level);
+    return error.mock.calls.map(([message]) => message);
+  };
+  expect(levels(false)).toEqual(["vitgraph: warn", "vitgraph: error"]);
+  expect(levels(true)).toEqual(["vitgraph: info", "vitgraph: warn", "vitgraph: error"]);
+  error.mockRestore();
+});
+
+describe("createLogger", () => {
   afterEach(() => vi.unstubAllEnvs());
 
-  function written(level?: "info" | "error") {
+  async function written(level?: "info" | "error") {
     const lines: string[] = [];
     const destination = { write: (line: string) => lines.push(line) };
-    live(new EngineLog({ logger: createLogger({ destination, ...(level === undefined ? {} : { level }) }) }));
+    const logger = await createLogger({ destination, ...(level === undefined ? {} : { level }) });
+    live(new EngineLog({ logger }));
     return lines.map((line) => JSON.parse(line) as { level: number; name: string; msg: string });
   }
 
-  test("writes lines of JSON, of its level and above", () => {
+  test("writes lines of JSON, of its level and above", async () => {
     vi.stubEnv("VITGRAPH_LOG_LEVEL", undefined);
-    expect(written("error").every(({ level, name }) => level === 50 && name === "vitgraph")).toBe(true);
-    expect(written().map(({ level }) => level)).not.toContain(30);
+    const errors = await written("error");
+    expect(errors.every(({ level, name }) => level === 50 && name === "vitgraph")).toBe(true);
+    expect((await written()).map(({ level }) => level)).not.toContain(30);
     vi.stubEnv("VITGRAPH_LOG_LEVEL", "info");
-    expect(written().map(({ level }) => level)).toContain(30);
+    expect((await written()).map(({ level }) => level)).toContain(30);
   });
 
-  test("keeps an error with its stack", () => {
+  test("keeps an error with its stack", async () => {
     const lines: string[] = [];
-    const logger = createLogger({ destination: { write: (line) => lines.push(line) } });
+    const logger = await createLogger({ destination: { write: (line) => lines.push(line) } });
     logger.error({ err: new VitgraphError("VG_DEVICE_FAILED", "the device is gone") }, "failed");
     expect(JSON.parse(lines[0] as string).err).toMatchObject({
       code: "VG_DEVICE_FAILED",
@@ -119,15 +137,24 @@ describe("the default logger", () => {
     });
   });
 
-  test("refuses a level that is none", () => {
+  test("refuses a level that is none", async () => {
     vi.stubEnv("VITGRAPH_LOG_LEVEL", "loud");
-    expect(() => createLogger()).toThrowErrorMatchingInlineSnapshot(
+    await expect(createLogger()).rejects.toThrowErrorMatchingInlineSnapshot(
       `[VitgraphError: log level "loud" is not known: use one of trace, debug, info, warn, error, fatal, silent, as an option or in VITGRAPH_LOG_LEVEL]`,
     );
   });
 });
 
 describe("a list of observers", () => {
+  test("lets observers read the engine's figures, also those that come later", () => {
+    const [first, second] = [{ watch: vi.fn() }, { watch: vi.fn() }];
+    const list = new ObserverList([first]);
+    const figures = () => FIGURES;
+    list.watch(figures);
+    list.add(second);
+    for (const { watch } of [first, second]) expect(watch.mock.calls).toEqual([[figures]]);
+  });
+
   test("tells all of them, until they leave", () => {
     const [first, second] = [{ itemsArrived: vi.fn() }, { itemsArrived: vi.fn() }];
     const list = new ObserverList([first]);

@@ -1,9 +1,11 @@
 /** What of an engine's life goes into the log, and at which level. With `verbose`, the lines of `encoder_cudagraph_verbose` too. */
-import type { GraphStatistics } from "./engine-metrics.js";
+
+import { graphStatistics } from "../runtime/stats.js";
 import type { Logger } from "./logger.js";
 import type {
   BatchEvent,
   DeviceChanged,
+  EngineFigures,
   EngineObserver,
   EngineState,
   GraphFailed,
@@ -24,19 +26,20 @@ export interface EngineLogOptions {
   readonly logger: Logger;
   /** `encoder_cudagraph_verbose`: a line for each batch, and the statistics at the end, as information. */
   readonly verbose?: boolean;
-  /** The statistics for the line at the end. */
-  readonly stats?: () => GraphStatistics;
 }
 
 export class EngineLog implements EngineObserver {
   readonly #logger: Logger;
   readonly #verbose: boolean;
-  readonly #stats: (() => GraphStatistics) | undefined;
+  #stats: (() => EngineFigures) | undefined;
 
-  constructor({ logger, verbose = false, stats }: EngineLogOptions) {
+  constructor({ logger, verbose = false }: EngineLogOptions) {
     this.#logger = logger;
     this.#verbose = verbose;
-    this.#stats = stats;
+  }
+
+  watch(figures: () => EngineFigures): void {
+    this.#stats = figures;
   }
 
   itemSettled({ outcome, code, source }: ItemSettled): void {
@@ -83,7 +86,7 @@ export class EngineLog implements EngineObserver {
     else this.#logger.info({ state }, `the engine is ${state}`);
     if (state === "closed" && this.#verbose && this.#stats !== undefined) {
       const stats = this.#stats();
-      this.#logger.info({ stats }, graphStatsLine(stats));
+      this.#logger.info({ stats: graphStatistics(stats) }, graphStatsLine(stats));
     }
   }
 }

@@ -1,7 +1,7 @@
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
 import { parsePrometheus } from "../../test/parse-prometheus.js";
-import { EngineMetrics } from "./engine-metrics.js";
+import { EngineMetrics, type EngineMetricsOptions } from "./engine-metrics.js";
 import { METRICS, type MetricDefinition } from "./metric-definitions.js";
 import type { BatchEvent } from "./observer.js";
 
@@ -23,7 +23,8 @@ function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
 }
 
 /** An engine's morning. */
-function used(metrics = new EngineMetrics()): EngineMetrics {
+async function used(options: EngineMetricsOptions = {}): Promise<EngineMetrics> {
+  const metrics = await EngineMetrics.create(options);
   metrics.stateChanged("ready");
   metrics.itemsArrived(5);
   for (const kind of ["image", "image", "frames"] as const) metrics.prepared({ durationMs: 30, kind });
@@ -38,7 +39,12 @@ function used(metrics = new EngineMetrics()): EngineMetrics {
   metrics.callEnded({ id: 0, items: 5, fulfilled: 4, rejected: 1, wallMs: 40 });
   metrics.graphFailed({ device: 0, budget: 128, relativeL2: 0.5 });
   metrics.watch(() => ({
+    graph_hits: 2,
+    graph_misses: 1,
+    hit_rate: 2 / 3,
+    num_budgets: 2,
     token_budgets: [64, 256],
+    waste_by_budget: { 64: 0.25 },
     queue: { items: 7, tokens: 900 },
     devices: [{ state: "up" }, { state: "recovering" }],
     output_cache: {
@@ -70,33 +76,9 @@ describe("the table", () => {
   });
 });
 
-describe("vLLM's statistics", () => {
-  test("hits and misses count items; waste goes by budget", () => {
-    expect(used().stats()).toEqual({
-      graph_hits: 2,
-      graph_misses: 1,
-      hit_rate: 2 / 3,
-      num_budgets: 2,
-      token_budgets: [64, 256],
-      waste_by_budget: { 64: 0.25 },
-    });
-  });
-
-  test("before the first item the hit rate is 0", () => {
-    expect(new EngineMetrics().stats()).toMatchObject({ graph_hits: 0, hit_rate: 0, num_budgets: 0 });
-  });
-
-  test("a batch that failed is neither a hit nor a miss", () => {
-    const metrics = new EngineMetrics();
-    metrics.batchStarted(batch());
-    metrics.batchEnded(batch({ outcome: "failed", replayMs: 0 }));
-    expect(metrics.stats()).toMatchObject({ graph_hits: 0, graph_misses: 0, waste_by_budget: {} });
-  });
-});
-
 describe("Prometheus text", () => {
   test("a strict reader takes it, and finds every metric of the table with its type and help", async () => {
-    const metrics = used();
+    const metrics = await used();
     const parsed = parsePrometheus(await metrics.prometheus());
     expect(metrics.contentType).toBe("text/plain; version=0.0.4; charset=utf-8");
     expect([...parsed.keys()].sort()).toEqual(Object.keys(METRICS).sort());
@@ -136,12 +118,13 @@ describe("Prometheus text", () => {
     ["vitgraph_engine_state", { state: "ready" }, 1],
     ["vitgraph_engine_state", { state: "loading" }, 0],
   ])("%s%j is %d", async (name, labels, value) => {
-    const samples = parsePrometheus(await used().prometheus()).get(name)?.samples;
+    const samples = parsePrometheus(await (await used()).prometheus()).get(name)?.samples;
     expect(samples).toContainEqual({ name, labels, value });
   });
 
   test("durations are in seconds, and buckets cumulative", async () => {
-    const samples = parsePrometheus(await used().prometheus()).get("vitgraph_queue_seconds")?.samples ?? [];
+    const samples =
+      parsePrometheus(await (await used()).prometheus()).get("vitgraph_queue_seconds")?.samples ?? [];
     const value = (suffix: string, le?: string) =>
       samples.find(({ name, labels }) => name.endsWith(suffix) && labels.le === le)?.value;
     // Both batches had items that waited for 4 and 20 ms.
@@ -154,7 +137,7 @@ describe("Prometheus text", () => {
   });
 
   test("what a cache no longer counts is not counted on, however often one looks", async () => {
-    const metrics = used();
+    const metrics = await used();
     await metrics.prometheus();
     const samples = parsePrometheus(await metrics.prometheus()).get("vitgraph_cache_misses_total")?.samples;
     expect(samples).toContainEqual({
@@ -166,7 +149,7 @@ describe("Prometheus text", () => {
 
   test("a host's registry holds these metrics beside its own", async () => {
     const registry = new Registry();
-    const metrics = used(new EngineMetrics({ registry }));
+    const metrics = await used({ registry });
     expect(await registry.metrics()).toBe(await metrics.prometheus());
   });
 
@@ -186,7 +169,7 @@ describe("Prometheus text", () => {
 
   test("labels with quotes, backslashes and line breaks arrive as they were", async () => {
     const registry = new Registry();
-    const metrics = new EngineMetrics({ registry });
+    const metrics = await EngineMetrics.create({ registry });
     const code = 'a "quoted"\\back\nline' as never;
     metrics.itemSettled({ outcome: "rejected", source: "refused", code });
     const samples = parsePrometheus(await metrics.prometheus()).get("vitgraph_item_failures_total")?.samples;
@@ -196,7 +179,7 @@ describe("Prometheus text", () => {
 
 describe("the snapshot", () => {
   test("is plain data, the same that the text says", async () => {
-    const metrics = used();
+    const metrics = await used();
     const snapshot = await metrics.snapshot();
     expect(JSON.parse(JSON.stringify(snapshot))).toEqual(snapshot);
     const parsed = parsePrometheus(await metrics.prometheus());
@@ -229,7 +212,7 @@ describe("the snapshot", () => {
   });
 
   test("has one sample for each combination of a histogram's labels", async () => {
-    const { samples, type, unit } = (await used().snapshot()).vitgraph_waste_ratio;
+    const { samples, type, unit } = (await (await used()).snapshot()).vitgraph_waste_ratio;
     expect({ type, unit }).toEqual({ type: "histogram", unit: "ratio" });
     const bounds = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, "+Inf"] as const;
     const buckets = bounds.map((le, index) => ({ le, count: index < 3 ? 0 : 1 }));

@@ -5,7 +5,8 @@
  * Two kinds of metrics: those that events fill, and those that are read from the engine when somebody looks (how long the
  * queue is, what a cache holds), so that a queue need not report its length at every step.
  */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { loadOptional } from "../optional-package.js";
 import {
   type LabelsOf,
   METRICS,
@@ -16,8 +17,9 @@ import {
 import type {
   BatchEvent,
   BatchStart,
-  DeviceState,
+  CacheFigures,
   EncodeCallEnded,
+  EngineFigures,
   EngineObserver,
   EngineState,
   GraphFailed,
@@ -25,45 +27,9 @@ import type {
   ItemSettled,
 } from "./observer.js";
 
-/** What is read from the engine when somebody looks: these of its `stats()`. */
-export interface EngineFigures {
-  /** The budgets that have a program. */
-  readonly token_budgets: readonly number[];
-  /** What waits for a batch. */
-  readonly queue: { readonly items: number; readonly tokens: number };
-  readonly devices: readonly { readonly state: DeviceState }[];
-  readonly output_cache?: CacheFigures | null;
-  readonly grid_cache?: CacheFigures | null;
-}
-
-/** What `OutputCache.stats()` yields; the cache of grids has the same, but for what it does not do. */
-export interface CacheFigures {
-  readonly hits: number;
-  readonly misses: number;
-  readonly joined?: number;
-  readonly evictions: number;
-  readonly entries: number;
-  readonly bytes: number;
-  readonly capacityBytes: number;
-}
-
 export interface EngineMetricsOptions {
   /** One of the host's, in which these metrics then stand beside its own. Default: a new one. */
   readonly registry?: Registry;
-}
-
-/** The statistics that vLLM's encoder keeps, under its names, and what of the budgets was wasted. */
-export interface GraphStatistics {
-  /** Items that a budget's program encoded. */
-  readonly graph_hits: number;
-  /** Items that ran eagerly. */
-  readonly graph_misses: number;
-  /** Between 0 and 1; 0 before the first item. */
-  readonly hit_rate: number;
-  readonly num_budgets: number;
-  readonly token_budgets: readonly number[];
-  /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
-  readonly waste_by_budget: Readonly<Record<string, number>>;
 }
 
 export interface Sample {
@@ -89,7 +55,17 @@ export type MetricsSnapshot = {
   };
 };
 
-const NO_FIGURES: EngineFigures = { token_budgets: [], queue: { items: 0, tokens: 0 }, devices: [] };
+/** Until the engine can be read. */
+const NO_FIGURES: EngineFigures = {
+  graph_hits: 0,
+  graph_misses: 0,
+  hit_rate: 0,
+  num_budgets: 0,
+  token_budgets: [],
+  waste_by_budget: {},
+  queue: { items: 0, tokens: 0 },
+  devices: [],
+};
 const ENGINE_STATES = [
   "loading",
   "warming",
@@ -99,45 +75,36 @@ const ENGINE_STATES = [
   "failed",
 ] as const satisfies EngineState[];
 
+type Prometheus = typeof import("prom-client");
 type Metric = Counter | Gauge | Histogram;
 
 export class EngineMetrics implements EngineObserver {
   readonly registry: Registry;
   readonly #metrics: ReadonlyMap<MetricName, Metric>;
   readonly #inFlight = new Map<number, number>();
-  readonly #tokensOfBudget = new Map<number, { room: number; used: number }>();
   #figures: () => EngineFigures = () => NO_FIGURES;
   #hits = 0;
   #misses = 0;
 
-  constructor({ registry = new Registry() }: EngineMetricsOptions = {}) {
+  /** @throws VG_PACKAGE_UNAVAILABLE without prom-client */
+  static async create({ registry }: EngineMetricsOptions = {}): Promise<EngineMetrics> {
+    const prometheus = await loadOptional("prom-client", "the metrics registry", () => import("prom-client"));
+    return new EngineMetrics(prometheus, registry ?? new prometheus.Registry());
+  }
+
+  private constructor(prometheus: Prometheus, registry: Registry) {
     this.registry = registry;
     this.#metrics = new Map(
       Object.entries(METRICS).map(([name, definition]) => [
         name as MetricName,
-        this.#create(name as MetricName, definition),
+        this.#create(prometheus, name as MetricName, definition),
       ]),
     );
     this.stateChanged("loading");
   }
 
-  /** Where to read from what no event tells: `metrics.watch(() => engine.stats())`. */
   watch(figures: () => EngineFigures): void {
     this.#figures = figures;
-  }
-
-  stats(): GraphStatistics {
-    const { token_budgets } = this.#figures();
-    return {
-      graph_hits: this.#hits,
-      graph_misses: this.#misses,
-      hit_rate: this.#hitRate(),
-      num_budgets: token_budgets.length,
-      token_budgets,
-      waste_by_budget: Object.fromEntries(
-        [...this.#tokensOfBudget].map(([budget, { room, used }]) => [budget, 1 - used / room]),
-      ),
-    };
   }
 
   async snapshot(): Promise<MetricsSnapshot> {
@@ -215,8 +182,6 @@ export class EngineMetrics implements EngineObserver {
     if (budget === null) return;
     this.#count("vitgraph_budget_tokens_total", labels, budget);
     this.#observe("vitgraph_waste_ratio", { budget }, waste);
-    const sum = this.#tokensOfBudget.get(budget) ?? { room: 0, used: 0 };
-    this.#tokensOfBudget.set(budget, { room: sum.room + budget, used: sum.used + tokens });
   }
 
   #countHits(hits: number, misses: number): void {
@@ -232,10 +197,14 @@ export class EngineMetrics implements EngineObserver {
     return items === 0 ? 0 : this.#hits / items;
   }
 
-  #create(name: MetricName, { type, help, labels, buckets = [] }: MetricDefinition): Metric {
+  #create(
+    prometheus: Prometheus,
+    name: MetricName,
+    { type, help, labels, buckets = [] }: MetricDefinition,
+  ): Metric {
     const { registry } = this;
     const common = { name, help, labelNames: [...labels], registers: [registry] };
-    if (type === "histogram") return new Histogram({ ...common, buckets: [...buckets] });
+    if (type === "histogram") return new prometheus.Histogram({ ...common, buckets: [...buckets] });
     const read = READ_FROM_FIGURES[name];
     const figures = () => this.#figures();
     const collect =
@@ -247,7 +216,9 @@ export class EngineMetrics implements EngineObserver {
               for (const { labels, value } of read(figures())) this.inc(labels, value);
             },
           };
-    return type === "counter" ? new Counter({ ...common, ...collect }) : new Gauge({ ...common, ...collect });
+    return type === "counter"
+      ? new prometheus.Counter({ ...common, ...collect })
+      : new prometheus.Gauge({ ...common, ...collect });
   }
 
   #count<Name extends MetricNameOf<"counter">>(name: Name, labels: LabelsOf<Name>, by: number): void {

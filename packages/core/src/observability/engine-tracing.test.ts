@@ -18,14 +18,14 @@ afterAll(() => {
   trace.disable();
 });
 
-function traced() {
+async function traced() {
   const exporter = new InMemorySpanExporter();
   const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
   const span = (name: string): ReadableSpan => {
     const found = exporter.getFinishedSpans().find((span) => span.name === name);
     return found ?? expect.unreachable(`no span ${name} has ended`);
   };
-  return { exporter, tracerProvider, span, tracing: new EngineTracing({ tracerProvider }) };
+  return { exporter, tracerProvider, span, tracing: await EngineTracing.create({ tracerProvider }) };
 }
 
 const start = (calls?: readonly number[]): BatchStart => ({
@@ -46,8 +46,8 @@ const end = (calls?: readonly number[], outcome: "ok" | "failed" = "ok") => ({
   outcome,
 });
 
-test("a call is a span of the caller's trace, with what became of its items", () => {
-  const { tracing, tracerProvider, span } = traced();
+test("a call is a span of the caller's trace, with what became of its items", async () => {
+  const { tracing, tracerProvider, span } = await traced();
   const request = tracerProvider.getTracer("host").startSpan("request");
   context.with(trace.setSpan(ROOT_CONTEXT, request), () => tracing.callStarted({ id: 1, items: 3 }));
   tracing.callEnded({ id: 1, items: 3, fulfilled: 2, rejected: 1, wallMs: 8 });
@@ -61,15 +61,15 @@ test("a call is a span of the caller's trace, with what became of its items", ()
   expect(call.status.code).toBe(SpanStatusCode.UNSET);
 });
 
-test("a call of which nothing came through has failed", () => {
-  const { tracing, span } = traced();
+test("a call of which nothing came through has failed", async () => {
+  const { tracing, span } = await traced();
   tracing.callStarted({ id: 1, items: 1 });
   tracing.callEnded({ id: 1, items: 1, fulfilled: 0, rejected: 1, wallMs: 1 });
   expect(span("vitgraph.encode").status.code).toBe(SpanStatusCode.ERROR);
 });
 
-test("a batch of one call is its child, and says what ran", () => {
-  const { tracing, span } = traced();
+test("a batch of one call is its child, and says what ran", async () => {
+  const { tracing, span } = await traced();
   tracing.callStarted({ id: 1, items: 2 });
   tracing.batchStarted(start([1]));
   tracing.batchEnded(end([1]));
@@ -91,8 +91,8 @@ test("a batch of one call is its child, and says what ran", () => {
   });
 });
 
-test("a batch of several calls is a trace of its own that links to each", () => {
-  const { tracing, span, exporter } = traced();
+test("a batch of several calls is a trace of its own that links to each", async () => {
+  const { tracing, span, exporter } = await traced();
   tracing.callStarted({ id: 1, items: 1 });
   tracing.callStarted({ id: 2, items: 1 });
   tracing.batchStarted(start([1, 2]));
@@ -107,26 +107,26 @@ test("a batch of several calls is a trace of its own that links to each", () => 
   expect(batch.status.code).toBe(SpanStatusCode.ERROR);
 });
 
-test("a batch of which nobody knows the calls stands alone", () => {
-  const { tracing, span } = traced();
+test("a batch of which nobody knows the calls stands alone", async () => {
+  const { tracing, span } = await traced();
   tracing.batchStarted(start());
   tracing.batchEnded(end());
   expect(span("vitgraph.batch")).toMatchObject({ parentSpanContext: undefined, links: [] });
 });
 
-test("closing the engine ends what is open", () => {
-  const { tracing, exporter } = traced();
+test("closing the engine ends what is open", async () => {
+  const { tracing, exporter } = await traced();
   tracing.callStarted({ id: 1, items: 1 });
   tracing.batchStarted(start([1]));
   tracing.stateChanged("closed");
   expect(exporter.getFinishedSpans()).toHaveLength(2);
 });
 
-test("without an SDK nothing happens, and an SDK that is registered later is used", () => {
-  const tracing = new EngineTracing();
+test("without an SDK nothing happens, and an SDK that is registered later is used", async () => {
+  const tracing = await EngineTracing.create();
   tracing.callStarted({ id: 1, items: 1 });
   tracing.callEnded({ id: 1, items: 1, fulfilled: 1, rejected: 0, wallMs: 1 });
-  const { tracerProvider, exporter } = traced();
+  const { tracerProvider, exporter } = await traced();
   trace.setGlobalTracerProvider(tracerProvider);
   tracing.callStarted({ id: 2, items: 1 });
   tracing.callEnded({ id: 2, items: 1, fulfilled: 1, rejected: 0, wallMs: 1 });

@@ -5,15 +5,8 @@
  * the calls; a batch of one call is a child of it. Where the process has registered no OpenTelemetry SDK, spans are
  * empty and cost next to nothing.
  */
-import {
-  type Attributes,
-  context,
-  ROOT_CONTEXT,
-  type Span,
-  SpanStatusCode,
-  type TracerProvider,
-  trace,
-} from "@opentelemetry/api";
+import type { Attributes, Span, TracerProvider } from "@opentelemetry/api";
+import { loadOptional } from "../optional-package.js";
 import type {
   BatchEvent,
   BatchStart,
@@ -28,13 +21,23 @@ export interface EngineTracingOptions {
   readonly tracerProvider?: TracerProvider;
 }
 
+type OpenTelemetry = typeof import("@opentelemetry/api");
+
 export class EngineTracing implements EngineObserver {
+  readonly #otel: OpenTelemetry;
   readonly #provider: TracerProvider;
   readonly #calls = new Map<number, Span>();
   readonly #batches = new Map<number, Span>();
 
-  constructor({ tracerProvider = trace.getTracerProvider() }: EngineTracingOptions = {}) {
-    this.#provider = tracerProvider;
+  /** @throws VG_PACKAGE_UNAVAILABLE without @opentelemetry/api */
+  static async create({ tracerProvider }: EngineTracingOptions = {}): Promise<EngineTracing> {
+    const otel = await loadOptional("@opentelemetry/api", "tracing", () => import("@opentelemetry/api"));
+    return new EngineTracing(otel, tracerProvider ?? otel.trace.getTracerProvider());
+  }
+
+  private constructor(otel: OpenTelemetry, provider: TracerProvider) {
+    this.#otel = otel;
+    this.#provider = provider;
   }
 
   callStarted({ id, items }: EncodeCall): void {
@@ -43,7 +46,7 @@ export class EngineTracing implements EngineObserver {
       this.#tracer.startSpan(
         "vitgraph.encode",
         { attributes: { "vitgraph.items": items } },
-        context.active(),
+        this.#otel.context.active(),
       ),
     );
   }
@@ -53,11 +56,12 @@ export class EngineTracing implements EngineObserver {
     this.#calls.delete(id);
     span?.setAttributes({ "vitgraph.items.fulfilled": fulfilled, "vitgraph.items.rejected": rejected });
     // An item fails alone; the call has failed when nothing of it came through.
-    if (rejected > 0 && fulfilled === 0) span?.setStatus({ code: SpanStatusCode.ERROR });
+    if (rejected > 0 && fulfilled === 0) span?.setStatus({ code: this.#otel.SpanStatusCode.ERROR });
     span?.end();
   }
 
   batchStarted(batch: BatchStart): void {
+    const { ROOT_CONTEXT, trace } = this.#otel;
     const callers = (batch.calls ?? []).flatMap((id) => this.#calls.get(id) ?? []);
     const [first] = callers;
     const attributes = startAttributes(batch);
@@ -80,7 +84,7 @@ export class EngineTracing implements EngineObserver {
       "vitgraph.batch.wall_ms": wallMs,
       ...(stageMs === undefined ? {} : { "vitgraph.batch.stage_ms": stageMs }),
     });
-    if (outcome === "failed") span?.setStatus({ code: SpanStatusCode.ERROR });
+    if (outcome === "failed") span?.setStatus({ code: this.#otel.SpanStatusCode.ERROR });
     span?.end();
   }
 

@@ -1,12 +1,12 @@
-/** What can be seen of a running engine. A barrel, and nothing else. */
+/**
+ * The entry point @vitgraph/core/observability: metrics, traces, logs and batch events of a running engine. A barrel, and
+ * nothing else. prom-client, OpenTelemetry and pino are loaded by the function that needs them.
+ */
 export { BatchEventReader, BatchEvents, type ReadOptions } from "./batch-events.js";
 export { EngineLog, type EngineLogOptions } from "./engine-log.js";
 export {
-  type CacheFigures,
-  type EngineFigures,
   EngineMetrics,
   type EngineMetricsOptions,
-  type GraphStatistics,
   type HistogramSample,
   type MetricsSnapshot,
   type Sample,

@@ -1,9 +1,9 @@
 /**
- * Where the engine's log goes: an interface with pino's four usual methods, and a pino for those who bring no logger. A
- * host hands over its own; `console` will do.
+ * Where the engine's log goes: an interface with pino's four usual methods. A host passes its own; `console` will do, and
+ * `createLogger` makes a pino.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { pino } from "pino";
+import { loadOptional } from "../optional-package.js";
 
 /** Fields first, then the message, as pino has it. An error stands under `err`. */
 export interface Logger {
@@ -33,8 +33,15 @@ export interface LoggerOptions {
   readonly destination?: { write(line: string): void };
 }
 
-/** @throws VG_ARGUMENT_INVALID where the level is none */
-export function createLogger(options: LoggerOptions = {}): Logger {
+/** For a host without a logger: warnings and errors on standard error, with `verbose` information too. */
+export function standardErrorLogger({ verbose }: { readonly verbose: boolean }): Logger {
+  const print = (fields: object, message: string) => console.error(`vitgraph: ${message}`, fields);
+  const drop = () => {};
+  return { debug: drop, info: verbose ? print : drop, warn: print, error: print };
+}
+
+/** A pino. @throws VG_ARGUMENT_INVALID for an unknown level; VG_PACKAGE_UNAVAILABLE without pino */
+export async function createLogger(options: LoggerOptions = {}): Promise<Logger> {
   const level = options.level ?? process.env.VITGRAPH_LOG_LEVEL ?? "warn";
   if (!LEVELS.some((known) => known === level)) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `log level ${JSON.stringify(level)} is not known`, {
@@ -42,5 +49,10 @@ export function createLogger(options: LoggerOptions = {}): Logger {
       details: { level },
     });
   }
-  return pino({ name: "vitgraph", level }, options.destination ?? pino.destination({ fd: 2, sync: true }));
+  const { pino } = await loadOptional("pino", "a logger of JSON lines", () => import("pino"));
+  const logger: Logger = pino(
+    { name: "vitgraph", level },
+    options.destination ?? pino.destination({ fd: 2, sync: true }),
+  );
+  return logger;
 }

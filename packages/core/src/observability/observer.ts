@@ -7,6 +7,7 @@
  */
 import type { ErrorCode } from "@vitgraph/errors";
 import type { Frame } from "../runtime/grid-rows.js";
+import type { GraphStatistics } from "../runtime/stats.js";
 import type { CapturedGraphs } from "../runtime/vision-encoder.js";
 
 /**
@@ -103,7 +104,29 @@ export interface DeviceChanged {
   readonly cause?: unknown;
 }
 
+/** The part of an engine's `stats()` that observers read. */
+export interface EngineFigures extends GraphStatistics {
+  /** Waiting for a batch. */
+  readonly queue: { readonly items: number; readonly tokens: number };
+  readonly devices: readonly { readonly state: DeviceState }[];
+  readonly output_cache?: CacheFigures | null;
+  readonly grid_cache?: CacheFigures | null;
+}
+
+/** What `OutputCache.stats()` returns; the grid cache has the same but `joined`. */
+export interface CacheFigures {
+  readonly hits: number;
+  readonly misses: number;
+  readonly joined?: number;
+  readonly evictions: number;
+  readonly entries: number;
+  readonly bytes: number;
+  readonly capacityBytes: number;
+}
+
 export interface EngineObserver {
+  /** Called once, when the engine can be read: figures that no event carries, such as the queue's length. */
+  watch?(figures: () => EngineFigures): void;
   /** Called within the caller's own call of `encode`, so that its trace can be found. */
   callStarted?(call: EncodeCall): void;
   callEnded?(call: EncodeCallEnded): void;
@@ -126,6 +149,7 @@ export interface EngineObserver {
 export class ObserverList implements Required<EngineObserver> {
   readonly #observers: Set<EngineObserver>;
   readonly #failed = new WeakSet<EngineObserver>();
+  #figures: (() => EngineFigures) | undefined;
 
   constructor(observers: Iterable<EngineObserver> = []) {
     this.#observers = new Set(observers);
@@ -134,7 +158,15 @@ export class ObserverList implements Required<EngineObserver> {
   /** Returns what takes it off the list again. */
   add(observer: EngineObserver): () => void {
     this.#observers.add(observer);
+    const figures = this.#figures;
+    if (figures !== undefined) this.#call(observer, () => observer.watch?.(figures));
     return () => this.#observers.delete(observer);
+  }
+
+  /** For the observers of now, and for those that are added later. */
+  watch(figures: () => EngineFigures): void {
+    this.#figures = figures;
+    this.#tell((observer) => observer.watch?.(figures));
   }
 
   callStarted(call: EncodeCall): void {
@@ -190,16 +222,18 @@ export class ObserverList implements Required<EngineObserver> {
   }
 
   #tell(call: (observer: EngineObserver) => void): void {
-    for (const observer of this.#observers) {
-      try {
-        call(observer);
-      } catch (error) {
-        if (this.#failed.has(observer)) continue;
-        this.#failed.add(observer);
-        process.emitWarning(`an observer of the encoder engine threw: ${String(error)}`, {
-          code: "VG_OBSERVER_FAILED",
-        });
-      }
+    for (const observer of this.#observers) this.#call(observer, call);
+  }
+
+  #call(observer: EngineObserver, call: (observer: EngineObserver) => void): void {
+    try {
+      call(observer);
+    } catch (error) {
+      if (this.#failed.has(observer)) return;
+      this.#failed.add(observer);
+      process.emitWarning(`an observer of the encoder engine threw: ${String(error)}`, {
+        code: "VG_OBSERVER_FAILED",
+      });
     }
   }
 }

@@ -3,7 +3,7 @@
  * scripts made for its logs read these. Pure: facts in, a line out.
  */
 import type { Frame } from "../runtime/grid-rows.js";
-import type { GraphStatistics } from "./engine-metrics.js";
+import type { GraphStatistics } from "../runtime/stats.js";
 import type { BatchStart } from "./observer.js";
 
 /** @param modality what the batch holds; only the line of an eager one names it */

@@ -1,5 +1,6 @@
 /**
- * What a host engine and vitgraph's encoder plugin promise each other: types, and the symbol by which a plugin is known.
+ * The entry point @vitgraph/core/contract, between a host engine and vitgraph's encoder plugin: types, and the symbol by
+ * which a plugin is known. It imports nothing at run time.
  *
  * The contract is versioned, and its nouns are vLLM's. A host needs no other part of vitgraph to speak it. Sizes are in
  * patches before the spatial merge and in tokens after it, durations in milliseconds.
@@ -8,10 +9,9 @@ import type { BudgetRange, CompilationConfigInput } from "@vitgraph/config";
 import type { ItemSpec } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
-import type { BatchEvents } from "../observability/batch-events.js";
-import type { EngineMetrics, GraphStatistics } from "../observability/engine-metrics.js";
 import type { Logger } from "../observability/logger.js";
 import type { Embedding } from "../runtime/embedding.js";
+import type { GraphStatistics } from "../runtime/stats.js";
 
 /** The version that this package speaks. It rises when a host that was right would not be any more. */
 export const SPECIFICATION_VERSION = 1;
@@ -40,7 +40,7 @@ export interface HostEngine {
    * @throws where the modality has an encoder already
    */
   registerMultimodalEncoder(modality: Modality, encoder: MultimodalEncoder): () => void;
-  /** Where the engine's log goes. Left out: a logger of its own, on standard error. */
+  /** Where the engine's log goes. Left out: warnings and errors go to standard error. */
   readonly logger?: Logger;
   /** The host calls and awaits the listener when it shuts down. Left out: whoever registered closes the registration. */
   onClose?(listener: () => Promise<void>): void;
@@ -77,7 +77,7 @@ export interface MultimodalEncoder {
    * batches. `options` have the request's signal, priority, `timeoutMs` from now, and `caller`: whose share it takes.
    *
    * A rejection of one item is a `VitgraphError`: VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO,
-   * VG_ITEM_INVALID, VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects
+   * VG_ITEM_INVALID, VG_PACKAGE_UNAVAILABLE (an image as bytes, and no sharp), VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects
    * before anything of it was taken in: VG_QUEUE_FULL (try again later), VG_CLOSED, VG_DEVICE_FAILED where no device is
    * left, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_ARGUMENT_INVALID.
    */
@@ -104,10 +104,6 @@ export interface EncoderPlugin {
 export interface Registration extends AsyncDisposable {
   readonly modalities: readonly Modality[];
   readonly encoder: MultimodalEncoder;
-  /** For the host's /metrics: `await registration.metrics.prometheus()`. */
-  readonly metrics: EngineMetrics;
-  /** Every batch as it ends. */
-  readonly batches: BatchEvents;
   /** Takes the encoder off the host, lets the engine finish what it has taken, and closes it. */
   close(): Promise<void>;
 }

@@ -2,6 +2,8 @@ import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
 import { ARCHITECTURES } from "../models/architectures.js";
+import { BatchEvents } from "../observability/batch-events.js";
+import { EngineMetrics } from "../observability/engine-metrics.js";
 import { FakeEngine, fakeItem } from "../testing/fake-engine.js";
 import { createFakeHost, type FakeHostOptions } from "../testing/fake-host.js";
 import {
@@ -88,6 +90,7 @@ describe("a registration", () => {
       graph_misses: 0,
       num_budgets: 1,
       token_budgets: [64],
+      waste_by_budget: { 64: 63 / 64 },
     });
   });
 
@@ -165,16 +168,16 @@ describe("a registration", () => {
     expect(engines).toHaveLength(2);
   });
 
-  test("has metrics and a stream of batches, and logs to the host", async () => {
+  test("metrics and a stream of batches are observers of its engine, and the host has its log", async () => {
     const host = createFakeHost({ compilationConfig: { encoder_cudagraph_verbose: true } });
-    const observer = { itemsArrived: vi.fn() };
-    const registration = await fakePlugin({ observers: [observer] }).plugin.register(host);
-    const reader = registration.batches.read();
+    const [metrics, batches] = [await EngineMetrics.create(), new BatchEvents()];
+    const observers = [metrics, batches];
+    const registration = await fakePlugin({ observers }).plugin.register(host);
+    const reader = batches.read();
     await host.serve("image", [fakeItem(1), fakeItem(2)]);
     expect((await reader.next()).value).toMatchObject({ items: 2, budget: 64 });
-    expect(await registration.metrics.prometheus()).toMatch(/^vitgraph_graph_hits_total 2$/m);
-    expect(await registration.metrics.prometheus()).toMatch(/^vitgraph_token_budget\{budget="64"\} 1$/m);
-    expect(observer.itemsArrived).toHaveBeenCalledWith(2);
+    expect(await metrics.prometheus()).toMatch(/^vitgraph_graph_hits_total 2$/m);
+    expect(await metrics.prometheus()).toMatch(/^vitgraph_token_budget\{budget="64"\} 1$/m);
     await registration.close();
     expect(host.logged).toEqual([
       "info the engine is ready",

@@ -7,11 +7,9 @@
 import { EncoderEngine } from "../engine/encoder-engine.js";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
 import { VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
-import { BatchEvents } from "../observability/batch-events.js";
 import { EngineLog } from "../observability/engine-log.js";
-import { EngineMetrics } from "../observability/engine-metrics.js";
-import { EngineTracing } from "../observability/engine-tracing.js";
-import { createLogger } from "../observability/logger.js";
+import { standardErrorLogger } from "../observability/logger.js";
+import { graphStatistics } from "../runtime/stats.js";
 import {
   askHost,
   type CheckedHost,
@@ -85,7 +83,7 @@ async function join(
 ): Promise<Registration> {
   const {
     modalities,
-    logger = host.logger ?? createLogger(),
+    logger = host.logger ?? standardErrorLogger({ verbose }),
     observers = [],
     model = host.model.path,
     backend = "auto",
@@ -99,9 +97,6 @@ async function join(
     });
   }
   const columns = sum(vision.outputColumns);
-  const metrics = new EngineMetrics();
-  const batches = new BatchEvents();
-  const log = new EngineLog({ logger, verbose, stats: () => metrics.stats() });
   const starting = startEngine(host, createEngine, {
     ...engineOptions,
     model,
@@ -109,8 +104,8 @@ async function join(
       .flat()
       .map((ordinal) => (ordinal === undefined ? { backend } : { backend, device: ordinal })),
     compilationConfig: host.compilationConfig ?? {},
-    observers: [metrics, batches, new EngineTracing(), log, ...observers],
-  }).then((engine) => new JoinedHost({ host, engine, modalities, metrics, batches }));
+    observers: [new EngineLog({ logger, verbose }), ...observers],
+  }).then((engine) => new JoinedHost(host, engine, modalities));
   // For those who need to know whether it started, and not why it did not.
   const started = starting.catch(() => undefined);
   try {
@@ -122,7 +117,6 @@ async function join(
       }),
     );
     const joined = await starting;
-    metrics.watch(() => joined.engine.stats());
     checkWidth(host, joined.engine, columns);
     if (hostClosed) {
       throw registrationFailed("host_closed", `${host.name} was closed while the engine started`, {
@@ -173,7 +167,6 @@ function sum(numbers: readonly number[]): number {
 export function multimodalEncoder(
   engine: EncoderEngineLike,
   modalities: readonly Modality[],
-  stats: MultimodalEncoder["stats"],
 ): MultimodalEncoder {
   return {
     specificationVersion: SPECIFICATION_VERSION,
@@ -182,34 +175,23 @@ export function multimodalEncoder(
     getItemSpecs: (items, options) => engine.getItemSpecs(items, options),
     encode: (items, options) => engine.encode(items, options),
     budgetRange: () => engine.budgetRange(),
-    stats,
+    stats: () => graphStatistics(engine.stats()),
   };
 }
 
 class JoinedHost implements Registration {
   readonly modalities: readonly Modality[];
   readonly encoder: MultimodalEncoder;
-  readonly metrics: EngineMetrics;
-  readonly batches: BatchEvents;
   readonly engine: EncoderEngineLike;
   readonly #host: HostEngine;
   readonly #unregister: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
-  constructor(parts: {
-    readonly host: HostEngine;
-    readonly engine: EncoderEngineLike;
-    readonly modalities: readonly Modality[];
-    readonly metrics: EngineMetrics;
-    readonly batches: BatchEvents;
-  }) {
-    const { host, engine, modalities, metrics, batches } = parts;
+  constructor(host: HostEngine, engine: EncoderEngineLike, modalities: readonly Modality[]) {
     this.#host = host;
     this.engine = engine;
     this.modalities = modalities;
-    this.metrics = metrics;
-    this.batches = batches;
-    this.encoder = multimodalEncoder(engine, modalities, () => metrics.stats());
+    this.encoder = multimodalEncoder(engine, modalities);
   }
 
   /** @throws VG_REGISTRATION_FAILED; what was handed over by then is taken back by {@link close}. */

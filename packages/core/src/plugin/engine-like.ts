@@ -4,7 +4,7 @@ import type { ItemSpec } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions, EncoderEngineOptions } from "../engine/engine-options.js";
 import type { VisionModel } from "../models/vision-model.js";
-import type { EngineFigures } from "../observability/engine-metrics.js";
+import type { EngineFigures } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 
 export interface EncoderEngineLike {

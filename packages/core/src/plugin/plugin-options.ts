@@ -33,9 +33,9 @@ export interface EncoderPluginOptions
   readonly backend?: BackendChoice;
   /** Ordinals of the GPUs, one or several; the CPU does not stand in for one that is not there. Default: the first there is. */
   readonly device?: number | readonly number[];
-  /** Default: the host's, or else one on standard error. */
+  /** Default: the host's, or else warnings and errors on standard error. */
   readonly logger?: Logger;
-  /** In addition to metrics, traces and log. */
+  /** Metrics, traces and streams of batches: see `@vitgraph/core/observability`. Each watches every engine of the plugin. */
   readonly observers?: readonly EngineObserver[];
   /** Makes the engine. Default: vitgraph's; another one is for tests. */
   readonly createEngine?: CreateEngine;

@@ -1,14 +1,27 @@
 import type { GridCacheStats } from "./grid-cache.js";
 
-/** What the encoder counts, under vLLM's names where vLLM has one. Plain data. */
-export interface EncoderStats {
+/** The statistics of vLLM's encoder, under its names, and the padding of each budget. */
+export interface GraphStatistics {
   /** Items that a budget's program encoded. */
   readonly graph_hits: number;
   /** Items that ran eagerly. */
   readonly graph_misses: number;
+  /** Between 0 and 1; 0 before the first item. */
   readonly hit_rate: number;
   readonly num_budgets: number;
   readonly token_budgets: readonly number[];
+  /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
+  readonly waste_by_budget: Readonly<Record<string, number>>;
+}
+
+/** The statistics alone, of an object that has more. */
+export function graphStatistics(stats: GraphStatistics): GraphStatistics {
+  const { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, waste_by_budget } = stats;
+  return { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, waste_by_budget };
+}
+
+/** What the encoder counts. Plain data. */
+export interface EncoderStats extends GraphStatistics {
   /** Budgets whose graph differed from the eager run when it was checked, and that run eagerly since. */
   readonly failed_graphs: readonly number[];
   readonly batches: number;
@@ -27,8 +40,7 @@ export class StatsCounter {
   #misses = 0;
   #batches = 0;
   #failed = 0;
-  #budgetTokens = 0;
-  #usedTokens = 0;
+  readonly #tokensOfBudget = new Map<number, { room: number; used: number }>();
 
   constructor(tokenBudgets: readonly number[], failedGraphs: readonly number[]) {
     this.#tokenBudgets = tokenBudgets;
@@ -42,8 +54,8 @@ export class StatsCounter {
       return;
     }
     this.#hits += items;
-    this.#budgetTokens += budget;
-    this.#usedTokens += tokens;
+    const sum = this.#tokensOfBudget.get(budget) ?? { room: 0, used: 0 };
+    this.#tokensOfBudget.set(budget, { room: sum.room + budget, used: sum.used + tokens });
   }
 
   failed(items: number): void {
@@ -52,6 +64,8 @@ export class StatsCounter {
 
   snapshot(): Omit<EncoderStats, "grid_cache"> {
     const runs = this.#hits + this.#misses;
+    const sums = [...this.#tokensOfBudget];
+    const total = (key: "room" | "used") => sums.reduce((tokens, [, sum]) => tokens + sum[key], 0);
     return {
       graph_hits: this.#hits,
       graph_misses: this.#misses,
@@ -61,7 +75,8 @@ export class StatsCounter {
       failed_graphs: this.#failedGraphs,
       batches: this.#batches,
       failed_items: this.#failed,
-      waste: this.#budgetTokens === 0 ? 0 : 1 - this.#usedTokens / this.#budgetTokens,
+      waste: sums.length === 0 ? 0 : 1 - total("used") / total("room"),
+      waste_by_budget: Object.fromEntries(sums.map(([budget, { room, used }]) => [budget, 1 - used / room])),
     };
   }
 }

@@ -7,10 +7,10 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
-import type { EngineFigures } from "../observability/engine-metrics.js";
-import { type EngineObserver, ObserverList } from "../observability/observer.js";
+import { type EngineFigures, type EngineObserver, ObserverList } from "../observability/observer.js";
 import type { EncoderEngineLike } from "../plugin/engine-like.js";
 import { Embedding } from "../runtime/embedding.js";
+import { StatsCounter } from "../runtime/stats.js";
 
 export interface FakeEngineOptions {
   /** Columns of the embeddings: those of the merged embedding, then of each deepstack level. Default: [8, 8]. */
@@ -31,11 +31,13 @@ export class FakeEngine implements EncoderEngineLike {
   #release: (() => void) | undefined;
   #held: Promise<void> = Promise.resolve();
   #closed = false;
+  readonly #counter = new StatsCounter([64], []);
   #batches = 0;
 
   constructor({ outputColumns = [8, 8], observers = [] }: FakeEngineOptions = {}) {
     this.model = { vision: { outputColumns } };
     this.#observers = new ObserverList(observers);
+    this.#observers.watch(() => this.stats());
     this.#observers.stateChanged("ready");
   }
 
@@ -85,7 +87,7 @@ export class FakeEngine implements EncoderEngineLike {
 
   stats(): EngineFigures {
     return {
-      token_budgets: [64],
+      ...this.#counter.snapshot(),
       queue: { items: 0, tokens: 0 },
       devices: [{ state: "up" }],
       output_cache: null,
@@ -100,6 +102,7 @@ export class FakeEngine implements EncoderEngineLike {
   #runBatch(items: number): Embedding["batch"] {
     const fields = { index: this.#batches++, items, tokens: items, budget: 64, waste: 1 - items / 64 };
     const start = { ...fields, device: 0, queueMs: Array.from({ length: items }, () => 0) };
+    this.#counter.batch(items, items, 64);
     this.#observers.batchStarted(start);
     this.#observers.batchEnded({ ...start, replayMs: 1, wallMs: 1, outcome: "ok" });
     return { ...fields, durationMs: 1 };

@@ -8,7 +8,6 @@
  */
 import assert from "node:assert/strict";
 import type { EngineItem } from "../engine/engine-item.js";
-import { EngineMetrics } from "../observability/engine-metrics.js";
 import { checkConfig, checkModel, checkShape, checkVersion } from "../plugin/check-host.js";
 import {
   type HostEngine,
@@ -229,7 +228,7 @@ async function join(
 
 /** An encoder that no engine's life depends on. */
 function bareEncoder(): MultimodalEncoder {
-  return multimodalEncoder(new FakeEngine(), MODALITIES, () => new EngineMetrics().stats());
+  return multimodalEncoder(new FakeEngine(), MODALITIES);
 }
 
 function free(host: HostEngine): readonly Modality[] {

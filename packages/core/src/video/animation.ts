@@ -1,7 +1,7 @@
 /** Animated GIF and WebP as clips: their frames through the image library, without ffmpeg. */
 import { VitgraphError } from "@vitgraph/errors";
-import sharp from "sharp";
 import { supportedFormat } from "../images/image-format.js";
+import { loadSharp } from "../images/load-sharp.js";
 import type { ClipInfo } from "./ffmpeg.js";
 
 export interface Animation {
@@ -23,9 +23,10 @@ export function mayBeAnimation(bytes: Uint8Array): boolean {
 /**
  * All frames are decoded at once: the format keeps each as a change of the one before.
  * @param maxPixels of all frames together
- * @throws VG_VIDEO_INVALID; VG_IMAGE_TOO_LARGE
+ * @throws VG_VIDEO_INVALID; VG_IMAGE_TOO_LARGE; VG_PACKAGE_UNAVAILABLE without sharp
  */
 export async function openAnimation(bytes: Uint8Array, maxPixels: number): Promise<Animation> {
+  const sharp = await loadSharp();
   const {
     width,
     height,

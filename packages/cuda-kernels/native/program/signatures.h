@@ -1,50 +1,21 @@
-// The kernels' signatures: the native copy of KERNELS in src/kernels.ts, which a contract test compares with it.
+// What an instruction's operands mean: KERNELS of src/kernels.ts, from which the enum and the table are generated.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
+#include <array>
 #include <string>
 #include <vector>
 
+#include "program/kernels.gen.h"
+
 namespace vitgraph {
-
-/// In the order of the table: the value is the encoding.
-enum class Kernel : std::uint32_t {
-  unpack_patches,
-  linear,
-  linear_rope,
-  layernorm,
-  activation,
-  add,
-  interpolate_rows,
-  rope,
-  rope_qk,
-  attention,
-  rmsnorm,
-  gate,
-  gather_rows,
-  scatter_rows,
-  linear_gather_rows,
-  mean_groups,
-  linear_statistics,
-  linear_norm,
-  linear_norm_rope,
-};
-inline constexpr std::size_t kKernelCount = 19;
-inline constexpr std::size_t kMaxOperands = 8;
-inline constexpr std::size_t kMaxScalars = 3;
-
-/// In the order of ACTIVATIONS in src/kernels.ts.
-enum class Activation : std::uint32_t { none, gelu_tanh, gelu_erf, quick_gelu, silu };
-inline constexpr std::uint32_t kActivationCount = 5;
 
 struct OperandSignature {
   std::string name;
   /// "class [rows, columns]", see KernelSignature.forms in src/kernels.ts.
   std::string form;
-  bool optional = false;
+  bool optional;
   /// The output may share this input's memory.
-  bool in_place = false;
+  bool in_place;
 };
 
 /// A u32 called "activation" is an index into ACTIVATIONS; every other u32 is a count, at least 1.
@@ -61,12 +32,25 @@ struct KernelSignature {
   std::vector<ScalarSignature> scalars;
   /// Quotients that must come out whole, where no operand's form says so already.
   std::vector<std::string> whole;
+  /// The last `outputs` operands are written.
+  std::size_t outputs;
+
+  std::size_t first_output() const { return operands.size() - outputs; }
 };
 
 const std::vector<KernelSignature>& kernel_signatures();
 
 inline const KernelSignature& signature_of(Kernel kernel) {
   return kernel_signatures()[static_cast<std::size_t>(kernel)];
+}
+
+/// Whether the rows of a table by kernel are all there and in the order of KERNELS: each row begins with its kernel.
+template <typename Row, std::size_t kRows>
+constexpr bool in_kernel_order(const std::array<Row, kRows>& table) {
+  for (std::size_t i = 0; i < kRows; ++i) {
+    if (table[i].kernel != static_cast<Kernel>(i)) return false;
+  }
+  return kRows == kKernelCount;
 }
 
 }  // namespace vitgraph

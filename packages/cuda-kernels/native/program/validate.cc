@@ -39,7 +39,7 @@ class Checker {
       if (instruction_.operands[i] >= 0) check_operand(i);
     }
     for (const std::string& quotient : signature_.whole) evaluate(quotient);
-    check_output();
+    for (std::size_t i = signature_.first_output(); i < signature_.operands.size(); ++i) check_output(i);
   }
 
  private:
@@ -155,20 +155,13 @@ class Checker {
     return known->plus;
   }
 
-  void check_output() const {
-    const std::size_t last = signature_.operands.size() - 1;
-    check_written(last);
-    // The one kernel that writes two.
-    if (instruction_.kernel == Kernel::linear_statistics) check_written(last - 1);
-  }
-
   /// Against the operands before it.
-  void check_written(std::size_t last) const {
-    const Buffer& output = buffer(last);
-    const std::string& output_name = signature_.operands[last].name;
+  void check_output(std::size_t index) const {
+    const Buffer& output = buffer(index);
+    const std::string& output_name = signature_.operands[index].name;
     if (output.arena == ArenaName::weights)
       invalid(output_name + " lies in the weights arena, which kernels only read");
-    for (std::size_t i = 0; i < last; ++i) {
+    for (std::size_t i = 0; i < index; ++i) {
       if (instruction_.operands[i] < 0) continue;
       const OperandSignature& operand = signature_.operands[i];
       if (operand.in_place && same_place(buffer(i), output)) continue;

@@ -4,12 +4,14 @@
 
 namespace vitgraph {
 
+void test_linear_heuristics();
 void test_run_control();
 void test_run_metadata();
 
 }  // namespace vitgraph
 
 int main() {
+  vitgraph::test_linear_heuristics();
   vitgraph::test_run_control();
   vitgraph::test_run_metadata();
   return vitgraph::failures == 0 ? 0 : 1;

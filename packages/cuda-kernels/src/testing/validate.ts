@@ -154,7 +154,8 @@ class InstructionChecker {
       if (buffer !== undefined) this.#checkOperand(index, buffer);
     }
     for (const quotient of this.#signature.whole ?? []) this.#evaluate(quotient);
-    this.#checkOutput();
+    const { buffers, outputs = 1 } = this.#signature;
+    for (let index = buffers.length - outputs; index < buffers.length; index++) this.#checkOutput(index);
   }
 
   #invalid(fact: string): VitgraphError {
@@ -256,21 +257,14 @@ class InstructionChecker {
     return known.plus;
   }
 
-  #checkOutput(): void {
-    const last = this.#signature.buffers.length - 1;
-    this.#checkWritten(last);
-    // The one kernel that writes two.
-    if (this.#instruction.kernel === "linear_statistics") this.#checkWritten(last - 1);
-  }
-
   /** Against the operands before it. */
-  #checkWritten(last: number): void {
-    const output = this.#buffer(last) as ProgramBuffer;
-    const outputName = operandName(this.#signature, last).name;
+  #checkOutput(at: number): void {
+    const output = this.#buffer(at) as ProgramBuffer;
+    const outputName = operandName(this.#signature, at).name;
     if (output.arena === "weights") {
       throw this.#invalid(`${outputName} lies in the weights arena, which kernels only read`);
     }
-    for (let index = 0; index < last; index++) {
+    for (let index = 0; index < at; index++) {
       const input = this.#buffer(index);
       if (input === undefined) continue;
       const { name, inPlace } = operandName(this.#signature, index);

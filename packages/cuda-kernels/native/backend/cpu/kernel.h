@@ -127,8 +127,9 @@ void for_each_row(const Call& call, std::size_t rows, std::size_t columns, Body&
   });
 }
 
-/// Null functions stand for no bytes.
+/// A row of the table. Null functions stand for no bytes.
 struct KernelEntry {
+  Kernel kernel;
   KernelFunction run;
   /// Bytes that an instruction has for itself, from its dims' capacities.
   std::size_t (*workspace_bytes)(const Program& program, const Instruction& instruction);

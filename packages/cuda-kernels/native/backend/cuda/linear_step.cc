@@ -94,7 +94,7 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
     return;
   }
   // The estimated best comes first: it is what runs where nothing was measured.
-  auto best = kernels::sm90::choose_linear_tile(o.rows.capacity, o.columns, o.inner, tools.multiprocessors);
+  auto best = kernels::sm90::choose_linear_tile({o.rows.capacity, o.columns, o.inner}, tools.multiprocessors);
   // The largest tile has no room for norms in shared memory.
   const bool norm = o.norm.statistics.data != nullptr;
   if (norm && best == kernels::sm90::LinearTile::rows256_columns192) best = kernels::sm90::LinearTile::rows192_columns192;

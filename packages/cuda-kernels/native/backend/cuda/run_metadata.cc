@@ -103,9 +103,8 @@ void RunMetadata::add(const Index& index) {
 
 void RunMetadata::check_not_written(std::size_t instruction) const {
   const Instruction& writer = program_.instructions[instruction];
-  const std::size_t last = signature_of(writer.kernel).operands.size() - 1;
-  const std::size_t first = writer.kernel == Kernel::linear_statistics ? last - 1 : last;
-  for (std::size_t output = first; output <= last; ++output) {
+  const KernelSignature& signature = signature_of(writer.kernel);
+  for (std::size_t output = signature.first_output(); output < signature.operands.size(); ++output) {
     const Buffer& written = program_.buffers[static_cast<std::size_t>(writer.operands[output])];
     for (const Index& index : indices_) {
       if (!overlap(written, program_.buffers[static_cast<std::size_t>(index.buffer)])) continue;

@@ -7,29 +7,33 @@
 namespace vitgraph::cuda {
 
 StepMaker step_maker(Kernel kernel) {
-  static constexpr std::array<StepMaker, kKernelCount> table = {
-      unpack_patches_step,
-      linear_step,
-      linear_rope_step,
-      layernorm_step,
-      activation_step,
-      add_step,
-      interpolate_rows_step,
-      rope_step,
-      rope_qk_step,
-      attention_step,
-      rmsnorm_step,
-      gate_step,
-      gather_rows_step,
-      scatter_rows_step,
-      linear_gather_rows_step,
-      mean_groups_step,
-      linear_statistics_step,
-      linear_norm_step,
-      linear_norm_rope_step,
+  struct Row {
+    Kernel kernel;
+    StepMaker make;
   };
-  static_assert(table.back() != nullptr, "a kernel has no step maker");
-  return table[static_cast<std::size_t>(kernel)];
+  static constexpr auto table = std::to_array<Row>({
+      {Kernel::unpack_patches, unpack_patches_step},
+      {Kernel::linear, linear_step},
+      {Kernel::linear_rope, linear_rope_step},
+      {Kernel::layernorm, layernorm_step},
+      {Kernel::activation, activation_step},
+      {Kernel::add, add_step},
+      {Kernel::interpolate_rows, interpolate_rows_step},
+      {Kernel::rope, rope_step},
+      {Kernel::rope_qk, rope_qk_step},
+      {Kernel::attention, attention_step},
+      {Kernel::rmsnorm, rmsnorm_step},
+      {Kernel::gate, gate_step},
+      {Kernel::gather_rows, gather_rows_step},
+      {Kernel::scatter_rows, scatter_rows_step},
+      {Kernel::linear_gather_rows, linear_gather_rows_step},
+      {Kernel::mean_groups, mean_groups_step},
+      {Kernel::linear_statistics, linear_statistics_step},
+      {Kernel::linear_norm, linear_norm_step},
+      {Kernel::linear_norm_rope, linear_norm_rope_step},
+  });
+  static_assert(in_kernel_order(table));
+  return table[static_cast<std::size_t>(kernel)].make;
 }
 
 kernels::Rows StepContext::rows(std::size_t operand) const {

@@ -1,8 +1,7 @@
-// Launches Hopper's linear layer: one kernel a tile and activation, and the choice of the tile.
+// Launches Hopper's linear layer: one kernel a tile and activation. heuristics.h chooses the tile.
 #include "kernels/sm90/linear/linear.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/common/tensor_map.h"
@@ -121,42 +120,7 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
                        arguments, activation);
 }
 
-/// What a launch takes by tile, fitted to measurements on one H200 (dev/linear.cu, time).
-struct TileCost {
-  LinearTile tile;
-  int rows;
-  int columns;
-  /// One after the other: the start, the first loads, the last tile's end.
-  double fixed_us;
-  /// A round of one tile on every multiprocessor: its end, where nothing hides it, and 64 of the inner dimension.
-  double end_us;
-  double step_us;
-};
-
-constexpr TileCost kTileCosts[] = {{LinearTile::rows256_columns192, 256, 192, 9.0, 3.0, 0.84},
-                                   {LinearTile::rows192_columns192, 192, 192, 7.0, 2.5, 0.64},
-                                   {LinearTile::rows128_columns192, 128, 192, 7.5, 0.0, 0.42},
-                                   {LinearTile::rows128_columns128, 128, 128, 5.7, 0.0, 0.33},
-                                   {LinearTile::rows128_columns64, 128, 64, 4.5, 0.0, 0.20},
-                                   {LinearTile::rows64_columns128, 64, 128, 4.4, 0.0, 0.20},
-                                   {LinearTile::rows64_columns64, 64, 64, 3.0, 0.0, 0.14}};
-
 }  // namespace
-
-LinearTile choose_linear_tile(std::int32_t rows, std::int32_t columns, std::int32_t inner, std::int32_t multiprocessors) {
-  const int steps = divide_up(inner, 64);
-  LinearTile best = LinearTile::rows128_columns192;
-  double least = std::numeric_limits<double>::infinity();
-  for (const TileCost& cost : kTileCosts) {
-    const int rounds = divide_up(divide_up(rows, cost.rows) * divide_up(columns, cost.columns), multiprocessors);
-    const double time = cost.fixed_us + rounds * (cost.end_us + steps * cost.step_us);
-    if (time < least) {
-      least = time;
-      best = cost.tile;
-    }
-  }
-  return best;
-}
 
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;

@@ -43,7 +43,7 @@ const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "be
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
   // In a process of its own: a caller that brings its streams may use sharp for more.
-  if (given === undefined) blockUnusedLoaders();
+  if (given === undefined) await blockUnusedLoaders();
   const io = given ?? createProcessIo();
   return run(args, io);
 }

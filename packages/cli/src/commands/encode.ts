@@ -2,17 +2,14 @@
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
-  batchLine,
   type CapturedGraphs,
   type DecodeOptions,
   type Embedding,
   type EncoderItem,
-  embeddingCacheMissLine,
   encodeSafetensors,
   type Frame,
   type FrameSampling,
   f32ToBf16,
-  graphsCapturedLine,
   type LoadedModel,
   openClip,
   processImage,
@@ -20,6 +17,7 @@ import {
   VisionEncoder,
   videoProcessorOf,
 } from "@vitgraph/core";
+import { batchLine, embeddingCacheMissLine, graphsCapturedLine } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";

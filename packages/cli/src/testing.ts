@@ -1,4 +1,4 @@
-/** The door @vitgraph/server/testing: a {@link CliIo} that keeps a command's output. */
+/** The door vitgraph/testing: a {@link CliIo} that keeps a command's output. */
 import type { CliIo } from "./cli-io.js";
 
 export interface FakeIo extends CliIo {

@@ -26,7 +26,8 @@ export interface AgainstRound {
 
 /** @throws VG_ARGUMENT_INVALID where the directory holds no build */
 export function findBuild(directory: string): BenchBuild {
-  const entry = ["bin/vitgraph.mjs", "packages/server/bin/vitgraph.mjs"]
+  // Older checkouts have their command line in packages/server.
+  const entry = ["bin/vitgraph.mjs", "packages/cli/bin/vitgraph.mjs", "packages/server/bin/vitgraph.mjs"]
     .map((path) => join(directory, path))
     .find(existsSync);
   if (entry === undefined) {

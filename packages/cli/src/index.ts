@@ -1,3 +1,3 @@
-/** The door of @vitgraph/server: the command line as a function. */
+/** The door of vitgraph: the command line as a function. */
 export { main } from "./cli.js";
 export type { CliIo } from "./cli-io.js";

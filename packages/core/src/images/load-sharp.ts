@@ -1,0 +1,10 @@
+/** sharp, the image library. Loaded when the first image is decoded: a host that passes pixels need not install it. */
+import type sharp from "sharp";
+import { loadOptional } from "../optional-package.js";
+
+export type SharpModule = typeof sharp;
+
+/** @throws VG_PACKAGE_UNAVAILABLE */
+export async function loadSharp(): Promise<SharpModule> {
+  return (await loadOptional("sharp", "decoding images", () => import("sharp"))).default;
+}
