@@ -278,7 +278,7 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
     kind: "ready",
     uuid,
     grid: item.grid,
-    spec: specOf(item.grid, model),
+    spec: itemSpecOfGrid(item.grid, model.vision.spatialMergeSize),
     bytes: byteLength,
     keptBytes: byteLength,
     isSmall: byteLength <= SMALL_BYTES,
@@ -373,15 +373,11 @@ function opened(
     kind,
     uuid,
     grid,
-    spec: specOf(grid, model),
+    spec: itemSpecOfGrid(grid, model.vision.spatialMergeSize),
     bytes: workBytes + keptBytes,
     keptBytes,
     // Bounds of a checkpoint can make a large picture of a small one.
     isSmall: isSmall && keptBytes <= SMALL_BYTES,
     prepare,
   };
-}
-
-function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
-  return itemSpecOfGrid([t, h, w], vision.spatialMergeSize);
 }

@@ -1,7 +1,7 @@
 /** The options of an engine and of a call, and their defaults. packages/core/README.md has the table. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type { CompilationConfigInput } from "@vitgraph/config";
+import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
@@ -9,7 +9,8 @@ import { DEFAULT_MAX_PIXELS } from "../images/index.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
-import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/vision-encoder.js";
+import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/open-encoder.js";
+import { PACKING_RULES, type PackingRule } from "../runtime/packing.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 import {
   COUNT,
@@ -24,7 +25,6 @@ import {
   type Rules,
   SIZE,
 } from "./option-rules.js";
-import { PACKING_RULES, type PackingRule } from "./packing.js";
 
 /** What to make a device of: options for `createDevice`, or a function that makes one. The engine disposes what is made. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
@@ -56,8 +56,6 @@ export interface EncoderEngineOptions {
   readonly model: LoadedModel | string;
   /** Default: one device of backend "auto". */
   readonly devices?: readonly EngineDevice[];
-  /** The dtype of the embeddings. Must be what the devices compute in. Default: "auto", whatever that is. */
-  readonly dtype?: "auto" | "bf16" | "f32";
   /** vLLM's `--compilation-config`, as an object or as JSON text. */
   readonly compilationConfig?: CompilationConfigInput | string;
   /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. Default: 16 384. */
@@ -116,7 +114,7 @@ const ENCODE_OPTIONS = {
   caller: true,
 } satisfies Record<keyof EncodeOptions, true>;
 
-/** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by the call's ticket */
+/** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by `RequestContext` */
 export function checkEncodeOptions(method: string, options: EncodeOptions): void {
   checkOptions(method, options, Object.keys(ENCODE_OPTIONS));
   const { priority = 0, caller = "" } = options;
@@ -135,8 +133,11 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
 /** The options with everything filled in that does not depend on a model. */
 export type ResolvedEngineOptions = Omit<
   EncoderEngineOptions,
-  "limits" | keyof typeof DEFAULTS | "devices" | "clock" | "costDirectory"
+  "compilationConfig" | "limits" | keyof typeof DEFAULTS | "devices" | "clock" | "costDirectory"
 > & {
+  /** The compilation config's keys for the encoder. */
+  readonly encoder: EncoderOptions;
+} & {
   readonly [Key in keyof typeof DEFAULTS]-?: NonNullable<EncoderEngineOptions[Key]>;
 } & {
   readonly devices: readonly EngineDevice[];
@@ -146,8 +147,6 @@ export type ResolvedEngineOptions = Omit<
 };
 
 const DEFAULTS = {
-  dtype: "auto",
-  compilationConfig: {},
   maxBatchTokens: DEFAULT_MAX_BATCH_TOKENS,
   packing: "cost",
   // Items that come while every device is busy are batched without any window; one would only make an idle device wait.
@@ -175,7 +174,6 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
     "a list, not empty, of options for createDevice or of functions that make a device",
     (value) => isObject(value) || isFunction(value),
   ),
-  dtype: oneOf(["auto", "bf16", "f32"]),
   compilationConfig: {
     expected: "an object or JSON text",
     accepts: (value) => isObject(value) || typeof value === "string",
@@ -220,19 +218,27 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
 };
 
 /** @throws VG_ARGUMENT_INVALID naming the options */
-export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEngineOptions {
+export function checkEngineOptions(options: EncoderEngineOptions): void {
   checkRules("EncoderEngine.create", options, ENGINE_RULES, "which is the option compilationConfig");
   if (options.model === undefined) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "the options of EncoderEngine.create have no model", {
       remedy: "pass a checkpoint's directory, or a model from loadModel",
     });
   }
+}
+
+/** Fills in the defaults of options that were checked. */
+export function resolveEngineOptions(
+  options: Omit<EncoderEngineOptions, "compilationConfig">,
+  encoder: EncoderOptions,
+): ResolvedEngineOptions {
   const { devices = [{}], limits = {}, clock = systemClock } = options;
   const { costDirectory = join(cacheDirectory(), "replay-costs") } = options;
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return {
     ...DEFAULTS,
     ...given,
+    encoder,
     devices,
     clock,
     costDirectory,

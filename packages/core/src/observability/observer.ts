@@ -7,7 +7,7 @@
  */
 import type { ErrorCode } from "@vitgraph/errors";
 import type { Frame } from "../runtime/grid-rows.js";
-import type { CapturedGraphs } from "../runtime/vision-encoder.js";
+import type { CapturedGraphs } from "../runtime/open-encoder.js";
 
 /**
  * `loading` the weights, `warming` up (capturing, self-check, costs), `ready`, `draining` after a close, `closed`;

@@ -1,3 +1,4 @@
+import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
@@ -18,10 +19,12 @@ import type { EncoderPluginOptions } from "./plugin-options.js";
 /** A plugin whose engines are fakes, and what they were started with. */
 function fakePlugin(options: EncoderPluginOptions = {}, outputColumns?: readonly number[]) {
   const started: EncoderEngineOptions[] = [];
+  const encoders: EncoderOptions[] = [];
   const engines: FakeEngine[] = [];
   const plugin = createEncoderPlugin({
-    createEngine: async (given) => {
+    createEngine: async (given, encoder) => {
       started.push(given);
+      encoders.push(encoder);
       const { observers = [] } = given;
       const engine = new FakeEngine({ observers, ...(outputColumns === undefined ? {} : { outputColumns }) });
       engines.push(engine);
@@ -29,7 +32,7 @@ function fakePlugin(options: EncoderPluginOptions = {}, outputColumns?: readonly
     },
     ...options,
   });
-  return { plugin, started, engines };
+  return { plugin, started, encoders, engines };
 }
 
 async function failureOf(registering: Promise<Registration>): Promise<VitgraphError> {
@@ -91,10 +94,10 @@ describe("a registration", () => {
     });
   });
 
-  test("starts the engine with the host's config, untouched, and with the plugin's own options beside it", async () => {
+  test("starts the engine with the host's config, parsed, and the plugin's own options", async () => {
     const compilationConfig = { cudagraph_mm_encoder: true, cudagraph_mode: "FULL" } as const;
     const host = createFakeHost({ compilationConfig });
-    const { plugin, started } = fakePlugin({
+    const { plugin, started, encoders } = fakePlugin({
       packing: "greedy",
       batchWindowMs: 2,
       limits: { maxQueuedItems: 9 },
@@ -104,12 +107,11 @@ describe("a registration", () => {
     expect(options).toEqual({
       model: "path/to/checkpoint",
       devices: [{ backend: "auto" }],
-      compilationConfig,
       packing: "greedy",
       batchWindowMs: 2,
       limits: { maxQueuedItems: 9 },
     });
-    expect(options.compilationConfig).toBe(compilationConfig);
+    expect(encoders).toEqual([encoderOptions(parseCompilationConfig(compilationConfig).config)]);
     expect(observers?.length).toBeGreaterThan(0);
   });
 
@@ -391,7 +393,6 @@ describe("the plugin's own options", () => {
       modalities: ["image"],
       backend: "cuda",
       device: [0, 1],
-      dtype: "bf16",
       maxBatchTokens: 8192,
       packing: "cost",
       batchWindowMs: 1.5,

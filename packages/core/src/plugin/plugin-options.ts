@@ -15,7 +15,6 @@ import type { CreateEngine } from "./engine-like.js";
 export interface EncoderPluginOptions
   extends Pick<
     EncoderEngineOptions,
-    | "dtype"
     | "maxBatchTokens"
     | "packing"
     | "batchWindowMs"
@@ -54,7 +53,6 @@ const RULES: Rules<EncoderPluginOptions> = {
     accepts: (value) =>
       isOrdinal(value) || (Array.isArray(value) && value.length > 0 && value.every(isOrdinal)),
   },
-  dtype: ENGINE_RULES.dtype,
   maxBatchTokens: ENGINE_RULES.maxBatchTokens,
   packing: ENGINE_RULES.packing,
   batchWindowMs: ENGINE_RULES.batchWindowMs,

@@ -15,7 +15,7 @@ import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 
 /** One measured run. */
-export interface CostPoint {
+export interface LatencySample {
   /** The budget that was replayed; null for an eager run. */
   readonly budget: number | null;
   readonly tokens: number;
@@ -34,7 +34,7 @@ const EAGER_FACTOR = 1.03;
  * noise, and the larger one before it holds. So of budgets that cost the same the smallest is chosen, with the least waste.
  * What has no point is forbidden (Infinity).
  */
-export function costFromPoints(points: readonly CostPoint[]): BatchCost {
+export function costFromSamples(points: readonly LatencySample[]): BatchCost {
   const curves = new Map<number | null, Curve>();
   for (const budget of new Set(points.map((point) => point.budget))) {
     const factor = budget === null ? EAGER_FACTOR : 1;
@@ -89,7 +89,7 @@ function interpolate(knots: Curve, tokens: number): number {
 }
 
 /** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */
-const FILLS = [0.25, 0.5, 1];
+const FILL_RATIOS = [0.25, 0.5, 1];
 /** The first round warms up; of the others the median counts. */
 const ROUNDS = 4;
 /**
@@ -98,7 +98,7 @@ const ROUNDS = 4;
  */
 const MEASURED_ITEM_TOKENS = 64;
 
-interface MeasuredRun {
+interface Probe {
   readonly budget: number | null;
   readonly tokens: number;
   readonly items: readonly EncoderItem[];
@@ -109,8 +109,8 @@ interface MeasuredRun {
  * an engine, all of them by turns. A GPU that is given pauses clocks higher, and with pauses around the short runs alone
  * small batches would seem cheaper than they are. Takes a few dozen runs of the tower.
  */
-export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
-  const runs = await runsToMeasure(encoder);
+export async function measureCosts(encoder: VisionEncoder): Promise<readonly LatencySample[]> {
+  const runs = await probesOf(encoder);
   const rounds: (readonly number[])[] = [];
   for (let round = 0; round < ROUNDS; round++) {
     // All at once: the encoder has them wait for each other, and its device for none.
@@ -123,19 +123,15 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Cos
 }
 
 /** The largest first: it makes the arenas as large as they get. */
-async function runsToMeasure({
-  budgets,
-  tokenBudgets,
-  model,
-}: VisionEncoder): Promise<readonly MeasuredRun[]> {
+async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promise<readonly Probe[]> {
   const { vision } = model;
   const largest = Math.max(...budgets.limits.tokenBudgets);
   const replays = tokenBudgets.flatMap((budget) =>
-    FILLS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
+    FILL_RATIOS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
   );
   const eager = eagerSizes(largest, Math.max(0, ...tokenBudgets)).map((tokens) => ({ budget: null, tokens }));
   const pixels = await randomPixels(vision, Math.min(largest, measuredItemTokens(vision)));
-  const runs = new Map<string, MeasuredRun>();
+  const runs = new Map<string, Probe>();
   for (const { budget, tokens } of [...replays, ...eager].sort((a, b) => b.tokens - a.tokens)) {
     const items = gridsOf(vision, tokens).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
@@ -157,7 +153,7 @@ function eagerSizes(largest: number, largestBudget: number): readonly number[] {
   return sizes;
 }
 
-async function durationOf(encoder: VisionEncoder, { items, budget }: MeasuredRun): Promise<number> {
+async function durationOf(encoder: VisionEncoder, { items, budget }: Probe): Promise<number> {
   const [outcome] = await encoder.run(items, budget);
   if (outcome?.status !== "fulfilled") throw outcome?.reason;
   return outcome.value.batch.durationMs;
