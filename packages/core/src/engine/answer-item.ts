@@ -100,11 +100,11 @@ export class ItemAnswerer {
     const { uuid, borrowed } = opened;
     const key = uuid === undefined ? undefined : uuidKey(uuid, identity, opened.grid);
     if (cache === undefined) {
-      const prepared =
+      const ready =
         borrowed === undefined
-          ? await this.#prepare(opened, context, signal, false)
+          ? await this.#preprocess(opened, context, signal, false)
           : { value: { item: borrowed }, [Symbol.dispose]() {} };
-      return this.#encode(opened, prepared, context, signal, reach);
+      return this.#encode(opened, ready, context, signal, reach);
     }
     // Behind the cache, a computation belongs to all who wait for it: it ends with the last of them.
     reach("output_cache");
@@ -113,7 +113,7 @@ export class ItemAnswerer {
         reach("refused");
         return this.#encode(
           opened,
-          await this.#prepare(opened, context, flight, false),
+          await this.#preprocess(opened, context, flight, false),
           context,
           flight,
           reach,
@@ -122,35 +122,35 @@ export class ItemAnswerer {
       return cache.share(key, compute, signal);
     }
     reach("refused");
-    const prepared = await this.#prepare(opened, context, signal, true);
+    const ready = await this.#preprocess(opened, context, signal, true);
     let isEncoding = false;
     try {
       reach("output_cache");
       const compute = (flight: AbortSignal) => {
         isEncoding = true;
         reach("refused");
-        return this.#encode(opened, prepared, context, flight, reach);
+        return this.#encode(opened, ready, context, flight, reach);
       };
-      return await cache.share(prepared.value.key as string, compute, signal);
+      return await cache.share(ready.value.key as string, compute, signal);
     } finally {
-      if (!isEncoding) prepared[Symbol.dispose]();
+      if (!isEncoding) ready[Symbol.dispose]();
     }
   }
 
   async #encode(
     { spec }: OpenedItem,
-    prepared: Preprocessed<ReadyItem>,
+    ready: Preprocessed<ReadyItem>,
     { id, priority, caller, windowMs }: RequestContext,
     signal: AbortSignal,
     reach: Reach,
   ): Promise<Embedding> {
-    using _room = prepared;
-    const work = { spec, call: id, item: prepared.value.item, started: () => reach("device") };
+    using _room = ready;
+    const work = { spec, call: id, item: ready.value.item, started: () => reach("device") };
     return this.#options.queue.submit(work, { priority, caller, windowMs, signal });
   }
 
   /** Copies or decodes the item into the engine's memory, and computes the key of its content on request. */
-  #prepare(
+  #preprocess(
     opened: OpenedItem,
     { caller, priority }: RequestContext,
     signal: AbortSignal,
@@ -160,11 +160,11 @@ export class ItemAnswerer {
     const { kind, bytes, keptBytes, isSmall } = opened;
     const work = async (ends: AbortSignal): Promise<ReadyItem> => {
       const startedAt = clock.now();
-      const item = await opened.prepare(ends);
+      const item = await opened.preprocess(ends);
       ends.throwIfAborted();
-      const prepared = withKey ? { item, key: await contentKey(item, identity) } : { item };
+      const ready = withKey ? { item, key: await contentKey(item, identity) } : { item };
       if (kind !== "ready") observers.prepared({ durationMs: clock.now() - startedAt, kind });
-      return prepared;
+      return ready;
     };
     return pool.run({ bytes, keptBytes, isSmall, work }, { caller, priority, signal });
   }

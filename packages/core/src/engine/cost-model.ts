@@ -1,6 +1,6 @@
 /**
- * What a batch costs on a device, in milliseconds: measured at a few fills of each budget, or estimated from the model's
- * arithmetic. Packing, the choice of the budget, and replaying or running eagerly all follow these numbers.
+ * The cost model of one device: milliseconds of a batch, measured at a few fill ratios of each budget, or estimated from
+ * the model's arithmetic. Packing, the choice of the budget, and replay or eager all follow it.
  */
 import { randomFill } from "node:crypto";
 import { promisify } from "node:util";
@@ -24,15 +24,15 @@ export interface LatencySample {
 
 /**
  * An eager run counts for more than it takes the device: launching it occupies a thread, and where it runs the same kernels
- * as a replay, a measurement's noise must not choose it.
+ * as a replay, noise must not choose it.
  */
 const EAGER_FACTOR = 1.03;
 
 /**
- * The cost that these points describe: between two of them on the line that joins them, below the first as much as the
- * first, beyond the last along the last line. It never falls as tokens or budgets grow: where a measurement did, that was
- * noise, and the larger one before it holds. So of budgets that cost the same the smallest is chosen, with the least waste.
- * What has no point is forbidden (Infinity).
+ * Interpolates the samples linearly: below the first it costs as much as the first, beyond the last it follows the last
+ * line. The cost never falls as tokens or budgets grow: a measurement that did is noise, and the larger one before it
+ * holds. So of budgets that cost the same the smallest is chosen, with the least padding. A budget without samples is
+ * forbidden (Infinity).
  */
 export function costFromSamples(points: readonly LatencySample[]): BatchCost {
   const curves = new Map<number | null, Curve>();
@@ -93,8 +93,8 @@ const FILL_RATIOS = [0.25, 0.5, 1];
 /** The first round warms up; of the others the median counts. */
 const ROUNDS = 4;
 /**
- * Every budget is measured with items of one size. Attention's cost is the items' own, however they are packed: with
- * larger items in the larger budgets these would seem dearer than they are.
+ * Every budget is measured with items of one size: attention costs the same however items are packed, and larger items
+ * would inflate the cost of larger budgets.
  */
 const MEASURED_ITEM_TOKENS = 64;
 
@@ -113,7 +113,7 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Lat
   const runs = await probesOf(encoder);
   const rounds: (readonly number[])[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    // All at once: the encoder has them wait for each other, and its device for none.
+    // All at once: the encoder queues them, and the device never idles.
     rounds.push(await allDone(runs.map((run) => durationOf(encoder, run))));
   }
   return runs.map(({ budget, tokens }, index) => {

@@ -248,7 +248,7 @@ describe("shares", () => {
 });
 
 test("headers are read in the pool, and the wait for them ends with the call", async () => {
-  const { engine, clock } = await setUp({ limits: { prepareConcurrency: 1 } });
+  const { engine, clock } = await setUp({ limits: { preprocessConcurrency: 1 } });
   let release = () => {};
   const read = new Promise<ArrayBuffer>((resolve) => {
     release = () => resolve(new ArrayBuffer(8));
@@ -868,8 +868,8 @@ test.each([
   [{ batchWindowMs: -1 }, '"batchWindowMs" is -1, and must be a number of milliseconds, 0 for no window'],
   [{ outputCacheBytes: Number.NaN }, '"outputCacheBytes" is NaN, and must be a number of bytes, 0 for none'],
   [
-    { limits: { prepareConcurrency: 0 } },
-    '"limits.prepareConcurrency" is 0, and must be a positive whole number',
+    { limits: { preprocessConcurrency: 0 } },
+    '"limits.preprocessConcurrency" is 0, and must be a positive whole number',
   ],
   [{ batchWindow: 3 }, '"batchWindow" is unknown: did you mean "batchWindowMs"?'],
   [

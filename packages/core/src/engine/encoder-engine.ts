@@ -86,7 +86,7 @@ export class EncoderEngine implements AsyncDisposable {
       options.outputCache ??
       (options.outputCacheBytes > 0 ? new OutputCache(options.outputCacheBytes) : undefined);
     this.#pool = new PreprocessPool({
-      concurrency: limits.prepareConcurrency,
+      concurrency: limits.preprocessConcurrency,
       maxBytes: PIXEL_BYTES * limits.maxPixelsInFlight,
       agingMs: AGING_MS,
       clock,

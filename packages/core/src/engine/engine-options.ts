@@ -26,7 +26,7 @@ import {
   SIZE,
 } from "./option-rules.js";
 
-/** What to make a device of: options for `createDevice`, or a function that makes one. The engine disposes what is made. */
+/** Options for `createDevice`, or a function that makes a device. The engine disposes the device. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
 export interface EngineLimits {
@@ -48,7 +48,7 @@ export interface EngineLimits {
    * Images decoded and resized at a time, besides a small one. Default: one less than the cores, or than libuv's threads
    * if they are fewer.
    */
-  readonly prepareConcurrency?: number;
+  readonly preprocessConcurrency?: number;
 }
 
 export interface EncoderEngineOptions {
@@ -73,8 +73,6 @@ export interface EncoderEngineOptions {
   readonly gridCacheBytes?: number;
   /** Grids whose position embeddings are computed at start. Default: the encoder's. */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
-  /** Compare each captured graph with the eager run before it is used. Default: true. */
-  readonly selfCheck?: boolean;
   /**
    * Where a batch's cost comes from. "auto" measures on GPUs and estimates elsewhere; "measure" and "estimate" do that
    * everywhere; a function is taken as it is. Default: "auto".
@@ -87,22 +85,22 @@ export interface EncoderEngineOptions {
   readonly costDirectory?: string;
   /** Called with the bytes of weights loaded so far, of all devices together. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Told of everything from the start; `subscribe` adds more later. */
+  /** Receive every event from the start; `subscribe` adds more later. */
   readonly observers?: readonly EngineObserver[];
   /** Default: the machine's. */
   readonly clock?: Clock;
 }
 
 export interface EncodeOptions {
-  /** Takes the call's items back, waiting or running. */
+  /** Cancels the call's items, waiting or running. */
   readonly signal?: AbortSignal;
   /** Lower goes first, as in vLLM. Default: 0. */
   readonly priority?: number;
-  /** Milliseconds from now after which the answers are of no use. Default: no limit. */
+  /** Milliseconds from now after which the call fails with VG_DEADLINE_EXCEEDED. Default: no limit. */
   readonly timeoutMs?: number;
   /**
    * Whose share of the engine the call takes: a tenant, a connection. Within one priority, waiting callers are served
-   * equal numbers of tokens. Default: each call is a caller of its own.
+   * equal numbers of tokens. Default: each call counts as one caller.
    */
   readonly caller?: string;
 }
@@ -130,7 +128,7 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
   }
 }
 
-/** The options with everything filled in that does not depend on a model. */
+/** The options with their defaults. */
 export type ResolvedEngineOptions = Omit<
   EncoderEngineOptions,
   "compilationConfig" | "limits" | keyof typeof DEFAULTS | "devices" | "clock" | "costDirectory"
@@ -149,11 +147,10 @@ export type ResolvedEngineOptions = Omit<
 const DEFAULTS = {
   maxBatchTokens: DEFAULT_MAX_BATCH_TOKENS,
   packing: "cost",
-  // Items that come while every device is busy are batched without any window; one would only make an idle device wait.
+  // Items that arrive while every device is busy share batches anyway; a window would only keep an idle device waiting.
   batchWindowMs: 0,
   // A megapixel's embedding of the largest tower has 32 MiB.
   outputCacheBytes: 2 ** 30,
-  selfCheck: true,
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
 
@@ -162,7 +159,7 @@ const LIMIT_RULES: Rules<EngineLimits> = {
   maxQueuedTokens: LIMIT,
   maxPixels: LIMIT,
   maxPixelsInFlight: LIMIT,
-  prepareConcurrency: COUNT,
+  preprocessConcurrency: COUNT,
 };
 
 export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
@@ -200,7 +197,6 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
     accepts: (value) =>
       value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
   },
-  selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
   costs: {
     expected: "one of auto, measure, estimate, or a function",
     accepts: (value) => isFunction(value) || ["auto", "measure", "estimate"].some((known) => known === value),
@@ -247,7 +243,7 @@ export function resolveEngineOptions(
       maxQueuedTokens: limits.maxQueuedTokens ?? 16 * DEFAULT_MAX_BATCH_TOKENS,
       maxPixels: limits.maxPixels ?? DEFAULT_MAX_PIXELS,
       maxPixelsInFlight: limits.maxPixelsInFlight ?? 2 ** 28,
-      prepareConcurrency: limits.prepareConcurrency ?? defaultPrepareConcurrency(),
+      preprocessConcurrency: limits.preprocessConcurrency ?? defaultPreprocessConcurrency(),
     },
   } as ResolvedEngineOptions;
 }
@@ -256,7 +252,7 @@ export function resolveEngineOptions(
  * Decoding fills libuv's threads; one is left to small images, to files and to the system's own work. So is a core: with
  * all of two cores at large images, small ones took 2.4 times as long.
  */
-function defaultPrepareConcurrency(): number {
+function defaultPreprocessConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
   return Math.max(1, Math.min(availableParallelism(), libuvThreads) - 1);
 }

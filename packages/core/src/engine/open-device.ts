@@ -32,7 +32,6 @@ export async function openDevice(
         model,
         device,
         maxBatchTokens: options.maxBatchTokens,
-        selfCheck: options.selfCheck,
         ...(onProgress === undefined ? {} : { onProgress }),
         ...(options.gridCacheBytes === undefined ? {} : { gridCacheBytes: options.gridCacheBytes }),
         ...(options.warmUpGrids === undefined ? {} : { warmUpGrids: options.warmUpGrids }),

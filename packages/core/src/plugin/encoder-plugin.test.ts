@@ -401,12 +401,11 @@ describe("the plugin's own options", () => {
         maxQueuedTokens: 2,
         maxPixels: 3,
         maxPixelsInFlight: 4,
-        prepareConcurrency: 5,
+        preprocessConcurrency: 5,
       },
       outputCacheBytes: 0,
       gridCacheBytes: 1e6,
       warmUpGrids: [{ t: 1, h: 16, w: 16 }],
-      selfCheck: false,
       observers: [],
     };
     expect(() => createEncoderPlugin({ ...options, logger: console })).not.toThrow();
@@ -437,12 +436,11 @@ describe("the plugin's own options", () => {
       refused({
         packing: "best",
         device: -1,
-        selfCheck: "yes",
         warmUpGrids: [{ t: 1, h: 16 }],
         batchWindowMs: Number.NaN,
       }),
     ).toMatchInlineSnapshot(
-      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is a list of 1, and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
+      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "warmUpGrids" is a list of 1, and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
     );
   });
 
