@@ -25,13 +25,7 @@ export { FUSION_RULES } from "./compiler/rules/index.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
-export {
-  type CloseOptions,
-  type DeviceStats,
-  EncoderEngine,
-  type EngineStats,
-  type IndexedOutcome,
-} from "./engine/encoder-engine.js";
+export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
 export type {
   EngineItem,
   FramesItem,
@@ -45,8 +39,8 @@ export type {
   EngineDevice,
   EngineLimits,
 } from "./engine/engine-options.js";
+export type { DeviceStats, EngineStats } from "./engine/engine-stats.js";
 export { contentKey, OutputCache, type OutputCacheStats, uuidKey } from "./engine/output-cache.js";
-export { PACKING_RULES, type PackingRule } from "./engine/packing.js";
 export {
   type AnyNode,
   type Graph,
@@ -94,16 +88,17 @@ export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
-export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";
-export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
-export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export {
   type CapturedGraphs,
   DEFAULT_MAX_BATCH_TOKENS,
   type StartTimes,
-  VisionEncoder,
   type VisionEncoderOptions,
-} from "./runtime/vision-encoder.js";
+} from "./runtime/open-encoder.js";
+export { PACKING_RULES, type PackingRule } from "./runtime/packing.js";
+export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check.js";
+export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
+export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
+export { VisionEncoder } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
 export { Checkpoint, readJsonObject } from "./weights/checkpoint.js";
 export {

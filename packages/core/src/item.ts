@@ -7,13 +7,9 @@
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
+import type { Grid } from "@vitgraph/scheduler";
 
-/** Patches along time, height and width: `image_grid_thw` of transformers. */
-export interface Grid {
-  readonly t: number;
-  readonly h: number;
-  readonly w: number;
-}
+export type { Grid };
 
 /** Pixels as they were decoded; the first kernel rescales and normalises them. */
 export interface PixelItem {

@@ -8,7 +8,7 @@ import { bench, describe } from "vitest";
 import {
   costOfBatches,
   createCostPacker,
-  type ItemSpec,
+  type Packable,
   packByCost,
   packGreedyAscending,
 } from "../src/index.js";
@@ -21,7 +21,8 @@ import { type Workload, workloads } from "./workloads.js";
 const COUNTS = [16, 24, 32, 48, 64];
 const LONG_RUNS = [0.3, 0.1].map((warm) => ({ tries: 1_000_000, warm, cold: 0.0005 }));
 
-function bestKnown(items: readonly ItemSpec[], { limits, cost }: Workload, found: number): number {
+function bestKnown(packed: readonly Packable[], { limits, cost }: Workload, found: number): number {
+  const items = packed.map(({ spec }) => spec);
   const maxTokens = Math.max(...limits.tokenBudgets);
   const fitting = items.filter(({ outputTokens }) => outputTokens <= maxTokens);
   const eager = items

@@ -5,12 +5,13 @@ import {
   commonSizes,
   createCostPacker,
   EncoderQueue,
-  type ItemSpec,
+  type Packable,
   packByCost,
   packFirstFitDecreasing,
   packGreedyAscending,
   planBudgets,
   powerOfTwoBudgets,
+  systemClock,
 } from "../src/index.js";
 import { seededRandom } from "../test/seeded-random.js";
 import { commonItems } from "./workloads.js";
@@ -30,7 +31,7 @@ describe("1000 items", () => {
   });
   bench("assignRanks, 8 ranks", () => {
     assignRanks(
-      thousand.map(({ inputSize }) => inputSize),
+      thousand.map(({ spec }) => spec.inputSize),
       8,
     );
   });
@@ -60,17 +61,24 @@ describe("the rest", () => {
     planBudgets(sizes, { maxGraphs: 9 });
   });
   bench("EncoderQueue, 1000 items through", async () => {
-    const queue = new EncoderQueue<null, null>({
+    const queue = new EncoderQueue<Packable, null>({
       limits,
+      pack: (items) => packGreedyAscending(items, limits),
       run: async ({ items }) => items.map(() => ({ status: "fulfilled", value: null })),
+      maxInFlight: 2,
+      agingMs: 1000,
+      clock: systemClock,
     });
-    await Promise.all(thousand.map((spec) => queue.submit(null, spec)));
+    const { signal } = new AbortController();
+    await Promise.all(
+      thousand.map((item, caller) => queue.submit(item, { priority: 0, caller, windowMs: 0, signal })),
+    );
   });
 });
 
-function distinctItems(count: number, random: () => number): ItemSpec[] {
+function distinctItems(count: number, random: () => number): Packable[] {
   return Array.from({ length: count }, (_, i) => {
     const outputTokens = 64 * i + Math.ceil(random() * 64);
-    return { inputSize: 4 * outputTokens, outputTokens };
+    return { spec: { inputSize: 4 * outputTokens, outputTokens } };
   });
 }

@@ -2,7 +2,7 @@
 import {
   type BatchCost,
   commonSizes,
-  type ItemSpec,
+  type Packable,
   type PackLimits,
   planBudgets,
   powerOfTwoBudgets,
@@ -11,7 +11,7 @@ import {
 const sizes = commonSizes();
 const totalWeight = sizes.reduce((sum, { weight }) => sum + weight, 0);
 
-export function commonItems(count: number, random: () => number): ItemSpec[] {
+export function commonItems(count: number, random: () => number): Packable[] {
   return itemsOf(count, () => {
     let left = random() * totalWeight;
     const drawn = sizes.find(({ weight }) => {
@@ -22,17 +22,17 @@ export function commonItems(count: number, random: () => number): ItemSpec[] {
   });
 }
 
-const itemsOf = (count: number, size: () => number): ItemSpec[] =>
+const itemsOf = (count: number, size: () => number): Packable[] =>
   Array.from({ length: count }, () => {
     const outputTokens = size();
-    return { inputSize: 4 * outputTokens, outputTokens };
+    return { spec: { inputSize: 4 * outputTokens, outputTokens } };
   });
 
 export interface Workload {
   readonly name: string;
   readonly limits: PackLimits;
   readonly cost: BatchCost;
-  readonly items: (count: number, random: () => number) => ItemSpec[];
+  readonly items: (count: number, random: () => number) => Packable[];
 }
 
 const ITEMS: Readonly<Record<string, Workload["items"]>> = {

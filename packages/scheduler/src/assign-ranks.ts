@@ -2,7 +2,7 @@
  * Data-parallel encoding: which rank encodes which items. Each rank then packs its own share.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { ItemSpec } from "./items.js";
+import type { ItemSpec, Packable } from "./items.js";
 
 export interface RankAssignment {
   /** Item indices, those of rank 0 first, then rank 1 and so on. */
@@ -23,27 +23,27 @@ export function assignRanks(sizes: readonly number[], ranks: number): RankAssign
 }
 
 /**
- * Balanced by cost: attention makes one large image dearer than two of half its size, which sizes do not show.
- * The dearest rank decides when all are done; its cost is never above that of vLLM's assignment.
+ * Balanced by cost: attention makes one large image dearer than two of half its size, which sizes do not show. Returns
+ * each rank's items. The dearest rank decides when all are done; its cost is never above that of vLLM's assignment.
  *
  * Starts from the better of two assignments, largest first and dearest first, and then moves and swaps items off the
  * dearest rank as long as that helps.
  */
-export function assignRanksByCost(
-  items: readonly ItemSpec[],
+export function assignRanksByCost<T extends Packable>(
+  items: readonly T[],
   ranks: number,
   cost: (item: ItemSpec) => number,
-): RankAssignment {
-  const costs = items.map(cost);
+): readonly (readonly T[])[] {
+  const costs = items.map(({ spec }) => cost(spec));
   checkSizes(costs, ranks);
   const bySize = largestFirst(
-    items.map((item) => item.inputSize),
+    items.map(({ spec }) => spec.inputSize),
     ranks,
   );
   const byCost = largestFirst(costs, ranks);
   const better = peak(byCost, costs) <= peak(bySize, costs) ? byCost : bySize;
   relieveDearest(better, costs);
-  return assignmentOf(better, costs);
+  return better.map((rank) => rank.map((index) => items[index]!));
 }
 
 /** Items of each rank, in the order in which they were given to it. `keys` decide which is next, and where it goes. */

@@ -52,7 +52,7 @@ export function cheapestBudget(
 }
 
 /** Total cost of batches, each as it is to run. Infinity where a cost forbids one. */
-export function costOfBatches(batches: readonly Batch[], cost: BatchCost): number {
+export function costOfBatches(batches: readonly Batch<unknown>[], cost: BatchCost): number {
   let total = 0;
   for (const batch of batches) {
     const paths = batch.paths ?? { [DEFAULT_PATH]: { tokens: batch.outputTokens, budget: batch.budget } };

@@ -1,13 +1,13 @@
 /**
  * A batch: items that run together, and the budget of the graph that is replayed for them. Every packing rule builds
- * its batches here, so that all of them mean the same by "fits".
+ * its batches here, so that "fits" has one definition.
  *
  * An item that is too large for every budget, or has more frames than a graph has room for, still runs: alone and
  * eagerly (`budget: null`). So packing never refuses an item and never loses one.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
-import type { ItemSpec } from "./items.js";
+import type { ItemSpec, Packable } from "./items.js";
 
 /** The one path of an item that names none: vLLM's name for it. */
 export const DEFAULT_PATH = "default";
@@ -29,9 +29,9 @@ export interface PathLoad {
   readonly budget: number | null;
 }
 
-export interface Batch {
-  /** Indices into the packed items, in the order in which they lie in the batch. */
-  readonly items: readonly number[];
+export interface Batch<T> {
+  /** In the order in which they lie in the batch. */
+  readonly items: readonly T[];
   readonly inputSize: number;
   readonly outputTokens: number;
   readonly frames: number;
@@ -42,7 +42,7 @@ export interface Batch {
 }
 
 /** A rule that turns items into batches. */
-export type Packer = (items: readonly ItemSpec[], limits: PackLimits) => Batch[];
+export type Packer = <T extends Packable>(items: readonly T[], limits: PackLimits) => Batch<T>[];
 
 /** The item's tokens by path. */
 export function pathTokens(item: ItemSpec): Readonly<Record<string, number>> {
@@ -54,9 +54,9 @@ export function pathBudgets(path: string, limits: PackLimits): readonly number[]
   return limits.pathTokenBudgets?.[path] ?? limits.tokenBudgets;
 }
 
-/** What lies in a batch that is being filled. */
-export interface OpenBatch {
-  readonly items: number[];
+/** A batch that is being filled. */
+export interface OpenBatch<T> {
+  readonly items: T[];
   inputSize: number;
   outputTokens: number;
   frames: number;
@@ -64,7 +64,7 @@ export interface OpenBatch {
   paths: Record<string, number> | undefined;
 }
 
-export function openBatch(): OpenBatch {
+export function openBatch<T>(): OpenBatch<T> {
   return { items: [], inputSize: 0, outputTokens: 0, frames: 0, paths: undefined };
 }
 
@@ -88,7 +88,7 @@ export function capacityOf(limits: PackLimits): Capacity {
 }
 
 /** True if `item` can join `batch`. An empty batch takes every item. */
-export function canJoin(batch: OpenBatch, item: ItemSpec, capacity: Capacity): boolean {
+export function canJoin<T>(batch: OpenBatch<T>, item: ItemSpec, capacity: Capacity): boolean {
   if (batch.items.length === 0) return true;
   if (batch.items.length >= capacity.items) return false;
   if (batch.frames + (item.frames ?? 1) > capacity.frames) return false;
@@ -102,7 +102,8 @@ export function canJoin(batch: OpenBatch, item: ItemSpec, capacity: Capacity): b
 }
 
 /** Puts an item into the batch; the caller has asked {@link canJoin}. */
-export function join(batch: OpenBatch, index: number, item: ItemSpec): void {
+export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
+  const item = packed.spec;
   if (item.pathOutputTokens !== undefined && batch.paths === undefined) {
     batch.paths = batch.items.length === 0 ? {} : { [DEFAULT_PATH]: batch.outputTokens };
   }
@@ -111,7 +112,7 @@ export function join(batch: OpenBatch, index: number, item: ItemSpec): void {
       batch.paths[path] = (batch.paths[path] ?? 0) + tokens;
     }
   }
-  batch.items.push(index);
+  batch.items.push(packed);
   batch.inputSize += item.inputSize;
   batch.outputTokens += item.outputTokens;
   batch.frames += item.frames ?? 1;
@@ -121,7 +122,11 @@ export function join(batch: OpenBatch, index: number, item: ItemSpec): void {
 export type ChooseBudget = (tokens: number, budgets: readonly number[], path: string) => number | null;
 
 /** The finished batch, each path in the budget that `choose` gives it: the smallest that fits, if left out. */
-export function closeBatch(batch: OpenBatch, limits: PackLimits, choose: ChooseBudget = findBudget): Batch {
+export function closeBatch<T>(
+  batch: OpenBatch<T>,
+  limits: PackLimits,
+  choose: ChooseBudget = findBudget,
+): Batch<T> {
   const { items, inputSize, outputTokens, frames } = batch;
   const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
   const budgetOf = (path: string, tokens: number): number | null =>
@@ -140,12 +145,14 @@ export function closeBatch(batch: OpenBatch, limits: PackLimits, choose: ChooseB
 }
 
 /**
- * Throws `VG_ARGUMENT_INVALID` for limits that mean nothing and `VG_ITEM_INVALID` for items without proper numbers.
+ * Throws `VG_ARGUMENT_INVALID` for invalid limits and `VG_ITEM_INVALID` for items without proper numbers.
  * Packing would otherwise go on with NaN, which compares false with everything.
  */
-export function checkPackArguments(items: readonly ItemSpec[], limits: PackLimits): void {
+export function checkPackArguments(items: readonly Packable[], limits: PackLimits): void {
   checkPackLimits(limits);
-  items.forEach(checkItem);
+  items.forEach(({ spec }, index) => {
+    validateSpec(spec, index);
+  });
 }
 
 export function checkPackLimits(limits: PackLimits): void {
@@ -166,7 +173,7 @@ function checkLimit(name: string, value: number): void {
   });
 }
 
-export function checkItem(item: ItemSpec, index: number): void {
+function validateSpec(item: ItemSpec, index: number): void {
   const check = (field: string, value: number, least: number): void => {
     if (Number.isSafeInteger(value) && value >= least) return;
     throw new VitgraphError("VG_ITEM_INVALID", `item ${index} has ${field} ${value}`, {

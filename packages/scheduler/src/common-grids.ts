@@ -19,7 +19,7 @@ export const commonGrids: readonly Grid[] = MOST_FREQUENT_FIRST.trim()
   .split(/\s+/)
   .map((size): Grid => {
     const [height, width = height] = size.split("x").map(Number);
-    return [1, height!, width!];
+    return { t: 1, h: height!, w: width! };
   });
 
 /** The tokens of {@link commonGrids} after a merge of `mergeSize`, each grid weighted 1 / rank. */

@@ -1,186 +1,124 @@
 /**
- * Dynamic batching: items arrive one by one, from many callers, and leave in batches.
+ * Continuous batching: items of all callers wait in one order, and leave it in batches.
  *
- * A batch is due when an item has waited for the window, or when enough items wait to fill one. Waiting items stand in
- * one order ({@link FairLine}: priority, then each caller's share), and **every batch contains the first of that
- * order**; the packing rule only chooses its companions. So no item waits behind others for ever, whatever its size.
+ * A batch is due when an item has waited for its window, or when enough items wait to fill one. **Every batch contains
+ * the first item of the order** ({@link FairLine}: priority, then each caller's share); the packing rule only chooses
+ * its companions. So no item is starved, whatever its size.
  *
- * The queue knows neither images nor devices: it calls `run`, for at most `maxInFlight` batches at a time. It does not
- * retry and never loses an item: each is answered exactly once. How much may wait, and for how long, is decided by the
- * code in front of it.
+ * The queue belongs to an engine, which decides how many items may wait, and for how long, and which checks the options.
+ * The queue settles each item exactly once and never retries.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import {
-  type Batch,
-  checkItem,
-  checkPackLimits,
-  largestBudget,
-  type Packer,
-  type PackLimits,
-} from "./batch.js";
-import { type Clock, systemClock } from "./clock.js";
-import { FairLine } from "./fair-line.js";
-import type { ItemSpec } from "./items.js";
+import { type Batch, largestBudget, type PackLimits } from "./batch.js";
+import type { Clock } from "./clock.js";
+import { FairLine, type LineEntry } from "./fair-line.js";
+import type { Packable } from "./items.js";
 import { onAbort } from "./on-abort.js";
-import { packGreedyAscending } from "./pack-greedy.js";
 
-export interface EncoderQueueOptions<Payload, Result> {
-  /** The limits of one batch. */
+/** A packing rule with its limits. */
+export type PackItems = <T extends Packable>(items: readonly T[]) => readonly Batch<T>[];
+
+export interface EncoderQueueOptions<T extends Packable, Result> {
+  /** The limits of one batch: items or tokens that reach them do not wait for a window. */
   readonly limits: PackLimits;
-  /**
-   * Runs a batch and answers for each of its items, in their order. A rejected promise, or a thrown error, fails
-   * every item of the batch with that error.
-   */
-  readonly run: (batch: QueueBatch<Payload>) => Promise<readonly PromiseSettledResult<Result>[]>;
-  /** The packing rule. Default: vLLM's greedy one. */
-  readonly pack?: Packer;
-  /** How long an item waits for others, in milliseconds. Default: 0, only for arrivals of the same turn. */
-  readonly windowMs?: number;
-  /** Most batches that run at once. Default: 2, so that one can be prepared while another computes. */
-  readonly maxInFlight?: number;
-  /** How much waiting makes up for one step of priority, in milliseconds. Default: 1000. */
-  readonly agingMs?: number;
-  /** Default: the machine's. */
-  readonly clock?: Clock;
+  readonly pack: PackItems;
+  /** Runs a batch. Resolves with one outcome for each item, in their order; a rejection fails every item. */
+  readonly run: (batch: Batch<QueuedItem<T>>) => Promise<readonly PromiseSettledResult<Result>[]>;
+  /** Most batches that run at once; {@link EncoderQueue.maxInFlight} changes it. */
+  readonly maxInFlight: number;
+  /** Waiting time that makes up for one step of priority. */
+  readonly agingMs: number;
+  readonly clock: Clock;
 }
 
-export interface QueueBatch<Payload> extends Omit<Batch, "items"> {
-  readonly items: readonly QueuedItem<Payload>[];
-}
-
-export interface QueuedItem<Payload> {
-  readonly payload: Payload;
-  readonly spec: ItemSpec;
-  /** From arrival to the start of the batch. */
-  readonly waitedMs: number;
+export interface QueuedItem<T> extends Packable {
+  readonly item: T;
+  /** On the queue's clock. */
+  readonly arrivedAt: number;
 }
 
 export interface SubmitOptions {
-  /** Lower goes first, as in vLLM. Default: 0. */
-  readonly priority?: number;
-  /** Whose share of the queue the item takes; compared like a key of a Map. Default: a caller of its own. */
-  readonly caller?: unknown;
-  /** In the place of the queue's window: 0 for an item that has no time to wait for others. */
-  readonly windowMs?: number;
-  /** Takes the item back, waiting or running. */
-  readonly signal?: AbortSignal;
+  /** Lower goes first, as in vLLM. */
+  readonly priority: number;
+  /** Whose share of the queue the item takes; compared like a key of a Map. */
+  readonly caller: unknown;
+  /** How long the item waits for others to share its batch; 0: only for arrivals of the same turn. */
+  readonly windowMs: number;
+  /** Removes the item while it waits. A running item ends with its batch. */
+  readonly signal: AbortSignal;
 }
 
-/** Items that are packed together for a batch: enough to choose from, few enough to pack in a millisecond or two. */
-const LEAST_POOL_ITEMS = 64;
+/** Items that are packed together: enough to choose from, few enough to pack in a millisecond or two. */
+const PACKED_ITEMS = { least: 64, most: 128 };
 
-export class EncoderQueue<Payload, Result> implements AsyncDisposable {
-  readonly #run: EncoderQueueOptions<Payload, Result>["run"];
-  readonly #limits: PackLimits;
-  readonly #pack: Packer;
-  readonly #clock: Clock;
-  readonly #windowMs: number;
+interface Entry<T, Result> extends QueuedItem<T>, LineEntry {
+  readonly dueAt: number;
+  /** The item runs: its signal is no longer watched. */
+  readonly started: () => void;
+  readonly settle: (outcome: PromiseSettledResult<Result>) => void;
+}
+
+export class EncoderQueue<T extends Packable, Result> {
+  readonly #options: EncoderQueueOptions<T, Result>;
+  readonly #waiting: FairLine<Entry<T, Result>>;
   #maxInFlight: number;
-  readonly #fullBatchTokens: number;
-  readonly #waiting: FairLine<Entry<Payload, Result>>;
-  #waitingTokens = 0;
   #batchesInFlight = 0;
   #pumpScheduled = false;
-  #cancelTimer: (() => void) | undefined;
-  #idleCallbacks: (() => void)[] = [];
-  #draining = false;
-  #closed = false;
+  #cancelTimer: () => void = () => {};
+  #drains: (() => void)[] = [];
 
-  /** @throws VG_ARGUMENT_INVALID for a number out of its range */
-  constructor(options: EncoderQueueOptions<Payload, Result>) {
-    checkPackLimits(options.limits);
-    this.#run = options.run;
-    this.#limits = options.limits;
-    this.#pack = options.pack ?? packGreedyAscending;
-    this.#clock = options.clock ?? systemClock;
-    this.#windowMs = inRange("windowMs", options.windowMs ?? 0, 0);
-    this.#maxInFlight = inRange("maxInFlight", options.maxInFlight ?? 2, 1);
-    this.#waiting = new FairLine(inRange("agingMs", options.agingMs ?? 1000, 1, Number.MAX_VALUE));
-    this.#fullBatchTokens = largestBudget(options.limits.tokenBudgets);
+  constructor(options: EncoderQueueOptions<T, Result>) {
+    this.#options = options;
+    this.#waiting = new FairLine(options.agingMs);
+    this.#maxInFlight = options.maxInFlight;
   }
 
-  /** Items that wait; those that run are not counted. */
-  get queuedItems(): number {
+  /** Waiting items. */
+  get size(): number {
     return this.#waiting.size;
-  }
-
-  /** Tokens of the items that wait. */
-  get queuedTokens(): number {
-    return this.#waitingTokens;
   }
 
   get batchesInFlight(): number {
     return this.#batchesInFlight;
   }
 
-  /** Most batches that run at once. May be changed at any time; at 0 the queue starts none and still takes items. */
-  get maxInFlight(): number {
-    return this.#maxInFlight;
-  }
-
+  /** At 0 the queue holds its items and accepts more. */
   set maxInFlight(most: number) {
-    this.#maxInFlight = inRange("maxInFlight", most, 0);
+    this.#maxInFlight = most;
     this.#schedulePump();
   }
 
-  /**
-   * The item's result. Rejects with the item's own error, or with VG_ABORTED (the signal's reason is the cause),
-   * VG_CLOSED, VG_ITEM_INVALID or VG_ARGUMENT_INVALID.
-   */
-  async submit(payload: Payload, spec: ItemSpec, options: SubmitOptions = {}): Promise<Result> {
-    const { priority = 0, signal, caller = Symbol("caller"), windowMs = this.#windowMs } = options;
-    if (!Number.isFinite(priority))
-      failArgument("priority", priority, "give a finite number, lower for sooner");
-    inRange("windowMs", windowMs, 0);
-    checkItem(spec, 0);
-    if (this.#closed) {
-      throw new VitgraphError("VG_CLOSED", "the queue is closed", { remedy: "submit to one that is open" });
-    }
-    if (signal?.aborted) throw abortedError(signal, "before it was queued");
-    return new Promise<Result>((resolve, reject) => {
-      const now = this.#clock.now();
-      const entry: Entry<Payload, Result> = {
-        payload,
+  /** The item's result. Rejects with the item's error, the batch's, or the signal's reason. */
+  submit(item: T, { priority, caller, windowMs, signal }: SubmitOptions): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const arrivedAt = this.#options.clock.now();
+      const { spec } = item;
+      const entry: Entry<T, Result> = {
+        item,
         spec,
         caller,
         priority,
         cost: spec.outputTokens,
-        arrivedAt: now,
-        dueAt: now + windowMs,
-        state: "waits",
-        answer: { resolve, reject },
-        stopWatching: () => {},
+        arrivedAt,
+        dueAt: arrivedAt + windowMs,
+        started: onAbort(signal, () => {
+          this.#waiting.delete(entry);
+          reject(signal.reason);
+          this.#schedulePump();
+        }),
+        settle: (outcome) =>
+          outcome.status === "fulfilled" ? resolve(outcome.value) : reject(outcome.reason),
       };
-      if (signal !== undefined) {
-        entry.stopWatching = onAbort(signal, () => {
-          this.#reject(
-            entry,
-            abortedError(signal, entry.state === "waits" ? "while it waited" : "while it ran"),
-          );
-        });
-      }
-      this.#waiting.add(entry, now);
-      this.#waitingTokens += entry.cost;
+      this.#waiting.add(entry, arrivedAt);
       this.#schedulePump();
     });
   }
 
-  /** Starts batches without waiting for windows; resolves when nothing waits or runs. Items are still taken. */
+  /** Starts batches without waiting for windows; resolves when nothing waits or runs. Items are still accepted. */
   drain(): Promise<void> {
-    if (this.#isIdle()) return Promise.resolve();
-    this.#draining = true;
     this.#schedulePump();
-    return new Promise((resolve) => this.#idleCallbacks.push(resolve));
-  }
-
-  /** Takes no more items, finishes those that it has, and resolves when that is done. */
-  close(): Promise<void> {
-    this.#closed = true;
-    return this.drain();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+    return new Promise((resolve) => this.#drains.push(resolve));
   }
 
   /** In a microtask: items that arrive in the same turn of the event loop share a batch. */
@@ -193,157 +131,71 @@ export class EncoderQueue<Payload, Result> implements AsyncDisposable {
     });
   }
 
-  /** Starts every batch that is due and has room to run, and sets the timer for the next. */
+  /** Starts every batch that is due and has a slot, and sets the timer for the next. */
   #pump(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    const now = this.#clock.now();
+    this.#cancelTimer();
+    const { clock } = this.#options;
+    const now = clock.now();
     while (this.#waiting.size > 0 && this.#batchesInFlight < this.#maxInFlight) {
       const dueAt = this.#dueAt();
       if (dueAt > now) {
-        this.#cancelTimer = this.#clock.after(dueAt - now, () => this.#pump());
+        this.#cancelTimer = clock.after(dueAt - now, () => this.#pump());
         break;
       }
-      this.#startBatch(now);
+      void this.#runNext(now);
     }
-    if (this.#isIdle()) {
-      this.#draining = false;
-      for (const callback of this.#idleCallbacks.splice(0)) callback();
-    }
+    if (this.#waiting.size > 0 || this.#batchesInFlight > 0) return;
+    for (const resolve of this.#drains.splice(0)) resolve();
   }
 
   /** When the next batch is due. */
   #dueAt(): number {
-    const isFull =
-      this.#waiting.size >= this.#limits.maxItems || this.#waitingTokens >= this.#fullBatchTokens;
-    if (isFull || this.#draining) return Number.NEGATIVE_INFINITY;
-    let least = Number.POSITIVE_INFINITY;
-    for (const { dueAt } of this.#waiting.entries()) least = Math.min(least, dueAt);
-    return least;
+    const { maxItems, tokenBudgets } = this.#options.limits;
+    let earliest = Number.POSITIVE_INFINITY;
+    let tokens = 0;
+    for (const { dueAt, cost } of this.#waiting.entries()) {
+      earliest = Math.min(earliest, dueAt);
+      tokens += cost;
+    }
+    const isFull = this.#waiting.size >= maxItems || tokens >= largestBudget(tokenBudgets);
+    return isFull || this.#drains.length > 0 ? Number.NEGATIVE_INFINITY : earliest;
   }
 
-  /** Starts the batch that the first in the order is packed into. */
-  #startBatch(now: number): void {
-    const pool = this.#waiting.first(Math.max(LEAST_POOL_ITEMS, 2 * this.#limits.maxItems), now);
-    let batch: Batch;
-    try {
-      const specs = pool.map(({ spec }) => spec);
-      batch = batchOfFirst(this.#pack(specs, this.#limits), pool.length);
-    } catch (error) {
-      // A rule that fails on these items would fail on them again.
-      for (const entry of pool) this.#reject(entry, error);
-      return;
-    }
-    const entries = batch.items.map((index) => pool[index]!);
-    for (const entry of entries) {
-      this.#waiting.take(entry, now);
-      this.#waitingTokens -= entry.cost;
-      entry.state = "runs";
-    }
+  /** Runs the batch of the first item in the order. Never rejects. */
+  async #runNext(now: number): Promise<void> {
+    const { limits, pack, run } = this.#options;
+    const count = Math.min(PACKED_ITEMS.most, Math.max(PACKED_ITEMS.least, 2 * limits.maxItems));
+    const candidates = this.#waiting.first(count, now);
+    let items: readonly Entry<T, Result>[] = candidates;
+    let outcomes: readonly PromiseSettledResult<Result>[];
     this.#batchesInFlight += 1;
-    const items = entries.map(({ payload, spec, arrivedAt }) => ({
-      payload,
-      spec,
-      waitedMs: now - arrivedAt,
-    }));
-    void this.#runBatch(entries, { ...batch, items });
-  }
-
-  /** Runs a batch to its end and answers its items. Never rejects. */
-  async #runBatch(entries: readonly Entry<Payload, Result>[], batch: QueueBatch<Payload>): Promise<void> {
-    let answer: (entry: Entry<Payload, Result>, index: number) => void;
     try {
-      const outcomes = checkedOutcomes(await this.#run(batch), entries.length);
-      answer = (entry, index) => {
-        const outcome = outcomes[index]!;
-        if (outcome.status === "fulfilled") this.#settle(entry, () => entry.answer.resolve(outcome.value));
-        else this.#reject(entry, outcome.reason);
-      };
-    } catch (error) {
-      answer = (entry) => this.#reject(entry, error);
+      const batch = batchOf(candidates[0]!, () => pack(candidates));
+      items = batch.items;
+      this.#start(items, now);
+      outcomes = await run(batch);
+    } catch (reason) {
+      // Packing that fails on these items would fail on them again.
+      this.#start(items, now);
+      outcomes = items.map(() => ({ status: "rejected", reason }));
     }
     this.#batchesInFlight -= 1;
-    entries.forEach(answer);
-    this.#pump();
-  }
-
-  #reject(entry: Entry<Payload, Result>, error: unknown): void {
-    this.#settle(entry, () => entry.answer.reject(error));
-  }
-
-  /** Answers the entry, unless it has been answered, and gives up its place. */
-  #settle(entry: Entry<Payload, Result>, answer: () => void): void {
-    const { state } = entry;
-    if (state === "answered") return;
-    entry.state = "answered";
-    entry.stopWatching();
-    answer();
-    if (state === "runs") return;
-    this.#waiting.delete(entry);
-    this.#waitingTokens -= entry.cost;
-    // The timer or a drain may have waited for it.
+    for (const [index, { settle }] of items.entries()) settle(outcomes[index]!);
     this.#schedulePump();
   }
 
-  #isIdle(): boolean {
-    return this.#waiting.size === 0 && this.#batchesInFlight === 0;
+  #start(entries: readonly Entry<T, Result>[], now: number): void {
+    for (const entry of entries) {
+      this.#waiting.take(entry, now);
+      entry.started();
+    }
   }
 }
 
-interface Entry<Payload, Result> {
-  readonly payload: Payload;
-  readonly spec: ItemSpec;
-  readonly caller: unknown;
-  readonly priority: number;
-  /** Its tokens. */
-  readonly cost: number;
-  readonly arrivedAt: number;
-  readonly dueAt: number;
-  state: "waits" | "runs" | "answered";
-  readonly answer: { resolve(value: Result): void; reject(error: unknown): void };
-  stopWatching: () => void;
-}
-
-/** The batch that holds the first item of the pool. */
-function batchOfFirst(batches: readonly Batch[], poolSize: number): Batch {
-  const batch = batches.find(({ items }) => items.includes(0));
-  const isSound =
-    batch !== undefined &&
-    new Set(batch.items).size === batch.items.length &&
-    batch.items.every((index) => Number.isInteger(index) && index >= 0 && index < poolSize);
-  if (isSound) return batch;
-  throw new VitgraphError("VG_INTERNAL", "the packing rule did not place the first item in a batch", {
+function batchOf<T>(first: T, pack: () => readonly Batch<T>[]): Batch<T> {
+  const batch = pack().find(({ items }) => items.includes(first));
+  if (batch !== undefined) return batch;
+  throw new VitgraphError("VG_INTERNAL", "the packing rule left the first item out", {
     remedy: "return batches that hold every item once",
-  });
-}
-
-function checkedOutcomes<R>(
-  outcomes: readonly PromiseSettledResult<R>[],
-  count: number,
-): readonly PromiseSettledResult<R>[] {
-  const isSound =
-    Array.isArray(outcomes) &&
-    outcomes.length === count &&
-    outcomes.every((outcome) => outcome?.status === "fulfilled" || outcome?.status === "rejected");
-  if (isSound) return outcomes;
-  throw new VitgraphError("VG_INTERNAL", `the run function did not answer for each of ${count} items`, {
-    remedy: "return one settled result an item",
-    details: { count, answered: Array.isArray(outcomes) ? outcomes.length : null },
-  });
-}
-
-function abortedError(signal: AbortSignal, stage: string): VitgraphError {
-  return new VitgraphError("VG_ABORTED", `the item was cancelled ${stage}`, { cause: signal.reason });
-}
-
-function inRange(name: string, value: number, least: number, most = Number.POSITIVE_INFINITY): number {
-  if (value >= least && value <= most) return value;
-  return failArgument(name, value, `give a number of at least ${least}`);
-}
-
-function failArgument(name: string, value: number, remedy: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} ${value} is out of range`, {
-    remedy,
-    details: { name, value },
   });
 }

@@ -11,13 +11,20 @@ export { type BudgetPicture, drawBudgets } from "./draw-budgets.js";
 export {
   EncoderQueue,
   type EncoderQueueOptions,
-  type QueueBatch,
+  type PackItems,
   type QueuedItem,
   type SubmitOptions,
 } from "./encoder-queue.js";
 export { FairLine, type LineEntry } from "./fair-line.js";
 export { histogramOf, type SizeCount } from "./histogram.js";
-export { countInputPatches, countOutputTokens, type Grid, type ItemSpec, itemSpecOfGrid } from "./items.js";
+export {
+  countInputPatches,
+  countOutputTokens,
+  type Grid,
+  type ItemSpec,
+  itemSpecOfGrid,
+  type Packable,
+} from "./items.js";
 export { onAbort } from "./on-abort.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";
 export { packFirstFitDecreasing } from "./pack-first-fit.js";

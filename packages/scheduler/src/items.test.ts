@@ -4,19 +4,19 @@ import { countInputPatches, countOutputTokens, type Grid, itemSpecOfGrid } from 
 // Vectors of vLLM's tests/v1/cudagraph/test_encoder_cudagraph.py (February 2026).
 describe("countInputPatches", () => {
   it.each<[Grid[], number]>([
-    [[[1, 14, 14]], 196],
+    [[{ t: 1, h: 14, w: 14 }], 196],
     [
       [
-        [1, 14, 14],
-        [1, 28, 28],
+        { t: 1, h: 14, w: 14 },
+        { t: 1, h: 28, w: 28 },
       ],
       980,
     ],
-    [[[2, 14, 14]], 392],
+    [[{ t: 2, h: 14, w: 14 }], 392],
     [
       [
-        [2, 8, 8],
-        [1, 4, 4],
+        { t: 2, h: 8, w: 8 },
+        { t: 1, h: 4, w: 4 },
       ],
       144,
     ],
@@ -28,18 +28,18 @@ describe("countInputPatches", () => {
 
 describe("countOutputTokens", () => {
   it.each<[Grid[], number, number]>([
-    [[[1, 14, 14]], 2, 49],
+    [[{ t: 1, h: 14, w: 14 }], 2, 49],
     [
       [
-        [1, 14, 14],
-        [1, 28, 28],
+        { t: 1, h: 14, w: 14 },
+        { t: 1, h: 28, w: 28 },
       ],
       2,
       245,
     ],
-    [[[1, 14, 14]], 1, 196],
-    [[[2, 14, 14]], 2, 98],
-    [[[1, 12, 12]], 4, 9],
+    [[{ t: 1, h: 14, w: 14 }], 1, 196],
+    [[{ t: 2, h: 14, w: 14 }], 2, 98],
+    [[{ t: 1, h: 12, w: 12 }], 4, 9],
     [[], 2, 0],
   ])("%j merged by %i has %i tokens", (grids, mergeSize, tokens) => {
     expect(countOutputTokens(grids, mergeSize)).toBe(tokens);
@@ -47,8 +47,8 @@ describe("countOutputTokens", () => {
 
   it.each([1, 2, 4])("merges exactly by %i", (m) => {
     const grids: Grid[] = [
-      [1, 4 * m, 4 * m],
-      [2, 6 * m, 6 * m],
+      { t: 1, h: 4 * m, w: 4 * m },
+      { t: 2, h: 6 * m, w: 6 * m },
     ];
     expect(countOutputTokens(grids, m)).toBe(16 + 72);
   });
@@ -56,24 +56,24 @@ describe("countOutputTokens", () => {
 
 describe("itemSpecOfGrid", () => {
   it("gives the numbers of a video", () => {
-    expect(itemSpecOfGrid([3, 8, 4], 2)).toEqual({ inputSize: 96, outputTokens: 24, frames: 3 });
+    expect(itemSpecOfGrid({ t: 3, h: 8, w: 4 }, 2)).toEqual({ inputSize: 96, outputTokens: 24, frames: 3 });
   });
 
   it.each<[Grid, number, string, string]>([
     [
-      [1, 5, 4],
+      { t: 1, h: 5, w: 4 },
       2,
       "VG_ITEM_INVALID",
       "grid 1x5x4 does not divide by the merge size 2: resize the image so that rows and columns of patches are multiples of 2",
     ],
     [
-      [1, 0, 4],
+      { t: 1, h: 0, w: 4 },
       2,
       "VG_ITEM_INVALID",
       "grid 1x0x4 is not made of positive integers: give frames, rows and columns of patches",
     ],
     [
-      [1, 4, 4],
+      { t: 1, h: 4, w: 4 },
       0,
       "VG_ARGUMENT_INVALID",
       "merge size 0 is not a positive integer: use the model's spatial_merge_size",

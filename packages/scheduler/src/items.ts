@@ -4,8 +4,12 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 
-/** Patches of one item as (frames, rows, columns), before the merge: transformers' `image_grid_thw` row. */
-export type Grid = readonly [frames: number, height: number, width: number];
+/** Patches of one item along time, height and width, before the merge: transformers' `image_grid_thw`. */
+export interface Grid {
+  readonly t: number;
+  readonly h: number;
+  readonly w: number;
+}
 
 export interface ItemSpec {
   /** Patches that go in. */
@@ -21,9 +25,14 @@ export interface ItemSpec {
   readonly pathOutputTokens?: Readonly<Record<string, number>>;
 }
 
+/** What packing takes: anything with a spec. Batches hold the same objects. */
+export interface Packable {
+  readonly spec: ItemSpec;
+}
+
 /** Patches of all grids together. */
 export function countInputPatches(grids: readonly Grid[]): number {
-  return grids.reduce((sum, [t, h, w]) => sum + t * h * w, 0);
+  return grids.reduce((sum, { t, h, w }) => sum + t * h * w, 0);
 }
 
 /** Tokens of all grids together after merging `mergeSize × mergeSize` patches. Each grid must merge evenly. */
@@ -36,7 +45,7 @@ export function countOutputTokens(grids: readonly Grid[], mergeSize: number): nu
  * width are not multiples of `mergeSize`.
  */
 export function itemSpecOfGrid(grid: Grid, mergeSize: number): ItemSpec {
-  const [t, h, w] = grid;
+  const { t, h, w } = grid;
   const name = `grid ${t}x${h}x${w}`;
   if (![t, h, w].every((side) => Number.isSafeInteger(side) && side > 0)) {
     throw new VitgraphError("VG_ITEM_INVALID", `${name} is not made of positive integers`, {

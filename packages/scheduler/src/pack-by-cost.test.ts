@@ -1,7 +1,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
+import { byPosition, itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
 import { seededRandom } from "../test/seeded-random.js";
 import {
   type BatchCost,
@@ -9,14 +9,18 @@ import {
   costOfBatches,
   costPerBudget,
   costPerToken,
-  createCostPacker,
+  createCostPacker as createPacker,
   type ItemSpec,
   type PackLimits,
-  packByCost,
-  packGreedyAscending,
+  packByCost as packItemsByCost,
+  packGreedyAscending as packItemsGreedily,
   powerOfTwoBudgets,
 } from "./index.js";
 import { landscapeOf, lowerBound } from "./partition-anneal.js";
+
+const packByCost = byPosition(packItemsByCost);
+const packGreedyAscending = byPosition(packItemsGreedily);
+const createCostPacker = (limits: PackLimits, cost: BatchCost) => byPosition(createPacker(limits, cost));
 
 const tokens = (...sizes: number[]): ItemSpec[] =>
   sizes.map((outputTokens) => ({ inputSize: 4 * outputTokens, outputTokens }));

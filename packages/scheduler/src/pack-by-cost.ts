@@ -18,7 +18,7 @@ import {
   pathBudgets,
 } from "./batch.js";
 import { type BatchCost, cheapestBudget } from "./batch-cost.js";
-import type { ItemSpec } from "./items.js";
+import type { Packable } from "./items.js";
 import { ascendingByTokens } from "./pack-greedy.js";
 import { packMultiPathByCost } from "./pack-multi-path.js";
 import { type Partition, type PartitionProblem, partitionCost } from "./partition.js";
@@ -34,7 +34,11 @@ import { priceList } from "./price-list.js";
  * A batch's budget is the cheapest that holds it, which need not be the smallest, or null where eager is cheaper.
  * Throws like `packGreedyAscending`, and `VG_ARGUMENT_INVALID` for a cost that is negative or not a number.
  */
-export function packByCost(items: readonly ItemSpec[], limits: PackLimits, cost: BatchCost): Batch[] {
+export function packByCost<T extends Packable>(
+  items: readonly T[],
+  limits: PackLimits,
+  cost: BatchCost,
+): Batch<T>[] {
   return createCostPacker(limits, cost)(items);
 }
 
@@ -42,7 +46,7 @@ export function packByCost(items: readonly ItemSpec[], limits: PackLimits, cost:
 export function createCostPacker(
   limits: PackLimits,
   cost: BatchCost,
-): (items: readonly ItemSpec[]) => Batch[] {
+): <T extends Packable>(items: readonly T[]) => Batch<T>[] {
   checkPackLimits(limits);
   const budgets = pathBudgets(DEFAULT_PATH, limits);
   const maxTokens = largestBudget(budgets);
@@ -63,34 +67,36 @@ export function createCostPacker(
     return annealPartition(problem, landscape, best, bound);
   };
 
-  return (items) => {
+  return <T extends Packable>(items: readonly T[]) => {
     checkPackArguments(items, limits);
-    if (items.some((item) => item.pathOutputTokens !== undefined)) {
+    if (items.some(({ spec }) => spec.pathOutputTokens !== undefined)) {
       return packMultiPathByCost(items, limits, cost);
     }
-    const fits = (index: number): boolean =>
-      items[index]!.outputTokens <= maxTokens && (items[index]!.frames ?? 1) <= maxFrames;
+    const fits = ({ spec }: Packable): boolean =>
+      spec.outputTokens <= maxTokens && (spec.frames ?? 1) <= maxFrames;
     const ascending = ascendingByTokens(items);
     // The solvers want the largest first; reversed, their order is the one of the greedy rule, ties included.
-    const order = ascending.filter(fits).reverse();
+    const descending = ascending.filter(fits).reverse();
     const partition = solve({
-      tokens: Int32Array.from(order, (index) => items[index]!.outputTokens),
-      frames: Int32Array.from(order, (index) =>
-        limits.maxFrames === undefined ? 0 : (items[index]!.frames ?? 1),
+      tokens: Int32Array.from(descending, ({ spec }) => spec.outputTokens),
+      frames: Int32Array.from(descending, ({ spec }) =>
+        limits.maxFrames === undefined ? 0 : (spec.frames ?? 1),
       ),
       maxTokens,
       maxItems: limits.maxItems,
       maxFrames,
       price,
     });
-    const groups = partition.map((group) => group.map((position) => order[position]!).sort((a, b) => a - b));
-    for (const index of ascending) if (!fits(index)) groups.push([index]);
+    const groups = partition.map((group) => group.map((position) => descending[position]!));
+    for (const item of ascending) if (!fits(item)) groups.push([item]);
+    const given = new Map(items.map((item, index) => [item, index]));
+    const inGivenOrder = (a: T, b: T): number => given.get(a)! - given.get(b)!;
     const batches = groups.map((group) => {
-      const batch = openBatch();
-      for (const index of group) join(batch, index, items[index]!);
+      const batch = openBatch<T>();
+      for (const item of group.sort(inGivenOrder)) join(batch, item);
       return closeBatch(batch, limits, choose);
     });
-    return batches.sort((a, b) => a.outputTokens - b.outputTokens || a.items[0]! - b.items[0]!);
+    return batches.sort((a, b) => a.outputTokens - b.outputTokens || inGivenOrder(a.items[0]!, b.items[0]!));
   };
 }
 

@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
-import { packFirstFitDecreasing } from "./index.js";
+import { byPosition, itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
+import { packFirstFitDecreasing as pack } from "./index.js";
+
+const packFirstFitDecreasing = byPosition(pack);
 
 const tokens = (...sizes: number[]) =>
   sizes.map((outputTokens) => ({ inputSize: 4 * outputTokens, outputTokens }));

@@ -13,33 +13,35 @@ import {
   openBatch,
   type PackLimits,
 } from "./batch.js";
-import type { ItemSpec } from "./items.js";
+import type { Packable } from "./items.js";
 
 /**
  * Batches in the order in which they were opened: the one with the largest item first. Throws like
  * `packGreedyAscending`.
  */
-export function packFirstFitDecreasing(items: readonly ItemSpec[], limits: PackLimits): Batch[] {
+export function packFirstFitDecreasing<T extends Packable>(
+  items: readonly T[],
+  limits: PackLimits,
+): Batch<T>[] {
   checkPackArguments(items, limits);
-  const order = items.map((_, index) => index);
-  order.sort((a, b) => items[b]!.outputTokens - items[a]!.outputTokens);
+  const descending = [...items].sort((a, b) => b.spec.outputTokens - a.spec.outputTokens);
   const capacity = capacityOf(limits);
-  const batches: OpenBatch[] = [];
+  const batches: OpenBatch<T>[] = [];
   // Looked at before the batch itself, which takes longer; of no use where a batch has a total for each path.
-  const hasPaths = items.some((item) => item.pathOutputTokens !== undefined);
+  const hasPaths = items.some(({ spec }) => spec.pathOutputTokens !== undefined);
   const tokensLeft: number[] = [];
   // Batches before this one are full of items.
   let firstOpen = 0;
-  for (const index of order) {
-    const item = items[index]!;
+  for (const item of descending) {
+    const { spec } = item;
     while (firstOpen < batches.length && batches[firstOpen]!.items.length >= limits.maxItems) firstOpen++;
     let at = firstOpen;
     while (at < batches.length) {
-      if (tokensLeft[at]! >= item.outputTokens && canJoin(batches[at]!, item, capacity)) break;
+      if (tokensLeft[at]! >= spec.outputTokens && canJoin(batches[at]!, spec, capacity)) break;
       at++;
     }
     if (at === batches.length) batches.push(openBatch());
-    join(batches[at]!, index, item);
+    join(batches[at]!, item);
     tokensLeft[at] = hasPaths ? Number.POSITIVE_INFINITY : capacity.tokens - batches[at]!.outputTokens;
   }
   return batches.map((batch) => closeBatch(batch, limits));

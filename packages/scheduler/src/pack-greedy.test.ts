@@ -1,7 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
-import { type Grid, type ItemSpec, itemSpecOfGrid, type PackLimits, packGreedyAscending } from "./index.js";
+import { byPosition, itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
+import { type ItemSpec, itemSpecOfGrid, type PackLimits, packGreedyAscending as pack } from "./index.js";
+
+const packGreedyAscending = byPosition(pack);
 
 const tokens = (...sizes: number[]): ItemSpec[] =>
   sizes.map((outputTokens) => ({ inputSize: 4 * outputTokens, outputTokens }));
@@ -12,7 +14,7 @@ const shape = (batches: ReturnType<typeof packGreedyAscending>): [readonly numbe
 // The grids and limits of vLLM's TestEncoderCudaGraphCaptureReplay and …VideoReplay: merge 2, budgets 16 and 64.
 describe("packGreedyAscending on vLLM's cases", () => {
   const limits: PackLimits = { tokenBudgets: [16, 64], maxItems: 4 };
-  it.each<[string, Grid[], PackLimits, [number[], number | null][]]>([
+  it.each<[string, [t: number, h: number, w: number][], PackLimits, [number[], number | null][]]>([
     [
       "two images share a replay",
       [
@@ -34,7 +36,7 @@ describe("packGreedyAscending on vLLM's cases", () => {
     ["larger than every budget: eager", [[1, 18, 18]], limits, [[[0], null]]],
     [
       "more images than a batch holds: two replays",
-      new Array<Grid>(8).fill([1, 4, 4]),
+      new Array<[number, number, number]>(8).fill([1, 4, 4]),
       limits,
       [
         [[0, 1, 2, 3], 16],
@@ -61,7 +63,7 @@ describe("packGreedyAscending on vLLM's cases", () => {
     ],
     ["a video larger than every budget", [[2, 18, 18]], { ...limits, maxFrames: 8 }, [[[0], null]]],
   ])("%s", (_, grids, caseLimits, expected) => {
-    const items = grids.map((grid) => itemSpecOfGrid(grid, 2));
+    const items = grids.map(([t, h, w]) => itemSpecOfGrid({ t, h, w }, 2));
     expect(shape(packGreedyAscending(items, caseLimits))).toEqual(expected);
   });
 });

@@ -13,30 +13,29 @@ import {
   openBatch,
   type PackLimits,
 } from "./batch.js";
-import type { ItemSpec } from "./items.js";
+import type { Packable } from "./items.js";
 
 /**
  * Batches in ascending order of their items' tokens. Throws `VG_ARGUMENT_INVALID` or `VG_ITEM_INVALID` for values
  * that are not whole numbers.
  */
-export function packGreedyAscending(items: readonly ItemSpec[], limits: PackLimits): Batch[] {
+export function packGreedyAscending<T extends Packable>(items: readonly T[], limits: PackLimits): Batch<T>[] {
   checkPackArguments(items, limits);
   const capacity = capacityOf(limits);
-  const batches: Batch[] = [];
-  let open = openBatch();
-  for (const index of ascendingByTokens(items)) {
-    const item = items[index]!;
-    if (!canJoin(open, item, capacity)) {
+  const batches: Batch<T>[] = [];
+  let open = openBatch<T>();
+  for (const item of ascendingByTokens(items)) {
+    if (!canJoin(open, item.spec, capacity)) {
       batches.push(closeBatch(open, limits));
       open = openBatch();
     }
-    join(open, index, item);
+    join(open, item);
   }
   if (open.items.length > 0) batches.push(closeBatch(open, limits));
   return batches;
 }
 
-/** Indices of the items, ascending by tokens; equal ones keep their order. */
-export function ascendingByTokens(items: readonly ItemSpec[]): number[] {
-  return items.map((_, index) => index).sort((a, b) => items[a]!.outputTokens - items[b]!.outputTokens);
+/** The items ascending by tokens; equal ones keep their order. */
+export function ascendingByTokens<T extends Packable>(items: readonly T[]): T[] {
+  return [...items].sort((a, b) => a.spec.outputTokens - b.spec.outputTokens);
 }

@@ -16,49 +16,46 @@ import {
   pathTokens,
 } from "./batch.js";
 import { type BatchCost, cheapestBudget, costOfBatches } from "./batch-cost.js";
-import type { ItemSpec } from "./items.js";
+import type { Packable } from "./items.js";
 import { ascendingByTokens } from "./pack-greedy.js";
 
 /** The arguments have been checked. */
-export function packMultiPathByCost(
-  items: readonly ItemSpec[],
+export function packMultiPathByCost<T extends Packable>(
+  items: readonly T[],
   limits: PackLimits,
   cost: BatchCost,
-): Batch[] {
+): Batch<T>[] {
   const choose: ChooseBudget = (tokens, budgets, path) => cheapestBudget(tokens, budgets, path, cost).budget;
-  const paths = [...new Set(items.flatMap((item) => Object.keys(pathTokens(item))))];
+  const paths = [...new Set(items.flatMap(({ spec }) => Object.keys(pathTokens(spec))))];
   const orders = [ascendingByTokens(items), ...paths.map((path) => ascendingOnPath(items, path))];
-  const cuts = orders.map((order) => cutBest(items, order, limits, cost, choose));
+  const cuts = orders.map((order) => cutBest(order, limits, cost, choose));
   return cuts.reduce((best, cut) => (cut.cost < best.cost ? cut : best)).batches;
 }
 
-const ascendingOnPath = (items: readonly ItemSpec[], path: string): number[] =>
-  ascendingByTokens(items).sort(
-    (a, b) => (pathTokens(items[a]!)[path] ?? 0) - (pathTokens(items[b]!)[path] ?? 0),
-  );
+const ascendingOnPath = <T extends Packable>(items: readonly T[], path: string): T[] =>
+  ascendingByTokens(items).sort((a, b) => (pathTokens(a.spec)[path] ?? 0) - (pathTokens(b.spec)[path] ?? 0));
 
 /** The cheapest way to cut the order into consecutive batches that keep the limits. */
-function cutBest(
-  items: readonly ItemSpec[],
-  order: readonly number[],
+function cutBest<T extends Packable>(
+  order: readonly T[],
   limits: PackLimits,
   cost: BatchCost,
   choose: ChooseBudget,
-): { readonly batches: Batch[]; readonly cost: number } {
+): { readonly batches: Batch<T>[]; readonly cost: number } {
   interface Cut {
     readonly cost: number;
-    readonly batch?: Batch;
+    readonly batch?: Batch<T>;
     readonly before?: Cut;
   }
   const capacity = capacityOf(limits);
   const best: (Cut | undefined)[] = [{ cost: 0 }];
   for (let start = 0; start < order.length; start++) {
     const before = best[start]!;
-    const open = openBatch();
+    const open = openBatch<T>();
     for (let end = start; end < order.length; end++) {
-      const index = order[end]!;
-      if (!canJoin(open, items[index]!, capacity)) break;
-      join(open, index, items[index]!);
+      const item = order[end]!;
+      if (!canJoin(open, item.spec, capacity)) break;
+      join(open, item);
       const batch = closeBatch({ ...open, items: [...open.items] }, limits, choose);
       const total = before.cost + costOfBatches([batch], cost);
       if (total < (best[end + 1]?.cost ?? Number.POSITIVE_INFINITY) || best[end + 1] === undefined) {
@@ -66,7 +63,7 @@ function cutBest(
       }
     }
   }
-  const batches: Batch[] = [];
+  const batches: Batch<T>[] = [];
   for (let cut = best[order.length]; cut?.batch !== undefined; cut = cut.before) batches.push(cut.batch);
   return { batches: batches.reverse(), cost: best[order.length]!.cost };
 }

@@ -1,6 +1,17 @@
 /** Items and limits for property tests. */
 import fc from "fast-check";
-import type { Batch, ItemSpec, PackLimits } from "../src/index.js";
+import type { Batch, ItemSpec, Packable, PackLimits } from "../src/index.js";
+
+/** Lets a test pack bare specs, and gives the items of each batch as positions. */
+export function byPosition<Rest extends readonly unknown[]>(
+  pack: <T extends Packable>(items: readonly T[], ...rest: Rest) => readonly Batch<T>[],
+): (specs: readonly ItemSpec[], ...rest: Rest) => Batch<number>[] {
+  return (specs, ...rest) =>
+    pack(
+      specs.map((spec, position) => ({ spec, position })),
+      ...rest,
+    ).map((batch) => ({ ...batch, items: batch.items.map(({ position }) => position) }));
+}
 
 export const budgetLists = fc.constantFrom(
   [64, 128, 256, 512, 1024],
@@ -37,13 +48,13 @@ export const itemSpecs = (maxLength: number): fc.Arbitrary<ItemSpec[]> =>
 export function packingFaults(
   items: readonly ItemSpec[],
   limits: PackLimits,
-  batches: readonly Batch[],
+  batches: readonly Batch<number>[],
 ): string[] {
   const faults: string[] = [];
   const packed = batches.flatMap((batch) => [...batch.items]).sort((a, b) => a - b);
   if (packed.join() !== items.map((_, index) => index).join()) faults.push(`packed ${packed.join()}`);
   const largest = Math.max(0, ...limits.tokenBudgets);
-  const total = (batch: Batch, count: (item: ItemSpec) => number): number =>
+  const total = (batch: Batch<number>, count: (item: ItemSpec) => number): number =>
     batch.items.reduce((sum, index) => sum + count(items[index]!), 0);
   for (const batch of batches) {
     const frames = total(batch, (item) => item.frames ?? 1);

@@ -1,27 +1,27 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Admission, type Place } from "./admission.js";
+import { Admission, type Reservation } from "./admission.js";
 
 const FULL = expect.objectContaining({ code: "VG_QUEUE_FULL" });
 
 describe("a full queue", () => {
   test("takes what is within a caller's share, and no more", () => {
     const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 1000 });
-    for (const caller of ["a", "b", "c"]) admission.enter(4, caller);
+    for (const caller of ["a", "b", "c"]) admission.reserve(4, caller);
     // Four callers, three items each.
-    expect(() => admission.enter(4, "d")).toThrow(FULL);
-    admission.enter(2, "d");
-    admission.enter(1, "d");
-    expect(() => admission.enter(1, "d")).toThrow(FULL);
-    expect(() => admission.enter(1, "a")).toThrow(FULL);
+    expect(() => admission.reserve(4, "d")).toThrow(FULL);
+    admission.reserve(2, "d");
+    admission.reserve(1, "d");
+    expect(() => admission.reserve(1, "d")).toThrow(FULL);
+    expect(() => admission.reserve(1, "a")).toThrow(FULL);
     expect(admission.items).toBe(15);
   });
 
   test("counts tokens in shares too", () => {
     const admission = new Admission({ maxQueuedItems: 100, maxQueuedTokens: 90 });
     const count = (caller: string, tokens: number) => {
-      const [place] = admission.enter(1, caller) as [Place];
-      admission.count([{ place, tokens }]);
+      const [reservation] = admission.reserve(1, caller) as [Reservation];
+      admission.count([{ reservation, tokens }]);
     };
     count("a", 45);
     count("b", 45);
@@ -33,20 +33,20 @@ describe("a full queue", () => {
 
   test("has shares by the callers that wait: one that has left counts no more", () => {
     const admission = new Admission({ maxQueuedItems: 4, maxQueuedTokens: 100 });
-    const places = admission.enter(2, "a");
-    admission.enter(2, "b");
-    for (const place of places) place.leave();
-    admission.enter(2, "b");
-    expect(() => admission.enter(3, "c")).toThrow(FULL);
-    admission.enter(2, "c");
+    const reservations = admission.reserve(2, "a");
+    admission.reserve(2, "b");
+    for (const reservation of reservations) reservation.release();
+    admission.reserve(2, "b");
+    expect(() => admission.reserve(3, "c")).toThrow(FULL);
+    admission.reserve(2, "c");
   });
 });
 
 test("one caller alone has the whole queue", () => {
   const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 100 });
-  admission.enter(8, "a");
-  admission.enter(4, "a");
-  expect(() => admission.enter(1, "a")).toThrow(FULL);
+  admission.reserve(8, "a");
+  admission.reserve(4, "a");
+  expect(() => admission.reserve(1, "a")).toThrow(FULL);
 });
 
 test("whatever comes and goes, the queue is bounded, and its counts are those of the places held", () => {
@@ -59,22 +59,22 @@ test("whatever comes and goes, the queue is bounded, and its counts are those of
   fc.assert(
     fc.property(fc.array(call, { maxLength: 60 }), (calls) => {
       const admission = new Admission({ maxQueuedItems: limit, maxQueuedTokens: 10 * limit });
-      const held: (readonly Place[])[] = [];
+      const held: (readonly Reservation[])[] = [];
       for (const { caller, items, leaves } of calls) {
         try {
-          const places = admission.enter(items, caller);
-          held.push(places);
-          admission.count(places.map((place) => ({ place, tokens: 3 })));
+          const reservations = admission.reserve(items, caller);
+          held.push(reservations);
+          admission.count(reservations.map((reservation) => ({ reservation, tokens: 3 })));
         } catch (error) {
           expect(error).toEqual(FULL);
         }
-        for (const places of held.splice(0, leaves))
-          for (const place of [...places, ...places]) place.leave();
+        for (const reservations of held.splice(0, leaves))
+          for (const reservation of [...reservations, ...reservations]) reservation.release();
         expect(admission.items).toBe(held.flat().length);
         // 1 + 1/2 + … + 1/8 times the limit.
         expect(admission.items).toBeLessThanOrEqual(2.72 * limit);
       }
-      for (const place of held.flat()) place.leave();
+      for (const reservation of held.flat()) reservation.release();
       expect([admission.items, admission.tokens]).toEqual([0, 0]);
     }),
   );

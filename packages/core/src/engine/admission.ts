@@ -1,10 +1,10 @@
 /**
- * How much may wait: items and tokens that were taken in and have not started to run, prepared or not. Above the limits
- * a call is refused before any work is spent on it; the engine does not grow a queue.
+ * Admission: limits the items and tokens that wait, preprocessed or not. A call above the limits is refused before any
+ * work is spent on it.
  *
- * A full queue still takes a call whose caller stays within its share, the limit divided by the callers that wait: three
- * callers that flood the engine keep no fourth one out. What was taken in stays, so n callers hold at most
- * 1 + 1/2 + … + 1/n times the limit.
+ * A full queue still accepts a call whose caller stays within its share, the limit divided by the waiting callers: three
+ * callers that flood the engine keep no fourth one out. Accepted items keep their reservations, so n callers hold at
+ * most 1 + 1/2 + … + 1/n times the limit.
  */
 import { VitgraphError } from "@vitgraph/errors";
 
@@ -19,30 +19,29 @@ interface Waiting {
   tokens: number;
 }
 
-/** An item's place among those that wait. Leaving twice is leaving once. */
-export class Place {
+/** An item's share of the limits, from its arrival until it runs or is settled. Releasing twice is releasing once. */
+export class Reservation {
   readonly caller: unknown;
   #tokens = 0;
-  #leave: ((tokens: number) => void) | undefined;
+  #release: ((tokens: number) => void) | undefined;
 
-  constructor(caller: unknown, leave: (tokens: number) => void) {
+  constructor(caller: unknown, release: (tokens: number) => void) {
     this.caller = caller;
-    this.#leave = leave;
+    this.#release = release;
   }
 
-  /** Whether the item still waits. */
-  get held(): boolean {
-    return this.#leave !== undefined;
+  get isHeld(): boolean {
+    return this.#release !== undefined;
   }
 
-  /** Its tokens, once they are known; the admission has counted them. */
-  hold(tokens: number): void {
+  /** Its tokens, which the admission has counted. */
+  set tokens(tokens: number) {
     this.#tokens = tokens;
   }
 
-  leave(): void {
-    this.#leave?.(this.#tokens);
-    this.#leave = undefined;
+  release(): void {
+    this.#release?.(this.#tokens);
+    this.#release = undefined;
   }
 }
 
@@ -67,11 +66,11 @@ export class Admission {
   }
 
   /**
-   * Places for the items of a call: all of them, or none.
+   * Reserves room for a call's items: for all of them, or none.
    * @param caller whose share they take; compared like a key of a Map
    * @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID
    */
-  enter(items: number, caller: unknown): readonly Place[] {
+  reserve(items: number, caller: unknown): readonly Reservation[] {
     const own = this.#callers.get(caller) ?? { items: 0, tokens: 0 };
     this.#refuse("items", items, own, this.#limits.maxQueuedItems, "maxQueuedItems");
     if (items === 0) return [];
@@ -83,24 +82,24 @@ export class Admission {
       }
     };
     add({ items, tokens: 0 });
-    const leave = (tokens: number) => {
+    const release = (tokens: number) => {
       add({ items: -1, tokens: -tokens });
       if (own.items === 0) this.#callers.delete(caller);
     };
-    return Array.from({ length: items }, () => new Place(caller, leave));
+    return Array.from({ length: items }, () => new Reservation(caller, release));
   }
 
-  /** Counts the tokens of a call's items, in their places: all of them, or none. @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID */
-  count(places: readonly { readonly place: Place; readonly tokens: number }[]): void {
-    const waiting = places.filter(({ place }) => place.held);
+  /** Counts the tokens of a call's items: of all of them, or none. @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID */
+  count(items: readonly { readonly reservation: Reservation; readonly tokens: number }[]): void {
+    const waiting = items.filter(({ reservation }) => reservation.isHeld);
     const [first] = waiting;
     if (first === undefined) return;
-    const own = this.#callers.get(first.place.caller) as Waiting;
+    const own = this.#callers.get(first.reservation.caller) as Waiting;
     const tokens = waiting.reduce((sum, entry) => sum + entry.tokens, 0);
     this.#refuse("tokens", tokens, own, this.#limits.maxQueuedTokens, "maxQueuedTokens");
     this.#all.tokens += tokens;
     own.tokens += tokens;
-    for (const entry of waiting) entry.place.hold(entry.tokens);
+    for (const entry of waiting) entry.reservation.tokens = entry.tokens;
   }
 
   #refuse(unit: keyof Waiting, more: number, own: Waiting, limit: number, option: string): void {

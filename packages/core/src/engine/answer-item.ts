@@ -1,17 +1,17 @@
 /**
- * One item's way from its caller's form to its embedding: open, prepare, output cache, queue.
+ * Answers one item: opens it, preprocesses it, and takes its embedding from the output cache or the queue.
  *
  * A computation whose result may reach other callers works on memory that no caller holds: decoded pixels, or a copy of
  * ready rows, made before they are hashed. Without an output cache, ready rows are used as they are and checked again
  * when they are staged, since only their own caller's answer depends on them.
  */
 import { toVitgraphError } from "@vitgraph/errors";
-import type { Clock, EncoderQueue } from "@vitgraph/scheduler";
+import type { Clock, EncoderQueue, Packable } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { ItemSettled, ObserverList } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
-import type { Place } from "./admission.js";
+import type { Reservation } from "./admission.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 import {
   type EngineItem,
@@ -21,22 +21,11 @@ import {
   openItem,
 } from "./engine-item.js";
 import { contentKey, uuidKey } from "./output-cache.js";
-import type { Prepared, PreparePool } from "./prepare-pool.js";
-import type { Ticket } from "./ticket.js";
-
-/** One call of `encode` or `getItemSpecs`. */
-export interface Call {
-  readonly id: number;
-  readonly ticket: Ticket;
-  readonly priority: number;
-  /** Whose share the call takes. */
-  readonly caller: unknown;
-  /** In the place of the queue's window. */
-  readonly windowMs: number;
-}
+import type { Preprocessed, PreprocessPool } from "./preprocess-pool.js";
+import type { RequestContext } from "./request-context.js";
 
 /** An item in the queue. */
-export interface QueuedWork {
+export interface QueuedWork extends Packable {
   /** Id of its call. */
   readonly call: number;
   readonly item: EncoderItem;
@@ -55,7 +44,7 @@ export interface ItemAnswererOptions {
   /** What embeddings depend on besides their items: see `engineIdentity`. */
   readonly identity: string;
   readonly cache: EmbeddingCache | undefined;
-  readonly pool: PreparePool;
+  readonly pool: PreprocessPool;
   readonly queue: EncoderQueue<QueuedWork, Embedding>;
   readonly observers: ObserverList;
   readonly limits: OpenItemOptions;
@@ -65,7 +54,7 @@ export interface ItemAnswererOptions {
 /** Called when an item reaches a place where its outcome may be decided. */
 type Reach = (source: ItemSettled["source"]) => void;
 
-interface PreparedItem {
+interface ReadyItem {
   readonly item: EncoderItem;
   /** Of its content, if it was asked for. */
   readonly key?: string;
@@ -79,26 +68,24 @@ export class ItemAnswerer {
   }
 
   /** Reads an item's size. Headers of encoded images are read in the pool: a header can be the whole file. */
-  async open(item: EngineItem, { ticket, priority, caller }: Call): Promise<OpenedItem> {
+  async open(item: EngineItem, context: RequestContext): Promise<OpenedItem> {
     const { model, limits, pool } = this.#options;
     const { bytes, isSmall } = headerWork(item);
     const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
-    if (bytes === 0) return open(ticket.signal);
-    const turn = { caller, priority, signal: ticket.signal };
-    using opened = await pool.run({ bytes, keptBytes: 0, isSmall, work: open }, turn);
+    if (bytes === 0) return open(context.signal);
+    using opened = await pool.run({ bytes, keptBytes: 0, isSmall, work: open }, context);
     return opened.value;
   }
 
   /** Never rejects. */
-  async answer(opened: OpenedItem, place: Place, call: Call): Promise<Settled> {
+  async answer(opened: OpenedItem, reservation: Reservation, context: RequestContext): Promise<Settled> {
     let source: ItemSettled["source"] = "refused";
     const reach: Reach = (reached) => {
       source = reached;
-      // It runs, and waits no more.
-      if (reached === "device") place.leave();
+      if (reached === "device") reservation.release();
     };
     try {
-      const value = await call.ticket.race(this.#embed(opened, call, reach));
+      const value = await context.race(this.#embed(opened, context, reach));
       return { outcome: { status: "fulfilled", value }, source };
     } catch (cause) {
       const reason = toVitgraphError(cause, "VG_INTERNAL", "the item could not be encoded");
@@ -107,71 +94,77 @@ export class ItemAnswerer {
   }
 
   /** From the cache, or computed. Of identical items that arrive together, one is computed for all. */
-  async #embed(opened: OpenedItem, call: Call, reach: Reach): Promise<Embedding> {
+  async #embed(opened: OpenedItem, context: RequestContext, reach: Reach): Promise<Embedding> {
     const { cache, identity } = this.#options;
-    const { signal } = call.ticket;
+    const { signal } = context;
     const { uuid, borrowed } = opened;
     const key = uuid === undefined ? undefined : uuidKey(uuid, identity, opened.grid);
     if (cache === undefined) {
-      const prepared =
+      const ready =
         borrowed === undefined
-          ? await this.#prepare(opened, call, signal, false)
+          ? await this.#preprocess(opened, context, signal, false)
           : { value: { item: borrowed }, [Symbol.dispose]() {} };
-      return this.#encode(opened, prepared, call, signal, reach);
+      return this.#encode(opened, ready, context, signal, reach);
     }
     // Behind the cache, a computation belongs to all who wait for it: it ends with the last of them.
     reach("output_cache");
     if (key !== undefined) {
       const compute = async (flight: AbortSignal) => {
         reach("refused");
-        return this.#encode(opened, await this.#prepare(opened, call, flight, false), call, flight, reach);
+        return this.#encode(
+          opened,
+          await this.#preprocess(opened, context, flight, false),
+          context,
+          flight,
+          reach,
+        );
       };
       return cache.share(key, compute, signal);
     }
     reach("refused");
-    const prepared = await this.#prepare(opened, call, signal, true);
+    const ready = await this.#preprocess(opened, context, signal, true);
     let isEncoding = false;
     try {
       reach("output_cache");
       const compute = (flight: AbortSignal) => {
         isEncoding = true;
         reach("refused");
-        return this.#encode(opened, prepared, call, flight, reach);
+        return this.#encode(opened, ready, context, flight, reach);
       };
-      return await cache.share(prepared.value.key as string, compute, signal);
+      return await cache.share(ready.value.key as string, compute, signal);
     } finally {
-      if (!isEncoding) prepared[Symbol.dispose]();
+      if (!isEncoding) ready[Symbol.dispose]();
     }
   }
 
   async #encode(
     { spec }: OpenedItem,
-    prepared: Prepared<PreparedItem>,
-    { id, priority, caller, windowMs }: Call,
+    ready: Preprocessed<ReadyItem>,
+    { id, priority, caller, windowMs }: RequestContext,
     signal: AbortSignal,
     reach: Reach,
   ): Promise<Embedding> {
-    using _room = prepared;
-    const work = { call: id, item: prepared.value.item, started: () => reach("device") };
-    return this.#options.queue.submit(work, spec, { priority, caller, windowMs, signal });
+    using _room = ready;
+    const work = { spec, call: id, item: ready.value.item, started: () => reach("device") };
+    return this.#options.queue.submit(work, { priority, caller, windowMs, signal });
   }
 
-  /** The item in the engine's own memory, and the key of its content if it is asked for. */
-  #prepare(
+  /** Copies or decodes the item into the engine's memory, and computes the key of its content on request. */
+  #preprocess(
     opened: OpenedItem,
-    { caller, priority }: Call,
+    { caller, priority }: RequestContext,
     signal: AbortSignal,
     withKey: boolean,
-  ): Promise<Prepared<PreparedItem>> {
+  ): Promise<Preprocessed<ReadyItem>> {
     const { pool, clock, identity, observers } = this.#options;
     const { kind, bytes, keptBytes, isSmall } = opened;
-    const work = async (ends: AbortSignal): Promise<PreparedItem> => {
+    const work = async (ends: AbortSignal): Promise<ReadyItem> => {
       const startedAt = clock.now();
-      const item = await opened.prepare(ends);
+      const item = await opened.preprocess(ends);
       ends.throwIfAborted();
-      const prepared = withKey ? { item, key: await contentKey(item, identity) } : { item };
+      const ready = withKey ? { item, key: await contentKey(item, identity) } : { item };
       if (kind !== "ready") observers.prepared({ durationMs: clock.now() - startedAt, kind });
-      return prepared;
+      return ready;
     };
     return pool.run({ bytes, keptBytes, isSmall, work }, { caller, priority, signal });
   }

@@ -4,18 +4,18 @@
  * Packing is here too, since it depends on how many devices are idle: a burst is shared out among them.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { assignRanksByCost, type Batch, type ItemSpec } from "@vitgraph/scheduler";
+import { assignRanksByCost, type Batch, type ItemSpec, type Packable } from "@vitgraph/scheduler";
 import type { LoadedModel } from "../models/load-model.js";
 import type { ObserverList } from "../observability/observer.js";
 import type { GridCacheStats } from "../runtime/grid-cache.js";
-import { DeviceLane } from "./device-lane.js";
+import type { PackingRule } from "../runtime/packing.js";
+import { StatsCounter } from "../runtime/stats.js";
+import { itemFlops } from "./cost-model.js";
+import { DeviceWorker } from "./device-worker.js";
 import type { ResolvedEngineOptions } from "./engine-options.js";
+import type { DeviceStats } from "./engine-stats.js";
 import { openDevice } from "./open-device.js";
-import { type PackingRule, packSome } from "./packing.js";
-import { itemFlops } from "./replay-costs.js";
 
-/** Items among which a batch is chosen: enough to choose from, few enough to pack in a millisecond or two. */
-const MOST_PACKED_ITEMS = 128;
 /**
  * Split a batch that would drain the queue if the two halves cost at most 1.2× the whole; otherwise the device idles
  * while results are copied back and callers return. With small images that takes as long as computing.
@@ -23,16 +23,16 @@ const MOST_PACKED_ITEMS = 128;
 const MOST_SPLIT_COST = 1.2;
 
 export class DevicePool {
-  readonly lanes: readonly [DeviceLane, ...DeviceLane[]];
+  readonly workers: readonly [DeviceWorker, ...DeviceWorker[]];
   readonly #packing: PackingRule;
   readonly #flopsOf: (spec: ItemSpec) => number;
 
   private constructor(
     model: LoadedModel,
     packing: PackingRule,
-    lanes: readonly [DeviceLane, ...DeviceLane[]],
+    workers: readonly [DeviceWorker, ...DeviceWorker[]],
   ) {
-    this.lanes = lanes;
+    this.workers = workers;
     this.#packing = packing;
     this.#flopsOf = itemFlops(model);
   }
@@ -42,91 +42,103 @@ export class DevicePool {
     model: LoadedModel,
     options: ResolvedEngineOptions,
     observers: ObserverList,
-    onChange: (lane: DeviceLane, cause?: unknown) => void,
+    onChange: (worker: DeviceWorker, cause?: unknown) => void,
   ): Promise<DevicePool> {
-    const lanes = await openLanes(model, options, observers, onChange);
-    return new DevicePool(model, options.packing, lanes as readonly [DeviceLane, ...DeviceLane[]]);
+    const workers = await openWorkers(model, options, observers, onChange);
+    return new DevicePool(model, options.packing, workers as readonly [DeviceWorker, ...DeviceWorker[]]);
   }
 
   /** Devices that are up. */
   get up(): number {
-    return this.lanes.filter(({ state }) => state === "up").length;
+    return this.workers.filter(({ state }) => state === "up").length;
   }
 
   /** The device on which a batch is done first; undefined if none is up. */
-  pick(tokens: number, budget: number | null): DeviceLane | undefined {
-    return leastBy(this.#available(), (lane) => lane.outstandingMs + lane.costOf(tokens, budget));
+  pick(tokens: number, budget: number | null): DeviceWorker | undefined {
+    return leastBy(this.#available(), (worker) => worker.outstandingMs + worker.costOf(tokens, budget));
   }
 
   /**
    * The batches that the queue chooses from. If several devices are idle, a burst is shared out among them by its
    * arithmetic, and these are the batches of the first item's share; the other shares follow with the next batches.
    */
-  pack(waiting: readonly ItemSpec[]): readonly Batch[] {
-    const items = waiting.slice(0, MOST_PACKED_ITEMS);
-    const lane = leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? this.lanes[0];
-    const idle = this.lanes.filter(({ isIdle }) => isIdle).length;
-    const pack = (wanted: (index: number) => boolean) =>
-      packSome(
-        items,
-        (_, index) => wanted(index),
-        (chosen) => lane.pack(chosen),
-      );
+  pack<T extends Packable>(items: readonly T[]): readonly Batch<T>[] {
+    const worker = leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? this.workers[0];
+    const idle = this.workers.filter(({ isIdle }) => isIdle).length;
+    const packOnly = (isChosen: (item: T) => boolean) => worker.pack(items.filter(isChosen));
     if (idle > 1 && items.length > 1) {
       const share = this.#shareOfFirst(items, idle);
-      return pack((index) => share.has(index));
+      return packOnly((item) => share.has(item));
     }
-    const whole = lane.pack(items);
+    const whole = worker.pack(items);
     if (this.#packing !== "cost" || idle === 0 || whole.length > 1 || items.length < 2) return whole;
-    const share = this.#shareOfFirst(items, 2);
-    const part = pack((index) => share.has(index));
-    const rest = pack((index) => !share.has(index));
-    const cost = (batches: readonly Batch[]) =>
-      batches.reduce((sum, { outputTokens, budget }) => sum + lane.costOf(outputTokens, budget), 0);
-    return cost(part) + cost(rest) <= MOST_SPLIT_COST * cost(whole) ? part : whole;
+    const half = this.#shareOfFirst(items, 2);
+    const first = packOnly((item) => half.has(item));
+    const second = packOnly((item) => !half.has(item));
+    const cost = (batches: readonly Batch<T>[]) =>
+      batches.reduce((sum, { outputTokens, budget }) => sum + worker.costOf(outputTokens, budget), 0);
+    return cost(first) + cost(second) <= MOST_SPLIT_COST * cost(whole) ? first : whole;
   }
 
-  /** The items on the first one's rank, if all are dealt out to this many ranks. */
-  #shareOfFirst(items: readonly ItemSpec[], ranks: number): ReadonlySet<number> {
-    const { order, counts } = assignRanksByCost(items, ranks, this.#flopsOf);
-    return shareOf(0, order, counts);
+  /** The items on the first one's rank, if all are assigned to this many ranks. */
+  #shareOfFirst<T extends Packable>(items: readonly T[], ranks: number): ReadonlySet<T> {
+    const shares = assignRanksByCost(items, ranks, this.#flopsOf);
+    return new Set(shares.find((share) => share.includes(items[0] as T)));
   }
 
   /** Devices with room for a batch; if there are none, those that are up. */
-  #available(): readonly DeviceLane[] {
-    const withRoom = this.lanes.filter(({ hasRoom }) => hasRoom);
-    return withRoom.length > 0 ? withRoom : this.lanes.filter(({ state }) => state === "up");
+  #available(): readonly DeviceWorker[] {
+    const withRoom = this.workers.filter(({ hasRoom }) => hasRoom);
+    return withRoom.length > 0 ? withRoom : this.workers.filter(({ state }) => state === "up");
+  }
+
+  stats(): readonly DeviceStats[] {
+    return this.workers.map(({ device: { info }, state, batches, cause }) => ({
+      backend: info.backend,
+      name: info.name,
+      state,
+      batches,
+      ...(cause === undefined ? {} : { error: cause.message }),
+    }));
+  }
+
+  /** A counter for batches of all devices, with the budgets that have a graph on any of them. */
+  newCounter(): StatsCounter {
+    const encoders = this.workers.map(({ encoder }) => encoder);
+    const budgets = new Set(encoders.flatMap(({ tokenBudgets }) => tokenBudgets));
+    const failed = new Set(encoders.flatMap((encoder) => encoder.stats().failed_graphs));
+    return new StatsCounter([...budgets].sort(ascending), [...failed].sort(ascending));
   }
 
   /** Of all devices; null if none has a grid cache. */
   gridCacheStats(): GridCacheStats | null {
-    return sumOf(this.lanes.map(({ encoder }) => encoder.stats().grid_cache));
+    return sumOf(this.workers.map(({ encoder }) => encoder.stats().grid_cache));
   }
 
   /** Why no device is left. */
   lostError(): VitgraphError {
-    return noDeviceLeft(this.lanes);
+    return noDeviceLeft(this.workers);
   }
 
   /** One outcome for each device. */
   close(): Promise<PromiseSettledResult<void>[]> {
-    return Promise.allSettled(this.lanes.map((lane) => lane.close()));
+    return Promise.allSettled(this.workers.map((worker) => worker.close()));
   }
 }
 
-async function openLanes(
+async function openWorkers(
   model: LoadedModel,
   options: ResolvedEngineOptions,
   observers: ObserverList,
-  onChange: (lane: DeviceLane, cause?: unknown) => void,
-): Promise<readonly DeviceLane[]> {
+  onChange: (worker: DeviceWorker, cause?: unknown) => void,
+): Promise<readonly DeviceWorker[]> {
   const progress = new LoadProgress(options, () => observers.stateChanged("warming"));
   const opening = options.devices.map((source, index) => {
     let first = true;
     const open = async () => {
       const onProgress = first ? { onProgress: progress.of(index) } : {};
       first = false;
-      const opened = await openDevice(index, source, model, options, {
+      const opened = await openDevice(source, model, options, {
         ...onProgress,
         onGraphsCaptured: (captured) => observers.graphsCaptured({ device: index, ...captured }),
         onGraphFailure: (failure) => observers.graphFailed({ device: index, ...failure }),
@@ -136,23 +148,23 @@ async function openLanes(
       if (cache !== null && cache.entries > 0) observers.gridsWarmed({ device: index, ...cache });
       return opened;
     };
-    return DeviceLane.open({ index, open, clock: options.clock, onChange });
+    return DeviceWorker.open({ index, open, clock: options.clock, onChange });
   });
   const outcomes = await Promise.allSettled(opening);
-  const lanes = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
+  const workers = outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
   try {
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
-    checkOneDType(lanes);
-    return lanes;
+    checkOneDType(workers);
+    return workers;
   } catch (error) {
-    await Promise.allSettled(lanes.map((lane) => lane.close()));
+    await Promise.allSettled(workers.map((worker) => worker.close()));
     throw error;
   }
 }
 
 /** Otherwise an item's dtype would depend on which device was free. */
-function checkOneDType(lanes: readonly DeviceLane[]): void {
-  const [first, ...others] = lanes as [DeviceLane, ...DeviceLane[]];
+function checkOneDType(workers: readonly DeviceWorker[]): void {
+  const [first, ...others] = workers as [DeviceWorker, ...DeviceWorker[]];
   const other = others.find(({ device }) => device.activationDType !== first.device.activationDType);
   if (other === undefined) return;
   throw new VitgraphError(
@@ -198,26 +210,15 @@ function sumOf(caches: readonly (GridCacheStats | null)[]): GridCacheStats | nul
   return sum;
 }
 
-function noDeviceLeft(lanes: readonly DeviceLane[]): VitgraphError {
-  const causes = lanes.map(
+function noDeviceLeft(workers: readonly DeviceWorker[]): VitgraphError {
+  const causes = workers.map(
     ({ index, device, cause }) =>
       `device ${index} (${device.info.name}): ${cause?.fact ?? "no cause is known"}`,
   );
   return new VitgraphError("VG_DEVICE_FAILED", `the engine has no device left: ${causes.join("; ")}`, {
     remedy: "close it, see `vitgraph doctor`, and create a new one when the devices work again",
-    cause: lanes.find(({ cause }) => cause !== undefined)?.cause,
+    cause: workers.find(({ cause }) => cause !== undefined)?.cause,
   });
-}
-
-/** The members of one rank. */
-function shareOf(item: number, order: readonly number[], counts: readonly number[]): ReadonlySet<number> {
-  let start = 0;
-  for (const count of counts) {
-    const members = order.slice(start, start + count);
-    if (members.includes(item)) return new Set(members);
-    start += count;
-  }
-  return new Set([item]);
 }
 
 function leastBy<T>(values: readonly T[], measure: (value: T) => number): T | undefined {
@@ -225,3 +226,5 @@ function leastBy<T>(values: readonly T[], measure: (value: T) => number): T | un
   for (const value of values) if (least === undefined || measure(value) < measure(least)) least = value;
   return least;
 }
+
+const ascending = (a: number, b: number) => a - b;

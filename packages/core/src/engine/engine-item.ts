@@ -78,18 +78,18 @@ export interface OpenedItem {
   readonly uuid: string | undefined;
   readonly grid: Grid;
   readonly spec: ItemSpec;
-  /** Memory that {@link prepare} takes while it runs, its result included. */
+  /** Memory that {@link preprocess} takes while it runs, its result included. */
   readonly bytes: number;
   /** Memory of the result. */
   readonly keptBytes: number;
-  /** Whether {@link prepare} takes some ten milliseconds at most. */
+  /** Whether {@link preprocess} takes some ten milliseconds at most. */
   readonly isSmall: boolean;
   /**
    * The item in memory that no caller holds.
    * @param signal stops between the steps
    * @throws VG_IMAGE_INVALID and others that only decoding finds out; VG_ITEM_INVALID if the caller's memory has changed
    */
-  prepare(signal: AbortSignal): Promise<EncoderItem>;
+  preprocess(signal: AbortSignal): Promise<EncoderItem>;
   /** The item over the caller's memory, for kind `ready`: to be checked again where it is used. */
   readonly borrowed?: EncoderItem;
 }
@@ -169,7 +169,7 @@ async function openEncoded(
   const header = await openImage(bytes, limits);
   const { height, width } = header;
   const rasterBytes = 3 * height * width;
-  const prepare = async (signal: AbortSignal): Promise<EncoderItem> => {
+  const preprocess = async (signal: AbortSignal): Promise<EncoderItem> => {
     const own = await copyBytes(await read());
     // From the copy: the caller may have changed the bytes since their header was read.
     const opened = await openImage(own, limits);
@@ -189,7 +189,7 @@ async function openEncoded(
     // The decoder's memory and the resize's are not held together. Resizing holds the pixels twice.
     workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
     isSmall: header.isSmall && isInMemory(image) && bytes.length <= SMALL_BYTES,
-    prepare,
+    preprocess,
   });
 }
 
@@ -199,7 +199,7 @@ function openRaster(uuid: string | undefined, raster: Raster, model: LoadedModel
   return opened("raster", uuid, imageGrid(raster, processor), model, {
     workBytes: raster.rgb.length,
     isSmall: raster.rgb.length <= SMALL_BYTES,
-    prepare: async () => {
+    preprocess: async () => {
       checkRaster(raster, "item.raster");
       return processRaster(raster, processor);
     },
@@ -219,7 +219,7 @@ function openFrames(uuid: string | undefined, frames: readonly Raster[], model: 
   return opened("frames", uuid, videoGrid(frames.length, first, videoProcessor), model, {
     workBytes: frames.reduce((sum, { rgb }) => sum + rgb.length, 0),
     isSmall: false,
-    prepare: async () => {
+    preprocess: async () => {
       check();
       return processVideo(frames, videoProcessor);
     },
@@ -249,7 +249,7 @@ async function openVideo(
   return opened("video", uuid, grid, model, {
     workBytes: bytes.length + decodeBytes,
     isSmall: false,
-    prepare: async (ends) => {
+    preprocess: async (ends) => {
       await using own = await open(await copyBytes(await read()), ends);
       if (own.grid.t === grid.t && own.grid.h === grid.h && own.grid.w === grid.w) return own.decode();
       throw new VitgraphError(
@@ -266,7 +266,7 @@ async function openVideo(
 function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedModel): OpenedItem {
   checkItemOfModel(item, model.vision);
   const { byteLength } = rowsOf(item);
-  const prepare = async (): Promise<EncoderItem> => {
+  const preprocess = async (): Promise<EncoderItem> => {
     checkItemOfModel(item, model.vision);
     const copy = await copyBytes(rowsOf(item));
     const { format, grid } = item;
@@ -278,11 +278,11 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
     kind: "ready",
     uuid,
     grid: item.grid,
-    spec: specOf(item.grid, model),
+    spec: itemSpecOfGrid(item.grid, model.vision.spatialMergeSize),
     bytes: byteLength,
     keptBytes: byteLength,
     isSmall: byteLength <= SMALL_BYTES,
-    prepare,
+    preprocess,
     borrowed: item,
   };
 }
@@ -364,7 +364,11 @@ function opened(
   uuid: string | undefined,
   grid: Grid,
   model: LoadedModel,
-  { workBytes, isSmall, prepare }: { readonly workBytes: number } & Pick<OpenedItem, "isSmall" | "prepare">,
+  {
+    workBytes,
+    isSmall,
+    preprocess,
+  }: { readonly workBytes: number } & Pick<OpenedItem, "isSmall" | "preprocess">,
 ): OpenedItem {
   const isVideo = kind === "frames" || kind === "video";
   const { patchSize, temporalPatchSize } = model.vision;
@@ -373,15 +377,11 @@ function opened(
     kind,
     uuid,
     grid,
-    spec: specOf(grid, model),
+    spec: itemSpecOfGrid(grid, model.vision.spatialMergeSize),
     bytes: workBytes + keptBytes,
     keptBytes,
     // Bounds of a checkpoint can make a large picture of a small one.
     isSmall: isSmall && keptBytes <= SMALL_BYTES,
-    prepare,
+    preprocess,
   };
-}
-
-function specOf({ t, h, w }: Grid, { vision }: LoadedModel): ItemSpec {
-  return itemSpecOfGrid([t, h, w], vision.spatialMergeSize);
 }

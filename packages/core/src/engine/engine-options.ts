@@ -1,7 +1,7 @@
 /** The options of an engine and of a call, and their defaults. packages/core/README.md has the table. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type { CompilationConfigInput } from "@vitgraph/config";
+import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
@@ -9,7 +9,8 @@ import { DEFAULT_MAX_PIXELS } from "../images/index.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
-import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/vision-encoder.js";
+import { DEFAULT_MAX_BATCH_TOKENS } from "../runtime/open-encoder.js";
+import { PACKING_RULES, type PackingRule } from "../runtime/packing.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 import {
   COUNT,
@@ -24,9 +25,8 @@ import {
   type Rules,
   SIZE,
 } from "./option-rules.js";
-import { PACKING_RULES, type PackingRule } from "./packing.js";
 
-/** What to make a device of: options for `createDevice`, or a function that makes one. The engine disposes what is made. */
+/** Options for `createDevice`, or a function that makes a device. The engine disposes the device. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
 export interface EngineLimits {
@@ -48,7 +48,7 @@ export interface EngineLimits {
    * Images decoded and resized at a time, besides a small one. Default: one less than the cores, or than libuv's threads
    * if they are fewer.
    */
-  readonly prepareConcurrency?: number;
+  readonly preprocessConcurrency?: number;
 }
 
 export interface EncoderEngineOptions {
@@ -56,8 +56,6 @@ export interface EncoderEngineOptions {
   readonly model: LoadedModel | string;
   /** Default: one device of backend "auto". */
   readonly devices?: readonly EngineDevice[];
-  /** The dtype of the embeddings. Must be what the devices compute in. Default: "auto", whatever that is. */
-  readonly dtype?: "auto" | "bf16" | "f32";
   /** vLLM's `--compilation-config`, as an object or as JSON text. */
   readonly compilationConfig?: CompilationConfigInput | string;
   /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. Default: 16 384. */
@@ -75,8 +73,6 @@ export interface EncoderEngineOptions {
   readonly gridCacheBytes?: number;
   /** Grids whose position embeddings are computed at start. Default: the encoder's. */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
-  /** Compare each captured graph with the eager run before it is used. Default: true. */
-  readonly selfCheck?: boolean;
   /**
    * Where a batch's cost comes from. "auto" measures on GPUs and estimates elsewhere; "measure" and "estimate" do that
    * everywhere; a function is taken as it is. Default: "auto".
@@ -89,22 +85,22 @@ export interface EncoderEngineOptions {
   readonly costDirectory?: string;
   /** Called with the bytes of weights loaded so far, of all devices together. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Told of everything from the start; `subscribe` adds more later. */
+  /** Receive every event from the start; `subscribe` adds more later. */
   readonly observers?: readonly EngineObserver[];
   /** Default: the machine's. */
   readonly clock?: Clock;
 }
 
 export interface EncodeOptions {
-  /** Takes the call's items back, waiting or running. */
+  /** Cancels the call's items, waiting or running. */
   readonly signal?: AbortSignal;
   /** Lower goes first, as in vLLM. Default: 0. */
   readonly priority?: number;
-  /** Milliseconds from now after which the answers are of no use. Default: no limit. */
+  /** Milliseconds from now after which the call fails with VG_DEADLINE_EXCEEDED. Default: no limit. */
   readonly timeoutMs?: number;
   /**
    * Whose share of the engine the call takes: a tenant, a connection. Within one priority, waiting callers are served
-   * equal numbers of tokens. Default: each call is a caller of its own.
+   * equal numbers of tokens. Default: each call counts as one caller.
    */
   readonly caller?: string;
 }
@@ -116,7 +112,7 @@ const ENCODE_OPTIONS = {
   caller: true,
 } satisfies Record<keyof EncodeOptions, true>;
 
-/** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by the call's ticket */
+/** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by `RequestContext` */
 export function checkEncodeOptions(method: string, options: EncodeOptions): void {
   checkOptions(method, options, Object.keys(ENCODE_OPTIONS));
   const { priority = 0, caller = "" } = options;
@@ -132,11 +128,14 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
   }
 }
 
-/** The options with everything filled in that does not depend on a model. */
+/** The options with their defaults. */
 export type ResolvedEngineOptions = Omit<
   EncoderEngineOptions,
-  "limits" | keyof typeof DEFAULTS | "devices" | "clock" | "costDirectory"
+  "compilationConfig" | "limits" | keyof typeof DEFAULTS | "devices" | "clock" | "costDirectory"
 > & {
+  /** The compilation config's keys for the encoder. */
+  readonly encoder: EncoderOptions;
+} & {
   readonly [Key in keyof typeof DEFAULTS]-?: NonNullable<EncoderEngineOptions[Key]>;
 } & {
   readonly devices: readonly EngineDevice[];
@@ -146,15 +145,12 @@ export type ResolvedEngineOptions = Omit<
 };
 
 const DEFAULTS = {
-  dtype: "auto",
-  compilationConfig: {},
   maxBatchTokens: DEFAULT_MAX_BATCH_TOKENS,
   packing: "cost",
-  // Items that come while every device is busy are batched without any window; one would only make an idle device wait.
+  // Items that arrive while every device is busy share batches anyway; a window would only keep an idle device waiting.
   batchWindowMs: 0,
   // A megapixel's embedding of the largest tower has 32 MiB.
   outputCacheBytes: 2 ** 30,
-  selfCheck: true,
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
 
@@ -163,7 +159,7 @@ const LIMIT_RULES: Rules<EngineLimits> = {
   maxQueuedTokens: LIMIT,
   maxPixels: LIMIT,
   maxPixelsInFlight: LIMIT,
-  prepareConcurrency: COUNT,
+  preprocessConcurrency: COUNT,
 };
 
 export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
@@ -175,7 +171,6 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
     "a list, not empty, of options for createDevice or of functions that make a device",
     (value) => isObject(value) || isFunction(value),
   ),
-  dtype: oneOf(["auto", "bf16", "f32"]),
   compilationConfig: {
     expected: "an object or JSON text",
     accepts: (value) => isObject(value) || typeof value === "string",
@@ -202,7 +197,6 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
     accepts: (value) =>
       value === "common" || value === "none" || (Array.isArray(value) && value.every(isGrid)),
   },
-  selfCheck: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
   costs: {
     expected: "one of auto, measure, estimate, or a function",
     accepts: (value) => isFunction(value) || ["auto", "measure", "estimate"].some((known) => known === value),
@@ -220,19 +214,27 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
 };
 
 /** @throws VG_ARGUMENT_INVALID naming the options */
-export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEngineOptions {
+export function checkEngineOptions(options: EncoderEngineOptions): void {
   checkRules("EncoderEngine.create", options, ENGINE_RULES, "which is the option compilationConfig");
   if (options.model === undefined) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "the options of EncoderEngine.create have no model", {
       remedy: "pass a checkpoint's directory, or a model from loadModel",
     });
   }
+}
+
+/** Fills in the defaults of options that were checked. */
+export function resolveEngineOptions(
+  options: Omit<EncoderEngineOptions, "compilationConfig">,
+  encoder: EncoderOptions,
+): ResolvedEngineOptions {
   const { devices = [{}], limits = {}, clock = systemClock } = options;
   const { costDirectory = join(cacheDirectory(), "replay-costs") } = options;
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return {
     ...DEFAULTS,
     ...given,
+    encoder,
     devices,
     clock,
     costDirectory,
@@ -241,7 +243,7 @@ export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEng
       maxQueuedTokens: limits.maxQueuedTokens ?? 16 * DEFAULT_MAX_BATCH_TOKENS,
       maxPixels: limits.maxPixels ?? DEFAULT_MAX_PIXELS,
       maxPixelsInFlight: limits.maxPixelsInFlight ?? 2 ** 28,
-      prepareConcurrency: limits.prepareConcurrency ?? defaultPrepareConcurrency(),
+      preprocessConcurrency: limits.preprocessConcurrency ?? defaultPreprocessConcurrency(),
     },
   } as ResolvedEngineOptions;
 }
@@ -250,7 +252,7 @@ export function resolveEngineOptions(options: EncoderEngineOptions): ResolvedEng
  * Decoding fills libuv's threads; one is left to small images, to files and to the system's own work. So is a core: with
  * all of two cores at large images, small ones took 2.4 times as long.
  */
-function defaultPrepareConcurrency(): number {
+function defaultPreprocessConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
   return Math.max(1, Math.min(availableParallelism(), libuvThreads) - 1);
 }

@@ -7,8 +7,8 @@
  */
 import type { ErrorCode } from "@vitgraph/errors";
 import type { Frame } from "../runtime/grid-rows.js";
+import type { CapturedGraphs } from "../runtime/open-encoder.js";
 import type { GraphStatistics } from "../runtime/stats.js";
-import type { CapturedGraphs } from "../runtime/vision-encoder.js";
 
 /**
  * `loading` the weights, `warming` up (capturing, self-check, costs), `ready`, `draining` after a close, `closed`;

@@ -2,7 +2,7 @@
  * The checks that a host must pass before an engine is started for it: small, in this order, each with a failure of its
  * own name. Hosts need not be typed, so that nothing about one is taken for granted.
  */
-import { encoderOptions, parseCompilationConfig } from "@vitgraph/config";
+import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { createVisionModel } from "../models/index.js";
 import type { VisionModel } from "../models/vision-model.js";
@@ -14,18 +14,17 @@ import {
   SPECIFICATION_VERSION,
 } from "./contract.js";
 
-/** What the checks found out of a host. */
+/** A host's model and compilation config, parsed. */
 export interface CheckedHost {
   readonly vision: VisionModel;
-  /** `encoder_cudagraph_verbose` of its compilation config. */
-  readonly verbose: boolean;
+  readonly encoder: EncoderOptions;
 }
 
 /** @throws VG_REGISTRATION_FAILED */
 export function checkHost(host: HostEngine): CheckedHost {
   checkShape(host);
   checkVersion(host);
-  return { vision: checkModel(host), verbose: checkConfig(host) };
+  return { vision: checkModel(host), encoder: checkConfig(host) };
 }
 
 export function registrationFailed(
@@ -135,11 +134,11 @@ export function checkModel({ name, model }: HostEngine): VisionModel {
   }
 }
 
-/** Whether the config asks for a line a batch. */
-export function checkConfig({ name, compilationConfig = {} }: HostEngine): boolean {
+/** The only place that parses a host's compilation config. */
+export function checkConfig({ name, compilationConfig = {} }: HostEngine): EncoderOptions {
   try {
     const { config } = parseCompilationConfig(compilationConfig, { source: `compilation config of ${name}` });
-    return encoderOptions(config).verbose;
+    return encoderOptions(config);
   } catch (cause) {
     const { fact, remedy } = factOf(cause);
     throw registrationFailed("config_invalid", fact, {

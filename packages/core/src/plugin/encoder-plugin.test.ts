@@ -1,3 +1,4 @@
+import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test, vi } from "vitest";
 import type { EncoderEngineOptions } from "../engine/engine-options.js";
@@ -20,10 +21,12 @@ import type { EncoderPluginOptions } from "./plugin-options.js";
 /** A plugin whose engines are fakes, and what they were started with. */
 function fakePlugin(options: EncoderPluginOptions = {}, outputColumns?: readonly number[]) {
   const started: EncoderEngineOptions[] = [];
+  const encoders: EncoderOptions[] = [];
   const engines: FakeEngine[] = [];
   const plugin = createEncoderPlugin({
-    createEngine: async (given) => {
+    createEngine: async (given, encoder) => {
       started.push(given);
+      encoders.push(encoder);
       const { observers = [] } = given;
       const engine = new FakeEngine({ observers, ...(outputColumns === undefined ? {} : { outputColumns }) });
       engines.push(engine);
@@ -31,7 +34,7 @@ function fakePlugin(options: EncoderPluginOptions = {}, outputColumns?: readonly
     },
     ...options,
   });
-  return { plugin, started, engines };
+  return { plugin, started, encoders, engines };
 }
 
 async function failureOf(registering: Promise<Registration>): Promise<VitgraphError> {
@@ -94,10 +97,10 @@ describe("a registration", () => {
     });
   });
 
-  test("starts the engine with the host's config, untouched, and with the plugin's own options beside it", async () => {
+  test("starts the engine with the host's config, parsed, and the plugin's own options", async () => {
     const compilationConfig = { cudagraph_mm_encoder: true, cudagraph_mode: "FULL" } as const;
     const host = createFakeHost({ compilationConfig });
-    const { plugin, started } = fakePlugin({
+    const { plugin, started, encoders } = fakePlugin({
       packing: "greedy",
       batchWindowMs: 2,
       limits: { maxQueuedItems: 9 },
@@ -107,12 +110,11 @@ describe("a registration", () => {
     expect(options).toEqual({
       model: "path/to/checkpoint",
       devices: [{ backend: "auto" }],
-      compilationConfig,
       packing: "greedy",
       batchWindowMs: 2,
       limits: { maxQueuedItems: 9 },
     });
-    expect(options.compilationConfig).toBe(compilationConfig);
+    expect(encoders).toEqual([encoderOptions(parseCompilationConfig(compilationConfig).config)]);
     expect(observers?.length).toBeGreaterThan(0);
   });
 
@@ -394,7 +396,6 @@ describe("the plugin's own options", () => {
       modalities: ["image"],
       backend: "cuda",
       device: [0, 1],
-      dtype: "bf16",
       maxBatchTokens: 8192,
       packing: "cost",
       batchWindowMs: 1.5,
@@ -403,12 +404,11 @@ describe("the plugin's own options", () => {
         maxQueuedTokens: 2,
         maxPixels: 3,
         maxPixelsInFlight: 4,
-        prepareConcurrency: 5,
+        preprocessConcurrency: 5,
       },
       outputCacheBytes: 0,
       gridCacheBytes: 1e6,
       warmUpGrids: [{ t: 1, h: 16, w: 16 }],
-      selfCheck: false,
       observers: [],
     };
     expect(() => createEncoderPlugin({ ...options, logger: console })).not.toThrow();
@@ -439,12 +439,11 @@ describe("the plugin's own options", () => {
       refused({
         packing: "best",
         device: -1,
-        selfCheck: "yes",
         warmUpGrids: [{ t: 1, h: 16 }],
         batchWindowMs: Number.NaN,
       }),
     ).toMatchInlineSnapshot(
-      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "selfCheck" is "yes", and must be true or false; "warmUpGrids" is a list of 1, and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
+      `"the options of the encoder plugin are invalid: "packing" is "best", and must be one of cost, greedy, first-fit; "device" is -1, and must be the ordinal of a GPU, from 0, or a list of them; "warmUpGrids" is a list of 1, and must be "common", "none", or a list of grids { t, h, w } in patches; "batchWindowMs" is NaN, and must be a number of milliseconds, 0 for no window"`,
     );
   });
 

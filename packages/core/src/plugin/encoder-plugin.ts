@@ -5,7 +5,6 @@
  * was taken, the host was closed) is looked at once more before anything is registered.
  */
 import { EncoderEngine } from "../engine/encoder-engine.js";
-import type { EncoderEngineOptions } from "../engine/engine-options.js";
 import { VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
 import { EngineLog } from "../observability/engine-log.js";
 import { standardErrorLogger } from "../observability/logger.js";
@@ -28,7 +27,7 @@ import {
   type Registration,
   SPECIFICATION_VERSION,
 } from "./contract.js";
-import type { CreateEngine, EncoderEngineLike } from "./engine-like.js";
+import type { EncoderEngineLike } from "./engine-like.js";
 import { checkPluginOptions, type EncoderPluginOptions } from "./plugin-options.js";
 
 /**
@@ -78,17 +77,17 @@ const joinedHosts = new WeakSet<HostEngine>();
 
 async function join(
   host: HostEngine,
-  { vision, verbose }: CheckedHost,
+  { vision, encoder }: CheckedHost,
   options: EncoderPluginOptions & { readonly modalities: readonly Modality[] },
 ): Promise<Registration> {
   const {
     modalities,
-    logger = host.logger ?? standardErrorLogger({ verbose }),
+    logger = host.logger ?? standardErrorLogger({ verbose: encoder.verbose }),
     observers = [],
     model = host.model.path,
     backend = "auto",
     device,
-    createEngine = EncoderEngine.create,
+    createEngine = EncoderEngine.start,
     ...engineOptions
   } = options;
   if (model === undefined) {
@@ -97,16 +96,20 @@ async function join(
     });
   }
   const columns = sum(vision.outputColumns);
-  const starting = startEngine(host, createEngine, {
-    ...engineOptions,
-    model,
-    devices: [device]
-      .flat()
-      .map((ordinal) => (ordinal === undefined ? { backend } : { backend, device: ordinal })),
-    compilationConfig: host.compilationConfig ?? {},
-    observers: [new EngineLog({ logger, verbose }), ...observers],
-  }).then((engine) => new JoinedHost(host, engine, modalities));
-  // For those who need to know whether it started, and not why it did not.
+  const start = () =>
+    createEngine(
+      {
+        ...engineOptions,
+        model,
+        devices: [device]
+          .flat()
+          .map((ordinal) => (ordinal === undefined ? { backend } : { backend, device: ordinal })),
+        observers: [new EngineLog({ logger, verbose: encoder.verbose }), ...observers],
+      },
+      encoder,
+    );
+  const starting = startEngine(host, start).then((engine) => new JoinedHost(host, engine, modalities));
+  // Undefined if it did not start.
   const started = starting.catch(() => undefined);
   try {
     let hostClosed = false;
@@ -135,11 +138,10 @@ async function join(
 
 async function startEngine(
   host: HostEngine,
-  createEngine: CreateEngine,
-  options: EncoderEngineOptions,
+  start: () => Promise<EncoderEngineLike>,
 ): Promise<EncoderEngineLike> {
   try {
-    return await createEngine(options);
+    return await start();
   } catch (cause) {
     const { fact, remedy } = factOf(cause);
     throw registrationFailed("engine_failed", `the engine for ${host.name} did not start: ${fact}`, {

@@ -1,5 +1,5 @@
-/** What the plugin needs of an engine, so that a test can hand it another one. `EncoderEngine` is one. */
-import type { BudgetRange } from "@vitgraph/config";
+/** The engine that a plugin starts; tests pass a fake. `EncoderEngine` implements it. */
+import type { BudgetRange, EncoderOptions } from "@vitgraph/config";
 import type { ItemSpec } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions, EncoderEngineOptions } from "../engine/engine-options.js";
@@ -20,4 +20,8 @@ export interface EncoderEngineLike {
   close(): Promise<void>;
 }
 
-export type CreateEngine = (options: EncoderEngineOptions) => Promise<EncoderEngineLike>;
+/** Options that were checked, and the keys of the host's compilation config. `EncoderEngine.start` is one. */
+export type CreateEngine = (
+  options: Omit<EncoderEngineOptions, "compilationConfig">,
+  encoder: EncoderOptions,
+) => Promise<EncoderEngineLike>;

@@ -1,6 +1,6 @@
 /**
- * vitgraph's own options: what vLLM's compilation config has no key for. They are an object of their own, so that the
- * compilation config stays one that vLLM accepts.
+ * vitgraph's own options, for which vLLM's compilation config has no key. They are a separate object, so that vLLM accepts
+ * the compilation config unchanged.
  */
 import { BACKENDS, type BackendChoice } from "@vitgraph/cuda-kernels";
 import { ENGINE_RULES, type EncoderEngineOptions } from "../engine/engine-options.js";
@@ -11,11 +11,10 @@ import type { EngineObserver } from "../observability/observer.js";
 import { MODALITIES, type Modality } from "./contract.js";
 import type { CreateEngine } from "./engine-like.js";
 
-/** What is left out is the engine's default; packages/core/README.md has them. */
+/** Defaults are the engine's: see packages/core/README.md. */
 export interface EncoderPluginOptions
   extends Pick<
     EncoderEngineOptions,
-    | "dtype"
     | "maxBatchTokens"
     | "packing"
     | "batchWindowMs"
@@ -23,7 +22,6 @@ export interface EncoderPluginOptions
     | "outputCacheBytes"
     | "gridCacheBytes"
     | "warmUpGrids"
-    | "selfCheck"
   > {
   /** The checkpoint's directory, or a loaded model, which stays the caller's. Default: the host's `model.path`. */
   readonly model?: LoadedModel | string;
@@ -54,7 +52,6 @@ const RULES: Rules<EncoderPluginOptions> = {
     accepts: (value) =>
       isOrdinal(value) || (Array.isArray(value) && value.length > 0 && value.every(isOrdinal)),
   },
-  dtype: ENGINE_RULES.dtype,
   maxBatchTokens: ENGINE_RULES.maxBatchTokens,
   packing: ENGINE_RULES.packing,
   batchWindowMs: ENGINE_RULES.batchWindowMs,
@@ -62,7 +59,6 @@ const RULES: Rules<EncoderPluginOptions> = {
   outputCacheBytes: ENGINE_RULES.outputCacheBytes,
   gridCacheBytes: ENGINE_RULES.gridCacheBytes,
   warmUpGrids: ENGINE_RULES.warmUpGrids,
-  selfCheck: ENGINE_RULES.selfCheck,
   logger: { expected: "an object with debug, info, warn and error", accepts: isLogger },
   observers: ENGINE_RULES.observers,
   createEngine: { expected: "a function", accepts: (value) => typeof value === "function" },

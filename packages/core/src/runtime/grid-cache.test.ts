@@ -6,7 +6,8 @@ import type { EncoderItem, Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { embeddingCacheMissLine, embeddingCacheWarmedLine } from "../observability/verbose-lines.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
-import { VisionEncoder, type VisionEncoderOptions } from "./vision-encoder.js";
+import type { VisionEncoderOptions } from "./open-encoder.js";
+import { VisionEncoder } from "./vision-encoder.js";
 
 let miniature: MiniatureModel;
 let model: LoadedModel;
@@ -111,7 +112,7 @@ test("warmed up, the grids of the list are there: the first as long as there is 
 
 test("the common grids of the scheduler are a choice", () =>
   withEncoder({ warmUpGrids: "common" }, async (encoder) => {
-    const patches = commonGrids.reduce((sum, [, h, w]) => sum + h * w, 0);
+    const patches = commonGrids.reduce((sum, { h, w }) => sum + h * w, 0);
     const { bytes, entries } = encoder.stats().grid_cache!;
     expect({ bytes, entries }).toEqual({ bytes: patches * ROW_BYTES, entries: commonGrids.length });
   }));

@@ -5,8 +5,9 @@ import { createCpuDevice, type Device, type Executable, type Submission } from "
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadModel } from "../models/load-model.js";
 import { writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
+import type { CapturedGraphs } from "./open-encoder.js";
 import type { GraphCheck, GraphFailure } from "./self-check.js";
-import { type CapturedGraphs, VisionEncoder } from "./vision-encoder.js";
+import { VisionEncoder } from "./vision-encoder.js";
 
 let directory: string;
 beforeEach(async () => {

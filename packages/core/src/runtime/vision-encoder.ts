@@ -1,82 +1,36 @@
 /**
- * The encoder: a checkpoint on a device, ready for items.
+ * The encoder: runs batches of one checkpoint on one device.
  *
- * `encode` validates, packs and runs. An item that cannot be encoded fails alone; the others of the call are answered.
- * Three batches may be under way: while one computes, the next one's pixels arrive and the last one's rows leave.
+ * An engine packs the batches and calls `run`. `encode` is the one-call convenience: it checks, packs and runs. An item
+ * that fails does not fail the others.
  */
-import { type CompilationConfigInput, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
+import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
-import { checkOptions, describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import {
-  type Batch,
-  commonGrids,
-  type ItemSpec,
-  itemSpecOfGrid,
-  packGreedyAscending,
-} from "@vitgraph/scheduler";
-import { checkedList, checkGrid, type EncoderItem, type Grid, tokenCount } from "../item.js";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { type ItemSpec, itemSpecOfGrid, type PackItems } from "@vitgraph/scheduler";
+import { checkedList, type EncoderItem, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
-import { capacityFor } from "../models/vision-model.js";
-import { loadWeights } from "../weights/load-weights.js";
-import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
-import { checkGridOfModel, checkItemOfModel } from "./check-item.js";
-import { compileForDevice } from "./compile-for-device.js";
+import type { EncoderBudgets } from "./budgets.js";
+import { checkItemOfModel } from "./check-item.js";
 import { type BatchReport, Embedding } from "./embedding.js";
-import { EncoderPrograms, type ItemRows } from "./encoder-programs.js";
-import { GridCache } from "./grid-cache.js";
+import type { EncoderPrograms, ItemRows } from "./encoder-programs.js";
+import type { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
 import { LayoutCache, patchTableBytes } from "./layout-cache.js";
-import { checkGraphs, type GraphCheck, type GraphFailure } from "./self-check.js";
+import {
+  checkEncoderOptions,
+  type OpenedEncoder,
+  openEncoder,
+  type StartTimes,
+  type VisionEncoderOptions,
+} from "./open-encoder.js";
+import { createPacker } from "./packing.js";
 import { Semaphore } from "./semaphore.js";
 import { stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
 
-export interface VisionEncoderOptions {
-  readonly model: LoadedModel;
-  readonly device: Device;
-  /** vLLM's `--compilation-config`, as an object or as JSON text. */
-  readonly compilationConfig?: CompilationConfigInput | string;
-  /** The largest budget that is inferred, in tokens: vLLM's `max_num_batched_tokens`. */
-  readonly maxBatchTokens?: number;
-  /** Called with the bytes of weights loaded so far. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Compare each captured graph with the eager run before it is used. Default: true. */
-  readonly selfCheck?: boolean;
-  /**
-   * Device memory for the position embeddings of grids; 0 for none. A batch of a new grid then takes a little longer than
-   * the next one. Default: 256 MiB on a GPU, 32 MiB elsewhere.
-   */
-  readonly gridCacheBytes?: number;
-  /**
-   * Grids whose embeddings are made ready at start, the most frequent first, as far as the memory goes: those of a list, or
-   * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
-   */
-  readonly warmUpGrids?: "common" | "none" | readonly Grid[];
-  /** Called with the frames of a batch that were not in the grid cache: see `embeddingCacheMissLine`. */
-  readonly onGridMiss?: (frames: readonly Frame[]) => void;
-  /** Called when the graphs are captured, if the device captures any. */
-  readonly onGraphsCaptured?: (captured: CapturedGraphs) => void;
-  /** Called with the result of each graph's self-check: its largest row error, passed or not. */
-  readonly onGraphChecked?: (check: GraphCheck) => void;
-  /** Called for each graph that failed its self-check; its budget runs eagerly. Default: a warning of the process. */
-  readonly onGraphFailure?: (failure: GraphFailure) => void;
-  /** Called after each batch: the lines of `encoder_cudagraph_verbose`. */
-  readonly onBatch?: (batch: BatchReport) => void;
-}
-
-export interface CapturedGraphs {
-  /** The budgets that have one. */
-  readonly budgets: readonly number[];
-  /** Device memory that went to them and what they run over, and what is left. Whoever else uses the device counts, too. */
-  readonly usedBytes: number;
-  readonly freeBytes: number;
-}
-
 /** Per device: one uploading, one computing, one downloading. With two, the device waits for downloads. */
 export const BATCHES_IN_FLIGHT = 3;
-/** Not vLLM's default max_num_batched_tokens: the largest image of Qwen3-VL's processor must fit. */
-export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
-const MIB = 2 ** 20;
 
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
@@ -91,73 +45,46 @@ export class VisionEncoder implements Disposable {
   readonly #onGridMiss: ((frames: readonly Frame[]) => void) | undefined;
   readonly #failedGraphs: ReadonlySet<number>;
   readonly #stats: StatsCounter;
+  readonly #pack: PackItems;
   readonly #inFlight = new Semaphore(BATCHES_IN_FLIGHT);
   #batches = 0;
   #disposed = false;
 
   private constructor(
-    options: VisionEncoderOptions,
-    budgets: EncoderBudgets,
-    programs: EncoderPrograms,
-    gridCache: GridCache | undefined,
-    failures: readonly GraphFailure[],
-    startTimes: StartTimes,
-    release: () => void,
+    { model, device, onBatch, onGridMiss }: Omit<VisionEncoderOptions, "compilationConfig">,
+    { budgets, programs, gridCache, failures, startTimes, release }: OpenedEncoder,
   ) {
     this.startTimes = startTimes;
-    this.model = options.model;
-    this.device = options.device;
+    this.model = model;
+    this.device = device;
     this.budgets = budgets;
     this.#programs = programs;
-    this.#layouts = new LayoutCache(options.model.vision, patchTableBytes(options.model.graph));
+    this.#layouts = new LayoutCache(model.vision, patchTableBytes(model.graph));
     this.#gridCache = gridCache;
     this.#release = release;
-    this.#onBatch = options.onBatch;
-    this.#onGridMiss = options.onGridMiss;
+    this.#onBatch = onBatch;
+    this.#onGridMiss = onGridMiss;
     this.#failedGraphs = new Set(failures.map(({ budget }) => budget));
+    this.#pack = createPacker("greedy", budgets);
     this.#stats = new StatsCounter(this.tokenBudgets, [...this.#failedGraphs]);
   }
 
   /**
    * Compiles the model for the device, loads the weights and makes the budgets' programs.
-   * @throws VG_ARGUMENT_INVALID for an option, and what compiling, loading and capturing throw
+   * @throws VG_ARGUMENT_INVALID for an option, VG_CONFIG_INVALID, and errors of compiling, loading and capturing
    */
-  static async create(options: VisionEncoderOptions): Promise<VisionEncoder> {
+  static create(options: VisionEncoderOptions): Promise<VisionEncoder> {
     checkEncoderOptions(options);
-    const { model, device, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
     const { config } = parseCompilationConfig(options.compilationConfig ?? {});
-    const { compile, ...encoderConfig } = encoderOptions(config);
-    const budgets = resolveBudgets(model.vision, maxBatchTokens, encoderConfig);
-    const compiled = compileForDevice(model, device, compile);
-    // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
-    const { plan } = compiled.program(capacityFor(model.vision, 1));
-    const warmFrames = framesToWarmUp(options);
-    const weights = device.allocate(plan.arenaBytes.weights);
-    let gridCache: GridCache | undefined;
-    let programs: EncoderPrograms | undefined;
-    const release = () => {
-      programs?.[Symbol.dispose]();
-      gridCache?.[Symbol.dispose]();
-      weights[Symbol.dispose]();
-    };
-    let failures: readonly GraphFailure[] = [];
-    const watch = new Stopwatch();
-    try {
-      const sizeBytes = options.gridCacheBytes ?? (device.info.backend === "cuda" ? 256 : 32) * MIB;
-      gridCache = GridCache.create({ model, device, weights, fuse: compile, sizeBytes });
-      programs = new EncoderPrograms(device, compiled, weights, model.vision, gridCache);
-      await loadWeights(compiled.fused, plan, model.weights, device, weights, options.onProgress);
-      watch.lap("loadMs");
-      if (budgets.cudagraph)
-        failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets, watch);
-      gridCache?.resetCounts();
-      await gridCache?.warmUp(warmFrames);
-      watch.lap("warmUpMs");
-    } catch (error) {
-      release();
-      throw error;
-    }
-    return new VisionEncoder(options, budgets, programs, gridCache, failures, watch.laps, release);
+    return VisionEncoder.open(options, encoderOptions(config));
+  }
+
+  /** As {@link create}, with the compilation config parsed and the options checked: an engine's entry point. */
+  static async open(
+    options: Omit<VisionEncoderOptions, "compilationConfig">,
+    encoder: EncoderOptions,
+  ): Promise<VisionEncoder> {
+    return new VisionEncoder(options, await openEncoder(options, encoder));
   }
 
   /** The budgets that have a program, ascending; none where graphs are off. */
@@ -166,22 +93,31 @@ export class VisionEncoder implements Disposable {
     return this.budgets.limits.tokenBudgets.filter((budget) => !this.#failedGraphs.has(budget));
   }
 
-  /** One outcome for each item, in the items' order. Rejections are VitgraphErrors and concern their item alone. */
+  /** The budget that replays a batch packed for `budget`; null if it has no graph and the batch runs eagerly. */
+  budgetOf(budget: number | null): number | null {
+    return budget !== null && this.tokenBudgets.includes(budget) ? budget : null;
+  }
+
+  /**
+   * Packs items by vLLM's rule and runs the batches. One outcome for each item, in their order. Rejections are
+   * VitgraphErrors and concern their item alone.
+   */
   async encode(given: readonly EncoderItem[]): Promise<PromiseSettledResult<Embedding>[]> {
     const items = checkedList("encode", given, "item");
     if (this.#disposed) {
       throw new VitgraphError("VG_DISPOSED", "the encoder has been disposed", { remedy: "create a new one" });
     }
     const outcomes = items.map((item) => this.#refusalOf(item));
-    const accepted = outcomes.flatMap((outcome, index) => (outcome === undefined ? [index] : []));
-    const specs = accepted.map((index) => this.specOf(items[index] as EncoderItem));
-    const batches = this.#pack(specs);
+    const accepted = items.flatMap((item, index) =>
+      outcomes[index] === undefined ? [{ item, index, spec: this.specOf(item) }] : [],
+    );
     await Promise.all(
-      batches.map(async ({ items: members, budget }) => {
-        const indices = members.map((member) => accepted[member] as number);
-        const batchItems = indices.map((index) => items[index] as EncoderItem);
-        const results = await this.run(batchItems, budget);
-        for (const [at, index] of indices.entries()) outcomes[index] = results[at];
+      this.#pack(accepted).map(async (batch) => {
+        const results = await this.run(
+          batch.items.map(({ item }) => item),
+          batch.budget,
+        );
+        for (const [at, { index }] of batch.items.entries()) outcomes[index] = results[at];
       }),
     );
     const settled = outcomes as PromiseSettledResult<Embedding>[];
@@ -194,25 +130,25 @@ export class VisionEncoder implements Disposable {
     checkItemOfModel(item, this.model.vision);
   }
 
-  /** What the scheduler packs by. */
-  specOf({ grid: { t, h, w } }: EncoderItem): ItemSpec {
-    return itemSpecOfGrid([t, h, w], this.model.vision.spatialMergeSize);
+  /** The item's size, by which it is packed. */
+  specOf({ grid }: EncoderItem): ItemSpec {
+    return itemSpecOfGrid(grid, this.model.vision.spatialMergeSize);
   }
 
   /**
-   * Runs items that {@link check} accepted as one batch: replayed under one of {@link tokenBudgets}, or eagerly (`null`).
-   * They are checked once more, since their memory is their callers': one whose memory was taken away fails alone.
+   * Runs items that {@link check} accepted as one batch, replayed if {@link budgetOf} has a graph for it. Items are checked
+   * again, since callers can transfer their memory at any time: such an item fails alone.
    * One outcome for each item, in their order; never rejects.
    */
   async run(
     items: readonly EncoderItem[],
-    budget: number | null,
+    packedFor: number | null,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     using _slot = await this.#inFlight.acquire();
     const refusals = items.map((item) => this.#refusalOf(item));
     const outcomes = await this.#run(
       items.filter((_, index) => refusals[index] === undefined),
-      budget,
+      this.budgetOf(packedFor),
     );
     let next = 0;
     return refusals.map((refusal) => refusal ?? (outcomes[next++] as PromiseSettledResult<Embedding>));
@@ -252,12 +188,12 @@ export class VisionEncoder implements Disposable {
     return { ...this.#stats.snapshot(), grid_cache: this.#gridCache?.stats() ?? null };
   }
 
-  /** What the grid cache has counted so far was no item of a user: a warm-up's, a measurement's. */
+  /** Discards the grid cache's counts so far: those of warm-up and measurement. */
   resetGridCounts(): void {
     this.#gridCache?.resetCounts();
   }
 
-  /** For self-checks and tests: everything that a run may write becomes NaN. */
+  /** For self-checks and tests: fills everything that a run may write with NaN. */
   poison(): Promise<void> {
     return this.#programs.poison();
   }
@@ -267,20 +203,6 @@ export class VisionEncoder implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
-  }
-
-  /** Batches with the budget to replay. Without graphs, and for videos that graphs are not for, that is none. */
-  #pack(specs: readonly ItemSpec[]): readonly Pick<Batch, "items" | "budget">[] {
-    const { cudagraph, videos, limits } = this.budgets;
-    const replayed = specs.map(({ frames = 1 }) => cudagraph && (videos || frames === 1));
-    return [true, false].flatMap((replay) => {
-      const indices = replayed.flatMap((is, index) => (is === replay ? [index] : []));
-      const chosen = indices.map((index) => specs[index] as ItemSpec);
-      return packGreedyAscending(chosen, limits).map(({ items, budget }) => ({
-        items: items.map((item) => indices[item] as number),
-        budget: replay && budget !== null && !this.#failedGraphs.has(budget) ? budget : null,
-      }));
-    });
   }
 
   #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {
@@ -311,121 +233,4 @@ export class VisionEncoder implements Disposable {
     );
     return { status: "rejected", reason };
   }
-}
-
-const OPTIONS = {
-  model: true,
-  device: true,
-  compilationConfig: true,
-  maxBatchTokens: true,
-  onProgress: true,
-  selfCheck: true,
-  gridCacheBytes: true,
-  warmUpGrids: true,
-  onGridMiss: true,
-  onGraphsCaptured: true,
-  onGraphChecked: true,
-  onGraphFailure: true,
-  onBatch: true,
-} satisfies Record<keyof VisionEncoderOptions, true>;
-
-function checkEncoderOptions(options: VisionEncoderOptions): void {
-  checkOptions("VisionEncoder.create", options, Object.keys(OPTIONS));
-  const { model, device } = options;
-  if (typeof model === "object" && model !== null && "vision" in model) {
-    if (typeof device === "object" && device !== null && "load" in device) return;
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `device is ${describe(device)}`, {
-      remedy: "pass a device from createDevice",
-    });
-  }
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `model is ${describe(model)}`, {
-    remedy: "pass a model from loadModel",
-  });
-}
-
-/** Captures the budgets and checks the graphs; one that fails is given up and reported. */
-async function prepareGraphs(
-  {
-    model,
-    device,
-    selfCheck = true,
-    onGraphsCaptured,
-    onGraphChecked,
-    onGraphFailure = warnOfGraphFailure,
-  }: VisionEncoderOptions,
-  programs: EncoderPrograms,
-  tokenBudgets: readonly number[],
-  watch: Stopwatch,
-): Promise<readonly GraphFailure[]> {
-  const before = device.memory().freeBytes;
-  const { captured, measureMs } = await programs.prepare(tokenBudgets);
-  const { freeBytes } = device.memory();
-  if (captured.length > 0)
-    onGraphsCaptured?.({ budgets: captured, usedBytes: before - freeBytes, freeBytes });
-  watch.lap("captureMs");
-  watch.move("captureMs", "measureMs", measureMs);
-  if (!selfCheck) return [];
-  const checks = await checkGraphs(model.vision, programs, captured, device.activationDType);
-  const failures = checks.filter(({ passed }) => !passed);
-  for (const check of checks) onGraphChecked?.(check);
-  for (const { budget, relativeL2 } of failures) {
-    programs.drop(budget);
-    onGraphFailure({ budget, relativeL2 });
-  }
-  watch.lap("checkMs");
-  return failures;
-}
-
-/** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
-function framesToWarmUp({ model, device, warmUpGrids }: VisionEncoderOptions): readonly Frame[] {
-  const { spatialMergeSize: merge, fixedGrid } = model.vision;
-  const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
-  if (chosen === "none") return [];
-  if (chosen === "common") {
-    if (fixedGrid !== undefined) return [fixedGrid];
-    return commonGrids.map(([, h, w]) => ({ h, w })).filter(({ h, w }) => h % merge === 0 && w % merge === 0);
-  }
-  for (const grid of chosen) {
-    checkGrid(grid, merge);
-    checkGridOfModel(grid, model.vision);
-  }
-  return chosen;
-}
-
-/** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
-export interface StartTimes {
-  /** Compiling, and reading the weights onto the device. */
-  readonly loadMs: number;
-  /** Finding the fastest way of each matrix product; next to nothing where the answers were remembered. */
-  readonly measureMs: number;
-  /** Making the budgets' programs and capturing them. */
-  readonly captureMs: number;
-  /** The graphs' self-check. */
-  readonly checkMs: number;
-  /** Filling the grid cache. */
-  readonly warmUpMs: number;
-}
-
-class Stopwatch {
-  readonly laps = { loadMs: 0, measureMs: 0, captureMs: 0, checkMs: 0, warmUpMs: 0 };
-  #since = performance.now();
-
-  lap(name: keyof StartTimes): void {
-    const now = performance.now();
-    this.laps[name] = now - this.#since;
-    this.#since = now;
-  }
-
-  /** For a part of a lap that someone else has timed. */
-  move(from: keyof StartTimes, to: keyof StartTimes, milliseconds: number): void {
-    this.laps[from] -= milliseconds;
-    this.laps[to] += milliseconds;
-  }
-}
-
-export function warnOfGraphFailure({ budget, relativeL2 }: GraphFailure): void {
-  process.emitWarning(
-    `the graph of token budget ${budget} differs from the eager run (relative L2 of a row ${relativeL2}): the budget runs eagerly`,
-    { code: "VG_GRAPH_FAILED", detail: "Please report this with the output of `vitgraph doctor`." },
-  );
 }

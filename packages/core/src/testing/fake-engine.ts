@@ -4,7 +4,7 @@
  */
 import type { BudgetRange } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
-import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
+import { type Grid, type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
 import { type EngineFigures, type EngineObserver, ObserverList } from "../observability/observer.js";
@@ -111,18 +111,18 @@ export class FakeEngine implements EncoderEngineLike {
   #embed(item: EngineItem, batch: Embedding["batch"], signal: AbortSignal | undefined): Embedding {
     if (signal?.aborted)
       throw new VitgraphError("VG_ABORTED", "the call was cancelled", { cause: signal.reason });
-    const [t, h, w] = gridOf(item);
+    const grid = gridOf(item);
     const value = "pixel_values" in item ? (item.pixel_values[0] as number) : 0;
     if (Number.isNaN(value)) {
       throw new VitgraphError("VG_ITEM_INVALID", "the item's pixel values are NaN", {
         remedy: "pass numbers",
       });
     }
-    const tokens = (t * h * w) / 4;
+    const tokens = (grid.t * grid.h * grid.w) / 4;
     const columns = this.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
     const { buffer } = new Float32Array(tokens * columns).fill(value);
     return new Embedding({
-      grid: { t, h, w },
+      grid,
       tokens,
       columns,
       dtype: "f32",
@@ -133,8 +133,9 @@ export class FakeEngine implements EncoderEngineLike {
 }
 
 /** What is not given as patches is taken to be one token. */
-function gridOf(item: EngineItem): readonly [number, number, number] {
-  return "grid_thw" in item ? item.grid_thw : [1, 2, 2];
+function gridOf(item: EngineItem): Grid {
+  const [t, h, w] = "grid_thw" in item ? item.grid_thw : [1, 2, 2];
+  return { t, h, w };
 }
 
 function aborted(signal: AbortSignal | undefined): Promise<void> {

@@ -1,16 +1,16 @@
 /**
- * Opening, decoding, resizing and hashing, a few jobs at a time: the work itself is done on libuv's threads, and this
- * decides whose turn it is. The order is that of the queue behind it: priority, then each caller's share.
+ * Runs preprocessing jobs (opening, decoding, resizing, hashing), a few at a time. The work is done on libuv's threads;
+ * the pool decides which job is next, in the order of the queue: priority, then each caller's share.
  *
- * It bounds memory too: a job's bytes count from its start until the item's answer is there, since prepared pixels wait
- * in memory for their batch. Where the first job has no room, it waits, and no other overtakes it.
+ * It also bounds memory: a job's bytes count from its start until its item is answered, since pixels wait in memory for
+ * their batch. If the first job has no room, it waits, and no other overtakes it.
  *
- * The exception is the lane for small jobs, which has a place and memory of its own: a small image waits for other small
- * ones, and for no decoding that takes seconds.
+ * The exception is the lane for small jobs, with a slot and a memory limit apart: a small image never waits for decoding
+ * that takes seconds.
  */
 import { type Clock, FairLine, onAbort } from "@vitgraph/scheduler";
 
-export interface PreparePoolOptions {
+export interface PreprocessPoolOptions {
   /** Jobs at a time. */
   readonly concurrency: number;
   /** Bytes held at a time. A job that alone needs more runs when nothing else is held. */
@@ -20,7 +20,7 @@ export interface PreparePoolOptions {
   readonly clock: Clock;
 }
 
-export interface PrepareJob<T> {
+export interface PreprocessJob<T> {
   /** Held while the job runs, and the cost that its caller's share is charged with. */
   readonly bytes: number;
   /** Of these, held afterwards until the result is disposed. */
@@ -31,14 +31,14 @@ export interface PrepareJob<T> {
   work(signal: AbortSignal): Promise<T>;
 }
 
-export interface PrepareTurn {
+export interface Turn {
   readonly caller: unknown;
   readonly priority: number;
   readonly signal: AbortSignal;
 }
 
 /** The result, and the memory that it holds. */
-export interface Prepared<T> extends Disposable {
+export interface Preprocessed<T> extends Disposable {
   readonly value: T;
 }
 
@@ -51,14 +51,14 @@ interface Usage {
   bytes: number;
 }
 
-export class PreparePool {
-  readonly #options: PreparePoolOptions;
+export class PreprocessPool {
+  readonly #options: PreprocessPoolOptions;
   readonly #waiting: FairLine<Waiting>;
   readonly #main: Usage = { running: 0, bytes: 0 };
   readonly #lane: Usage = { running: 0, bytes: 0 };
   #onIdle: (() => void)[] = [];
 
-  constructor(options: PreparePoolOptions) {
+  constructor(options: PreprocessPoolOptions) {
     this.#options = options;
     this.#waiting = new FairLine(options.agingMs);
   }
@@ -76,8 +76,8 @@ export class PreparePool {
    * Runs the job in its turn. When the signal aborts, a job that waits is dropped at once; one that runs gives its room
    * back when it ends. Either way the promise rejects with the signal's reason.
    */
-  run<T>(job: PrepareJob<T>, { caller, priority, signal }: PrepareTurn): Promise<Prepared<T>> {
-    return new Promise<Prepared<T>>((resolve, reject) => {
+  run<T>(job: PreprocessJob<T>, { caller, priority, signal }: Turn): Promise<Preprocessed<T>> {
+    return new Promise<Preprocessed<T>>((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason);
         return;
@@ -110,7 +110,7 @@ export class PreparePool {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  async #work<T>(job: PrepareJob<T>, usage: Usage, signal: AbortSignal): Promise<Prepared<T>> {
+  async #work<T>(job: PreprocessJob<T>, usage: Usage, signal: AbortSignal): Promise<Preprocessed<T>> {
     let held = 0;
     const hold = (bytes: number) => {
       usage.bytes += bytes - held;

@@ -1,23 +1,30 @@
 /**
- * How long a call is waited for: until its caller cancels, its time is over, or the engine is closed. One ticket for
- * each call, shared by its items; the first of the three decides the error.
+ * One call of an engine, shared by its items: whose it is, and when it ends. It ends when its caller cancels, its time is
+ * over, or the engine is closed; the first of the three decides the error.
  */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type Clock, onAbort } from "@vitgraph/scheduler";
+import type { EncodeOptions } from "./engine-options.js";
 
-export interface TicketOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** From now. */
-  readonly timeoutMs?: number | undefined;
+export interface RequestContextOptions extends EncodeOptions {
+  readonly id: number;
+  /** How long its items wait for others to share their batch. */
+  readonly windowMs: number;
   readonly clock: Clock;
 }
 
-export class Ticket implements Disposable {
+export class RequestContext implements Disposable {
+  readonly id: number;
+  readonly priority: number;
+  /** Whose share the call takes. */
+  readonly caller: unknown;
+  readonly windowMs: number;
   readonly #controller = new AbortController();
-  #forget: () => void = () => {};
+  #stopWatching: () => void = () => {};
 
   /** @throws VG_ABORTED, VG_DEADLINE_EXCEEDED if it is over already; VG_ARGUMENT_INVALID */
-  constructor({ signal, timeoutMs = Number.POSITIVE_INFINITY, clock }: TicketOptions) {
+  constructor({ id, windowMs, clock, ...options }: RequestContextOptions) {
+    const { signal, timeoutMs = Number.POSITIVE_INFINITY, priority = 0, caller = id } = options;
     checkSignal(signal);
     if (typeof timeoutMs !== "number" || Number.isNaN(timeoutMs)) {
       throw new VitgraphError("VG_ARGUMENT_INVALID", `timeoutMs is ${describe(timeoutMs)}`, {
@@ -26,6 +33,11 @@ export class Ticket implements Disposable {
     }
     if (signal?.aborted) throw abortedError(signal);
     if (timeoutMs <= 0) throw timeoutError(`timeoutMs is ${timeoutMs}: the call came too late`, timeoutMs);
+    this.id = id;
+    this.priority = priority;
+    this.caller = caller;
+    // An item whose time is over within the window would wait for others only to be late.
+    this.windowMs = timeoutMs <= windowMs ? 0 : windowMs;
     const stopWatching =
       signal === undefined ? () => {} : onAbort(signal, () => this.end(abortedError(signal)));
     const cancelTimer =
@@ -34,7 +46,7 @@ export class Ticket implements Disposable {
         : clock.after(timeoutMs, () => {
             this.end(timeoutError(`the call was not done within ${timeoutMs} ms`, timeoutMs));
           });
-    this.#forget = () => {
+    this.#stopWatching = () => {
       stopWatching();
       cancelTimer();
     };
@@ -47,10 +59,10 @@ export class Ticket implements Disposable {
 
   end(error: VitgraphError): void {
     this.#controller.abort(error);
-    this.#forget();
+    this.#stopWatching();
   }
 
-  /** Settles with the promise, or with the ticket's error if that ends first. The promise is never left unhandled. */
+  /** Settles with the promise, or with the call's error if that ends first. The promise is never left unhandled. */
   race<T>(promise: Promise<T>): Promise<T> {
     const { signal } = this;
     return new Promise<T>((resolve, reject) => {
@@ -62,7 +74,7 @@ export class Ticket implements Disposable {
 
   /** Removes the listener on the caller's signal, and the timer. */
   [Symbol.dispose](): void {
-    this.#forget();
+    this.#stopWatching();
   }
 }
 

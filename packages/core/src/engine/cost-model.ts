@@ -1,6 +1,6 @@
 /**
- * What a batch costs on a device, in milliseconds: measured at a few fills of each budget, or estimated from the model's
- * arithmetic. Packing, the choice of the budget, and replaying or running eagerly all follow these numbers.
+ * The cost model of one device: milliseconds of a batch, measured at a few fill ratios of each budget, or estimated from
+ * the model's arithmetic. Packing, the choice of the budget, and replay or eager all follow it.
  */
 import { randomFill } from "node:crypto";
 import { promisify } from "node:util";
@@ -15,7 +15,7 @@ import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 
 /** One measured run. */
-export interface CostPoint {
+export interface LatencySample {
   /** The budget that was replayed; null for an eager run. */
   readonly budget: number | null;
   readonly tokens: number;
@@ -24,17 +24,17 @@ export interface CostPoint {
 
 /**
  * An eager run counts for more than it takes the device: launching it occupies a thread, and where it runs the same kernels
- * as a replay, a measurement's noise must not choose it.
+ * as a replay, noise must not choose it.
  */
 const EAGER_FACTOR = 1.03;
 
 /**
- * The cost that these points describe: between two of them on the line that joins them, below the first as much as the
- * first, beyond the last along the last line. It never falls as tokens or budgets grow: where a measurement did, that was
- * noise, and the larger one before it holds. So of budgets that cost the same the smallest is chosen, with the least waste.
- * What has no point is forbidden (Infinity).
+ * Interpolates the samples linearly: below the first it costs as much as the first, beyond the last it follows the last
+ * line. The cost never falls as tokens or budgets grow: a measurement that did is noise, and the larger one before it
+ * holds. So of budgets that cost the same the smallest is chosen, with the least padding. A budget without samples is
+ * forbidden (Infinity).
  */
-export function costFromPoints(points: readonly CostPoint[]): BatchCost {
+export function costFromSamples(points: readonly LatencySample[]): BatchCost {
   const curves = new Map<number | null, Curve>();
   for (const budget of new Set(points.map((point) => point.budget))) {
     const factor = budget === null ? EAGER_FACTOR : 1;
@@ -89,16 +89,16 @@ function interpolate(knots: Curve, tokens: number): number {
 }
 
 /** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */
-const FILLS = [0.25, 0.5, 1];
+const FILL_RATIOS = [0.25, 0.5, 1];
 /** The first round warms up; of the others the median counts. */
 const ROUNDS = 4;
 /**
- * Every budget is measured with items of one size. Attention's cost is the items' own, however they are packed: with
- * larger items in the larger budgets these would seem dearer than they are.
+ * Every budget is measured with items of one size: attention costs the same however items are packed, and larger items
+ * would inflate the cost of larger budgets.
  */
 const MEASURED_ITEM_TOKENS = 64;
 
-interface MeasuredRun {
+interface Probe {
   readonly budget: number | null;
   readonly tokens: number;
   readonly items: readonly EncoderItem[];
@@ -109,11 +109,11 @@ interface MeasuredRun {
  * an engine, all of them by turns. A GPU that is given pauses clocks higher, and with pauses around the short runs alone
  * small batches would seem cheaper than they are. Takes a few dozen runs of the tower.
  */
-export async function measureCosts(encoder: VisionEncoder): Promise<readonly CostPoint[]> {
-  const runs = await runsToMeasure(encoder);
+export async function measureCosts(encoder: VisionEncoder): Promise<readonly LatencySample[]> {
+  const runs = await probesOf(encoder);
   const rounds: (readonly number[])[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    // All at once: the encoder has them wait for each other, and its device for none.
+    // All at once: the encoder queues them, and the device never idles.
     rounds.push(await allDone(runs.map((run) => durationOf(encoder, run))));
   }
   return runs.map(({ budget, tokens }, index) => {
@@ -123,19 +123,15 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Cos
 }
 
 /** The largest first: it makes the arenas as large as they get. */
-async function runsToMeasure({
-  budgets,
-  tokenBudgets,
-  model,
-}: VisionEncoder): Promise<readonly MeasuredRun[]> {
+async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promise<readonly Probe[]> {
   const { vision } = model;
   const largest = Math.max(...budgets.limits.tokenBudgets);
   const replays = tokenBudgets.flatMap((budget) =>
-    FILLS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
+    FILL_RATIOS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
   );
   const eager = eagerSizes(largest, Math.max(0, ...tokenBudgets)).map((tokens) => ({ budget: null, tokens }));
   const pixels = await randomPixels(vision, Math.min(largest, measuredItemTokens(vision)));
-  const runs = new Map<string, MeasuredRun>();
+  const runs = new Map<string, Probe>();
   for (const { budget, tokens } of [...replays, ...eager].sort((a, b) => b.tokens - a.tokens)) {
     const items = gridsOf(vision, tokens).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
@@ -157,7 +153,7 @@ function eagerSizes(largest: number, largestBudget: number): readonly number[] {
   return sizes;
 }
 
-async function durationOf(encoder: VisionEncoder, { items, budget }: MeasuredRun): Promise<number> {
+async function durationOf(encoder: VisionEncoder, { items, budget }: Probe): Promise<number> {
   const [outcome] = await encoder.run(items, budget);
   if (outcome?.status !== "fulfilled") throw outcome?.reason;
   return outcome.value.batch.durationMs;

@@ -9,7 +9,7 @@ import { type DeviceInfo, PROGRAM_VERSION } from "@vitgraph/cuda-kernels";
 import manifest from "../../package.json" with { type: "json" };
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
 import { writeAtomically } from "../write-atomically.js";
-import type { CostPoint } from "./replay-costs.js";
+import type { LatencySample } from "./cost-model.js";
 
 /** Everything that costs depend on, as JSON. */
 export interface CostIdentity {
@@ -45,12 +45,12 @@ export function costFile(directory: string, identity: CostIdentity): string {
   return join(directory, `${name}.json`);
 }
 
-export function printCosts(identity: CostIdentity, points: readonly CostPoint[]): string {
+export function printCosts(identity: CostIdentity, points: readonly LatencySample[]): string {
   return `${JSON.stringify({ identity, points }, null, 1)}\n`;
 }
 
 /** The points, or undefined where the text does not hold costs of this identity. */
-export function parseCosts(text: string, identity: CostIdentity): readonly CostPoint[] | undefined {
+export function parseCosts(text: string, identity: CostIdentity): readonly LatencySample[] | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -60,14 +60,14 @@ export function parseCosts(text: string, identity: CostIdentity): readonly CostP
   if (typeof value !== "object" || value === null) return undefined;
   const { identity: found, points } = value as { identity?: unknown; points?: unknown };
   if (JSON.stringify(found) !== JSON.stringify(identity)) return undefined;
-  if (!Array.isArray(points) || points.length === 0 || !points.every(isCostPoint)) return undefined;
+  if (!Array.isArray(points) || points.length === 0 || !points.every(isLatencySample)) return undefined;
   return points.map(({ budget, tokens, durationMs }) => ({ budget, tokens, durationMs }));
 }
 
 export async function readCosts(
   path: string,
   identity: CostIdentity,
-): Promise<readonly CostPoint[] | undefined> {
+): Promise<readonly LatencySample[] | undefined> {
   const text = await readFile(path, "utf8").catch(() => undefined);
   return text === undefined ? undefined : parseCosts(text, identity);
 }
@@ -76,13 +76,13 @@ export async function readCosts(
 export async function writeCosts(
   path: string,
   identity: CostIdentity,
-  points: readonly CostPoint[],
+  points: readonly LatencySample[],
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeAtomically(path, printCosts(identity, points));
 }
 
-function isCostPoint(value: unknown): value is CostPoint {
+function isLatencySample(value: unknown): value is LatencySample {
   if (typeof value !== "object" || value === null) return false;
   const { budget, tokens, durationMs } = value as Record<string, unknown>;
   const isCount = (number: unknown) => Number.isSafeInteger(number) && (number as number) > 0;

@@ -7,16 +7,9 @@ import { graphFlops } from "../graph/graph.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
+import { costFile, costIdentity, parseCosts, printCosts, readCosts, writeCosts } from "./cost-file.js";
+import { costFromSamples, estimateCosts, itemFlops, type LatencySample, measureCosts } from "./cost-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
-import { type CostPoint, costFromPoints, estimateCosts, itemFlops, measureCosts } from "./replay-costs.js";
-import {
-  costFile,
-  costIdentity,
-  parseCosts,
-  printCosts,
-  readCosts,
-  writeCosts,
-} from "./replay-costs-file.js";
 
 let miniature: MiniatureModel;
 let directory: string;
@@ -27,7 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => miniature[Symbol.asyncDispose]());
 
-const arbitraryPoint: fc.Arbitrary<CostPoint> = fc.record({
+const arbitraryPoint: fc.Arbitrary<LatencySample> = fc.record({
   budget: fc.constantFrom(64, 256, null),
   tokens: fc.integer({ min: 1, max: 300 }),
   // In microseconds, as clocks have them; rounding at the smallest doubles is nobody's concern.
@@ -36,7 +29,7 @@ const arbitraryPoint: fc.Arbitrary<CostPoint> = fc.record({
 const arbitraryPoints = fc.array(arbitraryPoint, { minLength: 1, maxLength: 12 });
 
 describe("the cost that points describe", () => {
-  const cost = costFromPoints([
+  const cost = costFromSamples([
     { budget: 64, tokens: 64, durationMs: 4 },
     { budget: 64, tokens: 16, durationMs: 1 },
     { budget: null, tokens: 100, durationMs: 7 },
@@ -51,7 +44,7 @@ describe("the cost that points describe", () => {
   });
 
   test("prefers a replay to an eager run that takes about as long", () => {
-    const near = costFromPoints([
+    const near = costFromSamples([
       { budget: 64, tokens: 64, durationMs: 4.1 },
       { budget: null, tokens: 64, durationMs: 4 },
     ]);
@@ -65,7 +58,7 @@ describe("the cost that points describe", () => {
   test("never falls as tokens grow, and is never below a measurement of as many tokens or fewer", () => {
     fc.assert(
       fc.property(arbitraryPoints, fc.constantFrom(64, 256, null), (points, budget) => {
-        const curve = costFromPoints(points);
+        const curve = costFromSamples(points);
         const own = points.filter((point) => point.budget === budget);
         let before = 0;
         for (let tokens = 1; tokens <= 320; tokens++) {
@@ -88,13 +81,13 @@ describe("the cost that points describe", () => {
   test("never falls as budgets grow", () => {
     fc.assert(
       fc.property(arbitraryPoints, fc.integer({ min: 1, max: 64 }), (points, tokens) => {
-        const curve = costFromPoints(points);
+        const curve = costFromSamples(points);
         expect(curve(tokens, 256, "default")).toBeGreaterThanOrEqual(
           points.some(({ budget }) => budget === 64) ? curve(tokens, 64, "default") : 0,
         );
       }),
     );
-    const noisy = costFromPoints([
+    const noisy = costFromSamples([
       { budget: 64, tokens: 64, durationMs: 4 },
       { budget: 256, tokens: 64, durationMs: 3.9 },
       { budget: 256, tokens: 256, durationMs: 9 },
@@ -113,8 +106,8 @@ describe("the cost that points describe", () => {
         fc.integer({ min: 1, max: 400 }),
         ([points, shuffled], tokens) => {
           for (const budget of [64, 256, null])
-            expect(costFromPoints(shuffled)(tokens, budget, "default")).toBe(
-              costFromPoints(points)(tokens, budget, "default"),
+            expect(costFromSamples(shuffled)(tokens, budget, "default")).toBe(
+              costFromSamples(points)(tokens, budget, "default"),
             );
         },
       ),

@@ -1,12 +1,12 @@
 import { VirtualClock } from "@vitgraph/scheduler/testing";
 import { describe, expect, test } from "vitest";
-import { type Prepared, PreparePool, type PreparePoolOptions } from "./prepare-pool.js";
+import { type Preprocessed, PreprocessPool, type PreprocessPoolOptions } from "./preprocess-pool.js";
 
 const never = new AbortController().signal;
 
-function setUp(options: Partial<PreparePoolOptions> = {}) {
+function setUp(options: Partial<PreprocessPoolOptions> = {}) {
   const clock = new VirtualClock();
-  const pool = new PreparePool({ concurrency: 2, maxBytes: 100, agingMs: 1000, clock, ...options });
+  const pool = new PreprocessPool({ concurrency: 2, maxBytes: 100, agingMs: 1000, clock, ...options });
   const started: string[] = [];
   /** A work of that name that takes 10 ms, with these bytes held during and after it. */
   const run = (
@@ -20,7 +20,7 @@ function setUp(options: Partial<PreparePoolOptions> = {}) {
       signal = never,
       fails = false,
     } = {},
-  ): Promise<Prepared<string>> =>
+  ): Promise<Preprocessed<string>> =>
     pool.run(
       {
         bytes,
@@ -38,7 +38,7 @@ function setUp(options: Partial<PreparePoolOptions> = {}) {
   return { clock, pool, started, run };
 }
 
-describe("PreparePool", () => {
+describe("PreprocessPool", () => {
   test("runs so many works at a time, in order of priority and arrival", async () => {
     const { clock, pool, started, run } = setUp();
     const works = [run("a"), run("b"), run("c"), run("d", { priority: -1 }), run("e", { priority: -1 })];

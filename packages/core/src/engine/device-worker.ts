@@ -1,20 +1,19 @@
 /**
- * One device of an engine: its encoder, what it has to do, and what happens when it fails.
+ * The worker of one device: runs batches on its encoder, estimates its load, and recovers from device errors.
  *
- * A device error fails the batches that are in flight there, with their cause. The lane then takes no more, waits until
- * the last of them has ended, and makes the device and its encoder again: a bounded number of times, with growing
- * pauses. A batch that succeeds afterwards makes the count start anew. The device belongs to the lane, which made it.
+ * A device error fails the batches in flight, with their cause. The worker then accepts no more, waits until the last of
+ * them has ended, and opens the device and its encoder again: a bounded number of times, with growing pauses. A batch
+ * that succeeds resets the count. The worker owns its device.
  */
 import type { Device } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import type { Batch, BatchCost, Clock, ItemSpec } from "@vitgraph/scheduler";
+import type { BatchCost, Clock, PackItems } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
 import type { DeviceState } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import { BATCHES_IN_FLIGHT, type VisionEncoder } from "../runtime/vision-encoder.js";
-import type { PackItems } from "./packing.js";
 
-/** A device at work, with all that was made for it. */
+/** A device with its encoder, cost model and packing rule. */
 export interface OpenedDevice {
   readonly device: Device;
   readonly encoder: VisionEncoder;
@@ -22,21 +21,21 @@ export interface OpenedDevice {
   readonly pack: PackItems;
 }
 
-export interface DeviceLaneOptions {
+export interface DeviceWorkerOptions {
   /** Position in the engine's list. */
   readonly index: number;
   /** Makes the device and its encoder; called again after a failure. */
   readonly open: () => Promise<OpenedDevice>;
   readonly clock: Clock;
-  readonly onChange: (lane: DeviceLane, cause?: unknown) => void;
+  readonly onChange: (worker: DeviceWorker, cause?: unknown) => void;
 }
 
 /** Before each attempt to make a failed device again. A driver that resets a GPU takes seconds. */
 const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
 
-export class DeviceLane {
+export class DeviceWorker {
   readonly index: number;
-  readonly #options: DeviceLaneOptions;
+  readonly #options: DeviceWorkerOptions;
   #opened: OpenedDevice;
   #state: DeviceState = "up";
   #cause: VitgraphError | undefined;
@@ -50,14 +49,14 @@ export class DeviceLane {
   #wake: () => void = () => {};
   #onIdle: () => void = () => {};
 
-  private constructor(options: DeviceLaneOptions, opened: OpenedDevice) {
+  private constructor(options: DeviceWorkerOptions, opened: OpenedDevice) {
     this.index = options.index;
     this.#options = options;
     this.#opened = opened;
   }
 
-  static async open(options: DeviceLaneOptions): Promise<DeviceLane> {
-    return new DeviceLane(options, await options.open());
+  static async open(options: DeviceWorkerOptions): Promise<DeviceWorker> {
+    return new DeviceWorker(options, await options.open());
   }
 
   get state(): DeviceState {
@@ -77,7 +76,7 @@ export class DeviceLane {
     return this.#opened.encoder;
   }
 
-  /** Estimated cost of what was handed over and has not come back. */
+  /** Estimated cost of the batches in flight. */
   get outstandingMs(): number {
     return this.#outstandingMs;
   }
@@ -99,19 +98,14 @@ export class DeviceLane {
     return this.#state === "up" && this.#inFlight < BATCHES_IN_FLIGHT;
   }
 
-  pack(items: readonly ItemSpec[]): readonly Batch[] {
-    return this.#opened.pack(items);
+  get pack(): PackItems {
+    return this.#opened.pack;
   }
 
-  /** The budget that runs a batch here: the one it was packed for, if it has a graph here; otherwise eager. */
-  budgetOf(packed: number | null): number | null {
-    return packed !== null && this.encoder.tokenBudgets.includes(packed) ? packed : null;
-  }
-
-  /** Of a batch in the budget that {@link budgetOf} gives it. */
-  costOf(tokens: number, packed: number | null): number {
-    const cost = this.#opened.cost(tokens, this.budgetOf(packed), "default");
-    // A cost may forbid what has to run all the same.
+  /** Estimated milliseconds of a batch that was packed for this budget. */
+  costOf(tokens: number, packedFor: number | null): number {
+    const cost = this.#opened.cost(tokens, this.encoder.budgetOf(packedFor), "default");
+    // A cost may forbid a batch that has to run all the same.
     return Number.isFinite(cost) ? cost : 0;
   }
 
@@ -119,13 +113,13 @@ export class DeviceLane {
   async run(
     items: readonly EncoderItem[],
     tokens: number,
-    packed: number | null,
+    packedFor: number | null,
   ): Promise<PromiseSettledResult<Embedding>[]> {
-    const costMs = this.costOf(tokens, packed);
+    const costMs = this.costOf(tokens, packedFor);
     this.#outstandingMs += costMs;
     this.#inFlight += 1;
     try {
-      const outcomes = await this.encoder.run(items, this.budgetOf(packed));
+      const outcomes = await this.encoder.run(items, packedFor);
       const failure = deviceFailure(outcomes);
       if (failure === undefined) {
         this.#batches += 1;
@@ -163,7 +157,7 @@ export class DeviceLane {
     try {
       this.#dispose();
     } catch {
-      // A device that failed may fail at this too, and what matters is what made it fail first.
+      // A device that failed may fail at this too; the first error is the one to report.
     }
     while (!this.#closed) {
       const pauseMs = RECOVERY_PAUSES_MS[this.#attempts];
@@ -210,7 +204,7 @@ export class DeviceLane {
   }
 }
 
-/** The error of a batch whose device failed: every item of it has one with this code. What is an item's own fault has another. */
+/** The error of a batch whose device failed: every item of it has this code. An item that fails alone has another. */
 function deviceFailure(outcomes: readonly PromiseSettledResult<Embedding>[]): VitgraphError | undefined {
   const [first] = outcomes;
   if (first?.status !== "rejected") return undefined;

@@ -1,0 +1,31 @@
+/** The statistics of an engine. */
+import type { DeviceState, EngineState } from "../observability/observer.js";
+import type { EncoderStats } from "../runtime/stats.js";
+import type { OutputCacheStats } from "./output-cache.js";
+
+/** vLLM's statistics of the encoder, under its names, and the engine's own. Plain data. */
+export interface EngineStats extends EncoderStats {
+  readonly state: EngineState;
+  readonly queue: {
+    /** Items that wait, prepared or not. */
+    readonly items: number;
+    /** Tokens of those whose size is known. */
+    readonly tokens: number;
+    /** Images that are opened or prepared, or wait for that. */
+    readonly preparing: number;
+    readonly batches_in_flight: number;
+  };
+  readonly devices: readonly DeviceStats[];
+  /** Null if there is no output cache. */
+  readonly output_cache: OutputCacheStats | null;
+}
+
+export interface DeviceStats {
+  readonly backend: "cpu" | "cuda" | "null";
+  readonly name: string;
+  readonly state: DeviceState;
+  /** Batches that succeeded on it. */
+  readonly batches: number;
+  /** Why it is not up. */
+  readonly error?: string;
+}
