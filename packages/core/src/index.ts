@@ -78,6 +78,7 @@ export {
   videoProcessorOf,
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
+export { stillGrids } from "./models/still-grids.js";
 export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
 export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
 export type { Logger } from "./observability/logger.js";

@@ -7,8 +7,9 @@ import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
+import { type EncoderItem, patchCount, rowElements, tokenCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { stillGrids } from "../models/still-grids.js";
 import type { VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
 import { eagerCapacity } from "../runtime/encoder-programs.js";
@@ -133,7 +134,7 @@ async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promis
   const pixels = await randomPixels(vision, Math.min(largest, measuredItemTokens(vision)));
   const runs = new Map<string, Probe>();
   for (const { budget, tokens } of [...replays, ...eager].sort((a, b) => b.tokens - a.tokens)) {
-    const items = gridsOf(vision, tokens).map((grid): EncoderItem => {
+    const items = stillGrids(vision, tokens, MEASURED_ITEM_TOKENS).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
     });
     const real = items.reduce((sum, { grid }) => sum + tokenCount(grid, vision.spatialMergeSize), 0);
@@ -165,22 +166,6 @@ function median(values: readonly number[]): number {
 
 function measuredItemTokens({ fixedGrid, spatialMergeSize }: VisionModel): number {
   return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : tokenCount(fixedGrid, spatialMergeSize);
-}
-
-/** Grids of {@link MEASURED_ITEM_TOKENS} and a smaller one for what is left; or as many of the model's one grid as fit. */
-function gridsOf(vision: VisionModel, tokens: number): readonly Grid[] {
-  const { spatialMergeSize: merge, fixedGrid } = vision;
-  if (fixedGrid !== undefined)
-    return new Array<Grid>(Math.floor(tokens / measuredItemTokens(vision))).fill(fixedGrid);
-  const grids: Grid[] = [];
-  for (let left = tokens; left > 0; ) {
-    const size = Math.min(left, MEASURED_ITEM_TOKENS);
-    const rows = Math.floor(Math.sqrt(size));
-    const columns = Math.floor(size / rows);
-    grids.push({ t: 1, h: rows * merge, w: columns * merge });
-    left -= rows * columns;
-  }
-  return grids;
 }
 
 /** Zeros would run faster than real pixels do. Filled on libuv's threads. */

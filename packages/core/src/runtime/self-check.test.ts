@@ -145,7 +145,7 @@ describe.each([1024, 4096])("one wrong row in a graph of %i tokens", (budget) =>
     },
     "a row of another item": (outputs) => {
       if (outputs.length < 2) return;
-      rowOf(outputs[1] as Uint8Array, 1).set(rowOf(outputs[0] as Uint8Array, 2));
+      rowOf(outputs[1] as Uint8Array, 0).set(rowOf(outputs[0] as Uint8Array, 2));
     },
     "one level of a row of zeros": ([first]) => {
       rowOf(first as Uint8Array, 5).fill(0, 4 * (MINIATURE_COLUMNS - 8));

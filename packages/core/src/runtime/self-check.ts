@@ -6,7 +6,8 @@
  * be another caller's row.
  */
 import type { DType } from "@vitgraph/cuda-kernels";
-import { type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "../item.js";
+import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import { stillGrids } from "../models/still-grids.js";
 import type { VisionModel } from "../models/vision-model.js";
 import { patchShapeOf } from "./check-item.js";
 import type { EncoderPrograms, ItemRows } from "./encoder-programs.js";
@@ -123,52 +124,18 @@ function unlikeSizes(tokens: number): readonly number[] {
     .filter((size) => size > 0);
 }
 
-/** Stills of these sizes, one after the other out of `pixels`; a size without a grid that the model takes becomes several. */
+/** Stills of these sizes, one after the other out of `pixels`; of a model with one grid, as many as the sizes make together. */
 function stillsOf(model: VisionModel, sizes: readonly number[], pixels: Uint8Array): readonly EncoderItem[] {
-  const merge = model.spatialMergeSize;
   const row = rowElements("u8_still", patchShapeOf(model));
-  const items: EncoderItem[] = [];
-  if (model.fixedGrid !== undefined) return stillsOfGrid(model.fixedGrid, merge, row, sizes, pixels);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const grids = (model.fixedGrid === undefined ? sizes : [total]).flatMap((size) => stillGrids(model, size));
   let start = 0;
-  for (const size of sizes) {
-    for (let left = size; left > 0; ) {
-      let tokens = left;
-      while (sidesOf(model, tokens) === undefined) tokens -= 1;
-      const [rows, columns] = sidesOf(model, tokens) as [number, number];
-      const grid = { t: 1, h: rows * merge, w: columns * merge };
-      const end = start + patchCount(grid) * row;
-      items.push({ format: "u8_still", grid, pixels: pixels.subarray(start, end) });
-      start = end;
-      left -= tokens;
-    }
-  }
-  return items;
-}
-
-/** As many stills of the model's one grid as the sizes make together. */
-function stillsOfGrid(
-  grid: Grid,
-  merge: number,
-  row: number,
-  sizes: readonly number[],
-  pixels: Uint8Array,
-): readonly EncoderItem[] {
-  const tokens = sizes.reduce((sum, size) => sum + size, 0);
-  const bytes = patchCount(grid) * row;
-  return Array.from({ length: Math.floor(tokens / tokenCount(grid, merge)) }, (_, item) => {
-    return { format: "u8_still", grid, pixels: pixels.subarray(item * bytes, (item + 1) * bytes) };
+  return grids.map((grid): EncoderItem => {
+    const end = start + patchCount(grid) * row;
+    const item = { format: "u8_still", grid, pixels: pixels.subarray(start, end) } as const;
+    start = end;
+    return item;
   });
-}
-
-/** As square as the number of tokens allows. */
-function sidesOf(
-  { spatialMergeSize, maxGridSide }: VisionModel,
-  tokens: number,
-): [number, number] | undefined {
-  let rows = Math.floor(Math.sqrt(tokens));
-  while (tokens % rows !== 0) rows -= 1;
-  const columns = tokens / rows;
-  return columns * spatialMergeSize <= maxGridSide ? [rows, columns] : undefined;
 }
 
 /** Each patch has a brightness and a contrast of its own, so that no two rows of the result are nearly the same. */

@@ -28,7 +28,10 @@ async function writeWithHeader(header: unknown, dataBytes: number, lengthLie = 0
 
 async function openError(): Promise<string> {
   return SafetensorsFile.open(path).then(
-    () => "opened",
+    async (file) => {
+      await file[Symbol.asyncDispose]();
+      return "opened";
+    },
     (error: Error) => error.message.replace(path, "FILE"),
   );
 }
