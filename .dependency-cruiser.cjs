@@ -1,11 +1,12 @@
-// The house's arrows: errors ← { config, scheduler, cuda-kernels } ← core ← server. Nothing imports against them, nothing
-// imports in a circle, and nobody reaches into another package past its doors.
+// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← { llama-cpp, server }. Nothing imports
+// against them, nothing imports in a circle, and nobody reaches into another package past its doors.
 const PACKAGES_BELOW = {
   errors: [],
   config: ["errors"],
   scheduler: ["errors"],
   "cuda-kernels": ["errors"],
   core: ["errors", "config", "scheduler", "cuda-kernels"],
+  "llama-cpp": ["errors", "core"],
   server: ["errors", "config", "scheduler", "cuda-kernels", "core"],
 };
 

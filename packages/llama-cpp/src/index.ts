@@ -1,0 +1,2 @@
+/** llama.cpp as a host of vitgraph. A barrel, and nothing else. */
+export {};
