@@ -85,7 +85,7 @@ export {
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
 export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
-export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16 } from "./numerics.js";
+export { bf16ToF32, compareWithReference, f16ToF32, f32ToBf16, f32ToF16 } from "./numerics.js";
 export * from "./observability/index.js";
 export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
@@ -104,7 +104,8 @@ export {
   type VisionEncoderOptions,
 } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
-export { Checkpoint, readJsonObject } from "./weights/checkpoint.js";
+export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
+export { quantMethodOf } from "./weights/quantised-tower.js";
 export {
   encodeSafetensors,
   type SafetensorsDType,
