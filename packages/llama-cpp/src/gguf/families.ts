@@ -80,7 +80,7 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
       yield* headLengths(config);
       yield* multimodalRope(config);
       yield* deepstack(config);
-      yield ["expert_count", u32(config.count("num_experts"))];
+      yield ["expert_count", u32(expertCount(config))];
       yield ["expert_used_count", u32(config.count("num_experts_per_tok"))];
       yield ["expert_feed_forward_length", u32(config.count("moe_intermediate_size"))];
     },
@@ -371,11 +371,15 @@ function feedForwardMatrices(config: TextConfig): TensorRule[] {
   ];
 }
 
+/** transformers 5 saves it under the second name. */
+const expertCount = (config: TextConfig): number =>
+  config.count(config.value("num_experts") === undefined ? "num_local_experts" : "num_experts");
+
 /** The checkpoint stacks all experts, each matrix transposed, gate and up side by side. */
 function experts(config: TextConfig): TensorRule[] {
   const hidden = config.count("hidden_size");
   const inner = config.count("moe_intermediate_size");
-  const count = config.count("num_experts");
+  const count = expertCount(config);
   const stacked = {
     from: "mlp.experts.gate_up_proj",
     shape: [count, hidden, 2 * inner],
