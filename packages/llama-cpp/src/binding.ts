@@ -98,6 +98,8 @@ export type ContextParams = Record<keyof typeof CONTEXT_PARAMS, unknown>;
 
 /** Values of `enum ggml_type` that the KV cache takes here. */
 export const CACHE_TYPES = { f32: 0, f16: 1 } as const;
+/** `LLAMA_FLASH_ATTN_TYPE_DISABLED` */
+export const FLASH_ATTENTION_OFF = 0;
 /** `LLAMA_TOKEN_ATTR_CONTROL` */
 export const CONTROL_TOKEN = 1 << 3;
 /** `LLAMA_ROPE_TYPE_MROPE`, `LLAMA_ROPE_TYPE_IMROPE` */

@@ -78,10 +78,9 @@ function readPart(
   at: string,
   media: MediaPart[],
 ): { readonly type: string; readonly text?: string } {
-  const { type } = part ?? {};
-  switch (type) {
+  switch (part?.type) {
     case "text":
-      if (typeof part.text === "string") return { type, text: part.text };
+      if (typeof part.text === "string") return { type: "text", text: part.text };
       throw invalid(`${at}.text is ${describe(part.text)}`, "pass a string");
     case "image_url": {
       const { image_url } = part;
@@ -91,9 +90,12 @@ function readPart(
     case "image":
     case "video":
       media.push(part);
-      return { type };
+      return { type: part.type };
     default:
-      throw invalid(`${at}.type is ${describe(type)}`, "give one of text, image_url, image, video");
+      throw invalid(
+        `${at} is ${describe(part)} with type ${describe((part as { type?: unknown } | undefined)?.type)}`,
+        "give one of the types text, image_url, image, video",
+      );
   }
 }
 
