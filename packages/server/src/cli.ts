@@ -13,6 +13,7 @@ import { registerBench } from "./commands/bench.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
+import { registerGguf } from "./commands/gguf.js";
 import { messageOf } from "./commands/model-options.js";
 import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
@@ -31,6 +32,7 @@ const COMMANDS: readonly Register[] = [
   registerBench,
   registerConfig,
   registerPlan,
+  registerGguf,
   registerDoctor,
 ];
 
