@@ -1,6 +1,6 @@
 /** llama.cpp's language model with vitgraph's vision tower: logits and tokens against transformers' whole model. */
 import { readFile } from "node:fs/promises";
-import { EncoderEngine } from "@vitgraph/core";
+import { type CreateEngine, EncoderEngine } from "@vitgraph/core";
 import type { LlamaEngine, PromptPart } from "@vitgraph/llama-cpp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -11,6 +11,7 @@ import {
   imagePath,
   promptOf,
   referenceLogits,
+  silent,
 } from "./chat-fixture.js";
 import { loadReference, type ReferenceUnit } from "./reference.js";
 
@@ -40,9 +41,9 @@ function distance(actual: ArrayLike<number>, expected: ArrayLike<number>): numbe
   return Math.hypot(...a.map((value, index) => value - (b[index] as number))) / Math.hypot(...b);
 }
 
-async function firstLogits(prompt: readonly PromptPart[]): Promise<Float32Array> {
+async function firstLogits(prompt: readonly PromptPart[], from = engine): Promise<Float32Array> {
   const logits = new Float32Array(320);
-  const generation = engine.generate({ prompt, temperature: 0, maxTokens: 1, logprobs: 320 });
+  const generation = from.generate({ prompt, temperature: 0, maxTokens: 1, logprobs: 320 });
   for await (const { topLogprobs = [] } of generation) {
     for (const { token, logprob } of topLogprobs) logits[token] = logprob;
   }
@@ -87,5 +88,59 @@ describe.each(cases)("conversation $index", ({ index, conversation }) => {
     const close = margin.findIndex((difference) => difference < LOGIT_NOISE);
     const certain = close < 0 ? greedy.length : close;
     expect(tokens.slice(0, certain)).toEqual(greedy.slice(0, certain));
+  });
+});
+
+/** The encoder, with each embedding changed before the host gets it. */
+function mutated(mutate: (rows: Float32Array, columns: number) => void): CreateEngine {
+  return async (options) => {
+    const encoder = await EncoderEngine.create(options);
+    return {
+      model: encoder.model,
+      getItemSpecs: (items, given) => encoder.getItemSpecs(items, given),
+      budgetRange: () => encoder.budgetRange(),
+      stats: () => encoder.stats(),
+      close: () => encoder.close(),
+      encode: async (items, given) => {
+        const outcomes = await encoder.encode(items, given);
+        for (const outcome of outcomes) {
+          if (outcome.status === "fulfilled") mutate(outcome.value.data, outcome.value.columns);
+        }
+        return outcomes;
+      },
+    };
+  };
+}
+
+describe("what is lost on the way shows in the logits", () => {
+  const [, , conversation] = conversations as [unknown, unknown, Conversation];
+  const shiftOf = async (prompt: readonly PromptPart[], from?: LlamaEngine) =>
+    distance(await firstLogits(prompt, from), await referenceLogits(2));
+  /** Ten times what passes. */
+  const SHIFT = 10 * ROPE_DIFFERENCE;
+
+  test("the deepstack columns", async () => {
+    const createEngine = mutated((rows, columns) => {
+      for (let index = 0; index < rows.length; index++) if (index % columns >= 64) rows[index] = 0;
+    });
+    await using without = await fixtureEngine({ encoder: { createEngine, backend: "cpu", logger: silent } });
+    expect(await shiftOf(promptOf(conversation), without)).toBeGreaterThan(SHIFT);
+  });
+
+  test("the order of rows", async () => {
+    const createEngine = mutated((rows, columns) => {
+      const last = rows.length / columns - 1;
+      const right = rows.slice();
+      for (let row = 0; row <= last; row++) {
+        rows.set(right.subarray((last - row) * columns, (last - row + 1) * columns), row * columns);
+      }
+    });
+    await using shifted = await fixtureEngine({ encoder: { createEngine, backend: "cpu", logger: silent } });
+    expect(await shiftOf(promptOf(conversation), shifted)).toBeGreaterThan(SHIFT);
+  });
+
+  test("the order of images", async () => {
+    const swapped = promptOf(conversation, conversation.images.toReversed());
+    expect(await shiftOf(swapped)).toBeGreaterThan(SHIFT);
   });
 });
