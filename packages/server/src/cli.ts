@@ -10,6 +10,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
 import { type CliIo, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
+import { registerChat } from "./commands/chat.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
@@ -33,11 +34,12 @@ const COMMANDS: readonly Register[] = [
   registerConfig,
   registerPlan,
   registerGguf,
+  registerChat,
   registerDoctor,
 ];
 
 /** Commands that take the compilation config, in every form of `vllm serve`. */
-const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench"];
+const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench", "chat"];
 
 /**
  * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is
