@@ -1,4 +1,5 @@
-// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← llama-cpp ← server. Nothing imports
+// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← { llama-cpp, transformers };
+// llama-cpp ← server. Nothing imports
 // against them, nothing imports in a circle, and nobody reaches into another package past its doors.
 const PACKAGES_BELOW = {
   errors: [],
@@ -7,6 +8,7 @@ const PACKAGES_BELOW = {
   "cuda-kernels": ["errors"],
   core: ["errors", "config", "scheduler", "cuda-kernels"],
   "llama-cpp": ["errors", "core"],
+  transformers: ["errors", "core"],
   server: ["errors", "config", "scheduler", "cuda-kernels", "core", "llama-cpp"],
 };
 
