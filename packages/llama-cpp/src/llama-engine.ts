@@ -15,7 +15,7 @@ import { Request } from "./request.js";
 import { checkGeneration, type GenerationOptions } from "./sampling.js";
 import { Scheduler, type Step } from "./scheduler.js";
 import { cellsOf, type MediaUnit, sum, type Unit } from "./units.js";
-import { Vision } from "./vision.js";
+import { promptTooLong, Vision } from "./vision.js";
 
 export interface ChatOptions extends GenerationOptions {
   readonly messages: readonly Message[];
@@ -205,7 +205,8 @@ export class LlamaEngine implements AsyncDisposable {
         remedy: "pass visionModel to createLlamaEngine",
       });
     }
-    const encoded = (await vision?.encode(media, request.signal)) ?? [];
+    const encoded =
+      (await vision?.encode(media, { signal: request.signal, contextSize: this.contextSize })) ?? [];
     request.encoded(media.length);
     const units = await promptUnits(pieces, encoded, vision?.family, model.tokenizer);
     request.throwIfCancelled();
@@ -223,13 +224,7 @@ export class LlamaEngine implements AsyncDisposable {
       });
     }
     const cells = sum(units, cellsOf);
-    if (cells >= this.contextSize) {
-      throw new VitgraphError(
-        "VG_ARGUMENT_INVALID",
-        `the prompt has ${cells} tokens, and the context ${this.contextSize}`,
-        { remedy: "shorten it, use smaller images, or raise contextSize" },
-      );
-    }
+    if (cells >= this.contextSize) throw promptTooLong(cells, this.contextSize);
     const tooLarge = units.find(
       (unit): unit is MediaUnit => typeof unit === "object" && unit.count > batchTokens,
     );

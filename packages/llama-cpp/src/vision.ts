@@ -9,17 +9,16 @@ import {
   type EncoderPluginOptions,
   type EngineItem,
   type HostEngine,
-  type MultimodalEncoder,
   openClip,
   type Registration,
   readJsonObject,
   readProcessorSettings,
   readVideoProcessor,
-  SPECIFICATION_VERSION,
   type VideoProcessor,
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type PromptFamily, promptFamily } from "./families.js";
+import { LlamaHost } from "./llama-host.js";
 import { type MediaPart, readSource, type VideoPart } from "./messages.js";
 import { gridPositions, type MediaUnit } from "./units.js";
 
@@ -49,8 +48,7 @@ interface PreparedItem {
 
 export class Vision implements AsyncDisposable {
   readonly family: PromptFamily;
-  readonly #encoders = new Map<string, MultimodalEncoder>();
-  #closers: (() => Promise<void>)[] = [];
+  readonly #host: LlamaHost;
   #registration: Registration | undefined;
   readonly #videoProcessor: VideoProcessor | undefined;
   readonly #mergeSize: number;
@@ -61,30 +59,19 @@ export class Vision implements AsyncDisposable {
     const { visionModel, compilationConfig, encoder = {}, embeddingColumns } = options;
     const config = await readJsonObject(visionModel, "config.json");
     const settings = await readProcessorSettings(visionModel);
-    const vision = new Vision(config, settings);
-    const host: HostEngine = {
-      name: "llama.cpp",
-      specificationVersions: [SPECIFICATION_VERSION],
-      model: { config, path: visionModel, embeddingColumns },
-      ...(compilationConfig === undefined ? {} : { compilationConfig }),
-      takenModalities: () => [...vision.#encoders.keys()],
-      registerMultimodalEncoder: (modality, multimodalEncoder) => {
-        vision.#encoders.set(modality, multimodalEncoder);
-        return () => vision.#encoders.delete(modality);
-      },
-      onClose: (listener) => {
-        vision.#closers.push(listener);
-      },
-    };
+    const host = new LlamaHost({ config, path: visionModel, embeddingColumns }, compilationConfig);
+    const vision = new Vision(host, config, settings);
     vision.#registration = await createEncoderPlugin(encoder).register(host);
     return vision;
   }
 
   private constructor(
+    host: LlamaHost,
     config: Readonly<Record<string, unknown>>,
     settings: Awaited<ReturnType<typeof readProcessorSettings>>,
   ) {
     const { model_type: modelType, vision_config: visionConfig } = config;
+    this.#host = host;
     this.family = promptFamily(modelType);
     this.#videoProcessor = readVideoProcessor(settings.video, modelType as string, {}, settings.videoFile);
     const { spatial_merge_size = 2, tokens_per_second = 4 } = (visionConfig ?? {}) as {
@@ -100,20 +87,21 @@ export class Vision implements AsyncDisposable {
     return this.#registration as Registration;
   }
 
-  /** In one call, so that they share batches. @throws the first failure of an item; what the call was refused with */
-  async encode(media: readonly MediaPart[], signal: AbortSignal): Promise<readonly EncodedMedia[]> {
+  /**
+   * In one call, so that they share batches.
+   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item; what the call was refused with
+   */
+  async encode(
+    media: readonly MediaPart[],
+    { signal, contextSize }: { readonly signal: AbortSignal; readonly contextSize: number },
+  ): Promise<readonly EncodedMedia[]> {
     if (media.length === 0) return [];
     const prepared = await Promise.all(media.map((part) => this.#prepare(part, signal)));
-    const [encoder] = this.#encoders.values();
-    if (encoder === undefined) {
-      throw new VitgraphError("VG_CLOSED", "the vision encoder is closed", {
-        remedy: "create another engine",
-      });
-    }
-    const outcomes = await encoder.encode(
-      prepared.map(({ item }) => item),
-      { signal },
-    );
+    const items = prepared.map(({ item }, index) => ({ modality: (media[index] as MediaPart).type, item }));
+    const tokens = await this.#host.countTokens(items, { signal });
+    // Before the encoder's time is spent on what has no room.
+    if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
+    const outcomes = await this.#host.encode(items, { signal });
     return outcomes.map((outcome, index) => {
       if (outcome.status === "rejected") throw outcome.reason;
       return this.#place((media[index] as MediaPart).type, prepared[index] as PreparedItem, outcome.value);
@@ -121,17 +109,11 @@ export class Vision implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const close of this.#closers.splice(0)) await close();
+    await this.#host.close();
     await this.#registration?.close();
   }
 
   async #prepare(part: MediaPart, signal: AbortSignal): Promise<PreparedItem> {
-    const modality = part.type;
-    if (!this.#encoders.has(modality)) {
-      throw new VitgraphError("VG_ARGUMENT_INVALID", `the model takes no part of type ${modality}`, {
-        remedy: "remove it from the messages",
-      });
-    }
     if (part.type === "video") return this.#prepareVideo(part, signal);
     const image = await readSource(part.image);
     const key = await sha256(image);
@@ -139,6 +121,11 @@ export class Vision implements AsyncDisposable {
   }
 
   async #prepareVideo({ video, fps, numFrames }: VideoPart, signal: AbortSignal): Promise<PreparedItem> {
+    if (this.#videoProcessor === undefined) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", "the model takes no videos", {
+        remedy: "pass frames as images",
+      });
+    }
     const bytes = await readSource(video);
     await using clip = await openClip(bytes, this.#videoProcessor as VideoProcessor, {
       fps,
@@ -152,7 +139,7 @@ export class Vision implements AsyncDisposable {
       item: { ...(await clip.decode()), uuid: key },
       key,
       timestamps,
-      secondsPerPatch: (this.#videoProcessor as VideoProcessor).temporalPatchSize / sampledFps,
+      secondsPerPatch: this.#videoProcessor.temporalPatchSize / sampledFps,
     };
   }
 
@@ -182,6 +169,14 @@ export class Vision implements AsyncDisposable {
     }));
     return { type, pieces };
   }
+}
+
+export function promptTooLong(tokens: number, contextSize: number): VitgraphError {
+  return new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the prompt has ${tokens} tokens, and the context ${contextSize}`,
+    { remedy: "shorten it, use smaller images, or raise contextSize" },
+  );
 }
 
 /** On libuv's pool for large content. */
