@@ -117,10 +117,10 @@ export interface Functions {
   llama_model_get_vocab(model: Model): Vocab;
   llama_model_n_embd_inp(model: Model): number;
   llama_model_n_ctx_train(model: Model): number;
-  llama_model_n_swa(model: Model): number;
   llama_model_rope_type(model: Model): number;
   llama_model_chat_template(model: Model, name: string | null): string | null;
-  llama_n_ctx_seq(context: Context): number;
+  /** Bytes of the value, -1 where there is no such key. */
+  llama_model_meta_val_str(model: Model, key: string, bytes: Uint8Array, room: number): number;
   llama_get_memory(context: Context): Memory;
   /** False where a part of a sequence cannot be removed. `end` -1: all from `start`. */
   llama_memory_seq_rm(memory: Memory, sequence: number, start: number, end: number): boolean;
@@ -189,10 +189,9 @@ const SIGNATURES: { readonly [Name in keyof Functions]: Signature } = {
   llama_model_get_vocab: ["*", "*"],
   llama_model_n_embd_inp: ["int32", "*"],
   llama_model_n_ctx_train: ["int32", "*"],
-  llama_model_n_swa: ["int32", "*"],
   llama_model_rope_type: ["int32", "*"],
   llama_model_chat_template: ["str", "*", "str"],
-  llama_n_ctx_seq: ["uint32", "*"],
+  llama_model_meta_val_str: ["int32", "*", "str", "uint8 *", "size_t"],
   llama_get_memory: ["*", "*"],
   llama_memory_seq_rm: ["bool", "*", "int32", "int32", "int32"],
   llama_set_causal_attn: ["void", "*", "bool"],

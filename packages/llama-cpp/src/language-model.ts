@@ -61,7 +61,8 @@ export class LanguageModel {
   constructor(llama: Binding, model: Model) {
     this.#llama = llama;
     this.#model = model;
-    this.tokenizer = new Tokenizer(llama, llama.llama_model_get_vocab(model));
+    const pretokenizer = metadata(llama, model, "tokenizer.ggml.pre");
+    this.tokenizer = new Tokenizer(llama, llama.llama_model_get_vocab(model), pretokenizer);
     this.embeddingColumns = llama.llama_model_n_embd_inp(model);
     this.trainedContext = llama.llama_model_n_ctx_train(model);
     this.mrope = MROPE_TYPES.includes(llama.llama_model_rope_type(model));
@@ -216,6 +217,12 @@ function rowsOf(chunks: Step<Sequence>["chunks"], count: number, columns: number
     at += part.length;
   }
   return all;
+}
+
+function metadata(llama: Binding, model: Model, key: string): string {
+  const bytes = new Uint8Array(256);
+  const count = llama.llama_model_meta_val_str(model, key, bytes, bytes.length);
+  return Buffer.from(bytes.subarray(0, Math.max(0, count))).toString();
 }
 
 let lastLoad: Promise<unknown> = Promise.resolve();

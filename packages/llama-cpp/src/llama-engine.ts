@@ -58,6 +58,14 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
         ...(encoder === undefined ? {} : { encoder }),
       });
     }
+    if (vision !== undefined && vision.family.mrope !== model.mrope) {
+      const positions = (mrope: boolean) => (mrope ? "multimodal positions" : "one position a token");
+      throw new VitgraphError(
+        "VG_MODEL_INVALID",
+        `${path} has ${positions(model.mrope)}, and the family of ${visionModel} ${positions(vision.family.mrope)}`,
+        { remedy: "give both halves of one checkpoint" },
+      );
+    }
     const context = await model.createContext({ contextSize, parallel, batchTokens, threads, cacheType });
     return new LlamaEngine({ model, vision, context, contextSize, parallel, batchTokens, maxWaiting });
   } catch (error) {

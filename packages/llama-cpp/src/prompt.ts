@@ -50,6 +50,11 @@ export function placeMedia(
   family: PromptFamily | undefined,
   media: readonly MediaPart[],
 ): readonly PromptPiece[] {
+  if (family !== undefined && family.video === undefined && media.some(({ type }) => type === "video")) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "the model takes no videos", {
+      remedy: "pass frames as images",
+    });
+  }
   const tokens: readonly unknown[] = [family?.image.token, family?.video?.token];
   let placed = 0;
   const pieces = rendered.map((part): PromptPiece => {

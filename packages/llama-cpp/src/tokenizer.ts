@@ -15,11 +15,15 @@ export class Tokenizer {
   readonly eosText: string;
   readonly #llama: Binding;
   readonly #vocab: Vocab;
+  readonly #isNormalized: boolean;
   #piece = new Uint8Array(64);
 
-  constructor(llama: Binding, vocab: Vocab) {
+  /** @param pretokenizer `tokenizer.ggml.pre` of the GGUF */
+  constructor(llama: Binding, vocab: Vocab, pretokenizer: string) {
     this.#llama = llama;
     this.#vocab = vocab;
+    // Qwen's tokenizer normalises text first; llama.cpp does not.
+    this.#isNormalized = pretokenizer.startsWith("qwen");
     this.size = llama.llama_vocab_n_tokens(vocab);
     const controls = new Map<string, number>();
     for (let token = 0; token < this.size; token++) {
@@ -37,7 +41,7 @@ export class Tokenizer {
   /** Off the main thread: a long text takes tens of milliseconds. */
   async encode(text: string): Promise<readonly number[]> {
     if (text === "") return [];
-    const bytes = Buffer.from(text);
+    const bytes = Buffer.from(this.#isNormalized ? text.normalize("NFC") : text);
     // A token has a byte at least; some vocabularies put a space before the text.
     const tokens = new Int32Array(bytes.length + 8);
     const count = await callAsync(
