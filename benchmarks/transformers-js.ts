@@ -2,7 +2,7 @@
  * vitgraph's encoder against transformers.js' ONNX vision session of the same weights, in one process and by turns: the
  * encoder alone, and the time from an image's bytes to the first token, by image size. Medians.
  *
- *     pnpm bench:transformers-js [--layers 2] [--repetitions 5]
+ *     pnpm bench:transformers-js [--layers 2] [--repetitions 5] [--sides 224,448,672]
  *
  * The tower has the shapes of Qwen2-VL's, in fewer layers and with narrower rows; the language model behind it is small. Random weights, float32.
  */
@@ -28,10 +28,11 @@ const { values } = parseArgs({
   options: {
     layers: { type: "string", default: "2" },
     repetitions: { type: "string", default: "5" },
+    sides: { type: "string", default: "224,448,672" },
   },
 });
 const repetitions = Number(values.repetitions);
-const SIDES = [224, 448, 672];
+const sides = values.sides.split(",").map(Number);
 const IMAGE = "<|vision_start|><|image_pad|><|vision_end|>";
 
 const QWEN2_VL = {
@@ -125,7 +126,7 @@ try {
   console.log(
     "image  tokens | encoder alone: ONNX ms  vitgraph ms  ratio | first token: ONNX ms  vitgraph ms  ratio",
   );
-  for (const side of SIDES) {
+  for (const side of sides) {
     const image = await jpeg(side);
     const inputs = await processor(await RawImage.fromBlob(new Blob([image])));
     const [expected, features] = [await onnx.encode_image(inputs), await host.encode_image(inputs)];

@@ -49,6 +49,7 @@ function fingerprintOfManifests() {
     "test/package.json",
     "test/hosts/package.json",
     "benchmarks/package.json",
+    "examples/package.json",
   ];
   const hash = createHash("sha256").update(process.version);
   for (const file of [...files, ...packages.sort()]) {

@@ -16,6 +16,7 @@ import {
 import { compareWithReference, EncoderEngine, type EncoderEngineOptions } from "@vitgraph/core";
 import { attachEncoder, type ImageEncoder } from "@vitgraph/transformers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { runReadmeExample } from "../../vitest.readme.js";
 import { writeOnnxModel } from "./onnx-qwen2-vl.js";
 
 const fixture = (path: string): string => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
@@ -129,6 +130,50 @@ test("embeddings equal the ONNX session's", async () => {
   const [value, reference] = [features.data, expected.data] as Float32Array[];
   // Both compute in float32, in another order.
   expect(compareWithReference(value!, reference!).relativeL2).toBeLessThan(1e-4);
+});
+
+describe("the other families that it takes", () => {
+  test.each([
+    ["qwen2_5_vl", "Qwen2_5_VL", "models/qwen2-5-vl-tiny"],
+    ["qwen3_5", "Qwen3_5", "models/qwen3-5-tiny"],
+  ])("%s: its own class, and rows of its own tower", async (modelType, name, path) => {
+    const directory = join(folder, modelType);
+    await cp(join(folder, "model"), directory, { recursive: true });
+    const { vision_config } = JSON.parse(await readFile(join(fixture(path), "config.json"), "utf8"));
+    const config = JSON.parse(await readFile(join(directory, "config.json"), "utf8"));
+    const text_config = {
+      ...config,
+      model_type: `${modelType}_text`,
+      layer_types: ["full_attention", "full_attention"],
+    };
+    await writeFile(
+      join(directory, "config.json"),
+      JSON.stringify({
+        ...config,
+        model_type: modelType,
+        architectures: [`${name}ForConditionalGeneration`],
+        text_config,
+        vision_config,
+      }),
+    );
+    const options = { dtype: "fp32", device: "cpu", local_files_only: true } as const;
+    const model: Model = await AutoModelForCausalLM.from_pretrained(modelType, options);
+    expect(model.constructor.name).toBe(`${name}ForCausalLM`);
+    const other = await createEngine({ model: fixture(path) });
+    const image = { image: await readFile(PHOTO) };
+    using attachment = attachEncoder(model, other);
+    const prepared = await attachment.prepare(tokenizer, IMAGE, [image]);
+    const tokens = await generate(model, prepared);
+    const [outcome] = await other.encode([image]);
+    if (outcome?.status !== "fulfilled") throw new Error("not encoded");
+    const { data, tokens: rows } = outcome.value;
+    attachment.detach();
+    model.encode_image = async () => new Tensor("float32", data, [rows, 32]);
+    expect(tokens).toEqual(await generate(model, prepared));
+    model.encode_image = async () => new Tensor("float32", new Float32Array(rows * 32), [rows, 32]);
+    expect(tokens).not.toEqual(await generate(model, prepared));
+    await other.close();
+  });
 });
 
 describe("prepare", () => {
@@ -276,4 +321,19 @@ test("detach gives the model its own methods back", async () => {
   expect(Object.hasOwn(withVision, "encode_image")).toBe(false);
   expect(await generate(withVision)).toEqual(expected);
   attachEncoder(withVision, engine).detach();
+});
+
+test("the README's example runs", async () => {
+  const readme = new URL("../../packages/transformers/README.md", import.meta.url);
+  const { printed } = await runReadmeExample(readme, import.meta.url, {
+    edit: (example) =>
+      example
+        .replace('"onnx-community/Qwen2-VL-2B-Instruct"', '"model"')
+        .replace('"q4"', '"fp32"')
+        .replace("path/to/Qwen2-VL-2B-Instruct", CHECKPOINT)
+        .replace("photo.jpg", PHOTO)
+        .replace("max_new_tokens: 200", "max_new_tokens: 5"),
+  });
+  expect(printed).toHaveLength(1);
+  expect(printed[0]).not.toBe("");
 });
