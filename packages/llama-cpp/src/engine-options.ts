@@ -24,7 +24,7 @@ export interface LlamaEngineOptions {
    * the memory.
    */
   readonly cacheType?: "f16" | "f32";
-  /** CPU threads of the language model. Default: all. */
+  /** CPU threads of the language model. Default: one less than the cores. */
   readonly threads?: number;
   /** Of vitgraph's encoder: `backend`, `device`, `limits`, … */
   readonly encoder?: EncoderPluginOptions;

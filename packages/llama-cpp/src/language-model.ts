@@ -71,7 +71,7 @@ export class LanguageModel {
 
   /** @throws VG_DEVICE_OUT_OF_MEMORY */
   async createContext(options: ContextOptions): Promise<DecoderContext> {
-    const { contextSize, parallel, batchTokens, threads = availableParallelism(), cacheType } = options;
+    const { contextSize, parallel, batchTokens, threads = DEFAULT_THREADS, cacheType } = options;
     const context = await callAsync(this.#llama.llama_init_from_model, this.#model, {
       ...this.#llama.contextDefaults,
       // Each sequence has a cache of its own of this size.
@@ -224,6 +224,9 @@ function metadata(llama: Binding, model: Model, key: string): string {
   const count = llama.llama_model_meta_val_str(model, key, bytes, bytes.length);
   return Buffer.from(bytes.subarray(0, Math.max(0, count))).toString();
 }
+
+/** llama.cpp's threads spin at barriers: one that has no core holds all others up. JavaScript and the encoder need one. */
+const DEFAULT_THREADS = Math.max(1, availableParallelism() - 1);
 
 let lastLoad: Promise<unknown> = Promise.resolve();
 /** By the library's path: backends register themselves once in a process. */
