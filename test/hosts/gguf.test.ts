@@ -77,4 +77,11 @@ describe("the tokens of transformers", () => {
     for (const { text, ids } of await readCases<Tokens>(fixture("language-models/gemma3/tokens.json")))
       expect(model.tokenize(text), text).toEqual(ids);
   });
+
+  test("Gemma: tokens that added_tokens.json alone has", async () => {
+    const directory = await checkpoint("gemma3");
+    await writeFile(join(directory, "added_tokens.json"), JSON.stringify({ "<image_soft_token>": 310 }));
+    using model = await converted(directory, "f16");
+    expect(model.tokenize("<image_soft_token>")).toEqual([2, 310]);
+  });
 });

@@ -196,6 +196,8 @@ async function sentencePiece(files: TokenizerFiles, vocabSize: number): Promise<
   readSentencePieces(bytes, path).forEach(({ piece, score, type }, id) => {
     set(id, piece, score, type === TOKEN_TYPES.userDefined ? TOKEN_TYPES.normal : type);
   });
+  const added = (await readJsonObject(files.directory, "added_tokens.json", { optional: true })) ?? {};
+  for (const [token, id] of Object.entries(added)) set(id as number, token, -1000, TOKEN_TYPES.userDefined);
   for (const { id, content, special } of addedTokens({ ...files, json: undefined })) {
     if (isControl(content, special)) set(id, content, -1000, TOKEN_TYPES.control);
     else set(id, content.replaceAll("▁", " "), -1000, TOKEN_TYPES.userDefined);
