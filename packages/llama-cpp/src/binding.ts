@@ -5,7 +5,9 @@
  *
  * Contexts are not thread safe: whoever calls awaits one call on a context before the next.
  */
-import koffi, { type KoffiFunc, type TypeObject } from "koffi";
+
+import { toVitgraphError } from "@vitgraph/errors";
+import type { KoffiFunc, TypeObject } from "koffi";
 import { LLAMA_CPP_VERSION, type LlamaLibrary, PACKAGE_VERSION, unavailable } from "./library.js";
 
 declare const POINTER: unique symbol;
@@ -226,15 +228,31 @@ export interface Binding extends Functions {
   readonly contextDefaults: ContextParams;
   /** Finds the CPU variant that fits the machine, and GPUs. */
   loadBackends(): Promise<void>;
+  /** A copy of floats in native memory. */
+  readFloats(address: bigint, count: number): Float32Array;
+  /** Native memory that holds 0, 1, 2, …: a batch points to its rows' sequence numbers. */
+  createSequenceNumbers(count: number): SequenceNumbers;
   /** llama.cpp's log until the returned function is called; from then on nothing is logged. */
   listenToLog(listener: (level: number, text: string) => void): () => void;
+}
+
+export interface SequenceNumbers {
+  /** Of each number. */
+  readonly addresses: BigUint64Array;
+  free(): void;
 }
 
 /** Room for fields that another version may have behind ours, so that reading its defaults damages nothing. */
 const GUARD_BYTES = 512;
 
 /** @throws VG_BACKEND_UNAVAILABLE where the library is another version, or its structs have another layout */
-export function loadBinding(library: LlamaLibrary): Binding {
+export async function loadBinding(library: LlamaLibrary): Promise<Binding> {
+  // Only now: it is native code, which a converter of files can do without.
+  const { default: koffi } = await import("koffi").catch((cause) => {
+    throw toVitgraphError(cause, "VG_BACKEND_UNAVAILABLE", "koffi cannot be loaded", "npm install koffi@3");
+  });
+  const structOf = (fields: Fields): TypeObject =>
+    koffi.struct(Object.fromEntries(Object.entries(fields).map(([name, [type]]) => [name, type])));
   // Backends are libraries too, and find their symbols in these.
   const options = { global: true, lazy: true };
   koffi.load(library.ggmlBase, options);
@@ -285,6 +303,18 @@ export function loadBinding(library: LlamaLibrary): Binding {
       CONTEXT_PARAMS,
     ) as ContextParams,
     loadBackends: () => callAsync(loadBackends, library.directory),
+    readFloats: (address, count) => koffi.decode(address, koffi.array("float", count)) as Float32Array,
+    createSequenceNumbers: (count) => {
+      const numbers = koffi.alloc("int32", count);
+      koffi.encode(
+        numbers,
+        koffi.array("int32", count),
+        Int32Array.from({ length: count }, (_, at) => at),
+      );
+      const base = koffi.address(numbers);
+      const addresses = BigUint64Array.from({ length: count }, (_, at) => base + BigInt(4 * at));
+      return { addresses, free: () => koffi.free(numbers) };
+    },
     listenToLog: (listener) => {
       const callback = koffi.register(listener, logCallback);
       functions.llama_log_set(callback, null);
@@ -328,26 +358,4 @@ export function checkDefaults(
     );
   }
   return { ...values };
-}
-
-/** A copy of floats in native memory. */
-export function readFloats(address: bigint, count: number): Float32Array {
-  return koffi.decode(address, koffi.array("float", count)) as Float32Array;
-}
-
-/** Native memory that holds 0, 1, 2, …: a batch points to its rows' sequence numbers. */
-export function sequenceNumbers(count: number): { readonly addresses: BigUint64Array; free(): void } {
-  const numbers = koffi.alloc("int32", count);
-  koffi.encode(
-    numbers,
-    koffi.array("int32", count),
-    Int32Array.from({ length: count }, (_, index) => index),
-  );
-  const base = koffi.address(numbers);
-  const addresses = BigUint64Array.from({ length: count }, (_, index) => base + BigInt(4 * index));
-  return { addresses, free: () => koffi.free(numbers) };
-}
-
-function structOf(fields: Fields): TypeObject {
-  return koffi.struct(Object.fromEntries(Object.entries(fields).map(([name, [type]]) => [name, type])));
 }

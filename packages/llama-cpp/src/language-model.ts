@@ -12,9 +12,8 @@ import {
   type Memory,
   type Model,
   MROPE_TYPES,
-  readFloats,
   type Sampler,
-  sequenceNumbers,
+  type SequenceNumbers,
 } from "./binding.js";
 import { findLibrary } from "./library.js";
 import type { Sequence, Step } from "./scheduler.js";
@@ -115,14 +114,14 @@ export class DecoderContext {
   readonly #context: Context;
   readonly #memory: Memory;
   readonly #model: LanguageModel;
-  readonly #sequences: ReturnType<typeof sequenceNumbers>;
+  readonly #sequences: SequenceNumbers;
 
   constructor(llama: Binding, context: Context, model: LanguageModel, { parallel }: ContextOptions) {
     this.#llama = llama;
     this.#context = context;
     this.#memory = llama.llama_get_memory(context);
     this.#model = model;
-    this.#sequences = sequenceNumbers(parallel);
+    this.#sequences = llama.createSequenceNumbers(parallel);
   }
 
   /** Whether images' rows attend to each other both ways, in the steps that follow. */
@@ -155,7 +154,7 @@ export class DecoderContext {
   /** f32 [tokens of the vocabulary], a copy. */
   async logits(row: number): Promise<Float32Array> {
     const address = await callAsync(this.#llama.llama_get_logits_ith, this.#context, row);
-    return readFloats(address, this.#model.tokenizer.size);
+    return this.#llama.readFloats(address, this.#model.tokenizer.size);
   }
 
   async free(): Promise<void> {
@@ -237,7 +236,7 @@ const ERROR_LEVEL = 4;
 async function load({ model: path, gpuLayers, library }: LanguageModelOptions): Promise<LanguageModel> {
   const found = findLibrary(library);
   const known = bindings.get(found.llama);
-  const llama = known ?? loadBinding(found);
+  const llama = known ?? (await loadBinding(found));
   const errors: string[] = [];
   const endLog = llama.listenToLog((level, text) => {
     if (level === ERROR_LEVEL) errors.push(text.trim());

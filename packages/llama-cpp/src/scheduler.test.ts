@@ -89,6 +89,8 @@ describe("scheduler", () => {
       all.advance(step);
     }
     expect(positions).toEqual([0, 1, 4]);
+    // Rows in the cache are not held.
+    expect(sequence.units[1]).toMatchObject({ key: "a", count: 6, rows: new Float32Array() });
     expect(sequence.position).toBe(5);
   });
 

@@ -121,6 +121,8 @@ export class Scheduler<S extends Sequence> {
       const unit = sequence.units[sequence.cached] as MediaUnit;
       sequence.rows += count;
       if (sequence.rows < unit.count) continue;
+      // They are in the cache now, and can be a hundred megabytes.
+      sequence.units[sequence.cached] = { ...unit, rows: NO_ROWS };
       sequence.cached++;
       sequence.rows = 0;
       sequence.position += unit.span;
@@ -186,6 +188,8 @@ export class Scheduler<S extends Sequence> {
     return best;
   }
 }
+
+const NO_ROWS = new Float32Array();
 
 function drop<T>(list: T[], value: T): void {
   const index = list.indexOf(value);
