@@ -43,7 +43,8 @@ test("an output without a place is found before the checkpoint is read", async (
   const { code, stderr } = await gguf(folder, "--output", join(folder, "missing", "out.gguf"));
   expect({ code, stderr }).toEqual({
     code: 1,
-    stderr: "error: cannot write TMP/missing/out.gguf (there is no directory TMP/missing): make it first [VG_FILE_UNWRITABLE]\n",
+    stderr:
+      "error: cannot write TMP/missing/out.gguf (there is no directory TMP/missing): make it first [VG_FILE_UNWRITABLE]\n",
   });
 });
 
