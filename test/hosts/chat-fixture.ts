@@ -1,4 +1,5 @@
 /** The fixture qwen3-vl-chat-tiny: its conversations as prompts, transformers' answers, and its GGUF, made on demand. */
+import { mkdtempSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -58,7 +59,9 @@ let converted: Promise<string> | undefined;
 /** The GGUF's path: F32. */
 export function fixtureGguf(): Promise<string> {
   converted ??= (async () => {
-    const path = join(tmpdir(), `vitgraph-chat-tiny-${process.pid}.gguf`);
+    const directory = mkdtempSync(join(tmpdir(), "vitgraph-hosts-"));
+    process.once("exit", () => rmSync(directory, { recursive: true }));
+    const path = join(directory, "chat-tiny.gguf");
     await convertToGguf(CHECKPOINT, path, { outtype: "f32" });
     return path;
   })();
