@@ -1,6 +1,5 @@
 /** The fixture qwen3-vl-chat-tiny: its conversations as prompts, transformers' answers, and its GGUF, made on demand. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +10,7 @@ import {
   type LlamaEngineOptions,
   type PromptPart,
 } from "@vitgraph/llama-cpp";
+import { afterAll } from "vitest";
 
 const fixtures = fileURLToPath(new URL("../fixtures/", import.meta.url));
 export const CHECKPOINT = join(fixtures, "qwen3-vl-chat-tiny");
@@ -55,12 +55,14 @@ export async function referenceLogits(conversation: number): Promise<Float32Arra
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
 }
 
+const directory = await mkdtemp(join(tmpdir(), "vitgraph-hosts-"));
+// Of the test file that imports this one.
+afterAll(() => rm(directory, { recursive: true }));
+
 let converted: Promise<string> | undefined;
 /** The GGUF's path: F32. */
 export function fixtureGguf(): Promise<string> {
   converted ??= (async () => {
-    const directory = mkdtempSync(join(tmpdir(), "vitgraph-hosts-"));
-    process.once("exit", () => rmSync(directory, { recursive: true }));
     const path = join(directory, "chat-tiny.gguf");
     await convertToGguf(CHECKPOINT, path, { outtype: "f32" });
     return path;

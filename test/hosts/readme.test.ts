@@ -1,16 +1,22 @@
 /** The programs of the documentation of hosts, run as they stand but for the paths. */
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { runReadmeExample } from "../../vitest.readme.js";
 import { CHECKPOINT, fixtureGguf, imagePath } from "./chat-fixture.js";
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "vitgraph-readme-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
 
 test.each(["../../docs/llama-cpp.md", "../../packages/llama-cpp/README.md"])(
   "the program of %s",
   async (path) => {
     const gguf = await fixtureGguf();
-    const converted = join(await mkdtemp(join(tmpdir(), "vitgraph-readme-")), "model.gguf");
+    const converted = join(folder, "model.gguf");
     const write = vi.spyOn(process.stdout, "write").mockReturnValue(true);
     const { calls } = await runReadmeExample(new URL(path, import.meta.url), import.meta.url, {
       edit: (example) =>

@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import Module from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { checkDefaults } from "./binding.js";
 import { findLibrary, PACKAGE_VERSION } from "./library.js";
 
@@ -16,8 +16,18 @@ const NAMES: Readonly<Record<string, string>> = {
 };
 const name = NAMES[`${process.platform}-${process.arch}`] as string;
 
+const folders: string[] = [];
+function emptyFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "vitgraph-llama-"));
+  folders.push(folder);
+  return folder;
+}
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true });
+});
+
 function application(version: string): string {
-  const root = mkdtempSync(join(tmpdir(), "vitgraph-llama-"));
+  const root = emptyFolder();
   const directory = join(root, "node_modules/@node-llama-cpp", name);
   mkdirSync(join(directory, "dist"), { recursive: true });
   mkdirSync(join(directory, "bins", name), { recursive: true });
@@ -46,7 +56,7 @@ describe("findLibrary", () => {
     // pnpm's shims put every package of the workspace on the global path.
     vi.stubEnv("NODE_PATH", "");
     (Module as unknown as { _initPaths(): void })._initPaths();
-    const empty = mkdtempSync(join(tmpdir(), "vitgraph-llama-"));
+    const empty = emptyFolder();
     expect(() => findLibrary(undefined, empty)).toThrow(
       `npm install @node-llama-cpp/${name}@${PACKAGE_VERSION}`,
     );
