@@ -1,4 +1,4 @@
-/** A random checkpoint with the shapes of a real Qwen3-VL tower, written to disk a tensor at a time. */
+/** Random checkpoints with the shapes of real vision towers, written to disk a tensor at a time. */
 import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createVisionModel } from "@vitgraph/core";
@@ -25,14 +25,27 @@ export const LARGE_TOWER: TowerSize = {
 /** Its shapes in a third of the layers: enough work for a CPU to be measured by. */
 export const NINE_LAYERS: TowerSize = { ...LARGE_TOWER, depth: 9, deepstack_visual_indexes: [2, 5, 8] };
 
-/** Returns the bytes of the vision tower's tensors. Weights are bf16. */
+/** A Qwen3-VL. Returns the bytes of the vision tower's tensors. */
 export async function writeSyntheticCheckpoint(directory: string, size: TowerSize): Promise<number> {
-  await mkdir(directory, { recursive: true });
   const config = {
     model_type: "qwen3_vl",
     architectures: ["Qwen3VLForConditionalGeneration"],
     vision_config: size,
   };
+  return writeRandomCheckpoint(directory, config, "model.visual.");
+}
+
+/**
+ * Returns the bytes of the vision tower's tensors. Weights are bf16.
+ * @param config the content of config.json
+ * @param prefix of the tower's tensors
+ */
+export async function writeRandomCheckpoint(
+  directory: string,
+  config: Readonly<Record<string, unknown>>,
+  prefix: string,
+): Promise<number> {
+  await mkdir(directory, { recursive: true });
   await writeFile(join(directory, "config.json"), JSON.stringify(config));
   const graph = createVisionModel(config).buildGraph({ channelScale: new Float32Array(6) });
   const header: Record<string, unknown> = {};
@@ -42,7 +55,7 @@ export async function writeSyntheticCheckpoint(directory: string, size: TowerSiz
     if (node.op !== "weight") continue;
     const count = node.attributes.shape.reduce((product, side) => product * side, 1);
     counts.push(count);
-    header[`model.visual.${node.attributes.tensor}`] = {
+    header[prefix + node.attributes.tensor] = {
       dtype: "BF16",
       shape: node.attributes.shape,
       data_offsets: [end, end + 2 * count],

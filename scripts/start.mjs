@@ -13,8 +13,8 @@ const SAMPLES = [
   "image4_2300x1500.jpg",
 ];
 
-install();
-build();
+install({ appOnly: true });
+build({ appOnly: true });
 const given = process.argv.slice(2);
 if (given.length === 0) mkdirSync(`${root}/out`, { recursive: true });
 const args =

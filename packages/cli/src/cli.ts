@@ -10,9 +10,11 @@ import { VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError } from "commander";
 import { type CliIo, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
+import { registerChat } from "./commands/chat.js";
 import { registerConfig } from "./commands/config.js";
 import { registerDoctor } from "./commands/doctor.js";
 import { registerEncode } from "./commands/encode.js";
+import { registerGguf } from "./commands/gguf.js";
 import { messageOf } from "./commands/model-options.js";
 import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
@@ -31,11 +33,13 @@ const COMMANDS: readonly Register[] = [
   registerBench,
   registerConfig,
   registerPlan,
+  registerGguf,
+  registerChat,
   registerDoctor,
 ];
 
 /** Commands that take the compilation config, in every form of `vllm serve`. */
-const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench"];
+const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench", "chat"];
 
 /**
  * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is

@@ -41,6 +41,24 @@ export function f16ToF32(bits: Uint16Array): Float32Array {
   return values;
 }
 
+/** Rounds to nearest, ties to even; what is beyond 65504 becomes infinity, a NaN stays one. */
+export function f32ToF16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as number;
+    const sign = (word >>> 16) & 0x8000;
+    const magnitude = word & 0x7fffffff;
+    if (magnitude > 0x7f800000) bits[i] = sign | 0x7e00;
+    // 65520, halfway between the largest float16 and the next power of two.
+    else if (magnitude >= 0x477ff000) bits[i] = sign | 0x7c00;
+    // Below 2⁻¹⁴ float16 has steps of 2⁻²⁴. The product is exact.
+    else if (magnitude < 0x38800000) bits[i] = sign | roundHalfEven(Math.abs(values[i] as number) * 2 ** 24);
+    else bits[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+  }
+  return bits;
+}
+
 /** ‖value - reference‖ / ‖reference‖ and the largest |value - reference|, in float64. NaN anywhere makes both NaN. */
 export function compareWithReference(
   value: ArrayLike<number>,

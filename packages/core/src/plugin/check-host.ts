@@ -118,6 +118,18 @@ export function checkVersion({ name, specificationVersions }: HostEngine): void 
 }
 
 export function checkModel({ name, model }: HostEngine): VisionModel {
+  const vision = visionModelOf(name, model);
+  const columns = vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const { embeddingColumns = columns } = model;
+  if (embeddingColumns === columns) return vision;
+  throw registrationFailed(
+    "model_mismatch",
+    `the vision model's embeddings have ${columns} columns, and the language model of ${name} takes ${embeddingColumns}`,
+    { remedy: "give both halves of one checkpoint", columns, expected: embeddingColumns },
+  );
+}
+
+function visionModelOf(name: string, model: HostEngine["model"]): VisionModel {
   try {
     return createVisionModel(model.config);
   } catch (cause) {

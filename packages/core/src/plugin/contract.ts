@@ -51,6 +51,8 @@ export interface HostModel {
   readonly config: Readonly<Record<string, unknown>>;
   /** The checkpoint's directory. May be left out where the plugin is told of one. */
   readonly path?: string;
+  /** Columns of an embedding that the loaded language model takes, where the host knows it from elsewhere than `config`. */
+  readonly embeddingColumns?: number;
 }
 
 /** What a host gets: the encoder, for all modalities that it was registered for. */

@@ -259,6 +259,18 @@ describe("a registration that fails says why, and leaves nothing behind", () => 
     );
   });
 
+  test("embeddings that the loaded language model does not take are found before an engine starts", async () => {
+    const host = createFakeHost();
+    const { plugin, engines } = fakePlugin();
+    const model = { ...host.model, embeddingColumns: 7 };
+    const error = await failureOf(plugin.register(Object.assign(host, { model })));
+    expect(error.details).toMatchObject({ reason: "model_mismatch", expected: 7 });
+    expect(error.message).toMatch(
+      /^the vision model's embeddings have \d+ columns, and the language model of fake host takes 7: give both halves of one checkpoint$/,
+    );
+    expect(engines).toEqual([]);
+  });
+
   test("a host that is being registered is not registered twice, whatever the modalities", async () => {
     const host = createFakeHost();
     const registering = fakePlugin({ modalities: ["image"] }).plugin.register(host);

@@ -5,13 +5,15 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, listed, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { findQuantisedTensor, isPackedDtype, quantisedTower } from "./quantised-tower.js";
+import { findQuantisedTensor, isPackedDtype, type ModelPart, quantisedPart } from "./quantised-tower.js";
 import { openRegularFile } from "./regular-file.js";
 import { SafetensorsFile, type TensorInfo } from "./safetensors.js";
 import type { TensorSource } from "./tensor-source.js";
 
-/** The tensors of a tower. */
+/** The tensors of one part of the model. */
 export interface WantedTensors {
+  /** For messages. Default: the vision tower. */
+  readonly part?: ModelPart;
   /** Without their prefix. */
   readonly names: readonly string[];
   /** What may stand before them, the usual one first. */
@@ -116,6 +118,11 @@ export class Checkpoint implements AsyncDisposable {
     return found;
   }
 
+  /** All tensors of the opened files, with their prefixes. */
+  get names(): readonly string[] {
+    return [...this.#tensors.keys()];
+  }
+
   /** Size and time of the last change of each opened file. */
   get fileVersions(): readonly string[] {
     return this.#files.map(({ version }) => version);
@@ -151,7 +158,7 @@ export class Checkpoint implements AsyncDisposable {
 
   #quantised(prefixes: readonly string[], evidence: string): VitgraphError {
     const method = this.#quantMethod ?? this.#quantisedTensor(prefixes)?.method;
-    return quantisedTower(this.directory, evidence, method);
+    return quantisedPart(this.#wanted.part ?? "vision tower", this.directory, evidence, method);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

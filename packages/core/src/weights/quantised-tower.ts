@@ -1,4 +1,4 @@
-/** Recognises a vision tower that was quantised, and by which method: no kernel here reads one. */
+/** Recognises a part of a model that was quantised, and by which method: nothing here reads one. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 
 /** Names that a method gives to the parts of a matrix, instead of or beside `weight`. */
@@ -40,11 +40,20 @@ export function quantMethodOf(config: Readonly<Record<string, unknown>>): string
   return undefined;
 }
 
+export type ModelPart = "vision tower" | "language model";
+
+const REMEDIES: Readonly<Record<ModelPart, string>> = {
+  "vision tower":
+    "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
+  "language model": "use the checkpoint that it was quantised from, in bf16, f16 or f32",
+};
+
 /**
- * @param evidence a clause about the tower: `has "….qweight"`
+ * @param evidence a clause about the part: `has "….qweight"`
  * @param method as config.json names it, or as the tensors' names tell it
  */
-export function quantisedTower(
+export function quantisedPart(
+  part: ModelPart,
   directory: string,
   evidence: string,
   method: string | undefined,
@@ -52,10 +61,7 @@ export function quantisedTower(
   const by = method === undefined ? "" : ` by ${describe(method)}`;
   return new VitgraphError(
     "VG_WEIGHTS_INVALID",
-    `the vision tower of ${directory} is quantised${by}: it ${evidence}`,
-    {
-      remedy: "use a checkpoint whose vision tower is bf16, f16 or f32; the language model may be quantised",
-      details: { directory, method },
-    },
+    `the ${part} of ${directory} is quantised${by}: it ${evidence}`,
+    { remedy: REMEDIES[part], details: { directory, method } },
   );
 }

@@ -1,0 +1,107 @@
+/**
+ * Messages to the parts of a prompt, by the GGUF's own chat template. Control tokens come from the template alone: what a
+ * user writes is text, even if it reads `<|im_end|>`.
+ */
+import { Template } from "@huggingface/jinja";
+import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+
+/** A piece of a rendered prompt. */
+export type RenderedPart =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "control"; readonly text: string };
+
+export class ChatTemplate {
+  readonly #template: Template;
+  readonly #controls: readonly string[];
+  readonly #anyControl: RegExp;
+
+  /**
+   * @param source Jinja, as `tokenizer.chat_template` of a GGUF has it
+   * @param controls texts of the vocabulary's control tokens
+   * @throws VG_MODEL_INVALID
+   */
+  constructor(source: string, controls: Iterable<string>) {
+    try {
+      this.#template = new Template(source);
+    } catch (cause) {
+      throw toVitgraphError(cause, "VG_MODEL_INVALID", "the chat template of the GGUF cannot be read");
+    }
+    // The longest first, so that none hides another that begins with it.
+    this.#controls = [...controls].sort((a, b) => b.length - a.length);
+    const texts = this.#controls.map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    this.#anyControl = texts.length === 0 ? /(?!)/g : new RegExp(texts.join("|"), "g");
+  }
+
+  /**
+   * @param messages as the template expects them: `role`, and `content` as text or as a list of `{ type, text }`
+   * @param variables further ones of the template: `add_generation_prompt`, `tools`, …
+   * @throws VG_ARGUMENT_INVALID where the template refuses the messages
+   */
+  render(messages: unknown, variables: Readonly<Record<string, unknown>>): readonly RenderedPart[] {
+    const mark = unusedCharacter(messages);
+    let text: string;
+    try {
+      text = this.#template.render({
+        ...variables,
+        messages: mapText(messages, (value) => this.#mark(value, mark)),
+      });
+    } catch (cause) {
+      throw toVitgraphError(cause, "VG_ARGUMENT_INVALID", "the model's chat template refuses the messages");
+    }
+    const parts: RenderedPart[] = [];
+    const addText = (piece: string) => {
+      if (piece !== "") parts.push({ kind: "text", text: piece.replaceAll(mark, "") });
+    };
+    let end = 0;
+    for (const { 0: control, index } of text.matchAll(this.#anyControl)) {
+      addText(text.slice(end, index));
+      parts.push({ kind: "control", text: control });
+      end = index + control.length;
+    }
+    addText(text.slice(end));
+    return parts;
+  }
+
+  /** Breaks each control token of a user's text by a mark after its first character, the beginning of one at the end too. */
+  #mark(text: string, mark: string): string {
+    const broken = text.replaceAll(this.#anyControl, (control) => afterFirst(control, mark));
+    const longest = this.#controls[0]?.length ?? 0;
+    // What follows in the prompt could complete a control token that begins here. From the end: marks move what is behind.
+    let marked = broken;
+    for (let start = broken.length - 1; start >= Math.max(0, broken.length - longest + 1); start--) {
+      const tail = broken.slice(start);
+      if (!this.#controls.some((control) => control.startsWith(tail))) continue;
+      marked = marked.slice(0, start) + afterFirst(marked.slice(start), mark);
+    }
+    return marked;
+  }
+}
+
+function afterFirst(text: string, mark: string): string {
+  const [first = ""] = text;
+  return first + mark + text.slice(first.length);
+}
+
+function mapText(value: unknown, map: (text: string) => string): unknown {
+  if (typeof value === "string") return map(value);
+  if (Array.isArray(value)) return value.map((element) => mapText(element, map));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    // The template's own words decide about these: they are checked before.
+    Object.entries(value).map(([key, inner]) => [key, key === "type" ? inner : mapText(inner, map)]),
+  );
+}
+
+/** One of Unicode's noncharacters that the messages do not have: it cannot stand in text that anybody meant. */
+function unusedCharacter(messages: unknown): string {
+  const all = JSON.stringify(messages);
+  for (let code = 0xfdd0; code <= 0xfdef; code++) {
+    const character = String.fromCharCode(code);
+    if (!all.includes(character)) return character;
+  }
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the messages have each of Unicode's noncharacters U+FDD0 to U+FDEF: ${describe(all)}`,
+    { remedy: "remove them: they stand for nothing" },
+  );
+}

@@ -1,0 +1,287 @@
+/**
+ * A checkpoint's tokenizer as GGUF metadata: tokens, their types, merges or scores, special ids, chat template. Qwen's is
+ * tokenizer.json (byte-level BPE), Gemma's is tokenizer.model (SentencePiece).
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readJsonObject } from "@vitgraph/core";
+import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import type { Family } from "./families.js";
+import { bool, f32, i32, type Metadata, type MetadataValue, string, u32 } from "./gguf-header.js";
+import { readSentencePieces } from "./sentencepiece.js";
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+/** llama.cpp's kinds of tokens. */
+const TOKEN_TYPES = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+interface Vocabulary {
+  readonly tokens: string[];
+  readonly types: number[];
+  readonly scores?: number[];
+}
+
+interface AddedToken {
+  readonly id: number;
+  readonly content: string;
+  readonly special: boolean;
+}
+
+interface TokenizerFiles {
+  readonly directory: string;
+  /** Its special ids; they may stand in `text_config`. */
+  readonly config: JsonObject;
+  readonly json: JsonObject | undefined;
+  readonly settings: JsonObject;
+}
+
+/** @throws VG_FILE_UNREADABLE, VG_MODEL_INVALID, VG_MODEL_UNSUPPORTED */
+export async function readTokenizer(
+  directory: string,
+  config: JsonObject,
+  kind: Family["tokenizer"],
+  vocabSize: number,
+): Promise<Metadata> {
+  const files: TokenizerFiles = {
+    directory,
+    config,
+    json: await readJsonObject(directory, "tokenizer.json", { optional: true }),
+    settings: (await readJsonObject(directory, "tokenizer_config.json", { optional: true })) ?? {},
+  };
+  const keys = kind === "bpe" ? bpe(files, vocabSize) : await sentencePiece(files, vocabSize);
+  return new Map([...keys, ...specialTokens(files), ...(await chatTemplate(files))]);
+}
+
+type Keys = readonly (readonly [string, MetadataValue])[];
+
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+// ---- BPE
+
+/**
+ * llama.cpp's name of a pre-tokenizer, by its regular expression. llama.cpp's converter knows it by what it makes of a
+ * text; the expression tells the same without a whole vocabulary.
+ */
+const PRE_TOKENIZERS: Readonly<Record<string, string>> = {
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
+    "qwen2",
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
+    "qwen35",
+};
+
+function bpe(files: TokenizerFiles, vocabSize: number): Keys {
+  const { json, directory } = files;
+  const path = join(directory, "tokenizer.json");
+  if (json === undefined) {
+    throw new VitgraphError("VG_FILE_UNREADABLE", `${path} does not exist`, {
+      remedy: "download tokenizer.json and tokenizer_config.json of the checkpoint into its directory",
+      details: { path },
+    });
+  }
+  const model = isObject(json.model) ? json.model : {};
+  if (model.type !== "BPE" || !isObject(model.vocab) || !Array.isArray(model.merges)) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path} is not a BPE tokenizer`, {
+      remedy: "use the tokenizer that was published with the model",
+      details: { path, type: model.type },
+    });
+  }
+  const pre = preTokenizer(json, path);
+  const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
+  const types: number[] = new Array(vocabSize).fill(TOKEN_TYPES.unused);
+  const set = (id: unknown, token: string, type: number) => {
+    checkId(id, token, vocabSize, path);
+    tokens[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of Object.entries(model.vocab)) set(id, token, TOKEN_TYPES.normal);
+  for (const { id, content, special } of addedTokens(files)) {
+    if (isControl(content, special)) set(id, content, TOKEN_TYPES.control);
+    else set(id, content.replaceAll("▁", " "), TOKEN_TYPES.userDefined);
+  }
+  return [
+    ["tokenizer.ggml.model", string("gpt2")],
+    ["tokenizer.ggml.pre", string(pre)],
+    ...vocabulary({ tokens, types }),
+    ["tokenizer.ggml.merges", string(model.merges.map((merge) => mergeText(merge, path)))],
+  ];
+}
+
+const vocabulary = ({ tokens, types, scores }: Vocabulary): Keys => [
+  ["tokenizer.ggml.tokens", string(tokens)],
+  ...(scores === undefined ? [] : [["tokenizer.ggml.scores", f32(scores)] as const]),
+  ["tokenizer.ggml.token_type", i32(types)],
+];
+
+function checkId(id: unknown, token: string, vocabSize: number, path: string): asserts id is number {
+  if (Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < vocabSize) return;
+  throw new VitgraphError(
+    "VG_MODEL_INVALID",
+    `${path} gives ${describe(token)} the id ${describe(id)}, but config.json has vocab_size ${vocabSize}`,
+    { remedy: "tokenizer and config.json belong to different checkpoints", details: { path, token, id } },
+  );
+}
+
+/** tokenizer.json's pre-tokenizer: a split by a regular expression, then bytes. */
+function preTokenizer(json: JsonObject, path: string): string {
+  const pre = isObject(json.pre_tokenizer) ? json.pre_tokenizer : {};
+  const steps = (Array.isArray(pre.pretokenizers) ? pre.pretokenizers : [pre]).filter(isObject);
+  const pattern = steps.flatMap(({ type, pattern }) =>
+    type === "Split" && isObject(pattern) ? [pattern.Regex] : [],
+  );
+  const name = PRE_TOKENIZERS[String(pattern[0])];
+  if (name !== undefined && pattern.length === 1) return name;
+  throw new VitgraphError(
+    "VG_MODEL_UNSUPPORTED",
+    `${path} splits text by ${describe(pattern[0] ?? pre.type)}`,
+    {
+      remedy: `the converter knows the pre-tokenizers ${Object.values(PRE_TOKENIZERS).join(" and ")}: use the tokenizer that was published with the model`,
+      details: { path },
+    },
+  );
+}
+
+/** "a b", or since tokenizers 0.20 ["a", "b"], whose parts may have spaces: GPT-2's character for them, as ever. */
+function mergeText(merge: unknown, path: string): string {
+  if (typeof merge === "string") return merge;
+  if (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === "string"))
+    return merge.map((part: string) => part.replaceAll(" ", "Ġ")).join(" ");
+  throw new VitgraphError("VG_MODEL_INVALID", `${path} has the merge ${describe(merge)}`, {
+    remedy: "copy or download it again",
+    details: { path },
+  });
+}
+
+/** tokenizer.json's, then those that tokenizer_config.json alone has. */
+function addedTokens({ json, settings }: TokenizerFiles): readonly AddedToken[] {
+  const listed = Array.isArray(json?.added_tokens) ? json.added_tokens.filter(isObject) : [];
+  const decoder = isObject(settings.added_tokens_decoder) ? settings.added_tokens_decoder : {};
+  const byId = new Map<number, AddedToken>();
+  const add = (id: number, token: JsonObject) => {
+    if (typeof token.content === "string")
+      byId.set(id, { id, content: token.content, special: token.special === true });
+  };
+  for (const token of listed) add(Number(token.id), token);
+  for (const [id, token] of Object.entries(decoder))
+    if (isObject(token) && !byId.has(Number(id))) add(Number(id), token);
+  return [...byId.values()];
+}
+
+/** Some checkpoints don't mark all control tokens as special. */
+const isControl = (token: string, special: boolean): boolean =>
+  special || /^<\|.*\|>$|^<unused.*>$|^<pad>$|^<mask>$/s.test(token);
+
+// ---- SentencePiece
+
+async function sentencePiece(files: TokenizerFiles, vocabSize: number): Promise<Keys> {
+  const path = join(files.directory, "tokenizer.model");
+  const bytes = await readFile(path).catch((cause) => {
+    throw toVitgraphError(
+      cause,
+      "VG_FILE_UNREADABLE",
+      `cannot read ${path}`,
+      "download the checkpoint's tokenizer.model into its directory",
+    );
+  });
+  const tokens = Array.from({ length: vocabSize }, (_, id) => `[PAD${id}]`);
+  const scores: number[] = new Array(vocabSize).fill(-10_000);
+  const types: number[] = new Array(vocabSize).fill(TOKEN_TYPES.unused);
+  const set = (id: number, token: string, score: number, type: number) => {
+    checkId(id, token, vocabSize, path);
+    tokens[id] = token;
+    scores[id] = score;
+    types[id] = type;
+  };
+  // llama.cpp's converter takes pieces that a user defined as normal ones; those that matter are added tokens too.
+  readSentencePieces(bytes, path).forEach(({ piece, score, type }, id) => {
+    set(id, piece, score, type === TOKEN_TYPES.userDefined ? TOKEN_TYPES.normal : type);
+  });
+  const added = (await readJsonObject(files.directory, "added_tokens.json", { optional: true })) ?? {};
+  for (const [token, id] of Object.entries(added)) set(id as number, token, -1000, TOKEN_TYPES.userDefined);
+  for (const { id, content, special } of addedTokens({ ...files, json: undefined })) {
+    if (isControl(content, special)) set(id, content, -1000, TOKEN_TYPES.control);
+    else set(id, content.replaceAll("▁", " "), -1000, TOKEN_TYPES.userDefined);
+  }
+  return [
+    ["tokenizer.ggml.model", string("llama")],
+    ["tokenizer.ggml.pre", string("default")],
+    ...vocabulary({ tokens, types, scores }),
+    ["tokenizer.ggml.add_space_prefix", bool(false)],
+  ];
+}
+
+// ---- special tokens, chat template
+
+/** transformers' names of special tokens, and GGUF's. The third is misspelt in the format. */
+const SPECIAL_TOKENS = {
+  bos: "bos",
+  eos: "eos",
+  unk: "unknown",
+  sep: "seperator",
+  pad: "padding",
+  mask: "mask",
+} as const;
+
+function specialTokens(files: TokenizerFiles): Keys {
+  const { settings, config, json } = files;
+  const added = addedTokens(files);
+  const textConfig = isObject(config.text_config) ? config.text_config : {};
+  const keys: [string, MetadataValue][] = [];
+  for (const [name, ggufName] of Object.entries(SPECIAL_TOKENS)) {
+    const token = settings[`${name}_token`];
+    const content = isObject(token) ? token.content : token;
+    const fromConfig = config[`${name}_token_id`] ?? textConfig[`${name}_token_id`];
+    const id = added.find((one) => one.content === content)?.id ?? fromConfig;
+    if (Number.isSafeInteger(id)) keys.push([`tokenizer.ggml.${ggufName}_token_id`, u32(id as number)]);
+  }
+  for (const name of ["bos", "eos"] as const) {
+    const isAdded = settings[`add_${name}_token`] ?? addedByPostProcessor(json, settings, name);
+    if (typeof isAdded === "boolean") keys.push([`tokenizer.ggml.add_${name}_token`, bool(isAdded)]);
+  }
+  return keys;
+}
+
+/** Whether tokenizer.json's template begins (or ends) with the token; undefined where it has no template. */
+function addedByPostProcessor(
+  json: JsonObject | undefined,
+  settings: JsonObject,
+  name: "bos" | "eos",
+): boolean | undefined {
+  const post = isObject(json?.post_processor) ? json.post_processor : {};
+  const processors = (Array.isArray(post.processors) ? post.processors : [post]).filter(isObject);
+  const single = processors.find(({ type }) => type === "TemplateProcessing")?.single;
+  if (!Array.isArray(single) || single.length < 2) return undefined;
+  const entry: unknown = single.at(name === "bos" ? 0 : -1);
+  const token = isObject(entry) && isObject(entry.SpecialToken) ? entry.SpecialToken.id : undefined;
+  return token === undefined ? undefined : token === settings[`${name}_token`];
+}
+
+/** From tokenizer_config.json, or the files that hold it alone. */
+async function chatTemplate({ directory, settings }: TokenizerFiles): Promise<Keys> {
+  const template = settings.chat_template ?? (await templateFile(directory));
+  if (typeof template === "string") return [["tokenizer.chat_template", string(template)]];
+  if (!Array.isArray(template)) return [];
+  const named = template.filter(isObject).filter(({ template }) => typeof template === "string");
+  const others = named.filter(({ name }) => name !== "default");
+  return [
+    ...named.map(({ name, template }): readonly [string, MetadataValue] => [
+      name === "default" ? "tokenizer.chat_template" : `tokenizer.chat_template.${String(name)}`,
+      string(template as string),
+    ]),
+    ...(others.length === 0
+      ? []
+      : [["tokenizer.chat_templates", string(others.map(({ name }) => String(name)))] as const]),
+  ];
+}
+
+async function templateFile(directory: string): Promise<unknown> {
+  const jinja = await readFile(join(directory, "chat_template.jinja"), "utf8").catch((error) => {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw toVitgraphError(
+      error,
+      "VG_FILE_UNREADABLE",
+      `cannot read ${join(directory, "chat_template.jinja")}`,
+    );
+  });
+  return jinja ?? (await readJsonObject(directory, "chat_template.json", { optional: true }))?.chat_template;
+}

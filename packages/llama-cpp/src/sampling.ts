@@ -1,0 +1,154 @@
+/** How the next token is drawn: options, llama.cpp's sampler chain for them, and log probabilities. */
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import type { Binding, Sampler } from "./binding.js";
+
+export interface SamplingOptions {
+  /** 0 takes the likeliest token. Default: 1. */
+  readonly temperature?: number;
+  /** The smallest set of tokens whose probabilities add up to it. Default: 1, all. */
+  readonly topP?: number;
+  /** The k likeliest tokens. Default: 0, all. */
+  readonly topK?: number;
+  /** Tokens at least so likely, relative to the likeliest. Default: 0, all. */
+  readonly minP?: number;
+  /** Divides the logits of tokens in the prompt and the answer. Default: 1. */
+  readonly repetitionPenalty?: number;
+  /** Subtracted from the logits of tokens in the answer, once. Default: 0. */
+  readonly presencePenalty?: number;
+  /** Subtracted for each time a token is in the answer. Default: 0. */
+  readonly frequencyPenalty?: number;
+  /** The same seed draws the same tokens from the same logits. Default: another one each time. */
+  readonly seed?: number;
+}
+
+export interface GenerationOptions extends SamplingOptions {
+  /** Default: as many as the context has room for. */
+  readonly maxTokens?: number;
+  /** Texts that end the answer and are not part of it. */
+  readonly stop?: string | readonly string[];
+  /** Log probabilities of this many of the likeliest tokens, besides the drawn one's. Default: none. */
+  readonly logprobs?: number;
+  /** Takes the request back. */
+  readonly signal?: AbortSignal;
+}
+
+interface Rule {
+  readonly expected: string;
+  accepts(value: number): boolean;
+}
+const between = (low: number, high: number): Rule => ({
+  expected: `a number from ${low} to ${high}`,
+  accepts: (value) => value >= low && value <= high,
+});
+const wholeFrom = (low: number, high = Number.MAX_SAFE_INTEGER): Rule => ({
+  expected:
+    high === Number.MAX_SAFE_INTEGER ? `a whole number from ${low}` : `a whole number from ${low} to ${high}`,
+  accepts: (value) => Number.isSafeInteger(value) && value >= low && value <= high,
+});
+const NUMBERS: { readonly [Name in keyof Omit<GenerationOptions, "stop" | "signal">]-?: Rule } = {
+  temperature: between(0, 100),
+  topP: between(0, 1),
+  topK: wholeFrom(0, 2 ** 31 - 1),
+  minP: between(0, 1),
+  repetitionPenalty: between(0.01, 100),
+  presencePenalty: between(-100, 100),
+  frequencyPenalty: between(-100, 100),
+  seed: wholeFrom(0, 2 ** 32 - 1),
+  maxTokens: wholeFrom(1),
+  logprobs: wholeFrom(0),
+};
+export const GENERATION_OPTIONS = [...Object.keys(NUMBERS), "stop", "signal"];
+
+/** @param own further names that are known @throws VG_ARGUMENT_INVALID */
+export function checkGeneration(owner: string, options: GenerationOptions, own: readonly string[]): void {
+  checkOptions(owner, options, [...own, ...GENERATION_OPTIONS]);
+  for (const [name, { expected, accepts }] of Object.entries(NUMBERS)) {
+    const value: unknown = options[name as keyof typeof NUMBERS];
+    if (value === undefined || (typeof value === "number" && accepts(value))) continue;
+    throw invalid(`${owner}: ${name} is ${describe(value)}`, `give ${expected}`);
+  }
+  const { signal } = options;
+  const stop = [options.stop ?? []].flat();
+  if (!stop.every((text) => typeof text === "string" && text !== "")) {
+    throw invalid(`${owner}: stop is ${describe(options.stop)}`, "give a text, or a list of texts");
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw invalid(`${owner}: signal is ${describe(signal)}`, "give an AbortSignal");
+  }
+}
+
+/**
+ * The chain in llama.cpp's order: penalties, top-k, top-p, min-p, temperature, draw. The caller frees it.
+ * @param prompt tokens that count for the repetition penalty
+ */
+export function createChain(
+  llama: Binding,
+  options: SamplingOptions,
+  { vocabSize, contextSize, prompt }: { vocabSize: number; contextSize: number; prompt: readonly number[] },
+): Sampler {
+  const { temperature = 1, topP = 1, topK = 0, minP = 0 } = options;
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = options;
+  const chain = llama.llama_sampler_chain_init({ no_perf: true });
+  const add = (sampler: Sampler) => llama.llama_sampler_chain_add(chain, sampler);
+  const penalties = (repetition: number, frequency: number, presence: number) =>
+    llama.llama_sampler_init_penalties(vocabSize, contextSize, repetition, frequency, presence);
+  if (repetitionPenalty !== 1) {
+    // A sampler alone, since only this penalty counts the prompt's tokens, as in vLLM.
+    const repetition = penalties(repetitionPenalty, 0, 0);
+    for (const token of prompt) llama.llama_sampler_accept(repetition, token);
+    add(repetition);
+  }
+  if (presencePenalty !== 0 || frequencyPenalty !== 0) add(penalties(1, frequencyPenalty, presencePenalty));
+  if (temperature === 0) {
+    add(llama.llama_sampler_init_greedy());
+    return chain;
+  }
+  if (topK > 0) add(llama.llama_sampler_init_top_k(topK));
+  if (topP < 1) add(llama.llama_sampler_init_top_p(topP, 1));
+  if (minP > 0) add(llama.llama_sampler_init_min_p(minP, 1));
+  if (temperature !== 1) add(llama.llama_sampler_init_temp(temperature));
+  add(llama.llama_sampler_init_dist(options.seed ?? Math.floor(Math.random() * 2 ** 32)));
+  return chain;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+/** Of the drawn token, and of the likeliest ones in descending order: of the model's own distribution, before any option. */
+export function logprobsOf(
+  logits: Float32Array,
+  drawn: number,
+  count: number,
+): { readonly drawn: TokenLogprob; readonly top: readonly TokenLogprob[] } {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) if (logit > largest) largest = logit;
+  let total = 0;
+  for (const logit of logits) total += Math.exp(logit - largest);
+  const normalizer = largest + Math.log(total);
+  const at = (token: number): TokenLogprob => ({ token, logprob: (logits[token] as number) - normalizer });
+  const top = likeliest(logits, count);
+  return { drawn: at(drawn), top: top.map(at) };
+}
+
+/** Tokens in descending order of their logits; of equal ones the first. */
+function likeliest(logits: Float32Array, count: number): readonly number[] {
+  const best = [...logits.keys()];
+  // A vocabulary is sorted in 50 ms, and searched in 1 ms for each of a few tokens.
+  if (count > 50) return best.sort((a, b) => (logits[b] as number) - (logits[a] as number)).slice(0, count);
+  const found: number[] = [];
+  while (found.length < Math.min(count, logits.length)) {
+    let next = -1;
+    for (const token of best) {
+      if (found.includes(token)) continue;
+      if (next < 0 || (logits[token] as number) > (logits[next] as number)) next = token;
+    }
+    found.push(next);
+  }
+  return found;
+}
+
+function invalid(fact: string, remedy: string): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
+}

@@ -1,0 +1,197 @@
+/**
+ * Which sequences get which tokens in the next batch: continuous batching over a fixed number of slots, each with a KV cache
+ * of its own. Pure: it decodes nothing. The caller decodes what {@link Scheduler.schedule} returns, reports it by
+ * {@link Scheduler.advance}, and appends the tokens that it samples.
+ *
+ * A batch holds tokens or rows of images, never both: llama.cpp takes one of the two. Where both wait they take turns.
+ */
+import { type MediaUnit, sameUnit, spanOf, sum, type Unit } from "./units.js";
+
+export interface SchedulerOptions {
+  /** Sequences that are decoded together. */
+  readonly slots: number;
+  /** Tokens or rows in a batch. */
+  readonly batchTokens: number;
+  /** Whether an image's rows attend to each other both ways, so that they must be in one batch. */
+  readonly wholeMedia: boolean;
+}
+
+export class Sequence {
+  /** The prompt, and then each token that was sampled. */
+  readonly units: Unit[];
+  slot: number | null = null;
+  /** Units in the cache. */
+  cached = 0;
+  /** Rows in the cache of the image at `cached`. */
+  rows = 0;
+  /** Position of the unit at `cached`. */
+  position = 0;
+  /** Units that were in the slot's cache when the sequence got it. */
+  reused = 0;
+
+  constructor(prompt: readonly Unit[]) {
+    this.units = [...prompt];
+  }
+}
+
+/** Units `from … from + count`, or rows of the unit at `from`. */
+export interface Chunk<S extends Sequence> {
+  readonly sequence: S;
+  readonly count: number;
+  /** Whether its last token's logits are wanted. */
+  readonly output: boolean;
+}
+
+export interface Step<S extends Sequence> {
+  readonly kind: "tokens" | "rows";
+  readonly chunks: readonly Chunk<S>[];
+}
+
+interface Slot {
+  sequence: Sequence | null;
+  /** Units in its cache, for the next sequence to go on from. */
+  cached: readonly Unit[];
+  /** Steps when it was last given back: the slot unused for longest is taken first. */
+  usedAt: number;
+}
+
+export class Scheduler<S extends Sequence> {
+  readonly waiting: S[] = [];
+  readonly running: S[] = [];
+  readonly #slots: readonly Slot[];
+  readonly #options: SchedulerOptions;
+  #lastKind: Step<S>["kind"] = "rows";
+  #clock = 0;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#slots = Array.from({ length: options.slots }, () => ({ sequence: null, cached: [], usedAt: 0 }));
+  }
+
+  add(sequence: S): void {
+    this.waiting.push(sequence);
+  }
+
+  /** Gives free slots to those that wait, in their order. Returns them: the slot's cache ends at their `position` from now on. */
+  admit(): readonly S[] {
+    const admitted: S[] = [];
+    while (this.waiting.length > 0 && this.running.length < this.#options.slots) {
+      const sequence = this.waiting.shift() as S;
+      const { slot, prefix } = this.#bestSlot(sequence.units);
+      const held = this.#slots[slot] as Slot;
+      held.sequence = sequence;
+      held.cached = [];
+      sequence.slot = slot;
+      this.reuse(sequence, prefix);
+      this.running.push(sequence);
+      admitted.push(sequence);
+    }
+    return admitted;
+  }
+
+  /** So many units are in the sequence's cache, and no more. */
+  reuse(sequence: S, units: number): void {
+    sequence.cached = units;
+    sequence.reused = units;
+    sequence.rows = 0;
+    sequence.position = sum(sequence.units.slice(0, units), spanOf);
+  }
+
+  /** The next batch; null where nothing can be decoded. */
+  schedule(): Step<S> | null {
+    const kinds = this.#lastKind === "tokens" ? (["rows", "tokens"] as const) : (["tokens", "rows"] as const);
+    for (const kind of kinds) {
+      const chunks = kind === "tokens" ? this.#tokenChunks() : this.#rowChunks();
+      if (chunks.length === 0) continue;
+      this.#lastKind = kind;
+      return { kind, chunks };
+    }
+    return null;
+  }
+
+  /** The step was decoded. */
+  advance({ kind, chunks }: Step<S>): void {
+    this.#clock++;
+    for (const { sequence, count } of chunks) {
+      if (kind === "tokens") {
+        sequence.cached += count;
+        sequence.position += count;
+        continue;
+      }
+      const unit = sequence.units[sequence.cached] as MediaUnit;
+      sequence.rows += count;
+      if (sequence.rows < unit.count) continue;
+      // They are in the cache now, and can be a hundred megabytes.
+      sequence.units[sequence.cached] = { ...unit, rows: NO_ROWS };
+      sequence.cached++;
+      sequence.rows = 0;
+      sequence.position += unit.span;
+    }
+  }
+
+  /** Takes a sequence out, wherever it is; what its slot has cached stays for the next. */
+  remove(sequence: S): void {
+    drop(this.waiting, sequence);
+    drop(this.running, sequence);
+    if (sequence.slot === null) return;
+    const slot = this.#slots[sequence.slot] as Slot;
+    slot.sequence = null;
+    slot.cached = sequence.units.slice(0, sequence.cached);
+    slot.usedAt = this.#clock;
+    sequence.slot = null;
+  }
+
+  /** One token of each sequence that generates, and then as much of the prompts as fits. */
+  #tokenChunks(): Chunk<S>[] {
+    const chunks: Chunk<S>[] = [];
+    let room = this.#options.batchTokens;
+    const pending = (sequence: S) => sequence.units.length - sequence.cached;
+    for (const sequence of [...this.running].sort(
+      (a, b) => Number(pending(a) > 1) - Number(pending(b) > 1),
+    )) {
+      const { units, cached } = sequence;
+      let count = 0;
+      while (count < room && typeof units[cached + count] === "number") count++;
+      if (count === 0) continue;
+      room -= count;
+      chunks.push({ sequence, count, output: cached + count === units.length });
+    }
+    return chunks;
+  }
+
+  #rowChunks(): Chunk<S>[] {
+    const chunks: Chunk<S>[] = [];
+    let room = this.#options.batchTokens;
+    for (const sequence of this.running) {
+      const unit = sequence.units[sequence.cached];
+      if (typeof unit !== "object") continue;
+      const left = unit.count - sequence.rows;
+      const count = this.#options.wholeMedia && left > room ? 0 : Math.min(left, room);
+      if (count === 0) continue;
+      room -= count;
+      const isLast = sequence.cached + 1 === sequence.units.length && count === left;
+      chunks.push({ sequence, count, output: isLast });
+    }
+    return chunks;
+  }
+
+  /** The free slot with the longest prefix. Its last unit is computed again: a new token's logits are needed. */
+  #bestSlot(units: readonly Unit[]): { readonly slot: number; readonly prefix: number } {
+    let best = { slot: -1, prefix: -1 };
+    for (const [index, { sequence, cached, usedAt }] of this.#slots.entries()) {
+      if (sequence !== null) continue;
+      let prefix = 0;
+      while (prefix < units.length - 1 && sameUnit(units[prefix], cached[prefix])) prefix++;
+      const isOlder = prefix === best.prefix && usedAt < (this.#slots[best.slot] as Slot).usedAt;
+      if (prefix > best.prefix || isOlder) best = { slot: index, prefix };
+    }
+    return best;
+  }
+}
+
+const NO_ROWS = new Float32Array();
+
+function drop<T>(list: T[], value: T): void {
+  const index = list.indexOf(value);
+  if (index >= 0) list.splice(index, 1);
+}

@@ -1,0 +1,186 @@
+/**
+ * The vision half: llama.cpp as a host of vitgraph's encoder plugin. Images and videos in, units of a prompt out. What is
+ * registered through the contract is all that it knows of the encoder.
+ */
+import { createHash } from "node:crypto";
+import {
+  createEncoderPlugin,
+  type Embedding,
+  type EncoderPluginOptions,
+  type EngineItem,
+  type HostEngine,
+  openClip,
+  type Registration,
+  readJsonObject,
+  readProcessorSettings,
+  readVideoProcessor,
+  type VideoProcessor,
+} from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
+import { type PromptFamily, promptFamily } from "./families.js";
+import { LlamaHost } from "./llama-host.js";
+import { type MediaPart, readSource, type VideoPart } from "./messages.js";
+import { gridPositions, type MediaUnit } from "./units.js";
+
+export interface VisionOptions {
+  /** The checkpoint's directory. */
+  readonly visionModel: string;
+  readonly compilationConfig?: HostEngine["compilationConfig"];
+  readonly encoder?: EncoderPluginOptions;
+  /** Columns of a row that the language model takes. */
+  readonly embeddingColumns: number;
+}
+
+/** An image or video, ready for a prompt. */
+export interface EncodedMedia {
+  readonly type: MediaPart["type"];
+  /** Temporal patches of a video whose prompt has their times in seconds; otherwise one without. */
+  readonly pieces: readonly { readonly unit: MediaUnit; readonly seconds?: number }[];
+}
+
+interface PreparedItem {
+  readonly item: EngineItem;
+  readonly key: string;
+  /** Of a video. */
+  readonly timestamps?: readonly number[];
+  readonly secondsPerPatch?: number;
+}
+
+export class Vision implements AsyncDisposable {
+  readonly family: PromptFamily;
+  readonly #host: LlamaHost;
+  #registration: Registration | undefined;
+  readonly #videoProcessor: VideoProcessor | undefined;
+  readonly #mergeSize: number;
+  readonly #tokensPerSecond: number;
+
+  /** @throws VG_REGISTRATION_FAILED, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID */
+  static async start(options: VisionOptions): Promise<Vision> {
+    const { visionModel, compilationConfig, encoder = {}, embeddingColumns } = options;
+    const config = await readJsonObject(visionModel, "config.json");
+    const settings = await readProcessorSettings(visionModel);
+    const host = new LlamaHost({ config, path: visionModel, embeddingColumns }, compilationConfig);
+    const vision = new Vision(host, config, settings);
+    vision.#registration = await createEncoderPlugin(encoder).register(host);
+    return vision;
+  }
+
+  private constructor(
+    host: LlamaHost,
+    config: Readonly<Record<string, unknown>>,
+    settings: Awaited<ReturnType<typeof readProcessorSettings>>,
+  ) {
+    const { model_type: modelType, vision_config: visionConfig } = config;
+    this.#host = host;
+    this.family = promptFamily(modelType);
+    this.#videoProcessor = readVideoProcessor(settings.video, modelType as string, {}, settings.videoFile);
+    const { spatial_merge_size = 2, tokens_per_second = 4 } = (visionConfig ?? {}) as {
+      readonly spatial_merge_size?: number;
+      readonly tokens_per_second?: number;
+    };
+    this.#mergeSize = spatial_merge_size;
+    this.#tokensPerSecond = tokens_per_second;
+  }
+
+  /** For a /metrics page. */
+  get registration(): Registration {
+    return this.#registration as Registration;
+  }
+
+  /**
+   * In one call, so that they share batches.
+   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item; what the call was refused with
+   */
+  async encode(
+    media: readonly MediaPart[],
+    { signal, contextSize }: { readonly signal: AbortSignal; readonly contextSize: number },
+  ): Promise<readonly EncodedMedia[]> {
+    if (media.length === 0) return [];
+    const prepared = await Promise.all(media.map((part) => this.#prepare(part, signal)));
+    const items = prepared.map(({ item }, index) => ({ modality: (media[index] as MediaPart).type, item }));
+    const tokens = await this.#host.countTokens(items, { signal });
+    // Before the encoder's time is spent on what has no room.
+    if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
+    const outcomes = await this.#host.encode(items, { signal });
+    return outcomes.map((outcome, index) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return this.#place((media[index] as MediaPart).type, prepared[index] as PreparedItem, outcome.value);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#host.close();
+    await this.#registration?.close();
+  }
+
+  async #prepare(part: MediaPart, signal: AbortSignal): Promise<PreparedItem> {
+    if (part.type === "video") return this.#prepareVideo(part, signal);
+    const image = await readSource(part.image);
+    const key = await sha256(image);
+    return { item: { image, uuid: key }, key };
+  }
+
+  async #prepareVideo({ video, fps, numFrames }: VideoPart, signal: AbortSignal): Promise<PreparedItem> {
+    if (this.#videoProcessor === undefined) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", "the model takes no videos", {
+        remedy: "pass frames as images",
+      });
+    }
+    const bytes = await readSource(video);
+    await using clip = await openClip(bytes, this.#videoProcessor as VideoProcessor, {
+      fps,
+      numFrames,
+      signal,
+    });
+    const { info, indices, timestamps } = clip;
+    const sampledFps = (indices.length / info.frames) * info.fps;
+    const key = `${await sha256(bytes)}:${indices.join(",")}`;
+    return {
+      item: { ...(await clip.decode()), uuid: key },
+      key,
+      timestamps,
+      secondsPerPatch: this.#videoProcessor.temporalPatchSize / sampledFps,
+    };
+  }
+
+  #place(
+    type: MediaPart["type"],
+    prepared: PreparedItem,
+    { grid, tokens, columns, data }: Embedding,
+  ): EncodedMedia {
+    const { key, timestamps, secondsPerPatch = 1 } = prepared;
+    const layout = type === "video" ? this.family.video?.layout : undefined;
+    // Patches come in times, rows and columns; families without multimodal positions have other counts.
+    const inTokens = { t: grid.t, h: grid.h / this.#mergeSize, w: grid.w / this.#mergeSize };
+    const unit = (name: string, count: number, rows: Float32Array, t: number, scale = 1): MediaUnit => ({
+      key: `${name}:${grid.t}x${grid.h}x${grid.w}`,
+      count,
+      rows,
+      ...(this.family.mrope ? gridPositions({ ...inTokens, t }, scale) : { span: count }),
+    });
+    if (layout !== "timestamps") {
+      const scale = layout === "grid in seconds" ? secondsPerPatch * this.#tokensPerSecond : 1;
+      return { type, pieces: [{ unit: unit(key, tokens, data, grid.t, scale) }] };
+    }
+    const count = tokens / grid.t;
+    const pieces = Array.from({ length: grid.t }, (_, at) => ({
+      unit: unit(`${key}#${at}`, count, data.subarray(at * count * columns, (at + 1) * count * columns), 1),
+      seconds: timestamps?.[at] ?? 0,
+    }));
+    return { type, pieces };
+  }
+}
+
+export function promptTooLong(tokens: number, contextSize: number): VitgraphError {
+  return new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `the prompt has ${tokens} tokens, and the context ${contextSize}`,
+    { remedy: "shorten it, use smaller images, or raise contextSize" },
+  );
+}
+
+/** On libuv's pool for large content. */
+async function sha256(bytes: Uint8Array): Promise<string> {
+  if (bytes.length < 1 << 16) return createHash("sha256").update(bytes).digest("hex");
+  return Buffer.from(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("hex");
+}

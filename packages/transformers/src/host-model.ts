@@ -1,0 +1,68 @@
+/**
+ * The parts of transformers.js 4 that vitgraph reads or calls, as types. The package itself is not imported: the
+ * application's copy is the one that counts, and its tensors carry their class with them.
+ */
+
+export interface HostTensor {
+  readonly type: string;
+  readonly dims: readonly number[];
+  // biome-ignore lint/suspicious/noExplicitAny: transformers.js types it by `type`
+  readonly data: any;
+}
+
+/** What `encode_image` gets from `generate`: the processor's outputs among others. */
+export interface ImageInputs {
+  /** f32 [patches of all images, channels · temporal · patch · patch] */
+  readonly pixel_values: HostTensor;
+  /** i64 [images, 3] */
+  readonly image_grid_thw: HostTensor;
+}
+
+/** What `_merge_input_ids_with_image_features` gets. */
+export interface MergeInputs {
+  /** [batch, sequence, hidden size] */
+  readonly inputs_embeds: HostTensor;
+  /** [tokens, hidden size] */
+  readonly image_features: HostTensor;
+  readonly input_ids: HostTensor;
+  readonly attention_mask: HostTensor;
+}
+
+/** A Qwen-VL model of transformers.js: `Qwen2VLForConditionalGeneration` and all that inherit from it. */
+export interface HostModel {
+  // biome-ignore lint/suspicious/noExplicitAny: a PretrainedConfig
+  readonly config: any;
+  // biome-ignore lint/suspicious/noExplicitAny: transformers.js has no types for its private methods
+  encode_image(inputs: any): Promise<any>;
+}
+
+/** transformers.js' tokenizer. */
+export interface HostTokenizer {
+  // biome-ignore lint/suspicious/noExplicitAny: its result has tensors
+  (text: string): any;
+  decode(ids: number[], options?: { readonly skip_special_tokens?: boolean }): string;
+}
+
+/** For `model.generate`. */
+export interface PreparedInputs {
+  readonly input_ids: HostTensor;
+  readonly attention_mask: HostTensor;
+  /** Empty: it stands for images that are encoded already. */
+  readonly pixel_values: HostTensor;
+  readonly image_grid_thw: HostTensor;
+}
+
+/** A tensor of the same class as another one. */
+export function tensorLike(
+  example: HostTensor,
+  type: "float32" | "int64",
+  data: Float32Array | BigInt64Array,
+  dims: readonly number[],
+): HostTensor {
+  const Tensor = example.constructor as new (
+    type: string,
+    data: Float32Array | BigInt64Array,
+    dims: readonly number[],
+  ) => HostTensor;
+  return new Tensor(type, data, dims);
+}
