@@ -11,8 +11,9 @@ import { checkNode, fail, pnpm, root } from "./toolchain.mjs";
 
 const STAMP = join(root, "node_modules", ".vitgraph-installed");
 
+const ROOT = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 /** The packages that the root package depends on, each with all that it depends on. */
-const APP = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).dependencies);
+const APP = Object.keys(ROOT.dependencies);
 
 /** @param appOnly leaves out packages that the command line does not depend on */
 export function install({ appOnly = false } = {}) {
@@ -24,7 +25,7 @@ export function install({ appOnly = false } = {}) {
   if (stamp === wanted || stamp === fingerprint) return;
   console.log("Installing dependencies…");
   const frozen = process.env.CI ? ["--frozen-lockfile"] : [];
-  const filter = appOnly ? ["vitgraph", ...APP].map((name) => `--filter=${name}...`) : [];
+  const filter = appOnly ? [ROOT.name, ...APP].map((name) => `--filter=${name}...`) : [];
   if (pnpm(["install", "--reporter=append-only", "--loglevel=info", ...filter, ...frozen]) !== 0) {
     fail("the dependencies could not be installed: see the messages above; a registry must be reachable.");
   }
