@@ -3,7 +3,6 @@
  * a slot, and the loop decodes all slots together. Only the loop touches the context; decoding and sampling run on libuv's
  * pool, one call at a time, so that JavaScript's thread is never blocked.
  */
-import type { Registration } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { ChatTemplate } from "./chat-template.js";
 import { checkEngineOptions, type LlamaEngineOptions } from "./engine-options.js";
@@ -107,11 +106,6 @@ export class LlamaEngine implements AsyncDisposable {
     const wholeMedia = vision?.family.bidirectional ?? false;
     this.#scheduler = new Scheduler({ slots: parallel, batchTokens, wholeMedia });
     this.#loop = this.#run();
-  }
-
-  /** The encoder's registration, for its metrics; undefined without a vision model. */
-  get registration(): Registration | undefined {
-    return this.#parts.vision?.registration;
   }
 
   /** Answers messages. Nothing is thrown: see {@link Generation.result}. */

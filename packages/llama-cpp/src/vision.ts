@@ -82,11 +82,6 @@ export class Vision implements AsyncDisposable {
     this.#tokensPerSecond = tokens_per_second;
   }
 
-  /** For a /metrics page. */
-  get registration(): Registration {
-    return this.#registration as Registration;
-  }
-
   /**
    * In one call, so that they share batches.
    * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item; what the call was refused with
