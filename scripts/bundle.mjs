@@ -26,6 +26,7 @@ import {
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { parseArgs } from "node:util";
 import { install } from "./bootstrap.mjs";
 import { checkNode, fail, root, run } from "./toolchain.mjs";
 
@@ -51,7 +52,22 @@ const OUT = join(root, "out", "bundle");
 const NATIVE = join(OUT, "native");
 const STAGE = join(OUT, NAME);
 
+const USAGE = `node scripts/bundle.mjs [--xz]: ${NAME}.tar.gz, or .tar.xz, in out/bundle`;
+
+/** The archive's format. Before anything is built. */
+function readFormat() {
+  try {
+    const { values } = parseArgs({ options: { xz: { type: "boolean" }, help: { type: "boolean" } } });
+    if (values.help !== true) return values.xz === true ? "xz" : "gz";
+  } catch (error) {
+    fail(`${error.message}\n${USAGE}`);
+  }
+  console.log(USAGE);
+  process.exit(0);
+}
+
 async function main() {
+  const format = readFormat();
   checkNode();
   if (process.platform !== "linux" || process.arch !== "x64") {
     fail(`a bundle is made on Linux x64 for Linux x64, and this is ${process.platform} ${process.arch}.`);
@@ -68,7 +84,7 @@ async function main() {
   copyBenchmarks();
   writeLauncher();
   writeReadme();
-  const archive = pack(process.argv.includes("--xz") ? "xz" : "gz");
+  const archive = pack(format);
   prove(archive);
   const sizeBytes = statSync(archive).size;
   console.log(`${archive}: ${(sizeBytes / 1e6).toFixed(1)} MB`);
