@@ -11,7 +11,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { KERNEL_NAMES, KERNELS, type KernelName } from "./kernels.js";
 
 /** Raised with every change of the encoding or of a kernel's signature. The decoder refuses any other. */
-export const PROGRAM_VERSION = 3;
+export const PROGRAM_VERSION = 4;
 
 /** Element types, with their size in bytes. The order is the encoding. */
 export const DTYPE_BYTES = { f32: 4, bf16: 2, f16: 2, i32: 4, u8: 1 } as const;

@@ -13,7 +13,7 @@
 namespace vitgraph {
 
 /// PROGRAM_VERSION of src/program.ts.
-inline constexpr std::uint32_t kProgramVersion = 3;
+inline constexpr std::uint32_t kProgramVersion = 4;
 inline constexpr std::uint32_t kNoDim = 0xffffffffu;
 
 /// In the order of ARENAS in src/program.ts.
