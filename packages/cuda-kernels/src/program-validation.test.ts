@@ -81,7 +81,7 @@ describe("what is wrong is named with its instruction and operand", () => {
 
   test.each<[fact: string, edit: (program: Mutable<Program>) => void]>([
     [
-      `the program has version 1, and this backend reads version 3: ${encoding}`,
+      `the program has version 1, and this backend reads version 4: ${encoding}`,
       (p) => Object.assign(p, { version: 1 }),
     ],
     [
