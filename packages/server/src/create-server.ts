@@ -6,6 +6,7 @@
  * arrive and an answer to be read, and how much memory requests hold.
  */
 import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
@@ -113,6 +114,9 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     return503OnClosing: false,
     requestIdHeader: false,
     genReqId: requestId,
+    clientErrorHandler: answerMalformed,
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+      sendError(error, request, reply, undefined),
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false, strict: false } },
     routerOptions: { maxParamLength: 200 },
   } as object) as FastifyInstance;
@@ -193,24 +197,47 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
 }
 
 function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
-  const send = (error: unknown, request: FastifyRequest, reply: FastifyReply) => {
-    const { status, body } = httpError(error);
-    if (status >= 500) {
-      const cause = error instanceof ParamError ? error.cause : error;
-      logger?.error({ requestId: request.id, err: cause }, "a request failed");
-    }
-    if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
-    if (status === 401) reply.header("www-authenticate", "Bearer");
-    // What is left of its body would be taken for the next request.
-    if (!request.raw.complete) reply.header("connection", "close");
-    return reply.code(status).type("application/json").send(body);
-  };
   app.setErrorHandler((error: FastifyError, request, reply) =>
-    send(error.validation === undefined ? error : validationError(error), request, reply),
+    sendError(error.validation === undefined ? error : validationError(error), request, reply, logger),
   );
-  app.setNotFoundHandler((request, reply) =>
-    send(new StatusError(404, "the server has no such route", "see /openapi.json"), request, reply),
-  );
+  app.setNotFoundHandler((request, reply) => {
+    const error = new StatusError(404, "the server has no such route", "see /openapi.json");
+    return sendError(error, request, reply, logger);
+  });
+}
+
+function sendError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: ServerOptions["logger"],
+): FastifyReply {
+  const { status, body } = httpError(error);
+  if (status >= 500) {
+    const cause = error instanceof ParamError ? error.cause : error;
+    logger?.error({ requestId: request.id, err: cause }, "a request failed");
+  }
+  if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
+  if (status === 401) reply.header("www-authenticate", "Bearer");
+  // What is left of its body would be taken for the next request.
+  if (!request.raw.complete) reply.header("connection", "close");
+  return reply.code(status).type("application/json").send(body);
+}
+
+const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
+};
+
+/** Answers what Node's parser could not read as a request, and closes the connection. */
+function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  const known = MALFORMED[error.code ?? ""];
+  const [status, text, fact] = known ?? [400, "Bad Request", "the request is not HTTP/1.1"];
+  const body = JSON.stringify(httpError(new StatusError(status, fact, "check the client")).body);
+  const head = `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
+  if (socket.writable && socket.bytesWritten === 0)
+    socket.write(`${head}\r\nconnection: close\r\n\r\n${body}`);
+  socket.destroySoon();
 }
 
 const BODY_MEMBERS = ["model", "input", "encoding_format"];
