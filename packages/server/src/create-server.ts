@@ -161,7 +161,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const memory = budget.open(caller);
     const gone = new AbortController();
     const allMs = limits.receiveMs + limits.encodeMs + limits.sendMs;
-    const cut = setTimeout(() => request.raw.destroy(), allMs);
+    const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
     reply.raw.once("close", () => {
       clearTimeout(cut);
       gone.abort();
