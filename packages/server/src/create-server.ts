@@ -81,9 +81,11 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     // The client's next request goes to another server.
     if (draining) reply.header("connection", "close");
   });
+  const unused = unusedConnections(app, options);
   app.addHook("preClose", async () => {
     draining = true;
     await sleep(drainDelayMs);
+    for (const socket of unused) socket.destroy();
   });
 
   const policy: MediaPolicy = {
@@ -122,6 +124,20 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
   } as object) as FastifyInstance;
   app.server.maxConnections = limits.maxConnections;
   return app;
+}
+
+/**
+ * Connections that have sent no request. Node closes idle ones with the server, but not these: browsers and load balancers
+ * open them in advance, and each would hold the drain until its headers are overdue.
+ */
+function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerOptions): ReadonlySet<Socket> {
+  const unused = new Set<Socket>();
+  server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    unused.add(socket);
+    socket.once("close", () => unused.delete(socket));
+  });
+  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(socket));
+  return unused;
 }
 
 /** The client's id, if it is harmless in a log, or a new one. */

@@ -257,6 +257,18 @@ test("draining: readiness turns false, the running request is answered, and then
   await closed;
 });
 
+test("a connection that has sent nothing does not hold the drain", async () => {
+  const server = await serve({ engine: opened.engine });
+  const socket = connect(server.port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  await fetch(`${server.url}/health`);
+  const startedAt = performance.now();
+  await server.app.close();
+  // Node would wait for its headers: 10 s.
+  expect(performance.now() - startedAt).toBeLessThan(3000);
+});
+
 test("readiness follows the engine's state", async () => {
   await using server = await serve({ engine: { ...heldEngine().served, state: "failed" } });
   const response = await fetch(`${server.url}/health`);
