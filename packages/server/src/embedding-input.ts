@@ -1,4 +1,5 @@
 /** The images of a request: named in JSON, or as the parts of a form. */
+import { VitgraphError } from "@vitgraph/errors";
 import type { FastifyRequest } from "fastify";
 import { ParamError, StatusError } from "./http-errors.js";
 import { type MediaPolicy, readMedia } from "./media/read-media.js";
@@ -50,8 +51,28 @@ function sourceOf(image: ImageInput): string {
   return given;
 }
 
-/** The form's files, in their order; fields `model` and `encoding_format` as in JSON. @throws StatusError */
+/**
+ * The form's files, in their order; fields `model` and `encoding_format` as in JSON.
+ * @throws StatusError, an error of @fastify/multipart with its status, VG_QUEUE_FULL
+ */
 export async function readFormImages(
+  request: FastifyRequest,
+  limits: Required<ServerLimits>,
+): Promise<RequestedImages> {
+  try {
+    return await readParts(request, limits);
+  } catch (cause) {
+    if (VitgraphError.is(cause) || (cause as { statusCode?: unknown }).statusCode !== undefined) throw cause;
+    // The parser's own errors are plain: no boundary, no end, a header that is none.
+    throw new StatusError(
+      400,
+      "the form is not valid multipart/form-data",
+      "send it with an HTTP client's form",
+    );
+  }
+}
+
+async function readParts(
   request: FastifyRequest,
   { maxItems, maxImageBytes, maxBodyBytes }: Required<ServerLimits>,
 ): Promise<RequestedImages> {

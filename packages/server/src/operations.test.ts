@@ -1,6 +1,7 @@
 /** Keys, limits, slow clients, floods and draining, over real connections. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VitgraphError } from "@vitgraph/errors";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -289,6 +290,80 @@ test("images of URLs and paths are refused by default, with 403 and the item's p
       param: "input[1]",
     });
   }
+});
+
+test("an image of an allowed domain is fetched, and one that hangs ends at its time", async () => {
+  const bytes = await png(16, 8);
+  const listener = createHttpServer((request, response) => {
+    if (request.url === "/a.png") response.end(bytes);
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  await using server = await serve({
+    engine: opened.engine,
+    allowedMediaDomains: ["images.test"],
+    limits: { fetchMs: 200 },
+    network: {
+      resolve: async () => [{ address: "8.8.8.8", family: 4 }],
+      connect: () => connect(port, "127.0.0.1"),
+    },
+  });
+  expect((await server.embed({ input: "https-is-a-path" })).status).toBe(403);
+  expect((await server.embed({ input: { image_url: { url: "http://images.test/a.png" } } })).status).toBe(
+    200,
+  );
+  expect(await errorOf(await server.embed({ input: "http://images.test/hangs" }))).toMatchObject({
+    status: 400,
+    code: "VG_MEDIA_UNAVAILABLE",
+    message: expect.stringContaining("not fetched within 200 ms"),
+  });
+  listener.closeAllConnections();
+  listener.close();
+});
+
+test("bodies that together exceed the memory of requests get 429, and a caller within its share does not", async () => {
+  const { served, calls, release } = heldEngine();
+  const limits = { maxRequestMemoryBytes: 4000 };
+  await using server = await serve({ engine: served, apiKeys: [KEY, OTHER_KEY], limits });
+  const body = `${JSON.stringify({ input: image })}${" ".repeat(2000)}`;
+  const as = (key: string) => server.embed(body, { authorization: `Bearer ${key}` });
+  const first = as(KEY);
+  await until(() => calls.length === 1);
+  const second = await as(KEY);
+  expect([second.status, second.headers.get("retry-after")]).toEqual([429, "1"]);
+  const other = server.embed({ input: image }, { authorization: `Bearer ${OTHER_KEY}` });
+  await until(() => calls.length === 2);
+  release();
+  expect([(await first).status, (await other).status]).toEqual([200, 200]);
+  expect((await as(KEY)).status).toBe(200);
+});
+
+test.each([
+  ["without a boundary", "multipart/form-data", "x"],
+  ["with an empty body", "multipart/form-data; boundary=b", ""],
+  ["that is not a form", "multipart/form-data; boundary=b", "x".repeat(1000)],
+  [
+    "that ends in a part",
+    "multipart/form-data; boundary=b",
+    '--b\r\ncontent-disposition: form-data; name="image"',
+  ],
+  [
+    "with 100 000 headers",
+    "multipart/form-data; boundary=b",
+    `--b\r\n${"a: b\r\n".repeat(100_000)}content-disposition: form-data; name="a"; filename="a"\r\n\r\nx\r\n--b--`,
+  ],
+  ["with a boundary of 10 kB", `multipart/form-data; boundary=${"b".repeat(10_000)}`, "x"],
+  [
+    "with more parts than the limit",
+    "multipart/form-data; boundary=b",
+    `${'--b\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n'.repeat(100)}--b--`,
+  ],
+])("a form %s is refused with 4xx", async (_, type, body) => {
+  await using server = await serve({ engine: opened.engine });
+  const error = await errorOf(await server.embed(body, { "content-type": type }));
+  expect(error.status).toBeGreaterThanOrEqual(400);
+  expect(error.status).toBeLessThan(500);
+  expect(error.type).toBe("invalid_request_error");
 });
 
 test.each([

@@ -1,7 +1,6 @@
 /** JSON schemas of requests and answers: they validate what comes in, and make /openapi.json. */
 const IMAGE_SOURCE = {
   type: "string",
-  minLength: 1,
   description:
     "A data URL in base64, an http(s) URL of an allowed domain, or a path below the allowed directory.",
 } as const;
