@@ -18,6 +18,7 @@ import { registerGguf } from "./commands/gguf.js";
 import { messageOf } from "./commands/model-options.js";
 import { registerPlan } from "./commands/plan.js";
 import { registerPrint } from "./commands/print.js";
+import { registerServe } from "./commands/serve.js";
 import { registerVerify } from "./commands/verify.js";
 import { readTextSync } from "./files.js";
 import { createProcessIo } from "./process-io.js";
@@ -28,6 +29,7 @@ type Register = (program: Command, io: CliIo, serving: ServeArguments, args: rea
 
 const COMMANDS: readonly Register[] = [
   registerEncode,
+  registerServe,
   registerVerify,
   registerPrint,
   registerBench,
@@ -39,7 +41,10 @@ const COMMANDS: readonly Register[] = [
 ];
 
 /** Commands that take the compilation config, in every form of `vllm serve`. */
-const CONFIGURED_COMMANDS: readonly string[] = ["encode", "verify", "print", "bench", "chat"];
+const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print", "bench", "chat"];
+
+/** Of these, the commands that take `--mm-processor-kwargs`. */
+const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
 
 /**
  * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is
@@ -57,7 +62,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     const [name = "", ...given] = args;
     const isConfigured = CONFIGURED_COMMANDS.includes(name);
     const serving = readServeArguments(isConfigured ? given : []);
-    reportUnused(serving, given, name === "encode", io);
+    reportUnused(serving, given, KWARGS_COMMANDS.includes(name), io);
     const program = new Command("vitgraph")
       .description("A vision-encoder engine for LLM serving: images and videos in, embeddings out.")
       .version(version())

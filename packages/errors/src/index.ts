@@ -41,6 +41,11 @@ export const ERROR_CODES = {
   VG_ABORTED: "The caller cancelled the work.",
   VG_DEADLINE_EXCEEDED: "The deadline passed before the work could be done.",
   VG_CLOSED: "The queue or engine is closed, and takes no more work.",
+  VG_REQUEST_INVALID:
+    "An HTTP request is malformed, too large, or for a path or form that the server does not have.",
+  VG_API_KEY_INVALID: "An HTTP request has no API key, or a wrong one.",
+  VG_MEDIA_REFUSED: "The URL or path of an image is outside those that the server may read.",
+  VG_MEDIA_UNAVAILABLE: "The URL or path of an image gives no file.",
   VG_REGISTRATION_FAILED: "A host could not take the encoder plugin; details.reason names why.",
   VG_FILE_UNREADABLE: "A file or directory could not be read.",
   VG_FILE_UNWRITABLE: "A file could not be written.",

@@ -1,0 +1,264 @@
+/** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
+import type { ServeArguments } from "@vitgraph/config";
+import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { createLogger, EngineLog, EngineMetrics, type LogLevel } from "@vitgraph/core/observability";
+import { VitgraphError } from "@vitgraph/errors";
+import type { ServerLimits } from "@vitgraph/server";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { type CliIo, printNote } from "../cli-io.js";
+import { readInput, readTextInput } from "../files.js";
+import { startProgress } from "../progress.js";
+import { mmProcessorKwargs } from "../serve-options.js";
+import {
+  addModelOptions,
+  byteCount,
+  compilationConfigOf,
+  jsonObject,
+  type ModelOptions,
+  openDevice,
+  positiveInteger,
+  positiveNumber,
+  wholeNumber,
+} from "./model-options.js";
+
+interface ServeOptions extends ModelOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly servedModelName?: string;
+  readonly apiKey: readonly string[];
+  readonly apiKeyFile?: string;
+  readonly allowedMediaDomains?: readonly string[];
+  readonly allowedLocalMediaPath?: string;
+  readonly sslCertfile?: string;
+  readonly sslKeyfile?: string;
+  readonly maxItems?: number;
+  readonly maxPixels?: number;
+  readonly maxImageBytes?: number;
+  readonly maxBodyBytes?: number;
+  readonly maxResponseBytes?: number;
+  readonly maxRequestMemory?: number;
+  readonly encodeTimeout?: number;
+  readonly drainDelay: number;
+  readonly outputCacheBytes?: number;
+  readonly logLevel: LogLevel;
+}
+
+const API_KEY_VARIABLE = "VITGRAPH_API_KEY";
+const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
+
+export function registerServe(program: Command, io: CliIo, serving: ServeArguments): void {
+  const command = program.command("serve");
+  addModelOptions(command)
+    .description("serve embeddings of images over HTTP: OpenAI's /v1/embeddings, health and metrics")
+    .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
+    .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
+    .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
+    .option(
+      "--api-key <key>",
+      "a key that requests need; may be given several times. Other users of the machine can read it: prefer --api-key-file",
+      (key: string, keys: readonly string[]) => [...keys, key],
+      [] as readonly string[],
+    )
+    .option(
+      "--api-key-file <file>",
+      `keys, one a line (also: one key in the environment's ${API_KEY_VARIABLE})`,
+    )
+    .option(
+      "--allowed-media-domains <host...>",
+      "hosts whose http(s) URLs a request may name; each redirect must stay among them (default: none)",
+    )
+    .option(
+      "--allowed-local-media-path <dir>",
+      "directory whose images a request may name by path (default: none)",
+    )
+    .option("--ssl-certfile <file>", "certificate chain, PEM: serves HTTPS")
+    .option("--ssl-keyfile <file>", "the certificate's private key, PEM")
+    .option("--max-items <count>", "images of one request (default: 64)", positiveInteger)
+    .option(
+      "--max-pixels <count>",
+      "refuse images with more pixels than this (default: 178956970)",
+      positiveInteger,
+    )
+    .option("--max-image-bytes <bytes>", "bytes of one image (default: 20M)", byteCount)
+    .option("--max-body-bytes <bytes>", "bytes of one request's body (default: 64M)", byteCount)
+    .option(
+      "--max-response-bytes <bytes>",
+      "bytes of one request's embeddings, as f32 (default: 256M)",
+      byteCount,
+    )
+    .option(
+      "--max-request-memory <bytes>",
+      "bytes that all requests hold: bodies, images, embeddings (default: 2048M)",
+      byteCount,
+    )
+    .option(
+      "--encode-timeout <seconds>",
+      "time to fetch and encode a request's images (default: 60)",
+      positiveNumber,
+    )
+    .option(
+      "--drain-delay <seconds>",
+      "after SIGTERM, time between /health turning 503 and closing the port: as long as a load balancer takes to notice",
+      seconds,
+      0,
+    )
+    .option(
+      "--output-cache-bytes <bytes>",
+      "host memory for embeddings that may be asked for again; 0 for none (default: 1024M)",
+      bytesOrNone,
+    )
+    .option(
+      "--mm-processor-kwargs <json>",
+      'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
+      jsonObject,
+    )
+    .addOption(
+      new Option("--log-level <level>", "lines of JSON on standard error")
+        .choices(["debug", "info", "warn", "error", "silent"])
+        .default("info"),
+    )
+    .addHelpText("after", SIGNALS_HELP)
+    .action((options: ServeOptions) => {
+      if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
+        command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
+      const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
+      return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
+    });
+}
+
+const SIGNALS_HELP = `
+SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0.
+A second one ends it at once.`;
+
+async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
+  // Here, since the other commands start a tenth of a second sooner without it.
+  const { createServer } = await import("@vitgraph/server");
+  const compilationConfig = compilationConfigOf(serving, io);
+  const { host, port, mmProcessorKwargs: kwargs = {} } = options;
+  const apiKeys = await readApiKeys(options, io);
+  const tls = await readTls(options, io);
+  const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
+  const metrics = await EngineMetrics.create();
+  await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
+  for (const note of model.notes) printNote(io, note);
+  using loading = startProgress(io, `loading ${options.model}`);
+  await using engine = await EncoderEngine.create({
+    model,
+    devices: [() => openDevice(options)],
+    compilationConfig,
+    observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
+    onProgress: loading.update,
+    ...given("maxBatchTokens", options.maxBatchTokens),
+    ...given("outputCacheBytes", options.outputCacheBytes),
+    ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
+  });
+  loading.done();
+  const server = await createServer({
+    engine,
+    metrics,
+    logger,
+    apiKeys,
+    limits: serverLimits(options),
+    drainDelayMs: options.drainDelay * 1000,
+    ...given("modelName", options.servedModelName),
+    ...given("allowedMediaDomains", options.allowedMediaDomains),
+    ...given("allowedLocalMediaPath", options.allowedLocalMediaPath),
+    ...given("tls", tls),
+  });
+  if (apiKeys.length === 0 && !LOOPBACK.includes(host))
+    printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);
+  const { promise: stopped, stop } = stopSignal();
+  using _ = io.onInterrupt(stop);
+  try {
+    io.stdout(`listening on ${await listen(server, host, port)}\n`);
+    await stopped;
+    io.stderr("draining: a second signal ends the server at once\n");
+  } finally {
+    await server.close();
+  }
+}
+
+/** @returns the server's URL @throws VG_ARGUMENT_INVALID if the address cannot be had */
+async function listen(
+  server: { listen(address: { host: string; port: number }): Promise<string> },
+  host: string,
+  port: number,
+): Promise<string> {
+  try {
+    return await server.listen({ host, port });
+  } catch (cause) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `cannot listen on ${host}, port ${port} (${(cause as NodeJS.ErrnoException).code})`,
+      { remedy: "choose another --host or --port", cause },
+    );
+  }
+}
+
+async function readApiKeys({ apiKey, apiKeyFile }: ServeOptions, io: CliIo): Promise<readonly string[]> {
+  const fromEnvironment = process.env[API_KEY_VARIABLE];
+  const text = apiKeyFile === undefined ? "" : await readTextInput(apiKeyFile, io, "check --api-key-file");
+  const fromFile = text.split("\n").flatMap((line) => line.trim() || []);
+  // Otherwise a server that was to be closed would be open.
+  if (apiKeyFile !== undefined && fromFile.length === 0) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "the file of --api-key-file has no key", {
+      remedy: "write one key a line",
+    });
+  }
+  return [...apiKey, ...fromFile, ...(fromEnvironment === undefined ? [] : [fromEnvironment])];
+}
+
+async function readTls(
+  { sslCertfile, sslKeyfile }: ServeOptions,
+  io: CliIo,
+): Promise<{ readonly cert: Uint8Array; readonly key: Uint8Array } | undefined> {
+  if (sslCertfile === undefined || sslKeyfile === undefined) return undefined;
+  return {
+    cert: Buffer.from(await readInput(sslCertfile, io, "check --ssl-certfile")),
+    key: Buffer.from(await readInput(sslKeyfile, io, "check --ssl-keyfile")),
+  };
+}
+
+function serverLimits(options: ServeOptions): ServerLimits {
+  return {
+    ...given("maxItems", options.maxItems),
+    ...given("maxImageBytes", options.maxImageBytes),
+    ...given("maxBodyBytes", options.maxBodyBytes),
+    ...given("maxResponseBytes", options.maxResponseBytes),
+    ...given("maxRequestMemoryBytes", options.maxRequestMemory),
+    ...given(
+      "encodeMs",
+      options.encodeTimeout === undefined ? undefined : Math.ceil(options.encodeTimeout * 1000),
+    ),
+  };
+}
+
+/** An option that was given, as a member to spread. */
+function given<Name extends string, Value>(
+  name: Name,
+  value: Value | undefined,
+): { readonly [Key in Name]?: Value } {
+  return value === undefined ? {} : ({ [name]: value } as { readonly [Key in Name]?: Value });
+}
+
+function stopSignal(): { readonly promise: Promise<void>; readonly stop: () => void } {
+  let stop = () => {};
+  const promise = new Promise<void>((resolve) => {
+    stop = resolve;
+  });
+  return { promise, stop };
+}
+
+function portNumber(text: string): number {
+  const port = wholeNumber(text);
+  if (port > 65_535) throw new InvalidArgumentError("expected a port, from 0 to 65535");
+  return port;
+}
+
+function seconds(text: string): number {
+  return text === "0" ? 0 : positiveNumber(text);
+}
+
+function bytesOrNone(text: string): number {
+  return text === "0" ? 0 : byteCount(text);
+}

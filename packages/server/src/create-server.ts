@@ -1,0 +1,276 @@
+/**
+ * The HTTP server in front of an engine: a Fastify instance with the routes of `routes/`. More routes can be registered
+ * before it listens.
+ *
+ * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
+ * arrive and an answer to be read, and how much memory requests hold.
+ */
+import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import multipart from "@fastify/multipart";
+import swagger from "@fastify/swagger";
+import { scanJson, unknownOption } from "@vitgraph/errors";
+import Fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from "fastify";
+import { ApiKeys } from "./api-keys.js";
+import { bodyTooLarge } from "./embedding-input.js";
+import { httpError, ParamError, StatusError } from "./http-errors.js";
+import { countRequests } from "./http-metrics.js";
+import type { MediaPolicy } from "./media/read-media.js";
+import { MemoryBudget } from "./memory-budget.js";
+import { findRequestState, setRequestState } from "./request-state.js";
+import { registerEmbeddings } from "./routes/embeddings.js";
+import { registerOperations } from "./routes/operations.js";
+import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
+import { serverVersion } from "./version.js";
+
+/** How often Node looks for connections that are too slow. */
+const CHECK_CONNECTIONS_MS = 1000;
+const MAX_HEADER_BYTES = 16_384;
+/** Deeper JSON is no request of this API. */
+const MAX_JSON_DEPTH = 16;
+const RETRY_AFTER_SECONDS = "1";
+/** For probes and scrapers, which have no key. All other routes need one, those that do not exist included. */
+const OPEN_ROUTES: readonly string[] = [
+  "/health",
+  "/health/ready",
+  "/health/live",
+  "/metrics",
+  "/version",
+  "/openapi.json",
+];
+
+/**
+ * A server that does not listen yet: `await server.listen({ host, port })`. `server.close()` drains: readiness turns false,
+ * running requests finish, and then it resolves. The engine stays open.
+ * @throws VG_ARGUMENT_INVALID
+ */
+export async function createServer(given: ServerOptions): Promise<FastifyInstance> {
+  const options = resolveServerOptions(given);
+  const { limits, drainDelayMs } = options;
+  const app = newFastify(options);
+  let draining = false;
+
+  app.removeContentTypeParser(["application/json", "text/plain"]);
+  app.addContentTypeParser(
+    "application/json",
+    { parseAs: "string" },
+    async (_request: unknown, text: string) => parseJson(text),
+  );
+  await app.register(multipart, { throwFileSizeLimit: false });
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "vitgraph", description: "Embeddings of images.", version: serverVersion() },
+      ...(options.apiKeys.length === 0
+        ? {}
+        : {
+            components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
+            security: [{ key: [] }],
+          }),
+    },
+  });
+  addRequestHooks(app, options);
+  addErrorHandlers(app, options);
+  app.addHook("onSend", async (_request, reply) => {
+    // The client's next request goes to another server.
+    if (draining) reply.header("connection", "close");
+  });
+  const unused = unusedConnections(app, options);
+  app.addHook("preClose", async () => {
+    draining = true;
+    await sleep(drainDelayMs);
+    for (const socket of unused) socket.destroy();
+  });
+
+  const policy: MediaPolicy = {
+    allowedDomains: new Set(options.allowedMediaDomains ?? []),
+    localPath: options.allowedLocalMediaPath,
+    maxBytes: limits.maxImageBytes,
+    fetchMs: limits.fetchMs,
+    ...(options.network === undefined ? {} : { network: options.network }),
+  };
+  registerEmbeddings(app, options, policy);
+  registerOperations(app, options, () => draining);
+  return app;
+}
+
+function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
+  const node = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: Math.min(limits.receiveMs, 10_000),
+    connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
+  };
+  const app = Fastify({
+    ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
+    bodyLimit: limits.maxBodyBytes,
+    requestTimeout: limits.receiveMs,
+    // A silent connection, whose reader does not read or whose request is being encoded.
+    connectionTimeout: limits.receiveMs + limits.encodeMs,
+    // While the server drains, requests on open connections are served.
+    return503OnClosing: false,
+    requestIdHeader: false,
+    genReqId: requestId,
+    clientErrorHandler: answerMalformed,
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+      sendError(error, request, reply, undefined),
+    ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false, strict: false } },
+    routerOptions: { maxParamLength: 200 },
+  } as object) as FastifyInstance;
+  app.server.maxConnections = limits.maxConnections;
+  return app;
+}
+
+/**
+ * Connections that have sent no request. Node closes idle ones with the server, but not these: browsers and load balancers
+ * open them in advance, and each would hold the drain until its headers are overdue.
+ */
+function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerOptions): ReadonlySet<Socket> {
+  const unused = new Set<Socket>();
+  server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
+    unused.add(socket);
+    socket.once("close", () => unused.delete(socket));
+  });
+  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(socket));
+  return unused;
+}
+
+/** The client's id, if it is harmless in a log, or a new one. */
+function requestId({ headers }: { readonly headers: FastifyRequest["headers"] }): string {
+  const given = headers["x-request-id"];
+  return typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+}
+
+/** @throws StatusError 400 */
+function parseJson(text: string): unknown {
+  if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
+    throw new StatusError(
+      400,
+      `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
+      "send a flat list of images",
+    );
+  try {
+    return JSON.parse(text);
+  } catch {
+    // V8's message quotes the body.
+    throw new StatusError(400, "the body is not JSON", "check it with a JSON parser");
+  }
+}
+
+function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): void {
+  const { limits, logger, metrics } = options;
+  const keys = new ApiKeys(options.apiKeys);
+  const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
+  const count = metrics === undefined ? undefined : countRequests(metrics);
+
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("x-request-id", request.id);
+    // By route: the path may be written in several ways ("/%76ersion").
+    const isOpen = OPEN_ROUTES.includes(request.routeOptions.url ?? "");
+    const key = isOpen ? undefined : keys.check(request.headers.authorization);
+    const caller = key === undefined ? `address ${request.ip}` : `key ${key}`;
+    const memory = budget.open(caller);
+    const gone = new AbortController();
+    const allMs = limits.receiveMs + limits.encodeMs + limits.sendMs;
+    const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
+    reply.raw.once("close", () => {
+      clearTimeout(cut);
+      gone.abort();
+      memory.release();
+    });
+    setRequestState(request, { caller, memory, signal: gone.signal, startedAt: performance.now() });
+    const { "content-encoding": encoding = "identity", "content-length": length } = request.headers;
+    if (encoding !== "identity")
+      throw new StatusError(415, "the body is compressed", "send it without Content-Encoding");
+    if (Number(length) > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
+    // A form's files are counted as they come.
+    const isJson = request.headers["content-type"]?.startsWith("application/json") ?? false;
+    if (isJson) memory.take(length === undefined ? limits.maxBodyBytes : Number(length));
+  });
+
+  app.addHook("onResponse", async (request, reply) => {
+    // Paths and queries are the client's; the route is ours.
+    const route = request.routeOptions.url ?? "none";
+    const state = findRequestState(request);
+    count?.(route, reply.statusCode, reply.elapsedTime / 1000);
+    logger?.info(
+      {
+        requestId: request.id,
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        durationMs: Math.round(reply.elapsedTime),
+        ...(state === undefined ? {} : { caller: state.caller }),
+      },
+      "request",
+    );
+  });
+}
+
+function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
+  app.setErrorHandler((error: FastifyError, request, reply) =>
+    sendError(error.validation === undefined ? error : validationError(error), request, reply, logger),
+  );
+  app.setNotFoundHandler((request, reply) => {
+    const error = new StatusError(404, "the server has no such route", "see /openapi.json");
+    return sendError(error, request, reply, logger);
+  });
+}
+
+function sendError(
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: ServerOptions["logger"],
+): FastifyReply {
+  const { status, body } = httpError(error);
+  if (status >= 500) {
+    const cause = error instanceof ParamError ? error.cause : error;
+    logger?.error({ requestId: request.id, err: cause }, "a request failed");
+  }
+  if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
+  if (status === 401) reply.header("www-authenticate", "Bearer");
+  // What is left of its body would be taken for the next request.
+  if (!request.raw.complete) reply.header("connection", "close");
+  return reply.code(status).type("application/json").send(body);
+}
+
+const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
+  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
+};
+
+/** Answers what Node's parser could not read as a request, and closes the connection. */
+function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  const known = MALFORMED[error.code ?? ""];
+  const [status, text, fact] = known ?? [400, "Bad Request", "the request is not HTTP/1.1"];
+  const body = JSON.stringify(httpError(new StatusError(status, fact, "check the client")).body);
+  const head = `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
+  if (socket.writable && socket.bytesWritten === 0)
+    socket.write(`${head}\r\nconnection: close\r\n\r\n${body}`);
+  socket.destroySoon();
+}
+
+const BODY_MEMBERS = ["model", "input", "encoding_format"];
+
+/** Says what is wrong without quoting the body. */
+function validationError({ validation = [] }: FastifyError): ParamError {
+  const [first] = validation;
+  const path = (first?.instancePath ?? "")
+    .slice(1)
+    .replaceAll(/\/(\d+)/g, "[$1]")
+    .replaceAll("/", ".");
+  const unknown = first?.params.additionalProperty;
+  if (typeof unknown === "string") {
+    const hint = path === "" ? unknownOption(unknown, BODY_MEMBERS) : "remove it";
+    const fact = `the request has an unknown member ${JSON.stringify(unknown.slice(0, 100))}`;
+    return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, hint));
+  }
+  const fact = `${path === "" ? "the body" : path} ${first?.message ?? "is not valid"}`;
+  return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));
+}

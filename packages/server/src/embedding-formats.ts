@@ -1,0 +1,149 @@
+/** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
+import { setImmediate } from "node:timers/promises";
+import { type Embedding, encodeSafetensors, type IndexedOutcome } from "@vitgraph/core";
+import { httpError, ParamError, StatusError } from "./http-errors.js";
+
+export const JSON_TYPE = "application/json";
+export const NPY_TYPE = "application/x-npy";
+export const SAFETENSORS_TYPE = "application/vnd.safetensors";
+export const PARTS_TYPE = "multipart/mixed";
+
+/** The form of a part, or of a whole answer. */
+export type TensorType = typeof NPY_TYPE | typeof SAFETENSORS_TYPE;
+export type OutputFormat =
+  | { readonly type: typeof JSON_TYPE | TensorType }
+  | { readonly type: typeof PARTS_TYPE; readonly part: TensorType };
+
+/** Behind the first of these a client asks for nothing that the server has. */
+const MAX_ACCEPTED = 20;
+
+/** The first type of an Accept header that the server has; preferences (`q`) are not weighed. @throws StatusError 406 */
+export function outputFormat(accept = "*/*"): OutputFormat {
+  for (const entry of accept.slice(0, 1000).split(",").slice(0, MAX_ACCEPTED)) {
+    const [type, ...parameters] = entry.split(";").map((part) => part.trim().toLowerCase());
+    if (parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter))) continue;
+    switch (type) {
+      case "*/*":
+      case "application/*":
+      case JSON_TYPE:
+        return { type: JSON_TYPE };
+      case NPY_TYPE:
+      case SAFETENSORS_TYPE:
+        return { type };
+      case PARTS_TYPE: {
+        const part = parameters
+          .find((parameter) => parameter.startsWith("type="))
+          ?.slice(5)
+          .replaceAll('"', "");
+        if (part === undefined || part === SAFETENSORS_TYPE) return { type, part: SAFETENSORS_TYPE };
+        if (part === NPY_TYPE) return { type, part };
+      }
+    }
+  }
+  throw new StatusError(
+    406,
+    "the Accept header names no form that embeddings come in",
+    `use ${JSON_TYPE}, ${NPY_TYPE}, ${SAFETENSORS_TYPE}, or ${PARTS_TYPE}; type=${NPY_TYPE}`,
+  );
+}
+
+/** NumPy's format 1.0: f32 [tokens, columns]. */
+export function encodeNpy({ tokens, columns, data }: Embedding): Uint8Array {
+  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${tokens}, ${columns}), }`;
+  const magicBytes = 10;
+  // Data begins at a multiple of 64 bytes; the header ends with a line feed.
+  const start = Math.ceil((magicBytes + text.length + 1) / 64) * 64;
+  const file = Buffer.alloc(start + data.byteLength, " ");
+  file.write("\x93NUMPY\x01\x00", "latin1");
+  file.writeUInt16LE(start - magicBytes, 8);
+  file.write(`${text.padEnd(start - magicBytes - 1)}\n`, magicBytes, "latin1");
+  file.set(bytesOf(data), start);
+  return file;
+}
+
+/**
+ * One tensor an image, in the engine's dtype, named by its index; the grid is in the metadata as for `vitgraph encode`:
+ * `0.grid_thw`.
+ */
+export function encodeTensors(embeddings: ReadonlyMap<number, Embedding>): Uint8Array {
+  const metadata: Record<string, string> = {};
+  const tensors = [...embeddings].map(([index, { tokens, columns, dtype, bytes, grid }]) => {
+    metadata[`${index}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
+    return {
+      name: String(index),
+      dtype: dtype === "f32" ? ("F32" as const) : ("BF16" as const),
+      shape: [tokens, columns],
+      bytes,
+    };
+  });
+  return encodeSafetensors(tensors, metadata);
+}
+
+export interface JsonAnswer {
+  readonly model: string;
+  readonly encoding: "float" | "base64";
+  readonly embeddings: readonly Embedding[];
+}
+
+/** Numbers that one turn of the event loop writes: some milliseconds. */
+const NUMBERS_A_TURN = 32_768;
+
+/** The JSON answer piece by piece: as one text, 64 million numbers would be a gigabyte and hold the event loop for seconds. */
+export async function* jsonChunks({ model, encoding, embeddings }: JsonAnswer): AsyncGenerator<string> {
+  yield `{"object":"list","model":${JSON.stringify(model)},"data":[`;
+  for (const [index, { tokens, columns, grid, data }] of embeddings.entries()) {
+    const fields = {
+      object: "embedding",
+      index,
+      shape: [tokens, columns],
+      grid_thw: [grid.t, grid.h, grid.w],
+    };
+    yield `${index === 0 ? "" : ","}${JSON.stringify(fields).slice(0, -1)},"embedding":`;
+    yield encoding === "base64" ? '"' : "[";
+    // A multiple of three numbers, so that no group of base64 is split.
+    const step = encoding === "base64" ? 3 * NUMBERS_A_TURN : NUMBERS_A_TURN;
+    for (let at = 0; at < data.length; at += step) {
+      const part = data.subarray(at, at + step);
+      if (encoding === "base64") yield Buffer.from(bytesOf(part)).toString("base64");
+      else yield (at === 0 ? "" : ",") + part.join(",");
+      await setImmediate();
+    }
+    yield encoding === "base64" ? '"}' : "]}";
+  }
+  const tokens = embeddings.reduce((sum, embedding) => sum + embedding.tokens, 0);
+  yield `],"usage":${JSON.stringify({ prompt_tokens: tokens, total_tokens: tokens, image_tokens: tokens })}}`;
+}
+
+/**
+ * A part for each image, as soon as it is encoded: a whole `.npy` or safetensors file, or the error object of an image that
+ * failed. The header `x-vitgraph-index` says which image it is of.
+ */
+export async function* partChunks(
+  outcomes: AsyncIterable<IndexedOutcome>,
+  type: TensorType,
+  boundary: string,
+): AsyncGenerator<Uint8Array | string> {
+  for await (const { index, outcome } of outcomes) {
+    if (outcome.status === "rejected") {
+      const { status, body } = httpError(new ParamError(`input[${index}]`, outcome.reason));
+      const text = JSON.stringify(body);
+      yield `${partHead(boundary, index, JSON_TYPE, Buffer.byteLength(text))}x-vitgraph-status: ${status}\r\n\r\n${text}\r\n`;
+      continue;
+    }
+    const { value } = outcome;
+    const { t, h, w } = value.grid;
+    const file = type === NPY_TYPE ? encodeNpy(value) : encodeTensors(new Map([[index, value]]));
+    yield `${partHead(boundary, index, type, file.length)}x-vitgraph-grid-thw: ${t},${h},${w}\r\n\r\n`;
+    yield file;
+    yield "\r\n";
+  }
+  yield `--${boundary}--\r\n`;
+}
+
+function partHead(boundary: string, index: number, type: string, sizeBytes: number): string {
+  return `--${boundary}\r\ncontent-type: ${type}\r\ncontent-length: ${sizeBytes}\r\nx-vitgraph-index: ${index}\r\n`;
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

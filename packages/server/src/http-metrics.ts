@@ -1,0 +1,29 @@
+/** Requests by route and status, in the registry of the engine's metrics. */
+import type { EngineMetrics } from "@vitgraph/core/observability";
+import { Counter, Histogram } from "prom-client";
+
+export type CountRequest = (route: string, status: number, durationSeconds: number) => void;
+
+/** From a health check to the longest request. */
+const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+export function countRequests({ registry }: EngineMetrics): CountRequest {
+  const registers = [registry];
+  const requests = new Counter({
+    name: "vitgraph_http_requests_total",
+    help: "HTTP requests answered, by route and status.",
+    labelNames: ["route", "status"],
+    registers,
+  });
+  const durations = new Histogram({
+    name: "vitgraph_http_request_duration_seconds",
+    help: "Time from a request's headers to the end of its answer.",
+    labelNames: ["route"],
+    buckets: SECONDS,
+    registers,
+  });
+  return (route, status, seconds) => {
+    requests.inc({ route, status });
+    durations.observe({ route }, seconds);
+  };
+}

@@ -1,0 +1,10 @@
+/** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
+export { createServer } from "./create-server.js";
+export type { ErrorBody } from "./http-errors.js";
+export type { Network } from "./media/fetch-url.js";
+export {
+  DEFAULT_LIMITS,
+  type ServedEngine,
+  type ServerLimits,
+  type ServerOptions,
+} from "./server-options.js";

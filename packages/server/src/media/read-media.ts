@@ -1,0 +1,47 @@
+/** An image as a request names it → its bytes: a data URL, an http(s) URL, or a path. */
+import { VitgraphError } from "@vitgraph/errors";
+import { readDataUrl } from "./data-url.js";
+import { fetchUrl, type Network } from "./fetch-url.js";
+import { readLocalFile } from "./local-file.js";
+
+export interface MediaPolicy {
+  readonly allowedDomains: ReadonlySet<string>;
+  /** Undefined allows no path. */
+  readonly localPath: string | undefined;
+  readonly maxBytes: number;
+  /** Milliseconds for one URL, redirects included. */
+  readonly fetchMs: number;
+  readonly network?: Network;
+}
+
+/**
+ * @param onBytes called with bytes before they are kept; may throw
+ * @throws VG_MEDIA_REFUSED, VG_MEDIA_UNAVAILABLE, VG_IMAGE_TOO_LARGE, VG_ABORTED; what `onBytes` throws
+ */
+export async function readMedia(
+  source: string,
+  policy: MediaPolicy,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const { allowedDomains, localPath, maxBytes, fetchMs, network } = policy;
+  const scheme = /^[a-z][a-z0-9+.-]*(?=:)/i.exec(source.slice(0, 32))?.[0].toLowerCase();
+  if (scheme === "data") return readDataUrl(source, maxBytes, onBytes);
+  if (scheme === undefined || scheme === "file")
+    return readLocalFile(source, { root: localPath, maxBytes, onBytes });
+  const deadline = new AbortController();
+  const timer = setTimeout(() => {
+    deadline.abort(
+      new VitgraphError("VG_MEDIA_UNAVAILABLE", `an image was not fetched within ${fetchMs} ms`, {
+        remedy: "use a faster host, or send the image's bytes",
+      }),
+    );
+  }, fetchMs);
+  try {
+    const ends = AbortSignal.any([signal, deadline.signal]);
+    const given = network === undefined ? {} : { network };
+    return await fetchUrl(source, { allowedDomains, maxBytes, onBytes, signal: ends, ...given });
+  } finally {
+    clearTimeout(timer);
+  }
+}

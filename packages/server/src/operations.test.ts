@@ -1,0 +1,402 @@
+/** Keys, limits, slow clients, floods and draining, over real connections. */
+import { once } from "node:events";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VitgraphError } from "@vitgraph/errors";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { dataUrl, errorOf, openTestEngine, png, serve, type TestEngine } from "../test/serve.js";
+import { createServer } from "./create-server.js";
+import type { ServedEngine } from "./server-options.js";
+
+const KEY = "a-key-of-the-test-0123456789";
+const OTHER_KEY = "b-key-of-the-test-0123456789";
+
+let opened: TestEngine;
+let image: string;
+beforeAll(async () => {
+  opened = await openTestEngine();
+  image = dataUrl(await png(16, 8));
+});
+afterAll(() => opened[Symbol.asyncDispose]());
+
+/** The real engine, with calls that wait until `release`. */
+function heldEngine() {
+  const { engine } = opened;
+  const calls: { caller: string | undefined; signal: AbortSignal | undefined }[] = [];
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const served: ServedEngine = {
+    model: engine.model,
+    get state() {
+      return engine.state;
+    },
+    getItemSpecs: (items, options) => engine.getItemSpecs(items, options),
+    encodeEach: (items, options) => engine.encodeEach(items, options),
+    async encode(items, options) {
+      calls.push({ caller: options?.caller, signal: options?.signal });
+      await held;
+      return engine.encode(items, options);
+    },
+  };
+  return { served, calls, release: () => release() };
+}
+
+/** Sends text as it is, and resolves with everything that came back when the connection is closed. */
+async function raw(port: number, text: string, onOpen: (socket: Socket) => void = () => {}): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += chunk;
+  });
+  socket.on("error", () => {});
+  socket.write(text);
+  onOpen(socket);
+  await once(socket, "close");
+  return answer;
+}
+
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await sleep(5);
+}
+
+test("without the right key a request is refused before its body is read", async () => {
+  await using server = await serve({ engine: opened.engine, apiKeys: [KEY] });
+  for (const headers of [{}, { authorization: "Bearer wrong" }, { authorization: `Bearer ${KEY}x` }]) {
+    const response = await server.embed({ input: image }, headers);
+    expect(response.headers.get("www-authenticate")).toBe("Bearer");
+    expect(await errorOf(response)).toMatchObject({
+      status: 401,
+      type: "authentication_error",
+      code: "VG_API_KEY_INVALID",
+    });
+  }
+  expect((await server.embed({ input: image }, { authorization: `Bearer ${KEY}` })).status).toBe(200);
+});
+
+test("a path written in another way needs the key too, and so does a route that does not exist", async () => {
+  await using server = await serve({ engine: opened.engine, apiKeys: [KEY] });
+  for (const path of [
+    "/v1/models",
+    "/%761/models",
+    "/v1/%6dodels",
+    "//v1/models",
+    "/V1/models",
+    "/other",
+    "/",
+  ])
+    expect((await fetch(server.url + path)).status).toBe(401);
+  for (const path of ["/health", "/health/live", "/version", "/openapi.json"])
+    expect((await fetch(server.url + path)).status).toBe(200);
+});
+
+test("a key is a caller of the engine; without keys, an address is", async () => {
+  const { served, calls, release } = heldEngine();
+  release();
+  await using server = await serve({ engine: served, apiKeys: [KEY, OTHER_KEY] });
+  for (const key of [KEY, OTHER_KEY])
+    await server.embed({ input: image }, { authorization: `Bearer ${key}` });
+  await using open = await serve({ engine: served });
+  await open.embed({ input: image });
+  expect(calls.map(({ caller }) => caller)).toEqual(["key 0", "key 1", "address 127.0.0.1"]);
+});
+
+test("a full queue is answered with 429 and Retry-After", async () => {
+  const full = async () => {
+    throw new VitgraphError("VG_QUEUE_FULL", "9 items wait", { remedy: "try again later" });
+  };
+  await using server = await serve({ engine: { ...heldEngine().served, encode: full, state: "ready" } });
+  const response = await server.embed({ input: image });
+  expect(response.headers.get("retry-after")).toBe("1");
+  expect(await errorOf(response)).toMatchObject({
+    status: 429,
+    type: "rate_limit_error",
+    code: "VG_QUEUE_FULL",
+    remedy: "try again later",
+  });
+});
+
+test("an error that is no VitgraphError goes to the log, not to the client", async () => {
+  const lines: object[] = [];
+  const drop = () => {};
+  const logger = { debug: drop, info: drop, warn: drop, error: (fields: object) => lines.push(fields) };
+  const encode = async () => {
+    throw new Error("secret detail");
+  };
+  await using server = await serve({ engine: { ...heldEngine().served, encode, state: "ready" }, logger });
+  const response = await server.embed({ input: image }, { "x-request-id": "abc-1" });
+  expect(response.headers.get("x-request-id")).toBe("abc-1");
+  const error = await errorOf(response);
+  expect(error).toMatchObject({ status: 500, type: "server_error", code: "VG_INTERNAL" });
+  expect(JSON.stringify(error)).not.toContain("secret");
+  expect(lines).toEqual([{ requestId: "abc-1", err: expect.objectContaining({ message: "secret detail" }) }]);
+});
+
+test("the log has a line a request, with neither its path and query, nor its key, nor its body", async () => {
+  const lines: string[] = [];
+  const log = (fields: object, message: string) => lines.push(JSON.stringify({ ...fields, message }));
+  const logger = { debug: log, info: log, warn: log, error: log };
+  await using server = await serve({ engine: opened.engine, apiKeys: [KEY], logger });
+  await server.embed({ input: image }, { authorization: `Bearer ${KEY}`, "x-request-id": "bad id\u00e4" });
+  await fetch(`${server.url}/secret?token=secret`, { headers: { authorization: "Bearer secret" } });
+  await until(() => lines.length === 2);
+  const text = lines.join("\n");
+  for (const word of ["secret", KEY, "base64", "bad id"]) expect(text).not.toContain(word);
+  expect(JSON.parse(lines[0]!)).toMatchObject({ route: "/v1/embeddings", status: 200, caller: "key 0" });
+});
+
+test("a body above the limit is refused: declared, chunked, and as a form", async () => {
+  const limits = { maxBodyBytes: 2000, maxImageBytes: 2000 };
+  await using server = await serve({ engine: opened.engine, limits });
+  const { port } = server;
+  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  expect(await raw(port, `${head}content-length: 999999999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413 /);
+  const chunk = `${(1000).toString(16)}\r\n${" ".repeat(1000)}\r\n`;
+  expect(await raw(port, `${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(3)}`)).toMatch(
+    /^HTTP\/1.1 413 /,
+  );
+  const form = head.replace("application/json", "multipart/form-data; boundary=b");
+  const part = `--b\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n${"x".repeat(1500)}\r\n`;
+  const parts = part.repeat(2);
+  const chunked = `${parts.length.toString(16)}\r\n${parts}\r\n`;
+  expect(await raw(port, `${form}transfer-encoding: chunked\r\n\r\n${chunked}`)).toMatch(/^HTTP\/1.1 413 /);
+  const large = `${part.replace(/x+/, "x".repeat(3000))}--b--\r\n`;
+  const oneLarge = `${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`;
+  expect(await raw(port, `${form}transfer-encoding: chunked\r\n\r\n${oneLarge}`)).toMatch(/^HTTP\/1.1 413 /);
+});
+
+test("headers that never end and bodies that never come are cut, while others are served", async () => {
+  await using server = await serve({ engine: opened.engine, limits: { receiveMs: 300 } });
+  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const drip = (socket: Socket) => {
+    const timer = setInterval(() => socket.write("x"), 50);
+    socket.on("close", () => clearInterval(timer));
+  };
+  const slow = [
+    raw(server.port, `${head}x-a: `, drip),
+    raw(server.port, `${head}content-length: 5000\r\n\r\n`, drip),
+  ];
+  expect((await server.embed({ input: image })).status).toBe(200);
+  for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^(HTTP\/1.1 408 |$)/);
+});
+
+test("a client that reads its answer slowly is cut, and its memory comes back", async () => {
+  const limits = { receiveMs: 200, encodeMs: 600, sendMs: 400, maxRequestMemoryBytes: 64 << 20 };
+  const columns = 1 << 20;
+  const wide: ServedEngine = {
+    ...heldEngine().served,
+    state: "ready",
+    model: { name: "wide", vision: { outputColumns: [columns] } },
+    async encode(items, options) {
+      const [outcome] = await opened.engine.encode(items, options);
+      if (outcome?.status !== "fulfilled") throw new Error("not encoded");
+      const data = new Float32Array(8 * columns);
+      return [{ status: "fulfilled", value: { ...outcome.value, columns, data } as never }];
+    },
+  };
+  await using server = await serve({ engine: wide, limits });
+  const body = JSON.stringify({ input: image });
+  const head = `POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+  // 64 KiB every 20 ms: the connection is never silent, and the whole answer takes 5 s.
+  const answer = await raw(server.port, head + body, (socket) => {
+    socket.on("data", () => socket.pause());
+    const timer = setInterval(() => socket.resume(), 20);
+    socket.on("close", () => clearInterval(timer));
+  });
+  expect(answer).toMatch(/^HTTP\/1.1 200 /);
+  expect(answer).not.toContain('"usage"');
+  // 32 MiB of 64: a second one fits only after the first has gone.
+  expect((await server.embed({ input: image })).status).toBe(200);
+});
+
+test("embeddings above the limit are refused before they are computed", async () => {
+  const { served, calls } = heldEngine();
+  await using server = await serve({ engine: served, limits: { maxResponseBytes: 100 } });
+  expect((await server.embed({ input: image })).status).toBe(413);
+  expect(calls).toEqual([]);
+});
+
+test("a client that goes away takes its call back", async () => {
+  const { served, calls, release } = heldEngine();
+  await using server = await serve({ engine: served });
+  const controller = new AbortController();
+  const call = fetch(`${server.url}/v1/embeddings`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ input: image }),
+    signal: controller.signal,
+  });
+  await until(() => calls.length === 1);
+  controller.abort();
+  await expect(call).rejects.toThrow();
+  await until(() => calls[0]!.signal!.aborted);
+  release();
+});
+
+test("draining: readiness turns false, the running request is answered, and then the port is closed", async () => {
+  const { served, calls, release } = heldEngine();
+  const server = await serve({ engine: served, drainDelayMs: 200 });
+  const running = server.embed({ input: image });
+  await until(() => calls.length === 1);
+  const closed = server.app.close();
+  let isClosed = false;
+  void closed.then(() => {
+    isClosed = true;
+  });
+  await sleep(20);
+  const ready = await fetch(`${server.url}/health`);
+  expect(ready.status).toBe(503);
+  expect(await ready.json()).toEqual({ status: "draining" });
+  expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
+  await sleep(400);
+  await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+  expect(isClosed).toBe(false);
+  release();
+  expect((await running).status).toBe(200);
+  await closed;
+});
+
+test("a connection that has sent nothing does not hold the drain", async () => {
+  const server = await serve({ engine: opened.engine });
+  const socket = connect(server.port, "127.0.0.1");
+  socket.on("error", () => {});
+  await once(socket, "connect");
+  await fetch(`${server.url}/health`);
+  const startedAt = performance.now();
+  await server.app.close();
+  // Node would wait for its headers: 10 s.
+  expect(performance.now() - startedAt).toBeLessThan(3000);
+});
+
+test("readiness follows the engine's state", async () => {
+  await using server = await serve({ engine: { ...heldEngine().served, state: "failed" } });
+  const response = await fetch(`${server.url}/health`);
+  expect([response.status, await response.json()]).toEqual([503, { status: "failed" }]);
+});
+
+test("images of URLs and paths are refused by default, with 403 and the item's place", async () => {
+  await using server = await serve({ engine: opened.engine });
+  for (const source of [
+    "http://example.com/a.png",
+    "http://127.0.0.1/",
+    "file:///etc/passwd",
+    "/etc/passwd",
+  ]) {
+    expect(await errorOf(await server.embed({ input: [image, source] }))).toMatchObject({
+      status: 403,
+      code: "VG_MEDIA_REFUSED",
+      param: "input[1]",
+    });
+  }
+});
+
+test("an image of an allowed domain is fetched, and one that hangs ends at its time", async () => {
+  const bytes = await png(16, 8);
+  const listener = createHttpServer((request, response) => {
+    if (request.url === "/a.png") response.end(bytes);
+  });
+  await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address() as AddressInfo;
+  await using server = await serve({
+    engine: opened.engine,
+    allowedMediaDomains: ["images.test"],
+    limits: { fetchMs: 200 },
+    network: {
+      resolve: async () => [{ address: "8.8.8.8", family: 4 }],
+      connect: () => connect(port, "127.0.0.1"),
+    },
+  });
+  expect((await server.embed({ input: "https-is-a-path" })).status).toBe(403);
+  expect((await server.embed({ input: { image_url: { url: "http://images.test/a.png" } } })).status).toBe(
+    200,
+  );
+  expect(await errorOf(await server.embed({ input: "http://images.test/hangs" }))).toMatchObject({
+    status: 400,
+    code: "VG_MEDIA_UNAVAILABLE",
+    message: expect.stringContaining("not fetched within 200 ms"),
+  });
+  listener.closeAllConnections();
+  listener.close();
+});
+
+test("bodies that together exceed the memory of requests get 429, and a caller within its share does not", async () => {
+  const { served, calls, release } = heldEngine();
+  const limits = { maxRequestMemoryBytes: 4000 };
+  await using server = await serve({ engine: served, apiKeys: [KEY, OTHER_KEY], limits });
+  const body = `${JSON.stringify({ input: image })}${" ".repeat(2000)}`;
+  const as = (key: string) => server.embed(body, { authorization: `Bearer ${key}` });
+  const first = as(KEY);
+  await until(() => calls.length === 1);
+  const second = await as(KEY);
+  expect([second.status, second.headers.get("retry-after")]).toEqual([429, "1"]);
+  const other = server.embed({ input: image }, { authorization: `Bearer ${OTHER_KEY}` });
+  await until(() => calls.length === 2);
+  release();
+  expect([(await first).status, (await other).status]).toEqual([200, 200]);
+  expect((await as(KEY)).status).toBe(200);
+});
+
+test.each([
+  ["without a boundary", "multipart/form-data", "x"],
+  ["with an empty body", "multipart/form-data; boundary=b", ""],
+  ["that is not a form", "multipart/form-data; boundary=b", "x".repeat(1000)],
+  [
+    "that ends in a part",
+    "multipart/form-data; boundary=b",
+    '--b\r\ncontent-disposition: form-data; name="image"',
+  ],
+  [
+    "with 100 000 headers",
+    "multipart/form-data; boundary=b",
+    `--b\r\n${"a: b\r\n".repeat(100_000)}content-disposition: form-data; name="a"; filename="a"\r\n\r\nx\r\n--b--`,
+  ],
+  ["with a boundary of 10 kB", `multipart/form-data; boundary=${"b".repeat(10_000)}`, "x"],
+  [
+    "with more parts than the limit",
+    "multipart/form-data; boundary=b",
+    `${'--b\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\nx\r\n'.repeat(100)}--b--`,
+  ],
+])("a form %s is refused with 4xx", async (_, type, body) => {
+  await using server = await serve({ engine: opened.engine });
+  const error = await errorOf(await server.embed(body, { "content-type": type }));
+  expect(error.status).toBeGreaterThanOrEqual(400);
+  expect(error.status).toBeLessThan(500);
+  expect(error.type).toBe("invalid_request_error");
+});
+
+test.each([
+  ["a request line without a version", "GET /\r\n\r\n"],
+  [
+    "two lengths",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+  ],
+  [
+    "a length and chunks",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+  ],
+  [
+    "a chunk's size that is no number",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+  ],
+  ["a header with a null", "GET /health HTTP/1.1\r\nhost: x\r\na: b\0c\r\n\r\n"],
+  ["a path that cannot be decoded", "GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"],
+  ["headers of 20 kB", `GET /health HTTP/1.1\r\nhost: x\r\na: ${"b".repeat(20_000)}\r\n\r\n`],
+])("%s is refused with 4xx, and the connection is closed", async (_, text) => {
+  await using server = await serve({ engine: opened.engine });
+  const answer = await raw(server.port, text);
+  expect(answer).toMatch(/^HTTP\/1.1 4\d\d /);
+  expect(answer).toContain('"code":"VG_REQUEST_INVALID"');
+});
+
+test.each([
+  ["engin", { engin: 1 }, 'did you mean "engine"?'],
+  ["a limit that is unknown", { limits: { maxItem: 1 } }, 'did you mean "maxItems"?'],
+  ["a limit of 0", { limits: { maxItems: 0 } }, "limits.maxItems is 0"],
+  ["a short key", { apiKeys: ["short"] }, "shorter than 16"],
+  ["a domain with a scheme", { allowedMediaDomains: ["https://a.test"] }, "without scheme"],
+  ["a wildcard", { allowedMediaDomains: ["*.a.test/"] }, "without scheme"],
+])("createServer refuses %s", async (_, options, message) => {
+  await expect(createServer({ engine: opened.engine, ...options } as never)).rejects.toThrow(message);
+});

@@ -1,0 +1,27 @@
+/** What the server knows of a request: whose it is, the memory that it holds, and when it ends. */
+import type { FastifyRequest } from "fastify";
+import type { MemoryLease } from "./memory-budget.js";
+
+export interface RequestState {
+  /** Whose share of the engine it takes: an API key's number, or the client's address on a server without keys. */
+  readonly caller: string;
+  readonly memory: MemoryLease;
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal;
+  readonly startedAt: number;
+}
+
+const STATES = new WeakMap<FastifyRequest, RequestState>();
+
+export function setRequestState(request: FastifyRequest, state: RequestState): void {
+  STATES.set(request, state);
+}
+
+/** Of a request that has passed the server's first hook: undefined where that refused it. */
+export function findRequestState(request: FastifyRequest): RequestState | undefined {
+  return STATES.get(request);
+}
+
+export function requestState(request: FastifyRequest): RequestState {
+  return STATES.get(request) as RequestState;
+}

@@ -1,0 +1,124 @@
+/** POST /v1/embeddings: images in (JSON or a form), embeddings out (JSON, `.npy`, safetensors, or a stream of parts). */
+import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
+import type { Embedding, EncodeOptions } from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
+import type { FastifyInstance } from "fastify";
+import {
+  encodeNpy,
+  encodeTensors,
+  JSON_TYPE,
+  jsonChunks,
+  NPY_TYPE,
+  outputFormat,
+  PARTS_TYPE,
+  partChunks,
+  SAFETENSORS_TYPE,
+} from "../embedding-formats.js";
+import { readFormImages, readJsonImages } from "../embedding-input.js";
+import { ParamError, StatusError } from "../http-errors.js";
+import type { MediaPolicy } from "../media/read-media.js";
+import { type RequestState, requestState } from "../request-state.js";
+import type { ResolvedServerOptions } from "../server-options.js";
+import { EMBEDDINGS_ANSWERS, embeddingsBody } from "./schemas.js";
+
+const F32_BYTES = 4;
+
+export function registerEmbeddings(
+  app: FastifyInstance,
+  { engine, limits, modelName }: ResolvedServerOptions,
+  policy: MediaPolicy,
+): void {
+  const columns = engine.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const schema = {
+    summary: "Embeddings of images",
+    body: { content: { "application/json": { schema: embeddingsBody(limits.maxItems) } } },
+    response: EMBEDDINGS_ANSWERS,
+  };
+
+  app.post("/v1/embeddings", { schema }, async (request, reply) => {
+    const state = requestState(request);
+    const format = outputFormat(request.headers.accept);
+    const { images, model, encoding } = request.isMultipart()
+      ? await readFormImages(request, limits)
+      : await readJsonImages(request, policy);
+    if (model !== undefined && model !== modelName) {
+      const error = new StatusError(404, "the model is not served here", `use ${JSON.stringify(modelName)}`);
+      throw new ParamError("model", error);
+    }
+    if (format.type === NPY_TYPE && images.length > 1) {
+      throw new StatusError(
+        400,
+        `.npy holds one embedding, and the request has ${images.length} images`,
+        `accept ${SAFETENSORS_TYPE}, or ${PARTS_TYPE}; type=${NPY_TYPE}`,
+      );
+    }
+    const items = images.map((image) => ({ image }));
+    const options = encodeOptions(state);
+    const specs = await engine.getItemSpecs(items, options);
+    // In a stream, an image that fails is a part of it.
+    const known = format.type === PARTS_TYPE ? specs.filter(({ status }) => status === "fulfilled") : specs;
+    const tokens = allFulfilled(known).reduce((sum, { outputTokens }) => sum + outputTokens, 0);
+    reserveAnswer(tokens * columns * F32_BYTES, state);
+
+    if (format.type === PARTS_TYPE) {
+      const boundary = randomUUID();
+      const outcomes = engine.encodeEach(items, encodeOptions(state));
+      // The first outcome, or the error of the call, comes before the status.
+      const first = await outcomes.next();
+      const all = (async function* () {
+        if (!first.done) yield first.value;
+        yield* outcomes;
+      })();
+      const stream = Readable.from(partChunks(all, format.part, boundary), { objectMode: false });
+      return reply.type(`${PARTS_TYPE}; boundary=${boundary}`).send(stream);
+    }
+    const embeddings = allFulfilled(await engine.encode(items, encodeOptions(state)));
+    switch (format.type) {
+      case NPY_TYPE: {
+        const embedding = embeddings[0] as Embedding;
+        const { t, h, w } = embedding.grid;
+        return reply
+          .type(NPY_TYPE)
+          .header("x-vitgraph-grid-thw", `${t},${h},${w}`)
+          .send(encodeNpy(embedding));
+      }
+      case SAFETENSORS_TYPE:
+        return reply.type(SAFETENSORS_TYPE).send(encodeTensors(new Map(embeddings.entries())));
+      case JSON_TYPE: {
+        const chunks = jsonChunks({ model: modelName, encoding, embeddings });
+        return reply.type(JSON_TYPE).send(Readable.from(chunks, { objectMode: false }));
+      }
+    }
+  });
+
+  /** The time that is left to the request. */
+  function encodeOptions({ caller, signal, startedAt }: RequestState): EncodeOptions {
+    const deadline = startedAt + limits.receiveMs + limits.encodeMs;
+    return { caller, signal, timeoutMs: Math.min(limits.encodeMs, deadline - performance.now()) };
+  }
+
+  function reserveAnswer(bytes: number, { memory }: RequestState): void {
+    if (bytes > limits.maxResponseBytes) {
+      throw new StatusError(
+        413,
+        `the embeddings have ${bytes} bytes, more than the limit of ${limits.maxResponseBytes}`,
+        "send fewer images, or raise --max-response-bytes",
+      );
+    }
+    memory.take(bytes);
+  }
+}
+
+/** The values, or the first item's error. @throws ParamError */
+function allFulfilled<T>(outcomes: readonly PromiseSettledResult<T>[]): readonly T[] {
+  return outcomes.map((outcome, index) => {
+    if (outcome.status === "fulfilled") return outcome.value;
+    const { reason } = outcome;
+    // The call's own end is no fault of an item.
+    const isItems = VitgraphError.is(reason) && !CALL_ERRORS.includes(reason.code);
+    throw isItems ? new ParamError(`input[${index}]`, reason) : reason;
+  });
+}
+
+const CALL_ERRORS: readonly string[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];

@@ -1,0 +1,56 @@
+/** Routes for operators: models, health, metrics, version, OpenAPI. None of them encodes. */
+import type { FastifyInstance } from "fastify";
+import type { ResolvedServerOptions } from "../server-options.js";
+import { serverVersion } from "../version.js";
+import { ERROR, MODELS, STATUS, VERSION } from "./schemas.js";
+
+export function registerOperations(
+  app: FastifyInstance,
+  { engine, metrics, modelName }: ResolvedServerOptions,
+  isDraining: () => boolean,
+): void {
+  const created = Math.floor(Date.now() / 1000);
+  const version = serverVersion();
+
+  app.get(
+    "/v1/models",
+    { schema: { summary: "The served model", response: { 200: MODELS, "4xx": ERROR } } },
+    async () => ({
+      object: "list",
+      data: [
+        {
+          id: modelName,
+          object: "model",
+          created,
+          owned_by: "vitgraph",
+          output_columns: engine.model.vision.outputColumns,
+        },
+      ],
+    }),
+  );
+
+  const ready = { schema: { summary: "200 if requests are served", response: { 200: STATUS, 503: STATUS } } };
+  for (const path of ["/health", "/health/ready"]) {
+    app.get(path, ready, async (_request, reply) => {
+      const status = isDraining() ? "draining" : engine.state;
+      return reply.code(status === "ready" ? 200 : 503).send({ status });
+    });
+  }
+  const live = { schema: { summary: "200 if the process answers", response: { 200: STATUS } } };
+  app.get("/health/live", live, async () => ({ status: "live" }));
+
+  app.get(
+    "/version",
+    { schema: { summary: "The server's version", response: { 200: VERSION } } },
+    async () => ({
+      version,
+    }),
+  );
+
+  if (metrics !== undefined) {
+    app.get("/metrics", { schema: { summary: "Metrics for Prometheus" } }, async (_request, reply) =>
+      reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+    );
+  }
+  app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
+}

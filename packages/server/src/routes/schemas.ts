@@ -1,0 +1,151 @@
+/** JSON schemas of requests and answers: they validate what comes in, and make /openapi.json. */
+const IMAGE_SOURCE = {
+  type: "string",
+  description:
+    "A data URL in base64, an http(s) URL of an allowed domain, or a path below the allowed directory.",
+} as const;
+
+const IMAGE = {
+  anyOf: [
+    IMAGE_SOURCE,
+    {
+      type: "object",
+      additionalProperties: false,
+      properties: {
+        type: { const: "image_url" },
+        image: IMAGE_SOURCE,
+        image_url: {
+          anyOf: [
+            IMAGE_SOURCE,
+            {
+              type: "object",
+              required: ["url"],
+              additionalProperties: false,
+              properties: { url: IMAGE_SOURCE, detail: { const: "auto" } },
+            },
+          ],
+        },
+      },
+    },
+  ],
+} as const;
+
+export function embeddingsBody(maxItems: number) {
+  return {
+    type: "object",
+    required: ["input"],
+    additionalProperties: false,
+    properties: {
+      model: { type: "string", description: "The name that /v1/models gives." },
+      input: {
+        description: "One image, or a list of images.",
+        anyOf: [IMAGE, { type: "array", minItems: 1, maxItems, items: IMAGE }],
+      },
+      encoding_format: {
+        enum: ["float", "base64"],
+        default: "float",
+        description: "Numbers, or their bytes as f32, little-endian, in base64.",
+      },
+    },
+  } as const;
+}
+
+const COUNT = { type: "integer", minimum: 0 } as const;
+
+const EMBEDDINGS = {
+  type: "object",
+  required: ["object", "model", "data", "usage"],
+  properties: {
+    object: { const: "list" },
+    model: { type: "string" },
+    data: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["object", "index", "shape", "grid_thw", "embedding"],
+        properties: {
+          object: { const: "embedding" },
+          index: { ...COUNT, description: "Place of the image in the request." },
+          shape: {
+            type: "array",
+            items: COUNT,
+            description: "[tokens, columns]: an image is a matrix, one row a token of the language model.",
+          },
+          grid_thw: { type: "array", items: COUNT, description: "Patches: frames, rows, columns." },
+          embedding: {
+            description: "tokens × columns values, row by row: fold them by `shape`.",
+            anyOf: [{ type: "array", items: { type: "number" } }, { type: "string" }],
+          },
+        },
+      },
+    },
+    usage: {
+      type: "object",
+      properties: { prompt_tokens: COUNT, total_tokens: COUNT, image_tokens: COUNT },
+    },
+  },
+} as const;
+
+const NULLABLE_TEXT = { type: ["string", "null"] } as const;
+
+export const ERROR = {
+  type: "object",
+  description: "OpenAI's error object; `code`, `fact` and `remedy` are vitgraph's.",
+  properties: {
+    error: {
+      type: "object",
+      properties: {
+        message: { type: "string" },
+        type: { type: "string" },
+        param: NULLABLE_TEXT,
+        code: { type: "string" },
+        fact: { type: "string" },
+        remedy: NULLABLE_TEXT,
+      },
+    },
+  },
+} as const;
+
+const BINARY = { schema: { type: "string", format: "binary" } } as const;
+
+export const EMBEDDINGS_ANSWERS = {
+  200: {
+    description: "The embeddings, in the form that the Accept header asks for.",
+    content: {
+      "application/json": { schema: EMBEDDINGS },
+      "application/x-npy": BINARY,
+      "application/vnd.safetensors": BINARY,
+      "multipart/mixed": BINARY,
+    },
+  },
+  "4xx": ERROR,
+  "5xx": ERROR,
+} as const;
+
+export const MODELS = {
+  type: "object",
+  properties: {
+    object: { const: "list" },
+    data: {
+      type: "array",
+      items: {
+        type: "object",
+        properties: {
+          id: { type: "string" },
+          object: { const: "model" },
+          created: COUNT,
+          owned_by: { type: "string" },
+          output_columns: {
+            type: "array",
+            items: COUNT,
+            description:
+              "Columns of the merged embedding, then of each deepstack level; together, those of a row.",
+          },
+        },
+      },
+    },
+  },
+} as const;
+
+export const STATUS = { type: "object", properties: { status: { type: "string" } } } as const;
+export const VERSION = { type: "object", properties: { version: { type: "string" } } } as const;

@@ -1,0 +1,134 @@
+/** The options of a server, their defaults and their checks. */
+import type { EncoderEngine } from "@vitgraph/core";
+import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
+import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import type { Network } from "./media/fetch-url.js";
+
+/** What the server uses of an engine. `EncoderEngine` is one. */
+export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach" | "getItemSpecs"> & {
+  readonly model: { readonly name: string; readonly vision: { readonly outputColumns: readonly number[] } };
+};
+
+export interface ServerLimits {
+  /** Images of one request. Default: 64. */
+  readonly maxItems?: number;
+  /** Bytes of one encoded image. Default: 20 MiB. */
+  readonly maxImageBytes?: number;
+  /** Bytes of one request's body. Default: 64 MiB. */
+  readonly maxBodyBytes?: number;
+  /** Bytes of one request's embeddings, as f32. Default: 256 MiB. */
+  readonly maxResponseBytes?: number;
+  /** Bytes that all requests hold: bodies, images, embeddings. Default: 2 GiB. */
+  readonly maxRequestMemoryBytes?: number;
+  /** Open connections. Default: 1024. */
+  readonly maxConnections?: number;
+  /** Milliseconds to receive a request. Default: 30 000. */
+  readonly receiveMs?: number;
+  /** Milliseconds to fetch one URL. Default: 10 000. */
+  readonly fetchMs?: number;
+  /** Milliseconds to fetch and encode a request's images. Default: 60 000. */
+  readonly encodeMs?: number;
+  /** Milliseconds to send an answer. Default: 60 000. */
+  readonly sendMs?: number;
+}
+
+export interface ServerOptions {
+  /** Stays the caller's: the server does not close it. */
+  readonly engine: ServedEngine;
+  /** An observer of the engine, for /metrics. Without it there is no /metrics. */
+  readonly metrics?: EngineMetrics;
+  /** Default: no log. */
+  readonly logger?: Logger;
+  /** The model's name in the API. Default: the engine's. */
+  readonly modelName?: string;
+  /** All routes but those for probes, metrics and the API's description need one of them. Default: none, which lets everyone in. */
+  readonly apiKeys?: readonly string[];
+  /** Hosts that images may be fetched from. Default: none. */
+  readonly allowedMediaDomains?: readonly string[];
+  /** Directory whose images a request may name by path. Default: none. */
+  readonly allowedLocalMediaPath?: string;
+  /** Certificate chain and private key, PEM. Default: plain HTTP. */
+  readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
+  /** Milliseconds between "not ready" and closing the port, in which a load balancer takes the server out. Default: 0. */
+  readonly drainDelayMs?: number;
+  readonly limits?: ServerLimits;
+  /** For tests: name resolution and connections of fetched images. */
+  readonly network?: Network;
+}
+
+const OPTIONS = {
+  engine: true,
+  metrics: true,
+  logger: true,
+  modelName: true,
+  apiKeys: true,
+  allowedMediaDomains: true,
+  allowedLocalMediaPath: true,
+  tls: true,
+  drainDelayMs: true,
+  limits: true,
+  network: true,
+} satisfies Record<keyof ServerOptions, true>;
+
+export const DEFAULT_LIMITS: Required<ServerLimits> = {
+  maxItems: 64,
+  maxImageBytes: 20 << 20,
+  maxBodyBytes: 64 << 20,
+  maxResponseBytes: 256 << 20,
+  maxRequestMemoryBytes: 2 ** 31,
+  maxConnections: 1024,
+  receiveMs: 30_000,
+  fetchMs: 10_000,
+  encodeMs: 60_000,
+  sendMs: 60_000,
+};
+
+/** An API key shorter than this can be guessed. */
+const SHORTEST_KEY = 16;
+
+export interface ResolvedServerOptions extends ServerOptions {
+  readonly modelName: string;
+  readonly apiKeys: readonly string[];
+  readonly drainDelayMs: number;
+  readonly limits: Required<ServerLimits>;
+}
+
+/** @throws VG_ARGUMENT_INVALID */
+export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
+  checkOptions("createServer", options, Object.keys(OPTIONS));
+  const { engine, limits = {}, apiKeys = [], allowedMediaDomains = [], drainDelayMs = 0 } = options;
+  if (typeof engine?.encodeEach !== "function")
+    throw invalid(`engine is ${describe(engine)}`, "pass an EncoderEngine");
+  checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
+    throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+  }
+  for (const key of apiKeys) {
+    if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) continue;
+    throw invalid(
+      `an API key is shorter than ${SHORTEST_KEY} characters, or has characters that a header cannot carry`,
+      "make one with: openssl rand -hex 32",
+    );
+  }
+  for (const domain of allowedMediaDomains) {
+    if (URL.canParse(`http://${domain}/`) && new URL(`http://${domain}/`).hostname === domain) continue;
+    throw invalid(
+      `the media domain ${describe(domain)} is not a host name`,
+      "give host names in lower case, without scheme, port or wildcard: images.example.com",
+    );
+  }
+  if (!(drainDelayMs >= 0)) throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, "give milliseconds");
+  const given = Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
+  return {
+    ...options,
+    modelName: options.modelName ?? engine.model.name,
+    apiKeys,
+    drainDelayMs,
+    limits: { ...DEFAULT_LIMITS, ...given },
+  };
+}
+
+function invalid(fact: string, remedy: string): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
+}

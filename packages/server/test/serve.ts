@@ -1,0 +1,88 @@
+/** A server on loopback in front of a real engine with a very small model, for tests. */
+import { mkdtemp, rm } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { EngineMetrics } from "@vitgraph/core/observability";
+import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
+import type { FastifyInstance } from "fastify";
+import sharp from "sharp";
+import { createServer, type ServerOptions } from "../src/index.js";
+
+export interface TestEngine extends AsyncDisposable {
+  readonly engine: EncoderEngine;
+  readonly metrics: EngineMetrics;
+}
+
+/** On the CPU backend, without an output cache. An image becomes one token for 4 × 4 pixels. */
+export async function openTestEngine(): Promise<TestEngine> {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  await writeMiniatureCheckpoint(directory);
+  const model = await loadModel(directory, { mmProcessorKwargs: { min_pixels: 16, max_pixels: 4096 } });
+  const metrics = await EngineMetrics.create();
+  const engine = await EncoderEngine.create({
+    model,
+    devices: [{ backend: "cpu", threads: 1 }],
+    outputCacheBytes: 0,
+    observers: [metrics],
+  });
+  return {
+    engine,
+    metrics,
+    async [Symbol.asyncDispose]() {
+      await engine.close();
+      await model[Symbol.asyncDispose]();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+export interface TestServer extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  readonly url: string;
+  readonly port: number;
+  /** POST /v1/embeddings with a JSON body. */
+  embed(body: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>;
+}
+
+export async function serve(options: ServerOptions): Promise<TestServer> {
+  const app = await createServer({ modelName: "tiny", ...options });
+  await app.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    app,
+    url,
+    port,
+    embed: (body, headers = {}) =>
+      fetch(`${url}/v1/embeddings`, {
+        method: "POST",
+        headers: { "content-type": "application/json", ...headers },
+        body: typeof body === "string" ? body : JSON.stringify(body),
+      }),
+    async [Symbol.asyncDispose]() {
+      await app.close();
+    },
+  };
+}
+
+/** A PNG of one colour. */
+export function png(width: number, height: number, red = 200): Promise<Buffer> {
+  const background = { r: red, g: 30, b: 60 };
+  return sharp({ create: { width, height, channels: 3, background } })
+    .png()
+    .toBuffer();
+}
+
+export function dataUrl(image: Uint8Array): string {
+  return `data:image/png;base64,${Buffer.from(image).toString("base64")}`;
+}
+
+/** The error object of an answer. */
+export async function errorOf(response: Response) {
+  const { error } = (await response.json()) as {
+    error: { message: string; type: string; param: string | null; code: string; remedy: string | null };
+  };
+  return { status: response.status, ...error };
+}
