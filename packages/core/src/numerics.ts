@@ -77,3 +77,8 @@ export function compareWithReference(
   const relativeL2 = Math.sqrt(difference) / Math.sqrt(norm);
   return { relativeL2: norm === 0 && difference === 0 ? 0 : relativeL2, maxAbsolute };
 }
+
+/** The bytes of a view: the same memory. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}

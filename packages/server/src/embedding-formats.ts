@@ -1,6 +1,6 @@
 /** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
 import { setImmediate } from "node:timers/promises";
-import { type Embedding, encodeSafetensors, type IndexedOutcome } from "@vitgraph/core";
+import { bytesOf, type Embedding, encodeSafetensors, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 
 export const JSON_TYPE = "application/json";
@@ -142,8 +142,4 @@ export async function* partChunks(
 
 function partHead(boundary: string, index: number, type: string, sizeBytes: number): string {
   return `--${boundary}\r\ncontent-type: ${type}\r\ncontent-length: ${sizeBytes}\r\nx-vitgraph-index: ${index}\r\n`;
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }

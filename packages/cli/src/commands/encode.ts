@@ -2,6 +2,7 @@
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
+  bytesOf,
   type CapturedGraphs,
   type DecodeOptions,
   type Embedding,
@@ -291,7 +292,7 @@ async function writeEmbeddings(
     if (outcome.status !== "fulfilled") continue;
     const { tokens, columns, grid } = outcome.value;
     const name = names[index] as string;
-    const bytes = bytesOf(outcome.value, dtype);
+    const bytes = valuesAs(outcome.value, dtype);
     tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
     metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
     const seconds = timestamps[index];
@@ -301,8 +302,7 @@ async function writeEmbeddings(
   return tensors.length;
 }
 
-function bytesOf(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
+function valuesAs(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
   if (embedding.dtype === dtype) return embedding.bytes;
-  const values = dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data;
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
 }

@@ -8,7 +8,7 @@
  */
 import { type AnyNode, type Graph, GraphBuilder, nodeOf, type ValueId } from "../graph/graph.js";
 import { OPS, rowsOf } from "../graph/ops.js";
-import { PATCH_TABLES } from "../models/patch-tables.js";
+import { patchTableInputs } from "../models/patch-tables.js";
 
 /** i32 [patches, 1]: the cache's row for each patch. Takes the place of the patch tables. */
 export const GRID_ROWS = "grid_rows";
@@ -25,10 +25,9 @@ export interface GridValues {
   readonly cached: readonly AnyNode[];
 }
 
-/** Undefined where nothing is computed from a grid alone: a plain table costs as much to look up as to bring. */
+/** Undefined if the graph computes nothing from the grid alone: looking up a plain table costs as much as uploading it. */
 export function gridValues(graph: Graph): GridValues | undefined {
-  const names: readonly string[] = PATCH_TABLES;
-  const inputs = graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
+  const inputs = patchTableInputs(graph);
   const known = new Set<ValueId | null>(inputs.map(({ id }) => id));
   const isWeight = (id: ValueId | null) => {
     if (id === null) return true;

@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
+import { rasterLayout } from "./gemma3/layout.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
-import { bilinearTaps, plainTaps } from "./patch-tables.js";
+import { bilinearTaps, type PatchTables } from "./patch-tables.js";
 
 const still = (h: number, w: number) => ({ t: 1, h, w });
 
 /** What a table whose row r is [r] gives at each patch. */
-function sampled({ tap_rows, tap_weights }: ReturnType<typeof plainTaps>, taps: number): number[] {
+function sampled({ tap_rows, tap_weights }: PatchTables, taps: number): number[] {
   return Array.from({ length: tap_rows!.length / taps }, (_, patch) => {
     let sum = 0;
     for (let tap = patch * taps; tap < (patch + 1) * taps; tap++) sum += tap_rows![tap]! * tap_weights![tap]!;
@@ -19,7 +20,7 @@ test("positions go by merge blocks, and repeat for each frame", () => {
 });
 
 test("plain taps are the rows of the table, in the tower's order", () => {
-  const taps = plainTaps(mergeBlockPositions(still(2, 4), 2), 4);
+  const taps = rasterLayout(still(2, 4), 2).patchTables();
   expect([...taps.tap_rows!]).toEqual([0, 1, 4, 5, 2, 3, 6, 7]);
   expect([...taps.tap_weights!]).toEqual(new Array(8).fill(1));
 });

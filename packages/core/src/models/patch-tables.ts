@@ -5,6 +5,7 @@
  * Learned position embeddings are sampled by *taps*: the rows of the checkpoint's table that a patch reads, and the weight of
  * each. Whatever a family interpolates, it says here; the op (`interpolate_rows`) only adds up.
  */
+import type { AnyNode, Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
 
 /** The graph's inputs that {@link PatchTables} fill, by the names of their tables. */
@@ -17,14 +18,15 @@ export type PatchTable = (typeof PATCH_TABLES)[number];
  */
 export type PatchTables = Readonly<Partial<Record<PatchTable, Int32Array | Float32Array>>>;
 
-/** The taps of a table with a row for each position of its one grid, `width` patches wide. */
-export function plainTaps(positions: Int32Array, width: number): PatchTables {
-  const patches = positions.length / 2;
-  const tap_rows = new Int32Array(patches);
-  for (let patch = 0; patch < patches; patch++) {
-    tap_rows[patch] = (positions[2 * patch] as number) * width + (positions[2 * patch + 1] as number);
-  }
-  return { tap_rows, tap_weights: new Float32Array(patches).fill(1) };
+/** The inputs of a graph that are patch tables. */
+export function patchTableInputs(graph: Graph): readonly AnyNode[] {
+  const names: readonly string[] = PATCH_TABLES;
+  return graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
+}
+
+/** The taps of a table that is not interpolated. @param tap_rows the row of each patch */
+export function plainTaps(tap_rows: Int32Array): PatchTables {
+  return { tap_rows, tap_weights: new Float32Array(tap_rows.length).fill(1) };
 }
 
 /** Taps of {@link bilinearTaps}. */

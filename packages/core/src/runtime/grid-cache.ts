@@ -16,10 +16,11 @@ import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import { capacityFor } from "../models/vision-model.js";
+import { bytesOf } from "../numerics.js";
 import { allDone } from "./all-done.js";
 import { compileForDevice } from "./compile-for-device.js";
 import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
-import { bytesOf, type StagedInput, stagedTable } from "./stage-batch.js";
+import { type StagedInput, stagedTable } from "./stage-batch.js";
 
 export interface GridCacheStats {
   /** Items whose grid was in the cache, or in their batch before. */

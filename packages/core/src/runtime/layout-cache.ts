@@ -4,7 +4,7 @@
  */
 import type { Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
-import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
+import { type PatchTables, patchTableInputs } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
 import type { BatchLayout } from "./stage-batch.js";
 
@@ -13,9 +13,7 @@ const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
 
 /** The bytes that a graph's patch tables have for one patch. Their elements have four each. */
 export function patchTableBytes(graph: Graph): number {
-  const names: readonly string[] = PATCH_TABLES;
-  const tables = graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
-  return 4 * tables.reduce((sum, { type }) => sum + type.columns, 0);
+  return 4 * patchTableInputs(graph).reduce((sum, { type }) => sum + type.columns, 0);
 }
 
 export class LayoutCache implements BatchLayout {

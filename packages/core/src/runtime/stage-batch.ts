@@ -15,6 +15,7 @@ import {
   type SegmentList,
   type VisionModel,
 } from "../models/vision-model.js";
+import { bytesOf } from "../numerics.js";
 import { patchShapeOf } from "./check-item.js";
 
 export interface StagedBatch {
@@ -153,9 +154,4 @@ function concatenate<T extends Int32Array | Float32Array>(parts: readonly T[]): 
     at += part.length;
   }
   return whole;
-}
-
-/** The same memory. */
-export function bytesOf(view: ArrayBufferView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

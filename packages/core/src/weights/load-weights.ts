@@ -5,7 +5,7 @@ import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
 import type { Graph } from "../graph/graph.js";
 import type { FoldedNorm, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
-import { bf16ToF32, f16ToF32, f32ToBf16 } from "../numerics.js";
+import { bf16ToF32, bytesOf, f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
 import { type FoldedVectors, type NormTensors, scaleRows, sumRows } from "./fold-weight.js";
 import type { TensorSource } from "./tensor-source.js";
@@ -103,8 +103,7 @@ export async function loadWeights(
     const placement = plan.placements[node.id];
     if (placement === undefined) continue;
     if (node.op === "constant") {
-      const { buffer, byteOffset, byteLength } = node.attributes.data;
-      await device.upload(arena, placement.offset, new Uint8Array(buffer, byteOffset, byteLength));
+      await device.upload(arena, placement.offset, bytesOf(node.attributes.data));
     }
     if (node.op !== "weight") continue;
     const tensor = weights.get(node.attributes.tensor) as TensorSource;

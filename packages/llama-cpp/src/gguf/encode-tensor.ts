@@ -1,5 +1,5 @@
 /** float32 → the bytes of a GGUF tensor type, rounded as llama.cpp's converter rounds. */
-import { f32ToBf16, f32ToF16 } from "@vitgraph/core";
+import { bytesOf, f32ToBf16, f32ToF16 } from "@vitgraph/core";
 import { TENSOR_TYPES, type TensorType } from "./gguf-header.js";
 
 /** @param values whole blocks of the type */
@@ -15,9 +15,6 @@ export function encodeTensor(values: Float32Array, type: TensorType): Uint8Array
       return encodeQ8(values);
   }
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
-  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 /**
  * Blocks of 32 values: a float16 scale d = max|x| / 127, then 32 int8 x / d, halves away from zero. All of it in float32,

@@ -11,8 +11,8 @@ export function rasterLayout(grid: Grid, merge: number): GridLayout {
     return (positions[2 * patch] as number) * w + (positions[2 * patch + 1] as number);
   });
   return {
-    // The table has a row for each patch of the one grid.
-    patchTables: () => plainTaps(positions, w),
+    // The table has a row for each patch of the one grid, in raster order too.
+    patchTables: () => plainTaps(patchOrder),
     patchOrder,
     segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
   };
