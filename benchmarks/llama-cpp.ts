@@ -29,7 +29,7 @@ const { values } = parseArgs({
 const SIDES = [224, 448, 896, 1344];
 const REPETITIONS = 5;
 const LAG_RESOLUTION_MS = 5;
-/** Until then caches and buffers grow to what they need. */
+/** Warm-up: caches and buffers still grow. */
 const WARM_UP_SHARE = 0.25;
 const CANCELLED = 0.1;
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };

@@ -41,7 +41,7 @@ export function f16ToF32(bits: Uint16Array): Float32Array {
   return values;
 }
 
-/** Rounds to nearest, ties to even; what is beyond 65504 becomes infinity, a NaN stays one. */
+/** Rounds to nearest, ties to even. Values above 65504 overflow to infinity; NaN stays NaN. */
 export function f32ToF16(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const bits = new Uint16Array(values.length);

@@ -21,7 +21,7 @@ async function gguf(...args: string[]) {
   return { code, stdout: clean(io.out), stderr: clean(io.err) };
 }
 
-test("writes the language model, and says what it is", async () => {
+test("writes the language model and prints its architecture, tensors and bytes", async () => {
   const path = join(folder, "out.gguf");
   const { code, stdout, stderr } = await gguf(CHAT, "--outtype", "q8_0", "--output", path);
   expect({ code, stderr: stderr.replace(/[\d.]+ s\n$/, "1 s\n") }).toEqual({

@@ -76,7 +76,7 @@ function towerOf(embed: (g: GraphBuilder, table: (name: PatchTable) => ValueId) 
 
 const namesOf = (nodes: readonly { readonly name: string }[] = []) => nodes.map(({ name }) => name);
 
-test("what is cached is the last that depends on the grid alone", () => {
+test("the last values computed from the grid alone are cached", () => {
   const chain = gridValues(
     towerOf((g, table) => {
       const [rows, weights] = [table("tap_rows"), table("tap_weights")];
@@ -96,7 +96,7 @@ test("what is cached is the last that depends on the grid alone", () => {
   expect(namesOf(values.cached)).toEqual(["positions", "pos_embed"]);
 });
 
-test("there is nothing to cache where nothing is computed from the grid alone", () => {
+test("a graph that computes nothing from the grid alone has no cache", () => {
   const positionsAlone = towerOf((g, table) => {
     const angles = g.constant("angles", 2, new Float32Array(8));
     const q = g.input("q", { element: "activation", rows: rowsOf("patches"), columns: 8 });

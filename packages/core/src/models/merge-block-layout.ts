@@ -4,7 +4,7 @@ import type { PatchTables } from "./patch-tables.js";
 import type { GridLayout } from "./vision-model.js";
 
 /**
- * Each frame is a segment of its own.
+ * Each frame is one segment.
  * @param tablesOf makes the tables from the positions of {@link mergeBlockPositions}; the positions alone if left out
  */
 export function mergeBlockLayout(
