@@ -41,7 +41,7 @@ export function f16ToF32(bits: Uint16Array): Float32Array {
   return values;
 }
 
-/** Rounds to nearest, ties to even. Values above 65504 overflow to infinity; NaN stays NaN. */
+/** Rounds to nearest, ties to even. Values from 65520 on overflow to infinity; NaN stays NaN. */
 export function f32ToF16(values: Float32Array): Uint16Array {
   const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const bits = new Uint16Array(values.length);
