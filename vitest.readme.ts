@@ -33,7 +33,8 @@ export async function runReadmeExample(
   const examples = [...(await readFile(readme, "utf8")).matchAll(/```ts\n(.*?)```/gs)];
   const example = examples[number]?.[1];
   if (example === undefined) throw new Error(`${readme.pathname} has no TypeScript example ${number}`);
-  const directory = await mkdtemp(fileURLToPath(new URL("readme-", beside)));
+  // A dot keeps the folder out of what tsc reads, which may be running beside the tests.
+  const directory = await mkdtemp(fileURLToPath(new URL(".readme-", beside)));
   const log = vi.spyOn(console, "log").mockImplementation(() => {});
   try {
     const path = join(directory, "example.ts");
