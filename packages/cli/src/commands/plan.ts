@@ -191,12 +191,12 @@ function describePlan(
       { title: "items", align: "right" },
       { title: "padding", align: "right" },
     ],
-    planned.byBudget.map(({ budget, share, waste }) => [String(budget), percent(share), percent(waste)]),
+    planned.byBudget.map(({ budget, share, padding }) => [String(budget), percent(share), percent(padding)]),
   );
   const row = (title: string, report: BudgetReport): string[] => [
     title,
     String(report.budgets.length),
-    percent(report.waste),
+    percent(report.padding),
     report.expectedCost.toFixed(1),
   ];
   const comparison = renderTable(
@@ -226,8 +226,8 @@ function picture(
   planned: BudgetPlan,
   compared: BudgetReport,
 ): string {
-  const note = (title: string, { budgets, waste }: BudgetReport): string =>
-    `${title}: ${budgets.length} graphs, ${percent(waste)} of budget tokens are padding`;
+  const note = (title: string, { budgets, padding }: BudgetReport): string =>
+    `${title}: ${budgets.length} graphs, ${percent(padding)} of budget tokens are padding`;
   return drawBudgets({
     histogram,
     budgets: planned.budgets,
