@@ -72,7 +72,7 @@ async function chat(
     ...(contextSize === undefined ? {} : { contextSize }),
     ...(gpuLayers === undefined ? {} : { gpuLayers }),
     // An image is asked about once.
-    encoder: { backend, logger: quiet, outputCacheBytes: 0, warmUpGrids: "none" },
+    encoder: { backend, logger: quiet, warmUpGrids: "none" },
   });
   loading.done();
 

@@ -44,6 +44,8 @@ interface ServeOptions extends ModelOptions {
 }
 
 const API_KEY_VARIABLE = "VITGRAPH_API_KEY";
+/** Unlike an engine's, since no host in front of the server caches. */
+const DEFAULT_OUTPUT_CACHE_BYTES = 2 ** 30;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
 export function registerServe(program: Command, io: CliIo, serving: ServeArguments): void {
@@ -149,7 +151,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
-    ...given("outputCacheBytes", options.outputCacheBytes),
+    outputCacheBytes: options.outputCacheBytes ?? DEFAULT_OUTPUT_CACHE_BYTES,
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
   loading.done();
