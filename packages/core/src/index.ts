@@ -75,6 +75,7 @@ export {
   loadModel,
   type ProcessorSettings,
   readProcessorSettings,
+  towerFiles,
   videoProcessorOf,
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
@@ -102,6 +103,7 @@ export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export { VisionEncoder } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
 export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
+export { cachedSnapshot, findCheckpoint, hubFolder, isHubId } from "./weights/hub-cache.js";
 export { quantMethodOf } from "./weights/quantised-tower.js";
 export {
   encodeSafetensors,

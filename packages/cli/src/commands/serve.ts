@@ -6,6 +6,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import type { ServerLimits } from "@vitgraph/server";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadModel } from "../download-model.js";
 import { readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
@@ -141,6 +142,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const tls = await readTls(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
+  await downloadModel(options.model, io);
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
   for (const note of model.notes) printNote(io, note);
   using loading = startProgress(io, `loading ${options.model}`);
