@@ -1,4 +1,8 @@
-/** The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else.
+ *
+ * @module @vitgraph/core
+ */
 
 // So that a user of the engine needs one import: the devices that it runs on, and the programs that it prints.
 export {

@@ -1,4 +1,8 @@
-/** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else.
+ *
+ * @module @vitgraph/server
+ */
 export { createServer } from "./create-server.js";
 export type { ErrorBody } from "./http-errors.js";
 export type { Network } from "./media/fetch-url.js";
