@@ -38,12 +38,19 @@ export class ChatTemplate {
    * @throws VG_ARGUMENT_INVALID where the template refuses the messages
    */
   render(messages: unknown, variables: Readonly<Record<string, unknown>>): readonly RenderedPart[] {
-    const mark = unusedCharacter(messages);
+    const { tools } = variables;
+    const mark = unusedCharacter([messages, tools]);
+    const marked = (value: unknown) =>
+      mapText(value, {
+        text: (text) => this.#mark(text, mark),
+        name: (text) => this.#breakControls(text, mark),
+      });
     let text: string;
     try {
       text = this.#template.render({
         ...variables,
-        messages: mapText(messages, (value) => this.#mark(value, mark)),
+        ...(tools === undefined ? {} : { tools: marked(tools) }),
+        messages: marked(messages),
       });
     } catch (cause) {
       throw toVitgraphError(cause, "VG_ARGUMENT_INVALID", "the model's chat template refuses the messages");
@@ -62,9 +69,14 @@ export class ChatTemplate {
     return parts;
   }
 
-  /** Breaks each control token of a user's text by a mark after its first character, the beginning of one at the end too. */
+  /** Breaks each control token of a user's text by a mark after its first character. */
+  #breakControls(text: string, mark: string): string {
+    return text.replaceAll(this.#anyControl, (control) => afterFirst(control, mark));
+  }
+
+  /** Breaks the beginning of a control token at the end too. */
   #mark(text: string, mark: string): string {
-    const broken = text.replaceAll(this.#anyControl, (control) => afterFirst(control, mark));
+    const broken = this.#breakControls(text, mark);
     const longest = this.#controls[0]?.length ?? 0;
     // What follows in the prompt could complete a control token that begins here. From the end: marks move what is behind.
     let marked = broken;
@@ -82,17 +94,25 @@ function afterFirst(text: string, mark: string): string {
   return first + mark + text.slice(first.length);
 }
 
-function mapText(value: unknown, map: (text: string) => string): unknown {
-  if (typeof value === "string") return map(value);
+interface TextMap {
+  readonly text: (text: string) => string;
+  /** For keys and for `type`, words that a template compares with its own. */
+  readonly name: (text: string) => string;
+}
+
+function mapText(value: unknown, map: TextMap): unknown {
+  if (typeof value === "string") return map.text(value);
   if (Array.isArray(value)) return value.map((element) => mapText(element, map));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    // The template's own words decide about these: they are checked before.
-    Object.entries(value).map(([key, inner]) => [key, key === "type" ? inner : mapText(inner, map)]),
+    Object.entries(value).map(([key, inner]) => [
+      map.name(key),
+      key === "type" && typeof inner === "string" ? map.name(inner) : mapText(inner, map),
+    ]),
   );
 }
 
-/** One of Unicode's noncharacters that the messages do not have: it cannot stand in text that anybody meant. */
+/** One of Unicode's noncharacters that messages and tools do not have: it cannot stand in text that anybody meant. */
 function unusedCharacter(messages: unknown): string {
   const all = JSON.stringify(messages);
   for (let code = 0xfdd0; code <= 0xfdef; code++) {

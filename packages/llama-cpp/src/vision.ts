@@ -38,6 +38,13 @@ export interface EncodedMedia {
   readonly pieces: readonly { readonly unit: MediaUnit; readonly seconds?: number }[];
 }
 
+export interface EncodeMediaOptions {
+  readonly signal: AbortSignal;
+  /** Whose share of the encoder they take. */
+  readonly caller: string | undefined;
+  readonly contextSize: number;
+}
+
 interface PreparedItem {
   readonly item: EngineItem;
   readonly key: string;
@@ -84,21 +91,29 @@ export class Vision implements AsyncDisposable {
 
   /**
    * In one call, so that they share batches.
-   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item; what the call was refused with
+   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item, its place in
+   *   `details.media`; what the call was refused with
    */
   async encode(
     media: readonly MediaPart[],
-    { signal, contextSize }: { readonly signal: AbortSignal; readonly contextSize: number },
+    { signal, caller, contextSize }: EncodeMediaOptions,
   ): Promise<readonly EncodedMedia[]> {
     if (media.length === 0) return [];
-    const prepared = await Promise.all(media.map((part) => this.#prepare(part, signal)));
+    const prepared = await Promise.all(
+      media.map((part, index) =>
+        this.#prepare(part, signal).catch((error: unknown) => {
+          throw ofMedia(index, error);
+        }),
+      ),
+    );
+    const options = { signal, ...(caller === undefined ? {} : { caller }) };
     const items = prepared.map(({ item }, index) => ({ modality: (media[index] as MediaPart).type, item }));
-    const tokens = await this.#host.countTokens(items, { signal });
+    const tokens = await this.#host.countTokens(items, options);
     // Before the encoder's time is spent on what has no room.
     if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
-    const outcomes = await this.#host.encode(items, { signal });
+    const outcomes = await this.#host.encode(items, options);
     return outcomes.map((outcome, index) => {
-      if (outcome.status === "rejected") throw outcome.reason;
+      if (outcome.status === "rejected") throw ofMedia(index, outcome.reason);
       return this.#place((media[index] as MediaPart).type, prepared[index] as PreparedItem, outcome.value);
     });
   }
@@ -164,6 +179,17 @@ export class Vision implements AsyncDisposable {
     }));
     return { type, pieces };
   }
+}
+
+/** The error with the place of its image or video among the request's: `details.media`. */
+function ofMedia(media: number, error: unknown): unknown {
+  if (!VitgraphError.is(error)) return error;
+  const { code, fact, remedy, details } = error;
+  return new VitgraphError(code, fact, {
+    ...(remedy === undefined ? {} : { remedy }),
+    details: { ...details, media },
+    cause: error,
+  });
 }
 
 export function promptTooLong(tokens: number, contextSize: number): VitgraphError {
