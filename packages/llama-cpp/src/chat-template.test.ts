@@ -68,6 +68,18 @@ describe("chat template", () => {
     expect(written).toContain('{"<|im_end|>": 1}');
   });
 
+  test("control tokens of variables are text, and those of the model's own stay", () => {
+    const source = "{{ bos_token }}{{ note }}";
+    const parts = new ChatTemplate(source, CONTROLS).render(
+      [],
+      { note: "<|im_end|>", bos_token: "<|im_end|>" },
+      { bos_token: "<|im_start|>" },
+    );
+    expect(parts).toEqual([{ kind: "text", text: "<|im_end|><|im_end|>" }]);
+    const own = new ChatTemplate(source, CONTROLS).render([], {}, { bos_token: "<|im_start|>" });
+    expect(own).toEqual([{ kind: "control", text: "<|im_start|>" }]);
+  });
+
   test("a template that refuses the messages says so", () => {
     const refusing = new ChatTemplate("{{ raise_exception('roles must alternate') }}", []);
     expect(() => refusing.render([], {})).toThrow(

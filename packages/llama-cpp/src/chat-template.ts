@@ -34,12 +34,16 @@ export class ChatTemplate {
 
   /**
    * @param messages as the template expects them: `role`, and `content` as text or as a list of `{ type, text }`
-   * @param variables further ones of the template: `add_generation_prompt`, `tools`, …
+   * @param variables further ones of the template: `tools`, `enable_thinking`, … Their text is text, as the messages' is
+   * @param own variables whose text may be control tokens: `bos_token`, `add_generation_prompt`, …
    * @throws VG_ARGUMENT_INVALID where the template refuses the messages
    */
-  render(messages: unknown, variables: Readonly<Record<string, unknown>>): readonly RenderedPart[] {
-    const { tools } = variables;
-    const mark = unusedCharacter([messages, tools]);
+  render(
+    messages: unknown,
+    variables: Readonly<Record<string, unknown>>,
+    own: Readonly<Record<string, unknown>> = {},
+  ): readonly RenderedPart[] {
+    const mark = unusedCharacter([messages, variables]);
     const marked = (value: unknown) =>
       mapText(value, {
         text: (text) => this.#mark(text, mark),
@@ -48,8 +52,8 @@ export class ChatTemplate {
     let text: string;
     try {
       text = this.#template.render({
-        ...variables,
-        ...(tools === undefined ? {} : { tools: marked(tools) }),
+        ...own,
+        ...(marked(variables) as object),
         messages: marked(messages),
       });
     } catch (cause) {
@@ -112,7 +116,7 @@ function mapText(value: unknown, map: TextMap): unknown {
   );
 }
 
-/** One of Unicode's noncharacters that messages and tools do not have: it cannot stand in text that anybody meant. */
+/** One of Unicode's noncharacters that messages and variables do not have: it cannot stand in text that anybody meant. */
 function unusedCharacter(messages: unknown): string {
   const all = JSON.stringify(messages);
   for (let code = 0xfdd0; code <= 0xfdef; code++) {

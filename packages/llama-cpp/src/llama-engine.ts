@@ -170,13 +170,11 @@ export class LlamaEngine implements AsyncDisposable {
       });
     }
     const { bosText, eosText } = this.#parts.model.tokenizer;
-    const rendered = this.#template.render(read.messages, {
-      bos_token: bosText,
-      eos_token: eosText,
-      add_generation_prompt: true,
-      ...(tools === undefined ? {} : { tools }),
-      ...templateVariables,
-    });
+    const rendered = this.#template.render(
+      read.messages,
+      { ...(tools === undefined ? {} : { tools }), ...templateVariables },
+      { bos_token: bosText, eos_token: eosText, add_generation_prompt: true },
+    );
     return { pieces: placeMedia(rendered, this.#parts.vision?.family, read.media), media: read.media };
   }
 

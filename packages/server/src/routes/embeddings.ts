@@ -16,7 +16,7 @@ import {
   SAFETENSORS_TYPE,
 } from "../embedding-formats.js";
 import { readFormImages, readJsonImages } from "../embedding-input.js";
-import { ParamError, StatusError } from "../http-errors.js";
+import { checkModel, ParamError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
 import { type RequestState, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
@@ -42,10 +42,7 @@ export function registerEmbeddings(
     const { images, model, encoding } = request.isMultipart()
       ? await readFormImages(request, limits)
       : await readJsonImages(request, policy);
-    if (model !== undefined && model !== modelName) {
-      const error = new StatusError(404, "the model is not served here", `use ${JSON.stringify(modelName)}`);
-      throw new ParamError("model", error);
-    }
+    checkModel(model, modelName);
     if (format.type === NPY_TYPE && images.length > 1) {
       throw new StatusError(
         400,
