@@ -103,6 +103,7 @@ export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export { VisionEncoder } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
 export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
+export { findCheckpoint } from "./weights/hub-cache.js";
 export { quantMethodOf } from "./weights/quantised-tower.js";
 export {
   encodeSafetensors,

@@ -8,6 +8,7 @@ import {
   type Embedding,
   type EncoderPluginOptions,
   type EngineItem,
+  findCheckpoint,
   type HostEngine,
   openClip,
   type Registration,
@@ -23,7 +24,7 @@ import { type MediaPart, readSource, type VideoPart } from "./messages.js";
 import { gridPositions, type MediaUnit } from "./units.js";
 
 export interface VisionOptions {
-  /** The checkpoint's directory. */
+  /** The checkpoint's directory, or its id in the hub's local cache. */
   readonly visionModel: string;
   readonly compilationConfig?: HostEngine["compilationConfig"];
   readonly encoder?: EncoderPluginOptions;
@@ -64,9 +65,10 @@ export class Vision implements AsyncDisposable {
   /** @throws VG_REGISTRATION_FAILED, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID */
   static async start(options: VisionOptions): Promise<Vision> {
     const { visionModel, compilationConfig, encoder = {}, embeddingColumns } = options;
-    const config = await readJsonObject(visionModel, "config.json");
-    const settings = await readProcessorSettings(visionModel);
-    const host = new LlamaHost({ config, path: visionModel, embeddingColumns }, compilationConfig);
+    const path = await findCheckpoint(visionModel);
+    const config = await readJsonObject(path, "config.json");
+    const settings = await readProcessorSettings(path);
+    const host = new LlamaHost({ config, path, embeddingColumns }, compilationConfig);
     const vision = new Vision(host, config, settings);
     vision.#registration = await createEncoderPlugin(encoder).register(host);
     return vision;
@@ -99,19 +101,26 @@ export class Vision implements AsyncDisposable {
     { signal, caller, contextSize }: EncodeMediaOptions,
   ): Promise<readonly EncodedMedia[]> {
     if (media.length === 0) return [];
-    const prepared = await Promise.all(
-      media.map((part, index) =>
-        this.#prepare(part, signal).catch((error: unknown) => {
-          throw ofMedia(index, error);
-        }),
-      ),
-    );
-    const options = { signal, ...(caller === undefined ? {} : { caller }) };
+    const prepared: PreparedItem[] = [];
+    // One after the other: a program runs for each video.
+    for (const [index, part] of media.entries()) {
+      try {
+        prepared.push(await this.#prepare(part, signal));
+      } catch (error) {
+        throw ofMedia(index, error);
+      }
+    }
     const items = prepared.map(({ item }, index) => ({ modality: (media[index] as MediaPart).type, item }));
-    const tokens = await this.#host.countTokens(items, options);
-    // Before the encoder's time is spent on what has no room.
-    if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
-    const outcomes = await this.#host.encode(items, options);
+    let tokens = 0;
+    const outcomes = await this.#host.encode(items, {
+      signal,
+      ...(caller === undefined ? {} : { caller }),
+      // Before the encoder's time is spent on what has no room.
+      onItemSpecs: (specs) => {
+        for (const spec of specs) if (spec.status === "fulfilled") tokens += spec.value.outputTokens;
+        if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
+      },
+    });
     return outcomes.map((outcome, index) => {
       if (outcome.status === "rejected") throw ofMedia(index, outcome.reason);
       return this.#place((media[index] as MediaPart).type, prepared[index] as PreparedItem, outcome.value);
@@ -143,10 +152,11 @@ export class Vision implements AsyncDisposable {
       signal,
     });
     const { info, indices, timestamps } = clip;
+    // Decoded by the encoder, among the images of all requests.
     const sampledFps = (indices.length / info.frames) * info.fps;
     const key = `${await sha256(bytes)}:${indices.join(",")}`;
     return {
-      item: { ...(await clip.decode()), uuid: key },
+      item: { video: bytes, fps, numFrames, uuid: key },
       key,
       timestamps,
       secondsPerPatch: this.#videoProcessor.temporalPatchSize / sampledFps,

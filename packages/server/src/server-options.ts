@@ -6,7 +6,7 @@ import type { ServedChat } from "./chat-engine.js";
 import type { Network } from "./media/fetch-url.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
-export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach" | "getItemSpecs"> & {
+export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
   readonly model: { readonly name: string; readonly vision: { readonly outputColumns: readonly number[] } };
 };
 

@@ -92,6 +92,7 @@ const PENALTY = { type: "number", minimum: -2, maximum: 2, default: 0 } as const
 const MAX_TOKENS = {
   type: "integer",
   minimum: 1,
+  maximum: 2 ** 31 - 1,
   description: "Default: as many as the context has room for.",
 } as const;
 const MOST_STOPS = 16;
