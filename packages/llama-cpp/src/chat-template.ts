@@ -12,7 +12,9 @@ export type RenderedPart =
 
 export class ChatTemplate {
   readonly #template: Template;
-  readonly #controls: readonly string[];
+  /** All that a control token can begin with. */
+  readonly #beginnings: ReadonlySet<string>;
+  readonly #longest: number;
   readonly #anyControl: RegExp;
 
   /**
@@ -27,8 +29,12 @@ export class ChatTemplate {
       throw toVitgraphError(cause, "VG_MODEL_INVALID", "the chat template of the GGUF cannot be read");
     }
     // The longest first, so that none hides another that begins with it.
-    this.#controls = [...controls].sort((a, b) => b.length - a.length);
-    const texts = this.#controls.map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const sorted = [...controls].sort((a, b) => b.length - a.length);
+    this.#longest = sorted[0]?.length ?? 0;
+    this.#beginnings = new Set(
+      sorted.flatMap((text) => Array.from({ length: text.length - 1 }, (_, end) => text.slice(0, end + 1))),
+    );
+    const texts = sorted.map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     this.#anyControl = texts.length === 0 ? /(?!)/g : new RegExp(texts.join("|"), "g");
   }
 
@@ -81,12 +87,10 @@ export class ChatTemplate {
   /** Breaks the beginning of a control token at the end too. */
   #mark(text: string, mark: string): string {
     const broken = this.#breakControls(text, mark);
-    const longest = this.#controls[0]?.length ?? 0;
     // What follows in the prompt could complete a control token that begins here. From the end: marks move what is behind.
     let marked = broken;
-    for (let start = broken.length - 1; start >= Math.max(0, broken.length - longest + 1); start--) {
-      const tail = broken.slice(start);
-      if (!this.#controls.some((control) => control.startsWith(tail))) continue;
+    for (let start = broken.length - 1; start >= Math.max(0, broken.length - this.#longest + 1); start--) {
+      if (!this.#beginnings.has(broken.slice(start))) continue;
       marked = marked.slice(0, start) + afterFirst(marked.slice(start), mark);
     }
     return marked;

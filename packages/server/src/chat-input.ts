@@ -138,7 +138,7 @@ export interface ReadMessagesOptions {
   readonly signal: AbortSignal;
 }
 
-/** Longer ones are in no vocabulary that is known. */
+/** No known vocabulary has longer ones. */
 const MOST_CHARACTERS_A_TOKEN = 128;
 
 /** @throws ParamError with an error of {@link readMedia}; VG_QUEUE_FULL */
@@ -212,13 +212,13 @@ function listParts(
   });
 }
 
-/** Of all that goes through the chat template. */
+/** Of all that goes through the chat template. A message or a part without text takes its time too: as much as a token. */
 function textLength({ messages, tools = [], chat_template_kwargs: variables = {} }: ChatBody): number {
   let length = JSON.stringify([tools, variables]).length;
   for (const { content = "", ...fields } of messages) {
-    length += JSON.stringify(fields).length;
+    length += MOST_CHARACTERS_A_TOKEN + JSON.stringify(fields).length;
     if (typeof content === "string") length += content.length;
-    else for (const { text = "" } of content) length += text.length;
+    else for (const { text = "" } of content) length += MOST_CHARACTERS_A_TOKEN + text.length;
   }
   return length;
 }

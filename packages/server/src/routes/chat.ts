@@ -20,8 +20,8 @@ import { requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { CHAT_ANSWERS, CHAT_BODY } from "./chat-schemas.js";
 
-/** A chunk that waits for its reader, and each log probability of it. */
-const CHUNK_BYTES = 200;
+/** A chunk that waits for its reader, and each log probability of it: objects with a number or two. */
+const CHUNK_BYTES = 100;
 const LOGPROB_BYTES = 100;
 
 export function registerChat(
