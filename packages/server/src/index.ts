@@ -3,6 +3,15 @@
  *
  * @module @vitgraph/server
  */
+export type {
+  ChatChunk,
+  ChatGeneration,
+  ChatMessage,
+  ChatPart,
+  ChatRequest,
+  ChatResult,
+  ServedChat,
+} from "./chat-engine.js";
 export { createServer } from "./create-server.js";
 export type { ErrorBody } from "./http-errors.js";
 export type { Network } from "./media/fetch-url.js";

@@ -491,6 +491,28 @@ test("getItemSpecs tells sizes without encoding", async () => {
   await engine.close();
 });
 
+test("the sizes of a call are told before anything is encoded, and whoever does not want them takes it back", async () => {
+  const { engine, batches } = await setUp();
+  const told: unknown[] = [];
+  const onItemSpecs = (specs: unknown) => {
+    told.push(specs, batches.length);
+  };
+  const outcomes = await engine.encode([item(6), {} as never], { onItemSpecs });
+  expect(told).toMatchObject([[{ value: { outputTokens: 6 } }, { reason: { code: "VG_ITEM_INVALID" } }], 0]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  const encoded = batches.length;
+  const tooMany = new Error("too many tokens");
+  const refuse = () => {
+    throw tooMany;
+  };
+  await expect(engine.encode([item(6)], { onItemSpecs: refuse })).rejects.toBe(tooMany);
+  await expect(engine.encodeEach([item(6)], { onItemSpecs: refuse }).next()).rejects.toBe(tooMany);
+  await expect(engine.encode([item(6)], { onItemSpecs: 3 as never })).rejects.toThrow("give a function");
+  expect(batches).toHaveLength(encoded);
+  expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+  await engine.close();
+});
+
 describe("the output cache", () => {
   const cached = { outputCacheBytes: 2 ** 20 };
   const runs = ({ batches }: Bench) => batches.reduce((sum, batch) => sum + batch.items, 0);
