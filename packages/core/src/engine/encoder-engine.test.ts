@@ -144,7 +144,7 @@ describe("batches", () => {
     expect(batches).toEqual([]);
     await clock.advance(1);
     await Promise.all([first, second]);
-    expect(batches).toMatchObject([{ items: 2, queueMs: [5, 2] }]);
+    expect(batches).toMatchObject([{ items: 2, itemTokens: [3, 4], queueMs: [5, 2] }]);
     await engine.close();
   });
 

@@ -9,6 +9,7 @@ const batch = (index: number): BatchEvent => ({
   tokens: 16,
   budget: 64,
   waste: 0.75,
+  itemTokens: [16],
   queueMs: [1],
   replayMs: 2,
   wallMs: 3,
