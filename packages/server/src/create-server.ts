@@ -26,6 +26,7 @@ import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerOperations } from "./routes/operations.js";
+import { OPEN_PAGE_ROUTES, registerPage } from "./routes/page.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
 
@@ -35,7 +36,7 @@ const MAX_HEADER_BYTES = 16_384;
 /** Deeper JSON is no request of this API. */
 const MAX_JSON_DEPTH = 16;
 const RETRY_AFTER_SECONDS = "1";
-/** For probes and scrapers, which have no key. All other routes need one, those that do not exist included. */
+/** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
   "/health/ready",
@@ -43,6 +44,7 @@ const OPEN_ROUTES: readonly string[] = [
   "/metrics",
   "/version",
   "/openapi.json",
+  ...OPEN_PAGE_ROUTES,
 ];
 
 /**
@@ -97,6 +99,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   };
   registerEmbeddings(app, options, policy);
   registerOperations(app, options, () => draining);
+  if (options.page !== undefined) registerPage(app, options, options.page);
   return app;
 }
 

@@ -630,8 +630,8 @@ describe("several devices", () => {
       reason: { message: "the batch failed on the device (Xid 79)", cause: { message: "Xid 79" } },
     });
     expect(engine.stats().devices).toMatchObject([
-      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0 },
-      { state: "up", batches: 1 },
+      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0, memory: null },
+      { state: "up", batches: 1, memory: { totalBytes: Number.POSITIVE_INFINITY } },
     ]);
     expect(codesOf(await engine.encode([item(5), item(60)]))).toEqual([5, 60]);
     broken = false;
