@@ -11,7 +11,7 @@ import {
 import { defaultKeymap, history, historyKeymap } from "@codemirror/commands";
 import { json } from "@codemirror/lang-json";
 import { bracketMatching, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { type Diagnostic, linter, lintGutter, lintKeymap } from "@codemirror/lint";
+import { type Diagnostic, linter, lintKeymap } from "@codemirror/lint";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
@@ -49,7 +49,14 @@ const THEME = EditorView.theme({
   },
   ".cm-completionInfo": { maxWidth: "24rem", padding: "0.5rem" },
   ".cm-diagnosticText": { fontFamily: "var(--sans)" },
-  ".cm-matchingBracket": { backgroundColor: "var(--selection)" },
+  // CodeMirror draws squiggles as data: images, which the page's policy forbids.
+  ...Object.fromEntries(
+    Object.entries({ error: "--bad", warning: "--eager", info: "--faint" }).map(([severity, color]) => [
+      `.cm-lintRange-${severity}`,
+      { backgroundImage: "none", textDecoration: `underline wavy var(${color})` },
+    ]),
+  ),
+  "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--selection)" },
 });
 
 export class ConfigEditor {
@@ -77,7 +84,6 @@ export class ConfigEditor {
         doc: text,
         extensions: [
           lineNumbers(),
-          lintGutter(),
           history(),
           drawSelection(),
           indentOnInput(),

@@ -145,7 +145,7 @@ export class ImagePanel {
         <dt>grid</dt>
         <dd>${grid.join(" × ")} patches (frames, rows, columns)</dd>
         <dt>tokens</dt>
-        <dd>${count(tokens)} of ${count(columns)} columns</dd>
+        <dd>${count(tokens)} rows of ${count(columns)} columns</dd>
         <dt>time</dt>
         <dd>${duration(wallMs)}, upload included</dd>
       </dl>
@@ -196,8 +196,7 @@ export class ImagePanel {
             : html`<button class="primary">Ask</button>`
         }
       </form>
-      <div class="answer" aria-live="polite" aria-busy=${isAsking ? "true" : "false"}>
-        ${this.#answer}${this.#answerProblem === "" ? nothing : html`<p class="problem">${this.#answerProblem}</p>`}
+      <div class="answer" aria-live="polite" aria-busy=${isAsking ? "true" : "false"}><span>${this.#answer}</span>${this.#answerProblem === "" ? nothing : html`<p class="problem">${this.#answerProblem}</p>`}
       </div>
     `;
   }

@@ -7,11 +7,11 @@ import { bytes, count, duration, percent } from "./format.js";
 const BARS = 64;
 const WIDTH = 960;
 const HEIGHT = 236;
-const LEFT = 56;
+const LEFT = 72;
 const TOP = 12;
-const BOTTOM = 24;
+const BOTTOM = 8;
 /** Labels of budgets closer than this, in pixels, would touch. */
-const LABEL_HEIGHT = 15;
+const LABEL_HEIGHT = 22;
 
 export class LivePanel {
   readonly #body: HTMLElement;
@@ -37,6 +37,7 @@ export class LivePanel {
       html`
         ${this.#picture()}
         <ul class="legend" aria-hidden="true">
+          <li>one bar a batch, as high as its budget (log scale), the latest on the right</li>
           <li><span class="swatch real"></span>tokens of images</li>
           <li><span class="swatch padding"></span>padding up to the budget</li>
           <li><span class="swatch eager"></span>eager: no budget</li>
@@ -84,8 +85,6 @@ export class LivePanel {
             </g>`;
         })}
         <line class="axis" x1=${LEFT} x2=${WIDTH} y1=${floor} y2=${floor} />
-        <text x=${LEFT} y=${HEIGHT - 6}>bar: the budget, on a logarithmic scale; its filled part: the share that images fill</text>
-        <text x=${WIDTH} y=${HEIGHT - 6} text-anchor="end">now</text>
       </svg>
     `;
   }
@@ -173,12 +172,12 @@ function figures({ totals, queue, times, caches, devices }: LiveMessage): Templa
       ${figure("queue", `${count(queue.items)} images`, `${count(queue.tokens)} tokens`)}
       ${figure("images encoded", count(totals.items), `${count(totals.tokens)} tokens in ${count(totals.batches)} batches`)}
       ${figure("padding", padding, "of the budgets' tokens, since the start")}
-      ${time("device time", times.deviceMs, "a batch")} ${time("queue wait", times.queueMs, "an image")}
-      ${time("end to end", times.callMs, "a call")} ${cache("output cache", caches.output)}
+      ${time("device time", times.deviceMs, "batch")} ${time("queue wait", times.queueMs, "image")}
+      ${time("end to end", times.callMs, "call")} ${cache("output cache", caches.output)}
       ${cache("grid cache", caches.grid)}
       ${devices.map(({ name, state, memory }) =>
         figure(
-          `memory, ${name.split(",", 1)[0]}`,
+          `device memory, ${name.split(",", 1)[0]}`,
           memory === null ? state : bytes(memory.usedBytes),
           memory === null
             ? "not known"
@@ -197,8 +196,8 @@ function figures({ totals, queue, times, caches, devices }: LiveMessage): Templa
 
 function time(name: string, values: Percentiles | null, of: string): TemplateResult {
   return values === null
-    ? figure(name, "none yet", `median ${of}`)
-    : figure(name, duration(values.p50), `median ${of}; 99% below ${duration(values.p99)}`);
+    ? figure(name, "none yet", `median per ${of}`)
+    : figure(name, duration(values.p50), `median per ${of}; 99% below ${duration(values.p99)}`);
 }
 
 function figure(name: string, value: string, detail: string | TemplateResult): TemplateResult {

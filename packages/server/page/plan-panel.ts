@@ -10,7 +10,7 @@ const USUAL_SMALLEST_BUDGET = 64;
 const MAX_GRAPHS = 64;
 
 export interface PlanPanelOptions {
-  /** Asks the server for the sizes of now. */
+  /** Asks the server for the sizes again. */
   readonly refresh: () => void;
   /** Puts the budgets into the editor. */
   readonly edit: (budgets: readonly number[]) => void;
@@ -37,7 +37,7 @@ export class PlanPanel {
     render(
       html`
         ${this.#state === undefined ? nothing : this.#plan(this.#state)}
-        <p><button type="button" @click=${this.#options.refresh}>Plan again with the traffic of now</button></p>
+        <p><button type="button" @click=${this.#options.refresh}>Plan again</button></p>
       `,
       this.#body,
     );
@@ -53,7 +53,7 @@ export class PlanPanel {
     const current =
       tokenBudgets.length === 0
         ? { name: "powers of two", report: reportBudgets(sizes, powers) }
-        : { name: "budgets of now", report: reportBudgets(sizes, tokenBudgets) };
+        : { name: "current budgets", report: reportBudgets(sizes, tokenBudgets) };
     const images = sizes.reduce((sum, { weight }) => sum + weight, 0);
     const svg = drawBudgets({
       histogram: sizes,

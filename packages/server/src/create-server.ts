@@ -83,6 +83,10 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     // The client's next request goes to another server.
     if (draining) reply.header("connection", "close");
   });
+  app.addHook("onResponse", async () => {
+    // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
+    if (draining) setImmediate(() => app.server.closeIdleConnections());
+  });
   const unused = unusedConnections(app, options);
   app.addHook("preClose", async () => {
     draining = true;

@@ -1,0 +1,67 @@
+import type { BatchEvent } from "@vitgraph/core/observability";
+import { expect, test } from "vitest";
+import { RecentTraffic } from "./recent-traffic.js";
+
+function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
+  return {
+    index: 0,
+    device: 0,
+    items: 1,
+    tokens: 16,
+    budget: 64,
+    waste: 0.75,
+    itemTokens: [16],
+    queueMs: [1],
+    replayMs: 2,
+    wallMs: 3,
+    outcome: "ok",
+    ...fields,
+  };
+}
+
+test("it keeps the last 64 batches, whatever came before", () => {
+  const traffic = new RecentTraffic();
+  for (let index = 0; index < 1000; index++) traffic.batchEnded(batch({ index }));
+  const { batches, totals } = traffic.message(0);
+  expect(batches.map(({ number }) => number)).toEqual(Array.from({ length: 64 }, (_, at) => 937 + at));
+  expect(totals).toMatchObject({ batches: 1000, items: 1000, tokens: 16_000, budgetTokens: 64_000 });
+  expect(traffic.message(998).batches.map(({ number }) => number)).toEqual([999, 1000]);
+});
+
+test("percentiles are those of the last 512 values", () => {
+  const traffic = new RecentTraffic();
+  expect(traffic.message(0).times).toEqual({ deviceMs: null, queueMs: null, callMs: null });
+  for (let wallMs = 1; wallMs <= 1024; wallMs++) traffic.callEnded({ wallMs });
+  expect(traffic.message(0).times.callMs).toEqual({ p50: 512 + 256, p99: 512 + 507 });
+});
+
+test("a failed batch is shown, and is no traffic to plan for", () => {
+  const traffic = new RecentTraffic();
+  traffic.batchEnded(batch({ outcome: "failed", replayMs: 0 }));
+  const { batches, totals, times } = traffic.message(0);
+  expect(batches).toMatchObject([{ outcome: "failed" }]);
+  expect(totals).toMatchObject({ batches: 1, items: 0, tokens: 0 });
+  expect(times.deviceMs).toBeNull();
+  expect(traffic.sizes()).toEqual([]);
+});
+
+test("an eager batch has no padding", () => {
+  const traffic = new RecentTraffic();
+  traffic.batchEnded(batch({ budget: null, tokens: 100, itemTokens: [100] }));
+  traffic.batchEnded(batch());
+  expect(traffic.message(0).totals).toMatchObject({ tokens: 116, budgetTokens: 64, budgetedTokens: 16 });
+});
+
+test("sizes are rounded up by less than 1%, and stay few whatever comes", () => {
+  const traffic = new RecentTraffic();
+  for (let tokens = 1; tokens <= 60_000; tokens += 7) {
+    traffic.batchEnded(batch({ itemTokens: [tokens] }));
+    const size = traffic.sizes().find((seen) => seen.tokens >= tokens)?.tokens as number;
+    expect(size / tokens).toBeLessThan(tokens <= 256 ? 1 + Number.EPSILON : 1.01);
+    if (tokens > 2000) tokens += 1000;
+  }
+  const all = new RecentTraffic();
+  all.batchEnded(batch({ itemTokens: Array.from({ length: 1 << 16 }, (_, at) => at + 1) }));
+  expect(all.sizes().length).toBeLessThan(1500);
+  expect(all.sizes().reduce((sum, { weight }) => sum + weight, 0)).toBe(1 << 16);
+});
