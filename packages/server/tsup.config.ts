@@ -1,4 +1,4 @@
 import { packageBuild } from "../../tsup.base.js";
-import { buildPage } from "./page/build.js";
+import buildPage from "./page/build.js";
 
-export default packageBuild({ index: "src/index.ts" }, { onSuccess: buildPage });
+export default packageBuild({ index: "src/index.ts" }, { onSuccess: () => buildPage() });

@@ -8,7 +8,7 @@ const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const PACKAGE = dirname(SOURCES.replace(/\/$/, ""));
 const OUTPUT = join(PACKAGE, "dist", "page");
 
-export async function buildPage(): Promise<void> {
+export default async function buildPage(): Promise<void> {
   await rm(OUTPUT, { recursive: true, force: true });
   await mkdir(OUTPUT, { recursive: true });
   const { metafile } = await build({

@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { buildPage } from "../../page/build.js";
 import { errorOf, openTestEngine, png, serve, type TestEngine } from "../../test/serve.js";
 import { createServer } from "../create-server.js";
 import type { LiveMessage, PageState } from "../page/page-state.js";
@@ -14,7 +13,6 @@ const compilationConfig = { cudagraph_mm_encoder: true, encoder_cudagraph_token_
 
 let opened: TestEngine;
 beforeAll(async () => {
-  await buildPage();
   opened = await openTestEngine({ observers: [traffic], compilationConfig });
   for (const side of [16, 20]) await opened.engine.encode([{ image: await png(side, side) }]);
 });
