@@ -1,6 +1,6 @@
 /** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
 import type { ServeArguments } from "@vitgraph/config";
-import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { DEFAULT_MAX_BATCH_TOKENS, EncoderEngine, loadModel } from "@vitgraph/core";
 import { createLogger, EngineLog, EngineMetrics, type LogLevel } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import type { ServerLimits } from "@vitgraph/server";
@@ -9,6 +9,7 @@ import { type CliIo, printNote } from "../cli-io.js";
 import { readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
+import { loadedModelFacts } from "./config-facts.js";
 import {
   addModelOptions,
   byteCount,
@@ -49,7 +50,9 @@ const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 export function registerServe(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("serve");
   addModelOptions(command)
-    .description("serve embeddings of images over HTTP: OpenAI's /v1/embeddings, health and metrics")
+    .description(
+      "serve embeddings of images over HTTP: OpenAI's /v1/embeddings, health, metrics, and a live page at /",
+    )
     .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
     .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
@@ -132,13 +135,14 @@ A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Here, since the other commands start a tenth of a second sooner without it.
-  const { createServer } = await import("@vitgraph/server");
+  const { createServer, RecentTraffic } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
   const tls = await readTls(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
+  const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
   for (const note of model.notes) printNote(io, note);
   using loading = startProgress(io, `loading ${options.model}`);
@@ -146,7 +150,11 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     model,
     devices: [() => openDevice(options)],
     compilationConfig,
-    observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
+    observers: [
+      metrics,
+      traffic,
+      new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose }),
+    ],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
     ...given("outputCacheBytes", options.outputCacheBytes),
@@ -156,6 +164,11 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const server = await createServer({
     engine,
     metrics,
+    page: {
+      traffic,
+      compilationConfig: { ...compilationConfig },
+      lintFacts: loadedModelFacts(model, options.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS),
+    },
     logger,
     apiKeys,
     limits: serverLimits(options),
