@@ -23,6 +23,8 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
   const traffic = new RecentTraffic();
   beforeAll(async () => {
     opened = await openTestEngine({ observers: [traffic], compilationConfig, outputCacheBytes: 1 << 20 });
+    // So that every test finds a bar, whichever runs first.
+    await opened.engine.encode([{ image: await png(20, 20) }]);
     browser = await launchChromium(chromiumPath as string);
     const background = "#3070c0";
     photo = await sharp({ create: { width: 40, height: 24, channels: 3, background } })
