@@ -5,6 +5,11 @@ export function count(value: number): string {
   return WHOLE.format(value);
 }
 
+/** "1 image", "2,000 images" */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+}
+
 /** "0.42 ms", "17 ms", "1.3 s" */
 export function duration(ms: number): string {
   if (ms >= 1000) return `${(ms / 1000).toFixed(ms >= 10_000 ? 0 : 1)} s`;

@@ -1,7 +1,7 @@
 /** The engine as it runs: batches as bars against their budgets, and figures. */
 import { html, nothing, render, svg, type TemplateResult } from "lit-html";
 import type { LiveMessage, Percentiles, ShownBatch } from "../src/page/page-state.js";
-import { bytes, count, duration, percent } from "./format.js";
+import { bytes, count, counted, duration, percent } from "./format.js";
 
 /** Bars that the picture has room for. */
 const BARS = 64;
@@ -110,13 +110,19 @@ function summary(batches: readonly ShownBatch[]): string {
   const used = budgeted.reduce((total, { tokens }) => total + tokens, 0);
   const padding = room === 0 ? "" : `, ${percent(1 - used / room)} of their budgets is padding`;
   const eager = batches.length - budgeted.length;
-  return `The last ${batches.length} batches: ${count(sum(({ items }) => items))} images, ${count(sum(({ tokens }) => tokens))} tokens${padding}; ${eager} ran eagerly`;
+  return `The last ${batches.length} batches: ${counted(
+    sum(({ items }) => items),
+    "image",
+  )}, ${counted(
+    sum(({ tokens }) => tokens),
+    "token",
+  )}${padding}; ${eager} ran eagerly`;
 }
 
 function describeBatch({ number, items, tokens, budget, deviceMs, queueMs, outcome }: ShownBatch): string {
   const where = budget === null ? "eager" : `budget ${budget}`;
   const failed = outcome === "failed" ? ", failed" : "";
-  return `batch ${number}: ${items} images, ${tokens} tokens, ${where}, device ${duration(deviceMs)}, queue ${duration(queueMs)}${failed}`;
+  return `batch ${number}: ${counted(items, "image")}, ${counted(tokens, "token")}, ${where}, device ${duration(deviceMs)}, queue ${duration(queueMs)}${failed}`;
 }
 
 function table(batches: readonly ShownBatch[]): TemplateResult {
@@ -169,8 +175,8 @@ function figures({ totals, queue, times, caches, devices }: LiveMessage): Templa
     totals.budgetTokens === 0 ? "none" : percent(1 - totals.budgetedTokens / totals.budgetTokens);
   return html`
     <dl class="figures">
-      ${figure("queue", `${count(queue.items)} images`, `${count(queue.tokens)} tokens`)}
-      ${figure("images encoded", count(totals.items), `${count(totals.tokens)} tokens in ${count(totals.batches)} batches`)}
+      ${figure("queue", counted(queue.items, "image"), counted(queue.tokens, "token"))}
+      ${figure("images encoded", count(totals.items), `${counted(totals.tokens, "token")} in ${count(totals.batches)} ${totals.batches === 1 ? "batch" : "batches"}`)}
       ${figure("padding", padding, "of the budgets' tokens, since the start")}
       ${time("device time", times.deviceMs, "batch")} ${time("queue wait", times.queueMs, "image")}
       ${time("end to end", times.callMs, "call")} ${cache("output cache", caches.output)}

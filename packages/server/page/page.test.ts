@@ -109,9 +109,9 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     expect(await page.locator(".bar").count()).toBe(before + 3);
     const titles = await page.locator(".bar title").allTextContents();
     expect(titles.slice(-3)).toMatchObject([
-      expect.stringMatching(/1 images, 16 tokens, budget 16, /),
-      expect.stringMatching(/1 images, 36 tokens, budget 64, /),
-      expect.stringMatching(/1 images, 100 tokens, eager, /),
+      expect.stringMatching(/1 image, 16 tokens, budget 16, /),
+      expect.stringMatching(/1 image, 36 tokens, budget 64, /),
+      expect.stringMatching(/1 image, 100 tokens, eager, /),
     ]);
     const heights = await page
       .locator(".bar")

@@ -3,7 +3,7 @@ import { drawBudgets, planBudgets, powerOfTwoBudgets, reportBudgets } from "@vit
 import { html, nothing, render, type TemplateResult } from "lit-html";
 import type { PageState } from "../src/page/page-state.js";
 import { copyButton } from "./copy-button.js";
-import { count, percent } from "./format.js";
+import { counted, percent } from "./format.js";
 
 /** vLLM's smallest budget for most models: at least as many tokens as items in a batch. */
 const USUAL_SMALLEST_BUDGET = 64;
@@ -85,10 +85,10 @@ export class PlanPanel {
       <img
         class="picture"
         src=${this.#pictureUrl}
-        alt="Histogram of ${count(images)} images by tokens, with the planned budgets ${planned.budgets.join(", ")}"
+        alt="Histogram of ${counted(images, "image")} by tokens, with the planned budgets ${planned.budgets.join(", ")}"
       />
       <table>
-        <caption>${count(images)} images seen. Each is counted as if it ran alone; a batch packs several into a budget.</caption>
+        <caption>${counted(images, "image")} seen. Each is counted as if it ran alone; a batch packs several into a budget.</caption>
         <thead>
           <tr>
             <th scope="col">budgets</th>
