@@ -11,7 +11,6 @@ import { findNodeAtLocation, getLocation, type Node, parseTree } from "jsonc-par
 
 export interface ConfigCompletion {
   readonly label: string;
-  /** What a value must be: "true or false". */
   readonly detail?: string;
   readonly description?: string;
   /** The text to insert between `from` and `to`. */
@@ -75,8 +74,7 @@ function keyCompletions(
       const schema = schemaAt([...path, key]) ?? {};
       return {
         label: key,
-        detail: describeExpected(schema),
-        ...(schema.description === undefined ? {} : { description: schema.description }),
+        description: `Takes ${describeExpected(schema)}. ${schema.description ?? ""}`,
         insert: isFollowed ? JSON.stringify(key) : `${JSON.stringify(key)}: `,
         isEncoders: schema["x-vitgraph-scope"] === "encoder",
       };

@@ -74,14 +74,14 @@ export class ImagePanel {
   async #ask(event: SubmitEvent): Promise<void> {
     event.preventDefault();
     const text = new FormData(event.target as HTMLFormElement).get("question") as string;
-    if (this.#chosen === undefined || this.#state === undefined || text.trim() === "") return;
+    if (this.#chosen === undefined || text.trim() === "") return;
     this.#asking?.abort();
     const asking = new AbortController();
     this.#asking = asking;
     this.#answer = "";
     this.#answerProblem = "";
     this.#render();
-    const question = { model: this.#state.model, image: this.#chosen.file, text };
+    const question = { image: this.#chosen.file, text };
     try {
       for await (const piece of this.#api.ask(question, asking.signal)) {
         if (asking.signal.aborted) break;

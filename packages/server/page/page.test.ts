@@ -273,6 +273,10 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     await page.keyboard.press("Enter");
     expect(await editorText(page)).toBe('{"cudagraph_mm_encoder": true}');
     await page.getByText("No errors, no warnings.").waitFor();
+    await editor(page).fill("{}");
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("Control+Space");
+    await page.locator(".cm-completionInfo", { hasText: "Takes true or false. " }).waitFor();
   });
 
   test("budgets are planned from the traffic, and put into the editor", async () => {
@@ -389,7 +393,6 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
     expect(bodies).toEqual([
       {
-        model: "tiny",
         stream: true,
         messages: [
           {

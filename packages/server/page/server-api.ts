@@ -24,7 +24,6 @@ export interface EncodedImage {
 }
 
 export interface ChatQuestion {
-  readonly model: string;
   readonly image: Blob;
   readonly text: string;
 }
@@ -74,12 +73,13 @@ export class ServerApi {
   }
 
   /** The answer piece by piece. @throws ServerError */
-  async *ask({ model, image, text }: ChatQuestion, signal: AbortSignal): AsyncGenerator<string> {
+  async *ask({ image, text }: ChatQuestion, signal: AbortSignal): AsyncGenerator<string> {
     const content = [
       { type: "image_url", image_url: { url: await dataUrl(image) } },
       { type: "text", text },
     ];
-    const body = JSON.stringify({ model, stream: true, messages: [{ role: "user", content }] });
+    // No model: the server has one for chat, whatever its name.
+    const body = JSON.stringify({ stream: true, messages: [{ role: "user", content }] });
     const headers = { "content-type": "application/json", accept: "text/event-stream" };
     const response = await this.#fetch("/v1/chat/completions", { method: "POST", body, headers, signal });
     for await (const data of eventData(response)) {

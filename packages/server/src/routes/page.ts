@@ -97,7 +97,10 @@ export function registerPage(
     });
     const ends = AbortSignal.any([requestState(request).signal, closing.signal]);
     const events = Readable.from(liveEvents(ends), { objectMode: false });
-    return reply.header("cache-control", "no-store").type("text/event-stream").send(events);
+    return reply
+      .headers({ "cache-control": "no-store", "x-accel-buffering": "no" })
+      .type("text/event-stream")
+      .send(events);
   });
 
   async function* liveEvents(ends: AbortSignal): AsyncGenerator<string> {
