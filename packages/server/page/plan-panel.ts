@@ -7,7 +7,7 @@ import { counted, percent } from "./format.js";
 
 /** vLLM's smallest budget for most models: at least as many tokens as items in a batch. */
 const USUAL_SMALLEST_BUDGET = 64;
-const MAX_GRAPHS = 64;
+const MAX_GRAPHS = 32;
 
 export interface PlanPanelOptions {
   /** Asks the server for the sizes again. */
@@ -48,7 +48,8 @@ export class PlanPanel {
     const smallest = lintFacts.budgetRange?.min ?? USUAL_SMALLEST_BUDGET;
     const largest = sizes.at(-1)?.tokens ?? 1;
     const powers = powerOfTwoBudgets(smallest, Math.max(smallest, 2 ** Math.ceil(Math.log2(largest))));
-    const maxGraphs = this.#maxGraphs ?? Math.max(1, tokenBudgets.length || powers.length);
+    const usual = tokenBudgets.length === 0 ? powers.length : tokenBudgets.length;
+    const maxGraphs = this.#maxGraphs ?? Math.min(usual, MAX_GRAPHS);
     const planned = planBudgets(sizes, { maxGraphs, smallestBudget: smallest });
     const current =
       tokenBudgets.length === 0

@@ -92,7 +92,13 @@ export class DeviceWorker {
 
   /** Of the whole device; null while it is not up, and after {@link close}. */
   get memory(): DeviceMemory | null {
-    return this.#disposed || this.#state !== "up" ? null : this.device.memory();
+    if (this.#disposed || this.#state !== "up") return null;
+    try {
+      return this.device.memory();
+    } catch {
+      // A device can fail before a batch has found out; statistics are no place to report it.
+      return null;
+    }
   }
 
   get isIdle(): boolean {

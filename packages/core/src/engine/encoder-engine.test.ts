@@ -616,6 +616,18 @@ describe("several devices", () => {
     await engine.close();
   });
 
+  test("one that does not tell its memory leaves the statistics readable", async () => {
+    const { engine, devices } = await setUp();
+    const [device] = devices as [NullDevice];
+    expect(engine.stats().devices[0]?.memory).toEqual(device.memory());
+    vi.spyOn(device, "memory").mockImplementation(() => {
+      throw new VitgraphError("VG_DEVICE_FAILED", "cannot ask for the device's memory");
+    });
+    expect(engine.stats().devices).toMatchObject([{ state: "up", memory: null }]);
+    await engine.close();
+    expect(engine.stats().devices[0]?.memory).toBeNull();
+  });
+
   test("one that fails leaves the others serving, and comes back", async () => {
     let broken = true;
     const { engine, clock, changes, batches } = await setUp({

@@ -11,7 +11,7 @@ export interface PageState {
   /** The engine's config; null where the page was not told. */
   readonly compilationConfig: Readonly<Record<string, unknown>> | null;
   readonly lintFacts: LintFacts;
-  /** How often items of which size ran since the start, ascending. Sizes above 256 tokens are rounded up by less than 1%. */
+  /** How often items of which size ran since the start, ascending. Once 640 sizes differ, they are rounded up by some percent. */
   readonly sizes: readonly SizeSeen[];
 }
 

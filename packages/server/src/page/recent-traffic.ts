@@ -9,15 +9,17 @@ import type { CacheUse, DeviceUse, LiveMessage, Percentiles, ShownBatch, SizeSee
 const BATCHES = 64;
 /** Values from which percentiles are taken. */
 const VALUES = 512;
-/** Sizes are exact up to 2 × this; above, each octave is cut into so many steps. */
-const STEPS = 128;
+/** Different sizes; the planner's time grows with their square, and is half a second for these. */
+const SIZES = 640;
 
 export class RecentTraffic implements EngineObserver {
   readonly #batches: ShownBatch[] = [];
   readonly #deviceMs = new LastValues();
   readonly #queueMs = new LastValues();
   readonly #callMs = new LastValues();
-  readonly #sizes = new Map<number, number>();
+  #sizes = new Map<number, number>();
+  /** Sizes that are told apart between n and 2 n tokens: all of them, until there are too many. */
+  #steps = Number.POSITIVE_INFINITY;
   #state = "loading";
   #count = 0;
   #items = 0;
@@ -62,10 +64,17 @@ export class RecentTraffic implements EngineObserver {
       this.#budgetTokens += budget;
       this.#budgetedTokens += tokens;
     }
-    for (const each of itemTokens) {
-      const size = roundedUp(each);
-      this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + 1);
-    }
+    for (const each of itemTokens) this.#countSize(each, 1);
+  }
+
+  #countSize(tokens: number, weight: number): void {
+    const size = roundedUp(tokens, this.#steps);
+    this.#sizes.set(size, (this.#sizes.get(size) ?? 0) + weight);
+    if (this.#sizes.size <= SIZES) return;
+    this.#steps = Math.min(this.#steps / 2, SIZES / 4);
+    const finer = this.#sizes;
+    this.#sizes = new Map();
+    for (const [known, count] of finer) this.#countSize(known, count);
   }
 
   get tokenBudgets(): readonly number[] {
@@ -104,9 +113,9 @@ export class RecentTraffic implements EngineObserver {
   }
 }
 
-/** At most {@link STEPS} sizes an octave, so that the sizes stay few whatever comes; up, so that a budget of a size holds it. */
-function roundedUp(tokens: number): number {
-  const unit = 2 ** Math.max(0, Math.floor(Math.log2(tokens / STEPS)));
+/** Up, so that a budget of a size holds it; by less than 1 / `steps`. */
+function roundedUp(tokens: number, steps: number): number {
+  const unit = 2 ** Math.max(0, Math.floor(Math.log2(tokens / steps)));
   return Math.ceil(tokens / unit) * unit;
 }
 
