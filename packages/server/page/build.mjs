@@ -1,19 +1,24 @@
-/** Bundles the live page into dist/page: index.html, page.css, ES modules, and the licenses of what they contain. */
+// Bundles the live page into a folder: index.html, page.css, ES modules, and the licenses of what they contain. The
+// package's build, its tests and `pnpm bundle` run it.
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build, type Metafile } from "esbuild";
+import { build } from "esbuild";
 
 const SOURCES = fileURLToPath(new URL(".", import.meta.url));
 const PACKAGE = dirname(SOURCES.replace(/\/$/, ""));
 const OUTPUT = join(PACKAGE, "dist", "page");
 
-export default async function buildPage(): Promise<void> {
-  await rm(OUTPUT, { recursive: true, force: true });
-  await mkdir(OUTPUT, { recursive: true });
+/** Into the package's dist/page: vitest's global setup. */
+export const setup = () => buildPage(OUTPUT);
+
+/** @param {string} outdir */
+export async function buildPage(outdir = OUTPUT) {
+  await rm(outdir, { recursive: true, force: true });
+  await mkdir(outdir, { recursive: true });
   const { metafile } = await build({
     entryPoints: [join(SOURCES, "main.ts")],
-    outdir: OUTPUT,
+    outdir,
     absWorkingDir: PACKAGE,
     bundle: true,
     // The editor and the planner are loaded after the first picture.
@@ -28,12 +33,15 @@ export default async function buildPage(): Promise<void> {
     logLevel: "error",
   });
   for (const name of ["index.html", "page.css", "icon.svg"])
-    await copyFile(join(SOURCES, name), join(OUTPUT, name));
-  await writeFile(join(OUTPUT, "licenses.txt"), await licensesOf(metafile));
+    await copyFile(join(SOURCES, name), join(outdir, name));
+  await writeFile(join(outdir, "licenses.txt"), await licensesOf(metafile));
 }
 
-/** Of the packages whose code is in the bundle: their licenses ask for it. */
-async function licensesOf({ inputs }: Metafile): Promise<string> {
+/**
+ * Of the packages whose code is in the bundle: their licenses ask for it.
+ * @param {import("esbuild").Metafile} metafile
+ */
+async function licensesOf({ inputs }) {
   const folders = new Set(
     Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+\//.exec(path)?.[0] ?? []),
   );
