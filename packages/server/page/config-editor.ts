@@ -59,6 +59,21 @@ const THEME = EditorView.theme({
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--selection)" },
 });
 
+/**
+ * Text over a selection of several lines is inserted here. The browser would merge the lines, and keep their look by inline
+ * styles, which the page's policy forbids.
+ */
+const typeOverLines = EditorView.domEventHandlers({
+  beforeinput({ inputType, data }, view) {
+    const { doc, selection } = view.state;
+    const { from, to } = selection.main;
+    if (inputType !== "insertText" || data === null || doc.lineAt(from).number === doc.lineAt(to).number)
+      return false;
+    view.dispatch(view.state.replaceSelection(data), { userEvent: "input.type", scrollIntoView: true });
+    return true;
+  },
+});
+
 export class ConfigEditor {
   readonly #view: EditorView;
 
@@ -90,6 +105,7 @@ export class ConfigEditor {
           bracketMatching(),
           closeBrackets(),
           json(),
+          typeOverLines,
           syntaxHighlighting(HIGHLIGHT),
           autocompletion({ override: [complete], icons: false }),
           linter(check, { delay: 200 }),
