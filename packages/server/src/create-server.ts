@@ -27,6 +27,7 @@ import { findRequestState, setRequestState } from "./request-state.js";
 import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerOperations } from "./routes/operations.js";
+import { OPEN_PAGE_ROUTES, registerPage } from "./routes/page.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
 
@@ -36,7 +37,7 @@ const MAX_HEADER_BYTES = 16_384;
 /** Schemas of tools nest, but not as deep as this. */
 const MAX_JSON_DEPTH = 64;
 const RETRY_AFTER_SECONDS = "1";
-/** For probes and scrapers, which have no key. All other routes need one, those that do not exist included. */
+/** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
   "/health/ready",
@@ -44,6 +45,7 @@ const OPEN_ROUTES: readonly string[] = [
   "/metrics",
   "/version",
   "/openapi.json",
+  ...OPEN_PAGE_ROUTES,
 ];
 
 /**
@@ -86,6 +88,10 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     // The client's next request goes to another server.
     if (draining) reply.header("connection", "close");
   });
+  app.addHook("onResponse", async () => {
+    // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
+    if (draining) setImmediate(() => app.server.closeIdleConnections());
+  });
   const unused = unusedConnections(app, options);
   app.addHook("preClose", async () => {
     draining = true;
@@ -103,6 +109,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   registerEmbeddings(app, options, policy);
   if (options.chat !== undefined) registerChat(app, options.chat, options, policy);
   registerOperations(app, options, () => draining);
+  if (options.page !== undefined) registerPage(app, options, options.page);
   return app;
 }
 

@@ -15,8 +15,10 @@ export type {
 export { createServer } from "./create-server.js";
 export type { ErrorBody } from "./http-errors.js";
 export type { Network } from "./media/fetch-url.js";
+export { RecentTraffic } from "./page/recent-traffic.js";
 export {
   DEFAULT_LIMITS,
+  type PageOptions,
   type ServedEngine,
   type ServerLimits,
   type ServerOptions,

@@ -1,9 +1,11 @@
 /** The options of a server, their defaults and their checks. */
+import type { LintFacts } from "@vitgraph/config";
 import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import type { ServedChat } from "./chat-engine.js";
 import type { Network } from "./media/fetch-url.js";
+import { RecentTraffic } from "./page/recent-traffic.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
 export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
@@ -35,6 +37,15 @@ export interface ServerLimits {
   readonly sendMs?: number;
 }
 
+export interface PageOptions {
+  /** An observer of the engine. */
+  readonly traffic: RecentTraffic;
+  /** The engine's compilation config, for the page's editor. */
+  readonly compilationConfig?: Readonly<Record<string, unknown>>;
+  /** What is known about the model, for the editor's linter. */
+  readonly lintFacts?: LintFacts;
+}
+
 export interface ServerOptions {
   /** Stays the caller's: the server does not close it. */
   readonly engine: ServedEngine;
@@ -42,6 +53,8 @@ export interface ServerOptions {
   readonly chat?: ServedChat;
   /** An observer of the engine, for /metrics. Without it there is no /metrics. */
   readonly metrics?: EngineMetrics;
+  /** The live page at /. Default: none. */
+  readonly page?: PageOptions;
   /** Default: no log. */
   readonly logger?: Logger;
   /** The model's name in the API. Default: the engine's. */
@@ -67,6 +80,7 @@ const OPTIONS = {
   engine: true,
   chat: true,
   metrics: true,
+  page: true,
   logger: true,
   modelName: true,
   chatModelName: true,
@@ -106,11 +120,24 @@ export interface ResolvedServerOptions extends ServerOptions {
 /** @throws VG_ARGUMENT_INVALID */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
   checkOptions("createServer", options, Object.keys(OPTIONS));
-  const { engine, chat, limits = {}, apiKeys = [], allowedMediaDomains = [], drainDelayMs = 0 } = options;
+  const {
+    engine,
+    chat,
+    page,
+    limits = {},
+    apiKeys = [],
+    allowedMediaDomains = [],
+    drainDelayMs = 0,
+  } = options;
   if (typeof engine?.encodeEach !== "function")
     throw invalid(`engine is ${describe(engine)}`, "pass an EncoderEngine");
   if (chat !== undefined && typeof chat?.chat !== "function")
     throw invalid(`chat is ${describe(chat)}`, "pass a LlamaEngine of @vitgraph/llama-cpp");
+  if (page !== undefined) {
+    checkOptions("the page of createServer", page, ["traffic", "compilationConfig", "lintFacts"]);
+    if (!(page.traffic instanceof RecentTraffic))
+      throw invalid(`page.traffic is ${describe(page.traffic)}`, "pass a RecentTraffic");
+  }
   checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
   for (const [name, value] of Object.entries(limits)) {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;

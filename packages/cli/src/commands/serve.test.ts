@@ -78,6 +78,12 @@ test("serves embeddings until a signal drains it", async () => {
   const answer = (await (await embed(url, image)).json()) as { model: string; data: { shape: number[] }[] };
   expect([answer.model, answer.data[0]?.shape]).toEqual(["tiny", [8, 16]]);
   expect(await (await fetch(`${url}/metrics`)).text()).toContain("vitgraph_items_total");
+  expect(await (await fetch(`${url}/page/state`)).json()).toMatchObject({
+    model: "tiny",
+    compilationConfig: { cudagraph_mm_encoder: true },
+    lintFacts: { modelType: "qwen3_vl", budgetRange: { min: 64, max: 16_384 }, images: { patchSize: 2 } },
+    sizes: [{ tokens: 8, weight: 1 }],
+  });
   expect(await stop()).toBe(0);
   await expect(fetch(`${url}/health`)).rejects.toThrow();
   expect(io.err).toContain('"route":"/v1/embeddings"');

@@ -1,6 +1,6 @@
 /** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
 import type { ServeArguments } from "@vitgraph/config";
-import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { DEFAULT_MAX_BATCH_TOKENS, EncoderEngine, loadModel } from "@vitgraph/core";
 import { createLogger, EngineLog, EngineMetrics, type LogLevel } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import type { LlamaEngine } from "@vitgraph/llama-cpp";
@@ -11,6 +11,7 @@ import { downloadModel } from "../download-model.js";
 import { readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
+import { loadedModelFacts } from "./config-facts.js";
 import {
   addModelOptions,
   byteCount,
@@ -60,7 +61,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("serve");
   addModelOptions(command)
     .description(
-      "serve images over HTTP as OpenAI's clients ask: /v1/embeddings, with --llm also /v1/chat/completions; health and metrics",
+      "serve images over HTTP as OpenAI's clients ask: /v1/embeddings, with --llm also /v1/chat/completions; health, metrics, and a live page at /",
     )
     .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
@@ -177,7 +178,7 @@ A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Here, since the other commands start a tenth of a second sooner without it.
-  const { createServer } = await import("@vitgraph/server");
+  const { createServer, RecentTraffic } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
@@ -185,6 +186,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
   await downloadModel(options.model, io);
+  const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
   for (const note of model.notes) printNote(io, note);
   using loading = startProgress(io, `loading ${options.model}`);
@@ -192,7 +194,11 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     model,
     devices: [() => openDevice(options)],
     compilationConfig,
-    observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
+    observers: [
+      metrics,
+      traffic,
+      new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose }),
+    ],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
     outputCacheBytes: options.outputCacheBytes ?? DEFAULT_OUTPUT_CACHE_BYTES,
@@ -205,6 +211,11 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ...given("chat", chat),
     ...given("chatModelName", options.servedLlmName),
     metrics,
+    page: {
+      traffic,
+      compilationConfig: { ...compilationConfig },
+      lintFacts: loadedModelFacts(model, options.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS),
+    },
     logger,
     apiKeys,
     limits: serverLimits(options),

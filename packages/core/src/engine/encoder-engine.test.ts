@@ -144,7 +144,7 @@ describe("batches", () => {
     expect(batches).toEqual([]);
     await clock.advance(1);
     await Promise.all([first, second]);
-    expect(batches).toMatchObject([{ items: 2, queueMs: [5, 2] }]);
+    expect(batches).toMatchObject([{ items: 2, itemTokens: [3, 4], queueMs: [5, 2] }]);
     await engine.close();
   });
 
@@ -638,6 +638,18 @@ describe("several devices", () => {
     await engine.close();
   });
 
+  test("one that does not tell its memory leaves the statistics readable", async () => {
+    const { engine, devices } = await setUp();
+    const [device] = devices as [NullDevice];
+    expect(engine.stats().devices[0]?.memory).toEqual(device.memory());
+    vi.spyOn(device, "memory").mockImplementation(() => {
+      throw new VitgraphError("VG_DEVICE_FAILED", "cannot ask for the device's memory");
+    });
+    expect(engine.stats().devices).toMatchObject([{ state: "up", memory: null }]);
+    await engine.close();
+    expect(engine.stats().devices[0]?.memory).toBeNull();
+  });
+
   test("one that fails leaves the others serving, and comes back", async () => {
     let broken = true;
     const { engine, clock, changes, batches } = await setUp({
@@ -652,8 +664,8 @@ describe("several devices", () => {
       reason: { message: "the batch failed on the device (Xid 79)", cause: { message: "Xid 79" } },
     });
     expect(engine.stats().devices).toMatchObject([
-      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0 },
-      { state: "up", batches: 1 },
+      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0, memory: null },
+      { state: "up", batches: 1, memory: { totalBytes: Number.POSITIVE_INFINITY } },
     ]);
     expect(codesOf(await engine.encode([item(5), item(60)]))).toEqual([5, 60]);
     broken = false;
