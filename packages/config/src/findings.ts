@@ -1,4 +1,4 @@
-/** Everything that is to be said about a config, as one list: its problems, or else its notes and the linter's findings. */
+/** All findings about a config as one list: its problems, or else its notes and those of the linter. */
 import { type LintFacts, type LintRule, lintCompilationConfig } from "./lint.js";
 import type { ResolvedConfig } from "./parse.js";
 import { type Place, problemsOf } from "./problem.js";

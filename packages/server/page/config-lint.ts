@@ -1,4 +1,4 @@
-/** What `vitgraph config check` says of a compilation config, at the places of its text. */
+/** The findings of `vitgraph config check` for the text of a compilation config, with their ranges. */
 import { configFindings, type LintFacts, parseCompilationConfig } from "@vitgraph/config";
 import { findNodeAtOffset, parseTree } from "jsonc-parser";
 

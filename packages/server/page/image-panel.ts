@@ -3,7 +3,7 @@ import { html, nothing, render, svg, type TemplateResult } from "lit-html";
 import { count, duration } from "./format.js";
 import type { EncodedImage, PageState, ServerApi } from "./server-api.js";
 
-/** More lines would hide the image. */
+/** Lines in one direction; more would hide the image. */
 const MAX_GRID_LINES = 96;
 
 interface Chosen {

@@ -4,7 +4,7 @@ import type { LiveMessage, PageState } from "../src/page/page-state.js";
 
 export type { LiveMessage, PageState };
 
-/** What the server said, or that it could not be reached. */
+/** An error answer of the server; status 0 if the server could not be reached. */
 export class ServerError extends Error {
   readonly status: number;
 

@@ -1,4 +1,4 @@
-/** What the server tells the live page: JSON at /page/state, and one message after the other at /page/events. Sizes and times, never contents. */
+/** The data of the live page: JSON at /page/state, and messages at /page/events. Sizes and times, never contents. */
 import type { LintFacts } from "@vitgraph/config";
 
 /** GET /page/state */
