@@ -41,7 +41,7 @@ async function eventsOf(response: Response): Promise<readonly unknown[]> {
 }
 
 async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await sleep(5);
+  await expect.poll(isTrue, { interval: 5, timeout: 3000 }).toBe(true);
 }
 
 const OPENAI_USAGE = {

@@ -101,6 +101,8 @@ function deadline(ms: number, ended: AbortSignal): AbortSignal {
       }),
     );
   }, ms);
+  // A request that has ended by now.
+  timer.unref();
   ended.addEventListener("abort", () => clearTimeout(timer), { once: true });
   return controller.signal;
 }
