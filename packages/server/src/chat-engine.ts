@@ -5,7 +5,7 @@ export interface ServedChat {
   readonly name: string;
   /** Tokens of a prompt and its answer. */
   readonly contextSize: number;
-  /** Starts an answer. What is wrong is thrown by the generation. */
+  /** Starts an answer. The generation throws its errors. */
   chat(options: ChatRequest): ChatGeneration;
   /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
   stats(): { readonly preparing: number; readonly waiting: number; readonly running: number };
