@@ -49,6 +49,8 @@ test("chat and embeddings are served by one encoder until a signal drains them",
 
   const metrics = await (await fetch(`${url}/metrics`)).text();
   expect(metrics).toMatch(/^vitgraph_items_total\{outcome="fulfilled",source="device"\} 1$/m);
+  expect(metrics).toMatch(/^vitgraph_chat_tokens_total\{kind="image"\} 64$/m);
+  expect(metrics).toMatch(/^vitgraph_chat_requests\{state="running"\} 0$/m);
   io.interrupt();
   expect(await ended).toBe(0);
   await expect(fetch(`${url}/health`)).rejects.toThrow();

@@ -12,7 +12,7 @@ export type RenderedPart =
 
 export class ChatTemplate {
   readonly #template: Template;
-  /** All that a control token can begin with. */
+  /** Every proper prefix of a control token. */
   readonly #beginnings: ReadonlySet<string>;
   readonly #longest: number;
   readonly #anyControl: RegExp;

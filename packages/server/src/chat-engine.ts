@@ -5,8 +5,10 @@ export interface ServedChat {
   readonly name: string;
   /** Tokens of a prompt and its answer. */
   readonly contextSize: number;
-  /** Starts an answer. What is wrong is thrown by the generation. */
+  /** Starts an answer. The generation throws its errors. */
   chat(options: ChatRequest): ChatGeneration;
+  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  stats(): { readonly preparing: number; readonly waiting: number; readonly running: number };
   /** A token's text in UTF-8. Characters may be split over several tokens. */
   tokenBytes(token: number): Uint8Array;
 }
@@ -72,6 +74,7 @@ export interface ChatResult {
     readonly cachedTokens: number;
     readonly completionTokens: number;
   };
+  readonly timings: { readonly firstTokenMs: number };
 }
 
 /**

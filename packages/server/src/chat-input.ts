@@ -50,7 +50,7 @@ export interface ChatBody {
   readonly chat_template_kwargs?: Readonly<Record<string, unknown>>;
 }
 
-/** Members of OpenAI's API that would change the answer, and that the server does not have. */
+/** Members of OpenAI's API that would change the answer and are not supported, with a remedy for each. */
 const UNSUPPORTED: Readonly<Record<string, string>> = {
   audio: "ask for text",
   function_call: "use tool_choice",
@@ -77,7 +77,7 @@ export function refuseUnsupported(body: unknown): void {
   }
 }
 
-/** What the schema cannot say with a remedy. @throws ParamError */
+/** Checks beyond the schema, with a remedy for each. @throws ParamError */
 export function checkChatBody(body: ChatBody): void {
   const { n, response_format: format, tool_choice: choice, modalities, stream_options } = body;
   if (n !== undefined && n !== 1) throw unsupported("n", `n is ${n}`, "send one request for each answer");

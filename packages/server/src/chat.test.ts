@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { EngineMetrics } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Script, scriptedChat, USAGE } from "../test/scripted-chat.js";
@@ -41,7 +42,7 @@ async function eventsOf(response: Response): Promise<readonly unknown[]> {
 }
 
 async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await sleep(5);
+  await expect.poll(isTrue, { interval: 5, timeout: 3000 }).toBe(true);
 }
 
 const OPENAI_USAGE = {
@@ -494,6 +495,25 @@ test("each key is a caller, and a body above the limit is refused", async () => 
   const large = { messages: [{ role: "user", content: "x".repeat(3000) }] };
   const headers = { authorization: `Bearer ${KEY}` };
   expect((await server.chat(large, { headers })).status).toBe(413);
+});
+
+test("/metrics has chats by state, their tokens and the time to the first", async () => {
+  const metrics = await EngineMetrics.create();
+  await using server = await serveChat({ chunks: HELLO }, { metrics });
+  await server.chat({ messages });
+  await eventsOf(await server.chat({ messages, stream: true }));
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  for (const line of [
+    'vitgraph_chat_requests{state="waiting"} 1',
+    'vitgraph_chat_requests{state="running"} 2',
+    'vitgraph_chat_tokens_total{kind="prompt"} 40',
+    'vitgraph_chat_tokens_total{kind="image"} 16',
+    'vitgraph_chat_tokens_total{kind="cached"} 10',
+    'vitgraph_chat_tokens_total{kind="completion"} 4',
+    'vitgraph_chat_first_token_seconds_bucket{le="0.025"} 0',
+    'vitgraph_chat_first_token_seconds_bucket{le="0.05"} 2',
+  ])
+    expect(text).toContain(`${line}\n`);
 });
 
 test("the models and /openapi.json have the chat; without an engine there is no route", async () => {

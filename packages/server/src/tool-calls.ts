@@ -5,8 +5,7 @@
  *     {"name": "weather", "arguments": {"city": "Oslo"}}
  *     </tool_call>
  *
- * Text comes in pieces. Only what may be the beginning of a call is held back. A block that is no call of an offered tool
- * stays text.
+ * Text comes in pieces; text that may begin a call is held back. A block that is not a call of an offered tool stays text.
  */
 
 export interface ToolCall {
@@ -24,7 +23,7 @@ const CLOSE = "</tool_call>";
 
 export class ToolCallParser {
   readonly #names: ReadonlySet<string>;
-  /** Text that is not given out yet: of a block, or of what may open one. */
+  /** Text held back: a block, or the beginning of its opening tag. */
   #held = "";
   /** Blanks after a call separate it from the next one. */
   #followsCall = false;
@@ -94,7 +93,7 @@ export class ToolCallParser {
   }
 }
 
-/** Length of the longest end of the text that may open a block. */
+/** Length of the longest end of the text that begins an opening tag. */
 function openingLength(text: string): number {
   for (let length = Math.min(text.length, OPEN.length - 1); length > 0; length--) {
     if (text.endsWith(OPEN.slice(0, length))) return length;

@@ -16,6 +16,8 @@ export interface ScriptedChat extends ServedChat {
 
 export const USAGE = { promptTokens: 20, imageTokens: 8, cachedTokens: 5, completionTokens: 2 };
 
+const timings = { firstTokenMs: 30 };
+
 /** Its tokens are numbers of characters. */
 export function scriptedChat({
   chunks = [],
@@ -28,6 +30,7 @@ export function scriptedChat({
     name: "scripted",
     contextSize: 100,
     requests,
+    stats: () => ({ preparing: 0, waiting: 1, running: 2 }),
     tokenBytes: (token) => Buffer.from(String.fromCodePoint(token)),
     chat(request) {
       requests.push(request);
@@ -53,7 +56,7 @@ export function scriptedChat({
           }
           await Promise.race([before(chunks.length), aborted]);
           if (error !== undefined) throw error;
-          settle({ text: chunks.map(({ text }) => text).join(""), finishReason, usage: USAGE });
+          settle({ text: chunks.map(({ text }) => text).join(""), finishReason, usage: USAGE, timings });
         },
       };
     },

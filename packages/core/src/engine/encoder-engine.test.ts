@@ -491,7 +491,7 @@ test("getItemSpecs tells sizes without encoding", async () => {
   await engine.close();
 });
 
-test("the sizes of a call are told before anything is encoded, and whoever does not want them takes it back", async () => {
+test("the sizes of a call are told before anything is encoded, and the listener can reject the call", async () => {
   const { engine, batches } = await setUp();
   const told: unknown[] = [];
   const onItemSpecs = (specs: unknown) => {

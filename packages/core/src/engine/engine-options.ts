@@ -104,8 +104,8 @@ export interface EncodeOptions {
    */
   readonly caller?: string;
   /**
-   * Called once, when the size of each item is known and none is encoded: outcomes as of `getItemSpecs`. What it throws
-   * rejects the call, before any item is accepted.
+   * Called once, when the size of each item is known and none is encoded: outcomes as of `getItemSpecs`. An error
+   * that it throws rejects the call before any item is accepted.
    */
   readonly onItemSpecs?: (specs: readonly PromiseSettledResult<ItemSpec>[]) => void;
 }

@@ -14,6 +14,7 @@ import {
   readMessages,
   refuseUnsupported,
 } from "../chat-input.js";
+import { countChats } from "../chat-metrics.js";
 import { checkModel, httpError, ParamError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
 import { requestState } from "../request-state.js";
@@ -27,12 +28,13 @@ const LOGPROB_BYTES = 100;
 export function registerChat(
   app: FastifyInstance,
   chat: ServedChat,
-  { limits, chatModelName, logger }: ResolvedServerOptions,
+  { limits, chatModelName, logger, metrics }: ResolvedServerOptions,
   policy: MediaPolicy,
 ): void {
   const { contextSize } = chat;
   const { chatMs, maxItems, sendMs } = limits;
   const modelName = chatModelName ?? chat.name;
+  const count = metrics === undefined ? undefined : countChats(metrics, chat);
 
   app.post(
     "/v1/chat/completions",
@@ -62,6 +64,7 @@ export function registerChat(
       // A slow reader's answer waits here.
       state.memory.take(Math.min(maxTokens, contextSize) * chunkBytes);
       const generation = chat.chat({ ...options, messages, signal, caller: state.caller });
+      generation.result.then(count, () => {});
       const answer = {
         id: `chatcmpl-${randomUUID()}`,
         model: modelName,
@@ -101,6 +104,8 @@ function deadline(ms: number, ended: AbortSignal): AbortSignal {
       }),
     );
   }, ms);
+  // A request that has ended by now.
+  timer.unref();
   ended.addEventListener("abort", () => clearTimeout(timer), { once: true });
   return controller.signal;
 }
