@@ -5,12 +5,13 @@
  * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
  * arrive and an answer to be read, and how much memory requests hold.
  */
+import { isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
-import type { Socket } from "node:net";
+import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
-import { scanJson, unknownOption } from "@vitgraph/errors";
+import { scanJson, shorten, unknownOption } from "@vitgraph/errors";
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -34,6 +35,10 @@ const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
 /** Deeper JSON is no request of this API. */
 const MAX_JSON_DEPTH = 16;
+/** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
+const MAX_JSON_VALUES = 100_000;
+/** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
+const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
 /** For probes and scrapers, which have no key. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
@@ -59,8 +64,8 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.removeContentTypeParser(["application/json", "text/plain"]);
   app.addContentTypeParser(
     "application/json",
-    { parseAs: "string" },
-    async (_request: unknown, text: string) => parseJson(text),
+    { parseAs: "buffer" },
+    async (_request: unknown, body: Buffer) => parseJson(body),
   );
   await app.register(multipart, { throwFileSizeLimit: false });
   await app.register(swagger, {
@@ -147,13 +152,18 @@ function requestId({ headers }: { readonly headers: FastifyRequest["headers"] })
 }
 
 /** @throws StatusError 400 */
-function parseJson(text: string): unknown {
-  if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
+function parseJson(body: Buffer): unknown {
+  if (!isUtf8(body)) throw new StatusError(400, "the body is not UTF-8", "encode it as UTF-8");
+  const text = body.toString("utf8");
+  const { isTooDeep, hasTooManyValues } = scanJson(text, MAX_JSON_DEPTH, MAX_JSON_VALUES);
+  if (isTooDeep)
     throw new StatusError(
       400,
       `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
       "send a flat list of images",
     );
+  if (hasTooManyValues)
+    throw new StatusError(400, `the body has more than ${MAX_JSON_VALUES} values`, "send fewer of them");
   try {
     return JSON.parse(text);
   } catch {
@@ -166,7 +176,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const { limits, logger, metrics } = options;
   const keys = new ApiKeys(options.apiKeys);
   const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
-  const count = metrics === undefined ? undefined : countRequests(metrics);
+  const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
@@ -184,13 +194,15 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       memory.release();
     });
     setRequestState(request, { caller, memory, signal: gone.signal, startedAt: performance.now() });
+    checkHeaders(request, options);
     const { "content-encoding": encoding = "identity", "content-length": length } = request.headers;
     if (encoding !== "identity")
       throw new StatusError(415, "the body is compressed", "send it without Content-Encoding");
     if (Number(length) > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
-    // A form's files are counted as they come.
-    const isJson = request.headers["content-type"]?.startsWith("application/json") ?? false;
-    if (isJson) memory.take(length === undefined ? limits.maxBodyBytes : Number(length));
+    // A form's files are counted as they come. A body without a length comes in chunks.
+    const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
+    const isChunked = request.headers["transfer-encoding"] !== undefined;
+    if (!isForm) memory.take(isChunked ? limits.maxBodyBytes : Number(length ?? 0));
   });
 
   app.addHook("onResponse", async (request, reply) => {
@@ -210,6 +222,28 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       "request",
     );
   });
+}
+
+const HOST = /^(?<name>[\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?$/i;
+const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
+
+/** @throws StatusError 400; 421 */
+function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOptions): void {
+  for (const name of SINGLE_HEADERS)
+    if ((raw.headersDistinct[name]?.length ?? 0) > 1)
+      throw new StatusError(400, `the request has more than one header ${name}`, "send one");
+  const { host } = raw.headers;
+  if (host === undefined) return;
+  const name = HOST.exec(host)?.groups?.name;
+  if (name === undefined) throw new StatusError(400, "the header host is not a host name", "check the client");
+  // A web page reaches a server on its reader's machine by a name that resolves to 127.0.0.1 (DNS rebinding). It has no key.
+  const isLocal = name.startsWith("[") || isIPv4(name) || /(^|\.)localhost$/i.test(name);
+  if (apiKeys.length === 0 && !isLocal && LOOPBACK.test(raw.socket.localAddress ?? ""))
+    throw new StatusError(
+      421,
+      `a server on loopback without API keys is not reached as ${shorten(name)}`,
+      "use localhost or an IP address, or start the server with --api-key-file",
+    );
 }
 
 function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
@@ -243,6 +277,7 @@ function sendError(
 const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Content Too Large", "the extensions of the body's chunks are too large"],
 };
 
 /** Answers what Node's parser could not read as a request, and closes the connection. */

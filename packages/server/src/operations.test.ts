@@ -151,7 +151,7 @@ test("a body above the limit is refused: declared, chunked, and as a form", asyn
   const limits = { maxBodyBytes: 2000, maxImageBytes: 2000 };
   await using server = await serve({ engine: opened.engine, limits });
   const { port } = server;
-  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
   expect(await raw(port, `${head}content-length: 999999999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413 /);
   const chunk = `${(1000).toString(16)}\r\n${" ".repeat(1000)}\r\n`;
   expect(await raw(port, `${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(3)}`)).toMatch(
@@ -169,7 +169,7 @@ test("a body above the limit is refused: declared, chunked, and as a form", asyn
 
 test("headers that never end and bodies that never come are cut, while others are served", async () => {
   await using server = await serve({ engine: opened.engine, limits: { receiveMs: 300 } });
-  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
   const drip = (socket: Socket) => {
     const timer = setInterval(() => socket.write("x"), 50);
     socket.on("close", () => clearInterval(timer));
@@ -198,7 +198,7 @@ test("a client that reads its answer slowly is cut, and its memory comes back", 
   };
   await using server = await serve({ engine: wide, limits });
   const body = JSON.stringify({ input: image });
-  const head = `POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+  const head = `POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
   // 64 KiB every 20 ms: the connection is never silent, and the whole answer takes 5 s.
   const answer = await raw(server.port, head + body, (socket) => {
     socket.on("data", () => socket.pause());
@@ -370,19 +370,19 @@ test.each([
   ["a request line without a version", "GET /\r\n\r\n"],
   [
     "two lengths",
-    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}",
   ],
   [
     "a length and chunks",
-    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
   ],
   [
     "a chunk's size that is no number",
-    "POST /v1/embeddings HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
   ],
-  ["a header with a null", "GET /health HTTP/1.1\r\nhost: x\r\na: b\0c\r\n\r\n"],
-  ["a path that cannot be decoded", "GET /%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"],
-  ["headers of 20 kB", `GET /health HTTP/1.1\r\nhost: x\r\na: ${"b".repeat(20_000)}\r\n\r\n`],
+  ["a header with a null", "GET /health HTTP/1.1\r\nhost: localhost\r\na: b\0c\r\n\r\n"],
+  ["a path that cannot be decoded", "GET /%zz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"],
+  ["headers of 20 kB", `GET /health HTTP/1.1\r\nhost: localhost\r\na: ${"b".repeat(20_000)}\r\n\r\n`],
 ])("%s is refused with 4xx, and the connection is closed", async (_, text) => {
   await using server = await serve({ engine: opened.engine });
   const answer = await raw(server.port, text);
