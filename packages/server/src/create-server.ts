@@ -33,6 +33,8 @@ import { serverVersion } from "./version.js";
 /** How often Node looks for connections that are too slow. */
 const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
+/** Node drops the headers above a count of its own (2000), Transfer-Encoding among them. Clients and proxies send some 30. */
+const MAX_HEADERS = 200;
 /** Deeper JSON is no request of this API. */
 const MAX_JSON_DEPTH = 16;
 /** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
@@ -110,6 +112,8 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: Math.min(limits.receiveMs, 10_000),
     connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
+    // checkHeaders answers with an error object.
+    requireHostHeader: false,
   };
   const app = Fastify({
     ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
@@ -128,6 +132,7 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     routerOptions: { maxParamLength: 200 },
   } as object) as FastifyInstance;
   app.server.maxConnections = limits.maxConnections;
+  app.server.maxHeadersCount = MAX_HEADERS + 1;
   return app;
 }
 
@@ -227,15 +232,18 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
 const HOST = /^(?<name>[\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?$/i;
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
 
-/** @throws StatusError 400; 421 */
+/** @throws StatusError 400; 421; 431 */
 function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOptions): void {
+  if (raw.rawHeaders.length / 2 > MAX_HEADERS)
+    throw new StatusError(431, `the request has more than ${MAX_HEADERS} headers`, "send fewer of them");
   for (const name of SINGLE_HEADERS)
     if ((raw.headersDistinct[name]?.length ?? 0) > 1)
       throw new StatusError(400, `the request has more than one header ${name}`, "send one");
   const { host } = raw.headers;
-  if (host === undefined) return;
-  const name = HOST.exec(host)?.groups?.name;
-  if (name === undefined) throw new StatusError(400, "the header host is not a host name", "check the client");
+  if (host === undefined && raw.httpVersion === "1.0") return;
+  const name = HOST.exec(host ?? "")?.groups?.name;
+  if (name === undefined)
+    throw new StatusError(400, "the header host is not a host name", "check the client");
   // A web page reaches a server on its reader's machine by a name that resolves to 127.0.0.1 (DNS rebinding). It has no key.
   const isLocal = name.startsWith("[") || isIPv4(name) || /(^|\.)localhost$/i.test(name);
   if (apiKeys.length === 0 && !isLocal && LOOPBACK.test(raw.socket.localAddress ?? ""))
@@ -277,7 +285,11 @@ function sendError(
 const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, "Content Too Large", "the extensions of the body's chunks are too large"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [
+    413,
+    "Content Too Large",
+    "the extensions of the body's chunks are too large",
+  ],
 };
 
 /** Answers what Node's parser could not read as a request, and closes the connection. */

@@ -1,6 +1,7 @@
 /** A server on loopback in front of a real engine with a very small model, for tests. */
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EncoderEngine, loadModel } from "@vitgraph/core";
@@ -65,6 +66,24 @@ export async function serve(options: ServerOptions): Promise<TestServer> {
       await app.close();
     },
   };
+}
+
+/** Sends bytes as they are, and resolves with everything that came back when the connection is closed. */
+export async function sendRaw(
+  port: number,
+  request: string | Uint8Array,
+  onOpen: (socket: Socket) => void = () => {},
+): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += chunk;
+  });
+  socket.on("error", () => {});
+  socket.write(request);
+  onOpen(socket);
+  await once(socket, "close");
+  return answer;
 }
 
 /** A PNG of one colour. */
