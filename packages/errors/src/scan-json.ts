@@ -61,7 +61,7 @@ export function scanJson(
 }
 
 /** An end, or a run of escapes with what is between them: one match for each escape would take seconds for megabytes. */
-const STRING_STOP = /["\n\r]|(?:\\[^][^"\\\n\r]{0,16}){1,1000}/g;
+const STRING_STOP = /["\n\r]|(?:\\[\s\S][^"\\\n\r]{0,16}){1,1000}/g;
 
 /**
  * Offset behind the closing quote, or of the line's end: no string of JSON goes on behind it.

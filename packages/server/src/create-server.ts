@@ -22,6 +22,7 @@ import { ApiKeys } from "./api-keys.js";
 import { bodyTooLarge } from "./embedding-input.js";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 import { countRequests } from "./http-metrics.js";
+import { LoopTurns } from "./loop-turns.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
@@ -181,6 +182,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const { limits, logger, metrics } = options;
   const keys = new ApiKeys(options.apiKeys);
   const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
+  const turns = new LoopTurns();
   const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
   app.addHook("onRequest", async (request, reply) => {
@@ -198,12 +200,19 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       gone.abort();
       memory.release();
     });
-    setRequestState(request, { caller, memory, signal: gone.signal, startedAt: performance.now() });
+    setRequestState(request, {
+      caller,
+      memory,
+      signal: gone.signal,
+      startedAt: performance.now(),
+      turn: () => turns.take(caller),
+    });
     checkHeaders(request, options);
     const { "content-encoding": encoding = "identity", "content-length": length } = request.headers;
     if (encoding !== "identity")
       throw new StatusError(415, "the body is compressed", "send it without Content-Encoding");
     if (Number(length) > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
+    if (!isOpen) await turns.take(caller);
     // A form's files are counted as they come. A body without a length comes in chunks.
     const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
     const isChunked = request.headers["transfer-encoding"] !== undefined;
@@ -234,10 +243,11 @@ const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
 
 /** @throws StatusError 400; 421; 431 */
 function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOptions): void {
-  if (raw.rawHeaders.length / 2 > MAX_HEADERS)
+  const names = raw.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
+  if (names.length > MAX_HEADERS)
     throw new StatusError(431, `the request has more than ${MAX_HEADERS} headers`, "send fewer of them");
   for (const name of SINGLE_HEADERS)
-    if ((raw.headersDistinct[name]?.length ?? 0) > 1)
+    if (names.indexOf(name) !== names.lastIndexOf(name))
       throw new StatusError(400, `the request has more than one header ${name}`, "send one");
   const { host } = raw.headers;
   if (host === undefined && raw.httpVersion === "1.0") return;

@@ -1,5 +1,4 @@
 /** A server on loopback in front of a real engine with a very small model, for tests. */
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -82,7 +81,8 @@ export async function sendRaw(
   socket.on("error", () => {});
   socket.write(request);
   onOpen(socket);
-  await once(socket, "close");
+  // Not `once`, which rejects when the connection is reset.
+  await new Promise((resolve) => socket.once("close", resolve));
   return answer;
 }
 
