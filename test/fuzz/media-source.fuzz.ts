@@ -3,6 +3,7 @@
  * address that is not public, no file is read but those below the allowed directory, and a refusal has a code.
  */
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { isIP } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
@@ -34,9 +35,9 @@ const post = await openFuzzServer({
     },
     connect({ host, hostname, lookup }) {
       const name = hostname ?? host ?? "";
-      if (HOSTS.includes(name))
-        lookup?.(name, { all: false }, (_, address) => dialled.push(address as string));
-      else dialled.push(name);
+      // As net.connect does: a literal address is dialled, a name is looked up.
+      if (isIP(name) !== 0) dialled.push(name);
+      else lookup?.(name, { all: false }, (_, address) => dialled.push(address as string));
       return webServer();
     },
   },

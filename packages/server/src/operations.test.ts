@@ -137,7 +137,8 @@ test("a body above the limit is refused: declared, chunked, and as a form", asyn
   const limits = { maxBodyBytes: 2000, maxImageBytes: 2000 };
   await using server = await serve({ engine: opened.engine, limits });
   const { port } = server;
-  const head = "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
+  const head =
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
   expect(await sendRaw(port, `${head}content-length: 999999999999\r\n\r\n{`)).toMatch(/^HTTP\/1.1 413 /);
   const chunk = `${(1000).toString(16)}\r\n${" ".repeat(1000)}\r\n`;
   expect(await sendRaw(port, `${head}transfer-encoding: chunked\r\n\r\n${chunk.repeat(3)}`)).toMatch(

@@ -26,8 +26,8 @@ export interface FetchOptions {
 /** Name resolution and connections, which tests replace. */
 export interface Network {
   readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
-  /** Default: the connections of node:http and node:https. */
-  readonly connect?: (options: http.ClientRequestArgs) => Duplex;
+  /** Default: the connections of node:http and node:https. For https, a TLS connection for `servername`. */
+  readonly connect?: (options: http.ClientRequestArgs & { readonly servername?: string }) => Duplex;
 }
 
 const SYSTEM: Network = { resolve: (host) => dns.lookup(host, { all: true }) };
@@ -81,14 +81,14 @@ async function request(url: URL, options: FetchOptions): Promise<http.IncomingMe
     else done(null, first.address, first.family);
   };
   const { promise, resolve, reject } = withResolvers<http.IncomingMessage>();
-  const sent = (url.protocol === "https:" ? https : http).request(url, {
+  const { Agent, request: send } = url.protocol === "https:" ? https : http;
+  // For this request alone: a connection of a pool would be pinned to the addresses of another one.
+  const agent = new Agent();
+  const sent = send(url, {
     lookup,
     signal,
+    agent: connect === undefined ? agent : Object.assign(agent, { createConnection: connect }),
     headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "vitgraph" },
-    // A new connection: one of a pool would be pinned to the addresses of another request.
-    ...(connect === undefined
-      ? { agent: false as const }
-      : { createConnection: (args: http.ClientRequestArgs) => connect(args) }),
   });
   sent.on("response", resolve);
   sent.on("error", reject);
