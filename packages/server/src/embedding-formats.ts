@@ -1,5 +1,5 @@
 /** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
-import { bytesOf, type Embedding, encodeSafetensors, type IndexedOutcome } from "@vitgraph/core";
+import { bytesOf, type Embedding, encodeEmbeddings, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 
 export const JSON_TYPE = "application/json";
@@ -60,22 +60,9 @@ export function encodeNpy({ tokens, columns, data }: Embedding): Uint8Array {
   return file;
 }
 
-/**
- * One tensor an image, in the engine's dtype, named by its index; the grid is in the metadata as for `vitgraph encode`:
- * `0.grid_thw`.
- */
+/** One tensor an image, in the engine's dtype, named by its index. */
 export function encodeTensors(embeddings: ReadonlyMap<number, Embedding>): Uint8Array {
-  const metadata: Record<string, string> = {};
-  const tensors = [...embeddings].map(([index, { tokens, columns, dtype, bytes, grid }]) => {
-    metadata[`${index}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
-    return {
-      name: String(index),
-      dtype: dtype === "f32" ? ("F32" as const) : ("BF16" as const),
-      shape: [tokens, columns],
-      bytes,
-    };
-  });
-  return encodeSafetensors(tensors, metadata);
+  return encodeEmbeddings(new Map([...embeddings].map(([index, embedding]) => [String(index), embedding])));
 }
 
 export interface JsonAnswer {
