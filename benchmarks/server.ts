@@ -59,7 +59,8 @@ type Caller = keyof typeof KEYS;
 const LIMITS = { receiveMs: 5000, maxBodyBytes: 8 << 20 };
 const CONCURRENCIES = [1, 8, 32, 64];
 const MOST_P99_RATIO = 2;
-/** RSS grows by some MiB until buffers and the heap have their size. */
+const SOAK_ROUNDS = 10;
+/** Memory grows until the heap and the allocator's pools have their size. */
 const WARM_UP_SHARE = 0.3;
 const MOST_GROWTH_MIB_PER_MINUTE = 2;
 
@@ -213,40 +214,46 @@ async function measureAttack(): Promise<void> {
     missed(`p99 is ${ratio.toFixed(2)} × the one beside another attacked server, above ${MOST_P99_RATIO}`);
 }
 
+/** In rounds. Memory is compared between them, when the attackers are gone: during a round it goes up and down by requests. */
 async function soak(): Promise<void> {
   await using server = await startServer();
-  const attacker = startProcess("attacker", server.port);
-  const startedAt = performance.now();
-  const samples: { x: number; y: number }[] = [];
-  const sampler = setInterval(async () => {
-    const atMs = performance.now() - startedAt;
-    const { rssBytes } = await server.status();
-    if (atMs > 1000 * seconds * WARM_UP_SHARE) samples.push({ x: atMs / 60_000, y: rssBytes / 2 ** 20 });
-  }, 1000);
-  const good = await callFor(server.port, ROUTES.binary, {
-    concurrency: 1,
-    forSeconds: seconds,
-    pauseMs: 50,
-  });
-  clearInterval(sampler);
-  attacker.kill();
-  await once(attacker, "exit");
-  // Until the slow clients' connections have ended.
-  await sleep(500);
-  const { heldBytes, answered, rssBytes } = await server.status();
-  const growth = slopeOf(samples);
-  console.log(`answered: ${answered}`);
+  const latencies: number[] = [];
+  const rows: string[][] = [];
+  const idle: { readonly minutes: number; readonly status: Status }[] = [];
+  for (let round = 1; round <= SOAK_ROUNDS; round++) {
+    const attacker = startProcess("attacker", server.port);
+    const forSeconds = seconds / SOAK_ROUNDS;
+    const good = await callFor(server.port, ROUTES.binary, { concurrency: 1, forSeconds, pauseMs: 50 });
+    latencies.push(...good.latencies);
+    attacker.kill();
+    await once(attacker, "exit");
+    // Until the last slow request has been cut.
+    await sleep(LIMITS.receiveMs + 1000);
+    const status = await server.status();
+    const { heapBytes, rssBytes, heldBytes } = status;
+    const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+    rows.push([String(round), mib(heapBytes), mib(rssBytes), String(heldBytes)]);
+    if (round > SOAK_ROUNDS * WARM_UP_SHARE)
+      idle.push({ minutes: (round * seconds) / SOAK_ROUNDS / 60, status });
+  }
+  printTable(["round", "heap and buffers, MiB", "RSS, MiB", "held by requests"], rows);
+  console.log(`answered, by status: ${idle.at(-1)?.status.answered}`);
   console.log(
-    `good client: ${good.latencies.length} answers, p50 ${quantile(good.latencies, 0.5).toFixed(1)} ms, ` +
-      `p99 ${quantile(good.latencies, 0.99).toFixed(1)} ms`,
+    `good client: ${latencies.length} answers, p50 ${quantile(latencies, 0.5).toFixed(1)} ms, ` +
+      `p99 ${quantile(latencies, 0.99).toFixed(1)} ms`,
   );
-  const [first] = samples;
-  console.log(
-    `memory: ${first?.y.toFixed(0)} MiB after the warm-up, ${(rssBytes / 2 ** 20).toFixed(0)} MiB at the end, ` +
-      `${growth.toFixed(2)} MiB a minute; held by requests at the end: ${heldBytes} bytes`,
-  );
-  if (growth > MOST_GROWTH_MIB_PER_MINUTE) missed(`memory grows by ${growth.toFixed(2)} MiB a minute`);
-  if (heldBytes !== 0) missed(`${heldBytes} bytes are held at the end`);
+  const growthOf = (bytes: (status: Status) => number) =>
+    slopeOf(idle.map(({ minutes, status }) => ({ x: minutes, y: bytes(status) / 2 ** 20 })));
+  for (const [name, bytes] of [
+    ["heap and buffers", ({ heapBytes }: Status) => heapBytes],
+    ["RSS", ({ rssBytes }: Status) => rssBytes],
+  ] as const) {
+    const growth = growthOf(bytes);
+    console.log(`${name}: ${growth.toFixed(2)} MiB a minute after the warm-up`);
+    if (growth > MOST_GROWTH_MIB_PER_MINUTE) missed(`${name} grow by ${growth.toFixed(2)} MiB a minute`);
+  }
+  const held = idle.at(-1)?.status.heldBytes;
+  if (held !== 0) missed(`${held} bytes are held at the end`);
 }
 
 function missed(text: string): void {
@@ -256,6 +263,8 @@ function missed(text: string): void {
 
 interface Status {
   readonly rssBytes: number;
+  /** Of JavaScript, after a collection, with the memory of buffers. */
+  readonly heapBytes: number;
   readonly heldBytes: number;
   /** Requests by status: "200: 12, 413: 3". */
   readonly answered: string;
@@ -281,8 +290,11 @@ async function serve(): Promise<void> {
       const of = String((labels as { status?: unknown }).status);
       byStatus.set(of, (byStatus.get(of) ?? 0) + value);
     }
+    globalThis.gc?.();
+    const { rss: rssBytes, heapUsed, external } = process.memoryUsage();
     return {
-      rssBytes: process.memoryUsage.rss(),
+      rssBytes,
+      heapBytes: heapUsed + external,
       heldBytes: held?.values[0]?.value ?? Number.NaN,
       answered: [...byStatus]
         .sort()
