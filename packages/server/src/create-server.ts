@@ -260,7 +260,7 @@ function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOption
     throw new StatusError(
       421,
       `a server on loopback without API keys is not reached as ${shorten(name)}`,
-      "use localhost or an IP address, or start the server with --api-key-file",
+      "send Host: localhost, or start the server with --api-key-file",
     );
 }
 
