@@ -24,5 +24,25 @@ test.each([
   ['{"a": 1, "b": [1, 2], "c": "x, y"}', 2],
   ['[{"a": 1, "b": 2}, 3]', 1],
 ])("members of the outermost value: %s", (text, topLevelCommas) => {
-  expect(scanJson(text, 64)).toEqual({ isTooDeep: false, topLevelCommas });
+  expect(scanJson(text, 64)).toEqual({ isTooDeep: false, hasTooManyValues: false, topLevelCommas });
+});
+
+test.each([
+  ["[1,2,3,4]", false],
+  ["[1,2,3,4,5]", true],
+  ['{"a":[],"b":[]}', false],
+  ["[[],[],[]]", true],
+  ['["a,b,c,d,e,f,g"]', false],
+  ['["\\",\\",\\",\\",\\","]', false],
+])("more than 5 values, commas and opening brackets counted: %s", (text, hasTooManyValues) => {
+  expect(scanJson(text, 64, 5).hasTooManyValues).toBe(hasTooManyValues);
+});
+
+test("a string of escapes ends at its own quote, however long the run", () => {
+  for (const count of [1, 999, 1000, 1001, 2500])
+    for (const unit of ["\\\\", '\\"', "\\u0041", "\\nabcdefghijklmnopqrstuvwxyz"]) {
+      const string = `"${unit.repeat(count)}"`;
+      expect(scanJson(`[${string},${"[".repeat(3)}`, 3).isTooDeep).toBe(true);
+      expect(scanJson(`[${string}]`, 1, 2).hasTooManyValues).toBe(false);
+    }
 });

@@ -5,12 +5,13 @@
  * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
  * arrive and an answer to be read, and how much memory requests hold.
  */
+import { isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
-import type { Socket } from "node:net";
+import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
-import { scanJson, unknownOption } from "@vitgraph/errors";
+import { scanJson, shorten, unknownOption } from "@vitgraph/errors";
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -21,6 +22,7 @@ import { ApiKeys } from "./api-keys.js";
 import { bodyTooLarge } from "./embedding-input.js";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 import { countRequests } from "./http-metrics.js";
+import { LoopTurns } from "./loop-turns.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
@@ -34,8 +36,14 @@ import { serverVersion } from "./version.js";
 /** How often Node looks for connections that are too slow. */
 const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
+/** Node drops the headers above a count of its own (2000), Transfer-Encoding among them. Clients and proxies send some 30. */
+const MAX_HEADERS = 200;
 /** Schemas of tools nest, but not as deep as this. */
 const MAX_JSON_DEPTH = 64;
+/** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
+const MAX_JSON_VALUES = 100_000;
+/** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
+const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
 /** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
@@ -62,8 +70,8 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.removeContentTypeParser(["application/json", "text/plain"]);
   app.addContentTypeParser(
     "application/json",
-    { parseAs: "string" },
-    async (_request: unknown, text: string) => parseJson(text),
+    { parseAs: "buffer" },
+    async (_request: unknown, body: Buffer) => parseJson(body),
   );
   await app.register(multipart, { throwFileSizeLimit: false });
   await app.register(swagger, {
@@ -118,6 +126,8 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: Math.min(limits.receiveMs, 10_000),
     connectionsCheckingInterval: CHECK_CONNECTIONS_MS,
+    // checkHeaders answers with an error object.
+    requireHostHeader: false,
   };
   const app = Fastify({
     ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
@@ -136,6 +146,7 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     routerOptions: { maxParamLength: 200 },
   } as object) as FastifyInstance;
   app.server.maxConnections = limits.maxConnections;
+  app.server.maxHeadersCount = MAX_HEADERS + 1;
   return app;
 }
 
@@ -160,9 +171,14 @@ function requestId({ headers }: { readonly headers: FastifyRequest["headers"] })
 }
 
 /** @throws StatusError 400 */
-function parseJson(text: string): unknown {
-  if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
+function parseJson(body: Buffer): unknown {
+  if (!isUtf8(body)) throw new StatusError(400, "the body is not UTF-8", "encode it as UTF-8");
+  const text = body.toString("utf8");
+  const { isTooDeep, hasTooManyValues } = scanJson(text, MAX_JSON_DEPTH, MAX_JSON_VALUES);
+  if (isTooDeep)
     throw new StatusError(400, `the body is nested deeper than ${MAX_JSON_DEPTH} levels`, "flatten it");
+  if (hasTooManyValues)
+    throw new StatusError(400, `the body has more than ${MAX_JSON_VALUES} values`, "send fewer of them");
   try {
     return JSON.parse(text);
   } catch {
@@ -175,7 +191,8 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const { limits, logger, metrics } = options;
   const keys = new ApiKeys(options.apiKeys);
   const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
-  const count = metrics === undefined ? undefined : countRequests(metrics);
+  const turns = new LoopTurns();
+  const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
   app.addHook("onRequest", async (request, reply) => {
     reply.header("x-request-id", request.id);
@@ -195,14 +212,23 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       gone.abort();
       memory.release();
     });
-    setRequestState(request, { caller, memory, signal: gone.signal, startedAt: performance.now() });
+    setRequestState(request, {
+      caller,
+      memory,
+      signal: gone.signal,
+      startedAt: performance.now(),
+      turn: () => turns.take(caller),
+    });
+    checkHeaders(request, options);
     const { "content-encoding": encoding = "identity", "content-length": length } = request.headers;
     if (encoding !== "identity")
       throw new StatusError(415, "the body is compressed", "send it without Content-Encoding");
     if (Number(length) > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
-    // A form's files are counted as they come.
-    const isJson = request.headers["content-type"]?.startsWith("application/json") ?? false;
-    if (isJson) memory.take(length === undefined ? limits.maxBodyBytes : Number(length));
+    if (!isOpen) await turns.take(caller);
+    // A form's files are counted as they come. A body without a length comes in chunks.
+    const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
+    const isChunked = request.headers["transfer-encoding"] !== undefined;
+    if (!isForm) memory.take(isChunked ? limits.maxBodyBytes : Number(length ?? 0));
   });
 
   app.addHook("onResponse", async (request, reply) => {
@@ -222,6 +248,32 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       "request",
     );
   });
+}
+
+const HOST = /^(?<name>[\w.-]+|\[[\da-f:.]+\])(:\d{1,5})?$/i;
+const LOOPBACK = /^(::ffff:)?127\.|^::1$/;
+
+/** @throws StatusError 400; 421; 431 */
+function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOptions): void {
+  const names = raw.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
+  if (names.length > MAX_HEADERS)
+    throw new StatusError(431, `the request has more than ${MAX_HEADERS} headers`, "send fewer of them");
+  for (const name of SINGLE_HEADERS)
+    if (names.indexOf(name) !== names.lastIndexOf(name))
+      throw new StatusError(400, `the request has more than one header ${name}`, "send one");
+  const { host } = raw.headers;
+  if (host === undefined && raw.httpVersion === "1.0") return;
+  const name = HOST.exec(host ?? "")?.groups?.name;
+  if (name === undefined)
+    throw new StatusError(400, "the header host is not a host name", "check the client");
+  // A web page reaches a server on its reader's machine by a name that resolves to 127.0.0.1 (DNS rebinding). It has no key.
+  const isLocal = name.startsWith("[") || isIPv4(name) || /(^|\.)localhost$/i.test(name);
+  if (apiKeys.length === 0 && !isLocal && LOOPBACK.test(raw.socket.localAddress ?? ""))
+    throw new StatusError(
+      421,
+      `a server on loopback without API keys is not reached as ${shorten(name)}`,
+      "send Host: localhost, or start the server with --api-key-file",
+    );
 }
 
 function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
@@ -269,6 +321,11 @@ function sendError(
 const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
   HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [
+    413,
+    "Content Too Large",
+    "the extensions of the body's chunks are too large",
+  ],
 };
 
 /** Answers what Node's parser could not read as a request, and closes the connection. */

@@ -1,6 +1,5 @@
 /** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
-import { setImmediate } from "node:timers/promises";
-import { bytesOf, type Embedding, encodeSafetensors, type IndexedOutcome } from "@vitgraph/core";
+import { bytesOf, type Embedding, encodeEmbeddings, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 
 export const JSON_TYPE = "application/json";
@@ -61,35 +60,24 @@ export function encodeNpy({ tokens, columns, data }: Embedding): Uint8Array {
   return file;
 }
 
-/**
- * One tensor an image, in the engine's dtype, named by its index; the grid is in the metadata as for `vitgraph encode`:
- * `0.grid_thw`.
- */
+/** One tensor an image, in the engine's dtype, named by its index. */
 export function encodeTensors(embeddings: ReadonlyMap<number, Embedding>): Uint8Array {
-  const metadata: Record<string, string> = {};
-  const tensors = [...embeddings].map(([index, { tokens, columns, dtype, bytes, grid }]) => {
-    metadata[`${index}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
-    return {
-      name: String(index),
-      dtype: dtype === "f32" ? ("F32" as const) : ("BF16" as const),
-      shape: [tokens, columns],
-      bytes,
-    };
-  });
-  return encodeSafetensors(tensors, metadata);
+  return encodeEmbeddings(new Map([...embeddings].map(([index, embedding]) => [String(index), embedding])));
 }
 
 export interface JsonAnswer {
   readonly model: string;
   readonly encoding: "float" | "base64";
   readonly embeddings: readonly Embedding[];
+  /** Before each piece: see `RequestState`. */
+  readonly turn: () => Promise<void>;
 }
 
-/** Numbers that one turn of the event loop writes: some milliseconds. */
+/** Numbers that one turn on the event loop writes: some milliseconds. */
 const NUMBERS_A_TURN = 32_768;
 
 /** The JSON answer piece by piece: as one text, 64 million numbers would be a gigabyte and hold the event loop for seconds. */
-export async function* jsonChunks({ model, encoding, embeddings }: JsonAnswer): AsyncGenerator<string> {
+export async function* jsonChunks({ model, encoding, embeddings, turn }: JsonAnswer): AsyncGenerator<string> {
   yield `{"object":"list","model":${JSON.stringify(model)},"data":[`;
   for (const [index, { tokens, columns, grid, data }] of embeddings.entries()) {
     const fields = {
@@ -103,10 +91,10 @@ export async function* jsonChunks({ model, encoding, embeddings }: JsonAnswer): 
     // A multiple of three numbers, so that no group of base64 is split.
     const step = encoding === "base64" ? 3 * NUMBERS_A_TURN : NUMBERS_A_TURN;
     for (let at = 0; at < data.length; at += step) {
+      await turn();
       const part = data.subarray(at, at + step);
       if (encoding === "base64") yield Buffer.from(bytesOf(part)).toString("base64");
       else yield (at === 0 ? "" : ",") + part.join(",");
-      await setImmediate();
     }
     yield encoding === "base64" ? '"}' : "]}";
   }

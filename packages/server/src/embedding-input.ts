@@ -51,6 +51,9 @@ function sourceOf(image: ImageInput): string {
   return given;
 }
 
+/** A limit of @fastify/multipart, and a body that is no form. */
+const FORM_STATUS: readonly unknown[] = [413, 415];
+
 /**
  * The form's files, in their order; fields `model` and `encoding_format` as in JSON.
  * @throws StatusError, an error of @fastify/multipart with its status, VG_QUEUE_FULL
@@ -62,7 +65,8 @@ export async function readFormImages(
   try {
     return await readParts(request, limits);
   } catch (cause) {
-    if (VitgraphError.is(cause) || (cause as { statusCode?: unknown }).statusCode !== undefined) throw cause;
+    if (VitgraphError.is(cause) || FORM_STATUS.includes((cause as { statusCode?: unknown }).statusCode))
+      throw cause;
     // The parser's own errors are plain: no boundary, no end, a header that is none.
     throw new StatusError(
       400,
@@ -85,12 +89,14 @@ async function readParts(
       files: maxItems,
       fileSize: maxImageBytes,
       fields: FIELDS.length,
-      fieldSize: 1000,
+      fieldSize: MAX_FIELD_BYTES,
       parts: maxItems + 2,
     },
   });
   for await (const part of parts) {
     if (part.type === "field") {
+      if (part.valueTruncated)
+        throw new StatusError(413, `a field has more than ${MAX_FIELD_BYTES} bytes`, "send images as files");
       if (!FIELDS.includes(part.fieldname) || typeof part.value !== "string")
         throw new StatusError(400, "the form has an unknown field", `use ${FIELDS.join(" and ")}, and files`);
       fields.set(part.fieldname, part.value);
@@ -115,6 +121,7 @@ async function readParts(
 }
 
 const FIELDS: readonly string[] = ["model", "encoding_format"];
+const MAX_FIELD_BYTES = 1000;
 
 export function bodyTooLarge(maxBodyBytes: number): StatusError {
   return new StatusError(

@@ -87,7 +87,9 @@ test("a large embedding is the same in both encodings, over several pieces of th
   const embeddings = [{ ...expected[0]!, tokens: 1, columns: data.length, data } as unknown as Embedding];
   const texts: string[] = [];
   for (const encoding of ["float", "base64"] as const)
-    texts.push(await text(Readable.from(jsonChunks({ model: "m", encoding, embeddings }))));
+    texts.push(
+      await text(Readable.from(jsonChunks({ model: "m", encoding, embeddings, turn: async () => {} }))),
+    );
   const [float, base64] = texts.map((json) => (JSON.parse(json) as Answer).data[0]!.embedding);
   expect(Float32Array.from(float as number[])).toEqual(data);
   expect(new Float32Array(new Uint8Array(Buffer.from(base64 as string, "base64")).buffer)).toEqual(data);

@@ -1,13 +1,14 @@
 /** Requests by route and status, in the registry of the engine's metrics. */
 import type { EngineMetrics } from "@vitgraph/core/observability";
-import { Counter, Histogram } from "prom-client";
+import { Counter, Gauge, Histogram } from "prom-client";
 
 export type CountRequest = (route: string, status: number, durationSeconds: number) => void;
 
 /** From a health check to the longest request. */
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
-export function countRequests({ registry }: EngineMetrics): CountRequest {
+/** @param heldBytes memory that requests hold now */
+export function countRequests({ registry }: EngineMetrics, heldBytes: () => number): CountRequest {
   const registers = [registry];
   const requests = new Counter({
     name: "vitgraph_http_requests_total",
@@ -21,6 +22,14 @@ export function countRequests({ registry }: EngineMetrics): CountRequest {
     labelNames: ["route"],
     buckets: SECONDS,
     registers,
+  });
+  new Gauge({
+    name: "vitgraph_http_request_memory_bytes",
+    help: "Bytes that requests hold: bodies, images, embeddings.",
+    registers,
+    collect() {
+      this.set(heldBytes());
+    },
   });
   return (route, status, seconds) => {
     requests.inc({ route, status });

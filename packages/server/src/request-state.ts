@@ -9,6 +9,8 @@ export interface RequestState {
   /** Aborts when the client has gone. */
   readonly signal: AbortSignal;
   readonly startedAt: number;
+  /** The caller's next turn on the event loop, for work of some milliseconds. */
+  readonly turn: () => Promise<void>;
 }
 
 declare module "fastify" {

@@ -63,7 +63,7 @@ export interface ServerOptions {
   readonly chatModelName?: string;
   /** All routes but those for probes, metrics and the API's description need one of them. Default: none, which lets everyone in. */
   readonly apiKeys?: readonly string[];
-  /** Hosts that images may be fetched from. Default: none. */
+  /** Hosts that images may be fetched from, with a port where it is not 80 or 443. Default: none. */
   readonly allowedMediaDomains?: readonly string[];
   /** Directory whose images a request may name by path. Default: none. */
   readonly allowedLocalMediaPath?: string;
@@ -151,10 +151,10 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     );
   }
   for (const domain of allowedMediaDomains) {
-    if (URL.canParse(`http://${domain}/`) && new URL(`http://${domain}/`).hostname === domain) continue;
+    if (URL.canParse(`http://${domain}/`) && new URL(`http://${domain}/`).host === domain) continue;
     throw invalid(
       `the media domain ${describe(domain)} is not a host name`,
-      "give host names in lower case, without scheme, port or wildcard: images.example.com",
+      "give host names in lower case, without scheme or wildcard: images.example.com, or images.example.com:8443",
     );
   }
   if (!(drainDelayMs >= 0)) throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, "give milliseconds");

@@ -1,6 +1,6 @@
 /** A server on loopback in front of a real engine with a very small model, for tests. */
 import { mkdtemp, rm } from "node:fs/promises";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EncoderEngine, type EncoderEngineOptions, loadModel } from "@vitgraph/core";
@@ -76,6 +76,25 @@ export async function serve(
       await app.close();
     },
   };
+}
+
+/** Sends bytes as they are, and resolves with everything that came back when the connection is closed. */
+export async function sendRaw(
+  port: number,
+  request: string | Uint8Array,
+  onOpen: (socket: Socket) => void = () => {},
+): Promise<string> {
+  const socket = connect(port, "127.0.0.1");
+  let answer = "";
+  socket.on("data", (chunk) => {
+    answer += chunk;
+  });
+  socket.on("error", () => {});
+  socket.write(request);
+  onOpen(socket);
+  // Not `once`, which rejects when the connection is reset.
+  await new Promise((resolve) => socket.once("close", resolve));
+  return answer;
 }
 
 /** A PNG of one colour. */

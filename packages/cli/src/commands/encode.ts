@@ -2,19 +2,16 @@
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
-  bytesOf,
   type CapturedGraphs,
   type DecodeOptions,
   type Embedding,
   type EncoderItem,
-  encodeSafetensors,
+  encodeEmbeddings,
   type Frame,
   type FrameSampling,
-  f32ToBf16,
   type LoadedModel,
   openClip,
   processImage,
-  type TensorData,
   VisionEncoder,
   videoProcessorOf,
 } from "@vitgraph/core";
@@ -286,23 +283,15 @@ async function writeEmbeddings(
   dtype: "f32" | "bf16",
   io: CliIo,
 ): Promise<number> {
-  const tensors: TensorData[] = [];
+  const embeddings = new Map<string, Embedding>();
   const metadata: Record<string, string> = {};
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status !== "fulfilled") continue;
-    const { tokens, columns, grid } = outcome.value;
     const name = names[index] as string;
-    const bytes = valuesAs(outcome.value, dtype);
-    tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
-    metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
+    embeddings.set(name, outcome.value);
     const seconds = timestamps[index];
     if (seconds !== undefined) metadata[`${name}.timestamps`] = JSON.stringify(seconds);
   }
-  await writeOutput(path, encodeSafetensors(tensors, metadata), io);
-  return tensors.length;
-}
-
-function valuesAs(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
-  if (embedding.dtype === dtype) return embedding.bytes;
-  return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
+  await writeOutput(path, encodeEmbeddings(embeddings, { dtype, metadata }), io);
+  return embeddings.size;
 }

@@ -78,7 +78,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option(
       "--allowed-media-domains <host...>",
-      "hosts whose http(s) URLs a request may name; each redirect must stay among them (default: none)",
+      "hosts whose http(s) URLs a request may name, host:port for other ports than 80 and 443; each redirect must stay among them (default: none)",
     )
     .option(
       "--allowed-local-media-path <dir>",

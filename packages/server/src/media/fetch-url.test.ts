@@ -53,7 +53,9 @@ function fetchFrom(url: string, network: FetchOptions["network"], options: Parti
       "2130706433",
       "127.0.0.1",
       PUBLIC,
-      "::1",
+      "[::1]",
+      "[::ffff:7f00:1]",
+      "images.test:8443",
     ]),
     maxBytes: 1000,
     signal: new AbortController().signal,
@@ -69,6 +71,14 @@ test("an image of an allowed domain is fetched from the address that was checked
   const { network, dialled } = await web(sendImage, { "images.test": PUBLIC });
   expect(await fetchFrom("http://images.test/a.png", network)).toEqual(image);
   expect(dialled).toEqual([PUBLIC]);
+});
+
+test("a port is fetched from where the list has it, and a name with a dot at its end is the name", async () => {
+  const { network } = await web(sendImage, { "images.test": PUBLIC });
+  for (const url of ["http://images.test:8443/", "http://images.test:80/", "http://images.test./"])
+    expect(await fetchFrom(url, network)).toEqual(image);
+  for (const url of ["http://images.test:22/", "http://images.test:443/", "http://other.test:8443/"])
+    await expect(fetchFrom(url, network)).rejects.toMatchObject({ code: "VG_MEDIA_REFUSED" });
 });
 
 test("a name that rebinds after the check is dialled at the checked address", async () => {

@@ -14,7 +14,7 @@ import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/err
 import { isPublicAddress } from "./public-address.js";
 
 export interface FetchOptions {
-  /** Host names, in lower case. A subdomain is a name of its own. */
+  /** Host names, in lower case, with a port where it is not the scheme's. A subdomain is another name. */
   readonly allowedDomains: ReadonlySet<string>;
   readonly maxBytes: number;
   readonly signal: AbortSignal;
@@ -26,13 +26,15 @@ export interface FetchOptions {
 /** Name resolution and connections, which tests replace. */
 export interface Network {
   readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
-  /** Default: the connections of node:http and node:https. */
-  readonly connect?: (options: http.ClientRequestArgs) => Duplex;
+  /** Default: the connections of node:http and node:https. For https, a TLS connection for `servername`. */
+  readonly connect?: (options: http.ClientRequestArgs & { readonly servername?: string }) => Duplex;
 }
 
 const SYSTEM: Network = { resolve: (host) => dns.lookup(host, { all: true }) };
 
 const MAX_REDIRECTS = 3;
+/** Signed URLs of object stores have some 2000 characters. */
+const MAX_URL_LENGTH = 8192;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 /**
@@ -58,6 +60,8 @@ export async function fetchUrl(text: string, options: FetchOptions): Promise<Uin
 
 /** @param base the URL that redirects to this one, which may be relative */
 function parseUrl(text: string, base?: URL): URL {
+  if (text.length > MAX_URL_LENGTH)
+    throw refused(`the URL has more than ${MAX_URL_LENGTH} characters`, "send the image's bytes");
   const url = URL.canParse(text, base?.href) ? new URL(text, base) : undefined;
   if (url === undefined) throw refused(`the URL ${describe(shorten(text))} is not valid`, "check it");
   if (url.protocol !== "http:" && url.protocol !== "https:")
@@ -77,14 +81,14 @@ async function request(url: URL, options: FetchOptions): Promise<http.IncomingMe
     else done(null, first.address, first.family);
   };
   const { promise, resolve, reject } = withResolvers<http.IncomingMessage>();
-  const sent = (url.protocol === "https:" ? https : http).request(url, {
+  const { Agent, request: send } = url.protocol === "https:" ? https : http;
+  // For this request alone: a connection of a pool would be pinned to the addresses of another one.
+  const agent = new Agent();
+  const sent = send(url, {
     lookup,
     signal,
+    agent: connect === undefined ? agent : Object.assign(agent, { createConnection: connect }),
     headers: { accept: "image/*", "accept-encoding": "identity", "user-agent": "vitgraph" },
-    // A new connection: one of a pool would be pinned to the addresses of another request.
-    ...(connect === undefined
-      ? { agent: false as const }
-      : { createConnection: (args: http.ClientRequestArgs) => connect(args) }),
   });
   sent.on("response", resolve);
   sent.on("error", reject);
@@ -102,12 +106,13 @@ async function publicAddresses(
   { allowedDomains, signal, network = SYSTEM }: FetchOptions,
 ): Promise<readonly LookupAddress[]> {
   // WHATWG URLs write IPv4 addresses of every form (decimal, octal, hexadecimal) as four decimal numbers.
-  const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
-  if (!allowedDomains.has(host))
+  const domain = url.host.replace(/\.(?=:|$)/, "");
+  if (!allowedDomains.has(domain))
     throw refused(
-      `the domain ${describe(shorten(host))} is not allowed`,
+      `the domain ${describe(shorten(domain))} is not allowed`,
       "add it to --allowed-media-domains",
     );
+  const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
   const family = isIP(host);
   let addresses: readonly LookupAddress[];
   try {

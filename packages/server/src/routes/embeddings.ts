@@ -86,7 +86,7 @@ export function registerEmbeddings(
       case SAFETENSORS_TYPE:
         return reply.type(SAFETENSORS_TYPE).send(encodeTensors(new Map(embeddings.entries())));
       case JSON_TYPE: {
-        const chunks = jsonChunks({ model: modelName, encoding, embeddings });
+        const chunks = jsonChunks({ model: modelName, encoding, embeddings, turn: state.turn });
         return reply.type(JSON_TYPE).send(Readable.from(chunks, { objectMode: false }));
       }
     }

@@ -1,0 +1,34 @@
+/**
+ * Turns on the event loop, one an iteration, each caller in its share: a request's start, and each piece of a JSON answer.
+ * Otherwise every iteration would serve all sockets of a flood, and another caller's request, which needs several
+ * iterations, would wait for all of them each time.
+ */
+import { FairLine, type LineEntry } from "@vitgraph/scheduler";
+
+interface Waiting extends LineEntry {
+  readonly start: () => void;
+}
+
+/** No turn has a priority, so that nothing has to make up for it. */
+const AGING_MS = Number.MAX_SAFE_INTEGER;
+
+export class LoopTurns {
+  readonly #line = new FairLine<Waiting>(AGING_MS);
+
+  /** Resolves in an iteration of the event loop that has no other turn. */
+  take(caller: string): Promise<void> {
+    return new Promise((start) => {
+      this.#line.add({ caller, priority: 0, cost: 1, start }, performance.now());
+      if (this.#line.size === 1) setImmediate(() => this.#next());
+    });
+  }
+
+  #next(): void {
+    const now = performance.now();
+    const first = this.#line.head(now);
+    if (first === undefined) return;
+    this.#line.take(first, now);
+    first.start();
+    if (this.#line.size > 0) setImmediate(() => this.#next());
+  }
+}
