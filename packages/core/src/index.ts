@@ -1,4 +1,8 @@
-/** The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else.
+ *
+ * @module @vitgraph/core
+ */
 
 // So that a user of the engine needs one import: the devices that it runs on, and the programs that it prints.
 export {
@@ -23,6 +27,7 @@ export {
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
+export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export { type EncodeEmbeddingsOptions, encodeEmbeddings } from "./encode-embeddings.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
@@ -76,6 +81,7 @@ export {
   loadModel,
   type ProcessorSettings,
   readProcessorSettings,
+  towerFiles,
   videoProcessorOf,
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
@@ -103,6 +109,7 @@ export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export { VisionEncoder } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
 export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
+export { cachedSnapshot, findCheckpoint, hubFolder, isHubId } from "./weights/hub-cache.js";
 export { quantMethodOf } from "./weights/quantised-tower.js";
 export {
   encodeSafetensors,

@@ -26,6 +26,7 @@ import { LoopTurns } from "./loop-turns.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
+import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerOperations } from "./routes/operations.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
@@ -36,8 +37,8 @@ const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
 /** Node drops the headers above a count of its own (2000), Transfer-Encoding among them. Clients and proxies send some 30. */
 const MAX_HEADERS = 200;
-/** Deeper JSON is no request of this API. */
-const MAX_JSON_DEPTH = 16;
+/** Schemas of tools nest, but not as deep as this. */
+const MAX_JSON_DEPTH = 64;
 /** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
 const MAX_JSON_VALUES = 100_000;
 /** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
@@ -74,7 +75,11 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
-      info: { title: "vitgraph", description: "Embeddings of images.", version: serverVersion() },
+      info: {
+        title: "vitgraph",
+        description: "Embeddings of images, and chat about them.",
+        version: serverVersion(),
+      },
       ...(options.apiKeys.length === 0
         ? {}
         : {
@@ -104,6 +109,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     ...(options.network === undefined ? {} : { network: options.network }),
   };
   registerEmbeddings(app, options, policy);
+  if (options.chat !== undefined) registerChat(app, options.chat, options, policy);
   registerOperations(app, options, () => draining);
   return app;
 }
@@ -120,7 +126,7 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.receiveMs,
-    // A silent connection, whose reader does not read or whose request is being encoded.
+    // A silent connection. A request sets its own time when its headers have come.
     connectionTimeout: limits.receiveMs + limits.encodeMs,
     // While the server drains, requests on open connections are served.
     return503OnClosing: false,
@@ -163,11 +169,7 @@ function parseJson(body: Buffer): unknown {
   const text = body.toString("utf8");
   const { isTooDeep, hasTooManyValues } = scanJson(text, MAX_JSON_DEPTH, MAX_JSON_VALUES);
   if (isTooDeep)
-    throw new StatusError(
-      400,
-      `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
-      "send a flat list of images",
-    );
+    throw new StatusError(400, `the body is nested deeper than ${MAX_JSON_DEPTH} levels`, "flatten it");
   if (hasTooManyValues)
     throw new StatusError(400, `the body has more than ${MAX_JSON_VALUES} values`, "send fewer of them");
   try {
@@ -193,7 +195,10 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const caller = key === undefined ? `address ${request.ip}` : `key ${key}`;
     const memory = budget.open(caller);
     const gone = new AbortController();
-    const allMs = limits.receiveMs + limits.encodeMs + limits.sendMs;
+    const { answerMs = limits.encodeMs } = request.routeOptions.config;
+    const allMs = limits.receiveMs + answerMs + limits.sendMs;
+    // A reader that does not read, or a request that is being answered.
+    request.raw.setTimeout(limits.receiveMs + answerMs);
     const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
     reply.raw.once("close", () => {
       clearTimeout(cut);
@@ -266,12 +271,26 @@ function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOption
 
 function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
   app.setErrorHandler((error: FastifyError, request, reply) =>
-    sendError(error.validation === undefined ? error : validationError(error), request, reply, logger),
+    sendError(
+      error.validation === undefined ? error : validationError(error, bodyMembers(request)),
+      request,
+      reply,
+      logger,
+    ),
   );
   app.setNotFoundHandler((request, reply) => {
     const error = new StatusError(404, "the server has no such route", "see /openapi.json");
     return sendError(error, request, reply, logger);
   });
+}
+
+/** Names of the members of a JSON body that the request's route takes. */
+function bodyMembers({ routeOptions }: FastifyRequest): readonly string[] {
+  const body = routeOptions.schema?.body as
+    | { readonly properties?: object; readonly content?: Record<string, { readonly schema?: object }> }
+    | undefined;
+  const schema = body?.content?.["application/json"]?.schema ?? body;
+  return Object.keys((schema as { readonly properties?: object } | undefined)?.properties ?? {});
 }
 
 function sendError(
@@ -313,10 +332,8 @@ function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.destroySoon();
 }
 
-const BODY_MEMBERS = ["model", "input", "encoding_format"];
-
-/** Says what is wrong without quoting the body. */
-function validationError({ validation = [] }: FastifyError): ParamError {
+/** Says what is wrong without quoting the body. @param known members of the route's body */
+function validationError({ validation = [] }: FastifyError, known: readonly string[]): ParamError {
   const [first] = validation;
   const path = (first?.instancePath ?? "")
     .slice(1)
@@ -324,10 +341,14 @@ function validationError({ validation = [] }: FastifyError): ParamError {
     .replaceAll("/", ".");
   const unknown = first?.params.additionalProperty;
   if (typeof unknown === "string") {
-    const hint = path === "" ? unknownOption(unknown, BODY_MEMBERS) : "remove it";
+    const hint = path === "" ? unknownOption(unknown, known) : "remove it";
     const fact = `the request has an unknown member ${JSON.stringify(unknown.slice(0, 100))}`;
     return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, hint));
   }
-  const fact = `${path === "" ? "the body" : path} ${first?.message ?? "is not valid"}`;
+  const { allowedValues } = first?.params ?? {};
+  const problem = Array.isArray(allowedValues)
+    ? `is none of ${allowedValues.join(", ")}`
+    : (first?.message ?? "is not valid");
+  const fact = `${path === "" ? "the body" : path} ${problem}`;
   return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));
 }

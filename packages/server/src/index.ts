@@ -1,4 +1,17 @@
-/** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else.
+ *
+ * @module @vitgraph/server
+ */
+export type {
+  ChatChunk,
+  ChatGeneration,
+  ChatMessage,
+  ChatPart,
+  ChatRequest,
+  ChatResult,
+  ServedChat,
+} from "./chat-engine.js";
 export { createServer } from "./create-server.js";
 export type { ErrorBody } from "./http-errors.js";
 export type { Network } from "./media/fetch-url.js";

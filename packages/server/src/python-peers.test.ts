@@ -136,6 +136,6 @@ with safe_open(sys.argv[1], framework="numpy") as f:
 });
 
 function embeddingOf(tokens: number, columns: number, dtype: "f32" | "bf16", bytes: Uint8Array): Embedding {
-  const batch = { index: 0, items: 1, tokens, budget: null, waste: 0, durationMs: 0 };
+  const batch = { index: 0, items: 1, tokens, budget: null, padding: 0, durationMs: 0 };
   return new Embedding({ grid: { t: 1, h: 2, w: tokens }, tokens, columns, dtype, bytes, batch });
 }

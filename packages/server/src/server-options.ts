@@ -2,17 +2,18 @@
 import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import type { ServedChat } from "./chat-engine.js";
 import type { Network } from "./media/fetch-url.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
-export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach" | "getItemSpecs"> & {
+export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
   readonly model: { readonly name: string; readonly vision: { readonly outputColumns: readonly number[] } };
 };
 
 export interface ServerLimits {
-  /** Images of one request. Default: 64. */
+  /** Images and videos of one request. Default: 64. */
   readonly maxItems?: number;
-  /** Bytes of one encoded image. Default: 20 MiB. */
+  /** Bytes of one encoded image or video. Default: 20 MiB. */
   readonly maxImageBytes?: number;
   /** Bytes of one request's body. Default: 64 MiB. */
   readonly maxBodyBytes?: number;
@@ -28,6 +29,8 @@ export interface ServerLimits {
   readonly fetchMs?: number;
   /** Milliseconds to fetch and encode a request's images. Default: 60 000. */
   readonly encodeMs?: number;
+  /** Milliseconds for a chat answer: images, waiting and generation. Default: 600 000. */
+  readonly chatMs?: number;
   /** Milliseconds to send an answer. Default: 60 000. */
   readonly sendMs?: number;
 }
@@ -35,12 +38,16 @@ export interface ServerLimits {
 export interface ServerOptions {
   /** Stays the caller's: the server does not close it. */
   readonly engine: ServedEngine;
+  /** Answers /v1/chat/completions: an engine of @vitgraph/llama-cpp. Stays the caller's. Default: no chat. */
+  readonly chat?: ServedChat;
   /** An observer of the engine, for /metrics. Without it there is no /metrics. */
   readonly metrics?: EngineMetrics;
   /** Default: no log. */
   readonly logger?: Logger;
   /** The model's name in the API. Default: the engine's. */
   readonly modelName?: string;
+  /** The chat model's name in the API. Default: the chat engine's. */
+  readonly chatModelName?: string;
   /** All routes but those for probes, metrics and the API's description need one of them. Default: none, which lets everyone in. */
   readonly apiKeys?: readonly string[];
   /** Hosts that images may be fetched from, with a port where it is not 80 or 443. Default: none. */
@@ -58,9 +65,11 @@ export interface ServerOptions {
 
 const OPTIONS = {
   engine: true,
+  chat: true,
   metrics: true,
   logger: true,
   modelName: true,
+  chatModelName: true,
   apiKeys: true,
   allowedMediaDomains: true,
   allowedLocalMediaPath: true,
@@ -80,6 +89,7 @@ export const DEFAULT_LIMITS: Required<ServerLimits> = {
   receiveMs: 30_000,
   fetchMs: 10_000,
   encodeMs: 60_000,
+  chatMs: 600_000,
   sendMs: 60_000,
 };
 
@@ -96,9 +106,11 @@ export interface ResolvedServerOptions extends ServerOptions {
 /** @throws VG_ARGUMENT_INVALID */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
   checkOptions("createServer", options, Object.keys(OPTIONS));
-  const { engine, limits = {}, apiKeys = [], allowedMediaDomains = [], drainDelayMs = 0 } = options;
+  const { engine, chat, limits = {}, apiKeys = [], allowedMediaDomains = [], drainDelayMs = 0 } = options;
   if (typeof engine?.encodeEach !== "function")
     throw invalid(`engine is ${describe(engine)}`, "pass an EncoderEngine");
+  if (chat !== undefined && typeof chat?.chat !== "function")
+    throw invalid(`chat is ${describe(chat)}`, "pass a LlamaEngine of @vitgraph/llama-cpp");
   checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
   for (const [name, value] of Object.entries(limits)) {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;

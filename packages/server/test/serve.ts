@@ -44,6 +44,8 @@ export interface TestServer extends AsyncDisposable {
   readonly port: number;
   /** POST /v1/embeddings with a JSON body. */
   embed(body: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>;
+  /** POST /v1/chat/completions with a JSON body. */
+  chat(body: unknown, init?: RequestInit): Promise<Response>;
 }
 
 export async function serve(options: ServerOptions): Promise<TestServer> {
@@ -51,16 +53,19 @@ export async function serve(options: ServerOptions): Promise<TestServer> {
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
+  const post = (path: string, body: unknown, { headers, ...init }: RequestInit = {}) =>
+    fetch(url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      ...init,
+    });
   return {
     app,
     url,
     port,
-    embed: (body, headers = {}) =>
-      fetch(`${url}/v1/embeddings`, {
-        method: "POST",
-        headers: { "content-type": "application/json", ...headers },
-        body: typeof body === "string" ? body : JSON.stringify(body),
-      }),
+    embed: (body, headers = {}) => post("/v1/embeddings", body, { headers }),
+    chat: (body, init) => post("/v1/chat/completions", body, init),
     async [Symbol.asyncDispose]() {
       await app.close();
     },

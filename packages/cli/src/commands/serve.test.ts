@@ -115,6 +115,7 @@ test("a server that everyone can reach without a key says so", async () => {
 test.each([
   [["--prot", "1"], 2, "unknown option '--prot'"],
   [["--port", "70000"], 2, "expected a port"],
+  [["--parallel", "2"], 2, "--parallel is for chat: add --llm FILE.gguf"],
   [["--ssl-certfile", "cert.pem"], 2, "belong together"],
   [["--log-level", "loud"], 2, "Allowed choices are debug"],
   [["--host", "a", "--host", "b"], 2, "is given twice"],
@@ -132,10 +133,11 @@ test("the help gives the server's defaults", async () => {
   expect(await main(["serve", "--help"], io)).toBe(0);
   const help = io.out.replaceAll(/\s+/g, " ");
   const mib = (bytes: number) => `${bytes / 2 ** 20}M`;
-  const { maxItems, maxImageBytes, maxBodyBytes, maxResponseBytes, maxRequestMemoryBytes, encodeMs } =
+  const { maxItems, maxImageBytes, maxBodyBytes, maxResponseBytes, maxRequestMemoryBytes, encodeMs, chatMs } =
     DEFAULT_LIMITS;
-  expect(help).toContain(`images of one request (default: ${maxItems})`);
-  expect(help).toContain(`bytes of one image (default: ${mib(maxImageBytes)})`);
+  expect(help).toContain(`generation (default: ${chatMs / 1000})`);
+  expect(help).toContain(`images and videos of one request (default: ${maxItems})`);
+  expect(help).toContain(`bytes of one image or video (default: ${mib(maxImageBytes)})`);
   expect(help).toContain(`body (default: ${mib(maxBodyBytes)})`);
   expect(help).toContain(`as f32 (default: ${mib(maxResponseBytes)})`);
   expect(help).toContain(`images, embeddings (default: ${mib(maxRequestMemoryBytes)})`);

@@ -201,7 +201,7 @@ describe("batches", () => {
       costs: (tokens, budget) => (budget === null ? tokens : 1000),
     });
     await engine.encode([item(5)]);
-    expect(batches).toMatchObject([{ budget: null, waste: 0 }]);
+    expect(batches).toMatchObject([{ budget: null, padding: 0 }]);
     expect(engine.stats()).toMatchObject({ graph_hits: 0, graph_misses: 1 });
     await engine.close();
   });
@@ -488,6 +488,28 @@ test("getItemSpecs tells sizes without encoding", async () => {
   ]);
   expect(batches).toEqual([]);
   expect(engine.budgetRange()).toEqual({ min: 64, max: 16_384 });
+  await engine.close();
+});
+
+test("the sizes of a call are told before anything is encoded, and whoever does not want them takes it back", async () => {
+  const { engine, batches } = await setUp();
+  const told: unknown[] = [];
+  const onItemSpecs = (specs: unknown) => {
+    told.push(specs, batches.length);
+  };
+  const outcomes = await engine.encode([item(6), {} as never], { onItemSpecs });
+  expect(told).toMatchObject([[{ value: { outputTokens: 6 } }, { reason: { code: "VG_ITEM_INVALID" } }], 0]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  const encoded = batches.length;
+  const tooMany = new Error("too many tokens");
+  const refuse = () => {
+    throw tooMany;
+  };
+  await expect(engine.encode([item(6)], { onItemSpecs: refuse })).rejects.toBe(tooMany);
+  await expect(engine.encodeEach([item(6)], { onItemSpecs: refuse }).next()).rejects.toBe(tooMany);
+  await expect(engine.encode([item(6)], { onItemSpecs: 3 as never })).rejects.toThrow("give a function");
+  expect(batches).toHaveLength(encoded);
+  expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
   await engine.close();
 });
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
-import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
+import { type BatchCost, type Clock, type ItemSpec, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS } from "../images/index.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
@@ -65,7 +65,7 @@ export interface EncoderEngineOptions {
   /** How long an item waits for others while a device is free, in milliseconds. Default: 0. */
   readonly batchWindowMs?: number;
   readonly limits?: EngineLimits;
-  /** Host memory for embeddings that may be asked for again. 0 keeps none. Default: 1 GiB. */
+  /** Host memory for embeddings that may be asked for again. Default: 0, none. */
   readonly outputCacheBytes?: number;
   /** In the place of the engine's own cache. Several engines can share one. */
   readonly outputCache?: EmbeddingCache;
@@ -103,6 +103,11 @@ export interface EncodeOptions {
    * equal numbers of tokens. Default: each call counts as one caller.
    */
   readonly caller?: string;
+  /**
+   * Called once, when the size of each item is known and none is encoded: outcomes as of `getItemSpecs`. What it throws
+   * rejects the call, before any item is accepted.
+   */
+  readonly onItemSpecs?: (specs: readonly PromiseSettledResult<ItemSpec>[]) => void;
 }
 
 const ENCODE_OPTIONS = {
@@ -110,6 +115,7 @@ const ENCODE_OPTIONS = {
   priority: true,
   timeoutMs: true,
   caller: true,
+  onItemSpecs: true,
 } satisfies Record<keyof EncodeOptions, true>;
 
 /** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by `RequestContext` */
@@ -124,6 +130,11 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
   if (typeof caller !== "string") {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `caller is ${describe(caller)}`, {
       remedy: "give a string that all calls of one caller share",
+    });
+  }
+  if (options.onItemSpecs !== undefined && !isFunction(options.onItemSpecs)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `onItemSpecs is ${describe(options.onItemSpecs)}`, {
+      remedy: "give a function",
     });
   }
 }
@@ -149,8 +160,8 @@ const DEFAULTS = {
   packing: "cost",
   // Items that arrive while every device is busy share batches anyway; a window would only keep an idle device waiting.
   batchWindowMs: 0,
-  // A megapixel's embedding of the largest tower has 32 MiB.
-  outputCacheBytes: 2 ** 30,
+  // Hosts cache embeddings by their own keys; a second cache would hash every image and keep a copy of each answer.
+  outputCacheBytes: 0,
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
 
