@@ -46,15 +46,17 @@ export async function openFuzzServer(
   const engine: ServedEngine = {
     model: { name: "fuzz", vision: { outputColumns: [COLUMNS] } },
     state: "ready",
-    getItemSpecs: async (items) =>
-      items.map(() => ({ status: "fulfilled", value: { inputSize: 1, outputTokens: shape.tokens } })),
-    async encode(items) {
+    async encode(items, options = {}) {
+      options.onItemSpecs?.(
+        items.map(() => ({ status: "fulfilled", value: { inputSize: 1, outputTokens: shape.tokens } })),
+      );
       images = items.map((item) => Buffer.from((item as { readonly image: Uint8Array }).image));
       const grid = { t: 1, h: 1, w: shape.tokens };
       return items.map(() => ({ status: "fulfilled", value: new Embedding({ ...shape, grid, batch }) }));
     },
-    async *encodeEach(items) {
-      for (const [index, outcome] of (await engine.encode(items)).entries()) yield { index, outcome };
+    async *encodeEach(items, options) {
+      for (const [index, outcome] of (await engine.encode(items, options)).entries())
+        yield { index, outcome };
     },
   };
   const metrics = await EngineMetrics.create();
