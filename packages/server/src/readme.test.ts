@@ -19,10 +19,12 @@ test.each([
       {
         number,
         edit: (example) =>
-          example.replace(
-            '"path/to/Qwen3-VL-8B-Instruct",',
-            `${JSON.stringify(directory)}, devices: [{ backend: "cpu", threads: 1 }],`,
-          ),
+          example
+            .replace(
+              '"path/to/Qwen3-VL-8B-Instruct",',
+              `${JSON.stringify(directory)}, devices: [{ backend: "cpu", threads: 1 }],`,
+            )
+            .replace("port: 8000", "port: 0"),
       },
     );
     expect(printed).toEqual(promised);
