@@ -21,6 +21,8 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["qwen3_vl", QWEN],
   ["qwen3_vl_moe", QWEN],
   ["glm4v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["glm4v_moe", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["glm46v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],

@@ -36,6 +36,12 @@ export interface PairedRows {
   readonly headSize: number;
 }
 
+/** Another order of a tensor's elements: the tensor is seen with these sides, whose axes are then put in the order of `axes`. */
+export interface ReorderedElements {
+  readonly sides: readonly number[];
+  readonly axes: readonly number[];
+}
+
 /** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
 export interface WeightAttributes {
   readonly tensor: string;
@@ -44,8 +50,9 @@ export interface WeightAttributes {
   readonly parts?: readonly string[];
   /** The checkpoint's tensor has its rows as columns. */
   readonly transposed?: boolean;
-  /** The checkpoint's shape, where it is smaller: zeros fill the rest. */
+  /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
+  readonly reordered?: ReorderedElements;
   readonly pairedRows?: PairedRows;
   readonly folded?: FoldedNorm;
 }
@@ -159,6 +166,20 @@ function checkPairedRows(tensor: string, all: number, { rows, headSize }: Paired
   throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
 }
 
+function checkReordered(
+  tensor: string,
+  stored: readonly number[],
+  { sides, axes }: ReorderedElements,
+): void {
+  const product = (shape: readonly number[]) => shape.reduce((all, side) => all * side, 1);
+  const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
+  if (everyAxis && product(sides) === product(stored)) return;
+  throw invalid(
+    "weight",
+    `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -212,8 +233,9 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, pairedRows, folded }) {
+    infer(_, { tensor, shape, stored = shape, reordered, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
+      if (reordered !== undefined) checkReordered(tensor, stored, reordered);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };

@@ -8,6 +8,16 @@ import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
+/** Where a resized image lies on the canvas that is cut into patches. */
+export interface FittedImage {
+  readonly resizeTo: ImageSize;
+  /** Black where the image does not cover it. Default: the resized image. */
+  readonly canvas?: ImageSize;
+}
+
+/** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */
+export type FitRule = (size: ImageSize, processor: ImageProcessor) => FittedImage;
+
 export interface ImageProcessor {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;
@@ -22,6 +32,8 @@ export interface ImageProcessor {
   readonly maxPixels: number;
   /** The size that every image gets, whatever its aspect ratio; absent where the bounds decide. */
   readonly fixedSize?: ImageSize;
+  /** Default: `smartResize` within the bounds. */
+  readonly fit?: FitRule;
   readonly filter: ResizeFilter;
   /** Red, green, blue, on the scale from 0 to 1. */
   readonly imageMean: readonly number[];
@@ -55,6 +67,16 @@ export interface ImageProcessorDefaults {
   readonly withoutFile: ImageProcessor;
   /** For a key that the file leaves out: the value of transformers' class. */
   readonly ofClass: ImageProcessor;
+  /** For files with other settings of the size than bounds on the area. */
+  readonly sizes?: SizeSettings;
+}
+
+/** A family's own settings of the size, in place of `min_pixels`, `max_pixels` and their `size`. */
+export interface SizeSettings {
+  /** Keys of the file beside `size`. */
+  readonly keys: readonly string[];
+  /** @param absent what holds for keys that are left out */
+  read(settings: SettingsReader, absent: ImageProcessor): Partial<ImageProcessor>;
 }
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -78,11 +100,11 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
  */
 export function readImageSettings(
   settings: Settings | undefined,
-  { withoutFile, ofClass }: ImageProcessorDefaults,
+  { withoutFile, ofClass, sizes }: ImageProcessorDefaults,
   overrides: Settings = {},
 ): ImageProcessor {
   const defaults = settings === undefined ? withoutFile : ofClass;
-  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
+  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults, sizes);
 }
 
 /**
@@ -151,33 +173,21 @@ function readSettings(
   file: string,
   settings: Settings | undefined,
   defaults: ImageProcessor,
+  sizes: SizeSettings = BOUNDED_SIZES,
 ): ImageProcessor {
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
-  read.onlySettings();
-  const size = read.object("size");
-  size.bothOrNeither("shortest_edge", "longest_edge");
-  size.bothOrNeither("min_pixels", "max_pixels");
+  read.onlySettings(sizes.keys);
   // The Qwen-VL processors never crop, but transformers checks that the size is given.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
-  const { fixedSize } = defaults;
-  size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
   const processor: ImageProcessor = {
-    patchSize: read.positiveInteger("patch_size", defaults.patchSize),
+    ...defaults,
+    patchSize: read.patchSize(defaults.patchSize),
     mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
     temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
-    minPixels: read.positiveInteger(
-      "min_pixels",
-      size.positiveInteger("shortest_edge", size.positiveInteger("min_pixels", defaults.minPixels)),
-    ),
-    maxPixels: read.positiveInteger(
-      "max_pixels",
-      size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", defaults.maxPixels)),
-    ),
-    ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
-    ...(defaults.patchOrder === undefined ? {} : { patchOrder: defaults.patchOrder }),
+    ...sizes.read(read, defaults),
     filter: filterOf(file, settings.resample, defaults.filter),
     imageMean: read.channels("image_mean", defaults.imageMean),
     imageStd: read.channels("image_std", defaults.imageStd),
@@ -207,12 +217,34 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
   );
 }
 
+/** Bounds on the area in both of their forms, or the one size of a family. */
+const BOUNDED_SIZES: SizeSettings = {
+  keys: ["min_pixels", "max_pixels"],
+  read(settings, { minPixels, maxPixels, fixedSize }) {
+    const size = settings.object("size");
+    size.bothOrNeither("shortest_edge", "longest_edge");
+    size.bothOrNeither("min_pixels", "max_pixels");
+    size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
+    return {
+      minPixels: settings.positiveInteger(
+        "min_pixels",
+        size.positiveInteger("shortest_edge", size.positiveInteger("min_pixels", minPixels)),
+      ),
+      maxPixels: settings.positiveInteger(
+        "max_pixels",
+        size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", maxPixels)),
+      ),
+      ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
+    };
+  },
+};
+
 /** The keys of `size`, for families whose images have bounds, and for those whose images have one size. */
 const BOUNDS = ["shortest_edge", "longest_edge", "min_pixels", "max_pixels"];
 const SIDES = ["height", "width"];
 
 const READ_SETTINGS: readonly string[] = [
-  ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
+  ...["size", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
   ...["fps", "min_frames", "max_frames", "do_center_crop"],
 ];
@@ -250,7 +282,7 @@ const IDLE_SETTINGS: readonly string[] = [
 ];
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
-class SettingsReader {
+export class SettingsReader {
   readonly #file: string;
   readonly #values: Settings;
   readonly #path: string;
@@ -322,12 +354,24 @@ class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's */
-  onlySettings(): void {
+  /** One number, or two equal ones as Pixtral's processor has them. */
+  patchSize(absent: number): number {
+    const value = this.#values.patch_size;
+    if (typeof value !== "object" || value === null) return this.positiveInteger("patch_size", absent);
+    const { height, width } = this.object("patch_size").sides({ height: absent, width: absent });
+    return height === width ? height : this.fail("patch_size", "a height and a width that are equal");
+  }
+
+  /**
+   * @param sizes keys of the size
+   * @throws VG_MODEL_INVALID for a key that is none of a processor file's
+   */
+  onlySettings(sizes: readonly string[]): void {
+    const read = [...READ_SETTINGS, ...sizes];
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
-      if ([READ_SETTINGS, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
-      const nearest = nearestKey(key, READ_SETTINGS);
+      if ([read, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
+      const nearest = nearestKey(key, read);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
         details: { file: this.#file },

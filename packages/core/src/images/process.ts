@@ -3,11 +3,11 @@
  * rescaling and normalising, which the encoder's first kernel does.
  */
 import { types } from "node:util";
-import { patchifyFrames } from "@vitgraph/cuda-kernels";
+import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Grid, PixelItem } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
-import { type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
+import { type FittedImage, type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
 import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
 
 /**
@@ -20,7 +20,7 @@ export async function processImage(
   options: DecodeOptions = {},
 ): Promise<PixelItem> {
   const image = await openImage(bytes, options);
-  resizedImageSize(image, processor); // an image without a grid is refused before it is decoded
+  fitImage(image, processor); // an image without a grid is refused before it is decoded
   return processRaster(await image.decode(), processor);
 }
 
@@ -30,15 +30,33 @@ export async function processImage(
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
   checkRaster(raster, "raster");
-  const size = resizedImageSize(raster, processor);
-  const pixels = await patchifyFrames([raster.rgb], raster, {
-    resizeTo: size,
-    filter: processor.filter,
-    patchSize: processor.patchSize,
+  const { resizeTo, canvas = resizeTo } = fitImage(raster, processor);
+  const { filter, patchSize } = processor;
+  const layout = {
+    filter,
+    patchSize,
     mergeSize: processor.patchOrder === "raster" ? 1 : processor.mergeSize,
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
-  });
-  return { format: "u8_still", grid: gridOf(1, size, processor), pixels };
+  };
+  const grid = gridOf(1, canvas, processor);
+  if (isSameSize(canvas, resizeTo)) {
+    const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
+    return { format: "u8_still", grid, pixels };
+  }
+  const resized = await resizeFrame(raster.rgb, raster, resizeTo, filter);
+  const pixels = await patchifyFrames([onCanvas(resized, resizeTo, canvas)], canvas, layout);
+  return { format: "u8_still", grid, pixels };
+}
+
+const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
+
+/** The pixels at the canvas' upper left, on black. */
+function onCanvas(rgb: Uint8Array, size: ImageSize, canvas: ImageSize): Uint8Array {
+  const pixels = new Uint8Array(canvas.height * canvas.width * 3);
+  const rowBytes = size.width * 3;
+  for (let row = 0; row < size.height; row++)
+    pixels.set(rgb.subarray(row * rowBytes, (row + 1) * rowBytes), row * canvas.width * 3);
+  return pixels;
 }
 
 /**
@@ -67,7 +85,8 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
 
 /** The grid of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
-  return gridOf(1, resizedImageSize(size, processor), processor);
+  const { resizeTo, canvas = resizeTo } = fitImage(size, processor);
+  return gridOf(1, canvas, processor);
 }
 
 /** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
@@ -79,10 +98,11 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
   );
 }
 
-function resizedImageSize(size: ImageSize, processor: ImageProcessor): ImageSize {
-  if (!processor.doResize) return checkUnresized(size, processor);
-  if (processor.fixedSize !== undefined) return processor.fixedSize;
-  return smartResize(size.height, size.width, resizeBounds(processor));
+function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
+  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
+  const { fixedSize, fit } = processor;
+  if (fit !== undefined) return fit(size, processor);
+  return { resizeTo: fixedSize ?? smartResize(size.height, size.width, resizeBounds(processor)) };
 }
 
 function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {

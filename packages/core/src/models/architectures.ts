@@ -3,7 +3,9 @@
  * at hand.
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
+import { GLM4V_MODELS } from "./glm4v/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
+import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
@@ -13,6 +15,8 @@ export const ARCHITECTURES = {
   ...QWEN2_5_VL_MODELS,
   ...QWEN3_VL_MODELS,
   ...GEMMA3_MODELS,
+  ...PADDLEOCR_VL_MODELS,
+  ...GLM4V_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

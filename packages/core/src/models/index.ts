@@ -8,7 +8,9 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
+import { glm4v } from "./glm4v/index.js";
 import type { ModelFamily } from "./model-family.js";
+import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
@@ -26,6 +28,10 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen3_5_moe: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
+  paddleocr_vl: paddleOCRVL,
+  glm4v,
+  glm4v_moe: glm4v,
+  glm46v: glm4v,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */

@@ -1,6 +1,6 @@
 /** The layers that towers are made of, as ops under transformers' tensor names. */
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
-import { type Activation, rowsOf } from "../graph/ops.js";
+import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
 
@@ -25,8 +25,26 @@ export interface Rotation {
   readonly angles: ValueId;
 }
 
+/** How a product's weight and bias are loaded. */
+export interface LinearOptions {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /** The checkpoint's shape, where the weight is no matrix: a convolution over patches. */
+  readonly shape?: readonly number[];
+  /** Of the weight's elements. */
+  readonly reordered?: ReorderedElements;
+}
+
 export interface AttentionOptions {
   readonly heads: number;
+  /** Whether the projection has one. Default: true. */
+  readonly bias?: boolean;
+  /**
+   * The order of a head's columns in the checkpoint, for rotations that turn other pairs than (i, i + headSize/2): a head is
+   * seen with these sides, whose axes are then put in the order of `axes`. Values are reordered too, so the output projection
+   * reads its columns through {@link headColumns}.
+   */
+  readonly headOrder?: ReorderedElements;
   /** The value of `segments()` within which it attends. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
@@ -64,36 +82,48 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("unpack_patches", [pixels, sources, scale], { channels, temporal, patchArea }, "patches");
   }
 
-  /** x · weightᵀ + bias. `shape` is the checkpoint's, where the weight is no matrix: a convolution over patches. */
+  /** x · weightᵀ + bias. */
   linear(
     x: ValueId,
     name: string,
     columns: number,
-    {
-      bias = true,
-      shape = [columns, this.typeOf(x).columns],
-    }: { bias?: boolean; shape?: readonly number[] } = {},
+    { bias = true, shape, reordered }: LinearOptions = {},
   ): ValueId {
-    const weight = this.weight(`${name}.weight`, shape);
+    const own = [columns, this.typeOf(x).columns];
+    const weight =
+      reordered === undefined
+        ? this.weight(`${name}.weight`, shape ?? own)
+        : this.weight(`${name}.weight`, own, { stored: shape ?? own, reordered });
     return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns]) : null, name);
   }
 
   /**
-   * down(fn(gate(x)) · up(x)), with biases. In between rows are padded with columns of zero to a multiple of 8, which the
-   * fast kernels of CUDA ask for.
+   * A convolution whose stride is its kernel, over rows that {@link mergeRows} joined: a product whose weight has the columns
+   * of its channels side by side, as the rows have them.
    */
-  gatedMlp(x: ValueId, name: string, width: number, fn: Activation): ValueId {
+  patchConvolution(x: ValueId, name: string, columns: number, kernel: number, options: LinearOptions = {}) {
+    const channels = this.typeOf(x).columns / kernel ** 2;
+    const sides = [columns, channels, kernel, kernel];
+    return this.linear(x, name, columns, { shape: sides, ...options, reordered: { sides, axes: [0, 2, 3, 1] } });
+  }
+
+  /**
+   * down(fn(gate(x)) · up(x)). In between rows are padded with columns of zero to a multiple of 8, which the fast kernels of
+   * CUDA ask for.
+   */
+  gatedMlp(x: ValueId, name: string, width: number, fn: Activation, { bias = true } = {}): ValueId {
     const { columns } = this.typeOf(x);
     const padded = Math.ceil(width / 8) * 8;
     const widen = (part: string) => {
       const weight = this.weight(`${part}.weight`, [padded, columns], { stored: [width, columns] });
-      return this.#product(x, weight, this.weight(`${part}.bias`, [padded], { stored: [width] }), part);
+      const added = bias ? this.weight(`${part}.bias`, [padded], { stored: [width] }) : null;
+      return this.#product(x, weight, added, part);
     };
     const operands = [widen(`${name}.gate_proj`), widen(`${name}.up_proj`)];
     const gated = this.add("gate", operands, { function: fn }, `${name}.act`);
     const down = `${name}.down_proj`;
     const weight = this.weight(`${down}.weight`, [columns, padded], { stored: [columns, width] });
-    return this.#product(gated, weight, this.weight(`${down}.bias`, [columns]), down);
+    return this.#product(gated, weight, bias ? this.weight(`${down}.bias`, [columns]) : null, down);
   }
 
   layernorm(x: ValueId, name: string, epsilon: number): ValueId {
@@ -121,10 +151,10 @@ export class TowerBuilder extends GraphBuilder {
     x: ValueId,
     name: string,
     projection: PackedProjection,
-    { heads, segments, rotation }: AttentionOptions,
+    { heads, segments, rotation, bias = true, headOrder }: AttentionOptions,
   ): ValueId {
     const { columns } = this.typeOf(x);
-    const qkv = this.#packed(x, `${name}.qkv`, projection);
+    const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
     const turned = (value: ValueId, label: string) =>
@@ -149,14 +179,22 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /** [q | k | v] of one product, whatever tensors the checkpoint keeps it in. */
-  #packed(x: ValueId, name: string, projection: PackedProjection): ValueId {
+  #packed(
+    x: ValueId,
+    name: string,
+    projection: PackedProjection,
+    { heads, bias, headOrder }: { heads: number; bias: boolean; headOrder: ReorderedElements | undefined },
+  ): ValueId {
     const { columns } = this.typeOf(x);
     const [whole, parts] = typeof projection === "string" ? [projection, undefined] : [name, projection];
     const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
-      const load = parts === undefined ? {} : { parts: parts.map((part) => `${part}.${kind}`) };
-      return this.weight(`${whole}.${kind}`, shape, load);
+      return this.weight(`${whole}.${kind}`, shape, {
+        ...(parts && { parts: parts.map((part) => `${part}.${kind}`) }),
+        ...(headOrder && { reordered: within(headOrder, [3 * heads], shape.slice(1)) }),
+      });
     };
-    return this.#product(x, tensor("weight", [3 * columns, columns]), tensor("bias", [3 * columns]), name);
+    const weight = tensor("weight", [3 * columns, columns]);
+    return this.#product(x, weight, bias ? tensor("bias", [3 * columns]) : null, name);
   }
 
   #product(x: ValueId, weight: ValueId, bias: ValueId | null, name: string): ValueId {
@@ -167,6 +205,27 @@ export class TowerBuilder extends GraphBuilder {
   ropeAngles(headSize: number, theta: number): ValueId {
     return this.constant("rope_angles", headSize / 2, ropeAngles(headSize, theta));
   }
+}
+
+/** The order of an output projection's columns behind attention with {@link AttentionOptions.headOrder}. */
+export function headColumns(rows: number, heads: number, headOrder: ReorderedElements): ReorderedElements {
+  return within(headOrder, [rows, heads], []);
+}
+
+/** The same order of the axes between `outer` and `inner`. */
+function within(
+  { sides, axes }: ReorderedElements,
+  outer: readonly number[],
+  inner: readonly number[],
+): ReorderedElements {
+  return {
+    sides: [...outer, ...sides, ...inner],
+    axes: [
+      ...outer.keys(),
+      ...axes.map((axis) => axis + outer.length),
+      ...inner.map((_, axis) => axis + outer.length + sides.length),
+    ],
+  };
 }
 
 /**

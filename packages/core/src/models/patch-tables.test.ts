@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { rasterLayout } from "./gemma3/layout.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
 import { bilinearTaps, type PatchTables } from "./patch-tables.js";
+import { rasterLayout } from "./raster-layout.js";
 
 const still = (h: number, w: number) => ({ t: 1, h, w });
 

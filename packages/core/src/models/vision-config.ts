@@ -76,6 +76,13 @@ export function readPositiveNumber(values: Config, key: string, absent: number, 
   throw wrongConfig(path, value, "a positive number");
 }
 
+/** @throws VG_MODEL_INVALID */
+export function readBoolean(values: Config, key: string, absent: boolean): boolean {
+  const value = values[key] ?? absent;
+  if (typeof value === "boolean") return value;
+  throw wrongConfig(key, value, "true or false");
+}
+
 const DEFAULT_ROPE_THETA = 10_000;
 
 /** `rope_parameters.rope_theta`. @throws VG_MODEL_INVALID */

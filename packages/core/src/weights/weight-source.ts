@@ -1,6 +1,6 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { WeightAttributes } from "../graph/ops.js";
+import type { ReorderedElements, WeightAttributes } from "../graph/ops.js";
 import type { TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with the shape that it must have there. */
@@ -24,12 +24,13 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(
-  { tensor, shape, transposed, stored }: WeightAttributes,
+  { tensor, shape, transposed, stored = shape, reordered }: WeightAttributes,
   tensors: readonly TensorSource[],
 ): TensorSource {
-  let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, shape, tensors);
+  let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
-  return stored === undefined ? source : remade(source, shape, pad);
+  if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
+  return elements(stored) === elements(shape) ? { ...source, shape } : remade(source, shape, pad);
 }
 
 /** The rows of several tensors, one after the other. @throws VG_WEIGHTS_INVALID for tensors of several dtypes */
@@ -104,6 +105,25 @@ function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matri
       const from = (row * columns + column) * elementBytes;
       const to = (column * rows + row) * elementBytes;
       for (let byte = 0; byte < elementBytes; byte++) result.bytes[to + byte] = bytes[from + byte] as number;
+    }
+  }
+}
+
+function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes }: ReorderedElements): void {
+  const strides = sides.map((_, axis) => elements(sides.slice(axis + 1)));
+  const [outer, inner] = [axes.slice(0, -1), axes.at(-1) as number];
+  const count = sides[inner] as number;
+  const step = (strides[inner] as number) * elementBytes;
+  const counters = outer.map(() => 0);
+  for (let to = 0; to < result.bytes.length; ) {
+    const start = outer.reduce((sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number), 0);
+    for (let index = 0, from = start * elementBytes; index < count; index++, from += step) {
+      for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
+    }
+    for (let at = outer.length - 1; at >= 0; at--) {
+      counters[at] = (counters[at] as number) + 1;
+      if ((counters[at] as number) < (sides[outer[at] as number] as number)) break;
+      counters[at] = 0;
     }
   }
 }

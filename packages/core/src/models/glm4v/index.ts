@@ -1,0 +1,40 @@
+/** GLM-4.1V, 4.5V and 4.6V, which share a tower: config reader, graph, layout, processor. Weights keep transformers' names. */
+import { MAX_GRID_SIDE } from "../layers.js";
+import { mergeBlockLayout } from "../merge-block-layout.js";
+import type { ModelFamily } from "../model-family.js";
+import { bicubicTaps } from "../patch-tables.js";
+import { visionConfigOf } from "../vision-config.js";
+import type { VisionModel } from "../vision-model.js";
+import { readGlm4vVisionConfig } from "./config.js";
+import { buildGlm4vGraph } from "./graph.js";
+import { GLM4V_IMAGES } from "./preprocess.js";
+
+/** Under language models with and without experts. */
+export const glm4v: ModelFamily = {
+  create: (config) => createGlm4v(visionConfigOf(config)),
+  images: GLM4V_IMAGES,
+};
+
+function createGlm4v(visionConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readGlm4vVisionConfig(visionConfig);
+  const merge = config.spatial_merge_size;
+  return {
+    modelType: "glm4v",
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: config.temporal_patch_size,
+    channels: config.in_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 },
+    outputColumns: [config.out_hidden_size],
+    minTokenBudget: 64, // vLLM's
+    maxGridSide: MAX_GRID_SIDE,
+    names: { prefixes: ["model.visual.", "visual."] },
+    buildGraph: ({ channelScale }) => buildGlm4vGraph(config, channelScale),
+    layout: (grid) =>
+      mergeBlockLayout(grid, merge, (positions) => ({
+        positions,
+        ...bicubicTaps(positions, grid, config.side),
+      })),
+  };
+}
