@@ -4,8 +4,10 @@
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
+import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
+import { PIXTRAL_MODELS } from "./pixtral/published.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
@@ -17,6 +19,8 @@ export const ARCHITECTURES = {
   ...GEMMA3_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
+  ...KIMI_K25_MODELS,
+  ...PIXTRAL_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -9,8 +9,10 @@ import {
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
 import { glm4v } from "./glm4v/index.js";
+import { kimiK25 } from "./kimi-k25/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
+import { mistral3, pixtral } from "./pixtral/index.js";
 import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
@@ -32,6 +34,9 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm4v,
   glm4v_moe: glm4v,
   glm46v: glm4v,
+  kimi_k25: kimiK25,
+  pixtral,
+  mistral3,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */

@@ -4,7 +4,7 @@ import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js
 import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
 
-/** Rows of the angle table. A grid side beyond it would be an image of over 100 000 pixels. */
+/** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
 
 /** Where the rows of `[q | k | v]` are in a checkpoint: in one tensor, or in three. */
@@ -201,9 +201,21 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("linear", [x, weight, bias, null], { activation: "none" }, name);
   }
 
-  /** f32 [positions, headSize/2]: the angles of rotations by row and column. */
+  /** f32 [positions, headSize/2]: the angles of rotations by row and column, which have the same frequencies. */
   ropeAngles(headSize: number, theta: number): ValueId {
-    return this.constant("rope_angles", headSize / 2, ropeAngles(headSize, theta));
+    const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
+    return this.constant("rope_angles", headSize / 2, ropeAngles([frequencies]));
+  }
+
+  /**
+   * As {@link ropeAngles}, where rows have the even and columns the odd of headSize/2 frequencies. Positions of columns are
+   * read from MAX_GRID_SIDE on: see {@link columnsApart}.
+   */
+  ropeAnglesByAxis(headSize: number, theta: number): ValueId {
+    const axes = [0, 1].map((odd) =>
+      ropeFrequencies(headSize / 4, theta, (index) => (2 * index + odd) / (headSize / 2)),
+    );
+    return this.constant("rope_angles", headSize / 2, ropeAngles(axes));
   }
 }
 
@@ -228,20 +240,33 @@ function within(
   };
 }
 
+/** Positions whose columns are read in the second half of the table of angles. */
+export function columnsApart(positions: Int32Array): Int32Array {
+  return positions.map((position, index) => (index % 2 === 0 ? position : position + MAX_GRID_SIDE));
+}
+
+/** θ to the power of −exponent, as transformers rounds it. */
+function ropeFrequencies(count: number, theta: number, exponent: (index: number) => number): readonly number[] {
+  return Array.from({ length: count }, (_, index) =>
+    Math.fround(1 / Math.fround(theta ** Math.fround(exponent(index)))),
+  );
+}
+
 /**
- * f32 [MAX_GRID_SIDE, headSize/2]: for each position the cosines of the headSize/4 frequencies, then their sines.
- * The angle is a float32 product, as transformers computes it.
+ * f32 [MAX_GRID_SIDE · sets, headSize/2]: for each position the cosines of the headSize/4 frequencies of its set, then their
+ * sines. The angle is a float32 product, as transformers computes it.
  */
-function ropeAngles(headSize: number, theta: number): Float32Array {
-  const frequencies = headSize / 4;
-  const table = new Float32Array(MAX_GRID_SIDE * 2 * frequencies);
-  for (let i = 0; i < frequencies; i++) {
-    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround(i / frequencies)));
-    for (let position = 0; position < MAX_GRID_SIDE; position++) {
-      const angle = Math.fround(position * frequency);
-      const row = position * 2 * frequencies;
-      table[row + i] = Math.cos(angle);
-      table[row + frequencies + i] = Math.sin(angle);
+function ropeAngles(sets: readonly (readonly number[])[]): Float32Array {
+  const count = (sets[0] as readonly number[]).length;
+  const table = new Float32Array(sets.length * MAX_GRID_SIDE * 2 * count);
+  for (const [set, frequencies] of sets.entries()) {
+    for (const [i, frequency] of frequencies.entries()) {
+      for (let position = 0; position < MAX_GRID_SIDE; position++) {
+        const angle = Math.fround(position * frequency);
+        const row = (set * MAX_GRID_SIDE + position) * 2 * count;
+        table[row + i] = Math.cos(angle);
+        table[row + count + i] = Math.sin(angle);
+      }
     }
   }
   return table;

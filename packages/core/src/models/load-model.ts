@@ -140,7 +140,8 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   };
   for (const [key, value] of Object.entries(expected)) {
     const found = settings?.[key] ?? value;
-    if (found === value) continue;
+    // Pixtral's files have a token's sides there, or a patch's; the tower's are taken.
+    if (found === value || typeof found === "object") continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",
       `${file} has ${key} ${describe(found)}, but vision_config makes it ${value}`,

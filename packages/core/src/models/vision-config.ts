@@ -85,10 +85,11 @@ export function readBoolean(values: Config, key: string, absent: boolean): boole
 
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** `rope_parameters.rope_theta`. @throws VG_MODEL_INVALID */
-export function readRopeTheta({ rope_parameters }: Config): number {
-  const parameters = (rope_parameters ?? {}) as Config;
-  return readPositiveNumber(parameters, "rope_theta", DEFAULT_ROPE_THETA, "rope_parameters.rope_theta");
+/** `rope_parameters.rope_theta`, or `rope_theta` as older configs have it. @throws VG_MODEL_INVALID */
+export function readRopeTheta(values: Config): number {
+  const absent = readPositiveNumber(values, "rope_theta", DEFAULT_ROPE_THETA);
+  const parameters = (values.rope_parameters ?? {}) as Config;
+  return readPositiveNumber(parameters, "rope_theta", absent, "rope_parameters.rope_theta");
 }
 
 /**

@@ -44,6 +44,8 @@ export interface VisionModel {
   readonly minTokenBudget: number;
   /** The largest grid side, in patches. */
   readonly maxGridSide: number;
+  /** The most frames of an item. Default: no limit. */
+  readonly maxFrames?: number;
   /** The only grid that the model takes; absent where it takes any. */
   readonly fixedGrid?: Grid;
   readonly names: TensorNames;

@@ -21,10 +21,12 @@ export function patchShapeOf(
   };
 }
 
+type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid">;
+
 /** @throws VG_ITEM_INVALID where the model has no positions for the grid */
 export function checkGridOfModel(
   grid: Grid,
-  { maxGridSide, fixedGrid }: Pick<VisionModel, "maxGridSide" | "fixedGrid">,
+  { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
 ): void {
   if (
     fixedGrid !== undefined &&
@@ -39,6 +41,12 @@ export function checkGridOfModel(
         details: { grid },
       },
     );
+  }
+  if (grid.t > maxFrames) {
+    throw new VitgraphError("VG_ITEM_INVALID", `a grid of ${grid.t} frames is beyond ${maxFrames}`, {
+      remedy: "pass frames as items of their own",
+      details: { grid },
+    });
   }
   const side = Math.max(grid.h, grid.w);
   if (side <= maxGridSide) return;
