@@ -98,6 +98,11 @@ export interface OpAttributes {
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
+  /** A negative index names a learned row. */
+  assemble_rows: Record<never, never>;
+  rmsnorm_groups: { readonly groups: number; readonly epsilon: number };
+  clamp: Record<never, never>;
+  standardize: { readonly factor: number };
   linear_gather_rows: { readonly activation: Activation };
   row_statistics: Record<never, never>;
   linear_norm: { readonly activation: Activation; readonly norm: Norm; readonly epsilon: number };
@@ -424,6 +429,57 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { ...table, rows: index.rows };
     },
     print: () => "",
+    flops: nothing,
+  },
+  assemble_rows: {
+    inputs: ["x", "learned", "index"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "assemble_rows");
+      const index = need(inputs, 2, "assemble_rows");
+      expectColumns("assemble_rows", "learned", need(inputs, 1, "assemble_rows"), x.columns);
+      expectColumns("assemble_rows", "index", index, 1);
+      return activation(index.rows, x.columns);
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  rmsnorm_groups: {
+    inputs: ["x", "weight?"],
+    role: "kernel",
+    infer(inputs, { groups }) {
+      const x = need(inputs, 0, "rmsnorm_groups");
+      if (x.columns % groups !== 0)
+        throw invalid("rmsnorm_groups", `${printType(x)} does not divide into ${groups} groups of columns`);
+      const weight = inputs[1];
+      if (weight !== undefined) expectColumns("rmsnorm_groups", "weight", weight, x.columns / groups);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ groups, epsilon }) => `groups=${groups} epsilon=${epsilon}`,
+    flops: nothing,
+  },
+  clamp: {
+    inputs: ["x", "low", "high"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "clamp");
+      expectColumns("clamp", "low", need(inputs, 1, "clamp"), 1);
+      expectColumns("clamp", "high", need(inputs, 2, "clamp"), 1);
+      return activation(x.rows, x.columns);
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  standardize: {
+    inputs: ["x", "shift", "scale"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "standardize");
+      expectColumns("standardize", "shift", need(inputs, 1, "standardize"), x.columns);
+      expectColumns("standardize", "scale", need(inputs, 2, "standardize"), x.columns);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ factor }) => `factor=${factor}`,
     flops: nothing,
   },
   linear_gather_rows: {
