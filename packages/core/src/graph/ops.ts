@@ -53,6 +53,12 @@ export interface WeightAttributes {
   /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
+  /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
+  readonly first?: number;
+  /** Is added to the tensor, in float32. */
+  readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
+  /** A vector of the checkpoint whose elements multiply the rows, in float32: layer scale. */
+  readonly rowScale?: string;
   readonly pairedRows?: PairedRows;
   readonly folded?: FoldedNorm;
 }
@@ -109,8 +115,8 @@ export interface OpAttributes {
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /** A view: `factor` consecutive patch rows become one token row. */
-  merge_rows: { readonly factor: number };
+  /** A view: `factor` consecutive patch rows become one row of the dim `rows`, which is `tokens` if left out. */
+  merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
 export type OpKind = keyof OpAttributes;
@@ -550,13 +556,13 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   merge_rows: {
     inputs: ["x"],
     role: "view",
-    infer(inputs, { factor }) {
+    infer(inputs, { factor, rows = "tokens" }) {
       const x = need(inputs, 0, "merge_rows");
       if (x.rows.dim !== "patches" || x.rows.plus !== 0)
         throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
-      return { ...x, rows: rowsOf("tokens"), columns: x.columns * factor };
+      return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },
-    print: ({ factor }) => `factor=${factor}`,
+    print: ({ factor, rows }) => `factor=${factor}${rows === undefined ? "" : ` rows=${rows}`}`,
     flops: nothing,
   },
 };

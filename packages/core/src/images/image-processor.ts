@@ -8,11 +8,17 @@ import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
-/** Where a resized image lies on the canvas that is cut into patches. */
+/** What becomes of an image before it is cut into patches. */
 export interface FittedImage {
   readonly resizeTo: ImageSize;
-  /** Black where the image does not cover it. Default: the resized image. */
+  /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
   readonly canvas?: ImageSize;
+  /** Where the canvas begins in the resized image. Default: its upper left. */
+  readonly origin?: { readonly top: number; readonly left: number };
+  /** Pixels along one side of the tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. */
+  readonly tile?: number;
+  /** The whole image is one more tile, the last: resized from the image itself, or from the resized one. */
+  readonly whole?: "image" | "resized";
 }
 
 /** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */
@@ -182,19 +188,19 @@ function readSettings(
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
+  const absent = { ...defaults, ...sizes.read(read, defaults) };
   const processor: ImageProcessor = {
-    ...defaults,
-    patchSize: read.patchSize(defaults.patchSize),
-    mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
-    temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
-    ...sizes.read(read, defaults),
-    filter: filterOf(file, settings.resample, defaults.filter),
-    imageMean: read.channels("image_mean", defaults.imageMean),
-    imageStd: read.channels("image_std", defaults.imageStd),
-    rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
-    doResize: read.boolean("do_resize", defaults.doResize),
-    doRescale: read.boolean("do_rescale", defaults.doRescale),
-    doNormalize: read.boolean("do_normalize", defaults.doNormalize),
+    ...absent,
+    patchSize: read.patchSize(absent.patchSize),
+    mergeSize: read.positiveInteger("merge_size", absent.mergeSize),
+    temporalPatchSize: read.positiveInteger("temporal_patch_size", absent.temporalPatchSize),
+    filter: filterOf(file, settings.resample, absent.filter),
+    imageMean: read.channels("image_mean", absent.imageMean),
+    imageStd: read.channels("image_std", absent.imageStd),
+    rescaleFactor: read.positiveNumber("rescale_factor", absent.rescaleFactor),
+    doResize: read.boolean("do_resize", absent.doResize),
+    doRescale: read.boolean("do_rescale", absent.doRescale),
+    doNormalize: read.boolean("do_normalize", absent.doNormalize),
   };
   if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
   // A pixel budget that no decoder would meet; min_pixels above max_pixels is transformers' own arithmetic.

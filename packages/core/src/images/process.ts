@@ -30,32 +30,47 @@ export async function processImage(
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
   checkRaster(raster, "raster");
-  const { resizeTo, canvas = resizeTo } = fitImage(raster, processor);
+  const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
   const layout = {
     filter,
     patchSize,
-    mergeSize: processor.patchOrder === "raster" ? 1 : processor.mergeSize,
+    // Patches of a tile stand together, in raster order.
+    mergeSize: fitted.tile === undefined ? mergeSizeOf(processor) : fitted.tile / patchSize,
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
   };
-  const grid = gridOf(1, canvas, processor);
-  if (isSameSize(canvas, resizeTo)) {
+  const grid = gridOfImage(fitted, processor);
+  const { resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
+  if (whole === undefined && isSameSize(canvas, resizeTo)) {
     const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
     return { format: "u8_still", grid, pixels };
   }
-  const resized = await resizeFrame(raster.rgb, raster, resizeTo, filter);
-  const pixels = await patchifyFrames([onCanvas(resized, resizeTo, canvas)], canvas, layout);
-  return { format: "u8_still", grid, pixels };
+  const resized = { rgb: await resizeFrame(raster.rgb, raster, resizeTo, filter), ...resizeTo };
+  const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
+  const pixels = await patchifyFrames([rgb], canvas, layout);
+  if (whole === undefined) return { format: "u8_still", grid, pixels };
+  const source = whole === "image" ? raster : resized;
+  const last = { ...layout, resizeTo: { height: tile, width: tile } };
+  const wholePixels = await patchifyFrames([source.rgb], source, last);
+  return { format: "u8_still", grid, pixels: Buffer.concat([pixels, wholePixels]) };
 }
+
+const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
 
 const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
 
-/** The pixels at the canvas' upper left, on black. */
-function onCanvas(rgb: Uint8Array, size: ImageSize, canvas: ImageSize): Uint8Array {
+/** The pixels of the canvas: black where it lies outside of the image. */
+function onCanvas(
+  { rgb, height, width }: Raster,
+  canvas: ImageSize,
+  { top, left }: { readonly top: number; readonly left: number },
+): Uint8Array {
   const pixels = new Uint8Array(canvas.height * canvas.width * 3);
-  const rowBytes = size.width * 3;
-  for (let row = 0; row < size.height; row++)
-    pixels.set(rgb.subarray(row * rowBytes, (row + 1) * rowBytes), row * canvas.width * 3);
+  const columns = Math.min(width - left, canvas.width);
+  for (let row = 0; row < Math.min(height - top, canvas.height); row++) {
+    const start = ((row + top) * width + left) * 3;
+    pixels.set(rgb.subarray(start, start + columns * 3), row * canvas.width * 3);
+  }
   return pixels;
 }
 
@@ -85,8 +100,7 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
 
 /** The grid of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
-  const { resizeTo, canvas = resizeTo } = fitImage(size, processor);
-  return gridOf(1, canvas, processor);
+  return gridOfImage(fitImage(size, processor), processor);
 }
 
 /** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
@@ -180,6 +194,12 @@ function commonSize(frames: readonly Raster[]): ImageSize {
     `frame ${other} has ${width} × ${height} pixels, and frame 0 has ${first.width} × ${first.height}`,
     { remedy: "bring all frames of a video to one size", details: { frame: other, width, height } },
   );
+}
+
+function gridOfImage({ resizeTo, canvas = resizeTo, tile, whole }: FittedImage, processor: ImageProcessor): Grid {
+  if (tile === undefined) return gridOf(1, canvas, processor);
+  const tiles = (canvas.height / tile) * (canvas.width / tile);
+  return gridOf(whole === undefined ? tiles : tiles + 1, { height: tile, width: tile }, processor);
 }
 
 function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): Grid {

@@ -4,6 +4,7 @@
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
+import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
@@ -21,6 +22,7 @@ export const ARCHITECTURES = {
   ...GLM4V_MODELS,
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
+  ...INTERNVL_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -9,6 +9,7 @@ import {
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
 import { glm4v } from "./glm4v/index.js";
+import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
@@ -37,6 +38,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   kimi_k25: kimiK25,
   pixtral,
   mistral3,
+  internvl: internVL,
+  internvl_chat: internVLChat,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */

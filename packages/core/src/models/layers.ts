@@ -33,6 +33,8 @@ export interface LinearOptions {
   readonly shape?: readonly number[];
   /** Of the weight's elements. */
   readonly reordered?: ReorderedElements;
+  /** A vector of the checkpoint that multiplies the result: layer scale. */
+  readonly scale?: string;
 }
 
 export interface AttentionOptions {
@@ -87,14 +89,15 @@ export class TowerBuilder extends GraphBuilder {
     x: ValueId,
     name: string,
     columns: number,
-    { bias = true, shape, reordered }: LinearOptions = {},
+    { bias = true, shape, reordered, scale }: LinearOptions = {},
   ): ValueId {
     const own = [columns, this.typeOf(x).columns];
+    const scaled = scale === undefined ? {} : { rowScale: scale };
     const weight =
       reordered === undefined
-        ? this.weight(`${name}.weight`, shape ?? own)
-        : this.weight(`${name}.weight`, own, { stored: shape ?? own, reordered });
-    return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns]) : null, name);
+        ? this.weight(`${name}.weight`, shape ?? own, scaled)
+        : this.weight(`${name}.weight`, own, { stored: shape ?? own, reordered, ...scaled });
+    return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns], scaled) : null, name);
   }
 
   /**
@@ -169,9 +172,28 @@ export class TowerBuilder extends GraphBuilder {
     );
   }
 
-  /** `merge`² patch rows side by side in a token row. */
-  mergeRows(x: ValueId, merge: number, name: string): ValueId {
-    return this.add("merge_rows", [x], { factor: merge ** 2 }, `${name}.merge`);
+  /** `merge`² patch rows side by side in a token row, or in a row of another dim. */
+  mergeRows(x: ValueId, merge: number, name: string, rows?: string): ValueId {
+    return this.add("merge_rows", [x], { factor: merge ** 2, ...(rows && { rows }) }, `${name}.merge`);
+  }
+
+  /** Patches and the rows of `learned`, as the tower's layout puts them: `rowSources`. */
+  withLearnedRows(patches: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [patches, learned, this.#order("rowSources", "rows")], {}, name);
+  }
+
+  /** The patches among the rows of a tower with learned ones: `patchRows`. */
+  patchesOf(rows: ValueId, name: string): ValueId {
+    return this.add("gather_rows", [rows, this.#order("patchRows", "patches")], {}, name);
+  }
+
+  /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
+  answer(merged: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
+  }
+
+  #order(name: "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
+    return this.input(MODEL_INPUTS[name], { element: "i32", rows: rowsOf(dim), columns: 1 });
   }
 
   #patchTable(name: PatchTable, element: "i32" | "f32", columns: number): ValueId {

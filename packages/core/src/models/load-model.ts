@@ -123,7 +123,7 @@ function describeModel(
   // Files that leave the shape of patches out mean the tower's.
   const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
   const patches = { patchSize, temporalPatchSize, mergeSize };
-  const processor = { ...readImageProcessor(image, modelType, overrides), ...patches };
+  const processor = { ...readImageProcessor(image, modelType, overrides), ...vision.imageSettings, ...patches };
   checkFixedSize(processor, vision);
   const videos = readVideoProcessor(video, modelType, overrides, videoFile);
   const videoProcessor = videos && { ...videos, ...patches };

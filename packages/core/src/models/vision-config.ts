@@ -25,6 +25,9 @@ const LIMITS: Readonly<Record<string, number>> = {
   num_position_embeddings: 1_048_576,
   window_size: 16_384,
   mm_tokens_per_image: 1_048_576,
+  pos_emb_height: 1024,
+  pos_emb_width: 1024,
+  max_dynamic_patch: 4096,
 };
 
 /** Bounds the table of rotary angles, which has 8192 rows of it. */

@@ -30,9 +30,9 @@ export function checkGridOfModel(
 ): void {
   if (
     fixedGrid !== undefined &&
-    !(["t", "h", "w"] as const).every((side) => grid[side] === fixedGrid[side])
+    !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])
   ) {
-    const [found, expected] = [grid, fixedGrid].map(({ t, h, w }) => `${t} × ${h} × ${w}`);
+    const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `the model takes grids of ${expected} patches, not of ${found}`,

@@ -1,6 +1,7 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ReorderedElements, WeightAttributes } from "../graph/ops.js";
+import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with the shape that it must have there. */
@@ -16,21 +17,87 @@ export function storedTensors({
   parts,
   transposed,
   stored = shape,
+  plus,
+  rowScale,
 }: WeightAttributes): readonly StoredTensor[] {
-  if (parts === undefined) return [{ name: tensor, shape: transposed ? [...stored].reverse() : stored }];
   const [rows = 0, ...rest] = stored;
-  return parts.map((name) => ({ name, shape: [rows / parts.length, ...rest] }));
+  const own =
+    parts === undefined
+      ? [{ name: tensor, shape: transposed ? [...stored].reverse() : stored }]
+      : parts.map((name) => ({ name, shape: [rows / parts.length, ...rest] }));
+  return [
+    ...own,
+    ...(plus === undefined ? [] : [{ name: plus.tensor, shape: plus.stored ?? shape }]),
+    ...(rowScale === undefined ? [] : [{ name: rowScale, shape: shape.slice(0, 1) }]),
+  ];
 }
 
 /** @param tensors the sources of {@link storedTensors} */
-export function weightSource(
-  { tensor, shape, transposed, stored = shape, reordered }: WeightAttributes,
+export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
+  const { shape, parts, plus, rowScale } = weight;
+  const own = tensors.slice(0, parts?.length ?? 1);
+  const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
+  const source = ownSource(weight, own);
+  const terms = added === undefined ? [source] : [source, part(added, shape, plus?.first)];
+  if (terms.length === 1 && rowScale === undefined) return source;
+  return computed(source.name, shape, async () => {
+    const [values, summand] = await Promise.all(terms.map(readFloats));
+    const result = values as Float32Array;
+    if (summand !== undefined) for (const [at, value] of summand.entries()) (result[at] as number) += value;
+    if (scale === undefined) return result;
+    const columns = result.length / (shape[0] as number);
+    const factors = await readFloats(scale);
+    return result.map((value, at) => value * (factors[Math.floor(at / columns)] as number));
+  });
+}
+
+function ownSource(
+  { tensor, shape, transposed, stored = shape, reordered, first }: WeightAttributes,
   tensors: readonly TensorSource[],
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
   if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
-  return elements(stored) === elements(shape) ? { ...source, shape } : remade(source, shape, pad);
+  if (first !== undefined || elements(stored) === elements(shape)) return part(source, shape, first);
+  return remade(source, shape, pad);
+}
+
+/** The elements from `first` on, as many as `shape` has. */
+function part(source: TensorSource, shape: readonly number[], first = 0): TensorSource {
+  const elementBytes = source.sizeBytes / elements(source.shape);
+  const readSlice: TensorSource["readSlice"] = (start, target) =>
+    source.readSlice(start + first * elementBytes, target);
+  return { ...source, shape, sizeBytes: elements(shape) * elementBytes, readSlice };
+}
+
+async function readFloats({ dtype, sizeBytes, readSlice }: TensorSource): Promise<Float32Array> {
+  const bytes = new Uint8Array(sizeBytes);
+  await readSlice(0, bytes);
+  if (dtype === "F32") return new Float32Array(bytes.buffer);
+  const halves = new Uint16Array(bytes.buffer);
+  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
+}
+
+/** A source in float32 that is made when it is read, and kept until its last byte was asked for. */
+function computed(
+  name: string,
+  shape: readonly number[],
+  compute: () => Promise<Float32Array>,
+): TensorSource {
+  const sizeBytes = Float32Array.BYTES_PER_ELEMENT * elements(shape);
+  const make = async () => bytesOf(await compute());
+  return { name, dtype: "F32", shape, sizeBytes, readSlice: keptUntilRead(make, sizeBytes) };
+}
+
+function keptUntilRead(make: () => Promise<Uint8Array>, sizeBytes: number): TensorSource["readSlice"] {
+  let made: Promise<Uint8Array> | undefined;
+  return async (start, target) => {
+    made ??= make();
+    const bytes = await made;
+    const end = start + target.length;
+    target.set(bytes.subarray(start, end));
+    if (end === sizeBytes) made = undefined;
+  };
 }
 
 /** The rows of several tensors, one after the other. @throws VG_WEIGHTS_INVALID for tensors of several dtypes */
@@ -84,19 +151,7 @@ function remade(
     fill(matrix(result, shape, elementBytes), matrix(given, source.shape, elementBytes));
     return result;
   };
-  let made: Promise<Uint8Array> | undefined;
-  return {
-    ...source,
-    shape,
-    sizeBytes,
-    async readSlice(start, target) {
-      made ??= make();
-      const bytes = await made;
-      const end = start + target.length;
-      target.set(bytes.subarray(start, end));
-      if (end === sizeBytes) made = undefined;
-    },
-  };
+  return { ...source, shape, sizeBytes, readSlice: keptUntilRead(make, sizeBytes) };
 }
 
 function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): void {

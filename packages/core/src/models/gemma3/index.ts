@@ -22,6 +22,7 @@ function createGemma3(checkpointConfig: Readonly<Record<string, unknown>>): Visi
     outputColumns: [config.text_hidden_size],
     minTokenBudget: config.mm_tokens_per_image,
     maxGridSide: side,
+    maxFrames: 1,
     fixedGrid: { t: 1, h: side, w: side },
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildGemma3Graph(config, channelScale),

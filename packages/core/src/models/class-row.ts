@@ -1,0 +1,34 @@
+/** The layout of towers that put a learned class row before the patches of each image, and drop it behind the last layer. */
+import type { Grid } from "../item.js";
+import type { PatchTables } from "./patch-tables.js";
+import { rasterLayout } from "./raster-layout.js";
+import type { GridLayout } from "./vision-model.js";
+
+/** Each frame is one segment, with a class row of its own. @param tablesOf as of {@link rasterLayout}, for the patches */
+export function classRowLayout(
+  grid: Grid,
+  merge: number,
+  tablesOf: (positions: Int32Array) => PatchTables,
+): GridLayout {
+  const frame = grid.h * grid.w;
+  return {
+    ...rasterLayout(grid, merge, tablesOf),
+    segments: { cu_seqlens: new Array<number>(grid.t).fill(frame + 1) },
+    rowSources: Int32Array.from({ length: grid.t * (frame + 1) }, (_, row) => {
+      const place = row % (frame + 1);
+      return place === 0 ? -1 : Math.floor(row / (frame + 1)) * frame + place - 1;
+    }),
+    patchRows: Int32Array.from({ length: grid.t * frame }, (_, patch) => patch + Math.floor(patch / frame) + 1),
+  };
+}
+
+/** The taps of a table whose first row is the class row's. */
+export function tapsBehindClassRow(positions: Int32Array, { w }: Grid): PatchTables {
+  const patches = positions.length / 2;
+  return {
+    tap_rows: Int32Array.from({ length: patches }, (_, patch) => {
+      return 1 + (positions[2 * patch] as number) * w + (positions[2 * patch + 1] as number);
+    }),
+    tap_weights: new Float32Array(patches).fill(1),
+  };
+}
