@@ -4,6 +4,7 @@
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
+import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
@@ -20,6 +21,7 @@ export const ARCHITECTURES = {
   ...GEMMA3_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
+  ...HUNYUAN_VL_MODELS,
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,

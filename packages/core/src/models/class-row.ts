@@ -21,14 +21,3 @@ export function classRowLayout(
     patchRows: Int32Array.from({ length: grid.t * frame }, (_, patch) => patch + Math.floor(patch / frame) + 1),
   };
 }
-
-/** The taps of a table whose first row is the class row's. */
-export function tapsBehindClassRow(positions: Int32Array, { w }: Grid): PatchTables {
-  const patches = positions.length / 2;
-  return {
-    tap_rows: Int32Array.from({ length: patches }, (_, patch) => {
-      return 1 + (positions[2 * patch] as number) * w + (positions[2 * patch + 1] as number);
-    }),
-    tap_weights: new Float32Array(patches).fill(1),
-  };
-}

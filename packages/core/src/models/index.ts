@@ -8,7 +8,8 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
-import { glm4v } from "./glm4v/index.js";
+import { glm4v, glmOCR } from "./glm4v/index.js";
+import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
 import type { ModelFamily } from "./model-family.js";
@@ -35,6 +36,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm4v,
   glm4v_moe: glm4v,
   glm46v: glm4v,
+  glm_ocr: glmOCR,
+  hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
   pixtral,
   mistral3,

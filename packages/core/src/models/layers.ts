@@ -47,6 +47,10 @@ export interface AttentionOptions {
    * reads its columns through {@link headColumns}.
    */
   readonly headOrder?: ReorderedElements;
+  /** Norms of each head of queries and keys, `q_norm` and `k_norm`; of values too, without a weight, where `values` says so. */
+  readonly headNorms?: { readonly epsilon: number; readonly values?: boolean };
+  /** Default: one over the square root of the head size. */
+  readonly scale?: number;
   /** The value of `segments()` within which it attends. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
@@ -154,9 +158,11 @@ export class TowerBuilder extends GraphBuilder {
     x: ValueId,
     name: string,
     projection: PackedProjection,
-    { heads, segments, rotation, bias = true, headOrder }: AttentionOptions,
+    options: AttentionOptions,
   ): ValueId {
+    const { heads, segments, rotation, bias = true, headOrder, headNorms } = options;
     const { columns } = this.typeOf(x);
+    const { scale = (columns / heads) ** -0.5 } = options;
     const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
@@ -164,12 +170,24 @@ export class TowerBuilder extends GraphBuilder {
       rotation === undefined
         ? value
         : this.add("rope", [value, rotation.positions, rotation.angles], { heads }, `${name}.${label}.rope`);
-    return this.add(
-      "attention",
-      [turned(part(0, "q"), "q"), turned(part(1, "k"), "k"), part(2, "v"), segments],
-      { heads, scale: (columns / heads) ** -0.5 },
-      `${name}.attention`,
-    );
+    const normed = (value: ValueId, label: string) => {
+      if (headNorms === undefined) return value;
+      const load = headOrder === undefined ? {} : { reordered: headOrder };
+      const weight = this.weight(`${name}.${label}.weight`, [columns / heads], load);
+      const { epsilon } = headNorms;
+      return this.add("rmsnorm_groups", [value, weight], { groups: heads, epsilon }, `${name}.${label}`);
+    };
+    const queries = turned(normed(part(0, "q"), "q_norm"), "q");
+    const keys = turned(normed(part(1, "k"), "k_norm"), "k");
+    const values = headNorms?.values
+      ? this.add(
+          "rmsnorm_groups",
+          [part(2, "v"), null],
+          { groups: heads, epsilon: headNorms.epsilon },
+          `${name}.v_norm`,
+        )
+      : part(2, "v");
+    return this.add("attention", [queries, keys, values, segments], { heads, scale }, `${name}.attention`);
   }
 
   /** `merge`² patch rows side by side in a token row, or in a row of another dim. */

@@ -61,6 +61,11 @@ function resizedTaps(
   return { tap_rows, tap_weights };
 }
 
+/** The same taps of a table that has `rows` more rows before its first. */
+export function behindRows({ tap_rows, ...tables }: PatchTables, rows: number): PatchTables {
+  return { ...tables, tap_rows: (tap_rows as Int32Array).map((row) => row + rows) };
+}
+
 /** Taps of {@link bilinearTaps}. */
 export const BILINEAR_TAPS = 4;
 
@@ -85,6 +90,25 @@ function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])
     return [
       { cell: low, weight: Math.fround(1 - fraction) },
       { cell: Math.min(low + 1, side - 1), weight: fraction },
+    ];
+  });
+}
+
+/**
+ * The taps of a table of side² rows that is resized to the grid bilinearly, as torch does without antialias: pixel centres on
+ * pixel centres. There are {@link BILINEAR_TAPS} of them.
+ */
+export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, centredTaps);
+}
+
+function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
+  return Array.from({ length: count }, (_, index) => {
+    const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);
+    const low = Math.min(Math.floor(coordinate), side - 1);
+    return [
+      { cell: low, weight: 1 - (coordinate - low) },
+      { cell: Math.min(low + 1, side - 1), weight: coordinate - low },
     ];
   });
 }

@@ -12,7 +12,7 @@ import type { GridLayout } from "./vision-model.js";
 export function rasterLayout(
   grid: Grid,
   merge: number,
-  tablesOf: (positions: Int32Array) => PatchTables = (positions) => plainTaps(cells(positions, grid.w)),
+  tablesOf: (positions: Int32Array) => PatchTables = (positions) => tapsOfCells(positions, grid),
 ): GridLayout {
   const { t, h, w } = grid;
   const positions = mergeBlockPositions(grid, merge);
@@ -22,6 +22,11 @@ export function rasterLayout(
     patchOrder,
     segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
   };
+}
+
+/** The taps of a table with a row for each patch of a frame, in raster order. */
+export function tapsOfCells(positions: Int32Array, { w }: Grid): PatchTables {
+  return plainTaps(cells(positions, w));
 }
 
 /** Places in raster order. */

@@ -28,6 +28,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   pos_emb_height: 1024,
   pos_emb_width: 1024,
   max_dynamic_patch: 4096,
+  max_image_size: 16_384,
 };
 
 /** Bounds the table of rotary angles, which has 8192 rows of it. */

@@ -1,4 +1,4 @@
-/** Reads the vision part of a GLM-4.1V, 4.5V or 4.6V config.json. */
+/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of GLM-OCR, whose tower is a variant of theirs. */
 import {
   checkHeads,
   checkPatch,
@@ -23,18 +23,31 @@ const DEFAULTS = {
   intermediate_size: 13_696,
 };
 
+/** Of transformers' GlmOcrVisionConfig, where they differ. */
+const OCR_DEFAULTS = {
+  ...DEFAULTS,
+  hidden_size: 1024,
+  num_heads: 16,
+  out_hidden_size: 1536,
+  intermediate_size: 4096,
+};
+
 export type Glm4vVisionConfig = ReturnType<typeof readGlm4vVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
-export function readGlm4vVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
-  const config = readVisionConfig(visionConfig, DEFAULTS);
+export function readGlm4vVisionConfig(visionConfig: Readonly<Record<string, unknown>>, ocr: boolean) {
+  const config = readVisionConfig(visionConfig, ocr ? OCR_DEFAULTS : DEFAULTS);
   checkHeads(config.hidden_size, "hidden_size", config.num_heads);
   checkPatch(config.in_channels, config.patch_size);
   return {
     ...config,
-    attention_bias: readBoolean(visionConfig, "attention_bias", false),
+    attention_bias: readBoolean(visionConfig, "attention_bias", ocr),
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
+    ocr,
+    // No key has these: a block's MLP is as wide as the result, and the merger's is intermediate_size wide. GLM-OCR's differ.
+    block_width: ocr ? config.intermediate_size : config.out_hidden_size,
+    merger_width: ocr ? config.out_hidden_size * config.in_channels : config.intermediate_size,
     /** Cells along one side of the table of positions. */
     side: Math.floor(config.image_size / config.patch_size),
   };

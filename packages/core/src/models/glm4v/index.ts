@@ -1,4 +1,4 @@
-/** GLM-4.1V, 4.5V and 4.6V, which share a tower: config reader, graph, layout, processor. Weights keep transformers' names. */
+/** GLM-4.1V, 4.5V and 4.6V, which share a tower, and GLM-OCR: config reader, graph, layout, processor. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
@@ -11,15 +11,24 @@ import { GLM4V_IMAGES } from "./preprocess.js";
 
 /** Under language models with and without experts. */
 export const glm4v: ModelFamily = {
-  create: (config) => createGlm4v(visionConfigOf(config)),
+  create: (config) => createGlm4v(visionConfigOf(config), "glm4v"),
   images: GLM4V_IMAGES,
 };
 
-function createGlm4v(visionConfig: Readonly<Record<string, unknown>>): VisionModel {
-  const config = readGlm4vVisionConfig(visionConfig);
+export const glmOCR: ModelFamily = {
+  create: (config) => createGlm4v(visionConfigOf(config), "glm_ocr"),
+  images: GLM4V_IMAGES,
+};
+
+function createGlm4v(
+  visionConfig: Readonly<Record<string, unknown>>,
+  modelType: "glm4v" | "glm_ocr",
+): VisionModel {
+  const ocr = modelType === "glm_ocr";
+  const config = readGlm4vVisionConfig(visionConfig, ocr);
   const merge = config.spatial_merge_size;
   return {
-    modelType: "glm4v",
+    modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: config.temporal_patch_size,
@@ -34,7 +43,7 @@ function createGlm4v(visionConfig: Readonly<Record<string, unknown>>): VisionMod
     layout: (grid) =>
       mergeBlockLayout(grid, merge, (positions) => ({
         positions,
-        ...bicubicTaps(positions, grid, config.side),
+        ...(ocr ? {} : bicubicTaps(positions, grid, config.side)),
       })),
   };
 }

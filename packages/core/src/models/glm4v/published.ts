@@ -1,4 +1,4 @@
-/** Published GLM models with this tower: one tower under language models of one width. */
+/** Published GLM models with this tower, and with its variant for GLM-OCR. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 const VISION = {
@@ -20,5 +20,17 @@ export const GLM4V_MODELS = {
     architectures: ["Glm4vForConditionalGeneration"],
     model_type: "glm4v",
     vision_config: { ...VISION, intermediate_size: 13_696 },
+  },
+  "glm-ocr": {
+    architectures: ["GlmOcrForConditionalGeneration"],
+    model_type: "glm_ocr",
+    vision_config: {
+      ...VISION,
+      hidden_size: 1024,
+      attention_bias: true,
+      num_heads: 16,
+      out_hidden_size: 1536,
+      intermediate_size: 4096,
+    },
   },
 } as const satisfies Record<string, ArchitectureConfig>;

@@ -1,7 +1,9 @@
 /** InternVL3 and 3.5 in both layouts of their checkpoints: config reader, graph, layout, processor. */
-import { classRowLayout, tapsBehindClassRow } from "../class-row.js";
+import { classRowLayout } from "../class-row.js";
 import type { PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
+import { behindRows } from "../patch-tables.js";
+import { tapsOfCells } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { readInternVLConfig } from "./config.js";
 import { buildInternVLGraph } from "./graph.js";
@@ -84,6 +86,6 @@ function createInternVL(
       }),
     }),
     buildGraph: ({ channelScale }) => buildInternVLGraph(config, projection, channelScale),
-    layout: (grid) => classRowLayout(grid, merge, (positions) => tapsBehindClassRow(positions, grid)),
+    layout: (grid) => classRowLayout(grid, merge, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
   };
 }
