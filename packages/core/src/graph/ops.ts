@@ -57,6 +57,10 @@ export interface WeightAttributes {
   readonly first?: number;
   /** Is added to the tensor, in float32. */
   readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
+  /** The sum of each row of the checkpoint's tensor, in float32, is an element of the weight. */
+  readonly rowSums?: boolean;
+  /** Multiplies the elements, in float32. */
+  readonly factor?: number;
   /** A vector of the checkpoint whose elements multiply the rows, in float32: layer scale. */
   readonly rowScale?: string;
   readonly pairedRows?: PairedRows;

@@ -29,6 +29,8 @@ export interface ImageProcessor {
   readonly patchSize: number;
   /** Patches along one side of a token. */
   readonly mergeSize: number;
+  /** The channels of a pixel stand side by side in an item's rows. Default: channel after channel. */
+  readonly channelsLast?: boolean;
   /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
   readonly patchOrder?: "raster";
   /** Frames in a patch. */

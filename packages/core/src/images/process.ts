@@ -41,18 +41,37 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
   };
   const grid = gridOfImage(fitted, processor);
   const { resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
-  if (whole === undefined && isSameSize(canvas, resizeTo)) {
+  if (whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
     return { format: "u8_still", grid, pixels };
   }
   const resized = { rgb: await resizeFrame(raster.rgb, raster, resizeTo, filter), ...resizeTo };
   const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
+  if (processor.channelsLast) {
+    return { format: "u8_still", grid, pixels: pixelRows({ rgb, ...canvas }, patchSize) };
+  }
   const pixels = await patchifyFrames([rgb], canvas, layout);
   if (whole === undefined) return { format: "u8_still", grid, pixels };
   const source = whole === "image" ? raster : resized;
   const last = { ...layout, resizeTo: { height: tile, width: tile } };
   const wholePixels = await patchifyFrames([source.rgb], source, last);
   return { format: "u8_still", grid, pixels: Buffer.concat([pixels, wholePixels]) };
+}
+
+/** Patches in raster order, whose pixels keep their channels side by side. */
+function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Array {
+  const pixels = new Uint8Array(rgb.length);
+  const rowBytes = patchSize * 3;
+  let to = 0;
+  for (let top = 0; top < height; top += patchSize) {
+    for (let left = 0; left < width; left += patchSize) {
+      for (let row = top; row < top + patchSize; row++, to += rowBytes) {
+        const from = (row * width + left) * 3;
+        pixels.set(rgb.subarray(from, from + rowBytes), to);
+      }
+    }
+  }
+  return pixels;
 }
 
 const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);

@@ -3,6 +3,7 @@
  * at hand.
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
+import { GEMMA4_MODELS } from "./gemma4/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
 import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
@@ -19,6 +20,7 @@ export const ARCHITECTURES = {
   ...QWEN2_5_VL_MODELS,
   ...QWEN3_VL_MODELS,
   ...GEMMA3_MODELS,
+  ...GEMMA4_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
   ...HUNYUAN_VL_MODELS,

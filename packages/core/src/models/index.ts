@@ -8,6 +8,7 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
+import { gemma4 } from "./gemma4/index.js";
 import { glm4v, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
@@ -32,6 +33,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen3_5_moe: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
+  gemma4,
   paddleocr_vl: paddleOCRVL,
   glm4v,
   glm4v_moe: glm4v,

@@ -1,4 +1,5 @@
 /** The layers that towers are made of, as ops under transformers' tensor names. */
+import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
@@ -16,6 +17,8 @@ export interface PatchForm {
   readonly temporal: number;
   /** Pixels along one side. */
   readonly patchSize: number;
+  /** The channels of a pixel stand side by side in a row, as the family's processor has them. */
+  readonly channelsLast?: boolean;
 }
 
 export interface Rotation {
@@ -77,9 +80,13 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /** The pixels of the items, normalised, as rows of [channels · temporal · patch²]. */
-  patches({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
+  patches(form: PatchForm, channelScale: Float32Array): ValueId {
+    if (form.channelsLast) return this.#pixelRows(form, channelScale);
+    return this.#unpacked(form.channels, form.temporal, form.patchSize ** 2, channelScale);
+  }
+
+  #unpacked(channels: number, temporal: number, patchArea: number, channelScale: Float32Array): ValueId {
     const rows = rowsOf("patches");
-    const patchArea = patchSize ** 2;
     // The widest format: a patch of normalised float32 values.
     const stagedBytes = channels * temporal * patchArea * Float32Array.BYTES_PER_ELEMENT;
     const pixels = this.input(MODEL_INPUTS.pixels, { element: "u8", rows, columns: stagedBytes });
@@ -153,40 +160,40 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("add", [a, b], {}, name);
   }
 
-  /** What attention reads before its output projection. */
+  /** What attention writes, before its output projection. */
   attention(
     x: ValueId,
     name: string,
     projection: PackedProjection,
     options: AttentionOptions,
   ): ValueId {
-    const { heads, segments, rotation, bias = true, headOrder, headNorms } = options;
+    const { heads, bias = true, headOrder } = options;
     const { columns } = this.typeOf(x);
-    const { scale = (columns / heads) ** -0.5 } = options;
     const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
+    return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
+  }
+
+  /** As {@link attention}, from queries, keys and values. */
+  attend(q: ValueId, k: ValueId, v: ValueId, name: string, options: Omit<AttentionOptions, "bias">): ValueId {
+    const { heads, segments, rotation, headOrder, headNorms } = options;
+    const headSize = this.typeOf(q).columns / heads;
+    const { scale = headSize ** -0.5 } = options;
     const turned = (value: ValueId, label: string) =>
       rotation === undefined
         ? value
         : this.add("rope", [value, rotation.positions, rotation.angles], { heads }, `${name}.${label}.rope`);
-    const normed = (value: ValueId, label: string) => {
+    const normed = (value: ValueId, label: string, weighted = true) => {
       if (headNorms === undefined) return value;
       const load = headOrder === undefined ? {} : { reordered: headOrder };
-      const weight = this.weight(`${name}.${label}.weight`, [columns / heads], load);
+      const weight = weighted ? this.weight(`${name}.${label}.weight`, [headSize], load) : null;
       const { epsilon } = headNorms;
       return this.add("rmsnorm_groups", [value, weight], { groups: heads, epsilon }, `${name}.${label}`);
     };
-    const queries = turned(normed(part(0, "q"), "q_norm"), "q");
-    const keys = turned(normed(part(1, "k"), "k_norm"), "k");
-    const values = headNorms?.values
-      ? this.add(
-          "rmsnorm_groups",
-          [part(2, "v"), null],
-          { groups: heads, epsilon: headNorms.epsilon },
-          `${name}.v_norm`,
-        )
-      : part(2, "v");
+    const queries = turned(normed(q, "q_norm"), "q");
+    const keys = turned(normed(k, "k_norm"), "k");
+    const values = headNorms?.values ? normed(v, "v_norm", false) : v;
     return this.add("attention", [queries, keys, values, segments], { heads, scale }, `${name}.attention`);
   }
 
@@ -208,6 +215,17 @@ export class TowerBuilder extends GraphBuilder {
   /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
   answer(merged: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
+  }
+
+  /** Rows whose elements are all scaled alike: one channel, as the kernel sees it. */
+  #pixelRows({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
+    const [scale, shift] = channelScale;
+    if (channelScale.some((value, index) => value !== (index % 2 === 0 ? scale : shift))) {
+      throw new VitgraphError("VG_MODEL_UNSUPPORTED", "image_mean and image_std differ between channels", {
+        remedy: "this family normalises all channels alike: check preprocessor_config.json",
+      });
+    }
+    return this.#unpacked(1, 1, channels * temporal * patchSize ** 2, channelScale.slice(0, 2));
   }
 
   #order(name: "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
@@ -262,6 +280,11 @@ export class TowerBuilder extends GraphBuilder {
 /** The order of an output projection's columns behind attention with {@link AttentionOptions.headOrder}. */
 export function headColumns(rows: number, heads: number, headOrder: ReorderedElements): ReorderedElements {
   return within(headOrder, [rows, heads], []);
+}
+
+/** The order of the rows of a projection to queries, keys or values for such attention. */
+export function headRows(heads: number, columns: number, headOrder: ReorderedElements): ReorderedElements {
+  return within(headOrder, [heads], [columns]);
 }
 
 /** The same order of the axes between `outer` and `inner`. */

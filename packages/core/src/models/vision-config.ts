@@ -29,6 +29,9 @@ const LIMITS: Readonly<Record<string, number>> = {
   pos_emb_width: 1024,
   max_dynamic_patch: 4096,
   max_image_size: 16_384,
+  head_dim: 1024,
+  pooling_kernel_size: 16,
+  position_embedding_size: 1_048_576,
 };
 
 /** Bounds the table of rotary angles, which has 8192 rows of it. */

@@ -34,20 +34,32 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { shape, parts, plus, rowScale } = weight;
+  const { shape, parts, plus, rowSums = false, factor } = weight;
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
-  const source = ownSource(weight, own);
-  const terms = added === undefined ? [source] : [source, part(added, shape, plus?.first)];
-  if (terms.length === 1 && rowScale === undefined) return source;
+  const source = rowSums ? (own[0] as TensorSource) : ownSource(weight, own);
+  if (!rowSums && added === undefined && factor === undefined && scale === undefined) return source;
   return computed(source.name, shape, async () => {
-    const [values, summand] = await Promise.all(terms.map(readFloats));
-    const result = values as Float32Array;
-    if (summand !== undefined) for (const [at, value] of summand.entries()) (result[at] as number) += value;
-    if (scale === undefined) return result;
-    const columns = result.length / (shape[0] as number);
+    let values = await readFloats(source);
+    if (rowSums) values = sumsOfRows(values, shape[0] as number);
+    if (added !== undefined) {
+      const summand = await readFloats(part(added, shape, plus?.first));
+      values = values.map((value, at) => value + (summand[at] as number));
+    }
+    if (factor !== undefined) values = values.map((value) => value * factor);
+    if (scale === undefined) return values;
+    const columns = values.length / (shape[0] as number);
     const factors = await readFloats(scale);
-    return result.map((value, at) => value * (factors[Math.floor(at / columns)] as number));
+    return values.map((value, at) => value * (factors[Math.floor(at / columns)] as number));
+  });
+}
+
+function sumsOfRows(values: Float32Array, rows: number): Float32Array {
+  const columns = values.length / rows;
+  return Float32Array.from({ length: rows }, (_, row) => {
+    let sum = 0;
+    for (let at = row * columns; at < (row + 1) * columns; at++) sum += values[at] as number;
+    return sum;
   });
 }
 
