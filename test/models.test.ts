@@ -26,6 +26,7 @@ const FAMILIES = [
   ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"],
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize"],
+  ...["idefics3", "smolvlm", "llava", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */

@@ -10,6 +10,8 @@ import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
 export interface FittedImage {
+  /** A size that the image is brought to first, which rounds its pixels in between. */
+  readonly via?: ImageSize;
   readonly resizeTo: ImageSize;
   /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
   readonly canvas?: ImageSize;

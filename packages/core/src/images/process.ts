@@ -40,12 +40,16 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
   };
   const grid = gridOfImage(fitted, processor);
-  const { resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
-  if (whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
+  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
+  if (via === undefined && whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
     return { format: "u8_still", grid, pixels };
   }
-  const resized = { rgb: await resizeFrame(raster.rgb, raster, resizeTo, filter), ...resizeTo };
+  const resize = async (from: Raster, to: ImageSize): Promise<Raster> => ({
+    rgb: await resizeFrame(from.rgb, from, to, filter),
+    ...to,
+  });
+  const resized = await resize(via === undefined ? raster : await resize(raster, via), resizeTo);
   const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
   if (processor.channelsLast) {
     return { format: "u8_still", grid, pixels: pixelRows({ rgb, ...canvas }, patchSize) };

@@ -6,8 +6,10 @@ import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GEMMA4_MODELS } from "./gemma4/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
 import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
+import { IDEFICS3_MODELS } from "./idefics3/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
+import { LLAVA_MODELS } from "./llava/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -27,6 +29,8 @@ export const ARCHITECTURES = {
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,
+  ...LLAVA_MODELS,
+  ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -11,8 +11,10 @@ import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { glm4v, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
+import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
+import { llava } from "./llava/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
@@ -43,6 +45,9 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   kimi_k25: kimiK25,
   pixtral,
   mistral3,
+  llava,
+  idefics3,
+  smolvlm: idefics3,
   internvl: internVL,
   internvl_chat: internVLChat,
 };

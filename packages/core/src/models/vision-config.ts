@@ -30,6 +30,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   max_dynamic_patch: 4096,
   max_image_size: 16_384,
   head_dim: 1024,
+  scale_factor: 16,
   pooling_kernel_size: 16,
   position_embedding_size: 1_048_576,
 };
