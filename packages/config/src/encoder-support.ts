@@ -23,6 +23,7 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["glm4v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["glm4v_moe", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["glm46v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["kimi_k25", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],

@@ -28,7 +28,7 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   const { image, video } = await readProcessorSettings(directory);
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
-  const images = ifSupported(() => readImageProcessor(image, modelType));
+  const images = ifSupported(() => readImageProcessor(image, own?.modelType ?? modelType));
   const maxVideoTokens = video === undefined ? undefined : ifSupported(() => clipTokens(video, modelType));
   return {
     modelType,

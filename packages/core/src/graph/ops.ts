@@ -181,11 +181,7 @@ function checkPairedRows(tensor: string, all: number, { rows, headSize }: Paired
   throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
 }
 
-function checkReordered(
-  tensor: string,
-  stored: readonly number[],
-  { sides, axes }: ReorderedElements,
-): void {
+function checkReordered(tensor: string, stored: readonly number[], { sides, axes }: ReorderedElements): void {
   const product = (shape: readonly number[]) => shape.reduce((all, side) => all * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
   if (everyAxis && product(sides) === product(stored)) return;

@@ -6,6 +6,7 @@
  */
 import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
+import type { Grid } from "../item.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
@@ -44,6 +45,8 @@ export interface ImageProcessor {
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */
   readonly fit?: FitRule;
+  /** Rows of the answer for an image's grid. Default: patches / mergeSize². */
+  readonly tokensOf?: (grid: Grid, mergeSize: number) => number;
   readonly filter: ResizeFilter;
   /** Red, green, blue, on the scale from 0 to 1. */
   readonly imageMean: readonly number[];

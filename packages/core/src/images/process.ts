@@ -5,9 +5,14 @@
 import { types } from "node:util";
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import type { Grid, PixelItem } from "../item.js";
+import { type Grid, type PixelItem, tokenCount } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
-import { type FittedImage, type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
+import {
+  type FittedImage,
+  type ImageProcessor,
+  resizeBounds,
+  type VideoProcessor,
+} from "./image-processor.js";
 import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
 
 /**
@@ -126,6 +131,12 @@ export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
   return gridOfImage(fitImage(size, processor), processor);
 }
 
+/** Rows of the answer for an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+export function imageTokenCount(size: ImageSize, processor: ImageProcessor): number {
+  const { mergeSize, tokensOf = tokenCount } = processor;
+  return tokensOf(imageGrid(size, processor), mergeSize);
+}
+
 /** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function videoGrid(frames: number, size: ImageSize, processor: VideoProcessor): Grid {
   return gridOf(
@@ -219,7 +230,10 @@ function commonSize(frames: readonly Raster[]): ImageSize {
   );
 }
 
-function gridOfImage({ resizeTo, canvas = resizeTo, tile, whole }: FittedImage, processor: ImageProcessor): Grid {
+function gridOfImage(
+  { resizeTo, canvas = resizeTo, tile, whole }: FittedImage,
+  processor: ImageProcessor,
+): Grid {
   if (tile === undefined) return gridOf(1, canvas, processor);
   const tiles = (canvas.height / tile) * (canvas.width / tile);
   return gridOf(whole === undefined ? tiles : tiles + 1, { height: tile, width: tile }, processor);

@@ -18,6 +18,9 @@ export function classRowLayout(
       const place = row % (frame + 1);
       return place === 0 ? -1 : Math.floor(row / (frame + 1)) * frame + place - 1;
     }),
-    patchRows: Int32Array.from({ length: grid.t * frame }, (_, patch) => patch + Math.floor(patch / frame) + 1),
+    patchRows: Int32Array.from(
+      { length: grid.t * frame },
+      (_, patch) => patch + Math.floor(patch / frame) + 1,
+    ),
   };
 }

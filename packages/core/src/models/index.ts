@@ -60,6 +60,18 @@ export const VIDEO_PROCESSOR_DEFAULTS: Readonly<Record<string, VideoProcessor>> 
 /** The model types that vitgraph runs. */
 export const MODEL_TYPES: readonly string[] = Object.keys(FAMILIES);
 
+/** Keys of a processor file that bound the size of images, for each family's. */
+export const SIZE_KEYS: readonly string[] = [
+  ...new Set(["min_pixels", "max_pixels", "size", ...Object.values(FAMILIES).flatMap(sizeKeysOf)]),
+];
+
+function sizeKeysOf({ images }: ModelFamily): readonly string[] {
+  return ["size", ...(images.sizes?.keys ?? ["min_pixels", "max_pixels"])];
+}
+
+/** As {@link SIZE_KEYS}, of one model type. */
+export const sizeKeysOfModel = (modelType: string): readonly string[] => sizeKeysOf(familyOf(modelType));
+
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
   const { model_type: modelType, architectures } = config;

@@ -118,7 +118,11 @@ export class TowerBuilder extends GraphBuilder {
   patchConvolution(x: ValueId, name: string, columns: number, kernel: number, options: LinearOptions = {}) {
     const channels = this.typeOf(x).columns / kernel ** 2;
     const sides = [columns, channels, kernel, kernel];
-    return this.linear(x, name, columns, { shape: sides, ...options, reordered: { sides, axes: [0, 2, 3, 1] } });
+    return this.linear(x, name, columns, {
+      shape: sides,
+      ...options,
+      reordered: { sides, axes: [0, 2, 3, 1] },
+    });
   }
 
   /**
@@ -161,12 +165,7 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /** What attention writes, before its output projection. */
-  attention(
-    x: ValueId,
-    name: string,
-    projection: PackedProjection,
-    options: AttentionOptions,
-  ): ValueId {
+  attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
     const { heads, bias = true, headOrder } = options;
     const { columns } = this.typeOf(x);
     const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
@@ -309,7 +308,11 @@ export function columnsApart(positions: Int32Array): Int32Array {
 }
 
 /** θ to the power of −exponent, as transformers rounds it. */
-function ropeFrequencies(count: number, theta: number, exponent: (index: number) => number): readonly number[] {
+function ropeFrequencies(
+  count: number,
+  theta: number,
+  exponent: (index: number) => number,
+): readonly number[] {
   return Array.from({ length: count }, (_, index) =>
     Math.fround(1 / Math.fround(theta ** Math.fround(exponent(index)))),
   );

@@ -15,7 +15,13 @@ import { findWeights, storedNames } from "../weights/load-weights.js";
 import { quantMethodOf } from "../weights/quantised-tower.js";
 import type { TensorSource } from "../weights/tensor-source.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
-import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
+import {
+  createVisionModel,
+  readImageProcessor,
+  readVideoProcessor,
+  SIZE_KEYS,
+  sizeKeysOfModel,
+} from "./index.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
@@ -42,7 +48,8 @@ export interface LoadModelOptions {
   readonly loadFormat?: "auto" | "dummy";
   /**
    * vLLM's `--mm-processor-kwargs`: bounds that replace those of the checkpoint's image and video processors. The keys
-   * are `min_pixels`, `max_pixels` and `size`; another one is VG_ARGUMENT_INVALID.
+   * are `min_pixels`, `max_pixels` and `size`, or those of the family's own processor, such as `max_soft_tokens`; another one
+   * is VG_ARGUMENT_INVALID.
    */
   readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
@@ -89,11 +96,8 @@ export async function loadModel(
   }
 }
 
-/** Keys of `mmProcessorKwargs`: the bounds of the processors. */
-const PROCESSOR_KWARGS = ["min_pixels", "max_pixels", "size"];
-
 function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
-  checkOptions("mmProcessorKwargs", kwargs, PROCESSOR_KWARGS);
+  checkOptions("mmProcessorKwargs", kwargs, SIZE_KEYS);
   for (const name of ["min_pixels", "max_pixels"]) {
     const value = kwargs[name];
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) continue;
@@ -118,12 +122,17 @@ function describeModel(
   overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
+  checkOptions("mmProcessorKwargs", overrides, sizeKeysOfModel(vision.modelType));
   checkAgainstTower(IMAGE_FILE, image, vision);
   checkAgainstTower(videoFile, video, vision);
   // Files that leave the shape of patches out mean the tower's.
   const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
   const patches = { patchSize, temporalPatchSize, mergeSize };
-  const processor = { ...readImageProcessor(image, modelType, overrides), ...vision.imageSettings, ...patches };
+  const processor = {
+    ...readImageProcessor(image, modelType, overrides),
+    ...vision.imageSettings,
+    ...patches,
+  };
   checkFixedSize(processor, vision);
   const videos = readVideoProcessor(video, modelType, overrides, videoFile);
   const videoProcessor = videos && { ...videos, ...patches };

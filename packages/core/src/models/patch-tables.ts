@@ -39,12 +39,7 @@ interface AxisTap {
 type AxisSampler = (count: number, side: number) => readonly (readonly AxisTap[])[];
 
 /** The taps of a table of side² rows that is resized to the grid, both axes alike. */
-function resizedTaps(
-  positions: Int32Array,
-  { h, w }: Grid,
-  side: number,
-  sampler: AxisSampler,
-): PatchTables {
+function resizedTaps(positions: Int32Array, { h, w }: Grid, side: number, sampler: AxisSampler): PatchTables {
   const [vertical, horizontal] = [sampler(h, side), sampler(w, side)];
   const taps = ((vertical[0] as readonly AxisTap[]).length ** 2 * positions.length) / 2;
   const tap_rows = new Int32Array(taps);

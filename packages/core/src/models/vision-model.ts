@@ -4,8 +4,8 @@
  */
 import type { Graph } from "../graph/graph.js";
 import type { DimCounts } from "../graph/ops.js";
-import { type Grid, tokenCount } from "../item.js";
 import type { ImageProcessor } from "../images/image-processor.js";
+import { type Grid, tokenCount } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 
 /** The tables that depend on an item's grid alone. */
@@ -86,10 +86,7 @@ export const MODEL_INPUTS = {
 } as const;
 
 /** The rows of the answer for a grid. */
-export function answerTokens(
-  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">,
-  grid: Grid,
-): number {
+export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 

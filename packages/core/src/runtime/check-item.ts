@@ -28,10 +28,7 @@ export function checkGridOfModel(
   grid: Grid,
   { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
 ): void {
-  if (
-    fixedGrid !== undefined &&
-    !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])
-  ) {
+  if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
     const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
     throw new VitgraphError(
       "VG_ITEM_INVALID",

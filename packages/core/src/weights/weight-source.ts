@@ -183,7 +183,10 @@ function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes 
   const step = (strides[inner] as number) * elementBytes;
   const counters = outer.map(() => 0);
   for (let to = 0; to < result.bytes.length; ) {
-    const start = outer.reduce((sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number), 0);
+    const start = outer.reduce(
+      (sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number),
+      0,
+    );
     for (let index = 0, from = start * elementBytes; index < count; index++, from += step) {
       for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
     }

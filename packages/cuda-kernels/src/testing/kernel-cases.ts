@@ -291,14 +291,14 @@ export function scatterRowsCase(shape: IndexedRowsShape): KernelCase {
   return c.index("index", "m", 1, spreadRows(m, tableRows)).build();
 }
 
-export function assembleRowsCase(
-  shape: IndexedRowsShape & { readonly learnedRows: number },
-): KernelCase {
+export function assembleRowsCase(shape: IndexedRowsShape & { readonly learnedRows: number }): KernelCase {
   const { m, n, tableRows, learnedRows } = shape;
   const tags = [`${m} of ${tableRows} rows and ${learnedRows} of ${n}`, shape.weightDType ?? "f32"];
   // Every third row is a learned one.
   const learned = spreadRows(m, learnedRows);
-  const index = spreadRows(m, tableRows).map((row, at) => (at % 3 === 0 ? -1 - (learned[at] as number) : row));
+  const index = spreadRows(m, tableRows).map((row, at) =>
+    at % 3 === 0 ? -1 - (learned[at] as number) : row,
+  );
   return new CaseBuilder("assemble_rows", tags, shape)
     .dim("m", m)
     .dim("rows", tableRows)

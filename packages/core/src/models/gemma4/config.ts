@@ -44,7 +44,8 @@ export function readGemma4Config(checkpointConfig: Readonly<Record<string, unkno
     ["num_key_value_heads", heads],
   ] as const) {
     const value = visionConfig[key] ?? expected;
-    if (value !== expected) throw wrongConfig(key, value, `${expected}: vitgraph has no other for this tower`);
+    if (value !== expected)
+      throw wrongConfig(key, value, `${expected}: vitgraph has no other for this tower`);
   }
   return {
     ...vision,

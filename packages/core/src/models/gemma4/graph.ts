@@ -32,7 +32,10 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
     return g.add("clamp", [x, ...bounds], {}, `${name}.${side}`);
   };
   const linear = (x: ValueId, name: string, columns: number, options: LinearOptions = {}) => {
-    const product = g.linear(clipped(x, name, "input"), `${name}.linear`, columns, { bias: false, ...options });
+    const product = g.linear(clipped(x, name, "input"), `${name}.linear`, columns, {
+      bias: false,
+      ...options,
+    });
     return clipped(product, name, "output");
   };
   const attention = (x: ValueId, name: string) => {
@@ -46,7 +49,11 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   const mlp = (x: ValueId, name: string) => {
     const width = config.intermediate_size;
     const operands = [linear(x, `${name}.gate_proj`, width), linear(x, `${name}.up_proj`, width)];
-    return linear(g.add("gate", operands, { function: activation }, `${name}.act`), `${name}.down_proj`, hidden);
+    return linear(
+      g.add("gate", operands, { function: activation }, `${name}.act`),
+      `${name}.down_proj`,
+      hidden,
+    );
   };
 
   const embedder = "vision_tower.patch_embedder";
@@ -60,7 +67,12 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
     rowSums: true,
     factor: -1,
   });
-  const patches = g.add("linear", [pixels, weight, bias, null], { activation: "none" }, `${embedder}.input_proj`);
+  const patches = g.add(
+    "linear",
+    [pixels, weight, bias, null],
+    { activation: "none" },
+    `${embedder}.input_proj`,
+  );
   const table = g.weight(`${embedder}.position_embedding_table`, [2 * positions, hidden], {
     stored: [2, positions, hidden],
   });
@@ -77,9 +89,16 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   const mean = g.add("mean_groups", [merged], { groups: pool ** 2 }, "vision_tower.pooler.mean");
   // The means grow by the root of the width. A norm behind that is the norm of the means with an epsilon as much smaller.
   const standardized = () => {
-    const [shift, scale] = ["std_bias", "std_scale"].map((name) => g.weight(`vision_tower.${name}`, [hidden]));
+    const [shift, scale] = ["std_bias", "std_scale"].map((name) =>
+      g.weight(`vision_tower.${name}`, [hidden]),
+    );
     const factor = Math.fround(Math.sqrt(hidden));
-    return g.add("standardize", [mean, shift as ValueId, scale as ValueId], { factor }, "vision_tower.standardize");
+    return g.add(
+      "standardize",
+      [mean, shift as ValueId, scale as ValueId],
+      { factor },
+      "vision_tower.standardize",
+    );
   };
   const [soft, normEpsilon] = config.standardize ? [standardized(), epsilon] : [mean, epsilon / hidden];
   const normed = g.add(

@@ -1,6 +1,12 @@
 /** Reads the vision part of a HunyuanOCR config.json. */
 import { VitgraphError } from "@vitgraph/errors";
-import { checkHeads, checkPatch, readPositiveNumber, readVisionConfig, wrongConfig } from "../vision-config.js";
+import {
+  checkHeads,
+  checkPatch,
+  readPositiveNumber,
+  readVisionConfig,
+  wrongConfig,
+} from "../vision-config.js";
 
 /** Names and defaults as in transformers' HunYuanVLVisionConfig. */
 const DEFAULTS = {
@@ -26,7 +32,8 @@ export function readHunyuanConfig(visionConfig: Readonly<Record<string, unknown>
   checkHeads(hidden_size, "hidden_size", heads, { key: "num_attention_heads", rope: false });
   checkPatch(config.num_channels, patch_size);
   const keyHeads = visionConfig.num_key_value_heads ?? heads;
-  if (keyHeads !== heads) throw wrongConfig("num_key_value_heads", keyHeads, `${heads}, as many as of queries`);
+  if (keyHeads !== heads)
+    throw wrongConfig("num_key_value_heads", keyHeads, `${heads}, as many as of queries`);
   if (config.interpolate_mode !== "bilinear") {
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",

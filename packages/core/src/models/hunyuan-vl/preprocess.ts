@@ -1,6 +1,7 @@
 /** The settings of HunyuanOCR's image processor, which cuts images in raster order. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
+import { answerRows } from "./layout.js";
 
 /** transformers' HunYuanVLImageProcessor. */
 const HUNYUAN_CLASS: ImageProcessor = {
@@ -10,6 +11,7 @@ const HUNYUAN_CLASS: ImageProcessor = {
   patchOrder: "raster",
   minPixels: 512 * 512,
   maxPixels: 2048 * 2048,
+  tokensOf: answerRows,
 };
 
 export const HUNYUAN_IMAGES: ImageProcessorDefaults = { withoutFile: HUNYUAN_CLASS, ofClass: HUNYUAN_CLASS };

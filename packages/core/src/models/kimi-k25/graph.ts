@@ -35,7 +35,9 @@ export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array): 
   const embedding = "vision_tower.patch_embed";
   const patches = g.linear(pixels, `${embedding}.proj`, hidden, { shape: [hidden, 3, patchSize, patchSize] });
   const side = config.pos_emb_height;
-  const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2, hidden], { stored: [side, side, hidden] });
+  const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2, hidden], {
+    stored: [side, side, hidden],
+  });
   let x = g.sum(patches, g.interpolate(table, BICUBIC_TAPS, `${embedding}.pos_emb`), embedding);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const block = `vision_tower.encoder.blocks.${layer}`;

@@ -25,15 +25,29 @@ export const KIMI_IMAGES: ImageProcessorDefaults = {
   withoutFile: KIMI_CLASS,
   ofClass: KIMI_CLASS,
   sizes: {
-    keys: ["max_patches"],
-    read(settings, { patchSize }) {
+    keys: ["max_patches", "media_proc_cfg"],
+    read(settings, { patchSize, imageMean, imageStd }) {
       const size = settings.object("size");
       size.onlyKeys(["max_height", "max_width"]);
-      const maxSide = size.positiveInteger("max_height", CLASS_BOUNDS.maxSide);
-      if (size.positiveInteger("max_width", maxSide) !== maxSide)
-        size.fail("max_width", `max_height, which is ${maxSide}`);
-      const maxPatches = settings.positiveInteger("max_patches", CLASS_BOUNDS.maxPatches);
-      return bounded({ maxPatches, maxSide }, settings.patchSize(patchSize));
+      // The hub's file has an object of its own code's names.
+      const hub = settings.object("media_proc_cfg");
+      const { maxPatches, maxSide } = CLASS_BOUNDS;
+      const side = size.positiveInteger(
+        "max_height",
+        hub.positiveInteger("patch_limit_on_one_side", maxSide),
+      );
+      if (size.positiveInteger("max_width", side) !== side)
+        size.fail("max_width", `max_height, which is ${side}`);
+      const patches = settings.positiveInteger(
+        "max_patches",
+        hub.positiveInteger("in_patch_limit", maxPatches),
+      );
+      const pixels = settings.patchSize(hub.positiveInteger("patch_size", patchSize));
+      return {
+        ...bounded({ maxPatches: patches, maxSide: side }, pixels),
+        imageMean: hub.channels("image_mean", imageMean),
+        imageStd: hub.channels("image_std", imageStd),
+      };
     },
   },
 };

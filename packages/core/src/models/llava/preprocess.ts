@@ -23,7 +23,10 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
       const { height, width } = settings.object("crop_size").sides({ height: 224, width: 224 });
       if (height !== width) settings.object("crop_size").fail("width", `height, which is ${height}`);
       if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
-      return cropped(size.positiveInteger("shortest_edge", 224), height);
+      const edge = size.positiveInteger("shortest_edge", 224);
+      if (height > edge)
+        settings.object("crop_size").fail("height", `at most size.shortest_edge, which is ${edge}`);
+      return cropped(edge, height);
     },
   },
 };
@@ -36,8 +39,7 @@ function cropped(edge: number, crop: number): Pick<ImageProcessor, "minPixels" |
     fit({ height, width }: ImageSize) {
       checkAspectRatio(height, width);
       const longer = Math.trunc((edge * Math.max(height, width)) / Math.min(height, width));
-      const resizeTo =
-        height <= width ? { height: edge, width: longer } : { height: longer, width: edge };
+      const resizeTo = height <= width ? { height: edge, width: longer } : { height: longer, width: edge };
       const before = (side: number) => Math.trunc((side - crop) / 2);
       return {
         resizeTo,

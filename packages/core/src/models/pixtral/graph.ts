@@ -43,7 +43,11 @@ export function buildPixtralGraph(config: PixtralConfig, merges: boolean, channe
   }
   const projector = "multi_modal_projector";
   const merger = (rows: ValueId) => {
-    const joined = g.mergeRows(g.rmsnorm(rows, `${projector}.norm`, config.text_rms_norm_eps), merge, projector);
+    const joined = g.mergeRows(
+      g.rmsnorm(rows, `${projector}.norm`, config.text_rms_norm_eps),
+      merge,
+      projector,
+    );
     const shape = [hidden, hidden * merge ** 2];
     const name = `${projector}.patch_merger.merging_layer`;
     return g.patchConvolution(joined, name, hidden, merge, { bias: false, shape });

@@ -37,7 +37,6 @@ function createPixtral(
     maxGridSide: MAX_GRID_SIDE,
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildPixtralGraph(config, merges, channelScale),
-    layout: (grid) =>
-      rasterLayout(grid, merge, (positions) => ({ positions: columnsApart(positions) })),
+    layout: (grid) => rasterLayout(grid, merge, (positions) => ({ positions: columnsApart(positions) })),
   };
 }
