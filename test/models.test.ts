@@ -8,8 +8,10 @@ import {
   channelScale,
   compareWithReference,
   createDevice,
+  createVisionModel,
   type Device,
   type Embedding,
+  EncoderEngine,
   type EncoderItem,
   type LoadedModel,
   loadModel,
@@ -96,6 +98,50 @@ describe.each(FAMILIES)("%s", (family) => {
       }
     }
   });
+});
+
+test.each([
+  ["internvl", { t: 4, h: 4, w: 4 }, 16, "tiles of an image are one frame of a batch"],
+  ["hunyuan-vl", { t: 1, h: 2, w: 8 }, 7, "budgets count the rows of an answer"],
+] as const)(
+  "an engine answers an image of %s: grid %o, %i tokens (%s)",
+  async (family, grid, tokens, _why) => {
+    await using engine = await EncoderEngine.create({
+      model: fixture(`models/${family}-tiny`),
+      devices: [{ backend: "cpu" }],
+      maxBatchTokens: 64,
+      compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_max_frames_per_batch: 0 },
+    });
+    const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
+    const [outcome] = await engine.encode([{ image }]);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    expect(outcome.value).toMatchObject({ grid, tokens });
+    // No clip, which would run eagerly.
+    expect(outcome.value.batch?.budget).toBeGreaterThanOrEqual(tokens);
+  },
+);
+
+test("a clip is refused where a model takes stills alone", async () => {
+  await using model = await loadModel(fixture("models/kimi-k25-tiny"));
+  using device = createDevice({ backend: "cpu" });
+  using encoder = await encoderOf(model, device, {});
+  const item = {
+    format: "normalized",
+    grid: { t: 2, h: 2, w: 2 },
+    pixelValues: new Float32Array(8 * 588),
+  } as const;
+  const [outcome] = await encoder.encode([item]);
+  expect(outcome).toMatchObject({
+    status: "rejected",
+    reason: { message: "a grid of 2 frames is beyond 1: pass frames as items of their own" },
+  });
+});
+
+test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
+  const read = async (file: string) =>
+    JSON.parse(await readFile(fixture(`models/kimi-k25-tiny/${file}`), "utf8")) as Record<string, unknown>;
+  const [ours, hub] = [await read("config.json"), await read("config.hub.json")].map(createVisionModel);
+  expect(hub?.config).toEqual(ours?.config);
 });
 
 interface Reference {

@@ -43,9 +43,9 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   };
 }
 
-/** Where every image gets one size, its area is both bounds. */
-function geometryOf({ mergeSize, fixedSize, ...geometry }: ImageProcessor): ImageGeometry {
-  const area = fixedSize && fixedSize.height * fixedSize.width;
+/** Where every image gets one size, its area is both bounds; tiles have bounds on the area of all of them. */
+function geometryOf({ mergeSize, fixedSize, fit, ...geometry }: ImageProcessor): ImageGeometry {
+  const area = fit === undefined && fixedSize ? fixedSize.height * fixedSize.width : undefined;
   const bounds = area === undefined ? {} : { minPixels: area, maxPixels: area };
   return { ...geometry, spatialMergeSize: mergeSize, ...bounds };
 }

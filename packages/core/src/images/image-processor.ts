@@ -41,7 +41,7 @@ export interface ImageProcessor {
   /** Bounds of an image's area after the resize, in pixels. */
   readonly minPixels: number;
   readonly maxPixels: number;
-  /** The size that every image gets, whatever its aspect ratio; absent where the bounds decide. */
+  /** The size that every image gets, whatever its aspect ratio, or each of its tiles; absent where the bounds decide. */
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */
   readonly fit?: FitRule;

@@ -44,7 +44,7 @@ test.each([
     { size: { max_height: 8, max_width: 9 } },
     "size.max_width = 9: it must be max_height, which is 8",
   ],
-  ["internvl", { max_patches: 5000 }, "max_patches = 5000: it must be at most 4096"],
+  ["internvl", { max_patches: 500 }, "max_patches = 500: it must be at most 256"],
   [
     "pixtral",
     { size: { shortest_edge: 9 } },

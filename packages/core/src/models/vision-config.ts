@@ -27,7 +27,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   mm_tokens_per_image: 1_048_576,
   pos_emb_height: 1024,
   pos_emb_width: 1024,
-  max_dynamic_patch: 4096,
+  max_dynamic_patch: 256,
   max_image_size: 16_384,
   head_dim: 1024,
   scale_factor: 16,

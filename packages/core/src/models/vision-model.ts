@@ -2,6 +2,7 @@
  * What a model family answers: its graph, its tensors and its layout tables. Families live in folders of their own
  * and import `graph/` alone; nothing in them knows of devices, budgets or batches.
  */
+import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { Graph } from "../graph/graph.js";
 import type { DimCounts } from "../graph/ops.js";
 import type { ImageProcessor } from "../images/image-processor.js";
@@ -88,6 +89,15 @@ export const MODEL_INPUTS = {
 /** The rows of the answer for a grid. */
 export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
+}
+
+/** An item's size, by which it is packed. @throws VG_ITEM_INVALID for a grid that can't be merged */
+export function itemSpec(
+  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled">,
+  grid: Grid,
+): ItemSpec {
+  const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
+  return { inputSize, outputTokens: answerTokens(model, grid), frames: model.tiled ? 1 : grid.t };
 }
 
 /** Rows of a program for so many tokens. */

@@ -7,10 +7,10 @@
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { type ItemSpec, itemSpecOfGrid, type PackItems } from "@vitgraph/scheduler";
+import type { ItemSpec, PackItems } from "@vitgraph/scheduler";
 import { checkedList, type EncoderItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
-import { answerTokens } from "../models/vision-model.js";
+import { answerTokens, itemSpec } from "../models/vision-model.js";
 import type { EncoderBudgets } from "./budgets.js";
 import { checkItemOfModel } from "./check-item.js";
 import { type BatchReport, Embedding } from "./embedding.js";
@@ -133,9 +133,7 @@ export class VisionEncoder implements Disposable {
 
   /** The item's size, by which it is packed. */
   specOf({ grid }: EncoderItem): ItemSpec {
-    const { vision } = this.model;
-    const { inputSize } = itemSpecOfGrid(grid, vision.spatialMergeSize);
-    return { inputSize, outputTokens: answerTokens(vision, grid), frames: vision.tiled ? 1 : grid.t };
+    return itemSpec(this.model.vision, grid);
   }
 
   /**

@@ -46,9 +46,10 @@ function tiled({
   tile,
   longestEdge,
   splitting,
-}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
   const most = splitting ? Math.ceil(Math.min(longestEdge, MAX_IMAGE_SIZE) / tile) ** 2 : 1;
   return {
+    fixedSize: { height: tile, width: tile },
     minPixels: tile ** 2,
     maxPixels: (most > 1 ? most + 1 : 1) * tile ** 2,
     fit(size): FittedImage {

@@ -36,8 +36,8 @@ export const INTERNVL_IMAGES: ImageProcessorDefaults = {
       if (height !== width) settings.object("size").fail("width", `height, which is ${height}`);
       const min = settings.positiveInteger("min_patches", TILES.min);
       const max = settings.positiveInteger("max_patches", TILES.max);
-      // A million tokens; the search for an arrangement is over all of them.
-      if (max > 4096) settings.fail("max_patches", "at most 4096");
+      // Published models have up to 40. An image of 256 has 51 million pixels.
+      if (max > 256) settings.fail("max_patches", "at most 256");
       return tilesOf({ tile: height, min, max, thumbnail: true });
     },
   },
@@ -55,8 +55,9 @@ export function tilesOf({
   min,
   max,
   thumbnail,
-}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
   return {
+    fixedSize: { height: tile, width: tile },
     minPixels: min * tile ** 2,
     maxPixels: (max > 1 && thumbnail ? max + 1 : max) * tile ** 2,
     fit(size) {

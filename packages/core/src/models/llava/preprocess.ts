@@ -24,6 +24,7 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
       if (height !== width) settings.object("crop_size").fail("width", `height, which is ${height}`);
       if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
       const edge = size.positiveInteger("shortest_edge", 224);
+      if (edge > 4096) size.fail("shortest_edge", "at most 4096");
       if (height > edge)
         settings.object("crop_size").fail("height", `at most size.shortest_edge, which is ${edge}`);
       return cropped(edge, height);
@@ -32,8 +33,12 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
 };
 
 /** @param edge pixels along the shorter side after the resize. @param crop along both sides of what is kept of it */
-function cropped(edge: number, crop: number): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+function cropped(
+  edge: number,
+  crop: number,
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
   return {
+    fixedSize: { height: crop, width: crop },
     minPixels: crop ** 2,
     maxPixels: crop ** 2,
     fit({ height, width }: ImageSize) {
