@@ -64,7 +64,10 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
   const source = whole === "image" ? raster : resized;
   const last = { ...layout, resizeTo: { height: tile, width: tile } };
   const wholePixels = await patchifyFrames([source.rgb], source, last);
-  return { format: "u8_still", grid, pixels: Buffer.concat([pixels, wholePixels]) };
+  const all = new Uint8Array(pixels.length + wholePixels.length);
+  all.set(pixels);
+  all.set(wholePixels, pixels.length);
+  return { format: "u8_still", grid, pixels: all };
 }
 
 /** Patches in raster order, whose pixels keep their channels side by side. */

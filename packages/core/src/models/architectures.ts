@@ -4,6 +4,7 @@
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GEMMA4_MODELS } from "./gemma4/published.js";
+import { GEMMA4_UNIFIED_MODELS } from "./gemma4-unified/published.js";
 import { GLM4V_MODELS } from "./glm4v/published.js";
 import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
 import { IDEFICS3_MODELS } from "./idefics3/published.js";
@@ -23,6 +24,7 @@ export const ARCHITECTURES = {
   ...QWEN3_VL_MODELS,
   ...GEMMA3_MODELS,
   ...GEMMA4_MODELS,
+  ...GEMMA4_UNIFIED_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
   ...HUNYUAN_VL_MODELS,

@@ -9,6 +9,7 @@ import {
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
+import { gemma4Unified } from "./gemma4-unified/index.js";
 import { glm4v, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
@@ -36,6 +37,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
   gemma4,
+  gemma4_unified: gemma4Unified,
   paddleocr_vl: paddleOCRVL,
   glm4v,
   glm4v_moe: glm4v,

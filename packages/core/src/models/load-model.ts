@@ -143,7 +143,7 @@ function describeModel(
 /** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
 function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
   const expected = {
-    patch_size: vision.patchSize,
+    patch_size: vision.processorPatchSize ?? vision.patchSize,
     merge_size: vision.spatialMergeSize,
     temporal_patch_size: vision.temporalPatchSize,
   };

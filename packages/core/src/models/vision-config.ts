@@ -30,6 +30,8 @@ const LIMITS: Readonly<Record<string, number>> = {
   max_dynamic_patch: 256,
   max_image_size: 16_384,
   head_dim: 1024,
+  mm_embed_dim: 65_536,
+  mm_posemb_size: 1_048_576,
   scale_factor: 16,
   pooling_kernel_size: 16,
   position_embedding_size: 1_048_576,

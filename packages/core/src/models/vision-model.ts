@@ -44,6 +44,8 @@ export interface VisionModel {
   /** What config.json's `vision_config` says, under transformers' names and with its defaults filled in. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly patchSize: number;
+  /** The processor file's, where it is another one: its class joins several of them. */
+  readonly processorPatchSize?: number;
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;

@@ -39,22 +39,18 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
     return clipped(product, name, "output");
   };
   const attention = (x: ValueId, name: string) => {
-    const parts = (["q_proj", "k_proj", "v_proj"] as const).map((part) => `${name}.${part}`);
+    const [q, k, v] = ["q_proj", "k_proj", "v_proj"].map((part) => `${name}.${part}`) as [
+      string,
+      string,
+      string,
+    ];
     // Clipped, each of the three reads other rows.
-    const apart = () => {
-      const reordered = headRows(heads, hidden, headOrder);
-      const [q, k, v] = parts.map((part) => linear(x, part, hidden, { reordered })) as [
-        ValueId,
-        ValueId,
-        ValueId,
-      ];
-      return g.attend(q, k, v, name, attending);
-    };
-    const together = () => {
-      const [q, k, v] = parts.map((part) => `${part}.linear`) as [string, string, string];
-      return g.attention(x, name, [q, k, v], { ...attending, bias: false });
-    };
-    const attended = config.use_clipped_linears ? apart() : together();
+    const apart = (part: string) =>
+      linear(x, part, hidden, { reordered: headRows(heads, hidden, headOrder) });
+    const together = [`${q}.linear`, `${k}.linear`, `${v}.linear`] as const;
+    const attended = config.use_clipped_linears
+      ? g.attend(apart(q), apart(k), apart(v), name, attending)
+      : g.attention(x, name, together, { ...attending, bias: false });
     return linear(attended, `${name}.o_proj`, hidden, { reordered: headColumns(hidden, heads, headOrder) });
   };
   const mlp = (x: ValueId, name: string) => {

@@ -1,4 +1,4 @@
-/** The settings of Gemma 4's image processor: every image fills its budget of tokens, as far as its aspect ratio allows. */
+/** The settings of Gemma 4's image processors: every image fills its budget of tokens, as far as its aspect ratio allows. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 
