@@ -44,9 +44,12 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
 }
 
 /** Where every image gets one size, its area is both bounds; tiles have bounds on the area of all of them. */
-function geometryOf({ mergeSize, fixedSize, fit, ...geometry }: ImageProcessor): ImageGeometry {
+function geometryOf(processor: ImageProcessor): ImageGeometry {
+  const { mergeSize, fixedSize, fit, boundsCoverFrames, temporalPatchSize, ...geometry } = processor;
+  const frames = boundsCoverFrames ? temporalPatchSize : 1;
   const area = fit === undefined && fixedSize ? fixedSize.height * fixedSize.width : undefined;
-  const bounds = area === undefined ? {} : { minPixels: area, maxPixels: area };
+  const { minPixels, maxPixels } = geometry;
+  const bounds = { minPixels: area ?? minPixels / frames, maxPixels: area ?? maxPixels / frames };
   return { ...geometry, spatialMergeSize: mergeSize, ...bounds };
 }
 

@@ -41,6 +41,8 @@ export interface ImageProcessor {
   /** Bounds of an image's area after the resize, in pixels. */
   readonly minPixels: number;
   readonly maxPixels: number;
+  /** The bounds count the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
+  readonly boundsCoverFrames?: boolean;
   /** The size that every image gets, whatever its aspect ratio, or each of its tiles; absent where the bounds decide. */
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */

@@ -151,9 +151,14 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
-  const { fixedSize, fit } = processor;
+  const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
   if (fit !== undefined) return fit(size, processor);
-  return { resizeTo: fixedSize ?? smartResize(size.height, size.width, resizeBounds(processor)) };
+  if (fixedSize !== undefined) return { resizeTo: fixedSize };
+  const bounds = resizeBounds(processor);
+  const { height, width } = size;
+  if (!boundsCoverFrames) return { resizeTo: smartResize(height, width, bounds) };
+  const frames = { ...bounds, temporalFactor: temporalPatchSize };
+  return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
 }
 
 function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {
