@@ -52,11 +52,12 @@ module.exports = {
     },
     {
       name: "models-read-like-the-paper",
-      comment: "A model family imports the op graph, the item, and the form of processor settings.",
+      comment:
+        "A model family imports the op graph, the item, the form of processor settings, and the rules of image sizes.",
       severity: "error",
       from: { path: "^packages/core/src/models/[^/]+/" },
       to: {
-        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor)",
+        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor|smart-resize)",
       },
     },
   ],

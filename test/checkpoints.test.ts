@@ -2,7 +2,14 @@
 import { mkdir, mkdtemp, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createDevice, type EncoderItem, loadModel, type TensorData, VisionEncoder } from "@vitgraph/core";
+import {
+  createDevice,
+  type EncoderItem,
+  loadModel,
+  MODEL_TYPES,
+  type TensorData,
+  VisionEncoder,
+} from "@vitgraph/core";
 import { MINIATURE_CONFIG, type MiniatureOptions, writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { joinEmbeddings } from "./fixtures.js";
@@ -230,12 +237,12 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
 
   test("an architecture that is not supported", async () => {
     expect(
-      await failure(config({ model_type: "llava", architectures: ["LlavaForConditionalGeneration"] })),
+      await failure(config({ model_type: "mllama", architectures: ["MllamaForConditionalGeneration"] })),
     ).toEqual({
       code: "VG_MODEL_UNSUPPORTED",
       message:
-        'model_type "llava" (architectures: LlavaForConditionalGeneration) is not supported: ' +
-        "supported model types: qwen2_vl, qwen2_5_vl, qwen2_5_omni, qwen3_vl, qwen3_vl_moe, qwen3_5, qwen3_5_moe, qwen3_omni_moe, gemma3",
+        'model_type "mllama" (architectures: MllamaForConditionalGeneration) is not supported: ' +
+        `supported model types: ${MODEL_TYPES.join(", ")}`,
     });
   });
 

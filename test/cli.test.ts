@@ -333,6 +333,17 @@ describe("verify", () => {
     expect(code).toBe(0);
   });
 
+  test.each(["hunyuan-vl", "internvl-chat", "gemma4", "glm-ocr"])(
+    "%s: answers that are not patches / merge², tiles, and pixels as their own processor has them",
+    async (family) => {
+      const directory = fixture(`models/${family}-tiny`);
+      const reference = join(directory, "cases.safetensors");
+      const { code, out } = await run("verify", "--model", directory, "--reference", reference);
+      expect(out).toMatch(/\n(\d) of \1 cases within 0\.00001 on /);
+      expect(code).toBe(0);
+    },
+  );
+
   test("fails where the tolerance is not met", async () => {
     const { code, out } = await run("verify", "--model", TINY, "--reference", CASES, "--tolerance", "1e-9");
     expect(out).toContain("0 of 5 cases within 1e-9");

@@ -8,8 +8,10 @@ import {
   channelScale,
   compareWithReference,
   createDevice,
+  createVisionModel,
   type Device,
   type Embedding,
+  EncoderEngine,
   type EncoderItem,
   type LoadedModel,
   loadModel,
@@ -22,7 +24,12 @@ import {
 import { describe, expect, test } from "vitest";
 import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, readGrids } from "./fixtures.js";
 
-const FAMILIES = ["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"];
+const FAMILIES = [
+  ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"],
+  ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
+  ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
+  ...["idefics3", "smolvlm", "llava", "pixtral"],
+];
 
 /** The fixtures keep pixel values as float16. */
 const HALF_PRECISION_LEVELS = 0.1;
@@ -40,7 +47,7 @@ describe.each(FAMILIES)("%s", (family) => {
     using device = createDevice({ backend: "cpu" });
     const config = { compile_mm_encoder: compile, cudagraph_mm_encoder: cudagraph };
     using encoder = await encoderOf(model, device, config);
-    for (const { items, expected } of await readCases(family)) {
+    for (const { items, expected } of await readCases(family, model)) {
       await encoder.poison();
       const values = joinEmbeddings(await encoder.encode(items));
       expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(1e-5);
@@ -52,7 +59,7 @@ describe.each(FAMILIES)("%s", (family) => {
     await using model = await loadModel(path(""));
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true, cudagraph_mm_encoder: true });
-    const items = (await readCases(family)).flatMap((each) => each.items);
+    const items = (await readCases(family, model)).flatMap((each) => each.items);
     const alone: PromiseSettledResult<Embedding>[] = [];
     for (const item of items) alone.push(...(await encoder.encode([item])));
     for (const order of ordersOf(items.length)) {
@@ -73,16 +80,68 @@ describe.each(FAMILIES)("%s", (family) => {
     for (const [index, { image, row_stride }] of references.entries()) {
       const bytes = await readFile(fixture(`models/images/${image}`));
       const item = await processImage(bytes, model.processor);
-      expect([item.grid]).toEqual(await readGrids(file, `${index}.grid_thw`));
+      const grids = await readGrids(file, `${index}.grid_thw`);
+      // The tiles of an image are one item's frames.
+      expect([item.grid]).toEqual(model.vision.tiled ? [{ ...grids[0], t: grids.length }] : grids);
       const pixels = await readFloats(file, `${index}.pixel_values`);
       expect(levelsApart(item, pixels, model)).toBeLessThanOrEqual(HALF_PRECISION_LEVELS);
       const expected = await readFloats(file, `${index}.output`);
-      const [outcome] = await encoder.encode([item]);
-      if (outcome?.status !== "fulfilled") throw outcome?.reason;
-      const values = everyRow(outcome.value.data, row_stride, outcome.value.columns);
-      expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(2e-3);
+      const normalized = { format: "normalized", grid: item.grid, pixelValues: pixels } as const;
+      for (const [given, tolerance] of [
+        [item, 2e-3], // the reference's pixel values are rounded to float16
+        [normalized, 1e-5],
+      ] as const) {
+        const [outcome] = await encoder.encode([given]);
+        if (outcome?.status !== "fulfilled") throw outcome?.reason;
+        const values = everyRow(outcome.value.data, row_stride, outcome.value.columns);
+        expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(tolerance);
+      }
     }
   });
+});
+
+test.each([
+  ["internvl", { t: 4, h: 4, w: 4 }, 16, "tiles of an image are one frame of a batch"],
+  ["hunyuan-vl", { t: 1, h: 2, w: 8 }, 7, "budgets count the rows of an answer"],
+] as const)(
+  "an engine answers an image of %s: grid %o, %i tokens (%s)",
+  async (family, grid, tokens, _why) => {
+    await using engine = await EncoderEngine.create({
+      model: fixture(`models/${family}-tiny`),
+      devices: [{ backend: "cpu" }],
+      maxBatchTokens: 64,
+      compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_max_frames_per_batch: 0 },
+    });
+    const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
+    const [outcome] = await engine.encode([{ image }]);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    expect(outcome.value).toMatchObject({ grid, tokens });
+    // No clip, which would run eagerly.
+    expect(outcome.value.batch?.budget).toBeGreaterThanOrEqual(tokens);
+  },
+);
+
+test("a clip is refused where a model takes stills alone", async () => {
+  await using model = await loadModel(fixture("models/kimi-k25-tiny"));
+  using device = createDevice({ backend: "cpu" });
+  using encoder = await encoderOf(model, device, {});
+  const item = {
+    format: "normalized",
+    grid: { t: 2, h: 2, w: 2 },
+    pixelValues: new Float32Array(8 * 588),
+  } as const;
+  const [outcome] = await encoder.encode([item]);
+  expect(outcome).toMatchObject({
+    status: "rejected",
+    reason: { message: "a grid of 2 frames is beyond 1: pass frames as items of their own" },
+  });
+});
+
+test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
+  const read = async (file: string) =>
+    JSON.parse(await readFile(fixture(`models/kimi-k25-tiny/${file}`), "utf8")) as Record<string, unknown>;
+  const [ours, hub] = [await read("config.json"), await read("config.hub.json")].map(createVisionModel);
+  expect(hub?.config).toEqual(ours?.config);
 });
 
 interface Reference {
@@ -93,11 +152,14 @@ interface Reference {
 const encoderOf = (model: LoadedModel, device: Device, compilationConfig: Record<string, unknown>) =>
   VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 256 });
 
-async function readCases(family: string): Promise<readonly ReferenceCase[]> {
+/** The cases of a family, without clips where its model takes none. */
+async function readCases(family: string, { vision }: LoadedModel): Promise<readonly ReferenceCase[]> {
   const path = fixture(`models/${family}-tiny/cases.safetensors`);
   await using file = await SafetensorsFile.open(path);
   const count = [...file.tensors.keys()].filter((name) => name.endsWith(".output")).length;
-  return Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path)));
+  const cases = await Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path)));
+  const { maxFrames = Number.POSITIVE_INFINITY } = vision;
+  return cases.filter(({ items }) => items.every(({ grid }) => grid.t <= maxFrames));
 }
 
 /** Backwards, and every third first. */

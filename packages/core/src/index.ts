@@ -86,7 +86,13 @@ export {
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
 export { stillGrids } from "./models/still-grids.js";
-export { capacityFor, type GridLayout, MODEL_INPUTS, type VisionModel } from "./models/vision-model.js";
+export {
+  answerTokens,
+  capacityFor,
+  type GridLayout,
+  MODEL_INPUTS,
+  type VisionModel,
+} from "./models/vision-model.js";
 export { bf16ToF32, bytesOf, compareWithReference, f16ToF32, f32ToBf16, f32ToF16 } from "./numerics.js";
 export type { Logger } from "./observability/logger.js";
 export type * from "./observability/observer.js";

@@ -2,8 +2,10 @@
  * The item: one image or video clip, cut into patches and ready for an encoder. Everything in front of it (decoding,
  * resizing) yields one; everything behind it (packing, running) takes one.
  *
- * It holds no file and no pixel raster. Rows are patches in merge-block order: the mergeSize × mergeSize patches that
- * become one token stand together, blocks go left to right and top to bottom, frames one after the other.
+ * It holds no file and no pixel raster. Rows are patches in the order of the family's processor. Mostly that is merge-block
+ * order: the mergeSize × mergeSize patches that become one token stand together, blocks go left to right and top to bottom,
+ * frames one after the other. Others have them row by row, or the channels of a pixel side by side. Tiles of one image are
+ * frames of its grid.
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";

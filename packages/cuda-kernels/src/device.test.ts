@@ -6,7 +6,13 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { createCpuDevice } from "./cpu-device.js";
 import type { Arena, Device, Executable } from "./device.js";
 import { PROGRAM_VERSION, type Program, type ProgramBuffer } from "./program.js";
-import { gatherRowsCase, type KernelCase, kernelCases, scatterRowsCase } from "./testing/kernel-cases.js";
+import {
+  assembleRowsCase,
+  gatherRowsCase,
+  type KernelCase,
+  kernelCases,
+  scatterRowsCase,
+} from "./testing/kernel-cases.js";
 import { kernelCaseProgram, runKernelCase } from "./testing/run-case.js";
 
 const KIB = 1024;
@@ -243,6 +249,18 @@ test.each(["gather_rows", "scatter_rows", "linear_gather_rows"] as const)(
     }
   },
 );
+
+test("an index of assemble_rows that leads out of both of its tables fails the run", async () => {
+  const kernelCase = assembleRowsCase({ m: 5, n: 4, tableRows: 9, learnedRows: 2 });
+  const index = kernelCase.matrices.index!;
+  for (const bad of [-3, 9]) {
+    const matrices = { ...kernelCase.matrices, index: { ...index, values: index.values!.with(1, bad) } };
+    expect(await failure(() => runKernelCase(device, { ...kernelCase, matrices }))).toEqual({
+      code: "VG_ARGUMENT_INVALID",
+      message: `instruction 0 (assemble_rows): row 1 of index is ${bad}, and the table has 9 rows, beside 2 learned ones: check the metadata that was staged for this run`,
+    });
+  }
+});
 
 test("scatter_rows refuses a row that is named twice: threads write the rows in any order", async () => {
   const { matrices, ...rest } = scatterRowsCase({ m: 5, n: 4, tableRows: 9 });

@@ -119,6 +119,9 @@ describe.each(devices)("%s", (_, device) => {
       rmsnorm: "x",
       gate: "up",
       mean_groups: "x",
+      rmsnorm_groups: "x",
+      clamp: "x",
+      standardize: "x",
     };
     for (const kernelCase of f32Cases) {
       const input = readers[kernelCase.kernel];

@@ -260,6 +260,40 @@ export const KERNELS = {
     ],
     scalars: { heads: "u32", norm: "u32", epsilon: "f32" },
   },
+  /**
+   * y[i] = x[index[i]], or learned[−1 − index[i]] where the index is negative: rows of a tower with class rows, newlines or
+   * separators between them. x [r, n], learned [l, n], `index` i32 [m, 1], y [m, n].
+   */
+  assemble_rows: {
+    buffers: ["x", "learned", "index", "y"],
+    forms: ["activation [r, n]", "weight [l, n]", "i32 [m, 1]", "activation [m, n]"],
+    scalars: {},
+  },
+  /**
+   * `rmsnorm` of each of the groups of columns of a row, such as its heads; without a weight it is 1.
+   * x, y [m, n]; weight [1, n / groups].
+   */
+  rmsnorm_groups: {
+    buffers: ["x", "weight?", "y"],
+    forms: ["activation [m, n]", "weight [1, n/groups]", "activation [m, n]"],
+    scalars: { groups: "u32", epsilon: "f32" },
+    inPlace: ["x"],
+    whole: ["n/groups"],
+  },
+  /** y = min(max(x, low), high). x, y [m, n]; the bounds are numbers of the checkpoint, low and high [1, 1]. */
+  clamp: {
+    buffers: ["x", "low", "high", "y"],
+    forms: ["activation [m, n]", "weight [1, 1]", "weight [1, 1]", "activation [m, n]"],
+    scalars: {},
+    inPlace: ["x"],
+  },
+  /** y = (x · factor − shift) · scale for each column. x, y [m, n]; shift and scale [1, n]. */
+  standardize: {
+    buffers: ["x", "shift", "scale", "y"],
+    forms: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
+    scalars: { factor: "f32" },
+    inPlace: ["x"],
+  },
 } as const satisfies Record<string, KernelSignature>;
 
 export type KernelName = keyof typeof KERNELS;

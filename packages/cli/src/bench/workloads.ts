@@ -4,7 +4,7 @@
  *
  * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
  */
-import type { VisionModel } from "@vitgraph/core";
+import { answerTokens, type VisionModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 
 /** [height, width] in pixels. */
@@ -164,9 +164,10 @@ export function fitWorkload({ budget, ...workload }: Workload, model: VisionMode
 
 /** Tokens of a workload's items after the merge. */
 export function workloadTokens({ sizes, frames = 1 }: Workload, model: VisionModel): number {
-  const block = model.patchSize * model.spatialMergeSize;
   const slices = Math.ceil(frames / model.temporalPatchSize);
-  return sizes.reduce((sum, [height, width]) => sum + slices * (height / block) * (width / block), 0);
+  return sizes.reduce((sum, [height, width]) => {
+    return sum + answerTokens(model, { t: slices, h: height / model.patchSize, w: width / model.patchSize });
+  }, 0);
 }
 
 /** The budget of a workload: its own, or the smallest power of two that holds it. */

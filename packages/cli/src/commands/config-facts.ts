@@ -28,7 +28,7 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   const { image, video } = await readProcessorSettings(directory);
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
-  const images = ifSupported(() => readImageProcessor(image, modelType));
+  const images = ifSupported(() => readImageProcessor(image, own?.modelType ?? modelType));
   const clips = video === undefined ? undefined : ifSupported(() => readVideoProcessor(video, modelType));
   const maxVideoTokens = clips && clipTokens(clips);
   return {
@@ -60,10 +60,13 @@ export function loadedModelFacts(
   };
 }
 
-/** Where every image gets one size, its area is both bounds. */
-function geometryOf({ mergeSize, fixedSize, ...geometry }: ImageProcessor): ImageGeometry {
-  const area = fixedSize && fixedSize.height * fixedSize.width;
-  const bounds = area === undefined ? {} : { minPixels: area, maxPixels: area };
+/** Where every image gets one size, its area is both bounds; tiles have bounds on the area of all of them. */
+function geometryOf(processor: ImageProcessor): ImageGeometry {
+  const { mergeSize, fixedSize, fit, boundsCoverFrames, temporalPatchSize, ...geometry } = processor;
+  const frames = boundsCoverFrames ? temporalPatchSize : 1;
+  const area = fit === undefined && fixedSize ? fixedSize.height * fixedSize.width : undefined;
+  const { minPixels, maxPixels } = geometry;
+  const bounds = { minPixels: area ?? minPixels / frames, maxPixels: area ?? maxPixels / frames };
   return { ...geometry, spatialMergeSize: mergeSize, ...bounds };
 }
 

@@ -1,12 +1,12 @@
 /** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
 import { basename } from "node:path";
 import {
+  createVisionModel,
   type ImageProcessor,
-  imageGrid,
+  imageTokenCount,
   readImageProcessor,
   readJsonObject,
   readProcessorSettings,
-  tokenCount,
 } from "@vitgraph/core";
 import { listed, VitgraphError } from "@vitgraph/errors";
 import {
@@ -148,8 +148,7 @@ function possibleSizes(
   const sizes = entries.flatMap((entry): SizeCount[] => {
     if ("tokens" in entry) return [{ tokens: entry.tokens, weight: entry.count }];
     try {
-      const grid = imageGrid(entry, processor!);
-      return [{ tokens: tokenCount(grid, processor!.mergeSize), weight: entry.count }];
+      return [{ tokens: imageTokenCount(entry, processor!), weight: entry.count }];
     } catch (error) {
       if (!VitgraphError.is(error)) throw error;
       skipped.push(`${entry.place}: skipped: ${error.fact}`);
@@ -173,7 +172,10 @@ async function readProcessor(model: string | undefined, io: CliIo): Promise<Imag
   const directory = await downloadSettings(model, io);
   const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
-  return readImageProcessor(image, String(config.model_type));
+  // Some families share a model_type, and are told apart by the tower.
+  const modelType =
+    config.vision_config === undefined ? config.model_type : createVisionModel(config).modelType;
+  return readImageProcessor(image, String(modelType));
 }
 
 // ---- writing

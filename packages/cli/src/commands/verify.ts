@@ -1,6 +1,7 @@
 /** `vitgraph verify`: compares a checkpoint with outputs of transformers, case by case. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
+  answerTokens,
   bf16ToF32,
   compareWithReference,
   type Embedding,
@@ -56,7 +57,7 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
 const REFERENCE_HELP = `
 The reference file, for each case i:
   i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
-  i.grid_thw       I64 [items, 3]
+  i.grid_thw       I64 [grids, 3]: of each image, frame or tile
   i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
   i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
   i.tolerance      F32 [1], optional: what is allowed in this case`;
@@ -199,7 +200,8 @@ async function readCase(file: SafetensorsFile, index: number, model: VisionModel
   });
   const rowStride = await readRowStride(file, `${index}.row_stride`);
   const expected = await readFloats(file, `${index}.output`);
-  checkOutputShape(file, `${index}.output`, Math.ceil(row / model.spatialMergeSize ** 2 / rowStride), model);
+  const rows = grids.reduce((sum, grid) => sum + answerTokens(model, grid), 0);
+  checkOutputShape(file, `${index}.output`, Math.ceil(rows / rowStride), model);
   const tolerance = file.tensors.has(`${index}.tolerance`)
     ? (await readFloats(file, `${index}.tolerance`))[0]
     : undefined;

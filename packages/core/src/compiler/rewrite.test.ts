@@ -114,6 +114,28 @@ test("shapes are checked as the graph is built", () => {
       g.add("rmsnorm", [x, g.weight("w", [4])], { epsilon: 1e-6, weightOffset: 0 }, "norm"),
     ]),
   ).toThrow("rmsnorm: weight is weight[1, 4], expected 8 columns");
+  expect(() =>
+    graphOf((g, x) => [
+      g.add("rmsnorm_groups", [x, g.weight("w", [8])], { groups: 2, epsilon: 1e-6 }, "norm"),
+    ]),
+  ).toThrow("rmsnorm_groups: weight is weight[1, 8], expected 4 columns");
+  expect(() =>
+    graphOf((g, x) => [g.add("rmsnorm_groups", [x, null], { groups: 3, epsilon: 1e-6 }, "norm")]),
+  ).toThrow("rmsnorm_groups: activation[patches, 8] does not divide into 3 groups of columns");
+  expect(() =>
+    graphOf((g, x) => [g.add("assemble_rows", [x, g.weight("w", [1, 4]), x], {}, "rows")]),
+  ).toThrow("assemble_rows: learned is weight[1, 4], expected 8 columns");
+  expect(() =>
+    graphOf((g, x) => [g.add("clamp", [x, g.weight("low", [1]), g.weight("high", [2])], {}, "clamp")]),
+  ).toThrow("clamp: high is weight[1, 2], expected 1 columns");
+  expect(() =>
+    graphOf((g, x) => [
+      g.add("standardize", [x, g.weight("a", [8]), g.weight("b", [4])], { factor: 1 }, "std"),
+    ]),
+  ).toThrow("standardize: scale is weight[1, 4], expected 8 columns");
+  expect(() =>
+    graphOf((g) => [g.weight("w", [4, 8], { reordered: { sides: [4, 2, 2], axes: [0, 2, 1] } })]),
+  ).toThrow("weight: w of [4, 8] has no axes 0, 2, 1 of [4, 2, 2]");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",
   );

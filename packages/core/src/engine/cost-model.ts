@@ -7,10 +7,10 @@ import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, patchCount, rowElements, tokenCount } from "../item.js";
+import { type EncoderItem, patchCount, rowElements } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { stillGrids } from "../models/still-grids.js";
-import type { VisionModel } from "../models/vision-model.js";
+import { answerTokens, type VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
 import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
@@ -137,7 +137,7 @@ async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promis
     const items = stillGrids(vision, tokens, MEASURED_ITEM_TOKENS).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
     });
-    const real = items.reduce((sum, { grid }) => sum + tokenCount(grid, vision.spatialMergeSize), 0);
+    const real = items.reduce((sum, { grid }) => sum + answerTokens(vision, grid), 0);
     if (real > 0) runs.set(`${budget} ${real}`, { budget, tokens: real, items });
   }
   return [...runs.values()];
@@ -164,8 +164,9 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }
 
-function measuredItemTokens({ fixedGrid, spatialMergeSize }: VisionModel): number {
-  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : tokenCount(fixedGrid, spatialMergeSize);
+function measuredItemTokens(vision: VisionModel): number {
+  const { fixedGrid } = vision;
+  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : answerTokens(vision, fixedGrid);
 }
 
 /** Zeros would run faster than real pixels do. Filled on libuv's threads. */
@@ -208,16 +209,19 @@ export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => n
   const patches = patchCount(grid);
   const windowed = vision.layout(grid).segments.cu_window_seqlens ?? [];
   const pairsPerToken = (windowed.reduce((sum, length) => sum + length * length, 0) / patches) * area;
-  const none = { dims: { ...vision.dims, patches: 0, tokens: 0 }, attentionPairs: {} };
+  const nothing = Object.fromEntries(Object.keys(vision.dims).map((dim) => [dim, 0]));
+  const none = { dims: { ...nothing, patches: 0, tokens: 0 }, attentionPairs: {} };
   const fixed = graphFlops(graph, none);
   const perToken =
     graphFlops(graph, {
-      dims: { ...none.dims, patches: area, tokens: 1 },
+      dims: { ...vision.dims, patches: area, tokens: 1 },
       attentionPairs: { windows: pairsPerToken },
     }) - fixed;
   const perPair = graphFlops(graph, { ...none, attentionPairs: { segments: 1 } }) - fixed;
-  return ({ inputSize, outputTokens, frames = 1 }) =>
-    perToken * outputTokens + (perPair * inputSize ** 2) / frames;
+  return ({ inputSize, outputTokens, frames = 1 }) => {
+    const frame = vision.fixedGrid === undefined ? inputSize / frames : patches;
+    return perToken * outputTokens + perPair * inputSize * frame;
+  };
 }
 
 /** For a device that replays nothing, or has not been measured: padding is free, and a run costs its arithmetic. */

@@ -7,7 +7,7 @@
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
+import type { ItemSpec } from "@vitgraph/scheduler";
 import {
   imageGrid,
   openImage,
@@ -19,6 +19,7 @@ import {
 import { checkRaster } from "../images/process.js";
 import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
 import { type LoadedModel, videoProcessorOf } from "../models/load-model.js";
+import { itemSpec } from "../models/vision-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
@@ -278,7 +279,7 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
     kind: "ready",
     uuid,
     grid: item.grid,
-    spec: itemSpecOfGrid(item.grid, model.vision.spatialMergeSize),
+    spec: itemSpec(model.vision, item.grid),
     bytes: byteLength,
     keptBytes: byteLength,
     isSmall: byteLength <= SMALL_BYTES,
@@ -377,7 +378,7 @@ function opened(
     kind,
     uuid,
     grid,
-    spec: itemSpecOfGrid(grid, model.vision.spatialMergeSize),
+    spec: itemSpec(model.vision, grid),
     bytes: workBytes + keptBytes,
     keptBytes,
     // Bounds of a checkpoint can make a large picture of a small one.

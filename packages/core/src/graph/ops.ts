@@ -36,6 +36,12 @@ export interface PairedRows {
   readonly headSize: number;
 }
 
+/** Another order of a tensor's elements: the tensor is seen with these sides, whose axes are then put in the order of `axes`. */
+export interface ReorderedElements {
+  readonly sides: readonly number[];
+  readonly axes: readonly number[];
+}
+
 /** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
 export interface WeightAttributes {
   readonly tensor: string;
@@ -44,8 +50,19 @@ export interface WeightAttributes {
   readonly parts?: readonly string[];
   /** The checkpoint's tensor has its rows as columns. */
   readonly transposed?: boolean;
-  /** The checkpoint's shape, where it is smaller: zeros fill the rest. */
+  /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
+  readonly reordered?: ReorderedElements;
+  /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
+  readonly first?: number;
+  /** Is added to the tensor, in float32. */
+  readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
+  /** The sum of each row of the checkpoint's tensor, in float32, is an element of the weight. */
+  readonly rowSums?: boolean;
+  /** Multiplies the elements, in float32. */
+  readonly factor?: number;
+  /** A vector of the checkpoint whose elements multiply the rows, in float32: layer scale. */
+  readonly rowScale?: string;
   readonly pairedRows?: PairedRows;
   readonly folded?: FoldedNorm;
 }
@@ -91,14 +108,19 @@ export interface OpAttributes {
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
+  /** A negative index names a learned row. */
+  assemble_rows: Record<never, never>;
+  rmsnorm_groups: { readonly groups: number; readonly epsilon: number };
+  clamp: Record<never, never>;
+  standardize: { readonly factor: number };
   linear_gather_rows: { readonly activation: Activation };
   row_statistics: Record<never, never>;
   linear_norm: { readonly activation: Activation; readonly norm: Norm; readonly epsilon: number };
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /** A view: `factor` consecutive patch rows become one token row. */
-  merge_rows: { readonly factor: number };
+  /** A view: `factor` consecutive patch rows become one row of the dim `rows`, which is `tokens` if left out. */
+  merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
 export type OpKind = keyof OpAttributes;
@@ -159,6 +181,16 @@ function checkPairedRows(tensor: string, all: number, { rows, headSize }: Paired
   throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
 }
 
+function checkReordered(tensor: string, stored: readonly number[], { sides, axes }: ReorderedElements): void {
+  const product = (shape: readonly number[]) => shape.reduce((all, side) => all * side, 1);
+  const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
+  if (everyAxis && product(sides) === product(stored)) return;
+  throw invalid(
+    "weight",
+    `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -212,8 +244,9 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, pairedRows, folded }) {
+    infer(_, { tensor, shape, stored = shape, reordered, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
+      if (reordered !== undefined) checkReordered(tensor, stored, reordered);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };
@@ -404,6 +437,57 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     print: () => "",
     flops: nothing,
   },
+  assemble_rows: {
+    inputs: ["x", "learned", "index"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "assemble_rows");
+      const index = need(inputs, 2, "assemble_rows");
+      expectColumns("assemble_rows", "learned", need(inputs, 1, "assemble_rows"), x.columns);
+      expectColumns("assemble_rows", "index", index, 1);
+      return activation(index.rows, x.columns);
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  rmsnorm_groups: {
+    inputs: ["x", "weight?"],
+    role: "kernel",
+    infer(inputs, { groups }) {
+      const x = need(inputs, 0, "rmsnorm_groups");
+      if (x.columns % groups !== 0)
+        throw invalid("rmsnorm_groups", `${printType(x)} does not divide into ${groups} groups of columns`);
+      const weight = inputs[1];
+      if (weight !== undefined) expectColumns("rmsnorm_groups", "weight", weight, x.columns / groups);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ groups, epsilon }) => `groups=${groups} epsilon=${epsilon}`,
+    flops: nothing,
+  },
+  clamp: {
+    inputs: ["x", "low", "high"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "clamp");
+      expectColumns("clamp", "low", need(inputs, 1, "clamp"), 1);
+      expectColumns("clamp", "high", need(inputs, 2, "clamp"), 1);
+      return activation(x.rows, x.columns);
+    },
+    print: () => "",
+    flops: nothing,
+  },
+  standardize: {
+    inputs: ["x", "shift", "scale"],
+    role: "kernel",
+    infer(inputs) {
+      const x = need(inputs, 0, "standardize");
+      expectColumns("standardize", "shift", need(inputs, 1, "standardize"), x.columns);
+      expectColumns("standardize", "scale", need(inputs, 2, "standardize"), x.columns);
+      return activation(x.rows, x.columns);
+    },
+    print: ({ factor }) => `factor=${factor}`,
+    flops: nothing,
+  },
   linear_gather_rows: {
     inputs: ["x", "weight", "bias?", "table", "index"],
     role: "kernel",
@@ -472,13 +556,13 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   merge_rows: {
     inputs: ["x"],
     role: "view",
-    infer(inputs, { factor }) {
+    infer(inputs, { factor, rows = "tokens" }) {
       const x = need(inputs, 0, "merge_rows");
       if (x.rows.dim !== "patches" || x.rows.plus !== 0)
         throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
-      return { ...x, rows: rowsOf("tokens"), columns: x.columns * factor };
+      return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },
-    print: ({ factor }) => `factor=${factor}`,
+    print: ({ factor, rows }) => `factor=${factor}${rows === undefined ? "" : ` rows=${rows}`}`,
     flops: nothing,
   },
 };

@@ -6,13 +6,34 @@
  */
 import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
+import type { Grid } from "../item.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
+
+/** What becomes of an image before it is cut into patches. */
+export interface FittedImage {
+  /** A size that the image is brought to first, which rounds its pixels in between. */
+  readonly via?: ImageSize;
+  readonly resizeTo: ImageSize;
+  /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
+  readonly canvas?: ImageSize;
+  /** Where the canvas begins in the resized image. Default: its upper left. */
+  readonly origin?: { readonly top: number; readonly left: number };
+  /** Pixels along one side of the tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. */
+  readonly tile?: number;
+  /** The whole image is one more tile, the last: resized from the image itself, or from the resized one. */
+  readonly whole?: "image" | "resized";
+}
+
+/** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */
+export type FitRule = (size: ImageSize, processor: ImageProcessor) => FittedImage;
 
 export interface ImageProcessor {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;
   /** Patches along one side of a token. */
   readonly mergeSize: number;
+  /** The channels of a pixel stand side by side in an item's rows. Default: channel after channel. */
+  readonly channelsLast?: boolean;
   /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
   readonly patchOrder?: "raster";
   /** Frames in a patch. */
@@ -20,8 +41,14 @@ export interface ImageProcessor {
   /** Bounds of an image's area after the resize, in pixels. */
   readonly minPixels: number;
   readonly maxPixels: number;
-  /** The size that every image gets, whatever its aspect ratio; absent where the bounds decide. */
+  /** The bounds count the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
+  readonly boundsCoverFrames?: boolean;
+  /** The size that every image gets, whatever its aspect ratio, or each of its tiles; absent where the bounds decide. */
   readonly fixedSize?: ImageSize;
+  /** Default: `smartResize` within the bounds. */
+  readonly fit?: FitRule;
+  /** Rows of the answer for an image's grid. Default: patches / mergeSize². */
+  readonly tokensOf?: (grid: Grid, mergeSize: number) => number;
   readonly filter: ResizeFilter;
   /** Red, green, blue, on the scale from 0 to 1. */
   readonly imageMean: readonly number[];
@@ -55,6 +82,16 @@ export interface ImageProcessorDefaults {
   readonly withoutFile: ImageProcessor;
   /** For a key that the file leaves out: the value of transformers' class. */
   readonly ofClass: ImageProcessor;
+  /** For files with other settings of the size than bounds on the area. */
+  readonly sizes?: SizeSettings;
+}
+
+/** A family's own settings of the size, in place of `min_pixels`, `max_pixels` and their `size`. */
+export interface SizeSettings {
+  /** Keys of the file beside `size`. */
+  readonly keys: readonly string[];
+  /** @param absent what holds for keys that are left out */
+  read(settings: SettingsReader, absent: ImageProcessor): Partial<ImageProcessor>;
 }
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -78,11 +115,11 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
  */
 export function readImageSettings(
   settings: Settings | undefined,
-  { withoutFile, ofClass }: ImageProcessorDefaults,
+  { withoutFile, ofClass, sizes }: ImageProcessorDefaults,
   overrides: Settings = {},
 ): ImageProcessor {
   const defaults = settings === undefined ? withoutFile : ofClass;
-  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults);
+  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults, sizes);
 }
 
 /**
@@ -151,40 +188,28 @@ function readSettings(
   file: string,
   settings: Settings | undefined,
   defaults: ImageProcessor,
+  sizes: SizeSettings = BOUNDED_SIZES,
 ): ImageProcessor {
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
-  read.onlySettings();
-  const size = read.object("size");
-  size.bothOrNeither("shortest_edge", "longest_edge");
-  size.bothOrNeither("min_pixels", "max_pixels");
+  read.onlySettings(sizes.keys);
   // The Qwen-VL processors never crop, but transformers checks that the size is given.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
-  const { fixedSize } = defaults;
-  size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
+  const absent = { ...defaults, ...sizes.read(read, defaults) };
   const processor: ImageProcessor = {
-    patchSize: read.positiveInteger("patch_size", defaults.patchSize),
-    mergeSize: read.positiveInteger("merge_size", defaults.mergeSize),
-    temporalPatchSize: read.positiveInteger("temporal_patch_size", defaults.temporalPatchSize),
-    minPixels: read.positiveInteger(
-      "min_pixels",
-      size.positiveInteger("shortest_edge", size.positiveInteger("min_pixels", defaults.minPixels)),
-    ),
-    maxPixels: read.positiveInteger(
-      "max_pixels",
-      size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", defaults.maxPixels)),
-    ),
-    ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
-    ...(defaults.patchOrder === undefined ? {} : { patchOrder: defaults.patchOrder }),
-    filter: filterOf(file, settings.resample, defaults.filter),
-    imageMean: read.channels("image_mean", defaults.imageMean),
-    imageStd: read.channels("image_std", defaults.imageStd),
-    rescaleFactor: read.positiveNumber("rescale_factor", defaults.rescaleFactor),
-    doResize: read.boolean("do_resize", defaults.doResize),
-    doRescale: read.boolean("do_rescale", defaults.doRescale),
-    doNormalize: read.boolean("do_normalize", defaults.doNormalize),
+    ...absent,
+    patchSize: read.patchSize(absent.patchSize),
+    mergeSize: read.positiveInteger("merge_size", absent.mergeSize),
+    temporalPatchSize: read.positiveInteger("temporal_patch_size", absent.temporalPatchSize),
+    filter: filterOf(file, settings.resample, absent.filter),
+    imageMean: read.channels("image_mean", absent.imageMean),
+    imageStd: read.channels("image_std", absent.imageStd),
+    rescaleFactor: read.positiveNumber("rescale_factor", absent.rescaleFactor),
+    doResize: read.boolean("do_resize", absent.doResize),
+    doRescale: read.boolean("do_rescale", absent.doRescale),
+    doNormalize: read.boolean("do_normalize", absent.doNormalize),
   };
   if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
   // A pixel budget that no decoder would meet; min_pixels above max_pixels is transformers' own arithmetic.
@@ -207,12 +232,34 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
   );
 }
 
+/** Bounds on the area in both of their forms, or the one size of a family. */
+const BOUNDED_SIZES: SizeSettings = {
+  keys: ["min_pixels", "max_pixels"],
+  read(settings, { minPixels, maxPixels, fixedSize }) {
+    const size = settings.object("size");
+    size.bothOrNeither("shortest_edge", "longest_edge");
+    size.bothOrNeither("min_pixels", "max_pixels");
+    size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
+    return {
+      minPixels: settings.positiveInteger(
+        "min_pixels",
+        size.positiveInteger("shortest_edge", size.positiveInteger("min_pixels", minPixels)),
+      ),
+      maxPixels: settings.positiveInteger(
+        "max_pixels",
+        size.positiveInteger("longest_edge", size.positiveInteger("max_pixels", maxPixels)),
+      ),
+      ...(fixedSize === undefined ? {} : { fixedSize: size.sides(fixedSize) }),
+    };
+  },
+};
+
 /** The keys of `size`, for families whose images have bounds, and for those whose images have one size. */
 const BOUNDS = ["shortest_edge", "longest_edge", "min_pixels", "max_pixels"];
 const SIDES = ["height", "width"];
 
 const READ_SETTINGS: readonly string[] = [
-  ...["size", "min_pixels", "max_pixels", "patch_size", "merge_size", "temporal_patch_size", "resample"],
+  ...["size", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
   ...["fps", "min_frames", "max_frames", "do_center_crop"],
 ];
@@ -250,7 +297,7 @@ const IDLE_SETTINGS: readonly string[] = [
 ];
 
 /** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
-class SettingsReader {
+export class SettingsReader {
   readonly #file: string;
   readonly #values: Settings;
   readonly #path: string;
@@ -322,12 +369,24 @@ class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key that is none of a processor file's */
-  onlySettings(): void {
+  /** One number, or two equal ones as Pixtral's processor has them. */
+  patchSize(absent: number): number {
+    const value = this.#values.patch_size;
+    if (typeof value !== "object" || value === null) return this.positiveInteger("patch_size", absent);
+    const { height, width } = this.object("patch_size").sides({ height: absent, width: absent });
+    return height === width ? height : this.fail("patch_size", "a height and a width that are equal");
+  }
+
+  /**
+   * @param sizes keys of the size
+   * @throws VG_MODEL_INVALID for a key that is none of a processor file's
+   */
+  onlySettings(sizes: readonly string[]): void {
+    const read = [...READ_SETTINGS, ...sizes];
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
-      if ([READ_SETTINGS, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
-      const nearest = nearestKey(key, READ_SETTINGS);
+      if ([read, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
+      const nearest = nearestKey(key, read);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
         details: { file: this.#file },

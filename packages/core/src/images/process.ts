@@ -3,11 +3,16 @@
  * rescaling and normalising, which the encoder's first kernel does.
  */
 import { types } from "node:util";
-import { patchifyFrames } from "@vitgraph/cuda-kernels";
+import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import type { Grid, PixelItem } from "../item.js";
+import { type Grid, type PixelItem, tokenCount } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
-import { type ImageProcessor, resizeBounds, type VideoProcessor } from "./image-processor.js";
+import {
+  type FittedImage,
+  type ImageProcessor,
+  resizeBounds,
+  type VideoProcessor,
+} from "./image-processor.js";
 import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
 
 /**
@@ -20,7 +25,7 @@ export async function processImage(
   options: DecodeOptions = {},
 ): Promise<PixelItem> {
   const image = await openImage(bytes, options);
-  resizedImageSize(image, processor); // an image without a grid is refused before it is decoded
+  fitImage(image, processor); // an image without a grid is refused before it is decoded
   return processRaster(await image.decode(), processor);
 }
 
@@ -30,15 +35,74 @@ export async function processImage(
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
   checkRaster(raster, "raster");
-  const size = resizedImageSize(raster, processor);
-  const pixels = await patchifyFrames([raster.rgb], raster, {
-    resizeTo: size,
-    filter: processor.filter,
-    patchSize: processor.patchSize,
-    mergeSize: processor.patchOrder === "raster" ? 1 : processor.mergeSize,
+  const fitted = fitImage(raster, processor);
+  const { filter, patchSize } = processor;
+  const layout = {
+    filter,
+    patchSize,
+    // Patches of a tile stand together, in raster order.
+    mergeSize: fitted.tile === undefined ? mergeSizeOf(processor) : fitted.tile / patchSize,
     temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
+  };
+  const grid = gridOfImage(fitted, processor);
+  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
+  if (via === undefined && whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
+    const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
+    return { format: "u8_still", grid, pixels };
+  }
+  const resize = async (from: Raster, to: ImageSize): Promise<Raster> => ({
+    rgb: await resizeFrame(from.rgb, from, to, filter),
+    ...to,
   });
-  return { format: "u8_still", grid: gridOf(1, size, processor), pixels };
+  const resized = await resize(via === undefined ? raster : await resize(raster, via), resizeTo);
+  const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
+  if (processor.channelsLast) {
+    return { format: "u8_still", grid, pixels: pixelRows({ rgb, ...canvas }, patchSize) };
+  }
+  const pixels = await patchifyFrames([rgb], canvas, layout);
+  if (whole === undefined) return { format: "u8_still", grid, pixels };
+  const source = whole === "image" ? raster : resized;
+  const last = { ...layout, resizeTo: { height: tile, width: tile } };
+  const wholePixels = await patchifyFrames([source.rgb], source, last);
+  const all = new Uint8Array(pixels.length + wholePixels.length);
+  all.set(pixels);
+  all.set(wholePixels, pixels.length);
+  return { format: "u8_still", grid, pixels: all };
+}
+
+/** Patches in raster order, whose pixels keep their channels side by side. */
+function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Array {
+  const pixels = new Uint8Array(rgb.length);
+  const rowBytes = patchSize * 3;
+  let to = 0;
+  for (let top = 0; top < height; top += patchSize) {
+    for (let left = 0; left < width; left += patchSize) {
+      for (let row = top; row < top + patchSize; row++, to += rowBytes) {
+        const from = (row * width + left) * 3;
+        pixels.set(rgb.subarray(from, from + rowBytes), to);
+      }
+    }
+  }
+  return pixels;
+}
+
+const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
+
+const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
+
+/** The pixels of the canvas: black where it lies outside of the image. */
+function onCanvas(
+  { rgb, height, width }: Raster,
+  canvas: ImageSize,
+  { top, left }: { readonly top: number; readonly left: number },
+): Uint8Array {
+  const pixels = new Uint8Array(canvas.height * canvas.width * 3);
+  const columns = Math.min(width - left, canvas.width);
+  for (let row = 0; row < Math.min(height - top, canvas.height); row++) {
+    const start = ((row + top) * width + left) * 3;
+    pixels.set(rgb.subarray(start, start + columns * 3), row * canvas.width * 3);
+  }
+  return pixels;
 }
 
 /**
@@ -67,7 +131,13 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
 
 /** The grid of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
-  return gridOf(1, resizedImageSize(size, processor), processor);
+  return gridOfImage(fitImage(size, processor), processor);
+}
+
+/** Rows of the answer for an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+export function imageTokenCount(size: ImageSize, processor: ImageProcessor): number {
+  const { mergeSize, tokensOf = tokenCount } = processor;
+  return tokensOf(imageGrid(size, processor), mergeSize);
 }
 
 /** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
@@ -79,10 +149,16 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
   );
 }
 
-function resizedImageSize(size: ImageSize, processor: ImageProcessor): ImageSize {
-  if (!processor.doResize) return checkUnresized(size, processor);
-  if (processor.fixedSize !== undefined) return processor.fixedSize;
-  return smartResize(size.height, size.width, resizeBounds(processor));
+function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
+  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
+  const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
+  if (fit !== undefined) return fit(size, processor);
+  if (fixedSize !== undefined) return { resizeTo: fixedSize };
+  const bounds = resizeBounds(processor);
+  const { height, width } = size;
+  if (!boundsCoverFrames) return { resizeTo: smartResize(height, width, bounds) };
+  const frames = { ...bounds, temporalFactor: temporalPatchSize };
+  return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
 }
 
 function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {
@@ -160,6 +236,15 @@ function commonSize(frames: readonly Raster[]): ImageSize {
     `frame ${other} has ${width} × ${height} pixels, and frame 0 has ${first.width} × ${first.height}`,
     { remedy: "bring all frames of a video to one size", details: { frame: other, width, height } },
   );
+}
+
+function gridOfImage(
+  { resizeTo, canvas = resizeTo, tile, whole }: FittedImage,
+  processor: ImageProcessor,
+): Grid {
+  if (tile === undefined) return gridOf(1, canvas, processor);
+  const tiles = (canvas.height / tile) * (canvas.width / tile);
+  return gridOf(whole === undefined ? tiles : tiles + 1, { height: tile, width: tile }, processor);
 }
 
 function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): Grid {

@@ -3,7 +3,17 @@
  * at hand.
  */
 import { GEMMA3_MODELS } from "./gemma3/published.js";
+import { GEMMA4_MODELS } from "./gemma4/published.js";
+import { GEMMA4_UNIFIED_MODELS } from "./gemma4-unified/published.js";
+import { GLM4V_MODELS } from "./glm4v/published.js";
+import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
+import { IDEFICS3_MODELS } from "./idefics3/published.js";
+import { INTERNVL_MODELS } from "./internvl/published.js";
+import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
+import { LLAVA_MODELS } from "./llava/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
+import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
+import { PIXTRAL_MODELS } from "./pixtral/published.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
@@ -13,6 +23,16 @@ export const ARCHITECTURES = {
   ...QWEN2_5_VL_MODELS,
   ...QWEN3_VL_MODELS,
   ...GEMMA3_MODELS,
+  ...GEMMA4_MODELS,
+  ...GEMMA4_UNIFIED_MODELS,
+  ...PADDLEOCR_VL_MODELS,
+  ...GLM4V_MODELS,
+  ...HUNYUAN_VL_MODELS,
+  ...KIMI_K25_MODELS,
+  ...PIXTRAL_MODELS,
+  ...INTERNVL_MODELS,
+  ...LLAVA_MODELS,
+  ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -8,7 +8,17 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import { gemma3 } from "./gemma3/index.js";
+import { gemma4 } from "./gemma4/index.js";
+import { gemma4Unified } from "./gemma4-unified/index.js";
+import { glm4v, glmOCR } from "./glm4v/index.js";
+import { hunyuanVL } from "./hunyuan-vl/index.js";
+import { idefics3 } from "./idefics3/index.js";
+import { internVL, internVLChat } from "./internvl/index.js";
+import { kimiK25 } from "./kimi-k25/index.js";
+import { llava } from "./llava/index.js";
 import type { ModelFamily } from "./model-family.js";
+import { paddleOCRVL } from "./paddleocr-vl/index.js";
+import { mistral3, pixtral } from "./pixtral/index.js";
 import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
@@ -26,6 +36,22 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen3_5_moe: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
+  gemma4,
+  gemma4_unified: gemma4Unified,
+  paddleocr_vl: paddleOCRVL,
+  glm4v,
+  glm4v_moe: glm4v,
+  glm46v: glm4v,
+  glm_ocr: glmOCR,
+  hunyuan_vl: hunyuanVL,
+  kimi_k25: kimiK25,
+  pixtral,
+  mistral3,
+  llava,
+  idefics3,
+  smolvlm: idefics3,
+  internvl: internVL,
+  internvl_chat: internVLChat,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */
@@ -35,6 +61,18 @@ export const VIDEO_PROCESSOR_DEFAULTS: Readonly<Record<string, VideoProcessor>> 
 
 /** The model types that vitgraph runs. */
 export const MODEL_TYPES: readonly string[] = Object.keys(FAMILIES);
+
+/** Keys of a processor file that bound the size of images, for each family's. */
+export const SIZE_KEYS: readonly string[] = [
+  ...new Set(["min_pixels", "max_pixels", "size", ...Object.values(FAMILIES).flatMap(sizeKeysOf)]),
+];
+
+function sizeKeysOf({ images }: ModelFamily): readonly string[] {
+  return ["size", ...(images.sizes?.keys ?? ["min_pixels", "max_pixels"])];
+}
+
+/** As {@link SIZE_KEYS}, of one model type. */
+export const sizeKeysOfModel = (modelType: string): readonly string[] => sizeKeysOf(familyOf(modelType));
 
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {

@@ -1,10 +1,11 @@
 /** The layers that towers are made of, as ops under transformers' tensor names. */
+import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
-import { type Activation, rowsOf } from "../graph/ops.js";
+import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
 
-/** Rows of the angle table. A grid side beyond it would be an image of over 100 000 pixels. */
+/** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
 
 /** Where the rows of `[q | k | v]` are in a checkpoint: in one tensor, or in three. */
@@ -16,6 +17,8 @@ export interface PatchForm {
   readonly temporal: number;
   /** Pixels along one side. */
   readonly patchSize: number;
+  /** The channels of a pixel stand side by side in a row, as the family's processor has them. */
+  readonly channelsLast?: boolean;
 }
 
 export interface Rotation {
@@ -25,8 +28,32 @@ export interface Rotation {
   readonly angles: ValueId;
 }
 
+/** How a product's weight and bias are loaded. */
+export interface LinearOptions {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /** The checkpoint's shape, where the weight is no matrix: a convolution over patches. */
+  readonly shape?: readonly number[];
+  /** Of the weight's elements. */
+  readonly reordered?: ReorderedElements;
+  /** A vector of the checkpoint that multiplies the result: layer scale. */
+  readonly scale?: string;
+}
+
 export interface AttentionOptions {
   readonly heads: number;
+  /** Whether the projection has one. Default: true. */
+  readonly bias?: boolean;
+  /**
+   * The order of a head's columns in the checkpoint, for rotations that turn other pairs than (i, i + headSize/2): a head is
+   * seen with these sides, whose axes are then put in the order of `axes`. Values are reordered too, so the output projection
+   * reads its columns through {@link headColumns}.
+   */
+  readonly headOrder?: ReorderedElements;
+  /** Norms of each head of queries and keys, `q_norm` and `k_norm`; of values too, without a weight, where `values` says so. */
+  readonly headNorms?: { readonly epsilon: number; readonly values?: boolean };
+  /** Default: one over the square root of the head size. */
+  readonly scale?: number;
   /** The value of `segments()` within which it attends. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
@@ -53,9 +80,13 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /** The pixels of the items, normalised, as rows of [channels · temporal · patch²]. */
-  patches({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
+  patches(form: PatchForm, channelScale: Float32Array): ValueId {
+    if (form.channelsLast) return this.#pixelRows(form, channelScale);
+    return this.#unpacked(form.channels, form.temporal, form.patchSize ** 2, channelScale);
+  }
+
+  #unpacked(channels: number, temporal: number, patchArea: number, channelScale: Float32Array): ValueId {
     const rows = rowsOf("patches");
-    const patchArea = patchSize ** 2;
     // The widest format: a patch of normalised float32 values.
     const stagedBytes = channels * temporal * patchArea * Float32Array.BYTES_PER_ELEMENT;
     const pixels = this.input(MODEL_INPUTS.pixels, { element: "u8", rows, columns: stagedBytes });
@@ -64,36 +95,53 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("unpack_patches", [pixels, sources, scale], { channels, temporal, patchArea }, "patches");
   }
 
-  /** x · weightᵀ + bias. `shape` is the checkpoint's, where the weight is no matrix: a convolution over patches. */
+  /** x · weightᵀ + bias. */
   linear(
     x: ValueId,
     name: string,
     columns: number,
-    {
-      bias = true,
-      shape = [columns, this.typeOf(x).columns],
-    }: { bias?: boolean; shape?: readonly number[] } = {},
+    { bias = true, shape, reordered, scale }: LinearOptions = {},
   ): ValueId {
-    const weight = this.weight(`${name}.weight`, shape);
-    return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns]) : null, name);
+    const own = [columns, this.typeOf(x).columns];
+    const scaled = scale === undefined ? {} : { rowScale: scale };
+    const weight =
+      reordered === undefined
+        ? this.weight(`${name}.weight`, shape ?? own, scaled)
+        : this.weight(`${name}.weight`, own, { stored: shape ?? own, reordered, ...scaled });
+    return this.#product(x, weight, bias ? this.weight(`${name}.bias`, [columns], scaled) : null, name);
   }
 
   /**
-   * down(fn(gate(x)) · up(x)), with biases. In between rows are padded with columns of zero to a multiple of 8, which the
-   * fast kernels of CUDA ask for.
+   * A convolution whose stride is its kernel, over rows that {@link mergeRows} joined: a product whose weight has the columns
+   * of its channels side by side, as the rows have them.
    */
-  gatedMlp(x: ValueId, name: string, width: number, fn: Activation): ValueId {
+  patchConvolution(x: ValueId, name: string, columns: number, kernel: number, options: LinearOptions = {}) {
+    const channels = this.typeOf(x).columns / kernel ** 2;
+    const sides = [columns, channels, kernel, kernel];
+    return this.linear(x, name, columns, {
+      shape: sides,
+      ...options,
+      reordered: { sides, axes: [0, 2, 3, 1] },
+    });
+  }
+
+  /**
+   * down(fn(gate(x)) · up(x)). In between rows are padded with columns of zero to a multiple of 8, which the fast kernels of
+   * CUDA ask for.
+   */
+  gatedMlp(x: ValueId, name: string, width: number, fn: Activation, { bias = true } = {}): ValueId {
     const { columns } = this.typeOf(x);
     const padded = Math.ceil(width / 8) * 8;
     const widen = (part: string) => {
       const weight = this.weight(`${part}.weight`, [padded, columns], { stored: [width, columns] });
-      return this.#product(x, weight, this.weight(`${part}.bias`, [padded], { stored: [width] }), part);
+      const added = bias ? this.weight(`${part}.bias`, [padded], { stored: [width] }) : null;
+      return this.#product(x, weight, added, part);
     };
     const operands = [widen(`${name}.gate_proj`), widen(`${name}.up_proj`)];
     const gated = this.add("gate", operands, { function: fn }, `${name}.act`);
     const down = `${name}.down_proj`;
     const weight = this.weight(`${down}.weight`, [columns, padded], { stored: [columns, width] });
-    return this.#product(gated, weight, this.weight(`${down}.bias`, [columns]), down);
+    return this.#product(gated, weight, bias ? this.weight(`${down}.bias`, [columns]) : null, down);
   }
 
   layernorm(x: ValueId, name: string, epsilon: number): ValueId {
@@ -116,32 +164,71 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("add", [a, b], {}, name);
   }
 
-  /** What attention reads before its output projection. */
-  attention(
-    x: ValueId,
-    name: string,
-    projection: PackedProjection,
-    { heads, segments, rotation }: AttentionOptions,
-  ): ValueId {
+  /** What attention writes, before its output projection. */
+  attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
+    const { heads, bias = true, headOrder } = options;
     const { columns } = this.typeOf(x);
-    const qkv = this.#packed(x, `${name}.qkv`, projection);
+    const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
+    return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
+  }
+
+  /** As {@link attention}, from queries, keys and values. */
+  attend(q: ValueId, k: ValueId, v: ValueId, name: string, options: Omit<AttentionOptions, "bias">): ValueId {
+    const { heads, segments, rotation, headOrder, headNorms } = options;
+    const headSize = this.typeOf(q).columns / heads;
+    const { scale = 1 / Math.sqrt(headSize) } = options;
     const turned = (value: ValueId, label: string) =>
       rotation === undefined
         ? value
         : this.add("rope", [value, rotation.positions, rotation.angles], { heads }, `${name}.${label}.rope`);
-    return this.add(
-      "attention",
-      [turned(part(0, "q"), "q"), turned(part(1, "k"), "k"), part(2, "v"), segments],
-      { heads, scale: (columns / heads) ** -0.5 },
-      `${name}.attention`,
-    );
+    const normed = (value: ValueId, label: string, weighted = true) => {
+      if (headNorms === undefined) return value;
+      const load = headOrder === undefined ? {} : { reordered: headOrder };
+      const weight = weighted ? this.weight(`${name}.${label}.weight`, [headSize], load) : null;
+      const { epsilon } = headNorms;
+      return this.add("rmsnorm_groups", [value, weight], { groups: heads, epsilon }, `${name}.${label}`);
+    };
+    const queries = turned(normed(q, "q_norm"), "q");
+    const keys = turned(normed(k, "k_norm"), "k");
+    const values = headNorms?.values ? normed(v, "v_norm", false) : v;
+    return this.add("attention", [queries, keys, values, segments], { heads, scale }, `${name}.attention`);
   }
 
-  /** `merge`² patch rows side by side in a token row. */
-  mergeRows(x: ValueId, merge: number, name: string): ValueId {
-    return this.add("merge_rows", [x], { factor: merge ** 2 }, `${name}.merge`);
+  /** `merge`² patch rows side by side in a token row, or in a row of another dim. */
+  mergeRows(x: ValueId, merge: number, name: string, rows?: string): ValueId {
+    return this.add("merge_rows", [x], { factor: merge ** 2, ...(rows && { rows }) }, `${name}.merge`);
+  }
+
+  /** Patches and the rows of `learned`, as the tower's layout puts them: `rowSources`. */
+  withLearnedRows(patches: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [patches, learned, this.#order("rowSources", "rows")], {}, name);
+  }
+
+  /** The patches among the rows of a tower with learned ones: `patchRows`. */
+  patchesOf(rows: ValueId, name: string): ValueId {
+    return this.add("gather_rows", [rows, this.#order("patchRows", "patches")], {}, name);
+  }
+
+  /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
+  answer(merged: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
+  }
+
+  /** Rows whose elements are all scaled alike: one channel, as the kernel sees it. */
+  #pixelRows({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
+    const [scale, shift] = channelScale;
+    if (channelScale.some((value, index) => value !== (index % 2 === 0 ? scale : shift))) {
+      throw new VitgraphError("VG_MODEL_UNSUPPORTED", "image_mean and image_std differ between channels", {
+        remedy: "this family normalises all channels alike: check preprocessor_config.json",
+      });
+    }
+    return this.#unpacked(1, 1, channels * temporal * patchSize ** 2, channelScale.slice(0, 2));
+  }
+
+  #order(name: "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
+    return this.input(MODEL_INPUTS[name], { element: "i32", rows: rowsOf(dim), columns: 1 });
   }
 
   #patchTable(name: PatchTable, element: "i32" | "f32", columns: number): ValueId {
@@ -149,40 +236,103 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /** [q | k | v] of one product, whatever tensors the checkpoint keeps it in. */
-  #packed(x: ValueId, name: string, projection: PackedProjection): ValueId {
+  #packed(
+    x: ValueId,
+    name: string,
+    projection: PackedProjection,
+    { heads, bias, headOrder }: { heads: number; bias: boolean; headOrder: ReorderedElements | undefined },
+  ): ValueId {
     const { columns } = this.typeOf(x);
     const [whole, parts] = typeof projection === "string" ? [projection, undefined] : [name, projection];
     const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
-      const load = parts === undefined ? {} : { parts: parts.map((part) => `${part}.${kind}`) };
-      return this.weight(`${whole}.${kind}`, shape, load);
+      return this.weight(`${whole}.${kind}`, shape, {
+        ...(parts && { parts: parts.map((part) => `${part}.${kind}`) }),
+        ...(headOrder && { reordered: within(headOrder, [3 * heads], shape.slice(1)) }),
+      });
     };
-    return this.#product(x, tensor("weight", [3 * columns, columns]), tensor("bias", [3 * columns]), name);
+    const weight = tensor("weight", [3 * columns, columns]);
+    return this.#product(x, weight, bias ? tensor("bias", [3 * columns]) : null, name);
   }
 
   #product(x: ValueId, weight: ValueId, bias: ValueId | null, name: string): ValueId {
     return this.add("linear", [x, weight, bias, null], { activation: "none" }, name);
   }
 
-  /** f32 [positions, headSize/2]: the angles of rotations by row and column. */
+  /** f32 [positions, headSize/2]: the angles of rotations by row and column, which have the same frequencies. */
   ropeAngles(headSize: number, theta: number): ValueId {
-    return this.constant("rope_angles", headSize / 2, ropeAngles(headSize, theta));
+    const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
+    return this.constant("rope_angles", headSize / 2, ropeAngles([frequencies]));
+  }
+
+  /**
+   * As {@link ropeAngles}, where rows have the even and columns the odd of headSize/2 frequencies. Positions of columns are
+   * read from MAX_GRID_SIDE on: see {@link columnsApart}.
+   */
+  ropeAnglesByAxis(headSize: number, theta: number): ValueId {
+    const axes = [0, 1].map((odd) =>
+      ropeFrequencies(headSize / 4, theta, (index) => (2 * index + odd) / (headSize / 2)),
+    );
+    return this.constant("rope_angles", headSize / 2, ropeAngles(axes));
   }
 }
 
+/** The order of an output projection's columns behind attention with {@link AttentionOptions.headOrder}. */
+export function headColumns(rows: number, heads: number, headOrder: ReorderedElements): ReorderedElements {
+  return within(headOrder, [rows, heads], []);
+}
+
+/** The order of the rows of a projection to queries, keys or values for such attention. */
+export function headRows(heads: number, columns: number, headOrder: ReorderedElements): ReorderedElements {
+  return within(headOrder, [heads], [columns]);
+}
+
+/** The same order of the axes between `outer` and `inner`. */
+function within(
+  { sides, axes }: ReorderedElements,
+  outer: readonly number[],
+  inner: readonly number[],
+): ReorderedElements {
+  return {
+    sides: [...outer, ...sides, ...inner],
+    axes: [
+      ...outer.keys(),
+      ...axes.map((axis) => axis + outer.length),
+      ...inner.map((_, axis) => axis + outer.length + sides.length),
+    ],
+  };
+}
+
+/** Positions whose columns are read in the second half of the table of angles. */
+export function columnsApart(positions: Int32Array): Int32Array {
+  return positions.map((position, index) => (index % 2 === 0 ? position : position + MAX_GRID_SIDE));
+}
+
+/** θ to the power of −exponent, as transformers rounds it. */
+function ropeFrequencies(
+  count: number,
+  theta: number,
+  exponent: (index: number) => number,
+): readonly number[] {
+  return Array.from({ length: count }, (_, index) =>
+    Math.fround(1 / Math.fround(theta ** Math.fround(exponent(index)))),
+  );
+}
+
 /**
- * f32 [MAX_GRID_SIDE, headSize/2]: for each position the cosines of the headSize/4 frequencies, then their sines.
- * The angle is a float32 product, as transformers computes it.
+ * f32 [MAX_GRID_SIDE · sets, headSize/2]: for each position the cosines of the headSize/4 frequencies of its set, then their
+ * sines. The angle is a float32 product, as transformers computes it.
  */
-function ropeAngles(headSize: number, theta: number): Float32Array {
-  const frequencies = headSize / 4;
-  const table = new Float32Array(MAX_GRID_SIDE * 2 * frequencies);
-  for (let i = 0; i < frequencies; i++) {
-    const frequency = Math.fround(1 / Math.fround(theta ** Math.fround(i / frequencies)));
-    for (let position = 0; position < MAX_GRID_SIDE; position++) {
-      const angle = Math.fround(position * frequency);
-      const row = position * 2 * frequencies;
-      table[row + i] = Math.cos(angle);
-      table[row + frequencies + i] = Math.sin(angle);
+function ropeAngles(sets: readonly (readonly number[])[]): Float32Array {
+  const count = (sets[0] as readonly number[]).length;
+  const table = new Float32Array(sets.length * MAX_GRID_SIDE * 2 * count);
+  for (const [set, frequencies] of sets.entries()) {
+    for (const [i, frequency] of frequencies.entries()) {
+      for (let position = 0; position < MAX_GRID_SIDE; position++) {
+        const angle = Math.fround(position * frequency);
+        const row = (set * MAX_GRID_SIDE + position) * 2 * count;
+        table[row + i] = Math.cos(angle);
+        table[row + count + i] = Math.sin(angle);
+      }
     }
   }
   return table;

@@ -6,10 +6,12 @@ import { graphFlops } from "../graph/graph.js";
 import { videoGrid } from "../images/index.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { TensorData } from "../weights/safetensors.js";
-import { ARCHITECTURES } from "./architectures.js";
+import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
+import { stillGrids } from "./still-grids.js";
+import { answerTokens } from "./vision-model.js";
 
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
@@ -286,3 +288,15 @@ describe("a checkpoint", () => {
     await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(/max_pixel.*max_pixels/s);
   });
 });
+
+test.each(Object.keys(ARCHITECTURES))(
+  "%s builds a graph, and fills a batch with no more tokens than asked for",
+  (name) => {
+    const vision = createVisionModel({ ...ARCHITECTURES[name as ArchitectureName] });
+    const graph = vision.buildGraph({ channelScale: new Float32Array(6) });
+    expect(graph.outputs).toHaveLength(vision.outputColumns.length);
+    const grids = stillGrids(vision, 1024);
+    expect(grids.length).toBeGreaterThan(0);
+    expect(grids.reduce((sum, grid) => sum + answerTokens(vision, grid), 0)).toBeLessThanOrEqual(1024);
+  },
+);

@@ -15,7 +15,13 @@ import { findWeights, storedNames } from "../weights/load-weights.js";
 import { quantMethodOf } from "../weights/quantised-tower.js";
 import type { TensorSource } from "../weights/tensor-source.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
-import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
+import {
+  createVisionModel,
+  readImageProcessor,
+  readVideoProcessor,
+  SIZE_KEYS,
+  sizeKeysOfModel,
+} from "./index.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
@@ -42,7 +48,8 @@ export interface LoadModelOptions {
   readonly loadFormat?: "auto" | "dummy";
   /**
    * vLLM's `--mm-processor-kwargs`: bounds that replace those of the checkpoint's image and video processors. The keys
-   * are `min_pixels`, `max_pixels` and `size`; another one is VG_ARGUMENT_INVALID.
+   * are `min_pixels`, `max_pixels` and `size`, or those of the family's own processor, such as `max_soft_tokens`; another one
+   * is VG_ARGUMENT_INVALID.
    */
   readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
@@ -102,11 +109,8 @@ export async function towerFiles(directory: string): Promise<readonly string[]> 
   return Checkpoint.fileNames(directory, wantedTensors(model));
 }
 
-/** Keys of `mmProcessorKwargs`: the bounds of the processors. */
-const PROCESSOR_KWARGS = ["min_pixels", "max_pixels", "size"];
-
 function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
-  checkOptions("mmProcessorKwargs", kwargs, PROCESSOR_KWARGS);
+  checkOptions("mmProcessorKwargs", kwargs, SIZE_KEYS);
   for (const name of ["min_pixels", "max_pixels"]) {
     const value = kwargs[name];
     if (value === undefined || (Number.isSafeInteger(value) && (value as number) > 0)) continue;
@@ -131,12 +135,17 @@ function describeModel(
   overrides: Settings = {},
 ): ModelDescription {
   const vision = createVisionModel(config);
+  checkOptions("mmProcessorKwargs", overrides, sizeKeysOfModel(vision.modelType));
   checkAgainstTower(IMAGE_FILE, image, vision);
   checkAgainstTower(videoFile, video, vision);
   // Files that leave the shape of patches out mean the tower's.
   const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
   const patches = { patchSize, temporalPatchSize, mergeSize };
-  const processor = { ...readImageProcessor(image, modelType, overrides), ...patches };
+  const processor = {
+    ...readImageProcessor(image, modelType, overrides),
+    ...vision.imageSettings,
+    ...patches,
+  };
   checkFixedSize(processor, vision);
   const videos = readVideoProcessor(video, modelType, overrides, videoFile);
   const videoProcessor = videos && { ...videos, ...patches };
@@ -147,13 +156,14 @@ function describeModel(
 /** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
 function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
   const expected = {
-    patch_size: vision.patchSize,
+    patch_size: vision.processorPatchSize ?? vision.patchSize,
     merge_size: vision.spatialMergeSize,
     temporal_patch_size: vision.temporalPatchSize,
   };
   for (const [key, value] of Object.entries(expected)) {
     const found = settings?.[key] ?? value;
-    if (found === value) continue;
+    // Pixtral's files have a token's sides there, or a patch's; the tower's are taken.
+    if (found === value || typeof found === "object") continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",
       `${file} has ${key} ${describe(found)}, but vision_config makes it ${value}`,

@@ -17,4 +17,5 @@ export interface ArchitectureConfig {
   readonly vision_config: Readonly<Record<string, unknown>>;
   readonly text_config?: Readonly<Record<string, unknown>>;
   readonly mm_tokens_per_image?: number;
+  readonly scale_factor?: number;
 }

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
-import { rasterLayout } from "./gemma3/layout.js";
+import { classRowLayout } from "./class-row.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
-import { bilinearTaps, type PatchTables } from "./patch-tables.js";
+import { behindRows, bicubicTaps, bilinearTaps, halfPixelTaps, type PatchTables } from "./patch-tables.js";
+import { rasterLayout } from "./raster-layout.js";
 
 const still = (h: number, w: number) => ({ t: 1, h, w });
 
@@ -47,4 +48,48 @@ test("a side of one patch has the table's first row, and every tap lies in the t
       expect(sum).toBeCloseTo(1, 6);
     }
   }
+});
+
+// torch 2.13: F.interpolate of 5 × 5 cells whose values are 0, 1, …, 6, 0, 1, … to 3 × 7, align_corners=False.
+const TORCH = {
+  bicubic: [
+    ...[1.60647, 2.43251, 2.33058, 1.09259, 1.60725, 2.78064, 3.59081, 2.92128, 3.47522, 4.32945, 5],
+    ...[6.43586, 3.58601, -0.4723, 4.61365, 2.00734, 0.32359, 1.51852, 2.14655, 3.20656, 4.01674],
+  ],
+  bilinear: [
+    ...[1.66667, 2.2381, 2.28571, 1.33333, 2.04762, 2.7619, 3.33333, 3, 3.57143, 4.28571, 5],
+    ...[5.71429, 3.42857, 0, 4.33333, 2.2381, 0.95238, 1.66667, 2.38095, 3.09524, 3.66667],
+  ],
+};
+
+test.each([
+  ["bicubic", bicubicTaps, 16],
+  ["bilinear", halfPixelTaps, 4],
+] as const)("%s taps are torch's, pixel centres on pixel centres", (filter, tapsOf, taps) => {
+  const grid = still(3, 7);
+  const { tap_rows, tap_weights } = tapsOf(mergeBlockPositions(grid, 1), grid, 5);
+  for (const [patch, value] of TORCH[filter].entries()) {
+    let sum = 0;
+    for (let tap = patch * taps; tap < (patch + 1) * taps; tap++)
+      sum += (tap_rows![tap]! % 7) * tap_weights![tap]!;
+    expect(sum).toBeCloseTo(value, 4);
+  }
+});
+
+test("a table with rows before its first has them skipped", () => {
+  const taps = behindRows(rasterLayout(still(1, 2), 1).patchTables(), 3);
+  expect([...taps.tap_rows!]).toEqual([3, 4]);
+});
+
+test("patches of a raster item's second frame come from behind those of the first, and have the same cells", () => {
+  const { patchOrder, patchTables } = rasterLayout({ t: 2, h: 2, w: 2 }, 2);
+  expect([...patchOrder!]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  expect([...patchTables().tap_rows!]).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
+});
+
+test("each frame has a class row before its patches, and none behind the tower", () => {
+  const { rowSources, patchRows, segments } = classRowLayout({ t: 2, h: 1, w: 2 }, 1, () => ({}));
+  expect([...rowSources!]).toEqual([-1, 0, 1, -1, 2, 3]);
+  expect([...patchRows!]).toEqual([1, 2, 4, 5]);
+  expect(segments.cu_seqlens).toEqual([3, 3]);
 });

@@ -29,6 +29,38 @@ export function plainTaps(tap_rows: Int32Array): PatchTables {
   return { tap_rows, tap_weights: new Float32Array(tap_rows.length).fill(1) };
 }
 
+/** A cell along one axis of a table, and its weight. */
+interface AxisTap {
+  readonly cell: number;
+  readonly weight: number;
+}
+
+/** For each of `count` patches along an axis, the cells that it reads of `side`. All have the same number of taps. */
+type AxisSampler = (count: number, side: number) => readonly (readonly AxisTap[])[];
+
+/** The taps of a table of side² rows that is resized to the grid, both axes alike. */
+function resizedTaps(positions: Int32Array, { h, w }: Grid, side: number, sampler: AxisSampler): PatchTables {
+  const [vertical, horizontal] = [sampler(h, side), sampler(w, side)];
+  const taps = ((vertical[0] as readonly AxisTap[]).length ** 2 * positions.length) / 2;
+  const tap_rows = new Int32Array(taps);
+  const tap_weights = new Float32Array(taps);
+  let at = 0;
+  for (let patch = 0; patch < positions.length; patch += 2) {
+    for (const row of vertical[positions[patch] as number] as readonly AxisTap[]) {
+      for (const column of horizontal[positions[patch + 1] as number] as readonly AxisTap[]) {
+        tap_rows[at] = row.cell * side + column.cell;
+        tap_weights[at++] = row.weight * column.weight;
+      }
+    }
+  }
+  return { tap_rows, tap_weights };
+}
+
+/** The same taps of a table that has `rows` more rows before its first. */
+export function behindRows({ tap_rows, ...tables }: PatchTables, rows: number): PatchTables {
+  return { ...tables, tap_rows: (tap_rows as Int32Array).map((row) => row + rows) };
+}
+
 /** Taps of {@link bilinearTaps}. */
 export const BILINEAR_TAPS = 4;
 
@@ -36,39 +68,11 @@ export const BILINEAR_TAPS = 4;
  * The taps of a table of side² rows that is stretched over the grid bilinearly, corners on corners: torch.linspace(0,
  * side − 1, n) along each axis, in f32 as transformers computes it.
  */
-export function bilinearTaps(positions: Int32Array, { h, w }: Grid, side: number): PatchTables {
-  const [vertical, horizontal] = [alignedSamples(h, side), alignedSamples(w, side)];
-  const patches = positions.length / 2;
-  const tap_rows = new Int32Array(patches * BILINEAR_TAPS);
-  const tap_weights = new Float32Array(patches * BILINEAR_TAPS);
-  let at = 0;
-  for (let patch = 0; patch < patches; patch++) {
-    const v = vertical[positions[2 * patch] as number] as Sample;
-    const u = horizontal[positions[2 * patch + 1] as number] as Sample;
-    for (const [row, rowWeight] of [
-      [v.low, Math.fround(1 - v.fraction)],
-      [v.high, v.fraction],
-    ] as const) {
-      for (const [column, columnWeight] of [
-        [u.low, Math.fround(1 - u.fraction)],
-        [u.high, u.fraction],
-      ] as const) {
-        tap_rows[at] = row * side + column;
-        tap_weights[at++] = rowWeight * columnWeight;
-      }
-    }
-  }
-  return { tap_rows, tap_weights };
+export function bilinearTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, alignedTaps);
 }
 
-/** Two neighbours on an axis of the table, and the weight of the second. */
-interface Sample {
-  readonly low: number;
-  readonly high: number;
-  readonly fraction: number;
-}
-
-function alignedSamples(count: number, side: number): readonly Sample[] {
+function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   const step = Math.fround((side - 1) / Math.max(1, count - 1));
   return Array.from({ length: count }, (_, index) => {
     // linspace counts from the nearer end.
@@ -77,6 +81,58 @@ function alignedSamples(count: number, side: number): readonly Sample[] {
         ? Math.fround(step * index)
         : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
     const low = Math.floor(coordinate);
-    return { low, high: Math.min(low + 1, side - 1), fraction: Math.fround(coordinate - low) };
+    const fraction = Math.fround(coordinate - low);
+    return [
+      { cell: low, weight: Math.fround(1 - fraction) },
+      { cell: Math.min(low + 1, side - 1), weight: fraction },
+    ];
   });
+}
+
+/**
+ * The taps of a table of side² rows that is resized to the grid bilinearly, as torch does without antialias: pixel centres on
+ * pixel centres. There are {@link BILINEAR_TAPS} of them.
+ */
+export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, centredTaps);
+}
+
+function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
+  return Array.from({ length: count }, (_, index) => {
+    const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);
+    const low = Math.min(Math.floor(coordinate), side - 1);
+    return [
+      { cell: low, weight: 1 - (coordinate - low) },
+      { cell: Math.min(low + 1, side - 1), weight: coordinate - low },
+    ];
+  });
+}
+
+/** Taps of {@link bicubicTaps}. */
+export const BICUBIC_TAPS = 16;
+
+/**
+ * The taps of a table of side² rows that is resized to the grid by torch's bicubic filter, without antialias: pixel centres
+ * on pixel centres, and cells beyond the border repeat it.
+ */
+export function bicubicTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, cubicTaps);
+}
+
+function cubicTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
+  return Array.from({ length: count }, (_, index) => {
+    const coordinate = ((index + 0.5) * side) / count - 0.5;
+    const low = Math.floor(coordinate);
+    return [-1, 0, 1, 2].map((offset) => ({
+      cell: Math.min(Math.max(low + offset, 0), side - 1),
+      weight: cubic(Math.abs(coordinate - low - offset)),
+    }));
+  });
+}
+
+/** Keys' kernel with torch's a = −0.75. */
+function cubic(distance: number): number {
+  const a = -0.75;
+  if (distance <= 1) return ((a + 2) * distance - (a + 3)) * distance * distance + 1;
+  return distance < 2 ? ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a : 0;
 }

@@ -247,9 +247,9 @@ describe("settings", () => {
   });
 
   test("another model is not supported", () => {
-    const model = thrownBy(() => readImageProcessor(undefined, "llava"));
+    const model = thrownBy(() => readImageProcessor(undefined, "mllama"));
     expect(model.code).toBe("VG_MODEL_UNSUPPORTED");
-    expect(model.message).toMatch(/^model_type "llava" is not supported: supported model types: qwen2_vl, /);
+    expect(model.message).toMatch(/^model_type "mllama" is not supported: supported model types: qwen2_vl, /);
     expect(thrownBy(() => readImageProcessor(undefined, "constructor")).code).toBe("VG_MODEL_UNSUPPORTED");
   });
 });

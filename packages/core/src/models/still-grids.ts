@@ -1,6 +1,6 @@
 /** Grids to fill a batch with, for checking, measuring and benching a model. */
-import { type Grid, tokenCount } from "../item.js";
-import type { VisionModel } from "./vision-model.js";
+import type { Grid } from "../item.js";
+import { answerTokens, type VisionModel } from "./vision-model.js";
 
 /**
  * Grids of stills with `tokens` tokens together, as square as they come.
@@ -8,20 +8,25 @@ import type { VisionModel } from "./vision-model.js";
  * @param itemTokens tokens of one still at most
  */
 export function stillGrids(
-  { spatialMergeSize: merge, fixedGrid }: Pick<VisionModel, "spatialMergeSize" | "fixedGrid">,
+  model: Pick<VisionModel, "spatialMergeSize" | "fixedGrid" | "tokensOf">,
   tokens: number,
   itemTokens = tokens,
 ): readonly Grid[] {
+  const { spatialMergeSize: merge, fixedGrid } = model;
   if (fixedGrid !== undefined) {
-    return new Array<Grid>(Math.floor(tokens / tokenCount(fixedGrid, merge))).fill(fixedGrid);
+    return new Array<Grid>(Math.floor(tokens / answerTokens(model, fixedGrid))).fill(fixedGrid);
   }
   const grids: Grid[] = [];
   for (let left = tokens; left > 0; ) {
     const size = Math.min(left, itemTokens);
     const rows = Math.floor(Math.sqrt(size));
-    const columns = Math.floor(size / rows);
-    grids.push({ t: 1, h: rows * merge, w: columns * merge });
-    left -= rows * columns;
+    const gridOf = (columns: number) => ({ t: 1, h: rows * merge, w: columns * merge });
+    let columns = Math.floor(size / rows);
+    // An answer can have more rows than merged patches.
+    while (columns > 0 && answerTokens(model, gridOf(columns)) > size) columns -= 1;
+    if (columns === 0) break;
+    grids.push(gridOf(columns));
+    left -= answerTokens(model, gridOf(columns));
   }
   return grids;
 }

@@ -25,6 +25,16 @@ const LIMITS: Readonly<Record<string, number>> = {
   num_position_embeddings: 1_048_576,
   window_size: 16_384,
   mm_tokens_per_image: 1_048_576,
+  pos_emb_height: 1024,
+  pos_emb_width: 1024,
+  max_dynamic_patch: 256,
+  max_image_size: 16_384,
+  head_dim: 1024,
+  mm_embed_dim: 65_536,
+  mm_posemb_size: 1_048_576,
+  scale_factor: 16,
+  pooling_kernel_size: 16,
+  position_embedding_size: 1_048_576,
 };
 
 /** Bounds the table of rotary angles, which has 8192 rows of it. */
@@ -76,12 +86,20 @@ export function readPositiveNumber(values: Config, key: string, absent: number, 
   throw wrongConfig(path, value, "a positive number");
 }
 
+/** @throws VG_MODEL_INVALID */
+export function readBoolean(values: Config, key: string, absent: boolean): boolean {
+  const value = values[key] ?? absent;
+  if (typeof value === "boolean") return value;
+  throw wrongConfig(key, value, "true or false");
+}
+
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** `rope_parameters.rope_theta`. @throws VG_MODEL_INVALID */
-export function readRopeTheta({ rope_parameters }: Config): number {
-  const parameters = (rope_parameters ?? {}) as Config;
-  return readPositiveNumber(parameters, "rope_theta", DEFAULT_ROPE_THETA, "rope_parameters.rope_theta");
+/** `rope_parameters.rope_theta`, or `rope_theta` as older configs have it. @throws VG_MODEL_INVALID */
+export function readRopeTheta(values: Config): number {
+  const absent = readPositiveNumber(values, "rope_theta", DEFAULT_ROPE_THETA);
+  const parameters = (values.rope_parameters ?? {}) as Config;
+  return readPositiveNumber(parameters, "rope_theta", absent, "rope_parameters.rope_theta");
 }
 
 /**

@@ -2,9 +2,11 @@
  * What a model family answers: its graph, its tensors and its layout tables. Families live in folders of their own
  * and import `graph/` alone; nothing in them knows of devices, budgets or batches.
  */
+import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { Graph } from "../graph/graph.js";
 import type { DimCounts } from "../graph/ops.js";
-import type { Grid } from "../item.js";
+import type { ImageProcessor } from "../images/image-processor.js";
+import { type Grid, tokenCount } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 
 /** The tables that depend on an item's grid alone. */
@@ -17,6 +19,15 @@ export interface GridLayout {
   readonly patchOrder?: Int32Array;
   /** i32 [tokens]: which of the tower's tokens each row of the answer is. For graphs with the input `token_order`. */
   readonly tokenOrder?: Int32Array;
+  /**
+   * i32 [rows]: which of the patches each row of the tower is, where it has more rows than patches: a negative value names a
+   * learned row, −1 the first.
+   */
+  readonly rowSources?: Int32Array;
+  /** i32 [patches]: the tower's row of each patch. Beside `rowSources`. */
+  readonly patchRows?: Int32Array;
+  /** i32 [tokens]: which row of merged patches each row of the answer is, or a learned row, as in `rowSources`. */
+  readonly tokenSources?: Int32Array;
 }
 
 /** How checkpoints name a tower's tensors. */
@@ -33,6 +44,8 @@ export interface VisionModel {
   /** What config.json's `vision_config` says, under transformers' names and with its defaults filled in. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly patchSize: number;
+  /** The processor file's, where it is another one: its class joins several of them. */
+  readonly processorPatchSize?: number;
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;
@@ -44,9 +57,17 @@ export interface VisionModel {
   readonly minTokenBudget: number;
   /** The largest grid side, in patches. */
   readonly maxGridSide: number;
-  /** The only grid that the model takes; absent where it takes any. */
+  /** The most frames of an item. Default: no limit. */
+  readonly maxFrames?: number;
+  /** The only grid of a frame that the model takes; absent where it takes any. */
   readonly fixedGrid?: Grid;
+  /** The frames of an item are tiles of one image, which count as one frame of a batch. */
+  readonly tiled?: boolean;
+  /** Rows of the answer for a grid. Default: patches / merge². */
+  tokensOf?(grid: Grid): number;
   readonly names: TensorNames;
+  /** Settings of the image processor that are in config.json. */
+  readonly imageSettings?: Partial<ImageProcessor>;
   /** `channelScale` f32 [channels, 2]: how the image processor normalises uint8 pixels, y = u8 · scale + shift. */
   buildGraph(options: { channelScale: Float32Array }): Graph;
   layout(grid: Grid): GridLayout;
@@ -62,10 +83,27 @@ export const MODEL_INPUTS = {
   pixels: "pixels",
   patchSources: "patch_sources",
   tokenOrder: "token_order",
+  rowSources: "row_sources",
+  patchRows: "patch_rows",
+  tokenSources: "token_sources",
 } as const;
+
+/** The rows of the answer for a grid. */
+export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
+  return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
+}
+
+/** An item's size, by which it is packed. @throws VG_ITEM_INVALID for a grid that can't be merged */
+export function itemSpec(
+  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled">,
+  grid: Grid,
+): ItemSpec {
+  const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
+  return { inputSize, outputTokens: answerTokens(model, grid), frames: model.tiled ? 1 : grid.t };
+}
 
 /** Rows of a program for so many tokens. */
 export function capacityFor({ dims }: Pick<VisionModel, "dims">, tokens: number): DimCounts {
-  const scaled = Object.entries(dims).map(([dim, each]) => [dim, each * tokens] as const);
+  const scaled = Object.entries(dims).map(([dim, each]) => [dim, Math.ceil(each * tokens)] as const);
   return Object.fromEntries(scaled) as unknown as DimCounts;
 }

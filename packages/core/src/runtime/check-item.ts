@@ -21,16 +21,15 @@ export function patchShapeOf(
   };
 }
 
+type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid">;
+
 /** @throws VG_ITEM_INVALID where the model has no positions for the grid */
 export function checkGridOfModel(
   grid: Grid,
-  { maxGridSide, fixedGrid }: Pick<VisionModel, "maxGridSide" | "fixedGrid">,
+  { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
 ): void {
-  if (
-    fixedGrid !== undefined &&
-    !(["t", "h", "w"] as const).every((side) => grid[side] === fixedGrid[side])
-  ) {
-    const [found, expected] = [grid, fixedGrid].map(({ t, h, w }) => `${t} × ${h} × ${w}`);
+  if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
+    const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `the model takes grids of ${expected} patches, not of ${found}`,
@@ -39,6 +38,12 @@ export function checkGridOfModel(
         details: { grid },
       },
     );
+  }
+  if (grid.t > maxFrames) {
+    throw new VitgraphError("VG_ITEM_INVALID", `a grid of ${grid.t} frames is beyond ${maxFrames}`, {
+      remedy: "pass frames as items of their own",
+      details: { grid },
+    });
   }
   const side = Math.max(grid.h, grid.w);
   if (side <= maxGridSide) return;

@@ -21,6 +21,7 @@ export class LayoutCache implements BatchLayout {
   readonly channels: number;
   readonly temporalPatchSize: number;
   readonly patchSize: number;
+  readonly tokensOf?: NonNullable<BatchLayout["tokensOf"]>;
   readonly #model: BatchLayout;
   readonly #patchBytes: number;
   readonly #maxBytes: number;
@@ -34,6 +35,7 @@ export class LayoutCache implements BatchLayout {
     this.channels = model.channels;
     this.temporalPatchSize = model.temporalPatchSize;
     this.patchSize = model.patchSize;
+    if (model.tokensOf !== undefined) this.tokensOf = model.tokensOf;
     this.#model = model;
     this.#patchBytes = patchBytes;
     this.#maxBytes = maxBytes;
@@ -65,12 +67,16 @@ export class LayoutCache implements BatchLayout {
   }
 
   /** With the patch tables, made or not: to ask for them would make them. */
-  #sizeOf({ segments, patchOrder, tokenOrder }: GridLayout): number {
+  #sizeOf({ segments, ...orders }: GridLayout): number {
     const lists = Object.values(segments);
     const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
     const entries = lists.reduce((sum, list) => sum + list.length, 0);
-    const orders = (patchOrder?.byteLength ?? 0) + (tokenOrder?.byteLength ?? 0);
-    return patches * this.#patchBytes + entries * Float64Array.BYTES_PER_ELEMENT + orders;
+    const { patchOrder, tokenOrder, rowSources, patchRows, tokenSources } = orders;
+    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources].reduce(
+      (sum, order) => sum + (order?.byteLength ?? 0),
+      0,
+    );
+    return patches * this.#patchBytes + entries * Float64Array.BYTES_PER_ELEMENT + orderBytes;
   }
 }
 

@@ -52,3 +52,29 @@ test("a buffer that was transferred since its item was checked is an error, not 
     "pixels has 0 elements (its buffer was transferred), but grid 1 × 2 × 4 needs 96",
   );
 });
+
+test("orders of items lead into the rows of their own item, and those of learned rows stay", () => {
+  const pixels = (patches: number) => new Uint8Array(patches * 12);
+  const items = [1, 2].map(
+    (w): EncoderItem => ({ format: "u8_still", grid: { t: 1, h: 1, w }, pixels: pixels(w) }),
+  );
+  const layout = ({ w }: { readonly w: number }) => ({
+    ...model.layout({ t: 1, h: 2, w: 2 }),
+    segments: { cu_seqlens: [w + 1] },
+    rowSources: Int32Array.from({ length: w + 1 }, (_, row) => row - 1),
+    patchRows: Int32Array.from({ length: w }, (_, patch) => patch + 1),
+    tokenSources: Int32Array.from({ length: w + 1 }, (_, row) => (row === w ? -2 : row)),
+  });
+  const { inputs, itemTokens, work } = stageBatch(
+    { ...model, spatialMergeSize: 1, layout, tokensOf: ({ w }) => w + 1 },
+    items,
+  );
+  const valuesOf = (name: string) => [
+    ...new Int32Array(inputs.find((input) => input.name === name)!.bytes.buffer),
+  ];
+  expect(valuesOf("row_sources")).toEqual([-1, 0, -1, 1, 2]);
+  expect(valuesOf("patch_rows")).toEqual([1, 3, 4]);
+  expect(valuesOf("token_sources")).toEqual([0, -2, 1, 2, -2]);
+  expect(itemTokens).toEqual([2, 3]);
+  expect(work.dims).toEqual({ patches: 3, tokens: 5, rows: 5, merged: 3, segments: 2 });
+});

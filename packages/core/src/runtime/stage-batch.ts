@@ -9,6 +9,7 @@ import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
+  answerTokens,
   type GridLayout,
   MODEL_INPUTS,
   SEGMENT_LISTS,
@@ -40,21 +41,31 @@ export interface StagedInput {
 /** What staging needs to know of a model. */
 export type BatchLayout = Pick<
   VisionModel,
-  "layout" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
+  "layout" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
 >;
 
 /** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
-  const itemTokens = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
+  const itemTokens = items.map(({ grid }) => answerTokens(model, grid));
   const tokens = itemTokens.reduce((sum, count) => sum + count, 0);
   const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
   const lists = segmentLists(layouts);
-  const orders = layouts.flatMap(({ tokenOrder }) => (tokenOrder === undefined ? [] : [tokenOrder]));
+  // Of each item, in the order of the batch.
+  const itemPatches = items.map(({ grid }) => patchCount(grid));
+  const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
+  const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
   return {
     work: {
-      dims: { patches, tokens, ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])) },
+      dims: {
+        patches,
+        tokens,
+        ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
+        ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
+        ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
+      },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
     },
     itemTokens,
@@ -62,7 +73,10 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...pixels,
       stagedTable(MODEL_INPUTS.patchSources, patchSources),
       ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
-      ...(orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS.tokenOrder, joinOrders(orders))]),
+      ...stagedOrder("tokenOrder", layouts, itemTokens),
+      ...stagedOrder("rowSources", layouts, itemPatches),
+      ...stagedOrder("patchRows", layouts, itemRows),
+      ...stagedOrder("tokenSources", layouts, itemMerged),
     ],
     grids: items.map(({ grid }) => grid),
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
@@ -81,16 +95,28 @@ function sumOfSquares(lengths: readonly number[]): number {
   return lengths.reduce((sum, length) => sum + length * length, 0);
 }
 
-/** Orders of items, each from 0, as one of the whole batch. */
-function joinOrders(orders: readonly Int32Array[]): Int32Array {
+/**
+ * Orders of items, each from 0, as one of the whole batch, for layouts that have it.
+ * @param counts of the rows that the order of each item leads into; negative values lead elsewhere
+ */
+function stagedOrder(
+  name: "tokenOrder" | "rowSources" | "patchRows" | "tokenSources",
+  layouts: readonly GridLayout[],
+  counts: readonly number[],
+): readonly StagedInput[] {
+  const orders = layouts.flatMap(({ [name]: order }) => (order === undefined ? [] : [order]));
+  if (orders.length === 0) return [];
   const joined = concatenate(orders);
+  let at = 0;
   let start = 0;
-  for (const { length } of orders) {
-    if (start > 0)
-      for (let row = start; row < start + length; row++) joined[row] = (joined[row] as number) + start;
-    start += length;
+  for (const [item, { length }] of orders.entries()) {
+    for (const end = at + length; at < end; at++) {
+      const row = joined[at] as number;
+      if (row >= 0) joined[at] = row + start;
+    }
+    start += counts[item] as number;
   }
-  return joined;
+  return [stagedTable(MODEL_INPUTS[name], joined)];
 }
 
 /** The tables of several items as those of the whole batch. */

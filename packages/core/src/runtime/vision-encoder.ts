@@ -7,9 +7,10 @@
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import { type ItemSpec, itemSpecOfGrid, type PackItems } from "@vitgraph/scheduler";
-import { checkedList, type EncoderItem, tokenCount } from "../item.js";
+import type { ItemSpec, PackItems } from "@vitgraph/scheduler";
+import { checkedList, type EncoderItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { answerTokens, itemSpec } from "../models/vision-model.js";
 import type { EncoderBudgets } from "./budgets.js";
 import { checkItemOfModel } from "./check-item.js";
 import { type BatchReport, Embedding } from "./embedding.js";
@@ -132,7 +133,7 @@ export class VisionEncoder implements Disposable {
 
   /** The item's size, by which it is packed. */
   specOf({ grid }: EncoderItem): ItemSpec {
-    return itemSpecOfGrid(grid, this.model.vision.spatialMergeSize);
+    return itemSpec(this.model.vision, grid);
   }
 
   /**
@@ -222,7 +223,7 @@ export class VisionEncoder implements Disposable {
     batch: BatchReport,
   ): PromiseSettledResult<Embedding> {
     const dtype = this.device.activationDType === "bf16" ? "bf16" : "f32";
-    const tokens = tokenCount(grid, this.model.vision.spatialMergeSize);
+    const tokens = answerTokens(this.model.vision, grid);
     const embedding = new Embedding({ grid, tokens, columns, dtype, bytes, batch });
     if (firstNonFinite < 0) return { status: "fulfilled", value: embedding };
     const row = Math.floor(firstNonFinite / columns);

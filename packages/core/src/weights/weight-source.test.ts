@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { f32ToBf16 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
@@ -69,3 +70,72 @@ test.each([1, 4, 64])(
     expect(await valuesOf(source, sliceBytes)).toEqual([1, 4, 2, 5, 3, 6]);
   },
 );
+
+test.each([1, 7, 64])("elements in another order, in slices of %i bytes", async (sliceBytes) => {
+  // A convolution of 2 channels over 1 × 3 patches, as [row, patch, channel].
+  const weight = { tensor: "w", shape: [2, 6], stored: [2, 2, 1, 3] };
+  const reordered = { sides: [2, 2, 1, 3], axes: [0, 2, 3, 1] };
+  const stored = tensor("w", [2, 2, 1, 3], [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]);
+  const source = weightSource({ ...weight, reordered }, [stored]);
+  expect(source.shape).toEqual([2, 6]);
+  expect(await valuesOf(source, sliceBytes)).toEqual([0, 10, 1, 11, 2, 12, 20, 30, 21, 31, 22, 32]);
+});
+
+test("parts are joined before their elements are put in another order", async () => {
+  const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
+  const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);
+  expect(await valuesOf(source, 8)).toEqual([1, 3, 2, 4]);
+});
+
+test("a part of a tensor is read alone", async () => {
+  const weight = { tensor: "w", shape: [1, 2], stored: [3, 2], first: 4 };
+  const source = weightSource(weight, [tensor("w", [3, 2], [1, 2, 3, 4, 5, 6])]);
+  expect(source).toMatchObject({ shape: [1, 2], sizeBytes: 4 });
+  expect(await valuesOf(source, 3)).toEqual([5, 6]);
+});
+
+/** bfloat16 bits of numbers that it has. */
+const bf16 = (values: readonly number[]) => [...f32ToBf16(Float32Array.from(values))];
+
+async function floatsOf(source: TensorSource): Promise<readonly number[]> {
+  expect(source.dtype).toBe("F32");
+  const bytes = new Uint8Array(source.sizeBytes);
+  for (let start = 0; start < bytes.length; start += 5)
+    await source.readSlice(start, bytes.subarray(start, start + 5));
+  return [...new Float32Array(bytes.buffer)];
+}
+
+test("a tensor and the first row of another are added in float32", async () => {
+  const plus = { tensor: "table", stored: [2, 2] };
+  const weight = { tensor: "class", shape: [1, 2], stored: [2], plus };
+  expect(storedTensors(weight)).toEqual([
+    { name: "class", shape: [2] },
+    { name: "table", shape: [2, 2] },
+  ]);
+  const source = weightSource(weight, [
+    tensor("class", [2], bf16([1, 2])),
+    tensor("table", [2, 2], bf16([0.0078125, 8, 100, 100])),
+  ]);
+  expect(source.shape).toEqual([1, 2]);
+  expect(await floatsOf(source)).toEqual([1.0078125, 10]);
+});
+
+test("layer scale multiplies rows in float32, of a weight and of its bias", async () => {
+  const scale = tensor("lambda", [2], bf16([1.0078125, 0.5]));
+  const weight = { tensor: "w", shape: [2, 2], rowScale: "lambda" };
+  expect(storedTensors(weight).at(-1)).toEqual({ name: "lambda", shape: [2] });
+  const scaled = weightSource(weight, [tensor("w", [2, 2], bf16([1.0078125, 2, 3, 4])), scale]);
+  expect(await floatsOf(scaled)).toEqual([1.0078125 ** 2, 2.015625, 1.5, 2]);
+  const bias = weightSource({ ...weight, shape: [2] }, [tensor("b", [2], bf16([1, 2])), scale]);
+  expect(await floatsOf(bias)).toEqual([1.0078125, 1]);
+});
+
+test("sums of rows, times a factor", async () => {
+  const weight = { tensor: "b", shape: [2], parts: ["w"], stored: [2, 3], rowSums: true, factor: -1 };
+  expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 3] }]);
+  expect(await floatsOf(weightSource(weight, [tensor("w", [2, 3], bf16([1, 2, 3, 4, 5, 6]))]))).toEqual([
+    -6, -15,
+  ]);
+  const doubled = weightSource({ tensor: "w", shape: [2], factor: 2 }, [tensor("w", [2], bf16([3, 4]))]);
+  expect(await floatsOf(doubled)).toEqual([6, 8]);
+});

@@ -1,6 +1,7 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { WeightAttributes } from "../graph/ops.js";
+import type { ReorderedElements, WeightAttributes } from "../graph/ops.js";
+import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with the shape that it must have there. */
@@ -16,20 +17,99 @@ export function storedTensors({
   parts,
   transposed,
   stored = shape,
+  plus,
+  rowScale,
 }: WeightAttributes): readonly StoredTensor[] {
-  if (parts === undefined) return [{ name: tensor, shape: transposed ? [...stored].reverse() : stored }];
   const [rows = 0, ...rest] = stored;
-  return parts.map((name) => ({ name, shape: [rows / parts.length, ...rest] }));
+  const own =
+    parts === undefined
+      ? [{ name: tensor, shape: transposed ? [...stored].reverse() : stored }]
+      : parts.map((name) => ({ name, shape: [rows / parts.length, ...rest] }));
+  return [
+    ...own,
+    ...(plus === undefined ? [] : [{ name: plus.tensor, shape: plus.stored ?? shape }]),
+    ...(rowScale === undefined ? [] : [{ name: rowScale, shape: shape.slice(0, 1) }]),
+  ];
 }
 
 /** @param tensors the sources of {@link storedTensors} */
-export function weightSource(
-  { tensor, shape, transposed, stored }: WeightAttributes,
+export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
+  const { shape, parts, plus, rowSums = false, factor } = weight;
+  const own = tensors.slice(0, parts?.length ?? 1);
+  const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
+  const source = rowSums ? (own[0] as TensorSource) : ownSource(weight, own);
+  if (!rowSums && added === undefined && factor === undefined && scale === undefined) return source;
+  return computed(source.name, shape, async () => {
+    let values = await readFloats(source);
+    if (rowSums) values = sumsOfRows(values, shape[0] as number);
+    if (added !== undefined) {
+      const summand = await readFloats(part(added, shape, plus?.first));
+      values = values.map((value, at) => value + (summand[at] as number));
+    }
+    if (factor !== undefined) values = values.map((value) => value * factor);
+    if (scale === undefined) return values;
+    const columns = values.length / (shape[0] as number);
+    const factors = await readFloats(scale);
+    return values.map((value, at) => value * (factors[Math.floor(at / columns)] as number));
+  });
+}
+
+function sumsOfRows(values: Float32Array, rows: number): Float32Array {
+  const columns = values.length / rows;
+  return Float32Array.from({ length: rows }, (_, row) => {
+    let sum = 0;
+    for (let at = row * columns; at < (row + 1) * columns; at++) sum += values[at] as number;
+    return sum;
+  });
+}
+
+function ownSource(
+  { tensor, shape, transposed, stored = shape, reordered, first }: WeightAttributes,
   tensors: readonly TensorSource[],
 ): TensorSource {
-  let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, shape, tensors);
+  let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
-  return stored === undefined ? source : remade(source, shape, pad);
+  if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
+  if (first !== undefined || elements(stored) === elements(shape)) return part(source, shape, first);
+  return remade(source, shape, pad);
+}
+
+/** The elements from `first` on, as many as `shape` has. */
+function part(source: TensorSource, shape: readonly number[], first = 0): TensorSource {
+  const elementBytes = source.sizeBytes / elements(source.shape);
+  const readSlice: TensorSource["readSlice"] = (start, target) =>
+    source.readSlice(start + first * elementBytes, target);
+  return { ...source, shape, sizeBytes: elements(shape) * elementBytes, readSlice };
+}
+
+async function readFloats({ dtype, sizeBytes, readSlice }: TensorSource): Promise<Float32Array> {
+  const bytes = new Uint8Array(sizeBytes);
+  await readSlice(0, bytes);
+  if (dtype === "F32") return new Float32Array(bytes.buffer);
+  const halves = new Uint16Array(bytes.buffer);
+  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
+}
+
+/** A source in float32 that is made when it is read, and kept until its last byte was asked for. */
+function computed(
+  name: string,
+  shape: readonly number[],
+  compute: () => Promise<Float32Array>,
+): TensorSource {
+  const sizeBytes = Float32Array.BYTES_PER_ELEMENT * elements(shape);
+  const make = async () => bytesOf(await compute());
+  return { name, dtype: "F32", shape, sizeBytes, readSlice: keptUntilRead(make, sizeBytes) };
+}
+
+function keptUntilRead(make: () => Promise<Uint8Array>, sizeBytes: number): TensorSource["readSlice"] {
+  let made: Promise<Uint8Array> | undefined;
+  return async (start, target) => {
+    made ??= make();
+    const bytes = await made;
+    const end = start + target.length;
+    target.set(bytes.subarray(start, end));
+    if (end === sizeBytes) made = undefined;
+  };
 }
 
 /** The rows of several tensors, one after the other. @throws VG_WEIGHTS_INVALID for tensors of several dtypes */
@@ -83,19 +163,7 @@ function remade(
     fill(matrix(result, shape, elementBytes), matrix(given, source.shape, elementBytes));
     return result;
   };
-  let made: Promise<Uint8Array> | undefined;
-  return {
-    ...source,
-    shape,
-    sizeBytes,
-    async readSlice(start, target) {
-      made ??= make();
-      const bytes = await made;
-      const end = start + target.length;
-      target.set(bytes.subarray(start, end));
-      if (end === sizeBytes) made = undefined;
-    },
-  };
+  return { ...source, shape, sizeBytes, readSlice: keptUntilRead(make, sizeBytes) };
 }
 
 function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): void {
@@ -104,6 +172,28 @@ function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matri
       const from = (row * columns + column) * elementBytes;
       const to = (column * rows + row) * elementBytes;
       for (let byte = 0; byte < elementBytes; byte++) result.bytes[to + byte] = bytes[from + byte] as number;
+    }
+  }
+}
+
+function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes }: ReorderedElements): void {
+  const strides = sides.map((_, axis) => elements(sides.slice(axis + 1)));
+  const [outer, inner] = [axes.slice(0, -1), axes.at(-1) as number];
+  const count = sides[inner] as number;
+  const step = (strides[inner] as number) * elementBytes;
+  const counters = outer.map(() => 0);
+  for (let to = 0; to < result.bytes.length; ) {
+    const start = outer.reduce(
+      (sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number),
+      0,
+    );
+    for (let index = 0, from = start * elementBytes; index < count; index++, from += step) {
+      for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
+    }
+    for (let at = outer.length - 1; at >= 0; at--) {
+      counters[at] = (counters[at] as number) + 1;
+      if ((counters[at] as number) < (sides[outer[at] as number] as number)) break;
+      counters[at] = 0;
     }
   }
 }

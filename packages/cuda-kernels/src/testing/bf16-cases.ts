@@ -41,6 +41,10 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   linear_statistics: ROUNDED_ONCE,
   linear_norm: ROUNDED_ONCE,
   linear_norm_rope: ROUNDED_TWICE,
+  assemble_rows: COPIED,
+  rmsnorm_groups: ROUNDED_ONCE,
+  clamp: COPIED,
+  standardize: ROUNDED_ONCE,
 };
 
 export function bf16Cases(): readonly KernelCase[] {

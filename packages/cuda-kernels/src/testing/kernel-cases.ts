@@ -291,6 +291,58 @@ export function scatterRowsCase(shape: IndexedRowsShape): KernelCase {
   return c.index("index", "m", 1, spreadRows(m, tableRows)).build();
 }
 
+export function assembleRowsCase(shape: IndexedRowsShape & { readonly learnedRows: number }): KernelCase {
+  const { m, n, tableRows, learnedRows } = shape;
+  const tags = [`${m} of ${tableRows} rows and ${learnedRows} of ${n}`, shape.weightDType ?? "f32"];
+  // Every third row is a learned one.
+  const learned = spreadRows(m, learnedRows);
+  const index = spreadRows(m, tableRows).map((row, at) =>
+    at % 3 === 0 ? -1 - (learned[at] as number) : row,
+  );
+  return new CaseBuilder("assemble_rows", tags, shape)
+    .dim("m", m)
+    .dim("rows", tableRows)
+    .activation("x", "rows", n)
+    .weight("learned", learnedRows, n)
+    .index("index", "m", 1, index)
+    .output("m", n);
+}
+
+export function rmsnormGroupsCase(
+  shape: RowsShape & { readonly groups: number; readonly weight?: boolean },
+): KernelCase {
+  const { m, n, groups, weight = true } = shape;
+  const tags = [`${m}×${groups}×${n}`, weight && (shape.weightDType ?? "f32")];
+  const c = new CaseBuilder("rmsnorm_groups", tags, shape).dim("m", m).activation("x", "m", groups * n);
+  if (weight) c.weight("weight", 1, n);
+  return c
+    .scalar("groups", groups)
+    .scalar("epsilon", 1e-6)
+    .output("m", groups * n);
+}
+
+export function clampCase(shape: RowsShape & { readonly low: number; readonly high: number }): KernelCase {
+  const { m, n, low, high } = shape;
+  const c = new CaseBuilder("clamp", [`${m}×${n}, ${low} to ${high}`, shape.weightDType ?? "f32"], shape);
+  return c
+    .dim("m", m)
+    .activation("x", "m", n)
+    .weight("low", 1, 1, 0, low)
+    .weight("high", 1, 1, 0, high)
+    .output("m", n);
+}
+
+export function standardizeCase(shape: RowsShape): KernelCase {
+  const { m, n } = shape;
+  return new CaseBuilder("standardize", [`${m}×${n}`, shape.weightDType ?? "f32"], shape)
+    .dim("m", m)
+    .activation("x", "m", n)
+    .weight("shift", 1, n)
+    .weight("scale", 1, n)
+    .scalar("factor", Math.fround(Math.sqrt(n)))
+    .output("m", n);
+}
+
 export function meanGroupsCase(shape: RowsShape & { readonly groups: number }): KernelCase {
   const { m, n, groups } = shape;
   return new CaseBuilder("mean_groups", [`${m}×${n}, ${groups} groups`], shape)
@@ -690,6 +742,44 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 0, n: 8, groups: 2 },
     ].map((shape) => meanGroupsCase({ ...common, ...shape })),
 
+    ...[
+      { m: 1, n: 1, tableRows: 1, learnedRows: 1 },
+      { m: 17, n: 7, tableRows: 16, learnedRows: 3, weightDType: "bf16" },
+      // A class row before 256 patches of InternVL, and newlines.
+      { m: 257, n: 1024, tableRows: 256, learnedRows: 1, weightDType: "bf16" },
+      { m: 40, n: 24, tableRows: 70, learnedRows: 2, weightDType: "f16", strided: true },
+      { m: 12, n: 72, tableRows: 9, learnedRows: 4, aligned: true },
+      { m: 0, n: 8, tableRows: 4, learnedRows: 1 },
+    ].map((shape) => assembleRowsCase({ ...common, ...shape } as Parameters<typeof assembleRowsCase>[0])),
+
+    ...[
+      { m: 1, n: 1, groups: 1 },
+      { m: 5, n: 7, groups: 3 },
+      // Heads of Gemma 4 and of GLM-OCR, with and without a weight.
+      { m: 33, n: 72, groups: 16, weightDType: "bf16" },
+      { m: 33, n: 72, groups: 16, weight: false },
+      { m: 9, n: 64, groups: 12, inPlace: "x" },
+      { m: 13, n: 40, groups: 2, strided: true, weightDType: "f16" },
+      { m: 2, n: 1152, groups: 1, weight: false },
+      { m: 0, n: 8, groups: 2 },
+    ].map((shape) => rmsnormGroupsCase({ ...common, ...shape } as Parameters<typeof rmsnormGroupsCase>[0])),
+
+    ...[
+      { m: 1, n: 1, low: -0.5, high: 0.5 },
+      { m: 9, n: 72, low: -1, high: 0.25, weightDType: "bf16" },
+      { m: 5, n: 37, low: -0.125, high: 2, inPlace: "x" },
+      { m: 13, n: 24, low: 0, high: 1, strided: true },
+      { m: 0, n: 8, low: -1, high: 1 },
+    ].map((shape) => clampCase({ ...common, ...shape } as Parameters<typeof clampCase>[0])),
+
+    ...[
+      { m: 1, n: 1 },
+      { m: 9, n: 1152, weightDType: "bf16" },
+      { m: 5, n: 37, inPlace: "x" },
+      { m: 13, n: 24, strided: true, weightDType: "f16" },
+      { m: 0, n: 8 },
+    ].map((shape) => standardizeCase({ ...common, ...shape } as Parameters<typeof standardizeCase>[0])),
+
     // Columns in multiples of 8: what folds norms asks for that.
     linearStatisticsCase({ m: 1, n: 8, k: 16, ...common }),
     linearStatisticsCase({ m: 70, n: 152, k: 588, bias: true, aligned: true, ...common }),
@@ -881,14 +971,15 @@ class CaseBuilder {
     });
   }
 
-  weight(name: string, rows: number, columns: number, scale = 1): this {
+  /** Normal values, times `scale` and around `mean`. */
+  weight(name: string, rows: number, columns: number, scale = 1, mean = 0): this {
     return this.#add(name, {
       arena: "weights",
       dtype: this.#weightDType,
       rows: { dim: null, plus: rows },
       columns,
       rowStride: this.#strideOf(columns),
-      values: Float64Array.from({ length: rows * columns }, () => scale * this.#normal()),
+      values: Float64Array.from({ length: rows * columns }, () => scale * this.#normal() + mean),
     });
   }
 

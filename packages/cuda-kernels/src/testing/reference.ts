@@ -216,6 +216,43 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
     );
   },
 
+  assemble_rows(inputs) {
+    const [x, learned, index] = [inputs.matrix("x"), inputs.matrix("learned"), inputs.matrix("index")];
+    return build(index.rows, x.columns, (row, column) => {
+      const target = index.values[row]!;
+      return target < 0 ? at(learned, -1 - target, column) : at(x, target, column);
+    });
+  },
+
+  rmsnorm_groups(inputs) {
+    const x = inputs.matrix("x");
+    const weight = inputs.optional("weight");
+    const epsilon = inputs.scalar("epsilon");
+    const size = x.columns / inputs.scalar("groups");
+    return build(x.rows, x.columns, (row, column) => {
+      const start = row * x.columns + Math.floor(column / size) * size;
+      const squares = x.values.subarray(start, start + size).reduce((sum, value) => sum + value * value, 0);
+      const scale = 1 / Math.sqrt(squares / size + epsilon);
+      return at(x, row, column) * scale * (weight === undefined ? 1 : weight.values[column % size]!);
+    });
+  },
+
+  clamp(inputs) {
+    const x = inputs.matrix("x");
+    const [low, high] = [inputs.matrix("low").values[0]!, inputs.matrix("high").values[0]!];
+    return build(x.rows, x.columns, (row, column) => Math.min(Math.max(at(x, row, column), low), high));
+  },
+
+  standardize(inputs) {
+    const [x, shift, scale] = [inputs.matrix("x"), inputs.matrix("shift"), inputs.matrix("scale")];
+    const factor = inputs.scalar("factor");
+    return build(
+      x.rows,
+      x.columns,
+      (row, column) => (at(x, row, column) * factor - shift.values[column]!) * scale.values[column]!,
+    );
+  },
+
   mean_groups(inputs) {
     const x = inputs.matrix("x");
     const { columns } = inputs.matrix("y");

@@ -1,9 +1,9 @@
 /** Gemma 3: config reader, graph, layout, processor. Weights keep transformers' names. */
 import type { ModelFamily } from "../model-family.js";
+import { rasterLayout } from "../raster-layout.js";
 import type { VisionModel } from "../vision-model.js";
 import { readGemma3Config } from "./config.js";
 import { buildGemma3Graph } from "./graph.js";
-import { rasterLayout } from "./layout.js";
 import { GEMMA3_IMAGES } from "./preprocess.js";
 
 export const gemma3: ModelFamily = { create: createGemma3, images: GEMMA3_IMAGES };
@@ -22,6 +22,7 @@ function createGemma3(checkpointConfig: Readonly<Record<string, unknown>>): Visi
     outputColumns: [config.text_hidden_size],
     minTokenBudget: config.mm_tokens_per_image,
     maxGridSide: side,
+    maxFrames: 1,
     fixedGrid: { t: 1, h: side, w: side },
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildGemma3Graph(config, channelScale),

@@ -23,6 +23,10 @@ const KernelEntry& kernel_entry(Kernel kernel) {
       {Kernel::linear_statistics, linear_statistics, nullptr, linear_scratch_bytes},
       {Kernel::linear_norm, linear_norm, nullptr, linear_scratch_bytes},
       {Kernel::linear_norm_rope, linear_norm_rope, nullptr, linear_scratch_bytes},
+      {Kernel::assemble_rows, assemble_rows, nullptr, nullptr},
+      {Kernel::rmsnorm_groups, rmsnorm_groups, nullptr, rmsnorm_groups_scratch_bytes},
+      {Kernel::clamp, clamp, nullptr, nullptr},
+      {Kernel::standardize, standardize, nullptr, standardize_scratch_bytes},
   });
   static_assert(in_kernel_order(table));
   return table[static_cast<std::size_t>(kernel)];

@@ -159,11 +159,17 @@ void gather_rows(const Call& call);
 void scatter_rows(const Call& call);
 void linear_gather_rows(const Call& call);
 void mean_groups(const Call& call);
+void assemble_rows(const Call& call);
+void rmsnorm_groups(const Call& call);
+void clamp(const Call& call);
+void standardize(const Call& call);
 std::size_t attention_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t attention_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t scatter_rows_workspace_bytes(const Program& program, const Instruction& instruction);
 std::size_t linear_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 std::size_t rmsnorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t rmsnorm_groups_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
+std::size_t standardize_scratch_bytes(const Program& program, const Instruction& instruction, const Engine& engine);
 
 }  // namespace vitgraph::cpu

@@ -55,6 +55,9 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         add({Role::row_index, at[1], {0, 0, 0}, at[0]});
         if (program.buffers[static_cast<std::size_t>(at[0])].arena == ArenaName::cache) from_cache.push_back(at[2]);
         break;
+      case Kernel::assemble_rows:
+        add({Role::row_index, at[2], {program.buffers[static_cast<std::size_t>(at[1])].rows.plus, 0, 0}, at[0]});
+        break;
       case Kernel::scatter_rows:
         add({Role::scatter_index, at[1], {0, 0, 0}, at[2]});
         break;
@@ -213,12 +216,16 @@ void RunMetadata::check_rows(const Submission& submission, const Index& index) c
   // Several of a row, side by side, for interpolate_rows.
   const std::size_t columns = program_.buffers[static_cast<std::size_t>(index.buffer)].columns;
   const std::size_t table_rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
+  // Negative values name learned rows.
+  const std::size_t learned = index.limits[0];
   std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
   for (std::size_t at = 0; at < rows.size(); ++at) {
     const std::string row = std::to_string(at / columns);
-    if (rows[at] < 0 || static_cast<std::size_t>(rows[at]) >= table_rows) {
-      bad("row " + row + " of index is " + std::to_string(rows[at]) + ", and the table has " + std::to_string(table_rows) +
-          " rows");
+    const std::int64_t value = rows[at];
+    const bool known = value < 0 ? static_cast<std::size_t>(-1 - value) < learned : static_cast<std::size_t>(value) < table_rows;
+    if (!known) {
+      bad("row " + row + " of index is " + std::to_string(value) + ", and the table has " + std::to_string(table_rows) +
+          " rows" + (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
     }
     if (named.empty()) continue;
     const auto target = static_cast<std::size_t>(rows[at]);

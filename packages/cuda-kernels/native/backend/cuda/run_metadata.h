@@ -35,7 +35,7 @@ class RunMetadata {
   struct Index {
     Role role;
     std::int32_t buffer;
-    /// patch_sources: bytes of a patch by pixel format. positions: rows of the angle table.
+    /// patch_sources: bytes of a patch by pixel format. positions: rows of the angle table. row_index: learned rows.
     std::array<std::size_t, 3> limits;
     /// patch_sources: the buffer that the offsets point into. cu_seqlens: the queries. row_index, scatter_index: the
     /// table. positions: -1.

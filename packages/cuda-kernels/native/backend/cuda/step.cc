@@ -31,6 +31,10 @@ StepMaker step_maker(Kernel kernel) {
       {Kernel::linear_statistics, linear_statistics_step},
       {Kernel::linear_norm, linear_norm_step},
       {Kernel::linear_norm_rope, linear_norm_rope_step},
+      {Kernel::assemble_rows, assemble_rows_step},
+      {Kernel::rmsnorm_groups, rmsnorm_groups_step},
+      {Kernel::clamp, clamp_step},
+      {Kernel::standardize, standardize_step},
   });
   static_assert(in_kernel_order(table));
   return table[static_cast<std::size_t>(kernel)].make;

@@ -103,6 +103,10 @@ StepLaunch mean_groups_step(const StepContext& at);
 StepLaunch linear_statistics_step(const StepContext& at);
 StepLaunch linear_norm_step(const StepContext& at);
 StepLaunch linear_norm_rope_step(const StepContext& at);
+StepLaunch assemble_rows_step(const StepContext& at);
+StepLaunch rmsnorm_groups_step(const StepContext& at);
+StepLaunch clamp_step(const StepContext& at);
+StepLaunch standardize_step(const StepContext& at);
 
 /// The table of tiles that an attention instruction reads: it has its place in the control block before the block has its
 /// address on the card.

@@ -1,0 +1,69 @@
+/** The settings of Gemma 4's image processors: every image fills its budget of tokens, as far as its aspect ratio allows. */
+import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+
+/** The tokens of an image that the processor may be asked for. */
+const TOKEN_BUDGETS = [70, 140, 280, 560, 1120];
+
+/** transformers' Gemma4ImageProcessor: pixels from 0 to 1, which the tower shifts itself. */
+const GEMMA4_CLASS: ImageProcessor = {
+  patchSize: 16,
+  mergeSize: 3,
+  patchOrder: "raster",
+  channelsLast: true,
+  temporalPatchSize: 1,
+  filter: "bicubic",
+  imageMean: [0, 0, 0],
+  imageStd: [1, 1, 1],
+  rescaleFactor: 1 / 255,
+  doResize: true,
+  doRescale: true,
+  doNormalize: false,
+  ...budgeted(280, 16, 3),
+};
+
+export const GEMMA4_IMAGES: ImageProcessorDefaults = {
+  withoutFile: GEMMA4_CLASS,
+  ofClass: GEMMA4_CLASS,
+  sizes: {
+    keys: ["max_soft_tokens", "pooling_kernel_size"],
+    read(settings, { patchSize, mergeSize }) {
+      const tokens = settings.positiveInteger("max_soft_tokens", 280);
+      if (!TOKEN_BUDGETS.includes(tokens))
+        settings.fail("max_soft_tokens", `one of ${TOKEN_BUDGETS.join(", ")}`);
+      return budgeted(
+        tokens,
+        settings.patchSize(patchSize),
+        settings.positiveInteger("pooling_kernel_size", mergeSize),
+      );
+    },
+  },
+};
+
+function budgeted(
+  tokens: number,
+  patch: number,
+  pool: number,
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+  const most = tokens * (patch * pool) ** 2;
+  return {
+    // Sides are rounded down, so that an image has less than its budget; linters ask for a bound.
+    minPixels: Math.ceil(most / 2),
+    maxPixels: most,
+    fit({ height, width }: ImageSize, { patchSize, mergeSize }) {
+      checkAspectRatio(height, width);
+      const block = patchSize * mergeSize;
+      const factor = Math.sqrt((tokens * block ** 2) / (height * width));
+      const blocks = (side: number) => Math.floor((side * factor) / block);
+      // A side that would vanish has one token, and the other as many as the aspect ratio and the budget allow.
+      const along = (longer: number, shorter: number) => Math.min(Math.floor(longer / shorter), tokens);
+      const [rows, columns] =
+        blocks(height) === 0
+          ? [1, along(width, height)]
+          : blocks(width) === 0
+            ? [along(height, width), 1]
+            : [blocks(height), blocks(width)];
+      return { resizeTo: { height: rows * block, width: columns * block } };
+    },
+  };
+}

@@ -1,0 +1,54 @@
+/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of GLM-OCR, whose tower is a variant of theirs. */
+import {
+  checkHeads,
+  checkPatch,
+  readBoolean,
+  readPositiveNumber,
+  readRopeTheta,
+  readVisionConfig,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' Glm4vVisionConfig. */
+const DEFAULTS = {
+  depth: 24,
+  hidden_size: 1536,
+  hidden_act: "silu",
+  num_heads: 12,
+  in_channels: 3,
+  image_size: 336,
+  patch_size: 14,
+  spatial_merge_size: 2,
+  temporal_patch_size: 2,
+  out_hidden_size: 4096,
+  intermediate_size: 13_696,
+};
+
+/** Of transformers' GlmOcrVisionConfig, where they differ. */
+const OCR_DEFAULTS = {
+  ...DEFAULTS,
+  hidden_size: 1024,
+  num_heads: 16,
+  out_hidden_size: 1536,
+  intermediate_size: 4096,
+};
+
+export type Glm4vVisionConfig = ReturnType<typeof readGlm4vVisionConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+export function readGlm4vVisionConfig(visionConfig: Readonly<Record<string, unknown>>, ocr: boolean) {
+  const config = readVisionConfig(visionConfig, ocr ? OCR_DEFAULTS : DEFAULTS);
+  checkHeads(config.hidden_size, "hidden_size", config.num_heads);
+  checkPatch(config.in_channels, config.patch_size);
+  return {
+    ...config,
+    attention_bias: readBoolean(visionConfig, "attention_bias", ocr),
+    rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-5),
+    rope_theta: readRopeTheta(visionConfig),
+    ocr,
+    // No key has these: a block's MLP is as wide as the result, and the merger's is intermediate_size wide. GLM-OCR's differ.
+    block_width: ocr ? config.intermediate_size : config.out_hidden_size,
+    merger_width: ocr ? config.out_hidden_size * config.in_channels : config.intermediate_size,
+    /** Cells along one side of the table of positions. */
+    side: Math.floor(config.image_size / config.patch_size),
+  };
+}

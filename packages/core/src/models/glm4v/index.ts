@@ -1,0 +1,49 @@
+/** GLM-4.1V, 4.5V and 4.6V, which share a tower, and GLM-OCR: config reader, graph, layout, processor. */
+import { MAX_GRID_SIDE } from "../layers.js";
+import { mergeBlockLayout } from "../merge-block-layout.js";
+import type { ModelFamily } from "../model-family.js";
+import { bicubicTaps } from "../patch-tables.js";
+import { visionConfigOf } from "../vision-config.js";
+import type { VisionModel } from "../vision-model.js";
+import { readGlm4vVisionConfig } from "./config.js";
+import { buildGlm4vGraph } from "./graph.js";
+import { GLM4V_IMAGES } from "./preprocess.js";
+
+/** Under language models with and without experts. */
+export const glm4v: ModelFamily = {
+  create: (config) => createGlm4v(visionConfigOf(config), "glm4v"),
+  images: GLM4V_IMAGES,
+};
+
+export const glmOCR: ModelFamily = {
+  create: (config) => createGlm4v(visionConfigOf(config), "glm_ocr"),
+  images: GLM4V_IMAGES,
+};
+
+function createGlm4v(
+  visionConfig: Readonly<Record<string, unknown>>,
+  modelType: "glm4v" | "glm_ocr",
+): VisionModel {
+  const ocr = modelType === "glm_ocr";
+  const config = readGlm4vVisionConfig(visionConfig, ocr);
+  const merge = config.spatial_merge_size;
+  return {
+    modelType,
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: config.temporal_patch_size,
+    channels: config.in_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 },
+    outputColumns: [config.out_hidden_size],
+    minTokenBudget: 64, // vLLM's
+    maxGridSide: MAX_GRID_SIDE,
+    names: { prefixes: ["model.visual.", "visual."] },
+    buildGraph: ({ channelScale }) => buildGlm4vGraph(config, channelScale),
+    layout: (grid) =>
+      mergeBlockLayout(grid, merge, (positions) => ({
+        positions,
+        ...(ocr ? {} : bicubicTaps(positions, grid, config.side)),
+      })),
+  };
+}

@@ -1,0 +1,33 @@
+/** Idefics3, SmolVLM and Granite-Docling: config reader, graph, layout, processor. Weights keep transformers' names. */
+import type { ModelFamily } from "../model-family.js";
+import { rasterLayout } from "../raster-layout.js";
+import type { VisionModel } from "../vision-model.js";
+import { readIdefics3Config } from "./config.js";
+import { buildIdefics3Graph } from "./graph.js";
+import { IDEFICS3_IMAGES } from "./preprocess.js";
+
+export const idefics3: ModelFamily = { create: createIdefics3, images: IDEFICS3_IMAGES };
+
+function createIdefics3(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readIdefics3Config(checkpointConfig);
+  const { side, scale_factor: merge } = config;
+  const tokens = (side / merge) ** 2;
+  return {
+    modelType: "idefics3",
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: tokens, // vLLM infers none for this model; no batch has fewer tokens than a tile
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+    tiled: true,
+    names: { prefixes: ["model.", ""] },
+    buildGraph: ({ channelScale }) => buildIdefics3Graph(config, channelScale),
+    // transformers finds the cell of a patch by float32 buckets: for a whole tile of any published size, the patch's own.
+    layout: (grid) => rasterLayout(grid, merge),
+  };
+}

@@ -1,0 +1,43 @@
+/** Published models of Idefics3's architecture. */
+import type { ArchitectureConfig } from "../model-family.js";
+
+const SO400M = {
+  num_hidden_layers: 27,
+  hidden_size: 1152,
+  intermediate_size: 4304,
+  num_attention_heads: 16,
+  image_size: 364,
+  patch_size: 14,
+};
+
+const BASE = {
+  num_hidden_layers: 12,
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_attention_heads: 12,
+  image_size: 512,
+  patch_size: 16,
+};
+
+export const IDEFICS3_MODELS = {
+  "idefics3-8b": published("Idefics3ForConditionalGeneration", "idefics3", SO400M, 2, 4096),
+  "granite-docling-258m": published("Idefics3ForConditionalGeneration", "idefics3", BASE, 4, 576),
+  "smolvlm2-256m": published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 576),
+  "smolvlm2-500m": published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 960),
+} as const satisfies Record<string, ArchitectureConfig>;
+
+function published(
+  architecture: string,
+  model_type: string,
+  tower: Readonly<Record<string, unknown>>,
+  scale_factor: number,
+  hidden_size: number,
+): ArchitectureConfig {
+  return {
+    architectures: [architecture],
+    model_type,
+    scale_factor,
+    text_config: { hidden_size },
+    vision_config: { ...tower, num_channels: 3, hidden_act: "gelu_pytorch_tanh" },
+  };
+}

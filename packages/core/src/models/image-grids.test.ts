@@ -1,0 +1,56 @@
+/**
+ * Grids of images by the size rules of transformers 5.17's processors, with the settings of their classes (InternVL: those of
+ * the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`.
+ */
+import { expect, test } from "vitest";
+import { imageGrid, imageTokenCount } from "../images/process.js";
+import cases from "./image-grids.cases.json" with { type: "json" };
+import { readImageProcessor } from "./index.js";
+
+const PROCESSORS = {
+  ...Object.fromEntries(
+    Object.keys(cases).map((modelType) => [modelType, readImageProcessor(undefined, modelType)]),
+  ),
+  mistral3: {
+    ...readImageProcessor({ size: { longest_edge: 1540 } }, "mistral3"),
+    patchSize: 14,
+    mergeSize: 2,
+  },
+};
+
+test.each(Object.keys(cases))("of %s are transformers'", (modelType) => {
+  const processor = PROCESSORS[modelType as keyof typeof PROCESSORS]!;
+  for (const [height = 0, width = 0, t, h, w] of cases[modelType as keyof typeof cases]) {
+    expect([height, width, imageGrid({ height, width }, processor)]).toEqual([height, width, { t, h, w }]);
+  }
+});
+
+test("an answer can have more rows than merged patches: a newline behind each row, and both ends", () => {
+  const processor = readImageProcessor(undefined, "hunyuan_vl");
+  expect(imageTokenCount({ height: 512, width: 1024 }, processor)).toBe(16 * (32 + 1) + 2);
+});
+
+test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code", () => {
+  const media_proc_cfg = { in_patch_limit: 256, patch_limit_on_one_side: 512, patch_size: 14 };
+  const processor = readImageProcessor({ media_proc_cfg }, "kimi_k25");
+  // 64 × 64 patches shrink to 16 × 16.
+  expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
+});
+
+test.each([
+  ["gemma4", { max_soft_tokens: 300 }, "max_soft_tokens = 300: it must be one of 70, 140, 280, 560, 1120"],
+  [
+    "kimi_k25",
+    { size: { max_height: 8, max_width: 9 } },
+    "size.max_width = 9: it must be max_height, which is 8",
+  ],
+  ["internvl", { max_patches: 500 }, "max_patches = 500: it must be at most 256"],
+  [
+    "pixtral",
+    { size: { shortest_edge: 9 } },
+    "size.shortest_edge = 9: it must be absent: size has longest_edge",
+  ],
+  ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
+])("%s: %j is refused", (modelType, settings, text) => {
+  expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);
+});

@@ -1,0 +1,91 @@
+/** InternVL3 and 3.5 in both layouts of their checkpoints: config reader, graph, layout, processor. */
+import { classRowLayout } from "../class-row.js";
+import type { PackedProjection } from "../layers.js";
+import type { ModelFamily } from "../model-family.js";
+import { behindRows } from "../patch-tables.js";
+import { tapsOfCells } from "../raster-layout.js";
+import type { TensorNames, VisionModel } from "../vision-model.js";
+import { readInternVLConfig } from "./config.js";
+import { buildInternVLGraph } from "./graph.js";
+import { INTERNVL_CHAT_IMAGES, INTERNVL_IMAGES, tilesOf } from "./preprocess.js";
+
+interface Tensors {
+  readonly names: TensorNames;
+  readonly projection: (layer: string) => PackedProjection;
+}
+
+const TENSORS: Readonly<Record<"internvl" | "internvl_chat", Tensors>> = {
+  internvl: {
+    names: { prefixes: ["", "model."] },
+    projection: (layer) => [`${layer}.q_proj`, `${layer}.k_proj`, `${layer}.v_proj`],
+  },
+  internvl_chat: {
+    names: {
+      prefixes: [""],
+      renamed: [
+        [/^vision_tower\.embeddings\.cls_token$/, "vision_model.embeddings.class_embedding"],
+        [/^vision_tower\.embeddings\.position_embeddings$/, "vision_model.embeddings.position_embedding"],
+        [
+          /^vision_tower\.embeddings\.patch_embeddings\.projection/,
+          "vision_model.embeddings.patch_embedding",
+        ],
+        [/^vision_tower\.encoder\.layer\./, "vision_model.encoder.layers."],
+        [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_before/, "norm1"],
+        [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_after/, "norm2"],
+        [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.qkv/, "attn.qkv"],
+        [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.projection_layer/, "attn.proj"],
+        [/(?<=^vision_model\.encoder\.layers\.\d+\.)lambda_/, "ls"],
+        [/^multi_modal_projector\.layer_norm/, "mlp1.0"],
+        [/^multi_modal_projector\.linear_1/, "mlp1.1"],
+        [/^multi_modal_projector\.linear_2/, "mlp1.3"],
+      ],
+    },
+    projection: (layer) => `${layer}.qkv`,
+  },
+};
+
+export const internVL: ModelFamily = {
+  create: (config) => createInternVL(config, "internvl"),
+  images: INTERNVL_IMAGES,
+};
+
+export const internVLChat: ModelFamily = {
+  create: (config) => createInternVL(config, "internvl_chat"),
+  images: INTERNVL_CHAT_IMAGES,
+};
+
+function createInternVL(
+  checkpointConfig: Readonly<Record<string, unknown>>,
+  modelType: "internvl" | "internvl_chat",
+): VisionModel {
+  const config = readInternVLConfig(checkpointConfig, modelType);
+  const { patch_size: patchSize, image_size: tile, side, merge } = config;
+  const { names, projection } = TENSORS[modelType];
+  const tokens = (side / merge) ** 2;
+  return {
+    modelType,
+    config,
+    patchSize,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens, rows: merge ** 2 + 1 / tokens },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: tokens, // vLLM's: the tokens of a tile
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+    tiled: true,
+    names,
+    // The processor's file of this layout is that of CLIP; the tiles are in config.json.
+    ...(modelType === "internvl_chat" && {
+      imageSettings: tilesOf({
+        tile,
+        min: config.min_dynamic_patch,
+        max: config.max_dynamic_patch,
+        thumbnail: config.use_thumbnail,
+      }),
+    }),
+    buildGraph: ({ channelScale }) => buildInternVLGraph(config, projection, channelScale),
+    layout: (grid) => classRowLayout(grid, merge, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+  };
+}

@@ -1,0 +1,95 @@
+/** The settings of InternVL's image processors: an image becomes tiles of one size, and a thumbnail behind them. */
+import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
+
+export interface TileSettings {
+  /** Pixels along one side of a tile. */
+  readonly tile: number;
+  /** The fewest and the most tiles of an image, without its thumbnail. */
+  readonly min: number;
+  readonly max: number;
+  readonly thumbnail: boolean;
+}
+
+/** What the hub's checkpoints say, in both of their layouts. */
+const TILES: TileSettings = { tile: 448, min: 1, max: 12, thumbnail: true };
+
+/** Their range: ImageNet's, where transformers' GotOcr2ImageProcessor has CLIP's. */
+const IMAGENET = { imageMean: [0.485, 0.456, 0.406], imageStd: [0.229, 0.224, 0.225] };
+
+const GOT_OCR2_CLASS: ImageProcessor = {
+  ...QWEN2_VL_IMAGE_CLASS,
+  temporalPatchSize: 1,
+  patchOrder: "raster",
+  ...tilesOf({ ...TILES, tile: 384 }),
+};
+
+export const INTERNVL_IMAGES: ImageProcessorDefaults = {
+  withoutFile: { ...GOT_OCR2_CLASS, ...IMAGENET, ...tilesOf(TILES) },
+  ofClass: GOT_OCR2_CLASS,
+  sizes: {
+    // transformers' InternVLProcessor cuts tiles whatever the file says of it.
+    keys: ["min_patches", "max_patches", "crop_to_patches"],
+    read(settings) {
+      const { height, width } = settings.object("size").sides({ height: 384, width: 384 });
+      if (height !== width) settings.object("size").fail("width", `height, which is ${height}`);
+      const min = settings.positiveInteger("min_patches", TILES.min);
+      const max = settings.positiveInteger("max_patches", TILES.max);
+      // Published models have up to 40. An image of 256 has 51 million pixels.
+      if (max > 256) settings.fail("max_patches", "at most 256");
+      return tilesOf({ tile: height, min, max, thumbnail: true });
+    },
+  },
+};
+
+export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
+  withoutFile: INTERNVL_IMAGES.withoutFile,
+  ofClass: INTERNVL_IMAGES.withoutFile,
+  // CLIP's form of one size; config.json has the tiles.
+  sizes: { keys: [], read: () => ({}) },
+};
+
+export function tilesOf({
+  tile,
+  min,
+  max,
+  thumbnail,
+}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+  return {
+    fixedSize: { height: tile, width: tile },
+    minPixels: min * tile ** 2,
+    maxPixels: (max > 1 && thumbnail ? max + 1 : max) * tile ** 2,
+    fit(size) {
+      const { columns, rows } = nearestAspect(size, { tile, min, max });
+      const resizeTo = { height: rows * tile, width: columns * tile };
+      return { resizeTo, tile, ...(thumbnail && columns * rows > 1 && { whole: "image" as const }) };
+    },
+  };
+}
+
+/**
+ * The arrangement of tiles whose aspect is nearest to the image's. Of two that are as near, the one with more tiles, unless it
+ * would have more than twice the image's pixels.
+ */
+function nearestAspect(
+  { height, width }: ImageSize,
+  { tile, min, max }: Pick<TileSettings, "tile" | "min" | "max">,
+): { readonly columns: number; readonly rows: number } {
+  checkAspectRatio(height, width);
+  const aspect = width / height;
+  let best = { columns: 1, rows: 1 };
+  let distance = Number.POSITIVE_INFINITY;
+  for (let count = min; count <= max; count++) {
+    for (let columns = 1; columns <= count; columns++) {
+      if (count % columns !== 0) continue;
+      const rows = count / columns;
+      const found = Math.abs(aspect - columns / rows);
+      const nearer = found < distance;
+      if (nearer || (found === distance && height * width > 0.5 * tile ** 2 * count))
+        best = { columns, rows };
+      if (nearer) distance = found;
+    }
+  }
+  return best;
+}

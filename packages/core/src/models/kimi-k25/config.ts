@@ -1,0 +1,68 @@
+/** Reads the vision part of a Kimi-K2.5 config.json, under transformers' names or under the hub's. */
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readPositiveNumber,
+  readRopeTheta,
+  readVisionConfig,
+  visionConfigOf,
+  wrongConfig,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' Kimi_K25VisionConfig. */
+const DEFAULTS = {
+  hidden_size: 1152,
+  hidden_act: "gelu_pytorch_tanh",
+  intermediate_size: 4304,
+  num_hidden_layers: 27,
+  num_attention_heads: 16,
+  patch_size: 14,
+  merge_kernel_size: [2, 2],
+  pos_emb_height: 64,
+  pos_emb_width: 64,
+};
+
+/** The hub's names of these keys. */
+const HUB_NAMES: Readonly<Record<string, string>> = {
+  vt_hidden_size: "hidden_size",
+  vt_intermediate_size: "intermediate_size",
+  vt_num_hidden_layers: "num_hidden_layers",
+  vt_num_attention_heads: "num_attention_heads",
+  init_pos_emb_height: "pos_emb_height",
+  init_pos_emb_width: "pos_emb_width",
+};
+
+/** Of transformers' DeepseekV3Config: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 7168 };
+
+export type KimiConfig = ReturnType<typeof readKimiConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const given = visionConfigOf(checkpointConfig);
+  const visionConfig = Object.fromEntries(
+    Object.entries(given).map(([key, value]) => [HUB_NAMES[key] ?? key, value]),
+  );
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkPatch(3, vision.patch_size);
+  const [merge, ...others] = vision.merge_kernel_size;
+  if (merge === undefined || merge === 0 || others.length !== 1 || others[0] !== merge)
+    throw wrongConfig("merge_kernel_size", vision.merge_kernel_size, "two equal numbers");
+  if (vision.pos_emb_width !== vision.pos_emb_height)
+    throw wrongConfig("pos_emb_width", vision.pos_emb_width, `pos_emb_height ${vision.pos_emb_height}`);
+  const projectorEpsilon = readPositiveNumber(given, "projector_ln_eps", 1e-5);
+  return {
+    ...vision,
+    merge,
+    rope_theta: readRopeTheta(visionConfig),
+    projection_layer_norm_eps: readPositiveNumber(
+      checkpointConfig,
+      "projection_layer_norm_eps",
+      projectorEpsilon,
+    ),
+    text_hidden_size: text.hidden_size,
+  };
+}

@@ -1,0 +1,73 @@
+/** Reads the vision part of a LLaVA 1.5 config.json: CLIP, read before its last layers. */
+import { describe, VitgraphError } from "@vitgraph/errors";
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readBoolean,
+  readPositiveNumber,
+  readVisionConfig,
+  visionConfigOf,
+  wrongConfig,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' LlavaConfig for this tower. */
+const DEFAULTS = {
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  num_channels: 3,
+  image_size: 336,
+  patch_size: 14,
+  hidden_act: "quick_gelu",
+};
+
+/** Of the whole model's config. */
+const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
+
+/** Of transformers' LlamaConfig: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 4096 };
+
+export type LlavaConfig = ReturnType<typeof readLlavaConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
+  refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "default");
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    rope: false,
+  });
+  checkPatch(vision.num_channels, vision.patch_size);
+  const side = vision.image_size / vision.patch_size;
+  if (!Number.isInteger(side)) throw wrongConfig("image_size", vision.image_size, "a multiple of patch_size");
+  const layer = checkpointConfig.vision_feature_layer ?? -2;
+  const layers = Number.isInteger(layer) ? vision.num_hidden_layers + 1 + (layer as number) : Number.NaN;
+  if (!(layers >= 1 && layers <= vision.num_hidden_layers)) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
+      remedy: `supported is one layer, counted from the last as −1 to −${vision.num_hidden_layers}`,
+    });
+  }
+  return {
+    ...vision,
+    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
+    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
+    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    text_hidden_size: text.hidden_size,
+    /** Layers that run. */
+    layers,
+    /** Patches along one side. */
+    side,
+  };
+}
+
+function refuseOther(key: string, value: unknown, supported: string): void {
+  if ((value ?? supported) === supported) return;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
+    remedy: `supported is ${describe(supported)}`,
+  });
+}

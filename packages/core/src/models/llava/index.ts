@@ -1,0 +1,43 @@
+/**
+ * LLaVA 1.5: config reader, graph, layout, processor. Pixtral's checkpoints have LLaVA's model_type too, and are told apart by
+ * their tower's.
+ */
+import { classRowLayout } from "../class-row.js";
+import type { ModelFamily } from "../model-family.js";
+import { behindRows } from "../patch-tables.js";
+import { pixtral } from "../pixtral/index.js";
+import { tapsOfCells } from "../raster-layout.js";
+import { visionConfigOf } from "../vision-config.js";
+import type { VisionModel } from "../vision-model.js";
+import { readLlavaConfig } from "./config.js";
+import { buildLlavaGraph } from "./graph.js";
+import { LLAVA_IMAGES } from "./preprocess.js";
+
+export const llava: ModelFamily = {
+  create: (config) =>
+    visionConfigOf(config).model_type === "pixtral" ? pixtral.create(config) : createLlava(config),
+  images: LLAVA_IMAGES,
+};
+
+function createLlava(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readLlavaConfig(checkpointConfig);
+  const { side } = config;
+  const tokens = side ** 2;
+  return {
+    modelType: "llava",
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: 1,
+    dims: { patches: 1, tokens: 1, segments: 1 / tokens, rows: 1 + 1 / tokens },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: tokens, // vLLM infers none for this model; no batch has fewer tokens than an image
+    maxGridSide: side,
+    maxFrames: 1,
+    fixedGrid: { t: 1, h: side, w: side },
+    names: { prefixes: ["", "model."] },
+    buildGraph: ({ channelScale }) => buildLlavaGraph(config, channelScale),
+    layout: (grid) => classRowLayout(grid, 1, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+  };
+}

@@ -1,0 +1,56 @@
+/** The settings of CLIP's image processor: the shorter side gets one size, and the middle of the longer one is kept. */
+import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
+
+/** transformers' CLIPImageProcessor, which has 224, with the size of LLaVA 1.5. */
+const CLIP_CLASS: ImageProcessor = {
+  ...QWEN2_VL_IMAGE_CLASS,
+  mergeSize: 1,
+  temporalPatchSize: 1,
+  patchOrder: "raster",
+  ...cropped(224, 224),
+};
+
+export const LLAVA_IMAGES: ImageProcessorDefaults = {
+  withoutFile: { ...CLIP_CLASS, ...cropped(336, 336) },
+  ofClass: CLIP_CLASS,
+  sizes: {
+    keys: [],
+    read(settings) {
+      const size = settings.object("size");
+      size.onlyKeys(["shortest_edge"]);
+      const { height, width } = settings.object("crop_size").sides({ height: 224, width: 224 });
+      if (height !== width) settings.object("crop_size").fail("width", `height, which is ${height}`);
+      if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
+      const edge = size.positiveInteger("shortest_edge", 224);
+      if (edge > 4096) size.fail("shortest_edge", "at most 4096");
+      if (height > edge)
+        settings.object("crop_size").fail("height", `at most size.shortest_edge, which is ${edge}`);
+      return cropped(edge, height);
+    },
+  },
+};
+
+/** @param edge pixels along the shorter side after the resize. @param crop along both sides of what is kept of it */
+function cropped(
+  edge: number,
+  crop: number,
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+  return {
+    fixedSize: { height: crop, width: crop },
+    minPixels: crop ** 2,
+    maxPixels: crop ** 2,
+    fit({ height, width }: ImageSize) {
+      checkAspectRatio(height, width);
+      const longer = Math.trunc((edge * Math.max(height, width)) / Math.min(height, width));
+      const resizeTo = height <= width ? { height: edge, width: longer } : { height: longer, width: edge };
+      const before = (side: number) => Math.trunc((side - crop) / 2);
+      return {
+        resizeTo,
+        canvas: { height: crop, width: crop },
+        origin: { top: before(resizeTo.height), left: before(resizeTo.width) },
+      };
+    },
+  };
+}

@@ -1,0 +1,47 @@
+/** Reads the vision part of a PaddleOCR-VL config.json. */
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readPositiveNumber,
+  readRopeTheta,
+  readVisionConfig,
+  visionConfigOf,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' PaddleOCRVisionConfig. */
+const DEFAULTS = {
+  hidden_size: 1152,
+  intermediate_size: 4304,
+  num_hidden_layers: 27,
+  num_attention_heads: 16,
+  num_channels: 3,
+  image_size: 384,
+  patch_size: 14,
+  hidden_act: "gelu_pytorch_tanh",
+  spatial_merge_size: 2,
+};
+
+/** Of transformers' PaddleOCRTextConfig: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 1024 };
+
+export type PaddleOCRConfig = ReturnType<typeof readPaddleOCRConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  // The hub's config has the language model's keys at its top.
+  const nested = checkpointConfig.text_config !== undefined;
+  const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  checkPatch(vision.num_channels, vision.patch_size);
+  return {
+    ...vision,
+    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
+    rope_theta: readRopeTheta(visionConfig),
+    text_hidden_size: readVisionConfig(text, TEXT_DEFAULTS).hidden_size,
+    /** Cells along one side of the table of positions. */
+    side: Math.floor(vision.image_size / vision.patch_size),
+  };
+}

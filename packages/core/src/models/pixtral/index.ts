@@ -1,0 +1,42 @@
+/** Pixtral, and Mistral Small 3 and Ministral 3 over the same tower: config reader, graph, layout, processor. */
+import { columnsApart, MAX_GRID_SIDE } from "../layers.js";
+import type { ModelFamily } from "../model-family.js";
+import { rasterLayout } from "../raster-layout.js";
+import type { VisionModel } from "../vision-model.js";
+import { readPixtralConfig } from "./config.js";
+import { buildPixtralGraph } from "./graph.js";
+import { PIXTRAL_IMAGES } from "./preprocess.js";
+
+export const pixtral: ModelFamily = {
+  create: (config) => createPixtral(config, "pixtral"),
+  images: PIXTRAL_IMAGES,
+};
+
+export const mistral3: ModelFamily = {
+  create: (config) => createPixtral(config, "mistral3"),
+  images: PIXTRAL_IMAGES,
+};
+
+function createPixtral(
+  checkpointConfig: Readonly<Record<string, unknown>>,
+  modelType: "pixtral" | "mistral3",
+): VisionModel {
+  const merges = modelType === "mistral3";
+  const config = readPixtralConfig(checkpointConfig, merges);
+  const merge = config.spatial_merge_size;
+  return {
+    modelType,
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: 64, // vLLM infers none for these models; 64 is its usual one
+    maxGridSide: MAX_GRID_SIDE,
+    names: { prefixes: ["", "model."] },
+    buildGraph: ({ channelScale }) => buildPixtralGraph(config, merges, channelScale),
+    layout: (grid) => rasterLayout(grid, merge, (positions) => ({ positions: columnsApart(positions) })),
+  };
+}

@@ -1,0 +1,26 @@
+/** Published models with Pixtral's tower. */
+import type { ArchitectureConfig } from "../model-family.js";
+
+const TOWER = {
+  model_type: "pixtral",
+  num_hidden_layers: 24,
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_attention_heads: 16,
+  num_channels: 3,
+};
+
+export const PIXTRAL_MODELS = {
+  "pixtral-12b": {
+    architectures: ["LlavaForConditionalGeneration"],
+    model_type: "pixtral",
+    text_config: { hidden_size: 5120 },
+    vision_config: { ...TOWER, hidden_act: "gelu", patch_size: 16 },
+  },
+  "mistral-small-3.1-24b": {
+    architectures: ["Mistral3ForConditionalGeneration"],
+    model_type: "mistral3",
+    text_config: { hidden_size: 5120 },
+    vision_config: { ...TOWER, hidden_act: "silu", patch_size: 14 },
+  },
+} as const satisfies Record<string, ArchitectureConfig>;

@@ -1,0 +1,17 @@
+// Launches clamp: by eight elements or one by one.
+#include "kernels/smxx/clamp/clamp.h"
+
+#include "kernels/common/rows.h"
+#include "kernels/smxx/clamp/clamp_kernel.cuh"
+
+namespace vitgraph::kernels::smxx {
+
+cudaError_t launch_clamp(const Launch& launch, const ClampOperands& operands) {
+  if (operands.columns <= 0 || operands.rows.capacity <= 0) return cudaErrorInvalidValue;
+  const bool vectors = operands.columns % 8 == 0 && rows_aligned(operands.x, 16) && rows_aligned(operands.y, 16);
+  const std::int64_t items = static_cast<std::int64_t>(operands.rows.capacity) * operands.columns / (vectors ? 8 : 1);
+  return launch_kernel(launch, vectors ? clamp_kernel<8> : clamp_kernel<1>, walking_grid(launch, items, 256), 256, 0,
+                       operands);
+}
+
+}  // namespace vitgraph::kernels::smxx
