@@ -32,8 +32,15 @@ export interface ConfigDocument {
 /** Place of an offset in the text that a person sees. */
 export type LocateOffset = (offset: number) => Place;
 
-/** An edit of a JSON text as one of the text that it stands in; undefined where that takes more than one. */
-export type EmbedEdit = (edit: TextEdit) => TextEdit | undefined;
+/** An edit of a JSON text as one of the text that it stands in. */
+export type EmbedEdit = (edit: TextEdit) => TextEdit;
+
+/** Where a JSON text stands. */
+export interface JsonPlace {
+  readonly locate: LocateOffset;
+  /** Absent: the text cannot be edited. */
+  readonly embedEdit?: EmbedEdit;
+}
 
 interface JsonContext {
   /** An error in an argument names the shell's accident, if it was one. */
@@ -47,9 +54,16 @@ export function parseJsonDocument(text: string, source: string): ConfigDocument 
   return readJson(text, source, offsetPlaces(text, source), { embedEdit: (edit) => edit });
 }
 
-/** Reads an argument's JSON, as {@link parseJsonDocument}; an error names the shell's accident, if it was one. */
-export function parseJsonArgument(text: string, source: string): ConfigDocument {
-  return readJson(text, source, offsetPlaces(text, source), { from: "argument" });
+/**
+ * Reads an argument's JSON, as {@link parseJsonDocument}; an error names the shell's accident, if it was one.
+ * @param place of the JSON in a text, if the argument stands in one
+ */
+export function parseJsonArgument(
+  text: string,
+  source: string,
+  place: JsonPlace = { locate: offsetPlaces(text, source) },
+): ConfigDocument {
+  return readJson(text, source, place.locate, { ...place, from: "argument" });
 }
 
 /** Reads JSON text that stands inside another text; `locate` says where. */
@@ -57,7 +71,7 @@ export function readJson(
   text: string,
   source: string,
   locate: LocateOffset,
-  { from = "text", embedEdit = () => undefined }: JsonContext = {},
+  { from = "text", embedEdit }: JsonContext = {},
 ): ConfigDocument {
   if (text.length > MAX_TEXT_LENGTH) throw configInvalid([excessProblem("the JSON", "too long", locate(0))]);
   if (scanJson(text, MAX_DEPTH).isTooDeep)
@@ -73,6 +87,11 @@ export function readJson(
     );
   }
   return new JsonDocument(source, json, root, locate, embedEdit);
+}
+
+/** Whether a text is short and flat enough for a parser of JSON, be it JSON or not. */
+export function isTextReadable(text: string): boolean {
+  return text.length <= MAX_TEXT_LENGTH && !scanJson(text, MAX_DEPTH).isTooDeep;
 }
 
 function damageProblem({ fact, remedy }: Damage, place: Place): ConfigProblem {
@@ -128,7 +147,7 @@ class JsonDocument implements ConfigDocument {
     private readonly text: string,
     root: Node | undefined,
     private readonly locateOffset: LocateOffset,
-    private readonly embedEdit: EmbedEdit,
+    private readonly embedEdit: EmbedEdit | undefined,
   ) {
     const duplicates = new Set<string>();
     this.value = root === undefined ? undefined : readNode(root, "", this.nodes, duplicates);
@@ -154,8 +173,8 @@ class JsonDocument implements ConfigDocument {
   }
 
   edits(change: ConfigChange): readonly TextEdit[] | undefined {
-    const edits = this.jsonEdits(change)?.map(this.embedEdit);
-    return edits?.every((edit) => edit !== undefined) ? edits : undefined;
+    const { embedEdit } = this;
+    return embedEdit && this.jsonEdits(change)?.map(embedEdit);
   }
 
   private jsonEdits({ pointer, ...change }: ConfigChange): readonly TextEdit[] | undefined {
