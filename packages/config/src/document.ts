@@ -12,7 +12,7 @@ import { type Damage, damageOf } from "./damage.js";
 import type { ConfigChange, TextEdit } from "./fix.js";
 import { fromPointer, parentPointer, pointerTo } from "./pointer.js";
 import { type ConfigProblem, configInvalid, excessProblem, type Place } from "./problem.js";
-import { insertSpan, removeSpan, type Span } from "./text-edits.js";
+import { embedEdits, insertSpan, removeSpan, type Span } from "./text-edits.js";
 import { bareObject, valueAt } from "./value.js";
 
 export interface ConfigDocument {
@@ -32,8 +32,8 @@ export interface ConfigDocument {
 /** Place of an offset in the text that a person sees. */
 export type LocateOffset = (offset: number) => Place;
 
-/** An edit of a JSON text as one of the text that it stands in. */
-export type EmbedEdit = (edit: TextEdit) => TextEdit;
+/** An edit of a JSON text as one of the text that it stands in; undefined where it cannot be written there. */
+export type EmbedEdit = (edit: TextEdit) => TextEdit | undefined;
 
 /** Where a JSON text stands. */
 export interface JsonPlace {
@@ -173,8 +173,8 @@ class JsonDocument implements ConfigDocument {
   }
 
   edits(change: ConfigChange): readonly TextEdit[] | undefined {
-    const { embedEdit } = this;
-    return embedEdit && this.jsonEdits(change)?.map(embedEdit);
+    const edits = this.jsonEdits(change);
+    return edits && this.embedEdit && embedEdits(edits, this.embedEdit);
   }
 
   private jsonEdits({ pointer, ...change }: ConfigChange): readonly TextEdit[] | undefined {

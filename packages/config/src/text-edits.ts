@@ -10,6 +10,15 @@ export interface Span {
   readonly end: number;
 }
 
+/** All edits in the text around theirs, or none. */
+export function embedEdits(
+  edits: readonly TextEdit[],
+  embed: (edit: TextEdit) => TextEdit | undefined,
+): readonly TextEdit[] | undefined {
+  const embedded = edits.flatMap((edit) => embed(edit) ?? []);
+  return embedded.length === edits.length ? embedded : undefined;
+}
+
 /** Takes one of the members out, with one comma. */
 export function removeSpan(members: readonly Span[], index: number): TextEdit {
   const { start, end } = members[index]!;

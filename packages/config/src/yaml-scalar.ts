@@ -40,12 +40,12 @@ export function editScalar(
   const end = scalar.range?.[1] ?? 0;
   const at = (offset: number) => offsets[offset] ?? end;
   const isDouble = scalar.type === "QUOTE_DOUBLE";
-  // Of an escape, the offset is that of the character after the backslash.
-  const isEscaped = isDouble && /["\\]/.test(scalar.value[edit.start] ?? "");
-  const start = at(edit.start) - (isEscaped ? 1 : 0);
+  // The offset of an escaped quote is that of the quote; that of a backslash, the first of the two.
+  const start = at(edit.start) - (isDouble && scalar.value[edit.start] === '"' ? 1 : 0);
+  const lastLength = isDouble && scalar.value[edit.end - 1] === "\\" ? 2 : 1;
   return {
     start,
-    end: edit.end === edit.start ? start : at(edit.end - 1) + 1,
+    end: edit.end === edit.start ? start : at(edit.end - 1) + lastLength,
     text: writeInScalar(scalar, text, offsets, edit.text),
   };
 }

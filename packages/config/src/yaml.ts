@@ -236,4 +236,5 @@ function duplicateKeys(root: Node): string[] {
   return [...found];
 }
 
-export { type EmbeddedJson, extractJson } from "./yaml-json.js";
+export { type EmbeddedJson, embeddedJson, extractJson } from "./yaml-json.js";
+export { parseYamlStream } from "./yaml-parse.js";

@@ -7,6 +7,7 @@ import { parseHumanReadableInteger } from "../human-readable.js";
 import { toPointer } from "../pointer.js";
 import type { Place } from "../problem.js";
 import { compilationConfigSchema } from "../schema.js";
+import { embedEdits } from "../text-edits.js";
 import { nest } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
@@ -232,7 +233,10 @@ function readDotted(name: string, inline: string | undefined, cursor: Cursor, gi
     document: {
       ...valueDocument(nest(keys, value), place.source),
       locate: () => place,
-      edits: (change) => nameText && dottedEdits(change, name, keys, inline)?.map(nameText.embedEdit),
+      edits(change) {
+        const edits = dottedEdits(change, name, keys, inline);
+        return edits && nameText && embedEdits(edits, nameText.embedEdit);
+      },
     },
   });
 }

@@ -19,8 +19,8 @@ export interface ServeArgumentsOptions {
 /** An argument as characters of a text. */
 export interface ArgumentText {
   locate(offset: number): Place;
-  /** An edit of the argument as one of the text. */
-  embedEdit(edit: TextEdit): TextEdit;
+  /** An edit of the argument as one of the text; undefined where it cannot be written there. */
+  embedEdit(edit: TextEdit): TextEdit | undefined;
 }
 
 /** What the arguments and the `--config` file say. */
