@@ -36,7 +36,8 @@ function licenceOf(at) {
 }
 
 const tsup = join(packageFolder("tsup", root), manifestOf(packageFolder("tsup", root)).bin.tsup);
-for (const at of [join(root, "packages", "errors"), join(root, "packages", "config"), folder]) run(tsup, [], at);
+for (const at of [join(root, "packages", "errors"), join(root, "packages", "config"), folder])
+  run(tsup, [], at);
 
 rmSync(staged, { recursive: true, force: true });
 mkdirSync(join(staged, "dist"), { recursive: true });
