@@ -1,4 +1,5 @@
-// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← { llama-cpp, transformers, server } ← cli.
+// The arrows between packages: errors ← { config, scheduler, cuda-kernels } ← core ← { llama-cpp, transformers, server } ← cli,
+// and errors, config ← vscode.
 // No import goes against them or in a circle, and none reaches into another package except through its entry points.
 const CORE_AND_BELOW = ["errors", "config", "scheduler", "cuda-kernels", "core"];
 const HOSTS = ["llama-cpp", "transformers", "server"];
@@ -10,6 +11,7 @@ const PACKAGES_BELOW = {
   core: ["errors", "config", "scheduler", "cuda-kernels"],
   ...Object.fromEntries(HOSTS.map((host) => [host, CORE_AND_BELOW])),
   cli: [...CORE_AND_BELOW, ...HOSTS],
+  vscode: ["errors", "config"],
 };
 
 const arrows = Object.entries(PACKAGES_BELOW).map(([name, below]) => ({

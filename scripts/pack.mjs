@@ -46,7 +46,9 @@ export function pack({ addons, out = OUT }) {
   mkdirSync(out, { recursive: true });
   const manifests = readdirSync(join(root, "packages"))
     .filter((folder) => existsSync(join(root, "packages", folder, "package.json")))
-    .map((folder) => ({ source: join(root, "packages", folder), manifest: readJson(folder) }));
+    .map((folder) => ({ source: join(root, "packages", folder), manifest: readJson(folder) }))
+    // The VS Code extension is packed as a .vsix, by its own script.
+    .filter(({ manifest }) => manifest.engines?.vscode === undefined);
   const versions = new Map(manifests.map(({ manifest }) => [manifest.name, manifest.version]));
   for (const { source, manifest } of manifests) {
     const staged = join(out, "staged", manifest.name);

@@ -11,11 +11,27 @@ export {
   generateTokenBudgets,
   resolveEncoderBudgets,
 } from "./budgets.js";
+export {
+  type ConfigCompletion,
+  type ConfigCompletions,
+  type ConfigHover,
+  completeConfig,
+  describeKey,
+  hoverConfig,
+} from "./completion.js";
 export { type ConfigDocument, parseJsonDocument } from "./document.js";
 export { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 export { type EncoderSupport, encoderSupport } from "./encoder-support.js";
 export { type ExplainedKey, explainConfig, formatOrigin } from "./explain.js";
 export { type ConfigFinding, configFindings } from "./findings.js";
+export {
+  applyFix,
+  type ConfigChange,
+  type ConfigFix,
+  mergeFixes,
+  type Repair,
+  type TextEdit,
+} from "./fix.js";
 export type {
   CompilationConfig,
   CompilationConfigInput,
@@ -49,5 +65,10 @@ export {
   writableKeys,
 } from "./schema.js";
 export { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
-export type { OptimizationLevel, ServeArguments, ServeArgumentsOptions } from "./serve/types.js";
+export type {
+  ArgumentText,
+  OptimizationLevel,
+  ServeArguments,
+  ServeArgumentsOptions,
+} from "./serve/types.js";
 export { isServeOption } from "./serve/vllm-options.js";

@@ -3,8 +3,9 @@
  * YAML file. The value may be a string of JSON, which is taken as it stands, or a map, which is written as JSON.
  */
 import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from "yaml";
+import type { TextEdit } from "./fix.js";
 import { parseYaml } from "./yaml-parse.js";
-import { scalarOffsets } from "./yaml-scalar.js";
+import { editScalar, scalarOffsets } from "./yaml-scalar.js";
 
 export interface EmbeddedJson {
   readonly text: string;
@@ -12,6 +13,8 @@ export interface EmbeddedJson {
   toSource(jsonOffset: number): number;
   /** Offset in the JSON text of an offset in the YAML text; undefined outside the value. */
   toJson(sourceOffset: number): number | undefined;
+  /** An edit of the JSON text as one of the YAML text, quoted and indented. Absent for a map. */
+  readonly embedEdit?: (edit: TextEdit) => TextEdit;
 }
 
 /**
@@ -22,21 +25,31 @@ export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson
   const parsed = parseYaml(yaml);
   if ("excess" in parsed) return undefined;
   const { document } = parsed;
-  const found = document.getIn(path, true) as Node | undefined;
-  const node = found !== undefined && isAlias(found) ? found.resolve(document) : found;
+  return embeddedJson(document.getIn(path, true) as Node | undefined, document, yaml);
+}
+
+/** As {@link extractJson}, for a node of a YAML document. A string that is not JSON is taken as it stands, too. */
+export function embeddedJson(
+  found: Node | null | undefined,
+  document: Document,
+  yaml: string,
+): EmbeddedJson | undefined {
+  const node = isAlias(found) ? found.resolve(document) : found;
   if (node?.range == null) return undefined;
+  const scalar = isScalar(node) && typeof node.value === "string" ? (node as Scalar<string>) : undefined;
   const { text, offsets } =
-    isScalar(node) && typeof node.value === "string"
-      ? { text: node.value, offsets: scalarOffsets(node as Scalar<string>, yaml) }
-      : written(node, document);
+    scalar === undefined
+      ? written(node, document)
+      : { text: scalar.value, offsets: scalarOffsets(scalar, yaml) };
   const [start, end] = node.range;
   return {
     text,
+    ...(scalar && { embedEdit: (edit: TextEdit) => editScalar(scalar, yaml, offsets, edit) }),
     toSource: (jsonOffset) => offsets[jsonOffset] ?? end,
     toJson(sourceOffset) {
       if (sourceOffset < start || sourceOffset > end) return undefined;
-      const after = offsets.findIndex((offset) => offset > sourceOffset);
-      return after === -1 ? text.length : Math.max(0, after - 1);
+      const at = offsets.findIndex((offset) => offset >= sourceOffset);
+      return at === -1 ? text.length : at;
     },
   };
 }

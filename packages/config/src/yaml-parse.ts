@@ -1,5 +1,5 @@
-/** The one call of the YAML parser: with this project's options, and only on text whose size and depth are bounded. */
-import { type Document, LineCounter, parseDocument } from "yaml";
+/** The calls of the YAML parser: with this project's options, and only on text whose size and depth are bounded. */
+import { type Document, LineCounter, parseAllDocuments, parseDocument } from "yaml";
 import { MAX_TEXT_LENGTH } from "./bounds.js";
 import { isYamlTooDeep } from "./yaml-bounds.js";
 
@@ -9,16 +9,27 @@ export type ParsedYaml =
 
 /** Parses as PyYAML does: YAML 1.1, and a key that occurs twice keeps its last value. */
 export function parseYaml(text: string): ParsedYaml {
-  if (text.length > MAX_TEXT_LENGTH) return { excess: "too long" };
-  if (isYamlTooDeep(text)) return { excess: "too deep" };
+  const excess = yamlExcess(text);
+  if (excess !== undefined) return { excess };
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    version: "1.1",
-    uniqueKeys: false,
-    lineCounter: lines,
-    prettyErrors: false,
-    // Or the parser prints a warning to stderr for a key that is a list or a map.
-    logLevel: "error",
-  });
-  return { document, lines };
+  return { document: parseDocument(text, { ...OPTIONS, lineCounter: lines }), lines };
+}
+
+/** All documents of a text, such as the manifests of a file; none where it is too long or nested too deeply. */
+export function parseYamlStream(text: string): readonly Document[] {
+  if (yamlExcess(text) !== undefined) return [];
+  return [...parseAllDocuments(text, OPTIONS)];
+}
+
+const OPTIONS = {
+  version: "1.1",
+  uniqueKeys: false,
+  prettyErrors: false,
+  // Or the parser prints a warning to stderr for a key that is a list or a map.
+  logLevel: "error",
+} as const;
+
+function yamlExcess(text: string): "too long" | "too deep" | undefined {
+  if (text.length > MAX_TEXT_LENGTH) return "too long";
+  return isYamlTooDeep(text) ? "too deep" : undefined;
 }

@@ -27,7 +27,7 @@ export function parseServeArguments(
   options: ServeArgumentsOptions = {},
 ): ServeArguments {
   const given = new GivenSettings();
-  readArguments(argv, given);
+  readArguments(argv, given, options.textOf);
   readConfigFile(given, options);
   return resolveGiven(given);
 }

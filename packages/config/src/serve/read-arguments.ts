@@ -1,28 +1,32 @@
 /** The arguments that concern a compilation config; the others are handed back in order. */
 import { scanJson, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
-import { parseJsonArgument, valueDocument } from "../document.js";
+import { type JsonPlace, parseJsonArgument, valueDocument } from "../document.js";
+import type { ConfigChange, TextEdit } from "../fix.js";
 import { parseHumanReadableInteger } from "../human-readable.js";
+import { toPointer } from "../pointer.js";
 import type { Place } from "../problem.js";
 import { compilationConfigSchema } from "../schema.js";
+import { embedEdits } from "../text-edits.js";
 import { nest } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
+import type { ServeArgumentsOptions } from "./types.js";
 import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
 /** How an option's values are found in the arguments, and what becomes of them. */
 interface OptionReader {
   /** Values that follow the option: none, one, or all up to the next option. */
   readonly takes: "none" | "one" | "many";
-  read(given: GivenSettings, values: readonly string[], place: Place): void;
+  read(given: GivenSettings, values: readonly string[], place: Place, first?: JsonPlace): void;
 }
 
 const OPTIONS: ReadonlyMap<string, OptionReader> = new Map(
   Object.entries<OptionReader>({
     "--compilation-config": {
       takes: "one",
-      read: (given, [text = ""], place) =>
+      read: (given, [text = ""], place, first) =>
         given.collecting(() => {
-          const document = parseJsonArgument(text, place.source);
+          const document = parseJsonArgument(text, place.source, first);
           given.layers.argument.push({ rank: "argument", form: "json", document });
         }),
     },
@@ -70,7 +74,25 @@ const SHORT_NAMES: ReadonlyMap<string, string> = new Map([
 /** A forward walk over the arguments. */
 class Cursor {
   private index = 0;
-  constructor(private readonly argv: readonly string[]) {}
+  constructor(
+    private readonly argv: readonly string[],
+    private readonly textOf: ServeArgumentsOptions["textOf"],
+  ) {}
+
+  /** The place of the argument taken last: in its text, or else by a name. */
+  place(name: string): Place {
+    return this.textOf?.(this.index - 1).locate(0) ?? { source: name };
+  }
+
+  /** The characters of the argument taken last, from an offset on; undefined where it stands in no text. */
+  textFrom(start: number): Required<JsonPlace> | undefined {
+    const text = this.textOf?.(this.index - 1);
+    if (text === undefined) return undefined;
+    return {
+      locate: (offset) => text.locate(start + offset),
+      embedEdit: (edit) => text.embedEdit({ ...edit, start: start + edit.start, end: start + edit.end }),
+    };
+  }
 
   /** The next argument, if there is one and it passes. */
   take(passes: (argument: string) => boolean = () => true): string | undefined {
@@ -85,8 +107,12 @@ class Cursor {
   }
 }
 
-export function readArguments(argv: readonly string[], given: GivenSettings): void {
-  const cursor = new Cursor(argv);
+export function readArguments(
+  argv: readonly string[],
+  given: GivenSettings,
+  textOf?: ServeArgumentsOptions["textOf"],
+): void {
+  const cursor = new Cursor(argv, textOf);
   for (let argument = cursor.take(); argument !== undefined; argument = cursor.take()) {
     if (argument === "--") {
       given.rest.push(argument, ...cursor.remaining());
@@ -94,16 +120,15 @@ export function readArguments(argv: readonly string[], given: GivenSettings): vo
     }
     const { name, inline } = splitArgument(argument);
     const option = OPTIONS.get(canonicalName(name));
-    if (refuseJoined(argument, given)) continue;
-    if (/^--?[A-Za-z][^.]*\./.test(name)) readDotted(name, inline ?? cursor.take(), given);
+    if (refuseJoined(argument, cursor.place(shorten(argument)), given)) continue;
+    if (/^--?[A-Za-z][^.]*\./.test(name)) readDotted(name, inline, cursor, given);
     else if (option !== undefined) readOption(name, inline, option, cursor, given);
-    else if (!refuseMisspelt(name, given)) given.rest.push(argument);
+    else if (!refuseMisspelt(name, cursor.place(shorten(name)), given)) given.rest.push(argument);
   }
 }
 
 /** `"-cc {…}"` as one argument, as a quoted line of a template gives it; and dashes that a word processor made. */
-function refuseJoined(argument: string, given: GivenSettings): boolean {
-  const place = { source: shorten(argument) };
+function refuseJoined(argument: string, place: Place, given: GivenSettings): boolean {
   const [, name = ""] = /^(--?[A-Za-z][^\s=]*)\s+\S/.exec(argument) ?? [];
   const [first = ""] = name.split(".");
   if (first !== "" && (OPTIONS.has(canonicalName(first)) || OPTIONS.has(canonicalName(name)))) {
@@ -121,11 +146,11 @@ function refuseJoined(argument: string, given: GivenSettings): boolean {
 }
 
 /** A plain option that is nearly one of those that decide the outcome. Others are not known here. */
-function refuseMisspelt(name: string, given: GivenSettings): boolean {
+function refuseMisspelt(name: string, place: Place, given: GivenSettings): boolean {
   if (!name.startsWith("--") || isServeOption(optionName(name))) return false;
   const nearest = nearestOwnOption(optionName(name));
   if (nearest === undefined) return false;
-  given.problem({ source: shorten(name) }, "unknown option", "a known option", `did you mean --${nearest}?`);
+  given.problem(place, "unknown option", "a known option", `did you mean --${nearest}?`);
   return true;
 }
 
@@ -151,31 +176,37 @@ function readOption(
   cursor: Cursor,
   given: GivenSettings,
 ): void {
+  const place = cursor.place(name);
+  const inlineText = inline === undefined ? undefined : cursor.textFrom(name.length + 1);
   if (option.takes === "none") {
-    if (inline === undefined) option.read(given, [], { source: name });
-    else given.problem({ source: name }, `${name} takes no value`, "no value", `write ${name} alone`);
+    if (inline === undefined) option.read(given, [], place);
+    else given.problem(place, `${name} takes no value`, "no value", `write ${name} alone`);
     return;
   }
   const first = inline ?? cursor.take();
   if (first === undefined) {
-    given.problem({ source: name }, `${name} needs a value`, "a value", `add it: ${name} VALUE`);
+    given.problem(place, `${name} needs a value`, "a value", `add it: ${name} VALUE`);
     return;
   }
+  const firstText = inlineText ?? cursor.textFrom(0);
   const values = [first];
   if (option.takes === "many") {
     const isValue = (argument: string) => !argument.startsWith("-");
     for (let next = cursor.take(isValue); next !== undefined; next = cursor.take(isValue)) values.push(next);
   }
-  option.read(given, values, { source: name });
+  option.read(given, values, place, firstText);
 }
 
 /** `-cc.pass_config.enable_sp`, with its value. */
-function readDotted(name: string, text: string | undefined, given: GivenSettings): void {
+function readDotted(name: string, inline: string | undefined, cursor: Cursor, given: GivenSettings): void {
   const [option = "", ...path] = name.split(".");
-  const place = { source: shorten(text === undefined ? name : `${name}=${text}`, 80) };
   const shown = shorten(name);
+  const nameText = cursor.textFrom(0);
+  const namePlace = cursor.place(shown);
+  const text = inline ?? cursor.take();
+  const place = nameText === undefined ? { source: shorten(`${name}=${text}`, 80) } : namePlace;
   if (text === undefined) {
-    given.problem({ source: shown }, `${shown} needs a value`, "a value", `add it: ${shown}=VALUE`);
+    given.problem(namePlace, `${shown} needs a value`, "a value", `add it: ${shown}=VALUE`);
     return;
   }
   const last = path.pop() ?? "";
@@ -199,8 +230,32 @@ function readDotted(name: string, text: string | undefined, given: GivenSettings
   given.addDotted(canonicalName(option), {
     rank: "argument",
     form: appends ? "append" : "dotted",
-    document: valueDocument(nest(keys, value), place.source),
+    document: {
+      ...valueDocument(nest(keys, value), place.source),
+      locate: () => place,
+      edits(change) {
+        const edits = dottedEdits(change, name, keys, inline);
+        return edits && nameText && embedEdits(edits, nameText.embedEdit);
+      },
+    },
   });
+}
+
+/** Edits of `-cc.key=value` that change the key itself; what stands inside a value of JSON is left alone. */
+function dottedEdits(
+  change: ConfigChange,
+  name: string,
+  keys: readonly string[],
+  inline: string | undefined,
+): readonly TextEdit[] | undefined {
+  if (change.pointer !== toPointer(keys)) return undefined;
+  const end = name.endsWith("+") ? name.length - 1 : name.length;
+  if (change.kind === "rename") return [{ start: end - keys.at(-1)!.length, end, text: change.name }];
+  if (change.kind !== "set" || inline === undefined || name.endsWith("+")) return undefined;
+  const { value } = change;
+  const start = name.length + 1;
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return [{ start, end: start + inline.length, text }];
 }
 
 /**

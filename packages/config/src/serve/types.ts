@@ -1,6 +1,8 @@
 /** What goes into and comes out of {@link parseServeArguments}. */
 import type { ConfigDocument } from "../document.js";
+import type { TextEdit } from "../fix.js";
 import type { ResolvedConfig } from "../parse.js";
+import type { Place } from "../problem.js";
 
 /** vLLM's `-O`: how much start-up time to spend on speed. */
 export type OptimizationLevel = 0 | 1 | 2 | 3;
@@ -10,6 +12,15 @@ export interface ServeArgumentsOptions {
   readonly readFile?: (path: string) => string;
   /** Reads YAML: `parseYamlDocument` of `@vitgraph/config/yaml`. */
   readonly parseYaml?: (text: string, source: string) => ConfigDocument;
+  /** Where the argument at an index stands in a text, such as a manifest. Absent: places name the arguments. */
+  readonly textOf?: (index: number) => ArgumentText;
+}
+
+/** An argument as characters of a text. */
+export interface ArgumentText {
+  locate(offset: number): Place;
+  /** An edit of the argument as one of the text; undefined where it cannot be written there. */
+  embedEdit(edit: TextEdit): TextEdit | undefined;
 }
 
 /** What the arguments and the `--config` file say. */
