@@ -393,13 +393,16 @@ class Run {
         this.#put(bounds, row, [bound]);
     }
     if (index !== undefined) {
-      const table = this.#rowsOf((others.table ?? others.y)!);
+      // Negative values name learned rows.
+      const learned = others.learned === undefined ? 0 : this.#rowsOf(others.learned);
+      const gathered = others.table ?? (others.learned && others.x);
+      const table = this.#rowsOf((gathered ?? others.y)!);
       const rows = this.#rowsOf(index);
-      const scatters = others.table === undefined;
-      if (scatters ? rows > table : rows > 0 && table === 0) return false;
+      const scatters = gathered === undefined;
+      if (scatters ? rows > table : rows > 0 && table + learned === 0) return false;
       const order = scatters ? random.order(table) : undefined;
       const named = (row: number) =>
-        Array.from({ length: index.columns }, () => order?.[row] ?? random.below(table));
+        Array.from({ length: index.columns }, () => order?.[row] ?? random.below(table + learned) - learned);
       for (let row = 0; row < rows; row++) this.#put(index, row, named(row));
     }
     return true;
