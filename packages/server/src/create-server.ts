@@ -204,8 +204,8 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const gone = new AbortController();
     const { answerMs = limits.encodeMs } = request.routeOptions.config;
     const allMs = limits.receiveMs + answerMs + limits.sendMs;
-    // A reader that does not read, or a request that is being answered.
-    request.raw.setTimeout(limits.receiveMs + answerMs);
+    // A reader that does not read, or a request that is being answered. A request of `inject` has no such socket.
+    request.raw.socket.setTimeout?.(limits.receiveMs + answerMs);
     const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
     reply.raw.once("close", () => {
       clearTimeout(cut);
