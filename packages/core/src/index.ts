@@ -26,6 +26,7 @@ export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
+export { engineIdentity } from "./engine/engine-identity.js";
 export type {
   EngineItem,
   FramesItem,

@@ -26,6 +26,7 @@ import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerOperations } from "./routes/operations.js";
+import { registerVllmEncode } from "./routes/vllm-encode.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
 
@@ -96,6 +97,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     ...(options.network === undefined ? {} : { network: options.network }),
   };
   registerEmbeddings(app, options, policy);
+  if (options.vllmEncode !== undefined) registerVllmEncode(app, options, policy, options.vllmEncode);
   registerOperations(app, options, () => draining);
   return app;
 }
@@ -143,7 +145,7 @@ function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerO
 /** The client's id, if it is harmless in a log, or a new one. */
 function requestId({ headers }: { readonly headers: FastifyRequest["headers"] }): string {
   const given = headers["x-request-id"];
-  return typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+  return typeof given === "string" && /^[\w.:-]{1,100}$/.test(given) ? given : randomUUID();
 }
 
 /** @throws StatusError 400 */

@@ -1,6 +1,17 @@
 /** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
 export { createServer } from "./create-server.js";
+export {
+  checkEcKey,
+  DEFAULT_MAX_AGE_MS,
+  DEFAULT_MAX_BYTES,
+  type EcEntry,
+  EcStorage,
+  type EcStorageOptions,
+  ecKeyOfUrl,
+  YOUNG_MS,
+} from "./ec-storage.js";
 export type { ErrorBody } from "./http-errors.js";
+export { type InstanceRegistrationOptions, registerInstance } from "./instance-registration.js";
 export type { Network } from "./media/fetch-url.js";
 export {
   DEFAULT_LIMITS,

@@ -2,6 +2,7 @@
 import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import type { EcStorage } from "./ec-storage.js";
 import type { Network } from "./media/fetch-url.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
@@ -52,6 +53,11 @@ export interface ServerOptions {
   /** Milliseconds between "not ready" and closing the port, in which a load balancer takes the server out. Default: 0. */
   readonly drainDelayMs?: number;
   readonly limits?: ServerLimits;
+  /**
+   * Makes the server an encode instance of vLLM: POST /v1/chat/completions writes embeddings to this storage. The server
+   * opens it and cleans it up. Default: no such route.
+   */
+  readonly vllmEncode?: EcStorage;
   /** For tests: name resolution and connections of fetched images. */
   readonly network?: Network;
 }
@@ -67,6 +73,7 @@ const OPTIONS = {
   tls: true,
   drainDelayMs: true,
   limits: true,
+  vllmEncode: true,
   network: true,
 } satisfies Record<keyof ServerOptions, true>;
 

@@ -20,8 +20,15 @@ import {
   positiveNumber,
   wholeNumber,
 } from "./model-options.js";
+import {
+  addVllmEncodeOptions,
+  checkVllmEncodeOptions,
+  openEcStorage,
+  registerAtProxy,
+  type VllmEncodeOptions,
+} from "./vllm-encode-options.js";
 
-interface ServeOptions extends ModelOptions {
+interface ServeOptions extends ModelOptions, VllmEncodeOptions {
   readonly host: string;
   readonly port: number;
   readonly servedModelName?: string;
@@ -121,9 +128,11 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .action((options: ServeOptions) => {
       if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
         command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
+      checkVllmEncodeOptions(command, options);
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
+  addVllmEncodeOptions(command);
 }
 
 const SIGNALS_HELP = `
@@ -164,13 +173,17 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ...given("allowedMediaDomains", options.allowedMediaDomains),
     ...given("allowedLocalMediaPath", options.allowedLocalMediaPath),
     ...given("tls", tls),
+    ...given("vllmEncode", await openEcStorage(options, engine, logger)),
   });
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))
     printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);
   const { promise: stopped, stop } = stopSignal();
   using _ = io.onInterrupt(stop);
   try {
-    io.stdout(`listening on ${await listen(server, host, port)}\n`);
+    const url = await listen(server, host, port);
+    io.stdout(`listening on ${url}\n`);
+    // The proxy is told before the server drains.
+    await using _registration = await registerAtProxy(options, url, engine, logger, io);
     await stopped;
     io.stderr("draining: a second signal ends the server at once\n");
   } finally {

@@ -55,6 +55,8 @@ const PIXEL_BYTES = 3;
 
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;
+  /** Names what an embedding depends on besides its item: weights, processor settings, dtype. For keys of stored embeddings. */
+  readonly identity: string;
   readonly #options: ResolvedEngineOptions;
   readonly #observers: ObserverList;
   readonly #devices: DevicePool;
@@ -101,9 +103,10 @@ export class EncoderEngine implements AsyncDisposable {
       clock,
     });
     const dtype = workers[0].device.activationDType;
+    this.identity = engineIdentity(model, { dtype, compile: encoder.compile });
     this.#flow = new RequestFlow({
       model,
-      identity: engineIdentity(model, { dtype, compile: encoder.compile }),
+      identity: this.identity,
       admission: limits,
       cache: this.#cache,
       pool: this.#pool,

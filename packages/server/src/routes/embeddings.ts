@@ -1,8 +1,7 @@
 /** POST /v1/embeddings: images in (JSON or a form), embeddings out (JSON, `.npy`, safetensors, or a stream of parts). */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import type { Embedding, EncodeOptions } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
+import type { Embedding } from "@vitgraph/core";
 import type { FastifyInstance } from "fastify";
 import {
   encodeNpy,
@@ -16,9 +15,9 @@ import {
   SAFETENSORS_TYPE,
 } from "../embedding-formats.js";
 import { readFormImages, readJsonImages } from "../embedding-input.js";
-import { ParamError, StatusError } from "../http-errors.js";
+import { itemError, ParamError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
-import { type RequestState, requestState } from "../request-state.js";
+import { encodeOptions, type RequestState, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { EMBEDDINGS_ANSWERS, embeddingsBody } from "./schemas.js";
 
@@ -54,7 +53,7 @@ export function registerEmbeddings(
       );
     }
     const items = images.map((image) => ({ image }));
-    const options = encodeOptions(state);
+    const options = encodeOptions(state, limits);
     const specs = await engine.getItemSpecs(items, options);
     // In a stream, an image that fails is a part of it.
     const known = format.type === PARTS_TYPE ? specs.filter(({ status }) => status === "fulfilled") : specs;
@@ -63,7 +62,7 @@ export function registerEmbeddings(
 
     if (format.type === PARTS_TYPE) {
       const boundary = randomUUID();
-      const outcomes = engine.encodeEach(items, encodeOptions(state));
+      const outcomes = engine.encodeEach(items, encodeOptions(state, limits));
       // The first outcome, or the error of the call, comes before the status.
       const first = await outcomes.next();
       const all = (async function* () {
@@ -73,7 +72,7 @@ export function registerEmbeddings(
       const stream = Readable.from(partChunks(all, format.part, boundary), { objectMode: false });
       return reply.type(`${PARTS_TYPE}; boundary=${boundary}`).send(stream);
     }
-    const embeddings = allFulfilled(await engine.encode(items, encodeOptions(state)));
+    const embeddings = allFulfilled(await engine.encode(items, encodeOptions(state, limits)));
     switch (format.type) {
       case NPY_TYPE: {
         const embedding = embeddings[0] as Embedding;
@@ -92,12 +91,6 @@ export function registerEmbeddings(
     }
   });
 
-  /** The time that is left to the request. */
-  function encodeOptions({ caller, signal, startedAt }: RequestState): EncodeOptions {
-    const deadline = startedAt + limits.receiveMs + limits.encodeMs;
-    return { caller, signal, timeoutMs: Math.min(limits.encodeMs, deadline - performance.now()) };
-  }
-
   function reserveAnswer(bytes: number, { memory }: RequestState): void {
     if (bytes > limits.maxResponseBytes) {
       throw new StatusError(
@@ -114,11 +107,6 @@ export function registerEmbeddings(
 function allFulfilled<T>(outcomes: readonly PromiseSettledResult<T>[]): readonly T[] {
   return outcomes.map((outcome, index) => {
     if (outcome.status === "fulfilled") return outcome.value;
-    const { reason } = outcome;
-    // The call's own end is no fault of an item.
-    const isItems = VitgraphError.is(reason) && !CALL_ERRORS.includes(reason.code);
-    throw isItems ? new ParamError(`input[${index}]`, reason) : reason;
+    throw itemError(`input[${index}]`, outcome.reason);
   });
 }
-
-const CALL_ERRORS: readonly string[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];

@@ -1,0 +1,136 @@
+/** Options of `vitgraph serve` as an encode instance of vLLM. */
+import type { EncoderEngine } from "@vitgraph/core";
+import type { Logger } from "@vitgraph/core/observability";
+import { VitgraphError } from "@vitgraph/errors";
+import type { EcStorage } from "@vitgraph/server";
+import type { Command } from "commander";
+import type { CliIo } from "../cli-io.js";
+import { readTextInput } from "../files.js";
+import { byteCount, positiveNumber } from "./model-options.js";
+
+export interface VllmEncodeOptions {
+  readonly vllmEncode?: true;
+  readonly sharedStoragePath?: string;
+  readonly sharedStorageMaxBytes?: number;
+  readonly sharedStorageMaxAge?: number;
+  readonly register?: string;
+  readonly registerKeyFile?: string;
+  readonly instanceUrl?: string;
+}
+
+/** The proxy's own variable. */
+const KEY_VARIABLE = "ADMIN_API_KEY";
+
+/** With --vllm-encode alone. */
+const DEPENDENT = [
+  ["sharedStoragePath", "--shared-storage-path"],
+  ["sharedStorageMaxBytes", "--shared-storage-max-bytes"],
+  ["sharedStorageMaxAge", "--shared-storage-max-age"],
+  ["register", "--register"],
+  ["registerKeyFile", "--register-key-file"],
+  ["instanceUrl", "--instance-url"],
+] as const satisfies readonly (readonly [keyof VllmEncodeOptions, string])[];
+
+export function addVllmEncodeOptions(command: Command): Command {
+  return command
+    .option(
+      "--vllm-encode",
+      "be an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
+    )
+    .option("--shared-storage-path <dir>", "shared_storage_path of vLLM's ECExampleConnector")
+    .option(
+      "--shared-storage-max-bytes <bytes>",
+      "remove the least recently used files above this, but none used in the last ten minutes (default: 16384M)",
+      byteCount,
+    )
+    .option(
+      "--shared-storage-max-age <seconds>",
+      "remove files that were not used for this long; at least 600 (default: 3600)",
+      positiveNumber,
+    )
+    .option("--register <url>", "register at the proxy of this URL, which runs with --dynamic-registration")
+    .option(
+      "--register-key-file <file>",
+      `the proxy's admin key (also: the environment's ${KEY_VARIABLE}, as for the proxy)`,
+    )
+    .option(
+      "--instance-url <url>",
+      "this server's URL as the proxy reaches it (default: the address that it listens on)",
+    );
+}
+
+/** Ends the command with a usage error where options do not belong together. */
+export function checkVllmEncodeOptions(command: Command, options: VllmEncodeOptions): void {
+  if (options.vllmEncode === undefined) {
+    for (const [name, flag] of DEPENDENT)
+      if (options[name] !== undefined)
+        command.error(`error: ${flag} has no effect without --vllm-encode: add it`);
+    return;
+  }
+  if (options.sharedStoragePath === undefined)
+    command.error("error: --vllm-encode needs --shared-storage-path: give vLLM's shared_storage_path");
+  if (options.register !== undefined) return;
+  for (const [name, flag] of [DEPENDENT[4], DEPENDENT[5]])
+    if (options[name] !== undefined) command.error(`error: ${flag} has no effect without --register: add it`);
+}
+
+/** @throws VG_ARGUMENT_INVALID, VG_MODEL_UNSUPPORTED */
+export async function openEcStorage(
+  { sharedStoragePath, sharedStorageMaxBytes, sharedStorageMaxAge }: VllmEncodeOptions,
+  engine: EncoderEngine,
+  logger: Logger,
+): Promise<EcStorage | undefined> {
+  if (sharedStoragePath === undefined) return undefined;
+  const { EcStorage } = await import("@vitgraph/server");
+  return new EcStorage({
+    path: sharedStoragePath,
+    identity: engine.identity,
+    vision: engine.model.vision,
+    logger,
+    ...(sharedStorageMaxBytes === undefined ? {} : { maxBytes: sharedStorageMaxBytes }),
+    ...(sharedStorageMaxAge === undefined ? {} : { maxAgeMs: sharedStorageMaxAge * 1000 }),
+  });
+}
+
+/**
+ * Registers at the proxy of --register, until the result is disposed.
+ * @param url the address that the server listens on
+ * @throws VG_ARGUMENT_INVALID
+ */
+export async function registerAtProxy(
+  { register, registerKeyFile, instanceUrl, host }: VllmEncodeOptions & { readonly host: string },
+  url: string,
+  engine: EncoderEngine,
+  logger: Logger,
+  io: CliIo,
+): Promise<AsyncDisposable | undefined> {
+  if (register === undefined) return undefined;
+  const adminKey =
+    registerKeyFile === undefined
+      ? process.env[KEY_VARIABLE]
+      : (await readTextInput(registerKeyFile, io, "check --register-key-file")).trim();
+  if (adminKey === undefined || !/^[\x21-\x7e]+$/.test(adminKey)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "there is no admin key for --register", {
+      remedy: `give --register-key-file, or set ${KEY_VARIABLE} as for the proxy`,
+    });
+  }
+  if (instanceUrl === undefined && EVERY_ADDRESS.includes(host)) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `--register has no address to give: ${host} stands for all of them`,
+      {
+        remedy: "give the server's URL with --instance-url",
+      },
+    );
+  }
+  const { registerInstance } = await import("@vitgraph/server");
+  return registerInstance({
+    proxyUrl: register,
+    instanceUrl: instanceUrl ?? url,
+    adminKey,
+    isReady: () => engine.state === "ready",
+    logger,
+  });
+}
+
+const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
