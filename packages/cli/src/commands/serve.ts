@@ -18,13 +18,17 @@ import {
   openDevice,
   positiveInteger,
   positiveNumber,
+  type Rgb,
+  rgbColor,
   wholeNumber,
 } from "./model-options.js";
 import {
   addVllmEncodeOptions,
   checkVllmEncodeOptions,
   openEcStorage,
+  readRegistering,
   registerAtProxy,
+  VLLM_BACKGROUND,
   type VllmEncodeOptions,
 } from "./vllm-encode-options.js";
 
@@ -47,6 +51,7 @@ interface ServeOptions extends ModelOptions, VllmEncodeOptions {
   readonly encodeTimeout?: number;
   readonly drainDelay: number;
   readonly outputCacheBytes?: number;
+  readonly rgbaBackgroundColor?: Rgb;
   readonly logLevel: LogLevel;
 }
 
@@ -119,6 +124,11 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
       jsonObject,
     )
+    .option(
+      "--rgba-background-color <color>",
+      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped; with --vllm-encode white, as in vLLM)",
+      rgbColor,
+    )
     .addOption(
       new Option("--log-level <level>", "lines of JSON on standard error")
         .choices(["debug", "info", "warn", "error", "silent"])
@@ -146,6 +156,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
   const tls = await readTls(options, io);
+  const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
@@ -158,6 +169,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
+    ...given("background", options.rgbaBackgroundColor ?? (options.vllmEncode && VLLM_BACKGROUND)),
     ...given("outputCacheBytes", options.outputCacheBytes),
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
@@ -177,13 +189,14 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   });
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))
     printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);
+  if (apiKeys.length > 0 && options.vllmEncode) printNote(io, "vLLM's proxy sends no API key: it is refused");
   const { promise: stopped, stop } = stopSignal();
   using _ = io.onInterrupt(stop);
   try {
     const url = await listen(server, host, port);
     io.stdout(`listening on ${url}\n`);
     // The proxy is told before the server drains.
-    await using _registration = await registerAtProxy(options, url, engine, logger, io);
+    await using _registration = await registerAtProxy(registering, url, engine, logger);
     await stopped;
     io.stderr("draining: a second signal ends the server at once\n");
   } finally {

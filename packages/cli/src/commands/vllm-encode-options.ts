@@ -6,7 +6,7 @@ import type { EcStorage } from "@vitgraph/server";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { readTextInput } from "../files.js";
-import { byteCount, positiveNumber } from "./model-options.js";
+import { byteCount, positiveNumber, type Rgb } from "./model-options.js";
 
 export interface VllmEncodeOptions {
   readonly vllmEncode?: true;
@@ -17,6 +17,9 @@ export interface VllmEncodeOptions {
   readonly registerKeyFile?: string;
   readonly instanceUrl?: string;
 }
+
+/** vLLM's default of `rgba_background_color`. */
+export const VLLM_BACKGROUND: Rgb = [255, 255, 255];
 
 /** The proxy's own variable. */
 const KEY_VARIABLE = "ADMIN_API_KEY";
@@ -92,18 +95,19 @@ export async function openEcStorage(
   });
 }
 
-/**
- * Registers at the proxy of --register, until the result is disposed.
- * @param url the address that the server listens on
- * @throws VG_ARGUMENT_INVALID
- */
-export async function registerAtProxy(
+/** How to register, once the server listens. */
+export interface Registering {
+  readonly proxyUrl: string;
+  readonly adminKey: string;
+  /** Undefined: the address that the server listens on. */
+  readonly instanceUrl: string | undefined;
+}
+
+/** @throws VG_ARGUMENT_INVALID, VG_FILE_UNREADABLE */
+export async function readRegistering(
   { register, registerKeyFile, instanceUrl, host }: VllmEncodeOptions & { readonly host: string },
-  url: string,
-  engine: EncoderEngine,
-  logger: Logger,
   io: CliIo,
-): Promise<AsyncDisposable | undefined> {
+): Promise<Registering | undefined> {
   if (register === undefined) return undefined;
   const adminKey =
     registerKeyFile === undefined
@@ -118,19 +122,33 @@ export async function registerAtProxy(
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
       `--register has no address to give: ${host} stands for all of them`,
-      {
-        remedy: "give the server's URL with --instance-url",
-      },
+      { remedy: "give the server's URL with --instance-url" },
     );
   }
+  return { proxyUrl: register, adminKey, instanceUrl };
+}
+
+const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
+
+/**
+ * Registers at the proxy, until the result is disposed.
+ * @param url the address that the server listens on
+ * @throws VG_ARGUMENT_INVALID
+ */
+export async function registerAtProxy(
+  registering: Registering | undefined,
+  url: string,
+  engine: EncoderEngine,
+  logger: Logger,
+): Promise<AsyncDisposable | undefined> {
+  if (registering === undefined) return undefined;
   const { registerInstance } = await import("@vitgraph/server");
+  const { instanceUrl = url, proxyUrl, adminKey } = registering;
   return registerInstance({
-    proxyUrl: register,
-    instanceUrl: instanceUrl ?? url,
+    proxyUrl,
     adminKey,
+    instanceUrl,
     isReady: () => engine.state === "ready",
     logger,
   });
 }
-
-const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];

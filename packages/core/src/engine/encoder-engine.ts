@@ -78,6 +78,7 @@ export class EncoderEngine implements AsyncDisposable {
     devices: DevicePool,
   ) {
     const { limits, clock, encoder } = options;
+    const background = options.background === undefined ? {} : { background: options.background };
     const { workers } = devices;
     this.model = model;
     this.#options = options;
@@ -103,7 +104,7 @@ export class EncoderEngine implements AsyncDisposable {
       clock,
     });
     const dtype = workers[0].device.activationDType;
-    this.identity = engineIdentity(model, { dtype, compile: encoder.compile });
+    this.identity = engineIdentity(model, { dtype, compile: encoder.compile, ...background });
     this.#flow = new RequestFlow({
       model,
       identity: this.identity,
@@ -114,6 +115,7 @@ export class EncoderEngine implements AsyncDisposable {
       observers,
       counter: this.#counter,
       limits: {
+        ...background,
         maxPixels: limits.maxPixels,
         // An image that needs more than the pool ever holds would run beside nothing else, and above the limit.
         maxDecodeBytes: Math.min(DEFAULT_MAX_DECODE_BYTES, PIXEL_BYTES * limits.maxPixelsInFlight),
