@@ -211,6 +211,6 @@ test("an instance that listens on every address has to be told its own", async (
   const { io, stop } = await start("--register", "http://127.0.0.1:9", "--host", "0.0.0.0");
   expect(await stop()).toBe(1);
   expect(io.err).toBe(
-    "error: --register has no address to give: 0.0.0.0 stands for all of them: give the server's URL with --instance-url\n",
+    "error: --register has no address to give: 0.0.0.0 stands for all of them: give the server's URL with --instance-url [VG_ARGUMENT_INVALID]\n",
   );
 });
