@@ -1,4 +1,5 @@
 /** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
+export { CONNECTOR_PROTOCOL, type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
 export { createServer } from "./create-server.js";
 export {
   checkEcKey,

@@ -52,6 +52,7 @@ interface ServeOptions extends ModelOptions, VllmEncodeOptions {
   readonly drainDelay: number;
   readonly outputCacheBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
+  readonly connectorSocket?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -143,6 +144,10 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
   addVllmEncodeOptions(command);
+  command.option(
+    "--connector-socket <path>",
+    "answer vLLM's VitgraphECConnector (pip package vitgraph-vllm) on this Unix socket",
+  );
 }
 
 const SIGNALS_HELP = `
@@ -151,7 +156,7 @@ A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Here, since the other commands start a tenth of a second sooner without it.
-  const { createServer } = await import("@vitgraph/server");
+  const { createServer, openConnectorSocket } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
@@ -190,6 +195,10 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))
     printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);
   if (apiKeys.length > 0 && options.vllmEncode) printNote(io, "vLLM's proxy sends no API key: it is refused");
+  await using _connectors =
+    options.connectorSocket === undefined
+      ? undefined
+      : await openConnectorSocket({ path: options.connectorSocket, engine, logger });
   const { promise: stopped, stop } = stopSignal();
   using _ = io.onInterrupt(stop);
   try {
