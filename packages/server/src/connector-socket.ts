@@ -17,7 +17,7 @@ import type { ServedEngine } from "./server-options.js";
 export interface ConnectorSocketOptions {
   /** Path of the socket. */
   readonly path: string;
-  readonly engine: ServedEngine & { readonly model: { readonly vision: { readonly modelType: string } } };
+  readonly engine: ServedEngine;
   readonly logger?: Logger;
   /** Where rows are written. Default: /dev/shm. */
   readonly directory?: string;

@@ -25,6 +25,7 @@ import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
+import { registerGateway } from "./routes/gateway.js";
 import { registerOperations } from "./routes/operations.js";
 import { registerVllmEncode } from "./routes/vllm-encode.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
@@ -96,7 +97,8 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     fetchMs: limits.fetchMs,
     ...(options.network === undefined ? {} : { network: options.network }),
   };
-  registerEmbeddings(app, options, policy);
+  if (options.gateway === undefined) registerEmbeddings(app, options, policy);
+  else await registerGateway(app, options, policy, options.gateway);
   if (options.vllmEncode !== undefined) registerVllmEncode(app, options, policy, options.vllmEncode);
   registerOperations(app, options, () => draining);
   return app;
@@ -112,7 +114,7 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.receiveMs,
-    // A silent connection, whose reader does not read or whose request is being encoded.
+    // A silent connection. A request sets its own time when its headers have come.
     connectionTimeout: limits.receiveMs + limits.encodeMs,
     // While the server drains, requests on open connections are served.
     return503OnClosing: false,
@@ -178,7 +180,10 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const caller = key === undefined ? `address ${request.ip}` : `key ${key}`;
     const memory = budget.open(caller);
     const gone = new AbortController();
-    const allMs = limits.receiveMs + limits.encodeMs + limits.sendMs;
+    const { answerMs = limits.encodeMs } = request.routeOptions.config;
+    const allMs = limits.receiveMs + answerMs + limits.sendMs;
+    // A reader that does not read, or a request that is being answered.
+    request.raw.setTimeout(limits.receiveMs + answerMs);
     const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
     reply.raw.once("close", () => {
       clearTimeout(cut);

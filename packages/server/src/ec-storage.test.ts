@@ -208,7 +208,7 @@ test("options that cannot work are refused", () => {
   expect(make({ maxBytes: 0 })).toThrow("maxBytes is 0");
   expect(make({ maxByte: 5 })).toThrow('did you mean "maxBytes"?');
   expect(make({ vision: { modelType: "gemma3", outputColumns: [64] } })).toThrow(
-    "vLLM's decoder takes no image_grid_thw for the model type gemma3",
+    "vLLM takes no image_grid_thw for the model type gemma3",
   );
 });
 

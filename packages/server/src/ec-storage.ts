@@ -66,6 +66,16 @@ const GRID_MODELS: readonly string[] = [
   "qwen3_omni_moe",
 ];
 
+/** @throws VG_MODEL_UNSUPPORTED where vLLM does not take a model's embeddings by their grid */
+export function checkGridModel(modelType: string): void {
+  if (GRID_MODELS.includes(modelType)) return;
+  throw new VitgraphError(
+    "VG_MODEL_UNSUPPORTED",
+    `vLLM takes no image_grid_thw for the model type ${modelType}`,
+    { remedy: `use one of ${GRID_MODELS.join(", ")}` },
+  );
+}
+
 /** vLLM's names. */
 const FILE = "encoder_cache.safetensors";
 const TENSOR = "ec_cache";
@@ -73,9 +83,13 @@ const TENSOR = "ec_cache";
 /** A client may choose the key of its image, and it becomes the name of a folder. */
 const SAFE_KEY = /^[A-Za-z0-9_][A-Za-z0-9_.:@=+-]{0,199}$/;
 
+export function isEcKey(key: string): boolean {
+  return SAFE_KEY.test(key);
+}
+
 /** @throws VG_REQUEST_INVALID for a key that is no harmless file name */
 export function checkEcKey(key: string): void {
-  if (SAFE_KEY.test(key)) return;
+  if (isEcKey(key)) return;
   throw new VitgraphError(
     "VG_REQUEST_INVALID",
     `the uuid ${describe(shorten(key))} is not a safe file name`,
@@ -114,13 +128,7 @@ export class EcStorage {
   constructor(options: EcStorageOptions) {
     checkOptions("EcStorage", options, Object.keys(OPTIONS));
     const { path, identity, vision, maxBytes = DEFAULT_MAX_BYTES, maxAgeMs = DEFAULT_MAX_AGE_MS } = options;
-    if (!GRID_MODELS.includes(vision.modelType)) {
-      throw new VitgraphError(
-        "VG_MODEL_UNSUPPORTED",
-        `vLLM's decoder takes no image_grid_thw for the model type ${vision.modelType}`,
-        { remedy: `use one of ${GRID_MODELS.join(", ")}` },
-      );
-    }
+    checkGridModel(vision.modelType);
     if (!(Number.isSafeInteger(maxBytes) && maxBytes > 0))
       throw invalid(`maxBytes is ${describe(maxBytes)}`, "give a positive whole number");
     if (!(maxAgeMs >= YOUNG_MS))

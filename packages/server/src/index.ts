@@ -16,6 +16,7 @@ export { type InstanceRegistrationOptions, registerInstance } from "./instance-r
 export type { Network } from "./media/fetch-url.js";
 export {
   DEFAULT_LIMITS,
+  type GatewayOptions,
   type ServedEngine,
   type ServerLimits,
   type ServerOptions,

@@ -13,6 +13,13 @@ export interface RequestState {
   readonly startedAt: number;
 }
 
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Milliseconds between the arrival of a request and its answer. Default: the limit for encoding. */
+    readonly answerMs?: number;
+  }
+}
+
 const STATES = new WeakMap<FastifyRequest, RequestState>();
 
 export function setRequestState(request: FastifyRequest, state: RequestState): void {

@@ -7,7 +7,10 @@ import type { Network } from "./media/fetch-url.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
 export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach" | "getItemSpecs"> & {
-  readonly model: { readonly name: string; readonly vision: { readonly outputColumns: readonly number[] } };
+  readonly model: {
+    readonly name: string;
+    readonly vision: { readonly outputColumns: readonly number[]; readonly modelType?: string };
+  };
 };
 
 export interface ServerLimits {
@@ -31,6 +34,16 @@ export interface ServerLimits {
   readonly encodeMs?: number;
   /** Milliseconds to send an answer. Default: 60 000. */
   readonly sendMs?: number;
+}
+
+export interface GatewayOptions {
+  /** Base URL of the vLLM server. */
+  readonly upstream: string;
+  /**
+   * Embeddings go to this storage, and vLLM's ECExampleConnector loads them. Default: they go in the request, as
+   * `image_embeds`, which takes vLLM's `--enable-mm-embeds`.
+   */
+  readonly storage?: EcStorage;
 }
 
 export interface ServerOptions {
@@ -58,6 +71,11 @@ export interface ServerOptions {
    * opens it and cleans it up. Default: no such route.
    */
   readonly vllmEncode?: EcStorage;
+  /**
+   * Puts the server in front of an ordinary vLLM server: images of chats are replaced by their embeddings, and all other
+   * requests but those for probes and metrics go there as they are. Default: no gateway.
+   */
+  readonly gateway?: GatewayOptions;
   /** For tests: name resolution and connections of fetched images. */
   readonly network?: Network;
 }
@@ -74,6 +92,7 @@ const OPTIONS = {
   drainDelayMs: true,
   limits: true,
   vllmEncode: true,
+  gateway: true,
   network: true,
 } satisfies Record<keyof ServerOptions, true>;
 
@@ -110,6 +129,18 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   for (const [name, value] of Object.entries(limits)) {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+  }
+  const { gateway, vllmEncode } = options;
+  if (gateway !== undefined) {
+    checkOptions("the gateway of createServer", gateway, ["upstream", "storage"]);
+    const url = URL.canParse(gateway.upstream) ? new URL(gateway.upstream) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
+      throw invalid(
+        `the upstream is ${describe(gateway.upstream)}`,
+        "give an http(s) URL: http://127.0.0.1:8000",
+      );
+    if (vllmEncode !== undefined)
+      throw invalid("a server is both a gateway and an encode instance", "start two servers");
   }
   for (const key of apiKeys) {
     if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) continue;

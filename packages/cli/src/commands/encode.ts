@@ -41,7 +41,7 @@ import {
   type Rgb,
   rgbColor,
 } from "./model-options.js";
-import { VLLM_BACKGROUND } from "./vllm-encode-options.js";
+import { VLLM_BACKGROUND } from "./vllm-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;

@@ -23,16 +23,16 @@ import {
   wholeNumber,
 } from "./model-options.js";
 import {
-  addVllmEncodeOptions,
-  checkVllmEncodeOptions,
-  openEcStorage,
+  addVllmOptions,
+  checkVllmOptions,
   readRegistering,
   registerAtProxy,
-  VLLM_BACKGROUND,
-  type VllmEncodeOptions,
-} from "./vllm-encode-options.js";
+  type VllmOptions,
+  vllmBackground,
+  vllmServing,
+} from "./vllm-options.js";
 
-interface ServeOptions extends ModelOptions, VllmEncodeOptions {
+interface ServeOptions extends ModelOptions, VllmOptions {
   readonly host: string;
   readonly port: number;
   readonly servedModelName?: string;
@@ -127,7 +127,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option(
       "--rgba-background-color <color>",
-      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped; with --vllm-encode white, as in vLLM)",
+      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped; with --vllm-encode or --upstream white, as in vLLM)",
       rgbColor,
     )
     .addOption(
@@ -139,11 +139,11 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .action((options: ServeOptions) => {
       if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
         command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
-      checkVllmEncodeOptions(command, options);
+      checkVllmOptions(command, options);
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
-  addVllmEncodeOptions(command);
+  addVllmOptions(command);
   command.option(
     "--connector-socket <path>",
     "answer vLLM's VitgraphECConnector (pip package vitgraph-vllm) on this Unix socket",
@@ -174,7 +174,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
-    ...given("background", options.rgbaBackgroundColor ?? (options.vllmEncode && VLLM_BACKGROUND)),
+    ...given("background", options.rgbaBackgroundColor ?? vllmBackground(options)),
     ...given("outputCacheBytes", options.outputCacheBytes),
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
@@ -190,7 +190,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ...given("allowedMediaDomains", options.allowedMediaDomains),
     ...given("allowedLocalMediaPath", options.allowedLocalMediaPath),
     ...given("tls", tls),
-    ...given("vllmEncode", await openEcStorage(options, engine, logger)),
+    ...(await vllmServing(options, engine, logger)),
   });
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))
     printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);

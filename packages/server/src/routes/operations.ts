@@ -6,28 +6,31 @@ import { ERROR, MODELS, STATUS, VERSION } from "./schemas.js";
 
 export function registerOperations(
   app: FastifyInstance,
-  { engine, metrics, modelName }: ResolvedServerOptions,
+  { engine, metrics, modelName, gateway }: ResolvedServerOptions,
   isDraining: () => boolean,
 ): void {
   const created = Math.floor(Date.now() / 1000);
   const version = serverVersion();
 
-  app.get(
-    "/v1/models",
-    { schema: { summary: "The served model", response: { 200: MODELS, "4xx": ERROR } } },
-    async () => ({
-      object: "list",
-      data: [
-        {
-          id: modelName,
-          object: "model",
-          created,
-          owned_by: "vitgraph",
-          output_columns: engine.model.vision.outputColumns,
-        },
-      ],
-    }),
-  );
+  // Behind a gateway the models are vLLM's.
+  if (gateway === undefined) {
+    app.get(
+      "/v1/models",
+      { schema: { summary: "The served model", response: { 200: MODELS, "4xx": ERROR } } },
+      async () => ({
+        object: "list",
+        data: [
+          {
+            id: modelName,
+            object: "model",
+            created,
+            owned_by: "vitgraph",
+            output_columns: engine.model.vision.outputColumns,
+          },
+        ],
+      }),
+    );
+  }
 
   const ready = { schema: { summary: "200 if requests are served", response: { 200: STATUS, 503: STATUS } } };
   for (const path of ["/health", "/health/ready"]) {

@@ -10,6 +10,7 @@ import { randomUUID } from "node:crypto";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { checkEcKey, type EcEntry, type EcStorage, ecKeyOfUrl } from "../ec-storage.js";
 import { itemError, ParamError, StatusError } from "../http-errors.js";
+import { keepEcStorage } from "../keep-ec-storage.js";
 import { type MediaPolicy, readMedia } from "../media/read-media.js";
 import { encodeOptions, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
@@ -47,8 +48,6 @@ interface TransferParams {
 /** f32 from the CPU, and bf16 in the file. */
 const BYTES_PER_VALUE = 4 + 2;
 
-const CLEAN_UP_EVERY_MS = 60_000;
-
 export function registerVllmEncode(
   app: FastifyInstance,
   { engine, limits, modelName, logger }: ResolvedServerOptions,
@@ -62,13 +61,7 @@ export function registerVllmEncode(
     response: ENCODE_ANSWERS,
   };
 
-  let cleaning: NodeJS.Timeout | undefined;
-  app.addHook("onReady", async () => {
-    await storage.open();
-    await storage.evict();
-    cleaning = setInterval(() => void storage.evict(), CLEAN_UP_EVERY_MS).unref();
-  });
-  app.addHook("onClose", async () => clearInterval(cleaning));
+  keepEcStorage(app, storage);
 
   app.post("/v1/chat/completions", { schema }, async (request) => {
     const body = request.body as EncodeBody;

@@ -183,7 +183,11 @@ test("registers with the proxy's key, and takes itself off the list when it stop
 
 test.each([
   [["--vllm-encode"], 2, "--vllm-encode needs --shared-storage-path"],
-  [["--shared-storage-path", "a"], 2, "--shared-storage-path has no effect without --vllm-encode"],
+  [["--shared-storage-path", "a"], 2, "no effect without --vllm-encode or --upstream"],
+  [["--upstream", "http://a", "--register", "http://b"], 2, "--register has no effect without --vllm-encode"],
+  [["--upstream", "http://a", "--shared-storage-max-age", "900"], 2, "without --shared-storage-path"],
+  [["--upstream", "http://a", "--vllm-encode"], 2, "exclude each other"],
+  [["--upstream", "vllm:80"], 1, 'the upstream is "vllm:80"'],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--instance-url", "http://a"],
     2,
@@ -213,4 +217,40 @@ test("an instance that listens on every address has to be told its own", async (
   expect(io.err).toBe(
     "error: --register has no address to give: 0.0.0.0 stands for all of them: give the server's URL with --instance-url [VG_ARGUMENT_INVALID]\n",
   );
+});
+
+test("--upstream is a gateway: vLLM gets embeddings in the place of images", async () => {
+  const bodies: string[] = [];
+  const vllm = createServer((request, response) => {
+    let body = "";
+    request.on("data", (chunk) => {
+      body += chunk;
+    });
+    request.on("end", () => {
+      bodies.push(body);
+      response.end("{}");
+    });
+  });
+  await new Promise<void>((resolve) => vllm.listen(0, "127.0.0.1", resolve));
+  const upstream = `http://127.0.0.1:${(vllm.address() as AddressInfo).port}`;
+  const image = `data:image/png;base64,${(await readFile(photo)).toString("base64")}`;
+  for (const more of [[], ["--shared-storage-path", storage]]) {
+    const io = createFakeIo();
+    const ended = main(["serve", ...MODEL(), "--port", "0", "--upstream", upstream, ...more], io);
+    while (!io.out.includes("listening on")) await sleep(10);
+    const url = /listening on (\S+)/.exec(io.out)?.[1] ?? "";
+    await ask(url, { image_url: { url: image }, uuid: "photo" });
+    io.interrupt();
+    expect(await ended).toBe(0);
+  }
+  vllm.close();
+  expect(bodies.map((body) => JSON.parse(body).messages[0].content[0])).toEqual([
+    {
+      type: "image_embeds",
+      image_embeds: { image_embeds: expect.any(String), image_grid_thw: [1, 4, 8] },
+      uuid: "photo",
+    },
+    { type: "image_embeds", image_embeds: { image_grid_thw: [1, 4, 8] }, uuid: "photo" },
+  ]);
+  expect(await readdir(storage)).toEqual(["photo"]);
 });

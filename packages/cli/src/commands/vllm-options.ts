@@ -1,15 +1,16 @@
-/** Options of `vitgraph serve` as an encode instance of vLLM. */
+/** Options of `vitgraph serve` in front of vLLM: as an encode instance, and as a gateway. */
 import type { EncoderEngine } from "@vitgraph/core";
 import type { Logger } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
-import type { EcStorage } from "@vitgraph/server";
+import type { EcStorage, ServerOptions } from "@vitgraph/server";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { readTextInput } from "../files.js";
 import { byteCount, positiveNumber, type Rgb } from "./model-options.js";
 
-export interface VllmEncodeOptions {
+export interface VllmOptions {
   readonly vllmEncode?: true;
+  readonly upstream?: string;
   readonly sharedStoragePath?: string;
   readonly sharedStorageMaxBytes?: number;
   readonly sharedStorageMaxAge?: number;
@@ -21,26 +22,39 @@ export interface VllmEncodeOptions {
 /** vLLM's default of `rgba_background_color`. */
 export const VLLM_BACKGROUND: Rgb = [255, 255, 255];
 
+export function vllmBackground({ vllmEncode, upstream }: VllmOptions): Rgb | undefined {
+  return vllmEncode || upstream !== undefined ? VLLM_BACKGROUND : undefined;
+}
+
 /** The proxy's own variable. */
 const KEY_VARIABLE = "ADMIN_API_KEY";
 
-/** With --vllm-encode alone. */
-const DEPENDENT = [
+type Flags = readonly (readonly [keyof VllmOptions, string])[];
+
+const STORAGE_FLAGS: Flags = [
   ["sharedStoragePath", "--shared-storage-path"],
   ["sharedStorageMaxBytes", "--shared-storage-max-bytes"],
   ["sharedStorageMaxAge", "--shared-storage-max-age"],
-  ["register", "--register"],
+];
+const REGISTER_FLAGS: Flags = [
   ["registerKeyFile", "--register-key-file"],
   ["instanceUrl", "--instance-url"],
-] as const satisfies readonly (readonly [keyof VllmEncodeOptions, string])[];
+];
 
-export function addVllmEncodeOptions(command: Command): Command {
+export function addVllmOptions(command: Command): Command {
   return command
     .option(
       "--vllm-encode",
       "be an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
     )
-    .option("--shared-storage-path <dir>", "shared_storage_path of vLLM's ECExampleConnector")
+    .option(
+      "--upstream <url>",
+      "be a gateway in front of this vLLM server: it gets embeddings in the place of images, and all else as it came",
+    )
+    .option(
+      "--shared-storage-path <dir>",
+      "shared_storage_path of vLLM's ECExampleConnector (with --upstream, default: embeddings go in the request)",
+    )
     .option(
       "--shared-storage-max-bytes <bytes>",
       "remove the least recently used files above this, but none used in the last ten minutes (default: 16384M)",
@@ -63,23 +77,38 @@ export function addVllmEncodeOptions(command: Command): Command {
 }
 
 /** Ends the command with a usage error where options do not belong together. */
-export function checkVllmEncodeOptions(command: Command, options: VllmEncodeOptions): void {
-  if (options.vllmEncode === undefined) {
-    for (const [name, flag] of DEPENDENT)
+export function checkVllmOptions(command: Command, options: VllmOptions): void {
+  const { vllmEncode, upstream, sharedStoragePath, register } = options;
+  const refuse = (flags: Flags, without: string) => {
+    for (const [name, flag] of flags)
       if (options[name] !== undefined)
-        command.error(`error: ${flag} has no effect without --vllm-encode: add it`);
-    return;
-  }
-  if (options.sharedStoragePath === undefined)
+        command.error(`error: ${flag} has no effect without ${without}: add it`);
+  };
+  if (vllmEncode && upstream !== undefined)
+    command.error("error: --vllm-encode and --upstream exclude each other: start two servers");
+  if (vllmEncode === undefined && upstream === undefined)
+    refuse(STORAGE_FLAGS, "--vllm-encode or --upstream");
+  if (vllmEncode && sharedStoragePath === undefined)
     command.error("error: --vllm-encode needs --shared-storage-path: give vLLM's shared_storage_path");
-  if (options.register !== undefined) return;
-  for (const [name, flag] of [DEPENDENT[4], DEPENDENT[5]])
-    if (options[name] !== undefined) command.error(`error: ${flag} has no effect without --register: add it`);
+  if (sharedStoragePath === undefined) refuse(STORAGE_FLAGS.slice(1), "--shared-storage-path");
+  if (vllmEncode === undefined) refuse([["register", "--register"]], "--vllm-encode");
+  if (register === undefined) refuse(REGISTER_FLAGS, "--register");
 }
 
 /** @throws VG_ARGUMENT_INVALID, VG_MODEL_UNSUPPORTED */
-export async function openEcStorage(
-  { sharedStoragePath, sharedStorageMaxBytes, sharedStorageMaxAge }: VllmEncodeOptions,
+export async function vllmServing(
+  options: VllmOptions,
+  engine: EncoderEngine,
+  logger: Logger,
+): Promise<Pick<ServerOptions, "vllmEncode" | "gateway">> {
+  const storage = await openEcStorage(options, engine, logger);
+  const { upstream } = options;
+  if (upstream !== undefined) return { gateway: { upstream, ...(storage === undefined ? {} : { storage }) } };
+  return storage === undefined ? {} : { vllmEncode: storage };
+}
+
+async function openEcStorage(
+  { sharedStoragePath, sharedStorageMaxBytes, sharedStorageMaxAge }: VllmOptions,
   engine: EncoderEngine,
   logger: Logger,
 ): Promise<EcStorage | undefined> {
@@ -105,7 +134,7 @@ export interface Registering {
 
 /** @throws VG_ARGUMENT_INVALID, VG_FILE_UNREADABLE */
 export async function readRegistering(
-  { register, registerKeyFile, instanceUrl, host }: VllmEncodeOptions & { readonly host: string },
+  { register, registerKeyFile, instanceUrl, host }: VllmOptions & { readonly host: string },
   io: CliIo,
 ): Promise<Registering | undefined> {
   if (register === undefined) return undefined;
