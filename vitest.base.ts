@@ -10,7 +10,8 @@ export default defineConfig({
     setupFiles: [new URL("vitest.seed.ts", import.meta.url).pathname],
     include: ["**/*.test.ts"],
     exclude: ["**/node_modules/**", "**/dist/**"],
-    // A slow machine is no failure: this only ends what hangs.
+    // A slow machine is no failure: these only end what hangs.
     testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });

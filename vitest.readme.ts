@@ -1,4 +1,4 @@
-/** Runs a TypeScript example of a README as it stands, for the tests that hold READMEs to what they print. */
+/** Runs an example of a README as it stands, for the tests that hold READMEs to what they print. */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,9 +30,9 @@ export async function runReadmeExample(
   beside: string,
   { edit = (example) => example, number = 0 }: ReadmeOptions = {},
 ): Promise<ReadmeRun> {
-  const examples = [...(await readFile(readme, "utf8")).matchAll(/```ts\n(.*?)```/gs)];
+  const examples = [...(await readFile(readme, "utf8")).matchAll(/```[jt]s\n(.*?)```/gs)];
   const example = examples[number]?.[1];
-  if (example === undefined) throw new Error(`${readme.pathname} has no TypeScript example ${number}`);
+  if (example === undefined) throw new Error(`${readme.pathname} has no example ${number}`);
   // A dot keeps the folder out of what tsc reads, which may be running beside the tests.
   const directory = await mkdtemp(fileURLToPath(new URL(".readme-", beside)));
   const log = vi.spyOn(console, "log").mockImplementation(() => {});

@@ -127,7 +127,7 @@ async function measureBatches(): Promise<void> {
           lastCall = id;
         },
         batchStarted: ({ calls = [] }) => batches.push(calls),
-        batchEnded: ({ replayMs }) => computedMs.push(replayMs),
+        batchEnded: ({ deviceMs }) => computedMs.push(deviceMs),
       },
     ],
   });

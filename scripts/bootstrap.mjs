@@ -49,6 +49,7 @@ function fingerprintOfManifests() {
     "pnpm-lock.yaml",
     "test/package.json",
     "test/hosts/package.json",
+    "test/install/package.json",
     "benchmarks/package.json",
     "examples/package.json",
   ];

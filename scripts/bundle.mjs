@@ -27,6 +27,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import licences from "spdx-license-list/full.js";
 import { install } from "./bootstrap.mjs";
 import { checkNode, fail, root, run } from "./toolchain.mjs";
 
@@ -142,7 +143,7 @@ async function bundleJavaScript() {
   copyLicences(Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs));
   rmSync(metafile);
   copy("packages/cli/bin/vitgraph.mjs", "bin/vitgraph.mjs");
-  copy("LICENSE", "LICENSE");
+  for (const name of ["LICENSE", "NOTICE"]) copy(name, name);
   writeFileSync(
     join(STAGE, "package.json"),
     `${JSON.stringify({ name: "vitgraph", version, type: "module" })}\n`,
@@ -160,9 +161,17 @@ function copyLicences(inputs) {
 function copyLicence(directory) {
   const manifest = JSON.parse(readFileSync(join(directory, "package.json"), "utf8"));
   const file = readdirSync(directory).find((name) => /^licen[cs]e/i.test(name));
-  const text =
-    file === undefined ? `Licence: ${manifest.license}\n` : readFileSync(join(directory, file), "utf8");
+  const text = file === undefined ? standardText(manifest) : readFileSync(join(directory, file), "utf8");
   writeLicence(`${manifest.name}-${manifest.version}`, text);
+}
+
+/** Of a package that names its licence and leaves the text out, as libvips' does. */
+function standardText({ name, license }) {
+  const names = license.split(/ AND | OR /);
+  const texts = names.map(
+    (id) => licences[id]?.licenseText ?? fail(`${name} has no licence text for ${id}.`),
+  );
+  return `${license}\n\n${texts.join("\n\n")}\n`;
 }
 
 function writeLicence(name, text) {

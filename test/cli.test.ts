@@ -69,7 +69,7 @@ describe("encode", () => {
     );
     expect(code).toBe(0);
     const rows = out.split("\n").map((line) => line.split(/\s{2,}/));
-    expect(rows[0]).toEqual(["image", "grid", "tokens", "batch", "budget", "waste", "batch ms"]);
+    expect(rows[0]).toEqual(["image", "grid", "tokens", "batch", "budget", "padding", "batch ms"]);
     expect(rows[2]?.slice(0, 6)).toEqual(["image0_224x224.png", "1×16×16", "64", "0", "256", "45.3 %"]);
     expect(rows[3]?.slice(0, 6)).toEqual(["image3_57x301.png", "1×38×8", "76", "0", "256", "45.3 %"]);
     await using file = await SafetensorsFile.open(output);

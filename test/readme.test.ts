@@ -19,8 +19,12 @@ test("the library example runs and prints the photo's tokens", async () => {
   expect(await runExample("../README.md", 0)).toEqual([[64, expect.any(Float32Array)]]);
 });
 
+test("core's first example is the library's", async () => {
+  expect(await runExample("../packages/core/README.md", 0)).toEqual([[64, expect.any(Float32Array)]]);
+});
+
 test("core's example of one encoder runs", async () => {
-  expect(await runExample("../packages/core/README.md", 0)).toEqual([]);
+  expect(await runExample("../packages/core/README.md", 2)).toEqual([[64]]);
 });
 
 test("core's example of an engine runs, answers both items, and closes", async () => {

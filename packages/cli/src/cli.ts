@@ -75,6 +75,8 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       .showHelpAfterError("(run with --help for the options)");
     for (const register of COMMANDS) register(program, io, serving, given);
     refuseRepeatedOptions(program);
+    // It prints to the console itself: what a shell asks for is no result of ours.
+    (await import("@bomb.sh/tab/commander")).default(program);
     await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
       from: "user",
     });

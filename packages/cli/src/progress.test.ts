@@ -51,3 +51,21 @@ test("an error removes the line, and the timer", () => {
   expect(io.err.endsWith(CLEAR)).toBe(true);
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test("the rest is estimated from the share that is done", () => {
+  const io = createFakeIo({ terminalColumns: 80 });
+  const progress = startProgress(io, "loading");
+  vi.advanceTimersByTime(1000);
+  progress.update(1, 10);
+  vi.advanceTimersByTime(3000);
+  progress.update(1, 5);
+  vi.advanceTimersByTime(1000);
+  vi.advanceTimersByTime(99_000);
+  progress.update(1, 4);
+  vi.advanceTimersByTime(1000);
+  const lines = io.err.split(CLEAR);
+  expect(lines).toContain("loading 10 % 3 s");
+  expect(lines).toContain("loading 20 % 5 s, 15 s left");
+  expect(lines).toContain("loading 20 % 20 s");
+  expect(lines.at(-1)).toBe("loading 25 % 105 s, 5 min left");
+});

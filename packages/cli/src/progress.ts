@@ -1,6 +1,6 @@
 /**
- * One line on stderr about work that takes long. On a terminal it is redrawn, at least once a second, and cut to the
- * terminal's width; elsewhere only the last state is printed, without control characters.
+ * One line on stderr about work that takes long: the share that is done, the time so far, and an estimate of the rest. On a
+ * terminal it is redrawn, at least once a second, and cut to the terminal's width; elsewhere only the last state is printed, without control characters.
  */
 import type { CliIo } from "./cli-io.js";
 
@@ -24,13 +24,19 @@ export function startProgress(io: CliIo, title: string): Progress {
   const columns = io.terminalColumns;
   const elapsed = (digits: number) => `${((performance.now() - started) / 1000).toFixed(digits)} s`;
   let share = "";
+  let endsAt = Number.POSITIVE_INFINITY;
   let drawn = Number.NEGATIVE_INFINITY;
   let isOver = false;
   const draw = () => {
     if (columns === undefined || isOver) return;
     drawn = performance.now();
     // The last column stays free: some terminals wrap when it is filled.
-    io.stderr(CLEAR + [...`${title}${share} ${elapsed(0)}`].slice(0, columns - 1).join(""));
+    io.stderr(
+      CLEAR +
+        [...`${title}${share} ${elapsed(0)}${timeLeft(endsAt - performance.now())}`]
+          .slice(0, columns - 1)
+          .join(""),
+    );
   };
   const ticker = columns === undefined ? undefined : setInterval(draw, TICK_MS).unref();
   const end = (line: string) => {
@@ -43,6 +49,7 @@ export function startProgress(io: CliIo, title: string): Progress {
   return {
     update(done, total) {
       share = ` ${((100 * done) / total).toFixed(0)} %`;
+      endsAt = estimateEnd(started, done / total);
       if (performance.now() - drawn >= REDRAW_MS) draw();
     },
     print(line) {
@@ -52,4 +59,15 @@ export function startProgress(io: CliIo, title: string): Progress {
     done: () => end(`${title} ${elapsed(2)}\n`),
     [Symbol.dispose]: () => end(""),
   };
+}
+
+/** At an even pace the rest takes as long as its share; infinite while there is too little to go by. */
+function estimateEnd(started: number, share: number): number {
+  const elapsed = performance.now() - started;
+  return elapsed < 2000 || share < 0.01 ? Number.POSITIVE_INFINITY : started + elapsed / share;
+}
+
+function timeLeft(ms: number): string {
+  if (ms < 1000 || ms === Number.POSITIVE_INFINITY) return "";
+  return ms < 120_000 ? `, ${Math.round(ms / 1000)} s left` : `, ${Math.round(ms / 60_000)} min left`;
 }

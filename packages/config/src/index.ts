@@ -1,5 +1,7 @@
 /**
  * What did the user ask for? The public door of `@vitgraph/config`; YAML is behind `@vitgraph/config/yaml`.
+ *
+ * @module @vitgraph/config
  */
 export { nearestKey } from "@vitgraph/errors";
 export {

@@ -4,6 +4,8 @@
  *
  * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. Compilation configs often stand in
  * such a file as a string of JSON; positions inside that string are positions in the file, too.
+ *
+ * @module @vitgraph/config/yaml
  */
 import { shorten } from "@vitgraph/errors";
 import {

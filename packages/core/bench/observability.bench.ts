@@ -28,10 +28,10 @@ describe("observers", () => {
     const calls = Array.from({ length: ITEMS }, (_, at) => first + at);
     for (const id of calls) observers.callStarted({ id, items: 1 });
     observers.itemsArrived(ITEMS);
-    const batch = { index, device: 0, items: ITEMS, tokens: 2000, budget: 2048, waste: 0.02 };
+    const batch = { index, device: 0, items: ITEMS, tokens: 2000, budget: 2048, padding: 0.02 };
     const start = { ...batch, queueMs: calls.map(() => 3), calls };
     observers.batchStarted(start);
-    observers.batchEnded({ ...start, replayMs: 8, wallMs: 10, outcome: "ok" });
+    observers.batchEnded({ ...start, deviceMs: 8, wallMs: 10, outcome: "ok" });
     for (const id of calls) {
       observers.prepared({ durationMs: 5, kind: "image" });
       observers.itemSettled({ outcome: "fulfilled", source: "device" });

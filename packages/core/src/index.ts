@@ -1,4 +1,8 @@
-/** The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else.
+ *
+ * @module @vitgraph/core
+ */
 
 // So that a user of the engine needs one import: the devices that it runs on, and the programs that it prints.
 export {
@@ -76,6 +80,7 @@ export {
   loadModel,
   type ProcessorSettings,
   readProcessorSettings,
+  towerFiles,
   videoProcessorOf,
 } from "./models/load-model.js";
 export type { ArchitectureConfig } from "./models/model-family.js";
@@ -103,6 +108,7 @@ export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export { VisionEncoder } from "./runtime/vision-encoder.js";
 export * from "./video/index.js";
 export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
+export { cachedSnapshot, findCheckpoint, hubFolder, isHubId } from "./weights/hub-cache.js";
 export { quantMethodOf } from "./weights/quantised-tower.js";
 export {
   encodeSafetensors,

@@ -1,9 +1,10 @@
 /** Which backend is taken, and what is said of those that are not there. */
+import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 const NOWHERE = "/nowhere/vitgraph.node";
-const BUILD =
-  "build it with `npm run build`, or where the package is installed with `node node_modules/@vitgraph/cuda-kernels/scripts/build-native.mjs`";
+const PREBUILT = `@vitgraph/cuda-kernels-${process.platform}-${process.arch}`;
+const BUILD = `build it with \`node ${fileURLToPath(new URL("../scripts/build-native.mjs", import.meta.url))}\``;
 
 /** The package anew, since it looks for its addons once. */
 async function freshPackage(environment: Readonly<Record<string, string>>) {
@@ -40,7 +41,7 @@ describe("without a CUDA addon", () => {
       const { createDevice } = await freshPackage(environment);
       expect(failure(() => createDevice(options))).toEqual({
         code: "VG_BACKEND_UNAVAILABLE",
-        message: `the CUDA backend cannot be loaded (${NOWHERE}: there is no such file): install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+        message: `the CUDA backend cannot be loaded (${NOWHERE}: there is no such file): install ${PREBUILT}-cuda, or install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
       });
     },
   );
@@ -52,7 +53,7 @@ describe("without a CUDA addon", () => {
     expect(backends.cuda).toEqual({
       usable: false,
       reasons: [`${NOWHERE}: there is no such file`],
-      remedy: `install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
+      remedy: `install ${PREBUILT}-cuda, or install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
     });
     expect(backends.cpu).toMatchObject({
       usable: true,
@@ -69,7 +70,7 @@ describe("without any addon", () => {
     const { createDevice, createCpuDevice } = await freshPackage(environment);
     const expected = {
       code: "VG_BACKEND_UNAVAILABLE",
-      message: `the CPU backend cannot be loaded (${NOWHERE}: there is no such file): ${BUILD}`,
+      message: `the CPU backend cannot be loaded (${NOWHERE}: there is no such file): install ${PREBUILT}, which npm leaves out with --omit=optional, or ${BUILD}`,
     };
     expect(failure(() => createCpuDevice())).toEqual(expected);
     expect(failure(() => createDevice())).toEqual(expected);

@@ -3,7 +3,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { createCpuDevice } from "./cpu-device.js";
 import { createCudaDevice } from "./cuda-device.js";
 import type { Device, DeviceInfo } from "./device.js";
-import { BUILD_REMEDIES, loadAddon, reasonsOf } from "./native.js";
+import { ADDON_REMEDIES, loadAddon, reasonsOf } from "./native.js";
 
 export interface BackendsReport {
   /** What `backend: "auto"` takes; null where nothing is usable. */
@@ -28,7 +28,7 @@ export function describeBackends(): BackendsReport {
 function describe(backend: BackendName, create: () => Device): BackendReport {
   const loaded = loadAddon(backend);
   if (!loaded.found) {
-    return { usable: false, reasons: reasonsOf(loaded.attempts), remedy: BUILD_REMEDIES[backend] };
+    return { usable: false, reasons: reasonsOf(loaded.attempts), remedy: ADDON_REMEDIES[backend] };
   }
   try {
     using device = create();

@@ -1,4 +1,8 @@
-/** The door of @vitgraph/cuda-kernels: run this program on this device. */
+/**
+ * The door of @vitgraph/cuda-kernels: run this program on this device.
+ *
+ * @module @vitgraph/cuda-kernels
+ */
 export { cacheDirectory } from "./cache-directory.js";
 export { type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
 export { BACKENDS, type BackendChoice, createDevice, type DeviceOptions } from "./create-device.js";

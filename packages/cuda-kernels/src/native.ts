@@ -119,18 +119,24 @@ export interface LoadAttempt {
   readonly reason: string;
 }
 
-const BUILD =
-  "build it with `npm run build`, or where the package is installed with `node node_modules/@vitgraph/cuda-kernels/scripts/build-native.mjs`";
-
-/** What to do about an addon that is not there. */
-export const BUILD_REMEDIES = {
-  cpu: BUILD,
-  cuda: `install the CUDA toolkit (nvcc) and ${BUILD}; or use backend "cpu"`,
-} as const;
-
 /** Both `src` and `dist` lie beside `build`. */
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
+const platform = `${process.platform}-${process.arch}`;
+/** The packages that bring an addon built for this platform. */
+const PREBUILT = {
+  cpu: `@vitgraph/cuda-kernels-${platform}`,
+  cuda: `@vitgraph/cuda-kernels-${platform}-cuda`,
+} as const;
+
+const build = `build it with \`node ${packageRoot}scripts/build-native.mjs\``;
+
+/** What to do about an addon that is not there. */
+export const ADDON_REMEDIES = {
+  cpu: `install ${PREBUILT.cpu}, which npm leaves out with --omit=optional, or ${build}`,
+  cuda: `install ${PREBUILT.cuda}, or install the CUDA toolkit (nvcc) and ${build}; or use backend "cpu"`,
+} as const;
+
 interface Addons {
   readonly cpu: NativeCpuAddon;
   readonly cuda: NativeCudaAddon;
@@ -138,11 +144,16 @@ interface Addons {
 
 const loaded: { [B in keyof Addons]?: LoadedAddon<Addons[B]> } = {};
 
-/** A backend's addon: `VITGRAPH_CPU_ADDON` or `VITGRAPH_CUDA_ADDON` names a file to be taken instead of what was built here. */
+/**
+ * A backend's addon: the one that was built here, or else the one of the platform's package. `VITGRAPH_CPU_ADDON` or
+ * `VITGRAPH_CUDA_ADDON` names a file to be taken instead.
+ */
 export function loadAddon<B extends keyof Addons>(backend: B): LoadedAddon<Addons[B]> {
   const override = process.env[`VITGRAPH_${backend.toUpperCase()}_ADDON`];
   const built = ["Release", "Debug"].map((mode) => `${packageRoot}build/${mode}/vitgraph_${backend}.node`);
-  const addon = loaded[backend] ?? loadFirst<Addons[B]>(override === undefined ? built : [override]);
+  const prebuilt = findPrebuilt(backend);
+  const places = [...built, ...(prebuilt === undefined ? [] : [prebuilt])];
+  const addon = loaded[backend] ?? loadFirst<Addons[B]>(override === undefined ? places : [override]);
   loaded[backend] = addon as (typeof loaded)[B];
   return addon;
 }
@@ -154,12 +165,21 @@ export function requireAddon<B extends keyof Addons>(backend: B): Addons[B] {
   throw new VitgraphError(
     "VG_BACKEND_UNAVAILABLE",
     `the ${backend.toUpperCase()} backend cannot be loaded (${reasonsOf(addon.attempts).join("; ")})`,
-    { remedy: BUILD_REMEDIES[backend], details: { backend, attempts: addon.attempts } },
+    { remedy: ADDON_REMEDIES[backend], details: { backend, attempts: addon.attempts } },
   );
 }
 
 export function reasonsOf(attempts: readonly LoadAttempt[]): readonly string[] {
   return attempts.map(({ path, reason }) => `${path}: ${reason}`);
+}
+
+/** The addon's file in the platform's package, if that is installed. */
+function findPrebuilt(backend: keyof Addons): string | undefined {
+  try {
+    return require.resolve(`${PREBUILT[backend]}/vitgraph_${backend}.node`);
+  } catch {
+    return undefined;
+  }
 }
 
 function loadFirst<Addon>(paths: readonly string[]): LoadedAddon<Addon> {

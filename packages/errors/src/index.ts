@@ -4,6 +4,8 @@
  * Every error that crosses a package's door is a {@link VitgraphError}. Its text states the fact and then the remedy;
  * its `details` carry the same facts as data, so that nobody has to parse the text.
  * Identity is by symbol, not by `instanceof`: two copies of this package in one process still recognise each other.
+ *
+ * @module @vitgraph/errors
  */
 
 import { describe, listed } from "./describe.js";

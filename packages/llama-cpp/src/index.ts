@@ -1,4 +1,8 @@
-/** llama.cpp as a host of vitgraph. A barrel, and nothing else. */
+/**
+ * llama.cpp as a host of vitgraph. A barrel, and nothing else.
+ *
+ * @module @vitgraph/llama-cpp
+ */
 export type { LlamaEngineOptions } from "./engine-options.js";
 export type { Generation, GenerationChunk, GenerationResult, Usage } from "./generation.js";
 export {

@@ -1,5 +1,7 @@
 /**
  * Which items run together, in which budget? The public door: a barrel, and nothing else.
+ *
+ * @module @vitgraph/scheduler
  */
 export { assignRanks, assignRanksByCost, type RankAssignment } from "./assign-ranks.js";
 export type { Batch, Packer, PackLimits, PathLoad } from "./batch.js";

@@ -21,14 +21,14 @@ describe("planBudgets", () => {
       { tokens: 400, weight: 10 },
     ];
     expect(planBudgets(histogram, { maxGraphs: 2 }).budgets).toEqual([110, 400]);
-    expect(planBudgets(histogram, { maxGraphs: 3 })).toMatchObject({ budgets: [100, 110, 400], waste: 0 });
+    expect(planBudgets(histogram, { maxGraphs: 3 })).toMatchObject({ budgets: [100, 110, 400], padding: 0 });
   });
 
   it("serves all sizes with one graph where it has to", () => {
     expect(planBudgets([50, 60, 200], { maxGraphs: 1 })).toMatchObject({
       budgets: [200],
       expectedCost: 200,
-      waste: 1 - 310 / 600,
+      padding: 1 - 310 / 600,
       eagerShare: 0,
       byBudget: [{ budget: 200, share: 1 }],
     });
@@ -52,7 +52,7 @@ describe("planBudgets", () => {
       budgets: [],
       eagerShare: 1,
       bytes: 0,
-      waste: 0,
+      padding: 0,
     });
   });
 
@@ -134,8 +134,8 @@ describe("planBudgets", () => {
         const plan = planBudgets(histogram, { maxGraphs });
         expect(plan).toMatchObject(reportBudgets(histogram, plan.budgets));
         expect(plan.byBudget.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 9);
-        expect(plan.waste).toBeGreaterThanOrEqual(0);
-        expect(plan.waste).toBeLessThan(1);
+        expect(plan.padding).toBeGreaterThanOrEqual(0);
+        expect(plan.padding).toBeLessThan(1);
       }),
     );
   });
@@ -198,9 +198,9 @@ describe("reportBudgets", () => {
     expect(report).toEqual({
       budgets: [20],
       expectedCost: (15 + 35) / 2,
-      waste: 0,
+      padding: 0,
       eagerShare: 1,
-      byBudget: [{ budget: 20, share: 0, waste: 0 }],
+      byBudget: [{ budget: 20, share: 0, padding: 0 }],
     });
   });
 
@@ -224,12 +224,12 @@ describe("the common grids", () => {
     expect(commonSizes()[9]!.weight).toBe(1 / 10);
   });
 
-  it("waste 26.0 % in power-of-two budgets and 10.5 % in as many planned ones", () => {
+  it("pad 26.0 % in power-of-two budgets and 10.5 % in as many planned ones", () => {
     const powers = powerOfTwoBudgets(64, 16_384);
     expect(powers).toHaveLength(9);
-    expect(reportBudgets(commonSizes(), powers).waste).toBeCloseTo(0.2599, 4);
+    expect(reportBudgets(commonSizes(), powers).padding).toBeCloseTo(0.2599, 4);
     const plan = planBudgets(commonSizes(), { maxGraphs: 9 });
     expect(plan.budgets).toEqual([256, 441, 625, 961, 1457, 2500, 4096, 6400, 8836]);
-    expect(plan.waste).toBeCloseTo(0.1048, 4);
+    expect(plan.padding).toBeCloseTo(0.1048, 4);
   });
 });

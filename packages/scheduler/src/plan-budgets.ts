@@ -33,7 +33,7 @@ export interface BudgetReport {
   /** Mean cost of an item. */
   readonly expectedCost: number;
   /** Padding as a share of all computed tokens, 0 … 1. */
-  readonly waste: number;
+  readonly padding: number;
   /** Share of items that run eagerly. */
   readonly eagerShare: number;
   readonly byBudget: readonly BudgetUse[];
@@ -44,7 +44,7 @@ export interface BudgetUse {
   /** Share of items that run in it. */
   readonly share: number;
   /** Padding as a share of the tokens computed in it. */
-  readonly waste: number;
+  readonly padding: number;
 }
 
 export interface BudgetPlan extends BudgetReport {
@@ -189,12 +189,16 @@ export function reportBudgets(
   const byBudget = [...uses].map(([budget, { weight, tokens }]) => {
     computed += weight * budget;
     real += tokens;
-    return { budget, share: weight / totalWeight, waste: weight === 0 ? 0 : 1 - tokens / (weight * budget) };
+    return {
+      budget,
+      share: weight / totalWeight,
+      padding: weight === 0 ? 0 : 1 - tokens / (weight * budget),
+    };
   });
   return {
     budgets: ascending,
     expectedCost: totalCost / totalWeight,
-    waste: 1 - real / computed,
+    padding: 1 - real / computed,
     eagerShare: eagerWeight / totalWeight,
     byBudget,
   };

@@ -1,4 +1,8 @@
-/** The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else. */
+/**
+ * The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else.
+ *
+ * @module @vitgraph/server
+ */
 export { CONNECTOR_PROTOCOL, type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
 export { createServer } from "./create-server.js";
 export {

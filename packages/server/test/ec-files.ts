@@ -18,7 +18,7 @@ export function patterned(byte = 7, tokens = 4096): Embedding {
     columns,
     dtype: "bf16",
     bytes: new Uint8Array(tokens * columns * 2).fill(byte),
-    batch: { index: 0, items: 1, tokens, budget: null, waste: 0, durationMs: 0 },
+    batch: { index: 0, items: 1, tokens, budget: null, padding: 0, durationMs: 0 },
   });
 }
 

@@ -1,3 +1,7 @@
-/** transformers.js as a host of vitgraph. A barrel, and nothing else. */
+/**
+ * transformers.js as a host of vitgraph. A barrel, and nothing else.
+ *
+ * @module @vitgraph/transformers
+ */
 export { type Attachment, attachEncoder, type ImageEncoder } from "./attach-encoder.js";
 export type { HostModel, HostTensor, HostTokenizer, PreparedInputs } from "./host-model.js";

@@ -54,7 +54,7 @@ test("counts what ran after the calls that fill the pipe, and keeps the load up 
   expect(load.items).toBeLessThanOrEqual(2 * 14);
   expect(load.items).toBeGreaterThan(0);
   expect(load.tokens).toBe(6 * load.items);
-  expect(load.waste).toBeCloseTo(1 - load.tokens / (48 * load.batches), 12);
+  expect(load.padding).toBeCloseTo(1 - load.tokens / (48 * load.batches), 12);
 });
 
 test("a stream counts all of its calls, and nothing else", async () => {

@@ -27,7 +27,7 @@ export interface MeasuredLoad {
   readonly items: number;
   readonly tokens: number;
   /** Share of the replayed budgets' tokens that no item filled. */
-  readonly waste: number;
+  readonly padding: number;
 }
 
 /** The items of each call, by its number. */
@@ -122,11 +122,11 @@ class Recorder implements Disposable {
     return {
       devices: this.#devices,
       wallMs,
-      deviceMs: sum(({ replayMs }) => replayMs),
+      deviceMs: sum(({ deviceMs }) => deviceMs),
       batches: this.#batches.length,
       items: sum(({ items }) => items),
       tokens: sum(({ tokens }) => tokens),
-      waste: capacity === 0 ? 0 : 1 - used / capacity,
+      padding: capacity === 0 ? 0 : 1 - used / capacity,
     };
   }
 

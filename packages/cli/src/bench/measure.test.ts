@@ -55,7 +55,7 @@ test("counts the work, and runs the warm-up without timing it, then several call
     patches: 96,
     tokens: 24,
     batches: [{ items: 4, tokens: 24, budget: 32 }],
-    waste: 0.25,
+    padding: 0.25,
   });
   expect(measured.repetitions).toHaveLength(3);
   expect(measured.inFlight?.callMs).toBeGreaterThan(0);
@@ -73,7 +73,7 @@ test("sums the device's time over the batches of a call", async () => {
     { items: 2, tokens: 12, budget: 16 },
     { items: 2, tokens: 12, budget: 16 },
   ]);
-  expect(measured.waste).toBe(0.25);
+  expect(measured.padding).toBe(0.25);
   expect(submissions).toBe(22);
 });
 
@@ -97,10 +97,10 @@ test("stopped by the user, it keeps the calls that were made", async () => {
   expect(measured.inFlight).toBeNull();
 });
 
-test("an eager batch wastes nothing", async () => {
+test("an eager batch has no padding", async () => {
   const { measured } = await measure({ cudagraph_mm_encoder: false });
   expect(measured.batches).toEqual([{ items: 4, tokens: 24, budget: null }]);
-  expect(measured.waste).toBe(0);
+  expect(measured.padding).toBe(0);
 });
 
 test("an item that fails ends the measurement with its error", async () => {

@@ -55,7 +55,7 @@ export interface MeasuredWorkload extends CallTimes {
   readonly gflop: number;
   readonly batches: readonly MeasuredBatch[];
   /** Share of the replayed budgets' tokens that no item filled. */
-  readonly waste: number;
+  readonly padding: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
   /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null where the time did not suffice. */
@@ -121,7 +121,7 @@ export async function measureWorkload(
     tokens: work.dims.tokens,
     gflop: flops / 1e9,
     batches,
-    waste: wasteOf(batches),
+    padding: paddingOf(batches),
     deviceMs,
     endToEndMs,
     tflops: flops / deviceMs / 1e9,
@@ -199,7 +199,7 @@ async function timeInFlight(
   };
 }
 
-function wasteOf(batches: readonly MeasuredBatch[]): number {
+function paddingOf(batches: readonly MeasuredBatch[]): number {
   const replayed = batches.filter(({ budget }) => budget !== null);
   const capacity = replayed.reduce((sum, { budget }) => sum + (budget as number), 0);
   const used = replayed.reduce((sum, { tokens }) => sum + tokens, 0);

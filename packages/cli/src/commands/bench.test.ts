@@ -44,7 +44,7 @@ test("prints a row a workload, with a budget for each; progress goes to stderr",
   expect(start).toMatch(/^start: load .* s, measure .* s, capture .* s \(\d budgets\), self-check .* s\n$/);
   const [head, , ...rows] = table.split("\n").map((line) => line.split(/\s{2,}/));
   expect(head).toEqual([
-    "workload", "items", "patches", "tokens", "batches", "waste", "calls", "device ms", "end to end ms", "3 in flight, ms", "device busy",
+    "workload", "items", "patches", "tokens", "batches", "padding", "calls", "device ms", "end to end ms", "3 in flight, ms", "device busy",
     "TFLOP/s", "of matmul", "SM MHz", "W",
   ]); // biome-ignore format: a row
   expect(rows.map((row) => row.slice(0, 7))).toEqual([
@@ -117,7 +117,7 @@ test("--callers and --packing load an engine, of several devices if asked, and p
       .map((line) => line.split(/\s{2,}/)),
   );
   expect(loads[0]).toEqual([
-    "workload", "devices", "callers", "calls", "items a batch", "waste", "device ms a call", "wall ms a call", "wall / device",
+    "workload", "devices", "callers", "calls", "items a batch", "padding", "device ms a call", "wall ms a call", "wall / device",
   ]); // biome-ignore format: a row
   expect(loads.slice(2).map((row) => row.slice(0, 3))).toEqual([
     ["pair", "2", "3"],

@@ -47,6 +47,7 @@ import {
   workloadBudget,
 } from "../bench/workloads.js";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadModel } from "../download-model.js";
 import { checkOutput, outputPath, readTextInput, writeOutput } from "../files.js";
 import { startProgress } from "../progress.js";
 import {
@@ -101,7 +102,7 @@ export function registerBench(
   const command = program.command("bench");
   command
     .description("time the encoder on workloads of random images: prints a table, row by row")
-    .option("--model <dir>", "directory of the checkpoint")
+    .option("--model <dir-or-id>", "directory of the checkpoint")
     .addOption(
       new Option("--arch <name>", "the tower of a published model, with random weights")
         .choices(Object.keys(ARCHITECTURES))
@@ -210,7 +211,7 @@ async function bench(
 ): Promise<void> {
   await checkOutput(options.json);
   const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
-  await using model = await openModel(options);
+  await using model = await openModel(options, io);
   // The built-in sizes are those of blocks of 32 pixels.
   const workloads =
     options.workload === undefined ? chosen.map((each) => fitWorkload(each, model.vision)) : chosen;
@@ -463,8 +464,13 @@ function isDummy({ arch, loadFormat }: BenchOptions): boolean {
   return arch !== undefined || loadFormat === "dummy";
 }
 
-async function openModel({ model, arch, loadFormat = "auto" }: BenchOptions): Promise<LoadedModel> {
-  return arch === undefined ? loadModel(model as string, { loadFormat }) : loadDummyModel(arch);
+async function openModel(
+  { model, arch, loadFormat = "auto" }: BenchOptions,
+  io: CliIo,
+): Promise<LoadedModel> {
+  if (arch !== undefined) return loadDummyModel(arch);
+  await downloadModel(model as string, io, loadFormat === "dummy" ? "settings" : "tower");
+  return loadModel(model as string, { loadFormat });
 }
 
 /** The given configuration; keys that it does not have are set for measuring: fusion, graphs, a budget a workload. */

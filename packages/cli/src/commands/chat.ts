@@ -3,6 +3,7 @@ import type { ServeArguments } from "@vitgraph/config";
 import type { ContentPart, GenerationResult, LlamaEngine, Message } from "@vitgraph/llama-cpp";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
+import { downloadModel } from "../download-model.js";
 import { type Progress, startProgress } from "../progress.js";
 import { counted } from "../table.js";
 import { isVideoFile } from "./encode-inputs.js";
@@ -26,7 +27,7 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
     .description("ask a language model in llama.cpp about images and videos; the answer comes as it is made")
     .argument("<file-or-question...>", "images and videos, and the question last");
   addRequiredOption(command, "--llm <file.gguf>", "the language model: see vitgraph gguf")
-    .option("--model <dir>", "checkpoint directory of the vision tower; not needed without files")
+    .option("--model <dir-or-id>", "checkpoint directory of the vision tower; not needed without files")
     .option("--system <text>", "what the model is told before the question")
     .option("--max-tokens <count>", "tokens of the answer", positiveInteger, 512)
     .option("--temperature <number>", "0 takes the likeliest token each time", zeroOrMore, 0)
@@ -64,6 +65,7 @@ async function chat(
   // Only now, so that no other command loads llama.cpp's binding.
   const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
   const { llm, model, contextSize, gpuLayers, backend } = options;
+  if (model !== undefined) await downloadModel(model, io);
   using loading = startProgress(io, `loading ${[llm, model].filter(Boolean).join(" and ")}`);
   await using engine = await createLlamaEngine({
     model: llm,
@@ -72,7 +74,7 @@ async function chat(
     ...(contextSize === undefined ? {} : { contextSize }),
     ...(gpuLayers === undefined ? {} : { gpuLayers }),
     // An image is asked about once.
-    encoder: { backend, logger: quiet, outputCacheBytes: 0, warmUpGrids: "none" },
+    encoder: { backend, logger: quiet, warmUpGrids: "none" },
   });
   loading.done();
 

@@ -23,6 +23,7 @@ import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadSettings } from "../download-model.js";
 import { inputName, readTextInput, readTextSync } from "../files.js";
 import { dottedOptions } from "../serve-options.js";
 import { counted, renderTable } from "../table.js";
@@ -38,7 +39,10 @@ export function registerConfig(program: Command, io: CliIo): void {
       "<file...>",
       "YAML or JSON, or - for standard input: compilation configs, or --config files that have one",
     )
-    .option("--model <dir>", "checkpoint to check against: its config.json and processor files are read")
+    .option(
+      "--model <dir-or-id>",
+      "checkpoint to check against: its config.json and processor files are read",
+    )
     .option(
       "--max-batch-tokens <count>",
       `the largest inferred token budget (default: ${DEFAULT_MAX_BATCH_TOKENS}); needs --model`,
@@ -108,7 +112,7 @@ interface Finding {
 async function check(files: readonly string[], options: CheckOptions, io: CliIo): Promise<void> {
   const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
   const facts: LintFacts = {
-    ...(model === undefined ? {} : await readModelFacts(model, maxBatchTokens)),
+    ...(model === undefined ? {} : await readModelFacts(await downloadSettings(model, io), maxBatchTokens)),
     imageSizes: options.image,
     ...(options.video ? {} : { videoLimit: 0 }),
   };

@@ -288,7 +288,7 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
       String(tokens),
       String(batch.index),
       batch.budget === null ? "eager" : String(batch.budget),
-      batch.budget === null ? "" : percent(batch.waste),
+      batch.budget === null ? "" : percent(batch.padding),
       batch.durationMs.toFixed(2),
     ];
   });
@@ -300,7 +300,7 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
       { title: "tokens", ...right },
       { title: "batch", ...right },
       { title: "budget", ...right },
-      { title: "waste", ...right },
+      { title: "padding", ...right },
       { title: "batch ms", ...right },
     ],
     rows,

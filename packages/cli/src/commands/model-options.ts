@@ -4,6 +4,7 @@ import { createDevice, type Device, type LoadedModel, loadModel } from "@vitgrap
 import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadModel } from "../download-model.js";
 
 /** The device to run on. */
 export interface DeviceOptions {
@@ -23,8 +24,8 @@ export function addModelOptions(command: Command): Command {
   return addDeviceOptions(
     addRequiredOption(
       command,
-      "--model <dir>",
-      "directory of the checkpoint: config.json and model.safetensors, or its shards",
+      "--model <dir-or-id>",
+      "directory of the checkpoint: config.json and model.safetensors, or its shards; or a model's id on the Hugging Face hub, from the local cache or else downloaded",
     ),
   );
 }
@@ -152,6 +153,7 @@ export function openDevice({ backend, device, threads }: DeviceOptions): Device 
 /** Opens the device and the checkpoint; both are disposed together. The model's notes go to stderr. */
 export async function openModel(options: ModelOptions, io: CliIo): Promise<OpenedModel> {
   const { mmProcessorKwargs } = options;
+  await downloadModel(options.model, io);
   const model = await loadModel(options.model, mmProcessorKwargs === undefined ? {} : { mmProcessorKwargs });
   try {
     for (const note of model.notes) printNote(io, note);

@@ -61,7 +61,7 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
     expect(io.out).toBe("standard input: 0 errors, 0 warnings\n");
   });
 
-  test("reports both wastes for the common grids", async () => {
+  test("reports the padding of both for the common grids", async () => {
     const { stdout } = await plan("--common-grids");
     expect(stdout).toMatch(/^planned {13}9 {3}10\.5 % /m);
     expect(stdout).toMatch(/^powers of two {7}9 {3}26\.0 % /m);

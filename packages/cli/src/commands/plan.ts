@@ -22,6 +22,7 @@ import {
 } from "@vitgraph/scheduler";
 import { type Command, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadSettings } from "../download-model.js";
 import { checkOutput, inputName, outputPath, readTextInput, writeOutput } from "../files.js";
 import { percent, renderTable } from "../table.js";
 import { byteCount, positiveInteger } from "./model-options.js";
@@ -54,7 +55,7 @@ export function registerPlan(program: Command, io: CliIo): void {
       ).conflicts(["trace", "model"]),
     )
     .option(
-      "--model <dir>",
+      "--model <dir-or-id>",
       "checkpoint whose image processor turns pixels into tokens (default: Qwen3-VL's)",
     )
     .option(
@@ -129,7 +130,7 @@ async function readSizes(
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
     printNote(io, `--model has no effect: ${name} has token counts alone`);
-  const processor = inPixels ? await readProcessor(options.model) : undefined;
+  const processor = inPixels ? await readProcessor(options.model, io) : undefined;
   return { name, sizes: possibleSizes(entries, processor, name, io) };
 }
 
@@ -167,8 +168,9 @@ function possibleSizes(
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;
 
-async function readProcessor(directory: string | undefined): Promise<ImageProcessor> {
-  if (directory === undefined) return readImageProcessor(undefined, "qwen3_vl");
+async function readProcessor(model: string | undefined, io: CliIo): Promise<ImageProcessor> {
+  if (model === undefined) return readImageProcessor(undefined, "qwen3_vl");
+  const directory = await downloadSettings(model, io);
   const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
   return readImageProcessor(image, String(config.model_type));
@@ -191,12 +193,12 @@ function describePlan(
       { title: "items", align: "right" },
       { title: "padding", align: "right" },
     ],
-    planned.byBudget.map(({ budget, share, waste }) => [String(budget), percent(share), percent(waste)]),
+    planned.byBudget.map(({ budget, share, padding }) => [String(budget), percent(share), percent(padding)]),
   );
   const row = (title: string, report: BudgetReport): string[] => [
     title,
     String(report.budgets.length),
-    percent(report.waste),
+    percent(report.padding),
     report.expectedCost.toFixed(1),
   ];
   const comparison = renderTable(
@@ -226,8 +228,8 @@ function picture(
   planned: BudgetPlan,
   compared: BudgetReport,
 ): string {
-  const note = (title: string, { budgets, waste }: BudgetReport): string =>
-    `${title}: ${budgets.length} graphs, ${percent(waste)} of budget tokens are padding`;
+  const note = (title: string, { budgets, padding }: BudgetReport): string =>
+    `${title}: ${budgets.length} graphs, ${percent(padding)} of budget tokens are padding`;
   return drawBudgets({
     histogram,
     budgets: planned.budgets,

@@ -6,6 +6,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import type { ServerLimits } from "@vitgraph/server";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
+import { downloadModel } from "../download-model.js";
 import { readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
@@ -57,6 +58,8 @@ interface ServeOptions extends ModelOptions, VllmOptions {
 }
 
 const API_KEY_VARIABLE = "VITGRAPH_API_KEY";
+/** Unlike an engine's, since no host in front of the server caches. */
+const DEFAULT_OUTPUT_CACHE_BYTES = 2 ** 30;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
 export function registerServe(program: Command, io: CliIo, serving: ServeArguments): void {
@@ -164,6 +167,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
+  await downloadModel(options.model, io);
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
   for (const note of model.notes) printNote(io, note);
   using loading = startProgress(io, `loading ${options.model}`);
@@ -175,7 +179,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
     ...given("background", options.rgbaBackgroundColor ?? vllmBackground(options)),
-    ...given("outputCacheBytes", options.outputCacheBytes),
+    outputCacheBytes: options.outputCacheBytes ?? DEFAULT_OUTPUT_CACHE_BYTES,
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
   loading.done();

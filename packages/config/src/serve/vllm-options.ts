@@ -32,7 +32,7 @@ export function optionName(option: string): string {
   return option.replace(/^-+/, "").replaceAll("_", "-");
 }
 
-/** Whether `vllm serve` has the option; flags may be negated. The name is as {@link optionName} gives it. */
+/** Whether `vllm serve` has the option; flags may be negated. The name is as `optionName` gives it. */
 export function isServeOption(name: string): boolean {
   return NAMES.has(name) || (name.startsWith("no-") && NAMES.has(name.slice(3)));
 }

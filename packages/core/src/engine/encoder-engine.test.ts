@@ -201,7 +201,7 @@ describe("batches", () => {
       costs: (tokens, budget) => (budget === null ? tokens : 1000),
     });
     await engine.encode([item(5)]);
-    expect(batches).toMatchObject([{ budget: null, waste: 0 }]);
+    expect(batches).toMatchObject([{ budget: null, padding: 0 }]);
     expect(engine.stats()).toMatchObject({ graph_hits: 0, graph_misses: 1 });
     await engine.close();
   });

@@ -67,7 +67,7 @@ export interface EncoderEngineOptions {
   readonly limits?: EngineLimits;
   /** Colour under transparent pixels of encoded images. Default: alpha is dropped, as in transformers; vLLM has white. */
   readonly background?: NonNullable<DecodeOptions["background"]>;
-  /** Host memory for embeddings that may be asked for again. 0 keeps none. Default: 1 GiB. */
+  /** Host memory for embeddings that may be asked for again. Default: 0, none. */
   readonly outputCacheBytes?: number;
   /** In the place of the engine's own cache. Several engines can share one. */
   readonly outputCache?: EmbeddingCache;
@@ -151,8 +151,8 @@ const DEFAULTS = {
   packing: "cost",
   // Items that arrive while every device is busy share batches anyway; a window would only keep an idle device waiting.
   batchWindowMs: 0,
-  // A megapixel's embedding of the largest tower has 32 MiB.
-  outputCacheBytes: 2 ** 30,
+  // Hosts cache embeddings by their own keys; a second cache would hash every image and keep a copy of each answer.
+  outputCacheBytes: 0,
   costs: "auto",
 } as const satisfies Partial<EncoderEngineOptions>;
 

@@ -5,7 +5,7 @@ import type { EncoderItem } from "../item.js";
 import { Embedding } from "../runtime/embedding.js";
 import { contentKey, OutputCache, uuidKey } from "./output-cache.js";
 
-const BATCH = { index: 0, items: 1, tokens: 1, budget: null, waste: 0, durationMs: 1 };
+const BATCH = { index: 0, items: 1, tokens: 1, budget: null, padding: 0, durationMs: 1 };
 
 function embeddingOf(sizeBytes: number, fill = 0): Embedding {
   const bytes = new Uint8Array(sizeBytes).fill(fill);

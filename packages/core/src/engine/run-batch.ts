@@ -37,7 +37,7 @@ export class BatchRunner {
       items: works.length,
       tokens,
       budget,
-      waste: budget === null ? 0 : 1 - tokens / budget,
+      padding: budget === null ? 0 : 1 - tokens / budget,
       queueMs: packed.items.map(({ arrivedAt }) => startedAt - arrivedAt),
       calls: [...new Set(works.map(({ call }) => call))],
     };
@@ -52,7 +52,7 @@ export class BatchRunner {
     if (ran) counter.batch(works.length, tokens, budget);
     observers.batchEnded({
       ...batch,
-      replayMs: first?.value.batch.durationMs ?? 0,
+      deviceMs: first?.value.batch.durationMs ?? 0,
       wallMs: clock.now() - startedAt,
       outcome: ran ? "ok" : "failed",
     });

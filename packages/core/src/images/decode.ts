@@ -23,7 +23,7 @@ import type { ImageSize } from "./smart-resize.js";
 
 /** Decoded pixels, 8 bits a channel. */
 export interface Raster extends ImageSize {
-  /** [height, width, 3]: red, green, blue. */
+  /** `[height, width, 3]`: red, green, blue. */
   readonly rgb: Uint8Array;
 }
 

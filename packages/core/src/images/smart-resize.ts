@@ -26,7 +26,7 @@ export const MAX_ASPECT_RATIO = 200;
 /**
  * The size nearest to height × width whose sides are multiples of `factor` and whose area lies within the bounds, with
  * the aspect ratio kept as well as the multiples allow. Small images grow: 1 × 1 becomes a square of `minPixels`.
- * @throws VG_IMAGE_ASPECT_RATIO above {@link MAX_ASPECT_RATIO}; VG_ARGUMENT_INVALID for sizes or bounds that are no
+ * @throws VG_IMAGE_ASPECT_RATIO above `MAX_ASPECT_RATIO`; VG_ARGUMENT_INVALID for sizes or bounds that are no
  * positive numbers.
  */
 export function smartResize(height: number, width: number, bounds: ResizeBounds): ImageSize {

@@ -8,7 +8,7 @@ import {
   type Settings,
   type VideoProcessor,
 } from "../images/image-processor.js";
-import { Checkpoint, readJsonObject } from "../weights/checkpoint.js";
+import { Checkpoint, readJsonObject, type WantedTensors } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findCheckpoint } from "../weights/hub-cache.js";
 import { findWeights, storedNames } from "../weights/load-weights.js";
@@ -65,14 +65,12 @@ export async function loadModel(
   const model = describeModel(directoryOrId, config, settings, mmProcessorKwargs);
   if (loadFormat === "dummy") return { ...withDummyWeights(model), notes: found };
   const { graph, vision } = model;
-  const { prefixes } = vision.names;
-  const wanted = { names: storedNames(graph, vision.names), prefixes };
-  const checkpoint = await Checkpoint.open(directory, wanted, quantMethodOf(config));
+  const checkpoint = await Checkpoint.open(directory, wantedTensors(model), quantMethodOf(config));
   try {
     const { weights, stored, foreignPrefix } = findWeights(graph, checkpoint, vision.names);
     const notes = [...found];
     if (foreignPrefix !== undefined) {
-      const usual = prefixes[0] || "none";
+      const usual = vision.names.prefixes[0] || "none";
       notes.push(`the vision tower's tensors have the prefix ${shorten(foreignPrefix)} instead of ${usual}`);
     }
     const fingerprint = await fingerprintOf(stored, checkpoint.fileVersions);
@@ -87,6 +85,21 @@ export async function loadModel(
     await checkpoint[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+function wantedTensors({ graph, vision }: ModelDescription): WantedTensors {
+  return { names: storedNames(graph, vision.names), prefixes: vision.names.prefixes };
+}
+
+/**
+ * The names of the weight files that {@link loadModel} reads: those with tensors of the tower. For a download of no more;
+ * the directory needs config.json, the processors' files and the weights' index.
+ * @throws as loadModel does
+ */
+export async function towerFiles(directory: string): Promise<readonly string[]> {
+  const config = await readJsonObject(directory, "config.json");
+  const model = describeModel(directory, config, await readProcessorSettings(directory));
+  return Checkpoint.fileNames(directory, wantedTensors(model));
 }
 
 /** Keys of `mmProcessorKwargs`: the bounds of the processors. */

@@ -9,7 +9,7 @@ import type { PatchTables } from "./patch-tables.js";
 
 /** The tables that depend on an item's grid alone. */
 export interface GridLayout {
-  /** Made anew at each call: {@link LayoutCache} keeps them. */
+  /** Made anew at each call: `LayoutCache` keeps them. */
   patchTables(): PatchTables;
   /** Patches of each segment that attends within itself, for each segment list of the graph. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;

@@ -8,9 +8,9 @@ const batch = (index: number): BatchEvent => ({
   items: 1,
   tokens: 16,
   budget: 64,
-  waste: 0.75,
+  padding: 0.75,
   queueMs: [1],
-  replayMs: 2,
+  deviceMs: 2,
   wallMs: 3,
   outcome: "ok",
 });

@@ -10,9 +10,9 @@ const BATCH: BatchEvent = {
   items: 1,
   tokens: 16,
   budget: 64,
-  waste: 0.75,
+  padding: 0.75,
   queueMs: [1],
-  replayMs: 2,
+  deviceMs: 2,
   wallMs: 3,
   outcome: "ok",
 };
@@ -22,7 +22,7 @@ const FIGURES: EngineFigures = {
   hit_rate: 1,
   num_budgets: 2,
   token_budgets: [64, 128],
-  waste_by_budget: { 64: 0.75 },
+  padding_by_budget: { 64: 0.75 },
   queue: { items: 0, tokens: 0 },
   devices: [],
 };

@@ -12,10 +12,10 @@ function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
     items: 2,
     tokens: 48,
     budget: 64,
-    waste: 0.25,
+    padding: 0.25,
     queueMs: [4, 20],
     stageMs: 2,
-    replayMs: 7,
+    deviceMs: 7,
     wallMs: 11,
     outcome: "ok",
     ...fields,
@@ -28,7 +28,7 @@ async function used(options: EngineMetricsOptions = {}): Promise<EngineMetrics> 
   metrics.stateChanged("ready");
   metrics.itemsArrived(5);
   for (const kind of ["image", "image", "frames"] as const) metrics.prepared({ durationMs: 30, kind });
-  for (const event of [batch(), batch({ index: 1, budget: null, waste: 0, items: 1, tokens: 16 })]) {
+  for (const event of [batch(), batch({ index: 1, budget: null, padding: 0, items: 1, tokens: 16 })]) {
     metrics.batchStarted(event);
     metrics.batchEnded(event);
   }
@@ -44,7 +44,7 @@ async function used(options: EngineMetricsOptions = {}): Promise<EngineMetrics> 
     hit_rate: 2 / 3,
     num_budgets: 2,
     token_budgets: [64, 256],
-    waste_by_budget: { 64: 0.25 },
+    padding_by_budget: { 64: 0.25 },
     queue: { items: 7, tokens: 900 },
     devices: [{ state: "up" }, { state: "recovering" }],
     output_cache: {
@@ -212,7 +212,7 @@ describe("the snapshot", () => {
   });
 
   test("has one sample for each combination of a histogram's labels", async () => {
-    const { samples, type, unit } = (await (await used()).snapshot()).vitgraph_waste_ratio;
+    const { samples, type, unit } = (await (await used()).snapshot()).vitgraph_padding_ratio;
     expect({ type, unit }).toEqual({ type: "histogram", unit: "ratio" });
     const bounds = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, "+Inf"] as const;
     const buckets = bounds.map((le, index) => ({ le, count: index < 3 ? 0 : 1 }));

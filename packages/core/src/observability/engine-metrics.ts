@@ -62,7 +62,7 @@ const NO_FIGURES: EngineFigures = {
   hit_rate: 0,
   num_budgets: 0,
   token_budgets: [],
-  waste_by_budget: {},
+  padding_by_budget: {},
   queue: { items: 0, tokens: 0 },
   devices: [],
 };
@@ -173,15 +173,15 @@ export class EngineMetrics implements EngineObserver {
     this.#set("vitgraph_batches_in_flight", { device }, inFlight);
   }
 
-  #ran({ device, items, tokens, budget, waste, replayMs, stageMs }: BatchEvent): void {
+  #ran({ device, items, tokens, budget, padding, deviceMs, stageMs }: BatchEvent): void {
     const labels = { device, budget: budget ?? "eager" };
     this.#count("vitgraph_tokens_total", labels, tokens);
-    this.#observe("vitgraph_replay_seconds", labels, replayMs / 1000);
+    this.#observe("vitgraph_device_seconds", labels, deviceMs / 1000);
     if (stageMs !== undefined) this.#observe("vitgraph_copy_seconds", { device }, stageMs / 1000);
     this.#countHits(budget === null ? 0 : items, budget === null ? items : 0);
     if (budget === null) return;
     this.#count("vitgraph_budget_tokens_total", labels, budget);
-    this.#observe("vitgraph_waste_ratio", { budget }, waste);
+    this.#observe("vitgraph_padding_ratio", { budget }, padding);
   }
 
   #countHits(hits: number, misses: number): void {

@@ -34,14 +34,14 @@ const start = (calls?: readonly number[]): BatchStart => ({
   items: 2,
   tokens: 96,
   budget: 128,
-  waste: 0.25,
+  padding: 0.25,
   queueMs: [3, 5],
   ...(calls === undefined ? {} : { calls }),
 });
 const end = (calls?: readonly number[], outcome: "ok" | "failed" = "ok") => ({
   ...start(calls),
   stageMs: 1,
-  replayMs: 7,
+  deviceMs: 7,
   wallMs: 9,
   outcome,
 });
@@ -83,10 +83,10 @@ test("a batch of one call is its child, and says what ran", async () => {
     "vitgraph.batch.items": 2,
     "vitgraph.batch.tokens": 96,
     "vitgraph.batch.budget": 128,
-    "vitgraph.batch.waste": 0.25,
+    "vitgraph.batch.padding": 0.25,
     "vitgraph.batch.queue_ms.max": 5,
     "vitgraph.batch.stage_ms": 1,
-    "vitgraph.batch.replay_ms": 7,
+    "vitgraph.batch.device_ms": 7,
     "vitgraph.batch.wall_ms": 9,
   });
 });

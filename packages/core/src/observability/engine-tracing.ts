@@ -76,11 +76,11 @@ export class EngineTracing implements EngineObserver {
     this.#batches.set(batch.index, span);
   }
 
-  batchEnded({ index, replayMs, wallMs, stageMs, outcome }: BatchEvent): void {
+  batchEnded({ index, deviceMs, wallMs, stageMs, outcome }: BatchEvent): void {
     const span = this.#batches.get(index);
     this.#batches.delete(index);
     span?.setAttributes({
-      "vitgraph.batch.replay_ms": replayMs,
+      "vitgraph.batch.device_ms": deviceMs,
       "vitgraph.batch.wall_ms": wallMs,
       ...(stageMs === undefined ? {} : { "vitgraph.batch.stage_ms": stageMs }),
     });
@@ -102,14 +102,14 @@ export class EngineTracing implements EngineObserver {
   }
 }
 
-function startAttributes({ index, device, items, tokens, budget, waste, queueMs }: BatchStart): Attributes {
+function startAttributes({ index, device, items, tokens, budget, padding, queueMs }: BatchStart): Attributes {
   return {
     "vitgraph.batch.index": index,
     "vitgraph.batch.device": device,
     "vitgraph.batch.items": items,
     "vitgraph.batch.tokens": tokens,
     "vitgraph.batch.budget": budget ?? "eager",
-    "vitgraph.batch.waste": waste,
+    "vitgraph.batch.padding": padding,
     "vitgraph.batch.queue_ms.max": Math.max(0, ...queueMs),
   };
 }

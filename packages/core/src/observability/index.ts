@@ -1,6 +1,8 @@
 /**
  * The entry point @vitgraph/core/observability: metrics, traces, logs and batch events of a running engine. A barrel, and
  * nothing else. prom-client, OpenTelemetry and pino are loaded by the function that needs them.
+ *
+ * @module @vitgraph/core/observability
  */
 export { BatchEventReader, BatchEvents, type ReadOptions } from "./batch-events.js";
 export { EngineLog, type EngineLogOptions } from "./engine-log.js";

@@ -74,7 +74,7 @@ export const METRICS = {
     labels: ["device"],
     buckets: SECONDS,
   },
-  vitgraph_replay_seconds: {
+  vitgraph_device_seconds: {
     type: "histogram",
     help: "The device's own time for a batch.",
     unit: "seconds",
@@ -102,11 +102,11 @@ export const METRICS = {
   },
   vitgraph_budget_tokens_total: {
     type: "counter",
-    help: "Tokens for which the replayed budgets had room. Less vitgraph_tokens_total, these are the wasted ones.",
+    help: "Tokens for which the replayed budgets had room. Less vitgraph_tokens_total, these are padding.",
     unit: "tokens",
     labels: ["device", "budget"],
   },
-  vitgraph_waste_ratio: {
+  vitgraph_padding_ratio: {
     type: "histogram",
     help: "Share of a replayed budget that no item of the batch filled.",
     unit: "ratio",

@@ -43,7 +43,7 @@ export interface BatchStart {
   /** The budget whose program runs; null for eager. */
   readonly budget: number | null;
   /** Share of the budget that no item fills; 0 for eager. */
-  readonly waste: number;
+  readonly padding: number;
   /** How long each item waited in the queue, in milliseconds, in the batch's order. */
   readonly queueMs: readonly number[];
   /** Ids of the calls whose items these are, each once. Left out where nobody keeps track. */
@@ -54,7 +54,7 @@ export interface BatchEvent extends BatchStart {
   /** Copying to the device and back, where the device tells. */
   readonly stageMs?: number;
   /** The device's own measure of the run; 0 where the batch failed. */
-  readonly replayMs: number;
+  readonly deviceMs: number;
   /** From handing the batch over to having its answers. */
   readonly wallMs: number;
   /** `failed` where the whole batch did. An item with NaN in its answer fails alone, and its batch is `ok`. */

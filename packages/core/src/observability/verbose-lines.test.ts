@@ -8,16 +8,16 @@ import {
 } from "./verbose-lines.js";
 
 test("a batch", () => {
-  expect(batchLine({ items: 3, tokens: 1500, budget: 2048, waste: 548 / 2048 })).toBe(
+  expect(batchLine({ items: 3, tokens: 1500, budget: 2048, padding: 548 / 2048 })).toBe(
     "ViT BUDGET BATCH: 3 images, 1500 tokens, budget=2048, waste=26.8%, graph_key=2048",
   );
 });
 
 test("a batch without a budget", () => {
-  expect(batchLine({ items: 3, tokens: 1500, budget: null, waste: 0 })).toBe(
+  expect(batchLine({ items: 3, tokens: 1500, budget: null, padding: 0 })).toBe(
     "ViT BUDGET BATCH fallback to eager: modality=image, num_items=3",
   );
-  expect(batchLine({ items: 1, tokens: 1500, budget: null, waste: 0 }, "video")).toBe(
+  expect(batchLine({ items: 1, tokens: 1500, budget: null, padding: 0 }, "video")).toBe(
     "ViT BUDGET BATCH fallback to eager: modality=video, num_items=1",
   );
 });

@@ -8,12 +8,12 @@ import type { BatchStart } from "./observer.js";
 
 /** @param modality what the batch holds; only the line of an eager one names it */
 export function batchLine(
-  { items, tokens, budget, waste }: Pick<BatchStart, "items" | "tokens" | "budget" | "waste">,
+  { items, tokens, budget, padding }: Pick<BatchStart, "items" | "tokens" | "budget" | "padding">,
   modality: "image" | "video" = "image",
 ): string {
   if (budget === null) return `ViT BUDGET BATCH fallback to eager: modality=${modality}, num_items=${items}`;
   // One graph serves every mix of grids, so that its budget is its whole key.
-  return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${percent(waste)}, graph_key=${budget}`;
+  return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${percent(padding)}, graph_key=${budget}`;
 }
 
 export function graphStatsLine({

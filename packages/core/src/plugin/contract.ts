@@ -4,6 +4,8 @@
  *
  * The contract is versioned, and its nouns are vLLM's. A host needs no other part of vitgraph to speak it. Sizes are in
  * patches before the spatial merge and in tokens after it, durations in milliseconds.
+ *
+ * @module @vitgraph/core/contract
  */
 import type { BudgetRange, CompilationConfigInput } from "@vitgraph/config";
 import type { ItemSpec } from "@vitgraph/scheduler";

@@ -93,7 +93,7 @@ describe("a registration", () => {
       graph_misses: 0,
       num_budgets: 1,
       token_budgets: [64],
-      waste_by_budget: { 64: 63 / 64 },
+      padding_by_budget: { 64: 63 / 64 },
     });
   });
 

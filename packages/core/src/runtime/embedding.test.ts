@@ -6,7 +6,7 @@ const FIELDS = {
   grid: { t: 1, h: 2, w: 2 },
   tokens: 1,
   columns: 2,
-  batch: { index: 0, items: 1, tokens: 1, budget: null, waste: 0, durationMs: 1 },
+  batch: { index: 0, items: 1, tokens: 1, budget: null, padding: 0, durationMs: 1 },
 };
 
 test.each(["f32", "bf16"] as const)("JSON has the numbers of %s rows, and a clone the bytes", (dtype) => {

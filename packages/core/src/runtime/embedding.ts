@@ -16,7 +16,7 @@ export interface BatchReport {
   /** The budget whose program ran; null where it ran eagerly. */
   readonly budget: number | null;
   /** Share of the budget that no item filled; 0 for eager. */
-  readonly waste: number;
+  readonly padding: number;
   /** The device's own measure of the run. */
   readonly durationMs: number;
 }

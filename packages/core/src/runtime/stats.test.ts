@@ -1,24 +1,30 @@
 import { expect, test } from "vitest";
 import { graphStatistics, StatsCounter } from "./stats.js";
 
-test("hits and misses count items; waste goes by budget and over all of them", () => {
+test("hits and misses count items; padding goes by budget and over all of them", () => {
   const counter = new StatsCounter([64, 256], []);
   counter.batch(2, 48, 64);
   counter.batch(1, 64, 64);
   counter.batch(4, 256, 256);
   counter.batch(3, 16, null);
-  expect(counter.snapshot()).toMatchObject({ batches: 4, waste: 1 - (48 + 64 + 256) / (64 + 64 + 256) });
+  expect(counter.snapshot()).toMatchObject({ batches: 4, padding: 1 - (48 + 64 + 256) / (64 + 64 + 256) });
   expect(graphStatistics(counter.snapshot())).toEqual({
     graph_hits: 7,
     graph_misses: 3,
     hit_rate: 0.7,
     num_budgets: 2,
     token_budgets: [64, 256],
-    waste_by_budget: { 64: 0.125, 256: 0 },
+    padding_by_budget: { 64: 0.125, 256: 0 },
   });
 });
 
 test("before the first item the hit rate is 0", () => {
   const stats = new StatsCounter([], []).snapshot();
-  expect(stats).toMatchObject({ graph_hits: 0, hit_rate: 0, num_budgets: 0, waste: 0, waste_by_budget: {} });
+  expect(stats).toMatchObject({
+    graph_hits: 0,
+    hit_rate: 0,
+    num_budgets: 0,
+    padding: 0,
+    padding_by_budget: {},
+  });
 });

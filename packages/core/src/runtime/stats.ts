@@ -11,13 +11,13 @@ export interface GraphStatistics {
   readonly num_budgets: number;
   readonly token_budgets: readonly number[];
   /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
-  readonly waste_by_budget: Readonly<Record<string, number>>;
+  readonly padding_by_budget: Readonly<Record<string, number>>;
 }
 
 /** The statistics alone, of an object that has more. */
 export function graphStatistics(stats: GraphStatistics): GraphStatistics {
-  const { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, waste_by_budget } = stats;
-  return { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, waste_by_budget };
+  const { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, padding_by_budget } = stats;
+  return { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, padding_by_budget };
 }
 
 /** What the encoder counts. Plain data. */
@@ -28,7 +28,7 @@ export interface EncoderStats extends GraphStatistics {
   /** Items that were refused or failed. */
   readonly failed_items: number;
   /** Share of the replayed budgets' tokens that no item filled. */
-  readonly waste: number;
+  readonly padding: number;
   /** Null where there is none. */
   readonly grid_cache: GridCacheStats | null;
 }
@@ -75,8 +75,10 @@ export class StatsCounter {
       failed_graphs: this.#failedGraphs,
       batches: this.#batches,
       failed_items: this.#failed,
-      waste: sums.length === 0 ? 0 : 1 - total("used") / total("room"),
-      waste_by_budget: Object.fromEntries(sums.map(([budget, { room, used }]) => [budget, 1 - used / room])),
+      padding: sums.length === 0 ? 0 : 1 - total("used") / total("room"),
+      padding_by_budget: Object.fromEntries(
+        sums.map(([budget, { room, used }]) => [budget, 1 - used / room]),
+      ),
     };
   }
 }

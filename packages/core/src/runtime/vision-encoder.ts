@@ -170,7 +170,7 @@ export class VisionEncoder implements Disposable {
         items: items.length,
         tokens,
         budget,
-        waste: budget === null ? 0 : 1 - tokens / budget,
+        padding: budget === null ? 0 : 1 - tokens / budget,
         durationMs: result.durationMs,
       };
       this.#stats.batch(items.length, tokens, budget);

@@ -100,11 +100,11 @@ export class FakeEngine implements EncoderEngineLike {
   }
 
   #runBatch(items: number): Embedding["batch"] {
-    const fields = { index: this.#batches++, items, tokens: items, budget: 64, waste: 1 - items / 64 };
+    const fields = { index: this.#batches++, items, tokens: items, budget: 64, padding: 1 - items / 64 };
     const start = { ...fields, device: 0, queueMs: Array.from({ length: items }, () => 0) };
     this.#counter.batch(items, items, 64);
     this.#observers.batchStarted(start);
-    this.#observers.batchEnded({ ...start, replayMs: 1, wallMs: 1, outcome: "ok" });
+    this.#observers.batchEnded({ ...start, deviceMs: 1, wallMs: 1, outcome: "ok" });
     return { ...fields, durationMs: 1 };
   }
 

@@ -49,12 +49,20 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
+   * The names of a checkpoint's files that hold tensors of the tower, by its index where it has one.
+   * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
+   */
+  static fileNames(directory: string, { names, prefixes }: WantedTensors): Promise<readonly string[]> {
+    return listFiles(directory, towerRoots(names, prefixes));
+  }
+
+  /**
    * Opens the files that hold tensors of the tower, under one of the prefixes; shards without any are not touched.
    * @param quantMethod config.json's name for a method of quantisation, for messages
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
   static async open(directory: string, wanted: WantedTensors, quantMethod?: string): Promise<Checkpoint> {
-    const names = await listFiles(directory, towerRoots(wanted.names, wanted.prefixes));
+    const names = await Checkpoint.fileNames(directory, wanted);
     const opened = await Promise.allSettled(names.map((name) => SafetensorsFile.open(join(directory, name))));
     const files = opened.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
     const failure = opened.find((result) => result.status === "rejected");

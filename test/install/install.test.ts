@@ -1,0 +1,232 @@
+/**
+ * The packages as users get them: packed, and installed into empty projects outside this repository. Other packages come
+ * from the registry that npm is set to; where that cannot be reached, these tests are skipped.
+ */
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import { build } from "esbuild";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Registry, startRegistry } from "./registry.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const MODEL = join(ROOT, "test/fixtures/qwen3-vl-tiny");
+const IMAGE = join(ROOT, "test/fixtures/images/image0_224x224.png");
+const UPSTREAM = execFileSync("npm", ["config", "get", "registry"], { encoding: "utf8" }).trim();
+const isReachable = await fetch(new URL("commander", UPSTREAM), { method: "HEAD" }).then(
+  ({ ok }) => ok,
+  () => false,
+);
+if (!isReachable) process.stderr.write(`install: SKIPPED, since the registry of npm cannot be reached\n`);
+
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly bin?: object;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "vitgraph-install-"));
+const tarballs = new Map<string, Manifest>();
+let registry: Registry;
+
+beforeAll(async () => {
+  const out = join(folder, "packages");
+  const script = `import { pack } from ${JSON.stringify(join(ROOT, "scripts/pack.mjs"))};
+pack({ addons: ${JSON.stringify(join(ROOT, "packages/cuda-kernels/build/Release"))}, out: ${JSON.stringify(out)} });`;
+  await run(process.execPath, ["--input-type=module", "-e", script], ROOT);
+  for (const name of readdirSync(out).filter((file) => file.endsWith(".tgz"))) {
+    const path = join(out, name);
+    const { stdout } = await run("tar", ["-xOf", path, "package/package.json"], folder);
+    tarballs.set(path, JSON.parse(stdout));
+  }
+  registry = await startRegistry(tarballs, UPSTREAM);
+});
+afterAll(async () => {
+  await registry[Symbol.asyncDispose]();
+  await rm(folder, { recursive: true });
+});
+
+const promised = promisify(execFile);
+
+/** Fails with what the command said. */
+async function run(command: string, args: readonly string[], cwd: string): Promise<{ stdout: string }> {
+  try {
+    return await promised(command, args, { cwd, maxBuffer: 2 ** 26 });
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout: string; stderr: string };
+    throw new Error(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
+  }
+}
+
+/** An empty project that asks this test's registry. */
+async function newProject(name: string): Promise<string> {
+  const project = join(folder, name);
+  await mkdir(project);
+  await writeFile(join(project, "package.json"), '{ "private": true }\n');
+  await writeFile(join(project, ".npmrc"), `registry=${registry.url}\naudit=false\nfund=false\n`);
+  return project;
+}
+
+/** pnpm keeps this project out of the workspace that the tests run in. */
+const PNPM = join(ROOT, "scripts/pnpm.mjs");
+const INSTALL = {
+  npm: (project: string, names: readonly string[]) => run("npm", ["install", ...names], project),
+  pnpm: (project: string, names: readonly string[]) =>
+    run(process.execPath, [PNPM, "--dir", project, "--ignore-workspace", "add", ...names], project),
+} as const;
+
+describe("every package", () => {
+  test("is published with its licence, and without what only this repository has", async () => {
+    expect([...tarballs.values()].map(({ name }) => name)).toEqual(
+      expect.arrayContaining(["@vitgraph/core", "@vitgraph/cuda-kernels", "vitgraph"]),
+    );
+    for (const [path, manifest] of tarballs) {
+      const { stdout } = await run("tar", ["-tzf", path], folder);
+      const files = stdout.split("\n");
+      expect(files, manifest.name).toEqual(
+        expect.arrayContaining(["package/LICENSE", "package/NOTICE", "package/README.md"]),
+      );
+      expect(JSON.stringify(manifest)).not.toMatch(/workspace:|vitgraph-source|devDependencies/);
+      expect(files.filter((file) => /\.test\.|\/test\//.test(file))).toEqual([]);
+    }
+  });
+
+  test("has entry points that exist (publint)", async () => {
+    for (const [path, { name }] of tarballs) {
+      const bytes = await readFile(path);
+      const tarball = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length) as ArrayBuffer;
+      const { messages, pkg } = await publint({ pack: { tarball }, level: "warning" });
+      expect(
+        messages.map((message) => formatMessage(message, pkg)),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  test("has types that every kind of resolution finds (are the types wrong?)", async () => {
+    for (const [path, { name, bin }] of tarballs) {
+      if (/-(x64|arm64)/.test(name) || bin !== undefined) continue;
+      const { problems = [] } = (await checkPackage(
+        createPackageFromTarballData(new Uint8Array(await readFile(path))),
+      )) as { readonly problems?: readonly { readonly kind: string; readonly resolutionKind?: string }[] };
+      // Node 10's resolution knows no exports, and Node 10 no engine.
+      expect(
+        problems.filter(({ resolutionKind }) => resolutionKind !== "node10"),
+        name,
+      ).toEqual([]);
+    }
+  });
+});
+
+describe.skipIf(!isReachable).each(["npm", "pnpm"] as const)("with %s", (manager) => {
+  let project: string;
+  beforeAll(async () => {
+    project = await newProject(manager);
+    await INSTALL[manager](project, ["@vitgraph/core", "sharp"]);
+  });
+
+  test("the README's example gives embeddings, without a compiler", async () => {
+    for (const readme of ["README.md", "packages/core/README.md"]) {
+      const [, example = ""] =
+        /```(?:ts|js)\n(.*?)```/s.exec(await readFile(join(ROOT, readme), "utf8")) ?? [];
+      const program = example.replace("path/to/Qwen3-VL-8B-Instruct", MODEL).replace("photo.jpg", IMAGE);
+      await writeFile(join(project, "example.mjs"), program);
+      const { stdout } = await run(process.execPath, ["example.mjs"], project);
+      expect(stdout).toMatch(/^64 Float32Array\(12288\)/);
+    }
+  });
+
+  test("CommonJS requires it", async () => {
+    await writeFile(
+      join(project, "example.cjs"),
+      `const { createDevice } = require("@vitgraph/core");
+const device = createDevice({ backend: "cpu" });
+console.log(device.info.backend);
+device[Symbol.dispose]();`,
+    );
+    expect((await run(process.execPath, ["example.cjs"], project)).stdout).toBe("cpu\n");
+  });
+
+  test.each([
+    ["node16", "node16"],
+    ["nodenext", "nodenext"],
+    ["esnext", "bundler"],
+  ])("TypeScript, module %s, finds its types", async (module, moduleResolution) => {
+    const program = `import { EncoderEngine, type Embedding } from "@vitgraph/core";
+import type { EncoderPlugin } from "@vitgraph/core/contract";
+export async function encode(image: Uint8Array): Promise<Embedding | undefined> {
+  const engine = await EncoderEngine.create({ model: "directory" });
+  const [outcome] = await engine.encode([{ image }]);
+  await engine.close();
+  return outcome?.status === "fulfilled" ? outcome.value : undefined;
+}
+export type Plugin = EncoderPlugin;
+// @ts-expect-error the options are typed
+void EncoderEngine.create({ model: 3 });
+`;
+    await writeFile(join(project, "program.mts"), program);
+    const types = join(project, "node_modules", "@types");
+    if (!existsSync(types)) await mkdir(types);
+    const nodeTypes = await realpath(join(ROOT, "node_modules/@types/node"));
+    if (!existsSync(join(types, "node"))) await symlink(nodeTypes, join(types, "node"));
+    const tsc = join(ROOT, "node_modules/typescript/bin/tsc");
+    const flags = ["--strict", "--noEmit", "--target", "es2022", "--types", "node"];
+    await run(
+      process.execPath,
+      [tsc, ...flags, "--module", module, "--moduleResolution", moduleResolution, "program.mts"],
+      project,
+    );
+  });
+
+  test("without the platform's package the error names a command that exists", async () => {
+    const bare = await newProject(`${manager}-bare`);
+    await INSTALL[manager](bare, [
+      manager === "npm" ? "--omit=optional" : "--no-optional",
+      "@vitgraph/cuda-kernels",
+    ]);
+    await writeFile(
+      join(bare, "program.mjs"),
+      `import { createDevice } from "@vitgraph/cuda-kernels";
+try { createDevice({ backend: "cpu" }); } catch (error) { console.log(error.message); }`,
+    );
+    const { stdout } = await run(process.execPath, ["program.mjs"], bare);
+    expect(stdout).toContain(`install @vitgraph/cuda-kernels-${process.platform}-${process.arch}`);
+    const [, script = ""] = /`node (.*?)`/.exec(stdout) ?? [];
+    expect(basename(script)).toBe("build-native.mjs");
+    expect(existsSync(script)).toBe(true);
+  });
+});
+
+test.skipIf(!isReachable)("the command line, installed by npm, encodes an image", async () => {
+  const project = await newProject("cli");
+  await INSTALL.npm(project, ["vitgraph"]);
+  const args = ["encode", IMAGE, "--model", MODEL, "--output", "photo.safetensors"];
+  const { stdout } = await run(join(project, "node_modules/.bin/vitgraph"), args, project);
+  expect(stdout).toContain("wrote 1 tensor to photo.safetensors");
+});
+
+test.skipIf(!isReachable)("@vitgraph/config bundles for a browser", async () => {
+  const project = await newProject("browser");
+  await INSTALL.npm(project, ["@vitgraph/config"]);
+  const { outputFiles } = await build({
+    stdin: {
+      contents: `import { parseCompilationConfig } from "@vitgraph/config";
+try { parseCompilationConfig('{"cudagraph_mm_encodr": true}'); } catch (error) { console.log(error.message); }`,
+      resolveDir: project,
+    },
+    bundle: true,
+    platform: "browser",
+    format: "iife",
+    write: false,
+  });
+  const lines: string[] = [];
+  new Function("console", outputFiles[0]?.text ?? "")({ log: (line: string) => lines.push(line) });
+  expect(lines[0]).toContain("cudagraph_mm_encoder");
+});
