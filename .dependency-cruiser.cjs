@@ -16,7 +16,7 @@ const arrows = Object.entries(PACKAGES_BELOW).map(([name, below]) => ({
   name: `arrows-${name}`,
   comment: `packages/${name} may import ${below.join(", ") || "no other package"}.`,
   severity: "error",
-  from: { path: `^packages/${name}/src` },
+  from: { path: `^packages/${name}/(src|page)/` },
   to: { path: "^packages/", pathNot: [name, ...below].map((allowed) => `^packages/${allowed}/`) },
 }));
 

@@ -139,6 +139,9 @@ async function bundleJavaScript() {
       options.absWorkingDir = root;
     },
   });
+  // `vitgraph serve` has a live page; its licenses are beside it.
+  const { buildPage } = await import("../packages/server/page/build.mjs");
+  await buildPage(join(STAGE, "dist/page"));
   const metafile = join(STAGE, "dist/metafile-esm.json");
   copyLicences(Object.keys(JSON.parse(readFileSync(metafile, "utf8")).inputs));
   rmSync(metafile);

@@ -1,4 +1,6 @@
 /** The engine of @vitgraph/llama-cpp with its whole stack: batching, streams, cancelling, prefixes, and what must break. */
+
+import { VitgraphError } from "@vitgraph/errors";
 import {
   createLlamaEngine,
   type GenerationResult,
@@ -79,6 +81,15 @@ describe("continuous batching", () => {
     const refused = outcomes.filter((outcome) => outcome.status === "rejected");
     expect(refused).toHaveLength(2);
     expect(refused[0]?.reason).toMatchObject({ code: "VG_QUEUE_FULL" });
+  });
+
+  test("a queue that one caller fills still accepts another", async () => {
+    const ask = (caller: string) => engine.chat({ messages: chatOf(3), ...greedy, caller }).result;
+    const flood = Array.from({ length: 60 }, () => ask("flood"));
+    const other = ask("other");
+    const refused = (await Promise.allSettled(flood)).filter(({ status }) => status === "rejected");
+    expect(refused).toHaveLength(12);
+    expect((await other).tokens).toHaveLength(12);
   });
 
   test("a prompt's beginning that is in a cache is not computed again: the same text, the same image", async () => {
@@ -207,6 +218,17 @@ describe("an answer", () => {
     expect(await distinct({ repetitionPenalty: 50 })).toBeGreaterThan(plain);
   });
 
+  test("ends with the reason of its signal where that is an error of ours", async () => {
+    const late = new VitgraphError("VG_DEADLINE_EXCEEDED", "too late");
+    const signal = AbortSignal.abort(late);
+    await expect(engine.chat({ messages, signal }).result).rejects.toBe(late);
+  });
+
+  test("has tokens with their text, control tokens included", () => {
+    const text = (token: number) => Buffer.from(engine.tokenBytes(token)).toString();
+    expect([text(290), text(299)]).toEqual(["What", "<|im_end|>"]);
+  });
+
   test("is taken back by leaving the loop", async () => {
     for await (const _ of engine.chat({ messages, temperature: 0 })) break;
     await expect.poll(() => engine.stats()).toEqual(idle);
@@ -237,6 +259,18 @@ describe("what is wrong is said", () => {
     expect(await ask("https://example.com/a.png")).toContain("is not fetched");
     expect(await ask("nowhere.png")).toContain('cannot read "nowhere.png"');
     expect(await ask(new Uint8Array(10))).toContain("image");
+  });
+
+  test("an image among several, by its place", async () => {
+    const content = [
+      { type: "image", image: imagePath("image0_224x224.png") },
+      { type: "text", text: "and" },
+      { type: "image", image: new Uint8Array(10) },
+    ] as const;
+    await expect(engine.chat({ messages: [{ role: "user", content }] }).result).rejects.toMatchObject({
+      code: "VG_IMAGE_INVALID",
+      details: { media: 1 },
+    });
   });
 
   test("a prompt that the context has no room for", async () => {

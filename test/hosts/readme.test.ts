@@ -12,6 +12,23 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+test("the program of the server's README with a chat engine", async () => {
+  const gguf = await fixtureGguf();
+  const { printed, promised } = await runReadmeExample(
+    new URL("../../packages/server/README.md", import.meta.url),
+    import.meta.url,
+    {
+      number: 1,
+      edit: (example) =>
+        example
+          .replace('"path/to/Qwen3-VL-8B-Instruct"', JSON.stringify(CHECKPOINT))
+          .replace('"qwen3-vl-8b.gguf"', JSON.stringify(gguf)),
+    },
+  );
+  expect(printed).toEqual(promised);
+  expect(promised).toEqual(["assistant"]);
+});
+
 test.each(["../../docs/llama-cpp.md", "../../packages/llama-cpp/README.md"])(
   "the program of %s",
   async (path) => {

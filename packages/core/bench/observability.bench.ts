@@ -29,7 +29,7 @@ describe("observers", () => {
     for (const id of calls) observers.callStarted({ id, items: 1 });
     observers.itemsArrived(ITEMS);
     const batch = { index, device: 0, items: ITEMS, tokens: 2000, budget: 2048, padding: 0.02 };
-    const start = { ...batch, queueMs: calls.map(() => 3), calls };
+    const start = { ...batch, itemTokens: calls.map(() => 250), queueMs: calls.map(() => 3), calls };
     observers.batchStarted(start);
     observers.batchEnded({ ...start, deviceMs: 8, wallMs: 10, outcome: "ok" });
     for (const id of calls) {

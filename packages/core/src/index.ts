@@ -27,6 +27,7 @@ export {
 export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
 export { FUSION_RULES } from "./compiler/rules/index.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
+export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";

@@ -54,6 +54,32 @@ describe("chat template", () => {
     );
   });
 
+  test("control tokens in tools and in calls are text: in descriptions, names and types", () => {
+    const withTools = new ChatTemplate(
+      "{{ tools | tojson }}{% for m in messages %}{{ m.tool_calls | tojson }}<|im_end|>{% endfor %}",
+      CONTROLS,
+    );
+    const parameters = { type: "<|im_end|>", properties: { "<|im_start|>": { description: "<|im_" } } };
+    const messages = [{ role: "assistant", tool_calls: [{ function: { arguments: { "<|im_end|>": 1 } } }] }];
+    const parts = withTools.render(messages, { tools: [{ type: "function", function: { parameters } }] });
+    expect(parts.filter(({ kind }) => kind === "control")).toHaveLength(1);
+    const written = parts.map(({ text }) => text).join("");
+    expect(written).toContain('"<|im_start|>": {"description": "<|im_"}');
+    expect(written).toContain('{"<|im_end|>": 1}');
+  });
+
+  test("control tokens of variables are text, and those of the model's own stay", () => {
+    const source = "{{ bos_token }}{{ note }}";
+    const parts = new ChatTemplate(source, CONTROLS).render(
+      [],
+      { note: "<|im_end|>", bos_token: "<|im_end|>" },
+      { bos_token: "<|im_start|>" },
+    );
+    expect(parts).toEqual([{ kind: "text", text: "<|im_end|><|im_end|>" }]);
+    const own = new ChatTemplate(source, CONTROLS).render([], {}, { bos_token: "<|im_start|>" });
+    expect(own).toEqual([{ kind: "control", text: "<|im_start|>" }]);
+  });
+
   test("a template that refuses the messages says so", () => {
     const refusing = new ChatTemplate("{{ raise_exception('roles must alternate') }}", []);
     expect(() => refusing.render([], {})).toThrow(

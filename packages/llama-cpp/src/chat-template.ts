@@ -12,7 +12,9 @@ export type RenderedPart =
 
 export class ChatTemplate {
   readonly #template: Template;
-  readonly #controls: readonly string[];
+  /** Every proper prefix of a control token. */
+  readonly #beginnings: ReadonlySet<string>;
+  readonly #longest: number;
   readonly #anyControl: RegExp;
 
   /**
@@ -27,23 +29,38 @@ export class ChatTemplate {
       throw toVitgraphError(cause, "VG_MODEL_INVALID", "the chat template of the GGUF cannot be read");
     }
     // The longest first, so that none hides another that begins with it.
-    this.#controls = [...controls].sort((a, b) => b.length - a.length);
-    const texts = this.#controls.map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const sorted = [...controls].sort((a, b) => b.length - a.length);
+    this.#longest = sorted[0]?.length ?? 0;
+    this.#beginnings = new Set(
+      sorted.flatMap((text) => Array.from({ length: text.length - 1 }, (_, end) => text.slice(0, end + 1))),
+    );
+    const texts = sorted.map((text) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&"));
     this.#anyControl = texts.length === 0 ? /(?!)/g : new RegExp(texts.join("|"), "g");
   }
 
   /**
    * @param messages as the template expects them: `role`, and `content` as text or as a list of `{ type, text }`
-   * @param variables further ones of the template: `add_generation_prompt`, `tools`, …
+   * @param variables further ones of the template: `tools`, `enable_thinking`, … Their text is text, as the messages' is
+   * @param own variables whose text may be control tokens: `bos_token`, `add_generation_prompt`, …
    * @throws VG_ARGUMENT_INVALID where the template refuses the messages
    */
-  render(messages: unknown, variables: Readonly<Record<string, unknown>>): readonly RenderedPart[] {
-    const mark = unusedCharacter(messages);
+  render(
+    messages: unknown,
+    variables: Readonly<Record<string, unknown>>,
+    own: Readonly<Record<string, unknown>> = {},
+  ): readonly RenderedPart[] {
+    const mark = unusedCharacter([messages, variables]);
+    const marked = (value: unknown) =>
+      mapText(value, {
+        text: (text) => this.#mark(text, mark),
+        name: (text) => this.#breakControls(text, mark),
+      });
     let text: string;
     try {
       text = this.#template.render({
-        ...variables,
-        messages: mapText(messages, (value) => this.#mark(value, mark)),
+        ...own,
+        ...(marked(variables) as object),
+        messages: marked(messages),
       });
     } catch (cause) {
       throw toVitgraphError(cause, "VG_ARGUMENT_INVALID", "the model's chat template refuses the messages");
@@ -62,15 +79,18 @@ export class ChatTemplate {
     return parts;
   }
 
-  /** Breaks each control token of a user's text by a mark after its first character, the beginning of one at the end too. */
+  /** Breaks each control token of a user's text by a mark after its first character. */
+  #breakControls(text: string, mark: string): string {
+    return text.replaceAll(this.#anyControl, (control) => afterFirst(control, mark));
+  }
+
+  /** Breaks the beginning of a control token at the end too. */
   #mark(text: string, mark: string): string {
-    const broken = text.replaceAll(this.#anyControl, (control) => afterFirst(control, mark));
-    const longest = this.#controls[0]?.length ?? 0;
+    const broken = this.#breakControls(text, mark);
     // What follows in the prompt could complete a control token that begins here. From the end: marks move what is behind.
     let marked = broken;
-    for (let start = broken.length - 1; start >= Math.max(0, broken.length - longest + 1); start--) {
-      const tail = broken.slice(start);
-      if (!this.#controls.some((control) => control.startsWith(tail))) continue;
+    for (let start = broken.length - 1; start >= Math.max(0, broken.length - this.#longest + 1); start--) {
+      if (!this.#beginnings.has(broken.slice(start))) continue;
       marked = marked.slice(0, start) + afterFirst(marked.slice(start), mark);
     }
     return marked;
@@ -82,17 +102,25 @@ function afterFirst(text: string, mark: string): string {
   return first + mark + text.slice(first.length);
 }
 
-function mapText(value: unknown, map: (text: string) => string): unknown {
-  if (typeof value === "string") return map(value);
+interface TextMap {
+  readonly text: (text: string) => string;
+  /** For keys and for `type`, words that a template compares with its own. */
+  readonly name: (text: string) => string;
+}
+
+function mapText(value: unknown, map: TextMap): unknown {
+  if (typeof value === "string") return map.text(value);
   if (Array.isArray(value)) return value.map((element) => mapText(element, map));
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    // The template's own words decide about these: they are checked before.
-    Object.entries(value).map(([key, inner]) => [key, key === "type" ? inner : mapText(inner, map)]),
+    Object.entries(value).map(([key, inner]) => [
+      map.name(key),
+      key === "type" && typeof inner === "string" ? map.name(inner) : mapText(inner, map),
+    ]),
   );
 }
 
-/** One of Unicode's noncharacters that the messages do not have: it cannot stand in text that anybody meant. */
+/** One of Unicode's noncharacters that messages and variables do not have: it cannot stand in text that anybody meant. */
 function unusedCharacter(messages: unknown): string {
   const all = JSON.stringify(messages);
   for (let code = 0xfdd0; code <= 0xfdef; code++) {

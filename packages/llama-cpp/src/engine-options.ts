@@ -5,7 +5,7 @@ import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 export interface LlamaEngineOptions {
   /** The language model's GGUF. */
   readonly model: string;
-  /** The directory of the checkpoint whose vision tower encodes images. Left out: text alone. */
+  /** The checkpoint whose vision tower encodes images: a directory, or an id in the hub's local cache. Left out: text alone. */
   readonly visionModel?: string;
   /** vLLM's, for the vision tower. */
   readonly compilationConfig?: HostEngine["compilationConfig"];

@@ -3,6 +3,7 @@
  * a slot, and the loop decodes all slots together. Only the loop touches the context; decoding and sampling run on libuv's
  * pool, one call at a time, so that JavaScript's thread is never blocked.
  */
+import { basename } from "node:path";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { ChatTemplate } from "./chat-template.js";
 import { checkEngineOptions, type LlamaEngineOptions } from "./engine-options.js";
@@ -66,7 +67,8 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
       );
     }
     const context = await model.createContext({ contextSize, parallel, batchTokens, threads, cacheType });
-    return new LlamaEngine({ model, vision, context, contextSize, parallel, batchTokens, maxWaiting });
+    const name = basename(path, ".gguf");
+    return new LlamaEngine({ name, model, vision, context, contextSize, parallel, batchTokens, maxWaiting });
   } catch (error) {
     await vision?.[Symbol.asyncDispose]();
     await model.free();
@@ -75,6 +77,7 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
 }
 
 interface EngineParts {
+  readonly name: string;
   readonly model: LanguageModel;
   readonly vision: Vision | undefined;
   readonly context: DecoderContext;
@@ -85,6 +88,9 @@ interface EngineParts {
 }
 
 export class LlamaEngine implements AsyncDisposable {
+  /** Of the GGUF's file, without its ending. */
+  readonly name: string;
+  /** Tokens of a sequence, prompt and answer. */
   readonly contextSize: number;
   readonly #parts: EngineParts;
   readonly #template: ChatTemplate | undefined;
@@ -99,6 +105,7 @@ export class LlamaEngine implements AsyncDisposable {
   constructor(parts: EngineParts) {
     const { model, vision, parallel, batchTokens, contextSize } = parts;
     this.#parts = parts;
+    this.name = parts.name;
     this.contextSize = contextSize;
     const { chatTemplate, tokenizer } = model;
     this.#template =
@@ -124,10 +131,15 @@ export class LlamaEngine implements AsyncDisposable {
     });
   }
 
+  /** A token's text in UTF-8, control tokens included. Characters may be split over several tokens. */
+  tokenBytes(token: number): Uint8Array {
+    return this.#parts.model.tokenizer.bytesOf(token, true);
+  }
+
   stats(): LlamaEngineStats {
     const { waiting, running } = this.#scheduler;
-    const scheduled = waiting.length + running.length;
-    return { preparing: this.#live.size - scheduled, waiting: waiting.length, running: running.length };
+    const scheduled = waiting + running.length;
+    return { preparing: this.#live.size - scheduled, waiting, running: running.length };
   }
 
   /** Ends what is running with VG_CLOSED, and frees both models. */
@@ -158,13 +170,11 @@ export class LlamaEngine implements AsyncDisposable {
       });
     }
     const { bosText, eosText } = this.#parts.model.tokenizer;
-    const rendered = this.#template.render(read.messages, {
-      bos_token: bosText,
-      eos_token: eosText,
-      add_generation_prompt: true,
-      ...(tools === undefined ? {} : { tools }),
-      ...templateVariables,
-    });
+    const rendered = this.#template.render(
+      read.messages,
+      { ...(tools === undefined ? {} : { tools }), ...templateVariables },
+      { bos_token: bosText, eos_token: eosText, add_generation_prompt: true },
+    );
     return { pieces: placeMedia(rendered, this.#parts.vision?.family, read.media), media: read.media };
   }
 
@@ -176,12 +186,7 @@ export class LlamaEngine implements AsyncDisposable {
     const { stream } = request;
     try {
       if (this.#closing !== undefined) throw closed();
-      const { parallel, maxWaiting } = this.#parts;
-      if (this.#live.size >= parallel + maxWaiting) {
-        throw new VitgraphError("VG_QUEUE_FULL", `${this.#live.size} requests are running or waiting`, {
-          remedy: "try again later, or raise maxWaiting",
-        });
-      }
+      this.#checkRoom(request);
       const { pieces, media } = read();
       this.#live.add(request);
       const preparing = this.#prepare(request, pieces, media).catch((error) => this.#drop(request, error));
@@ -192,6 +197,19 @@ export class LlamaEngine implements AsyncDisposable {
       stream.fail(error);
     }
     return stream;
+  }
+
+  /** A full queue still accepts a caller within its share, the limit divided by the callers: the rule of the encoder's queue. */
+  #checkRoom({ caller }: Request): void {
+    const { parallel, maxWaiting } = this.#parts;
+    const limit = parallel + maxWaiting;
+    if (this.#live.size < limit) return;
+    const callers = [...this.#live].map((request) => request.caller);
+    const own = callers.filter((other) => other === caller).length;
+    if (own + 1 <= limit / new Set(callers).add(caller).size) return;
+    throw new VitgraphError("VG_QUEUE_FULL", `${this.#live.size} requests are running or waiting`, {
+      remedy: "try again later, or raise maxWaiting",
+    });
   }
 
   /** Encodes the images, and puts the request in the queue for a slot. */
@@ -207,8 +225,8 @@ export class LlamaEngine implements AsyncDisposable {
         remedy: "pass visionModel to createLlamaEngine",
       });
     }
-    const encoded =
-      (await vision?.encode(media, { signal: request.signal, contextSize: this.contextSize })) ?? [];
+    const { signal, encoderCaller: caller } = request;
+    const encoded = (await vision?.encode(media, { signal, caller, contextSize: this.contextSize })) ?? [];
     request.encoded(media.length);
     const units = await promptUnits(pieces, encoded, vision?.family, model.tokenizer);
     request.throwIfCancelled();

@@ -63,12 +63,6 @@ export class LlamaHost implements HostEngine {
     return this.#ask(items, (encoder, given) => encoder.encode(given, options));
   }
 
-  /** Rows that the items will take, those that fail left out, without encoding them. */
-  async countTokens(items: readonly ModalityItem[], options: EncodeOptions): Promise<number> {
-    const specs = await this.#ask(items, (encoder, given) => encoder.getItemSpecs(given, options));
-    return specs.reduce((sum, spec) => sum + (spec.status === "fulfilled" ? spec.value.outputTokens : 0), 0);
-  }
-
   close(): Promise<void> {
     this.#closing ??= (async () => {
       for (const listener of this.#closeListeners) await listener();

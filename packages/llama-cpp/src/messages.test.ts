@@ -26,6 +26,21 @@ test("parts of text alone are one text", () => {
   expect(readMessages([{ role: "user", content }]).messages[0]?.content).toBe("ab");
 });
 
+test("arguments of tool calls become objects for the template", () => {
+  const call = (text: string) => ({
+    id: "1",
+    type: "function",
+    function: { name: "f", arguments: text },
+  });
+  const { messages } = readMessages([
+    { role: "assistant", content: null, tool_calls: [call('{"a": 1}'), call("{a")] },
+  ]);
+  expect(messages[0]?.tool_calls).toEqual([
+    { id: "1", type: "function", function: { name: "f", arguments: { a: 1 } } },
+    call("{a"),
+  ]);
+});
+
 test("what is wrong is named with its place", () => {
   const wrong = (message: unknown) => () => readMessages([message as Message]);
   expect(wrong({ role: "bot", content: "" })).toThrow('messages[0].role is "bot"');
@@ -42,7 +57,7 @@ test("a file comes as bytes, a path, a file URL or a data URL", async () => {
   expect(await readSource(pathToFileURL(path))).toEqual(bytes);
   expect(Buffer.from(await readSource("data:image/png;base64,aGk=")).toString()).toBe("hi");
   expect(await readSource(new Blob(["hi"]))).toEqual(new Uint8Array(Buffer.from("hi")));
-  await expect(readSource("data:image/png,hi")).rejects.toThrow("is not base64");
+  await expect(readSource("data:image/png,hi")).rejects.toThrow("it has no ;base64, in it");
   await expect(readSource("https://a/b.png")).rejects.toThrow("is not fetched");
   await expect(readSource(undefined)).rejects.toThrow("an image or video is undefined");
 });

@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { readDataUrl } from "@vitgraph/core";
 import { describe, VitgraphError } from "@vitgraph/errors";
 
 /** Bytes of a file, its path, a `file:` URL, or a data URL. */
@@ -57,9 +58,25 @@ export function readMessages(messages: readonly Message[]): ReadMessages {
     if (!ROLES.includes(role)) {
       throw invalid(`${at}.role is ${describe(role)}`, `give one of ${ROLES.join(", ")}`);
     }
-    return { ...message, content: readContent(content, at, media) };
+    const calls = message.tool_calls;
+    return {
+      ...message,
+      content: readContent(content, at, media),
+      ...(Array.isArray(calls) ? { tool_calls: calls.map(readToolCall) } : {}),
+    };
   });
   return { messages: read, media };
+}
+
+/** Arguments that are JSON as text, as OpenAI has them, become the object that templates write. */
+function readToolCall(call: unknown): unknown {
+  const { function: called } = (call ?? {}) as { readonly function?: { readonly arguments?: unknown } };
+  if (typeof called?.arguments !== "string") return call;
+  try {
+    return { ...(call as object), function: { ...called, arguments: JSON.parse(called.arguments) } };
+  } catch {
+    return call;
+  }
 }
 
 function readContent(content: unknown, at: string, media: MediaPart[]): unknown {
@@ -99,7 +116,7 @@ function readPart(
   }
 }
 
-/** @throws VG_FILE_UNREADABLE, VG_ARGUMENT_INVALID */
+/** @throws VG_FILE_UNREADABLE, VG_MEDIA_UNAVAILABLE, VG_ARGUMENT_INVALID */
 export async function readSource(source: unknown): Promise<Uint8Array> {
   if (source instanceof Uint8Array) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
@@ -124,13 +141,6 @@ export async function readSource(source: unknown): Promise<Uint8Array> {
       cause,
     });
   }
-}
-
-function readDataUrl(url: string): Uint8Array {
-  const comma = url.indexOf(",");
-  const isBase64 = /;\s*base64\s*$/i.test(url.slice(0, comma));
-  if (comma >= 0 && isBase64) return Buffer.from(url.slice(comma + 1), "base64");
-  throw invalid(`the data URL ${describe(url)} is not base64`, 'write it as "data:image/png;base64,…"');
 }
 
 function invalid(fact: string, remedy: string): VitgraphError {

@@ -16,6 +16,7 @@ export class Request extends Sequence {
   finishReason: "stop" | "length" | undefined;
   readonly #options: GenerationOptions;
   readonly #wake: () => void;
+  override readonly caller: unknown;
   readonly #startedAt = performance.now();
   readonly #abort = new AbortController();
   readonly #text: TextStream;
@@ -34,12 +35,23 @@ export class Request extends Sequence {
     super([]);
     this.#options = options;
     this.#wake = wake;
+    this.caller = options.caller ?? this;
     this.#text = new TextStream([options.stop ?? []].flat());
     const { signal } = options;
     this.#onAbort = () => this.cancel(aborted(signal?.reason));
     this.stream = new GenerationStream(() => this.cancel(aborted(undefined)));
     if (signal?.aborted) this.cancel(aborted(signal.reason));
     else signal?.addEventListener?.("abort", this.#onAbort, { once: true });
+  }
+
+  /** For the encoder's queue. */
+  get encoderCaller(): string | undefined {
+    return this.#options.caller;
+  }
+
+  /** Cells that it may fill. */
+  override get cost(): number {
+    return super.cost + this.#maxTokens;
   }
 
   get signal(): AbortSignal {
@@ -135,5 +147,7 @@ export class Request extends Sequence {
 }
 
 function aborted(reason: unknown): VitgraphError {
+  // A caller's deadline, for one.
+  if (VitgraphError.is(reason)) return reason;
   return new VitgraphError("VG_ABORTED", "the caller took the request back", { cause: reason });
 }

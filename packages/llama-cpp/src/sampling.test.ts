@@ -34,6 +34,7 @@ test.each([
   [{ seed: "7" }, 'chat: seed is "7": give a whole number from 0 to 4294967295'],
   [{ maxTokens: 0 }, "chat: maxTokens is 0: give a whole number from 1"],
   [{ stop: [""] }, "chat: stop is a list of 1: give a text, or a list of texts"],
+  [{ caller: 3 }, "chat: caller is 3: give a string that all requests of one caller share"],
   [{ signal: {} }, "chat: signal is {}: give an AbortSignal"],
   [{ top_p: 1 }, 'chat has no option "top_p": did you mean "topP"?'],
 ])("%j is refused", (options, message) => {

@@ -131,6 +131,25 @@ describe("scheduler", () => {
     expect(next).toMatchObject({ cached: 1, rows: 0, position: 1 });
   });
 
+  test("callers that wait get slots in turns, and one caller's sequences in their order", () => {
+    class Owned extends Sequence {
+      constructor(
+        readonly name: string,
+        override readonly caller: unknown,
+      ) {
+        super([1, 2, 3]);
+      }
+    }
+    const all = new Scheduler<Owned>({ slots: 1, batchTokens: 8, wholeMedia: false });
+    for (const name of ["a1", "a2", "a3", "a4", "b1", "b2"]) all.add(new Owned(name, name[0]));
+    const served: string[] = [];
+    for (let [next] = all.admit(); next !== undefined; [next] = all.admit()) {
+      served.push(next.name);
+      all.remove(next);
+    }
+    expect(served).toEqual(["b1", "a1", "b2", "a2", "a3", "a4"]);
+  });
+
   test("every unit of every sequence is decoded once, in order, in batches within their limit", () => {
     const unit = fc.oneof(
       fc.integer({ min: 0, max: 3 }),
@@ -149,7 +168,7 @@ describe("scheduler", () => {
           const sequences = all.map((units) => new Sequence(units as Unit[]));
           for (const sequence of sequences) under.add(sequence);
           const done = new Map(sequences.map((sequence) => [sequence, 0]));
-          while (under.running.length + under.waiting.length > 0) {
+          while (under.running.length + under.waiting > 0) {
             for (const admitted of under.admit()) {
               done.set(admitted, sum(admitted.units.slice(0, admitted.reused), cellsOf));
             }

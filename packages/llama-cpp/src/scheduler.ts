@@ -5,7 +5,8 @@
  *
  * A batch holds tokens or rows of images, never both: llama.cpp takes one of the two. Where both wait they take turns.
  */
-import { type MediaUnit, sameUnit, spanOf, sum, type Unit } from "./units.js";
+import { FairLine } from "@vitgraph/scheduler";
+import { cellsOf, type MediaUnit, sameUnit, spanOf, sum, type Unit } from "./units.js";
 
 export interface SchedulerOptions {
   /** Sequences that are decoded together. */
@@ -28,9 +29,17 @@ export class Sequence {
   position = 0;
   /** Units that were in the slot's cache when the sequence got it. */
   reused = 0;
+  /** Whose share of the slots it takes. */
+  readonly caller: unknown = this;
+  readonly priority = 0;
 
   constructor(prompt: readonly Unit[]) {
     this.units = [...prompt];
+  }
+
+  /** Counts in its caller's share. */
+  get cost(): number {
+    return sum(this.units, cellsOf);
   }
 }
 
@@ -56,8 +65,8 @@ interface Slot {
 }
 
 export class Scheduler<S extends Sequence> {
-  readonly waiting: S[] = [];
   readonly running: S[] = [];
+  readonly #waiting = new FairLine<S>(1);
   readonly #slots: readonly Slot[];
   readonly #options: SchedulerOptions;
   #lastKind: Step<S>["kind"] = "rows";
@@ -68,15 +77,21 @@ export class Scheduler<S extends Sequence> {
     this.#slots = Array.from({ length: options.slots }, () => ({ sequence: null, cached: [], usedAt: 0 }));
   }
 
-  add(sequence: S): void {
-    this.waiting.push(sequence);
+  get waiting(): number {
+    return this.#waiting.size;
   }
 
-  /** Gives free slots to those that wait, in their order. Returns them: the slot's cache ends at their `position` from now on. */
+  add(sequence: S): void {
+    this.#waiting.add(sequence, NO_AGING);
+  }
+
+  /** Gives free slots to those that wait, to each caller in its share. Returns them: the slot's cache ends at their `position` from now on. */
   admit(): readonly S[] {
     const admitted: S[] = [];
-    while (this.waiting.length > 0 && this.running.length < this.#options.slots) {
-      const sequence = this.waiting.shift() as S;
+    while (this.running.length < this.#options.slots) {
+      const sequence = this.#waiting.head(NO_AGING);
+      if (sequence === undefined) break;
+      this.#waiting.take(sequence, NO_AGING);
       const { slot, prefix } = this.#bestSlot(sequence.units);
       const held = this.#slots[slot] as Slot;
       held.sequence = sequence;
@@ -131,7 +146,7 @@ export class Scheduler<S extends Sequence> {
 
   /** Takes a sequence out, wherever it is; what its slot has cached stays for the next. */
   remove(sequence: S): void {
-    drop(this.waiting, sequence);
+    this.#waiting.delete(sequence);
     drop(this.running, sequence);
     if (sequence.slot === null) return;
     const slot = this.#slots[sequence.slot] as Slot;
@@ -188,6 +203,9 @@ export class Scheduler<S extends Sequence> {
     return best;
   }
 }
+
+/** Time weighs against priorities, and there is only one. */
+const NO_AGING = 0;
 
 const NO_ROWS = new Float32Array();
 

@@ -63,10 +63,10 @@ export class Tokenizer {
     return [...tokens.subarray(0, count)];
   }
 
-  /** Bytes of a token's text; none for a control token. Characters may be split over several tokens. */
-  bytesOf(token: number): Uint8Array {
+  /** Bytes of a token's text; none for a control token, unless they are wanted. Characters may be split over several tokens. */
+  bytesOf(token: number, withControls = false): Uint8Array {
     const call = () =>
-      this.#llama.llama_token_to_piece(this.#vocab, token, this.#piece, this.#piece.length, 0, false);
+      this.#llama.llama_token_to_piece(this.#vocab, token, this.#piece, this.#piece.length, 0, withControls);
     let count = call();
     if (count < 0) {
       this.#piece = new Uint8Array(-count);

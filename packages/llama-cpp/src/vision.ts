@@ -8,6 +8,7 @@ import {
   type Embedding,
   type EncoderPluginOptions,
   type EngineItem,
+  findCheckpoint,
   type HostEngine,
   openClip,
   type Registration,
@@ -23,7 +24,7 @@ import { type MediaPart, readSource, type VideoPart } from "./messages.js";
 import { gridPositions, type MediaUnit } from "./units.js";
 
 export interface VisionOptions {
-  /** The checkpoint's directory. */
+  /** The checkpoint's directory, or its id in the hub's local cache. */
   readonly visionModel: string;
   readonly compilationConfig?: HostEngine["compilationConfig"];
   readonly encoder?: EncoderPluginOptions;
@@ -36,6 +37,13 @@ export interface EncodedMedia {
   readonly type: MediaPart["type"];
   /** Temporal patches of a video whose prompt has their times in seconds; otherwise one without. */
   readonly pieces: readonly { readonly unit: MediaUnit; readonly seconds?: number }[];
+}
+
+export interface EncodeMediaOptions {
+  readonly signal: AbortSignal;
+  /** Whose share of the encoder they take. */
+  readonly caller: string | undefined;
+  readonly contextSize: number;
 }
 
 interface PreparedItem {
@@ -57,9 +65,10 @@ export class Vision implements AsyncDisposable {
   /** @throws VG_REGISTRATION_FAILED, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID */
   static async start(options: VisionOptions): Promise<Vision> {
     const { visionModel, compilationConfig, encoder = {}, embeddingColumns } = options;
-    const config = await readJsonObject(visionModel, "config.json");
-    const settings = await readProcessorSettings(visionModel);
-    const host = new LlamaHost({ config, path: visionModel, embeddingColumns }, compilationConfig);
+    const path = await findCheckpoint(visionModel);
+    const config = await readJsonObject(path, "config.json");
+    const settings = await readProcessorSettings(path);
+    const host = new LlamaHost({ config, path, embeddingColumns }, compilationConfig);
     const vision = new Vision(host, config, settings);
     vision.#registration = await createEncoderPlugin(encoder).register(host);
     return vision;
@@ -84,21 +93,36 @@ export class Vision implements AsyncDisposable {
 
   /**
    * In one call, so that they share batches.
-   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item; what the call was refused with
+   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item, its place in
+   *   `details.media`; what the call was refused with
    */
   async encode(
     media: readonly MediaPart[],
-    { signal, contextSize }: { readonly signal: AbortSignal; readonly contextSize: number },
+    { signal, caller, contextSize }: EncodeMediaOptions,
   ): Promise<readonly EncodedMedia[]> {
     if (media.length === 0) return [];
-    const prepared = await Promise.all(media.map((part) => this.#prepare(part, signal)));
+    const prepared: PreparedItem[] = [];
+    // One after the other: a program runs for each video.
+    for (const [index, part] of media.entries()) {
+      try {
+        prepared.push(await this.#prepare(part, signal));
+      } catch (error) {
+        throw ofMedia(index, error);
+      }
+    }
     const items = prepared.map(({ item }, index) => ({ modality: (media[index] as MediaPart).type, item }));
-    const tokens = await this.#host.countTokens(items, { signal });
-    // Before the encoder's time is spent on what has no room.
-    if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
-    const outcomes = await this.#host.encode(items, { signal });
+    let tokens = 0;
+    const outcomes = await this.#host.encode(items, {
+      signal,
+      ...(caller === undefined ? {} : { caller }),
+      // Before the encoder's time is spent on what has no room.
+      onItemSpecs: (specs) => {
+        for (const spec of specs) if (spec.status === "fulfilled") tokens += spec.value.outputTokens;
+        if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
+      },
+    });
     return outcomes.map((outcome, index) => {
-      if (outcome.status === "rejected") throw outcome.reason;
+      if (outcome.status === "rejected") throw ofMedia(index, outcome.reason);
       return this.#place((media[index] as MediaPart).type, prepared[index] as PreparedItem, outcome.value);
     });
   }
@@ -128,10 +152,11 @@ export class Vision implements AsyncDisposable {
       signal,
     });
     const { info, indices, timestamps } = clip;
+    // Decoded by the encoder, among the images of all requests.
     const sampledFps = (indices.length / info.frames) * info.fps;
     const key = `${await sha256(bytes)}:${indices.join(",")}`;
     return {
-      item: { ...(await clip.decode()), uuid: key },
+      item: { video: bytes, fps, numFrames, uuid: key },
       key,
       timestamps,
       secondsPerPatch: this.#videoProcessor.temporalPatchSize / sampledFps,
@@ -164,6 +189,17 @@ export class Vision implements AsyncDisposable {
     }));
     return { type, pieces };
   }
+}
+
+/** The error with the place of its image or video among the request's: `details.media`. */
+function ofMedia(media: number, error: unknown): unknown {
+  if (!VitgraphError.is(error)) return error;
+  const { code, fact, remedy, details } = error;
+  return new VitgraphError(code, fact, {
+    ...(remedy === undefined ? {} : { remedy }),
+    details: { ...details, media },
+    cause: error,
+  });
 }
 
 export function promptTooLong(tokens: number, contextSize: number): VitgraphError {

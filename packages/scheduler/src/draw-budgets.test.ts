@@ -58,6 +58,19 @@ describe("drawBudgets", () => {
     }
   });
 
+  it("has a dark colour for every colour that it draws with", () => {
+    const svg = drawBudgets({
+      histogram: [64, 256],
+      budgets: [64, 256],
+      comparedWith: { name: "others", budgets: [128] },
+      notes: ["one"],
+    });
+    const [style = ""] = svg.match(/<style>.*<\/style>/) ?? [];
+    const drawn = svg.replace(style, "").match(/(fill|stroke)="#[0-9a-f]{6}"/g) ?? [];
+    expect(new Set(drawn).size).toBeGreaterThan(4);
+    for (const color of drawn) expect(style).toContain(`[${color}]{`);
+  });
+
   it("escapes text, and draws a single size", () => {
     const svg = drawBudgets({ histogram: [1], budgets: [1], title: `a < b & "c"` });
     expect(svg).toContain("a &lt; b &amp; &quot;c&quot;");

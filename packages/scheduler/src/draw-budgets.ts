@@ -31,8 +31,21 @@ const INK = "#1f2933";
 const FAINT = "#9aa5b1";
 const BAR = "#8fb8de";
 const LINE = "#b4232a";
+const PAPER = "#ffffff";
 
-/** SVG text, 960 pixels wide. Tokens on a logarithmic axis, the share of items upward. */
+/** A viewer that knows no style sheets draws the light colours. */
+const DARK: Readonly<Record<string, string>> = {
+  [INK]: "#e4e8ec",
+  [FAINT]: "#6b7683",
+  [BAR]: "#5c9fe0",
+  [LINE]: "#ff7b80",
+  [PAPER]: "#14181c",
+};
+const DARK_RULES = Object.entries(DARK).map(
+  ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
+);
+
+/** SVG text, 960 pixels wide, light or dark as the viewer is. Tokens on a logarithmic axis, the share of items upward. */
 export function drawBudgets(picture: BudgetPicture): string {
   const { budgets, comparedWith, title = "Sizes and budgets", notes = [] } = picture;
   const sizes = histogramOf(picture.histogram);
@@ -110,7 +123,8 @@ export function drawBudgets(picture: BudgetPicture): string {
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
       `font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" fill="${INK}" role="img">`,
     `<title>${escaped(title)}</title>`,
-    `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
+    `<style>@media (prefers-color-scheme:dark){${DARK_RULES.join("")}}</style>`,
+    `<rect width="${WIDTH}" height="${height}" fill="${PAPER}"/>`,
     ...body,
     "</svg>",
     "",

@@ -24,9 +24,11 @@ import { countRequests } from "./http-metrics.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
+import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerGateway } from "./routes/gateway.js";
 import { registerOperations } from "./routes/operations.js";
+import { OPEN_PAGE_ROUTES, registerPage } from "./routes/page.js";
 import { registerVllmEncode } from "./routes/vllm-encode.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
@@ -34,10 +36,10 @@ import { serverVersion } from "./version.js";
 /** How often Node looks for connections that are too slow. */
 const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
-/** Deeper JSON is no request of this API. */
-const MAX_JSON_DEPTH = 16;
+/** Schemas of tools nest, but not as deep as this. */
+const MAX_JSON_DEPTH = 64;
 const RETRY_AFTER_SECONDS = "1";
-/** For probes and scrapers, which have no key. All other routes need one, those that do not exist included. */
+/** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
   "/health/ready",
@@ -45,6 +47,7 @@ const OPEN_ROUTES: readonly string[] = [
   "/metrics",
   "/version",
   "/openapi.json",
+  ...OPEN_PAGE_ROUTES,
 ];
 
 /**
@@ -68,7 +71,11 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
-      info: { title: "vitgraph", description: "Embeddings of images.", version: serverVersion() },
+      info: {
+        title: "vitgraph",
+        description: "Embeddings of images, and chat about them.",
+        version: serverVersion(),
+      },
       ...(options.apiKeys.length === 0
         ? {}
         : {
@@ -82,6 +89,10 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.addHook("onSend", async (_request, reply) => {
     // The client's next request goes to another server.
     if (draining) reply.header("connection", "close");
+  });
+  app.addHook("onResponse", async () => {
+    // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
+    if (draining) setImmediate(() => app.server.closeIdleConnections());
   });
   const unused = unusedConnections(app, options);
   app.addHook("preClose", async () => {
@@ -100,7 +111,9 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   if (options.gateway === undefined) registerEmbeddings(app, options, policy);
   else await registerGateway(app, options, policy, options.gateway);
   if (options.vllmEncode !== undefined) registerVllmEncode(app, options, policy, options.vllmEncode);
+  if (options.chat !== undefined) registerChat(app, options.chat, options, policy);
   registerOperations(app, options, () => draining);
+  if (options.page !== undefined) registerPage(app, options, options.page);
   return app;
 }
 
@@ -153,11 +166,7 @@ function requestId({ headers }: { readonly headers: FastifyRequest["headers"] })
 /** @throws StatusError 400 */
 function parseJson(text: string): unknown {
   if (scanJson(text, MAX_JSON_DEPTH).isTooDeep)
-    throw new StatusError(
-      400,
-      `the body is nested deeper than ${MAX_JSON_DEPTH} levels`,
-      "send a flat list of images",
-    );
+    throw new StatusError(400, `the body is nested deeper than ${MAX_JSON_DEPTH} levels`, "flatten it");
   try {
     return JSON.parse(text);
   } catch {
@@ -221,12 +230,26 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
 
 function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOptions): void {
   app.setErrorHandler((error: FastifyError, request, reply) =>
-    sendError(error.validation === undefined ? error : validationError(error), request, reply, logger),
+    sendError(
+      error.validation === undefined ? error : validationError(error, bodyMembers(request)),
+      request,
+      reply,
+      logger,
+    ),
   );
   app.setNotFoundHandler((request, reply) => {
     const error = new StatusError(404, "the server has no such route", "see /openapi.json");
     return sendError(error, request, reply, logger);
   });
+}
+
+/** Names of the members of a JSON body that the request's route takes. */
+function bodyMembers({ routeOptions }: FastifyRequest): readonly string[] {
+  const body = routeOptions.schema?.body as
+    | { readonly properties?: object; readonly content?: Record<string, { readonly schema?: object }> }
+    | undefined;
+  const schema = body?.content?.["application/json"]?.schema ?? body;
+  return Object.keys((schema as { readonly properties?: object } | undefined)?.properties ?? {});
 }
 
 function sendError(
@@ -263,10 +286,8 @@ function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.destroySoon();
 }
 
-const BODY_MEMBERS = ["model", "input", "encoding_format"];
-
-/** Says what is wrong without quoting the body. */
-function validationError({ validation = [] }: FastifyError): ParamError {
+/** Says what is wrong without quoting the body. @param known members of the route's body */
+function validationError({ validation = [] }: FastifyError, known: readonly string[]): ParamError {
   const [first] = validation;
   const path = (first?.instancePath ?? "")
     .slice(1)
@@ -274,10 +295,14 @@ function validationError({ validation = [] }: FastifyError): ParamError {
     .replaceAll("/", ".");
   const unknown = first?.params.additionalProperty;
   if (typeof unknown === "string") {
-    const hint = path === "" ? unknownOption(unknown, BODY_MEMBERS) : "remove it";
+    const hint = path === "" ? unknownOption(unknown, known) : "remove it";
     const fact = `the request has an unknown member ${JSON.stringify(unknown.slice(0, 100))}`;
     return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, hint));
   }
-  const fact = `${path === "" ? "the body" : path} ${first?.message ?? "is not valid"}`;
+  const { allowedValues } = first?.params ?? {};
+  const problem = Array.isArray(allowedValues)
+    ? `is none of ${allowedValues.join(", ")}`
+    : (first?.message ?? "is not valid");
+  const fact = `${path === "" ? "the body" : path} ${problem}`;
   return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));
 }

@@ -376,6 +376,11 @@ test("an upstream below a path; options that cannot work", async () => {
   await fetch(`${below.url}/v1/models?x=1`);
   expect(upstream.requests[0]?.url).toBe("/team/a/v1/models?x=1");
   await expect(open({ gateway: { upstream: "vllm:8000" } })).rejects.toThrow('the upstream is "vllm:8000"');
+  const both = {
+    gateway: { upstream: upstream.url },
+    chat: { chat: () => {} },
+  } as unknown as Partial<ServerOptions>;
+  await expect(open(both)).rejects.toThrow("answer /v1/chat/completions");
   const vision = { modelType: "gemma3", outputColumns: [64] };
   const gemma = { encodeEach: () => {}, model: { name: "gemma", vision } } as unknown as ServedEngine;
   await expect(open({ engine: gemma })).rejects.toThrow(

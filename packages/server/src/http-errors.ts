@@ -23,6 +23,7 @@ const STATUS: Partial<Readonly<Record<ErrorCode, number>>> = {
   VG_IMAGE_INVALID: 400,
   VG_IMAGE_ASPECT_RATIO: 400,
   VG_ITEM_INVALID: 400,
+  VG_VIDEO_INVALID: 400,
   VG_MEDIA_UNAVAILABLE: 400,
   VG_API_KEY_INVALID: 401,
   VG_MEDIA_REFUSED: 403,
@@ -30,6 +31,7 @@ const STATUS: Partial<Readonly<Record<ErrorCode, number>>> = {
   VG_QUEUE_FULL: 429,
   // nginx's code for a client that has gone; nobody reads it.
   VG_ABORTED: 499,
+  VG_VIDEO_DECODER_MISSING: 501,
   VG_CLOSED: 503,
   VG_DEVICE_FAILED: 503,
   VG_DEVICE_OUT_OF_MEMORY: 503,
@@ -77,6 +79,13 @@ export class StatusError extends VitgraphError {
     super("VG_REQUEST_INVALID", fact, { remedy });
     this.statusCode = statusCode;
   }
+}
+
+/** @throws ParamError 404 for another model than the route's */
+export function checkModel(model: string | undefined, served: string): void {
+  if (model === undefined || model === served) return;
+  const error = new StatusError(404, "the model is not served here", `use ${JSON.stringify(served)}`);
+  throw new ParamError("model", error);
 }
 
 /** Any error, of Fastify's too. What is not of a known kind is told to the log alone. */

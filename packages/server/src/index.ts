@@ -3,6 +3,15 @@
  *
  * @module @vitgraph/server
  */
+export type {
+  ChatChunk,
+  ChatGeneration,
+  ChatMessage,
+  ChatPart,
+  ChatRequest,
+  ChatResult,
+  ServedChat,
+} from "./chat-engine.js";
 export { CONNECTOR_PROTOCOL, type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
 export { createServer } from "./create-server.js";
 export {
@@ -18,9 +27,11 @@ export {
 export type { ErrorBody } from "./http-errors.js";
 export { type InstanceRegistrationOptions, registerInstance } from "./instance-registration.js";
 export type { Network } from "./media/fetch-url.js";
+export { RecentTraffic } from "./page/recent-traffic.js";
 export {
   DEFAULT_LIMITS,
   type GatewayOptions,
+  type PageOptions,
   type ServedEngine,
   type ServerLimits,
   type ServerOptions,

@@ -33,7 +33,6 @@ function heldEngine() {
     get state() {
       return engine.state;
     },
-    getItemSpecs: (items, options) => engine.getItemSpecs(items, options),
     encodeEach: (items, options) => engine.encodeEach(items, options),
     async encode(items, options) {
       calls.push({ caller: options?.caller, signal: options?.signal });
@@ -212,10 +211,14 @@ test("a client that reads its answer slowly is cut, and its memory comes back", 
 });
 
 test("embeddings above the limit are refused before they are computed", async () => {
-  const { served, calls } = heldEngine();
-  await using server = await serve({ engine: served, limits: { maxResponseBytes: 100 } });
+  const encoded = () => opened.engine.stats().graph_hits + opened.engine.stats().graph_misses;
+  const before = encoded();
+  await using server = await serve({ engine: opened.engine, limits: { maxResponseBytes: 100 } });
   expect((await server.embed({ input: image })).status).toBe(413);
-  expect(calls).toEqual([]);
+  expect(encoded()).toBe(before);
+  await using other = await serve({ engine: opened.engine });
+  expect((await other.embed({ input: image })).status).toBe(200);
+  expect(encoded()).toBeGreaterThan(before);
 });
 
 test("a client that goes away takes its call back", async () => {

@@ -5,7 +5,10 @@ import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { expect, test } from "vitest";
 import { runReadmeExample } from "../../../vitest.readme.js";
 
-test("the README's example prints what it says", async () => {
+test.each([
+  [0, ["qwen3-vl"]],
+  [1, ["text/html; charset=utf-8"]],
+])("example %i of the README prints what it says", async (number, expected) => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
     await writeMiniatureCheckpoint(directory);
@@ -13,6 +16,7 @@ test("the README's example prints what it says", async () => {
       new URL("../README.md", import.meta.url),
       import.meta.url,
       {
+        number,
         edit: (example) =>
           example.replace(
             '"path/to/Qwen3-VL-8B-Instruct",',
@@ -21,7 +25,7 @@ test("the README's example prints what it says", async () => {
       },
     );
     expect(printed).toEqual(promised);
-    expect(promised).toEqual(["qwen3-vl"]);
+    expect(promised).toEqual(expected);
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -1,12 +1,15 @@
 /** The options of a server, their defaults and their checks. */
+import type { LintFacts } from "@vitgraph/config";
 import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
+import type { ServedChat } from "./chat-engine.js";
 import type { EcStorage } from "./ec-storage.js";
 import type { Network } from "./media/fetch-url.js";
+import { RecentTraffic } from "./page/recent-traffic.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
-export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach" | "getItemSpecs"> & {
+export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
   readonly model: {
     readonly name: string;
     readonly vision: { readonly outputColumns: readonly number[]; readonly modelType?: string };
@@ -14,9 +17,9 @@ export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"
 };
 
 export interface ServerLimits {
-  /** Images of one request. Default: 64. */
+  /** Images and videos of one request. Default: 64. */
   readonly maxItems?: number;
-  /** Bytes of one encoded image. Default: 20 MiB. */
+  /** Bytes of one encoded image or video. Default: 20 MiB. */
   readonly maxImageBytes?: number;
   /** Bytes of one request's body. Default: 64 MiB. */
   readonly maxBodyBytes?: number;
@@ -32,6 +35,8 @@ export interface ServerLimits {
   readonly fetchMs?: number;
   /** Milliseconds to fetch and encode a request's images. Default: 60 000. */
   readonly encodeMs?: number;
+  /** Milliseconds for a chat answer: images, waiting and generation. Default: 600 000. */
+  readonly chatMs?: number;
   /** Milliseconds to send an answer. Default: 60 000. */
   readonly sendMs?: number;
 }
@@ -46,15 +51,30 @@ export interface GatewayOptions {
   readonly storage?: EcStorage;
 }
 
+export interface PageOptions {
+  /** An observer of the engine. */
+  readonly traffic: RecentTraffic;
+  /** The engine's compilation config, for the page's editor. */
+  readonly compilationConfig?: Readonly<Record<string, unknown>>;
+  /** What is known about the model, for the editor's linter. */
+  readonly lintFacts?: LintFacts;
+}
+
 export interface ServerOptions {
   /** Stays the caller's: the server does not close it. */
   readonly engine: ServedEngine;
+  /** Answers /v1/chat/completions: an engine of @vitgraph/llama-cpp. Stays the caller's. Default: no chat. */
+  readonly chat?: ServedChat;
   /** An observer of the engine, for /metrics. Without it there is no /metrics. */
   readonly metrics?: EngineMetrics;
+  /** The live page at /. Default: none. */
+  readonly page?: PageOptions;
   /** Default: no log. */
   readonly logger?: Logger;
   /** The model's name in the API. Default: the engine's. */
   readonly modelName?: string;
+  /** The chat model's name in the API. Default: the chat engine's. */
+  readonly chatModelName?: string;
   /** All routes but those for probes, metrics and the API's description need one of them. Default: none, which lets everyone in. */
   readonly apiKeys?: readonly string[];
   /** Hosts that images may be fetched from. Default: none. */
@@ -82,9 +102,12 @@ export interface ServerOptions {
 
 const OPTIONS = {
   engine: true,
+  chat: true,
   metrics: true,
+  page: true,
   logger: true,
   modelName: true,
+  chatModelName: true,
   apiKeys: true,
   allowedMediaDomains: true,
   allowedLocalMediaPath: true,
@@ -106,6 +129,7 @@ export const DEFAULT_LIMITS: Required<ServerLimits> = {
   receiveMs: 30_000,
   fetchMs: 10_000,
   encodeMs: 60_000,
+  chatMs: 600_000,
   sendMs: 60_000,
 };
 
@@ -122,15 +146,36 @@ export interface ResolvedServerOptions extends ServerOptions {
 /** @throws VG_ARGUMENT_INVALID */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
   checkOptions("createServer", options, Object.keys(OPTIONS));
-  const { engine, limits = {}, apiKeys = [], allowedMediaDomains = [], drainDelayMs = 0 } = options;
+  const {
+    engine,
+    chat,
+    page,
+    limits = {},
+    apiKeys = [],
+    allowedMediaDomains = [],
+    drainDelayMs = 0,
+  } = options;
   if (typeof engine?.encodeEach !== "function")
     throw invalid(`engine is ${describe(engine)}`, "pass an EncoderEngine");
+  if (chat !== undefined && typeof chat?.chat !== "function")
+    throw invalid(`chat is ${describe(chat)}`, "pass a LlamaEngine of @vitgraph/llama-cpp");
+  if (page !== undefined) {
+    checkOptions("the page of createServer", page, ["traffic", "compilationConfig", "lintFacts"]);
+    if (!(page.traffic instanceof RecentTraffic))
+      throw invalid(`page.traffic is ${describe(page.traffic)}`, "pass a RecentTraffic");
+  }
   checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
   for (const [name, value] of Object.entries(limits)) {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
   }
   const { gateway, vllmEncode } = options;
+  if ([gateway, vllmEncode, chat].filter((route) => route !== undefined).length > 1) {
+    throw invalid(
+      "two of chat, vllmEncode and gateway answer /v1/chat/completions",
+      "start a server for each",
+    );
+  }
   if (gateway !== undefined) {
     checkOptions("the gateway of createServer", gateway, ["upstream", "storage"]);
     const url = URL.canParse(gateway.upstream) ? new URL(gateway.upstream) : undefined;
@@ -139,8 +184,6 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
         `the upstream is ${describe(gateway.upstream)}`,
         "give an http(s) URL: http://127.0.0.1:8000",
       );
-    if (vllmEncode !== undefined)
-      throw invalid("a server is both a gateway and an encode instance", "start two servers");
   }
   for (const key of apiKeys) {
     if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) continue;

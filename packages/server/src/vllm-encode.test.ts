@@ -87,7 +87,6 @@ function countingEngine(): { readonly engine: ServedEngine; readonly items: Engi
         return engine.state;
       },
       encode: (list, options) => engine.encode(list, options),
-      getItemSpecs: (list, options) => engine.getItemSpecs(list, options),
       encodeEach(list, options) {
         items.push(...list);
         return engine.encodeEach(list, options);

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { EncoderEngine, type EncoderEngineOptions, loadModel } from "@vitgraph/core";
 import { EngineMetrics } from "@vitgraph/core/observability";
 import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import type { FastifyInstance } from "fastify";
@@ -15,8 +15,8 @@ export interface TestEngine extends AsyncDisposable {
   readonly metrics: EngineMetrics;
 }
 
-/** On the CPU backend, without an output cache. An image becomes one token for 4 × 4 pixels. */
-export async function openTestEngine(): Promise<TestEngine> {
+/** On the CPU backend, without an output cache unless `options` give one. An image becomes one token for 4 × 4 pixels. */
+export async function openTestEngine(options: Partial<EncoderEngineOptions> = {}): Promise<TestEngine> {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   await writeMiniatureCheckpoint(directory);
   const model = await loadModel(directory, { mmProcessorKwargs: { min_pixels: 16, max_pixels: 4096 } });
@@ -25,7 +25,8 @@ export async function openTestEngine(): Promise<TestEngine> {
     model,
     devices: [{ backend: "cpu", threads: 1 }],
     outputCacheBytes: 0,
-    observers: [metrics],
+    ...options,
+    observers: [metrics, ...(options.observers ?? [])],
   });
   return {
     engine,
@@ -44,23 +45,33 @@ export interface TestServer extends AsyncDisposable {
   readonly port: number;
   /** POST /v1/embeddings with a JSON body. */
   embed(body: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>;
+  /** POST /v1/chat/completions with a JSON body. */
+  chat(body: unknown, init?: RequestInit): Promise<Response>;
 }
 
-export async function serve(options: ServerOptions): Promise<TestServer> {
+/** @param register adds routes before the server listens */
+export async function serve(
+  options: ServerOptions,
+  register: (app: FastifyInstance) => void = () => {},
+): Promise<TestServer> {
   const app = await createServer({ modelName: "tiny", ...options });
+  register(app);
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
+  const post = (path: string, body: unknown, { headers, ...init }: RequestInit = {}) =>
+    fetch(url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: typeof body === "string" ? body : JSON.stringify(body),
+      ...init,
+    });
   return {
     app,
     url,
     port,
-    embed: (body, headers = {}) =>
-      fetch(`${url}/v1/embeddings`, {
-        method: "POST",
-        headers: { "content-type": "application/json", ...headers },
-        body: typeof body === "string" ? body : JSON.stringify(body),
-      }),
+    embed: (body, headers = {}) => post("/v1/embeddings", body, { headers }),
+    chat: (body, init) => post("/v1/chat/completions", body, init),
     async [Symbol.asyncDispose]() {
       await app.close();
     },

@@ -1,19 +1,19 @@
 /**
- * Facts of a model for the linter, from its config.json and processor files alone: no weights are read, and a model that
- * vitgraph cannot run has facts, too.
+ * Facts of a model for the linter. A checkpoint's come from its config.json and processor files alone: no weights are read,
+ * and a model that vitgraph cannot run has facts, too.
  */
 import { encoderSupport, type ImageGeometry, type LintFacts } from "@vitgraph/config";
 import {
   createVisionModel,
   type ImageProcessor,
+  type LoadedModel,
   readImageProcessor,
   readJsonObject,
   readProcessorSettings,
   readVideoProcessor,
+  type VideoProcessor,
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /** vLLM's smallest budget for most families; a model may have another. */
 const USUAL_MIN_TOKEN_BUDGET = 64;
@@ -29,7 +29,8 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
   const images = ifSupported(() => readImageProcessor(image, modelType));
-  const maxVideoTokens = video === undefined ? undefined : ifSupported(() => clipTokens(video, modelType));
+  const clips = video === undefined ? undefined : ifSupported(() => readVideoProcessor(video, modelType));
+  const maxVideoTokens = clips && clipTokens(clips);
   return {
     modelType,
     compileSupported: own !== undefined || vllm?.compile === true,
@@ -43,6 +44,22 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   };
 }
 
+/** Of a loaded model, which vitgraph can run. */
+export function loadedModelFacts(
+  { vision, processor, videoProcessor }: Pick<LoadedModel, "vision" | "processor" | "videoProcessor">,
+  maxBatchTokens: number,
+): LintFacts {
+  const maxVideoTokens = videoProcessor && clipTokens(videoProcessor);
+  return {
+    modelType: vision.modelType,
+    compileSupported: true,
+    cudagraphSupported: true,
+    budgetRange: { min: vision.minTokenBudget, max: maxBatchTokens },
+    images: geometryOf(processor),
+    ...(maxVideoTokens === undefined ? {} : { maxVideoTokens }),
+  };
+}
+
 /** Where every image gets one size, its area is both bounds. */
 function geometryOf({ mergeSize, fixedSize, ...geometry }: ImageProcessor): ImageGeometry {
   const area = fixedSize && fixedSize.height * fixedSize.width;
@@ -51,9 +68,8 @@ function geometryOf({ mergeSize, fixedSize, ...geometry }: ImageProcessor): Imag
 }
 
 /** Tokens of the longest clip; undefined for a processor that bounds frames. */
-function clipTokens(settings: JsonObject, modelType: string): number | undefined {
-  const processor = readVideoProcessor(settings, modelType);
-  if (processor === undefined || processor.boundsCover === "frame") return undefined;
+function clipTokens(processor: VideoProcessor): number | undefined {
+  if (processor.boundsCover === "frame") return undefined;
   const { maxPixels, patchSize, mergeSize, temporalPatchSize } = processor;
   return Math.floor(maxPixels / (temporalPatchSize * (patchSize * mergeSize) ** 2));
 }

@@ -78,6 +78,12 @@ test("serves embeddings until a signal drains it", async () => {
   const answer = (await (await embed(url, image)).json()) as { model: string; data: { shape: number[] }[] };
   expect([answer.model, answer.data[0]?.shape]).toEqual(["tiny", [8, 16]]);
   expect(await (await fetch(`${url}/metrics`)).text()).toContain("vitgraph_items_total");
+  expect(await (await fetch(`${url}/page/state`)).json()).toMatchObject({
+    model: "tiny",
+    compilationConfig: { cudagraph_mm_encoder: true },
+    lintFacts: { modelType: "qwen3_vl", budgetRange: { min: 64, max: 16_384 }, images: { patchSize: 2 } },
+    sizes: [{ tokens: 8, weight: 1 }],
+  });
   expect(await stop()).toBe(0);
   await expect(fetch(`${url}/health`)).rejects.toThrow();
   expect(io.err).toContain('"route":"/v1/embeddings"');
@@ -123,6 +129,7 @@ test("a server that everyone can reach without a key says so", async () => {
 test.each([
   [["--prot", "1"], 2, "unknown option '--prot'"],
   [["--port", "70000"], 2, "expected a port"],
+  [["--parallel", "2"], 2, "--parallel is for chat: add --llm FILE.gguf"],
   [["--ssl-certfile", "cert.pem"], 2, "belong together"],
   [["--log-level", "loud"], 2, "Allowed choices are debug"],
   [["--host", "a", "--host", "b"], 2, "is given twice"],
@@ -140,10 +147,11 @@ test("the help gives the server's defaults", async () => {
   expect(await main(["serve", "--help"], io)).toBe(0);
   const help = io.out.replaceAll(/\s+/g, " ");
   const mib = (bytes: number) => `${bytes / 2 ** 20}M`;
-  const { maxItems, maxImageBytes, maxBodyBytes, maxResponseBytes, maxRequestMemoryBytes, encodeMs } =
+  const { maxItems, maxImageBytes, maxBodyBytes, maxResponseBytes, maxRequestMemoryBytes, encodeMs, chatMs } =
     DEFAULT_LIMITS;
-  expect(help).toContain(`images of one request (default: ${maxItems})`);
-  expect(help).toContain(`bytes of one image (default: ${mib(maxImageBytes)})`);
+  expect(help).toContain(`generation (default: ${chatMs / 1000})`);
+  expect(help).toContain(`images and videos of one request (default: ${maxItems})`);
+  expect(help).toContain(`bytes of one image or video (default: ${mib(maxImageBytes)})`);
   expect(help).toContain(`body (default: ${mib(maxBodyBytes)})`);
   expect(help).toContain(`as f32 (default: ${mib(maxResponseBytes)})`);
   expect(help).toContain(`images, embeddings (default: ${mib(maxRequestMemoryBytes)})`);

@@ -1,8 +1,9 @@
 /** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
 import type { ServeArguments } from "@vitgraph/config";
-import { EncoderEngine, loadModel } from "@vitgraph/core";
+import { DEFAULT_MAX_BATCH_TOKENS, EncoderEngine, loadModel } from "@vitgraph/core";
 import { createLogger, EngineLog, EngineMetrics, type LogLevel } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
+import type { LlamaEngine } from "@vitgraph/llama-cpp";
 import type { ServerLimits } from "@vitgraph/server";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
@@ -10,6 +11,7 @@ import { downloadModel } from "../download-model.js";
 import { readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
+import { loadedModelFacts } from "./config-facts.js";
 import {
   addModelOptions,
   byteCount,
@@ -50,6 +52,12 @@ interface ServeOptions extends ModelOptions, VllmOptions {
   readonly maxResponseBytes?: number;
   readonly maxRequestMemory?: number;
   readonly encodeTimeout?: number;
+  readonly llm?: string;
+  readonly servedLlmName?: string;
+  readonly contextSize?: number;
+  readonly parallel?: number;
+  readonly gpuLayers?: number;
+  readonly chatTimeout?: number;
   readonly drainDelay: number;
   readonly outputCacheBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
@@ -65,7 +73,9 @@ const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 export function registerServe(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("serve");
   addModelOptions(command)
-    .description("serve embeddings of images over HTTP: OpenAI's /v1/embeddings, health and metrics")
+    .description(
+      "serve images over HTTP as OpenAI's clients ask: /v1/embeddings, with --llm also /v1/chat/completions; health, metrics, and a live page at /",
+    )
     .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
     .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
@@ -89,13 +99,33 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option("--ssl-certfile <file>", "certificate chain, PEM: serves HTTPS")
     .option("--ssl-keyfile <file>", "the certificate's private key, PEM")
-    .option("--max-items <count>", "images of one request (default: 64)", positiveInteger)
+    .option(
+      "--llm <file.gguf>",
+      "a language model for /v1/chat/completions, the other half of --model: see vitgraph gguf. Needs llama.cpp: see vitgraph chat --help",
+    )
+    .option(
+      "--served-llm-name <name>",
+      "the language model's name in the API (default: the file's, without .gguf)",
+    )
+    .option("--context-size <count>", "tokens of a chat, prompt and answer (default: 4096)", positiveInteger)
+    .option(
+      "--parallel <count>",
+      "chats that are answered together; each has memory for --context-size tokens (default: 4)",
+      positiveInteger,
+    )
+    .option("--gpu-layers <count>", "layers of the language model on a GPU (default: all)", wholeNumber)
+    .option(
+      "--chat-timeout <seconds>",
+      "time for a chat answer: images, waiting and generation (default: 600)",
+      positiveNumber,
+    )
+    .option("--max-items <count>", "images and videos of one request (default: 64)", positiveInteger)
     .option(
       "--max-pixels <count>",
       "refuse images with more pixels than this (default: 178956970)",
       positiveInteger,
     )
-    .option("--max-image-bytes <bytes>", "bytes of one image (default: 20M)", byteCount)
+    .option("--max-image-bytes <bytes>", "bytes of one image or video (default: 20M)", byteCount)
     .option("--max-body-bytes <bytes>", "bytes of one request's body (default: 64M)", byteCount)
     .option(
       "--max-response-bytes <bytes>",
@@ -143,6 +173,10 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
         command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
       checkVllmOptions(command, options);
+      for (const [name, flag] of CHAT_OPTIONS) {
+        if (options.llm === undefined && options[name] !== undefined)
+          command.error(`error: ${flag} is for chat: add --llm FILE.gguf`);
+      }
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
@@ -153,13 +187,22 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   );
 }
 
+/** Options without effect unless there is a language model. */
+const CHAT_OPTIONS = [
+  ["servedLlmName", "--served-llm-name"],
+  ["contextSize", "--context-size"],
+  ["parallel", "--parallel"],
+  ["gpuLayers", "--gpu-layers"],
+  ["chatTimeout", "--chat-timeout"],
+] as const;
+
 const SIGNALS_HELP = `
 SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0.
 A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Here, since the other commands start a tenth of a second sooner without it.
-  const { createServer, openConnectorSocket } = await import("@vitgraph/server");
+  const { createServer, openConnectorSocket, RecentTraffic } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
@@ -168,6 +211,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
   await downloadModel(options.model, io);
+  const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
   for (const note of model.notes) printNote(io, note);
   using loading = startProgress(io, `loading ${options.model}`);
@@ -175,7 +219,11 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     model,
     devices: [() => openDevice(options)],
     compilationConfig,
-    observers: [metrics, new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose })],
+    observers: [
+      metrics,
+      traffic,
+      new EngineLog({ logger, verbose: compilationConfig.encoder_cudagraph_verbose }),
+    ],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
     ...given("background", options.rgbaBackgroundColor ?? vllmBackground(options)),
@@ -183,9 +231,17 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
   loading.done();
+  await using chat = await openChat(options, engine, io);
   const server = await createServer({
     engine,
+    ...given("chat", chat),
+    ...given("chatModelName", options.servedLlmName),
     metrics,
+    page: {
+      traffic,
+      compilationConfig: { ...compilationConfig },
+      lintFacts: loadedModelFacts(model, options.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS),
+    },
     logger,
     apiKeys,
     limits: serverLimits(options),
@@ -216,6 +272,31 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     await server.close();
   }
 }
+
+/** The chat engine on the same encoder as the embeddings. */
+async function openChat(
+  { llm, model, contextSize, parallel, gpuLayers }: ServeOptions,
+  engine: EncoderEngine,
+  io: CliIo,
+): Promise<LlamaEngine | undefined> {
+  if (llm === undefined) return undefined;
+  // Only now, so that a server without chat does not load llama.cpp's binding.
+  const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
+  using loading = startProgress(io, `loading ${llm}`);
+  const chat = await createLlamaEngine({
+    model: llm,
+    visionModel: model,
+    encoder: { engine, logger: QUIET },
+    ...given("contextSize", contextSize),
+    ...given("parallel", parallel),
+    ...given("gpuLayers", gpuLayers),
+  });
+  loading.done();
+  return chat;
+}
+
+/** The engine has a log already. */
+const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** @returns the server's URL @throws VG_ARGUMENT_INVALID if the address cannot be had */
 async function listen(
@@ -265,11 +346,13 @@ function serverLimits(options: ServeOptions): ServerLimits {
     ...given("maxBodyBytes", options.maxBodyBytes),
     ...given("maxResponseBytes", options.maxResponseBytes),
     ...given("maxRequestMemoryBytes", options.maxRequestMemory),
-    ...given(
-      "encodeMs",
-      options.encodeTimeout === undefined ? undefined : Math.ceil(options.encodeTimeout * 1000),
-    ),
+    ...given("encodeMs", milliseconds(options.encodeTimeout)),
+    ...given("chatMs", milliseconds(options.chatTimeout)),
   };
+}
+
+function milliseconds(time: number | undefined): number | undefined {
+  return time === undefined ? undefined : Math.ceil(time * 1000);
 }
 
 /** An option that was given, as a member to spread. */

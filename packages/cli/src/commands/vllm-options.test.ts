@@ -187,6 +187,7 @@ test.each([
   [["--upstream", "http://a", "--register", "http://b"], 2, "--register has no effect without --vllm-encode"],
   [["--upstream", "http://a", "--shared-storage-max-age", "900"], 2, "without --shared-storage-path"],
   [["--upstream", "http://a", "--vllm-encode"], 2, "exclude each other"],
+  [["--upstream", "http://a", "--llm", "a.gguf"], 2, "--llm answers chats itself"],
   [["--upstream", "vllm:80"], 1, 'the upstream is "vllm:80"'],
   [
     ["--vllm-encode", "--shared-storage-path", "STORAGE", "--instance-url", "http://a"],

@@ -77,7 +77,9 @@ export function addVllmOptions(command: Command): Command {
 }
 
 /** Ends the command with a usage error where options do not belong together. */
-export function checkVllmOptions(command: Command, options: VllmOptions): void {
+export function checkVllmOptions(command: Command, options: VllmOptions & { readonly llm?: string }): void {
+  if (options.llm !== undefined && (options.vllmEncode || options.upstream !== undefined))
+    command.error("error: --llm answers chats itself: start another server for --vllm-encode or --upstream");
   const { vllmEncode, upstream, sharedStoragePath, register } = options;
   const refuse = (flags: Flags, without: string) => {
     for (const [name, flag] of flags)

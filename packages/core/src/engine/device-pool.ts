@@ -93,11 +93,12 @@ export class DevicePool {
   }
 
   stats(): readonly DeviceStats[] {
-    return this.workers.map(({ device: { info }, state, batches, cause }) => ({
+    return this.workers.map(({ device: { info }, state, batches, memory, cause }) => ({
       backend: info.backend,
       name: info.name,
       state,
       batches,
+      memory,
       ...(cause === undefined ? {} : { error: cause.message }),
     }));
   }

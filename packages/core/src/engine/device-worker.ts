@@ -5,7 +5,7 @@
  * them has ended, and opens the device and its encoder again: a bounded number of times, with growing pauses. A batch
  * that succeeds resets the count. The worker owns its device.
  */
-import type { Device } from "@vitgraph/cuda-kernels";
+import type { Device, DeviceMemory } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { BatchCost, Clock, PackItems } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
@@ -88,6 +88,17 @@ export class DeviceWorker {
   /** Batches that succeeded. */
   get batches(): number {
     return this.#batches;
+  }
+
+  /** Of the whole device; null while it is not up, and after {@link close}. */
+  get memory(): DeviceMemory | null {
+    if (this.#disposed || this.#state !== "up") return null;
+    try {
+      return this.device.memory();
+    } catch {
+      // A device can fail before a batch has found out; statistics are no place to report it.
+      return null;
+    }
   }
 
   get isIdle(): boolean {

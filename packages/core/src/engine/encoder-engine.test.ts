@@ -144,7 +144,7 @@ describe("batches", () => {
     expect(batches).toEqual([]);
     await clock.advance(1);
     await Promise.all([first, second]);
-    expect(batches).toMatchObject([{ items: 2, queueMs: [5, 2] }]);
+    expect(batches).toMatchObject([{ items: 2, itemTokens: [3, 4], queueMs: [5, 2] }]);
     await engine.close();
   });
 
@@ -491,6 +491,28 @@ test("getItemSpecs tells sizes without encoding", async () => {
   await engine.close();
 });
 
+test("the sizes of a call are told before anything is encoded, and the listener can reject the call", async () => {
+  const { engine, batches } = await setUp();
+  const told: unknown[] = [];
+  const onItemSpecs = (specs: unknown) => {
+    told.push(specs, batches.length);
+  };
+  const outcomes = await engine.encode([item(6), {} as never], { onItemSpecs });
+  expect(told).toMatchObject([[{ value: { outputTokens: 6 } }, { reason: { code: "VG_ITEM_INVALID" } }], 0]);
+  expect(outcomes.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  const encoded = batches.length;
+  const tooMany = new Error("too many tokens");
+  const refuse = () => {
+    throw tooMany;
+  };
+  await expect(engine.encode([item(6)], { onItemSpecs: refuse })).rejects.toBe(tooMany);
+  await expect(engine.encodeEach([item(6)], { onItemSpecs: refuse }).next()).rejects.toBe(tooMany);
+  await expect(engine.encode([item(6)], { onItemSpecs: 3 as never })).rejects.toThrow("give a function");
+  expect(batches).toHaveLength(encoded);
+  expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
+  await engine.close();
+});
+
 describe("the output cache", () => {
   const cached = { outputCacheBytes: 2 ** 20 };
   const runs = ({ batches }: Bench) => batches.reduce((sum, batch) => sum + batch.items, 0);
@@ -616,6 +638,18 @@ describe("several devices", () => {
     await engine.close();
   });
 
+  test("one that does not tell its memory leaves the statistics readable", async () => {
+    const { engine, devices } = await setUp();
+    const [device] = devices as [NullDevice];
+    expect(engine.stats().devices[0]?.memory).toEqual(device.memory());
+    vi.spyOn(device, "memory").mockImplementation(() => {
+      throw new VitgraphError("VG_DEVICE_FAILED", "cannot ask for the device's memory");
+    });
+    expect(engine.stats().devices).toMatchObject([{ state: "up", memory: null }]);
+    await engine.close();
+    expect(engine.stats().devices[0]?.memory).toBeNull();
+  });
+
   test("one that fails leaves the others serving, and comes back", async () => {
     let broken = true;
     const { engine, clock, changes, batches } = await setUp({
@@ -630,8 +664,8 @@ describe("several devices", () => {
       reason: { message: "the batch failed on the device (Xid 79)", cause: { message: "Xid 79" } },
     });
     expect(engine.stats().devices).toMatchObject([
-      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0 },
-      { state: "up", batches: 1 },
+      { state: "recovering", error: "the batch failed on the device (Xid 79)", batches: 0, memory: null },
+      { state: "up", batches: 1, memory: { totalBytes: Number.POSITIVE_INFINITY } },
     ]);
     expect(codesOf(await engine.encode([item(5), item(60)]))).toEqual([5, 60]);
     broken = false;

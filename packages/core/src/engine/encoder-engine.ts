@@ -182,7 +182,9 @@ export class EncoderEngine implements AsyncDisposable {
     items: readonly EngineItem[],
     options: EncodeOptions = {},
   ): Promise<PromiseSettledResult<Embedding>[]> {
-    return this.#serve("encode", items, options, (list, context) => this.#flow.encode(list, context));
+    return this.#serve("encode", items, options, (list, context) =>
+      this.#flow.encode(list, context, { onItemSpecs: options.onItemSpecs }),
+    );
   }
 
   /**
@@ -200,9 +202,12 @@ export class EncoderEngine implements AsyncDisposable {
     let wake = () => {};
     const call = this.#serve("encodeEach", items, options, (list, started) => {
       context = started;
-      return this.#flow.encode(list, started, (index, outcome) => {
-        ready.push({ index, outcome });
-        wake();
+      return this.#flow.encode(list, started, {
+        onItemSpecs: options.onItemSpecs,
+        onSettled: (index, outcome) => {
+          ready.push({ index, outcome });
+          wake();
+        },
       });
     });
     const ended = call

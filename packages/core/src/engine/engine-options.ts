@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
-import { type BatchCost, type Clock, systemClock } from "@vitgraph/scheduler";
+import { type BatchCost, type Clock, type ItemSpec, systemClock } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_PIXELS, type DecodeOptions } from "../images/index.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
@@ -105,6 +105,11 @@ export interface EncodeOptions {
    * equal numbers of tokens. Default: each call counts as one caller.
    */
   readonly caller?: string;
+  /**
+   * Called once, when the size of each item is known and none is encoded: outcomes as of `getItemSpecs`. An error
+   * that it throws rejects the call before any item is accepted.
+   */
+  readonly onItemSpecs?: (specs: readonly PromiseSettledResult<ItemSpec>[]) => void;
 }
 
 const ENCODE_OPTIONS = {
@@ -112,6 +117,7 @@ const ENCODE_OPTIONS = {
   priority: true,
   timeoutMs: true,
   caller: true,
+  onItemSpecs: true,
 } satisfies Record<keyof EncodeOptions, true>;
 
 /** @throws VG_ARGUMENT_INVALID; the signal and the time are checked by `RequestContext` */
@@ -126,6 +132,11 @@ export function checkEncodeOptions(method: string, options: EncodeOptions): void
   if (typeof caller !== "string") {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `caller is ${describe(caller)}`, {
       remedy: "give a string that all calls of one caller share",
+    });
+  }
+  if (options.onItemSpecs !== undefined && !isFunction(options.onItemSpecs)) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `onItemSpecs is ${describe(options.onItemSpecs)}`, {
+      remedy: "give a function",
     });
   }
 }

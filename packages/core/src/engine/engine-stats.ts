@@ -1,4 +1,5 @@
 /** The statistics of an engine. */
+import type { DeviceMemory } from "@vitgraph/cuda-kernels";
 import type { DeviceState, EngineState } from "../observability/observer.js";
 import type { EncoderStats } from "../runtime/stats.js";
 import type { OutputCacheStats } from "./output-cache.js";
@@ -26,6 +27,8 @@ export interface DeviceStats {
   readonly state: DeviceState;
   /** Batches that succeeded on it. */
   readonly batches: number;
+  /** Of the whole device, whoever uses it; null while it is not up, and after the engine was closed. */
+  readonly memory: DeviceMemory | null;
   /** Why it is not up. */
   readonly error?: string;
 }

@@ -14,11 +14,17 @@ import type { StatsCounter } from "../runtime/stats.js";
 import { Admission, type AdmissionLimits, type Reservation } from "./admission.js";
 import { ItemAnswerer, type ItemAnswererOptions, type Settled } from "./answer-item.js";
 import type { EngineItem, OpenedItem } from "./engine-item.js";
+import type { EncodeOptions } from "./engine-options.js";
 import type { RequestContext } from "./request-context.js";
 
 export interface RequestFlowOptions extends ItemAnswererOptions {
   readonly admission: AdmissionLimits;
   readonly counter: StatsCounter;
+}
+
+export interface EncodeListeners {
+  readonly onItemSpecs: EncodeOptions["onItemSpecs"];
+  readonly onSettled?: (index: number, outcome: PromiseSettledResult<Embedding>) => void;
 }
 
 export class RequestFlow {
@@ -34,12 +40,12 @@ export class RequestFlow {
 
   /**
    * One outcome for each item, in their order.
-   * @param onSettled called with each outcome as soon as it is ready
+   * @param listeners `onItemSpecs`: see {@link EncodeOptions}; `onSettled`: called with each outcome as soon as it is ready
    */
   async encode(
     items: readonly EngineItem[],
     context: RequestContext,
-    onSettled?: (index: number, outcome: PromiseSettledResult<Embedding>) => void,
+    { onItemSpecs, onSettled }: EncodeListeners,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     const { observers, clock } = this.#options;
     const { id } = context;
@@ -50,7 +56,9 @@ export class RequestFlow {
     let fulfilled = 0;
     try {
       reservations = this.admission.reserve(items.length, context.caller);
-      const opened = (await this.#open(items, context)).map((outcome, index) => ({
+      const headers = await this.#open(items, context);
+      onItemSpecs?.(headers.map(specOf));
+      const opened = headers.map((outcome, index) => ({
         outcome,
         reservation: reservations[index] as Reservation,
       }));
@@ -83,10 +91,7 @@ export class RequestFlow {
     items: readonly EngineItem[],
     context: RequestContext,
   ): Promise<PromiseSettledResult<ItemSpec>[]> {
-    const opened = await this.#open(items, context);
-    return opened.map((outcome) =>
-      outcome.status === "fulfilled" ? { status: "fulfilled", value: outcome.value.spec } : outcome,
-    );
+    return (await this.#open(items, context)).map(specOf);
   }
 
   #open(items: readonly EngineItem[], context: RequestContext): Promise<PromiseSettledResult<OpenedItem>[]> {
@@ -118,4 +123,8 @@ export class RequestFlow {
     const code: ItemSettled["code"] = VitgraphError.is(outcome.reason) ? outcome.reason.code : "VG_INTERNAL";
     observers.itemSettled({ outcome: "rejected", code, source });
   }
+}
+
+function specOf(opened: PromiseSettledResult<OpenedItem>): PromiseSettledResult<ItemSpec> {
+  return opened.status === "fulfilled" ? { status: "fulfilled", value: opened.value.spec } : opened;
 }

@@ -38,6 +38,7 @@ export class BatchRunner {
       tokens,
       budget,
       padding: budget === null ? 0 : 1 - tokens / budget,
+      itemTokens: packed.items.map(({ spec }) => spec.outputTokens),
       queueMs: packed.items.map(({ arrivedAt }) => startedAt - arrivedAt),
       calls: [...new Set(works.map(({ call }) => call))],
     };

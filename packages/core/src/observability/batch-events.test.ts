@@ -9,6 +9,7 @@ const batch = (index: number): BatchEvent => ({
   tokens: 16,
   budget: 64,
   padding: 0.75,
+  itemTokens: [16],
   queueMs: [1],
   deviceMs: 2,
   wallMs: 3,

@@ -11,6 +11,7 @@ const BATCH: BatchEvent = {
   tokens: 16,
   budget: 64,
   padding: 0.75,
+  itemTokens: [16],
   queueMs: [1],
   deviceMs: 2,
   wallMs: 3,

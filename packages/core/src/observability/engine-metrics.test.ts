@@ -13,6 +13,7 @@ function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
     tokens: 48,
     budget: 64,
     padding: 0.25,
+    itemTokens: [16, 32],
     queueMs: [4, 20],
     stageMs: 2,
     deviceMs: 7,

@@ -35,6 +35,7 @@ const start = (calls?: readonly number[]): BatchStart => ({
   tokens: 96,
   budget: 128,
   padding: 0.25,
+  itemTokens: [32, 64],
   queueMs: [3, 5],
   ...(calls === undefined ? {} : { calls }),
 });

@@ -5,6 +5,7 @@
  * Observers are called on JavaScript's thread, in the order of the events, and must be quick. What one throws is
  * reported as a warning of the process, once for each observer, and changes nothing.
  */
+import type { DeviceMemory } from "@vitgraph/cuda-kernels";
 import type { ErrorCode } from "@vitgraph/errors";
 import type { Frame } from "../runtime/grid-rows.js";
 import type { CapturedGraphs } from "../runtime/open-encoder.js";
@@ -44,6 +45,8 @@ export interface BatchStart {
   readonly budget: number | null;
   /** Share of the budget that no item fills; 0 for eager. */
   readonly padding: number;
+  /** Tokens of each item, in the batch's order. */
+  readonly itemTokens: readonly number[];
   /** How long each item waited in the queue, in milliseconds, in the batch's order. */
   readonly queueMs: readonly number[];
   /** Ids of the calls whose items these are, each once. Left out where nobody keeps track. */
@@ -108,9 +111,17 @@ export interface DeviceChanged {
 export interface EngineFigures extends GraphStatistics {
   /** Waiting for a batch. */
   readonly queue: { readonly items: number; readonly tokens: number };
-  readonly devices: readonly { readonly state: DeviceState }[];
+  readonly devices: readonly DeviceFigures[];
   readonly output_cache?: CacheFigures | null;
   readonly grid_cache?: CacheFigures | null;
+}
+
+export interface DeviceFigures {
+  readonly state: DeviceState;
+  /** For people: "NVIDIA H200, 132 multiprocessors, CUDA 13.0". */
+  readonly name?: string;
+  /** Of the whole device, whoever uses it; null while it is not up. */
+  readonly memory?: DeviceMemory | null;
 }
 
 /** What `OutputCache.stats()` returns; the grid cache has the same but `joined`. */

@@ -79,6 +79,7 @@ export interface MultimodalEncoder {
    * The embeddings, [outputTokens, out_hidden_size] each, in bf16 (from a GPU) or f32: `bytes` as computed, `data` widened.
    * They are the host's own memory. One outcome an item, in their order; images and videos mixed. Items of many calls share
    * batches. `options` have the request's signal, priority, `timeoutMs` from now, and `caller`: whose share it takes.
+   * `onItemSpecs` is told the sizes before anything is encoded.
    *
    * A rejection of one item is a `VitgraphError`: VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO,
    * VG_ITEM_INVALID, VG_PACKAGE_UNAVAILABLE (an image as bytes, and no sharp), VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects

@@ -146,6 +146,17 @@ describe("a registration", () => {
     expect(close).toHaveBeenCalledTimes(1);
   });
 
+  test("of a running engine leaves it open, for further hosts and its owner", async () => {
+    const engine = new FakeEngine();
+    const { plugin, started } = fakePlugin({ engine });
+    const hosts = [createFakeHost(), createFakeHost()] as const;
+    for (const host of hosts) {
+      await using _ = await plugin.register(host);
+      expect(await host.serve("image", [fakeItem(5)])).toMatchObject([{ status: "fulfilled" }]);
+    }
+    expect([engine.closed, started]).toEqual([false, []]);
+  });
+
   test("closing the host closes it", async () => {
     const host = createFakeHost();
     const { plugin, engines } = fakePlugin();
@@ -403,7 +414,7 @@ describe("the plugin's own options", () => {
   };
 
   test("every one is taken in its form", () => {
-    const options: Required<Omit<EncoderPluginOptions, "createEngine" | "logger">> = {
+    const options: Required<Omit<EncoderPluginOptions, "createEngine" | "engine" | "logger">> = {
       model: "path/to/checkpoint",
       modalities: ["image"],
       backend: "cuda",

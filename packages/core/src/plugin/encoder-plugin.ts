@@ -87,6 +87,7 @@ async function join(
     model = host.model.path,
     backend = "auto",
     device,
+    engine: running,
     createEngine = EncoderEngine.start,
     ...engineOptions
   } = options;
@@ -108,7 +109,9 @@ async function join(
       },
       encoder,
     );
-  const starting = startEngine(host, start).then((engine) => new JoinedHost(host, engine, modalities));
+  const starting = (running === undefined ? startEngine(host, start) : Promise.resolve(running)).then(
+    (engine) => new JoinedHost(host, engine, modalities, running === undefined),
+  );
   // Undefined if it did not start.
   const started = starting.catch(() => undefined);
   try {
@@ -186,11 +189,18 @@ class JoinedHost implements Registration {
   readonly encoder: MultimodalEncoder;
   readonly engine: EncoderEngineLike;
   readonly #host: HostEngine;
+  readonly #ownsEngine: boolean;
   readonly #unregister: (() => void)[] = [];
   #closing: Promise<void> | undefined;
 
-  constructor(host: HostEngine, engine: EncoderEngineLike, modalities: readonly Modality[]) {
+  constructor(
+    host: HostEngine,
+    engine: EncoderEngineLike,
+    modalities: readonly Modality[],
+    ownsEngine: boolean,
+  ) {
     this.#host = host;
+    this.#ownsEngine = ownsEngine;
     this.engine = engine;
     this.modalities = modalities;
     this.encoder = multimodalEncoder(engine, modalities);
@@ -234,7 +244,7 @@ class JoinedHost implements Registration {
     }
     joinedHosts.delete(this.#host);
     // After the host has let go: from then on nothing new comes, and the engine finishes what it has.
-    await this.engine.close();
+    if (this.#ownsEngine) await this.engine.close();
     if (failures.length > 0) throw failures[0];
   }
 }

@@ -4,12 +4,12 @@
  */
 import { BACKENDS, type BackendChoice } from "@vitgraph/cuda-kernels";
 import { ENGINE_RULES, type EncoderEngineOptions } from "../engine/engine-options.js";
-import { checkRules, listOf, oneOf, type Rules } from "../engine/option-rules.js";
+import { checkRules, hasMethods, listOf, oneOf, type Rules } from "../engine/option-rules.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { isLogger, type Logger } from "../observability/logger.js";
 import type { EngineObserver } from "../observability/observer.js";
 import { MODALITIES, type Modality } from "./contract.js";
-import type { CreateEngine } from "./engine-like.js";
+import type { CreateEngine, EncoderEngineLike } from "./engine-like.js";
 
 /** Defaults are the engine's: see packages/core/README.md. */
 export interface EncoderPluginOptions
@@ -35,6 +35,11 @@ export interface EncoderPluginOptions
   readonly logger?: Logger;
   /** Metrics, traces and streams of batches: see `@vitgraph/core/observability`. Each watches every engine of the plugin. */
   readonly observers?: readonly EngineObserver[];
+  /**
+   * A running engine, which stays the caller's: the registration does not close it, and the options of an engine have no
+   * effect, the host's compilation config included. Default: each registration starts one.
+   */
+  readonly engine?: EncoderEngineLike;
   /** Makes the engine. Default: vitgraph's; another one is for tests. */
   readonly createEngine?: CreateEngine;
 }
@@ -61,6 +66,10 @@ const RULES: Rules<EncoderPluginOptions> = {
   warmUpGrids: ENGINE_RULES.warmUpGrids,
   logger: { expected: "an object with debug, info, warn and error", accepts: isLogger },
   observers: ENGINE_RULES.observers,
+  engine: {
+    expected: "an EncoderEngine",
+    accepts: (value) => hasMethods(value, "encode", "getItemSpecs", "close"),
+  },
   createEngine: { expected: "a function", accepts: (value) => typeof value === "function" },
 };
 

@@ -101,7 +101,8 @@ export class FakeEngine implements EncoderEngineLike {
 
   #runBatch(items: number): Embedding["batch"] {
     const fields = { index: this.#batches++, items, tokens: items, budget: 64, padding: 1 - items / 64 };
-    const start = { ...fields, device: 0, queueMs: Array.from({ length: items }, () => 0) };
+    const each = (value: number) => Array.from({ length: items }, () => value);
+    const start = { ...fields, device: 0, itemTokens: each(1), queueMs: each(0) };
     this.#counter.batch(items, items, 64);
     this.#observers.batchStarted(start);
     this.#observers.batchEnded({ ...start, deviceMs: 1, wallMs: 1, outcome: "ok" });

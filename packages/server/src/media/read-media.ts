@@ -1,7 +1,7 @@
 /** An image as a request names it → its bytes: a data URL, an http(s) URL, or a path. */
+import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
-import { readDataUrl } from "./data-url.js";
-import { fetchUrl, type Network } from "./fetch-url.js";
+import { fetchUrl, type Network, tooLarge } from "./fetch-url.js";
 import { readLocalFile } from "./local-file.js";
 
 export interface MediaPolicy {
@@ -26,7 +26,12 @@ export async function readMedia(
 ): Promise<Uint8Array> {
   const { allowedDomains, localPath, maxBytes, fetchMs, network } = policy;
   const scheme = /^[a-z][a-z0-9+.-]*(?=:)/i.exec(source.slice(0, 32))?.[0].toLowerCase();
-  if (scheme === "data") return readDataUrl(source, maxBytes, onBytes);
+  if (scheme === "data") {
+    return readDataUrl(source, (bytes) => {
+      if (bytes > maxBytes) throw tooLarge(maxBytes);
+      onBytes(bytes);
+    });
+  }
   if (scheme === undefined || scheme === "file")
     return readLocalFile(source, { root: localPath, maxBytes, onBytes });
   const deadline = new AbortController();

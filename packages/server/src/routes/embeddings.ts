@@ -1,7 +1,7 @@
 /** POST /v1/embeddings: images in (JSON or a form), embeddings out (JSON, `.npy`, safetensors, or a stream of parts). */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import type { Embedding } from "@vitgraph/core";
+import type { Embedding, EncodeOptions } from "@vitgraph/core";
 import type { FastifyInstance } from "fastify";
 import {
   encodeNpy,
@@ -15,7 +15,7 @@ import {
   SAFETENSORS_TYPE,
 } from "../embedding-formats.js";
 import { readFormImages, readJsonImages } from "../embedding-input.js";
-import { itemError, ParamError, StatusError } from "../http-errors.js";
+import { checkModel, itemError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
 import { encodeOptions, type RequestState, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
@@ -41,10 +41,7 @@ export function registerEmbeddings(
     const { images, model, encoding } = request.isMultipart()
       ? await readFormImages(request, limits)
       : await readJsonImages(request, policy);
-    if (model !== undefined && model !== modelName) {
-      const error = new StatusError(404, "the model is not served here", `use ${JSON.stringify(modelName)}`);
-      throw new ParamError("model", error);
-    }
+    checkModel(model, modelName);
     if (format.type === NPY_TYPE && images.length > 1) {
       throw new StatusError(
         400,
@@ -53,16 +50,19 @@ export function registerEmbeddings(
       );
     }
     const items = images.map((image) => ({ image }));
-    const options = encodeOptions(state, limits);
-    const specs = await engine.getItemSpecs(items, options);
-    // In a stream, an image that fails is a part of it.
-    const known = format.type === PARTS_TYPE ? specs.filter(({ status }) => status === "fulfilled") : specs;
-    const tokens = allFulfilled(known).reduce((sum, { outputTokens }) => sum + outputTokens, 0);
-    reserveAnswer(tokens * columns * F32_BYTES, state);
-
+    const options: EncodeOptions = {
+      ...encodeOptions(state, limits),
+      onItemSpecs: (specs) => {
+        // In a stream, an image that fails is a part of it.
+        const known =
+          format.type === PARTS_TYPE ? specs.filter(({ status }) => status === "fulfilled") : specs;
+        const tokens = allFulfilled(known).reduce((sum, { outputTokens }) => sum + outputTokens, 0);
+        reserveAnswer(tokens * columns * F32_BYTES, state);
+      },
+    };
     if (format.type === PARTS_TYPE) {
       const boundary = randomUUID();
-      const outcomes = engine.encodeEach(items, encodeOptions(state, limits));
+      const outcomes = engine.encodeEach(items, options);
       // The first outcome, or the error of the call, comes before the status.
       const first = await outcomes.next();
       const all = (async function* () {
@@ -72,7 +72,7 @@ export function registerEmbeddings(
       const stream = Readable.from(partChunks(all, format.part, boundary), { objectMode: false });
       return reply.type(`${PARTS_TYPE}; boundary=${boundary}`).send(stream);
     }
-    const embeddings = allFulfilled(await engine.encode(items, encodeOptions(state, limits)));
+    const embeddings = allFulfilled(await engine.encode(items, options));
     switch (format.type) {
       case NPY_TYPE: {
         const embedding = embeddings[0] as Embedding;

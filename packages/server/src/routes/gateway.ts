@@ -183,12 +183,15 @@ export async function registerGateway(
         image: await readMedia(part.image_url.url, policy, (bytes) => state.memory.take(bytes), state.signal),
       })),
     );
-    const specs = await engine.getItemSpecs(items, encodeOptions(state, limits));
-    // As computed, and as it is sent.
-    for (const spec of specs)
-      if (spec.status === "fulfilled")
-        state.memory.take(2 * spec.value.outputTokens * columns * BYTES_PER_VALUE);
-    const outcomes = await engine.encode(items, encodeOptions(state, limits));
+    const outcomes = await engine.encode(items, {
+      ...encodeOptions(state, limits),
+      // As computed, and as it is sent.
+      onItemSpecs: (specs) => {
+        for (const spec of specs)
+          if (spec.status === "fulfilled")
+            state.memory.take(2 * spec.value.outputTokens * columns * BYTES_PER_VALUE);
+      },
+    });
     return outcomes.map((outcome) => {
       if (outcome.status === "rejected") throw outcome.reason;
       return outcome.value;

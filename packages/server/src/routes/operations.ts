@@ -6,29 +6,34 @@ import { ERROR, MODELS, STATUS, VERSION } from "./schemas.js";
 
 export function registerOperations(
   app: FastifyInstance,
-  { engine, metrics, modelName, gateway }: ResolvedServerOptions,
+  { engine, chat, metrics, modelName, gateway, chatModelName = chat?.name }: ResolvedServerOptions,
   isDraining: () => boolean,
 ): void {
   const created = Math.floor(Date.now() / 1000);
   const version = serverVersion();
+  const model = (id: string, facts: object) => ({
+    id,
+    object: "model",
+    created,
+    owned_by: "vitgraph",
+    ...facts,
+  });
+  const embedding = { output_columns: engine.model.vision.outputColumns };
+  const chatting = { max_model_len: chat?.contextSize };
+  const models =
+    chatModelName === modelName
+      ? [model(modelName, { ...embedding, ...chatting })]
+      : [
+          model(modelName, embedding),
+          ...(chatModelName === undefined ? [] : [model(chatModelName, chatting)]),
+        ];
 
   // Behind a gateway the models are vLLM's.
   if (gateway === undefined) {
     app.get(
       "/v1/models",
-      { schema: { summary: "The served model", response: { 200: MODELS, "4xx": ERROR } } },
-      async () => ({
-        object: "list",
-        data: [
-          {
-            id: modelName,
-            object: "model",
-            created,
-            owned_by: "vitgraph",
-            output_columns: engine.model.vision.outputColumns,
-          },
-        ],
-      }),
+      { schema: { summary: "The served models", response: { 200: MODELS, "4xx": ERROR } } },
+      async () => ({ object: "list", data: models }),
     );
   }
 

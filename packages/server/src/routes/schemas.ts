@@ -135,11 +135,12 @@ export const MODELS = {
           object: { const: "model" },
           created: COUNT,
           owned_by: { type: "string" },
+          max_model_len: { ...COUNT, description: "Of a chat model: tokens of a prompt and its answer." },
           output_columns: {
             type: "array",
             items: COUNT,
             description:
-              "Columns of the merged embedding, then of each deepstack level; together, those of a row.",
+              "Of an embedding model: columns of the merged embedding, then of each deepstack level; together, those of a row.",
           },
         },
       },

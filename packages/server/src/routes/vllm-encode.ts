@@ -7,9 +7,10 @@
  * `ec_transfer_params`. The proxy then sends the media to the decoder, which encodes it with its own tower.
  */
 import { randomUUID } from "node:crypto";
+import type { EncodeOptions } from "@vitgraph/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { checkEcKey, type EcEntry, type EcStorage, ecKeyOfUrl } from "../ec-storage.js";
-import { itemError, ParamError, StatusError } from "../http-errors.js";
+import { checkModel, itemError, ParamError, StatusError } from "../http-errors.js";
 import { keepEcStorage } from "../keep-ec-storage.js";
 import { type MediaPolicy, readMedia } from "../media/read-media.js";
 import { encodeOptions, requestState } from "../request-state.js";
@@ -66,10 +67,7 @@ export function registerVllmEncode(
   app.post("/v1/chat/completions", { schema }, async (request) => {
     const body = request.body as EncodeBody;
     // Null where the client left it out.
-    if (typeof body.model === "string" && body.model !== modelName) {
-      const error = new StatusError(404, "the model is not served here", `use ${JSON.stringify(modelName)}`);
-      throw new ParamError("model", error);
-    }
+    checkModel(body.model ?? undefined, modelName);
     if (typeof body.ec_transfer_params?.consumer_zmq === "string") {
       const error = new StatusError(
         400,
@@ -131,13 +129,17 @@ export function registerVllmEncode(
       }),
     );
     const paramOf = (index: number) => (missing[index] as RequestedImage).param;
-    const specs = await engine.getItemSpecs(items, encodeOptions(state, limits));
-    for (const [index, spec] of specs.entries()) {
-      if (spec.status === "rejected") throw itemError(paramOf(index), spec.reason);
-      state.memory.take(spec.value.outputTokens * columns * BYTES_PER_VALUE);
-    }
+    const options: EncodeOptions = {
+      ...encodeOptions(state, limits),
+      onItemSpecs: (specs) => {
+        for (const [index, spec] of specs.entries()) {
+          if (spec.status === "rejected") throw itemError(paramOf(index), spec.reason);
+          state.memory.take(spec.value.outputTokens * columns * BYTES_PER_VALUE);
+        }
+      },
+    };
     const writes: Promise<void>[] = [];
-    for await (const { index, outcome } of engine.encodeEach(items, encodeOptions(state, limits))) {
+    for await (const { index, outcome } of engine.encodeEach(items, options)) {
       if (outcome.status === "rejected") {
         await Promise.allSettled(writes);
         throw itemError(paramOf(index), outcome.reason);

@@ -1,21 +1,19 @@
 /** The bytes of a data URL: `data:image/png;base64,iVBOR…`. */
 import { VitgraphError } from "@vitgraph/errors";
-import { tooLarge } from "./fetch-url.js";
 
 /** A media type and its parameters are short; the rest is the image. */
 const MAX_PREFIX = 200;
 
 /**
  * @param onBytes called with the size before the content is decoded; may throw
- * @throws VG_MEDIA_UNAVAILABLE if it is not base64; VG_IMAGE_TOO_LARGE; what `onBytes` throws
+ * @throws VG_MEDIA_UNAVAILABLE if it is not base64; what `onBytes` throws
  */
-export function readDataUrl(url: string, maxBytes: number, onBytes: (bytes: number) => void): Uint8Array {
+export function readDataUrl(url: string, onBytes: (bytes: number) => void = () => {}): Uint8Array {
   const comma = url.slice(0, MAX_PREFIX).indexOf(",");
-  if (comma < 0 || !/;base64$/i.test(url.slice(0, comma))) throw invalid("it has no ;base64, in it");
+  if (comma < 0 || !/;\s*base64\s*$/i.test(url.slice(0, comma))) throw invalid("it has no ;base64, in it");
   const padding = url.endsWith("==") ? 2 : url.endsWith("=") ? 1 : 0;
   const digits = url.length - comma - 1 - padding;
   const sizeBytes = Math.floor((digits * 3) / 4);
-  if (sizeBytes > maxBytes) throw tooLarge(maxBytes);
   onBytes(sizeBytes);
   const bytes = Buffer.from(url.slice(comma + 1), "base64");
   // Node skips what is not a digit of base64, and stops at padding.

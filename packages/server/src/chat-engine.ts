@@ -1,0 +1,86 @@
+/** The chat engine as the server uses it: types alone. `LlamaEngine` of @vitgraph/llama-cpp is one. */
+
+export interface ServedChat {
+  /** The model's name in the API, unless the server has another for it. */
+  readonly name: string;
+  /** Tokens of a prompt and its answer. */
+  readonly contextSize: number;
+  /** Starts an answer. The generation throws its errors. */
+  chat(options: ChatRequest): ChatGeneration;
+  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  stats(): { readonly preparing: number; readonly waiting: number; readonly running: number };
+  /** A token's text in UTF-8. Characters may be split over several tokens. */
+  tokenBytes(token: number): Uint8Array;
+}
+
+export type ChatPart =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "image"; readonly image: Uint8Array }
+  | { readonly type: "video"; readonly video: Uint8Array };
+
+export interface ChatMessage {
+  readonly role: "system" | "user" | "assistant" | "tool";
+  readonly content: string | null | readonly ChatPart[];
+  /** Fields of the model's template: `name`, `tool_calls`, … */
+  readonly [field: string]: unknown;
+}
+
+export interface ChatRequest {
+  readonly messages: readonly ChatMessage[];
+  /** As OpenAI's. */
+  readonly tools?: readonly unknown[];
+  readonly templateVariables?: Readonly<Record<string, unknown>>;
+  /** 0 takes the likeliest token. */
+  readonly temperature?: number;
+  readonly topP?: number;
+  /** 0: all. */
+  readonly topK?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  /** From 0 to 2³² - 1. */
+  readonly seed?: number;
+  readonly stop?: string | readonly string[];
+  /** Default: as many as the context has room for. */
+  readonly maxTokens?: number;
+  /** Log probabilities of this many of the likeliest tokens, besides the drawn one's. Default: none. */
+  readonly logprobs?: number;
+  /** Takes the request back. A VitgraphError as its reason is the error that the generation throws. */
+  readonly signal: AbortSignal;
+  /** Whose share of the engine the request takes. */
+  readonly caller: string;
+}
+
+export interface TokenLogprob {
+  readonly token: number;
+  readonly logprob: number;
+}
+
+export interface ChatChunk {
+  readonly text: string;
+  /** Absent for the rest of the text after the last token. */
+  readonly token?: number;
+  readonly logprob?: number;
+  readonly topLogprobs?: readonly TokenLogprob[];
+}
+
+export interface ChatResult {
+  readonly text: string;
+  readonly finishReason: "stop" | "length";
+  readonly usage: {
+    readonly promptTokens: number;
+    readonly imageTokens: number;
+    readonly cachedTokens: number;
+    readonly completionTokens: number;
+  };
+  readonly timings: { readonly firstTokenMs: number };
+}
+
+/**
+ * Chunks are kept until they are read. The error of an image or video has its place among the request's in `details.media`.
+ */
+export interface ChatGeneration extends AsyncIterable<ChatChunk> {
+  /** A rejection counts as handled, since the iterator throws the same. */
+  readonly result: Promise<ChatResult>;
+}

@@ -1,0 +1,81 @@
+/** The data of the live page: JSON at /page/state, and messages at /page/events. Sizes and times, never contents. */
+import type { LintFacts } from "@vitgraph/config";
+
+/** GET /page/state */
+export interface PageState {
+  readonly model: string;
+  /** The server answers /v1/chat/completions. */
+  readonly hasChat: boolean;
+  /** Ascending; the budgets that have a program. */
+  readonly tokenBudgets: readonly number[];
+  /** The engine's config; null where the page was not told. */
+  readonly compilationConfig: Readonly<Record<string, unknown>> | null;
+  readonly lintFacts: LintFacts;
+  /** How often items of which size ran since the start, ascending. Once 640 sizes differ, they are rounded up by some percent. */
+  readonly sizes: readonly SizeSeen[];
+}
+
+export interface SizeSeen {
+  readonly tokens: number;
+  readonly weight: number;
+}
+
+/** GET /page/events: the data of each event. */
+export interface LiveMessage {
+  readonly state: string;
+  /** Those that ended since the last message; in the first message, the last ones that ended. */
+  readonly batches: readonly ShownBatch[];
+  /** Since the start. */
+  readonly totals: {
+    readonly batches: number;
+    readonly items: number;
+    readonly tokens: number;
+    /** Tokens of the budgets that the items of `tokens` ran in, those that ran eagerly left out. */
+    readonly budgetTokens: number;
+    /** Tokens that ran in a budget. */
+    readonly budgetedTokens: number;
+  };
+  readonly queue: { readonly items: number; readonly tokens: number };
+  /** Of the last values; null before the first. */
+  readonly times: {
+    readonly deviceMs: Percentiles | null;
+    readonly queueMs: Percentiles | null;
+    readonly callMs: Percentiles | null;
+  };
+  /** Null where there is no such cache. */
+  readonly caches: { readonly output: CacheUse | null; readonly grid: CacheUse | null };
+  readonly devices: readonly DeviceUse[];
+}
+
+export interface ShownBatch {
+  /** Counts up from 1 over the server's life, in the order in which batches end. */
+  readonly number: number;
+  readonly device: number;
+  readonly items: number;
+  readonly tokens: number;
+  /** Null for eager. */
+  readonly budget: number | null;
+  readonly deviceMs: number;
+  /** The item that waited longest. */
+  readonly queueMs: number;
+  readonly outcome: "ok" | "failed";
+}
+
+export interface Percentiles {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+export interface CacheUse {
+  readonly hits: number;
+  readonly misses: number;
+  readonly bytes: number;
+  readonly capacityBytes: number;
+}
+
+export interface DeviceUse {
+  readonly name: string;
+  readonly state: string;
+  /** Null where it is not known. */
+  readonly memory: { readonly usedBytes: number; readonly totalBytes: number } | null;
+}

@@ -1,0 +1,117 @@
+/**
+ * The live page: its files, which are the same for everyone and need no key, and its data, which needs one where the server has
+ * keys.
+ */
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { VitgraphError } from "@vitgraph/errors";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { StatusError } from "../http-errors.js";
+import type { PageState } from "../page/page-state.js";
+import { type PageFile, readPageFiles } from "../page-files.js";
+import { requestState } from "../request-state.js";
+import type { PageOptions, ResolvedServerOptions } from "../server-options.js";
+
+/** Routes that need no key. */
+export const OPEN_PAGE_ROUTES: readonly string[] = ["/", "/page/:file"];
+
+/** A glance at the queue; a bar appears as it happens. */
+const PERIOD_MS = 250;
+/** A viewer's stream ends before the server cuts the request as overdue; the page asks for the next one. */
+const STREAM_MS = 60_000;
+/** Each is an open connection and four small messages a second. */
+const MAX_VIEWERS = 32;
+
+/** No script, style, image or connection but the server's own; blobs are images that the user chose and pictures that the page drew. */
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
+
+const FILE_HEADERS = {
+  "content-security-policy": CONTENT_SECURITY_POLICY,
+  "x-content-type-options": "nosniff",
+  "x-frame-options": "DENY",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+  // Asked for again each time, and answered with 304.
+  "cache-control": "no-cache",
+  vary: "accept-encoding",
+} as const;
+
+export function registerPage(
+  app: FastifyInstance,
+  { modelName }: ResolvedServerOptions,
+  { traffic, compilationConfig, lintFacts = {} }: PageOptions,
+): void {
+  let reading: Promise<ReadonlyMap<string, PageFile>> | undefined;
+  async function sendFile(name: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    reading ??= readPageFiles();
+    const file = (await reading).get(name);
+    if (file === undefined) throw new StatusError(404, "the live page has no such file", "open /");
+    reply.headers(FILE_HEADERS).header("etag", file.etag).type(file.type);
+    if (request.headers["if-none-match"]?.includes(file.etag)) return reply.code(304).send();
+    if (!/\bgzip\b/.test(request.headers["accept-encoding"] ?? "")) return reply.send(file.bytes);
+    return reply.header("content-encoding", "gzip").send(file.gzipped);
+  }
+
+  const hidden = { schema: { hide: true } };
+  app.get("/", hidden, (request, reply) => sendFile("index.html", request, reply));
+  app.get("/page/:file", hidden, (request, reply) =>
+    sendFile((request.params as { readonly file: string }).file, request, reply),
+  );
+
+  app.get("/page/state", hidden, async (_request, reply): Promise<PageState> => {
+    reply.header("cache-control", "no-store");
+    return {
+      model: modelName,
+      hasChat: app.hasRoute({ method: "POST", url: "/v1/chat/completions" }),
+      tokenBudgets: traffic.tokenBudgets,
+      compilationConfig: compilationConfig ?? null,
+      lintFacts,
+      sizes: traffic.sizes(),
+    };
+  });
+
+  const closing = new AbortController();
+  let viewers = 0;
+  app.addHook("preClose", async () => closing.abort());
+
+  // A HEAD request would hold a viewer's place for a minute.
+  app.get("/page/events", { ...hidden, exposeHeadRoute: false }, async (request, reply) => {
+    if (viewers >= MAX_VIEWERS) {
+      throw new VitgraphError("VG_QUEUE_FULL", `${MAX_VIEWERS} live pages are open`, {
+        remedy: "close one of them",
+      });
+    }
+    viewers += 1;
+    reply.raw.once("close", () => {
+      viewers -= 1;
+    });
+    const ends = AbortSignal.any([requestState(request).signal, closing.signal]);
+    const events = Readable.from(liveEvents(ends), { objectMode: false });
+    return reply
+      .headers({ "cache-control": "no-store", "x-accel-buffering": "no" })
+      .type("text/event-stream")
+      .send(events);
+  });
+
+  async function* liveEvents(ends: AbortSignal): AsyncGenerator<string> {
+    const endsAt = performance.now() + STREAM_MS;
+    let since = 0;
+    while (!ends.aborted && performance.now() < endsAt) {
+      const message = traffic.message(since);
+      since = message.totals.batches;
+      yield `data: ${JSON.stringify(message)}\n\n`;
+      // A viewer that reads slowly gets fewer messages: the next one is made when the last has been taken.
+      await sleep(PERIOD_MS, undefined, { signal: ends }).catch(() => {});
+    }
+  }
+}
