@@ -32,6 +32,7 @@ export { type DecoderVersions, decoderVersions } from "./decoders.js";
 export { type EncodeEmbeddingsOptions, encodeEmbeddings } from "./encode-embeddings.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
+export { engineIdentity } from "./engine/engine-identity.js";
 export type {
   EngineItem,
   FramesItem,

@@ -28,8 +28,10 @@ import { MemoryBudget } from "./memory-budget.js";
 import { findRequestState, setRequestState } from "./request-state.js";
 import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
+import { registerGateway } from "./routes/gateway.js";
 import { registerOperations } from "./routes/operations.js";
 import { OPEN_PAGE_ROUTES, registerPage } from "./routes/page.js";
+import { registerVllmEncode } from "./routes/vllm-encode.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
 
@@ -114,7 +116,9 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     fetchMs: limits.fetchMs,
     ...(options.network === undefined ? {} : { network: options.network }),
   };
-  registerEmbeddings(app, options, policy);
+  if (options.gateway === undefined) registerEmbeddings(app, options, policy);
+  else await registerGateway(app, options, policy, options.gateway);
+  if (options.vllmEncode !== undefined) registerVllmEncode(app, options, policy, options.vllmEncode);
   if (options.chat !== undefined) registerChat(app, options.chat, options, policy);
   registerOperations(app, options, () => draining);
   if (options.page !== undefined) registerPage(app, options, options.page);
@@ -167,7 +171,7 @@ function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerO
 /** The client's id, if it is harmless in a log, or a new one. */
 function requestId({ headers }: { readonly headers: FastifyRequest["headers"] }): string {
   const given = headers["x-request-id"];
-  return typeof given === "string" && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID();
+  return typeof given === "string" && /^[\w.:-]{1,100}$/.test(given) ? given : randomUUID();
 }
 
 /** @throws StatusError 400 */

@@ -61,6 +61,16 @@ export class ParamError extends Error {
   }
 }
 
+/** Codes that end a whole call, and are no fault of an item. */
+const CALL_ERRORS: readonly string[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];
+
+/** The error of an item of a call, with its place in the request. */
+export function itemError(param: string, reason: unknown): unknown {
+  return VitgraphError.is(reason) && !CALL_ERRORS.includes(reason.code)
+    ? new ParamError(param, reason)
+    : reason;
+}
+
 /** An error that comes with its own status: 404, 406, 413, 415. */
 export class StatusError extends VitgraphError {
   readonly statusCode: number;

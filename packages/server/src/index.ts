@@ -12,12 +12,25 @@ export type {
   ChatResult,
   ServedChat,
 } from "./chat-engine.js";
+export { CONNECTOR_PROTOCOL, type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
 export { createServer } from "./create-server.js";
+export {
+  checkEcKey,
+  DEFAULT_MAX_AGE_MS,
+  DEFAULT_MAX_BYTES,
+  type EcEntry,
+  EcStorage,
+  type EcStorageOptions,
+  ecKeyOfUrl,
+  YOUNG_MS,
+} from "./ec-storage.js";
 export type { ErrorBody } from "./http-errors.js";
+export { type InstanceRegistrationOptions, registerInstance } from "./instance-registration.js";
 export type { Network } from "./media/fetch-url.js";
 export { RecentTraffic } from "./page/recent-traffic.js";
 export {
   DEFAULT_LIMITS,
+  type GatewayOptions,
   type PageOptions,
   type ServedEngine,
   type ServerLimits,

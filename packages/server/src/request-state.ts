@@ -1,6 +1,8 @@
 /** What the server knows of a request: whose it is, the memory that it holds, and when it ends. */
+import type { EncodeOptions } from "@vitgraph/core";
 import type { FastifyRequest } from "fastify";
 import type { MemoryLease } from "./memory-budget.js";
+import type { ServerLimits } from "./server-options.js";
 
 export interface RequestState {
   /** Whose share of the engine it takes: an API key's number, or the client's address on a server without keys. */
@@ -33,4 +35,13 @@ export function findRequestState(request: FastifyRequest): RequestState | undefi
 
 export function requestState(request: FastifyRequest): RequestState {
   return STATES.get(request) as RequestState;
+}
+
+/** Options of a call of the engine, with the time that is left to the request. */
+export function encodeOptions(
+  { caller, signal, startedAt }: RequestState,
+  { receiveMs, encodeMs }: Required<ServerLimits>,
+): EncodeOptions {
+  const deadline = startedAt + receiveMs + encodeMs;
+  return { caller, signal, timeoutMs: Math.min(encodeMs, deadline - performance.now()) };
 }

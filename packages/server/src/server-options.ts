@@ -4,12 +4,16 @@ import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import type { ServedChat } from "./chat-engine.js";
+import type { EcStorage } from "./ec-storage.js";
 import type { Network } from "./media/fetch-url.js";
 import { RecentTraffic } from "./page/recent-traffic.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
 export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
-  readonly model: { readonly name: string; readonly vision: { readonly outputColumns: readonly number[] } };
+  readonly model: {
+    readonly name: string;
+    readonly vision: { readonly outputColumns: readonly number[]; readonly modelType?: string };
+  };
 };
 
 export interface ServerLimits {
@@ -35,6 +39,16 @@ export interface ServerLimits {
   readonly chatMs?: number;
   /** Milliseconds to send an answer. Default: 60 000. */
   readonly sendMs?: number;
+}
+
+export interface GatewayOptions {
+  /** Base URL of the vLLM server. */
+  readonly upstream: string;
+  /**
+   * Embeddings go to this storage, and vLLM's ECExampleConnector loads them. Default: they go in the request, as
+   * `image_embeds`, which takes vLLM's `--enable-mm-embeds`.
+   */
+  readonly storage?: EcStorage;
 }
 
 export interface PageOptions {
@@ -72,6 +86,16 @@ export interface ServerOptions {
   /** Milliseconds between "not ready" and closing the port, in which a load balancer takes the server out. Default: 0. */
   readonly drainDelayMs?: number;
   readonly limits?: ServerLimits;
+  /**
+   * Makes the server an encode instance of vLLM: POST /v1/chat/completions writes embeddings to this storage. The server
+   * opens it and cleans it up. Default: no such route.
+   */
+  readonly vllmEncode?: EcStorage;
+  /**
+   * Puts the server in front of an ordinary vLLM server: images of chats are replaced by their embeddings, and all other
+   * requests but those for probes and metrics go there as they are. Default: no gateway.
+   */
+  readonly gateway?: GatewayOptions;
   /** For tests: name resolution and connections of fetched images. */
   readonly network?: Network;
 }
@@ -90,6 +114,8 @@ const OPTIONS = {
   tls: true,
   drainDelayMs: true,
   limits: true,
+  vllmEncode: true,
+  gateway: true,
   network: true,
 } satisfies Record<keyof ServerOptions, true>;
 
@@ -142,6 +168,22 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   for (const [name, value] of Object.entries(limits)) {
     if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
     throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+  }
+  const { gateway, vllmEncode } = options;
+  if ([gateway, vllmEncode, chat].filter((route) => route !== undefined).length > 1) {
+    throw invalid(
+      "two of chat, vllmEncode and gateway answer /v1/chat/completions",
+      "start a server for each",
+    );
+  }
+  if (gateway !== undefined) {
+    checkOptions("the gateway of createServer", gateway, ["upstream", "storage"]);
+    const url = URL.canParse(gateway.upstream) ? new URL(gateway.upstream) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
+      throw invalid(
+        `the upstream is ${describe(gateway.upstream)}`,
+        "give an http(s) URL: http://127.0.0.1:8000",
+      );
   }
   for (const key of apiKeys) {
     if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) continue;

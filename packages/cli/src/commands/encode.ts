@@ -1,5 +1,5 @@
 /** `vitgraph encode FILE…`: images and videos in, a table and a safetensors file of embeddings out. */
-import type { ServeArguments } from "@vitgraph/config";
+import { encoderOptions, type ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
   type CapturedGraphs,
@@ -7,6 +7,7 @@ import {
   type Embedding,
   type EncoderItem,
   encodeEmbeddings,
+  engineIdentity,
   type Frame,
   type FrameSampling,
   type LoadedModel,
@@ -23,6 +24,7 @@ import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../f
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { counted, percent, renderTable } from "../table.js";
+import { ecKeys, openEcCache, writeEcCache } from "./encode-ec-cache.js";
 import { expandDirectories, isVideoFile, tensorNames } from "./encode-inputs.js";
 import {
   addModelOptions,
@@ -36,6 +38,7 @@ import {
   type Rgb,
   rgbColor,
 } from "./model-options.js";
+import { VLLM_BACKGROUND } from "./vllm-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
@@ -45,6 +48,8 @@ interface EncodeOptions extends ModelOptions {
   readonly rgbaBackgroundColor?: Rgb;
   readonly mediaIoKwargs?: Readonly<Record<string, unknown>>;
   readonly video?: true;
+  readonly vllmEcCache?: string;
+  readonly vllmEcKey: readonly string[];
 }
 
 /** A decoded input. */
@@ -84,6 +89,16 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       jsonObject,
     )
     .option("--video", "take every file as a video: all frames of a GIF or WebP instead of the first")
+    .option(
+      "--vllm-ec-cache <dir>",
+      "write each image to vLLM's shared storage: DIR/KEY/encoder_cache.safetensors, for its ECExampleConnector",
+    )
+    .option(
+      "--vllm-ec-key <key>",
+      "the uuid or the URL by which requests will name the image; once for each file, in their order (default: file://PATH)",
+      (key: string, keys: readonly string[]) => [...keys, key],
+      [] as readonly string[],
+    )
     .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
     .option(
       "--max-decode-bytes <bytes>",
@@ -94,6 +109,8 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
     .action((paths: string[], options: EncodeOptions) => {
       if (options.dtype !== undefined && options.output === undefined)
         command.error("error: --dtype has no effect without --output: add --output FILE.safetensors");
+      if (options.vllmEcKey.length > 0 && options.vllmEcCache === undefined)
+        command.error("error: --vllm-ec-key has no effect without --vllm-ec-cache: add --vllm-ec-cache DIR");
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
@@ -114,8 +131,21 @@ async function encode(
   const sampling = frameSampling(options.mediaIoKwargs);
   await checkOutput(options.output);
   const paths = await expandDirectories(given, io);
+  const keys = options.vllmEcCache === undefined ? [] : await ecKeys(paths, options);
   await using opened = await openModel(options, io);
   const { model, device } = opened;
+  const { vllmEcCache, rgbaBackgroundColor = vllmEcCache === undefined ? undefined : VLLM_BACKGROUND } =
+    options;
+  const { compile } = encoderOptions(compilationConfig);
+  const dtype = device.activationDType;
+  const ecCache =
+    vllmEcCache === undefined || rgbaBackgroundColor === undefined
+      ? undefined
+      : await openEcCache({
+          path: vllmEcCache,
+          identity: engineIdentity(model, { dtype, compile, background: rgbaBackgroundColor }),
+          vision: model.vision,
+        });
 
   using loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);
   let encoding: Progress | undefined;
@@ -147,7 +177,12 @@ async function encode(
   loading.done();
 
   using decoding = startProgress(io, `decoding ${counted(paths.length, "file")}`);
-  const decoded = await decodeAll(paths, model, { ...options, ...sampling }, io, decoding.update);
+  const decodeOptions = {
+    ...options,
+    ...sampling,
+    ...(rgbaBackgroundColor === undefined ? {} : { rgbaBackgroundColor }),
+  };
+  const decoded = await decodeAll(paths, model, decodeOptions, io, decoding.update);
   decoding.done();
 
   const items = decoded.flatMap((result) => (result.status === "fulfilled" ? [result.value.item] : []));
@@ -175,6 +210,7 @@ async function encode(
     const tensors = await writeEmbeddings(options.output, { names, outcomes, timestamps }, dtype, io);
     io.stdout(`\nwrote ${counted(tensors, "tensor")} to ${options.output}\n`);
   }
+  if (ecCache !== undefined) await writeEcCache(ecCache, { names, keys, outcomes }, io);
 }
 
 /** Images decoded at a time: each holds its raster, and sharp has threads of its own. */

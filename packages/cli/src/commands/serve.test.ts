@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -110,6 +110,14 @@ test("a path is read below the allowed directory alone", async () => {
   expect((await embed(url, "photo.png")).status).toBe(200);
   expect((await embed(url, "../photo.png")).status).toBe(403);
   expect(await stop()).toBe(0);
+});
+
+test("a socket for vLLM's connector is there while the server runs", async () => {
+  const socket = join(directory, "connector.sock");
+  const { stop } = await start("--connector-socket", socket);
+  expect((await stat(socket)).isSocket()).toBe(true);
+  expect(await stop()).toBe(0);
+  await expect(stat(socket)).rejects.toMatchObject({ code: "ENOENT" });
 });
 
 test("a server that everyone can reach without a key says so", async () => {

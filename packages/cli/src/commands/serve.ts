@@ -21,10 +21,21 @@ import {
   openDevice,
   positiveInteger,
   positiveNumber,
+  type Rgb,
+  rgbColor,
   wholeNumber,
 } from "./model-options.js";
+import {
+  addVllmOptions,
+  checkVllmOptions,
+  readRegistering,
+  registerAtProxy,
+  type VllmOptions,
+  vllmBackground,
+  vllmServing,
+} from "./vllm-options.js";
 
-interface ServeOptions extends ModelOptions {
+interface ServeOptions extends ModelOptions, VllmOptions {
   readonly host: string;
   readonly port: number;
   readonly servedModelName?: string;
@@ -49,6 +60,8 @@ interface ServeOptions extends ModelOptions {
   readonly chatTimeout?: number;
   readonly drainDelay: number;
   readonly outputCacheBytes?: number;
+  readonly rgbaBackgroundColor?: Rgb;
+  readonly connectorSocket?: string;
   readonly logLevel: LogLevel;
 }
 
@@ -145,6 +158,11 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
       jsonObject,
     )
+    .option(
+      "--rgba-background-color <color>",
+      "colour behind transparent pixels: '#ffffff' or '255,255,255' (default: alpha is dropped; with --vllm-encode or --upstream white, as in vLLM)",
+      rgbColor,
+    )
     .addOption(
       new Option("--log-level <level>", "lines of JSON on standard error")
         .choices(["debug", "info", "warn", "error", "silent"])
@@ -154,6 +172,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .action((options: ServeOptions) => {
       if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
         command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
+      checkVllmOptions(command, options);
       for (const [name, flag] of CHAT_OPTIONS) {
         if (options.llm === undefined && options[name] !== undefined)
           command.error(`error: ${flag} is for chat: add --llm FILE.gguf`);
@@ -161,6 +180,11 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
+  addVllmOptions(command);
+  command.option(
+    "--connector-socket <path>",
+    "answer vLLM's VitgraphECConnector (pip package vitgraph-vllm) on this Unix socket",
+  );
 }
 
 /** Options without effect unless there is a language model. */
@@ -178,11 +202,12 @@ A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Here, since the other commands start a tenth of a second sooner without it.
-  const { createServer, RecentTraffic } = await import("@vitgraph/server");
+  const { createServer, openConnectorSocket, RecentTraffic } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
   const tls = await readTls(options, io);
+  const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
   await downloadModel(options.model, io);
@@ -201,6 +226,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ],
     onProgress: loading.update,
     ...given("maxBatchTokens", options.maxBatchTokens),
+    ...given("background", options.rgbaBackgroundColor ?? vllmBackground(options)),
     outputCacheBytes: options.outputCacheBytes ?? DEFAULT_OUTPUT_CACHE_BYTES,
     ...given("limits", options.maxPixels === undefined ? undefined : { maxPixels: options.maxPixels }),
   });
@@ -224,13 +250,22 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
     ...given("allowedMediaDomains", options.allowedMediaDomains),
     ...given("allowedLocalMediaPath", options.allowedLocalMediaPath),
     ...given("tls", tls),
+    ...(await vllmServing(options, engine, logger)),
   });
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))
     printNote(io, `everyone who reaches ${host} can use the server: set keys with --api-key-file`);
+  if (apiKeys.length > 0 && options.vllmEncode) printNote(io, "vLLM's proxy sends no API key: it is refused");
+  await using _connectors =
+    options.connectorSocket === undefined
+      ? undefined
+      : await openConnectorSocket({ path: options.connectorSocket, engine, logger });
   const { promise: stopped, stop } = stopSignal();
   using _ = io.onInterrupt(stop);
   try {
-    io.stdout(`listening on ${await listen(server, host, port)}\n`);
+    const url = await listen(server, host, port);
+    io.stdout(`listening on ${url}\n`);
+    // The proxy is told before the server drains.
+    await using _registration = await registerAtProxy(registering, url, engine, logger);
     await stopped;
     io.stderr("draining: a second signal ends the server at once\n");
   } finally {

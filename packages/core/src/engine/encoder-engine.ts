@@ -55,6 +55,8 @@ const PIXEL_BYTES = 3;
 
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;
+  /** Names what an embedding depends on besides its item: weights, processor settings, dtype. For keys of stored embeddings. */
+  readonly identity: string;
   readonly #options: ResolvedEngineOptions;
   readonly #observers: ObserverList;
   readonly #devices: DevicePool;
@@ -76,6 +78,7 @@ export class EncoderEngine implements AsyncDisposable {
     devices: DevicePool,
   ) {
     const { limits, clock, encoder } = options;
+    const background = options.background === undefined ? {} : { background: options.background };
     const { workers } = devices;
     this.model = model;
     this.#options = options;
@@ -101,9 +104,10 @@ export class EncoderEngine implements AsyncDisposable {
       clock,
     });
     const dtype = workers[0].device.activationDType;
+    this.identity = engineIdentity(model, { dtype, compile: encoder.compile, ...background });
     this.#flow = new RequestFlow({
       model,
-      identity: engineIdentity(model, { dtype, compile: encoder.compile }),
+      identity: this.identity,
       admission: limits,
       cache: this.#cache,
       pool: this.#pool,
@@ -111,6 +115,7 @@ export class EncoderEngine implements AsyncDisposable {
       observers,
       counter: this.#counter,
       limits: {
+        ...background,
         maxPixels: limits.maxPixels,
         // An image that needs more than the pool ever holds would run beside nothing else, and above the limit.
         maxDecodeBytes: Math.min(DEFAULT_MAX_DECODE_BYTES, PIXEL_BYTES * limits.maxPixelsInFlight),

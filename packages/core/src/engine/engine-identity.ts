@@ -1,11 +1,17 @@
 /** What an embedding depends on besides its item: part of the key of everything that is kept by content. */
 import { createHash } from "node:crypto";
+import type { DecodeOptions } from "../images/index.js";
 import type { LoadedModel } from "../models/load-model.js";
 
-/** @param computation how the devices compute */
+/** How items become embeddings, besides the model. */
+interface Computation extends Pick<DecodeOptions, "background"> {
+  readonly dtype: string;
+  readonly compile: boolean;
+}
+
 export function engineIdentity(
   { fingerprint, vision, processor, videoProcessor }: LoadedModel,
-  computation: { readonly dtype: string; readonly compile: boolean },
+  computation: Computation,
 ): string {
   const text = JSON.stringify([
     fingerprint,

@@ -9,6 +9,7 @@ import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec } from "@vitgraph/scheduler";
 import {
+  type DecodeOptions,
   imageGrid,
   openImage,
   processRaster,
@@ -95,7 +96,7 @@ export interface OpenedItem {
   readonly borrowed?: EncoderItem;
 }
 
-export interface OpenItemOptions {
+export interface OpenItemOptions extends Pick<DecodeOptions, "background"> {
   /** Pixels above which an image is refused. */
   readonly maxPixels: number;
   /** Memory for decoding above which an image is refused, in bytes. */

@@ -5,7 +5,7 @@ import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import { cacheDirectory, type Device, type DeviceOptions } from "@vitgraph/cuda-kernels";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type BatchCost, type Clock, type ItemSpec, systemClock } from "@vitgraph/scheduler";
-import { DEFAULT_MAX_PIXELS } from "../images/index.js";
+import { DEFAULT_MAX_PIXELS, type DecodeOptions } from "../images/index.js";
 import type { Grid } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import type { EngineObserver } from "../observability/observer.js";
@@ -65,6 +65,8 @@ export interface EncoderEngineOptions {
   /** How long an item waits for others while a device is free, in milliseconds. Default: 0. */
   readonly batchWindowMs?: number;
   readonly limits?: EngineLimits;
+  /** Colour under transparent pixels of encoded images. Default: alpha is dropped, as in transformers; vLLM has white. */
+  readonly background?: NonNullable<DecodeOptions["background"]>;
   /** Host memory for embeddings that may be asked for again. Default: 0, none. */
   readonly outputCacheBytes?: number;
   /** In the place of the engine's own cache. Several engines can share one. */
@@ -196,6 +198,13 @@ export const ENGINE_RULES: Rules<EncoderEngineOptions> = {
     expected: `an object of ${Object.keys(LIMIT_RULES).join(", ")}`,
     accepts: isObject,
     fields: LIMIT_RULES,
+  },
+  background: {
+    expected: "red, green and blue, 0 to 255 each",
+    accepts: (value) =>
+      Array.isArray(value) &&
+      value.length === 3 &&
+      value.every((channel) => Number.isInteger(channel) && channel >= 0 && channel <= 255),
   },
   outputCacheBytes: SIZE,
   outputCache: {

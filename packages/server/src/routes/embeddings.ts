@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { Embedding, EncodeOptions } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance } from "fastify";
 import {
   encodeNpy,
@@ -16,9 +15,9 @@ import {
   SAFETENSORS_TYPE,
 } from "../embedding-formats.js";
 import { readFormImages, readJsonImages } from "../embedding-input.js";
-import { checkModel, ParamError, StatusError } from "../http-errors.js";
+import { checkModel, itemError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
-import { type RequestState, requestState } from "../request-state.js";
+import { encodeOptions, type RequestState, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { EMBEDDINGS_ANSWERS, embeddingsBody } from "./schemas.js";
 
@@ -52,7 +51,7 @@ export function registerEmbeddings(
     }
     const items = images.map((image) => ({ image }));
     const options: EncodeOptions = {
-      ...encodeOptions(state),
+      ...encodeOptions(state, limits),
       onItemSpecs: (specs) => {
         // In a stream, an image that fails is a part of it.
         const known =
@@ -92,12 +91,6 @@ export function registerEmbeddings(
     }
   });
 
-  /** The time that is left to the request. */
-  function encodeOptions({ caller, signal, startedAt }: RequestState): EncodeOptions {
-    const deadline = startedAt + limits.receiveMs + limits.encodeMs;
-    return { caller, signal, timeoutMs: Math.min(limits.encodeMs, deadline - performance.now()) };
-  }
-
   function reserveAnswer(bytes: number, { memory }: RequestState): void {
     if (bytes > limits.maxResponseBytes) {
       throw new StatusError(
@@ -114,11 +107,6 @@ export function registerEmbeddings(
 function allFulfilled<T>(outcomes: readonly PromiseSettledResult<T>[]): readonly T[] {
   return outcomes.map((outcome, index) => {
     if (outcome.status === "fulfilled") return outcome.value;
-    const { reason } = outcome;
-    // The call's own end is no fault of an item.
-    const isItems = VitgraphError.is(reason) && !CALL_ERRORS.includes(reason.code);
-    throw isItems ? new ParamError(`input[${index}]`, reason) : reason;
+    throw itemError(`input[${index}]`, outcome.reason);
   });
 }
-
-const CALL_ERRORS: readonly string[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];

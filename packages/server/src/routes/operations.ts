@@ -6,7 +6,7 @@ import { ERROR, MODELS, STATUS, VERSION } from "./schemas.js";
 
 export function registerOperations(
   app: FastifyInstance,
-  { engine, chat, metrics, modelName, chatModelName = chat?.name }: ResolvedServerOptions,
+  { engine, chat, metrics, modelName, gateway, chatModelName = chat?.name }: ResolvedServerOptions,
   isDraining: () => boolean,
 ): void {
   const created = Math.floor(Date.now() / 1000);
@@ -28,11 +28,14 @@ export function registerOperations(
           ...(chatModelName === undefined ? [] : [model(chatModelName, chatting)]),
         ];
 
-  app.get(
-    "/v1/models",
-    { schema: { summary: "The served models", response: { 200: MODELS, "4xx": ERROR } } },
-    async () => ({ object: "list", data: models }),
-  );
+  // Behind a gateway the models are vLLM's.
+  if (gateway === undefined) {
+    app.get(
+      "/v1/models",
+      { schema: { summary: "The served models", response: { 200: MODELS, "4xx": ERROR } } },
+      async () => ({ object: "list", data: models }),
+    );
+  }
 
   const ready = { schema: { summary: "200 if requests are served", response: { 200: STATUS, 503: STATUS } } };
   for (const path of ["/health", "/health/ready"]) {

@@ -150,3 +150,85 @@ export const MODELS = {
 
 export const STATUS = { type: "object", properties: { status: { type: "string" } } } as const;
 export const VERSION = { type: "object", properties: { version: { type: "string" } } } as const;
+
+/** Open to further members: vLLM's proxy passes on those that it learns. */
+export const ENCODE_BODY = {
+  type: "object",
+  required: ["messages"],
+  properties: {
+    model: { type: ["string", "null"] },
+    messages: {
+      type: "array",
+      minItems: 1,
+      items: {
+        type: "object",
+        properties: {
+          content: {
+            anyOf: [
+              { type: ["string", "null"] },
+              {
+                type: "array",
+                items: {
+                  type: "object",
+                  required: ["type"],
+                  properties: {
+                    type: { type: "string" },
+                    image_url: {
+                      anyOf: [
+                        { type: ["string", "null"] },
+                        { type: "object", required: ["url"], properties: { url: IMAGE_SOURCE } },
+                      ],
+                    },
+                    uuid: {
+                      type: ["string", "null"],
+                      description: "The image's key in the storage. Default: sha256 of its URL.",
+                    },
+                  },
+                },
+              },
+            ],
+          },
+        },
+      },
+    },
+    stream: { const: false },
+    mm_processor_kwargs: { type: ["object", "null"] },
+    media_io_kwargs: { type: ["object", "null"] },
+    ec_transfer_params: { type: ["object", "null"] },
+  },
+} as const;
+
+export const ENCODE_ANSWERS = {
+  200: {
+    type: "object",
+    additionalProperties: true,
+    properties: {
+      ec_transfer_params: {
+        description: "Left out where the decoder has to encode the media itself.",
+        type: "object",
+        additionalProperties: {
+          type: "object",
+          properties: {
+            metadata: {
+              type: "object",
+              properties: {
+                image_grid_thw: {
+                  type: "array",
+                  items: { type: "array", items: COUNT },
+                  description: "Patches: frames, rows, columns.",
+                },
+              },
+            },
+            item_indices: {
+              type: "array",
+              items: COUNT,
+              description: "Places of the image among those of the request.",
+            },
+          },
+        },
+      },
+    },
+  },
+  "4xx": ERROR,
+  "5xx": ERROR,
+} as const;

@@ -1,0 +1,332 @@
+/**
+ * A gateway in front of an ordinary vLLM server. Images of POST /v1/chat/completions are encoded here, and vLLM gets their
+ * embeddings in their place; every other byte, of every other route too, passes through in both directions.
+ *
+ * Whatever keeps an image from being encoded, or vLLM from taking its embedding, is answered by sending the request as it
+ * came: vLLM then encodes it with its own tower.
+ */
+import { isUtf8 } from "node:buffer";
+import http from "node:http";
+import https from "node:https";
+import { Readable } from "node:stream";
+import { setImmediate } from "node:timers/promises";
+import type { Embedding } from "@vitgraph/core";
+import { scanJson, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { contentParts } from "../content-parts.js";
+import { checkGridModel, type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
+import { encodeNpy } from "../embedding-formats.js";
+import { StatusError } from "../http-errors.js";
+import { keepEcStorage } from "../keep-ec-storage.js";
+import { type MediaPolicy, readMedia } from "../media/read-media.js";
+import { encodeOptions, requestState } from "../request-state.js";
+import type { GatewayOptions, ResolvedServerOptions } from "../server-options.js";
+
+/** vLLM ends a request itself; this is for one that never does. */
+const ANSWER_MS = 3_600_000;
+const MAX_JSON_DEPTH = 64;
+const BYTES_PER_VALUE = 4;
+/** What vLLM answers if it takes no `image_embeds`, or cannot load an embedding. */
+const RETRIED: readonly number[] = [400, 422, 500];
+
+/** Of one connection: RFC 9110, 7.6.1; and the client's wait before it sends its body, which is over. */
+const HOP_BY_HOP: readonly string[] = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "host",
+  "expect",
+];
+
+interface ImagePart {
+  readonly type: "image_url";
+  readonly image_url: { readonly url: string };
+  readonly uuid?: string;
+}
+
+interface Located {
+  readonly start: number;
+  readonly end: number;
+  readonly part: ImagePart;
+}
+
+/** Text as it is, or a file that goes out in base64. */
+type Piece = string | Uint8Array;
+
+export async function registerGateway(
+  app: FastifyInstance,
+  { engine, limits, logger }: ResolvedServerOptions,
+  policy: MediaPolicy,
+  { upstream, storage }: GatewayOptions,
+): Promise<void> {
+  const { modelType } = engine.model.vision;
+  if (modelType !== undefined) checkGridModel(modelType);
+  if (storage !== undefined) keepEcStorage(app, storage);
+  const columns = engine.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const client = upstreamClient(upstream);
+  app.addHook("onClose", async () => client.close());
+
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", { parseAs: "buffer" }, async (_request: unknown, body: Buffer) => body);
+    const options = { config: { answerMs: ANSWER_MS }, schema: { summary: "Chat, answered by vLLM" } };
+    scope.post("/v1/chat/completions", options, async (request, reply) => {
+      const original = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
+      const pieces = await replaceImages(original, request);
+      if (pieces !== undefined) {
+        const answer = await client.send(request, bodyOf(pieces), lengthOf(pieces));
+        if (!RETRIED.includes(answer.statusCode ?? 0)) return passOn(answer, reply);
+        const text = await readText(answer);
+        logger?.warn(
+          { requestId: request.id, status: answer.statusCode, answer: text },
+          "vLLM did not take the embeddings, and gets the images",
+        );
+      }
+      return passOn(await client.send(request, Readable.from([original]), original.length), reply);
+    });
+  });
+
+  await app.register(async (scope) => {
+    scope.removeAllContentTypeParsers();
+    // As a stream: it may be of any size.
+    scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
+    const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
+    const pass = async (request: FastifyRequest, reply: FastifyReply) =>
+      passOn(await client.send(request, request.body instanceof Readable ? request.body : undefined), reply);
+    scope.all("/*", options, pass);
+  });
+
+  /** The body with embeddings in the places of its images; undefined where vLLM has to encode them. */
+  async function replaceImages(
+    original: Buffer,
+    request: FastifyRequest,
+  ): Promise<readonly Piece[] | undefined> {
+    // Otherwise decoding would change bytes.
+    const json = isUtf8(original) ? original.toString("utf8") : "";
+    const images = imagesOf(json);
+    if (images.length === 0) return undefined;
+    try {
+      if (images.length > limits.maxItems)
+        throw new StatusError(400, `${images.length} images`, "send fewer");
+      const parts =
+        storage === undefined ? await embedParts(images, request) : await keyParts(images, request, storage);
+      const pieces: Piece[] = [];
+      let at = 0;
+      for (const [index, { start, end }] of images.entries()) {
+        pieces.push(json.slice(at, start), ...(parts[index] as readonly Piece[]));
+        at = end;
+      }
+      return [...pieces, json.slice(at)];
+    } catch (error) {
+      if (requestState(request).signal.aborted) throw error;
+      const { code, message, cause } = toVitgraphError(error, "VG_INTERNAL", "encoding failed");
+      logger?.warn(
+        { requestId: request.id, code, reason: message, ...(code === "VG_INTERNAL" ? { err: cause } : {}) },
+        "images are left to vLLM",
+      );
+      return undefined;
+    }
+  }
+
+  /** vLLM finds the embedding by its key, and needs the grid for the placeholders. */
+  async function keyParts(
+    images: readonly Located[],
+    request: FastifyRequest,
+    shared: EcStorage,
+  ): Promise<readonly (readonly Piece[])[]> {
+    const keys = images.map(({ part: { uuid, image_url: image } }) =>
+      uuid !== undefined && isEcKey(uuid) ? uuid : ecKeyOfUrl(image.url),
+    );
+    const entries = await Promise.all(keys.map((key) => shared.find(key)));
+    const missing = images.filter((_image, index) => entries[index] === undefined);
+    const embeddings = (await encodeAll(missing, request))[Symbol.iterator]();
+    const found = await Promise.all(
+      entries.map(
+        (entry, index) => entry ?? shared.store(keys[index] as string, embeddings.next().value as Embedding),
+      ),
+    );
+    return found.map(({ grid: { t, h, w } }, index) => [
+      JSON.stringify({
+        type: "image_embeds",
+        image_embeds: { image_grid_thw: [t, h, w] },
+        uuid: keys[index],
+      }),
+    ]);
+  }
+
+  async function embedParts(
+    images: readonly Located[],
+    request: FastifyRequest,
+  ): Promise<readonly (readonly Piece[])[]> {
+    const embeddings = await encodeAll(images, request);
+    return embeddings.map((embedding, index) => {
+      const { t, h, w } = embedding.grid;
+      const { uuid } = (images[index] as Located).part;
+      const end = `","image_grid_thw":[${t},${h},${w}]}${uuid === undefined ? "" : `,"uuid":${JSON.stringify(uuid)}`}}`;
+      return ['{"type":"image_embeds","image_embeds":{"image_embeds":"', encodeNpy(embedding), end];
+    });
+  }
+
+  async function encodeAll(
+    images: readonly Located[],
+    request: FastifyRequest,
+  ): Promise<readonly Embedding[]> {
+    if (images.length === 0) return [];
+    const state = requestState(request);
+    const items = await Promise.all(
+      images.map(async ({ part }) => ({
+        image: await readMedia(part.image_url.url, policy, (bytes) => state.memory.take(bytes), state.signal),
+      })),
+    );
+    const outcomes = await engine.encode(items, {
+      ...encodeOptions(state, limits),
+      // As computed, and as it is sent.
+      onItemSpecs: (specs) => {
+        for (const spec of specs)
+          if (spec.status === "fulfilled")
+            state.memory.take(2 * spec.value.outputTokens * columns * BYTES_PER_VALUE);
+      },
+    });
+    return outcomes.map((outcome) => {
+      if (outcome.status === "rejected") throw outcome.reason;
+      return outcome.value;
+    });
+  }
+}
+
+/**
+ * The images of a chat; none where vLLM has to get all of them: it takes images and embeddings in one request not
+ * together, and its processor settings are not the engine's.
+ */
+function imagesOf(json: string): readonly Located[] {
+  if (!json.includes("image_url") || scanJson(json, MAX_JSON_DEPTH).isTooDeep) return [];
+  let body: { readonly mm_processor_kwargs?: unknown; readonly media_io_kwargs?: unknown };
+  try {
+    body = JSON.parse(json);
+  } catch {
+    // vLLM says what is wrong.
+    return [];
+  }
+  if (typeof body !== "object" || body === null) return [];
+  if (hasMembers(body.mm_processor_kwargs) || hasMembers(body.media_io_kwargs)) return [];
+  const images: Located[] = [];
+  for (const { start, end } of contentParts(json)) {
+    const part: unknown = JSON.parse(json.slice(start, end));
+    const { type } = (part ?? {}) as { readonly type?: unknown };
+    if (type === "image_embeds") return [];
+    if (type !== "image_url") continue;
+    if (!isImagePart(part)) return [];
+    images.push({ start, end, part });
+  }
+  return images;
+}
+
+function hasMembers(value: unknown): boolean {
+  return typeof value === "object" && value !== null && Object.keys(value).length > 0;
+}
+
+function isImagePart(part: unknown): part is ImagePart {
+  const { image_url: image, uuid } = part as Partial<ImagePart>;
+  return typeof image?.url === "string" && (uuid === undefined || typeof uuid === "string");
+}
+
+function lengthOf(pieces: readonly Piece[]): number {
+  return pieces.reduce(
+    (sum, piece) =>
+      sum + (typeof piece === "string" ? Buffer.byteLength(piece) : 4 * Math.ceil(piece.length / 3)),
+    0,
+  );
+}
+
+/** Bytes that one turn of the event loop writes in base64: a multiple of three. */
+const BYTES_A_TURN = 3 << 18;
+
+function bodyOf(pieces: readonly Piece[]): Readable {
+  const chunks = async function* () {
+    for (const piece of pieces) {
+      if (typeof piece === "string") {
+        yield piece;
+        continue;
+      }
+      for (let at = 0; at < piece.length; at += BYTES_A_TURN) {
+        yield Buffer.from(piece.subarray(at, at + BYTES_A_TURN)).toString("base64");
+        await setImmediate();
+      }
+    }
+  };
+  return Readable.from(chunks(), { objectMode: false });
+}
+
+interface UpstreamClient {
+  /**
+   * The upstream's answer, when its headers have come. A client that is gone ends the call.
+   * @param length of the body; undefined: as the request says
+   * @throws StatusError 502
+   */
+  send(request: FastifyRequest, body?: Readable, length?: number): Promise<http.IncomingMessage>;
+  close(): void;
+}
+
+function upstreamClient(upstream: string): UpstreamClient {
+  const base = new URL(upstream);
+  const { request: open, Agent } = base.protocol === "https:" ? https : http;
+  const agent = new Agent({ keepAlive: true });
+  const prefix = base.pathname.replace(/\/$/, "");
+  const send: UpstreamClient["send"] = (request, body, length) =>
+    new Promise((resolve, reject) => {
+      const { signal } = requestState(request);
+      const fail = (cause: NodeJS.ErrnoException) => {
+        const fact = `vLLM at ${base.host} cannot be reached (${cause.code ?? cause.message})`;
+        reject(
+          signal.aborted
+            ? new VitgraphError("VG_ABORTED", "the client has gone")
+            : new StatusError(502, fact, "try again later"),
+        );
+      };
+      const headers = { ...endToEnd(request.headers), "x-request-id": request.id };
+      const call = open(base, {
+        agent,
+        method: request.method,
+        path: prefix + request.url,
+        headers: length === undefined ? headers : { ...headers, "content-length": String(length) },
+        signal,
+      });
+      call.once("error", fail);
+      call.once("response", resolve);
+      if (body === undefined) call.end();
+      else body.once("error", (error) => call.destroy(error)).pipe(call);
+    });
+  return { send, close: () => agent.destroy() };
+}
+
+function endToEnd(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
+  // A header that the connection header names is of the connection, too.
+  const named = (headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase());
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => !HOP_BY_HOP.includes(name) && !named.includes(name)),
+  );
+}
+
+function passOn(answer: http.IncomingMessage, reply: FastifyReply): FastifyReply {
+  return reply
+    .code(answer.statusCode ?? 502)
+    .headers(endToEnd(answer.headers) as Record<string, string>)
+    .send(answer);
+}
+
+const MAX_LOGGED = 500;
+
+/** The beginning of an answer that nobody gets. */
+async function readText(answer: http.IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const chunk of answer) {
+    text += chunk;
+    if (text.length > MAX_LOGGED) break;
+  }
+  return text.slice(0, MAX_LOGGED);
+}

@@ -1,0 +1,273 @@
+"""The socket of `vitgraph serve --connector-socket`: requests out, answers in, without a wait in vLLM's scheduler.
+
+One thread writes and one reads. `poll` says where a key stands, from memory. A server that is gone fails the requests that it
+had and the next ones for a second, so that vLLM encodes them itself; then the next request connects again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Below vllm's, which vLLM shows.
+logger = logging.getLogger("vllm.vitgraph")
+
+PROTOCOL = 1
+CONNECT_TIMEOUT_S = 1.0
+RETRY_AFTER_S = 1.0
+MAX_JSON_BYTES = 65_536
+CLOSED = "the connector was shut down"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of an embedding lie: bf16 [tokens, columns]."""
+
+    path: str
+    tokens: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    reason: str
+    left: str | None = None
+    """Path of rows that came before the server was gone. vLLM may be about to load them."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    since: float
+
+
+Outcome = Rows | Failed | Pending
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixel values of one image or video, as vLLM's processor returns them."""
+
+    grid_thw: tuple[int, int, int]
+    dtype: str
+    """`float32` or `bfloat16`."""
+    data: bytes
+
+
+class VitgraphClient:
+    def __init__(
+        self,
+        path: str,
+        timeout_s: float,
+        check_server: Callable[[dict[str, Any]], str | None],
+    ) -> None:
+        """
+        Args:
+            path: the Unix socket.
+            timeout_s: how long a request may take before it fails.
+            check_server: is given the server's greeting, and says why it cannot be used, if so.
+        """
+        self._path = path
+        self._timeout_s = timeout_s
+        self._check_server = check_server
+        self._lock = threading.Lock()
+        self._outcomes: dict[str, Outcome] = {}
+        self._keys: dict[int, str] = {}
+        """Keys of the requests that are under way, by their ids."""
+        self._ids = 0
+        self._connection: socket.socket | None = None
+        self._problem: str | None = None
+        """The last one, so that a server that stays down is logged once."""
+        self._down_until = 0.0
+        self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="vitgraph", daemon=True)
+        self._writer.start()
+
+    def request(self, key: str, pixels: Pixels) -> None:
+        """Asks for the rows of a key, unless it was asked for."""
+        with self._lock:
+            if key in self._outcomes:
+                return
+            if time.monotonic() < self._down_until:
+                self._outcomes[key] = Failed("the server is down")
+                return
+            self._outcomes[key] = Pending(time.monotonic())
+            self._ids += 1
+            self._keys[self._ids] = key
+            message = {
+                "id": self._ids,
+                "op": "encode",
+                "grid_thw": pixels.grid_thw,
+                "dtype": pixels.dtype,
+                "timeout_ms": int(self._timeout_s * 1000),
+            }
+        self._outbox.put((message, pixels.data))
+
+    def poll(self, key: str) -> Outcome | None:
+        """The key's outcome; None if it was not asked for. A request that takes too long has failed."""
+        with self._lock:
+            outcome = self._outcomes.get(key)
+            if isinstance(outcome, Pending) and time.monotonic() - outcome.since > self._timeout_s:
+                outcome = self._outcomes[key] = Failed(f"no answer within {self._timeout_s} s")
+            return outcome
+
+    def reject(self, key: str, reason: str) -> None:
+        """Fails a key whose rows cannot be used, until it is forgotten."""
+        with self._lock:
+            outcome = self._outcomes.get(key)
+            self._outcomes[key] = Failed(reason)
+        if isinstance(outcome, Rows):
+            self._release(outcome.path)
+
+    def forget(self, key: str) -> None:
+        """Deletes the key's rows, now or when they come."""
+        with self._lock:
+            outcome = self._outcomes.pop(key, None)
+        if isinstance(outcome, Rows):
+            self._release(outcome.path)
+        elif isinstance(outcome, Failed) and outcome.left is not None:
+            self._release(outcome.left)
+
+    def close(self) -> None:
+        self._outbox.put(None)
+        self._writer.join(timeout=5)
+        with self._lock:
+            self._problem = CLOSED
+        self._disconnect(CLOSED)
+        for key in list(self._outcomes):
+            self.forget(key)
+
+    def _release(self, path: str) -> None:
+        """The file is this process's to delete: the server may be gone. The server counts what is left."""
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        self._outbox.put(({"op": "release", "path": path}, b""))
+
+    def _write(self) -> None:
+        while (entry := self._outbox.get()) is not None:
+            message, payload = entry
+            try:
+                connection = self._connection or (self._connect() if message["op"] == "encode" else None)
+                # A server that is gone counts no rows.
+                if connection is not None:
+                    send_frame(connection, message, payload)
+            except (OSError, ValueError) as error:
+                self._disconnect(str(error))
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.connect(self._path)
+            send_frame(connection, {"id": 0, "op": "hello"})
+            problem = self._check_server(receive_frame(connection))
+            if problem is not None:
+                raise ValueError(problem)
+            # A server that does not read is as good as gone.
+            connection.settimeout(self._timeout_s)
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._connection = connection
+            self._problem = None
+        threading.Thread(target=self._read, args=(connection,), name="vitgraph-read", daemon=True).start()
+        return connection
+
+    def _read(self, connection: socket.socket) -> None:
+        reason = "the server closed the connection"
+        try:
+            while True:
+                try:
+                    answer = receive_frame(connection)
+                except TimeoutError:
+                    # Nothing to say for a while. Inside a frame, the rest would be read as a new one.
+                    continue
+                self._settle(answer)
+        except (OSError, ValueError) as error:
+            reason = str(error) or reason
+        if self._connection is connection:
+            self._disconnect(reason)
+
+    def _settle(self, answer: dict[str, Any]) -> None:
+        late = None
+        with self._lock:
+            key = self._keys.pop(answer.get("id", -1), None)
+            outcome: Outcome
+            if "error" in answer:
+                outcome = Failed(str(answer["error"].get("message")))
+            else:
+                tokens, columns = answer["shape"]
+                outcome = Rows(answer["path"], tokens, columns)
+            if key is not None and isinstance(self._outcomes.get(key), Pending):
+                self._outcomes[key] = outcome
+            elif isinstance(outcome, Rows):
+                # Forgotten, or too late: vLLM has encoded it itself.
+                late = outcome.path
+        if late is not None:
+            self._release(late)
+
+    def _disconnect(self, reason: str) -> None:
+        """Fails what the server was asked for. Rows that came stay until they are forgotten, for what was promised."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            self._down_until = time.monotonic() + RETRY_AFTER_S
+            is_news, self._problem = reason != self._problem, reason
+            self._keys.clear()
+            for key, outcome in self._outcomes.items():
+                if not isinstance(outcome, Failed):
+                    left = outcome.path if isinstance(outcome, Rows) else None
+                    self._outcomes[key] = Failed(f"the server is gone: {reason}", left)
+        if is_news:
+            logger.warning("vLLM encodes images itself until vitgraph at %s answers: %s", self._path, reason)
+        if connection is not None:
+            # Wakes the reader, unlike close.
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+
+def send_frame(connection: socket.socket, message: dict[str, Any], payload: bytes = b"") -> None:
+    text = json.dumps({**message, "payload": len(payload)}).encode()
+    connection.sendall(struct.pack("<I", len(text)) + text)
+    if payload:
+        connection.sendall(payload)
+
+
+def receive_frame(connection: socket.socket) -> dict[str, Any]:
+    """
+    Raises:
+        TimeoutError: nothing came within the socket's timeout.
+        ValueError: the connection ended, or it stopped inside a frame, or it holds something else than frames.
+    """
+    (length,) = struct.unpack("<I", _receive(connection, 4, starts_frame=True))
+    if length > MAX_JSON_BYTES:
+        raise ValueError(f"the server sent a message of {length} bytes")
+    message = json.loads(_receive(connection, length))
+    if not isinstance(message, dict):
+        raise ValueError("the server sent a message that is no object")
+    return message
+
+
+def _receive(connection: socket.socket, size: int, starts_frame: bool = False) -> bytes:
+    data = b""
+    while len(data) < size:
+        try:
+            part = connection.recv(size - len(data))
+        except TimeoutError:
+            if starts_frame and not data:
+                raise
+            raise ValueError("the server stopped inside a message") from None
+        if not part:
+            raise ValueError("the server closed the connection")
+        data += part
+    return data
