@@ -1,6 +1,6 @@
 /** Files that commands read and write. An output appears whole or not at all, and its ending says its format. */
 import { constants, readFileSync } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
+import { access, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { writeAtomically } from "@vitgraph/core";
 import { shorten, VitgraphError } from "@vitgraph/errors";
@@ -58,11 +58,12 @@ export function inputName(path: string): string {
   return shorten(path, MAX_NAME);
 }
 
-/** An option's parser: a file name with this ending, such as ".svg", since its content will be that. */
-export function outputPath(ending: string): (path: string) => string {
+/** An option's parser: a file name with one of these endings, such as ".svg", which says the format. */
+export function outputPath(...endings: readonly string[]): (path: string) => string {
+  const names = [endings.slice(0, -1).join(", "), endings.at(-1)].filter(Boolean).join(" or ");
   return (path) => {
-    if (path.toLowerCase().endsWith(ending)) return path;
-    throw new InvalidArgumentError(`the file is written as ${ending}: give a name that ends in ${ending}`);
+    if (endings.some((ending) => path.toLowerCase().endsWith(ending))) return path;
+    throw new InvalidArgumentError(`the file is written as ${names}: give a name that ends in ${names}`);
   };
 }
 
@@ -95,6 +96,32 @@ export async function writeOutput(path: string, content: string | Uint8Array, io
   } catch (cause) {
     throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
   }
+}
+
+/**
+ * As {@link checkOutput}, for a file that must not be there yet.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function checkNewOutput(path: string): Promise<void> {
+  await checkOutput(path);
+  if ((await stat(path).catch(() => undefined)) !== undefined) throw exists(path);
+}
+
+/**
+ * Writes a file that is not there yet.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function writeNewOutput(path: string, content: string): Promise<void> {
+  try {
+    await writeFile(path, content, { flag: "wx" });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") throw exists(path);
+    throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
+  }
+}
+
+function exists(path: string): VitgraphError {
+  return unwritable(path, "it exists", "give another name, or remove it first");
 }
 
 const WRITE_REMEDY = "check the directory's permissions and the space on its disk";

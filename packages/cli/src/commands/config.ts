@@ -1,4 +1,4 @@
-/** `vitgraph config check|explain|schema`: mistakes in a compilation config, and the values that it comes to. */
+/** `vitgraph config`: mistakes in a compilation config, the values that it comes to, and the schemas. */
 import {
   type ConfigDocument,
   type ConfigNote,
@@ -28,10 +28,14 @@ import { inputName, readTextInput, readTextSync } from "../files.js";
 import { dottedOptions } from "../serve-options.js";
 import { counted, renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
+import { registerConfigInit } from "./config-init.js";
 import { positiveInteger } from "./model-options.js";
 
 export function registerConfig(program: Command, io: CliIo): void {
-  const config = program.command("config").description("check, explain and describe compilation configs");
+  const config = program
+    .command("config")
+    .description("write, check, explain and describe compilation configs");
+  registerConfigInit(config, io);
   const checkCommand = config.command("check");
   checkCommand
     .description("find errors and likely mistakes in config files; exits with 1 on errors")
