@@ -15,6 +15,7 @@ export { type ConfigDocument, parseJsonDocument } from "./document.js";
 export { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 export { type EncoderSupport, encoderSupport } from "./encoder-support.js";
 export { type ExplainedKey, explainConfig, formatOrigin } from "./explain.js";
+export { type ConfigFinding, configFindings } from "./findings.js";
 export type {
   CompilationConfig,
   CompilationConfigInput,
@@ -39,7 +40,14 @@ export {
   type Place,
   problemsOf,
 } from "./problem.js";
-export { compilationConfigSchema, type SchemaNode } from "./schema.js";
+export {
+  compilationConfigSchema,
+  describeExpected,
+  type SchemaNode,
+  schemaAt,
+  typesOf,
+  writableKeys,
+} from "./schema.js";
 export { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
 export type { OptimizationLevel, ServeArguments, ServeArgumentsOptions } from "./serve/types.js";
 export { isServeOption } from "./serve/vllm-options.js";

@@ -1,21 +1,19 @@
 /** `vitgraph config`: mistakes in a compilation config, the values that it comes to, and the schemas. */
 import {
   type ConfigDocument,
+  type ConfigFinding,
   type ConfigNote,
   compilationConfigSchema,
+  configFindings,
   type ExplainedKey,
   explainConfig,
   formatOrigin,
   formatPlace,
   type ImageSize,
   type LintFacts,
-  lintCompilationConfig,
-  type Place,
   parseConfigFile,
   parseJsonDocument,
   parseServeArguments,
-  problemsOf,
-  type ResolvedConfig,
 } from "@vitgraph/config";
 import serveSchema from "@vitgraph/config/serve.schema.json" with { type: "json" };
 import { parseYamlDocument } from "@vitgraph/config/yaml";
@@ -101,17 +99,7 @@ interface CheckOptions {
 }
 
 /** One line of the report. Its names are those of `--json`. */
-interface Finding {
-  readonly file: string;
-  /** From 1; absent for the file as a whole. */
-  readonly line?: number;
-  readonly column?: number;
-  readonly severity: "error" | "warning" | "note";
-  /** The linter's rule; absent for problems of form. */
-  readonly rule?: string;
-  readonly message: string;
-  readonly remedy?: string;
-}
+type Finding = Omit<ConfigFinding, "source"> & { readonly file: string };
 
 async function check(files: readonly string[], options: CheckOptions, io: CliIo): Promise<void> {
   const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
@@ -131,60 +119,21 @@ async function check(files: readonly string[], options: CheckOptions, io: CliIo)
   if (all.some(({ severity }) => failing.includes(severity))) io.exitCode = 1;
 }
 
-/** In the order of the file; findings without a line come last. */
 async function findingsIn(file: string, facts: LintFacts, io: CliIo): Promise<readonly Finding[]> {
   const source = inputName(file);
-  let resolved: ResolvedConfig;
   try {
     const text = await readTextInput(file, io, "check the path");
-    resolved = parseConfigFile(parseDocument(text, source)).compilationConfig;
+    const resolve = () => parseConfigFile(parseDocument(text, source)).compilationConfig;
+    return configFindings(source, resolve, facts).map(({ source: name, ...finding }) => ({
+      file: name,
+      ...finding,
+    }));
   } catch (error) {
-    const problems = problemsOf(error);
-    if (problems.length > 0) {
-      return problems.map(({ message, remedy, ...place }) => ({
-        ...placed(place),
-        severity: "error",
-        message,
-        remedy,
-      }));
-    }
     // Other files may be fine.
     if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNREADABLE") throw error;
     const { fact, remedy } = error;
     return [{ file: source, severity: "error", message: fact, ...(remedy === undefined ? {} : { remedy }) }];
   }
-  const notes = resolved.notes.map(
-    ({ level, message, ...place }): Finding => ({ ...placed(place), severity: severityOf(level), message }),
-  );
-  const lints = lintCompilationConfig(resolved.config, facts).map(
-    ({ pointer, severity, rule, message, remedy }): Finding => ({
-      ...placed(placeOf(resolved, pointer, source)),
-      severity: severityOf(severity),
-      rule,
-      message,
-      remedy,
-    }),
-  );
-  return [...notes, ...lints].sort(byPlace);
-}
-
-function placed({ source, line, column }: Place): Pick<Finding, "file" | "line" | "column"> {
-  return { file: source, ...(line === undefined ? {} : { line, column: column ?? 1 }) };
-}
-
-function severityOf(level: "error" | "warning" | "info"): Finding["severity"] {
-  return level === "info" ? "note" : level;
-}
-
-/** Where the value at a pointer was given; a value by default stands for the file. */
-function placeOf(resolved: ResolvedConfig, pointer: string, file: string): Place {
-  const origin = resolved.origin(pointer);
-  return ("place" in origin ? origin.place : undefined) ?? { source: file };
-}
-
-function byPlace(a: Finding, b: Finding): number {
-  const last = Number.MAX_SAFE_INTEGER;
-  return (a.line ?? last) - (b.line ?? last) || (a.column ?? last) - (b.column ?? last);
 }
 
 /** A line for each finding, as compilers print them, and a line of counts. */
@@ -199,7 +148,7 @@ function reportOf(name: string, findings: readonly Finding[]): string {
 }
 
 function describeNote(note: ConfigNote): string {
-  return `${formatPlace(note)}: ${severityOf(note.level)}: ${note.message}`;
+  return `${formatPlace(note)}: ${note.level === "info" ? "note" : note.level}: ${note.message}`;
 }
 
 /** By the name's ending, or else by content: JSON begins with a bracket or a quote. */

@@ -1,0 +1,63 @@
+/** Everything that is to be said about a config, as one list: its problems, or else its notes and the linter's findings. */
+import { type LintFacts, type LintRule, lintCompilationConfig } from "./lint.js";
+import type { ResolvedConfig } from "./parse.js";
+import { type Place, problemsOf } from "./problem.js";
+
+export interface ConfigFinding extends Place {
+  /** `note`: worth knowing. `error` and `warning` as in {@link LintFinding}. */
+  readonly severity: "error" | "warning" | "note";
+  /** The linter's rule; absent for problems and notes of the parser. */
+  readonly rule?: LintRule;
+  readonly message: string;
+  readonly remedy?: string;
+}
+
+/**
+ * In the order of the text; findings without a line come last.
+ * @param source name of the text, for findings about a value that it does not give
+ * @param resolve parses the text
+ * @throws what `resolve` throws, except VG_CONFIG_INVALID
+ */
+export function configFindings(
+  source: string,
+  resolve: () => ResolvedConfig,
+  facts: LintFacts = {},
+): ConfigFinding[] {
+  let resolved: ResolvedConfig;
+  try {
+    resolved = resolve();
+  } catch (error) {
+    const problems = problemsOf(error);
+    if (problems.length === 0) throw error;
+    return problems.map(({ message, remedy, ...place }) => ({
+      ...placeIn(place),
+      severity: "error",
+      message,
+      remedy,
+    }));
+  }
+  const notes = resolved.notes.map(
+    ({ level, message, ...place }): ConfigFinding => ({
+      ...placeIn(place),
+      severity: level === "info" ? "note" : level,
+      message,
+    }),
+  );
+  const lints = lintCompilationConfig(resolved.config, facts).map(
+    ({ pointer, severity, rule, message, remedy }): ConfigFinding => {
+      const origin = resolved.origin(pointer);
+      const place = ("place" in origin ? origin.place : undefined) ?? { source };
+      return { ...placeIn(place), severity, rule, message, remedy };
+    },
+  );
+  return [...notes, ...lints].sort(byPlace);
+}
+
+function placeIn({ source, line, column }: Place): Place {
+  return { source, ...(line === undefined ? {} : { line, column: column ?? 1 }) };
+}
+
+function byPlace(a: Place, b: Place): number {
+  const last = Number.MAX_SAFE_INTEGER;
+  return (a.line ?? last) - (b.line ?? last) || (a.column ?? last) - (b.column ?? last);
+}
