@@ -1,4 +1,5 @@
 /** Everything that is to be said about a config, as one list: its problems, or else its notes and the linter's findings. */
+import type { ConfigFix } from "./fix.js";
 import { type LintFacts, type LintRule, lintCompilationConfig } from "./lint.js";
 import type { ResolvedConfig } from "./parse.js";
 import { type Place, problemsOf } from "./problem.js";
@@ -10,6 +11,8 @@ export interface ConfigFinding extends Place {
   readonly rule?: LintRule;
   readonly message: string;
   readonly remedy?: string;
+  /** Absent where the remedy takes a decision, or the text cannot be edited. */
+  readonly fix?: ConfigFix;
 }
 
 /**
