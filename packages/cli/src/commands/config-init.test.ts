@@ -79,9 +79,26 @@ test("the schema is that of the nearest node_modules; without one, a note says w
 test("a model's budgets are filled in, and the linter has nothing to say about them", async () => {
   installSchemas(folder);
   // Images of 256 tokens and more.
-  writeFileSync(pathOf("preprocessor_config.json"), JSON.stringify({ min_pixels: 28 * 28 * 256 }));
-  const directory = model({ model_type: "qwen2_vl" });
-  await init("serve.yaml", "--model", directory, "--max-batch-tokens", "4096");
+  writeFileSync(pathOf("preprocessor_config.json"), JSON.stringify({ min_pixels: 32 * 32 * 256 }));
+  const directory = model({
+    model_type: "qwen3_vl",
+    vision_config: {
+      depth: 2,
+      hidden_size: 64,
+      intermediate_size: 128,
+      num_heads: 4,
+      in_channels: 3,
+      patch_size: 16,
+      temporal_patch_size: 2,
+      spatial_merge_size: 2,
+      num_position_embeddings: 2304,
+      out_hidden_size: 128,
+      deepstack_visual_indexes: [],
+      hidden_act: "gelu_pytorch_tanh",
+    },
+  });
+  const { err } = await init("serve.yaml", "--model", directory, "--max-batch-tokens", "4096");
+  expect(err).toBe("");
   expect(read("serve.yaml")).toContain(`\nmodel: ${directory}\n`);
   const [, budgets = ""] = /encoder_cudagraph_token_budgets: (.*)/.exec(read("serve.yaml")) ?? [];
   expect(JSON.parse(budgets)).toEqual([256, 512, 1024, 2048, 4096]);
