@@ -92,6 +92,7 @@ export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
+export { encodeEmbeddings, encodeNpy, type NamedEmbedding } from "./runtime/embedding-files.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
 export {

@@ -22,7 +22,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
-import { inputName, readTextInput, readTextSync } from "../files.js";
+import { expandGlobs, inputName, readTextInput, readTextSync } from "../files.js";
 import { dottedOptions } from "../serve-options.js";
 import { counted, renderTable } from "../table.js";
 import { readModelFacts } from "./config-facts.js";
@@ -39,7 +39,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .description("find errors and likely mistakes in config files; exits with 1 on errors")
     .argument(
       "<file...>",
-      "YAML or JSON, or - for standard input: compilation configs, or --config files that have one",
+      "YAML or JSON files, globs, or - for standard input: compilation configs, or --config files that have one",
     )
     .option(
       "--model <dir-or-id>",
@@ -109,7 +109,7 @@ async function check(files: readonly string[], options: CheckOptions, io: CliIo)
     ...(options.video ? {} : { videoLimit: 0 }),
   };
   const all: Finding[] = [];
-  for (const file of files) {
+  for (const file of await expandGlobs(files)) {
     const findings = await findingsIn(file, facts, io);
     all.push(...findings);
     if (options.json !== true) io.stdout(reportOf(inputName(file), findings));

@@ -1,20 +1,17 @@
-/** `vitgraph encode FILE…`: images and videos in, a table and a safetensors file of embeddings out. */
+/** `vitgraph encode FILE…`: images and videos in, a table and a file of embeddings out. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
-  bytesOf,
   type CapturedGraphs,
   type DecodeOptions,
   type Embedding,
   type EncoderItem,
-  encodeSafetensors,
   type Frame,
   type FrameSampling,
-  f32ToBf16,
   type LoadedModel,
+  type NamedEmbedding,
   openClip,
   processImage,
-  type TensorData,
   VisionEncoder,
   videoProcessorOf,
 } from "@vitgraph/core";
@@ -22,11 +19,19 @@ import { batchLine, embeddingCacheMissLine, graphsCapturedLine } from "@vitgraph
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
-import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
+import { checkOutput, inputName, outputPath } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { counted, percent, renderTable } from "../table.js";
-import { expandDirectories, isVideoFile, tensorNames } from "./encode-inputs.js";
+import { expandInputs, isVideoFile, readMedia, tensorNames } from "./encode-inputs.js";
+import {
+  checkFitsOutput,
+  OUTPUT_ENDINGS,
+  OUTPUT_FORMATS,
+  type OutputDType,
+  outputEnding,
+  writeEmbeddings,
+} from "./encode-outputs.js";
 import {
   addModelOptions,
   byteCount,
@@ -42,7 +47,7 @@ import {
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
-  readonly dtype?: "f32" | "bf16";
+  readonly dtype?: OutputDType;
   readonly maxPixels?: number;
   readonly maxDecodeBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
@@ -60,17 +65,21 @@ interface Decoded {
 export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("encode");
   addModelOptions(command)
-    .description("encode images and videos: prints a table, and writes the embeddings as safetensors")
+    .description(
+      "encode images and videos: prints a table, and writes the embeddings as safetensors, .npy or JSON lines",
+    )
     .argument(
       "<file...>",
-      "JPEG, PNG, WebP or GIF images, videos (with ffmpeg installed), directories of them, or - for standard input",
+      "JPEG, PNG, WebP or GIF images, videos (with ffmpeg installed), directories and globs of them, http(s) and data URLs, or - for standard input",
     )
     .option(
-      "--output <file.safetensors>",
-      "write one tensor an image, named by its file, with the grid in the metadata",
-      outputPath(".safetensors"),
+      "--output <file>",
+      "write the embeddings to this .safetensors, .npy or .jsonl file; see below",
+      outputPath(...OUTPUT_ENDINGS),
     )
-    .addOption(new Option("--dtype <name>", "dtype of the output (default: f32)").choices(["f32", "bf16"]))
+    .addOption(
+      new Option("--dtype <name>", "dtype of a safetensors output (default: f32)").choices(["f32", "bf16"]),
+    )
     .option(
       "--mm-processor-kwargs <json>",
       'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
@@ -93,19 +102,15 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       "refuse files that take more memory to decode: 512M, 1.5g",
       byteCount,
     )
-    .addHelpText("after", OUTPUT_HELP)
+    .addHelpText("after", OUTPUT_FORMATS)
     .action((paths: string[], options: EncodeOptions) => {
-      if (options.dtype !== undefined && options.output === undefined)
-        command.error("error: --dtype has no effect without --output: add --output FILE.safetensors");
+      const { dtype, output } = options;
+      if (dtype !== undefined && (output === undefined || outputEnding(output) !== ".safetensors"))
+        command.error("error: --dtype has no effect without --output FILE.safetensors: add it");
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
 }
-
-const OUTPUT_HELP = `
-A tensor is named by its file: "photo.jpg", or "stdin". Where two files share a name, by the path as given. Behind a name
-that is taken stands #2, #3, … The metadata holds "NAME.grid_thw", the patches as [frames, height, width], and for
-videos "NAME.timestamps", the seconds of each temporal patch.`;
 
 async function encode(
   given: readonly string[],
@@ -116,7 +121,8 @@ async function encode(
   const compilationConfig = compilationConfigOf(serving, io);
   const sampling = frameSampling(options.mediaIoKwargs);
   await checkOutput(options.output);
-  const paths = await expandDirectories(given, io);
+  const paths = await expandInputs(given, io);
+  checkFitsOutput(options.output, paths.length);
   await using opened = await openModel(options, io);
   const { model, device } = opened;
 
@@ -170,13 +176,14 @@ async function encode(
     printError(io, `${inputName(paths[index] as string)}: ${messageOf(outcome.reason)}`);
     io.exitCode = 1;
   }
-  if (options.output !== undefined && outcomes.some(({ status }) => status === "fulfilled")) {
-    const timestamps = decoded.map((result) =>
-      result.status === "fulfilled" ? result.value.timestamps : undefined,
-    );
-    const dtype = options.dtype ?? "f32";
-    const tensors = await writeEmbeddings(options.output, { names, outcomes, timestamps }, dtype, io);
-    io.stdout(`\nwrote ${counted(tensors, "tensor")} to ${options.output}\n`);
+  const embeddings = outcomes.flatMap((outcome, index): NamedEmbedding[] => {
+    const source = decoded[index];
+    if (outcome.status !== "fulfilled" || source?.status !== "fulfilled") return [];
+    return [{ name: names[index] as string, embedding: outcome.value, timestamps: source.value.timestamps }];
+  });
+  if (options.output !== undefined && embeddings.length > 0) {
+    await writeEmbeddings(options.output, embeddings, options.dtype ?? "f32", io);
+    io.stdout(`\nwrote ${counted(embeddings.length, "embedding")} to ${options.output}\n`);
   }
 }
 
@@ -213,7 +220,7 @@ async function decode(
 ): Promise<Decoded> {
   const { maxPixels, maxDecodeBytes, rgbaBackgroundColor: background, fps, numFrames } = options;
   const limit = maxPixels === undefined ? {} : { maxPixels };
-  const bytes = await readInput(path, io, "check the path");
+  const bytes = await readMedia(path, io);
   if (options.video === true || isVideoFile(path)) {
     await using clip = await openClip(bytes, videoProcessorOf(model), { ...limit, fps, numFrames });
     return { item: await clip.decode(), timestamps: clip.timestamps };
@@ -269,40 +276,4 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
     ],
     rows,
   );
-}
-
-/** Returns the number of tensors. */
-async function writeEmbeddings(
-  path: string,
-  {
-    names,
-    outcomes,
-    timestamps,
-  }: {
-    readonly names: readonly string[];
-    readonly outcomes: readonly PromiseSettledResult<Embedding>[];
-    readonly timestamps: readonly (readonly number[] | undefined)[];
-  },
-  dtype: "f32" | "bf16",
-  io: CliIo,
-): Promise<number> {
-  const tensors: TensorData[] = [];
-  const metadata: Record<string, string> = {};
-  for (const [index, outcome] of outcomes.entries()) {
-    if (outcome.status !== "fulfilled") continue;
-    const { tokens, columns, grid } = outcome.value;
-    const name = names[index] as string;
-    const bytes = valuesAs(outcome.value, dtype);
-    tensors.push({ name, dtype: dtype === "bf16" ? "BF16" : "F32", shape: [tokens, columns], bytes });
-    metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
-    const seconds = timestamps[index];
-    if (seconds !== undefined) metadata[`${name}.timestamps`] = JSON.stringify(seconds);
-  }
-  await writeOutput(path, encodeSafetensors(tensors, metadata), io);
-  return tensors.length;
-}
-
-function valuesAs(embedding: Embedding, dtype: "f32" | "bf16"): Uint8Array {
-  if (embedding.dtype === dtype) return embedding.bytes;
-  return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
 }
