@@ -6,12 +6,13 @@
 import { describe, nearestKey, shorten } from "@vitgraph/errors";
 import { coerce } from "./coerce.js";
 import { damageOf } from "./damage.js";
+import { type ConfigFix, fixOf, type Repair, remove, rename, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
 import { type ValidationError, validate } from "./generated/validate.js";
 import type { MergedLayers } from "./layers.js";
 import { fromPointer, parentPointer, pointerTo, toPointer } from "./pointer.js";
 import { type ConfigNote, type ConfigProblem, type Place, ProblemList } from "./problem.js";
-import { RULES, VLLM_TEXTS } from "./rules.js";
+import { type Breach, RULES, VLLM_TEXTS } from "./rules.js";
 import {
   compilationConfigSchema,
   dereference,
@@ -30,21 +31,28 @@ export interface Checked {
   readonly notes: readonly ConfigNote[];
 }
 
-type Locate = (pointer: string, part?: "key" | "value") => Place;
+/** The text that gave the config: places and edits of its values. */
+interface Origin {
+  locate(pointer: string, part?: "key" | "value"): Place;
+  fix(repair: Repair | undefined): { readonly fix?: ConfigFix };
+}
 
 export function check(merged: MergedLayers, source: string): Checked {
-  const locate: Locate = (pointer, part) => merged.locate(pointer, part) ?? { source };
+  const origin: Origin = {
+    locate: (pointer, part) => merged.locate(pointer, part) ?? { source },
+    fix: (repair) => fixOf(merged, repair),
+  };
   const problems = new ProblemList();
   // Keys with a problem: a rule that reads one is not asked.
   const invalid = new Set<string>();
-  const keys = checkKeys(merged.value, compilationConfigSchema, "", locate, problems, invalid);
+  const keys = checkKeys(merged.value, compilationConfigSchema, "", origin, problems, invalid);
   // What `key+=1,2` appends is text by nature: reading it as numbers is nothing to report.
   const notes = keys.notes.filter(
     (note) => note.kind !== "coerced" || merged.layerOf(note.pointer)?.form !== "append",
   );
-  addInvalidValues(keys.value, locate, problems, invalid);
+  addInvalidValues(keys.value, origin, problems, invalid);
   const config = withDefaults(keys.value, compilationConfigSchema) as unknown as CompilationConfig;
-  addBrokenRules(config, locate, problems, invalid);
+  addBrokenRules(config, origin, problems, invalid);
   problems.sortByPlace();
   return { config, problems, notes };
 }
@@ -60,7 +68,7 @@ function checkKeys(
   fields: object,
   schema: SchemaNode,
   pointer: string,
-  locate: Locate,
+  origin: Origin,
   problems: ProblemList,
   invalid: Set<string>,
 ): CheckedKeys {
@@ -73,15 +81,17 @@ function checkKeys(
     if (key === undefined || refused !== undefined) {
       if (pointer !== "") invalid.add(fromPointer(pointer)[0]!);
       problems.add(() =>
-        refused === undefined ? unknownKey(name, schema, at, locate) : refusedKey(name, refused, at, locate),
+        refused === undefined
+          ? unknownKey(name, fields, schema, at, origin)
+          : refusedKey(name, refused, at, origin),
       );
       continue;
     }
     // Keys of pass_config share its scope; one note for all of them is enough.
-    if (pointer === "") result.notes.push(...keyNotes(name, key, at, locate));
+    if (pointer === "") result.notes.push(...keyNotes(name, key, at, origin));
     if (key["x-vitgraph-scope"] === "editor") continue;
     if (dereference(key).properties !== undefined && isRecord(field)) {
-      const nested = checkKeys(field, key, at, locate, problems, invalid);
+      const nested = checkKeys(field, key, at, origin, problems, invalid);
       result.value[name] = nested.value;
       result.notes.push(...nested.notes);
       continue;
@@ -89,30 +99,40 @@ function checkKeys(
     result.value[name] = coerce(field, key, (path, from, to) => {
       const place = at + toPointer(path);
       result.notes.push({
-        ...locate(place),
+        ...origin.locate(place),
         kind: "coerced",
         level: "info",
         pointer: place,
         message: `${show(from)} is read as ${show(to)}`,
+        repair: set(place, to),
       });
     });
   }
   return result;
 }
 
-function unknownKey(name: string, schema: SchemaNode, pointer: string, locate: Locate): ConfigProblem {
+function unknownKey(
+  name: string,
+  fields: object,
+  schema: SchemaNode,
+  pointer: string,
+  origin: Origin,
+): ConfigProblem {
   const nearest = nearestKey(name, writableKeys(schema));
   const parent = fromPointer(pointer).slice(0, -1).join(".");
+  const owner = ownerOf(name, parent);
+  const isTypo = nearest !== undefined && owner === undefined && !Object.hasOwn(fields, nearest);
   return {
-    ...locate(pointer, "key"),
+    ...origin.locate(pointer, "key"),
     pointer,
     message: `${describe(name)} is not a key of ${parent === "" ? "the compilation config" : parent}`,
     expected: nearest === undefined ? "a known key" : `"${nearest}"`,
     remedy:
-      ownerOf(name, parent) ??
+      owner ??
       (nearest === undefined
         ? "remove it, or see `vitgraph config schema` for the keys"
         : `did you mean "${nearest}"?`),
+    ...origin.fix(isTypo ? rename(pointer, nearest) : undefined),
   };
 }
 
@@ -129,22 +149,29 @@ function ownerOf(name: string, parent: string): string | undefined {
 
 function refusedKey(
   name: string,
-  { reason, remedy }: NonNullable<SchemaNode["x-vitgraph-refused"]>,
+  { reason, remedy, renamedTo }: NonNullable<SchemaNode["x-vitgraph-refused"]>,
   pointer: string,
-  locate: Locate,
+  origin: Origin,
 ): ConfigProblem {
   return {
-    ...locate(pointer, "key"),
+    ...origin.locate(pointer, "key"),
     pointer,
     message: `"${name}" cannot be set. ${reason.replace(/\.$/, "")}`,
     expected: "no such key",
     remedy,
+    ...origin.fix(
+      renamedTo !== undefined
+        ? rename(pointer, renamedTo)
+        : remedy.startsWith("remove")
+          ? remove(pointer)
+          : undefined,
+    ),
   };
 }
 
-function keyNotes(name: string, key: SchemaNode, pointer: string, locate: Locate): ConfigNote[] {
+function keyNotes(name: string, key: SchemaNode, pointer: string, origin: Origin): ConfigNote[] {
   const note = (kind: ConfigNote["kind"], level: ConfigNote["level"], message: string): ConfigNote => ({
-    ...locate(pointer, "key"),
+    ...origin.locate(pointer, "key"),
     kind,
     level,
     pointer,
@@ -157,7 +184,10 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, locate: Locate
     );
   }
   const ignored = key["x-vitgraph-ignored"];
-  if (ignored !== undefined) notes.push(note("ignored", "info", `"${name}" has no effect: ${ignored}`));
+  if (ignored !== undefined) {
+    const message = `"${name}" has no effect: ${ignored}`;
+    notes.push({ ...note("ignored", "info", message), repair: remove(pointer) });
+  }
   if (key["x-vitgraph-vllm"] === "refused") {
     // An editor's key is there on purpose.
     const level = key["x-vitgraph-scope"] === "editor" ? "info" : "warning";
@@ -169,7 +199,7 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, locate: Locate
 /** One problem for each value that the schema refuses; one for a list where the message speaks of the list. */
 function addInvalidValues(
   value: Record<string, unknown>,
-  locate: Locate,
+  origin: Origin,
   problems: ProblemList,
   invalid: Set<string>,
 ): void {
@@ -182,7 +212,7 @@ function addInvalidValues(
     if (seen.has(subject)) continue;
     seen.add(subject).add(pointer);
     invalid.add(fromPointer(pointer)[0] ?? "");
-    problems.add(() => invalidValue(error, value, text, locate));
+    problems.add(() => invalidValue(error, value, text, origin));
   }
 }
 
@@ -190,12 +220,12 @@ function invalidValue(
   { instancePath: pointer, keyword }: ValidationError,
   root: Record<string, unknown>,
   text: (typeof VLLM_TEXTS)[number] | undefined,
-  locate: Locate,
+  origin: Origin,
 ): ConfigProblem {
   const segments = fromPointer(pointer);
   const node = schemaAt(segments) ?? {};
   const given = valueAt(root, pointer);
-  const place = { ...locate(pointer), pointer };
+  const place = { ...origin.locate(pointer), pointer };
   if (keyword === "maximum") {
     const most = node.maximum ?? Number.MAX_SAFE_INTEGER;
     const fact =
@@ -218,44 +248,56 @@ function invalidValue(
     };
   }
   const expected = describeExpected(node);
+  const special = node["x-vitgraph-expected"];
   return {
     ...place,
     message:
       text?.message(root[segments[0]!]) ??
-      (node["x-vitgraph-expected"] === undefined
+      (special === undefined
         ? `${nameOf(segments)} cannot be ${show(given)}`
         : `${nameOf(segments)} is ${show(given)}, and must be ${expected}`),
     expected,
-    remedy: node["x-vitgraph-expected"]?.remedy ?? remedyFor(given, node, expected),
+    ...(special === undefined
+      ? remedyFor(given, node, expected, (value) => origin.fix(set(pointer, value)))
+      : { remedy: special.remedy }),
   };
 }
 
-function remedyFor(given: unknown, node: SchemaNode, expected: string): string {
+function remedyFor(
+  given: unknown,
+  node: SchemaNode,
+  expected: string,
+  write: (value: unknown) => { readonly fix?: ConfigFix },
+): Pick<ConfigProblem, "remedy" | "fix"> {
   // `-cc.pass_config={enable_sp:true}` is a string where the JSON in it does not parse.
   if (typeof given === "string" && /^\s*[{[]/.test(given) && !typesOf(node).includes("string")) {
     const damage = damageOf(given, "argument");
-    if (damage !== undefined) return `${damage.fact}: ${damage.remedy}`;
+    if (damage !== undefined) return { remedy: `${damage.fact}: ${damage.remedy}` };
   }
   const values = (node["x-vitgraph-names"] ?? node.enum ?? []).filter((value) => typeof value === "string");
   const nearest = typeof given === "string" ? nearestKey(given, values) : undefined;
-  if (nearest !== undefined) return `did you mean "${nearest}"?`;
+  if (nearest !== undefined) return { remedy: `did you mean "${nearest}"?`, ...write(nearest) };
   if (typeof given === "string" && /^[\d.]+[kmgt]$/i.test(given)) {
-    return "write the number out; suffixes are for dotted arguments, such as -cc.key=1k";
+    return { remedy: "write the number out; suffixes are for dotted arguments, such as -cc.key=1k" };
   }
-  return `use ${expected}`;
+  return { remedy: `use ${expected}` };
 }
 
 function addBrokenRules(
   config: CompilationConfig,
-  locate: Locate,
+  origin: Origin,
   problems: ProblemList,
   invalid: ReadonlySet<string>,
 ): void {
   for (const rule of RULES) {
     if (rule.keys.some((key) => invalid.has(key))) continue;
     const breach = rule.check(config);
-    if (breach !== undefined) problems.add(() => ({ ...locate(breach.pointer), ...breach }));
+    if (breach !== undefined) problems.add(() => brokenRule(breach, origin));
   }
+}
+
+function brokenRule({ repair, ...breach }: Breach, origin: Origin): ConfigProblem {
+  return { ...origin.locate(breach.pointer), ...breach, ...origin.fix(repair) };
 }
 
 /** All keys of the resolved config in the schema's order, given or by default. */

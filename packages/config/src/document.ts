@@ -9,8 +9,10 @@ import { scanJson } from "@vitgraph/errors";
 import { type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { MAX_DEPTH, MAX_TEXT_LENGTH } from "./bounds.js";
 import { type Damage, damageOf } from "./damage.js";
-import { parentPointer, pointerTo } from "./pointer.js";
+import type { ConfigChange, TextEdit } from "./fix.js";
+import { fromPointer, parentPointer, pointerTo } from "./pointer.js";
 import { type ConfigProblem, configInvalid, excessProblem, type Place } from "./problem.js";
+import { insertSpan, removeSpan, type Span } from "./text-edits.js";
 import { bareObject, valueAt } from "./value.js";
 
 export interface ConfigDocument {
@@ -23,19 +25,31 @@ export interface ConfigDocument {
   locate(pointer: string, part?: "key" | "value"): Place;
   /** The value at `pointer` as a document of its own, with pointers from there. A string is read as JSON text. */
   open(pointer: string): ConfigDocument;
+  /** The change as edits of the text; undefined where there is no text, or none of these edits would do. */
+  edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
 /** Place of an offset in the text that a person sees. */
 export type LocateOffset = (offset: number) => Place;
 
+/** An edit of a JSON text as one of the text that it stands in; undefined where that takes more than one. */
+export type EmbedEdit = (edit: TextEdit) => TextEdit | undefined;
+
+interface JsonContext {
+  /** An error in an argument names the shell's accident, if it was one. */
+  readonly from?: "argument" | "text";
+  /** Absent: the text cannot be edited. */
+  readonly embedEdit?: EmbedEdit;
+}
+
 /** Reads JSON text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
 export function parseJsonDocument(text: string, source: string): ConfigDocument {
-  return readJson(text, source, offsetPlaces(text, source));
+  return readJson(text, source, offsetPlaces(text, source), { embedEdit: (edit) => edit });
 }
 
 /** Reads an argument's JSON, as {@link parseJsonDocument}; an error names the shell's accident, if it was one. */
 export function parseJsonArgument(text: string, source: string): ConfigDocument {
-  return readJson(text, source, offsetPlaces(text, source), "argument");
+  return readJson(text, source, offsetPlaces(text, source), { from: "argument" });
 }
 
 /** Reads JSON text that stands inside another text; `locate` says where. */
@@ -43,7 +57,7 @@ export function readJson(
   text: string,
   source: string,
   locate: LocateOffset,
-  from: "argument" | "text" = "text",
+  { from = "text", embedEdit = () => undefined }: JsonContext = {},
 ): ConfigDocument {
   if (text.length > MAX_TEXT_LENGTH) throw configInvalid([excessProblem("the JSON", "too long", locate(0))]);
   if (scanJson(text, MAX_DEPTH).isTooDeep)
@@ -58,7 +72,7 @@ export function readJson(
       damage === undefined ? syntaxProblems(json, errors, locate) : [damageProblem(damage, locate(0))],
     );
   }
-  return new JsonDocument(source, root, locate);
+  return new JsonDocument(source, json, root, locate, embedEdit);
 }
 
 function damageProblem({ fact, remedy }: Damage, place: Place): ConfigProblem {
@@ -72,6 +86,7 @@ export function valueDocument(value: unknown, source: string): ConfigDocument {
     value,
     duplicates: [],
     locate: () => ({ source }),
+    edits: () => undefined,
     open(pointer) {
       const inner = valueAt(value, pointer);
       return typeof inner === "string"
@@ -110,8 +125,10 @@ class JsonDocument implements ConfigDocument {
 
   constructor(
     readonly source: string,
+    private readonly text: string,
     root: Node | undefined,
     private readonly locateOffset: LocateOffset,
+    private readonly embedEdit: EmbedEdit,
   ) {
     const duplicates = new Set<string>();
     this.value = root === undefined ? undefined : readNode(root, "", this.nodes, duplicates);
@@ -129,11 +146,43 @@ class JsonDocument implements ConfigDocument {
 
   open(pointer: string): ConfigDocument {
     const node = this.nodes.get(pointer);
-    if (node?.type !== "string") return new JsonDocument(this.source, node, this.locateOffset);
+    if (node?.type !== "string")
+      return new JsonDocument(this.source, this.text, node, this.locateOffset, this.embedEdit);
     // JSON in a JSON string: the escapes make offsets meaningless, so all of it stands where the string does.
     const place = this.locateOffset(node.offset);
     return readJson(node.value as string, this.source, () => place);
   }
+
+  edits(change: ConfigChange): readonly TextEdit[] | undefined {
+    const edits = this.jsonEdits(change)?.map(this.embedEdit);
+    return edits?.every((edit) => edit !== undefined) ? edits : undefined;
+  }
+
+  private jsonEdits({ pointer, ...change }: ConfigChange): readonly TextEdit[] | undefined {
+    const node = this.nodes.get(pointer);
+    if (change.kind === "set") {
+      if (node !== undefined) return [{ ...spanOf(node), text: JSON.stringify(change.value) }];
+      const parent = this.nodes.get(parentPointer(pointer));
+      if (parent?.type !== "object") return undefined;
+      const member = `${JSON.stringify(fromPointer(pointer).at(-1))}: ${JSON.stringify(change.value)}`;
+      return [insertSpan(this.text, (parent.children ?? []).map(spanOf), parent.offset + 1, member)];
+    }
+    const property = node?.parent?.type === "property" ? node.parent : undefined;
+    const member = property ?? node;
+    const key = property?.children?.[0];
+    const siblings = member?.parent?.children;
+    if (member === undefined || siblings === undefined) return undefined;
+    if (change.kind === "rename")
+      return key === undefined ? undefined : [{ ...spanOf(key), text: JSON.stringify(change.name) }];
+    const spans = siblings.map(spanOf);
+    if (change.kind === "remove") return [removeSpan(spans, siblings.indexOf(member))];
+    const first = siblings.findIndex((other) => other.children?.[0]?.value === key?.value);
+    return siblings[first] === member ? undefined : [removeSpan(spans, first)];
+  }
+}
+
+function spanOf({ offset, length }: Node): Span {
+  return { start: offset, end: offset + length };
 }
 
 /** The value of a node. Collects the nodes by pointer, and the pointers of keys that occur more than once. */

@@ -1,5 +1,5 @@
 /** Everything that is to be said about a config, as one list: its problems, or else its notes and the linter's findings. */
-import type { ConfigFix } from "./fix.js";
+import { type ConfigFix, fixOf } from "./fix.js";
 import { type LintFacts, type LintRule, lintCompilationConfig } from "./lint.js";
 import type { ResolvedConfig } from "./parse.js";
 import { type Place, problemsOf } from "./problem.js";
@@ -32,25 +32,27 @@ export function configFindings(
   } catch (error) {
     const problems = problemsOf(error);
     if (problems.length === 0) throw error;
-    return problems.map(({ message, remedy, ...place }) => ({
+    return problems.map(({ message, remedy, fix, ...place }) => ({
       ...placeIn(place),
       severity: "error",
       message,
       remedy,
+      ...(fix === undefined ? {} : { fix }),
     }));
   }
   const notes = resolved.notes.map(
-    ({ level, message, ...place }): ConfigFinding => ({
+    ({ level, message, repair, ...place }): ConfigFinding => ({
       ...placeIn(place),
       severity: level === "info" ? "note" : level,
       message,
+      ...fixOf(resolved, repair),
     }),
   );
   const lints = lintCompilationConfig(resolved.config, facts).map(
-    ({ pointer, severity, rule, message, remedy }): ConfigFinding => {
+    ({ pointer, severity, rule, message, remedy, repair }): ConfigFinding => {
       const origin = resolved.origin(pointer);
       const place = ("place" in origin ? origin.place : undefined) ?? { source };
-      return { ...placeIn(place), severity, rule, message, remedy };
+      return { ...placeIn(place), severity, rule, message, remedy, ...fixOf(resolved, repair) };
     },
   );
   return [...notes, ...lints].sort(byPlace);

@@ -16,7 +16,14 @@ export { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 export { type EncoderSupport, encoderSupport } from "./encoder-support.js";
 export { type ExplainedKey, explainConfig, formatOrigin } from "./explain.js";
 export { type ConfigFinding, configFindings } from "./findings.js";
-export { applyFix, type ConfigFix, type TextEdit } from "./fix.js";
+export {
+  applyFix,
+  type ConfigChange,
+  type ConfigFix,
+  mergeFixes,
+  type Repair,
+  type TextEdit,
+} from "./fix.js";
 export type {
   CompilationConfig,
   CompilationConfigInput,

@@ -6,7 +6,8 @@
  * and two dotted arguments that give lists for one key give one list.
  */
 import type { ConfigDocument } from "./document.js";
-import { fromPointer, pointerTo } from "./pointer.js";
+import type { ConfigChange, TextEdit } from "./fix.js";
+import { fromPointer, parentPointer, pointerTo } from "./pointer.js";
 import type { Place } from "./problem.js";
 import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
 
@@ -34,6 +35,8 @@ export interface MergedLayers {
   /** The layer that gave the value at `pointer` (or its nearest ancestor); undefined where nothing was given. */
   layerOf(pointer: string): Layer | undefined;
   locate(pointer: string, part?: "key" | "value"): Place | undefined;
+  /** The change in the text of the layer that gave the value; of a new value in that of its first sibling with a text. */
+  edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
 interface Source {
@@ -114,6 +117,20 @@ export function mergeLayers(layers: readonly Layer[]): MergedLayers {
       const source = sourceOf(pointer);
       // A list that was appended to has parts from several layers, so an index may not exist in the first.
       return source?.layer.document.locate(source.pointer, part);
+    },
+    edits(change) {
+      const isGiven = valueAt(value, change.pointer) !== undefined;
+      if (!isGiven && change.kind === "set") {
+        const parent = parentPointer(change.pointer);
+        for (const sibling of Object.keys(valueAt(value, parent) ?? {})) {
+          const layer = sourceOf(pointerTo(parent, sibling))?.layer;
+          const edits = layer?.form === "json" ? layer.document.edits(change) : undefined;
+          if (edits !== undefined) return edits;
+        }
+        return undefined;
+      }
+      const source = isGiven ? sourceOf(change.pointer) : undefined;
+      return source?.layer.document.edits({ ...change, pointer: source.pointer });
     },
   };
 }

@@ -5,6 +5,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { type BudgetRange, type EncoderBudgets, resolveEncoderBudgets } from "./budgets.js";
 import { type EncoderOptions, encoderOptions } from "./encoder-options.js";
+import { type Repair, remove, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
 import {
   type ImageGeometry,
@@ -58,6 +59,8 @@ export interface LintFinding {
   readonly pointer: string;
   readonly message: string;
   readonly remedy: string;
+  /** The remedy as a change of the config, where it takes no decision. */
+  readonly repair?: Repair;
 }
 
 /** What the rules read. */
@@ -81,6 +84,7 @@ export function lintCompilationConfig(config: CompilationConfig, facts: LintFact
 }
 
 const BUDGETS = "/encoder_cudagraph_token_budgets";
+const GRAPHS = "/cudagraph_mm_encoder";
 const ITEMS = "/encoder_cudagraph_max_vision_items_per_batch";
 const FRAMES = "/encoder_cudagraph_max_frames_per_batch";
 
@@ -114,6 +118,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
         message: `${encoder.maxItems} items never fit the smallest token budget, ${smallest}`,
         remedy:
           "raise the smallest budget, or lower the items: with cudagraph_mm_encoder on, this is an error",
+        repair: set(ITEMS, smallest, `lower the items to ${smallest}`),
       },
     ];
   },
@@ -125,6 +130,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
         pointer: BUDGETS,
         message: "token budgets are given, and no graphs are captured",
         remedy: "set cudagraph_mm_encoder to true, or remove the budgets",
+        repair: set(GRAPHS, true, "set cudagraph_mm_encoder to true"),
       },
     ];
   },
@@ -138,6 +144,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
               pointer: `${BUDGETS}/${index}`,
               message: `token budget ${budget} is listed twice`,
               remedy: "remove one: it counts once here, and vLLM captures it twice",
+              repair: remove(`${BUDGETS}/${index}`, `remove the second ${budget}`),
             },
           ],
     ),
@@ -157,6 +164,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
             pointer,
             message: `no image can reach token budget ${budget}: the smallest has ${smallestBatch} tokens`,
             remedy: "remove it",
+            repair: remove(pointer, `remove ${budget}`),
           },
         ];
       }
@@ -166,6 +174,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
             pointer,
             message: `no batch can reach token budget ${budget}: the largest has ${largestBatch} tokens, and fits ${below}`,
             remedy: "remove it",
+            repair: remove(pointer, `remove ${budget}`),
           },
         ];
       }
@@ -210,6 +219,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
         pointer: FRAMES,
         message: `${encoder.maxFrames} frames in a batch leave room for ${encoder.maxFrames} of ${budgets.maxItems} items: an image counts as one frame`,
         remedy: `raise the frames to ${budgets.maxItems}, or lower the items`,
+        repair: set(FRAMES, budgets.maxItems, `raise the frames to ${budgets.maxItems}`),
       },
     ];
   },
@@ -223,6 +233,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
         pointer: FRAMES,
         message: `${encoder.maxFrames} frames never fit one batch: each has a token at least, and the largest token budget is ${largest}`,
         remedy: `lower the frames to ${largest}, or add a larger budget`,
+        repair: set(FRAMES, largest, `lower the frames to ${largest}`),
       },
     ];
   },
@@ -259,6 +270,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
             pointer: "/compile_mm_encoder",
             message: `the encoder of ${modelName(facts)} is not compiled: compile_mm_encoder has no effect`,
             remedy: "remove it, or set it to false",
+            repair: set("/compile_mm_encoder", false),
           },
         ]
       : [],
@@ -267,9 +279,10 @@ const RULES: Readonly<Record<LintRule, Check>> = {
     encoder.cudagraph && facts.cudagraphSupported === false
       ? [
           {
-            pointer: "/cudagraph_mm_encoder",
+            pointer: GRAPHS,
             message: `the encoder of ${modelName(facts)} is not captured: cudagraph_mm_encoder has no effect`,
             remedy: "remove it, or set it to false",
+            repair: set(GRAPHS, false),
           },
         ]
       : [],
@@ -284,6 +297,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
         pointer: "/encoder_spatial_merge_size",
         message: `encoder_spatial_merge_size is ${given}, and the checkpoint's is ${actual}`,
         remedy: "remove it: the checkpoint's is used",
+        repair: remove("/encoder_spatial_merge_size"),
       },
     ];
   },

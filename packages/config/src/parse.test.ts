@@ -469,6 +469,7 @@ describe("the first pull request's keys", () => {
       level: "warning",
       pointer: `/${OLD}`,
       message: `"${OLD}" is now "${NEW}", and is read as that; vLLM refuses the old name`,
+      repair: { title: `rename to "${NEW}"`, change: { kind: "rename", pointer: `/${NEW}`, name: NEW } },
     });
   });
 
@@ -568,6 +569,7 @@ describe("notes", () => {
       level: "warning",
       pointer: "/mode",
       message: '"mode" occurs twice: the last one counts',
+      repair: { title: "remove the first one", change: { kind: "remove-first", pointer: "/mode" } },
     });
   });
 

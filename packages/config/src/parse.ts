@@ -7,6 +7,7 @@ import { check } from "./check.js";
 import { coerce } from "./coerce.js";
 import { doubleEncoding } from "./damage.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "./document.js";
+import { type ConfigChange, fixOf, type Repair, remove, rename, type TextEdit } from "./fix.js";
 import type { CompilationConfig, CompilationConfigInput } from "./generated/types.js";
 import { type Layer, type LayerRank, mergeLayers } from "./layers.js";
 import { fromPointer, toPointer } from "./pointer.js";
@@ -40,6 +41,8 @@ export interface ResolvedConfig {
   readonly notes: readonly ConfigNote[];
   /** Where the value at a JSON pointer ("/pass_config/enable_sp") comes from. */
   origin(pointer: string): ConfigOrigin;
+  /** A change as edits of the text that gave the value; undefined where it has no text, or cannot be edited so. */
+  edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
 export interface ParseOptions {
@@ -109,6 +112,7 @@ export function resolveLayers(layers: readonly Layer[], source: string): Layered
       const place = merged.locate(pointer);
       return layer === undefined || place === undefined ? { kind: "default" } : { kind: layer.rank, place };
     },
+    edits: merged.edits,
   };
 }
 
@@ -144,6 +148,7 @@ function duplicateKey(pointer: string, document: ConfigDocument): ConfigNote {
     level: "warning",
     pointer,
     message: `${describe(fromPointer(pointer).at(-1))} occurs twice: the last one counts`,
+    repair: { title: "remove the first one", change: { kind: "remove-first", pointer } },
   };
 }
 
@@ -177,7 +182,10 @@ function renameOldKeys(document: ConfigDocument): {
     const given = field === null ? 0 : field;
     if (Object.hasOwn(fields, current)) {
       if (!sameSetting(given, fields[current], current)) {
-        problems.push(contradiction(name, current, fields, place));
+        problems.push({
+          ...contradiction(name, current, fields, place),
+          ...fixOf(document, remove(toPointer([name]), `remove "${name}"`)),
+        });
       }
     } else {
       value[current] = given;
@@ -189,6 +197,7 @@ function renameOldKeys(document: ConfigDocument): {
       level: "warning",
       pointer: toPointer([name]),
       message: `"${name}" is now "${current}", and is read as that; vLLM refuses the old name`,
+      ...(oldNames.has(current) ? { repair: repairOldName(name, current, field) } : {}),
     });
   }
   if (oldNames.size === 0 && notes.length === 0) return { document, problems, notes };
@@ -202,8 +211,21 @@ function renameOldKeys(document: ConfigDocument): {
       const old = first === undefined ? undefined : oldNames.get(first);
       return document.locate(old === undefined ? pointer : toPointer([old, ...rest]), part);
     },
+    edits(change) {
+      const [first, ...rest] = fromPointer(change.pointer);
+      const old = first === undefined ? undefined : oldNames.get(first);
+      return document.edits(old === undefined ? change : { ...change, pointer: toPointer([old, ...rest]) });
+    },
   };
   return { document: renamed, problems, notes };
+}
+
+/** The change is of the member under its current name, which the renamed document leads to the old one. */
+function repairOldName(old: string, current: string, value: unknown): Repair {
+  // null was the old name's default, and is none of the current one's values.
+  return value === null
+    ? remove(toPointer([current]), `remove "${old}"`)
+    : rename(toPointer([current]), current);
 }
 
 function sameSetting(a: unknown, b: unknown, key: string): boolean {

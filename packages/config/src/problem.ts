@@ -4,6 +4,7 @@
  */
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { MAX_DEPTH, MAX_MEMBERS, MAX_TEXT_LENGTH } from "./bounds.js";
+import type { ConfigFix, Repair } from "./fix.js";
 
 /** Where something stands. Lines and columns count from 1; they are absent where there is no text (an object). */
 export interface Place {
@@ -23,6 +24,8 @@ export interface ConfigProblem extends Place {
   readonly expected: string;
   /** What to do about it. */
   readonly remedy: string;
+  /** The remedy as edits of the text, where that takes no decision. */
+  readonly fix?: ConfigFix;
 }
 
 /**
@@ -57,6 +60,8 @@ export interface ConfigNote extends Place {
   readonly level: "info" | "warning";
   readonly pointer: string;
   readonly message: string;
+  /** The remedy as a change of the config, where it takes no decision. */
+  readonly repair?: Repair;
 }
 
 /** Characters of a source in messages: longer than the paths of most people. */

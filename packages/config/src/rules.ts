@@ -3,6 +3,7 @@
  * Each rule looks at keys that are valid on their own.
  */
 import { shorten } from "@vitgraph/errors";
+import { type Repair, remove, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
 import { listed, show } from "./value.js";
 
@@ -12,6 +13,7 @@ export interface Breach {
   readonly message: string;
   readonly expected: string;
   readonly remedy: string;
+  readonly repair?: Repair;
 }
 
 interface Rule {
@@ -38,6 +40,11 @@ export const RULES: readonly Rule[] = [
         message: `encoder_cudagraph_max_vision_items_per_batch (${items}) must be <= smallest token budget (${smallest})`,
         expected: `at most ${smallest}`,
         remedy: "raise the smallest budget, or lower the items",
+        repair: set(
+          "/encoder_cudagraph_max_vision_items_per_batch",
+          smallest,
+          `lower the items to ${smallest}`,
+        ),
       };
     },
   },
@@ -92,6 +99,7 @@ export const RULES: readonly Rule[] = [
         message: `max_cudagraph_capture_size (${largest}) is not the largest of cudagraph_capture_sizes (${actual})`,
         expected: `${actual}`,
         remedy: "remove one of the two keys",
+        repair: remove("/max_cudagraph_capture_size", "remove max_cudagraph_capture_size"),
       };
     },
   },

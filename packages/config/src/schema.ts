@@ -29,8 +29,12 @@ export interface SchemaNode {
   readonly "x-vitgraph-scope"?: "encoder" | "language-model" | "editor";
   /** The key is an old name of this one. */
   readonly "x-vitgraph-alias-of"?: string;
-  /** Why the key cannot be used, and what to use instead. */
-  readonly "x-vitgraph-refused"?: { readonly reason: string; readonly remedy: string };
+  /** Why the key cannot be used, and what to use instead; `renamedTo` where the other key takes the same values. */
+  readonly "x-vitgraph-refused"?: {
+    readonly reason: string;
+    readonly remedy: string;
+    readonly renamedTo?: string;
+  };
   /** The key is accepted and has no effect, for this reason. */
   readonly "x-vitgraph-ignored"?: string;
   /** The names of an enum whose members may also be given by number, in that order. */

@@ -1,5 +1,6 @@
-/** Where the characters of a YAML scalar's value stand in the text. */
+/** Where the characters of a YAML scalar's value stand in the text, and how others are written there. */
 import type { Scalar } from "yaml";
+import type { TextEdit } from "./fix.js";
 
 /**
  * For each character of a scalar's value, the offset in the text that it comes from.
@@ -27,4 +28,51 @@ export function scalarOffsets(scalar: Scalar<string>, text: string): number[] {
 /** Characters to step over: a backslash alone if the wanted character follows it, else the whole escape. */
 function escapeLength(text: string, at: number, wanted: string): number {
   return text[at] === "\\" && text[at + 1] !== wanted ? 2 : 1;
+}
+
+/** An edit of a scalar's value as one of the text, quoted and indented as the scalar is. */
+export function editScalar(
+  scalar: Scalar<string>,
+  text: string,
+  offsets: readonly number[],
+  edit: TextEdit,
+): TextEdit {
+  const end = scalar.range?.[1] ?? 0;
+  const at = (offset: number) => offsets[offset] ?? end;
+  const isDouble = scalar.type === "QUOTE_DOUBLE";
+  // Of an escape, the offset is that of the character after the backslash.
+  const isEscaped = isDouble && /["\\]/.test(scalar.value[edit.start] ?? "");
+  const start = at(edit.start) - (isEscaped ? 1 : 0);
+  return {
+    start,
+    end: edit.end === edit.start ? start : at(edit.end - 1) + 1,
+    text: writeInScalar(scalar, text, offsets, edit.text),
+  };
+}
+
+function writeInScalar(
+  { type }: Scalar<string>,
+  text: string,
+  offsets: readonly number[],
+  added: string,
+): string {
+  switch (type) {
+    case "BLOCK_LITERAL":
+    case "BLOCK_FOLDED": {
+      const first = offsets[0] ?? 0;
+      const indent = text.slice(text.lastIndexOf("\n", first - 1) + 1, first);
+      return added.replaceAll("\n", `\n${indent}`);
+    }
+    case "QUOTE_SINGLE":
+      return oneLine(added).replaceAll("'", "''");
+    case "QUOTE_DOUBLE":
+      return oneLine(added).replaceAll(/["\\]/g, "\\$&");
+    default:
+      return oneLine(added);
+  }
+}
+
+/** A line break inside a flow scalar is a space. */
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, " ");
 }

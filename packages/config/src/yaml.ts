@@ -13,6 +13,7 @@ import {
   isAlias,
   isCollection,
   isMap,
+  isPair,
   isScalar,
   isSeq,
   type Node,
@@ -23,10 +24,12 @@ import {
 } from "yaml";
 import { excessOf } from "./bounds.js";
 import { type ConfigDocument, readJson } from "./document.js";
-import { fromPointer, toPointer } from "./pointer.js";
+import type { ConfigChange, TextEdit } from "./fix.js";
+import { fromPointer, parentPointer, toPointer } from "./pointer.js";
 import { configInvalid, excessProblem, type Place, ProblemList } from "./problem.js";
+import { insertMember, removeMember, renameKey, replaceValue } from "./yaml-edits.js";
 import { parseYaml } from "./yaml-parse.js";
-import { scalarOffsets } from "./yaml-scalar.js";
+import { editScalar, scalarOffsets } from "./yaml-scalar.js";
 
 /** Reads YAML text. Throws VG_CONFIG_INVALID with the place of each syntax error. */
 export function parseYamlDocument(text: string, source: string): ConfigDocument {
@@ -105,11 +108,48 @@ class YamlDocument implements ConfigDocument {
     const { node, depth } = this.find(fromPointer(pointer));
     const target = depth === fromPointer(pointer).length ? this.resolve(node) : undefined;
     if (target !== undefined && isScalar(target) && typeof target.value === "string") {
-      const offsets = scalarOffsets(target as Scalar<string>, this.text);
-      const end = target.range?.[1] ?? 0;
-      return readJson(target.value, this.source, (offset) => this.locateOffset(offsets[offset] ?? end));
+      const scalar = target as Scalar<string>;
+      const offsets = scalarOffsets(scalar, this.text);
+      const end = scalar.range?.[1] ?? 0;
+      return readJson(scalar.value, this.source, (offset) => this.locateOffset(offsets[offset] ?? end), {
+        embedEdit: (edit) => editScalar(scalar, this.text, offsets, edit),
+      });
     }
     return new YamlDocument(this.source, this.text, this.document, target ?? null, this.locateOffset);
+  }
+
+  edits({ pointer, ...change }: ConfigChange): readonly TextEdit[] | undefined {
+    const container = this.resolve(this.exactly(parentPointer(pointer)));
+    if (!isMap(container) && !isSeq(container)) return undefined;
+    const name = fromPointer(pointer).at(-1) ?? "";
+    const pair = isMap(container) ? this.pairsOf(container).get(name) : undefined;
+    const items: readonly unknown[] = container.items;
+    const index = pair === undefined ? Number(name) : items.indexOf(pair);
+    const isThere = isMap(container) ? pair !== undefined : items[index] !== undefined;
+    if (change.kind === "set" && !isThere && isMap(container))
+      return insertMember(this.text, container, name, change.value);
+    if (!isThere) return undefined;
+    switch (change.kind) {
+      case "rename":
+        return renameKey(pair?.key, change.name);
+      case "set": {
+        const node = this.exactly(pointer);
+        return node === null ? undefined : replaceValue(node, change.value);
+      }
+      case "remove":
+        return removeMember(this.text, container, index);
+      case "remove-first": {
+        const first = items.findIndex((item) => isPair(item) && keyText(item) === name);
+        return first === index ? undefined : removeMember(this.text, container, first);
+      }
+    }
+  }
+
+  /** The node at a pointer; null where there is none. */
+  private exactly(pointer: string): Node | null {
+    const segments = fromPointer(pointer);
+    const { node, depth } = this.find(segments);
+    return depth === segments.length ? node : null;
   }
 
   /** The node at a path, or its nearest ancestor; `depth` says how far it got. */

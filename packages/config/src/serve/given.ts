@@ -2,7 +2,14 @@
  * What serving arguments and a `--config` file gave, collected with all problems before anything is resolved.
  */
 import type { Layer, LayerRank } from "../layers.js";
-import { type ConfigNote, formatPlace, MAX_NOTES, type Place, ProblemList } from "../problem.js";
+import {
+  type ConfigNote,
+  type ConfigProblem,
+  formatPlace,
+  MAX_NOTES,
+  type Place,
+  ProblemList,
+} from "../problem.js";
 import { show } from "../value.js";
 import { nearestServeOption } from "./vllm-options.js";
 
@@ -28,8 +35,14 @@ export class GivenSettings {
   readonly notes: ConfigNote[] = [];
   configPath: { path: string; place: Place } | undefined;
 
-  problem(place: Place, message: string, expected: string, remedy: string): void {
-    this.problems.add(() => ({ ...place, pointer: "", message, expected, remedy }));
+  problem(
+    place: Place,
+    message: string,
+    expected: string,
+    remedy: string,
+    fix: Pick<ConfigProblem, "fix"> = {},
+  ): void {
+    this.problems.add(() => ({ ...place, pointer: "", message, expected, remedy, ...fix }));
   }
 
   note(place: Place, kind: ConfigNote["kind"], level: ConfigNote["level"], message: string): void {

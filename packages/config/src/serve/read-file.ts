@@ -5,6 +5,7 @@
 import { describe, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "../document.js";
+import { fixOf, rename } from "../fix.js";
 import type { Layer } from "../layers.js";
 import { toPointer } from "../pointer.js";
 import { compilationConfigSchema } from "../schema.js";
@@ -131,18 +132,20 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
     const setting = SETTING_NAMES.find((known) => known === `--${name}`);
     if (setting !== undefined && path.length === 0) given.set(setting, value, "file", place());
     else if (isServeOption(name)) given.fileOptions.set(key, value);
-    else readUnknownOption(key, name, place, given, value);
+    else readUnknownOption(document, key, name, given, value);
   }
 }
 
 /** A key that vLLM does not have: a problem where it is meant for vitgraph, else a note, since a newer vLLM may have it. */
 function readUnknownOption(
+  document: ConfigDocument,
   key: string,
   name: string,
-  place: () => ReturnType<ConfigDocument["locate"]>,
   given: GivenSettings,
   value: unknown,
 ): void {
+  const pointer = toPointer([key]);
+  const place = () => document.locate(pointer, "key");
   if (isConfigKey(key)) {
     given.problem(
       place(),
@@ -154,7 +157,14 @@ function readUnknownOption(
   }
   const nearest = nearestOwnOption(name);
   if (nearest !== undefined) {
-    given.problem(place(), `${describe(key)} is no option`, `"${nearest}"`, `did you mean "${nearest}"?`);
+    const fix = key.includes(".") ? undefined : rename(pointer, nearest);
+    given.problem(
+      place(),
+      `${describe(key)} is no option`,
+      `"${nearest}"`,
+      `did you mean "${nearest}"?`,
+      fixOf(document, fix),
+    );
     return;
   }
   given.noteUnknownOption(place(), shorten(key), name);

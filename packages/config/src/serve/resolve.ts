@@ -121,6 +121,7 @@ function withModes(
   return {
     config: { ...resolved.config, mode, cudagraph_mode: cudagraphMode } as CompilationConfig,
     origin: (pointer) => (decided.has(pointer) ? reason : resolved.origin(pointer)),
+    edits: resolved.edits,
   };
 }
 
