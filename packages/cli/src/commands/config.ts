@@ -100,8 +100,9 @@ async function checkFile(file: string, facts: LintFacts, io: CliIo): Promise<rea
   }
 }
 
-function describeNote(note: ConfigNote): string {
-  return `${formatPlace(note)}: ${note.level === "info" ? "note" : note.level}: ${note.message}`;
+function describeNote(note: ConfigNote, io: CliIo): string {
+  const level = note.level === "info" ? "note" : io.style("yellow", note.level);
+  return `${formatPlace(note)}: ${level}: ${note.message}`;
 }
 
 // ---- explain
@@ -130,7 +131,7 @@ function explain(args: readonly string[], options: ExplainOptions, io: CliIo): v
   } else {
     io.stdout(explanation(rows));
   }
-  for (const note of compilationConfig.notes) io.stderr(`${describeNote(note)}\n`);
+  for (const note of compilationConfig.notes) io.stderr(`${describeNote(note, io)}\n`);
   const others = [...rest, ...dottedOptions(args).map(({ option, keys }) => option + keys)];
   if (others.length > 0) printNote(io, `not the compilation config's, without effect: ${others.join(" ")}`);
   const fileNames = Object.keys(fileOptions);
