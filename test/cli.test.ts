@@ -382,6 +382,22 @@ test.each([
 });
 
 describe("verify", () => {
+  test("--json prints each case's errors, and the exit code says whether all passed", async () => {
+    const args = ["verify", "--model", TINY, "--reference", CASES, "--json"];
+    const { code, out } = await run(...args);
+    const { device, cases } = JSON.parse(out);
+    expect(code).toBe(0);
+    expect(device).toEqual(expect.any(String));
+    expect(cases[0]).toMatchObject({
+      passed: true,
+      verdict: "ok",
+      error: { relativeL2: expect.any(Number) },
+    });
+    const strict = await run(...args, "--tolerance", "1e-9");
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.out).cases.some(({ passed }: { passed: boolean }) => !passed)).toBe(true);
+  });
+
   test("prints each case's errors and passes on the fixtures", async () => {
     const { code, out } = await run("verify", "--model", TINY, "--reference", CASES);
     expect(out).toContain("5 of 5 cases within 0.00001 on ");
