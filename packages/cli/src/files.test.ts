@@ -2,7 +2,16 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { checkOutput, expandGlobs, inputName, outputPath, readInput, writeOutput } from "./files.js";
+import {
+  checkNewOutput,
+  checkOutput,
+  expandGlobs,
+  inputName,
+  outputPath,
+  readInput,
+  writeNewOutput,
+  writeOutput,
+} from "./files.js";
 import { createFakeIo } from "./testing.js";
 
 let directory: string;
@@ -18,6 +27,16 @@ describe("an output", () => {
     await writeOutput(path, "new", createFakeIo());
     expect(await readFile(path, "utf8")).toBe("new");
     expect(await readdir(directory)).toEqual(["a.json"]);
+  });
+
+  test("that must be new replaces no file, even one that came after the check", async () => {
+    const path = join(directory, "a.json");
+    await checkNewOutput(path);
+    await writeFile(path, "other");
+    const refused = { code: "VG_FILE_UNWRITABLE", fact: `cannot write ${path} (it exists)` };
+    await expect(writeNewOutput(path, "new")).rejects.toMatchObject(refused);
+    await expect(checkNewOutput(path)).rejects.toMatchObject(refused);
+    expect(await readFile(path, "utf8")).toBe("other");
   });
 
   test("that fails leaves nothing behind", async () => {
