@@ -6,7 +6,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createFakeIo } from "../testing.js";
-import { expandInputs, isVideoFile, readMedia, tensorNames } from "./encode-inputs.js";
+import { expandInputs, isVideoFile, readMedia, tensorNames, type UrlLimits } from "./encode-inputs.js";
 
 describe("tensor names", () => {
   test.each<[string, string[], string[]]>([
@@ -75,12 +75,16 @@ describe("a URL", () => {
       else if (url === "/new") response.end("bytes");
       else if (url === "/cut")
         response.writeHead(200, { "content-length": 10 }).write("half", () => response.destroy());
+      else if (url === "/stalled") response.writeHead(200, { "content-length": 10 }).write("half");
       else response.writeHead(404).end();
     });
     await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
     origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   });
-  afterAll(() => server.close());
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
 
   test("is read, through redirects", async () => {
     expect(Buffer.from(await readMedia(`${origin}/old`, createFakeIo())).toString()).toBe("bytes");
@@ -93,6 +97,16 @@ describe("a URL", () => {
   ])("that gives no file is refused: %s", async (path, fact) => {
     const error = await readMedia(origin + path, createFakeIo()).catch((caught) => caught);
     expect(error).toMatchObject({ code: "VG_FILE_UNREADABLE", fact: expect.stringMatching(fact) });
+  });
+
+  test("whose body is too long, or stalls, is refused", async () => {
+    const read = (path: string, limits: UrlLimits) => readMedia(origin + path, createFakeIo(), limits);
+    await expect(read("/new", { maxBytes: 4, idleMs: 10_000 })).rejects.toMatchObject({
+      fact: expect.stringContaining("(it has more than 4 bytes)"),
+    });
+    await expect(read("/stalled", { maxBytes: 100, idleMs: 50 })).rejects.toMatchObject({
+      fact: expect.stringContaining("(no byte for 0.05 s)"),
+    });
   });
 
   test("of a port where nothing listens is refused with the system's reason", async () => {

@@ -64,25 +64,27 @@ async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]
   return images.map((name) => join(directory, name));
 }
 
-/** Of a URL's body: videos may be large, and all of it is in memory. */
-const MAX_URL_BYTES = 2 ** 30;
-/** Without a byte. */
-const URL_IDLE_MS = 30_000;
-
-/**
- * The bytes of an input. A URL may redirect; its body may have 1 GiB, and may pause for 30 s.
- * @throws VG_FILE_UNREADABLE
- */
-export async function readMedia(path: string, io: CliIo): Promise<Uint8Array> {
-  return isUrl(path) ? fetchMedia(path) : readInput(path, io, "check the path");
+export interface UrlLimits {
+  /** Of the body, all of which is in memory. */
+  readonly maxBytes: number;
+  /** Without a byte. */
+  readonly idleMs: number;
 }
 
-async function fetchMedia(url: string): Promise<Uint8Array> {
+/** Videos may be large. */
+const URL_LIMITS: UrlLimits = { maxBytes: 2 ** 30, idleMs: 30_000 };
+
+/**
+ * The bytes of an input. A URL may redirect.
+ * @throws VG_FILE_UNREADABLE
+ */
+export async function readMedia(path: string, io: CliIo, limits = URL_LIMITS): Promise<Uint8Array> {
+  return isUrl(path) ? fetchMedia(path, limits) : readInput(path, io, "check the path");
+}
+
+async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise<Uint8Array> {
   const controller = new AbortController();
-  const idle = setTimeout(
-    () => controller.abort(new Error(`no answer for ${URL_IDLE_MS / 1000} s`)),
-    URL_IDLE_MS,
-  );
+  const idle = setTimeout(() => controller.abort(new Error(`no byte for ${idleMs / 1000} s`)), idleMs);
   try {
     const response = await fetch(url, { signal: controller.signal });
     if (!response.ok) throw new Error(`the server answers ${response.status}`);
@@ -91,7 +93,7 @@ async function fetchMedia(url: string): Promise<Uint8Array> {
     for await (const chunk of response.body ?? []) {
       idle.refresh();
       sizeBytes += chunk.length;
-      if (sizeBytes > MAX_URL_BYTES) throw new Error(`it has more than ${MAX_URL_BYTES} bytes`);
+      if (sizeBytes > maxBytes) throw new Error(`it has more than ${maxBytes} bytes`);
       chunks.push(chunk);
     }
     return Buffer.concat(chunks);
