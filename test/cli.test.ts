@@ -129,7 +129,7 @@ describe("encode", () => {
       output,
     );
     expect(code).toBe(1);
-    expect(out).toContain("wrote 1 tensor to");
+    expect(out).toContain("wrote 1 embedding to");
     expect(err).toContain("error: DIR/bad.png: ");
     expect(err).toContain("[VG_IMAGE_INVALID]");
     expect(err).toMatch(/gone.png: cannot read .* check the path \[VG_FILE_UNREADABLE\]/);
@@ -233,6 +233,56 @@ describe("encode", () => {
     expect(err).toMatch(/"max_pixel".*max_pixels/);
   });
 
+  test("writes the same numbers as safetensors, .npy and JSON lines", async () => {
+    const outputs = ["e.safetensors", "e.npy", "e.jsonl"].map((name) => join(directory, name));
+    for (const output of outputs)
+      expect((await run("encode", other, "--model", TINY, "--output", output)).code).toBe(0);
+    const [safetensors, npy, lines] = outputs as [string, string, string];
+    await using file = await SafetensorsFile.open(safetensors);
+    const { info, bytes } = await file.read("image3_57x301.png");
+    const numbers = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    const array = await readFile(npy);
+    expect(array.subarray(10 + array.readUInt16LE(8))).toEqual(Buffer.from(bytes));
+    expect(array.toString("latin1")).toContain(`'shape': (${info.shape.join(", ")})`);
+    const { embedding, ...fields } = JSON.parse(await readFile(lines, "utf8"));
+    expect(Float32Array.from(embedding)).toEqual(numbers);
+    expect(fields).toEqual({
+      name: "image3_57x301.png",
+      shape: info.shape,
+      grid_thw: JSON.parse(file.metadata["image3_57x301.png.grid_thw"] as string),
+    });
+  });
+
+  test("a line of JSON for each file; one .npy holds one, which is said before the work", async () => {
+    const lines = join(directory, "e.jsonl");
+    const { out } = await run("encode", image, other, "--model", TINY, "--output", lines);
+    expect(out).toContain("wrote 2 embeddings to DIR/e.jsonl\n");
+    const names = (await readFile(lines, "utf8"))
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).name);
+    expect(names).toEqual(["image0_224x224.png", "image3_57x301.png"]);
+    const npy = await run("encode", image, other, "--model", TINY, "--output", join(directory, "e.npy"));
+    expect(npy).toEqual({
+      code: 1,
+      out: "",
+      err: "error: an .npy holds one embedding, and there are 2 files: give --output a name that ends in .safetensors or .jsonl [VG_ARGUMENT_INVALID]\n",
+    });
+  });
+
+  test("takes globs and data URLs", async () => {
+    const bytes = await readFile(image);
+    const url = `data:image/png;base64,${bytes.toString("base64")}`;
+    const { code, out } = await run("encode", fixture("images/image[03]_*.png"), url, "--model", TINY);
+    expect(code).toBe(0);
+    const names = out
+      .trimEnd()
+      .split("\n")
+      .slice(2)
+      .map((row) => row.split(" ")[0]);
+    expect(names).toEqual(["image0_224x224.png", "image3_57x301.png", "data"]);
+  });
+
   test("shows on a terminal that it is at work, and that it is done", async () => {
     const { err } = await runWith({ terminalColumns: 40 }, "encode", image, other, "--model", TINY);
     const last = err.split("\r\x1b[K").at(-1);
@@ -261,7 +311,7 @@ describe("encode", () => {
   });
 
   test.each<[string, string[], RegExp]>([
-    ["a missing option", [image], /required option '--model <dir>' not specified/],
+    ["a missing option", [image], /required option '--model <dir-or-id>' not specified/],
     [
       "an unknown option, with the nearest",
       [image, "--modl", TINY],
@@ -275,12 +325,17 @@ describe("encode", () => {
     [
       "an option twice",
       [image, "--model", TINY, "--model", TINY],
-      /'--model <dir>' is given twice: give it once/,
+      /'--model <dir-or-id>' is given twice: give it once/,
     ],
     [
       "an output of another format",
-      [image, "--model", TINY, "--output", "e.npy"],
-      /give a name that ends in \.safetensors/,
+      [image, "--model", TINY, "--output", "e.parquet"],
+      /give a name that ends in \.safetensors, \.npy or \.jsonl/,
+    ],
+    [
+      "a dtype that the output's format has not",
+      [image, "--model", TINY, "--dtype", "bf16", "--output", "e.npy"],
+      /--dtype has no effect without --output FILE\.safetensors/,
     ],
     [
       "a dtype that has no effect",
@@ -327,6 +382,22 @@ test.each([
 });
 
 describe("verify", () => {
+  test("--json prints each case's errors, and the exit code says whether all passed", async () => {
+    const args = ["verify", "--model", TINY, "--reference", CASES, "--json"];
+    const { code, out } = await run(...args);
+    const { device, cases } = JSON.parse(out);
+    expect(code).toBe(0);
+    expect(device).toEqual(expect.any(String));
+    expect(cases[0]).toMatchObject({
+      passed: true,
+      verdict: "ok",
+      error: { relativeL2: expect.any(Number) },
+    });
+    const strict = await run(...args, "--tolerance", "1e-9");
+    expect(strict.code).toBe(1);
+    expect(JSON.parse(strict.out).cases.some(({ passed }: { passed: boolean }) => !passed)).toBe(true);
+  });
+
   test("prints each case's errors and passes on the fixtures", async () => {
     const { code, out } = await run("verify", "--model", TINY, "--reference", CASES);
     expect(out).toContain("5 of 5 cases within 0.00001 on ");

@@ -209,7 +209,7 @@ test.skipIf(!isReachable)("the command line, installed by npm, encodes an image"
   await INSTALL.npm(project, ["vitgraph"]);
   const args = ["encode", IMAGE, "--model", MODEL, "--output", "photo.safetensors"];
   const { stdout } = await run(join(project, "node_modules/.bin/vitgraph"), args, project);
-  expect(stdout).toContain("wrote 1 tensor to photo.safetensors");
+  expect(stdout).toContain("wrote 1 embedding to photo.safetensors");
 });
 
 test.skipIf(!isReachable)("@vitgraph/config bundles for a browser", async () => {

@@ -9,8 +9,8 @@ export interface CliIo {
   stderr(text: string): void;
   /** Standard input to its end. */
   stdin(): Promise<Uint8Array>;
-  /** Colours a text for stderr; returns it unchanged where stderr shows no colours. */
-  style(color: "red" | "yellow", text: string): string;
+  /** Colours a text for a stream (default: stderr); returns it unchanged where that shows no colours. */
+  style(color: "red" | "yellow", text: string, stream?: "stdout" | "stderr"): string;
   /** Columns of the terminal behind stderr; undefined where stderr is a file or a pipe. */
   readonly terminalColumns: number | undefined;
   /**

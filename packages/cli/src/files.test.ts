@@ -2,7 +2,16 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { checkOutput, inputName, outputPath, readInput, writeOutput } from "./files.js";
+import {
+  checkNewOutput,
+  checkOutput,
+  expandGlobs,
+  inputName,
+  outputPath,
+  readInput,
+  writeNewOutput,
+  writeOutput,
+} from "./files.js";
 import { createFakeIo } from "./testing.js";
 
 let directory: string;
@@ -18,6 +27,16 @@ describe("an output", () => {
     await writeOutput(path, "new", createFakeIo());
     expect(await readFile(path, "utf8")).toBe("new");
     expect(await readdir(directory)).toEqual(["a.json"]);
+  });
+
+  test("that must be new replaces no file, even one that came after the check", async () => {
+    const path = join(directory, "a.json");
+    await checkNewOutput(path);
+    await writeFile(path, "other");
+    const refused = { code: "VG_FILE_UNWRITABLE", fact: `cannot write ${path} (it exists)` };
+    await expect(writeNewOutput(path, "new")).rejects.toMatchObject(refused);
+    await expect(checkNewOutput(path)).rejects.toMatchObject(refused);
+    expect(await readFile(path, "utf8")).toBe("other");
   });
 
   test("that fails leaves nothing behind", async () => {
@@ -69,4 +88,26 @@ test("a name that is a whole data URL is cut in messages", async () => {
   const error = await readInput(url, createFakeIo(), "check the path").catch((caught) => caught);
   expect(error.code).toBe("VG_FILE_UNREADABLE");
   expect(error.message.length).toBeLessThan(500);
+});
+
+describe("globs", () => {
+  test("stand for the files that match, sorted; other paths stay, a file named like a glob too", async () => {
+    await mkdir(join(directory, "in"));
+    for (const name of ["b.png", "a.png", "c.txt", "[1].png", "in/d.png"])
+      await writeFile(join(directory, name), "");
+    const expand = async (...names: string[]) => {
+      const expanded = await expandGlobs(names.map((name) => (name === "-" ? name : join(directory, name))));
+      return expanded.map((path) => path.replace(`${directory}/`, ""));
+    };
+    expect(await expand("?.png", "gone.png", "-")).toEqual(["a.png", "b.png", "gone.png", "-"]);
+    expect(await expand("**/d.{png,jpg}", "[1].png")).toEqual(["in/d.png", "[1].png"]);
+    expect(await expandGlobs(["https://example.org/a?b=*"])).toEqual(["https://example.org/a?b=*"]);
+  });
+
+  test("that match nothing are refused", async () => {
+    await expect(expandGlobs([join(directory, "*.gif")])).rejects.toMatchObject({
+      code: "VG_FILE_UNREADABLE",
+      fact: `no file matches ${join(directory, "*.gif")}`,
+    });
+  });
 });

@@ -1,10 +1,11 @@
 /** Files that commands read and write. An output appears whole or not at all, and its ending says its format. */
 import { constants, readFileSync } from "node:fs";
-import { access, readFile, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access, readFile, stat, writeFile } from "node:fs/promises";
+import { dirname, isAbsolute } from "node:path";
 import { writeAtomically } from "@vitgraph/core";
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { InvalidArgumentError } from "commander";
+import { glob, isDynamicPattern } from "tinyglobby";
 import type { CliIo } from "./cli-io.js";
 
 /** The name of standard input where a file is expected. */
@@ -21,6 +22,38 @@ export async function readInput(path: string, io: CliIo, remedy: string): Promis
   } catch (cause) {
     throw unreadable(path, cause, remedy);
   }
+}
+
+/**
+ * Replaces each glob by the files that match it, sorted: for quoted patterns, and for shells that do not expand them. A path
+ * that exists is no glob, whatever its name.
+ * @throws VG_FILE_UNREADABLE for a glob that matches nothing
+ */
+export async function expandGlobs(paths: readonly string[]): Promise<readonly string[]> {
+  const expanded: string[] = [];
+  for (const path of paths) {
+    const exists = async () => (await stat(path).catch(() => undefined)) !== undefined;
+    if (isUrl(path) || !isDynamicPattern(path) || (await exists())) {
+      expanded.push(path);
+      continue;
+    }
+    // Patterns have slashes on every system.
+    const pattern = process.platform === "win32" ? path.replaceAll("\\", "/") : path;
+    const matches = await glob(pattern, { absolute: isAbsolute(path), expandDirectories: false });
+    if (matches.length === 0) {
+      throw new VitgraphError("VG_FILE_UNREADABLE", `no file matches ${inputName(path)}`, {
+        remedy: "check the pattern: * and ? do not cross directories, ** does",
+        details: { path: inputName(path) },
+      });
+    }
+    expanded.push(...matches.sort());
+  }
+  return expanded;
+}
+
+/** http, https or data. */
+export function isUrl(path: string): boolean {
+  return /^(https?:\/\/|data:)/i.test(path);
 }
 
 /** As {@link readInput}, decoded as UTF-8. */
@@ -58,11 +91,12 @@ export function inputName(path: string): string {
   return shorten(path, MAX_NAME);
 }
 
-/** An option's parser: a file name with this ending, such as ".svg", since its content will be that. */
-export function outputPath(ending: string): (path: string) => string {
+/** An option's parser: a file name with one of these endings, such as ".svg", which says the format. */
+export function outputPath(...endings: readonly string[]): (path: string) => string {
+  const names = [endings.slice(0, -1).join(", "), endings.at(-1)].filter(Boolean).join(" or ");
   return (path) => {
-    if (path.toLowerCase().endsWith(ending)) return path;
-    throw new InvalidArgumentError(`the file is written as ${ending}: give a name that ends in ${ending}`);
+    if (endings.some((ending) => path.toLowerCase().endsWith(ending))) return path;
+    throw new InvalidArgumentError(`the file is written as ${names}: give a name that ends in ${names}`);
   };
 }
 
@@ -88,13 +122,43 @@ export async function checkOutput(path: string | undefined): Promise<void> {
  * done.
  * @throws VG_FILE_UNWRITABLE
  */
-export async function writeOutput(path: string, content: string | Uint8Array, io: CliIo): Promise<void> {
+export async function writeOutput(
+  path: string,
+  content: string | Uint8Array | Iterable<string>,
+  io: CliIo,
+): Promise<void> {
   using _ = io.onInterrupt(() => {});
   try {
     await writeAtomically(path, content);
   } catch (cause) {
     throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
   }
+}
+
+/**
+ * As {@link checkOutput}, for a file that must not be there yet.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function checkNewOutput(path: string): Promise<void> {
+  await checkOutput(path);
+  if ((await stat(path).catch(() => undefined)) !== undefined) throw exists(path);
+}
+
+/**
+ * Writes a file that is not there yet.
+ * @throws VG_FILE_UNWRITABLE
+ */
+export async function writeNewOutput(path: string, content: string): Promise<void> {
+  try {
+    await writeFile(path, content, { flag: "wx" });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") throw exists(path);
+    throw unwritable(path, (cause as Error).message, WRITE_REMEDY, cause);
+  }
+}
+
+function exists(path: string): VitgraphError {
+  return unwritable(path, "it exists", "give another name, or remove it first");
 }
 
 const WRITE_REMEDY = "check the directory's permissions and the space on its disk";

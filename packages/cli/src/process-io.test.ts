@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream, existsSync } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
+import tty from "node:tty";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { main } from "./cli.js";
 import { createProcessIo, type ProcessLike } from "./process-io.js";
@@ -88,6 +89,23 @@ describe("a terminal", () => {
 
   test("alone shows colours", () => {
     expect(createProcessIo(fakeProcess().host).style("red", "error:")).toBe("error:");
+    const io = createProcessIo(fakeProcess({ stdout: terminal }).host);
+    expect([io.style("red", "a"), io.style("red", "a", "stdout")]).toEqual(["a", "\x1b[31ma\x1b[39m"]);
+  });
+
+  test("shows none with NO_COLOR; a pipe shows them with FORCE_COLOR", () => {
+    const colors = Object.assign(new PassThrough(), {
+      isTTY: true,
+      getColorDepth: tty.WriteStream.prototype.getColorDepth,
+    });
+    const onTerminal = createProcessIo(fakeProcess({ stderr: colors }).host);
+    const onPipe = createProcessIo(fakeProcess().host);
+    vi.stubEnv("NO_COLOR", "1");
+    expect(onTerminal.style("red", "a")).toBe("a");
+    vi.stubEnv("NO_COLOR", undefined);
+    vi.stubEnv("FORCE_COLOR", "1");
+    expect(onPipe.style("red", "a")).toBe("\x1b[31ma\x1b[39m");
+    vi.unstubAllEnvs();
   });
 });
 

@@ -36,7 +36,7 @@ export function createProcessIo(host: ProcessLike = process): CliIo {
     // No place is left to say so.
     stderr: writerTo(host.stderr, fail),
     stdin: () => buffer(host.stdin),
-    style: (color, text) => styleText(color, text, { stream: host.stderr }),
+    style: (color, text, stream = "stderr") => styleText(color, text, { stream: host[stream] }),
     terminalColumns: host.stderr.isTTY === true ? (host.stderr.columns ?? 80) : undefined,
     onInterrupt(stop) {
       const release = () => {

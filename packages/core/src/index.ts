@@ -29,7 +29,6 @@ export { FUSION_RULES } from "./compiler/rules/index.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
-export { type EncodeEmbeddingsOptions, encodeEmbeddings } from "./encode-embeddings.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
 export { engineIdentity } from "./engine/engine-identity.js";
@@ -101,6 +100,7 @@ export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
+export { encodeEmbeddings, encodeNpy, type NamedEmbedding } from "./runtime/embedding-files.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
 export {

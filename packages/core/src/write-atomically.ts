@@ -9,7 +9,10 @@ import { rename, rm, writeFile } from "node:fs/promises";
  * cut-off file under the final name.
  * @throws what the file system does
  */
-export async function writeAtomically(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeAtomically(
+  path: string,
+  content: string | Uint8Array | Iterable<string>,
+): Promise<void> {
   const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
   try {
     // Flushed before it is renamed, or a crash could leave an empty file under the final name.

@@ -9,7 +9,7 @@ describe("drawBudgets", () => {
   it("draws a line for each budget, at its place on a logarithmic axis", () => {
     const svg = drawBudgets({ histogram: [64, 256, 1024], budgets: [64, 256, 1024] });
     const places = elements(svg, "line")
-      .filter((line) => line.includes("#b4232a") && !line.includes("stroke-opacity"))
+      .filter((line) => line.includes("#b4232a"))
       .map((line) => [attribute(line, "x1"), attribute(line, "x2")] as const)
       .filter(([x1, x2]) => x1 === x2)
       .map(([x]) => x);
@@ -26,7 +26,7 @@ describe("drawBudgets", () => {
       budgets: [1000],
     });
     const heights = elements(svg, "rect")
-      .slice(1)
+      .filter((rect) => rect.includes("#3f7fbf"))
       .map((rect) => attribute(rect, "height"));
     expect(heights).toHaveLength(2);
     expect(heights[1]! / heights[0]!).toBeCloseTo(4, 1);
@@ -69,6 +69,33 @@ describe("drawBudgets", () => {
     const drawn = svg.replace(style, "").match(/(fill|stroke)="#[0-9a-f]{6}"/g) ?? [];
     expect(new Set(drawn).size).toBeGreaterThan(4);
     for (const color of drawn) expect(style).toContain(`[${color}]{`);
+  });
+
+  it("shades the sizes of each budget up to its line, and fills its box by its padding", () => {
+    const svg = drawBudgets({ histogram: [50, 100, 400], budgets: [100, 400] });
+    const boxes = (fill: string) =>
+      elements(svg, "rect")
+        .filter((rect) => rect.includes(fill))
+        .map((rect) => rect.replace(/ fill.*/, ""));
+    const [first, , ...others] = elements(svg, "line")
+      .filter((line) => line.includes("#b4232a"))
+      .map((line) => attribute(line, "x1"));
+    expect(others.length).toBe(1);
+    const [shade] = boxes("#e4ecf4");
+    expect(attribute(shade!, "x") + attribute(shade!, "width")).toBeCloseTo(first!, 1);
+    // 50 of the 200 tokens of two items of the first budget, 26 pixels tall; nothing of the second. The third is the legend's.
+    expect(boxes("#e8a33d").map((box) => attribute(box, "height"))).toEqual([6.5, 0, 12]);
+    expect(svg).toContain(">25 %<");
+    expect(svg).toContain("padding by budget, planned");
+  });
+
+  it("compares with the padding of other budgets", () => {
+    const comparedWith = { name: "powers of two", budgets: [128, 512] };
+    const svg = drawBudgets({ histogram: [100, 400], budgets: [100, 400], comparedWith, counted: "batch" });
+    expect(svg).toContain("padding by budget, powers of two");
+    expect(svg).toContain(">21.9 %<");
+    expect(svg).toContain(">batches<");
+    expect(svg).toContain(">tokens of a batch<");
   });
 
   it("escapes text, and draws a single size", () => {

@@ -1,20 +1,23 @@
 /**
- * A picture of a budget plan: how often sizes come, and where the budgets lie, as SVG text. Nothing to install, and
- * the same text for the same numbers.
+ * A picture of a budget plan as SVG text: how often sizes come, which of them fall to which budget, and the padding of each
+ * budget. Nothing to install, and the same text for the same numbers.
  */
 import type { SizeCount } from "./histogram.js";
 import { histogramOf } from "./histogram.js";
+import { type BudgetUse, reportBudgets } from "./plan-budgets.js";
 
 export interface BudgetPicture {
   readonly histogram: Iterable<SizeCount | number>;
-  /** The planned budgets, drawn as lines across the histogram. */
+  /** The planned budgets: the sizes of each are shaded, and its padding is drawn below. */
   readonly budgets: readonly number[];
-  /** Other budgets to compare with, drawn as short lines below the axis. */
+  /** Other budgets to compare with: their padding is drawn below that of the plan. */
   readonly comparedWith?: { readonly name: string; readonly budgets: readonly number[] };
   /** A heading; "Sizes and budgets" if left out. */
   readonly title?: string;
   /** Lines of small text below the heading. */
   readonly notes?: readonly string[];
+  /** What the histogram counts; "item" if left out. */
+  readonly counted?: "item" | "batch";
 }
 
 const WIDTH = 960;
@@ -26,11 +29,17 @@ const LABEL_ROWS = 4;
 const LABEL_ROW_HEIGHT = 14;
 /** Wide enough for six digits at 11 px. */
 const LABEL_WIDTH = 46;
+const STRIP_HEIGHT = 26;
+/** Wide enough for "43.6 %" at 11 px. */
+const SHARE_WIDTH = 42;
 
 const INK = "#1f2933";
 const FAINT = "#9aa5b1";
-const BAR = "#8fb8de";
+const BAR = "#3f7fbf";
 const LINE = "#b4232a";
+const PADDING = "#e8a33d";
+/** Of the sizes that fall to a budget, by turns. */
+const SHADES = ["#e4ecf4", "#f5f8fb"] as const;
 const PAPER = "#ffffff";
 
 /** A viewer that knows no style sheets draws the light colours. */
@@ -39,26 +48,30 @@ const DARK: Readonly<Record<string, string>> = {
   [FAINT]: "#6b7683",
   [BAR]: "#5c9fe0",
   [LINE]: "#ff7b80",
+  [PADDING]: "#c98a2f",
+  [SHADES[0]]: "#222a33",
+  [SHADES[1]]: "#1a2027",
   [PAPER]: "#14181c",
 };
 const DARK_RULES = Object.entries(DARK).map(
   ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
 );
 
-/** SVG text, 960 pixels wide, light or dark as the viewer is. Tokens on a logarithmic axis, the share of items upward. */
+/**
+ * SVG text, 960 pixels wide, light or dark as the viewer is. Tokens on a logarithmic axis, the share of items or batches
+ * upward.
+ */
 export function drawBudgets(picture: BudgetPicture): string {
-  const { budgets, comparedWith, title = "Sizes and budgets", notes = [] } = picture;
+  const { comparedWith, title = "Sizes and budgets", notes = [], counted = "item" } = picture;
   const sizes = histogramOf(picture.histogram);
+  const budgets = [...new Set(picture.budgets)].sort((a, b) => a - b);
   const all = [...sizes.map(({ tokens }) => tokens), ...budgets, ...(comparedWith?.budgets ?? [])];
   const least = Math.log2(Math.max(1, Math.min(...all))) - 0.15;
   const most = Math.log2(Math.max(2, ...all)) + 0.15;
   const position = (tokens: number): number => (Math.log2(tokens) - least) / (most - least);
   const x = (tokens: number): number => LEFT + position(tokens) * (WIDTH - LEFT - RIGHT);
 
-  const labels = labelled(
-    [...budgets].sort((a, b) => a - b),
-    x,
-  );
+  const labels = labelled(budgets, x);
   const rows = 1 + Math.max(0, ...labels.map(({ row }) => row));
   const labelTop = 44 + notes.length * 16;
   const chartTop = labelTop + rows * LABEL_ROW_HEIGHT + 8;
@@ -71,53 +84,60 @@ export function drawBudgets(picture: BudgetPicture): string {
   const body: string[] = [
     text(LEFT, 26, title, `font-size="17" font-weight="600"`),
     ...notes.map((note, row) => text(LEFT, 46 + row * 16, note, `font-size="12"`)),
-    text(LEFT - 8, chartTop - 4, "items", `font-size="11" text-anchor="end"`),
+    ...intervals(budgets, x).map(({ from, to }, index) =>
+      rectangle(from, chartTop, to - from, CHART_HEIGHT, SHADES[index % 2] as string),
+    ),
+    text(
+      LEFT - 8,
+      chartTop - 4,
+      counted === "item" ? "items" : "batches",
+      `font-size="11" text-anchor="end"`,
+    ),
     ...shareTicks(tallest).flatMap((share) => [
       line(LEFT, y(share), WIDTH - RIGHT, y(share), FAINT, `stroke-opacity="0.4"`),
       text(LEFT - 8, y(share) + 4, `${number(share * 100)} %`, `font-size="11" text-anchor="end"`),
     ]),
-    ...columns.map(
-      ({ share, center }) =>
-        `<rect x="${number(LEFT + center * (WIDTH - LEFT - RIGHT) - columnWidth / 2)}" y="${number(y(share))}" ` +
-        `width="${number(columnWidth)}" height="${number(axis - y(share))}" fill="${BAR}"/>`,
-    ),
-    line(LEFT, axis, WIDTH - RIGHT, axis, INK),
+    // Behind the columns: a budget is often the size that comes most.
     ...labels.flatMap(({ tokens, at, row }) => {
       const labelY = labelTop + (rows - row) * LABEL_ROW_HEIGHT;
       return [
-        line(at, labelY + 4, at, axis, LINE, `stroke-width="1.5"`),
+        line(at, labelY + 4, at, axis, LINE, `stroke-dasharray="3 3"`),
         text(at, labelY, String(tokens), `font-size="11" text-anchor="middle" fill="${LINE}"`),
       ];
     }),
-  ];
-  let bottom = axis + 18;
-  body.push(
-    ...sizeTicks(least, most).map((tokens) =>
-      text(x(tokens), bottom, String(tokens), `font-size="11" text-anchor="middle"`),
-    ),
-    ...sizeTicks(least, most).map((tokens) => line(x(tokens), axis, x(tokens), axis + 5, INK)),
-  );
-  if (comparedWith !== undefined) {
-    bottom += 14;
-    body.push(
-      ...comparedWith.budgets.map((tokens) =>
-        line(x(tokens), bottom - 6, x(tokens), bottom + 8, FAINT, `stroke-width="3"`),
+    ...columns.map(({ share, center }) =>
+      rectangle(
+        LEFT + center * (WIDTH - LEFT - RIGHT) - columnWidth / 2,
+        y(share),
+        columnWidth,
+        axis - y(share),
+        BAR,
       ),
-    );
-    bottom += 10;
+    ),
+    line(LEFT, axis, WIDTH - RIGHT, axis, INK),
+    ...sizeTicks(least, most).flatMap((tokens) => [
+      line(x(tokens), axis, x(tokens), axis + 5, INK),
+      text(x(tokens), axis + 18, String(tokens), `font-size="11" text-anchor="middle"`),
+    ]),
+    text(LEFT, axis + 36, `tokens of ${counted === "item" ? "an item" : "a batch"}`, `font-size="12"`),
+  ];
+  let bottom = axis + 36;
+  const plans = [{ name: "planned", budgets }, ...(comparedWith === undefined ? [] : [comparedWith])];
+  for (const plan of plans) {
+    const { byBudget } = reportBudgets(sizes, plan.budgets);
+    const caption = `padding by budget, ${plan.name}`;
+    body.push(text(LEFT, bottom + 24, caption, `font-size="12"`), ...paddingStrip(byBudget, x, bottom + 32));
+    bottom += 32 + STRIP_HEIGHT;
   }
-  bottom += 22;
+  bottom += 26;
   body.push(
-    text(LEFT, bottom, "tokens of an item", `font-size="12"`),
-    line(LEFT + 150, bottom - 4, LEFT + 172, bottom - 4, LINE, `stroke-width="1.5"`),
-    text(LEFT + 178, bottom, "planned budget", `font-size="12"`),
+    rectangle(LEFT, bottom - 10, 22, 12, SHADES[0] as string),
+    text(LEFT + 28, bottom, "sizes of one budget", `font-size="12"`),
+    line(LEFT + 170, bottom - 4, LEFT + 192, bottom - 4, LINE, `stroke-dasharray="3 3"`),
+    text(LEFT + 198, bottom, "planned budget", `font-size="12"`),
+    rectangle(LEFT + 310, bottom - 10, 22, 12, PADDING),
+    text(LEFT + 338, bottom, "padding, as a share of the budget's tokens", `font-size="12"`),
   );
-  if (comparedWith !== undefined) {
-    body.push(
-      line(LEFT + 300, bottom - 4, LEFT + 322, bottom - 4, FAINT, `stroke-width="3"`),
-      text(LEFT + 328, bottom, comparedWith.name, `font-size="12"`),
-    );
-  }
   const height = bottom + 16;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" ` +
@@ -129,6 +149,38 @@ export function drawBudgets(picture: BudgetPicture): string {
     "</svg>",
     "",
   ].join("\n");
+}
+
+/** On the axis, the sizes that fall to each of the ascending budgets. */
+function intervals(
+  budgets: readonly number[],
+  x: (tokens: number) => number,
+): { readonly from: number; readonly to: number }[] {
+  return budgets.map((budget, index) => ({
+    from: index === 0 ? LEFT : x(budgets[index - 1] as number),
+    to: x(budget),
+  }));
+}
+
+/** A box for each budget below its sizes, filled from the bottom by its share of padding. */
+function paddingStrip(uses: readonly BudgetUse[], x: (tokens: number) => number, top: number): string[] {
+  const boxes = intervals(
+    uses.map(({ budget }) => budget),
+    x,
+  );
+  return boxes.flatMap(({ from, to }, index) => {
+    const { share, padding } = uses[index] as BudgetUse;
+    const width = to - from;
+    const filled = padding * STRIP_HEIGHT;
+    const isLabelled = share > 0 && width >= SHARE_WIDTH;
+    return [
+      rectangle(from, top, width, STRIP_HEIGHT, SHADES[index % 2] as string, ` stroke="${FAINT}"`),
+      rectangle(from, top + STRIP_HEIGHT - filled, width, filled, PADDING),
+      ...(isLabelled
+        ? [text(from + width / 2, top + 17, percent(padding), `font-size="11" text-anchor="middle"`)]
+        : []),
+    ];
+  });
 }
 
 interface Column {
@@ -192,9 +244,16 @@ function line(x1: number, y1: number, x2: number, y2: number, color: string, mor
   return `<line ${ends} stroke="${color}"${more === "" ? "" : ` ${more}`}/>`;
 }
 
+function rectangle(x: number, y: number, width: number, height: number, fill: string, more = ""): string {
+  const box = `x="${number(x)}" y="${number(y)}" width="${number(width)}" height="${number(height)}"`;
+  return `<rect ${box} fill="${fill}"${more}/>`;
+}
+
 function text(x: number, y: number, content: string, attributes: string): string {
   return `<text x="${number(x)}" y="${number(y)}" ${attributes}>${escaped(content)}</text>`;
 }
+
+const percent = (share: number): string => `${number(Math.round(share * 1000) / 10)} %`;
 
 const number = (value: number): string => String(Math.round(value * 100) / 100);
 

@@ -31,6 +31,7 @@ export { onAbort } from "./on-abort.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";
 export { packFirstFitDecreasing } from "./pack-first-fit.js";
 export { packGreedyAscending } from "./pack-greedy.js";
+export { type PackedSizesOptions, packedSizes } from "./packed-sizes.js";
 export {
   type BudgetPlan,
   type BudgetReport,

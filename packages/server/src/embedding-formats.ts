@@ -1,5 +1,5 @@
 /** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
-import { bytesOf, type Embedding, encodeEmbeddings, type IndexedOutcome } from "@vitgraph/core";
+import { bytesOf, type Embedding, encodeEmbeddings, encodeNpy, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 
 export const JSON_TYPE = "application/json";
@@ -46,23 +46,9 @@ export function outputFormat(accept = "*/*"): OutputFormat {
   );
 }
 
-/** NumPy's format 1.0: f32 [tokens, columns]. */
-export function encodeNpy({ tokens, columns, data }: Embedding): Uint8Array {
-  const text = `{'descr': '<f4', 'fortran_order': False, 'shape': (${tokens}, ${columns}), }`;
-  const magicBytes = 10;
-  // Data begins at a multiple of 64 bytes; the header ends with a line feed.
-  const start = Math.ceil((magicBytes + text.length + 1) / 64) * 64;
-  const file = Buffer.alloc(start + data.byteLength, " ");
-  file.write("\x93NUMPY\x01\x00", "latin1");
-  file.writeUInt16LE(start - magicBytes, 8);
-  file.write(`${text.padEnd(start - magicBytes - 1)}\n`, magicBytes, "latin1");
-  file.set(bytesOf(data), start);
-  return file;
-}
-
-/** One tensor an image, in the engine's dtype, named by its index. */
+/** One tensor an image, in the engine's dtype, named by its index: "0". */
 export function encodeTensors(embeddings: ReadonlyMap<number, Embedding>): Uint8Array {
-  return encodeEmbeddings(new Map([...embeddings].map(([index, embedding]) => [String(index), embedding])));
+  return encodeEmbeddings([...embeddings].map(([index, embedding]) => ({ name: String(index), embedding })));
 }
 
 export interface JsonAnswer {

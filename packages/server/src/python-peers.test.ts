@@ -3,10 +3,10 @@ import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Embedding } from "@vitgraph/core";
+import { Embedding, encodeNpy } from "@vitgraph/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dataUrl, openTestEngine, png, serve, type TestEngine, type TestServer } from "../test/serve.js";
-import { encodeNpy, encodeTensors } from "./embedding-formats.js";
+import { encodeTensors } from "./embedding-formats.js";
 
 const IMPORTS = "import base64, json, sys, numpy";
 const hasPeers =

@@ -1,10 +1,12 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createFakeIo } from "../testing.js";
-import { expandDirectories, tensorNames } from "./encode-inputs.js";
+import { expandInputs, isVideoFile, readMedia, tensorNames, type UrlLimits } from "./encode-inputs.js";
 
 describe("tensor names", () => {
   test.each<[string, string[], string[]]>([
@@ -18,6 +20,11 @@ describe("tensor names", () => {
     ["a number where a name is taken", ["x.png", "x.png", "x.png#2"], ["x.png", "x.png#2", "x.png#2#2"]],
     ["a number behind the name that the format reserves", ["a/__metadata__"], ["__metadata__#2"]],
     ["stdin", ["-", "x.png"], ["stdin", "x.png"]],
+    [
+      "the names of URLs' paths, or their hosts",
+      ["https://a.org/in/x.png?size=2", "https://a.org/", "data:image/png;base64,AAAA", "data:,B"],
+      ["x.png", "a.org", "data", "data#2"],
+    ],
   ])("are %s", (_, paths, names) => {
     expect(tensorNames(paths)).toEqual(names);
   });
@@ -46,15 +53,75 @@ describe("a directory", () => {
     for (const name of ["b.PNG", "a.jpeg", "notes.txt"]) await writeFile(join(directory, name), "");
     await mkdir(join(directory, "inside"));
     const io = createFakeIo();
-    const paths = await expandDirectories(["first", directory, "-"], io);
+    const paths = await expandInputs(["first", directory, "-"], io);
     expect(paths).toEqual(["first", join(directory, "a.jpeg"), join(directory, "b.PNG"), "-"]);
     expect(io.err).toBe(`note: ${directory}: 2 entries without an image's ending skipped\n`);
   });
 
   test("without images is refused", async () => {
-    await expect(expandDirectories([directory], createFakeIo())).rejects.toMatchObject({
+    await expect(expandInputs([directory], createFakeIo())).rejects.toMatchObject({
       code: "VG_ARGUMENT_INVALID",
       fact: `no image in the directory ${directory}`,
     });
+  });
+});
+
+describe("a URL", () => {
+  let server: Server;
+  let origin: string;
+  beforeAll(async () => {
+    server = createServer(({ url }, response) => {
+      if (url === "/old") response.writeHead(302, { location: "/new" }).end();
+      else if (url === "/new") response.end("bytes");
+      else if (url === "/cut")
+        response.writeHead(200, { "content-length": 10 }).write("half", () => response.destroy());
+      else if (url === "/stalled") response.writeHead(200, { "content-length": 10 }).write("half");
+      else response.writeHead(404).end();
+    });
+    await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  test("is read, through redirects", async () => {
+    expect(Buffer.from(await readMedia(`${origin}/old`, createFakeIo())).toString()).toBe("bytes");
+    expect(Buffer.from(await readMedia("data:;base64,aGk=", createFakeIo())).toString()).toBe("hi");
+  });
+
+  test.each([
+    ["/gone", /^cannot read http.*\/gone \(the server answers 404\)$/],
+    ["/cut", /^cannot read http.*\/cut \(.+\)$/],
+  ])("that gives no file is refused: %s", async (path, fact) => {
+    const error = await readMedia(origin + path, createFakeIo()).catch((caught) => caught);
+    expect(error).toMatchObject({ code: "VG_FILE_UNREADABLE", fact: expect.stringMatching(fact) });
+  });
+
+  test("whose body is too long, or stalls, is refused", async () => {
+    const read = (path: string, limits: UrlLimits) => readMedia(origin + path, createFakeIo(), limits);
+    await expect(read("/new", { maxBytes: 4, idleMs: 10_000 })).rejects.toMatchObject({
+      fact: expect.stringContaining("(it has more than 4 bytes)"),
+    });
+    await expect(read("/stalled", { maxBytes: 100, idleMs: 50 })).rejects.toMatchObject({
+      fact: expect.stringContaining("(no byte for 0.05 s)"),
+    });
+  });
+
+  test("of a port where nothing listens is refused with the system's reason", async () => {
+    const closed = createServer().listen(0, "127.0.0.1");
+    await new Promise((listening) => closed.once("listening", listening));
+    const { port } = closed.address() as AddressInfo;
+    await new Promise((done) => closed.close(done));
+    await expect(readMedia(`http://127.0.0.1:${port}/a.png`, createFakeIo())).rejects.toMatchObject({
+      fact: expect.stringContaining("ECONNREFUSED"),
+    });
+  });
+
+  test("is a video by its path's ending or its media type", () => {
+    expect(
+      ["https://a.org/a.mp4?sig=1", "data:video/mp4;base64,AA", "https://a.org/a?b=.mp4"].map(isVideoFile),
+    ).toEqual([true, true, false]);
   });
 });

@@ -1,10 +1,12 @@
-/** The inputs of `vitgraph encode`: files, the images and videos in a directory, or standard input; and the tensors' names. */
+/**
+ * The inputs of `vitgraph encode`: files, globs, the images and videos in a directory, URLs, or standard input; and the
+ * tensors' names.
+ */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { VitgraphError } from "@vitgraph/errors";
-import type { CliIo } from "../cli-io.js";
-import { printNote } from "../cli-io.js";
-import { inputName, STDIN } from "../files.js";
+import { type CliIo, printNote } from "../cli-io.js";
+import { expandGlobs, inputName, isUrl, readInput, STDIN } from "../files.js";
 
 /** Files of a directory with other endings are passed over. A file named by itself may have any. */
 const IMAGE_ENDINGS = /\.(jpe?g|png|webp|gif)$/i;
@@ -12,22 +14,35 @@ const VIDEO_ENDINGS = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|ogv|wmv)$/i;
 
 /** A file is a video by its ending: ffmpeg's formats have no signature in common. */
 export function isVideoFile(path: string): boolean {
-  return VIDEO_ENDINGS.test(path);
+  if (/^data:/i.test(path)) return /^data:video\//i.test(path);
+  return VIDEO_ENDINGS.test(fileName(path));
+}
+
+/** What a file, URL or standard input is called, without directories. */
+function fileName(path: string): string {
+  if (path === STDIN) return "stdin";
+  if (!isUrl(path)) return basename(path);
+  if (!URL.canParse(path) || /^data:/i.test(path)) return "data";
+  const { pathname, hostname } = new URL(path);
+  return basename(pathname) || hostname;
 }
 
 /**
- * Replaces each directory by the image files in it, sorted by name; directories inside are not entered.
- * @throws VG_ARGUMENT_INVALID for a directory without images, and for standard input named twice
+ * Replaces each glob by the files that match it, and each directory by the image files in it, sorted by name; directories
+ * inside are not entered.
+ * @throws VG_ARGUMENT_INVALID for a directory without images, and for standard input named twice; VG_FILE_UNREADABLE for a
+ *   glob that matches nothing
  */
-export async function expandDirectories(paths: readonly string[], io: CliIo): Promise<readonly string[]> {
+export async function expandInputs(paths: readonly string[], io: CliIo): Promise<readonly string[]> {
   if (paths.filter((path) => path === STDIN).length > 1) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "standard input is named twice", {
       remedy: "it holds one image: write one -",
     });
   }
   const expanded: string[] = [];
-  for (const path of paths) {
-    const isDirectory = path !== STDIN && (await stat(path).catch(() => undefined))?.isDirectory();
+  for (const path of await expandGlobs(paths)) {
+    const isDirectory =
+      path !== STDIN && !isUrl(path) && (await stat(path).catch(() => undefined))?.isDirectory();
     if (isDirectory) expanded.push(...(await imagesIn(path, io)));
     else expanded.push(path);
   }
@@ -49,20 +64,67 @@ async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]
   return images.map((name) => join(directory, name));
 }
 
+export interface UrlLimits {
+  /** Of the body, all of which is in memory. */
+  readonly maxBytes: number;
+  /** Without a byte. */
+  readonly idleMs: number;
+}
+
+/** Videos may be large. */
+const URL_LIMITS: UrlLimits = { maxBytes: 2 ** 30, idleMs: 30_000 };
+
+/**
+ * The bytes of an input. A URL may redirect.
+ * @throws VG_FILE_UNREADABLE
+ */
+export async function readMedia(path: string, io: CliIo, limits = URL_LIMITS): Promise<Uint8Array> {
+  return isUrl(path) ? fetchMedia(path, limits) : readInput(path, io, "check the path");
+}
+
+async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise<Uint8Array> {
+  const controller = new AbortController();
+  const idle = setTimeout(() => controller.abort(new Error(`no byte for ${idleMs / 1000} s`)), idleMs);
+  try {
+    const response = await fetch(url, { signal: controller.signal });
+    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    const chunks: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const chunk of response.body ?? []) {
+      idle.refresh();
+      sizeBytes += chunk.length;
+      if (sizeBytes > maxBytes) throw new Error(`it has more than ${maxBytes} bytes`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  } catch (cause) {
+    // fetch says "fetch failed", and why in its cause.
+    const { message } = ((cause as Error).cause ?? cause) as Error;
+    throw new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${inputName(url)} (${message})`, {
+      remedy: "check the URL, or download the file and give its path",
+      cause,
+      details: { url: inputName(url) },
+    });
+  } finally {
+    clearTimeout(idle);
+    controller.abort();
+  }
+}
+
 /** Reserved by the safetensors format. */
 const RESERVED_NAME = "__metadata__";
 
 /**
  * A tensor's name is its file's name; the path as it was given where two files share a name. Behind a name that is taken
- * or reserved stands "#2", "#3" and so on. Standard input is "stdin".
+ * or reserved stands "#2", "#3" and so on. Standard input is "stdin", a data URL "data".
  */
 export function tensorNames(paths: readonly string[]): readonly string[] {
-  const fileName = (path: string) => (path === STDIN ? "stdin" : basename(path));
   const uses = new Map<string, number>();
   for (const path of new Set(paths)) uses.set(fileName(path), (uses.get(fileName(path)) ?? 0) + 1);
   const taken = new Set([RESERVED_NAME]);
   return paths.map((path) => {
-    const wanted = uses.get(fileName(path)) === 1 ? fileName(path) : path;
+    const isShared = uses.get(fileName(path)) !== 1 && !/^data:/i.test(path);
+    const wanted = isShared ? path : fileName(path);
     let name = wanted;
     for (let copy = 2; taken.has(name); copy++) name = `${wanted}#${copy}`;
     taken.add(name);

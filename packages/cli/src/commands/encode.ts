@@ -1,4 +1,4 @@
-/** `vitgraph encode FILE…`: images and videos in, a table and a safetensors file of embeddings out. */
+/** `vitgraph encode FILE…`: images and videos in, a table and a file of embeddings out. */
 import { encoderOptions, type ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
@@ -6,11 +6,11 @@ import {
   type DecodeOptions,
   type Embedding,
   type EncoderItem,
-  encodeEmbeddings,
   engineIdentity,
   type Frame,
   type FrameSampling,
   type LoadedModel,
+  type NamedEmbedding,
   openClip,
   processImage,
   VisionEncoder,
@@ -20,12 +20,20 @@ import { batchLine, embeddingCacheMissLine, graphsCapturedLine } from "@vitgraph
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
-import { checkOutput, inputName, outputPath, readInput, writeOutput } from "../files.js";
+import { checkOutput, inputName, outputPath } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { counted, percent, renderTable } from "../table.js";
 import { ecKeys, openEcCache, writeEcCache } from "./encode-ec-cache.js";
-import { expandDirectories, isVideoFile, tensorNames } from "./encode-inputs.js";
+import { expandInputs, isVideoFile, readMedia, tensorNames } from "./encode-inputs.js";
+import {
+  checkFitsOutput,
+  OUTPUT_ENDINGS,
+  OUTPUT_FORMATS,
+  type OutputDType,
+  outputEnding,
+  writeEmbeddings,
+} from "./encode-outputs.js";
 import {
   addModelOptions,
   byteCount,
@@ -42,7 +50,7 @@ import { VLLM_BACKGROUND } from "./vllm-options.js";
 
 interface EncodeOptions extends ModelOptions {
   readonly output?: string;
-  readonly dtype?: "f32" | "bf16";
+  readonly dtype?: OutputDType;
   readonly maxPixels?: number;
   readonly maxDecodeBytes?: number;
   readonly rgbaBackgroundColor?: Rgb;
@@ -62,17 +70,21 @@ interface Decoded {
 export function registerEncode(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("encode");
   addModelOptions(command)
-    .description("encode images and videos: prints a table, and writes the embeddings as safetensors")
+    .description(
+      "encode images and videos: prints a table, and writes the embeddings as safetensors, .npy or JSON lines",
+    )
     .argument(
       "<file...>",
-      "JPEG, PNG, WebP or GIF images, videos (with ffmpeg installed), directories of them, or - for standard input",
+      "JPEG, PNG, WebP or GIF images, videos (with ffmpeg installed), directories and globs of them, http(s) and data URLs, or - for standard input",
     )
     .option(
-      "--output <file.safetensors>",
-      "write one tensor an image, named by its file, with the grid in the metadata",
-      outputPath(".safetensors"),
+      "--output <file>",
+      "write the embeddings to this .safetensors, .npy or .jsonl file; see below",
+      outputPath(...OUTPUT_ENDINGS),
     )
-    .addOption(new Option("--dtype <name>", "dtype of the output (default: f32)").choices(["f32", "bf16"]))
+    .addOption(
+      new Option("--dtype <name>", "dtype of a safetensors output (default: f32)").choices(["f32", "bf16"]),
+    )
     .option(
       "--mm-processor-kwargs <json>",
       'settings of the image processor, as for vLLM: \'{"min_pixels": 65536, "max_pixels": 1003520}\'',
@@ -105,21 +117,17 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       "refuse files that take more memory to decode: 512M, 1.5g",
       byteCount,
     )
-    .addHelpText("after", OUTPUT_HELP)
+    .addHelpText("after", OUTPUT_FORMATS)
     .action((paths: string[], options: EncodeOptions) => {
-      if (options.dtype !== undefined && options.output === undefined)
-        command.error("error: --dtype has no effect without --output: add --output FILE.safetensors");
+      const { dtype, output } = options;
+      if (dtype !== undefined && (output === undefined || outputEnding(output) !== ".safetensors"))
+        command.error("error: --dtype has no effect without --output FILE.safetensors: add it");
       if (options.vllmEcKey.length > 0 && options.vllmEcCache === undefined)
         command.error("error: --vllm-ec-key has no effect without --vllm-ec-cache: add --vllm-ec-cache DIR");
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
 }
-
-const OUTPUT_HELP = `
-A tensor is named by its file: "photo.jpg", or "stdin". Where two files share a name, by the path as given. Behind a name
-that is taken stands #2, #3, … The metadata holds "NAME.grid_thw", the patches as [frames, height, width], and for
-videos "NAME.timestamps", the seconds of each temporal patch.`;
 
 async function encode(
   given: readonly string[],
@@ -130,7 +138,8 @@ async function encode(
   const compilationConfig = compilationConfigOf(serving, io);
   const sampling = frameSampling(options.mediaIoKwargs);
   await checkOutput(options.output);
-  const paths = await expandDirectories(given, io);
+  const paths = await expandInputs(given, io);
+  checkFitsOutput(options.output, paths.length);
   const keys = options.vllmEcCache === undefined ? [] : await ecKeys(paths, options);
   await using opened = await openModel(options, io);
   const { model, device } = opened;
@@ -202,13 +211,14 @@ async function encode(
     printError(io, `${inputName(paths[index] as string)}: ${messageOf(outcome.reason)}`);
     io.exitCode = 1;
   }
-  if (options.output !== undefined && outcomes.some(({ status }) => status === "fulfilled")) {
-    const timestamps = decoded.map((result) =>
-      result.status === "fulfilled" ? result.value.timestamps : undefined,
-    );
-    const dtype = options.dtype ?? "f32";
-    const tensors = await writeEmbeddings(options.output, { names, outcomes, timestamps }, dtype, io);
-    io.stdout(`\nwrote ${counted(tensors, "tensor")} to ${options.output}\n`);
+  const embeddings = outcomes.flatMap((outcome, index): NamedEmbedding[] => {
+    const source = decoded[index];
+    if (outcome.status !== "fulfilled" || source?.status !== "fulfilled") return [];
+    return [{ name: names[index] as string, embedding: outcome.value, timestamps: source.value.timestamps }];
+  });
+  if (options.output !== undefined && embeddings.length > 0) {
+    await writeEmbeddings(options.output, embeddings, options.dtype ?? "f32", io);
+    io.stdout(`\nwrote ${counted(embeddings.length, "embedding")} to ${options.output}\n`);
   }
   if (ecCache !== undefined) await writeEcCache(ecCache, { names, keys, outcomes }, io);
 }
@@ -246,7 +256,7 @@ async function decode(
 ): Promise<Decoded> {
   const { maxPixels, maxDecodeBytes, rgbaBackgroundColor: background, fps, numFrames } = options;
   const limit = maxPixels === undefined ? {} : { maxPixels };
-  const bytes = await readInput(path, io, "check the path");
+  const bytes = await readMedia(path, io);
   if (options.video === true || isVideoFile(path)) {
     await using clip = await openClip(bytes, videoProcessorOf(model), { ...limit, fps, numFrames });
     return { item: await clip.decode(), timestamps: clip.timestamps };
@@ -302,32 +312,4 @@ function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResu
     ],
     rows,
   );
-}
-
-/** Returns the number of tensors. */
-async function writeEmbeddings(
-  path: string,
-  {
-    names,
-    outcomes,
-    timestamps,
-  }: {
-    readonly names: readonly string[];
-    readonly outcomes: readonly PromiseSettledResult<Embedding>[];
-    readonly timestamps: readonly (readonly number[] | undefined)[];
-  },
-  dtype: "f32" | "bf16",
-  io: CliIo,
-): Promise<number> {
-  const embeddings = new Map<string, Embedding>();
-  const metadata: Record<string, string> = {};
-  for (const [index, outcome] of outcomes.entries()) {
-    if (outcome.status !== "fulfilled") continue;
-    const name = names[index] as string;
-    embeddings.set(name, outcome.value);
-    const seconds = timestamps[index];
-    if (seconds !== undefined) metadata[`${name}.timestamps`] = JSON.stringify(seconds);
-  }
-  await writeOutput(path, encodeEmbeddings(embeddings, { dtype, metadata }), io);
-  return embeddings.size;
 }

@@ -41,13 +41,13 @@ budget   items  padding
    110   4.8 %    0.0 %
    400  47.6 %    0.0 %
 
-budgets        graphs  padding  tokens an item, with padding
-------------------------------------------------------------
-planned             3    0.0 %                         243.3
-powers of two       4   21.7 %                         310.9
+budgets        graphs  padding  cost: tokens an item, with padding
+------------------------------------------------------------------
+planned             3    0.0 %                               243.3
+powers of two       4   21.7 %                               310.9
 
-Each item is counted as if it ran alone; both engines pack several into a budget. vLLM computes the padding, so these
-shares are its cost. vitgraph does not compute it: closer budgets save it little.
+Each item runs alone; --waiting COUNT plans for batches of several.
+The cost is vLLM's, which computes the padding. vitgraph does not compute it: closer budgets save it little.
 
 --compilation-config '{"cudagraph_mm_encoder":true,"encoder_cudagraph_token_budgets":[100,110,400]}'
 `);
@@ -139,7 +139,25 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
     await plan("--common-grids", "--picture", picture);
     const svg = readFileSync(picture, "utf8");
     expect(svg).toMatch(/^<svg /);
-    expect(svg).toContain("planned: 9 graphs, 10.5 % of budget tokens are padding");
+    expect(svg).toContain("planned: 9 graphs, 1130 tokens computed for an item, 10.5 % of them padding");
+    expect(svg).toContain("padding by budget, powers of two");
+  });
+
+  test("plans for batches where several items wait", async () => {
+    // One, two, three or four of 300 tokens: three fit 1000.
+    const args = ["--trace", file("batches.txt", "300\n"), "--waiting", "4", "--max-batch-tokens", "1000"];
+    const { waiting, planned } = JSON.parse((await plan(...args, "--json")).stdout);
+    expect(waiting).toBe(4);
+    // Rounded up to multiples of 32.
+    expect(planned.budgets).toEqual([320, 608, 928]);
+    const mean = (2 * 320 + 608 + 2 * 928) / 10;
+    expect(planned.computedTokensPerItem).toBeCloseTo(mean, 6);
+    const { stdout } = await plan(...args);
+    expect(stdout).toMatch(/^budget {2}batches {2}padding\n/m);
+    expect(stdout).toContain("1 to 4 items wait at a time, their sizes drawn from the log.");
+    const picture = join(folder, "batches.svg");
+    await plan(...args, "--picture", picture);
+    expect(readFileSync(picture, "utf8")).toContain("tokens of a batch");
   });
 
   test("shows the forms of a trace in its help", async () => {
@@ -148,6 +166,11 @@ shares are its cost. vitgraph does not compute it: closer budgets save it little
 
   test.each<[string, () => string[], RegExp]>([
     ["no log", () => [], /^error: plan needs a log of sizes: give --trace FILE or --common-grids\n/],
+    [
+      "a limit of batches where each item runs alone",
+      () => ["--common-grids", "--max-batch-tokens", "64"],
+      /--max-batch-tokens has no effect without --waiting of 2 or more/,
+    ],
     [
       "two logs",
       () => ["--trace", "x", "--common-grids"],

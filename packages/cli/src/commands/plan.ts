@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import {
   createVisionModel,
+  DEFAULT_MAX_BATCH_TOKENS,
   type ImageProcessor,
   imageTokenCount,
   readImageProcessor,
@@ -15,6 +16,7 @@ import {
   commonSizes,
   drawBudgets,
   histogramOf,
+  packedSizes,
   planBudgets,
   powerOfTwoBudgets,
   reportBudgets,
@@ -36,6 +38,8 @@ interface PlanCommandOptions {
   readonly bytesPerGraph?: number;
   readonly memoryLimit?: number;
   readonly smallestBudget: number;
+  readonly waiting: number;
+  readonly maxBatchTokens?: number;
   readonly picture?: string;
   readonly json?: true;
 }
@@ -75,38 +79,101 @@ export function registerPlan(program: Command, io: CliIo): void {
       positiveInteger,
       64,
     )
-    .option("--picture <file.svg>", "draw the sizes with the budgets on them", outputPath(".svg"))
+    .option(
+      "--waiting <count>",
+      "most items that wait at a time: budgets are planned for the batches that vLLM packs of 1 to this many",
+      positiveInteger,
+      1,
+    )
+    .option(
+      "--max-batch-tokens <count>",
+      `most tokens of a batch of several items (default: ${DEFAULT_MAX_BATCH_TOKENS}); needs --waiting`,
+      positiveInteger,
+    )
+    .option(
+      "--picture <file.svg>",
+      "draw which sizes fall to which budget, and the padding of each",
+      outputPath(".svg"),
+    )
     .option("--json", "print the plan as JSON")
-    .addHelpText("after", TRACE_FORMATS)
+    .addHelpText("after", TRACE_FORMATS + COST_HELP)
     .action((options: PlanCommandOptions) => {
       if (options.trace === undefined && options.commonGrids === undefined)
         command.error("error: plan needs a log of sizes: give --trace FILE or --common-grids");
       if (options.memoryLimit !== undefined && options.bytesPerGraph === undefined)
         command.error("error: --memory-limit has no effect without --bytes-per-graph: add it");
+      if (options.maxBatchTokens !== undefined && options.waiting === 1)
+        command.error("error: --max-batch-tokens has no effect without --waiting of 2 or more: add it");
       return plan(options, io);
     });
+}
+
+const COST_HELP = `
+Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so
+that is the budget divided by the items in the batch. Device time grows with it, except at small budgets, where launching takes
+longer than computing. vitgraph does not compute the padding: closer budgets save it little.
+`;
+
+/** A budget plan, and what it was planned for. */
+interface Planned<Report extends BudgetReport> {
+  /** Tokens of items, or of the batches that they are packed into. */
+  readonly histogram: readonly SizeCount[];
+  readonly report: Report;
+  /** Tokens that an item takes, padding included. */
+  readonly computedTokens: number;
 }
 
 async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
   await checkOutput(options.picture);
   const { name, sizes } = await readSizes(options, io);
-  const histogram = histogramOf(sizes);
-  const powers = powersOfTwo(histogram, options.smallestBudget);
-  const planned = planBudgets(histogram, {
-    maxGraphs: options.maxGraphs ?? powers.length,
-    smallestBudget: options.smallestBudget,
-    ...(options.bytesPerGraph === undefined ? {} : { bytesPerGraph: options.bytesPerGraph }),
-    ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
-  });
-  const compared = reportBudgets(histogram, powers);
+  const items = histogramOf(sizes);
+  const largest = Math.max(options.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS, items.at(-1)!.tokens);
+  const batches = batchesOf(items, largest, options);
+  const powers = powersOfTwo(batches, options.smallestBudget);
+  const planned = withCost(
+    options,
+    batches,
+    planBudgets(batches, {
+      maxGraphs: options.maxGraphs ?? powers.length,
+      smallestBudget: options.smallestBudget,
+      ...(options.waiting === 1 ? {} : { multipleOf: PACKED_MULTIPLE }),
+      ...(options.bytesPerGraph === undefined ? {} : { bytesPerGraph: options.bytesPerGraph }),
+      ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
+    }),
+  );
+  // The largest budget decides where a batch ends.
+  const otherBatches = batchesOf(items, Math.max(powers.at(-1)!, items.at(-1)!.tokens), options);
+  const compared = withCost(options, otherBatches, reportBudgets(otherBatches, powers));
   if (options.picture !== undefined)
-    await writeOutput(options.picture, picture(name, histogram, planned, compared), io);
+    await writeOutput(options.picture, picture(name, planned, compared, options), io);
   io.stdout(
     options.json
-      ? `${JSON.stringify({ planned, powersOfTwo: compared }, null, 2)}\n`
-      : describePlan(name, histogram, planned, compared, options.bytesPerGraph),
+      ? `${JSON.stringify(toJson(planned, compared, options), null, 2)}\n`
+      : describePlan(name, items, planned, compared, options),
   );
 }
+
+/** Batches that budgets of this largest one would have; the items themselves where each is alone. */
+function batchesOf(
+  items: readonly SizeCount[],
+  largestBudget: number,
+  { waiting, smallestBudget }: PlanCommandOptions,
+): readonly SizeCount[] {
+  if (waiting === 1) return items;
+  return packedSizes(items, { waiting, largestBudget, maxItems: smallestBudget });
+}
+
+function withCost<Report extends BudgetReport>(
+  { waiting }: PlanCommandOptions,
+  histogram: readonly SizeCount[],
+  report: Report,
+): Planned<Report> {
+  const batchesPerItem = waiting === 1 ? 1 : histogram.reduce((sum, { weight }) => sum + weight, 0);
+  return { histogram, report, computedTokens: report.expectedCost * batchesPerItem };
+}
+
+/** Of packed plans, whose batches have thousands of sizes: planning takes time by the square of their number. */
+const PACKED_MULTIPLE = 32;
 
 /** Powers of two from the smallest budget to the first that holds every size. */
 function powersOfTwo(histogram: readonly SizeCount[], smallest: number): number[] {
@@ -182,61 +249,84 @@ async function readProcessor(model: string | undefined, io: CliIo): Promise<Imag
 
 function describePlan(
   name: string,
-  histogram: readonly SizeCount[],
-  planned: BudgetPlan,
-  compared: BudgetReport,
-  bytesPerGraph: number | undefined,
+  items: readonly SizeCount[],
+  planned: Planned<BudgetPlan>,
+  compared: Planned<BudgetReport>,
+  { waiting, smallestBudget, bytesPerGraph }: PlanCommandOptions,
 ): string {
-  const sizes = histogram.length === 1 ? "one size" : `${histogram.length} sizes`;
-  const range = `${histogram[0]!.tokens} to ${histogram.at(-1)!.tokens} tokens`;
+  const sizes = items.length === 1 ? "one size" : `${items.length} sizes`;
+  const range = `${items[0]!.tokens} to ${items.at(-1)!.tokens} tokens`;
   const budgets = renderTable(
     [
       { title: "budget", align: "right" },
-      { title: "items", align: "right" },
+      { title: waiting === 1 ? "items" : "batches", align: "right" },
       { title: "padding", align: "right" },
     ],
-    planned.byBudget.map(({ budget, share, padding }) => [String(budget), percent(share), percent(padding)]),
+    planned.report.byBudget.map(({ budget, share, padding }) => [
+      String(budget),
+      percent(share),
+      percent(padding),
+    ]),
   );
-  const row = (title: string, report: BudgetReport): string[] => [
+  const row = (title: string, { report, computedTokens }: Planned<BudgetReport>): string[] => [
     title,
     String(report.budgets.length),
     percent(report.padding),
-    report.expectedCost.toFixed(1),
+    computedTokens.toFixed(1),
   ];
   const comparison = renderTable(
     [
       { title: "budgets" },
       { title: "graphs", align: "right" },
       { title: "padding", align: "right" },
-      { title: "tokens an item, with padding", align: "right" },
+      { title: "cost: tokens an item, with padding", align: "right" },
     ],
     [row("planned", planned), row("powers of two", compared)],
   );
-  const memory = bytesPerGraph === undefined ? "" : `The planned graphs take ${planned.bytes} bytes.\n`;
+  const packing =
+    waiting === 1
+      ? "Each item runs alone; --waiting COUNT plans for batches of several."
+      : `1 to ${waiting} items wait at a time, their sizes drawn from the log. They are packed as vLLM does: at most ${planned.report.budgets.at(-1)}
+tokens and ${smallestBudget} items in a batch.`;
+  const memory =
+    bytesPerGraph === undefined ? "" : `The planned graphs take ${planned.report.bytes} bytes.\n`;
   const config = JSON.stringify({
     cudagraph_mm_encoder: true,
-    encoder_cudagraph_token_budgets: planned.budgets,
+    encoder_cudagraph_token_budgets: planned.report.budgets,
   });
-  return `${name}: ${sizes}, ${range}\n\n${budgets}\n${comparison}\n${PADDING}${memory}\n--compilation-config '${config}'\n`;
+  return `${name}: ${sizes}, ${range}\n\n${budgets}\n${comparison}\n${packing}\n${COST}${memory}\n--compilation-config '${config}'\n`;
 }
 
-const PADDING = `Each item is counted as if it ran alone; both engines pack several into a budget. vLLM computes the padding, so these
-shares are its cost. vitgraph does not compute it: closer budgets save it little.
+const COST = `The cost is vLLM's, which computes the padding. vitgraph does not compute it: closer budgets save it little.
 `;
+
+function toJson(
+  planned: Planned<BudgetPlan>,
+  compared: Planned<BudgetReport>,
+  { waiting }: PlanCommandOptions,
+): object {
+  const flat = ({ report, computedTokens }: Planned<BudgetReport>) => {
+    const { expectedCost: _, ...rest } = report;
+    return { ...rest, computedTokensPerItem: computedTokens };
+  };
+  return { waiting, planned: flat(planned), powersOfTwo: flat(compared) };
+}
 
 function picture(
   name: string,
-  histogram: readonly SizeCount[],
-  planned: BudgetPlan,
-  compared: BudgetReport,
+  planned: Planned<BudgetPlan>,
+  compared: Planned<BudgetReport>,
+  { waiting }: PlanCommandOptions,
 ): string {
-  const note = (title: string, { budgets, padding }: BudgetReport): string =>
-    `${title}: ${budgets.length} graphs, ${percent(padding)} of budget tokens are padding`;
+  const note = (title: string, { report, computedTokens }: Planned<BudgetReport>): string =>
+    `${title}: ${report.budgets.length} graphs, ${computedTokens.toFixed(0)} tokens computed for an item, ${percent(report.padding)} of them padding`;
+  const packed = waiting === 1 ? "" : `, 1 to ${waiting} items waiting at a time`;
   return drawBudgets({
-    histogram,
-    budgets: planned.budgets,
-    comparedWith: { name: "power of two", budgets: compared.budgets },
-    title: `Sizes and budgets: ${name}`,
+    histogram: planned.histogram,
+    budgets: planned.report.budgets,
+    comparedWith: { name: "powers of two", budgets: compared.report.budgets },
+    title: `Sizes and budgets: ${name}${packed}`,
     notes: [note("planned", planned), note("powers of two", compared)],
+    counted: waiting === 1 ? "item" : "batch",
   });
 }

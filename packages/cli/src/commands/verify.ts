@@ -29,6 +29,7 @@ import {
 interface VerifyOptions extends ModelOptions {
   readonly reference: string;
   readonly tolerance?: number;
+  readonly json?: true;
 }
 
 /**
@@ -50,6 +51,7 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
       `largest relative L2 error of a case (default: its \`i.tolerance\`, or ${DEFAULT_TOLERANCES.f32}, in bf16 ${DEFAULT_TOLERANCES.bf16})`,
       positiveNumber,
     )
+    .option("--json", "print the device and each case's errors as JSON; NaN is null")
     .addHelpText("after", REFERENCE_HELP)
     .action((options: VerifyOptions) => verify(options, io, serving));
 }
@@ -86,12 +88,16 @@ async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments
       await verifyCase(encoder, await readCase(reference, index, model.vision), options.tolerance),
     );
   }
+  if (results.some(({ passed }) => !passed)) io.exitCode = 1;
+  if (options.json === true) {
+    io.stdout(`${JSON.stringify({ device: device.info.name, cases: results }, null, 2)}\n`);
+    return;
+  }
   io.stdout(renderResults(results));
   const passed = results.filter((result) => result.passed).length;
   const tolerances = new Set(results.map(({ tolerance }) => tolerance));
   const [tolerance] = tolerances.size === 1 ? tolerances : ["their tolerances"];
   io.stdout(`\n${passed} of ${caseCount} cases within ${tolerance} on ${device.info.name}\n`);
-  if (passed < caseCount) io.exitCode = 1;
 }
 
 interface CaseResult {

@@ -1,10 +1,9 @@
 /** POST /v1/embeddings: images in (JSON or a form), embeddings out (JSON, `.npy`, safetensors, or a stream of parts). */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import type { Embedding, EncodeOptions } from "@vitgraph/core";
+import { type Embedding, type EncodeOptions, encodeNpy } from "@vitgraph/core";
 import type { FastifyInstance } from "fastify";
 import {
-  encodeNpy,
   encodeTensors,
   JSON_TYPE,
   jsonChunks,

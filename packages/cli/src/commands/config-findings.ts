@@ -1,0 +1,101 @@
+/** Findings in config files, for `vitgraph config check` and `fix`: the options that say what is known, and the lines. */
+import {
+  type ConfigDocument,
+  type ConfigFinding,
+  configFindings,
+  formatPlace,
+  type ImageSize,
+  type LintFacts,
+  parseConfigFile,
+  parseJsonDocument,
+} from "@vitgraph/config";
+import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
+import { type Command, InvalidArgumentError } from "commander";
+import type { CliIo } from "../cli-io.js";
+import { downloadSettings } from "../download-model.js";
+import { counted } from "../table.js";
+import { readModelFacts } from "./config-facts.js";
+import { positiveInteger } from "./model-options.js";
+
+export interface FactOptions {
+  readonly model?: string;
+  readonly maxBatchTokens?: number;
+  readonly image: readonly ImageSize[];
+  readonly video: boolean;
+}
+
+export function addFactOptions(command: Command): Command {
+  return command
+    .option(
+      "--model <dir-or-id>",
+      "checkpoint to check against: its config.json and processor files are read",
+    )
+    .option(
+      "--max-batch-tokens <count>",
+      `the largest inferred token budget (default: ${DEFAULT_MAX_BATCH_TOKENS}); needs --model`,
+      positiveInteger,
+    )
+    .option(
+      "--image <width>x<height>",
+      "size of an image that will be sent; may be repeated; needs --model",
+      imageSize,
+      [],
+    )
+    .option("--no-video", "no videos will be sent; needs --model")
+    .hook("preAction", () => {
+      const options = command.opts<FactOptions>();
+      const needsModel = [
+        ...(options.maxBatchTokens === undefined ? [] : ["--max-batch-tokens"]),
+        ...(options.image.length === 0 ? [] : ["--image"]),
+        ...(options.video ? [] : ["--no-video"]),
+      ];
+      if (options.model === undefined && needsModel.length > 0)
+        command.error(`error: ${needsModel[0]} has no effect without --model: add it`);
+    });
+}
+
+function imageSize(text: string, earlier: readonly ImageSize[]): readonly ImageSize[] {
+  const match = /^([1-9]\d*)[x×]([1-9]\d*)$/i.exec(text);
+  if (match === null) throw new InvalidArgumentError("expected a size such as 1920x1080");
+  return [...earlier, { width: Number(match[1]), height: Number(match[2]) }];
+}
+
+/** What the options say, a model's settings included: those of a hub id are downloaded. */
+export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFacts> {
+  const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
+  return {
+    ...(model === undefined ? {} : await readModelFacts(await downloadSettings(model, io), maxBatchTokens)),
+    imageSizes: options.image,
+    ...(options.video ? {} : { videoLimit: 0 }),
+  };
+}
+
+/** @param source name of the text, whose ending says its format */
+export function findingsIn(text: string, source: string, facts: LintFacts): readonly ConfigFinding[] {
+  return configFindings(source, () => parseConfigFile(parseDocument(text, source)).compilationConfig, facts);
+}
+
+/** By the name's ending, or else by content: JSON begins with a bracket or a quote. */
+function parseDocument(text: string, source: string): ConfigDocument {
+  const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
+  const isJson = ending === undefined ? /^\uFEFF?\s*[[{"]/.test(text) : ending === "json";
+  return isJson ? parseJsonDocument(text, source) : parseYamlDocument(text, source);
+}
+
+const COLORS = { error: "red", warning: "yellow" } as const;
+
+/** As compilers print it, for stdout. */
+export function findingLine(finding: ConfigFinding, io: CliIo): string {
+  const { severity, message, remedy, rule } = finding;
+  const level = severity === "note" ? severity : io.style(COLORS[severity], severity, "stdout");
+  const remedyText = remedy === undefined ? "" : `: ${remedy}`;
+  const ruleText = rule === undefined ? "" : ` [${rule}]`;
+  return `${formatPlace(finding)}: ${level}: ${message}${remedyText}${ruleText}\n`;
+}
+
+/** "1 error, 2 warnings". */
+export function findingCounts(findings: readonly ConfigFinding[]): string {
+  const total = (noun: string) => counted(findings.filter(({ severity }) => severity === noun).length, noun);
+  return `${total("error")}, ${total("warning")}`;
+}

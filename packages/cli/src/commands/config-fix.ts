@@ -1,0 +1,110 @@
+/** `vitgraph config fix`: the remedies that take no decision, applied to the text of config files. */
+import { chmod, realpath, stat } from "node:fs/promises";
+import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes } from "@vitgraph/config";
+import { VitgraphError } from "@vitgraph/errors";
+import type { Command } from "commander";
+import { createTwoFilesPatch } from "diff";
+import { type CliIo, printError } from "../cli-io.js";
+import { expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
+import { addFactOptions, type FactOptions, findingCounts, findingsIn, lintFacts } from "./config-findings.js";
+import { messageOf } from "./model-options.js";
+
+interface FixOptions extends FactOptions {
+  readonly dryRun?: true;
+}
+
+export function registerConfigFix(config: Command, io: CliIo): void {
+  const command = config.command("fix");
+  command
+    .description(
+      "correct config files where the remedy takes no decision; comments and layout are kept; exits with 1 if errors are left",
+    )
+    .argument("<file...>", "YAML or JSON files, or globs")
+    .option("--dry-run", "print the changes as a diff, and write nothing");
+  addFactOptions(command).action((files: string[], options: FixOptions) => fix(files, options, io));
+}
+
+async function fix(files: readonly string[], options: FixOptions, io: CliIo): Promise<void> {
+  const facts = await lintFacts(options, io);
+  for (const file of await expandGlobs(files)) {
+    try {
+      await fixFile(file, facts, options, io);
+    } catch (error) {
+      // Other files may be fine.
+      if (!VitgraphError.is(error)) throw error;
+      printError(io, messageOf(error));
+      io.exitCode = 1;
+    }
+  }
+}
+
+async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, io: CliIo): Promise<void> {
+  const name = inputName(file);
+  const text = await readConfigText(file, io);
+  const { fixed, applied, left } = fixText(text, name, facts);
+  if (left.some(({ severity }) => severity === "error")) io.exitCode = 1;
+  if (fixed !== text) {
+    if (dryRun === true) {
+      io.stdout(createTwoFilesPatch(name, name, text, fixed, undefined, undefined, { context: 3 }));
+    } else {
+      // Writing replaces the file: behind a link, and with its permissions.
+      const path = await realpath(file);
+      const { mode } = await stat(path);
+      await writeOutput(path, fixed, io);
+      await chmod(path, mode);
+    }
+  }
+  // A diff on stdout stays one that patch(1) reads.
+  const print = dryRun === true ? io.stderr : io.stdout;
+  for (const finding of applied)
+    print(
+      `${formatPlace(finding)}: ${dryRun ? "would fix" : "fixed"}: ${finding.message}: ${finding.fix.title}\n`,
+    );
+  print(`${name}: ${applied.length} fixed, ${findingCounts(left)} left\n`);
+}
+
+/** As it is, byte order mark included. @throws VG_FILE_UNREADABLE */
+async function readConfigText(file: string, io: CliIo): Promise<string> {
+  if (file === STDIN) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "standard input cannot be fixed", {
+      remedy: "give a file",
+    });
+  }
+  const bytes = await readInput(file, io, "check the path");
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    throw new VitgraphError("VG_FILE_UNREADABLE", `${inputName(file)} is not UTF-8`, {
+      remedy: "save it in that encoding",
+      cause,
+    });
+  }
+}
+
+type Fixable = ConfigFinding & Required<Pick<ConfigFinding, "fix">>;
+
+/** One fix may lead to the next: a key with its right name has a value to check. A longer chain is a bug. */
+const MAX_ROUNDS = 20;
+
+interface FixedText {
+  readonly fixed: string;
+  /** Their places are those of the text when they were found. */
+  readonly applied: readonly Fixable[];
+  readonly left: readonly ConfigFinding[];
+}
+
+function fixText(text: string, source: string, facts: LintFacts): FixedText {
+  const applied: Fixable[] = [];
+  let fixed = text;
+  for (let round = 0; ; round++) {
+    const findings = findingsIn(fixed, source, facts);
+    const fixable = findings.filter((finding): finding is Fixable => finding.fix !== undefined);
+    if (fixable.length === 0 || round === MAX_ROUNDS) return { fixed, applied, left: findings };
+    const edits = mergeFixes(fixable.map((finding) => finding.fix));
+    const before = fixed;
+    fixed = applyFix(before, { title: "all", edits });
+    if (fixed === before) return { fixed, applied, left: findings };
+    // The others overlap these, and come again if they still hold.
+    applied.push(...fixable.filter((finding) => finding.fix.edits.every((edit) => edits.includes(edit))));
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * The sizes of batches where several items wait at a time: budgets are then planned from batches as from single items.
+ *
+ * vLLM's rule closes a batch at the largest budget, whatever the smaller ones. So its batches are known before the smaller
+ * budgets are planned.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { histogramOf, type SizeCount } from "./histogram.js";
+import { packGreedyAscending } from "./pack-greedy.js";
+
+export interface PackedSizesOptions {
+  /** Most items that wait at a time: each number from 1 to this one comes as often. Sizes are drawn from the histogram. */
+  readonly waiting: number;
+  /** Most tokens of a batch of several items. */
+  readonly largestBudget: number;
+  /** Most items in a batch. */
+  readonly maxItems: number;
+}
+
+/** Enough that a plan's padding changes in its third digit from seed to seed. */
+const DRAWN_ITEMS = 65_536;
+
+/**
+ * Tokens of the batches that vLLM's rule makes. A weight is the number of batches for each item, so the weights add up to 1
+ * where every item runs alone, and to less where batches hold several. The draw has a fixed seed.
+ * @throws VG_ARGUMENT_INVALID for an empty histogram, and for numbers that are not positive integers
+ */
+export function packedSizes(
+  histogram: Iterable<SizeCount | number>,
+  { waiting, largestBudget, maxItems }: PackedSizesOptions,
+): SizeCount[] {
+  if (!Number.isSafeInteger(waiting) || waiting < 1) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `waiting ${waiting} is not a positive integer`, {
+      remedy: "give a whole number of at least 1",
+      details: { waiting },
+    });
+  }
+  const draw = sampler(histogramOf(histogram));
+  const limits = { tokenBudgets: [largestBudget], maxItems };
+  const batches: number[] = [];
+  let drawn = 0;
+  // All numbers as often, to the end.
+  for (let count = 1; drawn < DRAWN_ITEMS || count > 1; count = (count % waiting) + 1) {
+    const items = Array.from({ length: count }, () => ({ spec: { inputSize: 0, outputTokens: draw() } }));
+    for (const { outputTokens } of packGreedyAscending(items, limits)) batches.push(outputTokens);
+    drawn += count;
+  }
+  return histogramOf(batches.map((tokens) => ({ tokens, weight: 1 / drawn })));
+}
+
+/** Draws tokens by weight. */
+function sampler(sizes: readonly SizeCount[]): () => number {
+  if (sizes.length === 0) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", "the histogram has no sizes", {
+      remedy: "give at least one size with a weight above 0",
+    });
+  }
+  const ends: number[] = [];
+  let total = 0;
+  for (const { weight } of sizes) {
+    total += weight;
+    ends.push(total);
+  }
+  let random = 0x9e3779b1 | 0;
+  return () => {
+    // xorshift32
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    const at = ((random >>> 0) / 2 ** 32) * total;
+    let low = 0;
+    for (let high = sizes.length - 1; low < high; ) {
+      const middle = (low + high) >> 1;
+      if (ends[middle]! > at) high = middle;
+      else low = middle + 1;
+    }
+    return sizes[low]!.tokens;
+  };
+}
