@@ -41,12 +41,17 @@ export async function ecKeys(
       remedy: "name the image with --vllm-ec-key",
     });
   }
-  const names = given.length > 0 ? given : paths.map((path) => pathToFileURL(resolve(path)).href);
+  const urlOf = (path: string) => (isUrl(path) ? path : pathToFileURL(resolve(path)).href);
+  const names = given.length > 0 ? given : paths.map(urlOf);
   return names.map((name) => {
-    if (/^[a-z][a-z0-9+.-]*:\/\/|^data:/i.test(name)) return ecKeyOfUrl(name);
+    if (isUrl(name)) return ecKeyOfUrl(name);
     checkEcKey(name);
     return name;
   });
+}
+
+function isUrl(name: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\/|^data:/i.test(name);
 }
 
 export interface EcFiles {
