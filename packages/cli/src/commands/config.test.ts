@@ -213,6 +213,10 @@ odd.yaml: 1 error, 5 warnings
         rule: "budgets-unused",
         message: expect.any(String),
         remedy: expect.any(String),
+        fix: {
+          title: "set cudagraph_mm_encoder to true",
+          edits: [{ start: 1, end: 1, text: '"cudagraph_mm_encoder": true, ' }],
+        },
       },
       {
         file: "json-2.yaml",
