@@ -245,6 +245,15 @@ describe("hover", () => {
   });
 });
 
+test("a long command line takes no longer than it is long", () => {
+  const text = `command: ${"a ".repeat(50_000)}-cc.mode=3\n`;
+  const start = performance.now();
+  expect(underlined(text)).toEqual([]);
+  expect(hover(file(text), text.length - 3)?.markdown).toContain("**mode**");
+  // 0.5 s; the bound is for machines that are slow or busy.
+  expect(performance.now() - start).toBeLessThan(20_000);
+});
+
 test("whatever stands at the cursor is answered", () => {
   for (const text of [
     SERVE_BLOCK,

@@ -18,11 +18,12 @@ export interface ShellWord {
 
 export function shellWords(line: string): readonly ShellWord[] {
   const words: ShellWord[] = [];
+  const gap = /(?:\s|\\\n)+/y;
   let at = 0;
   while (at < line.length) {
-    const gap = /^(\s|\\\n)+/.exec(line.slice(at))?.[0].length ?? 0;
-    if (gap > 0) {
-      at += gap;
+    gap.lastIndex = at;
+    if (gap.test(line)) {
+      at = gap.lastIndex;
       continue;
     }
     const word = readWord(line, at);
