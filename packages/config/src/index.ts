@@ -56,14 +56,7 @@ export {
   type Place,
   problemsOf,
 } from "./problem.js";
-export {
-  compilationConfigSchema,
-  describeExpected,
-  type SchemaNode,
-  schemaAt,
-  typesOf,
-  writableKeys,
-} from "./schema.js";
+export { compilationConfigSchema, type SchemaNode } from "./schema.js";
 export { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
 export type {
   ArgumentText,

@@ -15,9 +15,8 @@ import { type Diagnostic, linter, lintKeymap } from "@codemirror/lint";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { type LintFacts, parseCompilationConfig } from "@vitgraph/config";
+import { completeConfig, type LintFacts, parseCompilationConfig } from "@vitgraph/config";
 import { applyEdits, modify } from "jsonc-parser";
-import { completeConfig } from "./config-completion.js";
 import { lintConfig, type PlacedFinding } from "./config-lint.js";
 
 export interface ConfigEditorOptions {
