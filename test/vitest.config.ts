@@ -1,5 +1,5 @@
 import { mergeConfig } from "vitest/config";
 import base from "../vitest.base.js";
 
-/** `hosts` is a package of its own. */
-export default mergeConfig(base, { test: { exclude: ["hosts/**"] } });
+/** `hosts` and `install` are packages of their own. */
+export default mergeConfig(base, { test: { exclude: ["hosts/**", "install/**"] } });

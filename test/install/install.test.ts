@@ -55,10 +55,15 @@ afterAll(async () => {
 
 const promised = promisify(execFile);
 
+/** Without what the npm or pnpm that runs the tests hands on: it stands above a project's .npmrc. */
+const environment = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => !/^(npm|pnpm)_/i.test(name)),
+);
+
 /** Fails with what the command said. */
 async function run(command: string, args: readonly string[], cwd: string): Promise<{ stdout: string }> {
   try {
-    return await promised(command, args, { cwd, maxBuffer: 2 ** 26 });
+    return await promised(command, args, { cwd, env: environment, maxBuffer: 2 ** 26 });
   } catch (error) {
     const { stdout, stderr } = error as { stdout: string; stderr: string };
     throw new Error(`${command} ${args.join(" ")} failed:\n${stdout}${stderr}`);
