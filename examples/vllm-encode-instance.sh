@@ -1,0 +1,22 @@
+#!/bin/sh
+# An encode instance for vLLM, asked as vLLM's disaggregation proxy asks it: it answers with the image's grid, and the
+# embedding lies in the shared folder under the image's uuid. docs/vllm.md has the proxy and the decoder.
+#
+#     pnpm vllm-encode-instance CHECKPOINT_DIR photo.png
+set -eu
+model=$1 image=$2
+port=${PORT:-8001}
+storage=$(mktemp -d)
+vitgraph serve --model "$model" --served-model-name model --port "$port" --vllm-encode \
+  --shared-storage-path "$storage" --log-level warn &
+server=$!
+trap 'kill $server; rm -r "$storage"' EXIT
+until curl -sf "localhost:$port/health" >/dev/null; do
+  kill -0 $server # a server that failed has said why
+  sleep 0.2
+done
+printf '{"model": "model", "messages": [{"role": "user", "content": [{"type": "image_url", "uuid": "photo-7",
+  "image_url": {"url": "data:image/png;base64,%s"}}]}]}' "$(base64 -w0 "$image")" |
+  curl -s "localhost:$port/v1/chat/completions" -H 'content-type: application/json' -d @-
+echo
+ls "$storage"/photo-7
