@@ -232,11 +232,11 @@ test("closing leaves rows to their connector; the socket of a killed server is r
   server = await open();
   expect(await rowsFiles()).toEqual(["vitgraph-rows-new"]);
   expect((await stat(path)).mode & 0o777).toBe(0o600);
-  await expect(open()).rejects.toThrow("another server listens on");
+  await expect(open()).rejects.toThrow("is in use by another server");
   const file = join(directory, "file");
   await writeFile(file, "");
   await expect(openConnectorSocket({ path: file, directory, engine: opened.engine })).rejects.toThrow(
-    "no socket",
+    "is not a socket",
   );
 });
 
