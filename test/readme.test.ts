@@ -42,6 +42,16 @@ test("the host in twenty lines gets an encoder, and a photo's embedding from it"
   expect(await runExample("../docs/plugging-into-a-host.md", 0)).toEqual([[64, 192]]);
 });
 
+test("the example of multimodal positions prints what it says", async () => {
+  const { printed, promised } = await runReadmeExample(
+    new URL("../docs/plugging-into-a-host.md", import.meta.url),
+    import.meta.url,
+    { number: 1 },
+  );
+  expect(printed).toEqual(promised);
+  expect(promised).toHaveLength(1);
+});
+
 test("the example of observers makes a plugin that has them", async () => {
-  expect(await runExample("../docs/plugging-into-a-host.md", 1)).toEqual([]);
+  expect(await runExample("../docs/plugging-into-a-host.md", 2)).toEqual([]);
 });

@@ -89,6 +89,7 @@ export { stillGrids } from "./models/still-grids.js";
 export {
   answerTokens,
   capacityFor,
+  embeddingColumns,
   type GridLayout,
   MODEL_INPUTS,
   type VisionModel,
@@ -100,7 +101,12 @@ export * from "./plugin/index.js";
 export { type EncoderBudgets, resolveBudgets } from "./runtime/budgets.js";
 export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
-export { encodeEmbeddings, encodeNpy, type NamedEmbedding } from "./runtime/embedding-files.js";
+export {
+  embeddingBytes,
+  encodeEmbeddings,
+  encodeNpy,
+  type NamedEmbedding,
+} from "./runtime/embedding-files.js";
 export type { GridCacheStats } from "./runtime/grid-cache.js";
 export type { Frame } from "./runtime/grid-rows.js";
 export {

@@ -1,4 +1,4 @@
-/** The chat engine as the server uses it: types alone. `LlamaEngine` of @vitgraph/llama-cpp is one. */
+/** The chat engine as the server uses it: types only. `LlamaEngine` of @vitgraph/llama-cpp is one. */
 
 export interface ServedChat {
   /** The model's name in the API, unless the server has another for it. */
@@ -46,7 +46,7 @@ export interface ChatRequest {
   readonly maxTokens?: number;
   /** Log probabilities of this many of the likeliest tokens, besides the drawn one's. Default: none. */
   readonly logprobs?: number;
-  /** Takes the request back. A VitgraphError as its reason is the error that the generation throws. */
+  /** Cancels the request. If its reason is a VitgraphError, the generation throws that. */
   readonly signal: AbortSignal;
   /** Whose share of the engine the request takes. */
   readonly caller: string;
@@ -78,7 +78,7 @@ export interface ChatResult {
 }
 
 /**
- * Chunks are kept until they are read. The error of an image or video has its place among the request's in `details.media`.
+ * Chunks are kept until they are read. An error of an image or video has its index in the request as `details.media`.
  */
 export interface ChatGeneration extends AsyncIterable<ChatChunk> {
   /** A rejection counts as handled, since the iterator throws the same. */

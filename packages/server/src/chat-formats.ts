@@ -14,7 +14,7 @@ export interface AnswerOptions {
   /** Names of tools that the model may call. */
   readonly tools: readonly string[];
   readonly includeUsage: boolean;
-  /** Told of an error that comes after the status. */
+  /** Called for an error that occurs after the status was sent. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -107,7 +107,7 @@ function tokenLogprob(
   if (token === undefined || logprob === undefined) return undefined;
   const entry = (id: number, value: number) => {
     const bytes = tokenBytes(id);
-    // JSON has no infinity; OpenAI's smallest is this.
+    // JSON has no infinity; OpenAI's lower bound is -9999.
     return {
       token: Buffer.from(bytes).toString(),
       logprob: Math.max(value, -9999),

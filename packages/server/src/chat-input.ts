@@ -59,7 +59,7 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   web_search_options: "remove it",
 };
 
-/** OpenAI's clients send null for a member that is not given, in a body and in its messages. Changes the body. */
+/** OpenAI's clients send null for a member that is not given, in a body and in its messages. Modifies the body. */
 export function dropNulls(body: unknown): void {
   const { messages } = (body ?? {}) as { readonly messages?: unknown };
   for (const object of [body, ...(Array.isArray(messages) ? messages : [])]) {
@@ -69,7 +69,7 @@ export function dropNulls(body: unknown): void {
   }
 }
 
-/** Before the schema, which would name them unknown. @throws ParamError */
+/** Runs before the schema, which would call them unknown. @throws ParamError */
 export function refuseUnsupported(body: unknown): void {
   for (const name of Object.keys((body ?? {}) as object)) {
     const remedy = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined;
@@ -102,7 +102,7 @@ export function offeredTools({ tools = [], tool_choice: choice }: ChatBody): rea
   return choice === "none" ? [] : tools.map((tool) => tool.function.name);
 }
 
-/** Options of the chat engine, under their names here. */
+/** The options under the names of the chat engine. */
 export function chatOptions(body: ChatBody): Omit<ChatRequest, "messages" | "signal" | "caller"> {
   const { seed, top_k: topK, max_tokens, max_completion_tokens: maxTokens = max_tokens } = body;
   const options = {
@@ -138,7 +138,7 @@ export interface ReadMessagesOptions {
   readonly signal: AbortSignal;
 }
 
-/** No known vocabulary has longer ones. */
+/** No known vocabulary has a longer token. */
 const MOST_CHARACTERS_A_TOKEN = 128;
 
 /** @throws ParamError with an error of {@link readMedia}; VG_QUEUE_FULL */
@@ -212,7 +212,7 @@ function listParts(
   });
 }
 
-/** Of all that goes through the chat template. A message or a part without text takes its time too: as much as a token. */
+/** Characters that the chat template processes. Messages and parts take time even without text: each counts as one token. */
 function textLength({ messages, tools = [], chat_template_kwargs: variables = {} }: ChatBody): number {
   let length = JSON.stringify([tools, variables]).length;
   for (const { content = "", ...fields } of messages) {

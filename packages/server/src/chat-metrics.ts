@@ -3,12 +3,10 @@ import type { EngineMetrics } from "@vitgraph/core/observability";
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { ChatResult, ServedChat } from "./chat-engine.js";
 
-export type CountChat = (result: ChatResult) => void;
-
-/** From a short text on a GPU to a long prompt behind others on a CPU. */
+/** From a short text on a GPU to a long prompt in a CPU's queue. */
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
-export function countChats({ registry }: EngineMetrics, chat: ServedChat): CountChat {
+export function countChats({ registry }: EngineMetrics, chat: ServedChat): (result: ChatResult) => void {
   const registers = [registry];
   new Gauge({
     name: "vitgraph_chat_requests",
@@ -21,13 +19,13 @@ export function countChats({ registry }: EngineMetrics, chat: ServedChat): Count
   });
   const tokens = new Counter({
     name: "vitgraph_chat_tokens_total",
-    help: "Tokens of answered chats: prompt, of it cached and image, and completion.",
+    help: "Tokens of answered chats by kind: prompt (which includes cached and image) and completion.",
     labelNames: ["kind"],
     registers,
   });
   const firstToken = new Histogram({
     name: "vitgraph_chat_first_token_seconds",
-    help: "Time from a chat's call to its first token, images and waiting included.",
+    help: "Time from a chat's call to its first token, encoding and queueing included.",
     buckets: SECONDS,
     registers,
   });

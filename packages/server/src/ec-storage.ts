@@ -2,9 +2,9 @@
  * The directory through which vLLM's `ECExampleConnector` passes embeddings: `<path>/<key>/encoder_cache.safetensors`
  * with one tensor `ec_cache`, bf16 [tokens, columns].
  *
- * A consumer takes a file that exists for whole, so each is written beside its name and moved there. The first writer of
- * a key wins: every answer's grid is that of the file, even if a client reuses its uuid for another image. Several
- * servers may share the directory.
+ * A consumer reads any file that exists, so each is completed under a temporary name first. The first writer of a key
+ * wins: every answer's grid is that of the file, even if a client reuses its uuid for another image. Several servers may
+ * share the directory.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { lstatSync, unlinkSync } from "node:fs";
@@ -12,16 +12,17 @@ import { link, lstat, mkdir, open, opendir, rename, rm, rmdir, utimes, writeFile
 import { join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import {
-  bytesOf,
   type Embedding,
+  embeddingBytes,
+  embeddingColumns,
   encodeSafetensors,
-  f32ToBf16,
   type Grid,
   SafetensorsFile,
   type VisionModel,
 } from "@vitgraph/core";
 import type { Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
+import { checkGridModel } from "./grid-models.js";
 
 export interface EcStorageOptions {
   /** `shared_storage_path` of vLLM's `ec_connector_extra_config`. Made if it does not exist. */
@@ -54,28 +55,6 @@ export const YOUNG_MS = 10 * 60_000;
 export const DEFAULT_MAX_BYTES = 16 * 2 ** 30;
 export const DEFAULT_MAX_AGE_MS = 60 * 60_000;
 
-/** Models whose image placeholders vLLM sizes by `image_grid_thw`, by transformers' `model_type`. */
-const GRID_MODELS: readonly string[] = [
-  "qwen2_vl",
-  "qwen2_5_vl",
-  "qwen2_5_omni",
-  "qwen3_vl",
-  "qwen3_vl_moe",
-  "qwen3_5",
-  "qwen3_5_moe",
-  "qwen3_omni_moe",
-];
-
-/** @throws VG_MODEL_UNSUPPORTED where vLLM does not take a model's embeddings by their grid */
-export function checkGridModel(modelType: string): void {
-  if (GRID_MODELS.includes(modelType)) return;
-  throw new VitgraphError(
-    "VG_MODEL_UNSUPPORTED",
-    `vLLM takes no image_grid_thw for the model type ${modelType}`,
-    { remedy: `use one of ${GRID_MODELS.join(", ")}` },
-  );
-}
-
 /** vLLM's names. */
 const FILE = "encoder_cache.safetensors";
 const TENSOR = "ec_cache";
@@ -87,7 +66,7 @@ export function isEcKey(key: string): boolean {
   return SAFE_KEY.test(key);
 }
 
-/** @throws VG_REQUEST_INVALID for a key that is no harmless file name */
+/** @throws VG_REQUEST_INVALID for a key that is not a safe file name */
 export function checkEcKey(key: string): void {
   if (isEcKey(key)) return;
   throw new VitgraphError(
@@ -138,7 +117,7 @@ export class EcStorage {
       );
     this.path = resolve(path);
     this.#identity = identity;
-    this.#columns = vision.outputColumns.reduce((sum, width) => sum + width, 0);
+    this.#columns = embeddingColumns(vision);
     this.#maxBytes = maxBytes;
     this.#maxAgeMs = maxAgeMs;
     this.#logger = options.logger;
@@ -301,8 +280,8 @@ function removeUnused({ path, usedMs }: StoredFile): boolean {
 
 /** bf16, as vLLM's language model computes. */
 function encodeEcFile(embedding: Embedding, identity: string): Uint8Array {
-  const { tokens, columns, dtype, grid } = embedding;
-  const bytes = dtype === "bf16" ? embedding.bytes : bytesOf(f32ToBf16(embedding.data));
+  const { tokens, columns, grid } = embedding;
+  const bytes = embeddingBytes(embedding, "bf16");
   const tensor = { name: TENSOR, dtype: "BF16", shape: [tokens, columns], bytes } as const;
   return encodeSafetensors([tensor], { grid_thw: JSON.stringify([grid.t, grid.h, grid.w]), identity });
 }

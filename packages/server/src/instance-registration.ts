@@ -1,8 +1,8 @@
 /**
  * Keeps an encode instance registered at vLLM's disaggregation proxy (`--dynamic-registration`).
  *
- * The proxy keeps its list in memory and forgets instances that were down for long, so registering is repeated; the
- * proxy takes the same again as no change.
+ * The proxy keeps its list in memory and drops instances after a long outage, so registering is repeated; for a known
+ * instance that changes nothing.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "@vitgraph/core/observability";
@@ -47,7 +47,7 @@ export function registerInstance(options: InstanceRegistrationOptions): AsyncDis
         ...(method === "POST" ? { "content-type": "application/json" } : {}),
       },
       ...(method === "POST" ? { body: JSON.stringify(body) } : {}),
-      // The key is the proxy's alone.
+      // A redirect would send the key to another host.
       redirect: "error",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
@@ -61,11 +61,7 @@ export function registerInstance(options: InstanceRegistrationOptions): AsyncDis
     problem = failure;
     if (failure === undefined)
       logger?.info({ proxy: proxy.origin, instance }, "registered as an encode instance");
-    else
-      logger?.warn(
-        { proxy: proxy.origin, instance, reason: failure },
-        "registering failed, and is tried again",
-      );
+    else logger?.warn({ proxy: proxy.origin, instance, reason: failure }, "registering failed, retrying");
   };
 
   const loop = (async () => {
@@ -93,7 +89,7 @@ function reasonOf(error: unknown): string {
   return cause?.code ?? cause?.message ?? message;
 }
 
-/** With a slash at its end, so that names resolve below it. */
+/** The URL with a slash at its end, so that names resolve below it. */
 function directory(text: string, name: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {

@@ -1,4 +1,4 @@
-/** Opens a shared storage with the server, and cleans it up as long as the server runs. */
+/** Opens a shared storage when the server starts, and evicts old files while it runs. */
 import type { FastifyInstance } from "fastify";
 import type { EcStorage } from "./ec-storage.js";
 

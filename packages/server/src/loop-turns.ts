@@ -1,7 +1,7 @@
 /**
- * Turns on the event loop, one an iteration, each caller in its share: a request's start, and each piece of a JSON answer.
- * Otherwise every iteration would serve all sockets of a flood, and another caller's request, which needs several
- * iterations, would wait for all of them each time.
+ * Fair turns on the event loop, one per iteration: a request takes one to start, and one for each piece of a JSON answer.
+ * Without them, every iteration would serve all sockets of a flood, and another caller's request, which needs several
+ * iterations, would wait for the whole flood in each.
  */
 import { FairLine, type LineEntry } from "@vitgraph/scheduler";
 
@@ -9,7 +9,7 @@ interface Waiting extends LineEntry {
   readonly start: () => void;
 }
 
-/** No turn has a priority, so that nothing has to make up for it. */
+/** All turns have the same priority, so aging is off. */
 const AGING_MS = Number.MAX_SAFE_INTEGER;
 
 export class LoopTurns {

@@ -5,7 +5,7 @@
  *     {"name": "weather", "arguments": {"city": "Oslo"}}
  *     </tool_call>
  *
- * Text comes in pieces; text that may begin a call is held back. A block that is not a call of an offered tool stays text.
+ * Text arrives in pieces; text that may begin a call is held back. A block that is not a call of an offered tool stays text.
  */
 
 export interface ToolCall {
@@ -25,7 +25,7 @@ export class ToolCallParser {
   readonly #names: ReadonlySet<string>;
   /** Text held back: a block, or the beginning of its opening tag. */
   #held = "";
-  /** Blanks after a call separate it from the next one. */
+  /** White space after a call separates it from the next one. */
   #followsCall = false;
 
   /** @param names of the offered tools; none: all text is text */

@@ -386,7 +386,7 @@ test("a proxy that refuses or is down is logged once, and asked again", async ()
   // A connection that was open may be reset first.
   await until(() => JSON.stringify(lines).includes("ECONNREFUSED"));
   await registration[Symbol.asyncDispose]();
-  const message = "registering failed, and is tried again";
+  const message = "registering failed, retrying";
   expect(lines.slice(0, 1)).toEqual([
     { proxy: proxy.url, instance: instanceUrl, reason: expect.stringContaining("403"), message },
   ]);

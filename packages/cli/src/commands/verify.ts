@@ -6,6 +6,7 @@ import {
   compareWithReference,
   type Embedding,
   type EncoderItem,
+  embeddingColumns,
   f16ToF32,
   patchCount,
   SafetensorsFile,
@@ -215,7 +216,7 @@ async function readCase(file: SafetensorsFile, index: number, model: VisionModel
 }
 
 function checkOutputShape(file: SafetensorsFile, name: string, rows: number, model: VisionModel): void {
-  const columns = model.outputColumns.reduce((sum, count) => sum + count, 0);
+  const columns = embeddingColumns(model);
   const { shape } = file.tensor(name);
   if (shape.length === 2 && shape[0] === rows && shape[1] === columns) return;
   throw new VitgraphError(

@@ -93,6 +93,11 @@ export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMerge
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 
+/** Columns of an embedding: the merged embedding's and those of each deepstack level. */
+export function embeddingColumns({ outputColumns }: Pick<VisionModel, "outputColumns">): number {
+  return outputColumns.reduce((sum, width) => sum + width, 0);
+}
+
 /** An item's size, by which it is packed. @throws VG_ITEM_INVALID for a grid that can't be merged */
 export function itemSpec(
   model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled">,

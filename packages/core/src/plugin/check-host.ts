@@ -5,7 +5,7 @@
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import { createVisionModel } from "../models/index.js";
-import type { VisionModel } from "../models/vision-model.js";
+import { embeddingColumns, type VisionModel } from "../models/vision-model.js";
 import { isLogger } from "../observability/logger.js";
 import {
   type HostEngine,
@@ -119,13 +119,13 @@ export function checkVersion({ name, specificationVersions }: HostEngine): void 
 
 export function checkModel({ name, model }: HostEngine): VisionModel {
   const vision = visionModelOf(name, model);
-  const columns = vision.outputColumns.reduce((sum, width) => sum + width, 0);
-  const { embeddingColumns = columns } = model;
-  if (embeddingColumns === columns) return vision;
+  const columns = embeddingColumns(vision);
+  const { embeddingColumns: expected = columns } = model;
+  if (expected === columns) return vision;
   throw registrationFailed(
     "model_mismatch",
-    `the vision model's embeddings have ${columns} columns, and the language model of ${name} takes ${embeddingColumns}`,
-    { remedy: "give both halves of one checkpoint", columns, expected: embeddingColumns },
+    `the vision model's embeddings have ${columns} columns, and the language model of ${name} takes ${expected}`,
+    { remedy: "give both halves of one checkpoint", columns, expected },
   );
 }
 

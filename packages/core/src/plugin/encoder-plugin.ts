@@ -6,6 +6,7 @@
  */
 import { EncoderEngine } from "../engine/encoder-engine.js";
 import { VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
+import { embeddingColumns } from "../models/vision-model.js";
 import { EngineLog } from "../observability/engine-log.js";
 import { standardErrorLogger } from "../observability/logger.js";
 import { graphStatistics } from "../runtime/stats.js";
@@ -96,7 +97,7 @@ async function join(
       remedy: "set the host's model.path, or the plugin's option model",
     });
   }
-  const columns = sum(vision.outputColumns);
+  const columns = embeddingColumns(vision);
   const start = () =>
     createEngine(
       {
@@ -155,17 +156,13 @@ async function startEngine(
 }
 
 function checkWidth(host: HostEngine, engine: EncoderEngineLike, expected: number): void {
-  const columns = sum(engine.model.vision.outputColumns);
+  const columns = embeddingColumns(engine.model.vision);
   if (columns === expected) return;
   throw registrationFailed(
     "model_mismatch",
     `the checkpoint's embeddings have ${columns} columns, and the model of ${host.name} takes ${expected}`,
     { remedy: "give the plugin the checkpoint that the host serves", columns, expected },
   );
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
 }
 
 /** The engine as hosts see it. */
@@ -176,7 +173,7 @@ export function multimodalEncoder(
   return {
     specificationVersion: SPECIFICATION_VERSION,
     modalities,
-    out_hidden_size: sum(engine.model.vision.outputColumns),
+    out_hidden_size: embeddingColumns(engine.model.vision),
     getItemSpecs: (items, options) => engine.getItemSpecs(items, options),
     encode: (items, options) => engine.encode(items, options),
     budgetRange: () => engine.budgetRange(),

@@ -30,13 +30,14 @@ export function encodeEmbeddings(
       name,
       dtype: (dtype ?? embedding.dtype) === "bf16" ? ("BF16" as const) : ("F32" as const),
       shape: [tokens, columns],
-      bytes: bytesAs(embedding, dtype),
+      bytes: embeddingBytes(embedding, dtype),
     };
   });
   return encodeSafetensors(tensors, metadata);
 }
 
-function bytesAs(embedding: Embedding, dtype = embedding.dtype): Uint8Array {
+/** The rows in another dtype than their own: a copy, or `bytes` where it is the same. */
+export function embeddingBytes(embedding: Embedding, dtype = embedding.dtype): Uint8Array {
   if (embedding.dtype === dtype) return embedding.bytes;
   return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
 }

@@ -7,6 +7,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Grid, type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { EngineItem } from "../engine/engine-item.js";
 import type { EncodeOptions } from "../engine/engine-options.js";
+import { embeddingColumns } from "../models/vision-model.js";
 import { type EngineFigures, type EngineObserver, ObserverList } from "../observability/observer.js";
 import type { EncoderEngineLike } from "../plugin/engine-like.js";
 import { Embedding } from "../runtime/embedding.js";
@@ -120,7 +121,7 @@ export class FakeEngine implements EncoderEngineLike {
       });
     }
     const tokens = (grid.t * grid.h * grid.w) / 4;
-    const columns = this.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+    const columns = embeddingColumns(this.model.vision);
     const { buffer } = new Float32Array(tokens * columns).fill(value);
     return new Embedding({
       grid,

@@ -25,6 +25,12 @@ export const HOST_FAULTS = [
   "reorders_items",
   "fails_the_request_for_one_item",
   "keeps_cancellations_to_itself",
+  "drops_the_priority",
+  "drops_the_time_limit",
+  "passes_the_time_limit_in_seconds",
+  "passes_the_time_limit_as_a_deadline",
+  "drops_the_caller",
+  "drops_the_uuids",
   "mixes_requests_up",
   "closes_without_telling",
   "closes_without_waiting",
@@ -109,15 +115,15 @@ export class FakeHost implements HostEngine, HostUnderTest {
   async serve(
     modality: Modality,
     items: readonly EngineItem[],
-    { signal }: ServeOptions = {},
+    options: ServeOptions = {},
   ): Promise<readonly PromiseSettledResult<Embedding>[]> {
     const kept = this.#fault === "keeps_calling_a_lost_encoder" ? this.#lastEncoder : undefined;
     const encoder = this.#encoders.get(modality) ?? kept;
     if (encoder === undefined || encoder === "its own") throw new Error(`no plugin encodes ${modality}`);
     this.requests.push({ modality, items });
     const ordered = this.#fault === "reorders_items" ? items.toReversed() : items;
-    const hears = signal !== undefined && this.#fault !== "keeps_cancellations_to_itself";
-    const outcomes = await encoder.encode(ordered, hears ? { signal } : {});
+    const given = this.#fault === "drops_the_uuids" ? ordered.map(withoutUuid) : ordered;
+    const outcomes = await encoder.encode(given, this.#passedOn(options));
     if (this.#fault === "fails_the_request_for_one_item") {
       for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     }
@@ -127,11 +133,28 @@ export class FakeHost implements HostEngine, HostUnderTest {
     return this.#lastOutcomes;
   }
 
+  /** The options that the encoder is called with. */
+  #passedOn(options: ServeOptions): ServeOptions {
+    const passed: { -readonly [Name in keyof ServeOptions]: ServeOptions[Name] } = { ...options };
+    if (this.#fault === "keeps_cancellations_to_itself") delete passed.signal;
+    if (this.#fault === "drops_the_priority") delete passed.priority;
+    if (this.#fault === "drops_the_time_limit") delete passed.timeoutMs;
+    if (this.#fault === "drops_the_caller") delete passed.caller;
+    if (passed.timeoutMs === undefined) return passed;
+    if (this.#fault === "passes_the_time_limit_in_seconds") passed.timeoutMs /= 1000;
+    if (this.#fault === "passes_the_time_limit_as_a_deadline") passed.timeoutMs += Date.now();
+    return passed;
+  }
+
   async close(): Promise<void> {
     if (this.#fault === "closes_without_telling") return;
     const told = Promise.all(this.#listeners.map((listener) => listener()));
     if (this.#fault !== "closes_without_waiting") await told;
   }
+}
+
+function withoutUuid({ uuid: _, ...item }: EngineItem): EngineItem {
+  return item;
 }
 
 export function createFakeHost(options: FakeHostOptions = {}): FakeHost {

@@ -53,6 +53,12 @@ const CAUGHT_BY: { readonly [Fault in HostFault]: string } = {
   reorders_items: "keeps the items' order, and hands their rows on as they are",
   fails_the_request_for_one_item: "lets an item that fails fail alone",
   keeps_cancellations_to_itself: "passes a cancellation on to the encoder",
+  drops_the_priority: "passes a request's priority on",
+  drops_the_time_limit: "passes a request's time limit on, in milliseconds from now",
+  passes_the_time_limit_in_seconds: "passes a request's time limit on, in milliseconds from now",
+  passes_the_time_limit_as_a_deadline: "passes a request's time limit on, in milliseconds from now",
+  drops_the_caller: "passes a request's caller on",
+  drops_the_uuids: "passes the items' uuids on",
   mixes_requests_up: "keeps requests that run at the same time apart",
   closes_without_telling: "closes its registration, and waits for that, before it is closed",
   closes_without_waiting: "closes its registration, and waits for that, before it is closed",
@@ -69,13 +75,20 @@ describe("a broken host", () => {
   });
 
   // What a fault does not touch must pass with it.
-  test.each(["mixes_requests_up", "keeps_cancellations_to_itself", "closes_without_waiting"] as const)(
-    "that %s fails one check alone",
-    async (misbehave) => {
-      const failed = await failures(() => createFakeHost({ misbehave }));
-      expect(failed.filter((name) => name !== CAUGHT_BY[misbehave])).toEqual([]);
-    },
-  );
+  test.each([
+    "mixes_requests_up",
+    "keeps_cancellations_to_itself",
+    "drops_the_priority",
+    "drops_the_time_limit",
+    "passes_the_time_limit_in_seconds",
+    "passes_the_time_limit_as_a_deadline",
+    "drops_the_caller",
+    "drops_the_uuids",
+    "closes_without_waiting",
+  ] as const)("that %s fails one check alone", async (misbehave) => {
+    const failed = await failures(() => createFakeHost({ misbehave }));
+    expect(failed.filter((name) => name !== CAUGHT_BY[misbehave])).toEqual([]);
+  });
 });
 
 test("what a check says names what the host did", async () => {

@@ -8,6 +8,7 @@
  */
 import assert from "node:assert/strict";
 import type { EngineItem } from "../engine/engine-item.js";
+import type { EncodeOptions } from "../engine/engine-options.js";
 import { checkConfig, checkModel, checkShape, checkVersion } from "../plugin/check-host.js";
 import {
   type HostEngine,
@@ -20,10 +21,8 @@ import { createEncoderPlugin, multimodalEncoder } from "../plugin/encoder-plugin
 import type { Embedding } from "../runtime/embedding.js";
 import { FakeEngine, fakeItem } from "./fake-engine.js";
 
-export interface ServeOptions {
-  /** The client went away. */
-  readonly signal?: AbortSignal;
-}
+/** What a request carries besides its items: `signal` aborts when the client disconnects. */
+export type ServeOptions = Pick<EncodeOptions, "signal" | "priority" | "timeoutMs" | "caller">;
 
 /** A host, with the ends at which a check can take hold of it. */
 export interface HostUnderTest {
@@ -50,7 +49,10 @@ export interface ConformanceCheck {
 
 type MakeHost = () => HostUnderTest | Promise<HostUnderTest>;
 
-/** @param makeHost a fresh host, without an encoder from a plugin, for each check */
+/**
+ * A host whose requests have no priority, time limit or caller leaves the checks of those out, by their names.
+ * @param makeHost a fresh host, without an encoder from a plugin, for each check
+ */
 export function hostConformance(makeHost: MakeHost): readonly ConformanceCheck[] {
   return Object.entries(CHECKS).map(([name, check]) => ({
     name,
@@ -173,6 +175,40 @@ const CHECKS: Readonly<Record<string, (subject: HostUnderTest) => Promise<void>>
     assert.ok(heard, "the client went away, and the signal that the encoder has did not abort");
   },
 
+  "passes a request's priority on": async (subject) => {
+    const priorities = [7, -3];
+    const passed: unknown[] = [];
+    for (const priority of priorities) passed.push((await callOf(subject, { priority })).options.priority);
+    assert.deepEqual(passed, priorities, "the encoder was called with another priority than the request's");
+  },
+
+  "passes a request's time limit on, in milliseconds from now": async (subject) => {
+    const { timeoutMs } = (await callOf(subject, { timeoutMs: TIME_LIMIT_MS })).options;
+    assert.ok(
+      timeoutMs !== undefined,
+      "the request has a time limit, and the encoder was called without one",
+    );
+    // A host may subtract the time that the request has taken so far.
+    assert.ok(
+      timeoutMs <= TIME_LIMIT_MS && timeoutMs > TIME_LIMIT_MS / 2,
+      `a time limit of ${TIME_LIMIT_MS} ms reached the encoder as timeoutMs ${timeoutMs}: pass the milliseconds left`,
+    );
+  },
+
+  "passes a request's caller on": async (subject) => {
+    const callers = ["tenant a", "tenant b"];
+    const passed: unknown[] = [];
+    for (const caller of callers) passed.push((await callOf(subject, { caller })).options.caller);
+    assert.deepEqual(passed, callers, "the encoder was called with another caller than the request's");
+  },
+
+  "passes the items' uuids on": async (subject) => {
+    const uuids = ["photo 1", "photo 2"];
+    const items = uuids.map((uuid, index) => ({ ...fakeItem(index), uuid }));
+    const passed = (await callOf(subject, {}, items)).items.map(({ uuid }) => uuid);
+    assert.deepEqual(passed, uuids, "the encoder was given other uuids than the request's items have");
+  },
+
   "keeps requests that run at the same time apart": async (subject) => {
     const { modality } = await join(subject);
     const requests = [[1, 2], [3], [4, 5, 6]];
@@ -226,6 +262,19 @@ async function join(
   return { registration, engine, modality: modalities[0] as Modality };
 }
 
+/** The encoder's call for a request with these options. The encoder is taken off afterwards. */
+async function callOf(
+  subject: HostUnderTest,
+  options: ServeOptions,
+  items: readonly EngineItem[] = [fakeItem(1)],
+): Promise<FakeEngine["calls"][number]> {
+  const { modality, engine, registration } = await join(subject);
+  await subject.serve(modality, items, options);
+  await registration.close();
+  assert.equal(engine.calls.length, 1, "the items of one request must be one call of the encoder");
+  return engine.calls[0] as FakeEngine["calls"][number];
+}
+
 /** An encoder that no engine's life depends on. */
 function bareEncoder(): MultimodalEncoder {
   return multimodalEncoder(new FakeEngine(), MODALITIES);
@@ -249,6 +298,9 @@ function markOf(outcome: PromiseSettledResult<Pick<Embedding, "data">>): number 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
+
+/** Long enough that what a host subtracts is small, and that seconds are told from milliseconds. */
+const TIME_LIMIT_MS = 60_000;
 
 /** How long a check waits for what a host does in its own time. */
 const PATIENCE_MS = 500;

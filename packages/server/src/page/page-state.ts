@@ -8,10 +8,10 @@ export interface PageState {
   readonly hasChat: boolean;
   /** Ascending; the budgets that have a program. */
   readonly tokenBudgets: readonly number[];
-  /** The engine's config; null where the page was not told. */
+  /** The engine's config; null if the server was started without it. */
   readonly compilationConfig: Readonly<Record<string, unknown>> | null;
   readonly lintFacts: LintFacts;
-  /** How often items of which size ran since the start, ascending. Once 640 sizes differ, they are rounded up by some percent. */
+  /** How many items of each size ran since the start, ascending. Above 640 different sizes, they are rounded up by a few percent. */
   readonly sizes: readonly SizeSeen[];
 }
 
@@ -30,7 +30,7 @@ export interface LiveMessage {
     readonly batches: number;
     readonly items: number;
     readonly tokens: number;
-    /** Tokens of the budgets that the items of `tokens` ran in, those that ran eagerly left out. */
+    /** Sum of the budgets of all batches that ran in one; eager batches have none. */
     readonly budgetTokens: number;
     /** Tokens that ran in a budget. */
     readonly budgetedTokens: number;
@@ -42,7 +42,7 @@ export interface LiveMessage {
     readonly queueMs: Percentiles | null;
     readonly callMs: Percentiles | null;
   };
-  /** Null where there is no such cache. */
+  /** Null for a cache that is off. */
   readonly caches: { readonly output: CacheUse | null; readonly grid: CacheUse | null };
   readonly devices: readonly DeviceUse[];
 }
@@ -56,7 +56,7 @@ export interface ShownBatch {
   /** Null for eager. */
   readonly budget: number | null;
   readonly deviceMs: number;
-  /** The item that waited longest. */
+  /** The longest wait of its items. */
   readonly queueMs: number;
   readonly outcome: "ok" | "failed";
 }
@@ -76,6 +76,6 @@ export interface CacheUse {
 export interface DeviceUse {
   readonly name: string;
   readonly state: string;
-  /** Null where it is not known. */
+  /** Null if unknown. */
   readonly memory: { readonly usedBytes: number; readonly totalBytes: number } | null;
 }

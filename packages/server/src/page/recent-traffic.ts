@@ -7,7 +7,7 @@ import type { CacheUse, DeviceUse, LiveMessage, Percentiles, ShownBatch, SizeSee
 
 /** Bars that the page has room for. */
 const BATCHES = 64;
-/** Values from which percentiles are taken. */
+/** Values that percentiles are computed from. */
 const VALUES = 512;
 /** Different sizes; the planner's time grows with their square, and is half a second for these. */
 const SIZES = 640;
@@ -18,7 +18,7 @@ export class RecentTraffic implements EngineObserver {
   readonly #queueMs = new LastValues();
   readonly #callMs = new LastValues();
   #sizes = new Map<number, number>();
-  /** Sizes that are told apart between n and 2 n tokens: all of them, until there are too many. */
+  /** Different sizes counted between n and 2n tokens: unlimited until there are too many. */
   #steps = Number.POSITIVE_INFINITY;
   #state = "loading";
   #count = 0;
@@ -88,7 +88,7 @@ export class RecentTraffic implements EngineObserver {
       .sort((a, b) => a.tokens - b.tokens);
   }
 
-  /** @param since number of the last batch that the reader has; older ones than are kept are left out */
+  /** @param since number of the last batch that the reader has; batches older than the last {@link BATCHES} are gone */
   message(since: number): LiveMessage {
     const figures = this.#figures?.();
     return {

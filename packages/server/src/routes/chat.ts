@@ -21,7 +21,7 @@ import { requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { CHAT_ANSWERS, CHAT_BODY } from "./chat-schemas.js";
 
-/** A chunk that waits for its reader, and each log probability of it: objects with a number or two. */
+/** Memory of an unread chunk, and of each of its log probabilities: objects with one or two numbers. */
 const CHUNK_BYTES = 100;
 const LOGPROB_BYTES = 100;
 
@@ -61,7 +61,7 @@ export function registerChat(
       const options = chatOptions(body);
       const { maxTokens = contextSize, logprobs } = options;
       const chunkBytes = CHUNK_BYTES + (logprobs === undefined ? 0 : (1 + logprobs) * LOGPROB_BYTES);
-      // A slow reader's answer waits here.
+      // The answer is held until a slow client has read it.
       state.memory.take(Math.min(maxTokens, contextSize) * chunkBytes);
       const generation = chat.chat({ ...options, messages, signal, caller: state.caller });
       generation.result.then(count, () => {});
@@ -80,7 +80,7 @@ export function registerChat(
         if (body.stream !== true) return await completion(generation, answer);
         // An error before the first token still has a status.
         const events = completionEvents(await started(generation), answer);
-        // From now on silence is a reader that does not read.
+        // From now on an idle socket means that the client does not read.
         request.raw.setTimeout(sendMs);
         return reply
           .type(EVENT_STREAM_TYPE)
@@ -104,7 +104,7 @@ function deadline(ms: number, ended: AbortSignal): AbortSignal {
       }),
     );
   }, ms);
-  // A request that has ended by now.
+  // A request that has ended before never clears it.
   timer.unref();
   ended.addEventListener("abort", () => clearTimeout(timer), { once: true });
   return controller.signal;
@@ -124,7 +124,7 @@ async function started(generation: ChatGeneration): Promise<ChatGeneration> {
   };
 }
 
-/** Names the image or video that an error is of. */
+/** Adds the request member of the image or video that failed. */
 function withMediaParam(error: unknown, params: readonly string[]): unknown {
   if (!VitgraphError.is(error) || typeof error.details.media !== "number") return error;
   const param = params[error.details.media];

@@ -1,7 +1,7 @@
 /** POST /v1/embeddings: images in (JSON or a form), embeddings out (JSON, `.npy`, safetensors, or a stream of parts). */
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
-import { type Embedding, type EncodeOptions, encodeNpy } from "@vitgraph/core";
+import { type Embedding, type EncodeOptions, embeddingColumns, encodeNpy } from "@vitgraph/core";
 import type { FastifyInstance } from "fastify";
 import {
   encodeTensors,
@@ -27,7 +27,7 @@ export function registerEmbeddings(
   { engine, limits, modelName }: ResolvedServerOptions,
   policy: MediaPolicy,
 ): void {
-  const columns = engine.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const columns = embeddingColumns(engine.model.vision);
   const schema = {
     summary: "Embeddings of images",
     body: { content: { "application/json": { schema: embeddingsBody(limits.maxItems) } } },

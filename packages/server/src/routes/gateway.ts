@@ -1,34 +1,35 @@
 /**
- * A gateway in front of an ordinary vLLM server. Images of POST /v1/chat/completions are encoded here, and vLLM gets their
- * embeddings in their place; every other byte, of every other route too, passes through in both directions.
+ * A gateway in front of an ordinary vLLM server. Images of POST /v1/chat/completions are encoded here and replaced by
+ * their embeddings; all other bytes, and all other routes, pass through unchanged in both directions.
  *
- * Whatever keeps an image from being encoded, or vLLM from taking its embedding, is answered by sending the request as it
- * came: vLLM then encodes it with its own tower.
+ * If an image cannot be encoded, or vLLM rejects its embedding, vLLM gets the original request and encodes the image with
+ * its own tower.
  */
 import { isUtf8 } from "node:buffer";
 import http from "node:http";
 import https from "node:https";
 import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { type Embedding, encodeNpy } from "@vitgraph/core";
+import { type Embedding, embeddingColumns, encodeNpy } from "@vitgraph/core";
 import { scanJson, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { contentParts } from "../content-parts.js";
-import { checkGridModel, type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
+import { type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
+import { checkGridModel } from "../grid-models.js";
 import { StatusError } from "../http-errors.js";
 import { keepEcStorage } from "../keep-ec-storage.js";
 import { type MediaPolicy, readMedia } from "../media/read-media.js";
 import { encodeOptions, requestState } from "../request-state.js";
 import type { GatewayOptions, ResolvedServerOptions } from "../server-options.js";
 
-/** vLLM ends a request itself; this is for one that never does. */
+/** vLLM has its own time limits; this one is for a vLLM that hangs. */
 const ANSWER_MS = 3_600_000;
 const MAX_JSON_DEPTH = 64;
 const BYTES_PER_VALUE = 4;
-/** What vLLM answers if it takes no `image_embeds`, or cannot load an embedding. */
+/** vLLM's statuses if it does not accept `image_embeds` or cannot load an embedding. */
 const RETRIED: readonly number[] = [400, 422, 500];
 
-/** Of one connection: RFC 9110, 7.6.1; and the client's wait before it sends its body, which is over. */
+/** Headers of one connection (RFC 9110, 7.6.1), and `expect`: the body has already arrived. */
 const HOP_BY_HOP: readonly string[] = [
   "connection",
   "keep-alive",
@@ -66,7 +67,7 @@ export async function registerGateway(
   const { modelType } = engine.model.vision;
   if (modelType !== undefined) checkGridModel(modelType);
   if (storage !== undefined) keepEcStorage(app, storage);
-  const columns = engine.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const columns = embeddingColumns(engine.model.vision);
   const client = upstreamClient(upstream);
   app.addHook("onClose", async () => client.close());
 
@@ -92,7 +93,7 @@ export async function registerGateway(
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    // As a stream: it may be of any size.
+    // A stream: the body may have any size.
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
     const pass = async (request: FastifyRequest, reply: FastifyReply) =>
@@ -100,7 +101,7 @@ export async function registerGateway(
     scope.all("/*", options, pass);
   });
 
-  /** The body with embeddings in the places of its images; undefined where vLLM has to encode them. */
+  /** The body with its images replaced by embeddings; undefined if vLLM must encode them. */
   async function replaceImages(
     original: Buffer,
     request: FastifyRequest,
@@ -184,7 +185,7 @@ export async function registerGateway(
     );
     const outcomes = await engine.encode(items, {
       ...encodeOptions(state, limits),
-      // As computed, and as it is sent.
+      // Once as computed, and once as sent.
       onItemSpecs: (specs) => {
         for (const spec of specs)
           if (spec.status === "fulfilled")
@@ -199,8 +200,8 @@ export async function registerGateway(
 }
 
 /**
- * The images of a chat; none where vLLM has to get all of them: it takes images and embeddings in one request not
- * together, and its processor settings are not the engine's.
+ * The images of a chat; none if vLLM must encode all of them. vLLM does not accept images and embeddings in one request,
+ * and the engine has no processor settings per request.
  */
 function imagesOf(json: string): readonly Located[] {
   if (!json.includes("image_url") || scanJson(json, MAX_JSON_DEPTH).isTooDeep) return [];
@@ -263,7 +264,7 @@ function bodyOf(pieces: readonly Piece[]): Readable {
 
 interface UpstreamClient {
   /**
-   * The upstream's answer, when its headers have come. A client that is gone ends the call.
+   * The upstream's answer, when its headers have come. A client that disconnects cancels the call.
    * @param length of the body; undefined: as the request says
    * @throws StatusError 502
    */
@@ -304,7 +305,7 @@ function upstreamClient(upstream: string): UpstreamClient {
 }
 
 function endToEnd(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
-  // A header that the connection header names is of the connection, too.
+  // Headers that `connection` names belong to the connection, too.
   const named = (headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase());
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !HOP_BY_HOP.includes(name) && !named.includes(name)),
@@ -320,7 +321,7 @@ function passOn(answer: http.IncomingMessage, reply: FastifyReply): FastifyReply
 
 const MAX_LOGGED = 500;
 
-/** The beginning of an answer that nobody gets. */
+/** The beginning of an answer that is not forwarded. */
 async function readText(answer: http.IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of answer) {

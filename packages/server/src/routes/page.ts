@@ -15,9 +15,9 @@ import type { PageOptions, ResolvedServerOptions } from "../server-options.js";
 /** Routes that need no key. */
 export const OPEN_PAGE_ROUTES: readonly string[] = ["/", "/page/:file"];
 
-/** A glance at the queue; a bar appears as it happens. */
+/** Four updates a second look live. */
 const PERIOD_MS = 250;
-/** A viewer's stream ends before the server cuts the request as overdue; the page asks for the next one. */
+/** Ends before the request's time limit; the page then opens the next stream. */
 const STREAM_MS = 60_000;
 /** Each is an open connection and four small messages a second. */
 const MAX_VIEWERS = 32;
@@ -84,7 +84,7 @@ export function registerPage(
   let viewers = 0;
   app.addHook("preClose", async () => closing.abort());
 
-  // A HEAD request would hold a viewer's place for a minute.
+  // A HEAD request would count as a viewer for a minute.
   app.get("/page/events", { ...hidden, exposeHeadRoute: false }, async (request, reply) => {
     if (viewers >= MAX_VIEWERS) {
       throw new VitgraphError("VG_QUEUE_FULL", `${MAX_VIEWERS} live pages are open`, {

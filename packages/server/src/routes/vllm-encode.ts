@@ -1,13 +1,13 @@
 /**
  * POST /v1/chat/completions as vLLM's disaggregation proxy calls an encode instance: the images of a chat in, no text out.
- * Each embedding goes to the shared storage, under the image's uuid, and the answer says its grid. With these the decoder
- * makes placeholders and loads the rows, and never sees the image.
+ * Each embedding goes to the shared storage under the image's uuid, and the answer has its grid. The decoder needs both for
+ * placeholders and rows, and never gets the image.
  *
- * A request that this engine cannot answer as vLLM would (videos, audio, settings of its own) is answered without
+ * A request that this engine cannot answer as vLLM would (videos, audio, processor settings) is answered without
  * `ec_transfer_params`. The proxy then sends the media to the decoder, which encodes it with its own tower.
  */
 import { randomUUID } from "node:crypto";
-import type { EncodeOptions } from "@vitgraph/core";
+import { type EncodeOptions, embeddingColumns } from "@vitgraph/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { checkEcKey, type EcEntry, type EcStorage, ecKeyOfUrl } from "../ec-storage.js";
 import { checkModel, itemError, ParamError, StatusError } from "../http-errors.js";
@@ -35,11 +35,11 @@ interface RequestedImage {
   /** Place in the request, for errors. */
   readonly param: string;
   readonly key: string;
-  /** Undefined where the client says that the image is in the storage. */
+  /** Undefined if the request has only the uuid of an image in the storage. */
   readonly url: string | undefined;
 }
 
-/** What vLLM's connector reports of an item. */
+/** An item as vLLM's connector reports it. */
 interface TransferParams {
   readonly metadata: { readonly image_grid_thw: readonly (readonly number[])[] };
   /** Places among the images of the request. */
@@ -55,7 +55,7 @@ export function registerVllmEncode(
   policy: MediaPolicy,
   storage: EcStorage,
 ): void {
-  const columns = engine.model.vision.outputColumns.reduce((sum, width) => sum + width, 0);
+  const columns = embeddingColumns(engine.model.vision);
   const schema = {
     summary: "Images of a chat to vLLM's shared storage",
     body: ENCODE_BODY,
@@ -178,11 +178,10 @@ function partsOf(body: EncodeBody): readonly { readonly part: Part; readonly par
   );
 }
 
-/** Why the decoder has to encode the request's media itself; undefined where it does not. */
+/** Why the decoder must encode the request's media; undefined if it need not. */
 function reasonForDecoder(body: EncodeBody): string | undefined {
-  const others = partsOf(body).map(({ part }) => part.type);
-  const foreign = others.find((type) => type !== "text" && type !== "image_url");
-  if (foreign !== undefined) return "a part is neither text nor an image";
+  const isKnown = ({ part: { type } }: { readonly part: Part }) => type === "text" || type === "image_url";
+  if (!partsOf(body).every(isKnown)) return "a part is neither text nor an image";
   // vLLM's key depends on them as well, and the proxy's uuid does not.
   for (const name of ["mm_processor_kwargs", "media_io_kwargs"] as const)
     if (Object.keys(body[name] ?? {}).length > 0) return `the request has ${name}`;
