@@ -300,3 +300,74 @@ test.each(Object.keys(ARCHITECTURES))(
     expect(grids.reduce((sum, grid) => sum + answerTokens(vision, grid), 0)).toBeLessThanOrEqual(1024);
   },
 );
+
+// What the checkpoints' own files say of the tower: they leave keys out, or name them in their own way.
+test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
+  [
+    "smolvlm2-500m",
+    {
+      model_type: "smolvlm",
+      scale_factor: 4,
+      text_config: { hidden_size: 960 },
+      vision_config: { hidden_size: 768, image_size: 512, num_attention_heads: 12, patch_size: 16 },
+    },
+  ],
+  [
+    "pixtral-12b",
+    {
+      model_type: "llava",
+      projector_hidden_act: "gelu",
+      text_config: { hidden_size: 5120 },
+      vision_config: {
+        head_dim: 64,
+        hidden_act: "silu",
+        image_size: 1024,
+        model_type: "pixtral",
+        patch_size: 16,
+      },
+      vision_feature_layer: -1,
+      vision_feature_select_strategy: "full",
+    },
+  ],
+  [
+    "kimi-k2.5",
+    {
+      model_type: "kimi_k25",
+      text_config: { hidden_size: 7168 },
+      vision_config: {
+        init_pos_emb_height: 64,
+        init_pos_emb_width: 64,
+        merge_kernel_size: [2, 2],
+        patch_size: 14,
+        projector_ln_eps: 1e-5,
+        vt_hidden_size: 1152,
+        vt_intermediate_size: 4304,
+        vt_num_attention_heads: 16,
+        vt_num_hidden_layers: 27,
+      },
+    },
+  ],
+  [
+    "internvl3-2b",
+    {
+      model_type: "internvl_chat",
+      downsample_ratio: 0.5,
+      llm_config: { hidden_size: 1536 },
+      vision_config: {
+        hidden_act: "gelu",
+        hidden_size: 1024,
+        image_size: 448,
+        intermediate_size: 4096,
+        norm_type: "layer_norm",
+        num_attention_heads: 16,
+        num_hidden_layers: 24,
+        patch_size: 14,
+        qk_normalization: false,
+        qkv_bias: true,
+      },
+    },
+  ],
+])("the config.json of %s describes the tower of its published sizes", (name, config) => {
+  const published = createVisionModel({ ...ARCHITECTURES[name] });
+  expect(createVisionModel(config).config).toEqual(published.config);
+});

@@ -499,6 +499,12 @@ export function unpackPatchesCase(shape: UnpackShape): KernelCase {
 /** Rows of windows as Qwen2.5-VL cuts an image: 8×8 patches, less at the edges. */
 const WINDOWS: readonly number[] = [64, 64, 16, 0, 4, 64, 1, 1, 48, 8, 64, 0, 0, 2, 64];
 
+/**
+ * More elements than the device holds threads at once, 2048 on each of up to 188 multiprocessors, and rows too odd for
+ * vectors: threads of elementwise kernels take a second step.
+ */
+const MANY_ELEMENTS = { m: 390, n: 1001 };
+
 /** Every kernel on shapes that catch what kernels get wrong: odd sizes, single rows, gaps, sharing, tails of every tile. */
 export function kernelCases(activationDType: DType = "f32"): readonly KernelCase[] {
   const common = { activationDType };
@@ -749,6 +755,11 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 257, n: 1024, tableRows: 256, learnedRows: 1, weightDType: "bf16" },
       { m: 40, n: 24, tableRows: 70, learnedRows: 2, weightDType: "f16", strided: true },
       { m: 12, n: 72, tableRows: 9, learnedRows: 4, aligned: true },
+      { m: 9, n: 12, tableRows: 5, learnedRows: 2, aligned: true },
+      { m: 7, n: 1, tableRows: 3, learnedRows: 2, weightDType: "bf16" },
+      // The only row is a learned one, and the table has none.
+      { m: 1, n: 8, tableRows: 0, learnedRows: 2 },
+      { ...MANY_ELEMENTS, tableRows: 41, learnedRows: 3, weightDType: "bf16" },
       { m: 0, n: 8, tableRows: 4, learnedRows: 1 },
     ].map((shape) => assembleRowsCase({ ...common, ...shape } as Parameters<typeof assembleRowsCase>[0])),
 
@@ -761,6 +772,11 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 9, n: 64, groups: 12, inPlace: "x" },
       { m: 13, n: 40, groups: 2, strided: true, weightDType: "f16" },
       { m: 2, n: 1152, groups: 1, weight: false },
+      // A group of one column, and groups that end one column beyond a warp's 32.
+      { m: 5, n: 1, groups: 3 },
+      { m: 4, n: 33, groups: 5, inPlace: "x", strided: true },
+      // More groups than the device holds warps at once, 64 on each of up to 188 multiprocessors.
+      { m: 760, n: 3, groups: 16, weightDType: "bf16" },
       { m: 0, n: 8, groups: 2 },
     ].map((shape) => rmsnormGroupsCase({ ...common, ...shape } as Parameters<typeof rmsnormGroupsCase>[0])),
 
@@ -769,6 +785,13 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 9, n: 72, low: -1, high: 0.25, weightDType: "bf16" },
       { m: 5, n: 37, low: -0.125, high: 2, inPlace: "x" },
       { m: 13, n: 24, low: 0, high: 1, strided: true },
+      { m: 7, n: 1, low: -0.5, high: 0.5, weightDType: "bf16" },
+      { m: 6, n: 12, low: -1, high: 1, aligned: true },
+      { m: 6, n: 64, low: -1, high: 1, aligned: true, inPlace: "x" },
+      // A linear that clips nothing, and one that clips on one side.
+      { m: 3, n: 16, low: Number.NEGATIVE_INFINITY, high: Number.POSITIVE_INFINITY },
+      { m: 3, n: 16, low: Number.NEGATIVE_INFINITY, high: 0.25, weightDType: "bf16" },
+      { ...MANY_ELEMENTS, low: -1, high: 0.5 },
       { m: 0, n: 8, low: -1, high: 1 },
     ].map((shape) => clampCase({ ...common, ...shape } as Parameters<typeof clampCase>[0])),
 
@@ -777,6 +800,9 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 9, n: 1152, weightDType: "bf16" },
       { m: 5, n: 37, inPlace: "x" },
       { m: 13, n: 24, strided: true, weightDType: "f16" },
+      { m: 7, n: 1, weightDType: "bf16" },
+      { m: 6, n: 12, aligned: true },
+      { ...MANY_ELEMENTS, weightDType: "bf16" },
       { m: 0, n: 8 },
     ].map((shape) => standardizeCase({ ...common, ...shape } as Parameters<typeof standardizeCase>[0])),
 

@@ -8,19 +8,20 @@ const TOWER = {
   intermediate_size: 4096,
   num_attention_heads: 16,
   num_channels: 3,
+  hidden_act: "silu",
 };
 
 export const PIXTRAL_MODELS = {
   "pixtral-12b": {
     architectures: ["LlavaForConditionalGeneration"],
-    model_type: "pixtral",
+    model_type: "llava",
     text_config: { hidden_size: 5120 },
-    vision_config: { ...TOWER, hidden_act: "gelu", patch_size: 16 },
+    vision_config: { ...TOWER, patch_size: 16 },
   },
   "mistral-small-3.1-24b": {
     architectures: ["Mistral3ForConditionalGeneration"],
     model_type: "mistral3",
     text_config: { hidden_size: 5120 },
-    vision_config: { ...TOWER, hidden_act: "silu", patch_size: 14 },
+    vision_config: { ...TOWER, patch_size: 14 },
   },
 } as const satisfies Record<string, ArchitectureConfig>;
