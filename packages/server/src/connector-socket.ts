@@ -4,7 +4,7 @@
  *
  * Only processes of the same user can open the socket and the files.
  */
-import { chmod, lstat, rm } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { bf16ToF32, embeddingColumns, type PixelValuesItem } from "@vitgraph/core";
 import type { Logger } from "@vitgraph/core/observability";
@@ -45,14 +45,16 @@ export async function openConnectorSocket(options: ConnectorSocketOptions): Prom
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
+    // The file is made within listen: no other user may connect before its mode could be changed.
+    const mask = process.umask(0o177);
     server.listen(path, resolve);
+    process.umask(mask);
   }).catch((cause) => {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `cannot listen on ${describe(path)} (${cause.code})`, {
       remedy: "choose another --connector-socket",
       cause,
     });
   });
-  await chmod(path, 0o600);
   return {
     async [Symbol.asyncDispose]() {
       // The connectors delete the rows that they have: vLLM may be about to load them.

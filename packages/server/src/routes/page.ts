@@ -53,7 +53,11 @@ export function registerPage(
 ): void {
   let reading: Promise<ReadonlyMap<string, PageFile>> | undefined;
   async function sendFile(name: string, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
-    reading ??= readPageFiles();
+    // A page that is built later is found without a restart.
+    reading ??= readPageFiles().catch((error: unknown) => {
+      reading = undefined;
+      throw error;
+    });
     const file = (await reading).get(name);
     if (file === undefined) throw new StatusError(404, "the live page has no such file", "open /");
     reply.headers(FILE_HEADERS).header("etag", file.etag).type(file.type);
