@@ -16,7 +16,7 @@ import {
   powerOfTwoBudgets,
   type QueuedItem,
 } from "@vitgraph/scheduler";
-import { VirtualClock } from "@vitgraph/scheduler/testing";
+import { seededRandom, VirtualClock } from "@vitgraph/scheduler/testing";
 
 export interface SimulatedImage extends Packable {
   readonly grid: Grid;
@@ -85,7 +85,7 @@ export function batchMs(images: readonly SimulatedImage[], cost: DeviceCost): nu
   return images.reduce((sum, { grid }) => sum + cost.attentionMs(grid), cost.tokensMs(tokens));
 }
 
-/** Device time of an image in a full batch: what it adds to an instance that has enough to do. */
+/** The device time that an image adds to a full batch. */
 export function shareMs({ spec, grid }: SimulatedImage, cost: DeviceCost): number {
   return spec.outputTokens * cost.msPerToken + cost.attentionMs(grid);
 }
@@ -130,17 +130,6 @@ function gridDrawer(random: () => number): () => SimulatedImage {
 export function meanShareMs(requests: readonly SimulatedRequest[], cost: DeviceCost): number {
   const images = requests.flatMap((request) => request.images);
   return images.reduce((sum, image) => sum + shareMs(image, cost), 0) / images.length;
-}
-
-/** Numbers from 0 to 1 (mulberry32). */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** What a router knows of an instance: the images that it sent there, and which were answered. */

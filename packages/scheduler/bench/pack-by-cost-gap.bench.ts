@@ -15,7 +15,7 @@ import {
 import { partitionCost } from "../src/partition.js";
 import { annealPartition, landscapeOf, lowerBound } from "../src/partition-anneal.js";
 import { fewestGroups, seedPartitions } from "../src/partition-seeds.js";
-import { seededRandom } from "../test/seeded-random.js";
+import { seededRandom } from "../src/seeded-random.js";
 import { type Workload, workloads } from "./workloads.js";
 
 const COUNTS = [16, 24, 32, 48, 64];

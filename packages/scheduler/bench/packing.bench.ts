@@ -13,7 +13,7 @@ import {
   powerOfTwoBudgets,
   systemClock,
 } from "../src/index.js";
-import { seededRandom } from "../test/seeded-random.js";
+import { seededRandom } from "../src/seeded-random.js";
 import { commonItems } from "./workloads.js";
 
 const limits = { tokenBudgets: powerOfTwoBudgets(64, 16_384), maxItems: 64 };

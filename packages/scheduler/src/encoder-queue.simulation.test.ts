@@ -1,6 +1,5 @@
 /** The queue under thousands of random arrivals, on a virtual clock: the same every time, for each seed. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { seededRandom } from "../test/seeded-random.js";
 import {
   createCostPacker,
   EncoderQueue,
@@ -10,6 +9,7 @@ import {
   packFirstFitDecreasing,
   packGreedyAscending,
 } from "./index.js";
+import { seededRandom } from "./seeded-random.js";
 import { VirtualClock } from "./testing.js";
 
 interface Job {

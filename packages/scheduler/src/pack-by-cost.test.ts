@@ -2,7 +2,6 @@ import { VitgraphError } from "@vitgraph/errors";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { byPosition, itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
-import { seededRandom } from "../test/seeded-random.js";
 import {
   type BatchCost,
   commonSizes,
@@ -17,6 +16,7 @@ import {
   powerOfTwoBudgets,
 } from "./index.js";
 import { landscapeOf, lowerBound } from "./partition-anneal.js";
+import { seededRandom } from "./seeded-random.js";
 
 const packByCost = byPosition(packItemsByCost);
 const packGreedyAscending = byPosition(packItemsGreedily);

@@ -1,2 +1,3 @@
-/** Fakes for tests of code that uses the scheduler. */
+/** Fakes for tests and simulations of code that uses the scheduler. */
+export { seededRandom } from "./seeded-random.js";
 export { VirtualClock } from "./virtual-clock.js";

@@ -5,7 +5,7 @@ import type { Embedding } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import type { EcStorage, EcStorageOptions } from "@vitgraph/server";
 import type { CliIo } from "../cli-io.js";
-import { inputName, STDIN } from "../files.js";
+import { inputName, isUrl, STDIN } from "../files.js";
 import { counted, renderTable } from "../table.js";
 import { isVideoFile } from "./encode-inputs.js";
 
@@ -44,14 +44,11 @@ export async function ecKeys(
   const urlOf = (path: string) => (isUrl(path) ? path : pathToFileURL(resolve(path)).href);
   const names = given.length > 0 ? given : paths.map(urlOf);
   return names.map((name) => {
-    if (isUrl(name)) return ecKeyOfUrl(name);
+    // The proxy hashes URLs of every scheme.
+    if (/^[a-z][a-z0-9+.-]*:\/\/|^data:/i.test(name)) return ecKeyOfUrl(name);
     checkEcKey(name);
     return name;
   });
-}
-
-function isUrl(name: string): boolean {
-  return /^[a-z][a-z0-9+.-]*:\/\/|^data:/i.test(name);
 }
 
 export interface EcFiles {
