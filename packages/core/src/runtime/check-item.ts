@@ -23,32 +23,40 @@ export function patchShapeOf(
 
 type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid">;
 
+/** Whether the model has positions for the grid, and one of its own sizes where it takes no other. */
+export function takesGrid(grid: Grid, limits: GridLimits): boolean {
+  return gridProblem(grid, limits) === undefined;
+}
+
 /** @throws VG_ITEM_INVALID where the model has no positions for the grid */
-export function checkGridOfModel(
+export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
+  const problem = gridProblem(grid, limits);
+  if (problem === undefined) return;
+  const { fact, remedy } = problem;
+  throw new VitgraphError("VG_ITEM_INVALID", fact, { remedy, details: { grid } });
+}
+
+function gridProblem(
   grid: Grid,
   { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
-): void {
+): { fact: string; remedy: string } | undefined {
   if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
     const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
-    throw new VitgraphError(
-      "VG_ITEM_INVALID",
-      `the model takes grids of ${expected} patches, not of ${found}`,
-      {
-        remedy: "resize the image as the checkpoint's image processor does",
-        details: { grid },
-      },
-    );
+    return {
+      fact: `the model takes grids of ${expected} patches, not of ${found}`,
+      remedy: "resize the image as the checkpoint's image processor does",
+    };
   }
   if (grid.t > maxFrames) {
-    throw new VitgraphError("VG_ITEM_INVALID", `a grid of ${grid.t} frames is beyond ${maxFrames}`, {
+    return {
+      fact: `a grid of ${grid.t} frames is beyond ${maxFrames}`,
       remedy: "pass frames as items of their own",
-      details: { grid },
-    });
+    };
   }
   const side = Math.max(grid.h, grid.w);
-  if (side <= maxGridSide) return;
-  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
+  if (side <= maxGridSide) return undefined;
+  return {
+    fact: `a grid side of ${side} patches is beyond ${maxGridSide}`,
     remedy: "cut the image into several",
-    details: { grid },
-  });
+  };
 }
