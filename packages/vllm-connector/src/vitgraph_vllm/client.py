@@ -30,19 +30,29 @@ CLOSED = "the connector was shut down"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Where the rows of an embedding lie: bf16 [tokens, columns]."""
+class Slot:
+    """Rows in GPU memory that the worker has mapped."""
 
-    path: str
+    memory: str
+    rows: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of an embedding lie: bf16 [tokens, columns] in a file in shared memory, or in a slot."""
+
     tokens: int
     columns: int
+    path: str | None = None
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True)
 class Failed:
     reason: str
-    left: str | None = None
-    """Path of rows that came before the server was gone. vLLM may be about to load them."""
+    left: Rows | None = None
+    """Rows that came before the server was gone. vLLM may be about to load them."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +79,19 @@ class VitgraphClient:
         path: str,
         timeout_s: float,
         check_server: Callable[[dict[str, Any]], str | None],
+        engine: str | None = None,
     ) -> None:
         """
         Args:
             path: the Unix socket.
             timeout_s: how long a request may take before it fails.
             check_server: is given the server's greeting, and says why it cannot be used, if so.
+            engine: names vLLM's engine if its worker takes rows in GPU memory.
         """
         self._path = path
         self._timeout_s = timeout_s
         self._check_server = check_server
+        self._engine = {} if engine is None else {"engine": engine}
         self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
         self._keys: dict[int, str] = {}
@@ -109,6 +122,7 @@ class VitgraphClient:
                 "grid_thw": pixels.grid_thw,
                 "dtype": pixels.dtype,
                 "timeout_ms": int(self._timeout_s * 1000),
+                **self._engine,
             }
         self._outbox.put((message, pixels.data))
 
@@ -126,14 +140,19 @@ class VitgraphClient:
             outcome = self._outcomes.get(key)
             self._outcomes[key] = Failed(reason)
         if isinstance(outcome, Rows):
-            self._release(outcome.path)
+            self._release(outcome)
+
+    def hand_over(self, key: str) -> None:
+        """Forgets a key whose rows are the worker's to release."""
+        with self._lock:
+            self._outcomes.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Deletes the key's rows, now or when they come."""
         with self._lock:
             outcome = self._outcomes.pop(key, None)
         if isinstance(outcome, Rows):
-            self._release(outcome.path)
+            self._release(outcome)
         elif isinstance(outcome, Failed) and outcome.left is not None:
             self._release(outcome.left)
 
@@ -146,11 +165,14 @@ class VitgraphClient:
         for key in list(self._outcomes):
             self.forget(key)
 
-    def _release(self, path: str) -> None:
-        """The file is this process's to delete: the server may be gone. The server counts what is left."""
+    def _release(self, rows: Rows) -> None:
+        """A file is this process's to delete: the server may be gone. The server counts what is left."""
+        if rows.slot is not None:
+            self._outbox.put(({"op": "release", "memory": rows.slot.memory, "rows": rows.slot.rows}, b""))
+            return
         with contextlib.suppress(OSError):
-            os.unlink(path)
-        self._outbox.put(({"op": "release", "path": path}, b""))
+            os.unlink(rows.path)
+        self._outbox.put(({"op": "release", "path": rows.path}, b""))
 
     def _write(self) -> None:
         while (entry := self._outbox.get()) is not None:
@@ -207,12 +229,16 @@ class VitgraphClient:
                 outcome = Failed(str(answer["error"].get("message")))
             else:
                 tokens, columns = answer["shape"]
-                outcome = Rows(answer["path"], tokens, columns)
+                if "memory" in answer:
+                    slot = Slot(answer["memory"], answer["rows"], answer["offset"])
+                    outcome = Rows(tokens, columns, slot=slot)
+                else:
+                    outcome = Rows(tokens, columns, path=answer["path"])
             if key is not None and isinstance(self._outcomes.get(key), Pending):
                 self._outcomes[key] = outcome
             elif isinstance(outcome, Rows):
                 # Forgotten, or too late: vLLM has encoded it itself.
-                late = outcome.path
+                late = outcome
         if late is not None:
             self._release(late)
 
@@ -225,7 +251,7 @@ class VitgraphClient:
             self._keys.clear()
             for key, outcome in self._outcomes.items():
                 if not isinstance(outcome, Failed):
-                    left = outcome.path if isinstance(outcome, Rows) else None
+                    left = outcome if isinstance(outcome, Rows) else None
                     self._outcomes[key] = Failed(f"the server is gone: {reason}", left)
         if is_news:
             logger.warning("vLLM encodes images itself until vitgraph at %s answers: %s", self._path, reason)
