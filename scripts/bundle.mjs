@@ -238,7 +238,9 @@ function copyBenchmarks() {
   }
   // vLLM's connector, to install with pip; benchmarks/peer/connector.py runs it under the stubs of its tests.
   const connector = "packages/vllm-connector";
-  const modules = readdirSync(join(root, connector, "src/vitgraph_vllm")).filter((name) => name.endsWith(".py"));
+  const modules = readdirSync(join(root, connector, "src/vitgraph_vllm")).filter((name) =>
+    name.endsWith(".py"),
+  );
   const sources = modules.map((name) => `src/vitgraph_vllm/${name}`);
   for (const name of ["README.md", "pyproject.toml", "test/stubs.py", ...sources])
     copy(`${connector}/${name}`, `vllm-connector/${name}`);

@@ -112,9 +112,13 @@ export class ConnectorMemory {
   offer(vllm: string, gpu: string): MappedMemory {
     const exported = this.#engine.exportMemory?.(gpu, this.#sizeBytes) ?? null;
     if (exported !== null) return new MappedMemory(vllm, exported);
-    throw new VitgraphError("VG_BACKEND_UNAVAILABLE", `vitgraph does not compute on the GPU ${describe(gpu)}`, {
-      remedy: "start it on vLLM's GPU, with the CUDA backend",
-    });
+    throw new VitgraphError(
+      "VG_BACKEND_UNAVAILABLE",
+      `vitgraph does not compute on the GPU ${describe(gpu)}`,
+      {
+        remedy: "start it on vLLM's GPU, with the CUDA backend",
+      },
+    );
   }
 
   /** Its worker has mapped it: rows are written to it from now on. */

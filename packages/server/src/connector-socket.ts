@@ -45,7 +45,9 @@ export async function openConnectorSocket(options: ConnectorSocketOptions): Prom
   const server = createServer((socket) => {
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
-    void serveConnection(socket, rows, memory, options).catch((err) => logger?.error({ err }, "a connector failed"));
+    void serveConnection(socket, rows, memory, options).catch((err) =>
+      logger?.error({ err }, "a connector failed"),
+    );
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

@@ -77,7 +77,7 @@ class MappedMemory:
         self.__cuda_array_interface__ = {
             "shape": (size,),
             "typestr": "|u1",
-            "data": (self._address.value, True),
+            "data": (self._address.value, False),
             "version": 3,
         }
         self._bytes = torch.as_tensor(self, device=device)
