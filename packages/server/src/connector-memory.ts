@@ -7,11 +7,9 @@
  */
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
-import { type Embedding, embeddingBytes } from "@vitgraph/core";
+import { type Embedding, type ExportedMemory, embeddingBytes } from "@vitgraph/core";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { ServedEngine } from "./server-options.js";
-
-type ExportedMemory = NonNullable<ReturnType<NonNullable<ServedEngine["exportMemory"]>>>;
 
 /** Rows of 8192 tokens of Qwen3-VL-8B. Rows that find no room go through shared memory. */
 export const DEFAULT_MAPPED_BYTES = 256 * 2 ** 20;
