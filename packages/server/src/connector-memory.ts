@@ -28,6 +28,7 @@ interface Slot {
   readonly bytes: number;
   /** The connection that asked for them. */
   readonly socket: Socket;
+  isWritten: boolean;
 }
 
 /** The memory of one worker. */
@@ -56,6 +57,7 @@ export class MappedMemory {
       this.release(slot.rows);
       throw error;
     }
+    slot.isWritten = true;
     return { memory: this.id, rows: slot.rows, offset: slot.offset };
   }
 
@@ -71,7 +73,7 @@ export class MappedMemory {
 
   /** The connections whose rows are here. */
   get sockets(): ReadonlySet<Socket> {
-    return new Set(this.#slots.map(({ socket }) => socket));
+    return new Set(this.#slots.filter(({ isWritten }) => isWritten).map(({ socket }) => socket));
   }
 
   /** The first gap that is large enough. */
@@ -84,7 +86,7 @@ export class MappedMemory {
       offset = Math.ceil((next.offset + next.bytes) / ALIGNMENT) * ALIGNMENT;
     }
     if (offset + bytes > this.exported.sizeBytes) return undefined;
-    const slot = { rows: this.#count++, offset, bytes, socket };
+    const slot = { rows: this.#count++, offset, bytes, socket, isWritten: false };
     this.#slots.splice(index, 0, slot);
     return slot;
   }
