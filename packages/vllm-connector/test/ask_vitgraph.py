@@ -41,7 +41,7 @@ with fake_cuda() if ipc else contextlib.nullcontext():
     while ipc and rows.slot is None:
         scheduler.request_finished(request)
         request, rows, data = load("a")
-    print(*ipc, hashlib.sha256(data).hexdigest(), flush=True)
+    print(" ".join((*ipc, hashlib.sha256(data).hexdigest())), flush=True)
     if sys.stdin.read() == "release":
         scheduler.request_finished(request)
         scheduler.shutdown()
