@@ -62,7 +62,7 @@ export interface Arena extends Disposable {
   readonly sizeBytes: number;
 }
 
-/** A plain block of device memory. It stays mapped in the other processes after it was disposed. */
+/** A plain block of device memory. Dispose it when the other processes have unmapped it: CUDA leaves undefined what they read later. */
 export interface ExportedMemory extends Disposable {
   readonly sizeBytes: number;
   /** `cudaIpcMemHandle_t`, 64 bytes. */

@@ -92,6 +92,7 @@ async function serveConnection(
     setTimeout(() => {
       for (const path of mine) void rows.remove(path);
       memory.releaseOf(socket);
+      // By now its worker has unmapped it.
       offered?.exported[Symbol.dispose]();
     }, KEEP_AFTER_CLOSE_MS).unref();
   });

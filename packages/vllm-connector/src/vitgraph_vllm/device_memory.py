@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 CHECK_CONNECTION_S = 1.0
-UNMAP_AFTER_S = 60.0
-"""After the connection has ended: rows in it may have been promised to vLLM."""
+UNMAP_AFTER_S = 30.0
+"""After the connection has ended: rows in it may have been promised to vLLM. Before vitgraph frees it, a minute after."""
 
 
 class Refused(Exception):
