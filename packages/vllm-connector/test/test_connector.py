@@ -18,7 +18,7 @@ from unittest import mock
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import stubs  # noqa: E402  before the connector, which imports vLLM
 from stubs import GPU, ECConnectorRole, FileMemory, Request, config, fake_cuda, image, row_bytes  # noqa: E402
-from vitgraph_vllm import VitgraphECConnector, device_memory  # noqa: E402
+from vitgraph_vllm import VitgraphECConnector, client, device_memory  # noqa: E402
 from vitgraph_vllm.client import Rows, receive_frame, send_frame  # noqa: E402
 
 GRID = (1, 2, 4)
@@ -134,6 +134,9 @@ def picture(key="a"):
 class ConnectorCase(unittest.TestCase):
     def setUp(self):
         logging.getLogger("vllm.vitgraph").setLevel(logging.CRITICAL)
+        keep = mock.patch.object(client, "KEEP_FILE_S", 0.2)
+        keep.start()
+        self.addCleanup(keep.stop)
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.path = os.path.join(self.folder.name, "socket")
@@ -252,6 +255,36 @@ class ConnectorTest(ConnectorCase):
         self.assertEqual([os.path.exists(rows.path) for rows in metadata.loads.values()], [True])
         self.assertFalse(scheduler.has_cache_item("a"))
         scheduler.request_finished(request)
+        until(lambda: server.rows() == [])
+
+    def test_a_request_that_is_aborted_before_its_worker_has_loaded_its_rows_keeps_them_for_a_while(self):
+        server = self.server()
+        scheduler = self.scheduler()
+        request = Request("r", picture(), TOKENS)
+        self.settle(scheduler, request)
+        scheduler.has_cache_item("a")
+        scheduler.update_state_after_alloc(request, 0)
+        metadata = scheduler.build_connector_meta(None)
+        scheduler.request_finished(request)
+        worker = VitgraphECConnector(config(self.path), ECConnectorRole.WORKER)
+        self.assertEqual(list(self.run_worker(worker, metadata)), ["a"])
+        until(lambda: server.rows() == [])
+        # Those that no worker was told of go at once.
+        self.settle(scheduler, Request("s", picture("b"), TOKENS))
+        scheduler.request_finished(Request("s", picture("b"), TOKENS))
+        self.assertEqual(server.rows(), [])
+
+    def test_a_connector_that_is_shut_down_leaves_no_rows(self):
+        server = self.server()
+        scheduler = self.scheduler()
+        with mock.patch.object(client, "KEEP_FILE_S", 60):
+            for key in ("a", "b"):
+                request = Request(key, picture(key), TOKENS)
+                self.settle(scheduler, request)
+                self.load(scheduler, request)
+            scheduler.request_finished(request)
+            self.assertEqual(len(server.rows()), 2)
+            scheduler.shutdown()
         self.assertEqual(server.rows(), [])
 
     def test_a_server_that_takes_too_long_is_not_waited_for(self):

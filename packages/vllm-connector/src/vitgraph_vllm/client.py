@@ -25,6 +25,8 @@ logger = logging.getLogger("vllm.vitgraph")
 PROTOCOL = 1
 CONNECT_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1.0
+KEEP_FILE_S = 5.0
+"""After a worker was told to load it: the worker may be a step behind when the request is aborted."""
 MAX_JSON_BYTES = 65_536
 CLOSED = "the connector was shut down"
 
@@ -94,6 +96,8 @@ class VitgraphClient:
         self._engine = {} if engine is None else {"engine": engine}
         self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
+        self._loading: dict[str, float] = {}
+        """When workers were told to load the files of keys."""
         self._keys: dict[int, str] = {}
         """Keys of the requests that are under way, by their ids."""
         self._ids = 0
@@ -101,7 +105,8 @@ class VitgraphClient:
         self._problem: str | None = None
         """The last one, so that a server that stays down is logged once."""
         self._down_until = 0.0
-        self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | tuple[float, Rows] | None] = queue.SimpleQueue()
+        """Messages with their payloads, and rows to release at a time."""
         self._writer = threading.Thread(target=self._write, name="vitgraph", daemon=True)
         self._writer.start()
 
@@ -142,25 +147,33 @@ class VitgraphClient:
         if isinstance(outcome, Rows):
             self._release(outcome)
 
-    def hand_over(self, key: str) -> None:
-        """Forgets a key whose rows are the worker's to release."""
+    def hand_over(self, key: str, rows: Rows) -> None:
+        """A worker was told to load the rows. Mapped ones are its own to release, and the key is forgotten."""
         with self._lock:
-            self._outcomes.pop(key, None)
+            if rows.slot is None:
+                self._loading[key] = time.monotonic()
+            else:
+                self._outcomes.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Deletes the key's rows, now or when they come."""
         with self._lock:
             outcome = self._outcomes.pop(key, None)
-        if isinstance(outcome, Rows):
-            self._release(outcome)
-        elif isinstance(outcome, Failed) and outcome.left is not None:
-            self._release(outcome.left)
+            keep_until = self._loading.pop(key, 0.0) + KEEP_FILE_S
+        rows = outcome.left if isinstance(outcome, Failed) else outcome
+        if not isinstance(rows, Rows):
+            return
+        if keep_until > time.monotonic():
+            self._outbox.put((keep_until, rows))
+        else:
+            self._release(rows)
 
     def close(self) -> None:
         self._outbox.put(None)
         self._writer.join(timeout=5)
         with self._lock:
             self._problem = CLOSED
+            self._loading.clear()
         self._disconnect(CLOSED)
         for key in list(self._outcomes):
             self.forget(key)
@@ -175,7 +188,18 @@ class VitgraphClient:
         self._outbox.put(({"op": "release", "path": rows.path}, b""))
 
     def _write(self) -> None:
-        while (entry := self._outbox.get()) is not None:
+        kept: list[tuple[float, Rows]] = []
+        while True:
+            try:
+                entry = self._outbox.get(timeout=max(0.0, kept[0][0] - time.monotonic()) if kept else None)
+            except queue.Empty:
+                self._release(kept.pop(0)[1])
+                continue
+            if entry is None:
+                break
+            if isinstance(entry[1], Rows):
+                kept.append(entry)
+                continue
             message, payload = entry
             try:
                 connection = self._connection or (self._connect() if message["op"] == "encode" else None)
@@ -184,6 +208,8 @@ class VitgraphClient:
                     send_frame(connection, message, payload)
             except (OSError, ValueError) as error:
                 self._disconnect(str(error))
+        for _, rows in kept:
+            self._release(rows)
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

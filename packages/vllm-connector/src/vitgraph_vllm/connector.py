@@ -152,9 +152,7 @@ class VitgraphECConnector(ECConnectorBase):
     def build_connector_meta(self, scheduler_output: SchedulerOutput, *args: Any, **kwargs: Any) -> VitgraphMetadata:
         loads, self._loads, self._promised = self._loads, {}, {}
         for key, rows in loads.items():
-            if rows.slot is not None:
-                # The worker releases them once it has copied them: room on the GPU is scarce.
-                self._client.hand_over(key)
+            self._client.hand_over(key, rows)
         return VitgraphMetadata(loads)
 
     def request_finished(self, request: Request, *args: Any, **kwargs: Any) -> tuple[bool, None]:
