@@ -10,6 +10,7 @@ export {
   type Device,
   type DeviceInfo,
   describeBackends,
+  type ExportedMemory,
   printProgram,
 } from "@vitgraph/cuda-kernels";
 export { checkMemoryPlan } from "./compiler/check-memory-plan.js";

@@ -67,6 +67,7 @@ export interface NativeDevice {
   info(): NativeDeviceInfo;
   allocate(sizeBytes: number): NativeArena;
   memory(): DeviceMemory;
+  exportMemory(sizeBytes: number): NativeExportedMemory | null;
   upload(request: {
     readonly arena: NativeArena;
     readonly offset: number;
@@ -95,6 +96,15 @@ export interface NativeDeviceInfo {
 /** Branded: a plain object is not one, and the addon checks the tag of each that it is handed. */
 export interface NativeArena {
   readonly __brand: "NativeArena";
+  dispose(): void;
+}
+
+export interface NativeExportedMemory {
+  readonly __brand: "NativeExportedMemory";
+  /** `mostBytes`: of one write. */
+  info(): { readonly handle: Uint8Array; readonly sizeBytes: number; readonly mostBytes: number };
+  /** One at a time. */
+  write(request: { readonly offset: number; readonly bytes: Uint8Array }): Promise<void>;
   dispose(): void;
 }
 
