@@ -149,8 +149,15 @@ async function bundleJavaScript() {
   for (const name of ["LICENSE", "NOTICE"]) copy(name, name);
   writeFileSync(
     join(STAGE, "package.json"),
-    `${JSON.stringify({ name: "vitgraph", version, type: "module" })}\n`,
+    `${JSON.stringify({ name: "vitgraph", version, commit: commit(), type: "module" })}\n`,
   );
+}
+
+/** For benchmarks/compare.mjs, whose report says what was measured. */
+function commit() {
+  const git = (...args) => spawnSync("git", ["-C", root, ...args], { encoding: "utf8" }).stdout ?? "";
+  const changed = git("status", "--porcelain", "--untracked-files=no") !== "";
+  return `${git("rev-parse", "--short", "HEAD").trim() || "unknown"}${changed ? ", with changes" : ""}`;
 }
 
 /** Of every package that went into the JavaScript file. */
