@@ -159,11 +159,14 @@ const loaded: { [B in keyof Addons]?: LoadedAddon<Addons[B]> } = {};
  * `VITGRAPH_CUDA_ADDON` names a file to be taken instead.
  */
 export function loadAddon<B extends keyof Addons>(backend: B): LoadedAddon<Addons[B]> {
+  const known = loaded[backend];
+  // Each image asks, and looking for a package takes a millisecond.
+  if (known !== undefined) return known;
   const override = process.env[`VITGRAPH_${backend.toUpperCase()}_ADDON`];
   const built = ["Release", "Debug"].map((mode) => `${packageRoot}build/${mode}/vitgraph_${backend}.node`);
   const prebuilt = findPrebuilt(backend);
   const places = [...built, ...(prebuilt === undefined ? [] : [prebuilt])];
-  const addon = loaded[backend] ?? loadFirst<Addons[B]>(override === undefined ? places : [override]);
+  const addon = loadFirst<Addons[B]>(override === undefined ? places : [override]);
   loaded[backend] = addon as (typeof loaded)[B];
   return addon;
 }
