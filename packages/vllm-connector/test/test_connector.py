@@ -409,6 +409,8 @@ class DeviceMemoryTest(ConnectorCase):
 
     def test_the_first_rows_come_through_shared_memory_and_the_others_through_mapped_memory(self):
         server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        self.run_worker(worker, scheduler.build_connector_meta(None))
+        self.assertIsNone(worker._memory)
         self.map(server, scheduler, worker)
         self.assertEqual((server.maps[0]["engine"], server.maps[0]["gpu"]), ("engine.0", GPU))
         _, metadata = self.promise(scheduler, "a")

@@ -171,9 +171,11 @@ class VitgraphECConnector(ECConnectorBase):
 
     def start_load_caches(self, encoder_cache: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> None:
         metadata = self._get_connector_metadata()
+        if not metadata.loads:
+            return
         device = _current_device()
         if self._memory is None and self._engine is not None and device.startswith("cuda:"):
-            # Not before the first rows: by then vLLM has chosen the worker's device.
+            # Not before the first rows: by then vLLM has chosen the worker's device, and vitgraph is there.
             self._memory = DeviceMemory(self._path, self._engine, device)
         for key, rows in metadata.loads.items():
             if key not in encoder_cache:
