@@ -7,7 +7,7 @@ import type { FoldedNorm, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
 import { bf16ToF32, bytesOf, f16ToF32, f32ToBf16 } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { type FoldedVectors, type NormTensors, scaleRows, sumRows } from "./fold-weight.js";
+import { type FoldedVectors, foldRows, type NormTensors } from "./fold-weight.js";
 import type { TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
@@ -135,7 +135,7 @@ export async function loadWeights(
       const converted =
         fold === undefined
           ? convertWeights(part, tensor.dtype, placement.dtype)
-          : foldSlice(part, tensor.dtype, start / rowBytes, fold, placement.dtype);
+          : foldRows(toF32(part, tensor.dtype), start / rowBytes, fold, fold, placement.dtype);
       await device.upload(arena, offset, converted);
       offset += converted.length;
       doneBytes += part.length;
@@ -169,15 +169,6 @@ async function startFold(
     u: new Float32Array(rows),
     v: new Float32Array(rows),
   };
-}
-
-/** Whole rows of a weight, folded, in the dtype that the device wants. */
-function foldSlice(bytes: Uint8Array, from: string, firstRow: number, fold: Fold, to: DType): Uint8Array {
-  const rows = toF32(bytes.slice(), from);
-  scaleRows(rows, firstRow, fold, fold);
-  const converted = convertWeights(new Uint8Array(rows.buffer), "F32", to);
-  sumRows(toF32(converted, to === "bf16" ? "BF16" : "F32"), firstRow, fold.scale.length, fold);
-  return converted;
 }
 
 /** `bytes` begin at their buffer's start. */
