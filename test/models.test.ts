@@ -26,6 +26,7 @@ import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, read
 
 const FAMILIES = [
   ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"],
+  "exaone4-5",
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "pixtral"],

@@ -42,6 +42,16 @@ export interface ReorderedElements {
   readonly axes: readonly number[];
 }
 
+/**
+ * Grouped key and value heads: from row `first` of the tensor on, each `group` rows stand there `times` times, one copy after
+ * the other.
+ */
+export interface RepeatedRows {
+  readonly first: number;
+  readonly group: number;
+  readonly times: number;
+}
+
 /** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
 export interface WeightAttributes {
   readonly tensor: string;
@@ -53,6 +63,8 @@ export interface WeightAttributes {
   /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
+  /** Beside `stored`, whose rows they are. */
+  readonly repeatedRows?: RepeatedRows;
   /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
   readonly first?: number;
   /** Is added to the tensor, in float32. */
@@ -191,6 +203,20 @@ function checkReordered(tensor: string, stored: readonly number[], { sides, axes
   );
 }
 
+function checkRepeatedRows(
+  tensor: string,
+  [rows = 0]: readonly number[],
+  [storedRows = 0]: readonly number[],
+  { first, group, times }: RepeatedRows,
+): void {
+  const repeated = storedRows - first;
+  if (repeated >= 0 && repeated % group === 0 && first + repeated * times === rows) return;
+  throw invalid(
+    "weight",
+    `${storedRows} rows of ${tensor}, from ${first} on ${times} times in groups of ${group}, are not ${rows}`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -244,9 +270,10 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, stored = shape, reordered, pairedRows, folded }) {
+    infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (reordered !== undefined) checkReordered(tensor, stored, reordered);
+      if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };

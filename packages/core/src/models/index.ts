@@ -19,7 +19,7 @@ import { llava } from "./llava/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
-import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
+import { exaone4_5, qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
 import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
@@ -30,6 +30,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen2_vl: qwen2VL,
   qwen2_5_vl: qwen2_5VL,
   qwen2_5_omni: qwen2_5OmniThinker,
+  exaone4_5,
   qwen3_vl: qwen3VL,
   qwen3_vl_moe: qwen3VL,
   qwen3_5: qwen3_5,

@@ -42,6 +42,8 @@ export interface LinearOptions {
 
 export interface AttentionOptions {
   readonly heads: number;
+  /** Heads of keys and of values, each for as many of queries: their rows are repeated at load. Default: `heads`. */
+  readonly keyValueHeads?: number;
   /** Whether the projection has one. Default: true. */
   readonly bias?: boolean;
   /**
@@ -166,16 +168,21 @@ export class TowerBuilder extends GraphBuilder {
 
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
-    const { heads, bias = true, headOrder } = options;
     const { columns } = this.typeOf(x);
-    const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
+    const qkv = this.#packed(x, `${name}.qkv`, projection, options);
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
     return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
   }
 
   /** As {@link attention}, from queries, keys and values. */
-  attend(q: ValueId, k: ValueId, v: ValueId, name: string, options: Omit<AttentionOptions, "bias">): ValueId {
+  attend(
+    q: ValueId,
+    k: ValueId,
+    v: ValueId,
+    name: string,
+    options: Omit<AttentionOptions, "bias" | "keyValueHeads">,
+  ): ValueId {
     const { heads, segments, rotation, headOrder, headNorms } = options;
     const headSize = this.typeOf(q).columns / heads;
     const { scale = 1 / Math.sqrt(headSize) } = options;
@@ -240,14 +247,23 @@ export class TowerBuilder extends GraphBuilder {
     x: ValueId,
     name: string,
     projection: PackedProjection,
-    { heads, bias, headOrder }: { heads: number; bias: boolean; headOrder: ReorderedElements | undefined },
+    { heads, keyValueHeads = heads, bias = true, headOrder }: AttentionOptions,
   ): ValueId {
     const { columns } = this.typeOf(x);
+    const group = columns / heads;
+    const grouped = keyValueHeads < heads && {
+      rows: columns + 2 * keyValueHeads * group,
+      repeatedRows: { first: columns, group, times: heads / keyValueHeads },
+    };
     const [whole, parts] = typeof projection === "string" ? [projection, undefined] : [name, projection];
     const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
       return this.weight(`${whole}.${kind}`, shape, {
         ...(parts && { parts: parts.map((part) => `${part}.${kind}`) }),
         ...(headOrder && { reordered: within(headOrder, [3 * heads], shape.slice(1)) }),
+        ...(grouped && {
+          stored: [grouped.rows, ...shape.slice(1)],
+          repeatedRows: grouped.repeatedRows,
+        }),
       });
     };
     const weight = tensor("weight", [3 * columns, columns]);

@@ -39,12 +39,27 @@ test.each([
     32 * (4 * 1280 ** 2 + 3 * 1280 * 3424) + 1176 * 1280,
     (5120 ** 2 + 5120 * 3584) / 4,
   ],
+  // Keys and values of 8 heads, repeated for 32.
+  [
+    "exaone-4.5-33b",
+    16 * 16,
+    28 * (4 * 2048 ** 2 + 3 * 2048 * 5120) + 1176 * 2048,
+    (8192 ** 2 + 8192 * 5120) / 4,
+  ],
   ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],
 ] as const)("the products of %s are those of its published size", (name, patches, tower, merger) => {
   const { graph, vision } = loadDummyModel(name);
   const area = vision.spatialMergeSize ** 2;
   const dims = { ...vision.dims, patches, tokens: patches / area };
   expect(graphFlops(graph, { dims, attentionPairs: {} })).toBe(2 * patches * (tower + merger));
+});
+
+test("key and value heads that do not divide the heads are refused", () => {
+  const { model_type, vision_config } = ARCHITECTURES["exaone-4.5-33b"];
+  const config = { model_type, vision_config: { ...vision_config, num_key_value_heads: 5 } };
+  expect(() => createVisionModel(config)).toThrow(
+    "vision_config.num_key_value_heads is 5: expected a divisor of num_heads 32",
+  );
 });
 
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {

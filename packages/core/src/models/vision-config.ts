@@ -15,6 +15,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   mlp_ratio: 64,
   num_heads: 256,
   num_attention_heads: 256,
+  num_key_value_heads: 256,
   in_channels: 16,
   num_channels: 16,
   patch_size: 128,

@@ -81,6 +81,31 @@ test.each([1, 7, 64])("elements in another order, in slices of %i bytes", async 
   expect(await valuesOf(source, sliceBytes)).toEqual([0, 10, 1, 11, 2, 12, 20, 30, 21, 31, 22, 32]);
 });
 
+test.each([
+  [
+    [7, 1],
+    [5, 1],
+  ],
+  [[7], [5]],
+])("groups of rows repeat: %j of %j", async (shape, stored) => {
+  const weight = { tensor: "kv", shape, stored, repeatedRows: { first: 3, group: 1, times: 2 } };
+  expect(storedTensors(weight)).toEqual([{ name: "kv", shape: stored }]);
+  const source = weightSource(weight, [tensor("kv", stored, [1, 2, 3, 4, 5])]);
+  expect(source.shape).toEqual(shape);
+  expect(await valuesOf(source, 5)).toEqual([1, 2, 3, 4, 4, 5, 5]);
+});
+
+test("groups of several rows repeat one group after the other", async () => {
+  const weight = {
+    tensor: "kv",
+    shape: [9, 1],
+    stored: [5, 1],
+    repeatedRows: { first: 1, group: 2, times: 2 },
+  };
+  const source = weightSource(weight, [tensor("kv", [5, 1], [1, 2, 3, 4, 5])]);
+  expect(await valuesOf(source, 64)).toEqual([1, 2, 3, 2, 3, 4, 5, 4, 5]);
+});
+
 test("parts are joined before their elements are put in another order", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);

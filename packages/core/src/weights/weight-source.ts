@@ -1,6 +1,6 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { ReorderedElements, WeightAttributes } from "../graph/ops.js";
+import type { ReorderedElements, RepeatedRows, WeightAttributes } from "../graph/ops.js";
 import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 
@@ -64,12 +64,18 @@ function sumsOfRows(values: Float32Array, rows: number): Float32Array {
 }
 
 function ownSource(
-  { tensor, shape, transposed, stored = shape, reordered, first }: WeightAttributes,
+  { tensor, shape, transposed, stored = shape, reordered, repeatedRows, first }: WeightAttributes,
   tensors: readonly TensorSource[],
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
   if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
+  if (repeatedRows) {
+    const rows = stored[0] as number;
+    return remade(source, shape, (result, given) =>
+      repeatRows(result.bytes, given.bytes, given.bytes.length / rows, repeatedRows),
+    );
+  }
   if (first !== undefined || elements(stored) === elements(shape)) return part(source, shape, first);
   return remade(source, shape, pad);
 }
@@ -195,6 +201,21 @@ function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes 
       if ((counters[at] as number) < (sides[outer[at] as number] as number)) break;
       counters[at] = 0;
     }
+  }
+}
+
+function repeatRows(
+  result: Uint8Array,
+  given: Uint8Array,
+  rowBytes: number,
+  { first, group, times }: RepeatedRows,
+): void {
+  result.set(given.subarray(0, first * rowBytes));
+  const groupBytes = group * rowBytes;
+  let to = first * rowBytes;
+  for (let from = to; from < given.length; from += groupBytes) {
+    for (let copy = 0; copy < times; copy++, to += groupBytes)
+      result.set(given.subarray(from, from + groupBytes), to);
   }
 }
 
