@@ -16,12 +16,26 @@ export interface FittedImage {
   readonly resizeTo: ImageSize;
   /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
   readonly canvas?: ImageSize;
-  /** Where the canvas begins in the resized image. Default: its upper left. */
+  /** Where the canvas begins in the resized image, or before it. Default: its upper left. */
   readonly origin?: { readonly top: number; readonly left: number };
-  /** Pixels along one side of the tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. */
-  readonly tile?: number;
-  /** The whole image is one more tile, the last: resized from the image itself, or from the resized one. */
-  readonly whole?: "image" | "resized";
+  /**
+   * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels behind the last whole patch of
+   * a tile are left out.
+   */
+  readonly tile?: ImageSize;
+  readonly whole?: WholeImage;
+  /** For models whose answer depends on the size of the image itself. */
+  readonly imageSize?: ImageSize;
+}
+
+/** The whole image, in small, beside its tiles. */
+export interface WholeImage {
+  /** What is resized: the image itself, or the resized one. */
+  readonly from: "image" | "resized";
+  /** Its item has a grid of its own. Default: it is one more tile. */
+  readonly size?: ImageSize;
+  /** It stands before the tiles. Default: behind them. */
+  readonly first?: boolean;
 }
 
 /** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */

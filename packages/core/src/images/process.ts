@@ -5,7 +5,7 @@
 import { types } from "node:util";
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import { type Grid, type PixelItem, tokenCount } from "../item.js";
+import { type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import {
   type FittedImage,
@@ -37,37 +37,62 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
   checkRaster(raster, "raster");
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
-  const layout = {
-    filter,
-    patchSize,
-    // Patches of a tile stand together, in raster order.
-    mergeSize: fitted.tile === undefined ? mergeSizeOf(processor) : fitted.tile / patchSize,
-    temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
-  };
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
-  if (via === undefined && whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
-    const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
-    return { format: "u8_still", grid, pixels };
+  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile, whole } = fitted;
+  if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
+    const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
+    return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
-  const resize = async (from: Raster, to: ImageSize): Promise<Raster> => ({
-    rgb: await resizeFrame(from.rgb, from, to, filter),
-    ...to,
-  });
+  const resize = async (from: Raster, to: ImageSize): Promise<Raster> =>
+    isSameSize(from, to) ? from : { rgb: await resizeFrame(from.rgb, from, to, filter), ...to };
   const resized = await resize(via === undefined ? raster : await resize(raster, via), resizeTo);
   const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
-  if (processor.channelsLast) {
-    return { format: "u8_still", grid, pixels: pixelRows({ rgb, ...canvas }, patchSize) };
-  }
-  const pixels = await patchifyFrames([rgb], canvas, layout);
+  const pixels = await patchRows({ rgb, ...canvas }, processor, tile);
   if (whole === undefined) return { format: "u8_still", grid, pixels };
-  const source = whole === "image" ? raster : resized;
-  const last = { ...layout, resizeTo: { height: tile, width: tile } };
-  const wholePixels = await patchifyFrames([source.rgb], source, last);
-  const all = new Uint8Array(pixels.length + wholePixels.length);
-  all.set(pixels);
-  all.set(wholePixels, pixels.length);
-  return { format: "u8_still", grid, pixels: all };
+  const { size } = whole;
+  const small = await resize(whole.from === "image" ? raster : resized, size ?? (tile as ImageSize));
+  const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
+  const parts = whole.first ? [wholePixels, pixels] : [pixels, wholePixels];
+  return { format: "u8_still", grid, pixels: joinBytes(parts) };
+}
+
+/** The patches of an image, or of its tiles one after the other, each in raster order. */
+async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageSize): Promise<Uint8Array> {
+  const { filter, patchSize, channelsLast } = processor;
+  if (tile !== undefined) return joinBytes(await Promise.all(cutTiles(image, tile, patchSize).map(patches)));
+  return patches(image);
+
+  async function patches(raster: Raster): Promise<Uint8Array> {
+    if (channelsLast) return pixelRows(raster, patchSize);
+    // The slices of a still image repeat: `u8_still` has one.
+    const mergeSize = tile === undefined ? mergeSizeOf(processor) : 1;
+    const layout = { filter, patchSize, mergeSize, temporalPatchSize: 1 };
+    return patchifyFrames([raster.rgb], raster, layout);
+  }
+}
+
+/** Tiles row by row, each without the pixels behind its last whole patch. */
+function cutTiles(image: Raster, tile: ImageSize, patchSize: number): readonly Raster[] {
+  const kept = {
+    height: Math.floor(tile.height / patchSize) * patchSize,
+    width: Math.floor(tile.width / patchSize) * patchSize,
+  };
+  const tiles: Raster[] = [];
+  for (let top = 0; top < image.height; top += tile.height) {
+    for (let left = 0; left < image.width; left += tile.width)
+      tiles.push({ rgb: onCanvas(image, kept, { top, left }), ...kept });
+  }
+  return tiles;
+}
+
+function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }
 
 /** Patches in raster order, whose pixels keep their channels side by side. */
@@ -97,10 +122,12 @@ function onCanvas(
   { top, left }: { readonly top: number; readonly left: number },
 ): Uint8Array {
   const pixels = new Uint8Array(canvas.height * canvas.width * 3);
-  const columns = Math.min(width - left, canvas.width);
-  for (let row = 0; row < Math.min(height - top, canvas.height); row++) {
-    const start = ((row + top) * width + left) * 3;
-    pixels.set(rgb.subarray(start, start + columns * 3), row * canvas.width * 3);
+  const [from, to] = [Math.max(left, 0), Math.max(-left, 0)];
+  const columns = Math.min(width - from, canvas.width - to);
+  const firstRow = Math.max(-top, 0);
+  for (let row = firstRow; row < Math.min(height - top, canvas.height); row++) {
+    const start = ((row + top) * width + from) * 3;
+    pixels.set(rgb.subarray(start, start + columns * 3), (row * canvas.width + to) * 3);
   }
   return pixels;
 }
@@ -239,14 +266,19 @@ function commonSize(frames: readonly Raster[]): ImageSize {
 }
 
 function gridOfImage(
-  { resizeTo, canvas = resizeTo, tile, whole }: FittedImage,
+  { resizeTo, canvas = resizeTo, tile, whole, imageSize }: FittedImage,
   processor: ImageProcessor,
 ): Grid {
   if (tile === undefined) return gridOf(1, canvas, processor);
-  const tiles = (canvas.height / tile) * (canvas.width / tile);
-  return gridOf(whole === undefined ? tiles : tiles + 1, { height: tile, width: tile }, processor);
+  const tiles = Math.floor(canvas.height / tile.height) * Math.floor(canvas.width / tile.width);
+  const size = imageSize && { imageSize };
+  if (whole?.size === undefined)
+    return { ...gridOf(whole === undefined ? tiles : tiles + 1, tile, processor), ...size };
+  const parts = [gridOf(tiles, tile, processor), gridOf(1, whole.size, processor)] as const;
+  const [first, next] = whole.first ? [parts[1], parts[0]] : parts;
+  return { ...first, next, ...size };
 }
 
-function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): Grid {
-  return { t, h: height / patchSize, w: width / patchSize };
+function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): GridPart {
+  return { t, h: Math.floor(height / patchSize), w: Math.floor(width / patchSize) };
 }

@@ -3,7 +3,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
-import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
+import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vision-model.js";
 
 /** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
@@ -221,6 +221,14 @@ export class TowerBuilder extends GraphBuilder {
   /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
   answer(merged: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
+  }
+
+  /** Weighted sums of rows of merged patches, a row for each of the answer's: `tokenTaps`. */
+  resampleRows(merged: ValueId, name: string): ValueId {
+    const taps = (input: "tokenTapRows" | "tokenTapWeights", element: "i32" | "f32") =>
+      this.input(MODEL_INPUTS[input], { element, rows: rowsOf("tokens"), columns: TOKEN_TAPS });
+    const operands = [merged, taps("tokenTapRows", "i32"), taps("tokenTapWeights", "f32")];
+    return this.add("interpolate_rows", operands, {}, name);
   }
 
   /** Rows whose elements are all scaled alike: one channel, as the kernel sees it. */

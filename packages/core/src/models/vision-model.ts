@@ -28,7 +28,12 @@ export interface GridLayout {
   readonly patchRows?: Int32Array;
   /** i32 [tokens]: which row of merged patches each row of the answer is, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
+  /** Which rows of merged patches each row of the answer is a weighted sum of: [tokens, {@link TOKEN_TAPS}]. */
+  readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }
+
+/** Taps of an answer whose rows are resized bilinearly. */
+export const TOKEN_TAPS = 4;
 
 /** How checkpoints name a tower's tensors. */
 export interface TensorNames {
@@ -63,6 +68,13 @@ export interface VisionModel {
   readonly fixedGrid?: Grid;
   /** The frames of an item are tiles of one image, which count as one frame of a batch. */
   readonly tiled?: boolean;
+  /** Items may have a second grid: a thumbnail of another size than the tiles. */
+  readonly twoGrids?: boolean;
+  /**
+   * Tiles of an image of this size, for models whose answer depends on it: their items of several tiles have
+   * `grid.imageSize`.
+   */
+  tilesOf?(imageSize: NonNullable<Grid["imageSize"]>): number;
   /** Rows of the answer for a grid. Default: patches / merge². */
   tokensOf?(grid: Grid): number;
   readonly names: TensorNames;
@@ -86,6 +98,8 @@ export const MODEL_INPUTS = {
   rowSources: "row_sources",
   patchRows: "patch_rows",
   tokenSources: "token_sources",
+  tokenTapRows: "token_tap_rows",
+  tokenTapWeights: "token_tap_weights",
 } as const;
 
 /** The rows of the answer for a grid. */

@@ -1,6 +1,6 @@
 /** Whether an item is one that a model encodes: its form, and its grid. */
 import { VitgraphError } from "@vitgraph/errors";
-import { checkItem, type EncoderItem, type Grid, type PatchShape } from "../item.js";
+import { checkItem, type EncoderItem, type Grid, type GridPart, type PatchShape, partsOf } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";
 
 /** @throws VG_ITEM_INVALID naming what does not fit */
@@ -21,11 +21,22 @@ export function patchShapeOf(
   };
 }
 
-type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid">;
+type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf">;
 
-/** @throws VG_ITEM_INVALID where the model has no positions for the grid */
-export function checkGridOfModel(
-  grid: Grid,
+/** @throws VG_ITEM_INVALID where the model has no positions for the grid, or no layout */
+export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
+  if (grid.next !== undefined && !limits.twoGrids) {
+    throw new VitgraphError("VG_ITEM_INVALID", "the model takes items of one grid, and this one has two", {
+      remedy: "pass the second as an item of its own",
+      details: { grid },
+    });
+  }
+  for (const part of partsOf(grid)) checkPartOfModel(part, limits);
+  if (limits.tilesOf !== undefined) checkTiles(grid, limits.tilesOf);
+}
+
+function checkPartOfModel(
+  grid: GridPart,
   { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
 ): void {
   if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
@@ -51,4 +62,25 @@ export function checkGridOfModel(
     remedy: "cut the image into several",
     details: { grid },
   });
+}
+
+/** A grid of one tile needs no size: the answer has its rows as they are. */
+function checkTiles(grid: Grid, tilesOf: NonNullable<GridLimits["tilesOf"]>): void {
+  const { t, imageSize } = grid;
+  if (imageSize === undefined) {
+    if (t === 1) return;
+    throw new VitgraphError("VG_ITEM_INVALID", `an item of ${t} tiles has no grid.imageSize`, {
+      remedy:
+        "give the height and width of its image: they say how the tiles lie, and what of them is padding",
+      details: { grid },
+    });
+  }
+  const { height, width } = imageSize;
+  const tiles = tilesOf(imageSize);
+  if (t === tiles) return;
+  throw new VitgraphError(
+    "VG_ITEM_INVALID",
+    `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item ${t}`,
+    { remedy: "give the size that the image had before its resize", details: { grid } },
+  );
 }

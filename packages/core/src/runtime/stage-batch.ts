@@ -63,7 +63,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
         patches,
         tokens,
         ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
-        ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
+        ...((layouts[0]?.tokenSources ?? layouts[0]?.tokenTaps) && { merged: sum(itemMerged) }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
@@ -77,6 +77,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...stagedOrder("rowSources", layouts, itemPatches),
       ...stagedOrder("patchRows", layouts, itemRows),
       ...stagedOrder("tokenSources", layouts, itemMerged),
+      ...stagedTokenTaps(layouts, itemMerged),
     ],
     grids: items.map(({ grid }) => grid),
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
@@ -105,7 +106,24 @@ function stagedOrder(
   counts: readonly number[],
 ): readonly StagedInput[] {
   const orders = layouts.flatMap(({ [name]: order }) => (order === undefined ? [] : [order]));
-  if (orders.length === 0) return [];
+  return orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS[name], joinOrders(orders, counts))];
+}
+
+function stagedTokenTaps(layouts: readonly GridLayout[], counts: readonly number[]): readonly StagedInput[] {
+  const taps = layouts.flatMap(({ tokenTaps }) => tokenTaps ?? []);
+  if (taps.length === 0) return [];
+  const rows = joinOrders(
+    taps.map(({ rows }) => rows),
+    counts,
+  );
+  return [
+    stagedTable(MODEL_INPUTS.tokenTapRows, rows),
+    stagedTable(MODEL_INPUTS.tokenTapWeights, concatenate(taps.map(({ weights }) => weights))),
+  ];
+}
+
+/** Each order leads into the rows behind those of the orders before it. */
+function joinOrders(orders: readonly Int32Array[], counts: readonly number[]): Int32Array {
   const joined = concatenate(orders);
   let at = 0;
   let start = 0;
@@ -116,7 +134,7 @@ function stagedOrder(
     }
     start += counts[item] as number;
   }
-  return [stagedTable(MODEL_INPUTS[name], joined)];
+  return joined;
 }
 
 /** The tables of several items as those of the whole batch. */

@@ -56,14 +56,15 @@ export function tilesOf({
   max,
   thumbnail,
 }: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+  const square = { height: tile, width: tile };
   return {
-    fixedSize: { height: tile, width: tile },
+    fixedSize: square,
     minPixels: min * tile ** 2,
     maxPixels: (max > 1 && thumbnail ? max + 1 : max) * tile ** 2,
     fit(size) {
       const { columns, rows } = nearestAspect(size, { tile, min, max });
       const resizeTo = { height: rows * tile, width: columns * tile };
-      return { resizeTo, tile, ...(thumbnail && columns * rows > 1 && { whole: "image" as const }) };
+      return { resizeTo, tile: square, ...(thumbnail && columns * rows > 1 && { whole: { from: "image" } }) };
     },
   };
 }
