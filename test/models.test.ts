@@ -13,6 +13,8 @@ import {
   type Embedding,
   EncoderEngine,
   type EncoderItem,
+  type Grid,
+  joinTiles,
   type LoadedModel,
   loadModel,
   type PixelItem,
@@ -22,14 +24,22 @@ import {
   VisionEncoder,
 } from "@vitgraph/core";
 import { describe, expect, test } from "vitest";
-import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, readGrids } from "./fixtures.js";
+import {
+  fixture,
+  joinEmbeddings,
+  type ReferenceCase,
+  readCase,
+  readFloats,
+  readGrids,
+  readImageSizes,
+} from "./fixtures.js";
 
 const FAMILIES = [
   ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"],
   "exaone4-5",
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
-  ...["idefics3", "smolvlm", "llava", "pixtral"],
+  ...["idefics3", "smolvlm", "llava", "llava-onevision", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -82,8 +92,8 @@ describe.each(FAMILIES)("%s", (family) => {
       const bytes = await readFile(fixture(`models/images/${image}`));
       const item = await processImage(bytes, model.processor);
       const grids = await readGrids(file, `${index}.grid_thw`);
-      // The tiles of an image are one item's frames.
-      expect([item.grid]).toEqual(model.vision.tiled ? [{ ...grids[0], t: grids.length }] : grids);
+      const sizes = await readImageSizes(file, `${index}.image_sizes`);
+      expect([item.grid]).toEqual(itemGrids(grids, sizes, model.vision));
       const pixels = await readFloats(file, `${index}.pixel_values`);
       expect(levelsApart(item, pixels, model)).toBeLessThanOrEqual(HALF_PRECISION_LEVELS);
       const expected = await readFloats(file, `${index}.output`);
@@ -158,9 +168,21 @@ async function readCases(family: string, { vision }: LoadedModel): Promise<reado
   const path = fixture(`models/${family}-tiny/cases.safetensors`);
   await using file = await SafetensorsFile.open(path);
   const count = [...file.tensors.keys()].filter((name) => name.endsWith(".output")).length;
-  const cases = await Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path)));
+  const cases = await Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path, vision)));
   const { maxFrames = Number.POSITIVE_INFINITY } = vision;
   return cases.filter(({ items }) => items.every(({ grid }) => grid.t <= maxFrames));
+}
+
+/** Tiles of an image are one item's frames; the last of them may have a grid of its own. */
+function itemGrids(
+  grids: readonly Grid[],
+  sizes: readonly NonNullable<Grid["imageSize"]>[],
+  { tiled, twoGrids, tilesOf }: LoadedModel["vision"],
+): readonly Grid[] {
+  const [first, ...others] = grids as [Grid, ...Grid[]];
+  if (tilesOf !== undefined) return joinTiles(grids, sizes, { tilesOf });
+  if (twoGrids && others.length > 0) return [{ ...first, t: others.length, next: others.at(-1) as Grid }];
+  return tiled ? [{ ...first, t: grids.length }] : grids;
 }
 
 /** Backwards, and every third first. */

@@ -334,6 +334,11 @@ export class SettingsReader {
     });
   }
 
+  /** As the file has it. */
+  value(key: string): unknown {
+    return this.#values[key];
+  }
+
   boolean(key: string, absent: boolean): boolean {
     return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
   }

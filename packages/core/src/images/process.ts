@@ -179,10 +179,10 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
-  if (fit !== undefined) return fit(size, processor);
+  const { height, width } = size;
+  if (fit !== undefined) return fit({ height, width }, processor);
   if (fixedSize !== undefined) return { resizeTo: fixedSize };
   const bounds = resizeBounds(processor);
-  const { height, width } = size;
   if (!boundsCoverFrames) return { resizeTo: smartResize(height, width, bounds) };
   const frames = { ...bounds, temporalFactor: temporalPatchSize };
   return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };

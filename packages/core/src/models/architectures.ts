@@ -11,6 +11,7 @@ import { IDEFICS3_MODELS } from "./idefics3/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
+import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -32,6 +33,7 @@ export const ARCHITECTURES = {
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,
   ...LLAVA_MODELS,
+  ...LLAVA_ONEVISION_MODELS,
   ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 

@@ -16,6 +16,7 @@ import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
 import { llava } from "./llava/index.js";
+import { llavaOnevision } from "./llava-onevision/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
@@ -49,6 +50,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   pixtral,
   mistral3,
   llava,
+  llava_onevision: llavaOnevision,
   idefics3,
   smolvlm: idefics3,
   internvl: internVL,

@@ -97,7 +97,8 @@ export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): 
   return resizedTaps(positions, grid, side, centredTaps);
 }
 
-function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
+/** For each of `count` cells along an axis, those of `side` cells that torch's bilinear filter without antialias reads. */
+export function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   return Array.from({ length: count }, (_, index) => {
     const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);
     const low = Math.min(Math.floor(coordinate), side - 1);

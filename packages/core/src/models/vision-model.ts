@@ -107,6 +107,25 @@ export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMerge
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 
+/**
+ * The grids of items, of those of their tiles one after the other.
+ * @param imageSizes of the images, for a model whose answer depends on them
+ */
+export function joinTiles(
+  tiles: readonly Grid[],
+  imageSizes: readonly NonNullable<Grid["imageSize"]>[],
+  { tilesOf }: Pick<VisionModel, "tilesOf">,
+): readonly Grid[] {
+  if (tilesOf === undefined) return tiles;
+  let start = 0;
+  return imageSizes.map((imageSize) => {
+    const t = tilesOf(imageSize);
+    const grid = { ...(tiles[start] as Grid), t, imageSize };
+    start += t;
+    return grid;
+  });
+}
+
 /** Columns of an embedding: the merged embedding's and those of each deepstack level. */
 export function embeddingColumns({ outputColumns }: Pick<VisionModel, "outputColumns">): number {
   return outputColumns.reduce((sum, width) => sum + width, 0);

@@ -63,7 +63,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
         patches,
         tokens,
         ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
-        ...((layouts[0]?.tokenSources ?? layouts[0]?.tokenTaps) && { merged: sum(itemMerged) }),
+        ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
