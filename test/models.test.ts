@@ -39,7 +39,7 @@ const FAMILIES = [
   "exaone4-5",
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
-  ...["idefics3", "smolvlm", "llava", "llava-onevision", "pixtral"],
+  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */

@@ -20,8 +20,9 @@ export interface Grid extends GridPart {
 }
 
 /** The grids of an item, one after the other. */
-export function partsOf(grid: Grid): readonly GridPart[] {
-  return grid.next === undefined ? [grid] : [grid, grid.next];
+export function partsOf({ t, h, w, next }: Grid): readonly GridPart[] {
+  const first = { t, h, w };
+  return next === undefined ? [first] : [first, next];
 }
 
 export interface ItemSpec {

@@ -52,6 +52,14 @@ export interface RepeatedRows {
   readonly times: number;
 }
 
+/**
+ * A table of side² rows that has `axis` places along both of its axes: row (i, j) of the weight is the sum of the tensor's rows
+ * (a, b), each times axis[i][a] · axis[j][b], in float32.
+ */
+export interface ResampledTable {
+  readonly axis: readonly (readonly number[])[];
+}
+
 /** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
 export interface WeightAttributes {
   readonly tensor: string;
@@ -65,6 +73,8 @@ export interface WeightAttributes {
   readonly reordered?: ReorderedElements;
   /** Beside `stored`, whose rows they are. */
   readonly repeatedRows?: RepeatedRows;
+  /** Beside `stored`, whose rows they are. */
+  readonly resampled?: ResampledTable;
   /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
   readonly first?: number;
   /** Is added to the tensor, in float32. */
@@ -217,6 +227,21 @@ function checkRepeatedRows(
   );
 }
 
+function checkResampled(
+  tensor: string,
+  [rows]: readonly number[],
+  [storedRows]: readonly number[],
+  { axis }: ResampledTable,
+): void {
+  const side = axis[0]?.length ?? 0;
+  if (rows === axis.length ** 2 && storedRows === side ** 2 && axis.every(({ length }) => length === side))
+    return;
+  throw invalid(
+    "weight",
+    `${tensor} of ${storedRows} rows has no ${rows} rows of ${axis.length} × ${side} places`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -270,10 +295,11 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, pairedRows, folded }) {
+    infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, resampled, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (reordered !== undefined) checkReordered(tensor, stored, reordered);
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
+      if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };

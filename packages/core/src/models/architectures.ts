@@ -10,6 +10,7 @@ import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
 import { IDEFICS3_MODELS } from "./idefics3/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
+import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
@@ -32,6 +33,7 @@ export const ARCHITECTURES = {
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,
+  ...LFM2_VL_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...IDEFICS3_MODELS,

@@ -15,6 +15,7 @@ import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
+import { lfm2VL } from "./lfm2-vl/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
 import type { ModelFamily } from "./model-family.js";
@@ -49,6 +50,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   kimi_k25: kimiK25,
   pixtral,
   mistral3,
+  lfm2_vl: lfm2VL,
   llava,
   llava_onevision: llavaOnevision,
   idefics3,

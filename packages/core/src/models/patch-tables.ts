@@ -109,6 +109,56 @@ export function centredTaps(count: number, side: number): readonly (readonly Axi
   });
 }
 
+/**
+ * A table that is resized bilinearly with antialias: where it shrinks, a place is a sum of up to all places of an axis. So the
+ * table is loaded with the places of its shrunken axes beside its own ({@link ResampledTable}), and a patch reads four rows of
+ * it at most.
+ */
+export interface AntialiasedTable {
+  /** Places along one side of the checkpoint's table. */
+  readonly side: number;
+  /** Places along one side of the loaded table, and what each is of the checkpoint's. */
+  readonly axis: readonly (readonly number[])[];
+  /** By the length of a shrunken axis, its first place. */
+  readonly shrunk: ReadonlyMap<number, number>;
+}
+
+/** @param step what the lengths of the grid's axes are multiples of */
+export function antialiasedTable(side: number, step: number): AntialiasedTable {
+  const axis = Array.from({ length: side }, (_, place) =>
+    Array.from({ length: side }, (_, own) => Number(own === place)),
+  );
+  const shrunk = new Map<number, number>();
+  for (let count = step; count < side; count += step) {
+    shrunk.set(count, axis.length);
+    for (let index = 0; index < count; index++) axis.push(triangle(index, count, side));
+  }
+  return { side, axis, shrunk };
+}
+
+/** torch's antialiased filter: a triangle over the places that shrink into one. */
+function triangle(index: number, count: number, side: number): number[] {
+  const scale = side / count;
+  const centre = scale * (index + 0.5);
+  const weights = Array.from({ length: side }, (_, place) =>
+    Math.max(0, 1 - Math.abs(place + 0.5 - centre) / scale),
+  );
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+/** The {@link BILINEAR_TAPS} taps of such a table. */
+export function antialiasedTaps(positions: Int32Array, grid: Grid, table: AntialiasedTable): PatchTables {
+  return resizedTaps(positions, grid, table.axis.length, (count) => {
+    const first = table.shrunk.get(count);
+    if (first === undefined) return centredTaps(count, table.side);
+    return Array.from({ length: count }, (_, index) => {
+      const own = { cell: first + index, weight: 1 };
+      return [own, { ...own, weight: 0 }];
+    });
+  });
+}
+
 /** Taps of {@link bicubicTaps}. */
 export const BICUBIC_TAPS = 16;
 

@@ -106,6 +106,25 @@ test("groups of several rows repeat one group after the other", async () => {
   expect(await valuesOf(source, 64)).toEqual([1, 2, 3, 2, 3, 4, 5, 4, 5]);
 });
 
+test("a table has more places along its axes, each a sum of the stored ones", async () => {
+  const table = tensor(
+    "t",
+    [4, 1],
+    [1, 2, 3, 4].map((value) => f32ToBf16(Float32Array.of(value))[0] as number),
+  );
+  const axis = [
+    [1, 0],
+    [0, 1],
+    [0.5, 0.25],
+  ];
+  const weight = { tensor: "t", shape: [9, 1], stored: [4, 1], resampled: { axis } };
+  expect(storedTensors(weight)).toEqual([{ name: "t", shape: [4, 1] }]);
+  const bytes = new Uint8Array(36);
+  await weightSource(weight, [table]).readSlice(0, bytes);
+  // Rows (1, 2), (3, 4), and 0.5 · (1, 2) + 0.25 · (3, 4); their columns alike.
+  expect([...new Float32Array(bytes.buffer)]).toEqual([1, 2, 1, 3, 4, 2.5, 1.25, 2, 1.125]);
+});
+
 test("parts are joined before their elements are put in another order", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);

@@ -1,6 +1,6 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { ReorderedElements, RepeatedRows, WeightAttributes } from "../graph/ops.js";
+import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
 import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 
@@ -34,14 +34,22 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { shape, parts, plus, rowSums = false, factor } = weight;
+  const { shape, parts, plus, rowSums = false, resampled, factor } = weight;
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
-  const source = rowSums ? (own[0] as TensorSource) : ownSource(weight, own);
-  if (!rowSums && added === undefined && factor === undefined && scale === undefined) return source;
+  const source = rowSums || resampled ? (own[0] as TensorSource) : ownSource(weight, own);
+  if (
+    !rowSums &&
+    resampled === undefined &&
+    added === undefined &&
+    factor === undefined &&
+    scale === undefined
+  )
+    return source;
   return computed(source.name, shape, async () => {
     let values = await readFloats(source);
     if (rowSums) values = sumsOfRows(values, shape[0] as number);
+    if (resampled !== undefined) values = resample(values, resampled);
     if (added !== undefined) {
       const summand = await readFloats(part(added, shape, plus?.first));
       values = values.map((value, at) => value + (summand[at] as number));
@@ -61,6 +69,32 @@ function sumsOfRows(values: Float32Array, rows: number): Float32Array {
     for (let at = row * columns; at < (row + 1) * columns; at++) sum += values[at] as number;
     return sum;
   });
+}
+
+/** Along the rows of places first, then along their columns. */
+function resample(table: Float32Array, { axis }: ResampledTable): Float32Array {
+  const side = (axis[0] as readonly number[]).length;
+  const columns = table.length / side ** 2;
+  return sumRows(sumRows(table, axis, side * columns), axis, columns);
+}
+
+/** For each block of axis[0].length rows of `rowLength` elements, the sums of them that the axis names. */
+function sumRows(values: Float32Array, axis: ResampledTable["axis"], rowLength: number): Float32Array {
+  const blockLength = (axis[0] as readonly number[]).length * rowLength;
+  const sums = new Float32Array((values.length / blockLength) * axis.length * rowLength);
+  let to = 0;
+  for (let block = 0; block < values.length; block += blockLength) {
+    for (const weights of axis) {
+      for (const [row, weight] of weights.entries()) {
+        if (weight === 0) continue;
+        const from = block + row * rowLength;
+        for (let at = 0; at < rowLength; at++)
+          sums[to + at] = (sums[to + at] as number) + weight * (values[from + at] as number);
+      }
+      to += rowLength;
+    }
+  }
+  return sums;
 }
 
 function ownSource(

@@ -122,14 +122,15 @@ export function patchesPerRow({ pinpoints, tile, side, maxTiles }: Anyres): numb
   const note = (patches: number, rows: number, columns: number) => {
     most = Math.max(most, patches / answerRows(side, shrunk(rows, columns, side, maxTiles)));
   };
+  const kept = (all: number, shown: number) => all - 2 * Math.floor((all - shown) / 2);
   for (const [down, across] of tiles) {
     const patches = (1 + down * across) * side ** 2;
     const fewerDown = tiles.filter(([r, c]) => c === across && r < down).map(([r]) => r);
     const fewerAcross = tiles.filter(([r, c]) => r === down && c < across).map(([, c]) => c);
     for (let rows = Math.max(0, ...fewerDown) * side; rows <= down * side; rows++)
-      note(patches, rows, across * side);
+      note(patches, kept(down * side, rows), across * side);
     for (let columns = Math.max(0, ...fewerAcross) * side; columns <= across * side; columns++)
-      note(patches, down * side, columns);
+      note(patches, down * side, kept(across * side, columns));
   }
   return most;
 }
