@@ -70,7 +70,13 @@ describe.each(FAMILIES)("%s", (family) => {
     await using model = await loadModel(path(""));
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true, cudagraph_mm_encoder: true });
-    const items = (await readCases(family, model)).flatMap((each) => each.items);
+    const images = await Promise.all(
+      (await readReferences(family)).map(({ image }) => readFile(fixture(`models/images/${image}`))),
+    );
+    const items = [
+      ...(await readCases(family, model)).flatMap((each) => each.items),
+      ...(await Promise.all(images.map((bytes) => processImage(bytes, model.processor)))),
+    ];
     const alone: PromiseSettledResult<Embedding>[] = [];
     for (const item of items) alone.push(...(await encoder.encode([item])));
     for (const order of ordersOf(items.length)) {
@@ -87,8 +93,7 @@ describe.each(FAMILIES)("%s", (family) => {
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true });
     await using file = await SafetensorsFile.open(path("e2e.safetensors"));
-    const references = JSON.parse(await readFile(path("e2e.json"), "utf8")) as readonly Reference[];
-    for (const [index, { image, row_stride }] of references.entries()) {
+    for (const [index, { image, row_stride }] of (await readReferences(family)).entries()) {
       const bytes = await readFile(fixture(`models/images/${image}`));
       const item = await processImage(bytes, model.processor);
       const grids = await readGrids(file, `${index}.grid_thw`);
@@ -114,13 +119,20 @@ describe.each(FAMILIES)("%s", (family) => {
 test.each([
   ["internvl", { t: 4, h: 4, w: 4 }, 16, "tiles of an image are one frame of a batch"],
   ["hunyuan-vl", { t: 1, h: 2, w: 8 }, 7, "budgets count the rows of an answer"],
+  ["lfm2-vl", { t: 3, h: 4, w: 4, next: { t: 1, h: 2, w: 8 } }, 16, "tiles and a thumbnail of another size"],
+  [
+    "llava-onevision",
+    { t: 4, h: 4, w: 4, imageSize: { height: 100, width: 330 } },
+    68,
+    "the size of an image says which rows are its own",
+  ],
 ] as const)(
   "an engine answers an image of %s: grid %o, %i tokens (%s)",
   async (family, grid, tokens, _why) => {
     await using engine = await EncoderEngine.create({
       model: fixture(`models/${family}-tiny`),
       devices: [{ backend: "cpu" }],
-      maxBatchTokens: 64,
+      maxBatchTokens: 128,
       compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_max_frames_per_batch: 0 },
     });
     const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
@@ -158,6 +170,10 @@ test("a config under the hub's names of Kimi-K2.5 is the same model", async () =
 interface Reference {
   readonly image: string;
   readonly row_stride: number;
+}
+
+async function readReferences(family: string): Promise<readonly Reference[]> {
+  return JSON.parse(await readFile(fixture(`models/${family}-tiny/e2e.json`), "utf8")) as Reference[];
 }
 
 const encoderOf = (model: LoadedModel, device: Device, compilationConfig: Record<string, unknown>) =>
