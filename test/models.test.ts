@@ -17,7 +17,6 @@ import {
   joinTiles,
   type LoadedModel,
   loadModel,
-  type PixelItem,
   patchCount,
   processImage,
   SafetensorsFile,
@@ -39,7 +38,7 @@ const FAMILIES = [
   "exaone4-5",
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
-  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "pixtral"],
+  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -208,20 +207,23 @@ function ordersOf(count: number): readonly (readonly number[])[] {
 }
 
 /** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's. */
-function levelsApart({ grid, pixels }: PixelItem, values: Float32Array, model: LoadedModel): number {
+function levelsApart(item: EncoderItem, values: Float32Array, model: LoadedModel): number {
   const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
   const scale = channelScale(model.processor);
   const area = patchSize ** 2;
   let most = 0;
   for (let at = 0; at < values.length; at++) {
     const channel = Math.floor(at / (area * temporal)) % channels;
+    const [factor, shift] = [scale[2 * channel] as number, scale[2 * channel + 1] as number];
     // A still image has one of the frames that transformers repeats.
     const source = Math.floor(at / (area * temporal)) * area + (at % area);
-    const level =
-      ((values[at] as number) - (scale[2 * channel + 1] as number)) / (scale[2 * channel] as number);
-    most = Math.max(most, Math.abs(level - (pixels[source] as number)));
+    const own =
+      item.format === "normalized"
+        ? ((item.pixelValues[at] as number) - shift) / factor
+        : (item.pixels[source] as number);
+    most = Math.max(most, Math.abs(((values[at] as number) - shift) / factor - own));
   }
-  expect(values).toHaveLength(patchCount(grid) * channels * temporal * area);
+  expect(values).toHaveLength(patchCount(item.grid) * channels * temporal * area);
   return most;
 }
 

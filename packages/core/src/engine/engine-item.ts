@@ -373,7 +373,9 @@ function opened(
 ): OpenedItem {
   const isVideo = kind === "frames" || kind === "video";
   const { patchSize, temporalPatchSize } = model.vision;
-  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (isVideo ? temporalPatchSize : 1);
+  const frames = isVideo ? temporalPatchSize : 1;
+  const elementBytes = isVideo || model.processor.normalizesIn === undefined ? 1 : 4;
+  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * frames * elementBytes;
   return {
     kind,
     uuid,

@@ -7,6 +7,7 @@
 import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
+import { bf16ToF32, f32ToBf16 } from "../numerics.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
@@ -71,6 +72,11 @@ export interface ImageProcessor {
   readonly doResize: boolean;
   readonly doRescale: boolean;
   readonly doNormalize: boolean;
+  /**
+   * Pixels are rescaled and normalised in bfloat16, each step rounded: 256 values that no scale and shift give, so items hold
+   * them as they are. Default: float32, left to the encoder's first kernel.
+   */
+  readonly normalizesIn?: "bf16";
 }
 
 /**
@@ -194,6 +200,20 @@ export function channelScale(processor: ImageProcessor): Float32Array {
       const scaledMean = Math.fround(Math.fround(mean) * levels);
       const scaledStd = Math.fround(Math.fround(imageStd[channel] as number) * levels);
       return [1 / scaledStd, -scaledMean / scaledStd];
+    }),
+  );
+}
+
+/** For {@link ImageProcessor.normalizesIn}: f32 [channels, 256], what each value of uint8 becomes. */
+export function normalizedLevels({ rescaleFactor, imageMean, imageStd }: ImageProcessor): Float32Array {
+  const rounded = (values: readonly number[]) => bf16ToF32(f32ToBf16(Float32Array.from(values)));
+  const factor = Math.fround(rescaleFactor);
+  const rescaled = rounded(Array.from({ length: 256 }, (_, level) => level * factor));
+  return Float32Array.from(
+    imageMean.flatMap((mean, channel) => {
+      const [shift = 0, scale = 1] = rounded([mean, imageStd[channel] as number]);
+      const centred = rounded([...rescaled].map((value) => value - shift));
+      return [...rounded([...centred].map((value) => value / scale))];
     }),
   );
 }

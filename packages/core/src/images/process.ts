@@ -5,11 +5,12 @@
 import { types } from "node:util";
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import { type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
+import { type EncoderItem, type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import {
   type FittedImage,
   type ImageProcessor,
+  normalizedLevels,
   resizeBounds,
   type VideoProcessor,
 } from "./image-processor.js";
@@ -23,7 +24,7 @@ export async function processImage(
   bytes: Uint8Array,
   processor: ImageProcessor,
   options: DecodeOptions = {},
-): Promise<PixelItem> {
+): Promise<EncoderItem> {
   const image = await openImage(bytes, options);
   fitImage(image, processor); // an image without a grid is refused before it is decoded
   return processRaster(await image.decode(), processor);
@@ -33,7 +34,31 @@ export async function processImage(
  * As {@link processImage}, from pixels that were decoded already. They must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
-export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
+export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<EncoderItem> {
+  const item = await cutRaster(raster, processor);
+  const { normalizesIn, doRescale, doNormalize } = processor;
+  if (normalizesIn === undefined || !doRescale || !doNormalize) return item;
+  const { grid, pixels } = item;
+  return {
+    format: "normalized",
+    grid,
+    pixelValues: normalized(pixels, normalizedLevels(processor), processor.patchSize ** 2),
+  };
+}
+
+/** @param levels f32 [channels, 256]. @param pixels rows of patches, whose channels have as many each */
+function normalized(pixels: Uint8Array, levels: Float32Array, patchArea: number): Float32Array {
+  const channels = levels.length / 256;
+  const values = new Float32Array(pixels.length);
+  for (let start = 0; start < pixels.length; start += patchArea) {
+    const first = ((start / patchArea) % channels) * 256;
+    for (let at = start; at < start + patchArea; at++)
+      values[at] = levels[first + (pixels[at] as number)] as number;
+  }
+  return values;
+}
+
+async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
   checkRaster(raster, "raster");
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;

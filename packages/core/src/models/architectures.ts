@@ -11,6 +11,7 @@ import { IDEFICS3_MODELS } from "./idefics3/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
+import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
@@ -34,6 +35,7 @@ export const ARCHITECTURES = {
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,
   ...LFM2_VL_MODELS,
+  ...LLAMA4_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...IDEFICS3_MODELS,

@@ -16,6 +16,7 @@ import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
+import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
 import type { ModelFamily } from "./model-family.js";
@@ -51,6 +52,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   pixtral,
   mistral3,
   lfm2_vl: lfm2VL,
+  llama4,
   llava,
   llava_onevision: llavaOnevision,
   idefics3,

@@ -67,6 +67,11 @@ export class TowerBuilder extends GraphBuilder {
     return this.#patchTable("positions", "i32", 2);
   }
 
+  /** i32 [rows, 2]: `rowPositions` of the layout. */
+  rowPositions(): ValueId {
+    return this.input(MODEL_INPUTS.rowPositions, { element: "i32", rows: rowsOf("rows"), columns: 2 });
+  }
+
   /** Rows of `table`, interpolated for each patch at the taps of the layout. */
   interpolate(table: ValueId, taps: number, name: string): ValueId {
     const [rows, weights] = [

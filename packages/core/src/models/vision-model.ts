@@ -24,6 +24,8 @@ export interface GridLayout {
    * learned row, −1 the first.
    */
   readonly rowSources?: Int32Array;
+  /** i32 [rows, 2]: `positions` of the tower's rows, where learned ones turn, too. Beside `rowSources`. */
+  readonly rowPositions?: Int32Array;
   /** i32 [patches]: the tower's row of each patch. Beside `rowSources`. */
   readonly patchRows?: Int32Array;
   /** i32 [tokens]: which row of merged patches each row of the answer is, or a learned row, as in `rowSources`. */
@@ -96,6 +98,7 @@ export const MODEL_INPUTS = {
   patchSources: "patch_sources",
   tokenOrder: "token_order",
   rowSources: "row_sources",
+  rowPositions: "row_positions",
   patchRows: "patch_rows",
   tokenSources: "token_sources",
   tokenTapRows: "token_tap_rows",

@@ -71,9 +71,9 @@ export class LayoutCache implements BatchLayout {
     const lists = Object.values(segments);
     const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
     const entries = lists.reduce((sum, list) => sum + list.length, 0);
-    const { patchOrder, tokenOrder, rowSources, patchRows, tokenSources, tokenTaps } = orders;
-    const taps = [tokenTaps?.rows, tokenTaps?.weights];
-    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...taps].reduce(
+    const { patchOrder, tokenOrder, rowSources, rowPositions, patchRows, tokenSources, tokenTaps } = orders;
+    const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights];
+    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...others].reduce(
       (sum, order) => sum + (order?.byteLength ?? 0),
       0,
     );

@@ -75,6 +75,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
       ...stagedOrder("tokenOrder", layouts, itemTokens),
       ...stagedOrder("rowSources", layouts, itemPatches),
+      ...stagedRowPositions(layouts),
       ...stagedOrder("patchRows", layouts, itemRows),
       ...stagedOrder("tokenSources", layouts, itemMerged),
       ...stagedTokenTaps(layouts, itemMerged),
@@ -107,6 +108,11 @@ function stagedOrder(
 ): readonly StagedInput[] {
   const orders = layouts.flatMap(({ [name]: order }) => (order === undefined ? [] : [order]));
   return orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS[name], joinOrders(orders, counts))];
+}
+
+function stagedRowPositions(layouts: readonly GridLayout[]): readonly StagedInput[] {
+  const positions = layouts.flatMap(({ rowPositions }) => rowPositions ?? []);
+  return positions.length === 0 ? [] : [stagedTable(MODEL_INPUTS.rowPositions, concatenate(positions))];
 }
 
 function stagedTokenTaps(layouts: readonly GridLayout[], counts: readonly number[]): readonly StagedInput[] {
