@@ -40,6 +40,8 @@ export interface PairedRows {
 export interface ReorderedElements {
   readonly sides: readonly number[];
   readonly axes: readonly number[];
+  /** The sides in their new order, where some are longer than they were: zeros fill the rest. */
+  readonly padded?: readonly number[];
 }
 
 /**
@@ -203,10 +205,20 @@ function checkPairedRows(tensor: string, all: number, { rows, headSize }: Paired
   throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
 }
 
-function checkReordered(tensor: string, stored: readonly number[], { sides, axes }: ReorderedElements): void {
-  const product = (shape: readonly number[]) => shape.reduce((all, side) => all * side, 1);
+function checkReordered(
+  tensor: string,
+  shape: readonly number[],
+  stored: readonly number[],
+  { sides, axes, padded }: ReorderedElements,
+): void {
+  const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
-  if (everyAxis && product(sides) === product(stored)) return;
+  const fits =
+    padded === undefined ||
+    (padded.length === axes.length &&
+      padded.every((side, at) => side >= (sides[axes[at] as number] as number)) &&
+      product(padded) === product(shape));
+  if (everyAxis && fits && product(sides) === product(stored)) return;
   throw invalid(
     "weight",
     `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
@@ -297,7 +309,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "leaf",
     infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, resampled, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
-      if (reordered !== undefined) checkReordered(tensor, stored, reordered);
+      if (reordered !== undefined) checkReordered(tensor, shape, stored, reordered);
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);

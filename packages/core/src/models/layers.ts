@@ -49,7 +49,7 @@ export interface AttentionOptions {
   /**
    * The order of a head's columns in the checkpoint, for rotations that turn other pairs than (i, i + headSize/2): a head is
    * seen with these sides, whose axes are then put in the order of `axes`. Values are reordered too, so the output projection
-   * reads its columns through {@link headColumns}.
+   * reads its columns through {@link headColumns}. Where `padded` makes a head longer, give `scale`.
    */
   readonly headOrder?: ReorderedElements;
   /** Norms of each head of queries and keys, `q_norm` and `k_norm`; of values too, without a weight, where `values` says so. */
@@ -173,8 +173,8 @@ export class TowerBuilder extends GraphBuilder {
 
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
-    const { columns } = this.typeOf(x);
     const qkv = this.#packed(x, `${name}.qkv`, projection, options);
+    const columns = this.typeOf(qkv).columns / 3;
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
     return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
@@ -264,6 +264,7 @@ export class TowerBuilder extends GraphBuilder {
   ): ValueId {
     const { columns } = this.typeOf(x);
     const group = columns / heads;
+    const width = headOrder?.padded === undefined ? columns : heads * product(headOrder.padded);
     const grouped = keyValueHeads < heads && {
       rows: columns + 2 * keyValueHeads * group,
       repeatedRows: { first: columns, group, times: heads / keyValueHeads },
@@ -272,25 +273,32 @@ export class TowerBuilder extends GraphBuilder {
     const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
       return this.weight(`${whole}.${kind}`, shape, {
         ...(parts && { parts: parts.map((part) => `${part}.${kind}`) }),
-        ...(headOrder && { reordered: within(headOrder, [3 * heads], shape.slice(1)) }),
+        ...(headOrder && {
+          stored: [3 * columns, ...shape.slice(1)],
+          reordered: within(headOrder, [3 * heads], shape.slice(1)),
+        }),
         ...(grouped && {
           stored: [grouped.rows, ...shape.slice(1)],
           repeatedRows: grouped.repeatedRows,
         }),
       });
     };
-    const weight = tensor("weight", [3 * columns, columns]);
-    return this.#product(x, weight, bias ? tensor("bias", [3 * columns]) : null, name);
+    const weight = tensor("weight", [3 * width, columns]);
+    return this.#product(x, weight, bias ? tensor("bias", [3 * width]) : null, name);
   }
 
   #product(x: ValueId, weight: ValueId, bias: ValueId | null, name: string): ValueId {
     return this.add("linear", [x, weight, bias, null], { activation: "none" }, name);
   }
 
-  /** f32 [positions, headSize/2]: the angles of rotations by row and column, which have the same frequencies. */
-  ropeAngles(headSize: number, theta: number): ValueId {
+  /**
+   * f32 [positions, paddedSize/2]: the angles of rotations by row and column, which have the same frequencies.
+   * @param paddedSize of heads with columns of zeros behind each quarter of the checkpoint's, which turn by nothing
+   */
+  ropeAngles(headSize: number, theta: number, paddedSize = headSize): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
-    return this.constant("rope_angles", headSize / 2, ropeAngles([frequencies]));
+    const padding = new Array<number>((paddedSize - headSize) / 4).fill(0);
+    return this.constant("rope_angles", paddedSize / 2, ropeAngles([[...frequencies, ...padding]]));
   }
 
   /**
@@ -317,12 +325,13 @@ export function headRows(heads: number, columns: number, headOrder: ReorderedEle
 
 /** The same order of the axes between `outer` and `inner`. */
 function within(
-  { sides, axes }: ReorderedElements,
+  { sides, axes, padded }: ReorderedElements,
   outer: readonly number[],
   inner: readonly number[],
 ): ReorderedElements {
   return {
     sides: [...outer, ...sides, ...inner],
+    ...(padded && { padded: [...outer, ...padded, ...inner] }),
     axes: [
       ...outer.keys(),
       ...axes.map((axis) => axis + outer.length),
@@ -330,6 +339,8 @@ function within(
     ],
   };
 }
+
+const product = (sides: readonly number[]) => sides.reduce((all, side) => all * side, 1);
 
 /** Positions whose columns are read in the second half of the table of angles. */
 export function columnsApart(positions: Int32Array): Int32Array {

@@ -125,6 +125,21 @@ test("a table has more places along its axes, each a sum of the stored ones", as
   expect([...new Float32Array(bytes.buffer)]).toEqual([1, 2, 1, 3, 4, 2.5, 1.25, 2, 1.125]);
 });
 
+test("reordered elements have zeros behind sides that grew", async () => {
+  // Two heads of two pairs: of a pair, then pairs and one of zeros.
+  const reordered = { sides: [2, 2, 2], axes: [0, 2, 1], padded: [2, 2, 3] };
+  const source = weightSource({ tensor: "q", shape: [12], stored: [8], reordered }, [
+    tensor("q", [8], [1, 2, 3, 4, 5, 6, 7, 8]),
+  ]);
+  expect(source.shape).toEqual([12]);
+  expect(await valuesOf(source, 6)).toEqual([1, 3, 0, 2, 4, 0, 5, 7, 0, 6, 8, 0]);
+  const columns = { sides: [1, 2, 2], axes: [0, 2, 1], padded: [1, 3, 2] };
+  const wide = weightSource({ tensor: "o", shape: [1, 6], stored: [1, 4], reordered: columns }, [
+    tensor("o", [1, 4], [1, 2, 3, 4]),
+  ]);
+  expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
+});
+
 test("parts are joined before their elements are put in another order", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);

@@ -103,7 +103,11 @@ function ownSource(
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
-  if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
+  if (reordered) {
+    const own = reordered.padded === undefined ? stored : shape;
+    source = remade(source, own, (result, given) => reorder(result, given, reordered));
+    if (reordered.padded !== undefined) return source;
+  }
   if (repeatedRows) {
     const rows = stored[0] as number;
     return remade(source, shape, (result, given) =>
@@ -216,23 +220,32 @@ function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matri
   }
 }
 
-function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes }: ReorderedElements): void {
+function reorder(
+  result: Matrix,
+  { bytes, elementBytes }: Matrix,
+  { sides, axes, padded }: ReorderedElements,
+): void {
   const strides = sides.map((_, axis) => elements(sides.slice(axis + 1)));
+  const counts = axes.map((axis) => sides[axis] as number);
+  const lengths = padded ?? counts;
   const [outer, inner] = [axes.slice(0, -1), axes.at(-1) as number];
   const count = sides[inner] as number;
   const step = (strides[inner] as number) * elementBytes;
+  const lineBytes = (lengths.at(-1) as number) * elementBytes;
   const counters = outer.map(() => 0);
-  for (let to = 0; to < result.bytes.length; ) {
+  for (let line = 0; line < result.bytes.length; line += lineBytes) {
+    const isPadding = counters.some((counter, at) => counter >= (counts[at] as number));
     const start = outer.reduce(
       (sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number),
       0,
     );
-    for (let index = 0, from = start * elementBytes; index < count; index++, from += step) {
+    let to = line;
+    for (let index = 0, from = start * elementBytes; !isPadding && index < count; index++, from += step) {
       for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
     }
     for (let at = outer.length - 1; at >= 0; at--) {
       counters[at] = (counters[at] as number) + 1;
-      if ((counters[at] as number) < (sides[outer[at] as number] as number)) break;
+      if ((counters[at] as number) < (lengths[at] as number)) break;
       counters[at] = 0;
     }
   }
