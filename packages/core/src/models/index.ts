@@ -13,7 +13,7 @@ import { gemma4Unified } from "./gemma4-unified/index.js";
 import { glm4v, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
-import { internVL, internVLChat } from "./internvl/index.js";
+import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
@@ -59,6 +59,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   smolvlm: idefics3,
   internvl: internVL,
   internvl_chat: internVLChat,
+  qianfan_ocr: qianfanOCR,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */
