@@ -14,9 +14,10 @@ import {
   EncoderEngine,
   type EncoderItem,
   type Grid,
-  joinTiles,
+  type GridPart,
   type LoadedModel,
   loadModel,
+  partsOf,
   patchCount,
   processImage,
   SafetensorsFile,
@@ -38,7 +39,7 @@ const FAMILIES = [
   "exaone4-5",
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
-  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "pixtral"],
+  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -97,7 +98,8 @@ describe.each(FAMILIES)("%s", (family) => {
       const item = await processImage(bytes, model.processor);
       const grids = await readGrids(file, `${index}.grid_thw`);
       const sizes = await readImageSizes(file, `${index}.image_sizes`);
-      expect([item.grid]).toEqual(itemGrids(grids, sizes, model.vision));
+      expect(gridsOf(item.grid, model.vision)).toEqual(grids);
+      expect(item.grid.imageSize).toEqual(sizes[0]);
       const pixels = await readFloats(file, `${index}.pixel_values`);
       expect(levelsApart(item, pixels, model)).toBeLessThanOrEqual(HALF_PRECISION_LEVELS);
       const expected = await readFloats(file, `${index}.output`);
@@ -188,16 +190,10 @@ async function readCases(family: string, { vision }: LoadedModel): Promise<reado
   return cases.filter(({ items }) => items.every(({ grid }) => grid.t <= maxFrames));
 }
 
-/** Tiles of an image are one item's frames; the last of them may have a grid of its own. */
-function itemGrids(
-  grids: readonly Grid[],
-  sizes: readonly NonNullable<Grid["imageSize"]>[],
-  { tiled, twoGrids, tilesOf }: LoadedModel["vision"],
-): readonly Grid[] {
-  const [first, ...others] = grids as [Grid, ...Grid[]];
-  if (tilesOf !== undefined) return joinTiles(grids, sizes, { tilesOf });
-  if (twoGrids && others.length > 0) return [{ ...first, t: others.length, next: others.at(-1) as Grid }];
-  return tiled ? [{ ...first, t: grids.length }] : grids;
+/** Tiles of an image are one item's frames, of which some may have a grid of their own. */
+function gridsOf(grid: Grid, { tiled }: LoadedModel["vision"]): readonly GridPart[] {
+  if (!tiled) return [grid];
+  return partsOf(grid).flatMap(({ t, h, w }) => new Array<GridPart>(t).fill({ t: 1, h, w }));
 }
 
 /** Backwards, and every third first. */

@@ -143,7 +143,7 @@ export interface OpAttributes {
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /** A view: `factor` consecutive patch rows become one row of the dim `rows`, which is `tokens` if left out. */
+  /** A view: `factor` consecutive rows of patches, or of merged ones, become one of the dim `rows`, which is `tokens` if left out. */
   merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
@@ -623,7 +623,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "view",
     infer(inputs, { factor, rows = "tokens" }) {
       const x = need(inputs, 0, "merge_rows");
-      if (x.rows.dim !== "patches" || x.rows.plus !== 0)
+      if (!["patches", "merged"].includes(x.rows.dim ?? "") || x.rows.plus !== 0)
         throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
       return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },

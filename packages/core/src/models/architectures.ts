@@ -14,6 +14,7 @@ import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
 import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
+import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -36,6 +37,7 @@ export const ARCHITECTURES = {
   ...INTERNVL_MODELS,
   ...LFM2_VL_MODELS,
   ...LLAMA4_MODELS,
+  ...MINICPM_V4_6_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...IDEFICS3_MODELS,

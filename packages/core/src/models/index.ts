@@ -19,6 +19,7 @@ import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
+import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
@@ -53,6 +54,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   mistral3,
   lfm2_vl: lfm2VL,
   llama4,
+  minicpmv4_6: miniCPMV4_6,
   llava,
   llava_onevision: llavaOnevision,
   idefics3,

@@ -29,6 +29,15 @@ export function plainTaps(tap_rows: Int32Array): PatchTables {
   return { tap_rows, tap_weights: new Float32Array(tap_rows.length).fill(1) };
 }
 
+/** The taps of a table of side² rows that is read at the nearest cell before each patch's place. */
+export function nearestTaps(positions: Int32Array, { h, w }: Grid, side: number): PatchTables {
+  const cells = Int32Array.from({ length: positions.length / 2 }, (_, patch) => {
+    const [row, column] = [positions[2 * patch] as number, positions[2 * patch + 1] as number];
+    return Math.floor((row * side) / h) * side + Math.floor((column * side) / w);
+  });
+  return plainTaps(cells);
+}
+
 /** A cell along one axis of a table, and its weight. */
 interface AxisTap {
   readonly cell: number;

@@ -13,7 +13,7 @@ import type { PatchTables } from "./patch-tables.js";
 export interface GridLayout {
   /** Made anew at each call: `LayoutCache` keeps them. */
   patchTables(): PatchTables;
-  /** Patches of each segment that attends within itself, for each segment list of the graph. */
+  /** Rows of each segment that attends within itself, for each segment list of the graph: patches, or rows of merged ones. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
   /** i32 [patches]: which of the item's patches each row of the tower is. Absent where both have the same order. */
   readonly patchOrder?: Int32Array;
@@ -88,7 +88,11 @@ export interface VisionModel {
 }
 
 /** The segment lists that graphs read, by the names of their inputs, each with the dim that counts its segments. */
-export const SEGMENT_LISTS = { cu_seqlens: "segments", cu_window_seqlens: "windows" } as const;
+export const SEGMENT_LISTS = {
+  cu_seqlens: "segments",
+  cu_window_seqlens: "windows",
+  cu_merged_seqlens: "merged_segments",
+} as const;
 export type SegmentList = keyof typeof SEGMENT_LISTS;
 
 /** Names of the other buffers that the host fills before each run. A graph has those that its model needs. */

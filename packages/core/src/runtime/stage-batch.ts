@@ -64,6 +64,9 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
         tokens,
         ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
         ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
+        ...(layouts[0]?.segments.cu_merged_seqlens && {
+          merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
+        }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
