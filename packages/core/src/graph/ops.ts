@@ -73,6 +73,8 @@ export interface WeightAttributes {
   /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
+  /** The elements themselves, for numbers that kernels read as weights: no tensor of the checkpoint has them. */
+  readonly literal?: readonly number[];
   /** Beside `stored`, whose rows they are. */
   readonly repeatedRows?: RepeatedRows;
   /** Beside `stored`, whose rows they are. */

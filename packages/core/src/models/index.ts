@@ -10,7 +10,7 @@ import {
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
-import { glm4v, glmOCR } from "./glm4v/index.js";
+import { glm4v, glm5Next, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
@@ -48,6 +48,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm4v_moe: glm4v,
   glm46v: glm4v,
   glm_ocr: glmOCR,
+  glm5_next: glm5Next,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
   pixtral,

@@ -40,6 +40,16 @@ export interface LinearOptions {
   readonly scale?: string;
 }
 
+/** The least and the greatest value: of `number()`. */
+export type Limits = readonly [low: ValueId, high: ValueId];
+
+export interface GatedMlpOptions {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /** Both products are brought between them. */
+  readonly limits?: { readonly gate: Limits; readonly up: Limits };
+}
+
 export interface AttentionOptions {
   readonly heads: number;
   /** Heads of keys and of values, each for as many of queries: their rows are repeated at load. Default: `heads`. */
@@ -136,7 +146,13 @@ export class TowerBuilder extends GraphBuilder {
    * down(fn(gate(x)) · up(x)). In between rows are padded with columns of zero to a multiple of 8, which the fast kernels of
    * CUDA ask for.
    */
-  gatedMlp(x: ValueId, name: string, width: number, fn: Activation, { bias = true } = {}): ValueId {
+  gatedMlp(
+    x: ValueId,
+    name: string,
+    width: number,
+    fn: Activation,
+    { bias = true, limits }: GatedMlpOptions = {},
+  ): ValueId {
     const { columns } = this.typeOf(x);
     const padded = Math.ceil(width / 8) * 8;
     const widen = (part: string) => {
@@ -144,7 +160,12 @@ export class TowerBuilder extends GraphBuilder {
       const added = bias ? this.weight(`${part}.bias`, [padded], { stored: [width] }) : null;
       return this.#product(x, weight, added, part);
     };
-    const operands = [widen(`${name}.gate_proj`), widen(`${name}.up_proj`)];
+    const operands = (["gate", "up"] as const).map((part) => {
+      const wide = widen(`${name}.${part}_proj`);
+      return limits === undefined
+        ? wide
+        : this.add("clamp", [wide, ...limits[part]], {}, `${name}.${part}.clamp`);
+    });
     const gated = this.add("gate", operands, { function: fn }, `${name}.act`);
     const down = `${name}.down_proj`;
     const weight = this.weight(`${down}.weight`, [columns, padded], { stored: [columns, width] });
@@ -226,6 +247,11 @@ export class TowerBuilder extends GraphBuilder {
   /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
   answer(merged: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
+  }
+
+  /** A number that kernels read as a weight. */
+  number(name: string, value: number): ValueId {
+    return this.weight(name, [1], { literal: [value] });
   }
 
   /** Weighted sums of rows of merged patches, a row for each of the answer's: `tokenTaps`. */

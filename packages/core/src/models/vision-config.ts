@@ -26,6 +26,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   num_position_embeddings: 1_048_576,
   num_patches: 1_048_576,
   projector_hidden_size: 131_072,
+  projection_intermediate_size: 131_072,
   projector_input_dim: 65_536,
   projector_output_dim: 65_536,
   downsample_factor: 16,

@@ -140,6 +140,14 @@ test("reordered elements have zeros behind sides that grew", async () => {
   expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
 });
 
+test("a literal needs no tensor", async () => {
+  const weight = { tensor: "limit", shape: [2], literal: [Number.NEGATIVE_INFINITY, 1.5] };
+  expect(storedTensors(weight)).toEqual([]);
+  const bytes = new Uint8Array(8);
+  await weightSource(weight, []).readSlice(0, bytes);
+  expect([...new Float32Array(bytes.buffer)]).toEqual([Number.NEGATIVE_INFINITY, 1.5]);
+});
+
 test("parts are joined before their elements are put in another order", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);

@@ -17,9 +17,11 @@ export function storedTensors({
   parts,
   transposed,
   stored = shape,
+  literal,
   plus,
   rowScale,
 }: WeightAttributes): readonly StoredTensor[] {
+  if (literal !== undefined) return [];
   const [rows = 0, ...rest] = stored;
   const own =
     parts === undefined
@@ -34,7 +36,8 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { shape, parts, plus, rowSums = false, resampled, factor } = weight;
+  const { tensor, shape, literal, parts, plus, rowSums = false, resampled, factor } = weight;
+  if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
   const source = rowSums || resampled ? (own[0] as TensorSource) : ownSource(weight, own);
