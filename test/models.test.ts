@@ -161,6 +161,40 @@ test("a clip is refused where a model takes stills alone", async () => {
   });
 });
 
+test.each([
+  [
+    "qwen2-vl",
+    { t: 1, h: 2, w: 2, next: { t: 1, h: 2, w: 2 } },
+    "the model takes items of one grid, and this one has two",
+  ],
+  ["lfm2-vl", { t: 1, h: 2, w: 2, next: { t: 1, h: 3, w: 2 } }, "and 1 × 3 × 2 cannot be merged 2 × 2"],
+  ["lfm2-vl", { t: 1, h: 2, w: 2, next: { t: 0, h: 2, w: 2 } }, "and 0 × 2 × 2 is not made of positive"],
+  ["llava-onevision", { t: 3, h: 4, w: 4 }, "an item of 3 tiles has no grid.imageSize"],
+  [
+    "llava-onevision",
+    { t: 3, h: 4, w: 4, imageSize: { height: 100, width: 330 } },
+    "an image of 330 × 100 pixels has 4 tiles, and the item 3",
+  ],
+  [
+    "llava-onevision",
+    { t: 2, h: 4, w: 4, imageSize: { height: 1, width: 1e12 } },
+    "an aspect ratio of 1000000000000",
+  ],
+  ["llava-onevision", { t: 2, h: 4, w: 4, imageSize: { height: 0, width: 1 } }, "grid.imageSize is 1 × 0"],
+] as const)("an item of %s with grid %j is refused", async (family, grid, text) => {
+  await using model = await loadModel(fixture(`models/${family}-tiny`));
+  using device = createDevice({ backend: "cpu" });
+  using encoder = await encoderOf(model, device, {});
+  const { channels, temporalPatchSize, patchSize } = model.vision;
+  const rows = partsOf(grid).reduce((sum, { t, h, w }) => sum + t * h * w, 0);
+  const pixelValues = new Float32Array(rows * channels * temporalPatchSize * patchSize ** 2);
+  const [outcome] = await encoder.encode([{ format: "normalized", grid, pixelValues }]);
+  expect(outcome).toMatchObject({
+    status: "rejected",
+    reason: { message: expect.stringContaining(text) },
+  });
+});
+
 test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
   const read = async (file: string) =>
     JSON.parse(await readFile(fixture(`models/kimi-k25-tiny/${file}`), "utf8")) as Record<string, unknown>;

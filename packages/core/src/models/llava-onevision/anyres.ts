@@ -78,8 +78,9 @@ export interface ShownGrid extends Shrunk {
   readonly columns: number;
 }
 
-/** An image's tiles, the base tile among them. */
+/** An image's tiles, the base tile among them. @throws VG_IMAGE_ASPECT_RATIO */
 export function tileCount(imageSize: ImageSize, { pinpoints, tile }: Anyres): number {
+  checkAspectRatio(imageSize.height, imageSize.width);
   const [tall, wide] = bestPinpoint(imageSize, pinpoints);
   return 1 + (tall / tile) * (wide / tile);
 }
