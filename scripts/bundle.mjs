@@ -149,8 +149,15 @@ async function bundleJavaScript() {
   for (const name of ["LICENSE", "NOTICE"]) copy(name, name);
   writeFileSync(
     join(STAGE, "package.json"),
-    `${JSON.stringify({ name: "vitgraph", version, type: "module" })}\n`,
+    `${JSON.stringify({ name: "vitgraph", version, commit: commit(), type: "module" })}\n`,
   );
+}
+
+/** For benchmarks/compare.mjs, whose report says what was measured. */
+function commit() {
+  const git = (...args) => spawnSync("git", ["-C", root, ...args], { encoding: "utf8" }).stdout ?? "";
+  const changed = git("status", "--porcelain", "--untracked-files=no") !== "";
+  return `${git("rev-parse", "--short", "HEAD").trim() || "unknown"}${changed ? ", with changes" : ""}`;
 }
 
 /** Of every package that went into the JavaScript file. */
@@ -236,6 +243,14 @@ function copyBenchmarks() {
   for (const name of readdirSync(join(root, "benchmarks/peer")).filter((file) => /\.(py|md)$/.test(file))) {
     copy(`benchmarks/peer/${name}`, `benchmarks/peer/${name}`);
   }
+  // vLLM's connector, to install with pip; benchmarks/peer/connector.py runs it under the stubs of its tests.
+  const connector = "packages/vllm-connector";
+  const modules = readdirSync(join(root, connector, "src/vitgraph_vllm")).filter((name) =>
+    name.endsWith(".py"),
+  );
+  const sources = modules.map((name) => `src/vitgraph_vllm/${name}`);
+  for (const name of ["README.md", "pyproject.toml", "test/stubs.py", ...sources])
+    copy(`${connector}/${name}`, `vllm-connector/${name}`);
 }
 
 function writeLauncher() {
@@ -263,8 +278,10 @@ Runs where it was unpacked; nothing is installed. It needs ${requirements()}, an
     runtime/node dist/gpu-suite.js samples/qwen3-vl-tiny
     runtime/node dist/soak.js --backend cuda --model samples/qwen3-vl-tiny --images samples/images
     runtime/node dist/grid-cache.js cuda
+    python3 benchmarks/peer/connector.py
 
-compare.mjs also needs a Python with torch and transformers: see benchmarks/peer. gpu-suite holds every kernel to float64 and the captured
+compare.mjs and connector.py need a Python with torch, compare.mjs also transformers: see benchmarks/peer. vllm-connector/ is vLLM's
+connector for pip. gpu-suite holds every kernel to float64 and the captured
 graphs to the field's bugs; soak and grid-cache are benches of the engine. Licences of what is packed: licences/.
 `;
   writeFileSync(join(STAGE, "README.md"), text);

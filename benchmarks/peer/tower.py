@@ -43,6 +43,8 @@ class Workload:
     frames: int | None
     # In tokens; None for the power of two that holds the workload.
     budget: int | None
+    # The peers to time it with; None for all.
+    peers: list[str] | None = None
 
 
 def read_workloads(path: str, only: list[str] | None) -> list[Workload]:
@@ -52,7 +54,13 @@ def read_workloads(path: str, only: list[str] | None) -> list[Workload]:
     if unknown:
         raise SystemExit(f"there is no workload {unknown[0]!r} in {path}: choose from {', '.join(entries)}")
     return [
-        Workload(name, [tuple(size) for size in entry["sizes"]], entry.get("frames"), entry.get("budget"))
+        Workload(
+            name,
+            [tuple(size) for size in entry["sizes"]],
+            entry.get("frames"),
+            entry.get("budget"),
+            entry.get("peers"),
+        )
         for name, entry in entries.items()
         if not only or name in only
     ]

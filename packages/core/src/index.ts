@@ -10,6 +10,7 @@ export {
   type Device,
   type DeviceInfo,
   describeBackends,
+  type ExportedMemory,
   printProgram,
 } from "@vitgraph/cuda-kernels";
 export { checkMemoryPlan } from "./compiler/check-memory-plan.js";
@@ -29,6 +30,7 @@ export { FUSION_RULES } from "./compiler/rules/index.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
+export { type LatencySample, measureCosts } from "./engine/cost-model.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
 export { engineIdentity } from "./engine/engine-identity.js";

@@ -55,6 +55,7 @@ add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/cuda_program.cc
   native/backend/cuda/cuda_run.cc
   native/backend/cuda/device_memory.cc
+  native/backend/cuda/exported_memory.cc
   native/backend/cuda/inlet.cc
   native/backend/cuda/linear_step.cc
   native/backend/cuda/outlet.cc

@@ -215,7 +215,7 @@ void check() {
           if (c / head_size >= (qk ? 2 : 1) * heads) return x.at(r, c);
           const int i = c % head_size;
           const int pair = i % (head_size / 2);
-          const double angle = radians[positions[4 * r + (pair < quarter ? 0 : 1)] * quarter + pair % quarter];
+          const double angle = radians[positions[2 * r + (pair < quarter ? 0 : 1)] * quarter + pair % quarter];
           const int partner = i < head_size / 2 ? c + head_size / 2 : c - head_size / 2;
           const double sign = i < head_size / 2 ? -1 : 1;
           return x.at(r, c) * std::cos(angle) + sign * x.at(r, partner) * std::sin(angle);

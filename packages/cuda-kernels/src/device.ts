@@ -32,6 +32,11 @@ export interface Device extends Disposable {
   allocate(sizeBytes: number): Arena;
   /** Of the whole device, whoever uses it. */
   memory(): DeviceMemory;
+  /**
+   * Memory of at least `sizeBytes` that other processes map; null where the backend can't share memory with them.
+   * @throws VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED where the system allows no CUDA IPC.
+   */
+  exportMemory(sizeBytes: number): ExportedMemory | null;
   /** Copies `bytes` to `offset` of the arena. They are taken at the call: what happens to the array later is no matter. */
   upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void>;
   /** Sets every byte of the arena; 0xff makes every float a NaN, for self-checks. */
@@ -42,7 +47,7 @@ export interface Device extends Disposable {
    * no room for what the program needs besides the arenas.
    */
   load(program: Program, arenas: ProgramArenas): Executable;
-  /** Arenas and executables that were made and not yet disposed. */
+  /** Arenas, executables and exported memory that were made and not yet disposed. */
   liveHandles(): number;
 }
 
@@ -55,6 +60,19 @@ export type ProgramArenas = Readonly<Record<Exclude<ArenaName, "cache">, Arena>>
 
 export interface Arena extends Disposable {
   readonly sizeBytes: number;
+}
+
+/** A plain block of device memory. Dispose it when the other processes have unmapped it: CUDA leaves undefined what they read later. */
+export interface ExportedMemory extends Disposable {
+  readonly sizeBytes: number;
+  /** `cudaIpcMemHandle_t`, 64 bytes. */
+  readonly handle: Uint8Array;
+  /**
+   * Copies `bytes` to `offset`, in parts; waits for no run. Other processes see them when it resolves. The array must not
+   * change before.
+   * @throws VG_ARGUMENT_INVALID, VG_DEVICE_FAILED, VG_DISPOSED (as a rejected promise)
+   */
+  write(offset: number, bytes: Uint8Array): Promise<void>;
 }
 
 /** A place in one of the program's io buffers. A buffer may be part of several transfers. */

@@ -9,12 +9,19 @@ import type {
   DeviceInfo,
   DeviceMemory,
   Executable,
+  ExportedMemory,
   ProgramArenas,
   RunResult,
   Submission,
 } from "./device.js";
 import type { KernelName } from "./kernels.js";
-import { fromNative, type NativeArena, type NativeDevice, type NativeExecutable } from "./native.js";
+import {
+  fromNative,
+  type NativeArena,
+  type NativeDevice,
+  type NativeExecutable,
+  type NativeExportedMemory,
+} from "./native.js";
 import { type DType, encodeProgram, type Program } from "./program.js";
 import { checkSubmission } from "./submission.js";
 
@@ -45,6 +52,13 @@ class DeviceOverNative implements Device {
 
   memory(): DeviceMemory {
     return rethrowing(() => this.#native.memory());
+  }
+
+  exportMemory(sizeBytes: number): ExportedMemory | null {
+    return rethrowing(() => {
+      const native = this.#native.exportMemory(sizeBytes);
+      return native === null ? null : new ExportedMemoryOverNative(native);
+    });
   }
 
   async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
@@ -90,6 +104,40 @@ class ArenaOverNative implements Arena {
 
   [Symbol.dispose](): void {
     this.native.dispose();
+  }
+}
+
+class ExportedMemoryOverNative implements ExportedMemory {
+  readonly sizeBytes: number;
+  readonly handle: Uint8Array;
+  readonly #native: NativeExportedMemory;
+  readonly #mostBytes: number;
+  /** Settles when the writes so far have ended. */
+  #tail: Promise<unknown> = Promise.resolve();
+
+  constructor(native: NativeExportedMemory) {
+    const { handle, sizeBytes, mostBytes } = native.info();
+    this.handle = handle;
+    this.sizeBytes = sizeBytes;
+    this.#mostBytes = mostBytes;
+    this.#native = native;
+  }
+
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    const written = this.#tail.then(() => this.#writeParts(offset, bytes));
+    this.#tail = written.catch(() => {});
+    return written;
+  }
+
+  async #writeParts(offset: number, bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += this.#mostBytes) {
+      const part = bytes.subarray(at, at + this.#mostBytes);
+      await settling(() => this.#native.write({ offset: offset + at, bytes: part }));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#native.dispose();
   }
 }
 

@@ -67,6 +67,7 @@ export interface NativeDevice {
   info(): NativeDeviceInfo;
   allocate(sizeBytes: number): NativeArena;
   memory(): DeviceMemory;
+  exportMemory(sizeBytes: number): NativeExportedMemory | null;
   upload(request: {
     readonly arena: NativeArena;
     readonly offset: number;
@@ -95,6 +96,15 @@ export interface NativeDeviceInfo {
 /** Branded: a plain object is not one, and the addon checks the tag of each that it is handed. */
 export interface NativeArena {
   readonly __brand: "NativeArena";
+  dispose(): void;
+}
+
+export interface NativeExportedMemory {
+  readonly __brand: "NativeExportedMemory";
+  /** `mostBytes`: of one write. */
+  info(): { readonly handle: Uint8Array; readonly sizeBytes: number; readonly mostBytes: number };
+  /** One at a time. */
+  write(request: { readonly offset: number; readonly bytes: Uint8Array }): Promise<void>;
   dispose(): void;
 }
 
@@ -149,11 +159,14 @@ const loaded: { [B in keyof Addons]?: LoadedAddon<Addons[B]> } = {};
  * `VITGRAPH_CUDA_ADDON` names a file to be taken instead.
  */
 export function loadAddon<B extends keyof Addons>(backend: B): LoadedAddon<Addons[B]> {
+  const known = loaded[backend];
+  // Each image asks, and looking for a package takes a millisecond.
+  if (known !== undefined) return known;
   const override = process.env[`VITGRAPH_${backend.toUpperCase()}_ADDON`];
   const built = ["Release", "Debug"].map((mode) => `${packageRoot}build/${mode}/vitgraph_${backend}.node`);
   const prebuilt = findPrebuilt(backend);
   const places = [...built, ...(prebuilt === undefined ? [] : [prebuilt])];
-  const addon = loaded[backend] ?? loadFirst<Addons[B]>(override === undefined ? places : [override]);
+  const addon = loadFirst<Addons[B]>(override === undefined ? places : [override]);
   loaded[backend] = addon as (typeof loaded)[B];
   return addon;
 }

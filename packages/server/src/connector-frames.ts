@@ -18,6 +18,13 @@ export interface ConnectorMessage {
   readonly payload?: number;
   readonly timeout_ms?: number;
   readonly path?: string;
+  /** vLLM's engine: its scheduler and its worker name the same. */
+  readonly engine?: string;
+  /** PCI bus id of the worker's GPU. */
+  readonly gpu?: string;
+  /** Id of memory that a worker has mapped, and of rows in it. */
+  readonly memory?: string;
+  readonly rows?: number;
 }
 
 /** @throws VG_REQUEST_INVALID for a frame that is malformed or above a limit */

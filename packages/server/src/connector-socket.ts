@@ -1,15 +1,16 @@
 /**
- * The Unix socket of the vLLM connector `vitgraph_vllm`: pixel values in, the rows of their embedding out, as a file in
- * shared memory. docs/vllm-connector.md has the protocol.
+ * The Unix socket of the vLLM connector `vitgraph_vllm`: pixel values in, the rows of their embedding out, in GPU memory that
+ * vLLM's worker has mapped or as a file in shared memory. docs/vllm-connector.md has the protocol.
  *
  * Only processes of the same user can open the socket and the files.
  */
 import { lstat, rm } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
-import { bf16ToF32, embeddingColumns, type PixelValuesItem } from "@vitgraph/core";
+import { bf16ToF32, type Embedding, embeddingColumns, type PixelValuesItem } from "@vitgraph/core";
 import type { Logger } from "@vitgraph/core/observability";
 import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { type ConnectorMessage, encodeFrame, protocolError, readFrames } from "./connector-frames.js";
+import { ConnectorMemory, DEFAULT_MAPPED_BYTES, type MappedMemory } from "./connector-memory.js";
 import { ConnectorRows, removeStaleRows } from "./connector-rows.js";
 import type { ServedEngine } from "./server-options.js";
 
@@ -18,8 +19,10 @@ export interface ConnectorSocketOptions {
   readonly path: string;
   readonly engine: ServedEngine;
   readonly logger?: Logger;
-  /** Where rows are written. Default: /dev/shm. */
+  /** Where files of rows are written. Default: /dev/shm. */
   readonly directory?: string;
+  /** Bytes of device memory for each vLLM engine whose worker maps it. Default: 256 MiB. */
+  readonly mappedBytes?: number;
 }
 
 /** Increased by each change that breaks the connectors of the version before. */
@@ -33,15 +36,18 @@ const KEEP_AFTER_CLOSE_MS = 60_000;
 
 /** @throws VG_ARGUMENT_INVALID if the socket cannot be opened */
 export async function openConnectorSocket(options: ConnectorSocketOptions): Promise<AsyncDisposable> {
-  const { path, logger, directory = "/dev/shm" } = options;
+  const { path, engine, logger, directory = "/dev/shm", mappedBytes = DEFAULT_MAPPED_BYTES } = options;
   await removeStaleSocket(path);
   await removeStaleRows(directory);
   const connections = new Set<Socket>();
   const rows = new ConnectorRows(directory);
+  const memory = new ConnectorMemory(engine, mappedBytes);
   const server = createServer((socket) => {
     connections.add(socket);
     socket.once("close", () => connections.delete(socket));
-    void serveConnection(socket, rows, options).catch((err) => logger?.error({ err }, "a connector failed"));
+    void serveConnection(socket, rows, memory, options).catch((err) =>
+      logger?.error({ err }, "a connector failed"),
+    );
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -69,26 +75,60 @@ let connectionCount = 0;
 async function serveConnection(
   socket: Socket,
   rows: ConnectorRows,
+  memory: ConnectorMemory,
   options: ConnectorSocketOptions,
 ): Promise<void> {
   const { engine, logger } = options;
   const caller = `connector ${connectionCount++}`;
   const gone = new AbortController();
   const mine = new Set<string>();
+  /** What the worker at the other end was offered. */
+  let offered: MappedMemory | undefined;
   // The loop that reads frames ends with it.
   socket.on("error", () => {});
   socket.once("close", () => {
     gone.abort();
+    memory.abandon(offered);
     setTimeout(() => {
       for (const path of mine) void rows.remove(path);
+      memory.releaseOf(socket);
+      // By now its worker has unmapped it.
+      offered?.exported[Symbol.dispose]();
     }, KEEP_AFTER_CLOSE_MS).unref();
   });
   const answer = (message: object) => {
     if (socket.writable) socket.write(encodeFrame(message));
   };
 
+  const map = ({ id, engine: vllm, gpu }: ConnectorMessage) => {
+    if (typeof vllm !== "string" || typeof gpu !== "string" || offered !== undefined)
+      throw protocolError(`${describe(vllm)} maps memory of ${describe(gpu)}`);
+    try {
+      offered = memory.offer(vllm, gpu);
+      const { handle, sizeBytes } = offered.exported;
+      answer({ id, memory: offered.id, handle: Buffer.from(handle).toString("base64"), bytes: sizeBytes });
+    } catch (error) {
+      const { code, message } = toVitgraphError(error, "VG_INTERNAL", "memory could not be exported");
+      answer({ id, error: { code, message } });
+    }
+  };
+
+  /** Undefined if the worker of vLLM's engine has mapped no memory, or there is no room in it. */
+  const writeMapped = async (vllm: string | undefined, embedding: Embedding) => {
+    const mapped = memory.of(vllm);
+    try {
+      const written = await mapped?.write(embedding, socket);
+      // The worker may be gone by now.
+      return memory.of(vllm) === mapped ? written : undefined;
+    } catch (err) {
+      logger?.error({ err }, "rows cannot be written to mapped memory, and go through shared memory");
+      memory.abandon(mapped);
+      return undefined;
+    }
+  };
+
   const encode = async (
-    { id, grid_thw, dtype, timeout_ms: timeoutMs }: ConnectorMessage,
+    { id, engine: vllm, grid_thw, dtype, timeout_ms: timeoutMs }: ConnectorMessage,
     payload: Buffer,
   ) => {
     try {
@@ -97,11 +137,17 @@ async function serveConnection(
       const [outcome] = await engine.encode([item], call);
       if (outcome?.status !== "fulfilled") throw outcome?.reason;
       const { tokens, columns } = outcome.value;
+      const about = { shape: [tokens, columns], dtype: "bfloat16" };
+      const mapped = await writeMapped(vllm, outcome.value);
+      if (mapped !== undefined) {
+        if (gone.signal.aborted) return memory.release(mapped.memory, mapped.rows);
+        return answer({ id, ...mapped, ...about });
+      }
       const path = await rows.write(outcome.value);
       // The connector is gone, and will not release it.
       if (gone.signal.aborted) return await rows.remove(path);
       mine.add(path);
-      answer({ id, path, shape: [tokens, columns], dtype: "bfloat16" });
+      answer({ id, path, ...about });
     } catch (error) {
       const { code, message } = toVitgraphError(error, "VG_INTERNAL", "encoding failed");
       if (code === "VG_INTERNAL") logger?.error({ err: error }, "a connector's request failed");
@@ -124,7 +170,16 @@ async function serveConnection(
         case "encode":
           void encode(message, payload);
           break;
+        case "map":
+          map(message);
+          break;
+        case "mapped":
+          if (offered === undefined || message.memory !== offered.id)
+            throw protocolError(`the memory ${describe(message.memory)} is mapped`);
+          memory.confirm(offered);
+          break;
         case "release":
+          memory.release(message.memory, message.rows);
           if (message.path !== undefined && mine.delete(message.path)) await rows.remove(message.path);
           break;
         default:

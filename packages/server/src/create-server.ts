@@ -5,7 +5,7 @@
  * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
  * arrive and an answer to be read, and how much memory requests hold.
  */
-import { isUtf8 } from "node:buffer";
+import { isAscii, isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -177,7 +177,8 @@ function requestId({ headers }: { readonly headers: FastifyRequest["headers"] })
 /** @throws StatusError 400 */
 function parseJson(body: Buffer): unknown {
   if (!isUtf8(body)) throw new StatusError(400, "the body is not UTF-8", "encode it as UTF-8");
-  const text = body.toString("utf8");
+  // Images in base64 are ASCII, and V8 copies that ten times as fast as it decodes UTF-8.
+  const text = body.toString(isAscii(body) ? "latin1" : "utf8");
   const { isTooDeep, hasTooManyValues } = scanJson(text, MAX_JSON_DEPTH, MAX_JSON_VALUES);
   if (isTooDeep)
     throw new StatusError(400, `the body is nested deeper than ${MAX_JSON_DEPTH} levels`, "flatten it");

@@ -227,3 +227,11 @@ test("models, health, version and metrics answer", async () => {
   expect(metrics).toContain('vitgraph_http_requests_total{route="/v1/embeddings",status="200"}');
   expect(metrics).toContain("vitgraph_items_total");
 });
+
+test("a JSON body is read as UTF-8", async () => {
+  const body = JSON.stringify({ input: "a.png", größe: 1 });
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(`${server.url}/v1/embeddings`, { method: "POST", headers, body });
+  expect(response.status).toBe(400);
+  expect(await response.text()).toContain("größe");
+});

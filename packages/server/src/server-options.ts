@@ -10,6 +10,8 @@ import { RecentTraffic } from "./page/recent-traffic.js";
 
 /** What the server uses of an engine. `EncoderEngine` is one. */
 export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
+  /** For the socket of vLLM's connector. Without it rows go through shared memory. */
+  readonly exportMemory?: EncoderEngine["exportMemory"];
   readonly model: {
     readonly name: string;
     readonly vision: { readonly outputColumns: readonly number[]; readonly modelType?: string };

@@ -1,10 +1,14 @@
 """What the connector imports of vLLM, and torch where it is not installed, for tests without either."""
 
+import contextlib
 import enum
 import importlib.util
+import os
 import pathlib
 import sys
+import threading
 import types
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "src"))
 HAVE_TORCH = importlib.util.find_spec("torch") is not None
@@ -57,7 +61,9 @@ module(
 )
 module(
     "vllm.platforms",
-    current_platform=types.SimpleNamespace(device_type="cpu", is_cuda_alike=lambda: False),
+    current_platform=types.SimpleNamespace(
+        device_type="cpu", is_cuda_alike=lambda: False, current_device=lambda: 0
+    ),
 )
 
 if not HAVE_TORCH:
@@ -74,6 +80,66 @@ if not HAVE_TORCH:
         return data
 
     tensors.pixels_of, tensors.load_rows = pixels_of, load_rows
+    tensors.CudaError = type("CudaError", (Exception,), {})
+
+
+class FileMemory:
+    """Exported GPU memory as a file, whose path is the handle."""
+
+    mapped = []
+    copied = threading.Event()
+    """Set when the device has done its copies."""
+
+    def __init__(self, handle, size, device):
+        from vitgraph_vllm import tensors
+
+        assert len(handle) == 64 and device == "cuda:0"
+        try:
+            self._file = open(handle.rstrip(b"\0").decode(), "rb")
+        except OSError as error:
+            raise tensors.CudaError(str(error)) from error
+        self.mapped.append(self)
+
+    def copy(self, offset, tokens, columns):
+        data = os.pread(self._file.fileno(), tokens * columns * 2, offset)
+        assert len(data) == tokens * columns * 2
+        copied = types.SimpleNamespace(synchronize=self.copied.wait)
+        if not HAVE_TORCH:
+            return data, copied
+        import torch
+
+        return torch.frombuffer(bytearray(data), dtype=torch.bfloat16).reshape(tokens, columns), copied
+
+    def close(self):
+        self._file.close()
+        self.mapped.remove(self)
+
+
+GPU = "0000:01:00.0"
+
+
+@contextlib.contextmanager
+def fake_cuda():
+    """vLLM on a GPU whose memory is files."""
+    from vllm.platforms import current_platform
+
+    from vitgraph_vllm import tensors
+
+    FileMemory.mapped.clear()
+    FileMemory.copied.set()
+    load = tensors.load_rows
+    with contextlib.ExitStack() as stack:
+        patch = mock.patch.multiple(
+            tensors,
+            create=True,
+            MappedMemory=FileMemory,
+            pci_bus_id=lambda device: GPU,
+            load_rows=lambda rows, device: load(rows, "cpu"),
+        )
+        stack.enter_context(patch)
+        stack.enter_context(mock.patch.object(current_platform, "device_type", "cuda"))
+        stack.enter_context(mock.patch.object(current_platform, "is_cuda_alike", lambda: True))
+        yield
 
 
 def image(grid, values):
@@ -96,10 +162,11 @@ def row_bytes(loaded):
     return loaded.view(torch.uint8).numpy().tobytes()
 
 
-def config(socket, *, role="ec_consumer", columns=8, levels=1, model_type="qwen3_vl", **extra):
+def config(socket, *, role="ec_consumer", columns=8, levels=1, model_type="qwen3_vl", workers=1, **extra):
     extra = {"socket": socket, **extra}
     transfer = types.SimpleNamespace(
         is_ec_producer=role != "ec_consumer",
+        engine_id="engine",
         get_from_extra_config=lambda name, default: extra.get(name, default),
     )
     hf = types.SimpleNamespace(
@@ -107,7 +174,11 @@ def config(socket, *, role="ec_consumer", columns=8, levels=1, model_type="qwen3
         text_config=types.SimpleNamespace(hidden_size=columns),
         vision_config=types.SimpleNamespace(deepstack_visual_indexes=list(range(levels))),
     )
-    return types.SimpleNamespace(ec_transfer_config=transfer, model_config=types.SimpleNamespace(hf_config=hf))
+    return types.SimpleNamespace(
+        ec_transfer_config=transfer,
+        model_config=types.SimpleNamespace(hf_config=hf),
+        parallel_config=types.SimpleNamespace(world_size=workers, data_parallel_rank=0),
+    )
 
 
 class Request:

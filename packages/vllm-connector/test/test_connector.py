@@ -1,5 +1,6 @@
 """The connector under stubs of vLLM, and a scripted server: `python3 -m unittest` in this folder."""
 
+import base64
 import contextlib
 import logging
 import os
@@ -12,11 +13,12 @@ import tempfile
 import threading
 import time
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import stubs  # noqa: E402  before the connector, which imports vLLM
-from stubs import ECConnectorRole, Request, config, image, row_bytes  # noqa: E402
-from vitgraph_vllm import VitgraphECConnector  # noqa: E402
+from stubs import GPU, ECConnectorRole, FileMemory, Request, config, fake_cuda, image, row_bytes  # noqa: E402
+from vitgraph_vllm import VitgraphECConnector, client, device_memory  # noqa: E402
 from vitgraph_vllm.client import Rows, receive_frame, send_frame  # noqa: E402
 
 GRID = (1, 2, 4)
@@ -38,6 +40,11 @@ class Server:
         self.held.set()
         self.shape = [TOKENS, 16]
         self.error = None
+        self.refusal = None
+        self.handle = os.path.join(directory, "memory")
+        self.memory = None
+        """Id of the memory that the worker has mapped."""
+        self.maps = []
         self.connections = []
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.path)
@@ -62,23 +69,43 @@ class Server:
                     payload += connection.recv(message["payload"] - len(payload))
                 if message["op"] == "hello":
                     send_frame(connection, self.hello)
+                elif message["op"] == "map":
+                    self.maps.append(message)
+                    send_frame(connection, self._offer(message["id"]))
+                elif message["op"] == "mapped":
+                    self.memory = message["memory"]
                 elif message["op"] == "release":
-                    self.released.append(message["path"])
+                    self.released.append(message.get("path", message.get("rows")))
                 else:
                     self.encodes.append((message, payload))
                     threading.Thread(target=self._answer, args=(connection, message["id"]), daemon=True).start()
         except (OSError, ValueError):
             pass
 
+    def _offer(self, request_id):
+        if self.refusal is not None:
+            return {"id": request_id, "error": {"code": "VG_X", "message": self.refusal}}
+        handle = base64.b64encode(self.handle.encode().ljust(64, b"\0")).decode()
+        return {"id": request_id, "memory": f"memory of {id(self)}", "handle": handle, "bytes": 1 << 20}
+
     def _answer(self, connection, request_id):
         self.held.wait()
         if self.error is not None:
             send_frame(connection, {"id": request_id, "error": {"code": "VG_X", "message": self.error}})
             return
+        about = {"id": request_id, "shape": self.shape, "dtype": "bfloat16"}
+        size = self.shape[0] * self.shape[1] * 2
+        if self.memory is not None and "engine" in self.encodes[-1][0]:
+            offset = size * request_id
+            with open(self.handle, "r+b") as file:
+                file.seek(offset)
+                file.write(bytes([request_id]) * size)
+            send_frame(connection, {**about, "memory": self.memory, "rows": request_id, "offset": offset})
+            return
         path = os.path.join(self.directory, f"rows-{request_id}")
         with open(path, "wb") as file:
-            file.write(bytes([request_id]) * (self.shape[0] * self.shape[1] * 2))
-        send_frame(connection, {"id": request_id, "path": path, "shape": self.shape, "dtype": "bfloat16"})
+            file.write(bytes([request_id]) * size)
+        send_frame(connection, {**about, "path": path})
 
     def rows(self):
         return sorted(name for name in os.listdir(self.directory) if name.startswith("rows-"))
@@ -104,9 +131,12 @@ def picture(key="a"):
     return {key: image(GRID, PIXELS)}
 
 
-class ConnectorTest(unittest.TestCase):
+class ConnectorCase(unittest.TestCase):
     def setUp(self):
         logging.getLogger("vllm.vitgraph").setLevel(logging.CRITICAL)
+        keep = mock.patch.object(client, "KEEP_FILE_S", 0.2)
+        keep.start()
+        self.addCleanup(keep.stop)
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
         self.path = os.path.join(self.folder.name, "socket")
@@ -130,14 +160,18 @@ class ConnectorTest(unittest.TestCase):
         for index, feature in enumerate(request.mm_features):
             if scheduler.has_cache_item(feature.identifier):
                 scheduler.update_state_after_alloc(request, index)
-        # It travels to the workers as a pickle.
-        metadata = pickle.loads(pickle.dumps(scheduler.build_connector_meta(None)))
         worker = VitgraphECConnector(config(self.path), ECConnectorRole.WORKER)
-        worker.bind_connector_metadata(metadata)
-        cache = {}
+        return self.run_worker(worker, scheduler.build_connector_meta(None))
+
+    def run_worker(self, worker, metadata, cache=None):
+        cache = {} if cache is None else cache
+        # It travels to the workers as a pickle.
+        worker.bind_connector_metadata(pickle.loads(pickle.dumps(metadata)))
         worker.start_load_caches(cache)
         return {key: row_bytes(rows) for key, rows in cache.items()}
 
+
+class ConnectorTest(ConnectorCase):
     def test_a_request_waits_for_its_rows_and_a_worker_loads_them(self):
         server = self.server()
         server.held.clear()
@@ -221,6 +255,36 @@ class ConnectorTest(unittest.TestCase):
         self.assertEqual([os.path.exists(rows.path) for rows in metadata.loads.values()], [True])
         self.assertFalse(scheduler.has_cache_item("a"))
         scheduler.request_finished(request)
+        until(lambda: server.rows() == [])
+
+    def test_a_request_that_is_aborted_before_its_worker_has_loaded_its_rows_keeps_them_for_a_while(self):
+        server = self.server()
+        scheduler = self.scheduler()
+        request = Request("r", picture(), TOKENS)
+        self.settle(scheduler, request)
+        scheduler.has_cache_item("a")
+        scheduler.update_state_after_alloc(request, 0)
+        metadata = scheduler.build_connector_meta(None)
+        scheduler.request_finished(request)
+        worker = VitgraphECConnector(config(self.path), ECConnectorRole.WORKER)
+        self.assertEqual(list(self.run_worker(worker, metadata)), ["a"])
+        until(lambda: server.rows() == [])
+        # Those that no worker was told of go at once.
+        self.settle(scheduler, Request("s", picture("b"), TOKENS))
+        scheduler.request_finished(Request("s", picture("b"), TOKENS))
+        self.assertEqual(server.rows(), [])
+
+    def test_a_connector_that_is_shut_down_leaves_no_rows(self):
+        server = self.server()
+        scheduler = self.scheduler()
+        with mock.patch.object(client, "KEEP_FILE_S", 60):
+            for key in ("a", "b"):
+                request = Request(key, picture(key), TOKENS)
+                self.settle(scheduler, request)
+                self.load(scheduler, request)
+            scheduler.request_finished(request)
+            self.assertEqual(len(server.rows()), 2)
+            scheduler.shutdown()
         self.assertEqual(server.rows(), [])
 
     def test_a_server_that_takes_too_long_is_not_waited_for(self):
@@ -298,11 +362,147 @@ class ConnectorTest(unittest.TestCase):
         until(lambda: not scheduler.has_cache_item("a"))
 
     def test_options_are_checked(self):
-        for wrong in ({"role": "ec_both"}, {"role": "ec_producer"}, {"timeout_s": 0}):
+        for wrong in ({"role": "ec_both"}, {"role": "ec_producer"}, {"timeout_s": 0}, {"cuda_ipc": "no"}):
             with self.assertRaises(ValueError):
                 VitgraphECConnector(config(self.path, **wrong), ECConnectorRole.SCHEDULER)
         with self.assertRaisesRegex(ValueError, "--connector-socket"):
             VitgraphECConnector(config(None), ECConnectorRole.SCHEDULER)
+
+
+class DeviceMemoryTest(ConnectorCase):
+    """Rows in GPU memory that the worker has mapped."""
+
+    def setUp(self):
+        super().setUp()
+        stack = contextlib.ExitStack()
+        self.addCleanup(stack.close)
+        stack.enter_context(fake_cuda())
+
+    def server(self, **hello):
+        server = super().server(**hello)
+        with open(server.handle, "wb") as file:
+            file.truncate(1 << 20)
+        return server
+
+    def worker(self, **more):
+        worker = VitgraphECConnector(config(self.path, **more), ECConnectorRole.WORKER)
+        self.addCleanup(worker.shutdown)
+        return worker
+
+    def promise(self, scheduler, key, request_id="r"):
+        """One step of the scheduler."""
+        request = Request(request_id, picture(key), TOKENS)
+        self.settle(scheduler, request)
+        self.assertTrue(scheduler.has_cache_item(key))
+        scheduler.update_state_after_alloc(request, 0)
+        return request, scheduler.build_connector_meta(None)
+
+    def map(self, server, scheduler, worker):
+        """The first rows, after which the worker maps memory."""
+        request, metadata = self.promise(scheduler, "first")
+        self.assertIsNotNone(metadata.loads["first"].path)
+        self.run_worker(worker, metadata)
+        scheduler.request_finished(request)
+        until(lambda: server.memory is not None)
+        until(lambda: len(server.released) == 1)
+        server.released.clear()
+
+    def test_the_first_rows_come_through_shared_memory_and_the_others_through_mapped_memory(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        self.run_worker(worker, scheduler.build_connector_meta(None))
+        self.assertIsNone(worker._memory)
+        self.map(server, scheduler, worker)
+        self.assertEqual((server.maps[0]["engine"], server.maps[0]["gpu"]), ("engine.0", GPU))
+        _, metadata = self.promise(scheduler, "a")
+        self.assertIsNone(metadata.loads["a"].path)
+        self.assertEqual(self.run_worker(worker, metadata), {"a": bytes([2]) * TOKENS * 16 * 2})
+        self.assertEqual(server.rows(), [])
+
+    def test_mapped_rows_are_released_once_by_the_worker_when_their_copy_has_ended(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        self.map(server, scheduler, worker)
+        request, metadata = self.promise(scheduler, "a")
+        FileMemory.copied.clear()
+        self.run_worker(worker, metadata)
+        # vLLM aborts the request meanwhile.
+        scheduler.request_finished(request)
+        time.sleep(0.05)
+        self.assertEqual(server.released, [])
+        FileMemory.copied.set()
+        until(lambda: server.released == [2])
+        time.sleep(0.05)
+        self.assertEqual(server.released, [2])
+
+    def test_mapped_rows_are_promised_once(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        self.map(server, scheduler, worker)
+        self.promise(scheduler, "a")
+        self.assertFalse(scheduler.has_cache_item("a"))
+        # vLLM has dropped them from its cache: they are asked for again.
+        self.promise(scheduler, "a", "s")
+        self.assertEqual(len(server.encodes), 3)
+
+    def test_mapped_rows_that_are_not_needed_are_released(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        self.map(server, scheduler, worker)
+        _, metadata = self.promise(scheduler, "a")
+        self.run_worker(worker, metadata, {"a": self.rows_of(b"")})
+        until(lambda: server.released == [2])
+        request = Request("s", picture("b"), TOKENS)
+        self.settle(scheduler, request)
+        scheduler.request_finished(request)
+        until(lambda: server.released == [2, 3])
+
+    def rows_of(self, data):
+        if not stubs.HAVE_TORCH:
+            return data
+        import torch
+
+        return torch.zeros(0, dtype=torch.bfloat16)
+
+    def test_without_mapped_memory_rows_come_through_shared_memory(self):
+        for refusal, handle in (("no such GPU", None), (None, "/nowhere")):
+            server = self.server()
+            server.refusal, server.handle = refusal, handle or server.handle
+            scheduler, worker = self.scheduler(), self.worker()
+            for key in ("a", "b"):
+                _, metadata = self.promise(scheduler, key)
+                self.assertEqual(list(self.run_worker(worker, metadata)), [key])
+                until(lambda: len(server.maps) == 1)
+                time.sleep(0.05)
+            # It is not asked for again.
+            self.assertFalse(worker._memory._thread.is_alive())
+            self.assertIsNone(server.memory)
+            server.kill()
+
+    def test_mapped_memory_outlives_a_killed_server_and_that_of_a_new_one_takes_its_place(self):
+        with mock.patch.multiple(device_memory, CHECK_CONNECTION_S=0.02, RETRY_AFTER_S=0.02, UNMAP_AFTER_S=0.3):
+            server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+            self.map(server, scheduler, worker)
+            request, metadata = self.promise(scheduler, "a")
+            server.kill()
+            os.unlink(server.handle)
+            self.assertEqual(self.run_worker(worker, metadata), {"a": bytes([2]) * TOKENS * 16 * 2})
+            scheduler.request_finished(request)
+            again = self.server()
+            until(lambda: again.memory is not None)
+            self.assertEqual(len(FileMemory.mapped), 2)
+            until(lambda: len(FileMemory.mapped) == 1)
+            time.sleep(1.1)
+            _, metadata = self.promise(scheduler, "b", "s")
+            self.assertEqual(self.run_worker(worker, metadata), {"b": bytes([3]) * TOKENS * 16 * 2})
+            worker.shutdown()
+            self.assertEqual(FileMemory.mapped, [])
+
+    def test_memory_is_not_mapped_where_it_is_not_wanted_or_several_workers_read(self):
+        for more in ({"cuda_ipc": False}, {"workers": 2}):
+            server, scheduler, worker = self.server(), self.scheduler(**more), self.worker(**more)
+            _, metadata = self.promise(scheduler, "a")
+            self.assertEqual(list(self.run_worker(worker, metadata)), ["a"])
+            self.assertNotIn("engine", server.encodes[0][0])
+            time.sleep(0.05)
+            self.assertEqual(server.maps, [])
+            server.kill()
 
 
 @unittest.skipUnless(stubs.HAVE_TORCH, "torch is not installed")

@@ -1,7 +1,7 @@
 /** The results of a bench: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
-import type { DeviceInfo, GraphCheck, StartTimes } from "@vitgraph/core";
-import { percent, streamTable } from "../table.js";
+import type { DeviceInfo, GraphCheck, LatencySample, StartTimes } from "@vitgraph/core";
+import { percent, renderTable, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
@@ -33,6 +33,8 @@ export interface BenchReport {
   readonly warmup: number;
   /** In the order of the table; without those that were skipped. */
   readonly workloads: readonly BenchedWorkload[];
+  /** Of `--padding`: batches of 64-token items, medians on the device. A budget of null is an eager run. */
+  readonly padding?: readonly LatencySample[];
   /** True where the user stopped the bench before its end. */
   readonly interrupted: boolean;
 }
@@ -130,6 +132,31 @@ export function workloadTable(
       workload.card === null ? "-" : workload.card.smClockMhz.toFixed(0),
       workload.card === null ? "-" : workload.card.powerWatts.toFixed(0),
     ]);
+}
+
+/** A row for each number of tokens: eager, and in each budget that it fills, or fills by half or a quarter. */
+export function renderPadding(samples: readonly LatencySample[]): string {
+  const right = { align: "right" } as const;
+  const budgets = samples.flatMap(({ budget }) => budget ?? []);
+  const sizes = [...new Set(budgets)].sort((a, b) => a - b);
+  const cell = (tokens: number, budget: number | null) => {
+    const sample = samples.find((sample) => sample.tokens === tokens && sample.budget === budget);
+    return sample === undefined ? "-" : significant(sample.durationMs);
+  };
+  return renderTable(
+    [
+      { title: "tokens", ...right },
+      { title: "eager ms", ...right },
+      { title: "in a full budget", ...right },
+      { title: "half full", ...right },
+      { title: "a quarter full", ...right },
+    ],
+    sizes.map((tokens) => [
+      String(tokens),
+      cell(tokens, null),
+      ...[1, 2, 4].map((fill) => cell(tokens, tokens * fill)),
+    ]),
+  );
 }
 
 /** "4096", "eager", "2 × 1024 + 64". */

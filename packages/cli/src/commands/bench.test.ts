@@ -139,6 +139,26 @@ test("--callers and --packing load an engine, of several devices if asked, and p
   }
 });
 
+test("--padding times each budget full, half full and a quarter full, and the same tokens eagerly", async () => {
+  const json = join(directory, "padding.json");
+  const budgets = ["-cc.encoder_cudagraph_token_budgets+=64", "-cc.encoder_cudagraph_token_budgets+=128"];
+  const { code, out } = await run("--model", directory, "--workload", workload, ...quick, ...budgets, "--padding", "--json", json); // biome-ignore format: a row
+  expect(code).toBe(0);
+  const [head, , ...rows] = (out.split("\n\n")[2] as string)
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.trim().split(/\s{2,}/));
+  expect(head).toEqual(["tokens", "eager ms", "in a full budget", "half full", "a quarter full"]);
+  const time = expect.stringMatching(/^[\d.]+$/);
+  expect(rows).toEqual([
+    ["64", time, time, time, "-"],
+    ["128", time, time, "-", "-"],
+  ]);
+  const { padding } = JSON.parse(await readFile(json, "utf8"));
+  expect(padding).toContainEqual({ budget: 128, tokens: 64, durationMs: expect.any(Number) });
+  expect(padding).toContainEqual({ budget: null, tokens: 128, durationMs: expect.any(Number) });
+});
+
 describe("the compilation config has the last word", () => {
   const budgetsOf = async (...args: string[]) => {
     const { code, out } = await run(

@@ -10,6 +10,7 @@ import {
   type LoadedModel,
   loadDummyModel,
   loadModel,
+  measureCosts,
   PACKING_RULES,
   type PackingRule,
   resolveBudgets,
@@ -29,6 +30,7 @@ import {
   type BenchReport,
   describeStart,
   type MeasuredMatmul,
+  renderPadding,
   workloadTable,
 } from "../bench/report.js";
 import {
@@ -70,6 +72,7 @@ interface BenchOptions extends DeviceOptions {
   readonly callers?: number;
   readonly engineDevices?: readonly number[];
   readonly packing?: readonly PackingRule[];
+  readonly padding?: true;
   readonly json?: string;
   readonly printWorkloads?: true;
   readonly against?: string;
@@ -142,6 +145,10 @@ export function registerBench(
       ).choices([...PACKING_RULES]),
     )
     .option(
+      "--padding",
+      "then time each budget full, half full and a quarter full, and the same tokens eagerly",
+    )
+    .option(
       "--json <file.json>",
       "write everything that was measured, each repetition too",
       outputPath(".json"),
@@ -150,7 +157,7 @@ export function registerBench(
       new Option(
         "--against <dir>",
         "another build (a bundle or a checkout): run both by turns and print ratios",
-      ).conflicts(["callers", "packing", "printWorkloads"]),
+      ).conflicts(["callers", "packing", "padding", "printWorkloads"]),
     )
     .option(
       "--rounds <count>",
@@ -170,6 +177,7 @@ export function registerBench(
         "repetitions",
         "callers",
         "packing",
+        "padding",
         "json",
       ]),
     );
@@ -270,9 +278,16 @@ async function bench(
     workloads: measured,
   };
   io.stdout(`\n${describeStart(report)}`);
+  const padding = options.padding && !interrupted ? await measureCosts(encoder) : undefined;
+  if (padding !== undefined) io.stdout(`\n${renderPadding(padding)}`);
   const load = await benchEngine(model, compilationConfig, workloads, measured, options, isStopped, io);
   if (options.json !== undefined) {
-    const everything: BenchReport = { ...report, ...load, interrupted };
+    const everything: BenchReport = {
+      ...report,
+      ...(padding === undefined ? {} : { padding }),
+      ...load,
+      interrupted,
+    };
     await writeOutput(options.json, `${JSON.stringify(everything, null, 2)}\n`, io);
   }
   if (interrupted) io.exitCode = INTERRUPTED;

@@ -680,6 +680,31 @@ describe("several devices", () => {
     await engine.close();
   });
 
+  test("memory for other processes is of the device on their GPU, while that is up", async () => {
+    let broken = false;
+    const { engine, devices } = await setUp({
+      count: 2,
+      respond: () => {
+        if (broken) throw new Error("Xid 79");
+      },
+    });
+    const made = devices.map((device, index) => {
+      vi.spyOn(device, "info", "get").mockReturnValue({
+        ...device.info,
+        facts: { pciBusId: `0000:0A:0${index}.0` },
+      });
+      return vi.spyOn(device, "exportMemory");
+    });
+    expect(engine.exportMemory("0000:0a:01.0", 1024)).toBeNull();
+    expect(made.map(({ mock }) => mock.calls)).toEqual([[], [[1024]]]);
+    expect(engine.exportMemory("0000:0a:02.0", 1024)).toBeNull();
+    broken = true;
+    await engine.encode([item(60), item(59)]);
+    expect(engine.exportMemory("0000:0a:01.0", 1024)).toBeNull();
+    expect(made.map(({ mock }) => mock.calls)).toEqual([[], [[1024]]]);
+    await engine.close({ abort: true });
+  });
+
   test("must be there when the engine is created; those that came up are given back", async () => {
     const made: NullDevice[] = [];
     const devices = [

@@ -7,6 +7,7 @@
  * Nothing here works on pixels: decoding, hashing and encoding run on other threads.
  */
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
+import type { ExportedMemory } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { EncoderQueue, type ItemSpec } from "@vitgraph/scheduler";
 import { DEFAULT_MAX_DECODE_BYTES } from "../images/index.js";
@@ -248,6 +249,20 @@ export class EncoderEngine implements AsyncDisposable {
   /** The smallest and the largest useful token budget for this model: vLLM infers budgets from them. */
   budgetRange(): { readonly min: number; readonly max: number } {
     return { min: this.model.vision.minTokenBudget, max: this.#options.maxBatchTokens };
+  }
+
+  /**
+   * Device memory for rows that another process on the same GPU reads (CUDA IPC); null if no device of the engine is up on
+   * that GPU. Belongs to the caller.
+   * @param pciBusId of the GPU, as in a CUDA device's facts: "0000:1b:00.0"
+   * @throws VG_DEVICE_OUT_OF_MEMORY, VG_DEVICE_FAILED
+   */
+  exportMemory(pciBusId: string, sizeBytes: number): ExportedMemory | null {
+    const worker = this.#devices.workers.find(
+      ({ state, device }) =>
+        state === "up" && String(device.info.facts.pciBusId).toLowerCase() === pciBusId.toLowerCase(),
+    );
+    return worker?.device.exportMemory(sizeBytes) ?? null;
   }
 
   stats(): EngineStats {

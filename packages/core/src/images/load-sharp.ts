@@ -4,7 +4,11 @@ import { loadOptional } from "../optional-package.js";
 
 export type SharpModule = typeof sharp;
 
+let loaded: SharpModule | undefined;
+
 /** @throws VG_PACKAGE_UNAVAILABLE */
 export async function loadSharp(): Promise<SharpModule> {
-  return (await loadOptional("sharp", "decoding images", () => import("sharp"))).default;
+  // Each image asks, and module loaders that compile TypeScript take a millisecond for an import that is done.
+  loaded ??= (await loadOptional("sharp", "decoding images", () => import("sharp"))).default;
+  return loaded;
 }

@@ -23,64 +23,79 @@ export function patchShapeOf(
 
 type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf">;
 
-/** @throws VG_ITEM_INVALID where the model has no positions for the grid, or no layout */
-export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
-  if (grid.next !== undefined && !limits.twoGrids) {
-    throw new VitgraphError("VG_ITEM_INVALID", "the model takes items of one grid, and this one has two", {
-      remedy: "pass the second as an item of its own",
-      details: { grid },
-    });
-  }
-  for (const part of partsOf(grid)) checkPartOfModel(part, limits);
-  if (limits.tilesOf !== undefined) checkTiles(grid, limits.tilesOf);
+/** Whether the model has positions for the grid, and one of its own sizes where it takes no other. */
+export function takesGrid(grid: Grid, limits: GridLimits): boolean {
+  return gridProblem(grid, limits) === undefined;
 }
 
-function checkPartOfModel(
+/** @throws VG_ITEM_INVALID where the model has no positions for the grid, or no layout */
+export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
+  const problem = gridProblem(grid, limits);
+  if (problem === undefined) return;
+  const { fact, remedy } = problem;
+  throw new VitgraphError("VG_ITEM_INVALID", fact, { remedy, details: { grid } });
+}
+
+interface Problem {
+  readonly fact: string;
+  readonly remedy: string;
+}
+
+/** @throws VG_IMAGE_ASPECT_RATIO for the size of an image */
+function gridProblem(grid: Grid, limits: GridLimits): Problem | undefined {
+  if (grid.next !== undefined && !limits.twoGrids) {
+    return {
+      fact: "the model takes items of one grid, and this one has two",
+      remedy: "pass the second as an item of its own",
+    };
+  }
+  const problems = partsOf(grid).flatMap((part) => partProblem(part, limits) ?? []);
+  return problems[0] ?? (limits.tilesOf && tilesProblem(grid, limits.tilesOf));
+}
+
+function partProblem(
   grid: GridPart,
   { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
-): void {
+): Problem | undefined {
   if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
     const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
-    throw new VitgraphError(
-      "VG_ITEM_INVALID",
-      `the model takes grids of ${expected} patches, not of ${found}`,
-      {
-        remedy: "resize the image as the checkpoint's image processor does",
-        details: { grid },
-      },
-    );
+    return {
+      fact: `the model takes grids of ${expected} patches, not of ${found}`,
+      remedy: "resize the image as the checkpoint's image processor does",
+    };
   }
   if (grid.t > maxFrames) {
-    throw new VitgraphError("VG_ITEM_INVALID", `a grid of ${grid.t} frames is beyond ${maxFrames}`, {
+    return {
+      fact: `a grid of ${grid.t} frames is beyond ${maxFrames}`,
       remedy: "pass frames as items of their own",
-      details: { grid },
-    });
+    };
   }
   const side = Math.max(grid.h, grid.w);
-  if (side <= maxGridSide) return;
-  throw new VitgraphError("VG_ITEM_INVALID", `a grid side of ${side} patches is beyond ${maxGridSide}`, {
+  if (side <= maxGridSide) return undefined;
+  return {
+    fact: `a grid side of ${side} patches is beyond ${maxGridSide}`,
     remedy: "cut the image into several",
-    details: { grid },
-  });
+  };
 }
 
 /** A grid of one tile needs no size: the answer has its rows as they are. */
-function checkTiles(grid: Grid, tilesOf: NonNullable<GridLimits["tilesOf"]>): void {
-  const { t, imageSize } = grid;
+function tilesProblem(
+  { t, imageSize }: Grid,
+  tilesOf: NonNullable<GridLimits["tilesOf"]>,
+): Problem | undefined {
   if (imageSize === undefined) {
-    if (t === 1) return;
-    throw new VitgraphError("VG_ITEM_INVALID", `an item of ${t} tiles has no grid.imageSize`, {
+    if (t === 1) return undefined;
+    return {
+      fact: `an item of ${t} tiles has no grid.imageSize`,
       remedy:
         "give the height and width of its image: they say how the tiles lie, and what of them is padding",
-      details: { grid },
-    });
+    };
   }
   const { height, width } = imageSize;
   const tiles = tilesOf(imageSize);
-  if (t === tiles) return;
-  throw new VitgraphError(
-    "VG_ITEM_INVALID",
-    `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item ${t}`,
-    { remedy: "give the size that the image had before its resize", details: { grid } },
-  );
+  if (t === tiles) return undefined;
+  return {
+    fact: `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item ${t}`,
+    remedy: "give the size that the image had before its resize",
+  };
 }

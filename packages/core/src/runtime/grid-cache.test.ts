@@ -117,6 +117,20 @@ test("the common grids of the scheduler are a choice", () =>
     expect({ bytes, entries }).toEqual({ bytes: patches * ROW_BYTES, entries: commonGrids.length });
   }));
 
+test("of the common grids, those that the model has no positions for are left out", async () => {
+  using device = createNullDevice();
+  const vision = { ...model.vision, maxGridSide: 32 };
+  const small = commonGrids.filter(({ h, w }) => Math.max(h, w) <= 32);
+  using encoder = await VisionEncoder.create({
+    compilationConfig: GRAPHS,
+    model: { ...model, vision },
+    device,
+    warmUpGrids: "common",
+  });
+  expect(small.length).toBeLessThan(commonGrids.length);
+  expect(encoder.stats().grid_cache!.entries).toBe(small.length);
+});
+
 test("a list with a grid that the model does not encode is refused at start", async () => {
   using device = createNullDevice();
   const create = (grid: Grid) => VisionEncoder.create({ model, device, warmUpGrids: [grid] });

@@ -11,7 +11,7 @@ import type { LoadedModel } from "../models/load-model.js";
 import { capacityFor } from "../models/vision-model.js";
 import { loadWeights } from "../weights/load-weights.js";
 import { type EncoderBudgets, resolveBudgets } from "./budgets.js";
-import { checkGridOfModel } from "./check-item.js";
+import { checkGridOfModel, takesGrid } from "./check-item.js";
 import { compileForDevice } from "./compile-for-device.js";
 import type { BatchReport } from "./embedding.js";
 import { EncoderPrograms } from "./encoder-programs.js";
@@ -188,7 +188,8 @@ function framesToWarmUp({
   if (chosen === "none") return [];
   if (chosen === "common") {
     if (fixedGrid !== undefined) return [fixedGrid];
-    return commonGrids.filter(({ h, w }) => h % merge === 0 && w % merge === 0);
+    const merges = ({ h, w }: Grid) => h % merge === 0 && w % merge === 0;
+    return commonGrids.filter((grid) => merges(grid) && takesGrid(grid, model.vision));
   }
   for (const grid of chosen) {
     checkGrid(grid, merge);

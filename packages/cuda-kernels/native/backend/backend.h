@@ -31,6 +31,20 @@ class Memory {
   virtual std::size_t size_bytes() const = 0;
 };
 
+/// Device memory that other processes map. Freed with the last reference, whoever has it mapped.
+class ExportedMemory {
+ public:
+  virtual ~ExportedMemory() = default;
+  virtual std::size_t size_bytes() const = 0;
+  /// The 64 bytes by which another process maps it.
+  virtual std::span<const std::byte> handle() const = 0;
+  /// What `write` copies from. Filled on JavaScript's thread, while no write is under way.
+  virtual std::span<std::byte> staging() const = 0;
+  /// Copies the first bytes of the staging buffer to `offset`, and returns when every process sees them. On any thread.
+  /// @throws Error VG_DEVICE_FAILED
+  virtual void write(std::size_t offset, std::size_t bytes) = 0;
+};
+
 /// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. Nobody else reads or writes them until the
 /// run is over.
 struct Transfer {
@@ -111,6 +125,9 @@ class Backend {
   virtual std::span<const Kernel> kernels() const = 0;
   /// Aligned to 256 bytes. @throws Error VG_DEVICE_OUT_OF_MEMORY
   virtual std::shared_ptr<Memory> allocate(std::size_t size_bytes) = 0;
+  /// Optional: memory of at least `size_bytes`; null where the backend can't share memory with other processes.
+  /// @throws Error VG_DEVICE_OUT_OF_MEMORY, VG_DEVICE_FAILED
+  virtual std::shared_ptr<ExportedMemory> export_memory(std::size_t) { return nullptr; }
   /// Of the whole device, whoever uses it. On JavaScript's thread.
   virtual MemoryUse memory() = 0;
   virtual void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) = 0;

@@ -18,6 +18,7 @@ struct AddonData {
   Napi::FunctionReference device;
   Napi::FunctionReference arena;
   Napi::FunctionReference executable;
+  Napi::FunctionReference exported_memory;
   /// Node's Buffer.allocUnsafeSlow, as it was when the addon was loaded.
   Napi::FunctionReference allocate_unfilled;
 };

@@ -4,6 +4,7 @@
 #include "napi/convert.h"
 #include "napi/device_handle.h"
 #include "napi/executable_handle.h"
+#include "napi/exported_memory_handle.h"
 #include "program/program.h"
 
 namespace vitgraph::napi {
@@ -23,6 +24,7 @@ void export_addon(Napi::Env env, Napi::Object exports, CreateBackend create_back
   env.SetInstanceData(new AddonData{create_backend, Napi::Persistent(DeviceHandle::define(env)),
                                     Napi::Persistent(ArenaHandle::define(env)),
                                     Napi::Persistent(ExecutableHandle::define(env)),
+                                    Napi::Persistent(ExportedMemoryHandle::define(env)),
                                     Napi::Persistent(buffer.Get("allocUnsafeSlow").As<Napi::Function>())});
   exports.Set("programVersion", kProgramVersion);
   exports.Set("createDevice", Napi::Function::New(env, create_device, "createDevice"));

@@ -9,6 +9,7 @@
 #include "napi/bytes.h"
 #include "napi/convert.h"
 #include "napi/executable_handle.h"
+#include "napi/exported_memory_handle.h"
 #include "napi/handle.h"
 
 namespace vitgraph::napi {
@@ -63,6 +64,7 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
   return DefineClass(
       env, "Device",
       {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
+       InstanceMethod<&DeviceHandle::export_memory>("exportMemory"),
        InstanceMethod<&DeviceHandle::memory>("memory"), InstanceMethod<&DeviceHandle::upload>("upload"),
        InstanceMethod<&DeviceHandle::fill>("fill"), InstanceMethod<&DeviceHandle::load>("load"),
        InstanceMethod<&DeviceHandle::live_handles>("liveHandles"), InstanceMethod<&DeviceHandle::dispose>("dispose")});
@@ -112,6 +114,16 @@ Napi::Value DeviceHandle::allocate(const Napi::CallbackInfo& info) {
     const double size = to_count(info[0], "sizeBytes", kMaxBytes);
     ArenaHandle::Init init{state_, state_->backend->allocate(static_cast<std::size_t>(size))};
     return construct(info.Env(), addon_data(info.Env()).arena, init);
+  });
+}
+
+Napi::Value DeviceHandle::export_memory(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    check_open();
+    const double size = to_count(info[0], "sizeBytes", kMaxBytes);
+    ExportedMemoryHandle::Init init{state_, state_->backend->export_memory(static_cast<std::size_t>(size))};
+    if (!init.memory) return info.Env().Null();
+    return construct(info.Env(), addon_data(info.Env()).exported_memory, init);
   });
 }
 

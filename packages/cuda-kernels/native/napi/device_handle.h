@@ -29,6 +29,8 @@ class DeviceHandle final : public Napi::ObjectWrap<DeviceHandle> {
   Napi::Value memory(const Napi::CallbackInfo& info);
   /// (sizeBytes) → Arena
   Napi::Value allocate(const Napi::CallbackInfo& info);
+  /// (sizeBytes) → ExportedMemory | null
+  Napi::Value export_memory(const Napi::CallbackInfo& info);
   /// ({ arena, offset, bytes }) → Promise<void>
   Napi::Value upload(const Napi::CallbackInfo& info);
   /// ({ arena, byte }) → Promise<void>

@@ -110,6 +110,10 @@ class RecordingDevice implements NullDevice {
     return { freeBytes: memoryBytes - this.#usedBytes, totalBytes: memoryBytes };
   }
 
+  exportMemory(): null {
+    return null;
+  }
+
   async upload(arena: Arena, offset: number, bytes: Uint8Array): Promise<void> {
     this.#checkArena(arena);
     const sizeBytes = bytes.byteLength;

@@ -25,24 +25,36 @@ logger = logging.getLogger("vllm.vitgraph")
 PROTOCOL = 1
 CONNECT_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1.0
+KEEP_FILE_S = 5.0
+"""After a worker was told to load it: the worker may be a step behind when the request is aborted."""
 MAX_JSON_BYTES = 65_536
 CLOSED = "the connector was shut down"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Where the rows of an embedding lie: bf16 [tokens, columns]."""
+class Slot:
+    """Rows in GPU memory that the worker has mapped."""
 
-    path: str
+    memory: str
+    rows: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Where the rows of an embedding lie: bf16 [tokens, columns] in a file in shared memory, or in a slot."""
+
     tokens: int
     columns: int
+    path: str | None = None
+    slot: Slot | None = None
 
 
 @dataclass(frozen=True)
 class Failed:
     reason: str
-    left: str | None = None
-    """Path of rows that came before the server was gone. vLLM may be about to load them."""
+    left: Rows | None = None
+    """Rows that came before the server was gone. vLLM may be about to load them."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +81,23 @@ class VitgraphClient:
         path: str,
         timeout_s: float,
         check_server: Callable[[dict[str, Any]], str | None],
+        engine: str | None = None,
     ) -> None:
         """
         Args:
             path: the Unix socket.
             timeout_s: how long a request may take before it fails.
             check_server: is given the server's greeting, and says why it cannot be used, if so.
+            engine: names vLLM's engine if its worker takes rows in GPU memory.
         """
         self._path = path
         self._timeout_s = timeout_s
         self._check_server = check_server
+        self._engine = {} if engine is None else {"engine": engine}
         self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
+        self._loading: dict[str, float] = {}
+        """When workers were told to load the files of keys."""
         self._keys: dict[int, str] = {}
         """Keys of the requests that are under way, by their ids."""
         self._ids = 0
@@ -88,7 +105,8 @@ class VitgraphClient:
         self._problem: str | None = None
         """The last one, so that a server that stays down is logged once."""
         self._down_until = 0.0
-        self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | tuple[float, Rows] | None] = queue.SimpleQueue()
+        """Messages with their payloads, and rows to release at a time."""
         self._writer = threading.Thread(target=self._write, name="vitgraph", daemon=True)
         self._writer.start()
 
@@ -109,6 +127,7 @@ class VitgraphClient:
                 "grid_thw": pixels.grid_thw,
                 "dtype": pixels.dtype,
                 "timeout_ms": int(self._timeout_s * 1000),
+                **self._engine,
             }
         self._outbox.put((message, pixels.data))
 
@@ -126,34 +145,61 @@ class VitgraphClient:
             outcome = self._outcomes.get(key)
             self._outcomes[key] = Failed(reason)
         if isinstance(outcome, Rows):
-            self._release(outcome.path)
+            self._release(outcome)
+
+    def hand_over(self, key: str, rows: Rows) -> None:
+        """A worker was told to load the rows. Mapped ones are its own to release, and the key is forgotten."""
+        with self._lock:
+            if rows.slot is None:
+                self._loading[key] = time.monotonic()
+            else:
+                self._outcomes.pop(key, None)
 
     def forget(self, key: str) -> None:
         """Deletes the key's rows, now or when they come."""
         with self._lock:
             outcome = self._outcomes.pop(key, None)
-        if isinstance(outcome, Rows):
-            self._release(outcome.path)
-        elif isinstance(outcome, Failed) and outcome.left is not None:
-            self._release(outcome.left)
+            keep_until = self._loading.pop(key, 0.0) + KEEP_FILE_S
+        rows = outcome.left if isinstance(outcome, Failed) else outcome
+        if not isinstance(rows, Rows):
+            return
+        if keep_until > time.monotonic():
+            self._outbox.put((keep_until, rows))
+        else:
+            self._release(rows)
 
     def close(self) -> None:
         self._outbox.put(None)
         self._writer.join(timeout=5)
         with self._lock:
             self._problem = CLOSED
+            self._loading.clear()
         self._disconnect(CLOSED)
         for key in list(self._outcomes):
             self.forget(key)
 
-    def _release(self, path: str) -> None:
-        """The file is this process's to delete: the server may be gone. The server counts what is left."""
+    def _release(self, rows: Rows) -> None:
+        """A file is this process's to delete: the server may be gone. The server counts what is left."""
+        if rows.slot is not None:
+            self._outbox.put(({"op": "release", "memory": rows.slot.memory, "rows": rows.slot.rows}, b""))
+            return
         with contextlib.suppress(OSError):
-            os.unlink(path)
-        self._outbox.put(({"op": "release", "path": path}, b""))
+            os.unlink(rows.path)
+        self._outbox.put(({"op": "release", "path": rows.path}, b""))
 
     def _write(self) -> None:
-        while (entry := self._outbox.get()) is not None:
+        kept: list[tuple[float, Rows]] = []
+        while True:
+            try:
+                entry = self._outbox.get(timeout=max(0.0, kept[0][0] - time.monotonic()) if kept else None)
+            except queue.Empty:
+                self._release(kept.pop(0)[1])
+                continue
+            if entry is None:
+                break
+            if isinstance(entry[1], Rows):
+                kept.append(entry)
+                continue
             message, payload = entry
             try:
                 connection = self._connection or (self._connect() if message["op"] == "encode" else None)
@@ -162,6 +208,8 @@ class VitgraphClient:
                     send_frame(connection, message, payload)
             except (OSError, ValueError) as error:
                 self._disconnect(str(error))
+        for _, rows in kept:
+            self._release(rows)
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -207,12 +255,16 @@ class VitgraphClient:
                 outcome = Failed(str(answer["error"].get("message")))
             else:
                 tokens, columns = answer["shape"]
-                outcome = Rows(answer["path"], tokens, columns)
+                if "memory" in answer:
+                    slot = Slot(answer["memory"], answer["rows"], answer["offset"])
+                    outcome = Rows(tokens, columns, slot=slot)
+                else:
+                    outcome = Rows(tokens, columns, path=answer["path"])
             if key is not None and isinstance(self._outcomes.get(key), Pending):
                 self._outcomes[key] = outcome
             elif isinstance(outcome, Rows):
                 # Forgotten, or too late: vLLM has encoded it itself.
-                late = outcome.path
+                late = outcome
         if late is not None:
             self._release(late)
 
@@ -225,7 +277,7 @@ class VitgraphClient:
             self._keys.clear()
             for key, outcome in self._outcomes.items():
                 if not isinstance(outcome, Failed):
-                    left = outcome.path if isinstance(outcome, Rows) else None
+                    left = outcome if isinstance(outcome, Rows) else None
                     self._outcomes[key] = Failed(f"the server is gone: {reason}", left)
         if is_news:
             logger.warning("vLLM encodes images itself until vitgraph at %s answers: %s", self._path, reason)

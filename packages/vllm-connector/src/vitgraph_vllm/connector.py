@@ -2,7 +2,8 @@
 
 In the scheduler, `ensure_cache_available` sends a waiting request's pixels to vitgraph and lets the request wait; when the
 rows are there, `has_cache_item` says so and the worker loads them. Whatever goes wrong, the key is left to vLLM's own tower.
-`has_cache_item` is true for rows alone that lie in shared memory, since vLLM ends when a key that it was promised is missing.
+`has_cache_item` is true for rows alone that lie in shared memory, or in GPU memory that the worker has mapped, since vLLM ends
+when a key that it was promised is missing.
 
 Read from vLLM's `ec_connector/base.py` of 2026. Later versions pass more arguments: all methods take them.
 """
@@ -20,6 +21,7 @@ from vllm.distributed.ec_transfer.ec_connector.base import (
 
 from vitgraph_vllm import tensors
 from vitgraph_vllm.client import PROTOCOL, Pending, Rows, VitgraphClient, logger
+from vitgraph_vllm.device_memory import DeviceMemory
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +44,7 @@ class VitgraphECConnector(ECConnectorBase):
     `ec_connector_extra_config`:
         socket: path of `vitgraph serve --connector-socket`.
         timeout_s: seconds after which vLLM encodes an image itself. Default: 2.
+        cuda_ipc: take rows in GPU memory where vitgraph runs on the same GPU. Default: true.
     """
 
     def __init__(self, vllm_config: VllmConfig, role: ECConnectorRole, *args: Any, **kwargs: Any) -> None:
@@ -56,6 +59,12 @@ class VitgraphECConnector(ECConnectorBase):
                 'set "socket" of ec_connector_extra_config to the path of vitgraph serve --connector-socket,'
                 ' and "timeout_s", if at all, to a positive number'
             )
+        cuda_ipc = transfer.get_from_extra_config("cuda_ipc", True)
+        if not isinstance(cuda_ipc, bool):
+            raise ValueError('set "cuda_ipc" of ec_connector_extra_config to true or false')
+        self._path = path
+        self._engine = _engine_name(vllm_config) if cuda_ipc else None
+        self._memory: DeviceMemory | None = None
         self._client: VitgraphClient | None = None
         self._promised: dict[str, Rows] = {}
         """What `has_cache_item` promised in this step. It holds even if the server is gone a moment later."""
@@ -64,7 +73,7 @@ class VitgraphECConnector(ECConnectorBase):
         """Requests of each key that was asked for."""
         if role is ECConnectorRole.SCHEDULER:
             self._model = _ModelFacts.of(vllm_config)
-            self._client = VitgraphClient(path, timeout_s, self._problem_of)
+            self._client = VitgraphClient(path, timeout_s, self._problem_of, self._engine)
 
     def _problem_of(self, greeting: dict[str, Any]) -> str | None:
         model = self._model
@@ -142,6 +151,8 @@ class VitgraphECConnector(ECConnectorBase):
 
     def build_connector_meta(self, scheduler_output: SchedulerOutput, *args: Any, **kwargs: Any) -> VitgraphMetadata:
         loads, self._loads, self._promised = self._loads, {}, {}
+        for key, rows in loads.items():
+            self._client.hand_over(key, rows)
         return VitgraphMetadata(loads)
 
     def request_finished(self, request: Request, *args: Any, **kwargs: Any) -> tuple[bool, None]:
@@ -160,9 +171,17 @@ class VitgraphECConnector(ECConnectorBase):
 
     def start_load_caches(self, encoder_cache: dict[str, torch.Tensor], *args: Any, **kwargs: Any) -> None:
         metadata = self._get_connector_metadata()
+        if not metadata.loads:
+            return
+        device = _current_device()
+        if self._memory is None and self._engine is not None and device.startswith("cuda:"):
+            # Not before the first rows: by then vLLM has chosen the worker's device, and vitgraph is there.
+            self._memory = DeviceMemory(self._path, self._engine, device)
         for key, rows in metadata.loads.items():
             if key not in encoder_cache:
-                encoder_cache[key] = tensors.load_rows(rows, _current_device())
+                encoder_cache[key] = tensors.load_rows(rows, device) if rows.slot is None else self._memory.load(rows)
+            elif rows.slot is not None:
+                self._memory.skip(rows)
 
     def save_caches(self, encoder_cache: dict[str, torch.Tensor], mm_hash: str, *args: Any, **kwargs: Any) -> None:
         """Nothing: vitgraph has what it made."""
@@ -170,6 +189,8 @@ class VitgraphECConnector(ECConnectorBase):
     def shutdown(self) -> None:
         if self._client is not None:
             self._client.close()
+        if self._memory is not None:
+            self._memory.close()
 
 
 @dataclass(frozen=True)
@@ -189,6 +210,15 @@ class _ModelFacts:
             type=getattr(config, "model_type", None),
             columns=None if hidden is None else hidden * (1 + len(levels)),
         )
+
+
+def _engine_name(vllm_config: VllmConfig) -> str | None:
+    """The same in the scheduler and the worker; None where several workers would read the same rows."""
+    parallel = getattr(vllm_config, "parallel_config", None)
+    engine = getattr(vllm_config.ec_transfer_config, "engine_id", None)
+    if engine is None or getattr(parallel, "world_size", 1) != 1:
+        return None
+    return f"{engine}.{getattr(parallel, 'data_parallel_rank', 0)}"
 
 
 def _current_device() -> str:

@@ -1,7 +1,8 @@
-"""torch tensors to bytes, and rows in shared memory to tensors: the one module that needs torch."""
+"""torch tensors to bytes, and rows to tensors from shared memory or mapped GPU memory: the one module that needs torch."""
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from typing import Any
 
@@ -36,3 +37,77 @@ def load_rows(rows: Rows, device: Any) -> torch.Tensor:
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     tensor = torch.frombuffer(memory, dtype=torch.bfloat16).reshape(rows.tokens, rows.columns)
     return tensor.to(device, copy=True)
+
+
+class CudaError(Exception):
+    pass
+
+
+class _IpcMemHandle(ctypes.Structure):
+    """CUipcMemHandle, which is cudaIpcMemHandle_t."""
+
+    _fields_ = (("reserved", ctypes.c_ubyte * 64),)
+
+
+_LAZY_ENABLE_PEER_ACCESS = 1
+
+
+class MappedMemory:
+    """GPU memory of another process, mapped into this one. The other process may end first."""
+
+    def __init__(self, handle: bytes, size: int, device: str) -> None:
+        """
+        Args:
+            handle: of CUDA's IPC, 64 bytes.
+            size: bytes of the memory.
+            device: "cuda:0".
+
+        Raises:
+            CudaError: it cannot be mapped.
+        """
+        if len(handle) != ctypes.sizeof(_IpcMemHandle):
+            raise CudaError(f"an IPC handle has {len(handle)} bytes")
+        with torch.cuda.device(device):
+            # Makes the device's context this thread's.
+            torch.zeros(1, device=device)
+            self._address = ctypes.c_uint64()
+            opened = _IpcMemHandle.from_buffer_copy(handle)
+            _driver("cuIpcOpenMemHandle_v2", ctypes.byref(self._address), opened, _LAZY_ENABLE_PEER_ACCESS)
+        self._device = device
+        self.__cuda_array_interface__ = {
+            "shape": (size,),
+            "typestr": "|u1",
+            "data": (self._address.value, False),
+            "version": 3,
+        }
+        self._bytes = torch.as_tensor(self, device=device)
+
+    def copy(self, offset: int, tokens: int, columns: int) -> tuple[torch.Tensor, torch.cuda.Event]:
+        """bf16 [tokens, columns] in memory of its own, copied by the current stream; and the event of the copy's end."""
+        rows = self._bytes[offset : offset + tokens * columns * 2].view(torch.bfloat16)
+        tensor = rows.reshape(tokens, columns).clone()
+        copied = torch.cuda.Event(blocking=True)
+        copied.record(torch.cuda.current_stream(self._device))
+        return tensor, copied
+
+    def close(self) -> None:
+        """Copies must have ended."""
+        del self._bytes
+        with torch.cuda.device(self._device):
+            _driver("cuIpcCloseMemHandle", self._address)
+
+
+def pci_bus_id(device: str) -> str:
+    """Names a GPU in every process. Raises: CudaError: it is none of CUDA's."""
+    text = ctypes.create_string_buffer(32)
+    _driver("cuDeviceGetPCIBusId", text, len(text), torch.device(device).index)
+    return text.value.decode()
+
+
+def _driver(name: str, *args: Any) -> None:
+    try:
+        status = getattr(ctypes.CDLL("libcuda.so.1"), name)(*args)
+    except (OSError, AttributeError) as error:
+        raise CudaError(f"{name} is not there: {error}") from error
+    if status != 0:
+        raise CudaError(f"{name} failed with CUDA error {status}")

@@ -6,6 +6,7 @@
 #include "backend/cuda/cuda_device.h"
 #include "backend/cuda/cuda_program.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/exported_memory.h"
 #include "backend/cuda/status.h"
 
 namespace vitgraph::cuda {
@@ -50,6 +51,7 @@ class CudaBackend final : public Backend {
                  version_text(CUDART_VERSION),
              {{"computeCapability", std::to_string(properties.major) + "." + std::to_string(properties.minor)},
               {"memoryBytes", static_cast<double>(properties.totalGlobalMem)},
+              {"pciBusId", device_->pci_bus_id()},
               {"driver", version_text(device_->driver_version())},
               {"cublasLt", library}}};
     std::string attempts;
@@ -64,6 +66,11 @@ class CudaBackend final : public Backend {
   std::shared_ptr<Memory> allocate(std::size_t size_bytes) override {
     device_->activate();
     return std::make_shared<DeviceMemory>(size_bytes);
+  }
+
+  std::shared_ptr<ExportedMemory> export_memory(std::size_t size_bytes) override {
+    device_->activate();
+    return std::make_shared<CudaExportedMemory>(device_, size_bytes);
   }
 
   MemoryUse memory() override {

@@ -49,6 +49,12 @@ CudaDevice::~CudaDevice() {
   cudaStreamDestroy(stream_);
 }
 
+std::string CudaDevice::pci_bus_id() const {
+  std::array<char, 32> id{};
+  check(cudaDeviceGetPCIBusId(id.data(), static_cast<int>(id.size()), ordinal_), "cannot read the device's PCI bus id");
+  return id.data();
+}
+
 void CudaDevice::activate() const { check(cudaSetDevice(ordinal_), "cannot select the device"); }
 
 }  // namespace vitgraph::cuda

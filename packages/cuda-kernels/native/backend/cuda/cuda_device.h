@@ -36,6 +36,7 @@ class CudaDevice {
   /// Makes this the calling thread's device.
   void activate() const;
 
+  int ordinal() const { return ordinal_; }
   const cudaDeviceProp& properties() const { return properties_; }
   int architecture() const { return properties_.major * 10 + properties_.minor; }
   cudaStream_t stream() const { return stream_; }
@@ -52,6 +53,8 @@ class CudaDevice {
   /// Device, driver and library, for the algorithm cache.
   const std::string& machine() const { return machine_; }
   int driver_version() const { return driver_version_; }
+  /// Names the GPU in every process and container: "0000:1b:00.0".
+  std::string pci_bus_id() const;
 
   kernels::Launch launch(bool programmatic) const {
     return {stream_, properties_.multiProcessorCount, programmatic && programmatic_};

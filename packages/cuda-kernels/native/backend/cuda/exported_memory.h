@@ -1,0 +1,36 @@
+// Device memory that other processes map by CUDA's IPC handle: a plain cudaMalloc block, since memory of a pool can't be
+// exported. Writes go through a stream of their own and wait for no run.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/device_memory.h"
+
+namespace vitgraph::cuda {
+
+class CudaExportedMemory final : public ExportedMemory {
+ public:
+  /// @throws Error VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED where the system allows no IPC.
+  CudaExportedMemory(std::shared_ptr<CudaDevice> device, std::size_t size_bytes);
+  ~CudaExportedMemory() override;
+
+  std::size_t size_bytes() const override { return memory_.size_bytes(); }
+  std::span<const std::byte> handle() const override { return std::as_bytes(std::span(handle_.reserved)); }
+  std::span<std::byte> staging() const override { return {staging_.data(), staging_.size_bytes()}; }
+  void write(std::size_t offset, std::size_t bytes) override;
+
+ private:
+  std::shared_ptr<CudaDevice> device_;
+  DeviceMemory memory_;
+  PinnedMemory staging_;
+  cudaIpcMemHandle_t handle_{};
+  cudaStream_t stream_ = nullptr;
+};
+
+}  // namespace vitgraph::cuda

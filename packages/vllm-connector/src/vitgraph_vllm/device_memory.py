@@ -1,0 +1,144 @@
+"""The worker's side of CUDA IPC: GPU memory of a vitgraph on the same GPU, mapped once, from which rows are copied.
+
+A thread has a connection to vitgraph: it asks for memory, maps it, and releases rows when their copies have ended. Until it
+has told vitgraph that the memory is mapped, rows come through shared memory.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import queue
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from vitgraph_vllm import tensors
+from vitgraph_vllm.client import CONNECT_TIMEOUT_S, RETRY_AFTER_S, Rows, Slot, logger, receive_frame, send_frame
+
+if TYPE_CHECKING:
+    import torch
+
+CHECK_CONNECTION_S = 1.0
+UNMAP_AFTER_S = 30.0
+"""After the connection has ended: rows in it may have been promised to vLLM. Before vitgraph frees it, a minute after."""
+
+
+class Refused(Exception):
+    """vitgraph exports no memory to this worker, or it cannot be mapped."""
+
+
+class DeviceMemory:
+    def __init__(self, path: str, engine: str, device: str) -> None:
+        """
+        Args:
+            path: the Unix socket.
+            engine: names vLLM's engine, as its scheduler does.
+            device: this worker's: "cuda:0".
+        """
+        self._path = path
+        self._engine = engine
+        self._device = device
+        self._lock = threading.Lock()
+        self._mapped: dict[str, tensors.MappedMemory] = {}
+        self._ended: dict[str, float] = {}
+        """When the connections of mapped memory ended."""
+        self._copied: queue.SimpleQueue[tuple[Any, Slot] | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vitgraph-ipc", daemon=True)
+        self._thread.start()
+
+    def load(self, rows: Rows) -> torch.Tensor:
+        """bf16 [tokens, columns], copied on the device by its current stream. The rows are released afterwards."""
+        with self._lock:
+            memory = self._mapped[rows.slot.memory]
+        tensor, copied = memory.copy(rows.slot.offset, rows.tokens, rows.columns)
+        self._copied.put((copied, rows.slot))
+        return tensor
+
+    def skip(self, rows: Rows) -> None:
+        """Releases rows that are not needed."""
+        self._copied.put((None, rows.slot))
+
+    def close(self) -> None:
+        self._closing.set()
+        self._copied.put(None)
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        problem = None
+        while not self._closing.is_set():
+            try:
+                self._serve()
+                problem = None
+            except Refused as refusal:
+                logger.info("rows come through shared memory: %s", refusal)
+                break
+            except (OSError, ValueError) as error:
+                if str(error) != problem:
+                    logger.info("rows come through shared memory until vitgraph answers: %s", error)
+                problem = str(error)
+            self._closing.wait(RETRY_AFTER_S)
+            self._unmap_ended()
+        self._unmap_ended(now=float("inf"))
+
+    def _serve(self) -> None:
+        """Maps memory and releases rows until the connection ends.
+
+        Raises:
+            Refused: there is no use in asking again.
+            OSError, ValueError: vitgraph is not there, or its answer is none.
+        """
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(CONNECT_TIMEOUT_S)
+            connection.connect(self._path)
+            memory = self._map(connection)
+            try:
+                send_frame(connection, {"op": "mapped", "memory": memory})
+                while not self._closing.is_set():
+                    self._release_copied(connection)
+                    self._unmap_ended()
+                    if select.select([connection], [], [], 0)[0]:
+                        # It has nothing to say: the connection has ended.
+                        return
+            finally:
+                with self._lock:
+                    self._ended[memory] = time.monotonic()
+
+    def _map(self, connection: socket.socket) -> str:
+        """The id of the memory that was mapped."""
+        try:
+            gpu = tensors.pci_bus_id(self._device)
+            send_frame(connection, {"id": 1, "op": "map", "engine": self._engine, "gpu": gpu})
+            answer = receive_frame(connection)
+            if "error" in answer:
+                raise Refused(answer["error"].get("message"))
+            mapped = tensors.MappedMemory(base64.b64decode(answer["handle"]), answer["bytes"], self._device)
+        except tensors.CudaError as error:
+            raise Refused(str(error)) from error
+        with self._lock:
+            self._mapped[answer["memory"]] = mapped
+        logger.info("rows come through %d MiB of GPU memory that vitgraph exports", answer["bytes"] >> 20)
+        return answer["memory"]
+
+    def _release_copied(self, connection: socket.socket) -> None:
+        with contextlib.suppress(queue.Empty):
+            entry = self._copied.get(timeout=CHECK_CONNECTION_S)
+            if entry is None:
+                return
+            copied, slot = entry
+            if copied is not None:
+                copied.synchronize()
+            send_frame(connection, {"op": "release", "memory": slot.memory, "rows": slot.rows})
+
+    def _unmap_ended(self, now: float | None = None) -> None:
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            ids = [memory for memory, ended in self._ended.items() if now - ended >= UNMAP_AFTER_S]
+            unmapped = [self._mapped.pop(memory) for memory in ids]
+            for memory in ids:
+                del self._ended[memory]
+        for memory in unmapped:
+            memory.close()
