@@ -70,6 +70,16 @@ test.each([
     { size: { shortest_edge: 9 } },
     "size.shortest_edge = 9: it must be absent: size has longest_edge",
   ],
+  [
+    "llava_onevision",
+    { image_grid_pinpoints: [[384, 100]] },
+    "image_grid_pinpoints = [[384,100]]: it must be pairs of a height and a width in multiples of 384",
+  ],
+  ["lfm2_vl", { tile_size: 500 }, "tile_size = 500: it must be a multiple of 32"],
+  ["lfm2_vl", { min_tiles: 11 }, "min_tiles = 11: it must be at most max_tiles, which is 10"],
+  ["llama4", { max_patches: 300 }, "max_patches = 300: it must be at most 256"],
+  ["minicpmv4_6", { scale_resolution: 9000 }, "scale_resolution = 9000: it must be at most 4096"],
+  ["glm5_next", { min_image_tokens: 0 }, "min_image_tokens = 0: it must be a positive whole number"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);

@@ -62,6 +62,44 @@ test("key and value heads that do not divide the heads are refused", () => {
   );
 });
 
+test.each<[ArchitectureName, object, object, string]>([
+  [
+    "llava-onevision-7b",
+    { vision_aspect_ratio: "pad" },
+    {},
+    'vision_aspect_ratio is "pad": supported is anyres_max_ and a number of tiles',
+  ],
+  [
+    "llava-onevision-7b",
+    { image_grid_pinpoints: [[384, 400]] },
+    {},
+    "image_grid_pinpoints is a list of 1: expected pairs of a height and a width in multiples of image_size 384",
+  ],
+  ["llava-onevision-7b", {}, { model_type: "clip_vision_model" }, 'model_type is "clip_vision_model"'],
+  ["llava-onevision-7b", { vision_feature_layer: [-1, -2] }, {}, "vision_feature_layer is a list of 2"],
+  ["lfm2.5-vl-450m", {}, { num_patches: 200 }, "num_patches is 200: expected a square of at most 1024"],
+  [
+    "llama-4-scout",
+    {},
+    { pixel_shuffle_ratio: 0.3 },
+    "pixel_shuffle_ratio is 0.3: expected one over a divisor",
+  ],
+  [
+    "llama-4-scout",
+    {},
+    { projector_output_dim: 8 },
+    "projector_output_dim is 8: expected projector_input_dim",
+  ],
+  ["minicpm-v-4.6", { downsample_mode: "4x" }, {}, 'downsample_mode is "4x": supported is "16x"'],
+  ["minicpm-v-4.6", { insert_layer_id: 27 }, {}, "insert_layer_id is 27: expected a layer below"],
+  ["glm-5.3-flash", {}, { swiglu_limit: 0 }, "swiglu_limit is 0: expected a positive number"],
+  ["internvl3-2b", {}, { use_mean_pooling: false }, "use_mean_pooling is false: supported is true"],
+])("a config of %s with %j and %j in vision_config is refused", (name, changes, visionChanges, text) => {
+  const { vision_config, ...config } = ARCHITECTURES[name];
+  const changed = { ...config, ...changes, vision_config: { ...vision_config, ...visionChanges } };
+  expect(() => createVisionModel(changed)).toThrow(text);
+});
+
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
   const { graph } = loadDummyModel("qwen3-vl-8b");
   const patches = 784;
