@@ -84,30 +84,30 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
 /** The patches of an image, or of its tiles one after the other, each in raster order. */
 async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageSize): Promise<Uint8Array> {
   const { filter, patchSize, channelsLast } = processor;
-  if (tile !== undefined) return joinBytes(await Promise.all(cutTiles(image, tile, patchSize).map(patches)));
-  return patches(image);
-
-  async function patches(raster: Raster): Promise<Uint8Array> {
+  const patches = async (raster: Raster, mergeSize: number): Promise<Uint8Array> => {
     if (channelsLast) return pixelRows(raster, patchSize);
     // The slices of a still image repeat: `u8_still` has one.
-    const mergeSize = tile === undefined ? mergeSizeOf(processor) : 1;
     const layout = { filter, patchSize, mergeSize, temporalPatchSize: 1 };
     return patchifyFrames([raster.rgb], raster, layout);
-  }
-}
-
-/** Tiles row by row, each without the pixels behind its last whole patch. */
-function cutTiles(image: Raster, tile: ImageSize, patchSize: number): readonly Raster[] {
+  };
+  if (tile === undefined) return patches(image, mergeSizeOf(processor));
+  // Pixels behind the last whole patch of a tile are left out.
   const kept = {
     height: Math.floor(tile.height / patchSize) * patchSize,
     width: Math.floor(tile.width / patchSize) * patchSize,
   };
-  const tiles: Raster[] = [];
+  const tiles = (image.height / tile.height) * (image.width / tile.width);
+  const pixels = new Uint8Array(tiles * kept.height * kept.width * 3);
+  let at = 0;
+  // One after the other, so that their copies are not held together.
   for (let top = 0; top < image.height; top += tile.height) {
-    for (let left = 0; left < image.width; left += tile.width)
-      tiles.push({ rgb: onCanvas(image, kept, { top, left }), ...kept });
+    for (let left = 0; left < image.width; left += tile.width) {
+      const rows = await patches({ rgb: onCanvas(image, kept, { top, left }), ...kept }, 1);
+      pixels.set(rows, at);
+      at += rows.length;
+    }
   }
-  return tiles;
+  return pixels;
 }
 
 function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
