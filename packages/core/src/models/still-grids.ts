@@ -8,7 +8,7 @@ import { answerTokens, type VisionModel } from "./vision-model.js";
  * @param itemTokens tokens of one still at most
  */
 export function stillGrids(
-  model: Pick<VisionModel, "spatialMergeSize" | "fixedGrid" | "tokensOf">,
+  model: Pick<VisionModel, "spatialMergeSize" | "fixedGrid" | "maxGridSide" | "tokensOf">,
   tokens: number,
   itemTokens = tokens,
 ): readonly Grid[] {
@@ -16,12 +16,13 @@ export function stillGrids(
   if (fixedGrid !== undefined) {
     return new Array<Grid>(Math.floor(tokens / answerTokens(model, fixedGrid))).fill(fixedGrid);
   }
+  const longest = Math.floor(model.maxGridSide / merge);
   const grids: Grid[] = [];
   for (let left = tokens; left > 0; ) {
     const size = Math.min(left, itemTokens);
-    const rows = Math.floor(Math.sqrt(size));
+    const rows = Math.min(longest, Math.floor(Math.sqrt(size)));
     const gridOf = (columns: number) => ({ t: 1, h: rows * merge, w: columns * merge });
-    let columns = Math.floor(size / rows);
+    let columns = Math.min(longest, Math.floor(size / rows));
     // An answer can have more rows than merged patches.
     while (columns > 0 && answerTokens(model, gridOf(columns)) > size) columns -= 1;
     if (columns === 0) break;

@@ -1,14 +1,10 @@
 #include "backend/cuda/cuda_program.h"
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <map>
-#include <random>
-#include <utility>
 
 #include "backend/cuda/cuda_run.h"
-#include "backend/cuda/measure_products.h"
 #include "backend/cuda/status.h"
 #include "backend/cuda/step.h"
 
@@ -17,28 +13,6 @@ namespace {
 
 /// Of the grid on which patches stand while products are measured: an image of some 1000 pixels a side.
 constexpr std::int32_t kGridWidth = 64;
-
-/// As much noise is made on the host, and repeated on the card.
-constexpr std::size_t kNoiseBytes = 1 << 20;
-
-/// Reads rows that a run's tables name. Products that turn by positions are not among them: `place_on_grid` has those.
-bool follows_index(const Instruction& instruction) {
-  switch (instruction.kernel) {
-    case Kernel::unpack_patches:
-    case Kernel::interpolate_rows:
-    case Kernel::rope:
-    case Kernel::rope_qk:
-    case Kernel::gather_rows:
-    case Kernel::scatter_rows:
-    case Kernel::assemble_rows:
-    case Kernel::linear_gather_rows:
-      return true;
-    case Kernel::linear_statistics:
-      return instruction.operands[5] >= 0;
-    default:
-      return false;
-  }
-}
 
 }  // namespace
 
@@ -56,13 +30,11 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
   device_control_ = std::make_unique<DeviceMemory>(control_.size_bytes());
   attention_work_ = std::make_unique<DeviceMemory>(sizeof(kernels::sm90::AttentionWork));
   check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()), "cannot clear the attention's work counter");
-  std::shared_ptr<LinearStep> measured;
   const StepParts parts{*device_,  memory_, control_, device_control_->data(),
-                        reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data()), measured};
+                        reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data()), linears_};
   steps_.reserve(program_.instructions.size());
   for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
-    StepLaunch launch = step_maker(program_.instructions[i].kernel)(StepContext(parts, i));
-    steps_.push_back({name_of(program_, i), std::move(launch), std::exchange(measured, nullptr)});
+    steps_.push_back({name_of(program_, i), step_maker(program_.instructions[i].kernel)(StepContext(parts, i))});
   }
 }
 
@@ -133,32 +105,18 @@ std::optional<CaptureTimes> CudaProgram::capture() {
 }
 
 void CudaProgram::measure() {
-  // At capacity, on the counts of a full run; no step that follows an index is run before the capture, so that no table of
-  // a run that never was is followed.
+  // At capacity, on the counts of a full run; nothing else is run before the capture, so that no table of a run that
+  // never was is followed.
   send_counts(program_.capacities);
-  std::vector<MeasuredStep> steps;
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    steps.push_back({steps_[i].launch, steps_[i].product, !follows_index(program_.instructions[i])});
+  std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
+  for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
+  for (const auto& [key, steps] : by_key) {
+    // Each time: the products before may have written where positions that were gathered stand.
+    place_on_grid();
+    LinearStep::measure(steps, device_->launch(true), device_->algorithms());
   }
-  fill_scratch();
-  // Products may have written where positions that were gathered stand.
-  measure_products(*device_, steps, [&] { place_on_grid(); });
-}
-
-void CudaProgram::fill_scratch() {
-  const auto& scratch = static_cast<const DeviceMemory&>(*arenas_[static_cast<std::size_t>(ArenaName::scratch)]);
-  std::vector<std::uint16_t> values(std::min<std::size_t>(scratch.size_bytes(), kNoiseBytes) / sizeof(std::uint16_t));
-  std::mt19937 random(1);
-  std::normal_distribution<float> normal;
-  for (std::uint16_t& value : values) value = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(normal(random)) >> 16);
-  std::size_t filled = values.size() * sizeof(std::uint16_t);
-  device_->inlet().send_in_order({scratch.data(), std::as_bytes(std::span(values))});
-  while (filled < scratch.size_bytes()) {
-    const std::size_t bytes = std::min(filled, scratch.size_bytes() - filled);
-    check(cudaMemcpyAsync(scratch.data() + filled, scratch.data(), bytes, cudaMemcpyDeviceToDevice, device_->stream()),
-          "cannot fill memory");
-    filled += bytes;
-  }
+  device_->algorithms().save();
+  check(cudaStreamSynchronize(device_->stream()), "the measurement of the matrix products failed");
 }
 
 void CudaProgram::place_on_grid() {

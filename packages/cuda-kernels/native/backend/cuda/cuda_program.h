@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "backend/cuda/cuda_device.h"
-#include "backend/cuda/device_memory.h"
 #include "backend/cuda/run_metadata.h"
 #include "backend/cuda/step.h"
 
@@ -26,15 +25,11 @@ class CudaProgram final : public LoadedProgram {
   struct Step {
     std::string name;
     StepLaunch launch;
-    /// Null where it is not measured.
-    std::shared_ptr<LinearStep> product;
   };
 
   void launch_all(bool programmatic) const;
-  /// Finds the fastest way of every product. Leaves the counts of a full run without attention on the device.
+  /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
   void measure();
-  /// Fills the scratch arena with normally distributed bf16: a product of zeros takes less power, and so less time.
-  void fill_scratch();
   /// Products that turn their columns follow positions. Before any run has brought some, these stand in.
   void place_on_grid();
   /// The counts of a run that computes nothing, or of a full one without attention.
@@ -52,6 +47,8 @@ class CudaProgram final : public LoadedProgram {
   std::unique_ptr<DeviceMemory> attention_work_;
 
   std::vector<Step> steps_;
+  /// Those of the steps that are measured.
+  std::vector<std::shared_ptr<LinearStep>> linears_;
   cudaGraphExec_t graph_ = nullptr;
 };
 

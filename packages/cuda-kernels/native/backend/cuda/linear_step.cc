@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "backend/cuda/event.h"
 #include "backend/cuda/status.h"
 #include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/linear/linear.h"
@@ -26,9 +25,6 @@ constexpr float kClearlyBehind = 1.25f;
 /// Nor is one timed a second time that was this far behind with all of its steps: two such runs differ by less.
 constexpr float kBehind = 1.05f;
 
-/// A way that is this far behind alone may still be the best between its neighbours.
-constexpr float kCloseBehind = 1.15f;
-
 constexpr int kHopper = 90;
 
 /// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
@@ -50,8 +46,8 @@ bool loses_residual(const kernels::LinearOperands& o, kernels::Activation activa
   return activation != kernels::Activation::none && o.residual.data != nullptr && o.residual.data == o.y.data;
 }
 
-/// Of the answers on disk: to be raised when tiles get faster or slower, or are measured otherwise.
-constexpr int kTileVersion = 3;
+/// Of the answers on disk: to be raised when tiles get faster or slower.
+constexpr int kTileVersion = 2;
 
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
@@ -76,11 +72,10 @@ LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& 
   // The library has no residual whose rows a table names, no statistics and no norms.
   const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
   if (tools.cublaslt && known && !loses_residual(operands, activation)) add_cublaslt(tools, operands, activation);
-  recall(tools.cache);
+  choose(tools.cache);
 }
 
-bool LinearStep::recall(const AlgorithmCache& cache) {
-  if (ways_.size() == 1) return true;
+bool LinearStep::choose(const AlgorithmCache& cache) {
   const auto remembered = cache.find(key_);
   if (!remembered) return false;
   const auto found = std::find_if(ways_.begin(), ways_.end(), [&](const Way& way) { return way.name == *remembered; });
@@ -157,21 +152,28 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   }
 }
 
-std::vector<std::size_t> LinearStep::measure_alone(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch) {
-  const LinearStep& first = *steps.front();
-  Event start(Event::Kind::timing);
-  Event stop(Event::Kind::timing);
+void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache) {
+  LinearStep& first = *steps.front();
+  if (first.ways_.size() == 1) return;
+  if (first.choose(cache)) {
+    for (const auto& step : steps) step->choose(cache);
+    return;
+  }
+  cudaEvent_t start;
+  cudaEvent_t stop;
+  check(cudaEventCreate(&start), "cannot create an event");
+  check(cudaEventCreate(&stop), "cannot create an event");
   constexpr float kNever = std::numeric_limits<float>::infinity();
   const auto time = [&](std::size_t way, std::size_t count) {
     cudaError_t status = cudaSuccess;
-    start.record(launch.stream);
+    cudaEventRecord(start, launch.stream);
     for (std::size_t i = 0; i < std::min(count, steps.size()) && status == cudaSuccess; ++i) {
       if (way < steps[i]->ways_.size()) status = steps[i]->ways_[way].run(launch);
     }
-    stop.record(launch.stream);
-    stop.wait();
+    cudaEventRecord(stop, launch.stream);
+    check(cudaEventSynchronize(stop), "cannot time a matrix product");
     float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, start.get(), stop.get()), "cannot time a matrix product");
+    check(cudaEventElapsedTime(&milliseconds, start, stop), "cannot time a matrix product");
     if (status != cudaSuccess) {
       cudaGetLastError();
       return kNever;
@@ -183,25 +185,23 @@ std::vector<std::size_t> LinearStep::measure_alone(const std::vector<std::shared
     // The first launch of a kernel loads it.
     first_looks.push_back(time(way, 1) == kNever ? kNever : time(way, kFirstLookSteps));
   }
-  const float limit = kClearlyBehind * *std::min_element(first_looks.begin(), first_looks.end());
-  std::vector<float> times(first.ways_.size(), kNever);
+  const float contender = kClearlyBehind * *std::min_element(first_looks.begin(), first_looks.end());
+  std::size_t best = 0;
   float shortest = kNever;
   for (std::size_t way = 0; way < first.ways_.size(); ++way) {
-    if (first_looks[way] > limit) continue;
+    if (first_looks[way] > contender) continue;
     for (int run = 0; run < kTimedRuns; ++run) {
-      times[way] = std::min(times[way], time(way, steps.size()));
-      if (times[way] > kBehind * shortest) break;
+      const float milliseconds = time(way, steps.size());
+      if (milliseconds > kBehind * shortest) break;
+      if (milliseconds >= shortest) continue;
+      shortest = milliseconds;
+      best = way;
     }
-    shortest = std::min(shortest, times[way]);
   }
-  std::vector<std::size_t> contenders{static_cast<std::size_t>(std::min_element(times.begin(), times.end()) - times.begin())};
-  for (std::size_t way = 0; way < times.size(); ++way) {
-    // A way that computes the padding is slower wherever there is some: only alone may it win.
-    if (way == contenders.front() || first.ways_[way].computes_padding || times[way] > kCloseBehind * shortest) continue;
-    contenders.push_back(way);
-  }
-  std::sort(contenders.begin() + 1, contenders.end(), [&](std::size_t a, std::size_t b) { return times[a] < times[b]; });
-  return contenders;
+  cudaEventDestroy(start);
+  cudaEventDestroy(stop);
+  cache.store(first.key_, first.ways_[best].name);
+  for (const auto& step : steps) step->choose(cache);
 }
 
 }  // namespace vitgraph::cuda

@@ -29,22 +29,15 @@ class LinearStep {
  public:
   LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
-  /// Runs the way that was taken; the first where none was.
+  /// Runs the way that was chosen: by the cache or by `measure`, else the first.
   cudaError_t launch(const kernels::Launch& launch) const { return ways_[chosen_].run(launch); }
 
   /// Products of one shape have one key, and the same ways in the same order.
   const std::string& key() const { return key_; }
 
-  /// Takes the way that the cache remembers, or the only one; false where neither is there.
-  bool recall(const AlgorithmCache& cache);
-  void remember(AlgorithmCache& cache) const { cache.store(key_, ways_[chosen_].name); }
-
-  std::size_t way() const { return chosen_; }
-  void take(std::size_t way) { chosen_ = way; }
-
-  /// Times all ways of steps of one key, one step after the other, so that each finds its weights in memory and not in L2.
-  /// Operands must hold what may be read. Returns the fastest way, and those of our own kernels that come close to it.
-  static std::vector<std::size_t> measure_alone(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch);
+  /// Finds the fastest way for steps of one key, unless the cache knows it. They are timed one after the other, as a run
+  /// has them, so that each finds its weights in memory and not in L2. Operands must hold what may be read.
+  static void measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
 
  private:
   struct Way {
@@ -55,6 +48,8 @@ class LinearStep {
     std::function<cudaError_t(const kernels::Launch&)> run;
   };
 
+  /// Takes the remembered way; false where there is none.
+  bool choose(const AlgorithmCache& cache);
   void add_own(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
   void add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 

@@ -29,8 +29,8 @@ struct StepParts {
   RunControl& control;
   const std::byte* control_at;
   kernels::sm90::AttentionWork* attention_work;
-  /// Where a maker leaves a product that is to be measured before a capture.
-  std::shared_ptr<LinearStep>& measured;
+  /// The products that are measured before a capture.
+  std::vector<std::shared_ptr<LinearStep>>& measured;
 };
 
 /// One instruction to its maker. Operands and scalars go by their place in the kernel's signature.

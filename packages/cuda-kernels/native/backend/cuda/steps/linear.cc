@@ -27,7 +27,7 @@ StepLaunch launch_of(std::shared_ptr<LinearStep> step) {
 }
 
 StepLaunch launch_measured(const StepContext& at, std::shared_ptr<LinearStep> step) {
-  at.parts().measured = step;
+  at.parts().measured.push_back(step);
   return launch_of(std::move(step));
 }
 

@@ -1,0 +1,22 @@
+/** Grids that fill a batch: all of its tokens, and none that the model has no positions for. */
+import { expect, test } from "vitest";
+import { stillGrids } from "./still-grids.js";
+
+const model = { spatialMergeSize: 3, maxGridSide: 64 };
+const tokensOf = (grids: ReturnType<typeof stillGrids>) =>
+  grids.reduce((sum, { h, w }) => sum + (h * w) / 9, 0);
+
+test.each([1, 7, 440, 441, 442, 460, 4096])("%i tokens in grids of at most 64 patches a side", (tokens) => {
+  const grids = stillGrids(model, tokens);
+  expect(tokensOf(grids)).toBe(tokens);
+  expect(Math.max(...grids.flatMap(({ h, w }) => [h, w]))).toBeLessThanOrEqual(63);
+});
+
+test("one grid as long as the model has positions for it", () => {
+  expect(stillGrids(model, 420)).toEqual([{ t: 1, h: 60, w: 63 }]);
+  expect(stillGrids({ ...model, maxGridSide: 8192 }, 4096)).toEqual([{ t: 1, h: 192, w: 192 }]);
+});
+
+test("no grid is larger than asked", () => {
+  expect(stillGrids(model, 40, 16).map(({ h, w }) => (h * w) / 9)).toEqual([16, 16, 8]);
+});
