@@ -404,7 +404,7 @@ describe("verify", () => {
     expect(code).toBe(0);
   });
 
-  test.each(["hunyuan-vl", "internvl-chat", "gemma4", "glm-ocr"])(
+  test.each(["hunyuan-vl", "internvl-chat", "gemma4", "glm-ocr", "llava-onevision", "llama4"])(
     "%s: answers that are not patches / merge², tiles, and pixels as their own processor has them",
     async (family) => {
       const directory = fixture(`models/${family}-tiny`);

@@ -5,8 +5,10 @@ import {
   type EncoderItem,
   f16ToF32,
   type Grid,
+  joinTiles,
   patchCount,
   SafetensorsFile,
+  type VisionModel,
 } from "@vitgraph/core";
 
 export const fixture = (path: string): string => fileURLToPath(new URL(`fixtures/${path}`, import.meta.url));
@@ -21,10 +23,19 @@ export interface ReferenceCase {
   readonly expected: Float32Array;
 }
 
-export async function readCase(index: number, path = CASES): Promise<ReferenceCase> {
+/** @param model of a case whose grids are the tiles of images */
+export async function readCase(
+  index: number,
+  path = CASES,
+  model: Pick<VisionModel, "tilesOf"> = {},
+): Promise<ReferenceCase> {
   await using file = await SafetensorsFile.open(path);
   const pixelValues = await readFloats(file, `${index}.pixel_values`);
-  const grids = await readGrids(file, `${index}.grid_thw`);
+  const grids = joinTiles(
+    await readGrids(file, `${index}.grid_thw`),
+    await readImageSizes(file, `${index}.image_sizes`),
+    model,
+  );
   const rowElements = pixelValues.length / grids.reduce((sum, grid) => sum + patchCount(grid), 0);
   let row = 0;
   const items = grids.map((grid): EncoderItem => {
@@ -47,12 +58,21 @@ export async function readFloats(file: SafetensorsFile, name: string): Promise<F
 }
 
 export async function readGrids(file: SafetensorsFile, name: string): Promise<Grid[]> {
+  return (await readRows(file, name, 3)).map(([t = 0, h = 0, w = 0]) => ({ t, h, w }));
+}
+
+/** None where the file does not have them. */
+export async function readImageSizes(file: SafetensorsFile, name: string) {
+  if (!file.tensors.has(name)) return [];
+  return (await readRows(file, name, 2)).map(([height = 0, width = 0]) => ({ height, width }));
+}
+
+async function readRows(file: SafetensorsFile, name: string, columns: number): Promise<readonly number[][]> {
   const { bytes } = await file.read(name);
   const values = [...new BigInt64Array(bytes.buffer)].map(Number);
-  return Array.from({ length: values.length / 3 }, (_, item) => {
-    const [t, h, w] = values.slice(item * 3) as [number, number, number];
-    return { t, h, w };
-  });
+  return Array.from({ length: values.length / columns }, (_, row) =>
+    values.slice(row * columns, (row + 1) * columns),
+  );
 }
 
 /** The embeddings of items that must all have been encoded, one after the other. */

@@ -13,22 +13,33 @@ import {
   type Embedding,
   EncoderEngine,
   type EncoderItem,
+  type Grid,
+  type GridPart,
   type LoadedModel,
   loadModel,
-  type PixelItem,
+  partsOf,
   patchCount,
   processImage,
   SafetensorsFile,
   VisionEncoder,
 } from "@vitgraph/core";
 import { describe, expect, test } from "vitest";
-import { fixture, joinEmbeddings, type ReferenceCase, readCase, readFloats, readGrids } from "./fixtures.js";
+import {
+  fixture,
+  joinEmbeddings,
+  type ReferenceCase,
+  readCase,
+  readFloats,
+  readGrids,
+  readImageSizes,
+} from "./fixtures.js";
 
 const FAMILIES = [
   ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "gemma3"],
-  ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat"],
-  ...["glm-ocr", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
-  ...["idefics3", "smolvlm", "llava", "pixtral"],
+  "exaone4-5",
+  ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
+  ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
+  ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -59,7 +70,13 @@ describe.each(FAMILIES)("%s", (family) => {
     await using model = await loadModel(path(""));
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true, cudagraph_mm_encoder: true });
-    const items = (await readCases(family, model)).flatMap((each) => each.items);
+    const images = await Promise.all(
+      (await readReferences(family)).map(({ image }) => readFile(fixture(`models/images/${image}`))),
+    );
+    const items = [
+      ...(await readCases(family, model)).flatMap((each) => each.items),
+      ...(await Promise.all(images.map((bytes) => processImage(bytes, model.processor)))),
+    ];
     const alone: PromiseSettledResult<Embedding>[] = [];
     for (const item of items) alone.push(...(await encoder.encode([item])));
     for (const order of ordersOf(items.length)) {
@@ -76,13 +93,13 @@ describe.each(FAMILIES)("%s", (family) => {
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true });
     await using file = await SafetensorsFile.open(path("e2e.safetensors"));
-    const references = JSON.parse(await readFile(path("e2e.json"), "utf8")) as readonly Reference[];
-    for (const [index, { image, row_stride }] of references.entries()) {
+    for (const [index, { image, row_stride }] of (await readReferences(family)).entries()) {
       const bytes = await readFile(fixture(`models/images/${image}`));
       const item = await processImage(bytes, model.processor);
       const grids = await readGrids(file, `${index}.grid_thw`);
-      // The tiles of an image are one item's frames.
-      expect([item.grid]).toEqual(model.vision.tiled ? [{ ...grids[0], t: grids.length }] : grids);
+      const sizes = await readImageSizes(file, `${index}.image_sizes`);
+      expect(gridsOf(item.grid, model.vision)).toEqual(grids);
+      expect(item.grid.imageSize).toEqual(sizes[0]);
       const pixels = await readFloats(file, `${index}.pixel_values`);
       expect(levelsApart(item, pixels, model)).toBeLessThanOrEqual(HALF_PRECISION_LEVELS);
       const expected = await readFloats(file, `${index}.output`);
@@ -103,13 +120,20 @@ describe.each(FAMILIES)("%s", (family) => {
 test.each([
   ["internvl", { t: 4, h: 4, w: 4 }, 16, "tiles of an image are one frame of a batch"],
   ["hunyuan-vl", { t: 1, h: 2, w: 8 }, 7, "budgets count the rows of an answer"],
+  ["lfm2-vl", { t: 3, h: 4, w: 4, next: { t: 1, h: 2, w: 8 } }, 16, "tiles and a thumbnail of another size"],
+  [
+    "llava-onevision",
+    { t: 4, h: 4, w: 4, imageSize: { height: 100, width: 330 } },
+    68,
+    "the size of an image says which rows are its own",
+  ],
 ] as const)(
   "an engine answers an image of %s: grid %o, %i tokens (%s)",
   async (family, grid, tokens, _why) => {
     await using engine = await EncoderEngine.create({
       model: fixture(`models/${family}-tiny`),
       devices: [{ backend: "cpu" }],
-      maxBatchTokens: 64,
+      maxBatchTokens: 128,
       compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_max_frames_per_batch: 0 },
     });
     const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
@@ -137,6 +161,40 @@ test("a clip is refused where a model takes stills alone", async () => {
   });
 });
 
+test.each([
+  [
+    "qwen2-vl",
+    { t: 1, h: 2, w: 2, next: { t: 1, h: 2, w: 2 } },
+    "the model takes items of one grid, and this one has two",
+  ],
+  ["lfm2-vl", { t: 1, h: 2, w: 2, next: { t: 1, h: 3, w: 2 } }, "and 1 × 3 × 2 cannot be merged 2 × 2"],
+  ["lfm2-vl", { t: 1, h: 2, w: 2, next: { t: 0, h: 2, w: 2 } }, "and 0 × 2 × 2 is not made of positive"],
+  ["llava-onevision", { t: 3, h: 4, w: 4 }, "an item of 3 tiles has no grid.imageSize"],
+  [
+    "llava-onevision",
+    { t: 3, h: 4, w: 4, imageSize: { height: 100, width: 330 } },
+    "an image of 330 × 100 pixels has 4 tiles, and the item 3",
+  ],
+  [
+    "llava-onevision",
+    { t: 2, h: 4, w: 4, imageSize: { height: 1, width: 1e12 } },
+    "an aspect ratio of 1000000000000",
+  ],
+  ["llava-onevision", { t: 2, h: 4, w: 4, imageSize: { height: 0, width: 1 } }, "grid.imageSize is 1 × 0"],
+] as const)("an item of %s with grid %j is refused", async (family, grid, text) => {
+  await using model = await loadModel(fixture(`models/${family}-tiny`));
+  using device = createDevice({ backend: "cpu" });
+  using encoder = await encoderOf(model, device, {});
+  const { channels, temporalPatchSize, patchSize } = model.vision;
+  const rows = partsOf(grid).reduce((sum, { t, h, w }) => sum + t * h * w, 0);
+  const pixelValues = new Float32Array(rows * channels * temporalPatchSize * patchSize ** 2);
+  const [outcome] = await encoder.encode([{ format: "normalized", grid, pixelValues }]);
+  expect(outcome).toMatchObject({
+    status: "rejected",
+    reason: { message: expect.stringContaining(text) },
+  });
+});
+
 test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
   const read = async (file: string) =>
     JSON.parse(await readFile(fixture(`models/kimi-k25-tiny/${file}`), "utf8")) as Record<string, unknown>;
@@ -149,6 +207,10 @@ interface Reference {
   readonly row_stride: number;
 }
 
+async function readReferences(family: string): Promise<readonly Reference[]> {
+  return JSON.parse(await readFile(fixture(`models/${family}-tiny/e2e.json`), "utf8")) as Reference[];
+}
+
 const encoderOf = (model: LoadedModel, device: Device, compilationConfig: Record<string, unknown>) =>
   VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 256 });
 
@@ -157,9 +219,15 @@ async function readCases(family: string, { vision }: LoadedModel): Promise<reado
   const path = fixture(`models/${family}-tiny/cases.safetensors`);
   await using file = await SafetensorsFile.open(path);
   const count = [...file.tensors.keys()].filter((name) => name.endsWith(".output")).length;
-  const cases = await Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path)));
+  const cases = await Promise.all(Array.from({ length: count }, (_, index) => readCase(index, path, vision)));
   const { maxFrames = Number.POSITIVE_INFINITY } = vision;
   return cases.filter(({ items }) => items.every(({ grid }) => grid.t <= maxFrames));
+}
+
+/** Tiles of an image are one item's frames, of which some may have a grid of their own. */
+function gridsOf(grid: Grid, { tiled }: LoadedModel["vision"]): readonly GridPart[] {
+  if (!tiled) return [grid];
+  return partsOf(grid).flatMap(({ t, h, w }) => new Array<GridPart>(t).fill({ t: 1, h, w }));
 }
 
 /** Backwards, and every third first. */
@@ -169,20 +237,23 @@ function ordersOf(count: number): readonly (readonly number[])[] {
 }
 
 /** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's. */
-function levelsApart({ grid, pixels }: PixelItem, values: Float32Array, model: LoadedModel): number {
+function levelsApart(item: EncoderItem, values: Float32Array, model: LoadedModel): number {
   const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
   const scale = channelScale(model.processor);
   const area = patchSize ** 2;
   let most = 0;
   for (let at = 0; at < values.length; at++) {
     const channel = Math.floor(at / (area * temporal)) % channels;
+    const [factor, shift] = [scale[2 * channel] as number, scale[2 * channel + 1] as number];
     // A still image has one of the frames that transformers repeats.
     const source = Math.floor(at / (area * temporal)) * area + (at % area);
-    const level =
-      ((values[at] as number) - (scale[2 * channel + 1] as number)) / (scale[2 * channel] as number);
-    most = Math.max(most, Math.abs(level - (pixels[source] as number)));
+    const own =
+      item.format === "normalized"
+        ? ((item.pixelValues[at] as number) - shift) / factor
+        : (item.pixels[source] as number);
+    most = Math.max(most, Math.abs(((values[at] as number) - shift) / factor - own));
   }
-  expect(values).toHaveLength(patchCount(grid) * channels * temporal * area);
+  expect(values).toHaveLength(patchCount(item.grid) * channels * temporal * area);
   return most;
 }
 

@@ -27,6 +27,7 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],
+  ["lfm2_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["gemma3", { compile: false, cudagraph: true, minTokenBudget: 256 }],
   ["gemma4", { compile: false, cudagraph: true, minTokenBudget: 70 }],
 ]);

@@ -93,6 +93,7 @@ export {
   capacityFor,
   embeddingColumns,
   type GridLayout,
+  joinTiles,
   MODEL_INPUTS,
   type VisionModel,
 } from "./models/vision-model.js";

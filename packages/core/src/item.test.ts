@@ -1,6 +1,15 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";
-import { checkItem, type EncoderItem, type Grid, patchCount, rowElements, tokenCount } from "./item.js";
+import {
+  checkItem,
+  copyGrid,
+  type EncoderItem,
+  type Grid,
+  gridKey,
+  patchCount,
+  rowElements,
+  tokenCount,
+} from "./item.js";
 
 const shape = { mergeSize: 2, channels: 3, temporal: 2, patch: 16 };
 const ROW = 3 * 16 * 16;
@@ -109,4 +118,14 @@ describe("refuses", () => {
         "resize the image so that its height and width in patches are multiples of 2",
     );
   });
+});
+
+test("a copied grid has the fields of a grid, and a name that no other grid has", () => {
+  const grid = { t: 3, h: 4, w: 2, next: { t: 1, h: 6, w: 2 }, imageSize: { height: 50, width: 70 } };
+  const copy = copyGrid({ ...grid, more: 1 } as never);
+  expect(copy).toEqual(grid);
+  expect(copy.next).not.toBe(grid.next);
+  const { next, imageSize, ...first } = grid;
+  const names = [grid, first, { ...first, next }, { ...first, imageSize }].map(gridKey);
+  expect(names).toEqual(["3x4x2 1x6x2 of 50x70", "3x4x2", "3x4x2 1x6x2", "3x4x2 of 50x70"]);
 });

@@ -5,13 +5,13 @@
  * It holds no file and no pixel raster. Rows are patches in the order of the family's processor. Mostly that is merge-block
  * order: the mergeSize × mergeSize patches that become one token stand together, blocks go left to right and top to bottom,
  * frames one after the other. Others have them row by row, or the channels of a pixel side by side. Tiles of one image are
- * frames of its grid.
+ * frames of its grid; a thumbnail of another size has a grid of its own behind or before theirs.
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import type { Grid } from "@vitgraph/scheduler";
+import { countInputPatches, type Grid, type GridPart, partsOf } from "@vitgraph/scheduler";
 
-export type { Grid };
+export { type Grid, type GridPart, partsOf };
 
 /** Pixels as they were decoded; the first kernel rescales and normalises them. */
 export interface PixelItem {
@@ -47,8 +47,8 @@ export interface PatchShape {
 }
 
 /** Patches of a grid: the rows of its item, vLLM's `input_size`. */
-export function patchCount({ t, h, w }: Grid): number {
-  return t * h * w;
+export function patchCount(grid: Grid): number {
+  return countInputPatches([grid]);
 }
 
 /** Tokens that a grid becomes after the merge: vLLM's `output_tokens`. */
@@ -152,11 +152,11 @@ function isTypedArray(
 
 /** @throws VG_ITEM_INVALID */
 export function checkGrid(grid: Grid, mergeSize: number): void {
-  const sides = [grid?.t, grid?.h, grid?.w];
-  if (
-    !sides.every((side) => Number.isSafeInteger(side) && side > 0) ||
-    !Number.isSafeInteger(patchCount(grid))
-  ) {
+  const { next, imageSize } = grid ?? {};
+  const parts = next === undefined ? [grid] : [grid, next];
+  const whole = (values: readonly (number | undefined)[]) =>
+    values.every((value) => Number.isSafeInteger(value) && (value as number) > 0);
+  if (!parts.every((part) => whole([part?.t, part?.h, part?.w])) || !Number.isSafeInteger(patchCount(grid))) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `grid ${printGrid(grid)} is not made of positive whole numbers`,
@@ -166,7 +166,14 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
       },
     );
   }
-  if (grid.h % mergeSize !== 0 || grid.w % mergeSize !== 0) {
+  if (imageSize !== undefined && !whole([imageSize?.height, imageSize?.width])) {
+    throw new VitgraphError(
+      "VG_ITEM_INVALID",
+      `grid.imageSize is ${describe(imageSize?.width)} × ${describe(imageSize?.height)}`,
+      { remedy: "give the height and width of the image in pixels", details: { grid } },
+    );
+  }
+  if (parts.some(({ h, w }) => h % mergeSize !== 0 || w % mergeSize !== 0)) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
       `grid ${printGrid(grid)} cannot be merged ${mergeSize} × ${mergeSize}`,
@@ -178,8 +185,27 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
   }
 }
 
+/** The fields of a grid as they are now: what a caller adds or changes later is not in it. */
+export function copyGrid(grid: Grid | undefined): Grid {
+  const partOf = ({ t, h, w }: GridPart): GridPart => ({ t, h, w });
+  const { next, imageSize } = grid ?? {};
+  return {
+    ...partOf(grid ?? ({} as Grid)),
+    ...(next && { next: partOf(next) }),
+    ...(imageSize && { imageSize: { height: imageSize.height, width: imageSize.width } }),
+  };
+}
+
+/** A name that no other grid has. */
+export function gridKey(grid: Grid): string {
+  const { imageSize } = grid;
+  const parts = partsOf(grid).map(({ t, h, w }) => `${t}x${h}x${w}`);
+  return [...parts, ...(imageSize ? [`of ${imageSize.height}x${imageSize.width}`] : [])].join(" ");
+}
+
 function printGrid(grid: Grid): string {
-  return [grid?.t, grid?.h, grid?.w].map(describe).join(" × ");
+  const print = (part: GridPart) => [part?.t, part?.h, part?.w].map(describe).join(" × ");
+  return grid?.next === undefined ? print(grid) : `${print(grid)} and ${print(grid.next)}`;
 }
 
 function printRow(format: EncoderItem["format"], { channels, temporal, patch }: PatchShape): string {

@@ -117,7 +117,8 @@ export const KERNELS = {
     inPlace: ["a", "b"],
   },
   /**
-   * y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t: learned position embeddings, interpolated for each patch.
+   * y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t: learned position embeddings, interpolated for each patch, or
+   * rows that the run computed, resized.
    * table [r, n]; `index` i32 [m, taps]; `weights` f32 [m, taps]; y [m, n].
    */
   interpolate_rows: {

@@ -23,9 +23,11 @@ export {
   countInputPatches,
   countOutputTokens,
   type Grid,
+  type GridPart,
   type ItemSpec,
   itemSpecOfGrid,
   type Packable,
+  partsOf,
 } from "./items.js";
 export { onAbort } from "./on-abort.js";
 export { createCostPacker, packByCost } from "./pack-by-cost.js";

@@ -59,6 +59,12 @@ describe("itemSpecOfGrid", () => {
     expect(itemSpecOfGrid({ t: 3, h: 8, w: 4 }, 2)).toEqual({ inputSize: 96, outputTokens: 24, frames: 3 });
   });
 
+  it("adds up the grids of tiles and their thumbnail", () => {
+    const grid = { t: 3, h: 8, w: 4, next: { t: 1, h: 4, w: 6 } };
+    expect(itemSpecOfGrid(grid, 2)).toEqual({ inputSize: 120, outputTokens: 30, frames: 4 });
+    expect(() => itemSpecOfGrid({ ...grid, next: { t: 1, h: 3, w: 6 } }, 2)).toThrow("grid 1x3x6 does not");
+  });
+
   it.each<[Grid, number, string, string]>([
     [
       { t: 1, h: 5, w: 4 },

@@ -4,11 +4,25 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 
-/** Patches of one item along time, height and width, before the merge: transformers' `image_grid_thw`. */
-export interface Grid {
+/** Patches along time, height and width, before the merge. */
+export interface GridPart {
   readonly t: number;
   readonly h: number;
   readonly w: number;
+}
+
+/** Patches of one item: transformers' `image_grid_thw`. */
+export interface Grid extends GridPart {
+  /** The second grid of an image that becomes tiles of one size and a thumbnail of another, in the order of its processor. */
+  readonly next?: GridPart;
+  /** Pixels of the image before its resize, for models whose answer depends on them. */
+  readonly imageSize?: { readonly height: number; readonly width: number };
+}
+
+/** The grids of an item, one after the other. */
+export function partsOf({ t, h, w, next }: Grid): readonly GridPart[] {
+  const first = { t, h, w };
+  return next === undefined ? [first] : [first, next];
 }
 
 export interface ItemSpec {
@@ -32,7 +46,7 @@ export interface Packable {
 
 /** Patches of all grids together. */
 export function countInputPatches(grids: readonly Grid[]): number {
-  return grids.reduce((sum, { t, h, w }) => sum + t * h * w, 0);
+  return grids.flatMap(partsOf).reduce((sum, { t, h, w }) => sum + t * h * w, 0);
 }
 
 /** Tokens of all grids together after merging `mergeSize × mergeSize` patches. Each grid must merge evenly. */
@@ -41,10 +55,27 @@ export function countOutputTokens(grids: readonly Grid[], mergeSize: number): nu
 }
 
 /**
- * The item of one grid. Throws `VG_ITEM_INVALID` where the grid is not made of positive integers or its height and
+ * The item of a grid. Throws `VG_ITEM_INVALID` where the grid is not made of positive integers or its height and
  * width are not multiples of `mergeSize`.
  */
 export function itemSpecOfGrid(grid: Grid, mergeSize: number): ItemSpec {
+  if (!Number.isSafeInteger(mergeSize) || mergeSize <= 0) {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `merge size ${mergeSize} is not a positive integer`, {
+      remedy: "use the model's spatial_merge_size",
+      details: { mergeSize },
+    });
+  }
+  const parts = partsOf(grid);
+  for (const part of parts) checkPart(part, mergeSize);
+  const inputSize = countInputPatches([grid]);
+  return {
+    inputSize,
+    outputTokens: inputSize / (mergeSize * mergeSize),
+    frames: parts.reduce((sum, { t }) => sum + t, 0),
+  };
+}
+
+function checkPart(grid: GridPart, mergeSize: number): void {
   const { t, h, w } = grid;
   const name = `grid ${t}x${h}x${w}`;
   if (![t, h, w].every((side) => Number.isSafeInteger(side) && side > 0)) {
@@ -53,17 +84,10 @@ export function itemSpecOfGrid(grid: Grid, mergeSize: number): ItemSpec {
       details: { grid },
     });
   }
-  if (!Number.isSafeInteger(mergeSize) || mergeSize <= 0) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `merge size ${mergeSize} is not a positive integer`, {
-      remedy: "use the model's spatial_merge_size",
-      details: { mergeSize },
-    });
-  }
   if (h % mergeSize !== 0 || w % mergeSize !== 0) {
     throw new VitgraphError("VG_ITEM_INVALID", `${name} does not divide by the merge size ${mergeSize}`, {
       remedy: `resize the image so that rows and columns of patches are multiples of ${mergeSize}`,
       details: { grid, mergeSize },
     });
   }
-  return { inputSize: t * h * w, outputTokens: (t * h * w) / (mergeSize * mergeSize), frames: t };
 }

@@ -8,6 +8,7 @@ import {
   type EncoderItem,
   embeddingColumns,
   f16ToF32,
+  joinTiles,
   patchCount,
   SafetensorsFile,
   VisionEncoder,
@@ -61,6 +62,7 @@ const REFERENCE_HELP = `
 The reference file, for each case i:
   i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
   i.grid_thw       I64 [grids, 3]: of each image, frame or tile
+  i.image_sizes    I64 [images, 2], for models whose answer depends on them: height and width of the images that the tiles are of
   i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
   i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
   i.tolerance      F32 [1], optional: what is allowed in this case`;
@@ -193,7 +195,10 @@ function countCases({ tensors, path }: SafetensorsFile): number {
 
 async function readCase(file: SafetensorsFile, index: number, model: VisionModel): Promise<ReferenceCase> {
   const pixelValues = await readFloats(file, `${index}.pixel_values`);
-  const grids = await readGrids(file, `${index}.grid_thw`);
+  const sizes = model.tilesOf === undefined ? [] : await readRows(file, `${index}.image_sizes`, 2);
+  const tiles = (await readRows(file, `${index}.grid_thw`, 3)).map(([t = 0, h = 0, w = 0]) => ({ t, h, w }));
+  const imageSizes = sizes.map(([height = 0, width = 0]) => ({ height, width }));
+  const grids = joinTiles(tiles, imageSizes, model);
   const rowElements = model.channels * model.temporalPatchSize * model.patchSize ** 2;
   let row = 0;
   const items = grids.map((grid) => {
@@ -247,20 +252,23 @@ async function readFloats(file: SafetensorsFile, name: string): Promise<Float32A
   });
 }
 
-async function readGrids(file: SafetensorsFile, name: string) {
+async function readRows(
+  file: SafetensorsFile,
+  name: string,
+  columns: number,
+): Promise<readonly (readonly number[])[]> {
   const { info, bytes } = await file.read(name);
-  if (info.dtype !== "I64" || info.shape[1] !== 3) {
+  if (info.dtype !== "I64" || info.shape[1] !== columns) {
     throw new VitgraphError(
       "VG_WEIGHTS_INVALID",
       `tensor ${name} of ${file.path} is ${info.dtype} [${info.shape.join(", ")}]`,
       {
-        remedy: "grids are I64 [items, 3]",
+        remedy: `grids and sizes are I64 [items, ${columns}]`,
       },
     );
   }
   const values = [...new BigInt64Array(bytes.buffer)].map(Number);
-  return Array.from({ length: info.shape[0] as number }, (_, item) => {
-    const [t = 0, h = 0, w = 0] = values.slice(item * 3, item * 3 + 3);
-    return { t, h, w };
-  });
+  return Array.from({ length: info.shape[0] as number }, (_, item) =>
+    values.slice(item * columns, (item + 1) * columns),
+  );
 }

@@ -136,6 +136,11 @@ test("shapes are checked as the graph is built", () => {
   expect(() =>
     graphOf((g) => [g.weight("w", [4, 8], { reordered: { sides: [4, 2, 2], axes: [0, 2, 1] } })]),
   ).toThrow("weight: w of [4, 8] has no axes 0, 2, 1 of [4, 2, 2]");
+  expect(() =>
+    graphOf((g) => [
+      g.weight("w", [8, 8], { stored: [5, 8], repeatedRows: { first: 2, group: 1, times: 3 } }),
+    ]),
+  ).toThrow("weight: 5 rows of w, from 2 on 3 times in groups of 1, are not 8");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",
   );

@@ -18,7 +18,7 @@ import {
   videoGrid,
 } from "../images/index.js";
 import { checkRaster } from "../images/process.js";
-import { checkUnshared, type EncoderItem, type Grid, patchCount } from "../item.js";
+import { checkUnshared, copyGrid, type EncoderItem, type Grid, patchCount } from "../item.js";
 import { type LoadedModel, videoProcessorOf } from "../models/load-model.js";
 import { itemSpec } from "../models/vision-model.js";
 import { checkItemOfModel } from "../runtime/check-item.js";
@@ -354,8 +354,7 @@ function readyItem(item: PixelValuesItem | EncoderItem): EncoderItem {
     const [t, h, w] = (Array.isArray(grid_thw) ? grid_thw : []) as [number, number, number];
     return { format: "normalized", grid: { t, h, w }, pixelValues };
   }
-  const { t, h, w } = item.grid ?? {};
-  const grid = { t, h, w };
+  const grid = copyGrid(item.grid);
   return item.format === "normalized"
     ? { format: item.format, grid, pixelValues: item.pixelValues }
     : { format: item.format, grid, pixels: item.pixels };
@@ -374,7 +373,9 @@ function opened(
 ): OpenedItem {
   const isVideo = kind === "frames" || kind === "video";
   const { patchSize, temporalPatchSize } = model.vision;
-  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * (isVideo ? temporalPatchSize : 1);
+  const frames = isVideo ? temporalPatchSize : 1;
+  const elementBytes = isVideo || model.processor.normalizesIn === undefined ? 1 : 4;
+  const keptBytes = 3 * patchCount(grid) * patchSize ** 2 * frames * elementBytes;
   return {
     kind,
     uuid,

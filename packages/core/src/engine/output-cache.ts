@@ -9,7 +9,7 @@
 import { createHash } from "node:crypto";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { onAbort } from "@vitgraph/scheduler";
-import type { EncoderItem, Grid } from "../item.js";
+import { type EncoderItem, type Grid, gridKey } from "../item.js";
 import { Embedding } from "../runtime/embedding.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { copyBytes } from "./copy-bytes.js";
@@ -241,8 +241,8 @@ export function uuidKey(uuid: string, identity: string, grid: Grid): string {
   });
 }
 
-function describeKey(identity: string, { t, h, w }: Grid, ...rest: readonly (string | number)[]): string {
-  return JSON.stringify([identity, t, h, w, ...rest]);
+function describeKey(identity: string, grid: Grid, ...rest: readonly (string | number)[]): string {
+  return JSON.stringify([identity, gridKey(grid), ...rest]);
 }
 
 async function sha256Hex(data: Uint8Array<ArrayBuffer>): Promise<string> {

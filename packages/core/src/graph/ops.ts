@@ -40,6 +40,26 @@ export interface PairedRows {
 export interface ReorderedElements {
   readonly sides: readonly number[];
   readonly axes: readonly number[];
+  /** The sides in their new order, where some are longer than they were: zeros fill the rest. */
+  readonly padded?: readonly number[];
+}
+
+/**
+ * Grouped key and value heads: from row `first` of the tensor on, each `group` rows stand there `times` times, one copy after
+ * the other.
+ */
+export interface RepeatedRows {
+  readonly first: number;
+  readonly group: number;
+  readonly times: number;
+}
+
+/**
+ * A table of side² rows that has `axis` places along both of its axes: row (i, j) of the weight is the sum of the tensor's rows
+ * (a, b), each times axis[i][a] · axis[j][b], in float32.
+ */
+export interface ResampledTable {
+  readonly axis: readonly (readonly number[])[];
 }
 
 /** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
@@ -53,6 +73,12 @@ export interface WeightAttributes {
   /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
+  /** The elements themselves, for numbers that kernels read as weights: no tensor of the checkpoint has them. */
+  readonly literal?: readonly number[];
+  /** Beside `stored`, whose rows they are. */
+  readonly repeatedRows?: RepeatedRows;
+  /** Beside `stored`, whose rows they are. */
+  readonly resampled?: ResampledTable;
   /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
   readonly first?: number;
   /** Is added to the tensor, in float32. */
@@ -119,7 +145,7 @@ export interface OpAttributes {
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /** A view: `factor` consecutive patch rows become one row of the dim `rows`, which is `tokens` if left out. */
+  /** A view: `factor` consecutive rows of patches, or of merged ones, become one of the dim `rows`, which is `tokens` if left out. */
   merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
@@ -181,13 +207,52 @@ function checkPairedRows(tensor: string, all: number, { rows, headSize }: Paired
   throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
 }
 
-function checkReordered(tensor: string, stored: readonly number[], { sides, axes }: ReorderedElements): void {
-  const product = (shape: readonly number[]) => shape.reduce((all, side) => all * side, 1);
+function checkReordered(
+  tensor: string,
+  shape: readonly number[],
+  stored: readonly number[],
+  { sides, axes, padded }: ReorderedElements,
+): void {
+  const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
-  if (everyAxis && product(sides) === product(stored)) return;
+  const fits =
+    padded === undefined ||
+    (padded.length === axes.length &&
+      padded.every((side, at) => side >= (sides[axes[at] as number] as number)) &&
+      product(padded) === product(shape));
+  if (everyAxis && fits && product(sides) === product(stored)) return;
   throw invalid(
     "weight",
     `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
+  );
+}
+
+function checkRepeatedRows(
+  tensor: string,
+  [rows = 0]: readonly number[],
+  [storedRows = 0]: readonly number[],
+  { first, group, times }: RepeatedRows,
+): void {
+  const repeated = storedRows - first;
+  if (repeated >= 0 && repeated % group === 0 && first + repeated * times === rows) return;
+  throw invalid(
+    "weight",
+    `${storedRows} rows of ${tensor}, from ${first} on ${times} times in groups of ${group}, are not ${rows}`,
+  );
+}
+
+function checkResampled(
+  tensor: string,
+  [rows]: readonly number[],
+  [storedRows]: readonly number[],
+  { axis }: ResampledTable,
+): void {
+  const side = axis[0]?.length ?? 0;
+  if (rows === axis.length ** 2 && storedRows === side ** 2 && axis.every(({ length }) => length === side))
+    return;
+  throw invalid(
+    "weight",
+    `${tensor} of ${storedRows} rows has no ${rows} rows of ${axis.length} × ${side} places`,
   );
 }
 
@@ -244,9 +309,11 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, stored = shape, reordered, pairedRows, folded }) {
+    infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, resampled, pairedRows, folded }) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
-      if (reordered !== undefined) checkReordered(tensor, stored, reordered);
+      if (reordered !== undefined) checkReordered(tensor, shape, stored, reordered);
+      if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
+      if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };
@@ -558,7 +625,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "view",
     infer(inputs, { factor, rows = "tokens" }) {
       const x = need(inputs, 0, "merge_rows");
-      if (x.rows.dim !== "patches" || x.rows.plus !== 0)
+      if (!["patches", "merged"].includes(x.rows.dim ?? "") || x.rows.plus !== 0)
         throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
       return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { PixelItem } from "../item.js";
 import { QWEN2_VL_IMAGES } from "../models/qwen2-vl/preprocess.js";
 import { QWEN3_VL_IMAGES } from "../models/qwen3-vl/preprocess.js";
 import { f16ToF32 } from "../numerics.js";
@@ -47,7 +48,7 @@ describe.each(cases)("$processor of $image", (row) => {
     const [[t, h, w]] = row.grid_thw;
     const bytes = await readFile(path);
     expect(imageGrid(await openImage(bytes), processor)).toEqual({ t, h, w });
-    const item = await processImage(bytes, processor);
+    const item = (await processImage(bytes, processor)) as PixelItem;
     expect(item.grid).toEqual({ t, h, w });
     expect(item.pixels).toHaveLength(row.patches * 3 * plane);
   });
@@ -56,7 +57,7 @@ describe.each(cases)("$processor of $image", (row) => {
   async function comparePixels(
     visit: (level: number, expected: number, channel: number) => void,
   ): Promise<void> {
-    const { pixels } = await processImage(await readFile(path), processor);
+    const { pixels } = (await processImage(await readFile(path), processor)) as PixelItem;
     const expected = await storedPixelValues(row);
     const slices = processor.temporalPatchSize;
     const rows = expected.length / (3 * slices * plane);

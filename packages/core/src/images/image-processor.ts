@@ -7,6 +7,7 @@
 import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
+import { bf16ToF32, f32ToBf16 } from "../numerics.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
@@ -16,12 +17,26 @@ export interface FittedImage {
   readonly resizeTo: ImageSize;
   /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
   readonly canvas?: ImageSize;
-  /** Where the canvas begins in the resized image. Default: its upper left. */
+  /** Where the canvas begins in the resized image, or before it. Default: its upper left. */
   readonly origin?: { readonly top: number; readonly left: number };
-  /** Pixels along one side of the tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. */
-  readonly tile?: number;
-  /** The whole image is one more tile, the last: resized from the image itself, or from the resized one. */
-  readonly whole?: "image" | "resized";
+  /**
+   * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels behind the last whole patch of
+   * a tile are left out.
+   */
+  readonly tile?: ImageSize;
+  readonly whole?: WholeImage;
+  /** For models whose answer depends on the size of the image itself. */
+  readonly imageSize?: ImageSize;
+}
+
+/** The whole image, in small, beside its tiles. */
+export interface WholeImage {
+  /** What is resized: the image itself, or the resized one. */
+  readonly from: "image" | "resized";
+  /** Its item has a grid of its own. Default: it is one more tile. */
+  readonly size?: ImageSize;
+  /** It stands before the tiles. Default: behind them. */
+  readonly first?: boolean;
 }
 
 /** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */
@@ -57,6 +72,11 @@ export interface ImageProcessor {
   readonly doResize: boolean;
   readonly doRescale: boolean;
   readonly doNormalize: boolean;
+  /**
+   * Pixels are rescaled and normalised in bfloat16, each step rounded: 256 values that no scale and shift give, so items hold
+   * them as they are. Default: float32, left to the encoder's first kernel.
+   */
+  readonly normalizesIn?: "bf16";
 }
 
 /**
@@ -180,6 +200,20 @@ export function channelScale(processor: ImageProcessor): Float32Array {
       const scaledMean = Math.fround(Math.fround(mean) * levels);
       const scaledStd = Math.fround(Math.fround(imageStd[channel] as number) * levels);
       return [1 / scaledStd, -scaledMean / scaledStd];
+    }),
+  );
+}
+
+/** For {@link ImageProcessor.normalizesIn}: f32 [channels, 256], what each value of uint8 becomes. */
+export function normalizedLevels({ rescaleFactor, imageMean, imageStd }: ImageProcessor): Float32Array {
+  const rounded = (values: readonly number[]) => bf16ToF32(f32ToBf16(Float32Array.from(values)));
+  const factor = Math.fround(rescaleFactor);
+  const rescaled = rounded(Array.from({ length: 256 }, (_, level) => level * factor));
+  return Float32Array.from(
+    imageMean.flatMap((mean, channel) => {
+      const [shift = 0, scale = 1] = rounded([mean, imageStd[channel] as number]);
+      const centred = rounded([...rescaled].map((value) => value - shift));
+      return [...rounded([...centred].map((value) => value / scale))];
     }),
   );
 }
@@ -318,6 +352,11 @@ export class SettingsReader {
     return this.#read(key, absent, "a positive number", (value): value is number => {
       return Number.isFinite(value) && (value as number) > 0;
     });
+  }
+
+  /** As the file has it. */
+  value(key: string): unknown {
+    return this.#values[key];
   }
 
   boolean(key: string, absent: boolean): boolean {

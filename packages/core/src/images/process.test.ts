@@ -1,7 +1,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { checkItem } from "../item.js";
+import { checkItem, type PixelItem } from "../item.js";
 import { QWEN2_VL_VIDEOS } from "../models/qwen2-vl/preprocess.js";
 import { QWEN3_VL_IMAGES, QWEN3_VL_VIDEOS } from "../models/qwen3-vl/preprocess.js";
 import type { Raster } from "./decode.js";
@@ -35,7 +35,7 @@ async function failure(work: Promise<unknown>): Promise<VitgraphError> {
 }
 
 test("a 1 × 1 image grows to the smallest area and keeps its colour", async () => {
-  const item = await processImage(await png({ width: 1, height: 1 }), IMAGE);
+  const item = (await processImage(await png({ width: 1, height: 1 }), IMAGE)) as PixelItem;
   expect(item.grid).toEqual({ t: 1, h: 16, w: 16 });
   checkItem(item, SHAPE);
   for (let i = 0; i < item.pixels.length; i += 256) {
@@ -148,7 +148,7 @@ test("an image with alpha is composited if a background is given", async () => {
     .png()
     .toBuffer();
   const levels = async (options: object) => {
-    const { pixels } = await processImage(half, IMAGE, options);
+    const { pixels } = (await processImage(half, IMAGE, options)) as PixelItem;
     return [0, 256, 512].map((plane) => pixels[plane]);
   };
   expect(await levels({})).toEqual([200, 0, 0]);

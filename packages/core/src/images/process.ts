@@ -5,11 +5,12 @@
 import { types } from "node:util";
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
-import { type Grid, type PixelItem, tokenCount } from "../item.js";
+import { type EncoderItem, type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import {
   type FittedImage,
   type ImageProcessor,
+  normalizedLevels,
   resizeBounds,
   type VideoProcessor,
 } from "./image-processor.js";
@@ -23,7 +24,7 @@ export async function processImage(
   bytes: Uint8Array,
   processor: ImageProcessor,
   options: DecodeOptions = {},
-): Promise<PixelItem> {
+): Promise<EncoderItem> {
   const image = await openImage(bytes, options);
   fitImage(image, processor); // an image without a grid is refused before it is decoded
   return processRaster(await image.decode(), processor);
@@ -33,41 +34,90 @@ export async function processImage(
  * As {@link processImage}, from pixels that were decoded already. They must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
-export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
+export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<EncoderItem> {
+  const item = await cutRaster(raster, processor);
+  const { normalizesIn, doRescale, doNormalize } = processor;
+  if (normalizesIn === undefined || !doRescale || !doNormalize) return item;
+  const { grid, pixels } = item;
+  return {
+    format: "normalized",
+    grid,
+    pixelValues: normalized(pixels, normalizedLevels(processor), processor.patchSize ** 2),
+  };
+}
+
+/** @param levels f32 [channels, 256]. @param pixels rows of patches, whose channels have as many each */
+function normalized(pixels: Uint8Array, levels: Float32Array, patchArea: number): Float32Array {
+  const channels = levels.length / 256;
+  const values = new Float32Array(pixels.length);
+  for (let start = 0; start < pixels.length; start += patchArea) {
+    const first = ((start / patchArea) % channels) * 256;
+    for (let at = start; at < start + patchArea; at++)
+      values[at] = levels[first + (pixels[at] as number)] as number;
+  }
+  return values;
+}
+
+async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<PixelItem> {
   checkRaster(raster, "raster");
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
-  const layout = {
-    filter,
-    patchSize,
-    // Patches of a tile stand together, in raster order.
-    mergeSize: fitted.tile === undefined ? mergeSizeOf(processor) : fitted.tile / patchSize,
-    temporalPatchSize: 1, // the slices of a still image repeat: `u8_still` has one
-  };
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile = 0, whole } = fitted;
-  if (via === undefined && whole === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
-    const pixels = await patchifyFrames([raster.rgb], raster, { ...layout, resizeTo });
-    return { format: "u8_still", grid, pixels };
+  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile, whole } = fitted;
+  if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
+    const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
+    return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
-  const resize = async (from: Raster, to: ImageSize): Promise<Raster> => ({
-    rgb: await resizeFrame(from.rgb, from, to, filter),
-    ...to,
-  });
+  const resize = async (from: Raster, to: ImageSize): Promise<Raster> =>
+    isSameSize(from, to) ? from : { rgb: await resizeFrame(from.rgb, from, to, filter), ...to };
   const resized = await resize(via === undefined ? raster : await resize(raster, via), resizeTo);
   const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
-  if (processor.channelsLast) {
-    return { format: "u8_still", grid, pixels: pixelRows({ rgb, ...canvas }, patchSize) };
-  }
-  const pixels = await patchifyFrames([rgb], canvas, layout);
+  const pixels = await patchRows({ rgb, ...canvas }, processor, tile);
   if (whole === undefined) return { format: "u8_still", grid, pixels };
-  const source = whole === "image" ? raster : resized;
-  const last = { ...layout, resizeTo: { height: tile, width: tile } };
-  const wholePixels = await patchifyFrames([source.rgb], source, last);
-  const all = new Uint8Array(pixels.length + wholePixels.length);
-  all.set(pixels);
-  all.set(wholePixels, pixels.length);
-  return { format: "u8_still", grid, pixels: all };
+  const { size } = whole;
+  const small = await resize(whole.from === "image" ? raster : resized, size ?? (tile as ImageSize));
+  const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
+  const parts = whole.first ? [wholePixels, pixels] : [pixels, wholePixels];
+  return { format: "u8_still", grid, pixels: joinBytes(parts) };
+}
+
+/** The patches of an image, or of its tiles one after the other, each in raster order. */
+async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageSize): Promise<Uint8Array> {
+  const { filter, patchSize, channelsLast } = processor;
+  const patches = async (raster: Raster, mergeSize: number): Promise<Uint8Array> => {
+    if (channelsLast) return pixelRows(raster, patchSize);
+    // The slices of a still image repeat: `u8_still` has one.
+    const layout = { filter, patchSize, mergeSize, temporalPatchSize: 1 };
+    return patchifyFrames([raster.rgb], raster, layout);
+  };
+  if (tile === undefined) return patches(image, mergeSizeOf(processor));
+  // Pixels behind the last whole patch of a tile are left out.
+  const kept = {
+    height: Math.floor(tile.height / patchSize) * patchSize,
+    width: Math.floor(tile.width / patchSize) * patchSize,
+  };
+  const tiles = (image.height / tile.height) * (image.width / tile.width);
+  const pixels = new Uint8Array(tiles * kept.height * kept.width * 3);
+  let at = 0;
+  // One after the other, so that their copies are not held together.
+  for (let top = 0; top < image.height; top += tile.height) {
+    for (let left = 0; left < image.width; left += tile.width) {
+      const rows = await patches({ rgb: onCanvas(image, kept, { top, left }), ...kept }, 1);
+      pixels.set(rows, at);
+      at += rows.length;
+    }
+  }
+  return pixels;
+}
+
+function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }
 
 /** Patches in raster order, whose pixels keep their channels side by side. */
@@ -97,10 +147,12 @@ function onCanvas(
   { top, left }: { readonly top: number; readonly left: number },
 ): Uint8Array {
   const pixels = new Uint8Array(canvas.height * canvas.width * 3);
-  const columns = Math.min(width - left, canvas.width);
-  for (let row = 0; row < Math.min(height - top, canvas.height); row++) {
-    const start = ((row + top) * width + left) * 3;
-    pixels.set(rgb.subarray(start, start + columns * 3), row * canvas.width * 3);
+  const [from, to] = [Math.max(left, 0), Math.max(-left, 0)];
+  const columns = Math.min(width - from, canvas.width - to);
+  const firstRow = Math.max(-top, 0);
+  for (let row = firstRow; row < Math.min(height - top, canvas.height); row++) {
+    const start = ((row + top) * width + from) * 3;
+    pixels.set(rgb.subarray(start, start + columns * 3), (row * canvas.width + to) * 3);
   }
   return pixels;
 }
@@ -152,10 +204,10 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
-  if (fit !== undefined) return fit(size, processor);
+  const { height, width } = size;
+  if (fit !== undefined) return fit({ height, width }, processor);
   if (fixedSize !== undefined) return { resizeTo: fixedSize };
   const bounds = resizeBounds(processor);
-  const { height, width } = size;
   if (!boundsCoverFrames) return { resizeTo: smartResize(height, width, bounds) };
   const frames = { ...bounds, temporalFactor: temporalPatchSize };
   return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
@@ -239,14 +291,19 @@ function commonSize(frames: readonly Raster[]): ImageSize {
 }
 
 function gridOfImage(
-  { resizeTo, canvas = resizeTo, tile, whole }: FittedImage,
+  { resizeTo, canvas = resizeTo, tile, whole, imageSize }: FittedImage,
   processor: ImageProcessor,
 ): Grid {
   if (tile === undefined) return gridOf(1, canvas, processor);
-  const tiles = (canvas.height / tile) * (canvas.width / tile);
-  return gridOf(whole === undefined ? tiles : tiles + 1, { height: tile, width: tile }, processor);
+  const tiles = Math.floor(canvas.height / tile.height) * Math.floor(canvas.width / tile.width);
+  const size = imageSize && { imageSize };
+  if (whole?.size === undefined)
+    return { ...gridOf(whole === undefined ? tiles : tiles + 1, tile, processor), ...size };
+  const parts = [gridOf(tiles, tile, processor), gridOf(1, whole.size, processor)] as const;
+  const [first, next] = whole.first ? [parts[1], parts[0]] : parts;
+  return { ...first, next, ...size };
 }
 
-function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): Grid {
-  return { t, h: height / patchSize, w: width / patchSize };
+function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): GridPart {
+  return { t, h: Math.floor(height / patchSize), w: Math.floor(width / patchSize) };
 }

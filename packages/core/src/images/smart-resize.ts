@@ -86,6 +86,41 @@ export function checkAspectRatio(height: number, width: number): void {
   );
 }
 
+/** Of how many tiles an image may be made. */
+export interface TileCounts {
+  /** Pixels along one side of a tile. */
+  readonly tile: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/**
+ * The arrangement of tiles whose aspect is nearest to the image's. Of two that are as near, the one with more tiles, unless it
+ * would have more than twice the image's pixels.
+ * @throws VG_IMAGE_ASPECT_RATIO
+ */
+export function nearestTiles(
+  { height, width }: ImageSize,
+  { tile, min, max }: TileCounts,
+): { readonly columns: number; readonly rows: number } {
+  checkAspectRatio(height, width);
+  const aspect = width / height;
+  let best = { columns: 1, rows: 1 };
+  let distance = Number.POSITIVE_INFINITY;
+  for (let count = min; count <= max; count++) {
+    for (let columns = 1; columns <= count; columns++) {
+      if (count % columns !== 0) continue;
+      const rows = count / columns;
+      const found = Math.abs(aspect - columns / rows);
+      const nearer = found < distance;
+      if (nearer || (found === distance && height * width > 0.5 * tile ** 2 * count))
+        best = { columns, rows };
+      if (nearer) distance = found;
+    }
+  }
+  return best;
+}
+
 function checkNumbers(values: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(values)) {
     if (Number.isSafeInteger(value) && value > 0) continue;

@@ -10,7 +10,11 @@ import { HUNYUAN_VL_MODELS } from "./hunyuan-vl/published.js";
 import { IDEFICS3_MODELS } from "./idefics3/published.js";
 import { INTERNVL_MODELS } from "./internvl/published.js";
 import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
+import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
+import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
+import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
+import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -31,7 +35,11 @@ export const ARCHITECTURES = {
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
   ...INTERNVL_MODELS,
+  ...LFM2_VL_MODELS,
+  ...LLAMA4_MODELS,
+  ...MINICPM_V4_6_MODELS,
   ...LLAVA_MODELS,
+  ...LLAVA_ONEVISION_MODELS,
   ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 

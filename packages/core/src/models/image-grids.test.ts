@@ -1,11 +1,17 @@
 /**
  * Grids of images by the size rules of transformers 5.17's processors, with the settings of their classes (InternVL: those of
- * the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`.
+ * the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`, and of an image
+ * with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow.
  */
 import { expect, test } from "vitest";
 import { imageGrid, imageTokenCount } from "../images/process.js";
+import { partsOf, patchCount } from "../item.js";
+import { ARCHITECTURES } from "./architectures.js";
 import cases from "./image-grids.cases.json" with { type: "json" };
-import { readImageProcessor } from "./index.js";
+import { createVisionModel, readImageProcessor } from "./index.js";
+import { answerTokens } from "./vision-model.js";
+
+const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
 
 const PROCESSORS = {
   ...Object.fromEntries(
@@ -20,9 +26,23 @@ const PROCESSORS = {
 
 test.each(Object.keys(cases))("of %s are transformers'", (modelType) => {
   const processor = PROCESSORS[modelType as keyof typeof PROCESSORS]!;
-  for (const [height = 0, width = 0, t, h, w] of cases[modelType as keyof typeof cases]) {
-    expect([height, width, imageGrid({ height, width }, processor)]).toEqual([height, width, { t, h, w }]);
+  for (const [height = 0, width = 0, ...sides] of cases[modelType as keyof typeof cases]) {
+    const grid = imageGrid({ height, width }, processor);
+    const found = partsOf(grid).flatMap(({ t, h, w }) => [t, h, w]);
+    const rows = grid.imageSize === undefined ? [] : [answerTokens(ONEVISION, grid)];
+    expect([height, width, ...found, ...rows]).toEqual([height, width, ...sides]);
   }
+});
+
+test("of any size, an image of LLaVA-OneVision brings no more patches than a program of its rows has room for", () => {
+  const processor = readImageProcessor(undefined, "llava_onevision");
+  for (let height = 16; height < 3000; height = Math.ceil(height * 1.31)) {
+    for (let width = 16; width < 3000; width = Math.ceil(width * 1.17)) {
+      const grid = imageGrid({ height, width }, processor);
+      expect(patchCount(grid)).toBeLessThanOrEqual(ONEVISION.dims.patches * answerTokens(ONEVISION, grid));
+    }
+  }
+  expect(ONEVISION.dims.patches).toBeLessThan(6);
 });
 
 test("an answer can have more rows than merged patches: a newline behind each row, and both ends", () => {
@@ -50,6 +70,16 @@ test.each([
     { size: { shortest_edge: 9 } },
     "size.shortest_edge = 9: it must be absent: size has longest_edge",
   ],
+  [
+    "llava_onevision",
+    { image_grid_pinpoints: [[384, 100]] },
+    "image_grid_pinpoints = [[384,100]]: it must be pairs of a height and a width in multiples of 384",
+  ],
+  ["lfm2_vl", { tile_size: 500 }, "tile_size = 500: it must be a multiple of 32"],
+  ["lfm2_vl", { min_tiles: 11 }, "min_tiles = 11: it must be at most max_tiles, which is 10"],
+  ["llama4", { max_patches: 300 }, "max_patches = 300: it must be at most 256"],
+  ["minicpmv4_6", { scale_resolution: 9000 }, "scale_resolution = 9000: it must be at most 4096"],
+  ["glm5_next", { min_image_tokens: 0 }, "min_image_tokens = 0: it must be a positive whole number"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);

@@ -10,16 +10,20 @@ import {
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
-import { glm4v, glmOCR } from "./glm4v/index.js";
+import { glm4v, glm5Next, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
-import { internVL, internVLChat } from "./internvl/index.js";
+import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
 import { kimiK25 } from "./kimi-k25/index.js";
+import { lfm2VL } from "./lfm2-vl/index.js";
+import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
+import { llavaOnevision } from "./llava-onevision/index.js";
+import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
-import { qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
+import { exaone4_5, qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
 import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
@@ -30,6 +34,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen2_vl: qwen2VL,
   qwen2_5_vl: qwen2_5VL,
   qwen2_5_omni: qwen2_5OmniThinker,
+  exaone4_5,
   qwen3_vl: qwen3VL,
   qwen3_vl_moe: qwen3VL,
   qwen3_5: qwen3_5,
@@ -43,15 +48,21 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm4v_moe: glm4v,
   glm46v: glm4v,
   glm_ocr: glmOCR,
+  glm5_next: glm5Next,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
   pixtral,
   mistral3,
+  lfm2_vl: lfm2VL,
+  llama4,
+  minicpmv4_6: miniCPMV4_6,
   llava,
+  llava_onevision: llavaOnevision,
   idefics3,
   smolvlm: idefics3,
   internvl: internVL,
   internvl_chat: internVLChat,
+  qianfan_ocr: qianfanOCR,
 };
 
 /** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */

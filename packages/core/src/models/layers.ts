@@ -3,7 +3,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
-import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList } from "./vision-model.js";
+import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vision-model.js";
 
 /** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
@@ -40,14 +40,26 @@ export interface LinearOptions {
   readonly scale?: string;
 }
 
+/** The least and the greatest value: of `number()`. */
+export type Limits = readonly [low: ValueId, high: ValueId];
+
+export interface GatedMlpOptions {
+  /** Default: true. */
+  readonly bias?: boolean;
+  /** Both products are brought between them. */
+  readonly limits?: { readonly gate: Limits; readonly up: Limits };
+}
+
 export interface AttentionOptions {
   readonly heads: number;
+  /** Heads of keys and of values, each for as many of queries: their rows are repeated at load. Default: `heads`. */
+  readonly keyValueHeads?: number;
   /** Whether the projection has one. Default: true. */
   readonly bias?: boolean;
   /**
    * The order of a head's columns in the checkpoint, for rotations that turn other pairs than (i, i + headSize/2): a head is
    * seen with these sides, whose axes are then put in the order of `axes`. Values are reordered too, so the output projection
-   * reads its columns through {@link headColumns}.
+   * reads its columns through {@link headColumns}. Where `padded` makes a head longer, give `scale`.
    */
   readonly headOrder?: ReorderedElements;
   /** Norms of each head of queries and keys, `q_norm` and `k_norm`; of values too, without a weight, where `values` says so. */
@@ -63,6 +75,11 @@ export class TowerBuilder extends GraphBuilder {
   /** i32 [patches, 2]: `positions` of the layout. */
   positions(): ValueId {
     return this.#patchTable("positions", "i32", 2);
+  }
+
+  /** i32 [rows, 2]: `rowPositions` of the layout. */
+  rowPositions(): ValueId {
+    return this.input(MODEL_INPUTS.rowPositions, { element: "i32", rows: rowsOf("rows"), columns: 2 });
   }
 
   /** Rows of `table`, interpolated for each patch at the taps of the layout. */
@@ -129,7 +146,13 @@ export class TowerBuilder extends GraphBuilder {
    * down(fn(gate(x)) · up(x)). In between rows are padded with columns of zero to a multiple of 8, which the fast kernels of
    * CUDA ask for.
    */
-  gatedMlp(x: ValueId, name: string, width: number, fn: Activation, { bias = true } = {}): ValueId {
+  gatedMlp(
+    x: ValueId,
+    name: string,
+    width: number,
+    fn: Activation,
+    { bias = true, limits }: GatedMlpOptions = {},
+  ): ValueId {
     const { columns } = this.typeOf(x);
     const padded = Math.ceil(width / 8) * 8;
     const widen = (part: string) => {
@@ -137,7 +160,12 @@ export class TowerBuilder extends GraphBuilder {
       const added = bias ? this.weight(`${part}.bias`, [padded], { stored: [width] }) : null;
       return this.#product(x, weight, added, part);
     };
-    const operands = [widen(`${name}.gate_proj`), widen(`${name}.up_proj`)];
+    const operands = (["gate", "up"] as const).map((part) => {
+      const wide = widen(`${name}.${part}_proj`);
+      return limits === undefined
+        ? wide
+        : this.add("clamp", [wide, ...limits[part]], {}, `${name}.${part}.clamp`);
+    });
     const gated = this.add("gate", operands, { function: fn }, `${name}.act`);
     const down = `${name}.down_proj`;
     const weight = this.weight(`${down}.weight`, [columns, padded], { stored: [columns, width] });
@@ -166,16 +194,21 @@ export class TowerBuilder extends GraphBuilder {
 
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
-    const { heads, bias = true, headOrder } = options;
-    const { columns } = this.typeOf(x);
-    const qkv = this.#packed(x, `${name}.qkv`, projection, { heads, bias, headOrder });
+    const qkv = this.#packed(x, `${name}.qkv`, projection, options);
+    const columns = this.typeOf(qkv).columns / 3;
     const part = (index: number, label: string) =>
       this.add("slice_columns", [qkv], { start: index * columns, count: columns }, `${name}.${label}`);
     return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
   }
 
   /** As {@link attention}, from queries, keys and values. */
-  attend(q: ValueId, k: ValueId, v: ValueId, name: string, options: Omit<AttentionOptions, "bias">): ValueId {
+  attend(
+    q: ValueId,
+    k: ValueId,
+    v: ValueId,
+    name: string,
+    options: Omit<AttentionOptions, "bias" | "keyValueHeads">,
+  ): ValueId {
     const { heads, segments, rotation, headOrder, headNorms } = options;
     const headSize = this.typeOf(q).columns / heads;
     const { scale = 1 / Math.sqrt(headSize) } = options;
@@ -216,6 +249,19 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
   }
 
+  /** A number that kernels read as a weight. */
+  number(name: string, value: number): ValueId {
+    return this.weight(name, [1], { literal: [value] });
+  }
+
+  /** Weighted sums of rows of merged patches, a row for each of the answer's: `tokenTaps`. */
+  resampleRows(merged: ValueId, name: string): ValueId {
+    const taps = (input: "tokenTapRows" | "tokenTapWeights", element: "i32" | "f32") =>
+      this.input(MODEL_INPUTS[input], { element, rows: rowsOf("tokens"), columns: TOKEN_TAPS });
+    const operands = [merged, taps("tokenTapRows", "i32"), taps("tokenTapWeights", "f32")];
+    return this.add("interpolate_rows", operands, {}, name);
+  }
+
   /** Rows whose elements are all scaled alike: one channel, as the kernel sees it. */
   #pixelRows({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
     const [scale, shift] = channelScale;
@@ -240,28 +286,45 @@ export class TowerBuilder extends GraphBuilder {
     x: ValueId,
     name: string,
     projection: PackedProjection,
-    { heads, bias, headOrder }: { heads: number; bias: boolean; headOrder: ReorderedElements | undefined },
+    { heads, keyValueHeads = heads, bias = true, headOrder }: AttentionOptions,
   ): ValueId {
     const { columns } = this.typeOf(x);
+    const group = columns / heads;
+    const width = headOrder?.padded === undefined ? columns : heads * product(headOrder.padded);
+    const grouped = keyValueHeads < heads && {
+      rows: columns + 2 * keyValueHeads * group,
+      repeatedRows: { first: columns, group, times: heads / keyValueHeads },
+    };
     const [whole, parts] = typeof projection === "string" ? [projection, undefined] : [name, projection];
     const tensor = (kind: "weight" | "bias", shape: readonly number[]): ValueId => {
       return this.weight(`${whole}.${kind}`, shape, {
         ...(parts && { parts: parts.map((part) => `${part}.${kind}`) }),
-        ...(headOrder && { reordered: within(headOrder, [3 * heads], shape.slice(1)) }),
+        ...(headOrder && {
+          stored: [3 * columns, ...shape.slice(1)],
+          reordered: within(headOrder, [3 * heads], shape.slice(1)),
+        }),
+        ...(grouped && {
+          stored: [grouped.rows, ...shape.slice(1)],
+          repeatedRows: grouped.repeatedRows,
+        }),
       });
     };
-    const weight = tensor("weight", [3 * columns, columns]);
-    return this.#product(x, weight, bias ? tensor("bias", [3 * columns]) : null, name);
+    const weight = tensor("weight", [3 * width, columns]);
+    return this.#product(x, weight, bias ? tensor("bias", [3 * width]) : null, name);
   }
 
   #product(x: ValueId, weight: ValueId, bias: ValueId | null, name: string): ValueId {
     return this.add("linear", [x, weight, bias, null], { activation: "none" }, name);
   }
 
-  /** f32 [positions, headSize/2]: the angles of rotations by row and column, which have the same frequencies. */
-  ropeAngles(headSize: number, theta: number): ValueId {
+  /**
+   * f32 [positions, paddedSize/2]: the angles of rotations by row and column, which have the same frequencies.
+   * @param paddedSize of heads with columns of zeros behind each quarter of the checkpoint's, which turn by nothing
+   */
+  ropeAngles(headSize: number, theta: number, paddedSize = headSize): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
-    return this.constant("rope_angles", headSize / 2, ropeAngles([frequencies]));
+    const padding = new Array<number>((paddedSize - headSize) / 4).fill(0);
+    return this.constant("rope_angles", paddedSize / 2, ropeAngles([[...frequencies, ...padding]]));
   }
 
   /**
@@ -288,12 +351,13 @@ export function headRows(heads: number, columns: number, headOrder: ReorderedEle
 
 /** The same order of the axes between `outer` and `inner`. */
 function within(
-  { sides, axes }: ReorderedElements,
+  { sides, axes, padded }: ReorderedElements,
   outer: readonly number[],
   inner: readonly number[],
 ): ReorderedElements {
   return {
     sides: [...outer, ...sides, ...inner],
+    ...(padded && { padded: [...outer, ...padded, ...inner] }),
     axes: [
       ...outer.keys(),
       ...axes.map((axis) => axis + outer.length),
@@ -301,6 +365,8 @@ function within(
     ],
   };
 }
+
+const product = (sides: readonly number[]) => sides.reduce((all, side) => all * side, 1);
 
 /** Positions whose columns are read in the second half of the table of angles. */
 export function columnsApart(positions: Int32Array): Int32Array {

@@ -39,12 +39,65 @@ test.each([
     32 * (4 * 1280 ** 2 + 3 * 1280 * 3424) + 1176 * 1280,
     (5120 ** 2 + 5120 * 3584) / 4,
   ],
+  // Keys and values of 8 heads, repeated for 32.
+  [
+    "exaone-4.5-33b",
+    16 * 16,
+    28 * (4 * 2048 ** 2 + 3 * 2048 * 5120) + 1176 * 2048,
+    (8192 ** 2 + 8192 * 5120) / 4,
+  ],
   ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],
 ] as const)("the products of %s are those of its published size", (name, patches, tower, merger) => {
   const { graph, vision } = loadDummyModel(name);
   const area = vision.spatialMergeSize ** 2;
   const dims = { ...vision.dims, patches, tokens: patches / area };
   expect(graphFlops(graph, { dims, attentionPairs: {} })).toBe(2 * patches * (tower + merger));
+});
+
+test("key and value heads that do not divide the heads are refused", () => {
+  const { model_type, vision_config } = ARCHITECTURES["exaone-4.5-33b"];
+  const config = { model_type, vision_config: { ...vision_config, num_key_value_heads: 5 } };
+  expect(() => createVisionModel(config)).toThrow(
+    "vision_config.num_key_value_heads is 5: expected a divisor of num_heads 32",
+  );
+});
+
+test.each<[ArchitectureName, object, object, string]>([
+  [
+    "llava-onevision-7b",
+    { vision_aspect_ratio: "pad" },
+    {},
+    'vision_aspect_ratio is "pad": supported is anyres_max_ and a number of tiles',
+  ],
+  [
+    "llava-onevision-7b",
+    { image_grid_pinpoints: [[384, 400]] },
+    {},
+    "image_grid_pinpoints is a list of 1: expected pairs of a height and a width in multiples of image_size 384",
+  ],
+  ["llava-onevision-7b", {}, { model_type: "clip_vision_model" }, 'model_type is "clip_vision_model"'],
+  ["llava-onevision-7b", { vision_feature_layer: [-1, -2] }, {}, "vision_feature_layer is a list of 2"],
+  ["lfm2.5-vl-450m", {}, { num_patches: 200 }, "num_patches is 200: expected a square of at most 1024"],
+  [
+    "llama-4-scout",
+    {},
+    { pixel_shuffle_ratio: 0.3 },
+    "pixel_shuffle_ratio is 0.3: expected one over a divisor",
+  ],
+  [
+    "llama-4-scout",
+    {},
+    { projector_output_dim: 8 },
+    "projector_output_dim is 8: expected projector_input_dim",
+  ],
+  ["minicpm-v-4.6", { downsample_mode: "4x" }, {}, 'downsample_mode is "4x": supported is "16x"'],
+  ["minicpm-v-4.6", { insert_layer_id: 27 }, {}, "insert_layer_id is 27: expected a layer below"],
+  ["glm-5.3-flash", {}, { swiglu_limit: 0 }, "swiglu_limit is 0: expected a positive number"],
+  ["internvl3-2b", {}, { use_mean_pooling: false }, "use_mean_pooling is false: supported is true"],
+])("a config of %s with %j and %j in vision_config is refused", (name, changes, visionChanges, text) => {
+  const { vision_config, ...config } = ARCHITECTURES[name];
+  const changed = { ...config, ...changes, vision_config: { ...vision_config, ...visionChanges } };
+  expect(() => createVisionModel(changed)).toThrow(text);
 });
 
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {

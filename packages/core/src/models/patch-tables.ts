@@ -29,6 +29,15 @@ export function plainTaps(tap_rows: Int32Array): PatchTables {
   return { tap_rows, tap_weights: new Float32Array(tap_rows.length).fill(1) };
 }
 
+/** The taps of a table of side² rows that is read at the nearest cell before each patch's place. */
+export function nearestTaps(positions: Int32Array, { h, w }: Grid, side: number): PatchTables {
+  const cells = Int32Array.from({ length: positions.length / 2 }, (_, patch) => {
+    const [row, column] = [positions[2 * patch] as number, positions[2 * patch + 1] as number];
+    return Math.floor((row * side) / h) * side + Math.floor((column * side) / w);
+  });
+  return plainTaps(cells);
+}
+
 /** A cell along one axis of a table, and its weight. */
 interface AxisTap {
   readonly cell: number;
@@ -97,7 +106,8 @@ export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): 
   return resizedTaps(positions, grid, side, centredTaps);
 }
 
-function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
+/** For each of `count` cells along an axis, those of `side` cells that torch's bilinear filter without antialias reads. */
+export function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   return Array.from({ length: count }, (_, index) => {
     const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);
     const low = Math.min(Math.floor(coordinate), side - 1);
@@ -105,6 +115,56 @@ function centredTaps(count: number, side: number): readonly (readonly AxisTap[])
       { cell: low, weight: 1 - (coordinate - low) },
       { cell: Math.min(low + 1, side - 1), weight: coordinate - low },
     ];
+  });
+}
+
+/**
+ * A table that is resized bilinearly with antialias: where it shrinks, a place is a sum of up to all places of an axis. So the
+ * table is loaded with the places of its shrunken axes beside its own ({@link ResampledTable}), and a patch reads four rows of
+ * it at most.
+ */
+export interface AntialiasedTable {
+  /** Places along one side of the checkpoint's table. */
+  readonly side: number;
+  /** Places along one side of the loaded table, and what each is of the checkpoint's. */
+  readonly axis: readonly (readonly number[])[];
+  /** By the length of a shrunken axis, its first place. */
+  readonly shrunk: ReadonlyMap<number, number>;
+}
+
+/** @param step what the lengths of the grid's axes are multiples of */
+export function antialiasedTable(side: number, step: number): AntialiasedTable {
+  const axis = Array.from({ length: side }, (_, place) =>
+    Array.from({ length: side }, (_, own) => Number(own === place)),
+  );
+  const shrunk = new Map<number, number>();
+  for (let count = step; count < side; count += step) {
+    shrunk.set(count, axis.length);
+    for (let index = 0; index < count; index++) axis.push(triangle(index, count, side));
+  }
+  return { side, axis, shrunk };
+}
+
+/** torch's antialiased filter: a triangle over the places that shrink into one. */
+function triangle(index: number, count: number, side: number): number[] {
+  const scale = side / count;
+  const centre = scale * (index + 0.5);
+  const weights = Array.from({ length: side }, (_, place) =>
+    Math.max(0, 1 - Math.abs(place + 0.5 - centre) / scale),
+  );
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+/** The {@link BILINEAR_TAPS} taps of such a table. */
+export function antialiasedTaps(positions: Int32Array, grid: Grid, table: AntialiasedTable): PatchTables {
+  return resizedTaps(positions, grid, table.axis.length, (count) => {
+    const first = table.shrunk.get(count);
+    if (first === undefined) return centredTaps(count, table.side);
+    return Array.from({ length: count }, (_, index) => {
+      const own = { cell: first + index, weight: 1 };
+      return [own, { ...own, weight: 0 }];
+    });
   });
 }
 

@@ -9,7 +9,10 @@ import type { Rotation, TowerBuilder } from "./layers.js";
 export interface SiglipLayers {
   /** What stands before `encoder.layers`. */
   readonly name: string;
+  /** Where they end. */
   readonly layers: number;
+  /** The first of them. Default: 0. */
+  readonly first?: number;
   readonly heads: number;
   /** Columns inside the MLP. */
   readonly intermediate: number;
@@ -33,7 +36,7 @@ export function siglipEncoder(g: TowerBuilder, patches: ValueId, options: Siglip
     return g.linear(g.activation(wide, `${name}.act`, activation), `${name}.fc2`, hidden);
   };
   let x = patches;
-  for (let index = 0; index < options.layers; index++) {
+  for (let index = options.first ?? 0; index < options.layers; index++) {
     const layer = `${options.name}.encoder.layers.${index}`;
     const attended = attention(g.layernorm(x, `${layer}.layer_norm1`, epsilon), `${layer}.self_attn`);
     x = g.sum(x, attended, `${layer}.self_attn.residual`);

@@ -13,7 +13,7 @@ import type { PatchTables } from "./patch-tables.js";
 export interface GridLayout {
   /** Made anew at each call: `LayoutCache` keeps them. */
   patchTables(): PatchTables;
-  /** Patches of each segment that attends within itself, for each segment list of the graph. */
+  /** Rows of each segment that attends within itself, for each segment list of the graph: patches, or rows of merged ones. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
   /** i32 [patches]: which of the item's patches each row of the tower is. Absent where both have the same order. */
   readonly patchOrder?: Int32Array;
@@ -24,11 +24,18 @@ export interface GridLayout {
    * learned row, −1 the first.
    */
   readonly rowSources?: Int32Array;
+  /** i32 [rows, 2]: `positions` of the tower's rows, where learned ones turn, too. Beside `rowSources`. */
+  readonly rowPositions?: Int32Array;
   /** i32 [patches]: the tower's row of each patch. Beside `rowSources`. */
   readonly patchRows?: Int32Array;
   /** i32 [tokens]: which row of merged patches each row of the answer is, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
+  /** Which rows of merged patches each row of the answer is a weighted sum of: [tokens, {@link TOKEN_TAPS}]. */
+  readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }
+
+/** Taps of an answer whose rows are resized bilinearly. */
+export const TOKEN_TAPS = 4;
 
 /** How checkpoints name a tower's tensors. */
 export interface TensorNames {
@@ -63,6 +70,13 @@ export interface VisionModel {
   readonly fixedGrid?: Grid;
   /** The frames of an item are tiles of one image, which count as one frame of a batch. */
   readonly tiled?: boolean;
+  /** Items may have a second grid: a thumbnail of another size than the tiles. */
+  readonly twoGrids?: boolean;
+  /**
+   * Tiles of an image of this size, for models whose answer depends on it: their items of several tiles have
+   * `grid.imageSize`.
+   */
+  tilesOf?(imageSize: NonNullable<Grid["imageSize"]>): number;
   /** Rows of the answer for a grid. Default: patches / merge². */
   tokensOf?(grid: Grid): number;
   readonly names: TensorNames;
@@ -74,7 +88,11 @@ export interface VisionModel {
 }
 
 /** The segment lists that graphs read, by the names of their inputs, each with the dim that counts its segments. */
-export const SEGMENT_LISTS = { cu_seqlens: "segments", cu_window_seqlens: "windows" } as const;
+export const SEGMENT_LISTS = {
+  cu_seqlens: "segments",
+  cu_window_seqlens: "windows",
+  cu_merged_seqlens: "merged_segments",
+} as const;
 export type SegmentList = keyof typeof SEGMENT_LISTS;
 
 /** Names of the other buffers that the host fills before each run. A graph has those that its model needs. */
@@ -84,13 +102,35 @@ export const MODEL_INPUTS = {
   patchSources: "patch_sources",
   tokenOrder: "token_order",
   rowSources: "row_sources",
+  rowPositions: "row_positions",
   patchRows: "patch_rows",
   tokenSources: "token_sources",
+  tokenTapRows: "token_tap_rows",
+  tokenTapWeights: "token_tap_weights",
 } as const;
 
 /** The rows of the answer for a grid. */
 export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
+}
+
+/**
+ * The grids of items, of those of their tiles one after the other.
+ * @param imageSizes of the images, for a model whose answer depends on them
+ */
+export function joinTiles(
+  tiles: readonly Grid[],
+  imageSizes: readonly NonNullable<Grid["imageSize"]>[],
+  { tilesOf }: Pick<VisionModel, "tilesOf">,
+): readonly Grid[] {
+  if (tilesOf === undefined) return tiles;
+  let start = 0;
+  return imageSizes.map((imageSize) => {
+    const t = tilesOf(imageSize);
+    const grid = { ...(tiles[start] as Grid), t, imageSize };
+    start += t;
+    return grid;
+  });
 }
 
 /** Columns of an embedding: the merged embedding's and those of each deepstack level. */

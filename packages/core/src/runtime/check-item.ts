@@ -1,6 +1,6 @@
 /** Whether an item is one that a model encodes: its form, and its grid. */
 import { VitgraphError } from "@vitgraph/errors";
-import { checkItem, type EncoderItem, type Grid, type PatchShape } from "../item.js";
+import { checkItem, type EncoderItem, type Grid, type GridPart, type PatchShape, partsOf } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";
 
 /** @throws VG_ITEM_INVALID naming what does not fit */
@@ -21,14 +21,14 @@ export function patchShapeOf(
   };
 }
 
-type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid">;
+type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf">;
 
 /** Whether the model has positions for the grid, and one of its own sizes where it takes no other. */
 export function takesGrid(grid: Grid, limits: GridLimits): boolean {
   return gridProblem(grid, limits) === undefined;
 }
 
-/** @throws VG_ITEM_INVALID where the model has no positions for the grid */
+/** @throws VG_ITEM_INVALID where the model has no positions for the grid, or no layout */
 export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
   const problem = gridProblem(grid, limits);
   if (problem === undefined) return;
@@ -36,10 +36,27 @@ export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
   throw new VitgraphError("VG_ITEM_INVALID", fact, { remedy, details: { grid } });
 }
 
-function gridProblem(
-  grid: Grid,
+interface Problem {
+  readonly fact: string;
+  readonly remedy: string;
+}
+
+/** @throws VG_IMAGE_ASPECT_RATIO for the size of an image */
+function gridProblem(grid: Grid, limits: GridLimits): Problem | undefined {
+  if (grid.next !== undefined && !limits.twoGrids) {
+    return {
+      fact: "the model takes items of one grid, and this one has two",
+      remedy: "pass the second as an item of its own",
+    };
+  }
+  const problems = partsOf(grid).flatMap((part) => partProblem(part, limits) ?? []);
+  return problems[0] ?? (limits.tilesOf && tilesProblem(grid, limits.tilesOf));
+}
+
+function partProblem(
+  grid: GridPart,
   { maxGridSide, maxFrames = Number.POSITIVE_INFINITY, fixedGrid }: GridLimits,
-): { fact: string; remedy: string } | undefined {
+): Problem | undefined {
   if (fixedGrid !== undefined && !(["h", "w"] as const).every((side) => grid[side] === fixedGrid[side])) {
     const [found, expected] = [grid, fixedGrid].map(({ h, w }) => `${h} × ${w}`);
     return {
@@ -58,5 +75,27 @@ function gridProblem(
   return {
     fact: `a grid side of ${side} patches is beyond ${maxGridSide}`,
     remedy: "cut the image into several",
+  };
+}
+
+/** A grid of one tile needs no size: the answer has its rows as they are. */
+function tilesProblem(
+  { t, imageSize }: Grid,
+  tilesOf: NonNullable<GridLimits["tilesOf"]>,
+): Problem | undefined {
+  if (imageSize === undefined) {
+    if (t === 1) return undefined;
+    return {
+      fact: `an item of ${t} tiles has no grid.imageSize`,
+      remedy:
+        "give the height and width of its image: they say how the tiles lie, and what of them is padding",
+    };
+  }
+  const { height, width } = imageSize;
+  const tiles = tilesOf(imageSize);
+  if (t === tiles) return undefined;
+  return {
+    fact: `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item ${t}`,
+    remedy: "give the size that the image had before its resize",
   };
 }

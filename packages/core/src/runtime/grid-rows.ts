@@ -6,10 +6,10 @@
  * least recently and others need them.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { Grid } from "../item.js";
+import { type Grid, type GridPart, partsOf, patchCount } from "../item.js";
 
 /** The frame of a grid: frames repeat, so their number is no part of what is cached. */
-export type Frame = Pick<Grid, "h" | "w">;
+export type Frame = Pick<GridPart, "h" | "w">;
 
 /** A frame and its rows, one a patch in the layout's order. */
 export interface FrameRows {
@@ -27,7 +27,7 @@ export interface BroughtGrids {
 }
 
 export interface GridRowCounts {
-  /** Items whose grid was in the cache, or in their batch before; and items that were the first with theirs. */
+  /** Grids of items that were in the cache, or in their batch before; and those that were the first of their size. */
   readonly hits: number;
   readonly misses: number;
   /** Grids that had to make room for others. */
@@ -63,7 +63,8 @@ export class GridRows {
    * never evicted for each other: together they must have no more patches than there are rows.
    */
   bring(grids: readonly Grid[]): BroughtGrids {
-    const frames = new Map(grids.map((grid) => [keyOf(grid), grid]));
+    const parts = grids.flatMap(partsOf);
+    const frames = new Map(parts.map((part) => [keyOf(part), part]));
     const patches = [...frames.values()].reduce((sum, { h, w }) => sum + h * w, 0);
     if (patches > this.capacity) {
       throw new VitgraphError(
@@ -83,10 +84,10 @@ export class GridRows {
       this.#frames.set(key, known);
     }
     this.#misses += missing.length;
-    this.#hits += grids.length - missing.length;
+    this.#hits += parts.length - missing.length;
     const added = this.add(missing);
     const found = [...frames.keys()].map((key) => this.#frames.get(key) as FrameRows);
-    return { rows: this.#rowsOf(grids), frames: found, missing: added };
+    return { rows: this.#rowsOf(parts), frames: found, missing: added };
   }
 
   /** Makes room for frames that are not there. */
@@ -141,12 +142,12 @@ export class GridRows {
     this.#frames.delete(key);
   }
 
-  #rowsOf(grids: readonly Grid[]): Int32Array {
-    const all = new Int32Array(grids.reduce((sum, { t, h, w }) => sum + t * h * w, 0));
+  #rowsOf(parts: readonly GridPart[]): Int32Array {
+    const all = new Int32Array(parts.reduce((sum, part) => sum + patchCount(part), 0));
     let at = 0;
-    for (const grid of grids) {
-      const { rows } = this.#frames.get(keyOf(grid)) as FrameRows;
-      for (let frame = 0; frame < grid.t; frame++) {
+    for (const part of parts) {
+      const { rows } = this.#frames.get(keyOf(part)) as FrameRows;
+      for (let frame = 0; frame < part.t; frame++) {
         all.set(rows, at);
         at += rows.length;
       }

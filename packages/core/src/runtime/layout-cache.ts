@@ -3,7 +3,7 @@
  * than copying it. The least recently used go when the bytes are spent.
  */
 import type { Graph } from "../graph/graph.js";
-import type { Grid } from "../item.js";
+import { type Grid, gridKey } from "../item.js";
 import { type PatchTables, patchTableInputs } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
 import type { BatchLayout } from "./stage-batch.js";
@@ -48,7 +48,7 @@ export class LayoutCache implements BatchLayout {
 
   /** Shared with whoever else asks for this grid: not to be written to. */
   layout(grid: Grid): GridLayout {
-    const key = `${grid.t} ${grid.h} ${grid.w}`;
+    const key = gridKey(grid);
     const known = this.#layouts.get(key);
     if (known !== undefined) {
       this.#layouts.delete(key);
@@ -71,8 +71,9 @@ export class LayoutCache implements BatchLayout {
     const lists = Object.values(segments);
     const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
     const entries = lists.reduce((sum, list) => sum + list.length, 0);
-    const { patchOrder, tokenOrder, rowSources, patchRows, tokenSources } = orders;
-    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources].reduce(
+    const { patchOrder, tokenOrder, rowSources, rowPositions, patchRows, tokenSources, tokenTaps } = orders;
+    const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights];
+    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...others].reduce(
       (sum, order) => sum + (order?.byteLength ?? 0),
       0,
     );

@@ -64,6 +64,9 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
         tokens,
         ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
         ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
+        ...(layouts[0]?.segments.cu_merged_seqlens && {
+          merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
+        }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
@@ -75,8 +78,10 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
       ...stagedOrder("tokenOrder", layouts, itemTokens),
       ...stagedOrder("rowSources", layouts, itemPatches),
+      ...stagedRowPositions(layouts),
       ...stagedOrder("patchRows", layouts, itemRows),
       ...stagedOrder("tokenSources", layouts, itemMerged),
+      ...stagedTokenTaps(layouts, itemMerged),
     ],
     grids: items.map(({ grid }) => grid),
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
@@ -105,7 +110,29 @@ function stagedOrder(
   counts: readonly number[],
 ): readonly StagedInput[] {
   const orders = layouts.flatMap(({ [name]: order }) => (order === undefined ? [] : [order]));
-  if (orders.length === 0) return [];
+  return orders.length === 0 ? [] : [stagedTable(MODEL_INPUTS[name], joinOrders(orders, counts))];
+}
+
+function stagedRowPositions(layouts: readonly GridLayout[]): readonly StagedInput[] {
+  const positions = layouts.flatMap(({ rowPositions }) => rowPositions ?? []);
+  return positions.length === 0 ? [] : [stagedTable(MODEL_INPUTS.rowPositions, concatenate(positions))];
+}
+
+function stagedTokenTaps(layouts: readonly GridLayout[], counts: readonly number[]): readonly StagedInput[] {
+  const taps = layouts.flatMap(({ tokenTaps }) => tokenTaps ?? []);
+  if (taps.length === 0) return [];
+  const rows = joinOrders(
+    taps.map(({ rows }) => rows),
+    counts,
+  );
+  return [
+    stagedTable(MODEL_INPUTS.tokenTapRows, rows),
+    stagedTable(MODEL_INPUTS.tokenTapWeights, concatenate(taps.map(({ weights }) => weights))),
+  ];
+}
+
+/** Each order leads into the rows behind those of the orders before it. */
+function joinOrders(orders: readonly Int32Array[], counts: readonly number[]): Int32Array {
   const joined = concatenate(orders);
   let at = 0;
   let start = 0;
@@ -116,7 +143,7 @@ function stagedOrder(
     }
     start += counts[item] as number;
   }
-  return [stagedTable(MODEL_INPUTS[name], joined)];
+  return joined;
 }
 
 /** The tables of several items as those of the whole batch. */

@@ -8,6 +8,7 @@
 import type { Graph } from "../graph/graph.js";
 import { f32ToBf16 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
+import { weightSource } from "./weight-source.js";
 
 /** transformers' `initializer_range`. */
 const STANDARD_DEVIATION = 0.02;
@@ -26,7 +27,11 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
   const sources = new Map<string, TensorSource>();
   for (const node of graph.nodes) {
     if (node.op !== "weight") continue;
-    const { tensor, shape } = node.attributes;
+    const { tensor, shape, literal } = node.attributes;
+    if (literal !== undefined) {
+      sources.set(tensor, weightSource(node.attributes, []));
+      continue;
+    }
     const table = isNormScale(tensor, shape) ? aroundOne : aroundZero;
     sources.set(tensor, repeating(tensor, shape, table, mix(seed, node.id) % TABLE_LENGTH));
   }

@@ -81,6 +81,73 @@ test.each([1, 7, 64])("elements in another order, in slices of %i bytes", async 
   expect(await valuesOf(source, sliceBytes)).toEqual([0, 10, 1, 11, 2, 12, 20, 30, 21, 31, 22, 32]);
 });
 
+test.each([
+  [
+    [7, 1],
+    [5, 1],
+  ],
+  [[7], [5]],
+])("groups of rows repeat: %j of %j", async (shape, stored) => {
+  const weight = { tensor: "kv", shape, stored, repeatedRows: { first: 3, group: 1, times: 2 } };
+  expect(storedTensors(weight)).toEqual([{ name: "kv", shape: stored }]);
+  const source = weightSource(weight, [tensor("kv", stored, [1, 2, 3, 4, 5])]);
+  expect(source.shape).toEqual(shape);
+  expect(await valuesOf(source, 5)).toEqual([1, 2, 3, 4, 4, 5, 5]);
+});
+
+test("groups of several rows repeat one group after the other", async () => {
+  const weight = {
+    tensor: "kv",
+    shape: [9, 1],
+    stored: [5, 1],
+    repeatedRows: { first: 1, group: 2, times: 2 },
+  };
+  const source = weightSource(weight, [tensor("kv", [5, 1], [1, 2, 3, 4, 5])]);
+  expect(await valuesOf(source, 64)).toEqual([1, 2, 3, 2, 3, 4, 5, 4, 5]);
+});
+
+test("a table has more places along its axes, each a sum of the stored ones", async () => {
+  const table = tensor(
+    "t",
+    [4, 1],
+    [1, 2, 3, 4].map((value) => f32ToBf16(Float32Array.of(value))[0] as number),
+  );
+  const axis = [
+    [1, 0],
+    [0, 1],
+    [0.5, 0.25],
+  ];
+  const weight = { tensor: "t", shape: [9, 1], stored: [4, 1], resampled: { axis } };
+  expect(storedTensors(weight)).toEqual([{ name: "t", shape: [4, 1] }]);
+  const bytes = new Uint8Array(36);
+  await weightSource(weight, [table]).readSlice(0, bytes);
+  // Rows (1, 2), (3, 4), and 0.5 · (1, 2) + 0.25 · (3, 4); their columns alike.
+  expect([...new Float32Array(bytes.buffer)]).toEqual([1, 2, 1, 3, 4, 2.5, 1.25, 2, 1.125]);
+});
+
+test("reordered elements have zeros behind sides that grew", async () => {
+  // Two heads of two pairs: of a pair, then pairs and one of zeros.
+  const reordered = { sides: [2, 2, 2], axes: [0, 2, 1], padded: [2, 2, 3] };
+  const source = weightSource({ tensor: "q", shape: [12], stored: [8], reordered }, [
+    tensor("q", [8], [1, 2, 3, 4, 5, 6, 7, 8]),
+  ]);
+  expect(source.shape).toEqual([12]);
+  expect(await valuesOf(source, 6)).toEqual([1, 3, 0, 2, 4, 0, 5, 7, 0, 6, 8, 0]);
+  const columns = { sides: [1, 2, 2], axes: [0, 2, 1], padded: [1, 3, 2] };
+  const wide = weightSource({ tensor: "o", shape: [1, 6], stored: [1, 4], reordered: columns }, [
+    tensor("o", [1, 4], [1, 2, 3, 4]),
+  ]);
+  expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
+});
+
+test("a literal needs no tensor", async () => {
+  const weight = { tensor: "limit", shape: [2], literal: [Number.NEGATIVE_INFINITY, 1.5] };
+  expect(storedTensors(weight)).toEqual([]);
+  const bytes = new Uint8Array(8);
+  await weightSource(weight, []).readSlice(0, bytes);
+  expect([...new Float32Array(bytes.buffer)]).toEqual([Number.NEGATIVE_INFINITY, 1.5]);
+});
+
 test("parts are joined before their elements are put in another order", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);

@@ -1,6 +1,6 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
-import type { ReorderedElements, WeightAttributes } from "../graph/ops.js";
+import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
 import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 
@@ -17,9 +17,11 @@ export function storedTensors({
   parts,
   transposed,
   stored = shape,
+  literal,
   plus,
   rowScale,
 }: WeightAttributes): readonly StoredTensor[] {
+  if (literal !== undefined) return [];
   const [rows = 0, ...rest] = stored;
   const own =
     parts === undefined
@@ -34,14 +36,23 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { shape, parts, plus, rowSums = false, factor } = weight;
+  const { tensor, shape, literal, parts, plus, rowSums = false, resampled, factor } = weight;
+  if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
-  const source = rowSums ? (own[0] as TensorSource) : ownSource(weight, own);
-  if (!rowSums && added === undefined && factor === undefined && scale === undefined) return source;
+  const source = rowSums || resampled ? (own[0] as TensorSource) : ownSource(weight, own);
+  if (
+    !rowSums &&
+    resampled === undefined &&
+    added === undefined &&
+    factor === undefined &&
+    scale === undefined
+  )
+    return source;
   return computed(source.name, shape, async () => {
     let values = await readFloats(source);
     if (rowSums) values = sumsOfRows(values, shape[0] as number);
+    if (resampled !== undefined) values = resample(values, resampled);
     if (added !== undefined) {
       const summand = await readFloats(part(added, shape, plus?.first));
       values = values.map((value, at) => value + (summand[at] as number));
@@ -63,13 +74,49 @@ function sumsOfRows(values: Float32Array, rows: number): Float32Array {
   });
 }
 
+/** Along the rows of places first, then along their columns. */
+function resample(table: Float32Array, { axis }: ResampledTable): Float32Array {
+  const side = (axis[0] as readonly number[]).length;
+  const columns = table.length / side ** 2;
+  return sumRows(sumRows(table, axis, side * columns), axis, columns);
+}
+
+/** For each block of axis[0].length rows of `rowLength` elements, the sums of them that the axis names. */
+function sumRows(values: Float32Array, axis: ResampledTable["axis"], rowLength: number): Float32Array {
+  const blockLength = (axis[0] as readonly number[]).length * rowLength;
+  const sums = new Float32Array((values.length / blockLength) * axis.length * rowLength);
+  let to = 0;
+  for (let block = 0; block < values.length; block += blockLength) {
+    for (const weights of axis) {
+      for (const [row, weight] of weights.entries()) {
+        if (weight === 0) continue;
+        const from = block + row * rowLength;
+        for (let at = 0; at < rowLength; at++)
+          sums[to + at] = (sums[to + at] as number) + weight * (values[from + at] as number);
+      }
+      to += rowLength;
+    }
+  }
+  return sums;
+}
+
 function ownSource(
-  { tensor, shape, transposed, stored = shape, reordered, first }: WeightAttributes,
+  { tensor, shape, transposed, stored = shape, reordered, repeatedRows, first }: WeightAttributes,
   tensors: readonly TensorSource[],
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
-  if (reordered) source = remade(source, stored, (result, given) => reorder(result, given, reordered));
+  if (reordered) {
+    const own = reordered.padded === undefined ? stored : shape;
+    source = remade(source, own, (result, given) => reorder(result, given, reordered));
+    if (reordered.padded !== undefined) return source;
+  }
+  if (repeatedRows) {
+    const rows = stored[0] as number;
+    return remade(source, shape, (result, given) =>
+      repeatRows(result.bytes, given.bytes, given.bytes.length / rows, repeatedRows),
+    );
+  }
   if (first !== undefined || elements(stored) === elements(shape)) return part(source, shape, first);
   return remade(source, shape, pad);
 }
@@ -176,25 +223,49 @@ function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matri
   }
 }
 
-function reorder(result: Matrix, { bytes, elementBytes }: Matrix, { sides, axes }: ReorderedElements): void {
+function reorder(
+  result: Matrix,
+  { bytes, elementBytes }: Matrix,
+  { sides, axes, padded }: ReorderedElements,
+): void {
   const strides = sides.map((_, axis) => elements(sides.slice(axis + 1)));
+  const counts = axes.map((axis) => sides[axis] as number);
+  const lengths = padded ?? counts;
   const [outer, inner] = [axes.slice(0, -1), axes.at(-1) as number];
   const count = sides[inner] as number;
   const step = (strides[inner] as number) * elementBytes;
+  const lineBytes = (lengths.at(-1) as number) * elementBytes;
   const counters = outer.map(() => 0);
-  for (let to = 0; to < result.bytes.length; ) {
+  for (let line = 0; line < result.bytes.length; line += lineBytes) {
+    const isPadding = counters.some((counter, at) => counter >= (counts[at] as number));
     const start = outer.reduce(
       (sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number),
       0,
     );
-    for (let index = 0, from = start * elementBytes; index < count; index++, from += step) {
+    let to = line;
+    for (let index = 0, from = start * elementBytes; !isPadding && index < count; index++, from += step) {
       for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
     }
     for (let at = outer.length - 1; at >= 0; at--) {
       counters[at] = (counters[at] as number) + 1;
-      if ((counters[at] as number) < (sides[outer[at] as number] as number)) break;
+      if ((counters[at] as number) < (lengths[at] as number)) break;
       counters[at] = 0;
     }
+  }
+}
+
+function repeatRows(
+  result: Uint8Array,
+  given: Uint8Array,
+  rowBytes: number,
+  { first, group, times }: RepeatedRows,
+): void {
+  result.set(given.subarray(0, first * rowBytes));
+  const groupBytes = group * rowBytes;
+  let to = first * rowBytes;
+  for (let from = to; from < given.length; from += groupBytes) {
+    for (let copy = 0; copy < times; copy++, to += groupBytes)
+      result.set(given.subarray(from, from + groupBytes), to);
   }
 }
 

@@ -355,14 +355,19 @@ export interface InterpolateRowsShape extends IndexedRowsShape {
   readonly taps: number;
   /** Weights of 1, where a row has one tap: rows of the table as they are. */
   readonly plain?: boolean;
+  /** The table is what the run computed before: activations, whose rows are counted at run time. */
+  readonly computed?: boolean;
 }
 
 export function interpolateRowsCase(shape: InterpolateRowsShape): KernelCase {
-  const { m, n, tableRows, taps, plain = false } = shape;
-  const parts = [`${m} rows of ${n}, ${taps} of ${tableRows} each`, shape.weightDType ?? "f32"];
-  return new CaseBuilder("interpolate_rows", parts, shape)
-    .dim("m", m)
-    .weight("table", tableRows, n)
+  const { m, n, tableRows, taps, plain = false, computed = false } = shape;
+  const table = computed ? "computed" : (shape.weightDType ?? "f32");
+  const parts = [`${m} rows of ${n}, ${taps} of ${tableRows} each`, table];
+  const builder = new CaseBuilder("interpolate_rows", parts, shape).dim("m", m);
+  const withTable = computed
+    ? builder.dim("r", tableRows).activation("table", "r", n)
+    : builder.weight("table", tableRows, n);
+  return withTable
     .index("index", "m", taps, spreadRows(m * taps, tableRows))
     .staged("weights", "m", taps, plain ? 1 : undefined)
     .exact(plain && taps === 1)
@@ -616,6 +621,8 @@ export function kernelCases(activationDType: DType = "f32"): readonly KernelCase
       { m: 4, n: 3, tableRows: 1, taps: 2 },
       { m: 9, n: 33, tableRows: 25, taps: 5, weightDType: "f16", strided: true },
       { m: 5, n: 8, tableRows: 100, taps: 61 },
+      { m: 33, n: 40, tableRows: 70, taps: 4, computed: true },
+      { m: 6, n: 24, tableRows: 9, taps: 4, computed: true, strided: true },
     ].map((shape) => interpolateRowsCase({ ...common, ...shape } as unknown as InterpolateRowsShape)),
     // Heads that end within a tile, below it and beyond it; one and several tiles of rows.
     ...[

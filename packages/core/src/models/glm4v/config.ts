@@ -1,4 +1,4 @@
-/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of GLM-OCR, whose tower is a variant of theirs. */
+/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of GLM-OCR and GLM-5.3, whose towers are variants. */
 import {
   checkHeads,
   checkPatch,
@@ -32,10 +32,19 @@ const OCR_DEFAULTS = {
   intermediate_size: 4096,
 };
 
+/** Of transformers' Glm5NextVisionConfig, which has GLM-OCR's others. */
+const MERGER_DEFAULTS = { projection_intermediate_size: 10_240 };
+
+export type Glm4vVariant = "glm4v" | "glm_ocr" | "glm5_next";
+
 export type Glm4vVisionConfig = ReturnType<typeof readGlm4vVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
-export function readGlm4vVisionConfig(visionConfig: Readonly<Record<string, unknown>>, ocr: boolean) {
+export function readGlm4vVisionConfig(
+  visionConfig: Readonly<Record<string, unknown>>,
+  variant: Glm4vVariant,
+) {
+  const ocr = variant !== "glm4v";
   const config = readVisionConfig(visionConfig, ocr ? OCR_DEFAULTS : DEFAULTS);
   checkHeads(config.hidden_size, "hidden_size", config.num_heads);
   checkPatch(config.in_channels, config.patch_size);
@@ -45,10 +54,18 @@ export function readGlm4vVisionConfig(visionConfig: Readonly<Record<string, unkn
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
     ocr,
-    // No key has these: a block's MLP is as wide as the result, and the merger's is intermediate_size wide. GLM-OCR's differ.
+    ...(variant === "glm5_next" && {
+      swiglu_limit: readPositiveNumber(visionConfig, "swiglu_limit", 10),
+    }),
+    // No key has these: a block's MLP is as wide as the result, and the merger's is intermediate_size wide. The variants' differ.
     block_width: ocr ? config.intermediate_size : config.out_hidden_size,
-    merger_width: ocr ? config.out_hidden_size * config.in_channels : config.intermediate_size,
+    merger_width: mergerWidth(),
     /** Cells along one side of the table of positions. */
     side: Math.floor(config.image_size / config.patch_size),
   };
+  function mergerWidth(): number {
+    if (variant === "glm5_next")
+      return readVisionConfig(visionConfig, MERGER_DEFAULTS).projection_intermediate_size;
+    return ocr ? config.out_hidden_size * config.in_channels : config.intermediate_size;
+  }
 }

@@ -1,7 +1,8 @@
 /**
  * The vision tower of GLM-4.1V, 4.5V and 4.6V, as transformers' Glm4vVisionModel computes it: normed patches with learned
  * positions, blocks with two-dimensional rotary ones, a convolution that turns merge² patches into a token, and a gated MLP.
- * That of GLM-OCR (GlmOcrVisionModel) has no learned positions, and norms of queries and keys instead.
+ * That of GLM-OCR (GlmOcrVisionModel) has no learned positions, and norms of queries and keys instead. That of GLM-5.3
+ * (Glm5NextVisionModel) also bounds what its MLPs gate.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -27,8 +28,9 @@ export function buildGlm4vGraph(config: Glm4vVisionConfig, channelScale: Float32
     const attended = g.attention(x, name, `${name}.qkv`, { heads, segments, rotation, bias, ...headNorms });
     return g.linear(attended, `${name}.proj`, hidden, { bias: ocr && bias });
   };
+  const limits = config.swiglu_limit === undefined ? {} : { limits: limitsOf(config.swiglu_limit) };
   const mlp = (x: ValueId, name: string) =>
-    g.gatedMlp(x, name, config.block_width, activation, { bias: ocr && bias });
+    g.gatedMlp(x, name, config.block_width, activation, { bias: ocr && bias, ...limits });
   const placed = (patches: ValueId) => {
     const normed = g.rmsnorm(patches, "post_conv_layernorm", epsilon);
     const table = g.weight("embeddings.position_embedding.weight", [config.side ** 2, hidden]);
@@ -51,5 +53,15 @@ export function buildGlm4vGraph(config: Glm4vVisionConfig, channelScale: Float32
   const projected = g.linear(tokens, "merger.proj", columns, { bias: false });
   const normed = g.layernorm(projected, "merger.post_projection_norm", MERGER_EPSILON);
   const activated = g.activation(normed, "merger.act1", "gelu_erf");
-  return g.build([g.gatedMlp(activated, "merger", config.merger_width, activation, { bias: false })]);
+  return g.build([
+    g.gatedMlp(activated, "merger", config.merger_width, activation, { bias: false, ...limits }),
+  ]);
+
+  function limitsOf(limit: number) {
+    const high = g.number("swiglu_limit", limit);
+    return {
+      gate: [g.number("swiglu_limit.none", Number.NEGATIVE_INFINITY), high],
+      up: [g.number("swiglu_limit.low", -limit), high],
+    } as const;
+  }
 }

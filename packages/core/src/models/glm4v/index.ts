@@ -1,13 +1,13 @@
-/** GLM-4.1V, 4.5V and 4.6V, which share a tower, and GLM-OCR: config reader, graph, layout, processor. */
+/** GLM-4.1V, 4.5V and 4.6V, which share a tower, GLM-OCR and GLM-5.3: config reader, graph, layout, processor. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
 import { bicubicTaps } from "../patch-tables.js";
 import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
-import { readGlm4vVisionConfig } from "./config.js";
+import { type Glm4vVariant, readGlm4vVisionConfig } from "./config.js";
 import { buildGlm4vGraph } from "./graph.js";
-import { GLM4V_IMAGES } from "./preprocess.js";
+import { GLM4V_IMAGES, GLM5_NEXT_IMAGES } from "./preprocess.js";
 
 /** Under language models with and without experts. */
 export const glm4v: ModelFamily = {
@@ -20,12 +20,13 @@ export const glmOCR: ModelFamily = {
   images: GLM4V_IMAGES,
 };
 
-function createGlm4v(
-  visionConfig: Readonly<Record<string, unknown>>,
-  modelType: "glm4v" | "glm_ocr",
-): VisionModel {
-  const ocr = modelType === "glm_ocr";
-  const config = readGlm4vVisionConfig(visionConfig, ocr);
+export const glm5Next: ModelFamily = {
+  create: (config) => createGlm4v(visionConfigOf(config), "glm5_next"),
+  images: GLM5_NEXT_IMAGES,
+};
+
+function createGlm4v(visionConfig: Readonly<Record<string, unknown>>, modelType: Glm4vVariant): VisionModel {
+  const config = readGlm4vVisionConfig(visionConfig, modelType);
   const merge = config.spatial_merge_size;
   return {
     modelType,
@@ -43,7 +44,7 @@ function createGlm4v(
     layout: (grid) =>
       mergeBlockLayout(grid, merge, (positions) => ({
         positions,
-        ...(ocr ? {} : bicubicTaps(positions, grid, config.side)),
+        ...(config.ocr ? {} : bicubicTaps(positions, grid, config.side)),
       })),
   };
 }

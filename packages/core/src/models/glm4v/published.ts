@@ -1,4 +1,4 @@
-/** Published GLM models with this tower, and with its variant for GLM-OCR. */
+/** Published GLM models with this tower, and with its variants. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 const VISION = {
@@ -31,6 +31,19 @@ export const GLM4V_MODELS = {
       num_heads: 16,
       out_hidden_size: 1536,
       intermediate_size: 4096,
+    },
+  },
+  "glm-5.3-flash": {
+    architectures: ["Glm5NextForConditionalGeneration"],
+    model_type: "glm5_next",
+    vision_config: {
+      ...VISION,
+      hidden_size: 1024,
+      attention_bias: true,
+      num_heads: 16,
+      intermediate_size: 4096,
+      projection_intermediate_size: 10_240,
+      swiglu_limit: 10,
     },
   },
 } as const satisfies Record<string, ArchitectureConfig>;

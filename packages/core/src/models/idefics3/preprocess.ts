@@ -48,17 +48,18 @@ function tiled({
   splitting,
 }: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
   const most = splitting ? Math.ceil(Math.min(longestEdge, MAX_IMAGE_SIZE) / tile) ** 2 : 1;
+  const square = { height: tile, width: tile };
   return {
-    fixedSize: { height: tile, width: tile },
+    fixedSize: square,
     minPixels: tile ** 2,
     maxPixels: (most > 1 ? most + 1 : 1) * tile ** 2,
     fit(size): FittedImage {
       checkAspectRatio(size.height, size.width);
       const via = scaledTo(longestEdge, size);
-      if (!splitting) return { via, resizeTo: { height: tile, width: tile }, tile };
+      if (!splitting) return { via, resizeTo: square, tile: square };
       const resizeTo = wholeTiles(via, tile);
       const split = resizeTo.height > tile || resizeTo.width > tile;
-      return { via, resizeTo, tile, ...(split && { whole: "resized" as const }) };
+      return { via, resizeTo, tile: square, ...(split && { whole: { from: "resized" } }) };
     },
   };
 }

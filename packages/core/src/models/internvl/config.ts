@@ -37,11 +37,13 @@ const TILE_DEFAULTS = { min_dynamic_patch: 1, max_dynamic_patch: 12 };
 /** Of transformers' Qwen2Config: the columns of the result. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
+export type InternVLModelType = "internvl" | "internvl_chat" | "qianfan_ocr";
+
 export type InternVLConfig = ReturnType<typeof readInternVLConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
-export function readInternVLConfig(checkpointConfig: Config, layout: "internvl" | "internvl_chat") {
-  const chat = layout === "internvl_chat";
+export function readInternVLConfig(checkpointConfig: Config, modelType: InternVLModelType) {
+  const chat = modelType === "internvl_chat";
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const sides = readVisionConfig(
@@ -61,6 +63,8 @@ export function readInternVLConfig(checkpointConfig: Config, layout: "internvl" 
     checkpointConfig[chat ? "select_layer" : "vision_feature_layer"] ?? -1,
     -1,
   );
+  // Without it transformers has one more norm.
+  if (!chat) refuse("use_mean_pooling", visionConfig.use_mean_pooling ?? true, true);
   if (chat) refuse("ps_version", checkpointConfig.ps_version ?? "v2", "v2");
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
@@ -78,7 +82,7 @@ export function readInternVLConfig(checkpointConfig: Config, layout: "internvl" 
     ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
     ...readVisionConfig(checkpointConfig, TILE_DEFAULTS),
     use_thumbnail: readBoolean(checkpointConfig, "use_thumbnail", true),
-    attention_bias: readBoolean(visionConfig, chat ? "qkv_bias" : "attention_bias", chat),
+    attention_bias: readBoolean(visionConfig, chat ? "qkv_bias" : "attention_bias", modelType !== "internvl"),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     text_hidden_size: text.hidden_size,
     /** Patches along one side of a tile. */

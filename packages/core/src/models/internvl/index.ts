@@ -1,11 +1,11 @@
-/** InternVL3 and 3.5 in both layouts of their checkpoints: config reader, graph, layout, processor. */
+/** InternVL3 and 3.5 in both layouts of their checkpoints, and Qianfan-OCR, which has one's config and the other's tensors. */
 import { classRowLayout } from "../class-row.js";
 import type { PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { behindRows } from "../patch-tables.js";
 import { tapsOfCells } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
-import { readInternVLConfig } from "./config.js";
+import { type InternVLModelType, readInternVLConfig } from "./config.js";
 import { buildInternVLGraph } from "./graph.js";
 import { INTERNVL_CHAT_IMAGES, INTERNVL_IMAGES, tilesOf } from "./preprocess.js";
 
@@ -14,34 +14,34 @@ interface Tensors {
   readonly projection: (layer: string) => PackedProjection;
 }
 
-const TENSORS: Readonly<Record<"internvl" | "internvl_chat", Tensors>> = {
+const CHAT_TENSORS: Tensors = {
+  names: {
+    prefixes: [""],
+    renamed: [
+      [/^vision_tower\.embeddings\.cls_token$/, "vision_model.embeddings.class_embedding"],
+      [/^vision_tower\.embeddings\.position_embeddings$/, "vision_model.embeddings.position_embedding"],
+      [/^vision_tower\.embeddings\.patch_embeddings\.projection/, "vision_model.embeddings.patch_embedding"],
+      [/^vision_tower\.encoder\.layer\./, "vision_model.encoder.layers."],
+      [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_before/, "norm1"],
+      [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_after/, "norm2"],
+      [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.qkv/, "attn.qkv"],
+      [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.projection_layer/, "attn.proj"],
+      [/(?<=^vision_model\.encoder\.layers\.\d+\.)lambda_/, "ls"],
+      [/^multi_modal_projector\.layer_norm/, "mlp1.0"],
+      [/^multi_modal_projector\.linear_1/, "mlp1.1"],
+      [/^multi_modal_projector\.linear_2/, "mlp1.3"],
+    ],
+  },
+  projection: (layer) => `${layer}.qkv`,
+};
+
+const TENSORS: Readonly<Record<InternVLModelType, Tensors>> = {
   internvl: {
     names: { prefixes: ["", "model."] },
     projection: (layer) => [`${layer}.q_proj`, `${layer}.k_proj`, `${layer}.v_proj`],
   },
-  internvl_chat: {
-    names: {
-      prefixes: [""],
-      renamed: [
-        [/^vision_tower\.embeddings\.cls_token$/, "vision_model.embeddings.class_embedding"],
-        [/^vision_tower\.embeddings\.position_embeddings$/, "vision_model.embeddings.position_embedding"],
-        [
-          /^vision_tower\.embeddings\.patch_embeddings\.projection/,
-          "vision_model.embeddings.patch_embedding",
-        ],
-        [/^vision_tower\.encoder\.layer\./, "vision_model.encoder.layers."],
-        [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_before/, "norm1"],
-        [/(?<=^vision_model\.encoder\.layers\.\d+\.)layernorm_after/, "norm2"],
-        [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.qkv/, "attn.qkv"],
-        [/(?<=^vision_model\.encoder\.layers\.\d+\.)attention\.projection_layer/, "attn.proj"],
-        [/(?<=^vision_model\.encoder\.layers\.\d+\.)lambda_/, "ls"],
-        [/^multi_modal_projector\.layer_norm/, "mlp1.0"],
-        [/^multi_modal_projector\.linear_1/, "mlp1.1"],
-        [/^multi_modal_projector\.linear_2/, "mlp1.3"],
-      ],
-    },
-    projection: (layer) => `${layer}.qkv`,
-  },
+  internvl_chat: CHAT_TENSORS,
+  qianfan_ocr: CHAT_TENSORS,
 };
 
 export const internVL: ModelFamily = {
@@ -54,9 +54,14 @@ export const internVLChat: ModelFamily = {
   images: INTERNVL_CHAT_IMAGES,
 };
 
+export const qianfanOCR: ModelFamily = {
+  create: (config) => createInternVL(config, "qianfan_ocr"),
+  images: INTERNVL_IMAGES,
+};
+
 function createInternVL(
   checkpointConfig: Readonly<Record<string, unknown>>,
-  modelType: "internvl" | "internvl_chat",
+  modelType: InternVLModelType,
 ): VisionModel {
   const config = readInternVLConfig(checkpointConfig, modelType);
   const { patch_size: patchSize, image_size: tile, side, merge } = config;

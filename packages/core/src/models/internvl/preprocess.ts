@@ -1,6 +1,6 @@
 /** The settings of InternVL's image processors: an image becomes tiles of one size, and a thumbnail behind them. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
-import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { nearestTiles } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
 export interface TileSettings {
@@ -56,40 +56,15 @@ export function tilesOf({
   max,
   thumbnail,
 }: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+  const square = { height: tile, width: tile };
   return {
-    fixedSize: { height: tile, width: tile },
+    fixedSize: square,
     minPixels: min * tile ** 2,
     maxPixels: (max > 1 && thumbnail ? max + 1 : max) * tile ** 2,
     fit(size) {
-      const { columns, rows } = nearestAspect(size, { tile, min, max });
+      const { columns, rows } = nearestTiles(size, { tile, min, max });
       const resizeTo = { height: rows * tile, width: columns * tile };
-      return { resizeTo, tile, ...(thumbnail && columns * rows > 1 && { whole: "image" as const }) };
+      return { resizeTo, tile: square, ...(thumbnail && columns * rows > 1 && { whole: { from: "image" } }) };
     },
   };
-}
-
-/**
- * The arrangement of tiles whose aspect is nearest to the image's. Of two that are as near, the one with more tiles, unless it
- * would have more than twice the image's pixels.
- */
-function nearestAspect(
-  { height, width }: ImageSize,
-  { tile, min, max }: Pick<TileSettings, "tile" | "min" | "max">,
-): { readonly columns: number; readonly rows: number } {
-  checkAspectRatio(height, width);
-  const aspect = width / height;
-  let best = { columns: 1, rows: 1 };
-  let distance = Number.POSITIVE_INFINITY;
-  for (let count = min; count <= max; count++) {
-    for (let columns = 1; columns <= count; columns++) {
-      if (count % columns !== 0) continue;
-      const rows = count / columns;
-      const found = Math.abs(aspect - columns / rows);
-      const nearer = found < distance;
-      if (nearer || (found === distance && height * width > 0.5 * tile ** 2 * count))
-        best = { columns, rows };
-      if (nearer) distance = found;
-    }
-  }
-  return best;
 }

@@ -1,4 +1,4 @@
-/** Reads the vision part of a Qwen2.5-VL config.json. */
+/** Reads the vision part of a Qwen2.5-VL config.json, or of EXAONE 4.5's. */
 import {
   checkHeads,
   checkLayers,
@@ -26,9 +26,25 @@ const DEFAULTS = {
 
 export type Qwen2_5VLVisionConfig = ReturnType<typeof readQwen2_5VLVisionConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
-export function readQwen2_5VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
-  const config = { ...readVisionConfig(visionConfig, DEFAULTS), rope_theta: readRopeTheta(visionConfig) };
+/** Of transformers' Exaone4_5_VisionConfig. */
+const GROUPED_DEFAULTS = { num_key_value_heads: 8 };
+
+/**
+ * @param grouped whether keys and values have heads of a number of their own
+ * @throws VG_MODEL_INVALID naming the key, its value and what was expected.
+ */
+export function readQwen2_5VLVisionConfig(
+  visionConfig: Readonly<Record<string, unknown>>,
+  { grouped = false } = {},
+) {
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const heads = vision.num_heads;
+  const { num_key_value_heads } = grouped
+    ? readVisionConfig(visionConfig, GROUPED_DEFAULTS)
+    : { num_key_value_heads: heads };
+  if (heads % num_key_value_heads !== 0)
+    throw wrongConfig("num_key_value_heads", num_key_value_heads, `a divisor of num_heads ${heads}`);
+  const config = { ...vision, num_key_value_heads, rope_theta: readRopeTheta(visionConfig) };
   checkHeads(config.hidden_size, "hidden_size", config.num_heads);
   checkPatch(config.in_channels, config.patch_size);
   const { window_size, patch_size, spatial_merge_size } = config;

@@ -19,6 +19,7 @@ export function buildQwen2_5VLGraph(
   channelScale: Float32Array,
 ): Graph {
   const { hidden_size: hidden, num_heads: heads, spatial_merge_size: merge } = config;
+  const { num_key_value_heads: keyValueHeads } = config;
   const { in_channels: channels, temporal_patch_size: temporal, patch_size: patchSize } = config;
   const activation = activationOf(config.hidden_act);
   const g = new TowerBuilder();
@@ -29,7 +30,7 @@ export function buildQwen2_5VLGraph(
   const tokenOrder = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
 
   const attention = (x: ValueId, name: string, segments: ValueId) => {
-    const attended = g.attention(x, name, projection(name), { heads, segments, rotation });
+    const attended = g.attention(x, name, projection(name), { heads, keyValueHeads, segments, rotation });
     return g.linear(attended, `${name}.proj`, hidden);
   };
   const mlp = (x: ValueId, name: string) => g.gatedMlp(x, name, config.intermediate_size, activation);

@@ -1,4 +1,4 @@
-/** Qwen2.5-VL, and the same tower in Qwen2.5-Omni's thinker: config reader, graph, windows. */
+/** Qwen2.5-VL, and the same tower in Qwen2.5-Omni's thinker and in EXAONE 4.5: config reader, graph, windows. */
 import { MAX_GRID_SIDE, type PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
@@ -12,6 +12,8 @@ import { windowLayout } from "./windows.js";
 interface Tensors {
   readonly prefixes: readonly string[];
   readonly projection: (layer: string) => PackedProjection;
+  /** Keys and values have fewer heads than queries. */
+  readonly grouped?: boolean;
 }
 
 const QWEN2_5_VL_TENSORS: Tensors = {
@@ -22,6 +24,12 @@ const QWEN2_5_VL_TENSORS: Tensors = {
 const QWEN2_5_OMNI_TENSORS: Tensors = {
   prefixes: ["thinker.visual.", "visual."],
   projection: (layer) => [`${layer}.q`, `${layer}.k`, `${layer}.v`],
+};
+
+const EXAONE4_5_TENSORS: Tensors = {
+  ...QWEN2_5_VL_TENSORS,
+  prefixes: ["model.visual.", "visual."],
+  grouped: true,
 };
 
 export const qwen2_5VL: ModelFamily = {
@@ -39,12 +47,17 @@ export const qwen2_5OmniThinker: ModelFamily = {
   },
 };
 
+export const exaone4_5: ModelFamily = {
+  ...qwen2_5VL,
+  create: (config) => createQwen2_5VL(visionConfigOf(config), "exaone4_5", EXAONE4_5_TENSORS),
+};
+
 function createQwen2_5VL(
   visionConfig: Readonly<Record<string, unknown>>,
   modelType: string,
   tensors: Tensors,
 ): VisionModel {
-  const config = readQwen2_5VLVisionConfig(visionConfig);
+  const config = readQwen2_5VLVisionConfig(visionConfig, tensors);
   const { patch_size: patchSize, spatial_merge_size: merge } = config;
   const windowTokens = Math.floor(config.window_size / merge / patchSize);
   return {

@@ -1,10 +1,23 @@
-/** Published Qwen2.5-VL models: one tower under language models of two widths. */
+/** Published Qwen2.5-VL models, one tower under language models of two widths, and EXAONE 4.5. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 /** `out_hidden_size` is the language model's `hidden_size`. */
 export const QWEN2_5_VL_MODELS = {
   "qwen2.5-vl-3b": published(2048),
   "qwen2.5-vl-7b": published(3584),
+  "exaone-4.5-33b": {
+    architectures: ["Exaone4_5_ForConditionalGeneration"],
+    model_type: "exaone4_5",
+    vision_config: {
+      ...published(5120).vision_config,
+      depth: 28,
+      hidden_size: 2048,
+      intermediate_size: 5120,
+      num_heads: 32,
+      num_key_value_heads: 8,
+      fullatt_block_indexes: [6, 13, 20, 27],
+    },
+  },
 } as const satisfies Record<string, ArchitectureConfig>;
 
 function published(out_hidden_size: number): ArchitectureConfig {

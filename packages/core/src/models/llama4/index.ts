@@ -1,0 +1,49 @@
+/** Llama 4: config reader, graph, layout, processor. */
+import type { Grid } from "../../item.js";
+import { classRowLayout } from "../class-row.js";
+import { mergeBlockPositions } from "../merge-block-layout.js";
+import type { ModelFamily } from "../model-family.js";
+import { tapsOfCells } from "../raster-layout.js";
+import type { GridLayout, VisionModel } from "../vision-model.js";
+import { readLlama4Config } from "./config.js";
+import { buildLlama4Graph } from "./graph.js";
+import { LLAMA4_IMAGES } from "./preprocess.js";
+
+export const llama4: ModelFamily = { create: createLlama4, images: LLAMA4_IMAGES };
+
+function createLlama4(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readLlama4Config(checkpointConfig);
+  const { side, merge } = config;
+  const tokens = (side / merge) ** 2;
+  return {
+    modelType: "llama4",
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: merge,
+    dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens, rows: merge ** 2 + 1 / tokens },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: tokens, // vLLM's: the tokens of a tile
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+    tiled: true,
+    names: { prefixes: ["", "model."] },
+    buildGraph: ({ channelScale }) => buildLlama4Graph(config, channelScale),
+    layout: (grid) => turnedLayout(grid, merge),
+  };
+}
+
+/** With a class row, whose position 0 turns nothing, and patches counted from 1, column before row. */
+function turnedLayout(grid: Grid, merge: number): GridLayout {
+  const layout = classRowLayout(grid, merge, (positions) => tapsOfCells(positions, grid));
+  const positions = mergeBlockPositions(grid, merge);
+  const sources = layout.rowSources as Int32Array;
+  const rowPositions = new Int32Array(2 * sources.length);
+  for (const [row, patch] of sources.entries()) {
+    if (patch < 0) continue;
+    rowPositions[2 * row] = (positions[2 * patch + 1] as number) + 1;
+    rowPositions[2 * row + 1] = (positions[2 * patch] as number) + 1;
+  }
+  return { ...layout, rowPositions };
+}

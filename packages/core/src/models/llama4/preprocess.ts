@@ -1,0 +1,131 @@
+/**
+ * The settings of Llama 4's image processor: an image is brought into the best of some canvases of whole tiles, padded and cut;
+ * the whole image is one more tile. Its pixel values are bfloat16.
+ */
+import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+
+interface CanvasSettings {
+  /** Pixels along one side of a tile. */
+  readonly tile: number;
+  /** The most tiles of a canvas. */
+  readonly maxTiles: number;
+  /** A small image grows to the largest canvas. */
+  readonly toLargest: boolean;
+}
+
+/** transformers' Llama4ImageProcessor. */
+const LLAMA4_CLASS: ImageProcessor = {
+  patchSize: 14,
+  mergeSize: 2,
+  temporalPatchSize: 1,
+  patchOrder: "raster",
+  normalizesIn: "bf16",
+  filter: "bilinear",
+  imageMean: [0.5, 0.5, 0.5],
+  imageStd: [0.5, 0.5, 0.5],
+  rescaleFactor: 1 / 255,
+  doResize: true,
+  doRescale: true,
+  doNormalize: true,
+  ...onCanvases({ tile: 336, maxTiles: 16, toLargest: false }),
+};
+
+export const LLAMA4_IMAGES: ImageProcessorDefaults = {
+  withoutFile: LLAMA4_CLASS,
+  ofClass: LLAMA4_CLASS,
+  sizes: {
+    keys: ["max_patches", "resize_to_max_canvas"],
+    read(settings) {
+      const size = settings.object("size");
+      const { height, width } = size.sides({ height: 336, width: 336 });
+      if (height !== width) size.fail("width", `height, which is ${height}`);
+      const maxTiles = settings.positiveInteger("max_patches", 16);
+      if (maxTiles > 256) settings.fail("max_patches", "at most 256");
+      return onCanvases({
+        tile: height,
+        maxTiles,
+        toLargest: settings.boolean("resize_to_max_canvas", false),
+      });
+    },
+  },
+};
+
+function onCanvases(
+  settings: CanvasSettings,
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+  const { tile, maxTiles, toLargest } = settings;
+  const canvases = canvasesOf(tile, maxTiles);
+  const square = { height: tile, width: tile };
+  return {
+    fixedSize: square,
+    minPixels: tile ** 2,
+    maxPixels: (maxTiles > 1 ? maxTiles + 1 : 1) * tile ** 2,
+    fit(size) {
+      checkAspectRatio(size.height, size.width);
+      const canvas = bestCanvas(size, canvases, toLargest);
+      // An image grows to the side of one tile, and no further.
+      const bounded = (side: number, most: number) =>
+        toLargest ? most : Math.min(Math.max(side, tile), most);
+      const within = {
+        height: bounded(size.height, canvas.height),
+        width: bounded(size.width, canvas.width),
+      };
+      const isOneTile = canvas.height === tile && canvas.width === tile;
+      return {
+        resizeTo: undistorted(size, within),
+        canvas,
+        tile: square,
+        ...(!isOneTile && { whole: { from: "image" } }),
+      };
+    },
+  };
+}
+
+/** All arrangements of tiles, those of one aspect ratio one after the other, as transformers has them. */
+function canvasesOf(tile: number, maxTiles: number): readonly ImageSize[] {
+  const byAspect = new Map<number, ImageSize[]>();
+  for (let count = maxTiles; count > 0; count--) {
+    for (let rows = 1; rows <= count; rows++) {
+      if (count % rows !== 0) continue;
+      const columns = count / rows;
+      const canvas = { height: rows * tile, width: columns * tile };
+      byAspect.set(rows / columns, [...(byAspect.get(rows / columns) ?? []), canvas]);
+    }
+  }
+  return [...byAspect.values()].flat();
+}
+
+/**
+ * The canvas that needs the least growth, or, where all would shrink the image, the least shrinking; the smallest of several.
+ * Scales are float32, as torch computes them.
+ */
+function bestCanvas(
+  { height, width }: ImageSize,
+  canvases: readonly ImageSize[],
+  toLargest: boolean,
+): ImageSize {
+  const scaled = canvases.map((canvas) => {
+    const scale = Math.min(Math.fround(canvas.width / width), Math.fround(canvas.height / height));
+    return { canvas, scale };
+  });
+  const growing = scaled.flatMap(({ scale }) => (scale >= 1 ? [scale] : []));
+  const chosen =
+    growing.length === 0
+      ? Math.max(...scaled.map(({ scale }) => scale))
+      : Math[toLargest ? "max" : "min"](...growing);
+  const area = (size: ImageSize) => size.height * size.width;
+  return scaled
+    .filter(({ scale }) => scale === chosen)
+    .map(({ canvas }) => canvas)
+    .reduce((best, canvas) => (area(canvas) < area(best) ? canvas : best));
+}
+
+function undistorted({ height, width }: ImageSize, within: ImageSize): ImageSize {
+  const [across, down] = [within.width / width, within.height / height];
+  const fitted =
+    across < down
+      ? { height: Math.min(Math.floor(height * across), within.height), width: within.width }
+      : { height: within.height, width: Math.min(Math.floor(width * down), within.width) };
+  return { height: Math.max(fitted.height, 1), width: Math.max(fitted.width, 1) };
+}

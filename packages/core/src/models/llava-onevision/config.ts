@@ -1,0 +1,93 @@
+/** Reads the vision part of a LLaVA-OneVision config.json: SigLIP, read before its last norm, and how tiles become an answer. */
+import { describe, VitgraphError } from "@vitgraph/errors";
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readBoolean,
+  readPositiveNumber,
+  readVisionConfig,
+  visionConfigOf,
+  wrongConfig,
+} from "../vision-config.js";
+import { PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
+
+/** Names and defaults as in transformers' LlavaOnevisionConfig, for a config without a tower's sizes. */
+const DEFAULTS = {
+  hidden_size: 1152,
+  intermediate_size: 4304,
+  num_hidden_layers: 26,
+  num_attention_heads: 16,
+  num_channels: 3,
+  image_size: 384,
+  patch_size: 14,
+  hidden_act: "gelu_pytorch_tanh",
+};
+
+/** Of the whole model's config. */
+const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
+
+/** Of transformers' Qwen2Config: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 4096 };
+
+export type LlavaOnevisionConfig = ReturnType<typeof readLlavaOnevisionConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  refuseOther("vision_config.model_type", visionConfig.model_type, "siglip_vision_model");
+  refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "full");
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    rope: false,
+  });
+  checkPatch(vision.num_channels, vision.patch_size);
+  const side = Math.floor(vision.image_size / vision.patch_size);
+  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
+  const layer = checkpointConfig.vision_feature_layer ?? -1;
+  const layers = Number.isInteger(layer) ? vision.num_hidden_layers + 1 + (layer as number) : Number.NaN;
+  if (!(layers >= 1 && layers <= vision.num_hidden_layers)) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
+      remedy: `supported is one layer, counted from the last as −1 to −${vision.num_hidden_layers}`,
+    });
+  }
+  return {
+    ...vision,
+    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
+    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
+    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    text_hidden_size: text.hidden_size,
+    image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size),
+    /** Layers that run. */
+    layers,
+    /** Patches along one side of a tile. */
+    side,
+    /** Tiles whose rows an answer has at most, beside those of the base tile. */
+    maxTiles: maxTilesOf(checkpointConfig.vision_aspect_ratio ?? "anyres_max_9"),
+  };
+}
+
+function pinpointsOf({ image_grid_pinpoints: value }: Readonly<Record<string, unknown>>, tile: number) {
+  const pinpoints: readonly Pinpoint[] | undefined = readPinpoints(value ?? PINPOINTS, tile);
+  if (pinpoints !== undefined) return pinpoints;
+  throw new VitgraphError("VG_MODEL_INVALID", `image_grid_pinpoints is ${describe(value)}`, {
+    remedy: `expected pairs of a height and a width in multiples of image_size ${tile}; check the checkpoint's config.json`,
+  });
+}
+
+function maxTilesOf(aspectRatio: unknown): number {
+  const [, tiles] = /^anyres_max_([1-9]\d{0,2})$/.exec(String(aspectRatio)) ?? [];
+  if (tiles !== undefined) return Number(tiles);
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_aspect_ratio is ${describe(aspectRatio)}`, {
+    remedy: "supported is anyres_max_ and a number of tiles, such as anyres_max_9",
+  });
+}
+
+function refuseOther(key: string, value: unknown, supported: string): void {
+  if ((value ?? supported) === supported) return;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
+    remedy: `supported is ${describe(supported)}`,
+  });
+}

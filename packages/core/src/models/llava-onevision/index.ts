@@ -1,0 +1,37 @@
+/** LLaVA-OneVision: config reader, graph, layout, processor. Each image is tiled, as transformers does with a prompt's only one. */
+import type { ModelFamily } from "../model-family.js";
+import type { VisionModel } from "../vision-model.js";
+import { patchesPerRow, tileCount } from "./anyres.js";
+import { readLlavaOnevisionConfig } from "./config.js";
+import { buildLlavaOnevisionGraph } from "./graph.js";
+import { anyresLayout, anyresRows } from "./layout.js";
+import { LLAVA_ONEVISION_IMAGES } from "./preprocess.js";
+
+export const llavaOnevision: ModelFamily = { create: createLlavaOnevision, images: LLAVA_ONEVISION_IMAGES };
+
+function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+  const config = readLlavaOnevisionConfig(checkpointConfig);
+  const { side, image_grid_pinpoints: pinpoints, image_size: tile, maxTiles } = config;
+  const anyres = { pinpoints, tile, side, maxTiles };
+  const patches = patchesPerRow(anyres);
+  return {
+    modelType: "llava_onevision",
+    config,
+    patchSize: config.patch_size,
+    temporalPatchSize: 1,
+    channels: config.num_channels,
+    spatialMergeSize: 1,
+    dims: { patches, tokens: 1, segments: patches / side ** 2 },
+    outputColumns: [config.text_hidden_size],
+    minTokenBudget: side ** 2 + 1, // vLLM infers none for this model; no batch has fewer tokens than a tile
+    maxGridSide: side,
+    fixedGrid: { t: 1, h: side, w: side },
+    tiled: true,
+    tilesOf: (imageSize) => tileCount(imageSize, anyres),
+    tokensOf: (grid) => anyresRows(grid, anyres),
+    names: { prefixes: ["", "model."] },
+    imageSettings: { tokensOf: (grid) => anyresRows(grid, anyres) },
+    buildGraph: ({ channelScale }) => buildLlavaOnevisionGraph(config, channelScale),
+    layout: (grid) => anyresLayout(grid, anyres),
+  };
+}

@@ -1,0 +1,59 @@
+/** LLaVA-OneVision's rows: those of the base tile, the tiles' as one grid, and a newline behind each row of that. */
+import type { Grid } from "../../item.js";
+import { centredTaps, plainTaps } from "../patch-tables.js";
+import { type GridLayout, TOKEN_TAPS } from "../vision-model.js";
+import { type Anyres, answerRows, shownGrid } from "./anyres.js";
+
+/** Rows of the answer. The base tile alone has one newline. */
+export function anyresRows({ imageSize }: Grid, anyres: Anyres): number {
+  if (imageSize === undefined) return anyres.side ** 2 + 1;
+  return answerRows(anyres.side, shownGrid(imageSize, anyres));
+}
+
+export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
+  const tile = anyres.side ** 2;
+  const tokens = anyresRows(grid, anyres);
+  const rows = new Int32Array(tokens * TOKEN_TAPS);
+  const weights = new Float32Array(rows.length);
+  // −1 is the newline.
+  const tokenOrder = Int32Array.from({ length: tokens }, (_, token) => token);
+  for (let patch = 0; patch < tile; patch++) {
+    rows[patch * TOKEN_TAPS] = patch;
+    weights[patch * TOKEN_TAPS] = 1;
+  }
+  if (grid.imageSize === undefined) tokenOrder[tile] = -1;
+  else putShownGrid(grid.imageSize);
+  return {
+    // In raster order, as the items' rows are.
+    patchTables: () => plainTaps(Int32Array.from({ length: grid.t * tile }, (_, patch) => patch % tile)),
+    segments: { cu_seqlens: new Array<number>(grid.t).fill(tile) },
+    tokenTaps: { rows, weights },
+    tokenOrder,
+  };
+
+  /** The grid's rows behind those of the base tile. Its cells are read where their tiles have them. */
+  function putShownGrid(imageSize: NonNullable<Grid["imageSize"]>): void {
+    const { side } = anyres;
+    const shown = shownGrid(imageSize, anyres);
+    const down = centredTaps(shown.shownRows, shown.rows);
+    const across = centredTaps(shown.shownColumns, shown.columns);
+    let token = tile;
+    for (const vertical of down) {
+      for (const horizontal of across) {
+        let at = token * TOKEN_TAPS;
+        for (const y of vertical) {
+          const row = shown.top + y.cell;
+          const firstTile = 1 + Math.floor(row / side) * shown.tileColumns;
+          for (const x of horizontal) {
+            const column = shown.left + x.cell;
+            const own = firstTile + Math.floor(column / side);
+            rows[at] = own * tile + (row % side) * side + (column % side);
+            weights[at++] = y.weight * x.weight;
+          }
+        }
+        token += 1;
+      }
+      tokenOrder[token++] = -1;
+    }
+  }
+}

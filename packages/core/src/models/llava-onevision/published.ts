@@ -1,0 +1,26 @@
+/** The published LLaVA-OneVision models: one tower, SigLIP so400m at 384 pixels without its last layer, under Qwen2 of two sizes. */
+import type { ArchitectureConfig } from "../model-family.js";
+
+export const LLAVA_ONEVISION_MODELS = {
+  "llava-onevision-0.5b": published(896),
+  "llava-onevision-7b": published(3584),
+} as const satisfies Record<string, ArchitectureConfig>;
+
+function published(hidden_size: number): ArchitectureConfig {
+  return {
+    architectures: ["LlavaOnevisionForConditionalGeneration"],
+    model_type: "llava_onevision",
+    text_config: { hidden_size },
+    vision_config: {
+      model_type: "siglip_vision_model",
+      num_hidden_layers: 26,
+      hidden_size: 1152,
+      intermediate_size: 4304,
+      num_attention_heads: 16,
+      num_channels: 3,
+      image_size: 384,
+      patch_size: 14,
+      hidden_act: "gelu_pytorch_tanh",
+    },
+  };
+}

@@ -1,0 +1,69 @@
+/** Reads the vision part of a MiniCPM-V 4.6 config.json: SigLIP, with a merger between two of its layers. */
+import { describe, VitgraphError } from "@vitgraph/errors";
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readPositiveNumber,
+  readVisionConfig,
+  visionConfigOf,
+  wrongConfig,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' MiniCPMV4_6VisionConfig. */
+const DEFAULTS = {
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  num_channels: 3,
+  image_size: 224,
+  patch_size: 16,
+  hidden_act: "gelu_pytorch_tanh",
+};
+
+/** Of transformers' Qwen3_5TextConfig: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 4096 };
+
+export type MiniCPMConfig = ReturnType<typeof readMiniCPMConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  refuseOther("downsample_mode", checkpointConfig.downsample_mode, "16x");
+  refuseOther("merger_times", checkpointConfig.merger_times, 1);
+  refuseOther("drop_vision_last_layer", checkpointConfig.drop_vision_last_layer, false);
+  refuseOther("merge_kernel_size", checkpointConfig.merge_kernel_size, [2, 2]);
+  refuseOther("vision_config.window_kernel_size", visionConfig.window_kernel_size, [2, 2]);
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    rope: false,
+  });
+  checkPatch(vision.num_channels, vision.patch_size);
+  const side = Math.floor(vision.image_size / vision.patch_size);
+  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
+  const layer = checkpointConfig.insert_layer_id ?? 6;
+  if (!Number.isInteger(layer) || !((layer as number) >= 0 && (layer as number) < vision.num_hidden_layers)) {
+    throw new VitgraphError("VG_MODEL_INVALID", `insert_layer_id is ${describe(layer)}`, {
+      remedy: `expected a layer below num_hidden_layers, which is ${vision.num_hidden_layers}; check the checkpoint's config.json`,
+    });
+  }
+  return {
+    ...vision,
+    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
+    text_hidden_size: text.hidden_size,
+    /** Layers before the merger. */
+    layersBefore: (layer as number) + 1,
+    /** Cells along one side of the table of positions. */
+    side,
+  };
+}
+
+function refuseOther(key: string, value: unknown, supported: unknown): void {
+  if (JSON.stringify(value ?? supported) === JSON.stringify(supported)) return;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
+    remedy: `supported is ${describe(supported)}`,
+  });
+}

@@ -1,0 +1,124 @@
+/**
+ * The settings of MiniCPM-V 4.6's image processor: an image has about the area of one square, and a larger one is cut into slices
+ * of that area, with the whole image before them.
+ */
+import type { FittedImage, ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { roundHalfEven } from "../../numerics.js";
+
+interface SliceSettings {
+  /** Side of the square whose area a slice has, in pixels. */
+  readonly resolution: number;
+  readonly maxSlices: number;
+  readonly slicing: boolean;
+  readonly patchSize: number;
+}
+
+/** Patches along one side of a token. */
+const MERGE = 4;
+
+/** transformers' MiniCPMV4_6ImageProcessor. */
+const MINICPM_CLASS: ImageProcessor = {
+  patchSize: 14,
+  mergeSize: MERGE,
+  temporalPatchSize: 1,
+  patchOrder: "raster",
+  filter: "bicubic",
+  imageMean: [0.5, 0.5, 0.5],
+  imageStd: [0.5, 0.5, 0.5],
+  rescaleFactor: 1 / 255,
+  doResize: true,
+  doRescale: true,
+  doNormalize: true,
+  ...sliced({ resolution: 448, maxSlices: 9, slicing: true, patchSize: 14 }),
+};
+
+export const MINICPM_IMAGES: ImageProcessorDefaults = {
+  withoutFile: MINICPM_CLASS,
+  ofClass: MINICPM_CLASS,
+  sizes: {
+    // The last two are of the model, and of the prompt.
+    keys: ["max_slice_nums", "scale_resolution", "slice_mode", "downsample_mode", "use_image_id"],
+    read(settings) {
+      const maxSlices = settings.positiveInteger("max_slice_nums", 9);
+      if (maxSlices > 256) settings.fail("max_slice_nums", "at most 256");
+      const resolution = settings.positiveInteger("scale_resolution", 448);
+      if (resolution > 4096) settings.fail("scale_resolution", "at most 4096");
+      return sliced({
+        resolution,
+        maxSlices,
+        slicing: settings.boolean("slice_mode", true),
+        patchSize: settings.patchSize(14),
+      });
+    },
+  },
+};
+
+function sliced(settings: SliceSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+  const { resolution, maxSlices, slicing } = settings;
+  return {
+    minPixels: (settings.patchSize * MERGE) ** 2,
+    maxPixels: (slicing && maxSlices > 1 ? maxSlices + 1 : 1) * resolution ** 2,
+    fit(size): FittedImage {
+      checkAspectRatio(size.height, size.width);
+      const grid = slicing ? sliceGrid(size, settings) : undefined;
+      const whole = fittedSize(size, settings, grid === undefined);
+      if (grid === undefined) return { resizeTo: whole };
+      const slice = fittedSize(
+        {
+          height: nearestMultiple(size.height, grid.rows) / grid.rows,
+          width: nearestMultiple(size.width, grid.columns) / grid.columns,
+        },
+        settings,
+        true,
+      );
+      return {
+        resizeTo: { height: slice.height * grid.rows, width: slice.width * grid.columns },
+        tile: slice,
+        whole: { from: "image", size: whole, first: true },
+      };
+    },
+  };
+}
+
+/** The grid whose aspect is nearest to the image's by ratio, of about as many slices as its area has; undefined for a small one. */
+function sliceGrid(
+  { height, width }: ImageSize,
+  { resolution, maxSlices }: SliceSettings,
+): { readonly rows: number; readonly columns: number } | undefined {
+  const logAspect = Math.log(width / height);
+  const slices = Math.min(Math.ceil((width * height) / resolution ** 2), maxSlices);
+  if (slices <= 1) return undefined;
+  let best = { rows: 1, columns: 1 };
+  let least = Number.POSITIVE_INFINITY;
+  for (const count of [slices - 1, slices, slices + 1]) {
+    if (count === 1 || count > maxSlices) continue;
+    for (let columns = 1; columns <= count; columns++) {
+      if (count % columns !== 0) continue;
+      const rows = count / columns;
+      const error = Math.abs(logAspect - Math.log(columns / rows));
+      if (error < least) [best, least] = [{ rows, columns }, error];
+    }
+  }
+  return best;
+}
+
+/** A size in whole tokens near the image's, or of the square's area: if the image is larger, or `grows`. */
+function fittedSize(
+  { height, width }: ImageSize,
+  { resolution, patchSize }: SliceSettings,
+  grows: boolean,
+): ImageSize {
+  const block = patchSize * MERGE;
+  let sides = { height, width };
+  if (grows || height * width > resolution ** 2) {
+    const aspect = width / height;
+    const tall = Math.trunc(resolution / Math.sqrt(aspect));
+    sides = { height: tall, width: Math.trunc(tall * aspect) };
+  }
+  return { height: nearestMultiple(sides.height, block), width: nearestMultiple(sides.width, block) };
+}
+
+function nearestMultiple(side: number, factor: number): number {
+  return Math.max(roundHalfEven(side / factor) * factor, factor);
+}
