@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative, resolve } from "node:path";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -225,10 +225,13 @@ function describeProduct({ side, tflops }, peer) {
   return `A product of ${side}³ ran at ${tflops.toFixed(0)} TFLOP/s${peer === null ? "" : " through torch"}.`;
 }
 
-/** The command line of this run. */
+/** The command line of this run, without the folders of absolute paths: they are this machine's. */
 function command() {
   const file = relative(process.cwd(), process.argv[1]);
-  return [process.argv0, file, ...process.argv.slice(2)].map(quote).join(" ");
+  const args = process.argv
+    .slice(2)
+    .map((argument) => (isAbsolute(argument) ? basename(argument) : argument));
+  return [process.argv0, file, ...args].map(quote).join(" ");
 }
 
 function quote(argument) {

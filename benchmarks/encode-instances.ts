@@ -1,6 +1,6 @@
 /**
  * Simulates 1 to 64 encode instances behind vLLM's proxy, under each routing rule, and prints a table in Markdown.
- * No GPU is used: the device's times are those that docs/performance.md measured (see instance-simulation.ts).
+ * No GPU is used: the device's times were measured on one (see instance-simulation.ts).
  *
  *     pnpm bench:instances [--load 0.8] [--seed 1] [--requests 500] [--instances 1,2,4]
  */

@@ -38,8 +38,8 @@ export interface DeviceCost {
 }
 
 /**
- * docs/performance.md, "Padding": items of 64 tokens on an H100, the cheapest of eager and the smallest budget that
- * holds them.
+ * Items of 64 tokens on an H100, as an engine measured them at a start on 2026-11-25: the cheapest of eager and the
+ * smallest budget that holds them.
  */
 const SMALL_ITEMS_MS: readonly (readonly [tokens: number, ms: number])[] = [
   [64, 1.5],
@@ -59,7 +59,7 @@ const SMALL_ITEMS_MS: readonly (readonly [tokens: number, ms: number])[] = [
  */
 const ATTENTION_MS_PER_SQUARED_PATCH = (85.65 - 28.7) / 16_384 ** 2;
 
-/** The tower of Qwen3-VL-8B in bf16 on one H100, from the tables of docs/performance.md. */
+/** The tower of Qwen3-VL-8B in bf16 on one H100. */
 export const qwen3Vl8bOnH100: DeviceCost = {
   tokensMs: interpolated(SMALL_ITEMS_MS),
   msPerToken: 119 / 16_384,

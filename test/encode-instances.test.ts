@@ -16,7 +16,7 @@ import {
 const imageOf = (grid: Grid) => ({ grid, spec: itemSpecOfGrid(grid, 2) });
 const images = (count: number, h: number, w = h) => Array<Grid>(count).fill({ t: 1, h, w }).map(imageOf);
 
-// docs/performance.md, commit 5493486. The model ignores how well a batch fills its budget, and attention is not quite
+// `vitgraph bench` at commit 5493486 on one H100. The model ignores how well a batch fills its budget, and attention is not quite
 // quadratic.
 test.each([
   { name: "1 × 224²", batch: images(1, 14), measuredMs: 1.522 },

@@ -190,8 +190,13 @@ class Progress {
   }
 }
 
+/** Without the lines of cmake-js, which say only that cmake failed. */
 function tail(file) {
-  return readFileSync(file, "utf8").trimEnd().split("\n").slice(-LOG_TAIL_LINES).join("\n");
+  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
+  return lines
+    .filter((line) => !line.startsWith("ERROR OMG"))
+    .slice(-LOG_TAIL_LINES)
+    .join("\n");
 }
 
 function say(text) {
