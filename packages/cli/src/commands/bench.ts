@@ -24,6 +24,7 @@ import { measureLoad, measureStream } from "../bench/continuous-load.js";
 import { measureWorkload, workOf } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
 import { type EagerMemory, measureEagerMemory } from "../bench/measure-memory.js";
+import { printPeerInput } from "../bench/peer-input.js";
 import { randomItems } from "../bench/random-items.js";
 import {
   type BenchedWorkload,
@@ -74,6 +75,7 @@ interface BenchOptions extends DeviceOptions {
   readonly packing?: readonly PackingRule[];
   readonly padding?: true;
   readonly json?: string;
+  readonly graphJson?: string;
   readonly printWorkloads?: true;
   readonly against?: string;
   readonly rounds?: number;
@@ -153,11 +155,16 @@ export function registerBench(
       "write everything that was measured, each repetition too",
       outputPath(".json"),
     )
+    .option(
+      "--graph-json <file.json>",
+      "write the op graph and each workload's input tables, for benchmarks/peer/generic.py",
+      outputPath(".json"),
+    )
     .addOption(
       new Option(
         "--against <dir>",
         "another build (a bundle or a checkout): run both by turns and print ratios",
-      ).conflicts(["callers", "packing", "padding", "printWorkloads"]),
+      ).conflicts(["callers", "packing", "padding", "graphJson", "printWorkloads"]),
     )
     .option(
       "--rounds <count>",
@@ -179,6 +186,7 @@ export function registerBench(
         "packing",
         "padding",
         "json",
+        "graphJson",
       ]),
     );
   addDeviceOptions(command)
@@ -218,6 +226,7 @@ async function bench(
   serving: ServeArguments,
 ): Promise<void> {
   await checkOutput(options.json);
+  await checkOutput(options.graphJson);
   const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options, io);
   // The built-in sizes are those of blocks of 32 pixels.
@@ -226,6 +235,8 @@ async function bench(
   for (const note of model.notes) printNote(io, note);
   for (const workload of workloads) checkWorkload(workload, model.vision);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);
+  if (options.graphJson !== undefined)
+    await writeOutput(options.graphJson, printPeerInput(model, workloads), io);
 
   const opened = performance.now();
   using device = openDevice(options);
