@@ -1,8 +1,8 @@
 /** A weight of the graph out of the tensors that the checkpoint keeps it in. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
-import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
-import type { TensorSource } from "./tensor-source.js";
+import { bytesOf } from "../numerics.js";
+import { readFloats, type TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with the shape that it must have there. */
 export interface StoredTensor {
@@ -127,14 +127,6 @@ function part(source: TensorSource, shape: readonly number[], first = 0): Tensor
   const readSlice: TensorSource["readSlice"] = (start, target) =>
     source.readSlice(start + first * elementBytes, target);
   return { ...source, shape, sizeBytes: elements(shape) * elementBytes, readSlice };
-}
-
-async function readFloats({ dtype, sizeBytes, readSlice }: TensorSource): Promise<Float32Array> {
-  const bytes = new Uint8Array(sizeBytes);
-  await readSlice(0, bytes);
-  if (dtype === "F32") return new Float32Array(bytes.buffer);
-  const halves = new Uint16Array(bytes.buffer);
-  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
 }
 
 /** A source in float32 that is made when it is read, and kept until its last byte was asked for. */
