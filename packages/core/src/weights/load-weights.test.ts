@@ -84,7 +84,7 @@ test("rows that are no whole heads are refused", async () => {
 });
 
 describe("slices in flight", () => {
-  /** A tensor of 32 MiB, which is 16 slices. */
+  /** A tensor of 32 MiB, which is 32 slices. */
   async function load(upload: Device["upload"], onProgress?: Parameters<typeof loadWeights>[5]) {
     const shape = [32, 2 ** 18];
     const g = new GraphBuilder();

@@ -20,7 +20,7 @@ import { floatDType, readFloats, type TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
 /** Large enough for a disk to stream. The slices in flight, with their copies, are a few per cent of a tower. */
-const SLICE_BYTES = 2 * 2 ** 20;
+const SLICE_BYTES = 2 ** 20;
 
 /** The threads of libuv's pool, which read and convert. */
 const SLICES_IN_FLIGHT = 4;
