@@ -13,6 +13,8 @@
 #include "imaging/resize.h"
 #include "napi/bytes.h"
 #include "napi/convert.h"
+#include "napi/frame_handle.h"
+#include "napi/handle.h"
 #include "napi/promise_worker.h"
 
 namespace vitgraph::napi {
@@ -50,13 +52,12 @@ class Request {
     throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic, bilinear or lanczos");
   }
 
-  /// The Uint8Array `name`.
-  InputBytes bytes(const char* name) const { return InputBytes(view_bytes(object_.Get(name), name)); }
-
-  /// The Uint8Array `name`, which must have `bytes` bytes.
+  /// The Uint8Array or Frame `name`, which must have `bytes` bytes.
   InputBytes bytes(const char* name, size_t bytes) const { return copy(object_.Get(name), name, bytes); }
 
-  /// The Uint8Arrays of the array `name`, each of `bytes` bytes.
+  double count(const char* name) const { return to_count(object_.Get(name), name, kMaxBytes); }
+
+  /// The Uint8Arrays or Frames of the array `name`, each of `bytes` bytes.
   std::vector<InputBytes> list_of_bytes(const char* name, size_t bytes) const {
     const Napi::Value value = object_.Get(name);
     if (!value.IsArray()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is not an array");
@@ -71,6 +72,7 @@ class Request {
 
  private:
   static InputBytes copy(Napi::Value value, const std::string& name, size_t bytes) {
+    if (FrameHandle::is_frame(value)) return unwrap<FrameHandle>(value, name).take(name, bytes);
     const auto found = view_bytes(value, name);
     if (found.size() != bytes) {
       throw Error("VG_ARGUMENT_INVALID", name + " has " + std::to_string(found.size()) +
@@ -192,15 +194,12 @@ class PatchifyWorker final : public ImagingWorker {
 };
 
 struct CmykRequest {
-  explicit CmykRequest(const Request& request) : cmyk(request.bytes("cmyk")) {
-    if (cmyk.span().size() % 4 == 0) return;
-    throw Error("VG_ARGUMENT_INVALID",
-                "cmyk has " + std::to_string(cmyk.span().size()) + " bytes, which are not whole pixels");
-  }
+  explicit CmykRequest(const Request& request)
+      : pixels(static_cast<size_t>(request.count("pixels"))), cmyk(request.bytes("cmyk", checked_product({pixels, 4}))) {}
 
-  size_t pixels() const { return cmyk.span().size() / 4; }
-  size_t result_bytes() const { return pixels() * kChannels; }
+  size_t result_bytes() const { return pixels * kChannels; }
 
+  size_t pixels;
   InputBytes cmyk;
 };
 
@@ -209,7 +208,7 @@ class CmykWorker final : public ImagingWorker {
   CmykWorker(Napi::Env env, CmykRequest request)
       : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
-  void execute() override { imaging::cmyk_to_rgb(request_.cmyk.data(), request_.pixels(), result_data()); }
+  void execute() override { imaging::cmyk_to_rgb(request_.cmyk.data(), request_.pixels, result_data()); }
 
  private:
   CmykRequest request_;
@@ -226,6 +225,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void register_imaging(Napi::Env env, Napi::Object exports) {
+  exports.Set("Frame", FrameHandle::define(env));
   exports.Set("resizeFrame", Napi::Function::New(env, start<ResizeWorker, ResizeRequest>, "resizeFrame"));
   exports.Set("patchifyFrames", Napi::Function::New(env, start<PatchifyWorker, PatchifyRequest>, "patchifyFrames"));
   exports.Set("cmykToRgb", Napi::Function::New(env, start<CmykWorker, CmykRequest>, "cmykToRgb"));
