@@ -2,10 +2,12 @@
  * Resizing and cutting of decoded pixels, in native code and off JavaScript's thread.
  *
  * This is arithmetic on bytes: it knows no file formats and no models. The bytes of the arrays that are passed in are
- * copied at the call, on the calling thread, since JavaScript can take their memory away while other threads read it.
+ * copied on the calling thread, since JavaScript can take their memory away while other threads read it: up to a
+ * megabyte at the call, and more in parts, between which other work of the thread has its turn. The arrays stay as they
+ * are until the promise settles; one that is transferred or shrunk meanwhile is VG_ITEM_INVALID.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { fromNative, type NativeImaging, requireAddon } from "./native.js";
+import { fromNative, type NativeFrame, type NativeImaging, requireAddon } from "./native.js";
 
 export interface FrameSize {
   /** In pixels. */
@@ -49,8 +51,15 @@ export async function resizeFrame(
   checkSizes({ height: from.height, width: from.width, "to.height": to.height, "to.width": to.width });
   checkBytes("rgb", rgb, from);
   const { height, width } = from;
-  return callNative((native) =>
-    native.resizeFrame({ rgb, filter, height, width, toHeight: to.height, toWidth: to.width }),
+  return callNative([rgb], (native, [frame]) =>
+    native.resizeFrame({
+      rgb: frame as Copied,
+      filter,
+      height,
+      width,
+      toHeight: to.height,
+      toWidth: to.width,
+    }),
   );
 }
 
@@ -79,9 +88,9 @@ export async function patchifyFrames(
     throw new VitgraphError("VG_ARGUMENT_INVALID", "there are no frames", { remedy: "pass at least one" });
   }
   for (const [index, frame] of frames.entries()) checkBytes(`frame ${index}`, frame, from);
-  return callNative((native) =>
+  return callNative(frames, (native, copied) =>
     native.patchifyFrames({
-      frames: [...frames],
+      frames: copied,
       filter,
       height: from.height,
       width: from.width,
@@ -109,17 +118,61 @@ export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
       },
     );
   }
-  return callNative((native) => native.cmykToRgb({ cmyk }));
+  return callNative([cmyk], (native, [frame]) =>
+    native.cmykToRgb({ pixels: cmyk.length / 4, cmyk: frame as Copied }),
+  );
 }
 
+/** What a request takes: a small array, which it copies itself, or its bytes in the addon's memory. */
+type Copied = Uint8Array | NativeFrame;
+
 /** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */
-async function callNative(work: (imaging: NativeImaging) => Promise<Uint8Array>): Promise<Uint8Array> {
+async function callNative(
+  arrays: readonly Uint8Array[],
+  work: (imaging: NativeImaging, copied: readonly Copied[]) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
   const addon = requireAddon("cpu");
+  const sizeBytes = arrays.reduce((sum, { length }) => sum + length, 0);
+  const frames: NativeFrame[] = [];
   try {
-    return await work(addon);
+    if (sizeBytes <= PART_BYTES) return await work(addon, [...arrays]);
+    const lengths = arrays.map(({ length }) => length);
+    for (const [index, array] of arrays.entries())
+      frames.push(await copyInParts(addon, array, lengths[index] as number));
+    return await work(addon, frames);
   } catch (error) {
+    for (const frame of frames) frame.dispose();
     throw fromNative(error);
   }
+}
+
+/** Its copy takes about half a millisecond where the memory is new. */
+const PART_BYTES = 2 ** 20;
+
+/** @param length of the array when it was checked */
+async function copyInParts(
+  { Frame }: NativeImaging,
+  array: Uint8Array,
+  length: number,
+): Promise<NativeFrame> {
+  const frame = new Frame(length);
+  try {
+    for (let at = 0; at < length; at += PART_BYTES) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (array.length !== length) throw changedMeanwhile();
+      frame.append(array.subarray(at, at + PART_BYTES));
+    }
+    return frame;
+  } catch (error) {
+    frame.dispose();
+    throw error;
+  }
+}
+
+function changedMeanwhile(): VitgraphError {
+  return new VitgraphError("VG_ITEM_INVALID", "pixels were transferred or shrunk while they were copied", {
+    remedy: "leave them as they are until the promise settles",
+  });
 }
 
 function checkSizes(sizes: Readonly<Record<string, number>>): void {

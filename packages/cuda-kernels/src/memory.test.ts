@@ -3,7 +3,7 @@
  * thread, or do so from a getter in the middle of a call. None of that may reach memory that is not the caller's.
  * native/napi/bytes.h has the rule. The addon is called as JavaScript sees it, so that no check before it helps.
  */
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { patchifyFrames, resizeFrame } from "./imaging.js";
 import { type NativeArena, type NativeDevice, type NativeExecutable, requireAddon } from "./native.js";
 import { encodeProgram, PROGRAM_VERSION, type Program } from "./program.js";
@@ -126,6 +126,69 @@ describe("the bytes of the call count, whatever happens to the array afterwards"
   });
 });
 
+describe("a large image is copied in parts", () => {
+  const size = { height: 2048, width: 1024 };
+  const sizeBytes = 2048 * 1024 * 3;
+  const to = { height: 64, width: 32 };
+
+  test("between which other work of the thread has its turn", async () => {
+    const { Frame } = addon;
+    const events: string[] = [];
+    class WatchedFrame extends Frame {
+      override append(bytes: Uint8Array): void {
+        events.push(`part of ${bytes.length}`);
+        super.append(bytes);
+      }
+    }
+    const imaging = addon as { Frame: typeof Frame };
+    imaging.Frame = WatchedFrame;
+    onTestFinished(() => {
+      imaging.Frame = Frame;
+    });
+    let isDone = false;
+    const result = resizeFrame(new Uint8Array(sizeBytes).fill(90), size, to).finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      await new Promise(setImmediate);
+      events.push("turn");
+    }
+    expect(new Set(await result)).toEqual(new Set([90]));
+    const parts = events.flatMap((event, index) => (event === "turn" ? [] : [{ event, index }]));
+    expect(new Set(parts.map(({ event }) => event))).toEqual(new Set(["part of 1048576"]));
+    expect(parts).toHaveLength(6);
+    expect(parts.every(({ index }) => events[index + 1] === "turn")).toBe(true);
+  });
+
+  test("and one that is transferred meanwhile is refused", async () => {
+    const rgb = new Uint8Array(sizeBytes);
+    const layout = { patchSize: 16, mergeSize: 2, temporalPatchSize: 1, resizeTo: to };
+    const works = [resizeFrame(rgb, size, to), patchifyFrames([rgb, rgb], size, layout)];
+    await new Promise(setImmediate);
+    takeAway(rgb);
+    for (const work of works) await expect(work).rejects.toMatchObject({ code: "VG_ITEM_INVALID" });
+  });
+
+  test("into a frame, whose memory one request takes when it is full", async () => {
+    const request = { filter: "bicubic", height: 2, width: 2, toHeight: 1, toWidth: 1 };
+    const frame = new addon.Frame(12);
+    frame.append(new Uint8Array(8).fill(7));
+    expect(() => addon.resizeFrame({ ...request, rgb: frame })).toThrow(
+      "rgb has 8 of 12 bytes, but the sizes given make it 12",
+    );
+    expect(() => frame.append(new Uint8Array(5))).toThrow("5 bytes do not fit the 4 that a frame has left");
+    frame.append(new Uint8Array(4).fill(7));
+    expect(() => addon.resizeFrame({ ...request, width: 3, rgb: frame })).toThrow(
+      "rgb has 12 of 12 bytes, but the sizes given make it 18",
+    );
+    expect([...(await addon.resizeFrame({ ...request, rgb: frame }))]).toEqual([7, 7, 7]);
+    expect(() => addon.resizeFrame({ ...request, rgb: frame })).toThrow("a frame was used after");
+    expect(() => frame.append(new Uint8Array(1))).toThrow("a frame was used after");
+    expect(() => new addon.Frame(-1)).toThrow("sizeBytes");
+    expect(() => addon.Frame.prototype.append.call({} as never, new Uint8Array(1))).toThrow();
+  });
+});
+
 describe("a getter that takes memory away in the middle of a call", () => {
   test("of a submission: the length is the one that is left", async () => {
     const bytes = ones();
@@ -230,7 +293,7 @@ describe("sizes whose product does not fit are refused", () => {
 
 test("no code that JavaScript can reach makes the result's array", async () => {
   const allocate = vi.spyOn(Buffer, "allocUnsafeSlow");
-  const result = await addon.cmykToRgb({ cmyk: new Uint8Array(4) });
+  const result = await addon.cmykToRgb({ pixels: 1, cmyk: new Uint8Array(4) });
   expect(allocate).not.toHaveBeenCalled();
   allocate.mockRestore();
   // A plain array over memory of exactly its size, which may be transferred.

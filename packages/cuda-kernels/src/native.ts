@@ -39,10 +39,17 @@ export interface NativeCudaOptions {
   readonly programmatic: boolean;
 }
 
+/** Bytes of an image, handed over in parts. The request that it is passed in takes its memory. */
+export interface NativeFrame {
+  append(bytes: Uint8Array): void;
+  dispose(): void;
+}
+
 /** Pixel work on libuv's pool, over copies of the arrays that the request brings; see src/imaging.ts. */
 export interface NativeImaging {
+  readonly Frame: new (sizeBytes: number) => NativeFrame;
   resizeFrame(request: {
-    readonly rgb: Uint8Array;
+    readonly rgb: Uint8Array | NativeFrame;
     readonly filter: string;
     readonly height: number;
     readonly width: number;
@@ -50,7 +57,7 @@ export interface NativeImaging {
     readonly toWidth: number;
   }): Promise<Uint8Array>;
   patchifyFrames(request: {
-    readonly frames: readonly Uint8Array[];
+    readonly frames: readonly (Uint8Array | NativeFrame)[];
     readonly filter: string;
     readonly height: number;
     readonly width: number;
@@ -60,7 +67,10 @@ export interface NativeImaging {
     readonly mergeSize: number;
     readonly temporalPatchSize: number;
   }): Promise<Uint8Array>;
-  cmykToRgb(request: { readonly cmyk: Uint8Array }): Promise<Uint8Array>;
+  cmykToRgb(request: {
+    readonly pixels: number;
+    readonly cmyk: Uint8Array | NativeFrame;
+  }): Promise<Uint8Array>;
 }
 
 /** Work on weights on libuv's pool, over copies of the arrays that the request brings; see src/weights.ts. */

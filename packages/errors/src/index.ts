@@ -13,7 +13,7 @@ import { nearestKey } from "./nearest-key.js";
 
 export { describe, listed, shorten } from "./describe.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
-export { type JsonOutline, scanJson } from "./scan-json.js";
+export { type JsonOutline, JsonScanner, scanJson } from "./scan-json.js";
 
 /** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */
 export const ERROR_CODES = {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { scanJson } from "./scan-json.js";
+import { JsonScanner, scanJson } from "./scan-json.js";
 
 const brackets = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
 
@@ -45,4 +45,32 @@ test("a string of escapes ends at its own quote, however long the run", () => {
       expect(scanJson(`[${string},${"[".repeat(3)}`, 3).isTooDeep).toBe(true);
       expect(scanJson(`[${string}]`, 1, 2).hasTooManyValues).toBe(false);
     }
+});
+
+test("text in parts has the outline of the whole, wherever it is cut", () => {
+  const text = '{"a": "\\\\\\"[[[,", "b": [1, "\\u005b,\\\\", {"c": "\n[2]}';
+  const whole = outlineOf([text]);
+  for (let first = 0; first <= text.length; first++)
+    for (let second = first; second <= text.length; second++) {
+      const parts = [text.slice(0, first), text.slice(first, second), text.slice(second)];
+      expect(outlineOf(parts)).toEqual(whole);
+    }
+});
+
+function outlineOf(parts: readonly string[]): unknown {
+  const scanner = new JsonScanner(64, 100);
+  for (const part of parts) scanner.add(part);
+  const { isTooDeep, hasTooManyValues, topLevelCommas, isInString } = scanner;
+  return { isTooDeep, hasTooManyValues, topLevelCommas, isInString };
+}
+
+test.each([
+  ['{"a": "', true],
+  ['{"a": "b', true],
+  ['{"a": "b"', false],
+  ['{"a": "\\', false],
+  ['{"a": "\\\\', true],
+  ['{"a": "\\"', true],
+])("whether %s ends within a string", (text, isInString) => {
+  expect(outlineOf([text])).toMatchObject({ isInString });
 });

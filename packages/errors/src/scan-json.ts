@@ -21,57 +21,98 @@ const BACKSLASH = 0x5c;
 /** A regular expression is ten times as fast as a loop over characters: text may be spaces for megabytes. */
 const STRUCTURE = /["[\]{},]/g;
 
-/**
- * One pass over JSON text, valid or not. Its depth and its count of values are never less than a parser's: commas and
- * opening brackets count as values.
- */
-export function scanJson(
-  text: string,
-  mostDepth: number,
-  mostValues: number = Number.POSITIVE_INFINITY,
-): JsonOutline {
-  /** The brackets that are to close. Another closing one does not count: tolerant parsers skip it. */
-  const open: number[] = [];
-  let topLevelCommas = 0;
-  let values = 1;
-  const outline = (isTooDeep: boolean, hasTooManyValues: boolean): JsonOutline => ({
-    isTooDeep,
-    hasTooManyValues,
-    topLevelCommas,
-  });
-  let at = 0;
-  while (at < text.length) {
-    STRUCTURE.lastIndex = at;
-    if (!STRUCTURE.test(text)) break;
-    at = STRUCTURE.lastIndex;
-    const character = text.charCodeAt(at - 1);
-    if (character === QUOTE) at = endOfString(text, at);
-    else if (character === COMMA) {
-      values++;
-      if (open.length === 1) topLevelCommas++;
-    } else if (character === BRACKET || character === BRACE) {
-      if (open.length === mostDepth) return outline(true, false);
-      values++;
-      // In ASCII, a closing bracket stands two places behind its opening one.
-      open.push(character + 2);
-    } else if (character === open[open.length - 1]) open.pop();
-    if (values > mostValues) return outline(false, true);
-  }
-  return outline(false, false);
-}
-
 /** An end, or a run of escapes with what is between them: one match for each escape would take seconds for megabytes. */
 const STRING_STOP = /["\n\r]|(?:\\[\s\S][^"\\\n\r]{0,16}){1,1000}/g;
 
 /**
- * Offset behind the closing quote, or of the line's end: no string of JSON goes on behind it.
- * @param start offset behind the opening quote
+ * One pass over JSON text, valid or not. Its depth and its count of values are never less than a parser's: commas and
+ * opening brackets count as values.
  */
-function endOfString(text: string, start: number): number {
-  STRING_STOP.lastIndex = start;
-  for (;;) {
-    const stop = STRING_STOP.exec(text);
-    if (stop === null) return text.length;
-    if (text.charCodeAt(stop.index) !== BACKSLASH) return stop.index + 1;
+export function scanJson(text: string, mostDepth: number, mostValues?: number): JsonOutline {
+  const scanner = new JsonScanner(mostDepth, mostValues);
+  scanner.add(text);
+  const { isTooDeep, hasTooManyValues, topLevelCommas } = scanner;
+  return { isTooDeep, hasTooManyValues, topLevelCommas };
+}
+
+/** The pass of {@link scanJson} over text that comes in parts. */
+export class JsonScanner implements JsonOutline {
+  readonly #mostDepth: number;
+  readonly #mostValues: number;
+  /** The brackets that are to close. Another closing one does not count: tolerant parsers skip it. */
+  readonly #open: number[] = [];
+  #values = 1;
+  #isInString = false;
+  /** Whether the last part ended between a backslash and what it escapes. */
+  #isInEscape = false;
+  topLevelCommas = 0;
+  isTooDeep = false;
+
+  constructor(mostDepth: number, mostValues: number = Number.POSITIVE_INFINITY) {
+    this.#mostDepth = mostDepth;
+    this.#mostValues = mostValues;
+  }
+
+  get hasTooManyValues(): boolean {
+    return this.#values > this.#mostValues;
+  }
+
+  /** Whether the text so far ends within a string, and not within an escape of it. */
+  get isInString(): boolean {
+    return this.#isInString && !this.#isInEscape;
+  }
+
+  /** Does nothing once a limit is passed. */
+  add(text: string): void {
+    let at = 0;
+    if (this.#isInEscape && text !== "") {
+      this.#isInEscape = false;
+      at = 1;
+    }
+    while (at < text.length && !this.isTooDeep && !this.hasTooManyValues) {
+      if (this.#isInString) {
+        at = this.#leaveString(text, at);
+        continue;
+      }
+      STRUCTURE.lastIndex = at;
+      if (!STRUCTURE.test(text)) break;
+      at = STRUCTURE.lastIndex;
+      this.#count(text.charCodeAt(at - 1));
+    }
+  }
+
+  #count(character: number): void {
+    const open = this.#open;
+    if (character === QUOTE) this.#isInString = true;
+    else if (character === COMMA) {
+      this.#values++;
+      if (open.length === 1) this.topLevelCommas++;
+    } else if (character === BRACKET || character === BRACE) {
+      this.isTooDeep = open.length === this.#mostDepth;
+      if (this.isTooDeep) return;
+      this.#values++;
+      // In ASCII, a closing bracket stands two places behind its opening one.
+      open.push(character + 2);
+    } else if (character === open[open.length - 1]) open.pop();
+  }
+
+  /**
+   * Offset behind the closing quote, or of the line's end: no string of JSON goes on behind it. The text's length where
+   * the string goes on in the next part.
+   */
+  #leaveString(text: string, start: number): number {
+    STRING_STOP.lastIndex = start;
+    for (;;) {
+      const from = STRING_STOP.lastIndex;
+      const stop = STRING_STOP.exec(text);
+      if (stop === null) {
+        // A backslash with something behind it is a stop.
+        this.#isInEscape = from < text.length && text.charCodeAt(text.length - 1) === BACKSLASH;
+        return text.length;
+      }
+      if (text.charCodeAt(stop.index) === BACKSLASH) continue;
+      this.#isInString = false;
+      return stop.index + 1;
+    }
   }
 }

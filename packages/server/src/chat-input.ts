@@ -144,7 +144,7 @@ const MOST_CHARACTERS_A_TOKEN = 128;
 /** @throws ParamError with an error of {@link readMedia}; VG_QUEUE_FULL */
 export async function readMessages(
   body: ChatBody,
-  { memory }: RequestState,
+  state: RequestState,
   { policy, maxItems, contextSize, signal }: ReadMessagesOptions,
 ): Promise<ReadMessages> {
   // Before templates and tokenizers spend time on it.
@@ -164,7 +164,7 @@ export async function readMessages(
   const read = await Promise.all(
     media.map(async ({ type, source, param }): Promise<ChatPart> => {
       try {
-        const bytes = await readMedia(source, policy, (size) => memory.take(size), signal);
+        const bytes = await readMedia(source, policy, { ...state, signal });
         return type === "image" ? { type, image: bytes } : { type, video: bytes };
       } catch (error) {
         throw new ParamError(param, error);

@@ -5,13 +5,12 @@
  * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
  * arrive and an answer to be read, and how much memory requests hold.
  */
-import { isAscii, isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
-import { scanJson, shorten, unknownOption } from "@vitgraph/errors";
+import { shorten, unknownOption } from "@vitgraph/errors";
 import Fastify, {
   type FastifyError,
   type FastifyInstance,
@@ -25,7 +24,8 @@ import { countRequests } from "./http-metrics.js";
 import { LoopTurns } from "./loop-turns.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
-import { findRequestState, setRequestState } from "./request-state.js";
+import { parseJson } from "./parse-json.js";
+import { findRequestState, requestState, setRequestState } from "./request-state.js";
 import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
 import { registerGateway } from "./routes/gateway.js";
@@ -40,10 +40,6 @@ const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
 /** Node drops the headers above a count of its own (2000), Transfer-Encoding among them. Clients and proxies send some 30. */
 const MAX_HEADERS = 200;
-/** Schemas of tools nest, but not as deep as this. */
-const MAX_JSON_DEPTH = 64;
-/** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
-const MAX_JSON_VALUES = 100_000;
 /** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
 const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
@@ -73,7 +69,7 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.addContentTypeParser(
     "application/json",
     { parseAs: "buffer" },
-    async (_request: unknown, body: Buffer) => parseJson(body),
+    async (request: FastifyRequest, body: Buffer) => parseJson(body, requestState(request).turn),
   );
   await app.register(multipart, { throwFileSizeLimit: false });
   await app.register(swagger, {
@@ -172,24 +168,6 @@ function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerO
 function requestId({ headers }: { readonly headers: FastifyRequest["headers"] }): string {
   const given = headers["x-request-id"];
   return typeof given === "string" && /^[\w.:-]{1,100}$/.test(given) ? given : randomUUID();
-}
-
-/** @throws StatusError 400 */
-function parseJson(body: Buffer): unknown {
-  if (!isUtf8(body)) throw new StatusError(400, "the body is not UTF-8", "encode it as UTF-8");
-  // Images in base64 are ASCII, and V8 copies that ten times as fast as it decodes UTF-8.
-  const text = body.toString(isAscii(body) ? "latin1" : "utf8");
-  const { isTooDeep, hasTooManyValues } = scanJson(text, MAX_JSON_DEPTH, MAX_JSON_VALUES);
-  if (isTooDeep)
-    throw new StatusError(400, `the body is nested deeper than ${MAX_JSON_DEPTH} levels`, "flatten it");
-  if (hasTooManyValues)
-    throw new StatusError(400, `the body has more than ${MAX_JSON_VALUES} values`, "send fewer of them");
-  try {
-    return JSON.parse(text);
-  } catch {
-    // V8's message quotes the body.
-    throw new StatusError(400, "the body is not JSON", "check it with a JSON parser");
-  }
 }
 
 function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): void {

@@ -25,15 +25,15 @@ export interface RequestedImages {
   readonly encoding: "float" | "base64";
 }
 
-/** @throws ParamError with an error of {@link readMedia}; VG_QUEUE_FULL */
+/** @throws ParamError with an error of {@link readMedia} */
 export async function readJsonImages(request: FastifyRequest, policy: MediaPolicy): Promise<RequestedImages> {
   const { input, model, encoding_format: encoding = "float" } = request.body as EmbeddingsBody;
-  const { memory, signal } = requestState(request);
+  const state = requestState(request);
   const inputs = Array.isArray(input) ? (input as readonly ImageInput[]) : [input as ImageInput];
   const images = await Promise.all(
     inputs.map(async (image, index) => {
       try {
-        return await readMedia(sourceOf(image), policy, (bytes) => memory.take(bytes), signal);
+        return await readMedia(sourceOf(image), policy, state);
       } catch (error) {
         throw new ParamError(`input[${index}]`, error);
       }

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { type Embedding, SafetensorsFile } from "@vitgraph/core";
 import OpenAI from "openai";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import {
   dataUrl,
   errorOf,
@@ -16,6 +16,7 @@ import {
   type TestServer,
 } from "../test/serve.js";
 import { jsonChunks } from "./embedding-formats.js";
+import { LoopTurns } from "./loop-turns.js";
 
 let opened: TestEngine;
 let server: TestServer;
@@ -234,4 +235,19 @@ test("a JSON body is read as UTF-8", async () => {
   const response = await fetch(`${server.url}/v1/embeddings`, { method: "POST", headers, body });
   expect(response.status).toBe(400);
   expect(await response.text()).toContain("größe");
+});
+
+test("a large image in JSON is parsed and decoded in turns of its caller", async () => {
+  const take = vi.spyOn(LoopTurns.prototype, "take");
+  const small = await server.embed({ input: dataUrl(images[0] as Buffer) });
+  expect(small.status).toBe(200);
+  // To start, and to write the answer.
+  expect(take).toHaveBeenCalledTimes(2);
+  take.mockClear();
+  // 1.4 MB of JSON: six parts.
+  const large = await server.embed({ input: dataUrl(Buffer.alloc(1_050_000)) });
+  expect(await errorOf(large)).toMatchObject({ status: 400, code: "VG_IMAGE_INVALID" });
+  // To start, between the parts, to parse, for the one string, and to decode it.
+  expect(take).toHaveBeenCalledTimes(1 + 5 + 1 + 1 + 1);
+  take.mockRestore();
 });

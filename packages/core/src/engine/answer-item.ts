@@ -9,6 +9,7 @@ import { toVitgraphError } from "@vitgraph/errors";
 import type { Clock, EncoderQueue, Packable } from "@vitgraph/scheduler";
 import type { EncoderItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { nextTurn } from "../next-turn.js";
 import type { ItemSettled, ObserverList } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import type { Reservation } from "./admission.js";
@@ -45,6 +46,8 @@ export interface ItemAnswererOptions {
   readonly identity: string;
   readonly cache: EmbeddingCache | undefined;
   readonly pool: PreprocessPool;
+  /** For headers of small images: they never wait for decoding. */
+  readonly headers: PreprocessPool;
   readonly queue: EncoderQueue<QueuedWork, Embedding>;
   readonly observers: ObserverList;
   readonly limits: OpenItemOptions;
@@ -54,6 +57,9 @@ export interface ItemAnswererOptions {
 /** Called when an item reaches a place where its outcome may be decided. */
 type Reach = (source: ItemSettled["source"]) => void;
 
+/** Headers of small images that are read before other work of JavaScript's thread gets its turn: some 2 ms. */
+const HEADERS_A_TURN = 8;
+
 interface ReadyItem {
   readonly item: EncoderItem;
   /** Of its content, if it was asked for. */
@@ -62,18 +68,26 @@ interface ReadyItem {
 
 export class ItemAnswerer {
   readonly #options: ItemAnswererOptions;
+  #headersRead = 0;
 
   constructor(options: ItemAnswererOptions) {
     this.#options = options;
   }
 
-  /** Reads an item's size. Headers of encoded images are read in the pool: a header can be the whole file. */
+  /** Reads an item's size. Headers are read in a pool, in the callers' shares: a header can be the whole file. */
   async open(item: EngineItem, context: RequestContext): Promise<OpenedItem> {
-    const { model, limits, pool } = this.#options;
+    const { model, limits, pool, headers } = this.#options;
     const { bytes, isSmall } = headerWork(item);
     const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
     if (bytes === 0) return open(context.signal);
-    using opened = await pool.run({ bytes, keptBytes: 0, isSmall, work: open }, context);
+    const openInTurn = async (signal: AbortSignal) => {
+      if (++this.#headersRead % HEADERS_A_TURN === 0) await nextTurn();
+      return open(signal);
+    };
+    const job = { bytes, keptBytes: 0, isSmall: false };
+    using opened = isSmall
+      ? await headers.run({ ...job, work: openInTurn }, context)
+      : await pool.run({ ...job, work: open }, context);
     return opened.value;
   }
 

@@ -63,6 +63,7 @@ export class EncoderEngine implements AsyncDisposable {
   readonly #devices: DevicePool;
   readonly #cache: EmbeddingCache | undefined;
   readonly #pool: PreprocessPool;
+  readonly #headers: PreprocessPool;
   readonly #queue: EncoderQueue<QueuedWork, Embedding>;
   readonly #flow: RequestFlow;
   readonly #counter: StatsCounter;
@@ -95,6 +96,13 @@ export class EncoderEngine implements AsyncDisposable {
       agingMs: AGING_MS,
       clock,
     });
+    // One at a time: they are read on this thread. Their bytes are the callers'.
+    this.#headers = new PreprocessPool({
+      concurrency: 1,
+      maxBytes: Number.POSITIVE_INFINITY,
+      agingMs: AGING_MS,
+      clock,
+    });
     const runner = new BatchRunner({ devices, observers, counter: this.#counter, clock });
     this.#queue = new EncoderQueue<QueuedWork, Embedding>({
       limits: workers[0].encoder.budgets.limits,
@@ -112,6 +120,7 @@ export class EncoderEngine implements AsyncDisposable {
       admission: limits,
       cache: this.#cache,
       pool: this.#pool,
+      headers: this.#headers,
       queue: this.#queue,
       observers,
       counter: this.#counter,
@@ -272,7 +281,7 @@ export class EncoderEngine implements AsyncDisposable {
       queue: {
         items: this.#flow.admission.items,
         tokens: this.#flow.admission.tokens,
-        preparing: this.#pool.size,
+        preparing: this.#pool.size + this.#headers.size,
         batches_in_flight: this.#queue.batchesInFlight,
       },
       devices: this.#devices.stats(),
@@ -303,7 +312,7 @@ export class EncoderEngine implements AsyncDisposable {
   async #close(): Promise<void> {
     if (this.#state !== "failed") this.#enter("draining");
     await this.drain();
-    await Promise.all([this.#queue.drain(), this.#pool.idle()]);
+    await Promise.all([this.#queue.drain(), this.#pool.idle(), this.#headers.idle()]);
     const closed = await this.#devices.close();
     if (typeof this.#options.model === "string") await this.model[Symbol.asyncDispose]();
     this.#enter("closed");

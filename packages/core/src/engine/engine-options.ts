@@ -45,7 +45,7 @@ export interface EngineLimits {
    */
   readonly maxPixelsInFlight?: number;
   /**
-   * Images decoded and resized at a time, besides a small one. Default: one less than the cores, or than libuv's threads
+   * Images decoded and resized at a time, besides small ones. Default: one less than the cores, or than libuv's threads
    * if they are fewer.
    */
   readonly preprocessConcurrency?: number;

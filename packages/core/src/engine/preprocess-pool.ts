@@ -5,8 +5,9 @@
  * It also bounds memory: a job's bytes count from its start until its item is answered, since pixels wait in memory for
  * their batch. If the first job has no room, it waits, and no other overtakes it.
  *
- * The exception is the lane for small jobs, with a slot and a memory limit apart: a small image never waits for decoding
- * that takes seconds.
+ * The exception is the lane for small jobs, with slots and a memory limit apart: a small image never waits for decoding
+ * that takes seconds. Its first slot is anybody's. The others are for callers that have no job running, so that one image
+ * does not wait for the jobs of a flood.
  */
 import { type Clock, FairLine, onAbort } from "@vitgraph/scheduler";
 
@@ -44,6 +45,8 @@ export interface Preprocessed<T> extends Disposable {
 
 /** Some dozens of small images that wait for their batch. Counted beside `maxBytes`. */
 const LANE_BYTES = 64 << 20;
+/** With one job beside the lane, as many as libuv has threads by default. */
+const LANE_SLOTS = 3;
 
 /** Jobs that run, and bytes held by them and by what they prepared. */
 interface Usage {
@@ -56,6 +59,8 @@ export class PreprocessPool {
   readonly #waiting: FairLine<Waiting>;
   readonly #main: Usage = { running: 0, bytes: 0 };
   readonly #lane: Usage = { running: 0, bytes: 0 };
+  /** Running jobs of each caller that has any. */
+  readonly #runningOf = new Map<unknown, number>();
   #onIdle: (() => void)[] = [];
 
   constructor(options: PreprocessPoolOptions) {
@@ -91,7 +96,7 @@ export class PreprocessPool {
         isSmall: job.isSmall,
         start: (usage) => {
           stopWatching();
-          this.#work(job, usage, signal).then(resolve, reject);
+          this.#work(job, usage, { caller, signal }).then(resolve, reject);
         },
       };
       const stopWatching = onAbort(signal, () => {
@@ -110,13 +115,23 @@ export class PreprocessPool {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  async #work<T>(job: PreprocessJob<T>, usage: Usage, signal: AbortSignal): Promise<Preprocessed<T>> {
+  async #work<T>(
+    job: PreprocessJob<T>,
+    usage: Usage,
+    { caller, signal }: Pick<Turn, "caller" | "signal">,
+  ): Promise<Preprocessed<T>> {
     let held = 0;
     const hold = (bytes: number) => {
       usage.bytes += bytes - held;
       held = bytes;
     };
-    usage.running += 1;
+    const countRunning = (change: 1 | -1) => {
+      usage.running += change;
+      const running = (this.#runningOf.get(caller) ?? 0) + change;
+      if (running === 0) this.#runningOf.delete(caller);
+      else this.#runningOf.set(caller, running);
+    };
+    countRunning(1);
     hold(job.bytes);
     try {
       const value = await job.work(signal);
@@ -133,7 +148,7 @@ export class PreprocessPool {
       hold(0);
       throw error;
     } finally {
-      usage.running -= 1;
+      countRunning(-1);
       this.#pump();
     }
   }
@@ -147,11 +162,7 @@ export class PreprocessPool {
         this.#start(first, this.#main, now);
         continue;
       }
-      if (this.#lane.running > 0) return;
-      const small = this.#waiting.head(
-        now,
-        (entry) => entry.isSmall && this.#lane.bytes + entry.bytes <= LANE_BYTES,
-      );
+      const small = this.#waiting.head(now, (entry) => this.#fitsLane(entry));
       if (small === undefined) return;
       this.#start(small, this.#lane, now);
     }
@@ -162,6 +173,12 @@ export class PreprocessPool {
     const { concurrency, maxBytes } = this.#options;
     const { running, bytes: held } = this.#main;
     return running < concurrency && (held === 0 || held + bytes <= maxBytes);
+  }
+
+  #fitsLane({ caller, isSmall, bytes }: Waiting): boolean {
+    const { running, bytes: held } = this.#lane;
+    if (!isSmall || held + bytes > LANE_BYTES) return false;
+    return running === 0 || (running < LANE_SLOTS && !this.#runningOf.has(caller));
   }
 
   #start(entry: Waiting, usage: Usage, now: number): void {

@@ -27,7 +27,7 @@ export async function compositeOver(
       rgba[to + 2] = blend(rgba[from + 2] as number, blue, alpha);
     }
   }
-  return rgba.slice(0, pixels * 3);
+  return rgba.subarray(0, pixels * 3);
 }
 
 /** A division by 255 with rounding, in shifts. */

@@ -43,9 +43,12 @@ std::vector<std::uint32_t> copy_words(Napi::Value value, const std::string& name
   return {words.begin(), words.end()};
 }
 
-InputBytes::InputBytes(std::span<const std::byte> from)
-    : memory_(std::make_unique_for_overwrite<std::byte[]>(from.size())), size_(from.size()) {
+InputBytes::InputBytes(std::size_t size)
+    : memory_(std::make_unique_for_overwrite<std::byte[]>(size)), size_(size) {
   prefer_large_pages(span());
+}
+
+InputBytes::InputBytes(std::span<const std::byte> from) : InputBytes(from.size()) {
   if (!from.empty()) std::memcpy(memory_.get(), from.data(), from.size());
 }
 

@@ -5,7 +5,8 @@
 // memory. So
 //
 //   - InputBytes copies what a caller passes, on JavaScript's thread, and every check is made on the copy or on the
-//     length that was copied. What the caller does to the array afterwards changes nothing.
+//     length that was copied. What the caller does to the array afterwards changes nothing. A large copy is made in
+//     parts, through a Frame: each call of it copies the bytes that it is given.
 //   - OutputBytes is an array that no JavaScript code can reach until the promise resolves to it.
 //
 // No other code of the addon keeps a pointer into an array. A span from `view_bytes` or `view_words` is valid until
@@ -35,6 +36,8 @@ class InputBytes {
  public:
   /// @throws std::bad_alloc
   explicit InputBytes(std::span<const std::byte> from);
+  /// Memory for a copy that is made in parts. It comes unfilled. @throws std::bad_alloc
+  explicit InputBytes(std::size_t size);
 
   std::span<std::byte> span() const { return {memory_.get(), size_}; }
   const std::uint8_t* data() const { return reinterpret_cast<const std::uint8_t*>(memory_.get()); }

@@ -13,6 +13,8 @@
 #include "imaging/resize.h"
 #include "napi/bytes.h"
 #include "napi/convert.h"
+#include "napi/frame_handle.h"
+#include "napi/handle.h"
 #include "napi/promise_worker.h"
 #include "napi/request.h"
 
@@ -46,7 +48,12 @@ class ImagingRequest : public Request {
     throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic, bilinear or lanczos");
   }
 
-  /// The Uint8Arrays of the array `name`, each of `bytes` bytes.
+  /// The Uint8Array or Frame `name`, which must have `bytes` bytes.
+  InputBytes bytes(const char* name, size_t bytes) const { return copy(get(name), name, bytes); }
+
+  double count(const char* name) const { return to_count(get(name), name, kMaxBytes); }
+
+  /// The Uint8Arrays or Frames of the array `name`, each of `bytes` bytes.
   std::vector<InputBytes> list_of_bytes(const char* name, size_t bytes) const {
     const Napi::Value value = get(name);
     if (!value.IsArray()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is not an array");
@@ -57,6 +64,12 @@ class ImagingRequest : public Request {
     }
     if (list.empty()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is empty", "pass at least one");
     return list;
+  }
+
+ private:
+  static InputBytes copy(Napi::Value value, const std::string& name, size_t bytes) {
+    if (FrameHandle::is_frame(value)) return unwrap<FrameHandle>(value, name).take(name, bytes);
+    return Request::copy(value, name, bytes);
   }
 };
 
@@ -170,15 +183,12 @@ class PatchifyWorker final : public ImagingWorker {
 };
 
 struct CmykRequest {
-  explicit CmykRequest(const ImagingRequest& request) : cmyk(request.bytes("cmyk")) {
-    if (cmyk.span().size() % 4 == 0) return;
-    throw Error("VG_ARGUMENT_INVALID",
-                "cmyk has " + std::to_string(cmyk.span().size()) + " bytes, which are not whole pixels");
-  }
+  explicit CmykRequest(const ImagingRequest& request)
+      : pixels(static_cast<size_t>(request.count("pixels"))), cmyk(request.bytes("cmyk", checked_product({pixels, 4}))) {}
 
-  size_t pixels() const { return cmyk.span().size() / 4; }
-  size_t result_bytes() const { return pixels() * kChannels; }
+  size_t result_bytes() const { return pixels * kChannels; }
 
+  size_t pixels;
   InputBytes cmyk;
 };
 
@@ -187,7 +197,7 @@ class CmykWorker final : public ImagingWorker {
   CmykWorker(Napi::Env env, CmykRequest request)
       : ImagingWorker(env, request.result_bytes()), request_(std::move(request)) {}
 
-  void execute() override { imaging::cmyk_to_rgb(request_.cmyk.data(), request_.pixels(), result_data()); }
+  void execute() override { imaging::cmyk_to_rgb(request_.cmyk.data(), request_.pixels, result_data()); }
 
  private:
   CmykRequest request_;
@@ -204,6 +214,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void register_imaging(Napi::Env env, Napi::Object exports) {
+  exports.Set("Frame", FrameHandle::define(env));
   exports.Set("resizeFrame", Napi::Function::New(env, start<ResizeWorker, ResizeRequest>, "resizeFrame"));
   exports.Set("patchifyFrames", Napi::Function::New(env, start<PatchifyWorker, PatchifyRequest>, "patchifyFrames"));
   exports.Set("cmykToRgb", Napi::Function::New(env, start<CmykWorker, CmykRequest>, "cmykToRgb"));

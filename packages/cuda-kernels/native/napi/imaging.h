@@ -5,7 +5,7 @@
 
 namespace vitgraph::napi {
 
-/// Adds resizeFrame, patchifyFrames and cmykToRgb. Each takes one object and returns a promise of a Uint8Array; their types
+/// Adds the class Frame, and resizeFrame, patchifyFrames and cmykToRgb. Each of these takes one object and returns a promise of a Uint8Array; their types
 /// are in src/native.ts.
 void register_imaging(Napi::Env env, Napi::Object exports);
 

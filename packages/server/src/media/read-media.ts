@@ -1,6 +1,7 @@
 /** An image as a request names it → its bytes: a data URL, an http(s) URL, or a path. */
 import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
+import type { RequestState } from "../request-state.js";
 import { fetchUrl, type Network, tooLarge } from "./fetch-url.js";
 import { readLocalFile } from "./local-file.js";
 
@@ -14,19 +15,23 @@ export interface MediaPolicy {
   readonly network?: Network;
 }
 
+/** Of a data URL: its bytes are decoded in less than a millisecond. */
+const SMALL_LENGTH = 2 ** 18;
+
 /**
- * @param onBytes called with bytes before they are kept; may throw
- * @throws VG_MEDIA_REFUSED, VG_MEDIA_UNAVAILABLE, VG_IMAGE_TOO_LARGE, VG_ABORTED; what `onBytes` throws
+ * @param request takes the memory of the bytes before they are kept. A large data URL is decoded in a turn
+ * @throws VG_MEDIA_REFUSED, VG_MEDIA_UNAVAILABLE, VG_IMAGE_TOO_LARGE, VG_ABORTED, VG_QUEUE_FULL
  */
 export async function readMedia(
   source: string,
   policy: MediaPolicy,
-  onBytes: (bytes: number) => void,
-  signal: AbortSignal,
+  { memory, signal, turn }: Pick<RequestState, "memory" | "signal" | "turn">,
 ): Promise<Uint8Array> {
+  const onBytes = (bytes: number) => memory.take(bytes);
   const { allowedDomains, localPath, maxBytes, fetchMs, network } = policy;
   const scheme = /^[a-z][a-z0-9+.-]*(?=:)/i.exec(source.slice(0, 32))?.[0].toLowerCase();
   if (scheme === "data") {
+    if (source.length > SMALL_LENGTH) await turn();
     return readDataUrl(source, (bytes) => {
       if (bytes > maxBytes) throw tooLarge(maxBytes);
       onBytes(bytes);

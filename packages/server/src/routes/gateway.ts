@@ -180,7 +180,7 @@ export async function registerGateway(
     const state = requestState(request);
     const items = await Promise.all(
       images.map(async ({ part }) => ({
-        image: await readMedia(part.image_url.url, policy, (bytes) => state.memory.take(bytes), state.signal),
+        image: await readMedia(part.image_url.url, policy, state),
       })),
     );
     const outcomes = await engine.encode(items, {

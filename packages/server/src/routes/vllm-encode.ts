@@ -122,7 +122,7 @@ export function registerVllmEncode(
         try {
           if (url === undefined)
             throw new StatusError(400, "the image of the uuid is not in the storage", "send its image_url");
-          return { image: await readMedia(url, policy, (bytes) => state.memory.take(bytes), state.signal) };
+          return { image: await readMedia(url, policy, state) };
         } catch (error) {
           throw new ParamError(param, error);
         }
