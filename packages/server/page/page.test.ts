@@ -143,7 +143,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     const { page } = live;
     const image = await png(28, 28, 99);
     await opened.engine.encode([{ image }]);
-    const hits = opened.engine.stats().output_cache?.hits as number;
+    const hits = opened.engine.stats().outputCache?.hits as number;
     await opened.engine.encode([{ image }]);
     await page
       .locator(".figures > div", { hasText: "output cache" })
