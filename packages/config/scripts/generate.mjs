@@ -91,8 +91,6 @@ function jsonSource(value) {
 
 /** Keywords that the published schemas keep from a node as they are, after its title; its text and the schemas below it are rewritten. */
 const KEPT = [
-  "$schema",
-  "$id",
   "$ref",
   "type",
   "enum",
@@ -113,6 +111,7 @@ function published(node) {
   const kept = Object.fromEntries(KEPT.filter((key) => key in node).map((key) => [key, node[key]]));
   const description = publishedText(node);
   return {
+    ...(node.$schema && { $schema: node.$schema, $id: node.$id }),
     ...(node.title && { title: node.title }),
     ...(description === "" ? {} : { description }),
     ...kept,
