@@ -17,6 +17,7 @@ const TESTS = [
   "native-tests",
   "program-validation",
   "teardown",
+  "weights",
 ];
 const FUZZ_TARGETS = ["program-decoder", "imaging"];
 

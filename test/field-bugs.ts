@@ -37,6 +37,23 @@ const still = (h: number, w: number): Grid => ({ t: 1, h, w });
 const GRAPHS = { compile_mm_encoder: true, cudagraph_mm_encoder: true };
 const BUDGETS = [16, 32, 64, 128, 256, 512, 1024];
 
+export function replaysUnderChangingContent(replays: number): Scenario {
+  return {
+    name: `${replays} replays under changing content`,
+    run: ({ withEncoder }) =>
+      withEncoder(GRAPHS, async (encode) => {
+        const random = randomFrom(7);
+        // A few grids and seeds, so that the oracle's answers are computed once each.
+        for (let replay = 0; replay < replays; replay++) {
+          const grids = Array.from({ length: 1 + random(3) }, () =>
+            still(2 + 2 * random(4), 2 + 2 * random(4)),
+          );
+          await encode(grids, random(4));
+        }
+      }),
+  };
+}
+
 export const SCENARIOS: readonly Scenario[] = [
   {
     name: "small, large, small again",
@@ -149,20 +166,7 @@ export const SCENARIOS: readonly Scenario[] = [
         }
       }),
   },
-  {
-    name: "two thousand replays under changing content",
-    run: ({ withEncoder }) =>
-      withEncoder(GRAPHS, async (encode) => {
-        const random = randomFrom(7);
-        // A few grids and seeds, so that the oracle's answers are computed once each.
-        for (let replay = 0; replay < 2000; replay++) {
-          const grids = Array.from({ length: 1 + random(3) }, () =>
-            still(2 + 2 * random(4), 2 + 2 * random(4)),
-          );
-          await encode(grids, random(4));
-        }
-      }),
-  },
+  replaysUnderChangingContent(2000),
 ];
 
 /** Runs a scenario on a device, held against the CPU. `tolerance` is the largest relative L2 of an item. */

@@ -2,7 +2,8 @@
  * What the tests ask of a CUDA device, as one plain script: for GPU machines that have no npm. `pnpm bundle` packs it.
  * Prints a line a failure and exits with 1 if there was one.
  *
- *     node gpu-suite.mjs [MODEL_DIR]      kernels against float64, then the field's bugs on the model's device
+ *     node gpu-suite.mjs [MODEL_DIR [REPLAYS]]    kernels against float64, then the field's bugs on the model's
+ *                                                 device, and as many more replays under changing content
  */
 import { createDevice } from "@vitgraph/core";
 import {
@@ -18,9 +19,9 @@ import {
   type Tolerance,
   toleranceOf,
 } from "@vitgraph/cuda-kernels/testing";
-import { runScenario, SCENARIOS } from "./field-bugs.js";
+import { replaysUnderChangingContent, runScenario, SCENARIOS } from "./field-bugs.js";
 
-const [modelDirectory] = process.argv.slice(2);
+const [modelDirectory, replays] = process.argv.slice(2);
 using device = createDevice({ backend: "cuda", algorithmCache: "" });
 console.log(device.info.name);
 
@@ -44,7 +45,8 @@ for (const result of lists) checkResult(result.name, result.strayBytes, result, 
 console.log(`segment lists: ${lists.length} outputs, ${failures} failed in all`);
 
 if (modelDirectory !== undefined) {
-  for (const scenario of SCENARIOS) {
+  const soak = replays === undefined ? [] : [replaysUnderChangingContent(Number(replays))];
+  for (const scenario of [...SCENARIOS, ...soak]) {
     const started = performance.now();
     await runScenario(scenario, device, modelDirectory, 3e-2).then(
       () => console.log(`ok ${scenario.name} (${((performance.now() - started) / 1000).toFixed(1)} s)`),

@@ -22,16 +22,6 @@ export function f32ToBf16(values: Float32Array): Uint16Array {
   return bits;
 }
 
-/** Rounds `values` in place as `f32ToBf16` does, and writes their bits to `bits` from `start` on. */
-export function roundToBf16(values: Float32Array, bits: Uint16Array, start: number): void {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < words.length; i++) {
-    const rounded = bf16Bits(words[i] as number);
-    bits[start + i] = rounded;
-    words[i] = rounded << 16;
-  }
-}
-
 /** Of a float32's bits. */
 function bf16Bits(word: number): number {
   const isNaNWord = (word & 0x7fffffff) > 0x7f800000;

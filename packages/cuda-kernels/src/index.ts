@@ -12,3 +12,4 @@ export { type BackendReport, type BackendsReport, describeBackends } from "./doc
 export * from "./imaging.js";
 export * from "./kernels.js";
 export * from "./program.js";
+export * from "./weights.js";

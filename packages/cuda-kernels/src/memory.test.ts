@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { patchifyFrames, resizeFrame } from "./imaging.js";
 import { type NativeArena, type NativeDevice, type NativeExecutable, requireAddon } from "./native.js";
 import { encodeProgram, PROGRAM_VERSION, type Program } from "./program.js";
+import { convertFloats, foldNorm } from "./weights.js";
 
 const addon = requireAddon("cpu");
 const ROWS = 64;
@@ -96,6 +97,18 @@ describe("the bytes of the call count, whatever happens to the array afterwards"
     const works = [resizeFrame(frames[0]!, size, to), patchifyFrames(frames, size, layout)];
     for (const frame of frames) change(frame);
     for (const result of await Promise.all(works)) expect(new Set(result)).toEqual(new Set([90]));
+  });
+
+  test.each(changes)("weights, %s", async (_, change) => {
+    const arrays = [resizable(ones()), resizable(ones()), resizable(ones())];
+    const [bytes, rows, scale] = arrays as [Uint8Array, Uint8Array, Uint8Array];
+    const norm = { scale: new Float32Array(scale.buffer), centred: false };
+    const works = [
+      convertFloats(bytes, "f32", "f32"),
+      foldNorm(rows, "f32", norm, "f32").then(({ weight }) => weight),
+    ];
+    for (const array of arrays) change(array);
+    for (const result of await Promise.all(works)) expect(result).toEqual(ones());
   });
 
   test("a program's words, taken away by the device that loads them", () => {

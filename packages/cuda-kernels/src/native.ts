@@ -18,8 +18,8 @@ export interface NativeAddon<Options> {
   createDevice(options: Options): NativeDevice;
 }
 
-/** What the CPU addon exports: it is always there, so imaging lives in it. */
-export interface NativeCpuAddon extends NativeImaging, NativeAddon<NativeCpuOptions> {}
+/** What the CPU addon exports: it is always there, so work on the host lives in it. */
+export interface NativeCpuAddon extends NativeImaging, NativeWeights, NativeAddon<NativeCpuOptions> {}
 
 export interface NativeCpuOptions {
   /** 0 for the default. */
@@ -61,6 +61,25 @@ export interface NativeImaging {
     readonly temporalPatchSize: number;
   }): Promise<Uint8Array>;
   cmykToRgb(request: { readonly cmyk: Uint8Array }): Promise<Uint8Array>;
+}
+
+/** Work on weights on libuv's pool, over copies of the arrays that the request brings; see src/weights.ts. */
+export interface NativeWeights {
+  convertFloats(request: {
+    readonly bytes: Uint8Array;
+    readonly from: string;
+    readonly to: string;
+  }): Promise<Uint8Array>;
+  foldNorm(request: {
+    readonly weight: Uint8Array;
+    readonly from: string;
+    readonly to: string;
+    readonly columns: number;
+    readonly centred: boolean;
+    readonly scale: Uint8Array;
+    readonly shift?: Uint8Array;
+    readonly bias?: Uint8Array;
+  }): Promise<{ readonly weight: Uint8Array; readonly u: Uint8Array; readonly v: Uint8Array }>;
 }
 
 export interface NativeDevice {

@@ -1,4 +1,4 @@
-/** Rows that are loaded in another order than the checkpoint's, in tensors of one slice and of several. */
+/** Slices in flight; rows that are loaded in another order than the checkpoint's, in tensors of one slice and of several. */
 import type { Arena, Device } from "@vitgraph/cuda-kernels";
 import { KERNEL_NAMES } from "@vitgraph/cuda-kernels";
 import { describe, expect, test } from "vitest";
@@ -81,4 +81,46 @@ test("rows that are no whole heads are refused", async () => {
   await expect(loadedRows([12, 3], { rows: 6, headSize: 4 })).rejects.toThrow(
     "weight: 6 of the 12 rows of w are no pairs in heads of 4",
   );
+});
+
+describe("slices in flight", () => {
+  /** A tensor of 32 MiB, which is 32 slices. */
+  async function load(upload: Device["upload"], onProgress?: Parameters<typeof loadWeights>[5]) {
+    const shape = [32, 2 ** 18];
+    const g = new GraphBuilder();
+    const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: shape[1]! });
+    const graph = g.build([
+      g.add("linear", [x, g.weight("w", shape), null, null], { activation: "none" }, "y"),
+    ]);
+    const target = { activationDType: "f32", weightDType: null, kernels: new Set(KERNEL_NAMES) } as const;
+    const plan = planMemory(graph, { patches: 1, tokens: 1 }, target, new Map([["w", "f32"]]));
+    const source = { name: "w", dtype: "F32", shape, sizeBytes: 2 ** 25, readSlice: async () => {} };
+    const device = { upload } as unknown as Device;
+    await loadWeights(graph, plan, new Map([["w", source]]), device, {} as Arena, onProgress);
+  }
+
+  test("are reported until the whole is loaded", async () => {
+    const seen: number[] = [];
+    await load(
+      async () => {},
+      (doneBytes, totalBytes) => seen.push(doneBytes / totalBytes),
+    );
+    expect(seen).toEqual([...seen].sort((a, b) => a - b));
+    expect(seen.length).toBeGreaterThan(8);
+    expect(seen.at(-1)).toBe(1);
+  });
+
+  test("end with the first failure, and nothing is uploaded after it", async () => {
+    let uploads = 0;
+    const upload = async () => {
+      const count = ++uploads;
+      await new Promise((resolve) => setTimeout(resolve, count));
+      if (count === 3) throw new Error("the device is gone");
+    };
+    await expect(load(upload)).rejects.toThrow("the device is gone");
+    const uploadsThen = uploads;
+    expect(uploadsThen).toBeLessThan(8);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(uploads).toBe(uploadsThen);
+  });
 });

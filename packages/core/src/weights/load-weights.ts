@@ -1,24 +1,29 @@
-/** Puts a graph's tensors and constants where the memory plan wants them, a slice at a time. */
-import type { Arena, Device, DType } from "@vitgraph/cuda-kernels";
-import { describe, VitgraphError } from "@vitgraph/errors";
-import type { MemoryPlan, WeightDTypes } from "../compiler/memory-plan.js";
-import type { Graph } from "../graph/graph.js";
+/**
+ * Puts a graph's tensors and constants where the memory plan wants them, in slices of which several are in flight: while one
+ * is read, others are converted or uploaded. No loop over elements runs here: native code converts, off JavaScript's thread.
+ */
+import {
+  type Arena,
+  convertFloats,
+  type Device,
+  foldNorm,
+  type NormOperands,
+  type WeightDType,
+} from "@vitgraph/cuda-kernels";
+import type { MemoryPlan, Placement, WeightDTypes } from "../compiler/memory-plan.js";
+import type { AnyNode, Graph } from "../graph/graph.js";
 import type { FoldedNorm, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
-import { bf16ToF32, bytesOf, f16ToF32, f32ToBf16 } from "../numerics.js";
+import { bytesOf } from "../numerics.js";
 import type { Checkpoint } from "./checkpoint.js";
-import { type FoldedVectors, foldRows, type NormTensors } from "./fold-weight.js";
-import type { TensorSource } from "./tensor-source.js";
+import { floatDType, readFloats, type TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
-const WEIGHT_DTYPES: ReadonlyMap<string, DType> = new Map([
-  ["F32", "f32"],
-  ["F16", "f16"],
-  ["BF16", "bf16"],
-]);
+/** Large enough for a disk to stream. The slices in flight, with their copies, are a few per cent of a tower. */
+const SLICE_BYTES = 2 ** 20;
 
-/** Large enough for a disk to stream, small enough not to count beside the weights. */
-const SLICE_BYTES = 8 * 2 ** 20;
+/** The threads of libuv's pool, which read and convert. */
+const SLICES_IN_FLIGHT = 4;
 
 export interface FoundWeights {
   /** By the graph's names. */
@@ -67,25 +72,10 @@ function storedName(tensor: string, { renamed = [] }: TensorNames): string {
 
 /** @throws VG_WEIGHTS_INVALID naming the first tensor whose dtype no kernel reads. */
 export function weightDTypes(weights: ReadonlyMap<string, TensorSource>): WeightDTypes {
-  return new Map(
-    [...weights].map(([name, tensor]) => {
-      const dtype = WEIGHT_DTYPES.get(tensor.dtype);
-      if (dtype === undefined) {
-        throw new VitgraphError(
-          "VG_WEIGHTS_INVALID",
-          `tensor ${describe(tensor.name)} has dtype ${describe(tensor.dtype)}`,
-          {
-            remedy: `vitgraph reads ${[...WEIGHT_DTYPES.keys()].join(", ")}: use a checkpoint whose vision tower has one of these dtypes`,
-            details: { tensor: tensor.name, dtype: tensor.dtype },
-          },
-        );
-      }
-      return [name, dtype] as const;
-    }),
-  );
+  return new Map([...weights].map(([name, tensor]) => [name, floatDType(tensor)]));
 }
 
-/** Streams everything into the weights arena. `onProgress` hears of the bytes done so far. */
+/** Loads everything into the weights arena. `onProgress` hears of the bytes done so far. */
 export async function loadWeights(
   graph: Graph,
   plan: MemoryPlan,
@@ -94,111 +84,153 @@ export async function loadWeights(
   arena: Arena,
   onProgress?: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
-  let slice = new Uint8Array(SLICE_BYTES);
   const totalBytes = [...weights.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   let doneBytes = 0;
-  // The vectors of a folded weight come after it, and are found with it.
-  const vectors = new Map<string, FoldedVectors>();
-  for (const node of graph.nodes) {
+  const slices = slicesOf(graph, plan, weights);
+  const loadInTurn = async () => {
+    let memory = new Uint8Array(SLICE_BYTES);
+    // A failure ends the generator, and with it the loops of the others.
+    for (const { sizeBytes, derive } of slices) {
+      if (memory.length < sizeBytes) memory = new Uint8Array(sizeBytes);
+      for (const { offset, bytes } of await derive(memory.subarray(0, sizeBytes)))
+        await device.upload(arena, offset, bytes);
+      doneBytes += sizeBytes;
+      onProgress?.(doneBytes, totalBytes);
+    }
+  };
+  const loops = await Promise.allSettled(Array.from({ length: SLICES_IN_FLIGHT }, loadInTurn));
+  const failure = loops.find((loop) => loop.status === "rejected");
+  if (failure !== undefined) throw failure.reason;
+}
+
+interface Slice {
+  /** Of the tensor, as its source has it. */
+  readonly sizeBytes: number;
+  /** Reads the slice into `memory`, which is as large, and makes what the device gets. */
+  readonly derive: (memory: Uint8Array) => Promise<readonly Upload[]>;
+}
+
+interface Upload {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Sources that are made when they are read want their slices read in order: `derive` begins reading when it is called. */
+function* slicesOf(
+  graph: Graph,
+  plan: MemoryPlan,
+  weights: ReadonlyMap<string, TensorSource>,
+): Generator<Slice> {
+  for (const [index, node] of graph.nodes.entries()) {
     const placement = plan.placements[node.id];
     if (placement === undefined) continue;
     if (node.op === "constant") {
-      await device.upload(arena, placement.offset, bytesOf(node.attributes.data));
+      const bytes = bytesOf(node.attributes.data);
+      yield { sizeBytes: 0, derive: async () => [{ offset: placement.offset, bytes }] };
     }
     if (node.op !== "weight") continue;
-    const tensor = weights.get(node.attributes.tensor) as TensorSource;
-    const { shape, pairedRows, folded } = node.attributes;
-    if (folded !== undefined && folded.part !== "weight") {
-      const { [folded.part]: vector } = vectors.get(node.attributes.tensor) as FoldedVectors;
-      await device.upload(arena, placement.offset, new Uint8Array(vector.buffer));
-      continue;
-    }
-    const fold = folded === undefined ? undefined : await startFold(node.attributes, folded, weights);
-    if (fold !== undefined) vectors.set(node.attributes.tensor, fold);
-    const rowBytes = tensor.sizeBytes / (shape[0] as number);
-    // Whole heads at a time where rows change places, and whole rows where they are folded.
-    const headRows = pairedRows?.headSize ?? 1;
-    const headBytes = pairedRows === undefined && fold === undefined ? 1 : headRows * rowBytes;
-    const sliceBytes = Math.max(1, Math.floor(SLICE_BYTES / headBytes)) * headBytes;
-    if (slice.length < sliceBytes) slice = new Uint8Array(sliceBytes);
-    let offset = placement.offset;
-    for (let start = 0; start < tensor.sizeBytes; start += sliceBytes) {
-      const part = slice.subarray(0, Math.min(sliceBytes, tensor.sizeBytes - start));
-      await tensor.readSlice(start, part);
-      if (pairedRows !== undefined) {
-        pairRows(
-          part.subarray(0, Math.max(0, pairedRows.rows * rowBytes - start)),
-          rowBytes,
-          pairedRows.headSize,
-        );
-      }
-      const converted =
-        fold === undefined
-          ? convertWeights(part, tensor.dtype, placement.dtype)
-          : foldRows(toF32(part, tensor.dtype), start / rowBytes, fold, fold, placement.dtype);
-      await device.upload(arena, offset, converted);
-      offset += converted.length;
-      doneBytes += part.length;
-      onProgress?.(doneBytes, totalBytes);
-    }
+    const { tensor, folded } = node.attributes;
+    const source = weights.get(tensor) as TensorSource;
+    if (folded === undefined) yield* plainSlices(node.attributes, source, placement);
+    if (folded?.part !== "weight") continue;
+    const vector = (part: FoldedNorm["part"]): Placement => {
+      const isVector = ({ op, attributes }: AnyNode) =>
+        op === "weight" && attributes.tensor === tensor && attributes.folded?.part === part;
+      const found = graph.nodes.slice(index).find(isVector) as AnyNode;
+      return plan.placements[found.id] as Placement;
+    };
+    const placements = { weight: placement, u: vector("u"), v: vector("v") };
+    yield* foldedSlices(node.attributes, source, placements, readNorm(node.attributes, folded, weights));
   }
 }
 
-type Fold = NormTensors & FoldedVectors;
-
-async function startFold(
+function* plainSlices(
   { shape, pairedRows }: WeightAttributes,
+  source: TensorSource,
+  { offset, dtype: to }: Placement,
+): Generator<Slice> {
+  const from = floatDType(source);
+  const rowBytes = source.sizeBytes / (shape[0] as number);
+  // Whole heads at a time where rows change places.
+  const unitBytes = pairedRows === undefined ? 1 : pairedRows.headSize * rowBytes;
+  for (const { start, sizeBytes } of cut(source.sizeBytes, unitBytes)) {
+    const derive = async (memory: Uint8Array) => {
+      await source.readSlice(start, memory);
+      pairRows(memory, start, rowBytes, pairedRows);
+      const bytes = from === to ? memory : await convertFloats(memory, from, to as WeightDType);
+      return [{ offset: offset + start * (bytes.length / memory.length), bytes }];
+    };
+    yield { sizeBytes, derive };
+  }
+}
+
+function* foldedSlices(
+  { shape, pairedRows }: WeightAttributes,
+  source: TensorSource,
+  placements: Readonly<Record<FoldedNorm["part"], Placement>>,
+  norm: Promise<NormOperands>,
+): Generator<Slice> {
+  const { weight, u, v } = placements;
+  const rowBytes = source.sizeBytes / (shape[0] as number);
+  for (const { start, sizeBytes } of cut(source.sizeBytes, (pairedRows?.headSize ?? 1) * rowBytes)) {
+    const derive = async (memory: Uint8Array) => {
+      const [{ bias, ...operands }] = await Promise.all([norm, source.readSlice(start, memory)]);
+      pairRows(memory, start, rowBytes, pairedRows);
+      const [first, rows] = [start / rowBytes, sizeBytes / rowBytes];
+      const ofRows = { ...operands, bias: bias?.subarray(first, first + rows) };
+      const folded = await foldNorm(memory, floatDType(source), ofRows, weight.dtype as WeightDType);
+      return [
+        { offset: weight.offset + first * (folded.weight.length / rows), bytes: folded.weight },
+        { offset: u.offset + first * Float32Array.BYTES_PER_ELEMENT, bytes: bytesOf(folded.u) },
+        { offset: v.offset + first * Float32Array.BYTES_PER_ELEMENT, bytes: bytesOf(folded.v) },
+      ];
+    };
+    yield { sizeBytes, derive };
+  }
+}
+
+/** Slices of whole units. */
+function* cut(totalBytes: number, unitBytes: number): Generator<{ start: number; sizeBytes: number }> {
+  const sliceBytes = Math.max(1, Math.floor(SLICE_BYTES / unitBytes)) * unitBytes;
+  for (let start = 0; start < totalBytes; start += sliceBytes)
+    yield { start, sizeBytes: Math.min(sliceBytes, totalBytes - start) };
+}
+
+async function readNorm(
+  { pairedRows }: WeightAttributes,
   { norm, scale, offset = 0, shift, bias }: FoldedNorm,
   weights: ReadonlyMap<string, TensorSource>,
-): Promise<Fold> {
+): Promise<NormOperands> {
   const read = async (name: string, paired?: PairedRows): Promise<Float32Array> => {
-    const { sizeBytes, dtype, shape, readSlice } = weights.get(name) as TensorSource;
-    const bytes = new Uint8Array(sizeBytes);
-    await readSlice(0, bytes);
-    const elementBytes = sizeBytes / (shape[0] as number);
-    if (paired !== undefined)
-      pairRows(bytes.subarray(0, paired.rows * elementBytes), elementBytes, paired.headSize);
-    return toF32(bytes, dtype);
+    const vector = await readFloats(weights.get(name) as TensorSource);
+    pairRows(bytesOf(vector), 0, vector.BYTES_PER_ELEMENT, paired);
+    return vector;
   };
-  const rows = shape[0] as number;
   return {
     scale: (await read(scale)).map((value) => value + offset),
     shift: shift === undefined ? undefined : await read(shift),
     bias: bias === undefined ? undefined : await read(bias, pairedRows),
     centred: norm === "layernorm",
-    u: new Float32Array(rows),
-    v: new Float32Array(rows),
   };
 }
 
-/** `bytes` begin at their buffer's start. */
-function toF32({ buffer, byteLength }: Uint8Array, dtype: string): Float32Array {
-  if (dtype === "F32") return new Float32Array(buffer, 0, byteLength / 4);
-  const halves = new Uint16Array(buffer, 0, byteLength / 2);
-  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
-}
-
-/** Puts the rows (i, i + headSize/2) of each head beside each other, in place. */
-function pairRows(heads: Uint8Array, rowBytes: number, headSize: number): void {
+/**
+ * Puts the rows (i, i + headSize/2) of each head beside each other, in place. The bytes are whole heads from `start` of their
+ * tensor on.
+ */
+function pairRows(
+  bytes: Uint8Array,
+  start: number,
+  rowBytes: number,
+  { rows, headSize }: PairedRows = { rows: 0, headSize: 1 },
+): void {
+  const heads = bytes.subarray(0, Math.max(0, rows * rowBytes - start));
   const headBytes = headSize * rowBytes;
-  for (let start = 0; start < heads.length; start += headBytes) {
-    const head = heads.slice(start, start + headBytes);
+  for (let at = 0; at < heads.length; at += headBytes) {
+    const head = heads.slice(at, at + headBytes);
     for (let row = 0; row < headSize; row++) {
       const to = row < headSize / 2 ? 2 * row : 2 * row - headSize + 1;
-      heads.set(head.subarray(row * rowBytes, (row + 1) * rowBytes), start + to * rowBytes);
+      heads.set(head.subarray(row * rowBytes, (row + 1) * rowBytes), at + to * rowBytes);
     }
   }
-}
-
-/** The same values in the dtype that the device wants. Slices begin and end between elements. */
-function convertWeights(bytes: Uint8Array, from: string, to: DType): Uint8Array {
-  if (WEIGHT_DTYPES.get(from) === to) return bytes;
-  if (to !== "bf16")
-    throw new VitgraphError("VG_INTERNAL", `weights cannot be converted from ${from} to ${to}`);
-  const { buffer, byteOffset, byteLength } = bytes;
-  const values =
-    from === "F32"
-      ? new Float32Array(buffer, byteOffset, byteLength / 4)
-      : f16ToF32(new Uint16Array(buffer, byteOffset, byteLength / 2));
-  return new Uint8Array(f32ToBf16(values).buffer);
 }

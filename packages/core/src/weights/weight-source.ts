@@ -1,8 +1,13 @@
-/** A weight of the graph out of the tensors that the checkpoint keeps it in. */
+/**
+ * A weight of the graph out of the tensors that the checkpoint keeps it in.
+ *
+ * Most of a tower is read as it is stored. What is made here is made on JavaScript's thread, a tensor at a time: loops over
+ * elements call no functions.
+ */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
-import { bf16ToF32, bytesOf, f16ToF32 } from "../numerics.js";
-import type { TensorSource } from "./tensor-source.js";
+import { bytesOf } from "../numerics.js";
+import { readFloats, type TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with the shape that it must have there. */
 export interface StoredTensor {
@@ -55,14 +60,20 @@ export function weightSource(weight: WeightAttributes, tensors: readonly TensorS
     if (resampled !== undefined) values = resample(values, resampled);
     if (added !== undefined) {
       const summand = await readFloats(part(added, shape, plus?.first));
-      values = values.map((value, at) => value + (summand[at] as number));
+      for (let at = 0; at < values.length; at++)
+        values[at] = (values[at] as number) + (summand[at] as number);
     }
-    if (factor !== undefined) values = values.map((value) => value * factor);
+    if (factor !== undefined) scaleInPlace(values, factor);
     if (scale === undefined) return values;
     const columns = values.length / (shape[0] as number);
-    const factors = await readFloats(scale);
-    return values.map((value, at) => value * (factors[Math.floor(at / columns)] as number));
+    for (const [row, rowFactor] of (await readFloats(scale)).entries())
+      scaleInPlace(values.subarray(row * columns, (row + 1) * columns), rowFactor);
+    return values;
   });
+}
+
+function scaleInPlace(values: Float32Array, factor: number): void {
+  for (let at = 0; at < values.length; at++) values[at] = (values[at] as number) * factor;
 }
 
 function sumsOfRows(values: Float32Array, rows: number): Float32Array {
@@ -127,14 +138,6 @@ function part(source: TensorSource, shape: readonly number[], first = 0): Tensor
   const readSlice: TensorSource["readSlice"] = (start, target) =>
     source.readSlice(start + first * elementBytes, target);
   return { ...source, shape, sizeBytes: elements(shape) * elementBytes, readSlice };
-}
-
-async function readFloats({ dtype, sizeBytes, readSlice }: TensorSource): Promise<Float32Array> {
-  const bytes = new Uint8Array(sizeBytes);
-  await readSlice(0, bytes);
-  if (dtype === "F32") return new Float32Array(bytes.buffer);
-  const halves = new Uint16Array(bytes.buffer);
-  return dtype === "BF16" ? bf16ToF32(halves) : f16ToF32(halves);
 }
 
 /** A source in float32 that is made when it is read, and kept until its last byte was asked for. */
@@ -213,46 +216,36 @@ function remade(
   return { ...source, shape, sizeBytes, readSlice: keptUntilRead(make, sizeBytes) };
 }
 
-function transpose(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): void {
+function transpose(result: Matrix, given: Matrix): void {
+  const [to, from] = [elementsOf(result), elementsOf(given)];
+  const { rows, columns } = given;
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) {
-      const from = (row * columns + column) * elementBytes;
-      const to = (column * rows + row) * elementBytes;
-      for (let byte = 0; byte < elementBytes; byte++) result.bytes[to + byte] = bytes[from + byte] as number;
-    }
+    for (let column = 0; column < columns; column++)
+      to[column * rows + row] = from[row * columns + column] as number;
   }
 }
 
-function reorder(
-  result: Matrix,
-  { bytes, elementBytes }: Matrix,
-  { sides, axes, padded }: ReorderedElements,
-): void {
-  const strides = sides.map((_, axis) => elements(sides.slice(axis + 1)));
+function reorder(result: Matrix, given: Matrix, { sides, axes, padded }: ReorderedElements): void {
+  const [to, from] = [elementsOf(result), elementsOf(given)];
   const counts = axes.map((axis) => sides[axis] as number);
-  const lengths = padded ?? counts;
-  const [outer, inner] = [axes.slice(0, -1), axes.at(-1) as number];
-  const count = sides[inner] as number;
-  const step = (strides[inner] as number) * elementBytes;
-  const lineBytes = (lengths.at(-1) as number) * elementBytes;
-  const counters = outer.map(() => 0);
-  for (let line = 0; line < result.bytes.length; line += lineBytes) {
-    const isPadding = counters.some((counter, at) => counter >= (counts[at] as number));
-    const start = outer.reduce(
-      (sum, axis, at) => sum + (counters[at] as number) * (strides[axis] as number),
-      0,
-    );
-    let to = line;
-    for (let index = 0, from = start * elementBytes; !isPadding && index < count; index++, from += step) {
-      for (let byte = 0; byte < elementBytes; byte++) result.bytes[to++] = bytes[from + byte] as number;
+  const fromStrides = axes.map((axis) => elements(sides.slice(axis + 1)));
+  const toStrides = counts.map((_, at) => elements((padded ?? counts).slice(at + 1)));
+  const copy = (axis: number, fromStart: number, toStart: number): void => {
+    const count = counts[axis] as number;
+    const [fromStride, toStride] = [fromStrides[axis] as number, toStrides[axis] as number];
+    if (axis < axes.length - 1) {
+      for (let at = 0; at < count; at++) copy(axis + 1, fromStart + at * fromStride, toStart + at * toStride);
+    } else if (fromStride === 1 && count >= LONG_LINE) {
+      to.set(from.subarray(fromStart, fromStart + count), toStart);
+    } else {
+      for (let at = 0; at < count; at++) to[toStart + at] = from[fromStart + at * fromStride] as number;
     }
-    for (let at = outer.length - 1; at >= 0; at--) {
-      counters[at] = (counters[at] as number) + 1;
-      if ((counters[at] as number) < (lengths[at] as number)) break;
-      counters[at] = 0;
-    }
-  }
+  };
+  copy(0, 0, 0);
 }
+
+/** From so many elements on, making a view of them costs less than copying them one by one. */
+const LONG_LINE = 128;
 
 function repeatRows(
   result: Uint8Array,
@@ -278,6 +271,12 @@ function pad(result: Matrix, { bytes, rows, columns, elementBytes }: Matrix): vo
 function matrix(bytes: Uint8Array, shape: readonly number[], elementBytes: number): Matrix {
   const columns = shape.length === 1 ? (shape[0] as number) : elements(shape.slice(1));
   return { bytes, rows: elements(shape) / columns, columns, elementBytes };
+}
+
+/** Bits of the elements, which no copy needs as numbers. */
+function elementsOf({ bytes, elementBytes }: Matrix): Uint16Array | Uint32Array {
+  const View = elementBytes === 2 ? Uint16Array : Uint32Array;
+  return new View(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length / elementBytes);
 }
 
 function elements(shape: readonly number[]): number {

@@ -56,6 +56,14 @@ inline float to_float(Float16 value) {
   return bits_to_float(float_to_bits(magnitude) | special | sign);
 }
 
+/// Rounds to nearest, ties to even; a NaN stays one.
+inline BFloat16 to_bfloat16(float value) {
+  const std::uint32_t bits = float_to_bits(value);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const std::uint32_t nan = (bits >> 16) | 0x40u;
+  return {static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded)};
+}
+
 /// Calls `body` with a null pointer of the C++ type behind a float dtype: `with_float_type(d, [&](auto* type) {...})`.
 template <typename Body>
 decltype(auto) with_float_type(DType dtype, Body&& body) {

@@ -1,10 +1,11 @@
-// The CPU addon's registration list: the CPU backend, and imaging.
+// The CPU addon's registration list: the CPU backend, imaging, and weights.
 #include <napi.h>
 
 #include "backend/cpu/cpu_backend.h"
 #include "napi/addon_exports.h"
 #include "napi/convert.h"
 #include "napi/imaging.h"
+#include "napi/weights.h"
 
 namespace vitgraph::napi {
 namespace {
@@ -21,6 +22,7 @@ std::unique_ptr<Backend> create_backend(Napi::Object options) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   export_addon(env, exports, create_backend);
   register_imaging(env, exports);
+  register_weights(env, exports);
   return exports;
 }
 

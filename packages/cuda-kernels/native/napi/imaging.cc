@@ -14,6 +14,7 @@
 #include "napi/bytes.h"
 #include "napi/convert.h"
 #include "napi/promise_worker.h"
+#include "napi/request.h"
 
 namespace vitgraph::napi {
 namespace {
@@ -26,16 +27,11 @@ using imaging::Size;
 // Far above any image, and low enough for products of a side with a few taps or channels to fit an int.
 constexpr double kLongestSide = 1 << 24;
 
-/// Reads the fields of the one object that JavaScript passed. Arrays come last: see bytes.h.
-class Request {
+class ImagingRequest : public Request {
  public:
-  explicit Request(const Napi::CallbackInfo& info) : object_(to_object(info[0], "the request")) {}
+  using Request::Request;
 
-  int side(const char* name) const {
-    const int value = static_cast<int>(to_count(object_.Get(name), name, kLongestSide));
-    if (value == 0) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is 0", "give a positive whole number");
-    return value;
-  }
+  int side(const char* name) const { return static_cast<int>(positive(name, kLongestSide)); }
 
   Size size(const char* height, const char* width) const {
     const int rows = side(height);
@@ -43,22 +39,16 @@ class Request {
   }
 
   Filter filter() const {
-    const std::string name = to_string(object_.Get("filter"), "filter");
+    const std::string name = to_string(get("filter"), "filter");
     if (name == "bicubic") return Filter::bicubic;
     if (name == "bilinear") return Filter::bilinear;
     if (name == "lanczos") return Filter::lanczos;
     throw Error("VG_ARGUMENT_INVALID", "filter is " + name, "give bicubic, bilinear or lanczos");
   }
 
-  /// The Uint8Array `name`.
-  InputBytes bytes(const char* name) const { return InputBytes(view_bytes(object_.Get(name), name)); }
-
-  /// The Uint8Array `name`, which must have `bytes` bytes.
-  InputBytes bytes(const char* name, size_t bytes) const { return copy(object_.Get(name), name, bytes); }
-
   /// The Uint8Arrays of the array `name`, each of `bytes` bytes.
   std::vector<InputBytes> list_of_bytes(const char* name, size_t bytes) const {
-    const Napi::Value value = object_.Get(name);
+    const Napi::Value value = get(name);
     if (!value.IsArray()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is not an array");
     const auto array = value.As<Napi::Array>();
     std::vector<InputBytes> list;
@@ -68,18 +58,6 @@ class Request {
     if (list.empty()) throw Error("VG_ARGUMENT_INVALID", std::string(name) + " is empty", "pass at least one");
     return list;
   }
-
- private:
-  static InputBytes copy(Napi::Value value, const std::string& name, size_t bytes) {
-    const auto found = view_bytes(value, name);
-    if (found.size() != bytes) {
-      throw Error("VG_ARGUMENT_INVALID", name + " has " + std::to_string(found.size()) +
-                                             " bytes, but the sizes given make it " + std::to_string(bytes));
-    }
-    return InputBytes(found);
-  }
-
-  Napi::Object object_;
 };
 
 size_t raster_bytes(Size size) {
@@ -114,7 +92,7 @@ class ImagingWorker : public PromiseWorker {
 };
 
 struct ResizeRequest {
-  explicit ResizeRequest(const Request& request)
+  explicit ResizeRequest(const ImagingRequest& request)
       : from(request.size("height", "width")), to(request.size("toHeight", "toWidth")), filter(request.filter()) {
     check_between_passes(from, to);
     rgb.emplace(request.bytes("rgb", raster_bytes(from)));
@@ -145,7 +123,7 @@ class ResizeWorker final : public ImagingWorker {
 };
 
 struct PatchifyRequest {
-  explicit PatchifyRequest(const Request& request)
+  explicit PatchifyRequest(const ImagingRequest& request)
       : from(request.size("height", "width")),
         to(request.size("toHeight", "toWidth")),
         filter(request.filter()),
@@ -161,7 +139,7 @@ struct PatchifyRequest {
 
   size_t result_bytes() const { return imaging::PatchWriter::size_bytes(to, frames.size(), layout); }
 
-  static PatchLayout layout_of(const Request& request) {
+  static PatchLayout layout_of(const ImagingRequest& request) {
     const int patch = request.side("patchSize");
     const int merge = request.side("mergeSize");
     return {patch, merge, request.side("temporalPatchSize")};
@@ -192,7 +170,7 @@ class PatchifyWorker final : public ImagingWorker {
 };
 
 struct CmykRequest {
-  explicit CmykRequest(const Request& request) : cmyk(request.bytes("cmyk")) {
+  explicit CmykRequest(const ImagingRequest& request) : cmyk(request.bytes("cmyk")) {
     if (cmyk.span().size() % 4 == 0) return;
     throw Error("VG_ARGUMENT_INVALID",
                 "cmyk has " + std::to_string(cmyk.span().size()) + " bytes, which are not whole pixels");
@@ -219,7 +197,7 @@ template <typename Worker, typename WorkerRequest>
 Napi::Value start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&] {
-    return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(Request(info))));
+    return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(ImagingRequest(info))));
   });
 }
 

@@ -125,23 +125,24 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
   if (activation != Activation::none && operands.residual.data != nullptr) return cudaErrorInvalidValue;
-  // Consumers, their 64-row blocks and columns, stages, rows and columns of a cluster. Small tiles take as many stages as fit: their
-  // steps are short, and what hides the latency of the copies is how many are under way.
+  // Consumers, the 64-row blocks of each, the tile's columns, stages, rows and columns of a cluster. Small tiles take as many stages
+  // as fit: their steps are short, and what hides the latency of the copies is how many are under way. Their consumers share a tile:
+  // where small tiles win, a block has one or two.
   switch (tile) {
     case LinearTile::rows256_columns192:
-      return launch_shape<LinearShape<Consumers::share, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
     case LinearTile::rows192_columns192:
-      return launch_shape<LinearShape<Consumers::share, 3, 1, 192, 4, 1, 2>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 192, 4, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns192:
       return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns128:
       return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns64:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 64, 9, 1, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 64, 9, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns128:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 128, 9, 1, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 128, 9, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
     case LinearTile::rows128_columns192_cluster2x1:
       return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2, 1>>(launch, operands, activation);
     case LinearTile::rows128_columns192_cluster2x2:
@@ -151,12 +152,18 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
     case LinearTile::rows128_columns144_cluster2x2:
       return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns80_cluster2x2:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 80, 8, 2, 2>>(launch, operands, activation);
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 80, 8, 2, 2>>(launch, operands, activation);
     case LinearTile::rows64_columns160_cluster4x1:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 1, 160, 7, 4, 1>>(launch, operands, activation);
-    // Consumers, their 64-row blocks and columns, stages, blocks that share the inner dimension.
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 160, 7, 4, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns192_shared:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 192, 5, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns192_shared_cluster1x2:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 192, 5, 1, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns128_shared:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 128, 6, 1, 1>>(launch, operands, activation);
+    // Consumers, the 64-row blocks of each, columns, stages, blocks that share the inner dimension.
     case LinearTile::rows128_columns64_split3:
-      return launch_split<LinearSplitShape<1, 2, 64, 8, 3>>(launch, operands, activation);
+      return launch_split<LinearSplitShape<2, 1, 64, 8, 3>>(launch, operands, activation);
     case LinearTile::rows64_columns128_split3:
       return launch_split<LinearSplitShape<1, 1, 128, 8, 3>>(launch, operands, activation);
   }

@@ -2,7 +2,8 @@
 //
 // One warpgroup copies (producer), the others compute (consumers). The blocks stay and walk over the tiles of the real
 // rows. Consumers either take alternate tiles, so that the tensor cores work for one while the other finishes its tile
-// (activation, residual, stores), or share a tile, which can then be larger. The blocks of a cluster take tiles beside each
+// (activation, residual, stores), or share a tile, by its rows or by its columns: it can then be larger, and where a block
+// has one tile, which no other one hides, it ends sooner. The blocks of a cluster take tiles beside each
 // other: those of the same rows copy a part of x each, for all of them, and those of the same columns a part of the
 // weights, since what L2 can deliver is the limit here. The order of tiles keeps a band of rows together, so that it and
 // the weights it meets stay in L2.
@@ -33,19 +34,22 @@ struct LinearEpilogue {
   static constexpr bool kResidual = kActivation == Activation::none && !kRotate && !kNorm;
 };
 
-/// Whether consumers share a tile.
-enum class Consumers { alternate, share };
+/// Whether consumers share a tile, and how.
+enum class Consumers { alternate, share_rows, share_columns };
 
-/// kConsumers of kRowBlocks · 64 rows and kColumns each, in clusters of kClusterRows × kClusterColumns tiles.
+/// kConsumers of kRowBlocks · 64 rows each and tiles of kColumns, in clusters of kClusterRows × kClusterColumns tiles.
 template <Consumers kWork_, int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kClusterRows_,
           int kClusterColumns_>
 struct LinearShape {
-  static constexpr bool kShare = kWork_ == Consumers::share;
+  static constexpr bool kShare = kWork_ != Consumers::alternate;
   static constexpr int kConsumers = kConsumers_;
   static constexpr int kRowBlocks = kRowBlocks_;
-  static constexpr int kConsumerRows = 64 * kRowBlocks;
-  static constexpr int kRows = kConsumerRows * (kShare ? kConsumers : 1);
+  static constexpr int kRows = 64 * kRowBlocks * (kWork_ == Consumers::share_rows ? kConsumers : 1);
   static constexpr int kColumns = kColumns_;
+  static constexpr int kConsumerColumns = kColumns / (kWork_ == Consumers::share_columns ? kConsumers : 1);
+  /// From one consumer's part of a tile to the next one's.
+  static constexpr int kRowsApart = kWork_ == Consumers::share_rows ? 64 * kRowBlocks : 0;
+  static constexpr int kColumnsApart = kWork_ == Consumers::share_columns ? kConsumerColumns : 0;
   static constexpr int kStages = kStages_;
   static constexpr int kClusterRows = kClusterRows_;
   static constexpr int kClusterColumns = kClusterColumns_;
@@ -59,11 +63,11 @@ struct LinearShape {
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
   /// Where sums leave few registers, half of a row's at a time.
-  static constexpr int kResidualGroups = kRowBlocks * kColumns > 320 ? 3 : 8;
+  static constexpr int kResidualGroups = kRowBlocks * kConsumerColumns > 320 ? 3 : 8;
   /// 1024 rows.
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
   /// With norms the producer's other warps have work, too: they look up as many pieces of a row at once as fit.
-  static constexpr int kSums = kRowBlocks * kColumns / 2;
+  static constexpr int kSums = kRowBlocks * kConsumerColumns / 2;
   static constexpr int kNormBatch = kConsumers == 3 || kSums > 144 ? 3 : kSums > 80 ? 9 : 18;
   static __host__ __device__ constexpr int producer_registers(bool norm) {
     if (kConsumers == 3) return norm ? 56 : 32;
@@ -269,12 +273,13 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
                                         std::uint32_t x_shared, std::uint32_t weight_shared,
                                         LinearShared<Shape::kStages>& shared, LinearNormShared<Shape>& norms) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int row_in_tile = (Shape::kShare ? consumer * Shape::kConsumerRows : 0) +
-                          static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
+  const int row_in_tile = consumer * Shape::kRowsApart + static_cast<int>(threadIdx.x) % 128 / 32 * 16 + lane / 4;
+  const int column_in_tile = consumer * Shape::kColumnsApart;
   const ClusterPlace<Shape> place;
-  const std::uint64_t x_matrix = matrix_descriptor(
-      x_shared + (Shape::kShare ? consumer * Shape::kConsumerRows * Shape::kStepRowBytes : 0), Shape::kStepRowBytes);
-  const std::uint64_t weight_matrix = matrix_descriptor(weight_shared, Shape::kStepRowBytes);
+  const std::uint64_t x_matrix =
+      matrix_descriptor(x_shared + consumer * Shape::kRowsApart * Shape::kStepRowBytes, Shape::kStepRowBytes);
+  const std::uint64_t weight_matrix =
+      matrix_descriptor(weight_shared + column_in_tile * Shape::kStepRowBytes, Shape::kStepRowBytes);
   // Who copies into a block's buffers must know that they are free.
   const auto release = [&](int stage) {
     __syncwarp();
@@ -294,10 +299,10 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
     int2 first = order.at(tile);
     first.x += place.row * Shape::kRows;
-    first.y += place.column * Shape::kColumns;
-    float sums[Shape::kRowBlocks][Shape::kColumns / 2];
+    first.y += place.column * Shape::kColumns + column_in_tile;
+    float sums[Shape::kRowBlocks][Shape::kConsumerColumns / 2];
 #pragma unroll
-    for (int j = 0; j < Shape::kColumns / 8; ++j) {
+    for (int j = 0; j < Shape::kConsumerColumns / 8; ++j) {
       const float2 bias = Epilogue::kNorm ? float2{} : load_bias<true>(operands, first.y + 8 * j);
 #pragma unroll
       for (int block = 0; block < Shape::kRowBlocks; ++block) {
@@ -316,7 +321,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       for (int k = 0; k < Shape::kStep / 16; ++k) {
 #pragma unroll
         for (int block = 0; block < Shape::kRowBlocks; ++block) {
-          SharedProduct<Shape::kColumns>::add(
+          SharedProduct<Shape::kConsumerColumns>::add(
               sums[block], moved(x_matrix, at.stage * Shape::kXBytes + block * 64 * Shape::kStepRowBytes + k * 32),
               moved(weight_matrix, at.stage * Shape::kWeightBytes + k * 32), true);
         }
@@ -329,7 +334,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
     // Where a row's angles stand is looked up while the last products run.
-    constexpr bool kTurnsLate = Shape::kRowBlocks * Shape::kColumns > 320;
+    constexpr bool kTurnsLate = Shape::kRowBlocks * Shape::kConsumerColumns > 320;
     RowTurns turns[Shape::kRowBlocks][2]{};
     if constexpr (Epilogue::kRotate && !kTurnsLate) {
 #pragma unroll
@@ -346,7 +351,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       // Found again instead of kept: two registers, without which 128x192 would spill.
       first = order.at(tile);
       first.x += place.row * Shape::kRows;
-      first.y += place.column * Shape::kColumns;
+      first.y += place.column * Shape::kColumns + column_in_tile;
     }
     if constexpr (Epilogue::kNorm) {
       const int buffer = turn % 2;
@@ -356,9 +361,9 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
         const float2 upper = load_in_order(&norms.rows[buffer][row_in_tile + block * 64].x);
         const float2 lower = load_in_order(&norms.rows[buffer][row_in_tile + block * 64 + 8].x);
 #pragma unroll
-        for (int j = 0; j < Shape::kColumns / 8; ++j) {
-          const float2 u = load_in_order(&norms.u[buffer][8 * j + lane % 4 * 2]);
-          const float2 v = load_in_order(&norms.v[buffer][8 * j + lane % 4 * 2]);
+        for (int j = 0; j < Shape::kConsumerColumns / 8; ++j) {
+          const float2 u = load_in_order(&norms.u[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
+          const float2 v = load_in_order(&norms.v[buffer][column_in_tile + 8 * j + lane % 4 * 2]);
           float* four = sums[block] + 4 * j;
           four[0] = (four[0] - upper.x * u.x) * upper.y + v.x;
           four[1] = (four[1] - upper.x * u.y) * upper.y + v.y;
@@ -379,14 +384,14 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
         for (int half = 0; half < 2; ++half) {
           const int row = first.x + row_in_tile + block * 64 + half * 8;
           // A group of 32 columns that the tile has half of ends with zeros, which are not written.
-          float of_row[divide_up(Shape::kColumns, 32)][8]{};
+          float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
 #pragma unroll
-          for (int i = 0; i < Shape::kColumns / 4; ++i) {
+          for (int i = 0; i < Shape::kConsumerColumns / 4; ++i) {
             of_row[i / 8][i % 8] = sums[block][i / 2 * 4 + 2 * half + i % 2];
           }
           finish_row<Epilogue::kActivation, true, kTurn, Epilogue::kResidual ? Shape::kResidualGroups : 0,
-                     Epilogue::kStatistics ? Shape::kColumns : 0>(
-              operands, row, row < rows, first.y, first.y + Shape::kColumns, of_row,
+                     Epilogue::kStatistics ? Shape::kConsumerColumns : 0>(
+              operands, row, row < rows, first.y, first.y + Shape::kConsumerColumns, of_row,
               kTurn && kTurnsLate ? find_turns(operands.rotation, row, row < rows) : turns[block][half]);
         }
       }
@@ -447,7 +452,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     take_registers<Shape::consumer_registers(Epilogue::kNorm)>();
     await_previous_kernels();
     if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) {
-      write_statistics_width(arguments.operands, Shape::kColumns);
+      write_statistics_width(arguments.operands, Shape::kConsumerColumns);
     }
     consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                               weight_shared, shared, norms);
