@@ -34,7 +34,7 @@ export function install({ appOnly = false } = {}) {
 }
 
 export function build({ appOnly = false } = {}) {
-  console.log("Building (the native part takes a minute the first time)…");
+  console.log("Building (the native part takes a minute or two the first time; with nvcc, some ten more)…");
   const filter = appOnly ? APP.map((name) => `--filter=${name}...`) : [];
   if (pnpm(["exec", "turbo", "run", "build", ...filter]) !== 0) {
     fail("the build failed: see the messages above.");

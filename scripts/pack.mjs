@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, install } from "./bootstrap.mjs";
+import { publishedReadme, repositoryPage } from "./published-readme.mjs";
 import { fail, root, run } from "./toolchain.mjs";
 
 const OUT = join(root, "out", "packages");
@@ -26,6 +27,7 @@ const KERNELS = "@vitgraph/cuda-kernels";
 /** Platforms whose addons are built, here or in the CI workflow, each on a machine of its kind. */
 const CPU_PLATFORMS = ["linux-x64", "linux-arm64", "darwin-arm64"];
 const CUDA_PLATFORMS = ["linux-x64", "linux-arm64"];
+const { repository: REPOSITORY } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const KEYWORDS = [
   "vision-transformer",
   "vit",
@@ -46,15 +48,21 @@ export function pack({ addons, out = OUT }) {
   mkdirSync(out, { recursive: true });
   const manifests = readdirSync(join(root, "packages"))
     .filter((folder) => existsSync(join(root, "packages", folder, "package.json")))
-    .map((folder) => ({ source: join(root, "packages", folder), manifest: readJson(folder) }))
+    .map((folder) => ({ folder: `packages/${folder}`, manifest: readJson(folder) }))
     // The VS Code extension is packed as a .vsix, by its own script.
     .filter(({ manifest }) => manifest.engines?.vscode === undefined);
   const versions = new Map(manifests.map(({ manifest }) => [manifest.name, manifest.version]));
-  for (const { source, manifest } of manifests) {
+  for (const { folder, manifest } of manifests) {
     const staged = join(out, "staged", manifest.name);
     mkdirSync(staged, { recursive: true });
-    copyFiles(source, staged, manifest.files);
-    finish(staged, published(manifest, versions), out);
+    copyFiles(join(root, folder), staged, manifest.files);
+    const readme = publishedReadme(
+      readFileSync(join(root, folder, "README.md"), "utf8"),
+      folder,
+      repositoryPage(REPOSITORY),
+    );
+    writeFileSync(join(staged, "README.md"), readme);
+    finish(staged, { ...published(manifest, versions), ...origin(folder) }, out);
   }
   for (const backend of ["cpu", "cuda"])
     packAddon(backend, join(addons, `vitgraph_${backend}.node`), versions, out);
@@ -105,6 +113,17 @@ function published({ private: _, scripts, devDependencies, ...manifest }, versio
   };
 }
 
+/** Where a registry's page says that the package comes from: needs `repository` in the root package.json. */
+function origin(folder) {
+  const page = repositoryPage(REPOSITORY);
+  if (page === undefined) return {};
+  return {
+    repository: { type: "git", url: `git+${page}.git`, directory: folder },
+    homepage: `${page}/tree/HEAD/${folder}#readme`,
+    bugs: `${page}/issues`,
+  };
+}
+
 /** `vitgraph-source` names the sources, for this repository. */
 function withoutSources(exports) {
   if (typeof exports === "string") return exports;
@@ -140,6 +159,7 @@ function packAddon(backend, addon, versions, out) {
     os: [platform],
     cpu: [arch],
     ...(platform === "linux" ? { libc: ["glibc"] } : {}),
+    ...origin("packages/cuda-kernels"),
     publishConfig: { access: "public" },
   };
   finish(staged, manifest, out);

@@ -62,7 +62,7 @@ describe.each(Object.entries(BAD))("%s", (_, { item, code, message }) => {
       reason: { code, message: expect.stringMatching(message) },
     });
     expect(compareWithReference(joinEmbeddings(outcomes), expected).relativeL2).toBeLessThanOrEqual(1e-5);
-    expect(encoder.stats()).toMatchObject({ failed_items: 1 });
+    expect(encoder.stats()).toMatchObject({ failedItems: 1 });
   });
 });
 

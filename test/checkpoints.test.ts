@@ -235,13 +235,15 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
     });
   });
 
-  test("an architecture that is not supported", async () => {
-    expect(
-      await failure(config({ model_type: "mllama", architectures: ["MllamaForConditionalGeneration"] })),
-    ).toEqual({
+  test.each([
+    ["of another family", "mllama", "MllamaForConditionalGeneration"],
+    ["of text alone", "qwen3", "Qwen3ForCausalLM"],
+    ["of a type that nobody has", "foo", "FooModel"],
+  ])("a checkpoint %s, with the list of families", async (_what, modelType, architecture) => {
+    expect(await failure(config({ model_type: modelType, architectures: [architecture] }))).toEqual({
       code: "VG_MODEL_UNSUPPORTED",
       message:
-        'model_type "mllama" (architectures: MllamaForConditionalGeneration) is not supported: ' +
+        `model_type "${modelType}" (architectures: ${architecture}) is not supported: ` +
         `supported model types: ${MODEL_TYPES.join(", ")}`,
     });
   });

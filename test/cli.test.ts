@@ -283,6 +283,24 @@ describe("encode", () => {
     expect(names).toEqual(["image0_224x224.png", "image3_57x301.png", "data"]);
   });
 
+  test.each([
+    ["that is not base64", "data:image/png,hi", "a data URL cannot be read (it has no ;base64, in it)"],
+    ["of text", `data:text/plain;base64,${btoa("hi, I am text")}`, "unknown image format"],
+    ["of a cut image", "data:image/png;base64,iVBORw0KGgo=", "PNG image of 8 bytes is truncated or damaged"],
+    ["of a video that is none", `data:video/mp4;base64,${btoa("no video")}`, "check that it is a video file"],
+    [
+      "of a megabyte that is no image",
+      `data:image/png;base64,${"A".repeat(2 ** 20)}`,
+      "unknown image format",
+    ],
+  ])("a data URL %s fails alone, in a line that does not repeat it", async (_name, url, fact) => {
+    const { code, out, err } = await run("encode", image, url, "--model", TINY);
+    expect(code).toBe(1);
+    expect(out).toMatch(/^image0_224x224\.png +1×16×16/m);
+    expect(err).toContain(fact);
+    expect(err.split("\n").find((line) => line.includes(fact))!.length).toBeLessThan(300);
+  });
+
   test("shows on a terminal that it is at work, and that it is done", async () => {
     const { err } = await runWith({ terminalColumns: 40 }, "encode", image, other, "--model", TINY);
     const last = err.split("\r\x1b[K").at(-1);

@@ -130,7 +130,7 @@ describe.each([
       }
     });
     await Promise.all(callers);
-    expect(engine.stats()).toMatchObject({ failed_items: 36, queue: { items: 0, tokens: 0, preparing: 0 } });
+    expect(engine.stats()).toMatchObject({ failedItems: 36, queue: { items: 0, tokens: 0, preparing: 0 } });
   });
 });
 
@@ -159,7 +159,7 @@ test("callers who cancel or whose time is over are answered, and the others lose
   });
   await Promise.all(callers);
   await engine.drain();
-  expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 0 });
+  expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 0 });
 });
 
 test("an image above the limit is refused from its header, and the others are answered", async () => {

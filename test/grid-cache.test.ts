@@ -75,7 +75,7 @@ describe.each([
       ),
       { numRuns: 40 },
     );
-    const { hits, misses, evictions } = cached.stats().grid_cache!;
+    const { hits, misses, evictions } = cached.stats().gridCache!;
     expect(hits).toBeGreaterThan(0);
     expect(misses).toBeGreaterThan(0);
     expect(evictions).toBeGreaterThan(0);

@@ -108,7 +108,7 @@ describe.each([
       expect(usage?.prompt_tokens).toBe(conversation.prompt_tokens);
     }
     expect(conversations.map((conversation) => certain(conversation).length)).toEqual([10, 16, 16, 16]);
-    expect(opened.engine.stats().graph_hits > 0).toBe(compilationConfig.cudagraph_mm_encoder);
+    expect(opened.engine.stats().graphHits > 0).toBe(compilationConfig.cudagraph_mm_encoder);
     await expect.poll(() => opened.chat.stats()).toEqual(idle);
   });
 });

@@ -6,7 +6,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
@@ -100,6 +100,21 @@ describe("every package", () => {
       );
       expect(JSON.stringify(manifest)).not.toMatch(/workspace:|vitgraph-source|devDependencies/);
       expect(files.filter((file) => /\.test\.|\/test\//.test(file))).toEqual([]);
+    }
+  });
+
+  test("has a README whose links are absolute, or lead to files of the tarball", async () => {
+    for (const [path, { name }] of tarballs) {
+      const { stdout } = await run("tar", ["-tzf", path], folder);
+      const files = stdout.split("\n").map((file) => file.replace(/^package\//, ""));
+      const { stdout: readme } = await run("tar", ["-xOf", path, "package/README.md"], folder);
+      const links = [...readme.replace(/^```.*?^```$/gms, "").matchAll(/\]\(([^)\s]+)\)/g)].map(
+        ([, link = ""]) => link,
+      );
+      const broken = links
+        .filter((link) => !/^(https:|#)/.test(link))
+        .filter((link) => !files.includes(posix.normalize(link.replace(/#.*/, ""))));
+      expect(broken, name).toEqual([]);
     }
   });
 

@@ -82,13 +82,15 @@ export function unreadable(path: string, cause: unknown, remedy: string): Vitgra
   });
 }
 
-/** Longer names are cut: an argument may be a whole data URL. */
+/** Longer names are cut. */
 const MAX_NAME = 200;
+/** The media type, and the first of the data. */
+const MAX_DATA_URL = 40;
 
 /** A file's name for messages. */
 export function inputName(path: string): string {
   if (path === STDIN) return "standard input";
-  return shorten(path, MAX_NAME);
+  return shorten(path, /^data:/i.test(path) ? MAX_DATA_URL : MAX_NAME);
 }
 
 /** An option's parser: a file name with one of these endings, such as ".svg", which says the format. */

@@ -1,6 +1,10 @@
 /**
- * Writes what follows from schema/compilation-config.schema.json: the validator, compiled ahead of time by ajv, the
- * types, and the schema of a `--config` file. `pnpm generate` runs it; a test calls {@link generate} and fails where the committed files differ.
+ * Writes what follows from schema/compilation-config.source.json: the validator, compiled ahead of time by ajv, the
+ * types, and the published schemas of a compilation config and of a `--config` file. `pnpm generate` runs it; a test
+ * calls {@link generate} and fails where the committed files differ.
+ *
+ * The source has keywords of VS Code and of vitgraph. The published schemas have those of draft 07 alone, and no union
+ * of types other than with null: ajv's strict mode refuses both.
  *
  * The validator must run where `eval` is forbidden and nothing can be required, so the schema keeps to keywords whose
  * code stands alone (no minLength, no uniqueItems); a keyword that pulls in ajv's runtime stops the generation.
@@ -12,7 +16,7 @@ import standalone from "ajv/dist/standalone/index.js";
 import { compile } from "json-schema-to-typescript";
 
 const root = new URL("../", import.meta.url);
-const SCHEMA = "schema/compilation-config.schema.json";
+const SCHEMA = "schema/compilation-config.source.json";
 const SERVE_OPTIONS = "schema/vllm-serve-options.json";
 const BANNER = `// Generated from ${SCHEMA} by \`pnpm generate\`. Do not edit: change the schema and generate again.`;
 
@@ -46,10 +50,8 @@ export async function generate() {
     ["src/generated/validate.js", validatorSource(schema)],
     ["src/generated/validate.d.ts", VALIDATOR_TYPES],
     ["src/generated/types.ts", await typesSource(schema)],
-    [
-      "schema/generated/serve-config.schema.json",
-      `${JSON.stringify(serveSchema(schema, serveOptions), null, 2)}\n`,
-    ],
+    ["schema/generated/compilation-config.schema.json", jsonSource(published(schema))],
+    ["schema/generated/serve-config.schema.json", jsonSource(serveSchema(schema, serveOptions))],
   ]);
 }
 
@@ -83,21 +85,102 @@ export declare const validate: {
 };
 `;
 
+function jsonSource(value) {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+/** Keywords that the published schemas keep from a node as they are, after its title; its text and the schemas below it are rewritten. */
+const KEPT = [
+  "$ref",
+  "type",
+  "enum",
+  "const",
+  "not",
+  "pattern",
+  "minimum",
+  "exclusiveMinimum",
+  "maximum",
+  "maxItems",
+  "default",
+  "examples",
+];
+
+/** The node in standard keywords. */
+function published(node) {
+  if (typeof node !== "object") return node;
+  const kept = Object.fromEntries(KEPT.filter((key) => key in node).map((key) => [key, node[key]]));
+  const description = publishedText(node);
+  return {
+    ...(node.$schema && { $schema: node.$schema, $id: node.$id }),
+    ...(node.title && { title: node.title }),
+    ...(description === "" ? {} : { description }),
+    ...kept,
+    // A refused key is an error, which a second mark would only repeat.
+    ...(node.deprecated && !node["x-vitgraph-refused"] ? { deprecated: true } : {}),
+    ...(node.items && { items: published(node.items) }),
+    ...(node.anyOf && { anyOf: node.anyOf.map(published) }),
+    ...("additionalProperties" in node && { additionalProperties: published(node.additionalProperties) }),
+    ...(node.properties && publishedProperties(node.properties)),
+    ...(node.definitions && { definitions: mapValues(node.definitions, published) }),
+  };
+}
+
+/**
+ * Editors complete the names in `properties`. Keys that are only known, because they are refused or have a new name,
+ * are patterns: an editor explains and underlines them all the same.
+ */
+function publishedProperties(properties) {
+  const entries = Object.entries(properties).map(([name, node]) => [
+    name,
+    published(node),
+    node.doNotSuggest,
+  ]);
+  const offered = entries.filter(([, , hidden]) => !hidden);
+  const hidden = entries.filter(([, , hidden]) => hidden);
+  return {
+    properties: Object.fromEntries(offered.map(([name, node]) => [name, node])),
+    ...(hidden.length > 0 && {
+      patternProperties: Object.fromEntries(hidden.map(([name, node]) => [`^${name}$`, node])),
+    }),
+  };
+}
+
+/** What a hover shows: the description without markup, the values of an enum, and what replaces an old key. */
+function publishedText({ enum: values = [], enumDescriptions = [], ...node }) {
+  if (node["x-vitgraph-refused"]) return node.errorMessage;
+  const text = plainText(node.markdownDescription ?? node.description ?? "");
+  // A number's description is the name that it stands for; null and names have one of their own.
+  const listed = values.flatMap((value, index) =>
+    typeof value === "string" && enumDescriptions[index] && !text.includes(`${value}: `)
+      ? [`${value}: ${enumDescriptions[index]}`]
+      : [],
+  );
+  return [text, listed.join("\n"), node.deprecationMessage ?? ""].filter((part) => part !== "").join("\n\n");
+}
+
+/** Markdown as text: an editor shows the characters of a description as they are. */
+function plainText(markdown) {
+  return markdown
+    .replaceAll(/^\|(?: \||-+\|)+\n/gm, "")
+    .replaceAll(/^\| (.*?) \| (.*?) \|$/gm, "$1: $2")
+    .replaceAll(/\*\*|`/g, "");
+}
+
 /**
  * The schema of a `--config` file, for editors: options by their long names, with dashes or underscores. An option that
  * vLLM does not have is underlined.
  */
-function serveSchema({ $id: _, $schema, definitions, ...config }, { options, documentation }) {
-  const compilationConfig = { ...config, type: ["object", "string"] };
-  const { $schema: _inner, ...properties } = config.properties;
+function serveSchema(source, { options, documentation }) {
+  const { $id: _, $schema, definitions, properties: keys, ...config } = published(source);
+  const { $schema: _inner, ...properties } = keys;
   const foreign = Object.entries(options).map(([name, text]) => [
     name,
     {
-      description: text || "An option of `vllm serve` that does not concern the compilation config.",
-      markdownDescription: `${text || "An option of `vllm serve` that does not concern the compilation config."}\n\n[Documentation](${documentation}#--${name})`,
+      description: `${text || "An option of vllm serve that does not concern the compilation config."}\n\nDocumentation: ${documentation}#--${name}`,
     },
   ]);
   const names = Object.keys(options).join("|").replaceAll("-", "[-_]");
+  const { title, description, examples, ...shape } = config;
   return {
     $schema,
     $id: "urn:vitgraph:schema:serve-config",
@@ -107,7 +190,12 @@ function serveSchema({ $id: _, $schema, definitions, ...config }, { options, doc
     additionalProperties: false,
     properties: {
       ...Object.fromEntries(foreign),
-      "compilation-config": { ...compilationConfig, properties },
+      "compilation-config": {
+        title,
+        description,
+        examples,
+        anyOf: [{ ...shape, properties }, { type: "string" }],
+      },
       compilation_config: { $ref: "#/properties/compilation-config" },
       "optimization-level": {
         description:

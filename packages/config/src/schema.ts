@@ -2,7 +2,7 @@
  * The JSON schema of a compilation config, and what vitgraph reads from it at run time: which keys there are, whose
  * they are, and how to say what a key expects. Validation itself is compiled ahead of time (src/generated/validate.js).
  */
-import schema from "../schema/compilation-config.schema.json" with { type: "json" };
+import schema from "../schema/compilation-config.source.json" with { type: "json" };
 
 /** A schema node: the JSON schema keywords in use, those of editors, and vitgraph's own. */
 export interface SchemaNode {
@@ -45,7 +45,7 @@ export interface SchemaNode {
   readonly "x-vitgraph-vllm"?: "refused";
 }
 
-/** The schema as published (`@vitgraph/config/schema.json`). */
+/** The schema with the keywords of editors and of vitgraph. `@vitgraph/config/schema.json` has the standard ones alone. */
 export const compilationConfigSchema: SchemaNode = schema as unknown as SchemaNode;
 
 const dereferenced = new WeakMap<SchemaNode, SchemaNode>();

@@ -1,11 +1,13 @@
 /**
- * What an editor makes of the published schema, asked of VS Code's own JSON language service: completion, hover and
- * squiggles, in a JSON file that names its schema, in a `--config` file, and in JSON inside YAML.
+ * What an editor makes of the published schemas, asked of VS Code's own JSON language service: completion, hover and
+ * squiggles, in a JSON file that names its schema, in a `--config` file, and in JSON inside YAML. And that they have
+ * standard keywords alone, which ajv's strict mode demands.
  */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { compilationConfigSchema, parseCompilationConfig, problemsOf } from "@vitgraph/config";
 import { extractJson } from "@vitgraph/config/yaml";
+import { Ajv } from "ajv";
 import { beforeAll, describe, expect, test } from "vitest";
 import {
   type CompletionItem,
@@ -19,7 +21,7 @@ import {
   TextDocument,
 } from "vscode-json-languageservice";
 
-const FOLDER = new URL("../schema/", import.meta.url);
+const FOLDER = new URL("../schema/generated/", import.meta.url);
 const SCHEMA = "./compilation-config.schema.json";
 
 let service: LanguageService;
@@ -39,7 +41,7 @@ beforeAll(() => {
     validate: true,
     schemas: [
       { uri: new URL(SCHEMA, FOLDER).href, fileMatch: ["*.cc.json"] },
-      { uri: new URL("generated/serve-config.schema.json", FOLDER).href, fileMatch: ["serve.json"] },
+      { uri: new URL("serve-config.schema.json", FOLDER).href, fileMatch: ["serve.json"] },
     ],
   });
 });
@@ -79,7 +81,26 @@ function markdown(contents: unknown): string {
     .join("\n");
 }
 
+/** The text of a hover as it is shown: the service escapes what markdown would read as markup. */
+async function shownOnHover(marked: string, name?: string): Promise<string> {
+  return (await hover(marked, name)).replaceAll("\\", "");
+}
+
 const labels = (items: readonly CompletionItem[]) => items.map((item) => item.label);
+
+describe("ajv in strict mode", () => {
+  test.each([
+    ["compilation-config", {}, { mod: 1 }],
+    ["compilation-config", { mode: 3, encoder_cudagraph_max_images_per_batch: 8 }, { level: 3 }],
+    ["serve-config", { model: "m", "compilation-config": "{}" }, { "compilation-confg": {} }],
+    ["serve-config", { compilation_config: { mode: 3 } }, { compilation_config: { mode: 7 } }],
+  ])("compiles the schema %s, which takes %j and refuses %j", async (name, good, bad) => {
+    const text = await readFile(new URL(`${name}.schema.json`, FOLDER), "utf8");
+    const validate = new Ajv({ strict: true }).compile(JSON.parse(text));
+    expect(validate(good)).toBe(true);
+    expect(validate(bad)).toBe(false);
+  });
+});
 
 describe("completion", () => {
   test("offers every key that can be set, and none that cannot", async () => {
@@ -92,7 +113,7 @@ describe("completion", () => {
 
   test("documents a key", async () => {
     const item = (await complete("{ | }")).find((each) => each.label === "encoder_cudagraph_token_budgets");
-    expect(markdown(item?.documentation)).toContain("**output tokens** (after the merge)");
+    expect(markdown(item?.documentation)).toContain("output tokens (after the merge)");
   });
 
   test.each([
@@ -114,8 +135,9 @@ describe("completion", () => {
     expect(offered).toEqual(expect.arrayContaining(wanted));
   });
 
-  test("offers a snippet for the usual case", async () => {
-    expect(labels(await complete("|"))).toContain("encoder graphs");
+  test("offers the usual case as an example", async () => {
+    const offered = (await complete("|")).map(({ label }) => label.replaceAll(/\s/g, ""));
+    expect(offered).toContain('{"compile_mm_encoder":true,"cudagraph_mm_encoder":true}');
   });
 });
 
@@ -125,11 +147,20 @@ describe("hover", () => {
     ['{ "encoder_cudagraph_max_vision_items_|per_batch": 8 }', "Most images and videos in one batch"],
     ['{ "pass_config": { "enable_|sp": true } }', "Use sequence parallelism"],
     ['{ "mode": "VLLM_|COMPILE" }', "cached, piecewise, with its own passes"],
+    ['{ "compile_cache_save_|format": "binary" }', "binary: one file; several processes may share it"],
     ['{ "encoder_cudagraph_max_images_|per_batch": 8 }', "Old name of"],
-    ['{ "lev|el": 3 }', "replaced by mode"],
+    [
+      '{ "encoder_cudagraph_max_images_|per_batch": 8 }',
+      "Renamed: use encoder_cudagraph_max_vision_items_per_batch.",
+    ],
+    [
+      '{ "encoder_cudagraph_|piecewise": true }',
+      "Whole forwards are captured here: use cudagraph_mm_encoder.",
+    ],
+    ['{ "lev|el": 3 }', "It was replaced by mode. Use mode, which takes the same numbers."],
+    ['{ "traced_|files": [] }', "The engine fills it in at run time; it cannot be set. Remove the key."],
   ])("over %s", async (text, wanted) => {
-    // The service escapes what markdown would read as markup.
-    expect((await hover(text)).replaceAll("\\", "")).toContain(wanted);
+    expect(await shownOnHover(text)).toContain(wanted);
   });
 });
 
@@ -152,22 +183,17 @@ describe("squiggles", () => {
     ['{ "encoder_cudagraph_token_budgets": [64, 0] }', "0 — Value is below the exclusive minimum of 0."],
     ['{ "encoder_cudagraph_max_vision_items_per_batch": -1 }', "-1 — Value is below the minimum of 0."],
     ['{ "pass_config": { "enable_spp": true } }', '"enable_spp" — Property enable_spp is not allowed.'],
-    [
-      '{ "encoder_cudagraph_piecewise": true }',
-      "true — Only false: vitgraph captures the whole encoder forward, attention included. Use cudagraph_mm_encoder.",
-    ],
-    ['{ "level": 3 }', "3 — It was replaced by mode. Use mode, which takes the same numbers."],
-    [
-      '{ "traced_files": [] }',
-      "[] — The files that were traced. The engine fills it in at run time; it cannot be set. Remove the key.",
-    ],
+    ['{ "encoder_cudagraph_piecewise": true }', "true — Value is not accepted. Valid values: false."],
+    // Which key replaces it is in the hover, which VS Code shows in the same box.
+    ['{ "level": 3 }', "3 — Matches a schema that is not allowed."],
+    ['{ "traced_files": [] }', "[] — Matches a schema that is not allowed."],
   ])("under %s", async (text, wanted) => {
     expect(await squiggles(text)).toContain(wanted);
   });
 
-  test("a deprecated key is struck through, with its successor", async () => {
+  test("a deprecated key is struck through", async () => {
     const [diagnostic] = await validate('{ "encoder_cudagraph_max_images_per_batch": 8 }');
-    expect(diagnostic?.message).toBe("Renamed: use encoder_cudagraph_max_vision_items_per_batch.");
+    expect(diagnostic?.message).toBe("Value is deprecated");
     expect(diagnostic?.severity).toBeGreaterThan(DiagnosticSeverity.Error);
   });
 
@@ -229,7 +255,9 @@ describe("a --config file", () => {
 
   test("explains vLLM's options on hover, and completes them", async () => {
     expect(await hover('{ "max-model-|len": 4096 }', "serve.json")).toContain("Longest context, in tokens");
-    expect(await hover('{ "scheduler-|cls": "a" }', "serve.json")).toContain("/cli/serve/#--scheduler-cls");
+    expect(await shownOnHover('{ "scheduler-|cls": "a" }', "serve.json")).toContain(
+      "/cli/serve/#--scheduler-cls",
+    );
     expect(labels(await complete("{ | }", "serve.json"))).toEqual(
       expect.arrayContaining(["compilation-config", "max-model-len", "limit-mm-per-prompt"]),
     );
@@ -278,8 +306,8 @@ compilation-config: |
   ])("%s: hovering over a key in the YAML explains it", async (_name, text) => {
     const { json } = embedded(text);
     const offset = json.toJson(text.lastIndexOf("mode") + 2)!;
-    const shown = await hover(`${json.text.slice(0, offset)}|${json.text.slice(offset)}`);
-    expect(shown).toContain("How `torch.compile` is applied");
+    const shown = await shownOnHover(`${json.text.slice(0, offset)}|${json.text.slice(offset)}`);
+    expect(shown).toContain("How torch.compile is applied");
   });
 
   test.each([

@@ -16,8 +16,9 @@ export function readDataUrl(url: string, onBytes: (bytes: number) => void = () =
   const sizeBytes = Math.floor((digits * 3) / 4);
   onBytes(sizeBytes);
   const bytes = Buffer.from(url.slice(comma + 1), "base64");
-  // Node skips what is not a digit of base64, and stops at padding.
-  if (bytes.length !== sizeBytes || sizeBytes === 0) throw invalid("its content is not base64");
+  // Node skips what is not a digit of base64, and stops at padding. One digit of four encodes no byte.
+  if (bytes.length !== sizeBytes || sizeBytes === 0 || digits % 4 === 1)
+    throw invalid("its content is not base64");
   return bytes;
 }
 

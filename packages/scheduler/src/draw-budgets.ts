@@ -173,11 +173,21 @@ function paddingStrip(uses: readonly BudgetUse[], x: (tokens: number) => number,
     const width = to - from;
     const filled = padding * STRIP_HEIGHT;
     const isLabelled = share > 0 && width >= SHARE_WIDTH;
+    const shade = SHADES[index % 2] as string;
+    // The edge of the filling may cross the label.
+    const outline = `stroke="${shade}" stroke-width="3" stroke-linejoin="round" paint-order="stroke"`;
     return [
-      rectangle(from, top, width, STRIP_HEIGHT, SHADES[index % 2] as string, ` stroke="${FAINT}"`),
+      rectangle(from, top, width, STRIP_HEIGHT, shade, ` stroke="${FAINT}"`),
       rectangle(from, top + STRIP_HEIGHT - filled, width, filled, PADDING),
       ...(isLabelled
-        ? [text(from + width / 2, top + 17, percent(padding), `font-size="11" text-anchor="middle"`)]
+        ? [
+            text(
+              from + width / 2,
+              top + 17,
+              percent(padding),
+              `font-size="11" text-anchor="middle" ${outline}`,
+            ),
+          ]
         : []),
     ];
   });

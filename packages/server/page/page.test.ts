@@ -143,7 +143,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     const { page } = live;
     const image = await png(28, 28, 99);
     await opened.engine.encode([{ image }]);
-    const hits = opened.engine.stats().output_cache?.hits as number;
+    const hits = opened.engine.stats().outputCache?.hits as number;
     await opened.engine.encode([{ image }]);
     await page
       .locator(".figures > div", { hasText: "output cache" })
@@ -198,7 +198,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     await choose(page);
     await page.locator(".facts").waitFor();
     await editor(page).waitFor();
-    await page.locator(".picture").waitFor();
+    await page.locator(".picture img").waitFor();
     // Where the choice left it is not where Tab begins.
     await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
     await page.locator("#status").click();
@@ -320,7 +320,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     const rows = page.locator("#plan tbody tr");
     expect(await rows.first().textContent()).toMatch(/planned\s+3\s+[\d.]+%\s+0%/);
     expect(await rows.nth(1).textContent()).toContain("current budgets");
-    const picture = page.locator(".picture");
+    const picture = page.locator(".picture img");
     expect(await picture.getAttribute("alt")).toContain(planned.encoder_cudagraph_token_budgets.join(", "));
     expect(await picture.evaluate((image) => (image as HTMLImageElement).naturalWidth)).toBe(960);
     await page.getByRole("button", { name: "Put into the editor" }).click();
@@ -333,14 +333,14 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
       const { page } = live;
       await choose(page);
       await page.locator(".facts").waitFor();
-      await page.locator(".picture").waitFor();
+      await page.locator(".picture img").waitFor();
       await editor(page).waitFor();
       await expect
-        .poll(() => page.locator(".picture").evaluate((image) => (image as HTMLImageElement).complete))
+        .poll(() => page.locator(".picture img").evaluate((image) => (image as HTMLImageElement).complete))
         .toBe(true);
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(overflow).toBe(0);
-      for (const selector of ["body", ".picture", ".cm-editor"]) {
+      for (const selector of ["body", ".picture img", ".cm-editor"]) {
         const shot = await page.locator(selector).first().screenshot();
         const { dominant } = await sharp(shot).stats();
         expect([selector, dominant.r + dominant.g + dominant.b > 384]).toEqual([

@@ -83,11 +83,12 @@ export class PlanPanel {
           @change=${({ target }: Event) => this.#setMaxGraphs((target as HTMLInputElement).valueAsNumber)}
         />
       </label>
-      <img
-        class="picture"
-        src=${this.#pictureUrl}
-        alt="Histogram of ${counted(images, "image")} by tokens, with the planned budgets ${planned.budgets.join(", ")}"
-      />
+      <div class="picture" tabindex="0" role="region" aria-label="Picture of the plan">
+        <img
+          src=${this.#pictureUrl}
+          alt="Histogram of ${counted(images, "image")} by tokens, with the planned budgets ${planned.budgets.join(", ")}"
+        />
+      </div>
       <table>
         <caption>${counted(images, "image")} seen. Each is counted as if it ran alone; a batch packs several into a budget.</caption>
         <thead>

@@ -202,7 +202,7 @@ test("a client that reads its answer slowly is cut, and its memory comes back", 
 });
 
 test("embeddings above the limit are refused before they are computed", async () => {
-  const encoded = () => opened.engine.stats().graph_hits + opened.engine.stats().graph_misses;
+  const encoded = () => opened.engine.stats().graphHits + opened.engine.stats().graphMisses;
   const before = encoded();
   await using server = await serve({ engine: opened.engine, limits: { maxResponseBytes: 100 } });
   expect((await server.embed({ input: image })).status).toBe(413);

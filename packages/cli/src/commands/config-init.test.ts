@@ -32,7 +32,7 @@ function model(config: object): string {
 }
 
 function installSchemas(directory: string): void {
-  for (const name of ["compilation-config.schema.json", "generated/serve-config.schema.json"]) {
+  for (const name of ["generated/compilation-config.schema.json", "generated/serve-config.schema.json"]) {
     const path = join(directory, "node_modules/@vitgraph/config/schema", name);
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, "{}");
@@ -61,7 +61,7 @@ test("a JSON file is a compilation config with its schema, which vLLM refuses", 
   const { err } = await init("cc.json");
   expect(err).toBe("note: vLLM refuses the key $schema: remove it where the file goes to vLLM\n");
   expect(JSON.parse(read("cc.json"))).toEqual({
-    $schema: "./node_modules/@vitgraph/config/schema/compilation-config.schema.json",
+    $schema: "./node_modules/@vitgraph/config/schema/generated/compilation-config.schema.json",
     compile_mm_encoder: true,
     cudagraph_mm_encoder: true,
   });

@@ -93,7 +93,7 @@ function startingConfig({
 
 // ---- the text
 
-const JSON_SCHEMA = "compilation-config.schema.json";
+const JSON_SCHEMA = "generated/compilation-config.schema.json";
 const YAML_SCHEMA = "generated/serve-config.schema.json";
 
 /** The schema in the nearest node_modules that has it, seen from the file; else its place in the file's directory. */

@@ -2,7 +2,6 @@
 import {
   type ConfigFinding,
   type ConfigNote,
-  compilationConfigSchema,
   type ExplainedKey,
   explainConfig,
   formatOrigin,
@@ -10,6 +9,7 @@ import {
   type LintFacts,
   parseServeArguments,
 } from "@vitgraph/config";
+import compilationConfigSchema from "@vitgraph/config/schema.json" with { type: "json" };
 import serveSchema from "@vitgraph/config/serve.schema.json" with { type: "json" };
 import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { VitgraphError } from "@vitgraph/errors";

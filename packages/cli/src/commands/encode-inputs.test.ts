@@ -88,7 +88,6 @@ describe("a URL", () => {
 
   test("is read, through redirects", async () => {
     expect(Buffer.from(await readMedia(`${origin}/old`, createFakeIo())).toString()).toBe("bytes");
-    expect(Buffer.from(await readMedia("data:;base64,aGk=", createFakeIo())).toString()).toBe("hi");
   });
 
   test.each([
@@ -116,6 +115,24 @@ describe("a URL", () => {
     await new Promise((done) => closed.close(done));
     await expect(readMedia(`http://127.0.0.1:${port}/a.png`, createFakeIo())).rejects.toMatchObject({
       fact: expect.stringContaining("ECONNREFUSED"),
+    });
+  });
+
+  test("of data is its bytes, in lines too", async () => {
+    for (const url of ["data:;base64,aGk=", "DATA:image/png;base64,aG\nk=\n"])
+      expect(Buffer.from(await readMedia(url, createFakeIo())).toString()).toBe("hi");
+  });
+
+  test.each([
+    ["data:image/png,hi", "it has no ;base64, in it"],
+    ["data:", "it has no ;base64, in it"],
+    ["data:image/png;base64,a*b", "its content is not base64"],
+    ["data:image/png;base64,", "its content is not base64"],
+    [`data:image/png;base64,${"A".repeat(1 << 20)}*`, "its content is not base64"],
+  ])("of data that is not base64 is refused: %.40s", async (url, reason) => {
+    await expect(readMedia(url, createFakeIo())).rejects.toMatchObject({
+      code: "VG_MEDIA_UNAVAILABLE",
+      fact: `a data URL cannot be read (${reason})`,
     });
   });
 

@@ -4,6 +4,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "../cli-io.js";
 import { expandGlobs, inputName, isUrl, readInput, STDIN } from "../files.js";
@@ -14,15 +15,19 @@ const VIDEO_ENDINGS = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|ogv|wmv)$/i;
 
 /** A file is a video by its ending: ffmpeg's formats have no signature in common. */
 export function isVideoFile(path: string): boolean {
-  if (/^data:/i.test(path)) return /^data:video\//i.test(path);
+  if (isDataUrl(path)) return /^data:video\//i.test(path);
   return VIDEO_ENDINGS.test(fileName(path));
+}
+
+function isDataUrl(path: string): boolean {
+  return /^data:/i.test(path);
 }
 
 /** What a file, URL or standard input is called, without directories. */
 function fileName(path: string): string {
   if (path === STDIN) return "stdin";
   if (!isUrl(path)) return basename(path);
-  if (!URL.canParse(path) || /^data:/i.test(path)) return "data";
+  if (!URL.canParse(path) || isDataUrl(path)) return "data";
   const { pathname, hostname } = new URL(path);
   return basename(pathname) || hostname;
 }
@@ -76,9 +81,11 @@ const URL_LIMITS: UrlLimits = { maxBytes: 2 ** 30, idleMs: 30_000 };
 
 /**
  * The bytes of an input. A URL may redirect.
- * @throws VG_FILE_UNREADABLE
+ * @throws VG_FILE_UNREADABLE, VG_MEDIA_UNAVAILABLE for a data URL
  */
 export async function readMedia(path: string, io: CliIo, limits = URL_LIMITS): Promise<Uint8Array> {
+  // The program base64 breaks its output into lines.
+  if (isDataUrl(path)) return readDataUrl(path.replaceAll(/\s/g, ""));
   return isUrl(path) ? fetchMedia(path, limits) : readInput(path, io, "check the path");
 }
 
@@ -123,7 +130,7 @@ export function tensorNames(paths: readonly string[]): readonly string[] {
   for (const path of new Set(paths)) uses.set(fileName(path), (uses.get(fileName(path)) ?? 0) + 1);
   const taken = new Set([RESERVED_NAME]);
   return paths.map((path) => {
-    const isShared = uses.get(fileName(path)) !== 1 && !/^data:/i.test(path);
+    const isShared = uses.get(fileName(path)) !== 1 && !isDataUrl(path);
     const wanted = isShared ? path : fileName(path);
     let name = wanted;
     for (let copy = 2; taken.has(name); copy++) name = `${wanted}#${copy}`;

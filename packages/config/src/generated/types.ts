@@ -1,4 +1,4 @@
-// Generated from schema/compilation-config.schema.json by `pnpm generate`. Do not edit: change the schema and generate again.
+// Generated from schema/compilation-config.source.json by `pnpm generate`. Do not edit: change the schema and generate again.
 
 /**
  * A compilation config as it is written: every key is optional.

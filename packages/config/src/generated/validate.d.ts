@@ -1,4 +1,4 @@
-// Generated from schema/compilation-config.schema.json by `pnpm generate`. Do not edit: change the schema and generate again.
+// Generated from schema/compilation-config.source.json by `pnpm generate`. Do not edit: change the schema and generate again.
 /** One broken keyword, as ajv reports it. */
 export interface ValidationError {
   /** JSON pointer of the value. */

@@ -1,4 +1,4 @@
-// Generated from schema/compilation-config.schema.json by `pnpm generate`. Do not edit: change the schema and generate again.
+// Generated from schema/compilation-config.source.json by `pnpm generate`. Do not edit: change the schema and generate again.
 "use strict";
 export const validate = validate10;
 export default validate10;

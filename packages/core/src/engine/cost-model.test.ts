@@ -224,7 +224,7 @@ test("what was measured is in no statistics", async () => {
     costs: "measure",
     costDirectory: "",
   });
-  expect(engine.stats()).toMatchObject({ batches: 0, graph_hits: 0, grid_cache: { hits: 0, misses: 0 } });
+  expect(engine.stats()).toMatchObject({ batches: 0, graphHits: 0, gridCache: { hits: 0, misses: 0 } });
 });
 
 test("an engine measures once, and reads it back the next time", async () => {
@@ -240,7 +240,7 @@ test("an engine measures once, and reads it back the next time", async () => {
       // Its fills would count as submissions.
       gridCacheBytes: 0,
     });
-    expect(engine.stats()).toMatchObject({ batches: 0, graph_hits: 0 });
+    expect(engine.stats()).toMatchObject({ batches: 0, graphHits: 0 });
     await engine.close();
     return device.submissions.length;
   };

@@ -107,13 +107,13 @@ export class DevicePool {
   newCounter(): StatsCounter {
     const encoders = this.workers.map(({ encoder }) => encoder);
     const budgets = new Set(encoders.flatMap(({ tokenBudgets }) => tokenBudgets));
-    const failed = new Set(encoders.flatMap((encoder) => encoder.stats().failed_graphs));
+    const failed = new Set(encoders.flatMap((encoder) => encoder.stats().failedGraphs));
     return new StatsCounter([...budgets].sort(ascending), [...failed].sort(ascending));
   }
 
   /** Of all devices; null if none has a grid cache. */
   gridCacheStats(): GridCacheStats | null {
-    return sumOf(this.workers.map(({ encoder }) => encoder.stats().grid_cache));
+    return sumOf(this.workers.map(({ encoder }) => encoder.stats().gridCache));
   }
 
   /** Why no device is left. */
@@ -145,7 +145,7 @@ async function openWorkers(
         onGraphFailure: (failure) => observers.graphFailed({ device: index, ...failure }),
         onGridMiss: (frames) => observers.gridsMissed({ device: index, frames }),
       });
-      const cache = opened.encoder.stats().grid_cache;
+      const cache = opened.encoder.stats().gridCache;
       if (cache !== null && cache.entries > 0) observers.gridsWarmed({ device: index, ...cache });
       return opened;
     };

@@ -181,7 +181,7 @@ test("every item is answered once, and nothing is left behind", async () => {
         });
         await pass(clock, () => closed, engine);
         await closing;
-        expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 0 });
+        expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 0 });
         expect(settled.fulfilled + settled.rejected).toBe(settled.arrived);
         expect(devices.map((device) => device.liveHandles())).toEqual(devices.map(() => 0));
         expect(clock.pendingTimers).toBe(0);

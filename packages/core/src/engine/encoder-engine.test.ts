@@ -152,10 +152,10 @@ describe("batches", () => {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
-    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 3 });
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 3 });
     const waiting = [engine.encode([item(62)], { priority: 1 }), engine.encode([item(63)], { priority: -1 })];
     await settled();
-    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batches_in_flight: 3 });
+    expect(engine.stats().queue).toEqual({ items: 2, tokens: 125, preparing: 0, batchesInFlight: 3 });
     gate.release();
     await Promise.all([...running, ...waiting]);
     expect(batches.map(({ tokens }) => tokens)).toEqual([64, 64, 64, 63, 62]);
@@ -202,7 +202,7 @@ describe("batches", () => {
     });
     await engine.encode([item(5)]);
     expect(batches).toMatchObject([{ budget: null, padding: 0 }]);
-    expect(engine.stats()).toMatchObject({ graph_hits: 0, graph_misses: 1 });
+    expect(engine.stats()).toMatchObject({ graphHits: 0, graphMisses: 1 });
     await engine.close();
   });
 });
@@ -474,7 +474,7 @@ test("a bad item among good ones fails alone", async () => {
         "an item is {}: pass { image }, { raster }, { frames }, { video }, { pixel_values, grid_thw }, or an EncoderItem with its format",
     },
   });
-  expect(engine.stats()).toMatchObject({ failed_items: 7, graph_hits: 3 });
+  expect(engine.stats()).toMatchObject({ failedItems: 7, graphHits: 3 });
   await engine.close();
 });
 
@@ -524,7 +524,7 @@ describe("the output cache", () => {
     const [again, other] = await engine.encode([item(3, 1), item(3, 2)]);
     expect(codesOf([again!, other!])).toEqual([3, 3]);
     expect(runs(bench)).toBe(2);
-    expect(engine.stats().output_cache).toMatchObject({ hits: 1, misses: 2, entries: 2 });
+    expect(engine.stats().outputCache).toMatchObject({ hits: 1, misses: 2, entries: 2 });
     await engine.close();
   });
 
@@ -543,7 +543,7 @@ describe("the output cache", () => {
     const controller = new AbortController();
     // Keys are hashed on other threads, for which no turn of the event loop waits.
     const cacheHas = (figures: object) =>
-      vi.waitFor(() => expect(engine.stats().output_cache).toMatchObject(figures), { timeout: 60_000 });
+      vi.waitFor(() => expect(engine.stats().outputCache).toMatchObject(figures), { timeout: 60_000 });
     const first = engine.encode([item(3, 1)], { signal: controller.signal });
     await cacheHas({ misses: 1 });
     const second = engine.encode([item(3, 1)]);
@@ -553,7 +553,7 @@ describe("the output cache", () => {
     gate.release();
     expect(codesOf(await second)).toEqual([3]);
     expect(runs(bench)).toBe(1);
-    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batches_in_flight: 0 });
+    expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 0 });
     await engine.close();
   });
 
@@ -746,7 +746,7 @@ describe("a device that fails", () => {
     expect(failed).toEqual(inFlight.map(() => "VG_DEVICE_FAILED"));
     const during = engine.encode([item(5)]);
     await settled();
-    expect(engine.stats()).toMatchObject({ state: "ready", queue: { items: 2, batches_in_flight: 0 } });
+    expect(engine.stats()).toMatchObject({ state: "ready", queue: { items: 2, batchesInFlight: 0 } });
     broken = false;
     await clock.advance(100);
     expect((await Promise.all([waiting, during])).map(codesOf)).toEqual([[62], [5]]);

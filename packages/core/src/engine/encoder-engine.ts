@@ -282,11 +282,11 @@ export class EncoderEngine implements AsyncDisposable {
         items: this.#flow.admission.items,
         tokens: this.#flow.admission.tokens,
         preparing: this.#pool.size + this.#headers.size,
-        batches_in_flight: this.#queue.batchesInFlight,
+        batchesInFlight: this.#queue.batchesInFlight,
       },
       devices: this.#devices.stats(),
-      output_cache: this.#cache?.stats() ?? null,
-      grid_cache: this.#devices.gridCacheStats(),
+      outputCache: this.#cache?.stats() ?? null,
+      gridCache: this.#devices.gridCacheStats(),
     };
   }
 

@@ -14,11 +14,11 @@ export interface EngineStats extends EncoderStats {
     readonly tokens: number;
     /** Images that are opened or prepared, or wait for that. */
     readonly preparing: number;
-    readonly batches_in_flight: number;
+    readonly batchesInFlight: number;
   };
   readonly devices: readonly DeviceStats[];
   /** Null if there is no output cache. */
-  readonly output_cache: OutputCacheStats | null;
+  readonly outputCache: OutputCacheStats | null;
 }
 
 export interface DeviceStats {

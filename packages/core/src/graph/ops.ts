@@ -129,7 +129,7 @@ export interface OpAttributes {
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
-  /** `weightOffset` is added to the weight: 1 in Gemma's norms. */
+  /** `weightOffset` is added to the weight: 1 in norms whose weights are kept less one. */
   rmsnorm: { readonly epsilon: number; readonly weightOffset: number };
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };

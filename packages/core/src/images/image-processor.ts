@@ -80,8 +80,8 @@ export interface ImageProcessor {
 }
 
 /**
- * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last (Qwen3-VL). `stride`: the first of
- * each of equal parts of the clip, in whole temporal patches (Qwen2-VL).
+ * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last. `stride`: the first of each of
+ * equal parts of the clip, in whole temporal patches.
  */
 export type FrameRule = "spread" | "stride";
 
@@ -164,7 +164,7 @@ export function readVideoSettings(
   };
 }
 
-/** `Qwen3VLVideoProcessor` takes its bounds from `size` alone. */
+/** A processor whose bounds cover the whole clip takes them from `size` alone. */
 function videoSettings(
   settings: Settings | undefined,
   { boundsCover }: VideoProcessor,
@@ -227,7 +227,7 @@ function readSettings(
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
   read.onlySettings(sizes.keys);
-  // The Qwen-VL processors never crop, but transformers checks that the size is given.
+  // A processor that never crops: transformers checks all the same that the size is given.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
@@ -298,21 +298,21 @@ const READ_SETTINGS: readonly string[] = [
   ...["fps", "min_frames", "max_frames", "do_center_crop"],
 ];
 
-/** Steps that vitgraph does not have: a limit on each frame of a clip, and the crops of Gemma 3. */
+/** Steps that vitgraph does not have: a limit on each frame of a clip, and pan-and-scan crops. */
 const UNSUPPORTED_STEPS: readonly string[] = ["cap_pixels_per_frame", "do_pan_and_scan"];
 
 /** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
 const IDLE_SETTINGS: readonly string[] = [
-  // Names of classes; all of these families use Qwen2VLImageProcessor. A video's is read before the other settings.
+  // Names of classes. A video's is read before the other settings.
   ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
   ...["auto_map", "transformers_version"],
   // Forms of transformers' own input and output.
   ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
   // RGB, which decoding always gives.
   "do_convert_rgb",
-  // Cropping and padding, steps that transformers' Qwen-VL processors do not have.
+  // Of cropping and padding, which are off.
   ...["crop_size", "do_pad", "pad_size", "default_to_square"],
-  // How Gemma 3 crops where it does.
+  // How pan-and-scan crops, which is off.
   ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
   // Of the prompt.
   ...["image_token_id", "image_seq_length"],
@@ -408,7 +408,7 @@ export class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** One number, or two equal ones as Pixtral's processor has them. */
+  /** One number, or an object of two equal ones. */
   patchSize(absent: number): number {
     const value = this.#values.patch_size;
     if (typeof value !== "object" || value === null) return this.positiveInteger("patch_size", absent);

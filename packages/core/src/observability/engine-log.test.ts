@@ -18,12 +18,12 @@ const BATCH: BatchEvent = {
   outcome: "ok",
 };
 const FIGURES: EngineFigures = {
-  graph_hits: 1,
-  graph_misses: 0,
-  hit_rate: 1,
-  num_budgets: 2,
-  token_budgets: [64, 128],
-  padding_by_budget: { 64: 0.75 },
+  graphHits: 1,
+  graphMisses: 0,
+  hitRate: 1,
+  numBudgets: 2,
+  tokenBudgets: [64, 128],
+  paddingByBudget: { 64: 0.75 },
   queue: { items: 0, tokens: 0 },
   devices: [],
 };

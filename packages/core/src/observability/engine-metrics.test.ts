@@ -40,15 +40,15 @@ async function used(options: EngineMetricsOptions = {}): Promise<EngineMetrics> 
   metrics.callEnded({ id: 0, items: 5, fulfilled: 4, rejected: 1, wallMs: 40 });
   metrics.graphFailed({ device: 0, budget: 128, relativeL2: 0.5 });
   metrics.watch(() => ({
-    graph_hits: 2,
-    graph_misses: 1,
-    hit_rate: 2 / 3,
-    num_budgets: 2,
-    token_budgets: [64, 256],
-    padding_by_budget: { 64: 0.25 },
+    graphHits: 2,
+    graphMisses: 1,
+    hitRate: 2 / 3,
+    numBudgets: 2,
+    tokenBudgets: [64, 256],
+    paddingByBudget: { 64: 0.25 },
     queue: { items: 7, tokens: 900 },
     devices: [{ state: "up" }, { state: "recovering" }],
-    output_cache: {
+    outputCache: {
       hits: 1,
       misses: 4,
       joined: 2,
@@ -57,7 +57,7 @@ async function used(options: EngineMetricsOptions = {}): Promise<EngineMetrics> 
       bytes: 100,
       capacityBytes: 1000,
     },
-    grid_cache: { hits: 9, misses: 2, evictions: 0, entries: 2, bytes: 50, capacityBytes: 500 },
+    gridCache: { hits: 9, misses: 2, evictions: 0, entries: 2, bytes: 50, capacityBytes: 500 },
   }));
   return metrics;
 }

@@ -57,12 +57,12 @@ export type MetricsSnapshot = {
 
 /** Until the engine can be read. */
 const NO_FIGURES: EngineFigures = {
-  graph_hits: 0,
-  graph_misses: 0,
-  hit_rate: 0,
-  num_budgets: 0,
-  token_budgets: [],
-  padding_by_budget: {},
+  graphHits: 0,
+  graphMisses: 0,
+  hitRate: 0,
+  numBudgets: 0,
+  tokenBudgets: [],
+  paddingByBudget: {},
   queue: { items: 0, tokens: 0 },
   devices: [],
 };
@@ -243,9 +243,9 @@ const READ_FROM_FIGURES: Readonly<
   vitgraph_devices_up: ({ devices }) => [
     { labels: {}, value: devices.filter(({ state }) => state === "up").length },
   ],
-  vitgraph_num_budgets: ({ token_budgets }) => [{ labels: {}, value: token_budgets.length }],
-  vitgraph_token_budget: ({ token_budgets }) =>
-    token_budgets.map((budget) => ({ labels: { budget }, value: 1 })),
+  vitgraph_num_budgets: ({ tokenBudgets }) => [{ labels: {}, value: tokenBudgets.length }],
+  vitgraph_token_budget: ({ tokenBudgets }) =>
+    tokenBudgets.map((budget) => ({ labels: { budget }, value: 1 })),
   vitgraph_cache_hits_total: ofCaches("hits"),
   vitgraph_cache_misses_total: ofCaches("misses"),
   vitgraph_cache_joined_total: ofCaches("joined"),
@@ -256,8 +256,8 @@ const READ_FROM_FIGURES: Readonly<
 };
 
 function ofCaches(figure: keyof CacheFigures) {
-  return ({ output_cache, grid_cache }: EngineFigures): readonly Sample[] =>
-    Object.entries({ output: output_cache, grid: grid_cache }).flatMap(([cache, figures]) => {
+  return ({ outputCache, gridCache }: EngineFigures): readonly Sample[] =>
+    Object.entries({ output: outputCache, grid: gridCache }).flatMap(([cache, figures]) => {
       const value = figures?.[figure];
       return value === undefined ? [] : [{ labels: { cache }, value }];
     });

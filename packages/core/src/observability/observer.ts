@@ -112,8 +112,8 @@ export interface EngineFigures extends GraphStatistics {
   /** Waiting for a batch. */
   readonly queue: { readonly items: number; readonly tokens: number };
   readonly devices: readonly DeviceFigures[];
-  readonly output_cache?: CacheFigures | null;
-  readonly grid_cache?: CacheFigures | null;
+  readonly outputCache?: CacheFigures | null;
+  readonly gridCache?: CacheFigures | null;
 }
 
 export interface DeviceFigures {

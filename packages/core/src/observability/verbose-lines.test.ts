@@ -23,7 +23,7 @@ test("a batch without a budget", () => {
 });
 
 test("statistics", () => {
-  expect(graphStatsLine({ graph_hits: 75, graph_misses: 25, hit_rate: 0.75, num_budgets: 9 })).toBe(
+  expect(graphStatsLine({ graphHits: 75, graphMisses: 25, hitRate: 0.75, numBudgets: 9 })).toBe(
     "Encoder CUDA graph stats: hits=75, eager=25, hit_rate=75.0%, num_graphs=9",
   );
 });

@@ -17,12 +17,12 @@ export function batchLine(
 }
 
 export function graphStatsLine({
-  graph_hits,
-  graph_misses,
-  hit_rate,
-  num_budgets,
-}: Pick<GraphStatistics, "graph_hits" | "graph_misses" | "hit_rate" | "num_budgets">): string {
-  return `Encoder CUDA graph stats: hits=${graph_hits}, eager=${graph_misses}, hit_rate=${percent(hit_rate)}, num_graphs=${num_budgets}`;
+  graphHits,
+  graphMisses,
+  hitRate,
+  numBudgets,
+}: Pick<GraphStatistics, "graphHits" | "graphMisses" | "hitRate" | "numBudgets">): string {
+  return `Encoder CUDA graph stats: hits=${graphHits}, eager=${graphMisses}, hit_rate=${percent(hitRate)}, num_graphs=${numBudgets}`;
 }
 
 export function graphsCapturedLine(memory: {

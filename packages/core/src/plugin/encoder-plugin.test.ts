@@ -89,11 +89,11 @@ describe("a registration", () => {
     const [outcome] = await host.serve("image", [fakeItem(5)]);
     expect(outcome).toMatchObject({ status: "fulfilled", value: { tokens: 1, columns: 16 } });
     expect(encoder.stats()).toMatchObject({
-      graph_hits: 1,
-      graph_misses: 0,
-      num_budgets: 1,
-      token_budgets: [64],
-      padding_by_budget: { 64: 63 / 64 },
+      graphHits: 1,
+      graphMisses: 0,
+      numBudgets: 1,
+      tokenBudgets: [64],
+      paddingByBudget: { 64: 63 / 64 },
     });
   });
 

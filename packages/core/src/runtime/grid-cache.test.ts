@@ -61,7 +61,7 @@ test("a grid is filled before the batch that has it first, and kept", () =>
     await encoder.encode([item(still(4, 4)), item(still(4, 4))]);
     await encoder.encode([item(still(4, 4)), item({ t: 3, h: 4, w: 2 })]);
     expect(journal(device)).toEqual(["fill 16", OVER_CACHE, "fill 8", OVER_CACHE]);
-    expect(encoder.stats().grid_cache).toEqual({
+    expect(encoder.stats().gridCache).toEqual({
       hits: 2,
       misses: 2,
       evictions: 0,
@@ -89,14 +89,14 @@ test("without memory there is no cache", () =>
   withEncoder({ gridCacheBytes: 0, warmUpGrids: [still(4, 4)] }, async (encoder, device) => {
     await encoder.encode([item(still(4, 4))]);
     expect(journal(device)).toEqual([WITHOUT]);
-    expect(encoder.stats().grid_cache).toBeNull();
+    expect(encoder.stats().gridCache).toBeNull();
   }));
 
 test("warmed up, the grids of the list are there: the first as long as there is room", () =>
   withEncoder(
     { gridCacheBytes: 70 * ROW_BYTES, warmUpGrids: [still(4, 4), still(8, 8), still(4, 4), still(4, 8)] },
     async (encoder, device) => {
-      const { grid_cache: stats } = encoder.stats();
+      const { gridCache: stats } = encoder.stats();
       expect(stats).toMatchObject({ hits: 0, misses: 0, entries: 2, bytes: 48 * ROW_BYTES });
       expect(embeddingCacheWarmedLine(stats!)).toBe(
         "Embedding cache warmed: 2 grids total, memory: 0.00 MiB",
@@ -106,14 +106,14 @@ test("warmed up, the grids of the list are there: the first as long as there is 
       await encoder.encode([item(still(6, 6))]);
       await encoder.encode([item(still(4, 4))]);
       expect(journal(device).slice(2)).toEqual(["fill 36", OVER_CACHE, OVER_CACHE]);
-      expect(encoder.stats().grid_cache).toMatchObject({ evictions: 1, hits: 1, misses: 1 });
+      expect(encoder.stats().gridCache).toMatchObject({ evictions: 1, hits: 1, misses: 1 });
     },
   ));
 
 test("the common grids of the scheduler are a choice", () =>
   withEncoder({ warmUpGrids: "common" }, async (encoder) => {
     const patches = commonGrids.reduce((sum, { h, w }) => sum + h * w, 0);
-    const { bytes, entries } = encoder.stats().grid_cache!;
+    const { bytes, entries } = encoder.stats().gridCache!;
     expect({ bytes, entries }).toEqual({ bytes: patches * ROW_BYTES, entries: commonGrids.length });
   }));
 
@@ -128,7 +128,7 @@ test("of the common grids, those that the model has no positions for are left ou
     warmUpGrids: "common",
   });
   expect(small.length).toBeLessThan(commonGrids.length);
-  expect(encoder.stats().grid_cache!.entries).toBe(small.length);
+  expect(encoder.stats().gridCache!.entries).toBe(small.length);
 });
 
 test("a list with a grid that the model does not encode is refused at start", async () => {
@@ -178,7 +178,7 @@ test("a batch whose fill failed is not answered, and the next one fills again", 
       encoder.encode([item(still(4, 4))]),
     ]);
     expect([first[0]!.status, second[0]!.status]).toEqual(["rejected", "rejected"]);
-    expect(encoder.stats().grid_cache).toMatchObject({ entries: 0, bytes: 0 });
+    expect(encoder.stats().gridCache).toMatchObject({ entries: 0, bytes: 0 });
     failing = false;
     expect((await encoder.encode([item(still(4, 4))]))[0]!.status).toBe("fulfilled");
     expect(journal(device)).toEqual(["fill 16", OVER_CACHE, OVER_CACHE, "fill 16", OVER_CACHE]);

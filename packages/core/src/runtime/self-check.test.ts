@@ -75,7 +75,7 @@ test("a graph whose replay differs is given up, named and counted, and its budge
   const { failures, encoder } = await failuresWith(device);
   expect(failures.map(({ budget }) => budget)).toEqual([16]);
   expect(encoder.tokenBudgets).toEqual([4, 64]);
-  expect(encoder.stats()).toMatchObject({ failed_graphs: [16], num_budgets: 2 });
+  expect(encoder.stats()).toMatchObject({ failedGraphs: [16], numBudgets: 2 });
   const pixels = new Uint8Array(8 * 6 * 12);
   const [outcome] = await encoder.encode([{ format: "u8_still", grid: { t: 1, h: 8, w: 6 }, pixels }]);
   expect(outcome).toMatchObject({ status: "fulfilled", value: { tokens: 12, batch: { budget: null } } });

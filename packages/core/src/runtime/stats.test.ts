@@ -9,22 +9,22 @@ test("hits and misses count items; padding goes by budget and over all of them",
   counter.batch(3, 16, null);
   expect(counter.snapshot()).toMatchObject({ batches: 4, padding: 1 - (48 + 64 + 256) / (64 + 64 + 256) });
   expect(graphStatistics(counter.snapshot())).toEqual({
-    graph_hits: 7,
-    graph_misses: 3,
-    hit_rate: 0.7,
-    num_budgets: 2,
-    token_budgets: [64, 256],
-    padding_by_budget: { 64: 0.125, 256: 0 },
+    graphHits: 7,
+    graphMisses: 3,
+    hitRate: 0.7,
+    numBudgets: 2,
+    tokenBudgets: [64, 256],
+    paddingByBudget: { 64: 0.125, 256: 0 },
   });
 });
 
 test("before the first item the hit rate is 0", () => {
   const stats = new StatsCounter([], []).snapshot();
   expect(stats).toMatchObject({
-    graph_hits: 0,
-    hit_rate: 0,
-    num_budgets: 0,
+    graphHits: 0,
+    hitRate: 0,
+    numBudgets: 0,
     padding: 0,
-    padding_by_budget: {},
+    paddingByBudget: {},
   });
 });

@@ -1,36 +1,36 @@
 import type { GridCacheStats } from "./grid-cache.js";
 
-/** The statistics of vLLM's encoder, under its names, and the padding of each budget. */
+/** The statistics of vLLM's encoder (graph_hits, num_budgets, … there), and the padding of each budget. */
 export interface GraphStatistics {
   /** Items that a budget's program encoded. */
-  readonly graph_hits: number;
+  readonly graphHits: number;
   /** Items that ran eagerly. */
-  readonly graph_misses: number;
+  readonly graphMisses: number;
   /** Between 0 and 1; 0 before the first item. */
-  readonly hit_rate: number;
-  readonly num_budgets: number;
-  readonly token_budgets: readonly number[];
+  readonly hitRate: number;
+  readonly numBudgets: number;
+  readonly tokenBudgets: readonly number[];
   /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
-  readonly padding_by_budget: Readonly<Record<string, number>>;
+  readonly paddingByBudget: Readonly<Record<string, number>>;
 }
 
 /** The statistics alone, of an object that has more. */
 export function graphStatistics(stats: GraphStatistics): GraphStatistics {
-  const { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, padding_by_budget } = stats;
-  return { graph_hits, graph_misses, hit_rate, num_budgets, token_budgets, padding_by_budget };
+  const { graphHits, graphMisses, hitRate, numBudgets, tokenBudgets, paddingByBudget } = stats;
+  return { graphHits, graphMisses, hitRate, numBudgets, tokenBudgets, paddingByBudget };
 }
 
 /** What the encoder counts. Plain data. */
 export interface EncoderStats extends GraphStatistics {
   /** Budgets whose graph differed from the eager run when it was checked, and that run eagerly since. */
-  readonly failed_graphs: readonly number[];
+  readonly failedGraphs: readonly number[];
   readonly batches: number;
   /** Items that were refused or failed. */
-  readonly failed_items: number;
+  readonly failedItems: number;
   /** Share of the replayed budgets' tokens that no item filled. */
   readonly padding: number;
   /** Null where there is none. */
-  readonly grid_cache: GridCacheStats | null;
+  readonly gridCache: GridCacheStats | null;
 }
 
 export class StatsCounter {
@@ -62,23 +62,21 @@ export class StatsCounter {
     this.#failed += items;
   }
 
-  snapshot(): Omit<EncoderStats, "grid_cache"> {
+  snapshot(): Omit<EncoderStats, "gridCache"> {
     const runs = this.#hits + this.#misses;
     const sums = [...this.#tokensOfBudget];
     const total = (key: "room" | "used") => sums.reduce((tokens, [, sum]) => tokens + sum[key], 0);
     return {
-      graph_hits: this.#hits,
-      graph_misses: this.#misses,
-      hit_rate: runs === 0 ? 0 : this.#hits / runs,
-      num_budgets: this.#tokenBudgets.length,
-      token_budgets: this.#tokenBudgets,
-      failed_graphs: this.#failedGraphs,
+      graphHits: this.#hits,
+      graphMisses: this.#misses,
+      hitRate: runs === 0 ? 0 : this.#hits / runs,
+      numBudgets: this.#tokenBudgets.length,
+      tokenBudgets: this.#tokenBudgets,
+      failedGraphs: this.#failedGraphs,
       batches: this.#batches,
-      failed_items: this.#failed,
+      failedItems: this.#failed,
       padding: sums.length === 0 ? 0 : 1 - total("used") / total("room"),
-      padding_by_budget: Object.fromEntries(
-        sums.map(([budget, { room, used }]) => [budget, 1 - used / room]),
-      ),
+      paddingByBudget: Object.fromEntries(sums.map(([budget, { room, used }]) => [budget, 1 - used / room])),
     };
   }
 }

@@ -186,7 +186,7 @@ export class VisionEncoder implements Disposable {
   }
 
   stats(): EncoderStats {
-    return { ...this.#stats.snapshot(), grid_cache: this.#gridCache?.stats() ?? null };
+    return { ...this.#stats.snapshot(), gridCache: this.#gridCache?.stats() ?? null };
   }
 
   /** Discards the grid cache's counts so far: those of warm-up and measurement. */

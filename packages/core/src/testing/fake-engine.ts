@@ -91,7 +91,7 @@ export class FakeEngine implements EncoderEngineLike {
       ...this.#counter.snapshot(),
       queue: { items: 0, tokens: 0 },
       devices: [{ state: "up" }],
-      output_cache: null,
+      outputCache: null,
     };
   }
 

@@ -78,7 +78,7 @@ export class RecentTraffic implements EngineObserver {
   }
 
   get tokenBudgets(): readonly number[] {
-    return this.#figures?.().token_budgets ?? [];
+    return this.#figures?.().tokenBudgets ?? [];
   }
 
   /** Ascending. */
@@ -107,7 +107,7 @@ export class RecentTraffic implements EngineObserver {
         queueMs: this.#queueMs.percentiles(),
         callMs: this.#callMs.percentiles(),
       },
-      caches: { output: cacheUse(figures?.output_cache), grid: cacheUse(figures?.grid_cache) },
+      caches: { output: cacheUse(figures?.outputCache), grid: cacheUse(figures?.gridCache) },
       devices: figures?.devices.map(deviceUse) ?? [],
     };
   }
