@@ -23,7 +23,7 @@ export const PERFORMANCE_TABLES = {
 } as const satisfies Readonly<Record<string, (report: PerformanceReport) => string>>;
 
 /** Of the README. */
-const SUMMARY_ROWS = ["1x224", "1x1024", "16mix", "1x2048"];
+const SUMMARY_ROWS = ["1x224", "1x448", "1x1024", "16mix", "1x2048"];
 
 function describeRun(report: PerformanceReport): string {
   const { machine, matmul } = report.peer;
@@ -194,7 +194,8 @@ function summaryTable(report: PerformanceReport): string {
       "speed-up",
     ],
     tableWorkloads(report)
-      .filter(({ name }) => SUMMARY_ROWS.includes(name))
+      .filter((workload) => SUMMARY_ROWS.includes(workload.name))
+      .filter((workload) => peerTime(report, workload, "padded-graph-fa2")?.ms !== undefined)
       .map((workload) => [
         workloadTitle(workload),
         `${peerCell(report, workload, "padded-graph-fa2")} ms`,
