@@ -147,6 +147,9 @@ describe("a built-in workload for a model of other blocks", () => {
     const fitted = fitWorkload(workload("8x320x352"), gemma);
     expect(fitted.sizes).toEqual(new Array(8).fill([896, 896]));
     expect(workloadTokens(fitted, gemma)).toBe(8 * 256);
+    // One image of 256 tokens, whatever its size: not the budget of 1024 of an image of 1024².
+    const single = fitWorkload(workload("1x1024"), gemma);
+    expect(workloadBudget(single, gemma)).toBe(256);
     for (const each of BUILT_IN_WORKLOADS) checkWorkload(fitWorkload(each, gemma), gemma);
   });
 

@@ -148,7 +148,7 @@ export function checkWorkload({ name, sizes }: Workload, model: VisionModel): vo
 
 /**
  * A workload for a model of other blocks: each size is the nearest that the model takes, and the budget the next power of
- * two where its own is too small.
+ * two where its own is too small, or twice that or more.
  */
 export function fitWorkload({ budget, ...workload }: Workload, model: VisionModel): Workload {
   const { patchSize, spatialMergeSize, fixedGrid } = model;
@@ -158,8 +158,8 @@ export function fitWorkload({ budget, ...workload }: Workload, model: VisionMode
     return [nearestMultiple(height, block), nearestMultiple(width, block)];
   });
   const fitted = { ...workload, sizes };
-  const fits = budget !== undefined && workloadTokens(fitted, model) <= budget;
-  return fits ? { ...fitted, budget } : fitted;
+  if (budget === undefined || workloadTokens(fitted, model) > budget) return fitted;
+  return budget < 2 * workloadBudget(fitted, model) ? { ...fitted, budget } : fitted;
 }
 
 /** Tokens of a workload's items after the merge. */
