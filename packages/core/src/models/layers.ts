@@ -192,6 +192,18 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("add", [a, b], {}, name);
   }
 
+  /** `linear_1`, an activation, `linear_2`. @param widths columns between the two, and of the result */
+  mlp(
+    x: ValueId,
+    name: string,
+    widths: readonly [number, number],
+    fn: Activation,
+    options: Pick<LinearOptions, "bias"> = {},
+  ): ValueId {
+    const wide = this.linear(x, `${name}.linear_1`, widths[0], options);
+    return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
+  }
+
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
     const qkv = this.#packed(x, `${name}.qkv`, projection, options);

@@ -3,28 +3,65 @@
  * the same tensors.
  */
 import type { ValueId } from "../graph/graph.js";
-import type { Activation } from "../graph/ops.js";
 import type { Rotation, TowerBuilder } from "./layers.js";
+import { activationOf } from "./vision-config.js";
+
+/** transformers' names. */
+export interface SiglipPatchConfig {
+  readonly hidden_size: number;
+  readonly num_channels: number;
+  readonly patch_size: number;
+  /** Cells along one side of the table of positions. */
+  readonly side: number;
+}
+
+/** Patches with learned positions. @param name `embeddings`, with what stands before it. @param taps of the layout's */
+export function siglipPatches(
+  g: TowerBuilder,
+  config: SiglipPatchConfig,
+  name: string,
+  channelScale: Float32Array,
+  taps = 1,
+): ValueId {
+  const { hidden_size: hidden, num_channels: channels, patch_size: patchSize, side } = config;
+  const pixels = g.patches({ channels, temporal: 1, patchSize }, channelScale);
+  const patches = g.linear(pixels, `${name}.patch_embedding`, hidden, {
+    shape: [hidden, channels, patchSize, patchSize],
+  });
+  const table = g.weight(`${name}.position_embedding.weight`, [side ** 2, hidden]);
+  return g.sum(patches, g.interpolate(table, taps, `${name}.position_embedding`), name);
+}
+
+/** transformers' names. */
+export interface SiglipEncoderConfig {
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly intermediate_size: number;
+  readonly hidden_act: string;
+  readonly layer_norm_eps: number;
+}
 
 export interface SiglipLayers {
   /** What stands before `encoder.layers`. */
   readonly name: string;
-  /** Where they end. */
-  readonly layers: number;
-  /** The first of them. Default: 0. */
+  /** The first of the layers. Default: 0. */
   readonly first?: number;
-  readonly heads: number;
-  /** Columns inside the MLP. */
-  readonly intermediate: number;
-  readonly activation: Activation;
-  readonly epsilon: number;
+  /** The one behind the last. Default: `num_hidden_layers`. */
+  readonly end?: number;
   /** The value of `segments()` within which the layers attend. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
 }
 
-export function siglipEncoder(g: TowerBuilder, patches: ValueId, options: SiglipLayers): ValueId {
-  const { heads, intermediate, activation, epsilon, segments, rotation } = options;
+/** @throws VG_MODEL_UNSUPPORTED for an unknown activation */
+export function siglipEncoder(
+  g: TowerBuilder,
+  patches: ValueId,
+  config: SiglipEncoderConfig,
+  { name: tower, first = 0, end = config.num_hidden_layers, segments, rotation }: SiglipLayers,
+): ValueId {
+  const { num_attention_heads: heads, layer_norm_eps: epsilon } = config;
+  const activation = activationOf(config.hidden_act);
   const { columns: hidden } = g.typeOf(patches);
   const attention = (x: ValueId, name: string) => {
     const parts = [`${name}.q_proj`, `${name}.k_proj`, `${name}.v_proj`] as const;
@@ -32,12 +69,12 @@ export function siglipEncoder(g: TowerBuilder, patches: ValueId, options: Siglip
     return g.linear(attended, `${name}.out_proj`, hidden);
   };
   const mlp = (x: ValueId, name: string) => {
-    const wide = g.linear(x, `${name}.fc1`, intermediate);
+    const wide = g.linear(x, `${name}.fc1`, config.intermediate_size);
     return g.linear(g.activation(wide, `${name}.act`, activation), `${name}.fc2`, hidden);
   };
   let x = patches;
-  for (let index = options.first ?? 0; index < options.layers; index++) {
-    const layer = `${options.name}.encoder.layers.${index}`;
+  for (let index = first; index < end; index++) {
+    const layer = `${tower}.encoder.layers.${index}`;
     const attended = attention(g.layernorm(x, `${layer}.layer_norm1`, epsilon), `${layer}.self_attn`);
     x = g.sum(x, attended, `${layer}.self_attn.residual`);
     const widened = mlp(g.layernorm(x, `${layer}.layer_norm2`, epsilon), `${layer}.mlp`);

@@ -150,6 +150,24 @@ export function checkPatch(channels: number, patchSize: number): void {
   throw wrongConfig("patch_size", patchSize, "a size that makes a patch's pixels a multiple of 4 bytes");
 }
 
+/** @param path what the error calls the key. @throws VG_MODEL_UNSUPPORTED for a value that is neither absent nor `supported` */
+export function refuseOther(path: string, value: unknown, supported: unknown): void {
+  if (JSON.stringify(value ?? supported) === JSON.stringify(supported)) return;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path} is ${describe(value)}`, {
+    remedy: `supported is ${describe(supported)}`,
+  });
+}
+
+/** Layers that run until `vision_feature_layer`, which is counted from the last, −1. @throws VG_MODEL_UNSUPPORTED */
+export function readFeatureLayers(checkpointConfig: Config, depth: number, absent: number): number {
+  const layer = checkpointConfig.vision_feature_layer ?? absent;
+  const layers = Number.isInteger(layer) ? depth + 1 + (layer as number) : Number.NaN;
+  if (layers >= 1 && layers <= depth) return layers;
+  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
+    remedy: `supported is one layer, counted from the last as −1 to −${depth}`,
+  });
+}
+
 /** Each layer is below `depth`, and stands in the list once. @throws VG_MODEL_INVALID */
 export function checkLayers(key: string, layers: readonly number[], depth: number): void {
   if (new Set(layers).size < layers.length) throw wrongConfig(key, layers, "different layers");

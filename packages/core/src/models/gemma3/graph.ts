@@ -4,30 +4,16 @@
  */
 import type { Graph } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
-import { siglipEncoder } from "../siglip.js";
-import { activationOf } from "../vision-config.js";
+import { siglipEncoder, siglipPatches } from "../siglip.js";
 import type { Gemma3Config } from "./config.js";
 
 export function buildGemma3Graph(config: Gemma3Config, channelScale: Float32Array): Graph {
-  const { hidden_size: hidden, num_attention_heads: heads, layer_norm_eps: epsilon, merge, side } = config;
-  const { num_channels: channels, patch_size: patchSize, text_hidden_size: columns } = config;
+  const { hidden_size: hidden, layer_norm_eps: epsilon, merge, text_hidden_size: columns } = config;
   const tower = "vision_tower.vision_model";
   const g = new TowerBuilder();
-  const pixels = g.patches({ channels, temporal: 1, patchSize }, channelScale);
-
-  const embeddings = `${tower}.embeddings`;
-  const patches = g.linear(pixels, `${embeddings}.patch_embedding`, hidden, {
-    shape: [hidden, channels, patchSize, patchSize],
-  });
-  const table = g.weight(`${embeddings}.position_embedding.weight`, [side ** 2, hidden]);
-  const placed = g.sum(patches, g.interpolate(table, 1, `${embeddings}.position_embedding`), embeddings);
-  const x = siglipEncoder(g, placed, {
+  const placed = siglipPatches(g, config, `${tower}.embeddings`, channelScale);
+  const x = siglipEncoder(g, placed, config, {
     name: tower,
-    layers: config.num_hidden_layers,
-    heads,
-    intermediate: config.intermediate_size,
-    activation: activationOf(config.hidden_act),
-    epsilon,
     segments: g.segments("cu_seqlens"),
   });
   const normed = g.layernorm(x, `${tower}.post_layernorm`, epsilon);

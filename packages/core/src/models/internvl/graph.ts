@@ -56,7 +56,6 @@ export function buildInternVLGraph(
   const projector = "multi_modal_projector";
   const merged = g.mergeRows(g.patchesOf(x, `${projector}.patches`), merge, projector);
   const normed = g.layernorm(merged, `${projector}.layer_norm`, PROJECTOR_EPSILON);
-  const wide = g.linear(normed, `${projector}.linear_1`, config.text_hidden_size);
-  const activated = g.activation(wide, `${projector}.act`, activationOf(config.projector_hidden_act));
-  return g.build([g.linear(activated, `${projector}.linear_2`, config.text_hidden_size)]);
+  const widths = [config.text_hidden_size, config.text_hidden_size] as const;
+  return g.build([g.mlp(normed, projector, widths, activationOf(config.projector_hidden_act))]);
 }

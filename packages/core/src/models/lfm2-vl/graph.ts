@@ -29,13 +29,8 @@ export function buildLfm2VLGraph(
     resampled: { axis },
   });
   const positions = g.interpolate(table, BILINEAR_TAPS, `${embeddings}.position_embedding`);
-  const encoded = siglipEncoder(g, g.sum(patches, positions, embeddings), {
+  const encoded = siglipEncoder(g, g.sum(patches, positions, embeddings), config, {
     name: tower,
-    layers: config.num_hidden_layers,
-    heads: config.num_attention_heads,
-    intermediate: config.intermediate_size,
-    activation: activationOf(config.hidden_act),
-    epsilon,
     segments: g.segments("cu_seqlens"),
   });
   const projector = "multi_modal_projector";
@@ -44,7 +39,6 @@ export function buildLfm2VLGraph(
   const rows = config.projector_use_layernorm
     ? g.layernorm(merged, `${projector}.layer_norm`, PROJECTOR_EPSILON)
     : merged;
-  const wide = g.linear(rows, `${projector}.linear_1`, config.projector_hidden_size, { bias });
-  const activated = g.activation(wide, `${projector}.act`, activationOf(config.projector_hidden_act));
-  return g.build([g.linear(activated, `${projector}.linear_2`, config.text_hidden_size, { bias })]);
+  const widths = [config.projector_hidden_size, config.text_hidden_size] as const;
+  return g.build([g.mlp(rows, projector, widths, activationOf(config.projector_hidden_act), { bias })]);
 }

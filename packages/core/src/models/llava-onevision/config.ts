@@ -5,8 +5,10 @@ import {
   checkPatch,
   objectIn,
   readBoolean,
+  readFeatureLayers,
   readPositiveNumber,
   readVisionConfig,
+  refuseOther,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -46,13 +48,7 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
   checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
   if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
-  const layer = checkpointConfig.vision_feature_layer ?? -1;
-  const layers = Number.isInteger(layer) ? vision.num_hidden_layers + 1 + (layer as number) : Number.NaN;
-  if (!(layers >= 1 && layers <= vision.num_hidden_layers)) {
-    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
-      remedy: `supported is one layer, counted from the last as −1 to −${vision.num_hidden_layers}`,
-    });
-  }
+  const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -1);
   return {
     ...vision,
     ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
@@ -82,12 +78,5 @@ function maxTilesOf(aspectRatio: unknown): number {
   if (tiles !== undefined) return Number(tiles);
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_aspect_ratio is ${describe(aspectRatio)}`, {
     remedy: "supported is anyres_max_ and a number of tiles, such as anyres_max_9",
-  });
-}
-
-function refuseOther(key: string, value: unknown, supported: string): void {
-  if ((value ?? supported) === supported) return;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
-    remedy: `supported is ${describe(supported)}`,
   });
 }

@@ -1,12 +1,13 @@
 /** Reads the vision part of a LLaVA 1.5 config.json: CLIP, read before its last layers. */
-import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
   checkPatch,
   objectIn,
   readBoolean,
+  readFeatureLayers,
   readPositiveNumber,
   readVisionConfig,
+  refuseOther,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -45,13 +46,7 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   if (!Number.isInteger(side)) throw wrongConfig("image_size", vision.image_size, "a multiple of patch_size");
-  const layer = checkpointConfig.vision_feature_layer ?? -2;
-  const layers = Number.isInteger(layer) ? vision.num_hidden_layers + 1 + (layer as number) : Number.NaN;
-  if (!(layers >= 1 && layers <= vision.num_hidden_layers)) {
-    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
-      remedy: `supported is one layer, counted from the last as −1 to −${vision.num_hidden_layers}`,
-    });
-  }
+  const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -2);
   return {
     ...vision,
     ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
@@ -63,11 +58,4 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
     /** Patches along one side. */
     side,
   };
-}
-
-function refuseOther(key: string, value: unknown, supported: string): void {
-  if ((value ?? supported) === supported) return;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
-    remedy: `supported is ${describe(supported)}`,
-  });
 }

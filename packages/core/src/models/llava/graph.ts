@@ -28,18 +28,13 @@ export function buildLlavaGraph(config: LlavaConfig, channelScale: Float32Array)
   });
   const placed = g.sum(patches, g.interpolate(table, 1, `${embeddings}.position_embedding`), embeddings);
   const rows = g.withLearnedRows(placed, classRow, `${embeddings}.rows`);
-  const encoded = siglipEncoder(g, g.layernorm(rows, `${tower}.pre_layrnorm`, epsilon), {
+  const encoded = siglipEncoder(g, g.layernorm(rows, `${tower}.pre_layrnorm`, epsilon), config, {
     name: tower,
-    layers: config.layers,
-    heads: config.num_attention_heads,
-    intermediate: config.intermediate_size,
-    activation: activationOf(config.hidden_act),
-    epsilon,
+    end: config.layers,
     segments: g.segments("cu_seqlens"),
   });
   const projector = "multi_modal_projector";
   const features = g.mergeRows(g.patchesOf(encoded, `${projector}.patches`), 1, projector);
-  const wide = g.linear(features, `${projector}.linear_1`, config.text_hidden_size, { bias });
-  const activated = g.activation(wide, `${projector}.act`, activationOf(config.projector_hidden_act));
-  return g.build([g.linear(activated, `${projector}.linear_2`, config.text_hidden_size, { bias })]);
+  const widths = [config.text_hidden_size, config.text_hidden_size] as const;
+  return g.build([g.mlp(features, projector, widths, activationOf(config.projector_hidden_act), { bias })]);
 }

@@ -6,6 +6,7 @@ import {
   objectIn,
   readPositiveNumber,
   readVisionConfig,
+  refuseOther,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -59,11 +60,4 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
     /** Cells along one side of the table of positions. */
     side,
   };
-}
-
-function refuseOther(key: string, value: unknown, supported: unknown): void {
-  if (JSON.stringify(value ?? supported) === JSON.stringify(supported)) return;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${key} is ${describe(value)}`, {
-    remedy: `supported is ${describe(supported)}`,
-  });
 }

@@ -53,7 +53,6 @@ export function buildPixtralGraph(config: PixtralConfig, merges: boolean, channe
     return g.patchConvolution(joined, name, hidden, merge, { bias: false, shape });
   };
   const tokens = merges ? merger(x) : g.mergeRows(x, 1, projector);
-  const wide = g.linear(tokens, `${projector}.linear_1`, config.text_hidden_size, { bias });
-  const activated = g.activation(wide, `${projector}.act`, activationOf(config.projector_hidden_act));
-  return g.build([g.linear(activated, `${projector}.linear_2`, config.text_hidden_size, { bias })]);
+  const widths = [config.text_hidden_size, config.text_hidden_size] as const;
+  return g.build([g.mlp(tokens, projector, widths, activationOf(config.projector_hidden_act), { bias })]);
 }
