@@ -84,3 +84,16 @@ export function compareWithReference(
 export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
+
+/** The elements of the arrays, of which there is at least one, one after the other. */
+export function concatenate<T extends Int32Array | Float32Array | Uint8Array>(parts: readonly T[]): T {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const Elements = parts[0]?.constructor as new (length: number) => T;
+  const whole = new Elements(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

@@ -6,6 +6,7 @@ import { types } from "node:util";
 import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type EncoderItem, type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
+import { concatenate } from "../numerics.js";
 import { type DecodeOptions, openImage, type Raster } from "./decode.js";
 import {
   type FittedImage,
@@ -78,7 +79,7 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   const small = await resize(whole.from === "image" ? raster : resized, size ?? (tile as ImageSize));
   const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
   const parts = whole.first ? [wholePixels, pixels] : [pixels, wholePixels];
-  return { format: "u8_still", grid, pixels: joinBytes(parts) };
+  return { format: "u8_still", grid, pixels: concatenate(parts) };
 }
 
 /** The patches of an image, or of its tiles one after the other, each in raster order. */
@@ -91,6 +92,9 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
     return patchifyFrames([raster.rgb], raster, layout);
   };
   if (tile === undefined) return patches(image, mergeSizeOf(processor));
+  // A square tile of whole patches is a block of patches that stand together.
+  if (!channelsLast && tile.height === tile.width && tile.height % patchSize === 0)
+    return patches(image, tile.height / patchSize);
   // Pixels behind the last whole patch of a tile are left out.
   const kept = {
     height: Math.floor(tile.height / patchSize) * patchSize,
@@ -108,16 +112,6 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
     }
   }
   return pixels;
-}
-
-function joinBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }
 
 /** Patches in raster order, whose pixels keep their channels side by side. */

@@ -16,7 +16,7 @@ import {
   type SegmentList,
   type VisionModel,
 } from "../models/vision-model.js";
-import { bytesOf } from "../numerics.js";
+import { bytesOf, concatenate } from "../numerics.js";
 import { patchShapeOf } from "./check-item.js";
 
 export interface StagedBatch {
@@ -196,15 +196,4 @@ function cumulative(lengths: readonly number[]): Int32Array {
   const sums = new Int32Array(lengths.length + 1);
   for (const [index, length] of lengths.entries()) sums[index + 1] = (sums[index] as number) + length;
   return sums;
-}
-
-function concatenate<T extends Int32Array | Float32Array>(parts: readonly T[]): T {
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const whole = (parts[0] instanceof Float32Array ? new Float32Array(length) : new Int32Array(length)) as T;
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

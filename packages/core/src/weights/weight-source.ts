@@ -120,7 +120,6 @@ function ownSource(
   if (reordered) {
     const own = reordered.padded === undefined ? stored : shape;
     source = remade(source, own, (result, given) => reorder(result, given, reordered));
-    if (reordered.padded !== undefined) return source;
   }
   if (repeatedRows) {
     const rows = stored[0] as number;
@@ -128,7 +127,7 @@ function ownSource(
       repeatRows(result.bytes, given.bytes, given.bytes.length / rows, repeatedRows),
     );
   }
-  if (first !== undefined || elements(stored) === elements(shape)) return part(source, shape, first);
+  if (first !== undefined || elements(source.shape) === elements(shape)) return part(source, shape, first);
   return remade(source, shape, pad);
 }
 
