@@ -343,12 +343,13 @@ void check_norm(bool tiny) {
       CHECK_CUDA(cudaDeviceSynchronize());
       const std::vector<double> expected = reference.download();
       const auto check_pair = [&](const Kernel& writer, const Kernel& reader) {
-        if (writer.portable || reader.portable || reader.name == "256x192") return;
+        if (writer.portable || reader.portable) return;
         x.poison();
         y.poison();
         statistics.poison();
         CHECK_CUDA(writer.launch(default_launch(), write, Activation::none));
         const cudaError_t status = reader.launch(default_launch(), read, Activation::none);
+        // Tiles that fill shared memory have no room for norms.
         if (status == cudaErrorNotSupported) return;
         CHECK_CUDA(status);
         CHECK_CUDA(cudaDeviceSynchronize());

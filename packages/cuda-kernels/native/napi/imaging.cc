@@ -15,7 +15,6 @@
 #include "napi/convert.h"
 #include "napi/frame_handle.h"
 #include "napi/handle.h"
-#include "napi/promise_worker.h"
 #include "napi/request.h"
 
 namespace vitgraph::napi {
@@ -203,21 +202,13 @@ class CmykWorker final : public ImagingWorker {
   CmykRequest request_;
 };
 
-template <typename Worker, typename WorkerRequest>
-Napi::Value start(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&] {
-    return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(ImagingRequest(info))));
-  });
-}
-
 }  // namespace
 
 void register_imaging(Napi::Env env, Napi::Object exports) {
   exports.Set("Frame", FrameHandle::define(env));
-  exports.Set("resizeFrame", Napi::Function::New(env, start<ResizeWorker, ResizeRequest>, "resizeFrame"));
-  exports.Set("patchifyFrames", Napi::Function::New(env, start<PatchifyWorker, PatchifyRequest>, "patchifyFrames"));
-  exports.Set("cmykToRgb", Napi::Function::New(env, start<CmykWorker, CmykRequest>, "cmykToRgb"));
+  exports.Set("resizeFrame", Napi::Function::New(env, run_request<ResizeWorker, ResizeRequest, ImagingRequest>, "resizeFrame"));
+  exports.Set("patchifyFrames", Napi::Function::New(env, run_request<PatchifyWorker, PatchifyRequest, ImagingRequest>, "patchifyFrames"));
+  exports.Set("cmykToRgb", Napi::Function::New(env, run_request<CmykWorker, CmykRequest, ImagingRequest>, "cmykToRgb"));
 }
 
 }  // namespace vitgraph::napi

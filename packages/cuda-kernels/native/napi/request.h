@@ -5,11 +5,13 @@
 #include <napi.h>
 
 #include <cstddef>
+#include <memory>
 #include <string>
 
 #include "common/error.h"
 #include "napi/bytes.h"
 #include "napi/convert.h"
+#include "napi/promise_worker.h"
 
 namespace vitgraph::napi {
 
@@ -45,5 +47,12 @@ class Request {
  private:
   Napi::Object object_;
 };
+
+/// A function of the addon: reads the object with `Fields`, and runs the Worker of the WorkerRequest that it makes.
+template <typename Worker, typename WorkerRequest, typename Fields = Request>
+Napi::Value run_request(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] { return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(Fields(info)))); });
+}
 
 }  // namespace vitgraph::napi

@@ -8,7 +8,6 @@
 #include "common/dtype.h"
 #include "common/error.h"
 #include "napi/bytes.h"
-#include "napi/promise_worker.h"
 #include "napi/request.h"
 #include "weights/convert.h"
 #include "weights/fold_norm.h"
@@ -124,19 +123,11 @@ class FoldWorker final : public PromiseWorker {
   OutputBytes weight_, u_, v_;
 };
 
-template <typename Worker, typename WorkerRequest>
-Napi::Value start(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&] {
-    return run_on_pool(env, std::make_unique<Worker>(env, WorkerRequest(Request(info))));
-  });
-}
-
 }  // namespace
 
 void register_weights(Napi::Env env, Napi::Object exports) {
-  exports.Set("convertFloats", Napi::Function::New(env, start<ConvertWorker, ConvertRequest>, "convertFloats"));
-  exports.Set("foldNorm", Napi::Function::New(env, start<FoldWorker, FoldRequest>, "foldNorm"));
+  exports.Set("convertFloats", Napi::Function::New(env, run_request<ConvertWorker, ConvertRequest>, "convertFloats"));
+  exports.Set("foldNorm", Napi::Function::New(env, run_request<FoldWorker, FoldRequest>, "foldNorm"));
 }
 
 }  // namespace vitgraph::napi
