@@ -1,7 +1,7 @@
 /**
  * Memory and time while a checkpoint loads, for the CPU and as for a GPU: weights in bf16, norms folded into products, in
- * host memory. Memory is the process's peak resident size, less what it had before, against the bytes of the vision tower.
- * Each load runs in a process of its own, so that nothing else counts. The checkpoint is in the system's cache.
+ * host memory. Memory is the growth of the process's peak resident size, compared with the bytes of the vision tower.
+ * Each load runs in a fresh process. The checkpoint is in the page cache.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";

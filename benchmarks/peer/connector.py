@@ -118,7 +118,7 @@ class Bench:
             self.failures.append(fact)
 
     def free(self) -> int:
-        """Bytes of the GPU that nobody uses."""
+        """Free bytes of GPU memory."""
         if not self.cuda:
             return 0
         torch.cuda.synchronize()
@@ -299,7 +299,7 @@ class Loaded:
 
 
 class Vitgraph:
-    """`vitgraph serve`, in a process of its own."""
+    """A child process that runs `vitgraph serve`."""
 
     def __init__(self, bench: Bench, name: str, *options: str) -> None:
         launcher = [str(ROOT / "vitgraph")]

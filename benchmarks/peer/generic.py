@@ -5,8 +5,8 @@
 
 Runs vitgraph's own graph, before its fusions, as PyTorch ops in bfloat16 with random weights: one function under
 torch.compile(dynamic=False), varlen FlashAttention-2 over the workload's segments, captured in one CUDA graph. Products
-of one input (q, k and v; gate and up) are one product. Rows are padded to the token budget, as in peer.py; with --exact
-there is no padding, which no server can do, since every mix of sizes needs a graph of its own.
+of one input (q, k and v; gate and up) are one product. Rows are padded to the token budget, as in peer.py; --exact
+captures the workload's own rows instead. A server can't do that: it would need one graph for each mix of sizes.
 
 Not timed: unpacking pixels to bfloat16 patches, and everything that does not depend on pixels, such as interpolated
 position embeddings and RoPE's cosines and sines. vitgraph's time has the first, and without the grid cache the second.
@@ -76,7 +76,7 @@ class Step:
 
 
 class GenericTower:
-    """A graph as a function of the patches, [rows, columns of a patch]. `forward(*arguments())` is what is timed.
+    """Runs a graph on patches, [rows, columns of a patch]. The timed call is `forward(*arguments())`.
 
     `weights` by tensor name; random ones where it is None. Raises NotImplementedError for an op that it does not know.
     """
@@ -331,7 +331,7 @@ def main():
             torch.cuda.empty_cache()
             summary = {key: value for key, value in times[name].items() if key != "times_ms"}
             print(Path(path).stem, name, json.dumps(summary), flush=True)
-            # After each: a run that is cut off keeps what it has.
+            # After each tower, so that an interrupted run keeps its results.
             if options.json:
                 Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 

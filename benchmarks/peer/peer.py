@@ -347,7 +347,7 @@ def main():
             timed = time_workload(tower, workload, [name], options.repetitions, card, deadline)
             known = report["workloads"].setdefault(workload.name, timed)
             known["peers"].update(timed["peers"])
-            # After each: a run that is cut off keeps what it has.
+            # After each workload, so that an interrupted run keeps its results.
             if options.json:
                 Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 
