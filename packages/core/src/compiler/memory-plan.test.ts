@@ -9,11 +9,11 @@ const target: Target = { activationDType: "f32", weightDType: null, kernels: new
 const capacity = { patches: 12, tokens: 3, segments: 3 };
 
 /** Any graph of elementwise ops, products, slices and merges; values are picked again at random, also long after. */
-function randomGraph(choices: readonly (readonly [op: number, a: number, b: number])[]): Graph {
+function randomGraph(choices: readonly (readonly [op: number, a: number, b: number])[], columns = 8): Graph {
   const g = new GraphBuilder();
-  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 8 });
-  const wide = g.weight("wide", [16, 8]);
-  const narrow = g.weight("narrow", [8, 8]);
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns });
+  const wide = g.weight("wide", [2 * columns, columns]);
+  const narrow = g.weight("narrow", [columns, columns]);
   const values: ValueId[] = [x];
   const pick = (index: number) => values[index % values.length] as ValueId;
   for (const [op, a, b] of choices) {
@@ -28,14 +28,14 @@ function randomGraph(choices: readonly (readonly [op: number, a: number, b: numb
       const part = g.add(
         "slice_columns",
         [linear(pick(a), wide, null)],
-        { start: 8, count: 8 },
+        { start: columns, count: columns },
         `${name}.slice`,
       );
       values.push(g.add("add", [part, pick(b)], {}, name), part);
     }
   }
   const merged = (id: ValueId) => g.add("merge_rows", [id], { factor: 4 }, "merge");
-  const out = g.weight("out", [4, 32]);
+  const out = g.weight("out", [4, 4 * columns]);
   const last = [values.length - 1, values.length >> 1].map((index) =>
     g.add("linear", [merged(pick(index)), out, null, null], { activation: "none" }, `out${index}`),
   );
@@ -46,15 +46,36 @@ const choices = fc.array(fc.tuple(fc.nat(3), fc.nat(50), fc.nat(50)), { minLengt
 
 test("every plan of a random graph passes the independent checker", () => {
   fc.assert(
-    fc.property(choices, (list) => {
-      const graph = randomGraph(list);
+    fc.property(choices, fc.boolean(), (list, aligned) => {
+      const graph = randomGraph(list, aligned ? 6 : 8);
       const dtypes = new Map(
         graph.nodes.flatMap((n) => (n.op === "weight" ? [[n.name, "f32" as const]] : [])),
       );
-      checkMemoryPlan(graph, planMemory(graph, capacity, target, dtypes));
+      const plan = planMemory(graph, capacity, aligned ? { ...target, rowAlignment: 16 } : target, dtypes);
+      checkMemoryPlan(graph, plan);
     }),
     { numRuns: 300 },
   );
+});
+
+test("rows that products read start where the device wants them, and merged rows and results stay dense", () => {
+  const g = new GraphBuilder();
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 6 });
+  const weight = g.weight("weight", [6, 6]);
+  const product = (from: ValueId, name: string) =>
+    g.add("linear", [from, weight, null, null], { activation: "none" }, name);
+  const [first, second] = [product(x, "first"), product(product(x, "read"), "merged")];
+  const merged = g.add("merge_rows", [second], { factor: 4 }, "merge");
+  const last = g.add("linear", [merged, g.weight("out", [4, 24]), null, null], { activation: "none" }, "out");
+  const unread = g.add("activation", [first], { function: "silu" }, "unread");
+  const graph = g.build([last]);
+  const dtypes = new Map([["weight", "f32"] as const, ["out", "f32"] as const]);
+  const { placements } = planMemory(graph, capacity, { ...target, rowAlignment: 16 }, dtypes);
+  const strides = graph.nodes.map(({ id, name }) => [name, placements[id]?.rowStride]);
+  expect(Object.fromEntries(strides)).toEqual({
+    ...{ x: 8, weight: 8, first: 6, read: 8, merged: 6, merge: 24, out: 4, unread: 6 },
+  });
+  expect(placements[unread]?.rowStride).toBe(6);
 });
 
 test("an output that no op of its own writes is refused with the reason", () => {

@@ -25,6 +25,8 @@ export interface Target {
    * Where weights stay as the checkpoint has them, those become f32.
    */
   readonly foldsNorms?: boolean;
+  /** Bytes: rows of what products read start at multiples of it. Absent where any address is as good. */
+  readonly rowAlignment?: number;
 }
 
 /** The dtype of each of the checkpoint's tensors that the graph names. */
@@ -59,10 +61,22 @@ export function planMemory(
 ): MemoryPlan {
   const placements = new Array<Placement>(graph.nodes.length);
   const size = { weights: 0, io: 0, scratch: 0, cache: 0 };
+  const readByProducts = findReadByProducts(graph);
+  const strideOf = ({ id, type: { columns } }: AnyNode, dtype: DType): number => {
+    const alignment = (target.rowAlignment ?? 1) / DTYPE_BYTES[dtype];
+    return readByProducts.has(id) && alignment > 1 ? Math.ceil(columns / alignment) * alignment : columns;
+  };
   const place = (node: AnyNode, arena: "weights" | "io" | "cache", dtype: DType): Placement => {
-    const offset = size[arena];
-    size[arena] += alignedBytes(valueBytes(node, capacity, dtype));
-    return { arena, offset, dtype, rowStride: node.type.columns };
+    const [offset, rowStride] = [size[arena], strideOf(node, dtype)];
+    size[arena] += alignedBytes(spanBytes(node, capacity, dtype, rowStride));
+    return { arena, offset, dtype, rowStride };
+  };
+  const placeInScratch = (node: AnyNode, dtype: DType): Placement => {
+    const rowStride = strideOf(node, dtype);
+    const bytes = alignedBytes(spanBytes(node, capacity, dtype, rowStride));
+    const offset =
+      offsetInPlace(graph, node, placements, lastUse, { rowStride, bytes }, scratch) ?? scratch.take(bytes);
+    return { arena: "scratch", offset, dtype, rowStride };
   };
 
   const resultColumns = graph.outputs.reduce((sum, id) => sum + nodeOf(graph, id).type.columns, 0);
@@ -83,15 +97,10 @@ export function planMemory(
     else if (OPS[node.op].role === "view")
       placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
     else if (node.op !== "row_statistics") {
-      placements[node.id] =
-        results.get(node.id) ??
-        placeScratch(graph, node, placements, lastUse, scratch, capacity, elementDType(node, target));
+      placements[node.id] = results.get(node.id) ?? placeInScratch(node, elementDType(node, target));
       // Written while the inputs are still read.
       const written = statistics.get(node.id);
-      if (written !== undefined) {
-        const companion = nodeOf(graph, written);
-        placements[written] = placeScratch(graph, companion, placements, lastUse, scratch, capacity, "f32");
-      }
+      if (written !== undefined) placements[written] = placeInScratch(nodeOf(graph, written), "f32");
       releaseDeadInputs(graph, node, placements, lastUse, scratch);
     }
   }
@@ -103,9 +112,9 @@ export function planMemory(
   };
 }
 
-/** The bytes that a value spans when every dim is at its capacity. */
-export function valueBytes(node: AnyNode, capacity: Capacity, dtype: DType): number {
-  return rowCount(node.type, capacity) * node.type.columns * DTYPE_BYTES[dtype];
+/** The bytes of a value's rows when every dim is at its capacity. */
+function spanBytes({ type }: AnyNode, capacity: Capacity, dtype: DType, rowStride: number): number {
+  return rowCount(type, capacity) * rowStride * DTYPE_BYTES[dtype];
 }
 
 /** The value whose memory a view shows; the value itself where it is no view. */
@@ -154,31 +163,42 @@ function findLastUses(graph: Graph): readonly number[] {
   return last;
 }
 
-function placeScratch(
+/** The weights and the x of products, where they have rows of their own: no result's columns, and no rows that are merged. */
+function findReadByProducts(graph: Graph): ReadonlySet<ValueId> {
+  const read = new Set<ValueId>();
+  for (const { op, inputs } of graph.nodes) {
+    if (op.startsWith("linear")) for (const input of inputs.slice(0, 2)) read.add(input as ValueId);
+  }
+  for (const { op, inputs } of graph.nodes) if (op === "merge_rows") read.delete(inputs[0] as ValueId);
+  for (const output of graph.outputs) read.delete(output);
+  return read;
+}
+
+/** Where an input lies whose memory the value may take over. */
+function offsetInPlace(
   graph: Graph,
   node: AnyNode,
   placements: readonly Placement[],
   lastUse: readonly number[],
+  { rowStride, bytes }: { readonly rowStride: number; readonly bytes: number },
   scratch: ScratchSpace,
-  capacity: Capacity,
-  dtype: DType,
-): Placement {
-  const bytes = alignedBytes(valueBytes(node, capacity, dtype));
+): number | undefined {
   const shared = inPlaceInputs(node).find((id) => {
     // Only a value's whole memory can be taken over, and only by the last to read it, and when nothing else reads it here.
     const readers = node.inputs.filter(
       (input) => input !== null && baseOf(graph, input) === baseOf(graph, id),
     );
+    const own = placements[id];
     return (
       baseOf(graph, id) === id &&
       readers.length === 1 &&
       lastUse[id] === node.id &&
-      placements[id]?.arena === "scratch" &&
-      scratch.bytesAt(placements[id].offset) === bytes
+      own?.arena === "scratch" &&
+      own.rowStride === rowStride &&
+      scratch.bytesAt(own.offset) === bytes
     );
   });
-  const offset = shared === undefined ? scratch.take(bytes) : (placements[shared] as Placement).offset;
-  return { arena: "scratch", offset, dtype, rowStride: node.type.columns };
+  return shared === undefined ? undefined : (placements[shared] as Placement).offset;
 }
 
 function inPlaceInputs(node: AnyNode): readonly ValueId[] {
@@ -277,7 +297,7 @@ export function printMemoryPlan(graph: Graph, plan: MemoryPlan): string {
   for (const node of graph.nodes) {
     const { arena, offset, dtype, rowStride } = plan.placements[node.id] as Placement;
     if (arena === "weights") continue;
-    const bytes = valueBytes(node, plan.capacity, dtype);
+    const bytes = spanBytes(node, plan.capacity, dtype, node.type.columns);
     const what = (OPS[node.op as OpKind].role === "view" ? "view" : `${bytes} B`).padStart(12);
     lines.push(
       `  %${String(node.id).padEnd(4)} ${what}  ${arena}+${offset}  ${dtype}/${rowStride}  # ${node.name}`,

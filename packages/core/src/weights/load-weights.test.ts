@@ -11,13 +11,14 @@ import { loadWeights } from "./load-weights.js";
 /** Loads one tensor whose every element is its row's number, and reads back the rows' numbers. */
 async function loadedRows(
   shape: readonly number[],
-  pairedRows: PairedRows,
+  pairedRows?: PairedRows,
   weightDType: "bf16" | null = null,
+  rowAlignment?: number,
 ): Promise<number[]> {
   const g = new GraphBuilder();
   const [rows, columns] = shape.length === 1 ? [1, shape[0]!] : [shape[0]!, shape[1]!];
   const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns });
-  const weight = g.add("weight", [], { tensor: "w", shape, pairedRows }, "w.paired");
+  const weight = g.add("weight", [], { tensor: "w", shape, ...(pairedRows && { pairedRows }) }, "w.paired");
   const graph = g.build([g.add("linear", [x, weight, null, null], { activation: "none" }, "y")]);
   const values = Float32Array.from({ length: rows * columns }, (_, i) =>
     shape.length === 1 ? i : Math.floor(i / columns),
@@ -35,21 +36,27 @@ async function loadedRows(
   const plan = planMemory(
     graph,
     { patches: 1, tokens: 1, segments: 1 },
-    { activationDType: weightDType ?? "f32", weightDType, kernels: new Set(KERNEL_NAMES) },
+    {
+      activationDType: weightDType ?? "f32",
+      weightDType,
+      kernels: new Set(KERNEL_NAMES),
+      ...(rowAlignment && { rowAlignment }),
+    },
     new Map([["w", "f32"]]),
   );
   const memory = new Uint8Array(plan.arenaBytes.weights);
   const upload = async (_: Arena, offset: number, part: Uint8Array) => memory.set(part, offset);
   await loadWeights(graph, plan, new Map([["w", source]]), { upload } as unknown as Device, {} as Arena);
+  const { rowStride } = plan.placements[weight]!;
   const loaded =
     weightDType === "bf16"
-      ? bf16ToF32(new Uint16Array(memory.buffer, 0, values.length))
-      : new Float32Array(memory.buffer, 0, values.length);
+      ? bf16ToF32(new Uint16Array(memory.buffer, 0, rows * rowStride))
+      : new Float32Array(memory.buffer, 0, rows * rowStride);
   if (shape.length === 1) return [...loaded];
   return Array.from({ length: rows }, (_, row) => {
-    const ofRow = new Set(loaded.subarray(row * columns, (row + 1) * columns));
+    const ofRow = new Set(loaded.subarray(row * rowStride, row * rowStride + columns));
     expect(ofRow.size).toBe(1);
-    return loaded[row * columns]!;
+    return loaded[row * rowStride]!;
   });
 }
 
@@ -76,6 +83,16 @@ describe("rotation pairs stand beside each other", () => {
     expect(rows).toEqual(expected);
   });
 });
+
+test.each([null, "bf16"] as const)(
+  "rows are as far apart as the plan has them, weights as %s",
+  async (dtype) => {
+    expect(await loadedRows([5, 3], undefined, dtype, 16)).toEqual([0, 1, 2, 3, 4]);
+    // Slices end between rows, of which none divides a slice.
+    const rows = await loadedRows([200, 2003], undefined, dtype, 16);
+    expect(rows).toEqual(Array.from({ length: 200 }, (_, row) => row));
+  },
+);
 
 test("rows that are no whole heads are refused", async () => {
   await expect(loadedRows([12, 3], { rows: 6, headSize: 4 })).rejects.toThrow(

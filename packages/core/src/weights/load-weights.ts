@@ -6,12 +6,13 @@ import {
   type Arena,
   convertFloats,
   type Device,
+  DTYPE_BYTES,
   foldNorm,
   type NormOperands,
   type WeightDType,
 } from "@vitgraph/cuda-kernels";
 import type { MemoryPlan, Placement, WeightDTypes } from "../compiler/memory-plan.js";
-import type { AnyNode, Graph } from "../graph/graph.js";
+import type { AnyNode, Graph, Node } from "../graph/graph.js";
 import type { FoldedNorm, PairedRows, WeightAttributes } from "../graph/ops.js";
 import type { TensorNames } from "../models/vision-model.js";
 import { bytesOf } from "../numerics.js";
@@ -131,7 +132,7 @@ function* slicesOf(
     if (node.op !== "weight") continue;
     const { tensor, folded } = node.attributes;
     const source = weights.get(tensor) as TensorSource;
-    if (folded === undefined) yield* plainSlices(node.attributes, source, placement);
+    if (folded === undefined) yield* plainSlices(node, source, placement);
     if (folded?.part !== "weight") continue;
     const vector = (part: FoldedNorm["part"]): Placement => {
       const isVector = ({ op, attributes }: AnyNode) =>
@@ -140,38 +141,42 @@ function* slicesOf(
       return plan.placements[found.id] as Placement;
     };
     const placements = { weight: placement, u: vector("u"), v: vector("v") };
-    yield* foldedSlices(node.attributes, source, placements, readNorm(node.attributes, folded, weights));
+    yield* foldedSlices(node, source, placements, readNorm(node.attributes, folded, weights));
   }
 }
 
 function* plainSlices(
-  { shape, pairedRows }: WeightAttributes,
+  { attributes: { shape, pairedRows }, type: { columns } }: Node<"weight">,
   source: TensorSource,
-  { offset, dtype: to }: Placement,
+  placement: Placement,
 ): Generator<Slice> {
-  const from = floatDType(source);
+  const [from, to] = [floatDType(source), placement.dtype as WeightDType];
+  // A vector's rows are its elements.
   const rowBytes = source.sizeBytes / (shape[0] as number);
-  // Whole heads at a time where rows change places.
-  const unitBytes = pairedRows === undefined ? 1 : pairedRows.headSize * rowBytes;
+  const isDense = placement.rowStride === columns;
+  // Whole heads at a time where rows change places, and whole rows where they are set apart.
+  const headRows = pairedRows?.headSize;
+  const unitBytes = headRows === undefined ? (isDense ? 1 : rowBytes) : headRows * rowBytes;
   for (const { start, sizeBytes } of cut(source.sizeBytes, unitBytes)) {
     const derive = async (memory: Uint8Array) => {
       await source.readSlice(start, memory);
       pairRows(memory, start, rowBytes, pairedRows);
-      const bytes = from === to ? memory : await convertFloats(memory, from, to as WeightDType);
-      return [{ offset: offset + start * (bytes.length / memory.length), bytes }];
+      const bytes = from === to ? memory : await convertFloats(memory, from, to);
+      if (isDense) return [{ offset: placement.offset + start * (bytes.length / memory.length), bytes }];
+      return [spreadRows(bytes, start / rowBytes, columns, placement)];
     };
     yield { sizeBytes, derive };
   }
 }
 
 function* foldedSlices(
-  { shape, pairedRows }: WeightAttributes,
+  { attributes: { pairedRows }, type: { columns } }: Node<"weight">,
   source: TensorSource,
   placements: Readonly<Record<FoldedNorm["part"], Placement>>,
   norm: Promise<NormOperands>,
 ): Generator<Slice> {
   const { weight, u, v } = placements;
-  const rowBytes = source.sizeBytes / (shape[0] as number);
+  const rowBytes = columns * DTYPE_BYTES[floatDType(source)];
   for (const { start, sizeBytes } of cut(source.sizeBytes, (pairedRows?.headSize ?? 1) * rowBytes)) {
     const derive = async (memory: Uint8Array) => {
       const [{ bias, ...operands }] = await Promise.all([norm, source.readSlice(start, memory)]);
@@ -180,13 +185,33 @@ function* foldedSlices(
       const ofRows = { ...operands, bias: bias?.subarray(first, first + rows) };
       const folded = await foldNorm(memory, floatDType(source), ofRows, weight.dtype as WeightDType);
       return [
-        { offset: weight.offset + first * (folded.weight.length / rows), bytes: folded.weight },
+        spreadRows(folded.weight, first, columns, weight),
         { offset: u.offset + first * Float32Array.BYTES_PER_ELEMENT, bytes: bytesOf(folded.u) },
         { offset: v.offset + first * Float32Array.BYTES_PER_ELEMENT, bytes: bytesOf(folded.v) },
       ];
     };
     yield { sizeBytes, derive };
   }
+}
+
+/** Rows of `columns` elements, the first of which is row `first` of the placement, as far apart as they are there. */
+function spreadRows(
+  bytes: Uint8Array,
+  first: number,
+  columns: number,
+  { offset, dtype, rowStride }: Placement,
+): Upload {
+  const [rowBytes, strideBytes] = [columns, rowStride].map((count) => count * DTYPE_BYTES[dtype]) as [
+    number,
+    number,
+  ];
+  const start = offset + first * strideBytes;
+  if (rowBytes === strideBytes) return { offset: start, bytes };
+  const rows = bytes.length / rowBytes;
+  const spread = new Uint8Array(rows * strideBytes);
+  for (let row = 0; row < rows; row++)
+    spread.set(bytes.subarray(row * rowBytes, (row + 1) * rowBytes), row * strideBytes);
+  return { offset: start, bytes: spread };
 }
 
 /** Slices of whole units. */
