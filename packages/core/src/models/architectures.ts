@@ -2,6 +2,7 @@
  * The published models by name: what their config.json says of the vision tower, for measuring one whose checkpoint is not
  * at hand.
  */
+import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GEMMA4_MODELS } from "./gemma4/published.js";
 import { GEMMA4_UNIFIED_MODELS } from "./gemma4-unified/published.js";
@@ -31,6 +32,7 @@ export const ARCHITECTURES = {
   ...GEMMA4_UNIFIED_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
+  ...DOTS_OCR_MODELS,
   ...HUNYUAN_VL_MODELS,
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,

@@ -1,6 +1,6 @@
 /**
- * Grids of images by the size rules of transformers 5.17's processors, with the settings of their classes (InternVL: those of
- * the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`, and of an image
+ * Grids of images by the size rules of transformers 5.17's processors, with the settings of their classes (InternVL and
+ * dots.ocr: those of the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`, and of an image
  * with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow.
  */
 import { expect, test } from "vitest";

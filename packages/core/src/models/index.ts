@@ -7,6 +7,7 @@ import {
   type Settings,
   type VideoProcessor,
 } from "../images/image-processor.js";
+import { dotsOCR } from "./dots-ocr/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
@@ -49,6 +50,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm46v: glm4v,
   glm_ocr: glmOCR,
   glm5_next: glm5Next,
+  dots_ocr: dotsOCR,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
   pixtral,
