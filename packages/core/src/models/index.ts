@@ -15,7 +15,7 @@ import { glm4v, glm5Next, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
-import { kimiK25 } from "./kimi-k25/index.js";
+import { kimiK25, kimiVL } from "./kimi-k25/index.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
@@ -53,6 +53,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   dots_ocr: dotsOCR,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
+  kimi_vl: kimiVL,
   pixtral,
   mistral3,
   lfm2_vl: lfm2VL,

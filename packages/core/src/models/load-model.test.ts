@@ -420,6 +420,24 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
     },
   ],
   [
+    "kimi-vl-a3b",
+    {
+      model_type: "kimi_vl",
+      text_config: { hidden_size: 2048 },
+      vision_config: {
+        hidden_size: 1152,
+        init_pos_emb_height: 64,
+        init_pos_emb_width: 64,
+        intermediate_size: 4304,
+        merge_kernel_size: [2, 2],
+        model_type: "moonvit",
+        num_attention_heads: 16,
+        num_hidden_layers: 27,
+        patch_size: 14,
+      },
+    },
+  ],
+  [
     "internvl3-2b",
     {
       model_type: "internvl_chat",
