@@ -204,6 +204,13 @@ export class TowerBuilder extends GraphBuilder {
     return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
   }
 
+  /** Qwen2-VL's merger behind its norm: `merge`² patches become a token. */
+  merger(normed: ValueId, merge: number, columns: number): ValueId {
+    const rows = this.mergeRows(normed, merge, "merger");
+    const wide = this.linear(rows, "merger.mlp.0", this.typeOf(rows).columns);
+    return this.linear(this.activation(wide, "merger.act", "gelu_erf"), "merger.mlp.2", columns);
+  }
+
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
     const qkv = this.#packed(x, `${name}.qkv`, projection, options);

@@ -36,9 +36,5 @@ export function buildDotsGraph(config: DotsVisionConfig, channelScale: Float32Ar
     x = g.sum(x, mlp(g.rmsnorm(x, `${block}.norm2`, epsilon), `${block}.mlp`), `${block}.mlp.residual`);
   }
   if (config.post_norm) x = g.rmsnorm(x, "post_trunk_norm", epsilon);
-  const rows = g.mergeRows(g.layernorm(x, "merger.ln_q", MERGER_EPSILON), merge, "merger");
-  const wide = g.linear(rows, "merger.mlp.0", width * merge ** 2);
-  return g.build([
-    g.linear(g.activation(wide, "merger.act", "gelu_erf"), "merger.mlp.2", config.hidden_size),
-  ]);
+  return g.build([g.merger(g.layernorm(x, "merger.ln_q", MERGER_EPSILON), merge, config.hidden_size)]);
 }
