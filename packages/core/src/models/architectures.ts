@@ -15,6 +15,7 @@ import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
 import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
+import { LLAVA_ONEVISION1_5_MODELS } from "./llava-onevision1-5/published.js";
 import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
@@ -42,6 +43,7 @@ export const ARCHITECTURES = {
   ...MINICPM_V4_6_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
+  ...LLAVA_ONEVISION1_5_MODELS,
   ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 

@@ -1,8 +1,8 @@
 /**
  * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's own: `[height, width, t, h, w]`, and of
  * an image with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow. Settings are
- * those of the classes; for InternVL, dots.ocr and Kimi-VL those of the hub's checkpoints; Mistral 3 has 1540 pixels along the
- * longest edge and tokens of 28.
+ * those of the classes; for InternVL, dots.ocr, Kimi-VL and LLaVA-OneVision-1.5 those of the checkpoints; Mistral 3 has 1540
+ * pixels along the longest edge and tokens of 28.
  */
 import { expect, test } from "vitest";
 import { imageGrid, imageTokenCount } from "../images/process.js";

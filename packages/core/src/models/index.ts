@@ -20,6 +20,7 @@ import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
+import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
 import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
@@ -61,6 +62,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   minicpmv4_6: miniCPMV4_6,
   llava,
   llava_onevision: llavaOnevision,
+  llavaonevision1_5: llavaOnevision1_5,
   idefics3,
   smolvlm: idefics3,
   internvl: internVL,
