@@ -1,7 +1,7 @@
 /**
  * Every family against transformers 5.17 (float32, eager attention), on tiny random checkpoints with the hub's tensor names:
- * patches → embeddings, and image files → embeddings. Qwen3-VL itself has more in `qwen3-vl.test.ts` and
- * `embeddings.test.ts`.
+ * patches → embeddings, and image files → embeddings. The reference of families that transformers does not have is
+ * `fixtures/make_remote_code_models.py`. Qwen3-VL itself has more in `qwen3-vl.test.ts` and `embeddings.test.ts`.
  */
 import { readFile } from "node:fs/promises";
 import {
@@ -40,6 +40,7 @@ const FAMILIES = [
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -53,7 +54,7 @@ describe.each(FAMILIES)("%s", (family) => {
     [true, false],
     [false, true],
     [false, false],
-  ])("has transformers' embeddings: compile %s, graphs %s", async (compile, cudagraph) => {
+  ])("has the reference's embeddings: compile %s, graphs %s", async (compile, cudagraph) => {
     await using model = await loadModel(path(""));
     using device = createDevice({ backend: "cpu" });
     const config = { compile_mm_encoder: compile, cudagraph_mm_encoder: cudagraph };
@@ -88,7 +89,7 @@ describe.each(FAMILIES)("%s", (family) => {
     }
   });
 
-  test("an image file has transformers' grid, pixels and embedding", async () => {
+  test("an image file has the reference's grid, pixels and embedding", async () => {
     await using model = await loadModel(path(""));
     using device = createDevice({ backend: "cpu" });
     using encoder = await encoderOf(model, device, { compile_mm_encoder: true });

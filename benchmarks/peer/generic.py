@@ -281,9 +281,10 @@ class GenericTower:
     def _weight(self, node: dict) -> torch.Tensor:
         shape = node["attributes"]["shape"]
         matrix = (1, shape[0]) if len(shape) == 1 else (shape[0], math.prod(shape[1:]))
+        dtype = torch.float32 if node["type"]["element"] == "f32" else self.dtype
         if self.weights is None:
-            return self._random(matrix, STANDARD_DEVIATION)
-        return self.weights[node["attributes"]["tensor"]].to(self.device, self.dtype).view(matrix)
+            return self._random(matrix, STANDARD_DEVIATION).to(dtype)
+        return self.weights[node["attributes"]["tensor"]].to(self.device, dtype).view(matrix)
 
     def _random(self, shape: tuple, deviation: float) -> torch.Tensor:
         values = torch.randn(shape, generator=self.generator, device=self.device, dtype=torch.float32)

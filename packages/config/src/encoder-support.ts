@@ -25,6 +25,7 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["glm46v", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["kimi_k25", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["dots_ocr", QWEN],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],
   ["lfm2_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],

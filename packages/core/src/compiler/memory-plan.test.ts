@@ -119,3 +119,15 @@ test("a chain of in-place ops lives in one stretch of scratch", () => {
   expect(plan.arenaBytes.scratch).toBe(256);
   expect(nodeOf(graph, out).name).toBe("out");
 });
+
+test("angles stay float32 where weights are bfloat16", () => {
+  const g = new GraphBuilder();
+  const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 8 });
+  const positions = g.input("positions", { element: "i32", rows: rowsOf("patches"), columns: 2 });
+  const projected = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "linear");
+  const angles = g.weight("angles", [3, 4], { stored: [4], anglesBehind: new Float32Array(4) });
+  const graph = g.build([g.add("rope", [projected, positions, angles], { heads: 1 }, "rope")]);
+  const { placements } = planMemory(graph, capacity, { ...target, weightDType: "bf16" }, new Map());
+  const dtypes = graph.nodes.flatMap(({ op, id }) => (op === "weight" ? [placements[id]?.dtype] : []));
+  expect(dtypes).toEqual(["bf16", "f32"]);
+});

@@ -271,8 +271,8 @@ export function elementDType(
 }
 
 function weightDType(node: Node<"weight">, target: Target, dtypes: WeightDTypes): DType {
-  const { folded } = node.attributes;
-  if (folded !== undefined && folded.part !== "weight") return "f32";
+  const { folded, anglesBehind } = node.attributes;
+  if (anglesBehind !== undefined || (folded !== undefined && folded.part !== "weight")) return "f32";
   if (target.weightDType !== null) return target.weightDType;
   if (folded !== undefined) return "f32";
   const dtype = dtypes.get(node.attributes.tensor);

@@ -141,6 +141,9 @@ test("shapes are checked as the graph is built", () => {
       g.weight("w", [8, 8], { stored: [5, 8], repeatedRows: { first: 2, group: 1, times: 3 } }),
     ]),
   ).toThrow("weight: 5 rows of w, from 2 on 3 times in groups of 1, are not 8");
+  expect(() =>
+    graphOf((g) => [g.weight("angles", [3, 8], { stored: [1, 8], anglesBehind: new Float32Array(16) })]),
+  ).toThrow("weight: 8 angles of angles behind 16 elements are no 3 rows of 8");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",
   );

@@ -83,6 +83,11 @@ export interface WeightAttributes {
   readonly first?: number;
   /** Is added to the tensor, in float32. */
   readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
+  /**
+   * Beside `stored`, which has as many angles as a row has elements: these rows, and behind them one for each half of the
+   * angles, their cosines and then their sines. In float32 on every device.
+   */
+  readonly anglesBehind?: Float32Array;
   /** The sum of each row of the checkpoint's tensor, in float32, is an element of the weight. */
   readonly rowSums?: boolean;
   /** Multiplies the elements, in float32. */
@@ -256,6 +261,20 @@ function checkResampled(
   );
 }
 
+function checkAngles(
+  tensor: string,
+  [rows = 0, columns = 0]: readonly number[],
+  stored: readonly number[],
+  table: Float32Array,
+): void {
+  const angles = stored.reduce((product, side) => product * side, 1);
+  if (angles === columns && angles % 2 === 0 && table.length === (rows - 2) * columns) return;
+  throw invalid(
+    "weight",
+    `${angles} angles of ${tensor} behind ${table.length} elements are no ${rows} rows of ${columns}`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -309,17 +328,22 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
   weight: {
     inputs: [],
     role: "leaf",
-    infer(_, { tensor, shape, stored = shape, reordered, repeatedRows, resampled, pairedRows, folded }) {
+    infer(
+      _,
+      { tensor, shape, stored = shape, reordered, repeatedRows, resampled, anglesBehind, pairedRows, folded },
+    ) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (reordered !== undefined) checkReordered(tensor, shape, stored, reordered);
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
+      if (anglesBehind !== undefined) checkAngles(tensor, shape, stored, anglesBehind);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };
       const vector = shape.length === 1;
       const columns = shape.slice(vector ? 0 : 1).reduce((product, side) => product * side, 1);
-      return { element: "weight", rows: fixed(vector ? 1 : (shape[0] as number)), columns };
+      const element = anglesBehind === undefined ? "weight" : "f32";
+      return { element, rows: fixed(vector ? 1 : (shape[0] as number)), columns };
     },
     print: ({ tensor }) => tensor,
     flops: nothing,

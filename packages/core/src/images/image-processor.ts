@@ -315,7 +315,7 @@ const IDLE_SETTINGS: readonly string[] = [
   // How pan-and-scan crops, which is off.
   ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
   // Of the prompt.
-  ...["image_token_id", "image_seq_length"],
+  ...["image_token_id", "image_seq_length", "num_pooled_tokens"],
   // Sampling by count, which is the caller's, and limits of decoders.
   ...[
     "do_sample_frames",

@@ -2,6 +2,7 @@
  * The published models by name: what their config.json says of the vision tower, for measuring one whose checkpoint is not
  * at hand.
  */
+import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GEMMA4_MODELS } from "./gemma4/published.js";
 import { GEMMA4_UNIFIED_MODELS } from "./gemma4-unified/published.js";
@@ -14,6 +15,7 @@ import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
 import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
+import { LLAVA_ONEVISION1_5_MODELS } from "./llava-onevision1-5/published.js";
 import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
@@ -31,6 +33,7 @@ export const ARCHITECTURES = {
   ...GEMMA4_UNIFIED_MODELS,
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
+  ...DOTS_OCR_MODELS,
   ...HUNYUAN_VL_MODELS,
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,
@@ -40,6 +43,7 @@ export const ARCHITECTURES = {
   ...MINICPM_V4_6_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
+  ...LLAVA_ONEVISION1_5_MODELS,
   ...IDEFICS3_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 

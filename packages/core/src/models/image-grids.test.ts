@@ -1,7 +1,8 @@
 /**
- * Grids of images by the size rules of transformers 5.17's processors, with the settings of their classes (InternVL: those of
- * the hub's checkpoints; Mistral 3: 1540 pixels along the longest edge, tokens of 28): `[height, width, t, h, w]`, and of an image
- * with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow.
+ * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's own: `[height, width, t, h, w]`, and of
+ * an image with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow. Settings are
+ * those of the classes; for InternVL, dots.ocr, Kimi-VL and LLaVA-OneVision-1.5 those of the checkpoints; Mistral 3 has 1540
+ * pixels along the longest edge and tokens of 28.
  */
 import { expect, test } from "vitest";
 import { imageGrid, imageTokenCount } from "../images/process.js";
@@ -50,6 +51,12 @@ test("an answer can have more rows than merged patches: a newline behind each ro
   expect(imageTokenCount({ height: 512, width: 1024 }, processor)).toBe(16 * (32 + 1) + 2);
 });
 
+test("in_token_limit of Kimi-VL bounds the patches of an image", () => {
+  const settings = { in_token_limit: 256, merge_kernel_size: [2, 2], pad_input: true };
+  const processor = readImageProcessor(settings, "kimi_vl");
+  expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
+});
+
 test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code", () => {
   const media_proc_cfg = { in_patch_limit: 256, patch_limit_on_one_side: 512, patch_size: 14 };
   const processor = readImageProcessor({ media_proc_cfg }, "kimi_k25");
@@ -80,6 +87,8 @@ test.each([
   ["llama4", { max_patches: 300 }, "max_patches = 300: it must be at most 256"],
   ["minicpmv4_6", { scale_resolution: 9000 }, "scale_resolution = 9000: it must be at most 4096"],
   ["glm5_next", { min_image_tokens: 0 }, "min_image_tokens = 0: it must be a positive whole number"],
+  ["kimi_vl", { in_token_limit: 4096 }, "pad_input = undefined: it must be true"],
+  ["kimi_vl", { pad_input: true, merge_kernel_size: [1, 2] }, "merge_kernel_size = [1,2]: it must be [2,2]"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);

@@ -7,6 +7,7 @@ import {
   type Settings,
   type VideoProcessor,
 } from "../images/image-processor.js";
+import { dotsOCR } from "./dots-ocr/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
@@ -14,11 +15,12 @@ import { glm4v, glm5Next, glmOCR } from "./glm4v/index.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
-import { kimiK25 } from "./kimi-k25/index.js";
+import { kimiK25, kimiVL } from "./kimi-k25/index.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
+import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
 import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
@@ -49,8 +51,10 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm46v: glm4v,
   glm_ocr: glmOCR,
   glm5_next: glm5Next,
+  dots_ocr: dotsOCR,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
+  kimi_vl: kimiVL,
   pixtral,
   mistral3,
   lfm2_vl: lfm2VL,
@@ -58,6 +62,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   minicpmv4_6: miniCPMV4_6,
   llava,
   llava_onevision: llavaOnevision,
+  llavaonevision1_5: llavaOnevision1_5,
   idefics3,
   smolvlm: idefics3,
   internvl: internVL,

@@ -8,6 +8,9 @@ import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vis
 /** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
 
+/** The rows of the table of angles that {@link TowerBuilder.learnedRopeAngles} puts behind its others. */
+export const LEARNED_POSITION = [MAX_GRID_SIDE, MAX_GRID_SIDE + 1] as const;
+
 /** Where the rows of `[q | k | v]` are in a checkpoint: in one tensor, or in three. */
 export type PackedProjection = string | readonly [q: string, k: string, v: string];
 
@@ -204,6 +207,13 @@ export class TowerBuilder extends GraphBuilder {
     return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
   }
 
+  /** Qwen2-VL's merger behind its norm: `merge`² patches become a token. */
+  merger(normed: ValueId, merge: number, columns: number): ValueId {
+    const rows = this.mergeRows(normed, merge, "merger");
+    const wide = this.linear(rows, "merger.mlp.0", this.typeOf(rows).columns);
+    return this.linear(this.activation(wide, "merger.act", "gelu_erf"), "merger.mlp.2", columns);
+  }
+
   /** What attention writes, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
     const qkv = this.#packed(x, `${name}.qkv`, projection, options);
@@ -337,6 +347,15 @@ export class TowerBuilder extends GraphBuilder {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
     const padding = new Array<number>((paddedSize - headSize) / 4).fill(0);
     return this.constant("rope_angles", paddedSize / 2, ropeAngles([[...frequencies, ...padding]]));
+  }
+
+  /** As {@link ropeAngles}, and behind them the headSize/2 angles of a tensor, which turn rows at `LEARNED_POSITION`. */
+  learnedRopeAngles(headSize: number, theta: number, tensor: string, stored: readonly number[]): ValueId {
+    const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
+    return this.weight(tensor, [MAX_GRID_SIDE + LEARNED_POSITION.length, headSize / 2], {
+      stored,
+      anglesBehind: ropeAngles([frequencies]),
+    });
   }
 
   /**

@@ -94,10 +94,29 @@ test.each<[ArchitectureName, object, object, string]>([
   ["minicpm-v-4.6", { insert_layer_id: 27 }, {}, "insert_layer_id is 27: expected a layer below"],
   ["glm-5.3-flash", {}, { swiglu_limit: 0 }, "swiglu_limit is 0: expected a positive number"],
   ["internvl3-2b", {}, { use_mean_pooling: false }, "use_mean_pooling is false: supported is true"],
+  ["dots.ocr", {}, { is_causal: true }, "vision_config.is_causal is true: supported is false"],
+  ["dots.ocr", {}, { temporal_patch_size: 2 }, "vision_config.temporal_patch_size is 2: supported is 1"],
 ])("a config of %s with %j and %j in vision_config is refused", (name, changes, visionChanges, text) => {
   const { vision_config, ...config } = ARCHITECTURES[name];
   const changed = { ...config, ...changes, vision_config: { ...vision_config, ...visionChanges } };
   expect(() => createVisionModel(changed)).toThrow(text);
+});
+
+test("use_bias and post_norm say which tensors dots.ocr reads", () => {
+  const tensorsWith = (changes: object): readonly string[] => {
+    const { model_type, vision_config } = ARCHITECTURES["dots.ocr"];
+    const config = { model_type, vision_config: { ...vision_config, num_hidden_layers: 1, ...changes } };
+    const { nodes } = createVisionModel(config).buildGraph({ channelScale: new Float32Array(6) });
+    return nodes.flatMap(({ op, name }) => (op === "weight" ? [name] : []));
+  };
+  const norm = "post_trunk_norm.weight";
+  const biases = ["attn.qkv", "attn.proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"].map(
+    (layer) => `blocks.0.${layer}.bias`,
+  );
+  const published = tensorsWith({});
+  expect(published).toContain(norm);
+  expect(tensorsWith({ post_norm: false })).toEqual(published.filter((name) => name !== norm));
+  expect(new Set(tensorsWith({ use_bias: true }))).toEqual(new Set([...published, ...biases]));
 });
 
 test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
@@ -397,6 +416,24 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
         vt_intermediate_size: 4304,
         vt_num_attention_heads: 16,
         vt_num_hidden_layers: 27,
+      },
+    },
+  ],
+  [
+    "kimi-vl-a3b",
+    {
+      model_type: "kimi_vl",
+      text_config: { hidden_size: 2048 },
+      vision_config: {
+        hidden_size: 1152,
+        init_pos_emb_height: 64,
+        init_pos_emb_width: 64,
+        intermediate_size: 4304,
+        merge_kernel_size: [2, 2],
+        model_type: "moonvit",
+        num_attention_heads: 16,
+        num_hidden_layers: 27,
+        patch_size: 14,
       },
     },
   ],

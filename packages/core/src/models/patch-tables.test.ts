@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { classRowLayout } from "./class-row.js";
+import { withClassRows, withTurnedClassRows } from "./class-row.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
 import { behindRows, bicubicTaps, bilinearTaps, halfPixelTaps, type PatchTables } from "./patch-tables.js";
 import { rasterLayout } from "./raster-layout.js";
@@ -88,8 +88,16 @@ test("patches of a raster item's second frame come from behind those of the firs
 });
 
 test("each frame has a class row before its patches, and none behind the tower", () => {
-  const { rowSources, patchRows, segments } = classRowLayout({ t: 2, h: 1, w: 2 }, 1, () => ({}));
-  expect([...rowSources!]).toEqual([-1, 0, 1, -1, 2, 3]);
-  expect([...patchRows!]).toEqual([1, 2, 4, 5]);
+  const grid = { t: 2, h: 1, w: 2 };
+  const { rowSources, patchRows, segments } = withClassRows(grid, rasterLayout(grid, 1));
+  expect([...rowSources]).toEqual([-1, 0, 1, -1, 2, 3]);
+  expect([...patchRows]).toEqual([1, 2, 4, 5]);
   expect(segments.cu_seqlens).toEqual([3, 3]);
+});
+
+test("a class row that turns has a position of its own before those of each frame's patches", () => {
+  const grid = { t: 2, h: 1, w: 2 };
+  const positions = mergeBlockPositions(grid, 1);
+  const { rowPositions } = withTurnedClassRows(grid, rasterLayout(grid, 1), positions, [8, 9]);
+  expect([...rowPositions!]).toEqual([8, 9, 0, 0, 0, 1, 8, 9, 0, 0, 0, 1]);
 });

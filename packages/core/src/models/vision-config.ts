@@ -23,6 +23,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   spatial_merge_size: 16,
   temporal_patch_size: 64,
   out_hidden_size: 65_536,
+  text_hidden_size: 65_536,
   num_position_embeddings: 1_048_576,
   num_patches: 1_048_576,
   projector_hidden_size: 131_072,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { ARCHITECTURES } from "../models/architectures.js";
 import { createVisionModel } from "../models/index.js";
 import { bf16ToF32 } from "../numerics.js";
 import { MINIATURE_CONFIG } from "../testing/miniature-checkpoint.js";
@@ -40,6 +41,21 @@ test("every tensor of the graph has a source of its shape", () => {
     expect(source.shape).toEqual(node.attributes.shape);
     expect(source.sizeBytes).toBe(2 * source.shape.reduce((product, side) => product * side, 1));
   }
+});
+
+test("learned angles are random, and those before them are not", async () => {
+  const { model_type, vision_config } = ARCHITECTURES["llava-onevision-1.5-4b"];
+  const tower = createVisionModel({ model_type, vision_config: { ...vision_config, depth: 1 } });
+  const weights = dummyWeights(tower.buildGraph({ channelScale: new Float32Array(6) }));
+  const angles = new Float32Array((await read(weights.get("class_pos_emb"))).buffer);
+  // At position 0, and at the first of the learned.
+  expect(angles.subarray(0, 32)).toEqual(Float32Array.from({ length: 32 }, (_, at) => (at < 16 ? 1 : 0)));
+  const learned = angles.subarray(angles.length - 64, angles.length - 32);
+  const squares = learned
+    .subarray(0, 16)
+    .map((cosine, at) => cosine ** 2 + (learned[16 + at] as number) ** 2);
+  for (const square of squares) expect(square).toBeCloseTo(1, 6);
+  expect(new Set(learned.subarray(16)).size).toBeGreaterThan(8);
 });
 
 describe("values", () => {

@@ -17,7 +17,7 @@ const STANDARD_DEVIATION = 0.02;
 const TABLE_LENGTH = 1_048_573;
 
 /**
- * A bf16 source for every tensor of the graph: normal with deviation 0.02, around 1 for the scales of norms and around
+ * A bf16 source for every tensor of the graph, but for those that are float32 whatever the checkpoint has: normal with deviation 0.02, around 1 for the scales of norms and around
  * 0 for all others.
  */
 export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, TensorSource> {
@@ -27,13 +27,16 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
   const sources = new Map<string, TensorSource>();
   for (const node of graph.nodes) {
     if (node.op !== "weight") continue;
-    const { tensor, shape, literal } = node.attributes;
+    const { tensor, shape, stored = shape, literal, anglesBehind } = node.attributes;
     if (literal !== undefined) {
       sources.set(tensor, weightSource(node.attributes, []));
       continue;
     }
     const table = isNormScale(tensor, shape) ? aroundOne : aroundZero;
-    sources.set(tensor, repeating(tensor, shape, table, mix(seed, node.id) % TABLE_LENGTH));
+    const random = (sides: readonly number[]) =>
+      repeating(tensor, sides, table, mix(seed, node.id) % TABLE_LENGTH);
+    const made = anglesBehind ? weightSource(node.attributes, [random(stored)]) : random(shape);
+    sources.set(tensor, made);
   }
   return sources;
 }

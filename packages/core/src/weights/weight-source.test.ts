@@ -140,6 +140,19 @@ test("reordered elements have zeros behind sides that grew", async () => {
   expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
 });
 
+test("angles become two rows behind a table: cosines and sines of each half", async () => {
+  const anglesBehind = Float32Array.of(1, 2, 3, 4);
+  const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], anglesBehind };
+  expect(storedTensors(weight)).toEqual([{ name: "angles", shape: [1, 4] }]);
+  const angles = [0.5, 1, -2, 3];
+  const turns = [Math.cos, Math.sin];
+  const expected = [angles.slice(0, 2), angles.slice(2)].flatMap((half) =>
+    turns.map((turn) => half.map(turn)),
+  );
+  const source = weightSource(weight, [tensor("angles", [1, 4], bf16(angles))]);
+  expect(await floatsOf(source)).toEqual([...anglesBehind, ...expected.flat().map(Math.fround)]);
+});
+
 test("a literal needs no tensor", async () => {
   const weight = { tensor: "limit", shape: [2], literal: [Number.NEGATIVE_INFINITY, 1.5] };
   expect(storedTensors(weight)).toEqual([]);

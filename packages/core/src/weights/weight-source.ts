@@ -41,8 +41,12 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { tensor, shape, literal, parts, plus, rowSums = false, resampled, factor } = weight;
+  const { tensor, shape, literal, parts, plus, rowSums = false, resampled, anglesBehind, factor } = weight;
   if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
+  if (anglesBehind !== undefined) {
+    const angles = tensors[0] as TensorSource;
+    return computed(angles.name, shape, async () => withAngles(anglesBehind, await readFloats(angles)));
+  }
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
   const source = rowSums || resampled ? (own[0] as TensorSource) : ownSource(weight, own);
@@ -70,6 +74,18 @@ export function weightSource(weight: WeightAttributes, tensors: readonly TensorS
       scaleInPlace(values.subarray(row * columns, (row + 1) * columns), rowFactor);
     return values;
   });
+}
+
+function withAngles(table: Float32Array, angles: Float32Array): Float32Array {
+  const half = angles.length / 2;
+  const values = new Float32Array(table.length + 2 * angles.length);
+  values.set(table);
+  for (const [at, angle] of angles.entries()) {
+    const row = table.length + Math.floor(at / half) * angles.length;
+    values[row + (at % half)] = Math.cos(angle);
+    values[row + half + (at % half)] = Math.sin(angle);
+  }
+  return values;
 }
 
 function scaleInPlace(values: Float32Array, factor: number): void {

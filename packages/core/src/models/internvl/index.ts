@@ -1,9 +1,9 @@
 /** InternVL3 and 3.5 in both layouts of their checkpoints, and Qianfan-OCR, which has one's config and the other's tensors. */
-import { classRowLayout } from "../class-row.js";
+import { withClassRows } from "../class-row.js";
 import type { PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { behindRows } from "../patch-tables.js";
-import { tapsOfCells } from "../raster-layout.js";
+import { rasterLayout, tapsOfCells } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { type InternVLModelType, readInternVLConfig } from "./config.js";
 import { buildInternVLGraph } from "./graph.js";
@@ -91,6 +91,10 @@ function createInternVL(
       }),
     }),
     buildGraph: ({ channelScale }) => buildInternVLGraph(config, projection, channelScale),
-    layout: (grid) => classRowLayout(grid, merge, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+    layout: (grid) =>
+      withClassRows(
+        grid,
+        rasterLayout(grid, merge, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+      ),
   };
 }

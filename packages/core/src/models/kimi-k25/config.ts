@@ -1,4 +1,4 @@
-/** Reads the vision part of a Kimi-K2.5 config.json, under transformers' names or under the hub's. */
+/** Reads the vision part of a Kimi-K2.5 or Kimi-VL config.json, under transformers' names or under the hub's. */
 import {
   checkHeads,
   checkPatch,

@@ -1,7 +1,7 @@
 /**
- * The vision tower and projector of Kimi-K2.5, as transformers' Kimi_K25VisionModel computes them for stills: patches with
- * learned positions, blocks with two-dimensional rotary ones, and a merger. The rotation turns neighbouring columns of a head,
- * by column and row in turn.
+ * The vision tower and projector of Kimi-K2.5, as transformers' Kimi_K25VisionModel computes them for stills, and Kimi-VL's
+ * MoonVitPretrainedModel and KimiVLMultiModalProjector: patches with learned positions, blocks with two-dimensional rotary
+ * ones, and a merger. The rotation turns neighbouring columns of a head, by column and row in turn.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { headColumns, TowerBuilder } from "../layers.js";

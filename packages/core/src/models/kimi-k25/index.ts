@@ -1,20 +1,41 @@
-/** Kimi-K2.5 and K2.6, for images: config reader, graph, layout, processor. Weights keep the hub's names. */
+/** Kimi-VL, Kimi-K2.5 and K2.6, for images: config reader, graph, layout, processors. Weights keep the hub's names. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { bicubicTaps } from "../patch-tables.js";
 import { rasterLayout } from "../raster-layout.js";
-import type { VisionModel } from "../vision-model.js";
+import type { TensorNames, VisionModel } from "../vision-model.js";
 import { readKimiConfig } from "./config.js";
 import { buildKimiGraph } from "./graph.js";
-import { KIMI_IMAGES } from "./preprocess.js";
+import { KIMI_IMAGES, KIMI_VL_IMAGES } from "./preprocess.js";
 
-export const kimiK25: ModelFamily = { create: createKimi, images: KIMI_IMAGES };
+export const kimiK25: ModelFamily = {
+  create: (config) => createKimi(config, "kimi_k25", { prefixes: ["", "model."] }),
+  images: KIMI_IMAGES,
+};
 
-function createKimi(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+/** MoonViT, which is Kimi-K2.5's tower for stills. */
+export const kimiVL: ModelFamily = {
+  create: (config) =>
+    createKimi(config, "kimi_vl", {
+      prefixes: [""],
+      renamed: [
+        [/^mm_projector\.proj\.0/, "multi_modal_projector.linear_1"],
+        [/^mm_projector\.proj\.2/, "multi_modal_projector.linear_2"],
+        [/^mm_projector\./, "multi_modal_projector."],
+      ],
+    }),
+  images: KIMI_VL_IMAGES,
+};
+
+function createKimi(
+  checkpointConfig: Readonly<Record<string, unknown>>,
+  modelType: string,
+  names: TensorNames,
+): VisionModel {
   const config = readKimiConfig(checkpointConfig);
   const { merge } = config;
   return {
-    modelType: "kimi_k25",
+    modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,
@@ -26,7 +47,7 @@ function createKimi(checkpointConfig: Readonly<Record<string, unknown>>): Vision
     maxGridSide: MAX_GRID_SIDE,
     // A clip would attend as a whole, and its frames be averaged.
     maxFrames: 1,
-    names: { prefixes: ["", "model."] },
+    names,
     buildGraph: ({ channelScale }) => buildKimiGraph(config, channelScale),
     layout: (grid) =>
       rasterLayout(grid, merge, (positions) => ({

@@ -1,4 +1,7 @@
-/** The settings of Kimi-K2.5's image processor: images shrink within bounds, keep their aspect ratio, and are padded. */
+/**
+ * The settings of Kimi-K2.5's and Kimi-VL's image processors: images shrink within bounds, keep their aspect ratio, and are
+ * padded.
+ */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
@@ -11,6 +14,9 @@ interface PatchBounds {
 
 /** transformers' Kimi_K25ImageProcessor. */
 const CLASS_BOUNDS: PatchBounds = { maxPatches: 16_384, maxSide: 512 };
+
+/** The hub's KimiVLImageProcessor. Its code refuses an image of 512 patches along a side; here it shrinks to them. */
+const KIMI_VL_BOUNDS: PatchBounds = { maxPatches: 4096, maxSide: 512 };
 
 const KIMI_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
@@ -48,6 +54,32 @@ export const KIMI_IMAGES: ImageProcessorDefaults = {
         imageMean: hub.channels("image_mean", imageMean),
         imageStd: hub.channels("image_std", imageStd),
       };
+    },
+  },
+};
+
+const KIMI_VL: ImageProcessor = { ...KIMI_CLASS, ...bounded(KIMI_VL_BOUNDS, 14) };
+
+export const KIMI_VL_IMAGES: ImageProcessorDefaults = {
+  withoutFile: KIMI_VL,
+  ofClass: {
+    ...KIMI_VL,
+    imageMean: QWEN2_VL_IMAGE_CLASS.imageMean,
+    imageStd: QWEN2_VL_IMAGE_CLASS.imageStd,
+  },
+  sizes: {
+    keys: ["in_token_limit", "merge_kernel_size", "pad_input"],
+    read(settings, { patchSize, mergeSize }) {
+      // Without padding the hub's code crops.
+      if (!settings.boolean("pad_input", false)) settings.fail("pad_input", "true");
+      const merge = settings.value("merge_kernel_size") ?? [mergeSize, mergeSize];
+      if (JSON.stringify(merge) !== JSON.stringify([mergeSize, mergeSize]))
+        settings.fail("merge_kernel_size", `[${mergeSize},${mergeSize}]`);
+      const { maxPatches, maxSide } = KIMI_VL_BOUNDS;
+      return bounded(
+        { maxPatches: settings.positiveInteger("in_token_limit", maxPatches), maxSide },
+        settings.patchSize(patchSize),
+      );
     },
   },
 };

@@ -19,6 +19,12 @@ const KIMI: ArchitectureConfig = {
 };
 
 export const KIMI_K25_MODELS = {
+  "kimi-vl-a3b": {
+    ...KIMI,
+    architectures: ["KimiVLForConditionalGeneration"],
+    model_type: "kimi_vl",
+    text_config: { hidden_size: 2048 },
+  },
   "kimi-k2.5": KIMI,
   "kimi-k2.6": KIMI,
 } as const satisfies Record<string, ArchitectureConfig>;

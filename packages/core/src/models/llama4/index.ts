@@ -1,9 +1,9 @@
 /** Llama 4: config reader, graph, layout, processor. */
 import type { Grid } from "../../item.js";
-import { classRowLayout } from "../class-row.js";
+import { withTurnedClassRows } from "../class-row.js";
 import { mergeBlockPositions } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
-import { tapsOfCells } from "../raster-layout.js";
+import { rasterLayout } from "../raster-layout.js";
 import type { GridLayout, VisionModel } from "../vision-model.js";
 import { readLlama4Config } from "./config.js";
 import { buildLlama4Graph } from "./graph.js";
@@ -34,16 +34,9 @@ function createLlama4(checkpointConfig: Readonly<Record<string, unknown>>): Visi
   };
 }
 
-/** With a class row, whose position 0 turns nothing, and patches counted from 1, column before row. */
+/** The class row has position 0, which turns nothing; patches are counted from 1, column before row. */
 function turnedLayout(grid: Grid, merge: number): GridLayout {
-  const layout = classRowLayout(grid, merge, (positions) => tapsOfCells(positions, grid));
-  const positions = mergeBlockPositions(grid, merge);
-  const sources = layout.rowSources as Int32Array;
-  const rowPositions = new Int32Array(2 * sources.length);
-  for (const [row, patch] of sources.entries()) {
-    if (patch < 0) continue;
-    rowPositions[2 * row] = (positions[2 * patch + 1] as number) + 1;
-    rowPositions[2 * row + 1] = (positions[2 * patch] as number) + 1;
-  }
-  return { ...layout, rowPositions };
+  const places = mergeBlockPositions(grid, merge);
+  const positions = places.map((_, at) => (places[at ^ 1] as number) + 1);
+  return withTurnedClassRows(grid, rasterLayout(grid, merge), positions, [0, 0]);
 }

@@ -2,11 +2,11 @@
  * LLaVA 1.5: config reader, graph, layout, processor. Pixtral's checkpoints have LLaVA's model_type too, and are told apart by
  * their tower's.
  */
-import { classRowLayout } from "../class-row.js";
+import { withClassRows } from "../class-row.js";
 import type { ModelFamily } from "../model-family.js";
 import { behindRows } from "../patch-tables.js";
 import { pixtral } from "../pixtral/index.js";
-import { tapsOfCells } from "../raster-layout.js";
+import { rasterLayout, tapsOfCells } from "../raster-layout.js";
 import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { readLlavaConfig } from "./config.js";
@@ -38,6 +38,10 @@ function createLlava(checkpointConfig: Readonly<Record<string, unknown>>): Visio
     fixedGrid: { t: 1, h: side, w: side },
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildLlavaGraph(config, channelScale),
-    layout: (grid) => classRowLayout(grid, 1, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+    layout: (grid) =>
+      withClassRows(
+        grid,
+        rasterLayout(grid, 1, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+      ),
   };
 }

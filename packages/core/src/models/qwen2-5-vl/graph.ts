@@ -46,12 +46,6 @@ export function buildQwen2_5VLGraph(
     x = g.sum(x, attended, `${block}.attn.residual`);
     x = g.sum(x, mlp(g.rmsnorm(x, `${block}.norm2`, EPSILON), `${block}.mlp`), `${block}.mlp.residual`);
   }
-  const rows = g.mergeRows(g.rmsnorm(x, "merger.ln_q", EPSILON), merge, "merger");
-  const wide = g.linear(rows, "merger.mlp.0", hidden * merge ** 2);
-  const merged = g.linear(
-    g.activation(wide, "merger.act", "gelu_erf"),
-    "merger.mlp.2",
-    config.out_hidden_size,
-  );
+  const merged = g.merger(g.rmsnorm(x, "merger.ln_q", EPSILON), merge, config.out_hidden_size);
   return g.build([g.add("gather_rows", [merged, tokenOrder], {}, "merger.token_order")]);
 }

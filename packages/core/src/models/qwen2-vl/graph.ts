@@ -38,9 +38,5 @@ export function buildQwen2VLGraph(config: Qwen2VLVisionConfig, channelScale: Flo
     x = g.sum(x, attended, `${block}.attn.residual`);
     x = g.sum(x, mlp(g.layernorm(x, `${block}.norm2`, EPSILON), `${block}.mlp`), `${block}.mlp.residual`);
   }
-  const rows = g.mergeRows(g.layernorm(x, "merger.ln_q", EPSILON), merge, "merger");
-  const wide = g.linear(rows, "merger.mlp.0", width * merge ** 2);
-  return g.build([
-    g.linear(g.activation(wide, "merger.act", "gelu_erf"), "merger.mlp.2", config.hidden_size),
-  ]);
+  return g.build([g.merger(g.layernorm(x, "merger.ln_q", EPSILON), merge, config.hidden_size)]);
 }
