@@ -15,9 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(directory, { recursive: true }));
 
-const [item] = randomItems({ name: "one", sizes: [[8, 12]] }, createVisionModel(MINIATURE_CONFIG)) as [
-  EncoderItem,
-];
+const [item] = randomItems([{ t: 1, h: 4, w: 6 }], createVisionModel(MINIATURE_CONFIG)) as [EncoderItem];
 
 async function measure(itemsOf: ItemsOf, how: typeof measureLoad = measureLoad) {
   await using engine = await openEngine();

@@ -3,9 +3,8 @@
  * with graphs. The figures are differences of the device's free memory, so they include more than the arenas, and no other
  * process may allocate meanwhile.
  */
-import { type Device, type LoadedModel, stillGrids, VisionEncoder, type VisionModel } from "@vitgraph/core";
+import { type Device, type LoadedModel, stillGrids, VisionEncoder } from "@vitgraph/core";
 import { randomItems } from "./random-items.js";
-import type { PixelSize } from "./workloads.js";
 
 export interface EagerMemory {
   /** Before any run: weights and grid cache. */
@@ -33,16 +32,9 @@ export async function measureEagerMemory(
   });
   const residentBytes = freeBytes - device.memory().freeBytes;
   const outcomes = await encoder.run(
-    randomItems({ name: "full", sizes: fullBatch(model.vision, tokens) }, model.vision),
+    randomItems(stillGrids(model.vision, tokens, ITEM_TOKENS), model.vision),
     null,
   );
   for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   return { residentBytes, eagerBytes: freeBytes - device.memory().freeBytes };
-}
-
-function fullBatch(vision: VisionModel, tokens: number): readonly PixelSize[] {
-  return stillGrids(vision, tokens, ITEM_TOKENS).map(({ h, w }) => [
-    h * vision.patchSize,
-    w * vision.patchSize,
-  ]);
 }

@@ -27,7 +27,7 @@ const FOUR_OF_SIX: Workload = {
 
 async function measure(
   compilationConfig: object,
-  items: readonly EncoderItem[] = randomItems(FOUR_OF_SIX, vision),
+  items: readonly EncoderItem[] = randomItems(new Array(4).fill({ t: 1, h: 4, w: 6 }), vision),
   options: Partial<MeasureOptions> = {},
 ) {
   using device = createNullDevice();
@@ -104,7 +104,7 @@ test("an eager batch has no padding", async () => {
 });
 
 test("an item that fails ends the measurement with its error", async () => {
-  const [first] = randomItems(FOUR_OF_SIX, vision);
+  const [first] = randomItems(new Array(4).fill({ t: 1, h: 4, w: 6 }), vision);
   const bad = { ...first, grid: { t: 1, h: 3, w: 6 } } as EncoderItem;
   await expect(measure({}, [bad])).rejects.toMatchObject({ code: "VG_ITEM_INVALID" });
 });

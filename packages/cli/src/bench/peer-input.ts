@@ -3,8 +3,7 @@
  * the graph reads and its row counts. Neither weights nor pixels: the peer's are random.
  */
 import { capacityFor, type DimCounts, type Graph, type LoadedModel, stageBatch } from "@vitgraph/core";
-import { randomItems } from "./random-items.js";
-import { type Workload, workloadBudget } from "./workloads.js";
+import { type Workload, workloadBudget, workloadItems } from "./workloads.js";
 
 export interface PeerInput {
   readonly graph: Graph;
@@ -20,10 +19,11 @@ export interface PeerWorkload {
   readonly tables: Readonly<Record<string, readonly number[]>>;
 }
 
-export function printPeerInput({ graph, vision }: LoadedModel, workloads: readonly Workload[]): string {
+export function printPeerInput(model: LoadedModel, workloads: readonly Workload[]): string {
+  const { graph, vision } = model;
   const types = new Map(graph.nodes.flatMap(({ op, name, type }) => (op === "input" ? [[name, type]] : [])));
   const described = workloads.map((workload): [string, PeerWorkload] => {
-    const { work, inputs, patchTables } = stageBatch(vision, randomItems(workload, vision));
+    const { work, inputs, patchTables } = stageBatch(vision, workloadItems(workload, model));
     const tables = [...inputs, ...patchTables()].flatMap(({ name, bytes }) => {
       const element = types.get(name)?.element;
       if (name === "patch_sources" || (element !== "i32" && element !== "f32")) return [];
@@ -31,7 +31,7 @@ export function printPeerInput({ graph, vision }: LoadedModel, workloads: readon
       // A copy begins at its buffer's start.
       return [[name, Array.from(new Values(bytes.slice().buffer))] as const];
     });
-    const capacity = capacityFor(vision, workloadBudget(workload, vision));
+    const capacity = capacityFor(vision, workloadBudget(workload, model));
     return [workload.name, { dims: work.dims, capacity, tables: Object.fromEntries(tables) }];
   });
   const input: PeerInput = { graph, workloads: Object.fromEntries(described) };

@@ -1,29 +1,17 @@
 /** A workload's items with random, seeded pixels, in the form of decoded image files: uint8, cut into patches. */
-import { type EncoderItem, type Grid, type PatchShape, rowElements, type VisionModel } from "@vitgraph/core";
-import type { PixelSize, Workload } from "./workloads.js";
+import { type EncoderItem, type Grid, patchCount, rowElements, type VisionModel } from "@vitgraph/core";
 
-/** One item a size. The sizes must be multiples of the model's blocks: see `checkWorkload`. */
-export function randomItems({ sizes, frames }: Workload, model: VisionModel): readonly EncoderItem[] {
-  const shape: PatchShape = {
-    mergeSize: model.spatialMergeSize,
-    channels: model.channels,
-    temporal: model.temporalPatchSize,
-    patch: model.patchSize,
-  };
-  const format = frames === undefined ? "u8_still" : "u8";
-  return sizes.map((size, index) => {
-    const grid = gridOf(size, frames ?? 1, model);
-    const pixels = randomBytes(grid.t * grid.h * grid.w * rowElements(format, shape), index + 1);
+/** One item a grid: images, or clips where the format is `u8`. */
+export function randomItems(
+  grids: readonly Grid[],
+  { spatialMergeSize, channels, temporalPatchSize, patchSize }: VisionModel,
+  format: "u8_still" | "u8" = "u8_still",
+): readonly EncoderItem[] {
+  const shape = { mergeSize: spatialMergeSize, channels, temporal: temporalPatchSize, patch: patchSize };
+  return grids.map((grid, index) => {
+    const pixels = randomBytes(patchCount(grid) * rowElements(format, shape), index + 1);
     return { format, grid, pixels };
   });
-}
-
-function gridOf([height, width]: PixelSize, frames: number, model: VisionModel): Grid {
-  return {
-    t: Math.ceil(frames / model.temporalPatchSize),
-    h: height / model.patchSize,
-    w: width / model.patchSize,
-  };
 }
 
 /** Marsaglia's xorshift. No two items are equal, so that no cache can answer one. */

@@ -4,8 +4,18 @@
  *
  * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
  */
-import { answerTokens, type VisionModel } from "@vitgraph/core";
+import {
+  answerTokens,
+  type EncoderItem,
+  type Grid,
+  imageGrid,
+  type LoadedModel,
+  type VisionModel,
+  videoGrid,
+  videoProcessorOf,
+} from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
+import { randomItems } from "./random-items.js";
 
 /** [height, width] in pixels. */
 export type PixelSize = readonly [height: number, width: number];
@@ -114,31 +124,37 @@ function parseWorkload(name: string, fields: unknown, source: string): Workload 
 }
 
 /**
- * Checks that a model takes a workload's items unresized.
- * @throws VG_ARGUMENT_INVALID naming the workload and the size
+ * Whether the sizes of a workload are the model's own, so that nothing is resized. Images for other models go the way of any
+ * image: their processor brings them to one size, or cuts them into tiles.
  */
-export function checkWorkload({ name, sizes }: Workload, model: VisionModel): void {
-  const block = model.patchSize * model.spatialMergeSize;
-  const longestSide = model.maxGridSide * model.patchSize;
-  for (const [height, width] of sizes) {
+function takesSizes({ fixedGrid, tiled, twoGrids }: VisionModel): boolean {
+  return fixedGrid === undefined && !tiled && !twoGrids;
+}
+
+/**
+ * Checks that a model takes a workload's items.
+ * @throws VG_ARGUMENT_INVALID naming the workload and the size; VG_MODEL_UNSUPPORTED for clips that the model does not take
+ */
+export function checkWorkload(workload: Workload, model: LoadedModel): void {
+  const { vision } = model;
+  if (!takesSizes(vision)) {
+    workloadGrids(workload, model);
+    return;
+  }
+  const block = vision.patchSize * vision.spatialMergeSize;
+  const longestSide = vision.maxGridSide * vision.patchSize;
+  for (const [height, width] of workload.sizes) {
     const wrong = (fact: string, remedy: string) =>
-      new VitgraphError("VG_ARGUMENT_INVALID", `size [${height}, ${width}] of workload "${name}" ${fact}`, {
-        remedy,
-        details: { workload: name, height, width },
-      });
+      new VitgraphError(
+        "VG_ARGUMENT_INVALID",
+        `size [${height}, ${width}] of workload "${workload.name}" ${fact}`,
+        { remedy, details: { workload: workload.name, height, width } },
+      );
     if (height % block !== 0 || width % block !== 0) {
       throw wrong(
         `is not made of blocks of ${block} × ${block} pixels`,
         `give multiples of ${block}: [${nearestMultiple(height, block)}, ${nearestMultiple(width, block)}]`,
       );
-    }
-    const { fixedGrid, patchSize } = model;
-    if (
-      fixedGrid !== undefined &&
-      (height !== fixedGrid.h * patchSize || width !== fixedGrid.w * patchSize)
-    ) {
-      const [tall, wide] = [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
-      throw wrong("is not the model's", `all of its images have [${tall}, ${wide}]`);
     }
     if (Math.max(height, width) > longestSide) {
       throw wrong("is too large for the model", `give at most ${longestSide} pixels a side`);
@@ -150,30 +166,44 @@ export function checkWorkload({ name, sizes }: Workload, model: VisionModel): vo
  * A workload for a model of other blocks: each size is the nearest that the model takes, and the budget the next power of
  * two where its own is too small, or twice that or more.
  */
-export function fitWorkload({ budget, ...workload }: Workload, model: VisionModel): Workload {
-  const { patchSize, spatialMergeSize, fixedGrid } = model;
-  const block = patchSize * spatialMergeSize;
-  const sizes = workload.sizes.map(([height, width]): PixelSize => {
-    if (fixedGrid !== undefined) return [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
-    return [nearestMultiple(height, block), nearestMultiple(width, block)];
-  });
-  const fitted = { ...workload, sizes };
+export function fitWorkload({ budget, ...workload }: Workload, model: LoadedModel): Workload {
+  const block = model.vision.patchSize * model.vision.spatialMergeSize;
+  const sizes = workload.sizes.map(
+    ([height, width]): PixelSize => [nearestMultiple(height, block), nearestMultiple(width, block)],
+  );
+  const fitted = takesSizes(model.vision) ? { ...workload, sizes } : workload;
   if (budget === undefined || workloadTokens(fitted, model) > budget) return fitted;
   return budget < 2 * workloadBudget(fitted, model) ? { ...fitted, budget } : fitted;
 }
 
-/** Tokens of a workload's items after the merge. */
-export function workloadTokens({ sizes, frames = 1 }: Workload, model: VisionModel): number {
-  const slices = Math.ceil(frames / model.temporalPatchSize);
-  return sizes.reduce((sum, [height, width]) => {
-    return sum + answerTokens(model, { t: slices, h: height / model.patchSize, w: width / model.patchSize });
-  }, 0);
+/** The grids of a workload's items. */
+export function workloadGrids({ sizes, frames }: Workload, model: LoadedModel): readonly Grid[] {
+  const { vision, processor } = model;
+  return sizes.map(([height, width]) => {
+    if (takesSizes(vision)) {
+      const { patchSize, temporalPatchSize } = vision;
+      return { t: Math.ceil((frames ?? 1) / temporalPatchSize), h: height / patchSize, w: width / patchSize };
+    }
+    if (frames === undefined) return imageGrid({ height, width }, processor);
+    return videoGrid(frames, { height, width }, videoProcessorOf(model));
+  });
+}
+
+/** A workload's items, with random pixels. */
+export function workloadItems(workload: Workload, model: LoadedModel): readonly EncoderItem[] {
+  const format = workload.frames === undefined ? "u8_still" : "u8";
+  return randomItems(workloadGrids(workload, model), model.vision, format);
+}
+
+/** Rows of the answers for a workload's items. */
+export function workloadTokens(workload: Workload, model: LoadedModel): number {
+  return workloadGrids(workload, model).reduce((sum, grid) => sum + answerTokens(model.vision, grid), 0);
 }
 
 /** The budget of a workload: its own, or the smallest power of two that holds it. */
-export function workloadBudget(workload: Workload, model: VisionModel): number {
+export function workloadBudget(workload: Workload, model: LoadedModel): number {
   if (workload.budget !== undefined) return workload.budget;
-  return Math.max(model.minTokenBudget, 2 ** Math.ceil(Math.log2(workloadTokens(workload, model))));
+  return Math.max(model.vision.minTokenBudget, 2 ** Math.ceil(Math.log2(workloadTokens(workload, model))));
 }
 
 function nearestMultiple(side: number, block: number): number {

@@ -25,7 +25,6 @@ import { measureWorkload, workOf } from "../bench/measure.js";
 import { measureMatmul } from "../bench/measure-matmul.js";
 import { type EagerMemory, measureEagerMemory } from "../bench/measure-memory.js";
 import { printPeerInput } from "../bench/peer-input.js";
-import { randomItems } from "../bench/random-items.js";
 import {
   type BenchedWorkload,
   type BenchReport,
@@ -48,6 +47,7 @@ import {
   printWorkloads,
   type Workload,
   workloadBudget,
+  workloadItems,
 } from "../bench/workloads.js";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
@@ -229,11 +229,10 @@ async function bench(
   await checkOutput(options.graphJson);
   const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options, io);
-  // The built-in sizes are those of blocks of 32 pixels.
-  const workloads =
-    options.workload === undefined ? chosen.map((each) => fitWorkload(each, model.vision)) : chosen;
+  // The built-in sizes are made of blocks of 32 pixels.
+  const workloads = options.workload === undefined ? chosen.map((each) => fitWorkload(each, model)) : chosen;
   for (const note of model.notes) printNote(io, note);
-  for (const workload of workloads) checkWorkload(workload, model.vision);
+  for (const workload of workloads) checkWorkload(workload, model);
   const compilationConfig = benchConfig(serving, options, workloads, model, io);
   if (options.graphJson !== undefined)
     await writeOutput(options.graphJson, printPeerInput(model, workloads), io);
@@ -313,7 +312,7 @@ async function benchWorkloads(
   isStopped: () => boolean,
   io: CliIo,
 ): Promise<readonly BenchedWorkload[]> {
-  const { vision } = encoder.model;
+  const { model } = encoder;
   const deadline = performance.now() + TIME_LIMIT_MS;
   const printRow = workloadTable(
     workloads.map(({ name }) => name),
@@ -322,7 +321,7 @@ async function benchWorkloads(
   const measured: BenchedWorkload[] = [];
   for (const [index, workload] of workloads.entries()) {
     if (isStopped()) break;
-    const items = randomItems(workload, vision);
+    const items = workloadItems(workload, model);
     const leftMs = deadline - performance.now();
     const previous = measured.at(-1);
     if (repetitions === undefined && only === undefined && previous !== undefined) {
@@ -347,7 +346,7 @@ async function benchWorkloads(
     });
     progress[Symbol.dispose]();
     const matmulShare = matmul === null ? null : result.tflops / matmul.tflops;
-    measured.push({ ...result, budget: workloadBudget(workload, vision), matmulShare });
+    measured.push({ ...result, budget: workloadBudget(workload, model), matmulShare });
     printRow(measured.at(-1) as BenchedWorkload);
   }
   return measured;
@@ -388,7 +387,7 @@ async function benchEngine(
   };
   // Without those that were skipped, or came after an interrupt.
   const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
-  const items = loaded.map((workload) => randomItems(workload, model.vision));
+  const items = loaded.map((workload) => workloadItems(workload, model));
   const ordinals = options.engineDevices ?? [options.device];
   const devices = ordinals.map((device) => () => openDevice({ ...options, device }));
   const openEngine = (rule: PackingRule) =>
@@ -510,7 +509,7 @@ function benchConfig(
   const config = compilationConfigOf(serving, io);
   const isGiven = (key: keyof CompilationConfig) =>
     serving.compilationConfig.origin(`/${key}`).kind !== "default";
-  const budgets = workloads.map((workload) => workloadBudget(workload, model.vision));
+  const budgets = workloads.map((workload) => workloadBudget(workload, model));
   const inferBudgets = options.maxBatchTokens !== undefined;
   return {
     ...config,

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
-import { videoGrid } from "../images/index.js";
+import { imageGrid, imageTokenCount, videoGrid } from "../images/index.js";
+import { takesGrid } from "../runtime/check-item.js";
 import { MINIATURE_CONFIG, writeMiniatureCheckpoint } from "../testing/miniature-checkpoint.js";
 import type { TensorData } from "../weights/safetensors.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
@@ -14,6 +15,16 @@ import { stillGrids } from "./still-grids.js";
 import { answerTokens } from "./vision-model.js";
 
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
+
+test.each(Object.keys(ARCHITECTURES) as ArchitectureName[])(
+  "%s makes images that its tower takes, without any file",
+  (name) => {
+    const { vision, processor } = loadDummyModel(name);
+    const grid = imageGrid({ height: 700, width: 1000 }, processor);
+    expect(takesGrid(grid, vision)).toBe(true);
+    expect(answerTokens(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
+  },
+);
 
 test.each(NAMES)("the tower of %s has the shapes of its config", async (name) => {
   const { vision_config } = ARCHITECTURES[name];

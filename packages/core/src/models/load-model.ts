@@ -22,6 +22,7 @@ import {
   SIZE_KEYS,
   sizeKeysOfModel,
 } from "./index.js";
+import type { ArchitectureConfig } from "./model-family.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
@@ -123,7 +124,10 @@ function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
 
 /** A published model's tower with random weights, the same each time: for measuring, without any file. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
-  return withDummyWeights(describeModel(architecture, { ...ARCHITECTURES[architecture] }, NO_SETTINGS));
+  const { preprocessor, ...config }: ArchitectureConfig = ARCHITECTURES[architecture];
+  return withDummyWeights(
+    describeModel(architecture, config, { image: preprocessor, videoFile: VIDEO_FILE }),
+  );
 }
 
 type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
@@ -256,9 +260,6 @@ async function fingerprintOf(
 
 const IMAGE_FILE = "preprocessor_config.json";
 const VIDEO_FILE = "video_preprocessor_config.json";
-
-/** Of a model without files. */
-const NO_SETTINGS: ProcessorSettings = { videoFile: VIDEO_FILE };
 
 /**
  * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. As in

@@ -10,7 +10,7 @@ export interface ModelFamily {
   readonly videos?: VideoProcessor;
 }
 
-/** The parts of a config.json that `createVisionModel` reads. */
+/** The parts of a config.json that `createVisionModel` reads, and of the file beside it. */
 export interface ArchitectureConfig {
   readonly architectures: readonly string[];
   readonly model_type: string;
@@ -18,4 +18,6 @@ export interface ArchitectureConfig {
   readonly text_config?: Readonly<Record<string, unknown>>;
   readonly mm_tokens_per_image?: number;
   readonly scale_factor?: number;
+  /** The checkpoint's preprocessor_config.json, where the family's defaults are those of another one. */
+  readonly preprocessor?: Readonly<Record<string, unknown>>;
 }

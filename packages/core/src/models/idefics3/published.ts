@@ -19,11 +19,25 @@ const BASE = {
   patch_size: 16,
 };
 
+/** Up to 4 × 4 tiles of 512 pixels. The class's own are of 364, as Idefics3's. */
+const TILES_OF_512 = {
+  preprocessor: { size: { longest_edge: 2048 }, max_image_size: { longest_edge: 512 } },
+};
+
 export const IDEFICS3_MODELS = {
   "idefics3-8b": published("Idefics3ForConditionalGeneration", "idefics3", SO400M, 2, 4096),
-  "granite-docling-258m": published("Idefics3ForConditionalGeneration", "idefics3", BASE, 4, 576),
-  "smolvlm2-256m": published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 576),
-  "smolvlm2-500m": published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 960),
+  "granite-docling-258m": {
+    ...published("Idefics3ForConditionalGeneration", "idefics3", BASE, 4, 576),
+    ...TILES_OF_512,
+  },
+  "smolvlm2-256m": {
+    ...published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 576),
+    ...TILES_OF_512,
+  },
+  "smolvlm2-500m": {
+    ...published("SmolVLMForConditionalGeneration", "smolvlm", BASE, 4, 960),
+    ...TILES_OF_512,
+  },
 } as const satisfies Record<string, ArchitectureConfig>;
 
 function published(
