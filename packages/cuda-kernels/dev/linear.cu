@@ -534,7 +534,7 @@ void time_fold(const std::vector<int>& row_counts) {
     };
     // Statistics of something, before norms read them: few rows have small tiles, and more pieces.
     CHECK_CUDA(sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none,
-                                   rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192));
+                                   rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192_cluster2x1));
     const int calls = rows < 8000 ? 20 : 6;
     std::vector<const Kernel*> best[2];
     std::vector<const Kernel*> candidates[2][4];

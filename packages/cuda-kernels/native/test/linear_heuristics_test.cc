@@ -20,9 +20,9 @@ std::string tile(const LinearSize& size, std::int32_t multiprocessors = kMultipr
 
 void test_linear_heuristics() {
   expect("one row takes the smallest tile", tile({1, 64, 512}), "64x64");
-  expect("a large product takes 128x192, which costs least for its size", tile({16384, 4608, 1152}), "128x192");
+  expect("a large product takes 128x192, which costs least for its size", tile({16384, 4608, 1152}), "128x192 2x1");
   // 22 x 6 tiles of 192x192 are one round of 132; 32 x 6 of 128x192 are two.
-  expect("a tile that just fills the device wins", tile({4096, 1152, 1152}), "192x192");
+  expect("a tile that just fills the device wins", tile({4096, 1152, 1152}), "192x192 1x2");
   expect("and loses on a device with one multiprocessor less", tile({4096, 1152, 1152}, 131), "64x128");
 }
 

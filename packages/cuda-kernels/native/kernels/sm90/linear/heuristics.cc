@@ -19,10 +19,9 @@ struct TileCost {
 };
 
 constexpr TileCost kTileCosts[] = {{LinearTile::rows256_columns192, 256, 192, 9.0, 3.0, 0.84},
-                                   {LinearTile::rows192_columns192, 192, 192, 7.0, 2.5, 0.64},
-                                   {LinearTile::rows128_columns192, 128, 192, 7.5, 0.0, 0.42},
-                                   {LinearTile::rows128_columns128, 128, 128, 5.7, 0.0, 0.33},
-                                   {LinearTile::rows128_columns64, 128, 64, 4.5, 0.0, 0.20},
+                                   {LinearTile::rows192_columns192_cluster1x2, 192, 192, 7.0, 2.5, 0.64},
+                                   {LinearTile::rows128_columns192_cluster2x1, 128, 192, 7.5, 0.0, 0.42},
+                                   {LinearTile::rows128_columns128_cluster1x2, 128, 128, 5.7, 0.0, 0.33},
                                    {LinearTile::rows64_columns128, 64, 128, 4.4, 0.0, 0.20},
                                    {LinearTile::rows64_columns64, 64, 64, 3.0, 0.0, 0.14}};
 

@@ -131,41 +131,51 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
   switch (tile) {
     case LinearTile::rows256_columns192:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows256_columns128:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 128, 4, 1, 1>>(launch, operands, activation);
     case LinearTile::rows192_columns192:
+      return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 192, 4, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows192_columns192_cluster1x2:
       return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 192, 4, 1, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns192:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 1, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns128:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 1, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns64:
-      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 64, 9, 1, 1>>(launch, operands, activation);
-    case LinearTile::rows64_columns128:
-      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 128, 9, 1, 1>>(launch, operands, activation);
-    case LinearTile::rows64_columns64:
-      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows192_columns144_cluster1x2:
+      return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 144, 5, 1, 2>>(launch, operands, activation);
+    case LinearTile::rows192_columns128:
+      return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 128, 5, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns240:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 240, 4, 1, 1>>(launch, operands, activation);
     case LinearTile::rows128_columns192_cluster2x1:
       return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2, 1>>(launch, operands, activation);
-    case LinearTile::rows128_columns192_cluster2x2:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 192, 5, 2, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns144_cluster2x1:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 1>>(launch, operands, activation);
-    case LinearTile::rows128_columns144_cluster2x2:
-      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 2>>(launch, operands, activation);
-    case LinearTile::rows128_columns80_cluster2x2:
-      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 80, 8, 2, 2>>(launch, operands, activation);
-    case LinearTile::rows64_columns160_cluster4x1:
-      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 160, 7, 4, 1>>(launch, operands, activation);
     case LinearTile::rows128_columns192_shared:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 192, 5, 1, 1>>(launch, operands, activation);
     case LinearTile::rows128_columns192_shared_cluster1x2:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 192, 5, 1, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns144_cluster2x1:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns144_cluster2x2:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 144, 6, 2, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns144_shared:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 144, 6, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns128_cluster1x2:
+      return launch_shape<LinearShape<Consumers::alternate, 2, 2, 128, 6, 1, 2>>(launch, operands, activation);
     case LinearTile::rows128_columns128_shared:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 128, 6, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows128_columns128_shared_cluster1x2:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 128, 6, 1, 2>>(launch, operands, activation);
+    case LinearTile::rows128_columns64_cluster1x2:
+      return launch_shape<LinearShape<Consumers::share_rows, 2, 1, 64, 9, 1, 2>>(launch, operands, activation);
+    case LinearTile::rows64_columns160_cluster4x1:
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 160, 7, 4, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns128:
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 128, 9, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns128_cluster4x1:
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 128, 9, 4, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns64:
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
+    case LinearTile::rows64_columns64_cluster1x2:
+      return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 2>>(launch, operands, activation);
     // Consumers, the 64-row blocks of each, columns, stages, blocks that share the inner dimension.
     case LinearTile::rows128_columns64_split3:
       return launch_split<LinearSplitShape<2, 1, 64, 8, 3>>(launch, operands, activation);
-    case LinearTile::rows64_columns128_split3:
-      return launch_split<LinearSplitShape<1, 1, 128, 8, 3>>(launch, operands, activation);
   }
   return cudaErrorInvalidValue;
 }
