@@ -4,6 +4,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Binding, CONTROL_TOKEN, callAsync, type Vocab } from "./binding.js";
+import { PRE_TOKENIZERS } from "./families.js";
 
 export class Tokenizer {
   readonly size: number;
@@ -22,8 +23,7 @@ export class Tokenizer {
   constructor(llama: Binding, vocab: Vocab, pretokenizer: string) {
     this.#llama = llama;
     this.#vocab = vocab;
-    // Qwen's tokenizer normalises text first; llama.cpp does not.
-    this.#isNormalized = pretokenizer.startsWith("qwen");
+    this.#isNormalized = Object.values(PRE_TOKENIZERS).includes(pretokenizer);
     this.size = llama.llama_vocab_n_tokens(vocab);
     const controls = new Map<string, number>();
     for (let token = 0; token < this.size; token++) {

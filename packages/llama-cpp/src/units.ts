@@ -31,7 +31,7 @@ export const sum = <T>(values: readonly T[], of: (value: T) => number): number =
  * Positions in multimodal RoPE, as transformers' get_rope_index counts them, from 0: time, row and column of each token of
  * the grid. What follows goes on after the largest.
  * @param grid in tokens, after the merge
- * @param secondsScale positions between two temporal patches; Qwen2.5-VL: seconds of a patch · tokens_per_second
+ * @param secondsScale positions between two temporal patches: 1, or seconds of a patch · tokens_per_second
  */
 export function gridPositions(
   { t, h, w }: { readonly t: number; readonly h: number; readonly w: number },

@@ -7,8 +7,8 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { Checkpoint, quantMethodOf, readJsonObject, type TensorSource } from "@vitgraph/core";
 import { describe, listed, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { ggufFamily } from "../families.js";
 import { encodeTensor } from "./encode-tensor.js";
-import { FAMILIES, type Family, familyMetadata, layerCount, type TensorRule } from "./families.js";
 import {
   encodeHeader,
   f32,
@@ -23,6 +23,7 @@ import {
   tensorBytes,
   u32,
 } from "./gguf-header.js";
+import { familyMetadata, type GgufFamily, layerCount, type TensorRule } from "./language-model.js";
 import { checkDtype, readTensor, type Transform } from "./read-tensor.js";
 import { TextConfig } from "./text-config.js";
 import { readTokenizer } from "./tokenizer.js";
@@ -63,7 +64,7 @@ export async function convertToGguf(
 ): Promise<Converted> {
   const { outtype = "f16" } = options;
   const config = await readJsonObject(directory, "config.json");
-  const family = familyOf(directory, config);
+  const family = ggufFamily(directory, config);
   const textConfig = TextConfig.of(directory, config, family.defaults);
   const architecture = familyMetadata(family, textConfig);
   await using checkpoint = await openCheckpoint(directory, config);
@@ -77,18 +78,9 @@ export async function convertToGguf(
   return { architecture: family.architecture, tensors: tensors.length, sizeBytes };
 }
 
-function familyOf(directory: string, { model_type: type }: Readonly<Record<string, unknown>>): Family {
-  const family = Object.hasOwn(FAMILIES, String(type)) ? FAMILIES[String(type)] : undefined;
-  if (family !== undefined) return family;
-  throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${directory} has model_type ${describe(type)}`, {
-    remedy: `the converter knows ${listed(Object.keys(FAMILIES), 10, String)}; llama.cpp's convert_hf_to_gguf.py knows more`,
-    details: { directory, type },
-  });
-}
-
 async function generalMetadata(
   directory: string,
-  { architecture }: Family,
+  { architecture }: GgufFamily,
   outtype: Outtype,
 ): Promise<readonly (readonly [string, MetadataValue])[]> {
   const generation = (await readJsonObject(directory, "generation_config.json", { optional: true })) ?? {};
@@ -147,7 +139,7 @@ async function openCheckpoint(
 /** @throws VG_WEIGHTS_INVALID for a missing tensor, one of another shape, and one that would be left out */
 function planTensors(
   checkpoint: Checkpoint,
-  family: Family,
+  family: GgufFamily,
   config: TextConfig,
   outtype: Outtype,
 ): readonly PlannedTensor[] {

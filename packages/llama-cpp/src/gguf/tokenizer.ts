@@ -1,13 +1,14 @@
 /**
- * A checkpoint's tokenizer as GGUF metadata: tokens, their types, merges or scores, special ids, chat template. Qwen's is
- * tokenizer.json (byte-level BPE), Gemma's is tokenizer.model (SentencePiece).
+ * A checkpoint's tokenizer as GGUF metadata: tokens, their types, merges or scores, special ids, chat template. It is a
+ * tokenizer.json (byte-level BPE) or a tokenizer.model (SentencePiece).
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readJsonObject } from "@vitgraph/core";
 import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
-import type { Family } from "./families.js";
+import { PRE_TOKENIZERS } from "../families.js";
 import { bool, f32, i32, type Metadata, type MetadataValue, string, u32 } from "./gguf-header.js";
+import type { GgufFamily } from "./language-model.js";
 import { readSentencePieces } from "./sentencepiece.js";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -39,7 +40,7 @@ interface TokenizerFiles {
 export async function readTokenizer(
   directory: string,
   config: JsonObject,
-  kind: Family["tokenizer"],
+  kind: GgufFamily["tokenizer"],
   vocabSize: number,
 ): Promise<Metadata> {
   const files: TokenizerFiles = {
@@ -58,17 +59,6 @@ const isObject = (value: unknown): value is JsonObject =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
 // ---- BPE
-
-/**
- * llama.cpp's name of a pre-tokenizer, by its regular expression. llama.cpp's converter knows it by what it makes of a
- * text; the expression tells the same without a whole vocabulary.
- */
-const PRE_TOKENIZERS: Readonly<Record<string, string>> = {
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    "qwen2",
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    "qwen35",
-};
 
 function bpe(files: TokenizerFiles, vocabSize: number): Keys {
   const { json, directory } = files;

@@ -1,6 +1,6 @@
 /**
- * What each family's language model is in llama.cpp: its architecture, the metadata that llama.cpp asks for, and which
- * tensors of the checkpoint become which. As llama.cpp's convert_hf_to_gguf.py has it.
+ * The parts of a language model in a GGUF file: metadata that llama.cpp asks for, and which tensors of the checkpoint become
+ * which. `families.ts` puts them together for each model.
  */
 import type { Metadata, MetadataValue } from "./gguf-header.js";
 import { f32, i32, string, u32 } from "./gguf-header.js";
@@ -18,7 +18,7 @@ export interface TensorRule extends Transform {
   readonly toShape?: readonly number[];
 }
 
-export interface Family {
+export interface GgufFamily {
   /** llama.cpp's name. */
   readonly architecture: string;
   /** transformers' defaults of keys that published checkpoints leave out of config.json. */
@@ -33,145 +33,12 @@ export interface Family {
 }
 
 /** Norms whose scale is 1 + weight; llama.cpp multiplies by the weight alone. */
-const PLUS_ONE: Transform = { each: (weight) => weight + 1 };
-
-const QWEN_DEFAULTS = { hidden_act: "silu", rms_norm_eps: 1e-6, tie_word_embeddings: false };
-const QWEN3_DEFAULTS = { ...QWEN_DEFAULTS, head_dim: 128 };
-const GEMMA3_DEFAULTS = {
-  hidden_act: "gelu_pytorch_tanh",
-  rms_norm_eps: 1e-6,
-  tie_word_embeddings: true,
-  vocab_size: 262_208,
-  max_position_embeddings: 131_072,
-  num_attention_heads: 8,
-  num_key_value_heads: 4,
-  head_dim: 256,
-  query_pre_attn_scalar: 256,
-  sliding_window: 4096,
-  rope_theta: 1_000_000,
-  rope_local_base_freq: 10_000,
-};
-
-/** By `model_type` of config.json. */
-export const FAMILIES: Readonly<Record<string, Family>> = {
-  qwen2_vl: qwen2Vl(),
-  qwen2_5_vl: qwen2Vl(),
-  qwen3_vl: {
-    architecture: "qwen3vl",
-    defaults: QWEN3_DEFAULTS,
-    tokenizer: "bpe",
-    *metadata(config) {
-      yield* feedForward(config);
-      yield* headLengths(config);
-      yield* multimodalRope(config);
-      yield* deepstack(config);
-    },
-    layer: (config, index) => inLayer(index, [...qwen3Attention(config), ...feedForwardMatrices(config)]),
-  },
-  qwen3_vl_moe: {
-    architecture: "qwen3vlmoe",
-    defaults: QWEN3_DEFAULTS,
-    tokenizer: "bpe",
-    *metadata(config) {
-      config.require("norm_topk_prob", [true]);
-      config.require("decoder_sparse_step", [1]);
-      config.require("mlp_only_layers", [[]]);
-      yield* feedForward(config);
-      yield* headLengths(config);
-      yield* multimodalRope(config);
-      yield* deepstack(config);
-      yield ["expert_count", u32(expertCount(config))];
-      yield ["expert_used_count", u32(config.count("num_experts_per_tok"))];
-      yield ["expert_feed_forward_length", u32(config.count("moe_intermediate_size"))];
-    },
-    layer: (config, index) => inLayer(index, [...qwen3Attention(config), ...experts(config)]),
-  },
-  qwen3_5: {
-    architecture: "qwen35",
-    defaults: {
-      ...QWEN_DEFAULTS,
-      head_dim: 256,
-      partial_rotary_factor: 0.25,
-      linear_conv_kernel_dim: 4,
-      full_attention_interval: 4,
-    },
-    tokenizer: "bpe",
-    *metadata(config) {
-      config.require("attn_output_gate", [true]);
-      const inRope = config.object("rope_parameters");
-      const owner = inRope?.value("partial_rotary_factor") === undefined ? config : inRope;
-      const rotary = owner.number("partial_rotary_factor");
-      yield* feedForward(config);
-      yield* headLengths(config);
-      yield* multimodalRope(config, [11, 11, 10]);
-      yield ["rope.dimension_count", u32(Math.floor(config.count("head_dim") * rotary))];
-      const linear = linearAttentionSizes(config);
-      yield ["ssm.conv_kernel", u32(linear.kernel)];
-      yield ["ssm.state_size", u32(linear.keyDim)];
-      yield ["ssm.group_count", u32(linear.keyHeads)];
-      yield ["ssm.time_step_rank", u32(linear.valueHeads)];
-      yield ["ssm.inner_size", u32(linear.valueDim * linear.valueHeads)];
-      yield ["full_attention_interval", u32(fullAttentionInterval(config))];
-    },
-    layer(config, index) {
-      const isFull = (index + 1) % fullAttentionInterval(config) === 0;
-      const attention = isFull ? gatedAttention(config) : linearAttention(config);
-      return inLayer(index, [
-        ...attention,
-        ...norms(config, QWEN35_NORMS, PLUS_ONE),
-        ...feedForwardMatrices(config),
-      ]);
-    },
-    norm: PLUS_ONE,
-  },
-  gemma3: {
-    architecture: "gemma3",
-    defaults: GEMMA3_DEFAULTS,
-    tokenizer: "sentencepiece",
-    *metadata(config) {
-      checkGemma3(config);
-      yield* feedForward(config);
-      yield* headLengths(config);
-      yield* gemma3Rope(config);
-      yield ["attention.sliding_window", u32(config.count("sliding_window"))];
-      if (config.value("final_logit_softcapping") !== undefined)
-        yield ["final_logit_softcapping", f32(config.number("final_logit_softcapping"))];
-    },
-    layer: (config, index) =>
-      inLayer(index, [
-        ...attentionMatrices(config, headsOf(config), false),
-        ...norms(config, GEMMA3_NORMS, PLUS_ONE),
-        ...headNorms(config.count("head_dim"), PLUS_ONE),
-        ...feedForwardMatrices(config),
-      ]),
-    norm: PLUS_ONE,
-  },
-};
-
-function qwen2Vl(): Family {
-  return {
-    architecture: "qwen2vl",
-    defaults: QWEN_DEFAULTS,
-    tokenizer: "bpe",
-    *metadata(config) {
-      config.require("hidden_act", ["silu"]);
-      config.require("use_sliding_window", [false]);
-      yield* feedForward(config);
-      yield* multimodalRope(config);
-    },
-    layer: (config, index) =>
-      inLayer(index, [
-        ...attentionMatrices(config, headsOf(config), true),
-        ...norms(config, QWEN_NORMS),
-        ...feedForwardMatrices(config),
-      ]),
-  };
-}
+export const PLUS_ONE: Transform = { each: (weight) => weight + 1 };
 
 // ---- metadata
 
 /** What all architectures have. @throws VG_MODEL_INVALID, VG_MODEL_UNSUPPORTED */
-export function familyMetadata({ architecture, metadata }: Family, config: TextConfig): Metadata {
+export function familyMetadata({ architecture, metadata }: GgufFamily, config: TextConfig): Metadata {
   const heads = headsOf(config);
   const keys: Iterable<readonly [string, MetadataValue]> = [
     ["block_count", u32(layerCount(config))],
@@ -194,17 +61,17 @@ export const layerCount = (config: TextConfig): number =>
 
 type Keys = Generator<readonly [string, MetadataValue]>;
 
-function* feedForward(config: TextConfig): Keys {
+export function* feedForward(config: TextConfig): Keys {
   yield ["feed_forward_length", u32(config.count("intermediate_size"))];
 }
 
-function* headLengths(config: TextConfig): Keys {
+export function* headLengths(config: TextConfig): Keys {
   const length = config.count("head_dim");
   yield ["attention.key_length", u32(length)];
   yield ["attention.value_length", u32(length)];
 }
 
-function* deepstack(config: TextConfig): Keys {
+export function* deepstack(config: TextConfig): Keys {
   const levels = config.object("vision_config")?.counts("deepstack_visual_indexes") ?? [];
   yield ["n_deepstack_layers", u32(levels.length)];
 }
@@ -214,7 +81,7 @@ const ropeOf = (config: TextConfig): TextConfig | undefined =>
   config.object("rope_parameters") ?? config.object("rope_scaling");
 
 /** @param sections the family's, where config.json says none */
-function* multimodalRope(config: TextConfig, sections?: readonly number[]): Keys {
+export function* multimodalRope(config: TextConfig, sections?: readonly number[]): Keys {
   const rope = ropeOf(config);
   const own = rope?.value("mrope_section");
   if (own === undefined && sections === undefined) throw config.unsupported("has no mrope_section");
@@ -248,7 +115,7 @@ function* ropeScaling(rope: TextConfig): Keys {
 }
 
 /** Two kinds of layers with a base each; only the full ones are scaled. */
-function* gemma3Rope(config: TextConfig): Keys {
+export function* slidingRope(config: TextConfig): Keys {
   const rope = config.object("rope_parameters");
   const full = rope?.object("full_attention") ?? ropeOf(config);
   yield ["rope.freq_base", f32(ropeTheta(full, config))];
@@ -259,23 +126,6 @@ function* gemma3Rope(config: TextConfig): Keys {
   if (full !== undefined) yield* ropeScaling(full);
 }
 
-/** llama.cpp takes five sliding layers and a full one, and a scale from the sizes alone. */
-function checkGemma3(config: TextConfig): void {
-  const layers = layerCount(config);
-  const pattern = Array.from({ length: layers }, (_, i) =>
-    (i + 1) % 6 === 0 ? "full_attention" : "sliding_attention",
-  );
-  config.require("layer_types", [pattern]);
-  config.require("sliding_window_pattern", [6]);
-  config.require("use_bidirectional_attention", [false]);
-  config.require("attention_bias", [false]);
-  config.require("attn_logit_softcapping", []);
-  config.require("hidden_activation", [config.value("hidden_act")]);
-  // The model of 62 layers, 27B, divides by hidden size / heads.
-  const { queries, dim } = headsOf(config);
-  config.require("query_pre_attn_scalar", [layers === 62 ? config.count("hidden_size") / queries : dim]);
-}
-
 // ---- tensors
 
 interface Heads {
@@ -284,16 +134,21 @@ interface Heads {
   readonly dim: number;
 }
 
-function headsOf(config: TextConfig): Heads {
+export function headsOf(config: TextConfig): Heads {
   const queries = config.count("num_attention_heads");
   const keyValues = config.count("num_key_value_heads");
   return { queries, keyValues, dim: config.count("head_dim", config.count("hidden_size") / queries) };
 }
 
-const inLayer = (index: number, rules: readonly TensorRule[]): readonly TensorRule[] =>
+export const inLayer = (index: number, rules: readonly TensorRule[]): readonly TensorRule[] =>
   rules.map((rule) => ({ ...rule, from: `layers.${index}.${rule.from}`, to: `blk.${index}.${rule.to}` }));
 
-function attentionMatrices(config: TextConfig, heads: Heads, bias: boolean, gated = false): TensorRule[] {
+export function attentionMatrices(
+  config: TextConfig,
+  heads: Heads,
+  bias: boolean,
+  gated = false,
+): TensorRule[] {
   const hidden = config.count("hidden_size");
   const queries = heads.queries * heads.dim;
   const keyValues = heads.keyValues * heads.dim;
@@ -315,15 +170,8 @@ function attentionMatrices(config: TextConfig, heads: Heads, bias: boolean, gate
   ];
 }
 
-function qwen3Attention(config: TextConfig): TensorRule[] {
-  config.require("attention_bias", [false]);
-  config.require("hidden_act", ["silu"]);
-  const heads = headsOf(config);
-  return [...attentionMatrices(config, heads, false), ...norms(config, QWEN_NORMS), ...headNorms(heads.dim)];
-}
-
 /** The query projection holds the output's gate too, head by head. */
-function gatedAttention(config: TextConfig): TensorRule[] {
+export function gatedAttention(config: TextConfig): TensorRule[] {
   config.require("attention_bias", [false]);
   config.require("hidden_act", ["silu"]);
   const heads = headsOf(config);
@@ -342,26 +190,17 @@ const matrix = (
   ...transform,
 });
 
-const QWEN_NORMS = { input_layernorm: "attn_norm", post_attention_layernorm: "ffn_norm" };
-const QWEN35_NORMS = { input_layernorm: "attn_norm", post_attention_layernorm: "post_attention_norm" };
-const GEMMA3_NORMS = {
-  input_layernorm: "attn_norm",
-  post_attention_layernorm: "post_attention_norm",
-  pre_feedforward_layernorm: "ffn_norm",
-  post_feedforward_layernorm: "post_ffw_norm",
-};
-
-const norms = (
+export const norms = (
   config: TextConfig,
   names: Readonly<Record<string, string>>,
   transform: Transform = {},
 ): TensorRule[] =>
   Object.entries(names).map(([from, to]) => matrix(from, to, [config.count("hidden_size")], transform));
 
-const headNorms = (dim: number, transform: Transform = {}): TensorRule[] =>
+export const headNorms = (dim: number, transform: Transform = {}): TensorRule[] =>
   ["q", "k"].map((name) => matrix(`self_attn.${name}_norm`, `attn_${name}_norm`, [dim], transform));
 
-function feedForwardMatrices(config: TextConfig): TensorRule[] {
+export function feedForwardMatrices(config: TextConfig): TensorRule[] {
   const hidden = config.count("hidden_size");
   const inner = config.count("intermediate_size");
   return [
@@ -372,11 +211,11 @@ function feedForwardMatrices(config: TextConfig): TensorRule[] {
 }
 
 /** transformers 5 saves it under the second name. */
-const expertCount = (config: TextConfig): number =>
+export const expertCount = (config: TextConfig): number =>
   config.count(config.value("num_experts") === undefined ? "num_local_experts" : "num_experts");
 
 /** The checkpoint stacks all experts, each matrix transposed, gate and up side by side. */
-function experts(config: TextConfig): TensorRule[] {
+export function experts(config: TextConfig): TensorRule[] {
   const hidden = config.count("hidden_size");
   const inner = config.count("moe_intermediate_size");
   const count = expertCount(config);
@@ -399,10 +238,10 @@ function experts(config: TextConfig): TensorRule[] {
   ];
 }
 
-// ---- Qwen3.5's gated delta net
+// ---- the gated delta net
 
 /** How many layers from one with full attention to the next. @throws VG_MODEL_UNSUPPORTED for another order of layers */
-function fullAttentionInterval(config: TextConfig): number {
+export function fullAttentionInterval(config: TextConfig): number {
   const types = config.value("layer_types");
   if (!Array.isArray(types)) return config.count("full_attention_interval");
   const firstFull = types.indexOf("full_attention");
@@ -417,7 +256,7 @@ function fullAttentionInterval(config: TextConfig): number {
 const MAX_HEADS = 1024;
 const MAX_HEAD_DIM = 1024;
 
-function linearAttentionSizes(config: TextConfig) {
+export function linearAttentionSizes(config: TextConfig) {
   // Bounded, because a table of heads × dim is made before any tensor is looked at.
   const keyHeads = config.count("linear_num_key_heads", undefined, MAX_HEADS);
   const valueHeads = config.count("linear_num_value_heads", undefined, MAX_HEADS);
@@ -434,7 +273,7 @@ function linearAttentionSizes(config: TextConfig) {
  * The checkpoint has the value heads of each key head side by side; llama.cpp repeats the key heads as a whole, so it wants
  * the first value head of every key head, then the second of each, …
  */
-function linearAttention(config: TextConfig): TensorRule[] {
+export function linearAttention(config: TextConfig): TensorRule[] {
   const hidden = config.count("hidden_size");
   const { keyHeads, valueHeads, keyDim, valueDim, kernel } = linearAttentionSizes(config);
   const keys = keyHeads * keyDim;
