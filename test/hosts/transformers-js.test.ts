@@ -298,7 +298,7 @@ describe("what attachEncoder refuses", () => {
       'the model has model_type "llava": attachEncoder takes qwen2_vl, qwen2_5_vl, qwen3_5, qwen3_5_moe',
     );
     expect(() => attachEncoder({} as Model, engine)).toThrow(
-      "the model has no method encode_image, _merge_input_ids_with_image_features: pass a Qwen-VL model that transformers.js 4 has loaded",
+      "the model has no method encode_image, _merge_input_ids_with_image_features: pass a model that transformers.js 4 has loaded: qwen2_vl, qwen2_5_vl, qwen3_5, qwen3_5_moe",
     );
   });
 

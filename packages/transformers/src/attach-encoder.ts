@@ -14,6 +14,7 @@ import {
   type PreparedInputs,
   tensorLike,
 } from "./host-model.js";
+import { SUPPORTED_MODELS } from "./supported-models.js";
 
 /** An `EncoderEngine`, as far as it is used here. */
 export type ImageEncoder = Pick<EncoderEngine, "encode" | "model">;
@@ -30,15 +31,14 @@ export interface Attachment extends Disposable {
   detach(): void;
 }
 
-/** Towers without deepstack levels, by `model_type`. */
-const MODEL_TYPES: readonly string[] = ["qwen2_vl", "qwen2_5_vl", "qwen3_5", "qwen3_5_moe"];
+const SUPPORTED = listed(SUPPORTED_MODELS, 10, String);
 
 const METHODS = ["encode_image", "_merge_input_ids_with_image_features"] as const;
 
 /**
  * From now on the model's images are the encoder's. The vision session is not used, and need not be loaded:
  * `AutoModelForCausalLM` loads a model without it. The encoder stays the caller's.
- * @param model a Qwen2-VL, Qwen2.5-VL or Qwen3.5 of transformers.js 4
+ * @param model one of the supported models, of transformers.js 4
  * @throws VG_REGISTRATION_FAILED, with the reason in `details.reason`
  */
 export function attachEncoder(model: HostModel, encoder: ImageEncoder): Attachment {
@@ -106,7 +106,7 @@ function checkMethods(model: HostModel): void {
   throw registrationFailed(
     "host_malformed",
     `the model has no method ${missing.join(", ")}`,
-    "pass a Qwen-VL model that transformers.js 4 has loaded",
+    `pass a model that transformers.js 4 has loaded: ${SUPPORTED}`,
   );
 }
 
@@ -121,11 +121,11 @@ function checkModelType({ config }: HostModel, { model }: ImageEncoder): void {
       "its answers would be wrong with any encoder: use llama.cpp (@vitgraph/llama-cpp) or vLLM for this model",
     );
   }
-  if (!MODEL_TYPES.includes(type)) {
+  if (!SUPPORTED_MODELS.includes(type)) {
     throw registrationFailed(
       "model_unsupported",
       `the model has model_type ${describe(type)}`,
-      `attachEncoder takes ${listed(MODEL_TYPES, 10, String)}`,
+      `attachEncoder takes ${SUPPORTED}`,
     );
   }
   // The MoE form has the tower of the dense one.

@@ -28,7 +28,7 @@ export interface MergeInputs {
   readonly attention_mask: HostTensor;
 }
 
-/** A Qwen-VL model of transformers.js: `Qwen2VLForConditionalGeneration` and all that inherit from it. */
+/** A supported model of transformers.js. */
 export interface HostModel {
   // biome-ignore lint/suspicious/noExplicitAny: a PretrainedConfig
   readonly config: any;
