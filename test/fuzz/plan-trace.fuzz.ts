@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { main } from "vitgraph";
 import { createFakeIo } from "vitgraph/testing";
+import { TINY } from "../fixtures.js";
 import type { FuzzTarget } from "./fuzz-target.js";
 
 /** Pieces of all forms, so that many texts are nearly right. */
@@ -17,7 +18,7 @@ export default {
   name: "plan-trace",
   property: fc.asyncProperty(trace, async (text) => {
     const io = createFakeIo({ stdin: text });
-    const code = await main(["plan", "--trace", "-", "--json"], io);
+    const code = await main(["plan", "--trace", "-", "--model", TINY, "--json"], io);
     if (code === 0) return JSON.parse(io.out).planned.budgets.length > 0;
     return code === 1 && /\[VG_[A-Z_]+\]\n$/.test(io.err) && io.err.length < 2000;
   }),

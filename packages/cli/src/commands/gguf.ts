@@ -28,13 +28,13 @@ export function registerGguf(program: Command, io: CliIo): void {
       "the file to write (default: the directory's name and the type, here)",
       outputPath(".gguf"),
     )
-    .addHelpText("after", FAMILIES)
+    .addHelpText("after", HELP)
     .action((directory: string, options: GgufOptions) => gguf(directory, options, io));
 }
 
-const FAMILIES = `
-Converts Qwen2-VL, Qwen2.5-VL, Qwen3-VL (dense and MoE), Qwen3.5 (without its MTP layer) and Gemma 3. The vision tower is
-left out: vitgraph runs it from the checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.
+const HELP = `
+Models that can be converted are listed in docs/llama-cpp.md. The vision tower is left out: vitgraph runs it from the
+checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.
 `;
 
 async function gguf(directory: string, { outtype, output }: GgufOptions, io: CliIo): Promise<void> {

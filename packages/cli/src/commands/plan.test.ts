@@ -7,9 +7,12 @@ import { createFakeIo } from "../testing.js";
 import { parseTrace } from "./plan-trace.js";
 
 let folder: string;
+/** A checkpoint's directory, as far as this command reads it. */
+let model: string;
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), "vitgraph-plan-"));
+  model = modelOf("qwen3_vl");
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -18,6 +21,12 @@ function file(name: string, content: string): string {
   const path = join(folder, name);
   writeFileSync(path, content);
   return path;
+}
+
+function modelOf(type: string): string {
+  const directory = mkdtempSync(join(folder, `${type}-`));
+  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: type }));
+  return directory;
 }
 
 async function plan(...args: string[]): Promise<{ stdout: string; stderr: string; code: number }> {
@@ -68,7 +77,8 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
   });
 
   test("turns pixels into tokens as Qwen3-VL does", async () => {
-    const { stdout } = await plan("--trace", file("pixels.json", "[[480, 640], [1000, 1000]]"), "--json");
+    const trace = file("pixels.json", "[[480, 640], [1000, 1000]]");
+    const { stdout } = await plan("--trace", trace, "--model", model, "--json");
     expect(JSON.parse(stdout).planned.budgets).toEqual([300, 961]);
   });
 
@@ -91,10 +101,8 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
   });
 
   test("turns pixels into the 256 tokens of Gemma 3, whatever the size", async () => {
-    const model = mkdtempSync(join(folder, "gemma-"));
-    writeFileSync(join(model, "config.json"), JSON.stringify({ model_type: "gemma3" }));
     const trace = file("gemma.json", "[[1080, 1920], [64, 64]]");
-    const { stdout } = await plan("--trace", trace, "--model", model, "--json");
+    const { stdout } = await plan("--trace", trace, "--model", modelOf("gemma3"), "--json");
     expect(JSON.parse(stdout).planned.budgets).toEqual([256]);
   });
 
@@ -113,7 +121,8 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
   });
 
   test("skips sizes that no model takes, and names file and line", async () => {
-    const { stdout, stderr, code } = await plan("--trace", file("aspect.txt", "640x480\n3x9000\n"), "--json");
+    const trace = file("aspect.txt", "640x480\n3x9000\n");
+    const { stdout, stderr, code } = await plan("--trace", trace, "--model", model, "--json");
     expect(stderr).toBe(
       "note: aspect.txt, line 2: skipped: image of 3 × 9000 pixels has an aspect ratio of 3000, above 200\n",
     );
@@ -123,7 +132,7 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
 
   test("names the first of many skipped sizes, and counts the others", async () => {
     const lines = Array.from({ length: 1000 }, () => "3x9000").join("\n");
-    const { stderr } = await plan("--trace", file("many.txt", `640x480\n${lines}`));
+    const { stderr } = await plan("--trace", file("many.txt", `640x480\n${lines}`), "--model", model);
     expect(stderr.split("\n")).toHaveLength(12);
     expect(stderr).toContain("note: many.txt, line 11: skipped: ");
     expect(stderr).toContain("note: many.txt: 990 more skipped\n");
@@ -220,6 +229,11 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
       /^error: cannot write no\/where\.svg \(there is no directory no\): make it first \[VG_FILE_UNWRITABLE\]\n$/,
     ],
     [
+      "image sizes without a model",
+      () => ["--trace", file("p.txt", "640x480")],
+      "error: p.txt has image sizes, and no model turns them into tokens: give the model with --model, or token counts [VG_ARGUMENT_INVALID]\n",
+    ],
+    [
       "a model that is not there",
       () => ["--trace", file("p.txt", "640x480"), "--model", join(folder, "none")],
       /--model wants the directory of a checkpoint \[VG_FILE_UNREADABLE\]/,
@@ -235,12 +249,12 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
     ],
     [
       "a log of impossible sizes",
-      () => ["--trace", file("none.txt", "3x9000")],
+      () => ["--trace", file("none.txt", "3x9000"), "--model", model],
       /error: none\.txt has no size to plan for: give one that the model takes, with a count above 0 \[VG_ARGUMENT_INVALID\]\n$/,
     ],
     [
       "a log whose sizes never came",
-      () => ["--trace", file("zero.txt", "640x480,0")],
+      () => ["--trace", file("zero.txt", "640x480,0"), "--model", model],
       /^error: zero\.txt has no size to plan for: /,
     ],
     [

@@ -60,7 +60,7 @@ export function registerPlan(program: Command, io: CliIo): void {
     )
     .option(
       "--model <dir-or-id>",
-      "checkpoint whose image processor turns pixels into tokens (default: Qwen3-VL's)",
+      "checkpoint whose image processor turns pixels into tokens; needed for a log of image sizes",
     )
     .option(
       "--max-graphs <count>",
@@ -197,7 +197,7 @@ async function readSizes(
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
     printNote(io, `--model has no effect: ${name} has token counts alone`);
-  const processor = inPixels ? await readProcessor(options.model, io) : undefined;
+  const processor = inPixels ? await readProcessor(name, options.model, io) : undefined;
   return { name, sizes: possibleSizes(entries, processor, name, io) };
 }
 
@@ -234,8 +234,17 @@ function possibleSizes(
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;
 
-async function readProcessor(model: string | undefined, io: CliIo): Promise<ImageProcessor> {
-  if (model === undefined) return readImageProcessor(undefined, "qwen3_vl");
+async function readProcessor(name: string, model: string | undefined, io: CliIo): Promise<ImageProcessor> {
+  if (model === undefined) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `${name} has image sizes, and no model turns them into tokens`,
+      {
+        remedy: "give the model with --model, or token counts",
+        details: { name },
+      },
+    );
+  }
   const directory = await downloadSettings(model, io);
   const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
