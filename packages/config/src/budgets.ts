@@ -19,7 +19,7 @@ export const MAX_TOKEN_BUDGET = 2 ** 20;
 
 /** Smallest and largest token budget that make sense for a model under a scheduler, in output tokens. */
 export interface BudgetRange {
-  /** Tokens of the smallest usual item: 64 for the Qwen-VL family. */
+  /** Tokens of the smallest usual item, such as 64: an image of 224² pixels in tokens of 28². */
   readonly min: number;
   /** The smaller of the longest context and the scheduler's tokens per batch. */
   readonly max: number;

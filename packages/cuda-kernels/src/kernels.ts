@@ -158,8 +158,8 @@ export const KERNELS = {
     whole: ["n/heads"],
   },
   /**
-   * y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. x, y [m, n]; weight [1, n]. Gemma's norms
-   * have an offset of 1, others 0.
+   * y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. x, y [m, n]; weight [1, n].
+   * weight_offset is 1 for checkpoints that store 1 less than the weight, else 0.
    */
   rmsnorm: {
     buffers: ["x", "weight", "y"],

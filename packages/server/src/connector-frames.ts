@@ -6,7 +6,7 @@ import type { Socket } from "node:net";
 import { describe, shorten, VitgraphError } from "@vitgraph/errors";
 
 const MAX_JSON_BYTES = 65_536;
-/** Pixel values of a full batch of Qwen3-VL, 65 536 patches, take 384 MiB. */
+/** Float32 pixel values of a full batch, 65 536 patches of 3 · 2 · 16 · 16, take 384 MiB. */
 const MAX_PAYLOAD_BYTES = 2 ** 30;
 
 export interface ConnectorMessage {

@@ -11,7 +11,7 @@ import { type Embedding, type ExportedMemory, embeddingBytes } from "@vitgraph/c
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { ServedEngine } from "./server-options.js";
 
-/** Rows of 8192 tokens of Qwen3-VL-8B. Rows that find no room go through shared memory. */
+/** 8192 rows of 16 384 bf16 columns: 4096, and as many for each of three deepstack levels. Rows that find no room go through shared memory. */
 export const DEFAULT_MAPPED_BYTES = 256 * 2 ** 20;
 /** As cudaMalloc aligns. */
 const ALIGNMENT = 256;

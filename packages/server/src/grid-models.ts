@@ -1,4 +1,7 @@
-/** Which models' embeddings vLLM takes together with their grid: the condition of the gateway and the shared storage. */
+/**
+ * Which models' embeddings vLLM takes together with their grid: the condition of the gateway and the shared storage. No other
+ * file of this package names a model.
+ */
 import { VitgraphError } from "@vitgraph/errors";
 
 /** Models whose image placeholders vLLM sizes by `image_grid_thw`, by transformers' `model_type`. */

@@ -1,5 +1,5 @@
 /**
- * Tool calls in the text of a model, in the format of Hermes, which Qwen's chat templates ask for:
+ * Tool calls in the text of a model, in the format of Hermes, which many chat templates ask for:
  *
  *     <tool_call>
  *     {"name": "weather", "arguments": {"city": "Oslo"}}

@@ -46,7 +46,7 @@ export interface VideoResizeBounds extends ResizeBounds {
   readonly temporalFactor: number;
 }
 
-/** As {@link smartResize}, for a clip under bounds that cover all of its frames: `smart_resize` of Qwen3-VL's videos. */
+/** As {@link smartResize}, for a clip under bounds that cover all of its frames: `smart_resize` of transformers' video processors. */
 export function smartResizeVideo(
   frames: number,
   height: number,

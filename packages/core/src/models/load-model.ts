@@ -166,7 +166,7 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   };
   for (const [key, value] of Object.entries(expected)) {
     const found = settings?.[key] ?? value;
-    // Pixtral's files have a token's sides there, or a patch's; the tower's are taken.
+    // A file may have an object there, with a token's sides or a patch's; the tower's are taken.
     if (found === value || typeof found === "object") continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",

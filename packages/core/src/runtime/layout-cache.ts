@@ -8,7 +8,7 @@ import { type PatchTables, patchTableInputs } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
 import type { BatchLayout } from "./stage-batch.js";
 
-/** Of Qwen3-VL, with 40 bytes a patch, some 50 grids of 4096 patches. */
+/** Some 50 grids of 4096 patches of 40 bytes: row, column, and four taps with their weights. */
 const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
 
 /** The bytes that a graph's patch tables have for one patch. Their elements have four each. */

@@ -60,7 +60,7 @@ export interface CapturedGraphs {
   readonly freeBytes: number;
 }
 
-/** Not vLLM's default max_num_batched_tokens: the largest image of Qwen3-VL's processor must fit. */
+/** Not vLLM's default max_num_batched_tokens: an image of 4096² pixels in tokens of 32² must fit, the largest that a usual processor makes. */
 export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 const MIB = 2 ** 20;
 

@@ -1,6 +1,6 @@
 /**
- * Which frames of a clip the model sees, and when they are shown: `sample_frames` of transformers' video processors and
- * `_calculate_timestamps` of Qwen3-VL's, step by step in float64 and with NumPy's rounding of halves to even.
+ * Which frames of a clip the model sees, and when they are shown: `sample_frames` and `_calculate_timestamps` of transformers'
+ * processors, step by step in float64 and with NumPy's rounding of halves to even.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { FrameRule } from "../images/image-processor.js";
@@ -75,8 +75,8 @@ function evenlySpaced(last: number, count: number): readonly number[] {
 }
 
 /**
- * Seconds into the clip of each temporal patch: the mean of its first and its last frame's. The prompt of Qwen3-VL has
- * them before each patch's tokens, as `<1.5 seconds>`.
+ * Seconds into the clip of each temporal patch: the mean of its first and its last frame's. Some prompts have them
+ * before each patch's tokens, as `<1.5 seconds>`.
  * @param indices of the sampled frames; where they do not fill the last patch, the last one repeats
  */
 export function patchTimestamps(

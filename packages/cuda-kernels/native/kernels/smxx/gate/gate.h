@@ -16,7 +16,7 @@ struct GateOperands {
 };
 
 /// y = function(gate) · up. Any column count; multiples of 8 or 4 with rows at multiples of 16 or 8 bytes
-/// are fast: the MLP of Qwen2.5-VL has 3420.
+/// are fast: some MLPs have 3420.
 cudaError_t launch_gate(const Launch& launch, const GateOperands& operands, Activation function);
 
 }  // namespace vitgraph::kernels::smxx
