@@ -1,6 +1,7 @@
 /**
- * Clips from files, against transformers: sampled frames, timestamps, grid and pixels. The expected values are of
- * Qwen3VLVideoProcessor 5.17 over the frames that PyAV (GIF and WebP: Pillow) decodes, turned as the container says.
+ * Clips from files, against transformers 5.17: sampled frames, timestamps, grid and pixels. The expected values are of
+ * Qwen3VLVideoProcessor over the frames that PyAV (GIF and WebP: Pillow) decodes, turned as the container says; those of other
+ * families are made by `fixtures/make_videos.py`.
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -13,31 +14,42 @@ import {
   openClip,
   type PixelItem,
   readVideoProcessor,
+  SafetensorsFile,
+  sampleFrames,
 } from "@vitgraph/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { fixture, TINY } from "./fixtures.js";
+import { fixture, readFloats, readGrids, TINY } from "./fixtures.js";
 
 interface ExpectedClip {
+  /** Default: Qwen3-VL. */
+  readonly model?: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
   readonly file: string;
   readonly sampling: { readonly fps?: number; readonly numFrames?: number };
   readonly frames: number;
   readonly fps: number;
   readonly indices: readonly number[];
-  readonly timestamps: readonly number[];
+  readonly timestamps?: readonly number[];
   readonly grid: readonly [t: number, h: number, w: number];
   /** Of the uint8 patches. */
   readonly sha256: string;
   /** Red, green, blue of each temporal patch. */
-  readonly means: readonly (readonly number[])[];
+  readonly means?: readonly (readonly number[])[];
 }
 
-const CLIPS = JSON.parse(await readFile(fixture("videos/clips.json"), "utf8")) as readonly ExpectedClip[];
+const readList = async <T>(name: string) => JSON.parse(await readFile(fixture(name), "utf8")) as readonly T[];
+
+const CLIPS = [
+  ...(await readList<ExpectedClip>("videos/clips.json")),
+  ...(await readList<ExpectedClip>("videos/family-clips.json")),
+];
 /** ffmpeg's conversion of YUV differs in last bits from version to version. */
 const LOSSY = ["h264.mp4", "turned.mp4"];
 const MEAN_TOLERANCE = 0.5;
 const NEEDS_FFMPEG = /\.(mkv|mp4)$/;
 
-const processor = readVideoProcessor(undefined, "qwen3_vl")!;
+const QWEN3_VL = "qwen3_vl";
+const processor = readVideoProcessor(undefined, QWEN3_VL)!;
 const hasFfmpeg = spawnSync("ffmpeg", ["-version"]).status === 0;
 if (!hasFfmpeg)
   console.warn("SKIPPED: ffmpeg is not installed, and clips other than GIF and WebP are not tested");
@@ -49,17 +61,19 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 for (const expected of CLIPS) {
-  const name = `${expected.file} ${JSON.stringify(expected.sampling)}`;
+  const { model = QWEN3_VL, settings } = expected;
+  const name = `${model} ${JSON.stringify(settings ?? {})}: ${expected.file} ${JSON.stringify(expected.sampling)}`;
   test.skipIf(NEEDS_FFMPEG.test(expected.file) && !hasFfmpeg)(name, async () => {
     const bytes = new Uint8Array(await readFile(fixture(`videos/${expected.file}`)));
-    await using clip = await openClip(bytes, processor, expected.sampling);
+    await using clip = await openClip(bytes, readVideoProcessor(settings, model)!, expected.sampling);
     const item = await clip.decode();
     expect(clip.info).toMatchObject({ frames: expected.frames, fps: expected.fps });
     expect(clip.indices).toEqual(expected.indices);
-    expect(clip.timestamps).toEqual(expected.timestamps);
+    if (expected.timestamps !== undefined) expect(clip.timestamps).toEqual(expected.timestamps);
     const [t, h, w] = expected.grid;
     expect(item).toMatchObject({ format: "u8", grid: { t, h, w } });
     if (!LOSSY.includes(expected.file)) expect(sha256(item)).toBe(expected.sha256);
+    if (expected.means === undefined) return;
     for (const [patch, colours] of meansOf(item).entries()) {
       for (const [channel, mean] of colours.entries()) {
         expect(Math.abs(mean - (expected.means[patch]?.[channel] as number))).toBeLessThan(MEAN_TOLERANCE);
@@ -67,6 +81,53 @@ for (const expected of CLIPS) {
     }
   });
 }
+
+interface ExpectedFrames {
+  readonly model: string;
+  readonly frames: number;
+  readonly fps: number;
+  readonly sampling: { readonly fps?: number; readonly numFrames?: number };
+  readonly sampled: number;
+  /** Of each frame's number times its place, from 1. */
+  readonly sum: number;
+}
+
+test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
+  "$model samples $sampled of $frames frames at $fps a second, asked for $sampling",
+  ({ model, frames, fps, sampling, sampled, sum }) => {
+    const indices = sampleFrames({ frames, fps }, sampling, readVideoProcessor(undefined, model)!);
+    expect(indices).toHaveLength(sampled);
+    expect(indices.reduce((total, index, at) => total + index * (at + 1), 0)).toBe(sum);
+  },
+);
+
+test.each(["glm4v"])("a clip has the embedding of transformers' %s", async (family) => {
+  const directory = fixture(`models/${family}-tiny`);
+  await using engine = await EncoderEngine.create({
+    model: directory,
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 256,
+  });
+  const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
+  const [outcome] = await engine.encode([{ video }]);
+  if (outcome?.status !== "fulfilled") throw outcome?.reason;
+  await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
+  expect([outcome.value.grid]).toEqual(await readGrids(file, "grid_thw"));
+  const expected = await readFloats(file, "output");
+  expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+});
+
+test.each([
+  [
+    "glm4v",
+    { numFrames: 4 },
+    "numFrames is 4, and this model samples clips by time: give fps, or pass the frames",
+  ],
+  ["glm46v", { fps: 2 }, "fps is 2, and this model samples clips by time: leave it out, or pass the frames"],
+])("%s refuses %o", (model, sampling, message) => {
+  const ask = () => sampleFrames({ frames: 30, fps: 10 }, sampling, readVideoProcessor(undefined, model)!);
+  expect(ask).toThrow(message);
+});
 
 test("a checkpoint's sampling settings hold where a call says nothing", async () => {
   const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));

@@ -1,10 +1,17 @@
-/** bfloat16 and float16 ↔ float32, over whole arrays, and Python's rounding. */
+/** bfloat16 and float16 ↔ float32, over whole arrays, and rounding and steps as in Python and NumPy. */
 
 /** Python's `round`: a half goes to the even neighbour. */
 export function roundHalfEven(value: number): number {
   const floor = Math.floor(value);
   if (value - floor !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/** `numpy.linspace`. */
+export function linspace(start: number, end: number, count: number): readonly number[] {
+  if (count === 1) return [start];
+  const step = (end - start) / (count - 1);
+  return Array.from({ length: count }, (_, index) => (index === count - 1 ? end : index * step + start));
 }
 
 /** Exact: bfloat16 is the upper half of a float32. */

@@ -8,6 +8,7 @@ import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
 import { bf16ToF32, f32ToBf16 } from "../numerics.js";
+import type { FrameRule } from "../video/sample-frames.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
@@ -79,12 +80,6 @@ export interface ImageProcessor {
   readonly normalizesIn?: "bf16";
 }
 
-/**
- * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last. `stride`: the first of each of
- * equal parts of the clip, in whole temporal patches.
- */
-export type FrameRule = "spread" | "stride";
-
 /** The settings of a family's video processor, as `video_preprocessor_config.json` holds them. */
 export interface VideoProcessor extends ImageProcessor {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
@@ -94,6 +89,8 @@ export interface VideoProcessor extends ImageProcessor {
   readonly fps: number;
   readonly minFrames: number;
   readonly maxFrames: number;
+  /** Seconds up to which a clip is sampled at the rate. For families whose rule asks for it. */
+  readonly maxDuration?: number;
 }
 
 /** What holds for the images of a family's checkpoints where their processor file says nothing. */
@@ -161,6 +158,9 @@ export function readVideoSettings(
     fps: read.positiveNumber("fps", defaults.fps),
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
+    ...(defaults.maxDuration !== undefined && {
+      maxDuration: read.positiveNumber("max_duration", defaults.maxDuration),
+    }),
   };
 }
 

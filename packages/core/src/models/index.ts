@@ -11,7 +11,8 @@ import { dotsOCR } from "./dots-ocr/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
-import { glm4v, glm5Next, glmOCR } from "./glm4v/index.js";
+import { glm4v, glm5Next, glm46V, glmOCR } from "./glm4v/index.js";
+import { GLM4V_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
@@ -48,7 +49,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   paddleocr_vl: paddleOCRVL,
   glm4v,
   glm4v_moe: glm4v,
-  glm46v: glm4v,
+  glm46v: glm46V,
   glm_ocr: glmOCR,
   glm5_next: glm5Next,
   dots_ocr: dotsOCR,
@@ -134,6 +135,8 @@ export function readVideoProcessor(
 const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
+  Glm4vVideoProcessor: GLM4V_VIDEOS,
+  Glm46VVideoProcessor: GLM46V_VIDEOS,
 };
 
 /** As transformers does: an image processor's file names the video class too, by the name of its own. */

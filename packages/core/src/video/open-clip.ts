@@ -119,12 +119,12 @@ async function patchify(
   frames: ReturnType<ClipSource["frames"]>,
   from: ClipInfo,
   grid: Grid,
-  { patchSize, mergeSize, temporalPatchSize }: VideoProcessor,
+  { patchSize, mergeSize, temporalPatchSize, filter }: VideoProcessor,
 ): Promise<PixelItem> {
   const resizeTo = { height: grid.h * patchSize, width: grid.w * patchSize };
   const slotBytes = temporalPatchSize * resizeTo.height * resizeTo.width * 3;
   const pixels = new Uint8Array(grid.t * slotBytes);
-  const layout = { resizeTo, patchSize, mergeSize, temporalPatchSize };
+  const layout = { resizeTo, filter, patchSize, mergeSize, temporalPatchSize };
   let slot = 0;
   let waiting: Uint8Array[] = [];
   const flush = async () => {

@@ -3,8 +3,7 @@
  * processors, step by step in float64 and with NumPy's rounding of halves to even.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { FrameRule } from "../images/image-processor.js";
-import { roundHalfEven } from "../numerics.js";
+import { linspace, roundHalfEven } from "../numerics.js";
 
 /** A clip as its container describes it. */
 export interface ClipLength {
@@ -28,7 +27,19 @@ export interface FrameSamplingLimits {
   readonly fps: number;
   readonly minFrames: number;
   readonly maxFrames: number;
+  /** Seconds. */
+  readonly maxDuration?: number;
 }
+
+/**
+ * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last. `stride`: the first of each of
+ * equal parts of the clip, in whole temporal patches. Else the family's own rule, which gives ascending frame numbers; one
+ * may repeat. @throws VG_ARGUMENT_INVALID for what the rule can't do
+ */
+export type FrameRule =
+  | "spread"
+  | "stride"
+  | ((clip: ClipLength, asked: FrameSampling, limits: FrameSamplingLimits) => readonly number[]);
 
 /**
  * Frame numbers, ascending. A clip shorter than asked for gives all of its frames; by `numFrames` it then repeats some, as in
@@ -53,8 +64,10 @@ export function sampleFrames(
   if (numFrames !== undefined && numFrames > maxFrames) {
     throw invalid(`numFrames is ${numFrames}, above the limit of ${maxFrames}`, "ask for fewer frames");
   }
+  if (typeof sampling === "function") return sampling({ frames, fps: clipFps }, { fps, numFrames }, limits);
   const byRate = Math.min(Math.max((frames / clipFps) * (fps ?? limits.fps), minFrames), maxFrames, frames);
-  if (sampling === "spread") return evenlySpaced(frames - 1, numFrames ?? Math.trunc(byRate));
+  if (sampling === "spread")
+    return linspace(0, frames - 1, numFrames ?? Math.trunc(byRate)).map(roundHalfEven);
   const whole =
     numFrames === undefined ? Math.floor(byRate / patch) * patch : roundHalfEven(numFrames / patch) * patch;
   if (whole > frames) {
@@ -63,15 +76,6 @@ export function sampleFrames(
   // transformers divides by zero where there is not one patch; one frame repeats to fill it.
   const count = Math.max(1, whole);
   return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
-}
-
-/** `numpy.linspace(0, last, count).round()`. */
-function evenlySpaced(last: number, count: number): readonly number[] {
-  if (count === 1) return [0];
-  const step = last / (count - 1);
-  return Array.from({ length: count }, (_, index) =>
-    index === count - 1 ? last : roundHalfEven(index * step),
-  );
 }
 
 /**

@@ -7,12 +7,20 @@ import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { type Glm4vVariant, readGlm4vVisionConfig } from "./config.js";
 import { buildGlm4vGraph } from "./graph.js";
-import { GLM4V_IMAGES, GLM5_NEXT_IMAGES } from "./preprocess.js";
+import { GLM4V_IMAGES, GLM4V_VIDEOS, GLM5_NEXT_IMAGES, GLM46V_VIDEOS } from "./preprocess.js";
 
 /** Under language models with and without experts. */
 export const glm4v: ModelFamily = {
   create: (config) => createGlm4v(visionConfigOf(config), "glm4v"),
   images: GLM4V_IMAGES,
+  videos: GLM4V_VIDEOS,
+};
+
+/** Its clips are sampled in another way. */
+export const glm46V: ModelFamily = {
+  create: (config) => ({ ...glm4v.create(config), modelType: "glm46v" }),
+  images: GLM4V_IMAGES,
+  videos: GLM46V_VIDEOS,
 };
 
 export const glmOCR: ModelFamily = {

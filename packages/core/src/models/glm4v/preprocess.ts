@@ -1,10 +1,11 @@
 /**
- * The settings of GLM's image processors. Glm4vImageProcessor and Glm46VImageProcessor are alike; Glm5NextImageProcessor, of
+ * The settings of GLM's image and video processors. Glm4vImageProcessor and Glm46VImageProcessor are alike; Glm5NextImageProcessor, of
  * GLM-5.3, pads an image up to whole tokens.
  */
-import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import type { ImageProcessor, ImageProcessorDefaults, VideoProcessor } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
+import { sampleAtRate, sampleByDuration } from "./frames.js";
 
 const GLM4V_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
@@ -14,6 +15,28 @@ const GLM4V_CLASS: ImageProcessor = {
 };
 
 export const GLM4V_IMAGES: ImageProcessorDefaults = { withoutFile: GLM4V_CLASS, ofClass: GLM4V_CLASS };
+
+/** transformers' Glm4vVideoProcessor. */
+export const GLM4V_VIDEOS: VideoProcessor = {
+  ...QWEN2_VL_IMAGE_CLASS,
+  minPixels: 112 * 112,
+  maxPixels: 28 * 28 * 2 * 30_000,
+  boundsCover: "clip",
+  sampling: sampleAtRate,
+  fps: 2,
+  maxDuration: 300,
+  minFrames: 1,
+  // The pixels of a clip are bounded, not its frames.
+  maxFrames: Number.POSITIVE_INFINITY,
+};
+
+/** transformers' Glm46VVideoProcessor, whose file can't change the sampling. */
+export const GLM46V_VIDEOS: VideoProcessor = {
+  ...GLM4V_VIDEOS,
+  sampling: sampleByDuration,
+  maxDuration: 2400,
+  maxFrames: 640,
+};
 
 interface TokenBounds {
   /** Pixels along one side of a token. */

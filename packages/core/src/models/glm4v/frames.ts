@@ -1,0 +1,85 @@
+/**
+ * Which frames of a clip GLM sees: `sample_frames` of transformers' Glm4vVideoProcessor and Glm46VVideoProcessor, step by step
+ * in float64. Both go by time, and fill the last temporal patch by repeating a frame.
+ */
+import { VitgraphError } from "@vitgraph/errors";
+import { linspace } from "../../numerics.js";
+import type { ClipLength, FrameSampling, FrameSamplingLimits } from "../../video/sample-frames.js";
+
+/** At `fps` up to `maxDuration`; of a longer clip as many frames as of one of that length, in equal steps. */
+export function sampleAtRate(
+  { frames, fps: clipFps }: ClipLength,
+  { fps, numFrames }: FrameSampling,
+  { fps: usualFps, maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
+): readonly number[] {
+  if (numFrames !== undefined) throw unsampled("numFrames", numFrames, "give fps, or pass the frames");
+  const duration = frames / clipFps;
+  const asked = fps ?? usualFps;
+  const last = frames - 1;
+  if (duration <= maxDuration) {
+    // Every frame is taken from the clip's own rate on.
+    const rate = Math.min(asked, 2 * clipFps);
+    const count = Math.max(1, Math.floor(duration * rate));
+    return inPairs(range(count).map((index) => Math.min(last, Math.ceil((index * clipFps) / rate))));
+  }
+  const count = Math.trunc(maxDuration * asked);
+  if (count >= frames) return inPairs(range(frames));
+  return inPairs(linspace(0, duration, count).map((seconds) => Math.min(last, Math.ceil(seconds * clipFps))));
+}
+
+const MAX_SECONDS = 2400;
+const MAX_FRAMES = 640;
+
+/** At a rate that falls with the length of the clip. */
+export function sampleByDuration(
+  { frames, fps: clipFps }: ClipLength,
+  { fps, numFrames }: FrameSampling,
+  { temporalPatchSize }: FrameSamplingLimits,
+): readonly number[] {
+  for (const [name, value] of Object.entries({ fps, numFrames }))
+    if (value !== undefined) throw unsampled(name, value, "leave it out, or pass the frames");
+  const duration = frames / clipFps;
+  const seconds = Math.min(duration, MAX_SECONDS);
+  const rate = seconds <= 30 ? 3 : seconds <= 300 ? 1 : 0.5;
+  const wanted = Math.min(Math.trunc(seconds * rate * temporalPatchSize), MAX_FRAMES);
+  const spread = (first: number, last: number) => linspace(first, last, wanted).map(Math.floor);
+  // transformers takes no frame of a clip that is too short for one.
+  if (wanted === 0) return inPairs([0]);
+  if (frames < wanted) return inPairs(spread(0, frames - 1));
+  const indices = everyStep(frames, 1 / clipFps, 1 / (temporalPatchSize * rate), Math.trunc(duration));
+  if (indices.length === wanted) return inPairs(indices);
+  return inPairs(
+    indices.length < wanted ? spread(indices[0] as number, indices.at(-1) as number) : spread(0, frames - 1),
+  );
+}
+
+/** The first frame at or behind each step, until the last whole second. */
+function everyStep(frames: number, frameSeconds: number, step: number, end: number): readonly number[] {
+  const indices: number[] = [];
+  let next = 0;
+  for (let index = 0; index < frames; index++) {
+    if (index * frameSeconds < next) continue;
+    next += step;
+    indices.push(index);
+    if (next >= end) break;
+  }
+  return indices;
+}
+
+/** Each once, and the last one twice if that makes their number even. */
+function inPairs(indices: readonly number[]): readonly number[] {
+  const unique = [...new Set(indices)];
+  return unique.length % 2 === 0 ? unique : [...unique, unique.at(-1) as number];
+}
+
+const range = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
+
+function unsampled(name: string, value: number, remedy: string): VitgraphError {
+  return new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `${name} is ${value}, and this model samples clips by time`,
+    {
+      remedy,
+    },
+  );
+}
