@@ -101,21 +101,24 @@ test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
   },
 );
 
-test.each(["glm4v"])("a clip has the embedding of transformers' %s", async (family) => {
-  const directory = fixture(`models/${family}-tiny`);
-  await using engine = await EncoderEngine.create({
-    model: directory,
-    devices: [{ backend: "cpu" }],
-    maxBatchTokens: 256,
-  });
-  const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
-  const [outcome] = await engine.encode([{ video }]);
-  if (outcome?.status !== "fulfilled") throw outcome?.reason;
-  await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
-  expect([outcome.value.grid]).toEqual(await readGrids(file, "grid_thw"));
-  const expected = await readFloats(file, "output");
-  expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
-});
+test.each(["glm4v", "internvl", "internvl-chat"])(
+  "a clip has the embedding of transformers' %s",
+  async (family) => {
+    const directory = fixture(`models/${family}-tiny`);
+    await using engine = await EncoderEngine.create({
+      model: directory,
+      devices: [{ backend: "cpu" }],
+      maxBatchTokens: 256,
+    });
+    const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
+    const [outcome] = await engine.encode([{ video }]);
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
+    expect([outcome.value.grid]).toEqual(await readGrids(file, "grid_thw"));
+    const expected = await readFloats(file, "output");
+    expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+  },
+);
 
 test.each([
   [

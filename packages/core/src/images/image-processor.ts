@@ -8,7 +8,7 @@ import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
 import { bf16ToF32, f32ToBf16 } from "../numerics.js";
-import type { FrameRule } from "../video/sample-frames.js";
+import type { FrameRule, FrameSampling } from "../video/sample-frames.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** What becomes of an image before it is cut into patches. */
@@ -80,13 +80,15 @@ export interface ImageProcessor {
   readonly normalizesIn?: "bf16";
 }
 
-/** The settings of a family's video processor, as `video_preprocessor_config.json` holds them. */
-export interface VideoProcessor extends ImageProcessor {
+/**
+ * The settings of a family's video processor, as `video_preprocessor_config.json` holds them. `fps` or `numFrames` say how
+ * many frames are sampled where a call does not.
+ */
+export interface VideoProcessor extends ImageProcessor, FrameSampling {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
   readonly sampling: FrameRule;
-  /** Frames per second of a clip that are sampled, and limits on their number. */
-  readonly fps: number;
+  /** Limits on the number of frames that a rate gives. */
   readonly minFrames: number;
   readonly maxFrames: number;
   /** Seconds up to which a clip is sampled at the rate. For families whose rule asks for it. */
@@ -148,20 +150,31 @@ export function readVideoSettings(
   defaults: VideoProcessor,
   overrides: Settings = {},
   file = "video_preprocessor_config.json",
+  sizes?: SizeSettings,
 ): VideoProcessor {
-  const processor = readSettings(file, overridden(videoSettings(settings, defaults), overrides), defaults);
+  const own = overridden(videoSettings(settings, defaults), overrides);
+  const processor = readSettings(file, own, defaults, sizes);
   const read = new SettingsReader(file, settings ?? {});
   return {
     ...processor,
     boundsCover: defaults.boundsCover,
     sampling: defaults.sampling,
-    fps: read.positiveNumber("fps", defaults.fps),
+    ...usualSampling(read, defaults),
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
     ...(defaults.maxDuration !== undefined && {
       maxDuration: read.positiveNumber("max_duration", defaults.maxDuration),
     }),
   };
+}
+
+/** A number wins over a rate, within a file, and either over the defaults. */
+function usualSampling(read: SettingsReader, { fps, numFrames }: VideoProcessor): FrameSampling {
+  if (numFrames === undefined) return fps === undefined ? {} : { fps: read.positiveNumber("fps", fps) };
+  if ((read.value("num_frames") ?? read.value("fps") ?? null) === null) return { numFrames };
+  if ((read.value("num_frames") ?? null) !== null)
+    return { numFrames: read.positiveInteger("num_frames", numFrames) };
+  return { numFrames: undefined, fps: read.positiveNumber("fps", 1) };
 }
 
 /** A processor whose bounds cover the whole clip takes them from `size` alone. */

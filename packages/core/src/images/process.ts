@@ -130,7 +130,9 @@ function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Arra
   return pixels;
 }
 
-const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
+/** Patches along one side of a block whose rows stand together in an item. */
+export const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) =>
+  patchOrder === "raster" ? 1 : mergeSize;
 
 const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
 
@@ -165,7 +167,7 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
     resizeTo: size,
     filter: processor.filter,
     patchSize: processor.patchSize,
-    mergeSize: processor.mergeSize,
+    mergeSize: mergeSizeOf(processor),
     temporalPatchSize: processor.temporalPatchSize,
   });
   return {
@@ -209,6 +211,7 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
 
 function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {
   if (!processor.doResize) return checkUnresized(size, processor);
+  if (processor.fixedSize !== undefined) return processor.fixedSize;
   const bounds = resizeBounds(processor);
   if (processor.boundsCover === "frame") return smartResize(size.height, size.width, bounds);
   return smartResizeVideo(frames, size.height, size.width, {

@@ -16,6 +16,7 @@ import { GLM4V_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
+import { INTERNVL_VIDEO_CLASS } from "./internvl/preprocess.js";
 import { kimiK25, kimiVL } from "./kimi-k25/index.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
@@ -124,11 +125,11 @@ export function readVideoProcessor(
   overrides: Settings = {},
   file?: string,
 ): VideoProcessor | undefined {
-  const { videos } = familyOf(modelType);
+  const { videos, videoSizes } = familyOf(modelType);
   if (videos === undefined) return undefined;
   const { patchSize, mergeSize, temporalPatchSize } = videos;
   const defaults = { ...(videoClassOf(settings) ?? videos), patchSize, mergeSize, temporalPatchSize };
-  return readVideoSettings(settings, defaults, overrides, file);
+  return readVideoSettings(settings, defaults, overrides, file, videoSizes);
 }
 
 /** transformers' classes for videos. A processor file can name another one than its model's. */
@@ -137,6 +138,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
+  InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
 };
 
 /** As transformers does: an image processor's file names the video class too, by the name of its own. */

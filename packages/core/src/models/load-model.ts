@@ -150,9 +150,12 @@ function describeModel(
     ...vision.imageSettings,
     ...patches,
   };
-  checkFixedSize(processor, vision);
+  checkFixedSize(IMAGE_FILE, processor, vision);
   const videos = readVideoProcessor(video, modelType, overrides, videoFile);
-  const videoProcessor = videos && { ...videos, ...patches };
+  // Where config.json has the size of an image's tiles, it is that of a clip's frames, too.
+  const { fixedSize } = vision.imageSettings ?? {};
+  const videoProcessor = videos && { ...videos, ...(fixedSize && { fixedSize }), ...patches };
+  if (videoProcessor !== undefined) checkFixedSize(videoFile, videoProcessor, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
 }
@@ -180,14 +183,18 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
 }
 
 /** A tower with one grid takes images of one size. @throws VG_MODEL_INVALID with both values */
-function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }: VisionModel): void {
+function checkFixedSize(
+  file: string,
+  { fixedSize }: ImageProcessor,
+  { fixedGrid, patchSize }: VisionModel,
+): void {
   if (fixedSize === undefined || fixedGrid === undefined) return;
   const { height, width } = fixedSize;
   const [tall, wide] = [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
   if (height === tall && width === wide) return;
   throw new VitgraphError(
     "VG_MODEL_INVALID",
-    `preprocessor_config.json makes images of ${width} × ${height} pixels, but vision_config takes ${wide} × ${tall}`,
+    `${file} makes images of ${width} × ${height} pixels, but vision_config takes ${wide} × ${tall}`,
     { remedy: "the two files belong to different checkpoints" },
   );
 }

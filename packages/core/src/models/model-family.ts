@@ -1,5 +1,5 @@
 /** What a family has for the table of families, and for that of published models. */
-import type { ImageProcessorDefaults, VideoProcessor } from "../images/image-processor.js";
+import type { ImageProcessorDefaults, SizeSettings, VideoProcessor } from "../images/image-processor.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface ModelFamily {
@@ -8,6 +8,8 @@ export interface ModelFamily {
   readonly images: ImageProcessorDefaults;
   /** Absent where the family has no videos. */
   readonly videos?: VideoProcessor;
+  /** As `images.sizes`, for the settings of videos. */
+  readonly videoSizes?: SizeSettings;
 }
 
 /** The parts of a config.json that `createVisionModel` reads, and of the file beside it. */

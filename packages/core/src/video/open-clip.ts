@@ -9,7 +9,7 @@ import { patchifyFrames } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { DEFAULT_MAX_PIXELS } from "../images/decode.js";
 import type { VideoProcessor } from "../images/image-processor.js";
-import { videoGrid } from "../images/process.js";
+import { mergeSizeOf, videoGrid } from "../images/process.js";
 import type { Grid, PixelItem } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
 import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
@@ -119,12 +119,13 @@ async function patchify(
   frames: ReturnType<ClipSource["frames"]>,
   from: ClipInfo,
   grid: Grid,
-  { patchSize, mergeSize, temporalPatchSize, filter }: VideoProcessor,
+  processor: VideoProcessor,
 ): Promise<PixelItem> {
+  const { patchSize, temporalPatchSize, filter } = processor;
   const resizeTo = { height: grid.h * patchSize, width: grid.w * patchSize };
   const slotBytes = temporalPatchSize * resizeTo.height * resizeTo.width * 3;
   const pixels = new Uint8Array(grid.t * slotBytes);
-  const layout = { resizeTo, filter, patchSize, mergeSize, temporalPatchSize };
+  const layout = { resizeTo, filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
   let slot = 0;
   let waiting: Uint8Array[] = [];
   const flush = async () => {

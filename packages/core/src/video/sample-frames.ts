@@ -20,11 +20,10 @@ export interface FrameSampling {
   readonly numFrames?: number | undefined;
 }
 
-/** The processor's rule, its default rate and its limits on what a rate gives. */
-export interface FrameSamplingLimits {
+/** The processor's rule, its default rate or number, and its limits on what a rate gives. */
+export interface FrameSamplingLimits extends FrameSampling {
   readonly sampling: FrameRule;
   readonly temporalPatchSize: number;
-  readonly fps: number;
   readonly minFrames: number;
   readonly maxFrames: number;
   /** Seconds. */
@@ -34,12 +33,14 @@ export interface FrameSamplingLimits {
 /**
  * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last. `stride`: the first of each of
  * equal parts of the clip, in whole temporal patches. Else the family's own rule, which gives ascending frame numbers; one
- * may repeat. @throws VG_ARGUMENT_INVALID for what the rule can't do
+ * may repeat.
+ * @param wanted what the caller asks for, or else the processor's
+ * @throws VG_ARGUMENT_INVALID for what the rule can't do
  */
 export type FrameRule =
   | "spread"
   | "stride"
-  | ((clip: ClipLength, asked: FrameSampling, limits: FrameSamplingLimits) => readonly number[]);
+  | ((clip: ClipLength, wanted: FrameSampling, limits: FrameSamplingLimits) => readonly number[]);
 
 /**
  * Frame numbers, ascending. A clip shorter than asked for gives all of its frames; by `numFrames` it then repeats some, as in
@@ -64,18 +65,32 @@ export function sampleFrames(
   if (numFrames !== undefined && numFrames > maxFrames) {
     throw invalid(`numFrames is ${numFrames}, above the limit of ${maxFrames}`, "ask for fewer frames");
   }
-  if (typeof sampling === "function") return sampling({ frames, fps: clipFps }, { fps, numFrames }, limits);
-  const byRate = Math.min(Math.max((frames / clipFps) * (fps ?? limits.fps), minFrames), maxFrames, frames);
+  const isAsked = fps !== undefined || numFrames !== undefined;
+  const wanted = isAsked ? { fps, numFrames } : usualSampling(frames, limits);
+  if (typeof sampling === "function") return sampling({ frames, fps: clipFps }, wanted, limits);
+  const rate = wanted.fps as number; // where no number is wanted
+  const byRate = Math.min(Math.max((frames / clipFps) * rate, minFrames), maxFrames, frames);
   if (sampling === "spread")
-    return linspace(0, frames - 1, numFrames ?? Math.trunc(byRate)).map(roundHalfEven);
+    return linspace(0, frames - 1, wanted.numFrames ?? Math.trunc(byRate)).map(roundHalfEven);
   const whole =
-    numFrames === undefined ? Math.floor(byRate / patch) * patch : roundHalfEven(numFrames / patch) * patch;
-  if (whole > frames) {
-    throw invalid(`numFrames gives ${whole} frames, and the clip has ${frames}`, "ask for fewer frames");
-  }
+    wanted.numFrames === undefined
+      ? Math.floor(byRate / patch) * patch
+      : roundHalfEven(wanted.numFrames / patch) * patch;
+  checkFrameCount(whole, frames);
   // transformers divides by zero where there is not one patch; one frame repeats to fill it.
   const count = Math.max(1, whole);
   return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
+}
+
+/** A clip of fewer frames than usual gives all of them. */
+function usualSampling(frames: number, { fps, numFrames }: FrameSampling): FrameSampling {
+  return numFrames === undefined ? { fps } : { numFrames: Math.min(numFrames, frames) };
+}
+
+/** @throws VG_ARGUMENT_INVALID for a clip of fewer frames */
+export function checkFrameCount(count: number, frames: number): void {
+  if (count <= frames) return;
+  throw invalid(`numFrames gives ${count} frames, and the clip has ${frames}`, "ask for fewer frames");
 }
 
 /**

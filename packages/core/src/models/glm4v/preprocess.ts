@@ -16,26 +16,25 @@ const GLM4V_CLASS: ImageProcessor = {
 
 export const GLM4V_IMAGES: ImageProcessorDefaults = { withoutFile: GLM4V_CLASS, ofClass: GLM4V_CLASS };
 
-/** transformers' Glm4vVideoProcessor. */
-export const GLM4V_VIDEOS: VideoProcessor = {
+/** transformers' Glm46VVideoProcessor, whose file can't change the sampling. */
+export const GLM46V_VIDEOS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   minPixels: 112 * 112,
   maxPixels: 28 * 28 * 2 * 30_000,
   boundsCover: "clip",
+  sampling: sampleByDuration,
+  minFrames: 1,
+  maxFrames: 640,
+};
+
+/** transformers' Glm4vVideoProcessor. */
+export const GLM4V_VIDEOS: VideoProcessor = {
+  ...GLM46V_VIDEOS,
   sampling: sampleAtRate,
   fps: 2,
   maxDuration: 300,
-  minFrames: 1,
   // The pixels of a clip are bounded, not its frames.
   maxFrames: Number.POSITIVE_INFINITY,
-};
-
-/** transformers' Glm46VVideoProcessor, whose file can't change the sampling. */
-export const GLM46V_VIDEOS: VideoProcessor = {
-  ...GLM4V_VIDEOS,
-  sampling: sampleByDuration,
-  maxDuration: 2400,
-  maxFrames: 640,
 };
 
 interface TokenBounds {

@@ -7,7 +7,14 @@ import { rasterLayout, tapsOfCells } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { type InternVLModelType, readInternVLConfig } from "./config.js";
 import { buildInternVLGraph } from "./graph.js";
-import { INTERNVL_CHAT_IMAGES, INTERNVL_IMAGES, tilesOf } from "./preprocess.js";
+import {
+  INTERNVL_CHAT_IMAGES,
+  INTERNVL_CHAT_SIZES,
+  INTERNVL_IMAGES,
+  INTERNVL_VIDEO_SIZES,
+  INTERNVL_VIDEOS,
+  tilesOf,
+} from "./preprocess.js";
 
 interface Tensors {
   readonly names: TensorNames;
@@ -47,11 +54,15 @@ const TENSORS: Readonly<Record<InternVLModelType, Tensors>> = {
 export const internVL: ModelFamily = {
   create: (config) => createInternVL(config, "internvl"),
   images: INTERNVL_IMAGES,
+  videos: INTERNVL_VIDEOS,
+  videoSizes: INTERNVL_VIDEO_SIZES,
 };
 
 export const internVLChat: ModelFamily = {
   create: (config) => createInternVL(config, "internvl_chat"),
   images: INTERNVL_CHAT_IMAGES,
+  videos: INTERNVL_VIDEOS,
+  videoSizes: INTERNVL_CHAT_SIZES,
 };
 
 export const qianfanOCR: ModelFamily = {

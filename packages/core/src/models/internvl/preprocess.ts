@@ -1,6 +1,16 @@
-/** The settings of InternVL's image processors: an image becomes tiles of one size, and a thumbnail behind them. */
-import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+/**
+ * The settings of InternVL's processors: an image becomes tiles of one size, and a thumbnail behind them; each frame of a clip
+ * becomes one tile.
+ */
+import type {
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SettingsReader,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { nearestTiles } from "../../images/smart-resize.js";
+import { checkFrameCount, type FrameRule } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
 export interface TileSettings {
@@ -32,23 +42,69 @@ export const INTERNVL_IMAGES: ImageProcessorDefaults = {
     // transformers' InternVLProcessor cuts tiles whatever the file says of it.
     keys: ["min_patches", "max_patches", "crop_to_patches"],
     read(settings) {
-      const { height, width } = settings.object("size").sides({ height: 384, width: 384 });
-      if (height !== width) settings.object("size").fail("width", `height, which is ${height}`);
+      const tile = readTile(settings);
       const min = settings.positiveInteger("min_patches", TILES.min);
       const max = settings.positiveInteger("max_patches", TILES.max);
       // Published models have up to 40. An image of 256 has 51 million pixels.
       if (max > 256) settings.fail("max_patches", "at most 256");
-      return tilesOf({ tile: height, min, max, thumbnail: true });
+      return tilesOf({ tile, min, max, thumbnail: true });
     },
   },
 };
 
+/** CLIP's form of one size; config.json has the tiles. */
+export const INTERNVL_CHAT_SIZES: SizeSettings = { keys: [], read: () => ({}) };
+
 export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
   withoutFile: INTERNVL_IMAGES.withoutFile,
   ofClass: INTERNVL_IMAGES.withoutFile,
-  // CLIP's form of one size; config.json has the tiles.
-  sizes: { keys: [], read: () => ({}) },
+  sizes: INTERNVL_CHAT_SIZES,
 };
+
+/** The middle frames of equal parts of the clip: `sample_frames` of transformers' InternVLVideoProcessor. */
+const sampleMiddles: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }) => {
+  const byRate = fps === undefined ? 1 : Math.trunc((frames / clipFps) * fps);
+  const count = Math.max(1, numFrames ?? byRate);
+  checkFrameCount(count, frames);
+  const step = frames / count;
+  // In float32, as torch.arange, whose vectors may round some of thousands of frames to a neighbour.
+  return Array.from({ length: count }, (_, index) => Math.trunc(Math.fround(step / 2 + index * step)));
+};
+
+/** transformers' InternVLVideoProcessor, which takes all frames by default; 8 are the model cards'. */
+export const INTERNVL_VIDEO_CLASS: VideoProcessor = {
+  ...QWEN2_VL_IMAGE_CLASS,
+  temporalPatchSize: 1,
+  patchOrder: "raster",
+  fixedSize: { height: 384, width: 384 },
+  boundsCover: "frame",
+  sampling: sampleMiddles,
+  numFrames: 8,
+  minFrames: 1,
+  maxFrames: Number.POSITIVE_INFINITY,
+};
+
+export const INTERNVL_VIDEOS: VideoProcessor = {
+  ...INTERNVL_VIDEO_CLASS,
+  ...IMAGENET,
+  fixedSize: { height: TILES.tile, width: TILES.tile },
+};
+
+export const INTERNVL_VIDEO_SIZES: SizeSettings = {
+  // Without a file of its own, the settings are those of images.
+  keys: ["initial_shift", "min_patches", "max_patches", "crop_to_patches"],
+  read(settings, { fixedSize }) {
+    if (!settings.boolean("initial_shift", true)) settings.fail("initial_shift", "absent or true");
+    const tile = readTile(settings, fixedSize?.height);
+    return { fixedSize: { height: tile, width: tile } };
+  },
+};
+
+function readTile(settings: SettingsReader, absent = 384): number {
+  const size = settings.object("size");
+  const { height, width } = size.sides({ height: absent, width: absent });
+  return height === width ? height : size.fail("width", `height, which is ${height}`);
+}
 
 export function tilesOf({
   tile,
