@@ -13,10 +13,12 @@ import {
   EncoderEngine,
   openClip,
   type PixelItem,
+  type Raster,
   readVideoProcessor,
   SafetensorsFile,
   sampleFrames,
 } from "@vitgraph/core";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { fixture, readFloats, readGrids, TINY } from "./fixtures.js";
 
@@ -101,7 +103,7 @@ test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
   },
 );
 
-test.each(["glm4v", "internvl", "internvl-chat"])(
+test.each(["glm4v", "internvl", "internvl-chat", "llava-onevision"])(
   "a clip has the embedding of transformers' %s",
   async (family) => {
     const directory = fixture(`models/${family}-tiny`);
@@ -111,12 +113,20 @@ test.each(["glm4v", "internvl", "internvl-chat"])(
       maxBatchTokens: 256,
     });
     const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
-    const [outcome] = await engine.encode([{ video }]);
-    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
+    await using clip = await openClip(video, engine.model.videoProcessor!);
+    const frames = await framesOf(video, clip.indices);
     await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
-    expect([outcome.value.grid]).toEqual(await readGrids(file, "grid_thw"));
+    const [grid] = await readGrids(file, "grid_thw");
     const expected = await readFloats(file, "output");
-    expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+    // From the file and from its frames, together with an image.
+    const [ofFile, ofImage, ofFrames] = await engine.encode([{ video }, { image }, { frames }]);
+    expect(ofImage?.status).toBe("fulfilled");
+    for (const outcome of [ofFile, ofFrames]) {
+      if (outcome?.status !== "fulfilled") throw outcome?.reason;
+      expect(outcome.value.grid).toMatchObject(grid!);
+      expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+    }
   },
 );
 
@@ -253,6 +263,18 @@ test("without ffmpeg the error says how to get it", async () => {
     process.env.PATH = path;
   }
 });
+
+async function framesOf(animation: Uint8Array, indices: readonly number[]): Promise<readonly Raster[]> {
+  const image = sharp(animation, { pages: -1 });
+  const { width = 0, pageHeight: height = 0 } = await image.metadata();
+  const data = await image.flatten().raw().toBuffer();
+  const bytes = width * height * 3;
+  return indices.map((index) => ({
+    rgb: new Uint8Array(data.subarray(index * bytes, (index + 1) * bytes)),
+    width,
+    height,
+  }));
+}
 
 function sha256({ pixels }: PixelItem): string {
   return createHash("sha256").update(pixels).digest("hex");

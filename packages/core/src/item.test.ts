@@ -121,11 +121,24 @@ describe("refuses", () => {
 });
 
 test("a copied grid has the fields of a grid, and a name that no other grid has", () => {
-  const grid = { t: 3, h: 4, w: 2, next: { t: 1, h: 6, w: 2 }, imageSize: { height: 50, width: 70 } };
+  const grid = {
+    t: 3,
+    h: 4,
+    w: 2,
+    next: { t: 1, h: 6, w: 2 },
+    imageSize: { height: 50, width: 70 },
+    isClip: true as const,
+  };
   const copy = copyGrid({ ...grid, more: 1 } as never);
   expect(copy).toEqual(grid);
   expect(copy.next).not.toBe(grid.next);
-  const { next, imageSize, ...first } = grid;
-  const names = [grid, first, { ...first, next }, { ...first, imageSize }].map(gridKey);
-  expect(names).toEqual(["3x4x2 1x6x2 of 50x70", "3x4x2", "3x4x2 1x6x2", "3x4x2 of 50x70"]);
+  const { next, imageSize, isClip, ...first } = grid;
+  const names = [grid, first, { ...first, next }, { ...first, imageSize }, { ...first, isClip }].map(gridKey);
+  expect(names).toEqual([
+    "3x4x2 1x6x2 of 50x70 clip",
+    "3x4x2",
+    "3x4x2 1x6x2",
+    "3x4x2 of 50x70",
+    "3x4x2 clip",
+  ]);
 });

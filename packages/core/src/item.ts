@@ -188,19 +188,22 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
 /** The fields of a grid as they are now: what a caller adds or changes later is not in it. */
 export function copyGrid(grid: Grid | undefined): Grid {
   const partOf = ({ t, h, w }: GridPart): GridPart => ({ t, h, w });
-  const { next, imageSize } = grid ?? {};
+  const { next, imageSize, isClip } = grid ?? {};
   return {
     ...partOf(grid ?? ({} as Grid)),
     ...(next && { next: partOf(next) }),
     ...(imageSize && { imageSize: { height: imageSize.height, width: imageSize.width } }),
+    ...(isClip && { isClip }),
   };
 }
 
 /** A name that no other grid has. */
 export function gridKey(grid: Grid): string {
-  const { imageSize } = grid;
+  const { imageSize, isClip } = grid;
   const parts = partsOf(grid).map(({ t, h, w }) => `${t}x${h}x${w}`);
-  return [...parts, ...(imageSize ? [`of ${imageSize.height}x${imageSize.width}`] : [])].join(" ");
+  if (imageSize) parts.push(`of ${imageSize.height}x${imageSize.width}`);
+  if (isClip) parts.push("clip");
+  return parts.join(" ");
 }
 
 function printGrid(grid: Grid): string {

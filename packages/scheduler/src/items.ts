@@ -17,6 +17,8 @@ export interface Grid extends GridPart {
   readonly next?: GridPart;
   /** Pixels of the image before its resize, for models whose answer depends on them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
+  /** The parts along time are a clip's frames, for models that answer those otherwise than an image's tiles. */
+  readonly isClip?: true;
 }
 
 /** The grids of an item, one after the other. */

@@ -28,6 +28,8 @@ export interface FittedImage {
   readonly whole?: WholeImage;
   /** For models whose answer depends on the size of the image itself. */
   readonly imageSize?: ImageSize;
+  /** For models that answer a clip's frames otherwise than an image's tiles. */
+  readonly isClip?: true;
 }
 
 /** The whole image, in small, beside its tiles. */
@@ -85,6 +87,8 @@ export interface ImageProcessor {
  * many frames are sampled where a call does not.
  */
 export interface VideoProcessor extends ImageProcessor, FrameSampling {
+  /** How a family fits the frames of a clip. Default: to `fixedSize`, or `smartResize` within the bounds. */
+  readonly fitClip?: (frames: number, size: ImageSize) => FittedImage;
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
   readonly sampling: FrameRule;
@@ -110,7 +114,7 @@ export interface SizeSettings {
   /** Keys of the file beside `size`. */
   readonly keys: readonly string[];
   /** @param absent what holds for keys that are left out */
-  read(settings: SettingsReader, absent: ImageProcessor): Partial<ImageProcessor>;
+  read(settings: SettingsReader, absent: ImageProcessor): Partial<VideoProcessor>;
 }
 
 export type Settings = Readonly<Record<string, unknown>>;
@@ -402,6 +406,12 @@ export class SettingsReader {
       height: this.positiveInteger("height", absent.height),
       width: this.positiveInteger("width", absent.width),
     };
+  }
+
+  /** A side of the square that `height` and `width` give. */
+  square(absent: number): number {
+    const { height, width } = this.sides({ height: absent, width: absent });
+    return height === width ? height : this.fail("width", `height, which is ${height}`);
   }
 
   bothOrNeither(first: string, second: string): void {

@@ -3,7 +3,7 @@
  * rescaling and normalising, which the encoder's first kernel does.
  */
 import { types } from "node:util";
-import { patchifyFrames, resizeFrame } from "@vitgraph/cuda-kernels";
+import { patchifyFrames, type ResizeFilter, resizeFrame } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type EncoderItem, type Grid, type GridPart, type PixelItem, tokenCount } from "../item.js";
 import { concatenate } from "../numerics.js";
@@ -64,19 +64,18 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, origin = { top: 0, left: 0 }, tile, whole } = fitted;
+  const { via, resizeTo, canvas = resizeTo, origin = UPPER_LEFT, tile, whole } = fitted;
   if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
     return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
-  const resize = async (from: Raster, to: ImageSize): Promise<Raster> =>
-    isSameSize(from, to) ? from : { rgb: await resizeFrame(from.rgb, from, to, filter), ...to };
-  const resized = await resize(via === undefined ? raster : await resize(raster, via), resizeTo);
-  const rgb = isSameSize(canvas, resizeTo) ? resized.rgb : onCanvas(resized, canvas, origin);
+  const first = via === undefined ? raster : await resized(raster, via, filter);
+  const fit = await resized(first, resizeTo, filter);
+  const rgb = isSameSize(canvas, resizeTo) ? fit.rgb : onCanvas(fit, canvas, origin);
   const pixels = await patchRows({ rgb, ...canvas }, processor, tile);
   if (whole === undefined) return { format: "u8_still", grid, pixels };
   const { size } = whole;
-  const small = await resize(whole.from === "image" ? raster : resized, size ?? (tile as ImageSize));
+  const small = await resized(whole.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
   const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
   const parts = whole.first ? [wholePixels, pixels] : [pixels, wholePixels];
   return { format: "u8_still", grid, pixels: concatenate(parts) };
@@ -131,8 +130,12 @@ function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Arra
 }
 
 /** Patches along one side of a block whose rows stand together in an item. */
-export const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) =>
-  patchOrder === "raster" ? 1 : mergeSize;
+const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
+
+const UPPER_LEFT = { top: 0, left: 0 };
+
+const resized = async (from: Raster, to: ImageSize, filter: ResizeFilter): Promise<Raster> =>
+  isSameSize(from, to) ? from : { rgb: await resizeFrame(from.rgb, from, to, filter), ...to };
 
 const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
 
@@ -161,20 +164,35 @@ function onCanvas(
 export async function processVideo(frames: readonly Raster[], processor: VideoProcessor): Promise<PixelItem> {
   const from = commonSize(frames);
   for (const [index, frame] of frames.entries()) checkRaster(frame, `frame ${index}`);
-  const size = resizedVideoSize(frames.length, from, processor);
+  const fitted = fitClip(frames.length, from, processor);
   const rasters = frames.map(({ rgb }) => rgb);
-  const pixels = await patchifyFrames(rasters, from, {
-    resizeTo: size,
-    filter: processor.filter,
-    patchSize: processor.patchSize,
-    mergeSize: mergeSizeOf(processor),
-    temporalPatchSize: processor.temporalPatchSize,
-  });
   return {
     format: "u8",
-    grid: gridOf(Math.ceil(frames.length / processor.temporalPatchSize), size, processor),
-    pixels,
+    grid: gridOfClip(frames.length, fitted, processor),
+    pixels: await cutFrames(rasters, from, fitted, processor),
   };
+}
+
+/** The patches of frames of one size, RGB [height, width, 3] each. The last one repeats if they do not fill the last patches. */
+export async function cutFrames(
+  frames: readonly Uint8Array[],
+  from: ImageSize,
+  { resizeTo, canvas = resizeTo, origin = UPPER_LEFT }: FittedImage,
+  processor: VideoProcessor,
+): Promise<Uint8Array> {
+  const { filter, patchSize, temporalPatchSize } = processor;
+  const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
+  if (isSameSize(canvas, resizeTo)) return patchifyFrames(frames, from, { ...layout, resizeTo });
+  const canvases: Uint8Array[] = [];
+  for (const rgb of frames)
+    canvases.push(
+      onCanvas(
+        await resized({ rgb, height: from.height, width: from.width }, resizeTo, filter),
+        canvas,
+        origin,
+      ),
+    );
+  return patchifyFrames(canvases, canvas, layout);
 }
 
 /** The grid of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
@@ -190,11 +208,7 @@ export function imageTokenCount(size: ImageSize, processor: ImageProcessor): num
 
 /** The grid of a clip of frames of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function videoGrid(frames: number, size: ImageSize, processor: VideoProcessor): Grid {
-  return gridOf(
-    Math.ceil(frames / processor.temporalPatchSize),
-    resizedVideoSize(frames, size, processor),
-    processor,
-  );
+  return gridOfClip(frames, fitClip(frames, size, processor), processor);
 }
 
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
@@ -209,15 +223,16 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
 }
 
-function resizedVideoSize(frames: number, size: ImageSize, processor: VideoProcessor): ImageSize {
-  if (!processor.doResize) return checkUnresized(size, processor);
-  if (processor.fixedSize !== undefined) return processor.fixedSize;
+/** What becomes of each frame of a clip. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+export function fitClip(frames: number, size: ImageSize, processor: VideoProcessor): FittedImage {
+  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
+  const { height, width } = size;
+  if (processor.fitClip !== undefined) return processor.fitClip(frames, { height, width });
+  if (processor.fixedSize !== undefined) return { resizeTo: processor.fixedSize };
   const bounds = resizeBounds(processor);
-  if (processor.boundsCover === "frame") return smartResize(size.height, size.width, bounds);
-  return smartResizeVideo(frames, size.height, size.width, {
-    ...bounds,
-    temporalFactor: processor.temporalPatchSize,
-  });
+  if (processor.boundsCover === "frame") return { resizeTo: smartResize(height, width, bounds) };
+  const covering = { ...bounds, temporalFactor: processor.temporalPatchSize };
+  return { resizeTo: smartResizeVideo(frames, height, width, covering) };
 }
 
 function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcessor): ImageSize {
@@ -299,6 +314,15 @@ function gridOfImage(
   const parts = [gridOf(tiles, tile, processor), gridOf(1, whole.size, processor)] as const;
   const [first, next] = whole.first ? [parts[1], parts[0]] : parts;
   return { ...first, next, ...size };
+}
+
+export function gridOfClip(
+  frames: number,
+  { resizeTo, canvas = resizeTo, isClip }: FittedImage,
+  processor: VideoProcessor,
+): Grid {
+  const grid = gridOf(Math.ceil(frames / processor.temporalPatchSize), canvas, processor);
+  return isClip ? { ...grid, isClip } : grid;
 }
 
 function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): GridPart {

@@ -22,6 +22,7 @@ import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
+import { LLAVA_ONEVISION_VIDEO_CLASS } from "./llava-onevision/preprocess.js";
 import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
 import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import type { ModelFamily } from "./model-family.js";
@@ -139,6 +140,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
+  LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };
 
 /** As transformers does: an image processor's file names the video class too, by the name of its own. */

@@ -78,17 +78,17 @@ function partProblem(
   };
 }
 
-/** A grid of one tile needs no size: the answer has its rows as they are. */
+/** A grid of one tile needs no size: the answer has its rows as they are. Neither does a clip. */
 function tilesProblem(
-  { t, imageSize }: Grid,
+  { t, imageSize, isClip }: Grid,
   tilesOf: NonNullable<GridLimits["tilesOf"]>,
 ): Problem | undefined {
   if (imageSize === undefined) {
-    if (t === 1) return undefined;
+    if (t === 1 || isClip) return undefined;
     return {
       fact: `an item of ${t} tiles has no grid.imageSize`,
       remedy:
-        "give the height and width of its image: they say how the tiles lie, and what of them is padding",
+        "give the height and width of its image, which say how the tiles lie and what of them is padding, or isClip for a clip",
     };
   }
   const { height, width } = imageSize;

@@ -5,11 +5,10 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { patchifyFrames } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { DEFAULT_MAX_PIXELS } from "../images/decode.js";
-import type { VideoProcessor } from "../images/image-processor.js";
-import { mergeSizeOf, videoGrid } from "../images/process.js";
+import type { FittedImage, VideoProcessor } from "../images/image-processor.js";
+import { cutFrames, fitClip, gridOfClip } from "../images/process.js";
 import type { Grid, PixelItem } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
 import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
@@ -49,7 +48,8 @@ export async function openClip(
     const { info } = file;
     checkFrame(info, maxPixels);
     const indices = sampleFrames(info, { fps, numFrames }, processor);
-    const grid = videoGrid(indices.length, info, processor);
+    const fitted = fitClip(indices.length, info, processor);
+    const grid = gridOfClip(indices.length, fitted, processor);
     return {
       info,
       indices,
@@ -58,7 +58,7 @@ export async function openClip(
       // Resizing holds its frames twice.
       decodeBytes:
         3 * info.width * info.height * (2 * processor.temporalPatchSize + (file.holdsAll ? info.frames : 0)),
-      decode: () => patchify(file.frames(indices), info, grid, processor),
+      decode: () => patchify(file.frames(indices), info, fitted, grid, processor),
       [Symbol.asyncDispose]: file.remove,
     };
   } catch (error) {
@@ -118,19 +118,18 @@ function checkFrame({ width, height }: ClipInfo, maxPixels: number): void {
 async function patchify(
   frames: ReturnType<ClipSource["frames"]>,
   from: ClipInfo,
+  fitted: FittedImage,
   grid: Grid,
   processor: VideoProcessor,
 ): Promise<PixelItem> {
-  const { patchSize, temporalPatchSize, filter } = processor;
-  const resizeTo = { height: grid.h * patchSize, width: grid.w * patchSize };
-  const slotBytes = temporalPatchSize * resizeTo.height * resizeTo.width * 3;
+  const { patchSize, temporalPatchSize } = processor;
+  const slotBytes = temporalPatchSize * grid.h * grid.w * patchSize ** 2 * 3;
   const pixels = new Uint8Array(grid.t * slotBytes);
-  const layout = { resizeTo, filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
   let slot = 0;
   let waiting: Uint8Array[] = [];
   const flush = async () => {
     // A slot that is not full repeats its last frame.
-    pixels.set(await patchifyFrames(waiting, from, layout), slot * slotBytes);
+    pixels.set(await cutFrames(waiting, from, fitted, processor), slot * slotBytes);
     slot += 1;
     waiting = [];
   };

@@ -5,7 +5,6 @@
 import type {
   ImageProcessor,
   ImageProcessorDefaults,
-  SettingsReader,
   SizeSettings,
   VideoProcessor,
 } from "../../images/image-processor.js";
@@ -42,7 +41,7 @@ export const INTERNVL_IMAGES: ImageProcessorDefaults = {
     // transformers' InternVLProcessor cuts tiles whatever the file says of it.
     keys: ["min_patches", "max_patches", "crop_to_patches"],
     read(settings) {
-      const tile = readTile(settings);
+      const tile = settings.object("size").square(384);
       const min = settings.positiveInteger("min_patches", TILES.min);
       const max = settings.positiveInteger("max_patches", TILES.max);
       // Published models have up to 40. An image of 256 has 51 million pixels.
@@ -95,16 +94,10 @@ export const INTERNVL_VIDEO_SIZES: SizeSettings = {
   keys: ["initial_shift", "min_patches", "max_patches", "crop_to_patches"],
   read(settings, { fixedSize }) {
     if (!settings.boolean("initial_shift", true)) settings.fail("initial_shift", "absent or true");
-    const tile = readTile(settings, fixedSize?.height);
+    const tile = settings.object("size").square(fixedSize?.height ?? TILES.tile);
     return { fixedSize: { height: tile, width: tile } };
   },
 };
-
-function readTile(settings: SettingsReader, absent = 384): number {
-  const size = settings.object("size");
-  const { height, width } = size.sides({ height: absent, width: absent });
-  return height === width ? height : size.fail("width", `height, which is ${height}`);
-}
 
 export function tilesOf({
   tile,

@@ -37,13 +37,11 @@ export const LLAMA4_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: ["max_patches", "resize_to_max_canvas"],
     read(settings) {
-      const size = settings.object("size");
-      const { height, width } = size.sides({ height: 336, width: 336 });
-      if (height !== width) size.fail("width", `height, which is ${height}`);
+      const tile = settings.object("size").square(336);
       const maxTiles = settings.positiveInteger("max_patches", 16);
       if (maxTiles > 256) settings.fail("max_patches", "at most 256");
       return onCanvases({
-        tile: height,
+        tile,
         maxTiles,
         toLargest: settings.boolean("resize_to_max_canvas", false),
       });

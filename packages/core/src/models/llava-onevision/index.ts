@@ -1,19 +1,24 @@
-/** LLaVA-OneVision: config reader, graph, layout, processor. Each image is tiled, as transformers does with a prompt's only one. */
+/** LLaVA-OneVision: config reader, graph, layout, processors. Each image is tiled, as transformers does with a prompt's only one. */
 import type { ModelFamily } from "../model-family.js";
 import type { VisionModel } from "../vision-model.js";
 import { patchesPerRow, tileCount } from "./anyres.js";
 import { readLlavaOnevisionConfig } from "./config.js";
 import { buildLlavaOnevisionGraph } from "./graph.js";
-import { anyresLayout, anyresRows } from "./layout.js";
-import { LLAVA_ONEVISION_IMAGES } from "./preprocess.js";
+import { anyresLayout, anyresRows, pooledSide } from "./layout.js";
+import { LLAVA_ONEVISION_IMAGES, LLAVA_ONEVISION_VIDEO_SIZES, LLAVA_ONEVISION_VIDEOS } from "./preprocess.js";
 
-export const llavaOnevision: ModelFamily = { create: createLlavaOnevision, images: LLAVA_ONEVISION_IMAGES };
+export const llavaOnevision: ModelFamily = {
+  create: createLlavaOnevision,
+  images: LLAVA_ONEVISION_IMAGES,
+  videos: LLAVA_ONEVISION_VIDEOS,
+  videoSizes: LLAVA_ONEVISION_VIDEO_SIZES,
+};
 
 function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readLlavaOnevisionConfig(checkpointConfig);
   const { side, image_grid_pinpoints: pinpoints, image_size: tile, maxTiles } = config;
   const anyres = { pinpoints, tile, side, maxTiles };
-  const patches = patchesPerRow(anyres);
+  const patches = Math.max(patchesPerRow(anyres), (side / pooledSide(side)) ** 2);
   return {
     modelType: "llava_onevision",
     config,

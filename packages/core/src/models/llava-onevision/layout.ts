@@ -1,11 +1,18 @@
-/** LLaVA-OneVision's rows: those of the base tile, the tiles' as one grid, and a newline behind each row of that. */
+/**
+ * LLaVA-OneVision's rows: those of the base tile, the tiles' as one grid, and a newline behind each row of that. Of a clip:
+ * those of each frame, of which four become one, and a newline behind the last.
+ */
 import type { Grid } from "../../item.js";
 import { centredTaps, plainTaps } from "../patch-tables.js";
 import { type GridLayout, TOKEN_TAPS } from "../vision-model.js";
 import { type Anyres, answerRows, shownGrid } from "./anyres.js";
 
+/** Rows along one side of a clip's frame. */
+export const pooledSide = (side: number): number => Math.ceil(side / 2);
+
 /** Rows of the answer. The base tile alone has one newline. */
-export function anyresRows({ imageSize }: Grid, anyres: Anyres): number {
+export function anyresRows({ t, imageSize, isClip }: Grid, anyres: Anyres): number {
+  if (isClip) return t * pooledSide(anyres.side) ** 2 + 1;
   if (imageSize === undefined) return anyres.side ** 2 + 1;
   return answerRows(anyres.side, shownGrid(imageSize, anyres));
 }
@@ -17,11 +24,9 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
   const weights = new Float32Array(rows.length);
   // −1 is the newline.
   const tokenOrder = Int32Array.from({ length: tokens }, (_, token) => token);
-  for (let patch = 0; patch < tile; patch++) {
-    rows[patch * TOKEN_TAPS] = patch;
-    weights[patch * TOKEN_TAPS] = 1;
-  }
-  if (grid.imageSize === undefined) tokenOrder[tile] = -1;
+  if (grid.isClip) putFrames();
+  else putBaseTile();
+  if (grid.isClip || grid.imageSize === undefined) tokenOrder[tokens - 1] = -1;
   else putShownGrid(grid.imageSize);
   return {
     // In raster order, as the items' rows are.
@@ -30,6 +35,30 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     tokenTaps: { rows, weights },
     tokenOrder,
   };
+
+  function putBaseTile(): void {
+    for (let patch = 0; patch < tile; patch++) {
+      rows[patch * TOKEN_TAPS] = patch;
+      weights[patch * TOKEN_TAPS] = 1;
+    }
+  }
+
+  function putFrames(): void {
+    const axis = centredTaps(pooledSide(anyres.side), anyres.side);
+    let at = 0;
+    for (let frame = 0; frame < grid.t; frame++) {
+      for (const vertical of axis) {
+        for (const horizontal of axis) {
+          for (const y of vertical) {
+            for (const x of horizontal) {
+              rows[at] = frame * tile + y.cell * anyres.side + x.cell;
+              weights[at++] = y.weight * x.weight;
+            }
+          }
+        }
+      }
+    }
+  }
 
   /** The grid's rows behind those of the base tile. Its cells are read where their tiles have them. */
   function putShownGrid(imageSize: NonNullable<Grid["imageSize"]>): void {

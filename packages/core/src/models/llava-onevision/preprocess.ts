@@ -1,37 +1,73 @@
-/** The settings of LLaVA-OneVision's image processor: the whole image as one tile, and tiles of a larger, padded one. */
-import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+/**
+ * The settings of LLaVA-OneVision's processors: the whole image as one tile, and tiles of a larger, padded one; each frame of a
+ * clip as one tile.
+ */
+import type {
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { bestPinpoint, fittedSize, PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
+
+const PATCHES = { mergeSize: 1, temporalPatchSize: 1, patchOrder: "raster" } as const;
+
+/** Of the hub's checkpoints. */
+const RANGE = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
 
 /** transformers' LlavaOnevisionImageProcessor. */
 const LLAVA_ONEVISION_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
-  mergeSize: 1,
-  temporalPatchSize: 1,
-  patchOrder: "raster",
+  ...PATCHES,
   ...anyres(384, PINPOINTS),
 };
 
 export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
-  withoutFile: {
-    ...LLAVA_ONEVISION_CLASS,
-    // The hub's checkpoints.
-    imageMean: [0.5, 0.5, 0.5],
-    imageStd: [0.5, 0.5, 0.5],
-  },
+  withoutFile: { ...LLAVA_ONEVISION_CLASS, ...RANGE },
   ofClass: LLAVA_ONEVISION_CLASS,
   sizes: {
     keys: ["image_grid_pinpoints"],
     read(settings) {
-      const size = settings.object("size");
-      const { height, width } = size.sides({ height: 384, width: 384 });
-      if (height !== width) size.fail("width", `height, which is ${height}`);
-      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? PINPOINTS, height);
-      if (pinpoints !== undefined) return anyres(height, pinpoints);
-      return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${height}`);
+      const tile = settings.object("size").square(384);
+      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? PINPOINTS, tile);
+      if (pinpoints !== undefined) return anyres(tile, pinpoints);
+      return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
     },
   },
 };
+
+/** transformers' LlavaOnevisionVideoProcessor, which takes all frames by default; 8 are its documentation's. */
+export const LLAVA_ONEVISION_VIDEO_CLASS: VideoProcessor = {
+  ...QWEN2_VL_IMAGE_CLASS,
+  ...PATCHES,
+  ...squareFrames(384),
+  boundsCover: "frame",
+  sampling: "stride",
+  numFrames: 8,
+  minFrames: 1,
+  maxFrames: Number.POSITIVE_INFINITY,
+};
+
+export const LLAVA_ONEVISION_VIDEOS: VideoProcessor = { ...LLAVA_ONEVISION_VIDEO_CLASS, ...RANGE };
+
+export const LLAVA_ONEVISION_VIDEO_SIZES: SizeSettings = {
+  // Without a file of its own, the settings are those of images.
+  keys: ["image_grid_pinpoints"],
+  read: (settings) => squareFrames(settings.object("size").square(384)),
+};
+
+/** Pixels behind the last whole patch are left out. @param side in pixels */
+function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {
+  const seen = side - (side % QWEN2_VL_IMAGE_CLASS.patchSize);
+  return {
+    fitClip: () => ({
+      resizeTo: { height: side, width: side },
+      canvas: { height: seen, width: seen },
+      isClip: true,
+    }),
+  };
+}
 
 /** @param tile pixels along one side */
 function anyres(

@@ -20,14 +20,13 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
     read(settings) {
       const size = settings.object("size");
       size.onlyKeys(["shortest_edge"]);
-      const { height, width } = settings.object("crop_size").sides({ height: 224, width: 224 });
-      if (height !== width) settings.object("crop_size").fail("width", `height, which is ${height}`);
+      const crop = settings.object("crop_size").square(224);
       if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
       const edge = size.positiveInteger("shortest_edge", 224);
       if (edge > 4096) size.fail("shortest_edge", "at most 4096");
-      if (height > edge)
+      if (crop > edge)
         settings.object("crop_size").fail("height", `at most size.shortest_edge, which is ${edge}`);
-      return cropped(edge, height);
+      return cropped(edge, crop);
     },
   },
 };
