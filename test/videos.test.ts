@@ -84,6 +84,14 @@ for (const expected of CLIPS) {
   });
 }
 
+test("frames of as many seconds as max_duration says are spread over a longer clip", () => {
+  const sampled = (settings: Record<string, unknown>, model: string) =>
+    sampleFrames({ frames: 100, fps: 10 }, {}, readVideoProcessor(settings, model)!);
+  expect(sampled({ max_duration: 0 }, "glm5_next")).toHaveLength(20);
+  expect(sampled({ max_duration: 5 }, "glm5_next")).toEqual([0, 11, 22, 33, 44, 55, 66, 77, 88, 99]);
+  expect(sampled({ max_duration: 5 }, "glm4v")).toEqual([0, 12, 23, 34, 45, 56, 67, 78, 89, 99]);
+});
+
 interface ExpectedFrames {
   readonly model: string;
   readonly frames: number;
@@ -103,7 +111,7 @@ test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
   },
 );
 
-test.each(["glm4v", "internvl", "internvl-chat", "llava-onevision"])(
+test.each(["glm4v", "glm5-next", "internvl", "internvl-chat", "llava-onevision"])(
   "a clip has the embedding of transformers' %s",
   async (family) => {
     const directory = fixture(`models/${family}-tiny`);

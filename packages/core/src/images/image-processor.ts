@@ -166,10 +166,14 @@ export function readVideoSettings(
     ...usualSampling(read, defaults),
     minFrames: read.positiveInteger("min_frames", defaults.minFrames),
     maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
-    ...(defaults.maxDuration !== undefined && {
-      maxDuration: read.positiveNumber("max_duration", defaults.maxDuration),
-    }),
+    ...(defaults.maxDuration !== undefined && { maxDuration: readDuration(read, defaults.maxDuration) }),
   };
+}
+
+/** 0 is no limit. */
+function readDuration(read: SettingsReader, absent: number): number {
+  if (read.value("max_duration") === 0) return Number.POSITIVE_INFINITY;
+  return read.positiveNumber("max_duration", absent);
 }
 
 /** A number wins over a rate, within a file, and either over the defaults. */

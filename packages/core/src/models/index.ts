@@ -12,7 +12,7 @@ import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
 import { glm4v, glm5Next, glm46V, glmOCR } from "./glm4v/index.js";
-import { GLM4V_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
+import { GLM4V_VIDEOS, GLM5_NEXT_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
 import { idefics3 } from "./idefics3/index.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
@@ -139,6 +139,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
+  Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };

@@ -1,6 +1,6 @@
 /**
- * Which frames of a clip GLM sees: `sample_frames` of transformers' Glm4vVideoProcessor and Glm46VVideoProcessor, step by step
- * in float64. Both go by time, and fill the last temporal patch by repeating a frame.
+ * Which frames of a clip GLM sees: `sample_frames` of transformers' Glm4vVideoProcessor, Glm46VVideoProcessor and
+ * Glm5NextVideoProcessor, step by step in float64. All go by time, and fill the last temporal patch by repeating a frame.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { linspace } from "../../numerics.js";
@@ -31,21 +31,36 @@ const MAX_FRAMES = 640;
 
 /** At a rate that falls with the length of the clip. */
 export function sampleByDuration(
-  { frames, fps: clipFps }: ClipLength,
+  clip: ClipLength,
   { fps, numFrames }: FrameSampling,
   { temporalPatchSize }: FrameSamplingLimits,
 ): readonly number[] {
   for (const [name, value] of Object.entries({ fps, numFrames }))
     if (value !== undefined) throw unsampled(name, value, "leave it out, or pass the frames");
-  const duration = frames / clipFps;
-  const seconds = Math.min(duration, MAX_SECONDS);
+  const seconds = Math.min(clip.frames / clip.fps, MAX_SECONDS);
   const rate = seconds <= 30 ? 3 : seconds <= 300 ? 1 : 0.5;
   const wanted = Math.min(Math.trunc(seconds * rate * temporalPatchSize), MAX_FRAMES);
+  return spacedFrames(clip, wanted, 1 / (temporalPatchSize * rate));
+}
+
+/** At `fps`, at most `maxFrames`. */
+export function sampleSteps(
+  clip: ClipLength,
+  { fps = 2, numFrames }: FrameSampling,
+  { maxFrames, maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
+): readonly number[] {
+  if (numFrames !== undefined) throw unsampled("numFrames", numFrames, "give fps, or pass the frames");
+  const seconds = Math.min(clip.frames / clip.fps, maxDuration);
+  return spacedFrames(clip, Math.min(Math.trunc(seconds * fps), maxFrames), 1 / fps);
+}
+
+/** Frames one step apart; in equal steps where those are not the wanted number. @param step in seconds */
+function spacedFrames({ frames, fps }: ClipLength, wanted: number, step: number): readonly number[] {
   const spread = (first: number, last: number) => linspace(first, last, wanted).map(Math.floor);
   // transformers takes no frame of a clip that is too short for one.
   if (wanted === 0) return inPairs([0]);
   if (frames < wanted) return inPairs(spread(0, frames - 1));
-  const indices = everyStep(frames, 1 / clipFps, 1 / (temporalPatchSize * rate), Math.trunc(duration));
+  const indices = everyStep(frames, 1 / fps, step, Math.trunc(frames / fps));
   if (indices.length === wanted) return inPairs(indices);
   return inPairs(
     indices.length < wanted ? spread(indices[0] as number, indices.at(-1) as number) : spread(0, frames - 1),

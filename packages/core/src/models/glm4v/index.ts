@@ -7,7 +7,14 @@ import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { type Glm4vVariant, readGlm4vVisionConfig } from "./config.js";
 import { buildGlm4vGraph } from "./graph.js";
-import { GLM4V_IMAGES, GLM4V_VIDEOS, GLM5_NEXT_IMAGES, GLM46V_VIDEOS } from "./preprocess.js";
+import {
+  GLM4V_IMAGES,
+  GLM4V_VIDEOS,
+  GLM5_NEXT_IMAGES,
+  GLM5_NEXT_VIDEO_SIZES,
+  GLM5_NEXT_VIDEOS,
+  GLM46V_VIDEOS,
+} from "./preprocess.js";
 
 /** Under language models with and without experts. */
 export const glm4v: ModelFamily = {
@@ -31,6 +38,8 @@ export const glmOCR: ModelFamily = {
 export const glm5Next: ModelFamily = {
   create: (config) => createGlm4v(visionConfigOf(config), "glm5_next"),
   images: GLM5_NEXT_IMAGES,
+  videos: GLM5_NEXT_VIDEOS,
+  videoSizes: GLM5_NEXT_VIDEO_SIZES,
 };
 
 function createGlm4v(visionConfig: Readonly<Record<string, unknown>>, modelType: Glm4vVariant): VisionModel {
