@@ -207,7 +207,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
   }
 
-  /** Qwen2-VL's merger behind its norm: `merge`² patches become a token. */
+  /** A merger of two products, behind its norm: `merge`² patches become a token. */
   merger(normed: ValueId, merge: number, columns: number): ValueId {
     const rows = this.mergeRows(normed, merge, "merger");
     const wide = this.linear(rows, "merger.mlp.0", this.typeOf(rows).columns);
