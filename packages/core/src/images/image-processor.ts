@@ -159,14 +159,13 @@ export function readVideoSettings(
   const own = overridden(videoSettings(settings, defaults), overrides);
   const processor = readSettings(file, own, defaults, sizes);
   const read = new SettingsReader(file, settings ?? {});
+  const { minFrames, maxFrames, maxDuration } = processor;
   return {
     ...processor,
-    boundsCover: defaults.boundsCover,
-    sampling: defaults.sampling,
-    ...usualSampling(read, defaults),
-    minFrames: read.positiveInteger("min_frames", defaults.minFrames),
-    maxFrames: read.positiveInteger("max_frames", defaults.maxFrames),
-    ...(defaults.maxDuration !== undefined && { maxDuration: readDuration(read, defaults.maxDuration) }),
+    ...usualSampling(read, processor),
+    minFrames: read.positiveInteger("min_frames", minFrames),
+    maxFrames: read.positiveInteger("max_frames", maxFrames),
+    ...(maxDuration !== undefined && { maxDuration: readDuration(read, maxDuration) }),
   };
 }
 
@@ -239,12 +238,12 @@ export function normalizedLevels({ rescaleFactor, imageMean, imageStd }: ImagePr
   );
 }
 
-function readSettings(
+function readSettings<Processor extends ImageProcessor>(
   file: string,
   settings: Settings | undefined,
-  defaults: ImageProcessor,
+  defaults: Processor,
   sizes: SizeSettings = BOUNDED_SIZES,
-): ImageProcessor {
+): Processor {
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
   read.onlySettings(sizes.keys);
@@ -253,7 +252,7 @@ function readSettings(
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
   const absent = { ...defaults, ...sizes.read(read, defaults) };
-  const processor: ImageProcessor = {
+  const processor: Processor = {
     ...absent,
     patchSize: read.patchSize(absent.patchSize),
     mergeSize: read.positiveInteger("merge_size", absent.mergeSize),

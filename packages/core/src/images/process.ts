@@ -64,15 +64,13 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, origin = UPPER_LEFT, tile, whole } = fitted;
+  const { via, resizeTo, canvas = resizeTo, tile, whole } = fitted;
   if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
     return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
-  const first = via === undefined ? raster : await resized(raster, via, filter);
-  const fit = await resized(first, resizeTo, filter);
-  const rgb = isSameSize(canvas, resizeTo) ? fit.rgb : onCanvas(fit, canvas, origin);
-  const pixels = await patchRows({ rgb, ...canvas }, processor, tile);
+  const fit = await fittedTo(raster, fitted, filter);
+  const pixels = await patchRows({ rgb: onItsCanvas(fit, fitted), ...canvas }, processor, tile);
   if (whole === undefined) return { format: "u8_still", grid, pixels };
   const { size } = whole;
   const small = await resized(whole.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
@@ -132,10 +130,24 @@ function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Arra
 /** Patches along one side of a block whose rows stand together in an item. */
 const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
 
-const UPPER_LEFT = { top: 0, left: 0 };
-
 const resized = async (from: Raster, to: ImageSize, filter: ResizeFilter): Promise<Raster> =>
   isSameSize(from, to) ? from : { rgb: await resizeFrame(from.rgb, from, to, filter), ...to };
+
+async function fittedTo(
+  image: Raster,
+  { via, resizeTo }: FittedImage,
+  filter: ResizeFilter,
+): Promise<Raster> {
+  return resized(via === undefined ? image : await resized(image, via, filter), resizeTo, filter);
+}
+
+/** @param image at its size before the canvas */
+function onItsCanvas(
+  image: Raster,
+  { canvas = image, origin = { top: 0, left: 0 } }: FittedImage,
+): Uint8Array {
+  return isSameSize(canvas, image) ? image.rgb : onCanvas(image, canvas, origin);
+}
 
 const isSameSize = (a: ImageSize, b: ImageSize) => a.height === b.height && a.width === b.width;
 
@@ -177,21 +189,18 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
 export async function cutFrames(
   frames: readonly Uint8Array[],
   from: ImageSize,
-  { resizeTo, canvas = resizeTo, origin = UPPER_LEFT }: FittedImage,
+  fitted: FittedImage,
   processor: VideoProcessor,
 ): Promise<Uint8Array> {
   const { filter, patchSize, temporalPatchSize } = processor;
   const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
-  if (isSameSize(canvas, resizeTo)) return patchifyFrames(frames, from, { ...layout, resizeTo });
+  const { via, resizeTo, canvas = resizeTo } = fitted;
+  if (via === undefined && isSameSize(canvas, resizeTo))
+    return patchifyFrames(frames, from, { ...layout, resizeTo });
+  const { height, width } = from;
   const canvases: Uint8Array[] = [];
   for (const rgb of frames)
-    canvases.push(
-      onCanvas(
-        await resized({ rgb, height: from.height, width: from.width }, resizeTo, filter),
-        canvas,
-        origin,
-      ),
-    );
+    canvases.push(onItsCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
   return patchifyFrames(canvases, canvas, layout);
 }
 

@@ -14,7 +14,8 @@ import { gemma4Unified } from "./gemma4-unified/index.js";
 import { glm4v, glm5Next, glm46V, glmOCR } from "./glm4v/index.js";
 import { GLM4V_VIDEOS, GLM5_NEXT_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
 import { hunyuanVL } from "./hunyuan-vl/index.js";
-import { idefics3 } from "./idefics3/index.js";
+import { idefics3, smolVLM } from "./idefics3/index.js";
+import { SMOLVLM_VIDEOS } from "./idefics3/preprocess.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
 import { INTERNVL_VIDEO_CLASS } from "./internvl/preprocess.js";
 import { kimiK25, kimiVL } from "./kimi-k25/index.js";
@@ -67,7 +68,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llava_onevision: llavaOnevision,
   llavaonevision1_5: llavaOnevision1_5,
   idefics3,
-  smolvlm: idefics3,
+  smolvlm: smolVLM,
   internvl: internVL,
   internvl_chat: internVLChat,
   qianfan_ocr: qianfanOCR,
@@ -141,6 +142,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
+  SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };
 

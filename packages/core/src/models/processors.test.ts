@@ -66,6 +66,22 @@ describe("settings", () => {
     expect(readVideoProcessor(settings, "qwen3_vl")).toMatchObject({ fps: 1.5, minFrames: 8, maxFrames: 64 });
   });
 
+  test("as SmolVLM2's hub checkpoints have them: those of images and of videos in one file", () => {
+    const settings = {
+      do_image_splitting: true,
+      image_processor_type: "SmolVLMImageProcessor",
+      max_image_size: { longest_edge: 512 },
+      resample: 1,
+      size: { longest_edge: 2048 },
+      video_sampling: { fps: 2, max_frames: 32, video_size: { longest_edge: 512 } },
+    };
+    expect(readImageProcessor(settings, "smolvlm").fixedSize).toEqual({ height: 512, width: 512 });
+    const processor = readVideoProcessor(settings, "smolvlm");
+    expect(processor).toMatchObject({ fps: 2, maxFrames: 32, fixedSize: { height: 512, width: 512 } });
+    const fitted = processor?.fitClip?.(1, { height: 300, width: 400 });
+    expect(fitted?.via).toEqual({ height: 1536, width: 2048 });
+  });
+
   test("as Qwen3-VL's hub checkpoints have them", () => {
     const settings = {
       size: { longest_edge: 16777216, shortest_edge: 65536 },

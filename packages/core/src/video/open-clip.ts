@@ -55,9 +55,7 @@ export async function openClip(
       indices,
       timestamps: patchTimestamps(indices, info.fps, processor.temporalPatchSize),
       grid,
-      // Resizing holds its frames twice.
-      decodeBytes:
-        3 * info.width * info.height * (2 * processor.temporalPatchSize + (file.holdsAll ? info.frames : 0)),
+      decodeBytes: 3 * decodePixels(info, fitted, processor.temporalPatchSize, file.holdsAll),
       decode: () => patchify(file.frames(indices), info, fitted, grid, processor),
       [Symbol.asyncDispose]: file.remove,
     };
@@ -65,6 +63,17 @@ export async function openClip(
     await file.remove();
     throw error;
   }
+}
+
+/** Resizing holds its frames twice, and a frame at the size that it passes through. */
+function decodePixels(
+  info: ClipInfo,
+  { via }: FittedImage,
+  temporalPatch: number,
+  holdsAll: boolean,
+): number {
+  const frames = 2 * temporalPatch + (holdsAll ? info.frames : 0);
+  return info.width * info.height * frames + (via === undefined ? 0 : via.width * via.height);
 }
 
 interface ClipSource {

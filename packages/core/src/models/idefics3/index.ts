@@ -1,19 +1,29 @@
-/** Idefics3, SmolVLM and Granite-Docling: config reader, graph, layout, processor. Weights keep transformers' names. */
+/** Idefics3, SmolVLM and Granite-Docling: config reader, graph, layout, processors. Weights keep transformers' names. */
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
 import type { VisionModel } from "../vision-model.js";
 import { readIdefics3Config } from "./config.js";
 import { buildIdefics3Graph } from "./graph.js";
-import { IDEFICS3_IMAGES } from "./preprocess.js";
+import { IDEFICS3_IMAGES, SMOLVLM_VIDEO_SIZES, SMOLVLM_VIDEOS } from "./preprocess.js";
 
-export const idefics3: ModelFamily = { create: createIdefics3, images: IDEFICS3_IMAGES };
+export const idefics3: ModelFamily = {
+  create: (config) => createIdefics3(config, "idefics3"),
+  images: IDEFICS3_IMAGES,
+};
 
-function createIdefics3(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
+export const smolVLM: ModelFamily = {
+  create: (config) => createIdefics3(config, "smolvlm"),
+  images: IDEFICS3_IMAGES,
+  videos: SMOLVLM_VIDEOS,
+  videoSizes: SMOLVLM_VIDEO_SIZES,
+};
+
+function createIdefics3(checkpointConfig: Readonly<Record<string, unknown>>, modelType: string): VisionModel {
   const config = readIdefics3Config(checkpointConfig);
   const { side, scale_factor: merge } = config;
   const tokens = (side / merge) ** 2;
   return {
-    modelType: "idefics3",
+    modelType,
     config,
     patchSize: config.patch_size,
     temporalPatchSize: 1,

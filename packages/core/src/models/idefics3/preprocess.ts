@@ -1,6 +1,17 @@
-/** The settings of Idefics3's image processor: a large image becomes tiles of one size, and the whole picture behind them. */
-import type { FittedImage, ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+/**
+ * The settings of Idefics3's and SmolVLM's processors: a large image becomes tiles of one size, and the whole picture behind
+ * them; each frame of a clip becomes one tile.
+ */
+import type {
+  FittedImage,
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { linspace, roundHalfEven } from "../../numerics.js";
+import type { FrameRule } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
 interface TileSettings {
@@ -14,6 +25,8 @@ interface TileSettings {
 /** transformers' bound on a side, whatever the settings say. */
 const MAX_IMAGE_SIZE = 4096;
 
+const CLASS_SIZES = { tile: 364, longestEdge: 4 * 364 };
+
 /** transformers' Idefics3ImageProcessor. Before torchvision 0.27, and on a GPU, transformers itself takes bicubic for lanczos. */
 const IDEFICS3_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
@@ -22,25 +35,88 @@ const IDEFICS3_CLASS: ImageProcessor = {
   filter: "lanczos",
   imageMean: [0.5, 0.5, 0.5],
   imageStd: [0.5, 0.5, 0.5],
-  ...tiled({ tile: 364, longestEdge: 4 * 364, splitting: true }),
+  ...tiled({ ...CLASS_SIZES, splitting: true }),
 };
+
+/** SmolVLM's files have settings of images and of videos side by side. */
+const SIZE_KEYS = ["max_image_size", "do_image_splitting", "return_row_col_info", "video_sampling"];
 
 export const IDEFICS3_IMAGES: ImageProcessorDefaults = {
   withoutFile: IDEFICS3_CLASS,
   ofClass: IDEFICS3_CLASS,
   sizes: {
-    keys: ["max_image_size", "do_image_splitting", "return_row_col_info"],
+    keys: SIZE_KEYS,
     read(settings) {
       const [size, tile] = [settings.object("size"), settings.object("max_image_size")];
       for (const object of [size, tile]) object.onlyKeys(["longest_edge"]);
       return tiled({
-        tile: tile.positiveInteger("longest_edge", 364),
-        longestEdge: size.positiveInteger("longest_edge", 4 * 364),
+        tile: tile.positiveInteger("longest_edge", CLASS_SIZES.tile),
+        longestEdge: size.positiveInteger("longest_edge", CLASS_SIZES.longestEdge),
         splitting: settings.boolean("do_image_splitting", true),
       });
     },
   },
 };
+
+/**
+ * At most `maxFrames`, in equal steps; without the first and the last second where the clip has that many to spare:
+ * `sample_frames` of transformers' SmolVLMVideoProcessor.
+ */
+const sampleInside: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }, limits) => {
+  const rate = fps ?? limits.fps ?? 1;
+  const most = numFrames ?? limits.maxFrames;
+  const duration = frames / clipFps;
+  const count = Math.max(1, Math.min(roundHalfEven(rate * duration), most));
+  const skipped = duration - 2 > most * rate ? clipFps : 0;
+  const first = Math.trunc(skipped);
+  const last = Math.min(Math.trunc(frames - skipped), frames - 1);
+  const indices = first < last ? linspace(first, last, count) : linspace(0, frames - 1, count);
+  return [...new Set(indices.map(Math.floor))];
+};
+
+/** transformers' SmolVLMVideoProcessor, with the sampling of the hub's files. */
+export const SMOLVLM_VIDEOS: VideoProcessor = {
+  ...IDEFICS3_CLASS,
+  ...oneTile(CLASS_SIZES),
+  patchSize: 16,
+  boundsCover: "frame",
+  sampling: sampleInside,
+  fps: 1,
+  minFrames: 1,
+  maxFrames: 64,
+};
+
+export const SMOLVLM_VIDEO_SIZES: SizeSettings = {
+  keys: SIZE_KEYS,
+  read(settings) {
+    const [size, tile] = [settings.object("size"), settings.object("max_image_size")];
+    const sampling = settings.object("video_sampling");
+    const videoSize = sampling.object("video_size");
+    for (const object of [size, tile, videoSize]) object.onlyKeys(["longest_edge"]);
+    return {
+      ...oneTile({
+        tile: tile.positiveInteger("longest_edge", CLASS_SIZES.tile),
+        longestEdge: size.positiveInteger(
+          "longest_edge",
+          videoSize.positiveInteger("longest_edge", CLASS_SIZES.longestEdge),
+        ),
+      }),
+      fps: sampling.positiveNumber("fps", 1),
+      maxFrames: sampling.positiveInteger("max_frames", 64),
+    };
+  },
+};
+
+function oneTile({ tile, longestEdge }: typeof CLASS_SIZES): Pick<VideoProcessor, "fixedSize" | "fitClip"> {
+  const square = { height: tile, width: tile };
+  return {
+    fixedSize: square,
+    fitClip(_frames, size) {
+      checkAspectRatio(size.height, size.width);
+      return { via: scaledTo(Math.min(longestEdge, MAX_IMAGE_SIZE), size), resizeTo: square };
+    },
+  };
+}
 
 function tiled({
   tile,
