@@ -88,7 +88,7 @@ export interface ImageProcessor {
  */
 export interface VideoProcessor extends ImageProcessor, FrameSampling {
   /** How a family fits the frames of a clip. Default: to `fixedSize`, or `smartResize` within the bounds. */
-  readonly fitClip?: (frames: number, size: ImageSize) => FittedImage;
+  readonly fitClip?: (frames: number, size: ImageSize, processor: VideoProcessor) => FittedImage;
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
   readonly sampling: FrameRule;

@@ -192,15 +192,16 @@ export async function cutFrames(
   fitted: FittedImage,
   processor: VideoProcessor,
 ): Promise<Uint8Array> {
-  const { filter, patchSize, temporalPatchSize } = processor;
+  const { filter, patchSize, temporalPatchSize, channelsLast } = processor;
   const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
   const { via, resizeTo, canvas = resizeTo } = fitted;
-  if (via === undefined && isSameSize(canvas, resizeTo))
+  if (via === undefined && !channelsLast && isSameSize(canvas, resizeTo))
     return patchifyFrames(frames, from, { ...layout, resizeTo });
   const { height, width } = from;
   const canvases: Uint8Array[] = [];
   for (const rgb of frames)
     canvases.push(onItsCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
+  if (channelsLast) return concatenate(canvases.map((rgb) => pixelRows({ rgb, ...canvas }, patchSize)));
   return patchifyFrames(canvases, canvas, layout);
 }
 
@@ -236,7 +237,7 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
 export function fitClip(frames: number, size: ImageSize, processor: VideoProcessor): FittedImage {
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { height, width } = size;
-  if (processor.fitClip !== undefined) return processor.fitClip(frames, { height, width });
+  if (processor.fitClip !== undefined) return processor.fitClip(frames, { height, width }, processor);
   if (processor.fixedSize !== undefined) return { resizeTo: processor.fixedSize };
   const bounds = resizeBounds(processor);
   if (processor.boundsCover === "frame") return { resizeTo: smartResize(height, width, bounds) };

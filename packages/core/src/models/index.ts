@@ -10,6 +10,7 @@ import {
 import { dotsOCR } from "./dots-ocr/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
+import { GEMMA4_VIDEOS } from "./gemma4/preprocess.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
 import { glm4v, glm5Next, glm46V, glmOCR } from "./glm4v/index.js";
 import { GLM4V_VIDEOS, GLM5_NEXT_VIDEOS, GLM46V_VIDEOS } from "./glm4v/preprocess.js";
@@ -138,6 +139,7 @@ export function readVideoProcessor(
 const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
+  Gemma4VideoProcessor: GEMMA4_VIDEOS,
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,

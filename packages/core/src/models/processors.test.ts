@@ -76,9 +76,9 @@ describe("settings", () => {
       video_sampling: { fps: 2, max_frames: 32, video_size: { longest_edge: 512 } },
     };
     expect(readImageProcessor(settings, "smolvlm").fixedSize).toEqual({ height: 512, width: 512 });
-    const processor = readVideoProcessor(settings, "smolvlm");
+    const processor = readVideoProcessor(settings, "smolvlm")!;
     expect(processor).toMatchObject({ fps: 2, maxFrames: 32, fixedSize: { height: 512, width: 512 } });
-    const fitted = processor?.fitClip?.(1, { height: 300, width: 400 });
+    const fitted = processor.fitClip?.(1, { height: 300, width: 400 }, processor);
     expect(fitted?.via).toEqual({ height: 1536, width: 2048 });
   });
 

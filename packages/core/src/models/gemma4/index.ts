@@ -1,13 +1,18 @@
-/** Gemma 4, both of its towers: config reader, graph, layout, processor. Weights keep transformers' names. */
+/** Gemma 4, both of its towers: config reader, graph, layout, processors. Weights keep transformers' names. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
 import type { VisionModel } from "../vision-model.js";
 import { readGemma4Config } from "./config.js";
 import { buildGemma4Graph } from "./graph.js";
-import { GEMMA4_IMAGES } from "./preprocess.js";
+import { GEMMA4_IMAGES, GEMMA4_VIDEO_SIZES, GEMMA4_VIDEOS } from "./preprocess.js";
 
-export const gemma4: ModelFamily = { create: createGemma4, images: GEMMA4_IMAGES };
+export const gemma4: ModelFamily = {
+  create: createGemma4,
+  images: GEMMA4_IMAGES,
+  videos: GEMMA4_VIDEOS,
+  videoSizes: GEMMA4_VIDEO_SIZES,
+};
 
 function createGemma4(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readGemma4Config(checkpointConfig);

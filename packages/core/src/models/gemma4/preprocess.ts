@@ -1,9 +1,21 @@
-/** The settings of Gemma 4's image processors: every image fills its budget of tokens, as far as its aspect ratio allows. */
-import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+/**
+ * The settings of Gemma 4's processors: every image, and every frame of a clip, fills its budget of tokens, as far as its aspect
+ * ratio allows.
+ */
+import type {
+  FittedImage,
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 
 /** The tokens of an image that the processor may be asked for. */
 const TOKEN_BUDGETS = [70, 140, 280, 560, 1120];
+
+const IMAGE_TOKENS = 280;
+const FRAME_TOKENS = 70;
 
 /** transformers' Gemma4ImageProcessor: pixels from 0 to 1, which the tower shifts itself. */
 const GEMMA4_CLASS: ImageProcessor = {
@@ -19,16 +31,34 @@ const GEMMA4_CLASS: ImageProcessor = {
   doResize: true,
   doRescale: true,
   doNormalize: false,
-  ...budgeted(280, 16, 3),
+  ...budgeted(IMAGE_TOKENS, 16, 3),
 };
 
 export const GEMMA4_IMAGES: ImageProcessorDefaults = {
   withoutFile: GEMMA4_CLASS,
   ofClass: GEMMA4_CLASS,
-  sizes: {
+  sizes: sizesFor(IMAGE_TOKENS),
+};
+
+/** transformers' Gemma4VideoProcessor. */
+export const GEMMA4_VIDEOS: VideoProcessor = {
+  ...GEMMA4_CLASS,
+  ...budgeted(FRAME_TOKENS, 16, 3),
+  boundsCover: "frame",
+  sampling: "stride",
+  numFrames: 32,
+  minFrames: 1,
+  maxFrames: Number.POSITIVE_INFINITY,
+};
+
+export const GEMMA4_VIDEO_SIZES = sizesFor(FRAME_TOKENS);
+
+/** @param absent tokens, where a file says none */
+function sizesFor(absent: number): SizeSettings {
+  return {
     keys: ["max_soft_tokens", "pooling_kernel_size"],
     read(settings, { patchSize, mergeSize }) {
-      const tokens = settings.positiveInteger("max_soft_tokens", 280);
+      const tokens = settings.positiveInteger("max_soft_tokens", absent);
       if (!TOKEN_BUDGETS.includes(tokens))
         settings.fail("max_soft_tokens", `one of ${TOKEN_BUDGETS.join(", ")}`);
       return budgeted(
@@ -37,33 +67,40 @@ export const GEMMA4_IMAGES: ImageProcessorDefaults = {
         settings.positiveInteger("pooling_kernel_size", mergeSize),
       );
     },
-  },
-};
+  };
+}
 
 function budgeted(
   tokens: number,
   patch: number,
   pool: number,
-): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+): Pick<VideoProcessor, "minPixels" | "maxPixels" | "fit" | "fitClip"> {
   const most = tokens * (patch * pool) ** 2;
   return {
     // Sides are rounded down, so that an image has less than its budget; linters ask for a bound.
     minPixels: Math.ceil(most / 2),
     maxPixels: most,
-    fit({ height, width }: ImageSize, { patchSize, mergeSize }) {
-      checkAspectRatio(height, width);
-      const block = patchSize * mergeSize;
-      const factor = Math.sqrt((tokens * block ** 2) / (height * width));
-      const blocks = (side: number) => Math.floor((side * factor) / block);
-      // A side that would vanish has one token, and the other as many as the aspect ratio and the budget allow.
-      const along = (longer: number, shorter: number) => Math.min(Math.floor(longer / shorter), tokens);
-      const [rows, columns] =
-        blocks(height) === 0
-          ? [1, along(width, height)]
-          : blocks(width) === 0
-            ? [along(height, width), 1]
-            : [blocks(height), blocks(width)];
-      return { resizeTo: { height: rows * block, width: columns * block } };
-    },
+    fit: (size, processor) => fitBudget(size, tokens, processor),
+    fitClip: (_frames, size, processor) => fitBudget(size, tokens, processor),
   };
+}
+
+function fitBudget(
+  { height, width }: ImageSize,
+  tokens: number,
+  { patchSize, mergeSize }: ImageProcessor,
+): FittedImage {
+  checkAspectRatio(height, width);
+  const block = patchSize * mergeSize;
+  const factor = Math.sqrt((tokens * block ** 2) / (height * width));
+  const blocks = (side: number) => Math.floor((side * factor) / block);
+  // A side that would vanish has one token, and the other as many as the aspect ratio and the budget allow.
+  const along = (longer: number, shorter: number) => Math.min(Math.floor(longer / shorter), tokens);
+  const [rows, columns] =
+    blocks(height) === 0
+      ? [1, along(width, height)]
+      : blocks(width) === 0
+        ? [along(height, width), 1]
+        : [blocks(height), blocks(width)];
+  return { resizeTo: { height: rows * block, width: columns * block } };
 }

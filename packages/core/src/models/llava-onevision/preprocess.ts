@@ -59,13 +59,15 @@ export const LLAVA_ONEVISION_VIDEO_SIZES: SizeSettings = {
 
 /** Pixels behind the last whole patch are left out. @param side in pixels */
 function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {
-  const seen = side - (side % QWEN2_VL_IMAGE_CLASS.patchSize);
   return {
-    fitClip: () => ({
-      resizeTo: { height: side, width: side },
-      canvas: { height: seen, width: seen },
-      isClip: true,
-    }),
+    fitClip(_frames, _size, { patchSize }) {
+      const seen = side - (side % patchSize);
+      return {
+        resizeTo: { height: side, width: side },
+        canvas: { height: seen, width: seen },
+        isClip: true,
+      };
+    },
   };
 }
 
