@@ -17,9 +17,14 @@ import { answerTokens } from "./vision-model.js";
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
 test.each(Object.keys(ARCHITECTURES) as ArchitectureName[])(
-  "%s makes images that its tower takes, without any file",
+  "%s makes images and clips that its tower takes, without any file",
   (name) => {
-    const { vision, processor } = loadDummyModel(name);
+    const { vision, processor, videoProcessor } = loadDummyModel(name);
+    if (videoProcessor !== undefined) {
+      const clip = videoGrid(3, { height: 700, width: 1000 }, videoProcessor);
+      expect(takesGrid(clip, vision)).toBe(true);
+      expect(Number.isSafeInteger(answerTokens(vision, clip))).toBe(true);
+    }
     const grid = imageGrid({ height: 700, width: 1000 }, processor);
     expect(takesGrid(grid, vision)).toBe(true);
     expect(answerTokens(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));

@@ -125,9 +125,8 @@ function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
 /** A published model's tower with random weights, the same each time: for measuring, without any file. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   const { preprocessor, ...config }: ArchitectureConfig = ARCHITECTURES[architecture];
-  return withDummyWeights(
-    describeModel(architecture, config, { image: preprocessor, videoFile: VIDEO_FILE }),
-  );
+  const settings = { image: preprocessor, video: preprocessor, videoFile: IMAGE_FILE };
+  return withDummyWeights(describeModel(architecture, config, settings));
 }
 
 type ModelDescription = Omit<LoadedModel, "notes" | "weights" | "fingerprint" | typeof Symbol.asyncDispose>;
@@ -150,12 +149,11 @@ function describeModel(
     ...vision.imageSettings,
     ...patches,
   };
-  checkFixedSize(IMAGE_FILE, processor, vision);
+  checkFixedSize(processor, vision);
   const videos = readVideoProcessor(video, modelType, overrides, videoFile);
   // Where config.json has the size of an image's tiles, it is that of a clip's frames, too.
   const { fixedSize } = vision.imageSettings ?? {};
   const videoProcessor = videos && { ...videos, ...(fixedSize && { fixedSize }), ...patches };
-  if (videoProcessor !== undefined) checkFixedSize(videoFile, videoProcessor, vision);
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
 }
@@ -183,18 +181,14 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
 }
 
 /** A tower with one grid takes images of one size. @throws VG_MODEL_INVALID with both values */
-function checkFixedSize(
-  file: string,
-  { fixedSize }: ImageProcessor,
-  { fixedGrid, patchSize }: VisionModel,
-): void {
+function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }: VisionModel): void {
   if (fixedSize === undefined || fixedGrid === undefined) return;
   const { height, width } = fixedSize;
   const [tall, wide] = [fixedGrid.h * patchSize, fixedGrid.w * patchSize];
   if (height === tall && width === wide) return;
   throw new VitgraphError(
     "VG_MODEL_INVALID",
-    `${file} makes images of ${width} × ${height} pixels, but vision_config takes ${wide} × ${tall}`,
+    `preprocessor_config.json makes images of ${width} × ${height} pixels, but vision_config takes ${wide} × ${tall}`,
     { remedy: "the two files belong to different checkpoints" },
   );
 }
