@@ -62,7 +62,7 @@ export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
 
 /** The middle frames of equal parts of the clip: `sample_frames` of transformers' InternVLVideoProcessor. */
 const sampleMiddles: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }) => {
-  const byRate = fps === undefined ? 1 : Math.trunc((frames / clipFps) * fps);
+  const byRate = fps === undefined ? 1 : Math.min(frames, Math.trunc((frames / clipFps) * fps));
   const count = Math.max(1, numFrames ?? byRate);
   checkFrameCount(count, frames);
   const step = frames / count;
