@@ -11,8 +11,6 @@ namespace vitgraph::kernels::sm90 {
 /// compute by turns: its epilogue takes half as long, but nothing hides it. Sizes without the other kind don't say it.
 enum class LinearTile : std::int32_t {
   rows256_columns192,
-  rows256_columns128,
-  rows192_columns192,
   rows192_columns192_cluster1x2,
   rows192_columns144_cluster1x2,
   rows192_columns128,
@@ -37,8 +35,7 @@ enum class LinearTile : std::int32_t {
 
 /// By LinearTile: what the algorithm cache on disk has.
 inline constexpr const char* kLinearTileNames[] = {
-    "256x192", "256x128",
-    "192x192", "192x192 1x2", "192x144 1x2", "192x128",
+    "256x192", "192x192 1x2", "192x144 1x2", "192x128",
     "128x240", "128x192 2x1", "128x192 shared", "128x192 shared 1x2",
     "128x144 2x1", "128x144 2x2", "128x144 shared",
     "128x128 1x2", "128x128 shared", "128x128 shared 1x2",

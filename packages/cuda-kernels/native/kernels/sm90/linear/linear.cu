@@ -131,10 +131,6 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
   switch (tile) {
     case LinearTile::rows256_columns192:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
-    case LinearTile::rows256_columns128:
-      return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 128, 4, 1, 1>>(launch, operands, activation);
-    case LinearTile::rows192_columns192:
-      return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 192, 4, 1, 1>>(launch, operands, activation);
     case LinearTile::rows192_columns192_cluster1x2:
       return launch_shape<LinearShape<Consumers::share_rows, 3, 1, 192, 4, 1, 2>>(launch, operands, activation);
     case LinearTile::rows192_columns144_cluster1x2:
