@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { type AgainstRound, argumentsForBoth, findBuild, renderAgainst } from "./against.js";
-import { meanState } from "./card-sampler.js";
+import { cardOf, meanState } from "./card-sampler.js";
 import type { BenchReport } from "./report.js";
 
 const report = (ms: number, smClockMhz: number | null) =>
@@ -67,4 +67,14 @@ test("the card's state is the mean of the samples, and null without any", () => 
     temperatureCelsius: 45,
   });
   expect(meanState([])).toBeNull();
+});
+
+test.each([
+  [0, undefined, "0"],
+  [1, undefined, "1"],
+  [0, "3", "3"],
+  [1, "2, GPU-5a", "GPU-5a"],
+  [0, "", "0"],
+])("CUDA's card %i of CUDA_VISIBLE_DEVICES %j is nvidia-smi's %s", (ordinal, visible, card) => {
+  expect(cardOf(ordinal, visible)).toBe(card);
 });

@@ -26,10 +26,10 @@ export class CardSampler implements Disposable {
   readonly #samples: Sample[] = [];
   readonly #process: ChildProcess;
 
-  /** @param ordinal the card's index for nvidia-smi. Where there is no nvidia-smi, nothing is sampled. */
+  /** @param ordinal as CUDA counts. Where there is no nvidia-smi, nothing is sampled. */
   constructor(ordinal: number) {
     const query = [`--query-gpu=${FIELDS}`, "--format=csv,noheader,nounits", "-lms", String(SAMPLE_MS)];
-    this.#process = spawn("nvidia-smi", ["-i", String(ordinal), ...query], {
+    this.#process = spawn("nvidia-smi", ["-i", cardOf(ordinal), ...query], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     this.#process.on("error", () => {});
@@ -52,6 +52,11 @@ export class CardSampler implements Disposable {
   [Symbol.dispose](): void {
     this.#process.kill();
   }
+}
+
+/** What nvidia-smi calls a card: it numbers all of the machine's, whatever CUDA_VISIBLE_DEVICES shows. */
+export function cardOf(ordinal: number, visible = process.env.CUDA_VISIBLE_DEVICES): string {
+  return visible?.split(",")[ordinal]?.trim() || String(ordinal);
 }
 
 /** A card that does not report a figure ("[N/A]") has NaN there. */
