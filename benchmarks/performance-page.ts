@@ -1,6 +1,6 @@
-// Draws docs/performance.svg and fills the tables of docs/performance.md and README.md, all from one report of compare.mjs:
+// Draws docs/performance.svg and fills the tables of docs/performance.md and README.md, all from the reports of compare.mjs in results/:
 //
-//     pnpm plot:performance results/FILE.json
+//     pnpm plot:performance
 //
 // A table stands between `<!-- measured: NAME -->` and `<!-- /measured -->`. Nothing between two markers is written by hand.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -30,10 +30,8 @@ export function fillTables(page: string, report: PerformanceReport): string {
   });
 }
 
-function main([file, ...rest]: readonly string[]): void {
-  if (file === undefined || rest.length > 0)
-    throw new Error("give one report: pnpm plot:performance results/FILE.json");
-  const report = readPerformanceReport(file);
+function main(): void {
+  const report = readPerformanceReport(fileURLToPath(new URL("results", import.meta.url)));
   const root = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url));
   writeFileSync(root(PLOT), drawPerformance(report));
   for (const page of PAGES) {
@@ -42,4 +40,4 @@ function main([file, ...rest]: readonly string[]): void {
   console.log(`wrote ${[PLOT, ...PAGES].join(", ")}`);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) main();

@@ -4,8 +4,13 @@
  * Both axes are logarithmic: images of 64 to 25 600 patches take from a millisecond to half a second. The same report gives the
  * same text.
  */
-import type { BenchedWorkload } from "vitgraph";
-import { type PeerName, type PerformanceReport, peerTime, squareWorkloads } from "./performance-report.js";
+import {
+  type PeerName,
+  type PerformanceReport,
+  peerTime,
+  type Row,
+  squareRows,
+} from "./performance-report.js";
 
 const WIDTH = 880;
 const HEIGHT = 500;
@@ -67,8 +72,9 @@ function coloursOf(scheme: "light" | "dark"): string {
 
 /** SVG text, 880 pixels wide, light or dark as the viewer is. */
 export function drawPerformance(report: PerformanceReport): string {
-  const squares = squareWorkloads(report);
-  const curves = curvesOf(report, squares);
+  const rows = squareRows(report);
+  const squares = rows.map(({ workload }) => workload);
+  const curves = curvesOf(rows);
   const all = curves.flatMap(({ points }) => points);
   const x = logScale(
     all.map(({ patches }) => patches),
@@ -79,8 +85,8 @@ export function drawPerformance(report: PerformanceReport): string {
     [HEIGHT - BOTTOM, TOP],
   );
   const [axis, right] = [HEIGHT - BOTTOM, WIDTH - RIGHT];
-  const title = `One square image: time on the GPU against patches (${report.peer.machine.gpu}, bf16)`;
-  const model = report.vitgraph.model.name;
+  const title = `One square image: time on the GPU against patches (${report.machine.gpu}, bf16)`;
+  const model = report.start.vitgraph.model.name;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}" ` +
       `font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="13" role="img">`,
@@ -114,10 +120,10 @@ export function drawPerformance(report: PerformanceReport): string {
           `<circle class="${name}" cx="${number(x(patches))}" cy="${number(y(ms))}" r="${name === "vitgraph" ? 4 : 3}"/>`,
       ),
     ]),
-    ...squares.flatMap((workload) => {
-      const ms = peerTime(report, workload, "padded-graph-fa2")?.ms;
+    ...rows.flatMap((row) => {
+      const ms = peerTime(row, "padded-graph-fa2")?.ms;
       if (ms === undefined) return [];
-      const { patches, deviceMs } = workload;
+      const { patches, deviceMs } = row.workload;
       const ratio = `${(ms / deviceMs).toFixed(2)}×`;
       return [
         text(
@@ -137,16 +143,16 @@ export function drawPerformance(report: PerformanceReport): string {
 }
 
 /** vitgraph last, so that it is drawn on top. A peer without a time at some size has no point there. */
-function curvesOf(report: PerformanceReport, squares: readonly BenchedWorkload[]): readonly Curve[] {
+function curvesOf(rows: readonly Row[]): readonly Curve[] {
   const peers = PEER_CURVES.map(({ peer, title, name }) => ({
     title,
     name,
-    points: squares.flatMap((workload) => {
-      const ms = peerTime(report, workload, peer)?.ms;
-      return ms === undefined ? [] : [{ patches: workload.patches, ms }];
+    points: rows.flatMap((row) => {
+      const ms = peerTime(row, peer)?.ms;
+      return ms === undefined ? [] : [{ patches: row.workload.patches, ms }];
     }),
   }));
-  const own = squares.map(({ patches, deviceMs }) => ({ patches, ms: deviceMs }));
+  const own = rows.map(({ workload: { patches, deviceMs } }) => ({ patches, ms: deviceMs }));
   return [
     ...peers.filter(({ points }) => points.length > 0),
     { title: "vitgraph", name: "vitgraph", points: own },

@@ -1,11 +1,13 @@
-/** The tables of docs/performance.md and of the README that one run of compare.mjs fills, as Markdown. */
+/** The tables of docs/performance.md and of the README that runs of compare.mjs fill, as Markdown. */
 import type { BenchedWorkload } from "vitgraph";
 import {
   type PeerName,
   type PerformanceReport,
   peerTime,
-  squareWorkloads,
-  tableWorkloads,
+  type Row,
+  type Run,
+  squareRows,
+  tableRows,
 } from "./performance-report.js";
 
 /** By the names of the markers around them: `<!-- measured: speed -->`. */
@@ -23,24 +25,35 @@ export const PERFORMANCE_TABLES = {
 } as const satisfies Readonly<Record<string, (report: PerformanceReport) => string>>;
 
 /** Of the README. */
-const SUMMARY_ROWS = ["1x224", "1x448", "1x1024", "16mix", "1x2048"];
+const SUMMARY_ROWS = ["1x224", "1x448", "1x1024", "16mix", "8x1280x960+3x1024"];
 
 function describeRun(report: PerformanceReport): string {
-  const { machine, matmul } = report.peer;
-  const { commit, date, seconds, command } = report;
+  const { torch, cuda, transformers } = report.machine;
+  const runs = [...new Set([...report.rows.map(({ run }) => run), report.start])];
+  const rowsOf = (run: Run) => report.rows.filter((row) => row.run === run);
   return [
-    `Commit ${commit ?? "unknown"}, ${date.slice(0, 10)}, one ${machine.gpu}; PyTorch ${machine.torch}, CUDA ${machine.cuda},`,
-    `transformers ${machine.transformers}. A product of ${matmul.side}³ ran at ${matmul.tflops.toFixed(0)} TFLOP/s through PyTorch${ownProduct(report)}.`,
-    `The run took ${(seconds / 60).toFixed(1)} minutes.`,
+    `PyTorch ${torch}, CUDA ${cuda}, transformers ${transformers}. ` +
+      (runs.length === 1 ? "One run:" : "Several runs; a row and its peers are of one run, on one card:"),
+    "",
+    ...runs.map((run) => `- ${describeSource(run, runs.length === 1 ? [] : rowsOf(run))}`),
     "",
     "```sh",
-    command,
+    ...new Set(runs.map(({ command }) => command)),
     "```",
   ].join("\n");
 }
 
-function ownProduct({ vitgraph: { matmul } }: PerformanceReport): string {
-  return matmul === null ? "" : `, and at ${matmul.tflops.toFixed(0)} through vitgraph's fastest way`;
+function describeSource({ commit, date, seconds, vitgraph, peer }: Run, rows: readonly Row[]): string {
+  const products = [
+    ...(peer === null ? [] : [`${peer.matmul.tflops.toFixed(0)} TFLOP/s through PyTorch`]),
+    ...(vitgraph.matmul === null ? [] : [`${vitgraph.matmul.tflops.toFixed(0)} through vitgraph`]),
+  ];
+  const gpu = peer?.machine.gpu ?? vitgraph.machine.device.name;
+  return [
+    `commit ${commit ?? "unknown"}, ${date.slice(0, 10)}, one ${gpu}, ${(seconds / 60).toFixed(1)} minutes`,
+    ...(products.length === 0 ? [] : [`; a product of 8192³ ran at ${products.join(", ")}`]),
+    ...(rows.length === 0 ? [] : [`: ${rows.map(({ workload }) => workloadTitle(workload)).join(", ")}`]),
+  ].join("");
 }
 
 function plot(file: string): string {
@@ -61,40 +74,41 @@ function speedTable(report: PerformanceReport): string {
       "exact graph / vitgraph",
       "end to end, ms",
     ],
-    tableWorkloads(report).map((workload) => [
-      workloadTitle(workload),
-      counted(workload.patches),
-      `${counted(workload.tokens)}, ${counted(workload.budget)}`,
-      peerCell(report, workload, "transformers-eager"),
-      peerCell(report, workload, "padded-graph-fa2"),
-      peerCell(report, workload, "exact-graph-cudnn"),
-      significant(workload.deviceMs),
-      ratioCell(report, workload, "padded-graph-fa2"),
-      ratioCell(report, workload, "exact-graph-cudnn"),
-      significant(workload.endToEndMs),
+    tableRows(report).map((row) => [
+      workloadTitle(row.workload),
+      counted(row.workload.patches),
+      `${counted(row.workload.tokens)}, ${counted(row.workload.budget)}`,
+      peerCell(row, "transformers-eager"),
+      peerCell(row, "padded-graph-fa2"),
+      peerCell(row, "exact-graph-cudnn"),
+      significant(row.workload.deviceMs),
+      ratioCell(row, "padded-graph-fa2"),
+      ratioCell(row, "exact-graph-cudnn"),
+      significant(row.workload.endToEndMs),
     ]),
   );
 }
 
 function cardTable(report: PerformanceReport): string {
-  const { tflops: product } = report.peer.matmul;
   return markdownTable(
     [
       "workload",
       "useful TFLOP/s",
-      `of the ${report.peer.matmul.side}³ product`,
+      "of the 8192³ product",
       "SM clock, MHz",
       "power, W",
       "padded graph: SM clock, MHz",
       "power, W",
     ],
-    tableWorkloads(report).map((workload) => {
+    tableRows(report).map((row) => {
+      const { workload, run } = row;
       const { tflops, card } = workload;
-      const peerCard = peerTime(report, workload, "padded-graph-fa2")?.card ?? null;
+      const product = (run.peer ?? run.vitgraph).matmul?.tflops;
+      const peerCard = peerTime(row, "padded-graph-fa2")?.card ?? null;
       return [
         workloadTitle(workload),
         significant(tflops),
-        `${((100 * tflops) / product).toFixed(0)} %`,
+        product === undefined ? "-" : `${((100 * tflops) / product).toFixed(0)} %`,
         whole(card?.smClockMhz),
         whole(card?.powerWatts),
         whole(peerCard?.sm_clock_mhz),
@@ -115,14 +129,14 @@ function squareTable(report: PerformanceReport): string {
       "vitgraph, ms",
       "padded graph / vitgraph",
     ],
-    squareWorkloads(report).map((workload) => [
-      workloadTitle(workload).replace("1 × ", ""),
-      counted(workload.patches),
-      counted(workload.budget),
-      peerCell(report, workload, "transformers-eager"),
-      peerCell(report, workload, "padded-graph-fa2"),
-      significant(workload.deviceMs),
-      ratioCell(report, workload, "padded-graph-fa2"),
+    squareRows(report).map((row) => [
+      workloadTitle(row.workload).replace("1 × ", ""),
+      counted(row.workload.patches),
+      counted(row.workload.budget),
+      peerCell(row, "transformers-eager"),
+      peerCell(row, "padded-graph-fa2"),
+      significant(row.workload.deviceMs),
+      ratioCell(row, "padded-graph-fa2"),
     ]),
   );
 }
@@ -135,16 +149,17 @@ function inFlightTable(report: PerformanceReport): string {
       "a call of three in flight, ms",
       "of it on the device, ms",
     ],
-    tableWorkloads(report).map((workload) => [
-      workloadTitle(workload),
-      significant(workload.deviceMs),
-      workload.inFlight === null ? "-" : significant(workload.inFlight.callMs),
-      workload.inFlight === null ? "-" : significant(workload.inFlight.deviceMs),
+    tableRows(report).map((row) => [
+      workloadTitle(row.workload),
+      significant(row.workload.deviceMs),
+      row.workload.inFlight === null ? "-" : significant(row.workload.inFlight.callMs),
+      row.workload.inFlight === null ? "-" : significant(row.workload.inFlight.deviceMs),
     ]),
   );
 }
 
-function paddingTable({ vitgraph: { padding = [], tokenBudgets } }: PerformanceReport): string {
+function paddingTable({ start }: PerformanceReport): string {
+  const { padding = [], tokenBudgets } = start.vitgraph;
   const cell = (tokens: number, budget: number | null) => {
     const sample = padding.find((each) => each.tokens === tokens && each.budget === budget);
     return sample === undefined ? "" : significant(sample.durationMs);
@@ -159,8 +174,8 @@ function paddingTable({ vitgraph: { padding = [], tokenBudgets } }: PerformanceR
   );
 }
 
-function describeStart({ vitgraph }: PerformanceReport): string {
-  const { startTimes, tokenBudgets, graphChecks, memory } = vitgraph;
+function describeStart({ start }: PerformanceReport): string {
+  const { startTimes, tokenBudgets, graphChecks, memory } = start.vitgraph;
   const seconds = (ms: number) => `${(ms / 1000).toFixed(ms < 1000 ? 2 : 1)} s`;
   const worst = Math.max(...graphChecks.map(({ relativeL2 }) => relativeL2)).toExponential(2);
   const mebibytes = (bytes = Number.NaN) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
@@ -185,7 +200,10 @@ function describeStart({ vitgraph }: PerformanceReport): string {
 }
 
 function summaryTable(report: PerformanceReport): string {
-  const { gpu } = report.peer.machine;
+  const { gpu } = report.machine;
+  const rows = tableRows(report)
+    .filter(({ workload }) => SUMMARY_ROWS.includes(workload.name))
+    .filter((row) => peerTime(row, "padded-graph-fa2")?.ms !== undefined);
   const table = markdownTable(
     [
       `tower of Qwen3-VL-8B, bf16, one ${gpu.replace(/^NVIDIA (H\d+).*/, "$1")}`,
@@ -193,17 +211,15 @@ function summaryTable(report: PerformanceReport): string {
       "vitgraph",
       "speed-up",
     ],
-    tableWorkloads(report)
-      .filter((workload) => SUMMARY_ROWS.includes(workload.name))
-      .filter((workload) => peerTime(report, workload, "padded-graph-fa2")?.ms !== undefined)
-      .map((workload) => [
-        workloadTitle(workload),
-        `${peerCell(report, workload, "padded-graph-fa2")} ms`,
-        `${significant(workload.deviceMs)} ms`,
-        ratioCell(report, workload, "padded-graph-fa2"),
-      ]),
+    rows.map((row) => [
+      workloadTitle(row.workload),
+      `${peerCell(row, "padded-graph-fa2")} ms`,
+      `${significant(row.workload.deviceMs)} ms`,
+      ratioCell(row, "padded-graph-fa2"),
+    ]),
   );
-  return `${table}\n\n(Commit ${report.commit ?? "unknown"}, both in one run.)`;
+  const commits = [...new Set(rows.map(({ run }) => run.commit ?? "unknown"))];
+  return `${table}\n\n(Commit ${commits.join(" and ")}; each row of one run, on one card.)`;
 }
 
 /** "1 × 224²", "8 × 1280×960 + 3 × 1024²", "16 mixed, 224² … 1024×768". */
@@ -214,14 +230,14 @@ export function workloadTitle({ sizes, items }: BenchedWorkload): string {
   return distinct.map((title) => `${titles.filter((each) => each === title).length} × ${title}`).join(" + ");
 }
 
-function peerCell(report: PerformanceReport, workload: BenchedWorkload, name: PeerName): string {
-  const ms = peerTime(report, workload, name)?.ms;
+function peerCell(row: Row, name: PeerName): string {
+  const ms = peerTime(row, name)?.ms;
   return ms === undefined ? "-" : significant(ms);
 }
 
-function ratioCell(report: PerformanceReport, workload: BenchedWorkload, name: PeerName): string {
-  const ms = peerTime(report, workload, name)?.ms;
-  return ms === undefined ? "-" : (ms / workload.deviceMs).toFixed(2);
+function ratioCell(row: Row, name: PeerName): string {
+  const ms = peerTime(row, name)?.ms;
+  return ms === undefined ? "-" : (ms / row.workload.deviceMs).toFixed(2);
 }
 
 function whole(value = Number.NaN): string {

@@ -1,16 +1,14 @@
 /**
  * The plot and the tables of docs/performance.md (benchmarks/performance-*.ts): drawn from made-up figures where their form is
- * tested, and compared with the committed report so that no figure of the page is written by hand.
+ * tested, and compared with the committed reports so that no figure of the page is written by hand.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { fillTables, PAGES, PLOT } from "../benchmarks/performance-page.js";
 import { drawPerformance } from "../benchmarks/performance-plot.js";
-import { type PerformanceReport, readPerformanceReport } from "../benchmarks/performance-report.js";
+import { joinRuns, type Run, readPerformanceReport } from "../benchmarks/performance-report.js";
 import { PERFORMANCE_TABLES } from "../benchmarks/performance-tables.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -29,7 +27,7 @@ const WORKLOADS: readonly [name: string, sizes: readonly (readonly number[])[], 
 ];
 
 /** The padded graph takes twice vitgraph's time, the exact one 1.5 times; the square of 128² has no exact graph. */
-function madeUpReport() {
+function madeUpRun() {
   const workloads = WORKLOADS.map(([name, sizes, ms]) => {
     const patches = sizes.reduce((sum, [height = 0, width = 0]) => sum + (height * width) / 256, 0);
     const card = { smClockMhz: 1700, powerWatts: 650, temperatureCelsius: 50 };
@@ -77,8 +75,10 @@ function madeUpReport() {
       workloads: Object.fromEntries(WORKLOADS.map(([name, , ms]) => [name, { peers: timed(name, ms) }])),
     },
   };
-  return report as unknown as PerformanceReport;
+  return report as unknown as Run & { readonly peer: NonNullable<Run["peer"]> };
 }
+
+const madeUpReport = () => joinRuns([madeUpRun()]);
 
 describe("the tables", () => {
   const rowsOf = (name: keyof typeof PERFORMANCE_TABLES) =>
@@ -179,43 +179,46 @@ describe("a page", () => {
   });
 });
 
-test("a report without peers or padding is refused with what it lacks", async () => {
-  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
-  onTestFinished(() => rm(directory, { recursive: true }));
-  const file = join(directory, "report.json");
-  const read = async (report: object) => {
-    await writeFile(file, JSON.stringify(report));
-    return readPerformanceReport(file);
-  };
-  const { vitgraph, ...rest } = madeUpReport();
-  expect((await read(madeUpReport())).commit).toBe("0123abc");
-  await expect(read({ ...rest, vitgraph, peer: null })).rejects.toThrow("report.json has no times of peers");
-  const { padding: _, ...without } = vitgraph;
-  await expect(read({ ...rest, vitgraph: without })).rejects.toThrow("has no times of padding");
-  const workloads = vitgraph.workloads.filter(({ name }) => name !== "16mix");
-  await expect(read({ ...rest, vitgraph: { ...vitgraph, workloads } })).rejects.toThrow(
-    "has no workload 16mix",
+test("reports without peers or padding are refused with what they lack", () => {
+  const run = madeUpRun();
+  expect(() => joinRuns([{ ...run, peer: null }])).toThrow("the reports have no times of peers");
+  const { padding: _, ...without } = run.vitgraph;
+  expect(() => joinRuns([{ ...run, vitgraph: without }])).toThrow("have no times of padding");
+  const workloads = run.vitgraph.workloads.filter(({ name }) => name !== "16mix");
+  expect(() => joinRuns([{ ...run, vitgraph: { ...run.vitgraph, workloads } }])).toThrow(
+    "have no workload 16mix",
   );
 });
 
-// Named by date and card, so that the last one is the newest.
-const reports = existsSync(RESULTS)
-  ? readdirSync(RESULTS)
-      .filter((name) => name.endsWith(".json"))
-      .sort()
-  : [];
+test("of several runs a row is the one with most of its peers, or the last; the start is the last that has it", () => {
+  const [first, second] = [madeUpRun(), madeUpRun()];
+  const { padding: _, ...vitgraph } = second.vitgraph;
+  const { "1x224": known, "1x448": half } = second.peer.workloads;
+  const { "exact-graph-cudnn": __, ...fewer } = half?.peers ?? {};
+  const workloads = { "1x224": known!, "1x448": { peers: fewer } };
+  const later: Run = { ...second, commit: "4567def", vitgraph, peer: { ...second.peer, workloads } };
+  const report = joinRuns([first, later]);
+  const commits = Object.fromEntries(report.rows.map(({ workload, run }) => [workload.name, run.commit]));
+  expect(commits).toMatchObject({ "1x224": "4567def", "1x448": "0123abc", "1x2048": "0123abc" });
+  expect(report.start.commit).toBe("0123abc");
+  expect(PERFORMANCE_TABLES.run(report)).toContain(
+    "- commit 4567def, 2026-11-27, one NVIDIA H100 80GB HBM3, 7.5 minutes; a product of 8192³ ran at 800 TFLOP/s through PyTorch, 780 through vitgraph: 1 × 224²\n",
+  );
+});
+
+const reports = existsSync(RESULTS) ? readdirSync(RESULTS).filter((name) => name.endsWith(".json")) : [];
 if (reports.length === 0)
   console.warn("SKIPPED: benchmarks/results has no report, so the page's tables are unchecked");
 
-describe.skipIf(reports.length === 0)("the committed report", () => {
-  const report = () => readPerformanceReport(join(RESULTS, reports.at(-1) as string));
+describe.skipIf(reports.length === 0)("the committed reports", () => {
+  const report = () => readPerformanceReport(RESULTS);
 
-  test.each(PAGES)("fills the tables of %s", (page) => {
+  test.each(PAGES)("fill the tables of %s", (page) => {
     const text = readFileSync(join(ROOT, page), "utf8");
     expect(text).toBe(fillTables(text, report()));
   });
 
-  test(`is drawn in ${PLOT}`, () => {
+  test(`are drawn in ${PLOT}`, () => {
     expect(readFileSync(join(ROOT, PLOT), "utf8")).toBe(drawPerformance(report()));
   });
 });
