@@ -44,7 +44,7 @@ CudaProgram::~CudaProgram() {
   } catch (const Error&) {
     return;
   }
-  if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
+  graph_.reset();
 }
 
 std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std::atomic<bool>& cancelled) {
@@ -65,7 +65,7 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
   device_->inlet().send(inputs, [&] { device_->gate().wait(); });
   auto run = std::make_unique<CudaRun>(device_, std::move(outputs), cancelled);
   run->note_start();
-  if (graph_ != nullptr) check(cudaGraphLaunch(graph_, device_->stream()), "cannot launch the graph");
+  if (graph_) graph_->launch();
   else launch_all(true);
   run->note_end();
   return run;
@@ -74,7 +74,7 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
 std::optional<CaptureTimes> CudaProgram::capture() {
   using Clock = std::chrono::steady_clock;
   using Milliseconds = std::chrono::duration<double, std::milli>;
-  if (graph_ != nullptr) return CaptureTimes{0, 0};
+  if (graph_) return CaptureTimes{0, 0};
   device_->activate();
   device_->gate().wait();
   const auto begun = Clock::now();
@@ -85,22 +85,7 @@ std::optional<CaptureTimes> CudaProgram::capture() {
   send_counts(std::vector<std::uint32_t>(program_.capacities.size(), 0));
   launch_all(true);
   check(cudaStreamSynchronize(stream), "the warm-up run failed");
-
-  cudaGraph_t graph = nullptr;
-  check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cannot begin the capture");
-  try {
-    launch_all(true);
-  } catch (...) {
-    cudaStreamEndCapture(stream, &graph);
-    if (graph != nullptr) cudaGraphDestroy(graph);
-    cudaGetLastError();
-    throw;
-  }
-  check(cudaStreamEndCapture(stream, &graph), "cannot end the capture");
-  const cudaError_t status = cudaGraphInstantiate(&graph_, graph, 0);
-  cudaGraphDestroy(graph);
-  check(status, "cannot instantiate the graph");
-  check(cudaGraphUpload(graph_, stream), "cannot upload the graph");
+  graph_.emplace(stream, [&] { launch_all(true); });
   return CaptureTimes{Milliseconds(measured - begun).count(), Milliseconds(Clock::now() - measured).count()};
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/cuda/cuda_device.h"
+#include "backend/cuda/recorded_graph.h"
 #include "backend/cuda/run_metadata.h"
 #include "backend/cuda/step.h"
 
@@ -49,7 +50,7 @@ class CudaProgram final : public LoadedProgram {
   std::vector<Step> steps_;
   /// Those of the steps that are measured.
   std::vector<std::shared_ptr<LinearStep>> linears_;
-  cudaGraphExec_t graph_ = nullptr;
+  std::optional<RecordedGraph> graph_;
 };
 
 }  // namespace vitgraph::cuda

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <utility>
 
+#include "backend/cuda/recorded_graph.h"
 #include "backend/cuda/status.h"
 #include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/linear/linear.h"
@@ -93,32 +93,6 @@ class Stopwatch {
   cudaStream_t stream_;
   cudaEvent_t start_ = nullptr;
   cudaEvent_t stop_ = nullptr;
-};
-
-/// Launches as a graph. A host that launches them one by one takes longer for each than a product of few rows does.
-class RecordedLaunches {
- public:
-  RecordedLaunches(cudaStream_t stream, const std::function<cudaError_t()>& launches) : stream_(stream) {
-    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cannot record matrix products");
-    const cudaError_t status = launches();
-    cudaGraph_t graph = nullptr;
-    const cudaError_t ended = cudaStreamEndCapture(stream, &graph);
-    const cudaError_t made = status == cudaSuccess && ended == cudaSuccess ? cudaGraphInstantiate(&graph_, graph, 0) : status;
-    if (graph != nullptr) cudaGraphDestroy(graph);
-    check(made != cudaSuccess ? made : ended, "cannot record matrix products");
-    check(cudaGraphUpload(graph_, stream), "cannot upload matrix products");
-  }
-  ~RecordedLaunches() {
-    if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
-  }
-  RecordedLaunches(RecordedLaunches&& other) noexcept : stream_(other.stream_), graph_(std::exchange(other.graph_, nullptr)) {}
-  RecordedLaunches& operator=(RecordedLaunches&&) = delete;
-
-  void launch() const { check(cudaGraphLaunch(graph_, stream_), "cannot run matrix products"); }
-
- private:
-  cudaStream_t stream_;
-  cudaGraphExec_t graph_ = nullptr;
 };
 
 }  // namespace
@@ -238,23 +212,25 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
     if (status != cudaSuccess) cudaGetLastError();
     first_looks.push_back(status == cudaSuccess ? weighed(way, milliseconds) : kNever);
   }
+  // Graphs: a host that launches products of few rows one by one takes longer for each than it does.
   struct Contender {
     std::size_t way;
-    RecordedLaunches launches;
+    RecordedGraph products;
     float shortest;
   };
   std::vector<Contender> contenders;
   const float limit = kClearlyBehind * *std::min_element(first_looks.begin(), first_looks.end());
   for (std::size_t way = 0; way < first.ways_.size(); ++way) {
     if (first_looks[way] > limit) continue;
-    contenders.push_back({way, RecordedLaunches(launch.stream, [&] { return run(way, steps.size()); }), kNever});
+    const auto run_all = [&] { check(run(way, steps.size()), "cannot record matrix products"); };
+    contenders.push_back({way, RecordedGraph(launch.stream, run_all), kNever});
   }
   float shortest = kNever;
   for (int turn = 0; turn < kTimedRuns; ++turn) {
     for (Contender& contender : contenders) {
       if (contender.shortest > kBehind * shortest && turn > 0) continue;
       stopwatch.start();
-      contender.launches.launch();
+      contender.products.launch();
       contender.shortest = std::min(contender.shortest, weighed(contender.way, stopwatch.stop()));
       shortest = std::min(shortest, contender.shortest);
     }
