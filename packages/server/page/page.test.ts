@@ -168,7 +168,9 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     const facts = page.locator(".facts");
     await facts.waitFor();
     // 40 × 24 pixels, patches of 2 × 2, four patches a token.
-    expect(await facts.textContent()).toMatch(/1 × 12 × 20 patches.*60 rows of 16 columns.*\d m?s, upload included/s);
+    expect(await facts.textContent()).toMatch(
+      /1 × 12 × 20 patches.*60 rows of 16 columns.*\d m?s, upload included/s,
+    );
     expect(await page.locator(".preview line").count()).toBe(9 + 5);
     const [image, grid] = await Promise.all([
       page.locator(".preview img").boundingBox(),
