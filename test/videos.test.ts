@@ -111,7 +111,7 @@ test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
   },
 );
 
-test.each(["gemma4", "glm4v", "glm-ocr", "glm5-next", "internvl", "internvl-chat", "llava-onevision", "smolvlm"])(
+test.each(["gemma4", "gemma4-unified", "glm4v", "glm-ocr", "glm5-next", "internvl", "internvl-chat", "llava-onevision", "smolvlm"])(
   "a clip has the embedding of transformers' %s",
   async (family) => {
     const directory = fixture(`models/${family}-tiny`);

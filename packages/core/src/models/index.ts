@@ -140,6 +140,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
   Gemma4VideoProcessor: GEMMA4_VIDEOS,
+  Gemma4UnifiedVideoProcessor: GEMMA4_VIDEOS,
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,
