@@ -11,6 +11,7 @@ import { join } from "node:path";
 import {
   compareWithReference,
   EncoderEngine,
+  loadModel,
   openClip,
   type PixelItem,
   type Raster,
@@ -111,38 +112,72 @@ test.each(await readList<ExpectedFrames>("videos/family-frames.json"))(
   },
 );
 
-test.each(["gemma4", "glm4v", "glm5-next", "internvl", "internvl-chat", "llava-onevision", "smolvlm"])(
-  "a clip has the embedding of transformers' %s",
-  async (family) => {
-    const directory = fixture(`models/${family}-tiny`);
-    await using engine = await EncoderEngine.create({
-      model: directory,
-      devices: [{ backend: "cpu" }],
-      maxBatchTokens: 256,
-    });
-    const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
-    const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
-    await using clip = await openClip(video, engine.model.videoProcessor!);
-    const frames = await framesOf(video, clip.indices);
-    await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
-    const [grid] = await readGrids(file, "grid_thw");
-    const expected = await readFloats(file, "output");
-    // From the file and from its frames, together with an image.
-    const [ofFile, ofImage, ofFrames] = await engine.encode([{ video }, { image }, { frames }]);
-    expect(ofImage?.status).toBe("fulfilled");
-    for (const outcome of [ofFile, ofFrames]) {
-      if (outcome?.status !== "fulfilled") throw outcome?.reason;
-      expect(outcome.value.grid).toMatchObject(grid!);
-      expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
-    }
-  },
-);
+test.each([
+  "gemma4",
+  "gemma4-unified",
+  "glm4v",
+  "glm-ocr",
+  "glm5-next",
+  "internvl",
+  "internvl-chat",
+  "llava-onevision",
+  "llava-onevision1-5",
+  "minicpmv4-6",
+  "smolvlm",
+])("a clip has the reference's embedding: %s", async (family) => {
+  const directory = fixture(`models/${family}-tiny`);
+  await using engine = await EncoderEngine.create({
+    model: directory,
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 256,
+  });
+  const video = new Uint8Array(await readFile(fixture("videos/animated.gif")));
+  const image = await readFile(fixture("models/images/image2_330x100_RGB.png"));
+  await using clip = await openClip(video, engine.model.videoProcessor!);
+  const frames = await framesOf(video, clip.indices);
+  await using file = await SafetensorsFile.open(join(directory, "video.safetensors"));
+  const [grid] = await readGrids(file, "grid_thw");
+  const expected = await readFloats(file, "output");
+  // From the file and from its frames, together with an image.
+  const [ofFile, ofImage, ofFrames] = await engine.encode([{ video }, { image }, { frames }]);
+  expect(ofImage?.status).toBe("fulfilled");
+  for (const outcome of [ofFile, ofFrames]) {
+    if (outcome?.status !== "fulfilled") throw outcome?.reason;
+    expect(outcome.value.grid).toMatchObject(grid!);
+    expect(compareWithReference(outcome.value.data, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+  }
+});
+
+test("a clip of frames that become slices has the rows of its frames as images, one frame after the other", async () => {
+  // In place of what the checkpoint's files for images and for videos say.
+  const mmProcessorKwargs = { scale_resolution: 112, max_slice_nums: 3 };
+  await using model = await loadModel(fixture("models/minicpmv4-6-tiny"), { mmProcessorKwargs });
+  await using engine = await EncoderEngine.create({
+    model,
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 256,
+  });
+  const frames = [1, 2, 3].map((seed) => {
+    const rgb = Uint8Array.from({ length: 130 * 260 * 3 }, (_, at) => (seed * at * at) % 251);
+    return { rgb, width: 260, height: 130 };
+  });
+  const [clip, ...images] = await engine.encode([{ frames }, ...frames.map((raster) => ({ raster }))]);
+  if (clip?.status !== "fulfilled") throw clip?.reason;
+  expect(clip.value.grid).toEqual({ t: 3, h: 4, w: 12, next: { t: 6, h: 8, w: 8 }, isClip: true });
+  const rows = images.flatMap((image) => (image.status === "fulfilled" ? [...image.value.data] : []));
+  expect(compareWithReference(clip.value.data, Float32Array.from(rows)).relativeL2).toBeLessThanOrEqual(1e-6);
+});
 
 test.each([
   [
     "glm4v",
     { numFrames: 4 },
     "numFrames is 4, and this model samples clips by time: give fps, or pass the frames",
+  ],
+  [
+    "minicpmv4_6",
+    { numFrames: 4 },
+    "numFrames is 4, and this model samples clips by time: leave it out, or pass the frames",
   ],
   ["glm46v", { fps: 2 }, "fps is 2, and this model samples clips by time: leave it out, or pass the frames"],
 ])("%s refuses %o", (model, sampling, message) => {

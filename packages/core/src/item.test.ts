@@ -1,11 +1,13 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";
 import {
+  checkGrid,
   checkItem,
   copyGrid,
   type EncoderItem,
   type Grid,
   gridKey,
+  partsInRowOrder,
   patchCount,
   rowElements,
   tokenCount,
@@ -118,6 +120,24 @@ describe("refuses", () => {
         "resize the image so that its height and width in patches are multiples of 2",
     );
   });
+});
+
+test("a clip's second grid must have as many tiles for each frame, and stands behind each frame's first", () => {
+  const clip = (tiles: number) => ({
+    ...{ t: 3, h: 4, w: 2, isClip: true as const },
+    next: { t: tiles, h: 2, w: 2 },
+  });
+  expect(() => checkGrid(clip(4), 2)).toThrow(
+    "grid 3 × 4 × 2 and 4 × 2 × 2 is a clip's, and 4 tiles are no whole number for each of 3 frames: " +
+      "give every frame as many tiles",
+  );
+  expect(() => checkGrid(clip(6), 2)).not.toThrow();
+  const frame = [
+    { t: 1, h: 4, w: 2 },
+    { t: 2, h: 2, w: 2 },
+  ];
+  expect(partsInRowOrder(clip(6))).toEqual([...frame, ...frame, ...frame]);
+  expect(partsInRowOrder({ ...clip(6), isClip: undefined } as never)).toHaveLength(2);
 });
 
 test("a copied grid has the fields of a grid, and a name that no other grid has", () => {

@@ -5,7 +5,8 @@
  * It holds no file and no pixel raster. Rows are patches in the order of the family's processor. Mostly that is merge-block
  * order: the mergeSize × mergeSize patches that become one token stand together, blocks go left to right and top to bottom,
  * frames one after the other. Others have them row by row, or the channels of a pixel side by side. Tiles of one image are
- * frames of its grid; a thumbnail of another size has a grid of its own behind or before theirs.
+ * frames of its grid; a thumbnail of another size has a grid of its own behind or before theirs. Of a clip whose frames become
+ * such tiles, the rows come frame by frame.
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
@@ -49,6 +50,17 @@ export interface PatchShape {
 /** Patches of a grid: the rows of its item, vLLM's `input_size`. */
 export function patchCount(grid: Grid): number {
   return countInputPatches([grid]);
+}
+
+/** The grids of an item's rows, one after the other: those of a clip frame by frame, each with its share of the second grid. */
+export function partsInRowOrder(grid: Grid): readonly GridPart[] {
+  const { t, h, w, next, isClip } = grid;
+  if (next === undefined || !isClip) return partsOf(grid);
+  const frame = [
+    { t: 1, h, w },
+    { ...next, t: next.t / t },
+  ];
+  return Array.from({ length: t }, () => frame).flat();
 }
 
 /** Tokens that a grid becomes after the merge: vLLM's `output_tokens`. */
@@ -152,7 +164,7 @@ function isTypedArray(
 
 /** @throws VG_ITEM_INVALID */
 export function checkGrid(grid: Grid, mergeSize: number): void {
-  const { next, imageSize } = grid ?? {};
+  const { next, imageSize, isClip } = grid ?? {};
   const parts = next === undefined ? [grid] : [grid, next];
   const whole = (values: readonly (number | undefined)[]) =>
     values.every((value) => Number.isSafeInteger(value) && (value as number) > 0);
@@ -171,6 +183,13 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
       "VG_ITEM_INVALID",
       `grid.imageSize is ${describe(imageSize?.width)} × ${describe(imageSize?.height)}`,
       { remedy: "give the height and width of the image in pixels", details: { grid } },
+    );
+  }
+  if (isClip && next !== undefined && next.t % grid.t !== 0) {
+    throw new VitgraphError(
+      "VG_ITEM_INVALID",
+      `grid ${printGrid(grid)} is a clip's, and ${next.t} tiles are no whole number for each of ${grid.t} frames`,
+      { remedy: "give every frame as many tiles", details: { grid } },
     );
   }
   if (parts.some(({ h, w }) => h % mergeSize !== 0 || w % mergeSize !== 0)) {

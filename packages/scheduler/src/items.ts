@@ -17,11 +17,14 @@ export interface Grid extends GridPart {
   readonly next?: GridPart;
   /** Pixels of the image before its resize, for models whose answer depends on them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
-  /** The parts along time are a clip's frames, for models that answer those otherwise than an image's tiles. */
+  /**
+   * The parts along time are a clip's frames, for models that answer those otherwise than an image's tiles. `next.t` counts the
+   * tiles of all frames.
+   */
   readonly isClip?: true;
 }
 
-/** The grids of an item, one after the other. */
+/** The grids of an item. */
 export function partsOf({ t, h, w, next }: Grid): readonly GridPart[] {
   const first = { t, h, w };
   return next === undefined ? [first] : [first, next];

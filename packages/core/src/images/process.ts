@@ -64,19 +64,29 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, tile, whole } = fitted;
+  const { via, resizeTo, canvas = resizeTo, tile } = fitted;
   if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
     return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
+  return { format: "u8_still", grid, pixels: await fittedRows(raster, fitted, processor) };
+}
+
+/** The patches of an image or a frame: its tiles', and those of the whole behind or before them. */
+async function fittedRows(
+  raster: Raster,
+  fitted: FittedImage,
+  processor: ImageProcessor,
+): Promise<Uint8Array> {
+  const { filter } = processor;
+  const { resizeTo, canvas = resizeTo, tile, whole } = fitted;
   const fit = await fittedTo(raster, fitted, filter);
   const pixels = await patchRows({ rgb: onItsCanvas(fit, fitted), ...canvas }, processor, tile);
-  if (whole === undefined) return { format: "u8_still", grid, pixels };
+  if (whole === undefined) return pixels;
   const { size } = whole;
   const small = await resized(whole.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
   const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
-  const parts = whole.first ? [wholePixels, pixels] : [pixels, wholePixels];
-  return { format: "u8_still", grid, pixels: concatenate(parts) };
+  return concatenate(whole.first ? [wholePixels, pixels] : [pixels, wholePixels]);
 }
 
 /** The patches of an image, or of its tiles one after the other, each in raster order. */
@@ -194,10 +204,16 @@ export async function cutFrames(
 ): Promise<Uint8Array> {
   const { filter, patchSize, temporalPatchSize, channelsLast } = processor;
   const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize };
-  const { via, resizeTo, canvas = resizeTo } = fitted;
+  const { via, resizeTo, canvas = resizeTo, tile } = fitted;
+  const { height, width } = from;
+  if (tile !== undefined) {
+    // Towers that take tiles have patches of one frame.
+    const rows: Uint8Array[] = [];
+    for (const rgb of frames) rows.push(await fittedRows({ rgb, height, width }, fitted, processor));
+    return concatenate(rows);
+  }
   if (via === undefined && !channelsLast && isSameSize(canvas, resizeTo))
     return patchifyFrames(frames, from, { ...layout, resizeTo });
-  const { height, width } = from;
   const canvases: Uint8Array[] = [];
   for (const rgb of frames)
     canvases.push(onItsCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
@@ -326,13 +342,15 @@ function gridOfImage(
   return { ...first, next, ...size };
 }
 
-export function gridOfClip(
-  frames: number,
-  { resizeTo, canvas = resizeTo, isClip }: FittedImage,
-  processor: VideoProcessor,
-): Grid {
-  const grid = gridOf(Math.ceil(frames / processor.temporalPatchSize), canvas, processor);
-  return isClip ? { ...grid, isClip } : grid;
+export function gridOfClip(frames: number, fitted: FittedImage, processor: VideoProcessor): Grid {
+  const slots = Math.ceil(frames / processor.temporalPatchSize);
+  const { next, ...frame } = gridOfImage(fitted, processor);
+  return {
+    ...frame,
+    t: slots * frame.t,
+    ...(next && { next: { ...next, t: slots * next.t } }),
+    ...(fitted.isClip && { isClip: true }),
+  };
 }
 
 function gridOf(t: number, { height, width }: ImageSize, { patchSize }: ImageProcessor): GridPart {

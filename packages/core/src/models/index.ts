@@ -27,6 +27,7 @@ import { llavaOnevision } from "./llava-onevision/index.js";
 import { LLAVA_ONEVISION_VIDEO_CLASS } from "./llava-onevision/preprocess.js";
 import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
 import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
+import { MINICPM_VIDEOS } from "./minicpmv4-6/preprocess.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { mistral3, pixtral } from "./pixtral/index.js";
@@ -140,10 +141,12 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
   Gemma4VideoProcessor: GEMMA4_VIDEOS,
+  Gemma4UnifiedVideoProcessor: GEMMA4_VIDEOS,
   Glm4vVideoProcessor: GLM4V_VIDEOS,
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
+  MiniCPMV4_6VideoProcessor: MINICPM_VIDEOS,
   SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };

@@ -140,7 +140,9 @@ function describeModel(
   const vision = createVisionModel(config);
   checkOptions("mmProcessorKwargs", overrides, sizeKeysOfModel(vision.modelType));
   checkAgainstTower(IMAGE_FILE, image, vision);
-  checkAgainstTower(videoFile, video, vision);
+  // Where the tower's patches have one frame, a file for videos may still say what its processor's class does.
+  const { temporal_patch_size, ...ofOneFrame } = video ?? {};
+  checkAgainstTower(videoFile, vision.temporalPatchSize === 1 ? ofOneFrame : video, vision);
   // Files that leave the shape of patches out mean the tower's.
   const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
   const patches = { patchSize, temporalPatchSize, mergeSize };

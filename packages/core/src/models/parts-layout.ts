@@ -1,46 +1,42 @@
 /** The layout of an item of several grids, out of the layouts of each. */
-import { type Grid, type GridPart, partsOf, patchCount } from "../item.js";
+import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
+import { concatenate } from "../numerics.js";
 import { PATCH_TABLES, type PatchTables } from "./patch-tables.js";
-import type { GridLayout } from "./vision-model.js";
+import type { GridLayout, SegmentList } from "./vision-model.js";
 
 /** Tables, segments and orders of patches one after the other. @param layoutOf of one grid, with no other orders than these */
 export function partsLayout(grid: Grid, layoutOf: (part: GridPart) => GridLayout): GridLayout {
-  const [first, ...others] = partsOf(grid).map((part) => ({ ...layoutOf(part), patches: patchCount(part) }));
-  if (first === undefined || others.length === 0) return layoutOf(grid);
-  return others.reduce(joined, first);
-}
-
-type PartLayout = GridLayout & { readonly patches: number };
-
-function joined(a: PartLayout, b: PartLayout): PartLayout {
-  const patchOrder = new Int32Array(a.patches + b.patches);
-  for (let patch = 0; patch < patchOrder.length; patch++) {
-    const own = patch - a.patches;
-    patchOrder[patch] = own < 0 ? (a.patchOrder?.[patch] ?? patch) : a.patches + (b.patchOrder?.[own] ?? own);
-  }
-  const lists = Object.entries(a.segments).map(([list, lengths]) => [
-    list,
-    [...lengths, ...(b.segments[list as keyof GridLayout["segments"]] ?? [])],
-  ]);
+  const parts = partsInRowOrder(grid);
+  if (parts.length === 1) return layoutOf(grid);
+  // The parts of a clip's frames are alike.
+  const layouts = new Map([...new Set(parts)].map((part) => [part, layoutOf(part)]));
+  const ordered = parts.map((part) => layouts.get(part) as GridLayout);
+  const lists = Object.keys(ordered[0]?.segments ?? {}) as SegmentList[];
   return {
-    patches: a.patches + b.patches,
-    patchTables: () => joinedTables(a.patchTables(), b.patchTables()),
-    patchOrder,
-    segments: Object.fromEntries(lists),
+    patchTables: () => joinedTables(ordered.map((layout) => layout.patchTables())),
+    patchOrder: joinedOrders(parts, ordered),
+    segments: Object.fromEntries(
+      lists.map((list) => [list, ordered.flatMap(({ segments }) => segments[list] ?? [])]),
+    ),
   };
 }
 
-function joinedTables(a: PatchTables, b: PatchTables): PatchTables {
-  const tables = PATCH_TABLES.flatMap((name) => {
-    const [first, second] = [a[name], b[name]];
-    if (first === undefined || second === undefined) return [];
-    const table =
-      first instanceof Float32Array
-        ? new Float32Array(first.length + second.length)
-        : new Int32Array(first.length + second.length);
-    table.set(first);
-    table.set(second, first.length);
-    return [[name, table] as const];
+function joinedOrders(parts: readonly GridPart[], layouts: readonly GridLayout[]): Int32Array {
+  let start = 0;
+  const orders = parts.map((part, index) => {
+    const first = start;
+    const order = layouts[index]?.patchOrder;
+    start += patchCount(part);
+    return Int32Array.from({ length: start - first }, (_, patch) => first + (order?.[patch] ?? patch));
   });
-  return Object.fromEntries(tables);
+  return concatenate(orders);
+}
+
+function joinedTables(tables: readonly PatchTables[]): PatchTables {
+  return Object.fromEntries(
+    PATCH_TABLES.flatMap((name) => {
+      const parts = tables.flatMap((table) => table[name] ?? []);
+      return parts.length === 0 ? [] : [[name, concatenate(parts)]];
+    }),
+  );
 }

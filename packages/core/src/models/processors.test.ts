@@ -82,6 +82,13 @@ describe("settings", () => {
     expect(fitted?.via).toEqual({ height: 1536, width: 2048 });
   });
 
+  test("of videos that join frames to one are refused", () => {
+    expect(() => readVideoProcessor({ stack_frames: 3 }, "minicpmv4_6")).toThrow(
+      "video_preprocessor_config.json has stack_frames = 3: it must be 1",
+    );
+    expect(readVideoProcessor({ max_num_frames: 64 }, "minicpmv4_6")).toMatchObject({ maxFrames: 64 });
+  });
+
   test("as Qwen3-VL's hub checkpoints have them", () => {
     const settings = {
       size: { longest_edge: 16777216, shortest_edge: 65536 },

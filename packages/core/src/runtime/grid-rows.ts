@@ -6,7 +6,7 @@
  * least recently and others need them.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { type Grid, type GridPart, partsOf, patchCount } from "../item.js";
+import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
 
 /** The frame of a grid: frames repeat, so their number is no part of what is cached. */
 export type Frame = Pick<GridPart, "h" | "w">;
@@ -63,7 +63,7 @@ export class GridRows {
    * never evicted for each other: together they must have no more patches than there are rows.
    */
   bring(grids: readonly Grid[]): BroughtGrids {
-    const parts = grids.flatMap(partsOf);
+    const parts = grids.flatMap(partsInRowOrder);
     const frames = new Map(parts.map((part) => [keyOf(part), part]));
     const patches = [...frames.values()].reduce((sum, { h, w }) => sum + h * w, 0);
     if (patches > this.capacity) {

@@ -9,7 +9,8 @@ import { VitgraphError } from "@vitgraph/errors";
 import { DEFAULT_MAX_PIXELS } from "../images/decode.js";
 import type { FittedImage, VideoProcessor } from "../images/image-processor.js";
 import { cutFrames, fitClip, gridOfClip } from "../images/process.js";
-import type { Grid, PixelItem } from "../item.js";
+import type { ImageSize } from "../images/smart-resize.js";
+import { type Grid, type PixelItem, patchCount } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
 import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
 import { type FrameSampling, patchTimestamps, sampleFrames } from "./sample-frames.js";
@@ -65,15 +66,16 @@ export async function openClip(
   }
 }
 
-/** Resizing holds its frames twice, and a frame at the size that it passes through. */
+/** Resizing holds its frames twice, and a frame at the size that it passes through, or before and after it is cut into tiles. */
 function decodePixels(
   info: ClipInfo,
-  { via }: FittedImage,
+  { via, resizeTo, tile }: FittedImage,
   temporalPatch: number,
   holdsAll: boolean,
 ): number {
   const frames = 2 * temporalPatch + (holdsAll ? info.frames : 0);
-  return info.width * info.height * frames + (via === undefined ? 0 : via.width * via.height);
+  const area = ({ width, height }: ImageSize) => width * height;
+  return area(info) * frames + (via ? area(via) : 0) + (tile ? 2 * area(resizeTo) : 0);
 }
 
 interface ClipSource {
@@ -132,8 +134,8 @@ async function patchify(
   processor: VideoProcessor,
 ): Promise<PixelItem> {
   const { patchSize, temporalPatchSize } = processor;
-  const slotBytes = temporalPatchSize * grid.h * grid.w * patchSize ** 2 * 3;
-  const pixels = new Uint8Array(grid.t * slotBytes);
+  const pixels = new Uint8Array(temporalPatchSize * patchCount(grid) * patchSize ** 2 * 3);
+  const slotBytes = pixels.length / grid.t;
   let slot = 0;
   let waiting: Uint8Array[] = [];
   const flush = async () => {

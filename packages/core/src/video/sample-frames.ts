@@ -110,6 +110,16 @@ export function patchTimestamps(
   });
 }
 
+/** @throws VG_ARGUMENT_INVALID for a rate or a number, of families whose rule takes neither */
+export function refuseSampling({ fps, numFrames }: FrameSampling): void {
+  for (const [name, value] of Object.entries({ fps, numFrames }))
+    if (value !== undefined) throw unsampled(name, value, "leave it out, or pass the frames");
+}
+
+export function unsampled(name: string, value: number, remedy: string): VitgraphError {
+  return invalid(`${name} is ${value}, and this model samples clips by time`, remedy);
+}
+
 function invalid(fact: string, remedy: string): VitgraphError {
   return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
 }

@@ -1,5 +1,5 @@
-/** Gemma 4 12B, whose images have no tower: config reader, graph, layout. The processor is Gemma 4's. */
-import { GEMMA4_IMAGES } from "../gemma4/preprocess.js";
+/** Gemma 4 12B, whose images have no tower: config reader, graph, layout. The processors are Gemma 4's. */
+import { GEMMA4_IMAGES, GEMMA4_VIDEO_SIZES, GEMMA4_VIDEOS } from "../gemma4/preprocess.js";
 import { MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
@@ -7,7 +7,12 @@ import type { VisionModel } from "../vision-model.js";
 import { readGemma4UnifiedConfig } from "./config.js";
 import { buildGemma4UnifiedGraph } from "./graph.js";
 
-export const gemma4Unified: ModelFamily = { create: createGemma4Unified, images: GEMMA4_IMAGES };
+export const gemma4Unified: ModelFamily = {
+  create: createGemma4Unified,
+  images: GEMMA4_IMAGES,
+  videos: GEMMA4_VIDEOS,
+  videoSizes: GEMMA4_VIDEO_SIZES,
+};
 
 function createGemma4Unified(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readGemma4UnifiedConfig(checkpointConfig);

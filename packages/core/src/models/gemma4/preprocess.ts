@@ -40,7 +40,7 @@ export const GEMMA4_IMAGES: ImageProcessorDefaults = {
   sizes: sizesFor(IMAGE_TOKENS),
 };
 
-/** transformers' Gemma4VideoProcessor. */
+/** transformers' Gemma4VideoProcessor and Gemma4UnifiedVideoProcessor. */
 export const GEMMA4_VIDEOS: VideoProcessor = {
   ...GEMMA4_CLASS,
   ...budgeted(FRAME_TOKENS, 16, 3),

@@ -2,9 +2,14 @@
  * Which frames of a clip GLM sees: `sample_frames` of transformers' Glm4vVideoProcessor, Glm46VVideoProcessor and
  * Glm5NextVideoProcessor, step by step in float64. All go by time, and fill the last temporal patch by repeating a frame.
  */
-import { VitgraphError } from "@vitgraph/errors";
 import { linspace } from "../../numerics.js";
-import type { ClipLength, FrameSampling, FrameSamplingLimits } from "../../video/sample-frames.js";
+import {
+  type ClipLength,
+  type FrameSampling,
+  type FrameSamplingLimits,
+  refuseSampling,
+  unsampled,
+} from "../../video/sample-frames.js";
 
 /** At `fps` up to `maxDuration`; of a longer clip as many frames as of one of that length, in equal steps. */
 export function sampleAtRate(
@@ -32,15 +37,14 @@ const MAX_FRAMES = 640;
 /** At a rate that falls with the length of the clip. */
 export function sampleByDuration(
   clip: ClipLength,
-  { fps, numFrames }: FrameSampling,
+  wanted: FrameSampling,
   { temporalPatchSize }: FrameSamplingLimits,
 ): readonly number[] {
-  for (const [name, value] of Object.entries({ fps, numFrames }))
-    if (value !== undefined) throw unsampled(name, value, "leave it out, or pass the frames");
+  refuseSampling(wanted);
   const seconds = Math.min(clip.frames / clip.fps, MAX_SECONDS);
   const rate = seconds <= 30 ? 3 : seconds <= 300 ? 1 : 0.5;
-  const wanted = Math.min(Math.trunc(seconds * rate * temporalPatchSize), MAX_FRAMES);
-  return spacedFrames(clip, wanted, 1 / (temporalPatchSize * rate));
+  const count = Math.min(Math.trunc(seconds * rate * temporalPatchSize), MAX_FRAMES);
+  return spacedFrames(clip, count, 1 / (temporalPatchSize * rate));
 }
 
 /** At `fps`, at most `maxFrames`. */
@@ -87,13 +91,3 @@ function inPairs(indices: readonly number[]): readonly number[] {
 }
 
 const range = (count: number): readonly number[] => Array.from({ length: count }, (_, index) => index);
-
-function unsampled(name: string, value: number, remedy: string): VitgraphError {
-  return new VitgraphError(
-    "VG_ARGUMENT_INVALID",
-    `${name} is ${value}, and this model samples clips by time`,
-    {
-      remedy,
-    },
-  );
-}

@@ -33,6 +33,7 @@ export const glm46V: ModelFamily = {
 export const glmOCR: ModelFamily = {
   create: (config) => createGlm4v(visionConfigOf(config), "glm_ocr"),
   images: GLM4V_IMAGES,
+  videos: GLM46V_VIDEOS,
 };
 
 export const glm5Next: ModelFamily = {

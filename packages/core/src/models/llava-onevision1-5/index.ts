@@ -1,4 +1,4 @@
-/** LLaVA-OneVision-1.5: config reader, graph, layout, processor. Weights keep the hub's names. */
+/** LLaVA-OneVision-1.5: config reader, graph, layout, processors. Weights keep the hub's names. */
 import { withTurnedClassRows } from "../class-row.js";
 import { LEARNED_POSITION, MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout, mergeBlockPositions } from "../merge-block-layout.js";
@@ -7,11 +7,12 @@ import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { readRiceConfig } from "./config.js";
 import { buildRiceGraph } from "./graph.js";
-import { LLAVA_ONEVISION1_5_IMAGES } from "./preprocess.js";
+import { LLAVA_ONEVISION1_5_IMAGES, LLAVA_ONEVISION1_5_VIDEOS } from "./preprocess.js";
 
 export const llavaOnevision1_5: ModelFamily = {
   create: (config) => createLlavaOnevision1_5(visionConfigOf(config)),
   images: LLAVA_ONEVISION1_5_IMAGES,
+  videos: LLAVA_ONEVISION1_5_VIDEOS,
 };
 
 function createLlavaOnevision1_5(visionConfig: Readonly<Record<string, unknown>>): VisionModel {

@@ -1,4 +1,4 @@
-/** MiniCPM-V 4.6: config reader, graph, layout, processor. */
+/** MiniCPM-V 4.6: config reader, graph, layout, processors. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { partsLayout } from "../parts-layout.js";
@@ -6,9 +6,14 @@ import type { VisionModel } from "../vision-model.js";
 import { readMiniCPMConfig } from "./config.js";
 import { buildMiniCPMGraph } from "./graph.js";
 import { windowBlockLayout } from "./layout.js";
-import { MINICPM_IMAGES } from "./preprocess.js";
+import { MINICPM_IMAGES, MINICPM_VIDEO_SIZES, MINICPM_VIDEOS } from "./preprocess.js";
 
-export const miniCPMV4_6: ModelFamily = { create: createMiniCPM, images: MINICPM_IMAGES };
+export const miniCPMV4_6: ModelFamily = {
+  create: createMiniCPM,
+  images: MINICPM_IMAGES,
+  videos: MINICPM_VIDEOS,
+  videoSizes: MINICPM_VIDEO_SIZES,
+};
 
 /** Patches along one side of a token: two merges of 2. */
 const MERGE = 4;

@@ -1,10 +1,18 @@
 /**
- * The settings of MiniCPM-V 4.6's image processor: an image has about the area of one square, and a larger one is cut into slices
- * of that area, with the whole image before them.
+ * The settings of MiniCPM-V 4.6's processors: an image, or a frame of a clip, has about the area of one square, and a larger one is
+ * cut into slices of that area, with the whole before them.
  */
-import type { FittedImage, ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import type {
+  FittedImage,
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SettingsReader,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
-import { roundHalfEven } from "../../numerics.js";
+import { linspace, roundHalfEven } from "../../numerics.js";
+import { type FrameRule, refuseSampling } from "../../video/sample-frames.js";
 
 interface SliceSettings {
   /** Side of the square whose area a slice has, in pixels. */
@@ -33,51 +41,83 @@ const MINICPM_CLASS: ImageProcessor = {
   ...sliced({ resolution: 448, maxSlices: 9, slicing: true, patchSize: 14 }),
 };
 
+// The last two are of the model, and of the prompt.
+const SLICE_KEYS = ["max_slice_nums", "scale_resolution", "slice_mode", "downsample_mode", "use_image_id"];
+
 export const MINICPM_IMAGES: ImageProcessorDefaults = {
   withoutFile: MINICPM_CLASS,
   ofClass: MINICPM_CLASS,
-  sizes: {
-    // The last two are of the model, and of the prompt.
-    keys: ["max_slice_nums", "scale_resolution", "slice_mode", "downsample_mode", "use_image_id"],
-    read(settings) {
-      const maxSlices = settings.positiveInteger("max_slice_nums", 9);
-      if (maxSlices > 256) settings.fail("max_slice_nums", "at most 256");
-      const resolution = settings.positiveInteger("scale_resolution", 448);
-      if (resolution > 4096) settings.fail("scale_resolution", "at most 4096");
-      return sliced({
-        resolution,
-        maxSlices,
-        slicing: settings.boolean("slice_mode", true),
-        patchSize: settings.patchSize(14),
-      });
-    },
+  sizes: { keys: SLICE_KEYS, read: readSlices },
+};
+
+/** `sample_frames` of transformers' MiniCPMV4_6VideoProcessor: a frame a second; of a clip of more than `maxFrames` seconds, that many. */
+const sampleSeconds: FrameRule = ({ frames, fps }, wanted, { maxFrames }) => {
+  refuseSampling(wanted);
+  const seconds = frames / fps;
+  const at = (second: number) => Math.min(Math.trunc(second * fps), frames - 1);
+  if (seconds <= maxFrames) return Array.from({ length: Math.ceil(seconds) }, (_, second) => at(second));
+  // In equal steps, each of whole tenths of a second.
+  const tenths = linspace(0, Math.trunc(seconds / 0.1) - 1, maxFrames).map(Math.trunc);
+  return tenths.map((tenth) => at(tenth / 10));
+};
+
+/** transformers' MiniCPMV4_6VideoProcessor. */
+export const MINICPM_VIDEOS: VideoProcessor = {
+  ...MINICPM_CLASS,
+  boundsCover: "frame",
+  sampling: sampleSeconds,
+  minFrames: 1,
+  maxFrames: 128,
+};
+
+export const MINICPM_VIDEO_SIZES: SizeSettings = {
+  keys: [...SLICE_KEYS, "max_num_frames", "stack_frames"],
+  read(settings) {
+    // Above 1, transformers 5.17 samples more frames, but joins none.
+    if (settings.positiveInteger("stack_frames", 1) > 1) settings.fail("stack_frames", "1");
+    const maxFrames = settings.positiveInteger("max_num_frames", MINICPM_VIDEOS.maxFrames);
+    return { ...readSlices(settings), maxFrames };
   },
 };
 
-function sliced(settings: SliceSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+function readSlices(settings: SettingsReader): Sliced {
+  const maxSlices = settings.positiveInteger("max_slice_nums", 9);
+  if (maxSlices > 256) settings.fail("max_slice_nums", "at most 256");
+  const resolution = settings.positiveInteger("scale_resolution", 448);
+  if (resolution > 4096) settings.fail("scale_resolution", "at most 4096");
+  const slicing = settings.boolean("slice_mode", true);
+  return sliced({ resolution, maxSlices, slicing, patchSize: settings.patchSize(14) });
+}
+
+type Sliced = Pick<VideoProcessor, "minPixels" | "maxPixels" | "fit" | "fitClip">;
+
+function sliced(settings: SliceSettings): Sliced {
   const { resolution, maxSlices, slicing } = settings;
   return {
     minPixels: (settings.patchSize * MERGE) ** 2,
     maxPixels: (slicing && maxSlices > 1 ? maxSlices + 1 : 1) * resolution ** 2,
-    fit(size): FittedImage {
-      checkAspectRatio(size.height, size.width);
-      const grid = slicing ? sliceGrid(size, settings) : undefined;
-      const whole = fittedSize(size, settings, grid === undefined);
-      if (grid === undefined) return { resizeTo: whole };
-      const slice = fittedSize(
-        {
-          height: nearestMultiple(size.height, grid.rows) / grid.rows,
-          width: nearestMultiple(size.width, grid.columns) / grid.columns,
-        },
-        settings,
-        true,
-      );
-      return {
-        resizeTo: { height: slice.height * grid.rows, width: slice.width * grid.columns },
-        tile: slice,
-        whole: { from: "image", size: whole, first: true },
-      };
+    fit: (size) => fitSlices(size, settings),
+    fitClip: (_frames, size) => ({ ...fitSlices(size, settings), isClip: true }),
+  };
+}
+
+function fitSlices(size: ImageSize, settings: SliceSettings): FittedImage {
+  checkAspectRatio(size.height, size.width);
+  const grid = settings.slicing ? sliceGrid(size, settings) : undefined;
+  const whole = fittedSize(size, settings, grid === undefined);
+  if (grid === undefined) return { resizeTo: whole };
+  const slice = fittedSize(
+    {
+      height: nearestMultiple(size.height, grid.rows) / grid.rows,
+      width: nearestMultiple(size.width, grid.columns) / grid.columns,
     },
+    settings,
+    true,
+  );
+  return {
+    resizeTo: { height: slice.height * grid.rows, width: slice.width * grid.columns },
+    tile: slice,
+    whole: { from: "image", size: whole, first: true },
   };
 }
 
