@@ -71,6 +71,7 @@ export * from "./item.js";
 export { ARCHITECTURES, type ArchitectureName } from "./models/architectures.js";
 export {
   createVisionModel,
+  imageProcessorOf,
   MODEL_TYPES,
   readImageProcessor,
   readVideoProcessor,

@@ -6,8 +6,8 @@ import { encoderSupport, type ImageGeometry, type LintFacts } from "@vitgraph/co
 import {
   createVisionModel,
   type ImageProcessor,
+  imageProcessorOf,
   type LoadedModel,
-  readImageProcessor,
   readJsonObject,
   readProcessorSettings,
   readVideoProcessor,
@@ -28,7 +28,7 @@ export async function readModelFacts(directory: string, maxBatchTokens: number):
   const { image, video } = await readProcessorSettings(directory);
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
-  const images = ifSupported(() => readImageProcessor(image, own?.modelType ?? modelType));
+  const images = own && ifSupported(() => imageProcessorOf(own, image));
   const clips = video === undefined ? undefined : ifSupported(() => readVideoProcessor(video, modelType));
   const maxVideoTokens = clips && clipTokens(clips);
   return {

@@ -23,9 +23,10 @@ function file(name: string, content: string): string {
   return path;
 }
 
-function modelOf(type: string): string {
+function modelOf(type: string, config: object = {}): string {
   const directory = mkdtempSync(join(folder, `${type}-`));
-  writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: type }));
+  const content = { model_type: type, vision_config: {}, text_config: {}, ...config };
+  writeFileSync(join(directory, "config.json"), JSON.stringify(content));
   return directory;
 }
 
@@ -83,27 +84,39 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
   });
 
   test("turns pixels into tokens as the checkpoint says", async () => {
-    writeFileSync(join(folder, "config.json"), JSON.stringify({ model_type: "qwen2_vl" }));
+    const directory = modelOf("qwen2_vl");
     writeFileSync(
-      join(folder, "preprocessor_config.json"),
+      join(directory, "preprocessor_config.json"),
       JSON.stringify({ min_pixels: 3136, max_pixels: 1_003_520 }),
     );
     const budgets = async () => {
       const trace = file("pixels.csv", "width,height\n640,480\n");
-      const { stdout } = await plan("--trace", trace, "--model", folder, "--json");
+      const { stdout } = await plan("--trace", trace, "--model", directory, "--json");
       return JSON.parse(stdout).planned.budgets;
     };
     expect(await budgets()).toEqual([23 * 17]);
     // transformers 5 writes one file for all processors, and it wins.
     const image_processor = { min_pixels: 3136, max_pixels: 28 * 28 * 100 };
-    writeFileSync(join(folder, "processor_config.json"), JSON.stringify({ image_processor }));
+    writeFileSync(join(directory, "processor_config.json"), JSON.stringify({ image_processor }));
     expect(await budgets()).toEqual([8 * 11]);
   });
 
   test("turns pixels into the 256 tokens of Gemma 3, whatever the size", async () => {
     const trace = file("gemma.json", "[[1080, 1920], [64, 64]]");
-    const { stdout } = await plan("--trace", trace, "--model", modelOf("gemma3"), "--json");
+    const gemma3 = modelOf("gemma3", { vision_config: { image_size: 896, patch_size: 14 } });
+    const { stdout } = await plan("--trace", trace, "--model", gemma3, "--json");
     expect(JSON.parse(stdout).planned.budgets).toEqual([256]);
+  });
+
+  test("counts tokens with the patches of config.json, which SmolVLM's processor file leaves out", async () => {
+    const vision_config = { image_size: 512, patch_size: 16 };
+    const directory = modelOf("smolvlm", { scale_factor: 4, vision_config });
+    const sizes = { size: { longest_edge: 2048 }, max_image_size: { longest_edge: 512 } };
+    writeFileSync(join(directory, "preprocessor_config.json"), JSON.stringify(sizes));
+    const trace = file("smolvlm.txt", "640x480\n");
+    const { stdout } = await plan("--trace", trace, "--model", directory);
+    // 4 × 3 tiles and the whole picture, of 64 tokens each.
+    expect(stdout).toContain("smolvlm.txt: one size, 832 tokens\n");
   });
 
   test("keeps to graphs and memory", async () => {

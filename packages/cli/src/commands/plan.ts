@@ -4,8 +4,8 @@ import {
   createVisionModel,
   DEFAULT_MAX_BATCH_TOKENS,
   type ImageProcessor,
+  imageProcessorOf,
   imageTokenCount,
-  readImageProcessor,
   readJsonObject,
   readProcessorSettings,
 } from "@vitgraph/core";
@@ -248,10 +248,7 @@ async function readProcessor(name: string, model: string | undefined, io: CliIo)
   const directory = await downloadSettings(model, io);
   const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
-  // Some families share a model_type, and are told apart by the tower.
-  const modelType =
-    config.vision_config === undefined ? config.model_type : createVisionModel(config).modelType;
-  return readImageProcessor(image, String(modelType));
+  return imageProcessorOf(createVisionModel(config), image);
 }
 
 // ---- writing
@@ -264,7 +261,8 @@ function describePlan(
   { waiting, smallestBudget, bytesPerGraph }: PlanCommandOptions,
 ): string {
   const sizes = items.length === 1 ? "one size" : `${items.length} sizes`;
-  const range = `${items[0]!.tokens} to ${items.at(-1)!.tokens} tokens`;
+  const [least, most] = [items[0]!.tokens, items.at(-1)!.tokens];
+  const range = least === most ? `${least} tokens` : `${least} to ${most} tokens`;
   const budgets = renderTable(
     [
       { title: "budget", align: "right" },

@@ -119,6 +119,21 @@ export function readImageProcessor(
 }
 
 /**
+ * As {@link readImageProcessor}, with the patches, and for some families the tiles, that the tower's config.json gives: the
+ * processor that the model runs with.
+ * @throws as readImageProcessor
+ */
+export function imageProcessorOf(
+  vision: VisionModel,
+  settings: Settings | undefined,
+  overrides: Settings = {},
+): ImageProcessor {
+  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType, imageSettings } = vision;
+  const processor = readImageProcessor(settings, modelType, overrides);
+  return { ...processor, ...imageSettings, patchSize, temporalPatchSize, mergeSize };
+}
+
+/**
  * As {@link readImageProcessor}, for videos; undefined for a family that has none. transformers' class for videos is the one
  * that the settings name, or else the family's.
  * @param file the name of the file that holds the settings, for messages

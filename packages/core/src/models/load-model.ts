@@ -17,7 +17,7 @@ import type { TensorSource } from "../weights/tensor-source.js";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import {
   createVisionModel,
-  readImageProcessor,
+  imageProcessorOf,
   readVideoProcessor,
   SIZE_KEYS,
   sizeKeysOfModel,
@@ -143,18 +143,13 @@ function describeModel(
   // Where the tower's patches have one frame, a file for videos may still say what its processor's class does.
   const { temporal_patch_size, ...ofOneFrame } = video ?? {};
   checkAgainstTower(videoFile, vision.temporalPatchSize === 1 ? ofOneFrame : video, vision);
-  // Files that leave the shape of patches out mean the tower's.
-  const { patchSize, temporalPatchSize, spatialMergeSize: mergeSize, modelType } = vision;
-  const patches = { patchSize, temporalPatchSize, mergeSize };
-  const processor = {
-    ...readImageProcessor(image, modelType, overrides),
-    ...vision.imageSettings,
-    ...patches,
-  };
+  const processor = imageProcessorOf(vision, image, overrides);
   checkFixedSize(processor, vision);
-  const videos = readVideoProcessor(video, modelType, overrides, videoFile);
+  const videos = readVideoProcessor(video, vision.modelType, overrides, videoFile);
   // Where config.json has the size of an image's tiles, it is that of a clip's frames, too.
   const { fixedSize } = vision.imageSettings ?? {};
+  const { patchSize, temporalPatchSize, mergeSize } = processor;
+  const patches = { patchSize, temporalPatchSize, mergeSize };
   const videoProcessor = videos && { ...videos, ...(fixedSize && { fixedSize }), ...patches };
   const graph = vision.buildGraph({ channelScale: channelScale(processor) });
   return { name, vision, processor, videoProcessor, graph };
