@@ -1,6 +1,6 @@
 /**
- * Limits on text and values from outside. They are counted before a parser or a walk recurses: a caught stack overflow
- * is no answer, since V8 can abort the process on a stack that is nearly full.
+ * Limits on untrusted text and values, checked before a parser or a traversal recurses. Catching a stack overflow is
+ * not safe: V8 can abort the process when the stack is nearly full.
  */
 
 /** Characters of one text: a thousand times the usual config. */

@@ -1,18 +1,18 @@
 /**
- * Token budgets, items and frames of a batch: what the user gave, and what is inferred from the model's range.
- * vLLM's rules and texts. Pure; it knows no model and no config document.
+ * Token budgets, items and frames of a batch, as given by the user or inferred from the model's range, by vLLM's rules
+ * and with its messages. Pure: no model and no config document.
  *
- * Three holes of those rules are closed:
+ * Three differences from vLLM:
  * - more items than the largest budget, with the budgets inferred, is an error here (vLLM keeps a graph that cannot
  *   hold one token for each item);
  * - a budget listed twice counts once (vLLM captures it twice);
- * - every number is checked, frames too, and packing counts frames (vLLM's packing does not, and overruns the
- *   captured segment table).
+ * - every number is checked, frames too, and packing counts frames (vLLM's packing does not, and overruns the captured
+ *   segment table).
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { listed } from "./value.js";
 
-/** Token budgets that may be given: a graph is captured for each, and a handful is usual. */
+/** Limit on the number of token budgets: a graph is captured for each, and a handful is usual. */
 export const MAX_TOKEN_BUDGETS = 1024;
 /** Output tokens of a budget, and so items and frames of a batch: four times the longest context that models have. */
 export const MAX_TOKEN_BUDGET = 2 ** 20;
@@ -25,7 +25,7 @@ export interface BudgetRange {
   readonly max: number;
 }
 
-/** What the config says (`encoderOptions(config)` has these names) and what the model and the host say. */
+/** The config's values, named as in `encoderOptions(config)`, and those of the model and the host. */
 export interface EncoderBudgetRequest {
   /** `encoder_cudagraph_token_budgets`; empty: infer. */
   readonly tokenBudgets: readonly number[];
@@ -33,7 +33,7 @@ export interface EncoderBudgetRequest {
   readonly maxItems: number;
   /** `encoder_cudagraph_max_frames_per_batch`; null: infer. */
   readonly maxFrames: number | null;
-  /** Only consulted where budgets or items must be inferred. */
+  /** Used only if budgets or items must be inferred. */
   readonly range: BudgetRange;
   /** Frames of the longest video that the model takes; 1 where it is not known, as in vLLM. */
   readonly maxFramesPerVideo?: number;
@@ -52,7 +52,7 @@ export interface EncoderBudgets {
 }
 
 /**
- * The budgets that a config means for a model.
+ * Resolves a config's budgets for a model.
  *
  * @throws VG_CONFIG_INVALID where a number is not in its domain, the range is empty, or there may be more items in a
  *   batch than tokens in the smallest budget.

@@ -1,6 +1,6 @@
 /**
- * From a merged document to a config: keys known or refused, values coerced and validated, rules obeyed, defaults
- * filled in. Finds all problems, not the first.
+ * Turns a merged document into a config: refuses unknown keys, coerces and validates values, checks rules, fills in
+ * defaults. Reports all problems, not only the first.
  */
 
 import { describe, nearestKey, shorten } from "@vitgraph/errors";

@@ -1,7 +1,7 @@
 /**
- * The types that vLLM takes for one another. Its config classes validate in pydantic's lax mode, so `"true"`, `"on"`
- * and 1 are booleans there, and "64" and 64.0 are integers; enums go by name in any case, or by number.
- * What cannot be read as the wanted type is left as it is, for the validator to complain about.
+ * vLLM's type coercions. Its config classes validate in pydantic's lax mode, so `"true"`, `"on"` and 1 are booleans
+ * there, and "64" and 64.0 are integers; enums go by name in any case, or by number. Values that cannot be coerced stay
+ * as they are, and fail validation.
  */
 import { dereference, type SchemaNode, typesOf } from "./schema.js";
 import { bareObject } from "./value.js";

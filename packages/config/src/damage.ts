@@ -1,8 +1,8 @@
 /**
- * Why a JSON text does not parse, where a shell, a template or an editor damaged it: the parser's own message names the
- * first wrong character, which is seldom the cause.
+ * Diagnoses JSON that a shell, a template or an editor damaged: the parser's own message names the first wrong
+ * character, which is seldom the cause.
  *
- * Only asked about text that is no JSON. The first line of the table that matches is the answer.
+ * Called only for text that does not parse. The first matching row of the table wins.
  */
 
 export interface Damage {

@@ -1,6 +1,6 @@
 /**
- * A parsed text that remembers where each of its values stands. JSON is read here; YAML behind the door
- * `@vitgraph/config/yaml`, with the same interface. It knows nothing of compilation configs.
+ * A parsed text with the position of each value. This file reads JSON; `@vitgraph/config/yaml` reads YAML, with the
+ * same interface. Independent of compilation configs.
  *
  * JSON is strict, as vLLM reads it: no comments, no trailing commas. A key that occurs twice keeps its last value, and
  * is listed in `duplicates`.
@@ -16,14 +16,14 @@ import { embedEdits, insertSpan, removeSpan, type Span } from "./text-edits.js";
 import { bareObject, valueAt } from "./value.js";
 
 export interface ConfigDocument {
-  /** What the text is called in messages: a path, an argument. */
+  /** The text's name in messages: a path, an argument. */
   readonly source: string;
   readonly value: unknown;
   /** Pointers of keys that occur more than once. */
   readonly duplicates: readonly string[];
-  /** Where the value (or, on request, its key) stands; for a value that is absent, its nearest ancestor. */
+  /** The position of the value (or, on request, of its key); for an absent value, of its nearest ancestor. */
   locate(pointer: string, part?: "key" | "value"): Place;
-  /** The value at `pointer` as a document of its own, with pointers from there. A string is read as JSON text. */
+  /** The value at `pointer` as a separate document, with pointers relative to it. A string is read as JSON text. */
   open(pointer: string): ConfigDocument;
   /** The change as edits of the text; undefined where there is no text, or none of these edits would do. */
   edits(change: ConfigChange): readonly TextEdit[] | undefined;
@@ -66,7 +66,7 @@ export function parseJsonArgument(
   return readJson(text, source, place.locate, { ...place, from: "argument" });
 }
 
-/** Reads JSON text that stands inside another text; `locate` says where. */
+/** Reads JSON text inside another text; `locate` maps its positions. */
 export function readJson(
   text: string,
   source: string,

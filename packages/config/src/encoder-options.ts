@@ -1,7 +1,7 @@
-/** The keys that concern the encoder, under this project's names. Everything else in a config is the language model's. */
+/** The encoder's keys, under this project's names. All other keys belong to the language model. */
 import type { CompilationConfig } from "./generated/types.js";
 
-/** What the encoder's engine needs of a config. Budgets, items and frames go to {@link resolveEncoderBudgets}. */
+/** The encoder's options in a config. Budgets, items and frames go to {@link resolveEncoderBudgets}. */
 export interface EncoderOptions {
   /** `compile_mm_encoder`: run the fusion rules. */
   readonly compile: boolean;

@@ -1,4 +1,4 @@
-/** A resolved config as a table: each key, its value, where it came from, and whose it is. */
+/** A resolved config as a table: each key, its value, its origin, and the part of vLLM it belongs to. */
 import { isResolvedKey } from "./check.js";
 import type { ConfigOrigin, ResolvedConfig } from "./parse.js";
 import { fromPointer, toPointer } from "./pointer.js";
@@ -17,7 +17,7 @@ export interface ExplainedKey {
   readonly description: string;
 }
 
-/** Every key of the config, the encoder's first. Keys inside pass_config and the like have rows of their own. */
+/** Every key of the config, the encoder's first. Keys inside pass_config and similar objects have their own rows. */
 export function explainConfig(resolved: ResolvedConfig): ExplainedKey[] {
   return explainFields(resolved, compilationConfigSchema, []);
 }

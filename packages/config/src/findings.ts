@@ -11,7 +11,7 @@ export interface ConfigFinding extends Place {
   readonly rule?: LintRule;
   readonly message: string;
   readonly remedy?: string;
-  /** Absent where the remedy takes a decision, or the text cannot be edited. */
+  /** Absent if the remedy is ambiguous, or the text cannot be edited. */
   readonly fix?: ConfigFix;
 }
 

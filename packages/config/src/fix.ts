@@ -1,6 +1,6 @@
 /**
- * The correction of a finding as data. A finding says which values to change, by their pointers; a document says which
- * characters of its text that takes, with the layout and the comments kept. Applying the edits is the caller's.
+ * The correction of a finding as data. A finding names the values to change, by JSON pointer; the document turns that
+ * into edits of its text that keep layout and comments. The caller applies the edits.
  */
 
 /** Replaces the characters from `start` up to, not including, `end`. Offsets count UTF-16 units from 0. */
@@ -27,7 +27,7 @@ export type ConfigChange =
   /** The value of the member, or a new member in front of the others of its object. */
   | { readonly kind: "set"; readonly pointer: string; readonly value: unknown };
 
-/** The remedy of a finding, where it takes no decision. */
+/** The remedy of a finding, if it is unambiguous. */
 export interface Repair {
   readonly title: string;
   readonly change: ConfigChange;

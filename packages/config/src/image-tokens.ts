@@ -1,6 +1,6 @@
 /**
- * How many output tokens an image becomes, from its size alone. transformers' `smart_resize` with the token count at
- * its end; for advice in the linter, not for pixels.
+ * The number of output tokens of an image, from its size: transformers' `smart_resize` followed by the token count. For
+ * the linter's advice, not for pixels.
  */
 
 export interface ImageSize {

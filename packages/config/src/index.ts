@@ -1,5 +1,6 @@
 /**
- * What did the user ask for? The public door of `@vitgraph/config`; YAML is behind `@vitgraph/config/yaml`.
+ * The public entry point of `@vitgraph/config`: parser, linter and schemas of vLLM's compilation config. YAML is in
+ * `@vitgraph/config/yaml`.
  *
  * @module @vitgraph/config
  */

@@ -1,6 +1,6 @@
 /**
- * Several sources of one config, laid over each other: objects merge key by key, later layers win, and every value
- * remembers the layer and the place it came from.
+ * Merges several sources of one config: objects merge key by key, later layers win, and every value keeps its layer and
+ * position.
  *
  * Lists are values, not containers: a later list replaces an earlier one. The exceptions are vLLM's: `key+` appends,
  * and two dotted arguments that give lists for one key give one list.

@@ -1,6 +1,6 @@
 /**
- * Advice about a config that is valid: what will never be used, never fit, or not do what it seems to.
- * Pure: what is known about the model is handed in, and a rule that needs more than is known keeps silent.
+ * Warnings about a valid config: settings that are never used, never fit, or have another effect than they seem to.
+ * Pure: the caller passes facts about the model, and a rule is skipped if a fact that it needs is missing.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type BudgetRange, type EncoderBudgets, resolveEncoderBudgets } from "./budgets.js";
@@ -15,17 +15,17 @@ import {
   minImageTokens,
 } from "./image-tokens.js";
 
-/** What is known about the model and the host. Every fact is optional. */
+/** Facts about the model and the host. All are optional. */
 export interface LintFacts {
   /** `model_type` of config.json, for messages. */
   readonly modelType?: string;
-  /** False where `compile_mm_encoder` has no effect for this model. */
+  /** False if `compile_mm_encoder` has no effect for this model. */
   readonly compileSupported?: boolean;
-  /** False where `cudagraph_mm_encoder` has no effect for this model. */
+  /** False if `cudagraph_mm_encoder` has no effect for this model. */
   readonly cudagraphSupported?: boolean;
   /** Patch size, merge size and pixel limits of its image processor. */
   readonly images?: ImageGeometry;
-  /** Output tokens of the longest video. Absent: not known, and rules about the most tokens keep silent. */
+  /** Output tokens of the longest video. Absent: unknown, and rules about the largest item are skipped. */
   readonly maxVideoTokens?: number;
   readonly budgetRange?: BudgetRange;
   readonly maxFramesPerVideo?: number;
@@ -35,7 +35,7 @@ export interface LintFacts {
   readonly imageSizes?: readonly ImageSize[];
 }
 
-/** What {@link lintCompilationConfig} looks for. */
+/** The rules of {@link lintCompilationConfig}. */
 export type LintRule =
   | "budget-duplicate"
   | "budget-unreachable"
@@ -53,13 +53,13 @@ export type LintRule =
 
 export interface LintFinding {
   readonly rule: LintRule;
-  /** `error`: it will not run so. `warning`: it will, but hardly as meant. */
+  /** `error`: it will not run. `warning`: it runs, but probably not as intended. */
   readonly severity: "error" | "warning";
   /** JSON pointer of the value; `ResolvedConfig.origin` knows its place. */
   readonly pointer: string;
   readonly message: string;
   readonly remedy: string;
-  /** The remedy as a change of the config, where it takes no decision. */
+  /** The remedy as a change of the config, if it is unambiguous. */
   readonly repair?: Repair;
 }
 

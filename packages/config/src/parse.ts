@@ -1,6 +1,4 @@
-/**
- * From what somebody wrote to a config that can be trusted: the one way in for text, objects, files and arguments.
- */
+/** The one entry point for untrusted configs: text, objects, files and arguments become a validated config. */
 import { describe, shorten } from "@vitgraph/errors";
 import { excessOf } from "./bounds.js";
 import { check } from "./check.js";
@@ -33,11 +31,11 @@ export type ConfigOrigin =
   | { readonly kind: "optimization-level"; readonly level: number; readonly place?: Place }
   | { readonly kind: "enforce-eager"; readonly place?: Place };
 
-/** A config, and how it came to be. */
+/** A config with the origin of its values. */
 export interface ResolvedConfig {
   /** Every key, under its current name and in one spelling. */
   readonly config: CompilationConfig;
-  /** What is worth knowing: old names, coerced values, keys that are not the encoder's. */
+  /** Notes: old names, coerced values, keys that are not the encoder's. */
   readonly notes: readonly ConfigNote[];
   /** Where the value at a JSON pointer ("/pass_config/enable_sp") comes from. */
   origin(pointer: string): ConfigOrigin;
@@ -46,7 +44,7 @@ export interface ResolvedConfig {
 }
 
 export interface ParseOptions {
-  /** What to call the input in messages, for example the file's path. */
+  /** The input's name in messages, such as the file's path. */
   readonly source?: string;
 }
 

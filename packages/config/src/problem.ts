@@ -1,6 +1,6 @@
 /**
- * What the parser has to say about a config: problems, which make it invalid, and notes, which do not.
- * Both say where, what, and what to do.
+ * The parser's messages about a config: problems, which make it invalid, and notes, which do not. Both have a position,
+ * a fact and a remedy.
  */
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { MAX_DEPTH, MAX_MEMBERS, MAX_TEXT_LENGTH } from "./bounds.js";

@@ -1,6 +1,6 @@
 /**
- * What a schema cannot say: rules that concern several keys, and vLLM's own words for the broken ones.
- * Each rule looks at keys that are valid on their own.
+ * Rules over several keys, which a schema cannot express, with vLLM's own messages. Each rule sees only keys that are
+ * individually valid.
  */
 import { shorten } from "@vitgraph/errors";
 import { type Repair, remove, set } from "./fix.js";

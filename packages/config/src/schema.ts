@@ -1,6 +1,6 @@
 /**
- * The JSON schema of a compilation config, and what vitgraph reads from it at run time: which keys there are, whose
- * they are, and how to say what a key expects. Validation itself is compiled ahead of time (src/generated/validate.js).
+ * The JSON schema of a compilation config, and what vitgraph reads from it at run time: the keys, the part of vLLM each
+ * belongs to, and the text of expected values. Validation itself is compiled ahead of time (src/generated/validate.js).
  */
 import schema from "../schema/compilation-config.source.json" with { type: "json" };
 

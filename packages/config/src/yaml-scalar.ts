@@ -1,4 +1,4 @@
-/** Where the characters of a YAML scalar's value stand in the text, and how others are written there. */
+/** Maps the characters of a YAML scalar's value to offsets in the text, and writes new values there. */
 import type { Scalar } from "yaml";
 import type { TextEdit } from "./fix.js";
 

@@ -1,6 +1,6 @@
 /**
- * YAML documents that remember where each value stands: the door `@vitgraph/config/yaml`. It needs the package `yaml`,
- * an optional peer dependency, so that those who only read JSON do not carry it.
+ * YAML documents with the position of each value: the entry point `@vitgraph/config/yaml`. It needs the package `yaml`,
+ * an optional peer dependency, which users of JSON alone need not install.
  *
  * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. Compilation configs often stand in
  * such a file as a string of JSON; positions inside that string are positions in the file, too.

@@ -1,5 +1,5 @@
 /**
- * The door of @vitgraph/core: what is the network, and how is it run? A barrel, and nothing else.
+ * The entry point of @vitgraph/core: models, compiler, encoder and engine. Re-exports only.
  *
  * @module @vitgraph/core
  */

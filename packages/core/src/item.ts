@@ -1,12 +1,12 @@
 /**
- * The item: one image or video clip, cut into patches and ready for an encoder. Everything in front of it (decoding,
- * resizing) yields one; everything behind it (packing, running) takes one.
+ * The item: one image or video clip, cut into patches and ready for an encoder. Decoding and resizing produce it;
+ * packing and running take it.
  *
- * It holds no file and no pixel raster. Rows are patches in the order of the family's processor. Mostly that is merge-block
- * order: the mergeSize × mergeSize patches that become one token stand together, blocks go left to right and top to bottom,
- * frames one after the other. Others have them row by row, or the channels of a pixel side by side. Tiles of one image are
- * frames of its grid; a thumbnail of another size has a grid of its own behind or before theirs. Of a clip whose frames become
- * such tiles, the rows come frame by frame.
+ * It holds no file and no pixel raster. Rows are patches in the order of the family's processor. Usually that is
+ * merge-block order: the mergeSize × mergeSize patches of one token are adjacent, blocks are ordered left to right and
+ * top to bottom, then by frame. Other families order them row by row, or with the channels of a pixel adjacent. Tiles
+ * of one image are frames of its grid; a thumbnail of another size has its own grid after or before theirs. If a
+ * clip's frames are cut into tiles, the rows are ordered by frame.
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";
@@ -26,7 +26,7 @@ export interface PixelItem {
   readonly pixels: Uint8Array;
 }
 
-/** `pixel_values` of a host that has its own image processor. */
+/** `pixel_values` from a host's own image processor. */
 export interface NormalizedItem {
   readonly format: "normalized";
   readonly grid: Grid;
@@ -36,7 +36,7 @@ export interface NormalizedItem {
 
 export type EncoderItem = PixelItem | NormalizedItem;
 
-/** What an encoder expects of a row, and how many patches of it make a token. */
+/** The row format that an encoder expects, and the patches per token. */
 export interface PatchShape {
   /** Patches along one side of a token. */
   readonly mergeSize: number;
@@ -78,9 +78,9 @@ export function rowElements(
 }
 
 /**
- * Proves that the item's grid and rows fit together and that its grid can be merged. Items come from hosts that need
- * not be typed, so nothing about them is taken for granted. The rows are the caller's memory, which can be transferred
- * or shrunk at any time: check again ({@link checkRows}) where they are used.
+ * Checks that the item's grid and rows match and that its grid can be merged. Items may come from untyped hosts, so
+ * every field is checked. The rows are the caller's memory, which can be transferred or shrunk at any time: check again
+ * ({@link checkRows}) before using them.
  * @throws VG_ITEM_INVALID
  */
 export function checkItem(item: EncoderItem, shape: PatchShape): void {
@@ -98,7 +98,7 @@ export function checkItem(item: EncoderItem, shape: PatchShape): void {
   checkRows(item, shape);
 }
 
-/** Proves that the item's memory holds the rows of its grid at this moment. @throws VG_ITEM_INVALID */
+/** Checks that the item's memory currently holds the rows of its grid. @throws VG_ITEM_INVALID */
 export function checkRows(item: EncoderItem, shape: PatchShape): void {
   const { field, type } = ROWS[item.format];
   const values = (item as unknown as Readonly<Record<string, unknown>>)[field];
@@ -122,7 +122,7 @@ export function checkRows(item: EncoderItem, shape: PatchShape): void {
 }
 
 /**
- * A copy of the items, so that nothing is added to them or taken away while a call runs.
+ * A copy of the list, so that it cannot change while a call runs.
  * @param example of an item, for the message: "{ image: bytes }"
  * @throws VG_ARGUMENT_INVALID for anything but a list
  */
@@ -204,7 +204,7 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
   }
 }
 
-/** The fields of a grid as they are now: what a caller adds or changes later is not in it. */
+/** A copy of a grid's fields, independent of later changes by the caller. */
 export function copyGrid(grid: Grid | undefined): Grid {
   const partOf = ({ t, h, w }: GridPart): GridPart => ({ t, h, w });
   const { next, imageSize, isClip } = grid ?? {};

@@ -1,6 +1,4 @@
-/**
- * Data-parallel encoding: which rank encodes which items. Each rank then packs its own share.
- */
+/** Data-parallel encoding: assigns items to ranks. Each rank then packs its own items. */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec, Packable } from "./items.js";
 
@@ -23,8 +21,8 @@ export function assignRanks(sizes: readonly number[], ranks: number): RankAssign
 }
 
 /**
- * Balanced by cost: attention makes one large image dearer than two of half its size, which sizes do not show. Returns
- * each rank's items. The dearest rank decides when all are done; its cost is never above that of vLLM's assignment.
+ * Balances by cost: because of attention, one large image costs more than two of half its size. Returns each rank's
+ * items. The cost of the slowest rank is never above that of vLLM's assignment.
  *
  * Starts from the better of two assignments, largest first and dearest first, and then moves and swaps items off the
  * dearest rank as long as that helps.

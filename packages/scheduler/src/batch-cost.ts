@@ -1,19 +1,20 @@
 /**
- * What a batch costs, as the packing by cost sees it: one function, in any unit (milliseconds, tokens). It is asked
- * for each budget that holds the tokens, and for eager; the cheapest answer counts. Measured costs go in as they are.
+ * The cost of a batch for packing by cost: one function, in any unit (milliseconds, tokens). It is called for each
+ * budget that holds the tokens, and for eager; the cheapest wins. Measured costs can be used directly.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Batch, DEFAULT_PATH } from "./batch.js";
 
 /**
- * Cost of running `tokens` rows of one path in the graph captured for `budget`, or eagerly where `budget` is null.
- * Where padding is computed the tokens do not matter; where it is free the budget does not. Infinity forbids.
+ * Cost of running `tokens` rows of one path in the graph captured for `budget`, or eagerly if `budget` is null. If
+ * padding is computed, the cost depends on the budget only; if padding is free, on the tokens only. Infinity excludes a
+ * choice.
  */
 export type BatchCost = (tokens: number, budget: number | null, path: string) => number;
 
 /**
- * A cost measured for each budget: padding is computed, so a replay costs the same however full it is.
- * A budget that is missing from `costs` is never used. Without `eager`, only what fits no budget runs eagerly.
+ * A cost measured for each budget: padding is computed, so the cost of a replay does not depend on its fill. A budget
+ * missing from `costs` is never used. Without `eager`, only items that fit no budget run eagerly.
  */
 export function costPerBudget(
   costs: Readonly<Record<number, number>>,
@@ -22,7 +23,7 @@ export function costPerBudget(
   return (tokens, budget) => (budget === null ? eager(tokens) : (costs[budget] ?? Number.POSITIVE_INFINITY));
 }
 
-/** The cost where padding is free: `fixed` for a batch and `perToken` for each real token, whatever the budget. */
+/** The cost if padding is free: `fixed` per batch and `perToken` for each real token, for any budget. */
 export function costPerToken(
   { fixed, perToken }: { readonly fixed: number; readonly perToken: number },
   eager: (tokens: number) => number = () => Number.POSITIVE_INFINITY,
@@ -51,7 +52,7 @@ export function cheapestBudget(
   return eager < least ? { budget: null, cost: eager } : { budget: best, cost: least };
 }
 
-/** Total cost of batches, each as it is to run. Infinity where a cost forbids one. */
+/** Total cost of batches, each with its budget. Infinity if a cost excludes one. */
 export function costOfBatches(batches: readonly Batch<unknown>[], cost: BatchCost): number {
   let total = 0;
   for (const batch of batches) {

@@ -1,15 +1,15 @@
 /**
  * A batch: items that run together, and the budget of the graph that is replayed for them. Every packing rule builds
- * its batches here, so that "fits" has one definition.
+ * its batches here, so that "fits" is defined once.
  *
- * An item that is too large for every budget, or has more frames than a graph has room for, still runs: alone and
- * eagerly (`budget: null`). So packing never refuses an item and never loses one.
+ * An item that is too large for every budget, or has more frames than a graph has room for, runs alone and eagerly
+ * (`budget: null`). So packing never refuses or loses an item.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
 import type { ItemSpec, Packable } from "./items.js";
 
-/** The one path of an item that names none: vLLM's name for it. */
+/** The path of an item without named paths, as vLLM calls it. */
 export const DEFAULT_PATH = "default";
 
 export interface PackLimits {
@@ -19,7 +19,7 @@ export interface PackLimits {
   readonly maxItems: number;
   /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. No limit if left out. */
   readonly maxFrames?: number;
-  /** Budgets of single paths, where they differ from `tokenBudgets`. A budget of 0 is allowed, and never needed. */
+  /** Budgets per path, if they differ from `tokenBudgets`. A budget of 0 is allowed, and never needed. */
   readonly pathTokenBudgets?: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -30,14 +30,14 @@ export interface PathLoad {
 }
 
 export interface Batch<T> {
-  /** In the order in which they lie in the batch. */
+  /** In batch order. */
   readonly items: readonly T[];
   readonly inputSize: number;
   readonly outputTokens: number;
   readonly frames: number;
   /** The budget replayed, null for eager. With several paths: the largest one replayed, null if every path is eager. */
   readonly budget: number | null;
-  /** Each path's own tokens and budget; present where an item of the batch names paths. */
+  /** Each path's own tokens and budget; present if an item of the batch names paths. */
   readonly paths?: Readonly<Record<string, PathLoad>>;
 }
 
@@ -145,8 +145,8 @@ export function closeBatch<T>(
 }
 
 /**
- * Throws `VG_ARGUMENT_INVALID` for invalid limits and `VG_ITEM_INVALID` for items without proper numbers.
- * Packing would otherwise go on with NaN, which compares false with everything.
+ * Throws `VG_ARGUMENT_INVALID` for invalid limits and `VG_ITEM_INVALID` for items without proper numbers. Packing would
+ * otherwise continue with NaN, which compares false with everything.
  */
 export function checkPackArguments(items: readonly Packable[], limits: PackLimits): void {
   checkPackLimits(limits);

@@ -1,9 +1,12 @@
-/** Time, as the queue sees it: handed in, so that a test can stand still, jump and repeat. */
+/** The queue's clock, injected so that tests can stop and advance time. */
 
 export interface Clock {
-  /** Milliseconds since some fixed moment; never goes back. */
+  /** Milliseconds since a fixed moment; monotonic. */
   now(): number;
-  /** Calls `callback` once, `delayMs` from now or a little later. Returns what cancels it; cancelling twice is fine. */
+  /**
+   * Calls `callback` once, `delayMs` from now or a little later. Returns a function that cancels it; cancelling twice
+   * is allowed.
+   */
   after(delayMs: number, callback: () => void): () => void;
 }
 

@@ -1,7 +1,7 @@
 /**
  * The hundred most frequent image grids of a product catalogue (the Shopify set of MLPerf Inference), most frequent
- * first: patches of 16 pixels, merged two by two. Data to plan budgets with and to warm caches with, where a service
- * has no log of its own yet. Only the order is known, so a grid's weight is taken as 1 / rank.
+ * first: patches of 16 pixels, merged two by two. For planning budgets and warming caches before a service has its own
+ * log. Only the order is known, so a grid's weight is taken as 1 / rank.
  */
 import type { SizeCount } from "./histogram.js";
 import { type Grid, itemSpecOfGrid } from "./items.js";

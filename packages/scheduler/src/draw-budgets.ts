@@ -1,6 +1,6 @@
 /**
- * A picture of a budget plan as SVG text: how often sizes come, which of them fall to which budget, and the padding of each
- * budget. Nothing to install, and the same text for the same numbers.
+ * Plots a budget plan as SVG text: the frequency of sizes, the sizes of each budget, and the padding of each budget. No
+ * dependencies, and deterministic output.
  */
 import type { SizeCount } from "./histogram.js";
 import { histogramOf } from "./histogram.js";

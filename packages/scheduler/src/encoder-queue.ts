@@ -3,10 +3,10 @@
  *
  * A batch is due when an item has waited for its window, or when enough items wait to fill one. **Every batch contains
  * the first item of the order** ({@link FairLine}: priority, then each caller's share); the packing rule only chooses
- * its companions. So no item is starved, whatever its size.
+ * the others. So no item starves, whatever its size.
  *
- * The queue belongs to an engine, which decides how many items may wait, and for how long, and which checks the options.
- * The queue settles each item exactly once and never retries.
+ * The engine that owns the queue limits how many items wait and for how long, and checks the options. The queue settles
+ * each item exactly once and never retries.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Batch, largestBudget, type PackLimits } from "./batch.js";
@@ -26,7 +26,7 @@ export interface EncoderQueueOptions<T extends Packable, Result> {
   readonly run: (batch: Batch<QueuedItem<T>>) => Promise<readonly PromiseSettledResult<Result>[]>;
   /** Most batches that run at once; {@link EncoderQueue.maxInFlight} changes it. */
   readonly maxInFlight: number;
-  /** Waiting time that makes up for one step of priority. */
+  /** Waiting time, in milliseconds, that raises priority by one step. */
   readonly agingMs: number;
   readonly clock: Clock;
 }
@@ -40,7 +40,7 @@ export interface QueuedItem<T> extends Packable {
 export interface SubmitOptions {
   /** Lower goes first, as in vLLM. */
   readonly priority: number;
-  /** Whose share of the queue the item takes; compared like a key of a Map. */
+  /** The caller that the item counts for; compared like a key of a Map. */
   readonly caller: unknown;
   /** How long the item waits for others to share its batch; 0: only for arrivals of the same turn. */
   readonly windowMs: number;
@@ -82,7 +82,7 @@ export class EncoderQueue<T extends Packable, Result> {
     return this.#batchesInFlight;
   }
 
-  /** At 0 the queue holds its items and accepts more. */
+  /** At 0 the queue starts no batch, and still accepts items. */
   set maxInFlight(most: number) {
     this.#maxInFlight = most;
     this.#schedulePump();

@@ -1,9 +1,9 @@
-/** How often items of which size come: what budgets are planned from. */
+/** Histograms of item sizes, from which budgets are planned. */
 import { VitgraphError } from "@vitgraph/errors";
 
 export interface SizeCount {
   readonly tokens: number;
-  /** How often, in any unit: a count, a share, 1 / rank. */
+  /** Frequency in any unit: a count, a share, 1 / rank. */
   readonly weight: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Which items run together, in which budget? The public door: a barrel, and nothing else.
+ * The entry point of @vitgraph/scheduler: packing, budgets and the queue. Re-exports only.
  *
  * @module @vitgraph/scheduler
  */

@@ -1,6 +1,6 @@
 /**
- * What the scheduler knows of an item (an image or a video): a few numbers, under the names that vLLM gives them.
- * Pixels never come here. Patches are counted before the spatial merge, tokens after it.
+ * The scheduler's view of an item (an image or a video): a few numbers with vLLM's names, and no pixels. Patches are
+ * counted before the spatial merge, tokens after it.
  */
 import { VitgraphError } from "@vitgraph/errors";
 
@@ -15,11 +15,11 @@ export interface GridPart {
 export interface Grid extends GridPart {
   /** The second grid of an image that becomes tiles of one size and a thumbnail of another, in the order of its processor. */
   readonly next?: GridPart;
-  /** Pixels of the image before its resize, for models whose answer depends on them. */
+  /** Pixels of the image before its resize, for models whose result depends on them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
   /**
-   * The parts along time are a clip's frames, for models that answer those otherwise than an image's tiles. `next.t` counts the
-   * tiles of all frames.
+   * t counts a clip's frames, for models that treat those differently from an image's tiles. `next.t` counts the tiles of
+   * all frames.
    */
   readonly isClip?: true;
 }
@@ -44,7 +44,7 @@ export interface ItemSpec {
   readonly pathOutputTokens?: Readonly<Record<string, number>>;
 }
 
-/** What packing takes: anything with a spec. Batches hold the same objects. */
+/** The input of packing: any object with a spec. Batches hold the same objects. */
 export interface Packable {
   readonly spec: ItemSpec;
 }

@@ -1,8 +1,8 @@
 /**
  * Packing by measured cost: the batches of least total cost, within the limits on items, frames and tokens.
  *
- * Exact where the items are few or alike (a dozen of any sizes, or dozens of a few sizes); a bounded search
- * otherwise. Never dearer than vLLM's greedy rule, which is one of the starting points.
+ * Exact for few or similar items (a dozen of any sizes, or dozens of a few sizes), otherwise a bounded search. Never
+ * costs more than vLLM's greedy rule, which is one of the starting points.
  */
 import {
   type Batch,
@@ -42,7 +42,7 @@ export function packByCost<T extends Packable>(
   return createCostPacker(limits, cost)(items);
 }
 
-/** A packer for these limits and costs. It asks `cost` once for each number of tokens, and remembers the answer. */
+/** A packer for these limits and costs. It calls `cost` once for each number of tokens, and caches the result. */
 export function createCostPacker(
   limits: PackLimits,
   cost: BatchCost,

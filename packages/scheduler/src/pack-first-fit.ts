@@ -1,6 +1,6 @@
 /**
- * First-fit decreasing: items descending by tokens, each into the first batch with room. Fewer batches than vLLM's
- * rule where large and small items mix, since the small ones fill the gaps that the large ones leave.
+ * First-fit decreasing: items descending by tokens, each into the first batch with room. Fewer batches than vLLM's rule
+ * for mixed sizes, since small items fill the gaps left by large ones.
  */
 import {
   type Batch,

@@ -1,7 +1,7 @@
 /**
  * vLLM's packing rule, exactly: items ascending by tokens (equal ones in the order given), a new batch when the next
- * item would exceed the items or the largest budget, then the smallest budget that fits.
- * The one addition is `maxFrames`, which vLLM has as a setting but never checks when it packs.
+ * item would exceed the items or the largest budget, then the smallest budget that fits. The only addition is
+ * `maxFrames`, a setting that vLLM has but never checks when it packs.
  */
 import {
   type Batch,

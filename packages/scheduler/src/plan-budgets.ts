@@ -1,8 +1,8 @@
 /**
- * Which budgets to capture graphs for, given what traffic looks like: the set of least expected cost, exactly.
+ * Plans the budgets to capture for given traffic: the exact set of least expected cost.
  *
- * Budgets only ever need to be sizes that occur: a budget between two sizes can sink to the lower one, serve the same
- * items and cost no more. So the choice is which sizes to capture, and dynamic programming over them is exact.
+ * Only observed sizes need to be considered: a budget between two sizes can be lowered to the smaller one, holds the
+ * same items and costs no more. Dynamic programming over the sizes is therefore exact.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { DEFAULT_PATH } from "./batch.js";
@@ -27,7 +27,7 @@ export interface PlanOptions {
   readonly smallestBudget?: number;
 }
 
-/** What a set of budgets does to a histogram. Shares and means are by weight. */
+/** The effect of a set of budgets on a histogram. Shares and means are weighted. */
 export interface BudgetReport {
   readonly budgets: readonly number[];
   /** Mean cost of an item. */
@@ -56,11 +56,11 @@ export interface BudgetPlan extends BudgetReport {
 export const paddedTokens: BatchCost = (_tokens, budget) => budget ?? Number.POSITIVE_INFINITY;
 
 /**
- * The budgets of least expected cost, where every item runs in the smallest budget that holds it, or eagerly where
- * that is cheaper. With equal costs, the fewest. `cost` must not fall as the budget grows.
+ * The budgets of least expected cost, if every item runs in the smallest budget that holds it, or eagerly if that is
+ * cheaper; of equal costs, the fewest budgets. `cost` must not decrease as the budget grows.
  *
- * Takes time in proportion to (different sizes)² × graphs. Throws `VG_ARGUMENT_INVALID` for bad options, for an empty
- * histogram, and where the memory limit allows no plan.
+ * Runs in O(distinct sizes² × graphs). Throws `VG_ARGUMENT_INVALID` for bad options, for an empty histogram, and if the
+ * memory limit allows no plan.
  */
 export function planBudgets(histogram: Iterable<SizeCount | number>, options: PlanOptions): BudgetPlan {
   const { maxGraphs, memoryLimit = Number.POSITIVE_INFINITY, cost = paddedTokens } = options;
@@ -153,7 +153,7 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
   return { ...reportBudgets(sizes, budgets.reverse(), cost), bytes: bestBytes };
 }
 
-/** What the given budgets would do to the histogram: to compare plans, power-of-two ones for example. */
+/** The report of given budgets on a histogram, to compare plans, for example with power-of-two budgets. */
 export function reportBudgets(
   histogram: Iterable<SizeCount | number>,
   budgets: readonly number[],

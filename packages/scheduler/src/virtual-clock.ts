@@ -1,4 +1,4 @@
-/** A clock for tests: time passes only when told to, and everything due in between runs in its order. */
+/** A clock for tests: time passes only on request, and due timers run in order. */
 import type { Clock } from "./clock.js";
 
 export class VirtualClock implements Clock {

@@ -1,4 +1,4 @@
-/** API keys: who may use the server, and whose share of it a request takes. */
+/** API keys: authentication, and the caller that a request counts for. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { VitgraphError } from "@vitgraph/errors";
 

@@ -1,7 +1,7 @@
-/** The chat engine as the server uses it: types only. `LlamaEngine` of @vitgraph/llama-cpp is one. */
+/** The interface of a chat engine for the server: types only. `LlamaEngine` of @vitgraph/llama-cpp implements it. */
 
 export interface ServedChat {
-  /** The model's name in the API, unless the server has another for it. */
+  /** The model's name in the API, unless the server's options have another. */
   readonly name: string;
   /** Tokens of a prompt and its answer. */
   readonly contextSize: number;
@@ -48,7 +48,7 @@ export interface ChatRequest {
   readonly logprobs?: number;
   /** Cancels the request. If its reason is a VitgraphError, the generation throws that. */
   readonly signal: AbortSignal;
-  /** Whose share of the engine the request takes. */
+  /** The caller that the request counts for. */
   readonly caller: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Where the content parts of a chat stand in its JSON text. The gateway replaces parts and forwards all other bytes unchanged:
- * serialising the parsed body would change numbers, such as a seed above 2⁵³.
+ * Locates the content parts of a chat in its JSON text. The gateway replaces parts and forwards all other bytes
+ * unchanged: serialising the parsed body would change numbers, such as a seed above 2⁵³.
  */
 
 export interface ContentPart {

@@ -2,8 +2,8 @@
  * The HTTP server in front of an engine: a Fastify instance with the routes of `routes/`. More routes can be registered
  * before it listens.
  *
- * The engine bounds and shares its queue. This file bounds everything before it: who may ask, how long a request takes to
- * arrive and an answer to be read, and how much memory requests hold.
+ * The engine bounds and shares its queue. This file bounds everything before it: access, the time for a request to
+ * arrive and an answer to be read, and the memory of requests.
  */
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";

@@ -1,4 +1,4 @@
-/** Embeddings as answers: JSON, `.npy`, safetensors, and parts of a stream. Which of them, by the Accept header. */
+/** Embeddings as responses, selected by the Accept header: JSON, `.npy`, safetensors, or parts of a stream. */
 import { bytesOf, type Embedding, encodeEmbeddings, encodeNpy, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 

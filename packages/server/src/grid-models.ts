@@ -1,6 +1,6 @@
 /**
- * Which models' embeddings vLLM takes together with their grid: the condition of the gateway and the shared storage. No other
- * file of this package names a model.
+ * The models whose embeddings vLLM accepts with their grid: a requirement of the gateway and the shared storage. No
+ * other file of this package names a model.
  */
 import { VitgraphError } from "@vitgraph/errors";
 

@@ -1,5 +1,5 @@
 /**
- * The door of @vitgraph/server: the engine over HTTP. A barrel, and nothing else.
+ * The entry point of @vitgraph/server: the engine over HTTP. Re-exports only.
  *
  * @module @vitgraph/server
  */

@@ -1,9 +1,9 @@
 /**
- * A JSON body → its value, in steps of some milliseconds at most: a body can hold 64 MiB of images in base64, and one pass
- * over it would hold the event loop for a quarter of a second.
+ * Parses a JSON body in steps of at most a few milliseconds: a body can hold 64 MiB of images in base64, and one pass
+ * over it would block the event loop for a quarter of a second.
  *
- * The body is decoded and checked in parts, each in a turn. Parts that lie within a string, as most of an image does, are
- * kept from JSON.parse: a mark stands in their place, and the string is put together afterwards.
+ * The body is decoded and checked in parts, one per turn. Parts inside a string, like most of an image, bypass
+ * JSON.parse: a marker replaces them, and the string is joined afterwards.
  */
 import { isAscii, isUtf8 } from "node:buffer";
 import { randomUUID } from "node:crypto";

@@ -1,4 +1,4 @@
-/** What the server knows of a request: whose it is, the memory that it holds, and when it ends. */
+/** The server's state of a request: its caller, the memory that it holds, and its deadline. */
 import type { EncodeOptions } from "@vitgraph/core";
 import type { FastifyRequest } from "fastify";
 import type { MemoryLease } from "./memory-budget.js";

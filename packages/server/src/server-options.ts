@@ -8,7 +8,7 @@ import type { EcStorage } from "./ec-storage.js";
 import type { Network } from "./media/fetch-url.js";
 import { RecentTraffic } from "./page/recent-traffic.js";
 
-/** What the server uses of an engine. `EncoderEngine` is one. */
+/** The part of an engine that the server uses. `EncoderEngine` implements it. */
 export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"> & {
   /** For the socket of vLLM's connector. Without it rows go through shared memory. */
   readonly exportMemory?: EncoderEngine["exportMemory"];
@@ -47,8 +47,8 @@ export interface GatewayOptions {
   /** Base URL of the vLLM server. */
   readonly upstream: string;
   /**
-   * Embeddings go to this storage, and vLLM's ECExampleConnector loads them. Default: they go in the request, as
-   * `image_embeds`, which takes vLLM's `--enable-mm-embeds`.
+   * Storage from which vLLM's ECExampleConnector loads the embeddings. Default: the request has them as `image_embeds`,
+   * which needs vLLM's `--enable-mm-embeds`.
    */
   readonly storage?: EcStorage;
 }
@@ -58,14 +58,14 @@ export interface PageOptions {
   readonly traffic: RecentTraffic;
   /** The engine's compilation config, for the page's editor. */
   readonly compilationConfig?: Readonly<Record<string, unknown>>;
-  /** What is known about the model, for the editor's linter. */
+  /** Facts about the model, for the editor's linter. */
   readonly lintFacts?: LintFacts;
 }
 
 export interface ServerOptions {
-  /** Stays the caller's: the server does not close it. */
+  /** The caller closes it, not the server. */
   readonly engine: ServedEngine;
-  /** Answers /v1/chat/completions: an engine of @vitgraph/llama-cpp. Stays the caller's. Default: no chat. */
+  /** Answers /v1/chat/completions: an engine of @vitgraph/llama-cpp, which the caller closes. Default: no chat. */
   readonly chat?: ServedChat;
   /** An observer of the engine, for /metrics. Without it there is no /metrics. */
   readonly metrics?: EngineMetrics;
@@ -77,9 +77,12 @@ export interface ServerOptions {
   readonly modelName?: string;
   /** The chat model's name in the API. Default: the chat engine's. */
   readonly chatModelName?: string;
-  /** All routes but those for probes, metrics and the API's description need one of them. Default: none, which lets everyone in. */
+  /**
+   * API keys. All routes except probes, metrics and the API's description need one. Default: none, and everyone has
+   * access.
+   */
   readonly apiKeys?: readonly string[];
-  /** Hosts that images may be fetched from, with a port where it is not 80 or 443. Default: none. */
+  /** Hosts that images may be fetched from, with the port if it is not 80 or 443. Default: none. */
   readonly allowedMediaDomains?: readonly string[];
   /** Directory whose images a request may name by path. Default: none. */
   readonly allowedLocalMediaPath?: string;
@@ -94,8 +97,8 @@ export interface ServerOptions {
    */
   readonly vllmEncode?: EcStorage;
   /**
-   * Puts the server in front of an ordinary vLLM server: images of chats are replaced by their embeddings, and all other
-   * requests but those for probes and metrics go there as they are. Default: no gateway.
+   * Makes the server a gateway in front of an ordinary vLLM server: images of chats are replaced by their embeddings,
+   * and all other requests, except probes and metrics, are forwarded unchanged. Default: no gateway.
    */
   readonly gateway?: GatewayOptions;
   /** For tests: name resolution and connections of fetched images. */

@@ -1,7 +1,7 @@
 /**
- * Proves a memory plan, independently of how it was made: it runs the graph on paper, keeping for every byte of every
- * arena the value that was written there last, and asks before each read whether that is still the value to be read.
- * It shares no code with the planner but the types, and knows nothing of lifetimes.
+ * Verifies a memory plan independently of the planner: simulates the graph, tracks for every byte of every arena the
+ * value that was written last, and checks before each read that it is the expected one. It shares only types with the
+ * planner, and does not use lifetimes.
  */
 import { DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";

@@ -1,4 +1,4 @@
-/** The compiler's whole way, every stage kept so that it can be printed: graph → fused → plan → program. */
+/** The compiler's pipeline, graph → fused → plan → program. Every stage is kept, so that it can be printed. */
 import type { Program } from "@vitgraph/cuda-kernels";
 import type { Graph } from "../graph/graph.js";
 import { lower } from "./lower.js";

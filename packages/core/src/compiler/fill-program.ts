@@ -1,8 +1,9 @@
 /**
- * The program that fills rows of the grid cache: patch tables in, the values that depend on the grid alone computed, and each
- * scattered to the rows that an index names.
+ * The program that fills rows of the grid cache: it computes the values that depend only on the grid from patch tables,
+ * and scatters them to the rows given by an index.
  *
- * Its instructions are the model's own; only memory is laid out here, since the cache's tables are written by no op of a graph.
+ * The instructions are the model's own; only the memory layout is made here, since no op of a graph writes the cache's
+ * tables.
  */
 import {
   type ArenaName,

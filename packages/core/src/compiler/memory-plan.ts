@@ -1,9 +1,10 @@
 /**
- * Where every value lives. A pure function of the graph, the capacity and the target: no device is asked.
+ * The memory plan: an address for every value. A pure function of the graph, the capacity and the target; it needs no
+ * device.
  *
  * Weights and constants lie in `weights`, the host's inputs and the result in `io` (whose addresses never move), cached
- * tables in `cache`, and everything else in `scratch`, where memory is reused as soon as the value in it has had its last use. Views have no
- * memory of their own. `check-memory-plan.ts` proves a plan without using anything from here.
+ * tables in `cache`, and everything else in `scratch`, where memory is reused after the last use of the value in it.
+ * Views have no memory. `check-memory-plan.ts` verifies a plan without using this file.
  */
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";

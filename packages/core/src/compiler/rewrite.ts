@@ -1,8 +1,8 @@
 /**
- * The rewrite engine: rules are data, and this is the one place that applies them.
+ * The rewrite engine: rules are data, and only this file applies them.
  *
- * It owns what every rule needs: inner values of a match have no other use, names in a pattern that occur twice must
- * bind the same value, rewriting ends, and a trace says what was done. A rule sees only what it matched.
+ * It guarantees what every rule needs: inner values of a match have no other use, a name that occurs twice in a pattern
+ * binds one value, rewriting terminates, and a trace lists the steps. A rule sees only its match.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import {

@@ -1,6 +1,6 @@
 /**
- * Statistics are written by the kernel that writes their rows, at the same time. A graph names them in a node of their own,
- * which runs nothing: the plan gives them memory from the writer on, and lowering hands that to the writer.
+ * Row statistics are written by the kernel that writes the rows. In the graph they are a separate node that runs no
+ * kernel: the plan allocates its memory from the writer on, and lowering passes that to the writer.
  */
 import { type Graph, GraphBuilder, type ValueId } from "../graph/graph.js";
 

@@ -1,10 +1,10 @@
 /**
- * A graph over the grid cache: values that depend on a patch's place in its grid alone are not computed but read at the row
- * of the cache that the host names for the patch.
+ * Rewrites a graph to use the grid cache: values that depend only on a patch's place in its grid are not computed, but
+ * read from a row of the cache that the host gives for each patch.
  *
- * Models know nothing of this. Whatever they compute from patch tables and weights alone is found here: its last values
- * become cached tables, and one index takes the place of the patch tables. Weights keep their order, and so their addresses:
- * programs of both forms run over the same weights.
+ * Models do not know of the cache. This pass finds the values computed only from patch tables and weights: the last of
+ * them become cached tables, and one index replaces the patch tables. Weights keep their order and hence their
+ * addresses, so programs with and without the cache share the weights.
  */
 import { type AnyNode, type Graph, GraphBuilder, nodeOf, type ValueId } from "../graph/graph.js";
 import { OPS, rowsOf } from "../graph/ops.js";

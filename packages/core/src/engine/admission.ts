@@ -1,10 +1,10 @@
 /**
- * Admission: limits the items and tokens that wait, preprocessed or not. A call above the limits is refused before any
- * work is spent on it.
+ * Admission control: limits waiting items and tokens, preprocessed or not. A call above the limits is refused before
+ * any work is spent on it.
  *
- * A full queue still accepts a call whose caller stays within its share, the limit divided by the waiting callers: three
- * callers that flood the engine keep no fourth one out. Accepted items keep their reservations, so n callers hold at
- * most 1 + 1/2 + … + 1/n times the limit.
+ * A full queue still accepts a call whose caller stays within its share, the limit divided by the waiting callers: so
+ * three callers that flood the engine do not lock out a fourth. Accepted items keep their reservations, so n callers
+ * hold at most 1 + 1/2 + … + 1/n times the limit.
  */
 import { VitgraphError } from "@vitgraph/errors";
 

@@ -1,4 +1,4 @@
-/** Copies of large arrays, made in parts: copying takes JavaScript's thread, and other callers need it too. */
+/** Copies large arrays in chunks, so that other callers get the JavaScript thread in between. */
 import { VitgraphError } from "@vitgraph/errors";
 import { nextTurn } from "../next-turn.js";
 

@@ -1,6 +1,6 @@
 /**
- * Measured costs on disk, so that the next start need not measure again: a JSON file for each device, driver, model,
- * fusion, budgets and version. A file that is missing, damaged or of something else counts as none.
+ * Measured costs on disk, so that the next start need not measure: one JSON file per device, driver, model, fusion,
+ * budgets and version. A missing, damaged or mismatched file is ignored.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";

@@ -1,6 +1,6 @@
 /**
- * The cost model of one device: milliseconds of a batch, measured at a few fill ratios of each budget, or estimated from
- * the model's arithmetic. Packing, the choice of the budget, and replay or eager all follow it.
+ * The cost model of one device: milliseconds of a batch, measured at a few fill ratios of each budget, or estimated
+ * from the model's FLOPs. It decides packing, the budget, and replay or eager.
  */
 import { randomFill } from "node:crypto";
 import { promisify } from "node:util";

@@ -1,7 +1,7 @@
 /**
- * The devices of an engine: opened together, chosen from for each batch, and given back together.
+ * The devices of an engine: opened and closed together; each batch gets one of them.
  *
- * Packing is here too, since it depends on how many devices are idle: a burst is shared out among them.
+ * Packing is here too, since it depends on the number of idle devices: a burst is split among them.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { assignRanksByCost, type Batch, type ItemSpec, type Packable } from "@vitgraph/scheduler";

@@ -1,4 +1,4 @@
-/** What the engine needs of an output cache: `OutputCache` is one, and a host can bring its own. */
+/** The interface of an output cache. `OutputCache` implements it, and so can a host. */
 import type { Embedding } from "../runtime/embedding.js";
 import type { OutputCacheStats } from "./output-cache.js";
 

@@ -39,11 +39,11 @@ import { RequestFlow } from "./request-flow.js";
 import { BatchRunner } from "./run-batch.js";
 
 export interface CloseOptions {
-  /** Rejects what is waiting or running, instead of finishing it. Default: false. */
+  /** Rejects waiting and running calls instead of finishing them. Default: false. */
   readonly abort?: boolean;
 }
 
-/** An item's outcome, with its place among the items of the call. */
+/** An item's outcome, with its index in the call. */
 export interface IndexedOutcome {
   readonly index: number;
   readonly outcome: PromiseSettledResult<Embedding>;
@@ -56,7 +56,10 @@ const PIXEL_BYTES = 3;
 
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;
-  /** Names what an embedding depends on besides its item: weights, processor settings, dtype. For keys of stored embeddings. */
+  /**
+   * Identifies what an embedding depends on besides its item: weights, processor settings, dtype. For keys of stored
+   * embeddings.
+   */
   readonly identity: string;
   readonly #options: ResolvedEngineOptions;
   readonly #observers: ObserverList;
@@ -135,8 +138,8 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /**
-   * Loads the model on every device, captures, checks and measures; resolves when the engine is ready. All devices must
-   * come up: a missing one is an error of the configuration.
+   * Loads the model on every device, captures and checks graphs, and measures costs; resolves when the engine is ready.
+   * All devices must open: a missing one is a configuration error.
    * @throws VG_ARGUMENT_INVALID for an option, VG_CONFIG_INVALID, and errors of loading the model, of devices and of
    *   capturing
    */
@@ -245,7 +248,7 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /**
-   * The size of each item, without encoding it: of encoded images the header is read. One outcome for each item.
+   * The size of each item, without encoding it; of encoded images only the header is read. One outcome for each item.
    * @throws (as a rejected promise) as {@link encode} does
    */
   getItemSpecs(
@@ -296,8 +299,8 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /**
-   * Accepts no more calls, finishes (or aborts) the ones it has, and disposes the encoders, the devices and the model
-   * that it made. Resolves when that is done; a second call waits for the first.
+   * Refuses new calls, finishes (or aborts) the accepted ones, and disposes the encoders, the devices, and the model if
+   * the engine loaded it. Resolves when that is done; a second call waits for the first.
    */
   close(options: CloseOptions = {}): Promise<void> {
     this.#closing ??= this.#close();

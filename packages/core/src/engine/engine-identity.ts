@@ -1,4 +1,4 @@
-/** What an embedding depends on besides its item: part of the key of everything that is kept by content. */
+/** Everything that an embedding depends on besides its item: part of every content key. */
 import { createHash } from "node:crypto";
 import type { DecodeOptions } from "../images/index.js";
 import type { LoadedModel } from "../models/load-model.js";

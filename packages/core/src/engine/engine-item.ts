@@ -1,9 +1,9 @@
 /**
  * The forms in which callers pass items, from encoded bytes to ready rows, and how each becomes an `EncoderItem`.
  *
- * Opening tells an item's grid without decoding it (of an image, the header is read), so that packing, admission and
- * `getItemSpecs` know its size before any work is spent on it. An item's fields are read once, here. Its memory stays
- * the caller's, who can write to it or transfer it at any time: each step checks it again or works on a copy.
+ * Opening an item finds its grid without decoding (from an image's header), so that packing, admission and
+ * `getItemSpecs` know its size before any work. An item's fields are read once, here. Its memory remains the caller's,
+ * who may write to it or transfer it at any time: each step checks it again or works on a copy.
  */
 import { types } from "node:util";
 import { describe, VitgraphError } from "@vitgraph/errors";

@@ -26,22 +26,22 @@ import {
   SIZE,
 } from "./option-rules.js";
 
-/** Options for `createDevice`, or a function that makes a device. The engine disposes the device. */
+/** Options for `createDevice`, or a function that returns a device. The engine disposes the device. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
 export interface EngineLimits {
   /**
-   * Items that wait, prepared or not, before calls are refused. A full queue still takes a call that stays within its
-   * caller's share: the limit divided by the callers that wait. Default: 1024.
+   * Waiting items, preprocessed or not, above which calls are refused. A full queue still takes a call within its
+   * caller's share: the limit divided by the waiting callers. Default: 1024.
    */
   readonly maxQueuedItems?: number;
-  /** Tokens that wait; shared like the items. Default: 262 144, sixteen full batches of the default size. */
+  /** Waiting tokens; shared like the items. Default: 262 144, sixteen full batches of the default size. */
   readonly maxQueuedTokens?: number;
   /** Pixels above which an encoded image is refused, from its header. Default: Pillow's limit, 178 956 970. */
   readonly maxPixels?: number;
   /**
    * Memory for images that are decoded or wait for their batch, counted in pixels of 3 bytes. A decoder that takes more
-   * than 3 bytes a pixel counts as more pixels. Default: 2²⁸, 768 MiB. An image that alone needs more is decoded alone.
+   * than 3 bytes a pixel counts as more pixels. Default: 2²⁸, 768 MiB. An image above the limit is decoded alone.
    */
   readonly maxPixelsInFlight?: number;
   /**
@@ -52,7 +52,7 @@ export interface EngineLimits {
 }
 
 export interface EncoderEngineOptions {
-  /** A loaded model, which stays the caller's and open until the engine is closed, or a checkpoint's directory. */
+  /** A checkpoint's directory, or a loaded model, which the caller closes after the engine. */
   readonly model: LoadedModel | string;
   /** Default: one device of backend "auto". */
   readonly devices?: readonly EngineDevice[];
@@ -67,22 +67,22 @@ export interface EncoderEngineOptions {
   readonly limits?: EngineLimits;
   /** Colour under transparent pixels of encoded images. Default: alpha is dropped, as in transformers; vLLM has white. */
   readonly background?: NonNullable<DecodeOptions["background"]>;
-  /** Host memory for embeddings that may be asked for again. Default: 0, none. */
+  /** Host memory of the output cache, in bytes. Default: 0, no cache. */
   readonly outputCacheBytes?: number;
-  /** In the place of the engine's own cache. Several engines can share one. */
+  /** Replaces the engine's own output cache. Several engines can share one. */
   readonly outputCache?: EmbeddingCache;
   /** Device memory for the position embeddings of grids. Default: the encoder's. */
   readonly gridCacheBytes?: number;
   /** Grids whose position embeddings are computed at start. Default: the encoder's. */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
   /**
-   * Where a batch's cost comes from. "auto" measures on GPUs and estimates elsewhere; "measure" and "estimate" do that
-   * everywhere; a function is taken as it is. Default: "auto".
+   * The source of batch costs. "auto" measures on GPUs and estimates elsewhere; "measure" and "estimate" apply to all
+   * devices; a function gives the cost itself. Default: "auto".
    */
   readonly costs?: "auto" | "measure" | "estimate" | BatchCost;
   /**
-   * Directory that keeps measured costs for the next start; "" for none. Default: `vitgraph/replay-costs` in the user's
-   * cache directory.
+   * Directory that stores measured costs for the next start; "" for none. Default: `vitgraph/replay-costs` in the
+   * user's cache directory.
    */
   readonly costDirectory?: string;
   /** Called with the bytes of weights loaded so far, of all devices together. */
@@ -101,13 +101,13 @@ export interface EncodeOptions {
   /** Milliseconds from now after which the call fails with VG_DEADLINE_EXCEEDED. Default: no limit. */
   readonly timeoutMs?: number;
   /**
-   * Whose share of the engine the call takes: a tenant, a connection. Within one priority, waiting callers are served
-   * equal numbers of tokens. Default: each call counts as one caller.
+   * The caller that the call counts for, such as a tenant or a connection. Within one priority, waiting callers are
+   * served equal numbers of tokens. Default: each call counts as one caller.
    */
   readonly caller?: string;
   /**
-   * Called once, when the size of each item is known and none is encoded: outcomes as of `getItemSpecs`. An error
-   * that it throws rejects the call before any item is accepted.
+   * Called once, when the size of each item is known and before any is encoded, with outcomes as from `getItemSpecs`.
+   * An error that it throws rejects the call before any item is accepted.
    */
   readonly onItemSpecs?: (specs: readonly PromiseSettledResult<ItemSpec>[]) => void;
 }

@@ -1,4 +1,4 @@
-/** Makes one device of an engine ready: the device, the encoder on it, what batches cost there, and how to pack them. */
+/** Opens one device of an engine: the device, its encoder, its cost model and its packer. */
 import { createDevice } from "@vitgraph/cuda-kernels";
 import type { BatchCost } from "@vitgraph/scheduler";
 import type { LoadedModel } from "../models/load-model.js";

@@ -1,4 +1,4 @@
-/** Options checked against a table that has the accepted values of each: engine and plugin share the rules. */
+/** Checks options against a table of accepted values. Engine and plugin share the rules. */
 import { compilationConfigSchema } from "@vitgraph/config";
 import { describe, unknownOption, VitgraphError } from "@vitgraph/errors";
 

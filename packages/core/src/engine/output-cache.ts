@@ -1,10 +1,10 @@
 /**
- * The output cache: embeddings that were computed before, least recently used out first, bounded by bytes of host
- * memory; and the computations under way, so that identical items that arrive together are computed once.
+ * The output cache: an LRU cache of embeddings, bounded by bytes of host memory, with the computations in progress, so
+ * that concurrent identical items are computed once.
  *
- * An answer belongs to its caller. The cache keeps its memory to itself: each answer is a copy, made in parts so that
- * a large one does not hold up JavaScript's thread. Only an embedding that is not kept, and that one caller alone waits
- * for, is handed over as it is. An entry's bytes are counted once, when it is inserted.
+ * A result belongs to its caller. The cache never shares its memory: each result is a copy, made in chunks so that a
+ * large one does not block the JavaScript thread. Only an embedding that is not cached, and that a single caller waits
+ * for, is passed on without a copy. An entry's bytes are counted once, when it is inserted.
  */
 import { createHash } from "node:crypto";
 import { describe, VitgraphError } from "@vitgraph/errors";
@@ -15,9 +15,9 @@ import { rowsOf } from "../runtime/stage-batch.js";
 import { copyBytes } from "./copy-bytes.js";
 import type { EmbeddingCache } from "./embedding-cache.js";
 
-/** Plain data; counts are since the cache was made. */
+/** Plain data; counts since the cache was created. */
 export interface OutputCacheStats {
-  /** Asked for and found. */
+  /** Found in the cache. */
   readonly hits: number;
   /** Computed. */
   readonly misses: number;
@@ -32,7 +32,7 @@ export interface OutputCacheStats {
 }
 
 interface Entry {
-  /** Its bytes are never handed out. */
+  /** Its bytes are never shared. */
   readonly embedding: Embedding;
   readonly sizeBytes: number;
 }
@@ -77,11 +77,11 @@ export class OutputCache implements EmbeddingCache {
   }
 
   /**
-   * The embedding kept under `key`, or the one that an earlier caller is computing, or the result of `compute`.
+   * The embedding cached under `key`, or the one that an earlier caller is computing, or the result of `compute`.
    *
-   * `compute` works for all who wait: its signal aborts when nobody waits any more, and nothing of one caller, such as
-   * a time limit, belongs into it. Its rejection goes to all who wait, and is not kept.
-   * @param signal takes this caller out, with VG_ABORTED; the computation goes on for the others
+   * `compute` serves all waiting callers: its signal aborts when none is left, and it must not depend on one caller,
+   * such as on its time limit. A rejection goes to all waiting callers, and is not cached.
+   * @param signal rejects for this caller, with VG_ABORTED; the computation continues for the others
    */
   async share(
     key: string,
@@ -119,7 +119,9 @@ export class OutputCache implements EmbeddingCache {
     };
   }
 
-  /** Forgets everything. Computations under way still answer those who wait; nobody joins them, and they are not kept. */
+  /**
+   * Empties the cache. Computations in progress still serve their waiting callers, but no new ones, and are not cached.
+   */
   clear(): void {
     this.#entries.clear();
     this.#flights.clear();
@@ -224,9 +226,8 @@ export async function contentKey(item: EncoderItem, identity: string): Promise<s
 const HASHED_AT_ONCE_BYTES = 2 ** 20;
 
 /**
- * The key of an item that its caller names. The name stands for the content; the encoder's identity and the grid are
- * part of the key, since the embedding depends on them too. It never meets a {@link contentKey}: a prefix tells them
- * apart.
+ * The key of an item that its caller names. The name identifies the content; the encoder's identity and the grid are
+ * part of the key, since the embedding depends on them too. A prefix keeps it distinct from every {@link contentKey}.
  * @throws VG_ARGUMENT_INVALID
  */
 export function uuidKey(uuid: string, identity: string, grid: Grid): string {

@@ -3,11 +3,11 @@
  * the pool decides which job is next, in the order of the queue: priority, then each caller's share.
  *
  * It also bounds memory: a job's bytes count from its start until its item is answered, since pixels wait in memory for
- * their batch. If the first job has no room, it waits, and no other overtakes it.
+ * their batch. If there is no room for the first job, it waits, and no other job overtakes it.
  *
- * The exception is the lane for small jobs, with slots and a memory limit apart: a small image never waits for decoding
- * that takes seconds. Its first slot is anybody's. The others are for callers that have no job running, so that one image
- * does not wait for the jobs of a flood.
+ * The exception is the lane for small jobs, with its own slots and memory limit: a small image never waits for decoding
+ * that takes seconds. Any caller may use its first slot. The others are for callers without a running job, so that a
+ * single image does not wait behind a flood.
  */
 import { type Clock, FairLine, onAbort } from "@vitgraph/scheduler";
 

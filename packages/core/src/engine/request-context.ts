@@ -1,6 +1,6 @@
 /**
- * One call of an engine, shared by its items: whose it is, and when it ends. It ends when its caller cancels, its time is
- * over, or the engine is closed; the first of the three decides the error.
+ * One call of an engine, shared by its items: its caller, and its end. It ends when the caller cancels, its time limit
+ * passes, or the engine is closed; the first of the three determines the error.
  */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type Clock, onAbort } from "@vitgraph/scheduler";

@@ -1,8 +1,8 @@
 /**
- * The vocabulary: every op that a graph may hold, in one total table keyed by the op.
+ * The ops of a graph, in one total table keyed by the op.
  *
- * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns a
- * number, and its element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`).
+ * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns
+ * a number, and its element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`).
  * Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
  */
 import { type Activation, type Norm, type RowCount, statisticsColumns } from "@vitgraph/cuda-kernels";

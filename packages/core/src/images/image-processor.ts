@@ -1,8 +1,9 @@
 /**
- * What a checkpoint says of its pixels: sizes, patches, normalisation. The settings of transformers' image processors, as
- * `preprocessor_config.json` holds them. What holds where a file says nothing is in the `preprocess.ts` of a family.
+ * The settings of transformers' image processors, as in `preprocessor_config.json`: sizes, patches, normalisation. The
+ * defaults are in the `preprocess.ts` of each family.
  *
- * Nothing is applied here. Rescaling and normalising are left to the encoder's first kernel; `channelScale` says how.
+ * This file applies none of them. The encoder's first kernel rescales and normalises, with the constants of
+ * `channelScale`.
  */
 import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
@@ -11,34 +12,34 @@ import { bf16ToF32, f32ToBf16 } from "../numerics.js";
 import type { FrameRule, FrameSampling } from "../video/sample-frames.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
-/** What becomes of an image before it is cut into patches. */
+/** How an image is resized, cropped and tiled before it is cut into patches. */
 export interface FittedImage {
-  /** A size that the image is brought to first, which rounds its pixels in between. */
+  /** An intermediate size, at which pixels are rounded. */
   readonly via?: ImageSize;
   readonly resizeTo: ImageSize;
-  /** What is cut: the resized image, cropped, or padded with black. Default: the resized image as it is. */
+  /** The size of the canvas: the resized image cropped, or padded with black. Default: that of the resized image. */
   readonly canvas?: ImageSize;
   /** Where the canvas begins in the resized image, or before it. Default: its upper left. */
   readonly origin?: { readonly top: number; readonly left: number };
   /**
-   * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels behind the last whole patch of
-   * a tile are left out.
+   * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels after the last whole
+   * patch of a tile are dropped.
    */
   readonly tile?: ImageSize;
   readonly whole?: WholeImage;
-  /** For models whose answer depends on the size of the image itself. */
+  /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
-  /** For models that answer a clip's frames otherwise than an image's tiles. */
+  /** For models that treat a clip's frames differently from an image's tiles. */
   readonly isClip?: true;
 }
 
-/** The whole image, in small, beside its tiles. */
+/** The thumbnail: the whole image beside its tiles. */
 export interface WholeImage {
-  /** What is resized: the image itself, or the resized one. */
+  /** The source of the thumbnail: the image itself, or the resized one. */
   readonly from: "image" | "resized";
-  /** Its item has a grid of its own. Default: it is one more tile. */
+  /** The thumbnail has its own grid. Default: it is one more tile. */
   readonly size?: ImageSize;
-  /** It stands before the tiles. Default: behind them. */
+  /** The thumbnail comes before the tiles. Default: after them. */
   readonly first?: boolean;
 }
 
@@ -50,7 +51,7 @@ export interface ImageProcessor {
   readonly patchSize: number;
   /** Patches along one side of a token. */
   readonly mergeSize: number;
-  /** The channels of a pixel stand side by side in an item's rows. Default: channel after channel. */
+  /** The channels of a pixel are adjacent in an item's rows. Default: channel after channel. */
   readonly channelsLast?: boolean;
   /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
   readonly patchOrder?: "raster";
@@ -61,7 +62,7 @@ export interface ImageProcessor {
   readonly maxPixels: number;
   /** The bounds count the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
   readonly boundsCoverFrames?: boolean;
-  /** The size that every image gets, whatever its aspect ratio, or each of its tiles; absent where the bounds decide. */
+  /** The size of every image or tile, whatever the aspect ratio; absent if the bounds determine it. */
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */
   readonly fit?: FitRule;
@@ -83,8 +84,8 @@ export interface ImageProcessor {
 }
 
 /**
- * The settings of a family's video processor, as `video_preprocessor_config.json` holds them. `fps` or `numFrames` say how
- * many frames are sampled where a call does not.
+ * The settings of a family's video processor, as `video_preprocessor_config.json` holds them. `fps` or `numFrames` give
+ * the number of sampled frames if the call does not.
  */
 export interface VideoProcessor extends ImageProcessor, FrameSampling {
   /** How a family fits the frames of a clip. Default: to `fixedSize`, or `smartResize` within the bounds. */
@@ -99,13 +100,13 @@ export interface VideoProcessor extends ImageProcessor, FrameSampling {
   readonly maxDuration?: number;
 }
 
-/** What holds for the images of a family's checkpoints where their processor file says nothing. */
+/** Defaults for the images of a family's checkpoints. */
 export interface ImageProcessorDefaults {
-  /** Without a file: the settings that the family's checkpoints on the hub bring. */
+  /** Without a processor file: the settings of the family's checkpoints on the hub. */
   readonly withoutFile: ImageProcessor;
-  /** For a key that the file leaves out: the value of transformers' class. */
+  /** For a key missing in the file: the value of transformers' class. */
   readonly ofClass: ImageProcessor;
-  /** For files with other settings of the size than bounds on the area. */
+  /** For files that set the size by other keys than bounds on the area. */
   readonly sizes?: SizeSettings;
 }
 
@@ -113,7 +114,7 @@ export interface ImageProcessorDefaults {
 export interface SizeSettings {
   /** Keys of the file beside `size`. */
   readonly keys: readonly string[];
-  /** @param absent what holds for keys that are left out */
+  /** @param absent the values of absent keys */
   read(settings: SettingsReader, absent: ImageProcessor): Partial<VideoProcessor>;
 }
 

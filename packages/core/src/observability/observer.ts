@@ -1,9 +1,9 @@
 /**
- * What an engine tells whoever watches it: one interface, every method optional. Metrics, traces, logs and streams are
- * observers; the engine knows none of them.
+ * The observer interface of an engine; every method is optional. Metrics, traces, logs and streams implement it, and
+ * the engine depends on none of them.
  *
- * Observers are called on JavaScript's thread, in the order of the events, and must be quick. What one throws is
- * reported as a warning of the process, once for each observer, and changes nothing.
+ * Observers are called on the JavaScript thread, in the order of the events, and must be quick. An exception is
+ * reported once per observer as a process warning, and otherwise ignored.
  */
 import type { DeviceMemory } from "@vitgraph/cuda-kernels";
 import type { ErrorCode } from "@vitgraph/errors";
@@ -17,12 +17,12 @@ import type { GraphStatistics } from "../runtime/stats.js";
  */
 export type EngineState = "loading" | "warming" | "ready" | "draining" | "closed" | "failed";
 
-/** `up`: takes batches. `recovering`: failed, and is being made again. `down`: failed for good. */
+/** `up`: takes batches. `recovering`: failed, and is being reopened. `down`: failed permanently. */
 export type DeviceState = "up" | "recovering" | "down";
 
 /** One call of `encode`. */
 export interface EncodeCall {
-  /** Unlike that of every other call of this engine. */
+  /** Unique among the calls of this engine. */
   readonly id: number;
   readonly items: number;
 }
@@ -43,24 +43,24 @@ export interface BatchStart {
   readonly tokens: number;
   /** The budget whose program runs; null for eager. */
   readonly budget: number | null;
-  /** Share of the budget that no item fills; 0 for eager. */
+  /** Padding as a share of the budget; 0 for eager. */
   readonly padding: number;
   /** Tokens of each item, in the batch's order. */
   readonly itemTokens: readonly number[];
   /** How long each item waited in the queue, in milliseconds, in the batch's order. */
   readonly queueMs: readonly number[];
-  /** Ids of the calls whose items these are, each once. Left out where nobody keeps track. */
+  /** Ids of the calls that the items belong to, without duplicates. Absent if no observer needs them. */
   readonly calls?: readonly number[];
 }
 
 export interface BatchEvent extends BatchStart {
-  /** Copying to the device and back, where the device tells. */
+  /** Copying to the device and back, if the device reports it. */
   readonly stageMs?: number;
   /** The device's own measure of the run; 0 where the batch failed. */
   readonly deviceMs: number;
-  /** From handing the batch over to having its answers. */
+  /** From submitting the batch to its results. */
   readonly wallMs: number;
-  /** `failed` where the whole batch did. An item with NaN in its answer fails alone, and its batch is `ok`. */
+  /** `failed` if the whole batch failed. An item with NaN in its result fails alone, and its batch is `ok`. */
   readonly outcome: "ok" | "failed";
 }
 
@@ -68,7 +68,9 @@ export interface ItemSettled {
   readonly outcome: "fulfilled" | "rejected";
   /** Of the error. */
   readonly code?: ErrorCode;
-  /** Who answered: a device, the output cache, or nobody: the item was refused or given up before it ran. */
+  /**
+   * The source of the result: a device, the output cache, or none if the item was refused or cancelled before it ran.
+   */
   readonly source: "device" | "output_cache" | "refused";
 }
 
@@ -84,7 +86,7 @@ export interface GraphsCaptured extends CapturedGraphs {
 export interface GraphFailed {
   readonly device: number;
   readonly budget: number;
-  /** NaN where the replay had NaN or infinity in it. */
+  /** NaN if the replay's result had NaN or infinity. */
   readonly relativeL2: number;
 }
 
@@ -120,7 +122,7 @@ export interface DeviceFigures {
   readonly state: DeviceState;
   /** For people: "NVIDIA H200, 132 multiprocessors, CUDA 13.0". */
   readonly name?: string;
-  /** Of the whole device, whoever uses it; null while it is not up. */
+  /** Of the whole device, including other processes; null while it is not up. */
   readonly memory?: DeviceMemory | null;
 }
 
@@ -136,9 +138,9 @@ export interface CacheFigures {
 }
 
 export interface EngineObserver {
-  /** Called once, when the engine can be read: figures that no event carries, such as the queue's length. */
+  /** Called once, when the engine can be queried for values without events, such as the queue's length. */
   watch?(figures: () => EngineFigures): void;
-  /** Called within the caller's own call of `encode`, so that its trace can be found. */
+  /** Called inside the caller's call of `encode`, so that its trace is active. */
   callStarted?(call: EncodeCall): void;
   callEnded?(call: EncodeCallEnded): void;
   itemsArrived?(count: number): void;
@@ -166,7 +168,7 @@ export class ObserverList implements Required<EngineObserver> {
     this.#observers = new Set(observers);
   }
 
-  /** Returns what takes it off the list again. */
+  /** Returns a function that removes it. */
   add(observer: EngineObserver): () => void {
     this.#observers.add(observer);
     const figures = this.#figures;
@@ -174,7 +176,7 @@ export class ObserverList implements Required<EngineObserver> {
     return () => this.#observers.delete(observer);
   }
 
-  /** For the observers of now, and for those that are added later. */
+  /** For current observers, and for those added later. */
   watch(figures: () => EngineFigures): void {
     this.#figures = figures;
     this.#tell((observer) => observer.watch?.(figures));

@@ -1,8 +1,8 @@
 /**
- * The entry point @vitgraph/core/contract, between a host engine and vitgraph's encoder plugin: types, and the symbol by
- * which a plugin is known. It imports nothing at run time.
+ * The entry point @vitgraph/core/contract, between a host engine and vitgraph's encoder plugin: types, and the symbol
+ * that identifies a plugin. It imports nothing at run time.
  *
- * The contract is versioned, and its nouns are vLLM's. A host needs no other part of vitgraph to speak it. Sizes are in
+ * The contract is versioned, with vLLM's names. A host needs no other part of vitgraph to implement it. Sizes are in
  * patches before the spatial merge and in tokens after it, durations in milliseconds.
  *
  * @module @vitgraph/core/contract
@@ -15,21 +15,21 @@ import type { Logger } from "../observability/logger.js";
 import type { Embedding } from "../runtime/embedding.js";
 import type { GraphStatistics } from "../runtime/stats.js";
 
-/** The version that this package speaks. It rises when a host that was right would not be any more. */
+/** The version of the contract in this package. It is raised for changes that break existing hosts. */
 export const SPECIFICATION_VERSION = 1;
 
-/** Known to every copy of this package in the process; its value on a plugin is the specification's version. */
+/** Shared by all copies of this package in the process; its value on a plugin is the specification's version. */
 export const ENCODER_PLUGIN: unique symbol = Symbol.for("vitgraph.encoder-plugin");
 
 /** What the encoder takes. A video's frames and grid come as one item. */
 export const MODALITIES = ["image", "video"] as const;
 export type Modality = (typeof MODALITIES)[number];
 
-/** The language-model engine that the encoder is plugged into, as far as the encoder must know it. */
+/** The language-model engine that uses the encoder, as seen by the encoder. */
 export interface HostEngine {
-  /** What people call it; for messages. */
+  /** Its name, for messages. */
   readonly name: string;
-  /** The specification's versions that it speaks. */
+  /** The specification versions that it supports. */
   readonly specificationVersions: readonly number[];
   readonly model: HostModel;
   /** vLLM's `--compilation-config`, as an object or as JSON text, unchanged. Left out: vLLM's defaults. */
@@ -37,27 +37,31 @@ export interface HostEngine {
   /** The modalities that have an encoder now. */
   takenModalities(): readonly string[];
   /**
-   * From now on, items of this modality are the encoder's. Returns what takes the encoder off again; called twice it does
-   * nothing the second time, even if another encoder is there by then. Requests that the encoder has taken are still its own.
-   * @throws where the modality has an encoder already
+   * Makes the encoder handle items of this modality. Returns a function that removes it; a second call of that function
+   * does nothing, even if another encoder is registered by then. Requests that the encoder has accepted still finish
+   * there.
+   * @throws if the modality has an encoder already
    */
   registerMultimodalEncoder(modality: Modality, encoder: MultimodalEncoder): () => void;
   /** Where the engine's log goes. Left out: warnings and errors go to standard error. */
   readonly logger?: Logger;
-  /** The host calls and awaits the listener when it shuts down. Left out: whoever registered closes the registration. */
+  /**
+   * The host calls and awaits the listener when it shuts down. Left out: the code that registered closes the
+   * registration.
+   */
   onClose?(listener: () => Promise<void>): void;
 }
 
 export interface HostModel {
   /** The whole model's config.json, as transformers has it: `model_type`, `architectures`, `vision_config`. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** The checkpoint's directory. May be left out where the plugin is told of one. */
+  /** The checkpoint's directory. Optional if the plugin has one in its options. */
   readonly path?: string;
-  /** Columns of an embedding that the loaded language model takes, where the host knows it from elsewhere than `config`. */
+  /** Columns of an embedding that the loaded language model takes, if the host knows it from another source than `config`. */
   readonly embeddingColumns?: number;
 }
 
-/** What a host gets: the encoder, for all modalities that it was registered for. */
+/** The encoder that a host gets, for all modalities that it was registered for. */
 export interface MultimodalEncoder {
   readonly specificationVersion: typeof SPECIFICATION_VERSION;
   readonly modalities: readonly Modality[];
@@ -67,8 +71,8 @@ export interface MultimodalEncoder {
    */
   readonly out_hidden_size: number;
   /**
-   * What each item will take, without encoding it: `inputSize` patches in, `outputTokens` rows out. One outcome an item,
-   * in their order; a rejection is a `VitgraphError` and concerns its item alone. Headers of encoded images are read in the
+   * The size of each item, without encoding it: `inputSize` patches in, `outputTokens` rows out. One outcome per item,
+   * in order; a rejection is a `VitgraphError` and concerns only its item. Headers of encoded images are read in the
    * order of priority and shares, as for {@link encode}.
    */
   getItemSpecs(
@@ -76,15 +80,16 @@ export interface MultimodalEncoder {
     options?: EncodeOptions,
   ): Promise<PromiseSettledResult<ItemSpec>[]>;
   /**
-   * The embeddings, [outputTokens, out_hidden_size] each, in bf16 (from a GPU) or f32: `bytes` as computed, `data` widened.
-   * They are the host's own memory. One outcome an item, in their order; images and videos mixed. Items of many calls share
-   * batches. `options` have the request's signal, priority, `timeoutMs` from now, and `caller`: whose share it takes.
-   * `onItemSpecs` is told the sizes before anything is encoded.
+   * The embeddings, [outputTokens, out_hidden_size] each, in bf16 (from a GPU) or f32: `bytes` as computed, `data`
+   * widened. They are memory of the host. One outcome per item, in order; images and videos may be mixed. Items of many
+   * calls share batches. `options` have the request's signal, priority, `timeoutMs` from now, and `caller` for fair
+   * sharing. `onItemSpecs` gets the sizes before anything is encoded.
    *
    * A rejection of one item is a `VitgraphError`: VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO,
-   * VG_ITEM_INVALID, VG_PACKAGE_UNAVAILABLE (an image as bytes, and no sharp), VG_OUTPUT_NOT_FINITE, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects
-   * before anything of it was taken in: VG_QUEUE_FULL (try again later), VG_CLOSED, VG_DEVICE_FAILED where no device is
-   * left, VG_ABORTED, VG_DEADLINE_EXCEEDED, VG_ARGUMENT_INVALID.
+   * VG_ITEM_INVALID, VG_PACKAGE_UNAVAILABLE (an image as bytes, and no sharp), VG_OUTPUT_NOT_FINITE, VG_ABORTED,
+   * VG_DEADLINE_EXCEEDED, VG_DEVICE_FAILED. The whole call rejects before any item is accepted: VG_QUEUE_FULL (try
+   * again later), VG_CLOSED, VG_DEVICE_FAILED if no device is left, VG_ABORTED, VG_DEADLINE_EXCEEDED,
+   * VG_ARGUMENT_INVALID.
    */
   encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;
   /** The smallest and the largest token budget that make sense for the model. */
@@ -98,22 +103,22 @@ export interface EncoderPlugin {
   readonly name: "vitgraph";
   readonly specificationVersion: typeof SPECIFICATION_VERSION;
   /**
-   * Checks the host, starts an engine for its model, and registers the encoder. Nothing of it stays behind where that
-   * fails. One plugin may serve several hosts, each with an engine of its own.
+   * Checks the host, starts an engine for its model, and registers the encoder. On failure everything is undone. One
+   * plugin may serve several hosts, each with its own engine.
    * @throws VG_REGISTRATION_FAILED, with one of {@link REGISTRATION_FAILURES} as `details.reason`
    */
   register(host: HostEngine): Promise<Registration>;
 }
 
-/** A host and an engine that are joined. Disposing it is closing it. */
+/** A host with its engine. Disposing it closes it. */
 export interface Registration extends AsyncDisposable {
   readonly modalities: readonly Modality[];
   readonly encoder: MultimodalEncoder;
-  /** Takes the encoder off the host, lets the engine finish what it has taken, and closes it. */
+  /** Removes the encoder from the host, lets the engine finish accepted requests, and closes it. */
   close(): Promise<void>;
 }
 
-/** Why a registration can fail. A name, once published, keeps its meaning. */
+/** Reasons for a failed registration. Published names keep their meaning. */
 export const REGISTRATION_FAILURES = {
   host_malformed: "The host lacks a part of the contract.",
   version: "Host and plugin speak no common version of the specification.",

@@ -1,6 +1,6 @@
 /**
- * `Promise.all` that waits for the others, too, when one rejects: what a device was given is under way until it has
- * settled, and its memory must stay what it is.
+ * `Promise.all` that settles only after all promises, even if one rejects: submitted device work stays in flight until
+ * it settles, and its memory must not change.
  */
 export async function allDone<T extends readonly unknown[]>(
   promises: T,

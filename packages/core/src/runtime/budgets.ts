@@ -1,4 +1,4 @@
-/** Which token budgets an encoder prepares: what the configuration says, else what vLLM would infer for the model. */
+/** The token budgets of an encoder: the configured ones, or those that vLLM would infer for the model. */
 import { type EncoderOptions, resolveEncoderBudgets } from "@vitgraph/config";
 import type { PackLimits } from "@vitgraph/scheduler";
 import type { VisionModel } from "../models/vision-model.js";

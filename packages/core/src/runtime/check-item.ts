@@ -1,4 +1,4 @@
-/** Whether an item is one that a model encodes: its form, and its grid. */
+/** Checks that a model can encode an item: its format and its grid. */
 import { VitgraphError } from "@vitgraph/errors";
 import { checkItem, type EncoderItem, type Grid, type GridPart, type PatchShape, partsOf } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";

@@ -1,4 +1,4 @@
-/** A loaded model's graph, compiled for what the device has. */
+/** Compiles a loaded model's graph for the kernels and dtypes of a device. */
 import type { Device } from "@vitgraph/cuda-kernels";
 import { type CompiledGraph, compile } from "../compiler/compile.js";
 import type { LoadedModel } from "../models/load-model.js";

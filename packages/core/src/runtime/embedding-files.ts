@@ -1,4 +1,4 @@
-/** Embeddings as files: safetensors and NumPy's `.npy`, in memory. Writing them is the caller's. */
+/** Embeddings as files: safetensors and NumPy's `.npy`, in memory. The caller writes them to disk. */
 import { bytesOf, f32ToBf16 } from "../numerics.js";
 import { encodeSafetensors } from "../weights/safetensors.js";
 import type { Embedding } from "./embedding.js";

@@ -1,7 +1,7 @@
 /**
- * An item's answer: its rows of a batch's result, in the dtype in which the device computes.
+ * An item's embedding: its rows of a batch's result, in the device's compute dtype.
  *
- * The memory belongs to whoever asked for it: nobody else reads or writes it, and it may be transferred.
+ * The caller owns the memory: nothing else reads or writes it, and it may be transferred.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
@@ -31,7 +31,7 @@ export interface EmbeddingFields {
 }
 
 /**
- * The main embedding and the deepstack levels of an embedding, each [tokens, width] in its dtype and in memory of its own.
+ * The main embedding and the deepstack levels of an embedding, each [tokens, width] in its dtype and its own memory.
  * @param widths `outputColumns` of the model: the main embedding's columns first
  * @throws VG_ARGUMENT_INVALID where the widths are not those of the embedding
  */

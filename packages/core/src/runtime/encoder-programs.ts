@@ -1,16 +1,17 @@
 /**
- * The programs of one model on one device: those of the token budgets, and eager ones made when a batch needs them.
+ * The programs of one model on one device: those of the token budgets, and eager ones, compiled when a batch needs
+ * them.
  *
- * A captured budget has a program for each of its row classes (`rowClasses`), and a batch replays the smallest that holds
- * it: tiles and splits of matrix products are chosen for a number of rows, and a graph made for many more than a batch
- * has leaves multiprocessors idle.
+ * A captured budget has a program for each of its row classes (`rowClasses`), and a batch replays the smallest that
+ * holds it: tiles and split-K factors are chosen for a number of rows, and a graph captured for far more rows than the
+ * batch has leaves multiprocessors idle.
  *
- * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest, and
- * eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run one
- * after the other, so sharing is safe.
+ * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest,
+ * and eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run
+ * one after the other, so sharing is safe.
  *
- * A program whose patches all fit the grid cache runs over it, whatever its batch is; a larger one computes what depends on
- * the grid itself. Which of the two a program is shows in nothing but its time.
+ * A program uses the grid cache if all its patches fit there; a larger one computes the values that depend on the grid
+ * itself. The results are the same.
  */
 import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";

@@ -1,11 +1,11 @@
 /**
- * The grid cache: for every grid that was seen lately, the values that depend on the grid alone (position embeddings, positions
- * for RoPE), resident on the device. A run then brings one row number for each patch, and no kernel computes them.
+ * The grid cache: the device keeps the values that depend only on the grid (position embeddings, positions for RoPE)
+ * for recently used grids. A run then uploads one row number per patch, and no kernel computes these values.
  *
- * A grid that is not there is filled by a small program of its own and kept. Submissions of a device run in the order in
- * which they were made: so what {@link GridCache.bring} hands to the device is done before the batch that is submitted
- * *right after it*, and a grid may lose its rows to another as soon as the batches that name them have been submitted.
- * Nothing is pinned or waited for. Between `bring` and the batch's submission there must be no `await`.
+ * A small program fills the rows of a missing grid. Submissions of a device run in order: the fill that {@link
+ * GridCache.bring} submits runs before the batch submitted *right after it*, and a grid may be evicted as soon as the
+ * batches that use its rows have been submitted. Nothing is pinned or awaited. Between `bring` and the batch's
+ * submission there must be no `await`.
  */
 import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import type { CompiledGraph } from "../compiler/compile.js";

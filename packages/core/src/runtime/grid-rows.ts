@@ -1,9 +1,8 @@
 /**
- * Which rows of the grid cache hold which grid: plain bookkeeping, no device.
+ * Allocates the rows of the grid cache to grids: bookkeeping only, no device.
  *
- * A grid has a row for each patch of one frame; which rows those are does not matter, since every patch names its own.
- * So there are no ranges and no gaps: a grid takes any free rows, and gives them back when it is the one that was used
- * least recently and others need them.
+ * A grid has one row per patch of one frame. Any rows will do, since every patch has its own row number, so there is no
+ * fragmentation: a grid takes any free rows, and the least recently used grid is evicted when others need them.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";

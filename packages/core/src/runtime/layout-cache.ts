@@ -1,6 +1,6 @@
 /**
- * A model's layout tables, kept by grid: traffic has a few sizes of image, and making the table of a large one takes longer
- * than copying it. The least recently used go when the bytes are spent.
+ * An LRU cache of a model's layout tables by grid, bounded by bytes: traffic has few image sizes, and computing the
+ * table of a large image takes longer than copying it.
  */
 import type { Graph } from "../graph/graph.js";
 import { type Grid, gridKey } from "../item.js";

@@ -1,6 +1,6 @@
 /**
  * Opens an encoder: compiles the model for the device, loads the weights, captures a graph for each budget and checks
- * it, and fills the grid cache. What it returns runs in `VisionEncoder`.
+ * it, and fills the grid cache. `VisionEncoder` runs the result.
  */
 import type { CompilationConfigInput, EncoderOptions } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";
@@ -31,12 +31,12 @@ export interface VisionEncoderOptions {
   /** Compare each captured graph with the eager run before it is used. Default: true. */
   readonly selfCheck?: boolean;
   /**
-   * Device memory for the position embeddings of grids; 0 for none. A batch of a new grid then takes a little longer than
-   * the next one. Default: 256 MiB on a GPU, 32 MiB elsewhere.
+   * Device memory for the position embeddings of grids; 0 for none. The first batch with a new grid takes a little
+   * longer. Default: 256 MiB on a GPU, 32 MiB elsewhere.
    */
   readonly gridCacheBytes?: number;
   /**
-   * Grids whose embeddings are made ready at start, the most frequent first, as far as the memory goes: those of a list, or
+   * Grids whose embeddings are computed at startup, the most frequent first, until the memory is used: a list, or
    * `common` ones (`commonGrids` of the scheduler). Default: `common` on a GPU, `none` elsewhere.
    */
   readonly warmUpGrids?: "common" | "none" | readonly Grid[];
@@ -55,7 +55,7 @@ export interface VisionEncoderOptions {
 export interface CapturedGraphs {
   /** The budgets that have one. */
   readonly budgets: readonly number[];
-  /** Device memory that went to them and what they run over, and what is left. Whoever else uses the device counts, too. */
+  /** Device memory taken by the graphs and their arenas, and what is free. Includes other users of the device. */
   readonly usedBytes: number;
   readonly freeBytes: number;
 }
@@ -198,11 +198,11 @@ function framesToWarmUp({
   return chosen;
 }
 
-/** How long the parts of starting took, in milliseconds; 0 for those that were left out. */
+/** Durations of the startup phases, in milliseconds; 0 for skipped ones. */
 export interface StartTimes {
   /** Compiling, and reading the weights onto the device. */
   readonly loadMs: number;
-  /** Finding the fastest way of each matrix product; next to nothing where the answers were remembered. */
+  /** Autotuning of matrix products; close to 0 if the results were cached. */
   readonly measureMs: number;
   /** Making the budgets' programs and capturing them. */
   readonly captureMs: number;

@@ -1,4 +1,7 @@
-/** How items become batches on one device: the packing rule, the device's cost model, and which batches are replayed. */
+/**
+ * Packs items into batches for one device: the packing rule, the device's cost model, and the choice between replay and
+ * eager.
+ */
 import {
   type Batch,
   type BatchCost,

@@ -1,4 +1,4 @@
-/** At most so many at a time, first come first served. `using` gives the slot back. */
+/** A counting semaphore, first come first served. `using` releases the slot. */
 export class Semaphore {
   #free: number;
   readonly #waiting: (() => void)[] = [];

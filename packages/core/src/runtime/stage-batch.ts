@@ -1,8 +1,8 @@
 /**
- * Items → the inputs of one run: the items' rows as they are, and the tables that map rows to items.
+ * Stages the inputs of one run: the items' rows unchanged, and the tables that map rows to items.
  *
- * Row counts come from the grids, and the rows' memory is held against them here, at the moment of use: a buffer that was
- * transferred since the item was checked would otherwise leave its rows to whatever the last batch put there.
+ * Row counts come from the grids, and are checked here against the size of the rows' memory, at the time of use: if a
+ * buffer was transferred since the item was checked, its rows would otherwise hold the previous batch's data.
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import type { WorkCounts } from "../graph/ops.js";

@@ -1,8 +1,8 @@
 /**
  * The encoder: runs batches of one checkpoint on one device.
  *
- * An engine packs the batches and calls `run`. `encode` is the one-call convenience: it checks, packs and runs. An item
- * that fails does not fail the others.
+ * An engine packs the batches and calls `run`. `encode` does all in one call: it checks, packs and runs. An item that
+ * fails does not fail the others.
  */
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import type { Device } from "@vitgraph/cuda-kernels";

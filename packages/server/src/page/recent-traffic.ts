@@ -1,5 +1,5 @@
 /**
- * The traffic of an engine, as the live page shows it: the last batches and times, and how often each size came. An observer of
+ * The traffic of an engine, for the live page: the last batches and times, and a count for each size. An observer of
  * the engine whose memory is bounded and whose work for a batch is the same whether or not the page is open.
  */
 import type { BatchEvent, CacheFigures, EngineFigures, EngineObserver } from "@vitgraph/core/observability";

@@ -1,7 +1,7 @@
 /**
- * A norm moves into the product after it: the product reads the rows as they are, γ is part of its weight, and its epilogue
- * takes off the mean and divides by the deviation. The product that writes the rows adds up their statistics, so that no
- * pass over memory is left of the norm.
+ * Folds a norm into the matrix product after it: the product reads the rows unnormalised, γ is part of its weight, and
+ * its epilogue subtracts the mean and divides by the standard deviation. The product that writes the rows also
+ * accumulates their statistics, so the norm needs no pass over memory.
  *
  *     norm(x) · Wᵀ + b = (x · W'ᵀ − mean · u) / σ + v,   W' = γ ⊙ W,   u = the sums of W's rows,   v = β · Wᵀ + b
  */

@@ -1,4 +1,4 @@
-/** Elementwise work after a matrix product moves into the product's epilogue: one pass over memory less for each. */
+/** Fuses elementwise ops after a matrix product into its epilogue; each saves a pass over memory. */
 import type { RewriteRule } from "../rewrite.js";
 
 export const fuseGemmEpilogue: readonly RewriteRule[] = [

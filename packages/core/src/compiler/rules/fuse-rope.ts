@@ -1,6 +1,6 @@
 /**
- * The rotations of query and key become one pass over the packed projection, and attention reads views of it; then that
- * pass moves into the projection's epilogue.
+ * Fuses RoPE of query and key into one pass over the packed projection, of which attention reads views, and then that
+ * pass into the projection's epilogue.
  */
 import type { Match, Pattern, RewriteRule } from "../rewrite.js";
 
