@@ -158,7 +158,7 @@ test("the help gives the server's defaults", async () => {
   expect(help).toContain(`encode a request's images (default: ${encodeMs / 1000})`);
 });
 
-test("a port that is taken is an error with a remedy", async () => {
+test("a port in use is an error with a remedy, before the model is loaded", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
   const { port } = taken.address() as AddressInfo;
@@ -166,5 +166,5 @@ test("a port that is taken is an error with a remedy", async () => {
   const code = await main(args("--port", String(port)), io);
   taken.close();
   expect(code).toBe(1);
-  expect(io.err).toContain("choose another --host or --port");
+  expect(io.err).toMatch(/^error: cannot listen on .*: choose another --host or --port/);
 });

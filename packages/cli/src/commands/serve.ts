@@ -1,4 +1,5 @@
 /** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
+import { createServer as createTcpServer } from "node:net";
 import type { ServeArguments } from "@vitgraph/config";
 import { DEFAULT_MAX_BATCH_TOKENS, EncoderEngine, loadModel } from "@vitgraph/core";
 import { createLogger, EngineLog, EngineMetrics, type LogLevel } from "@vitgraph/core/observability";
@@ -210,6 +211,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
+  await checkAddress(host, port);
   await downloadModel(options.model, io);
   const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
@@ -298,7 +300,18 @@ async function openChat(
 /** The engine has a log already. */
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** @returns the server's URL @throws VG_ARGUMENT_INVALID if the address cannot be had */
+/** Reports a port in use before the model is loaded, which can take minutes. @throws VG_ARGUMENT_INVALID */
+async function checkAddress(host: string, port: number): Promise<void> {
+  const probe = createTcpServer();
+  const bound = (address: { host: string; port: number }) =>
+    new Promise<string>((resolve, reject) => {
+      probe.once("error", reject).listen(address, () => resolve(""));
+    });
+  await listen({ listen: bound }, host, port);
+  await new Promise((resolve) => probe.close(resolve));
+}
+
+/** @returns the server's URL @throws VG_ARGUMENT_INVALID if the server cannot listen on the address */
 async function listen(
   server: { listen(address: { host: string; port: number }): Promise<string> },
   host: string,
