@@ -1,4 +1,4 @@
-/** A resolved config as a table: each key, its value, its origin, and the part of vLLM it belongs to. */
+/** A resolved config as a table: each key, its value, its origin, and its scope: the encoder or the language model. */
 import { isResolvedKey } from "./check.js";
 import type { ConfigOrigin, ResolvedConfig } from "./parse.js";
 import { fromPointer, toPointer } from "./pointer.js";

@@ -24,7 +24,7 @@ export interface ConfigProblem extends Place {
   readonly expected: string;
   /** What to do about it. */
   readonly remedy: string;
-  /** The remedy as edits of the text, where that takes no decision. */
+  /** The remedy as edits of the text, if it is unambiguous. */
   readonly fix?: ConfigFix;
 }
 
@@ -60,7 +60,7 @@ export interface ConfigNote extends Place {
   readonly level: "info" | "warning";
   readonly pointer: string;
   readonly message: string;
-  /** The remedy as a change of the config, where it takes no decision. */
+  /** The remedy as a change of the config, if it is unambiguous. */
   readonly repair?: Repair;
 }
 

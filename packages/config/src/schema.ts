@@ -1,6 +1,7 @@
 /**
- * The JSON schema of a compilation config, and what vitgraph reads from it at run time: the keys, the part of vLLM each
- * belongs to, and the text of expected values. Validation itself is compiled ahead of time (src/generated/validate.js).
+ * The JSON schema of a compilation config, and what vitgraph reads from it at run time: the keys, the scope of each
+ * (encoder or language model), and the text of expected values. Validation is compiled ahead of time
+ * (src/generated/validate.js).
  */
 import schema from "../schema/compilation-config.source.json" with { type: "json" };
 

@@ -204,6 +204,7 @@ export function registerBench(
 
 const BENCH_HELP = `
 Unless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.
+A model that cuts images into tiles gets the tiles of its processor, so its grids and tokens differ from other models'.
 Without --repetitions and --only, workloads that would not end in time are skipped, with a note.
 Ctrl-C ends the bench with the results so far; the exit code is then ${INTERRUPTED}.`;
 

@@ -1,4 +1,4 @@
-/** `vitgraph config fix`: the remedies that take no decision, applied to the text of config files. */
+/** `vitgraph config fix`: applies unambiguous fixes to the text of config files. */
 import { chmod, realpath, stat } from "node:fs/promises";
 import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
@@ -17,7 +17,7 @@ export function registerConfigFix(config: Command, io: CliIo): void {
   const command = config.command("fix");
   command
     .description(
-      "correct config files where the remedy takes no decision; comments and layout are kept; exits with 1 if errors are left",
+      "apply unambiguous fixes to config files; comments and layout are kept; exits with 1 if errors are left",
     )
     .argument("<file...>", "YAML or JSON files, or globs")
     .option("--dry-run", "print the changes as a diff, and write nothing");
