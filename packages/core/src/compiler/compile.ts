@@ -14,12 +14,12 @@ export interface CompileOptions {
   readonly weightDTypes: WeightDTypes;
 }
 
-/** A model fused for a target: what all of its programs have in common. */
+/** A model fused for a target, shared by all of its programs. */
 export interface CompiledGraph {
   readonly source: Graph;
   readonly fused: Graph;
   readonly trace: readonly RewriteStep[];
-  /** Makes the program for one capacity. The weights lie at the same addresses in every one. */
+  /** Makes the program for one capacity. Weights have the same addresses in all programs. */
   program(capacity: Capacity): { plan: MemoryPlan; program: Program };
 }
 

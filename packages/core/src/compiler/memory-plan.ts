@@ -15,18 +15,18 @@ import { statisticsByWriter } from "./row-statistics.js";
 /** The largest counts that a program is made for. */
 export type Capacity = DimCounts;
 
-/** What the compiler has to know of a device. Plain data: compiling needs no device. */
+/** The properties of a device that the compiler needs. Plain data: compiling needs no device. */
 export interface Target {
   readonly activationDType: DType;
-  /** The dtype that weights are converted to while they are loaded; null where they stay as the checkpoint has them. */
+  /** The dtype that weights are converted to at load; null to keep the checkpoint's. */
   readonly weightDType: DType | null;
   readonly kernels: ReadonlySet<KernelName>;
   /**
-   * Fold norms into the products after them: a pass over memory less, and their weights once more rounded to `weightDType`.
-   * Where weights stay as the checkpoint has them, those become f32.
+   * Fold norms into the products after them: saves a pass over memory, and rounds their weights once more to
+   * `weightDType`. If weights keep the checkpoint's dtype, folded ones become f32.
    */
   readonly foldsNorms?: boolean;
-  /** Bytes: rows of what products read start at multiples of it. Absent where any address is as good. */
+  /** Row alignment of the inputs of matrix products, in bytes. Absent if any address will do. */
   readonly rowAlignment?: number;
 }
 
@@ -46,7 +46,7 @@ export interface MemoryPlan {
   /** By value id: every value has one. */
   readonly placements: readonly Placement[];
   readonly arenaBytes: Readonly<Record<ArenaName, number>>;
-  /** Where the result is: all outputs side by side, `columns` elements a row. */
+  /** The result's memory: all outputs side by side, `columns` elements per row. */
   readonly result: { readonly offset: number; readonly columns: number };
 }
 

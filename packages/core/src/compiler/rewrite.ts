@@ -17,8 +17,8 @@ import {
 import { OPS, type OpAttributes, type OpKind } from "../graph/ops.js";
 
 /**
- * A tree of ops. A string binds whatever value stands there; `null` asks that an optional input is left out.
- * `as` names the matched node for `when` and `replace`.
+ * A tree of ops. A string binds any value; `null` requires an optional input to be absent. `as` names the matched node
+ * for `when` and `replace`.
  */
 export interface Pattern {
   readonly op: OpKind;
@@ -33,13 +33,13 @@ export interface Match {
   value(name: string): ValueId;
   /** Whether a name is bound: patterns may leave it out. */
   has(name: string): boolean;
-  /** The node that a value comes from, whatever it is. */
+  /** The node that defines a value, of any op. */
   producer(value: ValueId): AnyNode;
   /** The node bound to a name, known to have this op. */
   node<K extends OpKind>(name: string, op: K): Node<K>;
 }
 
-/** What a rule builds with: values of the old graph may be used as inputs. */
+/** The builder of a rule: values of the old graph may be used as inputs. */
 export interface Replacement {
   add<K extends OpKind>(
     op: K,
@@ -52,7 +52,7 @@ export interface Replacement {
 export interface RewriteRule {
   readonly name: string;
   readonly match: Pattern;
-  /** Asked after the pattern matched; the kernels are those of the target. */
+  /** Called after the pattern matched; the kernels are those of the target. */
   when?(match: Match, kernels: ReadonlySet<string>): boolean;
   replace(match: Match, build: Replacement): ValueId;
 }
@@ -68,7 +68,7 @@ export interface RewriteResult {
   readonly trace: readonly RewriteStep[];
 }
 
-/** Each rewrite must shrink the graph or change an op for good; a rule set that does not would run for ever. */
+/** Each rewrite must shrink the graph or change an op permanently; otherwise rewriting would not terminate. */
 const REWRITES_PER_NODE = 8;
 
 /** Applies the rules, in order, to every node until none matches. */

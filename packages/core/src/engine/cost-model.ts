@@ -24,16 +24,15 @@ export interface LatencySample {
 }
 
 /**
- * An eager run counts for more than it takes the device: launching it occupies a thread, and where it runs the same kernels
- * as a replay, noise must not choose it.
+ * An eager run costs more than its device time: launching it occupies a thread, and if it runs the same kernels as a
+ * replay, noise must not favour it.
  */
 const EAGER_FACTOR = 1.03;
 
 /**
- * Interpolates the samples linearly: below the first it costs as much as the first, beyond the last it follows the last
- * line. The cost never falls as tokens or budgets grow: a measurement that did is noise, and the larger one before it
- * holds. So of budgets that cost the same the smallest is chosen, with the least padding. A budget without samples is
- * forbidden (Infinity).
+ * Interpolates the samples linearly: constant below the first, and extrapolated beyond the last. The cost never
+ * decreases as tokens or budgets grow: a lower measurement is noise, and is raised to the one before it. So of budgets
+ * with equal cost the smallest is chosen. A budget without samples is excluded (Infinity).
  */
 export function costFromSamples(points: readonly LatencySample[]): BatchCost {
   const curves = new Map<number | null, Curve>();
@@ -106,9 +105,9 @@ interface Probe {
 }
 
 /**
- * Runs random images through every budget, and through the programs of eager batches: under constant load, as batches run in
- * an engine, all of them by turns. A GPU that is given pauses clocks higher, and with pauses around the short runs alone
- * small batches would seem cheaper than they are. Takes a few dozen runs of the tower.
+ * Runs random images through every budget, and through the programs of eager batches: under constant load, as in an
+ * engine, and interleaved. A GPU with pauses clocks higher, and pauses around the short runs alone would make small
+ * batches look cheaper than they are. Takes a few dozen runs of the tower.
  */
 export async function measureCosts(encoder: VisionEncoder): Promise<readonly LatencySample[]> {
   const runs = await probesOf(encoder);

@@ -47,8 +47,8 @@ export interface FramesItem extends Named {
 }
 
 /**
- * The content of a video file. Frames are sampled by `fps` or `numFrames`, or as the model's processor says. Animated GIF
- * and WebP need nothing; other formats need ffmpeg.
+ * The content of a video file. Frames are sampled by `fps` or `numFrames`, or as the model's processor says. Animated
+ * GIF and WebP need no decoder; other formats need ffmpeg.
  */
 export interface VideoItem extends Named, FrameSampling {
   readonly video: Uint8Array | ArrayBuffer | Blob;
@@ -63,7 +63,7 @@ export interface PixelValuesItem extends Named {
 }
 
 /**
- * An item's memory is read until the call settles. A caller that writes to it meanwhile changes its own answer at most;
+ * An item's memory is read until the call settles. A caller that writes to it before that changes only its own result;
  * one that transfers or shrinks it gets VG_ITEM_INVALID for the item. Shared memory is refused.
  */
 export type EngineItem =
@@ -74,7 +74,7 @@ export type EngineItem =
   | PixelValuesItem
   | (EncoderItem & Named);
 
-/** An item whose size is known and which can be made ready. */
+/** An item of known size that can be preprocessed. */
 export interface OpenedItem {
   readonly kind: "image" | "raster" | "frames" | "video" | "ready";
   readonly uuid: string | undefined;
@@ -87,9 +87,10 @@ export interface OpenedItem {
   /** Whether {@link preprocess} takes some ten milliseconds at most. */
   readonly isSmall: boolean;
   /**
-   * The item in memory that no caller holds.
+   * The item, in memory that no caller has access to.
    * @param signal stops between the steps
-   * @throws VG_IMAGE_INVALID and others that only decoding finds out; VG_ITEM_INVALID if the caller's memory has changed
+   * @throws VG_IMAGE_INVALID and others that only decoding finds out; VG_ITEM_INVALID if the caller's memory has
+   *   changed
    */
   preprocess(signal: AbortSignal): Promise<EncoderItem>;
   /** The item over the caller's memory, for kind `ready`: to be checked again where it is used. */

@@ -8,11 +8,11 @@ import type { OutputCacheStats } from "./output-cache.js";
 export interface EngineStats extends EncoderStats {
   readonly state: EngineState;
   readonly queue: {
-    /** Items that wait, prepared or not. */
+    /** Waiting items, preprocessed or not. */
     readonly items: number;
     /** Tokens of those whose size is known. */
     readonly tokens: number;
-    /** Images that are opened or prepared, or wait for that. */
+    /** Images being opened or preprocessed, or waiting for that. */
     readonly preparing: number;
     readonly batchesInFlight: number;
   };
@@ -27,7 +27,7 @@ export interface DeviceStats {
   readonly state: DeviceState;
   /** Batches that succeeded on it. */
   readonly batches: number;
-  /** Of the whole device, whoever uses it; null while it is not up, and after the engine was closed. */
+  /** Of the whole device, including other processes; null while it is not up, and after the engine was closed. */
   readonly memory: DeviceMemory | null;
   /** Why it is not up. */
   readonly error?: string;

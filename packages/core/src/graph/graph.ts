@@ -1,5 +1,5 @@
 /**
- * The op graph: an immutable list of nodes in A-normal form (each node's inputs stand before it), its builder, and its
+ * The op graph: an immutable list of nodes in A-normal form (each node's inputs precede it), its builder, and its
  * printed form. A node's value is named by the node's id; ids are positions in the list.
  */
 import { VitgraphError } from "@vitgraph/errors";
@@ -18,11 +18,11 @@ export type ValueId = number & { readonly __value: unique symbol };
 export interface Node<K extends OpKind = OpKind> {
   readonly id: ValueId;
   readonly op: K;
-  /** `null` where an optional input is left out. */
+  /** `null` for an absent optional input. */
   readonly inputs: readonly (ValueId | null)[];
   readonly attributes: OpAttributes[K];
   readonly type: ValueType;
-  /** For people: where in the model it stands, "blocks.3.attn.qkv". */
+  /** Its place in the model, for messages and printing: "blocks.3.attn.qkv". */
   readonly name: string;
 }
 
@@ -86,7 +86,7 @@ export function nodeOf(graph: Graph, id: ValueId): AnyNode {
   return graph.nodes[id] as AnyNode;
 }
 
-/** How often each value is used, the outputs counted in. */
+/** The number of uses of each value, outputs included. */
 export function countUses(graph: Graph): readonly number[] {
   const uses = new Array<number>(graph.nodes.length).fill(0);
   const use = (id: ValueId | null) => {

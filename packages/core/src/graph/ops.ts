@@ -2,8 +2,8 @@
  * The ops of a graph, in one total table keyed by the op.
  *
  * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns
- * a number, and its element type is abstract where the target decides (`activation`) or the checkpoint does (`weight`).
- * Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
+ * are a number, and its element type is abstract if the target (`activation`) or the checkpoint (`weight`) determines
+ * it. Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
  */
 import { type Activation, type Norm, type RowCount, statisticsColumns } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -11,8 +11,8 @@ import { VitgraphError } from "@vitgraph/errors";
 export type { Activation, RowCount } from "@vitgraph/cuda-kernels";
 
 /**
- * A number for each symbolic dimension of a model. Every model has `patches`, the rows of its items, and `tokens`, the rows
- * of its answers; the others are its own.
+ * A number for each symbolic dimension of a model. Every model has `patches`, the rows of its items, and `tokens`, the
+ * rows of its outputs; others are specific to the model.
  */
 export interface DimCounts extends Readonly<Record<string, number>> {
   readonly patches: number;
@@ -28,25 +28,27 @@ export interface ValueType {
 }
 
 /**
- * Another order for the first rows of a weight: in every head of `headSize` rows, the two of a rotation pair,
- * (i, i + headSize/2), stand beside each other: 0, headSize/2, 1, headSize/2 + 1, … A vector's elements are its rows.
+ * A permutation of the first rows of a weight: in every head of `headSize` rows, the rows of a RoPE pair, (i, i +
+ * headSize/2), become adjacent: 0, headSize/2, 1, headSize/2 + 1, … A vector's elements are its rows.
  */
 export interface PairedRows {
   readonly rows: number;
   readonly headSize: number;
 }
 
-/** Another order of a tensor's elements: the tensor is seen with these sides, whose axes are then put in the order of `axes`. */
+/**
+ * A permutation of a tensor's elements: the tensor is reshaped to these sides, and its axes are permuted to the order
+ * of `axes`.
+ */
 export interface ReorderedElements {
   readonly sides: readonly number[];
   readonly axes: readonly number[];
-  /** The sides in their new order, where some are longer than they were: zeros fill the rest. */
+  /** The sides in their new order, if some are padded with zeros. */
   readonly padded?: readonly number[];
 }
 
 /**
- * Grouped key and value heads: from row `first` of the tensor on, each `group` rows stand there `times` times, one copy after
- * the other.
+ * Grouped key and value heads: from row `first` of the tensor on, each group of `group` rows is repeated `times` times.
  */
 export interface RepeatedRows {
   readonly first: number;
@@ -62,26 +64,26 @@ export interface ResampledTable {
   readonly axis: readonly (readonly number[])[];
 }
 
-/** A tensor of the checkpoint, and what is done to it at load. `shape` is the shape after that, `tensor` the graph's name. */
+/** A tensor of the checkpoint, and its load transforms. `shape` is the shape after that, `tensor` the graph's name. */
 export interface WeightAttributes {
   readonly tensor: string;
   readonly shape: readonly number[];
-  /** The checkpoint keeps its rows in several tensors of the same size, one after the other. */
+  /** The checkpoint has its rows in several tensors of the same size, which are concatenated. */
   readonly parts?: readonly string[];
-  /** The checkpoint's tensor has its rows as columns. */
+  /** The checkpoint's tensor is transposed. */
   readonly transposed?: boolean;
-  /** The checkpoint's shape, where it is another one. Where it is smaller, zeros fill the rest. */
+  /** The checkpoint's shape, if it differs. A smaller tensor is padded with zeros. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
-  /** The elements themselves, for numbers that kernels read as weights: no tensor of the checkpoint has them. */
+  /** The elements, for constants that kernels read as weights and that are not in the checkpoint. */
   readonly literal?: readonly number[];
   /** Beside `stored`, whose rows they are. */
   readonly repeatedRows?: RepeatedRows;
   /** Beside `stored`, whose rows they are. */
   readonly resampled?: ResampledTable;
-  /** The first element that is read of the checkpoint's tensor, where it has more of them than the weight. */
+  /** The first element read of the checkpoint's tensor, if it has more elements than the weight. */
   readonly first?: number;
-  /** Is added to the tensor, in float32. */
+  /** Added to the tensor, in float32. */
   readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
   /**
    * Beside `stored`, which has as many angles as a row has elements: these rows, and behind them one for each half of the
@@ -114,7 +116,7 @@ export interface FoldedNorm {
   readonly bias?: string;
 }
 
-/** What each op is told besides its inputs. */
+/** The attributes of each op. */
 export interface OpAttributes {
   /** A buffer that the host fills before each run. */
   input: { readonly type: ValueType };
@@ -122,7 +124,9 @@ export interface OpAttributes {
   weight: WeightAttributes;
   /** A matrix that the model computes when it is built. */
   constant: { readonly name: string; readonly columns: number; readonly data: Float32Array };
-  /** A table that stays on the device from run to run. Another program computes its rows, from `sources` among others. */
+  /**
+   * A table that stays on the device between runs. Another program computes its rows, from `sources` and other values.
+   */
   cached: { readonly type: ValueType };
   unpack_patches: { readonly channels: number; readonly temporal: number; readonly patchArea: number };
   linear: { readonly activation: Activation };
@@ -134,7 +138,7 @@ export interface OpAttributes {
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
-  /** `weightOffset` is added to the weight: 1 in norms whose weights are kept less one. */
+  /** `weightOffset` is added to the weight: 1 for norms that store weight - 1. */
   rmsnorm: { readonly epsilon: number; readonly weightOffset: number };
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };
@@ -156,14 +160,14 @@ export interface OpAttributes {
 
 export type OpKind = keyof OpAttributes;
 
-/** How much there is to do in one run. */
+/** The amount of work in one run. */
 export interface WorkCounts {
   readonly dims: DimCounts;
   /** By the dim of a segment list, the sum over its segments of their rows squared. */
   readonly attentionPairs: Readonly<Record<string, number>>;
 }
 
-/** Input types as an op sees them: `undefined` where an optional input is left out. */
+/** Types of an op's inputs; `undefined` for an absent optional input. */
 type Inputs = readonly (ValueType | undefined)[];
 
 export interface OpDefinition<K extends OpKind> {

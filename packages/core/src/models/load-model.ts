@@ -1,4 +1,4 @@
-/** What describes a model → the model: its graph, and its tensors found but not yet read. */
+/** Loads a model: its graph, and its tensors located but not yet read. */
 import { createHash } from "node:crypto";
 import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
@@ -26,16 +26,16 @@ import type { ArchitectureConfig } from "./model-family.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
-  /** What people call it: the checkpoint's directory, or the architecture's name. */
+  /** Its name for messages: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
-  /** Tells two sets of weights apart, wherever they are kept. */
+  /** Identifies the weights, independently of their path. */
   readonly fingerprint: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
   /** How frames of a video become patches; undefined for a family without videos. The graph normalises them as it does images. */
   readonly videoProcessor: VideoProcessor | undefined;
   readonly graph: Graph;
-  /** Sentences for people about the checkpoint where it is not as expected; mostly empty. */
+  /** Messages about unexpected properties of the checkpoint; usually empty. */
   readonly notes: readonly string[];
   /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
@@ -43,8 +43,8 @@ export interface LoadedModel extends AsyncDisposable {
 
 export interface LoadModelOptions {
   /**
-   * vLLM's `--load-format`, as far as it applies here: `auto` reads the checkpoint; `dummy` takes the configuration
-   * alone and makes random weights, the same each time. Default: `auto`.
+   * vLLM's `--load-format`, as far as it applies here: `auto` reads the checkpoint; `dummy` reads only the
+   * configuration and makes random weights, the same each time. Default: `auto`.
    */
   readonly loadFormat?: "auto" | "dummy";
   /**
@@ -56,9 +56,9 @@ export interface LoadModelOptions {
 }
 
 /**
- * @param directoryOrId a directory with config.json, model.safetensors (or its shards and their index), and, where the
- *   defaults of the model's family do not hold, processor_config.json or preprocessor_config.json; or the id of a model
- *   of the Hugging Face hub that is in the local cache
+ * @param directoryOrId a directory with config.json, model.safetensors (or its shards and their index), and, unless the
+ *   defaults of the model's family apply, processor_config.json or preprocessor_config.json; or the id of a model of
+ *   the Hugging Face hub that is in the local cache
  * @throws VG_FILE_UNREADABLE, VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID, VG_WEIGHTS_INVALID, VG_ARGUMENT_INVALID
  */
 export async function loadModel(
@@ -100,8 +100,8 @@ function wantedTensors({ graph, vision }: ModelDescription): WantedTensors {
 }
 
 /**
- * The names of the weight files that {@link loadModel} reads: those with tensors of the tower. For a download of no more;
- * the directory needs config.json, the processors' files and the weights' index.
+ * The names of the weight files that {@link loadModel} reads: those with tensors of the tower, so that only these are
+ * downloaded. The directory needs config.json, the processors' files and the weights' index.
  * @throws as loadModel does
  */
 export async function towerFiles(directory: string): Promise<readonly string[]> {

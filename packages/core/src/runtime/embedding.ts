@@ -15,7 +15,7 @@ export interface BatchReport {
   readonly tokens: number;
   /** The budget whose program ran; null where it ran eagerly. */
   readonly budget: number | null;
-  /** Share of the budget that no item filled; 0 for eager. */
+  /** Padding as a share of the budget; 0 for eager. */
   readonly padding: number;
   /** The device's own measure of the run. */
   readonly durationMs: number;
@@ -33,7 +33,7 @@ export interface EmbeddingFields {
 /**
  * The main embedding and the deepstack levels of an embedding, each [tokens, width] in its dtype and its own memory.
  * @param widths `outputColumns` of the model: the main embedding's columns first
- * @throws VG_ARGUMENT_INVALID where the widths are not those of the embedding
+ * @throws VG_ARGUMENT_INVALID if the widths do not match the embedding
  */
 export function splitLevels(
   { tokens, columns, bytes }: Pick<EmbeddingFields, "tokens" | "columns" | "bytes">,
@@ -92,7 +92,7 @@ export class Embedding {
     return this.#data;
   }
 
-  /** For `JSON.stringify`: `data` as numbers, in the place of `bytes`. */
+  /** For `JSON.stringify`: `data` as numbers instead of `bytes`. */
   toJSON(): Omit<EmbeddingFields, "bytes"> & { readonly data: readonly number[] } {
     const { grid, tokens, columns, dtype, batch, data } = this;
     return { grid, tokens, columns, dtype, batch, data: [...data] };

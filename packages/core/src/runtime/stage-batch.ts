@@ -23,10 +23,13 @@ export interface StagedBatch {
   readonly work: WorkCounts;
   /** Rows of the result that belong to each item, one item after the other. */
   readonly itemTokens: readonly number[];
-  /** Only the real rows: what lies beyond them on the device is never read. Programs without an input do without it. */
+  /** Only the real rows: later rows on the device are never read. Programs without an input skip it. */
   readonly inputs: readonly StagedInput[];
   readonly grids: readonly Grid[];
-  /** The patch tables of the layout, which `inputs` lacks. Made when asked for: programs over the grid cache do without. */
+  /**
+   * The patch tables of the layout, which `inputs` lacks. Computed on demand: programs that use the grid cache do not
+   * need them.
+   */
   patchTables(): readonly StagedInput[];
 }
 
@@ -34,11 +37,11 @@ export interface StagedInput {
   /** Of the input in the model's graph. */
   readonly name: string;
   readonly offsetBytes: number;
-  /** An item's rows are not copied here: the device takes them when the batch is submitted. */
+  /** An item's rows are not copied here: the device copies them when the batch is submitted. */
   readonly bytes: Uint8Array;
 }
 
-/** What staging needs to know of a model. */
+/** The properties of a model that staging needs. */
 export type BatchLayout = Pick<
   VisionModel,
   "layout" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"

@@ -10,7 +10,7 @@ export interface GraphStatistics {
   readonly hitRate: number;
   readonly numBudgets: number;
   readonly tokenBudgets: readonly number[];
-  /** By budget, the share of its tokens that no item filled, between 0 and 1. Budgets that never ran are absent. */
+  /** Padding of each budget as a share of its tokens, between 0 and 1. Budgets that never ran are absent. */
   readonly paddingByBudget: Readonly<Record<string, number>>;
 }
 
@@ -20,14 +20,14 @@ export function graphStatistics(stats: GraphStatistics): GraphStatistics {
   return { graphHits, graphMisses, hitRate, numBudgets, tokenBudgets, paddingByBudget };
 }
 
-/** What the encoder counts. Plain data. */
+/** The encoder's counters. Plain data. */
 export interface EncoderStats extends GraphStatistics {
   /** Budgets whose graph differed from the eager run when it was checked, and that run eagerly since. */
   readonly failedGraphs: readonly number[];
   readonly batches: number;
   /** Items that were refused or failed. */
   readonly failedItems: number;
-  /** Share of the replayed budgets' tokens that no item filled. */
+  /** Padding as a share of the replayed budgets' tokens. */
   readonly padding: number;
   /** Null where there is none. */
   readonly gridCache: GridCacheStats | null;

@@ -71,7 +71,7 @@ export class VisionEncoder implements Disposable {
   }
 
   /**
-   * Compiles the model for the device, loads the weights and makes the budgets' programs.
+   * Compiles the model for the device, loads the weights and prepares the budgets' programs.
    * @throws VG_ARGUMENT_INVALID for an option, VG_CONFIG_INVALID, and errors of compiling, loading and capturing
    */
   static create(options: VisionEncoderOptions): Promise<VisionEncoder> {
@@ -199,7 +199,7 @@ export class VisionEncoder implements Disposable {
     return this.#programs.poison();
   }
 
-  /** Batches under way still end; new ones are refused. The device stays the caller's. */
+  /** Batches in flight still finish; new ones are refused. The caller closes the device. */
   [Symbol.dispose](): void {
     if (this.#disposed) return;
     this.#disposed = true;
