@@ -1,10 +1,14 @@
 // `pnpm pack:all [--cuda] [--built]`: a tarball of every package as npm would have it, in out/packages, and one of each addon
 // that this machine builds: @vitgraph/cuda-kernels-linux-x64 holds the CPU's, @vitgraph/cuda-kernels-linux-x64-cuda CUDA's.
+// The CPU addon of another platform is cross-compiled if its compiler is installed (CROSS_COMPILERS); its tarball is in a
+// folder named after the platform, since npm refuses to install it here. Addons that are not packed are listed with the reason.
 //
 //     --cuda    the CUDA addon too, for all architectures (VITGRAPH_CUDA_ARCHITECTURES names fewer): takes minutes
-//     --built   packs the addons of the last `npm run build`, as the install test does, instead of portable ones
+//     --built   packs the addons of the last `npm run build` instead of portable ones, and cross-compiles nothing
 //
-// A portable addon has no OpenBLAS, and its own copy of the C++ library, so that it asks for glibc alone.
+// A portable addon has no OpenBLAS, and its own copy of the C++ library: it needs glibc alone, of the version of the system
+// that built it or a newer one.
+import { spawnSync } from "node:child_process";
 import {
   cpSync,
   existsSync,
@@ -27,6 +31,11 @@ const KERNELS = "@vitgraph/cuda-kernels";
 /** Platforms whose addons are built, here or in the CI workflow, each on a machine of its kind. */
 const CPU_PLATFORMS = ["linux-x64", "linux-arm64", "darwin-arm64"];
 const CUDA_PLATFORMS = ["linux-x64", "linux-arm64"];
+/** Platforms whose CPU addon is cross-compiled on Linux: the prefix of the tools, and Debian's package of them. */
+const CROSS_COMPILERS = {
+  "linux-arm64": { prefix: "aarch64-linux-gnu-", processor: "aarch64", debian: "g++-aarch64-linux-gnu" },
+};
+const HERE = `${process.platform}-${process.arch}`;
 const { repository: REPOSITORY } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const KEYWORDS = [
   "vision-transformer",
@@ -39,8 +48,14 @@ const KEYWORDS = [
   "embeddings",
 ];
 
+/** Whether this machine has the cross compiler of `platform`. */
+export const canCrossCompile = (platform) =>
+  process.platform === "linux" &&
+  platform !== HERE &&
+  spawnSync(`${CROSS_COMPILERS[platform].prefix}g++`, ["--version"]).status === 0;
+
 /**
- * @param addons the folder of the built `.node` files
+ * @param addons by platform, the folder of the built `.node` files
  * @returns the tarballs' paths
  */
 export function pack({ addons, out = OUT }) {
@@ -64,9 +79,11 @@ export function pack({ addons, out = OUT }) {
     writeFileSync(join(staged, "README.md"), readme);
     finish(staged, { ...published(manifest, versions), ...origin(folder) }, out);
   }
-  for (const backend of ["cpu", "cuda"])
-    packAddon(backend, join(addons, `vitgraph_${backend}.node`), versions, out);
-  return readdirSync(out)
+  for (const [platform, folder] of Object.entries(addons)) {
+    for (const backend of ["cpu", "cuda"])
+      packAddon(platform, backend, join(folder, `vitgraph_${backend}.node`), versions, out);
+  }
+  return readdirSync(out, { recursive: true })
     .filter((name) => name.endsWith(".tgz"))
     .map((name) => join(out, name));
 }
@@ -134,21 +151,24 @@ function withoutSources(exports) {
   );
 }
 
-function packAddon(backend, addon, versions, out) {
+const addonPackage = (platform, backend) => `${KERNELS}-${platform}${backend === "cuda" ? "-cuda" : ""}`;
+
+function packAddon(platform, backend, addon, versions, out) {
   if (!existsSync(addon)) {
     if (backend === "cpu") fail(`${addon} does not exist: run npm run build.`);
     return;
   }
-  const { platform, arch } = process;
-  const name = `${KERNELS}-${platform}-${arch}${backend === "cuda" ? "-cuda" : ""}`;
+  const [os, cpu] = platform.split("-");
+  const name = addonPackage(platform, backend);
   const staged = join(out, "staged", name);
   mkdirSync(staged, { recursive: true });
   const target = join(staged, `vitgraph_${backend}.node`);
   cpSync(addon, target);
-  if (run("strip", platform === "darwin" ? ["-x", target] : [target]) !== 0)
-    fail("strip could not shrink the addon.");
+  const strip = platform === HERE ? "strip" : `${CROSS_COMPILERS[platform].prefix}strip`;
+  if (run(strip, os === "darwin" ? ["-x", target] : [target]) !== 0)
+    fail(`${strip} could not shrink the addon.`);
   const title = backend === "cuda" ? "CUDA" : "CPU";
-  const text = `The ${title} addon of ${KERNELS} for ${platform} ${arch}${platform === "linux" ? " (glibc)" : ""}.`;
+  const text = `The ${title} addon of ${KERNELS} for ${os} ${cpu}${os === "linux" ? " (glibc)" : ""}.`;
   writeFileSync(join(staged, "README.md"), `# ${name}\n\n${text}\n`);
   const manifest = {
     name,
@@ -156,18 +176,19 @@ function packAddon(backend, addon, versions, out) {
     description: text,
     license: "Apache-2.0",
     keywords: KEYWORDS,
-    os: [platform],
-    cpu: [arch],
-    ...(platform === "linux" ? { libc: ["glibc"] } : {}),
+    os: [os],
+    cpu: [cpu],
+    ...(os === "linux" ? { libc: ["glibc"] } : {}),
     ...origin("packages/cuda-kernels"),
     publishConfig: { access: "public" },
   };
-  finish(staged, manifest, out);
+  finish(staged, manifest, platform === HERE ? out : join(out, platform));
 }
 
 function finish(staged, manifest, out) {
   for (const name of ["LICENSE", "NOTICE"]) cpSync(join(root, name), join(staged, name));
   writeFileSync(join(staged, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  mkdirSync(out, { recursive: true });
   const packed = run("npm", ["pack", "--silent", "--pack-destination", out], {
     cwd: staged,
     stdio: ["ignore", "ignore", "inherit"],
@@ -176,15 +197,20 @@ function finish(staged, manifest, out) {
   if (packed !== 0) fail(`npm could not pack ${manifest.name}.`);
 }
 
-function buildPortable(cuda) {
-  const folder = join(root, "out", "native");
+/** @returns the folder of the built `.node` files */
+export function buildPortable(platform, { cuda = false } = {}) {
+  const cross = platform === HERE ? undefined : CROSS_COMPILERS[platform];
+  const folder = join(root, "out", cross === undefined ? "native" : `native-${platform}`);
+  const target =
+    cross === undefined ? "" : `-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=${cross.processor}`;
   const env = {
     ...process.env,
+    ...(cross === undefined ? {} : { CXX: `${cross.prefix}g++` }),
     VITGRAPH_BUILD_FOLDER: folder,
     VITGRAPH_OPENBLAS: "off",
     VITGRAPH_CUDA: cuda ? "on" : "off",
     VITGRAPH_CUDA_ARCHITECTURES: process.env.VITGRAPH_CUDA_ARCHITECTURES ?? "all",
-    VITGRAPH_CMAKE_ARGS: `-DVITGRAPH_PORTABLE=ON ${process.env.VITGRAPH_CMAKE_ARGS ?? ""}`,
+    VITGRAPH_CMAKE_ARGS: `-DVITGRAPH_PORTABLE=ON ${target} ${process.env.VITGRAPH_CMAKE_ARGS ?? ""}`,
   };
   // An addon that is not built this time must not be packed.
   rmSync(join(folder, "Release"), { recursive: true, force: true });
@@ -193,15 +219,35 @@ function buildPortable(cuda) {
   return join(folder, "Release");
 }
 
+/** A line for each addon that was not packed, and how it is. */
+function listMissing(addons, cuda) {
+  for (const platform of CPU_PLATFORMS.filter((name) => addons[name] === undefined)) {
+    const cross = process.platform === "linux" ? CROSS_COMPILERS[platform] : undefined;
+    const remedy = cross === undefined ? "" : `install ${cross.debian}, or `;
+    console.log(
+      `not packed: ${addonPackage(platform, "cpu")}: ${remedy}run this on ${platform}, as the CI workflow does`,
+    );
+  }
+  for (const platform of CUDA_PLATFORMS.filter((name) => !(cuda && name === HERE))) {
+    const remedy = platform === HERE ? "pass --cuda" : `run this with --cuda on ${platform}`;
+    console.log(`not packed: ${addonPackage(platform, "cuda")}: ${remedy}`);
+  }
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { cuda: { type: "boolean" }, built: { type: "boolean" } } });
+  const { cuda = false, built = false } = values;
   install();
   build();
-  const addons =
-    values.built === true
-      ? join(root, "packages/cuda-kernels/build/Release")
-      : buildPortable(values.cuda === true);
+  const addons = {
+    [HERE]: built ? join(root, "packages/cuda-kernels/build/Release") : buildPortable(HERE, { cuda }),
+  };
+  if (!built) {
+    for (const platform of Object.keys(CROSS_COMPILERS).filter(canCrossCompile))
+      addons[platform] = buildPortable(platform);
+  }
   for (const tarball of pack({ addons })) {
     console.log(`${tarball}: ${(statSync(tarball).size / 1e6).toFixed(2)} MB`);
   }
+  if (!built) listMissing(addons, cuda);
 }

