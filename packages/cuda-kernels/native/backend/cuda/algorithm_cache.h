@@ -1,5 +1,5 @@
-// Which way of computing a product won when it was last measured, on disk: measuring takes a second, and the answer only
-// changes with the device, the driver, the library and the shape, which make up the key.
+// The fastest measured implementation of each matrix product, on disk. Measuring takes a second, and the result changes
+// only with the device, the driver, the library and the shape, which make up the key.
 #pragma once
 
 #include <optional>
@@ -10,13 +10,13 @@ namespace vitgraph::cuda {
 
 class AlgorithmCache {
  public:
-  /// `path` is a text file, a line an entry; empty means that nothing is kept. An unreadable file counts as empty.
+  /// `path` is a text file with one entry per line; empty disables the file. An unreadable file counts as empty.
   explicit AlgorithmCache(std::string path);
 
   std::optional<std::string> find(const std::string& key) const;
-  /// Kept in memory, and written by `save`.
+  /// Stores in memory; `save` writes the file.
   void store(const std::string& key, const std::string& value);
-  /// Writes a temporary file and renames it, so that a reader never sees half of one. Failing is no error: the cache
+  /// Writes a temporary file and renames it, so that readers never see a partial one. Failures are ignored: the cache
   /// only saves time.
   void save();
 

@@ -8,7 +8,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// The smallest there are.
+/// The smallest page size.
 constexpr std::size_t kPage = std::size_t{4} << 10;
 
 void touch_pages(std::span<std::byte> memory) {
@@ -54,7 +54,7 @@ void CopyPool::post(const Copy& copy) {
     *copy.parts_left += count;
     unfinished_ += count;
   }
-  // One is left for the thread that posts: it waits soon, and helps.
+  // One part is left for the posting thread, which soon waits and helps.
   for (std::size_t i = 1; i < std::min(count, threads_.size() + 1); ++i) posted_or_ending_.notify_one();
 }
 

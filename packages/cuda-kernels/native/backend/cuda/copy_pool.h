@@ -1,8 +1,8 @@
-// Threads that copy results out of pinned memory, and look for NaN while the bytes are in the caches. Most of such a
-// copy would be the system finding pages for memory that nobody has touched yet, which it does for several threads at
-// once: so they touch that memory first, while the results are still being computed.
+// Threads that copy results out of pinned memory, and check for NaN while the bytes are in cache. Page faults in fresh
+// destination memory would dominate such a copy, and the kernel serves them for several threads in parallel. So the
+// threads touch the destination first, while the results are still being computed.
 //
-// Knows no CUDA. Work is posted and waited for by one thread, the device's finishing one, which helps while it waits.
+// Free of CUDA. One thread, the device's finishing thread, posts work and waits for it; it helps while it waits.
 #pragma once
 
 #include <condition_variable>
@@ -22,32 +22,32 @@ class CopyPool {
  public:
   struct Copy {
     std::span<std::byte> to;
-    /// Null where memory is only touched.
+    /// Null if memory is only touched.
     const std::byte* from;
-    /// The copy is shared out in parts that end where the address in `to` is a multiple of this, or a few bytes behind.
+    /// The copy is split into parts that end where the address in `to` is a multiple of this, or a few bytes after it.
     std::size_t part_bytes;
     DType dtype;
-    /// Index of the copy's first element in what it is part of.
+    /// Index of the copy's first element in the whole result.
     std::int64_t first_element;
-    /// Becomes the index of the first element that is not finite, unless it holds a smaller one already. -1 for none.
+    /// Set to the index of the first non-finite element, unless it already holds a smaller one. -1 for none.
     std::int64_t* first_non_finite;
-    /// Counts the parts of the copy that are not done.
+    /// Number of unfinished parts.
     std::size_t* parts_left;
   };
 
-  /// `threads` besides the one that waits.
+  /// `threads` in addition to the waiting one.
   explicit CopyPool(int threads);
   ~CopyPool();
   CopyPool(const CopyPool&) = delete;
   CopyPool& operator=(const CopyPool&) = delete;
 
-  /// Ends the threads, after the copies that were posted.
+  /// Ends the threads after all posted copies.
   void stop();
   void post(const Copy& copy);
-  /// Has the system find pages for memory that is going to be written. What is in it is lost.
+  /// Faults in the pages of memory that is about to be written. Its contents are lost.
   /// @param part_bytes, parts_left as of a copy
   void touch(std::span<std::byte> memory, std::size_t part_bytes, std::size_t& parts_left);
-  /// Returns when the copies that count there are done.
+  /// Returns when the copies counted by `parts_left` are done.
   void wait_for(const std::size_t& parts_left);
   /// Returns when all copies are done.
   void wait_for_all();

@@ -7,12 +7,12 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// What the library's authors recommend for Hopper; less shuts out its faster kernels.
+/// NVIDIA's recommendation for Hopper; less excludes its faster kernels.
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
-/// How many proposals are asked for. Those after the first few seldom win.
+/// Heuristic results requested. Those after the first few seldom win.
 constexpr int kProposals = 8;
 
-// The library's ABI, as far as it is used here.
+// The part of the library's ABI that is used here.
 using Handle = void*;
 using Descriptor = void*;
 using Status = int;
@@ -67,7 +67,7 @@ class MatmulPlan {
   MatmulPlan(const MatmulPlan&) = delete;
   MatmulPlan& operator=(const MatmulPlan&) = delete;
 
-  // The library thinks in columns: yᵀ [columns, rows] = weight · xᵀ, with weightᵀ [depth, columns] as its A.
+  // The library is column-major: yᵀ [columns, rows] = weight · xᵀ, with weightᵀ [depth, columns] as its A.
   bool describe(const LinearPointers& pointers) {
     const auto set = [&](MatmulAttribute attribute, const auto& value) {
       return api_.matmul_set(matmul, attribute, &value, sizeof value) == kSuccess;
@@ -152,7 +152,7 @@ std::shared_ptr<CublasLt> CublasLt::open(const std::vector<std::string>& candida
 
 CublasLt::~CublasLt() {
   if (handle_ != nullptr) api_->destroy(handle_);
-  // The library keeps threads and memory of its own, and is not made to be unloaded: it stays open.
+  // Never closed: the library holds threads and memory, and does not support unloading.
 }
 
 std::size_t CublasLt::version() const { return api_->version(); }
@@ -166,7 +166,7 @@ std::vector<MatmulAlgorithm> CublasLt::propose(const MatmulPlan& plan) const {
   Descriptor preference = nullptr;
   if (api_->preference_create(&preference) != kSuccess) return {};
   api_->preference_set(preference, kMaxWorkspaceBytes, &kWorkspaceBytes, sizeof kWorkspaceBytes);
-  // The library takes addresses to be multiples of 256 unless it is told otherwise.
+  // The library assumes addresses aligned to 256 bytes by default.
   const std::uint32_t alignment = plan.shape().alignment;
   for (const int matrix : {kMinAlignmentA, kMinAlignmentB, kMinAlignmentC, kMinAlignmentD}) {
     api_->preference_set(preference, matrix, &alignment, sizeof alignment);

@@ -1,5 +1,5 @@
-// Matrix products by cuBLASLt, opened at run time: a machine without it still builds and loads, and its headers are not
-// needed. Only what this project uses of the library is declared, with the library's own values.
+// Matrix products by cuBLASLt, loaded at run time: building and loading need neither the library nor its headers.
+// Declares the part of its API that is used here, with the library's own values.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -26,7 +26,7 @@ struct LinearShape {
   bool bias;
   bool residual;
   bool gelu_tanh;
-  /// Of the addresses of all matrices, in bytes: a power of two, up to 256.
+  /// Common alignment of all matrix addresses, in bytes: a power of two, up to 256.
   std::uint32_t alignment;
 
   bool operator==(const LinearShape&) const = default;
@@ -40,7 +40,7 @@ struct LinearPointers {
   void* y;
 };
 
-/// The library's own encoding of how a product is computed; its bytes may be kept on disk for the same library version.
+/// The library's opaque encoding of an algorithm. Its bytes may be stored on disk for the same library version.
 struct MatmulAlgorithm {
   std::array<std::uint64_t, 8> data;
 };
@@ -50,21 +50,21 @@ class MatmulPlan;
 
 class CublasLt {
  public:
-  /// Opens the first candidate that works, or returns null; `attempts` says why each one before it did not.
+  /// Opens the first candidate that works, or returns null; `attempts` receives the failure of each one before it.
   static std::shared_ptr<CublasLt> open(const std::vector<std::string>& candidates, std::vector<std::string>& attempts);
   ~CublasLt();
   CublasLt(const CublasLt&) = delete;
   CublasLt& operator=(const CublasLt&) = delete;
 
   const std::string& path() const { return path_; }
-  /// Such as 130100.
+  /// For example 130100.
   std::size_t version() const;
 
-  /// Null where the library does not support the shape.
+  /// Null if the library does not support the shape.
   std::shared_ptr<MatmulPlan> plan(const LinearShape& shape, const LinearPointers& pointers);
-  /// The library's proposals, best guess first.
+  /// The library's heuristic results, best first.
   std::vector<MatmulAlgorithm> propose(const MatmulPlan& plan) const;
-  /// False where the library refuses the algorithm for this plan.
+  /// False if the library rejects the algorithm for this plan.
   bool run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm, cudaStream_t stream) const;
 
   struct Api;

@@ -12,7 +12,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// The io arena as copies see it. Results lie together; the rest is what a run can bring.
+/// The io arena split for transfers. Results are contiguous; the rest is what a run can upload.
 struct IoShares {
   std::size_t result_bytes;
   std::size_t input_bytes;

@@ -10,17 +10,17 @@
 namespace vitgraph::cuda {
 
 struct CudaOptions {
-  /// Ordinal of the device, as CUDA_VISIBLE_DEVICES leaves them.
+  /// Device ordinal, after CUDA_VISIBLE_DEVICES.
   int device = 0;
   /// Paths of libcublasLt to try, in order.
   std::vector<std::string> cublaslt_candidates;
-  /// File that remembers which algorithms won; empty for none.
+  /// File of the autotune results; empty for none.
   std::string algorithm_cache;
   /// Programmatic dependent launch between kernels.
   bool programmatic = true;
 };
 
-/// @throws Error VG_BACKEND_UNAVAILABLE where there is no such device, or one that is too old.
+/// @throws Error VG_BACKEND_UNAVAILABLE if the device does not exist or is too old.
 std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options);
 
 }  // namespace vitgraph::cuda

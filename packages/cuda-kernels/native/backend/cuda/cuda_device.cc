@@ -5,7 +5,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// bf16 arithmetic and asynchronous copies to shared memory begin here.
+/// The first with bf16 arithmetic and asynchronous copies to shared memory.
 constexpr int kOldestMajor = 8;
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What the programs of one device share: the stream that they compute on, the ways in and out, the libraries. They hold
-// it, so it lives as long as the last of them.
+// State shared by all programs of one device: the compute stream, upload and download paths, libraries. Programs hold a
+// reference, so it lives as long as the last of them.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -20,7 +20,7 @@
 
 namespace vitgraph::cuda {
 
-/// Around a run's kernels.
+/// Events around a run's kernels.
 struct RunTimer {
   Event started{Event::Kind::timing};
   Event ended{Event::Kind::timing};
@@ -43,17 +43,17 @@ class CudaDevice {
   Inlet& inlet() { return *inlet_; }
   Outlet& outlet() { return *outlet_; }
   LaunchGate& gate() { return gate_; }
-  /// Two serve by turns: the gate lets a run be launched when the one before it is being finished, and with that the
-  /// one before that was.
+  /// Two timers alternate: the gate lets a run launch once the previous one is being finished, and by then the one
+  /// before that is done.
   RunTimer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
   AlgorithmCache& algorithms() { return algorithms_; }
   const std::shared_ptr<CublasLt>& cublaslt() const { return cublaslt_; }
-  /// Why each candidate before the one that was opened was not.
+  /// The failure of each candidate before the one that opened.
   const std::vector<std::string>& cublaslt_attempts() const { return cublaslt_attempts_; }
   /// Device, driver and library, for the algorithm cache.
   const std::string& machine() const { return machine_; }
   int driver_version() const { return driver_version_; }
-  /// Names the GPU in every process and container: "0000:1b:00.0".
+  /// Identifies the GPU across processes and containers: "0000:1b:00.0".
   std::string pci_bus_id() const;
 
   kernels::Launch launch(bool programmatic) const {

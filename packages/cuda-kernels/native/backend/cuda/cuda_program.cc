@@ -11,7 +11,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// Of the grid on which patches stand while products are measured: an image of some 1000 pixels a side.
+/// Width of the patch grid used while products are measured: an image of some 1000 pixels a side.
 constexpr std::int32_t kGridWidth = 64;
 
 }  // namespace
@@ -23,7 +23,7 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
       memory_(program_, arenas_),
       metadata_(program_),
       control_(program_.capacities.size()) {
-  // Every table has its place before the control block has its address.
+  // All tables get their offsets before the control block is allocated.
   for (const Instruction& instruction : program_.instructions) {
     if (instruction.kernel == Kernel::attention) control_.table(attention_table(memory_, *device_, instruction));
   }
@@ -81,7 +81,7 @@ std::optional<CaptureTimes> CudaProgram::capture() {
   measure();
   const auto measured = Clock::now();
   const cudaStream_t stream = device_->stream();
-  // The warm-up loads every kernel, which a capture can't: all counts are zero, so nothing is computed.
+  // The warm-up loads every kernel, which a capture can't. All counts are zero, so nothing is computed.
   send_counts(std::vector<std::uint32_t>(program_.capacities.size(), 0));
   launch_all(true);
   check(cudaStreamSynchronize(stream), "the warm-up run failed");
@@ -90,13 +90,13 @@ std::optional<CaptureTimes> CudaProgram::capture() {
 }
 
 void CudaProgram::measure() {
-  // At capacity, on the counts of a full run; nothing else is run before the capture, so that no table of a run that
-  // never was is followed.
+  // Measured at capacity, with the counts of a full run. Only products run here: the attention tables of such a run do
+  // not exist.
   send_counts(program_.capacities);
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
   for (const auto& [key, steps] : by_key) {
-    // Each time: the products before may have written where positions that were gathered stand.
+    // Repeated for each key: earlier products may have overwritten gathered positions.
     place_on_grid();
     LinearStep::measure(steps, device_->launch(true), device_->algorithms());
   }
@@ -105,7 +105,7 @@ void CudaProgram::measure() {
 }
 
 void CudaProgram::place_on_grid() {
-  // Most programs turn all their products by the same positions.
+  // Most programs rotate all their products by the same positions.
   std::map<std::int32_t, std::int32_t> limits;
   for (const Instruction& instruction : program_.instructions) {
     const bool reads_norm = instruction.kernel == Kernel::linear_norm_rope;

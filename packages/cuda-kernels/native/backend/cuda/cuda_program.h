@@ -1,4 +1,5 @@
-// A program on the card: its instructions as launches, run one by one or replayed as a graph. Both are the same launches.
+// A program on the device: its instructions as launches, run eagerly or replayed as a graph. Both use the same
+// launches.
 #pragma once
 
 #include <memory>
@@ -29,11 +30,11 @@ class CudaProgram final : public LoadedProgram {
   };
 
   void launch_all(bool programmatic) const;
-  /// Finds the fastest way of every product. Leaves the counts of a full run on the device.
+  /// Autotunes every matrix product. Leaves the counts of a full run on the device.
   void measure();
-  /// Products that turn their columns follow positions. Before any run has brought some, these stand in.
+  /// Products with a fused rotation read positions. Writes placeholder positions for measuring before the first run.
   void place_on_grid();
-  /// The counts of a run that computes nothing, or of a full one without attention.
+  /// Uploads the counts of an empty run, or of a full one without attention.
   void send_counts(std::span<const std::uint32_t> counts);
 
   std::shared_ptr<CudaDevice> device_;
@@ -44,11 +45,11 @@ class CudaProgram final : public LoadedProgram {
 
   RunControl control_;
   std::unique_ptr<DeviceMemory> device_control_;
-  /// An AttentionWork: the launches of a program follow each other and share it.
+  /// An AttentionWork, shared by all launches of the program: they run one after another.
   std::unique_ptr<DeviceMemory> attention_work_;
 
   std::vector<Step> steps_;
-  /// Those of the steps that are measured.
+  /// The steps that are autotuned.
   std::vector<std::shared_ptr<LinearStep>> linears_;
   std::optional<RecordedGraph> graph_;
 };

@@ -1,5 +1,5 @@
-// A run that was launched: its results are on the card, or will be. It holds the device's gate from its launch until
-// its results were put aside.
+// A launched run: its results are on the device, or will be. It holds the device's gate from its launch until its
+// results have been staged.
 #pragma once
 
 #include <atomic>
@@ -14,11 +14,11 @@ namespace vitgraph::cuda {
 
 class CudaRun final : public Run {
  public:
-  /// Closes the gate, which has to be open. Whatever is launched next is the run.
+  /// Closes the gate, which must be open. The kernels launched next belong to this run.
   CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs, const std::atomic<bool>& cancelled);
   ~CudaRun() override;
 
-  /// Before and after the launch, on the beginning thread.
+  /// Called before and after the launch, on the beginning thread.
   void note_start() { timer_.started.record(device_->stream()); }
   void note_end() { timer_.ended.record(device_->stream()); }
 

@@ -13,7 +13,7 @@ std::string mebibytes(std::size_t bytes) { return std::to_string((bytes + (1u <<
 
 }  // namespace
 
-// A size of nothing still gets an address of its own, so that every arena has one.
+// An empty allocation still gets a distinct address, so that every arena has one.
 DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
   const cudaError_t status = cudaMalloc(reinterpret_cast<void**>(&data_), std::max<std::size_t>(size_bytes, 1));
   if (status == cudaErrorMemoryAllocation) {

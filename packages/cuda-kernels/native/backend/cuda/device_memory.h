@@ -1,4 +1,4 @@
-// Memory on the card, and pinned memory of the host. Each frees itself; allocation is only done while loading.
+// RAII device memory and pinned host memory. Allocated only while loading.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@ namespace vitgraph::cuda {
 
 class DeviceMemory final : public Memory {
  public:
-  /// @throws Error VG_DEVICE_OUT_OF_MEMORY saying what was asked for and what was free.
+  /// @throws Error VG_DEVICE_OUT_OF_MEMORY with the requested and the free size.
   explicit DeviceMemory(std::size_t size_bytes);
   ~DeviceMemory() override;
   DeviceMemory(const DeviceMemory&) = delete;
@@ -23,7 +23,7 @@ class DeviceMemory final : public Memory {
   std::size_t size_bytes_;
 };
 
-/// Memory that the copy engines read and write by themselves.
+/// Page-locked host memory, for DMA.
 class PinnedMemory {
  public:
   explicit PinnedMemory(std::size_t size_bytes);

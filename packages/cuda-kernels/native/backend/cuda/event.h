@@ -1,4 +1,4 @@
-// A point in a stream's work: the host waits for it, or another stream does.
+// A CUDA event, awaited by the host or by another stream.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -20,9 +20,10 @@ class Event {
   Event& operator=(const Event&) = delete;
 
   void record(cudaStream_t stream) { check(cudaEventRecord(event_, stream), "cannot record an event"); }
-  /// What is given to the stream from now on waits for what was recorded last; for nothing where nothing ever was.
+  /// Later work on `stream` waits for the last recording; does nothing if there is none.
   void hold(cudaStream_t stream) const { check(cudaStreamWaitEvent(stream, event_, 0), "cannot order two streams"); }
-  /// Returns when the device has got there. @throws Error VG_DEVICE_FAILED for whatever failed on the device before.
+  /// Returns when the device has reached the event. @throws Error VG_DEVICE_FAILED for any earlier failure on the
+  /// device.
   void wait() const { check(cudaEventSynchronize(event_), "the run failed"); }
 
   cudaEvent_t get() const { return event_; }

@@ -7,7 +7,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// The driver maps whole pages of 2 MiB into the other process. A smaller block would show it what else is in the page.
+/// The driver maps whole 2 MiB pages into the other process. A smaller block would expose the rest of its page.
 constexpr std::size_t kPageBytes = std::size_t{2} << 20;
 constexpr std::size_t kStagingBytes = std::size_t{4} << 20;
 

@@ -1,5 +1,5 @@
-// Device memory that other processes map by CUDA's IPC handle: a plain cudaMalloc block, since memory of a pool can't be
-// exported. Writes go through a stream of their own and wait for no run.
+// Device memory that other processes map through a CUDA IPC handle: a plain cudaMalloc block, since pool memory can't
+// be exported. Writes use a separate stream and do not wait for runs.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -16,7 +16,7 @@ namespace vitgraph::cuda {
 
 class CudaExportedMemory final : public ExportedMemory {
  public:
-  /// @throws Error VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED where the system allows no IPC.
+  /// @throws Error VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED if the system does not allow IPC.
   CudaExportedMemory(std::shared_ptr<CudaDevice> device, std::size_t size_bytes);
   ~CudaExportedMemory() override;
 

@@ -6,12 +6,12 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// Large enough for the bus to run at its rate, small enough to overlap filling and copying from the start.
+/// Large enough for full PCIe bandwidth, small enough to overlap filling and copying from the start.
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
-/// 128 MiB; stills of 65 536 patches of 3 · 16 · 16 bytes take 48. What a larger batch brings beyond it arrives
-/// when the run before has ended.
+/// 128 MiB; stills of 65 536 patches of 3 · 16 · 16 bytes take 48. A larger batch uploads the rest after the previous
+/// run has ended.
 constexpr std::size_t kMostSlots = 32;
-/// Pieces start on such boundaries, so that copies on the card need not begin with odd bytes.
+/// Alignment of pieces in the ring, so that device-to-device copies do not start at odd bytes.
 constexpr std::size_t kPieceAlignment = 256;
 
 }  // namespace
@@ -55,7 +55,7 @@ void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& bef
     ring_ = reserved_;
   }
   std::vector<Slot>& slots = ring_->slots;
-  // Slots on the way that are not placed yet: the last `waiting` before the turn.
+  // Slots in transfer and not placed yet: the last `waiting` before the ring's position.
   std::size_t waiting = 0;
   const auto place_all = [&] {
     before_placing();
@@ -85,7 +85,7 @@ void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& bef
       const std::size_t bytes = std::min(rest.size(), kChunkBytes - used);
       std::memcpy(chunk->memory.data() + used, rest.data(), bytes);
       Placement* last = slot->placements.empty() ? nullptr : &slot->placements.back();
-      // Pieces that lie side by side at both ends are one copy.
+      // Merge pieces that are contiguous at both ends into one copy.
       if (last != nullptr && last->to + last->bytes == to && last->from + last->bytes == used)
         last->bytes += bytes;
       else

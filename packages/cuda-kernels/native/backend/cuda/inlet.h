@@ -1,8 +1,8 @@
-// The way in: host bytes → a pinned chunk → a ring on the card → their place. The first two legs are taken while an
-// earlier run computes, on a stream of their own; the last one is a copy on the card in the compute stream's order,
-// since the run before it reads the same place. How large the ring is decides only how much may arrive early.
+// Upload path: host bytes → pinned chunk → upload ring on the device → io arena. The first two copies overlap with the
+// previous run, on a separate stream. The last is a device-to-device copy on the compute stream, since the previous run
+// reads the same destination. The ring's size only limits how much is uploaded early.
 //
-// The beginning thread's, but for `reserve`.
+// Used by the beginning thread only, except for `reserve`.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -32,15 +32,15 @@ class Inlet {
   Inlet(const Inlet&) = delete;
   Inlet& operator=(const Inlet&) = delete;
 
-  /// Makes the ring large enough for runs that bring so many bytes, up to a limit. On JavaScript's thread.
+  /// Grows the ring for runs that upload `bytes`, up to a limit. Called on JavaScript's thread.
   /// @throws Error VG_DEVICE_OUT_OF_MEMORY
   void reserve(std::size_t bytes);
 
-  /// Returns when everything has been read; what the compute stream is given next finds it in place. `before_placing`
-  /// is called, perhaps more than once, before anything of it is written to its place.
+  /// Returns when all pieces have been read; later work on the compute stream sees them in place. `before_placing` is
+  /// called, possibly more than once, before the first write to a destination.
   void send(std::span<const Piece> pieces, const std::function<void()>& before_placing);
 
-  /// The same without the ring: nothing arrives early, and no `reserve` is needed.
+  /// The same without the ring: no early upload, and no `reserve` needed.
   void send_in_order(Piece piece);
 
  private:
@@ -48,7 +48,7 @@ class Inlet {
     PinnedMemory memory;
     Event read;
   };
-  /// A copy on the card from a slot to its place.
+  /// A device-to-device copy from a slot to its destination.
   struct Placement {
     std::byte* to;
     std::size_t from;
@@ -68,9 +68,9 @@ class Inlet {
     std::size_t turn = 0;
   };
 
-  /// A chunk that is no longer on the bus.
+  /// A chunk whose transfer has finished.
   Chunk& next_chunk();
-  /// Puts `bytes` of the chunk on their way to the slot.
+  /// Starts the transfer of `bytes` of the chunk to the slot.
   void depart(Chunk& chunk, Slot& slot, std::size_t bytes);
   void place(Slot& slot);
 
@@ -78,11 +78,11 @@ class Inlet {
   cudaStream_t stream_ = nullptr;
   std::array<Chunk, 4> chunks_;
   std::size_t turn_ = 0;
-  /// Kept until the next `send`, so that a ring that was replaced goes on this thread.
+  /// Kept until the next `send`, so that a replaced ring is freed on this thread.
   std::shared_ptr<Ring> ring_;
 
   std::mutex mutex_;
-  /// Shared: the ring for the next `send`.
+  /// Shared between threads: the ring for the next `send`.
   std::shared_ptr<Ring> reserved_;
 };
 

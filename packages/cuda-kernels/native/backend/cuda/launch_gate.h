@@ -1,6 +1,6 @@
-// Whether the device's memory may be written by what comes next. A run closes the gate when it is launched, on the
-// beginning thread; it opens when its results were given to the compute stream to be put aside, on the finishing
-// thread. So at most one run's results lie where the next run, an upload or a fill would write.
+// Guards the result memory against the next run, upload or fill. A run closes the gate at launch, on the beginning
+// thread. The finishing thread opens it once it has queued the copy of the results to staging memory on the compute
+// stream. So at most one run's results are in that memory.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +10,7 @@ namespace vitgraph::cuda {
 
 class LaunchGate {
  public:
-  /// Returns when it is open. The run that closed it is always finished or destroyed, so that this ends.
+  /// Returns when the gate is open. Terminates, since the run that closed it is always finished or destroyed.
   void wait() {
     std::unique_lock lock(mutex_);
     opened_.wait(lock, [this] { return open_; });

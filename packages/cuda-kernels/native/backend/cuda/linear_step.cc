@@ -15,24 +15,24 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// The shortest of so many runs counts: what disturbs a run only ever makes it longer. The ways take turns, so that all of them
-/// meet the clocks of the card.
+/// Each candidate's time is the minimum of this many runs: disturbances only add time. Candidates are interleaved, so
+/// that all are measured at the same clocks.
 constexpr int kTimedRuns = 3;
 
-/// The first look at a way runs so many of the steps: their weights together are beyond L2 where weights are large, and
-/// where they are small it does not matter.
+/// Steps in a candidate's first measurement: if weights are large, together they exceed L2; if small, it does not
+/// matter.
 constexpr std::size_t kFirstLookSteps = 8;
-/// A way that is behind the best by this factor at first look is not looked at again.
+/// A candidate slower than the best by this factor in its first measurement is dropped.
 constexpr float kClearlyBehind = 1.25f;
-/// Nor is one timed once more that was this far behind with all of its steps: two such runs differ by less.
+/// A candidate slower by this factor over all of its steps is dropped too: repeated runs differ by less.
 constexpr float kBehind = 1.05f;
 
 constexpr int kHopper = 90;
 
-/// What computes the padding has to be this much faster on a full budget, for most runs leave some of theirs empty.
+/// A candidate that computes padding must be this much faster on a full budget, since most runs are not full.
 constexpr float kPaddingHandicap = 1.1f;
 
-/// Of the addresses of all matrices, as far as it matters. A view may start anywhere in a row.
+/// Common alignment of all matrix addresses, up to the largest that matters. A view may start anywhere in a row.
 std::uint32_t alignment_of(const kernels::LinearOperands& o) {
   std::uint32_t bytes = 256;
   while (!kernels::is_aligned(o.x.data, bytes) || !kernels::is_aligned(o.weight.data, bytes) ||
@@ -42,19 +42,19 @@ std::uint32_t alignment_of(const kernels::LinearOperands& o) {
   return bytes;
 }
 
-/// The library adds a residual before it applies an activation. One that comes after it is added by a kernel of its own, to
-/// a product that must not have overwritten it.
+/// The library adds a residual before the activation. A residual after it needs a separate kernel, and the product must
+/// not have overwritten it.
 bool loses_residual(const kernels::LinearOperands& o, kernels::Activation activation) {
   return activation != kernels::Activation::none && o.residual.data != nullptr && o.residual.data == o.y.data;
 }
 
-/// Of the answers on disk: to be raised when tiles get faster or slower.
+/// Version of the cached results. Increment it when tiles get faster or slower.
 constexpr int kTileVersion = 4;
 
 std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   const std::uint32_t alignment = alignment_of(o);
-  // A build with other tiles, or with tiles that take another time, has other answers.
+  // A build with other tiles, or tiles of other speed, has other results.
   return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + "v" + number(kTileVersion) +
          number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) +
@@ -66,7 +66,7 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
 
-/// Device time of what is put on a stream.
+/// Device time of work on a stream.
 class Stopwatch {
  public:
   explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
@@ -100,7 +100,7 @@ class Stopwatch {
 LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation)
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
-  // The library has no residual whose rows a table names, no statistics and no norms.
+  // The library supports no residual with a row table, no statistics and no norms.
   const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
   if (tools.cublaslt && known && !loses_residual(operands, activation)) add_cublaslt(tools, operands, activation);
   choose(tools.cache);
@@ -116,7 +116,7 @@ bool LinearStep::choose(const AlgorithmCache& cache) {
 }
 
 void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
-  // Hopper's kernels have no room for an activation and a residual at once; no tower has both.
+  // Hopper's kernels lack the registers for both an activation and a residual; no tower has both.
   const bool both = activation != kernels::Activation::none && o.residual.data != nullptr;
   if (tools.architecture != kHopper || both || !kernels::linear_takes_vectors(o)) {
     ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
@@ -124,9 +124,9 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
                      }});
     return;
   }
-  // The estimated best comes first: it is what runs where nothing was measured.
+  // The tile with the lowest estimate comes first: it runs if nothing was measured.
   auto best = kernels::sm90::choose_linear_tile({o.rows.capacity, o.columns, o.inner}, tools.multiprocessors);
-  // The largest tile has no room for norms in shared memory.
+  // The largest tile leaves no shared memory for norms.
   const bool norm = o.norm.statistics.data != nullptr;
   if (norm && best == kernels::sm90::LinearTile::rows256_columns192) best = kernels::sm90::LinearTile::rows192_columns192_cluster1x2;
   for (const bool first : {true, false}) {
@@ -142,8 +142,8 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
 
 void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   using kernels::Activation;
-  // The library adds the residual before it applies the activation, and knows of ours only the tanh form of GELU. What
-  // does not fit follows in kernels of its own.
+  // The library adds the residual before the activation, and of our activations supports only tanh GELU. Anything else
+  // runs as separate kernels.
   const bool plain = activation == Activation::none;
   const bool residual_inside = o.residual.data != nullptr && plain;
   const bool residual_after = o.residual.data != nullptr && !plain;
@@ -212,7 +212,7 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
     if (status != cudaSuccess) cudaGetLastError();
     first_looks.push_back(status == cudaSuccess ? weighed(way, milliseconds) : kNever);
   }
-  // Graphs: a host that launches products of few rows one by one takes longer for each than it does.
+  // Time graphs: launching a product of few rows takes the host longer than running it takes the device.
   struct Contender {
     std::size_t way;
     RecordedGraph products;

@@ -1,5 +1,5 @@
-// One `linear` of a program and the ways of computing it: our own kernels, which skip the rows that a run does not have,
-// and cuBLASLt's algorithms, which compute the padding too. The fastest is found by measurement and remembered on disk.
+// One `linear` of a program and its candidate implementations: our own kernels, which skip padding rows, and cuBLASLt's
+// algorithms, which compute them. Autotuning picks the fastest and caches the choice on disk.
 #pragma once
 
 #include <functional>
@@ -13,15 +13,15 @@
 
 namespace vitgraph::cuda {
 
-/// What every product of a device shares.
+/// Shared by all products of a device.
 struct LinearTools {
   /// Compute capability, 90 for Hopper.
   int architecture;
   int multiprocessors;
-  /// Null where the library was not found.
+  /// Null if the library was not found.
   std::shared_ptr<CublasLt> cublaslt;
   AlgorithmCache& cache;
-  /// Device, driver and library: what the cache's answers depend on besides the shape.
+  /// Device, driver and library: the cache key's part besides the shape.
   std::string machine;
 };
 
@@ -29,26 +29,26 @@ class LinearStep {
  public:
   LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
-  /// Runs the way that was chosen: by the cache or by `measure`, else the first.
+  /// Launches the implementation chosen by the cache or by `measure`, else the first.
   cudaError_t launch(const kernels::Launch& launch) const { return ways_[chosen_].run(launch); }
 
-  /// Products of one shape have one key, and the same ways in the same order.
+  /// Products of equal shape have the same key, and the same candidates in the same order.
   const std::string& key() const { return key_; }
 
-  /// Finds the fastest way for steps of one key, unless the cache knows it. They are timed one after the other, as a run
-  /// has them, so that each finds its weights in memory and not in L2. Operands must hold what may be read.
+  /// Finds the fastest candidate for steps of one key, unless the cache has it. The steps are timed one after another,
+  /// as in a run, so that each reads its weights from memory and not from L2. Operands must hold readable data.
   static void measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
 
  private:
   struct Way {
-    /// Stands in the cache file: "hopper 128x192", "portable", "cublaslt 3".
+    /// As written to the cache file: "hopper 128x192", "portable", "cublaslt 3".
     std::string name;
-    /// Computes the rows that a run does not have, too.
+    /// Also computes padding rows.
     bool computes_padding;
     std::function<cudaError_t(const kernels::Launch&)> run;
   };
 
-  /// Takes the remembered way; false where there is none.
+  /// Takes the cached choice; false if there is none.
   bool choose(const AlgorithmCache& cache);
   void add_own(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
   void add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);

@@ -12,9 +12,9 @@ namespace {
 constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 /// 48 MiB of pinned memory.
 constexpr std::size_t kChunks = 12;
-/// Enough for the bus never to wait for the host; the other chunks are being emptied.
+/// Enough to keep PCIe busy; the other chunks are being emptied.
 constexpr std::size_t kMostOnTheBus = 4;
-/// With the finishing thread four copy: more gain little, and take cores from whoever serves.
+/// With the finishing thread four threads copy: more gain little, and take cores from the server.
 constexpr int kCopyThreads = 3;
 constexpr std::size_t kAlignment = 256;
 
@@ -22,15 +22,15 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlig
 
 int copy_threads() { return std::clamp(static_cast<int>(std::thread::hardware_concurrency()) - 1, 1, kCopyThreads); }
 
-/// Small enough for a result of a megabyte to be shared out.
+/// Small enough to split a result of a megabyte.
 constexpr std::size_t kSmallPart = std::size_t{256} << 10;
 
-/// Whether a piece lies in large pages for the most part.
+/// Whether most of a piece is in large pages.
 bool is_large(std::span<std::byte> bytes) { return bytes.size() >= 2 * kLargePage; }
 
 std::size_t part_bytes(std::span<std::byte> bytes) { return is_large(bytes) ? kLargePage : kSmallPart; }
 
-/// How far behind the start of a large page, in steps of 16 bytes, so that no element is cut.
+/// Distance from the start of the large page, in steps of 16 bytes, so that no element is split.
 std::size_t behind_page(const std::byte* address) {
   return reinterpret_cast<std::uintptr_t>(address) / 16 * 16 % kLargePage;
 }
@@ -73,7 +73,7 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
     }
     std::size_t piece = 0;
     std::size_t offset = 0;
-    // Once, unless the results are larger than what was put aside for them.
+    // One iteration, unless the results exceed the staging memory.
     do {
       const std::vector<Part> parts = next_parts(pieces, piece, offset);
       put_aside(pieces, parts);
@@ -85,7 +85,7 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
       while (!on_the_bus_.empty()) land_oldest();
     } while (piece < pieces.size());
   } catch (...) {
-    // The arrays are the caller's again after this.
+    // The arrays belong to the caller again after this.
     cudaStreamSynchronize(stream_);
     cudaGetLastError();
     on_the_bus_.clear();
@@ -104,7 +104,7 @@ std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std:
     const std::size_t bytes = std::min(pieces[piece].to.size() - offset, memory_->size_bytes() - used);
     if (bytes > 0) parts.push_back({piece, offset, bytes, used});
     offset += bytes;
-    // Pieces that lie side by side in the results do so here, too, and are put aside with one copy.
+    // Pieces that are contiguous in the results are contiguous here too, and staged with one copy.
     const bool continued = piece + 1 < pieces.size() && pieces[piece].from + offset == pieces[piece + 1].from;
     used += continued && bytes % size_of(DType::f32) == 0 ? bytes : aligned(bytes);
     if (offset < pieces[piece].to.size()) break;
@@ -136,8 +136,8 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
     while (on_the_bus_.size() >= kMostOnTheBus) land_oldest();
     pool_.wait_for(chunk.parts_left);
     const std::size_t offset = part.offset + done;
-    // Of a large piece every chunk but the first starts with a page, and its parts are pages: two threads that touch a
-    // new page at once would both have it cleared.
+    // In a large piece every chunk but the first starts at a page, and its parts are whole pages: two threads that
+    // touch a new page at once would both have it cleared.
     const bool large = is_large(piece.to);
     const std::size_t room = kChunkBytes - (large ? behind_page(piece.to.data() + offset) : 0);
     const std::size_t bytes = std::min(part.bytes - done, room);
@@ -161,7 +161,7 @@ void Outlet::land_oldest() {
   const Departure departure = on_the_bus_.front();
   departure.chunk->arrived.wait();
   on_the_bus_.pop_front();
-  // What is touched late must not overwrite what was copied there.
+  // A late touch must not overwrite copied results.
   pool_.wait_for(untouched_);
   pool_.post(departure.copy);
 }

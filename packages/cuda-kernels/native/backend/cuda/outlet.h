@@ -1,9 +1,9 @@
-// The way out: results → memory of their own on the card → pinned chunks → the host's arrays. The first leg is a copy
-// on the card at the end of the run, so that the next run may write its own results; the rest goes on while that one
-// computes. How much memory is put aside for it decides only how soon the next run may start. The arrays are touched
-// while their own run computes, so that their pages are there when the results come.
+// Download path: results → staging memory on the device → pinned chunks → host arrays. The first copy is device to
+// device at the end of the run, so that the next run may write its own results; the others overlap with that run. The
+// staging memory's size only decides how soon the next run may start. Host arrays are touched while their own run
+// computes, so that their pages are mapped when the results arrive.
 //
-// The finishing thread's, but for `reserve`.
+// Used by the finishing thread only, except for `reserve`.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -37,15 +37,16 @@ class Outlet {
   Outlet(const Outlet&) = delete;
   Outlet& operator=(const Outlet&) = delete;
 
-  /// Ends the copying threads. Nothing may be collected afterwards.
+  /// Ends the copying threads. `collect` must not be called afterwards.
   void end_threads() { pool_.stop(); }
 
-  /// Puts memory aside for results of so many bytes. On JavaScript's thread. @throws Error VG_DEVICE_OUT_OF_MEMORY
+  /// Allocates staging memory for results of `bytes`. Called on JavaScript's thread. @throws Error
+  /// VG_DEVICE_OUT_OF_MEMORY
   void reserve(std::size_t bytes);
 
-  /// Copies what the compute stream will have computed by now, and returns when all of it has arrived: for each piece
-  /// the index of its first element that is NaN or infinite, or -1. `saved` is called when the compute stream has been
-  /// given everything that reads the results: what it is given next may overwrite them.
+  /// Copies the results of all work queued on the compute stream so far, and returns when they have arrived: for each
+  /// piece the index of its first NaN or infinite element, or -1. `saved` is called once every read of the results is
+  /// queued on the compute stream: later work may overwrite them.
   /// @throws Error VG_DEVICE_FAILED; Cancelled.
   std::vector<std::int64_t> collect(std::span<const Piece> pieces, const std::function<void()>& saved,
                                     const std::atomic<bool>& cancelled);
@@ -54,27 +55,27 @@ class Outlet {
   struct Chunk {
     PinnedMemory memory;
     Event arrived;
-    /// Parts of it that are still to be copied out of it; the pool counts.
+    /// Number of parts still to be copied out of it; the pool decrements it.
     std::size_t parts_left = 0;
   };
-  /// Some bytes of a piece, put aside at `at`.
+  /// A range of a piece, staged at `at`.
   struct Part {
     std::size_t piece;
     std::size_t offset;
     std::size_t bytes;
     std::size_t at;
   };
-  /// A part on the bus.
+  /// A part in transfer.
   struct Departure {
     Chunk* chunk;
     CopyPool::Copy copy;
   };
 
-  /// The next pieces, from `piece` and `offset` on, as far as the memory goes.
+  /// The next pieces, from `piece` and `offset` on, as many as fit the staging memory.
   std::vector<Part> next_parts(std::span<const Piece> pieces, std::size_t& piece, std::size_t& offset) const;
   void put_aside(std::span<const Piece> pieces, const std::vector<Part>& parts);
   void bring_out(const Piece& piece, const Part& part, std::int64_t& first_non_finite);
-  /// Waits for the oldest departure, and lets the pool copy it.
+  /// Waits for the oldest transfer, and posts its copy to the pool.
   void land_oldest();
 
   cudaStream_t compute_;
@@ -82,17 +83,17 @@ class Outlet {
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::size_t turn_ = 0;
   std::deque<Departure> on_the_bus_;
-  /// Parts of the host's arrays whose pages are still to be found; the pool counts.
+  /// Number of parts of the host arrays still to be touched; the pool decrements it.
   std::size_t untouched_ = 0;
   Event put_aside_;
-  /// Kept until the next `collect`, so that memory that was replaced goes on this thread.
+  /// Kept until the next `collect`, so that replaced memory is freed on this thread.
   std::shared_ptr<DeviceMemory> memory_;
 
   std::mutex mutex_;
-  /// Shared: the memory for the next `collect`.
+  /// Shared between threads: the memory for the next `collect`.
   std::shared_ptr<DeviceMemory> reserved_;
 
-  /// Last, so that its threads end before what they copy from goes.
+  /// Last, so that its threads end before the memory that they copy from is freed.
   CopyPool pool_;
 };
 

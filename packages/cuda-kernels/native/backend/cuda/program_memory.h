@@ -1,4 +1,4 @@
-// Where the buffers of a loaded program are on the card.
+// Device addresses of a loaded program's buffers.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace vitgraph::cuda {
 
-/// Refers to its program and arenas, which outlive it.
+/// Refers to its program and arenas, which must outlive it.
 class ProgramMemory {
  public:
   ProgramMemory(const Program& program, const Arenas& arenas) : program_(program), arenas_(arenas) {}

@@ -1,4 +1,4 @@
-// Launches that are recorded once and then run as one: a CUDA graph.
+// A CUDA graph: launches captured once and replayed.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,7 +11,7 @@ namespace vitgraph::cuda {
 
 class RecordedGraph {
  public:
-  /// Records what `launch_all` puts on the stream. Its kernels must have run before: a capture can't load them.
+  /// Captures the work that `launch_all` queues. Its kernels must have run before: a capture can't load them.
   /// @throws what `launch_all` throws; Error VG_DEVICE_FAILED
   template <typename LaunchAll>
   RecordedGraph(cudaStream_t stream, const LaunchAll& launch_all) : stream_(stream) {
@@ -39,7 +39,7 @@ class RecordedGraph {
   RecordedGraph(RecordedGraph&& other) noexcept : stream_(other.stream_), graph_(std::exchange(other.graph_, nullptr)) {}
   RecordedGraph& operator=(RecordedGraph&&) = delete;
 
-  /// On the stream that it was recorded on.
+  /// Launches on the stream of the capture.
   void launch() const { check(cudaGraphLaunch(graph_, stream_), "cannot launch the graph"); }
 
  private:

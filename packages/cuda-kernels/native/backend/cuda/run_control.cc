@@ -8,16 +8,16 @@ namespace {
 
 using kernels::AttentionStrip;
 
-/// The counts and the tables start at multiples of this: a table is read by 16 bytes, and no two share a line of L2.
+/// Alignment of counts and tables: tables are read 16 bytes at a time, and no two share an L2 line.
 constexpr std::size_t kAlignment = 256;
-/// The tiles follow their count at this distance.
+/// Offset of the tiles from their count.
 constexpr std::size_t kTilesBehindCount = sizeof(AttentionStrip);
 
 constexpr std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
 
-// A program without dims has a block all the same.
+// A program without dims still has a block.
 RunControl::RunControl(std::size_t dims)
     : counts_bytes_(aligned(std::max<std::size_t>(dims, 1) * sizeof(std::int32_t))), block_(counts_bytes_) {}
 
@@ -26,7 +26,7 @@ const RunControl::Table& RunControl::table(const TableKey& key) {
   if (known != tables_.end()) return *known;
   const auto rows = static_cast<std::size_t>(std::max(key.rows, 0));
   const auto segments = static_cast<std::size_t>(std::max(key.segments, 0));
-  // A table for no rows has room for a tile all the same: a launch needs a grid.
+  // A table for no rows still has room for one tile: a launch needs a grid.
   const std::size_t capacity = std::max<std::size_t>(
       kernels::attention_tile_capacity(rows, segments, static_cast<std::size_t>(key.tiling.shortest)), 1);
   const std::size_t count_at = block_.size();
@@ -52,7 +52,7 @@ std::span<const RunControl::Piece> RunControl::write_without_tiles(std::span<con
 
 void RunControl::write_counts(std::span<const std::uint32_t> counts) {
   std::ranges::copy(std::as_bytes(counts), block_.begin());
-  // Up to the first table, so that the two are one copy.
+  // Extends to the first table, so that the two are one copy.
   pieces_.assign(1, {0, std::span<const std::byte>(block_).first(counts_bytes_)});
 }
 

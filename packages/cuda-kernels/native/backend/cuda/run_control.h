@@ -1,10 +1,10 @@
-// The control block of a program: what its kernels read of a run besides their operands. The counts of the dims, and
-// then a table of attention tiles for each distinct list of segments. It is written here, on the beginning thread, and
-// read on the card, where it arrives as the run's inputs do.
+// The control block of a program: the per-run data that its kernels read besides their operands. It holds the counts of
+// the dims, then a table of attention tiles for each distinct list of segments. It is written here, on the beginning
+// thread, and uploaded with the run's inputs.
 //
-// Attention ops share a table if they name the same list and cut it alike. Tables have fixed places, sized for the
-// capacities, so that a captured graph can name them; only the tiles that a run has are sent. Knows no CUDA, so that its
-// tests need no GPU.
+// Attention ops share a table if they have the same list and the same tiling. Tables have fixed offsets, sized for the
+// capacities, so that a captured graph can refer to them; only the tiles of the run are uploaded. Free of CUDA, so that
+// its tests need no GPU.
 #pragma once
 
 #include <cstddef>
@@ -19,12 +19,12 @@ namespace vitgraph::cuda {
 
 class RunControl {
  public:
-  /// What attention ops with one table agree in.
+  /// Attention ops with equal keys share a table.
   struct TableKey {
-    /// The index of the buffer that has the bounds of the segments (`cu_seqlens`).
+    /// Index of the buffer with the segment bounds (`cu_seqlens`).
     std::int32_t list;
     kernels::AttentionTiling tiling;
-    /// The most rows and segments that a run has.
+    /// Maximum rows and segments of a run.
     std::int32_t rows;
     std::int32_t segments;
 
@@ -33,14 +33,14 @@ class RunControl {
 
   struct Table {
     TableKey key;
-    /// Where the count of tiles stands in the block, an i32, and the tiles behind it.
+    /// Offset of the tile count (an i32) in the block; the tiles follow it.
     std::size_t count_at;
     std::size_t tiles_at;
-    /// The most tiles that a run has.
+    /// Maximum tiles of a run.
     std::size_t capacity;
   };
 
-  /// A part of the block that is to be sent: its place, and its bytes until the next call.
+  /// A range of the block to upload: its offset, and its bytes, valid until the next call.
   struct Piece {
     std::size_t at;
     std::span<const std::byte> bytes;
@@ -48,15 +48,15 @@ class RunControl {
 
   explicit RunControl(std::size_t dims);
 
-  /// The table of `key`, which is made unless there is one. Valid until the next call.
+  /// The table of `key`, created on first use. Valid until the next call.
   const Table& table(const TableKey& key);
 
   std::size_t table_count() const { return tables_.size(); }
-  /// Of the whole block, with the tables so far.
+  /// Size of the whole block, with the tables so far.
   std::size_t size_bytes() const { return block_.size(); }
 
-  /// Writes a run's counts and the tiles of its segments: `bounds(list)` are the contents of a list, which start at 0, never
-  /// fall, and end within the rows of each of its tables.
+  /// Writes a run's counts and the tiles of its segments. `bounds(list)` returns the contents of a list: they start at
+  /// 0, never decrease, and end within the rows of each of its tables.
   std::span<const Piece> write(std::span<const std::uint32_t> counts,
                                const std::function<std::vector<std::int32_t>(std::int32_t list)>& bounds);
 
@@ -70,7 +70,7 @@ class RunControl {
   std::size_t counts_bytes_;
   std::vector<std::byte> block_;
   std::vector<Table> tables_;
-  /// One a table.
+  /// One per table.
   std::vector<kernels::AttentionTiler> tilers_;
   std::vector<Piece> pieces_;
 };

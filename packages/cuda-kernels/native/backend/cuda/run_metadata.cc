@@ -24,7 +24,7 @@ bool overlap(const Buffer& a, const Buffer& b) {
 }  // namespace
 
 RunMetadata::RunMetadata(const Program& program) : program_(program) {
-  // Positions that a program gathers from the cache were checked when they came in: by the program that put them there.
+  // Positions gathered from the cache were checked by the program that wrote them.
   std::vector<std::int32_t> from_cache;
   const auto add_positions = [&](std::int32_t buffer, std::size_t limit) {
     if (std::find(from_cache.begin(), from_cache.end(), buffer) != from_cache.end()) return;
@@ -93,7 +93,7 @@ void RunMetadata::add(const Index& index) {
   // Most kernels read them through a plain pointer.
   if (buffer.row_stride != buffer.columns) unsupported(name, "the rows of an index buffer are strided");
   const auto known = std::find_if(indices_.begin(), indices_.end(), [&](const Index& other) {
-    // Positions are many: one look at them, with the tightest limit of all of their uses.
+    // Positions are many: check them once, against the tightest limit of all their uses.
     if (index.role == Role::positions) return other.role == index.role && other.buffer == index.buffer;
     return other == index;
   });
@@ -182,7 +182,7 @@ std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submi
 void RunMetadata::check_sources(const Submission& submission, const Index& index) const {
   const auto pixels = filled(submission, index.target);
   const auto sources = words(submission, index.buffer);
-  // Patches mostly follow each other: the stretch of the one before is the first guess.
+  // Patches are mostly contiguous: try the previous patch's range first.
   std::size_t guess = 0;
   for (std::size_t row = 0; row < sources.size(); ++row) {
     const auto source = static_cast<std::uint32_t>(sources[row]);
@@ -213,7 +213,7 @@ void RunMetadata::check_positions(const Submission& submission, const Index& ind
 
 void RunMetadata::check_rows(const Submission& submission, const Index& index) const {
   const auto rows = words(submission, index.buffer);
-  // Several of a row, side by side, for interpolate_rows.
+  // interpolate_rows has several indices per row.
   const std::size_t columns = program_.buffers[static_cast<std::size_t>(index.buffer)].columns;
   const std::size_t table_rows = program_.buffers[static_cast<std::size_t>(index.target)].rows.at(submission.counts);
   // Negative values name learned rows.

@@ -1,10 +1,9 @@
-// Checks the index buffers of a run (patch sources, positions, segment bounds, rows of tables) on the host, before the
-// device follows them. On the card a wrong index would be a fault that ends the process; here it is an error of one
-// submission.
+// Checks the index buffers of a run (patch sources, positions, segment bounds, rows of tables) on the host. On the
+// device a bad index would be a fault that ends the process; here it fails one submission.
 //
-// The check covers exactly the bytes that the kernels read: an index buffer is in the io arena, every run brings it
-// whole, and no instruction writes to it. The one exception are positions that a program gathers from the cache: the
-// program that wrote them there was checked. Knows no CUDA, so that its tests need no GPU.
+// The check covers exactly the bytes that the kernels read: an index buffer is in the io arena, every run uploads all
+// of it, and no instruction writes to it. The one exception is positions that a program gathers from the cache: the
+// program that wrote them was checked. Free of CUDA, so that its tests need no GPU.
 #pragma once
 
 #include <array>
@@ -20,13 +19,13 @@ namespace vitgraph::cuda {
 class RunMetadata {
  public:
   /// Finds the index buffers among the operands.
-  /// @throws Error VG_PROGRAM_INVALID where one is not in the io arena, is strided or is written to.
+  /// @throws Error VG_PROGRAM_INVALID if one is not in the io arena, is strided or is written to.
   explicit RunMetadata(const Program& program);
 
   /// @throws Error VG_ARGUMENT_INVALID naming the buffer and the first bad row.
   void check(const Submission& submission) const;
 
-  /// An index buffer's real rows as they are when the transfers have arrived, one over the other in their order.
+  /// An index buffer's real rows after all transfers, applied in their order.
   std::vector<std::int32_t> words(const Submission& submission, std::int32_t buffer) const;
 
  private:
@@ -46,7 +45,7 @@ class RunMetadata {
 
   void add(const Index& index);
   void check_not_written(std::size_t instruction) const;
-  /// The stretches of a buffer, [begin, end) in bytes of it and ascending, that this submission's transfers fill.
+  /// The ranges of a buffer that this submission's transfers fill: [begin, end) in bytes, ascending.
   std::vector<std::pair<std::size_t, std::size_t>> filled(const Submission& submission, std::int32_t buffer) const;
   void check_sources(const Submission& submission, const Index& index) const;
   void check_positions(const Submission& submission, const Index& index) const;

@@ -1,8 +1,7 @@
-// A step is an instruction as a launch: its operands have their addresses, and all that a run adds are the counts on the
-// card. A step maker turns the one into the other when a program is loaded. There is one for each kernel, in a file of
-// steps/, and a table of all of them.
+// A step is an instruction bound to device addresses, ready to launch; a run adds only the counts on the device. Step
+// makers create steps when a program is loaded. Each kernel has one, in a file of steps/, and a table lists them all.
 //
-// A maker refuses operands that its kernel does not take: the error comes when the program is loaded.
+// A maker rejects operands that its kernel does not support, so the error is raised at load.
 #pragma once
 
 #include <functional>
@@ -21,19 +20,19 @@ namespace vitgraph::cuda {
 
 using StepLaunch = std::function<cudaError_t(const kernels::Launch&)>;
 
-/// What the steps of a program share.
+/// Shared by the steps of a program.
 struct StepParts {
   CudaDevice& device;
   const ProgramMemory& memory;
-  /// The control block, and where it is on the card.
+  /// The control block, and its device address.
   RunControl& control;
   const std::byte* control_at;
   kernels::sm90::AttentionWork* attention_work;
-  /// The products that are measured before a capture.
+  /// The products to autotune before capture.
   std::vector<std::shared_ptr<LinearStep>>& measured;
 };
 
-/// One instruction to its maker. Operands and scalars go by their place in the kernel's signature.
+/// An instruction as seen by its maker. Operands and scalars are indexed by their position in the kernel's signature.
 class StepContext {
  public:
   StepContext(const StepParts& parts, std::size_t instruction)
@@ -46,7 +45,7 @@ class StepContext {
 
   const Buffer& buffer(std::size_t operand) const { return parts_.memory.buffer(instruction_.operands[operand]); }
   std::int32_t columns(std::size_t operand) const { return static_cast<std::int32_t>(buffer(operand).columns); }
-  /// The rows of the operand that a run has.
+  /// The operand's real rows in a run.
   kernels::Rows rows(std::size_t operand) const;
 
   template <typename T>
@@ -54,13 +53,13 @@ class StepContext {
     const std::int32_t index = instruction_.operands[operand];
     return index < 0 ? nullptr : reinterpret_cast<T*>(parts_.memory.address(index));
   }
-  /// Null where the operand is left out.
+  /// Null if the operand is absent.
   template <typename T>
   kernels::View<T> view(std::size_t operand) const {
     if (instruction_.operands[operand] < 0) return {nullptr, 0};
     return {data<T>(operand), static_cast<std::int64_t>(buffer(operand).row_stride)};
   }
-  /// Weights are bf16 here: the host converts those of other dtypes while it loads them. Null where it is left out.
+  /// Weights are bf16 here: the host converts other dtypes at load. Null if the operand is absent.
   /// @throws Error VG_PROGRAM_INVALID
   kernels::View<const kernels::Bf16> weight(std::size_t operand) const;
 
@@ -81,7 +80,7 @@ class StepContext {
 
 using StepMaker = StepLaunch (*)(const StepContext& at);
 
-/// The table, by Kernel.
+/// The step maker of a kernel.
 StepMaker step_maker(Kernel kernel);
 
 StepLaunch unpack_patches_step(const StepContext& at);
@@ -108,8 +107,8 @@ StepLaunch rmsnorm_groups_step(const StepContext& at);
 StepLaunch clamp_step(const StepContext& at);
 StepLaunch standardize_step(const StepContext& at);
 
-/// The table of tiles that an attention instruction reads: it has its place in the control block before the block has its
-/// address on the card.
+/// The tile table that an attention instruction reads. Tables get their offsets in the control block before the block
+/// is allocated on the device.
 RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device, const Instruction& instruction);
 
 }  // namespace vitgraph::cuda
