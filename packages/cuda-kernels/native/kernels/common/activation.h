@@ -1,4 +1,4 @@
-// The elementwise functions that `linear` and `activation` apply. The order is ACTIVATIONS in src/kernels.ts.
+// The elementwise functions of `linear` and `activation`, in the order of ACTIVATIONS in src/kernels.ts.
 #pragma once
 
 #include <cstdint>

@@ -10,17 +10,17 @@ namespace vitgraph::kernels {
 
 /// y = softmax(q · kᵀ · scale) · v for each head within each segment.
 struct AttentionOperands {
-  /// [patches, heads · head_size] each. They may be column ranges of one packed projection.
+  /// [patches, heads · head_size] each; may be column ranges of one packed projection.
   View<const Bf16> q;
   View<const Bf16> k;
   View<const Bf16> v;
   View<Bf16> y;
-  /// Rows that q, k, v and y have room for.
+  /// Row capacity of q, k, v and y.
   std::int32_t row_capacity;
   std::int32_t heads;
   std::int32_t head_size;
   float scale;
-  /// Device memory: the table of attention_tiles.h, made with the launcher's tiling, and how much of it is real.
+  /// Device memory: the table of attention_tiles.h for the launcher's tiling, and its tile count.
   const AttentionStrip* tiles;
   Rows tile_count;
 };

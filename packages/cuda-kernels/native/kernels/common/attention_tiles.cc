@@ -6,19 +6,20 @@
 namespace vitgraph::kernels {
 namespace {
 
-/// Rows that the smallest tile has, and keys in one step of the kernels: the units of heights and costs.
+/// Rows of the smallest tile, and keys per step of the kernels: the unit of heights and costs.
 constexpr std::int32_t kUnit = 64;
 constexpr std::int32_t kStep = 128;
 
-/// One step of a tile of 64, 128 and 192 rows, relative to the last (H100, head size 72): short tiles overlap little, and
-/// read as many keys and values. Beside its steps an item costs about as much as one more.
+/// Cost of a step of a tile of 64, 128 and 192 rows, relative to the last (H100, head size 72): short tiles overlap
+/// little and read as many keys and values. The overhead of an item is about one more step.
 constexpr std::int64_t kStepCosts[] = {77, 84, 100};
 
-/// With more items than this for each multiprocessor, an uneven end costs less than whatever evens it out.
+/// With more items per SM than this, an uneven tail costs less than balancing it.
 constexpr std::int64_t kRoundsToPlan = 12;
-/// The items at the end that run by their cost. All others stay with their segment, whose keys and values are in L2.
+/// Items at the end, per SM, that are sorted by cost. All others stay with their segment, whose keys and values are in
+/// L2.
 constexpr std::int64_t kRoundsToEven = 3;
-/// In the place of up to 2 · 4 tall tiles a segment: more make more items than they even out.
+/// Replaces up to 2 · 4 tall tiles per segment: beyond that the extra items cost more than they balance.
 constexpr std::int32_t kMoreTails = 4;
 
 constexpr std::int32_t divide_up(std::int32_t value, std::int32_t by) { return (value + by - 1) / by; }
@@ -95,7 +96,7 @@ void AttentionTiler::cut(std::span<const std::int32_t> cu_seqlens, const Cut& cu
     add(start, length, mains * cut.main, cut.tail, tails);
   }
 
-  // The last items by their cost, the short ones last.
+  // Sort the last items by cost, the short ones last.
   std::int64_t items = 0;
   auto from = strips_.end();
   while (from != strips_.begin()) {
@@ -115,7 +116,7 @@ std::int64_t AttentionTiler::item_cost(const AttentionStrip& strip) const {
 }
 
 std::int64_t AttentionTiler::makespan() {
-  // Multiprocessors of the same load are counted and not listed: strips have many items of one cost.
+  // SMs of equal load are counted instead of listed: strips have many items of one cost.
   loads_.assign(1, {0, tiling_.multiprocessors});
   std::int64_t last = 0;
   for (const AttentionStrip& strip : strips_) {

@@ -1,5 +1,5 @@
-// What kernels of every architecture share: real rows, 16-byte vectors of bfloat16, the elementwise functions,
-// programmatic launch.
+// Shared by the kernels of all architectures: real rows, 16-byte vectors of bfloat16, the elementwise functions,
+// programmatic dependent launch.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ __device__ __forceinline__ int real_rows(const Rows& rows) {
   return min(count, rows.capacity);
 }
 
-/// Waits until the kernels before this one on the stream are done and their writes are visible, and then lets the next
-/// one be set up. Every thread calls it before it touches what other kernels write (weights and counts they don't);
-/// without a programmatic launch it is free. In this order no kernel is more than one ahead of the running one.
+/// Waits until earlier kernels on the stream have completed and their writes are visible, then lets the next one
+/// launch. Every thread calls it before it accesses memory that other kernels write (weights and counts are not). Free
+/// without programmatic launch. This order keeps kernels at most one ahead of the running one.
 __device__ __forceinline__ void await_previous_kernels() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -24,7 +24,7 @@ __device__ __forceinline__ void await_previous_kernels() {
 #endif
 }
 
-/// `Size` elements that are loaded and stored at once.
+/// `Size` elements, loaded and stored at once.
 template <typename T, int Size>
 struct alignas(sizeof(T) * Size) Vector {
   T values[Size];
@@ -41,7 +41,7 @@ __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   return pair;
 }
 
-/// Eight bfloat16 as they lie in memory.
+/// Unpacks eight bfloat16 in memory order.
 __device__ __forceinline__ void unpack_bf16(const uint4& packed, float (&values)[8]) {
   const std::uint32_t words[4] = {packed.x, packed.y, packed.z, packed.w};
 #pragma unroll
@@ -57,7 +57,7 @@ __device__ __forceinline__ uint4 pack_bf16(const float (&values)[8]) {
           pack_bf16(values[6], values[7])};
 }
 
-/// 2^x to two units in the last place; 0 for -infinity.
+/// 2^x to 2 ulp; 0 for -infinity.
 __device__ __forceinline__ float exp2_approximate(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -70,8 +70,8 @@ __device__ __forceinline__ float reciprocal_approximate(float x) {
   return y;
 }
 
-/// x · sigmoid(s). The hardware's tanh would be one instruction less, but it is wrong by 2^-11 absolutely, which is
-/// all there is of gelu(-3).
+/// x · sigmoid(s). The hardware's tanh would save an instruction, but its absolute error of 2^-11 is as large as the
+/// whole value of gelu(-3).
 __device__ __forceinline__ float times_sigmoid(float x, float s) {
   return x * reciprocal_approximate(1.0f + exp2_approximate(-1.4426950408889634f * s));
 }
@@ -82,8 +82,9 @@ __device__ __forceinline__ float activate(float x) {
     // 0.5 (1 + tanh u) = sigmoid(2u)
     return times_sigmoid(x, x * (1.5957691216057308f + 0.07135481627159036f * x * x));
   } else if constexpr (kActivation == Activation::gelu_erf) {
-    // max(x, 0) - a Φ(-a) of a = |x|, with Φ(-a) = e^(-a²/2) P(t), t = 1 / (1 + 0.376 a). P is a minimax fit: Φ is off by 3e-5 of
-    // itself at most, the tail included, where a bfloat16 has 2e-3. erff takes twice as many instructions, and made tiles spill.
+    // max(x, 0) - a Φ(-a) with a = |x|, Φ(-a) = e^(-a²/2) P(t), t = 1 / (1 + 0.376 a). P is a minimax fit: the relative
+    // error of Φ is at most 3e-5, in the tail too; a bfloat16's is 2e-3. erff takes twice the instructions, and made
+    // tiles spill.
     const float a = fabsf(x);
     const float t = reciprocal_approximate(1.0f + 0.376f * a);
     float p = -0.0908564085f;
@@ -101,7 +102,7 @@ __device__ __forceinline__ float activate(float x) {
   }
 }
 
-/// For kernels that finish few elements a thread, where a branch costs less than a kernel for each function.
+/// For kernels with few elements per thread, where a branch costs less than one kernel per function.
 __device__ __forceinline__ float activate(Activation activation, float x) {
   switch (activation) {
     case Activation::none: return x;

@@ -1,11 +1,11 @@
-// What every launcher of native/kernels takes and promises. Host code; knows no JavaScript, no program, no backend.
+// The contract of all launchers in native/kernels. Host code, independent of JavaScript, programs and backends.
 //
-// A launcher `launch_<kernel>` puts one kernel on a stream and returns what the CUDA runtime said. It allocates nothing,
-// synchronises nothing and reads nothing back, so it may be captured into a graph. The number of real rows is read on
-// the device when the kernel runs: grids are sized for the capacity, and blocks beyond the real rows leave at once. Rows
-// beyond are never written, and what stands in them (NaN included) never reaches a real row.
+// A launcher `launch_<kernel>` queues one kernel on a stream and returns the CUDA runtime's status. It does not
+// allocate, synchronise or read back, so it may be captured into a graph. The kernel reads the number of real rows on
+// the device: grids are sized for the capacity, and blocks beyond the real rows exit at once. Padding rows are never
+// written, and their contents (NaN included) never reach a real row.
 //
-// A launcher returns cudaErrorInvalidValue, and launches nothing, where its header's assumptions do not hold.
+// A launcher returns cudaErrorInvalidValue, and launches nothing, if its header's assumptions do not hold.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -17,16 +17,16 @@ namespace vitgraph::kernels {
 
 using Bf16 = __nv_bfloat16;
 
-/// How many rows are real: `*count + plus`, known on the device alone; `plus` alone where `count` is null.
+/// The number of real rows: `*count + plus`, known only on the device; `plus` if `count` is null.
 struct Rows {
   /// Device memory, written before the kernel runs.
   const std::int32_t* count;
   std::int32_t plus;
-  /// The most that the real number can be. Grids and tensor maps are made for it.
+  /// Upper bound of the real number. Grids and tensor maps are sized for it.
   std::int32_t capacity;
 };
 
-/// A matrix in device memory: `row_stride` elements from one row to the next.
+/// A matrix in device memory with rows `row_stride` elements apart.
 template <typename T>
 struct View {
   T* data;
@@ -35,14 +35,14 @@ struct View {
 
 struct Launch {
   cudaStream_t stream;
-  /// Multiprocessors of the device, for grids that fill it once.
+  /// SMs of the device, for grids of one wave.
   int multiprocessors;
-  /// Programmatic dependent launch: the kernel may be set up while the one before it on the stream ends. It waits for
-  /// that one's results before it touches memory, so this changes time, never values.
+  /// Programmatic dependent launch: the kernel's launch may overlap the end of the previous one on the stream. It waits
+  /// for that one's results before it accesses memory, so this affects time, never values.
   bool programmatic;
 };
 
-/// Launches `kernel` with the attributes that `launch` asks for.
+/// Launches `kernel` with the attributes of `launch`.
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch_kernel(const Launch& launch, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
                           std::size_t shared_bytes, const Arguments&... arguments) {
@@ -63,7 +63,7 @@ inline bool is_aligned(const void* pointer, std::size_t bytes) {
   return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
 }
 
-/// Whether every row of the view starts at a multiple of `bytes`. A null view (an operand left out) counts as aligned.
+/// Whether every row of the view is aligned to `bytes`. A null view (absent operand) counts as aligned.
 template <typename T>
 bool rows_aligned(const View<T>& view, std::size_t bytes) {
   return is_aligned(view.data, bytes) && static_cast<std::size_t>(view.row_stride) * sizeof(T) % bytes == 0;

@@ -6,52 +6,52 @@
 
 namespace vitgraph::kernels {
 
-/// Two-dimensional rotary embedding of a product's first columns. Unlike that of `rope`, pair i of a head is its columns
-/// (2 i, 2 i + 1), so that both stand in one thread: whoever asks for it has put the rows of the weight in that order.
+/// Two-dimensional rotary embedding of a product's first columns. Unlike in `rope`, pair i of a head is its columns
+/// (2 i, 2 i + 1), so that one thread has both: the caller must have reordered the rows of the weight.
 struct LinearRotation {
-  /// [rows, 4]: row and column come first. The host has checked that they are rows of `angles`.
+  /// [rows, 4]: row and column come first. The host has checked that they are valid rows of `angles`.
   View<const std::int32_t> positions;
-  /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines. Rows at
-  /// multiples of 8 bytes. Null data for no rotation.
+  /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines. Rows aligned to 8 bytes.
+  /// Null data for no rotation.
   View<const float> angles;
-  /// How many columns turn, in heads of `head_size`, a multiple of 8.
+  /// Number of rotated columns, in heads of `head_size`, a multiple of 8.
   std::int32_t columns;
   std::int32_t head_size;
 };
 
-/// Statistics of rows, written by the product that wrote the rows and read by the product after the norm: for each piece of
-/// a row (the columns of one tile) the mean, and the sum of squared distances from it. The width of the pieces is the
-/// writer's choice, so it stands in front: `data[0]` holds its bits, and the pairs [pieces, row_pitch] start at data[4].
+/// Row statistics, written by the product that wrote the rows and read by the product after the norm: for each piece of
+/// a row (the columns of one tile) the mean, and the sum of squared distances from it. The writer chooses the piece
+/// width and stores its bits in `data[0]`; the pairs [pieces, row_pitch] start at data[4].
 struct RowStatistics {
   float* data;
   std::int32_t row_pitch;
 };
 
-/// No piece is narrower, but a row's last.
+/// Minimum width of a piece, except for a row's last.
 inline constexpr std::int32_t kLeastStatisticsWidth = 32;
 
-/// The floats that the statistics of `rows` rows take at most.
+/// Maximum floats of the statistics of `rows` rows.
 inline std::int64_t row_statistics_size(std::int64_t rows, std::int64_t columns) {
   return 4 + divide_up<std::int64_t>(columns, kLeastStatisticsWidth) * rows * 2;
 }
 
-/// The norm before a product, folded into it: with γ in the weight, norm(x) · weightᵀ + bias = (x · weightᵀ − mean · u) / σ + v,
-/// where u are the sums of the weight's rows, and v is β · weightᵀ + bias.
+/// The norm before a product, folded into it: with γ in the weight, norm(x) · weightᵀ + bias =
+/// (x · weightᵀ − mean · u) / σ + v, where u are the sums of the weight's rows, and v is β · weightᵀ + bias.
 struct LinearNorm {
   /// Null data for no norm.
   RowStatistics statistics;
-  /// A row of x is so many rows of the statistics.
+  /// Rows of the statistics per row of x.
   std::int32_t joined_rows;
-  /// RMSNorm has no mean: σ is the root of the mean square.
+  /// False for RMSNorm, which has no mean: σ is the root of the mean square.
   bool centred;
   float epsilon;
-  /// [columns] each, at multiples of 8 bytes.
+  /// [columns] each, aligned to 8 bytes.
   const float* u;
   const float* v;
 };
 
-/// y = activation(x · weightᵀ + bias) + residual, or + residual[residual_rows] where a table of rows is given; or
-/// rotation(x · weightᵀ + bias). A norm takes the place of the bias.
+/// y = activation(x · weightᵀ + bias) + residual, or + residual[residual_rows] with a row table; or
+/// rotation(x · weightᵀ + bias). A norm replaces the bias.
 struct LinearOperands {
   /// [rows, inner]
   View<const Bf16> x;
@@ -66,11 +66,11 @@ struct LinearOperands {
   Rows rows;
   std::int32_t columns;
   std::int32_t inner;
-  /// [rows]: the row of `residual` that is added to each row of y. Null: the row of the same number. The host has checked
-  /// that they are rows of it.
+  /// [rows]: the row of `residual` added to each row of y. Null: the row of the same index. The host has checked that
+  /// they are valid rows of it.
   const std::int32_t* residual_rows = nullptr;
   LinearRotation rotation{};
-  /// Null data for none. Of y as it was rounded.
+  /// Statistics of the rounded y. Null data for none.
   RowStatistics statistics{};
   LinearNorm norm{};
 };

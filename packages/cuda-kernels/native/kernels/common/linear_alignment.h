@@ -1,11 +1,11 @@
-// Whether a linear layer's operands may be read and written by 16 bytes.
+// Whether a linear layer's operands allow 16-byte loads and stores.
 #pragma once
 
 #include "kernels/common/linear.h"
 
 namespace vitgraph::kernels {
 
-/// `inner` may be anything: what a row has beyond it, up to the next multiple of 16 bytes, is read as zeros.
+/// `inner` is arbitrary: elements of a row beyond it, up to the next multiple of 16 bytes, are read as zeros.
 inline bool linear_takes_vectors(const LinearOperands& operands) {
   return operands.columns % 8 == 0 && rows_aligned(operands.x, 16) &&
          rows_aligned(operands.weight, 16) && rows_aligned(operands.y, 16) && is_aligned(operands.bias, 4) &&

@@ -1,8 +1,8 @@
-// What stands before and after the products of a linear layer: bias, rotation, activation, residual, and the way to memory. The places of sums in
-// threads are those of mma.sync and wgmma alike: lane l has columns 8 j + 2 (l mod 4) and the next of row l / 4.
+// Prologue and epilogue of a linear layer: bias, rotation, activation, residual, stores. The accumulator layout is that
+// of both mma.sync and wgmma: lane l has columns 8 j + 2 (l mod 4) and the next of row l / 4.
 //
-// Numerics: all in f32, rounded once at the end; a rotation turns the rounded sums and rounds once more, as a pass of its own
-// over them would, so that it makes no difference which of the two a product gets.
+// Numerics: all in f32, rounded once at the end. A rotation is applied to the rounded sums and rounded again, as a
+// separate pass would do, so that fused and separate rotations give the same results.
 #pragma once
 
 #include "kernels/common/device.cuh"
@@ -10,7 +10,7 @@
 
 namespace vitgraph::kernels {
 
-/// Word i of thread t of a quad and word t of thread i change places. With a quad's sums of four blocks of 8 columns, this
+/// Swaps word i of thread t of a quad with word t of thread i. For a quad's sums of four blocks of 8 columns, this
 /// turns 4 bytes of every block into 16 bytes of one, and back.
 __device__ __forceinline__ void transpose_quad(std::uint32_t (&words)[4]) {
   const bool odd = threadIdx.x & 1;
@@ -29,7 +29,7 @@ __device__ __forceinline__ void transpose_quad(std::uint32_t (&words)[4]) {
   }
 }
 
-/// What the sums start from: this lane's two columns of the bias in the block of 8 columns from `column` on.
+/// Initial value of the sums: this lane's two columns of the bias in the block of 8 columns at `column`.
 template <bool kVectors>
 __device__ __forceinline__ float2 load_bias(const LinearOperands& operands, int column) {
   const int at = column + static_cast<int>(threadIdx.x) % 4 * 2;
@@ -43,29 +43,29 @@ __device__ __forceinline__ float2 load_bias(const LinearOperands& operands, int 
   }
 }
 
-/// Where the residual of a real row of y starts.
+/// The residual of a real row of y.
 __device__ __forceinline__ const Bf16* residual_of(const LinearOperands& operands, int row) {
   const std::int64_t from = operands.residual_rows == nullptr ? row : __ldg(operands.residual_rows + row);
   return operands.residual.data + from * operands.residual.row_stride;
 }
 
-/// Where the turns of a row stand in the table of angles: those by its row and those by its column.
+/// A row's two entries in the table of angles: by its row position and by its column position.
 struct RowTurns {
   int by_row;
   int by_column;
 };
 
 __device__ __forceinline__ RowTurns find_turns(const LinearRotation& rotation, int row, bool row_is_real) {
-  // What stands beyond the real positions must not be followed; the first is always real.
+  // Positions of padding rows must not be used as indices; the first position is always real.
   const std::int32_t* position = rotation.positions.data + (row_is_real ? row : 0) * rotation.positions.row_stride;
   const int stride = static_cast<int>(rotation.angles.row_stride);
   return {__ldg(position) * stride, __ldg(position + 1) * stride};
 }
 
-/// Turns two pairs of a head, `pair` and the next: `words` are their bf16 elements.
+/// Rotates two pairs of a head, `pair` and the next: `words` are their bf16 elements.
 __device__ __forceinline__ void turn_pairs(const LinearRotation& rotation, const RowTurns& turns, int pair,
                                            std::uint32_t& first, std::uint32_t& second) {
-  // The halves of a head's pairs are even, so both turn by the same.
+  // Each half of a head has an even number of pairs, so both pairs use the same axis.
   const int quarter = rotation.head_size / 4;
   const float* angle = rotation.angles.data + (pair < quarter ? turns.by_row + pair : turns.by_column + pair - quarter);
   const float2 cosines = __ldg(reinterpret_cast<const float2*>(angle));
@@ -82,8 +82,8 @@ __device__ __forceinline__ float sum_over_quad(float value) {
   return value + __shfl_xor_sync(~0u, value, 2);
 }
 
-/// The statistics of a row's `width` columns from `first_column` on, of which `words` are this lane's, as rounded. Twice over
-/// the registers: a difference of mean squares would cancel.
+/// The statistics of a row's `width` columns from `first_column` on; `words` are this lane's, as rounded. Two passes
+/// over the registers: a difference of mean squares would cancel.
 template <int kGroups>
 __device__ __forceinline__ void write_statistics(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                                  int width, const std::uint32_t (&words)[kGroups][4]) {
@@ -109,25 +109,25 @@ __device__ __forceinline__ void write_statistics(const LinearOperands& operands,
   pieces[first_column / width * operands.statistics.row_pitch + row] = {mean, squares};
 }
 
-/// Called by one thread of the grid: what the readers of the statistics must know.
+/// Called by one thread of the grid: stores the piece width for the readers of the statistics.
 __device__ __forceinline__ void write_statistics_width(const LinearOperands& operands, int width) {
   operands.statistics.data[0] = __int_as_float(width);
 }
 
-/// The writer is a kernel before this one: what L1 holds may be older. While products are measured there may have been none,
-/// and loops over the pieces must end all the same.
+/// Bypasses L1: an earlier kernel wrote the width. During autotuning there may have been no writer, and loops over the
+/// pieces must still terminate.
 __device__ __forceinline__ int load_statistics_width(const LinearNorm& norm) {
   return min(max(__float_as_int(__ldcg(norm.statistics.data)), kLeastStatisticsWidth), 1 << 16);
 }
 
-/// What a norm makes of a row: (x · weightᵀ − mean · u) · scale + v.
+/// A row's norm: (x · weightᵀ − mean · u) · scale + v.
 struct RowNorm {
   float mean;
   float scale;
 };
 
-/// Merges the statistics of a real row of x, kBatch pieces of `width` columns at once: what takes long is the way to L2. The first piece's mean stands for the row's until that is known: the pieces'
-/// means around it cancel by no more than the number of pieces.
+/// Merges the statistics of a real row of x, kBatch pieces of `width` columns at once to hide L2 latency. The first
+/// piece's mean is the provisional mean of the row: the pieces' means around it cancel by at most the number of pieces.
 template <int kBatch>
 __device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, int inner, int width) {
   const int columns = inner / norm.joined_rows;
@@ -164,18 +164,17 @@ __device__ __forceinline__ RowNorm find_norm(const LinearNorm& norm, int row, in
                       : RowNorm{0, 1.0f / sqrtf(variance + mean * mean + norm.epsilon)};
 }
 
-/// This lane's two columns of a norm's vector in the block of 8 columns from `column` on.
+/// This lane's two columns of a norm's vector in the block of 8 columns at `column`.
 __device__ __forceinline__ float2 load_norm_vector(const float* vector, int column, int columns) {
   const int at = column + static_cast<int>(threadIdx.x) % 4 * 2;
   return at < columns ? __ldg(reinterpret_cast<const float2*>(vector + at)) : float2{};
 }
 
-/// Finishes 32 · kGroups columns of a row, those before `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
-/// the g-th four blocks of 8, bias included. Called by whole warps.
-/// kVectors: columns are a multiple of 8, rows of y and residual start at multiples of 16 bytes.
-/// kRotate: there is a rotation, and `turns` are this row's.
-/// kStatistics: the width of the row's piece, whose statistics are written, too; 0 for none.
-/// kResidualGroups: how many groups' residual is loaded at once, since that takes registers; 0 where there is none.
+/// Finishes 32 · kGroups columns of a row, up to `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
+/// the g-th four blocks of 8, bias included. Called by whole warps. kVectors: columns are a multiple of 8, rows of y
+/// and residual start at multiples of 16 bytes. kRotate: there is a rotation, and `turns` are this row's. kStatistics:
+/// width of the row's piece whose statistics are also written; 0 for none. kResidualGroups: groups of residual loaded
+/// at once, which takes registers; 0 without a residual.
 template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                            int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
@@ -226,8 +225,8 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
       }
       transpose_quad(words);
       if constexpr (kRotate) {
-        // Columns that don't turn are turned and thrown away: without a branch, the angles of the next group are on their
-        // way while this one's pairs turn.
+        // Columns without rotation are rotated and discarded: without a branch, loads of the next group's angles
+        // overlap this group's rotation.
         std::uint32_t turned[4] = {words[0], words[1], words[2], words[3]};
         turn_pairs(operands.rotation, turns, in_head / 2, turned[0], turned[1]);
         turn_pairs(operands.rotation, turns, in_head / 2 + 2, turned[2], turned[3]);
@@ -256,7 +255,7 @@ __device__ __forceinline__ void finish_row(const LinearOperands& operands, int r
               std::uint32_t pair = pack_bf16(sums[group][i], sums[group][i + 1]);
               std::uint32_t unused = 0;
               const int in_head = at % operands.rotation.head_size / 2;
-              // Two pairs are turned at once, from an even one on; here one of them is missing.
+              // Pairs are rotated two at a time, starting at an even one; here one of them is missing.
               if (in_head % 2 == 0) {
                 turn_pairs(operands.rotation, turns, in_head, pair, unused);
               } else {

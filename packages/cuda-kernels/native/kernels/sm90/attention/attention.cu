@@ -1,4 +1,4 @@
-// Launches Hopper attention: one shape a head size and height of its tallest tiles, chosen by measurement
+// Launches Hopper attention: one shape per head size and tallest tile, chosen by measurement
 // (docs/attention-ladder.md).
 #include "kernels/sm90/attention/attention.h"
 
@@ -10,13 +10,13 @@ namespace {
 template <int kHeadSize>
 cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
                              std::int32_t tallest) {
-  // A third stage was measured at 72 alone, whose rows of 144 bytes are the slowest to copy: 4 to 7 % fewer cycles.
+  // A third stage was measured only at 72, whose rows of 144 bytes are the slowest to copy: 4 to 7 % fewer cycles.
   constexpr int kStages = kHeadSize == 72 ? 3 : 2;
   switch (tallest) {
     case 128: return launch_attention_shape<AttentionShape<kHeadSize, 2, 128, kStages>>(launch, operands, work);
     case 192:
-      // Three consumers have 160 registers each: 128 keys beside the sums of 80 columns do not fit, and above 80 columns
-      // too few keys do.
+      // Three consumers have 160 registers each: 128 keys do not fit beside the sums of 80 columns, and above 80
+      // columns too few keys fit.
       if constexpr (kHeadSize <= 80) {
         return launch_attention_shape<AttentionShape<kHeadSize, 3, kHeadSize <= 72 ? 128 : 112, kStages>>(launch, operands,
                                                                                                         work);

@@ -1,12 +1,12 @@
-// Varlen attention on wgmma and the bulk tensor copy engine, for compute capability 9.0 (built for sm_90a).
+// Varlen attention on wgmma and TMA, for compute capability 9.0 (built for sm_90a).
 #pragma once
 
 #include "kernels/common/attention.h"
 
 namespace vitgraph::kernels::sm90 {
 
-/// How the blocks of a launch share its work out. Device memory, zero before the first launch; every launch leaves it
-/// zero. Launches that may run at the same time need one each.
+/// The work counters of a launch's blocks. Device memory, zero before the first launch; every launch resets it to zero.
+/// Concurrent launches need separate ones.
 struct AttentionWork {
   std::int32_t next;
   std::int32_t finished;
@@ -17,9 +17,8 @@ struct AttentionWork {
 cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
                              std::int32_t tallest);
 
-/// The tiling to make tables with when runs bring up to `rows` rows. Tall tiles read keys and values less often. Where
-/// tiles of 128 rows give every multiprocessor at most one, taller ones could only take longer, and a smaller block
-/// starts sooner.
+/// The tiling of tables for runs of up to `rows` rows. Taller tiles read keys and values less often. If tiles of 128
+/// rows already fit in one wave, taller ones only take longer, and a smaller block starts sooner.
 AttentionTiling attention_tiling(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
                                  std::int32_t multiprocessors);
 

@@ -1,36 +1,36 @@
 // Varlen attention for compute capability 9.0: y = softmax(q · kᵀ · scale) · v, head by head, segment by segment.
 //
-// One warpgroup copies (producer), the others compute (consumers), 64 query rows each. The blocks stay: each takes the
-// next item (attention_tiles.h) from a counter until there is none. Consumers walk over the keys from the last block to
-// the first, so that only the first step masks. A step starts the product of Q with the next keys and that of the last
-// weights with their values, and computes the softmax of the former while the latter runs. The steps of an item follow
-// those of the item before in the same way: its last product runs beside the first of the next, and its results are
-// written after that step's softmax. With kInTurn the consumers start their products in turn, so that the tensor cores
-// work for one while the others compute exponentials.
+// One producer warpgroup copies; the consumer warpgroups compute 64 query rows each. Blocks are persistent: each takes
+// items (attention_tiles.h) from a counter until none is left. Consumers iterate over the keys from the last block to
+// the first, so that only the first step masks. A step issues Q · Kᵀ for the next keys and P · V for the previous
+// weights, and computes the softmax of the former while the latter runs. Items are pipelined the same way: an item's
+// last P · V overlaps the first Q · Kᵀ of the next, and its results are written after that step's softmax. With kInTurn
+// the consumers issue their products in turn, so that the tensor cores work for one while the others compute
+// exponentials.
 //
 // Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
 // Grid        as many blocks as there are multiprocessors, at most one an item of the capacity.
 // Block       128 · (1 + kWarpgroups) threads; registers move from the producer to the consumers.
-// Shared      Q of two items, kStages of K and of V, in parts of 64 columns and a rest, swizzled. The copy engine fills
-//             columns beyond the head with zeros (72 = 64 + 8), so the first product runs over 80 columns; the second
-//             takes exactly 72. Nothing is rounded up in global memory. Results go out by way of their Q's place: a warp
-//             writes 16 rows as the copy engine reads them. Stores of 4 bytes a thread took up to 3500 cycles an item.
+// Shared      Q of two items, kStages of K and of V, in parts of 64 columns and a remainder, swizzled. TMA zero-fills
+//             columns beyond the head (72 = 64 + 8), so Q · Kᵀ runs over 80 columns; P · V over exactly 72. Global
+//             memory is not padded. Results are staged in the buffer of their Q: a warp writes 16 rows in TMA's layout.
+//             Direct stores of 4 bytes per thread took up to 3500 cycles per item.
 // Assumes     q, k, v and y at multiples of 16 bytes; the tile table lies inside the buffers.
-// Order       Item: the producer's thread writes it and arrives; the first lane of each warp waits, reads it and arrives
-//             for its warp when Q's place is free: when all lanes are done with Q in an item of one step, whose results
-//             are stored directly; else in the second step of the next item, when the copy engine has read the results.
-//             Stages: the copy engine's bytes end the phase that consumers wait for; they arrive once their products
-//             have been waited for, and only then is the stage copied over. Zeros that consumers write over V's end, and
-//             results, are fenced towards the tensor cores and the copy engine.
-//             Racecheck sees all of it, and reports nothing; it missed reads of the item by lanes that do not arrive.
-// Registers   No code may follow the loop over the steps, and conditions on the way must be uniform to the compiler:
-//             descriptors leave the uniform registers otherwise, and the consumers spill (docs/attention-ladder.md).
-//             Loops of copies and of steps that pass are not unrolled: a fifth less code to fetch in each launch.
-// Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it. Weights are relative
-//             to a reference near the row's maximum (RunningRows), which costs no accuracy: floats are as fine at 2^24 as
-//             at 1. They are rounded to bf16 before the second product; their sum is taken before that rounding.
-//             Rows that follow a segment (another's, or stale ones) are read by the boxes. As keys they are masked; as
-//             values they are overwritten with zeros in shared memory, since a weight of zero would not silence a NaN.
+// Order       Item: the producer thread writes it and arrives. The first lane of each warp waits, reads it, and arrives
+//             for its warp when Q's buffer is free. For an item of one step, whose results are stored directly, that is
+//             when all lanes are done with Q; else in the second step of the next item, when TMA has read the results.
+//             Stages: TMA's bytes complete the phase that consumers wait for. Consumers arrive once their products have
+//             completed, and only then is the stage overwritten. Results, and the zeros that consumers write over V's
+//             end, are fenced for the tensor cores and TMA.
+//             Racecheck covers all of it and reports nothing; it missed reads of the item by lanes that do not arrive.
+// Registers   No code may follow the loop over the steps, and its conditions must be provably uniform: otherwise the
+//             descriptors leave the uniform registers, and the consumers spill (docs/attention-ladder.md). Loops of
+//             copies and skipped steps are not unrolled: a fifth less code to fetch in each launch.
+// Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded in. Weights are relative
+//             to a reference near the row's maximum (RunningRows), at no cost in accuracy: floats have the same
+//             relative precision at 2^24 as at 1. They are summed before they are rounded to bf16 for P · V.
+//             Boxes also read the rows after a segment (another segment's, or stale ones). As keys they are masked; as
+//             values they are zeroed in shared memory, since a weight of zero would not suppress a NaN.
 #pragma once
 
 #include <type_traits>
@@ -55,14 +55,14 @@ struct AttentionShape {
   static constexpr int kThreads = 128 * (1 + kWarpgroups);
   static constexpr int kProducerRegisters = kWarpgroups == 2 ? 24 : 32;
   static constexpr int kConsumerRegisters = kWarpgroups == 2 ? 240 : 160;
-  /// Q and K: parts of 64 columns, rows of 128 bytes; then the rest of the head in shorter rows.
+  /// Q and K: parts of 64 columns, rows of 128 bytes; then the remainder of the head in shorter rows.
   static constexpr int kFullParts = kHeadSize / 64;
   static constexpr int kRestColumns = kHeadSize % 64;
   static constexpr int kRestRowBytes = kRestColumns == 0 ? 0 : kRestColumns <= 16 ? 32 : 64;
   static constexpr int kRowBytes = kFullParts * 128 + kRestRowBytes;
   static constexpr int kQueryBytes = kTileRows * kRowBytes;
   static constexpr int kKeyBytes = kKeyRows * kRowBytes;
-  /// V: whole rows of 128 bytes, since one product must reach over all columns.
+  /// V: whole rows of 128 bytes, since one product must span all columns.
   static constexpr int kValueParts = divide_up(kHeadSize, 64);
   static constexpr int kValuePartBytes = kKeyRows * 128;
   static constexpr int kValueBytes = kValueParts * kValuePartBytes;
@@ -71,7 +71,7 @@ struct AttentionShape {
   static constexpr int kScores = kKeyRows / 2;
 };
 
-/// What follows the tensors in shared memory.
+/// The part of shared memory after the tensors.
 template <typename Shape>
 struct AttentionShared {
   Barrier item_full[Shape::kQueryStages];
@@ -80,7 +80,7 @@ struct AttentionShared {
   Barrier k_empty[Shape::kStages];
   Barrier v_full[Shape::kStages];
   Barrier v_empty[Shape::kStages];
-  /// The items whose Q is in the buffers; `head` is -1 after the last.
+  /// The items whose Q is in the buffers. `head` is -1 after the last.
   AttentionItem items[Shape::kQueryStages];
 };
 
@@ -90,13 +90,13 @@ constexpr std::size_t attention_shared_bytes() {
 }
 
 struct AttentionArguments {
-  /// Boxes of 64 columns, and of the rest of a head.
+  /// Boxes of 64 columns, and of the remainder of a head.
   CUtensorMap q_full;
   CUtensorMap q_rest;
   CUtensorMap k_full;
   CUtensorMap k_rest;
   CUtensorMap v_full;
-  /// Of 16 rows, as a warp has them.
+  /// Boxes of 16 rows, one warp's share.
   CUtensorMap y_full;
   CUtensorMap y_rest;
   View<const Bf16> q;
@@ -106,12 +106,12 @@ struct AttentionArguments {
   const AttentionStrip* tiles;
   Rows tile_count;
   int heads;
-  /// scale · log2(e): the softmax is taken in powers of two.
+  /// scale · log2(e): the softmax uses powers of two.
   float scale;
   AttentionWork* work;
 };
 
-/// Copies the rows of an item's Q, 64 a consumer, part by part.
+/// Copies the rows of an item's Q, 64 per consumer, part by part.
 template <typename Shape>
 __device__ __forceinline__ void copy_queries(std::uint32_t to, const AttentionArguments& arguments, Barrier* barrier,
                                              const AttentionItem& item) {
@@ -168,7 +168,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
   const auto look_up = [&] {
     if (number < items) item = attention_item(arguments.tiles, number, arguments.heads);
   };
-  // The tiles are written before the first kernel of a run, so the first is looked up while the kernel before still runs.
+  // Tiles are written before a run's first kernel, so the first lookup overlaps the previous kernel.
   look_up();
   await_previous_kernels();
   while (number < items) {
@@ -180,7 +180,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
 #pragma unroll 1
     for (int step = divide_up(item.segment_length, Shape::kKeyRows) - 1; step >= 0; --step) {
       const int row = item.segment_start + step * Shape::kKeyRows;
-      // As late as the stages hide it: a block that took its next item with this one would take it out of turn.
+      // Take the next item as late as the stages hide the latency: earlier would be out of turn.
       if (step == 0) next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
       barrier_wait(&shared.k_empty[at.stage], at.parity ^ 1);
       copy_keys<Shape>(k_shared + at.stage * Shape::kKeyBytes, arguments, &shared.k_full[at.stage], item.head, row);
@@ -195,7 +195,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
   shared.items[q_at.stage].head = -1;
   barrier_arrive(&shared.item_full[q_at.stage]);
 
-  // The last block to come here has seen every item taken, and no one reads the counters any more.
+  // When the last block gets here, all items are taken and no block reads the counters any more.
   __threadfence();
   if (atomicAdd(&arguments.work->finished, 1) == static_cast<int>(gridDim.x) - 1) {
     arguments.work->next = 0;
@@ -203,17 +203,17 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
   }
 }
 
-/// The running softmax of the two rows of a thread, which it shares with the three other threads of its quad.
+/// The running softmax of a thread's two rows, shared with the three other threads of its quad.
 ///
-/// Weights are powers of two relative to a reference. A running maximum as the reference would cost a pass over the scores
-/// and one over the sums in every step. The weights may be as large as floats go, though, so a reference that is near
-/// enough does: the maximum of the first keys, raised whenever the sum of weights passes kRaiseAbove.
+/// Weights are powers of two relative to a reference. A running maximum as the reference would cost a pass over the
+/// scores and one over the sums in every step. Floats have enough range for an approximate reference: the maximum of
+/// the first keys, raised whenever the sum of weights exceeds kRaiseAbove.
 struct RunningRows {
-  /// The reference, in the exponent's units.
+  /// The reference, in units of the exponent.
   float shift[2];
-  /// Of this thread's columns alone, until the end.
+  /// Sum over this thread's columns only, until the end.
   float sum[2];
-  /// The sum passed kOverflow in one step. What was added up may be infinite.
+  /// The sum exceeded kOverflow in one step: it may be infinite.
   bool overflowed[2];
 };
 
@@ -255,7 +255,7 @@ __device__ __forceinline__ void weigh(float (&scores)[Shape::kScores], RunningRo
   for (int half = 0; half < 2; ++half) rows.sum[half] += sums[half][0] + sums[half][1];
 }
 
-/// Raises the reference of rows whose weights have grown, and brings what was computed with the old one to the new.
+/// Raises the reference of rows whose weights have grown, and rescales their sums to it.
 template <typename Shape>
 __device__ __forceinline__ void raise_reference(RunningRows& rows, float (&weights)[Shape::kScores],
                                                 float (&sums)[Shape::kSums]) {
@@ -281,9 +281,9 @@ __device__ __forceinline__ void raise_reference(RunningRows& rows, float (&weigh
   }
 }
 
-/// One row and head by one warp, straight from the formula, with the true maximum: the way out for rows whose scores leap
-/// by more than 2^76 over all keys before. Slow; such rows hardly exist. Its branches and loops are uniform all the same:
-/// a divergent one here would cost the loop around it its uniform registers.
+/// Computes one row and head with one warp, directly from the formula, with the true maximum: the fallback for rows
+/// whose scores jump by more than 2^76 over all previous keys. Slow, and practically never taken. Its branches and
+/// loops are uniform nevertheless: a divergent one would cost the enclosing loop its uniform registers.
 template <int kHeadSize>
 __device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionItem& item, int row) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -400,7 +400,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       if (i / 4 * 8 + lane % 4 * 2 + i % 2 >= last_keys) scores[i] = -INFINITY;
     }
     barrier_wait(&shared.v_full[at.stage], at.parity);
-    // Every consumer overwrites all of them, so that none needs to wait for another.
+    // Every consumer zeroes all of them, so that none needs to wait for another.
     const std::uint32_t v_stage = v_shared + at.stage * Shape::kValueBytes;
 #pragma unroll
     for (int part = 0; part < Shape::kValueParts; ++part) {
@@ -418,7 +418,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     fence_shared_writes();
     named_barrier_sync(kOtherBarrier + warpgroup, 128);
   };
-  // Writes the results of this warp's 16 rows. With kStaged they may go by way of their Q's place, in buffer `q_stage`.
+  // Writes the results of this warp's 16 rows. With kStaged they may be staged in their Q's buffer, `q_stage`.
   const auto finish = [&]<bool kStaged>(std::bool_constant<kStaged>, const AttentionItem& item, const RunningRows& rows,
                                         bool staged, int q_stage) {
     const int first_row = item.first_row + 64 * warpgroup + 16 * uniform(thread / 32);
@@ -435,7 +435,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     const auto results = [&](int column, int half) {
       return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
     };
-    // Until the other warps, too, have waited for their last product with Q.
+    // Wait until the other warps have completed their last product with Q.
     if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
     if (kStaged && staged && real_rows >= 16 && !exactly) {
       const int warp_row = 64 * warpgroup + 16 * uniform(thread / 32);
@@ -488,7 +488,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       for (int row = 0; row < min(16, real_rows); ++row) attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
     }
   };
-  // Of the item before: its results have been read from Q's place.
+  // Releases the previous item's Q: TMA has read its results from there.
   const auto release_queries = [&](int q_stage) {
     if (is_elected()) await_copies_back_read();
     release(&shared.item_empty[q_stage]);
@@ -498,7 +498,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
   RingPosition<Shape::kStages> v_at;
   // The lane that reads the item is the one that releases it.
   const auto from_first_lane = [&](const int& value) { return uniform(lane == 0 ? value : 0); };
-  // The item whose sums are under way. The last product of an item is started with the first of the next one.
+  // The item being summed. The last product of an item is issued with the first of the next.
   AttentionItem item{};
   RunningRows rows{};
   bool under_way = false;
@@ -524,7 +524,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
         under_way = false;
       }
       if (next.head < 0) return;
-      // The tile has no rows for this consumer; the buffers and turns must go round all the same.
+      // The tile has no rows for this consumer, which still must release its buffers and take its turns.
       release(&shared.item_empty[q_at.stage]);
 #pragma unroll 1
       for (int step = 0; step < steps; ++step) {
@@ -546,7 +546,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       rows = start_rows<Shape>(scores, arguments.scale);
     };
     const RunningRows rows_before = rows;
-    // Of the item before: its results go by way of Q's place. An item of one step has given that back already.
+    // Whether the previous item's results are staged in Q's buffer. An item of one step has already released it.
     bool staged = false;
     int step = 0;
     if (!under_way) {
@@ -584,8 +584,7 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
       }
       weigh<Shape>(scores, rows, arguments.scale);
       pin_registers(scores);
-      // The branch must stand here: within one basic block the assembler moves the wait above the softmax, and nothing
-      // overlaps.
+      // Keep the branch here: within one basic block ptxas moves the wait above the softmax, and nothing overlaps.
       if (step == 1 && staged) release_queries(q_at.stage ^ 1);
       products_wait<0>();
       pin_registers(sums);
@@ -634,7 +633,7 @@ __global__ void __launch_bounds__(Shape::kThreads, 1)
     }
   }
   __syncthreads();
-  // One if and else: the compiler gives each branch the registers that it asks for.
+  // A single if/else: the compiler then gives each branch the registers that it requests.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
     give_registers<Shape::kProducerRegisters>();

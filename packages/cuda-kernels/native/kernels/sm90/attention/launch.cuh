@@ -1,4 +1,4 @@
-// Launches one shape of the Hopper attention kernel. Apart, so that the ladder in dev/ launches its versions the same way.
+// Launches one shape of the Hopper attention kernel. Separate, so that the ladder in dev/ launches its versions alike.
 #pragma once
 
 #include <algorithm>

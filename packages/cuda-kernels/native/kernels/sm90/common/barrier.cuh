@@ -1,4 +1,4 @@
-// Barriers of compute capability 9.0: mbarriers in shared memory, named barriers, register hand-over between warpgroups.
+// Barriers of compute capability 9.0: mbarriers, named barriers, and register reallocation between warpgroups.
 #pragma once
 
 #include <cstdint>
@@ -9,28 +9,28 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// A barrier in shared memory whose phases end when its arrivals (and bytes, where announced) are complete.
+/// An mbarrier in shared memory. A phase completes with its arrivals and the expected bytes.
 using Barrier = std::uint64_t;
 
 __device__ __forceinline__ void barrier_init(Barrier* barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
-/// After the inits, before the block's __syncthreads: makes them visible to the copy engine.
+/// Call after the inits and before __syncthreads: makes them visible to TMA.
 __device__ __forceinline__ void barrier_init_done() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 
 __device__ __forceinline__ void barrier_arrive(Barrier* barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
 }
 
-/// One arrival, and `bytes` that the copy engine must bring before the phase ends.
+/// Arrives once, and expects `bytes` from TMA before the phase completes.
 __device__ __forceinline__ void barrier_arrive_expecting(Barrier* barrier, std::uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
                : "memory");
 }
 
-/// Arrives at the same barrier of a block of the cluster. It tells that products have read the buffer, which their wait
-/// has made sure of, so no ordering is asked for: a release to the whole cluster costs a fence of all memory.
+/// Arrives at the same barrier of another block of the cluster, to release a buffer that products have read. Their wait
+/// already orders those reads, so no release at cluster scope is needed: it would cost a fence of all memory.
 __device__ __forceinline__ void barrier_arrive_in(Barrier* barrier, int block) {
   asm volatile(
       "{\n"
@@ -42,7 +42,7 @@ __device__ __forceinline__ void barrier_arrive_in(Barrier* barrier, int block) {
       : "memory");
 }
 
-/// Waits for the end of the phase with this parity. The caller must be at most one phase behind or ahead.
+/// Waits for the phase with this parity to complete. The caller must be at most one phase behind or ahead.
 __device__ __forceinline__ void barrier_wait(Barrier* barrier, std::uint32_t parity) {
   asm volatile(
       "{\n"
@@ -57,7 +57,7 @@ __device__ __forceinline__ void barrier_wait(Barrier* barrier, std::uint32_t par
       : "memory");
 }
 
-/// The same for a phase that another block of the cluster ends.
+/// The same for a phase that another block of the cluster completes.
 __device__ __forceinline__ void barrier_wait_for_cluster(Barrier* barrier, std::uint32_t parity) {
   asm volatile(
       "{\n"
@@ -92,14 +92,14 @@ struct RingPosition {
   }
 };
 
-/// The number of this block in its cluster.
+/// The rank of this block in its cluster.
 __device__ __forceinline__ int cluster_rank() {
   std::uint32_t rank;
   asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return static_cast<int>(rank);
 }
 
-/// All threads of all blocks of the cluster, in two halves.
+/// A barrier of all threads of the cluster, split into arrive and wait.
 __device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release;" ::: "memory"); }
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire;" ::: "memory"); }
 
@@ -116,23 +116,23 @@ __device__ __forceinline__ void named_barrier_arrive(int barrier, int threads) {
   asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
-/// Gives registers of this warpgroup back, down to `kRegisters` a thread.
+/// Releases registers of this warpgroup, down to `kRegisters` per thread.
 template <int kRegisters>
 __device__ __forceinline__ void give_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-/// Takes registers that other warpgroups gave back, up to `kRegisters` a thread; waits until they are there.
+/// Acquires released registers, up to `kRegisters` per thread; waits until they are available.
 template <int kRegisters>
 __device__ __forceinline__ void take_registers() {
   asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
 
-/// Makes this thread's ordinary writes to shared memory visible to the tensor cores and the copy engine.
+/// Makes this thread's ordinary writes to shared memory visible to the tensor cores and TMA.
 __device__ __forceinline__ void fence_shared_writes() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
-/// A value that is the same in all lanes of the warp, said so to the compiler: what follows from it (descriptors, loop
-/// bounds) is then computed once a warp, in uniform registers, where wgmma wants its descriptors.
+/// Marks a value as warp-uniform for the compiler. Values derived from it (descriptors, loop bounds) then live in
+/// uniform registers, where wgmma needs its descriptors.
 __device__ __forceinline__ int uniform(int value) { return __shfl_sync(~0u, value, 0); }
 
 /// True in one lane of the (converged) warp.

@@ -1,5 +1,5 @@
-// The bulk tensor copy engine: boxes of a tensor map to shared memory. Issued by one thread; the bytes count towards the
-// barrier, which must expect them.
+// TMA copies: boxes of a tensor map to shared memory. Issued by one thread; the bytes count towards the mbarrier, which
+// must expect them.
 #pragma once
 
 #include <cuda.h>
@@ -20,7 +20,7 @@ __device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* ma
       : "memory");
 }
 
-/// To the same place in every block of the cluster that `blocks` has a bit for; the bytes count in each of them.
+/// Multicast to the same offset in each block of the cluster whose bit is set in `blocks`; the bytes count in each.
 __device__ __forceinline__ void copy_box_to_blocks(std::uint32_t to, const CUtensorMap* map, Barrier* barrier, int x,
                                                    int y, std::uint16_t blocks) {
   asm volatile(
@@ -39,7 +39,8 @@ __device__ __forceinline__ void copy_box(std::uint32_t to, const CUtensorMap* ma
       : "memory");
 }
 
-/// From shared memory. Elements outside of the map are not written. Belongs to the calling thread's open group.
+/// Copies from shared memory. Elements outside the map are not written. Belongs to the calling thread's open bulk
+/// group.
 __device__ __forceinline__ void copy_box_back(const CUtensorMap* map, std::uint32_t from, int x, int y, int z) {
   asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%2, %3, %4}], [%1];" ::"l"(map), "r"(from),
                "r"(x), "r"(y), "r"(z)

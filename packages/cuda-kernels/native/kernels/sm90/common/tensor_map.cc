@@ -1,4 +1,4 @@
-// Tensor maps through the driver's encoder, whose address the runtime gives.
+// Encodes tensor maps with the driver's function, looked up through the runtime.
 #include "kernels/sm90/common/tensor_map.h"
 
 #include <cudaTypedefs.h>

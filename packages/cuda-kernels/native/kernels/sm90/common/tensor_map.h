@@ -1,4 +1,4 @@
-// Tensor maps: what the bulk tensor copy engine needs to know about a matrix. Host code.
+// Tensor maps: TMA's descriptors of a matrix. Host code.
 #pragma once
 
 #include <cuda.h>
@@ -14,15 +14,16 @@ template <int kDimensions>
 struct TensorBox {
   const void* data;
   std::array<std::uint64_t, kDimensions> sizes;
-  /// Elements from one index to the next; the innermost is 1 and left out. Multiples of 8.
+  /// Strides in elements, multiples of 8. The innermost is 1 and omitted.
   std::array<std::uint64_t, kDimensions - 1> strides;
-  /// What one copy brings: rows of `row_bytes`, innermost.
+  /// The box of one copy: rows of `row_bytes`, innermost.
   std::array<std::uint32_t, kDimensions> box;
-  /// 32, 64 or 128. The 16-byte units of so long a row are permuted in shared memory, as wgmma expects it.
+  /// 32, 64 or 128: the width of the swizzle in shared memory, as wgmma expects it.
   int row_bytes;
 };
 
-/// Fills a map to be passed to a kernel by value. Reaches the driver through the runtime, so that nothing links to it.
+/// Fills a map to be passed to a kernel by value. Gets the driver's entry point from the runtime, so nothing links to
+/// it.
 cudaError_t encode_tensor_map(CUtensorMap& map, const void* data, int dimensions, const std::uint64_t* sizes,
                               const std::uint64_t* strides, const std::uint32_t* box, int row_bytes);
 

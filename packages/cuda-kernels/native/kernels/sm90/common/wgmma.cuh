@@ -1,29 +1,29 @@
-// wgmma: a warpgroup's matrix product, 64 rows by kColumns columns by 16, bf16 with f32 sums.
+// wgmma: a warpgroup's matrix product of 64 rows × kColumns columns × 16, bf16 with f32 accumulators.
 //
 // Sums, thread t of the warpgroup: row 16 (t / 32) + t % 32 / 4 (and 8 below), columns 8 j + 2 (t % 4) and the next:
-// sums[4 j + 0..1] in the upper row, [4 j + 2..3] in the lower. A in registers has the same places, so that the sums of
-// one product, packed, are the A of the next.
+// sums[4 j + 0..1] in the upper row, [4 j + 2..3] in the lower. A in registers has the same layout, so the packed sums
+// of one product are the A of the next.
 //
-// The operands in shared memory are named by descriptors: address, strides and swizzle of 8-row groups.
-// The asm strings need every register by number, hence the tables of macros.
+// Descriptors name operands in shared memory: address, strides and swizzle of 8-row groups.
+// The asm strings need every register by number; hence the macro tables.
 #pragma once
 
 #include <cstdint>
 
 namespace vitgraph::kernels::sm90 {
 
-/// Before the first product that reads registers (A, or sums) that ordinary instructions wrote.
+/// Required before the first product that reads registers (A, or sums) written by ordinary instructions.
 __device__ __forceinline__ void products_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
 __device__ __forceinline__ void products_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
-/// Waits until at most `kPending` committed groups of this warpgroup's products are under way.
+/// Waits until at most `kPending` committed groups of this warpgroup's products are in flight.
 template <int kPending>
 __device__ __forceinline__ void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-/// Tells the compiler that these registers change here: products under way write them behind its back.
+/// Tells the compiler that these registers change here: asynchronous products write them.
 template <int kCount>
 __device__ __forceinline__ void pin_registers(float (&registers)[kCount]) {
 #pragma unroll
@@ -36,9 +36,9 @@ __device__ __forceinline__ void pin_registers(std::uint32_t (&registers)[kCount]
   for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(registers[i])::"memory");
 }
 
-/// Rows of `row_bytes` (32, 64 or 128), their 16-byte units permuted as the copy engine leaves them; groups of 8 rows are
-/// dense. For an operand whose rows run along k, `leading_bytes` is not used; k's next 16 are 32 bytes on. For a transposed
-/// B, whose rows run along n, it leads from one run of `row_bytes` to the next.
+/// Rows of `row_bytes` (32, 64 or 128) with TMA's swizzle of that width; groups of 8 rows are dense. For a K-major
+/// operand `leading_bytes` is unused, and the next 16 of k are 32 bytes further. For a transposed (N-major) B it is the
+/// distance between runs of `row_bytes`.
 __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address, std::uint32_t row_bytes,
                                                            std::uint32_t leading_bytes = 16) {
   const std::uint64_t swizzle = row_bytes == 128 ? 1 : row_bytes == 64 ? 2 : 3;
@@ -46,7 +46,7 @@ __device__ __forceinline__ std::uint64_t matrix_descriptor(std::uint32_t address
          static_cast<std::uint64_t>(8 * row_bytes >> 4) << 32 | swizzle << 62;
 }
 
-/// A descriptor moved by `bytes`.
+/// A descriptor advanced by `bytes`.
 __device__ __forceinline__ std::uint64_t moved(std::uint64_t descriptor, std::uint32_t bytes) {
   return descriptor + (bytes >> 4);
 }

@@ -6,14 +6,14 @@
 namespace vitgraph::kernels::sm90 {
 namespace {
 
-/// What the time of a launch is estimated from, by tile; fitted to measurements on one H200 (dev/linear.cu, time).
+/// Cost model of a launch per tile, fitted to measurements on one H200 (dev/linear.cu, time).
 struct TileCost {
   LinearTile tile;
   int rows;
   int columns;
-  /// One after the other: the start, the first loads, the last tile's end.
+  /// Serial part: launch, first loads, last epilogue.
   double fixed_us;
-  /// A round of one tile on every multiprocessor: its end, where nothing hides it, and 64 of the inner dimension.
+  /// Per wave: the epilogue, unless it is overlapped, and a step of 64 of the inner dimension.
   double end_us;
   double step_us;
 };

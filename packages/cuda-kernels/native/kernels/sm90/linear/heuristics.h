@@ -1,14 +1,14 @@
-// The tiles of Hopper's linear layers, and which of them a launch takes. Pure: no CUDA, so that it is tested without nvcc.
+// The tiles of Hopper's linear layers, and the choice of one per launch. No CUDA, so that tests need no nvcc.
 #pragma once
 
 #include <cstdint>
 
 namespace vitgraph::kernels::sm90 {
 
-/// The tile of a launch. Which one is fastest depends on how evenly its tiles fill the device. With a split, so many blocks
-/// share the inner dimension of each. A cluster of 2x1 is two tiles of the same columns, which share the weights; one of 2x2
-/// shares rows and weights. `shared` tells a tile that all consumers compute at once from the one of the same size that they
-/// compute by turns: its epilogue takes half as long, but nothing hides it. Sizes without the other kind don't say it.
+/// The tile of a launch. The fastest depends on how evenly its tiles fill the SMs (wave quantisation). `split` is the
+/// number of blocks that share a tile's inner dimension. A cluster of 2x1 is two tiles of the same columns, which share
+/// the weights; one of 2x2 shares rows and weights. `shared`: all consumers compute one tile together instead of
+/// alternating over tiles. Its epilogue takes half as long but is not overlapped. Sizes of one kind only omit the word.
 enum class LinearTile : std::int32_t {
   rows256_columns192,
   rows192_columns192_cluster1x2,
@@ -33,7 +33,7 @@ enum class LinearTile : std::int32_t {
   rows64_columns64_cluster1x2,
 };
 
-/// By LinearTile: what the algorithm cache on disk has.
+/// By LinearTile: the names in the algorithm cache on disk.
 inline constexpr const char* kLinearTileNames[] = {
     "256x192", "192x192 1x2", "192x144 1x2", "192x128",
     "128x240", "128x192 2x1", "128x192 shared", "128x192 shared 1x2",
@@ -43,14 +43,14 @@ inline constexpr const char* kLinearTileNames[] = {
     "64x160 4x1", "64x128", "64x128 4x1", "64x64", "64x64 1x2",
 };
 
-/// [rows, inner] times [columns, inner] transposed.
+/// [rows, inner] · [columns, inner]ᵀ.
 struct LinearSize {
   std::int32_t rows;
   std::int32_t columns;
   std::int32_t inner;
 };
 
-/// The tile with the least estimated time.
+/// The tile with the lowest estimated time.
 LinearTile choose_linear_tile(const LinearSize& size, std::int32_t multiprocessors);
 
 }  // namespace vitgraph::kernels::sm90

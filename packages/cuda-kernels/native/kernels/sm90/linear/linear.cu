@@ -1,4 +1,4 @@
-// Launches Hopper's linear layer: one kernel a tile and activation. heuristics.h chooses the tile.
+// Launches Hopper's linear layer: one kernel per tile and activation. heuristics.h chooses the tile.
 #include "kernels/sm90/linear/linear.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace vitgraph::kernels::sm90 {
 namespace {
 
-/// [inner, rows] of x or weight; one copy brings a step of `box_rows` rows.
+/// [inner, rows] of x or weight; one copy moves a step of `box_rows` rows.
 TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::int32_t rows, int box_rows) {
   return {.data = matrix.data,
           .sizes = {static_cast<std::uint64_t>(inner), static_cast<std::uint64_t>(rows)},
@@ -20,7 +20,7 @@ TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::i
           .row_bytes = 128};
 }
 
-/// One copy of x brings `x_rows`, one of the weights `weight_rows`.
+/// One copy moves `x_rows` of x, or `weight_rows` of the weight.
 cudaError_t describe(LinearArguments& arguments, const LinearOperands& operands, int x_rows, int weight_rows) {
   arguments.operands = operands;
   if (const auto error = encode_tensor_map(arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, x_rows))) {
@@ -34,11 +34,11 @@ cudaError_t allow_shared_bytes(Kernel kernel, std::size_t bytes) {
   return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
 }
 
-/// How many clusters run at once: a cluster's multiprocessors are of one group (GPC), and groups do not divide evenly.
+/// Clusters per wave. A cluster's SMs are in one GPC, and GPCs do not divide evenly into clusters.
 template <typename Shape, typename Kernel>
 int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes) {
   if constexpr (Shape::kCluster <= 2) return launch.multiprocessors / Shape::kCluster;
-  // The same for all cards of a process, or nearly so: a block too many would wait for a place, and be right.
+  // Queried once: equal on all devices of a process, or nearly so. A surplus block waits for an SM, and is still correct.
   static const int most = [&] {
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(static_cast<unsigned>(launch.multiprocessors / Shape::kCluster * Shape::kCluster));
@@ -54,7 +54,7 @@ int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes)
 template <typename Shape, typename Epilogue>
 cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operands) {
   constexpr std::size_t kSharedBytes = linear_shared_bytes<Shape, Epilogue>();
-  // 256x192 fills shared memory, without norms.
+  // 256x192 leaves no shared memory for norms.
   if constexpr (kSharedBytes > 227 * 1024) {
     return cudaErrorNotSupported;
   } else {
@@ -125,9 +125,9 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
 cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
   if (activation != Activation::none && operands.residual.data != nullptr) return cudaErrorInvalidValue;
-  // Consumers, the 64-row blocks of each, the tile's columns, stages, rows and columns of a cluster. Small tiles take as many stages
-  // as fit: their steps are short, and what hides the latency of the copies is how many are under way. Their consumers share a tile:
-  // where small tiles win, a block has one or two.
+  // Consumers, 64-row blocks per consumer, tile columns, stages, cluster rows and columns. Small tiles use as many
+  // stages as fit: their steps are short, so hiding the copies' latency takes many in flight. Their consumers share a
+  // tile: where small tiles win, a block has only one or two.
   switch (tile) {
     case LinearTile::rows256_columns192:
       return launch_shape<LinearShape<Consumers::share_rows, 2, 2, 192, 4, 1, 1>>(launch, operands, activation);
@@ -169,7 +169,7 @@ cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, 
       return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 1>>(launch, operands, activation);
     case LinearTile::rows64_columns64_cluster1x2:
       return launch_shape<LinearShape<Consumers::share_columns, 2, 1, 64, 13, 1, 2>>(launch, operands, activation);
-    // Consumers, the 64-row blocks of each, columns, stages, blocks that share the inner dimension.
+    // Consumers, 64-row blocks per consumer, columns, stages, split of the inner dimension.
     case LinearTile::rows128_columns64_split3:
       return launch_split<LinearSplitShape<2, 1, 64, 8, 3>>(launch, operands, activation);
   }

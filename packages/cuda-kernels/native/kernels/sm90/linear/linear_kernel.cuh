@@ -1,21 +1,19 @@
 // y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 9.0.
 //
-// One warpgroup copies (producer), the others compute (consumers). The blocks stay and walk over the tiles of the real
-// rows. Consumers either take alternate tiles, so that the tensor cores work for one while the other finishes its tile
-// (activation, residual, stores), or share a tile, by its rows or by its columns: it can then be larger, and where a block
-// has one tile, which no other one hides, it ends sooner. The blocks of a cluster take tiles beside each
-// other: those of the same rows copy a part of x each, for all of them, and those of the same columns a part of the
-// weights, since what L2 can deliver is the limit here. The order of tiles keeps a band of rows together, so that it and
-// the weights it meets stay in L2.
+// One producer warpgroup copies; the consumer warpgroups compute. Blocks are persistent and iterate over the tiles of
+// the real rows. Consumers either alternate over tiles, so that one's epilogue (activation, residual, stores) overlaps
+// the other's products, or share a tile by its rows or columns. A shared tile can be larger, and finishes sooner if a
+// block has only one tile to compute. The blocks of a cluster take adjacent tiles: blocks of the same rows each
+// multicast a part of x, blocks of the same columns a part of the weights, since L2 bandwidth is the limit. The tile
+// order keeps a band of rows together, so that the band and its weights stay in L2.
 //
 // Template    LinearShape; LinearEpilogue.
-// Grid        as many blocks as there are multiprocessors, at most one a tile of the capacity; whole clusters.
-// Block       128 · (1 + kConsumers) threads; registers move from the producer to the consumers.
+// Grid        one block per SM, at most one per tile of the capacity; whole clusters.
+// Block       128 · (1 + kConsumers) threads; registers are reallocated from the producer to the consumers.
 // Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled.
-// Assumes     columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
-// Numerics    bf16 products with f32 sums, which start from the bias; see linear_epilogue.cuh for the rest. The copy
-//             engine fills the inner dimension and the columns up with zeros; rows beyond the real ones are computed and
-//             not written.
+// Assumes     columns a multiple of 8; rows aligned to 16 bytes, bias to 4.
+// Numerics    bf16 products with f32 sums, initialised with the bias; the rest as in linear_epilogue.cuh. TMA
+//             zero-fills the inner dimension and the columns; padding rows are computed and not written.
 #pragma once
 
 #include "kernels/common/linear_epilogue.cuh"
@@ -24,7 +22,7 @@
 
 namespace vitgraph::kernels::sm90 {
 
-/// What a kernel does besides the product. (A type: nvcc 13.0 writes code that does not compile for a struct as a value.)
+/// The operations fused with the product. (A type: from a struct as a value nvcc 13.0 generates invalid code.)
 template <Activation kActivation_ = Activation::none, bool kRotate_ = false, bool kNorm_ = false, bool kStatistics_ = false>
 struct LinearEpilogue {
   static constexpr Activation kActivation = kActivation_;
@@ -34,10 +32,10 @@ struct LinearEpilogue {
   static constexpr bool kResidual = kActivation == Activation::none && !kRotate && !kNorm;
 };
 
-/// Whether consumers share a tile, and how.
+/// How consumers divide the work: alternate tiles, or one shared tile.
 enum class Consumers { alternate, share_rows, share_columns };
 
-/// kConsumers of kRowBlocks · 64 rows each and tiles of kColumns, in clusters of kClusterRows × kClusterColumns tiles.
+/// kConsumers of kRowBlocks · 64 rows each, tiles of kColumns, clusters of kClusterRows × kClusterColumns tiles.
 template <Consumers kWork_, int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kClusterRows_,
           int kClusterColumns_>
 struct LinearShape {
@@ -47,14 +45,14 @@ struct LinearShape {
   static constexpr int kRows = 64 * kRowBlocks * (kWork_ == Consumers::share_rows ? kConsumers : 1);
   static constexpr int kColumns = kColumns_;
   static constexpr int kConsumerColumns = kColumns / (kWork_ == Consumers::share_columns ? kConsumers : 1);
-  /// From one consumer's part of a tile to the next one's.
+  /// Rows between the parts of consecutive consumers in a tile.
   static constexpr int kRowsApart = kWork_ == Consumers::share_rows ? 64 * kRowBlocks : 0;
   static constexpr int kColumnsApart = kWork_ == Consumers::share_columns ? kConsumerColumns : 0;
   static constexpr int kStages = kStages_;
   static constexpr int kClusterRows = kClusterRows_;
   static constexpr int kClusterColumns = kClusterColumns_;
   static constexpr int kCluster = kClusterRows * kClusterColumns;
-  /// Blocks that copy into a block's memory: those of its rows and those of its columns, itself among them.
+  /// Blocks that copy into a block's shared memory: those of its rows and those of its columns, including itself.
   static constexpr int kCopiers = kClusterRows + kClusterColumns - 1;
   static constexpr int kThreads = 128 * (1 + kConsumers);
   static constexpr int kStep = 64;
@@ -62,11 +60,11 @@ struct LinearShape {
   static constexpr int kXBytes = kRows * kStepRowBytes;
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
-  /// Where sums leave few registers, half of a row's at a time.
+  /// Groups of residual loaded at once: half a row if the sums leave few registers.
   static constexpr int kResidualGroups = kRowBlocks * kConsumerColumns > 320 ? 3 : 8;
-  /// 1024 rows.
+  /// A band is 1024 rows.
   static constexpr int kBandTiles = 1024 / (kRows * kClusterRows);
-  /// With norms the producer's other warps have work, too: they look up as many pieces of a row at once as fit.
+  /// With norms the producer's other warps work too: they load as many pieces of a row at once as fit.
   static constexpr int kSums = kRowBlocks * kConsumerColumns / 2;
   static constexpr int kNormBatch = kConsumers == 3 || kSums > 144 ? 3 : kSums > 80 ? 9 : 18;
   static __host__ __device__ constexpr int producer_registers(bool norm) {
@@ -79,14 +77,15 @@ struct LinearShape {
   }
 };
 
-/// What follows the tensors in shared memory.
+/// The part of shared memory after the tensors.
 template <int kStages>
 struct LinearShared {
   Barrier full[kStages];
   Barrier empty[kStages];
 };
 
-/// The norms of a tile's rows (mean, 1 / σ) and the vectors of its columns, of this tile and the next. They follow the ring's barriers.
+/// Norms of a tile's rows (mean, 1 / σ) and the vectors of its columns, double-buffered. Placed after the ring's
+/// barriers.
 template <typename Shape>
 struct LinearNormShared {
   float2 rows[2][Shape::kRows];
@@ -107,7 +106,7 @@ struct LinearArguments {
   LinearOperands operands;
 };
 
-/// The tiles of the real rows, in the order in which they are computed: a cluster's, which is that of all its blocks.
+/// The tiles of the real rows in order of computation. The order is per cluster, shared by its blocks.
 template <typename Shape>
 struct TileOrder {
   int row_tiles;
@@ -119,7 +118,7 @@ struct TileOrder {
 
   __device__ __forceinline__ int count() const { return row_tiles * column_tiles; }
 
-  /// First row and column of a tile: bands of rows, in a band column by column.
+  /// First row and column of a tile: band by band, column by column within a band.
   __device__ __forceinline__ int2 at(int tile) const {
     const int band = tile / (Shape::kBandTiles * column_tiles);
     const int band_rows = min(Shape::kBandTiles, row_tiles - band * Shape::kBandTiles);
@@ -130,7 +129,7 @@ struct TileOrder {
   }
 };
 
-/// This block's place in its cluster.
+/// This block's position in its cluster.
 template <typename Shape>
 struct ClusterPlace {
   int row;
@@ -144,7 +143,7 @@ struct ClusterPlace {
 
   static __device__ __forceinline__ int rank_of(int row, int column) { return row * Shape::kClusterColumns + column; }
 
-  /// Bits of the blocks of its rows, and of its columns.
+  /// Multicast masks of the blocks of its rows, and of its columns.
   __device__ __forceinline__ std::uint16_t row_mask() const {
     return static_cast<std::uint16_t>(((1 << Shape::kClusterColumns) - 1) << rank_of(row, 0));
   }
@@ -154,7 +153,7 @@ struct ClusterPlace {
     for (int i = 0; i < Shape::kClusterRows; ++i) mask |= 1 << rank_of(i, column);
     return static_cast<std::uint16_t>(mask);
   }
-  /// The i-th of the blocks that copy into this one's memory.
+  /// The i-th block that copies into this one's shared memory.
   __device__ __forceinline__ int copier(int i) const {
     if (i < Shape::kClusterColumns) return rank_of(row, i);
     const int other = i - Shape::kClusterColumns;
@@ -162,7 +161,7 @@ struct ClusterPlace {
   }
 };
 
-/// Weights never change, so the first of them are on their way before the kernel that computes x has ended.
+/// Prefetches the first weights: they never change, so their copies can start before the kernel that computes x ends.
 template <typename Shape>
 __device__ __forceinline__ void produce(const LinearArguments& arguments, const TileOrder<Shape>& order, int steps,
                                         int first_tile, int tile_stride, std::uint32_t x_shared,
@@ -195,7 +194,7 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
                          step * Shape::kStep, row + place.column * kXPart, row_mask);
     }
   };
-  // The ring is empty, so its stages need no waiting for.
+  // The ring is empty, so its stages need no wait.
   int ahead = 0;
   if (first_tile < order.count()) {
     for (; ahead < min(steps, Shape::kStages); ++ahead) {
@@ -221,15 +220,15 @@ __device__ __forceinline__ void produce(const LinearArguments& arguments, const 
   }
 }
 
-/// Two floats of shared memory. The compiler may not load others before these: it would, all at once, and spill the sums.
+/// Loads two floats from shared memory in program order: the compiler would hoist all such loads, and spill the sums.
 __device__ __forceinline__ float2 load_in_order(const float* from) {
   float2 two;
   asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(two.x), "=f"(two.y) : "r"(shared_address(from)));
   return two;
 }
 
-/// The producer's idle warps look up the norms, so that no consumer waits for what is far away: the products of a layer of 196
-/// rows took 47.4 µs where consumers did it themselves, before their first product, and take 43.4 now.
+/// The producer's idle warps load the norms, so that consumers do not wait on L2: the products of a layer of 196 rows
+/// took 47.4 µs with consumers loading them before their first product, and take 43.4 now.
 inline constexpr int kNormThreads = 96;
 
 template <typename Shape>
@@ -245,7 +244,7 @@ __device__ __forceinline__ void prepare_norms(const LinearOperands& operands, in
       shared.v[buffer][i] = is_column ? __ldg(operands.norm.v + first_column + i) : 0;
     }
   };
-  // They never change, as weights don't, and the buffers are empty.
+  // Constant like the weights, and the buffers are empty: no wait is needed.
   const int first_column = place.column * Shape::kColumns;
   if (first_tile < order.count()) copy_vectors(0, order.at(first_tile).y + first_column);
   await_previous_kernels();
@@ -280,7 +279,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       matrix_descriptor(x_shared + consumer * Shape::kRowsApart * Shape::kStepRowBytes, Shape::kStepRowBytes);
   const std::uint64_t weight_matrix =
       matrix_descriptor(weight_shared + column_in_tile * Shape::kStepRowBytes, Shape::kStepRowBytes);
-  // Who copies into a block's buffers must know that they are free.
+  // Every block that copies into these buffers must know that they are free.
   const auto release = [&](int stage) {
     __syncwarp();
     if constexpr (Shape::kCluster == 1) {
@@ -290,7 +289,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     }
   };
   RingPosition<Shape::kStages> at;
-  // Turns also keep a consumer from looking at a barrier before its phase: the other has seen all phases before.
+  // Turns also keep a consumer from testing a barrier before its phase: the other has waited for all previous phases.
   if (!Shape::kShare && consumer == 1) named_barrier_arrive(1, 256);
   for (int tile = first_tile, turn = 0; tile < order.count(); tile += tile_stride, ++turn) {
     if (!Shape::kShare && turn % 2 != consumer) {
@@ -333,7 +332,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
       at.advance();
     }
     if (!Shape::kShare) named_barrier_arrive(2 - consumer, 256);
-    // Where a row's angles stand is looked up while the last products run.
+    // The lookup of a row's angles overlaps the last products.
     constexpr bool kTurnsLate = Shape::kRowBlocks * Shape::kConsumerColumns > 320;
     RowTurns turns[Shape::kRowBlocks][2]{};
     if constexpr (Epilogue::kRotate && !kTurnsLate) {
@@ -348,7 +347,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
     for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
     release(last_stage);
     if constexpr (Epilogue::kNorm && Epilogue::kRotate) {
-      // Found again instead of kept: two registers, without which 128x192 would spill.
+      // Recomputed to save two registers: with them 128x192 would spill.
       first = order.at(tile);
       first.x += place.row * Shape::kRows;
       first.y += place.column * Shape::kColumns + column_in_tile;
@@ -369,7 +368,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
           four[1] = (four[1] - upper.x * u.y) * upper.y + v.y;
           four[2] = (four[2] - lower.x * u.x) * lower.y + v.x;
           four[3] = (four[3] - lower.x * u.y) * lower.y + v.y;
-          // Now, before the next two vectors are loaded.
+          // Compute these now, before the next two vectors are loaded.
           asm volatile("" : "+f"(four[0]), "+f"(four[1]), "+f"(four[2]), "+f"(four[3]));
         }
       }
@@ -383,7 +382,7 @@ __device__ __forceinline__ void consume(const LinearOperands& operands, int rows
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const int row = first.x + row_in_tile + block * 64 + half * 8;
-          // A group of 32 columns that the tile has half of ends with zeros, which are not written.
+          // If the tile has only half of a group of 32 columns, the rest is zero and not written.
           float of_row[divide_up(Shape::kConsumerColumns, 32)][8]{};
 #pragma unroll
           for (int i = 0; i < Shape::kConsumerColumns / 4; ++i) {
@@ -431,7 +430,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   } else {
     cluster_sync();
   }
-  // Counts are written before the first kernel of a run, so they need no waiting for either.
+  // Counts are written before a run's first kernel, so they need no wait either.
   const int rows = uniform(real_rows(arguments.operands.rows));
   const TileOrder<Shape> order(rows, arguments.operands.columns);
   const int steps = divide_up(arguments.operands.inner, Shape::kStep);
@@ -439,7 +438,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
   const int tile_stride = static_cast<int>(gridDim.x) / Shape::kCluster;
   const std::uint32_t x_shared = shared_address(tensors);
   const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kXBytes;
-  // One if and else: the compiler gives each branch the registers that it asks for.
+  // A single if/else: the compiler then gives each branch the registers that it requests.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
     give_registers<Shape::producer_registers(Epilogue::kNorm)>();
@@ -457,7 +456,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
                               weight_shared, shared, norms);
   }
-  // A block's shared memory must outlive what the others of its cluster send there.
+  // A block must not exit while other blocks of its cluster send to its shared memory.
   if constexpr (Shape::kCluster > 1) cluster_sync();
 }
 

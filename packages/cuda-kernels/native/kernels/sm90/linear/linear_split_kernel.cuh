@@ -1,27 +1,26 @@
 // y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 9.0 and few rows.
 //
-// With few rows there are fewer tiles than multiprocessors, or tiles so small that L2 delivers the same rows over and over.
-// Here the blocks of a cluster share a tile's inner dimension: each computes the products of its part, and then finishes a
-// part of the tile, for which the others send it their sums. They are added in the order of the blocks, so a result does not
-// depend on which block was first.
+// Split-K over a cluster. With few rows there are fewer tiles than SMs, or tiles so small that L2 delivers the same
+// rows repeatedly. Each block of the cluster computes the products of its part of the inner dimension, then finishes a
+// part of the tile, for which the others send it their sums. Sums are added in block order, so the result is
+// deterministic.
 //
-// Sums are sent by asynchronous stores that count towards a barrier of the block that gets them, as the copy engine's bytes
-// do. A barrier of the cluster would do, too, but a release to the cluster waits for all memory, which takes longer.
+// Sums are sent through distributed shared memory by asynchronous stores that count towards the receiver's mbarrier,
+// like TMA's bytes. A cluster barrier would work too, but its release waits for all memory, which takes longer.
 //
-// Template    LinearSplitShape; LinearEpilogue, whose activation is left to a branch.
-// Grid        kSplit blocks a tile of the capacity; clusters beyond the real rows leave at once.
-// Block       128 · (1 + kConsumers) threads: one warpgroup copies (producer), the others compute (consumers).
-// Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled; the sums that the others send.
-// Assumes     columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
-// Numerics    bf16 products with f32 sums; the bias and the blocks' sums are added in f32. See linear_epilogue.cuh for the
-//             rest.
+// Template    LinearSplitShape; LinearEpilogue, whose activation is chosen by a branch.
+// Grid        kSplit blocks per tile of the capacity; clusters beyond the real rows exit at once.
+// Block       128 · (1 + kConsumers) threads: one producer warpgroup copies, the consumer warpgroups compute.
+// Shared      kStages of x and weight, 64 columns each: rows of 128 bytes, swizzled; the sums from other blocks.
+// Assumes     columns a multiple of 8; rows aligned to 16 bytes, bias to 4.
+// Numerics    bf16 products with f32 sums; bias and the blocks' sums are added in f32; else as in linear_epilogue.cuh.
 #pragma once
 
 #include "kernels/sm90/linear/linear_kernel.cuh"
 
 namespace vitgraph::kernels::sm90 {
 
-/// kConsumers of kRowBlocks · 64 rows by kColumns share a tile.
+/// A tile is shared by kConsumers of kRowBlocks · 64 rows × kColumns each.
 template <int kConsumers_, int kRowBlocks_, int kColumns_, int kStages_, int kSplit_>
 struct LinearSplitShape {
   static constexpr int kConsumers = kConsumers_;
@@ -37,7 +36,7 @@ struct LinearSplitShape {
   static constexpr int kXBytes = kRows * kStepRowBytes;
   static constexpr int kWeightBytes = kColumns * kStepRowBytes;
   static constexpr int kTensorBytes = kStages * (kXBytes + kWeightBytes);
-  /// The pieces of a tile: 32 columns of one of a thread's rows, 8 sums a thread. Every kSplit-th is a block's to finish.
+  /// Pieces of a tile: 32 columns of one of a thread's rows, 8 sums per thread. A block finishes every kSplit-th.
   static constexpr int kPieces = kColumns / 32 * 2 * kRowBlocks;
   static constexpr int kOwnPieces = divide_up(kPieces, kSplit);
   static constexpr int kPieceBytes = 128 * kConsumers * 32;
@@ -45,11 +44,11 @@ struct LinearSplitShape {
   static constexpr int kProducerRegisters = 40;
   static constexpr int kConsumerRegisters = 232;
 
-  /// How many pieces a block finishes.
+  /// Number of pieces that a block finishes.
   static __host__ __device__ constexpr int own_pieces(int rank) { return (kPieces - rank + kSplit - 1) / kSplit; }
 };
 
-/// What follows the tensors and the received sums in shared memory.
+/// The part of shared memory after the tensors and the received sums.
 template <int kStages>
 struct LinearSplitShared {
   LinearShared<kStages> ring;
@@ -61,7 +60,7 @@ constexpr std::size_t linear_split_shared_bytes() {
   return Shape::kTensorBytes + Shape::kReceivedBytes + sizeof(LinearSplitShared<Shape::kStages>);
 }
 
-/// Stores 16 bytes at an address of a block of the cluster; they count towards the barrier there.
+/// Stores 16 bytes in another block of the cluster; they count towards its mbarrier.
 __device__ __forceinline__ void send(std::uint32_t to, Barrier* barrier, int block, float4 values) {
   asm volatile(
       "{\n"
@@ -83,7 +82,7 @@ __device__ __forceinline__ void produce_part(const LinearArguments& arguments, i
     copy_box(weight_shared + stage * Shape::kWeightBytes, &arguments.weight, &shared.full[stage],
              (first_step + step) * Shape::kStep, first.y);
   };
-  // Weights never change, and the ring is empty.
+  // Prefetch weights: they never change, and the ring is empty.
   const int ahead = min(steps, Shape::kStages);
   for (int step = 0; step < ahead; ++step) copy_weight(step, step);
   await_previous_kernels();
@@ -99,7 +98,7 @@ __device__ __forceinline__ void produce_part(const LinearArguments& arguments, i
   }
 }
 
-/// Where a piece of the tile stands: a row of this thread's, and the first of 32 columns.
+/// Position of a piece in the tile: one of this thread's rows, and the first of 32 columns.
 template <typename Shape>
 __device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
   const int thread = static_cast<int>(threadIdx.x) % 128;
@@ -110,7 +109,7 @@ __device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
           first.y + group * 32};
 }
 
-/// Computes this block's part, sends the pieces of the others, and finishes its own.
+/// Computes this block's part of the inner dimension, sends the other blocks' pieces, and finishes its own.
 template <typename Shape, typename Epilogue>
 __device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows, int2 first,
                                              int rank, int steps, int consumer, std::uint32_t x_shared,
@@ -152,7 +151,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
   for (int block = 0; block < Shape::kRowBlocks; ++block) pin_registers(sums[block]);
 
-  // Where a block's sums go in another: by block, leaving the receiver out, by piece, by half, by thread.
+  // Slot of a block's sums in the receiver: by sender (without the receiver), piece, half and thread.
   const auto slot = [&](int from, int receiver, int own_piece, int i) {
     return received_shared + ((from - (from > receiver)) * Shape::kOwnPieces + own_piece) * Shape::kPieceBytes +
            i * Shape::kPieceBytes / 2 + thread * 16;
@@ -172,7 +171,7 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
       }
     }
   }
-  // A lane may well look up the same row again: there are few pieces, and the others' sums are on their way.
+  // A lane may load the same row twice: pieces are few, and the other blocks' sums are in flight.
   RowNorm norms[Shape::kOwnPieces]{};
   if constexpr (Epilogue::kNorm) {
     const int width = load_statistics_width(operands.norm);
@@ -249,17 +248,17 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   }
   __syncthreads();
   const LinearOperands& operands = arguments.operands;
-  // Counts are written before the first kernel of a run, so they need no waiting for. Row tiles come first, so that blocks
-  // with the same weights run at the same time.
+  // Counts are written before a run's first kernel, so no wait is needed. Row tiles come first, so that blocks with the
+  // same weights run at the same time.
   const int rows = uniform(real_rows(operands.rows));
   const int row_tiles = divide_up(rows, Shape::kRows);
   const int tile = static_cast<int>(blockIdx.x) / Shape::kSplit;
   if (tile >= row_tiles * divide_up(operands.columns, Shape::kColumns)) {
-    // A kernel ends when its blocks have, so even one without rows must not end before those that it follows.
+    // A kernel completes when its blocks exit, so even one without rows must not complete before its predecessors.
     await_previous_kernels();
     return;
   }
-  // The others send only after they know that the barrier is there.
+  // Other blocks may send only after the mbarrier is initialised.
   cluster_arrive();
   const int column_tile = tile / row_tiles;
   const int2 first{(tile - column_tile * row_tiles) * Shape::kRows, column_tile * Shape::kColumns};
@@ -268,7 +267,7 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
   const int steps = all_steps * (rank + 1) / Shape::kSplit - first_step;
   const std::uint32_t x_shared = shared_address(tensors);
   const std::uint32_t weight_shared = x_shared + Shape::kStages * Shape::kXBytes;
-  // One if and else: the compiler gives each branch the registers that it asks for.
+  // A single if/else: the compiler then gives each branch the registers that it requests.
   const int warpgroup = uniform(static_cast<int>(threadIdx.x) / 128);
   if (warpgroup == 0) {
     give_registers<Shape::kProducerRegisters>();
