@@ -11,8 +11,8 @@ const USED_LOADERS = [
 
 /**
  * Makes libvips refuse every format but JPEG, PNG, WebP and GIF, in the whole process. A second line of defence: the
- * signature of an image is checked before libvips sees it. For a process of one's own, such as the command line. In a host
- * that opens other formats with sharp itself it would break them, so vitgraph never calls it by itself.
+ * signature of an image is checked before libvips sees it. For dedicated processes such as the command line: it would
+ * break a host that opens other formats with sharp, so the library never calls it.
  * @throws VG_PACKAGE_UNAVAILABLE without sharp
  */
 export async function blockUnusedLoaders(): Promise<void> {

@@ -1,4 +1,4 @@
-/** Arithmetic on pixels in JavaScript, in slices between which other work of the thread gets its turn. */
+/** Pixel arithmetic in JavaScript, in slices that yield to the event loop. */
 
 import { nextTurn } from "../next-turn.js";
 

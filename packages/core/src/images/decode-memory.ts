@@ -1,12 +1,12 @@
 /**
- * Memory that decoding an image takes at its peak, from its header.
+ * Peak memory of decoding an image, from its header.
  *
- * The bytes a pixel were measured (`bench/decode-memory.mjs`); docs/decisions/2026-11-26-images-untrusted.md has the
- * table. The decoders keep whole pictures for some formats, and a few rows for others.
+ * The bytes per pixel were measured (`bench/decode-memory.mjs`); docs/decisions/2026-11-26-images-untrusted.md has the
+ * table. Decoders hold the whole picture for some formats, and a few rows for others.
  */
 import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "./image-header.js";
 
-/** Of buffers that do not grow with the picture: rows, windows, threads' stacks. */
+/** Buffers independent of the picture's size: rows, windows, thread stacks. */
 const BASE_BYTES = 16 << 20;
 const RGB_BYTES = 3;
 
@@ -16,7 +16,7 @@ const REPAIR_BYTES = 64 << 20;
 const PNG_CHANNELS: Readonly<Record<PngHeader["colourType"], number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
 
 export interface DecodeMemoryOptions {
-  /** Whether the pixels are to be composited on a background, which takes their alpha. */
+  /** Whether the pixels will be composited on a background, which needs their alpha. */
   readonly keepsAlpha: boolean;
 }
 
@@ -28,7 +28,7 @@ export function decodeMemoryBytes(
 ): number {
   const pixels = header.width * header.height;
   const raster = pixels * RGB_BYTES;
-  // A turned or mirrored picture is decoded whole before it is written out.
+  // A rotated or mirrored picture is decoded whole before it is written out.
   const turned = header.orientation === 1 ? 0 : raster;
   return BASE_BYTES + header.stream.length + raster + turned + decoderBytes(header, scans, keepsAlpha);
 }

@@ -1,9 +1,9 @@
 /**
  * Image bytes → the pixels that transformers loads: Pillow's `convert("RGB")` after `exif_transpose`.
  *
- * A viewer shows something else. Colour profiles are ignored, and transparency is dropped without blending: a
- * transparent pixel shows the colour that the file keeps under it. All limits are checked from the header, on a copy of
- * the bytes, before memory is taken for pixels.
+ * The result differs from what a viewer shows: colour profiles are ignored, and alpha is dropped without blending, so a
+ * transparent pixel has the colour stored under it. All limits are checked from the header, on a copy of the bytes,
+ * before pixel memory is allocated.
  */
 import { types } from "node:util";
 import { cmykToRgb } from "@vitgraph/cuda-kernels";
@@ -30,7 +30,7 @@ export interface Raster extends ImageSize {
 /** An image whose header was read and found within the limits. */
 export interface OpenedImage extends ImageSize {
   readonly format: ImageFormat;
-  /** Memory that `decode` takes at its peak, the pixels that it returns included. From the header; an upper estimate. */
+  /** Upper estimate of `decode`'s peak memory, from the header. Includes the returned pixels. */
   readonly decodeBytes: number;
   /** Whether decoding takes some ten milliseconds at most. From the header. */
   readonly isSmall: boolean;
@@ -113,7 +113,7 @@ export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}):
 /**
  * The pixels of a JPEG, PNG, WebP or GIF (of an animation, the first frame).
  *
- * Grey becomes red = green = blue, and 16-bit grey is clipped at 255; of other 16-bit channels the high byte is kept;
+ * Grey becomes red = green = blue. 16-bit grey is clipped at 255; other 16-bit channels keep the high byte.
  * CMYK is converted by Pillow's formula.
  * @throws VG_IMAGE_INVALID if the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
  *   VG_ARGUMENT_INVALID; VG_PACKAGE_UNAVAILABLE without sharp
@@ -150,7 +150,7 @@ async function decodePixels(
   return pixels.data;
 }
 
-/** Whether Pillow opens the image in mode RGBA; of a WebP only the decoder knows. */
+/** Whether Pillow opens the image in mode RGBA. For WebP only the decoder knows. */
 function hasAlpha(header: ImageHeader): boolean {
   if (header.format === "webp") return true;
   if (header.format !== "png") return false;

@@ -1,4 +1,4 @@
-/** The facts about an image that its header tells, and the parts that the readers of all formats share. */
+/** An image's properties as read from its header, and code shared by the readers of all formats. */
 import type { Orientation } from "./orientation.js";
 import type { ImageSize } from "./smart-resize.js";
 
@@ -43,10 +43,10 @@ export interface GifHeader extends CommonHeader {
 
 export type ImageHeader = JpegHeader | PngHeader | WebpHeader | GifHeader;
 
-/** A parser's reason to refuse the file. {@link readHeader} adds format and size. */
+/** Why a parser rejects the file. {@link readHeader} adds format and size. */
 export class HeaderError extends Error {}
 
-/** Counts the steps of a parser, so that a file of tiny parts is refused soon. */
+/** Counts a parser's steps, so that a file of many tiny parts is rejected early. */
 export class StepCounter {
   #left: number;
   readonly #parts: string;

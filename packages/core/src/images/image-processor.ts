@@ -120,7 +120,7 @@ export interface SizeSettings {
 
 export type Settings = Readonly<Record<string, unknown>>;
 
-/** An image can be made to grow to this many pixels, and no further. */
+/** Upper bound of `min_pixels`: images are upscaled to at most this size. */
 const MAX_MIN_PIXELS = 2 ** 28;
 
 /** Filters by Pillow's numbers. */
@@ -134,8 +134,8 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
  * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
  *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`
  * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
- * @throws VG_MODEL_INVALID naming the key that is unknown or whose value cannot be; VG_MODEL_UNSUPPORTED for a filter that
- *   vitgraph does not have
+ * @throws VG_MODEL_INVALID naming the unknown key or the invalid value; VG_MODEL_UNSUPPORTED for a filter that vitgraph
+ *   does not have
  */
 export function readImageSettings(
   settings: Settings | undefined,
@@ -176,7 +176,7 @@ function readDuration(read: SettingsReader, absent: number): number {
   return read.positiveNumber("max_duration", absent);
 }
 
-/** A number wins over a rate, within a file, and either over the defaults. */
+/** A number takes precedence over a rate within a file, and either over the defaults. */
 function usualSampling(read: SettingsReader, { fps, numFrames }: VideoProcessor): FrameSampling {
   if (numFrames === undefined) return fps === undefined ? {} : { fps: read.positiveNumber("fps", fps) };
   if ((read.value("num_frames") ?? read.value("fps") ?? null) === null) return { numFrames };
@@ -202,13 +202,13 @@ function overridden(settings: Settings | undefined, overrides: Settings): Settin
   return overrides.size === undefined ? { ...settings, ...overrides } : { ...rest, ...overrides };
 }
 
-/** What `smartResize` needs to know of a processor. */
+/** The parameters of `smartResize` in a processor. */
 export function resizeBounds({ patchSize, mergeSize, minPixels, maxPixels }: ImageProcessor): ResizeBounds {
   return { factor: patchSize * mergeSize, minPixels, maxPixels };
 }
 
 /**
- * f32 [channels, 2], scale and shift of each channel: uint8 · scale + shift is what transformers makes of a pixel.
+ * f32 [channels, 2], scale and shift of each channel: uint8 · scale + shift is transformers' normalised pixel.
  * transformers computes (uint8 - mean · 255) / (std · 255) in f32, with the constants rounded to f32 first; from the
  * same rounded constants the two differ by the rounding of one multiplication and one addition.
  */
@@ -225,7 +225,7 @@ export function channelScale(processor: ImageProcessor): Float32Array {
   );
 }
 
-/** For {@link ImageProcessor.normalizesIn}: f32 [channels, 256], what each value of uint8 becomes. */
+/** For {@link ImageProcessor.normalizesIn}: f32 [channels, 256], the normalised value of each uint8. */
 export function normalizedLevels({ rescaleFactor, imageMean, imageStd }: ImageProcessor): Float32Array {
   const rounded = (values: readonly number[]) => bf16ToF32(f32ToBf16(Float32Array.from(values)));
   const factor = Math.fround(rescaleFactor);
@@ -248,7 +248,7 @@ function readSettings<Processor extends ImageProcessor>(
   if (settings === undefined) return defaults;
   const read = new SettingsReader(file, settings);
   read.onlySettings(sizes.keys);
-  // A processor that never crops: transformers checks all the same that the size is given.
+  // transformers requires the size even if the processor never crops.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
   for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
@@ -351,7 +351,7 @@ const IDLE_SETTINGS: readonly string[] = [
   ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
 ];
 
-/** Takes values out of the settings: absent and null ones become the default, wrong ones an error naming the key. */
+/** Reads values from the settings: absent and null ones become the default, invalid ones an error naming the key. */
 export class SettingsReader {
   readonly #file: string;
   readonly #values: Settings;
@@ -395,7 +395,7 @@ export class SettingsReader {
     return typeof value === "number" ? [value, value, value] : value;
   }
 
-  /** A reader of the object at `key`; of an empty one where there is none. */
+  /** A reader of the object at `key`, or of an empty one. */
   object(key: string): SettingsReader {
     const value = this.#read(key, {}, "an object", (found): found is Settings => {
       return typeof found === "object" && !Array.isArray(found);
@@ -445,7 +445,7 @@ export class SettingsReader {
 
   /**
    * @param sizes keys of the size
-   * @throws VG_MODEL_INVALID for a key that is none of a processor file's
+   * @throws VG_MODEL_INVALID for a key that processor files do not have
    */
   onlySettings(sizes: readonly string[]): void {
     const read = [...READ_SETTINGS, ...sizes];

@@ -1,4 +1,4 @@
-/** JPEG: the markers before the first scan. The stream keeps those that tell how to decode, and all scans. */
+/** JPEG: the markers before the first scan. The stream keeps those needed for decoding, and all scans. */
 import { nextTurn } from "../next-turn.js";
 import { HeaderError, type JpegHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
@@ -80,9 +80,9 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
 const ADOBE_CMYK = Buffer.from("\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", "latin1");
 
 /**
- * Counts the scans of a JPEG, up to `limit`. Markers are followed as libjpeg does, up to EOI: bytes that look like a
- * marker within a segment, or behind the picture, don't count. Waits for the next turn of the event loop now and then,
- * so that a long file does not keep others waiting.
+ * Counts the scans of a JPEG, up to `limit`. Parses markers like libjpeg, up to EOI: bytes that look like a marker
+ * within a segment or after the picture don't count. Yields to the event loop periodically, so that a long file does
+ * not block it.
  * @param stream of a {@link JpegHeader}
  */
 export async function countScans(stream: Uint8Array, limit: number): Promise<number> {

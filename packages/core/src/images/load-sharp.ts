@@ -8,7 +8,7 @@ let loaded: SharpModule | undefined;
 
 /** @throws VG_PACKAGE_UNAVAILABLE */
 export async function loadSharp(): Promise<SharpModule> {
-  // Each image asks, and module loaders that compile TypeScript take a millisecond for an import that is done.
+  // Cached, since this runs for each image, and TypeScript module loaders take a millisecond for a repeated import.
   loaded ??= (await loadOptional("sharp", "decoding images", () => import("sharp"))).default;
   return loaded;
 }

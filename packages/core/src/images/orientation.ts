@@ -5,7 +5,7 @@
  * that refers to itself costs libexif the square of its size.
  */
 
-/** EXIF numbering: 1 is upright, 6 is turned by a quarter. 5 to 8 exchange width and height. */
+/** EXIF numbering: 1 is upright, 6 is rotated by 90°. 5 to 8 swap width and height. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 /** Metadata of a file that may hold an orientation. The last of each kind in the file counts. */
@@ -64,7 +64,7 @@ export function readOrientation({ exif, xmp }: OrientationSources): Orientation 
   return fromExif ?? (xmp === undefined ? undefined : xmpOrientation(xmp)) ?? 1;
 }
 
-/** Exchanges width and height where an orientation turns the picture by a quarter. */
+/** Swaps width and height if the orientation rotates the picture by 90°. */
 export function uprightSize<S extends { width: number; height: number }>(size: S, orientation: Orientation) {
   const { width, height } = size;
   return orientation >= 5 ? { width: height, height: width } : { width, height };

@@ -95,7 +95,7 @@ function imageDataOffset(stream: Uint8Array): number {
   return at;
 }
 
-/** Undefined at the end of the file and where no chunk's name stands. */
+/** Undefined at the end of the file, and if there is no valid chunk name. */
 function readChunk(file: Buffer, at: number): Chunk | undefined {
   if (at + 8 > file.length) return undefined;
   const name = file.toString("latin1", at + 4, at + 8);
@@ -196,7 +196,7 @@ interface Text {
   readonly compressed: boolean;
 }
 
-/** Text chunks by name, behind the key's end. Undefined for one that Pillow passes over. */
+/** Text chunks by name, after the keyword. Undefined for one that Pillow skips. */
 const TEXT_CHUNKS: Readonly<Record<string, (data: Buffer) => Text | undefined>> = {
   tEXt: (data) => ({ data, compressed: false }),
   zTXt: (data) => (data[0] === 0 ? { data: data.subarray(1), compressed: true } : undefined),

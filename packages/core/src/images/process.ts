@@ -1,5 +1,5 @@
 /**
- * From an image, or the frames of a video, to an item: size, resize, patches. The work of transformers' processors except
+ * From an image, or the frames of a video, to an item: size, resize, patches. This is transformers' processors without
  * rescaling and normalising, which the encoder's first kernel does.
  */
 import { types } from "node:util";
@@ -32,7 +32,7 @@ export async function processImage(
 }
 
 /**
- * As {@link processImage}, from pixels that were decoded already. They must not change until the promise settles.
+ * As {@link processImage}, from decoded pixels. They must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<EncoderItem> {
@@ -72,7 +72,7 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   return { format: "u8_still", grid, pixels: await fittedRows(raster, fitted, processor) };
 }
 
-/** The patches of an image or a frame: its tiles', and those of the whole behind or before them. */
+/** The patches of an image or a frame: those of its tiles, and of the whole image before or after them. */
 async function fittedRows(
   raster: Raster,
   fitted: FittedImage,
@@ -99,10 +99,10 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
     return patchifyFrames([raster.rgb], raster, layout);
   };
   if (tile === undefined) return patches(image, mergeSizeOf(processor));
-  // A square tile of whole patches is a block of patches that stand together.
+  // A square tile of whole patches is a block of adjacent patches.
   if (!channelsLast && tile.height === tile.width && tile.height % patchSize === 0)
     return patches(image, tile.height / patchSize);
-  // Pixels behind the last whole patch of a tile are left out.
+  // Pixels after the last whole patch of a tile are dropped.
   const kept = {
     height: Math.floor(tile.height / patchSize) * patchSize,
     width: Math.floor(tile.width / patchSize) * patchSize,
@@ -110,7 +110,7 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
   const tiles = (image.height / tile.height) * (image.width / tile.width);
   const pixels = new Uint8Array(tiles * kept.height * kept.width * 3);
   let at = 0;
-  // One after the other, so that their copies are not held together.
+  // Sequentially, so that only one copy is in memory.
   for (let top = 0; top < image.height; top += tile.height) {
     for (let left = 0; left < image.width; left += tile.width) {
       const rows = await patches({ rgb: onCanvas(image, kept, { top, left }), ...kept }, 1);
@@ -121,7 +121,7 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
   return pixels;
 }
 
-/** Patches in raster order, whose pixels keep their channels side by side. */
+/** Patches in raster order, with interleaved channels. */
 function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Array {
   const pixels = new Uint8Array(rgb.length);
   const rowBytes = patchSize * 3;
@@ -137,7 +137,7 @@ function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Arra
   return pixels;
 }
 
-/** Patches along one side of a block whose rows stand together in an item. */
+/** Patches along one side of a block whose rows are adjacent in an item. */
 const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
 
 const resized = async (from: Raster, to: ImageSize, filter: ResizeFilter): Promise<Raster> =>
@@ -249,7 +249,7 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
 }
 
-/** What becomes of each frame of a clip. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/** How each frame of a clip is fitted. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function fitClip(frames: number, size: ImageSize, processor: VideoProcessor): FittedImage {
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { height, width } = size;
@@ -277,7 +277,7 @@ function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcesso
 }
 
 /**
- * Proves that the memory holds the pixels at this moment, and that no other thread can write to it and nothing shrink it.
+ * Checks that the memory holds the pixels now, and that no other thread can write to it and nothing can shrink it.
  * @throws VG_ITEM_INVALID
  */
 export function checkRaster(raster: Raster, name: string): void {
@@ -310,7 +310,7 @@ function faultOf({ rgb, width, height }: Raster): { fact: string; remedy: string
   };
 }
 
-/** ES2024 has the property; this project's library of types is that of ES2023. */
+/** An ES2024 property; the project's type library is ES2023. */
 type ResizableBuffer = ArrayBufferLike & { readonly resizable?: boolean };
 
 function commonSize(frames: readonly Raster[]): ImageSize {

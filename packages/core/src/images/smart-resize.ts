@@ -1,5 +1,5 @@
 /**
- * The size to which an image is brought before it is cut into patches: transformers' `smart_resize`.
+ * The size of an image before it is split into patches: transformers' `smart_resize`.
  *
  * Grids and token counts must equal transformers' exactly, so the arithmetic is theirs step by step, in float64 and
  * with Python's rounding of halves to even: 80 / 32 rounds to 2, not to 3.
@@ -10,7 +10,7 @@ import { roundHalfEven } from "../numerics.js";
 export interface ResizeBounds {
   /** Both sides of the result are multiples of it: patch size × merge size. */
   readonly factor: number;
-  /** The result has at least so many pixels, and at most `maxPixels`. */
+  /** The result has at least this many pixels, and at most `maxPixels`. */
   readonly minPixels: number;
   readonly maxPixels: number;
 }
@@ -86,7 +86,7 @@ export function checkAspectRatio(height: number, width: number): void {
   );
 }
 
-/** Of how many tiles an image may be made. */
+/** Limits on the number of tiles of an image. */
 export interface TileCounts {
   /** Pixels along one side of a tile. */
   readonly tile: number;
@@ -95,8 +95,8 @@ export interface TileCounts {
 }
 
 /**
- * The arrangement of tiles whose aspect is nearest to the image's. Of two that are as near, the one with more tiles, unless it
- * would have more than twice the image's pixels.
+ * The tile arrangement with the aspect ratio nearest to the image's. On ties, the one with more tiles, unless it would
+ * have more than twice the image's pixels.
  * @throws VG_IMAGE_ASPECT_RATIO
  */
 export function nearestTiles(

@@ -1,6 +1,5 @@
 /**
- * The published models by name: what their config.json says of the vision tower, for measuring one whose checkpoint is not
- * at hand.
+ * Published models by name: the vision tower's part of their config.json, for measuring without a checkpoint.
  */
 import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
 import { GEMMA3_MODELS } from "./gemma3/published.js";

@@ -1,10 +1,10 @@
-/** The layout of towers that put a learned class row before the patches of each image, and drop it behind the last layer. */
+/** The layout of towers that prepend a learned class row to each image's patches, and drop it after the last layer. */
 import type { Grid } from "../item.js";
 import type { GridLayout } from "./vision-model.js";
 
 type ClassRowLayout = GridLayout & Required<Pick<GridLayout, "rowSources" | "patchRows">>;
 
-/** @param layout of the patches alone. Each frame becomes one segment, with a class row of its own */
+/** @param layout of the patches alone. Each frame becomes one segment with its own class row */
 export function withClassRows({ t, h, w }: Grid, layout: GridLayout): ClassRowLayout {
   const frame = h * w;
   return {
@@ -18,7 +18,7 @@ export function withClassRows({ t, h, w }: Grid, layout: GridLayout): ClassRowLa
   };
 }
 
-/** As {@link withClassRows}, for towers whose class rows turn, too. @param positions i32 [patches, 2] */
+/** As {@link withClassRows}, for towers that rotate class rows too. @param positions i32 [patches, 2] */
 export function withTurnedClassRows(
   grid: Grid,
   layout: GridLayout,

@@ -76,7 +76,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qianfan_ocr: qianfanOCR,
 };
 
-/** By `model_type`, how the videos of a checkpoint without settings become patches, for the families that have videos. */
+/** Video processors by `model_type`, for checkpoints without settings, of the families that support videos. */
 export const VIDEO_PROCESSOR_DEFAULTS: Readonly<Record<string, VideoProcessor>> = Object.fromEntries(
   Object.entries(FAMILIES).flatMap(([type, { videos }]) => (videos === undefined ? [] : [[type, videos]])),
 );
@@ -96,7 +96,7 @@ function sizeKeysOf({ images }: ModelFamily): readonly string[] {
 /** As {@link SIZE_KEYS}, of one model type. */
 export const sizeKeysOfModel = (modelType: string): readonly string[] => sizeKeysOf(familyOf(modelType));
 
-/** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID where the config contradicts itself. */
+/** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID if the config contradicts itself. */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
   const { model_type: modelType, architectures } = config;
   const named = Array.isArray(architectures) ? architectures.slice(0, 5).join(", ") : "none named";
@@ -104,8 +104,8 @@ export function createVisionModel(config: Readonly<Record<string, unknown>>): Vi
 }
 
 /**
- * How a checkpoint's images become patches.
- * @param settings the content of `preprocessor_config.json`; undefined where there is none
+ * The image processor of a checkpoint.
+ * @param settings the content of `preprocessor_config.json`; undefined if there is none
  * @param modelType `model_type` of the checkpoint's config.json
  * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
  * @throws VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID as `readImageSettings`
@@ -119,7 +119,7 @@ export function readImageProcessor(
 }
 
 /**
- * As {@link readImageProcessor}, with the patches, and for some families the tiles, that the tower's config.json gives: the
+ * As {@link readImageProcessor}, with the patch size, and for some families the tiles, of the tower's config.json: the
  * processor that the model runs with.
  * @throws as readImageProcessor
  */
@@ -134,8 +134,8 @@ export function imageProcessorOf(
 }
 
 /**
- * As {@link readImageProcessor}, for videos; undefined for a family that has none. transformers' class for videos is the one
- * that the settings name, or else the family's.
+ * As {@link readImageProcessor}, for videos; undefined for a family without them. The class is the one that the
+ * settings name, or else the family's.
  * @param file the name of the file that holds the settings, for messages
  */
 export function readVideoProcessor(

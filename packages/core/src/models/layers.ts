@@ -1,17 +1,17 @@
-/** The layers that towers are made of, as ops under transformers' tensor names. */
+/** The layers of towers, as ops under transformers' tensor names. */
 import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vision-model.js";
 
-/** Rows of the angle table, for each set of frequencies. A grid side beyond it would be an image of over 100 000 pixels. */
+/** Rows of the angle table per set of frequencies. A longer grid side would be an image of over 100 000 pixels. */
 export const MAX_GRID_SIDE = 8192;
 
-/** The rows of the table of angles that {@link TowerBuilder.learnedRopeAngles} puts behind its others. */
+/** The rows that {@link TowerBuilder.learnedRopeAngles} appends to the angle table. */
 export const LEARNED_POSITION = [MAX_GRID_SIDE, MAX_GRID_SIDE + 1] as const;
 
-/** Where the rows of `[q | k | v]` are in a checkpoint: in one tensor, or in three. */
+/** The checkpoint's tensors of `[q | k | v]`: one, or three. */
 export type PackedProjection = string | readonly [q: string, k: string, v: string];
 
 export interface PatchForm {
@@ -20,7 +20,7 @@ export interface PatchForm {
   readonly temporal: number;
   /** Pixels along one side. */
   readonly patchSize: number;
-  /** The channels of a pixel stand side by side in a row, as the family's processor has them. */
+  /** Channels are interleaved in a row, as in the family's processor. */
   readonly channelsLast?: boolean;
 }
 
@@ -35,9 +35,9 @@ export interface Rotation {
 export interface LinearOptions {
   /** Default: true. */
   readonly bias?: boolean;
-  /** The checkpoint's shape, where the weight is no matrix: a convolution over patches. */
+  /** The checkpoint's shape if the weight is not a matrix: a convolution over patches. */
   readonly shape?: readonly number[];
-  /** Of the weight's elements. */
+  /** Order of the weight's elements. */
   readonly reordered?: ReorderedElements;
   /** A vector of the checkpoint that multiplies the result: layer scale. */
   readonly scale?: string;
@@ -49,7 +49,7 @@ export type Limits = readonly [low: ValueId, high: ValueId];
 export interface GatedMlpOptions {
   /** Default: true. */
   readonly bias?: boolean;
-  /** Both products are brought between them. */
+  /** Both products are clamped to these. */
   readonly limits?: { readonly gate: Limits; readonly up: Limits };
 }
 
@@ -60,12 +60,12 @@ export interface AttentionOptions {
   /** Whether the projection has one. Default: true. */
   readonly bias?: boolean;
   /**
-   * The order of a head's columns in the checkpoint, for rotations that turn other pairs than (i, i + headSize/2): a head is
-   * seen with these sides, whose axes are then put in the order of `axes`. Values are reordered too, so the output projection
-   * reads its columns through {@link headColumns}. Where `padded` makes a head longer, give `scale`.
+   * The order of a head's columns in the checkpoint, for rotations of pairs other than (i, i + headSize/2): a head is
+   * viewed with these sides, and its axes are permuted to `axes`. Values are reordered too, so the output projection
+   * reads its columns through {@link headColumns}. If `padded` makes a head longer, give `scale`.
    */
   readonly headOrder?: ReorderedElements;
-  /** Norms of each head of queries and keys, `q_norm` and `k_norm`; of values too, without a weight, where `values` says so. */
+  /** Norms of each head of queries and keys, `q_norm` and `k_norm`; with `values` also of values, without a weight. */
   readonly headNorms?: { readonly epsilon: number; readonly values?: boolean };
   /** Default: one over the square root of the head size. */
   readonly scale?: number;
@@ -94,7 +94,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("interpolate_rows", [table, rows, weights], {}, name);
   }
 
-  /** i32 [segments + 1, 1]: a segment list of the layout, summed up. */
+  /** i32 [segments + 1, 1]: the prefix sums of a segment list of the layout. */
   segments(list: SegmentList): ValueId {
     return this.input(list, { element: "i32", rows: rowsOf(SEGMENT_LISTS[list], 1), columns: 1 });
   }
@@ -132,8 +132,8 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * A convolution whose stride is its kernel, over rows that {@link mergeRows} joined: a product whose weight has the columns
-   * of its channels side by side, as the rows have them.
+   * A convolution with stride equal to its kernel, over rows joined by {@link mergeRows}: a product whose weight has
+   * its channels interleaved, as in the rows.
    */
   patchConvolution(x: ValueId, name: string, columns: number, kernel: number, options: LinearOptions = {}) {
     const channels = this.typeOf(x).columns / kernel ** 2;
@@ -146,8 +146,8 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * down(fn(gate(x)) · up(x)). In between rows are padded with columns of zero to a multiple of 8, which the fast kernels of
-   * CUDA ask for.
+   * down(fn(gate(x)) · up(x)). The inner columns are zero-padded to a multiple of 8, which the fast CUDA kernels
+   * require.
    */
   gatedMlp(
     x: ValueId,
@@ -207,14 +207,14 @@ export class TowerBuilder extends GraphBuilder {
     return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
   }
 
-  /** A merger of two products, behind its norm: `merge`² patches become a token. */
+  /** A merger of two products, after its norm: `merge`² patches become a token. */
   merger(normed: ValueId, merge: number, columns: number): ValueId {
     const rows = this.mergeRows(normed, merge, "merger");
     const wide = this.linear(rows, "merger.mlp.0", this.typeOf(rows).columns);
     return this.linear(this.activation(wide, "merger.act", "gelu_erf"), "merger.mlp.2", columns);
   }
 
-  /** What attention writes, before its output projection. */
+  /** The output of attention, before its output projection. */
   attention(x: ValueId, name: string, projection: PackedProjection, options: AttentionOptions): ValueId {
     const qkv = this.#packed(x, `${name}.qkv`, projection, options);
     const columns = this.typeOf(qkv).columns / 3;
@@ -251,32 +251,32 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("attention", [queries, keys, values, segments], { heads, scale }, `${name}.attention`);
   }
 
-  /** `merge`² patch rows side by side in a token row, or in a row of another dim. */
+  /** Joins `merge`² patch rows into a token row, or into a row of another dim. */
   mergeRows(x: ValueId, merge: number, name: string, rows?: string): ValueId {
     return this.add("merge_rows", [x], { factor: merge ** 2, ...(rows && { rows }) }, `${name}.merge`);
   }
 
-  /** Patches and the rows of `learned`, as the tower's layout puts them: `rowSources`. */
+  /** Patches and the rows of `learned`, in the layout's order: `rowSources`. */
   withLearnedRows(patches: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [patches, learned, this.#order("rowSources", "rows")], {}, name);
   }
 
-  /** The patches among the rows of a tower with learned ones: `patchRows`. */
+  /** The patch rows of a tower with learned rows: `patchRows`. */
   patchesOf(rows: ValueId, name: string): ValueId {
     return this.add("gather_rows", [rows, this.#order("patchRows", "patches")], {}, name);
   }
 
-  /** Rows of merged patches and the rows of `learned`, as the answer has them: `tokenSources`. */
+  /** Rows of merged patches and the rows of `learned`, in the output's order: `tokenSources`. */
   answer(merged: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
   }
 
-  /** A number that kernels read as a weight. */
+  /** A constant number, read by kernels as a weight. */
   number(name: string, value: number): ValueId {
     return this.weight(name, [1], { literal: [value] });
   }
 
-  /** Weighted sums of rows of merged patches, a row for each of the answer's: `tokenTaps`. */
+  /** Weighted sums of rows of merged patches, one per output row: `tokenTaps`. */
   resampleRows(merged: ValueId, name: string): ValueId {
     const taps = (input: "tokenTapRows" | "tokenTapWeights", element: "i32" | "f32") =>
       this.input(MODEL_INPUTS[input], { element, rows: rowsOf("tokens"), columns: TOKEN_TAPS });
@@ -284,7 +284,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("interpolate_rows", operands, {}, name);
   }
 
-  /** Rows whose elements are all scaled alike: one channel, as the kernel sees it. */
+  /** Rows whose elements are all scaled alike: one channel to the kernel. */
   #pixelRows({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
     const [scale, shift] = channelScale;
     if (channelScale.some((value, index) => value !== (index % 2 === 0 ? scale : shift))) {
@@ -303,7 +303,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.input(name, { element, rows: rowsOf("patches"), columns });
   }
 
-  /** [q | k | v] of one product, whatever tensors the checkpoint keeps it in. */
+  /** [q | k | v] as one product, for either form of the checkpoint. */
   #packed(
     x: ValueId,
     name: string,
@@ -340,8 +340,8 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * f32 [positions, paddedSize/2]: the angles of rotations by row and column, which have the same frequencies.
-   * @param paddedSize of heads with columns of zeros behind each quarter of the checkpoint's, which turn by nothing
+   * f32 [positions, paddedSize/2]: rotation angles by row and column, with the same frequencies.
+   * @param paddedSize of heads with zero columns after each quarter of the checkpoint's; their angle is 0
    */
   ropeAngles(headSize: number, theta: number, paddedSize = headSize): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
@@ -349,7 +349,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.constant("rope_angles", paddedSize / 2, ropeAngles([[...frequencies, ...padding]]));
   }
 
-  /** As {@link ropeAngles}, and behind them the headSize/2 angles of a tensor, which turn rows at `LEARNED_POSITION`. */
+  /** As {@link ropeAngles}, followed by the headSize/2 angles of a tensor, which rotate rows at `LEARNED_POSITION`. */
   learnedRopeAngles(headSize: number, theta: number, tensor: string, stored: readonly number[]): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
     return this.weight(tensor, [MAX_GRID_SIDE + LEARNED_POSITION.length, headSize / 2], {
@@ -359,8 +359,8 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * As {@link ropeAngles}, where rows have the even and columns the odd of headSize/2 frequencies. Positions of columns are
-   * read from MAX_GRID_SIDE on: see {@link columnsApart}.
+   * As {@link ropeAngles}, with the even of headSize/2 frequencies for rows and the odd ones for columns. Column
+   * positions start at MAX_GRID_SIDE: see {@link columnsApart}.
    */
   ropeAnglesByAxis(headSize: number, theta: number): ValueId {
     const axes = [0, 1].map((odd) =>
@@ -370,7 +370,7 @@ export class TowerBuilder extends GraphBuilder {
   }
 }
 
-/** The order of an output projection's columns behind attention with {@link AttentionOptions.headOrder}. */
+/** The order of an output projection's columns after attention with {@link AttentionOptions.headOrder}. */
 export function headColumns(rows: number, heads: number, headOrder: ReorderedElements): ReorderedElements {
   return within(headOrder, [rows, heads], []);
 }
@@ -399,12 +399,12 @@ function within(
 
 const product = (sides: readonly number[]) => sides.reduce((all, side) => all * side, 1);
 
-/** Positions whose columns are read in the second half of the table of angles. */
+/** Positions with columns offset into the second half of the angle table. */
 export function columnsApart(positions: Int32Array): Int32Array {
   return positions.map((position, index) => (index % 2 === 0 ? position : position + MAX_GRID_SIDE));
 }
 
-/** θ to the power of −exponent, as transformers rounds it. */
+/** θ^−exponent, with transformers' rounding. */
 function ropeFrequencies(
   count: number,
   theta: number,
@@ -416,8 +416,8 @@ function ropeFrequencies(
 }
 
 /**
- * f32 [MAX_GRID_SIDE · sets, headSize/2]: for each position the cosines of the headSize/4 frequencies of its set, then their
- * sines. The angle is a float32 product, as transformers computes it.
+ * f32 [MAX_GRID_SIDE · sets, headSize/2]: for each position the cosines of its set's headSize/4 frequencies, then their
+ * sines. The angle is a float32 product, as in transformers.
  */
 function ropeAngles(sets: readonly (readonly number[])[]): Float32Array {
   const count = (sets[0] as readonly number[]).length;

@@ -32,7 +32,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly fingerprint: string;
   readonly vision: VisionModel;
   readonly processor: ImageProcessor;
-  /** How frames of a video become patches; undefined for a family without videos. The graph normalises them as it does images. */
+  /** Undefined for a family without videos. The graph normalises frames and images alike. */
   readonly videoProcessor: VideoProcessor | undefined;
   readonly graph: Graph;
   /** Messages about unexpected properties of the checkpoint; usually empty. */
@@ -100,8 +100,8 @@ function wantedTensors({ graph, vision }: ModelDescription): WantedTensors {
 }
 
 /**
- * The names of the weight files that {@link loadModel} reads: those with tensors of the tower, so that only these are
- * downloaded. The directory needs config.json, the processors' files and the weights' index.
+ * The names of the weight files that {@link loadModel} reads: those with tensors of the tower, so that only they need
+ * downloading. The directory must have config.json, the processor files and the weights' index.
  * @throws as loadModel does
  */
 export async function towerFiles(directory: string): Promise<readonly string[]> {
@@ -140,13 +140,13 @@ function describeModel(
   const vision = createVisionModel(config);
   checkOptions("mmProcessorKwargs", overrides, sizeKeysOfModel(vision.modelType));
   checkAgainstTower(IMAGE_FILE, image, vision);
-  // Where the tower's patches have one frame, a file for videos may still say what its processor's class does.
+  // If the tower's patches have one frame, a video processor's file may still have its class's value.
   const { temporal_patch_size, ...ofOneFrame } = video ?? {};
   checkAgainstTower(videoFile, vision.temporalPatchSize === 1 ? ofOneFrame : video, vision);
   const processor = imageProcessorOf(vision, image, overrides);
   checkFixedSize(processor, vision);
   const videos = readVideoProcessor(video, vision.modelType, overrides, videoFile);
-  // Where config.json has the size of an image's tiles, it is that of a clip's frames, too.
+  // A tile size in config.json also applies to the frames of a clip.
   const { fixedSize } = vision.imageSettings ?? {};
   const { patchSize, temporalPatchSize, mergeSize } = processor;
   const patches = { patchSize, temporalPatchSize, mergeSize };
@@ -155,7 +155,7 @@ function describeModel(
   return { name, vision, processor, videoProcessor, graph };
 }
 
-/** The processor's patches must be the tower's. @throws VG_MODEL_INVALID with both values */
+/** The processor's patch size must be the tower's. @throws VG_MODEL_INVALID with both values */
 function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
   const expected = {
     patch_size: vision.processorPatchSize ?? vision.patchSize,
@@ -164,7 +164,7 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   };
   for (const [key, value] of Object.entries(expected)) {
     const found = settings?.[key] ?? value;
-    // A file may have an object there, with a token's sides or a patch's; the tower's are taken.
+    // Some files have an object there, with the sides of a token or a patch; the tower's value is used.
     if (found === value || typeof found === "object") continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",
@@ -192,7 +192,7 @@ function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }:
 
 /**
  * The model's video processor.
- * @throws VG_MODEL_UNSUPPORTED for a family without videos, and where the graph would normalise their frames wrongly
+ * @throws VG_MODEL_UNSUPPORTED for a family without videos, and if the graph would normalise their frames wrongly
  */
 export function videoProcessorOf({ processor, videoProcessor, name }: LoadedModel): VideoProcessor {
   if (videoProcessor === undefined) {
@@ -200,7 +200,7 @@ export function videoProcessorOf({ processor, videoProcessor, name }: LoadedMode
       remedy: "pass frames as images, each an item of its own",
     });
   }
-  // The graph normalises all pixels as the image processor says.
+  // The graph normalises all pixels by the image processor's constants.
   const image = channelScale(processor);
   if (channelScale(videoProcessor).every((value, index) => value === image[index])) return videoProcessor;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {
@@ -208,11 +208,11 @@ export function videoProcessorOf({ processor, videoProcessor, name }: LoadedMode
   });
 }
 
-/** The content of a checkpoint's processor files; undefined for files that it does not have. */
+/** The content of a checkpoint's processor files; undefined for missing files. */
 export interface ProcessorSettings {
   readonly image?: Settings | undefined;
   readonly video?: Settings | undefined;
-  /** The file that the settings for videos are from, for messages. */
+  /** The source file of the video settings, for messages. */
   readonly videoFile: string;
 }
 
@@ -234,9 +234,9 @@ function withDummyWeights(model: ModelDescription): LoadedModel {
 const SAMPLE_BYTES = 256;
 
 /**
- * A digest of each stored tensor's name, dtype, shape, first and last bytes, and of the files' sizes and times of change. The
- * headers alone are equal for two trainings of one model. Hashing all bytes would take seconds a gigabyte; the times
- * catch a change that the samples miss, and cost no more than a cold cache after a copy.
+ * A digest of each stored tensor's name, dtype, shape, first and last bytes, and of the files' sizes and modification
+ * times. The headers alone are equal for two trainings of one model, and hashing all bytes would take seconds per
+ * gigabyte. The times catch a change that the samples miss, at the cost of a cold cache after a copy.
  */
 async function fingerprintOf(
   stored: ReadonlyMap<string, readonly TensorSource[]>,
@@ -260,8 +260,8 @@ const IMAGE_FILE = "preprocessor_config.json";
 const VIDEO_FILE = "video_preprocessor_config.json";
 
 /**
- * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have a file for each. As in
- * transformers, an image processor's file holds for videos where a checkpoint has no settings for them.
+ * transformers 5 nests the processors' settings in processor_config.json; older checkpoints have one file per
+ * processor. As in transformers, the image processor's file applies to videos if there are no video settings.
  * @throws VG_FILE_UNREADABLE, VG_MODEL_INVALID
  */
 export async function readProcessorSettings(directory: string): Promise<ProcessorSettings> {

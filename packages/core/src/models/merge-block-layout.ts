@@ -1,4 +1,4 @@
-/** The order in which towers keep patches: merge blocks row by row, within each block row by row. */
+/** The towers' patch order: merge blocks in raster order, and raster order within each block. */
 import type { Grid } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 import type { GridLayout } from "./vision-model.js";

@@ -1,14 +1,14 @@
-/** What a family has for the table of families, and for that of published models. */
+/** A family's entries in the table of families and in that of published models. */
 import type { ImageProcessorDefaults, SizeSettings, VideoProcessor } from "../images/image-processor.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface ModelFamily {
-  /** @throws VG_MODEL_INVALID where the config contradicts itself; VG_MODEL_UNSUPPORTED for what the family can't run */
+  /** @throws VG_MODEL_INVALID if the config contradicts itself; VG_MODEL_UNSUPPORTED if the family can't run it */
   create(config: Readonly<Record<string, unknown>>): VisionModel;
   readonly images: ImageProcessorDefaults;
-  /** Absent where the family has no videos. */
+  /** Absent if the family does not support videos. */
   readonly videos?: VideoProcessor;
-  /** As `images.sizes`, for the settings of videos. */
+  /** As `images.sizes`, for video settings. */
   readonly videoSizes?: SizeSettings;
 }
 
@@ -20,6 +20,6 @@ export interface ArchitectureConfig {
   readonly text_config?: Readonly<Record<string, unknown>>;
   readonly mm_tokens_per_image?: number;
   readonly scale_factor?: number;
-  /** The checkpoint's preprocessor_config.json, where the family's defaults are those of another one. */
+  /** The checkpoint's preprocessor_config.json, if it differs from the family's defaults. */
   readonly preprocessor?: Readonly<Record<string, unknown>>;
 }

@@ -1,14 +1,14 @@
-/** The layout of an item of several grids, out of the layouts of each. */
+/** The layout of an item of several grids, joined from the layouts of each. */
 import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
 import { concatenate } from "../numerics.js";
 import { PATCH_TABLES, type PatchTables } from "./patch-tables.js";
 import type { GridLayout, SegmentList } from "./vision-model.js";
 
-/** Tables, segments and orders of patches one after the other. @param layoutOf of one grid, with no other orders than these */
+/** Concatenates tables, segments and patch orders. @param layoutOf of one grid, with no orders other than these */
 export function partsLayout(grid: Grid, layoutOf: (part: GridPart) => GridLayout): GridLayout {
   const parts = partsInRowOrder(grid);
   if (parts.length === 1) return layoutOf(grid);
-  // The parts of a clip's frames are alike.
+  // All frames of a clip have the same parts.
   const layouts = new Map([...new Set(parts)].map((part) => [part, layoutOf(part)]));
   const ordered = parts.map((part) => layouts.get(part) as GridLayout);
   const lists = Object.keys(ordered[0]?.segments ?? {}) as SegmentList[];

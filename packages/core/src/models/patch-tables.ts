@@ -1,20 +1,20 @@
 /**
- * The tables that a layout makes: a row for each of the tower's patches, in the tower's order. They depend on the grid alone,
- * so the layout cache and the grid cache keep them.
+ * The tables of a layout: a row per patch, in the tower's order. They depend only on the grid, so the layout cache and
+ * the grid cache store them.
  *
- * Learned position embeddings are sampled by *taps*: the rows of the checkpoint's table that a patch reads, and the weight of
- * each. Whatever a family interpolates, it says here; the op (`interpolate_rows`) only adds up.
+ * Learned position embeddings are sampled by *taps*: the rows of the checkpoint's table that a patch reads, and their
+ * weights. All interpolation is defined here; the op (`interpolate_rows`) only sums.
  */
 import type { AnyNode, Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
 
-/** The graph's inputs that {@link PatchTables} fill, by the names of their tables. */
+/** The graph inputs filled by {@link PatchTables}, by table name. */
 export const PATCH_TABLES = ["positions", "tap_rows", "tap_weights"] as const;
 export type PatchTable = (typeof PATCH_TABLES)[number];
 
 /**
- * `positions` i32 [patches, 2]: row and column in the grid. `tap_rows` i32 and `tap_weights` f32 [patches, taps]: rows of the
- * table of position embeddings, and what each is multiplied by.
+ * `positions` i32 [patches, 2]: row and column in the grid. `tap_rows` i32 and `tap_weights` f32 [patches, taps]: rows
+ * of the position embedding table, and their weights.
  */
 export type PatchTables = Readonly<Partial<Record<PatchTable, Int32Array | Float32Array>>>;
 
@@ -24,12 +24,12 @@ export function patchTableInputs(graph: Graph): readonly AnyNode[] {
   return graph.nodes.filter(({ op, name }) => op === "input" && names.includes(name));
 }
 
-/** The taps of a table that is not interpolated. @param tap_rows the row of each patch */
+/** The taps of a table without interpolation. @param tap_rows the row of each patch */
 export function plainTaps(tap_rows: Int32Array): PatchTables {
   return { tap_rows, tap_weights: new Float32Array(tap_rows.length).fill(1) };
 }
 
-/** The taps of a table of side² rows that is read at the nearest cell before each patch's place. */
+/** The taps of a table of side² rows, read at the nearest cell before each patch's position. */
 export function nearestTaps(positions: Int32Array, { h, w }: Grid, side: number): PatchTables {
   const cells = Int32Array.from({ length: positions.length / 2 }, (_, patch) => {
     const [row, column] = [positions[2 * patch] as number, positions[2 * patch + 1] as number];
@@ -44,10 +44,10 @@ interface AxisTap {
   readonly weight: number;
 }
 
-/** For each of `count` patches along an axis, the cells that it reads of `side`. All have the same number of taps. */
+/** For each of `count` patches along an axis, the cells of `side` that it reads. The number of taps is constant. */
 type AxisSampler = (count: number, side: number) => readonly (readonly AxisTap[])[];
 
-/** The taps of a table of side² rows that is resized to the grid, both axes alike. */
+/** The taps of a table of side² rows resized to the grid, both axes alike. */
 function resizedTaps(positions: Int32Array, { h, w }: Grid, side: number, sampler: AxisSampler): PatchTables {
   const [vertical, horizontal] = [sampler(h, side), sampler(w, side)];
   const taps = ((vertical[0] as readonly AxisTap[]).length ** 2 * positions.length) / 2;
@@ -65,7 +65,7 @@ function resizedTaps(positions: Int32Array, { h, w }: Grid, side: number, sample
   return { tap_rows, tap_weights };
 }
 
-/** The same taps of a table that has `rows` more rows before its first. */
+/** The same taps for a table with `rows` more rows before its first. */
 export function behindRows({ tap_rows, ...tables }: PatchTables, rows: number): PatchTables {
   return { ...tables, tap_rows: (tap_rows as Int32Array).map((row) => row + rows) };
 }
@@ -74,8 +74,8 @@ export function behindRows({ tap_rows, ...tables }: PatchTables, rows: number): 
 export const BILINEAR_TAPS = 4;
 
 /**
- * The taps of a table of side² rows that is stretched over the grid bilinearly, corners on corners: torch.linspace(0,
- * side − 1, n) along each axis, in f32 as transformers computes it.
+ * The taps of a table of side² rows resized to the grid bilinearly with aligned corners: torch.linspace(0, side − 1, n)
+ * along each axis, in f32 as in transformers.
  */
 export function bilinearTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
   return resizedTaps(positions, grid, side, alignedTaps);
@@ -99,14 +99,14 @@ function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])
 }
 
 /**
- * The taps of a table of side² rows that is resized to the grid bilinearly, as torch does without antialias: pixel centres on
- * pixel centres. There are {@link BILINEAR_TAPS} of them.
+ * The {@link BILINEAR_TAPS} taps of a table of side² rows resized to the grid bilinearly, as in torch without antialias
+ * and with half-pixel centres.
  */
 export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
   return resizedTaps(positions, grid, side, centredTaps);
 }
 
-/** For each of `count` cells along an axis, those of `side` cells that torch's bilinear filter without antialias reads. */
+/** For each of `count` cells along an axis, the cells of `side` that torch's bilinear filter without antialias reads. */
 export function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   return Array.from({ length: count }, (_, index) => {
     const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);
@@ -119,20 +119,20 @@ export function centredTaps(count: number, side: number): readonly (readonly Axi
 }
 
 /**
- * A table that is resized bilinearly with antialias: where it shrinks, a place is a sum of up to all places of an axis. So the
- * table is loaded with the places of its shrunken axes beside its own ({@link ResampledTable}), and a patch reads four rows of
- * it at most.
+ * A table resized bilinearly with antialias. When downscaled, a cell is a sum of up to all cells of an axis. So the
+ * table is loaded with the cells of its downscaled axes beside its own ({@link ResampledTable}), and a patch reads at
+ * most four rows.
  */
 export interface AntialiasedTable {
-  /** Places along one side of the checkpoint's table. */
+  /** Cells along one side of the checkpoint's table. */
   readonly side: number;
-  /** Places along one side of the loaded table, and what each is of the checkpoint's. */
+  /** Cells along one side of the loaded table, each as weights of the checkpoint's cells. */
   readonly axis: readonly (readonly number[])[];
-  /** By the length of a shrunken axis, its first place. */
+  /** First cell of a downscaled axis, by its length. */
   readonly shrunk: ReadonlyMap<number, number>;
 }
 
-/** @param step what the lengths of the grid's axes are multiples of */
+/** @param step divides the lengths of the grid's axes */
 export function antialiasedTable(side: number, step: number): AntialiasedTable {
   const axis = Array.from({ length: side }, (_, place) =>
     Array.from({ length: side }, (_, own) => Number(own === place)),
@@ -145,7 +145,7 @@ export function antialiasedTable(side: number, step: number): AntialiasedTable {
   return { side, axis, shrunk };
 }
 
-/** torch's antialiased filter: a triangle over the places that shrink into one. */
+/** torch's antialiased filter: a triangle over the cells that are merged into one. */
 function triangle(index: number, count: number, side: number): number[] {
   const scale = side / count;
   const centre = scale * (index + 0.5);
@@ -172,8 +172,8 @@ export function antialiasedTaps(positions: Int32Array, grid: Grid, table: Antial
 export const BICUBIC_TAPS = 16;
 
 /**
- * The taps of a table of side² rows that is resized to the grid by torch's bicubic filter, without antialias: pixel centres
- * on pixel centres, and cells beyond the border repeat it.
+ * The taps of a table of side² rows resized to the grid by torch's bicubic filter, without antialias, with half-pixel
+ * centres and a replicated border.
  */
 export function bicubicTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
   return resizedTaps(positions, grid, side, cubicTaps);

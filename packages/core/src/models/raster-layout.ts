@@ -1,4 +1,4 @@
-/** The layout of families whose items have their patches row by row; the tower has those of a token side by side. */
+/** The layout of families whose items have patches in raster order; in the tower a token's patches are adjacent. */
 import type { Grid } from "../item.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
 import { type PatchTables, plainTaps } from "./patch-tables.js";
@@ -6,8 +6,8 @@ import type { GridLayout } from "./vision-model.js";
 
 /**
  * Each frame is one segment.
- * @param tablesOf makes the tables from the positions of {@link mergeBlockPositions}. If left out, the taps of a table with a
- *   row for each patch of a frame, in raster order too
+ * @param tablesOf makes the tables from the positions of {@link mergeBlockPositions}. Default: the taps of a table with
+ *   a row for each patch of a frame, in raster order too
  */
 export function rasterLayout(
   grid: Grid,
@@ -29,7 +29,7 @@ export function tapsOfCells(positions: Int32Array, { w }: Grid): PatchTables {
   return plainTaps(cells(positions, w));
 }
 
-/** Places in raster order. */
+/** Cell indices in raster order. */
 function cells(positions: Int32Array, width: number): Int32Array {
   return Int32Array.from({ length: positions.length / 2 }, (_, patch) => {
     return (positions[2 * patch] as number) * width + (positions[2 * patch + 1] as number);

@@ -1,6 +1,5 @@
 /**
- * The encoder of SigLIP, which many families took over: layers of attention and an MLP, each behind a layer norm. CLIP's has
- * the same tensors.
+ * SigLIP's encoder, used by many families: pre-norm layers of attention and an MLP. CLIP's has the same tensors.
  */
 import type { ValueId } from "../graph/graph.js";
 import type { Rotation, TowerBuilder } from "./layers.js";
@@ -15,7 +14,7 @@ export interface SiglipPatchConfig {
   readonly side: number;
 }
 
-/** Patches with learned positions. @param name `embeddings`, with what stands before it. @param taps of the layout's */
+/** Patches with learned positions. @param name `embeddings` with its prefix. @param taps of the layout */
 export function siglipPatches(
   g: TowerBuilder,
   config: SiglipPatchConfig,
@@ -42,11 +41,11 @@ export interface SiglipEncoderConfig {
 }
 
 export interface SiglipLayers {
-  /** What stands before `encoder.layers`. */
+  /** The prefix of `encoder.layers`. */
   readonly name: string;
   /** The first of the layers. Default: 0. */
   readonly first?: number;
-  /** The one behind the last. Default: `num_hidden_layers`. */
+  /** End of the layers, exclusive. Default: `num_hidden_layers`. */
   readonly end?: number;
   /** The value of `segments()` within which the layers attend. */
   readonly segments: ValueId;

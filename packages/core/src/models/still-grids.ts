@@ -1,11 +1,11 @@
-/** Grids to fill a batch with, for checking, measuring and benching a model. */
+/** Grids that fill a batch, for checks, measurements and benchmarks. */
 import type { Grid } from "../item.js";
 import { answerTokens, type VisionModel } from "./vision-model.js";
 
 /**
- * Grids of stills with `tokens` tokens together, as square as they come.
- * A model with one grid gets as many of it as fit.
- * @param itemTokens tokens of one still at most
+ * Grids of stills with `tokens` tokens in total, as square as possible.
+ * A model with a fixed grid gets as many as fit.
+ * @param itemTokens maximum tokens of one still
  */
 export function stillGrids(
   model: Pick<VisionModel, "spatialMergeSize" | "fixedGrid" | "maxGridSide" | "tokensOf">,
@@ -23,7 +23,7 @@ export function stillGrids(
     const rows = Math.min(longest, Math.floor(Math.sqrt(size)));
     const gridOf = (columns: number) => ({ t: 1, h: rows * merge, w: columns * merge });
     let columns = Math.min(longest, Math.floor(size / rows));
-    // An answer can have more rows than merged patches.
+    // The output can have more rows than merged patches.
     while (columns > 0 && answerTokens(model, gridOf(columns)) > size) columns -= 1;
     if (columns === 0) break;
     grids.push(gridOf(columns));

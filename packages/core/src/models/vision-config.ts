@@ -1,10 +1,10 @@
-/** Reads a tower's part of a config.json under transformers' names, with a family's defaults for what is left out. */
+/** Reads a tower's part of a config.json under transformers' names, with a family's defaults for absent keys. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Activation } from "../graph/ops.js";
 
 /**
- * Far above every published tower; they keep a damaged or hostile config.json from making tables and graphs that exhaust
- * memory before the checkpoint's tensors are seen.
+ * Far above every published tower. They prevent a damaged or hostile config.json from creating tables and graphs that
+ * exhaust memory before the checkpoint's tensors are read.
  */
 const LIMITS: Readonly<Record<string, number>> = {
   depth: 256,
@@ -45,12 +45,12 @@ const LIMITS: Readonly<Record<string, number>> = {
   position_embedding_size: 1_048_576,
 };
 
-/** Bounds the table of rotary angles, which has 8192 rows of it. */
+/** Bounds the columns of the rotary angle table, which has 8192 rows. */
 const MAX_HEAD_SIZE = 1024;
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** What each default says of its key: a number is a positive integer, a list has layer numbers. */
+/** The default's type defines the key's: a number is a positive integer, a list has layer numbers. */
 export type VisionDefaults = Readonly<Record<string, number | string | readonly number[]>>;
 
 /** A config with the same keys, whose values are of the same kinds. */
@@ -87,7 +87,7 @@ function expectLike(key: string, value: unknown, like: unknown): void {
     throw wrongConfig(key, value, "a list of layer numbers");
 }
 
-/** A number that need not be whole. @param path what the error calls it. @throws VG_MODEL_INVALID */
+/** A positive number, not necessarily an integer. @param path the key's name in errors. @throws VG_MODEL_INVALID */
 export function readPositiveNumber(values: Config, key: string, absent: number, path = key): number {
   const value = values[key] ?? absent;
   if (Number.isFinite(value) && (value as number) > 0) return value as number;
@@ -103,7 +103,7 @@ export function readBoolean(values: Config, key: string, absent: boolean): boole
 
 const DEFAULT_ROPE_THETA = 10_000;
 
-/** `rope_parameters.rope_theta`, or `rope_theta` as older configs have it. @throws VG_MODEL_INVALID */
+/** `rope_parameters.rope_theta`, or `rope_theta` in older configs. @throws VG_MODEL_INVALID */
 export function readRopeTheta(values: Config): number {
   const absent = readPositiveNumber(values, "rope_theta", DEFAULT_ROPE_THETA);
   const parameters = (values.rope_parameters ?? {}) as Config;
@@ -111,7 +111,7 @@ export function readRopeTheta(values: Config): number {
 }
 
 /**
- * Checks that the width divides into heads that a two-dimensional rotation can turn, if the tower rotates.
+ * Checks that the width divides into heads, and for a tower with rotation that a two-dimensional one fits a head.
  * @param widthKey the config's name of `width`
  * @throws VG_MODEL_INVALID
  */
@@ -133,7 +133,7 @@ export function checkHeads(
     throw wrongConfig(key, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
 }
 
-/** The object at `key`. @param path what the error calls it */
+/** The object at `key`. @param path its name in errors */
 export function objectIn(config: Config, key: string, path: string): Config {
   const value = config[key];
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
@@ -151,7 +151,7 @@ export function checkPatch(channels: number, patchSize: number): void {
   throw wrongConfig("patch_size", patchSize, "a size that makes a patch's pixels a multiple of 4 bytes");
 }
 
-/** @param path what the error calls the key. @throws VG_MODEL_UNSUPPORTED for a value that is neither absent nor `supported` */
+/** @param path the key's name in errors. @throws VG_MODEL_UNSUPPORTED unless the value is absent or `supported` */
 export function refuseOther(path: string, value: unknown, supported: unknown): void {
   if (JSON.stringify(value ?? supported) === JSON.stringify(supported)) return;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path} is ${describe(value)}`, {
@@ -159,7 +159,7 @@ export function refuseOther(path: string, value: unknown, supported: unknown): v
   });
 }
 
-/** Layers that run until `vision_feature_layer`, which is counted from the last, −1. @throws VG_MODEL_UNSUPPORTED */
+/** Number of layers up to `vision_feature_layer`; −1 is the last layer. @throws VG_MODEL_UNSUPPORTED */
 export function readFeatureLayers(checkpointConfig: Config, depth: number, absent: number): number {
   const layer = checkpointConfig.vision_feature_layer ?? absent;
   const layers = Number.isInteger(layer) ? depth + 1 + (layer as number) : Number.NaN;
@@ -169,7 +169,7 @@ export function readFeatureLayers(checkpointConfig: Config, depth: number, absen
   });
 }
 
-/** Each layer is below `depth`, and stands in the list once. @throws VG_MODEL_INVALID */
+/** Each layer is below `depth` and unique. @throws VG_MODEL_INVALID */
 export function checkLayers(key: string, layers: readonly number[], depth: number): void {
   if (new Set(layers).size < layers.length) throw wrongConfig(key, layers, "different layers");
   const beyond = layers.find((layer) => layer >= depth);

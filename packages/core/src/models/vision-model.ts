@@ -1,6 +1,6 @@
 /**
- * What a model family answers: its graph, its tensors and its layout tables. Families live in folders of their own
- * and import `graph/` alone; nothing in them knows of devices, budgets or batches.
+ * The interface of a model family: its graph, tensors and layout tables. Each family has its own folder and imports
+ * only `graph/`; families do not depend on devices, budgets or batches.
  */
 import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { Graph } from "../graph/graph.js";
@@ -9,54 +9,54 @@ import type { ImageProcessor } from "../images/image-processor.js";
 import { type Grid, tokenCount } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 
-/** The tables that depend on an item's grid alone. */
+/** The tables that depend only on an item's grid. */
 export interface GridLayout {
-  /** Made anew at each call: `LayoutCache` keeps them. */
+  /** Computed on each call: `LayoutCache` caches them. */
   patchTables(): PatchTables;
-  /** Rows of each segment that attends within itself, for each segment list of the graph: patches, or rows of merged ones. */
+  /** Rows per attention segment, for each segment list of the graph: patches, or rows of merged ones. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
-  /** i32 [patches]: which of the item's patches each row of the tower is. Absent where both have the same order. */
+  /** i32 [patches]: the item's patch of each tower row. Absent if both have the same order. */
   readonly patchOrder?: Int32Array;
-  /** i32 [tokens]: which of the tower's tokens each row of the answer is. For graphs with the input `token_order`. */
+  /** i32 [tokens]: the tower's token of each output row. For graphs with the input `token_order`. */
   readonly tokenOrder?: Int32Array;
   /**
-   * i32 [rows]: which of the patches each row of the tower is, where it has more rows than patches: a negative value names a
-   * learned row, −1 the first.
+   * i32 [rows]: the patch of each tower row, for towers with more rows than patches: a negative value is a learned row,
+   * −1 the first.
    */
   readonly rowSources?: Int32Array;
-  /** i32 [rows, 2]: `positions` of the tower's rows, where learned ones turn, too. Beside `rowSources`. */
+  /** i32 [rows, 2]: `positions` of the tower's rows, if learned ones are rotated too. With `rowSources`. */
   readonly rowPositions?: Int32Array;
-  /** i32 [patches]: the tower's row of each patch. Beside `rowSources`. */
+  /** i32 [patches]: the tower row of each patch. With `rowSources`. */
   readonly patchRows?: Int32Array;
-  /** i32 [tokens]: which row of merged patches each row of the answer is, or a learned row, as in `rowSources`. */
+  /** i32 [tokens]: the row of merged patches of each output row, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
-  /** Which rows of merged patches each row of the answer is a weighted sum of: [tokens, {@link TOKEN_TAPS}]. */
+  /** Each output row as a weighted sum of rows of merged patches: [tokens, {@link TOKEN_TAPS}]. */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }
 
-/** Taps of an answer whose rows are resized bilinearly. */
+/** Taps of an output resized bilinearly. */
 export const TOKEN_TAPS = 4;
 
-/** How checkpoints name a tower's tensors. */
+/** The names of a tower's tensors in checkpoints. */
 export interface TensorNames {
-  /** What stands before the names, the usual one first. */
+  /** Prefixes of the names, the usual one first. */
   readonly prefixes: readonly string[];
-  /** Patterns of the graph's names, each with the replacement that gives the checkpoint's. */
+  /** Patterns of graph names, each with the replacement that yields the checkpoint's name. */
   readonly renamed?: readonly (readonly [pattern: RegExp, replacement: string])[];
 }
 
 export interface VisionModel {
   /** transformers' `model_type`. */
   readonly modelType: string;
-  /** What config.json's `vision_config` says, under transformers' names and with its defaults filled in. */
+  /** config.json's `vision_config`, under transformers' names and with defaults filled in. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly patchSize: number;
-  /** The processor file's, where it is another one: its class joins several of them. */
+  /** The processor file's patch size, if it differs: its class joins several patches. */
   readonly processorPatchSize?: number;
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;
-  /** For each dim of the graph, the most of it that one token brings: a program for n tokens has room for n times as much. */
+  /** Maximum of each dim per token: a program for n tokens has room for n times as much. */
   readonly dims: DimCounts;
   /** Columns of the result: the merged embedding first, then the deepstack levels. */
   readonly outputColumns: readonly number[];
@@ -64,20 +64,20 @@ export interface VisionModel {
   readonly minTokenBudget: number;
   /** The largest grid side, in patches. */
   readonly maxGridSide: number;
-  /** The most frames of an item. Default: no limit. */
+  /** Maximum frames of an item. Default: no limit. */
   readonly maxFrames?: number;
-  /** The only grid of a frame that the model takes; absent where it takes any. */
+  /** The only supported grid of a frame; absent if any is. */
   readonly fixedGrid?: Grid;
-  /** The frames of an item are tiles of one image, which count as one frame of a batch. */
+  /** The frames of an item are tiles of one image, counted as one frame of a batch. */
   readonly tiled?: boolean;
   /** Items may have a second grid: a thumbnail of another size than the tiles. */
   readonly twoGrids?: boolean;
   /**
-   * Tiles of an image of this size, for models whose answer depends on it: their items of several tiles have
+   * Tiles of an image of this size, for models whose output depends on it: their items of several tiles have
    * `grid.imageSize`.
    */
   tilesOf?(imageSize: NonNullable<Grid["imageSize"]>): number;
-  /** Rows of the answer for a grid. Default: patches / merge². */
+  /** Output rows of a grid. Default: patches / merge². */
   tokensOf?(grid: Grid): number;
   readonly names: TensorNames;
   /** Settings of the image processor that are in config.json. */
@@ -87,7 +87,7 @@ export interface VisionModel {
   layout(grid: Grid): GridLayout;
 }
 
-/** The segment lists that graphs read, by the names of their inputs, each with the dim that counts its segments. */
+/** The segment lists of graphs by input name, each with the dim that counts its segments. */
 export const SEGMENT_LISTS = {
   cu_seqlens: "segments",
   cu_window_seqlens: "windows",
@@ -109,14 +109,14 @@ export const MODEL_INPUTS = {
   tokenTapWeights: "token_tap_weights",
 } as const;
 
-/** The rows of the answer for a grid. */
+/** Output rows of a grid. */
 export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 
 /**
- * The grids of items, of those of their tiles one after the other.
- * @param imageSizes of the images, for a model whose answer depends on them
+ * The grids of items, from those of their tiles in sequence.
+ * @param imageSizes of the images, for a model whose output depends on them
  */
 export function joinTiles(
   tiles: readonly Grid[],
@@ -133,12 +133,12 @@ export function joinTiles(
   });
 }
 
-/** Columns of an embedding: the merged embedding's and those of each deepstack level. */
+/** Columns of an embedding, including those of each deepstack level. */
 export function embeddingColumns({ outputColumns }: Pick<VisionModel, "outputColumns">): number {
   return outputColumns.reduce((sum, width) => sum + width, 0);
 }
 
-/** An item's size, by which it is packed. @throws VG_ITEM_INVALID for a grid that can't be merged */
+/** An item's size for packing. @throws VG_ITEM_INVALID for a grid that can't be merged */
 export function itemSpec(
   model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled">,
   grid: Grid,
@@ -147,7 +147,7 @@ export function itemSpec(
   return { inputSize, outputTokens: answerTokens(model, grid), frames: model.tiled ? 1 : grid.t };
 }
 
-/** Rows of a program for so many tokens. */
+/** Row capacities of a program for this many tokens. */
 export function capacityFor({ dims }: Pick<VisionModel, "dims">, tokens: number): DimCounts {
   const scaled = Object.entries(dims).map(([dim, each]) => [dim, Math.ceil(each * tokens)] as const);
   return Object.fromEntries(scaled) as unknown as DimCounts;

@@ -38,7 +38,7 @@ cudaError_t allow_shared_bytes(Kernel kernel, std::size_t bytes) {
 template <typename Shape, typename Kernel>
 int most_clusters(const Launch& launch, Kernel kernel, std::size_t shared_bytes) {
   if constexpr (Shape::kCluster <= 2) return launch.multiprocessors / Shape::kCluster;
-  // Queried once: equal on all devices of a process, or nearly so. A surplus block waits for an SM, and is still correct.
+  // Queried once: equal on all devices of a process, or nearly so. A surplus block waits for an SM and stays correct.
   static const int most = [&] {
     cudaLaunchConfig_t config{};
     config.gridDim = dim3(static_cast<unsigned>(launch.multiprocessors / Shape::kCluster * Shape::kCluster));
