@@ -1,6 +1,6 @@
 /**
- * Everything of the outside world that a command touches, but for files. Commands take it as an argument, so that a test
- * runs one in its own process and reads the output; they never call `process.exit` or `console` themselves.
+ * A command's interface to its process, except for files. Commands take it as an argument, so that tests run them in
+ * process and read their output; they never call `process.exit` or `console`.
  */
 export interface CliIo {
   /** Results, for people and pipes. The text is written as it is: end lines with "\n". */
@@ -9,16 +9,16 @@ export interface CliIo {
   stderr(text: string): void;
   /** Standard input to its end. */
   stdin(): Promise<Uint8Array>;
-  /** Colours a text for a stream (default: stderr); returns it unchanged where that shows no colours. */
+  /** Colours a text for a stream (default: stderr); returns it unchanged if the stream has no colours. */
   style(color: "red" | "yellow", text: string, stream?: "stdout" | "stderr"): string;
-  /** Columns of the terminal behind stderr; undefined where stderr is a file or a pipe. */
+  /** Columns of stderr's terminal; undefined if stderr is a file or a pipe. */
   readonly terminalColumns: number | undefined;
   /**
    * Until it is disposed, the first Ctrl-C (or SIGTERM) calls `stop` instead of ending the process. The second one ends
    * it.
    */
   onInterrupt(stop: () => void): Disposable;
-  /** Set by a command that ran to its end but found something wrong (a failed check): the exit code, 0 otherwise. */
+  /** Exit code, set by a command that completed but found a problem (a failed check); 0 otherwise. */
   exitCode: number;
 }
 

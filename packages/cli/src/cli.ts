@@ -24,7 +24,7 @@ import { readTextSync } from "./files.js";
 import { createProcessIo } from "./process-io.js";
 import { reportUnused } from "./serve-options.js";
 
-/** @param args the command line as it was given, without the command's name */
+/** @param args the command line without the program's name */
 type Register = (program: Command, io: CliIo, serving: ServeArguments, args: readonly string[]) => void;
 
 const COMMANDS: readonly Register[] = [
@@ -47,11 +47,11 @@ const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "pr
 const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
 
 /**
- * Runs `vitgraph ARGS…` and returns the exit code: 0 done, 1 the input or the result is wrong, 2 the command line is
- * wrong, the compilation config in it included.
+ * Runs `vitgraph ARGS…` and returns the exit code: 0 for success, 1 if the input or the result is wrong, 2 if the
+ * command line is wrong, including its compilation config.
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
-  // In a process of its own: a caller that brings its streams may use sharp for more.
+  // Only as the process's main program: a caller with its own streams may use sharp for other formats.
   if (given === undefined) await blockUnusedLoaders();
   const io = given ?? createProcessIo();
   return run(args, io);
@@ -75,7 +75,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       .showHelpAfterError("(run with --help for the options)");
     for (const register of COMMANDS) register(program, io, serving, given);
     refuseRepeatedOptions(program);
-    // It prints to the console itself: what a shell asks for is no result of ours.
+    // It prints to the console directly: shell completions are not results of the command.
     (await import("@bomb.sh/tab/commander")).default(program);
     await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
       from: "user",
@@ -93,7 +93,7 @@ function readServeArguments(args: readonly string[]): ServeArguments {
   return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 
-/** commander would take the last value and drop the others without a word. Options that collect values have a list as default. */
+/** commander would silently keep the last value. Options that collect values have a list as default. */
 function refuseRepeatedOptions(command: Command): void {
   for (const option of command.options) {
     if (option.isBoolean() || option.variadic || Array.isArray(option.defaultValue)) continue;

@@ -40,8 +40,8 @@ interface Source {
 export type ModelParts = "tower" | "settings";
 
 /**
- * Downloads what is missing of a model, if its name is a hub id. With `HF_HUB_OFFLINE` nothing is downloaded. `HF_ENDPOINT`
- * and `HF_TOKEN` are huggingface_hub's. A download that was cut goes on where it stopped.
+ * Downloads a model's missing files, if its name is a hub id. With `HF_HUB_OFFLINE` nothing is downloaded.
+ * `HF_ENDPOINT` and `HF_TOKEN` are huggingface_hub's. Interrupted downloads resume.
  * @throws VG_FILE_UNREADABLE if the hub does not give it; VG_FILE_UNWRITABLE; as `towerFiles` does
  */
 export async function downloadModel(name: string, io: CliIo, parts: ModelParts = "tower"): Promise<void> {
@@ -71,7 +71,7 @@ async function isComplete(snapshot: string, parts: ModelParts): Promise<boolean>
     await Promise.all(names.map((name) => stat(join(snapshot, name))));
     return true;
   } catch {
-    // What is wrong with it is said when it is loaded.
+    // Loading reports the error.
     return false;
   }
 }
@@ -95,7 +95,7 @@ async function download(source: Source, io: CliIo, parts: ModelParts): Promise<v
 
   if (!listed.has(CONFIG)) throw lacking(repo.name, CONFIG);
   if (parts === "tower") await downloadWeights(source, listed, snapshot, io);
-  // Last, so that the branch names a commit that is there.
+  // Last, so that the branch refers to a complete commit.
   const ref = join(hubFolder(repo.name), "refs", "main");
   await mkdir(dirname(ref), { recursive: true });
   await writeFile(ref, revision);
@@ -183,7 +183,7 @@ async function sha256Of(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** What the hub, the network or the disk said. */
+/** The error for a failure of the hub, the network or the disk. */
 function refused(name: string, error: unknown): VitgraphError {
   const { statusCode, code, cause } = error as {
     statusCode?: number;

@@ -1,4 +1,4 @@
-/** Files that commands read and write. An output appears whole or not at all, and its ending says its format. */
+/** Files that commands read and write. Outputs are written atomically; their ending determines the format. */
 import { constants, readFileSync } from "node:fs";
 import { access, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
@@ -103,7 +103,7 @@ export function outputPath(...endings: readonly string[]): (path: string) => str
 }
 
 /**
- * Finds out before long work whether its output has a place.
+ * Checks before long work that its output can be written.
  * @throws VG_FILE_UNWRITABLE
  */
 export async function checkOutput(path: string | undefined): Promise<void> {
@@ -120,8 +120,7 @@ export async function checkOutput(path: string | undefined): Promise<void> {
 }
 
 /**
- * Writes a file that appears whole or not at all: others may be watching for its name. An interrupt waits until it is
- * done.
+ * Writes a file atomically: others may be watching for its name. An interrupt waits until it is done.
  * @throws VG_FILE_UNWRITABLE
  */
 export async function writeOutput(
@@ -138,7 +137,7 @@ export async function writeOutput(
 }
 
 /**
- * As {@link checkOutput}, for a file that must not be there yet.
+ * As {@link checkOutput}, for a file that must not exist.
  * @throws VG_FILE_UNWRITABLE
  */
 export async function checkNewOutput(path: string): Promise<void> {
@@ -147,7 +146,7 @@ export async function checkNewOutput(path: string): Promise<void> {
 }
 
 /**
- * Writes a file that is not there yet.
+ * Writes a file that must not exist.
  * @throws VG_FILE_UNWRITABLE
  */
 export async function writeNewOutput(path: string, content: string): Promise<void> {

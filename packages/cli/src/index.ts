@@ -1,4 +1,4 @@
-/** The door of vitgraph: the command line as a function, and what `bench --json` writes. */
+/** The entry point of vitgraph: the command line as a function, and the types of `bench --json`. */
 export type { BenchedWorkload, BenchReport } from "./bench/report.js";
 export { main } from "./cli.js";
 export type { CliIo } from "./cli-io.js";

@@ -1,14 +1,14 @@
 /**
  * The commands' {@link CliIo} on the process's own streams.
  *
- * A reader that goes away (`vitgraph … | head -1`) is no error: the rest of the output is discarded, and the command runs
- * to its end, so that its files are written. Any other failed write, such as to a full disk, makes the exit code 1.
+ * A closed pipe (`vitgraph … | head -1`) is not an error: the rest of the output is discarded, and the command
+ * completes, so that its files are written. Any other failed write, such as to a full disk, sets the exit code to 1.
  */
 import { buffer } from "node:stream/consumers";
 import { styleText } from "node:util";
 import { type CliIo, printError } from "./cli-io.js";
 
-/** What is used of `process`. */
+/** The part of `process` that is used. */
 export interface ProcessLike {
   readonly stdin: AsyncIterable<Buffer>;
   readonly stdout: OutputStream;
@@ -23,7 +23,7 @@ type OutputStream = NodeJS.WritableStream & { readonly isTTY?: boolean; readonly
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
 
 export function createProcessIo(host: ProcessLike = process): CliIo {
-  // Write errors arrive as events, perhaps after the command has returned its exit code.
+  // Write errors arrive as events, possibly after the command has returned its exit code.
   const fail = () => {
     host.exitCode = 1;
     io.exitCode = 1;
@@ -33,7 +33,7 @@ export function createProcessIo(host: ProcessLike = process): CliIo {
       fail();
       printError(io, `cannot write to stdout (${error.message}): check the disk or device behind it`);
     }),
-    // No place is left to say so.
+    // There is no stream left to report the error to.
     stderr: writerTo(host.stderr, fail),
     stdin: () => buffer(host.stdin),
     style: (color, text, stream = "stderr") => styleText(color, text, { stream: host[stream] }),

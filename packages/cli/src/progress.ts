@@ -1,20 +1,21 @@
 /**
- * One line on stderr about work that takes long: the share that is done, the time so far, and an estimate of the rest. On a
- * terminal it is redrawn, at least once a second, and cut to the terminal's width; elsewhere only the last state is printed, without control characters.
+ * A progress line on stderr: the share done, the elapsed time, and an estimate of the rest. On a terminal it is redrawn
+ * at least once a second and cut to the terminal's width; elsewhere only the last state is printed, without control
+ * characters.
  */
 import type { CliIo } from "./cli-io.js";
 
 export interface Progress extends Disposable {
   update(done: number, total: number): void;
-  /** Prints a line of its own above the progress. */
+  /** Prints a separate line above the progress. */
   print(line: string): void;
   /** Ends the line with the time taken: "loading … 1.23 s". Without this call, disposing removes it. */
   done(): void;
 }
 
-/** The shortest time between two drawings: more of them cost more than they tell. */
+/** Minimum time between redraws. */
 const REDRAW_MS = 100;
-/** The longest time: a line that stands still looks like a hang. */
+/** Maximum time between redraws: a static line looks like a hang. */
 const TICK_MS = 1000;
 /** Back to the first column, and clear the row. */
 const CLEAR = "\r\x1b[K";
@@ -61,7 +62,7 @@ export function startProgress(io: CliIo, title: string): Progress {
   };
 }
 
-/** At an even pace the rest takes as long as its share; infinite while there is too little to go by. */
+/** Extrapolates linearly; infinite while too little is done. */
 function estimateEnd(started: number, share: number): number {
   const elapsed = performance.now() - started;
   return elapsed < 2000 || share < 0.01 ? Number.POSITIVE_INFINITY : started + elapsed / share;

@@ -28,7 +28,7 @@ export function coerce(
   }
   if (typeof value === "object" && value !== null) return coerceFields(value, node, onCoerced, path);
   const coerced = coerceScalar(value, node);
-  // Another spelling of a name is not another type; YAML's `mode: off` is.
+  // A different spelling of a name is not a coercion; YAML's boolean `mode: off` is.
   const isSpelling = node["x-vitgraph-names"] !== undefined && typeof value !== "boolean";
   if (coerced !== value && !isSpelling) onCoerced(path, value, coerced);
   return coerced;
@@ -58,7 +58,7 @@ function coerceScalar(value: unknown, node: SchemaNode): unknown {
   const alternatives = node.anyOf?.flatMap(typesOf) ?? [];
   if (types.includes("boolean")) return toBoolean(value);
   if (types.includes("integer")) return toNumber(value, INTEGER_TEXT);
-  // Beside an integer a string may stand, and text stays text.
+  // The alternative to an integer may be a string, so text stays text.
   if (alternatives.includes("integer")) return typeof value === "boolean" ? Number(value) : value;
   if (types.includes("number")) return toNumber(value, NUMBER_TEXT);
   return value;

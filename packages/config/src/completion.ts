@@ -1,4 +1,4 @@
-/** For editors: the keys and values of a compilation config that may stand at the cursor, and the text of a hover. */
+/** For editors: completions of a compilation config's keys and values at the cursor, and hover texts. */
 import { findNodeAtLocation, getLocation, type Node, parseTree } from "jsonc-parser";
 import { isTextReadable } from "./document.js";
 import {
@@ -32,7 +32,7 @@ export interface ConfigHover {
   readonly markdown: string;
 }
 
-/** Undefined where nothing is to be completed. */
+/** Undefined if there is nothing to complete. */
 export function completeConfig(text: string, offset: number): ConfigCompletions | undefined {
   if (!isTextReadable(text)) return undefined;
   const { path, previousNode, isAtPropertyKey } = getLocation(text, offset);
@@ -76,12 +76,12 @@ export function describeKey(path: readonly string[]): string | undefined {
   return `**${keys.join(".")}**\n\n${schema.markdownDescription ?? schema.description ?? ""}\n\n${takes}`;
 }
 
-/** Of a bare word before the cursor, which has no quotes yet. */
+/** Start of an unquoted word before the cursor. */
 function wordStart(text: string, offset: number): number {
   return offset - (/[\w$.-]*$/.exec(text.slice(0, offset))?.[0].length ?? 0);
 }
 
-/** Keys that the object has, but the one at `except`. */
+/** The object's keys, except the one at offset `except`. */
 function givenKeys(text: string, path: readonly string[], except: number): ReadonlySet<string> {
   const root = parseTree(text);
   const object = root && findNodeAtLocation(root, [...path]);

@@ -1,6 +1,6 @@
 /**
- * Diagnoses JSON that a shell, a template or an editor damaged: the parser's own message names the first wrong
- * character, which is seldom the cause.
+ * Diagnoses JSON damaged by a shell, a template or an editor: the parser's message names the first wrong character,
+ * which is seldom the cause.
  *
  * Called only for text that does not parse. The first matching row of the table wins.
  */
@@ -101,7 +101,7 @@ const RULES: readonly DamageRule[] = [
   },
 ];
 
-/** Damage shows in the first characters, or everywhere. */
+/** Damage is visible in the first characters, or everywhere. */
 const READ_CHARACTERS = 10_000;
 
 /** The cause, if the text has traces of one. */

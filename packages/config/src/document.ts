@@ -25,17 +25,17 @@ export interface ConfigDocument {
   locate(pointer: string, part?: "key" | "value"): Place;
   /** The value at `pointer` as a separate document, with pointers relative to it. A string is read as JSON text. */
   open(pointer: string): ConfigDocument;
-  /** The change as edits of the text; undefined where there is no text, or none of these edits would do. */
+  /** The change as edits of the text; undefined if there is no text or it cannot be edited so. */
   edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
-/** Place of an offset in the text that a person sees. */
+/** Place of an offset in the outermost text. */
 export type LocateOffset = (offset: number) => Place;
 
-/** An edit of a JSON text as one of the text that it stands in; undefined where it cannot be written there. */
+/** Maps an edit of a JSON text to one of its enclosing text; undefined if it cannot be written there. */
 export type EmbedEdit = (edit: TextEdit) => TextEdit | undefined;
 
-/** Where a JSON text stands. */
+/** Position of a JSON text in its enclosing text. */
 export interface JsonPlace {
   readonly locate: LocateOffset;
   /** Absent: the text cannot be edited. */
@@ -43,7 +43,7 @@ export interface JsonPlace {
 }
 
 interface JsonContext {
-  /** An error in an argument names the shell's accident, if it was one. */
+  /** Errors in an argument name damage by the shell, if any. */
   readonly from?: "argument" | "text";
   /** Absent: the text cannot be edited. */
   readonly embedEdit?: EmbedEdit;
@@ -55,8 +55,8 @@ export function parseJsonDocument(text: string, source: string): ConfigDocument 
 }
 
 /**
- * Reads an argument's JSON, as {@link parseJsonDocument}; an error names the shell's accident, if it was one.
- * @param place of the JSON in a text, if the argument stands in one
+ * Reads an argument's JSON, as {@link parseJsonDocument}; errors name damage by the shell, if any.
+ * @param place of the JSON in a text, if the argument is part of one
  */
 export function parseJsonArgument(
   text: string,
@@ -76,7 +76,7 @@ export function readJson(
   if (text.length > MAX_TEXT_LENGTH) throw configInvalid([excessProblem("the JSON", "too long", locate(0))]);
   if (scanJson(text, MAX_DEPTH).isTooDeep)
     throw configInvalid([excessProblem("the JSON", "too deep", locate(0))]);
-  // Editors on Windows begin files with a byte order mark; a space in its stead keeps the offsets.
+  // Replace the byte order mark of Windows editors with a space, which keeps the offsets.
   const json = text.startsWith("\uFEFF") ? ` ${text.slice(1)}` : text;
   const errors: ParseError[] = [];
   const root = parseTree(json, errors, { disallowComments: true, allowTrailingComma: false });
@@ -89,7 +89,7 @@ export function readJson(
   return new JsonDocument(source, json, root, locate, embedEdit);
 }
 
-/** Whether a text is short and flat enough for a parser of JSON, be it JSON or not. */
+/** Whether a text, JSON or not, is short and flat enough for a JSON parser. */
 export function isTextReadable(text: string): boolean {
   return text.length <= MAX_TEXT_LENGTH && !scanJson(text, MAX_DEPTH).isTooDeep;
 }
@@ -98,7 +98,7 @@ function damageProblem({ fact, remedy }: Damage, place: Place): ConfigProblem {
   return { ...place, pointer: "", message: `this is not JSON: ${fact}`, expected: "JSON", remedy };
 }
 
-/** A plain value as a document: it has a name, and no lines. */
+/** A plain value as a document, with a name but no lines. */
 export function valueDocument(value: unknown, source: string): ConfigDocument {
   return {
     source,
@@ -167,7 +167,7 @@ class JsonDocument implements ConfigDocument {
     const node = this.nodes.get(pointer);
     if (node?.type !== "string")
       return new JsonDocument(this.source, this.text, node, this.locateOffset, this.embedEdit);
-    // JSON in a JSON string: the escapes make offsets meaningless, so all of it stands where the string does.
+    // JSON in a JSON string: escapes make offsets meaningless, so all of it has the string's position.
     const place = this.locateOffset(node.offset);
     return readJson(node.value as string, this.source, () => place);
   }
@@ -212,7 +212,7 @@ function readNode(node: Node, pointer: string, nodes: Map<string, Node>, duplica
     return (node.children ?? []).map((child, index) => read(child, pointerTo(pointer, index)));
   }
   if (node.type !== "object") return node.value;
-  // By name, so that a value that a later one replaces is not read.
+  // By name, so that replaced values are not read.
   const members = new Map<string, Node>();
   for (const property of node.children ?? []) {
     const [key, value] = property.children ?? [];
@@ -226,7 +226,7 @@ function readNode(node: Node, pointer: string, nodes: Map<string, Node>, duplica
   return object;
 }
 
-/** What should be there and what to do, by the parser's code. */
+/** Expectation and remedy by the parser's error code. */
 const SYNTAX: Readonly<Record<string, readonly [expected: string, remedy: string]>> = {
   InvalidSymbol: [
     "a JSON value",
@@ -252,7 +252,7 @@ const SYNTAX: Readonly<Record<string, readonly [expected: string, remedy: string
   InvalidCharacter: ["printable characters", "write control characters as escapes, such as \\n"],
 };
 
-/** The first syntax error of each line: those that follow it there are mostly its consequences. */
+/** The first syntax error of each line: later ones in the line are mostly its consequences. */
 function syntaxProblems(text: string, errors: readonly ParseError[], locate: LocateOffset): ConfigProblem[] {
   if (text.trim() === "") {
     return [

@@ -6,7 +6,7 @@ import { shorten, VitgraphError } from "@vitgraph/errors";
 import { MAX_DEPTH, MAX_MEMBERS, MAX_TEXT_LENGTH } from "./bounds.js";
 import type { ConfigFix, Repair } from "./fix.js";
 
-/** Where something stands. Lines and columns count from 1; they are absent where there is no text (an object). */
+/** A position. Lines and columns count from 1; they are absent if there is no text (an object). */
 export interface Place {
   /** A file's path, an argument as it was written, or a name such as "compilation config". */
   readonly source: string;
@@ -20,7 +20,7 @@ export interface ConfigProblem extends Place {
   readonly pointer: string;
   /** The fact, naming the key and the value. */
   readonly message: string;
-  /** What would have been right, as a phrase: "true or false". */
+  /** The expected value, as a phrase: "true or false". */
   readonly expected: string;
   /** What to do about it. */
   readonly remedy: string;
@@ -53,7 +53,7 @@ export type ConfigNoteKind =
   | "file"
   | "omitted";
 
-/** Something worth knowing about a config that is valid. */
+/** A remark about a valid config. */
 export interface ConfigNote extends Place {
   readonly kind: ConfigNoteKind;
   /** `warning`: probably not what was meant, or different in vLLM. */
@@ -67,7 +67,7 @@ export interface ConfigNote extends Place {
 /** Characters of a source in messages: longer than the paths of most people. */
 const SHOWN_SOURCE = 200;
 
-/** "serve.yaml:3:5", or the source alone where there is no line. */
+/** "serve.yaml:3:5", or only the source if there is no line. */
 export function formatPlace({ source, line, column }: Place): string {
   const shown = shorten(source, SHOWN_SOURCE);
   return line === undefined ? shown : `${shown}:${line}:${column ?? 1}`;

@@ -1,10 +1,10 @@
 /**
- * Edits of members that are listed between brackets, as JSON and YAML's flow style have them. Members keep the layout of
- * their neighbours: a new one gets the white space before the first, a removed one takes its comma along.
+ * Edits of members between brackets, as in JSON and YAML's flow style. Members keep their neighbours' layout: a new one
+ * copies the white space before the first, and removing one also removes its comma.
  */
 import type { TextEdit } from "./fix.js";
 
-/** Where a member stands, its key included. */
+/** Position of a member, including its key. */
 export interface Span {
   readonly start: number;
   readonly end: number;
@@ -19,7 +19,7 @@ export function embedEdits(
   return embedded.length === edits.length ? embedded : undefined;
 }
 
-/** Takes one of the members out, with one comma. */
+/** Removes one of the members, with one comma. */
 export function removeSpan(members: readonly Span[], index: number): TextEdit {
   const { start, end } = members[index]!;
   const before = members[index - 1];
@@ -28,7 +28,7 @@ export function removeSpan(members: readonly Span[], index: number): TextEdit {
   return { start, end: after?.start ?? end, text: "" };
 }
 
-/** Puts a member in front of the others. `open` is the offset after the opening bracket. */
+/** Inserts a member before the others. `open` is the offset after the opening bracket. */
 export function insertSpan(text: string, members: readonly Span[], open: number, member: string): TextEdit {
   const first = members[0];
   if (first === undefined) return { start: open, end: open, text: member };

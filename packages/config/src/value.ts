@@ -15,7 +15,7 @@ export function valueAt(value: unknown, pointer: string): unknown {
   return current;
 }
 
-/** An object without a prototype, in which no key is special: what is built key by key from foreign text. */
+/** An object without a prototype, in which no key is special: for objects built from untrusted text. */
 export function bareObject(): Record<string, unknown> {
   return Object.create(null);
 }
@@ -51,7 +51,7 @@ const SHOWN_CHARACTERS = 60;
 /** A value as JSON, shortened: messages are one line. Costs no more for a large value than for a small one. */
 export function show(value: unknown): string {
   let members = SHOWN_CHARACTERS;
-  // More members than characters are not seen, and a member beyond them costs nothing.
+  // No more members than characters can be shown; the rest are not visited.
   function prune(node: unknown): unknown {
     if (typeof node === "bigint") return `${node}`;
     if (typeof node === "string") return node.slice(0, SHOWN_CHARACTERS + 1);

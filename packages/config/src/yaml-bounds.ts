@@ -9,7 +9,7 @@ import { MAX_DEPTH } from "./bounds.js";
 const SCALAR_MARK = "\u001f";
 
 /**
- * Whether flow brackets and block collections stand more than {@link MAX_DEPTH} deep.
+ * Whether flow brackets and block collections are nested more than {@link MAX_DEPTH} deep.
  *
  * A block collection begins at the column of its first key or dash, and ends before a line that is indented less. The
  * column of every scalar is counted, too, so the count may be one above the depth and is never below it.
@@ -34,7 +34,7 @@ export function isYamlTooDeep(text: string): boolean {
     if (flow + columns.length > MAX_DEPTH) return true;
     if (type !== null && type !== "space") before = type;
     const lineEnd = token.lastIndexOf("\n");
-    // Tokens that stand for nothing in the text are control characters.
+    // Tokens without source text are control characters.
     if (lineEnd >= 0) column = token.length - lineEnd - 1;
     else if (token > SCALAR_MARK) column += token.length;
     if (token.endsWith("\n")) {

@@ -1,6 +1,6 @@
 /**
- * JSON inside YAML, for editors: a JSON language service works on JSON text, and its answers belong to places in the
- * YAML file. The value may be a string of JSON, which is taken as it stands, or a map, which is written as JSON.
+ * JSON inside YAML, for editors: maps between a JSON language service's text and positions in the YAML file. The value
+ * may be a string of JSON, which is used unchanged, or a map, which is converted to JSON.
  */
 import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from "yaml";
 import type { TextEdit } from "./fix.js";
@@ -18,8 +18,8 @@ export interface EmbeddedJson {
 }
 
 /**
- * The value under a path of keys of a YAML text as JSON. Undefined where there is none, or where the YAML cannot be
- * read so far (an editor asks in the middle of a word), or is too long or nested too deeply.
+ * The value under a path of keys of a YAML text as JSON. Undefined if there is none, if the YAML is incomplete (an
+ * editor calls in the middle of a word), too long or nested too deeply.
  */
 export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson | undefined {
   const parsed = parseYaml(yaml);
@@ -28,7 +28,7 @@ export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson
   return embeddedJson(document.getIn(path, true) as Node | undefined, document, yaml);
 }
 
-/** As {@link extractJson}, for a node of a YAML document. A string that is not JSON is taken as it stands, too. */
+/** As {@link extractJson}, for a node of a YAML document. A string that is not JSON is used unchanged too. */
 export function embeddedJson(
   found: Node | null | undefined,
   document: Document,
@@ -54,13 +54,13 @@ export function embeddedJson(
   };
 }
 
-/** The node as JSON text, and for each of its characters the offset in the YAML text that it stands for. */
+/** The node as JSON text, and the YAML offset of each of its characters. */
 function written(root: Node, document: Document): { text: string; offsets: number[] } {
   let text = "";
   const offsets: number[] = [];
   let at = root.range?.[0] ?? 0;
 
-  /** Characters that YAML writes otherwise, or not at all: they stand where the last value did. */
+  /** Characters without a counterpart in YAML: they get the last value's position. */
   function punctuation(characters: string): void {
     for (const character of characters) {
       text += character;
@@ -68,7 +68,7 @@ function written(root: Node, document: Document): { text: string; offsets: numbe
     }
   }
 
-  /** A key or a scalar: its characters stand for those of the YAML, as far as there are as many. */
+  /** A key or a scalar: its characters map to those of the YAML one by one, as far as both reach. */
   function scalar(json: string, node: unknown): void {
     const range = (node as Node | null)?.range;
     const [start, end] = range ?? [at, at];
@@ -100,7 +100,7 @@ function written(root: Node, document: Document): { text: string; offsets: numbe
       punctuation("]");
     } else {
       const target = isAlias(node) ? node.resolve(document) : node;
-      // What an alias repeats is checked where it stands first; here a value of its type is enough.
+      // The alias's target is checked at its definition; here a value of its type is enough.
       const value = isScalar(target) ? target.value : isMap(target) ? {} : isSeq(target) ? [] : null;
       scalar(JSON.stringify(value ?? null), node);
     }

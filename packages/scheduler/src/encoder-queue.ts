@@ -1,9 +1,9 @@
 /**
- * Continuous batching: items of all callers wait in one order, and leave it in batches.
+ * Continuous batching: one ordered queue of all callers' items, dispatched in batches.
  *
- * A batch is due when an item has waited for its window, or when enough items wait to fill one. **Every batch contains
- * the first item of the order** ({@link FairLine}: priority, then each caller's share); the packing rule only chooses
- * the others. So no item starves, whatever its size.
+ * A batch is due when an item's window has passed, or when the waiting items fill a batch. **Every batch contains the
+ * first item of the order** ({@link FairLine}: priority, then each caller's share); the packing rule only chooses the
+ * others. So no item starves, regardless of its size.
  *
  * The engine that owns the queue limits how many items wait and for how long, and checks the options. The queue settles
  * each item exactly once and never retries.
@@ -19,7 +19,7 @@ import { onAbort } from "./on-abort.js";
 export type PackItems = <T extends Packable>(items: readonly T[]) => readonly Batch<T>[];
 
 export interface EncoderQueueOptions<T extends Packable, Result> {
-  /** The limits of one batch: items or tokens that reach them do not wait for a window. */
+  /** The limits of one batch: a full batch does not wait for a window. */
   readonly limits: PackLimits;
   readonly pack: PackItems;
   /** Runs a batch. Resolves with one outcome for each item, in their order; a rejection fails every item. */
@@ -40,7 +40,7 @@ export interface QueuedItem<T> extends Packable {
 export interface SubmitOptions {
   /** Lower goes first, as in vLLM. */
   readonly priority: number;
-  /** The caller that the item counts for; compared like a key of a Map. */
+  /** The caller charged for the item; compared like a key of a Map. */
   readonly caller: unknown;
   /** How long the item waits for others to share its batch; 0: only for arrivals of the same turn. */
   readonly windowMs: number;

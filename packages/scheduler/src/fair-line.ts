@@ -1,24 +1,24 @@
 /**
- * The order in which the waiting entries of several callers are served: by priority, and within one priority each caller
- * in its share.
+ * The order in which the waiting entries of several callers are served: by priority, and within one priority each
+ * caller in its share.
  *
- *   1. Lower priority numbers first. Waiting makes up for priority: each full `agingMs` that passes while a caller is not
- *      served counts as one step for its entries. Waiting for the caller's own earlier entries does not count.
- *   2. Within a step, start-time fair queueing. A caller's tag is the cost that it was served, and the least tag goes
- *      next. A caller that begins to wait starts at the virtual time, which advances by the served cost divided by the
- *      number of waiting callers: about the mean of their tags. So an idle caller saves nothing up, and a newcomer goes
- *      before those who had more than their share and after those who had less.
- *   3. Of equal tags, the caller with fewer waiting entries, and then by arrival.
+ *   1. Lower priority numbers first, with aging: each full `agingMs` without service raises a caller's entries by one
+ *      step. Waiting for the caller's own earlier entries does not count.
+ *   2. Within a step, start-time fair queueing. A caller's tag is the cost served to it; the lowest tag goes next. A
+ *      caller that starts to wait begins at the virtual time, which advances by the served cost divided by the number of
+ *      waiting callers: about the mean of their tags. So idle callers accumulate no credit, and a newcomer goes before
+ *      callers above their share and after those below.
+ *   3. On equal tags, the caller with fewer waiting entries, then by arrival.
  *
- * Behind n callers that flood the line, a newcomer's first entry waits for about one entry of each of n - 1 at most.
+ * Behind n callers that flood the queue, a newcomer's first entry waits for at most about one entry each of n - 1.
  */
 
 export interface LineEntry {
-  /** Whose share the entry counts in; compared like a key of a Map. */
+  /** The caller charged for the entry; compared like a key of a Map. */
   readonly caller: unknown;
   /** Lower goes first, as in vLLM. */
   readonly priority: number;
-  /** What serving it takes, in a unit that all entries share. */
+  /** Cost of serving it, in the same unit for all entries. */
   readonly cost: number;
 }
 
@@ -57,7 +57,7 @@ export class FairLine<Entry extends LineEntry> {
     return this.#entries.keys();
   }
 
-  /** @param now in milliseconds, on a clock that never goes back */
+  /** @param now in milliseconds, on a monotonic clock */
   add(entry: Entry, now: number): void {
     let caller = this.#callers.get(entry.caller);
     if (caller === undefined) {
@@ -73,7 +73,7 @@ export class FairLine<Entry extends LineEntry> {
     this.#entries.set(entry, { caller, arrivedAt: now });
   }
 
-  /** Takes an entry out that is served now. */
+  /** Removes an entry that is served now. */
   take(entry: Entry, now: number): void {
     const caller = this.#entries.get(entry)?.caller;
     if (caller === undefined) return;
@@ -83,7 +83,7 @@ export class FairLine<Entry extends LineEntry> {
     this.delete(entry);
   }
 
-  /** Takes an entry out that is not served: it costs its caller nothing. */
+  /** Removes an entry without serving it, at no cost to its caller. */
   delete(entry: Entry): void {
     const caller = this.#entries.get(entry)?.caller;
     if (caller === undefined) return;
@@ -93,7 +93,7 @@ export class FairLine<Entry extends LineEntry> {
     this.#forgetCallers();
   }
 
-  /** The entry whose turn it is, of those that are wanted. */
+  /** The next entry of those that are wanted. */
   head(now: number, isWanted: (entry: Entry) => boolean = () => true): Entry | undefined {
     let best: Ranked<Entry> | undefined;
     for (const [entry, held] of this.#entries) {
@@ -105,7 +105,7 @@ export class FairLine<Entry extends LineEntry> {
     return best?.entry;
   }
 
-  /** The next `count` entries, as if they were served one after the other now. */
+  /** The next `count` entries, as if served in sequence now. */
   first(count: number, now: number): Entry[] {
     const ranked = Array.from(this.#entries, ([entry, held]) => ({
       entry,
@@ -127,7 +127,7 @@ export class FairLine<Entry extends LineEntry> {
     return priority - Math.floor((now - Math.max(arrivedAt, caller.turnSince)) / this.#agingMs);
   }
 
-  /** A caller that has had its share and waits no more is remembered until the others have had theirs. */
+  /** An idle caller above its share is remembered until the others have caught up. */
   #forgetCallers(): void {
     if (this.#entries.size === 0) {
       this.#callers.clear();
@@ -143,7 +143,7 @@ export class FairLine<Entry extends LineEntry> {
 interface Ranked<Entry> {
   readonly entry: Entry;
   readonly caller: Caller;
-  /** Priority, less the steps that waiting made up for. */
+  /** Priority less the aging steps. */
   readonly level: number;
   readonly tag: number;
 }
@@ -152,5 +152,5 @@ function compareTurns(a: Ranked<unknown>, b: Ranked<unknown>): number {
   return a.level - b.level || a.tag - b.tag || a.caller.waiting - b.caller.waiting;
 }
 
-/** Idle callers above which the ones that have nothing more to make up for are looked for. */
+/** Number of idle callers that triggers the removal of those without excess. */
 const MOST_IDLE_CALLERS = 64;

@@ -13,7 +13,7 @@ export interface GridPart {
 
 /** Patches of one item: transformers' `image_grid_thw`. */
 export interface Grid extends GridPart {
-  /** The second grid of an image that becomes tiles of one size and a thumbnail of another, in the order of its processor. */
+  /** The second grid of an image with tiles of one size and a thumbnail of another, in the processor's order. */
   readonly next?: GridPart;
   /** Pixels of the image before its resize, for models whose result depends on them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
@@ -60,8 +60,8 @@ export function countOutputTokens(grids: readonly Grid[], mergeSize: number): nu
 }
 
 /**
- * The item of a grid. Throws `VG_ITEM_INVALID` where the grid is not made of positive integers or its height and
- * width are not multiples of `mergeSize`.
+ * The item of a grid. Throws `VG_ITEM_INVALID` unless the grid has positive integers, and its height and width are
+ * multiples of `mergeSize`.
  */
 export function itemSpecOfGrid(grid: Grid, mergeSize: number): ItemSpec {
   if (!Number.isSafeInteger(mergeSize) || mergeSize <= 0) {

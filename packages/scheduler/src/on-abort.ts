@@ -1,6 +1,6 @@
 /**
- * `addEventListener("abort", …)` with one listener for each signal, however many wait for it: Node warns of a leak from
- * the eleventh listener on, and one signal often stands for a whole connection with many calls.
+ * `addEventListener("abort", …)` with a single listener per signal: Node warns of a leak from the eleventh listener on,
+ * and many calls of a connection often share one signal.
  */
 
 interface Watch {
@@ -11,8 +11,8 @@ interface Watch {
 const watches = new WeakMap<AbortSignal, Watch>();
 
 /**
- * Calls `callback` once when the signal aborts; for a signal that has aborted already, never. Returns a function that
- * takes the callback back. The listener is removed with the last callback.
+ * Calls `callback` once when the signal aborts; never for a signal that has already aborted. Returns a function that
+ * unregisters the callback. The listener is removed with the last callback.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const watch = watches.get(signal) ?? startWatch(signal);

@@ -31,7 +31,7 @@ import { priceList } from "./price-list.js";
  * Packs one set of items. For many sets under the same limits and costs use {@link createCostPacker}, which prepares
  * once. Batches come ascending by tokens, the items of each in the order given.
  *
- * A batch's budget is the cheapest that holds it, which need not be the smallest, or null where eager is cheaper.
+ * A batch's budget is the cheapest that holds it, not necessarily the smallest, or null if eager is cheaper.
  * Throws like `packGreedyAscending`, and `VG_ARGUMENT_INVALID` for a cost that is negative or not a number.
  */
 export function packByCost<T extends Packable>(
@@ -75,7 +75,7 @@ export function createCostPacker(
     const fits = ({ spec }: Packable): boolean =>
       spec.outputTokens <= maxTokens && (spec.frames ?? 1) <= maxFrames;
     const ascending = ascendingByTokens(items);
-    // The solvers want the largest first; reversed, their order is the one of the greedy rule, ties included.
+    // The solvers need the largest first; reversed, the order is the greedy rule's, ties included.
     const descending = ascending.filter(fits).reverse();
     const partition = solve({
       tokens: Int32Array.from(descending, ({ spec }) => spec.outputTokens),

@@ -27,7 +27,7 @@ export function packFirstFitDecreasing<T extends Packable>(
   const descending = [...items].sort((a, b) => b.spec.outputTokens - a.spec.outputTokens);
   const capacity = capacityOf(limits);
   const batches: OpenBatch<T>[] = [];
-  // Looked at before the batch itself, which takes longer; of no use where a batch has a total for each path.
+  // A cheap check before the batch's own; not applicable if batches have a total per path.
   const hasPaths = items.some(({ spec }) => spec.pathOutputTokens !== undefined);
   const tokensLeft: number[] = [];
   // Batches before this one are full of items.

@@ -2,7 +2,7 @@
  * Packing by cost for items with tokens on several paths: the cheapest way to cut a sorted order into batches, over
  * a few orders. Each path pays for its own total, so the search for one path does not carry over.
  *
- * Not exact, but never dearer than the greedy rule: its batches are one of the ways to cut the ascending order.
+ * Not exact, but never costs more than the greedy rule: its batches are one of the cuts of the ascending order.
  */
 import {
   type Batch,

@@ -1,15 +1,15 @@
 /**
- * The sizes of batches where several items wait at a time: budgets are then planned from batches as from single items.
+ * The sizes of batches under load, for planning budgets from batches instead of single items.
  *
- * vLLM's rule closes a batch at the largest budget, whatever the smaller ones. So its batches are known before the smaller
- * budgets are planned.
+ * vLLM's rule closes a batch at the largest budget, regardless of the smaller ones. So its batches are known before the
+ * smaller budgets are planned.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { histogramOf, type SizeCount } from "./histogram.js";
 import { packGreedyAscending } from "./pack-greedy.js";
 
 export interface PackedSizesOptions {
-  /** Most items that wait at a time: each number from 1 to this one comes as often. Sizes are drawn from the histogram. */
+  /** Maximum waiting items: each number from 1 to this is equally frequent. Sizes are drawn from the histogram. */
   readonly waiting: number;
   /** Most tokens of a batch of several items. */
   readonly largestBudget: number;
@@ -21,8 +21,8 @@ export interface PackedSizesOptions {
 const DRAWN_ITEMS = 65_536;
 
 /**
- * Tokens of the batches that vLLM's rule makes. A weight is the number of batches for each item, so the weights add up to 1
- * where every item runs alone, and to less where batches hold several. The draw has a fixed seed.
+ * Tokens of the batches of vLLM's rule. A weight is the number of batches per item, so the weights add up to 1 if every
+ * item runs alone, and to less if batches hold several. The draw has a fixed seed.
  * @throws VG_ARGUMENT_INVALID for an empty histogram, and for numbers that are not positive integers
  */
 export function packedSizes(

@@ -1,16 +1,16 @@
 /**
- * The exact partition, by dynamic programming over "how many of each kind are still to be placed". Items of the same
- * size are one kind, so twenty equal images are as easy as one; a dozen different ones are the limit.
+ * The exact partition, by dynamic programming over the counts of unplaced items of each kind. Items of equal size are
+ * one kind, so twenty equal images are as easy as one; a dozen different ones are the limit.
  */
 import type { Partition, PartitionProblem } from "./partition.js";
 
-/** Up to so many items are each a kind of their own: 3^12 / 2 = 265 720 steps, but the quickest ones. */
+/** Up to this many items may all be different: 3^12 / 2 = 265 720 steps, but the fastest ones. */
 const MAX_SINGLE_ITEMS = 12;
 
-/** Most steps for items that are many but of few kinds: 20 of three kinds need 18 000, 64 of four 270 million. */
+/** Maximum steps for many items of few kinds: 20 of three kinds need 18 000, 64 of four 270 million. */
 const MAX_STEPS = 100_000;
 
-/** The partition of least price, or null where finding it would take too long. */
+/** The partition of least price, or null if finding it would take too long. */
 export function exactPartition(problem: PartitionProblem): Partition | null {
   const binary = problem.tokens.length <= MAX_SINGLE_ITEMS;
   const kinds = binary ? singleKinds(problem) : equalKinds(problem);
@@ -20,7 +20,7 @@ export function exactPartition(problem: PartitionProblem): Partition | null {
   );
   if (!binary && steps / 2 > MAX_STEPS) return null;
 
-  // A state says how many of each kind are in it, as digits of a mixed-radix number; the last kind is the highest digit.
+  // A state is the count of each kind, as digits of a mixed-radix number; the last kind is the highest digit.
   const strides: number[] = [];
   let states = 1;
   for (const { items } of kinds) {
@@ -104,7 +104,7 @@ function equalKinds({ tokens, frames }: PartitionProblem): Kind[] {
   return [...kinds.values()];
 }
 
-/** The price of each state taken as one group; Infinity where it breaks a limit. */
+/** The price of each state as one group; Infinity if it exceeds a limit. */
 function groupPrices(
   { maxTokens, maxItems, maxFrames, price }: PartitionProblem,
   kinds: readonly Kind[],

@@ -1,6 +1,6 @@
 /**
- * Quick partitions to start a search from. Each is good where another is poor: contiguous cuts where a batch is
- * limited by items, best fit where it is limited by tokens, level filling where both are tight.
+ * Fast initial partitions for a search. They complement each other: contiguous cuts if items limit a batch, best fit if
+ * tokens do, level filling if both are tight.
  */
 import type { Partition, PartitionProblem } from "./partition.js";
 
@@ -33,7 +33,7 @@ export function fewestGroups({ tokens, frames, maxTokens, maxItems, maxFrames }:
   );
 }
 
-/** Cuts the order where the next item does not fit: vLLM's rule, where the order ascends. */
+/** Cuts the order where the next item does not fit: vLLM's rule, if the order is ascending. */
 function cutGreedily(problem: PartitionProblem, order: readonly number[]): Partition {
   const groups: number[][] = [];
   let room = { tokens: 0, frames: 0, items: 0 };
@@ -103,7 +103,7 @@ function bestFitDecreasing(problem: PartitionProblem, capacity: number): number[
   return groups;
 }
 
-/** Items descending, each into the emptiest of `count` groups; null where that does not work out. */
+/** Items descending, each into the emptiest of `count` groups; null if an item does not fit. */
 function fillLevel(problem: PartitionProblem, count: number): Partition | null {
   const groups: number[][] = Array.from({ length: count }, () => []);
   const tokensLeft = groups.map(() => problem.maxTokens);

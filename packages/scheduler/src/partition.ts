@@ -1,8 +1,8 @@
 /**
- * The bare problem under packing by cost: split items into groups of least total price, where a group's price depends
- * on its tokens only. No items, budgets or paths here, only numbers; the solvers beside this file share it.
+ * The abstract problem of packing by cost: split items into groups of least total price, where a group's price depends
+ * only on its tokens. Plain numbers, without items, budgets or paths; shared by the solvers.
  *
- * The problem is NP-hard (bin packing is a case of it), so there is an exact solver for few items and a bounded
+ * The problem is NP-hard (bin packing is a special case), so there is an exact solver for few items and a bounded
  * search for more.
  */
 
@@ -19,7 +19,7 @@ export interface PartitionProblem {
   readonly price: (tokens: number) => number;
 }
 
-/** A price that stands for Infinity: differences of infinities would be NaN. */
+/** Replaces Infinity as a price: differences of infinities would be NaN. */
 export const FORBIDDEN = 1e30;
 
 /** Groups of item indices. Every item is in exactly one of them. */

@@ -52,7 +52,7 @@ export interface BudgetPlan extends BudgetReport {
   readonly bytes: number;
 }
 
-/** Where padding is computed and costs what tokens cost; eager is no choice. */
+/** The cost if padding is computed like real tokens, without eager. */
 export const paddedTokens: BatchCost = (_tokens, budget) => budget ?? Number.POSITIVE_INFINITY;
 
 /**
@@ -78,7 +78,7 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
     ({ tokens, weight }) => weight * checkedCost(cost(tokens, null, DEFAULT_PATH), tokens, null),
   );
 
-  // Cost of the sizes above each candidate, which run eagerly where it is the largest budget.
+  // Cost of the sizes above each candidate, which run eagerly if it is the largest budget.
   const eagerAbove = candidates.map(({ sizesUpTo }) => eager.slice(sizesUpTo).reduce((a, b) => a + b, 0));
   let best: Chain | undefined;
   const consider = (chain: Chain, total: number, bytes: number): void => {
@@ -98,8 +98,8 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
     0,
   );
 
-  // chains[j][k]: the ways to serve all sizes up to candidate j with k + 1 budgets, the largest being j; of those that
-  // are no cheaper and no smaller than another, none. With one size of graph, that leaves one each.
+  // chains[j][k]: the Pareto-optimal ways, by cost and bytes, to serve all sizes up to candidate j with k + 1 budgets,
+  // the largest being j. If all graphs have one size, each has a single entry.
   const chains: Chain[][][] = [];
   for (let j = 0; j < candidates.length; j++) {
     const { budget, sizesUpTo } = candidates[j]!;
@@ -231,13 +231,13 @@ interface Total {
   readonly bytes: number;
 }
 
-/** True if another is no dearer and no larger. */
+/** True if another is at most as expensive and as large. */
 function isBeaten(list: readonly Total[], { cost, bytes }: Total): boolean {
   for (const other of list) if (other.cost <= cost && other.bytes <= bytes) return true;
   return false;
 }
 
-/** Adds a chain that is not beaten, and drops those that it beats. */
+/** Adds a chain that is not dominated, and drops those that it dominates. */
 function addUnbeaten(list: Chain[], chain: Chain): void {
   let kept = 0;
   for (const other of list) {

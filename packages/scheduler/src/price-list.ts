@@ -1,4 +1,4 @@
-/** The least price of each number of tokens over all budgets and eager: what the searches ask for millions of times. */
+/** The least price of each number of tokens over all budgets and eager, cached for millions of lookups. */
 import { DEFAULT_PATH, largestBudget } from "./batch.js";
 import { type BatchCost, checkedCost } from "./batch-cost.js";
 import { FORBIDDEN } from "./partition.js";
@@ -13,7 +13,7 @@ export interface PriceList {
 export function priceList(budgets: readonly number[], cost: BatchCost): PriceList {
   const ascending = [...new Set(budgets)].sort((a, b) => a - b);
   const prices = new Float64Array(largestBudget(budgets) + 1).fill(Number.NaN);
-  // Held here, since an imported binding is looked up each time where modules are not bundled.
+  // A local copy: without bundling, an imported binding is looked up on each access.
   const path = DEFAULT_PATH;
   const ceiling = FORBIDDEN;
   const ask = (tokens: number, smallestFitting: number): number => {

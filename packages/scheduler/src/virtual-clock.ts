@@ -20,17 +20,17 @@ export class VirtualClock implements Clock {
     return () => this.#timers.delete(id);
   }
 
-  /** A promise for a moment that lies `delayMs` ahead. */
+  /** Resolves after `delayMs`. */
   sleep(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.after(delayMs, resolve));
   }
 
-  /** Timers that have not fired and were not cancelled: 0 when nothing was left behind. */
+  /** Pending timers: 0 if none leaked. */
   get pendingTimers(): number {
     return this.#timers.size;
   }
 
-  /** Lets `ms` pass: fires what comes due, one by one, with everything that follows from it. */
+  /** Advances by `ms`: fires due timers one by one, and settles their promises. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
     await settle();
@@ -40,7 +40,7 @@ export class VirtualClock implements Clock {
     this.#now = end;
   }
 
-  /** Lets time pass until no timer is left. */
+  /** Advances until no timer is left. */
   async runAll(): Promise<void> {
     await settle();
     for (let next = this.#next(); next !== undefined; next = this.#next()) await this.#fire(next);
@@ -62,5 +62,5 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** Until every promise that can go on has gone on. */
+/** Resolves when all runnable promise callbacks have run. */
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

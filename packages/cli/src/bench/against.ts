@@ -1,8 +1,8 @@
 /**
- * `bench --against DIR`: two builds on one machine, by turns, so that both meet the same clocks and temperatures.
+ * `bench --against DIR`: alternates two builds on one machine, so that both run at the same clocks and temperatures.
  *
- * Each round runs the baseline and the candidate as processes of their own, with the same arguments. A ratio is one
- * round's baseline over its candidate; its spread over the rounds says how much of it is noise.
+ * Each round runs the baseline and the candidate as separate processes with the same arguments. A ratio is one round's
+ * baseline over its candidate; its spread over the rounds shows the noise.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -13,7 +13,7 @@ import { renderTable } from "../table.js";
 import { median } from "./measure.js";
 import type { BenchReport } from "./report.js";
 
-/** A build that can be run: a bundle, or a checkout that was built. */
+/** A runnable build: a bundle, or a built checkout. */
 export interface BenchBuild {
   readonly node: string;
   readonly entry: string;
@@ -24,7 +24,7 @@ export interface AgainstRound {
   readonly candidate: BenchReport;
 }
 
-/** @throws VG_ARGUMENT_INVALID where the directory holds no build */
+/** @throws VG_ARGUMENT_INVALID if the directory has no build */
 export function findBuild(directory: string): BenchBuild {
   // Older checkouts have their command line in packages/server.
   const entry = ["bin/vitgraph.mjs", "packages/cli/bin/vitgraph.mjs", "packages/server/bin/vitgraph.mjs"]
@@ -40,10 +40,10 @@ export function findBuild(directory: string): BenchBuild {
   return { node: existsSync(bundled) ? bundled : process.execPath, entry };
 }
 
-/** Options of `--against` that its processes do not get, each with a value. */
+/** Options that are not passed to the processes of `--against`, each with a value. */
 const OWN_OPTIONS = ["--against", "--rounds", "--json"];
 
-/** The arguments of `bench`, without those that say how to compare. */
+/** The arguments of `bench` without those of the comparison. */
 export function argumentsForBoth(args: readonly string[]): readonly string[] {
   return args.filter((argument, at) => {
     const isValue = OWN_OPTIONS.includes(args[at - 1] ?? "");
@@ -52,9 +52,9 @@ export function argumentsForBoth(args: readonly string[]): readonly string[] {
 }
 
 /**
- * @param args of `bench`, as {@link argumentsForBoth} leaves them
+ * @param args of `bench`, from {@link argumentsForBoth}
  * @param onRun called before each process
- * @throws VG_INTERNAL with what the process wrote to stderr, where one fails
+ * @throws VG_INTERNAL with a process's stderr, if one fails
  */
 export function runRounds(
   { baseline, candidate }: { readonly baseline: BenchBuild; readonly candidate: BenchBuild },
@@ -80,7 +80,7 @@ export function runRounds(
   };
   try {
     return Array.from({ length: rounds }, (_, round) => {
-      // Who goes second finds a warmer card: they take turns at that, too.
+      // The second run finds a warmer GPU, so the order alternates too.
       const baselineFirst = round % 2 === 0;
       const first = run(baselineFirst ? baseline : candidate);
       const second = run(baselineFirst ? candidate : baseline);
@@ -91,7 +91,7 @@ export function runRounds(
   }
 }
 
-/** Device times in milliseconds, medians over the rounds; the ratio is above 1 where the candidate is faster. */
+/** Device times in milliseconds, medians over the rounds; the ratio is above 1 if the candidate is faster. */
 export function renderAgainst(rounds: readonly AgainstRound[]): string {
   const right = { align: "right" } as const;
   const names = rounds[0]?.candidate.workloads.map(({ name }) => name) ?? [];

@@ -1,13 +1,13 @@
 /**
- * A GPU's SM clock, power and temperature while something is timed. Clocks fall under load and with heat, by more than
- * kernels differ: a time without its clock says little.
+ * A GPU's SM clock, power and temperature during a measurement. Clocks drop under load and heat by more than kernels
+ * differ, so a time needs its clock.
  *
- * `nvidia-smi` samples beside the bench, every {@link SAMPLE_MS}. Nothing is set on the card.
+ * `nvidia-smi` samples every {@link SAMPLE_MS} while the bench runs. No GPU settings are changed.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Means over a stretch of time. */
+/** Means over an interval. */
 export interface CardState {
   readonly smClockMhz: number;
   readonly powerWatts: number;
@@ -18,7 +18,7 @@ const SAMPLE_MS = 20;
 const FIELDS = "clocks.sm,power.draw.instant,temperature.gpu";
 
 interface Sample extends CardState {
-  /** On `performance.now()`. */
+  /** In the time of `performance.now()`. */
   readonly at: number;
 }
 
@@ -26,7 +26,7 @@ export class CardSampler implements Disposable {
   readonly #samples: Sample[] = [];
   readonly #process: ChildProcess;
 
-  /** @param ordinal as CUDA counts. Where there is no nvidia-smi, nothing is sampled. */
+  /** @param ordinal CUDA's. Without nvidia-smi nothing is sampled. */
   constructor(ordinal: number) {
     const query = [`--query-gpu=${FIELDS}`, "--format=csv,noheader,nounits", "-lms", String(SAMPLE_MS)];
     this.#process = spawn("nvidia-smi", ["-i", cardOf(ordinal), ...query], {
@@ -44,7 +44,7 @@ export class CardSampler implements Disposable {
     });
   }
 
-  /** Of the samples between two moments of `performance.now()`; null where there are none. */
+  /** Means of the samples between two times of `performance.now()`; null if there are none. */
   between(from: number, to: number): CardState | null {
     return meanState(this.#samples.filter(({ at }) => at >= from && at <= to));
   }
@@ -54,12 +54,12 @@ export class CardSampler implements Disposable {
   }
 }
 
-/** What nvidia-smi calls a card: it numbers all of the machine's, whatever CUDA_VISIBLE_DEVICES shows. */
+/** nvidia-smi's id of a GPU: it numbers all of the machine's, regardless of CUDA_VISIBLE_DEVICES. */
 export function cardOf(ordinal: number, visible = process.env.CUDA_VISIBLE_DEVICES): string {
   return visible?.split(",")[ordinal]?.trim() || String(ordinal);
 }
 
-/** A card that does not report a figure ("[N/A]") has NaN there. */
+/** A figure that the GPU does not report ("[N/A]") is NaN. */
 export function meanState(samples: readonly CardState[]): CardState | null {
   if (samples.length === 0) return null;
   const mean = (field: keyof CardState) =>

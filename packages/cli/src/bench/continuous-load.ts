@@ -1,17 +1,17 @@
 /**
- * An engine under continuous load: callers that each send their next call as soon as the last is answered. The wall time
- * is compared with the time of the devices: the rest is the engine's loss.
+ * An engine under continuous load: each caller sends its next call as soon as the last is answered. The difference of
+ * wall time and device time is the engine's overhead.
  */
 import type { BatchEvent, EncoderEngine, EncoderItem } from "@vitgraph/core";
 
 export interface LoadOptions {
   /** Calls in flight. */
   readonly callers: number;
-  /** Calls that count. */
+  /** Measured calls. */
   readonly calls: number;
-  /** Called after every call, those that do not count included. */
+  /** Called after every call, including unmeasured ones. */
   readonly onCall?: (done: number, total: number) => void;
-  /** Asked after every call: true ends the measurement without a result. */
+  /** Polled after every call: true ends the measurement without a result. */
   readonly isStopped?: () => boolean;
 }
 
@@ -21,21 +21,21 @@ export interface MeasuredLoad {
   readonly devices: number;
   /** All calls together. */
   readonly wallMs: number;
-  /** The devices' own measure, summed over the batches of that time. */
+  /** Device time, summed over the batches of that time. */
   readonly deviceMs: number;
   readonly batches: number;
   readonly items: number;
   readonly tokens: number;
-  /** Share of the replayed budgets' tokens that no item filled. */
+  /** Padding as a share of the replayed budgets' tokens. */
   readonly padding: number;
 }
 
-/** The items of each call, by its number. */
+/** The items of a call, by its index. */
 export type ItemsOf = (call: number) => readonly EncoderItem[];
 
 /**
- * The cost of a load that goes on and on: as many calls as there are callers fill the pipeline and do not count, and the
- * load is kept up until the last call that counts is answered. Null where it was stopped.
+ * The cost of a steady load. One unmeasured call per caller fills the pipeline, and the load continues until the last
+ * measured call is answered. Null if it was stopped.
  * @throws the error of the first item that fails
  */
 export async function measureLoad(
@@ -56,8 +56,8 @@ export async function measureLoad(
 }
 
 /**
- * The cost of a stream of calls from its first to its last: the same items whatever the engine makes of them, so that two
- * engines can be compared. Null where it was stopped.
+ * The cost of a stream of calls from its first to its last, with fixed items, so that two engines can be compared. Null
+ * if it was stopped.
  * @throws the error of the first item that fails
  */
 export async function measureStream(
@@ -76,7 +76,7 @@ export async function measureStream(
   return ended < calls ? null : { callers, calls, ...recorder.read() };
 }
 
-/** Callers that each call until `goesOn`, asked after each answer, is false. */
+/** Each caller calls until `goesOn`, polled after each answer, is false. */
 async function call(
   engine: EncoderEngine,
   itemsOf: ItemsOf,
@@ -96,7 +96,7 @@ async function call(
 
 type Recording = Omit<MeasuredLoad, "callers" | "calls">;
 
-/** Batches that end, and the time that passes. */
+/** Records finished batches and elapsed time. */
 class Recorder implements Disposable {
   readonly #devices: number;
   readonly #unsubscribe: () => void;

@@ -1,6 +1,6 @@
 /**
- * The rate of the device's fastest matrix product, to compare a workload's rate with: a program of one `linear`, autotuned as
- * the tower's are.
+ * The rate of the device's fastest matrix product, as a reference for workloads: a program of one `linear`, autotuned
+ * like the tower's.
  */
 import type { Device } from "@vitgraph/core";
 import { ACTIVATIONS, type Arena, DTYPE_BYTES, PROGRAM_VERSION, type Program } from "@vitgraph/cuda-kernels";
@@ -9,7 +9,7 @@ import type { MeasuredMatmul } from "./report.js";
 /** Large enough for a GPU's best rate. A CPU would take many seconds, and is not measured. */
 const SIDE = 8192;
 const RUNS = 10;
-/** Random values are uploaded in parts of this size, over and over: zeros would run faster than real data does. */
+/** Random values are uploaded repeatedly in parts of this size: zeros would run faster than real data. */
 const PART_BYTES = 8 * 2 ** 20;
 
 export async function measureMatmul(device: Device): Promise<MeasuredMatmul | null> {

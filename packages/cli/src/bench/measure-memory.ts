@@ -1,7 +1,7 @@
 /**
- * Device memory of an encoder without graphs while it runs a batch of the largest budget, to compare with the memory of one
- * with graphs. The figures are differences of the device's free memory, so they include more than the arenas, and no other
- * process may allocate meanwhile.
+ * Device memory of an eager encoder that runs a batch of the largest budget, for comparison with graphs. The figures
+ * are differences of the device's free memory: they include more than the arenas, and no other process may allocate
+ * meanwhile.
  */
 import { type Device, type LoadedModel, stillGrids, VisionEncoder } from "@vitgraph/core";
 import { randomItems } from "./random-items.js";
@@ -13,7 +13,7 @@ export interface EagerMemory {
   readonly eagerBytes: number;
 }
 
-/** Of the images that fill the batch. */
+/** Tokens per image of the batch. */
 const ITEM_TOKENS = 64;
 
 export async function measureEagerMemory(

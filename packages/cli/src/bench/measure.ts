@@ -6,13 +6,13 @@ import type { CardSampler, CardState } from "./card-sampler.js";
 import type { Workload } from "./workloads.js";
 
 export interface MeasureOptions {
-  /** Calls that are timed; fewer where the time runs out or the user stops. */
+  /** Timed calls; fewer if the time runs out or the user stops. */
   readonly repetitions: number;
-  /** Calls before them that are not. */
+  /** Untimed calls before them. */
   readonly warmup: number;
-  /** No call begins that would probably end later, except the first one. Default: no limit. */
+  /** No call starts that would probably exceed this, except for the first. Default: no limit. */
   readonly limitMs?: number;
-  /** Asked before every call but the first: true ends the measurement with the calls that were made. */
+  /** Polled before every call but the first: true ends the measurement with the calls so far. */
   readonly isStopped?: () => boolean;
   /** Called after every call of the first part, warm-up included. */
   readonly onCall?: (done: number, total: number) => void;
@@ -22,23 +22,23 @@ export interface MeasureOptions {
 
 /** One call of `encode`, in milliseconds. */
 export interface CallTimes {
-  /** The device's own measure, summed over the call's batches. */
+  /** Device time, summed over the call's batches. */
   readonly deviceMs: number;
-  /** Host pixels to host embeddings, with everything between: checks, packing, staging, copies, slicing. */
+  /** From host pixels to host embeddings: checks, packing, staging, copies and slicing included. */
   readonly endToEndMs: number;
 }
 
 export interface ThroughputTimes {
   /** From the end of one call to the end of the next, in milliseconds. */
   readonly callMs: number;
-  /** The device's own measure of a call. A device that never rests may run at lower clocks than one that does. */
+  /** Device time of a call. A device without idle time may run at lower clocks. */
   readonly deviceMs: number;
 }
 
 export interface MeasuredBatch {
   readonly items: number;
   readonly tokens: number;
-  /** Null where the batch ran eagerly. */
+  /** Null if the batch ran eagerly. */
   readonly budget: number | null;
 }
 
@@ -51,14 +51,14 @@ export interface MeasuredWorkload extends CallTimes {
   readonly items: number;
   readonly patches: number;
   readonly tokens: number;
-  /** Useful arithmetic, in 10⁹ operations: what the real rows need, without padding. */
+  /** Useful arithmetic in 10⁹ operations: that of the real rows, without padding. */
   readonly gflop: number;
   readonly batches: readonly MeasuredBatch[];
-  /** Share of the replayed budgets' tokens that no item filled. */
+  /** Padding as a share of the replayed budgets' tokens. */
   readonly padding: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
-  /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null where the time did not suffice. */
+  /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null if there was not enough time. */
   readonly inFlight: ThroughputTimes | null;
   readonly repetitions: readonly CallTimes[];
   /** The GPU during the timed calls, one at a time; null if it was not sampled. */
@@ -98,7 +98,7 @@ export async function measureWorkload(
     !isStopped() &&
     elapsedMs() + all.at(-1)!.endToEndMs < limitMs / 2
   );
-  // Where there was no time for more, the last warm-up is the one timed call.
+  // If time ran out, the last warm-up is the only timed call.
   const calls = all.slice(Math.min(warmup, all.length - 1));
   const cardState = card?.between(calls[0]!.startedAt, performance.now()) ?? null;
   const endToEndMs = median(calls.map((call) => call.endToEndMs));
@@ -137,7 +137,7 @@ export function workOf({ model }: VisionEncoder, items: readonly EncoderItem[]) 
   return { work, flops: graphFlops(model.graph, work) };
 }
 
-/** A GPU that was idle takes a moment until its clocks are up: many calls of a small image, one of a large one. */
+/** An idle GPU needs this long to raise its clocks: many calls of a small image, one of a large one. */
 const RAISE_CLOCKS_MS = 200;
 
 async function raiseClocks(encoder: VisionEncoder, items: readonly EncoderItem[]): Promise<void> {
@@ -173,7 +173,7 @@ async function timeCall(encoder: VisionEncoder, items: readonly EncoderItem[]): 
   };
 }
 
-/** Means over a number of calls, after those that fill the pipeline; null where they were stopped. */
+/** Means over a number of calls, after those that fill the pipeline; null if they were stopped. */
 async function timeInFlight(
   encoder: VisionEncoder,
   items: readonly EncoderItem[],
@@ -206,7 +206,7 @@ function paddingOf(batches: readonly MeasuredBatch[]): number {
   return capacity === 0 ? 0 : 1 - used / capacity;
 }
 
-/** Of two middle values, their mean: as Python's `statistics.median`, which the peer uses. */
+/** The mean of two middle values, like Python's `statistics.median`, which the peer uses. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -14,7 +14,7 @@ export interface LoadedPacking extends MeasuredLoad {
 
 const right = { align: "right" } as const;
 
-/** A row a workload: wall and device time of one call among others. The ratio is 1 if every device is busy all the time. */
+/** A row per workload: wall and device time of one call under load. The ratio is 1 if every device is always busy. */
 export function renderLoads(loads: readonly LoadedWorkload[]): string {
   return renderTable(
     [
@@ -42,7 +42,7 @@ export function renderLoads(loads: readonly LoadedWorkload[]): string {
   );
 }
 
-/** A row a rule, over one stream of all workloads. */
+/** A row per rule, over one stream of all workloads. */
 export function renderPackings(packings: readonly LoadedPacking[]): string {
   return renderTable(
     [

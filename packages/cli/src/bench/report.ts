@@ -35,7 +35,7 @@ export interface BenchReport {
   readonly workloads: readonly BenchedWorkload[];
   /** Of `--padding`: batches of 64-token items, medians on the device. A budget of null is an eager run. */
   readonly padding?: readonly LatencySample[];
-  /** True where the user stopped the bench before its end. */
+  /** True if the user stopped the bench early. */
   readonly interrupted: boolean;
 }
 
@@ -53,7 +53,7 @@ export interface MeasuredMatmul {
 }
 
 export interface BenchedWorkload extends MeasuredWorkload {
-  /** The workload's token budget: a peer with one graph a budget pads it to this size. */
+  /** The workload's token budget: a peer with one graph per budget pads it to this size. */
   readonly budget: number;
   /** Share of the measured product's rate; null without one. */
   readonly matmulShare: number | null;
@@ -134,7 +134,7 @@ export function workloadTable(
     ]);
 }
 
-/** A row for each number of tokens: eager, and in each budget that it fills, or fills by half or a quarter. */
+/** A row per number of tokens: eager, and in each budget of which it is all, half or a quarter. */
 export function renderPadding(samples: readonly LatencySample[]): string {
   const right = { align: "right" } as const;
   const budgets = samples.flatMap(({ budget }) => budget ?? []);

@@ -1,8 +1,7 @@
 /**
- * The images or clips that a bench encodes, by their sizes in pixels: the built-in workloads, and the file format for
- * others.
+ * The images or clips of a bench, by their sizes in pixels: the built-in workloads, and the file format for others.
  *
- * A workload is one call of `encode`. Its budget is part of it so that every engine under comparison pads to the same.
+ * A workload is one call of `encode`. It includes its budget, so that all compared engines pad to the same size.
  */
 import {
   answerTokens,
@@ -32,7 +31,7 @@ export interface Workload {
 const times = (count: number, size: PixelSize): readonly PixelSize[] =>
   new Array<PixelSize>(count).fill(size);
 
-/** From one small image, where launches cost most, to a full batch of large ones, where arithmetic does. */
+/** From one small image, dominated by launches, to a full batch of large ones, dominated by arithmetic. */
 export const BUILT_IN_WORKLOADS: readonly Workload[] = [
   { name: "1x224", sizes: [[224, 224]], budget: 64 },
   { name: "1x448", sizes: [[448, 448]], budget: 256 },
@@ -124,15 +123,15 @@ function parseWorkload(name: string, fields: unknown, source: string): Workload 
 }
 
 /**
- * Whether the sizes of a workload are the model's own, so that nothing is resized. Images for other models go the way of any
- * image: their processor brings them to one size, or cuts them into tiles.
+ * Whether the model takes a workload's sizes without a resize. For other models the images pass through the processor,
+ * which resizes them to one size or splits them into tiles.
  */
 function takesSizes({ fixedGrid, tiled, twoGrids }: VisionModel): boolean {
   return fixedGrid === undefined && !tiled && !twoGrids;
 }
 
 /**
- * Checks that a model takes a workload's items.
+ * Checks that a model supports a workload's items.
  * @throws VG_ARGUMENT_INVALID naming the workload and the size; VG_MODEL_UNSUPPORTED for clips that the model does not take
  */
 export function checkWorkload(workload: Workload, model: LoadedModel): void {
@@ -163,8 +162,8 @@ export function checkWorkload(workload: Workload, model: LoadedModel): void {
 }
 
 /**
- * A workload for a model of other blocks: each size is the nearest that the model takes, and the budget the next power of
- * two where its own is too small, or twice that or more.
+ * A workload adapted to a model with other block sizes: each size is the nearest that the model supports. The budget is
+ * replaced by the next power of two if it is too small, or at least twice that.
  */
 export function fitWorkload({ budget, ...workload }: Workload, model: LoadedModel): Workload {
   const block = model.vision.patchSize * model.vision.spatialMergeSize;

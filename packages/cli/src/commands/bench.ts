@@ -81,21 +81,21 @@ interface BenchOptions extends DeviceOptions {
   readonly rounds?: number;
 }
 
-/** As the PyTorch peer does it, so that the medians compare. */
+/** The same as the PyTorch peer's, so that the medians are comparable. */
 const MOST_REPETITIONS = 20;
 /** For all workloads together, without `--repetitions`: a GPU needs less, and a CPU would need hours. */
 const TIME_LIMIT_MS = 60_000;
-/** Where `--packing` is given without `--callers`: enough that something waits at all times. */
+/** For `--packing` without `--callers`: enough that the queue is never empty. */
 const DEFAULT_CALLERS = 32;
-/** Calls of each caller under load: more where they are short, so that one slow answer counts for little. */
+/** Calls per caller under load: more if they are short, so that one slow answer has little weight. */
 const LOAD_ROUNDS = { least: 4, most: 32 };
-/** The calls under load would take this one after the other, where the rounds allow it. */
+/** Sequential duration of the calls under load, within the limits of the rounds. */
 const LOAD_MS = 1500;
 /** Of `--against`: few enough to wait for, and a spread to judge by. */
 const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
-/** Of a process that Ctrl-C ended. */
+/** Exit code of a process ended by Ctrl-C. */
 const INTERRUPTED = 130;
 
 export function registerBench(
@@ -230,7 +230,7 @@ async function bench(
   await checkOutput(options.graphJson);
   const chosen = selectWorkloads(command, await readWorkloads(options.workload, io), options.only);
   await using model = await openModel(options, io);
-  // The built-in sizes are made of blocks of 32 pixels.
+  // The built-in sizes are multiples of 32 pixels.
   const workloads = options.workload === undefined ? chosen.map((each) => fitWorkload(each, model)) : chosen;
   for (const note of model.notes) printNote(io, note);
   for (const workload of workloads) checkWorkload(workload, model);
@@ -326,7 +326,7 @@ async function benchWorkloads(
     const leftMs = deadline - performance.now();
     const previous = measured.at(-1);
     if (repetitions === undefined && only === undefined && previous !== undefined) {
-      // At the rate of the workload before: of a CPU it changes little.
+      // At the previous workload's rate: on a CPU it changes little.
       const expectedMs = (previous.endToEndMs * workOf(encoder, items).flops) / (previous.gflop * 1e9);
       if (expectedMs > leftMs) {
         const { name } = workload;
@@ -339,7 +339,7 @@ async function benchWorkloads(
     const result = await measureWorkload(encoder, workload, items, {
       repetitions: repetitions ?? MOST_REPETITIONS,
       warmup,
-      // Time that small workloads do not use goes to the larger ones behind them.
+      // Time left by small workloads goes to the larger ones after them.
       ...(repetitions === undefined ? { limitMs: leftMs / (workloads.length - index) } : {}),
       isStopped,
       onCall: progress.update,
@@ -386,7 +386,7 @@ async function benchEngine(
     const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
     return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
   };
-  // Without those that were skipped, or came after an interrupt.
+  // Without workloads that were skipped or came after an interrupt.
   const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
   const items = loaded.map((workload) => workloadItems(workload, model));
   const ordinals = options.engineDevices ?? [options.device];
@@ -397,7 +397,7 @@ async function benchEngine(
       devices,
       compilationConfig,
       packing: rule,
-      // The same items come again and again, and are to be encoded.
+      // Items repeat, and must be encoded each time.
       outputCacheBytes: 0,
       limits: { maxQueuedTokens: Number.POSITIVE_INFINITY, maxQueuedItems: Number.POSITIVE_INFINITY },
       ...(maxBatchTokens === undefined ? {} : { maxBatchTokens }),
@@ -428,7 +428,7 @@ async function benchEngine(
     if (isStopped()) break;
     await using engine = await openEngine(rule);
     using progress = startProgress(io, `packing ${rule}`);
-    // Every workload as often as the others, in an order that is the same for each rule.
+    // Every workload equally often, in the same order for each rule.
     const itemsOf = (call: number) => items[call % items.length] as (typeof items)[number];
     const calls = Math.max(repetitions, callers) * items.length;
     const load = await measureStream(engine, itemsOf, {
@@ -460,7 +460,7 @@ async function weighEagerRun(
   if (device.info.backend !== "cuda" || !cudagraph) return null;
   return measureEagerMemory(model, device, compilationConfig, Math.max(...limits.tokenBudgets)).catch(
     (error) => {
-      // The encoder that comes next has no room either, and says which budgets would fit.
+      // The next encoder will not fit either, and reports which budgets would.
       if (VitgraphError.is(error) && error.code === "VG_DEVICE_OUT_OF_MEMORY") return null;
       throw error;
     },
@@ -499,7 +499,7 @@ async function openModel(
   return loadModel(model as string, { loadFormat });
 }
 
-/** The given configuration; keys that it does not have are set for measuring: fusion, graphs, a budget a workload. */
+/** The given configuration, with measuring defaults for absent keys: fusion, graphs, one budget per workload. */
 function benchConfig(
   serving: ServeArguments,
   options: BenchOptions,

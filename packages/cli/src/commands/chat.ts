@@ -62,7 +62,7 @@ async function chat(
   serving: ServeArguments,
 ): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);
-  // Only now, so that no other command loads llama.cpp's binding.
+  // Imported here, so that no other command loads llama.cpp's binding.
   const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
   const { llm, model, contextSize, gpuLayers, backend } = options;
   if (model !== undefined) await downloadModel(model, io);
@@ -73,7 +73,7 @@ async function chat(
     ...(model === undefined ? {} : { visionModel: model, compilationConfig }),
     ...(contextSize === undefined ? {} : { contextSize }),
     ...(gpuLayers === undefined ? {} : { gpuLayers }),
-    // An image is asked about once.
+    // Each image is encoded once, so warm-up would not pay.
     encoder: { backend, logger: quiet, warmUpGrids: "none" },
   });
   loading.done();

@@ -61,7 +61,7 @@ function imageSize(text: string, earlier: readonly ImageSize[]): readonly ImageS
   return [...earlier, { width: Number(match[1]), height: Number(match[2]) }];
 }
 
-/** What the options say, a model's settings included: those of a hub id are downloaded. */
+/** Facts from the options, including a model's settings; those of a hub id are downloaded. */
 export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFacts> {
   const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
   return {

@@ -104,7 +104,7 @@ function fixText(text: string, source: string, facts: LintFacts): FixedText {
     const before = fixed;
     fixed = applyFix(before, { title: "all", edits });
     if (fixed === before) return { fixed, applied, left: findings };
-    // The others overlap these, and come again if they still hold.
+    // Other fixes overlap these; they are found again in the next round if they still apply.
     applied.push(...fixable.filter((finding) => finding.fix.edits.every((edit) => edits.includes(edit))));
   }
 }

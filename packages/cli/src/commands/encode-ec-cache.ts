@@ -1,4 +1,4 @@
-/** `vitgraph encode --vllm-ec-cache`: the files that an encode instance writes, made in advance. */
+/** `vitgraph encode --vllm-ec-cache`: writes an encode instance's files in advance. */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Embedding } from "@vitgraph/core";
@@ -66,7 +66,7 @@ export async function openEcCache(options: EcStorageOptions): Promise<EcStorage>
   return storage;
 }
 
-/** Writes the embeddings that there are, and prints their keys. @throws VG_FILE_UNWRITABLE */
+/** Writes the successful embeddings, and prints their keys. @throws VG_FILE_UNWRITABLE */
 export async function writeEcCache(
   storage: EcStorage,
   { names, keys, outcomes }: EcFiles,

@@ -9,7 +9,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "../cli-io.js";
 import { expandGlobs, inputName, isUrl, readInput, STDIN } from "../files.js";
 
-/** Files of a directory with other endings are passed over. A file named by itself may have any. */
+/** Files of a directory with other endings are skipped. A file named explicitly may have any. */
 const IMAGE_ENDINGS = /\.(jpe?g|png|webp|gif)$/i;
 const VIDEO_ENDINGS = /\.(mp4|m4v|mov|mkv|webm|avi|mpe?g|ts|flv|ogv|wmv)$/i;
 
@@ -23,7 +23,7 @@ function isDataUrl(path: string): boolean {
   return /^data:/i.test(path);
 }
 
-/** What a file, URL or standard input is called, without directories. */
+/** The name of a file, URL or standard input, without directories. */
 function fileName(path: string): string {
   if (path === STDIN) return "stdin";
   if (!isUrl(path)) return basename(path);
@@ -122,8 +122,8 @@ async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise
 const RESERVED_NAME = "__metadata__";
 
 /**
- * A tensor's name is its file's name; the path as it was given where two files share a name. Behind a name that is taken
- * or reserved stands "#2", "#3" and so on. Standard input is "stdin", a data URL "data".
+ * A tensor's name is its file's name, or the path as given if two files share a name. Taken or reserved names get the
+ * suffix "#2", "#3" and so on. Standard input is "stdin", a data URL "data".
  */
 export function tensorNames(paths: readonly string[]): readonly string[] {
   const uses = new Map<string, number>();

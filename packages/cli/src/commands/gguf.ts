@@ -40,7 +40,7 @@ checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.
 async function gguf(directory: string, { outtype, output }: GgufOptions, io: CliIo): Promise<void> {
   const path = output ?? `${basename(resolve(directory))}-${outtype}.gguf`;
   await checkOutput(path);
-  // Only now, so that no other command loads llama.cpp's binding.
+  // Imported here, so that no other command loads llama.cpp's binding.
   const { convertToGguf } = await import("@vitgraph/llama-cpp");
   const controller = new AbortController();
   using _ = io.onInterrupt(() => controller.abort());

@@ -1,6 +1,6 @@
 /**
- * A log of sizes, as people have them: JSON, or lines. What an entry measures, tokens or pixels, is said by its form;
- * nothing is guessed from its magnitude.
+ * Parses a log of sizes, as JSON or lines. The form of an entry determines its unit, tokens or pixels; its magnitude is
+ * never used to guess.
  */
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
@@ -11,7 +11,7 @@ const SHOWN = 100;
 /** A size, and how often it came. */
 export type TraceEntry = {
   readonly count: number;
-  /** Where it stands, for messages: "sizes.csv, line 3". */
+  /** Its position, for messages: "sizes.csv, line 3". */
   readonly place: string;
 } & TraceSize;
 

@@ -141,7 +141,7 @@ async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
       ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
     }),
   );
-  // The largest budget decides where a batch ends.
+  // The largest budget determines the batches.
   const otherBatches = batchesOf(items, Math.max(powers.at(-1)!, items.at(-1)!.tokens), options);
   const compared = withCost(options, otherBatches, reportBudgets(otherBatches, powers));
   if (options.picture !== undefined)
@@ -153,7 +153,7 @@ async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
   );
 }
 
-/** Batches that budgets of this largest one would have; the items themselves where each is alone. */
+/** The batches for this largest budget; the items themselves if each runs alone. */
 function batchesOf(
   items: readonly SizeCount[],
   largestBudget: number,
@@ -202,7 +202,7 @@ async function readSizes(
 }
 
 /**
- * The entries' tokens. A size that the model refuses is skipped with a note: a log of what users sent has some.
+ * The entries' tokens. A size that the model rejects is skipped with a note: logs of user traffic contain some.
  * @throws VG_ARGUMENT_INVALID if none is left, or none with a count above 0
  */
 function possibleSizes(

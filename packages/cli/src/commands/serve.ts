@@ -202,7 +202,7 @@ SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and 
 A second one ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
-  // Here, since the other commands start a tenth of a second sooner without it.
+  // Imported here: the other commands start a tenth of a second sooner without it.
   const { createServer, openConnectorSocket, RecentTraffic } = await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
@@ -266,7 +266,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   try {
     const url = await listen(server, host, port);
     io.stdout(`listening on ${url}\n`);
-    // The proxy is told before the server drains.
+    // Disposed first: the server unregisters at the proxy before it drains.
     await using _registration = await registerAtProxy(registering, url, engine, logger);
     await stopped;
     io.stderr("draining: a second signal ends the server at once\n");
@@ -282,7 +282,7 @@ async function openChat(
   io: CliIo,
 ): Promise<LlamaEngine | undefined> {
   if (llm === undefined) return undefined;
-  // Only now, so that a server without chat does not load llama.cpp's binding.
+  // Imported here, so that a server without chat does not load llama.cpp's binding.
   const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
   using loading = startProgress(io, `loading ${llm}`);
   const chat = await createLlamaEngine({
@@ -332,7 +332,7 @@ async function readApiKeys({ apiKey, apiKeyFile }: ServeOptions, io: CliIo): Pro
   const fromEnvironment = process.env[API_KEY_VARIABLE];
   const text = apiKeyFile === undefined ? "" : await readTextInput(apiKeyFile, io, "check --api-key-file");
   const fromFile = text.split("\n").flatMap((line) => line.trim() || []);
-  // Otherwise a server that was to be closed would be open.
+  // An empty key file would leave a server open that was meant to be protected.
   if (apiKeyFile !== undefined && fromFile.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "the file of --api-key-file has no key", {
       remedy: "write one key a line",

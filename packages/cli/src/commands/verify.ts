@@ -35,8 +35,8 @@ interface VerifyOptions extends ModelOptions {
 }
 
 /**
- * For cases that bring no tolerance of their own, by the dtype between kernels: float32 arithmetic in another order differs
- * by about 1e-5. bf16 keeps 8 bits of a value, and transformers' own bf16 run of a tower of 27 layers is 1.2 % off.
+ * For cases without a tolerance, by the dtype between kernels. float32 sums in another order differ by about 1e-5. bf16
+ * has 8 significant bits, and transformers' own bf16 run of a tower of 27 layers is 1.2 % off.
  */
 const DEFAULT_TOLERANCES = { f32: 1e-5, bf16: 2e-2 };
 
@@ -78,10 +78,10 @@ async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments
     device,
     compilationConfig,
     ...(options.maxBatchTokens === undefined ? {} : { maxBatchTokens: options.maxBatchTokens }),
-    // Poisoning forgets every grid.
+    // Poisoning clears the grid cache.
     warmUpGrids: "none",
   });
-  // A row that no kernel wrote, or that a kernel read beyond its operands, shows as NaN.
+  // Unwritten rows and reads beyond an operand then show as NaN.
   await encoder.poison();
 
   const results: CaseResult[] = [];

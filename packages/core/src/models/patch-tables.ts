@@ -106,7 +106,7 @@ export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): 
   return resizedTaps(positions, grid, side, centredTaps);
 }
 
-/** For each of `count` cells along an axis, the cells of `side` that torch's bilinear filter without antialias reads. */
+/** For each of `count` cells along an axis, the cells of `side` read by torch's bilinear filter without antialias. */
 export function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   return Array.from({ length: count }, (_, index) => {
     const coordinate = Math.max(0, ((index + 0.5) * side) / count - 0.5);

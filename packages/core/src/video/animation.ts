@@ -10,7 +10,7 @@ export interface Animation {
   frames(indices: readonly number[]): AsyncIterable<Uint8Array>;
 }
 
-/** What browsers show a frame for that says less than 11 ms. */
+/** Browsers' duration of a frame whose delay is under 11 ms. */
 const SHORT_DELAY_MS = 100;
 const SHORTEST_DELAY_MS = 11;
 
@@ -21,7 +21,7 @@ export function mayBeAnimation(bytes: Uint8Array): boolean {
 }
 
 /**
- * All frames are decoded at once: the format keeps each as a change of the one before.
+ * Decodes all frames at once: the formats store each as a delta to the previous one.
  * @param maxPixels of all frames together
  * @throws VG_VIDEO_INVALID; VG_IMAGE_TOO_LARGE; VG_PACKAGE_UNAVAILABLE without sharp
  */

@@ -1,9 +1,9 @@
 /**
- * ffmpeg and ffprobe, as programs of the system: what a clip holds, and some of its frames as RGB bytes.
+ * The system's ffmpeg and ffprobe: a clip's properties, and selected frames as RGB bytes.
  *
- * Clips are untrusted. ffmpeg runs as a process of its own that reads one local file through an allow-list of containers
- * and no network protocol, and is killed when the call is over. Its pixels equal PyAV's (`to_ndarray("rgb24")`), turned
- * upright as the container says.
+ * Clips are untrusted. ffmpeg runs as a separate process that reads one local file through an allow-list of containers
+ * without network protocols, and is killed when the call ends. Its pixels equal PyAV's (`to_ndarray("rgb24")`), rotated
+ * upright by the container's metadata.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { VitgraphError } from "@vitgraph/errors";
@@ -17,16 +17,16 @@ export interface ClipInfo extends ClipLength, ImageSize {
 }
 
 /**
- * Containers that hold frames in one file. Playlists (HLS, DASH, concat) are none of them: they name other files, and
- * a caller's clip must not make this machine read those.
+ * Containers that hold frames in one file. Playlists (HLS, DASH, concat) are excluded: they name other files, which a
+ * caller's clip must not make this machine read.
  */
 const CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,h264,hevc,ivf";
 const INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
-/** A description of one stream is some hundred bytes. */
+/** The description of a stream has a few hundred bytes. */
 const MAX_DESCRIPTION_BYTES = 2 ** 20;
-/** Characters of what a failing process wrote to stderr: its end. */
+/** Length of the tail of a failed process's stderr in messages. */
 const SHOWN_STDERR = 300;
-/** transformers' rate for clips that do not say theirs. */
+/** transformers' rate for clips without one. */
 const DEFAULT_FPS = 24;
 
 /**
@@ -83,10 +83,10 @@ export function readDescription(json: string): ClipInfo {
 }
 
 /**
- * The frames of these numbers, RGB [height, width, 3] each, in their order: one after the other, as fast as they are
- * taken. A number may be named more than once.
+ * The frames with these indices, in order, RGB [height, width, 3] each. Streams them at the consumer's pace. An index
+ * may repeat.
  * @param indices ascending
- * @throws VG_VIDEO_INVALID where the clip ends before the last of them; VG_VIDEO_DECODER_MISSING; the signal's reason
+ * @throws VG_VIDEO_INVALID if the clip ends before the last of them; VG_VIDEO_DECODER_MISSING; the signal's reason
  */
 export async function* decodeFrames(
   path: string,
@@ -140,7 +140,7 @@ export async function* decodeFrames(
   );
 }
 
-/** Runs of consecutive numbers, first and last: the filter's text stays short where all frames are taken. */
+/** Ranges of consecutive indices, first and last: keeps the filter's text short if all frames are taken. */
 function ranges(numbers: readonly number[]): readonly (readonly [number, number])[] {
   const found: [number, number][] = [];
   for (const number of numbers) {
@@ -153,7 +153,7 @@ function ranges(numbers: readonly number[]): readonly (readonly [number, number]
 
 interface Running {
   readonly stdout: AsyncIterable<Buffer>;
-  /** Resolves when the process has ended well. @throws VG_VIDEO_INVALID with what it said; the signal's reason */
+  /** Resolves when the process has succeeded. @throws VG_VIDEO_INVALID with its stderr; the signal's reason */
   end(): Promise<void>;
   kill(): void;
 }
@@ -187,7 +187,7 @@ function start(
         );
     });
   });
-  // Whoever leaves early never asks how it ended.
+  // A consumer that stops early never awaits `ended`.
   ended.catch(() => {});
   return { stdout: child.stdout as AsyncIterable<Buffer>, end: () => ended, kill };
 }

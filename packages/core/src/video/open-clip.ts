@@ -1,6 +1,6 @@
 /**
- * A video file as an item: which frames, decoded one temporal patch at a time, resized and cut into patches as they come. The
- * frames of a clip are never in memory together; its resized patches are, and their size is bounded by the processor.
+ * A video file as an item: sampled frames, decoded one temporal patch at a time, resized and split into patches as they
+ * arrive. A clip's frames are never in memory together; its resized patches are, and the processor bounds their size.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,22 +21,22 @@ export interface OpenClipOptions extends FrameSampling {
   readonly signal?: AbortSignal;
 }
 
-/** A clip whose container was read. Dispose it: bytes stand in a temporary file until then. */
+/** A clip whose container was read. Must be disposed, which deletes its temporary file. */
 export interface OpenedClip extends AsyncDisposable {
   readonly info: ClipInfo;
-  /** Numbers of the sampled frames, ascending. */
+  /** Indices of the sampled frames, ascending. */
   readonly indices: readonly number[];
   /** Seconds into the clip of each temporal patch. */
   readonly timestamps: readonly number[];
   readonly grid: Grid;
-  /** Memory that `decode` takes besides its result: a temporal patch of frames, or all frames of an animation. */
+  /** Memory of `decode` besides its result: a temporal patch of frames, or all frames of an animation. */
   readonly decodeBytes: number;
   /** @throws VG_VIDEO_INVALID; the signal's reason */
   decode(): Promise<PixelItem>;
 }
 
 /**
- * @param source the path of a file, or the content of one. Animated GIF and WebP need nothing; other files need ffmpeg.
+ * @param source a file's path or content. Animated GIF and WebP need no decoder; other files need ffmpeg.
  * @throws VG_VIDEO_INVALID, VG_VIDEO_DECODER_MISSING, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID
  */
 export async function openClip(
@@ -66,7 +66,7 @@ export async function openClip(
   }
 }
 
-/** Resizing holds its frames twice, and a frame at the size that it passes through, or before and after it is cut into tiles. */
+/** Resizing holds its frames twice, and one frame at an intermediate size, or before and after tiling. */
 function decodePixels(
   info: ClipInfo,
   { via, resizeTo, tile }: FittedImage,
@@ -83,7 +83,7 @@ interface ClipSource {
   /** Whether all frames are decoded at once. */
   readonly holdsAll: boolean;
   frames(indices: readonly number[]): AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-  /** Removes what was written for it. */
+  /** Removes its temporary file. */
   remove(): Promise<void>;
 }
 
@@ -101,7 +101,7 @@ async function openSource(
     const { info, frames } = await openAnimation(source, maxPixels);
     return { info, holdsAll: true, frames, remove: async () => {} };
   }
-  // ffmpeg seeks: the index of many files stands at their end, where a pipe can't give it.
+  // ffmpeg needs to seek: many files have their index at the end, so a pipe will not do.
   const folder = await mkdtemp(join(tmpdir(), "vitgraph-clip-"));
   const remove = () => rm(folder, { recursive: true, force: true });
   try {
@@ -139,7 +139,7 @@ async function patchify(
   let slot = 0;
   let waiting: Uint8Array[] = [];
   const flush = async () => {
-    // A slot that is not full repeats its last frame.
+    // A partial slot repeats its last frame.
     pixels.set(await cutFrames(waiting, from, fitted, processor), slot * slotBytes);
     slot += 1;
     waiting = [];

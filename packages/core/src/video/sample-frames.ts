@@ -1,5 +1,5 @@
 /**
- * Which frames of a clip the model sees, and when they are shown: `sample_frames` and `_calculate_timestamps` of transformers'
+ * A clip's sampled frames and their timestamps: `sample_frames` and `_calculate_timestamps` of transformers'
  * processors, step by step in float64 and with NumPy's rounding of halves to even.
  */
 import { VitgraphError } from "@vitgraph/errors";
@@ -12,7 +12,7 @@ export interface ClipLength {
   readonly fps: number;
 }
 
-/** How densely to sample: by rate, or by count. Never both. */
+/** The sampling density: by rate or by count, never both. */
 export interface FrameSampling {
   /** Frames per second of the clip. */
   readonly fps?: number | undefined;
@@ -20,7 +20,7 @@ export interface FrameSampling {
   readonly numFrames?: number | undefined;
 }
 
-/** The processor's rule, its default rate or number, and its limits on what a rate gives. */
+/** The processor's rule, its default rate or count, and its limits on the count of a rate. */
 export interface FrameSamplingLimits extends FrameSampling {
   readonly sampling: FrameRule;
   readonly temporalPatchSize: number;
@@ -31,11 +31,11 @@ export interface FrameSamplingLimits extends FrameSampling {
 }
 
 /**
- * Which frames of a clip are sampled. `spread`: in equal steps from the first to the last. `stride`: the first of each of
- * equal parts of the clip, in whole temporal patches. Else the family's own rule, which gives ascending frame numbers; one
- * may repeat.
- * @param wanted what the caller asks for, or else the processor's
- * @throws VG_ARGUMENT_INVALID for what the rule can't do
+ * The rule of frame sampling. `spread`: equal steps from the first to the last. `stride`: the first frame of each of
+ * equal parts of the clip, in whole temporal patches. Otherwise the family's own rule, which returns ascending frame
+ * indices, possibly repeated.
+ * @param wanted the caller's sampling, or else the processor's
+ * @throws VG_ARGUMENT_INVALID for a sampling that the rule does not support
  */
 export type FrameRule =
   | "spread"
@@ -43,8 +43,8 @@ export type FrameRule =
   | ((clip: ClipLength, wanted: FrameSampling, limits: FrameSamplingLimits) => readonly number[]);
 
 /**
- * Frame numbers, ascending. A clip shorter than asked for gives all of its frames; by `numFrames` it then repeats some, as in
- * transformers, or by the rule `stride` is refused.
+ * Frame indices, ascending. A clip shorter than requested yields all of its frames; with `numFrames` some repeat, as in
+ * transformers, and with the rule `stride` it is rejected.
  * @throws VG_ARGUMENT_INVALID for both or impossible settings
  */
 export function sampleFrames(
@@ -77,12 +77,12 @@ export function sampleFrames(
       ? Math.floor(byRate / patch) * patch
       : roundHalfEven(wanted.numFrames / patch) * patch;
   checkFrameCount(whole, frames);
-  // transformers divides by zero where there is not one patch; one frame repeats to fill it.
+  // With less than one patch transformers divides by zero; here one frame repeats to fill it.
   const count = Math.max(1, whole);
   return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
 }
 
-/** A clip of fewer frames than usual gives all of them. */
+/** A clip of fewer frames than the default yields all of them. */
 function usualSampling(frames: number, { fps, numFrames }: FrameSampling): FrameSampling {
   return numFrames === undefined ? { fps } : { numFrames: Math.min(numFrames, frames) };
 }
@@ -94,9 +94,9 @@ export function checkFrameCount(count: number, frames: number): void {
 }
 
 /**
- * Seconds into the clip of each temporal patch: the mean of its first and its last frame's. Some prompts have them
- * before each patch's tokens, as `<1.5 seconds>`.
- * @param indices of the sampled frames; where they do not fill the last patch, the last one repeats
+ * The timestamp of each temporal patch in seconds: the mean of its first and last frame's. Some prompts have it before
+ * each patch's tokens, as `<1.5 seconds>`.
+ * @param indices of the sampled frames; the last one repeats if they do not fill the last patch
  */
 export function patchTimestamps(
   indices: readonly number[],
@@ -110,7 +110,7 @@ export function patchTimestamps(
   });
 }
 
-/** @throws VG_ARGUMENT_INVALID for a rate or a number, of families whose rule takes neither */
+/** For families whose rule takes neither a rate nor a number. @throws VG_ARGUMENT_INVALID if one is given */
 export function refuseSampling({ fps, numFrames }: FrameSampling): void {
   for (const [name, value] of Object.entries({ fps, numFrames }))
     if (value !== undefined) throw unsampled(name, value, "leave it out, or pass the frames");

@@ -1,6 +1,6 @@
 /**
  * A checkpoint's directory: config.json, preprocessor_config.json, and its tensors in one safetensors file or in
- * shards named by model.safetensors.index.json. Only headers are read here; tensors stay on disk until they are asked for.
+ * shards named by model.safetensors.index.json. Reads only headers here; tensors are read on demand.
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,11 +16,11 @@ export interface WantedTensors {
   readonly part?: ModelPart;
   /** Without their prefix. */
   readonly names: readonly string[];
-  /** What may stand before them, the usual one first. */
+  /** Possible prefixes, the usual one first. */
   readonly prefixes: readonly string[];
 }
 
-/** How names of the tower's tensors begin: prefix and first module. */
+/** The first parts of the tower's tensor names: prefix and first module. */
 function towerRoots(names: readonly string[], prefixes: readonly string[]): readonly string[] {
   const modules = new Set(names.map((name) => name.slice(0, name.indexOf(".") + 1)));
   return prefixes.flatMap((prefix) => [...modules].map((module) => prefix + module));
@@ -49,7 +49,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * The names of a checkpoint's files that hold tensors of the tower, by its index where it has one.
+   * The names of a checkpoint's files with tensors of the tower, by its index if it has one.
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
   static fileNames(directory: string, { names, prefixes }: WantedTensors): Promise<readonly string[]> {
@@ -57,7 +57,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * Opens the files that hold tensors of the tower, under one of the prefixes; shards without any are not touched.
+   * Opens the files with tensors of the tower under one of the prefixes; other shards are not opened.
    * @param quantMethod config.json's name for a method of quantisation, for messages
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
@@ -74,8 +74,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * The prefix under which the tower stands, where that is none of the usual ones: all wanted tensors are there, and nothing
-   * of the tower is under a usual prefix.
+   * The tower's prefix, if it is not a usual one: all wanted tensors have it, and none has a usual prefix.
    * @throws VG_WEIGHTS_INVALID for two such prefixes
    */
   findForeignPrefix(): string | undefined {
@@ -101,7 +100,7 @@ export class Checkpoint implements AsyncDisposable {
 
   /**
    * The tensor of this name under the first prefix that has it.
-   * @throws VG_WEIGHTS_INVALID naming what is missing, or both shapes where they differ.
+   * @throws VG_WEIGHTS_INVALID naming the missing tensor, or both shapes if they differ.
    */
   tensor(name: string, shape: readonly number[], prefixes: readonly string[]): TensorSource {
     const candidates = prefixes.map((prefix) => prefix + name);
@@ -131,7 +130,7 @@ export class Checkpoint implements AsyncDisposable {
     return [...this.#tensors.keys()];
   }
 
-  /** Size and time of the last change of each opened file. */
+  /** Size and modification time of each opened file. */
   get fileVersions(): readonly string[] {
     return this.#files.map(({ version }) => version);
   }
@@ -139,7 +138,7 @@ export class Checkpoint implements AsyncDisposable {
   #missing(name: string, candidates: readonly string[], prefixes: readonly string[]): VitgraphError {
     const quantised = this.#quantisedTensor(prefixes);
     if (quantised !== undefined) return this.#quantised(prefixes, `has ${describe(quantised.tensor)}`);
-    // Files of foreign prefixes are not opened where an index says that they hold nothing of the tower's.
+    // Shards that hold only foreign prefixes according to the index are not opened.
     const foreign = foreignPrefixes([...this.#tensors.keys()], name);
     return new VitgraphError(
       "VG_WEIGHTS_INVALID",
@@ -158,7 +157,7 @@ export class Checkpoint implements AsyncDisposable {
     return findQuantisedTensor(this.#ofTower(prefixes));
   }
 
-  /** Names of the tensors that stand where the tower's would under these prefixes. */
+  /** Names of the tensors at the tower's names under these prefixes. */
   #ofTower(prefixes: readonly string[]): readonly string[] {
     const roots = towerRoots(this.#wanted.names, prefixes);
     return [...this.#tensors.keys()].filter((name) => roots.some((root) => name.startsWith(root)));
@@ -174,7 +173,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 }
 
-/** Prefixes under which tensors of this name stand. */
+/** The prefixes of tensors with this name. */
 function foreignPrefixes(tensors: readonly string[], name: string): readonly string[] {
   return tensors
     .filter((tensor) => tensor === name || tensor.endsWith(`.${name}`))
@@ -199,8 +198,8 @@ function sourceIn(file: SafetensorsFile, info: TensorInfo): TensorSource {
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /**
- * Reads a JSON object of the checkpoint; `undefined` where an optional file does not exist.
- * @throws VG_FILE_UNREADABLE, and VG_MODEL_INVALID for another content or one beyond the bounds
+ * Reads a JSON object of the checkpoint; `undefined` if an optional file does not exist.
+ * @throws VG_FILE_UNREADABLE, and VG_MODEL_INVALID for content that is not an object or exceeds the bounds
  */
 export function readJsonObject(directory: string, name: string): Promise<JsonObject>;
 export function readJsonObject(
@@ -232,7 +231,7 @@ export async function readJsonObject(
   return value as JsonObject;
 }
 
-/** As Python reads and writes JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is no number either. */
+/** Parses Python's JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is not a number either. */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -247,7 +246,7 @@ function withoutPythonNumbers(text: string): string {
   for (let at = 0; at < text.length; ) {
     const quote = text.indexOf('"', at);
     const open = quote < 0 ? text.length : quote;
-    // JSON has no infinity, but JSON.parse makes one of a number beyond float64.
+    // JSON has no infinity, but JSON.parse returns it for a number beyond float64.
     parts.push(text.slice(at, open).replaceAll("NaN", '"NaN"').replaceAll("Infinity", "1e999"));
     let close = open + 1;
     while (close < text.length && text[close] !== '"') close += text[close] === "\\" ? 2 : 1;
@@ -309,7 +308,7 @@ async function listFiles(directory: string, roots: readonly string[]): Promise<r
   }
   const entries = Object.entries(map);
   const ofTower = entries.filter(([tensor]) => roots.some((root) => tensor.startsWith(root)));
-  // Without a tensor under a known prefix all shards are opened, to say under which prefix the tower is.
+  // Without a tensor under a known prefix, open all shards to report the tower's prefix.
   const names = [...new Set((ofTower.length > 0 ? ofTower : entries).map(([, file]) => file))];
   const wrong = names.find((name) => !isPlainName(name));
   if (wrong !== undefined || names.length > MAX_SHARDS) {
@@ -321,12 +320,12 @@ async function listFiles(directory: string, roots: readonly string[]): Promise<r
   return names as string[];
 }
 
-/** A name, not a path: an index can't point out of its directory. A symbolic link there may. */
+/** A name, not a path: an index can't refer outside its directory. A symbolic link in it may. */
 function isPlainName(name: unknown): boolean {
   return typeof name === "string" && /^[^/\\\0]{1,243}\.safetensors$/.test(name);
 }
 
-/** As vLLM does: the one file, or else all safetensors files that are there. */
+/** As vLLM does: the single file, or else all safetensors files in the directory. */
 async function listWithoutIndex(directory: string): Promise<readonly string[]> {
   const files = await readdir(directory).catch((cause) => {
     throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${directory}`, "check its permissions");

@@ -1,9 +1,9 @@
 /**
- * Random weights that no file holds, for measuring a tower whose checkpoint is not at hand. Seeded: the same graph and
- * seed give the same bytes on every machine.
+ * Random weights, for measuring a tower without its checkpoint. Seeded: the same graph and seed give the same bytes on
+ * every machine.
  *
- * They are not independent: one table of normal values is read over and over, each tensor from a place of its own. That
- * makes a gigabyte in about the time that it takes to copy it.
+ * They are not independent: all tensors read one table of normal values, from different offsets. So generating a
+ * gigabyte takes about as long as copying it.
  */
 import type { Graph } from "../graph/graph.js";
 import { f32ToBf16 } from "../numerics.js";
@@ -13,12 +13,12 @@ import { weightSource } from "./weight-source.js";
 /** transformers' `initializer_range`. */
 const STANDARD_DEVIATION = 0.02;
 
-/** Prime, so that no two rows of a matrix start at the same place; 2²⁰ would repeat each 1024th row of 1024 columns. */
+/** Prime, so that no two rows of a matrix start at one offset; 2²⁰ would repeat each 1024th row of 1024 columns. */
 const TABLE_LENGTH = 1_048_573;
 
 /**
- * A bf16 source for every tensor of the graph, but for those that are float32 whatever the checkpoint has: normal with deviation 0.02, around 1 for the scales of norms and around
- * 0 for all others.
+ * A bf16 source for every tensor of the graph, except for those that are always float32: normal values of deviation
+ * 0.02, around 1 for the scales of norms and around 0 for all others.
  */
 export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, TensorSource> {
   const values = normalTable(seed);
@@ -73,7 +73,7 @@ function bytesOf(values: Float32Array, mean: number): Uint8Array {
   return new Uint8Array(bits.buffer);
 }
 
-/** Standard normal values by Box and Muller's method; a value depends on the seed and its place alone. */
+/** Standard normal values by the Box–Muller method; a value depends only on the seed and its index. */
 function normalTable(seed: number): Float32Array {
   return Float32Array.from({ length: TABLE_LENGTH }, (_, index) => {
     // Above 0, where the logarithm is finite.

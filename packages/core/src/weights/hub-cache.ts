@@ -1,4 +1,4 @@
-/** A model's id on the Hugging Face hub, where a directory was expected: its files in the hub's local cache. */
+/** Resolves a model's id on the Hugging Face hub to its files in the hub's local cache. */
 import { readFile, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
@@ -7,13 +7,13 @@ import { VitgraphError } from "@vitgraph/errors";
 /** `org/name`, in the characters that the hub allows. */
 const HUB_ID = /^[A-Za-z0-9][\w.-]{0,95}\/[A-Za-z0-9][\w.-]{0,95}$/;
 
-/** Whether a checkpoint's name has the form of a hub id, and is no path that exists. */
+/** Whether a checkpoint's name has the form of a hub id and is not an existing path. */
 export async function isHubId(name: string): Promise<boolean> {
   return HUB_ID.test(name) && !(await exists(name));
 }
 
 /**
- * `directory`, unless that is a hub id: then the cached snapshot of that model's main branch.
+ * `directory`, or for a hub id the cached snapshot of that model's main branch.
  * @throws VG_FILE_UNREADABLE for an id whose model is not in the cache
  */
 export async function findCheckpoint(directory: string): Promise<string> {
@@ -26,7 +26,7 @@ export async function findCheckpoint(directory: string): Promise<string> {
   });
 }
 
-/** The directory of a model's main branch in the cache, perhaps with some of its files alone; undefined if there is none. */
+/** The directory of a model's main branch in the cache, possibly incomplete; undefined if there is none. */
 export async function cachedSnapshot(id: string): Promise<string | undefined> {
   const commit = await readFile(join(hubFolder(id), "refs", "main"), "utf8").catch(() => "");
   if (!/^[0-9a-f]{40}$/.test(commit.trim())) return undefined;

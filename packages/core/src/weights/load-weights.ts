@@ -1,6 +1,6 @@
 /**
- * Puts a graph's tensors and constants where the memory plan wants them, in slices of which several are in flight: while one
- * is read, others are converted or uploaded. No loop over elements runs here: native code converts, off JavaScript's thread.
+ * Loads a graph's tensors and constants to their addresses in the memory plan, in slices of which several are in
+ * flight: while one is read, others are converted or uploaded. Native code converts, off JavaScript's thread.
  */
 import {
   type Arena,
@@ -29,14 +29,14 @@ const SLICES_IN_FLIGHT = 4;
 export interface FoundWeights {
   /** By the graph's names. */
   readonly weights: ReadonlyMap<string, TensorSource>;
-  /** The checkpoint's tensors that each of them is made of. */
+  /** The checkpoint's tensors that each of them is derived from. */
   readonly stored: ReadonlyMap<string, readonly TensorSource[]>;
-  /** The prefix under which all of them stand, where it is none of the family's. */
+  /** The prefix of all of them, if it is not one of the family's. */
   readonly foreignPrefix: string | undefined;
 }
 
 /**
- * The checkpoint's names, without prefix, of the tensors that a graph is loaded from: what `Checkpoint.open` looks for.
+ * The checkpoint's names, without prefix, of a graph's tensors, for `Checkpoint.open`.
  */
 export function storedNames(graph: Graph, names: TensorNames): readonly string[] {
   return weightsOf(graph).flatMap((weight) =>
@@ -45,7 +45,7 @@ export function storedNames(graph: Graph, names: TensorNames): readonly string[]
 }
 
 /**
- * The graph's tensors in the checkpoint, each checked for shape before anything is read.
+ * The graph's tensors in the checkpoint. Checks all shapes before any data is read.
  * @throws VG_WEIGHTS_INVALID
  */
 export function findWeights(graph: Graph, checkpoint: Checkpoint, names: TensorNames): FoundWeights {
@@ -76,7 +76,7 @@ export function weightDTypes(weights: ReadonlyMap<string, TensorSource>): Weight
   return new Map([...weights].map(([name, tensor]) => [name, floatDType(tensor)]));
 }
 
-/** Loads everything into the weights arena. `onProgress` hears of the bytes done so far. */
+/** Loads everything into the weights arena. `onProgress` receives the bytes loaded so far. */
 export async function loadWeights(
   graph: Graph,
   plan: MemoryPlan,
@@ -107,7 +107,7 @@ export async function loadWeights(
 interface Slice {
   /** Of the tensor, as its source has it. */
   readonly sizeBytes: number;
-  /** Reads the slice into `memory`, which is as large, and makes what the device gets. */
+  /** Reads the slice into `memory`, which has its size, and converts it to uploads. */
   readonly derive: (memory: Uint8Array) => Promise<readonly Upload[]>;
 }
 
@@ -116,7 +116,7 @@ interface Upload {
   readonly bytes: Uint8Array;
 }
 
-/** Sources that are made when they are read want their slices read in order: `derive` begins reading when it is called. */
+/** Computed sources need their slices read in order: `derive` starts reading when it is called. */
 function* slicesOf(
   graph: Graph,
   plan: MemoryPlan,
@@ -154,7 +154,7 @@ function* plainSlices(
   // A vector's rows are its elements.
   const rowBytes = source.sizeBytes / (shape[0] as number);
   const isDense = placement.rowStride === columns;
-  // Whole heads at a time where rows change places, and whole rows where they are set apart.
+  // Whole heads at a time if rows are reordered, and whole rows if they are padded.
   const headRows = pairedRows?.headSize;
   const unitBytes = headRows === undefined ? (isDense ? 1 : rowBytes) : headRows * rowBytes;
   for (const { start, sizeBytes } of cut(source.sizeBytes, unitBytes)) {
@@ -194,7 +194,7 @@ function* foldedSlices(
   }
 }
 
-/** Rows of `columns` elements, the first of which is row `first` of the placement, as far apart as they are there. */
+/** Rows of `columns` elements at the placement's pitch, starting at its row `first`. */
 function spreadRows(
   bytes: Uint8Array,
   first: number,
@@ -240,8 +240,8 @@ async function readNorm(
 }
 
 /**
- * Puts the rows (i, i + headSize/2) of each head beside each other, in place. The bytes are whole heads from `start` of their
- * tensor on.
+ * Makes the rows (i, i + headSize/2) of each head adjacent, in place. The bytes are whole heads, from byte `start` of
+ * their tensor.
  */
 function pairRows(
   bytes: Uint8Array,

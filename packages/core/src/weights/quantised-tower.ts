@@ -1,7 +1,7 @@
-/** Recognises a part of a model that was quantised, and by which method: nothing here reads one. */
+/** Detects a quantised part of a model, and its method, for error messages: quantised weights are not supported. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 
-/** Names that a method gives to the parts of a matrix, instead of or beside `weight`. */
+/** A method's tensor names of a matrix, instead of or beside `weight`. */
 const METHOD_BY_TENSOR: readonly (readonly [RegExp, string])[] = [
   [/\.weight\.(absmax|quant_map|quant_state\S*|nested_\w+)$|\.(absmax|quant_map|SCB)$/, "bitsandbytes"],
   [/\.(weight_packed|weight_global_scale|weight_shape|input_global_scale)$/, "compressed-tensors"],
@@ -11,7 +11,7 @@ const METHOD_BY_TENSOR: readonly (readonly [RegExp, string])[] = [
   [/\.(weight_scale\w*|input_scale)$/, "fp8, ModelOpt or compressed-tensors"],
 ];
 
-/** Dtypes in which only quantised matrices are kept. */
+/** Dtypes used only for quantised matrices. */
 const PACKED_DTYPES: ReadonlySet<string> = new Set([
   ...["U8", "I8", "I32", "F4", "F6_E2M3", "F6_E3M2"],
   ...["F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"],

@@ -1,11 +1,11 @@
-/** Opening a file of a checkpoint. Anything but a regular file is refused: opening a FIFO would wait for a writer. */
+/** Opens a file of a checkpoint. Rejects anything but a regular file: opening a FIFO would wait for a writer. */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 /**
  * @param code for something that is not a regular file
- * @throws VG_FILE_UNREADABLE where the file can't be opened
+ * @throws VG_FILE_UNREADABLE if the file can't be opened
  */
 export async function openRegularFile(
   path: string,
@@ -13,7 +13,7 @@ export async function openRegularFile(
   remedy: string,
   verb: "open" | "read" = "open",
 ): Promise<FileHandle> {
-  // Non-blocking, so that a FIFO opens at once and can be refused; a regular file is read as ever.
+  // Non-blocking, so that a FIFO opens at once and can be rejected; no effect on regular files.
   const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)).catch((cause) => {
     throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot ${verb} ${path}`, remedy);
   });

@@ -1,8 +1,8 @@
 /**
  * The safetensors format, read in slices and written whole: a little-endian u64 header length, a JSON header, data.
  *
- * Opening a file reads its header alone and checks all of it: a header length or an offset that lies is an error that
- * names the tensor, not a crash or a wrong tensor later.
+ * Opening a file reads only its header and checks all of it: a wrong header length or offset is an error that names the
+ * tensor, not a crash or a wrong tensor later.
  */
 import type { FileHandle } from "node:fs/promises";
 import { describe, scanJson, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
@@ -28,7 +28,7 @@ export interface TensorInfo {
   readonly sizeBytes: number;
 }
 
-/** The format's own limit, which keeps a damaged length from allocating gigabytes. */
+/** The format's limit; prevents a damaged length from allocating gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
 
 /** Bounds the time that parsing a header holds the event loop. A shard of a published model has some thousands. */
@@ -41,7 +41,7 @@ export class SafetensorsFile implements AsyncDisposable {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
-  /** Tells two contents of the file apart: its size in bytes and the time of its last change. */
+  /** Identifies the file's content: its size in bytes and modification time. */
   readonly version: string;
   readonly #file: FileHandle;
 
@@ -70,7 +70,7 @@ export class SafetensorsFile implements AsyncDisposable {
     }
   }
 
-  /** @throws VG_WEIGHTS_INVALID where the file has no tensor of that name. */
+  /** @throws VG_WEIGHTS_INVALID if the file has no tensor of that name. */
   tensor(name: string): TensorInfo {
     const info = this.tensors.get(name);
     if (info === undefined)
@@ -80,7 +80,7 @@ export class SafetensorsFile implements AsyncDisposable {
 
   /**
    * Reads `target.length` bytes of a tensor, from `start` on, without touching the rest.
-   * @throws VG_WEIGHTS_INVALID where the file has changed since it was opened
+   * @throws VG_WEIGHTS_INVALID if the file has changed since it was opened
    */
   async readSlice(info: TensorInfo, start: number, target: Uint8Array): Promise<void> {
     const bytesRead = await readFully(this.#file, target, info.offset + start);
@@ -122,7 +122,7 @@ export interface TensorData {
 
 /**
  * Writes a file that appears whole or not at all: readers may be watching the name.
- * @throws VG_FILE_UNWRITABLE, after which nothing of it is left
+ * @throws VG_FILE_UNWRITABLE, with the partial file removed
  */
 export async function writeSafetensors(
   path: string,
@@ -232,7 +232,7 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
   }
   if (!isRecord(header))
     throw damaged(path, "has a header that is not an object", "copy or download it again");
-  // JSON.parse keeps the last of equal keys without a word.
+  // JSON.parse silently keeps the last of equal keys.
   if (Object.keys(header).length < (topLevelCommas === 0 ? 0 : topLevelCommas + 1))
     throw damaged(path, "names a tensor twice", "the file is damaged: copy or download it again");
   return parseHeader(path, header, 8 + headerBytes, size);
@@ -294,7 +294,7 @@ function parseTensor(
     throw fail(`has data offsets ${shorten(JSON.stringify(offsets) ?? "undefined")}`);
   const [start, end] = offsets as [number, number];
   const sizeBytes = end - start;
-  // A dtype without a row is of no concern unless its tensor is read: a tower's tensors are checked when they are found.
+  // An unknown dtype only matters if its tensor is read: a tower's tensors are checked when they are found.
   if (Object.hasOwn(SAFETENSORS_DTYPE_BITS, dtype)) {
     const elements = shape.reduce((product, side) => product * side, 1);
     const expectedBytes = (elements * SAFETENSORS_DTYPE_BITS[dtype as SafetensorsDType]) / 8;
@@ -306,7 +306,7 @@ function parseTensor(
   return { name, dtype, shape, offset: dataStart + start, sizeBytes };
 }
 
-/** Bytes read: fewer than `target` holds only where the file ends. */
+/** Bytes read: fewer than `target` holds only at the end of the file. */
 async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
   let done = 0;
   while (done < target.length) {

@@ -2,13 +2,13 @@ import { convertFloats, type FloatDType } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 
 /**
- * One tensor whose bytes can be read a slice at a time, wherever they come from: a checkpoint's file or a generator.
- * It never holds all of them, so that loading a model takes no more memory than the model.
+ * A tensor whose bytes are read in slices, from a checkpoint's file or a generator. It never holds all of them, so that
+ * loading a model takes no more memory than the model.
  */
 export interface TensorSource {
-  /** As an error would name it. */
+  /** Its name in errors. */
   readonly name: string;
-  /** safetensors' name of it, as the file has it. */
+  /** The file's safetensors name of the dtype. */
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly sizeBytes: number;

@@ -1,15 +1,15 @@
 /**
- * A weight of the graph out of the tensors that the checkpoint keeps it in.
+ * Derives a weight of the graph from the checkpoint's tensors.
  *
- * Most of a tower is read as it is stored. What is made here is made on JavaScript's thread, a tensor at a time: loops over
- * elements call no functions.
+ * Most of a tower is read as stored. Weights derived here are computed on JavaScript's thread, a tensor at a time, so
+ * loops over elements call no functions.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
 import { bytesOf } from "../numerics.js";
 import { readFloats, type TensorSource } from "./tensor-source.js";
 
-/** A tensor of the checkpoint with the shape that it must have there. */
+/** A tensor of the checkpoint with its required shape. */
 export interface StoredTensor {
   /** By the graph's name. */
   readonly name: string;
@@ -101,7 +101,7 @@ function sumsOfRows(values: Float32Array, rows: number): Float32Array {
   });
 }
 
-/** Along the rows of places first, then along their columns. */
+/** Along the rows of cells first, then along their columns. */
 function resample(table: Float32Array, { axis }: ResampledTable): Float32Array {
   const side = (axis[0] as readonly number[]).length;
   const columns = table.length / side ** 2;
@@ -147,7 +147,7 @@ function ownSource(
   return remade(source, shape, pad);
 }
 
-/** The elements from `first` on, as many as `shape` has. */
+/** A part of the source: the elements of `shape` from `first` on. */
 function part(source: TensorSource, shape: readonly number[], first = 0): TensorSource {
   const elementBytes = source.sizeBytes / elements(source.shape);
   const readSlice: TensorSource["readSlice"] = (start, target) =>
@@ -155,7 +155,7 @@ function part(source: TensorSource, shape: readonly number[], first = 0): Tensor
   return { ...source, shape, sizeBytes: elements(shape) * elementBytes, readSlice };
 }
 
-/** A source in float32 that is made when it is read, and kept until its last byte was asked for. */
+/** A float32 source computed when it is first read, and freed after its last byte was read. */
 function computed(
   name: string,
   shape: readonly number[],
@@ -177,7 +177,7 @@ function keptUntilRead(make: () => Promise<Uint8Array>, sizeBytes: number): Tens
   };
 }
 
-/** The rows of several tensors, one after the other. @throws VG_WEIGHTS_INVALID for tensors of several dtypes */
+/** The rows of several tensors, concatenated. @throws VG_WEIGHTS_INVALID for tensors of different dtypes */
 function joined(name: string, shape: readonly number[], parts: readonly TensorSource[]): TensorSource {
   const { dtype } = parts[0] as TensorSource;
   const other = parts.find((part) => part.dtype !== dtype);
@@ -213,7 +213,7 @@ interface Matrix {
   readonly elementBytes: number;
 }
 
-/** A source that is read whole and made anew, and kept until its last byte was asked for. */
+/** A source that is read whole and transformed, and freed after its last byte was read. */
 function remade(
   source: TensorSource,
   shape: readonly number[],
@@ -259,7 +259,7 @@ function reorder(result: Matrix, given: Matrix, { sides, axes, padded }: Reorder
   copy(0, 0, 0);
 }
 
-/** From so many elements on, making a view of them costs less than copying them one by one. */
+/** From this many elements on, a view costs less than copying one by one. */
 const LONG_LINE = 128;
 
 function repeatRows(
@@ -288,7 +288,7 @@ function matrix(bytes: Uint8Array, shape: readonly number[], elementBytes: numbe
   return { bytes, rows: elements(shape) / columns, columns, elementBytes };
 }
 
-/** Bits of the elements, which no copy needs as numbers. */
+/** The elements as bits: copies do not need their values. */
 function elementsOf({ bytes, elementBytes }: Matrix): Uint16Array | Uint32Array {
   const View = elementBytes === 2 ? Uint16Array : Uint32Array;
   return new View(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length / elementBytes);
