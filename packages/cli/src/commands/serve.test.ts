@@ -158,6 +158,12 @@ test("the help gives the server's defaults", async () => {
   expect(help).toContain(`encode a request's images (default: ${encodeMs / 1000})`);
 });
 
+test("a language model that cannot be read is an error before the model is loaded", async () => {
+  const io = createFakeIo();
+  expect(await main([...args("--port", "0"), "--llm", "missing.gguf"], io)).toBe(1);
+  expect(io.err).toMatch(/^error: cannot read missing\.gguf \(ENOENT.*\): give a GGUF file with --llm/);
+});
+
 test("a port in use is an error with a remedy, before the model is loaded", async () => {
   const taken = createServer();
   await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
