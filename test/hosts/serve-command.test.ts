@@ -56,10 +56,11 @@ test("chat and embeddings are served by one encoder until a signal drains them",
   await expect(fetch(`${url}/health`)).rejects.toThrow();
 });
 
-test("a language model that is missing, or of another checkpoint, ends the command", async () => {
+test("a file that is no language model, or one of another checkpoint, ends the command", async () => {
   const io = createFakeIo();
-  expect(await main(args(CHECKPOINT, "--llm", "nowhere.gguf"), io)).toBe(1);
-  expect(io.err).toContain('error: llama.cpp cannot load "nowhere.gguf"');
+  const config = join(CHECKPOINT, "config.json");
+  expect(await main(args(CHECKPOINT, "--llm", config), io)).toBe(1);
+  expect(io.err).toContain(`error: llama.cpp cannot load "${config}"`);
   const other = CHECKPOINT.replace("qwen3-vl-chat-tiny", "models/qwen2-vl-tiny");
   expect(await main(args(other, "--llm", await fixtureGguf()), io)).toBe(1);
   expect(io.err).toMatch(/give both halves of one checkpoint/);
