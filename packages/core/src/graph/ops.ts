@@ -3,7 +3,7 @@
  *
  * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns
  * are a number, and its element type is abstract if the target (`activation`) or the checkpoint (`weight`) determines
- * it. Adding an op is one entry in `OpAttributes` and one row in `OPS`; the type checker lists what is missing.
+ * it. To add an op, add an entry to `OpAttributes` and a row to `OPS`; the type checker lists what is missing.
  */
 import { type Activation, type Norm, type RowCount, statisticsColumns } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";

@@ -39,7 +39,7 @@ export function nearestTaps(positions: Int32Array, { h, w }: Grid, side: number)
 }
 
 /** A cell along one axis of a table, and its weight. */
-interface AxisTap {
+export interface AxisTap {
   readonly cell: number;
   readonly weight: number;
 }

@@ -201,10 +201,8 @@ function spreadRows(
   columns: number,
   { offset, dtype, rowStride }: Placement,
 ): Upload {
-  const [rowBytes, strideBytes] = [columns, rowStride].map((count) => count * DTYPE_BYTES[dtype]) as [
-    number,
-    number,
-  ];
+  const rowBytes = columns * DTYPE_BYTES[dtype];
+  const strideBytes = rowStride * DTYPE_BYTES[dtype];
   const start = offset + first * strideBytes;
   if (rowBytes === strideBytes) return { offset: start, bytes };
   const rows = bytes.length / rowBytes;

@@ -3,7 +3,7 @@
  * those of each frame, of which four become one, and a newline behind the last.
  */
 import type { Grid } from "../../item.js";
-import { centredTaps, plainTaps } from "../patch-tables.js";
+import { type AxisTap, centredTaps, plainTaps } from "../patch-tables.js";
 import { type GridLayout, TOKEN_TAPS } from "../vision-model.js";
 import { type Anyres, answerRows, shownGrid } from "./anyres.js";
 
@@ -43,19 +43,15 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     }
   }
 
+  /** The frames' rows, one frame after the other. */
   function putFrames(): void {
-    const axis = centredTaps(pooledSide(anyres.side), anyres.side);
-    let at = 0;
+    const { side } = anyres;
+    const axis = centredTaps(pooledSide(side), side);
+    let token = 0;
     for (let frame = 0; frame < grid.t; frame++) {
       for (const vertical of axis) {
-        for (const horizontal of axis) {
-          for (const y of vertical) {
-            for (const x of horizontal) {
-              rows[at] = frame * tile + y.cell * anyres.side + x.cell;
-              weights[at++] = y.weight * x.weight;
-            }
-          }
-        }
+        for (const horizontal of axis)
+          putTaps(token++, vertical, horizontal, (row, column) => frame * tile + row * side + column);
       }
     }
   }
@@ -63,26 +59,33 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
   /** The grid's rows behind those of the base tile. Its cells are read where their tiles have them. */
   function putShownGrid(imageSize: NonNullable<Grid["imageSize"]>): void {
     const { side } = anyres;
-    const shown = shownGrid(imageSize, anyres);
-    const down = centredTaps(shown.shownRows, shown.rows);
+    const { top, left, tileColumns, ...shown } = shownGrid(imageSize, anyres);
+    const patchAt = (shownRow: number, shownColumn: number) => {
+      const [row, column] = [top + shownRow, left + shownColumn];
+      const own = 1 + Math.floor(row / side) * tileColumns + Math.floor(column / side);
+      return own * tile + (row % side) * side + (column % side);
+    };
     const across = centredTaps(shown.shownColumns, shown.columns);
     let token = tile;
-    for (const vertical of down) {
-      for (const horizontal of across) {
-        let at = token * TOKEN_TAPS;
-        for (const y of vertical) {
-          const row = shown.top + y.cell;
-          const firstTile = 1 + Math.floor(row / side) * shown.tileColumns;
-          for (const x of horizontal) {
-            const column = shown.left + x.cell;
-            const own = firstTile + Math.floor(column / side);
-            rows[at] = own * tile + (row % side) * side + (column % side);
-            weights[at++] = y.weight * x.weight;
-          }
-        }
-        token += 1;
-      }
+    for (const vertical of centredTaps(shown.shownRows, shown.rows)) {
+      for (const horizontal of across) putTaps(token++, vertical, horizontal, patchAt);
       tokenOrder[token++] = -1;
+    }
+  }
+
+  /** A row of the answer: what the taps of both axes read. */
+  function putTaps(
+    token: number,
+    vertical: readonly AxisTap[],
+    horizontal: readonly AxisTap[],
+    patchAt: (row: number, column: number) => number,
+  ): void {
+    let at = token * TOKEN_TAPS;
+    for (const y of vertical) {
+      for (const x of horizontal) {
+        rows[at] = patchAt(y.cell, x.cell);
+        weights[at++] = y.weight * x.weight;
+      }
     }
   }
 }
