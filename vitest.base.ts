@@ -13,5 +13,6 @@ export default defineConfig({
     // A slow machine is no failure: these only end what hangs.
     testTimeout: 180_000,
     hookTimeout: 180_000,
+    expect: { poll: { timeout: 60_000 } },
   },
 });

@@ -30,7 +30,7 @@ test("chat and embeddings are served by one encoder until a signal drains them",
   const io = createFakeIo();
   const chat = ["--llm", await fixtureGguf(), "--context-size", "512", "--parallel", "2"];
   const ended = main(args("some-org/tiny", ...chat), io);
-  await expect.poll(() => io.out, { timeout: 20_000 }).toContain("listening on");
+  await expect.poll(() => io.out).toContain("listening on");
   const url = /listening on (\S+)/.exec(io.out)?.[1] ?? "";
 
   const models = (await (await fetch(`${url}/v1/models`)).json()) as { data: object[] };

@@ -73,7 +73,8 @@ test.runIf(existsSync("/dev/full"))(
   async () => {
     const { host, err } = fakeProcess({ stdout: createWriteStream("/dev/full") });
     await main(["config", "schema"], createProcessIo(host));
-    await vi.waitFor(() => expect(host.exitCode).toBe(1)); // The system's write ends when it ends.
+    // The system's write ends when it ends.
+    await expect.poll(() => host.exitCode).toBe(1);
     expect(err()).toMatch(
       /^error: cannot write to stdout \(ENOSPC: .*\): check the disk or device behind it\n$/,
     );

@@ -55,6 +55,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     const page = { traffic, compilationConfig, lintFacts };
     const server = await serve({ engine, page, ...options }, register);
     const opening = await browser.newContext(context);
+    opening.setDefaultTimeout(120_000);
     const tab = await opening.newPage();
     const complaints: string[] = [];
     const requests: string[] = [];

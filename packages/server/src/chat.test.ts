@@ -42,7 +42,7 @@ async function eventsOf(response: Response): Promise<readonly unknown[]> {
 }
 
 async function until(isTrue: () => boolean): Promise<void> {
-  await expect.poll(isTrue, { interval: 5, timeout: 3000 }).toBe(true);
+  await expect.poll(isTrue, { interval: 5 }).toBe(true);
 }
 
 const OPENAI_USAGE = {
@@ -368,7 +368,7 @@ test.each([
   const text = JSON.stringify({ messages, ...body });
   const startedAt = performance.now();
   expect(await errorOf(await server.chat(text))).toMatchObject({ status: 400, code: "VG_REQUEST_INVALID" });
-  expect(performance.now() - startedAt).toBeLessThan(2000);
+  expect(performance.now() - startedAt).toBeLessThan(20_000);
   expect(server.requests).toEqual([]);
 });
 
@@ -458,8 +458,8 @@ test("an answer that takes too long ends: with 504, or with an event", async () 
 });
 
 test("an answer may take longer than encoding, and is not cut", async () => {
-  const before = (index: number) => (index === 1 ? sleep(900) : undefined);
-  const limits = { receiveMs: 100, encodeMs: 100, sendMs: 100, chatMs: 3000 };
+  const before = (index: number) => (index === 1 ? sleep(2000) : undefined);
+  const limits = { receiveMs: 1000, encodeMs: 1000, sendMs: 1000, chatMs: 60_000 };
   await using server = await serveChat({ chunks: HELLO, before }, { limits });
   expect((await server.chat({ messages })).status).toBe(200);
 });

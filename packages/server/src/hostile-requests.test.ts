@@ -9,7 +9,6 @@ import { createServer as createWebServer, type RequestListener, type Server } fr
 import { type AddressInfo, connect, createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { deflateSync, gzipSync } from "node:zlib";
 import { pngChunk, selfPointingExif, zeroPng } from "@vitgraph/core/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -717,8 +716,7 @@ test("afterwards no memory is held, and no connection went to an address that is
     /^vitgraph_http_request_memory_bytes (\d+)$/m.exec(
       await (await fetch(`${server.url}/metrics`)).text(),
     )?.[1];
-  for (let turn = 0; turn < 100 && (await held()) !== "0"; turn++) await sleep(20);
-  expect(await held()).toBe("0");
+  await expect.poll(held).toBe("0");
   expect(new Set(dialled)).toEqual(new Set([PUBLIC]));
 });
 

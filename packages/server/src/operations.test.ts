@@ -231,7 +231,7 @@ test("a client that goes away takes its call back", async () => {
 
 test("draining: readiness turns false, the running request is answered, and then the port is closed", async () => {
   const { served, calls, release } = heldEngine();
-  const server = await serve({ engine: served, drainDelayMs: 200 });
+  const server = await serve({ engine: served, drainDelayMs: 2000 });
   const running = server.embed({ input: image });
   await until(() => calls.length === 1);
   const closed = server.app.close();
@@ -239,13 +239,11 @@ test("draining: readiness turns false, the running request is answered, and then
   void closed.then(() => {
     isClosed = true;
   });
-  await sleep(20);
-  const ready = await fetch(`${server.url}/health`);
-  expect(ready.status).toBe(503);
-  expect(await ready.json()).toEqual({ status: "draining" });
+  const readiness = async () => (await fetch(`${server.url}/health`)).json();
+  await expect.poll(readiness).toEqual({ status: "draining" });
+  expect((await fetch(`${server.url}/health`)).status).toBe(503);
   expect((await fetch(`${server.url}/health/live`)).status).toBe(200);
-  await sleep(400);
-  await expect(fetch(`${server.url}/health`)).rejects.toThrow();
+  await expect.poll(() => readiness().catch((error) => error.cause?.code)).toBe("ECONNREFUSED");
   expect(isClosed).toBe(false);
   release();
   expect((await running).status).toBe(200);
@@ -261,7 +259,7 @@ test("a connection that has sent nothing does not hold the drain", async () => {
   const startedAt = performance.now();
   await server.app.close();
   // Node would wait for its headers: 10 s.
-  expect(performance.now() - startedAt).toBeLessThan(3000);
+  expect(performance.now() - startedAt).toBeLessThan(9000);
 });
 
 test("readiness follows the engine's state", async () => {

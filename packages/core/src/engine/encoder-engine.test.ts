@@ -543,7 +543,7 @@ describe("the output cache", () => {
     const controller = new AbortController();
     // Keys are hashed on other threads, for which no turn of the event loop waits.
     const cacheHas = (figures: object) =>
-      vi.waitFor(() => expect(engine.stats().outputCache).toMatchObject(figures), { timeout: 60_000 });
+      expect.poll(() => engine.stats().outputCache).toMatchObject(figures);
     const first = engine.encode([item(3, 1)], { signal: controller.signal });
     await cacheHas({ misses: 1 });
     const second = engine.encode([item(3, 1)]);
@@ -671,9 +671,7 @@ describe("several devices", () => {
     broken = false;
     await clock.advance(100);
     // It reads files, for which no virtual clock waits.
-    await vi.waitFor(() => expect(engine.stats().devices[0]).toMatchObject({ state: "up" }), {
-      timeout: 60_000,
-    });
+    await expect.poll(() => engine.stats().devices[0]).toMatchObject({ state: "up" });
     expect(changes).toEqual(["loading", "warming", "ready", "device 0 recovering", "device 0 up"]);
     expect(codesOf(await engine.encode([item(60), item(59)]))).toEqual([60, 59]);
     expect(new Set(batches.slice(-2).map(({ device }) => device))).toEqual(new Set([0, 1]));

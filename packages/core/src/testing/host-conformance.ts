@@ -303,7 +303,7 @@ function turn(): Promise<void> {
 const TIME_LIMIT_MS = 60_000;
 
 /** How long a check waits for what a host does in its own time. */
-const PATIENCE_MS = 500;
+const PATIENCE_MS = 5000;
 
 async function eventually(condition: () => boolean): Promise<boolean> {
   const until = performance.now() + PATIENCE_MS;

@@ -54,7 +54,7 @@ describe.skipIf(!hasOpenssl)("https", () => {
     return fetchUrl(url, {
       allowedDomains: new Set(["images.test", "other.test"]),
       maxBytes: 1000,
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(120_000),
       onBytes: () => {},
       network: {
         resolve: async () => [{ address: "93.184.216.34", family: 4 }],

@@ -146,13 +146,11 @@ test("an open page does not hold up the drain", async () => {
   const server = await open();
   const reader = messages(await fetch(`${server.url}/page/events`));
   await reader.next();
-  const startedAt = performance.now();
   const rest = (async () => {
     for await (const _ of reader);
   })();
   await server[Symbol.asyncDispose]();
   await rest;
-  expect(performance.now() - startedAt).toBeLessThan(5000);
 });
 
 test("without the option there is no page", async () => {
