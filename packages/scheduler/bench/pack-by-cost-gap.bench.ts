@@ -27,7 +27,7 @@ function bestKnown(packed: readonly Packable[], { limits, cost }: Workload, foun
   const fitting = items.filter(({ outputTokens }) => outputTokens <= maxTokens);
   const eager = items
     .filter(({ outputTokens }) => outputTokens > maxTokens)
-    .reduce((sum, { outputTokens }) => sum + cost(outputTokens, null, "default"), 0);
+    .reduce((sum, { outputTokens }) => sum + cost(outputTokens, null), 0);
   const problem = {
     tokens: Int32Array.from(fitting, ({ outputTokens }) => outputTokens)
       .sort()
@@ -38,9 +38,7 @@ function bestKnown(packed: readonly Packable[], { limits, cost }: Workload, foun
     maxFrames: Number.POSITIVE_INFINITY,
     price: (tokens: number) =>
       Math.min(
-        ...[null, ...limits.tokenBudgets.filter((budget) => budget >= tokens)].map((b) =>
-          cost(tokens, b, "default"),
-        ),
+        ...[null, ...limits.tokenBudgets.filter((budget) => budget >= tokens)].map((b) => cost(tokens, b)),
       ),
   };
   const prices = Float64Array.from({ length: maxTokens + 1 }, (_, n) => (n === 0 ? 0 : problem.price(n)));

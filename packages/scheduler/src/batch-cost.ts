@@ -3,14 +3,13 @@
  * budget that holds the tokens, and for eager; the cheapest wins. Measured costs can be used directly.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { type Batch, DEFAULT_PATH } from "./batch.js";
+import type { Batch } from "./batch.js";
 
 /**
- * Cost of running `tokens` rows of one path in the graph captured for `budget`, or eagerly if `budget` is null. If
- * padding is computed, the cost depends on the budget only; if padding is free, on the tokens only. Infinity excludes a
- * choice.
+ * Cost of running `tokens` rows in the graph captured for `budget`, or eagerly if `budget` is null. If padding is
+ * computed, the cost depends on the budget only; if padding is free, on the tokens only. Infinity excludes a choice.
  */
-export type BatchCost = (tokens: number, budget: number | null, path: string) => number;
+export type BatchCost = (tokens: number, budget: number | null) => number;
 
 /**
  * A cost measured for each budget: padding is computed, so the cost of a replay does not depend on its fill. A budget
@@ -35,33 +34,25 @@ export function costPerToken(
 export function cheapestBudget(
   tokens: number,
   budgets: readonly number[],
-  path: string,
   cost: BatchCost,
 ): { readonly budget: number | null; readonly cost: number } {
   let best: number | null = null;
   let least = Number.POSITIVE_INFINITY;
   for (const budget of budgets) {
     if (budget < tokens) continue;
-    const value = checkedCost(cost(tokens, budget, path), tokens, budget);
+    const value = checkedCost(cost(tokens, budget), tokens, budget);
     if (value < least || (value === least && best !== null && budget < best)) {
       best = budget;
       least = value;
     }
   }
-  const eager = checkedCost(cost(tokens, null, path), tokens, null);
+  const eager = checkedCost(cost(tokens, null), tokens, null);
   return eager < least ? { budget: null, cost: eager } : { budget: best, cost: least };
 }
 
 /** Total cost of batches, each with its budget. Infinity if a cost excludes one. */
 export function costOfBatches(batches: readonly Batch<unknown>[], cost: BatchCost): number {
-  let total = 0;
-  for (const batch of batches) {
-    const paths = batch.paths ?? { [DEFAULT_PATH]: { tokens: batch.outputTokens, budget: batch.budget } };
-    for (const [path, { tokens, budget }] of Object.entries(paths)) {
-      if (tokens > 0) total += cost(tokens, budget, path);
-    }
-  }
-  return total;
+  return batches.reduce((total, { outputTokens, budget }) => total + cost(outputTokens, budget), 0);
 }
 
 /** Throws `VG_ARGUMENT_INVALID` for a cost that cannot be compared or that would reward running more. */

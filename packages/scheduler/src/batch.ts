@@ -9,9 +9,6 @@ import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
 import type { ItemSpec, Packable } from "./items.js";
 
-/** The path of an item without named paths, as vLLM calls it. */
-export const DEFAULT_PATH = "default";
-
 export interface PackLimits {
   /** Tokens for which a graph exists. The largest is also the most that a batch of several items may have. */
   readonly tokenBudgets: readonly number[];
@@ -19,14 +16,6 @@ export interface PackLimits {
   readonly maxItems: number;
   /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. No limit if left out. */
   readonly maxFrames?: number;
-  /** Budgets per path, if they differ from `tokenBudgets`. A budget of 0 is allowed, and never needed. */
-  readonly pathTokenBudgets?: Readonly<Record<string, readonly number[]>>;
-}
-
-export interface PathLoad {
-  readonly tokens: number;
-  /** The budget replayed for this path; null means that it runs eagerly, 0 that it has no tokens and does not run. */
-  readonly budget: number | null;
 }
 
 export interface Batch<T> {
@@ -35,24 +24,12 @@ export interface Batch<T> {
   readonly inputSize: number;
   readonly outputTokens: number;
   readonly frames: number;
-  /** The budget replayed, null for eager. With several paths: the largest one replayed, null if every path is eager. */
+  /** The budget replayed, null for eager. */
   readonly budget: number | null;
-  /** Each path's own tokens and budget; present if an item of the batch names paths. */
-  readonly paths?: Readonly<Record<string, PathLoad>>;
 }
 
 /** A rule that turns items into batches. */
 export type Packer = <T extends Packable>(items: readonly T[], limits: PackLimits) => Batch<T>[];
-
-/** The item's tokens by path. */
-export function pathTokens(item: ItemSpec): Readonly<Record<string, number>> {
-  return item.pathOutputTokens ?? { [DEFAULT_PATH]: item.outputTokens };
-}
-
-/** The budgets that serve a path. */
-export function pathBudgets(path: string, limits: PackLimits): readonly number[] {
-  return limits.pathTokenBudgets?.[path] ?? limits.tokenBudgets;
-}
 
 /** A batch that is being filled. */
 export interface OpenBatch<T> {
@@ -60,30 +37,24 @@ export interface OpenBatch<T> {
   inputSize: number;
   outputTokens: number;
   frames: number;
-  /** Totals by path; undefined as long as every item has the default path only. */
-  paths: Record<string, number> | undefined;
 }
 
 export function openBatch<T>(): OpenBatch<T> {
-  return { items: [], inputSize: 0, outputTokens: 0, frames: 0, paths: undefined };
+  return { items: [], inputSize: 0, outputTokens: 0, frames: 0 };
 }
 
 /** What a batch of several items may hold: the limits, worked out once for many items. */
 export interface Capacity {
   readonly items: number;
   readonly frames: number;
-  /** Tokens on the default path. */
   readonly tokens: number;
-  readonly tokensOn: (path: string) => number;
 }
 
 export function capacityOf(limits: PackLimits): Capacity {
-  const tokensOn = (path: string): number => largestBudget(pathBudgets(path, limits));
   return {
     items: limits.maxItems,
     frames: limits.maxFrames ?? Number.POSITIVE_INFINITY,
-    tokens: tokensOn(DEFAULT_PATH),
-    tokensOn,
+    tokens: largestBudget(limits.tokenBudgets),
   };
 }
 
@@ -92,36 +63,22 @@ export function canJoin<T>(batch: OpenBatch<T>, item: ItemSpec, capacity: Capaci
   if (batch.items.length === 0) return true;
   if (batch.items.length >= capacity.items) return false;
   if (batch.frames + (item.frames ?? 1) > capacity.frames) return false;
-  if (batch.paths === undefined && item.pathOutputTokens === undefined) {
-    return batch.outputTokens + item.outputTokens <= capacity.tokens;
-  }
-  const totals = batch.paths ?? { [DEFAULT_PATH]: batch.outputTokens };
-  return Object.entries(pathTokens(item)).every(
-    ([path, tokens]) => (totals[path] ?? 0) + tokens <= capacity.tokensOn(path),
-  );
+  return batch.outputTokens + item.outputTokens <= capacity.tokens;
 }
 
 /** Puts an item into the batch; the caller has asked {@link canJoin}. */
 export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
   const item = packed.spec;
-  if (item.pathOutputTokens !== undefined && batch.paths === undefined) {
-    batch.paths = batch.items.length === 0 ? {} : { [DEFAULT_PATH]: batch.outputTokens };
-  }
-  if (batch.paths !== undefined) {
-    for (const [path, tokens] of Object.entries(pathTokens(item))) {
-      batch.paths[path] = (batch.paths[path] ?? 0) + tokens;
-    }
-  }
   batch.items.push(packed);
   batch.inputSize += item.inputSize;
   batch.outputTokens += item.outputTokens;
   batch.frames += item.frames ?? 1;
 }
 
-/** How a path's tokens get their budget; null for eager. */
-export type ChooseBudget = (tokens: number, budgets: readonly number[], path: string) => number | null;
+/** How a batch's tokens get their budget; null for eager. */
+export type ChooseBudget = (tokens: number, budgets: readonly number[]) => number | null;
 
-/** The finished batch, each path in the budget that `choose` gives it: the smallest that fits, if left out. */
+/** The finished batch, in the budget that `choose` gives it: the smallest that fits, if left out. */
 export function closeBatch<T>(
   batch: OpenBatch<T>,
   limits: PackLimits,
@@ -129,19 +86,8 @@ export function closeBatch<T>(
 ): Batch<T> {
   const { items, inputSize, outputTokens, frames } = batch;
   const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
-  const budgetOf = (path: string, tokens: number): number | null =>
-    tooManyFrames ? null : choose(tokens, pathBudgets(path, limits), path);
-  if (batch.paths === undefined) {
-    return { items, inputSize, outputTokens, frames, budget: budgetOf(DEFAULT_PATH, outputTokens) };
-  }
-  const paths: Record<string, PathLoad> = {};
-  let budget: number | null = null;
-  for (const [path, tokens] of Object.entries(batch.paths)) {
-    const load = { tokens, budget: tokens === 0 ? 0 : budgetOf(path, tokens) };
-    paths[path] = load;
-    if (load.budget !== null && load.budget > (budget ?? 0)) budget = load.budget;
-  }
-  return { items, inputSize, outputTokens, frames, budget, paths };
+  const budget = tooManyFrames ? null : choose(outputTokens, limits.tokenBudgets);
+  return { items, inputSize, outputTokens, frames, budget };
 }
 
 /**
@@ -156,13 +102,10 @@ export function checkPackArguments(items: readonly Packable[], limits: PackLimit
 }
 
 export function checkPackLimits(limits: PackLimits): void {
-  const { tokenBudgets, maxItems, maxFrames, pathTokenBudgets = {} } = limits;
+  const { tokenBudgets, maxItems, maxFrames } = limits;
   checkLimit("maxItems", maxItems);
   if (maxFrames !== undefined) checkLimit("maxFrames", maxFrames);
   for (const budget of tokenBudgets) checkLimit("token budget", budget);
-  for (const [path, budgets] of Object.entries(pathTokenBudgets)) {
-    for (const budget of budgets) if (budget !== 0) checkLimit(`token budget of path "${path}"`, budget);
-  }
 }
 
 function checkLimit(name: string, value: number): void {
@@ -184,13 +127,9 @@ function validateSpec(item: ItemSpec, index: number): void {
   check("inputSize", item.inputSize, 0);
   check("outputTokens", item.outputTokens, 1);
   check("frames", item.frames ?? 1, 1);
-  if (item.pathOutputTokens === undefined) return;
-  for (const [path, tokens] of Object.entries(item.pathOutputTokens)) {
-    check(`pathOutputTokens.${path}`, tokens, 0);
-  }
 }
 
-/** The most tokens that a batch of several items may have on a path. */
+/** The most tokens that a batch of several items may have. */
 export function largestBudget(budgets: readonly number[]): number {
   let max = 0;
   for (const budget of budgets) if (budget > max) max = budget;

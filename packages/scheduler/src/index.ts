@@ -4,7 +4,7 @@
  * @module @vitgraph/scheduler
  */
 export { assignRanks, assignRanksByCost, type RankAssignment } from "./assign-ranks.js";
-export type { Batch, Packer, PackLimits, PathLoad } from "./batch.js";
+export type { Batch, Packer, PackLimits } from "./batch.js";
 export { type BatchCost, costOfBatches, costPerBudget, costPerToken } from "./batch-cost.js";
 export { findBudget, powerOfTwoBudgets } from "./budgets.js";
 export { type Clock, systemClock } from "./clock.js";

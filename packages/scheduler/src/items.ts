@@ -33,15 +33,10 @@ export function partsOf({ t, h, w, next }: Grid): readonly GridPart[] {
 export interface ItemSpec {
   /** Patches that go in. */
   readonly inputSize: number;
-  /** Rows that come out, after the spatial merge. For an item with several paths: all of them together. */
+  /** Rows that come out, after the spatial merge. */
   readonly outputTokens: number;
   /** Frames (attention segments) of the item; 1 if left out. */
   readonly frames?: number;
-  /**
-   * Tokens on each path of an encoder that runs in several passes (DeepSeek-OCR: `global` and `local`).
-   * Left out, the item has one path, `"default"`, with all of `outputTokens`.
-   */
-  readonly pathOutputTokens?: Readonly<Record<string, number>>;
 }
 
 /** The input of packing: any object with a spec. Batches hold the same objects. */

@@ -223,43 +223,6 @@ describe("packByCost on random items", () => {
   });
 });
 
-describe("packByCost with several paths", () => {
-  const item = (global: number, local: number): ItemSpec => ({
-    inputSize: 4 * (global + local),
-    outputTokens: global + local,
-    pathOutputTokens: { global, local },
-  });
-  const limits = { tokenBudgets: [256, 1024], maxItems: 8 };
-
-  it("pays for each path, and chooses each path's budget", () => {
-    const cost: BatchCost = (_, budget, path) => (budget === null ? 1e6 : path === "local" ? 10 : budget);
-    const batches = packByCost([item(200, 50), item(200, 60)], limits, cost);
-    expect(batches.map(({ items, paths }) => [items, paths])).toEqual([
-      [[0], { global: { tokens: 200, budget: 256 }, local: { tokens: 50, budget: 256 } }],
-      [[1], { global: { tokens: 200, budget: 256 }, local: { tokens: 60, budget: 256 } }],
-    ]);
-  });
-
-  it("is never dearer than greedy", () => {
-    const items = fc.array(
-      fc
-        .tuple(fc.integer({ min: 1, max: 1200 }), fc.integer({ min: 0, max: 1200 }))
-        .map(([g, l]) => item(g, l)),
-      { maxLength: 12 },
-    );
-    fc.assert(
-      fc.property(items, costs, (specs, cost) => {
-        const batches = packByCost(specs, limits, cost);
-        expect(batches.flatMap((batch) => [...batch.items]).sort((a, b) => a - b)).toEqual(
-          specs.map((_, i) => i),
-        );
-        const greedy = costOfBatches(packGreedyAscending(specs, limits), cost);
-        expect(costOfBatches(batches, cost)).toBeLessThanOrEqual(greedy * (1 + 1e-9));
-      }),
-    );
-  });
-});
-
 /** Tries every partition: each item joins one of the groups before it, or starts its own. */
 function leastCostOfAllPartitions(items: readonly ItemSpec[], limits: PackLimits, cost: BatchCost): number {
   const groups: ItemSpec[][] = [];
@@ -273,7 +236,7 @@ function leastCostOfAllPartitions(items: readonly ItemSpec[], limits: PackLimits
     const fits = total <= largest && frames <= maxFrames && group.length <= limits.maxItems;
     if (group.length > 1 && !fits) return Number.POSITIVE_INFINITY;
     const budgets = frames > maxFrames ? [] : limits.tokenBudgets.filter((budget) => budget >= total);
-    return Math.min(cost(total, null, "default"), ...budgets.map((budget) => cost(total, budget, "default")));
+    return Math.min(cost(total, null), ...budgets.map((budget) => cost(total, budget)));
   };
   const place = (index: number): number => {
     if (index === items.length) return groups.reduce((total, group) => total + groupCost(group), 0);

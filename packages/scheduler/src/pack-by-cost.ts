@@ -10,17 +10,14 @@ import {
   checkPackArguments,
   checkPackLimits,
   closeBatch,
-  DEFAULT_PATH,
   join,
   largestBudget,
   openBatch,
   type PackLimits,
-  pathBudgets,
 } from "./batch.js";
 import { type BatchCost, cheapestBudget } from "./batch-cost.js";
 import type { Packable } from "./items.js";
 import { ascendingByTokens } from "./pack-greedy.js";
-import { packMultiPathByCost } from "./pack-multi-path.js";
 import { type Partition, type PartitionProblem, partitionCost } from "./partition.js";
 import { annealPartition, type Landscape, landscapeOf, lowerBound } from "./partition-anneal.js";
 import { exactPartition } from "./partition-exact.js";
@@ -48,11 +45,10 @@ export function createCostPacker(
   cost: BatchCost,
 ): <T extends Packable>(items: readonly T[]) => Batch<T>[] {
   checkPackLimits(limits);
-  const budgets = pathBudgets(DEFAULT_PATH, limits);
+  const budgets = limits.tokenBudgets;
   const maxTokens = largestBudget(budgets);
   const maxFrames = limits.maxFrames ?? Number.POSITIVE_INFINITY;
-  const choose: ChooseBudget = (tokens, candidates, path) =>
-    cheapestBudget(tokens, candidates, path, cost).budget;
+  const choose: ChooseBudget = (tokens, candidates) => cheapestBudget(tokens, candidates, cost).budget;
   const { price, all } = priceList(budgets, cost);
   let landscape: Landscape | undefined;
 
@@ -69,9 +65,6 @@ export function createCostPacker(
 
   return <T extends Packable>(items: readonly T[]) => {
     checkPackArguments(items, limits);
-    if (items.some(({ spec }) => spec.pathOutputTokens !== undefined)) {
-      return packMultiPathByCost(items, limits, cost);
-    }
     const fits = ({ spec }: Packable): boolean =>
       spec.outputTokens <= maxTokens && (spec.frames ?? 1) <= maxFrames;
     const ascending = ascendingByTokens(items);

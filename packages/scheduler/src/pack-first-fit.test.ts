@@ -34,19 +34,6 @@ describe("packFirstFitDecreasing", () => {
     ]);
   });
 
-  it("puts items of several paths where every path has room", () => {
-    const item = (global: number, local: number) => ({
-      inputSize: 1,
-      outputTokens: global + local,
-      pathOutputTokens: { global, local },
-    });
-    const batches = packFirstFitDecreasing([item(60, 30), item(10, 70), item(30, 30)], {
-      tokenBudgets: [100],
-      maxItems: 4,
-    });
-    expect(batches.map(({ items }) => items)).toEqual([[0, 1], [2]]);
-  });
-
   it("loses no item and breaks no limit", () => {
     fc.assert(
       fc.property(itemSpecs(40), packLimits, (items, limits) => {

@@ -27,8 +27,7 @@ export function packFirstFitDecreasing<T extends Packable>(
   const descending = [...items].sort((a, b) => b.spec.outputTokens - a.spec.outputTokens);
   const capacity = capacityOf(limits);
   const batches: OpenBatch<T>[] = [];
-  // A cheap check before the batch's own; not applicable if batches have a total per path.
-  const hasPaths = items.some(({ spec }) => spec.pathOutputTokens !== undefined);
+  // Of each batch: an array of numbers is scanned three times as fast as the batches.
   const tokensLeft: number[] = [];
   // Batches before this one are full of items.
   let firstOpen = 0;
@@ -42,7 +41,7 @@ export function packFirstFitDecreasing<T extends Packable>(
     }
     if (at === batches.length) batches.push(openBatch());
     join(batches[at]!, item);
-    tokensLeft[at] = hasPaths ? Number.POSITIVE_INFINITY : capacity.tokens - batches[at]!.outputTokens;
+    tokensLeft[at] = capacity.tokens - batches[at]!.outputTokens;
   }
   return batches.map((batch) => closeBatch(batch, limits));
 }

@@ -155,11 +155,6 @@ describe("packGreedyAscending", () => {
       { tokenBudgets: [64, -1] },
       "token budget -1 is not a positive integer: give a whole number of at least 1",
     ],
-    [
-      "budgets of a path",
-      { pathTokenBudgets: { local: [-5] } },
-      'token budget of path "local" -5 is not a positive integer: give a whole number of at least 1',
-    ],
   ])("refuses limits of %s that mean nothing", (_, wrong, message) => {
     expect(() => packGreedyAscending([], { tokenBudgets: [64], maxItems: 4, ...wrong })).toThrow(
       expect.objectContaining({ code: "VG_ARGUMENT_INVALID", message }),
@@ -171,10 +166,6 @@ describe("packGreedyAscending", () => {
     [{ outputTokens: 0 }, "item 1 has outputTokens 0: give a whole number of at least 1"],
     [{ inputSize: -4 }, "item 1 has inputSize -4: give a whole number of at least 0"],
     [{ frames: 0 }, "item 1 has frames 0: give a whole number of at least 1"],
-    [
-      { pathOutputTokens: { local: 0.5 } },
-      "item 1 has pathOutputTokens.local 0.5: give a whole number of at least 0",
-    ],
   ])("refuses an item with %j", (wrong, message) => {
     expect(() =>
       packGreedyAscending([...tokens(4), { inputSize: 16, outputTokens: 4, ...wrong }], {
@@ -182,67 +173,6 @@ describe("packGreedyAscending", () => {
         maxItems: 4,
       }),
     ).toThrow(expect.objectContaining({ code: "VG_ITEM_INVALID", message }));
-  });
-});
-
-// An item's tokens as DeepSeek-OCR counts them: 272 for the whole image, 100 for each tile.
-describe("packGreedyAscending with several paths", () => {
-  const tiled = (tiles: number): ItemSpec => ({
-    inputSize: 4096 + 1600 * tiles,
-    outputTokens: 272 + 100 * tiles,
-    pathOutputTokens: { global: 272, local: 100 * tiles },
-  });
-  const limits: PackLimits = {
-    tokenBudgets: [272, 544, 1088],
-    pathTokenBudgets: { local: [0, 100, 200, 400] },
-    maxItems: 8,
-  };
-
-  it("gives each path its own budget", () => {
-    const [batch] = packGreedyAscending([tiled(1), tiled(2)], limits);
-    expect(batch).toMatchObject({
-      items: [0, 1],
-      outputTokens: 844,
-      budget: 544,
-      paths: { global: { tokens: 544, budget: 544 }, local: { tokens: 300, budget: 400 } },
-    });
-  });
-
-  it("starts a batch where any path is full", () => {
-    const batches = packGreedyAscending([tiled(3), tiled(2), tiled(2)], limits);
-    expect(batches.map(({ items }) => items)).toEqual([[1, 2], [0]]);
-  });
-
-  it("does not run a path without tokens", () => {
-    const [batch] = packGreedyAscending([tiled(0)], limits);
-    expect(batch).toMatchObject({
-      budget: 272,
-      paths: { global: { tokens: 272, budget: 272 }, local: { tokens: 0, budget: 0 } },
-    });
-  });
-
-  it("replays one path where another is too large", () => {
-    const [batch] = packGreedyAscending([tiled(9)], limits);
-    expect(batch).toMatchObject({
-      budget: 272,
-      paths: { global: { tokens: 272, budget: 272 }, local: { tokens: 900, budget: null } },
-    });
-  });
-
-  it("is eager where every path is", () => {
-    const [batch] = packGreedyAscending([tiled(9)], { ...limits, tokenBudgets: [100] });
-    expect(batch).toMatchObject({
-      budget: null,
-      paths: { global: { budget: null }, local: { budget: null } },
-    });
-  });
-
-  it("takes an item without paths as one of the default path", () => {
-    const [batch] = packGreedyAscending([{ inputSize: 400, outputTokens: 100 }, tiled(1)], limits);
-    expect(batch).toMatchObject({
-      items: [0, 1],
-      paths: { default: { tokens: 100, budget: 272 }, global: { tokens: 272 }, local: { tokens: 100 } },
-    });
   });
 });
 

@@ -206,7 +206,7 @@ describe("reportBudgets", () => {
 
   it("costs infinitely much where no budget holds a size and eager is no choice", () => {
     expect(reportBudgets([10, 30], [20]).expectedCost).toBe(Number.POSITIVE_INFINITY);
-    expect(paddedTokens(30, null, "default")).toBe(Number.POSITIVE_INFINITY);
+    expect(paddedTokens(30, null)).toBe(Number.POSITIVE_INFINITY);
   });
 });
 

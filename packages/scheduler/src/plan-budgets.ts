@@ -5,7 +5,6 @@
  * same items and costs no more. Dynamic programming over the sizes is therefore exact.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import { DEFAULT_PATH } from "./batch.js";
 import { type BatchCost, checkedCost } from "./batch-cost.js";
 import { findBudget } from "./budgets.js";
 import { histogramOf, type SizeCount } from "./histogram.js";
@@ -74,9 +73,7 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
   const candidates = candidateBudgets(sizes, multipleOf, smallestBudget);
   const bytesOf = bytesFunction(options.bytesPerGraph ?? 0);
   const sharedBytes = options.sharedBytes ?? (() => 0);
-  const eager = sizes.map(
-    ({ tokens, weight }) => weight * checkedCost(cost(tokens, null, DEFAULT_PATH), tokens, null),
-  );
+  const eager = sizes.map(({ tokens, weight }) => weight * checkedCost(cost(tokens, null), tokens, null));
 
   // Cost of the sizes above each candidate, which run eagerly if it is the largest budget.
   const eagerAbove = candidates.map(({ sizesUpTo }) => eager.slice(sizesUpTo).reduce((a, b) => a + b, 0));
@@ -112,10 +109,7 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
       while (size > from) {
         size--;
         const { tokens, weight } = sizes[size]!;
-        served += Math.min(
-          weight * checkedCost(cost(tokens, budget, DEFAULT_PATH), tokens, budget),
-          eager[size]!,
-        );
+        served += Math.min(weight * checkedCost(cost(tokens, budget), tokens, budget), eager[size]!);
       }
       const befores = i < 0 ? [[none]] : chains[i]!;
       for (const [k, list] of befores.entries()) {
@@ -168,11 +162,9 @@ export function reportBudgets(
   let eagerTokens = 0;
   for (const { tokens, weight } of sizes) {
     const budget = findBudget(tokens, ascending);
-    const eagerly = checkedCost(cost(tokens, null, DEFAULT_PATH), tokens, null);
+    const eagerly = checkedCost(cost(tokens, null), tokens, null);
     const replayed =
-      budget === null
-        ? Number.POSITIVE_INFINITY
-        : checkedCost(cost(tokens, budget, DEFAULT_PATH), tokens, budget);
+      budget === null ? Number.POSITIVE_INFINITY : checkedCost(cost(tokens, budget), tokens, budget);
     totalWeight += weight;
     totalCost += weight * Math.min(eagerly, replayed);
     if (budget === null || eagerly < replayed) {

@@ -1,5 +1,5 @@
 /** The least price of each number of tokens over all budgets and eager, cached for millions of lookups. */
-import { DEFAULT_PATH, largestBudget } from "./batch.js";
+import { largestBudget } from "./batch.js";
 import { type BatchCost, checkedCost } from "./batch-cost.js";
 import { FORBIDDEN } from "./partition.js";
 
@@ -14,13 +14,12 @@ export function priceList(budgets: readonly number[], cost: BatchCost): PriceLis
   const ascending = [...new Set(budgets)].sort((a, b) => a - b);
   const prices = new Float64Array(largestBudget(budgets) + 1).fill(Number.NaN);
   // A local copy: without bundling, an imported binding is looked up on each access.
-  const path = DEFAULT_PATH;
   const ceiling = FORBIDDEN;
   const ask = (tokens: number, smallestFitting: number): number => {
-    const eager = cost(tokens, null, path);
+    const eager = cost(tokens, null);
     let least = eager >= 0 ? eager : checkedCost(eager, tokens, null);
     for (let i = smallestFitting; i < ascending.length; i++) {
-      const value = cost(tokens, ascending[i]!, path);
+      const value = cost(tokens, ascending[i]!);
       if (!(value >= 0)) checkedCost(value, tokens, ascending[i]!);
       if (value < least) least = value;
     }

@@ -36,11 +36,11 @@ describe("the cost that points describe", () => {
   ]);
 
   test("lies on the lines between them, and goes on along the last", () => {
-    expect([1, 16, 32, 64, 80].map((tokens) => cost(tokens, 64, "default"))).toEqual([1, 1, 2, 4, 5]);
+    expect([1, 16, 32, 64, 80].map((tokens) => cost(tokens, 64))).toEqual([1, 1, 2, 4, 5]);
   });
 
   test("of a single point is that point", () => {
-    expect([1, 100, 5000].map((tokens) => cost(tokens, null, "default"))).toEqual([7.21, 7.21, 7.21]);
+    expect([1, 100, 5000].map((tokens) => cost(tokens, null))).toEqual([7.21, 7.21, 7.21]);
   });
 
   test("prefers a replay to an eager run that takes about as long", () => {
@@ -48,11 +48,11 @@ describe("the cost that points describe", () => {
       { budget: 64, tokens: 64, durationMs: 4.1 },
       { budget: null, tokens: 64, durationMs: 4 },
     ]);
-    expect(near(64, 64, "default")).toBeLessThan(near(64, null, "default"));
+    expect(near(64, 64)).toBeLessThan(near(64, null));
   });
 
   test("forbids what was not measured", () => {
-    expect(cost(5, 128, "default")).toBe(Number.POSITIVE_INFINITY);
+    expect(cost(5, 128)).toBe(Number.POSITIVE_INFINITY);
   });
 
   test("never falls as tokens grow, and is never below a measurement of as many tokens or fewer", () => {
@@ -62,7 +62,7 @@ describe("the cost that points describe", () => {
         const own = points.filter((point) => point.budget === budget);
         let before = 0;
         for (let tokens = 1; tokens <= 320; tokens++) {
-          const value = curve(tokens, budget, "default");
+          const value = curve(tokens, budget);
           if (own.length === 0) {
             expect(value).toBe(Number.POSITIVE_INFINITY);
             continue;
@@ -82,8 +82,8 @@ describe("the cost that points describe", () => {
     fc.assert(
       fc.property(arbitraryPoints, fc.integer({ min: 1, max: 64 }), (points, tokens) => {
         const curve = costFromSamples(points);
-        expect(curve(tokens, 256, "default")).toBeGreaterThanOrEqual(
-          points.some(({ budget }) => budget === 64) ? curve(tokens, 64, "default") : 0,
+        expect(curve(tokens, 256)).toBeGreaterThanOrEqual(
+          points.some(({ budget }) => budget === 64) ? curve(tokens, 64) : 0,
         );
       }),
     );
@@ -92,9 +92,9 @@ describe("the cost that points describe", () => {
       { budget: 256, tokens: 64, durationMs: 3.9 },
       { budget: 256, tokens: 256, durationMs: 9 },
     ]);
-    expect(noisy(50, 256, "default")).toBe(noisy(50, 64, "default"));
-    expect(noisy(65, 256, "default")).toBe(4);
-    expect(noisy(256, 256, "default")).toBe(9);
+    expect(noisy(50, 256)).toBe(noisy(50, 64));
+    expect(noisy(65, 256)).toBe(4);
+    expect(noisy(256, 256)).toBe(9);
   });
 
   test("does not depend on the points' order", () => {
@@ -106,9 +106,7 @@ describe("the cost that points describe", () => {
         fc.integer({ min: 1, max: 400 }),
         ([points, shuffled], tokens) => {
           for (const budget of [64, 256, null])
-            expect(costFromSamples(shuffled)(tokens, budget, "default")).toBe(
-              costFromSamples(points)(tokens, budget, "default"),
-            );
+            expect(costFromSamples(shuffled)(tokens, budget)).toBe(costFromSamples(points)(tokens, budget));
         },
       ),
     );
@@ -133,9 +131,9 @@ test("an item's operations in closed form are those of its graph", () => {
 
 test("estimated costs grow with the tokens, and a batch is never free", () => {
   const cost = estimateCosts(model, { backend: "cpu" });
-  expect(cost(1, 64, "default")).toBeGreaterThan(0.2);
-  expect(cost(64, 64, "default")).toBeGreaterThan(cost(1, 64, "default"));
-  expect(cost(64, 64, "default")).toBe(cost(64, null, "default"));
+  expect(cost(1, 64)).toBeGreaterThan(0.2);
+  expect(cost(64, 64)).toBeGreaterThan(cost(1, 64));
+  expect(cost(64, 64)).toBe(cost(64, null));
 });
 
 async function withEncoder<T>(use: (encoder: VisionEncoder) => Promise<T>): Promise<T> {

@@ -115,7 +115,7 @@ export class DeviceWorker {
 
   /** Estimated milliseconds of a batch that was packed for this budget. */
   costOf(tokens: number, packedFor: number | null): number {
-    const cost = this.#opened.cost(tokens, this.encoder.budgetOf(packedFor), "default");
+    const cost = this.#opened.cost(tokens, this.encoder.budgetOf(packedFor));
     // A cost may forbid a batch that has to run all the same.
     return Number.isFinite(cost) ? cost : 0;
   }
