@@ -12,6 +12,7 @@ import {
   createDevice,
   type EncoderItem,
   type Grid,
+  imageGrid,
   type LoadedModel,
   loadModel,
   patchCount,
@@ -35,7 +36,7 @@ const FAMILIES = [
     "glm-ocr",
   ],
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr"],
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";
@@ -78,15 +79,20 @@ async function writeCase(family: string, path: string): Promise<void> {
         { t: 1, h: 4 * merge, w: 6 * merge },
         { t: 1, h: merge, w: 2 * merge },
       ];
-  const sizes = grids.map(({ h, w }) => [h * patchSize, w * patchSize]);
+  const sizes = grids.map(({ h, w }) => ({ height: h * patchSize, width: w * patchSize }));
   const [workload, graph] = [join(path, "workload.json"), join(path, "graph.json")];
-  await writeFile(workload, JSON.stringify({ pair: { sizes, budget: 128 } }));
+  await writeFile(
+    workload,
+    JSON.stringify({ pair: { sizes: sizes.map(({ height, width }) => [height, width]), budget: 128 } }),
+  );
   const io = createFakeIo();
   const once = ["--backend", "cpu", "--threads", "1", "--repetitions", "1", "--warmup", "0"];
   const files = ["--model", checkpoint, "--workload", workload, "--graph-json", graph];
   if ((await main(["bench", ...files, ...once], io)) !== 0) throw new Error(io.err);
 
-  const items = grids.map((grid): EncoderItem & { format: "normalized" } => {
+  // A tiled model cuts an image into tiles even if a tile holds it.
+  const tiles = fixedGrid && sizes.map((size) => imageGrid(size, model.processor));
+  const items = (tiles ?? grids).map((grid): EncoderItem & { format: "normalized" } => {
     const pixelValues = Float32Array.from(
       { length: patchCount(grid) * columnsOf(model) },
       () => Math.random() - 0.5,

@@ -26,6 +26,8 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["kimi_k25", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["kimi_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["dots_ocr", QWEN],
+  ["ernie4_5_vl_moe", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["ernie4_5_moe_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],
   ["lfm2_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],

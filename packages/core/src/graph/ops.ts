@@ -90,8 +90,8 @@ export interface WeightAttributes {
    * angles, their cosines and then their sines. In float32 on every device.
    */
   readonly anglesBehind?: Float32Array;
-  /** The sum of each row of the checkpoint's tensor, in float32, is an element of the weight. */
-  readonly rowSums?: boolean;
+  /** Beside `stored`: each of its rows is cut into parts of this many columns, whose sum, in float32, is a row of the weight. */
+  readonly summedColumns?: number;
   /** Multiplies the elements, in float32. */
   readonly factor?: number;
   /** A vector of the checkpoint whose elements multiply the rows, in float32: layer scale. */
@@ -250,6 +250,21 @@ function checkRepeatedRows(
   );
 }
 
+function checkSummed(
+  tensor: string,
+  shape: readonly number[],
+  stored: readonly number[],
+  columns: number,
+): void {
+  const [rows = 0, ...rest] = stored;
+  const length = rest.reduce((product, side) => product * side, 1);
+  if (length % columns === 0 && shape.reduce((product, side) => product * side, 1) === rows * columns) return;
+  throw invalid(
+    "weight",
+    `sums of ${columns} columns of ${tensor} [${stored.join(", ")}] are not [${shape.join(", ")}]`,
+  );
+}
+
 function checkResampled(
   tensor: string,
   [rows]: readonly number[],
@@ -334,11 +349,23 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "leaf",
     infer(
       _,
-      { tensor, shape, stored = shape, reordered, repeatedRows, resampled, anglesBehind, pairedRows, folded },
+      {
+        tensor,
+        shape,
+        stored = shape,
+        reordered,
+        repeatedRows,
+        summedColumns,
+        resampled,
+        anglesBehind,
+        pairedRows,
+        folded,
+      },
     ) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (reordered !== undefined) checkReordered(tensor, shape, stored, reordered);
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
+      if (summedColumns !== undefined) checkSummed(tensor, shape, stored, summedColumns);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (anglesBehind !== undefined) checkAngles(tensor, shape, stored, anglesBehind);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);

@@ -2,6 +2,7 @@
  * Published models by name: the vision tower's part of their config.json, for measuring without a checkpoint.
  */
 import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
+import { ERNIE_MODELS } from "./ernie4-5-vl/published.js";
 import { GEMMA3_MODELS } from "./gemma3/published.js";
 import { GEMMA4_MODELS } from "./gemma4/published.js";
 import { GEMMA4_UNIFIED_MODELS } from "./gemma4-unified/published.js";
@@ -33,6 +34,7 @@ export const ARCHITECTURES = {
   ...PADDLEOCR_VL_MODELS,
   ...GLM4V_MODELS,
   ...DOTS_OCR_MODELS,
+  ...ERNIE_MODELS,
   ...HUNYUAN_VL_MODELS,
   ...KIMI_K25_MODELS,
   ...PIXTRAL_MODELS,

@@ -8,6 +8,7 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import { dotsOCR } from "./dots-ocr/index.js";
+import { ernie4_5VL } from "./ernie4-5-vl/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { GEMMA4_VIDEOS } from "./gemma4/preprocess.js";
@@ -30,7 +31,7 @@ import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import { MINICPM_VIDEOS } from "./minicpmv4-6/preprocess.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
-import { mistral3, pixtral } from "./pixtral/index.js";
+import { lightOnOCR, mistral3, pixtral } from "./pixtral/index.js";
 import { exaone4_5, qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
@@ -58,11 +59,14 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   glm_ocr: glmOCR,
   glm5_next: glm5Next,
   dots_ocr: dotsOCR,
+  ernie4_5_vl_moe: ernie4_5VL,
+  ernie4_5_moe_vl: ernie4_5VL,
   hunyuan_vl: hunyuanVL,
   kimi_k25: kimiK25,
   kimi_vl: kimiVL,
   pixtral,
   mistral3,
+  lighton_ocr: lightOnOCR,
   lfm2_vl: lfm2VL,
   llama4,
   minicpmv4_6: miniCPMV4_6,

@@ -22,6 +22,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   image_size: 16_384,
   spatial_merge_size: 16,
   temporal_patch_size: 64,
+  temporal_merge_size: 64,
   out_hidden_size: 65_536,
   text_hidden_size: 65_536,
   num_position_embeddings: 1_048_576,

@@ -211,11 +211,18 @@ test("layer scale multiplies rows in float32, of a weight and of its bias", asyn
 });
 
 test("sums of rows, times a factor", async () => {
-  const weight = { tensor: "b", shape: [2], parts: ["w"], stored: [2, 3], rowSums: true, factor: -1 };
+  const weight = { tensor: "b", shape: [2], parts: ["w"], stored: [2, 3], summedColumns: 1, factor: -1 };
   expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 3] }]);
   expect(await floatsOf(weightSource(weight, [tensor("w", [2, 3], bf16([1, 2, 3, 4, 5, 6]))]))).toEqual([
     -6, -15,
   ]);
   const doubled = weightSource({ tensor: "w", shape: [2], factor: 2 }, [tensor("w", [2], bf16([3, 4]))]);
   expect(await floatsOf(doubled)).toEqual([6, 8]);
+});
+
+test("the halves of each row are added", async () => {
+  const weight = { tensor: "w", shape: [2, 2], stored: [2, 4], summedColumns: 2 };
+  expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 4] }]);
+  const halves = tensor("w", [2, 4], bf16([1, 2, 1.0078125, 0.5, 5, 6, 7, 8]));
+  expect(await floatsOf(weightSource(weight, [halves]))).toEqual([2.0078125, 2.5, 12, 14]);
 });

@@ -41,7 +41,7 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { tensor, shape, literal, parts, plus, rowSums = false, resampled, anglesBehind, factor } = weight;
+  const { tensor, shape, literal, parts, plus, summedColumns, resampled, anglesBehind, factor } = weight;
   if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
   if (anglesBehind !== undefined) {
     const angles = tensors[0] as TensorSource;
@@ -49,18 +49,12 @@ export function weightSource(weight: WeightAttributes, tensors: readonly TensorS
   }
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
-  const source = rowSums || resampled ? (own[0] as TensorSource) : ownSource(weight, own);
-  if (
-    !rowSums &&
-    resampled === undefined &&
-    added === undefined &&
-    factor === undefined &&
-    scale === undefined
-  )
-    return source;
+  const isReduced = summedColumns !== undefined || resampled !== undefined;
+  const source = isReduced ? (own[0] as TensorSource) : ownSource(weight, own);
+  if (!isReduced && added === undefined && factor === undefined && scale === undefined) return source;
   return computed(source.name, shape, async () => {
     let values = await readFloats(source);
-    if (rowSums) values = sumsOfRows(values, shape[0] as number);
+    if (summedColumns !== undefined) values = sumParts(values, shape[0] as number, summedColumns);
     if (resampled !== undefined) values = resample(values, resampled);
     if (added !== undefined) {
       const summand = await readFloats(part(added, shape, plus?.first));
@@ -92,13 +86,19 @@ function scaleInPlace(values: Float32Array, factor: number): void {
   for (let at = 0; at < values.length; at++) values[at] = (values[at] as number) * factor;
 }
 
-function sumsOfRows(values: Float32Array, rows: number): Float32Array {
-  const columns = values.length / rows;
-  return Float32Array.from({ length: rows }, (_, row) => {
-    let sum = 0;
-    for (let at = row * columns; at < (row + 1) * columns; at++) sum += values[at] as number;
-    return sum;
-  });
+/** Of each row, the sum of its parts of `columns` elements. */
+function sumParts(values: Float32Array, rows: number, columns: number): Float32Array {
+  const sums = new Float32Array(rows * columns);
+  const rowLength = values.length / rows;
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      let sum = 0;
+      for (let at = row * rowLength + column; at < (row + 1) * rowLength; at += columns)
+        sum += values[at] as number;
+      sums[row * columns + column] = sum;
+    }
+  }
+  return sums;
 }
 
 /** Along the rows of cells first, then along their columns. */

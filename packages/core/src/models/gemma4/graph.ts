@@ -71,7 +71,7 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   const bias = g.weight(`${embedder}.input_proj.bias`, [hidden], {
     parts: [projection],
     stored: [hidden, columns],
-    rowSums: true,
+    summedColumns: 1,
     factor: -1,
   });
   const patches = g.add(

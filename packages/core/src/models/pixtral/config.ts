@@ -1,4 +1,4 @@
-/** Reads the vision part of a config.json with Pixtral's tower: Pixtral itself, Mistral Small 3 and Ministral 3. */
+/** Reads the vision part of a config.json with Pixtral's tower: Pixtral itself, Mistral Small 3, Ministral 3 and LightOnOCR. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
@@ -31,7 +31,7 @@ const TEXT_DEFAULTS = { hidden_size: 4096 };
 export type PixtralConfig = ReturnType<typeof readPixtralConfig>;
 
 /**
- * @param merges the projector turns spatial_merge_size² patches into a token, as that of mistral3 does
+ * @param merges the projector turns spatial_merge_size² patches into a token, as those of mistral3 and lighton_ocr do
  * @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED
  */
 export function readPixtralConfig(checkpointConfig: Readonly<Record<string, unknown>>, merges: boolean) {

@@ -1,8 +1,8 @@
-/** Pixtral, and Mistral Small 3 and Ministral 3 over the same tower: config reader, graph, layout, processor. */
+/** Pixtral, and Mistral Small 3, Ministral 3 and LightOnOCR over the same tower: config reader, graph, layout, processor. */
 import { columnsApart, MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
-import type { VisionModel } from "../vision-model.js";
+import type { TensorNames, VisionModel } from "../vision-model.js";
 import { readPixtralConfig } from "./config.js";
 import { buildPixtralGraph } from "./graph.js";
 import { PIXTRAL_IMAGES } from "./preprocess.js";
@@ -12,16 +12,33 @@ export const pixtral: ModelFamily = {
   images: PIXTRAL_IMAGES,
 };
 
+/** LightOnOCR-1B has this model_type too, and is told apart by its architecture. */
 export const mistral3: ModelFamily = {
-  create: (config) => createPixtral(config, "mistral3"),
+  create: (config) =>
+    createPixtral(config, "mistral3", String(config.architectures).includes("LightOn") ? LIGHTON : USUAL),
   images: PIXTRAL_IMAGES,
+};
+
+export const lightOnOCR: ModelFamily = {
+  create: (config) => createPixtral(config, "lighton_ocr", LIGHTON),
+  images: PIXTRAL_IMAGES,
+};
+
+const USUAL: TensorNames = { prefixes: ["", "model."] };
+const LIGHTON: TensorNames = {
+  prefixes: ["model.", ""],
+  renamed: [
+    [/^vision_tower/, "vision_encoder"],
+    [/^multi_modal_projector/, "vision_projection"],
+  ],
 };
 
 function createPixtral(
   checkpointConfig: Readonly<Record<string, unknown>>,
-  modelType: "pixtral" | "mistral3",
+  modelType: "pixtral" | "mistral3" | "lighton_ocr",
+  names = USUAL,
 ): VisionModel {
-  const merges = modelType === "mistral3";
+  const merges = modelType !== "pixtral";
   const config = readPixtralConfig(checkpointConfig, merges);
   const merge = config.spatial_merge_size;
   return {
@@ -35,7 +52,7 @@ function createPixtral(
     outputColumns: [config.text_hidden_size],
     minTokenBudget: 64, // vLLM infers none for these models; 64 is its usual one
     maxGridSide: MAX_GRID_SIDE,
-    names: { prefixes: ["", "model."] },
+    names,
     buildGraph: ({ channelScale }) => buildPixtralGraph(config, merges, channelScale),
     layout: (grid) => rasterLayout(grid, merge, (positions) => ({ positions: columnsApart(positions) })),
   };

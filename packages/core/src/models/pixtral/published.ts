@@ -24,4 +24,10 @@ export const PIXTRAL_MODELS = {
     text_config: { hidden_size: 5120 },
     vision_config: { ...TOWER, patch_size: 14 },
   },
+  "lighton-ocr-1b": {
+    architectures: ["LightOnOcrForConditionalGeneration"],
+    model_type: "lighton_ocr",
+    text_config: { hidden_size: 1024 },
+    vision_config: { ...TOWER, patch_size: 14 },
+  },
 } as const satisfies Record<string, ArchitectureConfig>;

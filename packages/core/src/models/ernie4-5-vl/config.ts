@@ -1,0 +1,49 @@
+/** Reads the vision part of an ERNIE-4.5-VL config.json, transformers' or the hub's. */
+import {
+  checkHeads,
+  checkPatch,
+  objectIn,
+  readPositiveNumber,
+  readRopeTheta,
+  readVisionConfig,
+  refuseOther,
+  visionConfigOf,
+} from "../vision-config.js";
+
+/** Names and defaults as in transformers' Ernie4_5_VLMoeVisionConfig. */
+const DEFAULTS = {
+  depth: 32,
+  hidden_size: 1280,
+  hidden_act: "quick_gelu",
+  num_heads: 16,
+  in_channels: 3,
+  patch_size: 14,
+  spatial_merge_size: 2,
+  temporal_merge_size: 2,
+};
+
+/** Of the language model: the columns of the result. */
+const TEXT_DEFAULTS = { hidden_size: 2560 };
+
+export type ErnieConfig = ReturnType<typeof readErnieConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  // The hub's config has the language model's keys at its top, and a ratio for the MLP's width.
+  const nested = checkpointConfig.text_config !== undefined;
+  const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
+  refuseOther("use_temporal_conv", checkpointConfig.use_temporal_conv, true);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_heads);
+  checkPatch(vision.in_channels, vision.patch_size);
+  const { mlp_ratio } = readVisionConfig(visionConfig, { mlp_ratio: 4 });
+  return {
+    ...vision,
+    ...readVisionConfig(visionConfig, { intermediate_size: vision.hidden_size * mlp_ratio }),
+    rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-6),
+    rope_theta: readRopeTheta(visionConfig),
+    text_hidden_size: readVisionConfig(text, TEXT_DEFAULTS).hidden_size,
+    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5),
+  };
+}
