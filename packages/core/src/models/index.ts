@@ -48,6 +48,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen3_vl_moe: qwen3VL,
   qwen3_5: qwen3_5,
   qwen3_5_moe: qwen3_5,
+  qwen4_exp: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
   gemma4,
