@@ -56,7 +56,7 @@ export function cheapestBudget(
 export function costOfBatches(batches: readonly Batch<unknown>[], cost: BatchCost): number {
   let total = 0;
   for (const batch of batches) {
-    const paths = batch.paths ?? { [DEFAULT_PATH]: { tokens: batch.outputTokens, budget: batch.budget } };
+    const paths = batch.paths ?? { [DEFAULT_PATH]: { tokens: batch.tokens, budget: batch.budget } };
     for (const [path, { tokens, budget }] of Object.entries(paths)) {
       if (tokens > 0) total += cost(tokens, budget, path);
     }

@@ -7,7 +7,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
-import type { ItemSpec, Packable } from "./items.js";
+import { budgetTokensOf, type ItemSpec, type Packable } from "./items.js";
 
 /** The path of an item without named paths, as vLLM calls it. */
 export const DEFAULT_PATH = "default";
@@ -33,7 +33,8 @@ export interface Batch<T> {
   /** In batch order. */
   readonly items: readonly T[];
   readonly inputSize: number;
-  readonly outputTokens: number;
+  /** Tokens of a budget. */
+  readonly tokens: number;
   readonly frames: number;
   /** The budget replayed, null for eager. With several paths: the largest one replayed, null if every path is eager. */
   readonly budget: number | null;
@@ -46,7 +47,7 @@ export type Packer = <T extends Packable>(items: readonly T[], limits: PackLimit
 
 /** The item's tokens by path. */
 export function pathTokens(item: ItemSpec): Readonly<Record<string, number>> {
-  return item.pathOutputTokens ?? { [DEFAULT_PATH]: item.outputTokens };
+  return item.pathOutputTokens ?? { [DEFAULT_PATH]: budgetTokensOf(item) };
 }
 
 /** The budgets that serve a path. */
@@ -58,14 +59,14 @@ export function pathBudgets(path: string, limits: PackLimits): readonly number[]
 export interface OpenBatch<T> {
   readonly items: T[];
   inputSize: number;
-  outputTokens: number;
+  tokens: number;
   frames: number;
   /** Totals by path; undefined as long as every item has the default path only. */
   paths: Record<string, number> | undefined;
 }
 
 export function openBatch<T>(): OpenBatch<T> {
-  return { items: [], inputSize: 0, outputTokens: 0, frames: 0, paths: undefined };
+  return { items: [], inputSize: 0, tokens: 0, frames: 0, paths: undefined };
 }
 
 /** What a batch of several items may hold: the limits, worked out once for many items. */
@@ -93,9 +94,9 @@ export function canJoin<T>(batch: OpenBatch<T>, item: ItemSpec, capacity: Capaci
   if (batch.items.length >= capacity.items) return false;
   if (batch.frames + (item.frames ?? 1) > capacity.frames) return false;
   if (batch.paths === undefined && item.pathOutputTokens === undefined) {
-    return batch.outputTokens + item.outputTokens <= capacity.tokens;
+    return batch.tokens + budgetTokensOf(item) <= capacity.tokens;
   }
-  const totals = batch.paths ?? { [DEFAULT_PATH]: batch.outputTokens };
+  const totals = batch.paths ?? { [DEFAULT_PATH]: batch.tokens };
   return Object.entries(pathTokens(item)).every(
     ([path, tokens]) => (totals[path] ?? 0) + tokens <= capacity.tokensOn(path),
   );
@@ -105,7 +106,7 @@ export function canJoin<T>(batch: OpenBatch<T>, item: ItemSpec, capacity: Capaci
 export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
   const item = packed.spec;
   if (item.pathOutputTokens !== undefined && batch.paths === undefined) {
-    batch.paths = batch.items.length === 0 ? {} : { [DEFAULT_PATH]: batch.outputTokens };
+    batch.paths = batch.items.length === 0 ? {} : { [DEFAULT_PATH]: batch.tokens };
   }
   if (batch.paths !== undefined) {
     for (const [path, tokens] of Object.entries(pathTokens(item))) {
@@ -114,7 +115,7 @@ export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
   }
   batch.items.push(packed);
   batch.inputSize += item.inputSize;
-  batch.outputTokens += item.outputTokens;
+  batch.tokens += budgetTokensOf(item);
   batch.frames += item.frames ?? 1;
 }
 
@@ -127,21 +128,21 @@ export function closeBatch<T>(
   limits: PackLimits,
   choose: ChooseBudget = findBudget,
 ): Batch<T> {
-  const { items, inputSize, outputTokens, frames } = batch;
+  const { items, inputSize, tokens, frames } = batch;
   const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
   const budgetOf = (path: string, tokens: number): number | null =>
     tooManyFrames ? null : choose(tokens, pathBudgets(path, limits), path);
   if (batch.paths === undefined) {
-    return { items, inputSize, outputTokens, frames, budget: budgetOf(DEFAULT_PATH, outputTokens) };
+    return { items, inputSize, tokens, frames, budget: budgetOf(DEFAULT_PATH, tokens) };
   }
   const paths: Record<string, PathLoad> = {};
   let budget: number | null = null;
-  for (const [path, tokens] of Object.entries(batch.paths)) {
-    const load = { tokens, budget: tokens === 0 ? 0 : budgetOf(path, tokens) };
+  for (const [path, own] of Object.entries(batch.paths)) {
+    const load = { tokens: own, budget: own === 0 ? 0 : budgetOf(path, own) };
     paths[path] = load;
     if (load.budget !== null && load.budget > (budget ?? 0)) budget = load.budget;
   }
-  return { items, inputSize, outputTokens, frames, budget, paths };
+  return { items, inputSize, tokens, frames, budget, paths };
 }
 
 /**
@@ -183,6 +184,7 @@ function validateSpec(item: ItemSpec, index: number): void {
   };
   check("inputSize", item.inputSize, 0);
   check("outputTokens", item.outputTokens, 1);
+  check("budgetTokens", budgetTokensOf(item), 1);
   check("frames", item.frames ?? 1, 1);
   if (item.pathOutputTokens === undefined) return;
   for (const [path, tokens] of Object.entries(item.pathOutputTokens)) {

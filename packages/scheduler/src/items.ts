@@ -38,10 +38,20 @@ export interface ItemSpec {
   /** Frames (attention segments) of the item; 1 if left out. */
   readonly frames?: number;
   /**
+   * Tokens that the item takes of a budget, for items with more patches than their rows stand for. Default:
+   * `outputTokens`.
+   */
+  readonly budgetTokens?: number;
+  /**
    * Tokens on each path of an encoder that runs in several passes (DeepSeek-OCR: `global` and `local`).
    * Left out, the item has one path, `"default"`, with all of `outputTokens`.
    */
   readonly pathOutputTokens?: Readonly<Record<string, number>>;
+}
+
+/** Tokens that an item takes of a budget. */
+export function budgetTokensOf({ budgetTokens, outputTokens }: ItemSpec): number {
+  return budgetTokens ?? outputTokens;
 }
 
 /** The input of packing: any object with a spec. Batches hold the same objects. */

@@ -18,7 +18,7 @@ import {
   pathBudgets,
 } from "./batch.js";
 import { type BatchCost, cheapestBudget } from "./batch-cost.js";
-import type { Packable } from "./items.js";
+import { budgetTokensOf, type Packable } from "./items.js";
 import { ascendingByTokens } from "./pack-greedy.js";
 import { packMultiPathByCost } from "./pack-multi-path.js";
 import { type Partition, type PartitionProblem, partitionCost } from "./partition.js";
@@ -73,12 +73,12 @@ export function createCostPacker(
       return packMultiPathByCost(items, limits, cost);
     }
     const fits = ({ spec }: Packable): boolean =>
-      spec.outputTokens <= maxTokens && (spec.frames ?? 1) <= maxFrames;
+      budgetTokensOf(spec) <= maxTokens && (spec.frames ?? 1) <= maxFrames;
     const ascending = ascendingByTokens(items);
     // The solvers need the largest first; reversed, the order is the greedy rule's, ties included.
     const descending = ascending.filter(fits).reverse();
     const partition = solve({
-      tokens: Int32Array.from(descending, ({ spec }) => spec.outputTokens),
+      tokens: Int32Array.from(descending, ({ spec }) => budgetTokensOf(spec)),
       frames: Int32Array.from(descending, ({ spec }) =>
         limits.maxFrames === undefined ? 0 : (spec.frames ?? 1),
       ),
@@ -96,7 +96,7 @@ export function createCostPacker(
       for (const item of group.sort(inGivenOrder)) join(batch, item);
       return closeBatch(batch, limits, choose);
     });
-    return batches.sort((a, b) => a.outputTokens - b.outputTokens || inGivenOrder(a.items[0]!, b.items[0]!));
+    return batches.sort((a, b) => a.tokens - b.tokens || inGivenOrder(a.items[0]!, b.items[0]!));
   };
 }
 

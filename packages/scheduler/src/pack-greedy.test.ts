@@ -169,6 +169,7 @@ describe("packGreedyAscending", () => {
   it.each<[Partial<ItemSpec>, string]>([
     [{ outputTokens: Number.NaN }, "item 1 has outputTokens NaN: give a whole number of at least 1"],
     [{ outputTokens: 0 }, "item 1 has outputTokens 0: give a whole number of at least 1"],
+    [{ budgetTokens: 0 }, "item 1 has budgetTokens 0: give a whole number of at least 1"],
     [{ inputSize: -4 }, "item 1 has inputSize -4: give a whole number of at least 0"],
     [{ frames: 0 }, "item 1 has frames 0: give a whole number of at least 1"],
     [
@@ -202,7 +203,7 @@ describe("packGreedyAscending with several paths", () => {
     const [batch] = packGreedyAscending([tiled(1), tiled(2)], limits);
     expect(batch).toMatchObject({
       items: [0, 1],
-      outputTokens: 844,
+      tokens: 844,
       budget: 544,
       paths: { global: { tokens: 544, budget: 544 }, local: { tokens: 300, budget: 400 } },
     });
