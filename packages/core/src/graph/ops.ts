@@ -90,6 +90,8 @@ export interface WeightAttributes {
    * angles, their cosines and then their sines. In float32 on every device.
    */
   readonly anglesBehind?: Float32Array;
+  /** Beside `stored`, whose rows come first: the elements behind them. */
+  readonly rowsBehind?: Float32Array;
   /** The sum of each row of the checkpoint's tensor, in float32, is an element of the weight. */
   readonly rowSums?: boolean;
   /** Multiplies the elements, in float32. */
@@ -279,6 +281,20 @@ function checkAngles(
   );
 }
 
+function checkRowsBehind(
+  tensor: string,
+  shape: readonly number[],
+  stored: readonly number[],
+  behind: Float32Array,
+): void {
+  const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
+  if (product(stored) + behind.length === product(shape)) return;
+  throw invalid(
+    "weight",
+    `${tensor} of [${stored.join(", ")}] and ${behind.length} elements are no [${shape.join(", ")}]`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -334,13 +350,25 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "leaf",
     infer(
       _,
-      { tensor, shape, stored = shape, reordered, repeatedRows, resampled, anglesBehind, pairedRows, folded },
+      {
+        tensor,
+        shape,
+        stored = shape,
+        reordered,
+        repeatedRows,
+        resampled,
+        anglesBehind,
+        rowsBehind,
+        pairedRows,
+        folded,
+      },
     ) {
       if (shape.length === 0) throw invalid("weight", `${tensor} has no dimensions`);
       if (reordered !== undefined) checkReordered(tensor, shape, stored, reordered);
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (anglesBehind !== undefined) checkAngles(tensor, shape, stored, anglesBehind);
+      if (rowsBehind !== undefined) checkRowsBehind(tensor, shape, stored, rowsBehind);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };
