@@ -147,7 +147,7 @@ test.each([
 );
 
 test("a clip is refused where a model takes stills alone", async () => {
-  await using model = await loadModel(fixture("models/kimi-k25-tiny"));
+  await using model = await loadModel(fixture("models/kimi-vl-tiny"));
   using device = createDevice({ backend: "cpu" });
   using encoder = await encoderOf(model, device, {});
   const item = {
@@ -195,6 +195,58 @@ test.each([
     reason: { message: expect.stringContaining(text) },
   });
 });
+
+test.each([
+  ["with the grid cache", undefined],
+  ["without", 0],
+] as const)(
+  "a clip of Kimi-K2.5 has the rows of its chunks, one after the other: %s",
+  async (_, gridCacheBytes) => {
+    await using model = await loadModel(fixture("models/kimi-k25-tiny"));
+    using device = createDevice({ backend: "cpu" });
+    const compilationConfig = {
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_token_budgets: [8, 64],
+      encoder_cudagraph_max_vision_items_per_batch: 8,
+    };
+    using encoder = await VisionEncoder.create({
+      model,
+      device,
+      compilationConfig,
+      maxBatchTokens: 64,
+      ...(gridCacheBytes !== undefined && { gridCacheBytes }),
+    });
+    const clip = (t: number, first = 0): EncoderItem => {
+      const grid = { t, h: 4, w: 2 };
+      const pixelValues = Float32Array.from({ length: patchCount(grid) * 588 }, (_value, at) => {
+        const place = at + first * 8 * 588;
+        return ((place * place) % 251) / 125 - 1;
+      });
+      return { format: "normalized", grid, pixelValues };
+    };
+    const chunks = [clip(4), clip(4, 4), clip(1, 8)];
+    const [ofChunks, whole] = [await encoder.encode(chunks), await encoder.encode([clip(9)])];
+    const { relativeL2 } = compareWithReference(joinEmbeddings(whole), joinEmbeddings(ofChunks));
+    expect(relativeL2).toBeLessThanOrEqual(1e-6);
+    expect(encoder.specOf(clip(9))).toEqual({ inputSize: 72, outputTokens: 6, frames: 9, budgetTokens: 18 });
+    // By their rows all of them would be in the smaller budget, which has room for 32 patches.
+    const budgets = (outcomes: readonly PromiseSettledResult<Embedding>[]) =>
+      outcomes.map((outcome) => outcome.status === "fulfilled" && outcome.value.batch?.budget);
+    expect(budgets(whole)).toEqual([64]);
+    expect(budgets(await encoder.encode([clip(4), clip(3)]))).toEqual([64, 64]);
+    expect(budgets(await encoder.encode([clip(4)]))).toEqual([8]);
+    // Above the largest budget it runs alone, in parts of 32, 32 and 5 frames.
+    await encoder.poison();
+    const [above] = await encoder.encode([clip(69)]);
+    const report = { budget: null, tokens: 138 };
+    expect(above).toMatchObject({ status: "fulfilled", value: { tokens: 36, batch: report } });
+    const alone: PromiseSettledResult<Embedding>[] = [];
+    for (let first = 0; first < 69; first += 4)
+      alone.push(...(await encoder.encode([clip(Math.min(4, 69 - first), first)])));
+    const inParts = compareWithReference(joinEmbeddings([above!]), joinEmbeddings(alone));
+    expect(inParts.relativeL2).toBeLessThanOrEqual(1e-6);
+  },
+);
 
 test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
   const read = async (file: string) =>

@@ -93,6 +93,13 @@ test("frames of as many seconds as max_duration says are spread over a longer cl
   expect(sampled({ max_duration: 5 }, "glm4v")).toEqual([0, 12, 23, 34, 45, 56, 67, 78, 89, 99]);
 });
 
+test("a long clip of Kimi-K2.5 has 768 frames, or as many as its file says", () => {
+  const sampled = (settings: Record<string, unknown>) =>
+    sampleFrames({ frames: 9000, fps: 10 }, {}, readVideoProcessor(settings, "kimi_k25")!);
+  expect(sampled({})).toHaveLength(768);
+  expect(sampled({ max_frames: 4 })).toEqual([0, 2250, 4500, 6750]);
+});
+
 interface ExpectedFrames {
   readonly model: string;
   readonly frames: number;
@@ -120,6 +127,7 @@ test.each([
   "glm5-next",
   "internvl",
   "internvl-chat",
+  "kimi-k25",
   "llava-onevision",
   "llava-onevision1-5",
   "minicpmv4-6",

@@ -52,7 +52,7 @@ export function cheapestBudget(
 
 /** Total cost of batches, each with its budget. Infinity if a cost excludes one. */
 export function costOfBatches(batches: readonly Batch<unknown>[], cost: BatchCost): number {
-  return batches.reduce((total, { outputTokens, budget }) => total + cost(outputTokens, budget), 0);
+  return batches.reduce((total, { tokens, budget }) => total + cost(tokens, budget), 0);
 }
 
 /** Throws `VG_ARGUMENT_INVALID` for a cost that cannot be compared or that would reward running more. */

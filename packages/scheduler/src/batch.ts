@@ -7,7 +7,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
-import type { ItemSpec, Packable } from "./items.js";
+import { budgetTokensOf, type ItemSpec, type Packable } from "./items.js";
 
 export interface PackLimits {
   /** Tokens for which a graph exists. The largest is also the most that a batch of several items may have. */
@@ -22,7 +22,8 @@ export interface Batch<T> {
   /** In batch order. */
   readonly items: readonly T[];
   readonly inputSize: number;
-  readonly outputTokens: number;
+  /** Tokens of a budget. */
+  readonly tokens: number;
   readonly frames: number;
   /** The budget replayed, null for eager. */
   readonly budget: number | null;
@@ -35,12 +36,12 @@ export type Packer = <T extends Packable>(items: readonly T[], limits: PackLimit
 export interface OpenBatch<T> {
   readonly items: T[];
   inputSize: number;
-  outputTokens: number;
+  tokens: number;
   frames: number;
 }
 
 export function openBatch<T>(): OpenBatch<T> {
-  return { items: [], inputSize: 0, outputTokens: 0, frames: 0 };
+  return { items: [], inputSize: 0, tokens: 0, frames: 0 };
 }
 
 /** What a batch of several items may hold: the limits, worked out once for many items. */
@@ -63,7 +64,7 @@ export function canJoin<T>(batch: OpenBatch<T>, item: ItemSpec, capacity: Capaci
   if (batch.items.length === 0) return true;
   if (batch.items.length >= capacity.items) return false;
   if (batch.frames + (item.frames ?? 1) > capacity.frames) return false;
-  return batch.outputTokens + item.outputTokens <= capacity.tokens;
+  return batch.tokens + budgetTokensOf(item) <= capacity.tokens;
 }
 
 /** Puts an item into the batch; the caller has asked {@link canJoin}. */
@@ -71,7 +72,7 @@ export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
   const item = packed.spec;
   batch.items.push(packed);
   batch.inputSize += item.inputSize;
-  batch.outputTokens += item.outputTokens;
+  batch.tokens += budgetTokensOf(item);
   batch.frames += item.frames ?? 1;
 }
 
@@ -84,10 +85,10 @@ export function closeBatch<T>(
   limits: PackLimits,
   choose: ChooseBudget = findBudget,
 ): Batch<T> {
-  const { items, inputSize, outputTokens, frames } = batch;
+  const { items, inputSize, tokens, frames } = batch;
   const tooManyFrames = limits.maxFrames !== undefined && frames > limits.maxFrames;
-  const budget = tooManyFrames ? null : choose(outputTokens, limits.tokenBudgets);
-  return { items, inputSize, outputTokens, frames, budget };
+  const budget = tooManyFrames ? null : choose(tokens, limits.tokenBudgets);
+  return { items, inputSize, tokens, frames, budget };
 }
 
 /**
@@ -126,6 +127,7 @@ function validateSpec(item: ItemSpec, index: number): void {
   };
   check("inputSize", item.inputSize, 0);
   check("outputTokens", item.outputTokens, 1);
+  check("budgetTokens", budgetTokensOf(item), 1);
   check("frames", item.frames ?? 1, 1);
 }
 

@@ -51,7 +51,7 @@ async function simulate(seed: number, count: number, pack: PackItems) {
       const jobs = batch.items.map(({ item }) => item);
       starts.push({ at: clock.now(), jobs });
       mostInFlight = Math.max(mostInFlight, ++inFlight);
-      await clock.sleep(2 + batch.outputTokens / 100);
+      await clock.sleep(2 + batch.tokens / 100);
       inFlight--;
       if (random() < 0.02) throw new Error("batch failed");
       return jobs.map(({ id }) =>

@@ -74,7 +74,7 @@ describe("EncoderQueue: when batches leave", () => {
       [5, "ab"],
       [11, "c"],
     ]);
-    expect(batches[0]!.batch).toMatchObject({ budget: 16, outputTokens: 8, inputSize: 32, frames: 2 });
+    expect(batches[0]!.batch).toMatchObject({ budget: 16, tokens: 8, inputSize: 32, frames: 2 });
     expect(batches[0]!.batch.items.map(({ arrivedAt }) => arrivedAt)).toEqual([0, 3]);
   });
 

@@ -12,7 +12,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Batch, largestBudget, type PackLimits } from "./batch.js";
 import type { Clock } from "./clock.js";
 import { FairLine, type LineEntry } from "./fair-line.js";
-import type { Packable } from "./items.js";
+import { budgetTokensOf, type Packable } from "./items.js";
 import { onAbort } from "./on-abort.js";
 
 /** A packing rule with its limits. */
@@ -99,7 +99,7 @@ export class EncoderQueue<T extends Packable, Result> {
         spec,
         caller,
         priority,
-        cost: spec.outputTokens,
+        cost: budgetTokensOf(spec),
         arrivedAt,
         dueAt: arrivedAt + windowMs,
         started: onAbort(signal, () => {

@@ -20,6 +20,7 @@ export {
 export { FairLine, type LineEntry } from "./fair-line.js";
 export { histogramOf, type SizeCount } from "./histogram.js";
 export {
+  budgetTokensOf,
   countInputPatches,
   countOutputTokens,
   type Grid,

@@ -37,6 +37,16 @@ export interface ItemSpec {
   readonly outputTokens: number;
   /** Frames (attention segments) of the item; 1 if left out. */
   readonly frames?: number;
+  /**
+   * Tokens that the item takes of a budget, for items with more patches than their rows stand for. Default:
+   * `outputTokens`.
+   */
+  readonly budgetTokens?: number;
+}
+
+/** Tokens that an item takes of a budget. */
+export function budgetTokensOf({ budgetTokens, outputTokens }: ItemSpec): number {
+  return budgetTokens ?? outputTokens;
 }
 
 /** The input of packing: any object with a spec. Batches hold the same objects. */

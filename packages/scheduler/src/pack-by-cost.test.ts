@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { byPosition, itemSpecs, packingFaults, packLimits } from "../test/arbitraries.js";
 import {
   type BatchCost,
+  budgetTokensOf,
   commonSizes,
   costOfBatches,
   costPerBudget,
@@ -231,7 +232,7 @@ function leastCostOfAllPartitions(items: readonly ItemSpec[], limits: PackLimits
   const largest = Math.max(...limits.tokenBudgets);
   const maxFrames = limits.maxFrames ?? Number.POSITIVE_INFINITY;
   const groupCost = (group: readonly ItemSpec[]): number => {
-    const total = sum(group, (item) => item.outputTokens);
+    const total = sum(group, budgetTokensOf);
     const frames = sum(group, (item) => item.frames ?? 1);
     const fits = total <= largest && frames <= maxFrames && group.length <= limits.maxItems;
     if (group.length > 1 && !fits) return Number.POSITIVE_INFINITY;

@@ -16,7 +16,7 @@ import {
   type PackLimits,
 } from "./batch.js";
 import { type BatchCost, cheapestBudget } from "./batch-cost.js";
-import type { Packable } from "./items.js";
+import { budgetTokensOf, type Packable } from "./items.js";
 import { ascendingByTokens } from "./pack-greedy.js";
 import { type Partition, type PartitionProblem, partitionCost } from "./partition.js";
 import { annealPartition, type Landscape, landscapeOf, lowerBound } from "./partition-anneal.js";
@@ -66,12 +66,12 @@ export function createCostPacker(
   return <T extends Packable>(items: readonly T[]) => {
     checkPackArguments(items, limits);
     const fits = ({ spec }: Packable): boolean =>
-      spec.outputTokens <= maxTokens && (spec.frames ?? 1) <= maxFrames;
+      budgetTokensOf(spec) <= maxTokens && (spec.frames ?? 1) <= maxFrames;
     const ascending = ascendingByTokens(items);
     // The solvers need the largest first; reversed, the order is the greedy rule's, ties included.
     const descending = ascending.filter(fits).reverse();
     const partition = solve({
-      tokens: Int32Array.from(descending, ({ spec }) => spec.outputTokens),
+      tokens: Int32Array.from(descending, ({ spec }) => budgetTokensOf(spec)),
       frames: Int32Array.from(descending, ({ spec }) =>
         limits.maxFrames === undefined ? 0 : (spec.frames ?? 1),
       ),
@@ -89,7 +89,7 @@ export function createCostPacker(
       for (const item of group.sort(inGivenOrder)) join(batch, item);
       return closeBatch(batch, limits, choose);
     });
-    return batches.sort((a, b) => a.outputTokens - b.outputTokens || inGivenOrder(a.items[0]!, b.items[0]!));
+    return batches.sort((a, b) => a.tokens - b.tokens || inGivenOrder(a.items[0]!, b.items[0]!));
   };
 }
 

@@ -13,7 +13,7 @@ import {
   openBatch,
   type PackLimits,
 } from "./batch.js";
-import type { Packable } from "./items.js";
+import { budgetTokensOf, type Packable } from "./items.js";
 
 /**
  * Batches in the order in which they were opened: the one with the largest item first. Throws like
@@ -24,7 +24,7 @@ export function packFirstFitDecreasing<T extends Packable>(
   limits: PackLimits,
 ): Batch<T>[] {
   checkPackArguments(items, limits);
-  const descending = [...items].sort((a, b) => b.spec.outputTokens - a.spec.outputTokens);
+  const descending = [...items].sort((a, b) => budgetTokensOf(b.spec) - budgetTokensOf(a.spec));
   const capacity = capacityOf(limits);
   const batches: OpenBatch<T>[] = [];
   // Of each batch: an array of numbers is scanned three times as fast as the batches.
@@ -36,12 +36,12 @@ export function packFirstFitDecreasing<T extends Packable>(
     while (firstOpen < batches.length && batches[firstOpen]!.items.length >= limits.maxItems) firstOpen++;
     let at = firstOpen;
     while (at < batches.length) {
-      if (tokensLeft[at]! >= spec.outputTokens && canJoin(batches[at]!, spec, capacity)) break;
+      if (tokensLeft[at]! >= budgetTokensOf(spec) && canJoin(batches[at]!, spec, capacity)) break;
       at++;
     }
     if (at === batches.length) batches.push(openBatch());
     join(batches[at]!, item);
-    tokensLeft[at] = capacity.tokens - batches[at]!.outputTokens;
+    tokensLeft[at] = capacity.tokens - batches[at]!.tokens;
   }
   return batches.map((batch) => closeBatch(batch, limits));
 }

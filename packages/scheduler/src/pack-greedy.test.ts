@@ -164,6 +164,7 @@ describe("packGreedyAscending", () => {
   it.each<[Partial<ItemSpec>, string]>([
     [{ outputTokens: Number.NaN }, "item 1 has outputTokens NaN: give a whole number of at least 1"],
     [{ outputTokens: 0 }, "item 1 has outputTokens 0: give a whole number of at least 1"],
+    [{ budgetTokens: 0 }, "item 1 has budgetTokens 0: give a whole number of at least 1"],
     [{ inputSize: -4 }, "item 1 has inputSize -4: give a whole number of at least 0"],
     [{ frames: 0 }, "item 1 has frames 0: give a whole number of at least 1"],
   ])("refuses an item with %j", (wrong, message) => {

@@ -13,7 +13,7 @@ import {
   openBatch,
   type PackLimits,
 } from "./batch.js";
-import type { Packable } from "./items.js";
+import { budgetTokensOf, type Packable } from "./items.js";
 
 /**
  * Batches in ascending order of their items' tokens. Throws `VG_ARGUMENT_INVALID` or `VG_ITEM_INVALID` for values
@@ -37,5 +37,5 @@ export function packGreedyAscending<T extends Packable>(items: readonly T[], lim
 
 /** The items ascending by tokens; equal ones keep their order. */
 export function ascendingByTokens<T extends Packable>(items: readonly T[]): T[] {
-  return [...items].sort((a, b) => a.spec.outputTokens - b.spec.outputTokens);
+  return [...items].sort((a, b) => budgetTokensOf(a.spec) - budgetTokensOf(b.spec));
 }

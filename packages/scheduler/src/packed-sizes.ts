@@ -42,7 +42,7 @@ export function packedSizes(
   // All numbers as often, to the end.
   for (let count = 1; drawn < DRAWN_ITEMS || count > 1; count = (count % waiting) + 1) {
     const items = Array.from({ length: count }, () => ({ spec: { inputSize: 0, outputTokens: draw() } }));
-    for (const { outputTokens } of packGreedyAscending(items, limits)) batches.push(outputTokens);
+    for (const { tokens } of packGreedyAscending(items, limits)) batches.push(tokens);
     drawn += count;
   }
   return histogramOf(batches.map((tokens) => ({ tokens, weight: 1 / drawn })));

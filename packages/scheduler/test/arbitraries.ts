@@ -1,6 +1,6 @@
 /** Items and limits for property tests. */
 import fc from "fast-check";
-import type { Batch, ItemSpec, Packable, PackLimits } from "../src/index.js";
+import { type Batch, budgetTokensOf, type ItemSpec, type Packable, type PackLimits } from "../src/index.js";
 
 /** Lets a test pack bare specs, and gives the items of each batch as positions. */
 export function byPosition<Rest extends readonly unknown[]>(
@@ -39,8 +39,14 @@ export const itemSpecs = (maxLength: number): fc.Arbitrary<ItemSpec[]> =>
           { weight: 4, arbitrary: fc.constant(1) },
           { weight: 1, arbitrary: fc.integer({ min: 1, max: 10 }) },
         ),
+        perRow: fc.oneof({ weight: 4, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.constant(4) }),
       })
-      .map(({ outputTokens, frames }) => ({ inputSize: 4 * outputTokens, outputTokens, frames })),
+      .map(({ outputTokens, frames, perRow }) => ({
+        inputSize: 4 * perRow * outputTokens,
+        outputTokens,
+        frames,
+        ...(perRow > 1 && { budgetTokens: perRow * outputTokens }),
+      })),
     { maxLength },
   );
 
@@ -59,14 +65,14 @@ export function packingFaults(
   for (const batch of batches) {
     const frames = total(batch, (item) => item.frames ?? 1);
     if (batch.items.length === 0) faults.push("an empty batch");
-    if (batch.outputTokens !== total(batch, (item) => item.outputTokens)) faults.push("wrong outputTokens");
+    if (batch.tokens !== total(batch, budgetTokensOf)) faults.push("wrong tokens");
     if (batch.inputSize !== total(batch, (item) => item.inputSize)) faults.push("wrong inputSize");
     if (batch.frames !== frames) faults.push("wrong frames");
     if (batch.items.length > limits.maxItems) faults.push("too many items");
     const tooManyFrames = frames > (limits.maxFrames ?? Number.POSITIVE_INFINITY);
-    if (batch.items.length > 1 && (batch.outputTokens > largest || tooManyFrames))
+    if (batch.items.length > 1 && (batch.tokens > largest || tooManyFrames))
       faults.push("several items above a limit");
-    if (batch.budget !== null && (batch.budget < batch.outputTokens || tooManyFrames))
+    if (batch.budget !== null && (batch.budget < batch.tokens || tooManyFrames))
       faults.push("budget too small");
     if (batch.budget !== null && !limits.tokenBudgets.includes(batch.budget)) faults.push("unknown budget");
   }

@@ -144,6 +144,9 @@ test("shapes are checked as the graph is built", () => {
   expect(() =>
     graphOf((g) => [g.weight("angles", [3, 8], { stored: [1, 8], anglesBehind: new Float32Array(16) })]),
   ).toThrow("weight: 8 angles of angles behind 16 elements are no 3 rows of 8");
+  expect(() =>
+    graphOf((g) => [g.weight("table", [3, 8], { stored: [1, 8], rowsBehind: new Float32Array(8) })]),
+  ).toThrow("weight: table of [1, 8] and 8 elements are no [3, 8]");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",
   );

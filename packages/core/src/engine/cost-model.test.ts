@@ -4,7 +4,8 @@ import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
-import type { LoadedModel } from "../models/load-model.js";
+import { type LoadedModel, loadDummyModel } from "../models/load-model.js";
+import { itemSpec } from "../models/vision-model.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { costFile, costIdentity, parseCosts, printCosts, readCosts, writeCosts } from "./cost-file.js";
@@ -127,6 +128,15 @@ test("an item's operations in closed form are those of its graph", () => {
       3,
     );
   }
+});
+
+test("a chunk of frames that attend to each other costs what its patches do", () => {
+  const chunked = loadDummyModel("kimi-k2.5");
+  const patches = 4 * 64;
+  const dims = { patches, tokens: patches / 4, merged: patches, segments: 1 };
+  const work = { dims, attentionPairs: { segments: patches ** 2 } };
+  const flops = itemFlops(chunked)(itemSpec(chunked.vision, { t: 4, h: 8, w: 8 }));
+  expect(flops / graphFlops(chunked.graph, work)).toBeCloseTo(1, 9);
 });
 
 test("estimated costs grow with the tokens, and a batch is never free", () => {

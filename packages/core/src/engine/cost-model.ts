@@ -5,7 +5,7 @@
 import { randomFill } from "node:crypto";
 import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
-import type { BatchCost, ItemSpec } from "@vitgraph/scheduler";
+import { type BatchCost, budgetTokensOf, type ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
 import { type EncoderItem, patchCount, rowElements } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
@@ -217,9 +217,11 @@ export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => n
       attentionPairs: { windows: pairsPerToken },
     }) - fixed;
   const perPair = graphFlops(graph, { ...none, attentionPairs: { segments: 1 } }) - fixed;
-  return ({ inputSize, outputTokens, frames = 1 }) => {
-    const frame = vision.fixedGrid === undefined ? inputSize / frames : patches;
-    return perToken * outputTokens + perPair * inputSize * frame;
+  const { chunkFrames = 1 } = vision;
+  return (spec) => {
+    const { inputSize, frames = 1 } = spec;
+    const segment = vision.fixedGrid === undefined ? inputSize / Math.ceil(frames / chunkFrames) : patches;
+    return perToken * budgetTokensOf(spec) + perPair * inputSize * segment;
   };
 }
 

@@ -76,7 +76,7 @@ export class DevicePool {
     const first = packOnly((item) => half.has(item));
     const second = packOnly((item) => !half.has(item));
     const cost = (batches: readonly Batch<T>[]) =>
-      batches.reduce((sum, { outputTokens, budget }) => sum + worker.costOf(outputTokens, budget), 0);
+      batches.reduce((sum, { tokens, budget }) => sum + worker.costOf(tokens, budget), 0);
     return cost(first) + cost(second) <= MOST_SPLIT_COST * cost(whole) ? first : whole;
   }
 

@@ -7,7 +7,7 @@
  * rejected only before any of its items is accepted.
  */
 import { VitgraphError } from "@vitgraph/errors";
-import type { ItemSpec } from "@vitgraph/scheduler";
+import { budgetTokensOf, type ItemSpec } from "@vitgraph/scheduler";
 import type { ItemSettled } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import type { StatsCounter } from "../runtime/stats.js";
@@ -64,7 +64,7 @@ export class RequestFlow {
       }));
       this.admission.count(
         opened.flatMap(({ outcome, reservation }) =>
-          outcome.status === "rejected" ? [] : [{ reservation, tokens: outcome.value.spec.outputTokens }],
+          outcome.status === "rejected" ? [] : [{ reservation, tokens: budgetTokensOf(outcome.value.spec) }],
         ),
       );
       const outcomes = await Promise.all(

@@ -1,5 +1,5 @@
 /** Runs the queue's batches: chooses the device, informs the observers, and counts. */
-import type { Batch, Clock, QueuedItem } from "@vitgraph/scheduler";
+import { type Batch, budgetTokensOf, type Clock, type QueuedItem } from "@vitgraph/scheduler";
 import type { BatchStart, ObserverList } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 import type { StatsCounter } from "../runtime/stats.js";
@@ -24,7 +24,7 @@ export class BatchRunner {
   /** Runs a batch on the device that finishes it first. @throws VG_DEVICE_FAILED if no device is up */
   async run(packed: Batch<QueuedItem<QueuedWork>>): Promise<PromiseSettledResult<Embedding>[]> {
     const { devices, observers, counter, clock } = this.#options;
-    const { outputTokens: tokens } = packed;
+    const { tokens } = packed;
     const works = packed.items.map(({ item }) => item);
     for (const { started } of works) started();
     const worker = devices.pick(tokens, packed.budget);
@@ -38,7 +38,7 @@ export class BatchRunner {
       tokens,
       budget,
       padding: budget === null ? 0 : 1 - tokens / budget,
-      itemTokens: packed.items.map(({ spec }) => spec.outputTokens),
+      itemTokens: packed.items.map(({ spec }) => budgetTokensOf(spec)),
       queueMs: packed.items.map(({ arrivedAt }) => startedAt - arrivedAt),
       calls: [...new Set(works.map(({ call }) => call))],
     };

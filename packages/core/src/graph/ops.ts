@@ -90,6 +90,8 @@ export interface WeightAttributes {
    * angles, their cosines and then their sines. In float32 on every device.
    */
   readonly anglesBehind?: Float32Array;
+  /** Beside `stored`, whose rows come first: the elements behind them. */
+  readonly rowsBehind?: Float32Array;
   /** Beside `stored`: each of its rows is cut into parts of this many columns, whose sum, in float32, is a row of the weight. */
   readonly summedColumns?: number;
   /** Multiplies the elements, in float32. */
@@ -294,6 +296,20 @@ function checkAngles(
   );
 }
 
+function checkRowsBehind(
+  tensor: string,
+  shape: readonly number[],
+  stored: readonly number[],
+  behind: Float32Array,
+): void {
+  const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
+  if (product(stored) + behind.length === product(shape)) return;
+  throw invalid(
+    "weight",
+    `${tensor} of [${stored.join(", ")}] and ${behind.length} elements are no [${shape.join(", ")}]`,
+  );
+}
+
 function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   if (a.columns !== b.columns || a.rows.dim !== b.rows.dim || a.rows.plus !== b.rows.plus) {
     throw invalid(op, `${printType(a)} and ${printType(b)} differ in shape`);
@@ -358,6 +374,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
         summedColumns,
         resampled,
         anglesBehind,
+        rowsBehind,
         pairedRows,
         folded,
       },
@@ -368,6 +385,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       if (summedColumns !== undefined) checkSummed(tensor, shape, stored, summedColumns);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
       if (anglesBehind !== undefined) checkAngles(tensor, shape, stored, anglesBehind);
+      if (rowsBehind !== undefined) checkRowsBehind(tensor, shape, stored, rowsBehind);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };

@@ -257,7 +257,7 @@ function readSettings<Processor extends ImageProcessor>(
     ...absent,
     patchSize: read.patchSize(absent.patchSize),
     mergeSize: read.positiveInteger("merge_size", absent.mergeSize),
-    temporalPatchSize: read.positiveInteger("temporal_patch_size", absent.temporalPatchSize),
+    temporalPatchSize: readTemporalPatch(read, absent.temporalPatchSize),
     filter: filterOf(file, settings.resample, absent.filter),
     imageMean: read.channels("image_mean", absent.imageMean),
     imageStd: read.channels("image_std", absent.imageStd),
@@ -270,6 +270,12 @@ function readSettings<Processor extends ImageProcessor>(
   // A pixel budget that no decoder would meet; min_pixels above max_pixels is transformers' own arithmetic.
   if (processor.minPixels > MAX_MIN_PIXELS) read.fail("min_pixels", `at most ${MAX_MIN_PIXELS}`);
   return processor;
+}
+
+/** If the tower's patches have one frame, a file may still have its class's value, or the frames of a chunk. */
+function readTemporalPatch(read: SettingsReader, absent: number): number {
+  const frames = read.positiveInteger("temporal_patch_size", absent);
+  return absent === 1 ? absent : frames;
 }
 
 /** The filter of the setting `resample`. */

@@ -5,11 +5,11 @@
  * pixels along the longest edge and tokens of 28.
  */
 import { expect, test } from "vitest";
-import { imageGrid, imageTokenCount } from "../images/process.js";
+import { imageGrid, imageTokenCount, videoGrid } from "../images/process.js";
 import { partsOf, patchCount } from "../item.js";
 import { ARCHITECTURES } from "./architectures.js";
 import cases from "./image-grids.cases.json" with { type: "json" };
-import { createVisionModel, readImageProcessor } from "./index.js";
+import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
 import { answerTokens } from "./vision-model.js";
 
 const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
@@ -62,6 +62,41 @@ test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code
   const processor = readImageProcessor({ media_proc_cfg }, "kimi_k25");
   // 64 × 64 patches shrink to 16 × 16.
   expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
+});
+
+test("the hub's file of Kimi-K2.5 has the bounds of a clip's frames, and their rate", () => {
+  const media_proc_cfg = {
+    in_patch_limit: 1024,
+    in_patch_limit_each_frame: 256,
+    in_patch_limit_video: null,
+    max_num_frames_each_video: null,
+    patch_limit_on_one_side: 512,
+    sample_fps: 4,
+    temporal_merge_kernel_size: 4,
+  };
+  const gridBy = (settings: Record<string, unknown>) => {
+    const processor = readVideoProcessor({ media_proc_cfg: { ...media_proc_cfg, ...settings } }, "kimi_k25")!;
+    expect(processor).toMatchObject({ fps: 4, temporalPatchSize: 1 });
+    return videoGrid(5, { height: 896, width: 896 }, processor);
+  };
+  expect(gridBy({})).toEqual({ t: 5, h: 16, w: 16 });
+  expect(gridBy({ in_patch_limit_each_frame: null })).toEqual({ t: 5, h: 32, w: 32 });
+});
+
+test.each([
+  [{ temporal_patch_size: 2 }, "temporal_patch_size = 2: it must be 4"],
+  [
+    { media_proc_cfg: { temporal_merge_kernel_size: 8 } },
+    "media_proc_cfg.temporal_merge_kernel_size = 8: it must be 4",
+  ],
+  [
+    { media_proc_cfg: { in_patch_limit_video: 9 } },
+    "media_proc_cfg.in_patch_limit_video = 9: it must be null",
+  ],
+])("clips of kimi_k25: %j is refused", (settings, text) => {
+  expect(() => readVideoProcessor(settings, "kimi_k25")).toThrow(
+    `video_preprocessor_config.json has ${text}`,
+  );
 });
 
 test.each([

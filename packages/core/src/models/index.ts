@@ -21,6 +21,7 @@ import { SMOLVLM_VIDEOS } from "./idefics3/preprocess.js";
 import { internVL, internVLChat, qianfanOCR } from "./internvl/index.js";
 import { INTERNVL_VIDEO_CLASS } from "./internvl/preprocess.js";
 import { kimiK25, kimiVL } from "./kimi-k25/index.js";
+import { KIMI_VIDEOS } from "./kimi-k25/preprocess.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
@@ -166,6 +167,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Glm46VVideoProcessor: GLM46V_VIDEOS,
   Glm5NextVideoProcessor: GLM5_NEXT_VIDEOS,
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
+  Kimi_K25VideoProcessor: KIMI_VIDEOS,
   MiniCPMV4_6VideoProcessor: MINICPM_VIDEOS,
   SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,

@@ -276,11 +276,11 @@ export class TowerBuilder extends GraphBuilder {
     return this.weight(name, [1], { literal: [value] });
   }
 
-  /** Weighted sums of rows of merged patches, one per output row: `tokenTaps`. */
-  resampleRows(merged: ValueId, name: string): ValueId {
+  /** Weighted sums of the tower's rows, one per output row or row of another dim: `tokenTaps`. */
+  resampleRows(x: ValueId, name: string, rows = "tokens"): ValueId {
     const taps = (input: "tokenTapRows" | "tokenTapWeights", element: "i32" | "f32") =>
-      this.input(MODEL_INPUTS[input], { element, rows: rowsOf("tokens"), columns: TOKEN_TAPS });
-    const operands = [merged, taps("tokenTapRows", "i32"), taps("tokenTapWeights", "f32")];
+      this.input(MODEL_INPUTS[input], { element, rows: rowsOf(rows), columns: TOKEN_TAPS });
+    const operands = [x, taps("tokenTapRows", "i32"), taps("tokenTapWeights", "f32")];
     return this.add("interpolate_rows", operands, {}, name);
   }
 
@@ -405,7 +405,7 @@ export function columnsApart(positions: Int32Array): Int32Array {
 }
 
 /** θ^−exponent, with transformers' rounding. */
-function ropeFrequencies(
+export function ropeFrequencies(
   count: number,
   theta: number,
   exponent: (index: number) => number,

@@ -110,6 +110,7 @@ test.each<[ArchitectureName, object, object, string]>([
   ["minicpm-v-4.6", { insert_layer_id: 27 }, {}, "insert_layer_id is 27: expected a layer below"],
   ["glm-5.3-flash", {}, { swiglu_limit: 0 }, "swiglu_limit is 0: expected a positive number"],
   ["internvl3-2b", {}, { use_mean_pooling: false }, "use_mean_pooling is false: supported is true"],
+  ["kimi-k2.5", {}, { pos_emb_time: 8 }, "vision_config.pos_emb_time is 8: supported is 4"],
   ["dots.ocr", {}, { is_causal: true }, "vision_config.is_causal is true: supported is false"],
   ["dots.ocr", {}, { temporal_patch_size: 2 }, "vision_config.temporal_patch_size is 2: supported is 1"],
 ])("a config of %s with %j and %j in vision_config is refused", (name, changes, visionChanges, text) => {

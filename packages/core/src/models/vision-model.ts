@@ -6,7 +6,7 @@ import { type ItemSpec, itemSpecOfGrid } from "@vitgraph/scheduler";
 import type { Graph } from "../graph/graph.js";
 import type { DimCounts } from "../graph/ops.js";
 import type { ImageProcessor } from "../images/image-processor.js";
-import { type Grid, tokenCount } from "../item.js";
+import { type Grid, type GridPart, tokenCount } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 
 /** The tables that depend only on an item's grid. */
@@ -30,11 +30,14 @@ export interface GridLayout {
   readonly patchRows?: Int32Array;
   /** i32 [tokens]: the row of merged patches of each output row, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
-  /** Each output row as a weighted sum of rows of merged patches: [tokens, {@link TOKEN_TAPS}]. */
+  /**
+   * Weighted sums of the tower's rows, {@link TOKEN_TAPS} each: an output row, or a row of those that the last merge
+   * joins to one (the dim `merged`).
+   */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }
 
-/** Taps of an output resized bilinearly. */
+/** Taps of an output resized bilinearly, and of the mean of a chunk's frames. */
 export const TOKEN_TAPS = 4;
 
 /** The names of a tower's tensors in checkpoints. */
@@ -66,6 +69,11 @@ export interface VisionModel {
   readonly maxGridSide: number;
   /** Maximum frames of an item. Default: no limit. */
   readonly maxFrames?: number;
+  /**
+   * Frames of a clip that attend to each other and are averaged, so that its chunks of these, the last one shorter, have
+   * the rows of one frame each. Default: 1.
+   */
+  readonly chunkFrames?: number;
   /** The only supported grid of a frame; absent if any is. */
   readonly fixedGrid?: Grid;
   /** The frames of an item are tiles of one image, counted as one frame of a batch. */
@@ -140,11 +148,24 @@ export function embeddingColumns({ outputColumns }: Pick<VisionModel, "outputCol
 
 /** An item's size for packing. @throws VG_ITEM_INVALID for a grid that can't be merged */
 export function itemSpec(
-  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled">,
+  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled" | "chunkFrames">,
   grid: Grid,
 ): ItemSpec {
-  const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
-  return { inputSize, outputTokens: answerTokens(model, grid), frames: model.tiled ? 1 : grid.t };
+  const { inputSize, outputTokens: ofEachFrame } = itemSpecOfGrid(grid, model.spatialMergeSize);
+  return {
+    inputSize,
+    outputTokens: answerTokens(model, grid),
+    frames: model.tiled ? 1 : grid.t,
+    // Programs have room for the patches of stills. Averaged frames take as much as frames alone.
+    ...(model.chunkFrames !== undefined && grid.t > 1 && { budgetTokens: ofEachFrame }),
+  };
+}
+
+/** The sizes of a clip's chunks, in frames. */
+export function chunksOf({ t }: GridPart, chunkFrames: number): readonly number[] {
+  return Array.from({ length: Math.ceil(t / chunkFrames) }, (_, chunk) =>
+    Math.min(chunkFrames, t - chunk * chunkFrames),
+  );
 }
 
 /** Row capacities of a program for this many tokens. */

@@ -41,7 +41,7 @@ function live(observer: EngineObserver): void {
   observer.graphsCaptured?.({ device: 0, budgets: [64], usedBytes: 2 ** 30, freeBytes: 2 ** 32 });
   observer.gridsWarmed?.({ device: 0, entries: 9, bytes: 2 ** 20 });
   observer.stateChanged?.("ready");
-  observer.gridsMissed?.({ device: 0, frames: [{ h: 4, w: 6 }] });
+  observer.gridsMissed?.({ device: 0, frames: [{ t: 1, h: 4, w: 6 }] });
   observer.graphFailed?.({ device: 0, budget: 64, relativeL2: Number.NaN });
   observer.batchEnded?.(BATCH);
   observer.batchEnded?.({ ...BATCH, outcome: "failed" });

@@ -40,8 +40,8 @@ test("the embedding cache", () => {
   );
   expect(
     embeddingCacheMissLine([
-      { h: 16, w: 24 },
-      { h: 8, w: 8 },
+      { t: 1, h: 16, w: 24 },
+      { t: 4, h: 8, w: 8 },
     ]),
-  ).toBe("Embedding cache miss for grids: [(1, 16, 24), (1, 8, 8)] (computed on-the-fly)");
+  ).toBe("Embedding cache miss for grids: [(1, 16, 24), (4, 8, 8)] (computed on-the-fly)");
 });

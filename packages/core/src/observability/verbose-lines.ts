@@ -40,9 +40,12 @@ export function embeddingCacheWarmedLine(cache: {
   return `Embedding cache warmed: ${cache.entries} grids total, memory: ${(cache.bytes / 2 ** 20).toFixed(2)} MiB`;
 }
 
-/** @param frames what the cache keeps: frames of one grid share its rows, so each prints as a grid of one frame */
+/**
+ * @param frames what the cache keeps: frames of one grid share its rows, so each prints as a grid of one frame; where
+ *   they differ, as one of a chunk
+ */
 export function embeddingCacheMissLine(frames: readonly Frame[]): string {
-  const list = frames.map(({ h, w }) => `(1, ${h}, ${w})`).join(", ");
+  const list = frames.map(({ t, h, w }) => `(${t}, ${h}, ${w})`).join(", ");
   return `Embedding cache miss for grids: [${list}] (computed on-the-fly)`;
 }
 

@@ -175,14 +175,14 @@ export class EncoderPrograms implements Disposable {
     return programs;
   }
 
-  #programFor({ work }: StagedBatch, budget: number): LoadedProgram {
+  #programFor(batch: StagedBatch, budget: number): LoadedProgram {
     const programs = this.#programsOf(budget);
-    return programs.find(({ tokens }) => work.dims.tokens <= tokens) ?? (programs.at(-1) as LoadedProgram);
+    return programs.find(({ tokens }) => batch.tokens <= tokens) ?? (programs.at(-1) as LoadedProgram);
   }
 
   #eagerFor(batch: StagedBatch): LoadedProgram {
     const largestBudget = Math.max(0, ...this.#budgets.keys());
-    const needed = batch.work.dims.tokens;
+    const needed = batch.tokens;
     const fits = needed <= largestBudget;
     const tokens = eagerCapacity(needed, largestBudget);
     let loaded = this.#eager.get(tokens);

@@ -12,7 +12,7 @@ import type { CompiledGraph } from "../compiler/compile.js";
 import { fillProgram } from "../compiler/fill-program.js";
 import { type Capacity, elementDType } from "../compiler/memory-plan.js";
 import { GRID_ROWS, type GridValues, gridValues, useGridCache } from "../compiler/use-grid-cache.js";
-import type { Grid } from "../item.js";
+import { type Grid, gridKey, patchCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import { capacityFor } from "../models/vision-model.js";
@@ -91,9 +91,9 @@ export class GridCache implements Disposable {
     this.graph = compileForDevice({ ...model, graph: useGridCache(model.graph, values, rows) }, device, fuse);
     this.rows = rows;
     this.#device = device;
-    this.#tablesOf = ({ h, w }) => vision.layout({ t: 1, h, w }).patchTables();
+    this.#tablesOf = (frame) => vision.layout(frame).patchTables();
     this.#rowBytes = rowBytes;
-    this.#table = new GridRows(rows);
+    this.#table = new GridRows(rows, vision.chunkFrames);
     const compiled = { graph: this.graph.fused, plan: this.graph.program(capacityFor(vision, 1)).plan };
     const program = fillProgram(values, compiled, device, Math.min(rows, FILL_PATCHES));
     this.arena = device.allocate(program.arenaBytes.cache);
@@ -120,14 +120,16 @@ export class GridCache implements Disposable {
   }
 
   /** Fills as many of the grids as fit; the first of them stay longest. */
-  async warmUp(frames: readonly Frame[]): Promise<void> {
+  async warmUp(grids: readonly Grid[]): Promise<void> {
     const known = new Set<string>();
     let free = this.#table.freeRows;
-    const fitting = frames.filter(({ h, w }) => {
-      const name = `${h}x${w}`;
-      if (known.has(name) || h * w > free) return false;
+    const frames = grids.flatMap((grid) => this.#table.framesOf(grid));
+    const fitting = frames.filter((frame) => {
+      const name = gridKey(frame);
+      const rows = patchCount(frame);
+      if (known.has(name) || rows > free) return false;
       known.add(name);
-      free -= h * w;
+      free -= rows;
       return true;
     });
     await allDone(this.#table.add(fitting.reverse()).map((entry) => this.#submitFill(entry)));

@@ -8,13 +8,26 @@ const still = (h: number, w: number): Grid => ({ t: 1, h, w });
 test("a grid is missing once, and its frames repeat", () => {
   const table = new GridRows(20);
   const first = table.bring([still(2, 2), { t: 3, h: 2, w: 2 }]);
-  expect(first.missing.map(({ frame }) => frame)).toEqual([{ h: 2, w: 2 }]);
+  expect(first.missing.map(({ frame }) => frame)).toEqual([still(2, 2)]);
   const [a, b, c, d] = first.missing[0]!.rows;
   expect([...first.rows]).toEqual(Array.from({ length: 4 }, () => [a, b, c, d]).flat());
   const later = table.bring([still(2, 2)]);
   expect(later.missing).toEqual([]);
   expect([...later.rows]).toEqual([a, b, c, d]);
   expect(table.counts()).toEqual({ hits: 2, misses: 1, evictions: 0, entries: 1, usedRows: 4 });
+});
+
+test("frames of a chunk have rows of their own, and chunks repeat", () => {
+  const table = new GridRows(40, 4);
+  const clip = { t: 9, h: 2, w: 2 };
+  const { missing, rows } = table.bring([clip, { t: 3, h: 2, w: 2 }]);
+  expect(missing.map(({ frame }) => frame.t)).toEqual([4, 1, 3]);
+  const [chunk, last, short] = missing.map((frame) => [...frame.rows]);
+  expect([...rows]).toEqual([...chunk!, ...chunk!, ...last!, ...short!]);
+  expect(new Set(rows).size).toBe(32);
+  // A chunk of one frame is a still.
+  expect(table.bring([still(2, 2), clip]).missing).toEqual([]);
+  expect(table.framesOf(clip)).toEqual([{ ...clip, t: 4 }, still(2, 2)]);
 });
 
 test("h × w and w × h are two grids", () => {

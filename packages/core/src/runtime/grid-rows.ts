@@ -1,14 +1,14 @@
 /**
  * Allocates the rows of the grid cache to grids: bookkeeping only, no device.
  *
- * A grid has one row per patch of one frame. Any rows will do, since every patch has its own row number, so there is no
+ * A grid has one row per patch of one frame, or of a chunk of frames that differ. Any rows will do, since every patch has its own row number, so there is no
  * fragmentation: a grid takes any free rows, and the least recently used grid is evicted when others need them.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
 
-/** The frame of a grid: frames repeat, so their number is no part of what is cached. */
-export type Frame = Pick<GridPart, "h" | "w">;
+/** What is cached of a grid: one frame (t = 1), since frames repeat, or a chunk of t frames that differ. */
+export type Frame = GridPart;
 
 /** A frame and its rows, one a patch in the layout's order. */
 export interface FrameRows {
@@ -38,6 +38,7 @@ export interface GridRowCounts {
 
 export class GridRows {
   readonly capacity: number;
+  readonly #chunkFrames: number;
   /** By frame, the least recently used first. */
   readonly #frames = new Map<string, FrameRows>();
   /** The first `#freeCount` are free rows. */
@@ -47,8 +48,10 @@ export class GridRows {
   #misses = 0;
   #evictions = 0;
 
-  constructor(capacity: number) {
+  /** @param chunkFrames of the model */
+  constructor(capacity: number, chunkFrames = 1) {
     this.capacity = capacity;
+    this.#chunkFrames = chunkFrames;
     this.#free = Int32Array.from({ length: capacity }, (_, index) => capacity - 1 - index);
     this.#freeCount = capacity;
   }
@@ -62,9 +65,9 @@ export class GridRows {
    * never evicted for each other: together they must have no more patches than there are rows.
    */
   bring(grids: readonly Grid[]): BroughtGrids {
-    const parts = grids.flatMap(partsInRowOrder);
-    const frames = new Map(parts.map((part) => [keyOf(part), part]));
-    const patches = [...frames.values()].reduce((sum, { h, w }) => sum + h * w, 0);
+    const runs = grids.flatMap((grid) => this.#runsOf(grid));
+    const frames = new Map(runs.map(({ frame }) => [keyOf(frame), frame]));
+    const patches = [...frames.values()].reduce((sum, frame) => sum + patchCount(frame), 0);
     if (patches > this.capacity) {
       throw new VitgraphError(
         "VG_INTERNAL",
@@ -72,10 +75,10 @@ export class GridRows {
       );
     }
     const missing: Frame[] = [];
-    for (const [key, { h, w }] of frames) {
+    for (const [key, frame] of frames) {
       const known = this.#frames.get(key);
       if (known === undefined) {
-        missing.push({ h, w });
+        missing.push(frame);
         continue;
       }
       // To the end, where the most recently used are.
@@ -83,16 +86,16 @@ export class GridRows {
       this.#frames.set(key, known);
     }
     this.#misses += missing.length;
-    this.#hits += parts.length - missing.length;
+    this.#hits += runs.length - missing.length;
     const added = this.add(missing);
     const found = [...frames.keys()].map((key) => this.#frames.get(key) as FrameRows);
-    return { rows: this.#rowsOf(parts), frames: found, missing: added };
+    return { rows: this.#rowsOf(runs), frames: found, missing: added };
   }
 
   /** Makes room for frames that are not there. */
   add(frames: readonly Frame[]): readonly FrameRows[] {
     // None of them is in the map before all have their rows, so none makes room for another.
-    const added = frames.map((frame) => ({ frame, rows: this.#take(frame.h * frame.w) }));
+    const added = frames.map((frame) => ({ frame, rows: this.#take(patchCount(frame)) }));
     for (const entry of added) this.#frames.set(keyOf(entry.frame), entry);
     return added;
   }
@@ -141,12 +144,25 @@ export class GridRows {
     this.#frames.delete(key);
   }
 
-  #rowsOf(parts: readonly GridPart[]): Int32Array {
-    const all = new Int32Array(parts.reduce((sum, part) => sum + patchCount(part), 0));
+  /** What is cached of a grid. */
+  framesOf(grid: Grid): readonly Frame[] {
+    return this.#runsOf(grid).map(({ frame }) => frame);
+  }
+
+  #runsOf(grid: Grid): readonly Run[] {
+    return partsInRowOrder(grid).flatMap(({ t, h, w }) => {
+      const whole = { frame: { t: this.#chunkFrames, h, w }, times: Math.floor(t / this.#chunkFrames) };
+      const last = { frame: { t: t % this.#chunkFrames, h, w }, times: 1 };
+      return [whole, last].filter(({ frame, times }) => frame.t > 0 && times > 0);
+    });
+  }
+
+  #rowsOf(runs: readonly Run[]): Int32Array {
+    const all = new Int32Array(runs.reduce((sum, { frame, times }) => sum + patchCount(frame) * times, 0));
     let at = 0;
-    for (const part of parts) {
-      const { rows } = this.#frames.get(keyOf(part)) as FrameRows;
-      for (let frame = 0; frame < part.t; frame++) {
+    for (const { frame, times } of runs) {
+      const { rows } = this.#frames.get(keyOf(frame)) as FrameRows;
+      for (let time = 0; time < times; time++) {
         all.set(rows, at);
         at += rows.length;
       }
@@ -155,6 +171,12 @@ export class GridRows {
   }
 }
 
-function keyOf({ h, w }: Frame): string {
-  return `${h}x${w}`;
+/** A frame, so many times in sequence. */
+interface Run {
+  readonly frame: Frame;
+  readonly times: number;
+}
+
+function keyOf({ t, h, w }: Frame): string {
+  return `${t}x${h}x${w}`;
 }

@@ -22,6 +22,7 @@ export class LayoutCache implements BatchLayout {
   readonly temporalPatchSize: number;
   readonly patchSize: number;
   readonly tokensOf?: NonNullable<BatchLayout["tokensOf"]>;
+  readonly chunkFrames?: number;
   readonly #model: BatchLayout;
   readonly #patchBytes: number;
   readonly #maxBytes: number;
@@ -36,6 +37,7 @@ export class LayoutCache implements BatchLayout {
     this.temporalPatchSize = model.temporalPatchSize;
     this.patchSize = model.patchSize;
     if (model.tokensOf !== undefined) this.tokensOf = model.tokensOf;
+    if (model.chunkFrames !== undefined) this.chunkFrames = model.chunkFrames;
     this.#model = model;
     this.#patchBytes = patchBytes;
     this.#maxBytes = maxBytes;

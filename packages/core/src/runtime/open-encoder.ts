@@ -85,7 +85,7 @@ export async function openEncoder(
   const compiled = compileForDevice(model, device, encoder.compile);
   // The weights' addresses do not depend on the capacity, so the smallest one will do to find them.
   const { plan } = compiled.program(capacityFor(model.vision, 1));
-  const warmFrames = framesToWarmUp(options);
+  const warmGrids = gridsToWarmUp(options);
   const weights = device.allocate(plan.arenaBytes.weights);
   let gridCache: GridCache | undefined;
   let programs: EncoderPrograms | undefined;
@@ -105,7 +105,7 @@ export async function openEncoder(
     if (budgets.cudagraph)
       failures = await prepareGraphs(options, programs, budgets.limits.tokenBudgets, watch);
     gridCache?.resetCounts();
-    await gridCache?.warmUp(warmFrames);
+    await gridCache?.warmUp(warmGrids);
     watch.lap("warmUpMs");
   } catch (error) {
     release();
@@ -178,11 +178,11 @@ async function prepareGraphs(
 }
 
 /** @throws VG_ITEM_INVALID where the user's list has a grid that the model does not encode. */
-function framesToWarmUp({
+function gridsToWarmUp({
   model,
   device,
   warmUpGrids,
-}: Pick<VisionEncoderOptions, "model" | "device" | "warmUpGrids">): readonly Frame[] {
+}: Pick<VisionEncoderOptions, "model" | "device" | "warmUpGrids">): readonly Grid[] {
   const { spatialMergeSize: merge, fixedGrid } = model.vision;
   const chosen = warmUpGrids ?? (device.info.backend === "cuda" ? "common" : "none");
   if (chosen === "none") return [];

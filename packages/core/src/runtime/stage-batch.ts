@@ -5,15 +5,18 @@
  * buffer was transferred since the item was checked, its rows would otherwise hold the previous batch's data.
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
+import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
   answerTokens,
   type GridLayout,
+  itemSpec,
   MODEL_INPUTS,
   SEGMENT_LISTS,
   type SegmentList,
+  TOKEN_TAPS,
   type VisionModel,
 } from "../models/vision-model.js";
 import { bytesOf, concatenate } from "../numerics.js";
@@ -21,6 +24,8 @@ import { patchShapeOf } from "./check-item.js";
 
 export interface StagedBatch {
   readonly work: WorkCounts;
+  /** Tokens of a budget. */
+  readonly tokens: number;
   /** Rows of the result that belong to each item, one item after the other. */
   readonly itemTokens: readonly number[];
   /** Only the real rows: later rows on the device are never read. Programs without an input skip it. */
@@ -44,7 +49,7 @@ export interface StagedInput {
 /** The properties of a model that staging needs. */
 export type BatchLayout = Pick<
   VisionModel,
-  "layout" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
+  "layout" | "tokensOf" | "chunkFrames" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
 >;
 
 /** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
@@ -52,24 +57,26 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
   const layouts = items.map(({ grid }) => model.layout(grid));
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
   const itemTokens = items.map(({ grid }) => answerTokens(model, grid));
-  const tokens = itemTokens.reduce((sum, count) => sum + count, 0);
   const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
   const lists = segmentLists(layouts);
   // Of each item, in the order of the batch.
   const itemPatches = items.map(({ grid }) => patchCount(grid));
   const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
   const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
+  const itemTapped = layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
   const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
   return {
+    tokens: sum(items.map(({ grid }) => budgetTokensOf(itemSpec(model, grid)))),
     work: {
       dims: {
         patches,
-        tokens,
+        tokens: sum(itemTokens),
         ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
         ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
         ...(layouts[0]?.segments.cu_merged_seqlens && {
           merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
         }),
+        ...(layouts[0]?.tokenTaps && { merged: sum(itemTapped) }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
@@ -84,7 +91,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...stagedRowPositions(layouts),
       ...stagedOrder("patchRows", layouts, itemRows),
       ...stagedOrder("tokenSources", layouts, itemMerged),
-      ...stagedTokenTaps(layouts, itemMerged),
+      ...stagedTokenTaps(layouts, itemPatches),
     ],
     grids: items.map(({ grid }) => grid),
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),

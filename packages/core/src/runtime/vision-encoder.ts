@@ -5,7 +5,7 @@
  * fails does not fail the others.
  */
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
-import type { Device } from "@vitgraph/cuda-kernels";
+import { type Device, DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec, PackItems } from "@vitgraph/scheduler";
 import { checkedList, type EncoderItem } from "../item.js";
@@ -13,8 +13,9 @@ import type { LoadedModel } from "../models/load-model.js";
 import { answerTokens, itemSpec } from "../models/vision-model.js";
 import type { EncoderBudgets } from "./budgets.js";
 import { checkItemOfModel } from "./check-item.js";
+import { clipParts, joinParts } from "./clip-parts.js";
 import { type BatchReport, Embedding } from "./embedding.js";
-import type { EncoderPrograms, ItemRows } from "./encoder-programs.js";
+import type { BatchResult, EncoderPrograms, ItemRows } from "./encoder-programs.js";
 import type { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
 import { LayoutCache, patchTableBytes } from "./layout-cache.js";
@@ -163,9 +164,15 @@ export class VisionEncoder implements Disposable {
     try {
       if (this.#disposed)
         throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
-      const staged = stageBatch(this.#layouts, items);
-      const result = await this.#programs.run(staged, budget);
-      const { tokens } = staged.work.dims;
+      let tokens = 0;
+      const parts: BatchResult[] = [];
+      // One after the other, so that only one has its tables in memory.
+      for (const part of this.#partsOf(items)) {
+        const staged = stageBatch(this.#layouts, part);
+        tokens += staged.tokens;
+        parts.push(await this.#programs.run(staged, budget));
+      }
+      const result = joinParts(parts, DTYPE_BYTES[this.device.activationDType]);
       const report: BatchReport = {
         index: this.#batches++,
         items: items.length,
@@ -204,6 +211,13 @@ export class VisionEncoder implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
+  }
+
+  /** The batch, or the parts of a clip that is alone in it and too large for one. */
+  #partsOf(items: readonly EncoderItem[]): readonly (readonly EncoderItem[])[] {
+    if (items.length > 1) return [items];
+    const largest = Math.max(...this.budgets.limits.tokenBudgets);
+    return clipParts(items[0] as EncoderItem, this.model.vision, largest).map((part) => [part]);
   }
 
   #refusalOf(item: EncoderItem): PromiseSettledResult<Embedding> | undefined {

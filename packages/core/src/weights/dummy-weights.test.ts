@@ -58,6 +58,18 @@ test("learned angles are random, and those before them are not", async () => {
   expect(new Set(learned.subarray(16)).size).toBeGreaterThan(8);
 });
 
+test("a clip's sinusoids stand behind a random table", async () => {
+  const { vision_config, ...config } = ARCHITECTURES["kimi-k2.5"];
+  const tower = createVisionModel({ ...config, vision_config: { ...vision_config, num_hidden_layers: 1 } });
+  const weights = dummyWeights(tower.buildGraph({ channelScale: new Float32Array(6) }));
+  const table = new Float32Array((await read(weights.get("vision_tower.patch_embed.pos_emb.weight"))).buffer);
+  expect(table).toHaveLength((64 ** 2 + 4) * 1152);
+  expect(momentsOf(table.subarray(0, 64 ** 2 * 1152)).deviation).toBeCloseTo(0.02, 4);
+  // Of the second frame: the sine and the cosine of 1.
+  const second = table.subarray((64 ** 2 + 1) * 1152);
+  expect([second[0], second[576]]).toEqual([Math.fround(Math.sin(1)), Math.fround(Math.cos(1))]);
+});
+
 describe("values", () => {
   test("of a matrix are normal around 0 with transformers' deviation", async () => {
     const { mean, deviation } = momentsOf(

@@ -153,6 +153,14 @@ test("angles become two rows behind a table: cosines and sines of each half", as
   expect(await floatsOf(source)).toEqual([...anglesBehind, ...expected.flat().map(Math.fround)]);
 });
 
+test("rows stand behind those of the tensor", async () => {
+  const weight = { tensor: "table", shape: [3, 2], stored: [1, 2, 2], rowsBehind: Float32Array.of(0, 1) };
+  expect(storedTensors(weight)).toEqual([{ name: "table", shape: [1, 2, 2] }]);
+  const source = weightSource(weight, [tensor("table", [1, 2, 2], bf16([1, -2, 3, 0.5]))]);
+  expect(source.shape).toEqual([3, 2]);
+  expect(await floatsOf(source)).toEqual([1, -2, 3, 0.5, 0, 1]);
+});
+
 test("a literal needs no tensor", async () => {
   const weight = { tensor: "limit", shape: [2], literal: [Number.NEGATIVE_INFINITY, 1.5] };
   expect(storedTensors(weight)).toEqual([]);

@@ -6,7 +6,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { ReorderedElements, RepeatedRows, ResampledTable, WeightAttributes } from "../graph/ops.js";
-import { bytesOf } from "../numerics.js";
+import { bytesOf, concatenate } from "../numerics.js";
 import { readFloats, type TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with its required shape. */
@@ -41,11 +41,16 @@ export function storedTensors({
 
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
-  const { tensor, shape, literal, parts, plus, summedColumns, resampled, anglesBehind, factor } = weight;
+  const { tensor, shape, literal, parts, plus, summedColumns, resampled, factor } = weight;
+  const { anglesBehind, rowsBehind } = weight;
   if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
   if (anglesBehind !== undefined) {
     const angles = tensors[0] as TensorSource;
     return computed(angles.name, shape, async () => withAngles(anglesBehind, await readFloats(angles)));
+  }
+  if (rowsBehind !== undefined) {
+    const rows = tensors[0] as TensorSource;
+    return computed(rows.name, shape, async () => concatenate([await readFloats(rows), rowsBehind]));
   }
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);

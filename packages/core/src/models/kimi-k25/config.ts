@@ -6,9 +6,11 @@ import {
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
+  refuseOther,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
+import { CHUNK_FRAMES } from "./layout.js";
 
 /** Names and defaults as in transformers' Kimi_K25VisionConfig. */
 const DEFAULTS = {
@@ -31,7 +33,11 @@ const HUB_NAMES: Readonly<Record<string, string>> = {
   vt_num_attention_heads: "num_attention_heads",
   init_pos_emb_height: "pos_emb_height",
   init_pos_emb_width: "pos_emb_width",
+  init_pos_emb_time: "pos_emb_time",
 };
+
+/** How clips are encoded, by transformers' class and by the hub's. No published model sets other values. */
+const CLIPS = { pos_emb_time: CHUNK_FRAMES, video_attn_type: "spatial_temporal", merge_type: "sd2_tpool" };
 
 /** Of transformers' DeepseekV3Config: the columns of the result. */
 const TEXT_DEFAULTS = { hidden_size: 7168 };
@@ -45,6 +51,8 @@ export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown
     Object.entries(given).map(([key, value]) => [HUB_NAMES[key] ?? key, value]),
   );
   const vision = readVisionConfig(visionConfig, DEFAULTS);
+  for (const [key, supported] of Object.entries(CLIPS))
+    refuseOther(`vision_config.${key}`, visionConfig[key], supported);
   const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(3, vision.patch_size);

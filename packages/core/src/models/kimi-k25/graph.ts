@@ -1,18 +1,21 @@
 /**
- * The vision tower and projector of Kimi-K2.5, as transformers' Kimi_K25VisionModel computes them for stills, and Kimi-VL's
+ * The vision tower and projector of Kimi-K2.5, as transformers' Kimi_K25VisionModel computes them, and Kimi-VL's
  * MoonVitPretrainedModel and KimiVLMultiModalProjector: patches with learned positions, blocks with two-dimensional rotary
- * ones, and a merger. The rotation turns neighbouring columns of a head, by column and row in turn.
+ * ones, the mean of a chunk's frames, and a merger. The rotation turns neighbouring columns of a head, by column and row in
+ * turn.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { headColumns, TowerBuilder } from "../layers.js";
 import { BICUBIC_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
 import type { KimiConfig } from "./config.js";
+import { CHUNK_FRAMES, frameSinusoids } from "./layout.js";
 
 /** transformers' LayerNorm epsilon in this tower; no key of the config sets it. */
 const EPSILON = 1e-5;
 
-export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array): Graph {
+/** @param clips items may be clips, as in Kimi-K2.5 */
+export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array, clips: boolean): Graph {
   const { hidden_size: hidden, num_attention_heads: heads, patch_size: patchSize, merge } = config;
   const headSize = hidden / heads;
   // [frequency, axis, of a pair] → [of a pair, axis, frequency]
@@ -35,10 +38,13 @@ export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array): 
   const embedding = "vision_tower.patch_embed";
   const patches = g.linear(pixels, `${embedding}.proj`, hidden, { shape: [hidden, 3, patchSize, patchSize] });
   const side = config.pos_emb_height;
-  const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2, hidden], {
+  const frames = clips ? CHUNK_FRAMES : 0;
+  const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2 + frames, hidden], {
     stored: [side, side, hidden],
+    ...(clips && { rowsBehind: frameSinusoids(hidden) }),
   });
-  let x = g.sum(patches, g.interpolate(table, BICUBIC_TAPS, `${embedding}.pos_emb`), embedding);
+  const taps = BICUBIC_TAPS + (clips ? 1 : 0);
+  let x = g.sum(patches, g.interpolate(table, taps, `${embedding}.pos_emb`), embedding);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const block = `vision_tower.encoder.blocks.${layer}`;
     const attended = attention(g.layernorm(x, `${block}.norm0`, EPSILON), block);
@@ -46,8 +52,9 @@ export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array): 
     x = g.sum(x, mlp(g.layernorm(x, `${block}.norm1`, EPSILON), `${block}.mlp`), `${block}.mlp.residual`);
   }
   const normed = g.layernorm(x, "vision_tower.encoder.final_layernorm", EPSILON);
+  const pooled = clips ? g.resampleRows(normed, "vision_tower.frames", "merged") : normed;
   const projector = "mm_projector";
-  const prepared = g.layernorm(normed, `${projector}.pre_norm`, config.projection_layer_norm_eps);
+  const prepared = g.layernorm(pooled, `${projector}.pre_norm`, config.projection_layer_norm_eps);
   const rows = g.mergeRows(prepared, merge, projector);
   const wide = g.linear(rows, `${projector}.proj.0`, hidden * merge ** 2);
   const activated = g.activation(wide, `${projector}.act`, "gelu_erf");

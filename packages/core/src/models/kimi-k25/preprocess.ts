@@ -1,10 +1,17 @@
 /**
- * The settings of Kimi-K2.5's and Kimi-VL's image processors: images shrink within bounds, keep their aspect ratio, and are
- * padded.
+ * The settings of Kimi-K2.5's and Kimi-VL's processors: images, and each frame of a clip, shrink within bounds, keep their
+ * aspect ratio, and are padded.
  */
-import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import type {
+  ImageProcessor,
+  ImageProcessorDefaults,
+  SettingsReader,
+  SizeSettings,
+  VideoProcessor,
+} from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
+import { CHUNK_FRAMES } from "./layout.js";
 
 /** Bounds in patches: of an image, and along each of its sides. */
 interface PatchBounds {
@@ -15,8 +22,13 @@ interface PatchBounds {
 /** transformers' Kimi_K25ImageProcessor. */
 const CLASS_BOUNDS: PatchBounds = { maxPatches: 16_384, maxSide: 512 };
 
+/** transformers' Kimi_K25VideoProcessor, for each frame. */
+const FRAME_BOUNDS: PatchBounds = { maxPatches: 4096, maxSide: 512 };
+
 /** The hub's KimiVLImageProcessor. Its code refuses an image of 512 patches along a side; here it shrinks to them. */
 const KIMI_VL_BOUNDS: PatchBounds = { maxPatches: 4096, maxSide: 512 };
+
+const SIZE_KEYS = ["max_patches", "media_proc_cfg"];
 
 const KIMI_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
@@ -31,32 +43,71 @@ export const KIMI_IMAGES: ImageProcessorDefaults = {
   withoutFile: KIMI_CLASS,
   ofClass: KIMI_CLASS,
   sizes: {
-    keys: ["max_patches", "media_proc_cfg"],
-    read(settings, { patchSize, imageMean, imageStd }) {
-      const size = settings.object("size");
-      size.onlyKeys(["max_height", "max_width"]);
-      // The hub's file has an object of its own code's names.
+    keys: SIZE_KEYS,
+    read(settings, absent) {
       const hub = settings.object("media_proc_cfg");
-      const { maxPatches, maxSide } = CLASS_BOUNDS;
-      const side = size.positiveInteger(
-        "max_height",
-        hub.positiveInteger("patch_limit_on_one_side", maxSide),
-      );
-      if (size.positiveInteger("max_width", side) !== side)
-        size.fail("max_width", `max_height, which is ${side}`);
-      const patches = settings.positiveInteger(
-        "max_patches",
-        hub.positiveInteger("in_patch_limit", maxPatches),
-      );
-      const pixels = settings.patchSize(hub.positiveInteger("patch_size", patchSize));
-      return {
-        ...bounded({ maxPatches: patches, maxSide: side }, pixels),
-        imageMean: hub.channels("image_mean", imageMean),
-        imageStd: hub.channels("image_std", imageStd),
-      };
+      return readSizes(settings, absent, hub.positiveInteger("in_patch_limit", CLASS_BOUNDS.maxPatches));
     },
   },
 };
+
+/** Frames of a clip, as for Qwen's models: transformers has no limit, and untrusted clips need one. */
+const MAX_FRAMES = 768;
+
+/** transformers' Kimi_K25VideoProcessor. */
+export const KIMI_VIDEOS: VideoProcessor = {
+  ...KIMI_CLASS,
+  ...boundedFrames(FRAME_BOUNDS, 14),
+  boundsCover: "frame",
+  sampling: "stride",
+  fps: 2,
+  minFrames: 1,
+  maxFrames: MAX_FRAMES,
+};
+
+export const KIMI_VIDEO_SIZES: SizeSettings = {
+  keys: SIZE_KEYS,
+  read(settings, absent) {
+    const hub = settings.object("media_proc_cfg");
+    for (const [file, key] of [
+      [settings, "temporal_patch_size"],
+      [hub, "temporal_merge_kernel_size"],
+    ] as const)
+      if (file.positiveInteger(key, CHUNK_FRAMES) !== CHUNK_FRAMES) file.fail(key, `${CHUNK_FRAMES}`);
+    // No published model sets these.
+    for (const key of ["in_patch_limit_video", "max_num_frames_each_video"])
+      if ((hub.value(key) ?? null) !== null) hub.fail(key, "null");
+    const ofImages = hub.positiveInteger("in_patch_limit", FRAME_BOUNDS.maxPatches);
+    const maxPatches = hub.positiveInteger("in_patch_limit_each_frame", ofImages);
+    return {
+      ...readSizes(settings, absent, maxPatches),
+      fps: hub.positiveNumber("sample_fps", KIMI_VIDEOS.fps as number),
+    };
+  },
+};
+
+/** The hub's file has an object with the names of its own code. @param maxPatches of that object, or of the class */
+function readSizes(
+  settings: SettingsReader,
+  { patchSize, imageMean, imageStd }: ImageProcessor,
+  maxPatches: number,
+): Partial<VideoProcessor> {
+  const size = settings.object("size");
+  size.onlyKeys(["max_height", "max_width"]);
+  const hub = settings.object("media_proc_cfg");
+  const maxSide = size.positiveInteger(
+    "max_height",
+    hub.positiveInteger("patch_limit_on_one_side", CLASS_BOUNDS.maxSide),
+  );
+  if (size.positiveInteger("max_width", maxSide) !== maxSide)
+    size.fail("max_width", `max_height, which is ${maxSide}`);
+  const bounds = { maxPatches: settings.positiveInteger("max_patches", maxPatches), maxSide };
+  return {
+    ...boundedFrames(bounds, settings.patchSize(hub.positiveInteger("patch_size", patchSize))),
+    imageMean: hub.channels("image_mean", imageMean),
+    imageStd: hub.channels("image_std", imageStd),
+  };
+}
 
 const KIMI_VL: ImageProcessor = { ...KIMI_CLASS, ...bounded(KIMI_VL_BOUNDS, 14) };
 
@@ -84,11 +135,18 @@ export const KIMI_VL_IMAGES: ImageProcessorDefaults = {
   },
 };
 
+/** As {@link bounded}, for images and for each frame of a clip. */
+function boundedFrames(bounds: PatchBounds, pixels: number) {
+  const settings = bounded(bounds, pixels);
+  const fitClip: VideoProcessor["fitClip"] = (_frames, size, processor) => settings.fit(size, processor);
+  return { ...settings, fitClip };
+}
+
 /** transformers' navit_resize: the strictest bound decides, nothing grows, and padding fills whole tokens. */
 function bounded(
   { maxPatches, maxSide }: PatchBounds,
   pixels: number,
-): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+): Required<Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit">> {
   return {
     minPixels: 1,
     maxPixels: maxPatches * pixels ** 2,
