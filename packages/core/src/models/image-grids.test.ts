@@ -6,11 +6,11 @@
  */
 import { expect, test } from "vitest";
 import { imageGrid, imageTokenCount, videoGrid } from "../images/process.js";
-import { partsOf, patchCount } from "../item.js";
+import { partsOf } from "../item.js";
 import { ARCHITECTURES } from "./architectures.js";
 import cases from "./image-grids.cases.json" with { type: "json" };
 import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
-import { answerTokens } from "./vision-model.js";
+import { answerTokens, itemSpec } from "./vision-model.js";
 
 const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
 
@@ -35,15 +35,20 @@ test.each(Object.keys(cases))("of %s are transformers'", (modelType) => {
   }
 });
 
-test("of any size, an image of LLaVA-OneVision brings no more patches than a program of its rows has room for", () => {
+test("an image with more patches than rows of its answer takes the budget of its patches", () => {
   const processor = readImageProcessor(undefined, "llava_onevision");
-  for (let height = 16; height < 3000; height = Math.ceil(height * 1.31)) {
-    for (let width = 16; width < 3000; width = Math.ceil(width * 1.17)) {
-      const grid = imageGrid({ height, width }, processor);
-      expect(patchCount(grid)).toBeLessThanOrEqual(ONEVISION.dims.patches * answerTokens(ONEVISION, grid));
-    }
-  }
-  expect(ONEVISION.dims.patches).toBeLessThan(6);
+  const specOf = (height: number, width: number) =>
+    itemSpec(ONEVISION, imageGrid({ height, width }, processor));
+  const tile = 27 ** 2;
+  // The base tile and six more, whose rows are those of the image in 2 × 3 tiles, with newlines.
+  expect(specOf(768, 1152)).toEqual({ inputSize: 7 * tile, outputTokens: 7 * tile + 54, frames: 1 });
+  // 15 of the 27 columns of two tiles show the image; the rest is padding.
+  expect(specOf(768, 200)).toEqual({
+    inputSize: 3 * tile,
+    outputTokens: tile + 54 * 16,
+    budgetTokens: 3 * tile,
+    frames: 1,
+  });
 });
 
 test("an answer can have more rows than merged patches: a newline behind each row, and both ends", () => {

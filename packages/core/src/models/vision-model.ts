@@ -59,7 +59,10 @@ export interface VisionModel {
   readonly temporalPatchSize: number;
   readonly channels: number;
   readonly spatialMergeSize: number;
-  /** Maximum of each dim per token: a program for n tokens has room for n times as much. */
+  /**
+   * Maximum of each dim per token: a program for n tokens has room for n times as much. An item with more patches than its
+   * tokens have room for takes the budget of a longer one.
+   */
   readonly dims: DimCounts;
   /** Columns of the result: the merged embedding first, then the deepstack levels. */
   readonly outputColumns: readonly number[];
@@ -148,16 +151,18 @@ export function embeddingColumns({ outputColumns }: Pick<VisionModel, "outputCol
 
 /** An item's size for packing. @throws VG_ITEM_INVALID for a grid that can't be merged */
 export function itemSpec(
-  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize" | "tiled" | "chunkFrames">,
+  model: Pick<VisionModel, "dims" | "tokensOf" | "spatialMergeSize" | "tiled">,
   grid: Grid,
 ): ItemSpec {
-  const { inputSize, outputTokens: ofEachFrame } = itemSpecOfGrid(grid, model.spatialMergeSize);
+  const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
+  const outputTokens = answerTokens(model, grid);
+  // Of a program that has room for the patches.
+  const budgetTokens = Math.ceil(inputSize / model.dims.patches);
   return {
     inputSize,
-    outputTokens: answerTokens(model, grid),
+    outputTokens,
     frames: model.tiled ? 1 : grid.t,
-    // Programs have room for the patches of stills. Averaged frames take as much as frames alone.
-    ...(model.chunkFrames !== undefined && grid.t > 1 && { budgetTokens: ofEachFrame }),
+    ...(budgetTokens > outputTokens && { budgetTokens }),
   };
 }
 

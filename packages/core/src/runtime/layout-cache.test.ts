@@ -3,6 +3,8 @@ import type { Grid } from "../item.js";
 import { mergeBlockLayout } from "../models/merge-block-layout.js";
 import { LayoutCache } from "./layout-cache.js";
 
+const DIMS = { patches: 4, tokens: 1 };
+
 /** 8 bytes of positions a patch, 8 a segment. */
 function countingModel() {
   const asked: string[] = [];
@@ -13,7 +15,10 @@ function countingModel() {
       segments: { cu_seqlens: new Array<number>(t).fill(h * w) },
     };
   };
-  return { asked, model: { layout, channels: 3, patchSize: 2, temporalPatchSize: 2, spatialMergeSize: 2 } };
+  return {
+    asked,
+    model: { layout, dims: DIMS, channels: 3, patchSize: 2, temporalPatchSize: 2, spatialMergeSize: 2 },
+  };
 }
 
 const grid = (w: number, t = 1): Grid => ({ t, h: 2, w });
@@ -56,6 +61,7 @@ test("a table that is too large for the cache is made each time, and empties it"
 test("a kept table is made when it is first asked for, and once", () => {
   let made = 0;
   const model = {
+    dims: DIMS,
     channels: 3,
     patchSize: 2,
     temporalPatchSize: 2,

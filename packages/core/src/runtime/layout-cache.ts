@@ -17,12 +17,12 @@ export function patchTableBytes(graph: Graph): number {
 }
 
 export class LayoutCache implements BatchLayout {
+  readonly dims: BatchLayout["dims"];
   readonly spatialMergeSize: number;
   readonly channels: number;
   readonly temporalPatchSize: number;
   readonly patchSize: number;
   readonly tokensOf?: NonNullable<BatchLayout["tokensOf"]>;
-  readonly chunkFrames?: number;
   readonly #model: BatchLayout;
   readonly #patchBytes: number;
   readonly #maxBytes: number;
@@ -32,12 +32,12 @@ export class LayoutCache implements BatchLayout {
 
   /** @param patchBytes of all patch tables, for one patch */
   constructor(model: BatchLayout, patchBytes: number, maxBytes = DEFAULT_MAX_BYTES) {
+    this.dims = model.dims;
     this.spatialMergeSize = model.spatialMergeSize;
     this.channels = model.channels;
     this.temporalPatchSize = model.temporalPatchSize;
     this.patchSize = model.patchSize;
     if (model.tokensOf !== undefined) this.tokensOf = model.tokensOf;
-    if (model.chunkFrames !== undefined) this.chunkFrames = model.chunkFrames;
     this.#model = model;
     this.#patchBytes = patchBytes;
     this.#maxBytes = maxBytes;

@@ -49,7 +49,7 @@ export interface StagedInput {
 /** The properties of a model that staging needs. */
 export type BatchLayout = Pick<
   VisionModel,
-  "layout" | "tokensOf" | "chunkFrames" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
+  "layout" | "dims" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
 >;
 
 /** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */

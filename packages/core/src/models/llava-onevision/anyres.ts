@@ -112,30 +112,6 @@ export function answerRows(side: number, { shownRows, shownColumns }: Shrunk): n
   return side ** 2 + shownRows * (shownColumns + 1);
 }
 
-/**
- * The most patches that a row of an answer brings, of all images. An image whose part of some tiles would fit into fewer
- * rows of them has the pinpoint of fewer rows, if there is one, since less of that is wasted: so all but the tiles of one row, or
- * of one column, are full.
- */
-export function patchesPerRow({ pinpoints, tile, side, maxTiles }: Anyres): number {
-  const tiles = pinpoints.map(([height, width]) => [height / tile, width / tile] as const);
-  let most = 1;
-  const note = (patches: number, rows: number, columns: number) => {
-    most = Math.max(most, patches / answerRows(side, shrunk(rows, columns, side, maxTiles)));
-  };
-  const kept = (all: number, shown: number) => all - 2 * Math.floor((all - shown) / 2);
-  for (const [down, across] of tiles) {
-    const patches = (1 + down * across) * side ** 2;
-    const fewerDown = tiles.filter(([r, c]) => c === across && r < down).map(([r]) => r);
-    const fewerAcross = tiles.filter(([r, c]) => r === down && c < across).map(([, c]) => c);
-    for (let rows = Math.max(0, ...fewerDown) * side; rows <= down * side; rows++)
-      note(patches, kept(down * side, rows), across * side);
-    for (let columns = Math.max(0, ...fewerAcross) * side; columns <= across * side; columns++)
-      note(patches, down * side, kept(across * side, columns));
-  }
-  return most;
-}
-
 /** Python's `//` of floats. */
 function floorDivide(dividend: number, divisor: number): number {
   const quotient = (dividend - (dividend % divisor)) / divisor;

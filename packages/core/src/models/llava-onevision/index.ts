@@ -1,10 +1,10 @@
 /** LLaVA-OneVision: config reader, graph, layout, processors. Each image is tiled, as transformers does with a prompt's only one. */
 import type { ModelFamily } from "../model-family.js";
 import type { VisionModel } from "../vision-model.js";
-import { patchesPerRow, tileCount } from "./anyres.js";
+import { tileCount } from "./anyres.js";
 import { readLlavaOnevisionConfig } from "./config.js";
 import { buildLlavaOnevisionGraph } from "./graph.js";
-import { anyresLayout, anyresRows, pooledSide } from "./layout.js";
+import { anyresLayout, anyresRows } from "./layout.js";
 import { LLAVA_ONEVISION_IMAGES, LLAVA_ONEVISION_VIDEO_SIZES, LLAVA_ONEVISION_VIDEOS } from "./preprocess.js";
 
 export const llavaOnevision: ModelFamily = {
@@ -18,7 +18,6 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
   const config = readLlavaOnevisionConfig(checkpointConfig);
   const { side, image_grid_pinpoints: pinpoints, image_size: tile, maxTiles } = config;
   const anyres = { pinpoints, tile, side, maxTiles };
-  const patches = Math.max(patchesPerRow(anyres), (side / pooledSide(side)) ** 2);
   return {
     modelType: "llava_onevision",
     config,
@@ -26,7 +25,8 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
     temporalPatchSize: 1,
     channels: config.num_channels,
     spatialMergeSize: 1,
-    dims: { patches, tokens: 1, segments: patches / side ** 2 },
+    // The newlines of the base tile alone, of which there is one, are its only rows without a patch.
+    dims: { patches: 1, tokens: 1, segments: 1 / side ** 2 },
     outputColumns: [config.text_hidden_size],
     minTokenBudget: side ** 2 + 1, // vLLM infers none for this model; no batch has fewer tokens than a tile
     maxGridSide: side,
