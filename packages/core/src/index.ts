@@ -94,6 +94,7 @@ export {
   capacityFor,
   embeddingColumns,
   type GridLayout,
+  itemSpec,
   joinTiles,
   MODEL_INPUTS,
   type VisionModel,

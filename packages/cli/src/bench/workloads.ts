@@ -4,16 +4,17 @@
  * A workload is one call of `encode`. It includes its budget, so that all compared engines pad to the same size.
  */
 import {
-  answerTokens,
   type EncoderItem,
   type Grid,
   imageGrid,
+  itemSpec,
   type LoadedModel,
   type VisionModel,
   videoGrid,
   videoProcessorOf,
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
+import { budgetTokensOf } from "@vitgraph/scheduler";
 import { randomItems } from "./random-items.js";
 
 /** [height, width] in pixels. */
@@ -194,9 +195,10 @@ export function workloadItems(workload: Workload, model: LoadedModel): readonly 
   return randomItems(workloadGrids(workload, model), model.vision, format);
 }
 
-/** Rows of the answers for a workload's items. */
+/** Tokens that a workload's items take of a budget. */
 export function workloadTokens(workload: Workload, model: LoadedModel): number {
-  return workloadGrids(workload, model).reduce((sum, grid) => sum + answerTokens(model.vision, grid), 0);
+  const specs = workloadGrids(workload, model).map((grid) => itemSpec(model.vision, grid));
+  return specs.reduce((sum, spec) => sum + budgetTokensOf(spec), 0);
 }
 
 /** The budget of a workload: its own, or the smallest power of two that holds it. */
