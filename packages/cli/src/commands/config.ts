@@ -39,7 +39,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .description("find errors and likely mistakes in config files; exits with 1 on errors")
     .argument(
       "<file...>",
-      "YAML or JSON files, globs, or - for standard input: compilation configs, or --config files that have one",
+      "YAML or JSON files, globs, or - for standard input: compilation configs, --config files, compose files, Kubernetes manifests",
     )
     .option("--strict", "exit with 1 on warnings, too")
     .option("--json", "print the findings as a JSON array");
