@@ -52,7 +52,7 @@ const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
   // Only as the process's main program: a caller with its own streams may use sharp for other formats.
-  if (given === undefined) await blockUnusedLoaders();
+  if (given === undefined) blockUnusedLoaders();
   const io = given ?? createProcessIo();
   return run(args, io);
 }

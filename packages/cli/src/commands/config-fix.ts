@@ -3,7 +3,6 @@ import { chmod, realpath, stat } from "node:fs/promises";
 import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
-import { createTwoFilesPatch } from "diff";
 import { type CliIo, printError } from "../cli-io.js";
 import { expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
 import { addFactOptions, type FactOptions, findingCounts, findingsIn, lintFacts } from "./config-findings.js";
@@ -45,6 +44,7 @@ async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, i
   if (left.some(({ severity }) => severity === "error")) io.exitCode = 1;
   if (fixed !== text) {
     if (dryRun === true) {
+      const { createTwoFilesPatch } = await import("diff");
       io.stdout(createTwoFilesPatch(name, name, text, fixed, undefined, undefined, { context: 3 }));
     } else {
       // Writing replaces the file: behind a link, and with its permissions.
