@@ -4,7 +4,7 @@ import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes }
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
-import { expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
+import { decodeUtf8, expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
 import { addFactOptions, type FactOptions, findingCounts, findingsIn, lintFacts } from "./config-findings.js";
 import { messageOf } from "./model-options.js";
 
@@ -70,15 +70,7 @@ async function readConfigText(file: string, io: CliIo): Promise<string> {
       remedy: "give a file",
     });
   }
-  const bytes = await readInput(file, io, "check the path");
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new VitgraphError("VG_FILE_UNREADABLE", `${inputName(file)} is not UTF-8`, {
-      remedy: "save it in that encoding",
-      cause,
-    });
-  }
+  return decodeUtf8(file, await readInput(file, io, "check the path"));
 }
 
 type Fixable = ConfigFinding & Required<Pick<ConfigFinding, "fix">>;
