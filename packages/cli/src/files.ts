@@ -144,7 +144,7 @@ export async function checkOutput(path: string | undefined): Promise<void> {
  */
 export async function writeOutput(
   path: string,
-  content: string | Uint8Array | Iterable<string>,
+  content: string | Uint8Array | Iterable<string | Uint8Array>,
   io: CliIo,
 ): Promise<void> {
   using _ = io.onInterrupt(() => {});
