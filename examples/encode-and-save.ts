@@ -5,7 +5,7 @@
  */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { EncoderEngine, encodeEmbeddings, type NamedEmbedding } from "@vitgraph/core";
+import { EncoderEngine, embeddingPieces, type NamedEmbedding } from "@vitgraph/core";
 
 const [model, folder, output] = process.argv.slice(2);
 if (model === undefined || folder === undefined || output === undefined) {
@@ -27,4 +27,4 @@ for await (const { index, outcome } of engine.encodeEach(images.map((image) => (
   embeddings.push({ name, embedding: outcome.value });
   console.log(`${embeddings.length} of ${names.length}: ${name}`);
 }
-await writeFile(output, encodeEmbeddings(embeddings, "bf16"));
+await writeFile(output, embeddingPieces(embeddings, "bf16"));

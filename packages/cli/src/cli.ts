@@ -52,7 +52,7 @@ const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
   // Only as the process's main program: a caller with its own streams may use sharp for other formats.
-  if (given === undefined) await blockUnusedLoaders();
+  if (given === undefined) blockUnusedLoaders();
   const io = given ?? createProcessIo();
   return run(args, io);
 }
@@ -74,7 +74,7 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       })
       .showHelpAfterError("(run with --help for the options)");
     for (const register of COMMANDS) register(program, io, serving, given);
-    refuseRepeatedOptions(program);
+    refuseRepeatedAndEmpty(program);
     // It prints to the console directly: shell completions are not results of the command.
     (await import("@bomb.sh/tab/commander")).default(program);
     await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
@@ -93,9 +93,23 @@ function readServeArguments(args: readonly string[]): ServeArguments {
   return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 
-/** commander would silently keep the last value. Options that collect values have a list as default. */
-function refuseRepeatedOptions(command: Command): void {
+/**
+ * commander would silently keep the last value of a repeated option. An empty value is that of a shell variable that is
+ * not set: as a path it would mean the current directory. Options that collect values have a list as default.
+ */
+function refuseRepeatedAndEmpty(command: Command): void {
+  command.hook("preAction", (_, running) => {
+    // explain takes a command line of vLLM as it is.
+    if (running === command && command.args.includes("") && command.name() !== "explain")
+      command.error("error: an argument is empty: give a value, or leave it out");
+  });
   for (const option of command.options) {
+    command.on(`option:${option.name()}`, (value: unknown) => {
+      if (value === "")
+        command.error(
+          `error: the value of option '${option.flags}' is empty: give one, or leave the option out`,
+        );
+    });
     if (option.isBoolean() || option.variadic || Array.isArray(option.defaultValue)) continue;
     let uses = 0;
     command.on(`option:${option.name()}`, () => {
@@ -103,7 +117,7 @@ function refuseRepeatedOptions(command: Command): void {
       if (uses === 2) command.error(`error: option '${option.flags}' is given twice: give it once`);
     });
   }
-  for (const subcommand of command.commands) refuseRepeatedOptions(subcommand);
+  for (const subcommand of command.commands) refuseRepeatedAndEmpty(subcommand);
 }
 
 function version(): string {

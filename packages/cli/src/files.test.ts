@@ -9,6 +9,8 @@ import {
   inputName,
   outputPath,
   readInput,
+  readTextInput,
+  readTextSync,
   writeNewOutput,
   writeOutput,
 } from "./files.js";
@@ -109,5 +111,24 @@ describe("globs", () => {
       code: "VG_FILE_UNREADABLE",
       fact: `no file matches ${join(directory, "*.gif")}`,
     });
+  });
+});
+
+describe("a text file", () => {
+  test("is UTF-8, with or without a byte order mark", async () => {
+    const path = join(directory, "a.yaml");
+    await writeFile(path, "\uFEFFé: 1\r\n");
+    expect(await readTextInput(path, createFakeIo(), "")).toBe("é: 1\r\n");
+  });
+
+  test.each([
+    ["UTF-16, as Windows' shell writes it", Buffer.from("\uFEFFmode: 3", "utf16le")],
+    ["Latin-1", Buffer.from("# caf\xe9", "latin1")],
+  ])("in %s is refused", async (_, bytes) => {
+    const path = join(directory, "a.yaml");
+    await writeFile(path, bytes);
+    const refused = { code: "VG_FILE_UNREADABLE", fact: `${path} is not UTF-8` };
+    await expect(readTextInput(path, createFakeIo(), "")).rejects.toMatchObject(refused);
+    expect(() => readTextSync(path, "")).toThrow(expect.objectContaining(refused));
   });
 });

@@ -56,17 +56,36 @@ export function isUrl(path: string): boolean {
   return /^(https?:\/\/|data:)/i.test(path);
 }
 
-/** As {@link readInput}, decoded as UTF-8. */
+/** As {@link readInput}, decoded as UTF-8, without a byte order mark. */
 export async function readTextInput(path: string, io: CliIo, remedy: string): Promise<string> {
-  return new TextDecoder().decode(await readInput(path, io, remedy));
+  return decodeUtf8(path, await readInput(path, io, remedy)).replace(/^\uFEFF/, "");
 }
 
 /** A text file, read at once: where a parser asks for it. @throws VG_FILE_UNREADABLE */
 export function readTextSync(path: string, remedy: string): string {
+  let bytes: Uint8Array;
   try {
-    return readFileSync(path, "utf8");
+    bytes = readFileSync(path);
   } catch (cause) {
     throw unreadable(path, cause, remedy);
+  }
+  return decodeUtf8(path, bytes);
+}
+
+/**
+ * The text as it is, byte order mark included.
+ * @throws VG_FILE_UNREADABLE for any other encoding, which Python refuses too: Windows' UTF-16, Latin-1
+ */
+export function decodeUtf8(path: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    const name = inputName(path);
+    throw new VitgraphError("VG_FILE_UNREADABLE", `${name} is not UTF-8`, {
+      remedy: "save it in that encoding",
+      cause,
+      details: { path: name },
+    });
   }
 }
 
@@ -125,7 +144,7 @@ export async function checkOutput(path: string | undefined): Promise<void> {
  */
 export async function writeOutput(
   path: string,
-  content: string | Uint8Array | Iterable<string>,
+  content: string | Uint8Array | Iterable<string | Uint8Array>,
   io: CliIo,
 ): Promise<void> {
   using _ = io.onInterrupt(() => {});
@@ -164,7 +183,13 @@ function exists(path: string): VitgraphError {
 
 const WRITE_REMEDY = "check the directory's permissions and the space on its disk";
 
-function unwritable(path: string, reason: string, remedy: string, cause?: unknown): VitgraphError {
+/** @param reason the file system's text, or a fact */
+export function unwritable(
+  path: string,
+  reason: string,
+  remedy = WRITE_REMEDY,
+  cause?: unknown,
+): VitgraphError {
   return new VitgraphError("VG_FILE_UNWRITABLE", `cannot write ${path} (${reason})`, {
     remedy,
     details: { path },

@@ -606,3 +606,7 @@ test("a parsed config parses to itself", () => {
   });
   expect(parseCompilationConfig(JSON.stringify(config)).config).toEqual(config);
 });
+
+test("undefined, such as that of a variable that is not set, is no config", () => {
+  expect(() => parseCompilationConfig(undefined as never)).toThrow(/must be a JSON object/);
+});

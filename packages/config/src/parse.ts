@@ -124,7 +124,9 @@ function toDocument(input: Parameters<typeof parseCompilationConfig>[0], source:
 }
 
 function isDocument(input: object | null): input is ConfigDocument {
-  return input !== null && "locate" in input && typeof input.locate === "function";
+  return (
+    typeof input === "object" && input !== null && "locate" in input && typeof input.locate === "function"
+  );
 }
 
 function notAnObject(document: ConfigDocument): ConfigProblem {

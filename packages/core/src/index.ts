@@ -108,6 +108,7 @@ export { compileForDevice } from "./runtime/compile-for-device.js";
 export { type BatchReport, Embedding, splitLevels } from "./runtime/embedding.js";
 export {
   embeddingBytes,
+  embeddingPieces,
   encodeEmbeddings,
   encodeNpy,
   type NamedEmbedding,

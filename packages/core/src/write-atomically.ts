@@ -11,7 +11,7 @@ import { rename, rm, writeFile } from "node:fs/promises";
  */
 export async function writeAtomically(
   path: string,
-  content: string | Uint8Array | Iterable<string>,
+  content: string | Uint8Array | Iterable<string | Uint8Array>,
 ): Promise<void> {
   const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
   try {

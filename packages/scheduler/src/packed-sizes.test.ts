@@ -40,8 +40,10 @@ describe("packedSizes", () => {
     expect(packedSizes(histogram, { ...LIMITS, waiting: 8 })).toEqual(sizes);
   });
 
-  it.each([0, 1.5])("refuses %s waiting items", (waiting) => {
-    expect(() => packedSizes([64], { ...LIMITS, waiting })).toThrow(/waiting .* is not a positive integer/);
+  it.each([0, 1.5, 9_999_999])("refuses %s waiting items", (waiting) => {
+    expect(() => packedSizes([64], { ...LIMITS, waiting })).toThrow(
+      /waiting .* is not an integer from 1 to 1024/,
+    );
   });
 
   it("refuses a histogram without sizes", () => {

@@ -9,13 +9,16 @@ import { histogramOf, type SizeCount } from "./histogram.js";
 import { packGreedyAscending } from "./pack-greedy.js";
 
 export interface PackedSizesOptions {
-  /** Maximum waiting items: each number from 1 to this is equally frequent. Sizes are drawn from the histogram. */
+  /** Maximum waiting items, up to 1024: each number from 1 to this is equally frequent. Sizes are drawn from the histogram. */
   readonly waiting: number;
   /** Most tokens of a batch of several items. */
   readonly largestBudget: number;
   /** Most items in a batch. */
   readonly maxItems: number;
 }
+
+/** More take time by their square, and change little: batches are full long before. */
+const MAX_WAITING = 1024;
 
 /** Enough that a plan's padding changes in its third digit from seed to seed. */
 const DRAWN_ITEMS = 65_536;
@@ -29,11 +32,15 @@ export function packedSizes(
   histogram: Iterable<SizeCount | number>,
   { waiting, largestBudget, maxItems }: PackedSizesOptions,
 ): SizeCount[] {
-  if (!Number.isSafeInteger(waiting) || waiting < 1) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `waiting ${waiting} is not a positive integer`, {
-      remedy: "give a whole number of at least 1",
-      details: { waiting },
-    });
+  if (!Number.isSafeInteger(waiting) || waiting < 1 || waiting > MAX_WAITING) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `waiting ${waiting} is not an integer from 1 to ${MAX_WAITING}`,
+      {
+        remedy: "give a number in that range",
+        details: { waiting },
+      },
+    );
   }
   const draw = sampler(histogramOf(histogram));
   const limits = { tokenBudgets: [largestBudget], maxItems };

@@ -11,10 +11,10 @@ import {
   mergeFixes,
   type TextEdit,
 } from "@vitgraph/config";
-import { type ConfigText, configTexts, type PartOfFile, type TextFile } from "./config-texts.js";
+import { type ConfigText, configTexts, type PartOfFile, type TextFile } from "@vitgraph/config/yaml";
 import { TextLines } from "./text-lines.js";
 
-export type { TextFile } from "./config-texts.js";
+export type { TextFile } from "@vitgraph/config/yaml";
 
 export interface Diagnostic {
   readonly start: number;
@@ -43,8 +43,8 @@ export interface Hover {
 
 /** All findings in the order of the text. */
 export function diagnostics(file: TextFile): readonly Diagnostic[] {
-  const lines = new TextLines(file.text, file.name);
-  return configTexts(file, lines)
+  const lines = new TextLines(file.text);
+  return configTexts(file)
     .flatMap((config) => config.findings().flatMap((finding) => diagnosticOf(finding, config, file, lines)))
     .sort((a, b) => a.start - b.start);
 }
@@ -86,8 +86,7 @@ export function fixAll(file: TextFile): readonly TextEdit[] {
 
 /** Keys and values at a cursor. */
 export function completions(file: TextFile, offset: number): readonly Completion[] {
-  const lines = new TextLines(file.text, file.name);
-  return configTexts(file, lines).flatMap(({ json, dotted }) => [
+  return configTexts(file).flatMap(({ json, dotted }) => [
     ...json.flatMap((part) => jsonCompletions(part, offset)),
     ...dotted.flatMap((part) => dottedCompletions(part, offset)),
   ]);
@@ -143,8 +142,7 @@ function completionOf(
 
 /** The description of the key at an offset. */
 export function hover(file: TextFile, offset: number): Hover | undefined {
-  const lines = new TextLines(file.text, file.name);
-  for (const { json, dotted } of configTexts(file, lines)) {
+  for (const { json, dotted } of configTexts(file)) {
     for (const part of json) {
       const at = part.toPart(offset);
       const found = at === undefined ? undefined : hoverConfig(part.text, at);

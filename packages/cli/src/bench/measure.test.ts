@@ -84,6 +84,12 @@ test("without time for more, one call is made and timed, and none in flight", as
   expect(measured.inFlight).toBeNull();
 });
 
+test("few repetitions are not timed in flight: their mean could be below the device's time", async () => {
+  const { measured } = await measure({}, undefined, { repetitions: 2 });
+  expect(measured.repetitions).toHaveLength(2);
+  expect(measured.inFlight).toBeNull();
+});
+
 test("stopped by the user, it keeps the calls that were made", async () => {
   let calls = 0;
   const { measured, submissions } = await measure({}, undefined, {

@@ -67,7 +67,7 @@ export interface MeasuredWorkload extends CallTimes {
 
 /** Enough for one to be uploaded and one to be downloaded while one computes. */
 export const CALLS_IN_FLIGHT = 3;
-/** The mean of fewer calls in flight says little. */
+/** The mean of fewer calls in flight says little: one can end at the same time as the one before. */
 const LEAST_CALLS_IN_FLIGHT = 3;
 
 /** `deviceMs` and `endToEndMs` are medians. @throws the error of the first item that fails */
@@ -107,9 +107,7 @@ export async function measureWorkload(
     Math.floor((limitMs - elapsedMs()) / endToEndMs) - CALLS_IN_FLIGHT,
   );
   const inFlight =
-    callsInTime < Math.min(repetitions, LEAST_CALLS_IN_FLIGHT)
-      ? null
-      : await timeInFlight(encoder, items, callsInTime, isStopped);
+    callsInTime < LEAST_CALLS_IN_FLIGHT ? null : await timeInFlight(encoder, items, callsInTime, isStopped);
   const deviceMs = median(calls.map((call) => call.deviceMs));
   const batches = calls[0]!.batches;
   return {

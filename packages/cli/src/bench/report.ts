@@ -1,7 +1,7 @@
 /** The results of a bench: as data for `--json`, and as a table for people. */
 import type { CompilationConfig } from "@vitgraph/config";
 import type { DeviceInfo, GraphCheck, LatencySample, StartTimes } from "@vitgraph/core";
-import { percent, renderTable, streamTable } from "../table.js";
+import { counted, percent, renderTable, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
@@ -70,7 +70,7 @@ export function describeStart({
   const { loadMs, measureMs, captureMs, checkMs, warmUpMs } = startTimes;
   const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(2)} s`;
   const lines = [
-    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${tokenBudgets.length} budgets), self-check ${seconds(checkMs)}${worstRow(graphChecks)}, grid cache ${seconds(warmUpMs)}`,
+    `start: load ${seconds(loadMs)}, measure ${seconds(measureMs)}, capture ${seconds(captureMs)} (${counted(tokenBudgets.length, "budget")}), self-check ${seconds(checkMs)}${worstRow(graphChecks)}, grid cache ${seconds(warmUpMs)}`,
   ];
   if (memory !== null) lines.push(describeMemory(memory));
   if (matmul !== null) lines.push(`matmul: ${matmul.side}³ at ${matmul.tflops.toFixed(0)} TFLOP/s`);

@@ -99,6 +99,14 @@ test("--json writes everything that was measured", async () => {
   }
 });
 
+test("the engine's devices are of the backend that was measured, also where that is chosen automatically", async () => {
+  const { code, err } = await run(
+    "--model", directory, "--workload", workload, "--only", "pair", "--repetitions", "1", "--callers", "1", "--engine-devices", "0",
+  ); // biome-ignore format: a row
+  expect(err).not.toContain("error:");
+  expect(code).toBe(0);
+});
+
 test("--callers and --packing load an engine, of several devices if asked, and print what it took by the wall and on the device", async () => {
   const json = join(directory, "load.json");
   const { code, out, err } = await run(

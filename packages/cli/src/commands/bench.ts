@@ -291,7 +291,10 @@ async function bench(
   io.stdout(`\n${describeStart(report)}`);
   const padding = options.padding && !interrupted ? await measureCosts(encoder) : undefined;
   if (padding !== undefined) io.stdout(`\n${renderPadding(padding)}`);
-  const load = await benchEngine(model, compilationConfig, workloads, measured, options, isStopped, io);
+  // The engine's ordinals must not choose another backend than the one that was measured.
+  const backend = device.info.backend === "cpu" ? "cpu" : "cuda";
+  const sameDevice = { ...options, backend } as const;
+  const load = await benchEngine(model, compilationConfig, workloads, measured, sameDevice, isStopped, io);
   if (options.json !== undefined) {
     const everything: BenchReport = {
       ...report,

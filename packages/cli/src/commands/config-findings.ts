@@ -1,6 +1,5 @@
 /** Findings in config files, for `vitgraph config check` and `fix`: the options that say what is known, and the lines. */
 import {
-  type ConfigDocument,
   type ConfigFinding,
   configFindings,
   formatPlace,
@@ -9,7 +8,7 @@ import {
   parseConfigFile,
   parseJsonDocument,
 } from "@vitgraph/config";
-import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { yamlFindings } from "@vitgraph/config/yaml";
 import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
 import { type Command, InvalidArgumentError } from "commander";
 import type { CliIo } from "../cli-io.js";
@@ -71,16 +70,16 @@ export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFa
   };
 }
 
-/** @param source name of the text, whose ending says its format */
+/** @param source name of the text, whose ending says its format; else JSON begins with a bracket or a quote */
 export function findingsIn(text: string, source: string, facts: LintFacts): readonly ConfigFinding[] {
-  return configFindings(source, () => parseConfigFile(parseDocument(text, source)).compilationConfig, facts);
-}
-
-/** By the name's ending, or else by content: JSON begins with a bracket or a quote. */
-function parseDocument(text: string, source: string): ConfigDocument {
   const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
-  const isJson = ending === undefined ? /^\uFEFF?\s*[[{"]/.test(text) : ending === "json";
-  return isJson ? parseJsonDocument(text, source) : parseYamlDocument(text, source);
+  const isJson = ending === undefined ? /^\s*[[{"]/.test(text) : ending === "json";
+  if (!isJson) return yamlFindings({ name: source, text }, facts);
+  return configFindings(
+    source,
+    () => parseConfigFile(parseJsonDocument(text, source)).compilationConfig,
+    facts,
+  );
 }
 
 const COLORS = { error: "red", warning: "yellow" } as const;

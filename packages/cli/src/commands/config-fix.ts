@@ -3,9 +3,8 @@ import { chmod, realpath, stat } from "node:fs/promises";
 import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
-import { createTwoFilesPatch } from "diff";
 import { type CliIo, printError } from "../cli-io.js";
-import { expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
+import { decodeUtf8, expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
 import { addFactOptions, type FactOptions, findingCounts, findingsIn, lintFacts } from "./config-findings.js";
 import { messageOf } from "./model-options.js";
 
@@ -45,6 +44,7 @@ async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, i
   if (left.some(({ severity }) => severity === "error")) io.exitCode = 1;
   if (fixed !== text) {
     if (dryRun === true) {
+      const { createTwoFilesPatch } = await import("diff");
       io.stdout(createTwoFilesPatch(name, name, text, fixed, undefined, undefined, { context: 3 }));
     } else {
       // Writing replaces the file: behind a link, and with its permissions.
@@ -70,15 +70,7 @@ async function readConfigText(file: string, io: CliIo): Promise<string> {
       remedy: "give a file",
     });
   }
-  const bytes = await readInput(file, io, "check the path");
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new VitgraphError("VG_FILE_UNREADABLE", `${inputName(file)} is not UTF-8`, {
-      remedy: "save it in that encoding",
-      cause,
-    });
-  }
+  return decodeUtf8(file, await readInput(file, io, "check the path"));
 }
 
 type Fixable = ConfigFinding & Required<Pick<ConfigFinding, "fix">>;

@@ -87,6 +87,20 @@ bad.yaml: 2 errors, 0 warnings
     });
   });
 
+  test("the arguments of a compose file", async () => {
+    const path = file(
+      "compose.yaml",
+      `services:\n  vllm:\n    command: >-\n      -cc '{"cudagraph_mm_encodre": true}'\n`,
+    );
+    expect(await run("check", path)).toEqual({
+      stdout: `compose.yaml:4:13: error: "cudagraph_mm_encodre" is not a key of the compilation config: did you mean "cudagraph_mm_encoder"?
+compose.yaml: 1 error, 0 warnings
+`,
+      stderr: "",
+      exitCode: 1,
+    });
+  });
+
   test("what is unlikely to be meant, by the model", async () => {
     const path = file(
       "odd.yaml",
@@ -246,7 +260,7 @@ odd.yaml: 1 error, 5 warnings
     const path = file("fine.json", {});
     await expect(run("check", path, "--model", join(folder, "absent"))).rejects.toMatchObject({
       code: "VG_FILE_UNREADABLE",
-      remedy: "--model wants the directory of a checkpoint",
+      remedy: "give the directory of a checkpoint",
     });
     const broken = mkdtempSync(join(folder, "m"));
     writeFileSync(join(broken, "config.json"), "{");

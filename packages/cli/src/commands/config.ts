@@ -39,7 +39,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .description("find errors and likely mistakes in config files; exits with 1 on errors")
     .argument(
       "<file...>",
-      "YAML or JSON files, globs, or - for standard input: compilation configs, or --config files that have one",
+      "YAML or JSON files, globs, or - for standard input: compilation configs, --config files, compose files, Kubernetes manifests",
     )
     .option("--strict", "exit with 1 on warnings, too")
     .option("--json", "print the findings as a JSON array");
@@ -53,7 +53,12 @@ export function registerConfig(program: Command, io: CliIo): void {
     .option("--json", "the same as JSON")
     .option("--given", "only what was given, or follows from it")
     .allowUnknownOption()
-    .action((args: string[], options: ExplainOptions) => explain(args, options, io));
+    .action((args: string[], options: ExplainOptions, command: Command) => {
+      const [first = ""] = args;
+      if (/^[^-].*\.(ya?ml|json)$/i.test(first))
+        command.error(`error: ${first} is no argument of vllm serve: write --config ${first}`);
+      return explain(args, options, io);
+    });
   config
     .command("schema")
     .description("print the JSON schema of a compilation config, for editors")

@@ -16,7 +16,7 @@ export function registerDoctor(program: Command, io: CliIo): void {
 async function doctor(json: boolean, io: CliIo): Promise<void> {
   const report = describeBackends();
   const decoders = await decoderVersions();
-  if (report.chosen === null) io.exitCode = 1;
+  if (report.chosen === null || "reason" in decoders.images) io.exitCode = 1;
   if (json) {
     io.stdout(`${JSON.stringify({ ...report, decoders }, null, 2)}\n`);
     return;
@@ -35,7 +35,11 @@ async function doctor(json: boolean, io: CliIo): Promise<void> {
     }
   }
   const { images, videos } = decoders;
-  io.stdout(`images   sharp ${images.sharp}, libvips ${images.libvips}\n`);
+  if ("reason" in images) {
+    io.stdout(`images   not usable\n           ${images.reason}\n           remedy: ${images.remedy}\n`);
+  } else {
+    io.stdout(`images   sharp ${images.sharp}, libvips ${images.libvips}\n`);
+  }
   io.stdout(
     `videos   ${videos.ffmpeg === null ? "GIF and WebP; others need ffmpeg, which is not installed" : `ffmpeg ${videos.ffmpeg}`}\n`,
   );

@@ -5,7 +5,7 @@ import type { Embedding } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import type { EcStorage, EcStorageOptions } from "@vitgraph/server";
 import type { CliIo } from "../cli-io.js";
-import { inputName, isUrl, STDIN } from "../files.js";
+import { inputName, isUrl, STDIN, unwritable } from "../files.js";
 import { counted, renderTable } from "../table.js";
 import { isVideoFile } from "./encode-inputs.js";
 
@@ -62,7 +62,13 @@ export interface EcFiles {
 export async function openEcCache(options: EcStorageOptions): Promise<EcStorage> {
   const { EcStorage } = await import("@vitgraph/server");
   const storage = new EcStorage(options);
-  await storage.open();
+  try {
+    await storage.open();
+  } catch (error) {
+    // The server's text is for clients, and has no path.
+    if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNWRITABLE") throw error;
+    throw unwritable(options.path, (error.cause as Error).message, undefined, error);
+  }
   return storage;
 }
 

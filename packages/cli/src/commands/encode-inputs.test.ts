@@ -42,6 +42,12 @@ describe("tensor names", () => {
   });
 });
 
+test("a URL of another scheme is named as such", async () => {
+  await expect(readMedia("s3://bucket/a.png", createFakeIo())).rejects.toMatchObject({
+    remedy: "give a path, or an http, https or data URL",
+  });
+});
+
 describe("a directory", () => {
   let directory: string;
   beforeEach(async () => {
@@ -50,12 +56,13 @@ describe("a directory", () => {
   afterEach(() => rm(directory, { recursive: true }));
 
   test("stands for its images, sorted; a note counts the rest", async () => {
-    for (const name of ["b.PNG", "a.jpeg", "notes.txt"]) await writeFile(join(directory, name), "");
+    for (const name of ["b.PNG", "a.jpeg", "notes.txt", "._a.jpeg"])
+      await writeFile(join(directory, name), "");
     await mkdir(join(directory, "inside"));
     const io = createFakeIo();
     const paths = await expandInputs(["first", directory, "-"], io);
     expect(paths).toEqual(["first", join(directory, "a.jpeg"), join(directory, "b.PNG"), "-"]);
-    expect(io.err).toBe(`note: ${directory}: 2 entries without an image's ending skipped\n`);
+    expect(io.err).toBe(`note: ${directory}: 3 skipped: hidden, or no image or video by name\n`);
   });
 
   test("without images is refused", async () => {

@@ -56,7 +56,10 @@ export async function expandInputs(paths: readonly string[], io: CliIo): Promise
 
 async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]> {
   const entries = await readdir(directory);
-  const images = entries.filter((name) => IMAGE_ENDINGS.test(name) || isVideoFile(name)).sort();
+  // No hidden files, as with globs: macOS puts a ._photo.jpg, which is no image, beside photo.jpg on foreign disks.
+  const images = entries
+    .filter((name) => !name.startsWith(".") && (IMAGE_ENDINGS.test(name) || isVideoFile(name)))
+    .sort();
   if (images.length === 0) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `no image in the directory ${inputName(directory)}`, {
       remedy:
@@ -65,7 +68,7 @@ async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]
   }
   const others = entries.length - images.length;
   if (others > 0)
-    printNote(io, `${inputName(directory)}: ${others} entries without an image's ending skipped`);
+    printNote(io, `${inputName(directory)}: ${others} skipped: hidden, or no image or video by name`);
   return images.map((name) => join(directory, name));
 }
 
@@ -86,7 +89,9 @@ const URL_LIMITS: UrlLimits = { maxBytes: 2 ** 30, idleMs: 30_000 };
 export async function readMedia(path: string, io: CliIo, limits = URL_LIMITS): Promise<Uint8Array> {
   // The program base64 breaks its output into lines.
   if (isDataUrl(path)) return readDataUrl(path.replaceAll(/\s/g, ""));
-  return isUrl(path) ? fetchMedia(path, limits) : readInput(path, io, "check the path");
+  if (isUrl(path)) return fetchMedia(path, limits);
+  const isOtherUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(path);
+  return readInput(path, io, isOtherUrl ? "give a path, or an http, https or data URL" : "check the path");
 }
 
 async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise<Uint8Array> {
@@ -107,7 +112,7 @@ async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise
   } catch (cause) {
     // fetch says "fetch failed", and why in its cause.
     const { message } = ((cause as Error).cause ?? cause) as Error;
-    throw new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${inputName(url)} (${message})`, {
+    throw new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${inputName(url)} (${message.trim()})`, {
       remedy: "check the URL, or download the file and give its path",
       cause,
       details: { url: inputName(url) },

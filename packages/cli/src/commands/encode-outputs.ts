@@ -1,5 +1,5 @@
 /** The output file of `vitgraph encode`: safetensors, `.npy` or JSON lines, by its ending. */
-import { encodeEmbeddings, encodeNpy, type NamedEmbedding } from "@vitgraph/core";
+import { embeddingBytes, embeddingPieces, encodeNpy, type NamedEmbedding } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import type { CliIo } from "../cli-io.js";
 import { writeOutput } from "../files.js";
@@ -46,8 +46,8 @@ export async function writeEmbeddings(
   dtype: OutputDType,
   io: CliIo,
 ): Promise<void> {
-  const content: Readonly<Record<OutputEnding, () => string | Uint8Array | Iterable<string>>> = {
-    ".safetensors": () => encodeEmbeddings(embeddings, dtype),
+  const content: Readonly<Record<OutputEnding, () => Uint8Array | Iterable<string | Uint8Array>>> = {
+    ".safetensors": () => embeddingPieces(embeddings, dtype),
     ".npy": () => encodeNpy((embeddings[0] as NamedEmbedding).embedding),
     ".jsonl": () => jsonLines(embeddings),
   };
@@ -59,7 +59,9 @@ const NUMBERS_A_PIECE = 65_536;
 
 function* jsonLines(embeddings: readonly NamedEmbedding[]): Generator<string> {
   for (const { name, embedding, timestamps } of embeddings) {
-    const { tokens, columns, grid, data } = embedding;
+    const { tokens, columns, grid } = embedding;
+    const { buffer, byteOffset, byteLength } = embeddingBytes(embedding, "f32");
+    const data = new Float32Array(buffer, byteOffset, byteLength / 4);
     const fields = { name, shape: [tokens, columns], grid_thw: [grid.t, grid.h, grid.w], timestamps };
     yield `${JSON.stringify(fields).slice(0, -1)},"embedding":[`;
     for (let at = 0; at < data.length; at += NUMBERS_A_PIECE)

@@ -3,6 +3,7 @@ import { encoderOptions, type ServeArguments } from "@vitgraph/config";
 import {
   type BatchReport,
   type CapturedGraphs,
+  checkFrameSampling,
   type DecodeOptions,
   type Embedding,
   type EncoderItem,
@@ -281,7 +282,9 @@ function frameSampling(kwargs: Readonly<Record<string, unknown>> = {}): FrameSam
       remedy: "give a number",
     });
   }
-  return { fps: fps as number | undefined, numFrames: numFrames as number | undefined };
+  const sampling = { fps: fps as number | undefined, numFrames: numFrames as number | undefined };
+  checkFrameSampling(sampling);
+  return sampling;
 }
 
 function tableOf(names: readonly string[], outcomes: readonly PromiseSettledResult<Embedding>[]): string {

@@ -38,8 +38,10 @@ describe("numbers", () => {
 
 test("messages name the option and not the library's parameter", () => {
   const remedy = "raise maxPixels or maxBatchTokens; maxQueuedItems is no option";
-  expect(messageOf(new VitgraphError("VG_IMAGE_TOO_LARGE", "too large", { remedy }))).toBe(
-    "too large: raise --max-pixels or --max-batch-tokens; maxQueuedItems is no option [VG_IMAGE_TOO_LARGE]",
+  expect(
+    messageOf(new VitgraphError("VG_IMAGE_TOO_LARGE", "mmProcessorKwargs has a mistake", { remedy })),
+  ).toBe(
+    "--mm-processor-kwargs has a mistake: raise --max-pixels or --max-batch-tokens; maxQueuedItems is no option [VG_IMAGE_TOO_LARGE]",
   );
 });
 

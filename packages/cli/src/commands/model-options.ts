@@ -55,7 +55,14 @@ export function addDeviceOptions(command: Command): Command {
       "the largest inferred token budget: vLLM's max_num_batched_tokens (default: 16384)",
       positiveInteger,
     )
-    .addHelpText("after", CONFIG_HELP);
+    .addHelpText("after", CONFIG_HELP)
+    .hook("preAction", () => {
+      const { backend, device, threads } = command.opts<DeviceOptions>();
+      if (backend === "cpu" && device !== undefined)
+        command.error("error: --device has no effect with --backend cpu: leave it out");
+      if (backend === "cuda" && threads !== undefined)
+        command.error("error: --threads has no effect with --backend cuda: leave it out");
+    });
 }
 
 // These options are read before commander, which knows no dotted ones.
@@ -177,12 +184,14 @@ const OPTIONS_BY_PARAMETER = new Map([
   ["maxPixels", "--max-pixels"],
   ["maxBatchTokens", "--max-batch-tokens"],
   ["maxDecodeBytes", "--max-decode-bytes"],
+  ["mmProcessorKwargs", "--mm-processor-kwargs"],
+  ["numFrames", "num_frames"],
 ]);
 
 /** An error's text and code. An error of any other kind is a bug, and comes with its stack. */
 export function messageOf(error: unknown): string {
   if (!VitgraphError.is(error))
     return error instanceof Error ? (error.stack ?? error.message) : String(error);
-  const text = error.message.replace(/\bmax[A-Z]\w+/g, (word) => OPTIONS_BY_PARAMETER.get(word) ?? word);
+  const text = error.message.replace(/\b[a-z]+[A-Z]\w+/g, (word) => OPTIONS_BY_PARAMETER.get(word) ?? word);
   return `${text} [${error.code}]`;
 }

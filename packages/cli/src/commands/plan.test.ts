@@ -151,6 +151,29 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
     expect(stderr).toContain("note: many.txt: 990 more skipped\n");
   });
 
+  test("skips sizes above the largest token budget: the configuration would be refused", async () => {
+    const { stdout, stderr } = await plan(
+      "--trace",
+      file("b.txt", "64\n1048577\n9007199254740991\n"),
+      "--json",
+    );
+    expect(stderr).toBe(`note: b.txt, line 2: skipped: 1048577 tokens are more than a token budget can have
+note: b.txt, line 3: skipped: 9007199254740991 tokens are more than a token budget can have
+`);
+    expect(JSON.parse(stdout).planned.budgets).toEqual([64]);
+  });
+
+  test("prints the plan though its picture cannot be written", async () => {
+    const { stdout, stderr, code } = await plan(
+      "--common-grids",
+      "--picture",
+      join(folder, `${"x".repeat(300)}.svg`),
+    );
+    expect(stdout).toContain("--compilation-config");
+    expect(stderr).toMatch(/^error: cannot write x+\.svg \(ENAMETOOLONG/);
+    expect(code).toBe(1);
+  });
+
   test("names columns that have no effect", async () => {
     const { stderr } = await plan("--trace", file("c.csv", "tokens,cuont,width\n961,3,640\n"));
     expect(stderr).toBe("note: c.csv: columns without effect: cuont, width\n");
@@ -249,7 +272,7 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
     [
       "a model that is not there",
       () => ["--trace", file("p.txt", "640x480"), "--model", join(folder, "none")],
-      /--model wants the directory of a checkpoint \[VG_FILE_UNREADABLE\]/,
+      /give the directory of a checkpoint \[VG_FILE_UNREADABLE\]/,
     ],
     [
       "a model whose config.json is nested too deep",

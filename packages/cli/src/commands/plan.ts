@@ -1,5 +1,6 @@
 /** `vitgraph plan`: budgets to capture for the traffic of a log, compared with powers of two. */
 import { basename } from "node:path";
+import { compilationConfigSchema } from "@vitgraph/config";
 import {
   createVisionModel,
   DEFAULT_MAX_BATCH_TOKENS,
@@ -144,13 +145,13 @@ async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
   // The largest budget determines the batches.
   const otherBatches = batchesOf(items, Math.max(powers.at(-1)!, items.at(-1)!.tokens), options);
   const compared = withCost(options, otherBatches, reportBudgets(otherBatches, powers));
-  if (options.picture !== undefined)
-    await writeOutput(options.picture, picture(name, planned, compared, options), io);
   io.stdout(
     options.json
       ? `${JSON.stringify(toJson(planned, compared, options), null, 2)}\n`
       : describePlan(name, items, planned, compared, options),
   );
+  if (options.picture !== undefined)
+    await writeOutput(options.picture, picture(name, planned, compared, options), io);
 }
 
 /** The batches for this largest budget; the items themselves if each runs alone. */
@@ -213,9 +214,11 @@ function possibleSizes(
 ): readonly SizeCount[] {
   const skipped: string[] = [];
   const sizes = entries.flatMap((entry): SizeCount[] => {
-    if ("tokens" in entry) return [{ tokens: entry.tokens, weight: entry.count }];
     try {
-      return [{ tokens: imageTokenCount(entry, processor!), weight: entry.count }];
+      const tokens = "tokens" in entry ? entry.tokens : imageTokenCount(entry, processor!);
+      if (tokens <= LARGEST_BUDGET) return [{ tokens, weight: entry.count }];
+      skipped.push(`${entry.place}: skipped: ${tokens} tokens are more than a token budget can have`);
+      return [];
     } catch (error) {
       if (!VitgraphError.is(error)) throw error;
       skipped.push(`${entry.place}: skipped: ${error.fact}`);
@@ -230,6 +233,9 @@ function possibleSizes(
     details: { name, skipped: skipped.length },
   });
 }
+
+/** Of a compilation config. */
+const LARGEST_BUDGET = compilationConfigSchema.properties!.encoder_cudagraph_token_budgets!.items!.maximum!;
 
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;

@@ -85,6 +85,17 @@ async function rows(key: string): Promise<Uint8Array> {
   return (await file.read("ec_cache")).bytes;
 }
 
+test("encode names a shared storage that cannot be written", async () => {
+  const blocked = join(directory, "config.json", "cache");
+  const io = createFakeIo();
+  const code = await main(
+    ["encode", join(directory, "config.json"), ...MODEL(), "--vllm-ec-cache", blocked],
+    io,
+  );
+  expect(io.err).toContain(`error: cannot write ${blocked} (ENOTDIR: `);
+  expect(code).toBe(1);
+});
+
 test("serve writes what encode wrote, and takes its file as its own", async () => {
   const key = ecKeyOfUrl(pathToFileURL(photo).href);
   const { code, out } = await encode(photo);

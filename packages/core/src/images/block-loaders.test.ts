@@ -10,11 +10,17 @@ const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" heigh
 
 afterEach(() => sharp.unblock({ operation: ["VipsForeignLoad"] }));
 
-test("the loaders of unsupported formats are closed, and those of the four formats stay open", async () => {
+test("the loaders of unsupported formats are closed from the first image on, and those of the four formats stay open", async () => {
+  blockUnusedLoaders();
   expect((await sharp(svg).metadata()).format).toBe("svg");
-  await blockUnusedLoaders();
-  await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
   for (const name of ["444.jpg", "cmyk.jpg", "rgb.png", "lossy.webp", "palette.gif"]) {
     expect((await decodeImage(await readFile(folder + name))).width).toBe(38);
   }
+  await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
+});
+
+test("they are closed at once after that", async () => {
+  await decodeImage(await readFile(`${folder}rgb.png`));
+  blockUnusedLoaders();
+  await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
 });

@@ -5,10 +5,21 @@ import { loadOptional } from "../optional-package.js";
 export type SharpModule = typeof sharp;
 
 let loaded: SharpModule | undefined;
+const settings: ((sharp: SharpModule) => void)[] = [];
 
 /** @throws VG_PACKAGE_UNAVAILABLE */
 export async function loadSharp(): Promise<SharpModule> {
   // Cached, since this runs for each image, and TypeScript module loaders take a millisecond for a repeated import.
-  loaded ??= (await loadOptional("sharp", "decoding images", () => import("sharp"))).default;
+  if (loaded === undefined) {
+    const { default: module } = await loadOptional("sharp", "decoding images", () => import("sharp"));
+    for (const set of settings) set(module);
+    loaded = module;
+  }
   return loaded;
+}
+
+/** Calls `set` before the first image is decoded, without loading sharp for it. */
+export function whenSharpLoads(set: (sharp: SharpModule) => void): void {
+  if (loaded === undefined) settings.push(set);
+  else set(loaded);
 }

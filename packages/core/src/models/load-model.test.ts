@@ -527,3 +527,10 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
   const published = createVisionModel({ ...ARCHITECTURES[name] });
   expect(createVisionModel(config).config).toEqual(published.config);
 });
+
+test.each([undefined, "", 5])("the model %j is refused", async (model) => {
+  await expect(loadModel(model as string)).rejects.toMatchObject({
+    code: "VG_ARGUMENT_INVALID",
+    remedy: "pass a checkpoint's directory, or a model's id",
+  });
+});

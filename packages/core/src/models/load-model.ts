@@ -66,6 +66,11 @@ export async function loadModel(
   { loadFormat = "auto", mmProcessorKwargs = {} }: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   checkProcessorKwargs(mmProcessorKwargs);
+  if (typeof directoryOrId !== "string" || directoryOrId === "") {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `the model is ${describe(directoryOrId)}`, {
+      remedy: "pass a checkpoint's directory, or a model's id",
+    });
+  }
   const directory = await findCheckpoint(directoryOrId);
   const found = directory === directoryOrId ? [] : [`${directoryOrId} is read from ${directory}`];
   const config = await readJsonObject(directory, "config.json");

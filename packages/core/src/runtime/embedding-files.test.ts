@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { bf16ToF32, bytesOf, f32ToBf16 } from "../numerics.js";
 import { Embedding } from "./embedding.js";
-import { encodeEmbeddings, encodeNpy } from "./embedding-files.js";
+import { embeddingPieces, encodeEmbeddings, encodeNpy } from "./embedding-files.js";
 
 const DATA = Float32Array.of(1, -2, 3.5, 0.25, 7, 8);
 
@@ -42,4 +42,14 @@ test.each(["f32", "bf16"] as const)("safetensors in %s, whatever the device's dt
 test("a video's timestamps are in the metadata", () => {
   const file = Buffer.from(encodeEmbeddings([{ name: "v", embedding: embedding(), timestamps: [0.5, 1.5] }]));
   expect(file.toString("latin1")).toContain(`"v.timestamps":"[0.5,1.5]"`);
+});
+
+test.each(["f32", "bf16"] as const)("the pieces are the file, in %s", (dtype) => {
+  const embeddings = [
+    { name: "a", embedding: embedding("f32") },
+    { name: "b", embedding: embedding("bf16"), timestamps: [0.5] },
+  ];
+  expect(Buffer.concat([...embeddingPieces(embeddings, dtype)])).toEqual(
+    Buffer.from(encodeEmbeddings(embeddings, dtype)),
+  );
 });

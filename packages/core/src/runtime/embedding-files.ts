@@ -1,6 +1,6 @@
 /** Embeddings as files: safetensors and NumPy's `.npy`, in memory. The caller writes them to disk. */
-import { bytesOf, f32ToBf16 } from "../numerics.js";
-import { encodeSafetensors } from "../weights/safetensors.js";
+import { bf16ToF32, bytesOf, f32ToBf16 } from "../numerics.js";
+import { encodeSafetensors, type LazyTensor, safetensorsPieces } from "../weights/safetensors.js";
 import type { Embedding } from "./embedding.js";
 
 export interface NamedEmbedding {
@@ -13,7 +13,7 @@ export interface NamedEmbedding {
 
 /**
  * A safetensors file with one tensor [tokens, columns] for each embedding. Its metadata has `NAME.grid_thw`, the patches as
- * `[frames, height, width]`, and for videos `NAME.timestamps`.
+ * `[frames, height, width]`, and for videos `NAME.timestamps`. In one array, which Node 20 limits to 4 GiB.
  * @param dtype default: each embedding's own
  * @throws VG_ARGUMENT_INVALID for names that {@link encodeSafetensors} refuses
  */
@@ -21,25 +21,52 @@ export function encodeEmbeddings(
   embeddings: readonly NamedEmbedding[],
   dtype?: Embedding["dtype"],
 ): Uint8Array {
+  const { tensors, metadata } = describeTensors(embeddings, dtype);
+  return encodeSafetensors(
+    tensors.map((tensor) => ({ ...tensor, bytes: tensor.bytes() })),
+    metadata,
+  );
+}
+
+/**
+ * As {@link encodeEmbeddings}, piece by piece: `writeFile(path, embeddingPieces(embeddings))` writes a file of any size,
+ * with one embedding converted at a time.
+ */
+export function embeddingPieces(
+  embeddings: readonly NamedEmbedding[],
+  dtype?: Embedding["dtype"],
+): Iterable<Uint8Array> {
+  const { tensors, metadata } = describeTensors(embeddings, dtype);
+  return safetensorsPieces(tensors, metadata);
+}
+
+function describeTensors(embeddings: readonly NamedEmbedding[], dtype: Embedding["dtype"] | undefined) {
   const metadata: Record<string, string> = {};
-  const tensors = embeddings.map(({ name, embedding, timestamps }) => {
+  const tensors = embeddings.map(({ name, embedding, timestamps }): LazyTensor => {
     const { tokens, columns, grid } = embedding;
     metadata[`${name}.grid_thw`] = JSON.stringify([grid.t, grid.h, grid.w]);
     if (timestamps !== undefined) metadata[`${name}.timestamps`] = JSON.stringify(timestamps);
+    const isBf16 = (dtype ?? embedding.dtype) === "bf16";
     return {
       name,
-      dtype: (dtype ?? embedding.dtype) === "bf16" ? ("BF16" as const) : ("F32" as const),
+      dtype: isBf16 ? "BF16" : "F32",
       shape: [tokens, columns],
-      bytes: embeddingBytes(embedding, dtype),
+      sizeBytes: tokens * columns * (isBf16 ? 2 : 4),
+      bytes: () => embeddingBytes(embedding, dtype),
     };
   });
-  return encodeSafetensors(tensors, metadata);
+  return { tensors, metadata };
 }
 
-/** The rows in another dtype than their own: a copy, or `bytes` where it is the same. */
-export function embeddingBytes(embedding: Embedding, dtype = embedding.dtype): Uint8Array {
-  if (embedding.dtype === dtype) return embedding.bytes;
-  return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
+/** The rows in another dtype than their own: a copy, which the embedding does not keep, or `bytes` where it is the same. */
+export function embeddingBytes({ dtype: own, bytes }: Embedding, dtype = own): Uint8Array {
+  if (own === dtype) return bytes;
+  const { buffer, byteOffset, byteLength } = bytes;
+  return bytesOf(
+    dtype === "bf16"
+      ? f32ToBf16(new Float32Array(buffer, byteOffset, byteLength / 4))
+      : bf16ToF32(new Uint16Array(buffer, byteOffset, byteLength / 2)),
+  );
 }
 
 /** NumPy's format 1.0: f32 [tokens, columns]. NumPy has no bf16. */

@@ -218,7 +218,7 @@ export class EncoderPrograms implements Disposable {
         remedy:
           fitting.length === 0
             ? "none of the budgets fits: leave more of the device's memory to vitgraph"
-            : `of the budgets ${fitting.join(", ")} fit; set encoder_cudagraph_token_budgets or --max-batch-tokens`,
+            : `of the budgets ${fitting.join(", ")} fit; set encoder_cudagraph_token_budgets or maxBatchTokens`,
         details: { budget, fitting },
         cause: error,
       });

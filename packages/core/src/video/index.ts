@@ -2,6 +2,7 @@
 export { type OpenClipOptions, type OpenedClip, openClip } from "./open-clip.js";
 export {
   type ClipLength,
+  checkFrameSampling,
   type FrameRule,
   type FrameSampling,
   type FrameSamplingLimits,

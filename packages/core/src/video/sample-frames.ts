@@ -49,18 +49,11 @@ export type FrameRule =
  */
 export function sampleFrames(
   { frames, fps: clipFps }: ClipLength,
-  { fps, numFrames }: FrameSampling,
+  given: FrameSampling,
   limits: FrameSamplingLimits,
 ): readonly number[] {
-  if (fps !== undefined && numFrames !== undefined) {
-    throw invalid(`both fps (${fps}) and numFrames (${numFrames}) are given`, "give one of them");
-  }
-  if (numFrames !== undefined && !(Number.isSafeInteger(numFrames) && numFrames > 0)) {
-    throw invalid(`numFrames is ${numFrames}`, "give a positive whole number");
-  }
-  if (fps !== undefined && !(Number.isFinite(fps) && fps > 0)) {
-    throw invalid(`fps is ${fps}`, "give a positive number of frames per second");
-  }
+  checkFrameSampling(given);
+  const { fps, numFrames } = given;
   const { sampling, temporalPatchSize: patch, minFrames, maxFrames } = limits;
   if (numFrames !== undefined && numFrames > maxFrames) {
     throw invalid(`numFrames is ${numFrames}, above the limit of ${maxFrames}`, "ask for fewer frames");
@@ -80,6 +73,19 @@ export function sampleFrames(
   // With less than one patch transformers divides by zero; here one frame repeats to fill it.
   const count = Math.max(1, whole);
   return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
+}
+
+/** What is wrong with any clip. @throws VG_ARGUMENT_INVALID for both settings, or impossible ones */
+export function checkFrameSampling({ fps, numFrames }: FrameSampling): void {
+  if (fps !== undefined && numFrames !== undefined) {
+    throw invalid(`both fps (${fps}) and numFrames (${numFrames}) are given`, "give one of them");
+  }
+  if (numFrames !== undefined && !(Number.isSafeInteger(numFrames) && numFrames > 0)) {
+    throw invalid(`numFrames is ${numFrames}`, "give a positive whole number");
+  }
+  if (fps !== undefined && !(Number.isFinite(fps) && fps > 0)) {
+    throw invalid(`fps is ${fps}`, "give a positive number of frames per second");
+  }
 }
 
 /** A clip of fewer frames than the default yields all of them. */

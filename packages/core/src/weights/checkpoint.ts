@@ -260,12 +260,7 @@ function withoutPythonNumbers(text: string): string {
 async function readBounded(path: string, optional: boolean): Promise<Uint8Array | undefined> {
   let file: Awaited<ReturnType<typeof openRegularFile>>;
   try {
-    file = await openRegularFile(
-      path,
-      "VG_MODEL_INVALID",
-      "--model wants the directory of a checkpoint",
-      "read",
-    );
+    file = await openRegularFile(path, "VG_MODEL_INVALID", "give the directory of a checkpoint", "read");
   } catch (error) {
     const cause = (error as Error).cause as NodeJS.ErrnoException | undefined;
     if (optional && cause?.code === "ENOENT") return undefined;

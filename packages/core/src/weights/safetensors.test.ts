@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { encodeSafetensors, SafetensorsFile, writeSafetensors } from "./safetensors.js";
+import { encodeSafetensors, SafetensorsFile, safetensorsPieces, writeSafetensors } from "./safetensors.js";
 
 let directory: string;
 let path: string;
@@ -201,6 +201,21 @@ test("a file that changes while it is open is noticed", async () => {
 test("a directory is refused, as is all else that is not a regular file", async () => {
   path = directory;
   expect(await openError()).toContain("is not a regular file");
+});
+
+test("a file beyond the size of one array is written piece by piece", () => {
+  // 6 GiB in the header; the bytes of the pieces are the caller's, and here the same each time.
+  const bytes = new Uint8Array(8);
+  const sources = ["a", "b", "c"].map((name) => ({
+    name,
+    dtype: "F32" as const,
+    shape: [2 ** 29],
+    sizeBytes: 2 ** 31,
+    bytes: () => bytes,
+  }));
+  const [header, ...pieces] = safetensorsPieces(sources);
+  expect(Buffer.from(header!).toString()).toContain(`"data_offsets":[${2 ** 32},${3 * 2 ** 31}]`);
+  expect(pieces).toEqual([bytes, bytes, bytes]);
 });
 
 test("a file with two tensors of one name, or with one named __metadata__, is not written", () => {

@@ -130,7 +130,7 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   try {
-    await writeAtomically(path, encodeSafetensors(tensors, metadata));
+    await writeAtomically(path, safetensorsPieces(tensors.map(sourceOf), metadata));
   } catch (cause) {
     throw toVitgraphError(
       cause,
@@ -141,17 +141,56 @@ export async function writeSafetensors(
   }
 }
 
-/** @throws VG_ARGUMENT_INVALID for two tensors of one name, and for the name `__metadata__`, which the format reserves. */
+/**
+ * The whole file in one array, which Node 20 limits to 4 GiB.
+ * @throws VG_ARGUMENT_INVALID for two tensors of one name, and for the name `__metadata__`, which the format reserves
+ */
 export function encodeSafetensors(
   tensors: readonly TensorData[],
   metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const pieces = [...safetensorsPieces(tensors.map(sourceOf), metadata)];
+  const file = new Uint8Array(pieces.reduce((size, piece) => size + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    file.set(piece, at);
+    at += piece.length;
+  }
+  return file;
+}
+
+/** A tensor whose bytes are made when they are written. */
+export interface LazyTensor extends Omit<TensorData, "bytes"> {
+  readonly sizeBytes: number;
+  bytes(): Uint8Array;
+}
+
+function sourceOf({ bytes, ...tensor }: TensorData): LazyTensor {
+  return { ...tensor, sizeBytes: bytes.length, bytes: () => bytes };
+}
+
+/** As {@link encodeSafetensors}, piece by piece: a file of any size, with one tensor in memory at a time. */
+export function safetensorsPieces(
+  tensors: readonly LazyTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Iterable<Uint8Array> {
+  const header = encodeHeader(tensors, metadata);
+  return (function* () {
+    yield header;
+    for (const tensor of tensors) yield tensor.bytes();
+  })();
+}
+
+function encodeHeader(
+  tensors: readonly LazyTensor[],
+  metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
   // Without a prototype, so that a tensor may be named __proto__.
   const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let size = 0;
   const names = new Set<string>();
-  for (const { name, dtype, shape, bytes } of tensors) {
+  for (const { name, dtype, shape, sizeBytes } of tensors) {
     if (name === "__metadata__" || names.has(name)) {
       const fact =
         name === "__metadata__"
@@ -163,21 +202,16 @@ export function encodeSafetensors(
       });
     }
     names.add(name);
-    header[name] = { dtype, shape, data_offsets: [size, size + bytes.length] };
-    size += bytes.length;
+    header[name] = { dtype, shape, data_offsets: [size, size + sizeBytes] };
+    size += sizeBytes;
   }
   const json = new TextEncoder().encode(JSON.stringify(header));
   const headerBytes = Math.ceil(json.length / 8) * 8;
-  const file = new Uint8Array(8 + headerBytes + size);
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerBytes), true);
-  file.set(json, 8);
-  file.fill(0x20, 8 + json.length, 8 + headerBytes);
-  let at = 8 + headerBytes;
-  for (const { bytes } of tensors) {
-    file.set(bytes, at);
-    at += bytes.length;
-  }
-  return file;
+  const bytes = new Uint8Array(8 + headerBytes);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  bytes.set(json, 8);
+  bytes.fill(0x20, 8 + json.length);
+  return bytes;
 }
 
 interface ParsedHeader {

@@ -1,21 +1,21 @@
 /**
- * The compilation configs in a file: the whole of a `*.cc.json`, `compilation-config:` in YAML, and `-cc` among the
- * arguments of compose files and Kubernetes manifests.
+ * The compilation configs in a file: the whole of a JSON file, `compilation-config:` in YAML, and `-cc` among the
+ * arguments of compose files and Kubernetes manifests. The command line and the editor find the same ones.
  */
-import {
-  type ArgumentText,
-  type ConfigFinding,
-  configFindings,
-  nearestKey,
-  parseCompilationConfig,
-  parseConfigFile,
-  parseServeArguments,
-  type TextEdit,
-} from "@vitgraph/config";
-import { type EmbeddedJson, embeddedJson, parseYamlDocument, parseYamlStream } from "@vitgraph/config/yaml";
+import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
+import { type LocateOffset, offsetPlaces } from "./document.js";
+import { type ConfigFinding, configFindings } from "./findings.js";
+import type { TextEdit } from "./fix.js";
+import type { LintFacts } from "./lint.js";
+import { parseCompilationConfig } from "./parse.js";
+import { configInvalid } from "./problem.js";
+import { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
+import type { ArgumentText } from "./serve/types.js";
 import { editWord, type ShellWord, shellWords } from "./shell-words.js";
-import type { TextLines } from "./text-lines.js";
+import { parseYamlDocument, yamlProblem } from "./yaml-document.js";
+import { type EmbeddedJson, embeddedJson } from "./yaml-json.js";
+import { parseYamlStream } from "./yaml-parse.js";
 
 export interface TextFile {
   /** The file's name, or its path. */
@@ -35,15 +35,54 @@ export interface PartOfFile {
 export interface ConfigText {
   /** Where findings about the whole are shown. */
   readonly start: number;
-  findings(): readonly ConfigFinding[];
+  findings(facts?: LintFacts): readonly ConfigFinding[];
   /** Its JSON, for completion and hover. */
   readonly json: readonly PartOfFile[];
   /** Its dotted arguments: `-cc.mode=3`, or `-cc.mode` alone. */
   readonly dotted: readonly PartOfFile[];
 }
 
-export function configTexts(file: TextFile, lines: TextLines): readonly ConfigText[] {
-  return file.name.endsWith(".json") ? [jsonFile(file)] : yamlConfigs(file, lines);
+/** None in YAML that is too long or nested too deeply. */
+export function configTexts(file: TextFile): readonly ConfigText[] {
+  return file.name.endsWith(".json") ? [jsonFile(file)] : yamlConfigs(file, parseYamlStream(file.text));
+}
+
+/**
+ * The findings in a YAML file: a `--config` file, a bare compilation config, or any file with configs further inside,
+ * such as manifests and the values of a Helm chart.
+ */
+export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
+  const documents = parseYamlStream(file.text);
+  const configs = yamlConfigs(file, documents);
+  if (isConfigFile(documents, configs)) {
+    const parse = () => parseConfigFile(parseYamlDocument(file.text, file.name)).compilationConfig;
+    return configFindings(file.name, parse, facts);
+  }
+  const faults = documents.flatMap(({ errors }) => errors);
+  if (faults.length > 0) {
+    const locate = offsetPlaces(file.text, file.name);
+    const problems = faults.map((fault) => yamlProblem(fault, locate));
+    return configFindings(file.name, () => {
+      throw configInvalid(problems);
+    });
+  }
+  if (configs.length > 0) return configs.flatMap((config) => config.findings(facts));
+  const message = "no compilation config among the arguments of the manifests";
+  return [{ source: file.name, severity: "note", message }];
+}
+
+/** Also where the text is empty or no YAML: its parser says so. */
+function isConfigFile(documents: readonly Document[], configs: readonly ConfigText[]): boolean {
+  if (documents.some(({ contents }) => configPairs(contents).length > 0)) return true;
+  if (documents.length > 1) return false;
+  return configs.length === 0 && !isManifest(documents[0]?.contents);
+}
+
+/** A compose file, or an object of Kubernetes. */
+function isManifest(contents: unknown): boolean {
+  return (
+    isMap(contents) && (contents.has("services") || (contents.has("apiVersion") && contents.has("kind")))
+  );
 }
 
 function jsonFile({ name, text }: TextFile): ConfigText {
@@ -55,7 +94,7 @@ function jsonFile({ name, text }: TextFile): ConfigText {
   };
   return {
     start: 0,
-    findings: () => configFindings(name, () => parseCompilationConfig(text, { source: name })),
+    findings: (facts) => configFindings(name, () => parseCompilationConfig(text, { source: name }), facts),
     json: [whole],
     dotted: [],
   };
@@ -65,50 +104,58 @@ function jsonFile({ name, text }: TextFile): ConfigText {
 
 const CONFIG = "compilation-config";
 
-function yamlConfigs(file: TextFile, lines: TextLines): readonly ConfigText[] {
-  const documents = parseYamlStream(file.text);
+function yamlConfigs(file: TextFile, documents: readonly Document[]): readonly ConfigText[] {
+  const locate = offsetPlaces(file.text, file.name);
   return documents.flatMap((document) => {
     const serveFile = documents.length === 1 ? serveFileIn(document, file) : undefined;
-    const configs = serveFile === undefined ? configKeysIn(document, file, lines) : [serveFile];
-    return [...configs, ...argumentListsIn(document, file, lines)];
+    const configs = serveFile === undefined ? configKeysIn(document, file, locate) : [serveFile];
+    return [...configs, ...argumentListsIn(document, file, locate)];
   });
 }
 
 /** A `--config` file: a map that has the compilation config among its keys, be it misspelt. */
 function serveFileIn(document: Document, { name, text }: TextFile): ConfigText | undefined {
-  const { contents } = document;
-  if (!isMap(contents)) return undefined;
-  const pairs = (contents.items as Pair<Node, Node | null>[]).filter(({ key }) => {
-    const option = optionOf(key).split(".", 1)[0]!;
-    return option === CONFIG || (!contents.has("services") && nearestKey(option, [CONFIG]) !== undefined);
-  });
+  const pairs = configPairs(document.contents);
   if (pairs.length === 0) return undefined;
   return {
     start: pairs[0]!.key.range?.[0] ?? 0,
-    findings: () =>
-      configFindings(name, () => parseConfigFile(parseYamlDocument(text, name)).compilationConfig),
+    findings: (facts) =>
+      configFindings(name, () => parseConfigFile(parseYamlDocument(text, name)).compilationConfig, facts),
     json: pairs.flatMap(({ value }) => partOf(embeddedJson(value, document, text))),
     dotted: [],
   };
 }
 
+function configPairs(contents: unknown): readonly Pair<Node, Node | null>[] {
+  if (!isMap(contents)) return [];
+  return (contents.items as Pair<Node, Node | null>[]).filter(({ key }) => {
+    const option = optionOf(key).split(".", 1)[0]!;
+    return option === CONFIG || (!isManifest(contents) && nearestKey(option, [CONFIG]) !== undefined);
+  });
+}
+
 /** `compilation-config:` further inside, as in the values of a Helm chart. */
-function configKeysIn(document: Document, { name, text }: TextFile, lines: TextLines): readonly ConfigText[] {
+function configKeysIn(
+  document: Document,
+  { name, text }: TextFile,
+  locate: LocateOffset,
+): readonly ConfigText[] {
   const found: ConfigText[] = [];
   visit(document, {
     Pair(_, { key, value }) {
       const json = optionOf(key) === CONFIG ? embeddedJson(value as Node | null, document, text) : undefined;
       if (json === undefined) return undefined;
       const textOf = (): ArgumentText => ({
-        locate: (offset) => lines.placeAt(json.toSource(offset)),
+        locate: (offset) => locate(json.toSource(offset)),
         embedEdit: (edit) => json.embedEdit?.(edit),
       });
       found.push({
         start: (key as Node).range?.[0] ?? 0,
-        findings: () =>
+        findings: (facts) =>
           configFindings(
             name,
             () => parseServeArguments(["--compilation-config", json.text], { textOf }).compilationConfig,
+            facts,
           ),
         json: partOf(json),
         dotted: [],
@@ -135,7 +182,7 @@ const CONFIG_ARGUMENT = /^(-cc|--comp\w*[-_]conf\w*)($|[.=\s])/;
 /** An argument and the text it stands in. */
 type Argument = Required<PartOfFile>;
 
-function argumentListsIn(document: Document, file: TextFile, lines: TextLines): readonly ConfigText[] {
+function argumentListsIn(document: Document, file: TextFile, locate: LocateOffset): readonly ConfigText[] {
   const found: ConfigText[] = [];
   visit(document, {
     Pair(_, { key, value }) {
@@ -143,7 +190,7 @@ function argumentListsIn(document: Document, file: TextFile, lines: TextLines): 
       const nodes = isSeq(value) ? value.items : [value];
       const list = nodes.flatMap((node) => argumentsIn(node, document, file.text, isSeq(value)));
       const first = list.find(({ text }) => CONFIG_ARGUMENT.test(text));
-      if (first !== undefined) found.push(argumentList(list, first.toSource(0), file, lines));
+      if (first !== undefined) found.push(argumentList(list, first.toSource(0), file, locate));
     },
   });
   return found;
@@ -198,30 +245,60 @@ function argumentList(
   list: readonly Argument[],
   start: number,
   { name }: TextFile,
-  lines: TextLines,
+  locate: LocateOffset,
 ): ConfigText {
-  const read = withoutFiles(list);
+  const { known, variables } = knownArguments(list);
+  const placeOf = (argument: Argument, offset: number) => locate(argument.toSource(offset));
   const textOf = (index: number): ArgumentText => {
-    const argument = read[index]!;
-    return {
-      locate: (offset) => lines.placeAt(argument.toSource(offset)),
-      embedEdit: argument.embedEdit,
-    };
+    const argument = known[index]!;
+    return { locate: (offset) => placeOf(argument, offset), embedEdit: argument.embedEdit };
   };
-  const argv = read.map(({ text }) => text);
+  const argv = known.map(({ text }) => text);
+  const notes = variables.map((argument): ConfigFinding => {
+    const message = "the value has a variable, and is not checked";
+    return { ...placeOf(argument, 0), severity: "note", message };
+  });
   return {
     start,
-    findings: () => configFindings(name, () => parseServeArguments(argv, { textOf }).compilationConfig),
+    findings: (facts) => [
+      ...notes,
+      ...configFindings(name, () => parseServeArguments(argv, { textOf }).compilationConfig, facts),
+    ],
     json: list.flatMap((argument, index) => jsonIn(argument, list[index - 1])),
     dotted: list.filter(({ text }) => /^(-cc|--compilation[-_]config)\./.test(text)),
   };
 }
 
-/** `--config FILE` names a file of another machine. */
-function withoutFiles(list: readonly Argument[]): readonly Argument[] {
-  return list.filter(
-    ({ text }, index) => !/^--config($|=)/.test(text) && list[index - 1]?.text !== "--config",
-  );
+/** Of the shell, compose, Kubernetes or Helm. */
+const VARIABLE = /\$[({]|^\$\w+$|\{\{-?\s*[^"\s]/;
+const TAKES_VALUE = /^(-cc|--comp\w*[-_]conf\w*|-O$|--optimization[-_]level$)/;
+
+/**
+ * Without `--config FILE`, which names a file of another machine, and without values that only the deployment knows.
+ * @returns variables: the compilation config's values with a variable
+ */
+function knownArguments(list: readonly Argument[]): {
+  readonly known: readonly Argument[];
+  readonly variables: readonly Argument[];
+} {
+  const known: Argument[] = [];
+  const variables: Argument[] = [];
+  for (const argument of list) {
+    const { text } = argument;
+    const option = known.at(-1)?.text ?? "";
+    const isValue = !text.includes("=") || !text.startsWith("-");
+    if (option === "--config") {
+      known.pop();
+    } else if (!VARIABLE.test(text)) {
+      if (!text.startsWith("--config=")) known.push(argument);
+    } else if (isValue && TAKES_VALUE.test(option) && !option.includes("=")) {
+      known.pop();
+      variables.push(argument);
+    } else if (CONFIG_ARGUMENT.test(text)) {
+      variables.push(argument);
+    }
+  }
+  return { known, variables };
 }
 
 /** The JSON of `-cc JSON` and `-cc=JSON`. */

@@ -2,7 +2,7 @@
  * Splits a command line into words as a POSIX shell does, and keeps the place of each character: compose files and
  * `sh -c` scripts have a whole command in one string. Variables, globs and substitutions are left as they are written.
  */
-import type { TextEdit } from "@vitgraph/config";
+import type { TextEdit } from "./fix.js";
 
 type Quote = "none" | "single" | "double";
 

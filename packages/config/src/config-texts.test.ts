@@ -1,0 +1,91 @@
+/** Findings in YAML files of every kind. Places inside arguments are tested with the editor's language service. */
+import { describe, expect, test } from "vitest";
+import { applyFix } from "./fix.js";
+import { yamlFindings } from "./yaml.js";
+
+/** "line:column severity: message" of each finding. */
+function found(text: string): readonly string[] {
+  return yamlFindings({ name: "a.yaml", text }).map(
+    ({ line, column, severity, message }) =>
+      `${line === undefined ? "" : `${line}:${column} `}${severity}: ${message}`,
+  );
+}
+
+const TYPO = '"cudagraph_mm_encodre" is not a key of the compilation config';
+
+const MANIFESTS = `apiVersion: v1
+kind: Service
+---
+apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      containers:
+        - args: [--model, m, -cc, '{"cudagraph_mm_encodre": true}']
+`;
+
+describe("files with configs further inside", () => {
+  test("manifests: only the arguments are read", () => {
+    expect(found(MANIFESTS)).toEqual([`10:37 error: ${TYPO}`]);
+    const [finding] = yamlFindings({ name: "a.yaml", text: MANIFESTS });
+    expect(applyFix(MANIFESTS, finding!.fix!)).toBe(MANIFESTS.replace("encodre", "encoder"));
+  });
+
+  test("the linter gets the facts", () => {
+    const text = `services: {vllm: {command: [-cc, '{"compile_mm_encoder": true}']}}\n`;
+    const findings = yamlFindings({ name: "a.yaml", text }, { modelType: "blip_2", compileSupported: false });
+    expect(findings.map(({ rule }) => rule)).toEqual(["compile-unsupported"]);
+  });
+
+  test("values of a Helm chart with arguments: their other keys are the chart's", () => {
+    const text = `vllm:\n  extraArgs: ['--compilation-config={"cudagraph_mm_encodre": true}']\n`;
+    expect(found(text)).toEqual([`2:38 error: ${TYPO}`]);
+  });
+
+  test("a compose file or manifest without a config is noted", () => {
+    const note = "note: no compilation config among the arguments of the manifests";
+    expect(found("services: {vllm: {command: [--model, m]}}\n")).toEqual([note]);
+    expect(found("apiVersion: v1\nkind: Service\n")).toEqual([note]);
+    expect(found("a: 1\n---\nb: 2\n")).toEqual([note]);
+  });
+
+  test("a document that is no YAML, at its place in the file", () => {
+    expect(found("a: 1\n---\nb: [\n")[0]).toMatch(/^4:1 error: this is not YAML: /);
+  });
+
+  test("values with a variable, which only the deployment knows, are noted", () => {
+    const note = "note: the value has a variable, and is not checked";
+    expect(
+      found(`services:
+  compose: {command: [-cc, "\${CC}", -cc.compile_mm_encoder=true]}
+  kubernetes: {args: ["-cc.mode=$(MODE)", -O, "$(LEVEL)", "-cc.cudagraph_mm_encodre=true"]}
+  shell: {command: 'vllm serve $MODEL -cc "$CC"'}
+  helm: {args: [--compilation-config, "{{ .Values.cc | toJson }}"]}
+`),
+    ).toEqual([
+      `2:29 ${note}`,
+      `3:24 ${note}`,
+      `3:48 ${note}`,
+      `3:60 error: ${TYPO}`,
+      `4:44 ${note}`,
+      `5:40 ${note}`,
+    ]);
+  });
+});
+
+describe("configs themselves", () => {
+  test("a --config file, and one that is a compilation config, as they were", () => {
+    expect(found("model: m\ncompilation-config: {cudagraph_mm_encodre: true}\n")).toEqual([
+      `2:22 error: ${TYPO}`,
+    ]);
+    expect(found("cudagraph_mm_encodre: true\n")).toEqual([`1:1 error: ${TYPO}`]);
+    expect(found("")).toEqual(["note: the file has no compilation-config: the defaults apply"]);
+  });
+
+  test("of several documents: vLLM refuses the file", () => {
+    expect(found("compilation-config: {mode: 3}\n---\n")).toEqual([
+      "2:1 error: a second YAML document begins here, and vLLM reads files of one",
+    ]);
+  });
+});
