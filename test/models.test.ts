@@ -23,6 +23,7 @@ import {
   SafetensorsFile,
   VisionEncoder,
 } from "@vitgraph/core";
+import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import {
   fixture,
@@ -145,6 +146,25 @@ test.each([
     expect(outcome.value.batch?.budget).toBeGreaterThanOrEqual(tokens);
   },
 );
+
+test("an image beyond a model's table of positions is refused before it is decoded, also by getItemSpecs", async () => {
+  await using engine = await EncoderEngine.create({
+    model: fixture("models/gemma4-tiny"),
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 128,
+  });
+  const strip = await sharp({
+    create: { width: 590, height: 3, channels: 3, background: { r: 9, g: 9, b: 9 } },
+  })
+    .png()
+    .toBuffer();
+  const refused = {
+    status: "rejected",
+    reason: { message: "a grid side of 210 patches is beyond 64: cut the image into several" },
+  };
+  expect(await engine.getItemSpecs([{ image: strip }])).toMatchObject([refused]);
+  expect(await engine.encode([{ image: strip }])).toMatchObject([refused]);
+});
 
 test("a clip is refused where a model takes stills alone", async () => {
   await using model = await loadModel(fixture("models/kimi-k25-tiny"));

@@ -108,6 +108,8 @@ export interface ImageProcessorDefaults {
   readonly ofClass: ImageProcessor;
   /** For files that set the size by other keys than bounds on the area. */
   readonly sizes?: SizeSettings;
+  /** Keys that transformers' class for the family's images ignores. */
+  readonly ignored?: readonly string[];
 }
 
 /** A family's own settings of the size, in place of `min_pixels`, `max_pixels` and their `size`. */
@@ -139,11 +141,13 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
  */
 export function readImageSettings(
   settings: Settings | undefined,
-  { withoutFile, ofClass, sizes }: ImageProcessorDefaults,
+  { withoutFile, ofClass, sizes, ignored = [] }: ImageProcessorDefaults,
   overrides: Settings = {},
 ): ImageProcessor {
   const defaults = settings === undefined ? withoutFile : ofClass;
-  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults, sizes);
+  const used =
+    settings && Object.fromEntries(Object.entries(settings).filter(([key]) => !ignored.includes(key)));
+  return readSettings("preprocessor_config.json", overridden(used, overrides), defaults, sizes);
 }
 
 /**
@@ -382,6 +386,11 @@ export class SettingsReader {
 
   boolean(key: string, absent: boolean): boolean {
     return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
+  }
+
+  /** For steps that the family's processor always takes. @throws VG_MODEL_INVALID unless `key` is true or absent */
+  onlyTrue(key: string): void {
+    if (!this.boolean(key, true)) this.fail(key, "true, or absent");
   }
 
   /** One number for each of red, green and blue, or one for all of them. */

@@ -64,6 +64,23 @@ test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code
   expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
 });
 
+test("of an image of LFM2-VL, a side that rounds to nothing counts as a token against the bounds", () => {
+  const processor = readImageProcessor({ min_image_tokens: 16, max_image_tokens: 64 }, "lfm2_vl");
+  // 69 × 1 tokens of 32 pixels are above the most: 113 × 1, which keeps the aspect ratio, is transformers' answer.
+  expect(imageGrid({ height: 2200, width: 11 }, processor)).toEqual({ t: 1, h: 226, w: 2 });
+});
+
+test.each([
+  ["hunyuan_vl", { resample: 1 }],
+  ["lfm2_vl", { do_resize: false }],
+  ["internvl", { do_resize: false }],
+  ["llava_onevision", { do_resize: false }],
+])("%s: %j has no effect, as in transformers", (modelType, settings) => {
+  const { fit: _, ...processor } = readImageProcessor(settings, modelType);
+  const { fit: __, ...expected } = readImageProcessor({}, modelType);
+  expect(processor).toEqual(expected);
+});
+
 test.each([
   ["gemma4", { max_soft_tokens: 300 }, "max_soft_tokens = 300: it must be one of 70, 140, 280, 560, 1120"],
   [
@@ -90,6 +107,11 @@ test.each([
   ["kimi_vl", { in_token_limit: 4096 }, "pad_input = undefined: it must be true"],
   ["kimi_vl", { pad_input: true, merge_kernel_size: [1, 2] }, "merge_kernel_size = [1,2]: it must be [2,2]"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
+  ["llava", { do_pad: true }, "do_pad = true: it must be false, or absent"],
+  ["llava", { do_resize: false }, "do_resize = false: it must be true, or absent"],
+  ["idefics3", { do_resize: false }, "do_resize = false: it must be true, or absent"],
+  ["llama4", { do_resize: false }, "do_resize = false: it must be true, or absent"],
+  ["minicpmv4_6", { do_resize: false }, "do_resize = false: it must be true, or absent"],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);
 });

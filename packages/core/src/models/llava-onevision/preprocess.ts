@@ -26,6 +26,8 @@ const LLAVA_ONEVISION_CLASS: ImageProcessor = {
 export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
   withoutFile: { ...LLAVA_ONEVISION_CLASS, ...RANGE },
   ofClass: LLAVA_ONEVISION_CLASS,
+  // Tiles are cut from resized images whatever the file says.
+  ignored: ["do_resize"],
   sizes: {
     keys: ["image_grid_pinpoints"],
     read(settings) {

@@ -21,7 +21,10 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
       const size = settings.object("size");
       size.onlyKeys(["shortest_edge"]);
       const crop = settings.object("crop_size").square(224);
-      if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
+      for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
+      // LlavaImageProcessor pads to a square before the resize; CLIPImageProcessor has no use for the key.
+      const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
+      if (!isClip && settings.boolean("do_pad", false)) settings.fail("do_pad", "false, or absent");
       const edge = size.positiveInteger("shortest_edge", 224);
       if (edge > 4096) size.fail("shortest_edge", "at most 4096");
       if (crop > edge)
