@@ -404,8 +404,11 @@ export class SettingsReader {
     return typeof value === "number" ? [value, value, value] : value;
   }
 
-  /** A reader of the object at `key`, or of an empty one. */
-  object(key: string): SettingsReader {
+  /** A reader of the object at `key`, or of an empty one. @param ofNumber the object that a number stands for */
+  object(key: string, ofNumber?: (value: number) => Settings): SettingsReader {
+    const given = this.#values[key];
+    if (ofNumber && Number.isFinite(given))
+      return new SettingsReader(this.#file, ofNumber(given as number), `${this.#path}${key}.`);
     const value = this.#read(key, {}, "an object", (found): found is Settings => {
       return typeof found === "object" && !Array.isArray(found);
     });

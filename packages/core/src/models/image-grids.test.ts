@@ -64,6 +64,19 @@ test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code
   expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
 });
 
+test("one number is LLaVA's shorter side, or both sides of its crop, as in CLIP's own files", () => {
+  const read = (settings: Record<string, unknown>) => {
+    const processor = readImageProcessor(settings, "llava");
+    return processor.fit?.({ height: 300, width: 900 }, processor);
+  };
+  const fitted = read({ size: 400, crop_size: 336, do_center_crop: true });
+  expect(fitted).toEqual(
+    read({ size: { shortest_edge: 400 }, crop_size: { height: 336, width: 336 }, do_center_crop: true }),
+  );
+  expect(fitted?.resizeTo).toEqual({ height: 400, width: 1200 });
+  expect(() => read({ size: 0 })).toThrow("size.shortest_edge = 0: it must be a positive whole number");
+});
+
 test("of an image of LFM2-VL, a side that rounds to nothing counts as a token against the bounds", () => {
   const processor = readImageProcessor({ min_image_tokens: 16, max_image_tokens: 64 }, "lfm2_vl");
   // 69 × 1 tokens of 32 pixels are above the most: 113 × 1, which keeps the aspect ratio, is transformers' answer.
