@@ -255,7 +255,7 @@ function readSettings<Processor extends ImageProcessor>(
   // transformers requires the size even if the processor never crops.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
-  for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
+  for (const step of UNSUPPORTED_STEPS) read.onlyFalse(step);
   const absent = { ...defaults, ...sizes.read(read, defaults) };
   const processor: Processor = {
     ...absent,
@@ -390,7 +390,12 @@ export class SettingsReader {
 
   /** For steps that the family's processor always takes. @throws VG_MODEL_INVALID unless `key` is true or absent */
   onlyTrue(key: string): void {
-    if (!this.boolean(key, true)) this.fail(key, "true, or absent");
+    if (!this.boolean(key, true)) this.fail(key, "absent or true");
+  }
+
+  /** For steps that vitgraph does not have. @throws VG_MODEL_INVALID if `key` is true */
+  onlyFalse(key: string): void {
+    if (this.boolean(key, false)) this.fail(key, "absent or false");
   }
 
   /** One number for each of red, green and blue, or one for all of them. */

@@ -120,11 +120,26 @@ test.each([
   ["kimi_vl", { in_token_limit: 4096 }, "pad_input = undefined: it must be true"],
   ["kimi_vl", { pad_input: true, merge_kernel_size: [1, 2] }, "merge_kernel_size = [1,2]: it must be [2,2]"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
-  ["llava", { do_pad: true }, "do_pad = true: it must be false, or absent"],
-  ["llava", { do_resize: false }, "do_resize = false: it must be true, or absent"],
-  ["idefics3", { do_resize: false }, "do_resize = false: it must be true, or absent"],
-  ["llama4", { do_resize: false }, "do_resize = false: it must be true, or absent"],
-  ["minicpmv4_6", { do_resize: false }, "do_resize = false: it must be true, or absent"],
+  [
+    "pixtral",
+    { do_center_crop: true, crop_size: { height: 9, width: 9 } },
+    "do_center_crop = true: it must be absent or false",
+  ],
+  [
+    "llava_onevision",
+    { do_center_crop: true, crop_size: { height: 9, width: 9 } },
+    "do_center_crop = true: it must be absent or false",
+  ],
+  [
+    "llava_onevision",
+    { crop_size: { height: 336, width: 336 } },
+    "crop_size.height = 336: it must be size.height, which is 384",
+  ],
+  ["llava", { do_pad: true }, "do_pad = true: it must be absent or false"],
+  ["llava", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["idefics3", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["llama4", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["minicpmv4_6", { do_resize: false }, "do_resize = false: it must be absent or true"],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);
 });

@@ -97,6 +97,7 @@ export const INTERNVL_VIDEO_SIZES: SizeSettings = {
   keys: ["initial_shift", "min_patches", "max_patches", "crop_to_patches"],
   read(settings, { fixedSize }) {
     settings.onlyTrue("initial_shift");
+    settings.onlyFalse("do_center_crop");
     const tile = settings.object("size").square(fixedSize?.height ?? TILES.tile);
     return { fixedSize: { height: tile, width: tile } };
   },

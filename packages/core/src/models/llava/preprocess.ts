@@ -26,7 +26,7 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
       for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
       // LlavaImageProcessor pads to a square before the resize; CLIPImageProcessor has no use for the key.
       const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
-      if (!isClip && settings.boolean("do_pad", false)) settings.fail("do_pad", "false, or absent");
+      if (!isClip) settings.onlyFalse("do_pad");
       const edge = size.positiveInteger("shortest_edge", 224);
       if (edge > 4096) size.fail("shortest_edge", "at most 4096");
       if (crop > edge) cropSize.fail("height", `at most size.shortest_edge, which is ${edge}`);
