@@ -2,10 +2,14 @@
 import { fileURLToPath } from "node:url";
 import {
   bf16ToF32,
+  channelScale,
   type EncoderItem,
   f16ToF32,
   type Grid,
+  type GridPart,
   joinTiles,
+  type LoadedModel,
+  partsOf,
   patchCount,
   SafetensorsFile,
   type VisionModel,
@@ -90,4 +94,30 @@ export function joinEmbeddings(
     at += part.length;
   }
   return whole;
+}
+
+/** Tiles of an image are one item's frames, of which some may have a grid of their own. */
+export function gridsOf(grid: Grid, { tiled }: LoadedModel["vision"]): readonly GridPart[] {
+  if (!tiled) return [grid];
+  return partsOf(grid).flatMap(({ t, h, w }) => new Array<GridPart>(t).fill({ t: 1, h, w }));
+}
+
+/** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's; NaN for another number of them. */
+export function levelsApart(item: EncoderItem, values: Float32Array, model: LoadedModel): number {
+  const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
+  const scale = channelScale(model.processor);
+  const area = patchSize ** 2;
+  let most = 0;
+  for (let at = 0; at < values.length; at++) {
+    const channel = Math.floor(at / (area * temporal)) % channels;
+    const [factor, shift] = [scale[2 * channel] as number, scale[2 * channel + 1] as number];
+    // A still image has one of the frames that transformers repeats.
+    const source = Math.floor(at / (area * temporal)) * area + (at % area);
+    const own =
+      item.format === "normalized"
+        ? ((item.pixelValues[at] as number) - shift) / factor
+        : (item.pixels[source] as number);
+    most = Math.max(most, Math.abs(((values[at] as number) - shift) / factor - own));
+  }
+  return values.length === patchCount(item.grid) * channels * temporal * area ? most : Number.NaN;
 }

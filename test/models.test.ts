@@ -5,7 +5,6 @@
  */
 import { readFile } from "node:fs/promises";
 import {
-  channelScale,
   compareWithReference,
   createDevice,
   createVisionModel,
@@ -13,20 +12,20 @@ import {
   type Embedding,
   EncoderEngine,
   type EncoderItem,
-  type Grid,
-  type GridPart,
   type LoadedModel,
   loadModel,
   partsOf,
-  patchCount,
   processImage,
   SafetensorsFile,
   VisionEncoder,
 } from "@vitgraph/core";
+import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import {
   fixture,
+  gridsOf,
   joinEmbeddings,
+  levelsApart,
   type ReferenceCase,
   readCase,
   readFloats,
@@ -145,6 +144,25 @@ test.each([
     expect(outcome.value.batch?.budget).toBeGreaterThanOrEqual(tokens);
   },
 );
+
+test("an image beyond a model's table of positions is refused before it is decoded, also by getItemSpecs", async () => {
+  await using engine = await EncoderEngine.create({
+    model: fixture("models/gemma4-tiny"),
+    devices: [{ backend: "cpu" }],
+    maxBatchTokens: 128,
+  });
+  const strip = await sharp({
+    create: { width: 590, height: 3, channels: 3, background: { r: 9, g: 9, b: 9 } },
+  })
+    .png()
+    .toBuffer();
+  const refused = {
+    status: "rejected",
+    reason: { message: "a grid side of 210 patches is beyond 64: cut the image into several" },
+  };
+  expect(await engine.getItemSpecs([{ image: strip }])).toMatchObject([refused]);
+  expect(await engine.encode([{ image: strip }])).toMatchObject([refused]);
+});
 
 test("a clip is refused where a model takes stills alone", async () => {
   await using model = await loadModel(fixture("models/kimi-vl-tiny"));
@@ -277,37 +295,10 @@ async function readCases(family: string, { vision }: LoadedModel): Promise<reado
   return cases.filter(({ items }) => items.every(({ grid }) => grid.t <= maxFrames));
 }
 
-/** Tiles of an image are one item's frames, of which some may have a grid of their own. */
-function gridsOf(grid: Grid, { tiled }: LoadedModel["vision"]): readonly GridPart[] {
-  if (!tiled) return [grid];
-  return partsOf(grid).flatMap(({ t, h, w }) => new Array<GridPart>(t).fill({ t: 1, h, w }));
-}
-
 /** Backwards, and every third first. */
 function ordersOf(count: number): readonly (readonly number[])[] {
   const indices = Array.from({ length: count }, (_, index) => index);
   return [indices.toReversed(), [...indices].sort((a, b) => (a % 3) - (b % 3))];
-}
-
-/** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's. */
-function levelsApart(item: EncoderItem, values: Float32Array, model: LoadedModel): number {
-  const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
-  const scale = channelScale(model.processor);
-  const area = patchSize ** 2;
-  let most = 0;
-  for (let at = 0; at < values.length; at++) {
-    const channel = Math.floor(at / (area * temporal)) % channels;
-    const [factor, shift] = [scale[2 * channel] as number, scale[2 * channel + 1] as number];
-    // A still image has one of the frames that transformers repeats.
-    const source = Math.floor(at / (area * temporal)) * area + (at % area);
-    const own =
-      item.format === "normalized"
-        ? ((item.pixelValues[at] as number) - shift) / factor
-        : (item.pixels[source] as number);
-    most = Math.max(most, Math.abs(((values[at] as number) - shift) / factor - own));
-  }
-  expect(values).toHaveLength(patchCount(item.grid) * channels * temporal * area);
-  return most;
 }
 
 /** Every `stride`-th row. */

@@ -14,7 +14,7 @@ test("notes and the linter's findings come in the order of the text", () => {
   const text =
     '{\n "encoder_cudagraph_token_budgets": [64, 64],\n "mode": 3,\n "encoder_spatial_merge_size": 3\n}';
   const all = findings(text, {
-    images: { patchSize: 16, spatialMergeSize: 2, minPixels: 1024, maxPixels: 65_536 },
+    images: { spatialMergeSize: 2, minTokens: 1, maxTokens: 64 },
   });
   const lines = all.map(({ line }) => line);
   expect(lines).toEqual([...lines].sort());
@@ -25,7 +25,7 @@ test("notes and the linter's findings come in the order of the text", () => {
 test("a finding about a value that the text does not give is the text's, and comes last", () => {
   const [first, last] = findings('{"cudagraph_mm_encoder": true, "cudagraph_mode": "NONE"}', {
     budgetRange: { min: 64, max: 128 },
-    images: { patchSize: 16, spatialMergeSize: 2, minPixels: 1024, maxPixels: 16_777_216 },
+    images: { spatialMergeSize: 2, minTokens: 1, maxTokens: 16_384 },
   }).filter(({ severity }) => severity !== "note");
   expect(first).toMatchObject({ rule: "cudagraph-mode-none", line: 1 });
   expect(last).toMatchObject({ rule: "image-never-fits", source: "a.json" });

@@ -40,8 +40,14 @@ export type {
   PassConfig,
 } from "./generated/types.js";
 export { parseHumanReadableInteger } from "./human-readable.js";
-export { type ImageGeometry, type ImageSize, imageTokens } from "./image-tokens.js";
-export { type LintFacts, type LintFinding, type LintRule, lintCompilationConfig } from "./lint.js";
+export {
+  type ImageFacts,
+  type LintFacts,
+  type LintFinding,
+  type LintRule,
+  lintCompilationConfig,
+  type SentImage,
+} from "./lint.js";
 export {
   type ConfigOrigin,
   type ParseOptions,

@@ -7,7 +7,7 @@ import { parseCompilationConfig } from "./parse.js";
 /** Qwen3-VL's image processor and budget range, images only. */
 const QWEN3_VL = {
   modelType: "qwen3_vl",
-  images: { patchSize: 16, spatialMergeSize: 2, minPixels: 65_536, maxPixels: 16_777_216 },
+  images: { spatialMergeSize: 2, minTokens: 64, maxTokens: 16_384 },
   budgetRange: { min: 64, max: 16_384 },
   videoLimit: 0,
 } satisfies LintFacts;
@@ -47,7 +47,7 @@ test("never throws, and points at keys that there are", () => {
       const facts = {
         ...QWEN3_VL,
         budgetRange: { min, max },
-        imageSizes: sizes.map(([height, width]) => ({ height: height + 1, width: width + 1 })),
+        sentImages: sizes.map(([width, tokens]) => ({ height: 1, width: width + 1, tokens: tokens + 1 })),
       };
       for (const { pointer, message, remedy } of lintCompilationConfig(config, facts)) {
         expect(Object.hasOwn(config, pointer.split("/")[1]!)).toBe(true);
@@ -86,7 +86,7 @@ describe("budget-unreachable", () => {
   });
 
   test("a budget above what the items of a batch can have", () => {
-    const small = { ...QWEN3_VL, images: { ...QWEN3_VL.images, maxPixels: 1024 * 1024 } };
+    const small = { ...QWEN3_VL, images: { ...QWEN3_VL.images, maxTokens: 1024 } };
     const config = {
       ...GRAPHS,
       encoder_cudagraph_token_budgets: [1024, 2048, 4096],
@@ -160,16 +160,16 @@ describe("image-never-fits", () => {
 
   test("what the processor lets through and no budget holds", () => {
     expect(findings("image-never-fits", config)).toEqual([
-      "warning /encoder_cudagraph_token_budgets: images of more than 1048576 pixels never fit: they have up to 16384 tokens, and the largest token budget is 1024",
+      "warning /encoder_cudagraph_token_budgets: images have up to 16384 tokens, and the largest token budget is 1024",
     ]);
   });
 
   test("sizes that are known to come", () => {
     const facts = {
       ...QWEN3_VL,
-      imageSizes: [
-        { height: 720, width: 1280 },
-        { height: 1080, width: 1920 },
+      sentImages: [
+        { height: 720, width: 1280, tokens: 880 },
+        { height: 1080, width: 1920, tokens: 2040 },
       ],
     };
     expect(findings("image-never-fits", config, facts)).toEqual([

@@ -7,13 +7,24 @@ import { type BudgetRange, type EncoderBudgets, resolveEncoderBudgets } from "./
 import { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 import { type Repair, remove, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
-import {
-  type ImageGeometry,
-  type ImageSize,
-  imageTokens,
-  maxImageTokens,
-  minImageTokens,
-} from "./image-tokens.js";
+
+/** What a model makes of images of any size. */
+export interface ImageFacts {
+  /** Patches along one side of a merged token. */
+  readonly spatialMergeSize: number;
+  /** Fewest and most output tokens of an image. */
+  readonly minTokens: number;
+  readonly maxTokens: number;
+}
+
+/** An image that will be sent. */
+export interface SentImage {
+  /** In pixels, before the processor's resize. */
+  readonly height: number;
+  readonly width: number;
+  /** Output tokens. */
+  readonly tokens: number;
+}
 
 /** Facts about the model and the host. All are optional. */
 export interface LintFacts {
@@ -23,16 +34,14 @@ export interface LintFacts {
   readonly compileSupported?: boolean;
   /** False if `cudagraph_mm_encoder` has no effect for this model. */
   readonly cudagraphSupported?: boolean;
-  /** Patch size, merge size and pixel limits of its image processor. */
-  readonly images?: ImageGeometry;
+  readonly images?: ImageFacts;
   /** Output tokens of the longest video. Absent: unknown, and rules about the largest item are skipped. */
   readonly maxVideoTokens?: number;
   readonly budgetRange?: BudgetRange;
   readonly maxFramesPerVideo?: number;
   /** Videos allowed in a prompt; 0: images only. */
   readonly videoLimit?: number;
-  /** Sizes of images that will be sent, before the processor's resize. */
-  readonly imageSizes?: readonly ImageSize[];
+  readonly sentImages?: readonly SentImage[];
 }
 
 /** The rules of {@link lintCompilationConfig}. */
@@ -151,7 +160,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
 
   "budget-unreachable"({ encoder, facts, budgets }) {
     if (budgets === undefined) return [];
-    const smallestBatch = facts.images === undefined ? 1 : minImageTokens(facts.images);
+    const smallestBatch = facts.images?.minTokens ?? 1;
     const largestBatch = mostTokensInBatch(facts, budgets);
     return encoder.tokenBudgets.flatMap((budget, index) => {
       const below = budgets.tokenBudgets.findLast((other) => other < budget) ?? 0;
@@ -184,29 +193,27 @@ const RULES: Readonly<Record<LintRule, Check>> = {
 
   "image-never-fits"({ encoder, facts, budgets }) {
     if (budgets === undefined || !encoder.cudagraph || facts.images === undefined) return [];
-    const { images } = facts;
     const largest = budgets.tokenBudgets.at(-1)!;
     const pointer = BUDGETS;
-    const sizes = (facts.imageSizes ?? []).flatMap((size) => {
-      const tokens = imageTokens(size, images);
-      return tokens <= largest
+    const sent = (facts.sentImages ?? []).flatMap(({ width, height, tokens }) =>
+      tokens <= largest
         ? []
         : [
             {
               pointer,
-              message: `an image of ${size.width} × ${size.height} pixels has ${tokens} tokens, and fits no token budget`,
+              message: `an image of ${width} × ${height} pixels has ${tokens} tokens, and fits no token budget`,
               remedy: `add a budget of ${tokens} or more: it runs eagerly otherwise`,
             },
-          ];
-    });
-    const most = maxImageTokens(images);
-    if (sizes.length > 0 || most <= largest) return sizes;
-    const pixels = largest * (images.patchSize * images.spatialMergeSize) ** 2;
+          ],
+    );
+    const { maxTokens } = facts.images;
+    if (sent.length > 0 || maxTokens <= largest) return sent;
     return [
       {
         pointer,
-        message: `images of more than ${pixels} pixels never fit: they have up to ${most} tokens, and the largest token budget is ${largest}`,
-        remedy: "add a larger budget, or lower the processor's limit of pixels: they run eagerly otherwise",
+        message: `images have up to ${maxTokens} tokens, and the largest token budget is ${largest}`,
+        remedy:
+          "add a larger budget, or lower the processor's limit of pixels: larger ones run eagerly otherwise",
       },
     ];
   },
@@ -310,7 +317,7 @@ function modelName(facts: LintFacts): string {
 /** Output tokens of the fullest batch that packing can make; undefined where an item's most tokens are not known. */
 function mostTokensInBatch(facts: LintFacts, budgets: EncoderBudgets): number | undefined {
   const scheduled = facts.budgetRange?.max;
-  const images = facts.images === undefined ? undefined : maxImageTokens(facts.images);
+  const images = facts.images?.maxTokens;
   const videos = facts.videoLimit === 0 || budgets.maxFrames === 0 ? 0 : facts.maxVideoTokens;
   if (images === undefined || videos === undefined) return scheduled;
   return Math.min(Math.max(images, videos) * budgets.maxItems, scheduled ?? Number.POSITIVE_INFINITY);

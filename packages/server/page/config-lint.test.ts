@@ -60,5 +60,5 @@ test("a good config has none", () => {
 });
 
 function images(spatialMergeSize: number): NonNullable<LintFacts["images"]> {
-  return { patchSize: 16, spatialMergeSize, minPixels: 65_536, maxPixels: 16_777_216 };
+  return { spatialMergeSize, minTokens: 64, maxTokens: 16_384 };
 }

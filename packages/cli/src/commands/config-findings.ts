@@ -3,13 +3,12 @@ import {
   type ConfigFinding,
   configFindings,
   formatPlace,
-  type ImageSize,
   type LintFacts,
   parseConfigFile,
   parseJsonDocument,
 } from "@vitgraph/config";
 import { yamlFindings } from "@vitgraph/config/yaml";
-import { DEFAULT_MAX_BATCH_TOKENS } from "@vitgraph/core";
+import { DEFAULT_MAX_BATCH_TOKENS, type ImageSize } from "@vitgraph/core";
 import { type Command, InvalidArgumentError } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
@@ -62,10 +61,9 @@ function imageSize(text: string, earlier: readonly ImageSize[]): readonly ImageS
 
 /** Facts from the options, including a model's settings; those of a hub id are downloaded. */
 export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFacts> {
-  const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS } = options;
+  const { model, maxBatchTokens = DEFAULT_MAX_BATCH_TOKENS, image } = options;
   return {
-    ...(model === undefined ? {} : await readModelFacts(await downloadSettings(model, io), maxBatchTokens)),
-    imageSizes: options.image,
+    ...(model && (await readModelFacts(await downloadSettings(model, io), maxBatchTokens, image))),
     ...(options.video ? {} : { videoLimit: 0 }),
   };
 }

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ARCHITECTURES } from "@vitgraph/core";
 import { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createFakeIo } from "../testing.js";
@@ -128,6 +129,24 @@ odd.yaml: 1 error, 5 warnings
     expect(exitCode).toBe(1);
   });
 
+  test("an image that the model cuts into tiles has the tokens of all of them", async () => {
+    const path = file("tiles.json", {
+      cudagraph_mm_encoder: true,
+      encoder_cudagraph_token_budgets: [256, 1024],
+    });
+    const tiled = model("m", ARCHITECTURES["internvl3-1b"]);
+    const { stdout } = await run("check", path, "--model", tiled, "--image", "1920x1080");
+    // 4 × 2 tiles of 448 pixels and a thumbnail, of 256 tokens each.
+    expect(stdout).toContain("an image of 1920 × 1080 pixels has 2304 tokens, and fits no token budget");
+  });
+
+  test("a size that the model refuses is an error", async () => {
+    const path = file("strip.json", { cudagraph_mm_encoder: true });
+    await expect(run("check", path, "--model", model("m", QWEN3_VL), "--image", "1000x2")).rejects.toThrow(
+      "image of 1000 × 2 pixels has an aspect ratio of 500, above 200",
+    );
+  });
+
   test("a model whose encoder is neither compiled nor captured", async () => {
     const path = file("on.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
     const { stdout, exitCode } = await run("check", path, "--model", model("m", { model_type: "blip_2" }));
@@ -143,7 +162,7 @@ odd.yaml: 1 error, 5 warnings
   test("the processor's files are read", async () => {
     const path = file("b.json", {
       cudagraph_mm_encoder: true,
-      encoder_cudagraph_token_budgets: [128, 256, 1024],
+      encoder_cudagraph_token_budgets: [128, 256, 1024, 8192, 16384],
       encoder_cudagraph_max_vision_items_per_batch: 1,
     });
     const processor = { size: { shortest_edge: 65_536, longest_edge: 131_072 } };
@@ -153,7 +172,8 @@ odd.yaml: 1 error, 5 warnings
     });
     expect((await run("check", path, "--model", images)).stdout).toContain(": 0 errors, 0 warnings");
     expect((await run("check", path, "--model", images, "--no-video")).stdout).toContain(
-      "no batch can reach token budget 256: the largest has 128 tokens, and fits 128",
+      // 128 tokens within the bound; a strip of 1 to 200, whose short side is a token, has 159.
+      "no batch can reach token budget 1024: the largest has 159 tokens, and fits 256",
     );
     const videos = model("m", QWEN3_VL, {
       "preprocessor_config.json": processor,
@@ -162,7 +182,8 @@ odd.yaml: 1 error, 5 warnings
     const { stdout } = await run("check", path, "--model", videos);
     expect(stdout).not.toContain("token budget 256:");
     expect(stdout).toContain(
-      "no batch can reach token budget 1024: the largest has 256 tokens, and fits 256",
+      // 256 tokens within the bound; 384 pairs of frames have up to 11 tokens each.
+      "no batch can reach token budget 16384: the largest has 4224 tokens, and fits 8192",
     );
   });
 

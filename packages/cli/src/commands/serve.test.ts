@@ -81,7 +81,11 @@ test("serves embeddings until a signal drains it", async () => {
   expect(await (await fetch(`${url}/page/state`)).json()).toMatchObject({
     model: "tiny",
     compilationConfig: { cudagraph_mm_encoder: true },
-    lintFacts: { modelType: "qwen3_vl", budgetRange: { min: 64, max: 16_384 }, images: { patchSize: 2 } },
+    lintFacts: {
+      modelType: "qwen3_vl",
+      budgetRange: { min: 64, max: 16_384 },
+      images: { spatialMergeSize: 2 },
+    },
     sizes: [{ tokens: 8, weight: 1 }],
   });
   expect(await stop()).toBe(0);

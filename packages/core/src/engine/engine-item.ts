@@ -21,7 +21,7 @@ import { checkRaster } from "../images/process.js";
 import { checkUnshared, copyGrid, type EncoderItem, type Grid, patchCount } from "../item.js";
 import { type LoadedModel, videoProcessorOf } from "../models/load-model.js";
 import { itemSpec } from "../models/vision-model.js";
-import { checkItemOfModel } from "../runtime/check-item.js";
+import { checkGridOfModel, checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
 import { copyBytes } from "./copy-bytes.js";
@@ -372,6 +372,7 @@ function opened(
     preprocess,
   }: { readonly workBytes: number } & Pick<OpenedItem, "isSmall" | "preprocess">,
 ): OpenedItem {
+  checkGridOfModel(grid, model.vision);
   const isVideo = kind === "frames" || kind === "video";
   const { patchSize, temporalPatchSize } = model.vision;
   const frames = isVideo ? temporalPatchSize : 1;

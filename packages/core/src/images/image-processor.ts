@@ -108,6 +108,8 @@ export interface ImageProcessorDefaults {
   readonly ofClass: ImageProcessor;
   /** For files that set the size by other keys than bounds on the area. */
   readonly sizes?: SizeSettings;
+  /** Keys that transformers' class for the family's images ignores. */
+  readonly ignored?: readonly string[];
 }
 
 /** A family's own settings of the size, in place of `min_pixels`, `max_pixels` and their `size`. */
@@ -139,11 +141,13 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
  */
 export function readImageSettings(
   settings: Settings | undefined,
-  { withoutFile, ofClass, sizes }: ImageProcessorDefaults,
+  { withoutFile, ofClass, sizes, ignored = [] }: ImageProcessorDefaults,
   overrides: Settings = {},
 ): ImageProcessor {
   const defaults = settings === undefined ? withoutFile : ofClass;
-  return readSettings("preprocessor_config.json", overridden(settings, overrides), defaults, sizes);
+  const used =
+    settings && Object.fromEntries(Object.entries(settings).filter(([key]) => !ignored.includes(key)));
+  return readSettings("preprocessor_config.json", overridden(used, overrides), defaults, sizes);
 }
 
 /**
@@ -251,7 +255,7 @@ function readSettings<Processor extends ImageProcessor>(
   // transformers requires the size even if the processor never crops.
   if (read.boolean("do_center_crop", false) && (settings.crop_size ?? null) === null)
     read.fail("crop_size", "given beside do_center_crop");
-  for (const key of UNSUPPORTED_STEPS) if (read.boolean(key, false)) read.fail(key, "absent or false");
+  for (const step of UNSUPPORTED_STEPS) read.onlyFalse(step);
   const absent = { ...defaults, ...sizes.read(read, defaults) };
   const processor: Processor = {
     ...absent,
@@ -390,6 +394,16 @@ export class SettingsReader {
     return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
   }
 
+  /** For steps that the family's processor always takes. @throws VG_MODEL_INVALID unless `key` is true or absent */
+  onlyTrue(key: string): void {
+    if (!this.boolean(key, true)) this.fail(key, "absent or true");
+  }
+
+  /** For steps that vitgraph does not have. @throws VG_MODEL_INVALID if `key` is true */
+  onlyFalse(key: string): void {
+    if (this.boolean(key, false)) this.fail(key, "absent or false");
+  }
+
   /** One number for each of red, green and blue, or one for all of them. */
   channels(key: string, absent: readonly number[]): readonly number[] {
     const expected = "three numbers, for red, green and blue";
@@ -401,8 +415,11 @@ export class SettingsReader {
     return typeof value === "number" ? [value, value, value] : value;
   }
 
-  /** A reader of the object at `key`, or of an empty one. */
-  object(key: string): SettingsReader {
+  /** A reader of the object at `key`, or of an empty one. @param ofNumber the object that a number stands for */
+  object(key: string, ofNumber?: (value: number) => Settings): SettingsReader {
+    const given = this.#values[key];
+    if (ofNumber && Number.isFinite(given))
+      return new SettingsReader(this.#file, ofNumber(given as number), `${this.#path}${key}.`);
     const value = this.#read(key, {}, "an object", (found): found is Settings => {
       return typeof found === "object" && !Array.isArray(found);
     });

@@ -33,7 +33,16 @@ export function smartResize(height: number, width: number, bounds: ResizeBounds)
   const { factor, minPixels, maxPixels } = bounds;
   checkNumbers({ height, width, factor, minPixels, maxPixels });
   checkAspectRatio(height, width);
-  const rounded = roundToMultiples(height, width, factor);
+  return withinBounds(height, width, roundToMultiples(height, width, factor), bounds);
+}
+
+/** @param rounded the image's size in multiples of `factor`, which is the result if its area lies within the bounds */
+export function withinBounds(
+  height: number,
+  width: number,
+  rounded: ImageSize,
+  { factor, minPixels, maxPixels }: ResizeBounds,
+): ImageSize {
   const area = rounded.height * rounded.width;
   if (area > maxPixels) return shrink(height, width, factor, Math.sqrt((height * width) / maxPixels));
   // Also where a side rounded to zero, whatever the other one is: transformers then scales the image to minPixels.

@@ -104,6 +104,36 @@ test.each([
   );
 });
 
+test("one number is LLaVA's shorter side, or both sides of its crop, as in CLIP's own files", () => {
+  const read = (settings: Record<string, unknown>) => {
+    const processor = readImageProcessor(settings, "llava");
+    return processor.fit?.({ height: 300, width: 900 }, processor);
+  };
+  const fitted = read({ size: 400, crop_size: 336, do_center_crop: true });
+  expect(fitted).toEqual(
+    read({ size: { shortest_edge: 400 }, crop_size: { height: 336, width: 336 }, do_center_crop: true }),
+  );
+  expect(fitted?.resizeTo).toEqual({ height: 400, width: 1200 });
+  expect(() => read({ size: 0 })).toThrow("size.shortest_edge = 0: it must be a positive whole number");
+});
+
+test("of an image of LFM2-VL, a side that rounds to nothing counts as a token against the bounds", () => {
+  const processor = readImageProcessor({ min_image_tokens: 16, max_image_tokens: 64 }, "lfm2_vl");
+  // 69 × 1 tokens of 32 pixels are above the most: 113 × 1, which keeps the aspect ratio, is transformers' answer.
+  expect(imageGrid({ height: 2200, width: 11 }, processor)).toEqual({ t: 1, h: 226, w: 2 });
+});
+
+test.each([
+  ["hunyuan_vl", { resample: 1 }],
+  ["lfm2_vl", { do_resize: false }],
+  ["internvl", { do_resize: false }],
+  ["llava_onevision", { do_resize: false }],
+])("%s: %j has no effect, as in transformers", (modelType, settings) => {
+  const { fit: _, ...processor } = readImageProcessor(settings, modelType);
+  const { fit: __, ...expected } = readImageProcessor({}, modelType);
+  expect(processor).toEqual(expected);
+});
+
 test.each([
   ["gemma4", { max_soft_tokens: 300 }, "max_soft_tokens = 300: it must be one of 70, 140, 280, 560, 1120"],
   [
@@ -130,6 +160,26 @@ test.each([
   ["kimi_vl", { in_token_limit: 4096 }, "pad_input = undefined: it must be true"],
   ["kimi_vl", { pad_input: true, merge_kernel_size: [1, 2] }, "merge_kernel_size = [1,2]: it must be [2,2]"],
   ["llava", { min_pixels: 9 }, 'the unknown key "min_pixels": remove it'],
+  [
+    "pixtral",
+    { do_center_crop: true, crop_size: { height: 9, width: 9 } },
+    "do_center_crop = true: it must be absent or false",
+  ],
+  [
+    "llava_onevision",
+    { do_center_crop: true, crop_size: { height: 9, width: 9 } },
+    "do_center_crop = true: it must be absent or false",
+  ],
+  [
+    "llava_onevision",
+    { crop_size: { height: 336, width: 336 } },
+    "crop_size.height = 336: it must be size.height, which is 384",
+  ],
+  ["llava", { do_pad: true }, "do_pad = true: it must be absent or false"],
+  ["llava", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["idefics3", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["llama4", { do_resize: false }, "do_resize = false: it must be absent or true"],
+  ["minicpmv4_6", { do_resize: false }, "do_resize = false: it must be absent or true"],
 ])("%s: %j is refused", (modelType, settings, text) => {
   expect(() => readImageProcessor(settings, modelType)).toThrow(`preprocessor_config.json has ${text}`);
 });

@@ -14,4 +14,9 @@ const HUNYUAN_CLASS: ImageProcessor = {
   tokensOf: answerRows,
 };
 
-export const HUNYUAN_IMAGES: ImageProcessorDefaults = { withoutFile: HUNYUAN_CLASS, ofClass: HUNYUAN_CLASS };
+export const HUNYUAN_IMAGES: ImageProcessorDefaults = {
+  withoutFile: HUNYUAN_CLASS,
+  ofClass: HUNYUAN_CLASS,
+  // The hub's file asks for Lanczos, and neither the original code nor transformers takes it.
+  ignored: ["resample"],
+};

@@ -47,6 +47,7 @@ export const IDEFICS3_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: SIZE_KEYS,
     read(settings) {
+      settings.onlyTrue("do_resize");
       const [size, tile] = [settings.object("size"), settings.object("max_image_size")];
       for (const object of [size, tile]) object.onlyKeys(["longest_edge"]);
       return tiled({
@@ -89,6 +90,7 @@ export const SMOLVLM_VIDEOS: VideoProcessor = {
 export const SMOLVLM_VIDEO_SIZES: SizeSettings = {
   keys: SIZE_KEYS,
   read(settings) {
+    settings.onlyTrue("do_resize");
     const [size, tile] = [settings.object("size"), settings.object("max_image_size")];
     const sampling = settings.object("video_sampling");
     const videoSize = sampling.object("video_size");

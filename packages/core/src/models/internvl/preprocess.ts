@@ -37,6 +37,8 @@ const GOT_OCR2_CLASS: ImageProcessor = {
 export const INTERNVL_IMAGES: ImageProcessorDefaults = {
   withoutFile: { ...GOT_OCR2_CLASS, ...IMAGENET, ...tilesOf(TILES) },
   ofClass: GOT_OCR2_CLASS,
+  // Tiles are cut from resized images whatever the file says.
+  ignored: ["do_resize"],
   sizes: {
     // transformers' InternVLProcessor cuts tiles whatever the file says of it.
     keys: ["min_patches", "max_patches", "crop_to_patches"],
@@ -57,6 +59,7 @@ export const INTERNVL_CHAT_SIZES: SizeSettings = { keys: [], read: () => ({}) };
 export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
   withoutFile: INTERNVL_IMAGES.withoutFile,
   ofClass: INTERNVL_IMAGES.withoutFile,
+  ignored: ["do_resize"],
   sizes: INTERNVL_CHAT_SIZES,
 };
 
@@ -93,7 +96,8 @@ export const INTERNVL_VIDEO_SIZES: SizeSettings = {
   // Without a file of its own, the settings are those of images.
   keys: ["initial_shift", "min_patches", "max_patches", "crop_to_patches"],
   read(settings, { fixedSize }) {
-    if (!settings.boolean("initial_shift", true)) settings.fail("initial_shift", "absent or true");
+    settings.onlyTrue("initial_shift");
+    settings.onlyFalse("do_center_crop");
     const tile = settings.object("size").square(fixedSize?.height ?? TILES.tile);
     return { fixedSize: { height: tile, width: tile } };
   },

@@ -3,7 +3,13 @@
  * size, with the bounded one behind them.
  */
 import type { FittedImage, ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
-import { checkAspectRatio, type ImageSize, nearestTiles, smartResize } from "../../images/smart-resize.js";
+import {
+  checkAspectRatio,
+  type ImageSize,
+  nearestTiles,
+  type ResizeBounds,
+  withinBounds,
+} from "../../images/smart-resize.js";
 import { roundHalfEven } from "../../numerics.js";
 
 interface SplitSettings {
@@ -51,6 +57,7 @@ const LFM2_VL_CLASS: ImageProcessor = {
 export const LFM2_VL_IMAGES: ImageProcessorDefaults = {
   withoutFile: LFM2_VL_CLASS,
   ofClass: LFM2_VL_CLASS,
+  ignored: ["do_resize"],
   sizes: {
     keys: [
       ...["encoder_patch_size", "downsample_factor", "min_image_tokens", "max_image_tokens"],
@@ -118,12 +125,10 @@ function split(settings: SplitSettings): Pick<ImageProcessor, "minPixels" | "max
 }
 
 /** `smart_resize` of this processor: a side is a block at least before the bounds are held against the area. */
-function boundedSize({ height, width }: ImageSize, bounds: Parameters<typeof smartResize>[2]): ImageSize {
-  const { factor, minPixels, maxPixels } = bounds;
+function boundedSize({ height, width }: ImageSize, bounds: ResizeBounds): ImageSize {
+  const { factor } = bounds;
   const multiple = (side: number) => Math.max(factor, roundHalfEven(side / factor) * factor);
-  const area = multiple(height) * multiple(width);
-  if (area < minPixels || area > maxPixels) return smartResize(height, width, bounds);
-  return { height: multiple(height), width: multiple(width) };
+  return withinBounds(height, width, { height: multiple(height), width: multiple(width) }, bounds);
 }
 
 /** A patch at least. */

@@ -37,6 +37,7 @@ export const LLAMA4_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: ["max_patches", "resize_to_max_canvas"],
     read(settings) {
+      settings.onlyTrue("do_resize");
       const tile = settings.object("size").square(336);
       const maxTiles = settings.positiveInteger("max_patches", 16);
       if (maxTiles > 256) settings.fail("max_patches", "at most 256");

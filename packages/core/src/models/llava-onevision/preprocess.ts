@@ -5,6 +5,7 @@
 import type {
   ImageProcessor,
   ImageProcessorDefaults,
+  SettingsReader,
   SizeSettings,
   VideoProcessor,
 } from "../../images/image-processor.js";
@@ -26,10 +27,12 @@ const LLAVA_ONEVISION_CLASS: ImageProcessor = {
 export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
   withoutFile: { ...LLAVA_ONEVISION_CLASS, ...RANGE },
   ofClass: LLAVA_ONEVISION_CLASS,
+  // Tiles are cut from resized images whatever the file says.
+  ignored: ["do_resize"],
   sizes: {
     keys: ["image_grid_pinpoints"],
     read(settings) {
-      const tile = settings.object("size").square(384);
+      const tile = readTile(settings);
       const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? PINPOINTS, tile);
       if (pinpoints !== undefined) return anyres(tile, pinpoints);
       return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
@@ -54,8 +57,17 @@ export const LLAVA_ONEVISION_VIDEOS: VideoProcessor = { ...LLAVA_ONEVISION_VIDEO
 export const LLAVA_ONEVISION_VIDEO_SIZES: SizeSettings = {
   // Without a file of its own, the settings are those of images.
   keys: ["image_grid_pinpoints"],
-  read: (settings) => squareFrames(settings.object("size").square(384)),
+  read: (settings) => squareFrames(readTile(settings)),
 };
+
+/** Pixels along one side of a tile. */
+function readTile(settings: SettingsReader): number {
+  settings.onlyFalse("do_center_crop");
+  const tile = settings.object("size").square(384);
+  // transformers cuts an image into tiles of this size, even without the crop.
+  const crop = settings.object("crop_size");
+  return crop.square(tile) === tile ? tile : crop.fail("height", `size.height, which is ${tile}`);
+}
 
 /** Pixels behind the last whole patch are left out. @param side in pixels */
 function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {

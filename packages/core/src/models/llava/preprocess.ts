@@ -18,14 +18,18 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: [],
     read(settings) {
-      const size = settings.object("size");
+      // CLIP's own files have numbers.
+      const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
+      const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
       size.onlyKeys(["shortest_edge"]);
-      const crop = settings.object("crop_size").square(224);
-      if (!settings.boolean("do_center_crop", true)) settings.fail("do_center_crop", "true, or absent");
+      const crop = cropSize.square(224);
+      for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
+      // LlavaImageProcessor pads to a square before the resize; CLIPImageProcessor has no use for the key.
+      const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
+      if (!isClip) settings.onlyFalse("do_pad");
       const edge = size.positiveInteger("shortest_edge", 224);
       if (edge > 4096) size.fail("shortest_edge", "at most 4096");
-      if (crop > edge)
-        settings.object("crop_size").fail("height", `at most size.shortest_edge, which is ${edge}`);
+      if (crop > edge) cropSize.fail("height", `at most size.shortest_edge, which is ${edge}`);
       return cropped(edge, crop);
     },
   },

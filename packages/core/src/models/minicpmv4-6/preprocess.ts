@@ -81,6 +81,7 @@ export const MINICPM_VIDEO_SIZES: SizeSettings = {
 };
 
 function readSlices(settings: SettingsReader): Sliced {
+  settings.onlyTrue("do_resize");
   const maxSlices = settings.positiveInteger("max_slice_nums", 9);
   if (maxSlices > 256) settings.fail("max_slice_nums", "at most 256");
   const resolution = settings.positiveInteger("scale_resolution", 448);

@@ -19,6 +19,7 @@ export const PIXTRAL_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: [],
     read(settings, { maxPixels }) {
+      settings.onlyFalse("do_center_crop");
       const size = settings.object("size");
       size.onlyKeys(["longest_edge"]);
       return boundedBy(size.positiveInteger("longest_edge", Math.sqrt(maxPixels)));

@@ -1,0 +1,37 @@
+/** What the linter is told of a model's images holds for every size, in each family. */
+import { ARCHITECTURES, type ArchitectureName, imageTokenCount, loadDummyModel } from "@vitgraph/core";
+import { VitgraphError } from "@vitgraph/errors";
+import { describe, expect, test } from "vitest";
+import { loadedModelFacts } from "./config-facts.js";
+
+/** One of each family. */
+const MODELS = Object.fromEntries(
+  Object.entries(ARCHITECTURES).map(([name, { model_type }]) => [model_type, name as ArchitectureName]),
+);
+
+describe.each(Object.entries(MODELS))("%s", (_modelType, architecture) => {
+  test("no image has fewer or more tokens than the linter is told", async () => {
+    await using model = loadDummyModel(architecture);
+    const { minTokens = 0, maxTokens = 0 } = loadedModelFacts(model, 16_384).images ?? {};
+    for (const size of SIZES) {
+      const tokens = tokensOf(size, model.processor);
+      if (tokens === undefined) continue;
+      expect(tokens).toBeGreaterThanOrEqual(minTokens);
+      // Shapes are sampled: padding may come to a little more between them.
+      expect(tokens).toBeLessThanOrEqual(1.02 * maxTokens);
+    }
+  });
+});
+
+const SIDES = [1, 14, 29, 100, 337, 385, 640, 1000, 1344, 2048, 4001, 9000];
+const SIZES = SIDES.flatMap((height) => SIDES.map((width) => ({ height, width })));
+
+/** Undefined for a size that is refused. */
+function tokensOf(...args: Parameters<typeof imageTokenCount>): number | undefined {
+  try {
+    return imageTokenCount(...args);
+  } catch (error) {
+    if (VitgraphError.is(error)) return undefined;
+    throw error;
+  }
+}
