@@ -15,6 +15,7 @@ import {
   type LoadedModel,
   loadModel,
   partsOf,
+  patchCount,
   processImage,
   SafetensorsFile,
   VisionEncoder,
