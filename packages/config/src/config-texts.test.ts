@@ -1,6 +1,6 @@
 /** Findings in YAML files of every kind. Places inside arguments are tested with the editor's language service. */
 import { describe, expect, test } from "vitest";
-import { applyFix } from "./fix.js";
+import { applyFix, mergeFixes } from "./fix.js";
 import { yamlFindings } from "./yaml.js";
 
 /** "line:column severity: message" of each finding. */
@@ -32,6 +32,24 @@ describe("files with configs further inside", () => {
     expect(applyFix(MANIFESTS, finding!.fix!)).toBe(MANIFESTS.replace("encodre", "encoder"));
   });
 
+  test("files in a ConfigMap, with their fixes", () => {
+    const text = `kind: ConfigMap
+apiVersion: v1
+data:
+  notes.yaml: "a: 1"
+  serve.yaml: |
+    model: m
+    compilation-config:
+      cudagraph_mm_encodre: true
+  quoted.yml: "compilation-config: '{\\"cudagraph_mm_encodre\\": true}'\\n"
+`;
+    expect(found(text)).toEqual([`8:7 error: ${TYPO}`, `9:39 error: ${TYPO}`]);
+    const fixes = yamlFindings({ name: "a.yaml", text }).map(({ fix }) => fix!);
+    expect(applyFix(text, { title: "", edits: mergeFixes(fixes) })).toBe(
+      text.replaceAll("encodre", "encoder"),
+    );
+  });
+
   test("the linter gets the facts", () => {
     const text = `services: {vllm: {command: [-cc, '{"compile_mm_encoder": true}']}}\n`;
     const findings = yamlFindings({ name: "a.yaml", text }, { modelType: "blip_2", compileSupported: false });
@@ -44,7 +62,7 @@ describe("files with configs further inside", () => {
   });
 
   test("a compose file or manifest without a config is noted", () => {
-    const note = "note: no compilation config among the arguments of the manifests";
+    const note = "note: no compilation config in the manifests";
     expect(found("services: {vllm: {command: [--model, m]}}\n")).toEqual([note]);
     expect(found("apiVersion: v1\nkind: Service\n")).toEqual([note]);
     expect(found("a: 1\n---\nb: 2\n")).toEqual([note]);

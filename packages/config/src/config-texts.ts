@@ -1,6 +1,6 @@
 /**
  * The compilation configs in a file: the whole of a JSON file, `compilation-config:` in YAML, and `-cc` among the
- * arguments of compose files and Kubernetes manifests. The command line and the editor find the same ones.
+ * arguments of compose files and Kubernetes manifests, and YAML files in ConfigMaps. The command line and the editor find the same ones.
  */
 import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
@@ -9,10 +9,11 @@ import { type ConfigFinding, configFindings } from "./findings.js";
 import type { TextEdit } from "./fix.js";
 import type { LintFacts } from "./lint.js";
 import { parseCompilationConfig } from "./parse.js";
-import { configInvalid } from "./problem.js";
+import { configInvalid, type Place } from "./problem.js";
 import { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
 import type { ArgumentText } from "./serve/types.js";
 import { editWord, type ShellWord, shellWords } from "./shell-words.js";
+import { embedEdits } from "./text-edits.js";
 import { parseYamlDocument, yamlProblem } from "./yaml-document.js";
 import { type EmbeddedJson, embeddedJson } from "./yaml-json.js";
 import { parseYamlStream } from "./yaml-parse.js";
@@ -67,7 +68,7 @@ export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly Co
     });
   }
   if (configs.length > 0) return configs.flatMap((config) => config.findings(facts));
-  const message = "no compilation config among the arguments of the manifests";
+  const message = "no compilation config in the manifests";
   return [{ source: file.name, severity: "note", message }];
 }
 
@@ -105,6 +106,11 @@ function jsonFile({ name, text }: TextFile): ConfigText {
 const CONFIG = "compilation-config";
 
 function yamlConfigs(file: TextFile, documents: readonly Document[]): readonly ConfigText[] {
+  return [...ownConfigs(file, documents), ...documents.flatMap((document) => filesIn(document, file))];
+}
+
+/** Without those in files of a ConfigMap. */
+function ownConfigs(file: TextFile, documents: readonly Document[]): readonly ConfigText[] {
   const locate = offsetPlaces(file.text, file.name);
   return documents.flatMap((document) => {
     const serveFile = documents.length === 1 ? serveFileIn(document, file) : undefined;
@@ -172,6 +178,64 @@ function partOf(json: EmbeddedJson | undefined): readonly PartOfFile[] {
 
 function optionOf(key: unknown): string {
   return isScalar(key) ? String(key.value).replaceAll("_", "-") : "";
+}
+
+/** YAML files in a ConfigMap: `serve.yaml: |`. Files in these files are not looked for. */
+function filesIn(document: Document, file: TextFile): readonly ConfigText[] {
+  const locate = offsetPlaces(file.text, file.name);
+  const found: ConfigText[] = [];
+  visit(document, {
+    Pair(_, { key, value }) {
+      if (!isScalar(key) || !/\.ya?ml$/.test(String(key.value)) || !isScalar(value)) return;
+      const inner = embeddedJson(value, document, file.text);
+      if (inner?.embedEdit === undefined) return;
+      const place = placeIn(inner.text, (offset) => locate(inner.toSource(offset)));
+      const configs = ownConfigs({ name: file.name, text: inner.text }, parseYamlStream(inner.text));
+      found.push(...configs.map((config) => configInside(config, partOf(inner)[0]!, place)));
+    },
+  });
+  return found;
+}
+
+/** Of a place in a text, its place in the file. */
+function placeIn(text: string, locate: LocateOffset): (line: number, column: number) => Place {
+  const starts = [0, ...[...text.matchAll(/\n/g)].map(({ index }) => index + 1)];
+  return (line, column) => locate((starts[line - 1] ?? 0) + column - 1);
+}
+
+/** A config of a text that is itself part of a file. */
+function configInside(
+  config: ConfigText,
+  outer: PartOfFile,
+  place: (line: number, column: number) => Place,
+): ConfigText {
+  const embed = (edit: TextEdit) => outer.embedEdit?.(edit);
+  const inFile = (part: PartOfFile): PartOfFile => ({
+    text: part.text,
+    toSource: (offset) => outer.toSource(part.toSource(offset)),
+    toPart(sourceOffset) {
+      const at = outer.toPart(sourceOffset);
+      return at === undefined ? undefined : part.toPart(at);
+    },
+    embedEdit(edit) {
+      const inner = part.embedEdit?.(edit);
+      return inner && embed(inner);
+    },
+  });
+  return {
+    start: outer.toSource(config.start),
+    findings: (facts) =>
+      config.findings(facts).map(({ fix, line, column = 1, ...finding }) => {
+        const edits = fix && embedEdits(fix.edits, embed);
+        return {
+          ...finding,
+          ...(line === undefined ? {} : place(line, column)),
+          ...(fix === undefined || edits === undefined ? {} : { fix: { ...fix, edits } }),
+        };
+      }),
+    json: config.json.map(inFile),
+    dotted: config.dotted.map(inFile),
+  };
 }
 
 // ---- Arguments

@@ -52,6 +52,12 @@ const HELM = `servingEngineSpec:
   - vllmConfig:
       extraArgs: ['--compilation-config={"cudagraph_mm_encodre": true}']
 `;
+const CONFIG_MAP = `kind: ConfigMap
+data:
+  serve.yaml: |
+    compilation-config:
+      cudagraph_mm_encodre: true
+`;
 const JSON_FILE = `{\n  "cudagraph_mm_encodre": true\n}\n`;
 
 function file(text: string, name = "a.yaml") {
@@ -91,6 +97,7 @@ describe("diagnostics", () => {
       ["12:19 -cc.cudagraph_mm_encodre=true", '14:59 \\\\\\"cudagraph_mm_encodre\\\\\\"'],
     ],
     ["values of a Helm chart", HELM, ['3:26 "cudagraph_mm_encodre"', '5:42 "cudagraph_mm_encodre"']],
+    ["a file in a ConfigMap", CONFIG_MAP, ["5:7 cudagraph_mm_encodre"]],
     ["a file of JSON", JSON_FILE, ['2:3 "cudagraph_mm_encodre"']],
   ])("%s: a misspelt key", (_name, text, places) => {
     expect(underlined(text)).toEqual(places.map((place) => `${place} — error: ${TYPO}`));

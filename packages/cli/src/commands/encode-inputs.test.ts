@@ -42,6 +42,15 @@ describe("tensor names", () => {
   });
 });
 
+test("paths of which none exists are refused before the model is loaded; one among others fails alone", async () => {
+  await expect(expandInputs(["gone.png", "lost.png"], createFakeIo())).rejects.toMatchObject({
+    code: "VG_FILE_UNREADABLE",
+    message: expect.stringMatching(/^cannot read gone\.png \(ENOENT.*: check the path$/),
+  });
+  const url = "http://127.0.0.1/a.png";
+  expect(await expandInputs(["gone.png", url], createFakeIo())).toEqual(["gone.png", url]);
+});
+
 test("a URL of another scheme is named as such", async () => {
   await expect(readMedia("s3://bucket/a.png", createFakeIo())).rejects.toMatchObject({
     remedy: "give a path, or an http, https or data URL",

@@ -2,12 +2,13 @@
  * The inputs of `vitgraph encode`: files, globs, the images and videos in a directory, URLs, or standard input; and the
  * tensors' names.
  */
+import { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { type CliIo, printNote } from "../cli-io.js";
-import { expandGlobs, inputName, isUrl, readInput, STDIN } from "../files.js";
+import { expandGlobs, inputName, isUrl, readInput, STDIN, unreadable } from "../files.js";
 
 /** Files of a directory with other endings are skipped. A file named explicitly may have any. */
 const IMAGE_ENDINGS = /\.(jpe?g|png|webp|gif)$/i;
@@ -36,7 +37,7 @@ function fileName(path: string): string {
  * Replaces each glob by the files that match it, and each directory by the image files in it, sorted by name; directories
  * inside are not entered.
  * @throws VG_ARGUMENT_INVALID for a directory without images, and for standard input named twice; VG_FILE_UNREADABLE for a
- *   glob that matches nothing
+ *   glob that matches nothing, and where no path exists
  */
 export async function expandInputs(paths: readonly string[], io: CliIo): Promise<readonly string[]> {
   if (paths.filter((path) => path === STDIN).length > 1) {
@@ -45,13 +46,22 @@ export async function expandInputs(paths: readonly string[], io: CliIo): Promise
     });
   }
   const expanded: string[] = [];
+  const missing: VitgraphError[] = [];
   for (const path of await expandGlobs(paths)) {
-    const isDirectory =
-      path !== STDIN && !isUrl(path) && (await stat(path).catch(() => undefined))?.isDirectory();
-    if (isDirectory) expanded.push(...(await imagesIn(path, io)));
+    const isFile = path !== STDIN && !isUrl(path);
+    const found = isFile ? await stat(path).catch((cause: unknown) => cause as Error) : undefined;
+    if (found instanceof Error) missing.push(unreadable(path, found, pathRemedy(path)));
+    if (found instanceof Stats && found.isDirectory()) expanded.push(...(await imagesIn(path, io)));
     else expanded.push(path);
   }
+  // One that is missing among others fails alone. Nothing but a misspelt path should not wait for the model.
+  if (missing.length === expanded.length && missing[0] !== undefined) throw missing[0];
   return expanded;
+}
+
+function pathRemedy(path: string): string {
+  const isOtherUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(path);
+  return isOtherUrl ? "give a path, or an http, https or data URL" : "check the path";
 }
 
 async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]> {
@@ -89,9 +99,7 @@ const URL_LIMITS: UrlLimits = { maxBytes: 2 ** 30, idleMs: 30_000 };
 export async function readMedia(path: string, io: CliIo, limits = URL_LIMITS): Promise<Uint8Array> {
   // The program base64 breaks its output into lines.
   if (isDataUrl(path)) return readDataUrl(path.replaceAll(/\s/g, ""));
-  if (isUrl(path)) return fetchMedia(path, limits);
-  const isOtherUrl = /^[a-z][a-z0-9+.-]*:\/\//i.test(path);
-  return readInput(path, io, isOtherUrl ? "give a path, or an http, https or data URL" : "check the path");
+  return isUrl(path) ? fetchMedia(path, limits) : readInput(path, io, pathRemedy(path));
 }
 
 async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise<Uint8Array> {

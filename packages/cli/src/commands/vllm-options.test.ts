@@ -149,7 +149,7 @@ test.each([
   [["--vllm-ec-key", "a", "--vllm-ec-key", "b", "PHOTO"], "given 2 times for 1 file"],
   [["--vllm-ec-key", "../a", "PHOTO"], "is not a safe file name"],
   [["-"], "standard input has no URL"],
-  [["clip.mp4"], "takes no video, such as clip.mp4"],
+  [["PHOTO", "clip.mp4"], "takes no video, such as clip.mp4"],
   [["--video", "PHOTO"], "takes no video"],
 ])("encode %j is refused before the model is loaded", async (args, message) => {
   const { code, err } = await encode(...args.map((arg) => arg.replace("PHOTO", photo)));
