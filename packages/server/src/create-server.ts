@@ -8,6 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
 import { shorten, unknownOption } from "@vitgraph/errors";
@@ -98,11 +99,11 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
     if (draining) setImmediate(() => app.server.closeIdleConnections());
   });
-  const unused = unusedConnections(app, options);
+  const unused = unusedConnections(app);
   app.addHook("preClose", async () => {
     draining = true;
     await sleep(drainDelayMs);
-    for (const socket of unused) socket.destroy();
+    for (const socket of unused.values()) socket.destroy();
   });
 
   const policy: MediaPolicy = {
@@ -130,7 +131,9 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     requireHostHeader: false,
   };
   const app = Fastify({
-    ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
+    ...(tls === undefined
+      ? { http: node }
+      : { https: { ...node, handshakeTimeout: node.headersTimeout, cert: tls.cert, key: tls.key } }),
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.receiveMs,
     // A silent connection. A request sets its own time when its headers have come.
@@ -152,15 +155,22 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
 
 /**
  * Connections that have sent no request. Node closes idle ones with the server, but not these: browsers and load balancers
- * open them in advance, and each would hold the drain until its headers are overdue.
+ * open them in advance, and each would hold the drain until its headers are overdue. Under TLS a connection is a plain
+ * socket until its handshake ends, and then another object on the same port.
  */
-function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerOptions): ReadonlySet<Socket> {
-  const unused = new Set<Socket>();
-  server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-    unused.add(socket);
-    socket.once("close", () => unused.delete(socket));
-  });
-  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(socket));
+function unusedConnections({ server }: FastifyInstance): ReadonlyMap<string, Socket> {
+  const unused = new Map<string, Socket>();
+  const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+  const add = (socket: Socket) => {
+    const name = nameOf(socket);
+    unused.set(name, socket);
+    socket.once("close", () => {
+      if (unused.get(name) === socket) unused.delete(name);
+    });
+  };
+  server.on("connection", add);
+  server.on("secureConnection", add);
+  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(nameOf(socket)));
   return unused;
 }
 
@@ -312,7 +322,12 @@ const MALFORMED: Readonly<Record<string, readonly [status: number, text: string,
 };
 
 /** Answers what Node's parser could not read as a request, and closes the connection. */
-function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+function answerMalformed(error: NodeJS.ErrnoException, socket: Socket | TLSSocket): void {
+  // Before its handshake ends, a write would wait for it, and the connection would stay.
+  if ("secureConnecting" in socket && socket.secureConnecting) {
+    socket.destroy();
+    return;
+  }
   const known = MALFORMED[error.code ?? ""];
   const [status, text, fact] = known ?? [400, "Bad Request", "the request is not HTTP/1.1"];
   const body = JSON.stringify(httpError(new StatusError(status, fact, "check the client")).body);
