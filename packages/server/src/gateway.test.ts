@@ -55,6 +55,7 @@ async function startUpstream() {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    server,
     requests,
     answers,
     async close() {
@@ -348,6 +349,17 @@ test("a client that hangs up ends the call to vLLM: while it waits and while it 
     await Promise.resolve(call).catch(() => {});
     while (!closed) await sleep(5);
   }
+});
+
+test("an idle connection ends on this side: vLLM would close it under the next request", async () => {
+  // The upstream itself keeps connections for good.
+  const closed = new Promise((resolve) =>
+    upstream.server.once("connection", (socket) => socket.once("close", resolve)),
+  );
+  upstream.server.keepAliveTimeout = 0;
+  expect((await post(CHAT, chatText([]))).status).toBe(200);
+  await closed;
+  expect((await post(CHAT, chatText([]))).status).toBe(200);
 });
 
 test("a server that is down is a 502 with a remedy, in the form of OpenAI's errors", async () => {

@@ -24,6 +24,11 @@ import type { GatewayOptions, ResolvedServerOptions } from "../server-options.js
 
 /** vLLM has its own time limits; this one is for a vLLM that hangs. */
 const ANSWER_MS = 3_600_000;
+/**
+ * vLLM closes a connection that is idle for 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE). A request that crosses its end would fail
+ * with ECONNRESET, so this side closes it first, as vLLM's own proxy does.
+ */
+const IDLE_MS = 2500;
 const MAX_JSON_DEPTH = 64;
 const BYTES_PER_VALUE = 4;
 /** vLLM's statuses if it does not accept `image_embeds` or cannot load an embedding. */
@@ -275,7 +280,7 @@ interface UpstreamClient {
 function upstreamClient(upstream: string): UpstreamClient {
   const base = new URL(upstream);
   const { request: open, Agent } = base.protocol === "https:" ? https : http;
-  const agent = new Agent({ keepAlive: true });
+  const agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
   const prefix = base.pathname.replace(/\/$/, "");
   const send: UpstreamClient["send"] = (request, body, length) =>
     new Promise((resolve, reject) => {
