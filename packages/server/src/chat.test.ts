@@ -199,6 +199,36 @@ test("members of OpenAI's API without effect, and nulls, are accepted", async ()
   ]);
 });
 
+test("nulls of a client's types are absent at every depth, and stay in what is the client's own", async () => {
+  await using server = await serveChat({ chunks: HELLO });
+  const schema = { type: "object", properties: { a: { enum: [null, 1] } }, additionalProperties: null };
+  const call = { id: "call_1", type: "function", function: { name: "f", arguments: "{}" } };
+  const response = await server.chat({
+    messages: [
+      { role: "assistant", content: null, tool_calls: [{ ...call, index: null }] },
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "Hi", image_url: null },
+          { type: "image_url", image_url: { url: dataUrl(image), detail: null } },
+        ],
+      },
+    ],
+    tools: [
+      { type: "function", function: { name: "f", description: null, strict: null, parameters: schema } },
+    ],
+    chat_template_kwargs: { a: null },
+    stream: true,
+    stream_options: { include_usage: null, include_obfuscation: null },
+  });
+  expect(response.status).toBe(200);
+  await response.text();
+  const [request] = server.requests;
+  expect(request?.messages[0]).toEqual({ role: "assistant", content: null, tool_calls: [call] });
+  expect(request?.tools).toEqual([{ type: "function", function: { name: "f", parameters: schema } }]);
+  expect(request?.templateVariables).toEqual({ a: null });
+});
+
 test("images and videos come as data URLs, paths and URLs, in each form of a part", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
