@@ -44,6 +44,8 @@ const MAX_HEADERS = 200;
 /** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
 const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
+/** nginx's status for a client that has gone before its answer. */
+const CLIENT_GONE = 499;
 /** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
@@ -187,7 +189,34 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const turns = new LoopTurns();
   const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
+  const recorded = new WeakSet<FastifyRequest>();
+  /** Once a request, whether its answer was sent or its connection ended before. */
+  const record = (request: FastifyRequest, reply: FastifyReply, isWhole: boolean) => {
+    if (recorded.has(request)) return;
+    recorded.add(request);
+    // Paths and queries are the client's; the route is ours.
+    const route = request.routeOptions.url ?? "none";
+    const status = isWhole || reply.raw.headersSent ? reply.statusCode : CLIENT_GONE;
+    const state = findRequestState(request);
+    count?.(route, status, reply.elapsedTime / 1000);
+    logger?.info(
+      {
+        requestId: request.id,
+        method: request.method,
+        route,
+        status,
+        ...(isWhole ? {} : { aborted: true }),
+        durationMs: Math.round(reply.elapsedTime),
+        ...(state === undefined ? {} : { caller: state.caller }),
+      },
+      "request",
+    );
+  };
+  app.addHook("onResponse", async (request, reply) => record(request, reply, true));
+
   app.addHook("onRequest", async (request, reply) => {
+    // Fastify reports only answers that were sent.
+    reply.raw.once("close", () => record(request, reply, false));
     reply.header("x-request-id", request.id);
     // By route: the path may be written in several ways ("/%76ersion").
     const isOpen = OPEN_ROUTES.includes(request.routeOptions.url ?? "");
@@ -222,24 +251,6 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
     const isChunked = request.headers["transfer-encoding"] !== undefined;
     if (!isForm) memory.take(isChunked ? limits.maxBodyBytes : Number(length ?? 0));
-  });
-
-  app.addHook("onResponse", async (request, reply) => {
-    // Paths and queries are the client's; the route is ours.
-    const route = request.routeOptions.url ?? "none";
-    const state = findRequestState(request);
-    count?.(route, reply.statusCode, reply.elapsedTime / 1000);
-    logger?.info(
-      {
-        requestId: request.id,
-        method: request.method,
-        route,
-        status: reply.statusCode,
-        durationMs: Math.round(reply.elapsedTime),
-        ...(state === undefined ? {} : { caller: state.caller }),
-      },
-      "request",
-    );
   });
 }
 

@@ -8,8 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as tlsConnect } from "node:tls";
+import { EngineMetrics } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { scriptedChat } from "../test/scripted-chat.js";
 import {
   dataUrl,
   errorOf,
@@ -56,6 +58,8 @@ function heldEngine() {
   };
   return { served, calls, release: () => release() };
 }
+
+const never = new Promise<never>(() => {});
 
 async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) await sleep(5);
@@ -241,6 +245,43 @@ test("a client that goes away takes its call back", async () => {
   await expect(call).rejects.toThrow();
   await until(() => calls[0]!.signal!.aborted);
   release();
+});
+
+test("a client that goes away is logged and counted: while it sends, before its answer, and within it", async () => {
+  const lines: object[] = [];
+  const drop = () => {};
+  const logger = { debug: drop, info: (fields: object) => lines.push(fields), warn: drop, error: drop };
+  const { served, calls, release } = heldEngine();
+  const metrics = await EngineMetrics.create();
+  const chat = scriptedChat({
+    chunks: [{ text: "a" }],
+    before: (index) => (index === 0 ? undefined : never),
+  });
+  await using server = await serve({ engine: served, metrics, chat, logger });
+  const post = (path: string, body: object, more = 0) => {
+    const text = JSON.stringify(body);
+    return `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${text.length + more}\r\n\r\n${text}`;
+  };
+  /** Sends a request, and hangs up as soon as the server is so far. */
+  const hangUp = (request: string, far: (socket: Socket) => Promise<unknown>) =>
+    sendRaw(server.port, request, (socket) => void far(socket).then(() => socket.destroy()));
+  const embed = { input: image };
+  await hangUp(post("/v1/embeddings", embed, 1), () => once(server.app.server, "request"));
+  await until(() => lines.length === 1);
+  await hangUp(post("/v1/embeddings", embed), () => until(() => calls.length === 1));
+  await until(() => lines.length === 2);
+  const stream = { messages: [{ role: "user", content: "Hi" }], stream: true };
+  await hangUp(post("/v1/chat/completions", stream), (socket) => once(socket, "data"));
+  await until(() => lines.length === 3);
+  expect(lines).toMatchObject([
+    { route: "/v1/embeddings", status: 499, aborted: true },
+    { route: "/v1/embeddings", status: 499, aborted: true },
+    { route: "/v1/chat/completions", status: 200, aborted: true },
+  ]);
+  release();
+  const text = await metrics.prometheus();
+  expect(text).toContain('vitgraph_http_requests_total{route="/v1/embeddings",status="499"} 2');
+  expect(text).toContain('vitgraph_http_requests_total{route="/v1/chat/completions",status="200"} 1');
 });
 
 test("draining: readiness turns false, the running request is answered, and then the port is closed", async () => {
