@@ -189,14 +189,10 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const turns = new LoopTurns();
   const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
-  const recorded = new WeakSet<FastifyRequest>();
-  /** Once a request, whether its answer was sent or its connection ended before. */
-  const record = (request: FastifyRequest, reply: FastifyReply, isWhole: boolean) => {
-    if (recorded.has(request)) return;
-    recorded.add(request);
+  const record = (request: FastifyRequest, reply: FastifyReply, isSent: boolean) => {
     // Paths and queries are the client's; the route is ours.
     const route = request.routeOptions.url ?? "none";
-    const status = isWhole || reply.raw.headersSent ? reply.statusCode : CLIENT_GONE;
+    const status = isSent || reply.raw.headersSent ? reply.statusCode : CLIENT_GONE;
     const state = findRequestState(request);
     count?.(route, status, reply.elapsedTime / 1000);
     logger?.info(
@@ -205,18 +201,21 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
         method: request.method,
         route,
         status,
-        ...(isWhole ? {} : { aborted: true }),
+        ...(isSent ? {} : { aborted: true }),
         durationMs: Math.round(reply.elapsedTime),
         ...(state === undefined ? {} : { caller: state.caller }),
       },
       "request",
     );
   };
-  app.addHook("onResponse", async (request, reply) => record(request, reply, true));
 
   app.addHook("onRequest", async (request, reply) => {
-    // Fastify reports only answers that were sent.
-    reply.raw.once("close", () => record(request, reply, false));
+    let isSent = false;
+    reply.raw.once("finish", () => {
+      isSent = true;
+    });
+    // Fastify's onResponse is for answers that were sent alone.
+    reply.raw.once("close", () => record(request, reply, isSent));
     reply.header("x-request-id", request.id);
     // By route: the path may be written in several ways ("/%76ersion").
     const isOpen = OPEN_ROUTES.includes(request.routeOptions.url ?? "");

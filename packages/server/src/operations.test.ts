@@ -142,12 +142,25 @@ test("the log has a line a request, with neither its path and query, nor its key
   const log = (fields: object, message: string) => lines.push(JSON.stringify({ ...fields, message }));
   const logger = { debug: log, info: log, warn: log, error: log };
   await using server = await serve({ engine: opened.engine, apiKeys: [KEY], logger });
-  await server.embed({ input: image }, { authorization: `Bearer ${KEY}`, "x-request-id": "bad id\u00e4" });
+  const response = await server.embed(
+    { input: image },
+    { authorization: `Bearer ${KEY}`, "x-request-id": "bad id\u00e4" },
+  );
+  await response.text();
   await fetch(`${server.url}/secret?token=secret`, { headers: { authorization: "Bearer secret" } });
   await until(() => lines.length === 2);
   const text = lines.join("\n");
   for (const word of ["secret", KEY, "base64", "bad id"]) expect(text).not.toContain(word);
-  expect(JSON.parse(lines[0]!)).toMatchObject({ route: "/v1/embeddings", status: 200, caller: "key 0" });
+  expect(JSON.parse(lines[0]!)).toEqual({
+    requestId: expect.any(String),
+    method: "POST",
+    route: "/v1/embeddings",
+    status: 200,
+    durationMs: expect.any(Number),
+    caller: "key 0",
+    message: "request",
+  });
+  expect(JSON.parse(lines[1]!)).toMatchObject({ route: "none", status: 401 });
 });
 
 test("a body above the limit is refused: declared, chunked, and as a form", async () => {
@@ -279,7 +292,9 @@ test("a client that goes away is logged and counted: while it sends, before its 
     { route: "/v1/chat/completions", status: 200, aborted: true },
   ]);
   release();
+  await server.app.inject("/health");
   const text = await metrics.prometheus();
+  expect(text).toContain('vitgraph_http_requests_total{route="/health",status="200"} 1');
   expect(text).toContain('vitgraph_http_requests_total{route="/v1/embeddings",status="499"} 2');
   expect(text).toContain('vitgraph_http_requests_total{route="/v1/chat/completions",status="200"} 1');
 });
