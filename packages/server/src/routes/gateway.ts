@@ -98,11 +98,12 @@ export async function registerGateway(
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    // A stream: the body may have any size.
+    // Bodies are not read here, but streamed.
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
+    // For methods such as GET Fastify knows no body, and the request may have one.
     const pass = async (request: FastifyRequest, reply: FastifyReply) =>
-      passOn(await client.send(request, request.body instanceof Readable ? request.body : undefined), reply);
+      passOn(await client.send(request, request.raw), reply);
     scope.all("/*", options, pass);
   });
 
@@ -270,10 +271,11 @@ function bodyOf(pieces: readonly Piece[]): Readable {
 interface UpstreamClient {
   /**
    * The upstream's answer, when its headers have come. A client that disconnects cancels the call.
-   * @param length of the body; undefined: as the request says
+   * @param length of the body; undefined: as the request says. Without its length or its chunks a body would be vLLM's next
+   *   request
    * @throws StatusError 502
    */
-  send(request: FastifyRequest, body?: Readable, length?: number): Promise<http.IncomingMessage>;
+  send(request: FastifyRequest, body: Readable, length?: number): Promise<http.IncomingMessage>;
   close(): void;
 }
 
@@ -293,18 +295,22 @@ function upstreamClient(upstream: string): UpstreamClient {
             : new StatusError(502, fact, "try again later"),
         );
       };
-      const headers = { ...endToEnd(request.headers), "x-request-id": request.id };
+      const isChunked = length === undefined && request.headers["transfer-encoding"] !== undefined;
       const call = open(base, {
         agent,
         method: request.method,
         path: prefix + request.url,
-        headers: length === undefined ? headers : { ...headers, "content-length": String(length) },
+        headers: {
+          ...endToEnd(request.headers),
+          "x-request-id": request.id,
+          ...(length === undefined ? {} : { "content-length": String(length) }),
+          ...(isChunked ? { "transfer-encoding": "chunked" } : {}),
+        },
         signal,
       });
       call.once("error", fail);
       call.once("response", resolve);
-      if (body === undefined) call.end();
-      else body.once("error", (error) => call.destroy(error)).pipe(call);
+      body.once("error", (error) => call.destroy(error)).pipe(call);
     });
   return { send, close: () => agent.destroy() };
 }
