@@ -30,6 +30,7 @@ import {
 import {
   addVllmOptions,
   checkVllmOptions,
+  EVERY_ADDRESS,
   readRegistering,
   registerAtProxy,
   type VllmOptions,
@@ -268,7 +269,9 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   using _ = io.onInterrupt(stop);
   try {
     const url = await listen(server, host, port);
-    io.stdout(`listening on ${url}\n`);
+    // Fastify names one address for all.
+    const others = EVERY_ADDRESS.includes(host) ? ", and on every other address of this machine" : "";
+    io.stdout(`listening on ${url}${others}\n`);
     // Disposed first: the server unregisters at the proxy before it drains.
     await using _registration = await registerAtProxy(registering, url, engine, logger);
     await stopped;
