@@ -362,7 +362,7 @@ function validationError({ validation = [] }: FastifyError, known: readonly stri
   }
   const { allowedValues } = first?.params ?? {};
   const problem = Array.isArray(allowedValues)
-    ? `is none of ${allowedValues.join(", ")}`
+    ? `is none of ${allowedValues.map(String).join(", ")}`
     : (first?.message ?? "is not valid");
   const fact = `${path === "" ? "the body" : path} ${problem}`;
   return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));

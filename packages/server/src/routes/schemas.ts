@@ -192,7 +192,7 @@ export const ENCODE_BODY = {
         },
       },
     },
-    stream: { const: false },
+    stream: { enum: [false, null] },
     mm_processor_kwargs: { type: ["object", "null"] },
     media_io_kwargs: { type: ["object", "null"] },
     ec_transfer_params: { type: ["object", "null"] },
