@@ -158,11 +158,15 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
 /**
  * Connections that have sent no request. Node closes idle ones with the server, but not these: browsers and load balancers
  * open them in advance, and each would hold the drain until its headers are overdue. Under TLS a connection is a plain
- * socket until its handshake ends, and then another object on the same port.
+ * socket until its handshake ends, and then another object with the same addresses.
  */
-function unusedConnections({ server }: FastifyInstance): ReadonlyMap<string, Socket> {
-  const unused = new Map<string, Socket>();
-  const nameOf = ({ remoteAddress, remotePort }: Socket) => `${remoteAddress} ${remotePort}`;
+function unusedConnections({ server }: FastifyInstance): ReadonlyMap<unknown, Socket> {
+  const unused = new Map<unknown, Socket>();
+  // A Unix socket has no addresses, and is its own name.
+  const nameOf = (socket: Socket): unknown => {
+    const { localAddress, localPort, remoteAddress, remotePort } = socket;
+    return remotePort === undefined ? socket : [localAddress, localPort, remoteAddress, remotePort].join();
+  };
   const add = (socket: Socket) => {
     const name = nameOf(socket);
     unused.set(name, socket);
