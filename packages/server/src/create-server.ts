@@ -364,10 +364,10 @@ function validationError({ validation = [] }: FastifyError, known: readonly stri
     const fact = `the request has an unknown member ${JSON.stringify(unknown.slice(0, 100))}`;
     return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, hint));
   }
-  const { allowedValues } = first?.params ?? {};
-  const problem = Array.isArray(allowedValues)
-    ? `is none of ${allowedValues.map(String).join(", ")}`
-    : (first?.message ?? "is not valid");
+  const { allowedValues, type } = first?.params ?? {};
+  let problem = first?.message ?? "is not valid";
+  if (Array.isArray(allowedValues)) problem = `is none of ${allowedValues.map(String).join(", ")}`;
+  else if (Array.isArray(type)) problem = `must be ${type.join(" or ")}`;
   const fact = `${path === "" ? "the body" : path} ${problem}`;
   return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));
 }

@@ -106,7 +106,7 @@ test.each([
     "input.image_url.detail",
     "is none of auto, low, high",
   ],
-  ["numbers", [1, 2], "input[0]", "must be string,object"],
+  ["numbers", [1, 2], "input[0]", "must be string or object"],
   ["no image", [], "input", "must NOT have fewer than 1 items"],
 ])("an input that is not valid is named: %s", async (_name, input, param, message) => {
   const error = await errorOf(await server.embed({ input }));
