@@ -5,7 +5,7 @@
  *     pnpm web-server CHECKPOINT_DIR 8000
  *     curl --data-binary @photo.jpg localhost:8000 -o rows.f32
  */
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { buffer } from "node:stream/consumers";
 import { EncoderEngine } from "@vitgraph/core";
 
@@ -16,16 +16,22 @@ if (model === undefined) {
 }
 
 const engine = await EncoderEngine.create({ model });
-const server = createServer(async (request, response) => {
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const gone = new AbortController();
   response.once("close", () => gone.abort());
   const image = await buffer(request);
   const [outcome] = await engine.encode([{ image }], { signal: gone.signal, timeoutMs: 30_000 });
   if (outcome?.status !== "fulfilled") {
-    return response.writeHead(400).end(`${outcome?.reason.message}\n`);
+    response.writeHead(400).end(`${outcome?.reason.message}\n`);
+    return;
   }
   const { tokens, columns, data } = outcome.value;
-  return response.writeHead(200, { "x-shape": `${tokens}, ${columns}` }).end(new Uint8Array(data.buffer));
+  response.writeHead(200, { "x-shape": `${tokens}, ${columns}` }).end(new Uint8Array(data.buffer));
+}
+
+const server = createServer((request, response) => {
+  // A client that hung up, or a full queue. Unhandled, it would end the process.
+  answer(request, response).catch((error: Error) => response.writeHead(503).end(`${error.message}\n`));
 });
 server.listen(Number(port), "127.0.0.1", () => console.log("listening on", server.address()));
 process.once("SIGTERM", () => server.close(() => engine.close()));

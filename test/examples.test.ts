@@ -2,7 +2,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -58,6 +58,11 @@ test("web-server.ts answers with the rows of an image, and refuses what is none"
     const answer = await fetch(url, { method: "POST", body: await readFile(IMAGE) });
     expect(answer.headers.get("x-shape")).toBe("64, 192");
     expect((await answer.arrayBuffer()).byteLength).toBe(64 * 192 * 4);
+    expect((await fetch(url, { method: "POST", body: "no image" })).status).toBe(400);
+    // An upload that breaks off ends neither the server nor another client's request.
+    const broken = connect(Number(new URL(url).port), "127.0.0.1");
+    broken.end("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nabc");
+    await once(broken.resume(), "close");
     expect((await fetch(url, { method: "POST", body: "no image" })).status).toBe(400);
   } finally {
     server.kill();

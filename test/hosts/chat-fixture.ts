@@ -77,6 +77,9 @@ export async function fixtureEngine(options: Partial<LlamaEngineOptions> = {}) {
     contextSize: 1024,
     // llama.cpp's threads spin while they wait, which a busy machine has no cores for.
     threads: 1,
+    // Which requests share a batch depends on time, and rounds a logit differently: by 2e-3 with the f16 cache, by 5e-6 with
+    // f32. The smallest margins of greedy tokens here are 1e-3.
+    cacheType: "f32",
     encoder: { backend: "cpu", logger: silent },
     ...options,
   });

@@ -25,7 +25,7 @@ const LOGIT_NOISE = 0.03;
 let engine: LlamaEngine;
 let reference: Awaited<ReturnType<typeof loadReference>>;
 beforeAll(async () => {
-  engine = await fixtureEngine({ cacheType: "f32" });
+  engine = await fixtureEngine();
   reference = await loadReference(CHECKPOINT);
 });
 afterAll(() => engine.close());

@@ -49,6 +49,8 @@ async function createEngine(family: string) {
     contextSize: 1024,
     parallel: 4,
     threads: 1,
+    // As in chat-fixture.ts.
+    cacheType: "f32",
     encoder: { backend: "cpu", logger: silent },
   });
 }

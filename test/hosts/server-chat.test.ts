@@ -6,7 +6,7 @@ import type { LlamaEngine } from "@vitgraph/llama-cpp";
 import { createServer } from "@vitgraph/server";
 import OpenAI from "openai";
 import type { ChatCompletionMessageParam } from "openai/resources/chat";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { CHECKPOINT, fixtureEngine, imagePath, silent } from "./chat-fixture.js";
 
 /** What llama.cpp's difference from transformers moves a logit by: smaller margins may go either way. See llama-cpp.test.ts. */
@@ -60,7 +60,6 @@ async function open(compilationConfig: object) {
   });
   const chat = await fixtureEngine({
     parallel: 8,
-    cacheType: "f32",
     encoder: { engine, logger: silent },
   });
   const app = await createServer({ engine, chat, modelName: "tower", chatModelName: "tiny" });
@@ -228,10 +227,19 @@ describe("OpenAI's client", () => {
   test("takes a request back: by a signal, and by leaving the stream", async () => {
     const body = { ...(await request(several)), max_tokens: 800 };
     const controller = new AbortController();
+    const start = chat.chat.bind(chat);
+    let taken: Promise<unknown> | undefined;
+    // Within the call: a whole answer may take less time than a look at what runs.
+    const asked = vi.spyOn(chat, "chat").mockImplementation((options) => {
+      const generation = start(options);
+      taken = generation.result;
+      controller.abort();
+      return generation;
+    });
     const whole = client.chat.completions.create(body, { signal: controller.signal });
-    await expect.poll(() => chat.stats().running).toBe(1);
-    controller.abort();
     await expect(whole).rejects.toBeInstanceOf(OpenAI.APIUserAbortError);
+    await expect(taken).rejects.toMatchObject({ code: "VG_ABORTED" });
+    asked.mockRestore();
     await expect.poll(() => chat.stats()).toEqual(idle);
     for await (const _ of await client.chat.completions.create({ ...body, stream: true })) break;
     await expect.poll(() => chat.stats()).toEqual(idle);

@@ -89,6 +89,15 @@ export function decodeUtf8(path: string, bytes: Uint8Array): string {
   }
 }
 
+/** Of `--llm`, before a vision tower is loaded. @throws VG_FILE_UNREADABLE if there is no such file, or no right to read it */
+export async function checkLlm(path: string): Promise<void> {
+  try {
+    await access(path, constants.R_OK);
+  } catch (cause) {
+    throw unreadable(path, cause, "give a GGUF file with --llm; `vitgraph gguf` makes one of a checkpoint");
+  }
+}
+
 /** @param cause the error of the file system */
 export function unreadable(path: string, cause: unknown, remedy: string): VitgraphError {
   const name = inputName(path);

@@ -206,7 +206,7 @@ export function promptTooLong(tokens: number, contextSize: number): VitgraphErro
   return new VitgraphError(
     "VG_ARGUMENT_INVALID",
     `the prompt has ${tokens} tokens, and the context ${contextSize}`,
-    { remedy: "shorten it, use smaller images, or raise contextSize" },
+    { remedy: "shorten it, use smaller images, or raise the context size" },
   );
 }
 

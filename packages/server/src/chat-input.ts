@@ -23,7 +23,7 @@ interface BodyMessage {
   readonly [field: string]: unknown;
 }
 
-/** As the route's schema has it, without nulls: see {@link dropNulls}. */
+/** As the route's schema has it, without nulls: see `dropNulls`. */
 export interface ChatBody {
   readonly model?: string;
   readonly messages: readonly BodyMessage[];
@@ -58,16 +58,6 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
   logit_bias: "remove it",
   web_search_options: "remove it",
 };
-
-/** OpenAI's clients send null for a member that is not given, in a body and in its messages. Modifies the body. */
-export function dropNulls(body: unknown): void {
-  const { messages } = (body ?? {}) as { readonly messages?: unknown };
-  for (const object of [body, ...(Array.isArray(messages) ? messages : [])]) {
-    if (typeof object !== "object" || object === null) continue;
-    for (const [name, value] of Object.entries(object))
-      if (value === null) Reflect.deleteProperty(object, name);
-  }
-}
 
 /** Runs before the schema, which would call them unknown. @throws ParamError */
 export function refuseUnsupported(body: unknown): void {

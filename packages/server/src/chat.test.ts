@@ -199,6 +199,36 @@ test("members of OpenAI's API without effect, and nulls, are accepted", async ()
   ]);
 });
 
+test("nulls of a client's types are absent at every depth, and stay in what is the client's own", async () => {
+  await using server = await serveChat({ chunks: HELLO });
+  const schema = { type: "object", properties: { a: { enum: [null, 1] } }, additionalProperties: null };
+  const call = { id: "call_1", type: "function", function: { name: "f", arguments: "{}" } };
+  const response = await server.chat({
+    messages: [
+      { role: "assistant", content: null, tool_calls: [{ ...call, index: null }] },
+      {
+        role: "user",
+        content: [
+          { type: "text", text: "Hi", image_url: null },
+          { type: "image_url", image_url: { url: dataUrl(image), detail: null } },
+        ],
+      },
+    ],
+    tools: [
+      { type: "function", function: { name: "f", description: null, strict: null, parameters: schema } },
+    ],
+    chat_template_kwargs: { a: null },
+    stream: true,
+    stream_options: { include_usage: null, include_obfuscation: null },
+  });
+  expect(response.status).toBe(200);
+  await response.text();
+  const [request] = server.requests;
+  expect(request?.messages[0]).toEqual({ role: "assistant", content: null, tool_calls: [call] });
+  expect(request?.tools).toEqual([{ type: "function", function: { name: "f", parameters: schema } }]);
+  expect(request?.templateVariables).toEqual({ a: null });
+});
+
 test("images and videos come as data URLs, paths and URLs, in each form of a part", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
@@ -469,8 +499,15 @@ test("a stream that nobody reads is cut, and its memory comes back", async () =>
   const chunks = Array.from({ length: 400 }, () => ({ text }));
   // 100 tokens of 100 bytes: one answer fits.
   const limits = { sendMs: 300, maxRequestMemoryBytes: 15_000 };
-  await using server = await serveChat({ chunks }, { limits, apiKeys: [KEY] });
   const headers = { authorization: `Bearer ${KEY}` };
+  let meanwhile: number | undefined;
+  // Before the first chunk, since the time of an unread stream begins with it.
+  const before = async () => {
+    if (meanwhile !== undefined) return;
+    meanwhile = 0;
+    meanwhile = (await server.chat({ messages }, { headers })).status;
+  };
+  await using server = await serveChat({ chunks, before }, { limits, apiKeys: [KEY] });
   const body = JSON.stringify({ messages, stream: true });
   const socket = connect(server.port, "127.0.0.1");
   socket.on("error", () => {});
@@ -478,9 +515,8 @@ test("a stream that nobody reads is cut, and its memory comes back", async () =>
     `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: ${headers.authorization}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
   socket.pause();
-  await until(() => server.requests.length === 1);
-  expect((await server.chat({ messages }, { headers })).status).toBe(429);
   await until(() => server.requests[0]?.signal.aborted === true);
+  expect(meanwhile).toBe(429);
   socket.destroy();
   expect((await server.chat({ messages }, { headers })).status).toBe(200);
 });

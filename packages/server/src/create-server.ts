@@ -8,6 +8,7 @@
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
 import { shorten, unknownOption } from "@vitgraph/errors";
@@ -43,6 +44,8 @@ const MAX_HEADERS = 200;
 /** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
 const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
+/** nginx's status for a client that has gone before its answer. */
+const CLIENT_GONE = 499;
 /** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
@@ -98,11 +101,11 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
     if (draining) setImmediate(() => app.server.closeIdleConnections());
   });
-  const unused = unusedConnections(app, options);
+  const unused = unusedConnections(app);
   app.addHook("preClose", async () => {
     draining = true;
     await sleep(drainDelayMs);
-    for (const socket of unused) socket.destroy();
+    for (const socket of unused.values()) socket.destroy();
   });
 
   const policy: MediaPolicy = {
@@ -130,7 +133,9 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
     requireHostHeader: false,
   };
   const app = Fastify({
-    ...(tls === undefined ? { http: node } : { https: { ...node, cert: tls.cert, key: tls.key } }),
+    ...(tls === undefined
+      ? { http: node }
+      : { https: { ...node, handshakeTimeout: node.headersTimeout, cert: tls.cert, key: tls.key } }),
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.receiveMs,
     // A silent connection. A request sets its own time when its headers have come.
@@ -152,15 +157,26 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
 
 /**
  * Connections that have sent no request. Node closes idle ones with the server, but not these: browsers and load balancers
- * open them in advance, and each would hold the drain until its headers are overdue.
+ * open them in advance, and each would hold the drain until its headers are overdue. Under TLS a connection is a plain
+ * socket until its handshake ends, and then another object with the same addresses.
  */
-function unusedConnections({ server }: FastifyInstance, { tls }: ResolvedServerOptions): ReadonlySet<Socket> {
-  const unused = new Set<Socket>();
-  server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-    unused.add(socket);
-    socket.once("close", () => unused.delete(socket));
-  });
-  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(socket));
+function unusedConnections({ server }: FastifyInstance): ReadonlyMap<unknown, Socket> {
+  const unused = new Map<unknown, Socket>();
+  // A Unix socket has no addresses, and is its own name.
+  const nameOf = (socket: Socket): unknown => {
+    const { localAddress, localPort, remoteAddress, remotePort } = socket;
+    return remotePort === undefined ? socket : [localAddress, localPort, remoteAddress, remotePort].join();
+  };
+  const add = (socket: Socket) => {
+    const name = nameOf(socket);
+    unused.set(name, socket);
+    socket.once("close", () => {
+      if (unused.get(name) === socket) unused.delete(name);
+    });
+  };
+  server.on("connection", add);
+  server.on("secureConnection", add);
+  server.on("request", ({ socket }: { readonly socket: Socket }) => unused.delete(nameOf(socket)));
   return unused;
 }
 
@@ -177,7 +193,33 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
   const turns = new LoopTurns();
   const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
+  const record = (request: FastifyRequest, reply: FastifyReply, isSent: boolean) => {
+    // Paths and queries are the client's; the route is ours.
+    const route = request.routeOptions.url ?? "none";
+    const status = isSent || reply.raw.headersSent ? reply.statusCode : CLIENT_GONE;
+    const state = findRequestState(request);
+    count?.(route, status, reply.elapsedTime / 1000);
+    logger?.info(
+      {
+        requestId: request.id,
+        method: request.method,
+        route,
+        status,
+        ...(isSent ? {} : { aborted: true }),
+        durationMs: Math.round(reply.elapsedTime),
+        ...(state === undefined ? {} : { caller: state.caller }),
+      },
+      "request",
+    );
+  };
+
   app.addHook("onRequest", async (request, reply) => {
+    let isSent = false;
+    reply.raw.once("finish", () => {
+      isSent = true;
+    });
+    // Fastify's onResponse is for answers that were sent alone.
+    reply.raw.once("close", () => record(request, reply, isSent));
     reply.header("x-request-id", request.id);
     // By route: the path may be written in several ways ("/%76ersion").
     const isOpen = OPEN_ROUTES.includes(request.routeOptions.url ?? "");
@@ -212,24 +254,6 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
     const isChunked = request.headers["transfer-encoding"] !== undefined;
     if (!isForm) memory.take(isChunked ? limits.maxBodyBytes : Number(length ?? 0));
-  });
-
-  app.addHook("onResponse", async (request, reply) => {
-    // Paths and queries are the client's; the route is ours.
-    const route = request.routeOptions.url ?? "none";
-    const state = findRequestState(request);
-    count?.(route, reply.statusCode, reply.elapsedTime / 1000);
-    logger?.info(
-      {
-        requestId: request.id,
-        method: request.method,
-        route,
-        status: reply.statusCode,
-        durationMs: Math.round(reply.elapsedTime),
-        ...(state === undefined ? {} : { caller: state.caller }),
-      },
-      "request",
-    );
   });
 }
 
@@ -312,7 +336,12 @@ const MALFORMED: Readonly<Record<string, readonly [status: number, text: string,
 };
 
 /** Answers what Node's parser could not read as a request, and closes the connection. */
-function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+function answerMalformed(error: NodeJS.ErrnoException, socket: Socket | TLSSocket): void {
+  // Before its handshake ends, a write would wait for it, and the connection would stay.
+  if ("secureConnecting" in socket && socket.secureConnecting) {
+    socket.destroy();
+    return;
+  }
   const known = MALFORMED[error.code ?? ""];
   const [status, text, fact] = known ?? [400, "Bad Request", "the request is not HTTP/1.1"];
   const body = JSON.stringify(httpError(new StatusError(status, fact, "check the client")).body);
@@ -335,10 +364,10 @@ function validationError({ validation = [] }: FastifyError, known: readonly stri
     const fact = `the request has an unknown member ${JSON.stringify(unknown.slice(0, 100))}`;
     return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, hint));
   }
-  const { allowedValues } = first?.params ?? {};
-  const problem = Array.isArray(allowedValues)
-    ? `is none of ${allowedValues.join(", ")}`
-    : (first?.message ?? "is not valid");
+  const { allowedValues, type } = first?.params ?? {};
+  let problem = first?.message ?? "is not valid";
+  if (Array.isArray(allowedValues)) problem = `is none of ${allowedValues.map(String).join(", ")}`;
+  else if (Array.isArray(type)) problem = `must be ${type.join(" or ")}`;
   const fact = `${path === "" ? "the body" : path} ${problem}`;
   return new ParamError(path === "" ? "body" : path, new StatusError(400, fact, "see /openapi.json"));
 }

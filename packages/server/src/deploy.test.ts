@@ -22,3 +22,15 @@ test("the dashboard is JSON with panels that have queries", async () => {
   const { panels } = JSON.parse(text) as { panels: readonly { targets: readonly { expr: string }[] }[] };
   for (const { targets } of panels) expect(targets.length).toBeGreaterThan(0);
 });
+
+test("the dashboard shows the requests of each route that serves: embeddings, chat and the gateway's", async () => {
+  const text = await readFile(new URL("../../../deploy/grafana-dashboard.json", import.meta.url), "utf8");
+  const patterns = [...text.matchAll(/route=~\\"([^"\\]+)\\"/g)].map(
+    ([, pattern]) => new RegExp(`^(${pattern})$`),
+  );
+  expect(patterns).toHaveLength(3);
+  for (const pattern of patterns) {
+    for (const route of ["/v1/embeddings", "/v1/chat/completions", "/*"]) expect(route).toMatch(pattern);
+    for (const route of ["/health", "/metrics", "/page/events"]) expect(route).not.toMatch(pattern);
+  }
+});

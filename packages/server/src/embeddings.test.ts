@@ -83,6 +83,36 @@ test("base64 holds the same numbers as f32, and an image_url may be an object or
   }
 });
 
+test("nulls count as absent, and user and detail have no effect, as in a chat", async () => {
+  const url = dataUrl(images[0]!);
+  const part = { type: "image_url", image: null, image_url: { url, detail: "high" } };
+  const body = { model: null, input: [part], encoding_format: null, dimensions: null, user: "u" };
+  const response = await server.embed(body);
+  expect(response.status).toBe(200);
+  expect(((await response.json()) as Answer).data[0]!.shape).toEqual([8, 16]);
+});
+
+test.each([
+  [
+    "an image_url without its URL",
+    [{ image_url: {} }],
+    "input[0].image_url",
+    "must have required property 'url'",
+  ],
+  ["a member that is unknown", { image_url: "", uuid: "a" }, "input", '"uuid": remove it'],
+  [
+    "a detail",
+    { image_url: { url: "", detail: "most" } },
+    "input.image_url.detail",
+    "is none of auto, low, high",
+  ],
+  ["numbers", [1, 2], "input[0]", "must be string or object"],
+  ["no image", [], "input", "must NOT have fewer than 1 items"],
+])("an input that is not valid is named: %s", async (_name, input, param, message) => {
+  const error = await errorOf(await server.embed({ input }));
+  expect(error).toMatchObject({ status: 400, param, message: expect.stringContaining(message) });
+});
+
 test("a large embedding is the same in both encodings, over several pieces of the stream", async () => {
   const data = Float32Array.from({ length: 256 * 1024 + 1 }, (_, index) => Math.fround(Math.sin(index)));
   const embeddings = [{ ...expected[0]!, tokens: 1, columns: data.length, data } as unknown as Embedding];

@@ -16,6 +16,7 @@ import {
   errorOf,
   openTestEngine,
   png,
+  sendRaw,
   serve,
   type TestEngine,
   type TestServer,
@@ -55,6 +56,7 @@ async function startUpstream() {
   await once(server, "listening");
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    server,
     requests,
     answers,
     async close() {
@@ -177,6 +179,25 @@ test.each([
   expect(received?.url).toBe(path);
   expect(received?.body.equals(body ?? Buffer.alloc(0))).toBe(true);
 });
+
+test.each(["GET", "DELETE", "OPTIONS", "PATCH", "POST"])(
+  "a body of %s reaches vLLM as one, with a length and in chunks: never as a request of its own",
+  async (method) => {
+    const body = "GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n";
+    const head = `${method} /v1/any HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n`;
+    const requests = [
+      `${head}content-length: ${body.length}\r\n\r\n${body}`,
+      `${head}transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+      `${head}\r\n`,
+    ];
+    for (const request of requests) expect(await sendRaw(gateway.port, request)).toMatch(/^HTTP\/1.1 200 /);
+    expect(upstream.requests.map(({ url, body: received }) => [url, String(received)])).toEqual([
+      ["/v1/any", body],
+      ["/v1/any", body],
+      ["/v1/any", ""],
+    ]);
+  },
+);
 
 test("a chat without images passes through byte by byte", async () => {
   const text = chatText(['{"type":"text","text":"image_url"}']);
@@ -348,6 +369,17 @@ test("a client that hangs up ends the call to vLLM: while it waits and while it 
     await Promise.resolve(call).catch(() => {});
     while (!closed) await sleep(5);
   }
+});
+
+test("an idle connection ends on this side: vLLM would close it under the next request", async () => {
+  // The upstream itself keeps connections for good.
+  const closed = new Promise((resolve) =>
+    upstream.server.once("connection", (socket) => socket.once("close", resolve)),
+  );
+  upstream.server.keepAliveTimeout = 0;
+  expect((await post(CHAT, chatText([]))).status).toBe(200);
+  await closed;
+  expect((await post(CHAT, chatText([]))).status).toBe(200);
 });
 
 test("a server that is down is a 502 with a remedy, in the form of OpenAI's errors", async () => {

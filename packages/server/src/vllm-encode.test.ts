@@ -242,7 +242,7 @@ test.each([
     "ec_transfer_params",
     "ECExampleConnector",
   ],
-  ["a stream", { stream: true }, [], 400, "stream", "see /openapi.json"],
+  ["a stream", { stream: true }, [], 400, "stream", "stream is none of false, null: see /openapi.json"],
   ["no image", {}, "hello", 400, null, "the messages have 0 images"],
   [
     "a uuid that is a path",
@@ -291,6 +291,13 @@ test.each([
   const response = await post(server, chat(content, more));
   expect(await errorOf(response)).toMatchObject({ status, param, message: expect.stringContaining(message) });
   expect(await readdir(directory)).toEqual([]);
+});
+
+test("members that are null count as absent, as for vLLM", async () => {
+  await using server = await encodeServer();
+  const nulls = { model: null, stream: null, mm_processor_kwargs: null, ec_transfer_params: null };
+  const body = chat([image(urls[0] as string, { uuid: "a" })], nulls);
+  expect(Object.keys((await transferParams(await post(server, body))) ?? {})).toEqual(["a"]);
 });
 
 test("more images than the limit are refused; one that fails is named", async () => {

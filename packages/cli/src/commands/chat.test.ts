@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { main } from "../cli.js";
 import { createFakeIo } from "../testing.js";
@@ -14,6 +15,18 @@ test("files without a vision tower are a wrong command line", async () => {
   const { code, stderr } = await chat("--llm", "m.gguf", "a.png", "what?");
   expect(code).toBe(2);
   expect(stderr).toContain("error: files need a vision tower: add --model DIR");
+});
+
+test("a file in the question's place, and a language model that is missing, are named", async () => {
+  const file = fileURLToPath(import.meta.url);
+  const noQuestion = await chat("--llm", "m.gguf", "--model", "m", file);
+  expect(noQuestion.code).toBe(2);
+  expect(noQuestion.stderr).toContain(`error: the question is missing: ${file} is a file`);
+  const noModel = await chat("--llm", "missing.gguf", "what?");
+  expect(noModel.code).toBe(1);
+  expect(noModel.stderr).toMatch(
+    /^error: cannot read missing\.gguf \(ENOENT.*\): give a GGUF file with --llm/,
+  );
 });
 
 test("a language model is required, and options are checked", async () => {

@@ -1,9 +1,11 @@
 /** `vitgraph chat FILE… QUESTION`: llama.cpp's language model answers about images and videos that vitgraph encodes. */
+import { existsSync } from "node:fs";
 import type { ServeArguments } from "@vitgraph/config";
 import type { ContentPart, GenerationResult, LlamaEngine, Message } from "@vitgraph/llama-cpp";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
+import { checkLlm, inputName } from "../files.js";
 import { type Progress, startProgress } from "../progress.js";
 import { counted } from "../table.js";
 import { isVideoFile } from "./encode-inputs.js";
@@ -46,6 +48,11 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
       if (files.length > 0 && options.model === undefined) {
         command.error("error: files need a vision tower: add --model DIR");
       }
+      if (existsSync(question)) {
+        command.error(
+          `error: the question is missing: ${inputName(question)} is a file, and the question comes last`,
+        );
+      }
       return chat(files, question, options, io, serving);
     });
 }
@@ -65,6 +72,7 @@ async function chat(
   // Imported here, so that no other command loads llama.cpp's binding.
   const { createLlamaEngine } = await import("@vitgraph/llama-cpp");
   const { llm, model, contextSize, gpuLayers, backend } = options;
+  await checkLlm(llm);
   if (model !== undefined) await downloadModel(model, io);
   using loading = startProgress(io, `loading ${[llm, model].filter(Boolean).join(" and ")}`);
   await using engine = await createLlamaEngine({

@@ -127,6 +127,7 @@ test("a socket for vLLM's connector is there while the server runs", async () =>
 test("a server that everyone can reach without a key says so", async () => {
   const { io, stop } = await start("--host", "0.0.0.0", "--log-level", "silent");
   expect(io.err).toContain("everyone who reaches 0.0.0.0 can use the server");
+  expect(io.out).toMatch(/^listening on http:\S+:\d+, and on every other address of this machine$/m);
   expect(await stop()).toBe(0);
 });
 

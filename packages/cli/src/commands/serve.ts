@@ -1,5 +1,4 @@
 /** `vitgraph serve`: an engine behind HTTP, until a signal drains it. */
-import { access, constants } from "node:fs/promises";
 import { createServer as createTcpServer } from "node:net";
 import type { ServeArguments } from "@vitgraph/config";
 import { DEFAULT_MAX_BATCH_TOKENS, EncoderEngine, loadModel } from "@vitgraph/core";
@@ -10,7 +9,7 @@ import type { ServerLimits } from "@vitgraph/server";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
-import { readInput, readTextInput, unreadable } from "../files.js";
+import { checkLlm, readInput, readTextInput } from "../files.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { loadedModelFacts } from "./config-facts.js";
@@ -30,6 +29,7 @@ import {
 import {
   addVllmOptions,
   checkVllmOptions,
+  EVERY_ADDRESS,
   readRegistering,
   registerAtProxy,
   type VllmOptions,
@@ -214,7 +214,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const metrics = await EngineMetrics.create();
   // Before the model is loaded, which can take minutes.
   await checkAddress(host, port);
-  await checkLlm(options.llm);
+  if (options.llm !== undefined) await checkLlm(options.llm);
   await downloadModel(options.model, io);
   const traffic = new RecentTraffic();
   await using model = await loadModel(options.model, { mmProcessorKwargs: kwargs });
@@ -268,7 +268,9 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   using _ = io.onInterrupt(stop);
   try {
     const url = await listen(server, host, port);
-    io.stdout(`listening on ${url}\n`);
+    // Fastify names one address for all.
+    const others = EVERY_ADDRESS.includes(host) ? ", and on every other address of this machine" : "";
+    io.stdout(`listening on ${url}${others}\n`);
     // Disposed first: the server unregisters at the proxy before it drains.
     await using _registration = await registerAtProxy(registering, url, engine, logger);
     await stopped;
@@ -302,16 +304,6 @@ async function openChat(
 
 /** The engine has a log already. */
 const QUIET = { debug() {}, info() {}, warn() {}, error() {} };
-
-/** @throws VG_FILE_UNREADABLE if there is no such file, or no right to read it */
-async function checkLlm(path: string | undefined): Promise<void> {
-  if (path === undefined) return;
-  try {
-    await access(path, constants.R_OK);
-  } catch (cause) {
-    throw unreadable(path, cause, "give a GGUF file with --llm; `vitgraph gguf` makes one of a checkpoint");
-  }
-}
 
 /** @throws VG_ARGUMENT_INVALID if the port is in use */
 async function checkAddress(host: string, port: number): Promise<void> {

@@ -159,7 +159,8 @@ export async function readRegistering(
   return { proxyUrl: register, adminKey, instanceUrl };
 }
 
-const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
+/** Hosts that stand for all addresses of the machine. */
+export const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
 
 /**
  * Registers at the proxy, until the result is disposed.

@@ -1,19 +1,5 @@
 /** JSON schemas of chat requests and answers: they validate what comes in, and make /openapi.json. */
-import { ERROR } from "./schemas.js";
-
-const MEDIA = {
-  type: ["string", "object"],
-  required: ["url"],
-  additionalProperties: false,
-  properties: {
-    url: {
-      type: "string",
-      description:
-        "A data URL in base64, an http(s) URL of an allowed domain, or a path below the allowed directory.",
-    },
-    detail: { enum: ["auto", "low", "high"], description: "No effect." },
-  },
-} as const;
+import { ERROR, MEDIA, NULL_IS_ABSENT } from "./schemas.js";
 
 const PART = {
   type: "object",
@@ -117,7 +103,7 @@ export const CHAT_BODY = {
   type: "object",
   required: ["messages"],
   additionalProperties: false,
-  description: "A member that is null counts as left out.",
+  description: NULL_IS_ABSENT,
   properties: {
     model: { type: "string", description: "The name that /v1/models gives." },
     messages: { type: "array", minItems: 1, items: MESSAGE },

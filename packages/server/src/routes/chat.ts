@@ -9,7 +9,6 @@ import {
   type ChatBody,
   chatOptions,
   checkChatBody,
-  dropNulls,
   offeredTools,
   readMessages,
   refuseUnsupported,
@@ -17,6 +16,7 @@ import {
 import { countChats } from "../chat-metrics.js";
 import { checkModel, httpError, ParamError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
+import { dropNulls } from "../null-members.js";
 import { requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { CHAT_ANSWERS, CHAT_BODY } from "./chat-schemas.js";

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import { type Embedding, type EncodeOptions, embeddingColumns, encodeNpy } from "@vitgraph/core";
-import type { FastifyInstance } from "fastify";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import {
   encodeTensors,
   JSON_TYPE,
@@ -16,6 +16,7 @@ import {
 import { readFormImages, readJsonImages } from "../embedding-input.js";
 import { checkModel, itemError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
+import { dropNulls } from "../null-members.js";
 import { encodeOptions, type RequestState, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { EMBEDDINGS_ANSWERS, embeddingsBody } from "./schemas.js";
@@ -34,7 +35,9 @@ export function registerEmbeddings(
     response: EMBEDDINGS_ANSWERS,
   };
 
-  app.post("/v1/embeddings", { schema }, async (request, reply) => {
+  const preValidation = async ({ body }: FastifyRequest) => dropNulls(body);
+
+  app.post("/v1/embeddings", { schema, preValidation }, async (request, reply) => {
     const state = requestState(request);
     const format = outputFormat(request.headers.accept);
     const { images, model, encoding } = request.isMultipart()

@@ -24,6 +24,11 @@ import type { GatewayOptions, ResolvedServerOptions } from "../server-options.js
 
 /** vLLM has its own time limits; this one is for a vLLM that hangs. */
 const ANSWER_MS = 3_600_000;
+/**
+ * vLLM closes a connection that is idle for 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE). A request that crosses its end would fail
+ * with ECONNRESET, so this side closes it first, as vLLM's own proxy does.
+ */
+const IDLE_MS = 2500;
 const MAX_JSON_DEPTH = 64;
 const BYTES_PER_VALUE = 4;
 /** vLLM's statuses if it does not accept `image_embeds` or cannot load an embedding. */
@@ -93,11 +98,12 @@ export async function registerGateway(
 
   await app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    // A stream: the body may have any size.
+    // Bodies are not read here, but streamed.
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
+    // For methods such as GET Fastify knows no body, and the request may have one.
     const pass = async (request: FastifyRequest, reply: FastifyReply) =>
-      passOn(await client.send(request, request.body instanceof Readable ? request.body : undefined), reply);
+      passOn(await client.send(request, request.raw), reply);
     scope.all("/*", options, pass);
   });
 
@@ -265,17 +271,18 @@ function bodyOf(pieces: readonly Piece[]): Readable {
 interface UpstreamClient {
   /**
    * The upstream's answer, when its headers have come. A client that disconnects cancels the call.
-   * @param length of the body; undefined: as the request says
+   * @param length of the body; undefined: as the request says. Without its length or its chunks a body would be vLLM's next
+   *   request
    * @throws StatusError 502
    */
-  send(request: FastifyRequest, body?: Readable, length?: number): Promise<http.IncomingMessage>;
+  send(request: FastifyRequest, body: Readable, length?: number): Promise<http.IncomingMessage>;
   close(): void;
 }
 
 function upstreamClient(upstream: string): UpstreamClient {
   const base = new URL(upstream);
   const { request: open, Agent } = base.protocol === "https:" ? https : http;
-  const agent = new Agent({ keepAlive: true });
+  const agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
   const prefix = base.pathname.replace(/\/$/, "");
   const send: UpstreamClient["send"] = (request, body, length) =>
     new Promise((resolve, reject) => {
@@ -288,18 +295,22 @@ function upstreamClient(upstream: string): UpstreamClient {
             : new StatusError(502, fact, "try again later"),
         );
       };
-      const headers = { ...endToEnd(request.headers), "x-request-id": request.id };
+      const isChunked = length === undefined && request.headers["transfer-encoding"] !== undefined;
       const call = open(base, {
         agent,
         method: request.method,
         path: prefix + request.url,
-        headers: length === undefined ? headers : { ...headers, "content-length": String(length) },
+        headers: {
+          ...endToEnd(request.headers),
+          "x-request-id": request.id,
+          ...(length === undefined ? {} : { "content-length": String(length) }),
+          ...(isChunked ? { "transfer-encoding": "chunked" } : {}),
+        },
         signal,
       });
       call.once("error", fail);
       call.once("response", resolve);
-      if (body === undefined) call.end();
-      else body.once("error", (error) => call.destroy(error)).pipe(call);
+      body.once("error", (error) => call.destroy(error)).pipe(call);
     });
   return { send, close: () => agent.destroy() };
 }

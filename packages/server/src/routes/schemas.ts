@@ -5,29 +5,24 @@ const IMAGE_SOURCE = {
     "A data URL in base64, an http(s) URL of an allowed domain, or a path below the allowed directory.",
 } as const;
 
+export const NULL_IS_ABSENT = "A member that is null counts as left out.";
+
+/** An image or video of a message. */
+export const MEDIA = {
+  type: ["string", "object"],
+  required: ["url"],
+  additionalProperties: false,
+  properties: {
+    url: IMAGE_SOURCE,
+    detail: { enum: ["auto", "low", "high"], description: "No effect." },
+  },
+} as const;
+
+/** `anyOf` would answer an object's mistake with "must be string". */
 const IMAGE = {
-  anyOf: [
-    IMAGE_SOURCE,
-    {
-      type: "object",
-      additionalProperties: false,
-      properties: {
-        type: { const: "image_url" },
-        image: IMAGE_SOURCE,
-        image_url: {
-          anyOf: [
-            IMAGE_SOURCE,
-            {
-              type: "object",
-              required: ["url"],
-              additionalProperties: false,
-              properties: { url: IMAGE_SOURCE, detail: { const: "auto" } },
-            },
-          ],
-        },
-      },
-    },
-  ],
+  type: ["string", "object"],
+  additionalProperties: false,
+  properties: { type: { const: "image_url" }, image: IMAGE_SOURCE, image_url: MEDIA },
 } as const;
 
 export function embeddingsBody(maxItems: number) {
@@ -35,17 +30,23 @@ export function embeddingsBody(maxItems: number) {
     type: "object",
     required: ["input"],
     additionalProperties: false,
+    description: NULL_IS_ABSENT,
     properties: {
       model: { type: "string", description: "The name that /v1/models gives." },
       input: {
+        ...IMAGE,
         description: "One image, or a list of images.",
-        anyOf: [IMAGE, { type: "array", minItems: 1, maxItems, items: IMAGE }],
+        type: [...IMAGE.type, "array"],
+        minItems: 1,
+        maxItems,
+        items: IMAGE,
       },
       encoding_format: {
         enum: ["float", "base64"],
         default: "float",
         description: "Numbers, or their bytes as f32, little-endian, in base64.",
       },
+      user: { description: "No effect." },
     },
   } as const;
 }
@@ -191,7 +192,7 @@ export const ENCODE_BODY = {
         },
       },
     },
-    stream: { const: false },
+    stream: { enum: [false, null] },
     mm_processor_kwargs: { type: ["object", "null"] },
     media_io_kwargs: { type: ["object", "null"] },
     ec_transfer_params: { type: ["object", "null"] },

@@ -1,0 +1,16 @@
+/** Members that are null in a request's JSON. */
+
+/** Their values are the client's own: a JSON schema, variables of a template. Null is a value there. */
+const CLIENTS_OWN: readonly string[] = ["parameters", "chat_template_kwargs"];
+
+/**
+ * Removes each member that is null, at every depth: OpenAI's clients, and programs that write their types as JSON, send
+ * null for a member that is not given. Modifies the body.
+ */
+export function dropNulls(body: unknown): void {
+  if (typeof body !== "object" || body === null) return;
+  for (const [name, value] of Object.entries(body)) {
+    if (value === null && !Array.isArray(body)) Reflect.deleteProperty(body, name);
+    else if (!CLIENTS_OWN.includes(name)) dropNulls(value);
+  }
+}
