@@ -190,10 +190,9 @@ describe("PreprocessPool", () => {
     );
     await clock.advance(0);
     controller.abort("gone");
-    expect((await Promise.allSettled(works)).map((work) => work.status === "rejected" && work.reason)).toEqual([
-      "gone",
-      "gone",
-    ]);
+    expect(
+      (await Promise.allSettled(works)).map((work) => work.status === "rejected" && work.reason),
+    ).toEqual(["gone", "gone"]);
     expect(started).toEqual(["running"]);
     await clock.runAll();
     await running;
