@@ -119,8 +119,10 @@ export class GridCache implements Disposable {
     return { inputs: [stagedTable(GRID_ROWS, rows)], missing: missing.map(({ frame }) => frame), filled };
   }
 
-  /** Fills as many of the grids as fit; the first of them stay longest. */
+  /** Fills the cache anew, with as many of the grids as fit; the first of them stay longest. */
   async warmUp(frames: readonly Frame[]): Promise<void> {
+    // The grids of the self-check go: no user needs them, and a grid that is in the table must not get rows twice.
+    this.#table.clear();
     const known = new Set<string>();
     let free = this.#table.freeRows;
     const fitting = frames.filter(({ h, w }) => {
@@ -155,9 +157,10 @@ export class GridCache implements Disposable {
   }
 
   #submitFill(entry: FrameRows): Promise<unknown> {
-    const fill = this.#fill.submit(this.#tablesOf(entry.frame), entry.rows);
+    // In an async function, so that tables that cannot be made reject as a failed run does.
+    const fill = (async () => this.#fill.submit(this.#tablesOf(entry.frame), entry.rows))();
     this.#filling.set(entry.rows, fill);
-    // Whoever waits for the batch hears of a failure; the next batch with this grid brings it again.
+    // A failure rejects the batches that wait for it; the next batch with this grid fills it again.
     fill.catch(() => this.#table.forget(entry)).finally(() => this.#filling.delete(entry.rows));
     return fill;
   }
