@@ -78,7 +78,7 @@ export class EncoderPrograms implements Disposable {
     this.#model = model;
     this.#gridCache = gridCache;
     this.#budgetArenas = new SharedArenas(device);
-    this.#eagerArenas = new SharedArenas(device);
+    this.#eagerArenas = new SharedArenas(device, () => this.#dropEager(this.#eager.size));
   }
 
   /**
@@ -91,21 +91,19 @@ export class EncoderPrograms implements Disposable {
     let measureMs = 0;
     const ascending = [...tokenBudgets].sort((a, b) => a - b);
     for (const [index, budget] of [...ascending.entries()].reverse()) {
-      const loaded = this.#loadBudget(budget, tokenBudgets);
-      this.#budgets.set(budget, [loaded]);
-      const times = await loaded.executable.capture();
+      const programs = [this.#loadBudget(budget, tokenBudgets)];
+      this.#budgets.set(budget, programs);
+      const times = await programs[0]!.executable.capture();
       if (times === null) continue;
       captured.push(budget);
       measureMs += times.measureMs;
-      const classes: LoadedProgram[] = [];
-      this.#budgets.set(budget, classes);
       for (const tokens of rowClasses(budget, ascending[index - 1] ?? 0)) {
         const program = this.#loadBudget(tokens, tokenBudgets);
-        classes.push(program);
+        // Before the budget's own.
+        programs.splice(-1, 0, program);
         const { measureMs: ms = 0 } = (await program.executable.capture()) ?? {};
         measureMs += ms;
       }
-      classes.push(loaded);
     }
     return { captured, measureMs };
   }
@@ -183,15 +181,9 @@ export class EncoderPrograms implements Disposable {
   #eagerFor(batch: StagedBatch): LoadedProgram {
     const largestBudget = Math.max(0, ...this.#budgets.keys());
     const needed = batch.work.dims.tokens;
-    const fits = needed <= largestBudget;
     const tokens = eagerCapacity(needed, largestBudget);
-    let loaded = this.#eager.get(tokens);
-    // Growing the arenas moves them, and every program that names them goes.
-    if (loaded === undefined) {
-      const before = this.#eagerArenas.generation;
-      loaded = this.#load(tokens, fits ? this.#budgetArenas : this.#eagerArenas);
-      if (this.#eagerArenas.generation !== before) this.#dropEager(this.#eager.size);
-    }
+    const arenas = needed <= largestBudget ? this.#budgetArenas : this.#eagerArenas;
+    const loaded = this.#eager.get(tokens) ?? this.#load(tokens, arenas);
     this.#eager.delete(tokens);
     this.#eager.set(tokens, loaded);
     this.#dropEager(this.#eager.size - EAGER_PROGRAMS_KEPT);
@@ -305,12 +297,13 @@ interface LoadedProgram {
 /** The scratch and io arenas of several programs: as large as the largest needs. */
 class SharedArenas implements Disposable {
   readonly #device: Device;
+  readonly #beforeGrowth: () => void;
   #arenas: { readonly io: Arena; readonly scratch: Arena } | undefined;
-  /** Counts how often the arenas were replaced. */
-  generation = 0;
 
-  constructor(device: Device) {
+  /** @param beforeGrowth disposes programs over the arenas: they hold the memory, and larger arenas may not fit beside it */
+  constructor(device: Device, beforeGrowth: () => void = () => {}) {
     this.#device = device;
+    this.#beforeGrowth = beforeGrowth;
   }
 
   fit(program: Program): Readonly<Record<"io" | "scratch", Arena>> {
@@ -321,7 +314,7 @@ class SharedArenas implements Disposable {
       this.#arenas.scratch.sizeBytes < scratch
     ) {
       this[Symbol.dispose]();
-      this.generation += 1;
+      this.#beforeGrowth();
       const ioArena = this.#device.allocate(io);
       try {
         this.#arenas = { io: ioArena, scratch: this.#device.allocate(scratch) };
