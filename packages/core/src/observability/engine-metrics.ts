@@ -173,11 +173,10 @@ export class EngineMetrics implements EngineObserver {
     this.#set("vitgraph_batches_in_flight", { device }, inFlight);
   }
 
-  #ran({ device, items, tokens, budget, padding, deviceMs, stageMs }: BatchEvent): void {
+  #ran({ device, items, tokens, budget, padding, deviceMs }: BatchEvent): void {
     const labels = { device, budget: budget ?? "eager" };
     this.#count("vitgraph_tokens_total", labels, tokens);
     this.#observe("vitgraph_device_seconds", labels, deviceMs / 1000);
-    if (stageMs !== undefined) this.#observe("vitgraph_copy_seconds", { device }, stageMs / 1000);
     this.#countHits(budget === null ? 0 : items, budget === null ? items : 0);
     if (budget === null) return;
     this.#count("vitgraph_budget_tokens_total", labels, budget);

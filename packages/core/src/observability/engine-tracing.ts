@@ -76,13 +76,12 @@ export class EngineTracing implements EngineObserver {
     this.#batches.set(batch.index, span);
   }
 
-  batchEnded({ index, deviceMs, wallMs, stageMs, outcome }: BatchEvent): void {
+  batchEnded({ index, deviceMs, wallMs, outcome }: BatchEvent): void {
     const span = this.#batches.get(index);
     this.#batches.delete(index);
     span?.setAttributes({
       "vitgraph.batch.device_ms": deviceMs,
       "vitgraph.batch.wall_ms": wallMs,
-      ...(stageMs === undefined ? {} : { "vitgraph.batch.stage_ms": stageMs }),
     });
     if (outcome === "failed") span?.setStatus({ code: this.#otel.SpanStatusCode.ERROR });
     span?.end();

@@ -67,13 +67,6 @@ export const METRICS = {
     labels: [],
     buckets: SECONDS,
   },
-  vitgraph_copy_seconds: {
-    type: "histogram",
-    help: "Copying a batch to its device and back, where the device tells.",
-    unit: "seconds",
-    labels: ["device"],
-    buckets: SECONDS,
-  },
   vitgraph_device_seconds: {
     type: "histogram",
     help: "The device's own time for a batch.",
