@@ -124,13 +124,22 @@ class ExportedMemoryOverNative implements ExportedMemory {
   }
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
-    const written = this.#tail.then(() => this.#writeParts(offset, bytes));
+    const { length } = bytes;
+    const written = this.#tail.then(() => this.#writeParts(offset, bytes, length));
     this.#tail = written.catch(() => {});
     return written;
   }
 
-  async #writeParts(offset: number, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += this.#mostBytes) {
+  /** @param length of the bytes at the call */
+  async #writeParts(offset: number, bytes: Uint8Array, length: number): Promise<void> {
+    for (let at = 0; at < length; at += this.#mostBytes) {
+      if (bytes.length !== length) {
+        throw new VitgraphError(
+          "VG_ARGUMENT_INVALID",
+          "the bytes of a write to exported memory were transferred or shrunk before they were copied",
+          { remedy: "leave them as they are until the promise settles" },
+        );
+      }
       const part = bytes.subarray(at, at + this.#mostBytes);
       await settling(() => this.#native.write({ offset: offset + at, bytes: part }));
     }
