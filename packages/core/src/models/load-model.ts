@@ -217,9 +217,11 @@ export interface ProcessorSettings {
 }
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
-  const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
+  const tensors = model.graph.nodes.flatMap((node) =>
+    node.op === "weight" ? [[node.attributes.tensor, node.attributes.shape]] : [],
+  );
   const fingerprint = createHash("sha256")
-    .update(JSON.stringify(["dummy", shapes]))
+    .update(JSON.stringify(["dummy", tensors]))
     .digest("hex");
   return {
     ...model,
