@@ -1,6 +1,4 @@
-/**
- * A Device over a native addon. The same for every backend: what differs is on the other side of the addon's door.
- */
+/** A Device over a native addon, the same for every backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type {
   Arena,
@@ -40,7 +38,7 @@ class DeviceOverNative implements Device {
     const { backend, name, facts, activationDType, kernels } = native.info();
     this.info = { backend, name, facts };
     this.activationDType = activationDType;
-    // The CPU widens whatever weights it is given; matrix units want both sides in one dtype.
+    // The CPU widens weights of any dtype; tensor cores need both factors in one.
     this.weightDType = activationDType === "f32" ? null : activationDType;
     this.kernels = new Set(kernels);
     this.#native = native;
