@@ -36,7 +36,7 @@ export function encodeEmbeddings(
   return encodeSafetensors(tensors, metadata);
 }
 
-/** The rows in another dtype than their own: a copy, or `bytes` where it is the same. */
+/** The rows in a dtype: a converted copy, or `bytes` itself if the dtype is their own. */
 export function embeddingBytes(embedding: Embedding, dtype = embedding.dtype): Uint8Array {
   if (embedding.dtype === dtype) return embedding.bytes;
   return bytesOf(dtype === "bf16" ? f32ToBf16(embedding.data) : embedding.data);
