@@ -4,9 +4,9 @@ import {
   type ImageProcessor,
   readImageSettings,
   readVideoSettings,
-  type Settings,
   type VideoProcessor,
 } from "../images/image-processor.js";
+import type { Settings } from "../images/settings-reader.js";
 import { dotsOCR } from "./dots-ocr/index.js";
 import { gemma3 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
