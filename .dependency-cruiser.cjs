@@ -59,7 +59,7 @@ module.exports = {
       severity: "error",
       from: { path: "^packages/core/src/models/[^/]+/" },
       to: {
-        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor|smart-resize)",
+        path: "^packages/core/src/(compiler|runtime|weights)/|^packages/core/src/images/(?!image-processor|settings-reader|smart-resize)",
       },
     },
   ],

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -300,6 +300,20 @@ describe.skipIf(!hasFfmpeg)("clips that are refused", () => {
       "numFrames is 100000, above the limit of 768: ask for fewer frames",
     ]);
   });
+});
+
+test.skipIf(!hasFfmpeg)("a path is a file's, whatever ffmpeg would make of its name", async () => {
+  const workingDirectory = process.cwd();
+  process.chdir(folder);
+  try {
+    for (const name of ["12:30.mkv", "-v.mkv", "http:a.mkv"]) {
+      await copyFile(fixture("videos/rgb.mkv"), join(folder, name));
+      await using clip = await openClip(name, processor, { numFrames: 4 });
+      expect((await clip.decode()).grid.t).toBe(2);
+    }
+  } finally {
+    process.chdir(workingDirectory);
+  }
 });
 
 test("without ffmpeg the error says how to get it", async () => {

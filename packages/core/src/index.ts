@@ -13,20 +13,16 @@ export {
   type ExportedMemory,
   printProgram,
 } from "@vitgraph/cuda-kernels";
-export { checkMemoryPlan } from "./compiler/check-memory-plan.js";
 export { type CompiledGraph, type CompileOptions, compile } from "./compiler/compile.js";
-export { lower, RESULT_BUFFER } from "./compiler/lower.js";
 export {
   type Capacity,
   type MemoryPlan,
   type Placement,
-  planMemory,
   printMemoryPlan,
   type Target,
   type WeightDTypes,
 } from "./compiler/memory-plan.js";
-export { type Match, type Pattern, type RewriteRule, type RewriteStep, rewrite } from "./compiler/rewrite.js";
-export { FUSION_RULES } from "./compiler/rules/index.js";
+export type { RewriteStep } from "./compiler/rewrite.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
@@ -48,26 +44,46 @@ export type {
   EngineLimits,
 } from "./engine/engine-options.js";
 export type { DeviceStats, EngineStats } from "./engine/engine-stats.js";
-export { contentKey, OutputCache, type OutputCacheStats, uuidKey } from "./engine/output-cache.js";
+export { OutputCache, type OutputCacheStats } from "./engine/output-cache.js";
 export {
   type AnyNode,
   type Graph,
-  GraphBuilder,
   graphFlops,
   type Node,
   printGraph,
   type ValueId,
 } from "./graph/graph.js";
+export type { DimCounts, OpAttributes, OpKind, ValueType, WorkCounts } from "./graph/ops.js";
 export {
-  type DimCounts,
-  OPS,
-  type OpAttributes,
-  type OpKind,
-  type ValueType,
-  type WorkCounts,
-} from "./graph/ops.js";
-export * from "./images/index.js";
-export * from "./item.js";
+  blockUnusedLoaders,
+  channelScale,
+  type DecodeOptions,
+  decodeImage,
+  type ImageFormat,
+  type ImageProcessor,
+  type ImageSize,
+  imageGrid,
+  imageTokenCount,
+  type OpenedImage,
+  openImage,
+  processImage,
+  processVideo,
+  type Raster,
+  type VideoProcessor,
+  videoGrid,
+} from "./images/index.js";
+export {
+  type EncoderItem,
+  type Grid,
+  type GridPart,
+  type NormalizedItem,
+  type PatchShape,
+  type PixelItem,
+  partsOf,
+  patchCount,
+  rowElements,
+  tokenCount,
+} from "./item.js";
 export { ARCHITECTURES, type ArchitectureName } from "./models/architectures.js";
 export {
   createVisionModel,
@@ -75,7 +91,6 @@ export {
   MODEL_TYPES,
   readImageProcessor,
   readVideoProcessor,
-  VIDEO_PROCESSOR_DEFAULTS,
 } from "./models/index.js";
 export {
   type LoadedModel,
@@ -96,7 +111,6 @@ export {
   type GridLayout,
   itemSpec,
   joinTiles,
-  MODEL_INPUTS,
   type VisionModel,
 } from "./models/vision-model.js";
 export { bf16ToF32, bytesOf, compareWithReference, f16ToF32, f32ToBf16, f32ToF16 } from "./numerics.js";
@@ -126,7 +140,17 @@ export type { Composition, GraphCheck, GraphFailure } from "./runtime/self-check
 export { type StagedBatch, stageBatch } from "./runtime/stage-batch.js";
 export type { EncoderStats, GraphStatistics } from "./runtime/stats.js";
 export { VisionEncoder } from "./runtime/vision-encoder.js";
-export * from "./video/index.js";
+export {
+  type ClipLength,
+  checkFrameSampling,
+  type FrameRule,
+  type FrameSampling,
+  type FrameSamplingLimits,
+  type OpenClipOptions,
+  type OpenedClip,
+  openClip,
+  sampleFrames,
+} from "./video/index.js";
 export { Checkpoint, readJsonObject, type WantedTensors } from "./weights/checkpoint.js";
 export { cachedSnapshot, findCheckpoint, hubFolder, isHubId } from "./weights/hub-cache.js";
 export { quantMethodOf } from "./weights/quantised-tower.js";

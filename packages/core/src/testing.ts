@@ -1,6 +1,6 @@
 /**
- * The door for tests: fakes of both sides of the plugin contract, checks for hosts, tiny checkpoints and odd images made on
- * the spot.
+ * The entry point for tests: fakes of both sides of the plugin contract, checks for hosts, and generators of tiny
+ * checkpoints and unusual images.
  */
 export { pngChunk, selfPointingExif, zeroPng } from "./testing/crafted-images.js";
 export { FakeEngine, type FakeEngineOptions, fakeItem } from "./testing/fake-engine.js";

@@ -1,4 +1,4 @@
-/** The CPU device: runs anywhere, and is the oracle for every other backend. */
+/** The CPU device: runs on every machine, and is the reference for the other backends. */
 import { checkOptions, VitgraphError } from "@vitgraph/errors";
 import type { Device } from "./device.js";
 import { optionNames } from "./device-options.js";
@@ -11,13 +11,13 @@ export interface CpuDeviceOptions {
   /** Default: the best instruction set that the processor runs. The others are for tests and comparisons. */
   readonly simd?: "auto" | "avx512" | "avx2" | "sse2" | "neon";
   /**
-   * Who multiplies matrices: vitgraph's own loops ("blocked"), or OpenBLAS where the addon was built with it. Default: the
-   * own ones where the processor has AVX2 or AVX-512, where they are the faster; elsewhere OpenBLAS, if it is there.
+   * The matrix products: vitgraph's own loops ("blocked"), or OpenBLAS if the addon was built with it. Default: the own
+   * ones on processors with AVX2 or AVX-512, where they are faster; elsewhere OpenBLAS, if available.
    */
   readonly gemm?: "auto" | "openblas" | "blocked";
   /**
-   * What matrix products multiply in. "bf16" rounds activations and weights to bfloat16 and adds in float32; it needs a
-   * processor with AVX512-BF16. All else, results included, is float32 either way. Default: "f32".
+   * The dtype of matrix products' factors. "bf16" rounds activations and weights to bfloat16 and accumulates in float32;
+   * it needs a processor with AVX512-BF16. Everything else, results included, is float32 either way. Default: "f32".
    */
   readonly dtype?: "f32" | "bf16";
 }
@@ -25,7 +25,8 @@ export interface CpuDeviceOptions {
 export const CPU_OPTIONS = optionNames<CpuDeviceOptions>({ threads: 0, simd: 0, gemm: 0, dtype: 0 });
 
 /**
- * @throws VG_BACKEND_UNAVAILABLE where the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID.
+ * @throws VG_BACKEND_UNAVAILABLE if the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID; VG_DEVICE_FAILED if
+ *   the system does not start the threads
  */
 export function createCpuDevice(options: CpuDeviceOptions = {}): Device {
   checkOptions("createCpuDevice", options, CPU_OPTIONS);

@@ -1,6 +1,6 @@
 /**
- * One device for a user's wish: `auto` takes the best backend that there is; a name takes that one, or fails. So does a
- * GPU's ordinal: it is never replaced by the CPU.
+ * Creates a device by backend: `auto` takes the best one available; a backend's name or a GPU's ordinal takes that one or
+ * fails, and is never replaced by the CPU.
  */
 import { checkOptions, unreachable, VitgraphError } from "@vitgraph/errors";
 import { CPU_OPTIONS, type CpuDeviceOptions, createCpuDevice } from "./cpu-device.js";
@@ -19,8 +19,8 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
 const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS];
 
 /**
- * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy: a backend that was named is never replaced by another.
- *   VG_ARGUMENT_INVALID for a backend or an option that there is not.
+ * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy; VG_ARGUMENT_INVALID for an unknown backend or option;
+ *   as {@link createCudaDevice} and {@link createCpuDevice}
  */
 export function createDevice(choice: DeviceOptions = {}): Device {
   checkOptions("createDevice", choice, OPTIONS);
@@ -44,8 +44,8 @@ function createBestDevice(cpu: CpuDeviceOptions, cuda: CudaDeviceOptions): Devic
   try {
     return createCudaDevice(cuda);
   } catch (error) {
-    // A machine without a GPU is nothing unusual, and `vitgraph doctor` tells the reason. Any other failure is one, and so
-    // is a GPU that was asked for and is not there.
+    // A machine without a GPU is normal, and `vitgraph doctor` tells the reason. Any other failure is an error, and so is a
+    // missing GPU that was asked for.
     if (!VitgraphError.is(error) || error.code !== "VG_BACKEND_UNAVAILABLE") throw error;
     if (cuda.device !== undefined) throw error;
     return createCpuDevice(cpu);

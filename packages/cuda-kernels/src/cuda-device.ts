@@ -9,14 +9,14 @@ import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
 export interface CudaDeviceOptions {
-  /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: the first, where there is one. */
+  /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: 0. */
   readonly device?: number;
   /**
-   * File that remembers which matrix products won when they were measured, by device, driver and shape; "" for none.
+   * File of the autotune results of matrix products, by device, driver and shape; "" for none.
    * Default: `vitgraph/algorithms.tsv` in the user's cache directory.
    */
   readonly algorithmCache?: string;
-  /** Let a kernel be set up while the one before it ends. Default: true. */
+  /** Programmatic dependent launch: a kernel is set up while the one before it ends. Default: true. */
   readonly programmaticLaunch?: boolean;
 }
 
@@ -27,7 +27,8 @@ export const CUDA_OPTIONS = optionNames<CudaDeviceOptions>({
 });
 
 /**
- * @throws VG_BACKEND_UNAVAILABLE where the addon is not built, or there is no GPU that it runs on; VG_ARGUMENT_INVALID.
+ * @throws VG_BACKEND_UNAVAILABLE if the addon is not built, or there is no GPU that it runs on; VG_ARGUMENT_INVALID;
+ *   VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED
  */
 export function createCudaDevice(options: CudaDeviceOptions = {}): Device {
   checkOptions("createCudaDevice", options, CUDA_OPTIONS);

@@ -1,4 +1,4 @@
-/** What `vitgraph doctor` says of the backends, as plain data: what was built, found and chosen, and why not the rest. */
+/** The backends as plain data, for `vitgraph doctor`: which are usable, which is chosen, and why the others are not usable. */
 import { VitgraphError } from "@vitgraph/errors";
 import { createCpuDevice } from "./cpu-device.js";
 import { createCudaDevice } from "./cuda-device.js";
@@ -6,7 +6,7 @@ import type { Device, DeviceInfo } from "./device.js";
 import { ADDON_REMEDIES, loadAddon, reasonsOf } from "./native.js";
 
 export interface BackendsReport {
-  /** What `backend: "auto"` takes; null where nothing is usable. */
+  /** The backend of `backend: "auto"`; null if none is usable. */
   readonly chosen: BackendName | null;
   readonly backends: Readonly<Record<BackendName, BackendReport>>;
 }
@@ -15,7 +15,7 @@ export type BackendReport =
   | { readonly usable: true; readonly addonPath: string; readonly device: DeviceInfo }
   | { readonly usable: false; readonly reasons: readonly string[]; readonly remedy: string };
 
-/** The backends, the best first: `auto` takes the first that is usable. */
+/** Best first: `auto` takes the first usable one. */
 export const BACKEND_PREFERENCE = ["cuda", "cpu"] as const;
 export type BackendName = (typeof BACKEND_PREFERENCE)[number];
 

@@ -56,6 +56,19 @@ describe("over native memory that takes four bytes at once", () => {
     expect([memory.sizeBytes, memory.handle.length]).toEqual([16, 64]);
   });
 
+  test("bytes that were transferred before their turn are an error, not a write of nothing", async () => {
+    const bytes = new Uint8Array(8).fill(1);
+    const first = memory.write(0, new Uint8Array(8).fill(2));
+    const second = memory.write(8, bytes);
+    structuredClone(bytes, { transfer: [bytes.buffer] });
+    await first;
+    await expect(second).rejects.toMatchObject({
+      code: "VG_ARGUMENT_INVALID",
+      fact: "the bytes of a write to exported memory were transferred or shrunk before they were copied",
+    });
+    expect([...written.subarray(8)]).toEqual(new Array(8).fill(0));
+  });
+
   test("a write that fails does not fail the next one", async () => {
     failAt = 4;
     const failed = memory.write(0, new Uint8Array(16).fill(1));

@@ -1,10 +1,10 @@
 /**
  * Resizing and cutting of decoded pixels, in native code and off JavaScript's thread.
  *
- * This is arithmetic on bytes: it knows no file formats and no models. The bytes of the arrays that are passed in are
- * copied on the calling thread, since JavaScript can take their memory away while other threads read it: up to a
- * megabyte at the call, and more in parts, between which other work of the thread has its turn. The arrays stay as they
- * are until the promise settles; one that is transferred or shrunk meanwhile is VG_ITEM_INVALID.
+ * Arithmetic on bytes, independent of file formats and models. Input arrays are copied on the calling thread, since
+ * JavaScript can take their memory away while other threads read it: up to a megabyte at the call, and more in parts with
+ * a turn of the event loop in between. The arrays must not change until the promise settles; one that is transferred or
+ * shrunk meanwhile is VG_ITEM_INVALID.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { fromNative, type NativeFrame, type NativeImaging, requireAddon } from "./native.js";
@@ -15,18 +15,18 @@ export interface FrameSize {
   readonly width: number;
 }
 
-/** How a resized pixel weighs its neighbours: all widen when they shrink an image. */
+/** All filters are antialiased: they widen when they shrink an image. */
 export const RESIZE_FILTERS = ["bicubic", "bilinear", "lanczos"] as const;
 export type ResizeFilter = (typeof RESIZE_FILTERS)[number];
 
 export interface PatchLayout {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;
-  /** Patches along one side of a token; a block of so many squared stands together in the result. */
+  /** Patches along one side of a token; the mergeSize² patches of a token are adjacent in the result. */
   readonly mergeSize: number;
   /** Frames in a patch. */
   readonly temporalPatchSize: number;
-  /** The frames are brought to this size first, as {@link resizeFrame} does. Default: they stay as they are. */
+  /** The frames are resized to this size first, as by {@link resizeFrame}. Default: no resize. */
   readonly resizeTo?: FrameSize;
   /** Default: bicubic. */
   readonly filter?: ResizeFilter;
@@ -39,8 +39,9 @@ const LONGEST_SIDE = 2 ** 24;
 /**
  * Antialiased resize of RGB bytes [height, width, 3], bit for bit what torch makes of uint8 on the CPU
  * (`interpolate(mode=filter, antialias=True)`, which torchvision's `resize` calls).
- * @throws VG_ARGUMENT_INVALID for sizes that are no positive whole numbers, that do not fit the bytes, or whose aspect
- *   ratios are so far apart that the image would be large between the two passes; VG_DEVICE_OUT_OF_MEMORY
+ * @throws VG_ARGUMENT_INVALID for sizes that are not positive whole numbers, that do not match the bytes, or whose aspect
+ *   ratios differ so much that the image between the two passes would be too large; VG_ITEM_INVALID;
+ *   VG_DEVICE_OUT_OF_MEMORY
  */
 export async function resizeFrame(
   rgb: Uint8Array,
@@ -67,8 +68,7 @@ export async function resizeFrame(
  * Frames of RGB bytes → patches in merge-block order: u8 [t · h · w, channels, temporalPatchSize, patchSize, patchSize]
  * with t = frames / temporalPatchSize rounded up (the last frame repeats), h and w in patches. With a
  * temporalPatchSize of 1 that is the format `u8_still`, otherwise `u8`.
- * @throws VG_ARGUMENT_INVALID where a size is no multiple of patchSize · mergeSize, or does not fit the bytes, or as
- *   {@link resizeFrame} does; VG_DEVICE_OUT_OF_MEMORY
+ * @throws VG_ARGUMENT_INVALID if a size is not a multiple of patchSize · mergeSize; as {@link resizeFrame}
  */
 export async function patchifyFrames(
   frames: readonly Uint8Array[],
@@ -105,7 +105,7 @@ export async function patchifyFrames(
 
 /**
  * CMYK bytes [pixels, 4] (255 is full ink) → RGB [pixels, 3] by Pillow's formula, which knows no colour profiles.
- * @throws VG_ARGUMENT_INVALID where the bytes are no whole number of pixels
+ * @throws VG_ARGUMENT_INVALID if the bytes are not whole pixels; VG_ITEM_INVALID; VG_DEVICE_OUT_OF_MEMORY
  */
 export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
   if (cmyk.length % 4 !== 0) {
@@ -123,7 +123,7 @@ export async function cmykToRgb(cmyk: Uint8Array): Promise<Uint8Array> {
   );
 }
 
-/** What a request takes: a small array, which it copies itself, or its bytes in the addon's memory. */
+/** Pixels of a request: a small array, which native code copies, or a copy in the addon's memory. */
 type Copied = Uint8Array | NativeFrame;
 
 /** Every image passes through the CPU addon, whichever device encodes it: that one is built everywhere. */

@@ -1,5 +1,5 @@
 /**
- * The door of @vitgraph/cuda-kernels: run this program on this device.
+ * The entry point of @vitgraph/cuda-kernels: devices, programs, and work on pixels and weights. Re-exports only.
  *
  * @module @vitgraph/cuda-kernels
  */
@@ -11,5 +11,18 @@ export * from "./device.js";
 export { type BackendReport, type BackendsReport, describeBackends } from "./doctor.js";
 export * from "./imaging.js";
 export * from "./kernels.js";
-export * from "./program.js";
+export {
+  ARENAS,
+  type ArenaName,
+  type Dim,
+  DTYPE_BYTES,
+  type DType,
+  encodeProgram,
+  type Instruction,
+  PROGRAM_VERSION,
+  type Program,
+  type ProgramBuffer,
+  printProgram,
+  type RowCount,
+} from "./program.js";
 export * from "./weights.js";

@@ -1,25 +1,26 @@
 /**
- * The kernels' signatures: what an instruction's operands mean. One row a kernel, the same in every backend.
+ * The kernels' signatures: the operands of an instruction. One row per kernel, the same in every backend.
  *
- * The native table is generated from this one when the addons are built (scripts/generate-signatures.mjs), which is why
- * this file imports nothing. The order of the rows is the encoding. Buffers whose name ends in "?" may be left out. The
- * last buffer is the output; kernels write every column of its real rows and nothing beyond them. Unless a row says otherwise, `x` and `y` have the backend's activation
- * dtype, weights have the checkpoint's, and all arithmetic and accumulation is f32.
+ * The native table is generated from this one when the addons are built (scripts/generate-signatures.mjs), so this file
+ * imports nothing. The order of the rows is the encoding. Buffers whose name ends in "?" are optional. The last buffer is
+ * the output (the last ones, where `outputs` says so); kernels write every column of its real rows and nothing beyond
+ * them. Unless a row says otherwise, `x` and `y` have the backend's activation dtype, weights have the checkpoint's, and
+ * all arithmetic and accumulation is f32.
  */
 
 export interface KernelSignature {
   readonly buffers: readonly string[];
   /**
-   * Each buffer's element type and shape, "class [rows, columns]", which the decoder holds a program against. The class
+   * Each buffer's element type and shape, "class [rows, columns]", against which the decoder checks a program. The class
    * `activation` is the backend's activation dtype, `weight` any of f32, bf16 and f16, `activation|i32` either of the two,
-   * but the same in each operand. A symbol stands for whatever it meets first; scalars go by their names.
+   * but the same in each operand. A symbol is bound by its first use; scalars are referred to by name.
    */
   readonly forms: readonly string[];
   /** Name → how the word is read. */
   readonly scalars: Readonly<Record<string, "u32" | "f32">>;
   /** Inputs (by name) whose memory `y` may share when they are not needed afterwards. */
   readonly inPlace?: readonly string[];
-  /** Quotients that must come out whole, where no form says so already. */
+  /** Quotients that must be whole numbers, if no form implies it. */
   readonly whole?: readonly string[];
   /** Buffers that are written: the last ones. Default: 1. */
   readonly outputs?: number;
@@ -33,7 +34,7 @@ export type Activation = (typeof ACTIVATIONS)[number];
 export const NORMS = { layernorm: 1, rmsnorm: 2 } as const;
 export type Norm = keyof typeof NORMS;
 
-/** Columns of the statistics of rows of `columns`: a mean and squares for each 32 of them at most, and what every backend adds. */
+/** Columns of the row statistics of a matrix of `columns` columns: a mean and squares per 32 of them, and 4 for the backend. */
 export function statisticsColumns(columns: number): number {
   return 4 + 2 * Math.ceil(columns / 32);
 }
@@ -117,8 +118,8 @@ export const KERNELS = {
     inPlace: ["a", "b"],
   },
   /**
-   * y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t: learned position embeddings, interpolated for each patch, or
-   * rows that the run computed, resized.
+   * y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t: learned position embeddings interpolated for each patch,
+   * or computed rows resized.
    * table [r, n]; `index` i32 [m, taps]; `weights` f32 [m, taps]; y [m, n].
    */
   interpolate_rows: {
@@ -128,8 +129,8 @@ export const KERNELS = {
   },
   /**
    * Two-dimensional rotary embedding of every head of x [patches, heads·headSize] by `positions` i32 [patches, 2], row and
-   * column. The first half of a head's
-   * rotation pairs turn by the patch's row, the second by its column; pair i is (i, i + headSize/2).
+   * column. The first half of a head's pairs is rotated by the patch's row, the second by its column; pair i is
+   * (i, i + headSize/2).
    * `angles` f32 [positions, headSize/2]: cosines of the headSize/4 frequencies, then their sines.
    */
   rope: {
@@ -230,8 +231,8 @@ export const KERNELS = {
     outputs: 2,
   },
   /**
-   * y = activation((x · weightᵀ − mean · u) / σ + v): the product of normalised rows from the rows as they are. `statistics`
-   * [r, s] was written with them; a row of x is r / m of their rows side by side. `norm`, see {@link NORMS}: mean and σ as of
+   * y = activation((x · weightᵀ − mean · u) / σ + v): a product of normalised rows, computed from the unnormalised ones.
+   * `statistics` [r, s] are theirs; a row of x is r / m of them side by side. `norm`, see {@link NORMS}: mean and σ as in
    * layernorm, or 0 and the root of the mean square.
    */
   linear_norm: {

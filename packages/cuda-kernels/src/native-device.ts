@@ -1,6 +1,4 @@
-/**
- * A Device over a native addon. The same for every backend: what differs is on the other side of the addon's door.
- */
+/** A Device over a native addon, the same for every backend. */
 import { VitgraphError } from "@vitgraph/errors";
 import type {
   Arena,
@@ -40,7 +38,7 @@ class DeviceOverNative implements Device {
     const { backend, name, facts, activationDType, kernels } = native.info();
     this.info = { backend, name, facts };
     this.activationDType = activationDType;
-    // The CPU widens whatever weights it is given; matrix units want both sides in one dtype.
+    // The CPU widens weights of any dtype; tensor cores need both factors in one.
     this.weightDType = activationDType === "f32" ? null : activationDType;
     this.kernels = new Set(kernels);
     this.#native = native;
@@ -124,13 +122,22 @@ class ExportedMemoryOverNative implements ExportedMemory {
   }
 
   write(offset: number, bytes: Uint8Array): Promise<void> {
-    const written = this.#tail.then(() => this.#writeParts(offset, bytes));
+    const { length } = bytes;
+    const written = this.#tail.then(() => this.#writeParts(offset, bytes, length));
     this.#tail = written.catch(() => {});
     return written;
   }
 
-  async #writeParts(offset: number, bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += this.#mostBytes) {
+  /** @param length of the bytes at the call */
+  async #writeParts(offset: number, bytes: Uint8Array, length: number): Promise<void> {
+    for (let at = 0; at < length; at += this.#mostBytes) {
+      if (bytes.length !== length) {
+        throw new VitgraphError(
+          "VG_ARGUMENT_INVALID",
+          "the bytes of a write to exported memory were transferred or shrunk before they were copied",
+          { remedy: "leave them as they are until the promise settles" },
+        );
+      }
       const part = bytes.subarray(at, at + this.#mostBytes);
       await settling(() => this.#native.write({ offset: offset + at, bytes: part }));
     }

@@ -1,6 +1,6 @@
 /**
- * The native addons: where they are looked for, what they look like from JavaScript, and how their errors become ours.
- * Nothing is loaded when this module is: the first question loads, once, and every reason for a failure is kept.
+ * The native addons: the places that are tried, their types, and the conversion of their errors. Importing this module
+ * loads nothing: the first use does, once, and the reasons of failures are kept.
  */
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -14,11 +14,10 @@ import type { DType } from "./program.js";
 export interface NativeAddon<Options> {
   /** The version that the decoder reads: `PROGRAM_VERSION`. */
   readonly programVersion: number;
-  /** `KERNELS`, as native code has it, in its order. */
   createDevice(options: Options): NativeDevice;
 }
 
-/** What the CPU addon exports: it is always there, so work on the host lives in it. */
+/** The exports of the CPU addon. It is built everywhere, so it also has the work on the host. */
 export interface NativeCpuAddon extends NativeImaging, NativeWeights, NativeAddon<NativeCpuOptions> {}
 
 export interface NativeCpuOptions {
@@ -39,7 +38,7 @@ export interface NativeCudaOptions {
   readonly programmatic: boolean;
 }
 
-/** Bytes of an image, handed over in parts. The request that it is passed in takes its memory. */
+/** Bytes of an image, copied in parts. The request that it is passed to takes its memory. */
 export interface NativeFrame {
   append(bytes: Uint8Array): void;
   dispose(): void;
@@ -122,7 +121,7 @@ export interface NativeDeviceInfo {
   readonly kernels: readonly KernelName[];
 }
 
-/** Branded: a plain object is not one, and the addon checks the tag of each that it is handed. */
+/** Branded, since a plain object is not one; the addon checks the type tag. */
 export interface NativeArena {
   readonly __brand: "NativeArena";
   dispose(): void;
@@ -162,7 +161,7 @@ export interface LoadAttempt {
 const packageRoot = fileURLToPath(new URL("..", import.meta.url));
 const require = createRequire(import.meta.url);
 const platform = `${process.platform}-${process.arch}`;
-/** The packages that bring an addon built for this platform. */
+/** The packages with a prebuilt addon for this platform. */
 const PREBUILT = {
   cpu: `@vitgraph/cuda-kernels-${platform}`,
   cuda: `@vitgraph/cuda-kernels-${platform}-cuda`,
@@ -240,7 +239,7 @@ function loadFirst<Addon>(paths: readonly string[]): LoadedAddon<Addon> {
   return { found: false, attempts };
 }
 
-/** Native errors carry the halves of a VitgraphError: this puts them together again. */
+/** A native error as a VitgraphError; any other value as it is. */
 export function fromNative(error: unknown, details: Readonly<Record<string, unknown>> = {}): unknown {
   if (!(error instanceof Error) || !("fact" in error) || !("code" in error)) return error;
   const { code, fact, remedy } = error as Error & { code: ErrorCode; fact: string; remedy?: string };

@@ -2,10 +2,10 @@
  * The Program: the ABI between the compiler (TypeScript) and the backends (native).
  *
  * A program is a flat list of instructions over buffers that already have their addresses: `{ kernel, buffers, scalars }`.
- * It knows no model and no op graph. TypeScript owns the types and the encoder; native code owns the decoder, which
- * validates everything once, at load. What varies from run to run is only the *counts* (how many patches, tokens,
- * segments are real) and the contents of the io buffers: kernels read the counts when they run and never touch rows
- * beyond them, so a program compiled for a budget costs what its content costs.
+ * It contains no model and no op graph. TypeScript has the types and the encoder, native code the decoder, which validates
+ * everything once, at load. Only the *counts* (the real patches, tokens, segments) and the contents of the io buffers
+ * differ between runs: kernels read the counts at run time and access no row beyond them, so a run costs what its content
+ * costs, whatever the budget.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { KERNEL_NAMES, KERNELS, type KernelName } from "./kernels.js";
@@ -19,9 +19,9 @@ export type DType = keyof typeof DTYPE_BYTES;
 const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[];
 
 /**
- * Where a buffer lives. `weights` are written once; `io` addresses never move, so that a captured graph can name them;
- * `scratch` is reused within a run, and one scratch arena serves every program of a device; what a program writes to `cache`
- * stays there for the runs and programs after it.
+ * The arenas of buffers. `weights` are written once; `io` addresses never move, so that a captured graph can contain them;
+ * `scratch` is reused within a run, and one scratch arena serves every program of a device; `cache` keeps its contents for
+ * later runs and programs.
  */
 export const ARENAS = ["weights", "io", "scratch", "cache"] as const;
 export type ArenaName = (typeof ARENAS)[number];
@@ -34,13 +34,13 @@ export interface RowCount {
 
 export interface Dim {
   readonly name: string;
-  /** The largest count that a run may bring. Buffers are sized for it. */
+  /** The largest count of a run. Buffers are sized for it. */
   readonly capacity: number;
 }
 
 /** A matrix, or a view of one: rows × columns elements, `rowStride` elements from one row to the next. */
 export interface ProgramBuffer {
-  /** For people: the value's name in the graph, or the tensor's in the checkpoint. */
+  /** For messages: the value's name in the graph, or the tensor's in the checkpoint. */
   readonly name: string;
   readonly arena: ArenaName;
   /** Bytes from the start of the arena. A multiple of 256, except in views. */

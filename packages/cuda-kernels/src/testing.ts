@@ -1,12 +1,20 @@
 /**
- * For tests against @vitgraph/cuda-kernels: a device without native code, what a program must be, and what every kernel
- * must compute. A barrel, and nothing else.
+ * For tests: a device without native code, the validation of programs, and reference results of every kernel. Re-exports
+ * only.
  */
 
 export { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
 export { referencePatchify, referenceResize } from "./testing/imaging-reference.js";
-export * from "./testing/kernel-cases.js";
+export {
+  activationCase,
+  attentionCase,
+  type KernelCase,
+  kernelCases,
+  layernormCase,
+  linearCase,
+  ropeCase,
+} from "./testing/kernel-cases.js";
 export {
   createNullDevice,
   type NullDevice,

@@ -1,20 +1,19 @@
 /**
- * Weights as a device wants them, out of those of a checkpoint: in native code, off JavaScript's thread, one thread a call.
+ * Converts a checkpoint's weights for a device: in native code, off JavaScript's thread, one thread per call.
  *
- * A caller cuts a weight into slices and has several of them in flight. The bytes of the arrays that are passed in are
- * copied at the call.
+ * Callers cut a weight into slices and keep several in flight. Input arrays are copied at the call.
  */
 import { fromNative, type NativeWeights, requireAddon } from "./native.js";
 import type { DType } from "./program.js";
 
-/** What a checkpoint has. */
+/** Dtypes of checkpoints. */
 export type FloatDType = Extract<DType, "f32" | "bf16" | "f16">;
-/** What devices read. */
+/** Dtypes that devices read. */
 export type WeightDType = Extract<DType, "f32" | "bf16">;
 
 /**
  * The same elements in another dtype, rounded to nearest, ties to even.
- * @throws VG_ARGUMENT_INVALID for bytes that are no whole elements; VG_DEVICE_OUT_OF_MEMORY
+ * @throws VG_ARGUMENT_INVALID for bytes that are not whole elements; VG_DEVICE_OUT_OF_MEMORY
  */
 export function convertFloats(bytes: Uint8Array, from: FloatDType, to: WeightDType): Promise<Uint8Array> {
   return callNative((native) => native.convertFloats({ bytes, from, to }));

@@ -1,9 +1,9 @@
 /**
- * What can go wrong in vitgraph: one base class and one table of codes.
+ * The error class and the table of its codes.
  *
- * Every error that crosses a package's door is a {@link VitgraphError}. Its text states the fact and then the remedy;
- * its `details` carry the same facts as data, so that nobody has to parse the text.
- * Identity is by symbol, not by `instanceof`: two copies of this package in one process still recognise each other.
+ * Every error of a public function is a {@link VitgraphError}. Its text states the fact and then the remedy; its `details`
+ * are the same facts as data, so that no caller has to parse the text. Identity is by symbol, not by `instanceof`: two
+ * copies of this package in one process recognise each other's errors.
  *
  * @module @vitgraph/errors
  */
@@ -15,7 +15,7 @@ export { describe, listed, shorten } from "./describe.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
 export { type JsonOutline, JsonScanner, scanJson } from "./scan-json.js";
 
-/** Every code, with the sentence that says what it stands for. A code, once published, keeps its meaning. */
+/** Every code with its meaning, which does not change once it is published. */
 export const ERROR_CODES = {
   VG_CONFIG_INVALID:
     "The configuration does not have the form that its schema asks for, or contradicts itself.",
@@ -108,7 +108,7 @@ export class VitgraphError extends Error {
   }
 }
 
-/** `value` if it is a vitgraph error already; otherwise wraps it, keeping it as the cause. */
+/** `value` itself if it is a vitgraph error; otherwise a vitgraph error with `value` as its cause. */
 export function toVitgraphError(
   value: unknown,
   code: ErrorCode,
@@ -123,17 +123,16 @@ export function toVitgraphError(
   });
 }
 
-/** For the default branch of a switch over a union: the type checker proves that it is never reached. */
+/** For the default branch of a switch over a union: the type checker verifies that it is unreachable. */
 export function unreachable(value: never, what: string): never {
   throw new VitgraphError("VG_INTERNAL", `unexpected ${what}: ${JSON.stringify(value)}`);
 }
 
-/** Unknown options that one message names. */
+/** Most unknown options named in one message. */
 const MOST_NAMED = 5;
 
 /**
- * Proves that `options` is an object with no other keys than the known ones: an option that is misspelt would otherwise
- * be ignored.
+ * Checks that `options` is an object with known keys only: a misspelt option would otherwise be ignored.
  * @param owner the function, for the message: "createDevice"
  * @throws VG_ARGUMENT_INVALID
  */
@@ -157,7 +156,7 @@ export function checkOptions(
   );
 }
 
-/** The option that was meant, or all there are. */
+/** A hint: the nearest option, or all of them. */
 export function unknownOption(key: string, known: readonly string[]): string {
   const nearest = nearestKey(key, known);
   return nearest === undefined ? `the options are ${known.join(", ")}` : `did you mean "${nearest}"?`;

@@ -1,12 +1,12 @@
 /**
- * Bounds for JSON that others wrote, counted before it is parsed. Depth: a caught stack overflow is no answer, since V8 can
- * abort the process on a stack that is nearly full. Values: `[],[],[],` takes some fifteen times its length when parsed.
+ * Measures untrusted JSON before it is parsed. Depth: catching a stack overflow is not enough, since V8 can abort the process
+ * on a stack that is nearly full. Values: `[],[],[],` takes some fifteen times its length when parsed.
  */
 
 export interface JsonOutline {
-  /** Whether objects and lists are nested deeper than the limit. The count then ended there. */
+  /** Objects and lists are nested deeper than the limit. The scan ended there. */
   readonly isTooDeep: boolean;
-  /** Whether there are more values than the limit. The count then ended there. */
+  /** There are more values than the limit. The scan ended there. */
   readonly hasTooManyValues: boolean;
   /** Commas between the members of the outermost value. */
   readonly topLevelCommas: number;
@@ -18,10 +18,10 @@ const BRACE = 0x7b;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** A regular expression is ten times as fast as a loop over characters: text may be spaces for megabytes. */
+/** A regular expression is ten times as fast as a loop over characters: text may contain megabytes of spaces. */
 const STRUCTURE = /["[\]{},]/g;
 
-/** An end, or a run of escapes with what is between them: one match for each escape would take seconds for megabytes. */
+/** A string's end, or a run of escapes with the text between them: one match per escape would take seconds for megabytes. */
 const STRING_STOP = /["\n\r]|(?:\\[\s\S][^"\\\n\r]{0,16}){1,1000}/g;
 
 /**
@@ -39,11 +39,11 @@ export function scanJson(text: string, mostDepth: number, mostValues?: number): 
 export class JsonScanner implements JsonOutline {
   readonly #mostDepth: number;
   readonly #mostValues: number;
-  /** The brackets that are to close. Another closing one does not count: tolerant parsers skip it. */
+  /** The expected closing brackets. Others are ignored, since tolerant parsers skip them. */
   readonly #open: number[] = [];
   #values = 1;
   #isInString = false;
-  /** Whether the last part ended between a backslash and what it escapes. */
+  /** The last part ended between a backslash and the escaped character. */
   #isInEscape = false;
   topLevelCommas = 0;
   isTooDeep = false;
@@ -91,14 +91,14 @@ export class JsonScanner implements JsonOutline {
       this.isTooDeep = open.length === this.#mostDepth;
       if (this.isTooDeep) return;
       this.#values++;
-      // In ASCII, a closing bracket stands two places behind its opening one.
+      // In ASCII, the code of a closing bracket is that of its opening one plus two.
       open.push(character + 2);
     } else if (character === open[open.length - 1]) open.pop();
   }
 
   /**
-   * Offset behind the closing quote, or of the line's end: no string of JSON goes on behind it. The text's length where
-   * the string goes on in the next part.
+   * The offset after the closing quote or the line's end, where every JSON string ends; the text's length if the string
+   * continues in the next part.
    */
   #leaveString(text: string, start: number): number {
     STRING_STOP.lastIndex = start;
@@ -106,7 +106,7 @@ export class JsonScanner implements JsonOutline {
       const from = STRING_STOP.lastIndex;
       const stop = STRING_STOP.exec(text);
       if (stop === null) {
-        // A backslash with something behind it is a stop.
+        // A backslash followed by a character would have matched.
         this.#isInEscape = from < text.length && text.charCodeAt(text.length - 1) === BACKSLASH;
         return text.length;
       }

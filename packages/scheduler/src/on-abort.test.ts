@@ -23,3 +23,16 @@ test("each callback is called once, but for those that were taken back", () => {
   expect(called).toEqual(["a", "c"]);
   expect(getEventListeners(controller.signal, "abort")).toHaveLength(0);
 });
+
+test("a callback that another one takes back during the abort is not called", () => {
+  const controller = new AbortController();
+  const called: string[] = [];
+  let stop = () => {};
+  onAbort(controller.signal, () => {
+    called.push("a");
+    stop();
+  });
+  stop = onAbort(controller.signal, () => called.push("b"));
+  controller.abort();
+  expect(called).toEqual(["a"]);
+});

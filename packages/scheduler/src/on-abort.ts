@@ -30,7 +30,8 @@ function startWatch(signal: AbortSignal): Watch {
     callbacks,
     listener: () => {
       stopWatch(signal, watch);
-      for (const callback of [...callbacks]) callback();
+      // The set itself, not a copy: a callback that an earlier one unregisters is not called.
+      for (const callback of callbacks) callback();
     },
   };
   watches.set(signal, watch);

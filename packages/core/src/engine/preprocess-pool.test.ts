@@ -180,6 +180,25 @@ describe("PreprocessPool", () => {
     expect(started).toEqual(["held", "small"]);
   });
 
+  test("works of one cancelled call leave together: none of them starts in the room of another", async () => {
+    const { clock, pool, started, run } = setUp({ maxBytes: 100 });
+    const controller = new AbortController();
+    const running = run("running", { bytes: 60 });
+    // The first is too large for the room that is left, the second is not.
+    const works = ["large", "fitting"].map((name, index) =>
+      run(name, { bytes: 50 - 20 * index, caller: "cancelled", signal: controller.signal }),
+    );
+    await clock.advance(0);
+    controller.abort("gone");
+    expect(
+      (await Promise.allSettled(works)).map((work) => work.status === "rejected" && work.reason),
+    ).toEqual(["gone", "gone"]);
+    expect(started).toEqual(["running"]);
+    await clock.runAll();
+    await running;
+    expect(pool.size).toBe(0);
+  });
+
   test("a cancelled work that runs keeps its room till it ends, and its result is dropped", async () => {
     const { clock, pool, run } = setUp();
     const controller = new AbortController();

@@ -102,7 +102,8 @@ export class PreprocessPool {
       const stopWatching = onAbort(signal, () => {
         this.#waiting.delete(entry);
         reject(signal.reason);
-        this.#pump();
+        // Later, when the signal has removed all of its jobs: otherwise the next of them would start in this one's room.
+        queueMicrotask(() => this.#pump());
       });
       this.#waiting.add(entry, this.#options.clock.now());
       this.#pump();

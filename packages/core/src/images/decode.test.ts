@@ -117,7 +117,7 @@ describe("bytes that are not an image", () => {
     const path = await failure(decodeImage("photo.jpg" as unknown as Uint8Array));
     expect(path.code).toBe("VG_ARGUMENT_INVALID");
     expect(path.message).toBe(
-      "the image is of type string, not bytes: pass the content of its file as a Uint8Array",
+      'the image is "photo.jpg", not bytes: pass the content of its file as a Uint8Array',
     );
     const nothing = await failure(decodeImage(undefined as unknown as Uint8Array));
     expect(nothing.fact).toBe("the image is undefined, not bytes");

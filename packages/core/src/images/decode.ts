@@ -7,7 +7,7 @@
  */
 import { types } from "node:util";
 import { cmykToRgb } from "@vitgraph/cuda-kernels";
-import { VitgraphError } from "@vitgraph/errors";
+import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Sharp, SharpOptions } from "sharp";
 import { Semaphore } from "../runtime/semaphore.js";
 import { compositeOver } from "./composite.js";
@@ -226,10 +226,6 @@ function checkBytes(bytes: unknown): void {
   throw new VitgraphError("VG_ARGUMENT_INVALID", `the image is ${describe(bytes)}, not bytes`, {
     remedy: "pass the content of its file as a Uint8Array",
   });
-}
-
-function describe(value: unknown): string {
-  return value === null || value === undefined ? `${value}` : `of type ${typeof value}`;
 }
 
 function checkLimits(limits: Readonly<Record<string, number>>): void {

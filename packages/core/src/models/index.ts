@@ -4,9 +4,9 @@ import {
   type ImageProcessor,
   readImageSettings,
   readVideoSettings,
-  type Settings,
   type VideoProcessor,
 } from "../images/image-processor.js";
+import type { Settings } from "../images/settings-reader.js";
 import { dotsOCR } from "./dots-ocr/index.js";
 import { ernie4_5VL } from "./ernie4-5-vl/index.js";
 import { gemma3 } from "./gemma3/index.js";

@@ -252,6 +252,12 @@ test("an absent list of deepstack layers means none in Qwen3.5", () => {
   expect(createVisionModel({ model_type: "qwen3_5", vision_config }).outputColumns).toEqual([8]);
 });
 
+test("random weights of other shapes have another fingerprint", () => {
+  const [large, small] = (["qwen2-vl-7b", "qwen2-vl-2b"] as const).map(loadDummyModel);
+  expect(large!.fingerprint).not.toBe(small!.fingerprint);
+  expect(loadDummyModel("qwen2-vl-7b").fingerprint).toBe(large!.fingerprint);
+});
+
 test("new weights of the same shapes in the same directory have another fingerprint", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   const fingerprint = async () => {

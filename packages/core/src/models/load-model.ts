@@ -2,12 +2,8 @@
 import { createHash } from "node:crypto";
 import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
-import {
-  channelScale,
-  type ImageProcessor,
-  type Settings,
-  type VideoProcessor,
-} from "../images/image-processor.js";
+import { channelScale, type ImageProcessor, type VideoProcessor } from "../images/image-processor.js";
+import type { Settings } from "../images/settings-reader.js";
 import { Checkpoint, readJsonObject, type WantedTensors } from "../weights/checkpoint.js";
 import { dummyWeights } from "../weights/dummy-weights.js";
 import { findCheckpoint } from "../weights/hub-cache.js";
@@ -222,9 +218,11 @@ export interface ProcessorSettings {
 }
 
 function withDummyWeights(model: ModelDescription): LoadedModel {
-  const shapes = model.graph.nodes.map((node) => (node.op === "weight" ? node.attributes.tensor : node.op));
+  const tensors = model.graph.nodes.flatMap((node) =>
+    node.op === "weight" ? [[node.attributes.tensor, node.attributes.shape]] : [],
+  );
   const fingerprint = createHash("sha256")
-    .update(JSON.stringify(["dummy", shapes]))
+    .update(JSON.stringify(["dummy", tensors]))
     .digest("hex");
   return {
     ...model,

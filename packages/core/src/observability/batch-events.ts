@@ -1,14 +1,14 @@
 /**
- * The batches of an engine as they end: to listeners at once, and to readers who take their time. A reader that falls
- * behind loses the oldest events, and is told how many: it never holds the engine up, and never fills the memory.
+ * The stream of an engine's ended batches, for listeners and for asynchronous readers. A reader that falls behind loses the
+ * oldest events and sees how many: it never delays the engine, and its buffer is bounded.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { BatchEvent, EngineObserver, EngineState } from "./observer.js";
 
 export interface ReadOptions {
-  /** Most events kept for a reader that is busy; 1024 if left out. */
+  /** Most events buffered for a reader. Default: 1024. */
   readonly capacity?: number;
-  /** Ends the reading, after what is buffered. */
+  /** Ends the stream after the buffered events. */
   readonly signal?: AbortSignal;
 }
 
@@ -17,17 +17,17 @@ export class BatchEvents implements EngineObserver {
   readonly #readers = new Set<BatchEventReader>();
   #closed = false;
 
-  /** Returns what ends it. A listener is called on JavaScript's thread and must be quick. */
+  /** Returns a function that unsubscribes. A listener is called on JavaScript's thread and must be quick. */
   subscribe(listener: (event: BatchEvent) => void): () => void {
-    // A function of its own for each subscription, so that one listener may be subscribed twice.
+    // A new function each time, so that one listener can be subscribed twice.
     const own = (event: BatchEvent) => listener(event);
     this.#listeners.add(own);
     return () => this.#listeners.delete(own);
   }
 
   /**
-   * The events from now on, for `for await`. They end when the engine is closed, when `signal` aborts, or when the loop is
-   * left.
+   * The events from now on, for `for await`. The stream ends when the engine is closed, when `signal` aborts, or when the
+   * loop is left.
    * @throws VG_ARGUMENT_INVALID
    */
   read({ capacity = 1024, signal }: ReadOptions = {}): BatchEventReader {
@@ -78,7 +78,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     this.#onEnd = onEnd;
   }
 
-  /** Events lost so far, since this reader was busy. */
+  /** Events lost so far because the buffer was full. */
   get dropped(): number {
     return this.#dropped;
   }
@@ -97,7 +97,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     this.#buffer.push(event);
   }
 
-  /** No more events; those that are buffered can still be read. */
+  /** Ends the stream; buffered events can still be read. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -112,7 +112,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** The loop was left: what is buffered is of no use any more. */
+  /** Called when a loop is left: drops the buffered events. */
   return(): Promise<IteratorResult<BatchEvent, undefined>> {
     this.#buffer.length = 0;
     this.end();

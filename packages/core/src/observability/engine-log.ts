@@ -1,5 +1,4 @@
-/** What of an engine's life goes into the log, and at which level. With `verbose`, the lines of `encoder_cudagraph_verbose` too. */
-
+/** An engine's log lines and their levels. With `verbose`, the lines of `encoder_cudagraph_verbose` as information. */
 import { graphStatistics } from "../runtime/stats.js";
 import type { Logger } from "./logger.js";
 import type {
@@ -24,7 +23,7 @@ import {
 
 export interface EngineLogOptions {
   readonly logger: Logger;
-  /** `encoder_cudagraph_verbose`: a line for each batch, and the statistics at the end, as information. */
+  /** `encoder_cudagraph_verbose`: a line per batch, and the statistics at the end, at level info. */
   readonly verbose?: boolean;
 }
 
@@ -43,7 +42,7 @@ export class EngineLog implements EngineObserver {
   }
 
   itemSettled({ outcome, code, source }: ItemSettled): void {
-    // The caller has the error; this is for finding out later.
+    // The caller has the error; this line is for debugging.
     if (outcome === "rejected") this.#logger.debug({ code, source }, "an item was refused or failed");
   }
 

@@ -15,7 +15,6 @@ function batch(fields: Partial<BatchEvent> = {}): BatchEvent {
     padding: 0.25,
     itemTokens: [16, 32],
     queueMs: [4, 20],
-    stageMs: 2,
     deviceMs: 7,
     wallMs: 11,
     outcome: "ok",

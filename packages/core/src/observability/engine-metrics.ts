@@ -1,9 +1,8 @@
 /**
- * What an engine counts and measures: an observer that fills the table of metrics, and gives it out as plain data and as
- * Prometheus text.
+ * An engine's metrics: an observer that fills the table of metrics, as plain data and as Prometheus text.
  *
- * Two kinds of metrics: those that events fill, and those that are read from the engine when somebody looks (how long the
- * queue is, what a cache holds), so that a queue need not report its length at every step.
+ * Some metrics are updated by events. Others are read from the engine on demand (the queue's length, a cache's bytes), so
+ * that the queue need not report its length at every step.
  */
 import type { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { loadOptional } from "../optional-package.js";
@@ -28,7 +27,7 @@ import type {
 } from "./observer.js";
 
 export interface EngineMetricsOptions {
-  /** One of the host's, in which these metrics then stand beside its own. Default: a new one. */
+  /** The host's registry, to which the metrics are added. Default: a new one. */
   readonly registry?: Registry;
 }
 
@@ -41,11 +40,11 @@ export interface HistogramSample {
   readonly labels: Readonly<Record<string, string | number>>;
   readonly count: number;
   readonly sum: number;
-  /** How many values were at most `le`; the last `le` is "+Inf". */
+  /** Cumulative: the number of values of at most `le`. The last `le` is "+Inf". */
   readonly buckets: readonly { readonly le: number | "+Inf"; readonly count: number }[];
 }
 
-/** All metrics as data that JSON can hold. */
+/** All metrics as JSON data. */
 export type MetricsSnapshot = {
   readonly [Name in MetricName]: {
     readonly type: (typeof METRICS)[Name]["type"];
@@ -55,7 +54,7 @@ export type MetricsSnapshot = {
   };
 };
 
-/** Until the engine can be read. */
+/** Before the engine is ready. */
 const NO_FIGURES: EngineFigures = {
   graphHits: 0,
   graphMisses: 0,
@@ -119,7 +118,7 @@ export class EngineMetrics implements EngineObserver {
     return Object.fromEntries(entries) as unknown as MetricsSnapshot;
   }
 
-  /** The registry's metrics in Prometheus' text format 0.0.4, to be served as {@link contentType}. */
+  /** The registry's metrics in Prometheus' text format 0.0.4; its media type is {@link contentType}. */
   prometheus(): Promise<string> {
     return this.registry.metrics();
   }
@@ -173,11 +172,10 @@ export class EngineMetrics implements EngineObserver {
     this.#set("vitgraph_batches_in_flight", { device }, inFlight);
   }
 
-  #ran({ device, items, tokens, budget, padding, deviceMs, stageMs }: BatchEvent): void {
+  #ran({ device, items, tokens, budget, padding, deviceMs }: BatchEvent): void {
     const labels = { device, budget: budget ?? "eager" };
     this.#count("vitgraph_tokens_total", labels, tokens);
     this.#observe("vitgraph_device_seconds", labels, deviceMs / 1000);
-    if (stageMs !== undefined) this.#observe("vitgraph_copy_seconds", { device }, stageMs / 1000);
     this.#countHits(budget === null ? 0 : items, budget === null ? items : 0);
     if (budget === null) return;
     this.#count("vitgraph_budget_tokens_total", labels, budget);
@@ -234,7 +232,7 @@ export class EngineMetrics implements EngineObserver {
   }
 }
 
-/** The metrics that no event fills. */
+/** The metrics that are read on demand. */
 const READ_FROM_FIGURES: Readonly<
   Partial<Record<MetricName, (figures: EngineFigures) => readonly Sample[]>>
 > = {
@@ -263,7 +261,7 @@ function ofCaches(figure: keyof CacheFigures) {
     });
 }
 
-/** As the registry has it: a histogram's buckets, sum and count are told apart by name. */
+/** A sample of the registry. A histogram's buckets, sum and count differ by name. */
 interface RawSample {
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
@@ -274,7 +272,7 @@ function plainSample({ labels, value }: RawSample): Sample {
   return { labels: { ...labels }, value };
 }
 
-/** One sample for each combination of labels; the registry lists each one's buckets, then its sum and its count. */
+/** One sample per combination of labels. The registry lists its buckets, then its sum and its count. */
 function histogramSamples(values: readonly RawSample[]): readonly HistogramSample[] {
   const samples: HistogramSample[] = [];
   let buckets: { le: number | "+Inf"; count: number }[] = [];

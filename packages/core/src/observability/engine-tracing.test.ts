@@ -41,7 +41,6 @@ const start = (calls?: readonly number[]): BatchStart => ({
 });
 const end = (calls?: readonly number[], outcome: "ok" | "failed" = "ok") => ({
   ...start(calls),
-  stageMs: 1,
   deviceMs: 7,
   wallMs: 9,
   outcome,
@@ -86,7 +85,6 @@ test("a batch of one call is its child, and says what ran", async () => {
     "vitgraph.batch.budget": 128,
     "vitgraph.batch.padding": 0.25,
     "vitgraph.batch.queue_ms.max": 5,
-    "vitgraph.batch.stage_ms": 1,
     "vitgraph.batch.device_ms": 7,
     "vitgraph.batch.wall_ms": 9,
   });

@@ -1,9 +1,9 @@
 /**
  * OpenTelemetry spans: `vitgraph.encode` for a call, within the caller's trace, and `vitgraph.batch` for a batch.
  *
- * A batch often serves several calls. A span has one parent, so that such a batch is a trace of its own with links to
- * the calls; a batch of one call is a child of it. Where the process has registered no OpenTelemetry SDK, spans are
- * empty and cost next to nothing.
+ * A batch often serves several calls, and a span has one parent. So such a batch is a separate trace with links to the
+ * calls; a batch of one call is its child. Without a registered OpenTelemetry SDK, spans are empty and cost next to
+ * nothing.
  */
 import type { Attributes, Span, TracerProvider } from "@opentelemetry/api";
 import { loadOptional } from "../optional-package.js";
@@ -17,7 +17,7 @@ import type {
 } from "./observer.js";
 
 export interface EngineTracingOptions {
-  /** Default: the one that the process has registered. */
+  /** Default: the process's registered provider. */
   readonly tracerProvider?: TracerProvider;
 }
 
@@ -55,7 +55,7 @@ export class EngineTracing implements EngineObserver {
     const span = this.#calls.get(id);
     this.#calls.delete(id);
     span?.setAttributes({ "vitgraph.items.fulfilled": fulfilled, "vitgraph.items.rejected": rejected });
-    // An item fails alone; the call has failed when nothing of it came through.
+    // An item fails alone; a call has failed if all of its items have.
     if (rejected > 0 && fulfilled === 0) span?.setStatus({ code: this.#otel.SpanStatusCode.ERROR });
     span?.end();
   }
@@ -76,19 +76,18 @@ export class EngineTracing implements EngineObserver {
     this.#batches.set(batch.index, span);
   }
 
-  batchEnded({ index, deviceMs, wallMs, stageMs, outcome }: BatchEvent): void {
+  batchEnded({ index, deviceMs, wallMs, outcome }: BatchEvent): void {
     const span = this.#batches.get(index);
     this.#batches.delete(index);
     span?.setAttributes({
       "vitgraph.batch.device_ms": deviceMs,
       "vitgraph.batch.wall_ms": wallMs,
-      ...(stageMs === undefined ? {} : { "vitgraph.batch.stage_ms": stageMs }),
     });
     if (outcome === "failed") span?.setStatus({ code: this.#otel.SpanStatusCode.ERROR });
     span?.end();
   }
 
-  /** What has not ended with the engine never will. */
+  /** Ends the open spans: no other event would. */
   stateChanged(state: EngineState): void {
     if (state !== "closed") return;
     for (const span of [...this.#batches.values(), ...this.#calls.values()]) span.end();
@@ -96,7 +95,7 @@ export class EngineTracing implements EngineObserver {
     this.#calls.clear();
   }
 
-  /** Asked for each time: an SDK that is registered later is used from then on. */
+  /** Looked up each time, so that an SDK registered later is used. */
   get #tracer() {
     return this.#provider.getTracer("@vitgraph/core");
   }

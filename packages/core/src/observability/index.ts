@@ -1,6 +1,6 @@
 /**
- * The entry point @vitgraph/core/observability: metrics, traces, logs and batch events of a running engine. A barrel, and
- * nothing else. prom-client, OpenTelemetry and pino are loaded by the function that needs them.
+ * The entry point @vitgraph/core/observability: metrics, traces, logs and batch events of a running engine. Re-exports
+ * only. prom-client, OpenTelemetry and pino are loaded by the functions that need them.
  *
  * @module @vitgraph/core/observability
  */

@@ -1,11 +1,11 @@
 /**
- * Where the engine's log goes: an interface with pino's four usual methods. A host passes its own; `console` will do, and
- * `createLogger` makes a pino.
+ * The interface of the engine's logger: pino's four usual methods. A host passes its own; `console` fits too, and
+ * `createLogger` creates a pino.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { loadOptional } from "../optional-package.js";
 
-/** Fields first, then the message, as pino has it. An error stands under `err`. */
+/** Fields first, then the message, as in pino. An error is the field `err`. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -13,7 +13,7 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Hosts and callers need not be typed. */
+/** For values from untyped hosts and callers. */
 export function isLogger(value: unknown): value is Logger {
   return (
     typeof value === "object" &&
@@ -27,13 +27,13 @@ const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as
 export type LogLevel = (typeof LEVELS)[number];
 
 export interface LoggerOptions {
-  /** Default: the environment variable VITGRAPH_LOG_LEVEL, else "warn": a library speaks when something is wrong. */
+  /** Default: the environment variable VITGRAPH_LOG_LEVEL, else "warn". */
   readonly level?: LogLevel;
-  /** Takes a line of JSON at a time. Default: standard error, since standard output belongs to results. */
+  /** Receives one line of JSON at a time. Default: standard error, since standard output is for results. */
   readonly destination?: { write(line: string): void };
 }
 
-/** For a host without a logger: warnings and errors on standard error, with `verbose` information too. */
+/** For a host without a logger: prints warnings and errors to standard error, with `verbose` also information. */
 export function standardErrorLogger({ verbose }: { readonly verbose: boolean }): Logger {
   const print = (fields: object, message: string) => console.error(`vitgraph: ${message}`, fields);
   const drop = () => {};

@@ -18,7 +18,7 @@ export interface MetricDefinition {
     | "tokens"
     | "1";
   readonly labels: readonly string[];
-  /** Upper bounds of a histogram's buckets, ascending, in `unit`; the one of infinity is understood. */
+  /** Upper bounds of a histogram's buckets, ascending, in `unit`, without infinity. */
   readonly buckets?: readonly number[];
 }
 
@@ -30,13 +30,13 @@ const TENTHS = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 export const METRICS = {
   vitgraph_items_arrived_total: {
     type: "counter",
-    help: "Items that callers handed over.",
+    help: "Items submitted by callers.",
     unit: "items",
     labels: [],
   },
   vitgraph_items_total: {
     type: "counter",
-    help: "Items answered, by outcome and by who answered: a device, the output cache, or nobody (refused).",
+    help: "Items settled, by outcome and source: a device, the output cache, or none (refused).",
     unit: "items",
     labels: ["outcome", "source"],
   },
@@ -48,7 +48,7 @@ export const METRICS = {
   },
   vitgraph_encode_seconds: {
     type: "histogram",
-    help: "From a call of encode to its last answer.",
+    help: "From a call of encode to its last result.",
     unit: "seconds",
     labels: [],
     buckets: SECONDS,
@@ -67,13 +67,6 @@ export const METRICS = {
     labels: [],
     buckets: SECONDS,
   },
-  vitgraph_copy_seconds: {
-    type: "histogram",
-    help: "Copying a batch to its device and back, where the device tells.",
-    unit: "seconds",
-    labels: ["device"],
-    buckets: SECONDS,
-  },
   vitgraph_device_seconds: {
     type: "histogram",
     help: "The device's own time for a batch.",
@@ -83,7 +76,7 @@ export const METRICS = {
   },
   vitgraph_batch_seconds: {
     type: "histogram",
-    help: "From handing a batch to its device to having its answers.",
+    help: "From submitting a batch to its device to its results.",
     unit: "seconds",
     labels: ["device"],
     buckets: SECONDS,
@@ -102,7 +95,7 @@ export const METRICS = {
   },
   vitgraph_budget_tokens_total: {
     type: "counter",
-    help: "Tokens for which the replayed budgets had room. Less vitgraph_tokens_total, these are padding.",
+    help: "Tokens of the replayed budgets. Minus vitgraph_tokens_total, this is the padding.",
     unit: "tokens",
     labels: ["device", "budget"],
   },
@@ -163,26 +156,26 @@ export const METRICS = {
   },
   vitgraph_cache_joined_total: {
     type: "counter",
-    help: "Lookups that waited for a computation under way.",
+    help: "Lookups that joined a computation in progress.",
     unit: "1",
     labels: ["cache"],
   },
   vitgraph_cache_evictions_total: {
     type: "counter",
-    help: "Entries that had to go for others.",
+    help: "Entries evicted to make room for others.",
     unit: "entries",
     labels: ["cache"],
   },
   vitgraph_cache_entries: { type: "gauge", help: "Entries kept.", unit: "entries", labels: ["cache"] },
   vitgraph_cache_bytes: {
     type: "gauge",
-    help: "Memory that the entries take.",
+    help: "Memory of the entries.",
     unit: "bytes",
     labels: ["cache"],
   },
   vitgraph_cache_capacity_bytes: {
     type: "gauge",
-    help: "Memory that the entries may take.",
+    help: "Capacity for the entries.",
     unit: "bytes",
     labels: ["cache"],
   },
@@ -200,7 +193,7 @@ export const METRICS = {
   },
   vitgraph_batches_in_flight: {
     type: "gauge",
-    help: "Batches handed to a device and not yet answered.",
+    help: "Batches submitted to a device and not yet finished.",
     unit: "batches",
     labels: ["device"],
   },

@@ -54,8 +54,6 @@ export interface BatchStart {
 }
 
 export interface BatchEvent extends BatchStart {
-  /** Copying to the device and back, if the device reports it. */
-  readonly stageMs?: number;
   /** The device's own measure of the run; 0 where the batch failed. */
   readonly deviceMs: number;
   /** From submitting the batch to its results. */

@@ -1,18 +1,18 @@
 /**
- * The lines of `encoder_cudagraph_verbose`, as the pull request that brought encoder graphs to vLLM printed them, so that
- * scripts made for its logs read these. Pure: facts in, a line out.
+ * The lines of `encoder_cudagraph_verbose`, as printed by the pull request that brought encoder graphs to vLLM, so that
+ * scripts for its logs can read them. Pure functions.
  */
 import type { Frame } from "../runtime/grid-rows.js";
 import type { GraphStatistics } from "../runtime/stats.js";
 import type { BatchStart } from "./observer.js";
 
-/** @param modality what the batch holds; only the line of an eager one names it */
+/** @param modality of the batch; only the line of an eager batch names it */
 export function batchLine(
   { items, tokens, budget, padding }: Pick<BatchStart, "items" | "tokens" | "budget" | "padding">,
   modality: "image" | "video" = "image",
 ): string {
   if (budget === null) return `ViT BUDGET BATCH fallback to eager: modality=${modality}, num_items=${items}`;
-  // One graph serves every mix of grids, so that its budget is its whole key.
+  // One graph serves every mix of grids, so its key is the budget alone.
   return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${percent(padding)}, graph_key=${budget}`;
 }
 
@@ -41,8 +41,8 @@ export function embeddingCacheWarmedLine(cache: {
 }
 
 /**
- * @param frames what the cache keeps: frames of one grid share its rows, so each prints as a grid of one frame; where
- *   they differ, as one of a chunk
+ * @param frames what the cache keeps. Frames of one grid share its rows, so each is printed as a grid of one frame; frames
+ *   that differ are printed as the grid of their chunk.
  */
 export function embeddingCacheMissLine(frames: readonly Frame[]): string {
   const list = frames.map(({ t, h, w }) => `(${t}, ${h}, ${w})`).join(", ");

@@ -1,6 +1,6 @@
 /**
- * The checks that a host must pass before an engine is started for it: small, in this order, each with a failure of its
- * own name. Hosts need not be typed, so that nothing about one is taken for granted.
+ * The checks of a host before an engine is started for it, in this order, each with its own failure reason. Hosts may be
+ * untyped, so every field is checked.
  */
 import { type EncoderOptions, encoderOptions, parseCompilationConfig } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
@@ -177,7 +177,7 @@ export function checkModalities(host: HostEngine, modalities: readonly Modality[
   });
 }
 
-/** Calls a method of the host. What it throws becomes the cause. @throws VG_REGISTRATION_FAILED */
+/** Calls a method of the host. @throws VG_REGISTRATION_FAILED with the host's error as its cause */
 export function askHost<T>({ name }: HostEngine, method: string, call: () => T): T {
   try {
     return call();
@@ -190,7 +190,7 @@ export function askHost<T>({ name }: HostEngine, method: string, call: () => T):
   }
 }
 
-/** Of an error of vitgraph, its halves; of any other, its message. */
+/** The fact and remedy of a vitgraph error; the message of any other. */
 export function factOf(cause: unknown): { readonly fact: string; readonly remedy?: string | undefined } {
   if (VitgraphError.is(cause)) return cause;
   return { fact: cause instanceof Error ? cause.message : String(cause) };

@@ -57,7 +57,7 @@ export interface HostModel {
   readonly config: Readonly<Record<string, unknown>>;
   /** The checkpoint's directory. Optional if the plugin has one in its options. */
   readonly path?: string;
-  /** Columns of an embedding that the loaded language model takes, if the host knows it from another source than `config`. */
+  /** Columns of an embedding that the loaded language model takes, if the host does not take them from `config`. */
   readonly embeddingColumns?: number;
 }
 

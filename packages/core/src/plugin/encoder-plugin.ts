@@ -1,8 +1,8 @@
 /**
- * The plugin: joins a host engine and an encoder engine, and takes them apart again.
+ * The plugin: registers an encoder engine with a host engine, and unregisters it.
  *
- * The host is asked first and the engine started then, which takes seconds. What may have changed meanwhile (a modality
- * was taken, the host was closed) is looked at once more before anything is registered.
+ * The host is checked first, then the engine starts, which takes seconds. What may have changed meanwhile (a modality was
+ * taken, the host was closed) is checked again before anything is registered.
  */
 import { EncoderEngine } from "../engine/encoder-engine.js";
 import { VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
@@ -32,8 +32,8 @@ import type { EncoderEngineLike } from "./engine-like.js";
 import { checkPluginOptions, type EncoderPluginOptions } from "./plugin-options.js";
 
 /**
- * A plugin that gives hosts vitgraph's encoder. Nothing starts before `register`.
- * @throws VG_ARGUMENT_INVALID naming every option that is wrong
+ * Creates a plugin that registers vitgraph's encoder with hosts. Nothing starts before `register`.
+ * @throws VG_ARGUMENT_INVALID naming every invalid option
  */
 export function createEncoderPlugin(options: EncoderPluginOptions = {}): EncoderPlugin {
   checkPluginOptions(options);
@@ -134,7 +134,7 @@ async function join(
     joined.handOver();
     return joined;
   } catch (error) {
-    // Whatever that may throw, why the registration failed is what the caller must know.
+    // Errors of closing are dropped: the caller needs the reason of the failed registration.
     await (await started)?.close().catch(() => {});
     throw error;
   }
@@ -203,7 +203,7 @@ class JoinedHost implements Registration {
     this.encoder = multimodalEncoder(engine, modalities);
   }
 
-  /** @throws VG_REGISTRATION_FAILED; what was handed over by then is taken back by {@link close}. */
+  /** @throws VG_REGISTRATION_FAILED; {@link close} unregisters the modalities that were registered by then. */
   handOver(): void {
     for (const modality of this.modalities) this.#unregister.push(this.#register(modality));
   }
@@ -240,7 +240,7 @@ class JoinedHost implements Registration {
       }
     }
     joinedHosts.delete(this.#host);
-    // After the host has let go: from then on nothing new comes, and the engine finishes what it has.
+    // After unregistering no new call arrives, and the engine finishes the accepted ones.
     if (this.#ownsEngine) await this.engine.close();
     if (failures.length > 0) throw failures[0];
   }

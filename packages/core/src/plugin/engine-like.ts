@@ -16,7 +16,7 @@ export interface EncoderEngineLike {
   ): Promise<PromiseSettledResult<ItemSpec>[]>;
   budgetRange(): BudgetRange;
   stats(): EngineFigures;
-  /** Takes no more calls, finishes what it has, and gives back what it made. */
+  /** Refuses new calls, finishes the accepted ones, and frees its resources. */
   close(): Promise<void>;
 }
 

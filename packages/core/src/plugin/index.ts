@@ -1,4 +1,4 @@
-/** How the encoder is plugged into a host engine. A barrel, and nothing else. */
+/** The plugin for host engines. Re-exports only. */
 export * from "./contract.js";
 export { createEncoderPlugin } from "./encoder-plugin.js";
 export type { CreateEngine, EncoderEngineLike } from "./engine-like.js";

@@ -23,21 +23,21 @@ export interface EncoderPluginOptions
     | "gridCacheBytes"
     | "warmUpGrids"
   > {
-  /** The checkpoint's directory, or a loaded model, which stays the caller's. Default: the host's `model.path`. */
+  /** The checkpoint's directory, or a loaded model, which the caller closes. Default: the host's `model.path`. */
   readonly model?: LoadedModel | string;
   /** For which modalities the host gets the encoder. Default: all. */
   readonly modalities?: readonly Modality[];
-  /** Default: "auto", a GPU where there is one, or where `device` names any. */
+  /** Default: "auto", a GPU if there is one or if `device` names one. */
   readonly backend?: BackendChoice;
-  /** Ordinals of the GPUs, one or several; the CPU does not stand in for one that is not there. Default: the first there is. */
+  /** Ordinals of the GPUs, one or several. A missing one is an error, never replaced by the CPU. Default: the first. */
   readonly device?: number | readonly number[];
   /** Default: the host's, or else warnings and errors on standard error. */
   readonly logger?: Logger;
   /** Metrics, traces and streams of batches: see `@vitgraph/core/observability`. Each watches every engine of the plugin. */
   readonly observers?: readonly EngineObserver[];
   /**
-   * A running engine, which stays the caller's: the registration does not close it, and the options of an engine have no
-   * effect, the host's compilation config included. Default: each registration starts one.
+   * A running engine, which the caller closes. The options of an engine then have no effect, nor has the host's
+   * compilation config. Default: each registration starts one.
    */
   readonly engine?: EncoderEngineLike;
   /** Makes the engine. Default: vitgraph's; another one is for tests. */
@@ -73,7 +73,7 @@ const RULES: Rules<EncoderPluginOptions> = {
   createEngine: { expected: "a function", accepts: (value) => typeof value === "function" },
 };
 
-/** @throws VG_ARGUMENT_INVALID naming everything that is wrong, the problems as text in `details.problems` */
+/** @throws VG_ARGUMENT_INVALID naming each problem; `details.problems` has them as a list */
 export function checkPluginOptions(options: unknown): asserts options is EncoderPluginOptions {
   checkRules("the encoder plugin", options, RULES, "which the host hands over");
 }

@@ -15,9 +15,9 @@ export function compileForDevice(
       activationDType: device.activationDType,
       weightDType: device.weightDType,
       kernels: device.kernels,
-      // On the CPU weights would have to be copied to f32, and a norm is next to nothing there.
+      // On the CPU folded weights would be copied as f32, and a norm costs next to nothing.
       foldsNorms: device.info.backend === "cuda",
-      // CUDA's fast products ask for 16. All backends have it, so that what is verified on the CPU is verified for them all.
+      // CUDA's fast products need 16. Used on all backends, so that the CPU verifies the same layout.
       rowAlignment: 64,
     },
     weightDTypes: weightDTypes(model.weights),

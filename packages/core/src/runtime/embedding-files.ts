@@ -58,7 +58,7 @@ function describeTensors(embeddings: readonly NamedEmbedding[], dtype: Embedding
   return { tensors, metadata };
 }
 
-/** The rows in another dtype than their own: a copy, which the embedding does not keep, or `bytes` where it is the same. */
+/** The rows in a dtype: a converted copy, which the embedding does not keep, or `bytes` itself if the dtype is their own. */
 export function embeddingBytes({ dtype: own, bytes }: Embedding, dtype = own): Uint8Array {
   if (own === dtype) return bytes;
   const { buffer, byteOffset, byteLength } = bytes;

@@ -98,14 +98,36 @@ test.each<[what: string, create: (memoryBytes: number) => Device, cause: string]
   );
 });
 
-/** A device that captures, and tells the capacities of the programs that run, in tokens. */
-function capturingDevice(ran: number[]): Device {
+test("eager arenas that grow replace the smaller ones: their programs go first", async () => {
+  const run = (programs: EncoderPrograms, tokens: number) =>
+    programs.run(stageBatch(model, [still(2, 2 * tokens)]), null);
+  using unlimited = createNullDevice();
+  using measured = programsOn(unlimited);
+  for (const tokens of [64, 512]) await run(measured, tokens);
+  const { weights, io, scratch } = unlimited.loaded[1]!.arenaBytes;
+  // For the larger pair of arenas alone.
+  using device = createNullDevice({ memoryBytes: weights + io + scratch });
+  using programs = programsOn(device);
+  for (const tokens of [64, 512, 64]) await run(programs, tokens);
+  expect(device.loaded).toHaveLength(3);
+});
+
+/**
+ * A device that captures, and tells the capacities of the programs that run, in tokens.
+ * @param failing the capture that fails, counted from 1
+ */
+function capturingDevice(ran: number[], failing = 0): Device {
   const device = createNullDevice();
+  let captures = 0;
   const load: Device["load"] = (program, arenas) => {
     const executable = device.load(program, arenas);
     return {
       program,
-      capture: async () => ({ measureMs: 1, captureMs: 1 }),
+      capture: async () => {
+        captures += 1;
+        if (captures === failing) throw new VitgraphError("VG_DEVICE_FAILED", "no capture");
+        return { measureMs: 1, captureMs: 1 };
+      },
       submit(submission) {
         ran.push(program.dims.find(({ name }) => name === "tokens")?.capacity ?? 0);
         return executable.submit(submission);
@@ -137,6 +159,19 @@ test("a batch replays the smallest of its budget's programs that holds it", asyn
     await programs.run(stageBatch(model, [still(2, 2 * tokens)]), 256);
   }
   expect(ran).toEqual([32, 32, 64, 64, 160, 160, 192, 256, 256]);
+});
+
+test("a capture that fails leaves no program behind, whichever it is", async () => {
+  // The budget's own program, and those of its three row classes.
+  for (const failing of [1, 2, 3, 4]) {
+    using device = capturingDevice([], failing);
+    {
+      using programs = programsOn(device);
+      await expect(programs.prepare([256])).rejects.toThrow("no capture");
+    }
+    // The weights are the caller's.
+    expect(device.liveHandles()).toBe(1);
+  }
 });
 
 test("row classes lie between a budget and the next smaller one, a row of tiles apart at the least", () => {

@@ -6,12 +6,12 @@
  * holds it: tiles and split-K factors are chosen for a number of rows, and a graph captured for far more rows than the
  * batch has leaves multiprocessors idle.
  *
- * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest,
- * and eager programs that fit run there too; larger ones share a second pair that grows. Submissions of a device run
- * one after the other, so sharing is safe.
+ * All of them read the same weights. The budgets' programs share one scratch and one io arena, sized for the largest;
+ * eager programs that fit use these too, and larger ones share a second pair that grows. Submissions of a device run one
+ * after the other, so sharing is safe.
  *
- * A program uses the grid cache if all its patches fit there; a larger one computes the values that depend on the grid
- * itself. The results are the same.
+ * A program uses the grid cache if its patches fit there; a larger one computes the grid's values itself. The results are
+ * the same.
  */
 import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -33,7 +33,7 @@ export interface BatchResult {
 }
 
 export interface ItemRows {
-  /** [tokens, columns] in the device's activation dtype; memory that nothing else is in. */
+  /** [tokens, columns] in the device's activation dtype, in its own memory. */
   readonly bytes: Uint8Array;
   /** Index of the first element that is NaN or infinite, or -1. */
   readonly firstNonFinite: number;
@@ -41,13 +41,13 @@ export interface ItemRows {
 
 export interface PreparedBudgets {
   readonly captured: readonly number[];
-  /** Finding the fastest way of each matrix product. */
+  /** Autotuning of the matrix products. */
   readonly measureMs: number;
 }
 
-/** Eager programs are made for powers of two, so that a few of them serve every size. */
+/** Eager programs have capacities of powers of two, so that a few of them serve every size. */
 const SMALLEST_EAGER_TOKENS = 64;
-/** Eager programs that are kept: compiling one takes milliseconds, its table of instructions kilobytes. */
+/** Eager programs that are kept: compiling one takes milliseconds, its instructions take kilobytes. */
 const EAGER_PROGRAMS_KEPT = 8;
 
 export class EncoderPrograms implements Disposable {
@@ -63,7 +63,7 @@ export class EncoderPrograms implements Disposable {
   readonly #eager = new Map<number, LoadedProgram>();
 
   /**
-   * @param gridCache stays the caller's
+   * @param gridCache disposed by the caller
    */
   constructor(
     device: Device,
@@ -78,34 +78,32 @@ export class EncoderPrograms implements Disposable {
     this.#model = model;
     this.#gridCache = gridCache;
     this.#budgetArenas = new SharedArenas(device);
-    this.#eagerArenas = new SharedArenas(device);
+    this.#eagerArenas = new SharedArenas(device, () => this.#dropEager(this.#eager.size));
   }
 
   /**
-   * Makes the budgets' programs and captures them where the device can, the largest first: it decides how large the
-   * shared arenas are.
-   * @throws VG_DEVICE_OUT_OF_MEMORY saying which of the budgets would fit.
+   * Loads the budgets' programs and captures them if the device has graphs, the largest first, since it determines the
+   * size of the shared arenas.
+   * @throws VG_DEVICE_OUT_OF_MEMORY naming the budgets that would fit
    */
   async prepare(tokenBudgets: readonly number[]): Promise<PreparedBudgets> {
     const captured: number[] = [];
     let measureMs = 0;
     const ascending = [...tokenBudgets].sort((a, b) => a - b);
     for (const [index, budget] of [...ascending.entries()].reverse()) {
-      const loaded = this.#loadBudget(budget, tokenBudgets);
-      this.#budgets.set(budget, [loaded]);
-      const times = await loaded.executable.capture();
+      const programs = [this.#loadBudget(budget, tokenBudgets)];
+      this.#budgets.set(budget, programs);
+      const times = await programs[0]!.executable.capture();
       if (times === null) continue;
       captured.push(budget);
       measureMs += times.measureMs;
-      const classes: LoadedProgram[] = [];
-      this.#budgets.set(budget, classes);
       for (const tokens of rowClasses(budget, ascending[index - 1] ?? 0)) {
         const program = this.#loadBudget(tokens, tokenBudgets);
-        classes.push(program);
+        // Before the budget's own.
+        programs.splice(-1, 0, program);
         const { measureMs: ms = 0 } = (await program.executable.capture()) ?? {};
         measureMs += ms;
       }
-      classes.push(loaded);
     }
     return { captured, measureMs };
   }
@@ -115,7 +113,7 @@ export class EncoderPrograms implements Disposable {
     return this.#programsOf(budget).map(({ tokens }) => tokens);
   }
 
-  /** Gives a budget's programs up. The budget is not to be run any more. */
+  /** Disposes a budget's programs. The budget must not be run afterwards. */
   drop(budget: number): void {
     for (const { executable } of this.#programsOf(budget)) executable[Symbol.dispose]();
     this.#budgets.delete(budget);
@@ -144,14 +142,14 @@ export class EncoderPrograms implements Disposable {
       offsetBytes += output.sizeBytes;
       return output;
     });
-    // Right after `bring`, before anyone else could bring other grids to the same rows.
+    // No `await` since `bring`: another batch could have evicted the rows.
     const submitted = executable.submit({ counts, inputs, outputs });
     const [run] = await allDone([submitted, placed.filled]);
     const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
 
-  /** Sets every byte of everything that a run may write, so that a stale or unwritten row would show as NaN. */
+  /** Sets all memory that a run may write to NaN, so that stale and unwritten rows show. */
   async poison(): Promise<void> {
     for (const arenas of [this.#budgetArenas, this.#eagerArenas]) {
       for (const arena of arenas.all()) await this.#device.fill(arena, 0xff);
@@ -183,22 +181,16 @@ export class EncoderPrograms implements Disposable {
   #eagerFor(batch: StagedBatch): LoadedProgram {
     const largestBudget = Math.max(0, ...this.#budgets.keys());
     const needed = batch.tokens;
-    const fits = needed <= largestBudget;
     const tokens = eagerCapacity(needed, largestBudget);
-    let loaded = this.#eager.get(tokens);
-    // Growing the arenas moves them, and every program that names them goes.
-    if (loaded === undefined) {
-      const before = this.#eagerArenas.generation;
-      loaded = this.#load(tokens, fits ? this.#budgetArenas : this.#eagerArenas);
-      if (this.#eagerArenas.generation !== before) this.#dropEager(this.#eager.size);
-    }
+    const arenas = needed <= largestBudget ? this.#budgetArenas : this.#eagerArenas;
+    const loaded = this.#eager.get(tokens) ?? this.#load(tokens, arenas);
     this.#eager.delete(tokens);
     this.#eager.set(tokens, loaded);
     this.#dropEager(this.#eager.size - EAGER_PROGRAMS_KEPT);
     return loaded;
   }
 
-  /** Drops the least recently used. A run that is under way keeps its program until it ends. */
+  /** Drops the least recently used. A run in flight keeps its program until it ends. */
   #dropEager(count: number): void {
     for (const [tokens, { executable }] of [...this.#eager].slice(0, Math.max(0, count))) {
       executable[Symbol.dispose]();
@@ -211,7 +203,7 @@ export class EncoderPrograms implements Disposable {
       return this.#load(budget, this.#budgetArenas);
     } catch (error) {
       if (!VitgraphError.is(error) || error.code !== "VG_DEVICE_OUT_OF_MEMORY") throw error;
-      // What was allocated in vain must not stand in the way of the others.
+      // Frees the arenas of the failed load before the other budgets are tried.
       if (this.#budgets.size === 0) this.#budgetArenas[Symbol.dispose]();
       const fitting = tokenBudgets.filter((tokens) => this.#fits(tokens)).sort((a, b) => a - b);
       throw new VitgraphError(error.code, `token budget ${budget} does not fit the device: ${error.fact}`, {
@@ -225,7 +217,7 @@ export class EncoderPrograms implements Disposable {
     }
   }
 
-  /** Whether this budget's program can be had right now, with everything that the device needs for it. */
+  /** Whether this budget's program can be loaded now, with all memory that it needs. */
   #fits(tokens: number): boolean {
     using arenas = new SharedArenas(this.#device);
     try {
@@ -262,7 +254,7 @@ export class EncoderPrograms implements Disposable {
   }
 }
 
-/** The tokens of the program that runs so many eagerly. Those that fit the largest budget stay in its arenas. */
+/** Capacity of the eager program for this many tokens. It uses the budgets' arenas if it fits the largest budget. */
 export function eagerCapacity(tokens: number, largestBudget: number): number {
   const rounded = Math.max(SMALLEST_EAGER_TOKENS, 2 ** Math.ceil(Math.log2(tokens)));
   return tokens <= largestBudget ? Math.min(rounded, largestBudget) : rounded;
@@ -298,19 +290,20 @@ interface LoadedProgram {
   readonly executable: Executable;
   readonly resultBuffer: number;
   readonly inputBuffers: ReadonlyMap<string, number>;
-  /** Where the program runs over it. */
+  /** Undefined for a program without it. */
   readonly gridCache: GridCache | undefined;
 }
 
-/** The scratch and io arenas of several programs: as large as the largest needs. */
+/** The scratch and io arenas shared by several programs, sized for the largest. */
 class SharedArenas implements Disposable {
   readonly #device: Device;
+  readonly #beforeGrowth: () => void;
   #arenas: { readonly io: Arena; readonly scratch: Arena } | undefined;
-  /** Counts how often the arenas were replaced. */
-  generation = 0;
 
-  constructor(device: Device) {
+  /** @param beforeGrowth disposes programs over the arenas: they hold the memory, and larger arenas may not fit beside it */
+  constructor(device: Device, beforeGrowth: () => void = () => {}) {
     this.#device = device;
+    this.#beforeGrowth = beforeGrowth;
   }
 
   fit(program: Program): Readonly<Record<"io" | "scratch", Arena>> {
@@ -321,7 +314,7 @@ class SharedArenas implements Disposable {
       this.#arenas.scratch.sizeBytes < scratch
     ) {
       this[Symbol.dispose]();
-      this.generation += 1;
+      this.#beforeGrowth();
       const ioArena = this.#device.allocate(io);
       try {
         this.#arenas = { io: ioArena, scratch: this.#device.allocate(scratch) };

@@ -110,6 +110,35 @@ test("warmed up, the grids of the list are there: the first as long as there is 
     },
   ));
 
+test("warming up grids that the graphs were checked with takes each row once", async () => {
+  using device = capturing(createNullDevice());
+  const grids = [still(4, 4), still(8, 8), still(2, 30), still(2, 32), still(6, 8)];
+  using encoder = await VisionEncoder.create({
+    compilationConfig: GRAPHS,
+    model,
+    device,
+    gridCacheBytes: 400 * ROW_BYTES,
+    warmUpGrids: grids,
+  });
+  const { entries, bytes } = encoder.stats().gridCache!;
+  const patches = grids.reduce((sum, { h, w }) => sum + h * w, 0);
+  expect({ entries, bytes }).toEqual({ entries: grids.length, bytes: patches * ROW_BYTES });
+});
+
+/** The device, with programs that are captured, so that their graphs are checked. */
+function capturing(device: NullDevice): NullDevice {
+  return new Proxy(device, {
+    get(target, name) {
+      if (name === "load") {
+        return (...given: Parameters<NullDevice["load"]>) =>
+          Object.assign(target.load(...given), { capture: async () => ({ measureMs: 0, captureMs: 0 }) });
+      }
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 test("the common grids of the scheduler are a choice", () =>
   withEncoder({ warmUpGrids: "common" }, async (encoder) => {
     const patches = commonGrids.reduce((sum, { h, w }) => sum + h * w, 0);
@@ -183,4 +212,22 @@ test("a batch whose fill failed is not answered, and the next one fills again", 
     expect((await encoder.encode([item(still(4, 4))]))[0]!.status).toBe("fulfilled");
     expect(journal(device)).toEqual(["fill 16", OVER_CACHE, OVER_CACHE, "fill 16", OVER_CACHE]);
   });
+});
+
+test("a grid whose tables cannot be made is not answered, and the next batch fills it again", async () => {
+  let failing = true;
+  const layout: typeof model.vision.layout = (grid) => ({
+    ...model.vision.layout(grid),
+    patchTables() {
+      if (failing) throw new RangeError("no memory for the tables");
+      return model.vision.layout(grid).patchTables();
+    },
+  });
+  using device = createNullDevice();
+  const withLayout = { ...model, vision: { ...model.vision, layout } };
+  using encoder = await VisionEncoder.create({ compilationConfig: GRAPHS, model: withLayout, device });
+  expect((await encoder.encode([item(still(4, 4))]))[0]!.status).toBe("rejected");
+  failing = false;
+  expect((await encoder.encode([item(still(4, 4))]))[0]!.status).toBe("fulfilled");
+  expect(journal(device).at(-2)).toBe("fill 16");
 });

@@ -23,11 +23,11 @@ import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
 import { type StagedInput, stagedTable } from "./stage-batch.js";
 
 export interface GridCacheStats {
-  /** Items whose grid was in the cache, or in their batch before. */
+  /** Items whose grid was cached, or earlier in their batch. */
   readonly hits: number;
   /** Items that were the first with their grid. */
   readonly misses: number;
-  /** Grids that had to make room for others. */
+  /** Grids evicted to make room for others. */
   readonly evictions: number;
   /** Grids in the cache, and the bytes of their rows. */
   readonly entries: number;
@@ -43,20 +43,20 @@ export interface GridCacheOptions {
   readonly sizeBytes: number;
 }
 
-/** What the runs of a batch need besides its pixels. */
+/** The inputs of a batch besides its pixels. */
 export interface BroughtRows {
   readonly inputs: readonly StagedInput[];
-  /** Frames that were not there. */
+  /** Frames that were not cached. */
   readonly missing: readonly Frame[];
-  /** Settles when the rows are filled; rejects, and the batch's result is worthless, where that failed. */
+  /** Settles when the rows are filled. Rejects if a fill failed: the batch's result is then invalid. */
   readonly filled: Promise<unknown>;
 }
 
-/** Patches that the fill program takes at once: more would only make its buffers larger. */
+/** Patches per run of the fill program: more would only make its buffers larger. */
 const FILL_PATCHES = 4096;
 
 export class GridCache implements Disposable {
-  /** The model over the cache. Its programs are for capacities of {@link rows} patches at most: whatever fits one fits the cache. */
+  /** The model's graph over the cache. Its programs have capacities of at most {@link rows} patches. */
   readonly graph: CompiledGraph;
   readonly arena: Arena;
   readonly rows: number;
@@ -65,10 +65,10 @@ export class GridCache implements Disposable {
   readonly #rowBytes: number;
   readonly #table: GridRows;
   readonly #fill: FillProgram;
-  /** Fills under way, by the rows that they fill. */
+  /** Fills in flight, by their rows. */
   readonly #filling = new Map<Int32Array, Promise<unknown>>();
 
-  /** Undefined where the model has nothing to cache, or no grid would fit. */
+  /** Undefined if the model has nothing to cache, or no grid would fit. */
   static create(options: GridCacheOptions): GridCache | undefined {
     const { model, device, sizeBytes } = options;
     const values = gridValues(model.graph);
@@ -105,7 +105,7 @@ export class GridCache implements Disposable {
     }
   }
 
-  /** Whether programs of this capacity run over the cache. */
+  /** Whether programs of this capacity use the cache. */
   serves({ patches }: Capacity): boolean {
     return patches <= this.rows;
   }
@@ -114,13 +114,15 @@ export class GridCache implements Disposable {
   bring(grids: readonly Grid[]): BroughtRows {
     const { rows, frames, missing } = this.#table.bring(grids);
     for (const entry of missing) this.#submitFill(entry);
-    // Fills of batches before this one are among them, where they are still under way.
+    // Includes fills of earlier batches that are still in flight.
     const filled = allDone(frames.map((frame) => this.#filling.get(frame.rows)));
     return { inputs: [stagedTable(GRID_ROWS, rows)], missing: missing.map(({ frame }) => frame), filled };
   }
 
-  /** Fills as many of the grids as fit; the first of them stay longest. */
+  /** Fills the cache anew, with as many of the grids as fit; the first of them stay longest. */
   async warmUp(grids: readonly Grid[]): Promise<void> {
+    // The grids of the self-check go: no user needs them, and a grid that is in the table must not get rows twice.
+    this.#table.clear();
     const known = new Set<string>();
     let free = this.#table.freeRows;
     const frames = grids.flatMap((grid) => this.#table.framesOf(grid));
@@ -135,12 +137,12 @@ export class GridCache implements Disposable {
     await allDone(this.#table.add(fitting.reverse()).map((entry) => this.#submitFill(entry)));
   }
 
-  /** What was brought up to here was no item of a user. */
+  /** Sets the counts to 0, after warm-up and measurement. */
   resetCounts(): void {
     this.#table.resetCounts();
   }
 
-  /** Forgets everything, and makes NaN of it. */
+  /** Empties the cache and fills its memory with NaN. */
   poison(): Promise<void> {
     this.#table.clear();
     return this.#device.fill(this.arena, 0xff);
@@ -157,9 +159,10 @@ export class GridCache implements Disposable {
   }
 
   #submitFill(entry: FrameRows): Promise<unknown> {
-    const fill = this.#fill.submit(this.#tablesOf(entry.frame), entry.rows);
+    // In an async function, so that tables that cannot be made reject as a failed run does.
+    const fill = (async () => this.#fill.submit(this.#tablesOf(entry.frame), entry.rows))();
     this.#filling.set(entry.rows, fill);
-    // Whoever waits for the batch hears of a failure; the next batch with this grid brings it again.
+    // A failure rejects the batches that wait for it; the next batch with this grid fills it again.
     fill.catch(() => this.#table.forget(entry)).finally(() => this.#filling.delete(entry.rows));
     return fill;
   }

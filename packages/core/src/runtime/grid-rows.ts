@@ -21,15 +21,15 @@ export interface BroughtGrids {
   readonly rows: Int32Array;
   /** The frames of the grids, each once. */
   readonly frames: readonly FrameRows[];
-  /** Those of them that were not there: their rows are still to be filled. */
+  /** The frames that were not cached: their rows must be filled. */
   readonly missing: readonly FrameRows[];
 }
 
 export interface GridRowCounts {
-  /** Grids of items that were in the cache, or in their batch before; and those that were the first of their size. */
+  /** Hits: grids that were cached, or earlier in their batch. Misses: the first grids of their size. */
   readonly hits: number;
   readonly misses: number;
-  /** Grids that had to make room for others. */
+  /** Grids evicted to make room for others. */
   readonly evictions: number;
   /** Grids in the cache. */
   readonly entries: number;
@@ -61,8 +61,8 @@ export class GridRows {
   }
 
   /**
-   * Makes room for the grids of a batch that are not there, and says where all of them are. The batch's own grids are
-   * never evicted for each other: together they must have no more patches than there are rows.
+   * Allocates rows for the grids of a batch that are not cached, and returns the rows of all of them. The batch's own grids
+   * are never evicted for each other: together they must have at most as many patches as there are rows.
    */
   bring(grids: readonly Grid[]): BroughtGrids {
     const runs = grids.flatMap((grid) => this.#runsOf(grid));
@@ -92,7 +92,7 @@ export class GridRows {
     return { rows: this.#rowsOf(runs), frames: found, missing: added };
   }
 
-  /** Makes room for frames that are not there. */
+  /** Allocates rows for frames that are not cached. */
   add(frames: readonly Frame[]): readonly FrameRows[] {
     // None of them is in the map before all have their rows, so none makes room for another.
     const added = frames.map((frame) => ({ frame, rows: this.#take(patchCount(frame)) }));
@@ -100,9 +100,9 @@ export class GridRows {
     return added;
   }
 
-  /** Gives up a frame whose rows could not be filled. */
+  /** Removes a frame whose rows could not be filled. */
   forget({ frame, rows }: FrameRows): void {
-    // By its rows, so that a frame that has lost them and was brought again since stays.
+    // Compared by its rows: a frame that was evicted and brought again since stays.
     if (this.#frames.get(keyOf(frame))?.rows === rows) this.#release(keyOf(frame));
   }
 
@@ -120,7 +120,7 @@ export class GridRows {
     };
   }
 
-  /** Counting starts here: what was brought before was no item of a user. */
+  /** Sets the counts to 0, after warm-up and measurement. */
   resetCounts(): void {
     this.#hits = 0;
     this.#misses = 0;

@@ -43,12 +43,12 @@ export class LayoutCache implements BatchLayout {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes of the tables that are kept, when all of them have been asked for. */
+  /** Bytes of the cached tables, once all of them have been computed. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Shared with whoever else asks for this grid: not to be written to. */
+  /** Shared by all callers with this grid: not to be written to. */
   layout(grid: Grid): GridLayout {
     const key = gridKey(grid);
     const known = this.#layouts.get(key);
@@ -68,7 +68,7 @@ export class LayoutCache implements BatchLayout {
     return layout;
   }
 
-  /** With the patch tables, made or not: to ask for them would make them. */
+  /** Including the patch tables, whether they have been computed or not. */
   #sizeOf({ segments, ...orders }: GridLayout): number {
     const lists = Object.values(segments);
     const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
@@ -83,7 +83,7 @@ export class LayoutCache implements BatchLayout {
   }
 }
 
-/** The patch tables are made once, and only if a batch asks for them: one over the grid cache does not. */
+/** Computes the patch tables once, and only on demand: batches over the grid cache do not need them. */
 function keepTables(layout: GridLayout): GridLayout {
   let tables: PatchTables | undefined;
   return {

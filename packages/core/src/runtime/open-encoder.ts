@@ -60,11 +60,14 @@ export interface CapturedGraphs {
   readonly freeBytes: number;
 }
 
-/** Not vLLM's default max_num_batched_tokens: an image of 4096² pixels in tokens of 32² must fit, the largest that a usual processor makes. */
+/**
+ * Larger than vLLM's default max_num_batched_tokens: an image of 4096² pixels in tokens of 32² must fit, the largest of the
+ * usual processors.
+ */
 export const DEFAULT_MAX_BATCH_TOKENS = 16_384;
 const MIB = 2 ** 20;
 
-/** Everything that an encoder runs with. */
+/** The parts of an encoder. */
 export interface OpenedEncoder {
   readonly budgets: EncoderBudgets;
   readonly programs: EncoderPrograms;
@@ -204,7 +207,7 @@ export interface StartTimes {
   readonly loadMs: number;
   /** Autotuning of matrix products; close to 0 if the results were cached. */
   readonly measureMs: number;
-  /** Making the budgets' programs and capturing them. */
+  /** Loading the budgets' programs and capturing them. */
   readonly captureMs: number;
   /** The graphs' self-check. */
   readonly checkMs: number;
@@ -222,7 +225,7 @@ class Stopwatch {
     this.#since = now;
   }
 
-  /** For a part of a lap that someone else has timed. */
+  /** Moves a part of a lap that was timed elsewhere to another lap. */
   move(from: keyof StartTimes, to: keyof StartTimes, milliseconds: number): void {
     this.laps[from] -= milliseconds;
     this.laps[to] += milliseconds;

@@ -27,8 +27,8 @@ export interface GraphCheck {
 export type GraphFailure = Pick<GraphCheck, "budget" | "relativeL2">;
 
 /**
- * `large`: one item, as large as the budget. `small`: many items, and a token of padding. `full`: items of unlike sizes, the last of
- * one token, which is the budget's last.
+ * `large`: one item as large as the budget. `small`: many items, and one token of padding. `full`: items of unlike sizes;
+ * the last one has one token, the budget's last.
  */
 export type Composition = "large" | "small" | "full";
 
@@ -42,7 +42,7 @@ export type Composition = "large" | "small" | "full";
  */
 const ROW_LIMITS: Partial<Record<DType, number>> = { f32: 1e-5, bf16: 0.055 };
 
-/** Elements of a result that are compared, about: each row has some, and its neighbours have others. */
+/** Approximate number of compared elements of a result: some of every row, others of its neighbours. */
 const SAMPLES = 2 ** 22;
 /** Items of the batch of small items. */
 const MOST_SMALL_ITEMS = 64;
@@ -55,7 +55,7 @@ export async function checkGraphs(
   activationDType: DType,
 ): Promise<readonly GraphCheck[]> {
   const checks: GraphCheck[] = [];
-  // Of all batches: making pixels for each of them would take most of the time.
+  // Shared by all batches: generating pixels for each of them would take most of the time.
   const pixels = randomPixels(model, Math.max(0, ...budgets));
   for (const budget of budgets) {
     checks.push(await checkGraph(model, programs, budget, pixels, activationDType));
@@ -100,7 +100,7 @@ async function checkGraph(
   return { budget, relativeL2, worst, passed: relativeL2 <= limit };
 }
 
-/** Batches of which each is replayed by another program of the budget; the budget's own, the last, gets all of them. */
+/** The batches of each of a budget's programs. Its own program, the last, replays all three compositions. */
 function batchesOf(classes: readonly number[]): readonly [Composition, readonly number[]][] {
   return classes.flatMap((tokens, index): [Composition, readonly number[]][] => {
     const third = Math.floor(tokens / 3);
@@ -112,7 +112,7 @@ function batchesOf(classes: readonly number[]): readonly [Composition, readonly 
   });
 }
 
-/** As many items as there may be, of at least two tokens, every other one smaller than the next. */
+/** Sizes of many items, of at least two tokens, in pairs of a larger and a smaller one. */
 function unlikeSizes(tokens: number): readonly number[] {
   const pairs = Math.max(1, Math.min(MOST_SMALL_ITEMS, Math.floor(tokens / 3)) >> 1);
   return Array.from({ length: pairs }, (_, pair) => {
@@ -124,7 +124,7 @@ function unlikeSizes(tokens: number): readonly number[] {
     .filter((size) => size > 0);
 }
 
-/** Stills of these sizes, one after the other out of `pixels`; of a model with one grid, as many as the sizes make together. */
+/** Stills of these sizes over consecutive parts of `pixels`. For a model with one grid, as many as fit the sum of the sizes. */
 function stillsOf(model: VisionModel, sizes: readonly number[], pixels: Uint8Array): readonly EncoderItem[] {
   const row = rowElements("u8_still", patchShapeOf(model));
   const total = sizes.reduce((sum, size) => sum + size, 0);

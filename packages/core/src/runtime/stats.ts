@@ -14,7 +14,7 @@ export interface GraphStatistics {
   readonly paddingByBudget: Readonly<Record<string, number>>;
 }
 
-/** The statistics alone, of an object that has more. */
+/** Picks these statistics from an object with more fields. */
 export function graphStatistics(stats: GraphStatistics): GraphStatistics {
   const { graphHits, graphMisses, hitRate, numBudgets, tokenBudgets, paddingByBudget } = stats;
   return { graphHits, graphMisses, hitRate, numBudgets, tokenBudgets, paddingByBudget };
@@ -22,14 +22,14 @@ export function graphStatistics(stats: GraphStatistics): GraphStatistics {
 
 /** The encoder's counters. Plain data. */
 export interface EncoderStats extends GraphStatistics {
-  /** Budgets whose graph differed from the eager run when it was checked, and that run eagerly since. */
+  /** Budgets whose graph failed its self-check, and that run eagerly. */
   readonly failedGraphs: readonly number[];
   readonly batches: number;
   /** Items that were refused or failed. */
   readonly failedItems: number;
   /** Padding as a share of the replayed budgets' tokens. */
   readonly padding: number;
-  /** Null where there is none. */
+  /** Null without a grid cache. */
   readonly gridCache: GridCacheStats | null;
 }
 

@@ -39,7 +39,8 @@ export async function probeClip(path: string, signal?: AbortSignal): Promise<Cli
   const args = ["-v", "error", ...INPUT_LIMITS, "-select_streams", "v:0", "-count_packets"];
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const running = start("ffprobe", path, [...args, "-show_entries", entries, "-of", "json", path], signal);
+  const format = ["-show_entries", entries, "-of", "json"];
+  const running = start("ffprobe", path, [...args, ...format, localFile(path)], signal);
   for await (const chunk of running.stdout) {
     bytes += chunk.length;
     if (bytes > MAX_DESCRIPTION_BYTES) running.kill();
@@ -109,7 +110,7 @@ export async function* decodeFrames(
     "-frames:v",
     String(wanted.length),
   ];
-  const args = ["-v", "error", "-nostdin", ...INPUT_LIMITS, "-i", path, ...output];
+  const args = ["-v", "error", "-nostdin", ...INPUT_LIMITS, "-i", localFile(path), ...output];
   const running = start("ffmpeg", path, [...args, "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"], signal);
   let at = 0;
   let frame = new Uint8Array(height * width * 3);
@@ -139,6 +140,9 @@ export async function* decodeFrames(
     "the file is truncated, or says more frames than it has: copy or encode it again",
   );
 }
+
+/** Otherwise ffmpeg takes "12:30.mp4" for an address and "-v.mp4" for an option. */
+const localFile = (path: string): string => `file:${path}`;
 
 /** Ranges of consecutive indices, first and last: keeps the filter's text short if all frames are taken. */
 function ranges(numbers: readonly number[]): readonly (readonly [number, number])[] {
@@ -181,7 +185,7 @@ function start(
       else
         reject(
           invalidClip(
-            `${program} cannot read the clip (${said.trim().replaceAll(path, "the clip")})`,
+            `${program} cannot read the clip (${said.trim().replaceAll(localFile(path), "the clip")})`,
             "check that it is a video file",
           ),
         );

@@ -1,10 +1,11 @@
-// What a backend is to the addon: memory, and programs to run over it. src/device.ts is the same contract as JavaScript
-// sees it.
+// The backend interface: memory, and programs that run over it. src/device.ts is the same contract as JavaScript sees
+// it.
 //
-// Threads: a backend is made, loads programs and allocates on JavaScript's thread. Everything that may take time is
-// called on the device's own two threads: one uploads, fills, captures and begins runs, one finishes runs, each one
-// call at a time and both in the order of submission. The device's last holder destroys it, on any thread. Memory and LoadedProgram are held by shared pointers, so that an
-// object may be let go on JavaScript's thread while work over it is under way.
+// Threads: a backend is constructed, loads programs and allocates on JavaScript's thread. Everything that may take time
+// is called on the device's own two threads: the beginning thread uploads, fills, captures and begins runs, the
+// finishing thread finishes runs; each makes one call at a time, in the order of submission. The last reference to the
+// backend destroys it, on any thread. Memory and LoadedProgram are held by shared pointers, so that an object may be
+// released on JavaScript's thread while work over it is in flight.
 #pragma once
 
 #include <array>
@@ -31,22 +32,22 @@ class Memory {
   virtual std::size_t size_bytes() const = 0;
 };
 
-/// Device memory that other processes map. Freed with the last reference, whoever has it mapped.
+/// Device memory that other processes map. Freed with the last reference, even while it is mapped.
 class ExportedMemory {
  public:
   virtual ~ExportedMemory() = default;
   virtual std::size_t size_bytes() const = 0;
   /// The 64 bytes by which another process maps it.
   virtual std::span<const std::byte> handle() const = 0;
-  /// What `write` copies from. Filled on JavaScript's thread, while no write is under way.
+  /// The source of `write`. Filled on JavaScript's thread, while no write is in flight.
   virtual std::span<std::byte> staging() const = 0;
   /// Copies the first bytes of the staging buffer to `offset`, and returns when every process sees them. On any thread.
   /// @throws Error VG_DEVICE_FAILED
   virtual void write(std::size_t offset, std::size_t bytes) = 0;
 };
 
-/// Host bytes that go to, or come from, a buffer, from `offset_bytes` on. Nobody else reads or writes them until the
-/// run is over.
+/// Host bytes that are copied to or from a buffer, from `offset_bytes` on. Nothing else accesses them until the run has
+/// ended.
 struct Transfer {
   const Buffer* buffer;
   std::span<std::byte> bytes;
@@ -62,11 +63,11 @@ struct Submission {
 
 struct RunResult {
   double duration_ms;
-  /// For each output the index of its first element that is NaN or infinite, or -1. Looked at while they are copied.
+  /// For each output the index of its first element that is NaN or infinite, or -1.
   std::vector<std::int64_t> first_non_finite;
 };
 
-/// A run that was begun. Destroyed without `finish` where nobody waits for it any more.
+/// A run in flight. Destroyed without `finish` if its environment is gone.
 class Run {
  public:
   virtual ~Run() = default;
@@ -75,9 +76,9 @@ class Run {
   virtual RunResult finish() = 0;
 };
 
-/// How long the parts of readying a program took.
+/// The durations of a capture's parts.
 struct CaptureTimes {
-  /// Finding the fastest way of each matrix product; nothing where all of them were remembered.
+  /// Autotuning of the matrix products; close to 0 if all of them were cached.
   double measure_ms;
   double capture_ms;
 };
@@ -87,12 +88,11 @@ class LoadedProgram {
  public:
   virtual ~LoadedProgram() = default;
   virtual const Program& program() const = 0;
-  /// Does as much of a run as needs no waiting for the device, or all of it. The submission and `cancelled`, which may
-  /// become true at any time and then ends the run early, outlive the Run; the program does too.
+  /// Does the part of a run that needs no waiting for the device, or all of it. The submission, the program and
+  /// `cancelled` outlive the Run; `cancelled` may become true at any time, and ends the run early.
   /// @throws Error VG_DEVICE_FAILED, VG_ARGUMENT_INVALID; Cancelled.
   virtual std::unique_ptr<Run> begin(const Submission& submission, const std::atomic<bool>& cancelled) = 0;
-  /// Optional. Readies the program for being replayed: from then on a run is one launch. Nothing where a backend has no
-  /// such thing.
+  /// Optional. Captures the program as a graph: each later run is one launch. Nothing if the backend has no graphs.
   virtual std::optional<CaptureTimes> capture() { return std::nullopt; }
 };
 
@@ -113,7 +113,7 @@ struct BackendInfo {
 
 using Arenas = std::array<std::shared_ptr<Memory>, kArenaCount>;
 
-/// Decodes and validates a program, and holds it against the arenas that it is to run over.
+/// Decodes and validates a program, and checks that it fits its arenas.
 /// @throws Error VG_PROGRAM_INVALID
 Program decode_for(std::span<const std::uint32_t> words, DType activation, const Arenas& arenas);
 
@@ -125,7 +125,7 @@ class Backend {
   virtual std::span<const Kernel> kernels() const = 0;
   /// Aligned to 256 bytes. @throws Error VG_DEVICE_OUT_OF_MEMORY
   virtual std::shared_ptr<Memory> allocate(std::size_t size_bytes) = 0;
-  /// Optional: memory of at least `size_bytes`; null where the backend can't share memory with other processes.
+  /// Optional: memory of at least `size_bytes`; null if the backend can't share memory with other processes.
   /// @throws Error VG_DEVICE_OUT_OF_MEMORY, VG_DEVICE_FAILED
   virtual std::shared_ptr<ExportedMemory> export_memory(std::size_t) { return nullptr; }
   /// Of the whole device, whoever uses it. On JavaScript's thread.
@@ -134,8 +134,8 @@ class Backend {
   virtual void fill(Memory& memory, std::uint8_t byte) = 0;
   /// @throws Error VG_PROGRAM_INVALID, VG_DEVICE_OUT_OF_MEMORY
   virtual std::shared_ptr<LoadedProgram> load(std::span<const std::uint32_t> words, const Arenas& arenas) = 0;
-  /// No run comes after this: ends the threads that helped with runs, which loaded programs would keep otherwise. Once,
-  /// on the finishing thread.
+  /// Ends the backend's helper threads, which loaded programs would otherwise keep. No run follows. Called once, on the
+  /// finishing thread.
   virtual void end_threads() = 0;
 };
 

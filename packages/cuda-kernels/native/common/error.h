@@ -1,5 +1,5 @@
-// The one exception that native code throws. napi/ turns it into a JavaScript error with the same code; what else is
-// thrown (std::bad_alloc and the like) becomes VG_INTERNAL there.
+// The exception of native code. napi/ turns it into a JavaScript error with the same code; std::bad_alloc becomes
+// VG_DEVICE_OUT_OF_MEMORY there, and any other exception VG_INTERNAL.
 #pragma once
 
 #include <stdexcept>
@@ -22,7 +22,7 @@ class Error : public std::runtime_error {
   std::string remedy_;
 };
 
-/// Thrown out of a run that nobody waits for any more, since its JavaScript environment is going away.
+/// Thrown by a run whose JavaScript environment is being torn down.
 class Cancelled {};
 
 }  // namespace vitgraph

@@ -1,4 +1,4 @@
-// What every addon of ours exports, whatever its backend: the ABI's version, the kernels' signatures, and devices.
+// The exports of every addon: the version of programs that it reads, and `createDevice`.
 #pragma once
 
 #include <napi.h>

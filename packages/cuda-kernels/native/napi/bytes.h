@@ -1,8 +1,8 @@
 // The addon's rule for memory: native threads touch only memory that the addon owns.
 //
 // JavaScript may take an array's memory away at any time: transfer() and postMessage move it, resize() shrinks it,
-// another thread writes to shared memory. A reference keeps the object and not its memory, and Node-API cannot pin
-// memory. So
+// another thread writes to shared memory. A reference keeps the object alive and not its memory, and Node-API cannot
+// pin memory. So
 //
 //   - InputBytes copies what a caller passes, on JavaScript's thread, and every check is made on the copy or on the
 //     length that was copied. What the caller does to the array afterwards changes nothing. A large copy is made in
@@ -24,19 +24,19 @@
 
 namespace vitgraph::napi {
 
-/// @throws Error VG_ARGUMENT_INVALID where the value is no Uint8Array (Uint32Array): `name` is its name in the message.
+/// @throws Error VG_ARGUMENT_INVALID if the value is not a Uint8Array (Uint32Array): `name` is its name in the message.
 std::span<const std::byte> view_bytes(Napi::Value value, const std::string& name);
 std::span<const std::uint32_t> view_words(Napi::Value value, const std::string& name);
 
 /// A copy of the words.
 std::vector<std::uint32_t> copy_words(Napi::Value value, const std::string& name);
 
-/// A copy of a caller's bytes. Made on JavaScript's thread, read on any.
+/// A copy of a caller's bytes. Constructed on JavaScript's thread, read on any.
 class InputBytes {
  public:
   /// @throws std::bad_alloc
   explicit InputBytes(std::span<const std::byte> from);
-  /// Memory for a copy that is made in parts. It comes unfilled. @throws std::bad_alloc
+  /// Memory for a copy that is made in parts, not zeroed. @throws std::bad_alloc
   explicit InputBytes(std::size_t size);
 
   std::span<std::byte> span() const { return {memory_.get(), size_}; }
@@ -47,7 +47,7 @@ class InputBytes {
   std::size_t size_;
 };
 
-/// Memory that becomes a Uint8Array of the caller, once all of it has been written: it comes unfilled. Made and
+/// Memory that becomes the caller's Uint8Array once all of it has been written: it is not zeroed. Constructed and
 /// destroyed on JavaScript's thread, written on any.
 class OutputBytes {
  public:

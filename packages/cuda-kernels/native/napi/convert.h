@@ -1,4 +1,5 @@
-// Between JavaScript's values and C++'s: each value is checked, and named when it is wrong. Arrays are in bytes.h.
+// Converts JavaScript's values to C++, and C++ exceptions to JavaScript errors, which name the value. Arrays are in
+// bytes.h.
 #pragma once
 
 #include <napi.h>

@@ -127,7 +127,7 @@ Napi::Value DeviceHandle::export_memory(const Napi::CallbackInfo& info) {
   });
 }
 
-// Reading a request may run a getter that disposes the device: `check_open` comes after it, too.
+// Reading a request may run a getter that disposes the device, so `check_open` is called again after it.
 
 Napi::Value DeviceHandle::upload(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
@@ -160,7 +160,7 @@ Napi::Value DeviceHandle::load(const Napi::CallbackInfo& info) {
     Arenas arenas;
     for (std::size_t i = 0; i < kArenaCount; ++i) {
       const Napi::Value arena = request.Get(kArenaNames[i]);
-      // Only programs that keep something between runs have use for a cache.
+      // Only programs that keep data between runs need a cache.
       if (static_cast<ArenaName>(i) == ArenaName::cache && arena.IsUndefined()) continue;
       arenas[i] = unwrap<ArenaHandle>(arena, kArenaNames[i]).memory(*state_);
     }
@@ -180,7 +180,7 @@ Napi::Value DeviceHandle::live_handles(const Napi::CallbackInfo& info) {
 
 void DeviceHandle::close() {
   state_->thread->close();
-  // Workers under way keep it, and so does the thread until it has ended.
+  // Workers in flight keep it alive, and so does the thread until it has ended.
   state_->backend.reset();
 }
 

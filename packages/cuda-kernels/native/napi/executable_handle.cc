@@ -13,8 +13,8 @@ namespace {
 
 class RunWorker final : public PromiseWorker {
  public:
-  /// Reads `{ counts, inputs, outputs }`, and holds it against the program. src/submission.ts has told the user already
-  /// what is wrong, in terms of the program's names; this check guards memory.
+  /// Reads `{ counts, inputs, outputs }` and checks it against the program. src/submission.ts has reported mistakes in
+  /// terms of the program's names before; this check guards memory.
   RunWorker(Napi::Env env, std::shared_ptr<WorkerThread> thread, std::shared_ptr<LoadedProgram> program,
             Napi::Object submission)
       : PromiseWorker(env), thread_(std::move(thread)), program_(std::move(program)) {
@@ -79,7 +79,7 @@ class RunWorker final : public PromiseWorker {
   void execute() override { run_ = program_->begin(submission_, thread_->cancelled()); }
 
   void complete() override {
-    // Gone with the end of this, whatever the end is: what it holds on the device is needed by the next.
+    // Destroyed even if `finish` throws: the next run needs what it holds on the device.
     const std::unique_ptr<Run> run = std::move(run_);
     result_ = run->finish();
   }

@@ -1,5 +1,5 @@
-// Frame as JavaScript sees it: bytes of an image that it hands over in parts, since one copy of a large image holds its
-// thread for tens of milliseconds. A request takes the memory of a frame that is full.
+// Frame as JavaScript sees it: bytes of an image, copied in parts, since one copy of a large image blocks JavaScript's
+// thread for tens of milliseconds. A request takes the memory of a complete frame.
 #pragma once
 
 #include <napi.h>
@@ -23,12 +23,12 @@ class FrameHandle final : public Napi::ObjectWrap<FrameHandle> {
 
   static bool is_frame(Napi::Value value);
 
-  /// The bytes, of which the handle keeps none. @throws Error VG_ARGUMENT_INVALID where it has fewer or more than
-  /// `bytes`; VG_DISPOSED. `name` is its name in the message.
+  /// Moves the bytes out of the handle. `name` is its name in messages.
+  /// @throws Error VG_ARGUMENT_INVALID if it has fewer or more than `bytes`; VG_DISPOSED
   InputBytes take(const std::string& name, std::size_t bytes);
 
  private:
-  /// (bytes): copies them behind those that it has.
+  /// (bytes): appends a copy of them.
   void append(const Napi::CallbackInfo& info);
   void dispose(const Napi::CallbackInfo&) { memory_.reset(); }
 

@@ -1,4 +1,4 @@
-// What the three handle classes have in common: construction by C++ alone, and the check that a value is a handle.
+// Shared by the handle classes: construction from C++ alone, and the check that a value is a handle.
 #pragma once
 
 #include <napi.h>
@@ -24,8 +24,7 @@ Napi::Object construct(Napi::Env env, const Napi::FunctionReference& constructor
   return constructor.New({Napi::External<Init>::New(env, &init)});
 }
 
-/// The C++ object behind a handle. The tag keeps a handle of another class, or of another addon, from being taken for
-/// it.
+/// The C++ object of a handle. The type tag rejects handles of other classes and of other addons.
 template <typename T>
 T& unwrap(Napi::Value value, const std::string& name) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&T::kTag)) {

@@ -76,9 +76,8 @@ size_t raster_bytes(Size size) {
   return checked_product({static_cast<size_t>(size.height), static_cast<size_t>(size.width), size_t{kChannels}});
 }
 
-/// Resizing goes across first. What lies between the passes can be far larger than both ends: a column of pixels that
-/// becomes a row is a square there. The largest that an image of 2^27 pixels makes within an aspect ratio of 200 is
-/// below half of this.
+/// The horizontal pass comes first. The image between the passes can be far larger than both ends: a column of pixels
+/// that becomes a row is a square there. An image of 2^27 pixels within an aspect ratio of 200 stays below half of this.
 constexpr size_t kMostBetweenPasses = size_t{1} << 30;
 
 void check_between_passes(Size from, Size to) {
@@ -206,9 +205,12 @@ class CmykWorker final : public ImagingWorker {
 
 void register_imaging(Napi::Env env, Napi::Object exports) {
   exports.Set("Frame", FrameHandle::define(env));
-  exports.Set("resizeFrame", Napi::Function::New(env, run_request<ResizeWorker, ResizeRequest, ImagingRequest>, "resizeFrame"));
-  exports.Set("patchifyFrames", Napi::Function::New(env, run_request<PatchifyWorker, PatchifyRequest, ImagingRequest>, "patchifyFrames"));
-  exports.Set("cmykToRgb", Napi::Function::New(env, run_request<CmykWorker, CmykRequest, ImagingRequest>, "cmykToRgb"));
+  const auto set = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
+  set("resizeFrame", run_request<ResizeWorker, ResizeRequest, ImagingRequest>);
+  set("patchifyFrames", run_request<PatchifyWorker, PatchifyRequest, ImagingRequest>);
+  set("cmykToRgb", run_request<CmykWorker, CmykRequest, ImagingRequest>);
 }
 
 }  // namespace vitgraph::napi

@@ -36,7 +36,7 @@ void PromiseWorker::settle(Napi::Env env) {
     }
     deferred_.Reject(to_js_error(env, error_).Value());
   } catch (const Napi::Error&) {
-    // A terminating environment refuses every call: there is nobody left to tell.
+    // A terminating environment refuses every call: the promise is never settled.
   }
 }
 

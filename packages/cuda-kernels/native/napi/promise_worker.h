@@ -1,9 +1,9 @@
-// Work that leaves JavaScript's thread and comes back as a promise: the one base class for all of it.
+// The base class of work on other threads that settles a promise.
 //
-// Made on JavaScript's thread; `execute` and then `complete` run on other threads, without N-API; `result` again on
-// JavaScript's thread. Whoever runs it decides which threads: a WorkerThread (in order, in two stages) or run_on_pool
-// (libuv's pool).
-// If the environment goes away first, the worker is destroyed on JavaScript's thread and its promise stays open.
+// Constructed on JavaScript's thread; `execute` and then `complete` run on other threads, without N-API; `result` runs on
+// JavaScript's thread again. The other threads are those of a WorkerThread (in order, in two stages) or libuv's pool
+// (run_on_pool). If the environment goes away first, the worker is destroyed on JavaScript's thread and its promise is
+// never settled.
 #pragma once
 
 #include <napi.h>
@@ -34,7 +34,8 @@ class PromiseWorker {
  protected:
   /// @throws anything; it rejects the promise.
   virtual void execute() = 0;
-  /// What has to wait for others, so that work behind this one can begin meanwhile. @throws anything, too.
+  /// The part that waits for the device, so that later workers can begin meanwhile. @throws anything; it rejects the
+  /// promise.
   virtual void complete() {}
   /// What the promise resolves to.
   virtual Napi::Value result(Napi::Env env) = 0;

@@ -1,5 +1,5 @@
-// Reads the fields of the one object that JavaScript passes to a function. A field that is read may run JavaScript (a
-// getter): arrays are copied as they are read, and numbers that bound them come before them. See bytes.h.
+// Reads the fields of the object that JavaScript passes to a function. Reading a field may run JavaScript (a getter), so
+// arrays are copied when they are read, after the numbers that bound them. See bytes.h.
 #pragma once
 
 #include <napi.h>

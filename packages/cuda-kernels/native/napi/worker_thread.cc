@@ -7,10 +7,10 @@
 namespace vitgraph::napi {
 namespace {
 
-/// One that leaves, one that computes, one that arrives: more would only wait further on.
+/// One run downloads, one computes, one uploads: more would only wait.
 constexpr std::size_t kMostUnfinished = 3;
 
-/// Those whose threads run. Never destroyed, since exit handlers use it.
+/// The WorkerThreads whose threads run. Never destroyed, since exit handlers use it.
 struct Running {
   std::mutex mutex;
   std::vector<WorkerThread*> threads;
@@ -31,8 +31,8 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
   const napi_status status = napi_create_threadsafe_function(
       env, nullptr, nullptr, Napi::String::New(env, name), 0, 1, self.get(),
       [](napi_env, void* data, void*) {
-        // Called when the finishing thread has let go, or at teardown after `tear_down`: either way both are about to
-        // end, or have.
+        // Called when the finishing thread has released the function, or at teardown after `tear_down`: both threads
+        // have ended or are about to.
         auto* thread = static_cast<WorkerThread*>(data);
         thread->join();
         napi_remove_env_cleanup_hook(thread->env_, tear_down, thread);
@@ -51,21 +51,21 @@ std::shared_ptr<WorkerThread> WorkerThread::start(Napi::Env env, const char* nam
   try {
     self->finisher_ = std::thread([raw = self.get()] { raw->finish_begun(); });
   } catch (...) {
-    // Nobody else will let go of it. Its finalizer then drops `self_`.
+    // No thread will release it. Its finalizer then resets `self_`.
     napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
     throw;
   }
   try {
     self->beginner_ = std::thread([raw = self.get()] { raw->begin_posted(); });
   } catch (...) {
-    // The other thread ends, and lets go.
+    // The finishing thread ends, and releases the function.
     const std::lock_guard lock(self->mutex_);
     self->all_begun_ = true;
     self->changed_.notify_all();
     throw;
   }
-  // Handlers run in reverse order: registered here, ours comes before those of what the device has loaded by now.
-  // (CUDA is not to be called while it is shut down.)
+  // Handlers run in reverse order. Registered after the device's libraries were loaded, ours runs before theirs: CUDA
+  // must not be called while it shuts down.
   static const int registered = std::atexit(end_all);
   static_cast<void>(registered);
   const std::lock_guard lock(running().mutex);

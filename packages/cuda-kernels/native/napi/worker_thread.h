@@ -25,8 +25,8 @@ namespace vitgraph::napi {
 
 class WorkerThread {
  public:
-  /// Starts the threads. The object stays until they have ended, whoever else holds it. The finishing thread calls
-  /// `at_end` after the last worker, and then drops it.
+  /// Starts the threads. The object lives at least until they have ended. The finishing thread calls `at_end` after the
+  /// last worker, and then destroys it.
   static std::shared_ptr<WorkerThread> start(Napi::Env env, const char* name, std::function<void()> at_end);
   ~WorkerThread() = default;
   WorkerThread(const WorkerThread&) = delete;
@@ -39,7 +39,7 @@ class WorkerThread {
   void close();
   bool closed() const { return closed_; }
 
-  /// True once nobody waits for results any more: long work looks at it and ends early. On any thread.
+  /// True once the environment is being torn down: long work checks it and ends early. On any thread.
   const std::atomic<bool>& cancelled() const { return cancelled_; }
 
  private:
@@ -65,7 +65,7 @@ class WorkerThread {
   /// The finishing thread's.
   std::function<void()> at_end_;
   std::mutex mutex_;
-  /// Something was posted, begun or finished, or an end has come: each thread looks for what concerns it.
+  /// Notified when a worker is posted, begun or finished, and when the threads are to end.
   std::condition_variable changed_;
   std::deque<std::unique_ptr<PromiseWorker>> queue_;
   std::deque<std::unique_ptr<PromiseWorker>> begun_;
@@ -75,7 +75,7 @@ class WorkerThread {
   bool closing_ = false;
   bool all_begun_ = false;
 
-  /// Wakes JavaScript's thread. The finishing thread holds the only claim on it, and lets go as its last act.
+  /// Wakes JavaScript's thread. The finishing thread holds the only reference, and releases it last.
   napi_threadsafe_function wake_ = nullptr;
   std::thread beginner_;
   std::thread finisher_;

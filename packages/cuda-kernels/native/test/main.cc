@@ -4,6 +4,7 @@
 
 namespace vitgraph {
 
+void test_algorithm_cache();
 void test_linear_heuristics();
 void test_run_control();
 void test_run_metadata();
@@ -11,6 +12,7 @@ void test_run_metadata();
 }  // namespace vitgraph
 
 int main() {
+  vitgraph::test_algorithm_cache();
   vitgraph::test_linear_heuristics();
   vitgraph::test_run_control();
   vitgraph::test_run_metadata();

@@ -8,7 +8,8 @@
 
 namespace vitgraph::weights {
 
-// `from` is f32, bf16 or f16, and `to` is f32 or bf16, rounded to nearest, ties to even. The memory is aligned to its elements.
+/// `from` is f32, bf16 or f16; `to` is f32 or bf16, rounded to nearest, ties to even. Both pointers are aligned to their
+/// elements.
 void convert(const uint8_t* elements, DType from, size_t count, uint8_t* result, DType to);
 
 }  // namespace vitgraph::weights

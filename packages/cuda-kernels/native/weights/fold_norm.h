@@ -1,8 +1,8 @@
-// The weight of a product that a norm is folded into: γ ⊙ W, and the vectors u and v of the product's epilogue
-// (the kernel `linear_norm`). One thread; callers cut weights into slices of whole rows.
+// The weight of a product that a norm is folded into: γ ⊙ W, and the vectors u and v of the product's epilogue (the
+// kernel `linear_norm`). One thread; callers cut weights into slices of whole rows.
 //
-// Numerics. Products with γ, the rows less their mean and the stored weights are rounded to float32 or bf16 once each; sums
-// and means are float64, eight partial sums to a row.
+// Numerics. Products with γ, rows minus their mean, and stored weights are rounded once each, to float32 or bf16; sums
+// and means are float64, in eight partial sums per row.
 #pragma once
 
 #include <cstddef>

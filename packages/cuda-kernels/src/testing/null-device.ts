@@ -71,6 +71,8 @@ class RecordingDevice implements NullDevice {
   readonly writes: RecordedWrite[] = [];
   readonly #options: NullDeviceOptions;
   readonly #handles = new Set<object>();
+  /** Handles of each arena's memory: its own, and those of the executables over it. */
+  readonly #holders = new Map<Arena, number>();
   /** Settles when everything that was handed over has been answered: one at a time, in order. */
   #tail: Promise<unknown> = Promise.resolve();
   #usedBytes = 0;
@@ -97,10 +99,11 @@ class RecordingDevice implements NullDevice {
     const arena: Arena = {
       sizeBytes,
       [Symbol.dispose]: () => {
-        if (this.#handles.delete(arena)) this.#usedBytes -= sizeBytes;
+        if (this.#handles.delete(arena)) this.#letGo(arena);
       },
     };
     this.#handles.add(arena);
+    this.#hold(arena);
     return arena;
   }
 
@@ -136,7 +139,8 @@ class RecordingDevice implements NullDevice {
   }
 
   load(program: Program, arenas: ProgramArenas): Executable {
-    for (const arena of Object.values(arenas)) if (arena !== undefined) this.#checkArena(arena);
+    const held = new Set(Object.values(arenas).filter((arena) => arena !== undefined));
+    for (const arena of held) this.#checkArena(arena);
     validateProgram(program, { activationDType: this.activationDType, kernels: this.kernels, arenas });
     this.loaded.push(program);
     const executable: Executable = {
@@ -144,10 +148,11 @@ class RecordingDevice implements NullDevice {
       submit: (submission) => this.#submit(executable, submission),
       capture: async () => null,
       [Symbol.dispose]: () => {
-        this.#handles.delete(executable);
+        if (this.#handles.delete(executable)) for (const arena of held) this.#letGo(arena);
       },
     };
     this.#handles.add(executable);
+    for (const arena of held) this.#hold(arena);
     return executable;
   }
 
@@ -182,6 +187,19 @@ class RecordingDevice implements NullDevice {
     const done = this.#tail.then(work);
     this.#tail = done.catch(() => {});
     return done;
+  }
+
+  /** As in native code, the last holder of an arena frees its memory. */
+  #hold(arena: Arena): void {
+    this.#holders.set(arena, (this.#holders.get(arena) ?? 0) + 1);
+  }
+
+  #letGo(arena: Arena): void {
+    const left = (this.#holders.get(arena) as number) - 1;
+    this.#holders.set(arena, left);
+    if (left > 0) return;
+    this.#holders.delete(arena);
+    this.#usedBytes -= arena.sizeBytes;
   }
 
   #checkOpen(): void {

@@ -5,10 +5,10 @@
 import type {
   ImageProcessor,
   ImageProcessorDefaults,
-  SettingsReader,
   SizeSettings,
   VideoProcessor,
 } from "../../images/image-processor.js";
+import type { SettingsReader } from "../../images/settings-reader.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { CHUNK_FRAMES } from "./layout.js";

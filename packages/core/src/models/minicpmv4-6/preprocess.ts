@@ -6,10 +6,10 @@ import type {
   FittedImage,
   ImageProcessor,
   ImageProcessorDefaults,
-  SettingsReader,
   SizeSettings,
   VideoProcessor,
 } from "../../images/image-processor.js";
+import type { SettingsReader } from "../../images/settings-reader.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { linspace, roundHalfEven } from "../../numerics.js";
 import { type FrameRule, refuseSampling } from "../../video/sample-frames.js";

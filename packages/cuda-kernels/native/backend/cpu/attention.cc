@@ -35,7 +35,7 @@ std::size_t segment_length(const Matrix<const std::int32_t>& bounds, std::size_t
   return static_cast<std::size_t>(*bounds.row(segment + 1) - *bounds.row(segment));
 }
 
-/// The bounds come from the host with every run: nothing may follow them before this.
+/// The bounds come from the host with every run, and are checked before they are used.
 void check_bounds(const Call& call, const Matrix<const std::int32_t>& bounds, std::size_t patches) {
   if (bounds.rows == 0) {
     if (patches > 0) call.bad_contents("cu_seqlens has no rows, and there are " + std::to_string(patches) + " patches");
@@ -66,7 +66,7 @@ std::size_t list_tiles(const Matrix<const std::int32_t>& bounds, Tile* tiles) {
   return count;
 }
 
-/// What a thread works in, cut from its scratch.
+/// A thread's working memory, within its scratch.
 struct TileScratch {
   float* queries;  // [parts of kDepth][kTileRows, kDepthStride]
   float* weights;  // [kTileRows, kDepthStride]
@@ -104,8 +104,8 @@ struct TileProducts {
   explicit TileProducts(const Engine& engine)
       : simd(engine.simd), pairs(engine.gemm.pairs ? supported_pairs() : nullptr) {}
 
-  /// Readies a row of the left side in its place.
-  void ready_row(float* row, std::size_t depth) const {
+  /// Rounds a row of the left side in place, if products are bfloat16.
+  void round_row(float* row, std::size_t depth) const {
     if (pairs != nullptr) pairs->round_row(row, depth, row);
   }
 
@@ -158,7 +158,7 @@ void attend(const TileTask& task, const TileProducts& products, const TileScratc
       const std::size_t depth = std::min(kDepth, task.head_size - p);
       std::memcpy(query, task.q.row(row) + p, depth * sizeof(float));
       simd.scale_row(query, task.base2_scale, depth);
-      products.ready_row(query, depth);
+      products.round_row(query, depth);
     }
   }
   for (std::size_t key = 0; key < task.k.rows; key += kKeys) {
@@ -170,7 +170,7 @@ void attend(const TileTask& task, const TileProducts& products, const TileScratc
       largest = before;
       float* weights = scratch.weights + row * kDepthStride;
       const float total = simd.softmax_step(weights, keys, largest);
-      products.ready_row(weights, keys);
+      products.round_row(weights, keys);
       if (key == 0) {
         scratch.totals[row] = total;
         continue;
@@ -220,7 +220,7 @@ void attention(const Call& call) {
   Tile* tiles = reinterpret_cast<Tile*>(call.step.workspace);
   const std::size_t tile_count = list_tiles(bounds, tiles);
   call.engine.pool.parallel_for(tile_count * heads, [&](std::size_t chunk, int thread) {
-    // A head's tiles one after the other: the threads then share its keys and values in the outer caches.
+    // A head's tiles are consecutive: the threads then share its keys and values in the outer caches.
     const Tile tile = tiles[chunk % tile_count];
     const std::size_t column = chunk / tile_count * head_size;
     const auto start = static_cast<std::size_t>(*bounds.row(tile.segment));

@@ -15,7 +15,7 @@
 namespace vitgraph::cpu {
 namespace {
 
-/// Of what each instruction and each thread gets.
+/// Workspaces of instructions and scratch of threads start at multiples of 256 bytes.
 std::size_t aligned(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 /// memcpy, for pointers that may be null where there is nothing to copy.
@@ -23,7 +23,7 @@ void copy_bytes(std::byte* to, const std::byte* from, std::size_t count) {
   if (count > 0) std::memcpy(to, from, count);
 }
 
-/// A run that `begin` did all of: on this backend the device is the thread that runs it.
+/// A run that `begin` has completed: on this backend the device is the thread that calls it.
 class FinishedRun final : public Run {
  public:
   explicit FinishedRun(RunResult result) : result_(std::move(result)) {}
@@ -33,7 +33,7 @@ class FinishedRun final : public Run {
   RunResult result_;
 };
 
-/// What the loaded programs of one device share. They hold it, so it lives as long as the last of them.
+/// Shared by the loaded programs of one device, and kept alive by the last of them.
 class Shared {
  public:
   Shared(int threads, const Simd& simd, const Gemm& gemm) : pool_(threads), engine_{pool_, simd, gemm} {}
@@ -41,8 +41,8 @@ class Shared {
   const Engine& engine() const { return engine_; }
   void end_threads() { pool_.stop(); }
 
-  /// Scratch of at least `thread_bytes` for each thread. Programs run one at a time, so they share it; one that was
-  /// handed out smaller stays with the programs that have it.
+  /// Scratch of at least `thread_bytes` for each thread. Programs run one at a time, so they share it. Programs with a
+  /// smaller one keep it.
   std::shared_ptr<HostMemory> scratch(std::size_t thread_bytes) {
     const std::size_t bytes = thread_bytes * static_cast<std::size_t>(pool_.size());
     if (!scratch_ || scratch_->size_bytes() < bytes) scratch_ = std::make_shared<HostMemory>(bytes);
@@ -142,7 +142,7 @@ class CpuProgram final : public LoadedProgram {
   std::vector<Step> steps_;
 };
 
-/// "auto" goes by measurement: our own tiles are the faster ones from AVX2 on (bench/cpu.ts), OpenBLAS below.
+/// "auto" follows measurements (bench/cpu.ts): our own tiles are faster from AVX2 on, OpenBLAS below.
 const Gemm& select_gemm(const std::string& name, [[maybe_unused]] const Simd& simd) {
 #ifdef VITGRAPH_OPENBLAS
   const bool preferred = name == "auto" && simd.lanes < 8;

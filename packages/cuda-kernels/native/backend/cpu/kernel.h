@@ -1,9 +1,9 @@
-// What a CPU kernel is: a function over the resolved operands of one instruction, and the table of all of them.
+// CPU kernels: each is a function over the resolved operands of one instruction, and a table lists all of them.
 //
-// Kernels run on the device's worker thread and spread their chunks over its pool. They allocate nothing: what they
-// need beside their operands is asked for in the table, when the program is loaded. The program has been validated, so
-// shapes and dtypes need no second look. The *contents* of index buffers (positions, sequence bounds, patch sources)
-// come from the host with each run: every kernel checks them before it follows them.
+// Kernels run on the device's worker thread and distribute their chunks over its pool. They allocate nothing: the table
+// says how much memory they need besides their operands, and it is allocated when the program is loaded. The program
+// has been validated, so kernels do not check shapes and dtypes again. The *contents* of index buffers (positions,
+// sequence bounds, patch sources) come from the host with each run: every kernel checks them before it uses them.
 #pragma once
 
 #include <algorithm>
@@ -43,7 +43,7 @@ struct Step {
   std::string name;
 };
 
-/// The real rows of an operand: those that this run's counts say, not the capacity.
+/// The real rows of an operand: by this run's counts, not the capacity.
 template <typename T>
 struct Matrix {
   T* data;
@@ -54,7 +54,7 @@ struct Matrix {
   T* row(std::size_t index) const { return data + index * row_stride; }
 };
 
-/// What a device computes with.
+/// A device's threads and instruction sets.
 struct Engine {
   ThreadPool& pool;
   const Simd& simd;
@@ -85,18 +85,18 @@ struct Call {
     return reinterpret_cast<T*>(scratch + static_cast<std::size_t>(thread) * scratch_bytes);
   }
 
-  /// For index buffers whose contents lead outside of their target.
+  /// For index buffers whose contents point outside of their target.
   [[noreturn]] void bad_contents(const std::string& fact) const {
     throw Error("VG_ARGUMENT_INVALID", step.name + ": " + fact, "check the metadata that was staged for this run");
   }
 };
 
-/// The buffer of an operand that is not left out.
+/// The buffer of an operand that is present.
 inline const Buffer& operand_of(const Program& program, const Instruction& instruction, std::size_t operand) {
   return program.buffers[static_cast<std::size_t>(instruction.operands[operand])];
 }
 
-/// Holds an index of rows against the table that it leads into.
+/// Checks that an index names rows of its table.
 inline void check_row_index(const Call& call, const Matrix<const std::int32_t>& index, std::size_t table_rows) {
   for (std::size_t row = 0; row < index.rows; ++row) {
     for (std::size_t column = 0; column < index.columns; ++column) {
@@ -108,13 +108,13 @@ inline void check_row_index(const Call& call, const Matrix<const std::int32_t>& 
   }
 }
 
-/// Rows in one chunk of an elementwise loop: some 16 Ki elements, which outweigh the hand-out of a chunk.
+/// Rows in one chunk of an elementwise loop: some 16 Ki elements, which outweigh the cost of taking a chunk.
 inline std::size_t rows_per_chunk(std::size_t columns) {
   const std::size_t rows = (std::size_t{1} << 14) / columns;
   return rows == 0 ? 1 : rows;
 }
 
-/// Positions index the table of angles: refuses those that no row of it has, before anything follows them.
+/// Checks that positions are rows of the table of angles.
 void check_positions(const Call& call, const Matrix<const std::int32_t>& positions, std::size_t table_rows);
 
 /// Calls `body(row)` for every row, in chunks over the pool.
@@ -127,7 +127,7 @@ void for_each_row(const Call& call, std::size_t rows, std::size_t columns, Body&
   });
 }
 
-/// A row of the table. Null functions stand for no bytes.
+/// A row of the table. A null function means no bytes.
 struct KernelEntry {
   Kernel kernel;
   KernelFunction run;

@@ -1,11 +1,13 @@
 // y = activation(x · weightᵀ + bias) + residual. The row of the residual is that of y (`linear`), or an index names it
 // (`linear_gather_rows`). And `linear_rope`: the rotation of x · weightᵀ + bias.
 //
-// `linear_statistics` also writes the mean of each row of y and its squared distances from it, into the first two columns of
-// the statistics. `linear_norm` and `linear_norm_rope` read rows through a norm: (x · weightᵀ − mean · u) / σ + v.
+// `linear_statistics` also writes the mean of each row of y, and the sum of squared deviations from it, into the first
+// two columns of the statistics. `linear_norm` and `linear_norm_rope` read rows through a norm:
+// (x · weightᵀ − mean · u) / σ + v.
 //
-// The product is cut into blocks, which the pool's threads take in turn. A block's sums gather in the thread's scratch,
-// over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be strided.
+// The product is cut into blocks, which the pool's threads take in turn. A block's sums accumulate in the thread's
+// scratch over the whole depth, and only finished rows are written to y: so y may be the residual, and rows may be
+// strided.
 #include <algorithm>
 #include <cmath>
 
@@ -16,10 +18,10 @@ namespace {
 
 enum { X, WEIGHT, BIAS, RESIDUAL };
 
-/// Blocks for each thread at least, so that one that was held up doesn't hold up the others for long.
+/// Minimum blocks per thread, so that a delayed thread does not delay the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
 
-/// For products of which nothing more is to be done, after or before.
+/// No step after a product, or before its bias.
 constexpr auto kFinished = [](std::size_t, std::size_t, std::size_t) {};
 constexpr auto kAsTheyAre = [](float*, std::size_t, std::size_t, std::size_t) {};
 
@@ -43,7 +45,7 @@ struct Blocking {
     const std::size_t tile = engine.simd.tile_columns;
     rows = even_piece(m, engine.gemm.most_rows, engine.simd.tile_rows);
     std::size_t most = engine.gemm.most_columns;
-    // Narrower blocks copy the activations more often: worth it only where threads would stand idle.
+    // Narrower blocks copy the activations more often: worth it only if threads would idle.
     while (most > 2 * tile &&
            divide_up(m, rows) * divide_up(n, even_piece(n, most, tile)) < kBlocksPerThread * threads) {
       most = divide_up(most / 2, tile) * tile;
@@ -52,9 +54,9 @@ struct Blocking {
   }
 };
 
-/// The products, with the bias, the activation and the residual: `residual_row(row)` is where that of a row of y starts, or
+/// The product with its bias, activation and residual. `residual_row(row)` is the start of the residual of a row of y, or
 /// null. `prepare(sums, row, first column, count)` is called for every part of a row before the bias, and
-/// `finish(row, first column, count)` for every part that has been written, by the thread that wrote it.
+/// `finish(row, first column, count)` after the part was written, on the same thread.
 template <typename ResidualRow, typename Prepare, typename Finish>
 void multiply(const Call& call, const Matrix<float>& y, std::size_t bias_operand, Activation function,
               const ResidualRow& residual_row, const Prepare& prepare, const Finish& finish) {
@@ -118,7 +120,7 @@ void linear_gather_rows(const Call& call) {
 
 namespace {
 
-/// Two of them are written and read in each row.
+/// The mean and the squares of each row.
 void check_statistics(const Call& call, std::size_t columns) {
   if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns where 2 are asked for");
 }
@@ -153,8 +155,8 @@ void linear_statistics(const Call& call) {
 
 namespace {
 
-/// As `rope`, but of pairs that stand beside each other, in the part of a row of y that a thread has written. Blocks are
-/// multiples of a register's floats wide, so that no pair is torn.
+/// As `rope`, but with adjacent columns as pairs, in the part of a row of y that a thread has written. Blocks are
+/// multiples of a vector wide, so no pair is split.
 struct Turn {
   Matrix<const std::int32_t> positions;
   Matrix<const float> angles;

@@ -37,7 +37,7 @@ void ThreadPool::run(const Loop& loop) {
   const auto chunks = static_cast<std::uint32_t>(loop.chunks);
   unfinished_.store(chunks, std::memory_order_relaxed);
   untaken_.store(chunks, std::memory_order_release);
-  // A single chunk is not worth waking anybody for.
+  // A single chunk is not worth a wake-up.
   if (!helpers_.empty() && chunks > 1) {
     generation_.fetch_add(1, std::memory_order_release);
     generation_.notify_all();

@@ -1,7 +1,7 @@
 // A fixed set of threads that share the chunks of one loop at a time. The calling thread takes part.
 //
-// Not a task queue: one caller, one loop, and nothing is allocated. Chunks are handed out dynamically, so threads that
-// were held up take fewer; a thread that wakes too late takes none, and nobody waits for it. Between loops the threads
+// Not a task queue: one caller, one loop, and nothing is allocated. Chunks are distributed dynamically, so delayed
+// threads take fewer; a thread that wakes too late takes none, and no thread waits for it. Between loops the threads
 // sleep in the kernel.
 #pragma once
 
@@ -52,12 +52,12 @@ class ThreadPool {
   bool take(std::size_t& chunk);
 
   const std::atomic<bool>* cancelled_ = nullptr;
-  /// Written before `untaken_` is, and not again before every chunk is done: whoever took a chunk may read it, and
-  /// nobody else. A thread that comes late and takes one of the next loop's is as welcome there.
+  /// Written before `untaken_`, and not again before every chunk is done: only a thread that has taken a chunk may read
+  /// it. A late thread may take a chunk of the next loop.
   Loop loop_;
   alignas(64) std::atomic<std::uint32_t> untaken_{0};
   alignas(64) std::atomic<std::uint32_t> unfinished_{0};
-  /// Raised with every loop: what sleeping threads wait for.
+  /// Incremented with every loop; sleeping threads wait for it.
   alignas(64) std::atomic<std::uint32_t> generation_{0};
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> helpers_;

@@ -1,7 +1,10 @@
 // The fastest measured implementation of each matrix product, on disk. Measuring takes a second, and the result changes
 // only with the device, the driver, the library and the shape, which make up the key.
+//
+// Used by JavaScript's thread, which loads programs, and by the beginning thread, which measures.
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -21,7 +24,8 @@ class AlgorithmCache {
   void save();
 
  private:
-  std::string path_;
+  const std::string path_;
+  mutable std::mutex mutex_;
   std::unordered_map<std::string, std::string> entries_;
   bool changed_ = false;
 };

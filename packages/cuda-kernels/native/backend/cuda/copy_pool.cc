@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 #include "common/finite.h"
 
@@ -21,7 +22,11 @@ void touch_pages(std::span<std::byte> memory) {
 }  // namespace
 
 CopyPool::CopyPool(int threads) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // The system starts no more threads. Those that run will do, or none: the waiting thread copies, too.
+  }
 }
 
 CopyPool::~CopyPool() { stop(); }

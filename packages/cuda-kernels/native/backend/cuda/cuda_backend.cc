@@ -22,11 +22,13 @@ IoShares io_shares(const Program& program) {
   std::size_t begin = 0;
   std::size_t end = 0;
   for (const Instruction& instruction : program.instructions) {
-    const std::size_t output = signature_of(instruction.kernel).operands.size() - 1;
-    const Buffer& written = program.buffers[static_cast<std::size_t>(instruction.operands[output])];
-    if (written.arena != ArenaName::io) continue;
-    begin = end == 0 ? written.offset : std::min<std::size_t>(begin, written.offset);
-    end = std::max<std::size_t>(end, written.offset + written.size_bytes);
+    const KernelSignature& signature = signature_of(instruction.kernel);
+    for (std::size_t output = signature.first_output(); output < signature.operands.size(); ++output) {
+      const Buffer& written = program.buffers[static_cast<std::size_t>(instruction.operands[output])];
+      if (written.arena != ArenaName::io) continue;
+      begin = end == 0 ? written.offset : std::min<std::size_t>(begin, written.offset);
+      end = std::max<std::size_t>(end, written.offset + written.size_bytes);
+    }
   }
   return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
 }

@@ -30,9 +30,9 @@ CudaDevice::CudaDevice(const CudaOptions& options)
                 "vitgraph's kernels need 8.0 or newer: use backend \"cpu\"");
   }
   check(cudaDriverGetVersion(&driver_version_), "cannot read the driver's version");
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
-  inlet_ = std::make_unique<Inlet>(stream_);
-  outlet_ = std::make_unique<Outlet>(stream_);
+  stream_ = make_stream();
+  inlet_ = std::make_unique<Inlet>(stream());
+  outlet_ = std::make_unique<Outlet>(stream());
   timers_.emplace();
   cublaslt_ = CublasLt::open(options.cublaslt_candidates, cublaslt_attempts_);
   machine_ = std::string(properties_.name) + " driver " + std::to_string(driver_version_) + " cublaslt " +
@@ -41,12 +41,11 @@ CudaDevice::CudaDevice(const CudaOptions& options)
 
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  cudaStreamSynchronize(stream_);
+  cudaStreamSynchronize(stream());
   timers_.reset();
   outlet_.reset();
   inlet_.reset();
   cublaslt_.reset();
-  cudaStreamDestroy(stream_);
 }
 
 std::string CudaDevice::pci_bus_id() const {

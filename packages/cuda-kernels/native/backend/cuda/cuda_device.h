@@ -12,19 +12,14 @@
 #include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/event.h"
 #include "backend/cuda/inlet.h"
 #include "backend/cuda/launch_gate.h"
 #include "backend/cuda/outlet.h"
+#include "backend/cuda/stream.h"
+#include "backend/cuda/timer.h"
 #include "kernels/common/launch.h"
 
 namespace vitgraph::cuda {
-
-/// Events around a run's kernels.
-struct RunTimer {
-  Event started{Event::Kind::timing};
-  Event ended{Event::Kind::timing};
-};
 
 class CudaDevice {
  public:
@@ -39,13 +34,13 @@ class CudaDevice {
   int ordinal() const { return ordinal_; }
   const cudaDeviceProp& properties() const { return properties_; }
   int architecture() const { return properties_.major * 10 + properties_.minor; }
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t stream() const { return stream_.get(); }
   Inlet& inlet() { return *inlet_; }
   Outlet& outlet() { return *outlet_; }
   LaunchGate& gate() { return gate_; }
   /// Two timers alternate: the gate lets a run launch once the previous one is being finished, and by then the one
   /// before that is done.
-  RunTimer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
+  Timer& next_timer() { return (*timers_)[timer_turn_++ % timers_->size()]; }
   AlgorithmCache& algorithms() { return algorithms_; }
   const std::shared_ptr<CublasLt>& cublaslt() const { return cublaslt_; }
   /// The failure of each candidate before the one that opened.
@@ -57,7 +52,7 @@ class CudaDevice {
   std::string pci_bus_id() const;
 
   kernels::Launch launch(bool programmatic) const {
-    return {stream_, properties_.multiProcessorCount, programmatic && programmatic_};
+    return {stream(), properties_.multiProcessorCount, programmatic && programmatic_};
   }
 
  private:
@@ -65,11 +60,11 @@ class CudaDevice {
   bool programmatic_;
   int driver_version_ = 0;
   cudaDeviceProp properties_{};
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
   std::unique_ptr<Inlet> inlet_;
   std::unique_ptr<Outlet> outlet_;
   LaunchGate gate_;
-  std::optional<std::array<RunTimer, 2>> timers_;
+  std::optional<std::array<Timer, 2>> timers_;
   std::size_t timer_turn_ = 0;
   AlgorithmCache algorithms_;
   std::vector<std::string> cublaslt_attempts_;

@@ -30,6 +30,8 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
   device_control_ = std::make_unique<DeviceMemory>(control_.size_bytes());
   attention_work_ = std::make_unique<DeviceMemory>(sizeof(kernels::sm90::AttentionWork));
   check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()), "cannot clear the attention's work counter");
+  // The compute stream does not wait for the default stream.
+  check(cudaStreamSynchronize(cudaStreamLegacy), "cannot clear the attention's work counter");
   const StepParts parts{*device_,  memory_, control_, device_control_->data(),
                         reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data()), linears_};
   steps_.reserve(program_.instructions.size());

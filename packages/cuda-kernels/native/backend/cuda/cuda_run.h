@@ -19,8 +19,8 @@ class CudaRun final : public Run {
   ~CudaRun() override;
 
   /// Called before and after the launch, on the beginning thread.
-  void note_start() { timer_.started.record(device_->stream()); }
-  void note_end() { timer_.ended.record(device_->stream()); }
+  void note_start() { timer_.start(device_->stream()); }
+  void note_end() { timer_.stop(device_->stream()); }
 
   RunResult finish() override;
 
@@ -30,7 +30,7 @@ class CudaRun final : public Run {
   std::shared_ptr<CudaDevice> device_;
   std::vector<Outlet::Piece> outputs_;
   const std::atomic<bool>& cancelled_;
-  RunTimer& timer_;
+  Timer& timer_;
   bool holds_gate_ = true;
 };
 

@@ -32,7 +32,13 @@ DeviceMemory::DeviceMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
 DeviceMemory::~DeviceMemory() { cudaFree(data_); }
 
 PinnedMemory::PinnedMemory(std::size_t size_bytes) : size_bytes_(size_bytes) {
-  check(cudaMallocHost(reinterpret_cast<void**>(&data_), std::max<std::size_t>(size_bytes, 1)), "cannot allocate pinned host memory");
+  const cudaError_t status = cudaMallocHost(reinterpret_cast<void**>(&data_), std::max<std::size_t>(size_bytes, 1));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error("VG_DEVICE_OUT_OF_MEMORY", "the host has no " + mebibytes(size_bytes) + " of pinned memory",
+                "leave more of the host's memory to the process, or raise its limit of locked memory (ulimit -l)");
+  }
+  check(status, "cannot allocate pinned host memory");
 }
 
 PinnedMemory::~PinnedMemory() { cudaFreeHost(data_); }

@@ -26,6 +26,7 @@ class DeviceMemory final : public Memory {
 /// Page-locked host memory, for DMA.
 class PinnedMemory {
  public:
+  /// @throws Error VG_DEVICE_OUT_OF_MEMORY
   explicit PinnedMemory(std::size_t size_bytes);
   ~PinnedMemory();
   PinnedMemory(const PinnedMemory&) = delete;

@@ -18,19 +18,16 @@ std::size_t whole_pages(std::size_t bytes) { return (bytes + kPageBytes - 1) / k
 CudaExportedMemory::CudaExportedMemory(std::shared_ptr<CudaDevice> device, std::size_t size_bytes)
     : device_(std::move(device)), memory_(whole_pages(size_bytes)), staging_(kStagingBytes) {
   check(cudaIpcGetMemHandle(&handle_, memory_.data()), "cannot export device memory");
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
+  stream_ = make_stream();
 }
 
-CudaExportedMemory::~CudaExportedMemory() {
-  cudaSetDevice(device_->ordinal());
-  cudaStreamDestroy(stream_);
-}
+CudaExportedMemory::~CudaExportedMemory() { cudaSetDevice(device_->ordinal()); }
 
 void CudaExportedMemory::write(std::size_t offset, std::size_t bytes) {
   device_->activate();
-  check(cudaMemcpyAsync(memory_.data() + offset, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_),
+  check(cudaMemcpyAsync(memory_.data() + offset, staging_.data(), bytes, cudaMemcpyHostToDevice, stream_.get()),
         "cannot copy to exported memory");
-  check(cudaStreamSynchronize(stream_), "cannot copy to exported memory");
+  check(cudaStreamSynchronize(stream_.get()), "cannot copy to exported memory");
 }
 
 }  // namespace vitgraph::cuda

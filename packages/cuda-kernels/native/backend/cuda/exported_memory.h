@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda_device.h"
 #include "backend/cuda/device_memory.h"
+#include "backend/cuda/stream.h"
 
 namespace vitgraph::cuda {
 
@@ -30,7 +31,7 @@ class CudaExportedMemory final : public ExportedMemory {
   DeviceMemory memory_;
   PinnedMemory staging_;
   cudaIpcMemHandle_t handle_{};
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
 };
 
 }  // namespace vitgraph::cuda

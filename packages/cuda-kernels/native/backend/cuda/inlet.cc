@@ -26,17 +26,13 @@ Inlet::Ring::~Ring() {
 
 Inlet::Inlet(cudaStream_t compute)
     : compute_(compute),
+      stream_(make_stream()),
       chunks_{{{PinnedMemory(kChunkBytes), Event()},
                {PinnedMemory(kChunkBytes), Event()},
                {PinnedMemory(kChunkBytes), Event()},
-               {PinnedMemory(kChunkBytes), Event()}}} {
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
-}
+               {PinnedMemory(kChunkBytes), Event()}}} {}
 
-Inlet::~Inlet() {
-  cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
-}
+Inlet::~Inlet() { cudaStreamSynchronize(stream_.get()); }
 
 void Inlet::reserve(std::size_t bytes) {
   const std::size_t slots = std::clamp<std::size_t>((bytes + kChunkBytes - 1) / kChunkBytes, 2, kMostSlots);
@@ -121,11 +117,11 @@ Inlet::Chunk& Inlet::next_chunk() {
 }
 
 void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
-  slot.placed.hold(stream_);
-  check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_),
+  slot.placed.hold(stream_.get());
+  check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_.get()),
         "cannot copy to the device");
-  chunk.read.record(stream_);
-  slot.arrived.record(stream_);
+  chunk.read.record(stream_.get());
+  slot.arrived.record(stream_.get());
 }
 
 void Inlet::place(Slot& slot) {

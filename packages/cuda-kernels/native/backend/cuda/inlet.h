@@ -17,6 +17,7 @@
 
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/event.h"
+#include "backend/cuda/stream.h"
 
 namespace vitgraph::cuda {
 
@@ -75,7 +76,7 @@ class Inlet {
   void place(Slot& slot);
 
   cudaStream_t compute_;
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
   std::array<Chunk, 4> chunks_;
   std::size_t turn_ = 0;
   /// Kept until the next `send`, so that a replaced ring is freed on this thread.

@@ -5,6 +5,7 @@
 
 #include "backend/cuda/recorded_graph.h"
 #include "backend/cuda/status.h"
+#include "backend/cuda/timer.h"
 #include "kernels/common/linear_alignment.h"
 #include "kernels/sm90/linear/linear.h"
 #include "kernels/smxx/activation/activation.h"
@@ -65,35 +66,6 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
          (loses_residual(o, activation) ? "in place " : "") +
          (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
-
-/// Device time of work on a stream.
-class Stopwatch {
- public:
-  explicit Stopwatch(cudaStream_t stream) : stream_(stream) {
-    check(cudaEventCreate(&start_), "cannot create an event");
-    check(cudaEventCreate(&stop_), "cannot create an event");
-  }
-  ~Stopwatch() {
-    cudaEventDestroy(start_);
-    cudaEventDestroy(stop_);
-  }
-  Stopwatch(const Stopwatch&) = delete;
-  Stopwatch& operator=(const Stopwatch&) = delete;
-
-  void start() { cudaEventRecord(start_, stream_); }
-  float stop() {
-    cudaEventRecord(stop_, stream_);
-    check(cudaEventSynchronize(stop_), "cannot time a matrix product");
-    float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, start_, stop_), "cannot time a matrix product");
-    return milliseconds;
-  }
-
- private:
-  cudaStream_t stream_;
-  cudaEvent_t start_ = nullptr;
-  cudaEvent_t stop_ = nullptr;
-};
 
 }  // namespace
 
@@ -191,7 +163,7 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
     return;
   }
   constexpr float kNever = std::numeric_limits<float>::infinity();
-  Stopwatch stopwatch(launch.stream);
+  Timer timer;
   const auto run = [&](std::size_t way, std::size_t count) {
     cudaError_t status = cudaSuccess;
     for (std::size_t i = 0; i < std::min(count, steps.size()) && status == cudaSuccess; ++i) {
@@ -206,9 +178,10 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
   for (std::size_t way = 0; way < first.ways_.size(); ++way) {
     // The first launch of a kernel loads it.
     cudaError_t status = run(way, 1);
-    stopwatch.start();
+    timer.start(launch.stream);
     if (status == cudaSuccess) status = run(way, kFirstLookSteps);
-    const float milliseconds = stopwatch.stop();
+    timer.stop(launch.stream);
+    const float milliseconds = timer.milliseconds();
     if (status != cudaSuccess) cudaGetLastError();
     first_looks.push_back(status == cudaSuccess ? weighed(way, milliseconds) : kNever);
   }
@@ -229,9 +202,10 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
   for (int turn = 0; turn < kTimedRuns; ++turn) {
     for (Contender& contender : contenders) {
       if (contender.shortest > kBehind * shortest && turn > 0) continue;
-      stopwatch.start();
+      timer.start(launch.stream);
       contender.products.launch();
-      contender.shortest = std::min(contender.shortest, weighed(contender.way, stopwatch.stop()));
+      timer.stop(launch.stream);
+      contender.shortest = std::min(contender.shortest, weighed(contender.way, timer.milliseconds()));
       shortest = std::min(shortest, contender.shortest);
     }
   }

@@ -37,16 +37,12 @@ std::size_t behind_page(const std::byte* address) {
 
 }  // namespace
 
-Outlet::Outlet(cudaStream_t compute) : compute_(compute), pool_(copy_threads()) {
+Outlet::Outlet(cudaStream_t compute) : compute_(compute), stream_(make_stream()), pool_(copy_threads()) {
   for (std::size_t i = 0; i < kChunks; ++i)
     chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cannot create a stream");
 }
 
-Outlet::~Outlet() {
-  cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
-}
+Outlet::~Outlet() { cudaStreamSynchronize(stream_.get()); }
 
 void Outlet::reserve(std::size_t bytes) {
   bytes = std::max(aligned(bytes), kChunkBytes);
@@ -86,7 +82,7 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
     } while (piece < pieces.size());
   } catch (...) {
     // The arrays belong to the caller again after this.
-    cudaStreamSynchronize(stream_);
+    cudaStreamSynchronize(stream_.get());
     cudaGetLastError();
     on_the_bus_.clear();
     pool_.wait_for_all();
@@ -127,7 +123,7 @@ void Outlet::put_aside(std::span<const Piece> pieces, const std::vector<Part>& p
           "cannot put the results aside");
   }
   put_aside_.record(compute_);
-  put_aside_.hold(stream_);
+  put_aside_.hold(stream_.get());
 }
 
 void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first_non_finite) {
@@ -142,9 +138,9 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
     const std::size_t room = kChunkBytes - (large ? behind_page(piece.to.data() + offset) : 0);
     const std::size_t bytes = std::min(part.bytes - done, room);
     check(
-        cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_),
+        cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_.get()),
         "cannot copy from the device");
-    chunk.arrived.record(stream_);
+    chunk.arrived.record(stream_.get());
     on_the_bus_.push_back({&chunk,
                            {.to = piece.to.subspan(offset, bytes),
                             .from = chunk.memory.data(),

@@ -21,6 +21,7 @@
 #include "backend/cuda/copy_pool.h"
 #include "backend/cuda/device_memory.h"
 #include "backend/cuda/event.h"
+#include "backend/cuda/stream.h"
 
 namespace vitgraph::cuda {
 
@@ -79,7 +80,7 @@ class Outlet {
   void land_oldest();
 
   cudaStream_t compute_;
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::size_t turn_ = 0;
   std::deque<Departure> on_the_bus_;

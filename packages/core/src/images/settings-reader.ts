@@ -1,0 +1,189 @@
+/**
+ * Reads the values of a processor file: `preprocessor_config.json` and its kind. An unknown key is an error with the nearest
+ * known one, since a misspelt bound would otherwise be ignored.
+ */
+import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
+import type { ImageSize } from "./smart-resize.js";
+
+export type Settings = Readonly<Record<string, unknown>>;
+
+/** Keys that every family reads, beside those of its sizes. */
+const READ_SETTINGS: readonly string[] = [
+  ...["size", "patch_size", "merge_size", "temporal_patch_size", "resample"],
+  ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
+  ...["fps", "min_frames", "max_frames", "do_center_crop"],
+];
+
+/** Steps that vitgraph does not have: a limit on each frame of a clip, and pan-and-scan crops. */
+export const UNSUPPORTED_STEPS: readonly string[] = ["cap_pixels_per_frame", "do_pan_and_scan"];
+
+/** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
+const IDLE_SETTINGS: readonly string[] = [
+  // Names of classes. A video's is read before the other settings.
+  ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
+  ...["auto_map", "transformers_version"],
+  // Forms of transformers' own input and output.
+  ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
+  // RGB, which decoding always gives.
+  "do_convert_rgb",
+  // Of cropping and padding, which are off.
+  ...["crop_size", "do_pad", "pad_size", "default_to_square"],
+  // How pan-and-scan crops, which is off.
+  ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
+  // Of the prompt.
+  ...["image_token_id", "image_seq_length", "num_pooled_tokens"],
+  // Sampling by count, which is the caller's, and limits of decoders.
+  ...[
+    "do_sample_frames",
+    "num_frames",
+    "video_metadata",
+    "max_image_size",
+    "max_duration",
+    "max_video_tokens",
+  ],
+  // Of the audio part of Omni checkpoints, which shares the file.
+  ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
+  ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
+];
+
+/** Reads values from the settings: absent and null ones become the default, invalid ones an error naming the key. */
+export class SettingsReader {
+  readonly #file: string;
+  readonly #values: Settings;
+  readonly #path: string;
+
+  constructor(file: string, values: Settings, path = "") {
+    this.#file = file;
+    this.#values = values;
+    this.#path = path;
+  }
+
+  positiveInteger(key: string, absent: number): number {
+    return this.#read(key, absent, "a positive whole number", (value): value is number => {
+      return Number.isSafeInteger(value) && (value as number) > 0;
+    });
+  }
+
+  positiveNumber(key: string, absent: number): number {
+    return this.#read(key, absent, "a positive number", (value): value is number => {
+      return Number.isFinite(value) && (value as number) > 0;
+    });
+  }
+
+  /** As the file has it. */
+  value(key: string): unknown {
+    return this.#values[key];
+  }
+
+  boolean(key: string, absent: boolean): boolean {
+    return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
+  }
+
+  /** For steps that the family's processor always takes. @throws VG_MODEL_INVALID unless `key` is true or absent */
+  onlyTrue(key: string): void {
+    if (!this.boolean(key, true)) this.fail(key, "absent or true");
+  }
+
+  /** For steps that vitgraph does not have. @throws VG_MODEL_INVALID if `key` is true */
+  onlyFalse(key: string): void {
+    if (this.boolean(key, false)) this.fail(key, "absent or false");
+  }
+
+  /** One number for each of red, green and blue, or one for all of them. */
+  channels(key: string, absent: readonly number[]): readonly number[] {
+    const expected = "three numbers, for red, green and blue";
+    const value = this.#read(key, absent, expected, (found): found is number | readonly number[] => {
+      return Array.isArray(found)
+        ? found.length === 3 && found.every(Number.isFinite)
+        : Number.isFinite(found);
+    });
+    return typeof value === "number" ? [value, value, value] : value;
+  }
+
+  /** A reader of the object at `key`, or of an empty one. @param ofNumber the object that a number stands for */
+  object(key: string, ofNumber?: (value: number) => Settings): SettingsReader {
+    const given = this.#values[key];
+    if (ofNumber && Number.isFinite(given))
+      return new SettingsReader(this.#file, ofNumber(given as number), `${this.#path}${key}.`);
+    const value = this.#read(key, {}, "an object", (found): found is Settings => {
+      return typeof found === "object" && !Array.isArray(found);
+    });
+    return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
+  }
+
+  /** `height` and `width`. */
+  sides(absent: ImageSize): ImageSize {
+    this.bothOrNeither("height", "width");
+    return {
+      height: this.positiveInteger("height", absent.height),
+      width: this.positiveInteger("width", absent.width),
+    };
+  }
+
+  /** A side of the square that `height` and `width` give. */
+  square(absent: number): number {
+    const { height, width } = this.sides({ height: absent, width: absent });
+    return height === width ? height : this.fail("width", `height, which is ${height}`);
+  }
+
+  bothOrNeither(first: string, second: string): void {
+    // A wrong value of the one that is there is the better message.
+    for (const key of [first, second]) this.positiveInteger(key, 1);
+    const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
+    if (absent.length === 1)
+      this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
+  }
+
+  /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */
+  onlyKeys(known: readonly string[]): void {
+    const unknown = Object.keys(this.#values).find(
+      (key) => !known.includes(key) && this.#values[key] !== null,
+    );
+    if (unknown !== undefined)
+      this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
+  }
+
+  /** One number, or an object of two equal ones. */
+  patchSize(absent: number): number {
+    const value = this.#values.patch_size;
+    if (typeof value !== "object" || value === null) return this.positiveInteger("patch_size", absent);
+    const { height, width } = this.object("patch_size").sides({ height: absent, width: absent });
+    return height === width ? height : this.fail("patch_size", "a height and a width that are equal");
+  }
+
+  /**
+   * @param sizes keys of the size
+   * @throws VG_MODEL_INVALID for a key that processor files do not have
+   */
+  onlySettings(sizes: readonly string[]): void {
+    const read = [...READ_SETTINGS, ...sizes];
+    for (const [key, value] of Object.entries(this.#values)) {
+      if (value === null || key.startsWith("_")) continue;
+      if ([read, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
+      const nearest = nearestKey(key, read);
+      throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
+        remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,
+        details: { file: this.#file },
+      });
+    }
+  }
+
+  fail(key: string, expected: string): never {
+    const path = this.#path + key;
+    const value = this.#values[key];
+    throw new VitgraphError(
+      "VG_MODEL_INVALID",
+      `${this.#file} has ${path} = ${shorten(JSON.stringify(value) ?? "undefined")}`,
+      {
+        remedy: `it must be ${expected}`,
+        details: { file: this.#file, key: path },
+      },
+    );
+  }
+
+  #read<T>(key: string, absent: T, expected: string, accepts: (value: unknown) => value is T): T {
+    const value = this.#values[key];
+    if (value === undefined || value === null) return absent;
+    return accepts(value) ? value : this.fail(key, expected);
+  }
+}
