@@ -94,7 +94,7 @@ test.each<[what: string, create: (memoryBytes: number) => Device, cause: string]
   const { code, message } = error as VitgraphError;
   expect(code).toBe("VG_DEVICE_OUT_OF_MEMORY");
   expect(message.replaceAll(/\b\d{4,}\b(?! does)/g, "N")).toBe(
-    `token budget 1024 does not fit the device: ${cause}: of the budgets 16, 64, 256 fit; set encoder_cudagraph_token_budgets or --max-batch-tokens`,
+    `token budget 1024 does not fit the device: ${cause}: of the budgets 16, 64, 256 fit; set encoder_cudagraph_token_budgets or maxBatchTokens`,
   );
 });
 
