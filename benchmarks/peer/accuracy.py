@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from measure import relative_l2
 from tower import (
     DEFAULT_VISION_CONFIG,
     DEVICE,
@@ -27,7 +28,6 @@ from tower import (
     random_pixel_values,
     read_vision_config,
     read_workloads,
-    relative_l2,
     rope_theta,
     run_tower,
     to_bfloat16,

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from generic import GenericTower, attend_dense
-from tower import relative_l2
+from measure import relative_l2
 
 torch.set_grad_enabled(False)
 for directory in map(Path, sys.argv[1:]):

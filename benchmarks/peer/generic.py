@@ -26,7 +26,7 @@ from typing import Callable
 import torch
 import torch.nn.functional as F
 
-from peer import SMALLEST_SLOTS, time_graph
+from measure import SMALLEST_SLOTS, time_graph
 
 STANDARD_DEVIATION = 0.02
 

@@ -33,6 +33,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights, get_vision_position_ids
 
 from card import CardSampler
+from measure import SMALLEST_SLOTS, relative_l2, time_events, time_graph, time_wall
 from tower import (
     DEVICE,
     Workload,
@@ -42,7 +43,6 @@ from tower import (
     random_pixel_values,
     read_vision_config,
     read_workloads,
-    relative_l2,
     run_tower,
     segment_lengths,
     to_bfloat16,
@@ -50,10 +50,6 @@ from tower import (
 )
 
 MATMUL_SIDE = 8192
-# Segments that the padded graph has room for, as in a server's capture.
-SMALLEST_SLOTS = 16
-# The first calls compile, choose algorithms and raise the clocks.
-WARMUP = 5
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int], torch.Tensor]
 
@@ -175,49 +171,6 @@ def pad_inputs(inputs: Inputs, rows: int) -> Inputs:
     cu_seqlens[: len(bounds)] = bounds
     row_tables = [pad(x) for x in (inputs.pixel_values, inputs.position_embeddings, inputs.cos, inputs.sin)]
     return Inputs(*row_tables, cu_seqlens, inputs.longest)
-
-
-def time_events(call, repetitions: int) -> list[float]:
-    for _ in range(WARMUP):
-        call()
-    torch.cuda.synchronize()
-    times = []
-    for _ in range(repetitions):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        start.record()
-        call()
-        end.record()
-        end.synchronize()
-        times.append(start.elapsed_time(end))
-    return times
-
-
-def time_wall(call, repetitions: int) -> list[float]:
-    for _ in range(WARMUP):
-        call()
-    times = []
-    for _ in range(repetitions):
-        torch.cuda.synchronize()
-        start = time.perf_counter()
-        call()
-        torch.cuda.synchronize()
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def time_graph(flat: FlatTower, inputs: Inputs, repetitions: int) -> tuple[list[float], torch.Tensor]:
-    """Compiles, captures and replays; the output of the last replay."""
-    torch.compiler.reset()  # or the limit on recompilations would be met
-    compiled = torch.compile(flat.forward, dynamic=False)
-    arguments = inputs.arguments()
-    for _ in range(3):
-        compiled(*arguments)
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = compiled(*arguments)
-    times = time_events(graph.replay, repetitions)
-    return times, output.clone()
 
 
 @dataclass

@@ -164,12 +164,3 @@ def run_tower(tower: Qwen3VLVisionModel, pixel_values: torch.Tensor, grid_thw: t
     """[tokens, out_hidden * (1 + deepstack levels)]: the merged embedding's columns, then each level's."""
     output = tower(pixel_values, grid_thw=grid_thw)
     return torch.cat([output.pooler_output, *output.deepstack_features], dim=1)
-
-
-def relative_l2(value: torch.Tensor, reference: torch.Tensor) -> float:
-    """In float64, a few rows at a time: large outputs have gigabytes."""
-    difference = norm = 0.0
-    for actual, expected in zip(value.split(1024), reference.split(1024)):
-        difference += (actual.double() - expected.double()).square().sum().item()
-        norm += expected.double().square().sum().item()
-    return math.sqrt(difference / norm)
