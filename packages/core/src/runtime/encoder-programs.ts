@@ -144,7 +144,8 @@ export class EncoderPrograms implements Disposable {
     });
     // No `await` since `bring`: another batch could have evicted the rows.
     const submitted = executable.submit({ counts, inputs, outputs });
-    const [run] = await allDone([submitted, placed.filled]);
+    // The fill first: its error is the cause of what a run over rows that are not filled reports.
+    const [, run] = await allDone([placed.filled, submitted]);
     const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
