@@ -42,6 +42,21 @@ test.each([1, 2, 5, 64])("parts are one tensor, in slices of %i bytes", async (s
   expect(await valuesOf(source, sliceBytes)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 });
 
+test.each([
+  { tensor: "computed", shape: [2, 1], stored: [2, 2], summedColumns: 1 },
+  { tensor: "remade", shape: [2, 2], transposed: true },
+])("$tensor is read again after a read that failed", async (weight) => {
+  const given = tensor("w", [2, 2], [0x3f80, 0x4000, 0x4040, 0x4080]);
+  let reads = 0;
+  const readSlice: TensorSource["readSlice"] = async (start, target) => {
+    if (++reads === 1) throw new Error("EIO");
+    return given.readSlice(start, target);
+  };
+  const source = weightSource(weight, [{ ...given, readSlice }]);
+  await expect(valuesOf(source, 2)).rejects.toThrow("EIO");
+  expect(await valuesOf(source, 2)).toEqual(await valuesOf(weightSource(weight, [given]), 2));
+});
+
 test("parts of two dtypes are refused", () => {
   const parts = [tensor("q", [1], [1]), tensor("k", [1], [2], "F16")];
   expect(() => weightSource({ tensor: "qk", shape: [2], parts: ["q", "k"] }, parts)).toThrow(
