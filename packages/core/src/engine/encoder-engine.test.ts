@@ -434,6 +434,21 @@ describe("callers who leave", () => {
     await engine.close();
   });
 
+  test("a Blob that is never read to its end keeps no place, and no engine open", async () => {
+    const { engine, clock } = await setUp({ limits: { preprocessConcurrency: 1 } });
+    const endless = { size: 10, arrayBuffer: () => new Promise<never>(() => {}) } as unknown as Blob;
+    const call = engine.encode([{ image: endless }, { video: endless }], { timeoutMs: 50 });
+    await settled();
+    await clock.advance(50);
+    expect(codesOf(await call)).toEqual(["VG_DEADLINE_EXCEEDED", "VG_DEADLINE_EXCEEDED"]);
+    await settled();
+    expect(engine.stats().queue.preparing).toBe(0);
+    const other = engine.encode([{ image: endless }]);
+    await settled();
+    await engine.close({ abort: true });
+    expect(codesOf(await other)).toEqual(["VG_CLOSED"]);
+  });
+
   test("a call is answered when its time is over, and leaves no timer", async () => {
     const { engine, clock, hold } = await setUp();
     const gate = hold();
