@@ -20,6 +20,7 @@ import {
   SafetensorsFile,
   VisionEncoder,
 } from "@vitgraph/core";
+import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import {
@@ -266,6 +267,18 @@ test.each([
     expect(inParts.relativeL2).toBeLessThanOrEqual(1e-6);
   },
 );
+
+test("a clip in parts ends with its encoder, and nothing is loaded for the other parts", async () => {
+  await using model = await loadModel(fixture("models/kimi-k25-tiny"));
+  using device = createNullDevice({ respond: () => encoder[Symbol.dispose]() });
+  const encoder = await VisionEncoder.create({ model, device, maxBatchTokens: 64, gridCacheBytes: 0 });
+  const grid = { t: 69, h: 4, w: 2 };
+  const pixelValues = new Float32Array(patchCount(grid) * 588);
+  const [outcome] = await encoder.encode([{ format: "normalized", grid, pixelValues }]);
+  expect(outcome).toMatchObject({ status: "rejected", reason: { code: "VG_DISPOSED" } });
+  expect(device.submissions).toHaveLength(1);
+  expect(device.liveHandles()).toBe(0);
+});
 
 test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
   const read = async (file: string) =>

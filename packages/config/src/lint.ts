@@ -12,7 +12,7 @@ import type { CompilationConfig } from "./generated/types.js";
 export interface ImageFacts {
   /** Patches along one side of a merged token. */
   readonly spatialMergeSize: number;
-  /** Fewest and most output tokens of an image. */
+  /** Fewest and most tokens that an image takes of a budget. */
   readonly minTokens: number;
   readonly maxTokens: number;
 }
@@ -22,7 +22,7 @@ export interface SentImage {
   /** In pixels, before the processor's resize. */
   readonly height: number;
   readonly width: number;
-  /** Output tokens. */
+  /** Tokens that it takes of a budget. */
   readonly tokens: number;
 }
 
@@ -35,7 +35,7 @@ export interface LintFacts {
   /** False if `cudagraph_mm_encoder` has no effect for this model. */
   readonly cudagraphSupported?: boolean;
   readonly images?: ImageFacts;
-  /** Output tokens of the longest video. Absent: unknown, and rules about the largest item are skipped. */
+  /** Tokens that the longest video takes of a budget. Absent: unknown, and rules about the largest item are skipped. */
   readonly maxVideoTokens?: number;
   readonly budgetRange?: BudgetRange;
   readonly maxFramesPerVideo?: number;
@@ -314,7 +314,7 @@ function modelName(facts: LintFacts): string {
   return facts.modelType === undefined ? "this model" : `model type ${facts.modelType}`;
 }
 
-/** Output tokens of the fullest batch that packing can make; undefined where an item's most tokens are not known. */
+/** Tokens of the fullest batch that packing can make; undefined where an item's most tokens are not known. */
 function mostTokensInBatch(facts: LintFacts, budgets: EncoderBudgets): number | undefined {
   const scheduled = facts.budgetRange?.max;
   const images = facts.images?.maxTokens;

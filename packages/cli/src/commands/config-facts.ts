@@ -5,10 +5,8 @@
 import { encoderSupport, type ImageFacts, type LintFacts } from "@vitgraph/config";
 import {
   createVisionModel,
-  type ImageProcessor,
   type ImageSize,
   imageProcessorOf,
-  imageTokenCount,
   type LoadedModel,
   readJsonObject,
   readProcessorSettings,
@@ -18,6 +16,7 @@ import {
   videoGrid,
 } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
+import { type ImageModel, imageBudgetTokens } from "./image-budget.js";
 
 /** The processors' limit on the longer side over the shorter one. */
 const MAX_ASPECT_RATIO = 200;
@@ -41,7 +40,7 @@ export async function readModelFacts(
   const { image, video } = await readProcessorSettings(directory);
   const own = ifSupported(() => createVisionModel(config));
   const vllm = encoderSupport(modelType);
-  const images = own && ifSupported(() => imageProcessorOf(own, image));
+  const images = own && ifSupported(() => ({ vision: own, processor: imageProcessorOf(own, image) }));
   const clips = video === undefined ? undefined : ifSupported(() => readVideoProcessor(video, modelType));
   const maxVideoTokens = clips && clipTokens(clips);
   return {
@@ -54,7 +53,7 @@ export async function readModelFacts(
     },
     ...(images && {
       images: imageFacts(images),
-      sentImages: sent.map((size) => ({ ...size, tokens: imageTokenCount(size, images) })),
+      sentImages: sent.map((size) => ({ ...size, tokens: imageBudgetTokens(size, images) })),
     }),
     ...(maxVideoTokens === undefined ? {} : { maxVideoTokens }),
   };
@@ -71,18 +70,19 @@ export function loadedModelFacts(
     compileSupported: true,
     cudagraphSupported: true,
     budgetRange: { min: vision.minTokenBudget, max: maxBatchTokens },
-    images: imageFacts(processor),
+    images: imageFacts({ vision, processor }),
     ...(maxVideoTokens === undefined ? {} : { maxVideoTokens }),
   };
 }
 
 /** Bounds on the area, widened by what sizes of many shapes get: families round, pad and tile in ways of their own. */
-function imageFacts(processor: ImageProcessor): ImageFacts {
+function imageFacts(model: ImageModel): ImageFacts {
+  const { processor } = model;
   const { patchSize, mergeSize, fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
   const area = fit === undefined && fixedSize ? fixedSize.height * fixedSize.width : undefined;
   const { minPixels, maxPixels } = processor;
   const tokenPixels = (patchSize * mergeSize) ** 2 * (boundsCoverFrames ? temporalPatchSize : 1);
-  const counts = tokensOfShapes(maxPixels, 100, (size) => imageTokenCount(size, processor));
+  const counts = tokensOfShapes(maxPixels, 100, (size) => imageBudgetTokens(size, model));
   return {
     spatialMergeSize: mergeSize,
     minTokens: Math.min(Math.max(1, Math.ceil((area ?? minPixels) / tokenPixels)), ...counts),
@@ -90,7 +90,7 @@ function imageFacts(processor: ImageProcessor): ImageFacts {
   };
 }
 
-/** Tokens of the longest clip; undefined for a processor that bounds frames. */
+/** Tokens that the longest clip takes of a budget; undefined for a processor that bounds frames. */
 function clipTokens(processor: VideoProcessor): number | undefined {
   if (processor.boundsCover === "frame") return undefined;
   const { maxPixels, patchSize, mergeSize, temporalPatchSize } = processor;

@@ -119,6 +119,14 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
     expect(stdout).toContain("smolvlm.txt: one size, 832 tokens\n");
   });
 
+  test("plans for the patches of LLaVA-OneVision's tiles, of which an image can have more than rows", async () => {
+    const onevision = modelOf("llava_onevision", { vision_config: {} });
+    const trace = file("onevision.txt", "200x768\n");
+    const { stdout } = await plan("--trace", trace, "--model", onevision);
+    // The base tile and two more, of 27 × 27 patches. The answer has 1593 rows: padding is left out.
+    expect(stdout).toContain("onevision.txt: one size, 2187 tokens\n");
+  });
+
   test("keeps to graphs and memory", async () => {
     const trace = file("many.json", "[100, 200, 300, 400, 500]");
     const { stdout } = await plan("--trace", trace, "--bytes-per-graph", "100M", "--memory-limit", "0.3g");

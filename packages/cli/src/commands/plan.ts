@@ -4,9 +4,7 @@ import { compilationConfigSchema } from "@vitgraph/config";
 import {
   createVisionModel,
   DEFAULT_MAX_BATCH_TOKENS,
-  type ImageProcessor,
   imageProcessorOf,
-  imageTokenCount,
   readJsonObject,
   readProcessorSettings,
 } from "@vitgraph/core";
@@ -28,6 +26,7 @@ import { type CliIo, printNote } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
 import { checkOutput, inputName, outputPath, readTextInput, writeOutput } from "../files.js";
 import { percent, renderTable } from "../table.js";
+import { type ImageModel, imageBudgetTokens } from "./image-budget.js";
 import { byteCount, positiveInteger } from "./model-options.js";
 import { parseTrace, TRACE_FORMATS, type TraceEntry } from "./plan-trace.js";
 
@@ -198,8 +197,8 @@ async function readSizes(
   const inPixels = entries.some((entry) => "height" in entry);
   if (!inPixels && options.model !== undefined)
     printNote(io, `--model has no effect: ${name} has token counts alone`);
-  const processor = inPixels ? await readProcessor(name, options.model, io) : undefined;
-  return { name, sizes: possibleSizes(entries, processor, name, io) };
+  const model = inPixels ? await readImageModel(name, options.model, io) : undefined;
+  return { name, sizes: possibleSizes(entries, model, name, io) };
 }
 
 /**
@@ -208,14 +207,14 @@ async function readSizes(
  */
 function possibleSizes(
   entries: readonly TraceEntry[],
-  processor: ImageProcessor | undefined,
+  model: ImageModel | undefined,
   name: string,
   io: CliIo,
 ): readonly SizeCount[] {
   const skipped: string[] = [];
   const sizes = entries.flatMap((entry): SizeCount[] => {
     try {
-      const tokens = "tokens" in entry ? entry.tokens : imageTokenCount(entry, processor!);
+      const tokens = "tokens" in entry ? entry.tokens : imageBudgetTokens(entry, model!);
       if (tokens <= LARGEST_BUDGET) return [{ tokens, weight: entry.count }];
       skipped.push(`${entry.place}: skipped: ${tokens} tokens are more than a token budget can have`);
       return [];
@@ -240,7 +239,7 @@ const LARGEST_BUDGET = compilationConfigSchema.properties!.encoder_cudagraph_tok
 /** Notes of one kind, and names in one note. */
 const MAX_LISTED = 10;
 
-async function readProcessor(name: string, model: string | undefined, io: CliIo): Promise<ImageProcessor> {
+async function readImageModel(name: string, model: string | undefined, io: CliIo): Promise<ImageModel> {
   if (model === undefined) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
@@ -254,7 +253,8 @@ async function readProcessor(name: string, model: string | undefined, io: CliIo)
   const directory = await downloadSettings(model, io);
   const config = await readJsonObject(directory, "config.json");
   const { image } = await readProcessorSettings(directory);
-  return imageProcessorOf(createVisionModel(config), image);
+  const vision = createVisionModel(config);
+  return { vision, processor: imageProcessorOf(vision, image) };
 }
 
 // ---- writing

@@ -10,7 +10,7 @@ import { graphFlops } from "../graph/graph.js";
 import { type EncoderItem, patchCount, rowElements } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { stillGrids } from "../models/still-grids.js";
-import { answerTokens, type VisionModel } from "../models/vision-model.js";
+import { itemSpec, type VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
 import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
@@ -123,7 +123,8 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Lat
 }
 
 /** The largest first: it makes the arenas as large as they get. */
-async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promise<readonly Probe[]> {
+async function probesOf(encoder: VisionEncoder): Promise<readonly Probe[]> {
+  const { budgets, tokenBudgets, model } = encoder;
   const { vision } = model;
   const largest = Math.max(...budgets.limits.tokenBudgets);
   const replays = tokenBudgets.flatMap((budget) =>
@@ -136,7 +137,7 @@ async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promis
     const items = stillGrids(vision, tokens, MEASURED_ITEM_TOKENS).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
     });
-    const real = items.reduce((sum, { grid }) => sum + answerTokens(vision, grid), 0);
+    const real = items.reduce((sum, item) => sum + budgetTokensOf(encoder.specOf(item)), 0);
     if (real > 0) runs.set(`${budget} ${real}`, { budget, tokens: real, items });
   }
   return [...runs.values()];
@@ -165,7 +166,7 @@ function median(values: readonly number[]): number {
 
 function measuredItemTokens(vision: VisionModel): number {
   const { fixedGrid } = vision;
-  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : answerTokens(vision, fixedGrid);
+  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : budgetTokensOf(itemSpec(vision, fixedGrid));
 }
 
 /** Zeros would run faster than real pixels do. Filled on libuv's threads. */

@@ -132,11 +132,11 @@ export class DeviceWorker {
     try {
       const outcomes = await this.encoder.run(items, packedFor);
       const failure = deviceFailure(outcomes);
-      if (failure === undefined) {
+      if (failure !== undefined) {
+        if (this.#state === "up") this.#fail(failure);
+      } else if (outcomes.some(wasComputed)) {
         this.#batches += 1;
         this.#attempts = 0;
-      } else if (this.#state === "up") {
-        this.#fail(failure);
       }
       return outcomes;
     } finally {
@@ -210,20 +210,25 @@ export class DeviceWorker {
     if (this.#disposed) return;
     this.#disposed = true;
     const { encoder, device } = this.#opened;
-    encoder[Symbol.dispose]();
-    device[Symbol.dispose]();
+    try {
+      encoder[Symbol.dispose]();
+    } finally {
+      device[Symbol.dispose]();
+    }
   }
 }
 
-/** The error of a batch whose device failed: every item of it has this code. An item that fails alone has another. */
+/** Whether a device computed the item's rows. Rows with NaN are rejected, and were computed. */
+export function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
+  return outcome.status === "fulfilled" || codeOf(outcome) === "VG_OUTPUT_NOT_FINITE";
+}
+
+/** The error of a batch whose device failed. Items that were refused at the batch's start have errors of their own. */
 function deviceFailure(outcomes: readonly PromiseSettledResult<Embedding>[]): VitgraphError | undefined {
-  const [first] = outcomes;
-  if (first?.status !== "rejected") return undefined;
-  const failed = outcomes.every(
-    (outcome) =>
-      outcome.status === "rejected" &&
-      VitgraphError.is(outcome.reason) &&
-      outcome.reason.code === "VG_DEVICE_FAILED",
-  );
-  return failed ? first.reason : undefined;
+  const failed = outcomes.find((outcome) => codeOf(outcome) === "VG_DEVICE_FAILED");
+  return failed?.status === "rejected" ? failed.reason : undefined;
+}
+
+function codeOf(outcome: PromiseSettledResult<Embedding>): string | undefined {
+  return outcome.status === "rejected" && VitgraphError.is(outcome.reason) ? outcome.reason.code : undefined;
 }

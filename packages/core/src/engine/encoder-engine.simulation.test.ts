@@ -1,24 +1,32 @@
 /**
  * Whatever callers and devices do, every item is answered exactly once and nothing is left behind: random calls with
- * cancellations, deadlines, priorities and bad items, on devices that fail and come back, over a virtual clock.
+ * cancellations, deadlines, priorities, bad items, memory that is transferred while it waits, listeners and observers
+ * that throw, on devices that fail, come back or do not, over a virtual clock.
  */
 import { createNullDevice, type NullDevice } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { VirtualClock } from "@vitgraph/scheduler/testing";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import type { PixelItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import type { EngineObserver } from "../observability/observer.js";
+import type { Embedding } from "../runtime/embedding.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
-import type { EngineItem } from "./engine-item.js";
 
 let miniature: MiniatureModel;
 let model: LoadedModel;
 beforeAll(async () => {
   miniature = await openMiniatureModel();
   model = miniature.model;
+  // Of the observer that throws.
+  vi.spyOn(process, "emitWarning").mockReturnValue();
 });
-afterAll(() => miniature[Symbol.asyncDispose]());
+afterAll(() => {
+  vi.restoreAllMocks();
+  return miniature[Symbol.asyncDispose]();
+});
 
 interface ItemPlan {
   readonly tokens: number;
@@ -36,6 +44,12 @@ interface CallPlan {
   /** After the call came; undefined for never. */
   readonly cancelMs: number | undefined;
   readonly deadlineMs: number | undefined;
+  /** After the call came: the memory of its items goes to another thread. */
+  readonly transferMs: number | undefined;
+  readonly method: "encode" | "encodeEach" | "getItemSpecs";
+  /** Outcomes after which a reader of `encodeEach` leaves. */
+  readonly reads: number;
+  readonly listenerThrows: boolean;
 }
 
 const itemPlan: fc.Arbitrary<ItemPlan> = fc.record({
@@ -52,6 +66,10 @@ const callPlan: fc.Arbitrary<CallPlan> = fc.record({
   caller: fc.option(fc.constantFrom("x", "y"), { nil: undefined }),
   cancelMs: fc.option(fc.integer({ min: 0, max: 60 }), { nil: undefined, freq: 3 }),
   deadlineMs: fc.option(fc.integer({ min: 1, max: 60 }), { nil: undefined, freq: 3 }),
+  transferMs: fc.option(fc.integer({ min: 0, max: 60 }), { nil: undefined, freq: 3 }),
+  method: fc.constantFrom("encode", "encode", "encodeEach", "getItemSpecs"),
+  reads: fc.integer({ min: 0, max: 4 }),
+  listenerThrows: fc.constantFrom(false, false, false, true),
 });
 
 const plan = fc.record({
@@ -60,14 +78,18 @@ const plan = fc.record({
   runMs: fc.integer({ min: 1, max: 40 }),
   /** Every so many runs one fails; 0 for none. */
   failEvery: fc.constantFrom(0, 0, 3, 7),
+  /** Every so many openings of a device after the first fails; 0 for none. */
+  openingFailsEvery: fc.constantFrom(0, 1, 2),
   outputCacheBytes: fc.constantFrom(0, 2000, 2 ** 20),
   batchWindowMs: fc.constantFrom(0, 5),
   maxQueuedItems: fc.constantFrom(3, 1000),
+  maxItems: fc.constantFrom(0, 1, 8),
   packing: fc.constantFrom("cost", "greedy", "first-fit"),
   abort: fc.boolean(),
+  closeMs: fc.integer({ min: 0, max: 200 }),
 });
 
-function itemOf({ tokens, value, uuid, bad }: ItemPlan): EngineItem {
+function itemOf({ tokens, value, uuid, bad }: ItemPlan): PixelItem & { readonly uuid?: string } {
   const rows = 4 * tokens + (bad && value === 0 ? 1 : 0);
   const item = {
     format: "u8_still",
@@ -87,6 +109,20 @@ const EXPECTED_CODES = new Set([
   "VG_CLOSED",
 ]);
 
+const refuse = () => {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", "too large for this caller");
+};
+
+/** Every event of it throws. The first is reported. */
+const BROKEN_OBSERVER: EngineObserver = new Proxy(
+  {},
+  {
+    get: () => () => {
+      throw new Error("of no use");
+    },
+  },
+);
+
 /** Much longer than any of it takes; a device that comes back reads files, for which no virtual clock waits. */
 const PATIENCE_MS = 120_000;
 
@@ -105,18 +141,37 @@ test("every item is answered once, and nothing is left behind", async () => {
   await fc.assert(
     fc.asyncProperty(
       plan,
-      async ({ calls, devices: count, runMs, failEvery, maxQueuedItems, abort, ...options }) => {
+      async ({
+        calls,
+        devices: count,
+        runMs,
+        failEvery,
+        openingFailsEvery,
+        maxQueuedItems,
+        maxItems,
+        abort,
+        closeMs,
+        ...options
+      }) => {
         const clock = new VirtualClock();
         const devices: NullDevice[] = [];
         let runs = 0;
+        let openings = 0;
         const settled = { arrived: 0, fulfilled: 0, rejected: 0 };
         const engine = await EncoderEngine.create({
           model,
           clock,
           ...options,
           limits: { maxQueuedItems },
-          compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] },
+          compilationConfig: {
+            cudagraph_mm_encoder: true,
+            encoder_cudagraph_token_budgets: [16, 64],
+            encoder_cudagraph_max_vision_items_per_batch: maxItems,
+          },
           devices: Array.from({ length: count }, () => () => {
+            openings += 1;
+            if (openings > count && openingFailsEvery > 0 && openings % openingFailsEvery === 0)
+              throw new Error("the device is gone");
             const device = createNullDevice({
               respond: async () => {
                 runs += 1;
@@ -137,26 +192,49 @@ test("every item is answered once, and nothing is left behind", async () => {
                 settled[outcome] += 1;
               },
             },
+            BROKEN_OBSERVER,
           ],
         });
-        const answered = calls.map(async ({ atMs, items, priority, caller, cancelMs, deadlineMs }) => {
+        const check = (outcome: PromiseSettledResult<Embedding>, item: ItemPlan) => {
+          if (outcome.status === "fulfilled") expect(outcome.value.tokens).toBe(item.tokens);
+          else expect(EXPECTED_CODES).toContain(outcome.reason.code);
+        };
+        const answered = calls.map(async (call) => {
+          const { atMs, priority, caller, cancelMs, deadlineMs, transferMs, method, reads, listenerThrows } =
+            call;
           await clock.sleep(atMs);
+          const items = call.items.map(itemOf);
           const controller = new AbortController();
           const stopCancelling =
             cancelMs === undefined ? () => {} : clock.after(cancelMs, () => controller.abort());
+          const stopTransferring =
+            transferMs === undefined
+              ? () => {}
+              : clock.after(transferMs, () => {
+                  structuredClone(items, {
+                    transfer: items.map(({ pixels }) => pixels.buffer as ArrayBuffer),
+                  });
+                });
           try {
-            const outcomes = await engine.encode(items.map(itemOf), {
+            const options = {
               signal: controller.signal,
               priority,
               ...(deadlineMs === undefined ? {} : { timeoutMs: deadlineMs }),
               ...(caller === undefined ? {} : { caller }),
-            });
-            expect(outcomes).toHaveLength(items.length);
-            for (const [at, outcome] of outcomes.entries()) {
-              if (outcome.status === "fulfilled") {
-                expect(outcome.value.tokens).toBe((items[at] as ItemPlan).tokens);
-              } else {
-                expect(EXPECTED_CODES).toContain(outcome.reason.code);
+              ...(listenerThrows ? { onItemSpecs: refuse } : {}),
+            };
+            if (method === "getItemSpecs") {
+              expect(await engine.getItemSpecs(items, options)).toHaveLength(items.length);
+            } else if (method === "encode") {
+              const outcomes = await engine.encode(items, options);
+              expect(outcomes).toHaveLength(items.length);
+              for (const [at, outcome] of outcomes.entries()) check(outcome, call.items[at] as ItemPlan);
+            } else {
+              const seen = new Set<number>();
+              for await (const { index, outcome } of engine.encodeEach(items, options)) {
+                check(outcome, call.items[index] as ItemPlan);
+                expect(seen).not.toContain(index);
+                if (seen.add(index).size >= reads) break;
               }
             }
           } catch (error) {
@@ -164,6 +242,7 @@ test("every item is answered once, and nothing is left behind", async () => {
             expect(EXPECTED_CODES).toContain(error.code);
           } finally {
             stopCancelling();
+            stopTransferring();
           }
         });
         let ended = false;
@@ -171,7 +250,7 @@ test("every item is answered once, and nothing is left behind", async () => {
           ended = true;
         });
         end.catch(() => {});
-        const stopClosing = abort ? clock.after(100, () => void engine.close({ abort: true })) : () => {};
+        const stopClosing = abort ? clock.after(closeMs, () => void engine.close({ abort: true })) : () => {};
         await pass(clock, () => ended, engine);
         await end;
         stopClosing();
@@ -181,6 +260,7 @@ test("every item is answered once, and nothing is left behind", async () => {
         });
         await pass(clock, () => closed, engine);
         await closing;
+        expect(engine.state).toBe("closed");
         expect(engine.stats().queue).toEqual({ items: 0, tokens: 0, preparing: 0, batchesInFlight: 0 });
         expect(settled.fulfilled + settled.rejected).toBe(settled.arrived);
         expect(devices.map((device) => device.liveHandles())).toEqual(devices.map(() => 0));

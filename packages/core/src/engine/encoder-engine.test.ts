@@ -1,5 +1,10 @@
 import type { Device } from "@vitgraph/cuda-kernels";
-import { createNullDevice, type NullDevice, type NullDeviceOptions } from "@vitgraph/cuda-kernels/testing";
+import {
+  createNullDevice,
+  type NullDevice,
+  type NullDeviceOptions,
+  type RunningSubmission,
+} from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
 import { VirtualClock } from "@vitgraph/scheduler/testing";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -44,7 +49,7 @@ interface Bench {
 interface BenchOptions extends Partial<Omit<EncoderEngineOptions, "devices">> {
   readonly count?: number;
   /** Called for each submission once the engine is ready; what it throws fails the device's run. */
-  readonly respond?: (device: number) => void;
+  readonly respond?: (device: number, submission: RunningSubmission) => void;
   /** Called for each device that is made; what it throws is why it can't be. */
   readonly make?: (device: number, made: number) => NullDeviceOptions | undefined;
 }
@@ -76,7 +81,7 @@ async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}
         respond: async (submission, program) => {
           if (ready) {
             await gate;
-            respond?.(index);
+            respond?.(index, submission);
           }
           await extra.respond?.(submission, program);
         },
@@ -427,6 +432,21 @@ describe("callers who leave", () => {
     );
     expect(engine.stats().queue).toMatchObject({ items: 0, tokens: 0 });
     await engine.close();
+  });
+
+  test("a Blob that is never read to its end keeps no place, and no engine open", async () => {
+    const { engine, clock } = await setUp({ limits: { preprocessConcurrency: 1 } });
+    const endless = { size: 10, arrayBuffer: () => new Promise<never>(() => {}) } as unknown as Blob;
+    const call = engine.encode([{ image: endless }, { video: endless }], { timeoutMs: 50 });
+    await settled();
+    await clock.advance(50);
+    expect(codesOf(await call)).toEqual(["VG_DEADLINE_EXCEEDED", "VG_DEADLINE_EXCEEDED"]);
+    await settled();
+    expect(engine.stats().queue.preparing).toBe(0);
+    const other = engine.encode([{ image: endless }]);
+    await settled();
+    await engine.close({ abort: true });
+    expect(codesOf(await other)).toEqual(["VG_CLOSED"]);
   });
 
   test("a call is answered when its time is over, and leaves no timer", async () => {
@@ -803,6 +823,31 @@ describe("a device that fails", () => {
     await engine.close();
   });
 
+  test("is noticed although an item of its batch was refused", async () => {
+    let runs = 0;
+    const { engine, clock, changes, hold } = await setUp({
+      packing: "greedy",
+      respond: (_, { outputs }) => {
+        // Fills of the grid cache have no outputs.
+        runs += outputs.length;
+        if (runs > BATCHES_IN_FLIGHT) throw new Error("Xid 79");
+      },
+    });
+    const { release } = hold();
+    const busy = await keepBusy(engine);
+    const taken = item(3);
+    const call = engine.encode([taken, item(4)]);
+    await settled();
+    structuredClone(taken.pixels, { transfer: [taken.pixels.buffer as ArrayBuffer] });
+    release();
+    await Promise.all(busy);
+    expect(codesOf(await call)).toEqual(["VG_ITEM_INVALID", "VG_DEVICE_FAILED"]);
+    expect(changes.at(-1)).toBe("device 0 recovering");
+    expect(engine.stats().devices[0]).toMatchObject({ batches: BATCHES_IN_FLIGHT });
+    await engine.close();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
   test("ends no wait for a close", async () => {
     const { engine, clock } = await setUp({
       respond: () => {
@@ -887,6 +932,23 @@ describe("lifecycle", () => {
     await expect(
       engine.model.weights.values().next().value!.readSlice(0, new Uint8Array(1)),
     ).rejects.toThrow();
+  });
+
+  test("an engine whose model can't be closed is closed, and close tells why", async () => {
+    const device = createNullDevice();
+    const engine = await EncoderEngine.create({ model: directory, devices: [() => device] });
+    const dispose = engine.model[Symbol.asyncDispose];
+    Object.assign(engine.model, {
+      [Symbol.asyncDispose]: async () => {
+        await dispose();
+        throw new Error("EIO");
+      },
+    });
+    await expect(engine.close()).rejects.toThrow("EIO");
+    expect(engine.state).toBe("closed");
+    expect(device.liveHandles()).toBe(0);
+    await expect(engine.close()).rejects.toThrow("EIO");
+    await expect(engine.encode([item(5)])).rejects.toMatchObject({ code: "VG_CLOSED" });
   });
 
   test("a hundred engines in one process leave nothing behind", async () => {

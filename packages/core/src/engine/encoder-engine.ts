@@ -158,10 +158,11 @@ export class EncoderEngine implements AsyncDisposable {
     const observers = new ObserverList(options.observers);
     observers.stateChanged("loading");
     let model: LoadedModel | undefined;
+    let devices: DevicePool | undefined;
     try {
       model = typeof options.model === "string" ? await loadModel(options.model) : options.model;
       let engine: EncoderEngine | undefined;
-      const devices = await DevicePool.open(model, options, observers, (worker, cause) => {
+      devices = await DevicePool.open(model, options, observers, (worker, cause) => {
         if (engine !== undefined) engine.#deviceChanged(worker, cause);
       });
       const created = new EncoderEngine(model, options, observers, devices);
@@ -170,7 +171,9 @@ export class EncoderEngine implements AsyncDisposable {
       engine.#enter("ready");
       return engine;
     } catch (error) {
-      if (typeof options.model === "string") await model?.[Symbol.asyncDispose]();
+      await devices?.close();
+      // The first error is the one to report.
+      if (typeof options.model === "string") await Promise.allSettled([model?.[Symbol.asyncDispose]()]);
       observers.stateChanged("failed", error);
       throw error;
     }
@@ -317,7 +320,8 @@ export class EncoderEngine implements AsyncDisposable {
     await this.drain();
     await Promise.all([this.#queue.drain(), this.#pool.idle(), this.#headers.idle()]);
     const closed = await this.#devices.close();
-    if (typeof this.#options.model === "string") await this.model[Symbol.asyncDispose]();
+    if (typeof this.#options.model === "string")
+      closed.push(...(await Promise.allSettled([this.model[Symbol.asyncDispose]()])));
     this.#enter("closed");
     for (const outcome of closed) if (outcome.status === "rejected") throw outcome.reason;
   }

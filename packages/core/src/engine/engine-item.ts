@@ -25,6 +25,7 @@ import { checkGridOfModel, checkItemOfModel } from "../runtime/check-item.js";
 import { rowsOf } from "../runtime/stage-batch.js";
 import { type FrameSampling, openClip } from "../video/index.js";
 import { copyBytes } from "./copy-bytes.js";
+import { raceAbort } from "./race-abort.js";
 
 /** A host's name for an item's content: items of one model with one uuid and one grid have one embedding. */
 interface Named {
@@ -129,7 +130,7 @@ function fileBytes(file: unknown): number {
 }
 
 /**
- * @param signal ends the reading of a video file
+ * @param signal ends the reading of a Blob, and of a video file
  * @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_VIDEO_INVALID,
  *   VG_VIDEO_DECODER_MISSING, VG_PACKAGE_UNAVAILABLE, VG_ARGUMENT_INVALID
  */
@@ -143,7 +144,7 @@ export async function openItem(
   const { uuid } = item;
   switch (kind) {
     case "image":
-      return openEncoded(uuid, (item as ImageBytesItem).image, model, options);
+      return openEncoded(uuid, (item as ImageBytesItem).image, model, options, signal);
     case "raster":
       return openRaster(uuid, snapshot("item.raster", (item as RasterItem).raster), model);
     case "frames": {
@@ -166,14 +167,15 @@ async function openEncoded(
   image: ImageBytesItem["image"],
   model: LoadedModel,
   limits: OpenItemOptions,
+  ends: AbortSignal | undefined,
 ): Promise<OpenedItem> {
   const read = readerOf("image", image);
-  const bytes = await read();
+  const bytes = await read(ends);
   const header = await openImage(bytes, limits);
   const { height, width } = header;
   const rasterBytes = 3 * height * width;
   const preprocess = async (signal: AbortSignal): Promise<EncoderItem> => {
-    const own = await copyBytes(await read());
+    const own = await copyBytes(await read(signal));
     // From the copy: the caller may have changed the bytes since their header was read.
     const opened = await openImage(own, limits);
     if (opened.height !== height || opened.width !== width) {
@@ -245,7 +247,7 @@ async function openVideo(
       maxPixels,
       ...(ends === undefined ? {} : { signal: ends }),
     });
-  const bytes = await read();
+  const bytes = await read(signal);
   // Closed at once: waiting items hold no temporary file.
   await using clip = await open(bytes, signal);
   const { grid, decodeBytes } = clip;
@@ -253,7 +255,7 @@ async function openVideo(
     workBytes: bytes.length + decodeBytes,
     isSmall: false,
     preprocess: async (ends) => {
-      await using own = await open(await copyBytes(await read()), ends);
+      await using own = await open(await copyBytes(await read(ends)), ends);
       if (own.grid.t === grid.t && own.grid.h === grid.h && own.grid.w === grid.w) return own.decode();
       throw new VitgraphError(
         "VG_ITEM_INVALID",
@@ -307,8 +309,11 @@ function kindOf(item: unknown): OpenedItem["kind"] {
   });
 }
 
-/** Reads the bytes of an image or a video as they are now. @throws VG_ITEM_INVALID */
-function readerOf(field: "image" | "video", file: unknown): () => Promise<Uint8Array> {
+/** Reads the bytes of an image or a video as they are now, until the signal aborts. @throws VG_ITEM_INVALID */
+function readerOf(
+  field: "image" | "video",
+  file: unknown,
+): (signal: AbortSignal | undefined) => Promise<Uint8Array> {
   if (isInMemory(file)) {
     return async () => {
       const bytes = types.isUint8Array(file) ? file : new Uint8Array(file);
@@ -316,7 +321,13 @@ function readerOf(field: "image" | "video", file: unknown): () => Promise<Uint8A
       return bytes;
     };
   }
-  if (isBlob(file)) return async () => new Uint8Array(await file.arrayBuffer());
+  if (isBlob(file)) {
+    return async (signal) => {
+      // An object that only looks like a Blob can return anything.
+      const read = Promise.resolve(file.arrayBuffer());
+      return new Uint8Array(await (signal === undefined ? read : raceAbort(read, signal)));
+    };
+  }
   const noun = field === "image" ? "an image" : "a video";
   throw new VitgraphError("VG_ITEM_INVALID", `item.${field} is ${describe(file)}, not the bytes of ${noun}`, {
     remedy: howToRead(field, file),

@@ -35,7 +35,7 @@ export interface EngineLimits {
    * caller's share: the limit divided by the waiting callers. Default: 1024.
    */
   readonly maxQueuedItems?: number;
-  /** Waiting tokens; shared like the items. Default: 262 144, sixteen full batches of the default size. */
+  /** Tokens that waiting items take of budgets; shared like the items. Default: 262 144, sixteen full batches of the default size. */
   readonly maxQueuedTokens?: number;
   /** Pixels above which an encoded image is refused, from its header. Default: Pillow's limit, 178 956 970. */
   readonly maxPixels?: number;

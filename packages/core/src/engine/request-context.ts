@@ -5,6 +5,7 @@
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { type Clock, onAbort } from "@vitgraph/scheduler";
 import type { EncodeOptions } from "./engine-options.js";
+import { raceAbort } from "./race-abort.js";
 
 export interface RequestContextOptions extends EncodeOptions {
   readonly id: number;
@@ -64,12 +65,7 @@ export class RequestContext implements Disposable {
 
   /** Settles with the promise, or with the call's error if that ends first. The promise is never left unhandled. */
   race<T>(promise: Promise<T>): Promise<T> {
-    const { signal } = this;
-    return new Promise<T>((resolve, reject) => {
-      if (signal.aborted) reject(signal.reason);
-      const stop = onAbort(signal, () => reject(signal.reason));
-      promise.then(resolve, reject).finally(stop);
-    });
+    return raceAbort(promise, this.signal);
   }
 
   /** Removes the listener on the caller's signal, and the timer. */

@@ -5,6 +5,7 @@ import type { Embedding } from "../runtime/embedding.js";
 import type { StatsCounter } from "../runtime/stats.js";
 import type { QueuedWork } from "./answer-item.js";
 import type { DevicePool } from "./device-pool.js";
+import { wasComputed } from "./device-worker.js";
 
 export interface BatchRunnerOptions {
   readonly devices: DevicePool;
@@ -59,9 +60,4 @@ export class BatchRunner {
     });
     return outcomes;
   }
-}
-
-/** A rejected NaN counts: its batch ran. */
-function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
-  return outcome.status === "fulfilled" || outcome.reason.code === "VG_OUTPUT_NOT_FINITE";
 }

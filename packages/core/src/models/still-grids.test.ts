@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { stillGrids } from "./still-grids.js";
 
-const model = { spatialMergeSize: 3, maxGridSide: 64 };
+const model = { dims: { patches: 9, tokens: 1 }, spatialMergeSize: 3, maxGridSide: 64 };
 const tokensOf = (grids: ReturnType<typeof stillGrids>) =>
   grids.reduce((sum, { h, w }) => sum + (h * w) / 9, 0);
 
@@ -19,4 +19,10 @@ test("one grid as long as the model has positions for it", () => {
 
 test("no grid is larger than asked", () => {
   expect(stillGrids(model, 40, 16).map(({ h, w }) => (h * w) / 9)).toEqual([16, 16, 8]);
+});
+
+test("the tokens of a budget count, where an image has fewer rows", () => {
+  expect(stillGrids({ ...model, tokensOf: () => 1 }, 40, 16).map(({ h, w }) => (h * w) / 9)).toEqual([
+    16, 16, 8,
+  ]);
 });

@@ -1,20 +1,22 @@
 /** Grids that fill a batch, for checks, measurements and benchmarks. */
+import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { Grid } from "../item.js";
-import { answerTokens, type VisionModel } from "./vision-model.js";
+import { itemSpec, type VisionModel } from "./vision-model.js";
 
 /**
- * Grids of stills with `tokens` tokens in total, as square as possible.
+ * Grids of stills that take `tokens` tokens of a budget in total, as square as possible.
  * A model with a fixed grid gets as many as fit.
  * @param itemTokens maximum tokens of one still
  */
 export function stillGrids(
-  model: Pick<VisionModel, "spatialMergeSize" | "fixedGrid" | "maxGridSide" | "tokensOf">,
+  model: Pick<VisionModel, "dims" | "spatialMergeSize" | "fixedGrid" | "maxGridSide" | "tiled" | "tokensOf">,
   tokens: number,
   itemTokens = tokens,
 ): readonly Grid[] {
   const { spatialMergeSize: merge, fixedGrid } = model;
+  const tokensOf = (grid: Grid) => budgetTokensOf(itemSpec(model, grid));
   if (fixedGrid !== undefined) {
-    return new Array<Grid>(Math.floor(tokens / answerTokens(model, fixedGrid))).fill(fixedGrid);
+    return new Array<Grid>(Math.floor(tokens / tokensOf(fixedGrid))).fill(fixedGrid);
   }
   const longest = Math.floor(model.maxGridSide / merge);
   const grids: Grid[] = [];
@@ -24,10 +26,10 @@ export function stillGrids(
     const gridOf = (columns: number) => ({ t: 1, h: rows * merge, w: columns * merge });
     let columns = Math.min(longest, Math.floor(size / rows));
     // The output can have more rows than merged patches.
-    while (columns > 0 && answerTokens(model, gridOf(columns)) > size) columns -= 1;
+    while (columns > 0 && tokensOf(gridOf(columns)) > size) columns -= 1;
     if (columns === 0) break;
     grids.push(gridOf(columns));
-    left -= answerTokens(model, gridOf(columns));
+    left -= tokensOf(gridOf(columns));
   }
   return grids;
 }

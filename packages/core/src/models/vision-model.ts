@@ -156,7 +156,7 @@ export function itemSpec(
 ): ItemSpec {
   const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
   const outputTokens = answerTokens(model, grid);
-  // Of a program that has room for the patches.
+  // A program of this many tokens has room for the patches.
   const budgetTokens = Math.ceil(inputSize / model.dims.patches);
   return {
     inputSize,

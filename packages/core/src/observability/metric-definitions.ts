@@ -89,7 +89,7 @@ export const METRICS = {
   },
   vitgraph_tokens_total: {
     type: "counter",
-    help: "Output tokens of batches that ran, by budget.",
+    help: "Tokens of batches that ran, by budget: rows, or more for items with more patches than those stand for.",
     unit: "tokens",
     labels: ["device", "budget"],
   },

@@ -40,12 +40,13 @@ export interface BatchStart {
   /** Position in the engine's list of devices. */
   readonly device: number;
   readonly items: number;
+  /** Taken of a budget: rows, or more for items with more patches than those stand for. */
   readonly tokens: number;
   /** The budget whose program runs; null for eager. */
   readonly budget: number | null;
   /** Padding as a share of the budget; 0 for eager. */
   readonly padding: number;
-  /** Tokens of each item, in the batch's order. */
+  /** `tokens` of each item, in the batch's order. */
   readonly itemTokens: readonly number[];
   /** How long each item waited in the queue, in milliseconds, in the batch's order. */
   readonly queueMs: readonly number[];

@@ -71,9 +71,9 @@ export interface MultimodalEncoder {
    */
   readonly out_hidden_size: number;
   /**
-   * The size of each item, without encoding it: `inputSize` patches in, `outputTokens` rows out. One outcome per item,
-   * in order; a rejection is a `VitgraphError` and concerns only its item. Headers of encoded images are read in the
-   * order of priority and shares, as for {@link encode}.
+   * The size of each item, without encoding it: `inputSize` patches in, `outputTokens` rows out. A host counts these rows;
+   * vitgraph packs by `budgetTokens`. One outcome per item, in order; a rejection is a `VitgraphError` and concerns only
+   * its item. Headers of encoded images are read in the order of priority and shares, as for {@link encode}.
    */
   getItemSpecs(
     items: readonly EngineItem[],

@@ -12,6 +12,7 @@ export interface BatchReport {
   /** Counts up from 0 over the encoder's life. */
   readonly index: number;
   readonly items: number;
+  /** Taken of a budget: rows, or more for items with more patches than those stand for. */
   readonly tokens: number;
   /** The budget whose program ran; null where it ran eagerly. */
   readonly budget: number | null;

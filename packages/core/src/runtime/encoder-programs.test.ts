@@ -174,6 +174,21 @@ test("a capture that fails leaves no program behind, whichever it is", async () 
   }
 });
 
+test("a budget of which a row class has no room is named itself", async () => {
+  const device = capturingDevice([]);
+  let loads = 0;
+  const load: Device["load"] = (program, arenas) => {
+    loads += 1;
+    if (loads > 1) throw new VitgraphError("VG_DEVICE_OUT_OF_MEMORY", "no room");
+    return device.load(program, arenas);
+  };
+  const full = new Proxy(device, {
+    get: (target, name) => (name === "load" ? load : Reflect.get(target, name, target)),
+  });
+  using programs = programsOn(full);
+  await expect(programs.prepare([256])).rejects.toThrow("token budget 256 does not fit the device: no room");
+});
+
 test("row classes lie between a budget and the next smaller one, a row of tiles apart at the least", () => {
   expect(rowClasses(1024, 512)).toEqual([640, 768, 896]);
   expect(rowClasses(1024, 640)).toEqual([768, 896]);

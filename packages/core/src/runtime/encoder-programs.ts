@@ -91,14 +91,14 @@ export class EncoderPrograms implements Disposable {
     let measureMs = 0;
     const ascending = [...tokenBudgets].sort((a, b) => a - b);
     for (const [index, budget] of [...ascending.entries()].reverse()) {
-      const programs = [this.#loadBudget(budget, tokenBudgets)];
+      const programs = [this.#loadBudget(budget, budget, tokenBudgets)];
       this.#budgets.set(budget, programs);
       const times = await programs[0]!.executable.capture();
       if (times === null) continue;
       captured.push(budget);
       measureMs += times.measureMs;
       for (const tokens of rowClasses(budget, ascending[index - 1] ?? 0)) {
-        const program = this.#loadBudget(tokens, tokenBudgets);
+        const program = this.#loadBudget(tokens, budget, tokenBudgets);
         // Before the budget's own.
         programs.splice(-1, 0, program);
         const { measureMs: ms = 0 } = (await program.executable.capture()) ?? {};
@@ -144,7 +144,8 @@ export class EncoderPrograms implements Disposable {
     });
     // No `await` since `bring`: another batch could have evicted the rows.
     const submitted = executable.submit({ counts, inputs, outputs });
-    const [run] = await allDone([submitted, placed.filled]);
+    // The fill first: its error is the cause of what a run over rows that are not filled reports.
+    const [, run] = await allDone([placed.filled, submitted]);
     const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
     return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
   }
@@ -198,14 +199,15 @@ export class EncoderPrograms implements Disposable {
     }
   }
 
-  #loadBudget(budget: number, tokenBudgets: readonly number[]): LoadedProgram {
+  /** @param tokens of the budget, or of one of its row classes */
+  #loadBudget(tokens: number, budget: number, tokenBudgets: readonly number[]): LoadedProgram {
     try {
-      return this.#load(budget, this.#budgetArenas);
+      return this.#load(tokens, this.#budgetArenas);
     } catch (error) {
       if (!VitgraphError.is(error) || error.code !== "VG_DEVICE_OUT_OF_MEMORY") throw error;
       // Frees the arenas of the failed load before the other budgets are tried.
       if (this.#budgets.size === 0) this.#budgetArenas[Symbol.dispose]();
-      const fitting = tokenBudgets.filter((tokens) => this.#fits(tokens)).sort((a, b) => a - b);
+      const fitting = tokenBudgets.filter((other) => this.#fits(other)).sort((a, b) => a - b);
       throw new VitgraphError(error.code, `token budget ${budget} does not fit the device: ${error.fact}`, {
         remedy:
           fitting.length === 0

@@ -58,6 +58,16 @@ test("a table that is too large for the cache is made each time, and empties it"
   expect(asked).toHaveLength(3);
 });
 
+test("a patch counts once, whatever the segments are: none, windows, or rows of merged patches", () => {
+  for (const segments of [{}, { cu_merged_seqlens: [1] }, { cu_window_seqlens: [1, 1], cu_seqlens: [4] }]) {
+    const { model } = countingModel();
+    const layout = () => ({ patchTables: () => ({ positions: new Int32Array(8) }), segments });
+    const cache = new LayoutCache({ ...model, layout }, 8);
+    cache.layout(grid(2));
+    expect(cache.bytes).toBe(4 * 8 + 8 * Object.values(segments).flat().length);
+  }
+});
+
 test("a kept table is made when it is first asked for, and once", () => {
   let made = 0;
   const model = {

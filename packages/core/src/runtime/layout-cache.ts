@@ -3,7 +3,7 @@
  * table of a large image takes longer than copying it.
  */
 import type { Graph } from "../graph/graph.js";
-import { type Grid, gridKey } from "../item.js";
+import { type Grid, gridKey, patchCount } from "../item.js";
 import { type PatchTables, patchTableInputs } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
 import type { BatchLayout } from "./stage-batch.js";
@@ -27,7 +27,7 @@ export class LayoutCache implements BatchLayout {
   readonly #patchBytes: number;
   readonly #maxBytes: number;
   /** In the order of their last use. */
-  readonly #layouts = new Map<string, GridLayout>();
+  readonly #layouts = new Map<string, { readonly layout: GridLayout; readonly sizeBytes: number }>();
   #bytes = 0;
 
   /** @param patchBytes of all patch tables, for one patch */
@@ -43,7 +43,7 @@ export class LayoutCache implements BatchLayout {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes of the cached tables, once all of them have been computed. */
+  /** Bytes of the cached layouts, and of their patch tables, whether those have been computed or not. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -55,32 +55,30 @@ export class LayoutCache implements BatchLayout {
     if (known !== undefined) {
       this.#layouts.delete(key);
       this.#layouts.set(key, known);
-      return known;
+      return known.layout;
     }
     const layout = keepTables(this.#model.layout(grid));
-    this.#layouts.set(key, layout);
-    this.#bytes += this.#sizeOf(layout);
+    const sizeBytes = patchCount(grid) * this.#patchBytes + listBytes(layout);
+    this.#layouts.set(key, { layout, sizeBytes });
+    this.#bytes += sizeBytes;
     for (const [oldest, dropped] of this.#layouts) {
       if (this.#bytes <= this.#maxBytes) break;
       this.#layouts.delete(oldest);
-      this.#bytes -= this.#sizeOf(dropped);
+      this.#bytes -= dropped.sizeBytes;
     }
     return layout;
   }
+}
 
-  /** Including the patch tables, whether they have been computed or not. */
-  #sizeOf({ segments, ...orders }: GridLayout): number {
-    const lists = Object.values(segments);
-    const patches = lists[0]?.reduce((sum, length) => sum + length, 0) ?? 0;
-    const entries = lists.reduce((sum, list) => sum + list.length, 0);
-    const { patchOrder, tokenOrder, rowSources, rowPositions, patchRows, tokenSources, tokenTaps } = orders;
-    const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights];
-    const orderBytes = [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...others].reduce(
-      (sum, order) => sum + (order?.byteLength ?? 0),
-      0,
-    );
-    return patches * this.#patchBytes + entries * Float64Array.BYTES_PER_ELEMENT + orderBytes;
-  }
+/** Of everything but the patch tables. */
+function listBytes({ segments, ...orders }: GridLayout): number {
+  const entries = Object.values(segments).reduce((sum, list) => sum + list.length, 0);
+  const { patchOrder, tokenOrder, rowSources, rowPositions, patchRows, tokenSources, tokenTaps } = orders;
+  const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights];
+  return [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...others].reduce(
+    (sum, order) => sum + (order?.byteLength ?? 0),
+    entries * Float64Array.BYTES_PER_ELEMENT,
+  );
 }
 
 /** Computes the patch tables once, and only on demand: batches over the grid cache do not need them. */

@@ -162,12 +162,12 @@ export class VisionEncoder implements Disposable {
   ): Promise<PromiseSettledResult<Embedding>[]> {
     if (items.length === 0) return [];
     try {
-      if (this.#disposed)
-        throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
       let tokens = 0;
       const parts: BatchResult[] = [];
       // One after the other, so that only one has its tables in memory.
       for (const part of this.#partsOf(items)) {
+        if (this.#disposed)
+          throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
         const staged = stageBatch(this.#layouts, part);
         tokens += staged.tokens;
         parts.push(await this.#programs.run(staged, budget));
@@ -182,8 +182,7 @@ export class VisionEncoder implements Disposable {
         durationMs: result.durationMs,
       };
       this.#stats.batch(items.length, tokens, budget);
-      if (result.missedFrames.length > 0) this.#onGridMiss?.(result.missedFrames);
-      this.#onBatch?.(report);
+      this.#tell(report, result.missedFrames);
       const { items: rows, columns } = result;
       return items.map((item, index) => this.#outcomeOf(item, rows[index] as ItemRows, columns, report));
     } catch (cause) {
@@ -211,6 +210,18 @@ export class VisionEncoder implements Disposable {
     if (this.#disposed) return;
     this.#disposed = true;
     this.#release();
+  }
+
+  /** Informs the caller. What a callback throws is reported: the batch has its answers. */
+  #tell(batch: BatchReport, missedFrames: readonly Frame[]): void {
+    try {
+      if (missedFrames.length > 0) this.#onGridMiss?.(missedFrames);
+      this.#onBatch?.(batch);
+    } catch (error) {
+      process.emitWarning(`a callback of the vision encoder threw: ${String(error)}`, {
+        code: "VG_OBSERVER_FAILED",
+      });
+    }
   }
 
   /** The batch, or the parts of a clip that is alone in it and too large for one. */

@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { f32ToBf16 } from "../numerics.js";
+import { describe, expect, test } from "vitest";
+import { f32ToBf16, f32ToF16 } from "../numerics.js";
 import type { TensorSource } from "./tensor-source.js";
 import { storedTensors, weightSource } from "./weight-source.js";
 
@@ -40,6 +40,21 @@ test.each([1, 2, 5, 64])("parts are one tensor, in slices of %i bytes", async (s
   const source = weightSource(weight, parts);
   expect(source).toMatchObject({ name: "qkv.weight", dtype: "BF16", shape: [6, 2], sizeBytes: 24 });
   expect(await valuesOf(source, sliceBytes)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+});
+
+test.each([
+  { tensor: "computed", shape: [2, 1], stored: [2, 2], summedColumns: 1 },
+  { tensor: "remade", shape: [2, 2], transposed: true },
+])("$tensor is read again after a read that failed", async (weight) => {
+  const given = tensor("w", [2, 2], [0x3f80, 0x4000, 0x4040, 0x4080]);
+  let reads = 0;
+  const readSlice: TensorSource["readSlice"] = async (start, target) => {
+    if (++reads === 1) throw new Error("EIO");
+    return given.readSlice(start, target);
+  };
+  const source = weightSource(weight, [{ ...given, readSlice }]);
+  await expect(valuesOf(source, 2)).rejects.toThrow("EIO");
+  expect(await valuesOf(source, 2)).toEqual(await valuesOf(weightSource(weight, [given]), 2));
 });
 
 test("parts of two dtypes are refused", () => {
@@ -228,9 +243,36 @@ test("sums of rows, times a factor", async () => {
   expect(await floatsOf(doubled)).toEqual([6, 8]);
 });
 
-test("the halves of each row are added", async () => {
-  const weight = { tensor: "w", shape: [2, 2], stored: [2, 4], summedColumns: 2 };
-  expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 4] }]);
-  const halves = tensor("w", [2, 4], bf16([1, 2, 1.0078125, 0.5, 5, 6, 7, 8]));
-  expect(await floatsOf(weightSource(weight, [halves]))).toEqual([2.0078125, 2.5, 12, 14]);
+/** Numbers that each of the dtypes has exactly. */
+const HALVES = [1, 2, 1.0078125, 0.5, 5, 6, 7, 8];
+
+const ENCODERS: Readonly<Record<string, (values: Float32Array) => Uint16Array | Float32Array>> = {
+  F32: (values) => values,
+  F16: f32ToF16,
+  BF16: f32ToBf16,
+};
+
+describe.each(Object.keys(ENCODERS))("of %s", (dtype) => {
+  const stored = (shape: readonly number[]): TensorSource => {
+    const values = ENCODERS[dtype]!(Float32Array.from(HALVES));
+    return tensor("w", shape, [...new Uint16Array(values.buffer)], dtype);
+  };
+
+  test.each([1, 4, 7, 16])("the halves of each row are added, in slices of %i bytes", async (sliceBytes) => {
+    const weight = { tensor: "w", shape: [2, 2], stored: [2, 4], summedColumns: 2 };
+    expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 4] }]);
+    const source = weightSource(weight, [stored([2, 4])]);
+    const words = Uint16Array.from(await valuesOf(source, sliceBytes));
+    expect([...new Float32Array(words.buffer)]).toEqual([2.0078125, 2.5, 12, 14]);
+  });
+
+  test.each([1, 4, 7, 48])(
+    "rows stand behind those of the tensor, in slices of %i bytes",
+    async (sliceBytes) => {
+      const weight = { tensor: "w", shape: [6, 2], stored: [4, 2], rowsBehind: Float32Array.of(0, 1, 2, 3) };
+      const source = weightSource(weight, [stored([4, 2])]);
+      const words = Uint16Array.from(await valuesOf(source, sliceBytes));
+      expect([...new Float32Array(words.buffer)]).toEqual([...HALVES, 0, 1, 2, 3]);
+    },
+  );
 });

@@ -174,7 +174,11 @@ function computed(
 function keptUntilRead(make: () => Promise<Uint8Array>, sizeBytes: number): TensorSource["readSlice"] {
   let made: Promise<Uint8Array> | undefined;
   return async (start, target) => {
-    made ??= make();
+    made ??= make().catch((error) => {
+      // A device that is opened again reads again.
+      made = undefined;
+      throw error;
+    });
     const bytes = await made;
     const end = start + target.length;
     target.set(bytes.subarray(start, end));
