@@ -354,7 +354,7 @@ export class TowerBuilder extends GraphBuilder {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
     return this.weight(tensor, [MAX_GRID_SIDE + LEARNED_POSITION.length, headSize / 2], {
       stored,
-      anglesBehind: ropeAngles([frequencies]),
+      cosSinTable: ropeAngles([frequencies]),
     });
   }
 

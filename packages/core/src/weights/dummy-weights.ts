@@ -27,7 +27,7 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
   const sources = new Map<string, TensorSource>();
   for (const node of graph.nodes) {
     if (node.op !== "weight") continue;
-    const { tensor, shape, stored = shape, literal, anglesBehind, rowsBehind } = node.attributes;
+    const { tensor, shape, stored = shape, literal, cosSinTable, appended } = node.attributes;
     if (literal !== undefined) {
       sources.set(tensor, weightSource(node.attributes, []));
       continue;
@@ -35,7 +35,7 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
     const table = isNormScale(tensor, shape) ? aroundOne : aroundZero;
     const random = (sides: readonly number[]) =>
       repeating(tensor, sides, table, mix(seed, node.id) % TABLE_LENGTH);
-    const made = anglesBehind || rowsBehind ? weightSource(node.attributes, [random(stored)]) : random(shape);
+    const made = cosSinTable || appended ? weightSource(node.attributes, [random(stored)]) : random(shape);
     sources.set(tensor, made);
   }
   return sources;

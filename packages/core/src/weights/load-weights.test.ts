@@ -96,7 +96,7 @@ test.each([null, "bf16"] as const)(
 
 test("rows that are no whole heads are refused", async () => {
   await expect(loadedRows([12, 3], { rows: 6, headSize: 4 })).rejects.toThrow(
-    "weight: 6 of the 12 rows of w are no pairs in heads of 4",
+    "weight: 6 of the 12 rows of w do not divide into RoPE pairs in heads of 4",
   );
 });
 

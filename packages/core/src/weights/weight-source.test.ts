@@ -141,8 +141,8 @@ test("reordered elements have zeros behind sides that grew", async () => {
 });
 
 test("angles become two rows behind a table: cosines and sines of each half", async () => {
-  const anglesBehind = Float32Array.of(1, 2, 3, 4);
-  const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], anglesBehind };
+  const cosSinTable = Float32Array.of(1, 2, 3, 4);
+  const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], cosSinTable };
   expect(storedTensors(weight)).toEqual([{ name: "angles", shape: [1, 4] }]);
   const angles = [0.5, 1, -2, 3];
   const turns = [Math.cos, Math.sin];
@@ -150,11 +150,11 @@ test("angles become two rows behind a table: cosines and sines of each half", as
     turns.map((turn) => half.map(turn)),
   );
   const source = weightSource(weight, [tensor("angles", [1, 4], bf16(angles))]);
-  expect(await floatsOf(source)).toEqual([...anglesBehind, ...expected.flat().map(Math.fround)]);
+  expect(await floatsOf(source)).toEqual([...cosSinTable, ...expected.flat().map(Math.fround)]);
 });
 
 test("rows stand behind those of the tensor", async () => {
-  const weight = { tensor: "table", shape: [3, 2], stored: [1, 2, 2], rowsBehind: Float32Array.of(0, 1) };
+  const weight = { tensor: "table", shape: [3, 2], stored: [1, 2, 2], appended: Float32Array.of(0, 1) };
   expect(storedTensors(weight)).toEqual([{ name: "table", shape: [1, 2, 2] }]);
   const source = weightSource(weight, [tensor("table", [1, 2, 2], bf16([1, -2, 3, 0.5]))]);
   expect(source.shape).toEqual([3, 2]);

@@ -42,15 +42,15 @@ export function storedTensors({
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
   const { tensor, shape, literal, parts, plus, summedColumns, resampled, factor } = weight;
-  const { anglesBehind, rowsBehind } = weight;
+  const { cosSinTable, appended } = weight;
   if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
-  if (anglesBehind !== undefined) {
+  if (cosSinTable !== undefined) {
     const angles = tensors[0] as TensorSource;
-    return computed(angles.name, shape, async () => withAngles(anglesBehind, await readFloats(angles)));
+    return computed(angles.name, shape, async () => withAngles(cosSinTable, await readFloats(angles)));
   }
-  if (rowsBehind !== undefined) {
+  if (appended !== undefined) {
     const rows = tensors[0] as TensorSource;
-    return computed(rows.name, shape, async () => concatenate([await readFloats(rows), rowsBehind]));
+    return computed(rows.name, shape, async () => concatenate([await readFloats(rows), appended]));
   }
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);

@@ -41,7 +41,7 @@ export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array, c
   const frames = clips ? CHUNK_FRAMES : 0;
   const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2 + frames, hidden], {
     stored: [side, side, hidden],
-    ...(clips && { rowsBehind: frameSinusoids(hidden) }),
+    ...(clips && { appended: frameSinusoids(hidden) }),
   });
   const taps = BICUBIC_TAPS + (clips ? 1 : 0);
   let x = g.sum(patches, g.interpolate(table, taps, `${embedding}.pos_emb`), embedding);
