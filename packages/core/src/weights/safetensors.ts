@@ -31,7 +31,7 @@ export interface TensorInfo {
 /** The format's limit; prevents a damaged length from allocating gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** Bounds the time that parsing a header holds the event loop. A shard of a published model has some thousands. */
+/** Bounds the time that parsing a header blocks the event loop. A shard of a published model has some thousands. */
 const MAX_TENSORS = 131_072;
 
 /** header, tensor, shape */
