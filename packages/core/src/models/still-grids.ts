@@ -4,7 +4,7 @@ import { answerTokens, type VisionModel } from "./vision-model.js";
 
 /**
  * Grids of stills with `tokens` tokens in total, as square as possible.
- * A model with a fixed grid gets as many as fit.
+ * For a model with a fixed grid: as many grids as fit.
  * @param itemTokens maximum tokens of one still
  */
 export function stillGrids(
