@@ -1,6 +1,6 @@
 /**
- * Whatever callers and devices do, every item is answered exactly once and nothing is left behind: random calls with
- * cancellations, deadlines, priorities and bad items, on devices that fail and come back, over a virtual clock.
+ * Random calls with cancellations, deadlines, priorities and bad items, on devices that fail and recover, over a
+ * virtual clock: every item is answered exactly once, and all resources are released.
  */
 import { createNullDevice, type NullDevice } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
@@ -22,7 +22,7 @@ afterAll(() => miniature[Symbol.asyncDispose]());
 
 interface ItemPlan {
   readonly tokens: number;
-  /** Tells contents apart; few, so that many are the same. */
+  /** Identifies the content. Few values, so that many items are equal. */
   readonly value: number;
   readonly uuid: string | undefined;
   readonly bad: boolean;
@@ -33,7 +33,7 @@ interface CallPlan {
   readonly items: readonly ItemPlan[];
   readonly priority: number;
   readonly caller: string | undefined;
-  /** After the call came; undefined for never. */
+  /** Time of the cancellation after the call; undefined for none. */
   readonly cancelMs: number | undefined;
   readonly deadlineMs: number | undefined;
 }
@@ -58,7 +58,7 @@ const plan = fc.record({
   calls: fc.array(callPlan, { minLength: 1, maxLength: 12 }),
   devices: fc.integer({ min: 1, max: 3 }),
   runMs: fc.integer({ min: 1, max: 40 }),
-  /** Every so many runs one fails; 0 for none. */
+  /** One of this many runs fails; 0 for none. */
   failEvery: fc.constantFrom(0, 0, 3, 7),
   outputCacheBytes: fc.constantFrom(0, 2000, 2 ** 20),
   batchWindowMs: fc.constantFrom(0, 5),
@@ -87,7 +87,7 @@ const EXPECTED_CODES = new Set([
   "VG_CLOSED",
 ]);
 
-/** Much longer than any of it takes; a device that comes back reads files, for which no virtual clock waits. */
+/** Far above the real duration. A recovering device reads files, which the virtual clock does not wait for. */
 const PATIENCE_MS = 120_000;
 
 async function pass(clock: VirtualClock, done: () => boolean, engine: EncoderEngine): Promise<void> {
@@ -101,7 +101,7 @@ async function pass(clock: VirtualClock, done: () => boolean, engine: EncoderEng
   }
 }
 
-test("every item is answered once, and nothing is left behind", async () => {
+test("every item is answered once, and all resources are released", async () => {
   await fc.assert(
     fc.asyncProperty(
       plan,
