@@ -58,7 +58,7 @@ export interface ItemAnswererOptions {
 type Reach = (source: ItemSettled["source"]) => void;
 
 /** Headers of small images that are read before the JavaScript thread yields to other work: about 2 ms. */
-const HEADERS_A_TURN = 8;
+const HEADERS_PER_TURN = 8;
 
 interface ReadyItem {
   readonly item: EncoderItem;
@@ -84,7 +84,7 @@ export class ItemAnswerer {
     const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
     if (bytes === 0) return open(context.signal);
     const openInTurn = async (signal: AbortSignal) => {
-      if (++this.#headersRead % HEADERS_A_TURN === 0) await nextTurn();
+      if (++this.#headersRead % HEADERS_PER_TURN === 0) await nextTurn();
       return open(signal);
     };
     const job = { bytes, keptBytes: 0, isSmall: false };

@@ -10,7 +10,7 @@ import { graphFlops } from "../graph/graph.js";
 import { type EncoderItem, patchCount, rowElements } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { stillGrids } from "../models/still-grids.js";
-import { answerTokens, type VisionModel } from "../models/vision-model.js";
+import { outputTokensOf, type VisionModel } from "../models/vision-model.js";
 import { allDone } from "../runtime/all-done.js";
 import { eagerCapacity } from "../runtime/encoder-programs.js";
 import type { VisionEncoder } from "../runtime/vision-encoder.js";
@@ -136,7 +136,7 @@ async function probesOf({ budgets, tokenBudgets, model }: VisionEncoder): Promis
     const items = stillGrids(vision, tokens, MEASURED_ITEM_TOKENS).map((grid): EncoderItem => {
       return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
     });
-    const real = items.reduce((sum, { grid }) => sum + answerTokens(vision, grid), 0);
+    const real = items.reduce((sum, { grid }) => sum + outputTokensOf(vision, grid), 0);
     if (real > 0) runs.set(`${budget} ${real}`, { budget, tokens: real, items });
   }
   return [...runs.values()];
@@ -165,7 +165,7 @@ function median(values: readonly number[]): number {
 
 function measuredItemTokens(vision: VisionModel): number {
   const { fixedGrid } = vision;
-  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : answerTokens(vision, fixedGrid);
+  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : outputTokensOf(vision, fixedGrid);
 }
 
 /** Random, because zeros would run faster than real pixels. Filled on libuv's threads. */

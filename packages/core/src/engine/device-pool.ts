@@ -20,7 +20,7 @@ import { openDevice } from "./open-device.js";
  * Split a batch that would drain the queue if the two halves cost at most 1.2× the whole; otherwise the device idles
  * while results are copied back and callers return. With small images that takes as long as computing.
  */
-const MOST_SPLIT_COST = 1.2;
+const MAX_SPLIT_COST = 1.2;
 
 export class DevicePool {
   readonly workers: readonly [DeviceWorker, ...DeviceWorker[]];
@@ -77,7 +77,7 @@ export class DevicePool {
     const second = packOnly((item) => !half.has(item));
     const cost = (batches: readonly Batch<T>[]) =>
       batches.reduce((sum, { tokens, budget }) => sum + worker.costOf(tokens, budget), 0);
-    return cost(first) + cost(second) <= MOST_SPLIT_COST * cost(whole) ? first : whole;
+    return cost(first) + cost(second) <= MAX_SPLIT_COST * cost(whole) ? first : whole;
   }
 
   /** The items on the first item's rank, when all items are assigned to this many ranks. */

@@ -39,7 +39,7 @@ export const SIZE: Rule = {
 };
 
 /** Maximum number of problems in one message. */
-const MOST_NAMED = 10;
+const MAX_NAMED = 10;
 
 /**
  * Checks that the options are an object with known names and valid values. Options may come from files, or from untyped
@@ -58,10 +58,10 @@ export function checkRules(
     ? problemsOf(options, rules, "", compilationConfigIs)
     : [`they are ${describe(options)}, and must be an object`];
   if (problems.length === 0) return;
-  const more = problems.length > MOST_NAMED ? `; and ${problems.length - MOST_NAMED} more` : "";
-  const text = problems.slice(0, MOST_NAMED).join("; ");
+  const more = problems.length > MAX_NAMED ? `; and ${problems.length - MAX_NAMED} more` : "";
+  const text = problems.slice(0, MAX_NAMED).join("; ");
   throw new VitgraphError("VG_ARGUMENT_INVALID", `the options of ${owner} are invalid: ${text}${more}`, {
-    details: { problems: problems.slice(0, MOST_NAMED) },
+    details: { problems: problems.slice(0, MAX_NAMED) },
   });
 }
 

@@ -60,7 +60,7 @@ export const DEFAULT_MAX_PIXELS = 178_956_970;
 export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
 
 /** Pixels of a JPEG in all of its scans, over `maxPixels`. A scan is a pass over all coefficients; 10 are usual. */
-const SCANS_AT_MOST_PIXELS = 16;
+const MAX_SCANNED_RATIO = 16;
 
 /**
  * Larger images are decoded on all but one of libuv's threads, so that a batch of them delays neither small images nor
@@ -267,7 +267,7 @@ function checkPixels({ width, height }: ImageSize, maxPixels: number): void {
 async function checkScans(header: ImageHeader, maxPixels: number): Promise<number> {
   if (header.format !== "jpeg") return 1;
   const { width, height, stream } = header;
-  const maxScans = Math.floor((maxPixels * SCANS_AT_MOST_PIXELS) / (width * height));
+  const maxScans = Math.floor((maxPixels * MAX_SCANNED_RATIO) / (width * height));
   const scans = await countScans(stream, maxScans);
   if (scans <= maxScans) return scans;
   throw new VitgraphError(

@@ -7,7 +7,7 @@
 import { type GifHeader, HeaderError, StepCounter } from "./image-header.js";
 
 /** Maximum blocks: 256 MiB of frame data in blocks of 255 bytes. */
-const MOST_BLOCKS = 1 << 20;
+const MAX_BLOCKS = 1 << 20;
 
 const SCREEN_END = 13;
 const EXTENSION = 0x21;
@@ -20,7 +20,7 @@ type Colour = GifHeader["background"];
 
 export function readGif(bytes: Uint8Array): GifHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_BLOCKS, "blocks");
+  const steps = new StepCounter(MAX_BLOCKS, "blocks");
   if (file.length < SCREEN_END) throw new HeaderError("its screen descriptor is cut off");
   const screen = { width: file.readUInt16LE(6), height: file.readUInt16LE(8) };
   const screenPalette = readPalette(file, SCREEN_END, file[10] as number);

@@ -20,22 +20,22 @@ export interface FittedImage {
   readonly resizeTo: ImageSize;
   /** The size of the canvas: the resized image cropped, or padded with black. Default: that of the resized image. */
   readonly canvas?: ImageSize;
-  /** Where the canvas begins in the resized image, or before it. Default: its upper left. */
+  /** Position of the canvas in the resized image; negative for padding before the image. Default: 0, 0. */
   readonly origin?: { readonly top: number; readonly left: number };
   /**
    * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels after the last whole
    * patch of a tile are dropped.
    */
   readonly tile?: ImageSize;
-  readonly whole?: WholeImage;
+  readonly thumbnail?: Thumbnail;
   /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
   /** For models that treat a clip's frames differently from an image's tiles. */
   readonly isClip?: true;
 }
 
-/** The thumbnail: the whole image beside its tiles. */
-export interface WholeImage {
+/** A small version of the whole image, in addition to its tiles. */
+export interface Thumbnail {
   /** The source of the thumbnail: the image itself, or the resized one. */
   readonly from: "image" | "resized";
   /** The thumbnail has its own grid. Default: it is one more tile. */
@@ -63,7 +63,7 @@ export interface ImageProcessor {
   readonly maxPixels: number;
   /** The bounds apply to the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
   readonly boundsCoverFrames?: boolean;
-  /** The size of every image or tile, whatever the aspect ratio; absent if the bounds determine it. */
+  /** The size of every image or tile, for any aspect ratio; absent if the bounds determine it. */
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */
   readonly fit?: FitRule;

@@ -4,7 +4,7 @@ import { HeaderError, type JpegHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 
 /** A usual file has some tens of segments; an ICC profile of several MiB has 255. */
-const MOST_SEGMENTS = 65_536;
+const MAX_SEGMENTS = 65_536;
 
 const SOI = 0xd8;
 const EOI = 0xd9;
@@ -29,7 +29,7 @@ interface Frame {
 
 export function readJpeg(bytes: Uint8Array): JpegHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_SEGMENTS, "segments");
+  const steps = new StepCounter(MAX_SEGMENTS, "segments");
   const kept: Uint8Array[] = [file.subarray(0, 2)];
   const exif: Uint8Array[] = [];
   const sources: OrientationSources = {};
@@ -90,7 +90,7 @@ export async function countScans(stream: Uint8Array, limit: number): Promise<num
   let scans = 0;
   let at = 2;
   for (let step = 1; scans <= limit; step++) {
-    if (step % STEPS_A_TURN === 0) await nextTurn();
+    if (step % STEPS_PER_TURN === 0) await nextTurn();
     at = file.indexOf(0xff, at);
     if (at < 0) break;
     const marker = file[at + 1];
@@ -109,7 +109,7 @@ export async function countScans(stream: Uint8Array, limit: number): Promise<num
 }
 
 /** Steps between yields: some milliseconds of work. */
-const STEPS_A_TURN = 1 << 16;
+const STEPS_PER_TURN = 1 << 16;
 
 /** SOF0 to SOF15, except for DHT, JPG and DAC, whose codes lie in that range. */
 function isFrame(marker: number): boolean {

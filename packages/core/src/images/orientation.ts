@@ -17,7 +17,7 @@ export interface OrientationSources {
 }
 
 /** Longer packets are read up to here. The standard's packets are at most 64 KiB. */
-const LONGEST_XMP_BYTES = 1 << 20;
+const MAX_XMP_BYTES = 1 << 20;
 
 const ORIENTATION_TAG = 0x0112;
 const ENTRY_BYTES = 12;
@@ -102,7 +102,7 @@ export function exifOrientation(exif: Uint8Array): Orientation | undefined {
 
 /** Uses Pillow's pattern, `tiff:Orientation(="|>)([0-9])`, for an attribute or an element, without parsing XML. */
 export function xmpOrientation(xmp: Uint8Array): Orientation | undefined {
-  const packet = Buffer.from(xmp.buffer, xmp.byteOffset, Math.min(xmp.byteLength, LONGEST_XMP_BYTES));
+  const packet = Buffer.from(xmp.buffer, xmp.byteOffset, Math.min(xmp.byteLength, MAX_XMP_BYTES));
   const digit = /tiff:Orientation(?:="|>)([0-9])/.exec(packet.toString("latin1"))?.[1];
   return digit === undefined ? undefined : orientationOf(Number(digit));
 }

@@ -9,9 +9,9 @@ import { HeaderError, type PngHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 
 /** Maximum chunks: half a gigabyte of image data in chunks of the usual 8 KiB. */
-const MOST_CHUNKS = 65_536;
+const MAX_CHUNKS = 65_536;
 /** Pillow's limit for inflated text. vitgraph applies it to uncompressed text, too. */
-const LONGEST_TEXT_BYTES = 1 << 20;
+const MAX_TEXT_BYTES = 1 << 20;
 
 const SIGNATURE_BYTES = 8;
 const BIT_DEPTHS: Readonly<Record<number, readonly number[]>> = {
@@ -33,7 +33,7 @@ interface Chunk {
 
 export function readPng(bytes: Uint8Array): PngHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_CHUNKS, "chunks");
+  const steps = new StepCounter(MAX_CHUNKS, "chunks");
   const text = new TextChunks();
   const imageData: Buffer[] = [];
   let header: Buffer | undefined;
@@ -174,7 +174,7 @@ class TextChunks {
     if (name === "eXIf") this.#exif = data;
     const read = TEXT_CHUNKS[name];
     if (read === undefined) return;
-    const keyEnd = data.subarray(0, LONGEST_KEY_BYTES + 1).indexOf(0);
+    const keyEnd = data.subarray(0, MAX_KEY_BYTES + 1).indexOf(0);
     const text = keyEnd < 0 ? undefined : read(data.subarray(keyEnd + 1));
     if (text === undefined) return;
     const key = data.toString("latin1", 0, keyEnd);
@@ -183,13 +183,13 @@ class TextChunks {
     if (key === "XML:com.adobe.xmp") this.#xmp = text;
   }
 
-  /** Inflates at most two texts of at most {@link LONGEST_TEXT_BYTES} each. */
+  /** Inflates at most two texts of at most {@link MAX_TEXT_BYTES} each. */
   sources(): OrientationSources {
     return { exif: this.#exif ?? rawProfile(plainText(this.#rawProfile)), xmp: plainText(this.#xmp) };
   }
 }
 
-const LONGEST_KEY_BYTES = 79;
+const MAX_KEY_BYTES = 79;
 
 interface Text {
   readonly data: Buffer;
@@ -210,11 +210,11 @@ const TEXT_CHUNKS: Readonly<Record<string, (data: Buffer) => Text | undefined>> 
 };
 
 function plainText(text: Text | undefined): Buffer | undefined {
-  if (!text?.compressed) return text?.data.subarray(0, LONGEST_TEXT_BYTES);
+  if (!text?.compressed) return text?.data.subarray(0, MAX_TEXT_BYTES);
   try {
     // A truncated zlib stream yields the bytes up to its end.
     return inflateSync(text.data, {
-      maxOutputLength: LONGEST_TEXT_BYTES,
+      maxOutputLength: MAX_TEXT_BYTES,
       finishFlush: constants.Z_SYNC_FLUSH,
     });
   } catch {

@@ -32,7 +32,7 @@ export async function processImage(
 }
 
 /**
- * As {@link processImage}, from decoded pixels. They must not change until the promise settles.
+ * Like {@link processImage}, for decoded pixels. They must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<EncoderItem> {
@@ -79,14 +79,14 @@ async function fittedRows(
   processor: ImageProcessor,
 ): Promise<Uint8Array> {
   const { filter } = processor;
-  const { resizeTo, canvas = resizeTo, tile, whole } = fitted;
+  const { resizeTo, canvas = resizeTo, tile, thumbnail } = fitted;
   const fit = await fittedTo(raster, fitted, filter);
-  const pixels = await patchRows({ rgb: onItsCanvas(fit, fitted), ...canvas }, processor, tile);
-  if (whole === undefined) return pixels;
-  const { size } = whole;
-  const small = await resized(whole.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
-  const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
-  return concatenate(whole.first ? [wholePixels, pixels] : [pixels, wholePixels]);
+  const pixels = await patchRows({ rgb: placedOnCanvas(fit, fitted), ...canvas }, processor, tile);
+  if (thumbnail === undefined) return pixels;
+  const { size } = thumbnail;
+  const small = await resized(thumbnail.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
+  const smallPixels = await patchRows(small, processor, size === undefined ? tile : undefined);
+  return concatenate(thumbnail.first ? [smallPixels, pixels] : [pixels, smallPixels]);
 }
 
 /** The patches of an image, or of its tiles in sequence. */
@@ -152,7 +152,7 @@ async function fittedTo(
 }
 
 /** @param image the image after the resize, before it is placed on the canvas */
-function onItsCanvas(
+function placedOnCanvas(
   image: Raster,
   { canvas = image, origin = { top: 0, left: 0 } }: FittedImage,
 ): Uint8Array {
@@ -218,7 +218,7 @@ export async function cutFrames(
     return patchifyFrames(frames, from, { ...layout, resizeTo });
   const canvases: Uint8Array[] = [];
   for (const rgb of frames)
-    canvases.push(onItsCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
+    canvases.push(placedOnCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
   if (channelsLast) return concatenate(canvases.map((rgb) => pixelRows({ rgb, ...canvas }, patchSize)));
   return patchifyFrames(canvases, canvas, layout);
 }
@@ -331,16 +331,16 @@ function commonSize(frames: readonly Raster[]): ImageSize {
 }
 
 function gridOfImage(
-  { resizeTo, canvas = resizeTo, tile, whole, imageSize }: FittedImage,
+  { resizeTo, canvas = resizeTo, tile, thumbnail, imageSize }: FittedImage,
   processor: ImageProcessor,
 ): Grid {
   if (tile === undefined) return gridOf(1, canvas, processor);
   const tiles = Math.floor(canvas.height / tile.height) * Math.floor(canvas.width / tile.width);
   const size = imageSize && { imageSize };
-  if (whole?.size === undefined)
-    return { ...gridOf(whole === undefined ? tiles : tiles + 1, tile, processor), ...size };
-  const parts = [gridOf(tiles, tile, processor), gridOf(1, whole.size, processor)] as const;
-  const [first, next] = whole.first ? [parts[1], parts[0]] : parts;
+  if (thumbnail?.size === undefined)
+    return { ...gridOf(thumbnail === undefined ? tiles : tiles + 1, tile, processor), ...size };
+  const parts = [gridOf(tiles, tile, processor), gridOf(1, thumbnail.size, processor)] as const;
+  const [first, next] = thumbnail.first ? [parts[1], parts[0]] : parts;
   return { ...first, next, ...size };
 }
 

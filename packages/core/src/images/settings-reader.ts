@@ -18,7 +18,7 @@ const READ_SETTINGS: readonly string[] = [
 export const UNSUPPORTED_STEPS: readonly string[] = ["cap_pixels_per_frame", "do_pan_and_scan"];
 
 /** Settings without an effect on pixels. Keys that begin with `_` are private to transformers. */
-const IDLE_SETTINGS: readonly string[] = [
+const IGNORED_SETTINGS: readonly string[] = [
   // Class names. The class of a video processor is read elsewhere, before the other settings.
   ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
   ...["auto_map", "transformers_version"],
@@ -162,7 +162,7 @@ export class SettingsReader {
     const read = [...READ_SETTINGS, ...sizes];
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
-      if ([read, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
+      if ([read, UNSUPPORTED_STEPS, IGNORED_SETTINGS].some((keys) => keys.includes(key))) continue;
       const nearest = nearestKey(key, read);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,

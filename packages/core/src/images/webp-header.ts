@@ -6,7 +6,7 @@ import { type OrientationSources, readOrientation } from "./orientation.js";
 import type { ImageSize } from "./smart-resize.js";
 
 /** Maximum chunks. An animation has two chunks per frame. */
-const MOST_CHUNKS = 65_536;
+const MAX_CHUNKS = 65_536;
 
 const FORM_BYTES = 12;
 const CHUNK_BYTES = 8;
@@ -17,7 +17,7 @@ const HAS_ICC = 0x20;
 
 export function readWebp(bytes: Uint8Array): WebpHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_CHUNKS, "chunks");
+  const steps = new StepCounter(MAX_CHUNKS, "chunks");
   const formEnd = CHUNK_BYTES + file.readUInt32LE(4); // the signature has 12 bytes
   const end = Math.min(formEnd, file.length);
   const kept: Buffer[] = [Buffer.from(file.subarray(0, FORM_BYTES))];

@@ -10,7 +10,7 @@ import { partsOf } from "../item.js";
 import { ARCHITECTURES } from "./architectures.js";
 import cases from "./image-grids.cases.json" with { type: "json" };
 import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
-import { answerTokens, itemSpec } from "./vision-model.js";
+import { itemSpec, outputTokensOf } from "./vision-model.js";
 
 const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
 
@@ -30,7 +30,7 @@ test.each(Object.keys(cases))("grids of %s equal transformers'", (modelType) => 
   for (const [height = 0, width = 0, ...sides] of cases[modelType as keyof typeof cases]) {
     const grid = imageGrid({ height, width }, processor);
     const found = partsOf(grid).flatMap(({ t, h, w }) => [t, h, w]);
-    const rows = grid.imageSize === undefined ? [] : [answerTokens(ONEVISION, grid)];
+    const rows = grid.imageSize === undefined ? [] : [outputTokensOf(ONEVISION, grid)];
     expect([height, width, ...found, ...rows]).toEqual([height, width, ...sides]);
   }
 });

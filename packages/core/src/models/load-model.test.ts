@@ -12,7 +12,7 @@ import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 import { stillGrids } from "./still-grids.js";
-import { answerTokens } from "./vision-model.js";
+import { outputTokensOf } from "./vision-model.js";
 
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
@@ -23,11 +23,11 @@ test.each(Object.keys(ARCHITECTURES) as ArchitectureName[])(
     if (videoProcessor !== undefined) {
       const clip = videoGrid(3, { height: 700, width: 1000 }, videoProcessor);
       expect(takesGrid(clip, vision)).toBe(true);
-      expect(Number.isSafeInteger(answerTokens(vision, clip))).toBe(true);
+      expect(Number.isSafeInteger(outputTokensOf(vision, clip))).toBe(true);
     }
     const grid = imageGrid({ height: 700, width: 1000 }, processor);
     expect(takesGrid(grid, vision)).toBe(true);
-    expect(answerTokens(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
+    expect(outputTokensOf(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
   },
 );
 
@@ -392,7 +392,7 @@ test.each(Object.keys(ARCHITECTURES))(
     expect(graph.outputs).toHaveLength(vision.outputColumns.length);
     const grids = stillGrids(vision, 1024);
     expect(grids.length).toBeGreaterThan(0);
-    expect(grids.reduce((sum, grid) => sum + answerTokens(vision, grid), 0)).toBeLessThanOrEqual(1024);
+    expect(grids.reduce((sum, grid) => sum + outputTokensOf(vision, grid), 0)).toBeLessThanOrEqual(1024);
   },
 );
 

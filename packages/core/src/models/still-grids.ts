@@ -1,6 +1,6 @@
 /** Grids that fill a batch, for checks, measurements and benchmarks. */
 import type { Grid } from "../item.js";
-import { answerTokens, type VisionModel } from "./vision-model.js";
+import { outputTokensOf, type VisionModel } from "./vision-model.js";
 
 /**
  * Grids of stills with `tokens` tokens in total, as square as possible.
@@ -14,7 +14,7 @@ export function stillGrids(
 ): readonly Grid[] {
   const { spatialMergeSize: merge, fixedGrid } = model;
   if (fixedGrid !== undefined) {
-    return new Array<Grid>(Math.floor(tokens / answerTokens(model, fixedGrid))).fill(fixedGrid);
+    return new Array<Grid>(Math.floor(tokens / outputTokensOf(model, fixedGrid))).fill(fixedGrid);
   }
   const longest = Math.floor(model.maxGridSide / merge);
   const grids: Grid[] = [];
@@ -24,10 +24,10 @@ export function stillGrids(
     const gridOf = (columns: number) => ({ t: 1, h: rows * merge, w: columns * merge });
     let columns = Math.min(longest, Math.floor(size / rows));
     // The output can have more rows than merged patches.
-    while (columns > 0 && answerTokens(model, gridOf(columns)) > size) columns -= 1;
+    while (columns > 0 && outputTokensOf(model, gridOf(columns)) > size) columns -= 1;
     if (columns === 0) break;
     grids.push(gridOf(columns));
-    left -= answerTokens(model, gridOf(columns));
+    left -= outputTokensOf(model, gridOf(columns));
   }
   return grids;
 }

@@ -123,7 +123,10 @@ export const MODEL_INPUTS = {
 } as const;
 
 /** Output rows of a grid. */
-export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
+export function outputTokensOf(
+  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">,
+  grid: Grid,
+): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 
@@ -157,7 +160,7 @@ export function itemSpec(
   grid: Grid,
 ): ItemSpec {
   const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
-  const outputTokens = answerTokens(model, grid);
+  const outputTokens = outputTokensOf(model, grid);
   // The smallest budget of a program with capacity for the patches.
   const budgetTokens = Math.ceil(inputSize / model.dims.patches);
   return {

@@ -25,7 +25,7 @@ const INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAI
 /** Limit on ffprobe's output. The description of a stream has a few hundred bytes. */
 const MAX_DESCRIPTION_BYTES = 2 ** 20;
 /** Length of the tail of a failed process's stderr in messages. */
-const SHOWN_STDERR = 300;
+const SHOWN_STDERR_CHARACTERS = 300;
 /** Frame rate of clips that state none, as in transformers. */
 const DEFAULT_FPS = 24;
 
@@ -172,7 +172,7 @@ function start(
   const child: ChildProcess = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    said = (said + text).slice(-SHOWN_STDERR);
+    said = (said + text).slice(-SHOWN_STDERR_CHARACTERS);
   });
   const kill = () => child.kill("SIGKILL");
   const stopWatching = signal === undefined ? () => {} : onAbort(signal, kill);

@@ -23,7 +23,7 @@ export interface TensorInfo {
   /** A {@link SafetensorsDType}, or the name of a dtype that a later version of the format may add. */
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** From the start of the file. */
+  /** Byte offset from the start of the file. */
   readonly offset: number;
   readonly sizeBytes: number;
 }
@@ -159,7 +159,7 @@ export function encodeSafetensors(
   return file;
 }
 
-/** A tensor whose bytes are made when they are written. */
+/** A tensor that computes its bytes when they are written. */
 export interface LazyTensor extends Omit<TensorData, "bytes"> {
   readonly sizeBytes: number;
   bytes(): Uint8Array;
@@ -169,7 +169,7 @@ function sourceOf({ bytes, ...tensor }: TensorData): LazyTensor {
   return { ...tensor, sizeBytes: bytes.length, bytes: () => bytes };
 }
 
-/** As {@link encodeSafetensors}, piece by piece: a file of any size, with one tensor in memory at a time. */
+/** Like {@link encodeSafetensors}, in pieces: for files of any size, with one tensor in memory at a time. */
 export function safetensorsPieces(
   tensors: readonly LazyTensor[],
   metadata: Readonly<Record<string, string>> = {},

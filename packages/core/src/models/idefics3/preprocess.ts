@@ -137,7 +137,7 @@ function tiled({
       if (!splitting) return { via, resizeTo: square, tile: square };
       const resizeTo = wholeTiles(via, tile);
       const split = resizeTo.height > tile || resizeTo.width > tile;
-      return { via, resizeTo, tile: square, ...(split && { whole: { from: "resized" } }) };
+      return { via, resizeTo, tile: square, ...(split && { thumbnail: { from: "resized" } }) };
     },
   };
 }

@@ -117,7 +117,11 @@ export function tilesOf({
     fit(size) {
       const { columns, rows } = nearestTiles(size, { tile, min, max });
       const resizeTo = { height: rows * tile, width: columns * tile };
-      return { resizeTo, tile: square, ...(thumbnail && columns * rows > 1 && { whole: { from: "image" } }) };
+      return {
+        resizeTo,
+        tile: square,
+        ...(thumbnail && columns * rows > 1 && { thumbnail: { from: "image" } }),
+      };
     },
   };
 }

@@ -118,11 +118,11 @@ function split(settings: SplitSettings): Pick<ImageProcessor, "minPixels" | "max
       const whole = boundedSize(size, bounds);
       if (maxTiles === 1 || !isLarge(size)) return { resizeTo: whole };
       const { columns, rows } = nearestTiles(size, { tile, min: minTiles, max: maxTiles });
-      const hasWhole = thumbnail && columns * rows > 1;
+      const hasThumbnail = thumbnail && columns * rows > 1;
       return {
         resizeTo: { height: rows * tile, width: columns * tile },
         tile: { height: tile, width: tile },
-        ...(hasWhole && { whole: { from: "image", size: whole } }),
+        ...(hasThumbnail && { thumbnail: { from: "image", size: whole } }),
       };
     },
   };

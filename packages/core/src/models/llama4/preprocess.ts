@@ -75,7 +75,7 @@ function onCanvases(
         resizeTo: undistorted(size, within),
         canvas,
         tile: square,
-        ...(!isOneTile && { whole: { from: "image" } }),
+        ...(!isOneTile && { thumbnail: { from: "image" } }),
       };
     },
   };

@@ -106,7 +106,7 @@ function anyres(
           left: -Math.floor((width - resizeTo.width) / 2),
         },
         tile: square,
-        whole: { from: "image", first: true },
+        thumbnail: { from: "image", first: true },
         imageSize,
       };
     },

@@ -118,7 +118,7 @@ function fitSlices(size: ImageSize, settings: SliceSettings): FittedImage {
   return {
     resizeTo: { height: slice.height * grid.rows, width: slice.width * grid.columns },
     tile: slice,
-    whole: { from: "image", size: whole, first: true },
+    thumbnail: { from: "image", size: whole, first: true },
   };
 }
 

@@ -16,7 +16,8 @@ struct ClampOperands {
   std::int32_t columns;
 };
 
-/// y = min(max(x, low), high); NaN stays NaN. Any column count; fastest with a multiple of 8 and rows aligned to 16 bytes.
+/// y = min(max(x, low), high); NaN stays NaN. Any column count; fastest with a multiple of 8 and rows aligned to 16
+/// bytes.
 cudaError_t launch_clamp(const Launch& launch, const ClampOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx
