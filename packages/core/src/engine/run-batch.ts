@@ -61,7 +61,7 @@ export class BatchRunner {
   }
 }
 
-/** A rejected NaN counts: its batch ran. */
+/** Whether the item was computed. An item rejected for NaN counts too, since its batch ran. */
 function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
   return outcome.status === "fulfilled" || outcome.reason.code === "VG_OUTPUT_NOT_FINITE";
 }

@@ -34,7 +34,7 @@ const MAX_HEADER_BYTES = 100_000_000;
 /** Bounds the time that parsing a header blocks the event loop. A shard of a published model has some thousands. */
 const MAX_TENSORS = 131_072;
 
-/** header, tensor, shape */
+/** Nesting levels: header, tensor, shape. */
 const MAX_HEADER_DEPTH = 3;
 
 export class SafetensorsFile implements AsyncDisposable {
@@ -79,7 +79,7 @@ export class SafetensorsFile implements AsyncDisposable {
   }
 
   /**
-   * Reads `target.length` bytes of a tensor, from `start` on, without touching the rest.
+   * Reads `target.length` bytes of a tensor from byte `start` on.
    * @throws VG_WEIGHTS_INVALID if the file has changed since it was opened
    */
   async readSlice(info: TensorInfo, start: number, target: Uint8Array): Promise<void> {
@@ -121,7 +121,7 @@ export interface TensorData {
 }
 
 /**
- * Writes a file that appears whole or not at all: readers may be watching the name.
+ * Writes a file atomically, because other processes may be waiting for its name.
  * @throws VG_FILE_UNWRITABLE, with the partial file removed
  */
 export async function writeSafetensors(
@@ -340,7 +340,7 @@ function parseTensor(
   return { name, dtype, shape, offset: dataStart + start, sizeBytes };
 }
 
-/** Bytes read: fewer than `target` holds only at the end of the file. */
+/** Returns the number of bytes read, which is less than `target.length` only at the end of the file. */
 async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
   let done = 0;
   while (done < target.length) {
