@@ -141,8 +141,7 @@ export function objectIn(config: Config, key: string, path: string): Config {
   const value = config[key];
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
   throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
-    remedy:
-      "use the checkpoint of the whole model, or its config.json with the vision tower's weights",
+    remedy: "use the checkpoint of the whole model, or its config.json with the vision tower's weights",
   });
 }
 
