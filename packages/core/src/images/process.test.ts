@@ -2,6 +2,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { checkItem, type PixelItem } from "../item.js";
+import { MODEL_TYPES, readImageProcessor, VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
 import { QWEN2_VL_VIDEOS } from "../models/qwen2-vl/preprocess.js";
 import { QWEN3_VL_IMAGES, QWEN3_VL_VIDEOS } from "../models/qwen3-vl/preprocess.js";
 import type { Raster } from "./decode.js";
@@ -102,6 +103,18 @@ test("bounds cover the clip for Qwen3-VL and each frame for Qwen2-VL", async () 
 
 test("the grid of an image is computed from its size", () => {
   expect(imageGrid({ height: 1080, width: 1920 }, IMAGE)).toEqual({ t: 1, h: 68, w: 120 });
+});
+
+test.each(MODEL_TYPES)("%s refuses sizes that are not positive whole numbers", (modelType) => {
+  const image = readImageProcessor(undefined, modelType);
+  const video = VIDEO_PROCESSOR_DEFAULTS[modelType];
+  for (const side of [0, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const text = `height is ${side}: give a positive whole number`;
+    expect(() => imageGrid({ height: side, width: side }, image)).toThrow(text);
+    if (video === undefined) continue;
+    expect(() => videoGrid(4, { height: side, width: side }, video)).toThrow(text);
+    expect(() => videoGrid(side, { height: 64, width: 64 }, video)).toThrow(`frames is ${side}: give`);
+  }
 });
 
 test("an empty list of frames, and frames of different sizes, are refused", async () => {

@@ -15,7 +15,13 @@ import {
   resizeBounds,
   type VideoProcessor,
 } from "./image-processor.js";
-import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
+import {
+  checkAspectRatio,
+  checkNumbers,
+  type ImageSize,
+  smartResize,
+  smartResizeVideo,
+} from "./smart-resize.js";
 
 /**
  * @param bytes a JPEG, PNG, WebP or GIF; the first frame of an animation
@@ -240,9 +246,10 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 }
 
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
+  const { height, width } = size;
+  checkNumbers({ height, width });
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
-  const { height, width } = size;
   if (fit !== undefined) return fit({ height, width }, processor);
   if (fixedSize !== undefined) return { resizeTo: fixedSize };
   const bounds = resizeBounds(processor);
@@ -253,8 +260,9 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
 
 /** The size rule's result for each frame of a clip. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function fitClip(frames: number, size: ImageSize, processor: VideoProcessor): FittedImage {
-  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { height, width } = size;
+  checkNumbers({ frames, height, width });
+  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   if (processor.fitClip !== undefined) return processor.fitClip(frames, { height, width }, processor);
   if (processor.fixedSize !== undefined) return { resizeTo: processor.fixedSize };
   const bounds = resizeBounds(processor);

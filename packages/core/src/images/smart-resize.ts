@@ -129,7 +129,8 @@ export function nearestTiles(
   return best;
 }
 
-function checkNumbers(values: Readonly<Record<string, number>>): void {
+/** @throws VG_ARGUMENT_INVALID naming the first value that is not a positive whole number */
+export function checkNumbers(values: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(values)) {
     if (Number.isSafeInteger(value) && value > 0) continue;
     throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${value}`, {
