@@ -105,12 +105,12 @@ export {
 export type { ArchitectureConfig } from "./models/model-family.js";
 export { stillGrids } from "./models/still-grids.js";
 export {
-  answerTokens,
   capacityFor,
   embeddingColumns,
   type GridLayout,
   itemSpec,
   joinTiles,
+  outputTokensOf,
   type VisionModel,
 } from "./models/vision-model.js";
 export { bf16ToF32, bytesOf, compareWithReference, f16ToF32, f32ToBf16, f32ToF16 } from "./numerics.js";

@@ -16,8 +16,8 @@ function scheduler(options: Partial<ConstructorParameters<typeof Scheduler>[0]> 
 }
 
 /** Runs until nothing is left, with so many tokens for each; the steps as text. */
-function runAll(all: Scheduler<Sequence>, sequences: readonly Sequence[], answerTokens: number): string[] {
-  const left = new Map(sequences.map((sequence) => [sequence, answerTokens]));
+function runAll(all: Scheduler<Sequence>, sequences: readonly Sequence[], outputTokensOf: number): string[] {
+  const left = new Map(sequences.map((sequence) => [sequence, outputTokensOf]));
   const steps: string[] = [];
   for (const sequence of sequences) all.add(sequence);
   while (left.size > 0) {

@@ -1,7 +1,6 @@
 /** `vitgraph verify`: compares a checkpoint with outputs of transformers, case by case. */
 import type { ServeArguments } from "@vitgraph/config";
 import {
-  answerTokens,
   bf16ToF32,
   compareWithReference,
   type Embedding,
@@ -9,6 +8,7 @@ import {
   embeddingColumns,
   f16ToF32,
   joinTiles,
+  outputTokensOf,
   patchCount,
   SafetensorsFile,
   VisionEncoder,
@@ -212,7 +212,7 @@ async function readCase(file: SafetensorsFile, index: number, model: VisionModel
   });
   const rowStride = await readRowStride(file, `${index}.row_stride`);
   const expected = await readFloats(file, `${index}.output`);
-  const rows = grids.reduce((sum, grid) => sum + answerTokens(model, grid), 0);
+  const rows = grids.reduce((sum, grid) => sum + outputTokensOf(model, grid), 0);
   checkOutputShape(file, `${index}.output`, Math.ceil(rows / rowStride), model);
   const tolerance = file.tensors.has(`${index}.tolerance`)
     ? (await readFloats(file, `${index}.tolerance`))[0]

@@ -1,7 +1,7 @@
 /**
- * Verifies a memory plan independently of the planner: simulates the graph, tracks for every byte of every arena the
- * value that was written last, and checks before each read that it is the expected one. It shares only types with the
- * planner, and does not use lifetimes.
+ * Verifies a memory plan independently of the planner: simulates the graph, tracks which value was written last to
+ * each byte of every arena, and checks before each read that the bytes still hold the expected value. It shares only
+ * types with the planner, and does not use lifetimes.
  */
 import { DTYPE_BYTES } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -10,7 +10,7 @@ import { OPS, rowCount } from "../graph/ops.js";
 import type { MemoryPlan, Placement } from "./memory-plan.js";
 import { statisticsByWriter } from "./row-statistics.js";
 
-/** Half-open byte ranges of one arena, and who owns them. */
+/** A half-open byte range of an arena, and the value written to it last. */
 interface Owned {
   readonly start: number;
   readonly end: number;
@@ -24,7 +24,7 @@ export function checkMemoryPlan(graph: Graph, plan: MemoryPlan): void {
   for (const node of graph.nodes) {
     for (const input of node.inputs) if (input !== null) expectOwned(graph, plan, memory, node, input);
     const { role } = OPS[node.op];
-    // A companion was written with its input.
+    // The kernel that writes the input has already written the companion.
     if (role === "companion") expectOwned(graph, plan, memory, node, node.id);
     else if (role !== "view") claim(graph, plan, memory, node.id);
     const written = statistics.get(node.id);
@@ -33,7 +33,7 @@ export function checkMemoryPlan(graph: Graph, plan: MemoryPlan): void {
   for (const output of graph.outputs) expectOwned(graph, plan, memory, undefined, output);
 }
 
-/** Row by row where rows are strided, one range where they are dense. */
+/** The byte ranges of a value: one per row if the rows are strided, else one for all. */
 function* ranges(graph: Graph, plan: MemoryPlan, id: ValueId): Generator<{ start: number; end: number }> {
   const { type } = nodeOf(graph, id);
   const { offset, dtype, rowStride } = plan.placements[id] as Placement;

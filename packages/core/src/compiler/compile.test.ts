@@ -38,17 +38,17 @@ test("the op graph of a miniature tower", () => {
   expect(printGraph(unfused.fused)).toMatchSnapshot();
 });
 
-test("the same, fused", () => {
+test("the fused graph of a miniature tower", () => {
   expect(printGraph(fused.fused)).toMatchSnapshot();
 });
 
-test("its memory plan and program", () => {
+test("the memory plan and program of a miniature tower", () => {
   const { plan, program } = fused.program(capacity);
   expect(printMemoryPlan(fused.fused, plan)).toMatchSnapshot();
   expect(printProgram(program)).toMatchSnapshot();
 });
 
-test("fusion leaves no elementwise op and no separate rotation", () => {
+test("fusion leaves no elementwise op and no separate RoPE op", () => {
   const left = fused.fused.nodes.map(({ op }) => op);
   expect(left).not.toContain("activation");
   expect(left).not.toContain("add");
@@ -58,7 +58,7 @@ test("fusion leaves no elementwise op and no separate rotation", () => {
 
 test("every rewrite is in the trace", () => {
   const count = (rule: string) => fused.trace.filter((step) => step.rule === rule).length;
-  // Each block has one activation, each merger one; each block two residuals, the embedding one.
+  // One activation per block and per merger; two residuals per block and one in the embedding.
   expect(count("linear-activation")).toBe(2 + 2);
   expect(count("linear-residual")).toBe(2 * 2 + 1);
   expect(count("rope-qk")).toBe(2);
@@ -66,15 +66,15 @@ test("every rewrite is in the trace", () => {
 });
 
 test.each([
-  ["the rotation in the projection", ["linear_rope"], "rope_qk"],
-  ["any fused rotation", ["linear_rope", "rope_qk"], "rope"],
-] as const)("a target without %s keeps %s", (_, missing, kept) => {
+  ["RoPE fused into the projection", ["linear_rope"], "rope_qk"],
+  ["any fused RoPE", ["linear_rope", "rope_qk"], "rope"],
+] as const)("a target without %s keeps the op %s", (_, missing, kept) => {
   const kernels = new Set(KERNEL_NAMES.filter((name) => !(missing as readonly string[]).includes(name)));
   const { fused } = compile(graph, { fuse: true, target: { ...target, kernels }, weightDTypes });
   expect(fused.nodes.map(({ op }) => op)).toContain(kept);
 });
 
-test("where the projection turns its columns, its weight and bias are loaded in pairs, and no others", () => {
+test("the weight and bias of a projection with RoPE, and no others, are loaded in interleaved layout", () => {
   const paired = fused.fused.nodes.flatMap((node) =>
     node.op === "weight" && node.attributes.pairedRows !== undefined ? [node] : [],
   );
@@ -87,7 +87,7 @@ test("where the projection turns its columns, its weight and bias are loaded in 
   for (const { attributes } of paired) expect(attributes.pairedRows).toEqual({ rows: 32, headSize: 8 });
 });
 
-test("a projection without a bias turns its columns too, and heads of 4 stay with the pass of their own", () => {
+test("RoPE is fused into a projection without a bias, but not for heads of 4 columns", () => {
   const opsOf = (columns: number, heads: number) => {
     const g = new GraphBuilder();
     const rows = rowsOf("patches");
@@ -100,10 +100,10 @@ test("a projection without a bias turns its columns too, and heads of 4 stay wit
       { activation: "none" },
       "qkv",
     );
-    const turned = g.add("rope_qk", [qkv, positions, angles], { heads }, "turned");
+    const rotated = g.add("rope_qk", [qkv, positions, angles], { heads }, "rotated");
     const back = g.add(
       "linear",
-      [turned, g.weight("back", [columns, 3 * columns]), null, null],
+      [rotated, g.weight("back", [columns, 3 * columns]), null, null],
       { activation: "none" },
       "back",
     );
@@ -118,7 +118,7 @@ test("a projection without a bias turns its columns too, and heads of 4 stay wit
   expect(opsOf(16, 4)).toEqual(["rope_qk"]);
 });
 
-test("fusion does not change the useful arithmetic", () => {
+test("fusion does not change the FLOPs", () => {
   const work = { dims: { patches: 64, tokens: 16, segments: 2 }, attentionPairs: { segments: 2 * 32 * 32 } };
   expect(graphFlops(fused.fused, work)).toBe(graphFlops(graph, work));
 });

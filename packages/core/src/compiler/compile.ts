@@ -1,4 +1,4 @@
-/** The compiler's pipeline, graph → fused → plan → program. Every stage is kept, so that it can be printed. */
+/** The compiler pipeline: graph → fused graph → memory plan → program. Keeps every stage for printing. */
 import type { Program } from "@vitgraph/cuda-kernels";
 import type { Graph } from "../graph/graph.js";
 import { lower } from "./lower.js";
@@ -8,7 +8,7 @@ import { shareStatistics } from "./row-statistics.js";
 import { FOLDING_RULES, FUSION_RULES } from "./rules/index.js";
 
 export interface CompileOptions {
-  /** `compile_mm_encoder`: run the fusion rules. Without them each op becomes one kernel; the result is the same. */
+  /** `compile_mm_encoder`: run the fusion rules. Otherwise each op becomes one kernel. The results are equal. */
   readonly fuse: boolean;
   readonly target: Target;
   readonly weightDTypes: WeightDTypes;
@@ -19,11 +19,11 @@ export interface CompiledGraph {
   readonly source: Graph;
   readonly fused: Graph;
   readonly trace: readonly RewriteStep[];
-  /** Makes the program for one capacity. Weights have the same addresses in all programs. */
+  /** Compiles the program for one capacity. Weights have the same addresses in all programs. */
   program(capacity: Capacity): { plan: MemoryPlan; program: Program };
 }
 
-/** Folding comes after all fusions: what writes and reads rows is known only then. */
+/** Norms are folded after all fusions, because only then the kernels that write and read the rows are known. */
 function fuseFor(source: Graph, { kernels, foldsNorms }: Target): RewriteResult {
   const fused = rewrite(source, FUSION_RULES, kernels);
   if (foldsNorms !== true) return fused;

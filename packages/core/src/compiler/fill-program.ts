@@ -2,8 +2,8 @@
  * The program that fills rows of the grid cache: it computes the values that depend only on the grid from patch tables,
  * and scatters them to the rows given by an index.
  *
- * The instructions are the model's own; only the memory layout is made here, since no op of a graph writes the cache's
- * tables.
+ * Its instructions are copied from the model's graph. The memory layout is planned here, because no graph op writes the
+ * tables of the cache.
  */
 import {
   type ArenaName,
@@ -17,13 +17,15 @@ import { instructionOf } from "./lower.js";
 import { alignedBytes, elementDType, type MemoryPlan, type Target } from "./memory-plan.js";
 import { cacheNameOf, GRID_ROWS, type GridValues } from "./use-grid-cache.js";
 
-/** The graph over the cache, and a plan of it: weights and cached tables are where every program of it has them. */
+/**
+ * The graph that reads the cache, and a plan for it. Weights and cached tables have one address in all of its programs.
+ */
 export interface PlannedGraph {
   readonly graph: Graph;
   readonly plan: MemoryPlan;
 }
 
-/** @param patches rows that one run fills at most */
+/** @param patches maximum number of rows that one run fills */
 export function fillProgram(
   values: GridValues,
   { graph, plan }: PlannedGraph,

@@ -1,4 +1,4 @@
-/** Norms folded into the products after them, run on the CPU against the graph as it was. */
+/** Norms folded into the products after them: results on the CPU against those of the unfolded graph. */
 import { createCpuDevice, KERNEL_NAMES } from "@vitgraph/cuda-kernels";
 import { expect, test } from "vitest";
 import { type Graph, GraphBuilder, printGraph } from "../graph/graph.js";
@@ -15,7 +15,7 @@ const HEADS = 2;
 const PATCHES = 24;
 const target = { activationDType: "f32" as const, weightDType: null, kernels: new Set(KERNEL_NAMES) };
 
-/** One block whose projection turns, an RMSNorm without a bias after it, and two norms that read the same rows. */
+/** One block with RoPE in its projection, an RMSNorm without a bias after it, and two norms that read the same rows. */
 function tower(options: { readonly writer?: "linear" | "activation"; readonly wide?: number } = {}): Graph {
   const wideColumns = options.wide ?? 48;
   const g = new GraphBuilder();
@@ -45,8 +45,8 @@ function tower(options: { readonly writer?: "linear" | "activation"; readonly wi
   let x = linear(input, "embed", HIDDEN, HIDDEN);
   if (options.writer === "activation") x = g.add("activation", [x], { function: "silu" }, "embed.act");
   const qkv = linear(layernorm(x, "norm1", HIDDEN), "qkv", 3 * HIDDEN, HIDDEN);
-  const turned = g.add("rope_qk", [qkv, positions, angles], { heads: HEADS }, "turned");
-  x = g.add("add", [x, linear(turned, "proj", HIDDEN, 3 * HIDDEN)], {}, "proj.residual");
+  const rotated = g.add("rope_qk", [qkv, positions, angles], { heads: HEADS }, "rotated");
+  x = g.add("add", [x, linear(rotated, "proj", HIDDEN, 3 * HIDDEN)], {}, "proj.residual");
   const norm2 = g.add(
     "rmsnorm",
     [x, g.weight("norm2.weight", [HIDDEN])],
@@ -79,7 +79,7 @@ function angleTable(): Float32Array {
   });
 }
 
-/** Reproducible, of about unit variance. */
+/** Reproducible values of about unit variance. */
 function random(seed: number, length: number): Float32Array {
   let state = seed * 2654435761;
   return Float32Array.from({ length }, () => {
@@ -110,7 +110,10 @@ function weightsOf(graph: Graph, dtype: "F32" | "BF16"): ReadonlyMap<string, Ten
   return sources;
 }
 
-/** The result on the CPU, of patches whose mean is `mean` deviations. Fused either way: no attention undoes the order of the pairs. */
+/**
+ * The result on the CPU for patches whose mean is `mean` standard deviations. Always fused: without attention, the
+ * column order of interleaved RoPE reaches the result.
+ */
 async function run(graph: Graph, folds: boolean, dtype: "F32" | "BF16", mean = 0): Promise<Float32Array> {
   const weights = weightsOf(graph, dtype);
   const weightDTypes: WeightDTypes = new Map(
@@ -150,7 +153,7 @@ const folded = (graph: Graph) =>
     weightDTypes: new Map([...weightsOf(graph, "F32").keys()].map((name) => [name, "f32" as const])),
   });
 
-test("every norm whose rows a product writes is folded, and rows have one set of statistics", () => {
+test("each norm over rows that a product writes is folded, and norms of the same rows share statistics", () => {
   const { fused, trace } = folded(tower());
   expect(trace.map(({ rule }) => rule).filter((rule) => rule.includes("norm"))).toEqual([
     "layernorm-into-linear-rope",
@@ -165,15 +168,15 @@ test("every norm whose rows a product writes is folded, and rows have one set of
   expect(printGraph(fused)).toContain("linear_norm_rope");
 });
 
-test("rows that no plain product writes keep their norm", () => {
+test("a norm over rows that an activation writes is not folded", () => {
   const ops = folded(tower({ writer: "activation" })).fused.nodes.map(({ op }) => op);
   expect(ops.filter((op) => op === "layernorm")).toHaveLength(1);
   expect(ops.filter((op) => op === "linear_norm_rope")).toHaveLength(0);
 });
 
-test("rows that do not start at multiples of 16 bytes keep the norms of both products", () => {
+test("norms are not folded into or after a product with unaligned columns", () => {
   const { fused } = folded(tower({ wide: 44 }));
-  // norm2 before fc1, whose columns they are, and both norms of what fc2 writes.
+  // norm2 precedes fc1, which has 44 columns; the other two read the rows of fc2, whose inner dimension is 44.
   const left = fused.nodes.filter(({ op }) => op === "layernorm" || op === "rmsnorm").map(({ name }) => name);
   expect(left).toEqual(["norm2", "deep.norm", "last.norm"]);
 });
@@ -192,13 +195,13 @@ test.each([
   ["BF16", 0],
   ["F32", 30],
 ] as const)(
-  "the result is that of the norms, weights in %s, a mean of %d deviations",
+  "folding keeps the result, with weights in %s and a mean of %d deviations",
   async (dtype, mean) => {
     const graph = tower();
     const expected = await run(graph, false, dtype, mean);
     const { relativeL2 } = compareWithReference(await run(graph, true, dtype, mean), expected);
     expect(expected.every(Number.isFinite)).toBe(true);
-    // f32 in another order, through four norms.
+    // Rounding in f32: four norms in a different order of operations.
     expect(relativeL2).toBeLessThan(5e-6);
   },
 );

@@ -1,4 +1,4 @@
-/** Graph and memory plan → Program: one instruction for each op that runs, in order. */
+/** Graph and memory plan → Program: one instruction for each op with a kernel, in order. */
 import {
   ACTIVATIONS,
   type Instruction,
@@ -16,7 +16,7 @@ import { statisticsByWriter } from "./row-statistics.js";
 /** The buffer that holds all outputs side by side. */
 export const RESULT_BUFFER = "result";
 
-/** Ops that run: each lowers to the kernel of its name. */
+/** Ops with the role `kernel`: each lowers to the kernel of its name. */
 type KernelOp = {
   [K in OpKind]: K extends
     | "input"
@@ -76,7 +76,7 @@ function runs(node: AnyNode): boolean {
   return OPS[node.op].role === "kernel";
 }
 
-// A buffer's index in the program is its value's id in the graph; the result comes after them all.
+// A buffer's index in the program is its value's id in the graph; the result buffer is the last.
 function bufferOf(node: AnyNode, { arena, offset, dtype, rowStride }: Placement): ProgramBuffer {
   return {
     name: node.name,
@@ -97,14 +97,14 @@ function bufferOfResult(graph: Graph, plan: MemoryPlan): ProgramBuffer {
   return { name: RESULT_BUFFER, arena: "io", offset, dtype, rows, columns, rowStride: columns };
 }
 
-/** Its buffers are its values. */
+/** The instruction of a node. Buffer indices are value ids. */
 export function instructionOf(node: AnyNode): Instruction {
   const scalars = scalarsOf(node as Node<KernelOp>);
   const inputs: number[] = OPS[node.op].inputs.map((_, index) => node.inputs[index] ?? -1);
   return { kernel: node.op as KernelOp, buffers: [...inputs, node.id], scalars };
 }
 
-/** A product that writes the statistics of its rows, too. */
+/** The instruction of a product that also writes the statistics of its rows. */
 function writerOf({ op, inputs, id }: AnyNode, statistics: ValueId): Instruction {
   const gathers = op === "linear_gather_rows";
   const [x = -1, weight = -1, bias, ...others] = inputs;

@@ -8,7 +8,7 @@ import { planMemory, type Target } from "./memory-plan.js";
 const target: Target = { activationDType: "f32", weightDType: null, kernels: new Set() };
 const capacity = { patches: 12, tokens: 3, segments: 3 };
 
-/** Any graph of elementwise ops, products, slices and merges; values are picked again at random, also long after. */
+/** A random graph of elementwise ops, products, slices and merges. Ops read values of any age. */
 function randomGraph(choices: readonly (readonly [op: number, a: number, b: number])[], columns = 8): Graph {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns });
@@ -24,7 +24,7 @@ function randomGraph(choices: readonly (readonly [op: number, a: number, b: numb
     else if (op === 1) values.push(g.add("activation", [pick(a)], { function: "silu" }, name));
     else if (op === 2) values.push(linear(pick(a), narrow, pick(b)));
     else {
-      // A view of something wider, used at once and once more later.
+      // A view of a wider value, read at once and possibly again later.
       const part = g.add(
         "slice_columns",
         [linear(pick(a), wide, null)],
@@ -58,7 +58,7 @@ test("every plan of a random graph passes the independent checker", () => {
   );
 });
 
-test("rows that products read start where the device wants them, and merged rows and results stay dense", () => {
+test("rows that products read are aligned as the target asks; merged rows and results stay dense", () => {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 6 });
   const weight = g.weight("weight", [6, 6]);
@@ -78,7 +78,7 @@ test("rows that products read start where the device wants them, and merged rows
   expect(placements[unread]?.rowStride).toBe(6);
 });
 
-test("an output that no op of its own writes is refused with the reason", () => {
+test("an output that is a view, a leaf or listed twice is refused", () => {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
   const act = g.add("activation", [x], { function: "silu" }, "act");
@@ -90,13 +90,13 @@ test("an output that no op of its own writes is refused with the reason", () => 
     [[x], "x"],
   ] as const) {
     expect(() => plan(outputs)).toThrow(
-      `output ${name} is not the result of an op of its own: end each output with an op that writes it`,
+      `output ${name} is not written by a kernel, or is listed twice: make each output the result of a different op`,
     );
   }
   expect(plan([act]).placements[act]).toMatchObject({ arena: "io", rowStride: 8 });
 });
 
-test("a chain of in-place ops lives in one stretch of scratch", () => {
+test("a chain of in-place ops uses one block of scratch memory", () => {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("tokens"), columns: 8 });
   let value = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "first");
@@ -120,12 +120,12 @@ test("a chain of in-place ops lives in one stretch of scratch", () => {
   expect(nodeOf(graph, out).name).toBe("out");
 });
 
-test("angles stay float32 where weights are bfloat16", () => {
+test("RoPE angles stay float32 if weights are bfloat16", () => {
   const g = new GraphBuilder();
   const x = g.input("x", { element: "activation", rows: rowsOf("patches"), columns: 8 });
   const positions = g.input("positions", { element: "i32", rows: rowsOf("patches"), columns: 2 });
   const projected = g.add("linear", [x, g.weight("w", [8, 8]), null, null], { activation: "none" }, "linear");
-  const angles = g.weight("angles", [3, 4], { stored: [4], anglesBehind: new Float32Array(4) });
+  const angles = g.weight("angles", [3, 4], { stored: [4], cosSinTable: new Float32Array(4) });
   const graph = g.build([g.add("rope", [projected, positions, angles], { heads: 1 }, "rope")]);
   const { placements } = planMemory(graph, capacity, { ...target, weightDType: "bf16" }, new Map());
   const dtypes = graph.nodes.flatMap(({ op, id }) => (op === "weight" ? [placements[id]?.dtype] : []));

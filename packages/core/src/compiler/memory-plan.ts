@@ -2,9 +2,9 @@
  * The memory plan: an address for every value. A pure function of the graph, the capacity and the target; it needs no
  * device.
  *
- * Weights and constants lie in `weights`, the host's inputs and the result in `io` (whose addresses never move), cached
- * tables in `cache`, and everything else in `scratch`, where memory is reused after the last use of the value in it.
- * Views have no memory. `check-memory-plan.ts` verifies a plan without using this file.
+ * Weights and constants are placed in `weights`, the host's inputs and the result in `io` (at fixed addresses), cached
+ * tables in `cache`, and all other values in `scratch`, where memory is reused after the last use of a value. Views own
+ * no memory. `check-memory-plan.ts` verifies a plan without using this file.
  */
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -12,7 +12,7 @@ import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../gr
 import { type DimCounts, OPS, type OpKind, rowCount } from "../graph/ops.js";
 import { statisticsByWriter } from "./row-statistics.js";
 
-/** The largest counts that a program is made for. */
+/** The largest dim counts that a program supports. */
 export type Capacity = DimCounts;
 
 /** The properties of a device that the compiler needs. Plain data: compiling needs no device. */
@@ -26,11 +26,11 @@ export interface Target {
    * `weightDType`. If weights keep the checkpoint's dtype, folded ones become f32.
    */
   readonly foldsNorms?: boolean;
-  /** Row alignment of the inputs of matrix products, in bytes. Absent if any address will do. */
+  /** Row alignment of the inputs of matrix products, in bytes. Absent if any alignment is supported. */
   readonly rowAlignment?: number;
 }
 
-/** The dtype of each of the checkpoint's tensors that the graph names. */
+/** Dtypes of the checkpoint's tensors, by graph name. */
 export type WeightDTypes = ReadonlyMap<string, DType>;
 
 /** A value's memory: `rowStride` in elements, `offset` in bytes. Views point into the memory of another value. */
@@ -43,14 +43,14 @@ export interface Placement {
 
 export interface MemoryPlan {
   readonly capacity: Capacity;
-  /** By value id: every value has one. */
+  /** One per value, indexed by value id. */
   readonly placements: readonly Placement[];
   readonly arenaBytes: Readonly<Record<ArenaName, number>>;
   /** The result's memory: all outputs side by side, `columns` elements per row. */
   readonly result: { readonly offset: number; readonly columns: number };
 }
 
-/** Aligned for vector loads, TMA and cache lines at once. */
+/** Satisfies vector loads, TMA and cache lines. */
 const ALIGNMENT_BYTES = 256;
 export const alignedBytes = (bytes: number): number => Math.ceil(bytes / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 
@@ -99,7 +99,7 @@ export function planMemory(
       placements[node.id] = viewOf(node, placements[base as ValueId] as Placement);
     else if (node.op !== "row_statistics") {
       placements[node.id] = results.get(node.id) ?? placeInScratch(node, elementDType(node, target));
-      // Written while the inputs are still read.
+      // The kernel writes the statistics while it reads its inputs, so their memory must not overlap.
       const written = statistics.get(node.id);
       if (written !== undefined) placements[written] = placeInScratch(nodeOf(graph, written), "f32");
       releaseDeadInputs(graph, node, placements, lastUse, scratch);
@@ -118,13 +118,13 @@ function spanBytes({ type }: AnyNode, capacity: Capacity, dtype: DType, rowStrid
   return rowCount(type, capacity) * rowStride * DTYPE_BYTES[dtype];
 }
 
-/** The value whose memory a view shows; the value itself where it is no view. */
+/** The value whose memory a view reads. For any other op, the value itself. */
 export function baseOf(graph: Graph, id: ValueId): ValueId {
   const node = nodeOf(graph, id);
   return OPS[node.op].role === "view" ? baseOf(graph, node.inputs[0] as ValueId) : id;
 }
 
-/** Outputs are written straight into their columns of the result, which comes first in `io`. */
+/** Outputs are written directly to their columns of the result, which starts at offset 0 of `io`. */
 function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMap<ValueId, Placement> {
   const placed = new Map<ValueId, Placement>();
   let column = 0;
@@ -133,9 +133,10 @@ function placeResults(graph: Graph, columns: number, target: Target): ReadonlyMa
     if (OPS[node.op].role !== "kernel" || placed.has(id)) {
       throw new VitgraphError(
         "VG_GRAPH_INVALID",
-        `output ${node.name} is not the result of an op of its own`,
+        `output ${node.name} is not written by a kernel, or is listed twice`,
         {
-          remedy: "end each output with an op that writes it: views and leaves have no memory in the result",
+          remedy:
+            "make each output the result of a different op with a kernel: views and leaves have no memory there",
         },
       );
     }
@@ -154,7 +155,7 @@ function viewOf(node: AnyNode, base: Placement): Placement {
   throw new VitgraphError("VG_INTERNAL", `no view is known for ${node.op}`);
 }
 
-/** The index of the last node that reads each value, views of it counted in. Outputs live for ever. */
+/** The index of the last node that reads each value, directly or through views. Infinity for outputs. */
 function findLastUses(graph: Graph): readonly number[] {
   const last = new Array<number>(graph.nodes.length).fill(-1);
   for (const node of graph.nodes) {
@@ -164,7 +165,7 @@ function findLastUses(graph: Graph): readonly number[] {
   return last;
 }
 
-/** The weights and the x of products, where they have rows of their own: no result's columns, and no rows that are merged. */
+/** Weights and inputs x of products, whose rows may be padded. Outputs and inputs of `merge_rows` must stay dense. */
 function findReadByProducts(graph: Graph): ReadonlySet<ValueId> {
   const read = new Set<ValueId>();
   for (const { op, inputs } of graph.nodes) {
@@ -175,7 +176,7 @@ function findReadByProducts(graph: Graph): ReadonlySet<ValueId> {
   return read;
 }
 
-/** Where an input lies whose memory the value may take over. */
+/** The offset of an input whose memory the value may overwrite, if the kernel supports it. */
 function offsetInPlace(
   graph: Graph,
   node: AnyNode,
@@ -185,7 +186,7 @@ function offsetInPlace(
   scratch: ScratchSpace,
 ): number | undefined {
   const shared = inPlaceInputs(node).find((id) => {
-    // Only a value's whole memory can be taken over, and only by the last to read it, and when nothing else reads it here.
+    // The node must be the input's last reader, read it once, and need exactly the input's memory.
     const readers = node.inputs.filter(
       (input) => input !== null && baseOf(graph, input) === baseOf(graph, id),
     );
@@ -226,13 +227,13 @@ function releaseDeadInputs(
     if (placement.arena === "scratch" && lastUse[id] === node.id && !takenOver)
       scratch.release(placement.offset);
   }
-  // A value that nothing reads is free again as soon as it has been written.
+  // A value without readers is free as soon as it has been written.
   if (own.arena === "scratch" && lastUse[node.id] === -1) scratch.release(own.offset);
 }
 
-/** Linear scan: the smallest free gap that fits, or the end. */
+/** Best-fit allocator: the smallest free gap that fits, or the end. */
 class ScratchSpace {
-  /** Taken stretches by offset. */
+  /** Sizes of allocated blocks by offset. */
   readonly #taken = new Map<number, number>();
   peakBytes = 0;
 
@@ -259,7 +260,7 @@ class ScratchSpace {
   }
 }
 
-/** The dtype of any value but a weight, whose dtype is the checkpoint's. */
+/** The dtype of a value that is not a weight. */
 export function elementDType(
   node: Pick<AnyNode, "name" | "type">,
   target: Pick<Target, "activationDType">,
@@ -272,14 +273,14 @@ export function elementDType(
 }
 
 function weightDType(node: Node<"weight">, target: Target, dtypes: WeightDTypes): DType {
-  const { folded, anglesBehind } = node.attributes;
-  if (anglesBehind !== undefined || (folded !== undefined && folded.part !== "weight")) return "f32";
+  const { folded, cosSinTable } = node.attributes;
+  if (cosSinTable !== undefined || (folded !== undefined && folded.part !== "weight")) return "f32";
   if (target.weightDType !== null) return target.weightDType;
   if (folded !== undefined) return "f32";
   const dtype = dtypes.get(node.attributes.tensor);
   if (dtype === undefined) {
     throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${node.attributes.tensor} has no dtype`, {
-      remedy: "give the dtypes of all tensors that the graph names",
+      remedy: "give the dtypes of all weights of the graph",
     });
   }
   return dtype;

@@ -18,7 +18,7 @@ function linear(g: GraphBuilder, x: ValueId, name: string, columns = 8): ValueId
 
 const fuse = (graph: Graph) => printGraph(rewrite(graph, FUSION_RULES, kernels).graph);
 
-test("a product whose result has another use keeps it: only single uses are fused", () => {
+test("a product whose result has another use is not fused", () => {
   const graph = graphOf((g, x) => {
     const y = linear(g, x, "w");
     return [g.add("activation", [y], { function: "silu" }, "act"), y];
@@ -26,7 +26,7 @@ test("a product whose result has another use keeps it: only single uses are fuse
   expect(fuse(graph)).toBe(printGraph(graph));
 });
 
-test("an addition is fused whichever side the product stands on", () => {
+test("an addition is fused with the product on either side", () => {
   const [left, right] = [0, 1].map((side) =>
     fuse(
       graphOf((g, x) => {
@@ -39,14 +39,14 @@ test("an addition is fused whichever side the product stands on", () => {
   expect(left).toContain("linear(x, w, -, x)");
 });
 
-test("of two products that are added, one becomes the other's residual", () => {
+test("in the sum of two products, one becomes the other's residual", () => {
   const graph = graphOf((g, x) => [g.add("add", [linear(g, x, "a"), linear(g, x, "b")], {}, "sum")]);
   const { graph: fused } = rewrite(graph, FUSION_RULES, kernels);
   expect(fused.nodes.filter(({ op }) => op === "linear")).toHaveLength(2);
   expect(fused.nodes.some(({ op }) => op === "add")).toBe(false);
 });
 
-test("activation and then residual are fused; residual and then activation are not", () => {
+test("a residual after an activation is fused; an activation after a residual is not", () => {
   const after = graphOf((g, x) => {
     const act = g.add("activation", [linear(g, x, "w")], { function: "gelu_tanh" }, "act");
     return [g.add("add", [act, x], {}, "sum")];
@@ -58,7 +58,7 @@ test("activation and then residual are fused; residual and then activation are n
   expect(fuse(before)).toContain("activation(%");
 });
 
-test("rows that an index names are added by the product, where the target can", () => {
+test("gathered rows are added by the product, if the target has the kernel", () => {
   const gathered = (uses: 1 | 2) =>
     graphOf((g, x) => {
       const table = g.add("cached", [null], { type: { ...matrix, rows: { dim: null, plus: 20 } } }, "table");
@@ -71,7 +71,7 @@ test("rows that an index names are added by the product, where the target can", 
     printGraph(rewrite(gathered(uses), FUSION_RULES, new Set(has)).graph);
   expect(printed(1, "linear_gather_rows")).toContain("linear_gather_rows(x, w, -, table, index)");
   expect(printed(1, "linear_gather_rows")).not.toMatch(/ = (gather_rows|add)\(/);
-  // What is needed elsewhere too is written out, and is a residual like any other.
+  // Rows with another use are written to memory and become an ordinary residual.
   expect(printed(2, "linear_gather_rows")).toMatch(
     /%(\d+) .* = gather_rows\(table, index\)[\s\S]*linear\(x, w, -, %\1\)/,
   );
@@ -90,7 +90,7 @@ test("a name that occurs twice in a pattern must bind the same value", () => {
   expect(rewrite(other, [twice], kernels).trace).toEqual([]);
 });
 
-test("rules that never come to an end are stopped and named", () => {
+test("rules that do not terminate are stopped and named", () => {
   const grow: RewriteRule = {
     name: "grow",
     match: { op: "activation", as: "act", inputs: ["x"] },
@@ -98,7 +98,7 @@ test("rules that never come to an end are stopped and named", () => {
   };
   const graph = graphOf((g, x) => [g.add("activation", [x], { function: "silu" }, "act")]);
   expect(() => rewrite(graph, [grow], kernels)).toThrow(
-    "fusion rules do not come to an end (last: grow at again, grow at again, grow at again)",
+    "fusion rules do not terminate (last: grow at again, grow at again, grow at again)",
   );
 });
 
@@ -140,13 +140,13 @@ test("shapes are checked as the graph is built", () => {
     graphOf((g) => [
       g.weight("w", [8, 8], { stored: [5, 8], repeatedRows: { first: 2, group: 1, times: 3 } }),
     ]),
-  ).toThrow("weight: 5 rows of w, from 2 on 3 times in groups of 1, are not 8");
+  ).toThrow("weight: 5 rows of w, repeated 3 times from row 2 in groups of 1, are not 8");
   expect(() =>
-    graphOf((g) => [g.weight("angles", [3, 8], { stored: [1, 8], anglesBehind: new Float32Array(16) })]),
-  ).toThrow("weight: 8 angles of angles behind 16 elements are no 3 rows of 8");
+    graphOf((g) => [g.weight("angles", [3, 8], { stored: [1, 8], cosSinTable: new Float32Array(16) })]),
+  ).toThrow("weight: 8 angles of angles after 16 elements are not 3 rows of 8");
   expect(() =>
-    graphOf((g) => [g.weight("table", [3, 8], { stored: [1, 8], rowsBehind: new Float32Array(8) })]),
-  ).toThrow("weight: table of [1, 8] and 8 elements are no [3, 8]");
+    graphOf((g) => [g.weight("table", [3, 8], { stored: [1, 8], appended: new Float32Array(8) })]),
+  ).toThrow("weight: table of [1, 8] and 8 elements are not [3, 8]");
   expect(() => graphOf((g, x) => [g.add("gather_rows", [x, x], {}, "rows")])).toThrow(
     "gather_rows: index is activation[patches, 8], expected 1 columns",
   );

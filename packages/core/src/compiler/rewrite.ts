@@ -1,8 +1,8 @@
 /**
  * The rewrite engine: rules are data, and only this file applies them.
  *
- * It guarantees what every rule needs: inner values of a match have no other use, a name that occurs twice in a pattern
- * binds one value, rewriting terminates, and a trace lists the steps. A rule sees only its match.
+ * It guarantees for every rule: inner values of a match have no other use, a name that occurs twice in a pattern binds
+ * one value, rewriting terminates, and a trace lists the steps. A rule sees only its match.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import {
@@ -31,7 +31,7 @@ export interface Pattern {
 export interface Match {
   /** The value bound to a name. */
   value(name: string): ValueId;
-  /** Whether a name is bound: patterns may leave it out. */
+  /** False for an optional name of the pattern ("bias?") whose input is absent. */
   has(name: string): boolean;
   /** The node that defines a value, of any op. */
   producer(value: ValueId): AnyNode;
@@ -52,7 +52,7 @@ export interface Replacement {
 export interface RewriteRule {
   readonly name: string;
   readonly match: Pattern;
-  /** Called after the pattern matched; the kernels are those of the target. */
+  /** An extra condition, called after the pattern matched. `kernels` are those of the target. */
   when?(match: Match, kernels: ReadonlySet<string>): boolean;
   replace(match: Match, build: Replacement): ValueId;
 }
@@ -86,12 +86,12 @@ export function rewrite(
     graph = pass.graph;
     if (trace.length > limit) {
       const last = trace.slice(-3).map(({ rule, at }) => `${rule} at ${at}`);
-      throw new VitgraphError("VG_INTERNAL", `fusion rules do not come to an end (last: ${last.join(", ")})`);
+      throw new VitgraphError("VG_INTERNAL", `fusion rules do not terminate (last: ${last.join(", ")})`);
     }
   }
 }
 
-/** One walk from the top: a node is replaced at most once, and matches of one walk do not overlap. */
+/** One pass over the graph: replaces each node at most once. Matches of one pass do not overlap. */
 function rewriteOnce(
   graph: Graph,
   rules: readonly RewriteRule[],
@@ -126,7 +126,7 @@ function rewriteOnce(
   return { graph: removeDead(rewritten), trace };
 }
 
-// What a rule builds is negative (-1 - id), so that it can be told from the values of the old graph.
+// Ids of values that a rule builds are negative (-1 - id), to distinguish them from values of the old graph.
 const fresh = (id: ValueId): ValueId => (-1 - id) as ValueId;
 const isFresh = (id: ValueId | null): boolean => id !== null && id < 0;
 const unfresh = (id: ValueId | null): ValueId => (-1 - (id as number)) as ValueId;
@@ -135,7 +135,7 @@ function copyNode(builder: GraphBuilder, node: AnyNode, inputs: readonly (ValueI
   return builder.add(node.op, inputs, node.attributes as never, node.name);
 }
 
-/** Drops nodes that nothing uses any more, keeping the order of the rest. */
+/** Removes nodes without uses; keeps the order of the rest. */
 export function removeDead(graph: Graph): Graph {
   const alive = new Set<ValueId>(graph.outputs);
   for (const node of [...graph.nodes].reverse()) {
@@ -181,7 +181,7 @@ function firstMatch(
 
 type Bound = ReadonlyMap<string, ValueId>;
 
-/** Every way in which the pattern fits the node: more than one where an op commutes. */
+/** All bindings of the pattern at the node: several if an op commutes. */
 function* bindings(graph: Graph, pattern: Pattern, node: AnyNode, bound: Bound): Generator<Bound> {
   if (node.op !== pattern.op || OPS[node.op].inputs.length < pattern.inputs.length) return;
   const withNode = bind(bound, pattern.as, node.id);
@@ -209,7 +209,7 @@ function* bindInputs(
   if (pattern === null) {
     if (input === null) yield* bindInputs(graph, rest, others, bound);
   } else if (typeof pattern === "string") {
-    // A name also fits an optional input that is left out; it is then not bound.
+    // A name that ends in "?" also matches an absent input, and is then not bound.
     const next = input === null ? (pattern.endsWith("?") ? bound : undefined) : bind(bound, pattern, input);
     if (next !== undefined) yield* bindInputs(graph, rest, others, next);
   } else if (input !== null) {

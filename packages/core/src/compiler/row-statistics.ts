@@ -1,10 +1,10 @@
 /**
- * Row statistics are written by the kernel that writes the rows. In the graph they are a separate node that runs no
- * kernel: the plan allocates its memory from the writer on, and lowering passes that to the writer.
+ * Row statistics are written by the kernel that writes the rows. In the graph they are a separate node without a
+ * kernel: the plan allocates its memory when the writer runs, and lowering passes that memory to the writer.
  */
 import { type Graph, GraphBuilder, type ValueId } from "../graph/graph.js";
 
-/** By the writer of the rows, their statistics. */
+/** The statistics node of each node that writes rows, if there is one. */
 export function statisticsByWriter(graph: Graph): ReadonlyMap<ValueId, ValueId> {
   return new Map(
     graph.nodes.flatMap((node) =>
@@ -13,7 +13,7 @@ export function statisticsByWriter(graph: Graph): ReadonlyMap<ValueId, ValueId> 
   );
 }
 
-/** Rows that several norms read have one set of statistics. */
+/** Merges the statistics nodes of rows that several norms read. */
 export function shareStatistics(graph: Graph): Graph {
   const builder = new GraphBuilder();
   const renamed = new Map<ValueId, ValueId>();

@@ -32,7 +32,7 @@ const options = {
 };
 const capacity = { patches: 64, tokens: 16, segments: 16 };
 
-test("one index takes the place of the patch tables, and nothing samples embeddings", () => {
+test("one index replaces the patch tables, and the graph does not interpolate embeddings", () => {
   const { fused } = compile(cached, { fuse: false, ...options });
   expect(printGraph(fused)).toMatchSnapshot();
   expect(
@@ -43,7 +43,7 @@ test("one index takes the place of the patch tables, and nothing samples embeddi
   ).toEqual(["cu_seqlens", "grid_rows", "patch_sources", "pixels"]);
 });
 
-test("fused, the patch embedding adds the cache's rows itself", () => {
+test("in the fused graph, the patch embedding adds the rows of the cache", () => {
   const compiled = compile(cached, { fuse: true, ...options });
   expect(printGraph(compiled.fused)).toMatchSnapshot();
   expect(
@@ -63,7 +63,7 @@ test.each([true, false])("the weights lie where the program without a cache has 
   expect(weightsOf(cached)).toEqual(weightsOf(graph));
 });
 
-/** x plus what `embed` makes of patch tables. */
+/** A graph that adds the result of `embed` to x. */
 function towerOf(embed: (g: GraphBuilder, table: (name: PatchTable) => ValueId) => ValueId) {
   const g = new GraphBuilder();
   const table = (name: PatchTable) => {
@@ -76,7 +76,7 @@ function towerOf(embed: (g: GraphBuilder, table: (name: PatchTable) => ValueId) 
 
 const namesOf = (nodes: readonly { readonly name: string }[] = []) => nodes.map(({ name }) => name);
 
-test("the last values computed from the grid alone are cached", () => {
+test("only the last of the values that depend only on the grid are cached", () => {
   const chain = gridValues(
     towerOf((g, table) => {
       const [rows, weights] = [table("tap_rows"), table("tap_weights")];
@@ -96,7 +96,7 @@ test("the last values computed from the grid alone are cached", () => {
   expect(namesOf(values.cached)).toEqual(["positions", "pos_embed"]);
 });
 
-test("a graph that computes nothing from the grid alone has no cache", () => {
+test("a graph without computed values that depend only on the grid has no cache", () => {
   const positionsAlone = towerOf((g, table) => {
     const angles = g.constant("angles", 2, new Float32Array(8));
     const q = g.input("q", { element: "activation", rows: rowsOf("patches"), columns: 8 });

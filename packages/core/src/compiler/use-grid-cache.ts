@@ -1,31 +1,31 @@
 /**
- * Rewrites a graph to use the grid cache: values that depend only on a patch's place in its grid are not computed, but
- * read from a row of the cache that the host gives for each patch.
+ * Rewrites a graph to use the grid cache: values that depend only on a patch's position in its grid are read from the
+ * cache instead of being computed. The host gives the cache row of each patch.
  *
- * Models do not know of the cache. This pass finds the values computed only from patch tables and weights: the last of
- * them become cached tables, and one index replaces the patch tables. Weights keep their order and hence their
- * addresses, so programs with and without the cache share the weights.
+ * Models do not know of the cache. This pass finds the values computed only from patch tables and weights. Those that
+ * the rest of the graph reads become cached tables, and one index replaces the patch tables. Weights keep their order
+ * and thus their addresses, so programs with and without the cache share the weights.
  */
 import { type AnyNode, type Graph, GraphBuilder, nodeOf, type ValueId } from "../graph/graph.js";
 import { OPS, rowsOf } from "../graph/ops.js";
 import { patchTableInputs } from "../models/patch-tables.js";
 
-/** i32 [patches, 1]: the cache's row for each patch. Takes the place of the patch tables. */
+/** i32 [patches, 1]: the cache row of each patch. Replaces the patch tables. */
 export const GRID_ROWS = "grid_rows";
 
-/** The values of a graph that depend on the grid alone. Each list is in the graph's order. */
+/** The values of a graph that depend only on the grid. Each list is in graph order. */
 export interface GridValues {
   /** Patch tables. */
   readonly inputs: readonly AnyNode[];
-  /** Weights and constants that they are computed from. */
+  /** Weights and constants that `computed` reads. */
   readonly weights: readonly AnyNode[];
-  /** What is computed. */
+  /** Values computed from `inputs` and `weights` only. */
   readonly computed: readonly AnyNode[];
-  /** Those among the inputs and the computed that the rest of the graph reads. */
+  /** The members of `inputs` and `computed` that the rest of the graph reads. */
   readonly cached: readonly AnyNode[];
 }
 
-/** Undefined if the graph computes nothing from the grid alone: looking up a plain table costs as much as uploading it. */
+/** Undefined if `computed` would be empty: reading a patch table from the cache costs as much as uploading it. */
 export function gridValues(graph: Graph): GridValues | undefined {
   const inputs = patchTableInputs(graph);
   const known = new Set<ValueId | null>(inputs.map(({ id }) => id));
@@ -56,10 +56,10 @@ export function gridValues(graph: Graph): GridValues | undefined {
   };
 }
 
-/** The name of a cached value's table in the graph that {@link useGridCache} makes. */
+/** The name of a cached value's table in the graph returned by {@link useGridCache}. */
 export const cacheNameOf = ({ name }: AnyNode): string => `cache.${name}`;
 
-/** The graph over a cache of `rows` rows. `values` are its {@link gridValues}. */
+/** The graph with a cache of `rows` rows. @param values the {@link gridValues} of `graph` */
 export function useGridCache(graph: Graph, values: GridValues, rows: number): Graph {
   const builder = new GraphBuilder();
   const renamed = new Map<ValueId, ValueId>();
@@ -74,7 +74,7 @@ export function useGridCache(graph: Graph, values: GridValues, rows: number): Gr
       renamed.set(node.id, builder.add(op, inputs.map(rename), attributes as never, name));
     } else if (cached.has(node.id)) {
       const type = { ...node.type, rows: { dim: null, plus: rows } };
-      // The weights are read by no other node, and must keep their places.
+      // The table lists the weights as inputs: no other node reads them now, and they must keep their addresses.
       const sources = OPS[node.op].role === "kernel" ? values.weights.map(({ id }) => rename(id)) : [];
       const table = builder.add("cached", sources, { type }, cacheNameOf(node));
       renamed.set(node.id, builder.add("gather_rows", [table, index], {}, node.name));

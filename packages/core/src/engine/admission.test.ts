@@ -5,10 +5,10 @@ import { Admission, type Reservation } from "./admission.js";
 const FULL = expect.objectContaining({ code: "VG_QUEUE_FULL" });
 
 describe("a full queue", () => {
-  test("takes what is within a caller's share, and no more", () => {
+  test("accepts items within a caller's share, and no more", () => {
     const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 1000 });
     for (const caller of ["a", "b", "c"]) admission.reserve(4, caller);
-    // Four callers, three items each.
+    // Four callers with a share of three items each.
     expect(() => admission.reserve(4, "d")).toThrow(FULL);
     admission.reserve(2, "d");
     admission.reserve(1, "d");
@@ -31,7 +31,7 @@ describe("a full queue", () => {
     expect(admission.tokens).toBe(120);
   });
 
-  test("has shares by the callers that wait: one that has left counts no more", () => {
+  test("divides the limit by the waiting callers: a caller that has left no longer counts", () => {
     const admission = new Admission({ maxQueuedItems: 4, maxQueuedTokens: 100 });
     const reservations = admission.reserve(2, "a");
     admission.reserve(2, "b");
@@ -42,14 +42,14 @@ describe("a full queue", () => {
   });
 });
 
-test("one caller alone has the whole queue", () => {
+test("a single caller can use the whole queue", () => {
   const admission = new Admission({ maxQueuedItems: 12, maxQueuedTokens: 100 });
   admission.reserve(8, "a");
   admission.reserve(4, "a");
   expect(() => admission.reserve(1, "a")).toThrow(FULL);
 });
 
-test("whatever comes and goes, the queue is bounded, and its counts are those of the places held", () => {
+test("for random calls and releases, the queue is bounded, and its counts equal the reservations", () => {
   const limit = 20;
   const call = fc.record({
     caller: fc.integer({ min: 0, max: 7 }),

@@ -2,9 +2,9 @@
  * Admission control: limits waiting items and tokens, preprocessed or not. A call above the limits is refused before
  * any work is spent on it.
  *
- * A full queue still accepts a call whose caller stays within its share, the limit divided by the waiting callers: so
- * three callers that flood the engine do not lock out a fourth. Accepted items keep their reservations, so n callers
- * hold at most 1 + 1/2 + … + 1/n times the limit.
+ * A full queue still accepts a call whose caller stays within its share, the limit divided by the number of waiting
+ * callers, so three callers that flood the engine do not lock out a fourth. Accepted items keep their reservations, so
+ * n callers hold at most 1 + 1/2 + … + 1/n times the limit.
  */
 import { VitgraphError } from "@vitgraph/errors";
 
@@ -13,13 +13,13 @@ export interface AdmissionLimits {
   readonly maxQueuedTokens: number;
 }
 
-/** What waits: of one caller, or of all. */
+/** Waiting items and tokens of one caller, or of all. */
 interface Waiting {
   items: number;
   tokens: number;
 }
 
-/** An item's share of the limits, from its arrival until it runs or is settled. Releasing twice is releasing once. */
+/** An item's share of the limits, from its arrival until it runs or is settled. Releasing it again has no effect. */
 export class Reservation {
   readonly caller: unknown;
   #tokens = 0;
@@ -34,7 +34,7 @@ export class Reservation {
     return this.#release !== undefined;
   }
 
-  /** Its tokens, which the admission has counted. */
+  /** Tokens of the item, counted by {@link Admission.count}. */
   set tokens(tokens: number) {
     this.#tokens = tokens;
   }
@@ -48,26 +48,26 @@ export class Reservation {
 export class Admission {
   readonly #limits: AdmissionLimits;
   readonly #all: Waiting = { items: 0, tokens: 0 };
-  /** Callers with items that wait. */
+  /** Callers with waiting items. */
   readonly #callers = new Map<unknown, Waiting>();
 
   constructor(limits: AdmissionLimits) {
     this.#limits = limits;
   }
 
-  /** Items that wait. */
+  /** Number of waiting items. */
   get items(): number {
     return this.#all.items;
   }
 
-  /** Tokens of those whose size is known. */
+  /** Tokens of the waiting items whose size is known. */
   get tokens(): number {
     return this.#all.tokens;
   }
 
   /**
-   * Reserves room for a call's items: for all of them, or none.
-   * @param caller whose share they take; compared like a key of a Map
+   * Reserves room for all items of a call, or for none.
+   * @param caller the caller whose share they use; compared like a key of a Map
    * @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID
    */
   reserve(items: number, caller: unknown): readonly Reservation[] {
@@ -89,7 +89,7 @@ export class Admission {
     return Array.from({ length: items }, () => new Reservation(caller, release));
   }
 
-  /** Counts the tokens of a call's items: of all of them, or none. @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID */
+  /** Counts the tokens of all items of a call, or of none. @throws VG_QUEUE_FULL, VG_ARGUMENT_INVALID */
   count(items: readonly { readonly reservation: Reservation; readonly tokens: number }[]): void {
     const waiting = items.filter(({ reservation }) => reservation.isHeld);
     const [first] = waiting;

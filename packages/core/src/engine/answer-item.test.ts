@@ -45,7 +45,7 @@ test("the header of a small image does not wait for decoding, not even of other 
   await Promise.all(running);
 });
 
-test("other work of the thread has its turn between the headers of many images", async () => {
+test("the thread yields to other work between the headers of many images", async () => {
   const { open } = setUp();
   let opened = 0;
   const all = Array.from({ length: 20 }, async () => {

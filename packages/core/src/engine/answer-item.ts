@@ -34,7 +34,7 @@ export interface QueuedWork extends Packable {
   readonly started: () => void;
 }
 
-/** An item's outcome, and where it was decided. */
+/** An item's outcome, and the component that determined it. */
 export interface Settled {
   readonly outcome: PromiseSettledResult<Embedding>;
   readonly source: ItemSettled["source"];
@@ -42,11 +42,11 @@ export interface Settled {
 
 export interface ItemAnswererOptions {
   readonly model: LoadedModel;
-  /** What embeddings depend on besides their items: see `engineIdentity`. */
+  /** Everything that embeddings depend on besides their items: see `engineIdentity`. */
   readonly identity: string;
   readonly cache: EmbeddingCache | undefined;
   readonly pool: PreprocessPool;
-  /** For headers of small images: they never wait for decoding. */
+  /** The pool that reads the headers of small images, which never wait for decoding. */
   readonly headers: PreprocessPool;
   readonly queue: EncoderQueue<QueuedWork, Embedding>;
   readonly observers: ObserverList;
@@ -54,15 +54,15 @@ export interface ItemAnswererOptions {
   readonly clock: Clock;
 }
 
-/** Called when an item reaches a place where its outcome may be decided. */
+/** Called when an item reaches a component that may determine its outcome. */
 type Reach = (source: ItemSettled["source"]) => void;
 
-/** Headers of small images that are read before other work of JavaScript's thread gets its turn: some 2 ms. */
-const HEADERS_A_TURN = 8;
+/** Headers of small images that are read before the JavaScript thread yields to other work: about 2 ms. */
+const HEADERS_PER_TURN = 8;
 
 interface ReadyItem {
   readonly item: EncoderItem;
-  /** Of its content, if it was asked for. */
+  /** The content key, if requested. */
   readonly key?: string;
 }
 
@@ -74,14 +74,17 @@ export class ItemAnswerer {
     this.#options = options;
   }
 
-  /** Reads an item's size. Headers are read in a pool, in the callers' shares: a header can be the whole file. */
+  /**
+   * Reads an item's size. Headers are read in a pool that shares its slots fairly among callers: a header can be a
+   * whole file.
+   */
   async open(item: EngineItem, context: RequestContext): Promise<OpenedItem> {
     const { model, limits, pool, headers } = this.#options;
     const { bytes, isSmall } = headerWork(item);
     const open = (signal: AbortSignal) => openItem(item, model, limits, signal);
     if (bytes === 0) return open(context.signal);
     const openInTurn = async (signal: AbortSignal) => {
-      if (++this.#headersRead % HEADERS_A_TURN === 0) await nextTurn();
+      if (++this.#headersRead % HEADERS_PER_TURN === 0) await nextTurn();
       return open(signal);
     };
     const job = { bytes, keptBytes: 0, isSmall: false };
@@ -107,7 +110,7 @@ export class ItemAnswerer {
     }
   }
 
-  /** From the cache, or computed. Of identical items that arrive together, one is computed for all. */
+  /** Gets the embedding from the cache, or computes it. Identical items that arrive together are computed once. */
   async #embed(opened: OpenedItem, context: RequestContext, reach: Reach): Promise<Embedding> {
     const { cache, identity } = this.#options;
     const { signal } = context;
@@ -120,7 +123,7 @@ export class ItemAnswerer {
           : { value: { item: borrowed }, [Symbol.dispose]() {} };
       return this.#encode(opened, ready, context, signal, reach);
     }
-    // Behind the cache, a computation belongs to all who wait for it: it ends with the last of them.
+    // A computation through the cache serves all waiting callers, and is cancelled only when the last one leaves.
     reach("output_cache");
     if (key !== undefined) {
       const compute = async (flight: AbortSignal) => {

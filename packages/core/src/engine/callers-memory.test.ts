@@ -1,6 +1,6 @@
 /**
- * Callers' memory and the engine's: whatever a caller writes to, transfers or shrinks, and whenever, changes no other
- * caller's answer and ends no process. On a CPU device, so that answers depend on pixels.
+ * Isolation of callers: a caller that writes to, transfers or shrinks its memory at any time cannot change another
+ * caller's result or crash the process. The tests run on a CPU device, so that results depend on pixels.
  */
 import { getEventListeners } from "node:events";
 import { createCpuDevice } from "@vitgraph/cuda-kernels";
@@ -28,7 +28,7 @@ beforeAll(async () => {
         bytes: tensor.bytes.map((byte, at) => byte ^ (at % 2 ? 0 : 0x55)),
       })),
   });
-  // The miniature has no processor of its own.
+  // The miniature checkpoint has no processor file.
   const sizes = { patchSize: 2, doResize: false };
   model = {
     ...miniature.model,
@@ -46,7 +46,7 @@ const newEngine = (options: Partial<EncoderEngineOptions> = {}) =>
     ...options,
   });
 
-/** A still of 2 × 2 tokens whose pixels depend on `seed`. */
+/** A still of 2 × 2 tokens with pixels that depend on `seed`. */
 function still(seed: number, side = 4): PixelItem {
   const pixels = Uint8Array.from({ length: side * side * 12 }, (_, index) => index * seed + (index >> 3));
   return { format: "u8_still", grid: { t: 1, h: side, w: side }, pixels };
@@ -67,8 +67,8 @@ const numbersOf = async (engine: EncoderEngine, item: EngineItem) => [...(await 
 const codesOf = (outcomes: readonly PromiseSettledResult<unknown>[]) =>
   outcomes.map((outcome) => (outcome.status === "fulfilled" ? "fulfilled" : outcome.reason.code));
 
-describe("answers", () => {
-  test.each([undefined, "name"])("are their callers', with uuid %s", async (uuid) => {
+describe("results", () => {
+  test.each([undefined, "name"])("are owned by their callers, with uuid %s", async (uuid) => {
     await using engine = await newEngine();
     const item = () => (uuid === undefined ? still(3) : { ...still(3), uuid });
     const right = await numbersOf(engine, still(3));
@@ -81,7 +81,7 @@ describe("answers", () => {
     expect(await numbersOf(engine, item())).toEqual(right);
   });
 
-  test("of a model are not those of another that shares the cache", async () => {
+  test("of two models in one cache are separate", async () => {
     const outputCache = new OutputCache(2 ** 20);
     await using first = await newEngine({ outputCache });
     await using second = await newEngine({ outputCache, model: other.model });
@@ -93,28 +93,31 @@ describe("answers", () => {
 });
 
 describe("pixels", () => {
-  test.each([undefined, "name"])("that change while they wait poison no key, with uuid %s", async (uuid) => {
-    for (let turns = 0; turns < 12; turns++) {
-      await using engine = await newEngine({ batchWindowMs: 5 });
-      const evil = { ...still(3), ...(uuid === undefined ? {} : { uuid }) };
-      const call = engine.encode([evil]);
-      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
-      evil.pixels.fill(255);
-      await call;
-      // A caller that changes a named item at once has named other content.
-      const victim: EngineItem = uuid === undefined || turns === 0 ? still(3) : { ...still(3), uuid };
-      await using fresh = await newEngine({ outputCacheBytes: 0 });
-      const answer = await numbersOf(engine, victim);
-      const expected = await numbersOf(fresh, still(3));
-      if (uuid === undefined) expect(answer).toEqual(expected);
-      else expect([expected, await numbersOf(fresh, evilOf())]).toContainEqual(answer);
-    }
-    function evilOf(): PixelItem {
-      const item = still(3);
-      item.pixels.fill(255);
-      return item;
-    }
-  });
+  test.each([undefined, "name"])(
+    "that change while they wait do not poison the cache, with uuid %s",
+    async (uuid) => {
+      for (let turns = 0; turns < 12; turns++) {
+        await using engine = await newEngine({ batchWindowMs: 5 });
+        const evil = { ...still(3), ...(uuid === undefined ? {} : { uuid }) };
+        const call = engine.encode([evil]);
+        for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+        evil.pixels.fill(255);
+        await call;
+        // A named item that is changed at once has other content under its name, so it is not tested here.
+        const victim: EngineItem = uuid === undefined || turns === 0 ? still(3) : { ...still(3), uuid };
+        await using fresh = await newEngine({ outputCacheBytes: 0 });
+        const answer = await numbersOf(engine, victim);
+        const expected = await numbersOf(fresh, still(3));
+        if (uuid === undefined) expect(answer).toEqual(expected);
+        else expect([expected, await numbersOf(fresh, evilOf())]).toContainEqual(answer);
+      }
+      function evilOf(): PixelItem {
+        const item = still(3);
+        item.pixels.fill(255);
+        return item;
+      }
+    },
+  );
 
   test.each([0, 2 ** 20])(
     "that are transferred while they wait fail alone (cache of %i bytes)",
@@ -131,7 +134,7 @@ describe("pixels", () => {
           [PromiseSettledResult<Embedding>, PromiseSettledResult<Embedding>],
           [PromiseSettledResult<Embedding>],
         ];
-        // Answered from the copy that was made before, or not at all.
+        // Either a copy was made before the transfer, or the item fails.
         if (lost.status === "fulfilled")
           expect([...lost.value.data]).toEqual(await numbersOf(engine, still(7)));
         else expect(lost.reason.code).toBe("VG_ITEM_INVALID");
@@ -169,7 +172,7 @@ describe("pixels", () => {
     expect(codesOf(outcomes)).toEqual(["fulfilled", bad, bad, bad, bad, bad, "fulfilled", bad, bad, bad]);
   });
 
-  test("and grids that a caller exchanges after the call are not looked at again", async () => {
+  test("and grids are not read again if a caller replaces them after the call", async () => {
     await using engine = await newEngine();
     const right = await numbersOf(engine, still(3));
     const item = still(3) as { -readonly [K in keyof PixelItem]: PixelItem[K] };
@@ -181,7 +184,7 @@ describe("pixels", () => {
     expect(outcome?.status === "fulfilled" && [...outcome.value.data]).toEqual(right);
   });
 
-  test("of an image that is exchanged after its header was read are an error", async () => {
+  test("of an image that is replaced after its header was read cause an error", async () => {
     await using engine = await newEngine();
     const png = (width: number) =>
       sharp({ create: { width, height: 8, channels: 3, background: "red" } })
@@ -204,7 +207,7 @@ describe("pixels", () => {
   });
 });
 
-test("an image is bytes in any form: Uint8Array, Buffer, ArrayBuffer, Blob", async () => {
+test("an image may be a Uint8Array, Buffer, ArrayBuffer or Blob", async () => {
   await using engine = await newEngine({ outputCacheBytes: 0 });
   const buffer = await sharp({ create: { width: 8, height: 8, channels: 3, background: "blue" } })
     .png()
@@ -217,7 +220,7 @@ test("an image is bytes in any form: Uint8Array, Buffer, ArrayBuffer, Blob", asy
   expect(await engine.getItemSpecs([{ image: new Blob([bytes]) }])).toMatchObject([{ status: "fulfilled" }]);
 });
 
-test("the size that an object claims upsets no share and no count of memory", async () => {
+test("an object with an arbitrary size property does not corrupt shares or memory counts", async () => {
   await using engine = await newEngine({ outputCacheBytes: 0 });
   const claims = [Number.POSITIVE_INFINITY, -5, Number.NaN, 2 ** 60].map((size) => ({
     image: { size, byteLength: size, arrayBuffer: async () => new ArrayBuffer(8) } as unknown as Blob,
@@ -228,7 +231,7 @@ test("the size that an object claims upsets no share and no count of memory", as
   expect(engine.stats().queue).toMatchObject({ items: 0, preparing: 0 });
 });
 
-test("what is no item says in a line how to pass it", async () => {
+test("the error of an invalid item states in one line how to pass one", async () => {
   await using engine = await newEngine();
   const outcomes = await engine.encode([
     Buffer.alloc(200_000),
@@ -250,7 +253,7 @@ test("what is no item says in a line how to pass it", async () => {
   for (const message of messages) expect(message.length).toBeLessThan(400);
 });
 
-test("encode without a list is an error of the call, and nothing else happens", async () => {
+test("encode without a list rejects the call without side effects", async () => {
   await using engine = await newEngine();
   for (const items of [new Uint8Array(600), { length: -5 }, { image: new Uint8Array(3) }, "path", null]) {
     for (const method of ["encode", "getItemSpecs"] as const) {

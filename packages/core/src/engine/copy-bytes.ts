@@ -1,8 +1,8 @@
-/** Copies large arrays in chunks, so that other callers get the JavaScript thread in between. */
+/** Copies large arrays in chunks, yielding the JavaScript thread to other callers in between. */
 import { VitgraphError } from "@vitgraph/errors";
 import { nextTurn } from "../next-turn.js";
 
-/** Takes about half a millisecond where the pages of the copy are new. */
+/** Copying this many bytes to newly mapped pages takes about half a millisecond. */
 const PART_BYTES = 2 ** 20;
 
 /** @throws VG_ITEM_INVALID if the source is transferred or shrunk meanwhile */

@@ -1,6 +1,6 @@
 /**
- * Measured costs on disk, so that the next start need not measure: one JSON file per device, driver, model, fusion,
- * budgets and version. A missing, damaged or mismatched file is ignored.
+ * Stores measured costs on disk, so that the next start does not measure: one JSON file per device, driver, model,
+ * fusion, budgets and version. A missing, damaged or mismatched file is ignored.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ export interface CostIdentity {
   readonly visionConfig: Readonly<Record<string, unknown>>;
   /** `compile_mm_encoder`. */
   readonly fused: boolean;
-  /** That have a graph. */
+  /** Token budgets with a captured graph. */
   readonly tokenBudgets: readonly number[];
   readonly maxItems: number;
 }
@@ -49,7 +49,7 @@ export function printCosts(identity: CostIdentity, points: readonly LatencySampl
   return `${JSON.stringify({ identity, points }, null, 1)}\n`;
 }
 
-/** The points, or undefined where the text does not hold costs of this identity. */
+/** The samples; undefined if the text is invalid or has another identity. */
 export function parseCosts(text: string, identity: CostIdentity): readonly LatencySample[] | undefined {
   let value: unknown;
   try {
@@ -72,7 +72,7 @@ export async function readCosts(
   return text === undefined ? undefined : parseCosts(text, identity);
 }
 
-/** Whole or not at all, so that engines that start together can't spoil it. @throws what the file system does */
+/** Writes the file atomically: engines that start together cannot corrupt it. @throws file system errors */
 export async function writeCosts(
   path: string,
   identity: CostIdentity,

@@ -24,27 +24,27 @@ afterAll(() => miniature[Symbol.asyncDispose]());
 const arbitraryPoint: fc.Arbitrary<LatencySample> = fc.record({
   budget: fc.constantFrom(64, 256, null),
   tokens: fc.integer({ min: 1, max: 300 }),
-  // In microseconds, as clocks have them; rounding at the smallest doubles is nobody's concern.
+  // Whole microseconds, the resolution of clocks. Subnormal doubles are not tested.
   durationMs: fc.integer({ min: 0, max: 1e7 }).map((microseconds) => microseconds / 1000),
 });
 const arbitraryPoints = fc.array(arbitraryPoint, { minLength: 1, maxLength: 12 });
 
-describe("the cost that points describe", () => {
+describe("the cost interpolated from samples", () => {
   const cost = costFromSamples([
     { budget: 64, tokens: 64, durationMs: 4 },
     { budget: 64, tokens: 16, durationMs: 1 },
     { budget: null, tokens: 100, durationMs: 7 },
   ]);
 
-  test("lies on the lines between them, and goes on along the last", () => {
+  test("is linear between samples, and extrapolated beyond the last", () => {
     expect([1, 16, 32, 64, 80].map((tokens) => cost(tokens, 64))).toEqual([1, 1, 2, 4, 5]);
   });
 
-  test("of a single point is that point", () => {
+  test("of a single sample is constant", () => {
     expect([1, 100, 5000].map((tokens) => cost(tokens, null))).toEqual([7.21, 7.21, 7.21]);
   });
 
-  test("prefers a replay to an eager run that takes about as long", () => {
+  test("prefers a replay to an eager run of about equal duration", () => {
     const near = costFromSamples([
       { budget: 64, tokens: 64, durationMs: 4.1 },
       { budget: null, tokens: 64, durationMs: 4 },
@@ -52,11 +52,11 @@ describe("the cost that points describe", () => {
     expect(near(64, 64)).toBeLessThan(near(64, null));
   });
 
-  test("forbids what was not measured", () => {
+  test("is infinite for budgets without samples", () => {
     expect(cost(5, 128)).toBe(Number.POSITIVE_INFINITY);
   });
 
-  test("never falls as tokens grow, and is never below a measurement of as many tokens or fewer", () => {
+  test("never decreases with tokens, and is never below a sample with the same or fewer tokens", () => {
     fc.assert(
       fc.property(arbitraryPoints, fc.constantFrom(64, 256, null), (points, budget) => {
         const curve = costFromSamples(points);
@@ -69,7 +69,7 @@ describe("the cost that points describe", () => {
             continue;
           }
           expect(Number.isFinite(value)).toBe(true);
-          // Interpolation rounds.
+          // Tolerance for rounding in the interpolation.
           expect(value).toBeGreaterThanOrEqual(before * (1 - 1e-12));
           for (const point of own.filter((measured) => measured.tokens <= tokens))
             expect(value).toBeGreaterThanOrEqual(point.durationMs * (1 - 1e-12));
@@ -79,7 +79,7 @@ describe("the cost that points describe", () => {
     );
   });
 
-  test("never falls as budgets grow", () => {
+  test("never decreases with budgets", () => {
     fc.assert(
       fc.property(arbitraryPoints, fc.integer({ min: 1, max: 64 }), (points, tokens) => {
         const curve = costFromSamples(points);
@@ -98,7 +98,7 @@ describe("the cost that points describe", () => {
     expect(noisy(256, 256)).toBe(9);
   });
 
-  test("does not depend on the points' order", () => {
+  test("does not depend on the order of the samples", () => {
     fc.assert(
       fc.property(
         arbitraryPoints.chain((points) =>
@@ -114,7 +114,7 @@ describe("the cost that points describe", () => {
   });
 });
 
-test("an item's operations in closed form are those of its graph", () => {
+test("the closed-form FLOPs of an item equal those of its graph", () => {
   const flops = itemFlops(model);
   for (const [t, tokens] of [
     [1, 7],
@@ -130,7 +130,7 @@ test("an item's operations in closed form are those of its graph", () => {
   }
 });
 
-test("a chunk of frames that attend to each other costs what its patches do", () => {
+test("the FLOPs of frames that attend to each other in chunks equal those of the graph", () => {
   const chunked = loadDummyModel("kimi-k2.5");
   const patches = 4 * 64;
   const dims = { patches, tokens: patches / 4, merged: patches, segments: 1 };
@@ -160,7 +160,7 @@ async function withEncoder<T>(use: (encoder: VisionEncoder) => Promise<T>): Prom
   return await use(encoder);
 }
 
-test("every budget is measured at several fills, and eager runs at the ends of their programs' ranges", async () => {
+test("budgets are measured at several fill ratios, eager runs at the ends of their programs' ranges", async () => {
   await withEncoder(async (encoder) => {
     const points = await measureCosts(encoder);
     const measured = (budget: number | null) =>
@@ -175,8 +175,8 @@ test("every budget is measured at several fills, and eager runs at the ends of t
   });
 });
 
-describe("the file of costs", () => {
-  test("holds what was written, for the same identity alone", async () => {
+describe("the cost file", () => {
+  test("returns the written samples, only for the same identity", async () => {
     await withEncoder(async (encoder) => {
       const identity = costIdentity(encoder, true);
       fc.assert(
@@ -193,7 +193,7 @@ describe("the file of costs", () => {
     });
   });
 
-  test("that is damaged counts as none", async () => {
+  test("is ignored if it is damaged", async () => {
     await withEncoder(async (encoder) => {
       const identity = costIdentity(encoder, true);
       const whole = printCosts(identity, [{ budget: 64, tokens: 1, durationMs: 1 }]);
@@ -213,7 +213,7 @@ describe("the file of costs", () => {
     });
   });
 
-  test("is written whole, into a folder that need not be there", async () => {
+  test("is written atomically, and its directory is created", async () => {
     await withEncoder(async (encoder) => {
       const identity = costIdentity(encoder, true);
       const points = [{ budget: 64, tokens: 1, durationMs: 1 }];
@@ -224,7 +224,7 @@ describe("the file of costs", () => {
   });
 });
 
-test("what was measured is in no statistics", async () => {
+test("measurements are not counted in statistics", async () => {
   await using engine = await EncoderEngine.create({
     model,
     devices: [() => createNullDevice()],
@@ -235,7 +235,7 @@ test("what was measured is in no statistics", async () => {
   expect(engine.stats()).toMatchObject({ batches: 0, graphHits: 0, gridCache: { hits: 0, misses: 0 } });
 });
 
-test("an engine measures once, and reads it back the next time", async () => {
+test("an engine measures once, and reads the cost file at the next start", async () => {
   const costDirectory = join(directory, "costs");
   const submissionsOf = async () => {
     const device = createNullDevice();
@@ -245,19 +245,19 @@ test("an engine measures once, and reads it back the next time", async () => {
       compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [16, 64] },
       costs: "measure",
       costDirectory,
-      // Its fills would count as submissions.
+      // Fills of the grid cache would count as submissions.
       gridCacheBytes: 0,
     });
     expect(engine.stats()).toMatchObject({ batches: 0, graphHits: 0 });
     await engine.close();
     return device.submissions.length;
   };
-  // Two budgets at three fills, and two sizes of the one eager program, four times each.
+  // Two budgets at three fill ratios, and two sizes of the eager program, in four rounds.
   expect(await submissionsOf()).toBe(32);
   expect(await submissionsOf()).toBe(0);
 });
 
-test("a folder that cannot be written is no reason not to start", async () => {
+test("an engine starts even if the cost file cannot be written", async () => {
   const file = join(directory, "a-file");
   await writeFile(file, "");
   const engine = await EncoderEngine.create({

@@ -122,7 +122,7 @@ export async function measureCosts(encoder: VisionEncoder): Promise<readonly Lat
   });
 }
 
-/** The largest first: it makes the arenas as large as they get. */
+/** The largest first, so that the arenas reach their final size at once. */
 async function probesOf(encoder: VisionEncoder): Promise<readonly Probe[]> {
   const { budgets, tokenBudgets, model } = encoder;
   const { vision } = model;
@@ -143,7 +143,7 @@ async function probesOf(encoder: VisionEncoder): Promise<readonly Probe[]> {
   return [...runs.values()];
 }
 
-/** Of every program that runs batches of up to `largest` tokens eagerly, the fewest tokens and the most. */
+/** The minimum and maximum tokens of every program that runs batches of up to `largest` tokens eagerly. */
 function eagerSizes(largest: number, largestBudget: number): readonly number[] {
   const sizes: number[] = [];
   for (let fewest = 1; fewest <= largest; ) {
@@ -169,7 +169,7 @@ function measuredItemTokens(vision: VisionModel): number {
   return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : budgetTokensOf(itemSpec(vision, fixedGrid));
 }
 
-/** Zeros would run faster than real pixels do. Filled on libuv's threads. */
+/** Random, because zeros would run faster than real pixels. Filled on libuv's threads. */
 async function randomPixels(vision: VisionModel, tokens: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(tokens * vision.spatialMergeSize ** 2 * rowBytes(vision));
   await promisify(randomFill)(bytes);
@@ -186,8 +186,8 @@ function rowBytes({
 }
 
 /**
- * Rates that are right to an order of magnitude, in 10⁹ operations a second. A device's own costs compare by arithmetic
- * alone; the rate only matters where devices of several kinds share the work.
+ * Estimated rates in 10⁹ operations per second, correct to an order of magnitude. They matter only if devices of
+ * several kinds share the work: for one device, FLOPs alone determine the relative costs.
  */
 const NOMINAL_GFLOPS: Readonly<Record<DeviceInfo["backend"], number>> = {
   cpu: 100,
@@ -197,14 +197,14 @@ const NOMINAL_GFLOPS: Readonly<Record<DeviceInfo["backend"], number>> = {
 /** Tokens along one side of an image of a quarter of a megapixel: attention's share of the arithmetic depends on the size. */
 const ESTIMATED_SIDE = 16;
 const ESTIMATED_ITEM_TOKENS = ESTIMATED_SIDE ** 2;
-/** A batch is not free however small: submitting, tables, answers. */
+/** Constant cost of a batch: submission, tables, results. */
 const BATCH_MS = 0.2;
 
-/** The useful operations of one item, in closed form: packing asks for it often. */
+/** The FLOPs of one item in closed form, because packing needs them often. */
 export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => number {
   const merge = vision.spatialMergeSize;
   const area = merge ** 2;
-  // Attention within a frame grows with its square; within windows, with their number.
+  // FLOPs of attention are quadratic in the size of a frame, but linear in the number of windows.
   const grid = vision.fixedGrid ?? { t: 1, h: ESTIMATED_SIDE * merge, w: ESTIMATED_SIDE * merge };
   const patches = patchCount(grid);
   const windowed = vision.layout(grid).segments.cu_window_seqlens ?? [];
@@ -226,7 +226,7 @@ export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => n
   };
 }
 
-/** For a device that replays nothing, or has not been measured: padding is free, and a run costs its arithmetic. */
+/** Costs of a device without graphs, or without measurements: proportional to FLOPs, without padding. */
 export function estimateCosts(model: LoadedModel, { backend }: Pick<DeviceInfo, "backend">): BatchCost {
   const tokens = ESTIMATED_ITEM_TOKENS;
   const item = { inputSize: tokens * model.vision.spatialMergeSize ** 2, outputTokens: tokens };

@@ -20,7 +20,7 @@ import { openDevice } from "./open-device.js";
  * Split a batch that would drain the queue if the two halves cost at most 1.2× the whole; otherwise the device idles
  * while results are copied back and callers return. With small images that takes as long as computing.
  */
-const MOST_SPLIT_COST = 1.2;
+const MAX_SPLIT_COST = 1.2;
 
 export class DevicePool {
   readonly workers: readonly [DeviceWorker, ...DeviceWorker[]];
@@ -37,7 +37,7 @@ export class DevicePool {
     this.#flopsOf = itemFlops(model);
   }
 
-  /** Opens all devices, or none: if one fails, the others are given back. */
+  /** Opens all devices. If one fails, closes the others. */
   static async open(
     model: LoadedModel,
     options: ResolvedEngineOptions,
@@ -48,19 +48,19 @@ export class DevicePool {
     return new DevicePool(model, options.packing, workers as readonly [DeviceWorker, ...DeviceWorker[]]);
   }
 
-  /** Devices that are up. */
+  /** Number of devices that are up. */
   get up(): number {
     return this.workers.filter(({ state }) => state === "up").length;
   }
 
-  /** The device on which a batch is done first; undefined if none is up. */
+  /** The device that would finish a batch first; undefined if none is up. */
   pick(tokens: number, budget: number | null): DeviceWorker | undefined {
     return leastBy(this.#available(), (worker) => worker.outstandingMs + worker.costOf(tokens, budget));
   }
 
   /**
-   * The batches that the queue chooses from. If several devices are idle, a burst is shared out among them by its
-   * arithmetic, and these are the batches of the first item's share; the other shares follow with the next batches.
+   * The batches that the queue chooses from. If several devices are idle, the items are divided among them by FLOPs.
+   * These are the batches of the first item's share; the other shares follow with the next batches.
    */
   pack<T extends Packable>(items: readonly T[]): readonly Batch<T>[] {
     const worker = leastBy(this.#available(), ({ outstandingMs }) => outstandingMs) ?? this.workers[0];
@@ -77,10 +77,10 @@ export class DevicePool {
     const second = packOnly((item) => !half.has(item));
     const cost = (batches: readonly Batch<T>[]) =>
       batches.reduce((sum, { tokens, budget }) => sum + worker.costOf(tokens, budget), 0);
-    return cost(first) + cost(second) <= MOST_SPLIT_COST * cost(whole) ? first : whole;
+    return cost(first) + cost(second) <= MAX_SPLIT_COST * cost(whole) ? first : whole;
   }
 
-  /** The items on the first one's rank, if all are assigned to this many ranks. */
+  /** The items on the first item's rank, when all items are assigned to this many ranks. */
   #shareOfFirst<T extends Packable>(items: readonly T[], ranks: number): ReadonlySet<T> {
     const shares = assignRanksByCost(items, ranks, this.#flopsOf);
     return new Set(shares.find((share) => share.includes(items[0] as T)));
@@ -111,12 +111,12 @@ export class DevicePool {
     return new StatsCounter([...budgets].sort(ascending), [...failed].sort(ascending));
   }
 
-  /** Of all devices; null if none has a grid cache. */
+  /** Statistics of all grid caches together; null if no device has one. */
   gridCacheStats(): GridCacheStats | null {
     return sumOf(this.workers.map(({ encoder }) => encoder.stats().gridCache));
   }
 
-  /** Why no device is left. */
+  /** The error for calls when no device is left. */
   lostError(): VitgraphError {
     return noDeviceLeft(this.workers);
   }
@@ -163,7 +163,7 @@ async function openWorkers(
   }
 }
 
-/** Otherwise an item's dtype would depend on which device was free. */
+/** Different dtypes would make an item's result dtype depend on the free device. */
 function checkOneDType(workers: readonly DeviceWorker[]): void {
   const [first, ...others] = workers as [DeviceWorker, ...DeviceWorker[]];
   const other = others.find(({ device }) => device.activationDType !== first.device.activationDType);

@@ -24,13 +24,13 @@ export interface OpenedDevice {
 export interface DeviceWorkerOptions {
   /** Position in the engine's list. */
   readonly index: number;
-  /** Makes the device and its encoder; called again after a failure. */
+  /** Opens the device and its encoder; called again after a failure. */
   readonly open: () => Promise<OpenedDevice>;
   readonly clock: Clock;
   readonly onChange: (worker: DeviceWorker, cause?: unknown) => void;
 }
 
-/** Before each attempt to make a failed device again. A driver that resets a GPU takes seconds. */
+/** Pause before each attempt to reopen a failed device. A driver takes seconds to reset a GPU. */
 const RECOVERY_PAUSES_MS = [100, 1_000, 10_000];
 
 export class DeviceWorker {
@@ -63,7 +63,7 @@ export class DeviceWorker {
     return this.#state;
   }
 
-  /** Why it is not up. */
+  /** The error, if the device is not up. */
   get cause(): VitgraphError | undefined {
     return this.#cause;
   }
@@ -85,18 +85,18 @@ export class DeviceWorker {
     return this.#inFlight;
   }
 
-  /** Batches that succeeded. */
+  /** Number of successful batches. */
   get batches(): number {
     return this.#batches;
   }
 
-  /** Of the whole device; null while it is not up, and after {@link close}. */
+  /** Memory of the whole device; null while it is not up, and after {@link close}. */
   get memory(): DeviceMemory | null {
     if (this.#disposed || this.#state !== "up") return null;
     try {
       return this.device.memory();
     } catch {
-      // A device can fail before a batch has found out; statistics are no place to report it.
+      // The device has failed, but no batch has noticed yet. Statistics do not report it.
       return null;
     }
   }
@@ -116,11 +116,11 @@ export class DeviceWorker {
   /** Estimated milliseconds of a batch that was packed for this budget. */
   costOf(tokens: number, packedFor: number | null): number {
     const cost = this.#opened.cost(tokens, this.encoder.budgetOf(packedFor));
-    // A cost may forbid a batch that has to run all the same.
+    // A batch may have to run even though its cost is infinite.
     return Number.isFinite(cost) ? cost : 0;
   }
 
-  /** One outcome for each item, in their order; never rejects. */
+  /** One outcome per item, in order. Never rejects. */
   async run(
     items: readonly EncoderItem[],
     tokens: number,
@@ -146,7 +146,7 @@ export class DeviceWorker {
     }
   }
 
-  /** Batches must have ended. Gives the encoder and the device back; an attempt that is under way ends first. */
+  /** Disposes the encoder and the device, after a running attempt to reopen. All batches must have ended. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake();
@@ -168,7 +168,7 @@ export class DeviceWorker {
     try {
       this.#dispose();
     } catch {
-      // A device that failed may fail at this too; the first error is the one to report.
+      // Disposing a failed device may fail, too; the first error is reported.
     }
     while (!this.#closed) {
       const pauseMs = RECOVERY_PAUSES_MS[this.#attempts];
@@ -218,7 +218,7 @@ export class DeviceWorker {
   }
 }
 
-/** Whether a device computed the item's rows. Rows with NaN are rejected, and were computed. */
+/** Whether a device computed the item's rows. Rows with NaN are rejected, but were computed. */
 export function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
   return outcome.status === "fulfilled" || codeOf(outcome) === "VG_OUTPUT_NOT_FINITE";
 }

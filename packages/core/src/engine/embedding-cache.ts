@@ -4,11 +4,11 @@ import type { OutputCacheStats } from "./output-cache.js";
 
 export interface EmbeddingCache {
   /**
-   * The embedding under `key`, computed once however many ask at the same time. The signal that `compute` is handed
-   * aborts when nobody waits any more; `signal` is this caller's own.
+   * The embedding for `key`. Concurrent calls with one key compute it once. The signal passed to `compute` aborts when
+   * no caller waits any more; `signal` belongs to this caller.
    *
-   * An answer belongs to its caller, who may write to it and transfer it: no two answers may share memory with each
-   * other or with what is kept. Keys name the model and the grid, so that several engines can share one cache.
+   * A result belongs to its caller, who may write to it and transfer it: results must not share memory with each other
+   * or with the cache. Keys include the model and the grid, so several engines can share one cache.
    */
   share(
     key: string,

@@ -1,7 +1,7 @@
 /**
- * Whatever callers and devices do, every item is answered exactly once and nothing is left behind: random calls with
- * cancellations, deadlines, priorities, bad items, memory that is transferred while it waits, listeners and observers
- * that throw, on devices that fail, come back or do not, over a virtual clock.
+ * Random calls with cancellations, deadlines, priorities, bad items, memory that is transferred while an item waits, and
+ * listeners and observers that throw, on devices that fail and may recover, over a virtual clock: every item is answered
+ * exactly once, and all resources are released.
  */
 import { createNullDevice, type NullDevice } from "@vitgraph/cuda-kernels/testing";
 import { VitgraphError } from "@vitgraph/errors";
@@ -30,7 +30,7 @@ afterAll(() => {
 
 interface ItemPlan {
   readonly tokens: number;
-  /** Tells contents apart; few, so that many are the same. */
+  /** Identifies the content. Few values, so that many items are equal. */
   readonly value: number;
   readonly uuid: string | undefined;
   readonly bad: boolean;
@@ -41,7 +41,7 @@ interface CallPlan {
   readonly items: readonly ItemPlan[];
   readonly priority: number;
   readonly caller: string | undefined;
-  /** After the call came; undefined for never. */
+  /** Time of the cancellation after the call; undefined for none. */
   readonly cancelMs: number | undefined;
   readonly deadlineMs: number | undefined;
   /** After the call came: the memory of its items goes to another thread. */
@@ -76,7 +76,7 @@ const plan = fc.record({
   calls: fc.array(callPlan, { minLength: 1, maxLength: 12 }),
   devices: fc.integer({ min: 1, max: 3 }),
   runMs: fc.integer({ min: 1, max: 40 }),
-  /** Every so many runs one fails; 0 for none. */
+  /** One of this many runs fails; 0 for none. */
   failEvery: fc.constantFrom(0, 0, 3, 7),
   /** Every so many openings of a device after the first fails; 0 for none. */
   openingFailsEvery: fc.constantFrom(0, 1, 2),
@@ -113,7 +113,7 @@ const refuse = () => {
   throw new VitgraphError("VG_ARGUMENT_INVALID", "too large for this caller");
 };
 
-/** Every event of it throws. The first is reported. */
+/** Throws on every event. The engine reports the first. */
 const BROKEN_OBSERVER: EngineObserver = new Proxy(
   {},
   {
@@ -123,7 +123,7 @@ const BROKEN_OBSERVER: EngineObserver = new Proxy(
   },
 );
 
-/** Much longer than any of it takes; a device that comes back reads files, for which no virtual clock waits. */
+/** Far above the real duration. A recovering device reads files, which the virtual clock does not wait for. */
 const PATIENCE_MS = 120_000;
 
 async function pass(clock: VirtualClock, done: () => boolean, engine: EncoderEngine): Promise<void> {
@@ -137,7 +137,7 @@ async function pass(clock: VirtualClock, done: () => boolean, engine: EncoderEng
   }
 }
 
-test("every item is answered once, and nothing is left behind", async () => {
+test("every item is answered once, and all resources are released", async () => {
   await fc.assert(
     fc.asyncProperty(
       plan,

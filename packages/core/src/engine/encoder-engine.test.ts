@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => miniature[Symbol.asyncDispose]());
 
-/** Whose rows of the miniature have 12 bytes; `value` tells items apart. */
+/** An item for the miniature model, with rows of 12 bytes. `value` identifies it. */
 function item(tokens: number, value = 0, t = 1): PixelItem {
   const pixels = new Uint8Array(4 * tokens * t * (t === 1 ? 12 : 24)).fill(value);
   return { format: t === 1 ? "u8_still" : "u8", grid: { t, h: 2, w: 2 * tokens }, pixels };
@@ -38,23 +38,23 @@ interface Bench {
   readonly engine: EncoderEngine;
   readonly clock: VirtualClock;
   readonly devices: NullDevice[];
-  /** Every batch that ended. */
+  /** All batches that ended. */
   readonly batches: BatchEvent[];
   /** State changes, of the engine and of its devices. */
   readonly changes: string[];
-  /** Lets the batches of a device (all, if none is named) end only when told to. */
+  /** Delays the end of a device's batches (of all devices, without an argument) until `release`. */
   hold(): { release(): void };
 }
 
 interface BenchOptions extends Partial<Omit<EncoderEngineOptions, "devices">> {
   readonly count?: number;
-  /** Called for each submission once the engine is ready; what it throws fails the device's run. */
+  /** Called for each submission once the engine is ready. An error that it throws fails the device's run. */
   readonly respond?: (device: number, submission: RunningSubmission) => void;
-  /** Called for each device that is made; what it throws is why it can't be. */
+  /** Called for each device that is opened. An error that it throws makes opening fail. */
   readonly make?: (device: number, made: number) => NullDeviceOptions | undefined;
 }
 
-/** An engine on null devices over a virtual clock, whose batches take no time unless they are held. */
+/** An engine on null devices over a virtual clock. Batches take no time unless they are held. */
 async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}): Promise<Bench> {
   const clock = new VirtualClock();
   const devices: NullDevice[] = [];
@@ -110,7 +110,7 @@ async function setUp({ count = 1, respond, make, ...options }: BenchOptions = {}
 const codesOf = (outcomes: readonly PromiseSettledResult<Embedding>[]) =>
   outcomes.map((outcome) => (outcome.status === "fulfilled" ? outcome.value.tokens : outcome.reason.code));
 
-/** Keeps a device that is held as busy as it gets: a full batch for each that it has under way. */
+/** Fills a held device with the maximum number of batches in flight. */
 const keepBusy = async (engine: EncoderEngine) => {
   const calls: Promise<PromiseSettledResult<Embedding>[]>[] = [];
   for (let batch = 0; batch < BATCHES_IN_FLIGHT; batch++) {
@@ -120,7 +120,7 @@ const keepBusy = async (engine: EncoderEngine) => {
   return calls;
 };
 
-/** Until everything that can go on without time passing has. */
+/** Waits until all work that does not depend on time is done. */
 const settled = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -153,7 +153,7 @@ describe("batches", () => {
     await engine.close();
   });
 
-  test("three are under way on each device, and what waits goes by priority", async () => {
+  test("each device has at most three in flight, and waiting items start by priority", async () => {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
@@ -167,7 +167,7 @@ describe("batches", () => {
     await engine.close();
   });
 
-  test("videos that graphs are not for run eagerly, and apart", async () => {
+  test("videos beyond the graphs' frame limit run eagerly, in separate batches", async () => {
     const { engine, batches } = await setUp({
       compilationConfig: { ...GRAPHS, encoder_cudagraph_max_frames_per_batch: 0 },
     });
@@ -180,7 +180,7 @@ describe("batches", () => {
   });
 
   test.each([
-    // Greedy fills ascending: 10+20 fit 64 with 30 next; by cost each goes where it is cheapest.
+    // Greedy fills in ascending order: 10 + 20 + 30 fit 64. By cost, each item goes to its cheapest batch.
     ["greedy", [3, 61], [[2, 64]]],
     ["first-fit", [3, 61], [[2, 64]]],
     [
@@ -192,7 +192,7 @@ describe("batches", () => {
       ],
     ],
   ] as const)("packing %s", async (packing, sizes, expected) => {
-    // A replay costs its budget, and a full one a fortune: two batches are cheaper than one.
+    // A replay costs its budget, but a full one is very expensive: two batches are cheaper than one.
     const costs = (tokens: number, budget: number | null) =>
       budget === null ? Number.POSITIVE_INFINITY : tokens >= 64 ? 1e6 : budget;
     const { engine, batches } = await setUp({ packing, costs });
@@ -201,7 +201,7 @@ describe("batches", () => {
     await engine.close();
   });
 
-  test("run eagerly where that costs less than any replay", async () => {
+  test("run eagerly if that costs less than any replay", async () => {
     const { engine, batches } = await setUp({
       costs: (tokens, budget) => (budget === null ? tokens : 1000),
     });
@@ -213,7 +213,10 @@ describe("batches", () => {
 });
 
 describe("shares", () => {
-  /** Batches that started between a small caller's arrival and its own, behind three that flood. */
+  /**
+   * Number of batches between the arrival of a small caller and its own batch, after three callers that flood the
+   * queue.
+   */
   async function batchesBefore(options: readonly [flood: object, small: object]): Promise<number> {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
@@ -229,16 +232,16 @@ describe("shares", () => {
     return batches.findIndex(({ tokens }) => tokens < 64) - BATCHES_IN_FLIGHT;
   }
 
-  test("behind three callers that flood, a small one waits for at most two batches", async () => {
+  test("a small caller waits for at most two batches after three callers that flood the queue", async () => {
     expect(await batchesBefore([{}, {}])).toBeLessThanOrEqual(2);
   });
 
-  test("are within a priority: lower numbers go first all the same", async () => {
+  test("apply within a priority: lower numbers still go first", async () => {
     expect(await batchesBefore([{}, { priority: 1 }])).toBe(30 - BATCHES_IN_FLIGHT);
     expect(await batchesBefore([{ priority: 1 }, {}])).toBe(0);
   });
 
-  test("are by call, if no caller is named", async () => {
+  test("are per call, if no caller is named", async () => {
     const { engine, batches, hold } = await setUp();
     const gate = hold();
     const flood = engine.encode(Array.from({ length: 20 }, () => item(64)));
@@ -252,7 +255,7 @@ describe("shares", () => {
   });
 });
 
-test("headers are read in the pool, and the wait for them ends with the call", async () => {
+test("headers are read in the pool, and a cancelled call stops waiting for them", async () => {
   const { engine, clock } = await setUp({ limits: { preprocessConcurrency: 1 } });
   let release = () => {};
   const read = new Promise<ArrayBuffer>((resolve) => {
@@ -276,7 +279,7 @@ test("headers are read in the pool, and the wait for them ends with the call", a
 });
 
 describe("backpressure", () => {
-  test("a call that has no room is refused whole, before anything is done for it", async () => {
+  test("a call without room is refused as a whole, before any work", async () => {
     const { engine, hold } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 200 } });
     const gate = hold();
     const running = await keepBusy(engine);
@@ -300,7 +303,7 @@ describe("backpressure", () => {
     await engine.close();
   });
 
-  test("callers that fill the queue keep no other out, and wait themselves", async () => {
+  test("callers that fill the queue cannot lock out others, and must wait themselves", async () => {
     const { engine, hold } = await setUp({ limits: { maxQueuedItems: 6, maxQueuedTokens: 300 } });
     const gate = hold();
     const running = await keepBusy(engine);
@@ -317,7 +320,7 @@ describe("backpressure", () => {
     await engine.close();
   });
 
-  test("a call that can never have room says so", async () => {
+  test("the error of a call that can never have room says so", async () => {
     const { engine } = await setUp({ limits: { maxQueuedItems: 3, maxQueuedTokens: 100 } });
     await expect(engine.encode([1, 1, 1, 1].map((tokens) => item(tokens)))).rejects.toThrow(
       "a call of 4 items is more than the engine ever holds (3): send it in parts, or raise limits.maxQueuedItems",
@@ -337,7 +340,7 @@ describe("encodeEach", () => {
     return seen;
   };
 
-  test("gives each outcome as soon as it is there, and a bad item's at once", async () => {
+  test("yields each outcome as soon as it is ready, and that of a bad item at once", async () => {
     const { engine, hold } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
@@ -354,7 +357,7 @@ describe("encodeEach", () => {
     await engine.close();
   });
 
-  test("of no items ends at once, and a call that is refused throws", async () => {
+  test("ends at once without items, and throws for a refused call", async () => {
     const { engine } = await setUp();
     expect(await outcomesOf(engine.encodeEach([]))).toEqual([]);
     await expect(engine.encodeEach([item(1)], { priority: Number.NaN }).next()).rejects.toThrow(
@@ -364,7 +367,7 @@ describe("encodeEach", () => {
     await expect(engine.encodeEach([item(1)]).next()).rejects.toMatchObject({ code: "VG_CLOSED" });
   });
 
-  test("whoever stops asking gives up the places of what is left", async () => {
+  test("leaving the loop cancels the remaining items", async () => {
     const { engine, hold, batches } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
@@ -380,8 +383,8 @@ describe("encodeEach", () => {
   });
 });
 
-describe("callers who leave", () => {
-  test("a cancelled call is answered at once, and gives up its place", async () => {
+describe("cancellation", () => {
+  test("a cancelled call is answered at once, and releases its reservation", async () => {
     const { engine, hold, batches } = await setUp();
     const gate = hold();
     const running = await keepBusy(engine);
@@ -406,7 +409,7 @@ describe("callers who leave", () => {
     await engine.close();
   });
 
-  test("one that was cancelled before, or is late already, is refused", async () => {
+  test("a call that is already cancelled or late is refused", async () => {
     const { engine } = await setUp();
     await expect(engine.encode([item(1)], { signal: AbortSignal.abort() })).rejects.toThrow(
       "the call was cancelled",
@@ -449,7 +452,7 @@ describe("callers who leave", () => {
     expect(codesOf(await other)).toEqual(["VG_CLOSED"]);
   });
 
-  test("a call is answered when its time is over, and leaves no timer", async () => {
+  test("a call is answered when its time limit passes, and leaves no timer", async () => {
     const { engine, clock, hold } = await setUp();
     const gate = hold();
     const late = engine.encode([item(1)], { timeoutMs: 30 });
@@ -498,7 +501,7 @@ test("a bad item among good ones fails alone", async () => {
   await engine.close();
 });
 
-test("getItemSpecs tells sizes without encoding", async () => {
+test("getItemSpecs returns sizes without encoding", async () => {
   const { engine, batches } = await setUp();
   const specs = await engine.getItemSpecs([item(6), item(2, 0, 2), {} as never]);
   expect(specs).toMatchObject([
@@ -511,7 +514,7 @@ test("getItemSpecs tells sizes without encoding", async () => {
   await engine.close();
 });
 
-test("the sizes of a call are told before anything is encoded, and the listener can reject the call", async () => {
+test("onItemSpecs receives the sizes before any item is encoded, and can reject the call", async () => {
   const { engine, batches } = await setUp();
   const told: unknown[] = [];
   const onItemSpecs = (specs: unknown) => {
@@ -537,7 +540,7 @@ describe("the output cache", () => {
   const cached = { outputCacheBytes: 2 ** 20 };
   const runs = ({ batches }: Bench) => batches.reduce((sum, batch) => sum + batch.items, 0);
 
-  test("answers the same content again without running it", async () => {
+  test("answers equal content without another run", async () => {
     const bench = await setUp(cached);
     const { engine } = bench;
     await engine.encode([item(3, 1)]);
@@ -548,7 +551,7 @@ describe("the output cache", () => {
     await engine.close();
   });
 
-  test("the same pixels under another grid are something else", async () => {
+  test("separates equal pixels with different grids", async () => {
     const bench = await setUp(cached);
     const tall = { ...item(4, 1), grid: { t: 1, h: 4, w: 4 } };
     await bench.engine.encode([item(4, 1), tall]);
@@ -556,12 +559,12 @@ describe("the output cache", () => {
     await bench.engine.close();
   });
 
-  test("items that arrive together compute once, and one caller's leaving is not the others'", async () => {
+  test("computes equal concurrent items once, even if one of their callers leaves", async () => {
     const bench = await setUp(cached);
     const { engine, hold } = bench;
     const gate = hold();
     const controller = new AbortController();
-    // Keys are hashed on other threads, for which no turn of the event loop waits.
+    // Keys are hashed on other threads, so waiting for event loop turns is not enough.
     const cacheHas = (figures: object) =>
       expect.poll(() => engine.stats().outputCache).toMatchObject(figures);
     const first = engine.encode([item(3, 1)], { signal: controller.signal });
@@ -577,7 +580,7 @@ describe("the output cache", () => {
     await engine.close();
   });
 
-  test("a uuid stands for the content of its grid, and an item that is none is an error all the same", async () => {
+  test("uses a uuid with the grid as the key, and still refuses an invalid item", async () => {
     const bench = await setUp(cached);
     const { engine } = bench;
     const settledFrom: string[] = [];
@@ -596,7 +599,7 @@ describe("the output cache", () => {
     await engine.close();
   });
 
-  test("items of one uuid that arrive together compute once", async () => {
+  test("computes concurrent items with one uuid once", async () => {
     const bench = await setUp(cached);
     const items = [1, 2, 3].map((value) => ({ ...item(3, value), uuid: "same" }));
     expect(codesOf(await bench.engine.encode(items))).toEqual([3, 3, 3]);
@@ -604,7 +607,7 @@ describe("the output cache", () => {
     await bench.engine.close();
   });
 
-  test("a failure is not kept", async () => {
+  test("does not cache a failure", async () => {
     let failing = true;
     const { engine, clock } = await setUp({
       ...cached,
@@ -622,7 +625,7 @@ describe("the output cache", () => {
 });
 
 describe("several devices", () => {
-  test("a burst is shared out by its arithmetic, and answers come in order", async () => {
+  test("share a burst by FLOPs, and results are in order", async () => {
     const { engine, batches, hold } = await setUp({ count: 3 });
     const gate = hold();
     const sizes = [10, 12, 30, 11, 9, 30];
@@ -638,7 +641,7 @@ describe("several devices", () => {
     await engine.close();
   });
 
-  test("a batch goes where it will be done first", async () => {
+  test("a batch goes to the device that finishes it first", async () => {
     const { engine, batches, hold } = await setUp({ count: 2, costs: (tokens) => tokens });
     const gate = hold();
     const calls: Promise<unknown>[] = [];
@@ -658,7 +661,7 @@ describe("several devices", () => {
     await engine.close();
   });
 
-  test("one that does not tell its memory leaves the statistics readable", async () => {
+  test("statistics are available even if a device cannot report its memory", async () => {
     const { engine, devices } = await setUp();
     const [device] = devices as [NullDevice];
     expect(engine.stats().devices[0]?.memory).toEqual(device.memory());
@@ -670,7 +673,7 @@ describe("several devices", () => {
     expect(engine.stats().devices[0]?.memory).toBeNull();
   });
 
-  test("one that fails leaves the others serving, and comes back", async () => {
+  test("one that fails recovers, and the others continue to serve", async () => {
     let broken = true;
     const { engine, clock, changes, batches } = await setUp({
       count: 2,
@@ -690,7 +693,7 @@ describe("several devices", () => {
     expect(codesOf(await engine.encode([item(5), item(60)]))).toEqual([5, 60]);
     broken = false;
     await clock.advance(100);
-    // It reads files, for which no virtual clock waits.
+    // A recovering device reads files, which the virtual clock does not wait for.
     await expect.poll(() => engine.stats().devices[0]).toMatchObject({ state: "up" });
     expect(changes).toEqual(["loading", "warming", "ready", "device 0 recovering", "device 0 up"]);
     expect(codesOf(await engine.encode([item(60), item(59)]))).toEqual([60, 59]);
@@ -698,7 +701,7 @@ describe("several devices", () => {
     await engine.close();
   });
 
-  test("memory for other processes is of the device on their GPU, while that is up", async () => {
+  test("exportMemory uses the device on the given GPU, while it is up", async () => {
     let broken = false;
     const { engine, devices } = await setUp({
       count: 2,
@@ -723,7 +726,7 @@ describe("several devices", () => {
     await engine.close({ abort: true });
   });
 
-  test("must be there when the engine is created; those that came up are given back", async () => {
+  test("must all open when the engine is created; otherwise the opened ones are closed", async () => {
     const made: NullDevice[] = [];
     const devices = [
       () => {
@@ -748,7 +751,7 @@ describe("several devices", () => {
 });
 
 describe("a device that fails", () => {
-  test("fails what is in flight there, holds what waits, and goes on when it is back", async () => {
+  test("fails its batches in flight, keeps waiting items queued, and continues after recovery", async () => {
     let broken = true;
     const { engine, clock, hold, devices } = await setUp({
       respond: () => {
@@ -774,7 +777,7 @@ describe("a device that fails", () => {
     expect(devices[1]?.liveHandles()).toBe(0);
   });
 
-  test("is given up after a few attempts; every call is then refused with the cause", async () => {
+  test("is abandoned after a few attempts; all calls are then refused with the cause", async () => {
     const { engine, clock, changes } = await setUp({
       respond: () => {
         throw new Error("Xid 79");
@@ -804,7 +807,7 @@ describe("a device that fails", () => {
     expect(engine.state).toBe("closed");
   });
 
-  test("that comes back only to fail again is given up too", async () => {
+  test("is abandoned if it fails again after each recovery", async () => {
     const { engine, clock, devices } = await setUp({
       respond: () => {
         throw new Error("Xid 79");
@@ -848,7 +851,7 @@ describe("a device that fails", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
-  test("ends no wait for a close", async () => {
+  test("stops its recovery timer when the engine closes", async () => {
     const { engine, clock } = await setUp({
       respond: () => {
         throw new Error("Xid 79");
@@ -861,7 +864,7 @@ describe("a device that fails", () => {
 });
 
 describe("lifecycle", () => {
-  test("close finishes what it has, refuses new work, and gives everything back", async () => {
+  test("close finishes accepted work, refuses new work, and releases all resources", async () => {
     const { engine, hold, devices, changes } = await setUp({ batchWindowMs: 1000 });
     const gate = hold();
     const call = engine.encode([item(5)]);
@@ -875,7 +878,7 @@ describe("lifecycle", () => {
       }),
     );
     gate.release();
-    // Without waiting out the window.
+    // close does not wait for the end of the batch window.
     expect(codesOf(await call)).toEqual([5]);
     await closing;
     expect(changes).toEqual(["loading", "warming", "ready", "draining", "closed"]);
@@ -884,7 +887,7 @@ describe("lifecycle", () => {
     await engine.close();
   });
 
-  test("close can give up what it has", async () => {
+  test("close can abort accepted work", async () => {
     const { engine, hold, devices } = await setUp();
     const gate = hold();
     const calls = [engine.encode([item(64)]), settled().then(() => engine.encode([item(64)]))];
@@ -902,7 +905,7 @@ describe("lifecycle", () => {
     expect(devices[0]?.liveHandles()).toBe(0);
   });
 
-  test("drain resolves when what was taken in is answered, and calls go on being taken", async () => {
+  test("drain resolves when all earlier calls are answered, and new calls are accepted meanwhile", async () => {
     const { engine, hold } = await setUp();
     const gate = hold();
     const call = engine.encode([item(5)]);
@@ -951,7 +954,7 @@ describe("lifecycle", () => {
     await expect(engine.encode([item(5)])).rejects.toMatchObject({ code: "VG_CLOSED" });
   });
 
-  test("a hundred engines in one process leave nothing behind", async () => {
+  test("a hundred engines in one process release all resources", async () => {
     for (let round = 0; round < 100; round++) {
       const { engine, devices, clock } = await setUp({ count: 2, outputCacheBytes: 2 ** 20 });
       await Promise.all([engine.encode([item(5, round)]), engine.encode([item(7, round), item(2)])]);
@@ -961,7 +964,7 @@ describe("lifecycle", () => {
     }
   });
 
-  test("an observer that throws is reported, and harms nobody", async () => {
+  test("an observer that throws is reported, without effect on calls", async () => {
     const warnings: string[] = [];
     const listen = (warning: Error) => warnings.push(warning.message);
     process.on("warning", listen);

@@ -99,7 +99,7 @@ export class EncoderEngine implements AsyncDisposable {
       agingMs: AGING_MS,
       clock,
     });
-    // One at a time: they are read on this thread. Their bytes are the callers'.
+    // One at a time, because headers are read on this thread. Their bytes belong to the callers.
     this.#headers = new PreprocessPool({
       concurrency: 1,
       maxBytes: Number.POSITIVE_INFINITY,
@@ -130,7 +130,7 @@ export class EncoderEngine implements AsyncDisposable {
       limits: {
         ...background,
         maxPixels: limits.maxPixels,
-        // An image that needs more than the pool ever holds would run beside nothing else, and above the limit.
+        // The pool would run an image above its limit alone, so such an image is refused instead.
         maxDecodeBytes: Math.min(DEFAULT_MAX_DECODE_BYTES, PIXEL_BYTES * limits.maxPixelsInFlight),
       },
       clock,
@@ -149,7 +149,7 @@ export class EncoderEngine implements AsyncDisposable {
     return EncoderEngine.start(options, encoderOptions(config));
   }
 
-  /** As {@link create}, with the options checked and the compilation config parsed: a plugin's entry point. */
+  /** Like {@link create}, for checked options and a parsed compilation config: the entry point of the plugin. */
   static async start(
     given: Omit<EncoderEngineOptions, "compilationConfig">,
     encoder: EncoderOptions,
@@ -204,9 +204,9 @@ export class EncoderEngine implements AsyncDisposable {
   }
 
   /**
-   * As {@link encode}, each item's outcome as soon as it is ready, in any order. The call starts with the first `next()`;
-   * leaving the loop cancels the rest.
-   * @throws as {@link encode} does, from the first `next()`
+   * Like {@link encode}, but yields each item's outcome as soon as it is ready, in any order. The call starts with the
+   * first `next()`; leaving the loop cancels the remaining items.
+   * @throws like {@link encode}, from the first `next()`
    */
   async *encodeEach(
     items: readonly EngineItem[],
@@ -252,7 +252,7 @@ export class EncoderEngine implements AsyncDisposable {
 
   /**
    * The size of each item, without encoding it; of encoded images only the header is read. One outcome for each item.
-   * @throws (as a rejected promise) as {@link encode} does
+   * @throws (as a rejected promise) like {@link encode}
    */
   getItemSpecs(
     items: readonly EngineItem[],
@@ -261,7 +261,7 @@ export class EncoderEngine implements AsyncDisposable {
     return this.#serve("getItemSpecs", items, options, (list, context) => this.#flow.specs(list, context));
   }
 
-  /** The smallest and the largest useful token budget for this model: vLLM infers budgets from them. */
+  /** The minimum and maximum useful token budget of this model. vLLM infers budgets from them. */
   budgetRange(): { readonly min: number; readonly max: number } {
     return { min: this.model.vision.minTokenBudget, max: this.#options.maxBatchTokens };
   }
@@ -269,7 +269,7 @@ export class EncoderEngine implements AsyncDisposable {
   /**
    * Device memory for rows that another process on the same GPU reads (CUDA IPC); null if no device of the engine is up on
    * that GPU. Belongs to the caller.
-   * @param pciBusId of the GPU, as in a CUDA device's facts: "0000:1b:00.0"
+   * @param pciBusId PCI bus id of the GPU, as in a CUDA device's facts: "0000:1b:00.0"
    * @throws VG_DEVICE_OUT_OF_MEMORY, VG_DEVICE_FAILED
    */
   exportMemory(pciBusId: string, sizeBytes: number): ExportedMemory | null {
@@ -365,7 +365,7 @@ export class EncoderEngine implements AsyncDisposable {
       this.#failure = this.#devices.lostError();
       if (this.#state === "ready") this.#enter("failed", this.#failure);
     }
-    // While a device may recover, the queue holds its items; once none can, they fail with the error.
+    // While a device may recover, items stay queued. If none can recover, the batch must start to fail with the error.
     this.#queue.maxInFlight = lost ? 1 : this.#devices.up * BATCHES_IN_FLIGHT;
   }
 

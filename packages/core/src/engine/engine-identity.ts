@@ -1,9 +1,9 @@
-/** Everything that an embedding depends on besides its item: part of every content key. */
+/** The identity of an engine: everything that an embedding depends on besides its item. Part of every cache key. */
 import { createHash } from "node:crypto";
 import type { DecodeOptions } from "../images/index.js";
 import type { LoadedModel } from "../models/load-model.js";
 
-/** How items become embeddings, besides the model. */
+/** Settings besides the model that affect embeddings. */
 interface Computation extends Pick<DecodeOptions, "background"> {
   readonly dtype: string;
   readonly compile: boolean;

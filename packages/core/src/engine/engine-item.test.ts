@@ -19,7 +19,7 @@ const raster = (side: number): Raster => ({
   rgb: new Uint8Array(3 * side * side),
 });
 
-/** Progressive, each of its 10 scans as often as it takes. */
+/** A progressive JPEG whose 10 scans are each repeated `repeats` times. */
 async function jpegOfScans(side: number, repeats: number): Promise<Uint8Array> {
   const jpeg = await sharp({ create: { width: side, height: side, channels: 3, background: "red" } })
     .jpeg({ progressive: true })
@@ -44,7 +44,7 @@ test.each<[string, () => EngineItem | Promise<EngineItem>, boolean]>([
   expect((await openItem(await item(), miniature.model, limits)).isSmall).toBe(isSmall);
 });
 
-test("the header of an image in memory is a small job, by the size of its file", () => {
+test("reading the header of an image in memory is a small job up to a file size", () => {
   expect(headerWork({ image: new Uint8Array(3 << 20) })).toEqual({ bytes: 3 << 20, isSmall: true });
   expect(headerWork({ image: new ArrayBuffer((3 << 20) + 1) })).toMatchObject({ isSmall: false });
   expect(headerWork({ image: new Blob([new Uint8Array(9)]) })).toEqual({ bytes: 9, isSmall: false });

@@ -88,13 +88,12 @@ export interface OpenedItem {
   /** Whether {@link preprocess} takes some ten milliseconds at most. */
   readonly isSmall: boolean;
   /**
-   * The item, in memory that no caller has access to.
-   * @param signal stops between the steps
-   * @throws VG_IMAGE_INVALID and others that only decoding finds out; VG_ITEM_INVALID if the caller's memory has
-   *   changed
+   * The item, in memory without references from callers.
+   * @param signal stops the work between steps
+   * @throws VG_IMAGE_INVALID and other errors of decoding; VG_ITEM_INVALID if the caller's memory has changed
    */
   preprocess(signal: AbortSignal): Promise<EncoderItem>;
-  /** The item over the caller's memory, for kind `ready`: to be checked again where it is used. */
+  /** For kind `ready`: the item in the caller's memory. Must be checked again when it is used. */
   readonly borrowed?: EncoderItem;
 }
 
@@ -109,8 +108,8 @@ export interface OpenItemOptions extends Pick<DecodeOptions, "background"> {
 const SMALL_BYTES = 3 << 20;
 
 /**
- * What reading an item's size takes: the bytes of an encoded image or video, 0 for every other item. The headers of a
- * small image are read in less than a millisecond; for a video, programs are started.
+ * Memory and duration class of reading an item's size: the bytes of an encoded image or video, 0 for other items.
+ * Reading the header of a small image takes less than a millisecond; for a video, processes are started.
  */
 export function headerWork(item: unknown): { readonly bytes: number; readonly isSmall: boolean } {
   const { image, video } = (item ?? {}) as { readonly image?: unknown; readonly video?: unknown };
@@ -130,7 +129,7 @@ function fileBytes(file: unknown): number {
 }
 
 /**
- * @param signal ends the reading of a Blob, and of a video file
+ * @param signal cancels reading a Blob or a video file
  * @throws VG_ITEM_INVALID, VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_VIDEO_INVALID,
  *   VG_VIDEO_DECODER_MISSING, VG_PACKAGE_UNAVAILABLE, VG_ARGUMENT_INVALID
  */
@@ -176,7 +175,7 @@ async function openEncoded(
   const rasterBytes = 3 * height * width;
   const preprocess = async (signal: AbortSignal): Promise<EncoderItem> => {
     const own = await copyBytes(await read(signal));
-    // From the copy: the caller may have changed the bytes since their header was read.
+    // Open the copy: the caller may have changed the bytes after their header was read.
     const opened = await openImage(own, limits);
     if (opened.height !== height || opened.width !== width) {
       throw new VitgraphError(
@@ -191,7 +190,7 @@ async function openEncoded(
     return processRaster(raster, model.processor);
   };
   return opened("image", uuid, imageGrid(header, model.processor), model, {
-    // The decoder's memory and the resize's are not held together. Resizing holds the pixels twice.
+    // Decoding and resizing do not need their memory at the same time. Resizing holds the pixels twice.
     workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
     isSmall: header.isSmall && isInMemory(image) && bytes.length <= SMALL_BYTES,
     preprocess,
@@ -295,7 +294,7 @@ function openReady(uuid: string | undefined, item: EncoderItem, model: LoadedMod
 const FORMS =
   "{ image }, { raster }, { frames }, { video }, { pixel_values, grid_thw }, or an EncoderItem with its format";
 
-/** By the field that each form has, and no other. @throws VG_ITEM_INVALID */
+/** The kind of an item, by the field that only this kind has. @throws VG_ITEM_INVALID */
 function kindOf(item: unknown): OpenedItem["kind"] {
   const fields = typeof item === "object" && item !== null ? item : {};
   if ("image" in fields) return "image";
@@ -309,7 +308,10 @@ function kindOf(item: unknown): OpenedItem["kind"] {
   });
 }
 
-/** Reads the bytes of an image or a video as they are now, until the signal aborts. @throws VG_ITEM_INVALID */
+/**
+ * Returns a function that reads the bytes of an image or a video, until the signal aborts.
+ * @throws VG_ITEM_INVALID
+ */
 function readerOf(
   field: "image" | "video",
   file: unknown,
@@ -334,7 +336,7 @@ function readerOf(
   });
 }
 
-/** By its shape: a Blob of another realm or library is none by `instanceof`. */
+/** Checks methods instead of `instanceof`, which fails for a Blob of another realm or library. */
 function isBlob(value: unknown): value is Blob {
   const { arrayBuffer, size } = (value ?? {}) as Partial<Blob>;
   return typeof arrayBuffer === "function" && typeof size === "number";
@@ -350,7 +352,7 @@ function howToRead(field: "image" | "video", file: unknown): string {
   return `read the file: { ${field}: await readFile(path) }`;
 }
 
-/** The fields as they are now. @throws VG_ITEM_INVALID */
+/** Copies the fields, which the caller may replace later. @throws VG_ITEM_INVALID */
 function snapshot(name: string, raster: unknown): Raster {
   const { height, width, rgb } = (raster ?? {}) as Raster;
   if (types.isUint8Array(rgb)) return { height, width, rgb };
@@ -359,7 +361,7 @@ function snapshot(name: string, raster: unknown): Raster {
   });
 }
 
-/** The fields as they are now. */
+/** Copies the fields, which the caller may replace later. */
 function readyItem(item: PixelValuesItem | EncoderItem): EncoderItem {
   if ("pixel_values" in item) {
     const { pixel_values: pixelValues, grid_thw } = item;
@@ -396,7 +398,7 @@ function opened(
     spec: itemSpec(model.vision, grid),
     bytes: workBytes + keptBytes,
     keptBytes,
-    // Bounds of a checkpoint can make a large picture of a small one.
+    // Resize bounds can enlarge a small picture.
     isSmall: isSmall && keptBytes <= SMALL_BYTES,
     preprocess,
   };

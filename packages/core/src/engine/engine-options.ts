@@ -269,8 +269,8 @@ export function resolveEngineOptions(
 }
 
 /**
- * Decoding fills libuv's threads; one is left to small images, to files and to the system's own work. So is a core: with
- * all of two cores at large images, small ones took 2.4 times as long.
+ * Leaves one of libuv's threads to small images and file access. Also leaves one core: with both of two cores decoding
+ * large images, small ones took 2.4 times as long.
  */
 function defaultPreprocessConcurrency(): number {
   const libuvThreads = Number(process.env.UV_THREADPOOL_SIZE ?? 4);

@@ -10,9 +10,9 @@ export interface EngineStats extends EncoderStats {
   readonly queue: {
     /** Waiting items, preprocessed or not. */
     readonly items: number;
-    /** Tokens of those whose size is known. */
+    /** Tokens of the waiting items whose size is known. */
     readonly tokens: number;
-    /** Images being opened or preprocessed, or waiting for that. */
+    /** Items that are being opened or preprocessed, or wait for it. */
     readonly preparing: number;
     readonly batchesInFlight: number;
   };
@@ -25,10 +25,12 @@ export interface DeviceStats {
   readonly backend: "cpu" | "cuda" | "null";
   readonly name: string;
   readonly state: DeviceState;
-  /** Batches that succeeded on it. */
+  /** Number of successful batches. */
   readonly batches: number;
-  /** Of the whole device, including other processes; null while it is not up, and after the engine was closed. */
+  /**
+   * Memory of the whole device, including other processes; null while it is not up, and after the engine was closed.
+   */
   readonly memory: DeviceMemory | null;
-  /** Why it is not up. */
+  /** The error, if the device is not up. */
   readonly error?: string;
 }

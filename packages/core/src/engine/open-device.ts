@@ -61,7 +61,7 @@ export async function openDevice(
 async function costOfBatches(encoder: VisionEncoder, options: ResolvedEngineOptions): Promise<BatchCost> {
   const { costs, costDirectory } = options;
   if (typeof costs === "function") return costs;
-  // Measuring a big tower on a CPU takes minutes, and tells no more than its arithmetic: nothing is replayed there.
+  // On a CPU nothing is replayed, and cost follows FLOPs; measuring a large tower would take minutes.
   const measured = costs === "measure" || (costs === "auto" && encoder.device.info.backend === "cuda");
   if (!measured) return estimateCosts(encoder.model, encoder.device.info);
   const identity = costIdentity(encoder, options.encoder.compile);
@@ -69,7 +69,7 @@ async function costOfBatches(encoder: VisionEncoder, options: ResolvedEngineOpti
   const known = file === undefined ? undefined : await readCosts(file, identity);
   if (known !== undefined) return costFromSamples(known);
   const points = await measureCosts(encoder);
-  // A directory that cannot be written costs the next start some seconds, and this one nothing.
+  // Ignore write errors: the next start only has to measure again.
   if (file !== undefined) await writeCosts(file, identity, points).catch(() => {});
   return costFromSamples(points);
 }

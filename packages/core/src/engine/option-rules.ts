@@ -3,10 +3,10 @@ import { compilationConfigSchema } from "@vitgraph/config";
 import { describe, unknownOption, VitgraphError } from "@vitgraph/errors";
 
 export interface Rule {
-  /** As a phrase: "one of cpu, cuda". */
+  /** A phrase for messages: "one of cpu, cuda". */
   readonly expected: string;
   accepts(value: unknown): boolean;
-  /** Of an option that is an object: the rules of its own. */
+  /** For an option that is an object: the rules of its fields. */
   readonly fields?: Readonly<Record<string, Rule>>;
 }
 
@@ -38,14 +38,14 @@ export const SIZE: Rule = {
   accepts: (value) => typeof value === "number" && value >= 0,
 };
 
-/** Problems that one message names. */
-const MOST_NAMED = 10;
+/** Maximum number of problems in one message. */
+const MAX_NAMED = 10;
 
 /**
- * Proves that the options are an object of known names and accepted values. Options come from files, and from callers
- * without types.
+ * Checks that the options are an object with known names and valid values. Options may come from files, or from untyped
+ * JavaScript.
  * @param owner for the message: "EncoderEngine.create"
- * @param compilationConfigIs the right place for a key of the compilation config, for the message
+ * @param compilationConfigIs for messages: the correct location of a compilation config's key
  * @throws VG_ARGUMENT_INVALID naming each problem; `details.problems` has them as a list
  */
 export function checkRules(
@@ -58,10 +58,10 @@ export function checkRules(
     ? problemsOf(options, rules, "", compilationConfigIs)
     : [`they are ${describe(options)}, and must be an object`];
   if (problems.length === 0) return;
-  const more = problems.length > MOST_NAMED ? `; and ${problems.length - MOST_NAMED} more` : "";
-  const text = problems.slice(0, MOST_NAMED).join("; ");
+  const more = problems.length > MAX_NAMED ? `; and ${problems.length - MAX_NAMED} more` : "";
+  const text = problems.slice(0, MAX_NAMED).join("; ");
   throw new VitgraphError("VG_ARGUMENT_INVALID", `the options of ${owner} are invalid: ${text}${more}`, {
-    details: { problems: problems.slice(0, MOST_NAMED) },
+    details: { problems: problems.slice(0, MAX_NAMED) },
   });
 }
 

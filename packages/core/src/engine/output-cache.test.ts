@@ -39,7 +39,7 @@ function controlled() {
   };
 }
 
-/** The embedding that is kept, without computing one. */
+/** The cached embedding, without computing one. */
 function kept(cache: OutputCache, key: string): Promise<Embedding | undefined> {
   const absent = async () => Promise.reject(new Error("absent"));
   return cache.share(key, absent).catch(() => undefined);
@@ -52,8 +52,8 @@ async function rejection(promise: Promise<unknown>): Promise<VitgraphError> {
   );
 }
 
-describe("what is kept", () => {
-  test("an embedding is computed once and then kept", async () => {
+describe("cached embeddings", () => {
+  test("an embedding is computed once and then cached", async () => {
     const cache = new OutputCache(100);
     const compute = vi.fn(async () => embeddingOf(10, 7));
     const first = await cache.share("a", compute);
@@ -71,7 +71,7 @@ describe("what is kept", () => {
     });
   });
 
-  test("one larger than the cache passes through and drives nobody out", async () => {
+  test("an embedding larger than the cache is returned without evicting others", async () => {
     const cache = new OutputCache(20);
     await cache.share("small", async () => embeddingOf(20));
     expect((await cache.share("large", async () => embeddingOf(21))).bytes).toHaveLength(21);
@@ -79,14 +79,14 @@ describe("what is kept", () => {
     expect(await kept(cache, "small")).toBeDefined();
   });
 
-  test("a view counts with the whole buffer that it keeps in memory", async () => {
+  test("a view counts with the size of its whole buffer", async () => {
     const cache = new OutputCache(1000);
     const view = new Embedding({ ...embeddingOf(1), bytes: new Uint8Array(new ArrayBuffer(600), 100, 50) });
     await cache.share("view", async () => view);
     expect(cache.stats().bytes).toBe(600);
   });
 
-  test("no two answers share memory, and none with what is kept", async () => {
+  test("results do not share memory with each other or with the cache", async () => {
     for (const capacity of [0, 100]) {
       const cache = new OutputCache(capacity);
       const { compute, resolve } = controlled();
@@ -104,23 +104,23 @@ describe("what is kept", () => {
     }
   });
 
-  test("an embedding that one caller alone waits for, and that is not kept, is not copied", async () => {
+  test("an embedding for a single caller that is not cached is not copied", async () => {
     const computed = embeddingOf(8);
     expect((await new OutputCache(0).share("a", async () => computed)).bytes).toBe(computed.bytes);
   });
 
-  test("a large embedding is copied whole, in parts", async () => {
+  test("a large embedding is copied completely, in parts", async () => {
     const large = embeddingOf(3 * 2 ** 20 + 5);
     large.bytes.forEach((_, index) => {
       if (index % 4099 === 0) large.bytes[index] = index;
     });
     const answer = await new OutputCache(2 ** 23).share("a", async () => large);
-    // Not `not.toBe`: it compares every element for its message, for twelve seconds.
+    // `not.toBe` would compare every element for its message, which takes twelve seconds.
     expect(answer.bytes === large.bytes).toBe(false);
     expect(Buffer.compare(answer.bytes, large.bytes)).toBe(0);
   });
 
-  test("the count of bytes is that of the entries, whatever callers do with their answers", async () => {
+  test("the byte count equals the sum of the entries, even if callers transfer their results", async () => {
     const cache = new OutputCache(100);
     for (let key = 0; key < 50; key++) {
       const { bytes } = await cache.share(`${key}`, async () => embeddingOf(10));
@@ -130,7 +130,7 @@ describe("what is kept", () => {
     expect((await kept(cache, "49"))?.bytes).toHaveLength(10);
   });
 
-  test("without capacity nothing is kept, and identical items that arrive together still compute once", async () => {
+  test("with capacity 0 nothing is cached, but identical concurrent items are computed once", async () => {
     const cache = new OutputCache(0);
     const { compute, resolve } = controlled();
     const both = [cache.share("a", compute), cache.share("a", compute)];
@@ -140,14 +140,14 @@ describe("what is kept", () => {
     expect(cache.stats()).toMatchObject({ misses: 1, joined: 1, entries: 0, bytes: 0 });
   });
 
-  test("a capacity that is no size is refused", () => {
+  test("an invalid capacity is refused", () => {
     expect(() => new OutputCache(-1)).toThrowErrorMatchingInlineSnapshot(
       `[VitgraphError: the output cache's capacity is -1 bytes: give a number of bytes, 0 to keep no embeddings]`,
     );
     expect(() => new OutputCache(Number.NaN)).toThrow(VitgraphError);
   });
 
-  /** Keys oldest first, with the size of each: the obvious cache. */
+  /** A reference LRU cache: keys from oldest to newest, with their sizes. */
   class Model {
     entries: { key: string; size: number }[] = [];
     constructor(readonly capacity: number) {}
@@ -167,7 +167,7 @@ describe("what is kept", () => {
     }
   }
 
-  test("it behaves like a list of which the oldest goes first", async () => {
+  test("the cache behaves like a list that evicts the least recently used entry", async () => {
     const key = fc.constantFrom("a", "b", "c", "d", "e", "f");
     const command = fc.oneof(
       fc.record({ kind: fc.constant("get" as const), key }),
@@ -207,7 +207,7 @@ describe("what is kept", () => {
 });
 
 describe("flights", () => {
-  test("a failure goes to all who wait, and is not kept", async () => {
+  test("a failure is passed to all waiting callers, and is not cached", async () => {
     const cache = new OutputCache(100);
     const { compute, reject } = controlled();
     const outcomes = Promise.allSettled([cache.share("a", compute), cache.share("a", compute)]);
@@ -228,7 +228,7 @@ describe("flights", () => {
     await expect(cache.share("a", failing)).rejects.toThrow("thrown");
   });
 
-  test("who aborts leaves the flight to the others", async () => {
+  test("a caller that aborts does not affect the other waiting callers", async () => {
     const cache = new OutputCache(100);
     const { compute, resolve, signal } = controlled();
     const leaver = new AbortController();
@@ -239,7 +239,7 @@ describe("flights", () => {
     const error = await rejection(left);
     expect(error.code).toBe("VG_ABORTED");
     expect(error.message).toMatchInlineSnapshot(
-      `"the caller took the item back while its embedding was awaited"`,
+      `"the caller cancelled the item before its embedding was ready"`,
     );
     expect(error.cause).toBe(reason);
     expect(signal().aborted).toBe(false);
@@ -247,7 +247,7 @@ describe("flights", () => {
     await expect(stays).resolves.toBeInstanceOf(Embedding);
   });
 
-  test("when nobody waits any more the flight is aborted, and who comes then starts anew", async () => {
+  test("without waiting callers the flight is aborted, and the next caller starts a new one", async () => {
     const cache = new OutputCache(100);
     const first = controlled();
     const leavers = [new AbortController(), new AbortController()];
@@ -262,21 +262,21 @@ describe("flights", () => {
     const second = controlled();
     const anew = cache.share("a", second.compute);
     expect(second.compute).toHaveBeenCalledTimes(1);
-    // The abandoned flight ends late, and badly: nobody is concerned.
+    // The abandoned flight rejects later, without effect.
     first.reject(new Error("aborted"));
     second.resolve(embeddingOf(5));
     expect((await anew).bytes).toHaveLength(5);
     expect((await kept(cache, "a"))?.bytes).toHaveLength(5);
   });
 
-  test("who comes with an aborted signal starts nothing", async () => {
+  test("a call with an aborted signal computes nothing", async () => {
     const compute = vi.fn(async () => embeddingOf(1));
     const error = await rejection(new OutputCache(100).share("a", compute, AbortSignal.abort()));
     expect(error.code).toBe("VG_ABORTED");
     expect(compute).not.toHaveBeenCalled();
   });
 
-  test("an abort after the answer changes nothing", async () => {
+  test("an abort after the result has no effect", async () => {
     const cache = new OutputCache(100);
     const caller = new AbortController();
     const { compute, resolve, signal } = controlled();
@@ -287,7 +287,7 @@ describe("flights", () => {
     expect(signal().aborted).toBe(false);
   });
 
-  test("clear answers those who wait, and keeps nothing of their flight", async () => {
+  test("after clear, waiting callers get their results, which are not cached", async () => {
     const cache = new OutputCache(100);
     const { compute, resolve } = controlled();
     const waiting = cache.share("a", compute);
@@ -297,7 +297,7 @@ describe("flights", () => {
     expect(await kept(cache, "a")).toBeUndefined();
   });
 
-  test("whatever the order of arrivals, departures and the end, each flight computes once and each caller is answered once", async () => {
+  test("for any order of events, each flight computes once and each caller is answered once", async () => {
     const event = fc.record({ at: fc.nat(20), leavesAt: fc.option(fc.nat(20)) });
     await fc.assert(
       fc.asyncProperty(
@@ -338,7 +338,7 @@ describe("flights", () => {
 describe("keys", () => {
   const item: EncoderItem = { format: "u8", grid: { t: 1, h: 2, w: 4 }, pixels: Uint8Array.of(1, 2, 3) };
 
-  test("a content key is the same for equal content, whatever buffer holds it", async () => {
+  test("a content key is equal for equal content in any buffer", async () => {
     const within = new Uint8Array([9, 1, 2, 3, 9]).subarray(1, 4);
     const key = await contentKey(item, "model");
     expect(key).toMatch(/^sha256:[0-9a-f]{64}$/);
@@ -361,7 +361,7 @@ describe("keys", () => {
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  test("content that is hashed in several parts counts to its last byte", async () => {
+  test("content that is hashed in several parts affects the key up to its last byte", async () => {
     const pixels = new Uint8Array(2 ** 20 * 2 + 5);
     const other = pixels.slice();
     other[other.length - 1] = 1;
@@ -376,13 +376,13 @@ describe("keys", () => {
 
   const named = (uuid: string, identity = "model", grid = item.grid) => uuidKey(uuid, identity, grid);
 
-  test("no uuid meets a content key", async () => {
+  test("a uuid key never equals a content key", async () => {
     const key = await contentKey(item, "model");
     expect(named(key)).not.toBe(key);
     fc.assert(fc.property(fc.string({ minLength: 1 }), (uuid) => /^uuid:[0-9a-f]{64}$/.test(named(uuid))));
   });
 
-  test("a uuid names the content: the model and the grid are part of the key", () => {
+  test("the key of a uuid includes the model and the grid", () => {
     const keys = [
       named("x"),
       named("y"),
@@ -394,7 +394,7 @@ describe("keys", () => {
     expect(named("x")).toBe(named("x"));
   });
 
-  test("a uuid is a string with something in it", () => {
+  test("a uuid must be a non-empty string", () => {
     expect(() => named("")).toThrowErrorMatchingInlineSnapshot(
       `[VitgraphError: an item's uuid is "": give a string that stands for its content alone, or leave uuid out]`,
     );

@@ -3,8 +3,8 @@
  * that concurrent identical items are computed once.
  *
  * A result belongs to its caller. The cache never shares its memory: each result is a copy, made in chunks so that a
- * large one does not block the JavaScript thread. Only an embedding that is not cached, and that a single caller waits
- * for, is passed on without a copy. An entry's bytes are counted once, when it is inserted.
+ * large one does not block the JavaScript thread. Only an embedding for a single caller that is not cached is returned
+ * without a copy. An entry's bytes are counted once, when it is inserted.
  */
 import { createHash } from "node:crypto";
 import { describe, VitgraphError } from "@vitgraph/errors";
@@ -17,11 +17,11 @@ import type { EmbeddingCache } from "./embedding-cache.js";
 
 /** Plain data; counts since the cache was created. */
 export interface OutputCacheStats {
-  /** Found in the cache. */
+  /** Results found in the cache. */
   readonly hits: number;
-  /** Computed. */
+  /** Results that were computed. */
   readonly misses: number;
-  /** Waited for a computation that another caller had begun. */
+  /** Calls that waited for a computation started by another caller. */
   readonly joined: number;
   /** Entries dropped to make room for others. */
   readonly evictions: number;
@@ -32,17 +32,17 @@ export interface OutputCacheStats {
 }
 
 interface Entry {
-  /** Its bytes are never shared. */
+  /** Never returned directly: results are copies. */
   readonly embedding: Embedding;
   readonly sizeBytes: number;
 }
 
-/** One computation, and how many callers wait for it. */
+/** A computation in progress, and the number of waiting callers. */
 interface Flight {
   readonly controller: AbortController;
   readonly result: Promise<Embedding>;
   waiting: number;
-  /** Whether the result has other holders than the one who waits. Known when the result is. */
+  /** Whether the result is cached or has several waiting callers. Valid once the result is ready. */
   isShared: boolean;
 }
 
@@ -58,8 +58,9 @@ export class OutputCache implements EmbeddingCache {
   #evictions = 0;
 
   /**
-   * @param capacityBytes most bytes of embeddings kept; at 0 none is kept, and identical items that arrive together are
-   *   still computed once
+   * @param capacityBytes maximum bytes of cached embeddings. With 0 none is cached, but identical concurrent items are
+   * still
+   *   computed once
    * @throws VG_ARGUMENT_INVALID
    */
   constructor(capacityBytes: number) {
@@ -172,7 +173,7 @@ export class OutputCache implements EmbeddingCache {
     });
   }
 
-  /** Whether there is room for it. */
+  /** Inserts an embedding if it fits. @returns whether it was inserted */
   #keep(key: string, embedding: Embedding): boolean {
     // A view keeps its whole buffer in memory.
     const sizeBytes = embedding.bytes.buffer.byteLength;
@@ -201,14 +202,14 @@ async function copyOf({ grid, tokens, columns, dtype, bytes, batch }: Embedding)
 }
 
 function abortedError(signal: AbortSignal): VitgraphError {
-  return new VitgraphError("VG_ABORTED", "the caller took the item back while its embedding was awaited", {
+  return new VitgraphError("VG_ABORTED", "the caller cancelled the item before its embedding was ready", {
     cause: signal.reason,
   });
 }
 
 /**
  * The key of an item's content: SHA-256 over its pixels, format and grid, and over the encoder's identity. Hashing runs
- * on another thread. The item's memory must not change meanwhile: of a caller's item, hash a copy.
+ * on another thread. The item's memory must not change meanwhile, so pass a copy of a caller's item.
  * @param identity everything else that the embedding depends on: the checkpoint, its processor, the dtype
  */
 export async function contentKey(item: EncoderItem, identity: string): Promise<string> {

@@ -8,7 +8,7 @@ function setUp(options: Partial<PreprocessPoolOptions> = {}) {
   const clock = new VirtualClock();
   const pool = new PreprocessPool({ concurrency: 2, maxBytes: 100, agingMs: 1000, clock, ...options });
   const started: string[] = [];
-  /** A work of that name that takes 10 ms, with these bytes held during and after it. */
+  /** Runs a job with this name that takes 10 ms and holds these bytes during and after it. */
   const run = (
     name: string,
     {
@@ -39,7 +39,7 @@ function setUp(options: Partial<PreprocessPoolOptions> = {}) {
 }
 
 describe("PreprocessPool", () => {
-  test("runs so many works at a time, in order of priority and arrival", async () => {
+  test("runs a limited number of jobs at a time, in order of priority and arrival", async () => {
     const { clock, pool, started, run } = setUp();
     const works = [run("a"), run("b"), run("c"), run("d", { priority: -1 }), run("e", { priority: -1 })];
     await clock.advance(0);
@@ -51,18 +51,18 @@ describe("PreprocessPool", () => {
     expect(pool.size).toBe(0);
   });
 
-  test("lets waiting outweigh priority in the end", async () => {
+  test("lets waiting time outweigh priority eventually", async () => {
     const { clock, started, run } = setUp({ concurrency: 1, agingMs: 20 });
     const works = [run("a"), run("b", { priority: 1 }), run("c"), run("d")];
     await clock.advance(15);
     works.push(run("e"));
     await clock.runAll();
     await Promise.all(works);
-    // After 20 ms it is level with the last, and it came before that.
+    // After 20 ms its priority equals that of the last job, and it arrived earlier.
     expect(started).toEqual(["a", "c", "d", "b", "e"]);
   });
 
-  test("callers take turns: a flood of one is not the others' wait", async () => {
+  test("alternates between callers, so a flood from one does not delay the others", async () => {
     const { clock, started, run } = setUp({ concurrency: 1 });
     const works = Array.from({ length: 6 }, (_, index) => run(`f${index}`, { caller: "flood" }));
     await clock.advance(5);
@@ -72,7 +72,7 @@ describe("PreprocessPool", () => {
     expect(started.indexOf("small")).toBeLessThanOrEqual(2);
   });
 
-  test("holds bytes from the start of a work until its result is disposed, and lets nobody overtake", async () => {
+  test("counts bytes from the start of a job until its result is disposed, and lets no job overtake", async () => {
     const { clock, pool, started, run } = setUp();
     const works = [run("a", { bytes: 60, keptBytes: 50 }), run("b", { bytes: 60 }), run("c", { bytes: 1 })];
     await clock.runAll();
@@ -87,7 +87,7 @@ describe("PreprocessPool", () => {
     expect(pool.heldBytes).toBe(0);
   });
 
-  test("lets an item through that is larger than everything, alone", async () => {
+  test("runs a job that exceeds the limit alone", async () => {
     const { clock, started, run } = setUp();
     const works = [run("small"), run("huge", { bytes: 1000 }), run("small too")];
     await clock.advance(9);
@@ -102,7 +102,7 @@ describe("PreprocessPool", () => {
   describe("has a lane for small jobs", () => {
     const small = { bytes: 5, isSmall: true };
 
-    test("beside large ones that take every place, one of a caller at a time", async () => {
+    test("that run while large ones use all slots, one per caller at a time", async () => {
       const { clock, pool, started, run } = setUp();
       const works = ["A", "B", "C"].map((name) => run(name, { caller: "large" }));
       for (const name of ["f1", "f2", "f3"]) works.push(run(name, { ...small, caller: "flood" }));
@@ -115,7 +115,7 @@ describe("PreprocessPool", () => {
       expect(pool.size).toBe(0);
     });
 
-    test("that wait for no memory of large ones, and take none from them", async () => {
+    test("with a memory limit separate from that of large ones", async () => {
       const { clock, pool, started, run } = setUp();
       const works = [run("held", { bytes: 90, keptBytes: 90 })];
       await clock.runAll();
@@ -123,7 +123,7 @@ describe("PreprocessPool", () => {
       await clock.runAll();
       expect(started).toEqual(["held", "s"]);
       expect(pool.heldBytes).toBe(95);
-      // What the small one keeps is not counted against the large one.
+      // Bytes kept by the small job do not count against the large one.
       (await works[0])?.[Symbol.dispose]();
       works.push(run("exact", { bytes: 50 }));
       await clock.runAll();
@@ -132,21 +132,21 @@ describe("PreprocessPool", () => {
       expect(pool.heldBytes).toBe(0);
     });
 
-    test("with slots for callers that have no job running: one image does not wait for a flood's", async () => {
+    test("with slots for callers without a running job: a single image does not wait for a flood", async () => {
       const { clock, started, run } = setUp({ concurrency: 1 });
       const works = ["f1", "f2", "f3", "f4"].map((name) => run(name, { ...small, caller: "flood" }));
       await clock.advance(5);
       works.push(run("a", { ...small, caller: "a" }), run("a2", { ...small, caller: "a" }));
       works.push(run("b", { ...small, caller: "b" }), run("c", { ...small, caller: "c" }));
       await clock.advance(0);
-      // One beside the lane, and three in it.
+      // One outside the lane, and three in it.
       expect(started).toEqual(["f1", "f2", "a", "b"]);
       await clock.runAll();
       await Promise.all(works);
       expect(started).toHaveLength(8);
     });
 
-    test("whose memory is bounded too", async () => {
+    test("with bounded memory", async () => {
       const { clock, started, run } = setUp();
       const half = { bytes: 40 << 20, keptBytes: 40 << 20, isSmall: true };
       const works = [run("held", { bytes: 90, keptBytes: 90 })];
@@ -161,7 +161,7 @@ describe("PreprocessPool", () => {
     });
   });
 
-  test("a cancelled work that waits leaves at once and makes room", async () => {
+  test("removes a cancelled waiting job at once and starts the next", async () => {
     const { clock, pool, started, run } = setUp();
     const controller = new AbortController();
     const held = run("held", { bytes: 90, keptBytes: 90 });
@@ -180,11 +180,11 @@ describe("PreprocessPool", () => {
     expect(started).toEqual(["held", "small"]);
   });
 
-  test("works of one cancelled call leave together: none of them starts in the room of another", async () => {
+  test("removes the jobs of a cancelled call together: none of them starts in the room of another", async () => {
     const { clock, pool, started, run } = setUp({ maxBytes: 100 });
     const controller = new AbortController();
     const running = run("running", { bytes: 60 });
-    // The first is too large for the room that is left, the second is not.
+    // The first does not fit in the remaining room, the second does.
     const works = ["large", "fitting"].map((name, index) =>
       run(name, { bytes: 50 - 20 * index, caller: "cancelled", signal: controller.signal }),
     );
@@ -199,7 +199,7 @@ describe("PreprocessPool", () => {
     expect(pool.size).toBe(0);
   });
 
-  test("a cancelled work that runs keeps its room till it ends, and its result is dropped", async () => {
+  test("keeps the room of a cancelled running job until it ends, and drops its result", async () => {
     const { clock, pool, run } = setUp();
     const controller = new AbortController();
     const work = run("a", { bytes: 60, keptBytes: 60, signal: controller.signal });
@@ -221,7 +221,7 @@ describe("PreprocessPool", () => {
     expect(pool.size).toBe(0);
   });
 
-  test("a work that fails gives its room back", async () => {
+  test("releases the room of a failed job", async () => {
     const { clock, pool, run } = setUp();
     const rejected = expect(run("a", { bytes: 60, fails: true })).rejects.toThrow("a is damaged");
     await clock.runAll();

@@ -16,19 +16,19 @@ export interface PreprocessPoolOptions {
   readonly concurrency: number;
   /** Bytes held at a time. A job that alone needs more runs when nothing else is held. */
   readonly maxBytes: number;
-  /** How much waiting makes up for one step of priority, in milliseconds: as in the queue. */
+  /** Waiting time that compensates for one step of priority, in milliseconds, as in the queue. */
   readonly agingMs: number;
   readonly clock: Clock;
 }
 
 export interface PreprocessJob<T> {
-  /** Held while the job runs, and the cost that its caller's share is charged with. */
+  /** Bytes held while the job runs. Also the cost charged to its caller's share. */
   readonly bytes: number;
-  /** Of these, held afterwards until the result is disposed. */
+  /** The part of `bytes` that is held until the result is disposed. */
   readonly keptBytes: number;
-  /** Whether it takes some ten milliseconds at most, so that it may run in the lane for small jobs. */
+  /** Whether it takes at most about ten milliseconds, so that it may run in the lane for small jobs. */
   readonly isSmall: boolean;
-  /** The signal aborts when nobody waits for the result: a job of several steps stops between them. */
+  /** The signal aborts when no caller waits for the result. A job with several steps should stop between them. */
   work(signal: AbortSignal): Promise<T>;
 }
 
@@ -43,12 +43,12 @@ export interface Preprocessed<T> extends Disposable {
   readonly value: T;
 }
 
-/** Some dozens of small images that wait for their batch. Counted beside `maxBytes`. */
+/** Memory of the lane: some dozens of small images that wait for their batch. In addition to `maxBytes`. */
 const LANE_BYTES = 64 << 20;
-/** With one job beside the lane, as many as libuv has threads by default. */
+/** With one job outside the lane, equals libuv's default number of threads. */
 const LANE_SLOTS = 3;
 
-/** Jobs that run, and bytes held by them and by what they prepared. */
+/** Running jobs, and bytes held by them and by their results. */
 interface Usage {
   running: number;
   bytes: number;
@@ -68,7 +68,7 @@ export class PreprocessPool {
     this.#waiting = new FairLine(options.agingMs);
   }
 
-  /** Jobs that wait or run. */
+  /** Number of waiting and running jobs. */
   get size(): number {
     return this.#waiting.size + this.#main.running + this.#lane.running;
   }
@@ -78,8 +78,8 @@ export class PreprocessPool {
   }
 
   /**
-   * Runs the job in its turn. When the signal aborts, a job that waits is dropped at once; one that runs gives its room
-   * back when it ends. Either way the promise rejects with the signal's reason.
+   * Runs the job in its turn. When the signal aborts, a waiting job is dropped at once; a running job releases its room
+   * when it ends. In both cases the promise rejects with the signal's reason.
    */
   run<T>(job: PreprocessJob<T>, { caller, priority, signal }: Turn): Promise<Preprocessed<T>> {
     return new Promise<Preprocessed<T>>((resolve, reject) => {
@@ -90,7 +90,7 @@ export class PreprocessPool {
       const entry: Waiting = {
         caller,
         priority,
-        // A job without bytes takes its turn too.
+        // + 1, so that jobs without bytes are charged to their caller, too.
         cost: job.bytes + 1,
         bytes: job.bytes,
         isSmall: job.isSmall,
@@ -102,7 +102,7 @@ export class PreprocessPool {
       const stopWatching = onAbort(signal, () => {
         this.#waiting.delete(entry);
         reject(signal.reason);
-        // Later, when the signal has removed all of its jobs: otherwise the next of them would start in this one's room.
+        // Deferred until the signal has removed all jobs of the call; otherwise the next of them would start now.
         queueMicrotask(() => this.#pump());
       });
       this.#waiting.add(entry, this.#options.clock.now());

@@ -1,5 +1,5 @@
 /**
- * One call of an engine, shared by its items: its caller, and its end. It ends when the caller cancels, its time limit
+ * The context of one engine call, shared by its items. The call ends early when the caller cancels, its time limit
  * passes, or the engine is closed; the first of the three determines the error.
  */
 import { describe, VitgraphError } from "@vitgraph/errors";
@@ -9,7 +9,7 @@ import { raceAbort } from "./race-abort.js";
 
 export interface RequestContextOptions extends EncodeOptions {
   readonly id: number;
-  /** How long its items wait for others to share their batch. */
+  /** Maximum time that items wait for others to share their batch. */
   readonly windowMs: number;
   readonly clock: Clock;
 }
@@ -17,7 +17,7 @@ export interface RequestContextOptions extends EncodeOptions {
 export class RequestContext implements Disposable {
   readonly id: number;
   readonly priority: number;
-  /** Whose share the call takes. */
+  /** The caller whose share the call uses. */
   readonly caller: unknown;
   readonly windowMs: number;
   readonly #controller = new AbortController();
@@ -37,7 +37,7 @@ export class RequestContext implements Disposable {
     this.id = id;
     this.priority = priority;
     this.caller = caller;
-    // An item whose time is over within the window would wait for others only to be late.
+    // With a time limit within the window, waiting for others would only make items late.
     this.windowMs = timeoutMs <= windowMs ? 0 : windowMs;
     const stopWatching =
       signal === undefined ? () => {} : onAbort(signal, () => this.end(abortedError(signal)));
@@ -63,7 +63,10 @@ export class RequestContext implements Disposable {
     this.#stopWatching();
   }
 
-  /** Settles with the promise, or with the call's error if that ends first. The promise is never left unhandled. */
+  /**
+   * Settles like the promise, or with the call's error if the call ends first. Handles a later rejection of the
+   * promise.
+   */
   race<T>(promise: Promise<T>): Promise<T> {
     return raceAbort(promise, this.signal);
   }

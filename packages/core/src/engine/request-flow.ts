@@ -1,5 +1,5 @@
 /**
- * From a call's items to their outcomes: admit, open, count tokens, answer each, and inform the observers.
+ * Turns a call's items into outcomes: admits and opens them, counts tokens, computes each, and informs the observers.
  *
  *     items ─open▶ size known ─admit▶ ─preprocess pool▶ ready ─(output cache)▶ queue ─▶ batch ─▶ outcomes
  *
@@ -39,7 +39,7 @@ export class RequestFlow {
   }
 
   /**
-   * One outcome for each item, in their order.
+   * Returns one outcome per item, in order.
    * @param listeners `onItemSpecs`: see {@link EncodeOptions}; `onSettled`: called with each outcome as soon as it is ready
    */
   async encode(

@@ -22,20 +22,20 @@ export interface Node<K extends OpKind = OpKind> {
   readonly inputs: readonly (ValueId | null)[];
   readonly attributes: OpAttributes[K];
   readonly type: ValueType;
-  /** Its place in the model, for messages and printing: "blocks.3.attn.qkv". */
+  /** Module path in the model, for messages and printing: "blocks.3.attn.qkv". */
   readonly name: string;
 }
 
-/** A node whose op is known once it has been compared: `node.op === "linear"` narrows the attributes. */
+/** A node as a discriminated union: `node.op === "linear"` narrows the attributes. */
 export type AnyNode = { [K in OpKind]: Node<K> }[OpKind];
 
-/** The graph's result: each part fills its columns of one matrix, in this order. */
 export interface Graph {
   readonly nodes: readonly AnyNode[];
+  /** The result is one matrix: the outputs side by side, in this order. */
   readonly outputs: readonly ValueId[];
 }
 
-/** Builds a graph from the top; `infer` of each op checks every step. */
+/** Builds a graph node by node. The `infer` function of each op checks the types of its inputs. */
 export class GraphBuilder {
   readonly #nodes: AnyNode[] = [];
 
@@ -97,7 +97,7 @@ export function countUses(graph: Graph): readonly number[] {
   return uses;
 }
 
-/** The useful floating-point operations of one run. */
+/** Floating-point operations of one run, without padding. */
 export function graphFlops(graph: Graph, work: WorkCounts): number {
   return graph.nodes.reduce((sum, node) => sum + nodeFlops(graph, node, work), 0);
 }
@@ -107,7 +107,7 @@ export function nodeFlops<K extends OpKind>(graph: Graph, node: Node<K>, work: W
   return (OPS[node.op] as OpDefinition<K>).flops(inputs, node.type, work, node.attributes);
 }
 
-/** The graph as text, a node a line: `vitgraph print graph`. Leaves are printed where they are used. */
+/** The graph as text, one node per line: `vitgraph print graph`. Leaves are printed where they are used. */
 export function printGraph(graph: Graph): string {
   const lines: string[] = [];
   for (const node of graph.nodes) {

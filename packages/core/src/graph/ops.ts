@@ -1,9 +1,10 @@
 /**
  * The ops of a graph, in one total table keyed by the op.
  *
- * Every value is a matrix. Its rows are symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), its columns
- * are a number, and its element type is abstract if the target (`activation`) or the checkpoint (`weight`) determines
- * it. To add an op, add an entry to `OpAttributes` and a row to `OPS`; the type checker lists what is missing.
+ * Every value is a matrix. The row count is symbolic (a dim of the model: `patches`, `tokens`, `segments`, …), the
+ * column count is a number. The element types `activation` and `weight` are abstract: the target and the checkpoint
+ * determine their dtypes. To add an op, add an entry to `OpAttributes` and a row to `OPS`; the type checker lists what
+ * is missing.
  */
 import { type Activation, type Norm, type RowCount, statisticsColumns } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
@@ -28,8 +29,9 @@ export interface ValueType {
 }
 
 /**
- * A permutation of the first rows of a weight: in every head of `headSize` rows, the rows of a RoPE pair, (i, i +
- * headSize/2), become adjacent: 0, headSize/2, 1, headSize/2 + 1, … A vector's elements are its rows.
+ * Interleaved RoPE layout: a permutation of the first `rows` rows of a weight. In every head of `headSize` rows, the
+ * rows of a RoPE pair (i, i + headSize/2) become adjacent: 0, headSize/2, 1, headSize/2 + 1, … In a vector, each
+ * element counts as a row.
  */
 export interface PairedRows {
   readonly rows: number;
@@ -57,64 +59,66 @@ export interface RepeatedRows {
 }
 
 /**
- * A table of side² rows that has `axis` places along both of its axes: row (i, j) of the weight is the sum of the tensor's rows
- * (a, b), each times axis[i][a] · axis[j][b], in float32.
+ * A square table resized along both axes: row (i, j) of the weight is the sum of the tensor's rows (a, b), each times
+ * axis[i][a] · axis[j][b], in float32. The tensor has axis[0].length² rows, the weight axis.length².
  */
 export interface ResampledTable {
   readonly axis: readonly (readonly number[])[];
 }
 
-/** A tensor of the checkpoint, and its load transforms. `shape` is the shape after that, `tensor` the graph's name. */
+/** A tensor of the checkpoint, and its load transforms. `tensor` is its name in the graph, `shape` the final shape. */
 export interface WeightAttributes {
   readonly tensor: string;
   readonly shape: readonly number[];
-  /** The checkpoint has its rows in several tensors of the same size, which are concatenated. */
+  /** Names of checkpoint tensors of equal size whose rows are concatenated, instead of one tensor. */
   readonly parts?: readonly string[];
   /** The checkpoint's tensor is transposed. */
   readonly transposed?: boolean;
   /** The checkpoint's shape, if it differs. A smaller tensor is padded with zeros. */
   readonly stored?: readonly number[];
   readonly reordered?: ReorderedElements;
-  /** The elements, for constants that kernels read as weights and that are not in the checkpoint. */
+  /** The elements, for constants that kernels read as weights. No tensor of the checkpoint is read. */
   readonly literal?: readonly number[];
-  /** Beside `stored`, whose rows they are. */
+  /** Requires `stored`. Row numbers refer to `stored`. */
   readonly repeatedRows?: RepeatedRows;
-  /** Beside `stored`, whose rows they are. */
+  /** Requires `stored`, the shape of the table before the resize. */
   readonly resampled?: ResampledTable;
   /** The first element read of the checkpoint's tensor, if it has more elements than the weight. */
   readonly first?: number;
   /** Added to the tensor, in float32. */
   readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;
   /**
-   * Beside `stored`, which has as many angles as a row has elements: these rows, and behind them one for each half of the
-   * angles, their cosines and then their sines. In float32 on every device.
+   * Rows of cosines and sines that precede two rows computed from learned angles. Requires `stored`, a tensor with one
+   * angle per column. Row k of the two has the cosines, then the sines, of the k-th half of the angles. The weight is
+   * float32 on every device.
    */
-  readonly anglesBehind?: Float32Array;
-  /** Beside `stored`, whose rows come first: the elements behind them. */
-  readonly rowsBehind?: Float32Array;
-  /** Beside `stored`: each of its rows is cut into parts of this many columns, whose sum, in float32, is a row of the weight. */
+  readonly cosSinTable?: Float32Array;
+  /** Elements appended to the tensor. Requires `stored`, the tensor's shape. */
+  readonly appended?: Float32Array;
+  /** Cuts each row into parts of this many columns and adds the parts, in float32. Requires `stored`. */
   readonly summedColumns?: number;
   /** Multiplies the elements, in float32. */
   readonly factor?: number;
-  /** A vector of the checkpoint whose elements multiply the rows, in float32: layer scale. */
+  /** Layer scale: the name of a checkpoint vector whose element i multiplies row i, in float32. */
   readonly rowScale?: string;
   readonly pairedRows?: PairedRows;
   readonly folded?: FoldedNorm;
 }
 
 /**
- * A norm whose γ and β went into the product after it, of whose weight this is the tensor: γ ⊙ W, u or v of the kernel
- * `linear_norm`. Tensors go by the graph's names.
+ * Makes a weight an operand of the kernel `linear_norm`: a norm is folded into the product after it. `part` selects
+ * γ ⊙ W, u or v. The other fields are graph names of tensors.
  */
 export interface FoldedNorm {
   readonly part: "weight" | "u" | "v";
   readonly norm: Norm;
-  /** γ, and what is added to each of its elements. */
+  /** γ. */
   readonly scale: string;
+  /** Added to each element of γ. */
   readonly offset?: number;
   /** β. */
   readonly shift?: string;
-  /** The product's own. */
+  /** Bias of the product. */
   readonly bias?: string;
 }
 
@@ -140,12 +144,12 @@ export interface OpAttributes {
   rope: { readonly heads: number };
   rope_qk: { readonly heads: number };
   attention: { readonly heads: number; readonly scale: number };
-  /** `weightOffset` is added to the weight: 1 for norms that store weight - 1. */
+  /** `weightOffset` is added to the weight: 1 for checkpoints that store weight - 1. */
   rmsnorm: { readonly epsilon: number; readonly weightOffset: number };
   gate: { readonly function: Activation };
   mean_groups: { readonly groups: number };
   gather_rows: Record<never, never>;
-  /** A negative index names a learned row. */
+  /** A negative index selects a row of `learned`: −1 the first. */
   assemble_rows: Record<never, never>;
   rmsnorm_groups: { readonly groups: number; readonly epsilon: number };
   clamp: Record<never, never>;
@@ -156,16 +160,19 @@ export interface OpAttributes {
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /** A view: `factor` consecutive rows of patches, or of merged ones, become one of the dim `rows`, which is `tokens` if left out. */
+  /**
+   * A view: joins `factor` consecutive rows of the dim `patches` or `merged` into one of the dim `rows` (default
+   * `tokens`).
+   */
   merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
 export type OpKind = keyof OpAttributes;
 
-/** The amount of work in one run. */
+/** Row counts and attention sizes of one run. */
 export interface WorkCounts {
   readonly dims: DimCounts;
-  /** By the dim of a segment list, the sum over its segments of their rows squared. */
+  /** Query-key pairs by the dim of the segment list: the sum of each segment's squared row count. */
   readonly attentionPairs: Readonly<Record<string, number>>;
 }
 
@@ -176,21 +183,21 @@ export interface OpDefinition<K extends OpKind> {
   /** Names of the inputs; those ending in "?" are optional. */
   readonly inputs: readonly string[];
   /**
-   * `leaf`: nothing runs. `view`: the same memory, seen differently. `kernel`: the kernel of the same name runs.
-   * `companion`: the kernel that writes the input writes this, too, at the same time.
+   * `leaf`: no kernel. `view`: no kernel, the input's memory with another shape or stride. `kernel`: runs the kernel of
+   * the same name. `companion`: a second output of the kernel that writes the input.
    */
   readonly role: "leaf" | "view" | "kernel" | "companion";
   /** The output's type. @throws VG_GRAPH_INVALID */
   infer(inputs: Inputs, attributes: OpAttributes[K]): ValueType;
   print(attributes: OpAttributes[K]): string;
-  /** Useful floating-point operations of one run; only what matters (matrix products) is counted. */
+  /** Floating-point operations of the matrix products in one run, without padding. */
   flops(inputs: Inputs, output: ValueType, work: WorkCounts, attributes: OpAttributes[K]): number;
 }
 
 const fixed = (rows: number): RowCount => ({ dim: null, plus: rows });
 export const rowsOf = (dim: string, plus = 0): RowCount => ({ dim, plus });
 
-/** The rows of a type when the dims have these counts. @throws VG_GRAPH_INVALID where its dim has none */
+/** The number of rows for these dim counts. @throws VG_GRAPH_INVALID if `counts` lacks the dim */
 export function rowCount({ rows }: ValueType, counts: DimCounts): number {
   if (rows.dim === null) return rows.plus;
   const count = counts[rows.dim];
@@ -215,7 +222,10 @@ function invalid(op: OpKind, problem: string): VitgraphError {
 
 function checkPairedRows(tensor: string, all: number, { rows, headSize }: PairedRows): void {
   if (rows <= all && rows % headSize === 0 && headSize % 2 === 0) return;
-  throw invalid("weight", `${rows} of the ${all} rows of ${tensor} are no pairs in heads of ${headSize}`);
+  throw invalid(
+    "weight",
+    `${rows} of the ${all} rows of ${tensor} do not divide into RoPE pairs in heads of ${headSize}`,
+  );
 }
 
 function checkReordered(
@@ -248,7 +258,7 @@ function checkRepeatedRows(
   if (repeated >= 0 && repeated % group === 0 && first + repeated * times === rows) return;
   throw invalid(
     "weight",
-    `${storedRows} rows of ${tensor}, from ${first} on ${times} times in groups of ${group}, are not ${rows}`,
+    `${storedRows} rows of ${tensor}, repeated ${times} times from row ${first} in groups of ${group}, are not ${rows}`,
   );
 }
 
@@ -292,21 +302,21 @@ function checkAngles(
   if (angles === columns && angles % 2 === 0 && table.length === (rows - 2) * columns) return;
   throw invalid(
     "weight",
-    `${angles} angles of ${tensor} behind ${table.length} elements are no ${rows} rows of ${columns}`,
+    `${angles} angles of ${tensor} after ${table.length} elements are not ${rows} rows of ${columns}`,
   );
 }
 
-function checkRowsBehind(
+function checkAppended(
   tensor: string,
   shape: readonly number[],
   stored: readonly number[],
-  behind: Float32Array,
+  appended: Float32Array,
 ): void {
   const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
-  if (product(stored) + behind.length === product(shape)) return;
+  if (product(stored) + appended.length === product(shape)) return;
   throw invalid(
     "weight",
-    `${tensor} of [${stored.join(", ")}] and ${behind.length} elements are no [${shape.join(", ")}]`,
+    `${tensor} of [${stored.join(", ")}] and ${appended.length} elements are not [${shape.join(", ")}]`,
   );
 }
 
@@ -316,12 +326,12 @@ function sameMatrix(op: OpKind, a: ValueType, b: ValueType): void {
   }
 }
 
-function expectColumns(op: OpKind, what: string, type: ValueType, columns: number): void {
+function expectColumns(op: OpKind, input: string, type: ValueType, columns: number): void {
   if (type.columns !== columns)
-    throw invalid(op, `${what} is ${printType(type)}, expected ${columns} columns`);
+    throw invalid(op, `${input} is ${printType(type)}, expected ${columns} columns`);
 }
 
-/** The product of `linear` and what is fused into it, residuals aside. */
+/** Result type of a product with its fused ops. Does not check residuals. */
 function product(
   op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct,
   inputs: Inputs,
@@ -337,7 +347,7 @@ function product(
 
 type NormProduct = "linear_norm" | "linear_norm_rope";
 
-/** The product of normalised rows: [x, weight, statistics, u, v, …]. */
+/** Result type of a product with a folded norm. Inputs: [x, weight, statistics, u, v, …]. */
 function normProduct(op: NormProduct, [x, weight, statistics, u, v]: Inputs): ValueType {
   const y = product(op, [x, weight]);
   const rows = need([x, weight, statistics], 2, op);
@@ -349,7 +359,7 @@ function normProduct(op: NormProduct, [x, weight, statistics, u, v]: Inputs): Va
 const productFlops = ([x]: Inputs, y: ValueType, work: WorkCounts) =>
   2 * rowCount(y, work.dims) * y.columns * (x?.columns ?? 0);
 
-const nothing = () => 0;
+const noFlops = () => 0;
 const activation = (rows: RowCount, columns: number): ValueType => ({ element: "activation", rows, columns });
 
 export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
@@ -358,7 +368,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "leaf",
     infer: (_, { type }) => type,
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   weight: {
     inputs: [],
@@ -373,8 +383,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
         repeatedRows,
         summedColumns,
         resampled,
-        anglesBehind,
-        rowsBehind,
+        cosSinTable,
+        appended,
         pairedRows,
         folded,
       },
@@ -384,18 +394,18 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       if (repeatedRows !== undefined) checkRepeatedRows(tensor, shape, stored, repeatedRows);
       if (summedColumns !== undefined) checkSummed(tensor, shape, stored, summedColumns);
       if (resampled !== undefined) checkResampled(tensor, shape, stored, resampled);
-      if (anglesBehind !== undefined) checkAngles(tensor, shape, stored, anglesBehind);
-      if (rowsBehind !== undefined) checkRowsBehind(tensor, shape, stored, rowsBehind);
+      if (cosSinTable !== undefined) checkAngles(tensor, shape, stored, cosSinTable);
+      if (appended !== undefined) checkAppended(tensor, shape, stored, appended);
       if (pairedRows !== undefined) checkPairedRows(tensor, shape[0] as number, pairedRows);
       if (folded !== undefined && folded.part !== "weight")
         return { element: "f32", rows: fixed(1), columns: shape[0] as number };
       const vector = shape.length === 1;
       const columns = shape.slice(vector ? 0 : 1).reduce((product, side) => product * side, 1);
-      const element = anglesBehind === undefined ? "weight" : "f32";
+      const element = cosSinTable === undefined ? "weight" : "f32";
       return { element, rows: fixed(vector ? 1 : (shape[0] as number)), columns };
     },
     print: ({ tensor }) => tensor,
-    flops: nothing,
+    flops: noFlops,
   },
   constant: {
     inputs: [],
@@ -406,14 +416,14 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { element: "f32", rows: fixed(data.length / columns), columns };
     },
     print: ({ name }) => name,
-    flops: nothing,
+    flops: noFlops,
   },
   cached: {
     inputs: ["sources?"],
     role: "leaf",
     infer: (_, { type }) => type,
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   unpack_patches: {
     inputs: ["pixels", "patch_sources", "channel_scale"],
@@ -424,7 +434,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     },
     print: ({ channels, temporal, patchArea }) =>
       `channels=${channels} temporal=${temporal} patch_area=${patchArea}`,
-    flops: nothing,
+    flops: noFlops,
   },
   linear: {
     inputs: ["x", "weight", "bias?", "residual?"],
@@ -460,14 +470,14 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(x.rows, x.columns);
     },
     print: ({ epsilon }) => `epsilon=${epsilon}`,
-    flops: nothing,
+    flops: noFlops,
   },
   activation: {
     inputs: ["x"],
     role: "kernel",
     infer: (inputs) => need(inputs, 0, "activation"),
     print: (attributes) => attributes.function,
-    flops: nothing,
+    flops: noFlops,
   },
   add: {
     inputs: ["a", "b"],
@@ -478,7 +488,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return a;
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   interpolate_rows: {
     inputs: ["table", "index", "weights"],
@@ -490,7 +500,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(index.rows, table.columns);
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   rope: {
     inputs: ["x", "positions", "angles"],
@@ -501,7 +511,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return x;
     },
     print: ({ heads }) => `heads=${heads}`,
-    flops: nothing,
+    flops: noFlops,
   },
   rope_qk: {
     inputs: ["qkv", "positions", "angles"],
@@ -512,7 +522,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return qkv;
     },
     print: ({ heads }) => `heads=${heads}`,
-    flops: nothing,
+    flops: noFlops,
   },
   attention: {
     inputs: ["q", "k", "v", "cu_seqlens"],
@@ -540,7 +550,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     },
     print: ({ epsilon, weightOffset }) =>
       `epsilon=${epsilon}${weightOffset === 0 ? "" : ` weight_offset=${weightOffset}`}`,
-    flops: nothing,
+    flops: noFlops,
   },
   gate: {
     inputs: ["gate", "up"],
@@ -551,7 +561,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return gate;
     },
     print: (attributes) => attributes.function,
-    flops: nothing,
+    flops: noFlops,
   },
   mean_groups: {
     inputs: ["x"],
@@ -563,7 +573,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(x.rows, x.columns / groups);
     },
     print: ({ groups }) => `groups=${groups}`,
-    flops: nothing,
+    flops: noFlops,
   },
   gather_rows: {
     inputs: ["table", "index"],
@@ -575,7 +585,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { ...table, rows: index.rows };
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   assemble_rows: {
     inputs: ["x", "learned", "index"],
@@ -588,7 +598,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(index.rows, x.columns);
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   rmsnorm_groups: {
     inputs: ["x", "weight?"],
@@ -602,7 +612,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(x.rows, x.columns);
     },
     print: ({ groups, epsilon }) => `groups=${groups} epsilon=${epsilon}`,
-    flops: nothing,
+    flops: noFlops,
   },
   clamp: {
     inputs: ["x", "low", "high"],
@@ -614,7 +624,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(x.rows, x.columns);
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   standardize: {
     inputs: ["x", "shift", "scale"],
@@ -626,7 +636,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return activation(x.rows, x.columns);
     },
     print: ({ factor }) => `factor=${factor}`,
-    flops: nothing,
+    flops: noFlops,
   },
   linear_gather_rows: {
     inputs: ["x", "weight", "bias?", "table", "index"],
@@ -654,7 +664,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { element: "f32", rows: x.rows, columns: statisticsColumns(x.columns) };
     },
     print: () => "",
-    flops: nothing,
+    flops: noFlops,
   },
   linear_norm: {
     inputs: ["x", "weight", "statistics", "u", "v"],
@@ -691,7 +701,7 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { ...x, columns: count };
     },
     print: ({ start, count }) => `${start}..${start + count}`,
-    flops: nothing,
+    flops: noFlops,
   },
   merge_rows: {
     inputs: ["x"],
@@ -703,6 +713,6 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
       return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },
     print: ({ factor, rows }) => `factor=${factor}${rows === undefined ? "" : ` rows=${rows}`}`,
-    flops: nothing,
+    flops: noFlops,
   },
 };

@@ -10,7 +10,7 @@ const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="9" heigh
 
 afterEach(() => sharp.unblock({ operation: ["VipsForeignLoad"] }));
 
-test("the loaders of unsupported formats are closed from the first image on, and those of the four formats stay open", async () => {
+test("the first image blocks the loaders of unsupported formats, not those of the four formats", async () => {
   blockUnusedLoaders();
   expect((await sharp(svg).metadata()).format).toBe("svg");
   for (const name of ["444.jpg", "cmyk.jpg", "rgb.png", "lossy.webp", "palette.gif"]) {
@@ -19,7 +19,7 @@ test("the loaders of unsupported formats are closed from the first image on, and
   await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
 });
 
-test("they are closed at once after that", async () => {
+test("after the first image, loaders are blocked at once", async () => {
   await decodeImage(await readFile(`${folder}rgb.png`));
   blockUnusedLoaders();
   await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);

@@ -1,7 +1,7 @@
 /** Closes the loaders of libvips that vitgraph never uses (SVG, TIFF, AVIF, uncompressed, …). */
 import { whenSharpLoads } from "./load-sharp.js";
 
-/** Classes of libvips, each with its loaders from files, buffers and streams. */
+/** Class names in libvips. Each covers the loaders of a format from files, buffers and streams. */
 const USED_LOADERS = [
   "VipsForeignLoadJpeg",
   "VipsForeignLoadPng",
@@ -10,9 +10,9 @@ const USED_LOADERS = [
 ];
 
 /**
- * Makes libvips refuse every format but JPEG, PNG, WebP and GIF, in the whole process, from the first image on. A second
- * line of defence: the signature of an image is checked before libvips sees it. For dedicated processes such as the
- * command line: it would break a host that opens other formats with sharp, so the library never calls it.
+ * Makes libvips refuse all formats but JPEG, PNG, WebP and GIF, in the whole process, from the first image on. This is
+ * a second line of defence: the signature of an image is checked before libvips reads it. For dedicated processes such
+ * as the command line only: a host may open other formats with sharp, so the library never calls this.
  */
 export function blockUnusedLoaders(): void {
   whenSharpLoads((sharp) => {

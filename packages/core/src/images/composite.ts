@@ -2,7 +2,7 @@
 
 import { nextTurn } from "../next-turn.js";
 
-/** Some 2 ms of work. */
+/** Pixels per slice: about 2 ms of work. */
 const SLICE_PIXELS = 1 << 18;
 
 /**
@@ -30,7 +30,7 @@ export async function compositeOver(
   return rgba.subarray(0, pixels * 3);
 }
 
-/** A division by 255 with rounding, in shifts. */
+/** Rounded division by 255, in shifts. */
 function blend(colour: number, background: number, alpha: number): number {
   const sum = colour * alpha + background * (255 - alpha) + 128;
   return ((sum >> 8) + sum) >> 8;

@@ -2,7 +2,7 @@
  * Peak memory of decoding an image, from its header.
  *
  * The bytes per pixel were measured (`bench/decode-memory.mjs`); docs/decisions/2026-11-26-images-untrusted.md has the
- * table. Decoders hold the whole picture for some formats, and a few rows for others.
+ * table. For some formats decoders hold the whole picture in memory, for others a few rows.
  */
 import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "./image-header.js";
 
@@ -10,7 +10,7 @@ import type { GifHeader, ImageHeader, JpegHeader, PngHeader, WebpHeader } from "
 const BASE_BYTES = 16 << 20;
 const RGB_BYTES = 3;
 
-/** Buffers of inflated rows that wait for the garbage collector while a PNG is repaired. */
+/** Buffers of inflated rows that are not yet garbage-collected while a PNG is repaired. */
 const REPAIR_BYTES = 64 << 20;
 
 const PNG_CHANNELS: Readonly<Record<PngHeader["colourType"], number>> = { 0: 1, 2: 3, 3: 3, 4: 2, 6: 4 };
@@ -20,7 +20,7 @@ export interface DecodeMemoryOptions {
   readonly keepsAlpha: boolean;
 }
 
-/** @param scans of a JPEG */
+/** @param scans the number of scans of a JPEG */
 export function decodeMemoryBytes(
   header: ImageHeader,
   scans: number,
@@ -29,8 +29,8 @@ export function decodeMemoryBytes(
   const pixels = header.width * header.height;
   const raster = pixels * RGB_BYTES;
   // A rotated or mirrored picture is decoded whole before it is written out.
-  const turned = header.orientation === 1 ? 0 : raster;
-  return BASE_BYTES + header.stream.length + raster + turned + decoderBytes(header, scans, keepsAlpha);
+  const rotated = header.orientation === 1 ? 0 : raster;
+  return BASE_BYTES + header.stream.length + raster + rotated + decoderBytes(header, scans, keepsAlpha);
 }
 
 function decoderBytes(header: ImageHeader, scans: number, keepsAlpha: boolean): number {
@@ -63,15 +63,15 @@ function pngBytes(
 ): number {
   const pixels = width * height;
   const sampleBytes = bitDepth === 16 ? 2 : 1;
-  // An interlaced picture is stored whole. One of 16 bits was seen to take up to a byte more a pixel.
+  // libpng stores an interlaced picture whole. With 16 bits a channel, up to one more byte per pixel was measured.
   const stored = interlaced ? pixels * PNG_CHANNELS[colourType] * sampleBytes : 0;
   const deep = bitDepth === 16 ? pixels : 0;
-  // RGBA before it is composited.
+  // The RGBA pixels before compositing.
   const alpha = keepsAlpha ? 4 * pixels : 0;
   return stored + deep + alpha + Math.min(2 * pixels, REPAIR_BYTES);
 }
 
-/** The decoder's picture and libvips' copy of it, in RGBA each; lossy and lossless alike. */
+/** The decoder's picture and libvips' copy, both RGBA, for lossy and lossless files. */
 function webpBytes({ width, height }: WebpHeader, keepsAlpha: boolean): number {
   return width * height * (keepsAlpha ? 10 : 9);
 }

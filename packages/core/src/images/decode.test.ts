@@ -14,7 +14,7 @@ import { restorePng } from "./restore-png.js";
 
 const folder = fileURLToPath(new URL("../../../../test/fixtures/images/", import.meta.url));
 
-/** A PNG file, chunk by chunk, so that its header can lie. `rows` are whole scan lines, without their filter bytes. */
+/** A PNG file whose header need not match its data. `rows` are scan lines without filter bytes. */
 function png(
   header: { width: number; height: number; bitDepth?: number; colourType?: number },
   rows: readonly Uint8Array[],
@@ -59,7 +59,7 @@ async function failure(work: Promise<unknown>): Promise<VitgraphError> {
   return error;
 }
 
-describe('pixels are what Pillow\'s convert("RGB") makes of the same file', () => {
+describe('pixels equal those of Pillow\'s convert("RGB")', () => {
   let pillow: SafetensorsFile;
   beforeAll(async () => {
     pillow = await SafetensorsFile.open(`${folder}pillow/expected.safetensors`);
@@ -94,17 +94,17 @@ test("a colour profile changes nothing", async () => {
   expect(Buffer.from(rgb)).toEqual(Buffer.concat(picture));
 });
 
-test("opening reads the header alone: format and upright size, also if the pixels are missing", async () => {
+test("opening reads only the header: format and upright size, even if the pixels are missing", async () => {
   const upright = await openImage(await readFile(`${folder}pillow/orientation_1.jpg`));
-  const turned = await openImage(await readFile(`${folder}pillow/orientation_6.webp`));
+  const rotated = await openImage(await readFile(`${folder}pillow/orientation_6.webp`));
   expect(upright).toMatchObject({ format: "jpeg", width: 38, height: 25 });
-  expect(turned).toMatchObject({ format: "webp", width: 25, height: 38 });
+  expect(rotated).toMatchObject({ format: "webp", width: 25, height: 38 });
   const cut = await openImage(png({ width: 9, height: 5 }, rows(9, 2)).subarray(0, -30));
   expect(cut).toMatchObject({ format: "png", width: 9, height: 5 });
   expect((await failure(cut.decode())).code).toBe("VG_IMAGE_INVALID");
 });
 
-test("bytes in the middle of a larger buffer are decoded alone", async () => {
+test("a view of a larger buffer is decoded without the bytes around it", async () => {
   const picture = rows(4, 3);
   const file = png({ width: 4, height: 3 }, picture);
   const larger = Buffer.concat([Buffer.from("before"), file, Buffer.from("after")]);
@@ -113,7 +113,7 @@ test("bytes in the middle of a larger buffer are decoded alone", async () => {
 });
 
 describe("bytes that are not an image", () => {
-  test("a path, or nothing, in place of bytes", async () => {
+  test("a path or undefined instead of bytes", async () => {
     const path = await failure(decodeImage("photo.jpg" as unknown as Uint8Array));
     expect(path.code).toBe("VG_ARGUMENT_INVALID");
     expect(path.message).toBe(
@@ -123,7 +123,7 @@ describe("bytes that are not an image", () => {
     expect(nothing.fact).toBe("the image is undefined, not bytes");
   });
 
-  test("no bytes at all", async () => {
+  test("an empty array", async () => {
     const error = await failure(decodeImage(new Uint8Array()));
     expect(error.code).toBe("VG_IMAGE_INVALID");
     expect(error.message).toBe(
@@ -163,7 +163,7 @@ describe("bytes that are not an image", () => {
     ["gzip data", gzipSync("x"), "unpack it, and pass the image inside"],
     ["ZIP archive", "PK\x03\x04", "unpack it, and pass the image inside"],
   ];
-  test.each(named)("%s is named, with its remedy", async (format, content, remedy) => {
+  test.each(named)("%s is named in the error, with a remedy", async (format, content, remedy) => {
     const bytes = typeof content === "string" ? Buffer.from(content, "latin1") : content;
     const error = await failure(decodeImage(bytes));
     expect(error.code).toBe("VG_IMAGE_INVALID");
@@ -172,7 +172,7 @@ describe("bytes that are not an image", () => {
     );
   });
 
-  test("other bytes are quoted", async () => {
+  test("unknown bytes are quoted in the error", async () => {
     expect((await failure(decodeImage(Buffer.from("some words that are no image")))).message).toBe(
       'unknown image format: 28 bytes that begin with "some words that …": pass JPEG, PNG, WebP or GIF',
     );
@@ -181,7 +181,7 @@ describe("bytes that are not an image", () => {
     );
   });
 
-  test.each(["GIF88a", "GIF80a", "GIF8"])("the signature %s is none of GIF's", async (signature) => {
+  test.each(["GIF88a", "GIF80a", "GIF8"])("%s is not a GIF signature", async (signature) => {
     const bytes = await readFile(`${folder}pillow/palette.gif`);
     bytes.write(signature.padEnd(6, "\0"), 0, "latin1");
     expect((await failure(decodeImage(bytes))).fact).toMatch(/^unknown image format/);
@@ -203,9 +203,9 @@ describe("bytes that are not an image", () => {
     ["progressive.jpg", "JPEG"],
     ["lossless.webp", "WebP"],
     ["palette.gif", "GIF"],
-  ])("%s, cut off anywhere", async (name, format) => {
+  ])("%s, truncated at any length", async (name, format) => {
     const whole = await readFile(`${folder}pillow/${name}`);
-    // The last sixteenth is left out: a PNG's or GIF's trailer may be missing, and Pillow takes them without.
+    // The last sixteenth is not cut: Pillow accepts a PNG or GIF without its trailer.
     for (let sixteenths = 1; sixteenths < 16; sixteenths++) {
       const length = Math.floor((whole.length * sixteenths) / 16);
       const error = await failure(decodeImage(whole.subarray(0, length)));
@@ -215,12 +215,12 @@ describe("bytes that are not an image", () => {
     }
   });
 
-  test("a JPEG whose end marker alone is missing, as Pillow refuses it", async () => {
+  test("a JPEG without its end marker is refused, as in Pillow", async () => {
     const whole = await readFile(`${folder}pillow/444.jpg`);
     expect((await failure(decodeImage(whole.subarray(0, -2)))).code).toBe("VG_IMAGE_INVALID");
   });
 
-  test("signatures with nothing behind them", async () => {
+  test("signatures without further bytes", async () => {
     for (const start of ["\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "RIFF\x10\0\0\0WEBP", "GIF89a"]) {
       const error = await failure(decodeImage(Buffer.from(start, "latin1")));
       expect(error.code).toBe("VG_IMAGE_INVALID");
@@ -246,19 +246,19 @@ describe("the limit on pixels", () => {
     expect(error.details).toEqual({ width: 100_000, height: 100_000, maxPixels: 178_956_970 });
   });
 
-  test("holds for sizes that the PNG library itself cannot take", async () => {
+  test("holds for sizes beyond the limits of libpng", async () => {
     const side = 2 ** 31 - 1;
     const error = await failure(openImage(png({ width: side, height: side }, rows(2, 2))));
     expect(error.code).toBe("VG_IMAGE_TOO_LARGE");
   });
 
-  test("is the caller's where one is given, and counts the pixel on the limit as allowed", async () => {
+  test("can be set by the caller, and allows exactly that many pixels", async () => {
     const file = png({ width: 9, height: 5 }, rows(9, 5));
     expect((await decodeImage(file, { maxPixels: 45 })).width).toBe(9);
     expect((await failure(decodeImage(file, { maxPixels: 44 }))).code).toBe("VG_IMAGE_TOO_LARGE");
   });
 
-  test.each(["444.jpg", "lossless.webp", "palette.gif"])("is checked for %s too", async (name) => {
+  test.each(["444.jpg", "lossless.webp", "palette.gif"])("is checked for %s", async (name) => {
     const bytes = await readFile(`${folder}pillow/${name}`);
     expect((await failure(decodeImage(bytes, { maxPixels: 25 * 38 - 1 }))).code).toBe("VG_IMAGE_TOO_LARGE");
   });
@@ -269,7 +269,7 @@ describe("the limit on pixels", () => {
   });
 });
 
-test("a small PNG whose data inflates without end is read to its last row alone", async () => {
+test("a PNG whose data inflates to more than its rows is read only up to the last row", async () => {
   const header = { width: 9, height: 5 };
   const [picture, zeros] = [
     Buffer.concat(rows(9, 5).flatMap((row) => [Buffer.of(0), row])),
@@ -289,7 +289,7 @@ test("a small PNG whose data inflates without end is read to its last row alone"
 });
 
 describe("the limit on memory", () => {
-  /** The header of a PNG of zeros, without its rows. */
+  /** A PNG that has a header but no rows. */
   const header = (side: number, bitDepth: number, interlaced: boolean) => {
     const file = Buffer.from(png({ width: side, height: side, bitDepth, colourType: 6 }, []));
     file[28] = interlaced ? 1 : 0;
@@ -308,7 +308,7 @@ describe("the limit on memory", () => {
     );
   });
 
-  test("is the caller's if one is given", async () => {
+  test("can be set by the caller", async () => {
     const file = png({ width: 9, height: 5 }, rows(9, 5));
     const { decodeBytes } = await openImage(file);
     expect((await openImage(file, { maxDecodeBytes: decodeBytes })).width).toBe(9);
@@ -317,7 +317,7 @@ describe("the limit on memory", () => {
     expect((await failure(openImage(file, { maxDecodeBytes: 0 }))).code).toBe("VG_ARGUMENT_INVALID");
   });
 
-  test("counts a progressive JPEG's coefficients, which its header announces without having them", async () => {
+  test("includes a progressive JPEG's coefficients, even if the file has no coefficient data", async () => {
     const file = await readFile(`${folder}pillow/progressive.jpg`);
     const baseline = await readFile(`${folder}pillow/420.jpg`);
     const difference = async (side: number) => {
@@ -331,13 +331,13 @@ describe("the limit on memory", () => {
       const [progressive, plain] = (await Promise.all(sizes)) as [number, number];
       return progressive - plain;
     };
-    // 16 bits for each sample of 4:2:0: one and a half a pixel
+    // 16 bits for each sample; 4:2:0 has 1.5 samples per pixel
     expect(await difference(1600)).toBe(1600 * 1600 * 1.5 * 2);
   });
 });
 
 describe("the limit on the scans of a JPEG", () => {
-  /** Repeats the last scan. The decoder would refuse that; the limit comes before. */
+  /** Repeats the last scan. The decoder would refuse such a file, but the limit is checked first. */
   const withScans = async (count: number) => {
     const file = await readFile(`${folder}pillow/progressive.jpg`);
     const last = file.lastIndexOf(Buffer.of(0xff, 0xda));
@@ -358,7 +358,7 @@ describe("the limit on the scans of a JPEG", () => {
     );
   });
 
-  test("counts markers alone: not bytes within a segment, or behind the picture", async () => {
+  test("counts only markers, not equal bytes within a segment or after the picture", async () => {
     const file = await withScans(12);
     const scan = file.indexOf(Buffer.of(0xff, 0xda));
     // A comment with a scan's marker and an end marker, then padding.
@@ -369,7 +369,7 @@ describe("the limit on the scans of a JPEG", () => {
     expect(await countScans(stream, 5)).toBe(6);
   });
 
-  test("a long scan is counted over several turns of the event loop", async () => {
+  test("counting a long scan yields to the event loop", async () => {
     const file = await withScans(12);
     const stuffed = Buffer.alloc(1 << 18, Buffer.of(0xff, 0));
     const turns = vi.spyOn(globalThis, "setImmediate");

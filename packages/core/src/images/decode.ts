@@ -30,11 +30,13 @@ export interface Raster extends ImageSize {
 /** An image whose header was read and found within the limits. */
 export interface OpenedImage extends ImageSize {
   readonly format: ImageFormat;
-  /** Upper estimate of `decode`'s peak memory, from the header. Includes the returned pixels. */
+  /** Upper bound of `decode`'s peak memory, estimated from the header. Includes the returned pixels. */
   readonly decodeBytes: number;
-  /** Whether decoding takes some ten milliseconds at most. From the header. */
+  /** Whether decoding takes at most about ten milliseconds, estimated from the header. */
   readonly isSmall: boolean;
-  /** @throws VG_IMAGE_INVALID if the data behind the header is truncated or damaged; VG_PACKAGE_UNAVAILABLE without sharp */
+  /**
+   * @throws VG_IMAGE_INVALID if the data after the header is truncated or damaged; VG_PACKAGE_UNAVAILABLE without sharp
+   */
   decode(): Promise<Raster>;
 }
 
@@ -45,8 +47,8 @@ export interface DecodeOptions {
   readonly maxDecodeBytes?: number;
   /**
    * Red, green and blue, 0 to 255 each, under the pixels of an image with an alpha channel (vLLM's
-   * `rgba_background_color`). Default: alpha is dropped, as in transformers. As in vLLM, this concerns images that Pillow
-   * opens in mode RGBA: not grey ones of 8 bits, nor those with transparent colours in a palette.
+   * `rgba_background_color`). Default: alpha is dropped, as in transformers. As in vLLM, it applies to images that
+   * Pillow opens in mode RGBA: not to 8-bit grey images with alpha, nor to palettes with transparent colours.
    */
   readonly background?: readonly [red: number, green: number, blue: number];
 }
@@ -54,33 +56,33 @@ export interface DecodeOptions {
 /** Pillow refuses larger images as decompression bombs: half a gigabyte of RGB. */
 export const DEFAULT_MAX_PIXELS = 178_956_970;
 
-/** 1 GiB: the largest baseline JPEG or plain PNG, a progressive JPEG of 100 megapixels, a WebP of 87. */
+/** 1 GiB: enough for the largest baseline JPEG or plain PNG, a progressive JPEG of 100 megapixels, a WebP of 87. */
 export const DEFAULT_MAX_DECODE_BYTES = 1 << 30;
 
-/** An ordinary progressive JPEG has 10 scans. Each costs a pass over all of the picture's coefficients. */
-const SCANS_AT_MOST_PIXELS = 16;
+/** Pixels of a JPEG in all of its scans, over `maxPixels`. A scan is a pass over all coefficients; 10 are usual. */
+const MAX_SCANNED_RATIO = 16;
 
 /**
  * Larger images are decoded on all but one of libuv's threads, so that a batch of them delays neither small images nor
- * anything else in the process, such as reading a file.
+ * other work of the process, such as reading a file.
  */
 const SMALL_PIXELS = 1 << 20;
-/** In all scans of a JPEG: a progressive one of the size above passes. */
+/** Pixels in all scans of a small JPEG: 16 scans of the size above. */
 const SMALL_SCANNED_PIXELS = 16 * SMALL_PIXELS;
 const largeDecodes = new Semaphore(Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || 4) - 1));
 
 const SHARP_OPTIONS: SharpOptions = {
   autoOrient: false,
   ignoreIcc: true,
-  // Truncation and damage are errors; oddities that Pillow accepts too, such as JPEG data that ends early, are not.
+  // Refuses truncated and damaged files. Accepts deviations that Pillow accepts too, such as JPEG data that ends early.
   failOn: "error",
-  // The limit is ours, with our error.
+  // Limits are checked by vitgraph, for its own error messages.
   limitInputPixels: false,
 };
 
 /**
- * Reads an image's header. Height and width are those of the upright image: an orientation that turns it by a quarter
- * exchanges them. `bytes` are copied: they may change as soon as the promise exists.
+ * Reads an image's header. Height and width are those of the upright image: an orientation of ±90° exchanges them.
+ * `bytes` are copied before the function returns, so they may change at once.
  * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_ARGUMENT_INVALID
  */
 export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<OpenedImage> {
@@ -115,7 +117,7 @@ export async function openImage(bytes: Uint8Array, options: DecodeOptions = {}):
  *
  * Grey becomes red = green = blue. 16-bit grey is clipped at 255; other 16-bit channels keep the high byte.
  * CMYK is converted by Pillow's formula.
- * @throws VG_IMAGE_INVALID if the bytes are no such image, or a truncated or damaged one; VG_IMAGE_TOO_LARGE;
+ * @throws VG_IMAGE_INVALID for another format and for a truncated or damaged image; VG_IMAGE_TOO_LARGE;
  *   VG_ARGUMENT_INVALID; VG_PACKAGE_UNAVAILABLE without sharp
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<Raster> {
@@ -150,7 +152,7 @@ async function decodePixels(
   return pixels.data;
 }
 
-/** Whether Pillow opens the image in mode RGBA. For WebP only the decoder knows. */
+/** Whether Pillow opens the image in mode RGBA. For WebP the decoder decides. */
 function hasAlpha(header: ImageHeader): boolean {
   if (header.format === "webp") return true;
   if (header.format !== "png") return false;
@@ -161,10 +163,10 @@ function pipelineOf(sharp: SharpModule, header: ImageHeader, stream: Uint8Array)
   const image = sharp(stream, SHARP_OPTIONS);
   switch (header.format) {
     case "jpeg":
-      // Both ends of the pipeline, or libvips would convert through its default colour profile.
+      // Set both ends of the pipeline; otherwise libvips converts through its default colour profile.
       return header.components === 4 ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image;
     case "png":
-      // In this colour space the cast to 8 bits clips, and otherwise it takes the high byte.
+      // In the colour space grey16, the cast to 8 bits clips; in others it takes the high byte.
       return header.bitDepth === 16 && header.colourType === 0 ? image.toColourspace("grey16") : image;
     case "gif": {
       const { width, height, frame, background } = header;
@@ -184,7 +186,7 @@ function pipelineOf(sharp: SharpModule, header: ImageHeader, stream: Uint8Array)
   }
 }
 
-/** By EXIF's numbering. sharp mirrors before it turns. */
+/** Operations by EXIF orientation. sharp mirrors before it rotates. */
 const ORIENT: Readonly<Record<Orientation, (image: Sharp) => Sharp>> = {
   1: (image) => image,
   2: (image) => image.flop(),
@@ -211,7 +213,7 @@ async function greyToRgb(sharp: SharpModule, { data, width, height }: Pixels): P
   return (await raw(grey.toColourspace("srgb"))).data;
 }
 
-/** The decoder reads the header too. A raster whose size lies would be read beyond its end. */
+/** The decoder parses the header independently. A raster of another size would be read out of bounds. */
 function checkPixelsOf(header: ImageHeader, { data, width, height, channels }: Pixels): void {
   const upright = uprightSize(header, header.orientation);
   if (upright.width === width && upright.height === height && data.length === width * height * channels)
@@ -265,7 +267,7 @@ function checkPixels({ width, height }: ImageSize, maxPixels: number): void {
 async function checkScans(header: ImageHeader, maxPixels: number): Promise<number> {
   if (header.format !== "jpeg") return 1;
   const { width, height, stream } = header;
-  const maxScans = Math.floor((maxPixels * SCANS_AT_MOST_PIXELS) / (width * height));
+  const maxScans = Math.floor((maxPixels * MAX_SCANNED_RATIO) / (width * height));
   const scans = await countScans(stream, maxScans);
   if (scans <= maxScans) return scans;
   throw new VitgraphError(

@@ -1,4 +1,4 @@
-/** Image files to pixels, compared with the results of transformers' processor for the same files. */
+/** Pixels of image files, compared with the results of transformers' processors for the same files. */
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -17,7 +17,7 @@ interface Case {
   readonly image: string;
   readonly grid_thw: readonly [readonly [number, number, number]];
   readonly patches: number;
-  /** Row r of the stored tensor is row r · row_stride of the result. */
+  /** Row r of the stored tensor is row r · row_stride of the processor's result. */
   readonly row_stride: number;
 }
 
@@ -44,7 +44,7 @@ describe.each(cases)("$processor of $image", (row) => {
   const plane = processor.patchSize ** 2;
   const path = folder + row.image;
 
-  test("the grid is transformers', with and without decoding", async () => {
+  test("the grid equals transformers', with and without decoding", async () => {
     const [[t, h, w]] = row.grid_thw;
     const bytes = await readFile(path);
     expect(imageGrid(await openImage(bytes), processor)).toEqual({ t, h, w });
@@ -53,7 +53,7 @@ describe.each(cases)("$processor of $image", (row) => {
     expect(item.pixels).toHaveLength(row.patches * 3 * plane);
   });
 
-  /** Calls `visit` with each of our bytes and the value that transformers has in its place. */
+  /** Calls `visit` with each byte of the item and the corresponding value of transformers. */
   async function comparePixels(
     visit: (level: number, expected: number, channel: number) => void,
   ): Promise<void> {
@@ -72,9 +72,9 @@ describe.each(cases)("$processor of $image", (row) => {
     }
   }
 
-  // A JPEG's levels may differ where its decoder is another one. Ours is of the same kind as Pillow's, so even those are
-  // equal here; only PNG is held to it.
-  test("every uint8 level is transformers'", async () => {
+  // JPEG decoders may differ in their rounding. sharp's is of the same kind as Pillow's, so JPEG levels are equal too
+  // on most platforms, but the test requires it only of PNG.
+  test("every uint8 level equals transformers'", async () => {
     const mean = processor.imageMean;
     const std = processor.imageStd;
     let places = 0;
@@ -92,14 +92,14 @@ describe.each(cases)("$processor of $image", (row) => {
     expect(difference / places).toBeLessThan(2);
   });
 
-  test("scaled and shifted, the levels are transformers' pixel values", async () => {
+  test("the levels, scaled and shifted, equal transformers' pixel values", async () => {
     const scale = channelScale(processor);
     let largest = 0;
     await comparePixels((level, expected, channel) => {
       const value = Math.fround(level * (scale[channel * 2] as number) + (scale[channel * 2 + 1] as number));
       largest = Math.max(largest, Math.abs(value - expected));
     });
-    // The fixture is float16: half a unit in the last place at 2, the largest magnitude, is 2^-11 · 2.
+    // The fixture is float16: half a unit in the last place is 2^-11 · 2 at the largest magnitude, 2.
     if (row.image.endsWith(".png")) expect(largest).toBeLessThanOrEqual(2 ** -10);
   });
 });

@@ -1,13 +1,13 @@
 /**
  * GIF: screen, palettes and the first frame, by Pillow's rules.
  *
- * The stream is a GIF of the first frame alone: without offset, transparency and other frames. Its pixels become those
- * of Pillow's `convert("RGB")` although the decoder has nothing but the palette.
+ * The output stream is a GIF with only the first frame, without offset and transparency, and with a palette that makes
+ * the decoded pixels equal to those of Pillow's `convert("RGB")`.
  */
 import { type GifHeader, HeaderError, StepCounter } from "./image-header.js";
 
-/** 256 MiB of frame data in blocks of 255 bytes. */
-const MOST_BLOCKS = 1 << 20;
+/** Maximum blocks: 256 MiB of frame data in blocks of 255 bytes. */
+const MAX_BLOCKS = 1 << 20;
 
 const SCREEN_END = 13;
 const EXTENSION = 0x21;
@@ -20,7 +20,7 @@ type Colour = GifHeader["background"];
 
 export function readGif(bytes: Uint8Array): GifHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_BLOCKS, "blocks");
+  const steps = new StepCounter(MAX_BLOCKS, "blocks");
   if (file.length < SCREEN_END) throw new HeaderError("its screen descriptor is cut off");
   const screen = { width: file.readUInt16LE(6), height: file.readUInt16LE(8) };
   const screenPalette = readPalette(file, SCREEN_END, file[10] as number);
@@ -55,13 +55,13 @@ export function readGif(bytes: Uint8Array): GifHeader {
   const framePalette = readPalette(file, lzw, flags);
   const colours = fullPalette(framePalette, screenPalette);
   const data = lzw + framePalette.length;
-  // The trailer must not fill up a block that the end of the file cuts off.
+  // The appended trailer must not complete a block that is cut off at the end of the file.
   const dataEnd = endOfBlocks(file, data + 1, steps);
   const end = dataEnd > file.length + 1 ? NOTHING : END;
   const fill = (transparent ?? 0) * 3;
   return {
     format: "gif",
-    // Pillow lets a frame that reaches beyond the screen widen it.
+    // As in Pillow, a frame that reaches beyond the screen enlarges it.
     width: Math.max(screen.width, frame.left + frame.width),
     height: Math.max(screen.height, frame.top + frame.height),
     orientation: 1,
@@ -72,11 +72,11 @@ export function readGif(bytes: Uint8Array): GifHeader {
 }
 
 const INTERLACED = 0x40;
-/** An empty block, for a file that ends before it, and the trailer. */
+/** The empty block that ends the data (some files lack it), and the trailer. */
 const END = Buffer.of(0, TRAILER);
 const NOTHING = Buffer.alloc(0);
 
-/** Empty if the flags announce none. */
+/** Empty if the flags say that there is no palette. */
 function readPalette(file: Buffer, at: number, flags: number): Buffer {
   const sizeBytes = flags & 0x80 ? 3 << ((flags & 7) + 1) : 0;
   if (at + sizeBytes > file.length) throw new HeaderError("a palette is cut off");
@@ -84,8 +84,8 @@ function readPalette(file: Buffer, at: number, flags: number): Buffer {
 }
 
 /**
- * A colour for each of the 256 indices: black beyond the palette. Pillow passes over a palette that counts up in grey,
- * also if the other one takes its place; without any palette an index is its grey level.
+ * A colour for each of the 256 indices: black beyond the palette. As in Pillow, a palette that is a grey ramp (colour i
+ * is grey level i) is skipped in favour of the other one. Without a palette, colour i is grey level i.
  */
 function fullPalette(frame: Buffer, screen: Buffer): Buffer {
   const isCounting = (palette: Buffer) => palette.every((value, index) => value === Math.floor(index / 3));
@@ -97,7 +97,7 @@ function fullPalette(frame: Buffer, screen: Buffer): Buffer {
   return full;
 }
 
-/** Offset behind a chain of sub-blocks: a size byte and the data each, up to a size of 0. May lie beyond the file. */
+/** The offset after a chain of sub-blocks (size byte, data) that a size of 0 ends. May exceed the file's size. */
 function endOfBlocks(file: Buffer, start: number, steps: StepCounter): number {
   let at = start;
   for (let sizeBytes = file[at] ?? 0; sizeBytes > 0; sizeBytes = file[at] ?? 0) {
@@ -107,7 +107,7 @@ function endOfBlocks(file: Buffer, start: number, steps: StepCounter): number {
   return at + 1;
 }
 
-/** @param data code size and sub-blocks of the frame, as they stand in the file, and the end */
+/** @param data the frame's code size and sub-blocks, copied from the file, and `END` */
 function writeGif(
   { width, height }: GifHeader["frame"],
   interlaced: boolean,

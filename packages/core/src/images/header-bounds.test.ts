@@ -1,4 +1,4 @@
-/** The header readers do a bounded amount of work on any bytes, counted in steps and in reads. */
+/** The header readers do a bounded amount of work for any bytes. The tests count steps and reads. */
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -34,7 +34,7 @@ function fact(bytes: Uint8Array): string {
   return "it was read";
 }
 
-test("each EXIF entry is read once, also if it points at its own directory", () => {
+test("each EXIF entry is read once, even if it points to its own directory", () => {
   const reads = vi.spyOn(DataView.prototype, "getUint16");
   try {
     for (const entries of [10, 5000]) {
@@ -47,7 +47,7 @@ test("each EXIF entry is read once, also if it points at its own directory", () 
   }
 });
 
-test("a directory that announces more entries than the data holds ends with the data", () => {
+test("a directory with a too large entry count is read up to the end of the data", () => {
   const exif = selfPointingExif(3);
   exif.writeUInt16BE(65_535, 8);
   expect(exifOrientation(exif)).toBeUndefined();
@@ -81,7 +81,7 @@ test("an XMP packet is read up to a mebibyte", () => {
   expect(xmpOrientation(Buffer.concat([Buffer.alloc(1 << 20, " "), tag]))).toBeUndefined();
 });
 
-test("text that inflates to more than a mebibyte is passed over", () => {
+test("text that inflates to more than a mebibyte is skipped", () => {
   const bomb = (sizeBytes: number) => {
     const packet = Buffer.alloc(sizeBytes, " ");
     packet.write('tiff:Orientation="6"');
@@ -133,7 +133,7 @@ describe("a file of tiny parts is refused", () => {
   });
 });
 
-test("lengths that reach beyond the file take no memory", () => {
+test("lengths beyond the end of the file allocate no memory", () => {
   const longest = Buffer.from([0xff, 0xff, 0xff, 0xff]);
   const file = png([]);
   file.set(longest, 33); // IDAT's length

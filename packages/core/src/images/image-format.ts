@@ -1,6 +1,6 @@
 /**
- * The format of an image by its first bytes. Only the four formats of the first table reach a decoder; the name of the
- * file does not matter, nor do the other formats that the decoding library can open (SVG, TIFF, …).
+ * Detects the format of an image by its first bytes, not by its file name. Only the four formats of the first table
+ * reach a decoder, although the decoding library supports others (SVG, TIFF, …).
  */
 import { VitgraphError } from "@vitgraph/errors";
 
@@ -8,7 +8,7 @@ export type ImageFormat = "jpeg" | "png" | "webp" | "gif";
 
 interface Signature {
   readonly name: string;
-  /** One of these starts, in Latin-1, in which a dot stands for any byte; or a pattern for text. */
+  /** Possible first bytes, in Latin-1, with a dot for any byte; or a pattern for text. */
   readonly starts: readonly string[] | RegExp;
 }
 
@@ -30,7 +30,7 @@ const VIDEO = "pass it as { video: bytes }, or to vitgraph encode with --video";
 const RENDER = "render it to PNG first";
 const UNPACK = "unpack it, and pass the image inside";
 
-/** Bytes that callers pass by mistake, or in the hope that they are supported. The first match counts. */
+/** Unsupported formats that error messages name. The first match counts. */
 const UNSUPPORTED: readonly Unsupported[] = [
   { name: "HEIC", starts: /^.{4}ftyp(hei[cxms]|hev[cxms])/s, remedy: CONVERT },
   { name: "AVIF", starts: ["....ftypavif", "....ftypavis"], remedy: CONVERT },
@@ -69,10 +69,10 @@ const UNSUPPORTED: readonly Unsupported[] = [
   { name: "JSON", starts: /^(\xef\xbb\xbf)?\s*[{[]\s*["{[\]}]/, remedy: DOWNLOAD },
 ];
 
-/** The part in which signatures are looked for; an SVG may begin with a comment. */
+/** Signatures are searched in this many bytes: an SVG may begin with a comment. */
 const START_BYTES = 256;
 
-/** The supported format that the bytes begin as; undefined for any other. */
+/** The supported format with this signature; undefined for any other. */
 export function supportedFormat(bytes: Uint8Array): ImageFormat | undefined {
   return supportedStart(startOf(bytes));
 }
@@ -86,7 +86,7 @@ function supportedStart(start: string): ImageFormat | undefined {
   return formats.find((format) => matches(start, SIGNATURES[format]));
 }
 
-/** @throws VG_IMAGE_INVALID for no bytes at all and for any other format, which is named if it is a known one. */
+/** @throws VG_IMAGE_INVALID if there are no bytes or the format is unsupported. The error names known formats. */
 export function detectFormat(bytes: Uint8Array): ImageFormat {
   if (bytes.length === 0) {
     throw new VitgraphError("VG_IMAGE_INVALID", "the image has no bytes", {

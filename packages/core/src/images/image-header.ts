@@ -3,11 +3,11 @@ import type { Orientation } from "./orientation.js";
 import type { ImageSize } from "./smart-resize.js";
 
 interface CommonHeader extends ImageSize {
-  /** As stored: before the orientation is applied. */
+  /** Stored size, before the orientation is applied. */
   readonly width: number;
   readonly height: number;
   readonly orientation: Orientation;
-  /** The file for the decoder: a copy, without metadata. */
+  /** A copy of the file for the decoder, without metadata. */
   readonly stream: Uint8Array;
 }
 
@@ -15,9 +15,9 @@ export interface JpegHeader extends CommonHeader {
   readonly format: "jpeg";
   /** 1 for grey, 3 for colour, 4 for CMYK. */
   readonly components: 1 | 3 | 4;
-  /** DCT coefficients in memory if the picture comes in more than one scan. */
+  /** Memory of the DCT coefficients, which the decoder keeps if the picture has more than one scan. */
   readonly coefficientBytes: number;
-  /** The picture's data comes in several passes; `countScans` counts them. */
+  /** The picture may have several scans; `countScans` counts them. */
   readonly progressive: boolean;
 }
 
@@ -35,23 +35,23 @@ export interface WebpHeader extends CommonHeader {
 
 export interface GifHeader extends CommonHeader {
   readonly format: "gif";
-  /** Of the first frame within the screen, in pixels. The stream holds this frame alone. */
+  /** Size and position of the first frame on the screen, in pixels. The stream contains only this frame. */
   readonly frame: ImageSize & { readonly left: number; readonly top: number };
-  /** Colour of the pixels that the frame does not cover: red, green, blue. */
+  /** Colour of the pixels outside the frame: red, green, blue. */
   readonly background: readonly [number, number, number];
 }
 
 export type ImageHeader = JpegHeader | PngHeader | WebpHeader | GifHeader;
 
-/** Why a parser rejects the file. {@link readHeader} adds format and size. */
+/** A parser's reason for rejecting the file. {@link readHeader} adds format and size. */
 export class HeaderError extends Error {}
 
-/** Counts a parser's steps, so that a file of many tiny parts is rejected early. */
+/** Counts a parser's steps, to reject a file with too many parts early. */
 export class StepCounter {
   #left: number;
   readonly #parts: string;
 
-  /** @param parts their name in the plural, such as "chunks" */
+  /** @param parts plural noun for messages, such as "chunks" */
   constructor(limit: number, parts: string) {
     this.#left = limit;
     this.#parts = parts;

@@ -20,22 +20,22 @@ export interface FittedImage {
   readonly resizeTo: ImageSize;
   /** The size of the canvas: the resized image cropped, or padded with black. Default: that of the resized image. */
   readonly canvas?: ImageSize;
-  /** Where the canvas begins in the resized image, or before it. Default: its upper left. */
+  /** Position of the canvas in the resized image; negative for padding before the image. Default: 0, 0. */
   readonly origin?: { readonly top: number; readonly left: number };
   /**
    * The tiles that the canvas is cut into, row by row. Each is a frame of the item's grid. Pixels after the last whole
    * patch of a tile are dropped.
    */
   readonly tile?: ImageSize;
-  readonly whole?: WholeImage;
+  readonly thumbnail?: Thumbnail;
   /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
   /** For models that treat a clip's frames differently from an image's tiles. */
   readonly isClip?: true;
 }
 
-/** The thumbnail: the whole image beside its tiles. */
-export interface WholeImage {
+/** A small version of the whole image, in addition to its tiles. */
+export interface Thumbnail {
   /** The source of the thumbnail: the image itself, or the resized one. */
   readonly from: "image" | "resized";
   /** The thumbnail has its own grid. Default: it is one more tile. */
@@ -56,21 +56,21 @@ export interface ImageProcessor {
   readonly channelsLast?: boolean;
   /** The order of an item's rows. Default: merge blocks, see `item.ts`. */
   readonly patchOrder?: "raster";
-  /** Frames in a patch. */
+  /** Frames per patch. */
   readonly temporalPatchSize: number;
   /** Bounds of an image's area after the resize, in pixels. */
   readonly minPixels: number;
   readonly maxPixels: number;
-  /** The bounds count the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
+  /** The bounds apply to the pixels of all frames of a patch: those of a still count temporalPatchSize times. */
   readonly boundsCoverFrames?: boolean;
-  /** The size of every image or tile, whatever the aspect ratio; absent if the bounds determine it. */
+  /** The size of every image or tile, for any aspect ratio; absent if the bounds determine it. */
   readonly fixedSize?: ImageSize;
   /** Default: `smartResize` within the bounds. */
   readonly fit?: FitRule;
-  /** Rows of the answer for an image's grid. Default: patches / mergeSize². */
+  /** Output rows of an image's grid. Default: patches / mergeSize². */
   readonly tokensOf?: (grid: Grid, mergeSize: number) => number;
   readonly filter: ResizeFilter;
-  /** Red, green, blue, on the scale from 0 to 1. */
+  /** Red, green and blue, for pixel values from 0 to 1. */
   readonly imageMean: readonly number[];
   readonly imageStd: readonly number[];
   readonly rescaleFactor: number;
@@ -78,8 +78,8 @@ export interface ImageProcessor {
   readonly doRescale: boolean;
   readonly doNormalize: boolean;
   /**
-   * Pixels are rescaled and normalised in bfloat16, each step rounded: 256 values that no scale and shift give, so items hold
-   * them as they are. Default: float32, left to the encoder's first kernel.
+   * The processor rescales and normalises in bfloat16 and rounds each step. No scale and shift reproduce these values,
+   * so items hold normalised values. Default: float32, computed by the encoder's first kernel from uint8.
    */
   readonly normalizesIn?: "bf16";
 }
@@ -89,15 +89,15 @@ export interface ImageProcessor {
  * the number of sampled frames if the call does not.
  */
 export interface VideoProcessor extends ImageProcessor, FrameSampling {
-  /** How a family fits the frames of a clip. Default: to `fixedSize`, or `smartResize` within the bounds. */
+  /** Size rule for the frames of a clip. Default: `fixedSize`, or `smartResize` within the bounds. */
   readonly fitClip?: (frames: number, size: ImageSize, processor: VideoProcessor) => FittedImage;
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
   readonly sampling: FrameRule;
-  /** Limits on the number of frames that a rate gives. */
+  /** Limits on the number of frames when sampling by rate. */
   readonly minFrames: number;
   readonly maxFrames: number;
-  /** Seconds up to which a clip is sampled at the rate. For families whose rule asks for it. */
+  /** Maximum duration in seconds of a clip that is sampled at the rate, for families with this limit. */
   readonly maxDuration?: number;
 }
 
@@ -107,21 +107,21 @@ export interface ImageProcessorDefaults {
   readonly withoutFile: ImageProcessor;
   /** For a key missing in the file: the value of transformers' class. */
   readonly ofClass: ImageProcessor;
-  /** For files that set the size by other keys than bounds on the area. */
+  /** For files with other size keys than bounds on the area. */
   readonly sizes?: SizeSettings;
   /** Keys that transformers' class for the family's images ignores. */
   readonly ignored?: readonly string[];
 }
 
-/** A family's own settings of the size, in place of `min_pixels`, `max_pixels` and their `size`. */
+/** Size settings of a family, instead of `min_pixels`, `max_pixels` and `size: {shortest_edge, longest_edge}`. */
 export interface SizeSettings {
-  /** Keys of the file beside `size`. */
+  /** Keys of the file other than `size`. */
   readonly keys: readonly string[];
-  /** @param absent the values of absent keys */
+  /** @param absent default values */
   read(settings: SettingsReader, absent: ImageProcessor): Partial<VideoProcessor>;
 }
 
-/** Upper bound of `min_pixels`: images are upscaled to at most this size. */
+/** Upper bound of `min_pixels`: small images are upscaled to that area. */
 const MAX_MIN_PIXELS = 2 ** 28;
 
 /** Filters by Pillow's numbers. */
@@ -132,11 +132,10 @@ const FILTERS: ReadonlyMap<unknown, ResizeFilter> = new Map([
 ]);
 
 /**
- * @param settings the content of `preprocessor_config.json`; undefined where there is none. Both ways of giving the
- *   bounds are read: `min_pixels` and `max_pixels`, which win, and `size: {shortest_edge, longest_edge}`
- * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
- * @throws VG_MODEL_INVALID naming the unknown key or the invalid value; VG_MODEL_UNSUPPORTED for a filter that vitgraph
- *   does not have
+ * @param settings the content of `preprocessor_config.json`; undefined without a file. Bounds may be `min_pixels` and
+ *   `max_pixels`, which take precedence, or `size: {shortest_edge, longest_edge}`
+ * @param overrides `min_pixels`, `max_pixels` and `size` that replace the file's
+ * @throws VG_MODEL_INVALID naming the unknown key or the invalid value; VG_MODEL_UNSUPPORTED for an unknown filter
  */
 export function readImageSettings(
   settings: Settings | undefined,
@@ -150,7 +149,7 @@ export function readImageSettings(
 }
 
 /**
- * As {@link readImageSettings}, from the content of `video_preprocessor_config.json`.
+ * Like {@link readImageSettings}, for `video_preprocessor_config.json`.
  * @param file the name of the file that holds the settings, for messages
  */
 export function readVideoSettings(
@@ -173,13 +172,13 @@ export function readVideoSettings(
   };
 }
 
-/** 0 is no limit. */
+/** The value 0 means no limit. */
 function readDuration(read: SettingsReader, absent: number): number {
   if (read.value("max_duration") === 0) return Number.POSITIVE_INFINITY;
   return read.positiveNumber("max_duration", absent);
 }
 
-/** A number takes precedence over a rate within a file, and either over the defaults. */
+/** Processors that sample by number read `num_frames` or else `fps`; the others read only `fps`. */
 function usualSampling(read: SettingsReader, { fps, numFrames }: VideoProcessor): FrameSampling {
   if (numFrames === undefined) return fps === undefined ? {} : { fps: read.positiveNumber("fps", fps) };
   if ((read.value("num_frames") ?? read.value("fps") ?? null) === null) return { numFrames };
@@ -188,7 +187,7 @@ function usualSampling(read: SettingsReader, { fps, numFrames }: VideoProcessor)
   return { numFrames: undefined, fps: read.positiveNumber("fps", 1) };
 }
 
-/** A processor whose bounds cover the whole clip takes them from `size` alone. */
+/** A processor with bounds on the whole clip reads them only from `size`. */
 function videoSettings(
   settings: Settings | undefined,
   { boundsCover }: VideoProcessor,
@@ -200,12 +199,12 @@ function videoSettings(
 
 function overridden(settings: Settings | undefined, overrides: Settings): Settings | undefined {
   if (Object.keys(overrides).length === 0) return settings;
-  // min_pixels and max_pixels win over size within one file; an override wins over both.
+  // min_pixels and max_pixels take precedence over size within one file; an override takes precedence over both.
   const { min_pixels, max_pixels, ...rest } = settings ?? {};
   return overrides.size === undefined ? { ...settings, ...overrides } : { ...rest, ...overrides };
 }
 
-/** The parameters of `smartResize` in a processor. */
+/** The parameters of `smartResize`. */
 export function resizeBounds({ patchSize, mergeSize, minPixels, maxPixels }: ImageProcessor): ResizeBounds {
   return { factor: patchSize * mergeSize, minPixels, maxPixels };
 }
@@ -228,7 +227,7 @@ export function channelScale(processor: ImageProcessor): Float32Array {
   );
 }
 
-/** For {@link ImageProcessor.normalizesIn}: f32 [channels, 256], the normalised value of each uint8. */
+/** f32 [channels, 256]: the normalised value of each uint8 level, for {@link ImageProcessor.normalizesIn}. */
 export function normalizedLevels({ rescaleFactor, imageMean, imageStd }: ImageProcessor): Float32Array {
   const rounded = (values: readonly number[]) => bf16ToF32(f32ToBf16(Float32Array.from(values)));
   const factor = Math.fround(rescaleFactor);
@@ -270,12 +269,12 @@ function readSettings<Processor extends ImageProcessor>(
     doNormalize: read.boolean("do_normalize", absent.doNormalize),
   };
   if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
-  // A pixel budget that no decoder would meet; min_pixels above max_pixels is transformers' own arithmetic.
+  // Bounds the memory of an upscaled image. min_pixels above max_pixels is valid in transformers.
   if (processor.minPixels > MAX_MIN_PIXELS) read.fail("min_pixels", `at most ${MAX_MIN_PIXELS}`);
   return processor;
 }
 
-/** If the tower's patches have one frame, a file may still have its class's value, or the frames of a chunk. */
+/** For towers with one frame per patch, a file may contain another value: its class's default, or a chunk's frames. */
 function readTemporalPatch(read: SettingsReader, absent: number): number {
   const frames = read.positiveInteger("temporal_patch_size", absent);
   return absent === 1 ? absent : frames;
@@ -296,7 +295,7 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
   );
 }
 
-/** Bounds on the area in both of their forms, or the one size of a family. */
+/** Reads bounds on the area in both forms, or the fixed size of a family. */
 const BOUNDED_SIZES: SizeSettings = {
   keys: ["min_pixels", "max_pixels"],
   read(settings, { minPixels, maxPixels, fixedSize }) {
@@ -318,6 +317,6 @@ const BOUNDED_SIZES: SizeSettings = {
   },
 };
 
-/** The keys of `size`, for families whose images have bounds, and for those whose images have one size. */
+/** Keys of `size`: for families with bounds on the area, and for families with a fixed size. */
 const BOUNDS = ["shortest_edge", "longest_edge", "min_pixels", "max_pixels"];
 const SIDES = ["height", "width"];

@@ -1,4 +1,4 @@
-/** From image bytes to an item, equal to transformers' image processor to the uint8 level. */
+/** From image bytes to an item with the same uint8 levels as transformers' image processor. */
 export { blockUnusedLoaders } from "./block-loaders.js";
 export {
   DEFAULT_MAX_DECODE_BYTES,

@@ -1,10 +1,10 @@
-/** JPEG: the markers before the first scan. The stream keeps those needed for decoding, and all scans. */
+/** JPEG: parses the segments before the first scan. The output stream has those needed for decoding, and all scans. */
 import { nextTurn } from "../next-turn.js";
 import { HeaderError, type JpegHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 
-/** A file has some tens; an ICC profile of several MiB has 255. */
-const MOST_SEGMENTS = 65_536;
+/** A usual file has some tens of segments; an ICC profile of several MiB has 255. */
+const MAX_SEGMENTS = 65_536;
 
 const SOI = 0xd8;
 const EOI = 0xd9;
@@ -16,7 +16,7 @@ const COM = 0xfe;
 
 const EXIF = "Exif\0\0";
 const XMP = "http://ns.adobe.com/xap/1.0/\0";
-/** A block of 8 × 8 coefficients of 16 bits. */
+/** A block has 8 × 8 coefficients of 16 bits. */
 const BLOCK_BYTES = 128;
 
 interface Frame {
@@ -29,7 +29,7 @@ interface Frame {
 
 export function readJpeg(bytes: Uint8Array): JpegHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_SEGMENTS, "segments");
+  const steps = new StepCounter(MAX_SEGMENTS, "segments");
   const kept: Uint8Array[] = [file.subarray(0, 2)];
   const exif: Uint8Array[] = [];
   const sources: OrientationSources = {};
@@ -51,7 +51,7 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
       break;
     }
     if (at + 2 > file.length) throw new HeaderError("it ends before its first scan");
-    const end = at + Math.max(2, file.readUInt16BE(at)); // a length below 2 is one of no data to Pillow
+    const end = at + Math.max(2, file.readUInt16BE(at)); // Pillow treats a length below 2 as a segment without data
     if (end > file.length) throw new HeaderError("a segment reaches beyond its end");
     const data = file.subarray(at + 2, end);
     const segment = file.subarray(at - 2, end);
@@ -70,27 +70,27 @@ export function readJpeg(bytes: Uint8Array): JpegHeader {
     }
   }
   if (frame === undefined) throw new HeaderError("it has no frame before its first scan");
-  // Pillow takes the values of every CMYK image as inverted, libvips only those with Adobe's marker.
+  // Pillow treats all CMYK values as inverted, libvips only those of files with Adobe's marker.
   if (frame.components === 4 && !adobe) kept.splice(1, 0, ADOBE_CMYK);
   sources.exif = exif.length === 0 ? undefined : Buffer.concat(exif);
   return { format: "jpeg", ...frame, orientation: readOrientation(sources), stream: Buffer.concat(kept) };
 }
 
-/** Marker, length, "Adobe", version 100, two flags, no transform. */
+/** APP14 segment: marker, length, "Adobe", version 100, two flags, no transform. */
 const ADOBE_CMYK = Buffer.from("\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0", "latin1");
 
 /**
  * Counts the scans of a JPEG, up to `limit`. Parses markers like libjpeg, up to EOI: bytes that look like a marker
  * within a segment or after the picture don't count. Yields to the event loop periodically, so that a long file does
  * not block it.
- * @param stream of a {@link JpegHeader}
+ * @param stream {@link JpegHeader.stream}
  */
 export async function countScans(stream: Uint8Array, limit: number): Promise<number> {
   const file = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
   let scans = 0;
   let at = 2;
   for (let step = 1; scans <= limit; step++) {
-    if (step % STEPS_A_TURN === 0) await nextTurn();
+    if (step % STEPS_PER_TURN === 0) await nextTurn();
     at = file.indexOf(0xff, at);
     if (at < 0) break;
     const marker = file[at + 1];
@@ -108,10 +108,10 @@ export async function countScans(stream: Uint8Array, limit: number): Promise<num
   return scans;
 }
 
-/** Some milliseconds of work. */
-const STEPS_A_TURN = 1 << 16;
+/** Steps between yields: some milliseconds of work. */
+const STEPS_PER_TURN = 1 << 16;
 
-/** SOF0 to SOF15, without DHT, JPG and DAC, which stand among them. */
+/** SOF0 to SOF15, except for DHT, JPG and DAC, whose codes lie in that range. */
 function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }

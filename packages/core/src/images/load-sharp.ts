@@ -1,4 +1,4 @@
-/** sharp, the image library. Loaded when the first image is decoded: a host that passes pixels need not install it. */
+/** Loads the image library sharp when the first image is decoded: a host that passes pixels need not install it. */
 import type sharp from "sharp";
 import { loadOptional } from "../optional-package.js";
 
@@ -18,7 +18,7 @@ export async function loadSharp(): Promise<SharpModule> {
   return loaded;
 }
 
-/** Calls `set` before the first image is decoded, without loading sharp for it. */
+/** Calls `set` when sharp is loaded for the first image; at once if it is loaded already. */
 export function whenSharpLoads(set: (sharp: SharpModule) => void): void {
   if (loaded === undefined) settings.push(set);
   else set(loaded);

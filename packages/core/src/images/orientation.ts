@@ -1,29 +1,29 @@
 /**
- * The orientation that Pillow's `exif_transpose` obeys: EXIF IFD0 first, XMP if EXIF has no such tag.
+ * Reads the orientation that Pillow's `exif_transpose` applies: from EXIF IFD0, or from XMP if EXIF has no such tag.
  *
- * The parsers read untrusted bytes. They visit each IFD entry once and follow no pointer to another IFD: a directory
- * that refers to itself costs libexif the square of its size.
+ * The parsers read untrusted bytes. They visit each IFD entry once and follow no pointer to another IFD, since a
+ * directory that points to itself would take quadratic time (as it does in libexif).
  */
 
 /** EXIF numbering: 1 is upright, 6 is rotated by 90°. 5 to 8 swap width and height. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
-/** Metadata of a file that may hold an orientation. The last of each kind in the file counts. */
+/** Metadata that may contain an orientation. The last of each kind in the file counts. */
 export interface OrientationSources {
-  /** A TIFF structure, possibly behind "Exif\0\0" headers. */
+  /** A TIFF structure, possibly after "Exif\0\0" headers. */
   exif?: Uint8Array | undefined;
   /** An XMP packet: XML in UTF-8. */
   xmp?: Uint8Array | undefined;
 }
 
 /** Longer packets are read up to here. The standard's packets are at most 64 KiB. */
-const LONGEST_XMP_BYTES = 1 << 20;
+const MAX_XMP_BYTES = 1 << 20;
 
 const ORIENTATION_TAG = 0x0112;
 const ENTRY_BYTES = 12;
 const EXIF_HEADER = Buffer.from("Exif\0\0", "latin1");
 
-/** Byte orders by the first four bytes; Pillow takes a version of either byte order. */
+/** Byte order by the first four bytes. Like Pillow, accepts the version number in either byte order. */
 const LITTLE_ENDIAN_BY_HEADER: Readonly<Record<string, boolean>> = {
   "II*\0": true,
   "II\0*": true,
@@ -33,13 +33,13 @@ const LITTLE_ENDIAN_BY_HEADER: Readonly<Record<string, boolean>> = {
 
 interface FieldType {
   readonly sizeBytes: number;
-  /** Absent if Pillow does not read a number from it: then the tag counts as present, and as upright. */
+  /** Absent if Pillow does not read a number of this type: then the tag counts as present, with the value upright. */
   readonly read?: (view: DataView, at: number, littleEndian: boolean) => number;
 }
 
 /** TIFF field types by their number. An entry of any other type is skipped. */
 const FIELD_TYPES: Readonly<Record<number, FieldType>> = {
-  1: { sizeBytes: 1 }, // BYTE, ASCII and UNDEFINED are strings in Pillow
+  1: { sizeBytes: 1 }, // Pillow reads BYTE, ASCII and UNDEFINED as strings
   2: { sizeBytes: 1 },
   7: { sizeBytes: 1 },
   3: { sizeBytes: 2, read: (view, at, little) => view.getUint16(at, little) },
@@ -71,8 +71,8 @@ export function uprightSize<S extends { width: number; height: number }>(size: S
 }
 
 /**
- * @returns undefined if the EXIF data has no orientation tag. For data that is no TIFF structure 1: Pillow either refuses
- *   the image or ignores both EXIF and XMP then.
+ * @returns undefined if the EXIF data has no orientation tag. 1 for data that is not a TIFF structure: for such data
+ *   Pillow refuses the image, or ignores both EXIF and XMP.
  */
 export function exifOrientation(exif: Uint8Array): Orientation | undefined {
   const tiff = withoutExifHeaders(exif);
@@ -100,9 +100,9 @@ export function exifOrientation(exif: Uint8Array): Orientation | undefined {
   return found;
 }
 
-/** Pillow's pattern, `tiff:Orientation(="|>)([0-9])`: an attribute or an element, without regard to XML. */
+/** Uses Pillow's pattern, `tiff:Orientation(="|>)([0-9])`, for an attribute or an element, without parsing XML. */
 export function xmpOrientation(xmp: Uint8Array): Orientation | undefined {
-  const packet = Buffer.from(xmp.buffer, xmp.byteOffset, Math.min(xmp.byteLength, LONGEST_XMP_BYTES));
+  const packet = Buffer.from(xmp.buffer, xmp.byteOffset, Math.min(xmp.byteLength, MAX_XMP_BYTES));
   const digit = /tiff:Orientation(?:="|>)([0-9])/.exec(packet.toString("latin1"))?.[1];
   return digit === undefined ? undefined : orientationOf(Number(digit));
 }

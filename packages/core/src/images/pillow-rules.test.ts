@@ -1,4 +1,7 @@
-/** Pillow's rules on the edges of the formats. `make.py` beside the images makes them, and the expectations. */
+/**
+ * Files at the edges of the formats, decoded by Pillow's rules. `make.py` next to them generates files and
+ * expectations.
+ */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -18,18 +21,15 @@ const expected: Readonly<Record<string, Expectation | null>> = JSON.parse(
   readFileSync(`${folder}expected.json`, "utf8"),
 );
 
-test.each(Object.entries(expected))(
-  "%s has Pillow's pixels, or is refused as in Pillow",
-  async (name, row) => {
-    const bytes = await readFile(folder + name);
-    const outcome = await decodeImage(bytes).catch((error: unknown) => error);
-    if (row === null) {
-      expect(VitgraphError.is(outcome) && outcome.code).toBe("VG_IMAGE_INVALID");
-      return;
-    }
-    if (outcome instanceof Error) throw outcome;
-    const { width, height, rgb } = outcome as Awaited<ReturnType<typeof decodeImage>>;
-    expect({ width, height, sha256: createHash("sha256").update(rgb).digest("hex") }).toEqual(row);
-    expect(await openImage(bytes)).toMatchObject({ width, height });
-  },
-);
+test.each(Object.entries(expected))("%s: pixels, or refusal, as in Pillow", async (name, row) => {
+  const bytes = await readFile(folder + name);
+  const outcome = await decodeImage(bytes).catch((error: unknown) => error);
+  if (row === null) {
+    expect(VitgraphError.is(outcome) && outcome.code).toBe("VG_IMAGE_INVALID");
+    return;
+  }
+  if (outcome instanceof Error) throw outcome;
+  const { width, height, rgb } = outcome as Awaited<ReturnType<typeof decodeImage>>;
+  expect({ width, height, sha256: createHash("sha256").update(rgb).digest("hex") }).toEqual(row);
+  expect(await openImage(bytes)).toMatchObject({ width, height });
+});

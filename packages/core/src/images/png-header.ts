@@ -1,17 +1,17 @@
 /**
- * PNG: the chunks, by Pillow's rules. Checksums are verified up to the image data and ignored from there.
+ * PNG: parses the chunks by Pillow's rules. Checksums are verified up to the image data and ignored after it.
  *
- * The stream has IHDR, a full palette, one IDAT with a right checksum, and IEND. Transparency (tRNS) is cut too:
- * Pillow's `convert("RGB")` ignores it.
+ * The output stream has IHDR, a full palette, one IDAT with a correct checksum, and IEND. It has no transparency
+ * (tRNS), because Pillow's `convert("RGB")` ignores it.
  */
 import { constants, crc32, inflateSync } from "node:zlib";
 import { HeaderError, type PngHeader, StepCounter } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 
-/** Half a gigabyte of image data in chunks of the usual 8 KiB. */
-const MOST_CHUNKS = 65_536;
-/** As Pillow's limit for inflated text, and ours for text that is not compressed. */
-const LONGEST_TEXT_BYTES = 1 << 20;
+/** Maximum chunks: half a gigabyte of image data in chunks of the usual 8 KiB. */
+const MAX_CHUNKS = 65_536;
+/** Pillow's limit for inflated text. vitgraph applies it to uncompressed text, too. */
+const MAX_TEXT_BYTES = 1 << 20;
 
 const SIGNATURE_BYTES = 8;
 const BIT_DEPTHS: Readonly<Record<number, readonly number[]>> = {
@@ -25,7 +25,7 @@ const BIT_DEPTHS: Readonly<Record<number, readonly number[]>> = {
 interface Chunk {
   readonly name: string;
   readonly data: Buffer;
-  /** Whether the file holds all of its data; its checksum may be missing. */
+  /** Whether the file contains all of the chunk's data. Its checksum may be missing. */
   readonly whole: boolean;
   /** Offset of the checksum. */
   readonly end: number;
@@ -33,12 +33,12 @@ interface Chunk {
 
 export function readPng(bytes: Uint8Array): PngHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_CHUNKS, "chunks");
+  const steps = new StepCounter(MAX_CHUNKS, "chunks");
   const text = new TextChunks();
   const imageData: Buffer[] = [];
   let header: Buffer | undefined;
   let palette: Buffer | undefined;
-  // Pillow takes the first run of IDAT chunks; later ones are not part of the picture.
+  // Pillow reads the first run of consecutive IDAT chunks and ignores later ones.
   let afterImageData = false;
   for (let at = SIGNATURE_BYTES; ; ) {
     steps.count();
@@ -72,7 +72,7 @@ export function readPng(bytes: Uint8Array): PngHeader {
   return { format: "png", ...fields, orientation, stream: writePng(fields, palette, imageData) };
 }
 
-/** IDAT's data in the stream of a {@link PngHeader}: one zlib stream. */
+/** The IDAT data in the stream of a {@link PngHeader}: one zlib stream. */
 export function compressedRows({ stream }: PngHeader): Uint8Array {
   const at = imageDataOffset(stream);
   return stream.subarray(at + 8, stream.length - AFTER_DATA_BYTES);
@@ -84,10 +84,10 @@ export function withCompressedRows({ stream }: PngHeader, data: Uint8Array): Uin
   return Buffer.concat([stream.subarray(0, at), ...chunkParts("IDAT", [data]), ...END]);
 }
 
-/** Of IDAT's checksum and IEND. */
+/** Size of IDAT's checksum and of IEND. */
 const AFTER_DATA_BYTES = 16;
 
-/** Of IDAT, behind IHDR and PLTE. */
+/** The offset of IDAT, after IHDR and PLTE. */
 function imageDataOffset(stream: Uint8Array): number {
   const file = Buffer.from(stream.buffer, stream.byteOffset, stream.byteLength);
   let at = SIGNATURE_BYTES;
@@ -95,7 +95,7 @@ function imageDataOffset(stream: Uint8Array): number {
   return at;
 }
 
-/** Undefined at the end of the file, and if there is no valid chunk name. */
+/** Undefined at the end of the file, or if the chunk name is invalid. */
 function readChunk(file: Buffer, at: number): Chunk | undefined {
   if (at + 8 > file.length) return undefined;
   const name = file.toString("latin1", at + 4, at + 8);
@@ -146,7 +146,7 @@ function writePng(
   return Buffer.concat([...parts, ...chunkParts("IDAT", imageData), ...END]);
 }
 
-/** A colour for every index: black where the file has none, as in Pillow. libpng refuses such an index. */
+/** A colour for each index: black beyond the file's palette, as in Pillow. libpng would refuse such an index. */
 function fullPalette(palette: Buffer | undefined, bitDepth: number): Buffer {
   const full = Buffer.alloc(3 << bitDepth);
   if (palette !== undefined)
@@ -154,7 +154,7 @@ function fullPalette(palette: Buffer | undefined, bitDepth: number): Buffer {
   return full;
 }
 
-/** Parts that are joined once: image data is large. */
+/** The parts of a chunk. The caller concatenates all parts of the file at once, because image data is large. */
 function chunkParts(name: string, parts: readonly Uint8Array[]): readonly Uint8Array[] {
   const head = Buffer.alloc(8);
   head.writeUInt32BE(parts.reduce((sum, part) => sum + part.length, 0));
@@ -164,7 +164,7 @@ function chunkParts(name: string, parts: readonly Uint8Array[]): readonly Uint8A
   return [head, ...parts, sum];
 }
 
-/** The text and EXIF chunks in which Pillow looks for an orientation. Of each kind the last one counts. */
+/** The text and EXIF chunks that Pillow searches for an orientation. The last of each kind counts. */
 class TextChunks {
   #exif: Uint8Array | undefined;
   #rawProfile: Text | undefined;
@@ -174,7 +174,7 @@ class TextChunks {
     if (name === "eXIf") this.#exif = data;
     const read = TEXT_CHUNKS[name];
     if (read === undefined) return;
-    const keyEnd = data.subarray(0, LONGEST_KEY_BYTES + 1).indexOf(0);
+    const keyEnd = data.subarray(0, MAX_KEY_BYTES + 1).indexOf(0);
     const text = keyEnd < 0 ? undefined : read(data.subarray(keyEnd + 1));
     if (text === undefined) return;
     const key = data.toString("latin1", 0, keyEnd);
@@ -183,20 +183,20 @@ class TextChunks {
     if (key === "XML:com.adobe.xmp") this.#xmp = text;
   }
 
-  /** Inflates two texts at most, of {@link LONGEST_TEXT_BYTES} each. */
+  /** Inflates at most two texts of at most {@link MAX_TEXT_BYTES} each. */
   sources(): OrientationSources {
     return { exif: this.#exif ?? rawProfile(plainText(this.#rawProfile)), xmp: plainText(this.#xmp) };
   }
 }
 
-const LONGEST_KEY_BYTES = 79;
+const MAX_KEY_BYTES = 79;
 
 interface Text {
   readonly data: Buffer;
   readonly compressed: boolean;
 }
 
-/** Text chunks by name, after the keyword. Undefined for one that Pillow skips. */
+/** Parsers of text chunks by chunk name. They return undefined for a chunk that Pillow skips. */
 const TEXT_CHUNKS: Readonly<Record<string, (data: Buffer) => Text | undefined>> = {
   tEXt: (data) => ({ data, compressed: false }),
   zTXt: (data) => (data[0] === 0 ? { data: data.subarray(1), compressed: true } : undefined),
@@ -210,11 +210,11 @@ const TEXT_CHUNKS: Readonly<Record<string, (data: Buffer) => Text | undefined>> 
 };
 
 function plainText(text: Text | undefined): Buffer | undefined {
-  if (!text?.compressed) return text?.data.subarray(0, LONGEST_TEXT_BYTES);
+  if (!text?.compressed) return text?.data.subarray(0, MAX_TEXT_BYTES);
   try {
-    // A truncated zlib stream counts as far as it goes.
+    // A truncated zlib stream yields the bytes up to its end.
     return inflateSync(text.data, {
-      maxOutputLength: LONGEST_TEXT_BYTES,
+      maxOutputLength: MAX_TEXT_BYTES,
       finishFlush: constants.Z_SYNC_FLUSH,
     });
   } catch {

@@ -2,6 +2,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { checkItem, type PixelItem } from "../item.js";
+import { MODEL_TYPES, readImageProcessor, VIDEO_PROCESSOR_DEFAULTS } from "../models/index.js";
 import { QWEN2_VL_VIDEOS } from "../models/qwen2-vl/preprocess.js";
 import { QWEN3_VL_IMAGES, QWEN3_VL_VIDEOS } from "../models/qwen3-vl/preprocess.js";
 import type { Raster } from "./decode.js";
@@ -43,14 +44,14 @@ test("a 1 × 1 image grows to the smallest area and keeps its colour", async () 
   }
 });
 
-test("a 30000 × 20 image is refused for its shape, from the header", async () => {
+test("a 30000 × 20 image is refused for its aspect ratio, from the header", async () => {
   const wide = await png({ width: 30_000, height: 20 });
   const error = await failure(processImage(wide.subarray(0, 200), IMAGE));
   expect(error.code).toBe("VG_IMAGE_ASPECT_RATIO");
   expect(error.details).toEqual({ width: 30_000, height: 20, ratio: 1500, limit: 200 });
 });
 
-test("a bad image fails alone: those beside it are answered", async () => {
+test("a bad image fails alone: others in the same call succeed", async () => {
   const good = await png({ width: 64, height: 64 });
   const results = await Promise.allSettled(
     [good, good.subarray(0, 60), new Uint8Array(), good].map((bytes) => processImage(bytes, IMAGE)),
@@ -58,7 +59,7 @@ test("a bad image fails alone: those beside it are answered", async () => {
   expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "rejected", "fulfilled"]);
 });
 
-test("decoded pixels and a file of them become the same item", async () => {
+test("a file and its decoded pixels become the same item", async () => {
   const bytes = await png({ width: 300, height: 200 });
   const rgb = new Uint8Array(await sharp(bytes).raw().toBuffer());
   expect(await processRaster({ width: 300, height: 200, rgb }, IMAGE)).toEqual(
@@ -66,7 +67,7 @@ test("decoded pixels and a file of them become the same item", async () => {
   );
 });
 
-test("without do_resize an image is cut as it is, or refused", async () => {
+test("without do_resize an image keeps its size, or is refused", async () => {
   const processor = { ...IMAGE, doResize: false };
   expect((await processRaster(frame(7), processor)).grid).toEqual({ t: 1, h: 4, w: 6 });
   const error = await failure(processRaster(frame(7, 64, 97), processor));
@@ -76,7 +77,7 @@ test("without do_resize an image is cut as it is, or refused", async () => {
   );
 });
 
-test("frames pair up in patches, and the last one repeats where they are odd", async () => {
+test("two frames share a patch; an odd last frame is repeated", async () => {
   const item = await processVideo(
     [10, 20, 30].map((level) => frame(level)),
     { ...VIDEO, doResize: false },
@@ -100,24 +101,36 @@ test("bounds cover the clip for Qwen3-VL and each frame for Qwen2-VL", async () 
   checkItem(item, SHAPE);
 });
 
-test("the grid of an image follows from its size", () => {
+test("the grid of an image is computed from its size", () => {
   expect(imageGrid({ height: 1080, width: 1920 }, IMAGE)).toEqual({ t: 1, h: 68, w: 120 });
 });
 
-test("no frames, and frames of different sizes, are refused", async () => {
+test.each(MODEL_TYPES)("%s refuses sizes that are not positive whole numbers", (modelType) => {
+  const image = readImageProcessor(undefined, modelType);
+  const video = VIDEO_PROCESSOR_DEFAULTS[modelType];
+  for (const side of [0, -3, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+    const text = `height is ${side}: give a positive whole number`;
+    expect(() => imageGrid({ height: side, width: side }, image)).toThrow(text);
+    if (video === undefined) continue;
+    expect(() => videoGrid(4, { height: side, width: side }, video)).toThrow(text);
+    expect(() => videoGrid(side, { height: 64, width: 64 }, video)).toThrow(`frames is ${side}: give`);
+  }
+});
+
+test("an empty list of frames, and frames of different sizes, are refused", async () => {
   expect((await failure(processVideo([], VIDEO))).message).toBe("a video has no frames: pass at least one");
   expect((await failure(processVideo([frame(1), frame(1, 64, 64)], VIDEO))).message).toBe(
     "frame 1 has 64 × 64 pixels, and frame 0 has 96 × 64: bring all frames of a video to one size",
   );
 });
 
-test("a raster whose bytes are not its size is refused", async () => {
+test("a raster with a number of bytes other than its size is refused", async () => {
   const error = await failure(processRaster({ ...frame(1), height: 65 }, IMAGE));
   expect(error.code).toBe("VG_ITEM_INVALID");
   expect(error.fact).toBe("raster has 18432 bytes, but 96 × 65 pixels of RGB are 18720");
 });
 
-describe("pixels whose memory can vanish under the native code are refused", () => {
+describe("pixels in shared or resizable memory are refused", () => {
   const sizeBytes = 64 * 96 * 3;
   const transferred = new Uint8Array(sizeBytes);
   structuredClone(transferred.buffer, { transfer: [transferred.buffer] });

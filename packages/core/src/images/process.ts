@@ -1,6 +1,6 @@
 /**
- * From an image, or the frames of a video, to an item: size, resize, patches. This is transformers' processors without
- * rescaling and normalising, which the encoder's first kernel does.
+ * From an image, or the frames of a video, to an item: size, resize, patches. These are the steps of transformers'
+ * processors except for rescaling and normalising, which the encoder's first kernel does.
  */
 import { types } from "node:util";
 import { patchifyFrames, type ResizeFilter, resizeFrame } from "@vitgraph/cuda-kernels";
@@ -15,10 +15,16 @@ import {
   resizeBounds,
   type VideoProcessor,
 } from "./image-processor.js";
-import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
+import {
+  checkAspectRatio,
+  checkNumbers,
+  type ImageSize,
+  smartResize,
+  smartResizeVideo,
+} from "./smart-resize.js";
 
 /**
- * @param bytes a JPEG, PNG, WebP or GIF; of an animation the first frame is taken
+ * @param bytes a JPEG, PNG, WebP or GIF; the first frame of an animation
  * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO
  */
 export async function processImage(
@@ -27,12 +33,12 @@ export async function processImage(
   options: DecodeOptions = {},
 ): Promise<EncoderItem> {
   const image = await openImage(bytes, options);
-  fitImage(image, processor); // an image without a grid is refused before it is decoded
+  fitImage(image, processor); // refuses an image with an invalid size before it is decoded
   return processRaster(await image.decode(), processor);
 }
 
 /**
- * As {@link processImage}, from decoded pixels. They must not change until the promise settles.
+ * Like {@link processImage}, for decoded pixels. They must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processRaster(raster: Raster, processor: ImageProcessor): Promise<EncoderItem> {
@@ -47,7 +53,7 @@ export async function processRaster(raster: Raster, processor: ImageProcessor): 
   };
 }
 
-/** @param levels f32 [channels, 256]. @param pixels rows of patches, whose channels have as many each */
+/** @param levels f32 [channels, 256]. @param pixels [patches, channels, patchArea] */
 function normalized(pixels: Uint8Array, levels: Float32Array, patchArea: number): Float32Array {
   const channels = levels.length / 256;
   const values = new Float32Array(pixels.length);
@@ -72,34 +78,34 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   return { format: "u8_still", grid, pixels: await fittedRows(raster, fitted, processor) };
 }
 
-/** The patches of an image or a frame: those of its tiles, and of the whole image before or after them. */
+/** The patches of an image or a frame: of its tiles, with those of the thumbnail before or after them. */
 async function fittedRows(
   raster: Raster,
   fitted: FittedImage,
   processor: ImageProcessor,
 ): Promise<Uint8Array> {
   const { filter } = processor;
-  const { resizeTo, canvas = resizeTo, tile, whole } = fitted;
+  const { resizeTo, canvas = resizeTo, tile, thumbnail } = fitted;
   const fit = await fittedTo(raster, fitted, filter);
-  const pixels = await patchRows({ rgb: onItsCanvas(fit, fitted), ...canvas }, processor, tile);
-  if (whole === undefined) return pixels;
-  const { size } = whole;
-  const small = await resized(whole.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
-  const wholePixels = await patchRows(small, processor, size === undefined ? tile : undefined);
-  return concatenate(whole.first ? [wholePixels, pixels] : [pixels, wholePixels]);
+  const pixels = await patchRows({ rgb: placedOnCanvas(fit, fitted), ...canvas }, processor, tile);
+  if (thumbnail === undefined) return pixels;
+  const { size } = thumbnail;
+  const small = await resized(thumbnail.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
+  const smallPixels = await patchRows(small, processor, size === undefined ? tile : undefined);
+  return concatenate(thumbnail.first ? [smallPixels, pixels] : [pixels, smallPixels]);
 }
 
-/** The patches of an image, or of its tiles one after the other, each in raster order. */
+/** The patches of an image, or of its tiles in sequence. */
 async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageSize): Promise<Uint8Array> {
   const { filter, patchSize, channelsLast } = processor;
   const patches = async (raster: Raster, mergeSize: number): Promise<Uint8Array> => {
     if (channelsLast) return pixelRows(raster, patchSize);
-    // The slices of a still image repeat: `u8_still` has one.
+    // The temporal slices of a still are equal: the format `u8_still` stores one.
     const layout = { filter, patchSize, mergeSize, temporalPatchSize: 1 };
     return patchifyFrames([raster.rgb], raster, layout);
   };
   if (tile === undefined) return patches(image, mergeSizeOf(processor));
-  // A square tile of whole patches is a block of adjacent patches.
+  // For a square tile of whole patches, the tile is the merge block whose patches are adjacent.
   if (!channelsLast && tile.height === tile.width && tile.height % patchSize === 0)
     return patches(image, tile.height / patchSize);
   // Pixels after the last whole patch of a tile are dropped.
@@ -110,7 +116,7 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
   const tiles = (image.height / tile.height) * (image.width / tile.width);
   const pixels = new Uint8Array(tiles * kept.height * kept.width * 3);
   let at = 0;
-  // Sequentially, so that only one copy is in memory.
+  // Tiles are processed one at a time, so that only one copy is in memory.
   for (let top = 0; top < image.height; top += tile.height) {
     for (let left = 0; left < image.width; left += tile.width) {
       const rows = await patches({ rgb: onCanvas(image, kept, { top, left }), ...kept }, 1);
@@ -137,7 +143,7 @@ function pixelRows({ rgb, height, width }: Raster, patchSize: number): Uint8Arra
   return pixels;
 }
 
-/** Patches along one side of a block whose rows are adjacent in an item. */
+/** Patches along one side of a block of patches that are adjacent in an item. */
 const mergeSizeOf = ({ patchOrder, mergeSize }: ImageProcessor) => (patchOrder === "raster" ? 1 : mergeSize);
 
 const resized = async (from: Raster, to: ImageSize, filter: ResizeFilter): Promise<Raster> =>
@@ -151,8 +157,8 @@ async function fittedTo(
   return resized(via === undefined ? image : await resized(image, via, filter), resizeTo, filter);
 }
 
-/** @param image at its size before the canvas */
-function onItsCanvas(
+/** @param image the image after the resize, before it is placed on the canvas */
+function placedOnCanvas(
   image: Raster,
   { canvas = image, origin = { top: 0, left: 0 } }: FittedImage,
 ): Uint8Array {
@@ -179,8 +185,8 @@ function onCanvas(
 }
 
 /**
- * The frames of a clip, all of one size, upright; sampling is the caller's. The last frame repeats if they do not fill the
- * last patches. They must not change until the promise settles.
+ * Preprocesses the sampled frames of a clip, all upright and of one size. The last frame is repeated to fill the last
+ * temporal patch. The frames must not change until the promise settles.
  * @throws VG_ITEM_INVALID, VG_ARGUMENT_INVALID, VG_IMAGE_ASPECT_RATIO
  */
 export async function processVideo(frames: readonly Raster[], processor: VideoProcessor): Promise<PixelItem> {
@@ -195,7 +201,9 @@ export async function processVideo(frames: readonly Raster[], processor: VideoPr
   };
 }
 
-/** The patches of frames of one size, RGB [height, width, 3] each. The last one repeats if they do not fill the last patches. */
+/**
+ * The patches of frames of one size, RGB [height, width, 3] each. The last frame is repeated to fill the last patch.
+ */
 export async function cutFrames(
   frames: readonly Uint8Array[],
   from: ImageSize,
@@ -207,7 +215,7 @@ export async function cutFrames(
   const { via, resizeTo, canvas = resizeTo, tile } = fitted;
   const { height, width } = from;
   if (tile !== undefined) {
-    // Towers that take tiles have patches of one frame.
+    // Models with tiles have patches of one frame.
     const rows: Uint8Array[] = [];
     for (const rgb of frames) rows.push(await fittedRows({ rgb, height, width }, fitted, processor));
     return concatenate(rows);
@@ -216,7 +224,7 @@ export async function cutFrames(
     return patchifyFrames(frames, from, { ...layout, resizeTo });
   const canvases: Uint8Array[] = [];
   for (const rgb of frames)
-    canvases.push(onItsCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
+    canvases.push(placedOnCanvas(await fittedTo({ rgb, height, width }, fitted, filter), fitted));
   if (channelsLast) return concatenate(canvases.map((rgb) => pixelRows({ rgb, ...canvas }, patchSize)));
   return patchifyFrames(canvases, canvas, layout);
 }
@@ -226,7 +234,7 @@ export function imageGrid(size: ImageSize, processor: ImageProcessor): Grid {
   return gridOfImage(fitImage(size, processor), processor);
 }
 
-/** Rows of the answer for an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/** Output rows of an image of this size. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function imageTokenCount(size: ImageSize, processor: ImageProcessor): number {
   const { mergeSize, tokensOf = tokenCount } = processor;
   return tokensOf(imageGrid(size, processor), mergeSize);
@@ -238,9 +246,10 @@ export function videoGrid(frames: number, size: ImageSize, processor: VideoProce
 }
 
 function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
+  const { height, width } = size;
+  checkNumbers({ height, width });
   if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;
-  const { height, width } = size;
   if (fit !== undefined) return fit({ height, width }, processor);
   if (fixedSize !== undefined) return { resizeTo: fixedSize };
   const bounds = resizeBounds(processor);
@@ -249,10 +258,11 @@ function fitImage(size: ImageSize, processor: ImageProcessor): FittedImage {
   return { resizeTo: smartResizeVideo(temporalPatchSize, height, width, frames) };
 }
 
-/** How each frame of a clip is fitted. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
+/** The size rule's result for each frame of a clip. @throws VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID */
 export function fitClip(frames: number, size: ImageSize, processor: VideoProcessor): FittedImage {
-  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   const { height, width } = size;
+  checkNumbers({ frames, height, width });
+  if (!processor.doResize) return { resizeTo: checkUnresized(size, processor) };
   if (processor.fitClip !== undefined) return processor.fitClip(frames, { height, width }, processor);
   if (processor.fixedSize !== undefined) return { resizeTo: processor.fixedSize };
   const bounds = resizeBounds(processor);
@@ -277,7 +287,7 @@ function checkUnresized(size: ImageSize, { patchSize, mergeSize }: ImageProcesso
 }
 
 /**
- * Checks that the memory holds the pixels now, and that no other thread can write to it and nothing can shrink it.
+ * Checks that the memory contains all pixels, is not shared with another thread, and cannot be shrunk.
  * @throws VG_ITEM_INVALID
  */
 export function checkRaster(raster: Raster, name: string): void {
@@ -329,16 +339,16 @@ function commonSize(frames: readonly Raster[]): ImageSize {
 }
 
 function gridOfImage(
-  { resizeTo, canvas = resizeTo, tile, whole, imageSize }: FittedImage,
+  { resizeTo, canvas = resizeTo, tile, thumbnail, imageSize }: FittedImage,
   processor: ImageProcessor,
 ): Grid {
   if (tile === undefined) return gridOf(1, canvas, processor);
   const tiles = Math.floor(canvas.height / tile.height) * Math.floor(canvas.width / tile.width);
   const size = imageSize && { imageSize };
-  if (whole?.size === undefined)
-    return { ...gridOf(whole === undefined ? tiles : tiles + 1, tile, processor), ...size };
-  const parts = [gridOf(tiles, tile, processor), gridOf(1, whole.size, processor)] as const;
-  const [first, next] = whole.first ? [parts[1], parts[0]] : parts;
+  if (thumbnail?.size === undefined)
+    return { ...gridOf(thumbnail === undefined ? tiles : tiles + 1, tile, processor), ...size };
+  const parts = [gridOf(tiles, tile, processor), gridOf(1, thumbnail.size, processor)] as const;
+  const [first, next] = thumbnail.first ? [parts[1], parts[0]] : parts;
   return { ...first, next, ...size };
 }
 

@@ -1,8 +1,8 @@
 /**
- * PNG image data as Pillow accepts it and libpng does not: without the checksum at its end (Adler-32), or complete but
- * with fewer rows than the header announces. Pillow leaves such rows at zero.
+ * Repairs PNG image data that Pillow accepts and libpng refuses: data without the checksum at its end (Adler-32), or
+ * with fewer rows than the header says. Pillow sets missing rows to zero.
  *
- * The data is inflated and compressed again as a stream, chunk by chunk: on libuv's threads, in little memory.
+ * The data is inflated and compressed again as a stream: on libuv's threads, chunk by chunk to save memory.
  */
 import { once } from "node:events";
 import { buffer } from "node:stream/consumers";
@@ -22,7 +22,7 @@ export async function restorePng(header: PngHeader): Promise<Uint8Array> {
   const passes = passesOf(header);
   const expectedBytes = imageDataBytes(header);
   const inflate = createInflateRaw({ finishFlush: constants.Z_SYNC_FLUSH });
-  // Run lengths alone: fast, and zeros, the worst case for its size, stay small.
+  // Run-length encoding is fast, and compresses zeros well, which are the worst case for the size.
   const deflate = createDeflate({ level: 1, strategy: constants.Z_RLE });
   const deflated = buffer(deflate);
   const write = async (rows: Buffer) => {
@@ -55,7 +55,7 @@ export async function restorePng(header: PngHeader): Promise<Uint8Array> {
 
 const ZEROS = Buffer.alloc(1 << 16);
 
-/** @param checksum the data behind the deflated stream; @param adler of the inflated bytes */
+/** @param checksum the bytes after the deflated stream. @param adler the checksum of the inflated bytes */
 function checkEnd(seenBytes: number, passes: readonly Pass[], checksum: Uint8Array, adler: number): void {
   const { complete, atRow } = placeOf(seenBytes, passes);
   if (checksum.length < 4) {
@@ -92,7 +92,7 @@ interface Pass {
   readonly rows: number;
 }
 
-/** Offset and step of the pixels in each of Adam7's passes: x, y, every nth x, every nth y. */
+/** Offset and step of the pixels in each Adam7 pass: first x, first y, step in x, step in y. */
 const ADAM7 = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -110,7 +110,7 @@ export function imageDataBytes(header: PictureFields): number {
   return passesOf(header).reduce((sum, { rowBytes, rows }) => sum + rowBytes * rows, 0);
 }
 
-/** The rows of the inflated data in order; each begins with a byte for its filter. */
+/** The passes of the inflated data in order. Each row begins with a filter byte. */
 function passesOf({ width, height, bitDepth, colourType, interlaced }: PictureFields): readonly Pass[] {
   const bits = bitDepth * CHANNELS[colourType];
   const pass = (columns: number, rows: number) => ({ rowBytes: 1 + Math.ceil((columns * bits) / 8), rows });
@@ -120,7 +120,7 @@ function passesOf({ width, height, bitDepth, colourType, interlaced }: PictureFi
     .map(([columns, rows]) => pass(columns, rows));
 }
 
-/** The checksum at the end of a zlib stream. node:zlib computes it only within one. */
+/** The checksum at the end of a zlib stream. node:zlib has no function for it. */
 class Adler32 {
   #low = 1;
   #high = 0;
@@ -147,5 +147,5 @@ class Adler32 {
 }
 
 const ADLER_MODULUS = 65_521;
-/** Additions that fit 31 bits before a modulus is needed. */
+/** Maximum number of bytes before the modulus: their sums fit in 31 bits. */
 const ADLER_RUN = 3_800;

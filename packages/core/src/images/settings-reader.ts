@@ -1,38 +1,38 @@
 /**
- * Reads the values of a processor file: `preprocessor_config.json` and its kind. An unknown key is an error with the nearest
- * known one, since a misspelt bound would otherwise be ignored.
+ * Reads the values of a processor file, such as `preprocessor_config.json`. An unknown key is an error that names the
+ * nearest known key, since a misspelt bound would otherwise be ignored.
  */
 import { describe, nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import type { ImageSize } from "./smart-resize.js";
 
 export type Settings = Readonly<Record<string, unknown>>;
 
-/** Keys that every family reads, beside those of its sizes. */
+/** Keys that all families read, in addition to their size keys. */
 const READ_SETTINGS: readonly string[] = [
   ...["size", "patch_size", "merge_size", "temporal_patch_size", "resample"],
   ...["image_mean", "image_std", "rescale_factor", "do_resize", "do_rescale", "do_normalize"],
   ...["fps", "min_frames", "max_frames", "do_center_crop"],
 ];
 
-/** Steps that vitgraph does not have: a limit on each frame of a clip, and pan-and-scan crops. */
+/** Unsupported steps: a limit on each frame of a clip, and pan-and-scan crops. */
 export const UNSUPPORTED_STEPS: readonly string[] = ["cap_pixels_per_frame", "do_pan_and_scan"];
 
-/** Settings without an effect on pixels here. Keys that begin with `_` are transformers' private notes. */
-const IDLE_SETTINGS: readonly string[] = [
-  // Names of classes. A video's is read before the other settings.
+/** Settings without an effect on pixels. Keys that begin with `_` are private to transformers. */
+const IGNORED_SETTINGS: readonly string[] = [
+  // Class names. The class of a video processor is read elsewhere, before the other settings.
   ...["image_processor_type", "video_processor_type", "feature_extractor_type", "processor_class"],
   ...["auto_map", "transformers_version"],
-  // Forms of transformers' own input and output.
+  // Input and output formats of transformers.
   ...["data_format", "input_data_format", "device", "disable_grouping", "return_tensors", "return_metadata"],
-  // RGB, which decoding always gives.
+  // Decoding always yields RGB.
   "do_convert_rgb",
-  // Of cropping and padding, which are off.
+  // Parameters of cropping and padding, which must be off.
   ...["crop_size", "do_pad", "pad_size", "default_to_square"],
-  // How pan-and-scan crops, which is off.
+  // Parameters of pan-and-scan, which must be off.
   ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
-  // Of the prompt.
+  // Parameters of the prompt.
   ...["image_token_id", "image_seq_length", "num_pooled_tokens"],
-  // Sampling by count, which is the caller's, and limits of decoders.
+  // Sampling, which the caller controls, and limits of decoders.
   ...[
     "do_sample_frames",
     "num_frames",
@@ -41,12 +41,15 @@ const IDLE_SETTINGS: readonly string[] = [
     "max_duration",
     "max_video_tokens",
   ],
-  // Of the audio part of Omni checkpoints, which shares the file.
+  // Parameters of the audio processor of Omni checkpoints, in the same file.
   ...["chunk_length", "dither", "feature_size", "hop_length", "n_fft", "n_samples", "nb_max_frames"],
   ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
 ];
 
-/** Reads values from the settings: absent and null ones become the default, invalid ones an error naming the key. */
+/**
+ * Reads values from the settings. Absent and null values become the default; for an invalid value the error names the
+ * key.
+ */
 export class SettingsReader {
   readonly #file: string;
   readonly #values: Settings;
@@ -70,7 +73,7 @@ export class SettingsReader {
     });
   }
 
-  /** As the file has it. */
+  /** The raw value. */
   value(key: string): unknown {
     return this.#values[key];
   }
@@ -79,17 +82,17 @@ export class SettingsReader {
     return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
   }
 
-  /** For steps that the family's processor always takes. @throws VG_MODEL_INVALID unless `key` is true or absent */
+  /** For steps that the family's processor always does. @throws VG_MODEL_INVALID unless `key` is true or absent */
   onlyTrue(key: string): void {
     if (!this.boolean(key, true)) this.fail(key, "absent or true");
   }
 
-  /** For steps that vitgraph does not have. @throws VG_MODEL_INVALID if `key` is true */
+  /** For unsupported steps. @throws VG_MODEL_INVALID if `key` is true */
   onlyFalse(key: string): void {
     if (this.boolean(key, false)) this.fail(key, "absent or false");
   }
 
-  /** One number for each of red, green and blue, or one for all of them. */
+  /** One number each for red, green and blue, or one for all three. */
   channels(key: string, absent: readonly number[]): readonly number[] {
     const expected = "three numbers, for red, green and blue";
     const value = this.#read(key, absent, expected, (found): found is number | readonly number[] => {
@@ -100,7 +103,7 @@ export class SettingsReader {
     return typeof value === "number" ? [value, value, value] : value;
   }
 
-  /** A reader of the object at `key`, or of an empty one. @param ofNumber the object that a number stands for */
+  /** A reader of the object at `key`; if absent, of an empty object. @param ofNumber converts a number to the object */
   object(key: string, ofNumber?: (value: number) => Settings): SettingsReader {
     const given = this.#values[key];
     if (ofNumber && Number.isFinite(given))
@@ -120,21 +123,21 @@ export class SettingsReader {
     };
   }
 
-  /** A side of the square that `height` and `width` give. */
+  /** The side of a square, from `height` and `width`. */
   square(absent: number): number {
     const { height, width } = this.sides({ height: absent, width: absent });
     return height === width ? height : this.fail("width", `height, which is ${height}`);
   }
 
   bothOrNeither(first: string, second: string): void {
-    // A wrong value of the one that is there is the better message.
+    // If one of the two is invalid, its error is more helpful.
     for (const key of [first, second]) this.positiveInteger(key, 1);
     const absent = [first, second].filter((key) => (this.#values[key] ?? null) === null);
     if (absent.length === 1)
       this.fail(absent[0] as string, `given beside ${absent[0] === first ? second : first}`);
   }
 
-  /** @throws VG_MODEL_INVALID for a key with a value that is not one of these */
+  /** @throws VG_MODEL_INVALID if another key has a value */
   onlyKeys(known: readonly string[]): void {
     const unknown = Object.keys(this.#values).find(
       (key) => !known.includes(key) && this.#values[key] !== null,
@@ -143,7 +146,7 @@ export class SettingsReader {
       this.fail(unknown, `absent: ${this.#path.slice(0, -1)} has ${known.join(", ")}`);
   }
 
-  /** One number, or an object of two equal ones. */
+  /** One number, or an object with two equal numbers. */
   patchSize(absent: number): number {
     const value = this.#values.patch_size;
     if (typeof value !== "object" || value === null) return this.positiveInteger("patch_size", absent);
@@ -152,14 +155,14 @@ export class SettingsReader {
   }
 
   /**
-   * @param sizes keys of the size
-   * @throws VG_MODEL_INVALID for a key that processor files do not have
+   * @param sizes the family's size keys
+   * @throws VG_MODEL_INVALID for an unknown key
    */
   onlySettings(sizes: readonly string[]): void {
     const read = [...READ_SETTINGS, ...sizes];
     for (const [key, value] of Object.entries(this.#values)) {
       if (value === null || key.startsWith("_")) continue;
-      if ([read, UNSUPPORTED_STEPS, IDLE_SETTINGS].some((keys) => keys.includes(key))) continue;
+      if ([read, UNSUPPORTED_STEPS, IGNORED_SETTINGS].some((keys) => keys.includes(key))) continue;
       const nearest = nearestKey(key, read);
       throw new VitgraphError("VG_MODEL_INVALID", `${this.#file} has the unknown key ${describe(key)}`, {
         remedy: nearest === undefined ? "remove it" : `did you mean "${nearest}"?`,

@@ -91,7 +91,7 @@ describe("refuses", () => {
     );
   });
 
-  test("sizes and bounds that are no positive whole numbers", () => {
+  test("sizes and bounds that are not positive whole numbers", () => {
     for (const size of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(codeOf(() => smartResize(size, 10, BOUNDS.qwen3))).toBe("VG_ARGUMENT_INVALID");
       expect(codeOf(() => smartResize(10, 10, { ...BOUNDS.qwen3, factor: size }))).toBe(
@@ -102,7 +102,7 @@ describe("refuses", () => {
   });
 });
 
-test("every size within the aspect ratio becomes whole blocks, at least one each way, with the area near its bounds", () => {
+test("every size within the aspect ratio becomes whole blocks with an area near the bounds", () => {
   const side = fc.integer({ min: 1, max: 20_000 });
   fc.assert(
     fc.property(side, side, fc.constantFrom(...Object.values(BOUNDS)), (height, width, bounds) => {
@@ -114,13 +114,13 @@ test("every size within the aspect ratio becomes whole blocks, at least one each
       expect(Math.min(size.height, size.width)).toBeGreaterThanOrEqual(factor);
       const area = size.height * size.width;
       expect(area).toBeGreaterThanOrEqual(minPixels);
-      // A side that shrank below one block is brought back up to it, and may carry the area over the bound.
+      // A side that shrank below one block is set to one block, which may lift the area above the bound.
       if (Math.min(size.height, size.width) > factor) expect(area).toBeLessThanOrEqual(maxPixels);
     }),
   );
 });
 
-test("a size that fits already stays, and the result of a resize does", () => {
+test("a size that already fits does not change, nor does the result of a resize", () => {
   const blocks = fc.integer({ min: 8, max: 60 });
   fc.assert(
     fc.property(blocks, blocks, (rows, columns) => {
@@ -150,7 +150,7 @@ test.each([
   },
 );
 
-test("random clips, half of them near a bound, become as large as in transformers 5.17", () => {
+test("random clips, half of them near a bound, have the size of transformers 5.17", () => {
   type Clip = [frames: number, height: number, width: number, min: number, max: number, to: number[] | null];
   const file = new URL("smart-resize-video.cases.json", import.meta.url);
   const clips = JSON.parse(readFileSync(file, "utf8")) as Clip[];

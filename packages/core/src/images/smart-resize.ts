@@ -8,7 +8,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { roundHalfEven } from "../numerics.js";
 
 export interface ResizeBounds {
-  /** Both sides of the result are multiples of it: patch size × merge size. */
+  /** Patch size × merge size: both sides of the result are multiples of it. */
   readonly factor: number;
   /** The result has at least this many pixels, and at most `maxPixels`. */
   readonly minPixels: number;
@@ -24,10 +24,9 @@ export interface ImageSize {
 export const MAX_ASPECT_RATIO = 200;
 
 /**
- * The size nearest to height × width whose sides are multiples of `factor` and whose area lies within the bounds, with
- * the aspect ratio kept as well as the multiples allow. Small images grow: 1 × 1 becomes a square of `minPixels`.
- * @throws VG_IMAGE_ASPECT_RATIO above `MAX_ASPECT_RATIO`; VG_ARGUMENT_INVALID for sizes or bounds that are no
- * positive numbers.
+ * Rounds both sides to multiples of `factor`, and scales the image if the area is not within the bounds, so that the
+ * aspect ratio changes as little as the multiples allow. Small images grow: 1 × 1 becomes a square of `minPixels`.
+ * @throws VG_IMAGE_ASPECT_RATIO above `MAX_ASPECT_RATIO`; VG_ARGUMENT_INVALID for sizes or bounds that are not positive
  */
 export function smartResize(height: number, width: number, bounds: ResizeBounds): ImageSize {
   const { factor, minPixels, maxPixels } = bounds;
@@ -45,17 +44,17 @@ export function withinBounds(
 ): ImageSize {
   const area = rounded.height * rounded.width;
   if (area > maxPixels) return shrink(height, width, factor, Math.sqrt((height * width) / maxPixels));
-  // Also where a side rounded to zero, whatever the other one is: transformers then scales the image to minPixels.
+  // Also if a side was rounded to zero: transformers then scales the image to minPixels.
   if (area < minPixels) return grow(height, width, factor, Math.sqrt(minPixels / (height * width)));
   return rounded;
 }
 
 export interface VideoResizeBounds extends ResizeBounds {
-  /** Frames in a patch. `minPixels` and `maxPixels` bound the pixels of all frames together. */
+  /** Frames per patch. `minPixels` and `maxPixels` bound the pixels of all frames together. */
   readonly temporalFactor: number;
 }
 
-/** As {@link smartResize}, for a clip under bounds that cover all of its frames: `smart_resize` of transformers' video processors. */
+/** Like {@link smartResize}, for bounds on all frames of a clip: `smart_resize` of transformers' video processors. */
 export function smartResizeVideo(
   frames: number,
   height: number,
@@ -67,7 +66,7 @@ export function smartResizeVideo(
   const scaled = scaleShortSideUp(height, width, factor);
   checkAspectRatio(scaled.height, scaled.width);
   const rounded = roundToMultiples(scaled.height, scaled.width, factor);
-  // transformers refuses clips shorter than a patch; here they count as one patch.
+  // transformers refuses clips with fewer frames than a patch; vitgraph counts them as one patch.
   const roundedFrames = Math.max(1, roundHalfEven(frames / temporalFactor)) * temporalFactor;
   const volume = roundedFrames * rounded.height * rounded.width;
   const scaledVolume = frames * scaled.height * scaled.width;
@@ -95,7 +94,7 @@ export function checkAspectRatio(height: number, width: number): void {
   );
 }
 
-/** Limits on the number of tiles of an image. */
+/** Tile size, and limits on the number of tiles of an image. */
 export interface TileCounts {
   /** Pixels along one side of a tile. */
   readonly tile: number;
@@ -130,7 +129,8 @@ export function nearestTiles(
   return best;
 }
 
-function checkNumbers(values: Readonly<Record<string, number>>): void {
+/** @throws VG_ARGUMENT_INVALID naming the first value that is not a positive whole number */
+export function checkNumbers(values: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(values)) {
     if (Number.isSafeInteger(value) && value > 0) continue;
     throw new VitgraphError("VG_ARGUMENT_INVALID", `${name} is ${value}`, {

@@ -1,10 +1,12 @@
-/** WebP: the RIFF chunks. The stream has no ICC profile, EXIF or XMP, and nothing behind the RIFF form. */
+/**
+ * WebP: parses the RIFF chunks. The output stream has no ICC profile, EXIF or XMP, and no bytes after the RIFF form.
+ */
 import { HeaderError, StepCounter, type WebpHeader } from "./image-header.js";
 import { type OrientationSources, readOrientation } from "./orientation.js";
 import type { ImageSize } from "./smart-resize.js";
 
-/** An animation has two chunks a frame. */
-const MOST_CHUNKS = 65_536;
+/** Maximum chunks. An animation has two chunks per frame. */
+const MAX_CHUNKS = 65_536;
 
 const FORM_BYTES = 12;
 const CHUNK_BYTES = 8;
@@ -15,7 +17,7 @@ const HAS_ICC = 0x20;
 
 export function readWebp(bytes: Uint8Array): WebpHeader {
   const file = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const steps = new StepCounter(MOST_CHUNKS, "chunks");
+  const steps = new StepCounter(MAX_CHUNKS, "chunks");
   const formEnd = CHUNK_BYTES + file.readUInt32LE(4); // the signature has 12 bytes
   const end = Math.min(formEnd, file.length);
   const kept: Buffer[] = [Buffer.from(file.subarray(0, FORM_BYTES))];
@@ -35,14 +37,14 @@ export function readWebp(bytes: Uint8Array): WebpHeader {
       extended = Buffer.from(chunk);
       kept.push(extended);
     } else if (METADATA.has(name) && extended !== undefined) {
-      // Without its flag libwebp passes a chunk over, and of two the first counts.
+      // libwebp skips a metadata chunk whose flag is not set, and all but the first of a kind.
       const flags = extended[CHUNK_BYTES] as number;
       if (name === "EXIF" && flags & HAS_EXIF) sources.exif ??= data;
       if (name === "XMP " && flags & HAS_XMP) sources.xmp ??= data;
     } else {
       picture ??= readPicture(name, data);
       kept.push(chunk);
-      // A file without VP8X is one picture; libwebp passes over the rest.
+      // A file without VP8X has one picture; libwebp ignores further chunks.
       if (extended === undefined && picture !== undefined) break;
     }
   }
@@ -52,7 +54,7 @@ export function readWebp(bytes: Uint8Array): WebpHeader {
     extended[CHUNK_BYTES] = (extended[CHUNK_BYTES] as number) & ~(HAS_EXIF | HAS_XMP | HAS_ICC);
   }
   const stream = Buffer.concat(kept);
-  // A form that the file's end cuts off stays longer than the stream, so that the decoder reports the truncation.
+  // For a truncated file, the form's size stays larger than the stream, so that the decoder reports the truncation.
   const missing = Math.max(0, formEnd - file.length);
   stream.writeUInt32LE(stream.length - CHUNK_BYTES + missing, 4);
   return {
@@ -71,7 +73,7 @@ function canvasSize(extended: Buffer): ImageSize {
   return { width: 1 + extended.readUIntLE(at, 3), height: 1 + extended.readUIntLE(at + 3, 3) };
 }
 
-/** The size in a picture's data; in that of a frame (ANMF). Undefined for every other chunk. */
+/** The size in a picture chunk, or in the first picture of a frame (ANMF). Undefined for any other chunk. */
 function readPicture(name: string, data: Buffer): ImageSize | undefined {
   if (name === "ANMF") {
     let at = 16;

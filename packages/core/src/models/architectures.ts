@@ -1,5 +1,5 @@
 /**
- * Published models by name: the vision tower's part of their config.json, for measuring without a checkpoint.
+ * Published models by name, with the vision part of their config.json, for measurements without a checkpoint.
  */
 import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
 import { ERNIE_MODELS } from "./ernie4-5-vl/published.js";

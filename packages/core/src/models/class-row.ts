@@ -4,7 +4,7 @@ import type { GridLayout } from "./vision-model.js";
 
 type ClassRowLayout = GridLayout & Required<Pick<GridLayout, "rowSources" | "patchRows">>;
 
-/** @param layout of the patches alone. Each frame becomes one segment with its own class row */
+/** Each frame becomes one segment with its own class row. @param layout the layout of the patches alone */
 export function withClassRows({ t, h, w }: Grid, layout: GridLayout): ClassRowLayout {
   const frame = h * w;
   return {
@@ -18,8 +18,8 @@ export function withClassRows({ t, h, w }: Grid, layout: GridLayout): ClassRowLa
   };
 }
 
-/** As {@link withClassRows}, for towers that rotate class rows too. @param positions i32 [patches, 2] */
-export function withTurnedClassRows(
+/** Like {@link withClassRows}, for towers with RoPE. @param positions i32 [patches, 2] */
+export function withRotatedClassRows(
   grid: Grid,
   layout: GridLayout,
   positions: Int32Array,

@@ -1,8 +1,8 @@
 /**
- * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's own: `[height, width, t, h, w]`, and of
- * an image with a thumbnail of another size the grid of that. LLaVA-OneVision: the rows of the answer follow. Settings are
- * those of the classes; for InternVL, dots.ocr, Kimi-VL and LLaVA-OneVision-1.5 those of the checkpoints; Mistral 3 has 1540
- * pixels along the longest edge and tokens of 28.
+ * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's processor. Each case is
+ * `[height, width, t, h, w]`, followed by the grid of a thumbnail with another size than the tiles, and for
+ * LLaVA-OneVision by the number of output rows. Settings are those of the classes; for InternVL, dots.ocr, Kimi-VL and
+ * LLaVA-OneVision-1.5 those of the checkpoints. Mistral 3 has a longest edge of 1540 pixels and tokens of 28 pixels.
  */
 import { expect, test } from "vitest";
 import { imageGrid, imageTokenCount, videoGrid } from "../images/process.js";
@@ -10,7 +10,7 @@ import { partsOf } from "../item.js";
 import { ARCHITECTURES } from "./architectures.js";
 import cases from "./image-grids.cases.json" with { type: "json" };
 import { createVisionModel, readImageProcessor, readVideoProcessor } from "./index.js";
-import { answerTokens, itemSpec } from "./vision-model.js";
+import { itemSpec, outputTokensOf } from "./vision-model.js";
 
 const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
 
@@ -25,22 +25,22 @@ const PROCESSORS = {
   },
 };
 
-test.each(Object.keys(cases))("of %s are transformers'", (modelType) => {
+test.each(Object.keys(cases))("grids of %s equal transformers'", (modelType) => {
   const processor = PROCESSORS[modelType as keyof typeof PROCESSORS]!;
   for (const [height = 0, width = 0, ...sides] of cases[modelType as keyof typeof cases]) {
     const grid = imageGrid({ height, width }, processor);
     const found = partsOf(grid).flatMap(({ t, h, w }) => [t, h, w]);
-    const rows = grid.imageSize === undefined ? [] : [answerTokens(ONEVISION, grid)];
+    const rows = grid.imageSize === undefined ? [] : [outputTokensOf(ONEVISION, grid)];
     expect([height, width, ...found, ...rows]).toEqual([height, width, ...sides]);
   }
 });
 
-test("an image with more patches than rows of its answer takes the budget of its patches", () => {
+test("an image with more patches than output rows needs the budget of its patches", () => {
   const processor = readImageProcessor(undefined, "llava_onevision");
   const specOf = (height: number, width: number) =>
     itemSpec(ONEVISION, imageGrid({ height, width }, processor));
   const tile = 27 ** 2;
-  // The base tile and six more, whose rows are those of the image in 2 × 3 tiles, with newlines.
+  // The base tile and 2 × 3 tiles without padding; 54 rows get a newline each.
   expect(specOf(768, 1152)).toEqual({ inputSize: 7 * tile, outputTokens: 7 * tile + 54, frames: 1 });
   // 15 of the 27 columns of two tiles show the image; the rest is padding.
   expect(specOf(768, 200)).toEqual({
@@ -51,7 +51,7 @@ test("an image with more patches than rows of its answer takes the budget of its
   });
 });
 
-test("an answer can have more rows than merged patches: a newline behind each row, and both ends", () => {
+test("HunyuanOCR's output has a newline after each row of tokens, and a begin and an end row", () => {
   const processor = readImageProcessor(undefined, "hunyuan_vl");
   expect(imageTokenCount({ height: 512, width: 1024 }, processor)).toBe(16 * (32 + 1) + 2);
 });
@@ -62,14 +62,14 @@ test("in_token_limit of Kimi-VL bounds the patches of an image", () => {
   expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
 });
 
-test("the hub's file of Kimi-K2.5 has its bounds under the names of its own code", () => {
+test("bounds are read from the hub's file of Kimi-K2.5, which has other key names", () => {
   const media_proc_cfg = { in_patch_limit: 256, patch_limit_on_one_side: 512, patch_size: 14 };
   const processor = readImageProcessor({ media_proc_cfg }, "kimi_k25");
   // 64 × 64 patches shrink to 16 × 16.
   expect(imageGrid({ height: 896, width: 896 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
 });
 
-test("the hub's file of Kimi-K2.5 has the bounds of a clip's frames, and their rate", () => {
+test("bounds and rate of a clip's frames are read from the hub's file of Kimi-K2.5", () => {
   const media_proc_cfg = {
     in_patch_limit: 1024,
     in_patch_limit_each_frame: 256,
@@ -104,7 +104,7 @@ test.each([
   );
 });
 
-test("one number is LLaVA's shorter side, or both sides of its crop, as in CLIP's own files", () => {
+test("LLaVA reads numbers as in CLIP's files: size is the shorter side, crop_size both sides", () => {
   const read = (settings: Record<string, unknown>) => {
     const processor = readImageProcessor(settings, "llava");
     return processor.fit?.({ height: 300, width: 900 }, processor);
@@ -117,10 +117,17 @@ test("one number is LLaVA's shorter side, or both sides of its crop, as in CLIP'
   expect(() => read({ size: 0 })).toThrow("size.shortest_edge = 0: it must be a positive whole number");
 });
 
-test("of an image of LFM2-VL, a side that rounds to nothing counts as a token against the bounds", () => {
+test("a side of an LFM2-VL image that rounds to 0 counts as one token against the bounds", () => {
   const processor = readImageProcessor({ min_image_tokens: 16, max_image_tokens: 64 }, "lfm2_vl");
-  // 69 × 1 tokens of 32 pixels are above the most: 113 × 1, which keeps the aspect ratio, is transformers' answer.
+  // 69 × 1 tokens of 32 pixels exceed the maximum. transformers then keeps the aspect ratio: 113 × 1.
   expect(imageGrid({ height: 2200, width: 11 }, processor)).toEqual({ t: 1, h: 226, w: 2 });
+});
+
+test("a side of an LFM2-VL image that rounds to 0 counts as one patch when deciding on tiles", () => {
+  const processor = readImageProcessor({ max_image_tokens: 16, max_pixels_tolerance: 1 }, "lfm2_vl");
+  // By _is_image_too_large of transformers 5.17: 16 × 1024 pixels are 16 tokens, 16 × 1056 pixels are too large.
+  const isTiled = (width: number) => processor.fit?.({ height: 11, width }, processor).tile !== undefined;
+  expect([1024, 1056, 2200].map(isTiled)).toEqual([false, true, true]);
 });
 
 test.each([

@@ -1,4 +1,4 @@
-/** The families that vitgraph knows, by transformers' `model_type`. Adding one is a folder and a row here. */
+/** The table of supported families by transformers' `model_type`. A new family needs a folder and a row here. */
 import { describe, shorten, VitgraphError } from "@vitgraph/errors";
 import {
   type ImageProcessor,
@@ -82,15 +82,15 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qianfan_ocr: qianfanOCR,
 };
 
-/** Video processors by `model_type`, for checkpoints without settings, of the families that support videos. */
+/** Default video processors by `model_type`, for families that support videos. Used if a checkpoint has no settings. */
 export const VIDEO_PROCESSOR_DEFAULTS: Readonly<Record<string, VideoProcessor>> = Object.fromEntries(
   Object.entries(FAMILIES).flatMap(([type, { videos }]) => (videos === undefined ? [] : [[type, videos]])),
 );
 
-/** The model types that vitgraph runs. */
+/** Supported model types. */
 export const MODEL_TYPES: readonly string[] = Object.keys(FAMILIES);
 
-/** Keys of a processor file that bound the size of images, for each family's. */
+/** Keys of processor files that affect the size of images, for all families. */
 export const SIZE_KEYS: readonly string[] = [
   ...new Set(["min_pixels", "max_pixels", "size", ...Object.values(FAMILIES).flatMap(sizeKeysOf)]),
 ];
@@ -99,7 +99,7 @@ function sizeKeysOf({ images }: ModelFamily): readonly string[] {
   return ["size", ...(images.sizes?.keys ?? ["min_pixels", "max_pixels"])];
 }
 
-/** As {@link SIZE_KEYS}, of one model type. */
+/** Like {@link SIZE_KEYS}, for one model type. */
 export const sizeKeysOfModel = (modelType: string): readonly string[] => sizeKeysOf(familyOf(modelType));
 
 /** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID if the config contradicts itself. */
@@ -113,7 +113,7 @@ export function createVisionModel(config: Readonly<Record<string, unknown>>): Vi
  * The image processor of a checkpoint.
  * @param settings the content of `preprocessor_config.json`; undefined if there is none
  * @param modelType `model_type` of the checkpoint's config.json
- * @param overrides `min_pixels`, `max_pixels` and `size`, in place of the file's
+ * @param overrides `min_pixels`, `max_pixels` and `size` that replace the file's
  * @throws VG_MODEL_UNSUPPORTED, VG_MODEL_INVALID as `readImageSettings`
  */
 export function readImageProcessor(
@@ -125,8 +125,8 @@ export function readImageProcessor(
 }
 
 /**
- * As {@link readImageProcessor}, with the patch size, and for some families the tiles, of the tower's config.json: the
- * processor that the model runs with.
+ * Like {@link readImageProcessor}, with the patch size, and for some families the tiles, from config.json. This is the
+ * processor that the model uses.
  * @throws as readImageProcessor
  */
 export function imageProcessorOf(
@@ -140,8 +140,8 @@ export function imageProcessorOf(
 }
 
 /**
- * As {@link readImageProcessor}, for videos; undefined for a family without them. The class is the one that the
- * settings name, or else the family's.
+ * Like {@link readImageProcessor}, for videos; undefined for a family without videos. The settings may name a processor
+ * class; the default is the family's class.
  * @param file the name of the file that holds the settings, for messages
  */
 export function readVideoProcessor(
@@ -157,7 +157,7 @@ export function readVideoProcessor(
   return readVideoSettings(settings, defaults, overrides, file, videoSizes);
 }
 
-/** transformers' classes for videos. A processor file can name another one than its model's. */
+/** transformers' video processor classes. A processor file may name the class of another family. */
 const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Qwen2VLVideoProcessor: QWEN2_VL_VIDEOS,
   Qwen3VLVideoProcessor: QWEN3_VL_VIDEOS,
@@ -173,7 +173,10 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };
 
-/** As transformers does: an image processor's file names the video class too, by the name of its own. */
+/**
+ * As in transformers, the name of an image processor class (…ImageProcessor) selects the video class with the same
+ * prefix.
+ */
 function videoClassOf(settings: Settings | undefined): VideoProcessor | undefined {
   const { video_processor_type, image_processor_type } = settings ?? {};
   const name = String(video_processor_type ?? image_processor_type).replace(
@@ -183,13 +186,13 @@ function videoClassOf(settings: Settings | undefined): VideoProcessor | undefine
   return Object.hasOwn(VIDEO_CLASSES, name) ? VIDEO_CLASSES[name] : undefined;
 }
 
-function familyOf(modelType: unknown, what = ""): ModelFamily {
+function familyOf(modelType: unknown, context = ""): ModelFamily {
   const family =
     typeof modelType === "string" && Object.hasOwn(FAMILIES, modelType) ? FAMILIES[modelType] : undefined;
   if (family !== undefined) return family;
   throw new VitgraphError(
     "VG_MODEL_UNSUPPORTED",
-    `model_type ${describe(modelType)}${what} is not supported`,
+    `model_type ${describe(modelType)}${context} is not supported`,
     {
       remedy: `supported model types: ${MODEL_TYPES.join(", ")}`,
       details: { modelType },

@@ -1,22 +1,22 @@
-/** The layers of towers, as ops under transformers' tensor names. */
+/** Builds the layers of towers from ops, under transformers' tensor names. */
 import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
 import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vision-model.js";
 
-/** Rows of the angle table per set of frequencies. A longer grid side would be an image of over 100 000 pixels. */
+/** Rows of the cos/sin table per set of frequencies. A larger grid side would be over 100 000 pixels long. */
 export const MAX_GRID_SIDE = 8192;
 
-/** The rows that {@link TowerBuilder.learnedRopeAngles} appends to the angle table. */
+/** The rows that {@link TowerBuilder.learnedRopeAngles} appends to the cos/sin table. */
 export const LEARNED_POSITION = [MAX_GRID_SIDE, MAX_GRID_SIDE + 1] as const;
 
-/** The checkpoint's tensors of `[q | k | v]`: one, or three. */
+/** The checkpoint's tensors of `[q | k | v]`: one packed tensor, or three. */
 export type PackedProjection = string | readonly [q: string, k: string, v: string];
 
 export interface PatchForm {
   readonly channels: number;
-  /** Frames in a patch. */
+  /** Frames per patch. */
   readonly temporal: number;
   /** Pixels along one side. */
   readonly patchSize: number;
@@ -25,17 +25,17 @@ export interface PatchForm {
 }
 
 export interface Rotation {
-  /** The value of `positions()`. */
+  /** The result of `positions()` or `rowPositions()`. */
   readonly positions: ValueId;
-  /** The value of `ropeAngles()`. */
+  /** The result of `ropeAngles()` or a variant. */
   readonly angles: ValueId;
 }
 
-/** How a product's weight and bias are loaded. */
+/** Options for loading a product's weight and bias. */
 export interface LinearOptions {
   /** Default: true. */
   readonly bias?: boolean;
-  /** The checkpoint's shape if the weight is not a matrix: a convolution over patches. */
+  /** The checkpoint's shape, if the weight is not a matrix (a convolution over patches). */
   readonly shape?: readonly number[];
   /** Order of the weight's elements. */
   readonly reordered?: ReorderedElements;
@@ -43,33 +43,33 @@ export interface LinearOptions {
   readonly scale?: string;
 }
 
-/** The least and the greatest value: of `number()`. */
+/** Minimum and maximum, results of `number()`. */
 export type Limits = readonly [low: ValueId, high: ValueId];
 
 export interface GatedMlpOptions {
   /** Default: true. */
   readonly bias?: boolean;
-  /** Both products are clamped to these. */
+  /** Clamps the two products. */
   readonly limits?: { readonly gate: Limits; readonly up: Limits };
 }
 
 export interface AttentionOptions {
   readonly heads: number;
-  /** Heads of keys and of values, each for as many of queries: their rows are repeated at load. Default: `heads`. */
+  /** Number of key and value heads (grouped-query attention). Their rows are repeated at load. Default: `heads`. */
   readonly keyValueHeads?: number;
-  /** Whether the projection has one. Default: true. */
+  /** Whether the projection has a bias. Default: true. */
   readonly bias?: boolean;
   /**
-   * The order of a head's columns in the checkpoint, for rotations of pairs other than (i, i + headSize/2): a head is
-   * viewed with these sides, and its axes are permuted to `axes`. Values are reordered too, so the output projection
-   * reads its columns through {@link headColumns}. If `padded` makes a head longer, give `scale`.
+   * The order of a head's columns in the checkpoint, if RoPE pairs are not (i, i + headSize/2): a head is reshaped to
+   * `sides`, and its axes are permuted to `axes`. Values are reordered too, so the output projection needs
+   * {@link headColumns}. If `padded` makes a head longer, set `scale`.
    */
   readonly headOrder?: ReorderedElements;
-  /** Norms of each head of queries and keys, `q_norm` and `k_norm`; with `values` also of values, without a weight. */
+  /** RMSNorm of each query and key head, `q_norm` and `k_norm`; with `values` also of value heads, without a weight. */
   readonly headNorms?: { readonly epsilon: number; readonly values?: boolean };
-  /** Default: one over the square root of the head size. */
+  /** Scale of the scores. Default: 1 / sqrt(head size). */
   readonly scale?: number;
-  /** The value of `segments()` within which it attends. */
+  /** The result of `segments()`: each row attends within its segment. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
 }
@@ -85,7 +85,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.input(MODEL_INPUTS.rowPositions, { element: "i32", rows: rowsOf("rows"), columns: 2 });
   }
 
-  /** Rows of `table`, interpolated for each patch at the taps of the layout. */
+  /** For each patch, the rows of `table` interpolated with the taps of the layout. */
   interpolate(table: ValueId, taps: number, name: string): ValueId {
     const [rows, weights] = [
       this.#patchTable("tap_rows", "i32", taps),
@@ -107,7 +107,7 @@ export class TowerBuilder extends GraphBuilder {
 
   #unpacked(channels: number, temporal: number, patchArea: number, channelScale: Float32Array): ValueId {
     const rows = rowsOf("patches");
-    // The widest format: a patch of normalised float32 values.
+    // Buffer size for the largest format, normalised float32.
     const stagedBytes = channels * temporal * patchArea * Float32Array.BYTES_PER_ELEMENT;
     const pixels = this.input(MODEL_INPUTS.pixels, { element: "u8", rows, columns: stagedBytes });
     const sources = this.input(MODEL_INPUTS.patchSources, { element: "i32", rows, columns: 1 });
@@ -132,8 +132,8 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * A convolution with stride equal to its kernel, over rows joined by {@link mergeRows}: a product whose weight has
-   * its channels interleaved, as in the rows.
+   * A convolution with stride equal to its kernel, over rows joined by {@link mergeRows}. It is a product; its weight
+   * is reordered so that channels are innermost, as in the rows.
    */
   patchConvolution(x: ValueId, name: string, columns: number, kernel: number, options: LinearOptions = {}) {
     const channels = this.typeOf(x).columns / kernel ** 2;
@@ -181,7 +181,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("layernorm", operands, { epsilon }, name);
   }
 
-  /** @param weightOffset is added to the stored weight */
+  /** @param weightOffset added to the stored weight */
   rmsnorm(x: ValueId, name: string, epsilon: number, weightOffset = 0): ValueId {
     const weight = this.weight(`${name}.weight`, [this.typeOf(x).columns]);
     return this.add("rmsnorm", [x, weight], { epsilon, weightOffset }, name);
@@ -195,7 +195,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("add", [a, b], {}, name);
   }
 
-  /** `linear_1`, an activation, `linear_2`. @param widths columns between the two, and of the result */
+  /** `linear_1`, an activation, `linear_2`. @param widths inner columns and output columns */
   mlp(
     x: ValueId,
     name: string,
@@ -207,7 +207,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.linear(this.activation(wide, `${name}.act`, fn), `${name}.linear_2`, widths[1], options);
   }
 
-  /** A merger of two products, after its norm: `merge`² patches become a token. */
+  /** A merger after its norm: joins `merge`² patches to a token, and applies an MLP. */
   merger(normed: ValueId, merge: number, columns: number): ValueId {
     const rows = this.mergeRows(normed, merge, "merger");
     const wide = this.linear(rows, "merger.mlp.0", this.typeOf(rows).columns);
@@ -223,7 +223,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.attend(part(0, "q"), part(1, "k"), part(2, "v"), name, options);
   }
 
-  /** As {@link attention}, from queries, keys and values. */
+  /** Like {@link attention}, for queries, keys and values that are computed already. */
   attend(
     q: ValueId,
     k: ValueId,
@@ -234,7 +234,7 @@ export class TowerBuilder extends GraphBuilder {
     const { heads, segments, rotation, headOrder, headNorms } = options;
     const headSize = this.typeOf(q).columns / heads;
     const { scale = 1 / Math.sqrt(headSize) } = options;
-    const turned = (value: ValueId, label: string) =>
+    const rotated = (value: ValueId, label: string) =>
       rotation === undefined
         ? value
         : this.add("rope", [value, rotation.positions, rotation.angles], { heads }, `${name}.${label}.rope`);
@@ -245,29 +245,29 @@ export class TowerBuilder extends GraphBuilder {
       const { epsilon } = headNorms;
       return this.add("rmsnorm_groups", [value, weight], { groups: heads, epsilon }, `${name}.${label}`);
     };
-    const queries = turned(normed(q, "q_norm"), "q");
-    const keys = turned(normed(k, "k_norm"), "k");
+    const queries = rotated(normed(q, "q_norm"), "q");
+    const keys = rotated(normed(k, "k_norm"), "k");
     const values = headNorms?.values ? normed(v, "v_norm", false) : v;
     return this.add("attention", [queries, keys, values, segments], { heads, scale }, `${name}.attention`);
   }
 
-  /** Joins `merge`² patch rows into a token row, or into a row of another dim. */
+  /** Joins `merge`² patch rows into a row of the dim `rows`. Default: `tokens`. */
   mergeRows(x: ValueId, merge: number, name: string, rows?: string): ValueId {
     return this.add("merge_rows", [x], { factor: merge ** 2, ...(rows && { rows }) }, `${name}.merge`);
   }
 
-  /** Patches and the rows of `learned`, in the layout's order: `rowSources`. */
+  /** Combines patches with the rows of `learned`, in the order of the layout's `rowSources`. */
   withLearnedRows(patches: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [patches, learned, this.#order("rowSources", "rows")], {}, name);
   }
 
-  /** The patch rows of a tower with learned rows: `patchRows`. */
+  /** Selects the patch rows of a tower with learned rows, by the layout's `patchRows`. */
   patchesOf(rows: ValueId, name: string): ValueId {
     return this.add("gather_rows", [rows, this.#order("patchRows", "patches")], {}, name);
   }
 
-  /** Rows of merged patches and the rows of `learned`, in the output's order: `tokenSources`. */
-  answer(merged: ValueId, learned: ValueId, name: string): ValueId {
+  /** Combines rows of merged patches with the rows of `learned`, in the order of the layout's `tokenSources`. */
+  withLearnedTokens(merged: ValueId, learned: ValueId, name: string): ValueId {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
   }
 
@@ -276,7 +276,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.weight(name, [1], { literal: [value] });
   }
 
-  /** Weighted sums of the tower's rows, one per output row or row of another dim: `tokenTaps`. */
+  /** Weighted sums of the tower's rows by the layout's `tokenTaps`, one per row of the dim `rows`. */
   resampleRows(x: ValueId, name: string, rows = "tokens"): ValueId {
     const taps = (input: "tokenTapRows" | "tokenTapWeights", element: "i32" | "f32") =>
       this.input(MODEL_INPUTS[input], { element, rows: rowsOf(rows), columns: TOKEN_TAPS });
@@ -284,7 +284,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("interpolate_rows", operands, {}, name);
   }
 
-  /** Rows whose elements are all scaled alike: one channel to the kernel. */
+  /** Rows with interleaved channels, all scaled alike: the kernel treats them as one channel. */
   #pixelRows({ channels, temporal, patchSize }: PatchForm, channelScale: Float32Array): ValueId {
     const [scale, shift] = channelScale;
     if (channelScale.some((value, index) => value !== (index % 2 === 0 ? scale : shift))) {
@@ -303,7 +303,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.input(name, { element, rows: rowsOf("patches"), columns });
   }
 
-  /** [q | k | v] as one product, for either form of the checkpoint. */
+  /** [q | k | v] as one product, for packed or separate tensors in the checkpoint. */
   #packed(
     x: ValueId,
     name: string,
@@ -340,8 +340,9 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
-   * f32 [positions, paddedSize/2]: rotation angles by row and column, with the same frequencies.
-   * @param paddedSize of heads with zero columns after each quarter of the checkpoint's; their angle is 0
+   * f32 [positions, paddedSize/2]: the cos/sin table of a two-dimensional RoPE with equal frequencies for rows and
+   * columns.
+   * @param paddedSize head size with zero columns after each quarter of a head; their angle is 0
    */
   ropeAngles(headSize: number, theta: number, paddedSize = headSize): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
@@ -349,18 +350,18 @@ export class TowerBuilder extends GraphBuilder {
     return this.constant("rope_angles", paddedSize / 2, ropeAngles([[...frequencies, ...padding]]));
   }
 
-  /** As {@link ropeAngles}, followed by the headSize/2 angles of a tensor, which rotate rows at `LEARNED_POSITION`. */
+  /** Like {@link ropeAngles}, followed by the cosines and sines of learned angles at the `LEARNED_POSITION`. */
   learnedRopeAngles(headSize: number, theta: number, tensor: string, stored: readonly number[]): ValueId {
     const frequencies = ropeFrequencies(headSize / 4, theta, (index) => index / (headSize / 4));
     return this.weight(tensor, [MAX_GRID_SIDE + LEARNED_POSITION.length, headSize / 2], {
       stored,
-      anglesBehind: ropeAngles([frequencies]),
+      cosSinTable: ropeAngles([frequencies]),
     });
   }
 
   /**
-   * As {@link ropeAngles}, with the even of headSize/2 frequencies for rows and the odd ones for columns. Column
-   * positions start at MAX_GRID_SIDE: see {@link columnsApart}.
+   * Like {@link ropeAngles}, with the even ones of headSize/2 frequencies for rows and the odd ones for columns. Column
+   * positions start at MAX_GRID_SIDE: see {@link offsetColumns}.
    */
   ropeAnglesByAxis(headSize: number, theta: number): ValueId {
     const axes = [0, 1].map((odd) =>
@@ -375,12 +376,12 @@ export function headColumns(rows: number, heads: number, headOrder: ReorderedEle
   return within(headOrder, [rows, heads], []);
 }
 
-/** The order of the rows of a projection to queries, keys or values for such attention. */
+/** The order of the rows of a separate projection to queries, keys or values for such attention. */
 export function headRows(heads: number, columns: number, headOrder: ReorderedElements): ReorderedElements {
   return within(headOrder, [heads], [columns]);
 }
 
-/** The same order of the axes between `outer` and `inner`. */
+/** Adds axes before and after a permutation of axes, and keeps them in place. */
 function within(
   { sides, axes, padded }: ReorderedElements,
   outer: readonly number[],
@@ -399,8 +400,8 @@ function within(
 
 const product = (sides: readonly number[]) => sides.reduce((all, side) => all * side, 1);
 
-/** Positions with columns offset into the second half of the angle table. */
-export function columnsApart(positions: Int32Array): Int32Array {
+/** Adds MAX_GRID_SIDE to column positions, which then select the second half of the cos/sin table. */
+export function offsetColumns(positions: Int32Array): Int32Array {
   return positions.map((position, index) => (index % 2 === 0 ? position : position + MAX_GRID_SIDE));
 }
 

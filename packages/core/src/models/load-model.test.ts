@@ -12,26 +12,26 @@ import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 import { stillGrids } from "./still-grids.js";
-import { answerTokens } from "./vision-model.js";
+import { outputTokensOf } from "./vision-model.js";
 
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
 test.each(Object.keys(ARCHITECTURES) as ArchitectureName[])(
-  "%s makes images and clips that its tower takes, without any file",
+  "without files, %s preprocesses images and clips to valid grids",
   (name) => {
     const { vision, processor, videoProcessor } = loadDummyModel(name);
     if (videoProcessor !== undefined) {
       const clip = videoGrid(3, { height: 700, width: 1000 }, videoProcessor);
       expect(takesGrid(clip, vision)).toBe(true);
-      expect(Number.isSafeInteger(answerTokens(vision, clip))).toBe(true);
+      expect(Number.isSafeInteger(outputTokensOf(vision, clip))).toBe(true);
     }
     const grid = imageGrid({ height: 700, width: 1000 }, processor);
     expect(takesGrid(grid, vision)).toBe(true);
-    expect(answerTokens(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
+    expect(outputTokensOf(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
   },
 );
 
-test.each(NAMES)("the tower of %s has the shapes of its config", async (name) => {
+test.each(NAMES)("the tensors of %s have the shapes of its config", async (name) => {
   const { vision_config } = ARCHITECTURES[name];
   await using model = loadDummyModel(name);
   const columns = vision_config.out_hidden_size as number;
@@ -48,14 +48,14 @@ test.each(NAMES)("the tower of %s has the shapes of its config", async (name) =>
 test.each([
   // Patches of 588 values; qkv, proj, fc1 and fc2; 256 tokens.
   ["gemma-3-4b", 64 * 64, 27 * (4 * 1152 ** 2 + 2 * 1152 * 4304) + 588 * 1152, (256 * 1152 * 2560) / 4096],
-  // Gate, up and down in the place of two products, 3420 columns padded to 3424; a merger of 5120 columns.
+  // The MLP has gate, up and down, with 3420 columns padded to 3424; the merger has 5120 columns.
   [
     "qwen2.5-vl-7b",
     16 * 16,
     32 * (4 * 1280 ** 2 + 3 * 1280 * 3424) + 1176 * 1280,
     (5120 ** 2 + 5120 * 3584) / 4,
   ],
-  // Keys and values of 8 heads, repeated for 32.
+  // Keys and values have 8 heads, repeated to 32.
   [
     "exaone-4.5-33b",
     16 * 16,
@@ -63,14 +63,14 @@ test.each([
     (8192 ** 2 + 8192 * 5120) / 4,
   ],
   ["qwen2-vl-2b", 16 * 16, 32 * (12 * 1280 ** 2) + 1176 * 1280, (5120 ** 2 + 5120 * 1536) / 4],
-] as const)("the products of %s are those of its published size", (name, patches, tower, merger) => {
+] as const)("the FLOPs of %s are those of its published size", (name, patches, tower, merger) => {
   const { graph, vision } = loadDummyModel(name);
   const area = vision.spatialMergeSize ** 2;
   const dims = { ...vision.dims, patches, tokens: patches / area };
   expect(graphFlops(graph, { dims, attentionPairs: {} })).toBe(2 * patches * (tower + merger));
 });
 
-test("key and value heads that do not divide the heads are refused", () => {
+test("a number of key and value heads that does not divide the number of heads is refused", () => {
   const { model_type, vision_config } = ARCHITECTURES["exaone-4.5-33b"];
   const config = { model_type, vision_config: { ...vision_config, num_key_value_heads: 5 } };
   expect(() => createVisionModel(config)).toThrow(
@@ -119,7 +119,7 @@ test.each<[ArchitectureName, object, object, string]>([
   expect(() => createVisionModel(changed)).toThrow(text);
 });
 
-test("use_bias and post_norm say which tensors dots.ocr reads", () => {
+test("use_bias and post_norm select the tensors that dots.ocr reads", () => {
   const tensorsWith = (changes: object): readonly string[] => {
     const { model_type, vision_config } = ARCHITECTURES["dots.ocr"];
     const config = { model_type, vision_config: { ...vision_config, num_hidden_layers: 1, ...changes } };
@@ -136,7 +136,7 @@ test("use_bias and post_norm say which tensors dots.ocr reads", () => {
   expect(new Set(tensorsWith({ use_bias: true }))).toEqual(new Set([...published, ...biases]));
 });
 
-test("the arithmetic of the 8B tower is what counting its matrix products by hand gives", () => {
+test("the FLOPs of the 8B tower equal those of its matrix products, counted by hand", () => {
   const { graph } = loadDummyModel("qwen3-vl-8b");
   const patches = 784;
   const dims = { patches, tokens: patches / 4, segments: 1 };
@@ -146,7 +146,7 @@ test("the arithmetic of the 8B tower is what counting its matrix products by han
   expect(graphFlops(graph, work)).toBe(patches * 2 * 1536 * 1152 + blocks + mergers);
 });
 
-test("dummy weights need the configuration of a checkpoint alone", async () => {
+test("dummy weights need only the configuration of a checkpoint", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
     await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
@@ -162,7 +162,7 @@ test("dummy weights need the configuration of a checkpoint alone", async () => {
 const VIDEO_SIZE = { shortest_edge: 4096, longest_edge: 65_536 };
 
 test.each([
-  ["a file of their own", "video_preprocessor_config.json", { size: VIDEO_SIZE }],
+  ["video_preprocessor_config.json", "video_preprocessor_config.json", { size: VIDEO_SIZE }],
   [
     "transformers 5's processor_config.json",
     "processor_config.json",
@@ -190,20 +190,20 @@ describe("videos of a checkpoint without video settings", () => {
   const frame = [3, 10, 16];
   const unset = [3, 12, 18];
 
-  // AutoVideoProcessor of transformers 5.17.0: video_grid_thw of 6 frames of 200 × 300 with this preprocessor_config.json.
+  // video_grid_thw by AutoVideoProcessor of transformers 5.17.0: 6 frames of 200 × 300, this preprocessor_config.json.
   test.each([
     ["qwen3_vl", { size }, clip],
     ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
     ["qwen3_vl", { size, image_processor_type: "Qwen2VLImageProcessorFast" }, clip],
     ["qwen3_vl", { size, do_center_crop: true, crop_size: { height: 64, width: 64 } }, clip],
-    // Qwen3VLVideoProcessor passes over the two, and Qwen2VLVideoProcessor takes them.
+    // Qwen3VLVideoProcessor ignores these two keys, Qwen2VLVideoProcessor reads them.
     ["qwen3_vl", { min_pixels: 3136, max_pixels: 50_176 }, unset],
     ["qwen3_5", { size }, clip],
     ["qwen3_5_moe", { size, image_processor_type: "Qwen2VLImageProcessor" }, frame],
     ["qwen3_omni_moe", { size }, frame],
     ["qwen3_omni_moe", { min_pixels: 3136, max_pixels: 50_176 }, frame],
     ["qwen3_omni_moe", { size, image_processor_type: "Qwen3VLImageProcessor" }, clip],
-  ])("%s with the images' settings %j", async (model_type, settings, [t, h, w]) => {
+  ])("%s uses the image settings %j", async (model_type, settings, [t, h, w]) => {
     const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
     try {
       const vision_config = { ...MINIATURE_CONFIG.vision_config, patch_size: 16 };
@@ -221,7 +221,7 @@ describe("videos of a checkpoint without video settings", () => {
   });
 });
 
-test("processors cut patches of the tower's shape where no file says one", async () => {
+test("without a patch size in the files, processors use the tower's", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   try {
     await writeFile(join(directory, "config.json"), JSON.stringify(MINIATURE_CONFIG));
@@ -252,13 +252,13 @@ test("an absent list of deepstack layers means none in Qwen3.5", () => {
   expect(createVisionModel({ model_type: "qwen3_5", vision_config }).outputColumns).toEqual([8]);
 });
 
-test("random weights of other shapes have another fingerprint", () => {
+test("random weights of different shapes have different fingerprints", () => {
   const [large, small] = (["qwen2-vl-7b", "qwen2-vl-2b"] as const).map(loadDummyModel);
   expect(large!.fingerprint).not.toBe(small!.fingerprint);
   expect(loadDummyModel("qwen2-vl-7b").fingerprint).toBe(large!.fingerprint);
 });
 
-test("new weights of the same shapes in the same directory have another fingerprint", async () => {
+test("new weights of the same shapes in the same directory change the fingerprint", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   const fingerprint = async () => {
     await using model = await loadModel(directory);
@@ -290,7 +290,7 @@ describe("a checkpoint", () => {
   afterEach(() => rm(directory, { recursive: true }));
 
   const writeConfig = (config: unknown) => writeFile(join(directory, "config.json"), JSON.stringify(config));
-  /** The weights of the patch embedding as some quantiser left them. */
+  /** Replaces the weight of an attention projection by a quantised one. */
   const packed =
     (dtype: "U8" | "I32", suffix = "") =>
     (tensors: TensorData[]) =>
@@ -304,7 +304,7 @@ describe("a checkpoint", () => {
         ];
       });
 
-  test("with tensors under an unknown prefix loads, and says so", async () => {
+  test("with tensors under an unknown prefix loads with a note", async () => {
     await writeMiniatureCheckpoint(directory, { prefix: "thinker.visual." });
     await using model = await loadModel(directory);
     expect(model.notes).toEqual([
@@ -315,7 +315,7 @@ describe("a checkpoint", () => {
     expect(usual.notes).toEqual([]);
   });
 
-  test("with a quantised tower is refused by the method's name", async () => {
+  test("with a quantised tower is refused with the name of the method", async () => {
     await writeMiniatureCheckpoint(directory, { edit: packed("I32") });
     await writeConfig({ ...MINIATURE_CONFIG, quantization_config: { quant_method: "awq" } });
     await expect(loadModel(directory)).rejects.toThrow(/awq/);
@@ -324,7 +324,7 @@ describe("a checkpoint", () => {
     await expect(loadModel(directory)).rejects.toThrow(/bitsandbytes/);
   });
 
-  // transformers: the merger is that of the layer's place in the list, the features come in the layers' order.
+  // As in transformers, a layer's index in the list selects the merger, and features are in layer order.
   test.each([
     [
       [0, 1],
@@ -348,7 +348,7 @@ describe("a checkpoint", () => {
     expect(used).toEqual(mergers);
   });
 
-  test("whose config.json has NaN, as Python writes it, and no tower is refused for the tower", async () => {
+  test("with NaN in config.json, as written by Python, is parsed: only the missing tower is refused", async () => {
     await writeFile(join(directory, "config.json"), '{"model_type": "qwen3_vl", "x": NaN}');
     await expect(loadModel(directory)).rejects.toThrow("config.json has no vision_config object");
   });
@@ -369,7 +369,7 @@ describe("a checkpoint", () => {
     expect((error as { code: string }).code).toMatch(/^VG_MODEL_/);
   });
 
-  test("without a size in its processor file has the bounds of the processor's class", async () => {
+  test("without a size in its processor file uses the bounds of the processor class", async () => {
     await writeConfig(MINIATURE_CONFIG);
     const file = { image_processor_type: "Qwen2VLImageProcessorFast", patch_size: 2, merge_size: 2 };
     await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify(file));
@@ -377,7 +377,7 @@ describe("a checkpoint", () => {
     expect(model.processor).toMatchObject({ minPixels: 3136, maxPixels: 1_003_520 });
   });
 
-  test("with an unknown key in its processor file is refused with the key that was meant", async () => {
+  test("with an unknown key in its processor file is refused with the nearest known key", async () => {
     await writeConfig(MINIATURE_CONFIG);
     await writeFile(join(directory, "preprocessor_config.json"), JSON.stringify({ max_pixel: 4096 }));
     await expect(loadModel(directory, { loadFormat: "dummy" })).rejects.toThrow(/max_pixel.*max_pixels/s);
@@ -385,18 +385,18 @@ describe("a checkpoint", () => {
 });
 
 test.each(Object.keys(ARCHITECTURES))(
-  "%s builds a graph, and fills a batch with no more tokens than asked for",
+  "%s builds a graph, and stillGrids returns at most the requested tokens",
   (name) => {
     const vision = createVisionModel({ ...ARCHITECTURES[name as ArchitectureName] });
     const graph = vision.buildGraph({ channelScale: new Float32Array(6) });
     expect(graph.outputs).toHaveLength(vision.outputColumns.length);
     const grids = stillGrids(vision, 1024);
     expect(grids.length).toBeGreaterThan(0);
-    expect(grids.reduce((sum, grid) => sum + answerTokens(vision, grid), 0)).toBeLessThanOrEqual(1024);
+    expect(grids.reduce((sum, grid) => sum + outputTokensOf(vision, grid), 0)).toBeLessThanOrEqual(1024);
   },
 );
 
-// What the checkpoints' own files say of the tower: they leave keys out, or name them in their own way.
+// Configs as in the checkpoints' files, which omit keys or use other names.
 test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
   [
     "smolvlm2-500m",

@@ -1,4 +1,4 @@
-/** Loads a model: its graph, and its tensors located but not yet read. */
+/** Loads a model: builds its graph and locates its tensors, without reading them. */
 import { createHash } from "node:crypto";
 import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
 import type { Graph } from "../graph/graph.js";
@@ -22,7 +22,7 @@ import type { ArchitectureConfig } from "./model-family.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface LoadedModel extends AsyncDisposable {
-  /** Its name for messages: the checkpoint's directory, or the architecture's name. */
+  /** Name for messages: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
   /** Identifies the weights, independently of their path. */
   readonly fingerprint: string;
@@ -33,7 +33,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly graph: Graph;
   /** Messages about unexpected properties of the checkpoint; usually empty. */
   readonly notes: readonly string[];
-  /** By the name that the graph uses. A checkpoint's files stay open until the model is disposed. */
+  /** Tensor sources by graph name. A checkpoint's files stay open until the model is disposed. */
   readonly weights: ReadonlyMap<string, TensorSource>;
 }
 
@@ -45,8 +45,8 @@ export interface LoadModelOptions {
   readonly loadFormat?: "auto" | "dummy";
   /**
    * vLLM's `--mm-processor-kwargs`: bounds that replace those of the checkpoint's image and video processors. The keys
-   * are `min_pixels`, `max_pixels` and `size`, or those of the family's own processor, such as `max_soft_tokens`; another one
-   * is VG_ARGUMENT_INVALID.
+   * are `min_pixels`, `max_pixels` and `size`, or keys of the family's processor, such as `max_soft_tokens`. Other keys
+   * cause VG_ARGUMENT_INVALID.
    */
   readonly mmProcessorKwargs?: Readonly<Record<string, unknown>>;
 }
@@ -101,8 +101,8 @@ function wantedTensors({ graph, vision }: ModelDescription): WantedTensors {
 }
 
 /**
- * The names of the weight files that {@link loadModel} reads: those with tensors of the tower, so that only they need
- * downloading. The directory must have config.json, the processor files and the weights' index.
+ * Names of the weight files with tensors of the tower. {@link loadModel} needs no other weight files, so only these
+ * need to be downloaded. The directory must have config.json, the processor files and the weights' index.
  * @throws as loadModel does
  */
 export async function towerFiles(directory: string): Promise<readonly string[]> {
@@ -123,7 +123,7 @@ function checkProcessorKwargs(kwargs: Readonly<Record<string, unknown>>): void {
   }
 }
 
-/** A published model's tower with random weights, the same each time: for measuring, without any file. */
+/** A published model's tower with random weights, the same each time, for measurements without files. */
 export function loadDummyModel(architecture: ArchitectureName): LoadedModel {
   const { preprocessor, ...config }: ArchitectureConfig = ARCHITECTURES[architecture];
   const settings = { image: preprocessor, video: preprocessor, videoFile: IMAGE_FILE };
@@ -141,7 +141,7 @@ function describeModel(
   const vision = createVisionModel(config);
   checkOptions("mmProcessorKwargs", overrides, sizeKeysOfModel(vision.modelType));
   checkAgainstTower(IMAGE_FILE, image, vision);
-  // If the tower's patches have one frame, a video processor's file may still have its class's value.
+  // For towers with one frame per patch, the file of a video processor may contain its class's default.
   const { temporal_patch_size, ...ofOneFrame } = video ?? {};
   checkAgainstTower(videoFile, vision.temporalPatchSize === 1 ? ofOneFrame : video, vision);
   const processor = imageProcessorOf(vision, image, overrides);
@@ -165,7 +165,7 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   };
   for (const [key, value] of Object.entries(expected)) {
     const found = settings?.[key] ?? value;
-    // Some files have an object there, with the sides of a token or a patch; the tower's value is used.
+    // Some files have an object with height and width instead of a number; the tower's value is used.
     if (found === value || typeof found === "object") continue;
     throw new VitgraphError(
       "VG_MODEL_INVALID",
@@ -178,7 +178,7 @@ function checkAgainstTower(file: string, settings: Settings | undefined, vision:
   }
 }
 
-/** A tower with one grid takes images of one size. @throws VG_MODEL_INVALID with both values */
+/** A tower with a fixed grid needs images of the matching size. @throws VG_MODEL_INVALID with both values */
 function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }: VisionModel): void {
   if (fixedSize === undefined || fixedGrid === undefined) return;
   const { height, width } = fixedSize;
@@ -198,10 +198,10 @@ function checkFixedSize({ fixedSize }: ImageProcessor, { fixedGrid, patchSize }:
 export function videoProcessorOf({ processor, videoProcessor, name }: LoadedModel): VideoProcessor {
   if (videoProcessor === undefined) {
     throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} takes no videos`, {
-      remedy: "pass frames as images, each an item of its own",
+      remedy: "pass each frame as an image",
     });
   }
-  // The graph normalises all pixels by the image processor's constants.
+  // The graph normalises all pixels with the image processor's constants.
   const image = channelScale(processor);
   if (channelScale(videoProcessor).every((value, index) => value === image[index])) return videoProcessor;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${name} normalises video frames and images differently`, {

@@ -1,11 +1,11 @@
-/** The towers' patch order: merge blocks in raster order, and raster order within each block. */
+/** The patch order of most towers: merge blocks in raster order, and raster order within each block. */
 import type { Grid } from "../item.js";
 import type { PatchTables } from "./patch-tables.js";
 import type { GridLayout } from "./vision-model.js";
 
 /**
  * Each frame is one segment.
- * @param tablesOf makes the tables from the positions of {@link mergeBlockPositions}; the positions alone if left out
+ * @param tablesOf creates the patch tables from the result of {@link mergeBlockPositions}. Default: only `positions`
  */
 export function mergeBlockLayout(
   grid: Grid,

@@ -1,18 +1,18 @@
-/** A family's entries in the table of families and in that of published models. */
+/** Types of the entries in the table of families and in the table of published models. */
 import type { ImageProcessorDefaults, SizeSettings, VideoProcessor } from "../images/image-processor.js";
 import type { VisionModel } from "./vision-model.js";
 
 export interface ModelFamily {
-  /** @throws VG_MODEL_INVALID if the config contradicts itself; VG_MODEL_UNSUPPORTED if the family can't run it */
+  /** @throws VG_MODEL_INVALID if the config is inconsistent; VG_MODEL_UNSUPPORTED for unsupported values */
   create(config: Readonly<Record<string, unknown>>): VisionModel;
   readonly images: ImageProcessorDefaults;
   /** Absent if the family does not support videos. */
   readonly videos?: VideoProcessor;
-  /** As `images.sizes`, for video settings. */
+  /** Like `images.sizes`, for video settings. */
   readonly videoSizes?: SizeSettings;
 }
 
-/** The parts of a config.json that `createVisionModel` reads, and of the file beside it. */
+/** The keys of config.json that `createVisionModel` reads, and the processor settings. */
 export interface ArchitectureConfig {
   readonly architectures: readonly string[];
   readonly model_type: string;

@@ -1,14 +1,17 @@
-/** The layout of an item of several grids, joined from the layouts of each. */
+/** The layout of an item with several grids: joins the layouts of the grids. */
 import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
 import { concatenate } from "../numerics.js";
 import { PATCH_TABLES, type PatchTables } from "./patch-tables.js";
 import type { GridLayout, SegmentList } from "./vision-model.js";
 
-/** Concatenates tables, segments and patch orders. @param layoutOf of one grid, with no orders other than these */
+/**
+ * Concatenates tables, segments and patch orders.
+ * @param layoutOf returns the layout of one grid, which has only these
+ */
 export function partsLayout(grid: Grid, layoutOf: (part: GridPart) => GridLayout): GridLayout {
   const parts = partsInRowOrder(grid);
   if (parts.length === 1) return layoutOf(grid);
-  // All frames of a clip have the same parts.
+  // All frames of a clip share their parts, so each layout is computed once.
   const layouts = new Map([...new Set(parts)].map((part) => [part, layoutOf(part)]));
   const ordered = parts.map((part) => layouts.get(part) as GridLayout);
   const lists = Object.keys(ordered[0]?.segments ?? {}) as SegmentList[];

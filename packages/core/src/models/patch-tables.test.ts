@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { withClassRows, withTurnedClassRows } from "./class-row.js";
+import { withClassRows, withRotatedClassRows } from "./class-row.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
-import { behindRows, bicubicTaps, bilinearTaps, halfPixelTaps, type PatchTables } from "./patch-tables.js";
+import { bicubicTaps, bilinearTaps, halfPixelTaps, offsetTapRows, type PatchTables } from "./patch-tables.js";
 import { rasterLayout } from "./raster-layout.js";
 
 const still = (h: number, w: number) => ({ t: 1, h, w });
 
-/** What a table whose row r is [r] gives at each patch. */
+/** The value of each patch, sampled from a table with row r = [r]. */
 function sampled({ tap_rows, tap_weights }: PatchTables, taps: number): number[] {
   return Array.from({ length: tap_rows!.length / taps }, (_, patch) => {
     let sum = 0;
@@ -15,7 +15,7 @@ function sampled({ tap_rows, tap_weights }: PatchTables, taps: number): number[]
   });
 }
 
-test("positions go by merge blocks, and repeat for each frame", () => {
+test("positions are in merge-block order, and repeat for each frame", () => {
   const frame = [0, 0, 0, 1, 1, 0, 1, 1, 0, 2, 0, 3, 1, 2, 1, 3];
   expect([...mergeBlockPositions({ t: 2, h: 2, w: 4 }, 2)]).toEqual([...frame, ...frame]);
 });
@@ -26,13 +26,13 @@ test("plain taps are the rows of the table, in the tower's order", () => {
   expect([...taps.tap_weights!]).toEqual(new Array(8).fill(1));
 });
 
-test("bilinear taps put the table's corners on the grid's", () => {
+test("bilinear taps align the corners of the table with those of the grid", () => {
   // 3² rows over 5 × 5 patches: row 2, column 1 is half way between 1·3 + 0 and 1·3 + 1.
   const values = sampled(bilinearTaps(mergeBlockPositions(still(5, 5), 1), still(5, 5), 3), 4);
   expect([values[0], values[4], values[20], values[24], values[2 * 5 + 1]]).toEqual([0, 2, 6, 8, 3.5]);
 });
 
-test("a side of one patch has the table's first row, and every tap lies in the table", () => {
+test("a side of one patch reads the table's first row, and all taps are within the table", () => {
   expect(sampled(bilinearTaps(mergeBlockPositions(still(1, 3), 1), still(1, 3), 3), 4)).toEqual([0, 1, 2]);
   for (const [h, w, side] of [
     [1, 1, 1],
@@ -65,7 +65,7 @@ const TORCH = {
 test.each([
   ["bicubic", bicubicTaps, 16],
   ["bilinear", halfPixelTaps, 4],
-] as const)("%s taps are torch's, pixel centres on pixel centres", (filter, tapsOf, taps) => {
+] as const)("%s taps equal torch's interpolation with half-pixel centres", (filter, tapsOf, taps) => {
   const grid = still(3, 7);
   const { tap_rows, tap_weights } = tapsOf(mergeBlockPositions(grid, 1), grid, 5);
   for (const [patch, value] of TORCH[filter].entries()) {
@@ -76,18 +76,18 @@ test.each([
   }
 });
 
-test("a table with rows before its first has them skipped", () => {
-  const taps = behindRows(rasterLayout(still(1, 2), 1).patchTables(), 3);
+test("offsetTapRows skips additional rows at the start of the table", () => {
+  const taps = offsetTapRows(rasterLayout(still(1, 2), 1).patchTables(), 3);
   expect([...taps.tap_rows!]).toEqual([3, 4]);
 });
 
-test("patches of a raster item's second frame come from behind those of the first, and have the same cells", () => {
+test("in a raster layout, patches of the second frame follow those of the first and read the same table rows", () => {
   const { patchOrder, patchTables } = rasterLayout({ t: 2, h: 2, w: 2 }, 2);
   expect([...patchOrder!]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   expect([...patchTables().tap_rows!]).toEqual([0, 1, 2, 3, 0, 1, 2, 3]);
 });
 
-test("each frame has a class row before its patches, and none behind the tower", () => {
+test("each frame has a class row before its patches, which is dropped after the tower", () => {
   const grid = { t: 2, h: 1, w: 2 };
   const { rowSources, patchRows, segments } = withClassRows(grid, rasterLayout(grid, 1));
   expect([...rowSources]).toEqual([-1, 0, 1, -1, 2, 3]);
@@ -95,9 +95,9 @@ test("each frame has a class row before its patches, and none behind the tower",
   expect(segments.cu_seqlens).toEqual([3, 3]);
 });
 
-test("a class row that turns has a position of its own before those of each frame's patches", () => {
+test("rowPositions has the position of the class row before those of each frame's patches", () => {
   const grid = { t: 2, h: 1, w: 2 };
   const positions = mergeBlockPositions(grid, 1);
-  const { rowPositions } = withTurnedClassRows(grid, rasterLayout(grid, 1), positions, [8, 9]);
+  const { rowPositions } = withRotatedClassRows(grid, rasterLayout(grid, 1), positions, [8, 9]);
   expect([...rowPositions!]).toEqual([8, 9, 0, 0, 0, 1, 8, 9, 0, 0, 0, 1]);
 });

@@ -1,9 +1,9 @@
 /**
- * The tables of a layout: a row per patch, in the tower's order. They depend only on the grid, so the layout cache and
- * the grid cache store them.
+ * The patch tables of a layout: one row per patch, in the tower's order. They depend only on the grid, so the layout
+ * cache and the grid cache store them.
  *
- * Learned position embeddings are sampled by *taps*: the rows of the checkpoint's table that a patch reads, and their
- * weights. All interpolation is defined here; the op (`interpolate_rows`) only sums.
+ * Learned position embeddings are sampled by *taps*: the table rows that a patch reads, and their weights. All
+ * interpolation rules are defined here; the op `interpolate_rows` computes weighted sums.
  */
 import type { AnyNode, Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
@@ -65,12 +65,12 @@ function resizedTaps(positions: Int32Array, { h, w }: Grid, side: number, sample
   return { tap_rows, tap_weights };
 }
 
-/** The same taps for a table with `rows` more rows before its first. */
-export function behindRows({ tap_rows, ...tables }: PatchTables, rows: number): PatchTables {
+/** The same taps for a table with `rows` additional rows at its start. */
+export function offsetTapRows({ tap_rows, ...tables }: PatchTables, rows: number): PatchTables {
   return { ...tables, tap_rows: (tap_rows as Int32Array).map((row) => row + rows) };
 }
 
-/** Taps of {@link bilinearTaps}. */
+/** Number of taps of {@link bilinearTaps}. */
 export const BILINEAR_TAPS = 4;
 
 /**
@@ -84,7 +84,7 @@ export function bilinearTaps(positions: Int32Array, grid: Grid, side: number): P
 function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   const step = Math.fround((side - 1) / Math.max(1, count - 1));
   return Array.from({ length: count }, (_, index) => {
-    // linspace counts from the nearer end.
+    // torch.linspace computes the second half from the end.
     const coordinate =
       index < Math.floor(count / 2) || count === 1
         ? Math.fround(step * index)
@@ -119,20 +119,20 @@ export function centredTaps(count: number, side: number): readonly (readonly Axi
 }
 
 /**
- * A table resized bilinearly with antialias. When downscaled, a cell is a sum of up to all cells of an axis. So the
- * table is loaded with the cells of its downscaled axes beside its own ({@link ResampledTable}), and a patch reads at
- * most four rows.
+ * A table resized bilinearly with antialias. After downscaling, a cell may be a sum of all cells of an axis. To limit a
+ * patch to four taps, the table is loaded with additional cells for every downscaled length of an axis
+ * ({@link ResampledTable}).
  */
 export interface AntialiasedTable {
   /** Cells along one side of the checkpoint's table. */
   readonly side: number;
-  /** Cells along one side of the loaded table, each as weights of the checkpoint's cells. */
+  /** For each cell along one side of the loaded table, the weights of the checkpoint's cells. */
   readonly axis: readonly (readonly number[])[];
-  /** First cell of a downscaled axis, by its length. */
+  /** First loaded cell of each downscaled axis, by the axis length. */
   readonly shrunk: ReadonlyMap<number, number>;
 }
 
-/** @param step divides the lengths of the grid's axes */
+/** @param step the lengths of the grid's axes are multiples of it */
 export function antialiasedTable(side: number, step: number): AntialiasedTable {
   const axis = Array.from({ length: side }, (_, place) =>
     Array.from({ length: side }, (_, own) => Number(own === place)),
@@ -156,7 +156,7 @@ function triangle(index: number, count: number, side: number): number[] {
   return weights.map((weight) => weight / sum);
 }
 
-/** The {@link BILINEAR_TAPS} taps of such a table. */
+/** The {@link BILINEAR_TAPS} taps of an {@link AntialiasedTable}. */
 export function antialiasedTaps(positions: Int32Array, grid: Grid, table: AntialiasedTable): PatchTables {
   return resizedTaps(positions, grid, table.axis.length, (count) => {
     const first = table.shrunk.get(count);
@@ -168,7 +168,7 @@ export function antialiasedTaps(positions: Int32Array, grid: Grid, table: Antial
   });
 }
 
-/** Taps of {@link bicubicTaps}. */
+/** Number of taps of {@link bicubicTaps}. */
 export const BICUBIC_TAPS = 16;
 
 /**

@@ -9,7 +9,7 @@ import { QWEN3_VL_IMAGES } from "./qwen3-vl/preprocess.js";
 const QWEN3 = QWEN3_VL_IMAGES.withoutFile;
 
 describe("settings", () => {
-  test("of a checkpoint that has none are its family's", () => {
+  test("of a checkpoint without a file are those of its family", () => {
     expect(readImageProcessor(undefined, "qwen3_vl")).toEqual(QWEN3);
     expect(readImageProcessor({}, "qwen2_5_vl")).toEqual(QWEN2);
     expect(readImageProcessor(undefined, "qwen3_vl", { max_pixels: 9e5 })).toEqual({
@@ -20,13 +20,13 @@ describe("settings", () => {
     expect(resizeBounds(QWEN3)).toEqual({ factor: 32, minPixels: 65_536, maxPixels: 16_777_216 });
   });
 
-  test("that a file leaves out are those of Qwen2VLImageProcessor, whatever the family", () => {
+  test("missing in a file are those of Qwen2VLImageProcessor", () => {
     const file = { patch_size: 16, image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
     expect(readImageProcessor(file, "qwen3_vl")).toEqual({ ...QWEN3, minPixels: 3136, maxPixels: 1_003_520 });
     expect(readImageProcessor({}, "qwen3_vl")).toEqual({ ...QWEN2, patchSize: 16 });
   });
 
-  test("as transformers writes them, with keys that change no pixel", () => {
+  test("as written by transformers, with keys without an effect on pixels, are read", () => {
     const settings = {
       ...{ crop_size: null, data_format: "channels_first", default_to_square: true, device: null },
       ...{ disable_grouping: null, do_center_crop: null, do_convert_rgb: true, do_normalize: true },
@@ -40,7 +40,7 @@ describe("settings", () => {
     expect(readImageProcessor(settings, "qwen3_vl")).toEqual(QWEN3);
   });
 
-  test("as Omni's hub checkpoints have them, with those of the audio part", () => {
+  test("of Omni's hub checkpoints, with those of the audio processor, are read", () => {
     const settings = {
       ...{
         chunk_length: 30,
@@ -60,13 +60,13 @@ describe("settings", () => {
     expect(readImageProcessor(settings, "qwen3_vl").maxPixels).toBe(12_845_056);
   });
 
-  test("of a video's sampling are read from its file", () => {
+  test("of frame sampling are read from the file", () => {
     expect(readVideoProcessor({}, "qwen3_vl")).toMatchObject({ fps: 2, minFrames: 4, maxFrames: 768 });
     const settings = { fps: 1.5, min_frames: 8, max_frames: 64, num_frames: null, do_sample_frames: true };
     expect(readVideoProcessor(settings, "qwen3_vl")).toMatchObject({ fps: 1.5, minFrames: 8, maxFrames: 64 });
   });
 
-  test("as SmolVLM2's hub checkpoints have them: those of images and of videos in one file", () => {
+  test("of SmolVLM2's hub checkpoints, for images and videos in one file, are read", () => {
     const settings = {
       do_image_splitting: true,
       image_processor_type: "SmolVLMImageProcessor",
@@ -82,14 +82,14 @@ describe("settings", () => {
     expect(fitted?.via).toEqual({ height: 1536, width: 2048 });
   });
 
-  test("of videos that join frames to one are refused", () => {
+  test("for stacking video frames are refused", () => {
     expect(() => readVideoProcessor({ stack_frames: 3 }, "minicpmv4_6")).toThrow(
       "video_preprocessor_config.json has stack_frames = 3: it must be 1",
     );
     expect(readVideoProcessor({ max_num_frames: 64 }, "minicpmv4_6")).toMatchObject({ maxFrames: 64 });
   });
 
-  test("as Qwen3-VL's hub checkpoints have them", () => {
+  test("of Qwen3-VL's hub checkpoints are read", () => {
     const settings = {
       size: { longest_edge: 16777216, shortest_edge: 65536 },
       patch_size: 16,
@@ -103,7 +103,7 @@ describe("settings", () => {
     expect(readImageProcessor(settings, "qwen3_vl")).toEqual(QWEN3);
   });
 
-  test("as Qwen2-VL's hub checkpoints have them", () => {
+  test("of Qwen2-VL's hub checkpoints are read", () => {
     const settings = {
       min_pixels: 3136,
       max_pixels: 12845056,
@@ -118,7 +118,7 @@ describe("settings", () => {
     expect(readImageProcessor(settings, "qwen2_vl")).toEqual({ ...QWEN2, maxPixels: 12_845_056 });
   });
 
-  test("min_pixels and max_pixels win over size, each for itself; null counts as absent", () => {
+  test("min_pixels and max_pixels each take precedence over size; null counts as absent", () => {
     const size = { shortest_edge: 1000, longest_edge: 2000 };
     const read = (settings: Record<string, unknown>) => {
       const { minPixels, maxPixels } = readImageProcessor(settings, "qwen2_vl");
@@ -131,14 +131,14 @@ describe("settings", () => {
     expect(read({ size: { min_pixels: 3136, max_pixels: 200_704 } })).toEqual([3136, 200_704]);
   });
 
-  test("bounds that contradict each other give the grids of transformers", () => {
+  test("a minimum above the maximum yields the grids of transformers", () => {
     const size = { shortest_edge: 65_536, longest_edge: 16_777_216 };
     const processor = readImageProcessor({ patch_size: 16, size, max_pixels: 50_176 }, "qwen3_vl");
     expect(imageGrid({ height: 224, width: 224 }, processor)).toEqual({ t: 1, h: 16, w: 16 });
     expect(imageGrid({ height: 45, width: 31 }, processor)).toEqual({ t: 1, h: 20, w: 14 });
   });
 
-  test("one number for mean or std holds for every channel; flags and factor are taken over", () => {
+  test("one number for mean or std applies to every channel; flags and factor are read", () => {
     const settings = {
       image_mean: 0.5,
       image_std: 0.25,
@@ -156,7 +156,7 @@ describe("settings", () => {
     });
   });
 
-  test("of videos have bounds of their own, over the whole clip for Qwen3-VL", () => {
+  test("of videos have separate bounds; Qwen3-VL's apply to the whole clip", () => {
     expect(readVideoProcessor(undefined, "qwen2_vl")).toMatchObject({
       minPixels: 100_352,
       boundsCover: "frame",
@@ -172,8 +172,8 @@ describe("settings", () => {
     });
   });
 
-  // video_grid_thw of transformers 5.17.0 for 6 frames of 200 × 300: [3, 10, 16] by Qwen2VLVideoProcessor, which bounds
-  // frames, and [3, 4, 6] by Qwen3VLVideoProcessor.
+  // video_grid_thw of transformers 5.17.0 for 6 frames of 200 × 300: [3, 10, 16] by Qwen2VLVideoProcessor, with bounds
+  // on each frame, and [3, 4, 6] by Qwen3VLVideoProcessor.
   test.each([
     ["qwen3_vl", "Qwen2VLVideoProcessor", [3, 10, 16]],
     ["qwen3_vl", "Qwen3VLVideoProcessor", [3, 4, 6]],
@@ -197,7 +197,7 @@ describe("settings", () => {
     ]);
   });
 
-  // The same pixel_values as without the steps, from Qwen2VLImageProcessor of transformers 5.17.0.
+  // Qwen2VLImageProcessor of transformers 5.17.0 returns the same pixel_values with and without these settings.
   test.each([
     { do_center_crop: true, crop_size: { height: 64, width: 64 } },
     { do_center_crop: true, crop_size: 64 },
@@ -242,14 +242,14 @@ describe("settings", () => {
     expect(error.message).toBe(`preprocessor_config.json ${text}`);
   });
 
-  test("a cap on each frame of a clip is refused too", () => {
+  test("a limit on each frame of a clip is refused", () => {
     const settings = { size: { shortest_edge: 4096, longest_edge: 25_165_824 }, cap_pixels_per_frame: true };
     expect(thrownBy(() => readVideoProcessor(settings, "qwen3_vl")).message).toBe(
       "video_preprocessor_config.json has cap_pixels_per_frame = true: it must be absent or false",
     );
   });
 
-  test("Gemma 3's crops are refused, and settings that ask for none are not", () => {
+  test("Gemma 3's pan-and-scan is refused, but its parameters are accepted if it is off", () => {
     const settings = { pan_and_scan_min_crop_size: 256, pan_and_scan_max_num_crops: 4 };
     const off = readImageProcessor({ ...settings, do_pan_and_scan: false }, "gemma3");
     expect(off).toEqual(readImageProcessor({}, "gemma3"));
@@ -258,7 +258,7 @@ describe("settings", () => {
     );
   });
 
-  test("the filter is lanczos, bicubic or bilinear", () => {
+  test("the filter may be lanczos, bicubic or bilinear", () => {
     expect(readImageProcessor({ resample: 3 }, "gemma3").filter).toBe("bicubic");
     expect(readVideoProcessor({ resample: 2 }, "qwen3_vl")?.filter).toBe("bilinear");
     expect(readVideoProcessor({ resample: 1 }, "qwen3_vl")?.filter).toBe("lanczos");
@@ -269,7 +269,7 @@ describe("settings", () => {
     );
   });
 
-  test("another model is not supported", () => {
+  test("an unknown model type is refused", () => {
     const model = thrownBy(() => readImageProcessor(undefined, "mllama"));
     expect(model.code).toBe("VG_MODEL_UNSUPPORTED");
     expect(model.message).toMatch(/^model_type "mllama" is not supported: supported model types: qwen2_vl, /);
@@ -278,8 +278,7 @@ describe("settings", () => {
 });
 
 describe("channelScale", () => {
-  // transformers, step by step in f32: the constants are multiplied by 1 / rescale_factor, the pixel minus the one is
-  // divided by the other.
+  // transformers' steps in f32: mean and std are multiplied by 1 / rescale_factor; then (pixel − mean) / std.
   function transformers(level: number, mean: number, std: number): number {
     const f = Math.fround;
     return f(f(level - f(f(mean) * 255)) / f(f(std) * 255));
@@ -288,7 +287,7 @@ describe("channelScale", () => {
   test.each([
     ["qwen2_vl", QWEN2],
     ["qwen3_vl", QWEN3],
-  ])("of %s gives transformers' values for every level", (_, processor) => {
+  ])("of %s yields transformers' values for every level", (_, processor) => {
     const scale = channelScale(processor);
     expect(scale).toHaveLength(6);
     for (let channel = 0; channel < 3; channel++) {
@@ -298,13 +297,13 @@ describe("channelScale", () => {
         );
         const mean = processor.imageMean[channel] as number;
         const std = processor.imageStd[channel] as number;
-        // Three roundings of terms below 4 in f32, whose unit there is 2^-22.
+        // Three roundings of f32 terms below 4, where the unit in the last place is 2^-22.
         expect(Math.abs(value - transformers(level, mean, std))).toBeLessThanOrEqual(2 ** -21);
       }
     }
   });
 
-  test("without normalising only rescales, without rescaling only normalises, without both does nothing", () => {
+  test("only rescales without normalising, only normalises without rescaling, and is the identity without both", () => {
     const processor = { ...QWEN2, imageMean: [100, 0, 0], imageStd: [2, 1, 1] };
     const first = (flags: { doRescale: boolean; doNormalize: boolean }) => [
       ...channelScale({ ...processor, ...flags }).subarray(0, 2),

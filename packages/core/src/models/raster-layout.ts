@@ -1,4 +1,6 @@
-/** The layout of families whose items have patches in raster order; in the tower a token's patches are adjacent. */
+/**
+ * The layout of families whose items have patches in raster order. In the tower, the patches of a token are adjacent.
+ */
 import type { Grid } from "../item.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
 import { type PatchTables, plainTaps } from "./patch-tables.js";
@@ -6,8 +8,8 @@ import type { GridLayout } from "./vision-model.js";
 
 /**
  * Each frame is one segment.
- * @param tablesOf makes the tables from the positions of {@link mergeBlockPositions}. Default: the taps of a table with
- *   a row for each patch of a frame, in raster order too
+ * @param tablesOf creates the patch tables from the result of {@link mergeBlockPositions}. Default: the taps of a table
+ *   with one row per patch of a frame, in raster order
  */
 export function rasterLayout(
   grid: Grid,
@@ -24,7 +26,7 @@ export function rasterLayout(
   };
 }
 
-/** The taps of a table with a row for each patch of a frame, in raster order. */
+/** The taps of a table with one row per patch of a frame, in raster order. */
 export function tapsOfCells(positions: Int32Array, { w }: Grid): PatchTables {
   return plainTaps(cells(positions, w));
 }

@@ -1,5 +1,6 @@
 /**
- * SigLIP's encoder, used by many families: pre-norm layers of attention and an MLP. CLIP's has the same tensors.
+ * SigLIP's encoder, used by many families: pre-norm layers of attention and an MLP. CLIP's encoder has the same
+ * tensors.
  */
 import type { ValueId } from "../graph/graph.js";
 import type { Rotation, TowerBuilder } from "./layers.js";
@@ -10,11 +11,15 @@ export interface SiglipPatchConfig {
   readonly hidden_size: number;
   readonly num_channels: number;
   readonly patch_size: number;
-  /** Cells along one side of the table of positions. */
+  /** Cells along one side of the position table. */
   readonly side: number;
 }
 
-/** Patches with learned positions. @param name `embeddings` with its prefix. @param taps of the layout */
+/**
+ * Patches with learned positions.
+ * @param name `embeddings` with its prefix.
+ * @param taps taps per patch in the layout
+ */
 export function siglipPatches(
   g: TowerBuilder,
   config: SiglipPatchConfig,
@@ -43,11 +48,11 @@ export interface SiglipEncoderConfig {
 export interface SiglipLayers {
   /** The prefix of `encoder.layers`. */
   readonly name: string;
-  /** The first of the layers. Default: 0. */
+  /** Index of the first layer. Default: 0. */
   readonly first?: number;
-  /** End of the layers, exclusive. Default: `num_hidden_layers`. */
+  /** Index after the last layer. Default: `num_hidden_layers`. */
   readonly end?: number;
-  /** The value of `segments()` within which the layers attend. */
+  /** The result of `segments()`: each row attends within its segment. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
 }

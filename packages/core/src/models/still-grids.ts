@@ -5,7 +5,7 @@ import { itemSpec, type VisionModel } from "./vision-model.js";
 
 /**
  * Grids of stills that take `tokens` tokens of a budget in total, as square as possible.
- * A model with a fixed grid gets as many as fit.
+ * For a model with a fixed grid: as many grids as fit.
  * @param itemTokens maximum tokens of one still
  */
 export function stillGrids(

@@ -3,8 +3,8 @@ import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Activation } from "../graph/ops.js";
 
 /**
- * Far above every published tower. They prevent a damaged or hostile config.json from creating tables and graphs that
- * exhaust memory before the checkpoint's tensors are read.
+ * Upper bounds of config values, far above every published tower. They prevent a damaged or hostile config.json from
+ * creating tables and graphs that exhaust memory before the checkpoint's tensors are read.
  */
 const LIMITS: Readonly<Record<string, number>> = {
   depth: 256,
@@ -46,22 +46,24 @@ const LIMITS: Readonly<Record<string, number>> = {
   position_embedding_size: 1_048_576,
 };
 
-/** Bounds the columns of the rotary angle table, which has 8192 rows. */
+/** Bounds the columns of the cos/sin table, which has 8192 rows. */
 const MAX_HEAD_SIZE = 1024;
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** The default's type defines the key's: a number is a positive integer, a list has layer numbers. */
+/**
+ * Keys with their defaults. The type of the default defines valid values: positive integers, strings, or layer numbers.
+ */
 export type VisionDefaults = Readonly<Record<string, number | string | readonly number[]>>;
 
-/** A config with the same keys, whose values are of the same kinds. */
+/** A config with the same keys and types as its defaults. */
 export type VisionConfig<D extends VisionDefaults> = {
   readonly [K in keyof D]: D[K] extends number ? number : D[K] extends string ? string : readonly number[];
 };
 
 /**
- * The values of the defaults' keys; others are not read.
- * @throws VG_MODEL_INVALID naming the key, its value and what was expected
+ * Reads the keys of `defaults`. Other keys are ignored.
+ * @throws VG_MODEL_INVALID naming the key, its value and the expected value
  */
 export function readVisionConfig<const D extends VisionDefaults>(
   values: Config,
@@ -112,7 +114,7 @@ export function readRopeTheta(values: Config): number {
 }
 
 /**
- * Checks that the width divides into heads, and for a tower with rotation that a two-dimensional one fits a head.
+ * Checks that the width is a multiple of the number of heads, and with `rope` that the head size is a multiple of 4.
  * @param widthKey the config's name of `width`
  * @throws VG_MODEL_INVALID
  */
@@ -139,14 +141,14 @@ export function objectIn(config: Config, key: string, path: string): Config {
   const value = config[key];
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
   throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
-    remedy: "use the checkpoint of the whole model, or of its vision tower with the config of the whole",
+    remedy: "use the checkpoint of the whole model, or its config.json with the vision tower's weights",
   });
 }
 
 export const visionConfigOf = (config: Config, path = ""): Config =>
   objectIn(config, "vision_config", `${path}vision_config`);
 
-/** Pixels of a patch are read in words. @throws VG_MODEL_INVALID */
+/** Kernels read a patch's uint8 pixels in 4-byte words. @throws VG_MODEL_INVALID */
 export function checkPatch(channels: number, patchSize: number): void {
   if ((channels * patchSize ** 2) % 4 === 0) return;
   throw wrongConfig("patch_size", patchSize, "a size that makes a patch's pixels a multiple of 4 bytes");

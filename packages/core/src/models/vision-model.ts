@@ -13,38 +13,38 @@ import type { PatchTables } from "./patch-tables.js";
 export interface GridLayout {
   /** Computed on each call: `LayoutCache` caches them. */
   patchTables(): PatchTables;
-  /** Rows per attention segment, for each segment list of the graph: patches, or rows of merged ones. */
+  /** Rows per attention segment, for each segment list of the graph: rows of patches or of merged patches. */
   readonly segments: Readonly<Partial<Record<SegmentList, readonly number[]>>>;
-  /** i32 [patches]: the item's patch of each tower row. Absent if both have the same order. */
+  /** i32 [patches]: the index in the item of the patch in each tower row. Absent if both have the same order. */
   readonly patchOrder?: Int32Array;
-  /** i32 [tokens]: the tower's token of each output row. For graphs with the input `token_order`. */
+  /** i32 [tokens]: index of the tower's token in each output row, for graphs with the input `token_order`. */
   readonly tokenOrder?: Int32Array;
   /**
-   * i32 [rows]: the patch of each tower row, for towers with more rows than patches: a negative value is a learned row,
+   * i32 [rows]: the patch in each tower row, for towers with more rows than patches. A negative value is a learned row:
    * −1 the first.
    */
   readonly rowSources?: Int32Array;
-  /** i32 [rows, 2]: `positions` of the tower's rows, if learned ones are rotated too. With `rowSources`. */
+  /** i32 [rows, 2]: positions of the tower's rows, if RoPE applies to learned rows too. Requires `rowSources`. */
   readonly rowPositions?: Int32Array;
-  /** i32 [patches]: the tower row of each patch. With `rowSources`. */
+  /** i32 [patches]: the tower row of each patch. Requires `rowSources`. */
   readonly patchRows?: Int32Array;
-  /** i32 [tokens]: the row of merged patches of each output row, or a learned row, as in `rowSources`. */
+  /** i32 [tokens]: the row of merged patches in each output row, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
   /**
-   * Weighted sums of the tower's rows, {@link TOKEN_TAPS} each: an output row, or a row of those that the last merge
-   * joins to one (the dim `merged`).
+   * Weighted sums of {@link TOKEN_TAPS} tower rows. Each sum is an output row, or a row of the dim `merged`, which the
+   * last merge joins.
    */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }
 
-/** Taps of an output resized bilinearly, and of the mean of a chunk's frames. */
+/** Number of taps of a bilinear resize, and of the mean of a chunk's frames. */
 export const TOKEN_TAPS = 4;
 
 /** The names of a tower's tensors in checkpoints. */
 export interface TensorNames {
   /** Prefixes of the names, the usual one first. */
   readonly prefixes: readonly string[];
-  /** Patterns of graph names, each with the replacement that yields the checkpoint's name. */
+  /** Replacements that turn graph names into checkpoint names. */
   readonly renamed?: readonly (readonly [pattern: RegExp, replacement: string])[];
 }
 
@@ -60,8 +60,8 @@ export interface VisionModel {
   readonly channels: number;
   readonly spatialMergeSize: number;
   /**
-   * Maximum of each dim per token: a program for n tokens has room for n times as much. An item with more patches than its
-   * tokens have room for takes the budget of a longer one.
+   * Capacity of each dim per token: a program for n tokens has n times this capacity. An item with more patches than
+   * the capacity of its tokens counts as an item with more tokens.
    */
   readonly dims: DimCounts;
   /** Columns of the result: the merged embedding first, then the deepstack levels. */
@@ -73,19 +73,19 @@ export interface VisionModel {
   /** Maximum frames of an item. Default: no limit. */
   readonly maxFrames?: number;
   /**
-   * Frames of a clip that attend to each other and are averaged, so that its chunks of these, the last one shorter, have
-   * the rows of one frame each. Default: 1.
+   * Frames per chunk of a clip. The frames of a chunk attend to each other and are averaged, so that a chunk has the
+   * output rows of one frame. The last chunk may be shorter. Default: 1.
    */
   readonly chunkFrames?: number;
   /** The only supported grid of a frame; absent if any is. */
   readonly fixedGrid?: Grid;
   /** The frames of an item are tiles of one image, counted as one frame of a batch. */
   readonly tiled?: boolean;
-  /** Items may have a second grid: a thumbnail of another size than the tiles. */
+  /** Items may have a second grid, for a thumbnail with another size than the tiles. */
   readonly twoGrids?: boolean;
   /**
-   * Tiles of an image of this size, for models whose output depends on it: their items of several tiles have
-   * `grid.imageSize`.
+   * Number of tiles of an image of this size, for models whose output depends on the image size. Items with several
+   * tiles have `grid.imageSize`.
    */
   tilesOf?(imageSize: NonNullable<Grid["imageSize"]>): number;
   /** Output rows of a grid. Default: patches / merge². */
@@ -106,7 +106,9 @@ export const SEGMENT_LISTS = {
 } as const;
 export type SegmentList = keyof typeof SEGMENT_LISTS;
 
-/** Names of the other buffers that the host fills before each run. A graph has those that its model needs. */
+/**
+ * Names of the other buffers that the host fills before each run. A graph has only the buffers that its model needs.
+ */
 export const MODEL_INPUTS = {
   /** u8: the patches, in the formats of `PIXEL_FORMATS`. */
   pixels: "pixels",
@@ -121,13 +123,16 @@ export const MODEL_INPUTS = {
 } as const;
 
 /** Output rows of a grid. */
-export function answerTokens(model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">, grid: Grid): number {
+export function outputTokensOf(
+  model: Pick<VisionModel, "tokensOf" | "spatialMergeSize">,
+  grid: Grid,
+): number {
   return model.tokensOf?.(grid) ?? tokenCount(grid, model.spatialMergeSize);
 }
 
 /**
- * The grids of items, from those of their tiles in sequence.
- * @param imageSizes of the images, for a model whose output depends on them
+ * Joins the grids of tiles to one grid per item.
+ * @param imageSizes sizes of the images, for a model whose output depends on them
  */
 export function joinTiles(
   tiles: readonly Grid[],
@@ -155,8 +160,8 @@ export function itemSpec(
   grid: Grid,
 ): ItemSpec {
   const { inputSize } = itemSpecOfGrid(grid, model.spatialMergeSize);
-  const outputTokens = answerTokens(model, grid);
-  // A program of this many tokens has room for the patches.
+  const outputTokens = outputTokensOf(model, grid);
+  // The smallest budget of a program with capacity for the patches.
   const budgetTokens = Math.ceil(inputSize / model.dims.patches);
   return {
     inputSize,

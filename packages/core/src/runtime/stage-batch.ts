@@ -10,10 +10,10 @@ import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
-  answerTokens,
   type GridLayout,
   itemSpec,
   MODEL_INPUTS,
+  outputTokensOf,
   SEGMENT_LISTS,
   type SegmentList,
   TOKEN_TAPS,
@@ -56,7 +56,7 @@ export type BatchLayout = Pick<
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
-  const itemTokens = items.map(({ grid }) => answerTokens(model, grid));
+  const itemTokens = items.map(({ grid }) => outputTokensOf(model, grid));
   const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
   const lists = segmentLists(layouts);
   // Of each item, in the order of the batch.

@@ -10,7 +10,7 @@ import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec, PackItems } from "@vitgraph/scheduler";
 import { checkedList, type EncoderItem } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
-import { answerTokens, itemSpec } from "../models/vision-model.js";
+import { itemSpec, outputTokensOf } from "../models/vision-model.js";
 import type { EncoderBudgets } from "./budgets.js";
 import { checkItemOfModel } from "./check-item.js";
 import { clipParts, joinParts } from "./clip-parts.js";
@@ -248,7 +248,7 @@ export class VisionEncoder implements Disposable {
     batch: BatchReport,
   ): PromiseSettledResult<Embedding> {
     const dtype = this.device.activationDType === "bf16" ? "bf16" : "f32";
-    const tokens = answerTokens(this.model.vision, grid);
+    const tokens = outputTokensOf(this.model.vision, grid);
     const embedding = new Embedding({ grid, tokens, columns, dtype, bytes, batch });
     if (firstNonFinite < 0) return { status: "fulfilled", value: embedding };
     const row = Math.floor(firstNonFinite / columns);

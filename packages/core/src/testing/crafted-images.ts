@@ -1,4 +1,4 @@
-/** Images and metadata that no encoder writes, for tests and benches of the decoders. */
+/** Hostile images and metadata for tests and benchmarks of the decoders. */
 import { crc32, deflateSync } from "node:zlib";
 import type { PngHeader } from "../images/image-header.js";
 import { imageDataBytes } from "../images/restore-png.js";
@@ -14,8 +14,8 @@ export function pngChunk(name: string, data: Uint8Array): Buffer {
 }
 
 /**
- * A PNG whose image data is all zeros: a small file of a large picture.
- * @param cutBytes of the compressed image data that are missing at its end
+ * A PNG of zeros: a small file with a large picture.
+ * @param cutBytes number of bytes removed from the end of the compressed image data
  */
 export function zeroPng(
   header: Pick<PngHeader, "width" | "height" | "bitDepth" | "colourType" | "interlaced">,

@@ -1,6 +1,6 @@
 /**
- * An engine without a model: it answers what it is asked at once, with rows from which it can be told which item they
- * are of, and remembers what it was asked. For tests of whoever stands in front of an engine.
+ * An engine without a model, for tests of code that calls an engine. It answers at once, with rows that identify their
+ * item, and records all calls.
  */
 import type { BudgetRange } from "@vitgraph/config";
 import { VitgraphError } from "@vitgraph/errors";
@@ -14,19 +14,19 @@ import { Embedding } from "../runtime/embedding.js";
 import { StatsCounter } from "../runtime/stats.js";
 
 export interface FakeEngineOptions {
-  /** Columns of the embeddings: those of the merged embedding, then of each deepstack level. Default: [8, 8]. */
+  /** Columns of the merged embedding and of each deepstack level. Default: [8, 8]. */
   readonly outputColumns?: readonly number[];
   readonly observers?: readonly EngineObserver[];
 }
 
-/** `pixel_values` of an item of one token that {@link FakeEngine} answers with rows full of `value`; NaN is refused. */
+/** An item of one token that {@link FakeEngine} answers with rows of `value`. It refuses NaN. */
 export function fakeItem(value: number): EngineItem {
   return { pixel_values: Float32Array.of(value), grid_thw: [1, 2, 2] };
 }
 
 export class FakeEngine implements EncoderEngineLike {
   readonly model: { readonly vision: { readonly outputColumns: readonly number[] } };
-  /** Everything that `encode` was asked, in order, even when it was closed. */
+  /** All calls of `encode`, in order, including those after `close`. */
   readonly calls: { readonly items: readonly EngineItem[]; readonly options: EncodeOptions }[] = [];
   readonly #observers: ObserverList;
   #release: (() => void) | undefined;
@@ -50,7 +50,7 @@ export class FakeEngine implements EncoderEngineLike {
     return this.#observers.add(observer);
   }
 
-  /** From now on answers wait until {@link release}; a call whose signal aborts meanwhile is answered with VG_ABORTED. */
+  /** Delays all answers until {@link release}. A call whose signal aborts meanwhile fails with VG_ABORTED. */
   hold(): void {
     this.#held = new Promise((resolve) => {
       this.#release = resolve;
@@ -134,7 +134,7 @@ export class FakeEngine implements EncoderEngineLike {
   }
 }
 
-/** What is not given as patches is taken to be one token. */
+/** An item without patches counts as one token. */
 function gridOf(item: EngineItem): Grid {
   const [t, h, w] = "grid_thw" in item ? item.grid_thw : [1, 2, 2];
   return { t, h, w };

@@ -1,6 +1,6 @@
 /**
- * A host engine without a language model: it takes encoders, has them encode what its requests bring, and remembers
- * all of it. It keeps the contract, unless it is told to break it in one of the ways in which hosts do.
+ * A host engine without a language model. It registers encoders, lets them encode the items of its requests, and
+ * records everything. It keeps the plugin contract, unless a test selects one of the `HOST_FAULTS`.
  */
 import type { CompilationConfigInput } from "@vitgraph/config";
 import type { EngineItem } from "../engine/engine-item.js";
@@ -10,7 +10,7 @@ import type { Embedding } from "../runtime/embedding.js";
 import type { HostUnderTest, ServeOptions } from "./host-conformance.js";
 import { MINIATURE_CONFIG } from "./miniature-checkpoint.js";
 
-/** How a host can break the contract. */
+/** Known ways to break the contract. */
 export const HOST_FAULTS = [
   "lacks_a_method",
   "speaks_no_known_version",
@@ -41,7 +41,7 @@ export interface FakeHostOptions {
   readonly misbehave?: HostFault;
   readonly model?: HostModel;
   readonly compilationConfig?: CompilationConfigInput | string;
-  /** Modalities that have an encoder of the host's own. */
+  /** Modalities that the host encodes itself. */
   readonly taken?: readonly string[];
 }
 
@@ -51,9 +51,9 @@ export class FakeHost implements HostEngine, HostUnderTest {
   readonly model: HostModel;
   readonly compilationConfig: CompilationConfigInput | string;
   readonly logger: Logger;
-  /** The messages that its logger was given, with their levels. */
+  /** Messages passed to the host's logger, with their levels. */
   readonly logged: string[] = [];
-  /** What was served, in order. */
+  /** Served requests, in order. */
   readonly requests: { readonly modality: Modality; readonly items: readonly EngineItem[] }[] = [];
   readonly #fault: HostFault | undefined;
   readonly #encoders = new Map<string, MultimodalEncoder | "its own">();
@@ -111,7 +111,7 @@ export class FakeHost implements HostEngine, HostUnderTest {
     this.#listeners.push(listener);
   }
 
-  /** What a request's items become. */
+  /** Encodes the items of a request. */
   async serve(
     modality: Modality,
     items: readonly EngineItem[],
@@ -133,7 +133,7 @@ export class FakeHost implements HostEngine, HostUnderTest {
     return this.#lastOutcomes;
   }
 
-  /** The options that the encoder is called with. */
+  /** The options that the host passes to the encoder. */
   #passedOn(options: ServeOptions): ServeOptions {
     const passed: { -readonly [Name in keyof ServeOptions]: ServeOptions[Name] } = { ...options };
     if (this.#fault === "keeps_cancellations_to_itself") delete passed.signal;

@@ -1,4 +1,7 @@
-/** The suite on a host that keeps the contract, and on one broken in each known way: a suite that can't fail is none. */
+/**
+ * Runs the suite on a host that keeps the contract, and on hosts with each known fault, to prove that each check can
+ * fail.
+ */
 import { describe, expect, test } from "vitest";
 import { createFakeHost, HOST_FAULTS, type HostFault } from "./fake-host.js";
 import { type HostUnderTest, hostConformance } from "./host-conformance.js";
@@ -15,7 +18,7 @@ describe("a host that keeps the contract passes", () => {
   for (const { name, run } of hostConformance(() => createFakeHost())) test(name, run);
 });
 
-test("a host without what is optional passes", async () => {
+test("a host without the optional parts passes", async () => {
   const lean = () => {
     const host = createFakeHost();
     const { name, specificationVersions, model } = host;
@@ -34,11 +37,11 @@ test("a host without what is optional passes", async () => {
   expect(await failures(lean)).toEqual([]);
 });
 
-test("a host that encodes images itself passes with videos", async () => {
+test("a host that encodes images itself is checked with videos", async () => {
   expect(await failures(() => createFakeHost({ taken: ["image"] }))).toEqual([]);
 });
 
-/** What each fault makes fail, beside what cannot be tried at all with it. */
+/** Checks that each fault fails, other than those that cannot run with the fault. */
 const CAUGHT_BY: { readonly [Fault in HostFault]: string } = {
   lacks_a_method: "has every part of the contract",
   speaks_no_known_version: "speaks version 1 of the specification",
@@ -65,7 +68,7 @@ const CAUGHT_BY: { readonly [Fault in HostFault]: string } = {
 };
 
 describe("a broken host", () => {
-  test.each(HOST_FAULTS)("that %s is caught", async (misbehave) => {
+  test.each(HOST_FAULTS)("that %s fails the checks for this fault", async (misbehave) => {
     expect(await failures(() => createFakeHost({ misbehave }))).toContain(CAUGHT_BY[misbehave]);
   });
 
@@ -74,7 +77,7 @@ describe("a broken host", () => {
     expect(new Set(Object.values(CAUGHT_BY))).toEqual(new Set(names));
   });
 
-  // What a fault does not touch must pass with it.
+  // Checks of other behaviour must still pass.
   test.each([
     "mixes_requests_up",
     "keeps_cancellations_to_itself",
@@ -91,7 +94,7 @@ describe("a broken host", () => {
   });
 });
 
-test("what a check says names what the host did", async () => {
+test("the error of a check names the host's mistake", async () => {
   const check = hostConformance(() => createFakeHost({ misbehave: "fails_the_request_for_one_item" })).find(
     ({ name }) => name === "lets an item that fails fail alone",
   );

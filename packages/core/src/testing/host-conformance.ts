@@ -1,10 +1,10 @@
 /**
- * Whether a host keeps its part of the plugin contract: a list of named checks, for any test runner.
+ * Checks that a host keeps its part of the plugin contract: a list of named checks for any test runner.
  *
  *     for (const { name, run } of hostConformance(() => new MyHostUnderTest())) test(name, run);
  *
- * Each check makes a host of its own and closes it. The encoder that it is given is a fake: the checks need no checkpoint
- * and no device. A check that fails throws an AssertionError that says what the host did and what it should do.
+ * Each check creates a host and closes it. The registered encoder is a fake, so the checks need no checkpoint and no
+ * device. A failed check throws an AssertionError that states the host's behaviour and the required one.
  */
 import assert from "node:assert/strict";
 import type { EngineItem } from "../engine/engine-item.js";
@@ -21,36 +21,36 @@ import { createEncoderPlugin, multimodalEncoder } from "../plugin/encoder-plugin
 import type { Embedding } from "../runtime/embedding.js";
 import { FakeEngine, fakeItem } from "./fake-engine.js";
 
-/** What a request carries besides its items: `signal` aborts when the client disconnects. */
+/** Options of a request. `signal` aborts when the client disconnects. */
 export type ServeOptions = Pick<EncodeOptions, "signal" | "priority" | "timeoutMs" | "caller">;
 
-/** A host, with the ends at which a check can take hold of it. */
+/** A host, with the functions that a check calls. */
 export interface HostUnderTest {
   readonly host: HostEngine;
   /**
-   * A request of the host that brings these items: has the registered encoder encode them, on the way that a request in
-   * service takes, and yields one outcome an item, in the items' order. Rejects where nobody encodes the modality.
+   * Serves a request with these items: the registered encoder encodes them, through the same code path as in
+   * production. Returns one outcome per item, in order. Rejects if no encoder is registered for the modality.
    */
   serve(
     modality: Modality,
     items: readonly EngineItem[],
     options?: ServeOptions,
   ): Promise<readonly PromiseSettledResult<Pick<Embedding, "data">>[]>;
-  /** Shuts the host down. Closing twice is closing once. */
+  /** Shuts the host down. Further calls have no effect. */
   close(): Promise<void>;
 }
 
 export interface ConformanceCheck {
-  /** What a host that keeps the contract does. */
+  /** The required behaviour, as a sentence. */
   readonly name: string;
-  /** @throws AssertionError, or what the host threw */
+  /** @throws AssertionError, or the host's error */
   run(): Promise<void>;
 }
 
 type MakeHost = () => HostUnderTest | Promise<HostUnderTest>;
 
 /**
- * A host whose requests have no priority, time limit or caller leaves the checks of those out, by their names.
+ * A host whose requests have no priority, time limit or caller filters out the checks of these by name.
  * @param makeHost a fresh host, without an encoder from a plugin, for each check
  */
 export function hostConformance(makeHost: MakeHost): readonly ConformanceCheck[] {
@@ -71,7 +71,7 @@ export function hostConformance(makeHost: MakeHost): readonly ConformanceCheck[]
 interface Joined {
   readonly registration: Registration;
   readonly engine: FakeEngine;
-  /** One of the modalities that were free. */
+  /** A modality that the host does not encode itself. */
   readonly modality: Modality;
 }
 
@@ -223,7 +223,7 @@ const CHECKS: Readonly<Record<string, (subject: HostUnderTest) => Promise<void>>
   },
 
   "closes its registration, and waits for that, before it is closed": async (subject) => {
-    // Without onClose, whoever registered closes the registration.
+    // Without onClose, the code that registered the encoder must unregister it.
     if (subject.host.onClose === undefined) return;
     const { engine } = await join(subject, { closesSlowly: true });
     await subject.close();
@@ -234,7 +234,7 @@ const CHECKS: Readonly<Record<string, (subject: HostUnderTest) => Promise<void>>
   },
 };
 
-/** An engine that takes its time to close, as one does that has work to finish. */
+/** An engine whose `close` takes a while, as if it had work to finish. */
 class SlowlyClosingEngine extends FakeEngine {
   override async close(): Promise<void> {
     for (let turns = 0; turns < 3; turns++) await turn();
@@ -262,7 +262,7 @@ async function join(
   return { registration, engine, modality: modalities[0] as Modality };
 }
 
-/** The encoder's call for a request with these options. The encoder is taken off afterwards. */
+/** Returns the encoder call that a request with these options causes. Unregisters the encoder. */
 async function callOf(
   subject: HostUnderTest,
   options: ServeOptions,
@@ -275,7 +275,7 @@ async function callOf(
   return engine.calls[0] as FakeEngine["calls"][number];
 }
 
-/** An encoder that no engine's life depends on. */
+/** An encoder that is independent of any engine. */
 function bareEncoder(): MultimodalEncoder {
   return multimodalEncoder(new FakeEngine(), MODALITIES);
 }
@@ -290,7 +290,7 @@ function free(host: HostEngine): readonly Modality[] {
   return modalities;
 }
 
-/** What a row of the outcome says: the item's value, by which {@link FakeEngine} tells items apart. */
+/** The item's value in an outcome of {@link FakeEngine}, which identifies the item. */
 function markOf(outcome: PromiseSettledResult<Pick<Embedding, "data">>): number | "rejected" | undefined {
   return outcome.status === "rejected" ? "rejected" : outcome.value.data[0];
 }
@@ -299,10 +299,10 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Long enough that what a host subtracts is small, and that seconds are told from milliseconds. */
+/** Long, so that time subtracted by a host is small in comparison, and seconds cannot be mistaken for milliseconds. */
 const TIME_LIMIT_MS = 60_000;
 
-/** How long a check waits for what a host does in its own time. */
+/** Maximum wait for asynchronous behaviour of the host. */
 const PATIENCE_MS = 5000;
 
 async function eventually(condition: () => boolean): Promise<boolean> {

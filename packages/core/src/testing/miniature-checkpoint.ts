@@ -1,11 +1,11 @@
-/** Writes a very small random Qwen3-VL checkpoint, for tests that need one with a property of their own. */
+/** Writes a very small random Qwen3-VL checkpoint, with variations that tests need. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createVisionModel } from "../models/index.js";
 import { bf16ToF32, f32ToBf16 } from "../numerics.js";
 import { encodeSafetensors, type TensorData } from "../weights/safetensors.js";
 
-/** The smallest tower that has all of the real one's parts. */
+/** The smallest tower with all parts of the real one. */
 export const MINIATURE_CONFIG = {
   architectures: ["Qwen3VLForConditionalGeneration"],
   model_type: "qwen3_vl",
@@ -24,9 +24,9 @@ export const MINIATURE_CONFIG = {
 export interface MiniatureOptions {
   readonly prefix?: string;
   readonly dtype?: "F32" | "BF16" | "F16";
-  /** Tensors are dealt out over this many files, with an index. */
+  /** Number of files that the tensors are distributed over, with an index. */
   readonly shards?: number;
-  /** Changes the tensors before they are written; dropping one makes it missing. */
+  /** Changes the tensors before they are written. Removing one simulates a missing tensor. */
   readonly edit?: (tensors: TensorData[]) => TensorData[];
 }
 
@@ -74,7 +74,7 @@ async function writeShards(directory: string, tensors: readonly TensorData[], sh
   await writeFile(join(directory, "model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
 }
 
-/** Every dtype holds the same values, of bf16's grain, so that each gives the same encoder. */
+/** All values are exact in bf16, so that checkpoints of every dtype have the same values. */
 function encode(values: Float32Array, dtype: "F32" | "BF16" | "F16"): Uint8Array {
   const bits = f32ToBf16(values);
   if (dtype === "BF16") return new Uint8Array(bits.buffer);
@@ -82,7 +82,7 @@ function encode(values: Float32Array, dtype: "F32" | "BF16" | "F16"): Uint8Array
   return new Uint8Array(Uint16Array.from(bits, halfOfBf16).buffer);
 }
 
-/** Exact but for values below 2⁻¹⁴, which become zero: bf16 has fewer mantissa bits than f16. */
+/** Exact except for values below 2⁻¹⁴, which become zero: bf16 has fewer mantissa bits than f16. */
 function halfOfBf16(bits: number): number {
   const sign = bits & 0x8000;
   const exponent = ((bits >>> 7) & 0xff) - 127 + 15;

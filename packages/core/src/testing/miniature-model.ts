@@ -1,4 +1,4 @@
-/** The miniature checkpoint, written to a directory of its own and loaded: what most tests of the runtime begin with. */
+/** Writes the miniature checkpoint to a temporary directory and loads it, for tests of the runtime. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { type MiniatureOptions, writeMiniatureCheckpoint } from "./miniature-che
 
 export interface MiniatureModel extends AsyncDisposable {
   readonly model: LoadedModel;
-  /** Goes when this is disposed, with whatever a test put there. */
+  /** The temporary directory. Disposing deletes it, with all files in it. */
   readonly directory: string;
 }
 

@@ -6,11 +6,11 @@ import type { ClipInfo } from "./ffmpeg.js";
 
 export interface Animation {
   readonly info: ClipInfo;
-  /** RGB [height, width, 3] of the frames of these numbers, in their order. */
+  /** RGB [height, width, 3] of the frames with these indices, in this order. */
   frames(indices: readonly number[]): AsyncIterable<Uint8Array>;
 }
 
-/** Browsers' duration of a frame whose delay is under 11 ms. */
+/** Duration of a frame with a delay under 11 ms, as in browsers. */
 const SHORT_DELAY_MS = 100;
 const SHORTEST_DELAY_MS = 11;
 
@@ -22,7 +22,7 @@ export function mayBeAnimation(bytes: Uint8Array): boolean {
 
 /**
  * Decodes all frames at once: the formats store each as a delta to the previous one.
- * @param maxPixels of all frames together
+ * @param maxPixels limit on the pixels of all frames together
  * @throws VG_VIDEO_INVALID; VG_IMAGE_TOO_LARGE; VG_PACKAGE_UNAVAILABLE without sharp
  */
 export async function openAnimation(bytes: Uint8Array, maxPixels: number): Promise<Animation> {

@@ -22,11 +22,11 @@ export interface ClipInfo extends ClipLength, ImageSize {
  */
 const CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,h264,hevc,ivf";
 const INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
-/** The description of a stream has a few hundred bytes. */
+/** Limit on ffprobe's output. The description of a stream has a few hundred bytes. */
 const MAX_DESCRIPTION_BYTES = 2 ** 20;
 /** Length of the tail of a failed process's stderr in messages. */
-const SHOWN_STDERR = 300;
-/** transformers' rate for clips without one. */
+const SHOWN_STDERR_CHARACTERS = 300;
+/** Frame rate of clips that state none, as in transformers. */
 const DEFAULT_FPS = 24;
 
 /**
@@ -84,8 +84,8 @@ export function readDescription(json: string): ClipInfo {
 }
 
 /**
- * The frames with these indices, in order, RGB [height, width, 3] each. Streams them at the consumer's pace. An index
- * may repeat.
+ * Streams the frames with these indices, in order, RGB [height, width, 3] each, at the consumer's pace. An index may
+ * repeat.
  * @param indices ascending
  * @throws VG_VIDEO_INVALID if the clip ends before the last of them; VG_VIDEO_DECODER_MISSING; the signal's reason
  */
@@ -141,10 +141,10 @@ export async function* decodeFrames(
   );
 }
 
-/** Otherwise ffmpeg takes "12:30.mp4" for an address and "-v.mp4" for an option. */
+/** The prefix keeps ffmpeg from reading "12:30.mp4" as a URL and "-v.mp4" as an option. */
 const localFile = (path: string): string => `file:${path}`;
 
-/** Ranges of consecutive indices, first and last: keeps the filter's text short if all frames are taken. */
+/** Ranges [first, last] of consecutive indices: keeps the filter expression short if all frames are selected. */
 function ranges(numbers: readonly number[]): readonly (readonly [number, number])[] {
   const found: [number, number][] = [];
   for (const number of numbers) {
@@ -172,7 +172,7 @@ function start(
   const child: ChildProcess = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-    said = (said + text).slice(-SHOWN_STDERR);
+    said = (said + text).slice(-SHOWN_STDERR_CHARACTERS);
   });
   const kill = () => child.kill("SIGKILL");
   const stopWatching = signal === undefined ? () => {} : onAbort(signal, kill);

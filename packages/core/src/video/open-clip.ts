@@ -16,7 +16,7 @@ import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
 import { type FrameSampling, patchTimestamps, sampleFrames } from "./sample-frames.js";
 
 export interface OpenClipOptions extends FrameSampling {
-  /** Pixels of a frame, and of an animation's frames together, above which a clip is refused. Default: as for images. */
+  /** Limit on the pixels of a frame, or of all frames of an animation together. Default: as for images. */
   readonly maxPixels?: number;
   readonly signal?: AbortSignal;
 }
@@ -26,7 +26,7 @@ export interface OpenedClip extends AsyncDisposable {
   readonly info: ClipInfo;
   /** Indices of the sampled frames, ascending. */
   readonly indices: readonly number[];
-  /** Seconds into the clip of each temporal patch. */
+  /** Timestamp of each temporal patch, in seconds from the start of the clip. */
   readonly timestamps: readonly number[];
   readonly grid: Grid;
   /** Memory of `decode` besides its result: a temporal patch of frames, or all frames of an animation. */
@@ -66,7 +66,7 @@ export async function openClip(
   }
 }
 
-/** Resizing holds its frames twice, and one frame at an intermediate size, or before and after tiling. */
+/** Pixels in memory at a time: the frames of a patch twice, and one frame at its intermediate size or before tiling. */
 function decodePixels(
   info: ClipInfo,
   { via, resizeTo, tile }: FittedImage,

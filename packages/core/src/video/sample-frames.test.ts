@@ -3,7 +3,7 @@ import { sampleFrames } from "./sample-frames.js";
 
 const LIMITS = { temporalPatchSize: 2, fps: 2, minFrames: 4, maxFrames: 768 };
 
-describe("stride: the frames that transformers' Qwen2VLVideoProcessor 5.17 takes", () => {
+describe("stride: the frames that Qwen2VLVideoProcessor of transformers 5.17 samples", () => {
   const limits = { ...LIMITS, sampling: "stride" } as const;
 
   test.each([
@@ -18,7 +18,7 @@ describe("stride: the frames that transformers' Qwen2VLVideoProcessor 5.17 takes
     expect(sampleFrames(clip, sampling, limits)).toEqual(expected);
   });
 
-  test("a part's first frame is exact where float64's product falls short of it", () => {
+  test("the first frame of a part is exact despite rounding in float64", () => {
     // 46 frames of 52: 23 · (52 / 46) is 25.999… in float64.
     expect(sampleFrames({ frames: 52, fps: 10 }, { fps: 9 }, limits)[23]).toBe(26);
   });
@@ -28,12 +28,12 @@ describe("stride: the frames that transformers' Qwen2VLVideoProcessor 5.17 takes
     expect([indices.length, ...indices.slice(-3)]).toEqual([768, 996, 997, 998]);
   });
 
-  test("less than a temporal patch is one frame, which repeats to fill it", () => {
+  test("a clip shorter than a temporal patch yields one frame, which is repeated to fill the patch", () => {
     expect(sampleFrames({ frames: 1, fps: 10 }, {}, limits)).toEqual([0]);
     expect(sampleFrames({ frames: 9, fps: 10 }, { numFrames: 1 }, limits)).toEqual([0]);
   });
 
-  test("more frames than the clip has are refused", () => {
+  test("a request for more frames than the clip has is refused", () => {
     expect(() => sampleFrames({ frames: 7, fps: 10 }, { numFrames: 10 }, limits)).toThrow(
       "numFrames gives 10 frames, and the clip has 7: ask for fewer frames",
     );

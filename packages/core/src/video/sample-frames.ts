@@ -20,13 +20,13 @@ export interface FrameSampling {
   readonly numFrames?: number | undefined;
 }
 
-/** The processor's rule, its default rate or count, and its limits on the count of a rate. */
+/** The processor's rule, its default rate or count, and limits on the number of frames when sampling by rate. */
 export interface FrameSamplingLimits extends FrameSampling {
   readonly sampling: FrameRule;
   readonly temporalPatchSize: number;
   readonly minFrames: number;
   readonly maxFrames: number;
-  /** Seconds. */
+  /** Maximum duration in seconds that is sampled at the rate. */
   readonly maxDuration?: number;
 }
 
@@ -61,7 +61,7 @@ export function sampleFrames(
   const isAsked = fps !== undefined || numFrames !== undefined;
   const wanted = isAsked ? { fps, numFrames } : usualSampling(frames, limits);
   if (typeof sampling === "function") return sampling({ frames, fps: clipFps }, wanted, limits);
-  const rate = wanted.fps as number; // where no number is wanted
+  const rate = wanted.fps as number; // defined if numFrames is not
   const byRate = Math.min(Math.max((frames / clipFps) * rate, minFrames), maxFrames, frames);
   if (sampling === "spread")
     return linspace(0, frames - 1, wanted.numFrames ?? Math.trunc(byRate)).map(roundHalfEven);
@@ -75,7 +75,7 @@ export function sampleFrames(
   return Array.from({ length: count }, (_, index) => Math.floor((index * frames) / count));
 }
 
-/** What is wrong with any clip. @throws VG_ARGUMENT_INVALID for both settings, or impossible ones */
+/** Checks that do not depend on the clip. @throws VG_ARGUMENT_INVALID if both are set, or one is invalid */
 export function checkFrameSampling({ fps, numFrames }: FrameSampling): void {
   if (fps !== undefined && numFrames !== undefined) {
     throw invalid(`both fps (${fps}) and numFrames (${numFrames}) are given`, "give one of them");
@@ -100,9 +100,9 @@ export function checkFrameCount(count: number, frames: number): void {
 }
 
 /**
- * The timestamp of each temporal patch in seconds: the mean of its first and last frame's. Some prompts have it before
- * each patch's tokens, as `<1.5 seconds>`.
- * @param indices of the sampled frames; the last one repeats if they do not fill the last patch
+ * The timestamp of each temporal patch in seconds: the mean of the timestamps of its first and last frame. Some prompts
+ * state it before each patch's tokens, as `<1.5 seconds>`.
+ * @param indices indices of the sampled frames. The last one is repeated to fill the last patch
  */
 export function patchTimestamps(
   indices: readonly number[],

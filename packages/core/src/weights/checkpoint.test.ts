@@ -21,21 +21,21 @@ async function outcome(text: string | Uint8Array): Promise<unknown> {
 describe("bounds of a JSON file", () => {
   const nested = (depth: number) => `${'{"a":'.repeat(depth - 1)}{}${"}".repeat(depth - 1)}`;
 
-  test("depth, before it is parsed", async () => {
+  test("on depth are checked before it is parsed", async () => {
     expect(await outcome(nested(64))).toEqual(JSON.parse(nested(64)));
     const error = "VG_MODEL_INVALID FILE is nested more than 64 deep: copy or download it again";
     expect(await outcome(nested(65))).toBe(error);
     expect(await outcome("[".repeat(1_000_000))).toBe(error);
   });
 
-  test("brackets within strings are not depth", async () => {
+  test("on depth ignore brackets within strings", async () => {
     expect(await outcome(JSON.stringify({ a: '["\\'.repeat(100) }))).toEqual({ a: '["\\'.repeat(100) });
   });
 
-  test("size, before it is read", async () => {
+  test("on size are checked before it is read", async () => {
     const most = 64 * 2 ** 20;
     expect(await outcome(new Uint8Array(Buffer.alloc(most, " ").fill("{}", 0, 2)))).toEqual({});
-    // A file of terabytes without content on disk.
+    // A sparse file of 4 TiB.
     await truncate(join(directory, "config.json"), 2 ** 42);
     await expect(readJsonObject(directory, "config.json")).rejects.toMatchObject({
       code: "VG_MODEL_INVALID",

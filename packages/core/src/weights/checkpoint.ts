@@ -14,7 +14,7 @@ import type { TensorSource } from "./tensor-source.js";
 export interface WantedTensors {
   /** For messages. Default: the vision tower. */
   readonly part?: ModelPart;
-  /** Without their prefix. */
+  /** Names without prefix. */
   readonly names: readonly string[];
   /** Possible prefixes, the usual one first. */
   readonly prefixes: readonly string[];
@@ -49,7 +49,7 @@ export class Checkpoint implements AsyncDisposable {
   }
 
   /**
-   * The names of a checkpoint's files with tensors of the tower, by its index if it has one.
+   * Names of the checkpoint's files that contain tensors of the tower, according to its index if it has one.
    * @throws VG_FILE_UNREADABLE, VG_WEIGHTS_INVALID
    */
   static fileNames(directory: string, { names, prefixes }: WantedTensors): Promise<readonly string[]> {
@@ -157,7 +157,7 @@ export class Checkpoint implements AsyncDisposable {
     return findQuantisedTensor(this.#ofTower(prefixes));
   }
 
-  /** Names of the tensors at the tower's names under these prefixes. */
+  /** Names of opened tensors that start with one of the prefixes and a first module of the tower. */
   #ofTower(prefixes: readonly string[]): readonly string[] {
     const roots = towerRoots(this.#wanted.names, prefixes);
     return [...this.#tensors.keys()].filter((name) => roots.some((root) => name.startsWith(root)));
@@ -231,7 +231,9 @@ export async function readJsonObject(
   return value as JsonObject;
 }
 
-/** Parses Python's JSON: with NaN, Infinity and -Infinity. NaN becomes text, which is not a number either. */
+/**
+ * Parses Python's JSON, which allows NaN, Infinity and -Infinity. NaN becomes the string "NaN", so number checks fail.
+ */
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -320,7 +322,7 @@ function isPlainName(name: unknown): boolean {
   return typeof name === "string" && /^[^/\\\0]{1,243}\.safetensors$/.test(name);
 }
 
-/** As vLLM does: the single file, or else all safetensors files in the directory. */
+/** Without an index, as in vLLM: model.safetensors, or else all safetensors files in the directory. */
 async function listWithoutIndex(directory: string): Promise<readonly string[]> {
   const files = await readdir(directory).catch((cause) => {
     throw toVitgraphError(cause, "VG_FILE_UNREADABLE", `cannot read ${directory}`, "check its permissions");

@@ -43,12 +43,12 @@ test("every tensor of the graph has a source of its shape", () => {
   }
 });
 
-test("learned angles are random, and those before them are not", async () => {
+test("the rows for learned angles are random; the cosines and sines before them are not", async () => {
   const { model_type, vision_config } = ARCHITECTURES["llava-onevision-1.5-4b"];
   const tower = createVisionModel({ model_type, vision_config: { ...vision_config, depth: 1 } });
   const weights = dummyWeights(tower.buildGraph({ channelScale: new Float32Array(6) }));
   const angles = new Float32Array((await read(weights.get("class_pos_emb"))).buffer);
-  // At position 0, and at the first of the learned.
+  // Row 0, and the first row of the learned angles.
   expect(angles.subarray(0, 32)).toEqual(Float32Array.from({ length: 32 }, (_, at) => (at < 16 ? 1 : 0)));
   const learned = angles.subarray(angles.length - 64, angles.length - 32);
   const squares = learned
@@ -58,35 +58,35 @@ test("learned angles are random, and those before them are not", async () => {
   expect(new Set(learned.subarray(16)).size).toBeGreaterThan(8);
 });
 
-test("a clip's sinusoids stand behind a random table", async () => {
+test("the sinusoids of clips follow a random table", async () => {
   const { vision_config, ...config } = ARCHITECTURES["kimi-k2.5"];
   const tower = createVisionModel({ ...config, vision_config: { ...vision_config, num_hidden_layers: 1 } });
   const weights = dummyWeights(tower.buildGraph({ channelScale: new Float32Array(6) }));
   const table = new Float32Array((await read(weights.get("vision_tower.patch_embed.pos_emb.weight"))).buffer);
   expect(table).toHaveLength((64 ** 2 + 4) * 1152);
   expect(momentsOf(table.subarray(0, 64 ** 2 * 1152)).deviation).toBeCloseTo(0.02, 4);
-  // Of the second frame: the sine and the cosine of 1.
+  // The second frame: sine and cosine of 1.
   const second = table.subarray((64 ** 2 + 1) * 1152);
   expect([second[0], second[576]]).toEqual([Math.fround(Math.sin(1)), Math.fround(Math.cos(1))]);
 });
 
 describe("values", () => {
-  test("of a matrix are normal around 0 with transformers' deviation", async () => {
+  test("of a matrix are normal with mean 0 and transformers' standard deviation", async () => {
     const { mean, deviation } = momentsOf(
       await valuesOf(dummyWeights(large).get("blocks.0.mlp.linear_fc1.weight")),
     );
-    // Four million values: the mean's own deviation is 0.02 / 2000.
+    // Four million values: the standard deviation of their mean is 0.02 / 2000.
     expect(mean).toBeCloseTo(0, 4);
     expect(deviation).toBeCloseTo(0.02, 4);
   });
 
-  test("of a norm's scale lie around 1, of its bias around 0", async () => {
+  test("of a norm have mean 1 for its scale and 0 for its bias", async () => {
     const weights = dummyWeights(large);
     expect(momentsOf(await valuesOf(weights.get("blocks.0.norm1.weight"))).mean).toBeCloseTo(1, 2);
     expect(momentsOf(await valuesOf(weights.get("blocks.0.norm1.bias"))).mean).toBeCloseTo(0, 2);
   });
 
-  test("are the same each time, and others with another seed", async () => {
+  test("are the same each time, and differ with another seed", async () => {
     const name = "blocks.1.attn.qkv.weight";
     expect(await read(dummyWeights(graph).get(name))).toEqual(await read(dummyWeights(graph).get(name)));
     expect(await read(dummyWeights(graph, 1).get(name))).not.toEqual(
@@ -107,7 +107,7 @@ describe("values", () => {
   });
 });
 
-test("slices of any place and size join to the whole tensor", async () => {
+test("slices of any offset and size are consistent with the whole tensor", async () => {
   const source = dummyWeights(large).get("blocks.0.mlp.linear_fc2.weight");
   const whole = await read(source);
   for (const [start, sizeBytes] of [

@@ -2,8 +2,8 @@
  * Random weights, for measuring a tower without its checkpoint. Seeded: the same graph and seed give the same bytes on
  * every machine.
  *
- * They are not independent: all tensors read one table of normal values, from different offsets. So generating a
- * gigabyte takes about as long as copying it.
+ * The values of different tensors are not independent: all tensors read one table of normal values, from different
+ * offsets. Thus generating a gigabyte takes about as long as copying it.
  */
 import type { Graph } from "../graph/graph.js";
 import { f32ToBf16 } from "../numerics.js";
@@ -13,12 +13,14 @@ import { weightSource } from "./weight-source.js";
 /** transformers' `initializer_range`. */
 const STANDARD_DEVIATION = 0.02;
 
-/** Prime, so that no two rows of a matrix start at one offset; 2²⁰ would repeat each 1024th row of 1024 columns. */
+/**
+ * Prime, so that no two rows of a matrix start at the same offset. With 2²⁰, every 1024th row of 1024 columns is equal.
+ */
 const TABLE_LENGTH = 1_048_573;
 
 /**
- * A bf16 source for every tensor of the graph, except for those that are always float32: normal values of deviation
- * 0.02, around 1 for the scales of norms and around 0 for all others.
+ * A bf16 source for each tensor of the graph (float32 for tensors that are always float32): normal values with standard
+ * deviation 0.02 and mean 0, or mean 1 for the scales of norms.
  */
 export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, TensorSource> {
   const values = normalTable(seed);
@@ -27,7 +29,7 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
   const sources = new Map<string, TensorSource>();
   for (const node of graph.nodes) {
     if (node.op !== "weight") continue;
-    const { tensor, shape, stored = shape, literal, anglesBehind, rowsBehind } = node.attributes;
+    const { tensor, shape, stored = shape, literal, cosSinTable, appended } = node.attributes;
     if (literal !== undefined) {
       sources.set(tensor, weightSource(node.attributes, []));
       continue;
@@ -35,7 +37,7 @@ export function dummyWeights(graph: Graph, seed = 0): ReadonlyMap<string, Tensor
     const table = isNormScale(tensor, shape) ? aroundOne : aroundZero;
     const random = (sides: readonly number[]) =>
       repeating(tensor, sides, table, mix(seed, node.id) % TABLE_LENGTH);
-    const made = anglesBehind || rowsBehind ? weightSource(node.attributes, [random(stored)]) : random(shape);
+    const made = cosSinTable || appended ? weightSource(node.attributes, [random(stored)]) : random(shape);
     sources.set(tensor, made);
   }
   return sources;
@@ -76,7 +78,7 @@ function bytesOf(values: Float32Array, mean: number): Uint8Array {
 /** Standard normal values by the Box–Muller method; a value depends only on the seed and its index. */
 function normalTable(seed: number): Float32Array {
   return Float32Array.from({ length: TABLE_LENGTH }, (_, index) => {
-    // Above 0, where the logarithm is finite.
+    // + 1 keeps the argument of the logarithm above 0.
     const radius = Math.sqrt(-2 * Math.log((mix(seed, 2 * index) + 1) / 2 ** 32));
     return radius * Math.cos((2 * Math.PI * mix(seed, 2 * index + 1)) / 2 ** 32);
   });

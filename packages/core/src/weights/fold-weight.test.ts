@@ -1,4 +1,4 @@
-/** A weight that a norm was folded into, as it is loaded: against the formulas, element by element. */
+/** Loading of weights with a folded norm, compared with the formulas element by element. */
 import type { Arena, Device } from "@vitgraph/cuda-kernels";
 import { KERNEL_NAMES } from "@vitgraph/cuda-kernels";
 import { expect, test } from "vitest";
@@ -10,10 +10,10 @@ import { loadWeights } from "./load-weights.js";
 import type { TensorSource } from "./tensor-source.js";
 
 const ROWS = 24;
-/** Of one slice, and of three. */
+/** Column counts of weights that load in one slice and in three. */
 const [FEW_COLUMNS, MANY_COLUMNS] = [40, 40_000];
 const PAIRED = { rows: 16, headSize: 8 };
-/** Row of the checkpoint at each row that is loaded: the halves of two heads interleaved, and the rest as it is. */
+/** Checkpoint row of each loaded row: the halves of two heads interleaved, the others in order. */
 const ORDER = Array.from({ length: ROWS }, (_, row) =>
   row < 16 ? row - (row % 8) + Math.floor((row % 8) / 2) + (row % 2) * 4 : row,
 );
@@ -89,7 +89,7 @@ test.each([
   [null, FEW_COLUMNS],
   [null, MANY_COLUMNS],
 ] as const)(
-  "a layernorm's: γ, less each row's mean, β and the bias, weights as %s, %d columns",
+  "a layernorm folds γ, without each row's mean, β and the bias: weights as %s, %d columns",
   async (dtype, columns) => {
     const tensors = tensorsOf(columns);
     const fold = { norm: "layernorm", scale: "gamma", shift: "beta", bias: "b" } as const;
@@ -103,7 +103,7 @@ test.each([
       const loaded = weight.subarray(row * columns, (row + 1) * columns);
       const worst = Math.max(...loaded.map((value, k) => Math.abs(value - expected[k]!)));
       expect(worst).toBeLessThan(dtype === "bf16" ? 2e-3 : 1e-7);
-      // u is the sum of what was stored, so that the epilogue takes off what the product has.
+      // u must be the sum of the rounded weights: the product multiplies the mean by those.
       expect(u[row]).toBeCloseTo(
         loaded.reduce((sum, value) => sum + value, 0),
         6,
@@ -111,12 +111,12 @@ test.each([
       const shifted = stored.reduce((sum, value, k) => sum + value * tensors.beta[k]!, tensors.b[from]!);
       expect(Math.abs(v[row]! - shifted)).toBeLessThan(1e-6 * Math.abs(shifted) + 1e-6);
     }
-    // Rounding leaves something of the mean, or the test would not see u.
+    // Rounding leaves row sums above 0; otherwise this test could not detect a wrong u.
     if (dtype === "bf16") expect(Math.max(...u.map(Math.abs))).toBeGreaterThan(1e-4);
   },
 );
 
-test("an RMSNorm's: γ and its offset, and rows keep their mean", async () => {
+test("an RMSNorm folds γ and its offset; rows keep their mean", async () => {
   const { weight, v } = await load({ norm: "rmsnorm", scale: "gamma", offset: 1 }, null, FEW_COLUMNS);
   const tensors = tensorsOf(FEW_COLUMNS);
   for (const [row, from] of ORDER.entries()) {

@@ -45,7 +45,7 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** As huggingface_hub finds it. */
+/** The cache directory, by the environment variables that huggingface_hub reads. */
 function cacheFolder(): string {
   const { HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME } = process.env;
   if (HF_HUB_CACHE) return HF_HUB_CACHE;

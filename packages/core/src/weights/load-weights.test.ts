@@ -1,4 +1,4 @@
-/** Slices in flight; rows that are loaded in another order than the checkpoint's, in tensors of one slice and of several. */
+/** Slices in flight, and reordered rows, in tensors of one slice and of several. */
 import type { Arena, Device } from "@vitgraph/cuda-kernels";
 import { KERNEL_NAMES } from "@vitgraph/cuda-kernels";
 import { describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { type PairedRows, rowsOf } from "../graph/ops.js";
 import { bf16ToF32 } from "../numerics.js";
 import { loadWeights } from "./load-weights.js";
 
-/** Loads one tensor whose every element is its row's number, and reads back the rows' numbers. */
+/** Loads a tensor whose elements equal their row index, and reads back one element per row. */
 async function loadedRows(
   shape: readonly number[],
   pairedRows?: PairedRows,
@@ -60,7 +60,7 @@ async function loadedRows(
   });
 }
 
-describe("rotation pairs stand beside each other", () => {
+describe("RoPE pairs are loaded adjacent to each other", () => {
   test.each([null, "bf16"] as const)("in a matrix, weights as %s", async (weightDType) => {
     expect(await loadedRows([12, 3], { rows: 8, headSize: 4 }, weightDType)).toEqual([
       0, 2, 1, 3, 4, 6, 5, 7, 8, 9, 10, 11,
@@ -71,7 +71,7 @@ describe("rotation pairs stand beside each other", () => {
     expect(await loadedRows([9], { rows: 6, headSize: 6 })).toEqual([0, 3, 1, 4, 2, 5, 6, 7, 8]);
   });
 
-  test("in a tensor of several slices, whose heads do not divide a slice", async () => {
+  test("in a tensor of several slices, with heads that do not divide a slice", async () => {
     const headSize = 72;
     const heads = 12;
     const rows = await loadedRows([heads * headSize, 4000], { rows: 8 * headSize, headSize });
@@ -85,23 +85,23 @@ describe("rotation pairs stand beside each other", () => {
 });
 
 test.each([null, "bf16"] as const)(
-  "rows are as far apart as the plan has them, weights as %s",
+  "rows are loaded with the row stride of the plan, weights as %s",
   async (dtype) => {
     expect(await loadedRows([5, 3], undefined, dtype, 16)).toEqual([0, 1, 2, 3, 4]);
-    // Slices end between rows, of which none divides a slice.
+    // The row size does not divide the slice size: slices end between rows.
     const rows = await loadedRows([200, 2003], undefined, dtype, 16);
     expect(rows).toEqual(Array.from({ length: 200 }, (_, row) => row));
   },
 );
 
-test("rows that are no whole heads are refused", async () => {
+test("a number of rows that is not a multiple of the head size is refused", async () => {
   await expect(loadedRows([12, 3], { rows: 6, headSize: 4 })).rejects.toThrow(
-    "weight: 6 of the 12 rows of w are no pairs in heads of 4",
+    "weight: 6 of the 12 rows of w do not divide into RoPE pairs in heads of 4",
   );
 });
 
 describe("slices in flight", () => {
-  /** A tensor of 32 MiB, which is 32 slices. */
+  /** A tensor of 32 MiB: 32 slices. */
   async function load(upload: Device["upload"], onProgress?: Parameters<typeof loadWeights>[5]) {
     const shape = [32, 2 ** 18];
     const g = new GraphBuilder();
@@ -116,7 +116,7 @@ describe("slices in flight", () => {
     await loadWeights(graph, plan, new Map([["w", source]]), device, {} as Arena, onProgress);
   }
 
-  test("are reported until the whole is loaded", async () => {
+  test("are reported as progress up to 1", async () => {
     const seen: number[] = [];
     await load(
       async () => {},
@@ -127,7 +127,7 @@ describe("slices in flight", () => {
     expect(seen.at(-1)).toBe(1);
   });
 
-  test("end with the first failure, and nothing is uploaded after it", async () => {
+  test("end with the first failure; nothing is uploaded after it", async () => {
     let uploads = 0;
     const upload = async () => {
       const count = ++uploads;

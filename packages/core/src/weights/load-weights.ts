@@ -27,17 +27,15 @@ const SLICE_BYTES = 2 ** 20;
 const SLICES_IN_FLIGHT = 4;
 
 export interface FoundWeights {
-  /** By the graph's names. */
+  /** Sources by graph name. */
   readonly weights: ReadonlyMap<string, TensorSource>;
-  /** The checkpoint's tensors that each of them is derived from. */
+  /** The checkpoint tensors that each weight is derived from, by graph name. */
   readonly stored: ReadonlyMap<string, readonly TensorSource[]>;
-  /** The prefix of all of them, if it is not one of the family's. */
+  /** The common prefix of the tensors in the checkpoint, if it is not one of the family's prefixes. */
   readonly foreignPrefix: string | undefined;
 }
 
-/**
- * The checkpoint's names, without prefix, of a graph's tensors, for `Checkpoint.open`.
- */
+/** Checkpoint names, without prefix, of a graph's tensors, for `Checkpoint.open`. */
 export function storedNames(graph: Graph, names: TensorNames): readonly string[] {
   return weightsOf(graph).flatMap((weight) =>
     storedTensors(weight).map(({ name }) => storedName(name, names)),
@@ -90,7 +88,7 @@ export async function loadWeights(
   const slices = slicesOf(graph, plan, weights);
   const loadInTurn = async () => {
     let memory = new Uint8Array(SLICE_BYTES);
-    // A failure ends the generator, and with it the loops of the others.
+    // A failure ends the shared generator, and thus the other loops.
     for (const { sizeBytes, derive } of slices) {
       if (memory.length < sizeBytes) memory = new Uint8Array(sizeBytes);
       for (const { offset, bytes } of await derive(memory.subarray(0, sizeBytes)))
@@ -105,9 +103,9 @@ export async function loadWeights(
 }
 
 interface Slice {
-  /** Of the tensor, as its source has it. */
+  /** Size of the slice in the source. */
   readonly sizeBytes: number;
-  /** Reads the slice into `memory`, which has its size, and converts it to uploads. */
+  /** Reads the slice into `memory`, an array of `sizeBytes`, and converts it to uploads. */
   readonly derive: (memory: Uint8Array) => Promise<readonly Upload[]>;
 }
 
@@ -151,10 +149,10 @@ function* plainSlices(
   placement: Placement,
 ): Generator<Slice> {
   const [from, to] = [floatDType(source), placement.dtype as WeightDType];
-  // A vector's rows are its elements.
+  // Each element of a vector counts as a row.
   const rowBytes = source.sizeBytes / (shape[0] as number);
   const isDense = placement.rowStride === columns;
-  // Whole heads at a time if rows are reordered, and whole rows if they are padded.
+  // Slices contain whole heads if rows are reordered, and whole rows if rows are padded.
   const headRows = pairedRows?.headSize;
   const unitBytes = headRows === undefined ? (isDense ? 1 : rowBytes) : headRows * rowBytes;
   for (const { start, sizeBytes } of cut(source.sizeBytes, unitBytes)) {
@@ -194,7 +192,7 @@ function* foldedSlices(
   }
 }
 
-/** Rows of `columns` elements at the placement's pitch, starting at its row `first`. */
+/** Uploads for rows of `columns` elements at the placement's row stride, from its row `first`. */
 function spreadRows(
   bytes: Uint8Array,
   first: number,
@@ -212,7 +210,7 @@ function spreadRows(
   return { offset: start, bytes: spread };
 }
 
-/** Slices of whole units. */
+/** Cuts `totalBytes` into slices of whole units. */
 function* cut(totalBytes: number, unitBytes: number): Generator<{ start: number; sizeBytes: number }> {
   const sliceBytes = Math.max(1, Math.floor(SLICE_BYTES / unitBytes)) * unitBytes;
   for (let start = 0; start < totalBytes; start += sliceBytes)

@@ -1,7 +1,7 @@
 /** Detects a quantised part of a model, and its method, for error messages: quantised weights are not supported. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 
-/** A method's tensor names of a matrix, instead of or beside `weight`. */
+/** Tensor names that a quantisation method uses instead of, or in addition to, `weight`. */
 const METHOD_BY_TENSOR: readonly (readonly [RegExp, string])[] = [
   [/\.weight\.(absmax|quant_map|quant_state\S*|nested_\w+)$|\.(absmax|quant_map|SCB)$/, "bitsandbytes"],
   [/\.(weight_packed|weight_global_scale|weight_shape|input_global_scale)$/, "compressed-tensors"],
@@ -19,7 +19,7 @@ const PACKED_DTYPES: ReadonlySet<string> = new Set([
 
 export const isPackedDtype = (dtype: string): boolean => PACKED_DTYPES.has(dtype);
 
-/** The method whose tensors are among these, with one of them. */
+/** The quantisation method of these tensors, with the name of one of its tensors. */
 export function findQuantisedTensor(
   names: readonly string[],
 ): { readonly tensor: string; readonly method: string } | undefined {
@@ -30,7 +30,10 @@ export function findQuantisedTensor(
   return undefined;
 }
 
-/** "awq", "compressed-tensors (nvfp4-pack-quantized)": `quantization_config` of a config.json, which may stand beside or within `text_config`. */
+/**
+ * The method in the `quantization_config` of a config.json, at its top level or in `text_config`: "awq",
+ * "compressed-tensors (nvfp4-pack-quantized)".
+ */
 export function quantMethodOf(config: Readonly<Record<string, unknown>>): string | undefined {
   for (const owner of [config, config.text_config, config.thinker_config]) {
     const { quantization_config } = (owner ?? {}) as Record<string, unknown>;
@@ -50,7 +53,7 @@ const REMEDIES: Readonly<Record<ModelPart, string>> = {
 
 /**
  * @param evidence a clause about the part: `has "….qweight"`
- * @param method as config.json names it, or as the tensors' names tell it
+ * @param method its name in config.json, or derived from tensor names
  */
 export function quantisedPart(
   part: ModelPart,

@@ -4,7 +4,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 /**
- * @param code for something that is not a regular file
+ * @param code of the error for a path that is not a regular file
  * @throws VG_FILE_UNREADABLE if the file can't be opened
  */
 export async function openRegularFile(

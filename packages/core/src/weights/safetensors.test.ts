@@ -17,7 +17,7 @@ afterEach(() => rm(directory, { recursive: true }));
 const floats = Float32Array.of(1, 2, 3, 4, 5, 6);
 const tensor = { name: "a", dtype: "F32", shape: [2, 3], bytes: new Uint8Array(floats.buffer) } as const;
 
-/** A file with this header, and as many bytes of data. */
+/** Writes a file with this header and `dataBytes` bytes of data. */
 async function writeWithHeader(header: unknown, dataBytes: number, lengthLie = 0): Promise<void> {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const file = new Uint8Array(8 + json.length + dataBytes);
@@ -36,7 +36,7 @@ async function openError(): Promise<string> {
   );
 }
 
-test("what is written is read back: tensors, shapes, metadata", async () => {
+test("tensors, shapes and metadata are read back as written", async () => {
   await writeSafetensors(path, [tensor, { ...tensor, name: "b", shape: [6] }], { made_by: "test" });
   await using file = await SafetensorsFile.open(path);
   expect(file.metadata).toEqual({ made_by: "test" });
@@ -56,8 +56,8 @@ test("a file appears whole: no temporary file is left", async () => {
   expect(await readdir(directory)).toEqual(["a.safetensors"]);
 });
 
-test("a file that cannot be put in its place is not left under another name", async () => {
-  // A rename cannot replace a directory that holds something.
+test("if the final rename fails, the temporary file is removed", async () => {
+  // A rename cannot replace a directory that is not empty.
   await mkdir(join(path, "inner"), { recursive: true });
   await expect(writeSafetensors(path, [tensor])).rejects.toMatchObject({ code: "VG_FILE_UNWRITABLE" });
   expect(await readdir(directory)).toEqual(["a.safetensors"]);
@@ -85,14 +85,14 @@ describe("damaged files are named with the reason", () => {
     );
   });
 
-  test("a header length that lies", async () => {
+  test("a wrong header length", async () => {
     await writeWithHeader({}, 0, 1000);
     expect(await openError()).toBe(
       "FILE says that its header has 1002 bytes, but the file has 10: it is cut off, or no safetensors file",
     );
   });
 
-  test("a header of terabytes", async () => {
+  test("a header length of terabytes", async () => {
     await writeFile(path, new Uint8Array([0, 0, 0, 0, 0, 255, 0, 0, 0]));
     expect(await openError()).toMatch(/says that its header has \d+ bytes, but the file has 9/);
   });
@@ -133,7 +133,7 @@ describe("damaged files are named with the reason", () => {
   });
 });
 
-test("no damage to the bytes makes anything but a clear error or a file that reads", async () => {
+test("a file with any damaged bytes is refused with a clear error, or opens", async () => {
   const whole = encodeSafetensors([tensor]);
   await fc.assert(
     fc.asyncProperty(fc.nat(whole.length - 1), fc.nat(255), async (at, byte) => {
@@ -198,13 +198,13 @@ test("a file that changes while it is open is noticed", async () => {
   await expect(file.read("a")).rejects.toThrow("was changed while it was open");
 });
 
-test("a directory is refused, as is all else that is not a regular file", async () => {
+test("a directory or other path that is not a regular file is refused", async () => {
   path = directory;
   expect(await openError()).toContain("is not a regular file");
 });
 
 test("a file beyond the size of one array is written piece by piece", () => {
-  // 6 GiB in the header; the bytes of the pieces are the caller's, and here the same each time.
+  // 6 GiB by the header. Each piece is the same small array.
   const bytes = new Uint8Array(8);
   const sources = ["a", "b", "c"].map((name) => ({
     name,
@@ -218,22 +218,22 @@ test("a file beyond the size of one array is written piece by piece", () => {
   expect(pieces).toEqual([bytes, bytes, bytes]);
 });
 
-test("a file with two tensors of one name, or with one named __metadata__, is not written", () => {
+test("a file with two tensors of one name, or a tensor named __metadata__, is not written", () => {
   expect(() => encodeSafetensors([tensor, tensor])).toThrow('two tensors are named "a"');
   expect(() => encodeSafetensors([{ ...tensor, name: "__metadata__" }])).toThrow(
     "a tensor is named __metadata__",
   );
 });
 
-/** Files that are taken or refused otherwise than by Python's safetensors 0.8, with the reason. */
+/** Files for which Python's safetensors 0.8 decides otherwise, with the reason. */
 const DIFFERENT: Readonly<Record<string, string>> = {
-  "float offset": "JSON.parse makes 4 of 4.0",
-  "exponent offset": "JSON.parse makes 4 of 4e0",
-  "shape overflows beside a zero": "a tensor without elements has no bytes, whatever its other sides",
+  "float offset": "JSON.parse reads 4.0 as 4",
+  "exponent offset": "JSON.parse reads 4e0 as 4",
+  "shape overflows beside a zero": "a tensor with a side of 0 has no bytes",
   "dtype unknown": "a tensor that is not read may have the dtype of a later version",
   "dtype in small letters": "as for an unknown dtype",
-  "tensor twice": "Python takes the last of the two without a word",
-  "lone surrogate": "JSON.parse takes it, and no tensor that is read has such a name",
+  "tensor twice": "Python silently takes the last of the two",
+  "lone surrogate": "JSON.parse accepts it, and no known tensor has such a name",
 };
 
 type Crafted = [name: string, header: string, dataBytes: number, lengthLie: number, accepted: boolean];
@@ -241,13 +241,13 @@ const CRAFTED = JSON.parse(
   readFileSync(new URL("safetensors.cases.json", import.meta.url), "utf8"),
 ) as Crafted[];
 
-test("each difference is of a crafted file", () => {
+test("each listed difference belongs to a crafted file", () => {
   const names = CRAFTED.map(([name]) => name);
   expect(names).toEqual(expect.arrayContaining(Object.keys(DIFFERENT)));
 });
 
 test.each(CRAFTED)(
-  "%s: as Python's safetensors decides",
+  "%s: accepted or refused as in Python's safetensors",
   async (name, header, dataBytes, lengthLie, accepted) => {
     await writeWithHeader(header, dataBytes, lengthLie);
     const opened = (await openError()) === "opened";

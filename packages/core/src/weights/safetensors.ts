@@ -23,7 +23,7 @@ export interface TensorInfo {
   /** A {@link SafetensorsDType}, or the name of a dtype that a later version of the format may add. */
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** From the start of the file. */
+  /** Byte offset from the start of the file. */
   readonly offset: number;
   readonly sizeBytes: number;
 }
@@ -31,10 +31,10 @@ export interface TensorInfo {
 /** The format's limit; prevents a damaged length from allocating gigabytes. */
 const MAX_HEADER_BYTES = 100_000_000;
 
-/** Bounds the time that parsing a header holds the event loop. A shard of a published model has some thousands. */
+/** Bounds the time that parsing a header blocks the event loop. A shard of a published model has some thousands. */
 const MAX_TENSORS = 131_072;
 
-/** header, tensor, shape */
+/** Nesting levels: header, tensor, shape. */
 const MAX_HEADER_DEPTH = 3;
 
 export class SafetensorsFile implements AsyncDisposable {
@@ -79,7 +79,7 @@ export class SafetensorsFile implements AsyncDisposable {
   }
 
   /**
-   * Reads `target.length` bytes of a tensor, from `start` on, without touching the rest.
+   * Reads `target.length` bytes of a tensor from byte `start` on.
    * @throws VG_WEIGHTS_INVALID if the file has changed since it was opened
    */
   async readSlice(info: TensorInfo, start: number, target: Uint8Array): Promise<void> {
@@ -121,7 +121,7 @@ export interface TensorData {
 }
 
 /**
- * Writes a file that appears whole or not at all: readers may be watching the name.
+ * Writes a file atomically, because other processes may be waiting for its name.
  * @throws VG_FILE_UNWRITABLE, with the partial file removed
  */
 export async function writeSafetensors(
@@ -159,7 +159,7 @@ export function encodeSafetensors(
   return file;
 }
 
-/** A tensor whose bytes are made when they are written. */
+/** A tensor that computes its bytes when they are written. */
 export interface LazyTensor extends Omit<TensorData, "bytes"> {
   readonly sizeBytes: number;
   bytes(): Uint8Array;
@@ -169,7 +169,7 @@ function sourceOf({ bytes, ...tensor }: TensorData): LazyTensor {
   return { ...tensor, sizeBytes: bytes.length, bytes: () => bytes };
 }
 
-/** As {@link encodeSafetensors}, piece by piece: a file of any size, with one tensor in memory at a time. */
+/** Like {@link encodeSafetensors}, in pieces: for files of any size, with one tensor in memory at a time. */
 export function safetensorsPieces(
   tensors: readonly LazyTensor[],
   metadata: Readonly<Record<string, string>> = {},
@@ -340,7 +340,7 @@ function parseTensor(
   return { name, dtype, shape, offset: dataStart + start, sizeBytes };
 }
 
-/** Bytes read: fewer than `target` holds only at the end of the file. */
+/** Returns the number of bytes read, which is less than `target.length` only at the end of the file. */
 async function readFully(file: FileHandle, target: Uint8Array, position: number): Promise<number> {
   let done = 0;
   while (done < target.length) {

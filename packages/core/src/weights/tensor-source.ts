@@ -6,9 +6,9 @@ import { describe, VitgraphError } from "@vitgraph/errors";
  * loading a model takes no more memory than the model.
  */
 export interface TensorSource {
-  /** Its name in errors. */
+  /** Name for error messages. */
   readonly name: string;
-  /** The file's safetensors name of the dtype. */
+  /** The safetensors name of the dtype. */
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly sizeBytes: number;

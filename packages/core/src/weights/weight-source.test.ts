@@ -21,7 +21,7 @@ function tensor(
   };
 }
 
-/** The elements, read in slices of so many bytes. */
+/** The elements, read in slices of `sliceBytes` bytes. */
 async function valuesOf(source: TensorSource, sliceBytes: number): Promise<readonly number[]> {
   const bytes = new Uint8Array(source.sizeBytes);
   for (let start = 0; start < bytes.length; start += sliceBytes)
@@ -29,7 +29,7 @@ async function valuesOf(source: TensorSource, sliceBytes: number): Promise<reado
   return [...new Uint16Array(bytes.buffer)];
 }
 
-test.each([1, 2, 5, 64])("parts are one tensor, in slices of %i bytes", async (sliceBytes) => {
+test.each([1, 2, 5, 64])("parts are concatenated, in slices of %i bytes", async (sliceBytes) => {
   const weight = { tensor: "qkv.weight", shape: [6, 2], parts: ["q", "k", "v"] };
   expect(storedTensors(weight)).toEqual(["q", "k", "v"].map((name) => ({ name, shape: [2, 2] })));
   const parts = [
@@ -64,7 +64,7 @@ test("parts of two dtypes are refused", () => {
   );
 });
 
-test("zeros fill the rows and columns that the checkpoint does not have", async () => {
+test("missing rows and columns are zeros", async () => {
   const weight = { tensor: "w", shape: [3, 4], stored: [2, 3] };
   expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 3] }]);
   const source = weightSource(weight, [tensor("w", [2, 3], [1, 2, 3, 4, 5, 6])]);
@@ -86,7 +86,7 @@ test.each([1, 4, 64])(
   },
 );
 
-test.each([1, 7, 64])("elements in another order, in slices of %i bytes", async (sliceBytes) => {
+test.each([1, 7, 64])("elements are reordered, in slices of %i bytes", async (sliceBytes) => {
   // A convolution of 2 channels over 1 × 3 patches, as [row, patch, channel].
   const weight = { tensor: "w", shape: [2, 6], stored: [2, 2, 1, 3] };
   const reordered = { sides: [2, 2, 1, 3], axes: [0, 2, 3, 1] };
@@ -110,7 +110,7 @@ test.each([
   expect(await valuesOf(source, 5)).toEqual([1, 2, 3, 4, 4, 5, 5]);
 });
 
-test("groups of several rows repeat one group after the other", async () => {
+test("groups of several rows are repeated group by group", async () => {
   const weight = {
     tensor: "kv",
     shape: [9, 1],
@@ -121,7 +121,7 @@ test("groups of several rows repeat one group after the other", async () => {
   expect(await valuesOf(source, 64)).toEqual([1, 2, 3, 2, 3, 4, 5, 4, 5]);
 });
 
-test("a table has more places along its axes, each a sum of the stored ones", async () => {
+test("a table is resampled along both axes by weighted sums", async () => {
   const table = tensor(
     "t",
     [4, 1],
@@ -136,12 +136,12 @@ test("a table has more places along its axes, each a sum of the stored ones", as
   expect(storedTensors(weight)).toEqual([{ name: "t", shape: [4, 1] }]);
   const bytes = new Uint8Array(36);
   await weightSource(weight, [table]).readSlice(0, bytes);
-  // Rows (1, 2), (3, 4), and 0.5 · (1, 2) + 0.25 · (3, 4); their columns alike.
+  // Rows (1, 2), (3, 4), and 0.5 · (1, 2) + 0.25 · (3, 4); the same sums along the columns.
   expect([...new Float32Array(bytes.buffer)]).toEqual([1, 2, 1, 3, 4, 2.5, 1.25, 2, 1.125]);
 });
 
-test("reordered elements have zeros behind sides that grew", async () => {
-  // Two heads of two pairs: of a pair, then pairs and one of zeros.
+test("reordered elements are padded with zeros to the new sides", async () => {
+  // Two heads of two pairs [pair, element] become [element, pair], with a third pair of zeros.
   const reordered = { sides: [2, 2, 2], axes: [0, 2, 1], padded: [2, 2, 3] };
   const source = weightSource({ tensor: "q", shape: [12], stored: [8], reordered }, [
     tensor("q", [8], [1, 2, 3, 4, 5, 6, 7, 8]),
@@ -155,21 +155,20 @@ test("reordered elements have zeros behind sides that grew", async () => {
   expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
 });
 
-test("angles become two rows behind a table: cosines and sines of each half", async () => {
-  const anglesBehind = Float32Array.of(1, 2, 3, 4);
-  const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], anglesBehind };
+test("learned angles become two rows after a table: cosines and sines of each half", async () => {
+  const cosSinTable = Float32Array.of(1, 2, 3, 4);
+  const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], cosSinTable };
   expect(storedTensors(weight)).toEqual([{ name: "angles", shape: [1, 4] }]);
   const angles = [0.5, 1, -2, 3];
-  const turns = [Math.cos, Math.sin];
   const expected = [angles.slice(0, 2), angles.slice(2)].flatMap((half) =>
-    turns.map((turn) => half.map(turn)),
+    [Math.cos, Math.sin].map((fn) => half.map(fn)),
   );
   const source = weightSource(weight, [tensor("angles", [1, 4], bf16(angles))]);
-  expect(await floatsOf(source)).toEqual([...anglesBehind, ...expected.flat().map(Math.fround)]);
+  expect(await floatsOf(source)).toEqual([...cosSinTable, ...expected.flat().map(Math.fround)]);
 });
 
-test("rows stand behind those of the tensor", async () => {
-  const weight = { tensor: "table", shape: [3, 2], stored: [1, 2, 2], rowsBehind: Float32Array.of(0, 1) };
+test("constant rows are appended to those of the tensor", async () => {
+  const weight = { tensor: "table", shape: [3, 2], stored: [1, 2, 2], appended: Float32Array.of(0, 1) };
   expect(storedTensors(weight)).toEqual([{ name: "table", shape: [1, 2, 2] }]);
   const source = weightSource(weight, [tensor("table", [1, 2, 2], bf16([1, -2, 3, 0.5]))]);
   expect(source.shape).toEqual([3, 2]);
@@ -184,20 +183,20 @@ test("a literal needs no tensor", async () => {
   expect([...new Float32Array(bytes.buffer)]).toEqual([Number.NEGATIVE_INFINITY, 1.5]);
 });
 
-test("parts are joined before their elements are put in another order", async () => {
+test("parts are concatenated before their elements are reordered", async () => {
   const weight = { tensor: "qk", shape: [4], parts: ["q", "k"], reordered: { sides: [2, 2], axes: [1, 0] } };
   const source = weightSource(weight, [tensor("q", [2], [1, 2]), tensor("k", [2], [3, 4])]);
   expect(await valuesOf(source, 8)).toEqual([1, 3, 2, 4]);
 });
 
-test("a part of a tensor is read alone", async () => {
+test("a weight that is a part of a tensor reads only that part", async () => {
   const weight = { tensor: "w", shape: [1, 2], stored: [3, 2], first: 4 };
   const source = weightSource(weight, [tensor("w", [3, 2], [1, 2, 3, 4, 5, 6])]);
   expect(source).toMatchObject({ shape: [1, 2], sizeBytes: 4 });
   expect(await valuesOf(source, 3)).toEqual([5, 6]);
 });
 
-/** bfloat16 bits of numbers that it has. */
+/** The bits of numbers that are exact in bfloat16. */
 const bf16 = (values: readonly number[]) => [...f32ToBf16(Float32Array.from(values))];
 
 async function floatsOf(source: TensorSource): Promise<readonly number[]> {
@@ -223,7 +222,7 @@ test("a tensor and the first row of another are added in float32", async () => {
   expect(await floatsOf(source)).toEqual([1.0078125, 10]);
 });
 
-test("layer scale multiplies rows in float32, of a weight and of its bias", async () => {
+test("layer scale multiplies the rows of a weight and of its bias in float32", async () => {
   const scale = tensor("lambda", [2], bf16([1.0078125, 0.5]));
   const weight = { tensor: "w", shape: [2, 2], rowScale: "lambda" };
   expect(storedTensors(weight).at(-1)).toEqual({ name: "lambda", shape: [2] });
@@ -233,7 +232,7 @@ test("layer scale multiplies rows in float32, of a weight and of its bias", asyn
   expect(await floatsOf(bias)).toEqual([1.0078125, 1]);
 });
 
-test("sums of rows, times a factor", async () => {
+test("row sums are multiplied by a factor", async () => {
   const weight = { tensor: "b", shape: [2], parts: ["w"], stored: [2, 3], summedColumns: 1, factor: -1 };
   expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 3] }]);
   expect(await floatsOf(weightSource(weight, [tensor("w", [2, 3], bf16([1, 2, 3, 4, 5, 6]))]))).toEqual([

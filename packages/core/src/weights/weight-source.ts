@@ -11,7 +11,7 @@ import { readFloats, type TensorSource } from "./tensor-source.js";
 
 /** A tensor of the checkpoint with its required shape. */
 export interface StoredTensor {
-  /** By the graph's name. */
+  /** Graph name. */
   readonly name: string;
   readonly shape: readonly number[];
 }
@@ -42,15 +42,15 @@ export function storedTensors({
 /** @param tensors the sources of {@link storedTensors} */
 export function weightSource(weight: WeightAttributes, tensors: readonly TensorSource[]): TensorSource {
   const { tensor, shape, literal, parts, plus, summedColumns, resampled, factor } = weight;
-  const { anglesBehind, rowsBehind } = weight;
+  const { cosSinTable, appended } = weight;
   if (literal !== undefined) return computed(tensor, shape, async () => Float32Array.from(literal));
-  if (anglesBehind !== undefined) {
+  if (cosSinTable !== undefined) {
     const angles = tensors[0] as TensorSource;
-    return computed(angles.name, shape, async () => withAngles(anglesBehind, await readFloats(angles)));
+    return computed(angles.name, shape, async () => withAngles(cosSinTable, await readFloats(angles)));
   }
-  if (rowsBehind !== undefined) {
+  if (appended !== undefined) {
     const rows = tensors[0] as TensorSource;
-    return computed(rows.name, shape, async () => concatenate([await readFloats(rows), rowsBehind]));
+    return computed(rows.name, shape, async () => concatenate([await readFloats(rows), appended]));
   }
   const own = tensors.slice(0, parts?.length ?? 1);
   const [added, scale] = plus === undefined ? [undefined, tensors[own.length]] : tensors.slice(own.length);
@@ -91,7 +91,7 @@ function scaleInPlace(values: Float32Array, factor: number): void {
   for (let at = 0; at < values.length; at++) values[at] = (values[at] as number) * factor;
 }
 
-/** Of each row, the sum of its parts of `columns` elements. */
+/** Adds the parts of `columns` elements of each row. */
 function sumParts(values: Float32Array, rows: number, columns: number): Float32Array {
   const sums = new Float32Array(rows * columns);
   const rowLength = values.length / rows;
@@ -106,14 +106,16 @@ function sumParts(values: Float32Array, rows: number, columns: number): Float32A
   return sums;
 }
 
-/** Along the rows of cells first, then along their columns. */
+/** Resizes the table along its rows of cells, then along its columns. */
 function resample(table: Float32Array, { axis }: ResampledTable): Float32Array {
   const side = (axis[0] as readonly number[]).length;
   const columns = table.length / side ** 2;
   return sumRows(sumRows(table, axis, side * columns), axis, columns);
 }
 
-/** For each block of axis[0].length rows of `rowLength` elements, the sums of them that the axis names. */
+/**
+ * For each block of axis[0].length rows of `rowLength` elements: weighted sums of the rows, one per entry of `axis`.
+ */
 function sumRows(values: Float32Array, axis: ResampledTable["axis"], rowLength: number): Float32Array {
   const blockLength = (axis[0] as readonly number[]).length * rowLength;
   const sums = new Float32Array((values.length / blockLength) * axis.length * rowLength);
@@ -137,22 +139,22 @@ function ownSource(
   tensors: readonly TensorSource[],
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
-  if (transposed) source = remade(source, [...source.shape].reverse(), transpose);
+  if (transposed) source = transformed(source, [...source.shape].reverse(), transpose);
   if (reordered) {
     const own = reordered.padded === undefined ? stored : shape;
-    source = remade(source, own, (result, given) => reorder(result, given, reordered));
+    source = transformed(source, own, (result, given) => reorder(result, given, reordered));
   }
   if (repeatedRows) {
     const rows = stored[0] as number;
-    return remade(source, shape, (result, given) =>
+    return transformed(source, shape, (result, given) =>
       repeatRows(result.bytes, given.bytes, given.bytes.length / rows, repeatedRows),
     );
   }
   if (first !== undefined || elements(source.shape) === elements(shape)) return part(source, shape, first);
-  return remade(source, shape, pad);
+  return transformed(source, shape, pad);
 }
 
-/** A part of the source: the elements of `shape` from `first` on. */
+/** A part of the source: a tensor of `shape` that starts at element `first`. */
 function part(source: TensorSource, shape: readonly number[], first = 0): TensorSource {
   const elementBytes = source.sizeBytes / elements(source.shape);
   const readSlice: TensorSource["readSlice"] = (start, target) =>
@@ -222,8 +224,8 @@ interface Matrix {
   readonly elementBytes: number;
 }
 
-/** A source that is read whole and transformed, and freed after its last byte was read. */
-function remade(
+/** A source that is read as a whole and transformed when it is first read, and freed after its last byte was read. */
+function transformed(
   source: TensorSource,
   shape: readonly number[],
   fill: (result: Matrix, given: Matrix) => void,
@@ -268,7 +270,7 @@ function reorder(result: Matrix, given: Matrix, { sides, axes, padded }: Reorder
   copy(0, 0, 0);
 }
 
-/** From this many elements on, a view costs less than copying one by one. */
+/** From this many elements on, `set` with a subarray is faster than copying element by element. */
 const LONG_LINE = 128;
 
 function repeatRows(

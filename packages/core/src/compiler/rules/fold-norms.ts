@@ -1,9 +1,9 @@
 /**
- * Folds a norm into the matrix product after it: the product reads the rows unnormalised, γ is part of its weight, and
- * its epilogue subtracts the mean and divides by the standard deviation. The product that writes the rows also
+ * Folds a norm into the matrix product after it: the product reads unnormalised rows, γ is part of its weight, and its
+ * epilogue subtracts the mean and divides by the standard deviation. The product that writes the rows also
  * accumulates their statistics, so the norm needs no pass over memory.
  *
- *     norm(x) · Wᵀ + b = (x · W'ᵀ − mean · u) / σ + v,   W' = γ ⊙ W,   u = the sums of W's rows,   v = β · Wᵀ + b
+ *     norm(x) · Wᵀ + b = (x · W'ᵀ − mean · u) / σ + v,   W' = γ ⊙ W,   u = the row sums of W',   v = β · Wᵀ + b
  */
 import type { AnyNode, ValueId } from "../../graph/graph.js";
 import type { FoldedNorm } from "../../graph/ops.js";
@@ -17,7 +17,7 @@ const NORMS = {
 } as const satisfies Record<string, Pattern>;
 type Norm = keyof typeof NORMS;
 
-/** Rows start at multiples of so many elements, and columns are multiples of them: there are no kernels for others that fold. */
+/** The kernels for folded norms need row starts and column counts that are multiples of this many elements. */
 const ALIGNMENT = 8;
 
 function isAligned(match: Match, value: ValueId): boolean {
@@ -27,7 +27,7 @@ function isAligned(match: Match, value: ValueId): boolean {
   return node.type.columns % ALIGNMENT === 0;
 }
 
-/** The op that writes the rows which the norm reads, below a view of several rows as one. */
+/** The op that writes the rows that the norm reads, possibly through `merge_rows`. */
 function writerOf(match: Match): AnyNode {
   const x = match.producer(match.value("x"));
   return x.op === "merge_rows" ? match.producer(x.inputs[0]!) : x;
@@ -41,7 +41,7 @@ function folds(match: Match, product: "linear" | "linear_rope", kernels: Readonl
     kernels.has(product === "linear" ? "linear_norm" : "linear_norm_rope") &&
     (writer.op === "linear" || writer.op === "linear_gather_rows") &&
     writer.attributes.activation === "none" &&
-    // x, weight, bias and what is added; an index is no matter.
+    // x, weight, bias, and the residual or gathered table; the alignment of an index does not matter.
     [writer.id, ...writer.inputs.slice(0, 4), match.value("x")].every(
       (id) => id === null || isAligned(match, id),
     ) &&

@@ -17,7 +17,7 @@ export const fuseGemmEpilogue: readonly RewriteRule[] = [
     },
   },
   {
-    // Before the rule for any residual, which would leave the gathered rows to be written out.
+    // Must precede linear-residual, which also matches but needs the gathered rows in memory.
     name: "linear-gather-rows",
     match: {
       op: "add",
@@ -41,7 +41,7 @@ export const fuseGemmEpilogue: readonly RewriteRule[] = [
     },
   },
   {
-    // The epilogue adds after the activation, so this holds whichever activation the product has.
+    // Valid for every activation: the epilogue adds the residual after it.
     name: "linear-residual",
     match: {
       op: "add",

@@ -1,10 +1,10 @@
 /**
- * Fuses RoPE of query and key into one pass over the packed projection, of which attention reads views, and then that
- * pass into the projection's epilogue.
+ * Fuses RoPE of query and key into one pass over the packed projection (attention reads views of it), and then fuses
+ * that pass into the projection's epilogue.
  */
 import type { Match, Pattern, RewriteRule } from "../rewrite.js";
 
-const rotated = (as: string, slice: string) => ({
+const ropeOfSlice = (as: string, slice: string) => ({
   op: "rope" as const,
   as,
   inputs: [{ op: "slice_columns" as const, as: slice, inputs: ["qkv"] }, "positions", "angles"],
@@ -13,8 +13,8 @@ const rotated = (as: string, slice: string) => ({
 const weight = (as: string): Pattern => ({ op: "weight", as, inputs: [] });
 
 /**
- * The epilogue turns neighbouring columns, so the weight's rows are loaded with the two of a pair beside each other. The
- * products of queries and keys stay what they were, since both are in the same order.
+ * The epilogue rotates adjacent columns, so the weight's rows are loaded in interleaved RoPE layout. Query-key products
+ * do not change, because queries and keys have the same column order.
  */
 const linearRope = (name: string, bias: Pattern | null): RewriteRule => ({
   name,
@@ -60,8 +60,8 @@ export const fuseRope: readonly RewriteRule[] = [
       op: "attention",
       as: "attention",
       inputs: [
-        rotated("rope_q", "q"),
-        rotated("rope_k", "k"),
+        ropeOfSlice("rope_q", "q"),
+        ropeOfSlice("rope_k", "k"),
         { op: "slice_columns", as: "v", inputs: ["qkv"] },
         "cu_seqlens",
       ],
@@ -69,7 +69,7 @@ export const fuseRope: readonly RewriteRule[] = [
     when(match, kernels) {
       const [q, k, v] = ["q", "k", "v"].map((name) => match.node(name, "slice_columns").attributes);
       const { heads } = match.node("attention", "attention").attributes;
-      // Only where the three slices are the thirds of the projection in this order, with as many heads each.
+      // The slices must be the thirds of the projection in the order q, k, v, with equal head counts.
       return (
         kernels.has("rope_qk") &&
         q!.start === 0 &&
@@ -84,7 +84,7 @@ export const fuseRope: readonly RewriteRule[] = [
     replace(match, build) {
       const { attributes, name } = match.node("attention", "attention");
       const { heads } = attributes;
-      const turned = build.add(
+      const rotated = build.add(
         "rope_qk",
         [match.value("qkv"), match.value("positions"), match.value("angles")],
         { heads },
@@ -92,7 +92,7 @@ export const fuseRope: readonly RewriteRule[] = [
       );
       const [q, k, v] = ["q", "k", "v"].map((part) => {
         const slice = match.node(part, "slice_columns");
-        return build.add("slice_columns", [turned], slice.attributes, slice.name);
+        return build.add("slice_columns", [rotated], slice.attributes, slice.name);
       });
       return build.add("attention", [q!, k!, v!, match.value("cu_seqlens")], attributes, name);
     },

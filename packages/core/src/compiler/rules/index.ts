@@ -1,4 +1,4 @@
-/** Every fusion rule, by family. `compile_mm_encoder: true` runs them in this order. */
+/** All rewrite rules, by family. `compile_mm_encoder: true` runs them in this order. */
 import type { RewriteRule } from "../rewrite.js";
 import { foldNorms } from "./fold-norms.js";
 import { fuseGemmEpilogue } from "./fuse-gemm-epilogue.js";
@@ -6,5 +6,5 @@ import { fuseRope } from "./fuse-rope.js";
 
 export const FUSION_RULES: readonly RewriteRule[] = [...fuseGemmEpilogue, ...fuseRope];
 
-/** These run after them, where the target asks for it. */
+/** Run after FUSION_RULES if the target sets `foldsNorms`. */
 export const FOLDING_RULES: readonly RewriteRule[] = foldNorms;

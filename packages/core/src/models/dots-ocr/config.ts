@@ -23,8 +23,8 @@ const DEFAULTS = {
 export type DotsVisionConfig = ReturnType<typeof readDotsVisionConfig>;
 
 /**
- * @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED for causal attention and for
- *   patches of several frames.
+ * @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED for causal attention
+ *   and for patches of several frames.
  */
 export function readDotsVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
   const config = readVisionConfig(visionConfig, DEFAULTS);

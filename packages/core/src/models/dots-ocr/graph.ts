@@ -1,12 +1,12 @@
 /**
  * The vision tower of dots.ocr, as the checkpoint's DotsVisionTransformer computes it: normed patches, blocks with
- * two-dimensional rotary positions and gated MLPs, and Qwen2-VL's merger behind one more norm.
+ * two-dimensional RoPE and gated MLPs, one more norm, and Qwen2-VL's merger.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
 import type { DotsVisionConfig } from "./config.js";
 
-/** The checkpoint's code sets both; no key of the config does. */
+/** Constants in the checkpoint's code, without a config key. */
 const ROPE_THETA = 10_000;
 const MERGER_EPSILON = 1e-6;
 

@@ -1,4 +1,4 @@
-/** The settings of dots.ocr's image processor: Qwen2-VL's class, with patches of one frame and larger images. */
+/** Settings of dots.ocr's image processor: Qwen2-VL's class, with patches of one frame and larger images. */
 import type { ImageProcessorDefaults } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 

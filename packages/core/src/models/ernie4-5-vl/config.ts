@@ -1,4 +1,4 @@
-/** Reads the vision part of an ERNIE-4.5-VL config.json, transformers' or the hub's. */
+/** Reads the vision part of an ERNIE-4.5-VL config.json, in the layout of transformers or of the hub. */
 import {
   checkHeads,
   checkPatch,
@@ -22,16 +22,16 @@ const DEFAULTS = {
   temporal_merge_size: 2,
 };
 
-/** Of the language model: the columns of the result. */
+/** Default of the language model's `hidden_size`, the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 2560 };
 
 export type ErnieConfig = ReturnType<typeof readErnieConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  // The hub's config has the language model's keys at its top, and a ratio for the MLP's width.
+  // The hub's config has the language model's keys at its top level, and mlp_ratio instead of intermediate_size.
   const nested = checkpointConfig.text_config !== undefined;
   const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
   refuseOther("use_temporal_conv", checkpointConfig.use_temporal_conv, true);

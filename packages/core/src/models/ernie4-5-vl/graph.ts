@@ -1,7 +1,7 @@
 /**
  * ERNIE-4.5-VL's vision tower and resampler for still images, as transformers' Ernie4_5_VLMoeVisionTransformerPretrainedModel
- * and Ernie4_5_VLMoeVariableResolutionResamplerModel compute them: Qwen2-VL's blocks, then a merge of patches, and a merge of
- * frames, which joins a still image with itself.
+ * and Ernie4_5_VLMoeVariableResolutionResamplerModel compute them: Qwen2-VL's blocks, a spatial merge of
+ * patches, and a temporal merge of frames, which joins a still image with itself.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -33,7 +33,7 @@ export function buildErnieGraph(config: ErnieConfig, channelScale: Float32Array)
   return g.build([g.rmsnorm(projected, `${RESAMPLER}.after_norm`, config.text_rms_norm_eps)]);
 }
 
-/** A product of x repeated along its columns: of x with the sum of the weight's parts. */
+/** The product of [x | x | …] with the weight. It equals the product of x with the sum of the weight's column parts. */
 function joinedWithItself(g: TowerBuilder, x: ValueId, name: string, times: number): ValueId {
   const { columns } = g.typeOf(x);
   const weight = g.weight(`${name}.weight`, [columns, columns], {

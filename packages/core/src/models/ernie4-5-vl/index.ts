@@ -1,4 +1,4 @@
-/** ERNIE-4.5-VL, for images: config reader, graph, layout, processor. Weights keep the hub's names. */
+/** ERNIE-4.5-VL, only for images: config reader, graph, layout, processor. Weights keep the hub's names. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
@@ -23,7 +23,7 @@ function createErnie(checkpointConfig: Readonly<Record<string, unknown>>): Visio
     outputColumns: [config.text_hidden_size],
     minTokenBudget: 64, // vLLM's
     maxGridSide: MAX_GRID_SIDE,
-    // Two frames of a clip would become one.
+    // The temporal merge of two different frames is not implemented.
     maxFrames: 1,
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildErnieGraph(config, channelScale),

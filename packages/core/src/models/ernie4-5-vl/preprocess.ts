@@ -1,4 +1,4 @@
-/** The settings of ERNIE-4.5-VL's image processor: Qwen2-VL's rules, with patches of one frame and larger images. */
+/** Settings of ERNIE-4.5-VL's image processor: Qwen2-VL's rules, with patches of one frame and larger images. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 

@@ -1,4 +1,4 @@
-/** The published ERNIE-4.5-VL models whose sizes have a source. */
+/** Published ERNIE-4.5-VL models with known tower sizes. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const ERNIE_MODELS = {

@@ -1,4 +1,4 @@
-/** Reads what a Gemma 3 config.json says of the vision tower and of the projection behind it. */
+/** Reads the parts of a Gemma 3 config.json that define the vision tower and its projector. */
 import {
   checkHeads,
   checkPatch,
@@ -21,13 +21,13 @@ const DEFAULTS = {
   patch_size: 16,
 };
 
-/** As in transformers' Gemma3Config and Gemma3TextConfig. */
+/** Defaults as in transformers' Gemma3Config and Gemma3TextConfig. */
 const OUTPUT_DEFAULTS = { mm_tokens_per_image: 256 };
 const TEXT_DEFAULTS = { hidden_size: 2304 };
 
 export type Gemma3Config = ReturnType<typeof readGemma3Config>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readGemma3Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const { mm_tokens_per_image } = readVisionConfig(checkpointConfig, OUTPUT_DEFAULTS);

@@ -20,7 +20,7 @@ export function buildGemma3Graph(config: Gemma3Config, channelScale: Float32Arra
   const projector = "multi_modal_projector";
   const merged = g.mergeRows(normed, merge, projector);
   const mean = g.add("mean_groups", [merged], { groups: merge ** 2 }, `${projector}.mean`);
-  // The checkpoint has w where the scale is 1 + w, and the projection's columns as rows.
+  // The checkpoint stores w for a scale of 1 + w, and a transposed projection.
   const scaled = g.rmsnorm(mean, `${projector}.mm_soft_emb_norm`, epsilon, 1);
   const projection = g.weight(`${projector}.mm_input_projection_weight`, [columns, hidden], {
     transposed: true,

@@ -1,7 +1,7 @@
-/** The settings of Gemma 3's image processor: every image becomes a square, and is cut in raster order. */
+/** Settings of Gemma 3's image processor: every image is resized to a square; patches are in raster order. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 
-/** transformers' Gemma3ImageProcessor has 224² and the statistics of ImageNet's "standard" set: ½ and ½. */
+/** transformers' Gemma3ImageProcessor, with images of 224² and mean and std of ½ (transformers' IMAGENET_STANDARD). */
 const GEMMA3_CLASS: ImageProcessor = {
   patchSize: 14,
   mergeSize: 4,

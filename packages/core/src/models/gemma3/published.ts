@@ -1,4 +1,4 @@
-/** The published Gemma 3 models with a vision tower: the same one, under language models of three widths. */
+/** Published Gemma 3 models with vision. They share a tower; the language models have three widths. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const GEMMA3_MODELS = {

@@ -1,4 +1,4 @@
-/** Reads the vision part of the config.json of Gemma 4 12B, which has no layers. */
+/** Reads the vision part of the config.json of Gemma 4 12B, whose vision embedder has no layers. */
 import {
   checkPatch,
   objectIn,
@@ -10,12 +10,12 @@ import {
 /** Names and defaults as in transformers' Gemma4UnifiedVisionConfig. */
 const DEFAULTS = { patch_size: 16, pooling_kernel_size: 3, mm_embed_dim: 3840, mm_posemb_size: 1120 };
 
-/** Of transformers' Gemma4UnifiedTextConfig: the columns of the result. */
+/** Defaults of transformers' Gemma4UnifiedTextConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 3840 };
 
 export type Gemma4UnifiedConfig = ReturnType<typeof readGemma4UnifiedConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readGemma4UnifiedConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
@@ -25,7 +25,7 @@ export function readGemma4UnifiedConfig(checkpointConfig: Readonly<Record<string
     ...vision,
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-6),
     text_hidden_size: text.hidden_size,
-    /** Pixels along one side of what becomes a token. */
+    /** Pixels along one side of a token. */
     model_patch_size: vision.patch_size * vision.pooling_kernel_size,
   };
 }

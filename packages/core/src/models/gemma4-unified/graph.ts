@@ -6,10 +6,10 @@ import type { Graph } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
 import type { Gemma4UnifiedConfig } from "./config.js";
 
-/** torch's default, in the embedder's layer norms. */
+/** torch's default, used by the embedder's layer norms. */
 const EPSILON = 1e-5;
 
-/** Of the tables of x and y. */
+/** One tap each for x and y. */
 const POSITION_TAPS = 2;
 
 export function buildGemma4UnifiedGraph(config: Gemma4UnifiedConfig, channelScale: Float32Array): Graph {

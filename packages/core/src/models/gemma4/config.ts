@@ -23,15 +23,15 @@ const DEFAULTS = {
   position_embedding_size: 10_240,
 };
 
-/** Of transformers' Gemma4TextConfig: the columns of the result. */
+/** Defaults of transformers' Gemma4TextConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 2304 };
 
-/** transformers' θ of this tower, where a config has none. */
+/** transformers' default θ for this tower. */
 const ROPE_THETA = 100;
 
 export type Gemma4Config = ReturnType<typeof readGemma4Config>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readGemma4Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
@@ -45,7 +45,7 @@ export function readGemma4Config(checkpointConfig: Readonly<Record<string, unkno
   ] as const) {
     const value = visionConfig[key] ?? expected;
     if (value !== expected)
-      throw wrongConfig(key, value, `${expected}: vitgraph has no other for this tower`);
+      throw wrongConfig(key, value, `${expected}: vitgraph supports no other value for this tower`);
   }
   return {
     ...vision,

@@ -1,15 +1,15 @@
 /**
  * Gemma 4's vision tower and embedder, as transformers' Gemma4VisionModel and Gemma4MultimodalEmbedder compute them: patches
- * with a learned position for each axis, layers with norms before and behind, norms of each head, the mean of k × k patches and
- * a projection to the language model's width. In the small models every linear clips what it reads and writes; in the large
- * ones the means are standardized.
+ * with a learned position for each axis, layers with norms before and after attention and MLP, norms of each head, the
+ * mean of k × k patches and a projection to the language model's width. In the small models every linear layer clamps
+ * its input and output; in the large ones the means are standardized.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { headColumns, headRows, type LinearOptions, TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
 import type { Gemma4Config } from "./config.js";
 
-/** Of the two tables of positions: x and y. */
+/** One tap each in the position tables of x and y. */
 export const POSITION_TAPS = 2;
 
 export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Array): Graph {
@@ -17,7 +17,7 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   const { patch_size: patchSize, pooling_kernel_size: pool, position_embedding_size: positions } = config;
   const activation = activationOf(config.hidden_activation);
   const headSize = hidden / heads;
-  // [axis, of a pair, frequency] → [of a pair, axis, frequency]
+  // [axis, element of a pair, frequency] → [element of a pair, axis, frequency]
   const headOrder = { sides: [2, 2, headSize / 4], axes: [1, 0, 2] };
   const g = new TowerBuilder();
   const pixels = g.patches({ channels: 3, temporal: 1, patchSize, channelsLast: true }, channelScale);
@@ -44,7 +44,7 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
       string,
       string,
     ];
-    // Clipped, each of the three reads other rows.
+    // With clamps, the inputs of the three projections differ, so they cannot be one product.
     const apart = (part: string) =>
       linear(x, part, hidden, { reordered: headRows(heads, hidden, headOrder) });
     const together = [`${q}.linear`, `${k}.linear`, `${v}.linear`] as const;
@@ -66,7 +66,7 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   const embedder = "vision_tower.patch_embedder";
   const projection = `${embedder}.input_proj.weight`;
   const columns = 3 * patchSize ** 2;
-  // W · (2x − 1) for pixels x from 0 to 1.
+  // The tower computes W · (2x − 1) for pixels x from 0 to 1: weight 2W, and as bias minus the row sums of W.
   const weight = g.weight(projection, [hidden, columns], { factor: 2 });
   const bias = g.weight(`${embedder}.input_proj.bias`, [hidden], {
     parts: [projection],
@@ -94,7 +94,8 @@ export function buildGemma4Graph(config: Gemma4Config, channelScale: Float32Arra
   }
   const merged = g.mergeRows(x, pool, "vision_tower.pooler");
   const mean = g.add("mean_groups", [merged], { groups: pool ** 2 }, "vision_tower.pooler.mean");
-  // The means grow by the root of the width. A norm behind that is the norm of the means with an epsilon as much smaller.
+  // transformers multiplies the means by √hidden. Without standardization an RMSNorm follows, so dividing its epsilon
+  // by hidden has the same effect.
   const standardized = () => {
     const [shift, scale] = ["std_bias", "std_scale"].map((name) =>
       g.weight(`vision_tower.${name}`, [hidden]),

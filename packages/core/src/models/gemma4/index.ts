@@ -1,4 +1,4 @@
-/** Gemma 4, both of its towers: config reader, graph, layout, processors. Weights keep transformers' names. */
+/** Gemma 4, for both of its towers: config reader, graph, layout, processors. Weights keep transformers' names. */
 import { MAX_GRID_SIDE } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
@@ -26,13 +26,13 @@ function createGemma4(checkpointConfig: Readonly<Record<string, unknown>>): Visi
     spatialMergeSize: pool,
     dims: { patches: pool ** 2, tokens: 1, segments: 1 },
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: 70, // vLLM's: the fewest tokens that the processor may be asked for
+    minTokenBudget: 70, // vLLM's: the smallest supported max_soft_tokens
     maxGridSide: Math.min(size, MAX_GRID_SIDE),
     names: { prefixes: ["model.", ""] },
     buildGraph: ({ channelScale }) => buildGemma4Graph(config, channelScale),
     layout: (grid) =>
       rasterLayout(grid, pool, (positions) => {
-        // x before y, in the rotation and in the two tables of positions.
+        // x before y, for RoPE and for the two position tables.
         const places = positions.map((_, at) => positions[at ^ 1] as number);
         return {
           positions: places,

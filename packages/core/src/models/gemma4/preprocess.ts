@@ -1,6 +1,6 @@
 /**
- * The settings of Gemma 4's processors: every image, and every frame of a clip, fills its budget of tokens, as far as its aspect
- * ratio allows.
+ * Settings of Gemma 4's processors: every image, and every frame of a clip, is resized to use its token budget as far
+ * as its aspect ratio allows.
  */
 import type {
   FittedImage,
@@ -11,13 +11,13 @@ import type {
 } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 
-/** The tokens of an image that the processor may be asked for. */
+/** Values of `max_soft_tokens` that the processor supports. */
 const TOKEN_BUDGETS = [70, 140, 280, 560, 1120];
 
 const IMAGE_TOKENS = 280;
 const FRAME_TOKENS = 70;
 
-/** transformers' Gemma4ImageProcessor: pixels from 0 to 1, which the tower shifts itself. */
+/** transformers' Gemma4ImageProcessor. Pixels are from 0 to 1; the tower itself maps them to −1 … 1. */
 const GEMMA4_CLASS: ImageProcessor = {
   patchSize: 16,
   mergeSize: 3,
@@ -53,7 +53,7 @@ export const GEMMA4_VIDEOS: VideoProcessor = {
 
 export const GEMMA4_VIDEO_SIZES = sizesFor(FRAME_TOKENS);
 
-/** @param absent tokens, where a file says none */
+/** @param absent default of `max_soft_tokens` */
 function sizesFor(absent: number): SizeSettings {
   return {
     keys: ["max_soft_tokens", "pooling_kernel_size"],
@@ -77,7 +77,7 @@ function budgeted(
 ): Pick<VideoProcessor, "minPixels" | "maxPixels" | "fit" | "fitClip"> {
   const most = tokens * (patch * pool) ** 2;
   return {
-    // Sides are rounded down, so that an image has less than its budget; linters ask for a bound.
+    // A nominal lower bound: sides are rounded down, so an image has fewer tokens than its budget.
     minPixels: Math.ceil(most / 2),
     maxPixels: most,
     fit: (size, processor) => fitBudget(size, tokens, processor),
@@ -94,7 +94,7 @@ function fitBudget(
   const block = patchSize * mergeSize;
   const factor = Math.sqrt((tokens * block ** 2) / (height * width));
   const blocks = (side: number) => Math.floor((side * factor) / block);
-  // A side that would vanish has one token, and the other as many as the aspect ratio and the budget allow.
+  // A side that rounds to 0 gets one token, and the other side as many as the aspect ratio and the budget allow.
   const along = (longer: number, shorter: number) => Math.min(Math.floor(longer / shorter), tokens);
   const [rows, columns] =
     blocks(height) === 0

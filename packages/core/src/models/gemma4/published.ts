@@ -1,4 +1,7 @@
-/** Published Gemma 4 models with a vision tower: two towers, each under language models of two widths. */
+/**
+ * Published Gemma 4 models with a vision tower. There are two towers; the models of a tower differ in language model
+ * width.
+ */
 import type { ArchitectureConfig } from "../model-family.js";
 
 const SMALL = {

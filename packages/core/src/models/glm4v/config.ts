@@ -1,4 +1,4 @@
-/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of GLM-OCR and GLM-5.3, whose towers are variants. */
+/** Reads the vision part of the config.json of GLM-4.1V, 4.5V and 4.6V, and of the variants GLM-OCR and GLM-5.3. */
 import {
   checkHeads,
   checkPatch,
@@ -23,7 +23,7 @@ const DEFAULTS = {
   intermediate_size: 13_696,
 };
 
-/** Of transformers' GlmOcrVisionConfig, where they differ. */
+/** Defaults of transformers' GlmOcrVisionConfig. */
 const OCR_DEFAULTS = {
   ...DEFAULTS,
   hidden_size: 1024,
@@ -32,14 +32,14 @@ const OCR_DEFAULTS = {
   intermediate_size: 4096,
 };
 
-/** Of transformers' Glm5NextVisionConfig, which has GLM-OCR's others. */
+/** Default of transformers' Glm5NextVisionConfig; its other defaults are those of GLM-OCR. */
 const MERGER_DEFAULTS = { projection_intermediate_size: 10_240 };
 
 export type Glm4vVariant = "glm4v" | "glm_ocr" | "glm5_next";
 
 export type Glm4vVisionConfig = ReturnType<typeof readGlm4vVisionConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readGlm4vVisionConfig(
   visionConfig: Readonly<Record<string, unknown>>,
   variant: Glm4vVariant,
@@ -57,10 +57,10 @@ export function readGlm4vVisionConfig(
     ...(variant === "glm5_next" && {
       swiglu_limit: readPositiveNumber(visionConfig, "swiglu_limit", 10),
     }),
-    // No key has these: a block's MLP is as wide as the result, and the merger's is intermediate_size wide. The variants' differ.
+    // Inner widths of the MLPs of blocks and merger. No key is named after them; their source differs by variant.
     block_width: ocr ? config.intermediate_size : config.out_hidden_size,
     merger_width: mergerWidth(),
-    /** Cells along one side of the table of positions. */
+    /** Cells along one side of the position table. */
     side: Math.floor(config.image_size / config.patch_size),
   };
   function mergerWidth(): number {

@@ -1,6 +1,7 @@
 /**
- * Which frames of a clip GLM sees: `sample_frames` of transformers' Glm4vVideoProcessor, Glm46VVideoProcessor and
- * Glm5NextVideoProcessor, step by step in float64. All go by time, and fill the last temporal patch by repeating a frame.
+ * Frame sampling of GLM's video processors: `sample_frames` of transformers' Glm4vVideoProcessor, Glm46VVideoProcessor
+ * and Glm5NextVideoProcessor, step by step in float64. All sample by time, and repeat the last frame to fill the last
+ * temporal patch.
  */
 import { linspace } from "../../numerics.js";
 import {
@@ -11,7 +12,7 @@ import {
   unsampled,
 } from "../../video/sample-frames.js";
 
-/** At `fps` up to `maxDuration`; of a longer clip as many frames as of one of that length, in equal steps. */
+/** Samples at `fps`. A clip longer than `maxDuration` gets the frame count of that duration, in equal steps. */
 export function sampleAtRate(
   { frames, fps: clipFps }: ClipLength,
   { fps = 2, numFrames }: FrameSampling,
@@ -21,7 +22,7 @@ export function sampleAtRate(
   const duration = frames / clipFps;
   const last = frames - 1;
   if (duration <= maxDuration) {
-    // Every frame is taken from the clip's own rate on.
+    // From the clip's own rate on, all frames are sampled; the bound limits the work.
     const rate = Math.min(fps, 2 * clipFps);
     const count = Math.max(1, Math.floor(duration * rate));
     return inPairs(range(count).map((index) => Math.min(last, Math.ceil((index * clipFps) / rate))));
@@ -34,7 +35,7 @@ export function sampleAtRate(
 const MAX_SECONDS = 2400;
 const MAX_FRAMES = 640;
 
-/** At a rate that falls with the length of the clip. */
+/** Samples at a rate that decreases with the duration of the clip. */
 export function sampleByDuration(
   clip: ClipLength,
   wanted: FrameSampling,
@@ -47,7 +48,7 @@ export function sampleByDuration(
   return spacedFrames(clip, count, 1 / (temporalPatchSize * rate));
 }
 
-/** At `fps`, at most `maxFrames`. */
+/** Samples at `fps`, at most `maxFrames` frames. */
 export function sampleSteps(
   clip: ClipLength,
   { fps = 2, numFrames }: FrameSampling,
@@ -58,10 +59,10 @@ export function sampleSteps(
   return spacedFrames(clip, Math.min(Math.trunc(seconds * fps), maxFrames), 1 / fps);
 }
 
-/** Frames one step apart; in equal steps where those are not the wanted number. @param step in seconds */
+/** Frames at intervals of `step` seconds; if that does not yield `wanted` frames, in equal steps. */
 function spacedFrames({ frames, fps }: ClipLength, wanted: number, step: number): readonly number[] {
   const spread = (first: number, last: number) => linspace(first, last, wanted).map(Math.floor);
-  // transformers takes no frame of a clip that is too short for one.
+  // transformers samples no frame here; vitgraph samples the first.
   if (wanted === 0) return inPairs([0]);
   if (frames < wanted) return inPairs(spread(0, frames - 1));
   const indices = everyStep(frames, 1 / fps, step, Math.trunc(frames / fps));
@@ -71,7 +72,7 @@ function spacedFrames({ frames, fps }: ClipLength, wanted: number, step: number)
   );
 }
 
-/** The first frame at or behind each step, until the last whole second. */
+/** The first frame at or after each step, up to `end` seconds. */
 function everyStep(frames: number, frameSeconds: number, step: number, end: number): readonly number[] {
   const indices: number[] = [];
   let next = 0;
@@ -84,7 +85,7 @@ function everyStep(frames: number, frameSeconds: number, step: number, end: numb
   return indices;
 }
 
-/** Each once, and the last one twice if that makes their number even. */
+/** Removes duplicates, and repeats the last index if the count is odd. */
 function inPairs(indices: readonly number[]): readonly number[] {
   const unique = [...new Set(indices)];
   return unique.length % 2 === 0 ? unique : [...unique, unique.at(-1) as number];

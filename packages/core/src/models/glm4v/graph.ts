@@ -1,8 +1,8 @@
 /**
  * The vision tower of GLM-4.1V, 4.5V and 4.6V, as transformers' Glm4vVisionModel computes it: normed patches with learned
- * positions, blocks with two-dimensional rotary ones, a convolution that turns merge² patches into a token, and a gated MLP.
- * That of GLM-OCR (GlmOcrVisionModel) has no learned positions, and norms of queries and keys instead. That of GLM-5.3
- * (Glm5NextVisionModel) also bounds what its MLPs gate.
+ * positions, blocks with two-dimensional RoPE, a convolution that turns merge² patches into a token, and a gated MLP.
+ * GLM-OCR (GlmOcrVisionModel) has norms of queries and keys instead of learned positions. GLM-5.3 (Glm5NextVisionModel)
+ * also clamps the operands of its gated MLPs.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -10,7 +10,7 @@ import { BICUBIC_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
 import type { Glm4vVisionConfig } from "./config.js";
 
-/** torch's default, in the merger's layer norm. */
+/** torch's default, used by the merger's layer norm. */
 const MERGER_EPSILON = 1e-5;
 
 export function buildGlm4vGraph(config: Glm4vVisionConfig, channelScale: Float32Array): Graph {

@@ -16,14 +16,14 @@ import {
   GLM46V_VIDEOS,
 } from "./preprocess.js";
 
-/** Under language models with and without experts. */
+/** GLM-4.1V, and GLM-4.5V with a mixture-of-experts language model. */
 export const glm4v: ModelFamily = {
   create: (config) => createGlm4v(visionConfigOf(config), "glm4v"),
   images: GLM4V_IMAGES,
   videos: GLM4V_VIDEOS,
 };
 
-/** Its clips are sampled in another way. */
+/** GLM-4.6V, which samples clips by another rule. */
 export const glm46V: ModelFamily = {
   create: (config) => ({ ...glm4v.create(config), modelType: "glm46v" }),
   images: GLM4V_IMAGES,

@@ -1,6 +1,6 @@
 /**
- * The settings of GLM's image and video processors. Glm4vImageProcessor and Glm46VImageProcessor are alike; Glm5NextImageProcessor, of
- * GLM-5.3, pads an image up to whole tokens.
+ * Settings of GLM's image and video processors. Glm4vImageProcessor and Glm46VImageProcessor are equal.
+ * Glm5NextImageProcessor of GLM-5.3 pads images to whole tokens.
  */
 import type {
   FittedImage,
@@ -23,7 +23,7 @@ const GLM4V_CLASS: ImageProcessor = {
 
 export const GLM4V_IMAGES: ImageProcessorDefaults = { withoutFile: GLM4V_CLASS, ofClass: GLM4V_CLASS };
 
-/** transformers' Glm46VVideoProcessor, whose file can't change the sampling. */
+/** transformers' Glm46VVideoProcessor. A processor file cannot change its sampling. */
 export const GLM46V_VIDEOS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   minPixels: 112 * 112,
@@ -40,7 +40,7 @@ export const GLM4V_VIDEOS: VideoProcessor = {
   sampling: sampleAtRate,
   fps: 2,
   maxDuration: 300,
-  // The pixels of a clip are bounded, not its frames.
+  // The processor limits the pixels of a clip, not its frames.
   maxFrames: Number.POSITIVE_INFINITY,
 };
 
@@ -78,7 +78,7 @@ export const GLM5_NEXT_VIDEO_SIZES = sizesWithin(VIDEO_BOUNDS);
 
 function sizesWithin({ minTokens, maxTokens }: TokenBounds): SizeSettings {
   return {
-    // transformers does not read these processors' `size`.
+    // transformers ignores `size` for these processors.
     keys: ["min_image_tokens", "max_image_tokens", "patch_expand_factor"],
     read(settings, { patchSize, mergeSize }) {
       const side = settings.patchSize(patchSize) * settings.positiveInteger("merge_size", mergeSize);
@@ -101,13 +101,13 @@ function padded(bounds: TokenBounds): Pick<VideoProcessor, "minPixels" | "maxPix
   };
 }
 
-/** The bounds cover all frames, a token two of them: a still counts as two. */
+/** The bounds apply to all frames. A token covers two frames, so a still counts as two. */
 function fitPadded(size: ImageSize, bounds: TokenBounds, frames: number): FittedImage {
   checkAspectRatio(size.height, size.width);
   const canvas = canvasOf(size, bounds, frames);
   const { height, width } = size;
   const fitting = Math.min(canvas.height / height, canvas.width / width);
-  // Only what is below the bound grows.
+  // Only images below the lower bound are enlarged.
   const isLarge = (frames / 2) * height * width >= bounds.minTokens * bounds.block ** 2;
   const scale = isLarge ? Math.min(1, fitting) : fitting;
   const scaled = (side: number, most: number) => Math.max(1, Math.min(most, Math.floor(side * scale)));
@@ -117,7 +117,7 @@ function fitPadded(size: ImageSize, bounds: TokenBounds, frames: number): Fitted
   };
 }
 
-/** The sides in whole tokens, rounded up, within the bounds. */
+/** The canvas: sides rounded up to whole tokens, scaled to fit the bounds. */
 function canvasOf(
   { height, width }: ImageSize,
   { block, minTokens, maxTokens }: TokenBounds,
@@ -133,7 +133,7 @@ function canvasOf(
     canvas = { height: grown(height), width: grown(width) };
   }
   if (patches * canvas.height * canvas.width <= most) return canvas;
-  // The tallest content that fits, as transformers searches it.
+  // A binary search for the largest content height that fits, as in transformers.
   let [low, high] = [1, height];
   canvas = { height: block, width: block };
   while (low <= high) {

@@ -1,4 +1,4 @@
-/** Published GLM models with this tower, and with its variants. */
+/** Published GLM models with this tower or its variants. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 const VISION = {

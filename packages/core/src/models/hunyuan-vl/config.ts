@@ -25,7 +25,7 @@ const DEFAULTS = {
 
 export type HunyuanConfig = ReturnType<typeof readHunyuanConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readHunyuanConfig(visionConfig: Readonly<Record<string, unknown>>) {
   const config = readVisionConfig(visionConfig, DEFAULTS);
   const { hidden_size, num_attention_heads: heads, max_image_size, patch_size } = config;
@@ -33,7 +33,7 @@ export function readHunyuanConfig(visionConfig: Readonly<Record<string, unknown>
   checkPatch(config.num_channels, patch_size);
   const keyHeads = visionConfig.num_key_value_heads ?? heads;
   if (keyHeads !== heads)
-    throw wrongConfig("num_key_value_heads", keyHeads, `${heads}, as many as of queries`);
+    throw wrongConfig("num_key_value_heads", keyHeads, `${heads}, the number of query heads`);
   if (config.interpolate_mode !== "bilinear") {
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",
@@ -44,7 +44,7 @@ export function readHunyuanConfig(visionConfig: Readonly<Record<string, unknown>
   return {
     ...config,
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-5),
-    /** Cells along one side of the table of positions. */
+    /** Cells along one side of the position table. */
     side: Math.floor(max_image_size / patch_size),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * HunyuanOCR's vision tower, as transformers' HunYuanVLVisionTransformer computes it: patches with learned positions, layers of
- * attention over the whole image, two convolutions that turn merge² patches into a token, and learned rows: a newline behind
- * each row of tokens, and one at each end of the image.
+ * attention over the whole image, two convolutions that turn merge² patches into a token, and learned rows: a newline
+ * after each row of tokens, and one row each at the begin and end of the image.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { rowsOf } from "../../graph/ops.js";
@@ -32,7 +32,7 @@ export function buildHunyuanGraph(config: HunyuanConfig, channelScale: Float32Ar
   const patches = g.linear(pixels, "embeddings.patch_embedding", hidden, {
     shape: [hidden, channels, patchSize, patchSize],
   });
-  // The first row is a class row's, which this tower does not have.
+  // The table's first row belongs to a class row, which this tower does not have.
   const table = g.weight("embeddings.position_embedding.weight", [config.side ** 2 + 1, hidden]);
   let x = g.sum(patches, g.interpolate(table, BILINEAR_TAPS, "embeddings.position_embedding"), "embeddings");
   for (let index = 0; index < config.num_hidden_layers; index++) {
@@ -48,7 +48,7 @@ export function buildHunyuanGraph(config: HunyuanConfig, channelScale: Float32Ar
     shape: [4 * hidden, 2 * hidden, 1, 1],
   });
   const newline = g.weight("perceive.image_newline", [1, 4 * hidden], { stored: [4 * hidden] });
-  const lines = g.linear(g.answer(wide, newline, "perceive.lines"), "perceive.mlp", columns);
+  const lines = g.linear(g.withLearnedTokens(wide, newline, "perceive.lines"), "perceive.mlp", columns);
   const ends = g.weight("perceive.ends", [2, columns], {
     parts: ["perceive.image_begin", "perceive.image_end"],
     stored: [2 * columns],

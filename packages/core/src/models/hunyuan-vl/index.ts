@@ -5,7 +5,7 @@ import { visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { readHunyuanConfig } from "./config.js";
 import { buildHunyuanGraph } from "./graph.js";
-import { answerRows, lineLayout } from "./layout.js";
+import { lineLayout, outputRows } from "./layout.js";
 import { HUNYUAN_IMAGES } from "./preprocess.js";
 
 export const hunyuanVL: ModelFamily = {
@@ -25,11 +25,11 @@ function createHunyuan(visionConfig: Readonly<Record<string, unknown>>): VisionM
     spatialMergeSize: merge,
     dims: { patches: merge ** 2, merged: 1, tokens: 1, segments: 1 },
     outputColumns: [config.out_hidden_size],
-    minTokenBudget: 64, // vLLM infers none for this model; 64 is its usual one
+    minTokenBudget: 64, // vLLM infers none for this model; 64 is its usual minimum
     maxGridSide: MAX_GRID_SIDE,
     maxFrames: 1,
     names: { prefixes: ["vit.", "model.vit."] },
-    tokensOf: (grid) => answerRows(grid, merge),
+    tokensOf: (grid) => outputRows(grid, merge),
     buildGraph: ({ channelScale }) => buildHunyuanGraph(config, channelScale),
     layout: (grid) => lineLayout(grid, merge, config.side),
   };

@@ -1,7 +1,7 @@
-/** The settings of HunyuanOCR's image processor, which cuts images in raster order. */
+/** Settings of HunyuanOCR's image processor. Patches are in raster order. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
-import { answerRows } from "./layout.js";
+import { outputRows } from "./layout.js";
 
 /** transformers' HunYuanVLImageProcessor. */
 const HUNYUAN_CLASS: ImageProcessor = {
@@ -11,12 +11,12 @@ const HUNYUAN_CLASS: ImageProcessor = {
   patchOrder: "raster",
   minPixels: 512 * 512,
   maxPixels: 2048 * 2048,
-  tokensOf: answerRows,
+  tokensOf: outputRows,
 };
 
 export const HUNYUAN_IMAGES: ImageProcessorDefaults = {
   withoutFile: HUNYUAN_CLASS,
   ofClass: HUNYUAN_CLASS,
-  // The hub's file asks for Lanczos, and neither the original code nor transformers takes it.
+  // The hub's file sets Lanczos, but the original code and transformers ignore it.
   ignored: ["resample"],
 };

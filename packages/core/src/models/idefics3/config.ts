@@ -1,4 +1,4 @@
-/** Reads the vision part of the config.json of Idefics3, and of SmolVLM and Granite-Docling, which have its architecture. */
+/** Reads the vision part of the config.json of Idefics3, SmolVLM and Granite-Docling, which share an architecture. */
 import {
   checkHeads,
   checkPatch,
@@ -21,15 +21,15 @@ const DEFAULTS = {
   hidden_act: "gelu_pytorch_tanh",
 };
 
-/** Of the whole model's config: patches along one side of a token. */
+/** Keys at the top level of config.json. `scale_factor` is the number of patches along one side of a token. */
 const OUTPUT_DEFAULTS = { scale_factor: 2 };
 
-/** Of transformers' LlamaConfig: the columns of the result. */
+/** Defaults of transformers' LlamaConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type Idefics3Config = ReturnType<typeof readIdefics3Config>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readIdefics3Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);

@@ -31,13 +31,14 @@ function createIdefics3(checkpointConfig: Readonly<Record<string, unknown>>, mod
     spatialMergeSize: merge,
     dims: { patches: merge ** 2, tokens: 1, segments: 1 / tokens },
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM infers none for this model; no batch has fewer tokens than a tile
+    minTokenBudget: tokens, // vLLM infers none for this model; a batch has at least one tile
     maxGridSide: side,
     fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names: { prefixes: ["model.", ""] },
     buildGraph: ({ channelScale }) => buildIdefics3Graph(config, channelScale),
-    // transformers finds the cell of a patch by float32 buckets: for a whole tile of any published size, the patch's own.
+    // transformers computes position indices by float32 buckets. For whole tiles of all published sizes, the index of a
+    // patch is its own position.
     layout: (grid) => rasterLayout(grid, merge),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The settings of Idefics3's and SmolVLM's processors: a large image becomes tiles of one size, and the whole picture behind
- * them; each frame of a clip becomes one tile.
+ * Settings of Idefics3's and SmolVLM's processors: a large image becomes tiles of one size, followed by a thumbnail;
+ * each frame of a clip becomes one tile.
  */
 import type {
   FittedImage,
@@ -17,17 +17,17 @@ import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 interface TileSettings {
   /** Pixels along one side of a tile. */
   readonly tile: number;
-  /** Every image is brought to this many pixels along its longer side. */
+  /** Every image is resized to this many pixels along its longer side. */
   readonly longestEdge: number;
   readonly splitting: boolean;
 }
 
-/** transformers' bound on a side, whatever the settings say. */
+/** transformers' fixed upper bound of a side in pixels. */
 const MAX_IMAGE_SIZE = 4096;
 
 const CLASS_SIZES = { tile: 364, longestEdge: 4 * 364 };
 
-/** transformers' Idefics3ImageProcessor. Before torchvision 0.27, and on a GPU, transformers itself takes bicubic for lanczos. */
+/** transformers' Idefics3ImageProcessor. Before torchvision 0.27, and on a GPU, it uses bicubic instead of lanczos. */
 const IDEFICS3_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   temporalPatchSize: 1,
@@ -38,7 +38,7 @@ const IDEFICS3_CLASS: ImageProcessor = {
   ...tiled({ ...CLASS_SIZES, splitting: true }),
 };
 
-/** SmolVLM's files have settings of images and of videos side by side. */
+/** Keys of images and of videos: SmolVLM's files contain both. */
 const SIZE_KEYS = ["max_image_size", "do_image_splitting", "return_row_col_info", "video_sampling"];
 
 export const IDEFICS3_IMAGES: ImageProcessorDefaults = {
@@ -60,8 +60,8 @@ export const IDEFICS3_IMAGES: ImageProcessorDefaults = {
 };
 
 /**
- * At most `maxFrames`, in equal steps; without the first and the last second where the clip has that many to spare:
- * `sample_frames` of transformers' SmolVLMVideoProcessor.
+ * `sample_frames` of transformers' SmolVLMVideoProcessor: at most `maxFrames` frames in equal steps. The first and the
+ * last second of a long clip are skipped.
  */
 const sampleInside: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }, limits) => {
   const rate = fps ?? limits.fps ?? 1;
@@ -137,12 +137,12 @@ function tiled({
       if (!splitting) return { via, resizeTo: square, tile: square };
       const resizeTo = wholeTiles(via, tile);
       const split = resizeTo.height > tile || resizeTo.width > tile;
-      return { via, resizeTo, tile: square, ...(split && { whole: { from: "resized" } }) };
+      return { via, resizeTo, tile: square, ...(split && { thumbnail: { from: "resized" } }) };
     },
   };
 }
 
-/** The longer side becomes `longestEdge`, and the other one even; then both are bounded. */
+/** Scales the longer side to `longestEdge` and rounds the other to an even number, within MAX_IMAGE_SIZE. */
 function scaledTo(longestEdge: number, { height, width }: ImageSize): ImageSize {
   const aspect = width / height;
   const even = (side: number) => side + (side % 2);
@@ -157,7 +157,7 @@ function scaledTo(longestEdge: number, { height, width }: ImageSize): ImageSize 
     : { width: Math.max(1, Math.trunc(MAX_IMAGE_SIZE * (w / h))), height: MAX_IMAGE_SIZE };
 }
 
-/** Both sides go up to multiples of a tile, the shorter one from where the longer one takes it. */
+/** Rounds the longer side up to a multiple of the tile, scales the shorter one with it, and rounds that up, too. */
 function wholeTiles({ height, width }: ImageSize, tile: number): ImageSize {
   const aspect = width / height;
   const up = (side: number) => Math.ceil(side / tile) * tile;

@@ -1,6 +1,6 @@
 /**
- * Reads the vision part of an InternVL config.json in both of its layouts: transformers' own (`internvl`), and that of the
- * checkpoints that most people serve (`internvl_chat`), whose names differ.
+ * Reads the vision part of an InternVL config.json in both layouts: transformers' (`internvl`), and the original one
+ * (`internvl_chat`), which has other key names and is the most common.
  */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import {
@@ -27,21 +27,21 @@ const DEFAULTS = {
   norm_type: "layer_norm",
 };
 
-/** Sides, which are lists [height, width] in transformers' layout. */
+/** Sizes in pixels. transformers' layout has lists [height, width]. */
 const SIDES = { image_size: 448, patch_size: 14 };
 
-/** Of the whole model's config. */
+/** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 const TILE_DEFAULTS = { min_dynamic_patch: 1, max_dynamic_patch: 12 };
 
-/** Of transformers' Qwen2Config: the columns of the result. */
+/** Defaults of transformers' Qwen2Config. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type InternVLModelType = "internvl" | "internvl_chat" | "qianfan_ocr";
 
 export type InternVLConfig = ReturnType<typeof readInternVLConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readInternVLConfig(checkpointConfig: Config, modelType: InternVLModelType) {
   const chat = modelType === "internvl_chat";
   const visionConfig = visionConfigOf(checkpointConfig);
@@ -63,7 +63,7 @@ export function readInternVLConfig(checkpointConfig: Config, modelType: InternVL
     checkpointConfig[chat ? "select_layer" : "vision_feature_layer"] ?? -1,
     -1,
   );
-  // Without it transformers has one more norm.
+  // Without mean pooling, transformers adds a norm.
   if (!chat) refuse("use_mean_pooling", visionConfig.use_mean_pooling ?? true, true);
   if (chat) refuse("ps_version", checkpointConfig.ps_version ?? "v2", "v2");
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {

@@ -1,16 +1,16 @@
 /**
  * InternVL's vision tower and projector, as transformers' InternVLVisionModel and InternVLMultiModalProjector compute them: a
- * class row before the patches of each tile, layers whose results are scaled, and a merger behind which no class row is left.
+ * class row before the patches of each tile, layers with layer scale, and a merger without the class rows.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { type PackedProjection, TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
 import type { InternVLConfig } from "./config.js";
 
-/** torch's default, in the projector's layer norm. */
+/** torch's default, used by the projector's layer norm. */
 const PROJECTOR_EPSILON = 1e-5;
 
-/** @param projection the name of an attention layer's projection */
+/** @param projection returns the checkpoint names of a layer's attention projection */
 export function buildInternVLGraph(
   config: InternVLConfig,
   projection: (layer: string) => PackedProjection,

@@ -1,8 +1,10 @@
-/** InternVL3 and 3.5 in both layouts of their checkpoints, and Qianfan-OCR, which has one's config and the other's tensors. */
+/**
+ * InternVL3 and 3.5 in both checkpoint layouts, and Qianfan-OCR: config in transformers' layout, tensors in the other.
+ */
 import { withClassRows } from "../class-row.js";
 import type { PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
-import { behindRows } from "../patch-tables.js";
+import { offsetTapRows } from "../patch-tables.js";
 import { rasterLayout, tapsOfCells } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
 import { type InternVLModelType, readInternVLConfig } from "./config.js";
@@ -92,7 +94,7 @@ function createInternVL(
     fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     names,
-    // The processor's file of this layout is that of CLIP; the tiles are in config.json.
+    // In this layout the processor file is CLIP's, and config.json has the tile settings.
     ...(modelType === "internvl_chat" && {
       imageSettings: tilesOf({
         tile,
@@ -105,7 +107,7 @@ function createInternVL(
     layout: (grid) =>
       withClassRows(
         grid,
-        rasterLayout(grid, merge, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+        rasterLayout(grid, merge, (positions) => offsetTapRows(tapsOfCells(positions, grid), 1)),
       ),
   };
 }

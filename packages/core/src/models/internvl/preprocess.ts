@@ -1,5 +1,5 @@
 /**
- * The settings of InternVL's processors: an image becomes tiles of one size, and a thumbnail behind them; each frame of a clip
+ * Settings of InternVL's processors: an image becomes tiles of one size, followed by a thumbnail; each frame of a clip
  * becomes one tile.
  */
 import type {
@@ -15,16 +15,16 @@ import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 export interface TileSettings {
   /** Pixels along one side of a tile. */
   readonly tile: number;
-  /** The fewest and the most tiles of an image, without its thumbnail. */
+  /** Minimum and maximum number of tiles of an image, without its thumbnail. */
   readonly min: number;
   readonly max: number;
   readonly thumbnail: boolean;
 }
 
-/** What the hub's checkpoints say, in both of their layouts. */
+/** Tile settings of the hub's checkpoints, in both layouts. */
 const TILES: TileSettings = { tile: 448, min: 1, max: 12, thumbnail: true };
 
-/** Their range: ImageNet's, where transformers' GotOcr2ImageProcessor has CLIP's. */
+/** Normalisation of the hub's checkpoints: ImageNet's. transformers' GotOcr2ImageProcessor has CLIP's. */
 const IMAGENET = { imageMean: [0.485, 0.456, 0.406], imageStd: [0.229, 0.224, 0.225] };
 
 const GOT_OCR2_CLASS: ImageProcessor = {
@@ -37,23 +37,23 @@ const GOT_OCR2_CLASS: ImageProcessor = {
 export const INTERNVL_IMAGES: ImageProcessorDefaults = {
   withoutFile: { ...GOT_OCR2_CLASS, ...IMAGENET, ...tilesOf(TILES) },
   ofClass: GOT_OCR2_CLASS,
-  // Tiles are cut from resized images whatever the file says.
+  // Tiles are always cut from resized images.
   ignored: ["do_resize"],
   sizes: {
-    // transformers' InternVLProcessor cuts tiles whatever the file says of it.
+    // transformers' InternVLProcessor ignores `crop_to_patches` and always cuts tiles.
     keys: ["min_patches", "max_patches", "crop_to_patches"],
     read(settings) {
       const tile = settings.object("size").square(384);
       const min = settings.positiveInteger("min_patches", TILES.min);
       const max = settings.positiveInteger("max_patches", TILES.max);
-      // Published models have up to 40. An image of 256 has 51 million pixels.
+      // Published models have up to 40 tiles. 256 tiles have 51 million pixels.
       if (max > 256) settings.fail("max_patches", "at most 256");
       return tilesOf({ tile, min, max, thumbnail: true });
     },
   },
 };
 
-/** CLIP's form of one size; config.json has the tiles. */
+/** Ignores the size in the processor file, which is CLIP's: config.json has the tile settings. */
 export const INTERNVL_CHAT_SIZES: SizeSettings = { keys: [], read: () => ({}) };
 
 export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
@@ -63,17 +63,17 @@ export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
   sizes: INTERNVL_CHAT_SIZES,
 };
 
-/** The middle frames of equal parts of the clip: `sample_frames` of transformers' InternVLVideoProcessor. */
+/** `sample_frames` of transformers' InternVLVideoProcessor: the middle frames of equal parts of the clip. */
 const sampleMiddles: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }) => {
   const byRate = fps === undefined ? 1 : Math.min(frames, Math.trunc((frames / clipFps) * fps));
   const count = Math.max(1, numFrames ?? byRate);
   checkFrameCount(count, frames);
   const step = frames / count;
-  // In float32, as torch.arange, whose vectors may round some of thousands of frames to a neighbour.
+  // float32, as in torch.arange. torch's vectorised code may differ by one frame for clips of thousands of frames.
   return Array.from({ length: count }, (_, index) => Math.trunc(Math.fround(step / 2 + index * step)));
 };
 
-/** transformers' InternVLVideoProcessor, which takes all frames by default; 8 are the model cards'. */
+/** transformers' InternVLVideoProcessor. It samples all frames by default; here 8, as in the model cards. */
 export const INTERNVL_VIDEO_CLASS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   temporalPatchSize: 1,
@@ -93,7 +93,7 @@ export const INTERNVL_VIDEOS: VideoProcessor = {
 };
 
 export const INTERNVL_VIDEO_SIZES: SizeSettings = {
-  // Without a file of its own, the settings are those of images.
+  // Includes the image keys: without video settings, those of images apply.
   keys: ["initial_shift", "min_patches", "max_patches", "crop_to_patches"],
   read(settings, { fixedSize }) {
     settings.onlyTrue("initial_shift");
@@ -117,7 +117,11 @@ export function tilesOf({
     fit(size) {
       const { columns, rows } = nearestTiles(size, { tile, min, max });
       const resizeTo = { height: rows * tile, width: columns * tile };
-      return { resizeTo, tile: square, ...(thumbnail && columns * rows > 1 && { whole: { from: "image" } }) };
+      return {
+        resizeTo,
+        tile: square,
+        ...(thumbnail && columns * rows > 1 && { thumbnail: { from: "image" } }),
+      };
     },
   };
 }

@@ -1,4 +1,4 @@
-/** Published InternVL models: one tower, InternViT-300M, under language models of several widths. */
+/** Published InternVL models. They share the tower InternViT-300M; language model widths differ. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const INTERNVL_MODELS = {

@@ -1,4 +1,4 @@
-/** Reads the vision part of a Kimi-K2.5 or Kimi-VL config.json, under transformers' names or under the hub's. */
+/** Reads the vision part of a Kimi-K2.5 or Kimi-VL config.json, with the key names of transformers or of the hub. */
 import {
   checkHeads,
   checkPatch,
@@ -36,15 +36,15 @@ const HUB_NAMES: Readonly<Record<string, string>> = {
   init_pos_emb_time: "pos_emb_time",
 };
 
-/** How clips are encoded, by transformers' class and by the hub's. No published model sets other values. */
+/** Supported values of keys that control the encoding of clips. No published model sets other values. */
 const CLIPS = { pos_emb_time: CHUNK_FRAMES, video_attn_type: "spatial_temporal", merge_type: "sd2_tpool" };
 
-/** Of transformers' DeepseekV3Config: the columns of the result. */
+/** Defaults of transformers' DeepseekV3Config. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 7168 };
 
 export type KimiConfig = ReturnType<typeof readKimiConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const given = visionConfigOf(checkpointConfig);
   const visionConfig = Object.fromEntries(

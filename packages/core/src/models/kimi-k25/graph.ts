@@ -1,8 +1,8 @@
 /**
  * The vision tower and projector of Kimi-K2.5, as transformers' Kimi_K25VisionModel computes them, and Kimi-VL's
- * MoonVitPretrainedModel and KimiVLMultiModalProjector: patches with learned positions, blocks with two-dimensional rotary
- * ones, the mean of a chunk's frames, and a merger. The rotation turns neighbouring columns of a head, by column and row in
- * turn.
+ * MoonVitPretrainedModel and KimiVLMultiModalProjector: patches with learned positions, blocks with two-dimensional
+ * RoPE, the mean of a chunk's frames, and a merger. RoPE rotates adjacent columns of a head. Pairs alternate between
+ * the patch's column and row.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { headColumns, TowerBuilder } from "../layers.js";
@@ -11,14 +11,14 @@ import { activationOf } from "../vision-config.js";
 import type { KimiConfig } from "./config.js";
 import { CHUNK_FRAMES, frameSinusoids } from "./layout.js";
 
-/** transformers' LayerNorm epsilon in this tower; no key of the config sets it. */
+/** transformers' LayerNorm epsilon in this tower, without a config key. */
 const EPSILON = 1e-5;
 
-/** @param clips items may be clips, as in Kimi-K2.5 */
+/** @param clips whether items may be clips, as in Kimi-K2.5 */
 export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array, clips: boolean): Graph {
   const { hidden_size: hidden, num_attention_heads: heads, patch_size: patchSize, merge } = config;
   const headSize = hidden / heads;
-  // [frequency, axis, of a pair] → [of a pair, axis, frequency]
+  // [frequency, axis, element of a pair] → [element of a pair, axis, frequency]
   const headOrder = { sides: [headSize / 4, 2, 2], axes: [2, 1, 0] };
   const activation = activationOf(config.hidden_act);
   const g = new TowerBuilder();
@@ -41,7 +41,7 @@ export function buildKimiGraph(config: KimiConfig, channelScale: Float32Array, c
   const frames = clips ? CHUNK_FRAMES : 0;
   const table = g.weight(`${embedding}.pos_emb.weight`, [side ** 2 + frames, hidden], {
     stored: [side, side, hidden],
-    ...(clips && { rowsBehind: frameSinusoids(hidden) }),
+    ...(clips && { appended: frameSinusoids(hidden) }),
   });
   const taps = BICUBIC_TAPS + (clips ? 1 : 0);
   let x = g.sum(patches, g.interpolate(table, taps, `${embedding}.pos_emb`), embedding);

@@ -24,7 +24,7 @@ const KIMI_VL_NAMES: TensorNames = {
   ],
 };
 
-/** MoonViT, which is Kimi-K2.5's tower for stills. */
+/** Kimi-VL's MoonViT: Kimi-K2.5's tower, only for stills. */
 export const kimiVL: ModelFamily = {
   create: (config) => createKimi(config, { modelType: "kimi_vl", names: KIMI_VL_NAMES, clips: false }),
   images: KIMI_VL_IMAGES,

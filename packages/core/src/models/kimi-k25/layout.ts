@@ -1,6 +1,7 @@
 /**
- * Kimi-K2.5's rows: those of a still, or of a clip's chunks of up to four frames. A chunk attends as a whole, its frames
- * have sinusoids in their positions, and their mean is one frame's rows. A chunk of one frame is a still.
+ * Kimi-K2.5's layout for stills, and for clips in chunks of up to four frames. A chunk is one attention segment.
+ * Sinusoids of the frame index are added to the positions of its frames, and the output is the mean of its frames. A
+ * chunk of one frame is computed like a still.
  */
 import { type Grid, patchCount } from "../../item.js";
 import { ropeFrequencies } from "../layers.js";
@@ -13,16 +14,16 @@ export const CHUNK_FRAMES = 4;
 
 export interface KimiTower {
   readonly merge: number;
-  /** Cells along one side of the table of positions. */
+  /** Cells along one side of the position table. */
   readonly side: number;
 }
 
-/** For models of stills: Kimi-VL. */
+/** The layout of stills, for Kimi-VL. */
 export function stillLayout(grid: Grid, { merge, side }: KimiTower): GridLayout {
   return rasterLayout(grid, merge, (positions) => tablesOf(positions, grid, side));
 }
 
-/** A grid whose t counts frames. The rows of its chunks follow each other. */
+/** The layout of a clip of `grid.t` frames, chunk by chunk. */
 export function clipLayout(grid: Grid, { merge, side }: KimiTower): GridLayout {
   const area = grid.h * grid.w;
   const chunks = chunksOf(grid, CHUNK_FRAMES);
@@ -33,7 +34,7 @@ export function clipLayout(grid: Grid, { merge, side }: KimiTower): GridLayout {
   };
 }
 
-/** The first half of a head's pairs turn by column, the second by row. */
+/** `positions` has the column before the row: RoPE rotates the first half of a head's pairs by column. */
 function tablesOf(positions: Int32Array, grid: Grid, side: number): PatchTables {
   return {
     positions: positions.map((_, at) => positions[at ^ 1] as number),
@@ -65,7 +66,7 @@ function withFrames(
   return { ...(positions && { positions }), tap_rows: rows, tap_weights: weights };
 }
 
-/** The mean of each patch over its chunk's frames. @param area patches of a frame */
+/** Taps that average each patch over the frames of its chunk. @param area patches per frame */
 function meansOf(chunks: readonly number[], area: number): NonNullable<GridLayout["tokenTaps"]> {
   const rows = new Int32Array(chunks.length * area * TOKEN_TAPS);
   const weights = new Float32Array(rows.length);
@@ -73,7 +74,7 @@ function meansOf(chunks: readonly number[], area: number): NonNullable<GridLayou
   for (const frames of chunks) {
     for (let patch = first; patch < first + area; patch++) {
       for (let tap = 0; tap < TOKEN_TAPS; tap++, at++) {
-        // Missing frames have the weight 0.
+        // Taps beyond the chunk's frames have the weight 0.
         rows[at] = patch + (tap < frames ? tap * area : 0);
         weights[at] = tap < frames ? 1 / frames : 0;
       }

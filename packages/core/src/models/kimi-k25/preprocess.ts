@@ -1,6 +1,6 @@
 /**
- * The settings of Kimi-K2.5's and Kimi-VL's processors: images, and each frame of a clip, shrink within bounds, keep their
- * aspect ratio, and are padded.
+ * Settings of Kimi-K2.5's and Kimi-VL's processors: images, and each frame of a clip, are scaled down to fit the
+ * bounds, keep their aspect ratio, and are padded to whole tokens.
  */
 import type {
   ImageProcessor,
@@ -13,7 +13,7 @@ import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { CHUNK_FRAMES } from "./layout.js";
 
-/** Bounds in patches: of an image, and along each of its sides. */
+/** Maximum number of patches of an image, and along each side. */
 interface PatchBounds {
   readonly maxPatches: number;
   readonly maxSide: number;
@@ -25,7 +25,7 @@ const CLASS_BOUNDS: PatchBounds = { maxPatches: 16_384, maxSide: 512 };
 /** transformers' Kimi_K25VideoProcessor, for each frame. */
 const FRAME_BOUNDS: PatchBounds = { maxPatches: 4096, maxSide: 512 };
 
-/** The hub's KimiVLImageProcessor. Its code refuses an image of 512 patches along a side; here it shrinks to them. */
+/** The hub's KimiVLImageProcessor. It refuses images of 512 patches or more along a side; vitgraph scales them down. */
 const KIMI_VL_BOUNDS: PatchBounds = { maxPatches: 4096, maxSide: 512 };
 
 const SIZE_KEYS = ["max_patches", "media_proc_cfg"];
@@ -51,7 +51,7 @@ export const KIMI_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** Frames of a clip, as for Qwen's models: transformers has no limit, and untrusted clips need one. */
+/** Maximum frames of a clip, as for Qwen's models. transformers has no limit, but untrusted clips need one. */
 const MAX_FRAMES = 768;
 
 /** transformers' Kimi_K25VideoProcessor. */
@@ -86,7 +86,7 @@ export const KIMI_VIDEO_SIZES: SizeSettings = {
   },
 };
 
-/** The hub's file has an object with the names of its own code. @param maxPatches of that object, or of the class */
+/** The hub's file has other key names, in the object `media_proc_cfg`. @param maxPatches default of `max_patches` */
 function readSizes(
   settings: SettingsReader,
   { patchSize, imageMean, imageStd }: ImageProcessor,
@@ -135,14 +135,14 @@ export const KIMI_VL_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** As {@link bounded}, for images and for each frame of a clip. */
+/** Like {@link bounded}, for images and for each frame of a clip. */
 function boundedFrames(bounds: PatchBounds, pixels: number) {
   const settings = bounded(bounds, pixels);
   const fitClip: VideoProcessor["fitClip"] = (_frames, size, processor) => settings.fit(size, processor);
   return { ...settings, fitClip };
 }
 
-/** transformers' navit_resize: the strictest bound decides, nothing grows, and padding fills whole tokens. */
+/** transformers' navit_resize: scales down to the strictest bound, never up, and pads to whole tokens. */
 function bounded(
   { maxPatches, maxSide }: PatchBounds,
   pixels: number,

@@ -22,19 +22,19 @@ const DEFAULTS = {
   num_patches: 256,
 };
 
-/** Of the whole model's config, as in transformers' Lfm2VlConfig. */
+/** Keys at the top level of config.json. Defaults as in transformers' Lfm2VlConfig. */
 const PROJECTOR_DEFAULTS = {
   projector_hidden_act: "gelu",
   projector_hidden_size: 2560,
   downsample_factor: 2,
 };
 
-/** Of transformers' Lfm2Config: the columns of the result. */
+/** Defaults of transformers' Lfm2Config. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 2560 };
 
 export type Lfm2VLConfig = ReturnType<typeof readLfm2VLConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readLfm2VLConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
@@ -55,7 +55,7 @@ export function readLfm2VLConfig(checkpointConfig: Readonly<Record<string, unkno
     projector_bias: readBoolean(checkpointConfig, "projector_bias", true),
     projector_use_layernorm: readBoolean(checkpointConfig, "projector_use_layernorm", true),
     text_hidden_size: text.hidden_size,
-    /** Cells along one side of the table of positions. */
+    /** Cells along one side of the position table. */
     side,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * LFM2-VL's vision tower and projector, as transformers' Siglip2VisionModel and Lfm2VlMultiModalProjector compute them: SigLIP's
- * encoder over images of any size, with a table of positions that is resized with antialias, and an MLP over merged patches.
+ * encoder over images of any size, with a position table that is resized with antialias, and an MLP over merged
+ * patches.
  */
 import type { Graph } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -9,7 +10,7 @@ import { siglipEncoder } from "../siglip.js";
 import { activationOf } from "../vision-config.js";
 import type { Lfm2VLConfig } from "./config.js";
 
-/** torch's default, in the projector's layer norm. */
+/** torch's default, used by the projector's layer norm. */
 const PROJECTOR_EPSILON = 1e-5;
 
 export function buildLfm2VLGraph(

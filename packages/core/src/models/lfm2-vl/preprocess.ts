@@ -1,6 +1,6 @@
 /**
- * The settings of LFM2-VL's image processor: an image has a bounded number of tokens, and a much larger one becomes tiles of one
- * size, with the bounded one behind them.
+ * Settings of LFM2-VL's image processor: an image is resized to a bounded number of tokens. A much larger image becomes
+ * tiles of one size, followed by the resized image as a thumbnail.
  */
 import type { FittedImage, ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import {
@@ -13,11 +13,13 @@ import {
 import { roundHalfEven } from "../../numerics.js";
 
 interface SplitSettings {
+  /** Pixels along one side of a patch. */
+  readonly patch: number;
   /** Pixels along one side of a token. */
   readonly block: number;
   readonly minTokens: number;
   readonly maxTokens: number;
-  /** An image of more than so many times `maxTokens` is cut into tiles. */
+  /** An image with more than `tolerance` · `maxTokens` tokens is cut into tiles. */
   readonly tolerance: number;
   /** Pixels along one side of a tile. */
   readonly tile: number;
@@ -28,6 +30,7 @@ interface SplitSettings {
 
 /** transformers' Lfm2VlImageProcessor. */
 const SPLIT: SplitSettings = {
+  patch: 16,
   block: 32,
   minTokens: 64,
   maxTokens: 256,
@@ -69,7 +72,7 @@ export const LFM2_VL_IMAGES: ImageProcessorDefaults = {
         "use_thumbnail",
         "do_image_splitting",
       ],
-      // `max_num_patches` follows from these; the rows of tiles are of the prompt.
+      // Ignored: `max_num_patches` follows from the others, and `return_row_col_info` affects only the prompt.
       ...["max_num_patches", "return_row_col_info"],
     ],
     read(settings) {
@@ -87,6 +90,7 @@ export const LFM2_VL_IMAGES: ImageProcessorDefaults = {
         patchSize,
         mergeSize,
         ...split({
+          patch: patchSize,
           block,
           minTokens: settings.positiveInteger("min_image_tokens", SPLIT.minTokens),
           maxTokens: settings.positiveInteger("max_image_tokens", SPLIT.maxTokens),
@@ -102,10 +106,10 @@ export const LFM2_VL_IMAGES: ImageProcessorDefaults = {
 };
 
 function split(settings: SplitSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
-  const { block, minTokens, maxTokens, tolerance, tile, minTiles, maxTiles, thumbnail } = settings;
+  const { patch, block, minTokens, maxTokens, tolerance, tile, minTiles, maxTiles, thumbnail } = settings;
   const bounds = { factor: block, minPixels: minTokens * block ** 2, maxPixels: maxTokens * block ** 2 };
   const isLarge = ({ height, width }: ImageSize) =>
-    roundedArea(height, width, block) > bounds.maxPixels * tolerance;
+    roundedArea({ height, width }, patch, block) > bounds.maxPixels * tolerance;
   return {
     minPixels: bounds.minPixels,
     maxPixels: Math.max(1, maxTiles) * tile ** 2 + bounds.maxPixels,
@@ -114,25 +118,28 @@ function split(settings: SplitSettings): Pick<ImageProcessor, "minPixels" | "max
       const whole = boundedSize(size, bounds);
       if (maxTiles === 1 || !isLarge(size)) return { resizeTo: whole };
       const { columns, rows } = nearestTiles(size, { tile, min: minTiles, max: maxTiles });
-      const hasWhole = thumbnail && columns * rows > 1;
+      const hasThumbnail = thumbnail && columns * rows > 1;
       return {
         resizeTo: { height: rows * tile, width: columns * tile },
         tile: { height: tile, width: tile },
-        ...(hasWhole && { whole: { from: "image", size: whole } }),
+        ...(hasThumbnail && { thumbnail: { from: "image", size: whole } }),
       };
     },
   };
 }
 
-/** `smart_resize` of this processor: a side is a block at least before the bounds are held against the area. */
+/**
+ * `smart_resize` of this processor: sides are rounded to at least one block before the area is compared with the
+ * bounds.
+ */
 function boundedSize({ height, width }: ImageSize, bounds: ResizeBounds): ImageSize {
   const { factor } = bounds;
   const multiple = (side: number) => Math.max(factor, roundHalfEven(side / factor) * factor);
   return withinBounds(height, width, { height: multiple(height), width: multiple(width) }, bounds);
 }
 
-/** A patch at least. */
-function roundedArea(height: number, width: number, block: number): number {
-  const multiple = (side: number) => Math.max(1, roundHalfEven(side / block) * block);
+/** The area after rounding the sides to blocks. A side that rounds to 0 counts as a patch, as in transformers. */
+function roundedArea({ height, width }: ImageSize, patch: number, block: number): number {
+  const multiple = (side: number) => Math.max(patch, roundHalfEven(side / block) * block);
   return multiple(height) * multiple(width);
 }

@@ -23,12 +23,12 @@ const DEFAULTS = {
   projector_output_dim: 4096,
 };
 
-/** Of transformers' Llama4TextConfig: the columns of the result. */
+/** Defaults of transformers' Llama4TextConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 5120 };
 
 export type Llama4Config = ReturnType<typeof readLlama4Config>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readLlama4Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);

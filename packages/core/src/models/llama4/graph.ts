@@ -1,15 +1,17 @@
 /**
  * Llama 4's vision tower and projector, as transformers' Llama4VisionModel and Llama4MultiModalProjector compute them: a class
- * row beside the patches of each tile, learned and rotary positions, and an MLP over merged patches. The rotation turns
- * neighbouring columns of a head, by the patch's column and then its row, both counted from 1; the class row is not turned.
+ * row for each tile, learned positions and RoPE, and an MLP over merged patches. RoPE rotates adjacent columns of a
+ * head: the first half of the pairs by the patch's column, the second by its row, both counted from 1. The class row is
+ * not rotated.
  *
- * Heads of 88 columns are padded to 96, which the attention kernels of CUDA take: 3 % more arithmetic in a layer's products.
+ * Heads of 88 columns are padded to 96, since the CUDA attention kernels do not support 88. It costs 3 % more
+ * arithmetic in a layer's products.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { headColumns, TowerBuilder } from "../layers.js";
 import type { Llama4Config } from "./config.js";
 
-/** torch's default, in all layer norms; transformers does not read the config's `norm_eps`. */
+/** torch's default, used by all layer norms. transformers ignores the config's `norm_eps`. */
 const EPSILON = 1e-5;
 
 export function buildLlama4Graph(config: Llama4Config, channelScale: Float32Array): Graph {
@@ -18,7 +20,7 @@ export function buildLlama4Graph(config: Llama4Config, channelScale: Float32Arra
   const headSize = hidden / heads;
   const quarter = headSize / 4;
   const paddedQuarter = Math.ceil(quarter / 8) * 8;
-  // [axis, frequency, of a pair] → [of a pair, axis, frequency]
+  // [axis, frequency, element of a pair] → [element of a pair, axis, frequency]
   const headOrder = { sides: [2, quarter, 2], axes: [2, 0, 1], padded: [2, 2, paddedQuarter] };
   const g = new TowerBuilder();
   const pixels = g.patches({ channels, temporal: 1, patchSize }, channelScale);
@@ -45,7 +47,7 @@ export function buildLlama4Graph(config: Llama4Config, channelScale: Float32Arra
   const tower = "vision_model";
   const patches = g.linear(pixels, `${tower}.patch_embedding.linear`, hidden, { bias: false });
   const positions = `${tower}.positional_embedding_vlm`;
-  // The class row's position is the last.
+  // The last row of the table is the class row's position.
   const stored = [side ** 2 + 1, hidden];
   const table = g.weight(positions, stored);
   const classRow = g.weight(`${tower}.class_embedding`, [1, hidden], {

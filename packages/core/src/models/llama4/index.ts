@@ -1,6 +1,6 @@
 /** Llama 4: config reader, graph, layout, processor. */
 import type { Grid } from "../../item.js";
-import { withTurnedClassRows } from "../class-row.js";
+import { withRotatedClassRows } from "../class-row.js";
 import { mergeBlockPositions } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
@@ -30,13 +30,13 @@ function createLlama4(checkpointConfig: Readonly<Record<string, unknown>>): Visi
     tiled: true,
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildLlama4Graph(config, channelScale),
-    layout: (grid) => turnedLayout(grid, merge),
+    layout: (grid) => rotatedLayout(grid, merge),
   };
 }
 
-/** The class row has position 0, which turns nothing; patches are counted from 1, column before row. */
-function turnedLayout(grid: Grid, merge: number): GridLayout {
+/** The class row has position 0, the identity of RoPE. Positions of patches start at 1, column before row. */
+function rotatedLayout(grid: Grid, merge: number): GridLayout {
   const places = mergeBlockPositions(grid, merge);
   const positions = places.map((_, at) => (places[at ^ 1] as number) + 1);
-  return withTurnedClassRows(grid, rasterLayout(grid, merge), positions, [0, 0]);
+  return withRotatedClassRows(grid, rasterLayout(grid, merge), positions, [0, 0]);
 }

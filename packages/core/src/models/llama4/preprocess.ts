@@ -1,6 +1,6 @@
 /**
- * The settings of Llama 4's image processor: an image is brought into the best of some canvases of whole tiles, padded and cut;
- * the whole image is one more tile. Its pixel values are bfloat16.
+ * Settings of Llama 4's image processor: an image is resized to fit the best of a list of canvases of whole tiles,
+ * padded, and cut into tiles; a thumbnail is one more tile. Pixels are normalised in bfloat16.
  */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
@@ -8,9 +8,9 @@ import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 interface CanvasSettings {
   /** Pixels along one side of a tile. */
   readonly tile: number;
-  /** The most tiles of a canvas. */
+  /** Maximum tiles of a canvas. */
   readonly maxTiles: number;
-  /** A small image grows to the largest canvas. */
+  /** Whether a small image is enlarged to the largest canvas. */
   readonly toLargest: boolean;
 }
 
@@ -63,7 +63,7 @@ function onCanvases(
     fit(size) {
       checkAspectRatio(size.height, size.width);
       const canvas = bestCanvas(size, canvases, toLargest);
-      // An image grows to the side of one tile, and no further.
+      // An image is enlarged at most to the side of one tile.
       const bounded = (side: number, most: number) =>
         toLargest ? most : Math.min(Math.max(side, tile), most);
       const within = {
@@ -75,13 +75,13 @@ function onCanvases(
         resizeTo: undistorted(size, within),
         canvas,
         tile: square,
-        ...(!isOneTile && { whole: { from: "image" } }),
+        ...(!isOneTile && { thumbnail: { from: "image" } }),
       };
     },
   };
 }
 
-/** All arrangements of tiles, those of one aspect ratio one after the other, as transformers has them. */
+/** All arrangements of tiles, grouped by aspect ratio, in transformers' order. */
 function canvasesOf(tile: number, maxTiles: number): readonly ImageSize[] {
   const byAspect = new Map<number, ImageSize[]>();
   for (let count = maxTiles; count > 0; count--) {
@@ -96,8 +96,8 @@ function canvasesOf(tile: number, maxTiles: number): readonly ImageSize[] {
 }
 
 /**
- * The canvas that needs the least growth, or, where all would shrink the image, the least shrinking; the smallest of several.
- * Scales are float32, as torch computes them.
+ * The canvas that enlarges the image least; if all canvases shrink it, the canvas that shrinks it least. On ties, the
+ * smallest canvas. Scales are float32, as in torch.
  */
 function bestCanvas(
   { height, width }: ImageSize,

@@ -1,4 +1,4 @@
-/** The published Llama 4 models, Scout and Maverick: one tower. */
+/** Published Llama 4 models. Scout and Maverick have the same tower. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const LLAMA4_MODELS = {

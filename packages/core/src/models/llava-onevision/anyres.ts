@@ -1,22 +1,23 @@
 /**
- * How LLaVA-OneVision tiles an image, as transformers' `select_best_resolution`, `get_patch_output_size` and
- * `pack_image_features` do: the image is fitted to the best of some sizes, the pinpoints, and padded; the answer has the base
- * tile's rows, and those of the tiles as one grid without the padding, shrunk where it is too large, each row with a newline.
+ * LLaVA-OneVision's tiling of images, as in transformers' `select_best_resolution`, `get_patch_output_size` and
+ * `pack_image_features`. The image is resized and padded to the best of a list of sizes, the pinpoints. The output has
+ * the rows of the base tile (a thumbnail), then those of the tiles as one grid: without padding, scaled down if too
+ * large, and with a newline after each row.
  */
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 
 /** Height and width in pixels. */
 export type Pinpoint = readonly [height: number, width: number];
 
-/** Those of transformers' class: 1 to 6 tiles of 384 pixels along each side. */
+/** Default of transformers' class: 1 to 6 tiles of 384 pixels along each side. */
 export const PINPOINTS: readonly Pinpoint[] = [1, 2, 3, 4, 5, 6].flatMap((rows) =>
   [1, 2, 3, 4, 5, 6].map((columns) => [rows * 384, columns * 384] as const),
 );
 
-/** Tiles of an image at most. An image of 36 has 5 million pixels. */
+/** Maximum tiles of an image. 36 tiles have 5 million pixels. */
 const MAX_TILES = 256;
 
-/** Undefined where the value is no list of sizes in whole tiles. */
+/** Undefined if the value is not a list of sizes in whole tiles. */
 export function readPinpoints(value: unknown, tile: number): readonly Pinpoint[] | undefined {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_TILES) return undefined;
   const isPinpoint = (pair: unknown): pair is Pinpoint =>
@@ -27,7 +28,7 @@ export function readPinpoints(value: unknown, tile: number): readonly Pinpoint[]
   return value.every(isPinpoint) ? value : undefined;
 }
 
-/** The pinpoint that shows most of the image's pixels; of several, the smallest. */
+/** The pinpoint that keeps most of the image's pixels; on ties, the smallest. */
 export function bestPinpoint({ height, width }: ImageSize, pinpoints: readonly Pinpoint[]): Pinpoint {
   let best = pinpoints[0] as Pinpoint;
   let [most, least] = [0, Number.POSITIVE_INFINITY];
@@ -50,35 +51,34 @@ export function fittedSize({ height, width }: ImageSize, [tall, wide]: Pinpoint)
     : { height: tall, width: Math.min(Math.ceil(width * down), wide) };
 }
 
-/** What says how the tiles of an image become an answer. */
+/** Parameters of tiling and of the output rows. */
 export interface Anyres {
   readonly pinpoints: readonly Pinpoint[];
   /** Pixels along one side of a tile. */
   readonly tile: number;
   /** Patches along one side of a tile. */
   readonly side: number;
-  /** The grid is shrunk to the patches of so many tiles. */
+  /** A larger grid is scaled down to about the patches of this many tiles. */
   readonly maxTiles: number;
 }
 
-/** The size of the tiles' grid in an answer, in patches. */
+/** Size of the tiles' grid in the output, in rows and columns of tokens. */
 interface Shrunk {
   readonly shownRows: number;
   readonly shownColumns: number;
 }
 
-/** In patches. */
+/** The part of the tiles' grid that shows the image, without padding, in patches. */
 export interface ShownGrid extends Shrunk {
-  /** Tiles of a row of them. */
+  /** Tiles per row. */
   readonly tileColumns: number;
-  /** The part of the tiles' grid that shows the image. */
   readonly top: number;
   readonly left: number;
   readonly rows: number;
   readonly columns: number;
 }
 
-/** An image's tiles, the base tile among them. @throws VG_IMAGE_ASPECT_RATIO */
+/** Number of tiles of an image, including the base tile. @throws VG_IMAGE_ASPECT_RATIO */
 export function tileCount(imageSize: ImageSize, { pinpoints, tile }: Anyres): number {
   checkAspectRatio(imageSize.height, imageSize.width);
   const [tall, wide] = bestPinpoint(imageSize, pinpoints);
@@ -107,12 +107,12 @@ function shrunk(rows: number, columns: number, side: number, maxTiles: number) {
   return { shownRows: floorDivide(rows, ratio), shownColumns: floorDivide(columns, ratio) };
 }
 
-/** Rows of the answer: those of the base tile, and a newline behind each row of the grid. */
-export function answerRows(side: number, { shownRows, shownColumns }: Shrunk): number {
+/** Number of output rows: the base tile's, and the grid's with a newline after each row. */
+export function outputRows(side: number, { shownRows, shownColumns }: Shrunk): number {
   return side ** 2 + shownRows * (shownColumns + 1);
 }
 
-/** Python's `//` of floats. */
+/** Python's `//` for floats. */
 function floorDivide(dividend: number, divisor: number): number {
   const quotient = (dividend - (dividend % divisor)) / divisor;
   const floor = Math.floor(quotient);

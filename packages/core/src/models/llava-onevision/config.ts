@@ -1,4 +1,4 @@
-/** Reads the vision part of a LLaVA-OneVision config.json: SigLIP, read before its last norm, and how tiles become an answer. */
+/** Reads the parts of a LLaVA-OneVision config.json for the tower (SigLIP without its last norm) and for the tiling. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
@@ -14,7 +14,7 @@ import {
 } from "../vision-config.js";
 import { PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
 
-/** Names and defaults as in transformers' LlavaOnevisionConfig, for a config without a tower's sizes. */
+/** Names and defaults of the tower as in transformers' LlavaOnevisionConfig. */
 const DEFAULTS = {
   hidden_size: 1152,
   intermediate_size: 4304,
@@ -26,15 +26,15 @@ const DEFAULTS = {
   hidden_act: "gelu_pytorch_tanh",
 };
 
-/** Of the whole model's config. */
+/** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
-/** Of transformers' Qwen2Config: the columns of the result. */
+/** Defaults of transformers' Qwen2Config. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type LlavaOnevisionConfig = ReturnType<typeof readLlavaOnevisionConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   refuseOther("vision_config.model_type", visionConfig.model_type, "siglip_vision_model");
@@ -56,11 +56,11 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
     multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
     text_hidden_size: text.hidden_size,
     image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size),
-    /** Layers that run. */
+    /** Number of layers that run. */
     layers,
     /** Patches along one side of a tile. */
     side,
-    /** Tiles whose rows an answer has at most, beside those of the base tile. */
+    /** A larger grid of tiles is scaled down to about this many tiles. */
     maxTiles: maxTilesOf(checkpointConfig.vision_aspect_ratio ?? "anyres_max_9"),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * LLaVA-OneVision's vision tower and projector, as transformers' SiglipVisionModel and LlavaOnevisionModel compute them: SigLIP's
- * encoder without its last norm, an MLP over the patches, and rows of the tiles' grid, resized, with newlines between them.
+ * encoder without its last norm, an MLP over the patches, and the resized rows of the tiles' grid with newlines.
  */
 import type { Graph } from "../../graph/graph.js";
 import { rowsOf } from "../../graph/ops.js";

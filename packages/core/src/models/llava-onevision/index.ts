@@ -1,4 +1,7 @@
-/** LLaVA-OneVision: config reader, graph, layout, processors. Each image is tiled, as transformers does with a prompt's only one. */
+/**
+ * LLaVA-OneVision: config reader, graph, layout, processors. Each image is tiled, as transformers does for single-image
+ * prompts.
+ */
 import type { ModelFamily } from "../model-family.js";
 import type { VisionModel } from "../vision-model.js";
 import { tileCount } from "./anyres.js";
@@ -25,10 +28,10 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
     temporalPatchSize: 1,
     channels: config.num_channels,
     spatialMergeSize: 1,
-    // The newlines of the base tile alone, of which there is one, are its only rows without a patch.
+    // A tile has side² patches and is one segment; a program for n tokens has capacity for n patches.
     dims: { patches: 1, tokens: 1, segments: 1 / side ** 2 },
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: side ** 2 + 1, // vLLM infers none for this model; no batch has fewer tokens than a tile
+    minTokenBudget: side ** 2 + 1, // vLLM infers none for this model; a batch has at least one tile
     maxGridSide: side,
     fixedGrid: { t: 1, h: side, w: side },
     tiled: true,

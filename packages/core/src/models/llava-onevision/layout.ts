@@ -1,20 +1,20 @@
 /**
- * LLaVA-OneVision's rows: those of the base tile, the tiles' as one grid, and a newline behind each row of that. Of a clip:
- * those of each frame, of which four become one, and a newline behind the last.
+ * LLaVA-OneVision's output rows. Image: those of the base tile, then those of the tiles as one grid with a newline
+ * after each row. Clip: those of each frame, scaled to a quarter, and one newline at the end.
  */
 import type { Grid } from "../../item.js";
 import { type AxisTap, centredTaps, plainTaps } from "../patch-tables.js";
 import { type GridLayout, TOKEN_TAPS } from "../vision-model.js";
-import { type Anyres, answerRows, shownGrid } from "./anyres.js";
+import { type Anyres, outputRows, shownGrid } from "./anyres.js";
 
-/** Rows along one side of a clip's frame. */
+/** Output rows along one side of a clip's frame. */
 export const pooledSide = (side: number): number => Math.ceil(side / 2);
 
-/** Rows of the answer. The base tile alone has one newline. */
+/** Number of output rows. An image with only the base tile has one newline. */
 export function anyresRows({ t, imageSize, isClip }: Grid, anyres: Anyres): number {
   if (isClip) return t * pooledSide(anyres.side) ** 2 + 1;
   if (imageSize === undefined) return anyres.side ** 2 + 1;
-  return answerRows(anyres.side, shownGrid(imageSize, anyres));
+  return outputRows(anyres.side, shownGrid(imageSize, anyres));
 }
 
 export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
@@ -22,14 +22,14 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
   const tokens = anyresRows(grid, anyres);
   const rows = new Int32Array(tokens * TOKEN_TAPS);
   const weights = new Float32Array(rows.length);
-  // −1 is the newline.
+  // −1 selects the newline.
   const tokenOrder = Int32Array.from({ length: tokens }, (_, token) => token);
   if (grid.isClip) putFrames();
   else putBaseTile();
   if (grid.isClip || grid.imageSize === undefined) tokenOrder[tokens - 1] = -1;
   else putShownGrid(grid.imageSize);
   return {
-    // In raster order, as the items' rows are.
+    // The position table and the item's rows are both in raster order.
     patchTables: () => plainTaps(Int32Array.from({ length: grid.t * tile }, (_, patch) => patch % tile)),
     segments: { cu_seqlens: new Array<number>(grid.t).fill(tile) },
     tokenTaps: { rows, weights },
@@ -43,7 +43,7 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     }
   }
 
-  /** The frames' rows, one frame after the other. */
+  /** Writes the taps of all frames. */
   function putFrames(): void {
     const { side } = anyres;
     const axis = centredTaps(pooledSide(side), side);
@@ -56,7 +56,7 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     }
   }
 
-  /** The grid's rows behind those of the base tile. Its cells are read where their tiles have them. */
+  /** Writes the taps of the grid after the base tile. `patchAt` maps a cell of the grid to its row in a tile. */
   function putShownGrid(imageSize: NonNullable<Grid["imageSize"]>): void {
     const { side } = anyres;
     const { top, left, tileColumns, ...shown } = shownGrid(imageSize, anyres);
@@ -73,7 +73,7 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     }
   }
 
-  /** A row of the answer: what the taps of both axes read. */
+  /** Writes the taps of an output row: the product of the taps of both axes. */
   function putTaps(
     token: number,
     vertical: readonly AxisTap[],

@@ -1,6 +1,6 @@
 /**
- * The settings of LLaVA-OneVision's processors: the whole image as one tile, and tiles of a larger, padded one; each frame of a
- * clip as one tile.
+ * Settings of LLaVA-OneVision's processors: an image becomes a base tile (a thumbnail), and the tiles of a larger,
+ * padded version; each frame of a clip becomes one tile.
  */
 import type {
   ImageProcessor,
@@ -14,8 +14,8 @@ import { bestPinpoint, fittedSize, PINPOINTS, type Pinpoint, readPinpoints } fro
 
 const PATCHES = { mergeSize: 1, temporalPatchSize: 1, patchOrder: "raster" } as const;
 
-/** Of the hub's checkpoints. */
-const RANGE = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
+/** Normalisation of the hub's checkpoints. */
+const NORMALISATION = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
 
 /** transformers' LlavaOnevisionImageProcessor. */
 const LLAVA_ONEVISION_CLASS: ImageProcessor = {
@@ -25,9 +25,9 @@ const LLAVA_ONEVISION_CLASS: ImageProcessor = {
 };
 
 export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
-  withoutFile: { ...LLAVA_ONEVISION_CLASS, ...RANGE },
+  withoutFile: { ...LLAVA_ONEVISION_CLASS, ...NORMALISATION },
   ofClass: LLAVA_ONEVISION_CLASS,
-  // Tiles are cut from resized images whatever the file says.
+  // Tiles are always cut from resized images.
   ignored: ["do_resize"],
   sizes: {
     keys: ["image_grid_pinpoints"],
@@ -40,7 +40,7 @@ export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** transformers' LlavaOnevisionVideoProcessor, which takes all frames by default; 8 are its documentation's. */
+/** transformers' LlavaOnevisionVideoProcessor. It samples all frames by default; here 8, as in its documentation. */
 export const LLAVA_ONEVISION_VIDEO_CLASS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   ...PATCHES,
@@ -52,10 +52,10 @@ export const LLAVA_ONEVISION_VIDEO_CLASS: VideoProcessor = {
   maxFrames: Number.POSITIVE_INFINITY,
 };
 
-export const LLAVA_ONEVISION_VIDEOS: VideoProcessor = { ...LLAVA_ONEVISION_VIDEO_CLASS, ...RANGE };
+export const LLAVA_ONEVISION_VIDEOS: VideoProcessor = { ...LLAVA_ONEVISION_VIDEO_CLASS, ...NORMALISATION };
 
 export const LLAVA_ONEVISION_VIDEO_SIZES: SizeSettings = {
-  // Without a file of its own, the settings are those of images.
+  // Includes the image key: without video settings, those of images apply.
   keys: ["image_grid_pinpoints"],
   read: (settings) => squareFrames(readTile(settings)),
 };
@@ -69,7 +69,7 @@ function readTile(settings: SettingsReader): number {
   return crop.square(tile) === tile ? tile : crop.fail("height", `size.height, which is ${tile}`);
 }
 
-/** Pixels behind the last whole patch are left out. @param side in pixels */
+/** Frames are resized to a square; pixels after the last whole patch are dropped. @param side in pixels */
 function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {
   return {
     fitClip(_frames, _size, { patchSize }) {
@@ -100,13 +100,13 @@ function anyres(
       return {
         resizeTo,
         canvas: { height, width },
-        // Both sides are padded alike, the last one by what is left over.
+        // Padding is equal on both sides, with an odd pixel at the end.
         origin: {
           top: -Math.floor((height - resizeTo.height) / 2),
           left: -Math.floor((width - resizeTo.width) / 2),
         },
         tile: square,
-        whole: { from: "image", first: true },
+        thumbnail: { from: "image", first: true },
         imageSize,
       };
     },

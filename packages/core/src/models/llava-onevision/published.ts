@@ -1,4 +1,4 @@
-/** The published LLaVA-OneVision models: one tower, SigLIP so400m at 384 pixels without its last layer, under Qwen2 of two sizes. */
+/** Published LLaVA-OneVision models. They share a tower, SigLIP so400m at 384 pixels without its last layer. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const LLAVA_ONEVISION_MODELS = {

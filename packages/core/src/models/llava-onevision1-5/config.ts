@@ -16,7 +16,7 @@ const DEFAULTS = {
 
 export type RiceConfig = ReturnType<typeof readRiceConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readRiceConfig(visionConfig: Readonly<Record<string, unknown>>) {
   const config = readVisionConfig(visionConfig, DEFAULTS);
   checkHeads(config.hidden_size, "hidden_size", config.num_heads);

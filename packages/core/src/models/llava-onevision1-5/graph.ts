@@ -1,14 +1,14 @@
 /**
  * LLaVA-OneVision-1.5's vision tower, as the checkpoint's RiceTransformerPretrainedModel computes it: a class row before the
- * patches of each image, blocks with two-dimensional rotary positions, and Qwen2-VL's merger, behind which no class row is
- * left. The class row turns by angles that were learned.
+ * patches of each image, blocks with two-dimensional RoPE, and Qwen2-VL's merger without the class rows. The RoPE
+ * angles of the class row are learned.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
 import type { RiceConfig } from "./config.js";
 
-/** The checkpoint's code sets both; no key of the config does. */
+/** Constants in the checkpoint's code, without a config key. */
 const ROPE_THETA = 10_000;
 const BLOCK_EPSILON = 1e-5;
 

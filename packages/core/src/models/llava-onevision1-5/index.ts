@@ -1,5 +1,5 @@
 /** LLaVA-OneVision-1.5: config reader, graph, layout, processors. Weights keep the hub's names. */
-import { withTurnedClassRows } from "../class-row.js";
+import { withRotatedClassRows } from "../class-row.js";
 import { LEARNED_POSITION, MAX_GRID_SIDE } from "../layers.js";
 import { mergeBlockLayout, mergeBlockPositions } from "../merge-block-layout.js";
 import type { ModelFamily } from "../model-family.js";
@@ -25,7 +25,7 @@ function createLlavaOnevision1_5(visionConfig: Readonly<Record<string, unknown>>
     temporalPatchSize: 1,
     channels: config.in_channels,
     spatialMergeSize: merge,
-    // A frame of one token has a class row beside its patches.
+    // The worst case is a frame of one token, which has one class row.
     dims: { patches: merge ** 2, tokens: 1, segments: 1, rows: merge ** 2 + 1 },
     outputColumns: [config.text_hidden_size],
     minTokenBudget: 64, // vLLM does not have this model
@@ -34,7 +34,7 @@ function createLlavaOnevision1_5(visionConfig: Readonly<Record<string, unknown>>
     buildGraph: ({ channelScale }) => buildRiceGraph(config, channelScale),
     layout: (grid) => {
       const patches = mergeBlockLayout(grid, merge, () => ({}));
-      return withTurnedClassRows(grid, patches, mergeBlockPositions(grid, merge), LEARNED_POSITION);
+      return withRotatedClassRows(grid, patches, mergeBlockPositions(grid, merge), LEARNED_POSITION);
     },
   };
 }

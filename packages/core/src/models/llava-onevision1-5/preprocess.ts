@@ -1,4 +1,4 @@
-/** The settings of LLaVA-OneVision-1.5's processors: Qwen2-VL's classes, with patches of one frame and larger images. */
+/** Settings of LLaVA-OneVision-1.5's processors: Qwen2-VL's classes, with patches of one frame and larger images. */
 import type { ImageProcessorDefaults, VideoProcessor } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
 

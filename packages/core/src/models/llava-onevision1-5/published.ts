@@ -1,4 +1,4 @@
-/** The published LLaVA-OneVision-1.5 models: one tower under language models of two widths. */
+/** Published LLaVA-OneVision-1.5 models. They share a tower; language model widths differ. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 /** `text_hidden_size` is the language model's `hidden_size`. */

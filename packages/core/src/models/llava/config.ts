@@ -1,4 +1,4 @@
-/** Reads the vision part of a LLaVA 1.5 config.json: CLIP, read before its last layers. */
+/** Reads the vision part of a LLaVA 1.5 config.json: CLIP, of which the last layers do not run. */
 import {
   checkHeads,
   checkPatch,
@@ -24,15 +24,15 @@ const DEFAULTS = {
   hidden_act: "quick_gelu",
 };
 
-/** Of the whole model's config. */
+/** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
-/** Of transformers' LlamaConfig: the columns of the result. */
+/** Defaults of transformers' LlamaConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type LlavaConfig = ReturnType<typeof readLlavaConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
@@ -53,7 +53,7 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
     text_hidden_size: text.hidden_size,
-    /** Layers that run. */
+    /** Number of layers that run. */
     layers,
     /** Patches along one side. */
     side,

@@ -1,10 +1,10 @@
 /**
- * LLaVA 1.5: config reader, graph, layout, processor. Pixtral's checkpoints have LLaVA's model_type too, and are told apart by
- * their tower's.
+ * LLaVA 1.5: config reader, graph, layout, processor. Pixtral's checkpoints have LLaVA's model_type too; the tower's
+ * model_type distinguishes them.
  */
 import { withClassRows } from "../class-row.js";
 import type { ModelFamily } from "../model-family.js";
-import { behindRows } from "../patch-tables.js";
+import { offsetTapRows } from "../patch-tables.js";
 import { pixtral } from "../pixtral/index.js";
 import { rasterLayout, tapsOfCells } from "../raster-layout.js";
 import { visionConfigOf } from "../vision-config.js";
@@ -32,7 +32,7 @@ function createLlava(checkpointConfig: Readonly<Record<string, unknown>>): Visio
     spatialMergeSize: 1,
     dims: { patches: 1, tokens: 1, segments: 1 / tokens, rows: 1 + 1 / tokens },
     outputColumns: [config.text_hidden_size],
-    minTokenBudget: tokens, // vLLM infers none for this model; no batch has fewer tokens than an image
+    minTokenBudget: tokens, // vLLM infers none for this model; a batch has at least one image
     maxGridSide: side,
     maxFrames: 1,
     fixedGrid: { t: 1, h: side, w: side },
@@ -41,7 +41,7 @@ function createLlava(checkpointConfig: Readonly<Record<string, unknown>>): Visio
     layout: (grid) =>
       withClassRows(
         grid,
-        rasterLayout(grid, 1, (positions) => behindRows(tapsOfCells(positions, grid), 1)),
+        rasterLayout(grid, 1, (positions) => offsetTapRows(tapsOfCells(positions, grid), 1)),
       ),
   };
 }

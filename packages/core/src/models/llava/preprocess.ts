@@ -1,9 +1,12 @@
-/** The settings of CLIP's image processor: the shorter side gets one size, and the middle of the longer one is kept. */
+/**
+ * Settings of CLIP's image processor: the shorter side is resized to a fixed size, and the centre is cropped to a
+ * square.
+ */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
-/** transformers' CLIPImageProcessor, which has 224, with the size of LLaVA 1.5. */
+/** transformers' CLIPImageProcessor. */
 const CLIP_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   mergeSize: 1,
@@ -18,13 +21,13 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: [],
     read(settings) {
-      // CLIP's own files have numbers.
+      // Files of CLIP models have numbers instead of objects.
       const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
       const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
       size.onlyKeys(["shortest_edge"]);
       const crop = cropSize.square(224);
       for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
-      // LlavaImageProcessor pads to a square before the resize; CLIPImageProcessor has no use for the key.
+      // With do_pad, LlavaImageProcessor pads to a square before the resize. CLIPImageProcessor ignores the key.
       const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
       if (!isClip) settings.onlyFalse("do_pad");
       const edge = size.positiveInteger("shortest_edge", 224);
@@ -35,7 +38,7 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** @param edge pixels along the shorter side after the resize. @param crop along both sides of what is kept of it */
+/** @param edge pixels along the shorter side after the resize. @param crop pixels along both sides after the crop */
 function cropped(
   edge: number,
   crop: number,

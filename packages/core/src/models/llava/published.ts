@@ -1,4 +1,4 @@
-/** The published LLaVA 1.5 models: one tower, CLIP-L at 336 pixels, under language models of two widths. */
+/** Published LLaVA 1.5 models. They share a tower, CLIP-L at 336 pixels; language model widths differ. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const LLAVA_MODELS = {

@@ -23,12 +23,12 @@ const DEFAULTS = {
   hidden_act: "gelu_pytorch_tanh",
 };
 
-/** Of transformers' Qwen3_5TextConfig: the columns of the result. */
+/** Defaults of transformers' Qwen3_5TextConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type MiniCPMConfig = ReturnType<typeof readMiniCPMConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   refuseOther("downsample_mode", checkpointConfig.downsample_mode, "16x");
@@ -57,7 +57,7 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
     text_hidden_size: text.hidden_size,
     /** Layers before the merger. */
     layersBefore: (layer as number) + 1,
-    /** Cells along one side of the table of positions. */
+    /** Cells along one side of the position table. */
     side,
   };
 }

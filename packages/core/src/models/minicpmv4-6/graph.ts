@@ -1,14 +1,15 @@
 /**
  * MiniCPM-V 4.6's vision tower and merger, as transformers' MiniCPMV4_6VisionModel and MiniCPMV4_6Merger compute them: SigLIP's
- * encoder over images of any size; after one of its layers attention within windows of 2 × 2 patches and a merge of each window
- * into one row, so that the other layers run over a quarter of the rows; and a merge of 2 × 2 of these at the end.
+ * encoder over images of any size. After one of its layers, patches attend within windows of 2 × 2, and each window is
+ * merged into one row, so that the remaining layers run over a quarter of the rows. At the end, 2 × 2 of these rows are
+ * merged into a token.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
 import { siglipEncoder, siglipPatches } from "../siglip.js";
 import type { MiniCPMConfig } from "./config.js";
 
-/** In the merger's layer norm; no key of the config sets it. */
+/** Epsilon of the merger's layer norm, without a config key. */
 const MERGER_EPSILON = 1e-6;
 
 export function buildMiniCPMGraph(config: MiniCPMConfig, channelScale: Float32Array): Graph {
@@ -31,7 +32,7 @@ export function buildMiniCPMGraph(config: MiniCPMConfig, channelScale: Float32Ar
   const rows = g.layernorm(g.mergeRows(normed, 2, merger), `${merger}.pre_norm`, MERGER_EPSILON);
   return g.build([g.mlp(rows, merger, [4 * hidden, config.text_hidden_size], "gelu_erf")]);
 
-  /** A row for each window: an MLP over its patches, and their mean. */
+  /** One row per window: the sum of an MLP over its patches and of their mean. */
   function mergedWindows(x: ValueId): ValueId {
     const name = `${tower}.vit_merger`;
     const attention = `${name}.self_attn`;

@@ -1,13 +1,13 @@
 /**
- * The order of MiniCPM-V 4.6's rows: a token's 4 × 4 patches stand together, in them the 2 × 2 of each window, so that both of
- * its merges join rows that stand side by side.
+ * MiniCPM-V 4.6's row order: the 4 × 4 patches of a token are adjacent, ordered by windows of 2 × 2, so that both
+ * merges join consecutive rows.
  */
 import type { GridPart } from "../../item.js";
 import { mergeBlockPositions } from "../merge-block-layout.js";
 import { nearestTaps } from "../patch-tables.js";
 import type { GridLayout } from "../vision-model.js";
 
-/** @param side of the table of positions */
+/** @param side cells along one side of the position table */
 export function windowBlockLayout(grid: GridPart, side: number): GridLayout {
   const { t, h, w } = grid;
   const windows = mergeBlockPositions({ t, h: h / 2, w: w / 2 }, 2);

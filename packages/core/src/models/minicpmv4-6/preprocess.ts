@@ -1,6 +1,6 @@
 /**
- * The settings of MiniCPM-V 4.6's processors: an image, or a frame of a clip, has about the area of one square, and a larger one is
- * cut into slices of that area, with the whole before them.
+ * Settings of MiniCPM-V 4.6's processors: an image, or a frame of a clip, is resized to about the area of one square. A
+ * larger one is cut into slices of that area, with a thumbnail before them.
  */
 import type {
   FittedImage,
@@ -15,7 +15,7 @@ import { linspace, roundHalfEven } from "../../numerics.js";
 import { type FrameRule, refuseSampling } from "../../video/sample-frames.js";
 
 interface SliceSettings {
-  /** Side of the square whose area a slice has, in pixels. */
+  /** A slice has about resolution² pixels. */
   readonly resolution: number;
   readonly maxSlices: number;
   readonly slicing: boolean;
@@ -41,7 +41,7 @@ const MINICPM_CLASS: ImageProcessor = {
   ...sliced({ resolution: 448, maxSlices: 9, slicing: true, patchSize: 14 }),
 };
 
-// The last two are of the model, and of the prompt.
+// The last two are ignored: they affect the model and the prompt.
 const SLICE_KEYS = ["max_slice_nums", "scale_resolution", "slice_mode", "downsample_mode", "use_image_id"];
 
 export const MINICPM_IMAGES: ImageProcessorDefaults = {
@@ -50,13 +50,13 @@ export const MINICPM_IMAGES: ImageProcessorDefaults = {
   sizes: { keys: SLICE_KEYS, read: readSlices },
 };
 
-/** `sample_frames` of transformers' MiniCPMV4_6VideoProcessor: a frame a second; of a clip of more than `maxFrames` seconds, that many. */
+/** `sample_frames` of transformers' MiniCPMV4_6VideoProcessor: one frame per second, at most `maxFrames`. */
 const sampleSeconds: FrameRule = ({ frames, fps }, wanted, { maxFrames }) => {
   refuseSampling(wanted);
   const seconds = frames / fps;
   const at = (second: number) => Math.min(Math.trunc(second * fps), frames - 1);
   if (seconds <= maxFrames) return Array.from({ length: Math.ceil(seconds) }, (_, second) => at(second));
-  // In equal steps, each of whole tenths of a second.
+  // Equal steps, rounded to tenths of a second.
   const tenths = linspace(0, Math.trunc(seconds / 0.1) - 1, maxFrames).map(Math.trunc);
   return tenths.map((tenth) => at(tenth / 10));
 };
@@ -73,7 +73,7 @@ export const MINICPM_VIDEOS: VideoProcessor = {
 export const MINICPM_VIDEO_SIZES: SizeSettings = {
   keys: [...SLICE_KEYS, "max_num_frames", "stack_frames"],
   read(settings) {
-    // Above 1, transformers 5.17 samples more frames, but joins none.
+    // With more than 1, transformers 5.17 samples more frames but does not stack them.
     if (settings.positiveInteger("stack_frames", 1) > 1) settings.fail("stack_frames", "1");
     const maxFrames = settings.positiveInteger("max_num_frames", MINICPM_VIDEOS.maxFrames);
     return { ...readSlices(settings), maxFrames };
@@ -118,11 +118,11 @@ function fitSlices(size: ImageSize, settings: SliceSettings): FittedImage {
   return {
     resizeTo: { height: slice.height * grid.rows, width: slice.width * grid.columns },
     tile: slice,
-    whole: { from: "image", size: whole, first: true },
+    thumbnail: { from: "image", size: whole, first: true },
   };
 }
 
-/** The grid whose aspect is nearest to the image's by ratio, of about as many slices as its area has; undefined for a small one. */
+/** The grid with the nearest aspect ratio and about area / resolution² slices. Undefined for a small image. */
 function sliceGrid(
   { height, width }: ImageSize,
   { resolution, maxSlices }: SliceSettings,
@@ -144,7 +144,9 @@ function sliceGrid(
   return best;
 }
 
-/** A size in whole tokens near the image's, or of the square's area: if the image is larger, or `grows`. */
+/**
+ * The image's size rounded to whole tokens, after scaling it to the area resolution² if it is larger, or if `grows`.
+ */
 function fittedSize(
   { height, width }: ImageSize,
   { resolution, patchSize }: SliceSettings,

@@ -1,4 +1,4 @@
-/** The published MiniCPM-V 4.6. */
+/** The published MiniCPM-V 4.6 model. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 export const MINICPM_V4_6_MODELS = {

@@ -22,16 +22,16 @@ const DEFAULTS = {
   spatial_merge_size: 2,
 };
 
-/** Of transformers' PaddleOCRTextConfig: the columns of the result. */
+/** Defaults of transformers' PaddleOCRTextConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 1024 };
 
 export type PaddleOCRConfig = ReturnType<typeof readPaddleOCRConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  // The hub's config has the language model's keys at its top.
+  // The hub's config has the language model's keys at its top level.
   const nested = checkpointConfig.text_config !== undefined;
   const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
@@ -41,7 +41,7 @@ export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, un
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     rope_theta: readRopeTheta(visionConfig),
     text_hidden_size: readVisionConfig(text, TEXT_DEFAULTS).hidden_size,
-    /** Cells along one side of the table of positions. */
+    /** Cells along one side of the position table. */
     side: Math.floor(vision.image_size / vision.patch_size),
   };
 }

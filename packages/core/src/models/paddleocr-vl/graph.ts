@@ -1,6 +1,6 @@
 /**
  * PaddleOCR-VL's vision tower and projector, as transformers' PaddleOCRVisionModel and PaddleOCRProjector compute them:
- * SigLIP's encoder with two-dimensional rotary positions beside the learned ones, and a merger.
+ * SigLIP's encoder with learned positions and two-dimensional RoPE, and a merger.
  */
 import type { Graph } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -8,7 +8,7 @@ import { BILINEAR_TAPS } from "../patch-tables.js";
 import { siglipEncoder, siglipPatches } from "../siglip.js";
 import type { PaddleOCRConfig } from "./config.js";
 
-/** transformers' epsilon of the projector's norm; no key of the config sets it. */
+/** transformers' epsilon of the projector's norm, without a config key. */
 const PROJECTOR_EPSILON = 1e-5;
 
 export function buildPaddleOCRGraph(config: PaddleOCRConfig, channelScale: Float32Array): Graph {

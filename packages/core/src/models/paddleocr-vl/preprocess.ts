@@ -1,4 +1,4 @@
-/** The settings of PaddleOCR-VL's image processor, which cuts images in raster order. */
+/** Settings of PaddleOCR-VL's image processor. Patches are in raster order. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { resizeBounds } from "../../images/image-processor.js";
 import { type ImageSize, smartResize } from "../../images/smart-resize.js";
@@ -20,7 +20,7 @@ export const PADDLEOCR_IMAGES: ImageProcessorDefaults = {
   ofClass: PADDLEOCR_CLASS,
 };
 
-/** A side below the factor is set to it, and the other one scaled; then smart_resize. */
+/** First scales an image up to at least `factor` pixels per side, then applies smart_resize. */
 function fitWithSideFloor(size: ImageSize, processor: ImageProcessor) {
   const bounds = resizeBounds(processor);
   let { height, width } = size;

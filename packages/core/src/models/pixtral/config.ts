@@ -22,17 +22,17 @@ const DEFAULTS = {
   hidden_act: "gelu",
 };
 
-/** Of the whole model's config. */
+/** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu", spatial_merge_size: 2 };
 
-/** Of transformers' MistralConfig: the columns of the result. */
+/** Defaults of transformers' MistralConfig. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = { hidden_size: 4096 };
 
 export type PixtralConfig = ReturnType<typeof readPixtralConfig>;
 
 /**
- * @param merges the projector turns spatial_merge_size² patches into a token, as those of mistral3 and lighton_ocr do
- * @throws VG_MODEL_INVALID naming the key, its value and what was expected; VG_MODEL_UNSUPPORTED
+ * @param merges whether the projector merges spatial_merge_size² patches into a token, as in mistral3 and lighton_ocr
+ * @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED
  */
 export function readPixtralConfig(checkpointConfig: Readonly<Record<string, unknown>>, merges: boolean) {
   const visionConfig = visionConfigOf(checkpointConfig);

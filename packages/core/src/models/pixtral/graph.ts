@@ -1,13 +1,13 @@
 /**
- * Pixtral's vision tower, as transformers' PixtralVisionModel computes it, and the projectors over it: that of Mistral Small 3
- * merges patches, that of Pixtral does not. Rows and columns turn by frequencies of their own.
+ * Pixtral's vision tower, as transformers' PixtralVisionModel computes it, and a projector: Mistral Small 3's merges
+ * patches, Pixtral's does not. RoPE has different frequencies for rows and columns.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
 import type { PixtralConfig } from "./config.js";
 
-/** transformers' RMSNorm epsilon in this tower; no key of the config sets it. */
+/** transformers' RMSNorm epsilon in this tower, without a config key. */
 const EPSILON = 1e-5;
 
 /** @param merges as for `readPixtralConfig` */

@@ -1,5 +1,7 @@
-/** Pixtral, and Mistral Small 3, Ministral 3 and LightOnOCR over the same tower: config reader, graph, layout, processor. */
-import { columnsApart, MAX_GRID_SIDE } from "../layers.js";
+/**
+ * Pixtral, Mistral Small 3, Ministral 3 and LightOnOCR, which share a tower: config reader, graph, layout, processor.
+ */
+import { MAX_GRID_SIDE, offsetColumns } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
@@ -12,7 +14,7 @@ export const pixtral: ModelFamily = {
   images: PIXTRAL_IMAGES,
 };
 
-/** LightOnOCR-1B has this model_type too, and is told apart by its architecture. */
+/** LightOnOCR-1B has this model_type too; `architectures` distinguishes it. */
 export const mistral3: ModelFamily = {
   create: (config) =>
     createPixtral(config, "mistral3", String(config.architectures).includes("LightOn") ? LIGHTON : USUAL),
@@ -54,6 +56,6 @@ function createPixtral(
     maxGridSide: MAX_GRID_SIDE,
     names,
     buildGraph: ({ channelScale }) => buildPixtralGraph(config, merges, channelScale),
-    layout: (grid) => rasterLayout(grid, merge, (positions) => ({ positions: columnsApart(positions) })),
+    layout: (grid) => rasterLayout(grid, merge, (positions) => ({ positions: offsetColumns(positions) })),
   };
 }

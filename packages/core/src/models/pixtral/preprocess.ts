@@ -1,4 +1,4 @@
-/** The settings of Pixtral's image processor, which cuts images in raster order. */
+/** Settings of Pixtral's image processor. Patches are in raster order. */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
@@ -27,7 +27,7 @@ export const PIXTRAL_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** A longer side is scaled down to this many pixels; then both are rounded up to whole tokens. */
+/** Scales the image down to `longestEdge`, and rounds both sides up to whole tokens. */
 function boundedBy(longestEdge: number): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
   return {
     minPixels: 1,

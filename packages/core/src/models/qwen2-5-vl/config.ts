@@ -1,4 +1,4 @@
-/** Reads the vision part of a Qwen2.5-VL config.json, or of EXAONE 4.5's. */
+/** Reads the vision part of a Qwen2.5-VL or EXAONE 4.5 config.json. */
 import {
   checkHeads,
   checkLayers,
@@ -26,12 +26,12 @@ const DEFAULTS = {
 
 export type Qwen2_5VLVisionConfig = ReturnType<typeof readQwen2_5VLVisionConfig>;
 
-/** Of transformers' Exaone4_5_VisionConfig. */
+/** Default of transformers' Exaone4_5_VisionConfig. */
 const GROUPED_DEFAULTS = { num_key_value_heads: 8 };
 
 /**
- * @param grouped whether keys and values have heads of a number of their own
- * @throws VG_MODEL_INVALID naming the key, its value and what was expected.
+ * @param grouped whether to read the number of key and value heads (grouped-query attention)
+ * @throws VG_MODEL_INVALID naming the key, its value and the expected value.
  */
 export function readQwen2_5VLVisionConfig(
   visionConfig: Readonly<Record<string, unknown>>,

@@ -1,6 +1,7 @@
 /**
- * The Qwen2.5-VL vision tower, as transformers' Qwen2_5_VisionTransformerPretrainedModel computes it: tokens stand window by
- * window, most blocks attend within windows and some within frames, and the merged tokens are put back in order.
+ * The Qwen2.5-VL vision tower, as transformers' Qwen2_5_VisionTransformerPretrainedModel computes it: tokens are
+ * ordered window by window, most blocks attend within windows and some within frames, and the merged tokens are
+ * restored to raster order.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { rowsOf } from "../../graph/ops.js";
@@ -9,10 +10,10 @@ import { activationOf } from "../vision-config.js";
 import { MODEL_INPUTS } from "../vision-model.js";
 import type { Qwen2_5VLVisionConfig } from "./config.js";
 
-/** transformers' RMSNorm epsilon in this tower; no key of the config sets it. */
+/** transformers' RMSNorm epsilon in this tower, without a config key. */
 const EPSILON = 1e-6;
 
-/** @param projection the name of an attention layer's projection */
+/** @param projection returns the checkpoint names of a layer's attention projection */
 export function buildQwen2_5VLGraph(
   config: Qwen2_5VLVisionConfig,
   projection: (layer: string) => PackedProjection,

@@ -1,4 +1,4 @@
-/** Qwen2.5-VL, and the same tower in Qwen2.5-Omni's thinker and in EXAONE 4.5: config reader, graph, windows. */
+/** Qwen2.5-VL, Qwen2.5-Omni's thinker and EXAONE 4.5, which share a tower: config reader, graph, windows. */
 import { MAX_GRID_SIDE, type PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
@@ -8,7 +8,7 @@ import { readQwen2_5VLVisionConfig } from "./config.js";
 import { buildQwen2_5VLGraph } from "./graph.js";
 import { windowLayout } from "./windows.js";
 
-/** Where checkpoints keep the tower, and what they call the projection of an attention layer. */
+/** Names of the tower's tensors in checkpoints. */
 interface Tensors {
   readonly prefixes: readonly string[];
   readonly projection: (layer: string) => PackedProjection;

@@ -1,4 +1,4 @@
-/** Published Qwen2.5-VL models, one tower under language models of two widths, and EXAONE 4.5. */
+/** Published Qwen2.5-VL models, which share a tower, and EXAONE 4.5. */
 import type { ArchitectureConfig } from "../model-family.js";
 
 /** `out_hidden_size` is the language model's `hidden_size`. */

@@ -1,6 +1,6 @@
 /**
- * The windows of Qwen2.5-VL: tokens stand window by window, so that those of a window are a segment; at the tower's end they
- * are put back. As transformers' `get_vision_window_index`, whose empty windows are none here.
+ * Qwen2.5-VL's windows, as in transformers' `get_vision_window_index`: tokens are ordered window by window, so that a
+ * window is an attention segment, and are restored to raster order after the tower. Empty windows are omitted.
  */
 import type { Grid } from "../../item.js";
 import { mergeBlockPositions } from "../merge-block-layout.js";
@@ -36,7 +36,7 @@ export function windowLayout(grid: Grid, mergeSize: number, windowSize: number):
   };
 }
 
-/** The tokens of frames of rows × columns, window by window, and how many each window has. */
+/** Token indices window by window, and the number of tokens of each window. */
 function tokensByWindow(frames: number, rows: number, columns: number, size: number) {
   const order = new Int32Array(frames * rows * columns);
   const sizes: number[] = [];

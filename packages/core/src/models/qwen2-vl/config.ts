@@ -17,7 +17,7 @@ const DEFAULTS = {
 
 export type Qwen2VLVisionConfig = ReturnType<typeof readQwen2VLVisionConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readQwen2VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
   const config = { ...readVisionConfig(visionConfig, DEFAULTS), rope_theta: readRopeTheta(visionConfig) };
   checkHeads(config.embed_dim, "embed_dim", config.num_heads);

@@ -1,13 +1,13 @@
 /**
- * The Qwen2-VL vision tower, as transformers' Qwen2VisionTransformerPretrainedModel computes it: blocks of attention with
- * two-dimensional rotary positions, no learned ones, and a merger that turns merge² patches into a token.
+ * The Qwen2-VL vision tower, as transformers' Qwen2VisionTransformerPretrainedModel computes it: blocks with
+ * two-dimensional RoPE and without learned positions, and a merger that turns merge² patches into a token.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { type PatchForm, TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
 import type { Qwen2VLVisionConfig } from "./config.js";
 
-/** transformers' LayerNorm epsilon in this tower; no key of the config sets it. */
+/** transformers' LayerNorm epsilon in this tower, without a config key. */
 const EPSILON = 1e-6;
 
 export function buildQwen2VLGraph(config: Qwen2VLVisionConfig, channelScale: Float32Array): Graph {
@@ -40,7 +40,7 @@ interface Qwen2VLBlocks {
   readonly patchWeight: readonly number[];
 }
 
-/** Patches after all blocks, before any norm or merger. @param prefix of the tensors' names */
+/** The patches after all blocks, before any norm or merger. @param prefix prefix of the tensor names */
 export function qwen2VLBlocks(
   g: TowerBuilder,
   prefix: string,

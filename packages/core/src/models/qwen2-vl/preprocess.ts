@@ -1,7 +1,9 @@
-/** The settings of Qwen2-VL's image and video processors, which Qwen2.5-VL shares. */
+/** Settings of Qwen2-VL's image and video processors, which Qwen2.5-VL shares. */
 import type { ImageProcessor, ImageProcessorDefaults, VideoProcessor } from "../../images/image-processor.js";
 
-/** transformers' Qwen2VLImageProcessor: the class of all Qwen-VL families, which bring files that differ from it. */
+/**
+ * transformers' Qwen2VLImageProcessor: the class of all Qwen-VL families, whose processor files change its settings.
+ */
 export const QWEN2_VL_IMAGE_CLASS: ImageProcessor = {
   patchSize: 14,
   mergeSize: 2,
@@ -22,7 +24,7 @@ export const QWEN2_VL_IMAGES: ImageProcessorDefaults = {
   ofClass: QWEN2_VL_IMAGE_CLASS,
 };
 
-/** transformers' Qwen2VLVideoProcessor, which takes all frames by default; 2 a second are qwen-vl-utils' default. */
+/** transformers' Qwen2VLVideoProcessor. It samples all frames by default; here 2 per second, as in qwen-vl-utils. */
 export const QWEN2_VL_VIDEOS: VideoProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   minPixels: 128 * 28 * 28,

@@ -1,7 +1,7 @@
-/** The published Qwen2-VL models: one tower under language models of three widths. */
+/** Published Qwen2-VL models. They share a tower; language model widths differ. */
 import type { ArchitectureConfig } from "../model-family.js";
 
-/** `hidden_size` is the language model's. */
+/** `hidden_size` is that of the language model. */
 export const QWEN2_VL_MODELS = {
   "qwen2-vl-2b": published(1536),
   "qwen2-vl-7b": published(3584),

@@ -11,7 +11,7 @@ const codeAndText = (visionConfig: Record<string, unknown>) => {
   return "accepted";
 };
 
-// Beside each bound, values of other keys with which the config is consistent.
+// The bound of each key, with values of other keys that make the config consistent.
 test.each<[key: string, limit: number, others: Record<string, unknown>]>([
   ["depth", 256, {}],
   ["hidden_size", 16_384, {}],

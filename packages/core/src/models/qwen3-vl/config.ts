@@ -26,7 +26,7 @@ const DEFAULTS = {
 
 export type Qwen3VLVisionConfig = ReturnType<typeof readQwen3VLVisionConfig>;
 
-/** @throws VG_MODEL_INVALID naming the key, its value and what was expected. */
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
 export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
   const config = {
     ...readVisionConfig(visionConfig, DEFAULTS),

@@ -1,7 +1,7 @@
 /**
  * The Qwen3-VL vision tower, as transformers' Qwen3VLVisionModel computes it: patches with learned positions, blocks
- * of attention with two-dimensional rotary positions, and mergers that turn merge² patches into a token. The
- * deepstack mergers read the patches after some of the blocks.
+ * with two-dimensional RoPE, and mergers that turn merge² patches into a token. Deepstack mergers read the patches
+ * after some of the blocks.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";
@@ -9,7 +9,7 @@ import { BILINEAR_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
 import type { Qwen3VLVisionConfig } from "./config.js";
 
-/** transformers' LayerNorm epsilon in this tower; no key of the config sets it. */
+/** transformers' LayerNorm epsilon in this tower, without a config key. */
 const EPSILON = 1e-6;
 
 export function buildQwen3VLGraph(config: Qwen3VLVisionConfig, channelScale: Float32Array): Graph {
@@ -30,7 +30,7 @@ export function buildQwen3VLGraph(config: Qwen3VLVisionConfig, channelScale: Flo
     const wide = g.linear(x, `${name}.linear_fc1`, config.intermediate_size);
     return g.linear(g.activation(wide, `${name}.act`, activation), `${name}.linear_fc2`, hidden);
   };
-  // The last merger normalises patches and then merges them; the deepstack mergers do it the other way round.
+  // The last merger normalises patches and then merges them; deepstack mergers first merge and then normalise.
   const merger = (x: ValueId, name: string, order: "norm-first" | "merge-first") => {
     const norm = (value: ValueId) => g.layernorm(value, `${name}.norm`, EPSILON);
     const rows =
@@ -55,7 +55,7 @@ export function buildQwen3VLGraph(config: Qwen3VLVisionConfig, channelScale: Flo
     x = g.sum(x, attended, `${block}.attn.residual`);
     x = g.sum(x, mlp(g.layernorm(x, `${block}.norm2`, EPSILON), `${block}.mlp`), `${block}.mlp.residual`);
     const level = config.deepstack_visual_indexes.indexOf(layer);
-    // In the order of the layers, as transformers appends them, whatever the order of the list.
+    // transformers appends the features in layer order, even if the list has another order.
     if (level >= 0) deepstack.push(merger(x, `deepstack_merger_list.${level}`, "merge-first"));
   }
   return g.build([merger(x, "merger", "norm-first"), ...deepstack]);

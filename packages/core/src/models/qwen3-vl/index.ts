@@ -24,7 +24,7 @@ const QWEN3_OMNI_NAMES: TensorNames = {
   ],
 };
 
-/** The same tower stands under a mixture-of-experts language model. */
+/** Qwen3-VL, with dense and mixture-of-experts language models. */
 export const qwen3VL: ModelFamily = {
   create: (config) => createQwen3VL(visionConfigOf(config), "qwen3_vl", QWEN3_VL_NAMES),
   images: QWEN3_VL_IMAGES,

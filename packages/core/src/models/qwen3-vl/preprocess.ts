@@ -1,18 +1,18 @@
-/** The settings of Qwen3-VL's image and video processors, which Qwen3.5 shares; Qwen3-Omni keeps those of Qwen2-VL. */
+/** Settings of the image and video processors of Qwen3-VL and Qwen3.5. Qwen3-Omni has those of Qwen2-VL. */
 import type { ImageProcessorDefaults, VideoProcessor } from "../../images/image-processor.js";
 import { QWEN2_VL_IMAGE_CLASS, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
 
 /** The size of the tower's patches. */
 const PATCHES = { patchSize: 16 };
 
-/** The range of the hub's files. */
-const RANGE = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
+/** Normalisation in the hub's files. */
+const NORMALISATION = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
 
 export const QWEN3_VL_IMAGES: ImageProcessorDefaults = {
   withoutFile: {
     ...QWEN2_VL_IMAGE_CLASS,
     ...PATCHES,
-    ...RANGE,
+    ...NORMALISATION,
     minPixels: 65_536,
     maxPixels: 16_777_216,
   },
@@ -23,7 +23,7 @@ export const QWEN3_VL_IMAGES: ImageProcessorDefaults = {
 export const QWEN3_VL_VIDEOS: VideoProcessor = {
   ...QWEN2_VL_VIDEOS,
   ...PATCHES,
-  ...RANGE,
+  ...NORMALISATION,
   minPixels: 128 * 32 * 32,
   maxPixels: 32 * 32 * 768,
   boundsCover: "clip",

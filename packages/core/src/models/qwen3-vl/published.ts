@@ -1,7 +1,7 @@
-/** The published Qwen3-VL models: two towers. Instruct and Thinking editions of a size share one. */
+/** Published Qwen3-VL models, with two towers. Instruct and Thinking editions of a size have the same tower. */
 import type { ArchitectureConfig } from "../model-family.js";
 
-/** 24 layers, 16 heads of 64: the tower of the two small models. */
+/** The tower of the two small models: 24 layers, 16 heads of 64. */
 const SMALL_TOWER = {
   depth: 24,
   hidden_size: 1024,
@@ -9,7 +9,7 @@ const SMALL_TOWER = {
   deepstack_visual_indexes: [5, 11, 17],
 };
 
-/** 27 layers, 16 heads of 72: the tower of all others. */
+/** The tower of the other models: 27 layers, 16 heads of 72. */
 const LARGE_TOWER = {
   depth: 27,
   hidden_size: 1152,
@@ -17,7 +17,7 @@ const LARGE_TOWER = {
   deepstack_visual_indexes: [8, 16, 24],
 };
 
-/** What all of them have in common. */
+/** Values common to both towers. */
 const COMMON = {
   hidden_act: "gelu_pytorch_tanh",
   in_channels: 3,

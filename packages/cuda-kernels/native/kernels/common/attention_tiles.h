@@ -70,7 +70,7 @@ struct AttentionTiling {
   bool operator==(const AttentionTiling&) const = default;
 };
 
-/// Maximum tiles of `segments` segments of `rows` rows in total: every segment may end in a partial tile.
+/// Maximum number of tiles of `segments` segments with `rows` rows in total: every segment may end in a partial tile.
 constexpr std::size_t attention_tile_capacity(std::size_t rows, std::size_t segments, std::size_t shortest) {
   const std::size_t nonempty = std::min(rows, segments);
   return nonempty + (rows - nonempty) / shortest;
@@ -79,7 +79,7 @@ constexpr std::size_t attention_tile_capacity(std::size_t rows, std::size_t segm
 /// Builds tables. Keeps its scratch memory, so that a run allocates nothing.
 class AttentionTiler {
  public:
-  /// `segments`: maximum per run.
+  /// `segments`: maximum number of segments per run.
   AttentionTiler(const AttentionTiling& tiling, std::size_t segments);
 
   /// Writes the table of the segments [cu_seqlens[i], cu_seqlens[i + 1]) and returns the number of tiles. `table` holds

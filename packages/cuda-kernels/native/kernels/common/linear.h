@@ -6,7 +6,7 @@
 
 namespace vitgraph::kernels {
 
-/// Two-dimensional rotary embedding of a product's first columns. Unlike in `rope`, pair i of a head is its columns
+/// Two-dimensional RoPE of a product's first columns. Unlike in `rope`, pair i of a head is its columns
 /// (2 i, 2 i + 1), so that one thread has both: the caller must have reordered the rows of the weight.
 struct LinearRotation {
   /// [rows, 4]: row and column come first. The host has checked that they are valid rows of `angles`.

@@ -11,7 +11,7 @@
 namespace vitgraph::kernels {
 
 /// Swaps word i of thread t of a quad with word t of thread i. For a quad's sums of four blocks of 8 columns, this
-/// turns 4 bytes of every block into 16 bytes of one, and back.
+/// converts 4 bytes of every block to 16 bytes of one, and back.
 __device__ __forceinline__ void transpose_quad(std::uint32_t (&words)[4]) {
   const bool odd = threadIdx.x & 1;
   const bool high = threadIdx.x & 2;
@@ -49,7 +49,7 @@ __device__ __forceinline__ const Bf16* residual_of(const LinearOperands& operand
   return operands.residual.data + from * operands.residual.row_stride;
 }
 
-/// A row's two entries in the table of angles: by its row position and by its column position.
+/// A row's two entries in the cos/sin table: for its row position and for its column position.
 struct RowTurns {
   int by_row;
   int by_column;
@@ -172,9 +172,9 @@ __device__ __forceinline__ float2 load_norm_vector(const float* vector, int colu
 
 /// Finishes 32 · kGroups columns of a row, up to `end_column`, a multiple of 8: `sums[g]` are this lane's columns of
 /// the g-th four blocks of 8, bias included. Called by whole warps. kVectors: columns are a multiple of 8, rows of y
-/// and residual start at multiples of 16 bytes. kRotate: there is a rotation, and `turns` are this row's. kStatistics:
-/// width of the row's piece whose statistics are also written; 0 for none. kResidualGroups: groups of residual loaded
-/// at once, which takes registers; 0 without a residual.
+/// and residual are aligned to 16 bytes. kRotate: apply RoPE, with this row's `turns`. kStatistics: width of the row's
+/// piece whose statistics are also written; 0 for none. kResidualGroups: groups of residual loaded at once (more need
+/// more registers); 0 without a residual.
 template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0, int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                            int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {

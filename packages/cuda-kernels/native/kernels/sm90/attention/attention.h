@@ -12,12 +12,13 @@ struct AttentionWork {
   std::int32_t finished;
 };
 
-/// Head sizes 64, 72, 80, 96, 128. `tallest`: of the tiling that the tile table was made with, 128 or, up to head size 80,
-/// 192. q, k, v, y: base and row stride multiples of 16 bytes, with `row_capacity` rows. y must not overlap q, k or v.
+/// Head sizes 64, 72, 80, 96, 128. `tallest` must be that of the tiling of the tile table: 128, or up to head size 80
+/// also 192. q, k, v, y: base and row stride multiples of 16 bytes, with `row_capacity` rows. y must not overlap q, k
+/// or v.
 cudaError_t launch_attention(const Launch& launch, const AttentionOperands& operands, AttentionWork* work,
                              std::int32_t tallest);
 
-/// The tiling of tables for runs of up to `rows` rows. Taller tiles read keys and values less often. If tiles of 128
+/// The tiling for tables of runs with up to `rows` rows. Taller tiles read keys and values less often. If tiles of 128
 /// rows already fit in one wave, taller ones only take longer, and a smaller block starts sooner.
 AttentionTiling attention_tiling(std::int32_t rows, std::int32_t heads, std::int32_t head_size,
                                  std::int32_t multiprocessors);

@@ -9,7 +9,7 @@
 // exponentials.
 //
 // Template    kHeadSize, a multiple of 8; kWarpgroups of consumers; kKeyRows in one step; kStages of K and of V; kInTurn.
-// Grid        as many blocks as there are multiprocessors, at most one an item of the capacity.
+// Grid        one block per multiprocessor, at most one per item of the capacity.
 // Block       128 · (1 + kWarpgroups) threads; registers move from the producer to the consumers.
 // Shared      Q of two items, kStages of K and of V, in parts of 64 columns and a remainder, swizzled. TMA zero-fills
 //             columns beyond the head (72 = 64 + 8), so Q · Kᵀ runs over 80 columns; P · V over exactly 72. Global
@@ -180,7 +180,7 @@ __device__ __forceinline__ void produce(const AttentionArguments& arguments, std
 #pragma unroll 1
     for (int step = divide_up(item.segment_length, Shape::kKeyRows) - 1; step >= 0; --step) {
       const int row = item.segment_start + step * Shape::kKeyRows;
-      // Take the next item as late as the stages hide the latency: earlier would be out of turn.
+      // Take the next item as late as the stages can hide its latency: taking it earlier would unbalance the blocks.
       if (step == 0) next = static_cast<int>(gridDim.x) + atomicAdd(&arguments.work->next, 1);
       barrier_wait(&shared.k_empty[at.stage], at.parity ^ 1);
       copy_keys<Shape>(k_shared + at.stage * Shape::kKeyBytes, arguments, &shared.k_full[at.stage], item.head, row);
@@ -241,7 +241,7 @@ __device__ __forceinline__ RunningRows start_rows(const float (&scores)[Shape::k
   return rows;
 }
 
-/// Turns a step's scores into weights.
+/// Converts a step's scores to weights.
 template <typename Shape>
 __device__ __forceinline__ void weigh(float (&scores)[Shape::kScores], RunningRows& rows, float scale) {
   float sums[2][2] = {};
@@ -332,7 +332,7 @@ __device__ __forceinline__ void attend_exactly(const AttentionArguments& argumen
 template <typename Shape>
 __device__ __forceinline__ void consume(const AttentionArguments& arguments, std::uint32_t tensors,
                                         AttentionShared<Shape>& shared, int warpgroup) {
-  constexpr int kOtherBarrier = 1 + Shape::kWarpgroups;  // after the turns'; 0 is __syncthreads
+  constexpr int kOtherBarrier = 1 + Shape::kWarpgroups;  // follows the barriers of the turns; 0 is __syncthreads
   const int thread = static_cast<int>(threadIdx.x) % 128;
   const int lane = thread % 32;
   const std::uint32_t k_shared = tensors + Shape::kQueryStages * Shape::kQueryBytes;

@@ -23,7 +23,7 @@ __device__ __forceinline__ void products_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-/// Tells the compiler that these registers change here: asynchronous products write them.
+/// Tells the compiler that these registers change here, because asynchronous products write them.
 template <int kCount>
 __device__ __forceinline__ void pin_registers(float (&registers)[kCount]) {
 #pragma unroll

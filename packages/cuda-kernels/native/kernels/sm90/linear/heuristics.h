@@ -8,7 +8,8 @@ namespace vitgraph::kernels::sm90 {
 /// The tile of a launch. The fastest depends on how evenly its tiles fill the SMs (wave quantisation). `split` is the
 /// number of blocks that share a tile's inner dimension. A cluster of 2x1 is two tiles of the same columns, which share
 /// the weights; one of 2x2 shares rows and weights. `shared`: all consumers compute one tile together instead of
-/// alternating over tiles. Its epilogue takes half as long but is not overlapped. Sizes of one kind only omit the word.
+/// alternating over tiles. Its epilogue takes half as long but is not overlapped. Names omit the kind if a size has
+/// only one.
 enum class LinearTile : std::int32_t {
   rows256_columns192,
   rows192_columns192_cluster1x2,

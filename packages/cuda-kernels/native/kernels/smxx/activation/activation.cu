@@ -1,4 +1,4 @@
-// Launches activation: a table of functions, by eight elements or one by one.
+// Launches activation: a table of functions, with 8 or 1 elements per thread and step.
 #include "kernels/smxx/activation/activation.h"
 
 #include "kernels/common/rows.h"

@@ -14,7 +14,7 @@ struct ActivationOperands {
   std::int32_t columns;
 };
 
-/// y = function(x). Any column count; a multiple of 8 with rows at multiples of 16 bytes is fast.
+/// y = function(x). Any column count; fastest with a multiple of 8 and rows aligned to 16 bytes.
 cudaError_t launch_activation(const Launch& launch, const ActivationOperands& operands, Activation function);
 
 }  // namespace vitgraph::kernels::smxx

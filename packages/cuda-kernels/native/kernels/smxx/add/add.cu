@@ -1,4 +1,4 @@
-// Launches add: by eight elements or one by one.
+// Launches add, with 8 elements per thread and step, or 1.
 #include "kernels/smxx/add/add.h"
 
 #include "kernels/common/rows.h"

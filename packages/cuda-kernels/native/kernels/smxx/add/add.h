@@ -14,7 +14,7 @@ struct AddOperands {
   std::int32_t columns;
 };
 
-/// y = a + b. Any column count; a multiple of 8 with rows at multiples of 16 bytes is fast.
+/// y = a + b. Any column count; fastest with a multiple of 8 and rows aligned to 16 bytes.
 cudaError_t launch_add(const Launch& launch, const AddOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

@@ -1,4 +1,4 @@
-// Launches assemble_rows: by eight elements or one by one.
+// Launches assemble_rows, with 8 elements per thread and step, or 1.
 #include "kernels/smxx/assemble_rows/assemble_rows.h"
 
 #include "kernels/common/rows.h"

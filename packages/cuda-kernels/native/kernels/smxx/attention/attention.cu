@@ -1,4 +1,4 @@
-// Launches the portable attention kernel: one instance a head size.
+// Launches the portable attention kernel: one instance per head size.
 #include "kernels/smxx/attention/attention.h"
 
 #include "kernels/smxx/attention/attention_kernel.cuh"

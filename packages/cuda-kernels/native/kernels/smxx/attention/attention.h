@@ -5,7 +5,7 @@
 
 namespace vitgraph::kernels::smxx {
 
-/// Rows of a tile; the tiling that the table is made with has no others.
+/// Rows of a tile. The tile table must be built with this height only.
 inline constexpr std::int32_t kAttentionTileRows = 128;
 
 inline AttentionTiling attention_tiling(std::int32_t heads, std::int32_t multiprocessors) {

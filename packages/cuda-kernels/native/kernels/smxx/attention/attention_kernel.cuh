@@ -2,15 +2,15 @@
 // segment, in one pass over the keys with a running maximum.
 //
 // Template    kHeadSize: a multiple of 8. Its last 8 columns take a k8 product, so nothing is rounded up to 16.
-//             kRowBlocks: blocks of 16 query rows of one warp. Two make every fragment of K and V serve twice.
-// Grid        an item (attention_tiles.h) a block, for the capacity. Blocks beyond the real items leave at once.
+//             kRowBlocks: blocks of 16 query rows per warp. With two, every fragment of K and V is used twice.
+// Grid        one block per item (attention_tiles.h) of the capacity. Blocks beyond the real items exit at once.
 // Block       4 warps; a tile has 4 · 16 · kRowBlocks query rows.
-// Shared      the tile's Q, and two buffers of kKeyRows rows of K and V each. Rows are padded by 16 bytes where their
-//             pitch would put the 8 rows of a matrix into the same banks (72 columns need no padding).
-// Assumes     rows of q, k and v at multiples of 16 bytes, y at multiples of 4; the tile table lies inside the buffers.
+// Shared      the tile's Q, and two buffers of kKeyRows rows of K and V each. Rows are padded by 16 bytes if
+//             their pitch would cause bank conflicts between the 8 rows of a matrix (72 columns need no padding).
+// Assumes     rows of q, k and v aligned to 16 bytes, y to 4; the tile table lies inside the buffers.
 // Numerics    bf16 products with f32 sums; the softmax in f32, with exp2 and the scale folded into it; its weights are
 //             rounded to bf16 before the second product, and the sum of weights is taken before that rounding.
-//             Keys beyond a segment are read as zeros and weigh nothing, so neither they nor stale rows reach a result.
+//             Keys beyond a segment are read as zeros and get the weight 0, so stale rows never reach a result.
 #pragma once
 
 #include "kernels/common/attention.h"
@@ -27,14 +27,14 @@ struct AttentionShape {
   static constexpr int kThreads = 32 * kWarps;
   static constexpr int kWarpRows = 16 * kRowBlocks;
   static constexpr int kTileRows = kWarps * kWarpRows;
-  /// Within the 99 KiB of shared memory that a block has on compute capability 8.6, 8.9 and 12.0.
+  /// Chosen to fit the 99 KiB of shared memory per block of compute capability 8.6, 8.9 and 12.0.
   static constexpr int kKeyRows = kHeadSize <= 96 ? 64 : 32;
   /// Elements from one shared row to the next: an odd number of 16-byte units, so that 8 rows fall into 8 bank groups.
   static constexpr int kPitch = kHeadSize / 8 % 2 == 1 ? kHeadSize : kHeadSize + 8;
   static constexpr int kFullSteps = kHeadSize / 16;
   static constexpr bool kHalfStep = kHeadSize % 16 == 8;
   static constexpr int kColumnBlocks = kHeadSize / 8;
-  /// Above 80 columns Q's fragments would not fit beside the sums and are loaded again for every block of keys.
+  /// Above 80 columns, Q's fragments and the sums exceed the registers: Q is loaded again for every block of keys.
   static constexpr bool kQueryStays = kHeadSize <= 80;
   static constexpr std::size_t kSharedBytes = sizeof(Bf16) * kPitch * (kTileRows + 4 * kKeyRows);
 };
@@ -51,7 +51,7 @@ __device__ __forceinline__ void copy_rows_async(std::uint32_t to, const View<con
     if (kCopies % Shape::kThreads != 0 && copy >= kCopies) break;
     const int row = copy / kChunks;
     const int chunk = copy % kChunks;
-    // A row that is not real must still be named by a valid address.
+    // The address must be valid even for a padding row.
     const Bf16* source = from.data + static_cast<std::int64_t>(first + (row < real ? row : 0)) * from.row_stride;
     copy_16_async(to + (row * Shape::kPitch + chunk * 8) * sizeof(Bf16), source + column + chunk * 8, row < real ? 16 : 0);
   }
@@ -87,8 +87,8 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
                                            column);
   copy_keys(0);
 
-  // Where this lane's row of the matrices of one ldmatrix lies. A (and V, transposed): 16 rows, then the next 8
-  // columns. B of the first product: 8 rows, the next 8 columns, then the next 8 rows.
+  // Addresses of this lane's row for ldmatrix. Matrix order for A (and V, transposed): 16 rows, then the next 8
+  // columns. For B of the first product: 8 rows, the next 8 columns, then the next 8 rows.
   const std::uint32_t q_lane = q_shared + (warp_row + lane % 16) * kPitchBytes + lane / 16 * 16;
   const std::uint32_t k_lane = k_shared + (lane % 8 + lane / 16 * 8) * kPitchBytes + lane / 8 % 2 * 16;
   const std::uint32_t k_half_lane = k_shared + lane * kPitchBytes + Shape::kFullSteps * 32;

@@ -1,4 +1,4 @@
-// Launches clamp: by eight elements or one by one.
+// Launches clamp, with 8 elements per thread and step, or 1.
 #include "kernels/smxx/clamp/clamp.h"
 
 #include "kernels/common/rows.h"

@@ -1,7 +1,7 @@
 // mma.sync, ldmatrix and cp.async: the matrix instructions of compute capability 8.0.
 //
-// Fragments of an m16n8 product, lane l: row l/4 (and l/4 + 8) of A and D, column l/4 of B; of k and of D's columns the
-// pairs starting at 2 (l mod 4).
+// Fragments of an m16n8 product: lane l has row l/4 (and l/4 + 8) of A and D, and column l/4 of B. Along k, and along
+// the columns of D, it has the pairs that start at 2 (l mod 4).
 #pragma once
 
 #include <cstdint>
@@ -12,21 +12,21 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// 16 bytes to shared memory, asynchronously: `bytes` of them from global memory, and zeros behind. Both addresses are
-/// multiples of 16.
+/// Starts copying 16 bytes to shared memory: `bytes` of them from global memory, followed by zeros. Both addresses are
+/// aligned to 16 bytes.
 __device__ __forceinline__ void copy_16_async(std::uint32_t to, const void* from, int bytes) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
 }
 
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-/// Waits until at most `kPending` groups of this thread's copies are under way.
+/// Waits until at most `kPending` groups of this thread's copies are in flight.
 template <int kPending>
 __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-/// Four 8×8 matrices; lane l gives the address of row l mod 8 of matrix l / 8.
+/// Loads four 8×8 matrices. Lane l provides the address of row l mod 8 of matrix l / 8.
 __device__ __forceinline__ void load_matrices(std::uint32_t (&to)[4], std::uint32_t address) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])

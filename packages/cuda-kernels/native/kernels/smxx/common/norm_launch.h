@@ -1,7 +1,7 @@
-// How the norms spread their rows over threads: a warp a row up to 2048 columns, 128 threads a row up to 8192, and each
-// one's kernel for any shape. Host code.
+// Selects a norm's kernel: one warp per row up to 2048 columns, 128 threads per row up to 8192, and the kernel for any
+// shape otherwise. Host code.
 //
-// Norm        Operands; in_registers<kRowThreads, kVectors>() and any(), its kernels.
+// Norm        has the type Operands, and returns its kernels by in_registers<kRowThreads, kVectors>() and any().
 #pragma once
 
 #include "kernels/common/rows.h"
@@ -30,7 +30,7 @@ cudaError_t launch_norm_vectors(const Launch& launch, const typename Norm::Opera
   }
 }
 
-/// `weights_aligned`: the norm's own vectors start at multiples of 16 bytes.
+/// `weights_aligned`: the norm's weight and bias vectors are aligned to 16 bytes.
 template <typename Norm>
 cudaError_t launch_norm(const Launch& launch, const typename Norm::Operands& operands, bool weights_aligned) {
   if (operands.columns <= 0 || operands.rows.capacity <= 0) return cudaErrorInvalidValue;

@@ -1,9 +1,9 @@
-// A sum over the threads that share a row: what the norms need.
+// A sum over the threads that share a row, for the norms.
 #pragma once
 
 namespace vitgraph::kernels::smxx {
 
-/// The sum over the threads of a row, in every one of them. `partial` has a place for each warp of the block.
+/// Returns the sum over the threads of a row to each of them. `partial` has one element per warp of the block.
 template <int kRowThreads>
 __device__ __forceinline__ float sum_over_row(float value, float* partial) {
 #pragma unroll

@@ -1,4 +1,4 @@
-// Launches gate: a table of functions, by eight elements, by four, or one by one.
+// Launches gate: a table of functions, with 8, 4 or 1 elements per thread and step.
 #include "kernels/smxx/gate/gate.h"
 
 #include "kernels/common/rows.h"

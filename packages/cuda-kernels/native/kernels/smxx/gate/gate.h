@@ -1,4 +1,4 @@
-// The middle of a gated MLP.
+// The gated activation of an MLP.
 #pragma once
 
 #include "kernels/common/activation.h"
@@ -15,8 +15,8 @@ struct GateOperands {
   std::int32_t columns;
 };
 
-/// y = function(gate) · up. Any column count; multiples of 8 or 4 with rows at multiples of 16 or 8 bytes
-/// are fast: some MLPs have 3420.
+/// y = function(gate) · up. Any column count; fastest with multiples of 8 and rows aligned to 16 bytes, then with
+/// multiples of 4 (some MLPs have 3420 columns) and 8 bytes.
 cudaError_t launch_gate(const Launch& launch, const GateOperands& operands, Activation function);
 
 }  // namespace vitgraph::kernels::smxx

@@ -1,10 +1,10 @@
 // y = function(gate) · up, element by element.
 //
-// Template    kActivation; kSize: elements a thread takes at once: 8 (16 bytes), 4 or 1.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Template    kActivation; kSize: elements per thread and step: 8 (16 bytes), 4 or 1.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
 // Block       256 threads.
 // Shared      none.
-// Assumes     columns and row strides are multiples of kSize, rows at multiples of 2 · kSize bytes.
+// Assumes     columns and row strides are multiples of kSize, rows aligned to 2 · kSize bytes.
 // Numerics    f32 between the bf16 loads and stores: the function's value is not rounded before the product.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Launches gather_rows and scatter_rows, which differ in the side that the index leads to.
+// Launches gather_rows, which indexes its source, and scatter_rows, which indexes its destination.
 #include "kernels/smxx/gather_rows/gather_rows.h"
 
 #include "kernels/common/rows.h"

@@ -1,7 +1,7 @@
-// Copies rows, one side of which an index names: y[i] = x[index[i]] or y[index[i]] = x[i].
+// Copies rows with an index on one side: y[i] = x[index[i]] or y[index[i]] = x[i].
 //
-// Template    kSide: the side that the index leads to; Word: what a thread copies at once, 16, 4 or 2 bytes.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Template    kSide: the indexed side; Word: the type that a thread copies per step, 16, 4 or 2 bytes.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
 // Block       256 threads.
 // Shared      none.
 // Assumes     rows and their strides are multiples of the word.
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(256) gather_rows_kernel(const IndexedRowsOpera
   const std::int64_t all = real_rows(operands.rows) * words;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
-    // 32-bit division where it is enough: that of 64 bits costs more than the memory.
+    // 32-bit division if possible: a 64-bit division takes longer than the memory accesses.
     const std::int64_t row =
         all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(words) : i / words;
     const std::int64_t column = (i - row * words) * static_cast<int>(sizeof(Word));

@@ -1,4 +1,4 @@
-// Launches interpolate_rows: by eight elements or one by one.
+// Launches interpolate_rows, with 8 elements per thread and step, or 1.
 #include "kernels/smxx/interpolate_rows/interpolate_rows.h"
 
 #include "kernels/common/rows.h"

@@ -8,7 +8,7 @@ namespace vitgraph::kernels::smxx {
 struct InterpolateRowsOperands {
   /// [table rows, columns]
   View<const Bf16> table;
-  /// [rows, taps], dense: rows of the table. The host has checked them.
+  /// [rows, taps], dense: rows of the table. The host has checked the range.
   const std::int32_t* index;
   /// [rows, taps]
   View<const float> weights;
@@ -19,8 +19,8 @@ struct InterpolateRowsOperands {
   std::int32_t taps;
 };
 
-/// y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t. Any column count; a multiple of 8 with rows of table and y
-/// at multiples of 16 bytes is fast.
+/// y[i] = Σ weights[i][t] · table[index[i][t]] over the taps t. Any column count; fastest with a multiple
+/// of 8 and rows of table and y aligned to 16 bytes.
 cudaError_t launch_interpolate_rows(const Launch& launch, const InterpolateRowsOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

@@ -1,10 +1,10 @@
 // Weighted sums of a table's rows.
 //
-// Template    kSize: elements a thread takes at once, 8 (16 bytes) or 1.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
-// Block       256 threads, a warp a row of y.
+// Template    kSize: elements per thread and step, 8 (16 bytes) or 1.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
+// Block       256 threads, one warp per row of y.
 // Shared      none.
-// Assumes     columns and row strides are multiples of kSize, rows at multiples of 2 · kSize bytes.
+// Assumes     columns and row strides are multiples of kSize, rows aligned to 2 · kSize bytes.
 // Numerics    products and sums in f32, tap by tap; rounded once.
 #pragma once
 
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(256) interpolate_rows_kernel(const Interpolate
     Bf16* y = operands.y.data + row * operands.y.row_stride;
     for (int column = static_cast<int>(threadIdx.x) % 32 * kSize; column < operands.columns; column += 32 * kSize) {
       float sums[kSize] = {};
-      // Four rows of the table on their way at once; most tables are sampled at four.
+      // Four table rows in flight at once: most tables are sampled with four taps.
 #pragma unroll 4
       for (int tap = 0; tap < operands.taps; ++tap) {
         const Bf16* from_row = operands.table.data + index[tap] * operands.table.row_stride;

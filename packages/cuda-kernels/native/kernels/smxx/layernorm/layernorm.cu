@@ -1,4 +1,4 @@
-// Launches layernorm: see norm_launch.h for the shapes.
+// Launches layernorm. norm_launch.h selects the kernel.
 #include "kernels/smxx/layernorm/layernorm.h"
 
 #include "kernels/smxx/common/norm_launch.h"

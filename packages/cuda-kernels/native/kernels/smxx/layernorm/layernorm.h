@@ -17,8 +17,8 @@ struct LayernormOperands {
   float epsilon;
 };
 
-/// y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. Any column count. Rows and weights at
-/// multiples of 16 bytes and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
+/// y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. Any column count. With rows and weights
+/// aligned to 16 bytes and a multiple of 8 columns, up to 8192, the kernel keeps a row in registers.
 cudaError_t launch_layernorm(const Launch& launch, const LayernormOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

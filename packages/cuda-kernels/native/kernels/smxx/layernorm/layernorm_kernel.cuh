@@ -1,13 +1,13 @@
 // Layer normalisation: y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row.
 //
-// layernorm_kernel      the row is read once and stays in registers, so that both sums and the result take one pass.
-//   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors a thread holds.
-//   Grid        as many blocks as the device holds at once; they walk to the real row count.
-//   Block       256 threads with a warp a row, else kRowThreads.
-//   Shared      one float a warp, where warps share a row.
-//   Assumes     columns ≤ 8 · kRowThreads · kVectors and a multiple of 8; rows, weight and bias at multiples of 16 bytes.
-// layernorm_any_kernel  any column count and alignment; 128 threads a row, which they read three times.
-// Numerics    f32. The variance is taken around the mean: the difference of mean squares would cancel.
+// layernorm_kernel      reads a row once and keeps it in registers for both sums and the result.
+//   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors per thread.
+//   Grid        one wave of blocks, with a grid-stride loop over the real rows.
+//   Block       256 threads if a warp computes a row, else kRowThreads.
+//   Shared      one float per warp, if several warps share a row.
+//   Assumes     columns ≤ 8 · kRowThreads · kVectors and a multiple of 8; rows, weight and bias aligned to 16 bytes.
+// layernorm_any_kernel  any column count and alignment; 128 threads per row, which is read three times.
+// Numerics    f32. The variance is the mean squared distance from the mean: a difference of mean squares would cancel.
 #pragma once
 
 #include "kernels/common/device.cuh"

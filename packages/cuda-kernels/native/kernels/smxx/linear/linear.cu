@@ -1,4 +1,4 @@
-// Launches the portable linear layer: a table of activations, by vectors or by elements.
+// Launches the portable linear layer: a table of activations, with vector or scalar accesses.
 #include "kernels/smxx/linear/linear.h"
 
 #include "kernels/common/linear_alignment.h"

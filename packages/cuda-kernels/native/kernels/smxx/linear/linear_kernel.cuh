@@ -1,13 +1,13 @@
 // y = activation(x · weightᵀ + bias) + residual, or its rotation, for compute capability 8.0 and newer.
 //
-// Template    kActivation; kVectors: whether rows may be read and written by 16 bytes; kRotate.
-// Grid        x: tiles of columns, y: tiles of rows of the capacity; blocks beyond the real rows leave at once.
-// Block       256 threads: 2 × 4 warps of 64 × 32 of the 128 × 128 tile.
-// Shared      kStages steps of 32 of x and weight, 48 KiB, rows of 64 bytes whose 16-byte units are permuted so that the
-//             8 rows of a matrix fall into different banks.
-// Assumes     with kVectors: columns a multiple of 8, rows at multiples of 16 bytes, bias at one of 4.
-// Numerics    bf16 products with f32 sums; see linear_epilogue.cuh for the rest. Rows beyond the real ones are read as
-//             zeros where a tile reaches over them.
+// Template    kActivation; kVectors: whether rows are read and written 16 bytes at a time; kRotate.
+// Grid        x: tiles of columns, y: tiles of rows of the capacity; blocks beyond the real rows exit at once.
+// Block       256 threads: 2 × 4 warps, each with 64 × 32 of the 128 × 128 tile.
+// Shared      kStages steps of 32 of x and weight, 48 KiB, in rows of 64 bytes. Their 16-byte units are permuted so
+//             that the 8 rows of a matrix are in different banks.
+// Assumes     with kVectors: columns a multiple of 8, rows aligned to 16 bytes, bias to 4.
+// Numerics    bf16 products with f32 sums; see linear_epilogue.cuh for the rest. Padding rows of a tile are
+//             read as zeros.
 #pragma once
 
 #include "kernels/common/linear_epilogue.cuh"

@@ -1,4 +1,4 @@
-// Launches mean_groups: by eight elements or one by one.
+// Launches mean_groups, with 8 elements per thread and step, or 1.
 #include "kernels/smxx/mean_groups/mean_groups.h"
 
 #include "kernels/common/rows.h"

@@ -1,4 +1,4 @@
-// The mean of groups of columns.
+// The mean over groups of columns.
 #pragma once
 
 #include "kernels/common/launch.h"
@@ -15,8 +15,8 @@ struct MeanGroupsOperands {
   std::int32_t groups;
 };
 
-/// y[r][c] = mean over i of x[r][i · columns + c]. Any column count; a multiple of 8 with rows at multiples of 16 bytes is
-/// fast. y must not overlap x.
+/// y[r][c] = mean over i of x[r][i · columns + c]. Any column count; fastest with a multiple of 8
+/// and rows aligned to 16 bytes. y must not overlap x.
 cudaError_t launch_mean_groups(const Launch& launch, const MeanGroupsOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

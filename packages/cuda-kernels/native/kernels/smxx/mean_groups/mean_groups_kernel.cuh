@@ -1,10 +1,10 @@
 // y[r][c] = mean over i of x[r][i · columns + c].
 //
-// Template    kSize: elements a thread takes at once, 8 (16 bytes) or 1.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Template    kSize: elements per thread and step, 8 (16 bytes) or 1.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
 // Block       256 threads.
 // Shared      none.
-// Assumes     columns and row strides are multiples of kSize, rows at multiples of 2 · kSize bytes.
+// Assumes     columns and row strides are multiples of kSize, rows aligned to 2 · kSize bytes.
 // Numerics    the groups are added in order in f32, divided in f32 and rounded once.
 #pragma once
 
@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(256) mean_groups_kernel(const MeanGroupsOperan
   for_each_vector<kSize>(operands.rows, operands.columns, [&](std::int64_t row, std::int64_t column) {
     const Bf16* x = operands.x.data + row * operands.x.row_stride + column;
     float sums[kSize] = {};
-    // Four loads are under way together.
+    // Four loads in flight at once.
 #pragma unroll 4
     for (int group = 0; group < operands.groups; ++group, x += operands.columns) {
       const Elements from = *reinterpret_cast<const Elements*>(x);

@@ -1,4 +1,4 @@
-// Launches rmsnorm: see norm_launch.h for the shapes.
+// Launches rmsnorm. norm_launch.h selects the kernel.
 #include "kernels/smxx/rmsnorm/rmsnorm.h"
 
 #include "kernels/smxx/common/norm_launch.h"

@@ -17,8 +17,8 @@ struct RmsnormOperands {
   float weight_offset;
 };
 
-/// y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. Any column count. Rows and weight at multiples of 16 bytes
-/// and a multiple of 8 columns, up to 8192, take the kernel that holds its row in registers.
+/// y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. Any column count. With rows and weight
+/// aligned to 16 bytes and a multiple of 8 columns, up to 8192, the kernel keeps a row in registers.
 cudaError_t launch_rmsnorm(const Launch& launch, const RmsnormOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

@@ -1,13 +1,13 @@
 // Root-mean-square normalisation: y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row.
 //
-// rmsnorm_kernel      the row is read once and stays in registers between the sum and the result.
-//   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors a thread holds.
-//   Grid        as many blocks as the device holds at once; they walk to the real row count.
-//   Block       256 threads with a warp a row, else kRowThreads.
-//   Shared      one float a warp, where warps share a row.
-//   Assumes     columns ≤ 8 · kRowThreads · kVectors and a multiple of 8; rows and weight at multiples of 16 bytes.
-// rmsnorm_any_kernel  any column count and alignment; 128 threads a row, which they read twice.
-// Numerics    f32, rounded once: the normalised value is not rounded to bf16 before it meets the weight.
+// rmsnorm_kernel      reads a row once and keeps it in registers for the sum and the result.
+//   Template    kRowThreads: threads that share a row, 32 or the whole block. kVectors: 16-byte vectors per thread.
+//   Grid        one wave of blocks, with a grid-stride loop over the real rows.
+//   Block       256 threads if a warp computes a row, else kRowThreads.
+//   Shared      one float per warp, if several warps share a row.
+//   Assumes     columns ≤ 8 · kRowThreads · kVectors and a multiple of 8; rows and weight aligned to 16 bytes.
+// rmsnorm_any_kernel  any column count and alignment; 128 threads per row, which is read twice.
+// Numerics    f32, rounded once: the normalised value is not rounded to bf16 before the multiplication by the weight.
 #pragma once
 
 #include "kernels/common/device.cuh"

@@ -1,4 +1,4 @@
-// Launches rmsnorm_groups: a warp a group.
+// Launches rmsnorm_groups: one warp per group.
 #include "kernels/smxx/rmsnorm_groups/rmsnorm_groups.h"
 
 #include "kernels/common/rows.h"

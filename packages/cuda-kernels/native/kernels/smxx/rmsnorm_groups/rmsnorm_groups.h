@@ -9,7 +9,7 @@ struct RmsnormGroupsOperands {
   /// [rows, groups · columns]; y may be x.
   View<const Bf16> x;
   View<Bf16> y;
-  /// [columns]; null stands for ones.
+  /// [columns]; null for a weight of 1.
   const Bf16* weight;
   Rows rows;
   std::int32_t columns;
@@ -17,7 +17,8 @@ struct RmsnormGroupsOperands {
   float epsilon;
 };
 
-/// y = x / sqrt(mean of x² + epsilon) · weight over each group. Any column count; made for heads, which have some 100.
+/// y = x / sqrt(mean of x² + epsilon) · weight over each group. Any column count; designed for attention heads of about
+/// 100 columns.
 cudaError_t launch_rmsnorm_groups(const Launch& launch, const RmsnormGroupsOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

@@ -1,9 +1,9 @@
 // Root-mean-square normalisation: y = x / sqrt(mean of x² + epsilon) · weight over each group of columns of a row.
 //
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
-// Block       256 threads, a warp a group.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
+// Block       256 threads, one warp per group.
 // Shared      none.
-// Assumes     nothing of columns and alignment. A group is read twice, the second time from the cache.
+// Assumes     any columns and alignment. A group is read twice, the second time from cache.
 // Numerics    f32, rounded once.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Launches rope and rope_qk, which differ in how many heads of a row turn, and rope_pairs.
+// Launches rope and rope_qk, which differ in the number of rotated heads per row, and rope_pairs.
 #include "kernels/smxx/rope/rope.h"
 
 #include "kernels/common/rows.h"

@@ -1,4 +1,4 @@
-// Two-dimensional rotary embedding.
+// Two-dimensional RoPE.
 #pragma once
 
 #include "kernels/common/launch.h"
@@ -6,13 +6,13 @@
 
 namespace vitgraph::kernels::smxx {
 
-/// The first quarter of a head's rotation pairs turn by the patch's row, the second by its column; pair i of a head is
-/// (i, i + head_size / 2).
+/// Pair i of a head is its columns (i, i + head_size / 2). The patch's row rotates the first half of the pairs, its
+/// column the second half.
 struct RopeOperands {
   /// `rope`: [rows, heads · head_size]. `rope_qk`: [rows, 3 · heads · head_size]. y may be x.
   View<const Bf16> x;
   View<Bf16> y;
-  /// [rows, 4]: row and column come first. The host has checked that they are rows of `angles`.
+  /// [rows, 4]: row and column come first. The host has checked that they are valid rows of `angles`.
   View<const std::int32_t> positions;
   /// [positions, head_size / 2]: cosines of the head_size / 4 frequencies, then their sines.
   View<const float> angles;
@@ -21,14 +21,14 @@ struct RopeOperands {
   std::int32_t head_size;
 };
 
-/// Turns every head of x. Head sizes that are multiples of 4; multiples of 8 with rows at multiples of 8 bytes are fast.
+/// Rotates every head of x. Head sizes are multiples of 4; fastest with multiples of 8 and rows aligned to 8 bytes.
 cudaError_t launch_rope(const Launch& launch, const RopeOperands& operands);
 
-/// Turns the query and key thirds of x. The value third is copied, unless y is x.
+/// Rotates the query and key thirds of x. Copies the value third, unless y is x.
 cudaError_t launch_rope_qk(const Launch& launch, const RopeOperands& operands);
 
-/// Turns the first columns of y in place, as LinearRotation describes it: after a product that could not do so itself. Rows
-/// of y at multiples of 16 bytes.
+/// Rotates the first columns of y in place, as described by LinearRotation: for products whose kernel does not apply
+/// RoPE. Rows of y are aligned to 16 bytes.
 cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y, const Rows& rows);
 
 }  // namespace vitgraph::kernels::smxx

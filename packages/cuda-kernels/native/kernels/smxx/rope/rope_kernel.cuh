@@ -1,15 +1,15 @@
-// Two-dimensional rotary embedding of heads.
+// Two-dimensional RoPE.
 //
 // rope_kernel         in place or from x to y; pair i of a head is its columns (i, i + head_size / 2).
-// rope_pairs_kernel   in place; pair i is the columns (2 i, 2 i + 1). A thread turns four pairs, 16 bytes.
+// rope_pairs_kernel   in place; pair i is the columns (2 i, 2 i + 1). A thread rotates four pairs (16 bytes) per step.
 //
-// Template    kPairs: rotation pairs that a thread turns at once: 4 (8 bytes of either half) or 1.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
-// Block       256 threads. A thread turns the same pairs of kHeads heads, so that their angles are read once and eight
-//             loads are under way together.
+// Template    kPairs: pairs that a thread rotates per step and head: 4 (8 bytes of each half) or 1.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
+// Block       256 threads. A thread rotates the same pairs of kHeads heads, so that their cosines and sines are
+//             read once and eight loads are in flight at once.
 // Shared      none.
-// Assumes     head_size / 2 is a multiple of kPairs; rows of x and y at multiples of 2 · kPairs bytes.
-// Numerics    f32 between the bf16 loads and stores. The angles are f32, made by the host.
+// Assumes     head_size / 2 is a multiple of kPairs; rows of x and y aligned to 2 · kPairs bytes.
+// Numerics    f32 between the bf16 loads and stores. Cosines and sines are f32, computed by the host.
 #pragma once
 
 #include "kernels/common/linear_epilogue.cuh"
@@ -19,7 +19,7 @@ namespace vitgraph::kernels::smxx {
 
 inline constexpr int kHeads = 4;
 
-/// The heads from `turned_heads` to `all_heads` are copied.
+/// Rotates the first `turned_heads` heads of a row, and copies the others up to `all_heads`.
 template <int kPairs>
 __global__ void __launch_bounds__(256) rope_kernel(const RopeOperands operands, int turned_heads, int all_heads) {
   using Elements = Vector<Bf16, kPairs>;

@@ -1,4 +1,4 @@
-// A shift and a scale of each column.
+// Shifts and scales each column.
 #pragma once
 
 #include "kernels/common/launch.h"

@@ -1,7 +1,7 @@
 // y = (x · factor − shift) · scale for each column.
 //
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
-// Block       256 threads, an element each at a time: it runs once a tower, over its tokens.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
+// Block       256 threads, one element per thread and step: the kernel runs only once per tower, over its tokens.
 // Shared      none.
 // Numerics    f32, rounded once.
 #pragma once

@@ -1,4 +1,4 @@
-// Launches unpack_patches with the widest access that area and alignment allow.
+// Launches unpack_patches with the widest accesses that patch area and alignment allow.
 #include "kernels/smxx/unpack_patches/unpack_patches.h"
 
 #include "kernels/common/rows.h"

@@ -1,12 +1,12 @@
-// Patches as the host staged them → normalised bf16 rows.
+// Staged patches → normalised bf16 rows.
 #pragma once
 
 #include "kernels/common/launch.h"
 
 namespace vitgraph::kernels::smxx {
 
-/// The lowest two bits of a patch's source word; the rest is its offset in bytes, a multiple of 4. PIXEL_FORMATS in
-/// src/kernels.ts; `normalized` is f32.
+/// The format in the lowest two bits of a patch's source word; the other bits are its offset in bytes, a multiple of 4.
+/// Equals PIXEL_FORMATS in src/kernels.ts. `normalized` is f32.
 enum class PixelFormat : std::uint32_t { u8_still, u8, normalized };
 
 struct UnpackPatchesOperands {
@@ -23,8 +23,8 @@ struct UnpackPatchesOperands {
   std::int32_t patch_area;
 };
 
-/// `pixels` at a multiple of 4 bytes. Areas that are multiples of 8 (patches of 16) or 4 (of 14), with rows of y at
-/// multiples of 16 or 8 bytes, are fast; any other works.
+/// `pixels` is aligned to 4 bytes. Fastest if the area is a multiple of 8 (patch size 16) or 4 (patch size 14) and rows
+/// of y are aligned to 16 or 8 bytes; any other area works.
 cudaError_t launch_unpack_patches(const Launch& launch, const UnpackPatchesOperands& operands);
 
 }  // namespace vitgraph::kernels::smxx

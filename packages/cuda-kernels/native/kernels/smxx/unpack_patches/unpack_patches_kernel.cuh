@@ -1,12 +1,12 @@
-// Patches as the host staged them → normalised rows [channels, temporal, patch area].
+// Staged patches → normalised rows [channels, temporal, patch area].
 //
-// Template    kSize: elements a thread takes at once, of every temporal slice: 8, 4 or 1.
-// Grid        as many blocks as the device holds at once; they walk to the real row count.
+// Template    kSize: elements per thread, step and temporal slice: 8, 4 or 1.
+// Grid        one wave of blocks, with a grid-stride loop over the real rows.
 // Block       256 threads.
 // Shared      none.
-// Assumes     patch_area is a multiple of kSize; rows of y at multiples of 2 · kSize bytes; sources at multiples of
-//             4 bytes, which is why 8 pixels are read as two words.
-// Numerics    u8 · scale + shift in f32, rounded once; normalised f32 pixels are rounded as they are.
+// Assumes     patch_area is a multiple of kSize; rows of y aligned to 2 · kSize bytes; sources aligned to 4
+//             bytes, so 8 pixels are read as two words.
+// Numerics    u8 · scale + shift in f32, rounded once. Normalised f32 pixels are only rounded.
 #pragma once
 
 #include "kernels/common/device.cuh"
@@ -14,7 +14,7 @@
 
 namespace vitgraph::kernels::smxx {
 
-/// `kSize` elements of `T` from an address that is a multiple of 4 bytes, or of the element's size if kSize is 1.
+/// Loads `kSize` elements of `T` from an address aligned to 4 bytes, or to the element's size if kSize is 1.
 template <typename T, int kSize>
 __device__ __forceinline__ Vector<T, kSize> load_words(const T* from) {
   Vector<T, kSize> to;
