@@ -19,6 +19,9 @@ export type BackendReport =
 export const BACKEND_PREFERENCE = ["cuda", "cpu"] as const;
 export type BackendName = (typeof BACKEND_PREFERENCE)[number];
 
+/**
+ * Which backends are usable, why the others are not, and which one `auto` takes. Opens and closes a device of each.
+ */
 export function describeBackends(): BackendsReport {
   const backends = { cpu: describe("cpu", createCpuDevice), cuda: describe("cuda", createCudaDevice) };
   const chosen = BACKEND_PREFERENCE.find((name) => backends[name].usable) ?? null;

@@ -66,6 +66,7 @@ export interface VitgraphErrorOptions {
 
 const IDENTITY = Symbol.for("vitgraph.error");
 
+/** Every error of vitgraph: a stable code, the fact, the remedy, and the facts as data. */
 export class VitgraphError extends Error {
   readonly code: ErrorCode;
   /** The message without the remedy. */

@@ -58,6 +58,7 @@ interface Entry<T, Result> extends QueuedItem<T>, LineEntry {
   readonly settle: (outcome: PromiseSettledResult<Result>) => void;
 }
 
+/** A queue for continuous batching: the items of all callers share batches, and each has its own result. */
 export class EncoderQueue<T extends Packable, Result> {
   readonly #options: EncoderQueueOptions<T, Result>;
   readonly #waiting: FairLine<Entry<T, Result>>;

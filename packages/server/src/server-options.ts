@@ -124,6 +124,7 @@ const OPTIONS = {
   network: true,
 } satisfies Record<keyof ServerOptions, true>;
 
+/** Limits of a server without `limits`. */
 export const DEFAULT_LIMITS: Required<ServerLimits> = {
   maxItems: 64,
   maxImageBytes: 20 << 20,

@@ -18,6 +18,8 @@ import {
 import { checkAspectRatio, type ImageSize, smartResize, smartResizeVideo } from "./smart-resize.js";
 
 /**
+ * Decodes an image and fits it as transformers' processor does: an item for `VisionEncoder.encode`.
+ *
  * @param bytes a JPEG, PNG, WebP or GIF; of an animation the first frame is taken
  * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO
  */

@@ -52,6 +52,8 @@ export interface LoadModelOptions {
 }
 
 /**
+ * Opens a checkpoint: its config, its processor settings and the headers of its weights. Close the model when done.
+ *
  * @param directoryOrId a directory with config.json, model.safetensors (or its shards and their index), and, unless the
  *   defaults of the model's family apply, processor_config.json or preprocessor_config.json; or the id of a model of
  *   the Hugging Face hub that is in the local cache

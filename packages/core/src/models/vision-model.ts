@@ -31,8 +31,8 @@ export interface GridLayout {
   /** i32 [tokens]: the row of merged patches of each output row, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
   /**
-   * Weighted sums of the tower's rows, {@link TOKEN_TAPS} each: an output row, or a row of those that the last merge
-   * joins to one (the dim `merged`).
+   * Weighted sums of the tower's rows, four each: an output row, or a row of those that the last merge joins to one (the
+   * dim `merged`).
    */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
 }

@@ -11,6 +11,12 @@ export interface EncoderBudgets {
   readonly limits: PackLimits;
 }
 
+/**
+ * The token budgets and limits of a batch that an encoder of `model` has under these options.
+ *
+ * @param maxBatchTokens the largest batch, in output tokens
+ * @throws VG_CONFIG_INVALID for budgets, items or frames that contradict each other or the model
+ */
 export function resolveBudgets(
   model: VisionModel,
   maxBatchTokens: number,

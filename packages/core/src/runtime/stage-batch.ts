@@ -52,7 +52,11 @@ export type BatchLayout = Pick<
   "layout" | "dims" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
 >;
 
-/** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
+/**
+ * A batch as a program reads it: pixels, position tables and segment lists of all items, one after the other.
+ *
+ * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid
+ */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
