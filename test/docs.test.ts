@@ -56,6 +56,14 @@ test("the index of docs/ has every guide and every decision", () => {
   expect(pages.filter((page) => !linked.includes(page))).toEqual([]);
 });
 
+test.each(inFolder("docs/decisions"))(
+  "%s has one status below its title, of the date in its name",
+  (page) => {
+    const date = /\d{4}-\d\d-\d\d/.exec(page)?.[0];
+    expect(textOf(page)).toMatch(new RegExp(`^# .+\n\n(Accepted|Rejected|Superseded) ${date}(; .*)?\n\n`));
+  },
+);
+
 const README = `See [docs/server.md](../../docs/server.md#chat), [the core](../core), [src](src/index.ts) and
 [vLLM](https://docs.vllm.ai).
 
