@@ -37,7 +37,7 @@ test("every row names model types that are supported", () => {
 });
 
 const MODELS = Object.entries(ARCHITECTURES).map(
-  ([name, config]) => ({ name, model: createVisionModel(config) }) as const,
+  ([name, config]) => ({ name, model: createVisionModel({ ...config }) }) as const,
 );
 
 test.each(MODELS)("$name: the smallest budget of its family", ({ model }) => {

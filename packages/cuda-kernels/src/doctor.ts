@@ -5,12 +5,14 @@ import { createCudaDevice } from "./cuda-device.js";
 import type { Device, DeviceInfo } from "./device.js";
 import { ADDON_REMEDIES, loadAddon, reasonsOf } from "./native.js";
 
+/** Every backend, and the one that `auto` takes. */
 export interface BackendsReport {
   /** The backend of `backend: "auto"`; null if none is usable. */
   readonly chosen: BackendName | null;
   readonly backends: Readonly<Record<BackendName, BackendReport>>;
 }
 
+/** Whether a backend is usable: its device, or the reasons and the remedy. */
 export type BackendReport =
   | { readonly usable: true; readonly addonPath: string; readonly device: DeviceInfo }
   | { readonly usable: false; readonly reasons: readonly string[]; readonly remedy: string };

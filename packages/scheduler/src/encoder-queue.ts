@@ -18,6 +18,7 @@ import { onAbort } from "./on-abort.js";
 /** A packing rule with its limits. */
 export type PackItems = <T extends Packable>(items: readonly T[]) => readonly Batch<T>[];
 
+/** Options of an {@link EncoderQueue}. */
 export interface EncoderQueueOptions<T extends Packable, Result> {
   /** The limits of one batch: a full batch does not wait for a window. */
   readonly limits: PackLimits;
@@ -37,6 +38,7 @@ export interface QueuedItem<T> extends Packable {
   readonly arrivedAt: number;
 }
 
+/** Options of one item. */
 export interface SubmitOptions {
   /** Lower goes first, as in vLLM. */
   readonly priority: number;

@@ -2,6 +2,7 @@
 import type { Embedding } from "../runtime/embedding.js";
 import type { OutputCacheStats } from "./output-cache.js";
 
+/** A cache of embeddings by content: {@link OutputCache}, or the host's own. */
 export interface EmbeddingCache {
   /**
    * The embedding under `key`, computed once however many ask at the same time. The signal that `compute` is handed

@@ -38,6 +38,7 @@ export interface OpenedImage extends ImageSize {
   decode(): Promise<Raster>;
 }
 
+/** Limits of decoding, and the background of transparent pixels. */
 export interface DecodeOptions {
   /** Pixels above which an image is refused. Default 178 956 970, Pillow's. */
   readonly maxPixels?: number;

@@ -21,6 +21,7 @@ import {
 import type { ArchitectureConfig } from "./model-family.js";
 import type { VisionModel } from "./vision-model.js";
 
+/** An open checkpoint: the tower, the processors' settings and the weights' headers. */
 export interface LoadedModel extends AsyncDisposable {
   /** Its name for messages: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
@@ -37,6 +38,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly weights: ReadonlyMap<string, TensorSource>;
 }
 
+/** Options of {@link loadModel}. */
 export interface LoadModelOptions {
   /**
    * vLLM's `--load-format`, as far as it applies here: `auto` reads the checkpoint; `dummy` reads only the

@@ -3,6 +3,7 @@ import { type EncoderOptions, resolveEncoderBudgets } from "@vitgraph/config";
 import type { PackLimits } from "@vitgraph/scheduler";
 import type { VisionModel } from "../models/vision-model.js";
 
+/** The token budgets of an encoder and the limits of its batches. */
 export interface EncoderBudgets {
   /** `cudagraph_mm_encoder`: a program for each budget. Without it everything runs eagerly, packed up to one limit. */
   readonly cudagraph: boolean;

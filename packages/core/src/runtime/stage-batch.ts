@@ -22,6 +22,7 @@ import {
 import { bytesOf, concatenate } from "../numerics.js";
 import { patchShapeOf } from "./check-item.js";
 
+/** A batch's inputs as bytes, in the order of its items. */
 export interface StagedBatch {
   readonly work: WorkCounts;
   /** Tokens of a budget. */
