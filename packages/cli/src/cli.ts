@@ -7,7 +7,7 @@ import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { blockUnusedLoaders } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help } from "commander";
 import { type CliIo, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
 import { registerChat } from "./commands/chat.js";
@@ -67,6 +67,12 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       .description("A vision-encoder engine for LLM serving: images and videos in, embeddings out.")
       .version(version())
       .exitOverride()
+      .configureHelp({
+        // Options that collect values have an empty list as default.
+        optionDescription(option) {
+          return Help.prototype.optionDescription.call(this, option).replace(" (default: [])", "");
+        },
+      })
       .configureOutput({
         writeOut: io.stdout,
         writeErr: io.stderr,

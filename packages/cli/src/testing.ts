@@ -1,4 +1,8 @@
-/** The door vitgraph/testing: a {@link CliIo} that keeps a command's output. */
+/**
+ * The entry point vitgraph/testing: a `CliIo` that keeps a command's output.
+ *
+ * @module vitgraph/testing
+ */
 import type { CliIo } from "./cli-io.js";
 
 export interface FakeIo extends CliIo {
@@ -16,6 +20,7 @@ export interface FakeIoOptions {
   readonly terminalColumns?: number;
 }
 
+/** A terminal for tests of commands: `main(["doctor"], createFakeIo())`. */
 export function createFakeIo({ stdin = "", terminalColumns }: FakeIoOptions = {}): FakeIo {
   let onInterrupt: (() => void) | undefined;
   const io = {

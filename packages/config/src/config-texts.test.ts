@@ -50,6 +50,27 @@ data:
     );
   });
 
+  test("findings of several configs come in the order of the file", () => {
+    const text = `kind: ConfigMap
+data:
+  serve.yaml: |
+    compilation-config:
+      cudagraph_mm_encodre: true
+---
+kind: Pod
+spec:
+  containers:
+    - args: [-cc, '{"encoder_cudagraph_token_budgets": [64, 64]}', -cc.mode=$(MODE)]
+`;
+    const lines = yamlFindings({ name: "a.yaml", text }).map(({ line, column }) => [line, column]);
+    expect(lines).toEqual([
+      [5, 7],
+      [10, 56],
+      [10, 61],
+      [10, 68],
+    ]);
+  });
+
   test("the linter gets the facts", () => {
     const text = `services: {vllm: {command: [-cc, '{"compile_mm_encoder": true}']}}\n`;
     const findings = yamlFindings({ name: "a.yaml", text }, { modelType: "blip_2", compileSupported: false });

@@ -5,7 +5,7 @@
 import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
 import { type LocateOffset, offsetPlaces } from "./document.js";
-import { type ConfigFinding, configFindings } from "./findings.js";
+import { byPlace, type ConfigFinding, configFindings } from "./findings.js";
 import type { TextEdit } from "./fix.js";
 import type { LintFacts } from "./lint.js";
 import { parseCompilationConfig } from "./parse.js";
@@ -50,7 +50,7 @@ export function configTexts(file: TextFile): readonly ConfigText[] {
 
 /**
  * The findings in a YAML file: a `--config` file, a bare compilation config, or any file with configs further inside,
- * such as manifests and the values of a Helm chart.
+ * such as manifests and the values of a Helm chart. In the order of the text; findings without a line come last.
  */
 export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
   const documents = parseYamlStream(file.text);
@@ -67,7 +67,7 @@ export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly Co
       throw configInvalid(problems);
     });
   }
-  if (configs.length > 0) return configs.flatMap((config) => config.findings(facts));
+  if (configs.length > 0) return configs.flatMap((config) => config.findings(facts)).sort(byPlace);
   const message = "no compilation config in the manifests";
   return [{ source: file.name, severity: "note", message }];
 }

@@ -15,6 +15,7 @@ import { type ConfigProblem, configInvalid, excessProblem, type Place } from "./
 import { embedEdits, insertSpan, removeSpan, type Span } from "./text-edits.js";
 import { bareObject, valueAt } from "./value.js";
 
+/** A parsed text with the place of each value. */
 export interface ConfigDocument {
   /** The text's name in messages: a path, an argument. */
   readonly source: string;

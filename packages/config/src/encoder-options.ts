@@ -17,6 +17,7 @@ export interface EncoderOptions {
   readonly verbose: boolean;
 }
 
+/** The encoder's keys of a parsed config, under vitgraph's names. */
 export function encoderOptions(config: CompilationConfig): EncoderOptions {
   return {
     compile: config.compile_mm_encoder,

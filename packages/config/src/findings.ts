@@ -62,7 +62,8 @@ function placeIn({ source, line, column }: Place): Place {
   return { source, ...(line === undefined ? {} : { line, column: column ?? 1 }) };
 }
 
-function byPlace(a: Place, b: Place): number {
+/** The order of a text; what has no line comes last. */
+export function byPlace(a: Place, b: Place): number {
   const last = Number.MAX_SAFE_INTEGER;
   return (a.line ?? last) - (b.line ?? last) || (a.column ?? last) - (b.column ?? last);
 }

@@ -10,6 +10,7 @@ export interface TextEdit {
   readonly text: string;
 }
 
+/** An unambiguous remedy: a title, and edits of the source text. */
 export interface ConfigFix {
   /** In the imperative: `rename to "cudagraph_mm_encoder"`. */
   readonly title: string;

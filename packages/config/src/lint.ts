@@ -60,6 +60,7 @@ export type LintRule =
   | "merge-size"
   | "too-many-graphs";
 
+/** A valid but doubtful setting. */
 export interface LintFinding {
   readonly rule: LintRule;
   /** `error`: it will not run. `warning`: it runs, but probably not as intended. */

@@ -43,6 +43,7 @@ export interface ResolvedConfig {
   edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
+/** Options of {@link parseCompilationConfig}. */
 export interface ParseOptions {
   /** The input's name in messages, such as the file's path. */
   readonly source?: string;

@@ -5,6 +5,8 @@ import { VitgraphError } from "@vitgraph/errors";
 const MAX_PREFIX = 200;
 
 /**
+ * The bytes of a `data:…;base64,…` URL.
+ *
  * @param onBytes called with the size before the content is decoded; may throw
  * @throws VG_MEDIA_UNAVAILABLE if it is not base64; what `onBytes` throws
  */

@@ -13,6 +13,7 @@ export interface DecoderVersions {
   readonly videos: { readonly ffmpeg: string | null };
 }
 
+/** Versions of the libraries that decode images and videos, or why they cannot be used. */
 export async function decoderVersions(): Promise<DecoderVersions> {
   return { images: await imageLibrary(), videos: { ffmpeg: await ffmpegVersion() } };
 }

@@ -34,6 +34,7 @@ export interface NormalizedItem {
   readonly pixelValues: Float32Array;
 }
 
+/** A preprocessed image or clip: its grid, and its rows of patches. */
 export type EncoderItem = PixelItem | NormalizedItem;
 
 /** The row format that an encoder expects, and the patches per token. */

@@ -1,6 +1,8 @@
 /**
- * The entry point for tests: fakes of both sides of the plugin contract, checks for hosts, and generators of tiny
- * checkpoints and unusual images.
+ * The entry point @vitgraph/core/testing: fakes of both sides of the plugin contract, checks for hosts, and generators of
+ * tiny checkpoints and unusual images.
+ *
+ * @module @vitgraph/core/testing
  */
 export { pngChunk, selfPointingExif, zeroPng } from "./testing/crafted-images.js";
 export { FakeEngine, type FakeEngineOptions, fakeItem } from "./testing/fake-engine.js";

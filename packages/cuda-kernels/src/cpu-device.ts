@@ -25,6 +25,8 @@ export interface CpuDeviceOptions {
 export const CPU_OPTIONS = optionNames<CpuDeviceOptions>({ threads: 0, simd: 0, gemm: 0, dtype: 0 });
 
 /**
+ * Opens the CPU backend. Dispose of the device when done.
+ *
  * @throws VG_BACKEND_UNAVAILABLE if the addon is not built or cannot be loaded; VG_ARGUMENT_INVALID; VG_DEVICE_FAILED if
  *   the system does not start the threads
  */

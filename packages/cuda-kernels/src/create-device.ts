@@ -8,6 +8,7 @@ import { CUDA_OPTIONS, type CudaDeviceOptions, createCudaDevice } from "./cuda-d
 import type { Device } from "./device.js";
 import { checkChoice, pickOptions } from "./device-options.js";
 
+/** Values of `--backend`. `auto` is CUDA if it is usable, or else the CPU. */
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
 export type BackendChoice = (typeof BACKENDS)[number];
 
@@ -19,6 +20,8 @@ export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
 const OPTIONS = ["backend", ...CPU_OPTIONS, ...CUDA_OPTIONS];
 
 /**
+ * Opens a device: memory and threads that run programs. Dispose of it when done.
+ *
  * @throws VG_BACKEND_UNAVAILABLE with every reason and the remedy; VG_ARGUMENT_INVALID for an unknown backend or option;
  *   as {@link createCudaDevice} and {@link createCpuDevice}
  */

@@ -27,6 +27,8 @@ export const CUDA_OPTIONS = optionNames<CudaDeviceOptions>({
 });
 
 /**
+ * Opens a GPU. Dispose of the device when done.
+ *
  * @throws VG_BACKEND_UNAVAILABLE if the addon is not built, or there is no GPU that it runs on; VG_ARGUMENT_INVALID;
  *   VG_DEVICE_OUT_OF_MEMORY; VG_DEVICE_FAILED
  */

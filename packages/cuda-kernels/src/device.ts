@@ -8,6 +8,7 @@
 import type { KernelName } from "./kernels.js";
 import type { ArenaName, DType, Program } from "./program.js";
 
+/** What a device is, for messages and as data. */
 export interface DeviceInfo {
   readonly backend: "cpu" | "cuda" | "null";
   /** For messages: "AMD EPYC, 2 threads, AVX-512, OpenBLAS" or "NVIDIA H200, 132 multiprocessors, CUDA 13.0". */
@@ -16,6 +17,7 @@ export interface DeviceInfo {
   readonly facts: Readonly<Record<string, string | number | boolean>>;
 }
 
+/** Memory, and threads that run programs on it in order. */
 export interface Device extends Disposable {
   readonly info: DeviceInfo;
   /** The dtype of values between kernels. */
@@ -51,6 +53,7 @@ export interface Device extends Disposable {
   liveHandles(): number;
 }
 
+/** Of the whole device, other processes included. */
 export interface DeviceMemory {
   readonly freeBytes: number;
   readonly totalBytes: number;
@@ -58,6 +61,7 @@ export interface DeviceMemory {
 /** The cache may be absent for programs that do not use it. */
 export type ProgramArenas = Readonly<Record<Exclude<ArenaName, "cache">, Arena>> & { readonly cache?: Arena };
 
+/** A block of device memory. */
 export interface Arena extends Disposable {
   readonly sizeBytes: number;
 }
@@ -96,6 +100,7 @@ export interface OutputTransfer extends Place {
   readonly sizeBytes: number;
 }
 
+/** One run of a program: its row counts, and the transfers before and after it. */
 export interface Submission {
   /** One count for each of the program's dims, none above its capacity. */
   readonly counts: readonly number[];
@@ -105,6 +110,7 @@ export interface Submission {
   readonly outputs: readonly OutputTransfer[];
 }
 
+/** The outputs of a run and its time. */
 export interface RunResult {
   /** From the first kernel's start to the last one's end, in milliseconds on the device's clock. */
   readonly durationMs: number;
@@ -124,6 +130,7 @@ export interface CaptureTimes {
   readonly captureMs: number;
 }
 
+/** A program that was loaded into a device's memory. */
 export interface Executable extends Disposable {
   readonly program: Program;
   /** @throws VG_DEVICE_FAILED, VG_ARGUMENT_INVALID (as a rejected promise), VG_DISPOSED. */

@@ -9,16 +9,18 @@
 import { VitgraphError } from "@vitgraph/errors";
 import { fromNative, type NativeFrame, type NativeImaging, requireAddon } from "./native.js";
 
+/** In pixels. */
 export interface FrameSize {
-  /** In pixels. */
   readonly height: number;
   readonly width: number;
 }
 
 /** All filters are antialiased: they widen when they shrink an image. */
 export const RESIZE_FILTERS = ["bicubic", "bilinear", "lanczos"] as const;
+/** torchvision's filters, antialiased. */
 export type ResizeFilter = (typeof RESIZE_FILTERS)[number];
 
+/** How pixels are cut into patches. */
 export interface PatchLayout {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;

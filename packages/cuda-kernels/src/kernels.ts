@@ -52,6 +52,10 @@ export const PIXEL_FORMATS = {
   normalized: 2,
 } as const;
 
+/**
+ * The signature of every kernel: its operands with their dtypes and shapes, its scalars, and which operands the result may
+ * overwrite. The native side is generated from this table.
+ */
 export const KERNELS = {
   /**
    * Patches as the host staged them → normalised rows [patches, channels·temporal·patchArea].
@@ -299,4 +303,5 @@ export const KERNELS = {
 } as const satisfies Record<string, KernelSignature>;
 
 export type KernelName = keyof typeof KERNELS;
+/** The names of {@link KERNELS}. */
 export const KERNEL_NAMES = Object.keys(KERNELS) as readonly KernelName[];

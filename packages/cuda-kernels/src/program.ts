@@ -15,6 +15,7 @@ export const PROGRAM_VERSION = 4;
 
 /** Element types, with their size in bytes. The order is the encoding. */
 export const DTYPE_BYTES = { f32: 4, bf16: 2, f16: 2, i32: 4, u8: 1 } as const;
+/** The element types of buffers. */
 export type DType = keyof typeof DTYPE_BYTES;
 const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[];
 
@@ -24,6 +25,7 @@ const DTYPES = Object.keys(DTYPE_BYTES) as readonly DType[];
  * later runs and programs.
  */
 export const ARENAS = ["weights", "io", "scratch", "cache"] as const;
+/** The blocks of memory that a program uses. */
 export type ArenaName = (typeof ARENAS)[number];
 
 /** A row count that is known when the program runs: `counts[dim] + plus`, or `plus` alone where `dim` is null. */
@@ -32,6 +34,7 @@ export interface RowCount {
   readonly plus: number;
 }
 
+/** A count that is known when the program runs, such as patches or tokens. */
 export interface Dim {
   readonly name: string;
   /** The largest count of a run. Buffers are sized for it. */
@@ -51,6 +54,7 @@ export interface ProgramBuffer {
   readonly rowStride: number;
 }
 
+/** One kernel call. */
 export interface Instruction {
   readonly kernel: KernelName;
   /** Indices into `Program.buffers`, in the order of the kernel's signature; -1 for an optional one left out. */
@@ -59,6 +63,7 @@ export interface Instruction {
   readonly scalars: readonly number[];
 }
 
+/** A flat list of kernel calls over buffers with addresses, for one capacity of each dim. */
 export interface Program {
   readonly version: typeof PROGRAM_VERSION;
   readonly dims: readonly Dim[];

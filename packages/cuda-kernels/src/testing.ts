@@ -1,8 +1,9 @@
 /**
- * For tests: a device without native code, the validation of programs, and reference results of every kernel. Re-exports
- * only.
+ * The entry point @vitgraph/cuda-kernels/testing: a device without native code, the validation of programs, and reference
+ * results of every kernel. Re-exports only.
+ *
+ * @module @vitgraph/cuda-kernels/testing
  */
-
 export { BF16_TOLERANCES, bf16Cases } from "./testing/bf16-cases.js";
 export { decodeValues, encodeValues, roundValues } from "./testing/element-values.js";
 export { referencePatchify, referenceResize } from "./testing/imaging-reference.js";

@@ -54,8 +54,10 @@ export const ERROR_CODES = {
   VG_INTERNAL: "A check inside vitgraph failed: this is a bug worth reporting.",
 } as const satisfies Record<`VG_${string}`, string>;
 
+/** The codes of {@link ERROR_CODES}. */
 export type ErrorCode = keyof typeof ERROR_CODES;
 
+/** The optional parts of an error. */
 export interface VitgraphErrorOptions {
   /** What to do about it, as a sentence without a leading capital: "raise the budget or lower …". */
   remedy?: string;
@@ -66,6 +68,7 @@ export interface VitgraphErrorOptions {
 
 const IDENTITY = Symbol.for("vitgraph.error");
 
+/** Every error of vitgraph: a stable code, the fact, the remedy, and the facts as data. */
 export class VitgraphError extends Error {
   readonly code: ErrorCode;
   /** The message without the remedy. */

@@ -2,6 +2,7 @@
 import type { EncoderPluginOptions, HostEngine } from "@vitgraph/core";
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 
+/** Options of `createLlamaEngine`. */
 export interface LlamaEngineOptions {
   /** The language model's GGUF. */
   readonly model: string;

@@ -11,6 +11,7 @@ export interface GenerationChunk {
   readonly topLogprobs?: readonly TokenLogprob[];
 }
 
+/** The tokens of a request and its answer. */
 export interface Usage {
   /** Tokens of text and rows of images and videos. */
   readonly promptTokens: number;

@@ -17,6 +17,7 @@ import { Scheduler, type Step } from "./scheduler.js";
 import { cellsOf, type MediaUnit, sum, type Unit } from "./units.js";
 import { promptTooLong, Vision } from "./vision.js";
 
+/** A chat's messages, and options of its generation. */
 export interface ChatOptions extends GenerationOptions {
   readonly messages: readonly Message[];
   /** Functions that the model may call, for templates that have `tools`. */

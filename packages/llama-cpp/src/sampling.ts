@@ -2,6 +2,7 @@
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import type { Binding, Sampler } from "./binding.js";
 
+/** How tokens are chosen. */
 export interface SamplingOptions {
   /** 0 takes the likeliest token. Default: 1. */
   readonly temperature?: number;
@@ -21,6 +22,7 @@ export interface SamplingOptions {
   readonly seed?: number;
 }
 
+/** Sampling, and where a generation ends. */
 export interface GenerationOptions extends SamplingOptions {
   /** Default: as many as the context has room for. */
   readonly maxTokens?: number;

@@ -9,6 +9,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { findBudget } from "./budgets.js";
 import { budgetTokensOf, type ItemSpec, type Packable } from "./items.js";
 
+/** Limits of a batch. An item above one runs alone and eagerly. */
 export interface PackLimits {
   /** Tokens for which a graph exists. The largest is also the most that a batch of several items may have. */
   readonly tokenBudgets: readonly number[];
@@ -18,6 +19,7 @@ export interface PackLimits {
   readonly maxFrames?: number;
 }
 
+/** Items that run together, and their budget. */
 export interface Batch<T> {
   /** In batch order. */
   readonly items: readonly T[];

@@ -18,6 +18,7 @@ import { onAbort } from "./on-abort.js";
 /** A packing rule with its limits. */
 export type PackItems = <T extends Packable>(items: readonly T[]) => readonly Batch<T>[];
 
+/** Options of an {@link EncoderQueue}. */
 export interface EncoderQueueOptions<T extends Packable, Result> {
   /** The limits of one batch: a full batch does not wait for a window. */
   readonly limits: PackLimits;
@@ -37,6 +38,7 @@ export interface QueuedItem<T> extends Packable {
   readonly arrivedAt: number;
 }
 
+/** Options of one item. */
 export interface SubmitOptions {
   /** Lower goes first, as in vLLM. */
   readonly priority: number;
@@ -58,6 +60,7 @@ interface Entry<T, Result> extends QueuedItem<T>, LineEntry {
   readonly settle: (outcome: PromiseSettledResult<Result>) => void;
 }
 
+/** A queue for continuous batching: the items of all callers share batches, and each has its own result. */
 export class EncoderQueue<T extends Packable, Result> {
   readonly #options: EncoderQueueOptions<T, Result>;
   readonly #waiting: FairLine<Entry<T, Result>>;

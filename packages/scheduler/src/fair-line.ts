@@ -35,6 +35,7 @@ interface Held {
   readonly arrivedAt: number;
 }
 
+/** Waiting entries of several callers, in the order in which they are served. */
 export class FairLine<Entry extends LineEntry> {
   readonly #agingMs: number;
   /** In order of arrival. */

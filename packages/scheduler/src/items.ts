@@ -30,6 +30,7 @@ export function partsOf({ t, h, w, next }: Grid): readonly GridPart[] {
   return next === undefined ? [first] : [first, next];
 }
 
+/** The size of an item, as packing and the queue count it. */
 export interface ItemSpec {
   /** Patches that go in. */
   readonly inputSize: number;

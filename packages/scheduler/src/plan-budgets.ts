@@ -9,6 +9,7 @@ import { type BatchCost, checkedCost } from "./batch-cost.js";
 import { findBudget } from "./budgets.js";
 import { histogramOf, type SizeCount } from "./histogram.js";
 
+/** Limits of a plan. */
 export interface PlanOptions {
   /** Most graphs to capture. */
   readonly maxGraphs: number;

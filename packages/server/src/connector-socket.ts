@@ -34,7 +34,11 @@ export const CONNECTOR_PROTOCOL = 1;
  */
 const KEEP_AFTER_CLOSE_MS = 60_000;
 
-/** @throws VG_ARGUMENT_INVALID if the socket cannot be opened */
+/**
+ * Listens on a Unix socket for vLLM's connector (`vitgraph-vllm`). Dispose of it to close it.
+ *
+ * @throws VG_ARGUMENT_INVALID if the socket cannot be opened
+ */
 export async function openConnectorSocket(options: ConnectorSocketOptions): Promise<AsyncDisposable> {
   const { path, engine, logger, directory = "/dev/shm", mappedBytes = DEFAULT_MAPPED_BYTES } = options;
   await removeStaleSocket(path);

@@ -52,7 +52,9 @@ const OPTIONS = {
  * it; a file that vanishes between the two ends the engine. A request may wait that long in vLLM's queue.
  */
 export const YOUNG_MS = 10 * 60_000;
+/** Above this size the least recently used files are removed: 16 GiB. */
 export const DEFAULT_MAX_BYTES = 16 * 2 ** 30;
+/** Files unused for this long are removed: one hour. */
 export const DEFAULT_MAX_AGE_MS = 60 * 60_000;
 
 /** vLLM's names. */
@@ -66,7 +68,11 @@ export function isEcKey(key: string): boolean {
   return SAFE_KEY.test(key);
 }
 
-/** @throws VG_REQUEST_INVALID for a key that is not a safe file name */
+/**
+ * Checks that a client's key can be the name of a folder.
+ *
+ * @throws VG_REQUEST_INVALID for a key that is not a safe file name
+ */
 export function checkEcKey(key: string): void {
   if (isEcKey(key)) return;
   throw new VitgraphError(
@@ -95,6 +101,7 @@ interface StoredFile {
   readonly usedMs: number;
 }
 
+/** The directory of an encode instance: writes embeddings for vLLM's `ECExampleConnector`, and removes old ones. */
 export class EcStorage {
   readonly path: string;
   readonly #identity: string;

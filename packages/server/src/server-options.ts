@@ -18,6 +18,7 @@ export type ServedEngine = Pick<EncoderEngine, "state" | "encode" | "encodeEach"
   };
 };
 
+/** Limits of a server; {@link DEFAULT_LIMITS} has the defaults. */
 export interface ServerLimits {
   /** Images and videos of one request. Default: 64. */
   readonly maxItems?: number;
@@ -62,6 +63,7 @@ export interface PageOptions {
   readonly lintFacts?: LintFacts;
 }
 
+/** Options of `createServer`. */
 export interface ServerOptions {
   /** The caller closes it, not the server. */
   readonly engine: ServedEngine;
@@ -124,6 +126,7 @@ const OPTIONS = {
   network: true,
 } satisfies Record<keyof ServerOptions, true>;
 
+/** Limits of a server without `limits`. */
 export const DEFAULT_LIMITS: Required<ServerLimits> = {
   maxItems: 64,
   maxImageBytes: 20 << 20,

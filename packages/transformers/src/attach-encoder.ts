@@ -19,6 +19,7 @@ import { SUPPORTED_MODELS } from "./supported-models.js";
 /** An `EncoderEngine`, as far as it is used here. */
 export type ImageEncoder = Pick<EncoderEngine, "encode" | "model">;
 
+/** vitgraph in the place of a model's vision session, until it is detached. */
 export interface Attachment extends Disposable {
   /**
    * Encodes images with vitgraph's own decoding and preprocessing, and makes inputs for `model.generate` of them: each

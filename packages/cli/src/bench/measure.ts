@@ -58,7 +58,7 @@ export interface MeasuredWorkload extends CallTimes {
   readonly padding: number;
   /** Useful arithmetic over device time. */
   readonly tflops: number;
-  /** The same with {@link CALLS_IN_FLIGHT} calls in flight; null if there was not enough time. */
+  /** The same with three calls in flight; null if there was not enough time. */
   readonly inFlight: ThroughputTimes | null;
   readonly repetitions: readonly CallTimes[];
   /** The GPU during the timed calls, one at a time; null if it was not sampled. */

@@ -5,6 +5,7 @@ import { counted, percent, renderTable, streamTable } from "../table.js";
 import { CALLS_IN_FLIGHT, type MeasuredBatch, type MeasuredWorkload } from "./measure.js";
 import type { EagerMemory } from "./measure-memory.js";
 
+/** What `vitgraph bench --json` writes. */
 export interface BenchReport {
   readonly machine: {
     readonly device: DeviceInfo;

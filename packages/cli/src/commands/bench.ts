@@ -52,6 +52,7 @@ import {
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
 import { checkOutput, outputPath, readTextInput, writeOutput } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { startProgress } from "../progress.js";
 import {
   addDeviceOptions,
@@ -189,21 +190,19 @@ export function registerBench(
         "graphJson",
       ]),
     );
-  addDeviceOptions(command)
-    .addHelpText("after", BENCH_HELP)
-    .action((options: BenchOptions) => {
-      if (options.printWorkloads) {
-        io.stdout(printWorkloads(BUILT_IN_WORKLOADS));
-        return;
-      }
-      checkUsage(command, options);
-      if (options.against !== undefined) return benchAgainst(options.against, options, args, io);
-      return bench(command, options, io, serving);
-    });
+  addDeviceOptions(command).action((options: BenchOptions) => {
+    if (options.printWorkloads) {
+      io.stdout(printWorkloads(BUILT_IN_WORKLOADS));
+      return;
+    }
+    checkUsage(command, options);
+    if (options.against !== undefined) return benchAgainst(options.against, options, args, io);
+    return bench(command, options, io, serving);
+  });
+  addHelpNotes(command, BENCH_HELP);
 }
 
-const BENCH_HELP = `
-Unless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.
+const BENCH_HELP = `Unless the compilation config says otherwise, graphs and fusion are on, with one budget for each workload.
 A model that cuts images into tiles gets the tiles of its processor, so its grids and tokens differ from other models'.
 Without --repetitions and --only, workloads that would not end in time are skipped, with a note.
 Ctrl-C ends the bench with the results so far; the exit code is then ${INTERRUPTED}.`;

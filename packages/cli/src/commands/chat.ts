@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
 import { checkLlm, inputName } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { type Progress, startProgress } from "../progress.js";
 import { counted } from "../table.js";
 import { isVideoFile } from "./encode-inputs.js";
@@ -26,14 +27,15 @@ interface ChatOptions {
 export function registerChat(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program
     .command("chat")
-    .description("ask a language model in llama.cpp about images and videos; the answer comes as it is made")
+    .description("ask a language model in llama.cpp about images and videos; streams the answer")
     .argument("<file-or-question...>", "images and videos, and the question last");
+  addHelpNotes(command, HELP);
   addRequiredOption(command, "--llm <file.gguf>", "the language model: see vitgraph gguf")
     .option("--model <dir-or-id>", "checkpoint directory of the vision tower; not needed without files")
     .option("--system <text>", "what the model is told before the question")
     .option("--max-tokens <count>", "tokens of the answer", positiveInteger, 512)
     .option("--temperature <number>", "0 takes the likeliest token each time", zeroOrMore, 0)
-    .option("--seed <number>", "draws the same answer again", wholeNumber)
+    .option("--seed <number>", "the same seed gives the same answer", wholeNumber)
     .option("--context-size <count>", "tokens of question and answer (default: 4096)", positiveInteger)
     .option("--gpu-layers <count>", "layers of the language model on a GPU (default: all)", wholeNumber)
     .addOption(
@@ -41,7 +43,6 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
         .choices(["auto", "cpu", "cuda"])
         .default("auto"),
     )
-    .addHelpText("after", HELP)
     .action((given: string[], options: ChatOptions) => {
       const question = given.at(-1) as string;
       const files = given.slice(0, -1);
@@ -57,9 +58,8 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
     });
 }
 
-const HELP = `
-Needs llama.cpp once: npm install @node-llama-cpp/linux-x64@3.22.1, or the package of your platform and GPU. The
-compilation config is given as for encode: -cc.<key>=<value>, --compilation-config <json>, --config <file>.`;
+const HELP = `llama.cpp comes as a package: npm install @node-llama-cpp/linux-x64@3.22.1, or that of your platform and GPU.
+The compilation config is given as for encode: -cc.<key>=<value>, --compilation-config <json>, --config <file>.`;
 
 async function chat(
   files: readonly string[],

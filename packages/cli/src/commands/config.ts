@@ -39,7 +39,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .description("find errors and likely mistakes in config files; exits with 1 on errors")
     .argument(
       "<file...>",
-      "YAML or JSON files, globs, or - for standard input: compilation configs, --config files, compose files, Kubernetes manifests",
+      "YAML or JSON files, globs, or - for standard input: compilation configs, --config files, compose files, Kubernetes manifests (ConfigMaps too), values of Helm charts",
     )
     .option("--strict", "exit with 1 on warnings, too")
     .option("--json", "print the findings as a JSON array");
@@ -48,7 +48,7 @@ export function registerConfig(program: Command, io: CliIo): void {
   config
     .command("explain")
     .description("print each key's value and its origin, for the arguments of `vllm serve`")
-    .usage("[--json] [--given] [-cc JSON] [-cc.KEY=VALUE] [-O LEVEL] [--config FILE] …")
+    .usage("[options] [-cc.KEY=VALUE] [--config FILE] …")
     .argument("[arguments...]", "as for serving; those of other parts of vLLM are named in a note")
     .option("--json", "the same as JSON")
     .option("--given", "only what was given, or follows from it")

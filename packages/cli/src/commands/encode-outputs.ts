@@ -10,14 +10,11 @@ type OutputEnding = (typeof OUTPUT_ENDINGS)[number];
 export type OutputDType = "f32" | "bf16";
 
 /** The formats, for --help. */
-export const OUTPUT_FORMATS = `
-The ending of the output is its format:
-  .safetensors   a tensor [tokens, columns] for each file. The metadata holds "NAME.grid_thw", the patches as
-                 [frames, height, width], and for videos "NAME.timestamps", the seconds of each temporal patch.
-  .npy           one file's embedding, f32 [tokens, columns]
+export const OUTPUT_FORMATS = `The extension of the output file selects its format:
+  .safetensors   a tensor [tokens, columns] for each file. The metadata has "NAME.grid_thw", the patches as [frames, height, width], and for videos "NAME.timestamps", the seconds of each temporal patch.
+  .npy           the embedding of one file, f32 [tokens, columns]
   .jsonl         a line for each file: {"name", "shape", "grid_thw", "timestamps"?, "embedding"}, the numbers row by row
-A name is that of the file or of the URL's path: "photo.jpg"; or "stdin", or "data". Where two files share a name, it is the
-path as given. Behind a name that is taken stands #2, #3, …`;
+An embedding has the name of its file or URL's path ("photo.jpg"), "stdin" or "data". Two files with the same name get their paths as given. A name that is taken gets a suffix #2, #3, …`;
 
 export function outputEnding(path: string): OutputEnding {
   return OUTPUT_ENDINGS.find((ending) => path.toLowerCase().endsWith(ending)) as OutputEnding;

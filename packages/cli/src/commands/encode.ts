@@ -22,6 +22,7 @@ import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import { type Command, Option } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
 import { checkOutput, inputName, outputPath } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { type Progress, startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { counted, percent, renderTable } from "../table.js";
@@ -118,7 +119,6 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       "refuse files that take more memory to decode: 512M, 1.5g",
       byteCount,
     )
-    .addHelpText("after", OUTPUT_FORMATS)
     .action((paths: string[], options: EncodeOptions) => {
       const { dtype, output } = options;
       if (dtype !== undefined && (output === undefined || outputEnding(output) !== ".safetensors"))
@@ -128,6 +128,7 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return encode(paths, { ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
+  addHelpNotes(command, OUTPUT_FORMATS);
 }
 
 async function encode(

@@ -4,6 +4,7 @@ import type { Outtype } from "@vitgraph/llama-cpp";
 import { type Command, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { checkOutput, outputPath } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { startProgress } from "../progress.js";
 
 const OUTTYPES: readonly Outtype[] = ["f32", "f16", "bf16", "q8_0"];
@@ -14,7 +15,7 @@ interface GgufOptions {
 }
 
 export function registerGguf(program: Command, io: CliIo): void {
-  program
+  const command = program
     .command("gguf")
     .description("convert the language model of a checkpoint to GGUF, for llama.cpp")
     .argument("<dir>", "checkpoint directory: config.json, safetensors, the tokenizer's files")
@@ -28,14 +29,12 @@ export function registerGguf(program: Command, io: CliIo): void {
       "the file to write (default: the directory's name and the type, here)",
       outputPath(".gguf"),
     )
-    .addHelpText("after", HELP)
     .action((directory: string, options: GgufOptions) => gguf(directory, options, io));
+  addHelpNotes(command, HELP);
 }
 
-const HELP = `
-Models that can be converted are listed in docs/llama-cpp.md. The vision tower is left out: vitgraph runs it from the
-checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.
-`;
+const HELP =
+  "docs/llama-cpp.md lists the models that can be converted. The vision tower is left out: vitgraph runs it from the checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.";
 
 async function gguf(directory: string, { outtype, output }: GgufOptions, io: CliIo): Promise<void> {
   const path = output ?? `${basename(resolve(directory))}-${outtype}.gguf`;

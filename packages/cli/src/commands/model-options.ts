@@ -5,6 +5,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
+import { addHelpNotes } from "../help-notes.js";
 
 /** The device to run on. */
 export interface DeviceOptions {
@@ -40,7 +41,7 @@ export function addRequiredOption(command: Command, flags: string, description: 
 }
 
 export function addDeviceOptions(command: Command): Command {
-  return command
+  command
     .addOption(
       new Option("--backend <name>", "where to run").choices(["auto", "cpu", "cuda"]).default("auto"),
     )
@@ -55,7 +56,6 @@ export function addDeviceOptions(command: Command): Command {
       "the largest inferred token budget: vLLM's max_num_batched_tokens (default: 16384)",
       positiveInteger,
     )
-    .addHelpText("after", CONFIG_HELP)
     .hook("preAction", () => {
       const { backend, device, threads } = command.opts<DeviceOptions>();
       if (backend === "cpu" && device !== undefined)
@@ -63,15 +63,15 @@ export function addDeviceOptions(command: Command): Command {
       if (backend === "cuda" && threads !== undefined)
         command.error("error: --threads has no effect with --backend cuda: leave it out");
     });
+  return addHelpNotes(command, CONFIG_HELP);
 }
 
 // These options are read before commander, which knows no dotted ones.
-const CONFIG_HELP = `
-The compilation config, in the forms that vllm serve takes; they merge:
-  --compilation-config <json>, -cc <json>   as JSON
-  -cc.<key>=<value>, -cc.<key>+=<a,b>       key by key
-  --config <file>                           a YAML or JSON file with a compilation-config in it
-  --enforce-eager                           no graphs: every batch runs eagerly`;
+const CONFIG_HELP = `The compilation config, in the forms that vllm serve takes; they merge:
+  --compilation-config <json>   as JSON; -cc <json> is short for it
+  -cc.<key>=<value>             one key; -cc.<key>+=<a,b> appends to a list
+  --config <file>               a YAML or JSON file with a compilation-config
+  --enforce-eager               no graphs: every batch runs eagerly`;
 
 export function positiveInteger(text: string): number {
   const value = digits(text);

@@ -25,6 +25,7 @@ import { type Command, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
 import { checkOutput, inputName, outputPath, readTextInput, writeOutput } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { percent, renderTable } from "../table.js";
 import { type ImageModel, imageBudgetTokens } from "./image-budget.js";
 import { byteCount, positiveInteger } from "./model-options.js";
@@ -96,7 +97,6 @@ export function registerPlan(program: Command, io: CliIo): void {
       outputPath(".svg"),
     )
     .option("--json", "print the plan as JSON")
-    .addHelpText("after", TRACE_FORMATS + COST_HELP)
     .action((options: PlanCommandOptions) => {
       if (options.trace === undefined && options.commonGrids === undefined)
         command.error("error: plan needs a log of sizes: give --trace FILE or --common-grids");
@@ -106,13 +106,11 @@ export function registerPlan(program: Command, io: CliIo): void {
         command.error("error: --max-batch-tokens has no effect without --waiting of 2 or more: add it");
       return plan(options, io);
     });
+  addHelpNotes(command, TRACE_FORMATS + COST_HELP);
 }
 
 const COST_HELP = `
-Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so
-that is the budget divided by the items in the batch. Device time grows with it, except at small budgets, where launching takes
-longer than computing. vitgraph does not compute the padding: closer budgets save it little.
-`;
+Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so that is the budget divided by the items in the batch. Device time grows with it, except at small budgets, where launching takes longer than computing. vitgraph does not compute the padding: closer budgets save it little.`;
 
 /** A budget plan, and what it was planned for. */
 interface Planned<Report extends BudgetReport> {

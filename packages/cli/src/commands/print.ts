@@ -12,6 +12,7 @@ import {
 } from "@vitgraph/core";
 import { Argument, type Command } from "commander";
 import type { CliIo } from "../cli-io.js";
+import { addHelpNotes } from "../help-notes.js";
 import {
   addModelOptions,
   compilationConfigOf,
@@ -50,16 +51,16 @@ export function registerPrint(program: Command, io: CliIo, serving: ServeArgumen
       positiveInteger,
     )
     .option("--json", "the same as JSON")
-    .addHelpText(
-      "after",
-      "\nThe fusion rules run unless the compilation config sets `compile_mm_encoder` to false.\nLines are long: `vitgraph print … | less -S`.",
-    )
     .action((stage: Stage, options: PrintOptions) => {
       if (options.budget !== undefined && (stage === "graph" || stage === "fused"))
         command.error(`error: --budget has no effect on print ${stage}: plan and program have a budget`);
       return print(stage, options, io, serving);
     });
+  addHelpNotes(command, HELP);
 }
+
+const HELP = `The fusion rules run unless the compilation config sets compile_mm_encoder to false.
+Lines are long: vitgraph print … | less -S`;
 
 async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Fusion is the reason to print, so it is on unless the configuration turns it off by name.

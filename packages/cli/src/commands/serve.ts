@@ -10,6 +10,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
 import { checkLlm, readInput, readTextInput } from "../files.js";
+import { addHelpNotes } from "../help-notes.js";
 import { startProgress } from "../progress.js";
 import { mmProcessorKwargs } from "../serve-options.js";
 import { loadedModelFacts } from "./config-facts.js";
@@ -76,7 +77,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("serve");
   addModelOptions(command)
     .description(
-      "serve images over HTTP as OpenAI's clients ask: /v1/embeddings, with --llm also /v1/chat/completions; health, metrics, and a live page at /",
+      "serve image embeddings over HTTP with OpenAI's API: /v1/embeddings, and with --llm /v1/chat/completions; health, metrics, and a live page at /",
     )
     .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
@@ -170,7 +171,6 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
         .choices(["debug", "info", "warn", "error", "silent"])
         .default("info"),
     )
-    .addHelpText("after", SIGNALS_HELP)
     .action((options: ServeOptions) => {
       if ((options.sslCertfile === undefined) !== (options.sslKeyfile === undefined))
         command.error("error: --ssl-certfile and --ssl-keyfile belong together: give both");
@@ -182,6 +182,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
       const kwargs = mmProcessorKwargs(serving, options.mmProcessorKwargs);
       return serve({ ...options, mmProcessorKwargs: kwargs }, io, serving);
     });
+  addHelpNotes(command, SIGNALS_HELP);
   addVllmOptions(command);
   command.option(
     "--connector-socket <path>",
@@ -198,9 +199,8 @@ const CHAT_OPTIONS = [
   ["chatTimeout", "--chat-timeout"],
 ] as const;
 
-const SIGNALS_HELP = `
-SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0.
-A second one ends it at once.`;
+const SIGNALS_HELP =
+  "SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0. A second one ends it at once.";
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Imported here: the other commands start a tenth of a second sooner without it.

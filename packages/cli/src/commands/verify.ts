@@ -17,6 +17,7 @@ import {
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";
+import { addHelpNotes } from "../help-notes.js";
 import { renderTable } from "../table.js";
 import {
   addModelOptions,
@@ -54,18 +55,17 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
       positiveNumber,
     )
     .option("--json", "print the device and each case's errors as JSON; NaN is null")
-    .addHelpText("after", REFERENCE_HELP)
     .action((options: VerifyOptions) => verify(options, io, serving));
+  addHelpNotes(command, REFERENCE_HELP);
 }
 
-const REFERENCE_HELP = `
-The reference file, for each case i:
+const REFERENCE_HELP = `The reference file, for each case i:
   i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
   i.grid_thw       I64 [grids, 3]: of each image, frame or tile
-  i.image_sizes    I64 [images, 2], for models whose answer depends on them: height and width of the images that the tiles are of
+  i.image_sizes    I64 [images, 2], for models that need them: height and width of the image that was cut into tiles
   i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
   i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
-  i.tolerance      F32 [1], optional: what is allowed in this case`;
+  i.tolerance      F32 [1], optional: the tolerance of this case`;
 
 async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);

@@ -31,6 +31,10 @@ function fuseFor(source: Graph, { kernels, foldsNorms }: Target): RewriteResult 
   return { graph: shareStatistics(folded.graph), trace: [...fused.trace, ...folded.trace] };
 }
 
+/**
+ * Rewrites a model's graph and lowers it for a target's kernels. Needs no device. The program of a token budget is made from
+ * the result.
+ */
 export function compile(graph: Graph, { fuse, target, weightDTypes }: CompileOptions): CompiledGraph {
   const source = removeDead(graph);
   const { graph: fused, trace } = fuse ? fuseFor(source, target) : { graph: source, trace: [] };

@@ -41,6 +41,7 @@ export interface Placement {
   readonly rowStride: number;
 }
 
+/** Where each value of a graph is in memory. */
 export interface MemoryPlan {
   readonly capacity: Capacity;
   /** One per value, indexed by value id. */

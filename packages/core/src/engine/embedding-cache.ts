@@ -2,6 +2,7 @@
 import type { Embedding } from "../runtime/embedding.js";
 import type { OutputCacheStats } from "./output-cache.js";
 
+/** A cache of embeddings by content: {@link OutputCache}, or the host's own. */
 export interface EmbeddingCache {
   /**
    * The embedding for `key`. Concurrent calls with one key compute it once. The signal passed to `compute` aborts when

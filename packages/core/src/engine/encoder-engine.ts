@@ -54,6 +54,10 @@ const AGING_MS = 1000;
 /** Red, green and blue. */
 const PIXEL_BYTES = 3;
 
+/**
+ * Encodes the images and videos of many callers, on one device or several. `EncoderEngine.create` opens it; close it when
+ * done.
+ */
 export class EncoderEngine implements AsyncDisposable {
   readonly model: LoadedModel;
   /**

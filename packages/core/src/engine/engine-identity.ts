@@ -9,6 +9,10 @@ interface Computation extends Pick<DecodeOptions, "background"> {
   readonly compile: boolean;
 }
 
+/**
+ * A digest of everything that an embedding depends on besides its item: weights, processor settings, dtype, background. For
+ * keys of stored embeddings.
+ */
 export function engineIdentity(
   { fingerprint, vision, processor, videoProcessor }: LoadedModel,
   computation: Computation,

@@ -29,6 +29,7 @@ import {
 /** Options for `createDevice`, or a function that returns a device. The engine disposes the device. */
 export type EngineDevice = DeviceOptions | (() => Device | Promise<Device>);
 
+/** Limits of an engine. A call above one is refused, or its item is. */
 export interface EngineLimits {
   /**
    * Waiting items, preprocessed or not, above which calls are refused. A full queue still takes a call within its
@@ -51,6 +52,7 @@ export interface EngineLimits {
   readonly preprocessConcurrency?: number;
 }
 
+/** Options of `EncoderEngine.create`. */
 export interface EncoderEngineOptions {
   /** A checkpoint's directory, or a loaded model, which the caller closes after the engine. */
   readonly model: LoadedModel | string;
@@ -93,6 +95,7 @@ export interface EncoderEngineOptions {
   readonly clock?: Clock;
 }
 
+/** Options of one call of `encode`. */
 export interface EncodeOptions {
   /** Cancels the call's items, waiting or running. */
   readonly signal?: AbortSignal;

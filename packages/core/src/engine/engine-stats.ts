@@ -21,6 +21,7 @@ export interface EngineStats extends EncoderStats {
   readonly outputCache: OutputCacheStats | null;
 }
 
+/** A device's state and the statistics of its encoder. */
 export interface DeviceStats {
   readonly backend: "cpu" | "cuda" | "null";
   readonly name: string;

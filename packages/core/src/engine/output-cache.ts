@@ -46,6 +46,9 @@ interface Flight {
   isShared: boolean;
 }
 
+/**
+ * An LRU cache of embeddings, bounded by bytes of host memory. Several engines can share one: option `outputCache`.
+ */
 export class OutputCache implements EmbeddingCache {
   readonly #capacityBytes: number;
   /** Least recently used first. */

@@ -40,10 +40,11 @@ export interface OpenedImage extends ImageSize {
   decode(): Promise<Raster>;
 }
 
+/** Limits of decoding, and the background of transparent pixels. */
 export interface DecodeOptions {
-  /** Pixels above which an image is refused. Default {@link DEFAULT_MAX_PIXELS}. */
+  /** Pixels above which an image is refused. Default 178 956 970, Pillow's. */
   readonly maxPixels?: number;
-  /** Memory for decoding above which an image is refused, in bytes. Default {@link DEFAULT_MAX_DECODE_BYTES}. */
+  /** Memory for decoding above which an image is refused, in bytes. Default 1 GiB. */
   readonly maxDecodeBytes?: number;
   /**
    * Red, green and blue, 0 to 255 each, under the pixels of an image with an alpha channel (vLLM's

@@ -4,6 +4,7 @@
  */
 import { VitgraphError } from "@vitgraph/errors";
 
+/** The formats that are decoded. */
 export type ImageFormat = "jpeg" | "png" | "webp" | "gif";
 
 interface Signature {

@@ -47,6 +47,7 @@ export interface Thumbnail {
 /** How a family fits an image of this size. @throws VG_IMAGE_ASPECT_RATIO */
 export type FitRule = (size: ImageSize, processor: ImageProcessor) => FittedImage;
 
+/** The settings of transformers' image processor, as read from a checkpoint. */
 export interface ImageProcessor {
   /** Pixels along one side of a patch. */
   readonly patchSize: number;

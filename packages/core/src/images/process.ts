@@ -24,6 +24,7 @@ import {
 } from "./smart-resize.js";
 
 /**
+ * Decodes an image and fits it as transformers' processor does: an item for `VisionEncoder.encode`.
  * @param bytes a JPEG, PNG, WebP or GIF; the first frame of an animation
  * @throws VG_IMAGE_INVALID, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO
  */

@@ -15,6 +15,7 @@ export interface ResizeBounds {
   readonly maxPixels: number;
 }
 
+/** In pixels. */
 export interface ImageSize {
   readonly height: number;
   readonly width: number;

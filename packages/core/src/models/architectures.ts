@@ -24,6 +24,7 @@ import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 
+/** Published models by the names of `--arch`: the parts of config.json that the tower's size follows from. */
 export const ARCHITECTURES = {
   ...QWEN2_VL_MODELS,
   ...QWEN2_5_VL_MODELS,

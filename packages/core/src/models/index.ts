@@ -102,7 +102,11 @@ function sizeKeysOf({ images }: ModelFamily): readonly string[] {
 /** Like {@link SIZE_KEYS}, for one model type. */
 export const sizeKeysOfModel = (modelType: string): readonly string[] => sizeKeysOf(familyOf(modelType));
 
-/** @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID if the config contradicts itself. */
+/**
+ * The vision tower that a checkpoint's config.json describes: its dims, graph and layout, without weights.
+ *
+ * @throws VG_MODEL_UNSUPPORTED naming the architecture; VG_MODEL_INVALID if the config contradicts itself.
+ */
 export function createVisionModel(config: Readonly<Record<string, unknown>>): VisionModel {
   const { model_type: modelType, architectures } = config;
   const named = Array.isArray(architectures) ? architectures.slice(0, 5).join(", ") : "none named";

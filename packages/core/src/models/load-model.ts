@@ -21,6 +21,7 @@ import {
 import type { ArchitectureConfig } from "./model-family.js";
 import type { VisionModel } from "./vision-model.js";
 
+/** An open checkpoint: the tower, the processors' settings and the weights' headers. */
 export interface LoadedModel extends AsyncDisposable {
   /** Name for messages: the checkpoint's directory, or the architecture's name. */
   readonly name: string;
@@ -37,6 +38,7 @@ export interface LoadedModel extends AsyncDisposable {
   readonly weights: ReadonlyMap<string, TensorSource>;
 }
 
+/** Options of {@link loadModel}. */
 export interface LoadModelOptions {
   /**
    * vLLM's `--load-format`, as far as it applies here: `auto` reads the checkpoint; `dummy` reads only the
@@ -52,6 +54,8 @@ export interface LoadModelOptions {
 }
 
 /**
+ * Opens a checkpoint: its config, its processor settings and the headers of its weights. Close the model when done.
+ *
  * @param directoryOrId a directory with config.json, model.safetensors (or its shards and their index), and, unless the
  *   defaults of the model's family apply, processor_config.json or preprocessor_config.json; or the id of a model of
  *   the Hugging Face hub that is in the local cache

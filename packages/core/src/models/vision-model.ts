@@ -48,6 +48,7 @@ export interface TensorNames {
   readonly renamed?: readonly (readonly [pattern: RegExp, replacement: string])[];
 }
 
+/** A vision tower: its dims, its graph, and how a grid becomes rows, tokens and tables. */
 export interface VisionModel {
   /** transformers' `model_type`. */
   readonly modelType: string;

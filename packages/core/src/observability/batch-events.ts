@@ -12,6 +12,7 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Every batch of an engine when it ends, for listeners and as an async iterable. An observer. */
 export class BatchEvents implements EngineObserver {
   readonly #listeners = new Set<(event: BatchEvent) => void>();
   readonly #readers = new Set<BatchEventReader>();

@@ -27,6 +27,7 @@ export interface EngineLogOptions {
   readonly verbose?: boolean;
 }
 
+/** Writes an engine's events as lines of a logger. An observer. */
 export class EngineLog implements EngineObserver {
   readonly #logger: Logger;
   readonly #verbose: boolean;

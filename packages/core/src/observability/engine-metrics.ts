@@ -77,6 +77,9 @@ const ENGINE_STATES = [
 type Prometheus = typeof import("prom-client");
 type Metric = Counter | Gauge | Histogram;
 
+/**
+ * The metrics of {@link METRICS}, as Prometheus text and as plain data. An observer; `EngineMetrics.create` makes it.
+ */
 export class EngineMetrics implements EngineObserver {
   readonly registry: Registry;
   readonly #metrics: ReadonlyMap<MetricName, Metric>;

@@ -23,6 +23,7 @@ export interface EngineTracingOptions {
 
 type OpenTelemetry = typeof import("@opentelemetry/api");
 
+/** OpenTelemetry spans of calls and batches. An observer; `EngineTracing.create` makes it. */
 export class EngineTracing implements EngineObserver {
   readonly #otel: OpenTelemetry;
   readonly #provider: TracerProvider;

@@ -34,6 +34,7 @@ export interface EncodeCallEnded extends EncodeCall {
   readonly wallMs: number;
 }
 
+/** A batch that was submitted to its device. */
 export interface BatchStart {
   /** Counts up from 0 over the engine's life, whichever device runs the batch. */
   readonly index: number;
@@ -54,6 +55,7 @@ export interface BatchStart {
   readonly calls?: readonly number[];
 }
 
+/** A batch that ended. */
 export interface BatchEvent extends BatchStart {
   /** The device's own measure of the run; 0 where the batch failed. */
   readonly deviceMs: number;
@@ -63,6 +65,7 @@ export interface BatchEvent extends BatchStart {
   readonly outcome: "ok" | "failed";
 }
 
+/** An item that got its result, or its error. */
 export interface ItemSettled {
   readonly outcome: "fulfilled" | "rejected";
   /** Of the error. */
@@ -73,15 +76,18 @@ export interface ItemSettled {
   readonly source: "device" | "output_cache" | "refused";
 }
 
+/** An item that was decoded, resized and cut into patches. */
 export interface ItemPrepared {
   readonly durationMs: number;
   readonly kind: "image" | "raster" | "frames" | "video";
 }
 
+/** A device captured its graphs. */
 export interface GraphsCaptured extends CapturedGraphs {
   readonly device: number;
 }
 
+/** A graph differed from the eager run in its self-check and is not used. */
 export interface GraphFailed {
   readonly device: number;
   readonly budget: number;
@@ -89,6 +95,7 @@ export interface GraphFailed {
   readonly relativeL2: number;
 }
 
+/** A device filled its grid cache at startup. */
 export interface GridsWarmed {
   readonly device: number;
   /** Grids whose position embeddings are on the device from the start, and their bytes. */
@@ -96,12 +103,14 @@ export interface GridsWarmed {
   readonly bytes: number;
 }
 
+/** A batch had grids that the grid cache did not have. */
 export interface GridsMissed {
   readonly device: number;
   /** Frames of a batch whose position embeddings had to be computed first. */
   readonly frames: readonly Frame[];
 }
 
+/** A device failed, came back, or was given up. */
 export interface DeviceChanged {
   readonly device: number;
   readonly state: DeviceState;
@@ -117,6 +126,7 @@ export interface EngineFigures extends GraphStatistics {
   readonly gridCache?: CacheFigures | null;
 }
 
+/** A device's state and memory. */
 export interface DeviceFigures {
   readonly state: DeviceState;
   /** For people: "NVIDIA H200, 132 multiprocessors, CUDA 13.0". */
@@ -136,6 +146,7 @@ export interface CacheFigures {
   readonly capacityBytes: number;
 }
 
+/** Receives an engine's events. Implement any of its methods; each must be quick. */
 export interface EngineObserver {
   /** Called once, when the engine can be queried for values without events, such as the queue's length. */
   watch?(figures: () => EngineFigures): void;

@@ -6,7 +6,11 @@ import type { Frame } from "../runtime/grid-rows.js";
 import type { GraphStatistics } from "../runtime/stats.js";
 import type { BatchStart } from "./observer.js";
 
-/** @param modality of the batch; only the line of an eager batch names it */
+/**
+ * The line of a batch.
+ *
+ * @param modality of the batch; only the line of an eager batch names it
+ */
 export function batchLine(
   { items, tokens, budget, padding }: Pick<BatchStart, "items" | "tokens" | "budget" | "padding">,
   modality: "image" | "video" = "image",
@@ -16,6 +20,7 @@ export function batchLine(
   return `ViT BUDGET BATCH: ${items} images, ${tokens} tokens, budget=${budget}, waste=${percent(padding)}, graph_key=${budget}`;
 }
 
+/** The line of graph hits and misses at the end. */
 export function graphStatsLine({
   graphHits,
   graphMisses,
@@ -25,6 +30,7 @@ export function graphStatsLine({
   return `Encoder CUDA graph stats: hits=${graphHits}, eager=${graphMisses}, hit_rate=${percent(hitRate)}, num_graphs=${numBudgets}`;
 }
 
+/** The line of device memory after graphs were captured. */
 export function graphsCapturedLine(memory: {
   readonly usedBytes: number;
   readonly freeBytes: number;
@@ -33,6 +39,7 @@ export function graphsCapturedLine(memory: {
   return `Encoder CUDA graphs captured: ${used} GiB used by encoder graphs, ${free} GiB free`;
 }
 
+/** The line of a grid cache that was filled at startup. */
 export function embeddingCacheWarmedLine(cache: {
   readonly entries: number;
   readonly bytes: number;
@@ -41,6 +48,8 @@ export function embeddingCacheWarmedLine(cache: {
 }
 
 /**
+ * The line of grids that the grid cache did not have.
+ *
  * @param frames what the cache keeps. Frames of one grid share its rows, so each is printed as a grid of one frame; frames
  *   that differ are printed as the grid of their chunk.
  */

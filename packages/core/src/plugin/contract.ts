@@ -52,6 +52,7 @@ export interface HostEngine {
   onClose?(listener: () => Promise<void>): void;
 }
 
+/** The model that a host serves. */
 export interface HostModel {
   /** The whole model's config.json, as transformers has it: `model_type`, `architectures`, `vision_config`. */
   readonly config: Readonly<Record<string, unknown>>;
@@ -98,6 +99,7 @@ export interface MultimodalEncoder {
   stats(): GraphStatistics;
 }
 
+/** Registers an encoder with hosts. `createEncoderPlugin` makes it. */
 export interface EncoderPlugin {
   readonly [ENCODER_PLUGIN]: typeof SPECIFICATION_VERSION;
   readonly name: "vitgraph";
@@ -133,6 +135,7 @@ export const REGISTRATION_FAILURES = {
   host_closed: "The host was closed while the engine started.",
 } as const satisfies Record<string, string>;
 
+/** `details.reason` of `VG_REGISTRATION_FAILED`. */
 export type RegistrationFailure = keyof typeof REGISTRATION_FAILURES;
 
 /** True for plugins of every copy of this package, of whichever version: see `specificationVersion`. */

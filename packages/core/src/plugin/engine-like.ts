@@ -7,6 +7,7 @@ import type { VisionModel } from "../models/vision-model.js";
 import type { EngineFigures } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
 
+/** The part of an engine that the plugin uses: an `EncoderEngine`, or a fake of it. */
 export interface EncoderEngineLike {
   readonly model: { readonly vision: Pick<VisionModel, "outputColumns"> };
   encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;

@@ -3,6 +3,7 @@ import { type EncoderOptions, resolveEncoderBudgets } from "@vitgraph/config";
 import type { PackLimits } from "@vitgraph/scheduler";
 import type { VisionModel } from "../models/vision-model.js";
 
+/** The token budgets of an encoder and the limits of its batches. */
 export interface EncoderBudgets {
   /** `cudagraph_mm_encoder`: a program for each budget. Without it everything runs eagerly, packed up to one limit. */
   readonly cudagraph: boolean;
@@ -11,6 +12,12 @@ export interface EncoderBudgets {
   readonly limits: PackLimits;
 }
 
+/**
+ * The token budgets and limits of a batch that an encoder of `model` has under these options.
+ *
+ * @param maxBatchTokens the largest batch, in output tokens
+ * @throws VG_CONFIG_INVALID for budgets, items or frames that contradict each other or the model
+ */
 export function resolveBudgets(
   model: VisionModel,
   maxBatchTokens: number,

@@ -4,6 +4,7 @@ import { type CompiledGraph, compile } from "../compiler/compile.js";
 import type { LoadedModel } from "../models/load-model.js";
 import { weightDTypes } from "../weights/load-weights.js";
 
+/** A loaded model's graph, compiled for the kernels and dtypes of a device. `fuse` is vLLM's `compile_mm_encoder`. */
 export function compileForDevice(
   model: LoadedModel,
   device: Pick<Device, "activationDType" | "weightDType" | "kernels" | "info">,

@@ -3,6 +3,7 @@ import { bf16ToF32, bytesOf, f32ToBf16 } from "../numerics.js";
 import { encodeSafetensors, type LazyTensor, safetensorsPieces } from "../weights/safetensors.js";
 import type { Embedding } from "./embedding.js";
 
+/** An embedding and its name in a file. */
 export interface NamedEmbedding {
   /** Of the tensor. */
   readonly name: string;

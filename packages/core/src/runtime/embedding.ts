@@ -62,6 +62,7 @@ export function splitLevels(
   });
 }
 
+/** An item's rows for the language model, [tokens, columns] row by row, in memory that belongs to the caller. */
 export class Embedding {
   readonly grid: Grid;
   readonly tokens: number;

@@ -22,6 +22,7 @@ import { compileForDevice } from "./compile-for-device.js";
 import { type Frame, type FrameRows, GridRows } from "./grid-rows.js";
 import { type StagedInput, stagedTable } from "./stage-batch.js";
 
+/** Hits, misses and memory of a grid cache. */
 export interface GridCacheStats {
   /** Items whose grid was cached, or earlier in their batch. */
   readonly hits: number;

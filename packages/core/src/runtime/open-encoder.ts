@@ -19,6 +19,7 @@ import { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
 import { checkGraphs, type GraphCheck, type GraphFailure } from "./self-check.js";
 
+/** Options of `VisionEncoder.create`. */
 export interface VisionEncoderOptions {
   readonly model: LoadedModel;
   readonly device: Device;

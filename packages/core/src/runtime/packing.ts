@@ -28,6 +28,7 @@ const RULES: Readonly<Record<PackingRule, Pack>> = {
   "first-fit": (limits) => (items) => packFirstFitDecreasing(items, limits),
 };
 
+/** The names of the packing rules, the default first. */
 export const PACKING_RULES = Object.keys(RULES) as readonly PackingRule[];
 
 /**

@@ -22,6 +22,7 @@ import {
 import { bytesOf, concatenate } from "../numerics.js";
 import { patchShapeOf } from "./check-item.js";
 
+/** A batch's inputs as bytes, in the order of its items. */
 export interface StagedBatch {
   readonly work: WorkCounts;
   /** Tokens of a budget. */
@@ -52,7 +53,11 @@ export type BatchLayout = Pick<
   "layout" | "dims" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
 >;
 
-/** @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid */
+/**
+ * A batch as a program reads it: pixels, position tables and segment lists of all items, one after the other.
+ *
+ * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid
+ */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
   const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);

@@ -34,6 +34,10 @@ import { type EncoderStats, StatsCounter } from "./stats.js";
 /** Per device: one uploading, one computing, one downloading. With two, the device waits for downloads. */
 export const BATCHES_IN_FLIGHT = 3;
 
+/**
+ * The encoder of one checkpoint on one device, for one call at a time. Servers use `EncoderEngine`, which batches the items
+ * of many callers.
+ */
 export class VisionEncoder implements Disposable {
   readonly model: LoadedModel;
   readonly device: Device;

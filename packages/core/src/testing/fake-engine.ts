@@ -24,6 +24,7 @@ export function fakeItem(value: number): EngineItem {
   return { pixel_values: Float32Array.of(value), grid_thw: [1, 2, 2] };
 }
 
+/** An engine without a model or a device, for tests of hosts and servers: it records calls and answers `fakeItem`. */
 export class FakeEngine implements EncoderEngineLike {
   readonly model: { readonly vision: { readonly outputColumns: readonly number[] } };
   /** All calls of `encode`, in order, including those after `close`. */

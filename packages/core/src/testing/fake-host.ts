@@ -157,6 +157,7 @@ function withoutUuid({ uuid: _, ...item }: EngineItem): EngineItem {
   return item;
 }
 
+/** A host that satisfies the contract, or breaks it in the way of `options`. */
 export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
   return new FakeHost(options);
 }

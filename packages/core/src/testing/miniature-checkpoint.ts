@@ -30,6 +30,7 @@ export interface MiniatureOptions {
   readonly edit?: (tensors: TensorData[]) => TensorData[];
 }
 
+/** Writes a checkpoint of a tiny Qwen3-VL tower, with weights from a fixed seed. */
 export async function writeMiniatureCheckpoint(
   directory: string,
   options: MiniatureOptions = {},

@@ -11,6 +11,7 @@ export interface MiniatureModel extends AsyncDisposable {
   readonly directory: string;
 }
 
+/** Writes a miniature checkpoint to a temporary directory and loads it. Dispose of it when done. */
 export async function openMiniatureModel(options: MiniatureOptions = {}): Promise<MiniatureModel> {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   await writeMiniatureCheckpoint(directory, options);

@@ -36,6 +36,8 @@ export interface OpenedClip extends AsyncDisposable {
 }
 
 /**
+ * Opens a video and chooses the frames that the model's processor would sample. `decode` decodes them.
+ *
  * @param source a file's path or content. Animated GIF and WebP need no decoder; other files need ffmpeg.
  * @throws VG_VIDEO_INVALID, VG_VIDEO_DECODER_MISSING, VG_IMAGE_TOO_LARGE, VG_IMAGE_ASPECT_RATIO, VG_ARGUMENT_INVALID
  */

@@ -26,6 +26,9 @@ function towerRoots(names: readonly string[], prefixes: readonly string[]): read
   return prefixes.flatMap((prefix) => [...modules].map((module) => prefix + module));
 }
 
+/**
+ * An open checkpoint: its config.json and the headers of its tensors. Tensors are read on demand; close it when done.
+ */
 export class Checkpoint implements AsyncDisposable {
   readonly directory: string;
   readonly #files: readonly SafetensorsFile[];

@@ -37,6 +37,7 @@ const MAX_TENSORS = 131_072;
 /** Nesting levels: header, tensor, shape. */
 const MAX_HEADER_DEPTH = 3;
 
+/** An open safetensors file. Only its header has been read and checked; tensors are read in slices. */
 export class SafetensorsFile implements AsyncDisposable {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;

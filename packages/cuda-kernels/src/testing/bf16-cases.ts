@@ -17,6 +17,7 @@ const ROUNDED_TWICE = {
   reason: "the product and its rotation are each rounded to bf16",
 };
 
+/** How far a bf16 kernel may be from its float64 reference, with the reason. */
 export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   unpack_patches: ROUNDED_ONCE,
   linear: ROUNDED_ONCE,
@@ -47,6 +48,7 @@ export const BF16_TOLERANCES: Readonly<Record<KernelName, Tolerance>> = {
   standardize: ROUNDED_ONCE,
 };
 
+/** The cases of every kernel with bf16 activations and weights. */
 export function bf16Cases(): readonly KernelCase[] {
   return kernelCases("bf16")
     .filter(({ kernel, operands, scalars }) => {

@@ -1,6 +1,7 @@
 /** Numbers ↔ the bytes of a dtype. Rounds to nearest, ties to even, as every conversion of ours does. */
 import { DTYPE_BYTES, type DType } from "../program.js";
 
+/** Numbers as the bytes of a dtype, rounded to nearest, ties to even. */
 export function encodeValues(dtype: DType, values: ArrayLike<number>): Uint8Array {
   const bytes = new Uint8Array(values.length * DTYPE_BYTES[dtype]);
   const view = new DataView(bytes.buffer);
@@ -9,6 +10,7 @@ export function encodeValues(dtype: DType, values: ArrayLike<number>): Uint8Arra
   return bytes;
 }
 
+/** The numbers in the bytes of a dtype. */
 export function decodeValues(dtype: DType, bytes: Uint8Array): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const read = READERS[dtype];

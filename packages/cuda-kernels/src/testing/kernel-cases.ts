@@ -90,6 +90,7 @@ export interface LinearShape extends CaseOptions {
   readonly activation?: Activation;
 }
 
+/** A product [m, k] × [n, k]ᵀ with what the kernel may add: bias, activation, residual. */
 export function linearCase(shape: LinearShape): KernelCase {
   const { m, n, k, bias = false, residual = false, activation = "none" } = shape;
   const parts = [
@@ -196,6 +197,7 @@ export interface RowsShape extends CaseOptions {
   readonly n: number;
 }
 
+/** A layer norm over the n columns of [m, n]. */
 export function layernormCase(shape: RowsShape & { readonly mean?: number }): KernelCase {
   const { m, n, mean = 0.5 } = shape;
   const c = new CaseBuilder(
@@ -211,6 +213,7 @@ export function layernormCase(shape: RowsShape & { readonly mean?: number }): Ke
     .output("m", n);
 }
 
+/** An activation of [m, n]. */
 export function activationCase(shape: RowsShape & { readonly activation: Activation }): KernelCase {
   const { m, n, activation } = shape;
   return (
@@ -381,6 +384,7 @@ export interface RopeShape extends CaseOptions {
   readonly grid: readonly [number, number];
 }
 
+/** A rotary embedding over a grid of positions. */
 export function ropeCase(shape: RopeShape): KernelCase {
   const { kernel, heads, headSize, grid } = shape;
   const positions = gridPositions(...grid);
@@ -432,6 +436,7 @@ export interface AttentionShape extends CaseOptions {
   readonly sharpness?: number;
 }
 
+/** Attention within segments of the given lengths. */
 export function attentionCase(shape: AttentionShape): KernelCase {
   const { segments, heads, headSize, thirds = false, sharpness = 1 } = shape;
   const columns = heads * headSize;

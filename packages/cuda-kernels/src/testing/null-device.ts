@@ -57,6 +57,7 @@ export type RecordedWrite =
   | { readonly kind: "upload"; readonly arena: Arena; readonly offset: number; readonly sizeBytes: number }
   | { readonly kind: "fill"; readonly arena: Arena; readonly byte: number };
 
+/** A device that computes nothing: it checks and records programs, uploads and runs. Needs no addon. */
 export function createNullDevice(options: NullDeviceOptions = {}): NullDevice {
   return new RecordingDevice(options);
 }

@@ -265,6 +265,7 @@ const REFERENCES: Readonly<Record<KernelName, (inputs: Inputs) => ReferenceMatri
   },
 };
 
+/** The activation function in float64. */
 export function referenceActivation(activation: Activation): (x: number) => number {
   return ACTIVATION_FUNCTIONS[activation];
 }

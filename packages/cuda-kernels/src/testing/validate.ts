@@ -34,7 +34,11 @@ const MAX_COUNT = 0x7fffffff;
 /** Larger than any count that a program can have. */
 const TOO_LARGE = 2 ** 32;
 
-/** @throws VG_PROGRAM_INVALID naming the instruction and the operand. */
+/**
+ * Checks a program against the kernels' signatures and the arenas, as `Device.load` does in native code.
+ *
+ * @throws VG_PROGRAM_INVALID naming the instruction and the operand.
+ */
 export function validateProgram(program: Program, target: ValidationTarget): void {
   if (program.version !== PROGRAM_VERSION) {
     throw badEncoding(

@@ -36,6 +36,7 @@ const OUTTYPES = {
   bf16: { type: "BF16", fileType: 32 },
 } as const satisfies Record<string, { type: TensorType; fileType: number }>;
 export type Outtype = keyof typeof OUTTYPES;
+/** Values of `--outtype`: the type of the matrices in a GGUF. */
 export const OUTTYPE_NAMES = Object.keys(OUTTYPES) as readonly Outtype[];
 
 export interface ConvertOptions {

@@ -12,6 +12,9 @@ const VALUES = 512;
 /** Different sizes; the planner's time grows with their square, and is half a second for these. */
 const SIZES = 640;
 
+/**
+ * The traffic that the live page shows, in bounded memory. An observer: give it to the engine and to `createServer`.
+ */
 export class RecentTraffic implements EngineObserver {
   readonly #batches: ShownBatch[] = [];
   readonly #deviceMs = new LastValues();
@@ -88,7 +91,7 @@ export class RecentTraffic implements EngineObserver {
       .sort((a, b) => a.tokens - b.tokens);
   }
 
-  /** @param since number of the last batch that the reader has; batches older than the last {@link BATCHES} are gone */
+  /** @param since number of the last batch that the reader has; batches older than the last 64 are gone */
   message(since: number): LiveMessage {
     const figures = this.#figures?.();
     return {
