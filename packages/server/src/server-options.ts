@@ -84,7 +84,7 @@ export interface ServerOptions {
   readonly apiKeys?: readonly string[];
   /** Hosts that images may be fetched from, with the port if it is not 80 or 443. Default: none. */
   readonly allowedMediaDomains?: readonly string[];
-  /** Directory whose images a request may name by path. Default: none. */
+  /** Directory of images that a request may name by path. Default: none. */
   readonly allowedLocalMediaPath?: string;
   /** Certificate chain and private key, PEM. Default: plain HTTP. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };

@@ -1,4 +1,4 @@
-/** Which IP addresses belong to the public internet. Everything else is a network that a request must not reach. */
+/** Tells addresses of the public internet from those of internal networks, which a request must not reach. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 
 /** IANA's special-purpose registry for IPv4, and multicast. */

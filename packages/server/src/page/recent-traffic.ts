@@ -5,11 +5,11 @@
 import type { BatchEvent, CacheFigures, EngineFigures, EngineObserver } from "@vitgraph/core/observability";
 import type { CacheUse, DeviceUse, LiveMessage, Percentiles, ShownBatch, SizeSeen } from "./page-state.js";
 
-/** Bars that the page has room for. */
+/** Batches that the page shows. */
 const BATCHES = 64;
-/** Values that percentiles are computed from. */
+/** Most recent values, of which the percentiles are computed. */
 const VALUES = 512;
-/** Different sizes; the planner's time grows with their square, and is half a second for these. */
+/** Most different sizes. The page's budget planner takes time by their square: half a second for this many. */
 const SIZES = 640;
 
 export class RecentTraffic implements EngineObserver {
@@ -113,7 +113,7 @@ export class RecentTraffic implements EngineObserver {
   }
 }
 
-/** Up, so that a budget of a size holds it; by less than 1 / `steps`. */
+/** Rounds up, so that a budget of the result holds the item, by less than a share of 1 / `steps`. */
 function roundedUp(tokens: number, steps: number): number {
   const unit = 2 ** Math.max(0, Math.floor(Math.log2(tokens / steps)));
   return Math.ceil(tokens / unit) * unit;
