@@ -71,7 +71,7 @@ function answer({ url: path = "", headers }: IncomingMessage, response: ServerRe
   response.write(part.subarray(0, cutAfter), () => response.destroy());
 }
 
-/** As the hub lists a file: large ones with the digest of their content. */
+/** A file as the hub lists it: a large one with the digest of its content. */
 function listed([path, bytes]: [string, Uint8Array]): object {
   const oid = createHash("sha256").update(bytes).digest("hex");
   const isLarge = path.endsWith(".safetensors");

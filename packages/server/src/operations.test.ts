@@ -506,6 +506,12 @@ test.each([
   ["engin", { engin: 1 }, 'did you mean "engine"?'],
   ["a limit that is unknown", { limits: { maxItem: 1 } }, 'did you mean "maxItems"?'],
   ["a limit of 0", { limits: { maxItems: 0 } }, "limits.maxItems is 0"],
+  [
+    "a time that setTimeout would take for 1 ms",
+    { limits: { encodeMs: 2 ** 31 } },
+    "limits.encodeMs is 2147483648: give at most 604800000, a week",
+  ],
+  ["a drain without an end", { drainDelayMs: Number.POSITIVE_INFINITY }, "drainDelayMs is Infinity"],
   ["a short key", { apiKeys: ["short"] }, "shorter than 16"],
   ["a domain with a scheme", { allowedMediaDomains: ["https://a.test"] }, "without scheme"],
   ["a wildcard", { allowedMediaDomains: ["*.a.test/"] }, "without scheme"],

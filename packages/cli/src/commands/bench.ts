@@ -91,7 +91,7 @@ const DEFAULT_CALLERS = 32;
 const LOAD_ROUNDS = { least: 4, most: 32 };
 /** Sequential duration of the calls under load, within the limits of the rounds. */
 const LOAD_MS = 1500;
-/** Of `--against`: few enough to wait for, and a spread to judge by. */
+/** Rounds of `--against`: enough to see the spread. */
 const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
@@ -389,7 +389,7 @@ async function benchEngine(
     const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
     return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
   };
-  // Without workloads that were skipped or came after an interrupt.
+  // Workloads that were skipped or not reached before an interrupt are not loaded either.
   const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
   const items = loaded.map((workload) => workloadItems(workload, model));
   const ordinals = options.engineDevices ?? [options.device];
@@ -488,7 +488,7 @@ function selectWorkloads(
   return workloads.filter(({ name }) => only.includes(name));
 }
 
-/** Without weights of a checkpoint. */
+/** True if the weights are random. */
 function isDummy({ arch, loadFormat }: BenchOptions): boolean {
   return arch !== undefined || loadFormat === "dummy";
 }

@@ -67,6 +67,20 @@ const QWEN3_VL = {
 };
 
 describe("config check", () => {
+  test("a glob that matches nothing is a finding, and the other files are checked", async () => {
+    const path = file("fine.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
+    const { stdout, exitCode } = await run("check", "--json", path, join(folder, "nomatch*"));
+    expect(JSON.parse(stdout)).toEqual([
+      {
+        file: "nomatch*",
+        severity: "error",
+        message: "no file matches nomatch*",
+        remedy: "check the pattern: * and ? do not cross directories, ** does",
+      },
+    ]);
+    expect(exitCode).toBe(1);
+  });
+
   test("a good file", async () => {
     const path = file("good.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
     expect(await run("check", path, "--model", model("m", QWEN3_VL))).toEqual({

@@ -16,15 +16,15 @@ The ending of the output is its format:
                  [frames, height, width], and for videos "NAME.timestamps", the seconds of each temporal patch.
   .npy           one file's embedding, f32 [tokens, columns]
   .jsonl         a line for each file: {"name", "shape", "grid_thw", "timestamps"?, "embedding"}, the numbers row by row
-A name is that of the file or of the URL's path: "photo.jpg"; or "stdin", or "data". Where two files share a name, it is the
-path as given. Behind a name that is taken stands #2, #3, …`;
+A name is the file's name, "photo.jpg", or the last part of a URL's path; standard input is "stdin", a data URL "data". If two
+files share a name, the path as given is used. A name that is taken gets the suffix #2, #3, …`;
 
 export function outputEnding(path: string): OutputEnding {
   return OUTPUT_ENDINGS.find((ending) => path.toLowerCase().endsWith(ending)) as OutputEnding;
 }
 
 /**
- * Before the work, since the number of files is known.
+ * Checks before encoding that the output format holds this many embeddings.
  * @throws VG_ARGUMENT_INVALID for an .npy of several
  */
 export function checkFitsOutput(path: string | undefined, files: number): void {

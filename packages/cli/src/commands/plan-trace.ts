@@ -5,7 +5,7 @@
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
 
-/** Characters of a line in messages: a line may be a whole file. */
+/** Most characters of a line in messages: a line may be a whole file. */
 const SHOWN = 100;
 
 /** A size, and how often it came. */
@@ -114,7 +114,7 @@ function csvRows(content: string, name: string): readonly CsvRow[] {
     const rows: CsvRow[] = [];
     parse(content, {
       delimiter: [",", ";", "\t"],
-      // Left to itself, it takes the first line end for that of the whole file.
+      // By default, the parser expects the first line's line ending in the whole file.
       record_delimiter: ["\r\n", "\n", "\r"],
       comment: "#",
       comment_no_infix: true,

@@ -115,7 +115,7 @@ that is the budget divided by the items in the batch. Device time grows with it,
 longer than computing. vitgraph does not compute the padding: closer budgets save it little.
 `;
 
-/** A budget plan, and what it was planned for. */
+/** A budget plan with its histogram. */
 interface Planned<Report extends BudgetReport> {
   /** Tokens of items, or of the batches that they are packed into. */
   readonly histogram: readonly SizeCount[];
@@ -173,7 +173,7 @@ function withCost<Report extends BudgetReport>(
   return { histogram, report, computedTokens: report.expectedCost * batchesPerItem };
 }
 
-/** Of packed plans, whose batches have thousands of sizes: planning takes time by the square of their number. */
+/** Budgets of packed plans are multiples of this. Batches have thousands of sizes, and planning takes time by their square. */
 const PACKED_MULTIPLE = 32;
 
 /** Powers of two from the smallest budget to the first that holds every size. */
@@ -234,10 +234,10 @@ function possibleSizes(
   });
 }
 
-/** Of a compilation config. */
+/** The largest token budget that the compilation config's schema allows. */
 const LARGEST_BUDGET = compilationConfigSchema.properties!.encoder_cudagraph_token_budgets!.items!.maximum!;
 
-/** Notes of one kind, and names in one note. */
+/** Most notes of one kind, and most names in one note. */
 const MAX_LISTED = 10;
 
 async function readProcessor(name: string, model: string | undefined, io: CliIo): Promise<ImageProcessor> {

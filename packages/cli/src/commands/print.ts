@@ -91,7 +91,7 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   io.stdout(options.json === true ? `${JSON.stringify(data, plainArrays)}\n` : text);
 }
 
-/** JSON would make objects of typed arrays. */
+/** JSON.stringify would print typed arrays as objects. */
 function plainArrays(_key: string, value: unknown): unknown {
   return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
 }

@@ -15,6 +15,7 @@ import { mmProcessorKwargs } from "../serve-options.js";
 import { loadedModelFacts } from "./config-facts.js";
 import {
   addModelOptions,
+  append,
   byteCount,
   compilationConfigOf,
   jsonObject,
@@ -68,7 +69,7 @@ interface ServeOptions extends ModelOptions, VllmOptions {
 }
 
 const API_KEY_VARIABLE = "VITGRAPH_API_KEY";
-/** Unlike an engine's, since no host in front of the server caches. */
+/** The engine's own default is 0, since hosts cache; nothing in front of the server does. */
 const DEFAULT_OUTPUT_CACHE_BYTES = 2 ** 30;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
@@ -81,11 +82,13 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
     .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
-    .option(
-      "--api-key <key>",
-      "a key that requests need; may be given several times. Other users of the machine can read it: prefer --api-key-file",
-      (key: string, keys: readonly string[]) => [...keys, key],
-      [] as readonly string[],
+    .addOption(
+      new Option(
+        "--api-key <key>",
+        "a key that requests need; may be given several times. Other users of the machine can read it: prefer --api-key-file",
+      )
+        .argParser(append)
+        .default([], "none"),
     )
     .option(
       "--api-key-file <file>",
@@ -119,7 +122,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option(
       "--chat-timeout <seconds>",
       "time for a chat answer: images, waiting and generation (default: 600)",
-      positiveNumber,
+      positiveSeconds,
     )
     .option("--max-items <count>", "images and videos of one request (default: 64)", positiveInteger)
     .option(
@@ -142,7 +145,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option(
       "--encode-timeout <seconds>",
       "time to fetch and encode a request's images (default: 60)",
-      positiveNumber,
+      positiveSeconds,
     )
     .option(
       "--drain-delay <seconds>",
@@ -189,7 +192,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   );
 }
 
-/** Options without effect unless there is a language model. */
+/** Options that have no effect without --llm. */
 const CHAT_OPTIONS = [
   ["servedLlmName", "--served-llm-name"],
   ["contextSize", "--context-size"],
@@ -212,7 +215,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
-  // Before the model is loaded, which can take minutes.
+  // Checked before the model is loaded, which can take minutes.
   await checkAddress(host, port);
   if (options.llm !== undefined) await checkLlm(options.llm);
   await downloadModel(options.model, io);
@@ -395,8 +398,17 @@ function portNumber(text: string): number {
   return port;
 }
 
+/** A week: the most that the server takes. */
+const MAX_SECONDS = 604_800;
+
+function positiveSeconds(text: string): number {
+  const value = positiveNumber(text);
+  if (value > MAX_SECONDS) throw new InvalidArgumentError(`expected at most ${MAX_SECONDS} seconds, a week`);
+  return value;
+}
+
 function seconds(text: string): number {
-  return text === "0" ? 0 : positiveNumber(text);
+  return text === "0" ? 0 : positiveSeconds(text);
 }
 
 function bytesOrNone(text: string): number {

@@ -26,7 +26,7 @@ export function vllmBackground({ vllmEncode, upstream }: VllmOptions): Rgb | und
   return vllmEncode || upstream !== undefined ? VLLM_BACKGROUND : undefined;
 }
 
-/** The proxy's own variable. */
+/** vLLM's proxy reads its key from the same variable. */
 const KEY_VARIABLE = "ADMIN_API_KEY";
 
 type Flags = readonly (readonly [keyof VllmOptions, string])[];
@@ -126,7 +126,7 @@ async function openEcStorage(
   });
 }
 
-/** How to register, once the server listens. */
+/** Settings for registering at the proxy, once the server listens. */
 export interface Registering {
   readonly proxyUrl: string;
   readonly adminKey: string;
@@ -152,14 +152,14 @@ export async function readRegistering(
   if (instanceUrl === undefined && EVERY_ADDRESS.includes(host)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
-      `--register has no address to give: ${host} stands for all of them`,
+      `--register needs the server's URL: ${host} listens on all addresses`,
       { remedy: "give the server's URL with --instance-url" },
     );
   }
   return { proxyUrl: register, adminKey, instanceUrl };
 }
 
-/** Hosts that stand for all addresses of the machine. */
+/** Values of --host that listen on all addresses of the machine. */
 export const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
 
 /**
