@@ -93,7 +93,7 @@ export class FairLine<Entry extends LineEntry> {
     this.#forgetCallers();
   }
 
-  /** The next entry of those that are wanted. */
+  /** The next entry for which `isWanted` is true. */
   head(now: number, isWanted: (entry: Entry) => boolean = () => true): Entry | undefined {
     let best: Ranked<Entry> | undefined;
     for (const [entry, held] of this.#entries) {

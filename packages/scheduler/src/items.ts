@@ -35,11 +35,10 @@ export interface ItemSpec {
   readonly inputSize: number;
   /** Rows that come out, after the spatial merge. */
   readonly outputTokens: number;
-  /** Frames (attention segments) of the item; 1 if left out. */
+  /** Frames (attention segments) of the item. Default: 1. */
   readonly frames?: number;
   /**
-   * Tokens that the item takes of a budget, for items with more patches than their rows stand for. Default:
-   * `outputTokens`.
+   * Tokens that the item takes of a budget, if it has more patches than its rows represent. Default: `outputTokens`.
    */
   readonly budgetTokens?: number;
 }
