@@ -8,7 +8,7 @@ import { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 import { type Repair, remove, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
 
-/** What a model makes of images of any size. */
+/** Bounds of a model's image tokens, for images of any size. */
 export interface ImageFacts {
   /** Patches along one side of a merged token. */
   readonly spatialMergeSize: number;
@@ -72,12 +72,12 @@ export interface LintFinding {
   readonly repair?: Repair;
 }
 
-/** What the rules read. */
+/** Input of the rules. */
 interface Subject {
   readonly config: CompilationConfig;
   readonly encoder: EncoderOptions;
   readonly facts: LintFacts;
-  /** As the engine will have them; undefined where they cannot be known without the model, or are invalid. */
+  /** The engine's budgets; undefined if they are invalid, or cannot be known without the model. */
   readonly budgets: EncoderBudgets | undefined;
   /** Why they are invalid. */
   readonly budgetError: VitgraphError | undefined;

@@ -1,4 +1,4 @@
-/** Options and keys of files that nobody knows: nothing is ignored in silence. */
+/** Unknown options and keys of files: none is ignored silently. */
 import { describe, expect, test } from "vitest";
 import { parseJsonDocument } from "../document.js";
 import { type ConfigProblem, problemsOf } from "../problem.js";
