@@ -4,7 +4,7 @@
  */
 import { beforeEach, expect, test, vi } from "vitest";
 
-/** What the extension registered. */
+/** The providers and listeners that the extension registered. */
 const registered = vi.hoisted(() => ({
   completion: undefined as unknown,
   hover: undefined as unknown,

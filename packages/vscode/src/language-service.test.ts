@@ -1,4 +1,4 @@
-/** Transcripts: what is underlined, completed, explained and fixed in the files that people have. */
+/** Diagnostics, completions, hovers and fixes in typical files. */
 import { describe, expect, test } from "vitest";
 import { completions, diagnostics, fixAll, hover } from "./language-service.js";
 
@@ -174,7 +174,7 @@ describe("fixes", () => {
 });
 
 describe("completion", () => {
-  /** The text after the option at the "‸" is taken; undefined where it is not offered. */
+  /** The text after accepting the option at the "‸"; undefined if it is not offered. */
   function take(marked: string, label: string): string | undefined {
     const text = marked.replace("‸", "");
     const option = completions(file(text), marked.indexOf("‸")).find((each) => each.label === label);
