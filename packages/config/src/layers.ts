@@ -16,7 +16,7 @@ export type LayerRank = "file" | "argument" | "input";
 
 export interface Layer {
   readonly rank: LayerRank;
-  /** `json`: a whole document. `dotted`: one key. `append`: one key whose list is added to. */
+  /** `json`: a whole document. `dotted`: one key. `append`: members for one key's list. */
   readonly form: "json" | "dotted" | "append";
   /** The document's value is an object. */
   readonly document: ConfigDocument;

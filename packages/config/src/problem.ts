@@ -30,14 +30,14 @@ export interface ConfigProblem extends Place {
 
 /**
  * The subject of a note:
- * - `language-model`: the key is not the encoder's; it was checked and is passed over.
+ * - `language-model`: the key belongs to the language model; it was checked, and is ignored.
  * - `renamed`: an old name was used.
  * - `coerced`: a value of another type was read as the right one, as vLLM does.
  * - `ignored`: the key is accepted and has no effect.
  * - `duplicate`: a key was given more than once, or a budget listed twice.
  * - `merged`: several forms were merged where vLLM would keep only the last.
  * - `not-in-vllm`: vLLM would refuse the key.
- * - `unknown-option`: an option that neither vitgraph nor vLLM has; it is passed over.
+ * - `unknown-option`: an option that neither vitgraph nor vLLM has; it is ignored.
  * - `file`: the form of a `--config` file: it is a compilation config itself, or has none in it.
  * - `omitted`: there are more notes than are listed.
  */

@@ -38,7 +38,7 @@ export interface GenerateOptions extends GenerationOptions {
 }
 
 export interface LlamaEngineStats {
-  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  /** Requests that encode their images, wait for a slot, and decode. */
   readonly preparing: number;
   readonly waiting: number;
   readonly running: number;

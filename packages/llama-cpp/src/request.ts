@@ -147,7 +147,7 @@ export class Request extends Sequence {
 }
 
 function aborted(reason: unknown): VitgraphError {
-  // Such as a caller's deadline.
+  // The reason may be a caller's deadline.
   if (VitgraphError.is(reason)) return reason;
   return new VitgraphError("VG_ABORTED", "the request was cancelled", { cause: reason });
 }

@@ -191,7 +191,7 @@ export class Scheduler<S extends Sequence> {
     return chunks;
   }
 
-  /** The free slot with the longest common prefix, without the last unit, whose logits are needed. */
+  /** The free slot with the longest common prefix, without the last unit: its logits are needed. */
   #bestSlot(units: readonly Unit[]): { readonly slot: number; readonly prefix: number } {
     let best = { slot: -1, prefix: -1 };
     for (const [index, { sequence, cached, usedAt }] of this.#slots.entries()) {

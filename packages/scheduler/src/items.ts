@@ -15,7 +15,7 @@ export interface GridPart {
 export interface Grid extends GridPart {
   /** The second grid of an image with tiles of one size and a thumbnail of another, in the processor's order. */
   readonly next?: GridPart;
-  /** Pixels of the image before its resize, for models whose result depends on them. */
+  /** Pixels of the image before its resize, for models that use them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
   /**
    * t counts a clip's frames, for models that treat those differently from an image's tiles. `next.t` counts the tiles of

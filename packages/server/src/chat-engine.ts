@@ -7,7 +7,7 @@ export interface ServedChat {
   readonly contextSize: number;
   /** Starts an answer. The generation throws its errors. */
   chat(options: ChatRequest): ChatGeneration;
-  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  /** Requests by state: encoding their images, waiting for a slot, and decoding. */
   stats(): { readonly preparing: number; readonly waiting: number; readonly running: number };
   /** A token's text in UTF-8. Characters may be split over several tokens. */
   tokenBytes(token: number): Uint8Array;

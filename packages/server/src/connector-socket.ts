@@ -21,7 +21,7 @@ export interface ConnectorSocketOptions {
   readonly logger?: Logger;
   /** Directory for files of rows. Default: /dev/shm. */
   readonly directory?: string;
-  /** Bytes of device memory for each vLLM engine whose worker maps it. Default: 256 MiB. */
+  /** Bytes of device memory that each vLLM engine's worker maps. Default: 256 MiB. */
   readonly mappedBytes?: number;
 }
 

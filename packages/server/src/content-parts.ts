@@ -9,7 +9,7 @@ export interface ContentPart {
   readonly end: number;
 }
 
-/** The parts of all messages whose content is a list, in document order. @param json valid JSON */
+/** The parts of all messages that have a list as content, in document order. @param json valid JSON */
 export function contentParts(json: string): readonly ContentPart[] {
   const messages = lastMember(json, skipSpace(json, 0), "messages");
   if (messages === undefined) return [];

@@ -1,6 +1,6 @@
 /** Removes null members from a request's JSON. */
 
-/** Members whose content the server does not interpret: a JSON schema, variables of a template. Null is a value there. */
+/** Members that the server does not interpret: a JSON schema, variables of a template. Null is a value there. */
 const CLIENTS_OWN: readonly string[] = ["parameters", "chat_template_kwargs"];
 
 /**

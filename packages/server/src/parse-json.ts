@@ -70,7 +70,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** Text that stands for itself in a JSON string: no quote, no escape, and no control character, which JSON.parse rejects. */
+/** Text that needs no escapes in a JSON string: no quote, no escape, and no control character, which JSON.parse rejects. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const IN_STRING = /^[^"\\\u0000-\u001f]*$/;
 

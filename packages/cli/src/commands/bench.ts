@@ -116,20 +116,20 @@ export function registerBench(
     .addOption(
       new Option(
         "--load-format <format>",
-        "`dummy` reads config.json alone and makes random weights (default with --arch)",
+        "`dummy` only reads config.json and makes random weights (default with --arch)",
       ).choices(["auto", "dummy"]),
     )
     .option(
       "--workload <file>",
       'JSON: {"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}',
     )
-    .option("--only <name...>", "these workloads alone")
+    .option("--only <name...>", "only these workloads")
     .option(
       "--repetitions <count>",
       `timed calls of each workload (default: up to ${MOST_REPETITIONS}, in ${TIME_LIMIT_MS / 1000} s for all workloads together)`,
       positiveInteger,
     )
-    .option("--warmup <count>", "calls before them that are not timed", wholeNumber, DEFAULT_WARMUP)
+    .option("--warmup <count>", "calls before the timed ones", wholeNumber, DEFAULT_WARMUP)
     .option(
       "--callers <count>",
       "then load an engine with this many callers, each sending its next call when the last is answered",
@@ -137,7 +137,7 @@ export function registerBench(
     )
     .option(
       "--engine-devices <ordinal...>",
-      "the engine's GPUs, or on the CPU as many devices as there are numbers (default: the one of --device)",
+      "the engine's GPUs; on the CPU, one device for each number (default: the device of --device)",
       (text: string, ordinals: readonly number[] = []) => [...ordinals, wholeNumber(text)],
     )
     .addOption(
@@ -150,11 +150,7 @@ export function registerBench(
       "--padding",
       "then time each budget full, half full and a quarter full, and the same tokens eagerly",
     )
-    .option(
-      "--json <file.json>",
-      "write everything that was measured, each repetition too",
-      outputPath(".json"),
-    )
+    .option("--json <file.json>", "write all measurements, with each repetition", outputPath(".json"))
     .option(
       "--graph-json <file.json>",
       "write the op graph and each workload's input tables, for benchmarks/peer/generic.py",
@@ -163,12 +159,12 @@ export function registerBench(
     .addOption(
       new Option(
         "--against <dir>",
-        "another build (a bundle or a checkout): run both by turns and print ratios",
+        "another build (a bundle or a checkout): run both alternately and print ratios",
       ).conflicts(["callers", "packing", "padding", "graphJson", "printWorkloads"]),
     )
     .option(
       "--rounds <count>",
-      `turns of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
+      `runs of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
       positiveInteger,
     )
     .addOption(

@@ -49,9 +49,12 @@ export function registerConfig(program: Command, io: CliIo): void {
     .command("explain")
     .description("print each key's value and its origin, for the arguments of `vllm serve`")
     .usage("[--json] [--given] [-cc JSON] [-cc.KEY=VALUE] [-O LEVEL] [--config FILE] …")
-    .argument("[arguments...]", "as for serving; those of other parts of vLLM are named in a note")
+    .argument(
+      "[arguments...]",
+      "arguments of `vllm serve`; a note names those that do not concern the config",
+    )
     .option("--json", "the same as JSON")
-    .option("--given", "only what was given, or follows from it")
+    .option("--given", "only keys that were given, or that follow from given ones")
     .allowUnknownOption()
     .action((args: string[], options: ExplainOptions, command: Command) => {
       const [first = ""] = args;

@@ -102,7 +102,7 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       'how videos are sampled, as for vLLM: \'{"video": {"fps": 2}}\' or \'{"video": {"num_frames": 32}}\'',
       jsonObject,
     )
-    .option("--video", "take every file as a video: all frames of a GIF or WebP instead of the first")
+    .option("--video", "treat every file as a video: all frames of a GIF or WebP instead of the first")
     .option(
       "--vllm-ec-cache <dir>",
       "write each image to vLLM's shared storage: DIR/KEY/encoder_cache.safetensors, for its ECExampleConnector",

@@ -27,9 +27,9 @@ export interface Trace {
 export const TRACE_FORMATS = `
 A trace is one of:
   a JSON array   of token counts, of [height, width] in pixels, or of objects with "tokens" or "height" and
-                 "width", and perhaps a "count": [961, [480, 640], {"tokens": 256, "count": 12}]
-  JSON lines     one such entry a line
-  lines          WIDTHxHEIGHT in pixels or a token count, with a count behind a comma, space or tab if there is one:
+                 "width", and an optional "count": [961, [480, 640], {"tokens": 256, "count": 12}]
+  JSON lines     one such entry per line
+  lines          WIDTHxHEIGHT in pixels or a token count, and an optional count after a comma, space or tab:
                  640x480  or  961  or  640x480,12
   CSV            with a first line that names its columns: tokens, or width and height, and count; separated by
                  commas, semicolons or tabs; cells may be quoted

@@ -76,13 +76,13 @@ export function registerPlan(program: Command, io: CliIo): void {
     .option("--memory-limit <bytes>", "bytes for all graphs together; needs --bytes-per-graph", byteCount)
     .option(
       "--smallest-budget <tokens>",
-      "no budget is smaller: at least the items in a batch",
+      "the smallest budget allowed; vLLM requires at least the items in a batch",
       positiveInteger,
       64,
     )
     .option(
       "--waiting <count>",
-      "most items that wait at a time: budgets are planned for the batches that vLLM packs of 1 to this many",
+      "most items that wait at a time: budgets are planned for the batches that vLLM packs from 1 to this many items",
       positiveInteger,
       1,
     )
@@ -111,8 +111,8 @@ export function registerPlan(program: Command, io: CliIo): void {
 
 const COST_HELP = `
 Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so
-that is the budget divided by the items in the batch. Device time grows with it, except at small budgets, where launching takes
-longer than computing. vitgraph does not compute the padding: closer budgets save it little.
+the cost is the budget divided by the items in the batch. Device time grows with it, except for small budgets, where kernel
+launches take longer than computing. vitgraph does not compute the padding, so closer budgets save it little.
 `;
 
 /** A budget plan with its histogram. */

@@ -36,17 +36,17 @@ export function registerPrint(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("print");
   addModelOptions(command)
     .description(
-      "print what the compiler makes of a model: the op graph, the fused graph, its memory plan, its program",
+      "print a stage of the compiler: the op graph, the fused graph, its memory plan, or its program",
     )
     .addArgument(new Argument("<stage>").choices([...STAGES]))
     .option(
       "--budget <tokens>",
-      `the token budget that plan and program are made for (default: ${DEFAULT_BUDGET})`,
+      `token budget of plan and program (default: ${DEFAULT_BUDGET})`,
       positiveInteger,
     )
     .option(
       "--grid-cache-rows <patches>",
-      "the stage for budgets that use a grid cache, one of this many rows (default: without a grid cache)",
+      "print the stage with a grid cache of this many rows (default: without a grid cache)",
       positiveInteger,
     )
     .option("--json", "the same as JSON")

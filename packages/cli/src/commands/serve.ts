@@ -77,36 +77,36 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("serve");
   addModelOptions(command)
     .description(
-      "serve images over HTTP as OpenAI's clients ask: /v1/embeddings, with --llm also /v1/chat/completions; health, metrics, and a live page at /",
+      "serve OpenAI's API: /v1/embeddings of images, with --llm also /v1/chat/completions; and health, metrics, and a live page at /",
     )
-    .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
+    .option("--host <address>", "address to listen on; 0.0.0.0 for all addresses", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
-    .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
+    .option("--served-model-name <name>", "the model's name in the API (default: the value of --model)")
     .addOption(
       new Option(
         "--api-key <key>",
-        "a key that requests need; may be given several times. Other users of the machine can read it: prefer --api-key-file",
+        "API key; may be repeated. Other users of the machine can read it: prefer --api-key-file",
       )
         .argParser(append)
         .default([], "none"),
     )
     .option(
       "--api-key-file <file>",
-      `keys, one a line (also: one key in the environment's ${API_KEY_VARIABLE})`,
+      `API keys, one per line (also: one key in the environment variable ${API_KEY_VARIABLE})`,
     )
     .option(
       "--allowed-media-domains <host...>",
-      "hosts whose http(s) URLs a request may name, host:port for other ports than 80 and 443; each redirect must stay among them (default: none)",
+      "hosts from which images are fetched over http(s), host:port for other ports than 80 and 443; redirects may only lead to these hosts (default: none)",
     )
     .option(
       "--allowed-local-media-path <dir>",
-      "directory whose images a request may name by path (default: none)",
+      "directory of images that a request may name by path (default: none)",
     )
     .option("--ssl-certfile <file>", "certificate chain, PEM: serves HTTPS")
     .option("--ssl-keyfile <file>", "the certificate's private key, PEM")
     .option(
       "--llm <file.gguf>",
-      "a language model for /v1/chat/completions, the other half of --model: see vitgraph gguf. Needs llama.cpp: see vitgraph chat --help",
+      "language model for /v1/chat/completions, from the checkpoint of --model: see vitgraph gguf. Needs llama.cpp: see vitgraph chat --help",
     )
     .option(
       "--served-llm-name <name>",
@@ -115,7 +115,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option("--context-size <count>", "tokens of a chat, prompt and answer (default: 4096)", positiveInteger)
     .option(
       "--parallel <count>",
-      "chats that are answered together; each has memory for --context-size tokens (default: 4)",
+      "chats that run at a time; each has memory for --context-size tokens (default: 4)",
       positiveInteger,
     )
     .option("--gpu-layers <count>", "layers of the language model on a GPU (default: all)", wholeNumber)
@@ -149,13 +149,13 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option(
       "--drain-delay <seconds>",
-      "after SIGTERM, time between /health turning 503 and closing the port: as long as a load balancer takes to notice",
+      "after SIGTERM, time between /health turning 503 and closing the port, in which a load balancer takes the server out",
       seconds,
       0,
     )
     .option(
       "--output-cache-bytes <bytes>",
-      "host memory for embeddings that may be asked for again; 0 for none (default: 1024M)",
+      "host memory for the cache of embeddings; 0 for none (default: 1024M)",
       bytesOrNone,
     )
     .option(
@@ -202,8 +202,8 @@ const CHAT_OPTIONS = [
 ] as const;
 
 const SIGNALS_HELP = `
-SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0.
-A second one ends it at once.`;
+SIGTERM or Ctrl-C drains the server: /health turns 503, running requests are answered, and the exit code is 0.
+A second signal ends it at once.`;
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Imported here: the other commands start a tenth of a second sooner without it.

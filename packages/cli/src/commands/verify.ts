@@ -61,11 +61,11 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
 const REFERENCE_HELP = `
 The reference file, for each case i:
   i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
-  i.grid_thw       I64 [grids, 3]: of each image, frame or tile
-  i.image_sizes    I64 [images, 2], for models whose answer depends on them: height and width of the images that the tiles are of
+  i.grid_thw       I64 [grids, 3], one row for each image, frame or tile
+  i.image_sizes    I64 [images, 2], height and width of the images, for models that tile them and need their sizes
   i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
-  i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
-  i.tolerance      F32 [1], optional: what is allowed in this case`;
+  i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the embedding
+  i.tolerance      F32 [1], optional: the tolerance of this case`;
 
 async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   const compilationConfig = compilationConfigOf(serving, io);

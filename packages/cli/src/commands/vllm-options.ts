@@ -45,15 +45,15 @@ export function addVllmOptions(command: Command): Command {
   return command
     .option(
       "--vllm-encode",
-      "be an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
+      "run as an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
     )
     .option(
       "--upstream <url>",
-      "be a gateway in front of this vLLM server: it gets embeddings in the place of images, and all else as it came",
+      "run as a gateway in front of this vLLM server: images are replaced by embeddings, and everything else is forwarded unchanged",
     )
     .option(
       "--shared-storage-path <dir>",
-      "shared_storage_path of vLLM's ECExampleConnector (with --upstream, default: embeddings go in the request)",
+      "shared_storage_path of vLLM's ECExampleConnector (default with --upstream: embeddings are sent in the request)",
     )
     .option(
       "--shared-storage-max-bytes <bytes>",
@@ -65,10 +65,13 @@ export function addVllmOptions(command: Command): Command {
       "remove files that were not used for this long; at least 600 (default: 3600)",
       positiveNumber,
     )
-    .option("--register <url>", "register at the proxy of this URL, which runs with --dynamic-registration")
+    .option(
+      "--register <url>",
+      "register at the proxy at this URL, which must run with --dynamic-registration",
+    )
     .option(
       "--register-key-file <file>",
-      `the proxy's admin key (also: the environment's ${KEY_VARIABLE}, as for the proxy)`,
+      `the proxy's admin key (also: the environment variable ${KEY_VARIABLE}, as for the proxy)`,
     )
     .option(
       "--instance-url <url>",

@@ -15,7 +15,7 @@ afterEach(() => {
   }
 });
 
-/** A web server on loopback, and a network whose every connection leads there, whatever its address. */
+/** A web server on loopback, and a network that connects every address to it. */
 async function web(listener: RequestListener, names: Readonly<Record<string, string | readonly string[]>>) {
   const server = createServer(listener);
   servers.push(server);

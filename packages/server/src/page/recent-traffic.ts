@@ -1,6 +1,6 @@
 /**
- * The traffic of an engine, for the live page: the last batches and times, and a count for each size. An observer of
- * the engine whose memory is bounded and whose work for a batch is the same whether or not the page is open.
+ * The traffic of an engine, for the live page: the last batches and times, and a count for each size. It observes the
+ * engine with bounded memory, and its work for a batch does not depend on whether the page is open.
  */
 import type { BatchEvent, CacheFigures, EngineFigures, EngineObserver } from "@vitgraph/core/observability";
 import type { CacheUse, DeviceUse, LiveMessage, Percentiles, ShownBatch, SizeSeen } from "./page-state.js";
