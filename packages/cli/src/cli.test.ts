@@ -27,7 +27,7 @@ test.each([
   ],
   [
     ["config", "explain", "serve.yaml"],
-    "error: serve.yaml is no argument of vllm serve: write --config serve.yaml",
+    "error: serve.yaml is not an argument of vllm serve: write --config serve.yaml",
   ],
 ])("%j is a wrong command line", async (args, message) => {
   expect(await run(...args)).toEqual({ code: 2, err: message });

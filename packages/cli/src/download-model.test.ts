@@ -161,7 +161,7 @@ test("settings alone", async () => {
 
 test("an unknown model, and a hub that is not there", async () => {
   await expect(downloadModel("org/other", createFakeIo())).rejects.toThrow(
-    "there is no directory org/other, and the hub has no such model for you: check the name; for a gated",
+    "there is no directory org/other, and the hub has no model of that name that you may read: check the name; for a gated",
   );
   close();
   await expect(downloadModel(ID, createFakeIo())).rejects.toThrow("and the hub gave no model (ECONNREFUSED)");

@@ -199,7 +199,7 @@ function refused(name: string, error: unknown): VitgraphError {
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     return new VitgraphError(
       "VG_FILE_UNREADABLE",
-      `there is no directory ${name}, and the hub has no such model for you`,
+      `there is no directory ${name}, and the hub has no model of that name that you may read`,
       {
         remedy: "check the name; for a gated or private model set HF_TOKEN to a token that may read it",
         details: { statusCode },

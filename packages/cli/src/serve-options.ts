@@ -15,7 +15,7 @@ export function mmProcessorKwargs(
 ): Readonly<Record<string, unknown>> {
   const fromFile = Object.entries(fileOptions).find(([name]) => optionName(name) === KWARGS)?.[1] ?? {};
   if (typeof fromFile !== "object" || Array.isArray(fromFile)) {
-    throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is no map of settings`, {
+    throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is not a map of settings`, {
       remedy: "write them one below the other, such as max_pixels: 1003520",
     });
   }

@@ -180,7 +180,7 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, origin: Origin
   const notes: ConfigNote[] = [];
   if (key["x-vitgraph-scope"] === "language-model") {
     notes.push(
-      note("language-model", "info", `"${name}" is not the encoder's: it is checked, and passed over`),
+      note("language-model", "info", `"${name}" belongs to the language model: it is checked, and ignored`),
     );
   }
   const ignored = key["x-vitgraph-ignored"];

@@ -263,7 +263,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
           {
             pointer: "/cudagraph_mode",
             message:
-              "encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence",
+              "encoder graphs are asked for while cudagraph_mode is NONE: vLLM then silently captures none",
             remedy:
               "set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same",
           },

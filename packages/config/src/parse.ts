@@ -196,7 +196,7 @@ function renameOldKeys(document: ConfigDocument): {
       kind: "renamed",
       level: "warning",
       pointer: toPointer([name]),
-      message: `"${name}" is now "${current}", and is read as that; vLLM refuses the old name`,
+      message: `"${name}" is now "${current}", and is read as the new one; vLLM refuses the old name`,
       ...(oldNames.has(current) ? { repair: repairOldName(name, current, field) } : {}),
     });
   }

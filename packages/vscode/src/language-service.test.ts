@@ -113,7 +113,7 @@ describe("diagnostics", () => {
 
   test("a misspelt compilation-config in a --config file", () => {
     expect(underlined("model: m\ncompilation-confg: {}\n")).toEqual([
-      '2:1 compilation-confg — error: "compilation-confg" is no option: did you mean "compilation-config"?',
+      '2:1 compilation-confg — error: "compilation-confg" is not an option: did you mean "compilation-config"?',
     ]);
   });
 

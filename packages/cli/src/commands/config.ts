@@ -59,7 +59,7 @@ export function registerConfig(program: Command, io: CliIo): void {
     .action((args: string[], options: ExplainOptions, command: Command) => {
       const [first = ""] = args;
       if (/^[^-].*\.(ya?ml|json)$/i.test(first))
-        command.error(`error: ${first} is no argument of vllm serve: write --config ${first}`);
+        command.error(`error: ${first} is not an argument of vllm serve: write --config ${first}`);
       return explain(args, options, io);
     });
   config

@@ -196,7 +196,7 @@ function checked(size: TraceSize, count: number, place: string, text: string): T
 }
 
 function refuse(place: string, text: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${shorten(text, SHOWN)} is no size`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${shorten(text, SHOWN)} is not a size`, {
     remedy: "give a token count or WIDTHxHEIGHT in pixels; vitgraph plan --help shows the forms",
     details: { place, text: shorten(text, SHOWN) },
   });

@@ -237,7 +237,7 @@ async function readRowStride(file: SafetensorsFile, name: string): Promise<numbe
   const { info, bytes } = await file.read(name);
   const stride = info.dtype === "I64" && bytes.length === 8 ? Number(new BigInt64Array(bytes.buffer)[0]) : 0;
   if (stride >= 1) return stride;
-  throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${name} of ${file.path} is no row stride`, {
+  throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${name} of ${file.path} is not a row stride`, {
     remedy: "a row stride is I64 [1], at least 1",
   });
 }

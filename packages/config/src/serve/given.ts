@@ -54,7 +54,7 @@ export class GivenSettings {
     // A hint compares with every option of vLLM, so it is only made for notes that are listed.
     const nearest = this.notes.length < MAX_NOTES ? nearestServeOption(name) : undefined;
     const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
-    this.note(place, "unknown-option", "warning", `unknown option ${shown}, which is passed over${hint}`);
+    this.note(place, "unknown-option", "warning", `unknown option ${shown}, which is ignored${hint}`);
   }
 
   /** Adds a key that was given in dotted form. Options other than the compilation config are kept apart. */

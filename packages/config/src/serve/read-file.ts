@@ -160,7 +160,7 @@ function readUnknownOption(
     const fix = key.includes(".") ? undefined : rename(pointer, nearest);
     given.problem(
       place(),
-      `${describe(key)} is no option`,
+      `${describe(key)} is not an option`,
       `"${nearest}"`,
       `did you mean "${nearest}"?`,
       fixOf(document, fix),
