@@ -210,7 +210,7 @@ export class EcStorage {
 
   /**
    * Removes files unused for longer than `maxAgeMs`, then the least recently used ones above `maxBytes`, and temporary
-   * files of interrupted writers; never one younger than {@link YOUNG_MS}. Other files of the directory are kept.
+   * files of interrupted writers; never one that was used in the last ten minutes. Other files of the directory are kept.
    * @param nowMs in milliseconds since 1970
    */
   async evict(nowMs = Date.now()): Promise<void> {

@@ -88,7 +88,7 @@ export class RecentTraffic implements EngineObserver {
       .sort((a, b) => a.tokens - b.tokens);
   }
 
-  /** @param since number of the last batch that the reader has; batches older than the last {@link BATCHES} are gone */
+  /** @param since number of the last batch that the reader has; only the last 64 batches are kept */
   message(since: number): LiveMessage {
     const figures = this.#figures?.();
     return {
