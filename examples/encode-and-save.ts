@@ -1,5 +1,5 @@
 /**
- * Embeddings of a folder's images as one safetensors file, written as soon as all are there; progress as they come.
+ * Encodes a folder's images to one safetensors file, with progress.
  *
  *     pnpm encode-and-save CHECKPOINT_DIR photos/ embeddings.safetensors
  */

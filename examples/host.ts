@@ -1,6 +1,6 @@
 /**
- * A host engine that takes vitgraph as its multimodal encoder, through the plugin contract. The host here only counts
- * rows; a real one puts them into the places of the image tokens.
+ * A host engine that takes vitgraph as its multimodal encoder, through the plugin contract. This host only counts rows; a
+ * real one writes them at the positions of the image tokens.
  *
  *     pnpm host CHECKPOINT_DIR photo.jpg
  */

@@ -4,7 +4,7 @@
  *
  *     pnpm llama-cpp --llm FILE.gguf --model CHECKPOINT_DIR photo.jpg other.png "What is this?"
  *
- * Without --llm the checkpoint's language model is converted to a file beside it, once.
+ * Without --llm the checkpoint's language model is converted once, to a file next to the checkpoint.
  */
 import { existsSync } from "node:fs";
 import { parseArgs } from "node:util";

@@ -1,6 +1,6 @@
 /**
- * Token budgets for a day's traffic: sizes of images from a log, one "WIDTHxHEIGHT" a line, turned into tokens as
- * Qwen3-VL's processor does, and the budgets that pad them least. `vitgraph plan` does this with pictures.
+ * Plans token budgets for a day's traffic: reads sizes of images from a log, one "WIDTHxHEIGHT" a line, converts them to
+ * tokens like Qwen3-VL's processor, and finds the budgets with the least padding. `vitgraph plan` also draws the result.
  *
  *     pnpm plan-budgets sizes.txt
  */

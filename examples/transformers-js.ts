@@ -1,5 +1,5 @@
 /**
- * Asks a Qwen2-VL, Qwen2.5-VL or Qwen3.5 about images: transformers.js runs the language model, vitgraph the vision tower.
+ * Asks Qwen2-VL, Qwen2.5-VL or Qwen3.5 about images: transformers.js runs the language model, vitgraph the vision tower.
  *
  *     npm run transformers-js -- --onnx ONNX_DIR --model CHECKPOINT_DIR photo.jpg other.png "What differs?"
  *
@@ -28,7 +28,7 @@ if (values.onnx === undefined || values.model === undefined || question === unde
   process.exit(2);
 }
 
-// A directory instead of a name on the hub.
+// Loads from a directory instead of the hub.
 env.allowRemoteModels = false;
 env.localModelPath = dirname(resolve(values.onnx));
 const name = basename(resolve(values.onnx));
@@ -36,7 +36,7 @@ const name = basename(resolve(values.onnx));
 const tokenizer = await AutoTokenizer.from_pretrained(name);
 // Loads the token embedding and the decoder; `Qwen2VLForConditionalGeneration` would load the vision session too.
 const model = await AutoModelForCausalLM.from_pretrained(name, {
-  // The text's embeddings must be float32 for the images' to go in.
+  // The text's embeddings must be float32, like the images' rows.
   dtype: { embed_tokens: "fp32", decoder_model_merged: values.dtype as "fp32" },
   device: "cpu",
 });

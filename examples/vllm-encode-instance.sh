@@ -1,6 +1,6 @@
 #!/bin/sh
-# An encode instance for vLLM, asked as vLLM's disaggregation proxy asks it: it answers with the image's grid, and the
-# embedding lies in the shared folder under the image's uuid. docs/vllm.md has the proxy and the decoder.
+# Calls an encode instance like vLLM's disaggregation proxy: it answers with the image's grid, and writes the embedding to
+# the shared folder under the image's uuid. docs/vllm.md has the proxy and the decoder.
 #
 #     pnpm vllm-encode-instance CHECKPOINT_DIR photo.png
 set -eu
@@ -12,7 +12,7 @@ vitgraph serve --model "$model" --served-model-name model --port "$port" --vllm-
 server=$!
 trap 'kill $server; rm -r "$storage"' EXIT
 until curl -sf "localhost:$port/health" >/dev/null; do
-  kill -0 $server # a server that failed has said why
+  kill -0 $server # ends the script if the server has failed, after its error
   sleep 0.2
 done
 printf '{"model": "model", "messages": [{"role": "user", "content": [{"type": "image_url", "uuid": "photo-7",

@@ -1,6 +1,6 @@
 /**
- * The engine in a web server of your own: POST an image, get its rows as float32. All requests share batches, and a client
- * that hangs up takes its image back. `@vitgraph/server` is this with limits, keys, formats and metrics.
+ * The engine in your own web server: POST an image, get its rows as float32. All requests share batches, and the image of a
+ * client that disconnects is cancelled. `@vitgraph/server` also has limits, keys, formats and metrics.
  *
  *     pnpm web-server CHECKPOINT_DIR 8000
  *     curl --data-binary @photo.jpg localhost:8000 -o rows.f32
@@ -30,7 +30,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 const server = createServer((request, response) => {
-  // A client that hung up, or a full queue. Unhandled, it would end the process.
+  // The client disconnected, or the queue is full. An unhandled rejection would end the process.
   answer(request, response).catch((error: Error) => response.writeHead(503).end(`${error.message}\n`));
 });
 server.listen(Number(port), "127.0.0.1", () => console.log("listening on", server.address()));

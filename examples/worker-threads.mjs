@@ -1,6 +1,6 @@
 /**
- * The engine in a thread of its own: the main thread sends images and gets embeddings, whose memory moves between the
- * threads without a copy.
+ * The engine in a worker thread: the main thread sends images and gets embeddings. Their memory is transferred between the
+ * threads, not copied.
  *
  *     node worker-threads.mjs CHECKPOINT_DIR photo.jpg
  */

@@ -3,11 +3,11 @@
  * process and read their output; they never call `process.exit` or `console`.
  */
 export interface CliIo {
-  /** Results, for people and pipes. The text is written as it is: end lines with "\n". */
+  /** Writes results, for people and pipes. The text is written unchanged: end lines with "\n". */
   stdout(text: string): void;
-  /** Progress, notes and errors. */
+  /** Writes progress, notes and errors. */
   stderr(text: string): void;
-  /** Standard input to its end. */
+  /** Reads standard input to its end. */
   stdin(): Promise<Uint8Array>;
   /** Colours a text for a stream (default: stderr); returns it unchanged if the stream has no colours. */
   style(color: "red" | "yellow", text: string, stream?: "stdout" | "stderr"): string;

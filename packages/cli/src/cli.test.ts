@@ -1,4 +1,4 @@
-/** What the command line does before any command runs. */
+/** Checks of the command line before a command runs. */
 import { expect, test } from "vitest";
 import { main } from "./cli.js";
 import { createFakeIo } from "./testing.js";
@@ -27,10 +27,59 @@ test.each([
   ],
   [
     ["config", "explain", "serve.yaml"],
-    "error: serve.yaml is no argument of vllm serve: write --config serve.yaml",
+    "error: serve.yaml is not an argument of vllm serve: write --config serve.yaml",
   ],
 ])("%j is a wrong command line", async (args, message) => {
   expect(await run(...args)).toEqual({ code: 2, err: message });
+});
+
+test.each([
+  [
+    ["help", "bnch"],
+    ["error: unknown command 'bnch'", "(Did you mean bench?)"],
+  ],
+  [
+    ["help", "config", "chekc"],
+    ["error: unknown command 'chekc'", "(Did you mean check?)"],
+  ],
+  [
+    ["config", "help", "nothing"],
+    ["error: unknown command 'nothing'", "(run with --help for the options)"],
+  ],
+  [
+    ["help", "encode", "x"],
+    ["error: unknown command 'x'", "(run with --help for the options)"],
+  ],
+])("%j names the unknown command", async (args, lines) => {
+  const io = createFakeIo();
+  expect(await main(args, io)).toBe(2);
+  expect(io.err.split("\n").slice(0, 2)).toEqual(lines);
+  expect(io.out).toBe("");
+});
+
+test.each([
+  [["help"], "Usage: vitgraph [options] [command]"],
+  [["help", "encode"], "Usage: vitgraph encode [options] <file...>"],
+  [["help", "config", "check"], "Usage: vitgraph config check [options] <file...>"],
+  [["config", "help", "check"], "Usage: vitgraph config check [options] <file...>"],
+])("%j prints the command's help", async (args, usage) => {
+  const io = createFakeIo();
+  expect(await main(args, io)).toBe(0);
+  expect(io.out.split("\n", 1)[0]).toBe(usage);
+});
+
+test("no help shows an empty list as a default", async () => {
+  const commandsIn = (help: string) =>
+    [...help.slice(help.indexOf("\nCommands:")).matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name as string);
+  const helpOf = async (...names: string[]) => {
+    const io = createFakeIo();
+    await main(["help", ...names], io);
+    return io.out;
+  };
+  const commands = commandsIn(await helpOf()).map((name) => [name]);
+  const all = [...commands, ...commandsIn(await helpOf("config")).map((name) => ["config", name])];
+  expect(all).toContainEqual(["config", "check"]);
+  for (const names of all) expect(await helpOf(...names)).not.toContain("(default: [])");
 });
 
 test("config explain takes a command line of vLLM with an empty value", async () => {

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { parseServeArguments, type ServeArguments } from "@vitgraph/config";
 import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { blockUnusedLoaders } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
+import { nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError, Help } from "commander";
 import { type CliIo, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
@@ -43,7 +43,7 @@ const COMMANDS: readonly Register[] = [
 /** Commands that take the compilation config, in every form of `vllm serve`. */
 const CONFIGURED_COMMANDS: readonly string[] = ["encode", "serve", "verify", "print", "bench", "chat"];
 
-/** Of these, the commands that take `--mm-processor-kwargs`. */
+/** Commands that take `--mm-processor-kwargs` too. */
 const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
 
 /**
@@ -51,7 +51,7 @@ const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
  * command line is wrong, including its compilation config.
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
-  // Only as the process's main program: a caller with its own streams may use sharp for other formats.
+  // Only for the process's main program: a caller with its own streams may use sharp for other formats.
   if (given === undefined) blockUnusedLoaders();
   const io = given ?? createProcessIo();
   return run(args, io);
@@ -80,8 +80,9 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
       })
       .showHelpAfterError("(run with --help for the options)");
     for (const register of COMMANDS) register(program, io, serving, given);
+    addHelpCommands(program);
     refuseRepeatedAndEmpty(program);
-    // It prints to the console directly: shell completions are not results of the command.
+    // Completions are printed to the console, not to `io`.
     (await import("@bomb.sh/tab/commander")).default(program);
     await program.parseAsync(isConfigured ? [name, ...serving.rest] : args, {
       from: "user",
@@ -99,13 +100,36 @@ function readServeArguments(args: readonly string[]): ServeArguments {
   return parseServeArguments(args, { readFile, parseYaml: parseYamlDocument });
 }
 
+/** Replaces commander's help command, which prints the general help for an unknown name, and ignores a second name. */
+function addHelpCommands(command: Command): void {
+  if (command.commands.length === 0) return;
+  for (const subcommand of command.commands) addHelpCommands(subcommand);
+  command
+    .command("help")
+    .description("display help for a command")
+    .argument("[command...]")
+    .helpOption(false)
+    .action((names: readonly string[]) => commandOf(command, names).help());
+}
+
+function commandOf(parent: Command, [name, ...rest]: readonly string[]): Command {
+  if (name === undefined) return parent;
+  const found = parent.commands.find((command) => command.name() === name);
+  if (found !== undefined) return commandOf(found, rest);
+  const names = parent.commands.map((command) => command.name());
+  const nearest = nearestKey(name, names);
+  const hint = nearest === undefined ? "" : `\n(Did you mean ${nearest}?)`;
+  return parent.error(`error: unknown command '${shorten(name)}'${hint}`);
+}
+
 /**
- * commander would silently keep the last value of a repeated option. An empty value is that of a shell variable that is
- * not set: as a path it would mean the current directory. Options that collect values have a list as default.
+ * Makes a repeated option and an empty value errors. commander would silently keep the last value of a repeated option.
+ * An empty value comes from a shell variable that is not set; as a path it would mean the current directory. Options that
+ * collect values have a list as default, and may be repeated.
  */
 function refuseRepeatedAndEmpty(command: Command): void {
   command.hook("preAction", (_, running) => {
-    // explain takes a command line of vLLM as it is.
+    // explain takes any command line of vLLM.
     if (running === command && command.args.includes("") && command.name() !== "explain")
       command.error("error: an argument is empty: give a value, or leave it out");
   });

@@ -71,7 +71,7 @@ function answer({ url: path = "", headers }: IncomingMessage, response: ServerRe
   response.write(part.subarray(0, cutAfter), () => response.destroy());
 }
 
-/** As the hub lists a file: large ones with the digest of their content. */
+/** A file as the hub lists it: a large one with the digest of its content. */
 function listed([path, bytes]: [string, Uint8Array]): object {
   const oid = createHash("sha256").update(bytes).digest("hex");
   const isLarge = path.endsWith(".safetensors");
@@ -161,7 +161,7 @@ test("settings alone", async () => {
 
 test("an unknown model, and a hub that is not there", async () => {
   await expect(downloadModel("org/other", createFakeIo())).rejects.toThrow(
-    "there is no directory org/other, and the hub has no such model for you: check the name; for a gated",
+    "there is no directory org/other, and the hub has no model of that name that you may read: check the name; for a gated",
   );
   close();
   await expect(downloadModel(ID, createFakeIo())).rejects.toThrow("and the hub gave no model (ECONNREFUSED)");

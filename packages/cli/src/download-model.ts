@@ -17,7 +17,7 @@ import { startProgress } from "./progress.js";
 
 const CONFIG = "config.json";
 const INDEX = "model.safetensors.index.json";
-/** What is read besides the weights. */
+/** Files that are read besides the weights. */
 const SETTINGS: readonly string[] = [
   CONFIG,
   "processor_config.json",
@@ -95,7 +95,7 @@ async function download(source: Source, io: CliIo, parts: ModelParts): Promise<v
 
   if (!listed.has(CONFIG)) throw lacking(repo.name, CONFIG);
   if (parts === "tower") await downloadWeights(source, listed, snapshot, io);
-  // Last, so that the branch refers to a complete commit.
+  // Written last, so that the branch refers to a complete commit.
   const ref = join(hubFolder(repo.name), "refs", "main");
   await mkdir(dirname(ref), { recursive: true });
   await writeFile(ref, revision);
@@ -131,7 +131,7 @@ function lacking(name: string, file: string): VitgraphError {
   });
 }
 
-/** Without an index: the one file, or else all that are there, as they are read. */
+/** The weight files of a repository without an index: model.safetensors if there is one, else all. */
 function weightsOf(files: readonly string[]): readonly string[] {
   const single = files.filter((file) => file === "model.safetensors");
   return single.length > 0 ? single : files.filter((file) => WEIGHTS.test(file));
@@ -199,7 +199,7 @@ function refused(name: string, error: unknown): VitgraphError {
   if (statusCode === 401 || statusCode === 403 || statusCode === 404) {
     return new VitgraphError(
       "VG_FILE_UNREADABLE",
-      `there is no directory ${name}, and the hub has no such model for you`,
+      `there is no directory ${name}, and the hub has no model of that name that you may read`,
       {
         remedy: "check the name; for a gated or private model set HF_TOKEN to a token that may read it",
         details: { statusCode },

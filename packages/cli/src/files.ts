@@ -25,8 +25,8 @@ export async function readInput(path: string, io: CliIo, remedy: string): Promis
 }
 
 /**
- * Replaces each glob by the files that match it, sorted: for quoted patterns, and for shells that do not expand them. A path
- * that exists is no glob, whatever its name.
+ * Replaces each glob by the files that match it, sorted: for quoted patterns, and for shells that do not expand them. An
+ * existing path is not a glob, even if it has * or ? in its name.
  * @throws VG_FILE_UNREADABLE for a glob that matches nothing
  */
 export async function expandGlobs(paths: readonly string[]): Promise<readonly string[]> {
@@ -56,12 +56,12 @@ export function isUrl(path: string): boolean {
   return /^(https?:\/\/|data:)/i.test(path);
 }
 
-/** As {@link readInput}, decoded as UTF-8, without a byte order mark. */
+/** Like {@link readInput}, decoded as UTF-8, without a byte order mark. */
 export async function readTextInput(path: string, io: CliIo, remedy: string): Promise<string> {
   return decodeUtf8(path, await readInput(path, io, remedy)).replace(/^\uFEFF/, "");
 }
 
-/** A text file, read at once: where a parser asks for it. @throws VG_FILE_UNREADABLE */
+/** Reads a text file synchronously, for parsers. @throws VG_FILE_UNREADABLE */
 export function readTextSync(path: string, remedy: string): string {
   let bytes: Uint8Array;
   try {
@@ -73,8 +73,8 @@ export function readTextSync(path: string, remedy: string): string {
 }
 
 /**
- * The text as it is, byte order mark included.
- * @throws VG_FILE_UNREADABLE for any other encoding, which Python refuses too: Windows' UTF-16, Latin-1
+ * Decodes UTF-8 and keeps the byte order mark.
+ * @throws VG_FILE_UNREADABLE for other encodings, such as UTF-16 or Latin-1; Python rejects them too
  */
 export function decodeUtf8(path: string, bytes: Uint8Array): string {
   try {
@@ -89,7 +89,7 @@ export function decodeUtf8(path: string, bytes: Uint8Array): string {
   }
 }
 
-/** Of `--llm`, before a vision tower is loaded. @throws VG_FILE_UNREADABLE if there is no such file, or no right to read it */
+/** Checks the file of `--llm` before a vision tower is loaded. @throws VG_FILE_UNREADABLE if it cannot be read */
 export async function checkLlm(path: string): Promise<void> {
   try {
     await access(path, constants.R_OK);
@@ -112,7 +112,7 @@ export function unreadable(path: string, cause: unknown, remedy: string): Vitgra
 
 /** Longer names are cut. */
 const MAX_NAME = 200;
-/** The media type, and the first of the data. */
+/** Characters of a data URL in a name: its media type, and a few of the data. */
 const MAX_DATA_URL = 40;
 
 /** A file's name for messages. */
@@ -121,7 +121,7 @@ export function inputName(path: string): string {
   return shorten(path, /^data:/i.test(path) ? MAX_DATA_URL : MAX_NAME);
 }
 
-/** An option's parser: a file name with one of these endings, such as ".svg", which says the format. */
+/** Parser of an option whose file name must have one of these endings, such as ".svg". */
 export function outputPath(...endings: readonly string[]): (path: string) => string {
   const names = [endings.slice(0, -1).join(", "), endings.at(-1)].filter(Boolean).join(" or ");
   return (path) => {
@@ -165,7 +165,7 @@ export async function writeOutput(
 }
 
 /**
- * As {@link checkOutput}, for a file that must not exist.
+ * Like {@link checkOutput}, for a file that must not exist.
  * @throws VG_FILE_UNWRITABLE
  */
 export async function checkNewOutput(path: string): Promise<void> {

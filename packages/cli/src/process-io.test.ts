@@ -7,7 +7,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { main } from "./cli.js";
 import { createProcessIo, type ProcessLike } from "./process-io.js";
 
-/** A process whose signals come from the test. */
+/** A process that gets its signals from the test. */
 function fakeProcess(streams: Partial<Pick<ProcessLike, "stdin" | "stdout" | "stderr">> = {}) {
   const listeners = new Map<string, (() => void)[]>();
   const stderr = new PassThrough();
@@ -34,7 +34,7 @@ function fakeProcess(streams: Partial<Pick<ProcessLike, "stdin" | "stdout" | "st
   };
 }
 
-/** A pipe whose reader has closed it. */
+/** A pipe that its reader has closed. */
 async function brokenPipe() {
   const reader = spawn("sh", ["-c", "exec <&-; echo closed; sleep 60"], {
     stdio: ["pipe", "pipe", "ignore"],

@@ -17,7 +17,7 @@ export interface Progress extends Disposable {
 const REDRAW_MS = 100;
 /** Maximum time between redraws: a static line looks like a hang. */
 const TICK_MS = 1000;
-/** Back to the first column, and clear the row. */
+/** Moves to the first column and clears the row. */
 const CLEAR = "\r\x1b[K";
 
 export function startProgress(io: CliIo, title: string): Progress {

@@ -24,7 +24,7 @@ describe("the image processor's settings", () => {
 
   test("of a file that are no map are refused", () => {
     expect(() => mmProcessorKwargs(parse(["--config", "serve.yaml"], "mm-processor-kwargs: 3"))).toThrow(
-      "mm-processor-kwargs of the config file is no map of settings",
+      "mm-processor-kwargs of the config file is not a map of settings",
     );
   });
 });

@@ -15,7 +15,7 @@ export function mmProcessorKwargs(
 ): Readonly<Record<string, unknown>> {
   const fromFile = Object.entries(fileOptions).find(([name]) => optionName(name) === KWARGS)?.[1] ?? {};
   if (typeof fromFile !== "object" || Array.isArray(fromFile)) {
-    throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is no map of settings`, {
+    throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is not a map of settings`, {
       remedy: "write them one below the other, such as max_pixels: 1003520",
     });
   }
@@ -42,13 +42,13 @@ export function reportUnused(
     );
 }
 
-/** An option in dotted form as it was written: "-O" and ".mode". */
+/** An option in dotted form, as written: "-O" and ".mode". */
 interface DottedOption {
   readonly option: string;
   readonly keys: string;
 }
 
-/** Dotted options of the arguments that are not the compilation config's. */
+/** The dotted options in the arguments, except those of the compilation config. */
 export function dottedOptions(args: readonly string[]): readonly DottedOption[] {
   return args.flatMap((argument) => {
     const [, option, keys] = /^(--?[A-Za-z][^.=]*)(\.[^=]*)/.exec(argument) ?? [];
@@ -59,7 +59,7 @@ export function dottedOptions(args: readonly string[]): readonly DottedOption[] 
 
 const CONFIG_OPTIONS = ["-cc", "--compilation-config"];
 
-/** One that vLLM has, or that is near none of its names: the others are refused when the arguments are parsed. */
+/** The error for an option that the command lacks. Misspelt options of vLLM are errors of `parseServeArguments`. */
 function unknownOption(args: readonly string[], usesKwargs: boolean): VitgraphError {
   const known = usesKwargs ? [...CONFIG_OPTIONS, `--${KWARGS}`] : CONFIG_OPTIONS;
   const { option, keys } = dottedOptions(args).find(
@@ -76,5 +76,5 @@ function optionName(name: string): string {
   return name.replaceAll("_", "-");
 }
 
-/** Names that a note lists at most: a file may be anything. */
+/** Most names in a note, since any file may be given. */
 const MAX_LISTED = 20;

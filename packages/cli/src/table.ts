@@ -1,4 +1,4 @@
-/** Plain tables for terminals and pipes: no frames but one rule under the head, numbers to the right. */
+/** Plain tables for terminals and pipes: a rule under the head, no frame. */
 import Table from "cli-table3";
 
 const NO_FRAME = {
@@ -32,7 +32,7 @@ export interface StreamedColumn extends Column {
   readonly width?: number;
 }
 
-/** A table whose rows are written as they come: prints the head, and returns the printer of a row. */
+/** A table that is written row by row: prints the head, and returns the function that prints a row. */
 export function streamTable(
   columns: readonly StreamedColumn[],
   write: (text: string) => void,

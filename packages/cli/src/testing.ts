@@ -1,5 +1,5 @@
 /**
- * The entry point vitgraph/testing: a `CliIo` that keeps a command's output.
+ * The entry point vitgraph/testing: a {@link CliIo} that keeps a command's output.
  *
  * @module vitgraph/testing
  */
@@ -10,7 +10,7 @@ export interface FakeIo extends CliIo {
   readonly out: string;
   /** Everything written to stderr. */
   readonly err: string;
-  /** As the user's Ctrl-C: calls what the command registered, if anything. */
+  /** Simulates Ctrl-C: calls the function that the command registered with `onInterrupt`. */
   interrupt(): void;
 }
 

@@ -1,13 +1,13 @@
 /**
- * Writes what follows from schema/compilation-config.source.json: the validator, compiled ahead of time by ajv, the
- * types, and the published schemas of a compilation config and of a `--config` file. `pnpm generate` runs it; a test
- * calls {@link generate} and fails where the committed files differ.
+ * Generates from schema/compilation-config.source.json: the validator, compiled ahead of time by ajv, the types, and the
+ * published schemas of a compilation config and of a `--config` file. `pnpm generate` runs it; a test calls
+ * {@link generate} and fails if the committed files differ.
  *
- * The source has keywords of VS Code and of vitgraph. The published schemas have those of draft 07 alone, and no union
- * of types other than with null: ajv's strict mode refuses both.
+ * The source has keywords of VS Code and of vitgraph. The published schemas only have those of draft 07, and unions of
+ * types only with null: ajv's strict mode rejects others.
  *
- * The validator must run where `eval` is forbidden and nothing can be required, so the schema keeps to keywords whose
- * code stands alone (no minLength, no uniqueItems); a keyword that pulls in ajv's runtime stops the generation.
+ * The validator must run without `eval` and `require`, so the schema only uses keywords that need no runtime of ajv (not
+ * minLength or uniqueItems); others stop the generation.
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -20,7 +20,7 @@ const SCHEMA = "schema/compilation-config.source.json";
 const SERVE_OPTIONS = "schema/vllm-serve-options.json";
 const BANNER = `// Generated from ${SCHEMA} by \`pnpm generate\`. Do not edit: change the schema and generate again.`;
 
-/** Keywords that people, editors or vitgraph read, and that say nothing about what is valid. Any other stops ajv. */
+/** Keywords for people, editors or vitgraph, which do not affect validation. ajv rejects any other. */
 const ANNOTATIONS = new Set([
   "title",
   "description",
@@ -89,7 +89,7 @@ function jsonSource(value) {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 
-/** Keywords that the published schemas keep from a node as they are, after its title; its text and the schemas below it are rewritten. */
+/** Keywords that the published schemas copy from a node unchanged, after its title; its text and nested schemas are rewritten. */
 const KEPT = [
   "$ref",
   "type",
@@ -115,7 +115,7 @@ function published(node) {
     ...(node.title && { title: node.title }),
     ...(description === "" ? {} : { description }),
     ...kept,
-    // A refused key is an error, which a second mark would only repeat.
+    // A refused key is an error already; `deprecated` would repeat it.
     ...(node.deprecated && !node["x-vitgraph-refused"] ? { deprecated: true } : {}),
     ...(node.items && { items: published(node.items) }),
     ...(node.anyOf && { anyOf: node.anyOf.map(published) }),
@@ -126,8 +126,8 @@ function published(node) {
 }
 
 /**
- * Editors complete the names in `properties`. Keys that are only known, because they are refused or have a new name,
- * are patterns: an editor explains and underlines them all the same.
+ * Editors complete the names in `properties`. Refused and renamed keys are patterns instead: an editor explains and
+ * underlines them, but does not complete them.
  */
 function publishedProperties(properties) {
   const entries = Object.entries(properties).map(([name, node]) => [
@@ -145,11 +145,11 @@ function publishedProperties(properties) {
   };
 }
 
-/** What a hover shows: the description without markup, the values of an enum, and what replaces an old key. */
+/** Text of a hover: the description without markup, the values of an enum, and the replacement of an old key. */
 function publishedText({ enum: values = [], enumDescriptions = [], ...node }) {
   if (node["x-vitgraph-refused"]) return node.errorMessage;
   const text = plainText(node.markdownDescription ?? node.description ?? "");
-  // A number's description is the name that it stands for; null and names have one of their own.
+  // A number is described by its name; null and names have their own descriptions.
   const listed = values.flatMap((value, index) =>
     typeof value === "string" && enumDescriptions[index] && !text.includes(`${value}: `)
       ? [`${value}: ${enumDescriptions[index]}`]
@@ -158,7 +158,7 @@ function publishedText({ enum: values = [], enumDescriptions = [], ...node }) {
   return [text, listed.join("\n"), node.deprecationMessage ?? ""].filter((part) => part !== "").join("\n\n");
 }
 
-/** Markdown as text: an editor shows the characters of a description as they are. */
+/** Markdown without markup: editors show a description as plain text. */
 function plainText(markdown) {
   return markdown
     .replaceAll(/^\|(?: \||-+\|)+\n/gm, "")

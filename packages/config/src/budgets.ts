@@ -35,7 +35,7 @@ export interface EncoderBudgetRequest {
   readonly maxFrames: number | null;
   /** Used only if budgets or items must be inferred. */
   readonly range: BudgetRange;
-  /** Frames of the longest video that the model takes; 1 where it is not known, as in vLLM. */
+  /** Frames of the longest video that the model takes. Default: 1, as in vLLM. */
   readonly maxFramesPerVideo?: number;
   /** Videos allowed in a prompt (`--limit-mm-per-prompt`); 0 takes videos out of the graphs. */
   readonly videoLimit?: number;
@@ -54,8 +54,8 @@ export interface EncoderBudgets {
 /**
  * Resolves a config's budgets for a model.
  *
- * @throws VG_CONFIG_INVALID where a number is not in its domain, the range is empty, or there may be more items in a
- *   batch than tokens in the smallest budget.
+ * @throws VG_CONFIG_INVALID if a number is out of range, the range is empty, or a batch may have more items than the
+ *   smallest budget has tokens
  */
 export function resolveEncoderBudgets(request: EncoderBudgetRequest): EncoderBudgets {
   checkNumbers(request);
@@ -64,9 +64,9 @@ export function resolveEncoderBudgets(request: EncoderBudgetRequest): EncoderBud
 }
 
 /**
- * Powers of two times `min`, up to `max`, which is always the last: (64, 800) → 64, 128, 256, 512, 800.
+ * Powers of two times `min`, and `max` as the last: (64, 800) → 64, 128, 256, 512, 800. If `min` is above `max`, only `max`.
  *
- * @throws VG_CONFIG_INVALID where either is not a positive integer. `min` above `max` gives `max` alone.
+ * @throws VG_CONFIG_INVALID if either is not a positive integer
  */
 export function generateTokenBudgets(min: number, max: number): number[] {
   checkRangeIsPositive({ min, max });

@@ -25,13 +25,13 @@ import {
 import { bareObject, isRecord, plain, show, valueAt } from "./value.js";
 
 export interface Checked {
-  /** Complete, but only to be trusted where there are no problems. */
+  /** Complete; valid only if there are no problems. */
   readonly config: CompilationConfig;
   readonly problems: ProblemList;
   readonly notes: readonly ConfigNote[];
 }
 
-/** The text that gave the config: places and edits of its values. */
+/** Places and edits of the values in the text that gave the config. */
 interface Origin {
   locate(pointer: string, part?: "key" | "value"): Place;
   fix(repair: Repair | undefined): { readonly fix?: ConfigFix };
@@ -43,10 +43,10 @@ export function check(merged: MergedLayers, source: string): Checked {
     fix: (repair) => fixOf(merged, repair),
   };
   const problems = new ProblemList();
-  // Keys with a problem: a rule that reads one is not asked.
+  // Keys with a problem: rules that read one are skipped.
   const invalid = new Set<string>();
   const keys = checkKeys(merged.value, compilationConfigSchema, "", origin, problems, invalid);
-  // What `key+=1,2` appends is text by nature: reading it as numbers is nothing to report.
+  // `key+=1,2` always appends text, so reading it as numbers is not worth a note.
   const notes = keys.notes.filter(
     (note) => note.kind !== "coerced" || merged.layerOf(note.pointer)?.form !== "append",
   );
@@ -63,7 +63,7 @@ interface CheckedKeys {
   readonly notes: ConfigNote[];
 }
 
-/** Takes out keys that cannot be used, says what is to be said about the others, and coerces their values. */
+/** Reports unknown and refused keys, notes on the others, and coerces their values. */
 function checkKeys(
   fields: object,
   schema: SchemaNode,
@@ -136,7 +136,7 @@ function unknownKey(
   };
 }
 
-/** Where a key belongs that stands one level too high or too low. */
+/** The remedy for a key that belongs one level higher or lower. */
 function ownerOf(name: string, parent: string): string | undefined {
   const { properties = {} } = compilationConfigSchema;
   if (parent !== "" && Object.hasOwn(properties, name))
@@ -180,7 +180,7 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, origin: Origin
   const notes: ConfigNote[] = [];
   if (key["x-vitgraph-scope"] === "language-model") {
     notes.push(
-      note("language-model", "info", `"${name}" is not the encoder's: it is checked, and passed over`),
+      note("language-model", "info", `"${name}" belongs to the language model: it is checked, and ignored`),
     );
   }
   const ignored = key["x-vitgraph-ignored"];
@@ -189,14 +189,14 @@ function keyNotes(name: string, key: SchemaNode, pointer: string, origin: Origin
     notes.push({ ...note("ignored", "info", message), repair: remove(pointer) });
   }
   if (key["x-vitgraph-vllm"] === "refused") {
-    // An editor's key is there on purpose.
+    // An editor's key is intended.
     const level = key["x-vitgraph-scope"] === "editor" ? "info" : "warning";
     notes.push(note("not-in-vllm", level, `"${name}" is refused by today's vLLM`));
   }
   return notes;
 }
 
-/** One problem for each value that the schema refuses; one for a list where the message speaks of the list. */
+/** One problem for each value that the schema rejects, or for the whole list if the message is about the list. */
 function addInvalidValues(
   value: Record<string, unknown>,
   origin: Origin,
@@ -313,11 +313,11 @@ function withDefaults(given: Record<string, unknown>, schema: SchemaNode): Recor
   return Object.fromEntries(entries);
 }
 
-/** Whether the key is in the resolved config: not an old name, not refused, not without effect. */
+/** True if the key is in the resolved config: not an old name, not refused, not ignored. */
 export function isResolvedKey(name: string, key: SchemaNode): boolean {
   if (key["x-vitgraph-scope"] === "editor" || key["x-vitgraph-refused"] !== undefined) return false;
   if (key["x-vitgraph-alias-of"] !== undefined) return false;
-  // Compared with the checkpoint by the linter, so it has to come through.
+  // The linter compares this key with the checkpoint.
   return key["x-vitgraph-ignored"] === undefined || name === "encoder_spatial_merge_size";
 }
 

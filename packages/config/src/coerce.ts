@@ -9,10 +9,10 @@ import { bareObject } from "./value.js";
 const TRUE_WORDS = new Set(["1", "on", "t", "true", "y", "yes"]);
 const FALSE_WORDS = new Set(["0", "off", "f", "false", "n", "no"]);
 
-/** Called for each value that was read as another one. `path` leads from the coerced value's root. */
+/** Called for each coerced value. `path` starts at the root of the value. */
 export type OnCoerced = (path: readonly (string | number)[], from: unknown, to: unknown) => void;
 
-/** The value as the schema's type, if it can be read so. Objects and lists are coerced inside. */
+/** The value as the schema's type, if possible. Members of objects and lists are coerced too. */
 export function coerce(
   value: unknown,
   schema: SchemaNode,
@@ -53,7 +53,7 @@ function coerceFields(
 function coerceScalar(value: unknown, node: SchemaNode): unknown {
   const names = node["x-vitgraph-names"];
   if (names !== undefined) return coerceName(value, names, node.enum ?? []);
-  // An enum of booleans has no type of its own.
+  // An enum of booleans has no `type`.
   const types = node.enum?.every((member) => typeof member === "boolean") ? ["boolean"] : typesOf(node);
   const alternatives = node.anyOf?.flatMap(typesOf) ?? [];
   if (types.includes("boolean")) return toBoolean(value);
@@ -69,7 +69,7 @@ function coerceName(value: unknown, names: readonly string[], members: readonly 
     const upper = value.toUpperCase();
     return names.includes(upper) ? upper : value;
   }
-  // In Python false is 0 and true is 1, also as an enum's member.
+  // In Python false equals 0 and true equals 1, as members of an enum too.
   const number = typeof value === "boolean" ? Number(value) : value;
   return typeof number === "number" && members.includes(number) ? names[number] : value;
 }

@@ -64,7 +64,7 @@ test("every place of a text is answered", () => {
   }
 });
 
-/** What is described at the "|". */
+/** The hover text at the "|". */
 function hover(marked: string): string | undefined {
   const text = marked.replace("|", "");
   const found = hoverConfig(text, marked.indexOf("|"));

@@ -55,7 +55,7 @@ export function completeConfig(text: string, offset: number): ConfigCompletions 
   return options.length === 0 ? undefined : { from, to, options };
 }
 
-/** The description of the key whose name or value is at the offset; undefined elsewhere. */
+/** The description of the key at the offset, which may be in its name or value; undefined elsewhere. */
 export function hoverConfig(text: string, offset: number): ConfigHover | undefined {
   if (!isTextReadable(text)) return undefined;
   const { path, previousNode: node } = getLocation(text, offset);

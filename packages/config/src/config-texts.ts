@@ -1,6 +1,6 @@
 /**
- * The compilation configs in a file: the whole of a JSON file, `compilation-config:` in YAML, and `-cc` among the
- * arguments of compose files and Kubernetes manifests, and YAML files in ConfigMaps. The command line and the editor find the same ones.
+ * Finds the compilation configs in a file: a whole JSON file, `compilation-config:` in YAML, `-cc` among the arguments of
+ * compose files and Kubernetes manifests, and YAML files in ConfigMaps. For the command line and the editor alike.
  */
 import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
@@ -24,7 +24,7 @@ export interface TextFile {
   readonly text: string;
 }
 
-/** A text inside a file. Edits are absent where the file has it in another form, such as a map. */
+/** A text inside a file. `embedEdit` is absent if the file has it in another form, such as a map. */
 export interface PartOfFile {
   readonly text: string;
   toSource(offset: number): number;
@@ -34,16 +34,16 @@ export interface PartOfFile {
 }
 
 export interface ConfigText {
-  /** Where findings about the whole are shown. */
+  /** Offset at which findings about the whole config are shown. */
   readonly start: number;
   findings(facts?: LintFacts): readonly ConfigFinding[];
-  /** Its JSON, for completion and hover. */
+  /** The config's JSON, for completion and hover. */
   readonly json: readonly PartOfFile[];
-  /** Its dotted arguments: `-cc.mode=3`, or `-cc.mode` alone. */
+  /** The config's dotted arguments: `-cc.mode=3`, or `-cc.mode` alone. */
   readonly dotted: readonly PartOfFile[];
 }
 
-/** None in YAML that is too long or nested too deeply. */
+/** The configs in a file; none in YAML that is too long or nested too deeply. */
 export function configTexts(file: TextFile): readonly ConfigText[] {
   return file.name.endsWith(".json") ? [jsonFile(file)] : yamlConfigs(file, parseYamlStream(file.text));
 }
@@ -72,7 +72,7 @@ export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly Co
   return [{ source: file.name, severity: "note", message }];
 }
 
-/** Also where the text is empty or no YAML: its parser says so. */
+/** True if the file is a `--config` file or a bare config; also if it is empty or not YAML, which the parser reports. */
 function isConfigFile(documents: readonly Document[], configs: readonly ConfigText[]): boolean {
   if (documents.some(({ contents }) => configPairs(contents).length > 0)) return true;
   if (documents.length > 1) return false;
@@ -109,7 +109,7 @@ function yamlConfigs(file: TextFile, documents: readonly Document[]): readonly C
   return [...ownConfigs(file, documents), ...documents.flatMap((document) => filesIn(document, file))];
 }
 
-/** Without those in files of a ConfigMap. */
+/** The configs of a file, except those in files of a ConfigMap. */
 function ownConfigs(file: TextFile, documents: readonly Document[]): readonly ConfigText[] {
   const locate = offsetPlaces(file.text, file.name);
   return documents.flatMap((document) => {
@@ -119,7 +119,7 @@ function ownConfigs(file: TextFile, documents: readonly Document[]): readonly Co
   });
 }
 
-/** A `--config` file: a map that has the compilation config among its keys, be it misspelt. */
+/** A `--config` file: a map with the key compilation-config, or a misspelling of it. */
 function serveFileIn(document: Document, { name, text }: TextFile): ConfigText | undefined {
   const pairs = configPairs(document.contents);
   if (pairs.length === 0) return undefined;
@@ -140,7 +140,7 @@ function configPairs(contents: unknown): readonly Pair<Node, Node | null>[] {
   });
 }
 
-/** `compilation-config:` further inside, as in the values of a Helm chart. */
+/** `compilation-config:` at deeper levels, as in the values of a Helm chart. */
 function configKeysIn(
   document: Document,
   { name, text }: TextFile,
@@ -180,7 +180,7 @@ function optionOf(key: unknown): string {
   return isScalar(key) ? String(key.value).replaceAll("_", "-") : "";
 }
 
-/** YAML files in a ConfigMap: `serve.yaml: |`. Files in these files are not looked for. */
+/** YAML files in a ConfigMap: `serve.yaml: |`. Files inside these files are not searched. */
 function filesIn(document: Document, file: TextFile): readonly ConfigText[] {
   const locate = offsetPlaces(file.text, file.name);
   const found: ConfigText[] = [];
@@ -197,13 +197,13 @@ function filesIn(document: Document, file: TextFile): readonly ConfigText[] {
   return found;
 }
 
-/** Of a place in a text, its place in the file. */
+/** Maps a place in a text to its place in the file. */
 function placeIn(text: string, locate: LocateOffset): (line: number, column: number) => Place {
   const starts = [0, ...[...text.matchAll(/\n/g)].map(({ index }) => index + 1)];
   return (line, column) => locate((starts[line - 1] ?? 0) + column - 1);
 }
 
-/** A config of a text that is itself part of a file. */
+/** A config in a text that is part of a file, with places and edits of the file. */
 function configInside(
   config: ConfigText,
   outer: PartOfFile,
@@ -243,7 +243,7 @@ function configInside(
 const LIST_KEY = /(args|command|entrypoint)$/i;
 const CONFIG_ARGUMENT = /^(-cc|--comp\w*[-_]conf\w*)($|[.=\s])/;
 
-/** An argument and the text it stands in. */
+/** An argument as part of a file. */
 type Argument = Required<PartOfFile>;
 
 function argumentListsIn(document: Document, file: TextFile, locate: LocateOffset): readonly ConfigText[] {
@@ -260,7 +260,7 @@ function argumentListsIn(document: Document, file: TextFile, locate: LocateOffse
   return found;
 }
 
-/** A member of a list is one argument, unless it is a script; a string alone is a command line. */
+/** A member of a list is one argument, unless it is a script; a single string is a command line. */
 function argumentsIn(
   node: unknown,
   document: Document,
@@ -268,7 +268,7 @@ function argumentsIn(
   isMember: boolean,
 ): readonly Argument[] {
   if (!isScalar(node)) return [];
-  // A number, such as that of -cc.mode 3, is text by its characters.
+  // A number, as in -cc.mode 3, is read as written.
   const scalar = typeof node.value === "string" ? node : undefined;
   if (scalar === undefined) return [plainArgument(node, source)];
   const json = embeddedJson(scalar, document, source);
@@ -333,13 +333,13 @@ function argumentList(
   };
 }
 
-/** Of the shell, compose, Kubernetes or Helm. */
+/** A variable of the shell, compose, Kubernetes or Helm. */
 const VARIABLE = /\$[({]|^\$\w+$|\{\{-?\s*[^"\s]/;
 const TAKES_VALUE = /^(-cc|--comp\w*[-_]conf\w*|-O$|--optimization[-_]level$)/;
 
 /**
- * Without `--config FILE`, which names a file of another machine, and without values that only the deployment knows.
- * @returns variables: the compilation config's values with a variable
+ * The arguments without `--config FILE`, since the file is on another machine, and without values that have a variable.
+ * @returns variables: values of the compilation config that have a variable
  */
 function knownArguments(list: readonly Argument[]): {
   readonly known: readonly Argument[];

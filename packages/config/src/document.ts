@@ -44,7 +44,7 @@ export interface JsonPlace {
 }
 
 interface JsonContext {
-  /** Errors in an argument name damage by the shell, if any. */
+  /** If "argument", errors name damage by the shell, if any. */
   readonly from?: "argument" | "text";
   /** Absent: the text cannot be edited. */
   readonly embedEdit?: EmbedEdit;
@@ -56,7 +56,7 @@ export function parseJsonDocument(text: string, source: string): ConfigDocument 
 }
 
 /**
- * Reads an argument's JSON, as {@link parseJsonDocument}; errors name damage by the shell, if any.
+ * Reads an argument's JSON like {@link parseJsonDocument}; errors name damage by the shell, if any.
  * @param place of the JSON in a text, if the argument is part of one
  */
 export function parseJsonArgument(
@@ -90,7 +90,7 @@ export function readJson(
   return new JsonDocument(source, json, root, locate, embedEdit);
 }
 
-/** Whether a text, JSON or not, is short and flat enough for a JSON parser. */
+/** True if a text, JSON or not, is short and flat enough for a JSON parser. */
 export function isTextReadable(text: string): boolean {
   return text.length <= MAX_TEXT_LENGTH && !scanJson(text, MAX_DEPTH).isTooDeep;
 }
@@ -213,7 +213,7 @@ function readNode(node: Node, pointer: string, nodes: Map<string, Node>, duplica
     return (node.children ?? []).map((child, index) => read(child, pointerTo(pointer, index)));
   }
   if (node.type !== "object") return node.value;
-  // By name, so that replaced values are not read.
+  // Members by name, so that replaced values are not read.
   const members = new Map<string, Node>();
   for (const property of node.children ?? []) {
     const [key, value] = property.children ?? [];

@@ -1,6 +1,6 @@
 /**
- * Which models' encoders vLLM compiles and captures (main, September 2026), and the smallest token budget that it
- * infers for them. By `model_type` of config.json. A model that is not listed has neither.
+ * The encoders that vLLM compiles and captures (main, September 2026), and the smallest token budget that it infers for
+ * them, by `model_type` of config.json. For other models vLLM does neither.
  */
 
 export interface EncoderSupport {
@@ -8,7 +8,7 @@ export interface EncoderSupport {
   readonly compile: boolean;
   /** `cudagraph_mm_encoder` has an effect. */
   readonly cudagraph: boolean;
-  /** Output tokens of the smallest budget; absent where it is in the model's own config. */
+  /** Output tokens of the smallest budget; absent if the model's config decides it. */
   readonly minTokenBudget?: number;
 }
 
@@ -35,7 +35,7 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["gemma4", { compile: false, cudagraph: true, minTokenBudget: 70 }],
 ]);
 
-/** What vLLM does for a model's encoder; undefined for one that is not listed. */
+/** vLLM's support of a model's encoder; undefined if the model is not listed. */
 export function encoderSupport(modelType: string): EncoderSupport | undefined {
   return ENCODER_SUPPORT.get(modelType);
 }

@@ -9,7 +9,7 @@ import { valueAt } from "./value.js";
 export interface ExplainedKey {
   /** JSON pointer: "/pass_config/enable_sp". */
   readonly pointer: string;
-  /** As in dotted arguments: "pass_config.enable_sp". */
+  /** The key as in dotted arguments: "pass_config.enable_sp". */
   readonly key: string;
   readonly value: unknown;
   readonly origin: ConfigOrigin;

@@ -5,7 +5,7 @@ import type { ResolvedConfig } from "./parse.js";
 import { type Place, problemsOf } from "./problem.js";
 
 export interface ConfigFinding extends Place {
-  /** `note`: worth knowing. `error` and `warning` as in {@link LintFinding}. */
+  /** `note`: information. `error` and `warning`: see {@link LintFinding}. */
   readonly severity: "error" | "warning" | "note";
   /** The linter's rule; absent for problems and notes of the parser. */
   readonly rule?: LintRule;
@@ -16,8 +16,8 @@ export interface ConfigFinding extends Place {
 }
 
 /**
- * In the order of the text; findings without a line come last.
- * @param source name of the text, for findings about a value that it does not give
+ * All findings in the order of the text; those without a line come last.
+ * @param source name of the text, as the place of findings about values that it does not contain
  * @param resolve parses the text
  * @throws what `resolve` throws, except VG_CONFIG_INVALID
  */

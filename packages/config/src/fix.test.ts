@@ -1,4 +1,4 @@
-/** Each fix is applied to its text, and the text is read again. */
+/** Each test applies a fix to its text and reads the text again. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseJsonDocument } from "./document.js";

@@ -14,7 +14,7 @@ export interface TextEdit {
 export interface ConfigFix {
   /** In the imperative: `rename to "cudagraph_mm_encoder"`. */
   readonly title: string;
-  /** In the order of the text; they do not overlap. Those of another finding may. */
+  /** Edits in the order of the text, without overlap. Edits of other findings may overlap them. */
   readonly edits: readonly TextEdit[];
 }
 

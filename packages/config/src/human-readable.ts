@@ -4,8 +4,8 @@ const DECIMAL: Readonly<Record<string, number>> = { k: 1e3, m: 1e6, g: 1e9, t: 1
 const BINARY: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
 
 /**
- * The integer that the text means, or undefined where it means none. Small letters are powers of 1000 and may follow
- * a decimal fraction; capitals are powers of 1024 and may not, as in vLLM. Digits may be grouped as in Python: 16_384.
+ * The integer, or undefined. As in vLLM, small letters are powers of 1000 and may follow a decimal fraction; capitals are
+ * powers of 1024 and may not. Digits may be grouped as in Python: 16_384.
  */
 export function parseHumanReadableInteger(text: string): number | undefined {
   const trimmed = text.trim();

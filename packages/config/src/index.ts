@@ -4,7 +4,6 @@
  *
  * @module @vitgraph/config
  */
-export { nearestKey } from "@vitgraph/errors";
 export {
   type BudgetRange,
   type EncoderBudgetRequest,
@@ -59,7 +58,6 @@ export {
   type ConfigNoteKind,
   type ConfigProblem,
   formatPlace,
-  formatProblem,
   type Place,
   problemsOf,
 } from "./problem.js";
@@ -71,4 +69,3 @@ export type {
   ServeArguments,
   ServeArgumentsOptions,
 } from "./serve/types.js";
-export { isServeOption } from "./serve/vllm-options.js";

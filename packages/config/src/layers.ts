@@ -11,12 +11,12 @@ import { fromPointer, parentPointer, pointerTo } from "./pointer.js";
 import type { Place } from "./problem.js";
 import { bareCopy, bareObject, isRecord, valueAt } from "./value.js";
 
-/** Where a layer comes from. Layers of one rank that give the same key are worth a warning; of two ranks, they are not. */
+/** Origin of a layer. A key that two layers of one rank give is worth a warning; of different ranks, it is not. */
 export type LayerRank = "file" | "argument" | "input";
 
 export interface Layer {
   readonly rank: LayerRank;
-  /** `json`: a whole document. `dotted`: one key. `append`: one key whose list is added to. */
+  /** `json`: a whole document. `dotted`: one key. `append`: members for one key's list. */
   readonly form: "json" | "dotted" | "append";
   /** The document's value is an object. */
   readonly document: ConfigDocument;
@@ -32,10 +32,10 @@ export interface Overridden {
 export interface MergedLayers {
   readonly value: Readonly<Record<string, unknown>>;
   readonly overridden: readonly Overridden[];
-  /** The layer that gave the value at `pointer` (or its nearest ancestor); undefined where nothing was given. */
+  /** The layer that gave the value at `pointer` (or its nearest ancestor); undefined if there is none. */
   layerOf(pointer: string): Layer | undefined;
   locate(pointer: string, part?: "key" | "value"): Place | undefined;
-  /** The change in the text of the layer that gave the value; of a new value in that of its first sibling with a text. */
+  /** The change as edits of the text that gave the value; for a new value, of the text that gave its first sibling. */
   edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
@@ -45,7 +45,7 @@ interface Source {
   readonly pointer: string;
 }
 
-/** Which layer gave a value; what stands below it may come from other layers. */
+/** The layer that gave a value. Values inside it may come from other layers. */
 interface SourceNode {
   source: Source | undefined;
   readonly members: Map<string, SourceNode>;

@@ -209,7 +209,7 @@ describe("frames", () => {
 describe("cudagraph-mode-none", () => {
   test("graphs asked for while cudagraph_mode is NONE", () => {
     expect(findings("cudagraph-mode-none", { ...GRAPHS, cudagraph_mode: "NONE" })).toEqual([
-      "warning /cudagraph_mode: encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence",
+      "warning /cudagraph_mode: encoder graphs are asked for while cudagraph_mode is NONE: vLLM then silently captures none",
     ]);
     expect(findings("cudagraph-mode-none", { cudagraph_mode: "NONE" })).toEqual([]);
     expect(findings("cudagraph-mode-none", GRAPHS)).toEqual([]);

@@ -8,7 +8,7 @@ import { type EncoderOptions, encoderOptions } from "./encoder-options.js";
 import { type Repair, remove, set } from "./fix.js";
 import type { CompilationConfig } from "./generated/types.js";
 
-/** What a model makes of images of any size. */
+/** Bounds of a model's image tokens, for images of any size. */
 export interface ImageFacts {
   /** Patches along one side of a merged token. */
   readonly spatialMergeSize: number;
@@ -73,12 +73,12 @@ export interface LintFinding {
   readonly repair?: Repair;
 }
 
-/** What the rules read. */
+/** Input of the rules. */
 interface Subject {
   readonly config: CompilationConfig;
   readonly encoder: EncoderOptions;
   readonly facts: LintFacts;
-  /** As the engine will have them; undefined where they cannot be known without the model, or are invalid. */
+  /** The engine's budgets; undefined if they are invalid, or cannot be known without the model. */
   readonly budgets: EncoderBudgets | undefined;
   /** Why they are invalid. */
   readonly budgetError: VitgraphError | undefined;
@@ -264,7 +264,7 @@ const RULES: Readonly<Record<LintRule, Check>> = {
           {
             pointer: "/cudagraph_mode",
             message:
-              "encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence",
+              "encoder graphs are asked for while cudagraph_mode is NONE: vLLM then silently captures none",
             remedy:
               "set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same",
           },

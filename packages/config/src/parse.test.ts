@@ -468,7 +468,7 @@ describe("the first pull request's keys", () => {
       kind: "renamed",
       level: "warning",
       pointer: `/${OLD}`,
-      message: `"${OLD}" is now "${NEW}", and is read as that; vLLM refuses the old name`,
+      message: `"${OLD}" is now "${NEW}", and is read as the new one; vLLM refuses the old name`,
       repair: { title: `rename to "${NEW}"`, change: { kind: "rename", pointer: `/${NEW}`, name: NEW } },
     });
   });
@@ -553,8 +553,8 @@ describe("notes", () => {
       compile_mm_encoder: true,
     };
     expect(notes(input, "language-model")).toEqual([
-      '"mode" is not the encoder\'s: it is checked, and passed over',
-      '"pass_config" is not the encoder\'s: it is checked, and passed over',
+      '"mode" belongs to the language model: it is checked, and ignored',
+      '"pass_config" belongs to the language model: it is checked, and ignored',
     ]);
   });
 

@@ -22,12 +22,12 @@ import {
 import { compilationConfigSchema } from "./schema.js";
 import { bareObject, isRecord, show } from "./value.js";
 
-/** Where a value of a resolved config comes from. */
+/** Origin of a value of a resolved config. */
 export type ConfigOrigin =
   | { readonly kind: "default" }
   /** From the value or text that was handed to the parser, a `--config` file, or an argument. */
   | { readonly kind: LayerRank; readonly place: Place }
-  /** Decided by `-O`; `place` says where that was given, if it was. */
+  /** Decided by `-O`; `place` is absent if it was not given. */
   | { readonly kind: "optimization-level"; readonly level: number; readonly place?: Place }
   | { readonly kind: "enforce-eager"; readonly place?: Place };
 
@@ -35,11 +35,11 @@ export type ConfigOrigin =
 export interface ResolvedConfig {
   /** Every key, under its current name and in one spelling. */
   readonly config: CompilationConfig;
-  /** Notes: old names, coerced values, keys that are not the encoder's. */
+  /** Notes on old names, coerced values, and keys of the language model. */
   readonly notes: readonly ConfigNote[];
-  /** Where the value at a JSON pointer ("/pass_config/enable_sp") comes from. */
+  /** Origin of the value at a JSON pointer ("/pass_config/enable_sp"). */
   origin(pointer: string): ConfigOrigin;
-  /** A change as edits of the text that gave the value; undefined where it has no text, or cannot be edited so. */
+  /** A change as edits of the text that gave the value; undefined if there is no text, or it cannot be edited this way. */
   edits(change: ConfigChange): readonly TextEdit[] | undefined;
 }
 
@@ -50,8 +50,8 @@ export interface ParseOptions {
 }
 
 /**
- * Parses a compilation config as vLLM takes it: JSON text, an object, a document that knows its positions, or a number,
- * which is a `mode` as in `LLM(compilation_config=3)`.
+ * Parses a compilation config as vLLM takes it: JSON text, an object, a document with positions, or a number, which is a
+ * `mode` as in `LLM(compilation_config=3)`.
  *
  * @throws VG_CONFIG_INVALID with every problem found, in `details.problems` ({@link ConfigProblem}).
  */
@@ -68,12 +68,12 @@ export function parseCompilationConfig(
   return { ...resolved, notes: limitNotes(resolved.notes) };
 }
 
-/** A resolved config with its problems beside it, for callers that have problems of their own to add. */
+/** A resolved config and its problems, to which callers add their own. */
 export interface LayeredConfig extends ResolvedConfig {
   readonly problems: ProblemList;
 }
 
-/** Merges and checks layers, the weakest first. `source` names the whole where no layer has a place. */
+/** Merges and checks layers, the weakest first. `source` is the place of problems that no layer gives one. */
 export function resolveLayers(layers: readonly Layer[], source: string): LayeredConfig {
   const problems = new ProblemList();
   const notes: ConfigNote[] = [];
@@ -161,7 +161,7 @@ const CURRENT_NAMES: ReadonlyMap<string, string> = new Map(
   }),
 );
 
-/** The document with old names replaced. Both names with different values contradict each other. */
+/** The document with old names replaced. It is a problem if both names are given different values. */
 function renameOldKeys(document: ConfigDocument): {
   document: ConfigDocument;
   problems: ConfigProblem[];
@@ -197,7 +197,7 @@ function renameOldKeys(document: ConfigDocument): {
       kind: "renamed",
       level: "warning",
       pointer: toPointer([name]),
-      message: `"${name}" is now "${current}", and is read as that; vLLM refuses the old name`,
+      message: `"${name}" is now "${current}", and is read as the new one; vLLM refuses the old name`,
       ...(oldNames.has(current) ? { repair: repairOldName(name, current, field) } : {}),
     });
   }
@@ -221,9 +221,9 @@ function renameOldKeys(document: ConfigDocument): {
   return { document: renamed, problems, notes };
 }
 
-/** The change is of the member under its current name, which the renamed document leads to the old one. */
+/** The change names the current key; the renamed document maps it to the old one. */
 function repairOldName(old: string, current: string, value: unknown): Repair {
-  // null was the old name's default, and is none of the current one's values.
+  // null was the old key's default, and is not a value of the current key.
   return value === null
     ? remove(toPointer([current]), `remove "${old}"`)
     : rename(toPointer([current]), current);

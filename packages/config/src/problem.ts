@@ -22,22 +22,22 @@ export interface ConfigProblem extends Place {
   readonly message: string;
   /** The expected value, as a phrase: "true or false". */
   readonly expected: string;
-  /** What to do about it. */
+  /** The remedy, as an imperative. */
   readonly remedy: string;
   /** The remedy as edits of the text, if it is unambiguous. */
   readonly fix?: ConfigFix;
 }
 
 /**
- * What a note is about:
- * - `language-model`: the key is not the encoder's; it was checked and is passed over.
+ * The subject of a note:
+ * - `language-model`: the key belongs to the language model; it was checked, and is ignored.
  * - `renamed`: an old name was used.
  * - `coerced`: a value of another type was read as the right one, as vLLM does.
  * - `ignored`: the key is accepted and has no effect.
  * - `duplicate`: a key was given more than once, or a budget listed twice.
  * - `merged`: several forms were merged where vLLM would keep only the last.
  * - `not-in-vllm`: vLLM would refuse the key.
- * - `unknown-option`: an option that neither vitgraph nor vLLM has; it is passed over.
+ * - `unknown-option`: an option that neither vitgraph nor vLLM has; it is ignored.
  * - `file`: the form of a `--config` file: it is a compilation config itself, or has none in it.
  * - `omitted`: there are more notes than are listed.
  */
@@ -64,7 +64,7 @@ export interface ConfigNote extends Place {
   readonly repair?: Repair;
 }
 
-/** Characters of a source in messages: longer than the paths of most people. */
+/** Most characters of a source in messages: longer than most paths. */
 const SHOWN_SOURCE = 200;
 
 /** "serve.yaml:3:5", or only the source if there is no line. */
@@ -78,9 +78,9 @@ export function formatProblem(problem: ConfigProblem): string {
   return `${formatPlace(problem)}: ${problem.message}: ${problem.remedy}`;
 }
 
-/** Problems that one error lists. A damaged text can have as many as it has characters. */
+/** Most problems that one error lists: a damaged text can have one per character. */
 const MAX_PROBLEMS = 20;
-/** Notes that one config lists. */
+/** Most notes of one config. */
 export const MAX_NOTES = 50;
 
 /** Collects problems: the first {@link MAX_PROBLEMS} are kept, the others are counted and cost nothing more. */
@@ -127,7 +127,7 @@ export class ProblemList {
   }
 }
 
-/** The error that carries all problems, in `details.problems`. Where there are too many, the last one says how many. */
+/** The error with all problems in `details.problems`. If there are too many, the last one counts the others. */
 export function configInvalid(problems: ProblemList | readonly ConfigProblem[]): VitgraphError {
   const list = new ProblemList();
   if (problems instanceof ProblemList) list.addAll(problems);

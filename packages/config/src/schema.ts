@@ -5,7 +5,7 @@
  */
 import schema from "../schema/compilation-config.source.json" with { type: "json" };
 
-/** A schema node: the JSON schema keywords in use, those of editors, and vitgraph's own. */
+/** A schema node: the keywords in use of JSON schema, of editors, and of vitgraph. */
 export interface SchemaNode {
   readonly $ref?: string;
   readonly title?: string;
@@ -26,7 +26,7 @@ export interface SchemaNode {
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly additionalProperties?: boolean | SchemaNode;
   readonly definitions?: Readonly<Record<string, SchemaNode>>;
-  /** Whose key it is: the encoder's, the language model's, or only an editor's. */
+  /** The part that reads the key: the encoder, the language model, or only editors. */
   readonly "x-vitgraph-scope"?: "encoder" | "language-model" | "editor";
   /** The key is an old name of this one. */
   readonly "x-vitgraph-alias-of"?: string;
@@ -38,9 +38,9 @@ export interface SchemaNode {
   };
   /** The key is accepted and has no effect, for this reason. */
   readonly "x-vitgraph-ignored"?: string;
-  /** The names of an enum whose members may also be given by number, in that order. */
+  /** The names of an enum, in the order of their numbers: vLLM accepts both. */
   readonly "x-vitgraph-names"?: readonly string[];
-  /** What to say where the value is wrong, if the schema's keywords do not say it well. */
+  /** The expected value, for messages, if the schema's keywords do not describe it well. */
   readonly "x-vitgraph-expected"?: { readonly text: string; readonly remedy: string };
   /** vLLM's current schema does not have the key. */
   readonly "x-vitgraph-vllm"?: "refused";
@@ -90,7 +90,7 @@ export function typesOf(node: SchemaNode): readonly string[] {
   return typeof node.type === "string" ? [node.type] : (node.type ?? []);
 }
 
-/** What a value should be, as a phrase: "a list of positive integers, or null". */
+/** The expected value as a phrase: "a list of positive integers, or null". */
 export function describeExpected(node: SchemaNode): string {
   const special = node["x-vitgraph-expected"];
   if (special !== undefined) return special.text;

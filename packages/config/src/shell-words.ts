@@ -1,6 +1,6 @@
 /**
- * Splits a command line into words as a POSIX shell does, and keeps the place of each character: compose files and
- * `sh -c` scripts have a whole command in one string. Variables, globs and substitutions are left as they are written.
+ * Splits a command line into words as a POSIX shell does, with the place of each character: compose files and `sh -c`
+ * scripts have a whole command in one string. Variables, globs and substitutions are not expanded.
  */
 import type { TextEdit } from "./fix.js";
 
@@ -12,7 +12,7 @@ export interface ShellWord {
   readonly starts: readonly number[];
   /** Offset after each character. */
   readonly ends: readonly number[];
-  /** How each character is quoted; one more for the end. */
+  /** Quoting of each character; one more for the end. */
   readonly quotes: readonly Quote[];
 }
 
@@ -82,7 +82,7 @@ function readWord(line: string, from: number): { word: ShellWord; next: number }
   };
 }
 
-/** An edit of a word as one of the line; undefined where the new characters would need quotes that are not there. */
+/** An edit of a word as an edit of the line; undefined if the new characters would need other quotes. */
 export function editWord({ starts, ends, quotes }: ShellWord, edit: TextEdit): TextEdit | undefined {
   const start = starts[edit.start]!;
   const end = edit.end === edit.start ? start : ends[edit.end - 1]!;

@@ -10,7 +10,7 @@ export interface Span {
   readonly end: number;
 }
 
-/** All edits in the text around theirs, or none. */
+/** All edits mapped to the enclosing text; undefined if one cannot be. */
 export function embedEdits(
   edits: readonly TextEdit[],
   embed: (edit: TextEdit) => TextEdit | undefined,

@@ -1,4 +1,4 @@
-/** JSON values as JavaScript has them. */
+/** JSON values in JavaScript. */
 import { fromPointer } from "./pointer.js";
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
@@ -51,7 +51,7 @@ const SHOWN_CHARACTERS = 60;
 /** A value as JSON, shortened: messages are one line. Costs no more for a large value than for a small one. */
 export function show(value: unknown): string {
   let members = SHOWN_CHARACTERS;
-  // No more members than characters can be shown; the rest are not visited.
+  // Visits at most as many members as characters are shown.
   function prune(node: unknown): unknown {
     if (typeof node === "bigint") return `${node}`;
     if (typeof node === "string") return node.slice(0, SHOWN_CHARACTERS + 1);

@@ -1,6 +1,5 @@
 /**
- * How deep a YAML text is nested, counted on its tokens: the lexer of `yaml` does not recurse, its parser and composer
- * do.
+ * Checks the nesting of a YAML text on its tokens: the lexer of `yaml` does not recurse, its parser and composer do.
  */
 import { CST, Lexer } from "yaml";
 import { MAX_DEPTH } from "./bounds.js";
@@ -9,10 +8,10 @@ import { MAX_DEPTH } from "./bounds.js";
 const SCALAR_MARK = "\u001f";
 
 /**
- * Whether flow brackets and block collections are nested more than {@link MAX_DEPTH} deep.
+ * True if flow brackets and block collections are nested more than {@link MAX_DEPTH} deep.
  *
  * A block collection begins at the column of its first key or dash, and ends before a line that is indented less. The
- * column of every scalar is counted, too, so the count may be one above the depth and is never below it.
+ * column of every scalar is counted too, so the count may be one above the depth, but never below it.
  */
 export function isYamlTooDeep(text: string): boolean {
   const columns: number[] = [];
@@ -45,7 +44,7 @@ export function isYamlTooDeep(text: string): boolean {
   return false;
 }
 
-/** Whether a collection may begin at a token: keys and dashes; a colon only where it has no key before it. */
+/** True if a collection may begin at a token: a key or a dash, or a colon without a key before it. */
 function isCollectionStart(type: CST.TokenType | null, before: CST.TokenType | null): boolean {
   switch (type) {
     case "scalar":

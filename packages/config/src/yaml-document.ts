@@ -1,8 +1,8 @@
 /**
  * YAML documents with the position of each value.
  *
- * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. Compilation configs often stand in
- * such a file as a string of JSON; positions inside that string are positions in the file, too.
+ * YAML 1.1, as PyYAML reads it for vLLM: `on` and `yes` are booleans, `<<` merges. A compilation config is often a string
+ * of JSON in such a file; positions inside that string are positions in the file too.
  */
 import { shorten } from "@vitgraph/errors";
 import {
@@ -38,7 +38,7 @@ export function parseYamlDocument(text: string, source: string): ConfigDocument 
     const { line, col } = lines.linePos(offset);
     return { source, line, column: col };
   };
-  // A tag that is not known is a warning there, and an error in PyYAML.
+  // An unknown tag is a warning of this parser, and an error in PyYAML.
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) throw configInvalid(faults.map((fault) => yamlProblem(fault, locate)));
   if (document.contents !== null) refuseCollectionKeys(document.contents, locate);
@@ -56,10 +56,10 @@ export function yamlProblem(fault: YAMLError, locate: LocateOffset): ConfigProbl
   return { ...place, message, remedy: "correct the text at this place" };
 }
 
-/** Keys that are lists or maps: PyYAML refuses them, and unfilled templates look like them. */
+/** Refuses keys that are lists or maps, as PyYAML does. Templates that are not filled in look like them. */
 function refuseCollectionKeys(root: Node, locate: (offset: number) => Place): void {
   const problems = new ProblemList();
-  // By anchor, as far as the walk has come: an alias means the last node before it. Asking the alias walks the document.
+  // Nodes by anchor, so far: an alias means the last one before it. `alias.resolve` would walk the document each time.
   const anchored = new Map<string, Node>();
   visit(root, {
     Value(_, node) {
@@ -144,14 +144,14 @@ class YamlDocument implements ConfigDocument {
     }
   }
 
-  /** The node at a pointer; null where there is none. */
+  /** The node at a pointer, or null. */
   private exactly(pointer: string): Node | null {
     const segments = fromPointer(pointer);
     const { node, depth } = this.find(segments);
     return depth === segments.length ? node : null;
   }
 
-  /** The node at a path, or its nearest ancestor; `depth` says how far it got. */
+  /** The node at a path, or its nearest ancestor, at `depth`. */
   private find(segments: readonly string[]): { node: Node | null; key: Node | undefined; depth: number } {
     let node = this.root;
     let key: Node | undefined;
@@ -166,7 +166,7 @@ class YamlDocument implements ConfigDocument {
     return { node, key, depth: segments.length };
   }
 
-  /** By key; the last pair of those with one key. */
+  /** Pairs by key; of equal keys, the last. */
   private pairsOf(map: YAMLMap): ReadonlyMap<string, Pair> {
     let pairs = this.pairs.get(map);
     if (pairs === undefined) {
@@ -224,7 +224,7 @@ function duplicateKeys(root: Node): string[] {
       for (const pair of node.items as Pair[]) {
         const name = keyText(pair);
         const at = pointer + toPointer([name]);
-        // A second "<<" merges a second map: nothing is lost.
+        // A second "<<" merges a second map, and replaces nothing.
         if (seen.has(name) && name !== "<<") found.add(at);
         seen.add(name);
         collect(pair.value, at);

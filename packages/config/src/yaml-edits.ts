@@ -1,12 +1,12 @@
 /**
- * Changes of a config that is written as YAML, as edits of its text: flow style as in JSON, block style by whole lines.
- * Keys stay in their quotes, if they had any. New values are written as JSON, which YAML reads.
+ * Changes of a YAML config as edits of its text: flow style as in JSON, block style by whole lines. Quoted keys stay
+ * quoted. New values are written as JSON, which is valid YAML.
  */
 import { isCollection, isScalar, isSeq, type Node, type Pair, type YAMLMap, type YAMLSeq } from "yaml";
 import type { TextEdit } from "./fix.js";
 import { insertSpan, removeSpan, type Span } from "./text-edits.js";
 
-/** Undefined where the key's text cannot be replaced alone. */
+/** Undefined if the key's text cannot be replaced alone. */
 export function renameKey(key: unknown, name: string): readonly TextEdit[] | undefined {
   if (!isScalar(key) || !key.range || isBlockScalar(key)) return undefined;
   const isQuoted = key.type === "QUOTE_DOUBLE" || key.type === "QUOTE_SINGLE";

@@ -28,7 +28,7 @@ export function extractJson(yaml: string, path: readonly string[]): EmbeddedJson
   return embeddedJson(document.getIn(path, true) as Node | undefined, document, yaml);
 }
 
-/** As {@link extractJson}, for a node of a YAML document. A string that is not JSON is used unchanged too. */
+/** Like {@link extractJson}, for a node of a YAML document. A string that is not JSON is returned unchanged. */
 export function embeddedJson(
   found: Node | null | undefined,
   document: Document,

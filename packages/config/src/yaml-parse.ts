@@ -1,4 +1,4 @@
-/** The calls of the YAML parser: with this project's options, and only on text whose size and depth are bounded. */
+/** Calls the YAML parser with this project's options, and only on text of bounded size and depth. */
 import { type Document, LineCounter, parseAllDocuments, parseDocument } from "yaml";
 import { MAX_TEXT_LENGTH } from "./bounds.js";
 import { isYamlTooDeep } from "./yaml-bounds.js";

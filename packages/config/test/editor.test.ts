@@ -1,7 +1,7 @@
 /**
- * What an editor makes of the published schemas, asked of VS Code's own JSON language service: completion, hover and
- * squiggles, in a JSON file that names its schema, in a `--config` file, and in JSON inside YAML. And that they have
- * standard keywords alone, which ajv's strict mode demands.
+ * The published schemas in VS Code's JSON language service: completion, hover and diagnostics, in a JSON file that names
+ * its schema, in a `--config` file, and in JSON inside YAML. Also checks that the schemas only have standard keywords, as
+ * ajv's strict mode demands.
  */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -46,7 +46,7 @@ beforeAll(() => {
   });
 });
 
-/** A text with "|" where the cursor is, opened as a file beside the schema. */
+/** Opens a text as a file next to the schema; "|" marks the cursor. */
 function open(marked: string, name = "a.cc.json") {
   const offset = marked.indexOf("|");
   const text = marked.replace("|", "");
@@ -69,7 +69,7 @@ async function validate(text: string, name?: string): Promise<readonly Diagnosti
   return service.doValidation(document, json);
 }
 
-/** What is underlined, and why. */
+/** The underlined texts, with their messages. */
 async function squiggles(text: string, name?: string): Promise<string[]> {
   const { document } = open(text, name);
   return (await validate(text, name)).map(({ range, message }) => `${document.getText(range)} — ${message}`);
@@ -81,7 +81,7 @@ function markdown(contents: unknown): string {
     .join("\n");
 }
 
-/** The text of a hover as it is shown: the service escapes what markdown would read as markup. */
+/** The shown text of a hover, without the escapes of markdown. */
 async function shownOnHover(marked: string, name?: string): Promise<string> {
   return (await hover(marked, name)).replaceAll("\\", "");
 }
@@ -184,7 +184,7 @@ describe("squiggles", () => {
     ['{ "encoder_cudagraph_max_vision_items_per_batch": -1 }', "-1 — Value is below the minimum of 0."],
     ['{ "pass_config": { "enable_spp": true } }', '"enable_spp" — Property enable_spp is not allowed.'],
     ['{ "encoder_cudagraph_piecewise": true }', "true — Value is not accepted. Valid values: false."],
-    // Which key replaces it is in the hover, which VS Code shows in the same box.
+    // The hover names the key that replaces it; VS Code shows both in one box.
     ['{ "level": 3 }', "3 — Matches a schema that is not allowed."],
     ['{ "traced_files": [] }', "[] — Matches a schema that is not allowed."],
   ])("under %s", async (text, wanted) => {
@@ -278,7 +278,7 @@ compilation-config: |
   mode: VLLM_COMPILE
 `;
 
-  /** The value as a JSON file of its own, and the way back. */
+  /** Extracts the value as a JSON text, and maps offsets back. */
   function embedded(yaml: string) {
     const json = extractJson(yaml, ["compilation-config"]);
     if (json === undefined) return expect.unreachable("there is no value");

@@ -1,9 +1,8 @@
 /**
- * llama.cpp's C functions and structs, as llama.h of the pinned version declares them. This file alone knows their layout
- * and names. Pointers are opaque; each function runs on the caller's
- * thread, or by {@link callAsync} on one of libuv's pool.
+ * llama.cpp's C functions and structs, as llama.h of the pinned version declares them. No other file knows their layout and
+ * names. Pointers are opaque. Each function runs on the caller's thread, or with {@link callAsync} on libuv's pool.
  *
- * Contexts are not thread safe: whoever calls awaits one call on a context before the next.
+ * Contexts are not thread safe: await each call on a context before the next.
  */
 
 import { toVitgraphError } from "@vitgraph/errors";
@@ -232,22 +231,22 @@ export interface Binding extends Functions {
   readFloats(address: bigint, count: number): Float32Array;
   /** Native memory that holds 0, 1, 2, …: a batch points to its rows' sequence numbers. */
   createSequenceNumbers(count: number): SequenceNumbers;
-  /** llama.cpp's log until the returned function is called; from then on nothing is logged. */
+  /** Passes llama.cpp's log to the listener until the returned function is called; then nothing is logged. */
   listenToLog(listener: (level: number, text: string) => void): () => void;
 }
 
 export interface SequenceNumbers {
-  /** Of each number. */
+  /** Address of each number. */
   readonly addresses: BigUint64Array;
   free(): void;
 }
 
-/** Room for fields that another version may have behind ours, so that reading its defaults damages nothing. */
+/** Space for fields that another version may add, so that reading its defaults does not write beyond the buffer. */
 const GUARD_BYTES = 512;
 
 /** @throws VG_BACKEND_UNAVAILABLE where the library is another version, or its structs have another layout */
 export async function loadBinding(library: LlamaLibrary): Promise<Binding> {
-  // Only now: it is native code, which a converter of files can do without.
+  // Imported here, since the GGUF converter does not need this native addon.
   const { default: koffi } = await import("koffi").catch((cause) => {
     throw toVitgraphError(cause, "VG_BACKEND_UNAVAILABLE", "koffi cannot be loaded", "npm install koffi@3");
   });

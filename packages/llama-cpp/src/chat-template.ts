@@ -1,6 +1,6 @@
 /**
- * Messages to the parts of a prompt, by the GGUF's own chat template. Control tokens come from the template alone: what a
- * user writes is text, even if it reads `<|im_end|>`.
+ * Renders messages to the parts of a prompt with the GGUF's chat template. Only the template can produce control tokens: a
+ * user's `<|im_end|>` stays text.
  */
 import { Template } from "@huggingface/jinja";
 import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
@@ -28,7 +28,7 @@ export class ChatTemplate {
     } catch (cause) {
       throw toVitgraphError(cause, "VG_MODEL_INVALID", "the chat template of the GGUF cannot be read");
     }
-    // The longest first, so that none hides another that begins with it.
+    // Longest first: a token must not match in the place of a longer one that begins with it.
     const sorted = [...controls].sort((a, b) => b.length - a.length);
     this.#longest = sorted[0]?.length ?? 0;
     this.#beginnings = new Set(
@@ -40,8 +40,9 @@ export class ChatTemplate {
 
   /**
    * @param messages as the template expects them: `role`, and `content` as text or as a list of `{ type, text }`
-   * @param variables further ones of the template: `tools`, `enable_thinking`, … Their text is text, as the messages' is
-   * @param own variables whose text may be control tokens: `bos_token`, `add_generation_prompt`, …
+   * @param variables further variables of the template: `tools`, `enable_thinking`, … Like messages, they never produce
+   *   control tokens
+   * @param own variables that may produce control tokens: `bos_token`, `add_generation_prompt`, …
    * @throws VG_ARGUMENT_INVALID where the template refuses the messages
    */
   render(
@@ -87,7 +88,8 @@ export class ChatTemplate {
   /** Breaks the beginning of a control token at the end too. */
   #mark(text: string, mark: string): string {
     const broken = this.#breakControls(text, mark);
-    // What follows in the prompt could complete a control token that begins here. From the end: marks move what is behind.
+    // The text that follows in the prompt could complete a control token that begins here. From the end, since a mark shifts
+    // the offsets after it.
     let marked = broken;
     for (let start = broken.length - 1; start >= Math.max(0, broken.length - this.#longest + 1); start--) {
       if (!this.#beginnings.has(broken.slice(start))) continue;
@@ -104,7 +106,7 @@ function afterFirst(text: string, mark: string): string {
 
 interface TextMap {
   readonly text: (text: string) => string;
-  /** For keys and for `type`, words that a template compares with its own. */
+  /** Maps keys and values of `type`, which templates compare with their own words. */
   readonly name: (text: string) => string;
 }
 
@@ -120,7 +122,7 @@ function mapText(value: unknown, map: TextMap): unknown {
   );
 }
 
-/** One of Unicode's noncharacters that messages and variables do not have: it cannot stand in text that anybody meant. */
+/** A Unicode noncharacter that messages and variables do not contain. Noncharacters have no use in text. */
 function unusedCharacter(messages: unknown): string {
   const all = JSON.stringify(messages);
   for (let code = 0xfdd0; code <= 0xfdef; code++) {

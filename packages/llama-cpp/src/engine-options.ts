@@ -6,11 +6,11 @@ import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 export interface LlamaEngineOptions {
   /** The language model's GGUF. */
   readonly model: string;
-  /** The checkpoint whose vision tower encodes images: a directory, or an id in the hub's local cache. Left out: text alone. */
+  /** Checkpoint of the vision tower: a directory, or an id in the hub's local cache. Default: text only. */
   readonly visionModel?: string;
-  /** vLLM's, for the vision tower. */
+  /** vLLM's compilation config, for the vision tower. */
   readonly compilationConfig?: HostEngine["compilationConfig"];
-  /** Tokens of a sequence, prompt and answer. Default: 4096, or fewer where the model was trained with fewer. */
+  /** Tokens of a sequence, prompt and answer. Default: 4096, or the model's training context if that is shorter. */
   readonly contextSize?: number;
   /** Sequences that are decoded together. Default: 4. Each has memory for `contextSize` tokens. */
   readonly parallel?: number;
@@ -21,13 +21,13 @@ export interface LlamaEngineOptions {
   /** Tokens in a batch: longer prompts are decoded in pieces. Default: 512. */
   readonly batchTokens?: number;
   /**
-   * Of the KV cache. Default: f16. With f32, attention is computed in float32 too: for comparing with a reference, at twice
-   * the memory.
+   * Dtype of the KV cache. Default: f16. With f32, attention is computed in float32 too, for comparison with a reference, and
+   * the cache takes twice the memory.
    */
   readonly cacheType?: "f16" | "f32";
   /** CPU threads of the language model. Default: one less than the cores. */
   readonly threads?: number;
-  /** Of vitgraph's encoder: `backend`, `device`, `limits`, … */
+  /** Options of vitgraph's encoder: `backend`, `device`, `limits`, … */
   readonly encoder?: EncoderPluginOptions;
   /** A folder with a build of llama.cpp. Default: the installed package of `@node-llama-cpp`. */
   readonly library?: string;

@@ -1,6 +1,6 @@
 /**
- * The models that llama.cpp runs here: how each places images and videos in a prompt, and what its language model is in a
- * GGUF file, as llama.cpp's convert_hf_to_gguf.py has it. No other file of this package names one.
+ * The model families that llama.cpp runs here: their image and video placeholders, and the GGUF form of their language
+ * models, as llama.cpp's convert_hf_to_gguf.py writes it. No other file of this package names a model.
  */
 import { describe, listed, VitgraphError } from "@vitgraph/errors";
 import { f32, u32 } from "./gguf/gguf-header.js";
@@ -30,7 +30,7 @@ import {
 import type { TextConfig } from "./gguf/text-config.js";
 
 export interface PromptFamily {
-  /** The control token that the template writes for an image, and what stands around the rows in its place. */
+  /** The control token that the template writes for an image, and the text and tokens around the image's rows. */
   readonly image: Placeholder;
   readonly video?: Placeholder & {
     /**
@@ -39,9 +39,9 @@ export interface PromptFamily {
      */
     readonly layout: "timestamps" | "grid" | "grid in seconds";
   };
-  /** Time, row and column for each row; otherwise rows have consecutive positions. */
+  /** True if rows have positions by time, row and column; otherwise they have consecutive positions. */
   readonly mrope: boolean;
-  /** Whether rows of an image attend to each other both ways. */
+  /** True if rows of an image attend to each other both ways. */
   readonly bidirectional: boolean;
 }
 
@@ -76,9 +76,9 @@ const GEMMA3_PROMPT: PromptFamily = {
 // ---- language models
 
 /**
- * llama.cpp's name of a pre-tokenizer, by its regular expression. llama.cpp's converter knows it by what it makes of a
- * text; the expression tells the same without a whole vocabulary. Their tokenizers normalise text to NFC first, which llama.cpp
- * does not.
+ * llama.cpp's names of pre-tokenizers, by their regular expressions. llama.cpp's converter recognises a pre-tokenizer by its
+ * tokens for a test text, which needs the whole vocabulary. The tokenizers of these models normalise text to NFC first;
+ * llama.cpp does not.
  */
 export const PRE_TOKENIZERS: Readonly<Record<string, string>> = {
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
@@ -232,7 +232,7 @@ function qwen3Attention(config: TextConfig): TensorRule[] {
   return [...attentionMatrices(config, heads, false), ...norms(config, QWEN_NORMS), ...headNorms(heads.dim)];
 }
 
-/** llama.cpp takes five sliding layers and a full one, and a scale from the sizes alone. */
+/** llama.cpp assumes five sliding layers and then a full one, and computes the attention scale from the sizes. */
 function checkGemma3(config: TextConfig): void {
   const layers = layerCount(config);
   const pattern = Array.from({ length: layers }, (_, i) =>
@@ -249,7 +249,7 @@ function checkGemma3(config: TextConfig): void {
   config.require("query_pre_attn_scalar", [layers === 62 ? config.count("hidden_size") / queries : dim]);
 }
 
-/** By transformers' `model_type`. Without `gguf`, the language model must come as a GGUF file. */
+/** Families by transformers' `model_type`. Without `gguf`, the converter does not support the language model. */
 const FAMILIES: Readonly<Record<string, { readonly prompt: PromptFamily; readonly gguf?: GgufFamily }>> = {
   qwen2_vl: { prompt: qwenPrompt("grid"), gguf: QWEN2_VL },
   qwen2_5_vl: { prompt: qwenPrompt("grid in seconds"), gguf: QWEN2_VL },

@@ -1,4 +1,4 @@
-/** An answer while it comes: an async iterator of its tokens, and a promise of the whole. */
+/** A streamed answer: an async iterator of its tokens, and a promise of the result. */
 import type { TokenLogprob } from "./sampling.js";
 
 export interface GenerationChunk {
@@ -6,7 +6,7 @@ export interface GenerationChunk {
   readonly text: string;
   /** Absent for the rest of the text after the last token. */
   readonly token?: number;
-  /** Of the token. */
+  /** The token's log probability. */
   readonly logprob?: number;
   readonly topLogprobs?: readonly TokenLogprob[];
 }
@@ -16,28 +16,28 @@ export interface Usage {
   /** Tokens of text and rows of images and videos. */
   readonly promptTokens: number;
   readonly imageTokens: number;
-  /** Of the prompt's, those that were in a cache. */
+  /** Prompt tokens that were in a KV cache. */
   readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 
 export interface GenerationResult {
   readonly text: string;
-  /** The one that ended the answer included. */
+  /** Includes the token that ended the answer. */
   readonly tokens: readonly number[];
   /** `stop`: an end token or a stop text; `length`: maxTokens or the context. */
   readonly finishReason: "stop" | "length";
   readonly usage: Usage;
   /** Milliseconds from the call. */
   readonly timings: {
-    /** How long reading and encoding images took. */
+    /** Time for reading and encoding images. */
     readonly encodeMs: number;
     readonly firstTokenMs: number;
     readonly totalMs: number;
   };
 }
 
-/** Leaving the loop early takes the request back. */
+/** Leaving the loop early cancels the request. */
 export interface Generation extends AsyncIterable<GenerationChunk> {
   /** Rejects with VG_QUEUE_FULL, VG_ARGUMENT_INVALID, VG_ABORTED, VG_CLOSED, VG_DEVICE_FAILED, or an image's error. */
   readonly result: Promise<GenerationResult>;
@@ -51,14 +51,14 @@ export class GenerationStream implements Generation {
   #state: "open" | "done" | { readonly error: unknown } = "open";
   #wake = () => {};
 
-  /** @param cancel called when nobody wants the rest */
+  /** @param cancel called when the reader leaves the loop early */
   constructor(cancel: () => void) {
     this.#cancel = cancel;
     this.#settle = { resolve: () => {}, reject: () => {} };
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    // Whoever iterates gets the error there.
+    // The iterator throws the same error.
     this.result.catch(() => {});
   }
 

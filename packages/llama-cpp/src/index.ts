@@ -1,5 +1,5 @@
 /**
- * llama.cpp as a host of vitgraph. A barrel, and nothing else.
+ * llama.cpp as a host of vitgraph. Re-exports only.
  *
  * @module @vitgraph/llama-cpp
  */
@@ -12,7 +12,6 @@ export {
   OUTTYPE_NAMES,
   type Outtype,
 } from "./gguf/convert.js";
-export { LLAMA_CPP_VERSION, PACKAGE_VERSION } from "./library.js";
 export {
   type ChatOptions,
   createLlamaEngine,

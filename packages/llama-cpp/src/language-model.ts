@@ -40,10 +40,10 @@ export interface ContextOptions {
 
 export class LanguageModel {
   readonly tokenizer: Tokenizer;
-  /** Columns of a row that stands for a token. */
+  /** Columns of an embedding row, one row per token. */
   readonly embeddingColumns: number;
   readonly trainedContext: number;
-  /** Whether a row has positions by time, row and column. */
+  /** True if rows have positions by time, row and column. */
   readonly mrope: boolean;
   readonly chatTemplate: string | null;
   readonly #llama: Binding;
@@ -51,7 +51,7 @@ export class LanguageModel {
 
   /** @throws VG_BACKEND_UNAVAILABLE, VG_MODEL_INVALID */
   static load(options: LanguageModelOptions): Promise<LanguageModel> {
-    // One after the other: the log is the library's, not the model's.
+    // Models load one after the other, since the library's log does not name the model.
     const loading = lastLoad.then(() => load(options));
     lastLoad = loading.catch(() => {});
     return loading;
@@ -73,7 +73,7 @@ export class LanguageModel {
     const { contextSize, parallel, batchTokens, threads = DEFAULT_THREADS, cacheType } = options;
     const context = await callAsync(this.#llama.llama_init_from_model, this.#model, {
       ...this.#llama.contextDefaults,
-      // Each sequence has a cache of its own of this size.
+      // Each sequence has its own KV cache of contextSize.
       n_ctx: contextSize * parallel,
       n_seq_max: parallel,
       n_batch: batchTokens,
@@ -82,7 +82,7 @@ export class LanguageModel {
       n_threads_batch: threads,
       type_k: CACHE_TYPES[cacheType],
       type_v: CACHE_TYPES[cacheType],
-      // Its kernels round keys and values to float16.
+      // FlashAttention's kernels round keys and values to float16.
       ...(cacheType === "f32" ? { flash_attn_type: FLASH_ATTENTION_OFF } : {}),
     });
     if (context === null) {
@@ -124,12 +124,12 @@ export class DecoderContext {
     this.#sequences = llama.createSequenceNumbers(parallel);
   }
 
-  /** Whether images' rows attend to each other both ways, in the steps that follow. */
+  /** Turns bidirectional attention among an image's rows on or off, from the next step on. */
   setBidirectional(isBidirectional: boolean): void {
     this.#llama.llama_set_causal_attn(this.#context, !isBidirectional);
   }
 
-  /** Removes a slot's cache from a position on. False where the model can only forget all of it. */
+  /** Removes a slot's cache from a position on. False if the model can only remove all of it. */
   truncate(slot: number, position: number): boolean {
     return this.#llama.llama_memory_seq_rm(this.#memory, slot, position, -1);
   }
@@ -146,7 +146,7 @@ export class DecoderContext {
     );
   }
 
-  /** Draws a token from the logits of a row of the last step, and tells the chain. */
+  /** Samples a token from the logits of a row of the last step; the chain records it. */
   sample(chain: Sampler, row: number): Promise<number> {
     return callAsync(this.#llama.llama_sampler_sample, chain, this.#context, row);
   }
@@ -167,7 +167,7 @@ export class DecoderContext {
     const columns = this.#model.embeddingColumns;
     const isRows = kind === "rows";
     const token = isRows ? null : new Int32Array(count);
-    // Time, row and column one after the other, and one that only vision towers use.
+    // M-RoPE has four blocks: time, row, column, and one that only vision towers use.
     const pos = new Int32Array(isRows && this.#model.mrope ? 4 * count : count);
     const seq_id = new BigUint64Array(count);
     const logits = new Int8Array(count);
@@ -224,11 +224,11 @@ function metadata(llama: Binding, model: Model, key: string): string {
   return Buffer.from(bytes.subarray(0, Math.max(0, count))).toString();
 }
 
-/** llama.cpp's threads spin at barriers: one that has no core holds all others up. JavaScript and the encoder need one. */
+/** llama.cpp's threads spin at barriers, so a thread without a core delays all others. One core is left for JavaScript and the encoder. */
 const DEFAULT_THREADS = Math.max(1, availableParallelism() - 1);
 
 let lastLoad: Promise<unknown> = Promise.resolve();
-/** By the library's path: backends register themselves once in a process. */
+/** Bindings by the library's path: backends register themselves once in a process. */
 const bindings = new Map<string, Binding>();
 /** `GGML_LOG_LEVEL_ERROR` */
 const ERROR_LEVEL = 4;

@@ -1,6 +1,6 @@
 /**
- * Finds llama.cpp's libraries as an npm package ships them. Nothing is downloaded or built. Struct layouts change from
- * one release of llama.cpp to the next, so one release is pinned, and another one is refused before anything is called.
+ * Finds llama.cpp's libraries in an npm package. Nothing is downloaded or built. Struct layouts change between releases of
+ * llama.cpp, so one release is pinned, and others are rejected before any function is called.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -32,8 +32,8 @@ export interface LlamaLibrary {
 }
 
 /**
- * @param directory a folder with the libraries; left out, that of the first installed package
- * @param from where packages are looked for: the application's folder
+ * @param directory a folder with the libraries. Default: that of the first installed package
+ * @param from folder in which packages are looked for: the application's
  * @throws VG_BACKEND_UNAVAILABLE
  */
 export function findLibrary(directory?: string, from: string = process.cwd()): LlamaLibrary {
@@ -50,7 +50,7 @@ function packageDirectory(from: string): string {
       "pass the option library: a folder with a build of it",
     );
   }
-  // The application's own packages first: those of another version may be near this file.
+  // The application's packages go first, since another version may be installed near this file.
   const bases = [pathToFileURL(join(from, "package.json")), import.meta.url];
   for (const name of names) {
     for (const base of bases) {

@@ -10,7 +10,14 @@ import { checkEngineOptions, type LlamaEngineOptions } from "./engine-options.js
 import type { Generation } from "./generation.js";
 import { type DecoderContext, LanguageModel } from "./language-model.js";
 import { type MediaPart, type Message, readMessages } from "./messages.js";
-import { type PromptPart, type PromptPiece, placeMedia, promptUnits, readPrompt } from "./prompt.js";
+import {
+  noVisionModel,
+  type PromptPart,
+  type PromptPiece,
+  placeMedia,
+  promptUnits,
+  readPrompt,
+} from "./prompt.js";
 import { Request } from "./request.js";
 import { checkGeneration, type GenerationOptions } from "./sampling.js";
 import { Scheduler, type Step } from "./scheduler.js";
@@ -32,7 +39,7 @@ export interface GenerateOptions extends GenerationOptions {
 }
 
 export interface LlamaEngineStats {
-  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  /** Requests that encode their images, wait for a slot, and decode. */
   readonly preparing: number;
   readonly waiting: number;
   readonly running: number;
@@ -49,6 +56,7 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
   const model = await LanguageModel.load({ model: path, gpuLayers, library });
   let vision: Vision | undefined;
   try {
+    const template = templateOf(model);
     const { parallel = 4, batchTokens = 512, threads, maxWaiting = 256, cacheType = "f16" } = options;
     const { contextSize = Math.min(4096, model.trainedContext) } = options;
     if (visionModel !== undefined) {
@@ -69,7 +77,8 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
     }
     const context = await model.createContext({ contextSize, parallel, batchTokens, threads, cacheType });
     const name = basename(path, ".gguf");
-    return new LlamaEngine({ name, model, vision, context, contextSize, parallel, batchTokens, maxWaiting });
+    const limits = { contextSize, parallel, batchTokens, maxWaiting };
+    return new LlamaEngine({ name, model, template, vision, context, ...limits });
   } catch (error) {
     await vision?.[Symbol.asyncDispose]();
     await model.free();
@@ -77,9 +86,15 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
   }
 }
 
+/** @throws VG_MODEL_INVALID if the GGUF's chat template cannot be parsed */
+function templateOf({ chatTemplate, tokenizer }: LanguageModel): ChatTemplate | undefined {
+  return chatTemplate === null ? undefined : new ChatTemplate(chatTemplate, tokenizer.controls.keys());
+}
+
 interface EngineParts {
   readonly name: string;
   readonly model: LanguageModel;
+  readonly template: ChatTemplate | undefined;
   readonly vision: Vision | undefined;
   readonly context: DecoderContext;
   readonly contextSize: number;
@@ -89,12 +104,11 @@ interface EngineParts {
 }
 
 export class LlamaEngine implements AsyncDisposable {
-  /** Of the GGUF's file, without its ending. */
+  /** Name of the GGUF's file, without its ending. */
   readonly name: string;
   /** Tokens of a sequence, prompt and answer. */
   readonly contextSize: number;
   readonly #parts: EngineParts;
-  readonly #template: ChatTemplate | undefined;
   readonly #scheduler: Scheduler<Request>;
   readonly #live = new Set<Request>();
   readonly #preparing = new Set<Promise<void>>();
@@ -104,13 +118,10 @@ export class LlamaEngine implements AsyncDisposable {
 
   /** See {@link createLlamaEngine}. */
   constructor(parts: EngineParts) {
-    const { model, vision, parallel, batchTokens, contextSize } = parts;
+    const { vision, parallel, batchTokens, contextSize } = parts;
     this.#parts = parts;
     this.name = parts.name;
     this.contextSize = contextSize;
-    const { chatTemplate, tokenizer } = model;
-    this.#template =
-      chatTemplate === null ? undefined : new ChatTemplate(chatTemplate, tokenizer.controls.keys());
     const wholeMedia = vision?.family.bidirectional ?? false;
     this.#scheduler = new Scheduler({ slots: parallel, batchTokens, wholeMedia });
     this.#loop = this.#run();
@@ -124,7 +135,7 @@ export class LlamaEngine implements AsyncDisposable {
     });
   }
 
-  /** Goes on from a prompt. */
+  /** Continues a prompt. */
   generate(options: GenerateOptions): Generation {
     return this.#start(options, () => {
       checkGeneration("generate", options, ["prompt"]);
@@ -143,7 +154,7 @@ export class LlamaEngine implements AsyncDisposable {
     return { preparing: this.#live.size - scheduled, waiting, running: running.length };
   }
 
-  /** Ends what is running with VG_CLOSED, and frees both models. */
+  /** Ends all requests with VG_CLOSED, and frees both models. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -165,18 +176,19 @@ export class LlamaEngine implements AsyncDisposable {
 
   #renderMessages({ messages, tools, templateVariables }: ChatOptions) {
     const read = readMessages(messages);
-    if (this.#template === undefined) {
+    const { template, vision, model } = this.#parts;
+    if (template === undefined) {
       throw new VitgraphError("VG_MODEL_INVALID", "the GGUF has no chat template", {
         remedy: "use generate with a prompt, or convert the checkpoint again",
       });
     }
-    const { bosText, eosText } = this.#parts.model.tokenizer;
-    const rendered = this.#template.render(
+    const { bosText, eosText } = model.tokenizer;
+    const rendered = template.render(
       read.messages,
       { ...(tools === undefined ? {} : { tools }), ...templateVariables },
       { bos_token: bosText, eos_token: eosText, add_generation_prompt: true },
     );
-    return { pieces: placeMedia(rendered, this.#parts.vision?.family, read.media), media: read.media };
+    return { pieces: placeMedia(rendered, vision?.family, read.media), media: read.media };
   }
 
   #start(
@@ -221,11 +233,7 @@ export class LlamaEngine implements AsyncDisposable {
   ): Promise<void> {
     const { model, vision } = this.#parts;
     request.throwIfCancelled();
-    if (media.length > 0 && vision === undefined) {
-      throw new VitgraphError("VG_ARGUMENT_INVALID", "the engine has no vision model", {
-        remedy: "pass visionModel to createLlamaEngine",
-      });
-    }
+    if (media.length > 0 && vision === undefined) throw noVisionModel();
     const { signal, encoderCaller: caller } = request;
     const encoded = (await vision?.encode(media, { signal, caller, contextSize: this.contextSize })) ?? [];
     request.encoded(media.length);
@@ -286,7 +294,7 @@ export class LlamaEngine implements AsyncDisposable {
       }
     } catch (error) {
       for (const { sequence } of step.chunks) {
-        // Nobody knows what its cache holds.
+        // The state of its cache is unknown.
         sequence.cached = 0;
         this.#drop(sequence, toVitgraphError(error, "VG_DEVICE_FAILED", "llama.cpp failed"));
       }
@@ -304,7 +312,7 @@ export class LlamaEngine implements AsyncDisposable {
     request.finish();
   }
 
-  /** The slot's cache ends where the request's own begins. */
+  /** Removes the part of the slot's cache that the request does not share. */
   #truncate(request: Request): void {
     const { context } = this.#parts;
     const slot = request.slot as number;

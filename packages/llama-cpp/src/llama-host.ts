@@ -1,4 +1,4 @@
-/** llama.cpp as the plugin contract sees it: a host that takes an encoder for each modality, and asks it. */
+/** llama.cpp as a host of the plugin contract: takes an encoder for each modality, and calls it. */
 import {
   type Embedding,
   type EncodeOptions,
@@ -53,8 +53,8 @@ export class LlamaHost implements HostEngine {
   }
 
   /**
-   * A request's items, in one call of their encoder so that they share batches. One outcome an item, in their order.
-   * @throws VG_ARGUMENT_INVALID where a modality has no encoder; what the encoder refuses the whole call with
+   * Encodes a request's items in one call per encoder, so that they share batches. One outcome per item, in their order.
+   * @throws VG_ARGUMENT_INVALID if a modality has no encoder; the encoder's error for the whole call
    */
   async encode(
     items: readonly ModalityItem[],

@@ -59,5 +59,9 @@ test("a file comes as bytes, a path, a file URL or a data URL", async () => {
   expect(await readSource(new Blob(["hi"]))).toEqual(new Uint8Array(Buffer.from("hi")));
   await expect(readSource("data:image/png,hi")).rejects.toThrow("it has no ;base64, in it");
   await expect(readSource("https://a/b.png")).rejects.toThrow("is not fetched");
+  expect(Buffer.from(await readSource("DATA:image/png;base64,aGk=")).toString()).toBe("hi");
+  await expect(readSource("file://host/a.png")).rejects.toThrow(
+    'the URL "file://host/a.png" names no file: use file:///absolute/path',
+  );
   await expect(readSource(undefined)).rejects.toThrow("an image or video is undefined");
 });

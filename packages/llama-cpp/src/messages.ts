@@ -1,6 +1,6 @@
 /**
- * OpenAI's messages: what a template sees of them, and the images and videos in their order. Nothing is fetched: an image
- * is bytes, a path, or a data URL. A server that passes on its clients' messages must refuse paths itself.
+ * Splits OpenAI's messages into the template's input and the images and videos in their order. Nothing is fetched: an
+ * image is bytes, a path, or a data URL. A server that forwards its clients' messages must reject paths itself.
  */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -34,14 +34,14 @@ export type MediaPart = ImagePart | VideoPart;
 export interface Message {
   readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string | null | readonly ContentPart[];
-  /** Fields of the model's template: `tool_calls`, `reasoning_content`, `name`, … Their text is escaped as content is. */
+  /** Fields of the model's template: `tool_calls`, `reasoning_content`, `name`, … Their text is escaped like content. */
   readonly [field: string]: unknown;
 }
 
 const ROLES: readonly unknown[] = ["system", "user", "assistant", "tool"];
 
 export interface ReadMessages {
-  /** For the template: parts of images and videos have their type alone. */
+  /** The template's input: parts of images and videos only have their type. */
   readonly messages: readonly Readonly<Record<string, unknown>>[];
   readonly media: readonly MediaPart[];
 }
@@ -68,7 +68,7 @@ export function readMessages(messages: readonly Message[]): ReadMessages {
   return { messages: read, media };
 }
 
-/** Arguments that are JSON as text, as OpenAI has them, become the object that templates write. */
+/** Parses arguments that are a JSON string, as in OpenAI's API: templates expect an object. */
 function readToolCall(call: unknown): unknown {
   const { function: called } = (call ?? {}) as { readonly function?: { readonly arguments?: unknown } };
   if (typeof called?.arguments !== "string") return call;
@@ -85,7 +85,7 @@ function readContent(content: unknown, at: string, media: MediaPart[]): unknown 
     throw invalid(`${at}.content is ${describe(content)}`, "pass text, or a list of parts");
   }
   const parts = content.map((part: ContentPart, index) => readPart(part, `${at}.content[${index}]`, media));
-  // Templates of models that had no images at first take text alone.
+  // Some templates only accept a string.
   const isText = parts.every(({ type }) => type === "text");
   return isText ? parts.map(({ text }) => text).join("") : parts;
 }
@@ -125,14 +125,14 @@ export async function readSource(source: unknown): Promise<Uint8Array> {
   if (typeof address !== "string") {
     throw invalid(`an image or video is ${describe(source)}`, "pass bytes, a path, or a data URL");
   }
-  if (address.startsWith("data:")) return readDataUrl(address);
+  if (/^data:/i.test(address)) return readDataUrl(address);
   if (/^https?:/i.test(address)) {
     throw invalid(
       `${describe(address)} is not fetched`,
       "pass the bytes: await (await fetch(url)).arrayBuffer()",
     );
   }
-  const path = address.startsWith("file:") ? fileURLToPath(address) : address;
+  const path = /^file:/i.test(address) ? pathOf(address) : address;
   try {
     return await readFile(path);
   } catch (cause) {
@@ -140,6 +140,14 @@ export async function readSource(source: unknown): Promise<Uint8Array> {
       remedy: "check that the file exists and can be read",
       cause,
     });
+  }
+}
+
+function pathOf(fileUrl: string): string {
+  try {
+    return fileURLToPath(fileUrl);
+  } catch {
+    throw invalid(`the URL ${describe(fileUrl)} names no file`, "use file:///absolute/path");
   }
 }
 

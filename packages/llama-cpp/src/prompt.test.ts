@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { promptFamily } from "./families.js";
-import { placeMedia, promptUnits } from "./prompt.js";
+import { placeMedia, promptUnits, readPrompt } from "./prompt.js";
 import type { Tokenizer } from "./tokenizer.js";
 import type { MediaUnit } from "./units.js";
 
@@ -76,4 +76,22 @@ test("the first token of a model is not doubled", async () => {
   await expect(units([2000])).rejects.toThrow(
     "the prompt has the token 2000: give whole numbers from 0 to 1999",
   );
+});
+
+test("images without a vision model are refused for that reason, and not for the chat template", () => {
+  const rendered = [{ kind: "text", text: "why?" }] as const;
+  expect(() => placeMedia(rendered, undefined, [{ type: "image", image: "" }])).toThrow(
+    "the engine has no vision model: pass visionModel to createLlamaEngine",
+  );
+});
+
+test.each([
+  [null, "prompt[0] is null"],
+  [5, "prompt[0] is 5"],
+  [{ tokens: "abc" }, "prompt[0] is { tokens }"],
+  [{ control: 7 }, "prompt[0] is { control }"],
+  [{ type: "audio" }, "prompt[0] is { type }"],
+])("the prompt's part %j is refused by name", (part, message) => {
+  expect(() => readPrompt([part as never])).toThrow(expect.objectContaining({ code: "VG_ARGUMENT_INVALID" }));
+  expect(() => readPrompt([part as never])).toThrow(message);
 });

@@ -1,4 +1,4 @@
-/** Rendered text, control tokens, images and videos to the units of a sequence. */
+/** Converts rendered text, control tokens, images and videos to the units of a sequence. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { RenderedPart } from "./chat-template.js";
 import type { PromptFamily, PromptText } from "./families.js";
@@ -15,7 +15,7 @@ export type PromptPart =
   | ImagePart
   | VideoPart;
 
-/** A prompt whose media are not encoded yet: the n-th `media` stands for the n-th image or video. */
+/** A piece of a prompt before its images and videos are encoded: `media` is the index of one. */
 export type PromptPiece = PromptText | { readonly tokens: readonly number[] } | { readonly media: number };
 
 /** @throws VG_ARGUMENT_INVALID */
@@ -32,8 +32,12 @@ export function readPrompt(prompt: string | readonly PromptPart[]): {
   }
   const pieces = parts.map((part: PromptPart, index): PromptPiece => {
     if (typeof part === "string") return { text: part };
-    if ("tokens" in part || "control" in part) return part;
-    if (part.type === "image" || part.type === "video") return { media: media.push(part) - 1 };
+    if (typeof part === "object" && part !== null) {
+      if ("tokens" in part && Array.isArray(part.tokens)) return part;
+      if ("control" in part && typeof part.control === "string") return part;
+      if ("type" in part && (part.type === "image" || part.type === "video"))
+        return { media: media.push(part) - 1 };
+    }
     throw new VitgraphError("VG_ARGUMENT_INVALID", `prompt[${index}] is ${describe(part)}`, {
       remedy: 'pass text, { tokens }, { control }, { type: "image", image } or { type: "video", video }',
     });
@@ -42,14 +46,15 @@ export function readPrompt(prompt: string | readonly PromptPart[]): {
 }
 
 /**
- * Puts media in the places that the template gave them.
- * @throws VG_ARGUMENT_INVALID where the template has another count of places
+ * Replaces the template's image and video tokens by the media.
+ * @throws VG_ARGUMENT_INVALID if their counts differ
  */
 export function placeMedia(
   rendered: readonly RenderedPart[],
   family: PromptFamily | undefined,
   media: readonly MediaPart[],
 ): readonly PromptPiece[] {
+  if (family === undefined && media.length > 0) throw noVisionModel();
   if (family !== undefined && family.video === undefined && media.some(({ type }) => type === "video")) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "the model takes no videos", {
       remedy: "pass frames as images",
@@ -68,6 +73,12 @@ export function placeMedia(
     `the chat template has places for ${placed} images and videos, and the messages have ${media.length}`,
     { remedy: "use a GGUF whose chat template knows images" },
   );
+}
+
+export function noVisionModel(): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", "the engine has no vision model", {
+    remedy: "pass visionModel to createLlamaEngine",
+  });
 }
 
 /** @throws VG_ARGUMENT_INVALID for unknown tokens */
@@ -108,7 +119,7 @@ function insertMedia(
       for (const { unit } of parts) inserted.push(...before, unit, ...after);
       continue;
     }
-    // Each temporal patch brings the marks that the template has written around the video.
+    // Each temporal patch gets its own start and end token, in place of those that the template wrote around the video.
     if (isControl(inserted.at(-1), FRAME_START)) inserted.pop();
     for (const { unit, seconds = 0 } of parts) {
       const time = { text: `<${seconds.toFixed(1)} seconds>` };
@@ -126,7 +137,7 @@ function isControl(piece: Inserted | undefined, control: string): boolean {
   return piece !== undefined && "control" in piece && piece.control === control;
 }
 
-/** Neighbouring text is one text for the tokenizer, wherever it came from. */
+/** Joins neighbouring text, so that the tokenizer sees it as one. */
 function joinText(pieces: readonly Inserted[]): readonly Inserted[] {
   const joined: Inserted[] = [];
   for (const piece of pieces) {

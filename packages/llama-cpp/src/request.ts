@@ -11,7 +11,7 @@ import { cellsOf, sum, type Unit } from "./units.js";
 
 export class Request extends Sequence {
   readonly stream: GenerationStream;
-  /** Why it ends early. */
+  /** The error that ends it early. */
   cancelledBy: unknown;
   finishReason: "stop" | "length" | undefined;
   readonly #options: GenerationOptions;
@@ -44,12 +44,12 @@ export class Request extends Sequence {
     else signal?.addEventListener?.("abort", this.#onAbort, { once: true });
   }
 
-  /** For the encoder's queue. */
+  /** The caller in the encoder's queue. */
   get encoderCaller(): string | undefined {
     return this.#options.caller;
   }
 
-  /** Cells that it may fill. */
+  /** Cells of the KV cache that it may fill. */
   override get cost(): number {
     return super.cost + this.#maxTokens;
   }
@@ -66,7 +66,7 @@ export class Request extends Sequence {
     return this.#options.logprobs !== undefined;
   }
 
-  /** Its stream fails at once; its slot is free after the step that runs. */
+  /** Fails the stream at once. The slot is free after the running step. */
   cancel(error: unknown): void {
     if (this.cancelledBy !== undefined) return;
     this.cancelledBy = error;
@@ -96,7 +96,7 @@ export class Request extends Sequence {
     );
   }
 
-  /** A drawn token: gives out its text, and goes on with it unless it ends the answer. */
+  /** Adds a sampled token: emits its text, and appends it to the sequence unless it ends the answer. */
   take(token: number, logits: Float32Array | undefined, tokenizer: Tokenizer): void {
     if (this.#tokens.length === 0) this.#firstTokenMs = performance.now() - this.#startedAt;
     this.#tokens.push(token);
@@ -138,7 +138,7 @@ export class Request extends Sequence {
     });
   }
 
-  /** Frees what it holds; called once it is out of the scheduler. */
+  /** Frees the sampler chain and the abort listener; called when the scheduler has removed it. */
   end(): void {
     this.#options.signal?.removeEventListener?.("abort", this.#onAbort);
     if (this.#chain !== undefined) this.#model?.freeChain(this.#chain);
@@ -147,7 +147,7 @@ export class Request extends Sequence {
 }
 
 function aborted(reason: unknown): VitgraphError {
-  // A caller's deadline, for one.
+  // The reason may be a caller's deadline.
   if (VitgraphError.is(reason)) return reason;
-  return new VitgraphError("VG_ABORTED", "the caller took the request back", { cause: reason });
+  return new VitgraphError("VG_ABORTED", "the request was cancelled", { cause: reason });
 }

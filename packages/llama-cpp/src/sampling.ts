@@ -1,4 +1,4 @@
-/** How the next token is drawn: options, llama.cpp's sampler chain for them, and log probabilities. */
+/** Sampling of the next token: options, llama.cpp's sampler chain for them, and log probabilities. */
 import { checkOptions, describe, VitgraphError } from "@vitgraph/errors";
 import type { Binding, Sampler } from "./binding.js";
 
@@ -6,11 +6,11 @@ import type { Binding, Sampler } from "./binding.js";
 export interface SamplingOptions {
   /** 0 takes the likeliest token. Default: 1. */
   readonly temperature?: number;
-  /** The smallest set of tokens whose probabilities add up to it. Default: 1, all. */
+  /** Nucleus sampling: only the likeliest tokens, up to this total probability. Default: 1, all. */
   readonly topP?: number;
-  /** The k likeliest tokens. Default: 0, all. */
+  /** Only the k likeliest tokens. Default: 0, all. */
   readonly topK?: number;
-  /** Tokens at least so likely, relative to the likeliest. Default: 0, all. */
+  /** Only tokens with at least this share of the likeliest token's probability. Default: 0, all. */
   readonly minP?: number;
   /** Divides the logits of tokens in the prompt and the answer. Default: 1. */
   readonly repetitionPenalty?: number;
@@ -30,11 +30,11 @@ export interface GenerationOptions extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** Log probabilities of this many of the likeliest tokens, besides the drawn one's. Default: none. */
   readonly logprobs?: number;
-  /** Takes the request back: it ends with the signal's reason if that is a VitgraphError, or else with VG_ABORTED. */
+  /** Cancels the request: it ends with the signal's reason if that is a VitgraphError, else with VG_ABORTED. */
   readonly signal?: AbortSignal;
   /**
-   * Whose share of the engine the request takes: a tenant, a connection. Callers that wait get slots in turns, by tokens,
-   * and a full queue still accepts a caller within its share. Default: each request counts as one caller.
+   * The caller that the request counts for: a tenant, a connection. Waiting callers share the slots by tokens, and a full
+   * queue still accepts a caller within its share. Default: each request is its own caller.
    */
   readonly caller?: string;
 }
@@ -129,7 +129,7 @@ export interface TokenLogprob {
   readonly logprob: number;
 }
 
-/** Of the drawn token, and of the likeliest ones in descending order: of the model's own distribution, before any option. */
+/** Log probabilities of the drawn token, and of the likeliest ones in descending order, before any sampling option applies. */
 export function logprobsOf(
   logits: Float32Array,
   drawn: number,
@@ -145,7 +145,7 @@ export function logprobsOf(
   return { drawn: at(drawn), top: top.map(at) };
 }
 
-/** Tokens in descending order of their logits; of equal ones the first. */
+/** The tokens with the largest logits, descending; of equal ones, the first. */
 function likeliest(logits: Float32Array, count: number): readonly number[] {
   const logitOf = (token: number) => logits[token] as number;
   // A vocabulary is sorted in 50 ms, and searched for a few tokens in 1 ms: almost no token gets into the list.

@@ -15,9 +15,9 @@ function scheduler(options: Partial<ConstructorParameters<typeof Scheduler>[0]> 
   return new Scheduler<Sequence>({ slots: 2, batchTokens: 8, wholeMedia: false, ...options });
 }
 
-/** Runs until nothing is left, with so many tokens for each; the steps as text. */
-function runAll(all: Scheduler<Sequence>, sequences: readonly Sequence[], outputTokensOf: number): string[] {
-  const left = new Map(sequences.map((sequence) => [sequence, outputTokensOf]));
+/** Runs until every sequence has its number of tokens; returns the steps as text. */
+function runAll(all: Scheduler<Sequence>, sequences: readonly Sequence[], answerTokens: number): string[] {
+  const left = new Map(sequences.map((sequence) => [sequence, answerTokens]));
   const steps: string[] = [];
   for (const sequence of sequences) all.add(sequence);
   while (left.size > 0) {

@@ -1,9 +1,10 @@
 /**
- * Which sequences get which tokens in the next batch: continuous batching over a fixed number of slots, each with a KV cache
- * of its own. Pure: it decodes nothing. The caller decodes what {@link Scheduler.schedule} returns, reports it by
- * {@link Scheduler.advance}, and appends the tokens that it samples.
+ * Continuous batching over a fixed number of slots, each with its own KV cache: chooses the tokens of the next batch. It
+ * decodes nothing. The caller decodes the step of {@link Scheduler.schedule}, reports it with {@link Scheduler.advance},
+ * and appends the tokens that it samples.
  *
- * A batch holds tokens or rows of images, never both: llama.cpp takes one of the two. Where both wait they take turns.
+ * A batch holds tokens or rows of images, never both, since a llama.cpp batch has only one of the two. If both wait, they
+ * take turns.
  */
 import { FairLine } from "@vitgraph/scheduler";
 import { cellsOf, type MediaUnit, sameUnit, spanOf, sum, type Unit } from "./units.js";
@@ -13,7 +14,7 @@ export interface SchedulerOptions {
   readonly slots: number;
   /** Tokens or rows in a batch. */
   readonly batchTokens: number;
-  /** Whether an image's rows attend to each other both ways, so that they must be in one batch. */
+  /** True if an image's rows attend to each other both ways, so that they must be in one batch. */
   readonly wholeMedia: boolean;
 }
 
@@ -29,7 +30,7 @@ export class Sequence {
   position = 0;
   /** Units that were in the slot's cache when the sequence got it. */
   reused = 0;
-  /** Whose share of the slots it takes. */
+  /** The caller that the sequence counts for when slots are shared. */
   readonly caller: unknown = this;
   readonly priority = 0;
 
@@ -37,7 +38,7 @@ export class Sequence {
     this.units = [...prompt];
   }
 
-  /** Counts in its caller's share. */
+  /** KV cache cells that count for its caller. */
   get cost(): number {
     return sum(this.units, cellsOf);
   }
@@ -47,7 +48,7 @@ export class Sequence {
 export interface Chunk<S extends Sequence> {
   readonly sequence: S;
   readonly count: number;
-  /** Whether its last token's logits are wanted. */
+  /** True if its last token's logits are needed. */
   readonly output: boolean;
 }
 
@@ -58,9 +59,9 @@ export interface Step<S extends Sequence> {
 
 interface Slot {
   sequence: Sequence | null;
-  /** Units in its cache, for the next sequence to go on from. */
+  /** Units in its cache, which the next sequence may reuse. */
   cached: readonly Unit[];
-  /** Steps when it was last given back: the slot unused for longest is taken first. */
+  /** Step count when it was last freed: the slot unused for longest is taken first. */
   usedAt: number;
 }
 
@@ -85,7 +86,7 @@ export class Scheduler<S extends Sequence> {
     this.#waiting.add(sequence, NO_AGING);
   }
 
-  /** Gives free slots to those that wait, to each caller in its share. Returns them: the slot's cache ends at their `position` from now on. */
+  /** Gives free slots to waiting sequences, to each caller its share. Returns them; each slot's cache must then be cut at their `position`. */
   admit(): readonly S[] {
     const admitted: S[] = [];
     while (this.running.length < this.#options.slots) {
@@ -104,7 +105,7 @@ export class Scheduler<S extends Sequence> {
     return admitted;
   }
 
-  /** So many units are in the sequence's cache, and no more. */
+  /** Sets the number of units in the sequence's cache. */
   reuse(sequence: S, units: number): void {
     sequence.cached = units;
     sequence.reused = units;
@@ -112,7 +113,7 @@ export class Scheduler<S extends Sequence> {
     sequence.position = sum(sequence.units.slice(0, units), spanOf);
   }
 
-  /** The next batch; null where nothing can be decoded. */
+  /** The next batch; null if nothing can be decoded. */
   schedule(): Step<S> | null {
     const kinds = this.#lastKind === "tokens" ? (["rows", "tokens"] as const) : (["tokens", "rows"] as const);
     for (const kind of kinds) {
@@ -124,7 +125,7 @@ export class Scheduler<S extends Sequence> {
     return null;
   }
 
-  /** The step was decoded. */
+  /** Records that the step was decoded. */
   advance({ kind, chunks }: Step<S>): void {
     this.#clock++;
     for (const { sequence, count } of chunks) {
@@ -136,7 +137,7 @@ export class Scheduler<S extends Sequence> {
       const unit = sequence.units[sequence.cached] as MediaUnit;
       sequence.rows += count;
       if (sequence.rows < unit.count) continue;
-      // They are in the cache now, and can be a hundred megabytes.
+      // The rows are in the KV cache now; they can take a hundred megabytes.
       sequence.units[sequence.cached] = { ...unit, rows: NO_ROWS };
       sequence.cached++;
       sequence.rows = 0;
@@ -144,7 +145,7 @@ export class Scheduler<S extends Sequence> {
     }
   }
 
-  /** Takes a sequence out, wherever it is; what its slot has cached stays for the next. */
+  /** Removes a waiting or running sequence. Its slot's cache stays for the next sequence. */
   remove(sequence: S): void {
     this.#waiting.delete(sequence);
     drop(this.running, sequence);
@@ -156,7 +157,7 @@ export class Scheduler<S extends Sequence> {
     sequence.slot = null;
   }
 
-  /** One token of each sequence that generates, and then as much of the prompts as fits. */
+  /** One token of each generating sequence, and then as much of the prompts as fits. */
   #tokenChunks(): Chunk<S>[] {
     const chunks: Chunk<S>[] = [];
     let room = this.#options.batchTokens;
@@ -190,7 +191,7 @@ export class Scheduler<S extends Sequence> {
     return chunks;
   }
 
-  /** The free slot with the longest prefix. Its last unit is computed again: a new token's logits are needed. */
+  /** The free slot with the longest common prefix, without the last unit: its logits are needed. */
   #bestSlot(units: readonly Unit[]): { readonly slot: number; readonly prefix: number } {
     let best = { slot: -1, prefix: -1 };
     for (const [index, { sequence, cached, usedAt }] of this.#slots.entries()) {
@@ -204,7 +205,7 @@ export class Scheduler<S extends Sequence> {
   }
 }
 
-/** Time weighs against priorities, and there is only one. */
+/** All sequences have the same priority, so there is no aging. */
 const NO_AGING = 0;
 
 const NO_ROWS = new Float32Array();

@@ -1,4 +1,4 @@
-/** Bytes of tokens to text: characters may be split over tokens, and stop texts over tokens too. */
+/** Decodes bytes of tokens to text. Characters and stop texts may be split over tokens. */
 
 export class TextStream {
   readonly #decoder = new TextDecoder();
@@ -11,17 +11,17 @@ export class TextStream {
     this.#stops = stops;
   }
 
-  /** True once a stop text has come: the text before it was given out. */
+  /** True once a stop text was found; the text before it was returned. */
   get isStopped(): boolean {
     return this.#isStopped;
   }
 
-  /** Text that is sure to be part of the answer by now. */
+  /** Adds a token's bytes, and returns the text that cannot be part of a stop text. */
   push(bytes: Uint8Array): string {
     return this.#add(this.#decoder.decode(bytes, { stream: true }));
   }
 
-  /** The rest. An unfinished character becomes U+FFFD. */
+  /** Returns the rest. An unfinished character becomes U+FFFD. */
   end(): string {
     const text = this.#add(this.#decoder.decode()) + this.#held;
     this.#held = "";

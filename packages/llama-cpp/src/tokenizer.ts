@@ -1,6 +1,6 @@
 /**
- * Text to tokens and back, by the model's own vocabulary. Text never becomes a control token here: those are looked up by
- * name, so that only a chat template can place them.
+ * Text to tokens and back, by the model's vocabulary. Text never becomes a control token: those are looked up by name, so
+ * that only a chat template can place them.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Binding, CONTROL_TOKEN, callAsync, type Vocab } from "./binding.js";
@@ -10,7 +10,7 @@ export class Tokenizer {
   readonly size: number;
   /** Control tokens by their text: `<|im_start|>`, `<|image_pad|>`. */
   readonly controls: ReadonlyMap<string, number>;
-  /** The token that every prompt begins with; null where the model has none. */
+  /** The token that every prompt begins with; null if the model has none. */
   readonly firstToken: number | null;
   readonly bosText: string;
   readonly eosText: string;
@@ -38,11 +38,11 @@ export class Tokenizer {
     this.eosText = eos < 0 ? "" : llama.llama_vocab_get_text(vocab, eos);
   }
 
-  /** Off the main thread: a long text takes tens of milliseconds. */
+  /** Runs off the main thread: a long text takes tens of milliseconds. */
   async encode(text: string): Promise<readonly number[]> {
     if (text === "") return [];
     const bytes = Buffer.from(this.#isNormalized ? text.normalize("NFC") : text);
-    // A token has a byte at least; some vocabularies put a space before the text.
+    // Each token has at least one byte; some vocabularies put a space before the text.
     const tokens = new Int32Array(bytes.length + 8);
     const count = await callAsync(
       this.#llama.llama_tokenize,
@@ -63,7 +63,7 @@ export class Tokenizer {
     return [...tokens.subarray(0, count)];
   }
 
-  /** Bytes of a token's text; none for a control token, unless they are wanted. Characters may be split over several tokens. */
+  /** Bytes of a token's text; empty for a control token, unless `withControls`. Characters may be split over several tokens. */
   bytesOf(token: number, withControls = false): Uint8Array {
     const call = () =>
       this.#llama.llama_token_to_piece(this.#vocab, token, this.#piece, this.#piece.length, 0, withControls);

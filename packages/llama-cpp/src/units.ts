@@ -1,11 +1,11 @@
 /**
- * What a sequence is made of: text tokens, and images or videos, each of which is one unit with many rows. Rows of an
- * image share the prompt's order with the tokens but not its positions: multimodal RoPE places them by time, row and column.
+ * The units of a sequence: text tokens, and images or videos, each of which is one unit with many rows. Rows of an image
+ * follow the prompt's order, but not its positions: multimodal RoPE places them by time, row and column.
  */
 
 /** An image, a video, or a temporal patch of one. */
 export interface MediaUnit {
-  /** The same for the same content in the same grid, and only then. */
+  /** Equal exactly for equal content in the same grid. */
   readonly key: string;
   /** Rows, and cells of the KV cache. */
   readonly count: number;
@@ -13,7 +13,7 @@ export interface MediaUnit {
   readonly rows: Float32Array;
   /** i32 [3][count]: t, h and w, from 0. Absent for language models with one position a token. */
   readonly positions?: Int32Array;
-  /** Positions that it takes: the text after it goes on so many later. */
+  /** Positions that it takes: the position after it is this much larger. */
   readonly span: number;
 }
 
@@ -29,7 +29,7 @@ export const sum = <T>(values: readonly T[], of: (value: T) => number): number =
 
 /**
  * Positions in multimodal RoPE, as transformers' get_rope_index counts them, from 0: time, row and column of each token of
- * the grid. What follows goes on after the largest.
+ * the grid. The next unit's position is one after the largest.
  * @param grid in tokens, after the merge
  * @param secondsScale positions between two temporal patches: 1, or seconds of a patch · tokens_per_second
  */

@@ -1,6 +1,6 @@
 /**
- * The vision half: llama.cpp as a host of vitgraph's encoder plugin. Images and videos in, units of a prompt out. What is
- * registered through the contract is all that it knows of the encoder.
+ * The vision half: llama.cpp as a host of vitgraph's encoder plugin. Images and videos in, units of a prompt out. It calls
+ * the encoder only through the plugin contract.
  */
 import { createHash } from "node:crypto";
 import {
@@ -35,13 +35,13 @@ export interface VisionOptions {
 /** An image or video, ready for a prompt. */
 export interface EncodedMedia {
   readonly type: MediaPart["type"];
-  /** Temporal patches of a video whose prompt has their times in seconds; otherwise one without. */
+  /** One piece, or one per temporal patch with its time if the family's prompt has timestamps. */
   readonly pieces: readonly { readonly unit: MediaUnit; readonly seconds?: number }[];
 }
 
 export interface EncodeMediaOptions {
   readonly signal: AbortSignal;
-  /** Whose share of the encoder they take. */
+  /** The caller that they count for in the encoder. */
   readonly caller: string | undefined;
   readonly contextSize: number;
 }
@@ -49,7 +49,7 @@ export interface EncodeMediaOptions {
 interface PreparedItem {
   readonly item: EngineItem;
   readonly key: string;
-  /** Of a video. */
+  /** Seconds of a video's temporal patches. */
   readonly timestamps?: readonly number[];
   readonly secondsPerPatch?: number;
 }
@@ -92,9 +92,9 @@ export class Vision implements AsyncDisposable {
   }
 
   /**
-   * In one call, so that they share batches.
-   * @throws VG_ARGUMENT_INVALID where they alone fill the context; the first failure of an item, its place in
-   *   `details.media`; what the call was refused with
+   * Encodes all items in one call, so that they share batches.
+   * @throws VG_ARGUMENT_INVALID if they alone fill the context; the first failed item's error, with its index as
+   *   `details.media`; the error of the whole call
    */
   async encode(
     media: readonly MediaPart[],
@@ -102,7 +102,7 @@ export class Vision implements AsyncDisposable {
   ): Promise<readonly EncodedMedia[]> {
     if (media.length === 0) return [];
     const prepared: PreparedItem[] = [];
-    // One after the other: a program runs for each video.
+    // One at a time, since ffmpeg runs for each video.
     for (const [index, part] of media.entries()) {
       try {
         prepared.push(await this.#prepare(part, signal));
@@ -115,7 +115,7 @@ export class Vision implements AsyncDisposable {
     const outcomes = await this.#host.encode(items, {
       signal,
       ...(caller === undefined ? {} : { caller }),
-      // Before the encoder's time is spent on what has no room.
+      // Checked before encoding, which would be wasted.
       onItemSpecs: (specs) => {
         for (const spec of specs) if (spec.status === "fulfilled") tokens += spec.value.outputTokens;
         if (tokens >= contextSize) throw promptTooLong(tokens, contextSize);
@@ -191,7 +191,7 @@ export class Vision implements AsyncDisposable {
   }
 }
 
-/** The error with the place of its image or video among the request's: `details.media`. */
+/** Adds the index of the image or video in the request as `details.media`. */
 function ofMedia(media: number, error: unknown): unknown {
   if (!VitgraphError.is(error)) return error;
   const { code, fact, remedy, details } = error;
@@ -210,7 +210,7 @@ export function promptTooLong(tokens: number, contextSize: number): VitgraphErro
   );
 }
 
-/** On libuv's pool for large content. */
+/** Large content is hashed on libuv's pool. */
 async function sha256(bytes: Uint8Array): Promise<string> {
   if (bytes.length < 1 << 16) return createHash("sha256").update(bytes).digest("hex");
   return Buffer.from(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>)).toString("hex");

@@ -5,7 +5,7 @@ import type { ItemSpec, Packable } from "./items.js";
 export interface RankAssignment {
   /** Item indices, those of rank 0 first, then rank 1 and so on. */
   readonly order: readonly number[];
-  /** How many of `order` belong to each rank. */
+  /** Number of items of each rank. */
   readonly counts: readonly number[];
   /** Sum of the sizes, or costs, on each rank. */
   readonly loads: readonly number[];
@@ -44,7 +44,7 @@ export function assignRanksByCost<T extends Packable>(
   return better.map((rank) => rank.map((index) => items[index]!));
 }
 
-/** Items of each rank, in the order in which they were given to it. `keys` decide which is next, and where it goes. */
+/** Assigns items by descending key, each to the rank with the least sum of keys. */
 function largestFirst(keys: readonly number[], ranks: number): number[][] {
   const order = keys.map((_, index) => index).sort((a, b) => keys[b]! - keys[a]!);
   const assigned: number[][] = Array.from({ length: ranks }, () => []);
@@ -58,10 +58,10 @@ function largestFirst(keys: readonly number[], ranks: number): number[][] {
   return assigned;
 }
 
-/** Every round helps, but the first ones help most. */
+/** Most rounds of improvement; the first ones help most. */
 const MAX_ROUNDS = 100;
 
-/** Moves an item off the dearest rank, or swaps it for a cheaper one, where both ranks end below its cost. */
+/** Moves an item off the dearest rank, or swaps it for a cheaper one, as long as both ranks end below the dearest one's cost. */
 function relieveDearest(assigned: number[][], costs: readonly number[]): void {
   const loads = assigned.map((items) => sum(items, costs));
   for (let round = 0; round < MAX_ROUNDS; round++) {

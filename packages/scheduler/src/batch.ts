@@ -15,7 +15,7 @@ export interface PackLimits {
   readonly tokenBudgets: readonly number[];
   /** Most items in a batch: vLLM's `encoder_cudagraph_max_vision_items_per_batch`. */
   readonly maxItems: number;
-  /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. No limit if left out. */
+  /** Most frames in a batch: vLLM's `encoder_cudagraph_max_frames_per_batch`. Default: no limit. */
   readonly maxFrames?: number;
 }
 
@@ -24,10 +24,10 @@ export interface Batch<T> {
   /** In batch order. */
   readonly items: readonly T[];
   readonly inputSize: number;
-  /** Tokens of a budget. */
+  /** Tokens that the items take of a budget. */
   readonly tokens: number;
   readonly frames: number;
-  /** The budget replayed, null for eager. */
+  /** Budget of the replayed graph; null if the batch runs eagerly. */
   readonly budget: number | null;
 }
 
@@ -46,7 +46,7 @@ export function openBatch<T>(): OpenBatch<T> {
   return { items: [], inputSize: 0, tokens: 0, frames: 0 };
 }
 
-/** What a batch of several items may hold: the limits, worked out once for many items. */
+/** Limits of a batch of several items, computed once for many items. */
 export interface Capacity {
   readonly items: number;
   readonly frames: number;
@@ -78,10 +78,10 @@ export function join<T extends Packable>(batch: OpenBatch<T>, packed: T): void {
   batch.frames += item.frames ?? 1;
 }
 
-/** How a batch's tokens get their budget; null for eager. */
+/** Chooses the budget for a batch's tokens; null for eager. */
 export type ChooseBudget = (tokens: number, budgets: readonly number[]) => number | null;
 
-/** The finished batch, in the budget that `choose` gives it: the smallest that fits, if left out. */
+/** The finished batch with the budget of `choose`. Default: the smallest that fits. */
 export function closeBatch<T>(
   batch: OpenBatch<T>,
   limits: PackLimits,

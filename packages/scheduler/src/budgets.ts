@@ -1,10 +1,10 @@
 /**
- * Token budgets: the sizes for which a graph exists. Looking one up, and the power-of-two series that vLLM infers.
- * Which budgets a user gets is decided elsewhere (by the configuration, or by `planBudgets` from observed traffic).
+ * Token budgets: the sizes for which a graph exists. Looks one up, and lists the power-of-two series that vLLM infers.
+ * The budgets of an encoder come from its configuration, or from `planBudgets` and observed traffic.
  */
 import { VitgraphError } from "@vitgraph/errors";
 
-/** The smallest of `budgets` (in any order) that holds `tokens`; null where none does, and the batch runs eagerly. */
+/** The smallest of `budgets` (in any order) that holds `tokens`; null if none does: the batch then runs eagerly. */
 export function findBudget(tokens: number, budgets: readonly number[]): number | null {
   let best: number | null = null;
   for (const budget of budgets) {

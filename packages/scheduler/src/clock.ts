@@ -20,7 +20,7 @@ export const systemClock: Clock = {
     const dueAt = performance.now() + delayMs;
     let timer: ReturnType<typeof setTimeout>;
     const arm = (): void => {
-      // A timer may come up to a millisecond early, and a long one only part of the way.
+      // A timer may fire a millisecond early, and a long delay takes several timers.
       const left = dueAt - performance.now();
       if (left <= 0) callback();
       else timer = setTimeout(arm, Math.min(Math.ceil(left), MAX_TIMEOUT_MS));

@@ -10,13 +10,13 @@ export interface BudgetPicture {
   readonly histogram: Iterable<SizeCount | number>;
   /** The planned budgets: the sizes of each are shaded, and its padding is drawn below. */
   readonly budgets: readonly number[];
-  /** Other budgets to compare with: their padding is drawn below that of the plan. */
+  /** Other budgets to compare with; their padding is drawn below the plan's. */
   readonly comparedWith?: { readonly name: string; readonly budgets: readonly number[] };
-  /** A heading; "Sizes and budgets" if left out. */
+  /** The heading. Default: "Sizes and budgets". */
   readonly title?: string;
   /** Lines of small text below the heading. */
   readonly notes?: readonly string[];
-  /** What the histogram counts; "item" if left out. */
+  /** The unit that the histogram counts. Default: "item". */
   readonly counted?: "item" | "batch";
 }
 
@@ -38,7 +38,7 @@ const FAINT = "#9aa5b1";
 const BAR = "#3f7fbf";
 const LINE = "#b4232a";
 const PADDING = "#e8a33d";
-/** Of the sizes that fall to a budget, by turns. */
+/** Alternating backgrounds of the budgets' sizes. */
 const SHADES = ["#e4ecf4", "#f5f8fb"] as const;
 const PAPER = "#ffffff";
 
@@ -97,7 +97,7 @@ export function drawBudgets(picture: BudgetPicture): string {
       line(LEFT, y(share), WIDTH - RIGHT, y(share), FAINT, `stroke-opacity="0.4"`),
       text(LEFT - 8, y(share) + 4, `${number(share * 100)} %`, `font-size="11" text-anchor="end"`),
     ]),
-    // Behind the columns: a budget is often the size that comes most.
+    // Drawn behind the columns, since a budget is often the most frequent size.
     ...labels.flatMap(({ tokens, at, row }) => {
       const labelY = labelTop + (rows - row) * LABEL_ROW_HEIGHT;
       return [
@@ -151,7 +151,7 @@ export function drawBudgets(picture: BudgetPicture): string {
   ].join("\n");
 }
 
-/** On the axis, the sizes that fall to each of the ascending budgets. */
+/** For each of the ascending budgets, the interval of its sizes on the axis. */
 function intervals(
   budgets: readonly number[],
   x: (tokens: number) => number,
@@ -195,7 +195,7 @@ function paddingStrip(uses: readonly BudgetUse[], x: (tokens: number) => number,
 
 interface Column {
   readonly share: number;
-  /** Mean position of its sizes, so that a column of one size stands on it and not beside it. */
+  /** Mean position of its sizes, so that a column of one size is drawn at that size. */
   readonly center: number;
 }
 
@@ -217,7 +217,7 @@ function columnsOf(sizes: readonly SizeCount[], position: (tokens: number) => nu
   }));
 }
 
-/** Each budget's place, and the lowest row of labels in which its own does not touch the one before. */
+/** Each budget's position, and the lowest row in which its label does not overlap the previous one. */
 function labelled(
   budgets: readonly number[],
   x: (tokens: number) => number,
@@ -226,7 +226,7 @@ function labelled(
   return budgets.map((tokens) => {
     const at = x(tokens);
     const free = rowEnds.findIndex((end) => at - LABEL_WIDTH / 2 >= end);
-    // With every row taken, the row that is free soonest.
+    // If every row is taken, the row that is free soonest.
     const row = free >= 0 ? free : rowEnds.indexOf(Math.min(...rowEnds));
     rowEnds[row] = at + LABEL_WIDTH / 2;
     return { tokens, at, row };

@@ -50,7 +50,7 @@ function setUp({
   return { clock, queue, submit, batches, departures };
 }
 
-/** What became of a promise: its value, or its error as text. */
+/** A promise's outcome: its value, or its error as text. */
 const outcome = (promise: Promise<unknown>): Promise<unknown> => promise.catch(String);
 
 describe("EncoderQueue: when batches leave", () => {

@@ -34,7 +34,7 @@ export interface EncoderQueueOptions<T extends Packable, Result> {
 
 export interface QueuedItem<T> extends Packable {
   readonly item: T;
-  /** On the queue's clock. */
+  /** In the time of the queue's clock. */
   readonly arrivedAt: number;
 }
 
@@ -44,7 +44,7 @@ export interface SubmitOptions {
   readonly priority: number;
   /** The caller charged for the item; compared like a key of a Map. */
   readonly caller: unknown;
-  /** How long the item waits for others to share its batch; 0: only for arrivals of the same turn. */
+  /** Milliseconds that the item waits for others to share its batch; 0: only for arrivals in the same turn of the event loop. */
   readonly windowMs: number;
   /** Removes the item while it waits. A running item ends with its batch. */
   readonly signal: AbortSignal;
@@ -55,7 +55,7 @@ const PACKED_ITEMS = { least: 64, most: 128 };
 
 interface Entry<T, Result> extends QueuedItem<T>, LineEntry {
   readonly dueAt: number;
-  /** The item runs: its signal is no longer watched. */
+  /** Called when the item runs: its signal is no longer watched. */
   readonly started: () => void;
   readonly settle: (outcome: PromiseSettledResult<Result>) => void;
 }
@@ -178,7 +178,7 @@ export class EncoderQueue<T extends Packable, Result> {
       this.#start(items, now);
       outcomes = await run(batch);
     } catch (reason) {
-      // Packing that fails on these items would fail on them again.
+      // A retry would fail again: packing sees the same items.
       this.#start(items, now);
       outcomes = items.map(() => ({ status: "rejected", reason }));
     }

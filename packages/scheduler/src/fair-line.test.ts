@@ -84,7 +84,7 @@ describe("shares", () => {
       add(`fresh ${i}`, { cost: 16 });
       if (serve() === "big") served += 1;
     }
-    // Its share falls with the number of callers that wait, and does not end.
+    // Its share falls with the number of waiting callers, and stays above 0.
     expect(served).toBeGreaterThan(40);
   });
 

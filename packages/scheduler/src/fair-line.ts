@@ -10,7 +10,7 @@
  *      callers above their share and after those below.
  *   3. On equal tags, the caller with fewer waiting entries, then by arrival.
  *
- * Behind n callers that flood the queue, a newcomer's first entry waits for at most about one entry each of n - 1.
+ * If n callers flood the queue, a newcomer's first entry waits for about one entry each of at most n - 1 callers.
  */
 
 export interface LineEntry {
@@ -94,7 +94,7 @@ export class FairLine<Entry extends LineEntry> {
     this.#forgetCallers();
   }
 
-  /** The next entry of those that are wanted. */
+  /** The next entry for which `isWanted` is true. */
   head(now: number, isWanted: (entry: Entry) => boolean = () => true): Entry | undefined {
     let best: Ranked<Entry> | undefined;
     for (const [entry, held] of this.#entries) {

@@ -7,7 +7,7 @@ export interface SizeCount {
   readonly weight: number;
 }
 
-/** One entry a size, ascending, zero weights dropped. Throws `VG_ARGUMENT_INVALID` for values that cannot be. */
+/** One entry per size, ascending, without zero weights. Throws `VG_ARGUMENT_INVALID` for invalid sizes or weights. */
 export function histogramOf(sizes: Iterable<SizeCount | number>): SizeCount[] {
   const weights = new Map<number, number>();
   for (const size of sizes) {

@@ -40,7 +40,6 @@ export {
   type BudgetReport,
   type BudgetUse,
   type PlanOptions,
-  paddedTokens,
   planBudgets,
   reportBudgets,
 } from "./plan-budgets.js";

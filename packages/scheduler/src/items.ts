@@ -15,7 +15,7 @@ export interface GridPart {
 export interface Grid extends GridPart {
   /** The second grid of an image with tiles of one size and a thumbnail of another, in the processor's order. */
   readonly next?: GridPart;
-  /** Pixels of the image before its resize, for models whose result depends on them. */
+  /** Pixels of the image before its resize, for models that use them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
   /**
    * t counts a clip's frames, for models that treat those differently from an image's tiles. `next.t` counts the tiles of
@@ -36,11 +36,10 @@ export interface ItemSpec {
   readonly inputSize: number;
   /** Rows that come out, after the spatial merge. */
   readonly outputTokens: number;
-  /** Frames (attention segments) of the item; 1 if left out. */
+  /** Frames (attention segments) of the item. Default: 1. */
   readonly frames?: number;
   /**
-   * Tokens that the item takes of a budget, for items with more patches than their rows stand for. Default:
-   * `outputTokens`.
+   * Tokens that the item takes of a budget, if it has more patches than its rows represent. Default: `outputTokens`.
    */
   readonly budgetTokens?: number;
 }

@@ -155,7 +155,7 @@ describe("packByCost", () => {
     pack(tokens(10, 20, 30));
     const first = asked.length;
     pack(tokens(10, 20, 30));
-    // Only the chosen batches are asked about again.
+    // Only the costs of the chosen batches are requested again.
     expect(asked.slice(first).every((question) => asked.slice(0, first).includes(question))).toBe(true);
     expect(asked.length - first).toBeLessThan(first);
   });

@@ -27,9 +27,9 @@ export function packFirstFitDecreasing<T extends Packable>(
   const descending = [...items].sort((a, b) => budgetTokensOf(b.spec) - budgetTokensOf(a.spec));
   const capacity = capacityOf(limits);
   const batches: OpenBatch<T>[] = [];
-  // Of each batch: an array of numbers is scanned three times as fast as the batches.
+  // Tokens left in each batch: scanning this array is three times as fast as scanning the batches.
   const tokensLeft: number[] = [];
-  // Batches before this one are full of items.
+  // Batches before this one have maxItems items.
   let firstOpen = 0;
   for (const item of descending) {
     const { spec } = item;

@@ -17,7 +17,7 @@ export interface PackedSizesOptions {
   readonly maxItems: number;
 }
 
-/** More take time by their square, and change little: batches are full long before. */
+/** Time grows with the square of the waiting items, and more change little: batches are full before. */
 const MAX_WAITING = 1024;
 
 /** Enough that a plan's padding changes in its third digit from seed to seed. */
@@ -46,7 +46,7 @@ export function packedSizes(
   const limits = { tokenBudgets: [largestBudget], maxItems };
   const batches: number[] = [];
   let drawn = 0;
-  // All numbers as often, to the end.
+  // The last cycle is completed, so that all counts are equally frequent.
   for (let count = 1; drawn < DRAWN_ITEMS || count > 1; count = (count % waiting) + 1) {
     const items = Array.from({ length: count }, () => ({ spec: { inputSize: 0, outputTokens: draw() } }));
     for (const { tokens } of packGreedyAscending(items, limits)) batches.push(tokens);

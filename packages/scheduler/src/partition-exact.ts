@@ -4,7 +4,7 @@
  */
 import type { Partition, PartitionProblem } from "./partition.js";
 
-/** Up to this many items may all be different: 3^12 / 2 = 265 720 steps, but the fastest ones. */
+/** Up to this many items may all differ: 3^12 / 2 = 265 720 steps, which are faster than those for equal items. */
 const MAX_SINGLE_ITEMS = 12;
 
 /** Maximum steps for many items of few kinds: 20 of three kinds need 18 000, 64 of four 270 million. */
@@ -38,8 +38,8 @@ export function exactPartition(problem: PartitionProblem): Partition | null {
     increment(digits, kinds);
     let top = kinds.length - 1;
     while (digits[top] === 0) top--;
-    // Only groups with an item of the top kind are tried, or each partition would be found once for every order of its
-    // groups. `low` is what can join that item: the state without its top kind.
+    // Only groups with an item of the top kind are tried; otherwise each partition would be found once for every order of
+    // its groups. `low` is the state without its top kind: the items that can join that item.
     const low = state - digits[top]! * strides[top]!;
     let least = Number.POSITIVE_INFINITY;
     let chosen = 0;

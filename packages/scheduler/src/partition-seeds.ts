@@ -23,7 +23,7 @@ export function* seedPartitions(problem: PartitionProblem, budgets: readonly num
   }
 }
 
-/** No partition has fewer groups than this. */
+/** A lower bound of the number of groups. */
 export function fewestGroups({ tokens, frames, maxTokens, maxItems, maxFrames }: PartitionProblem): number {
   const sum = (values: Int32Array): number => values.reduce((total, value) => total + value, 0);
   return Math.max(

@@ -9,13 +9,13 @@
 export interface PartitionProblem {
   /** Tokens of each item, descending, all between 1 and `maxTokens`. */
   readonly tokens: Int32Array;
-  /** Frames of each item; all 0 where frames are not limited. */
+  /** Frames of each item; all 0 if frames are not limited. */
   readonly frames: Int32Array;
   readonly maxTokens: number;
   readonly maxItems: number;
-  /** Infinity where frames are not limited. */
+  /** Infinity if frames are not limited. */
   readonly maxFrames: number;
-  /** Price of a group with so many tokens, for 1 ≤ tokens ≤ maxTokens. Finite, {@link FORBIDDEN} at most. */
+  /** Price of a group by its tokens, for 1 ≤ tokens ≤ maxTokens. At most {@link FORBIDDEN}. */
   readonly price: (tokens: number) => number;
 }
 

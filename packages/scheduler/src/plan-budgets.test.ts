@@ -6,12 +6,12 @@ import {
   commonSizes,
   histogramOf,
   type PlanOptions,
-  paddedTokens,
   planBudgets,
   powerOfTwoBudgets,
   reportBudgets,
   type SizeCount,
 } from "./index.js";
+import { paddedTokens } from "./plan-budgets.js";
 
 describe("planBudgets", () => {
   it("captures the sizes that come most", () => {
@@ -68,15 +68,14 @@ describe("planBudgets", () => {
     expect(planBudgets([10, 20, 30, 40], options)).toMatchObject({ budgets: [20, 40], bytes: 200 });
   });
 
-  it("keeps to the memory limit with graphs that grow, and a shared arena", () => {
+  it("keeps to the memory limit with graphs that grow", () => {
     const options: PlanOptions = {
       maxGraphs: 8,
       bytesPerGraph: (budget) => budget,
-      sharedBytes: (largest) => 2 * largest,
-      memoryLimit: 140,
+      memoryLimit: 60,
     };
-    // All of 10, 20, 30, 40 would take 100 + 80 bytes; 20 and 40 take 60 + 80.
-    expect(planBudgets([10, 20, 30, 40], options)).toMatchObject({ budgets: [20, 40], bytes: 140 });
+    // All of 10, 20, 30, 40 would take 100 bytes; 20 and 40 take 60.
+    expect(planBudgets([10, 20, 30, 40], options)).toMatchObject({ budgets: [20, 40], bytes: 60 });
   });
 
   it("rounds budgets up, and joins the sizes that then share one", () => {
@@ -99,25 +98,21 @@ describe("planBudgets", () => {
   it("is as cheap as the cheapest of all choices of sizes", () => {
     const options = fc.record({
       maxGraphs: fc.integer({ min: 1, max: 4 }),
-      memoryLimit: fc.integer({ min: 120, max: 400 }),
+      memoryLimit: fc.integer({ min: 10, max: 300 }),
       slope: fc.integer({ min: 0, max: 3 }),
-      shared: fc.integer({ min: 0, max: 2 }),
       launch: fc.constantFrom(5, 40, Number.POSITIVE_INFINITY),
     });
     fc.assert(
-      fc.property(histograms, options, (histogram, { maxGraphs, memoryLimit, slope, shared, launch }) => {
+      fc.property(histograms, options, (histogram, { maxGraphs, memoryLimit, slope, launch }) => {
         const cost: BatchCost = (tokens, budget) => (budget === null ? launch + tokens : 3 + budget);
         const bytesPerGraph = (budget: number): number => 10 + slope * budget;
-        const sharedBytes = (largest: number): number => shared * largest;
         const plan = (): number =>
-          planBudgets(histogram, { maxGraphs, memoryLimit, bytesPerGraph, sharedBytes, cost }).expectedCost;
+          planBudgets(histogram, { maxGraphs, memoryLimit, bytesPerGraph, cost }).expectedCost;
         let least = Number.POSITIVE_INFINITY;
         const sizes = histogramOf(histogram).map(({ tokens }) => tokens);
         for (let mask = 0; mask < 1 << sizes.length; mask++) {
           const budgets = sizes.filter((_, i) => (mask >> i) & 1);
-          const bytes =
-            budgets.reduce((sum, budget) => sum + bytesPerGraph(budget), 0) +
-            sharedBytes(budgets.at(-1) ?? 0);
+          const bytes = budgets.reduce((sum, budget) => sum + bytesPerGraph(budget), 0);
           if (budgets.length > maxGraphs || bytes > memoryLimit) continue;
           least = Math.min(least, reportBudgets(histogram, budgets, cost).expectedCost);
         }

@@ -1,7 +1,7 @@
 /**
  * Plans the budgets to capture for given traffic: the exact set of least expected cost.
  *
- * Only observed sizes need to be considered: a budget between two sizes can be lowered to the smaller one, holds the
+ * Only observed sizes need to be considered: a budget between two sizes can be lowered to the smaller one, which holds the
  * same items and costs no more. Dynamic programming over the sizes is therefore exact.
  */
 import { VitgraphError } from "@vitgraph/errors";
@@ -13,17 +13,15 @@ import { histogramOf, type SizeCount } from "./histogram.js";
 export interface PlanOptions {
   /** Most graphs to capture. */
   readonly maxGraphs: number;
-  /** Bytes that each graph takes for itself: the same for all, or by budget. Nothing if left out. */
+  /** Bytes that each graph takes: the same for all, or by budget. Default: 0. */
   readonly bytesPerGraph?: number | ((budget: number) => number);
-  /** Bytes that all graphs share, by the largest budget: the scratch arena. Nothing if left out. */
-  readonly sharedBytes?: (largestBudget: number) => number;
-  /** Bytes for all graphs together. No limit if left out. */
+  /** Most bytes for all graphs together. Default: no limit. */
   readonly memoryLimit?: number;
-  /** Cost of running one item. Left out: its padded tokens, and eager is never used. */
+  /** Cost of running one item. Default: its padded tokens; eager is never used. */
   readonly cost?: BatchCost;
-  /** Budgets are rounded up to a multiple of this, for kernels that work in tiles; 1 if left out. */
+  /** Budgets are rounded up to a multiple of this, for kernels that work in tiles. Default: 1. */
   readonly multipleOf?: number;
-  /** No budget is smaller than this; 1 if left out. vLLM asks for at least as many tokens as items in a batch. */
+  /** The smallest budget allowed. Default: 1. vLLM requires at least as many tokens as items in a batch. */
   readonly smallestBudget?: number;
 }
 
@@ -48,7 +46,7 @@ export interface BudgetUse {
 }
 
 export interface BudgetPlan extends BudgetReport {
-  /** Bytes for all graphs, shared ones included. */
+  /** Bytes for all graphs. */
   readonly bytes: number;
 }
 
@@ -73,7 +71,6 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
   const sizes = nonEmpty(histogramOf(histogram));
   const candidates = candidateBudgets(sizes, multipleOf, smallestBudget);
   const bytesOf = bytesFunction(options.bytesPerGraph ?? 0);
-  const sharedBytes = options.sharedBytes ?? (() => 0);
   const eager = sizes.map(({ tokens, weight }) => weight * checkedCost(cost(tokens, null), tokens, null));
 
   // Cost of the sizes above each candidate, which run eagerly if it is the largest budget.
@@ -123,14 +120,13 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
         }
       }
     }
-    for (const chain of ending.flat())
-      consider(chain, chain.cost + eagerAbove[j]!, chain.bytes + sharedBytes(budget));
+    for (const chain of ending.flat()) consider(chain, chain.cost + eagerAbove[j]!, chain.bytes);
     chains.push(ending);
   }
 
   if (best === undefined) {
     const largest = candidates.at(-1)!.budget;
-    const needed = bytesOf(largest) + sharedBytes(largest);
+    const needed = bytesOf(largest);
     return fail(
       `no set of budgets fits into ${memoryLimit} bytes: one graph for ${largest} tokens takes ${needed}`,
       "raise the memory limit, or give a cost for eager runs",
@@ -199,7 +195,7 @@ export function reportBudgets(
 
 interface Candidate {
   readonly budget: number;
-  /** How many of the ascending sizes this budget holds. */
+  /** Number of the ascending sizes that this budget holds. */
   readonly sizesUpTo: number;
 }
 

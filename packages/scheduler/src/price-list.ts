@@ -4,9 +4,9 @@ import { type BatchCost, checkedCost } from "./batch-cost.js";
 import { FORBIDDEN } from "./partition.js";
 
 export interface PriceList {
-  /** For 1 ≤ tokens ≤ the largest budget; asks the cost function the first time. */
+  /** Price for 1 ≤ tokens ≤ the largest budget; calls the cost function the first time. */
   readonly price: (tokens: number) => number;
-  /** All of them, by tokens; 0 for none. Asking for all is quicker than one by one. */
+  /** All prices, by tokens; the price of 0 tokens is 0. Faster than one call for each. */
   readonly all: () => Float64Array;
 }
 

@@ -50,7 +50,7 @@ export const itemSpecs = (maxLength: number): fc.Arbitrary<ItemSpec[]> =>
     { maxLength },
   );
 
-/** What is wrong with the batches; empty if every item is in one of them and every limit is kept. */
+/** Faults of the batches; empty if every item is in exactly one of them and every limit is kept. */
 export function packingFaults(
   items: readonly ItemSpec[],
   limits: PackLimits,

@@ -1,4 +1,4 @@
-/** The README's example, run as it stands: what it prints is what its comments say. */
+/** Runs the README's example: its output must be as in the comments. */
 import { expect, test } from "vitest";
 import { runReadmeExample } from "../../../vitest.readme.js";
 

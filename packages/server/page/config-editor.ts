@@ -128,7 +128,7 @@ export class ConfigEditor {
     return this.#view.state.doc.toString();
   }
 
-  /** Sets members, and leaves the rest of the text as it is; a text that is not JSON is replaced. */
+  /** Sets members and keeps the rest of the text; a text that is not JSON is replaced. */
   set(members: Readonly<Record<string, unknown>>): void {
     const formattingOptions = { insertSpaces: true, tabSize: 2 };
     let text = isObject(this.text) ? this.text : "{}";

@@ -24,7 +24,7 @@ export function bytes(value: number): string {
   return `${power === 0 || scaled >= 100 ? scaled.toFixed(0) : scaled.toFixed(1)} ${units[power]}`;
 }
 
-/** Of a share between 0 and 1: "81%" */
+/** Formats a share between 0 and 1: "81%" */
 export function percent(share: number): string {
   return `${(100 * share).toFixed(share > 0 && share < 0.1 ? 1 : 0)}%`;
 }

@@ -20,7 +20,7 @@ export class ImagePanel {
   #encoded: EncodedImage | undefined;
   #problem = "";
   #isDragging = false;
-  /** Of the image's request. */
+  /** Cancels the request that encodes the image. */
   #encoding: AbortController | undefined;
   #answer = "";
   #answerProblem = "";

@@ -8,7 +8,7 @@ export function askKey(dialog: HTMLDialogElement, isWrong: boolean): Promise<str
       event.preventDefault();
       const input = dialog.querySelector("input") as HTMLInputElement;
       const key = input.value.trim();
-      // What a header cannot carry is no key.
+      // A header cannot carry other characters.
       if (!/^[\x21-\x7e]+$/.test(key)) return;
       input.value = "";
       dialog.close();

@@ -1,9 +1,9 @@
-/** The engine as it runs: batches as bars against their budgets, and figures. */
+/** The running engine: batches as bars, with their budgets, and figures. */
 import { html, nothing, render, svg, type TemplateResult } from "lit-html";
 import type { LiveMessage, Percentiles, ShownBatch } from "../src/page/page-state.js";
 import { bytes, count, counted, duration, percent } from "./format.js";
 
-/** Bars that the picture has room for. */
+/** Most bars in the picture. */
 const BARS = 64;
 const WIDTH = 960;
 const HEIGHT = 236;
@@ -90,7 +90,7 @@ export class LivePanel {
   }
 }
 
-/** From the largest down; one whose label would touch the one above is left out. */
+/** Budgets with a label, from the largest down. A budget is omitted if its label would overlap the one above. */
 function ticks(
   budgets: readonly number[],
   height: (tokens: number) => number,

@@ -23,7 +23,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
   const traffic = new RecentTraffic();
   beforeAll(async () => {
     opened = await openTestEngine({ observers: [traffic], compilationConfig, outputCacheBytes: 1 << 20 });
-    // So that every test finds a bar, whichever runs first.
+    // Every test then finds a bar, whichever runs first.
     await opened.engine.encode([{ image: await png(20, 20) }]);
     browser = await launchChromium(chromiumPath as string);
     const background = "#3070c0";
@@ -202,7 +202,7 @@ describe.skipIf(chromiumPath === undefined)("the live page", () => {
     await page.locator(".facts").waitFor();
     await editor(page).waitFor();
     await page.locator(".picture img").waitFor();
-    // Where the choice left it is not where Tab begins.
+    // The choice has moved the focus; Tab must begin at the top.
     await page.evaluate(() => (document.activeElement as HTMLElement | null)?.blur());
     await page.locator("#status").click();
     const seen: string[] = [];

@@ -78,7 +78,7 @@ export class ServerApi {
       { type: "image_url", image_url: { url: await dataUrl(image) } },
       { type: "text", text },
     ];
-    // No model: the server has one for chat, whatever its name.
+    // Without a model the server takes its chat model.
     const body = JSON.stringify({ stream: true, messages: [{ role: "user", content }] });
     const headers = { "content-type": "application/json", accept: "text/event-stream" };
     const response = await this.#fetch("/v1/chat/completions", { method: "POST", body, headers, signal });

@@ -7,7 +7,7 @@ export interface ServedChat {
   readonly contextSize: number;
   /** Starts an answer. The generation throws its errors. */
   chat(options: ChatRequest): ChatGeneration;
-  /** Requests whose images are being encoded, that wait for a slot, and that are decoded. */
+  /** Requests by state: encoding their images, waiting for a slot, and decoding. */
   stats(): { readonly preparing: number; readonly waiting: number; readonly running: number };
   /** A token's text in UTF-8. Characters may be split over several tokens. */
   tokenBytes(token: number): Uint8Array;
@@ -27,7 +27,7 @@ export interface ChatMessage {
 
 export interface ChatRequest {
   readonly messages: readonly ChatMessage[];
-  /** As OpenAI's. */
+  /** In OpenAI's format. */
   readonly tools?: readonly unknown[];
   readonly templateVariables?: Readonly<Record<string, unknown>>;
   /** 0 takes the likeliest token. */
@@ -78,7 +78,7 @@ export interface ChatResult {
 }
 
 /**
- * Chunks are kept until they are read. An error of an image or video has its index in the request as `details.media`.
+ * Chunks are buffered until they are read. The error of an image or video has its index in the request as `details.media`.
  */
 export interface ChatGeneration extends AsyncIterable<ChatChunk> {
   /** A rejection counts as handled, since the iterator throws the same. */

@@ -1,4 +1,4 @@
-/** A chat request in OpenAI's form → the request that the chat engine takes: images and videos read, options renamed. */
+/** Converts a chat request from OpenAI's format to the chat engine's: reads images and videos, renames options. */
 import type { ChatMessage, ChatPart, ChatRequest } from "./chat-engine.js";
 import { ParamError, StatusError } from "./http-errors.js";
 import { type MediaPolicy, readMedia } from "./media/read-media.js";
@@ -23,7 +23,7 @@ interface BodyMessage {
   readonly [field: string]: unknown;
 }
 
-/** As the route's schema has it, without nulls: see `dropNulls`. */
+/** A body that the route's schema accepts, without nulls: see `dropNulls`. */
 export interface ChatBody {
   readonly model?: string;
   readonly messages: readonly BodyMessage[];
@@ -116,7 +116,7 @@ export function chatOptions(body: ChatBody): Omit<ChatRequest, "messages" | "sig
 
 export interface ReadMessages {
   readonly messages: readonly ChatMessage[];
-  /** Of each image and video, in their order: "messages[0].content[1].image_url". */
+  /** The member that names each image and video, in their order: "messages[0].content[1].image_url". */
   readonly mediaParams: readonly string[];
 }
 
@@ -128,7 +128,7 @@ export interface ReadMessagesOptions {
   readonly signal: AbortSignal;
 }
 
-/** No known vocabulary has a longer token. */
+/** Longest token of all known vocabularies, in characters. */
 const MOST_CHARACTERS_A_TOKEN = 128;
 
 /** @throws ParamError with an error of {@link readMedia}; VG_QUEUE_FULL */
@@ -137,7 +137,7 @@ export async function readMessages(
   state: RequestState,
   { policy, maxItems, contextSize, signal }: ReadMessagesOptions,
 ): Promise<ReadMessages> {
-  // Before templates and tokenizers spend time on it.
+  // Checked before templates and tokenizers spend time on the text.
   const characters = textLength(body);
   if (characters > contextSize * MOST_CHARACTERS_A_TOKEN) {
     const fact = `the messages have ${characters} characters, and the context ${contextSize} tokens`;
@@ -149,7 +149,10 @@ export async function readMessages(
   );
   if (media.length > maxItems) {
     const fact = `the messages have ${media.length} images and videos, more than the limit of ${maxItems}`;
-    throw new ParamError("messages", new StatusError(400, fact, "send fewer, or raise --max-items"));
+    throw new ParamError(
+      "messages",
+      new StatusError(400, fact, "send fewer, or raise maxItems of the server"),
+    );
   }
   const read = await Promise.all(
     media.map(async ({ type, source, param }): Promise<ChatPart> => {
@@ -181,7 +184,11 @@ interface MediaSource {
   readonly param: string;
 }
 
-/** @returns text, and for images and videos their index in `media`, which gets them @throws ParamError */
+/**
+ * Appends a message's images and videos to `media`.
+ * @returns its text parts, and for each image and video its index in `media`
+ * @throws ParamError
+ */
 function listParts(
   parts: readonly BodyPart[],
   at: string,
@@ -202,7 +209,7 @@ function listParts(
   });
 }
 
-/** Characters that the chat template processes. Messages and parts take time even without text: each counts as one token. */
+/** Characters that the chat template processes. Messages and parts without text take time too: each counts as one token. */
 function textLength({ messages, tools = [], chat_template_kwargs: variables = {} }: ChatBody): number {
   let length = JSON.stringify([tools, variables]).length;
   for (const { content = "", ...fields } of messages) {

@@ -3,7 +3,7 @@ import type { EngineMetrics } from "@vitgraph/core/observability";
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { ChatResult, ServedChat } from "./chat-engine.js";
 
-/** From a short text on a GPU to a long prompt in a CPU's queue. */
+/** Buckets from a short text on a GPU to a long prompt that waits for a CPU. */
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 
 export function countChats({ registry }: EngineMetrics, chat: ServedChat): (result: ChatResult) => void {

@@ -27,7 +27,7 @@ class FileMemory implements ExportedMemory {
   readonly #file: Awaited<ReturnType<typeof open>>;
   disposed = false;
   failure: Error | undefined;
-  /** What a write waits for. */
+  /** A write waits for this promise. */
   held: Promise<void> = Promise.resolve();
 
   constructor(file: Awaited<ReturnType<typeof open>>, path: string, sizeBytes: number) {
@@ -133,7 +133,7 @@ function rowsAt(memory: FileMemory, { offset }: Answer): Buffer {
   return memory.bytes.subarray(offset as number, (offset as number) + ROWS_BYTES);
 }
 
-/** What waits a minute from now on: one entry for each connection that closed. */
+/** Captures the timers of one minute that are started from now on: one for each connection that closes. */
 function minuteTimers() {
   const timers: (() => void)[] = [];
   const real = globalThis.setTimeout;
@@ -295,7 +295,7 @@ test("a worker that maps again takes the place of the one before", async () => {
   const scheduler = await connectClient(path);
   await ask(scheduler, 1);
   const second = await mapMemory();
-  // What it had in the first one's memory is not to be read any more.
+  // The scheduler has rows in the first worker's memory, which must not be read any more.
   expect(await scheduler.next()).toBeUndefined();
   const next = await connectClient(path);
   expect(rowsAt(second.memory, await ask(next, 2))).toEqual(await expectedRows(2));

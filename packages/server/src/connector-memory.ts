@@ -11,9 +11,12 @@ import { type Embedding, type ExportedMemory, embeddingBytes } from "@vitgraph/c
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { ServedEngine } from "./server-options.js";
 
-/** 8192 rows of 16 384 bf16 columns: 4096, and as many for each of three deepstack levels. Rows that find no room go through shared memory. */
+/**
+ * 8192 rows of 16 384 bf16 columns: 4096 for the merged embedding, and 4096 for each of three deepstack levels. Rows
+ * beyond that go through shared memory.
+ */
 export const DEFAULT_MAPPED_BYTES = 256 * 2 ** 20;
-/** As cudaMalloc aligns. */
+/** The alignment of cudaMalloc. */
 const ALIGNMENT = 256;
 
 export interface RowsInMemory {
@@ -71,7 +74,7 @@ export class MappedMemory {
     this.#slots = this.#slots.filter((slot) => slot.socket !== socket);
   }
 
-  /** The connections whose rows are here. */
+  /** Connections that asked for the rows in this memory. */
   get sockets(): ReadonlySet<Socket> {
     return new Set(this.#slots.filter(({ isWritten }) => isWritten).map(({ socket }) => socket));
   }
@@ -96,7 +99,7 @@ export class MappedMemory {
 export class ConnectorMemory {
   readonly #engine: ServedEngine;
   readonly #sizeBytes: number;
-  /** What workers have mapped, by vLLM's engine. */
+  /** Mapped memory by vLLM's engine. */
   readonly #mapped = new Map<string, MappedMemory>();
 
   constructor(engine: ServedEngine, sizeBytes: number) {
@@ -121,20 +124,20 @@ export class ConnectorMemory {
     );
   }
 
-  /** Its worker has mapped it: rows are written to it from now on. */
+  /** Called when a worker has mapped the memory: from now on rows are written to it. */
   confirm(memory: MappedMemory): void {
     this.abandon(this.#mapped.get(memory.vllm));
     this.#mapped.set(memory.vllm, memory);
   }
 
-  /** What the engine's worker has mapped. */
+  /** The memory that the worker of vLLM's engine has mapped. */
   of(vllm: string | undefined): MappedMemory | undefined {
     return this.#mapped.get(vllm ?? "");
   }
 
   /**
-   * No more rows are written to it. A scheduler that has rows in it is disconnected, and drops them: the worker unmaps the
-   * memory soon, if it still runs.
+   * Stops writing rows to the memory. Schedulers with rows in it are disconnected, so that they drop the rows before the
+   * worker unmaps the memory.
    */
   abandon(memory: MappedMemory | undefined): void {
     if (memory === undefined || this.#mapped.get(memory.vllm) !== memory) return;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Embedding, embeddingBytes } from "@vitgraph/core";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
-/** Rows that connectors have not released. /dev/shm is also the host's. */
+/** Most bytes of rows that connectors have not released: other programs use /dev/shm too. */
 const MAX_ROWS_BYTES = 8 * 2 ** 30;
 const STALE_MS = 60 * 60_000;
 const ROWS_PREFIX = "vitgraph-rows-";

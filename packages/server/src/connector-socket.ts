@@ -19,17 +19,17 @@ export interface ConnectorSocketOptions {
   readonly path: string;
   readonly engine: ServedEngine;
   readonly logger?: Logger;
-  /** Where files of rows are written. Default: /dev/shm. */
+  /** Directory for files of rows. Default: /dev/shm. */
   readonly directory?: string;
-  /** Bytes of device memory for each vLLM engine whose worker maps it. Default: 256 MiB. */
+  /** Bytes of device memory that each vLLM engine's worker maps. Default: 256 MiB. */
   readonly mappedBytes?: number;
 }
 
-/** Increased by each change that breaks the connectors of the version before. */
-export const CONNECTOR_PROTOCOL = 1;
+/** Version of the protocol; a change that breaks older connectors increases it. */
+const CONNECTOR_PROTOCOL = 1;
 
 /**
- * A connector deletes its rows. Rows of a killed one are deleted this long after its connection has closed: a connector
+ * Connectors release their rows. Rows that a closed connection did not release are deleted after this time: a connector
  * that still runs may have reported them to vLLM, which loads them in the same step.
  */
 const KEEP_AFTER_CLOSE_MS = 60_000;
@@ -55,13 +55,13 @@ export async function openConnectorSocket(options: ConnectorSocketOptions): Prom
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    // The file is made within listen: no other user may connect before its mode could be changed.
+    // listen creates the file: a later chmod would let other users connect in between.
     const mask = process.umask(0o177);
     server.listen(path, resolve);
     process.umask(mask);
   }).catch((cause) => {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `cannot listen on ${describe(path)} (${cause.code})`, {
-      remedy: "choose another --connector-socket",
+      remedy: "choose another path",
       cause,
     });
   });
@@ -86,9 +86,9 @@ async function serveConnection(
   const caller = `connector ${connectionCount++}`;
   const gone = new AbortController();
   const mine = new Set<string>();
-  /** What the worker at the other end was offered. */
+  /** Memory that this connection's worker was offered. */
   let offered: MappedMemory | undefined;
-  // The loop that reads frames ends with it.
+  // The loop that reads frames ends with the error.
   socket.on("error", () => {});
   socket.once("close", () => {
     gone.abort();
@@ -96,7 +96,7 @@ async function serveConnection(
     setTimeout(() => {
       for (const path of mine) void rows.remove(path);
       memory.releaseOf(socket);
-      // By now its worker has unmapped it.
+      // By now the worker has unmapped the memory.
       offered?.exported[Symbol.dispose]();
     }, KEEP_AFTER_CLOSE_MS).unref();
   });
@@ -117,7 +117,7 @@ async function serveConnection(
     }
   };
 
-  /** Undefined if the worker of vLLM's engine has mapped no memory, or there is no room in it. */
+  /** Undefined if the worker of vLLM's engine has mapped no memory, or the memory is full. */
   const writeMapped = async (vllm: string | undefined, embedding: Embedding) => {
     const mapped = memory.of(vllm);
     try {
@@ -148,7 +148,7 @@ async function serveConnection(
         return answer({ id, ...mapped, ...about });
       }
       const path = await rows.write(outcome.value);
-      // The connector is gone, and will not release it.
+      // A connector that has disconnected does not release the rows.
       if (gone.signal.aborted) return await rows.remove(path);
       mine.add(path);
       answer({ id, path, ...about });
@@ -191,7 +191,7 @@ async function serveConnection(
       }
     }
   } catch (error) {
-    // A peer that breaks the protocol, or is gone.
+    // The peer broke the protocol, or has disconnected.
     if (VitgraphError.is(error)) {
       logger?.warn({ reason: error.message }, "a connector was disconnected");
       answer({ error: { code: error.code, message: error.message } });
@@ -209,13 +209,16 @@ function pixelValues(
   const elementBytes = ({ float32: 4, bfloat16: 2 } as const)[dtype ?? ""];
   if (elementBytes === undefined || payload.length % elementBytes !== 0)
     throw protocolError(`pixel values have the dtype ${describe(dtype)} and ${payload.length} bytes`);
-  // In memory of its own, aligned.
+  // A copy, since the payload need not be aligned.
   const { buffer } = new Uint8Array(payload);
   const pixel_values = dtype === "float32" ? new Float32Array(buffer) : bf16ToF32(new Uint16Array(buffer));
   return { pixel_values, grid_thw: grid };
 }
 
-/** Of a server that was killed. @throws VG_ARGUMENT_INVALID if another server listens, or if the path is not a socket */
+/**
+ * Removes the socket of a server that was killed.
+ * @throws VG_ARGUMENT_INVALID if another server listens on it, or if the path is not a socket
+ */
 async function removeStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
@@ -229,7 +232,7 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (isServed || !found.isSocket()) {
     const fact = isServed ? "is in use by another server" : "is not a socket";
     throw new VitgraphError("VG_ARGUMENT_INVALID", `the path ${describe(path)} ${fact}`, {
-      remedy: "choose another --connector-socket",
+      remedy: "choose another path",
     });
   }
   await rm(path, { force: true });

@@ -4,12 +4,12 @@
  */
 
 export interface ContentPart {
-  /** Offset of its first character, and of the one behind it. */
+  /** Offset of its first character, and the offset after its last. */
   readonly start: number;
   readonly end: number;
 }
 
-/** The parts of all messages whose content is a list, in their order. @param json valid JSON */
+/** The parts of all messages that have a list as content, in document order. @param json valid JSON */
 export function contentParts(json: string): readonly ContentPart[] {
   const messages = lastMember(json, skipSpace(json, 0), "messages");
   if (messages === undefined) return [];
@@ -19,7 +19,7 @@ export function contentParts(json: string): readonly ContentPart[] {
   });
 }
 
-/** As JSON.parse: of equal names the last counts. */
+/** The value of a member. If the name occurs several times, the last one counts, as in JSON.parse. */
 function lastMember(json: string, start: number, wanted: string): ContentPart | undefined {
   if (json[start] !== "{") return undefined;
   let found: ContentPart | undefined;

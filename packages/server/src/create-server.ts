@@ -8,7 +8,6 @@
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { TLSSocket } from "node:tls";
 import multipart from "@fastify/multipart";
 import swagger from "@fastify/swagger";
 import { shorten, unknownOption } from "@vitgraph/errors";
@@ -23,6 +22,7 @@ import { bodyTooLarge } from "./embedding-input.js";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 import { countRequests } from "./http-metrics.js";
 import { LoopTurns } from "./loop-turns.js";
+import { answerMalformed, malformedStatus, trackResponses } from "./malformed-requests.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
 import { parseJson } from "./parse-json.js";
@@ -36,17 +36,17 @@ import { registerVllmEncode } from "./routes/vllm-encode.js";
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from "./server-options.js";
 import { serverVersion } from "./version.js";
 
-/** How often Node looks for connections that are too slow. */
+/** Interval at which Node checks for connections that are too slow. */
 const CHECK_CONNECTIONS_MS = 1000;
 const MAX_HEADER_BYTES = 16_384;
-/** Node drops the headers above a count of its own (2000), Transfer-Encoding among them. Clients and proxies send some 30. */
+/** Node silently drops headers above `maxHeadersCount`, even Transfer-Encoding. Clients and proxies send some 30. */
 const MAX_HEADERS = 200;
 /** Headers that select a route, a caller or a parser: two of them are read differently by a proxy and by Node. */
 const SINGLE_HEADERS: readonly string[] = ["host", "authorization", "content-type", "content-encoding"];
 const RETRY_AFTER_SECONDS = "1";
-/** nginx's status for a client that has gone before its answer. */
+/** nginx's status for a client that disconnects before its answer. */
 const CLIENT_GONE = 499;
-/** For probes and scrapers, which have no key, and the live page's files. All other routes need one, those that do not exist included. */
+/** Routes without a key: for probes, scrapers and the live page's files. All others need one, even those that do not exist. */
 const OPEN_ROUTES: readonly string[] = [
   "/health",
   "/health/ready",
@@ -65,7 +65,9 @@ const OPEN_ROUTES: readonly string[] = [
 export async function createServer(given: ServerOptions): Promise<FastifyInstance> {
   const options = resolveServerOptions(given);
   const { limits, drainDelayMs } = options;
-  const app = newFastify(options);
+  const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
+  const observe = requestObserver(options, budget);
+  const app = newFastify(options, observe);
   let draining = false;
 
   app.removeContentTypeParser(["application/json", "text/plain"]);
@@ -91,14 +93,14 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
           }),
     },
   });
-  addRequestHooks(app, options);
+  addRequestHooks(app, options, budget, observe);
   addErrorHandlers(app, options);
   app.addHook("onSend", async (_request, reply) => {
     // The client's next request goes to another server.
     if (draining) reply.header("connection", "close");
   });
   app.addHook("onResponse", async () => {
-    // Of an answer that began before the drain: kept alive, its connection would hold the drain for a minute.
+    // An answer that began before the drain has kept its connection alive, which would hold the drain for a minute.
     if (draining) setImmediate(() => app.server.closeIdleConnections());
   });
   const unused = unusedConnections(app);
@@ -124,7 +126,10 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   return app;
 }
 
-function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
+function newFastify(
+  { limits, tls, logger }: ResolvedServerOptions,
+  observe: ObserveRequest,
+): FastifyInstance {
   const node = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: Math.min(limits.receiveMs, 10_000),
@@ -138,18 +143,22 @@ function newFastify({ limits, tls }: ResolvedServerOptions): FastifyInstance {
       : { https: { ...node, handshakeTimeout: node.headersTimeout, cert: tls.cert, key: tls.key } }),
     bodyLimit: limits.maxBodyBytes,
     requestTimeout: limits.receiveMs,
-    // A silent connection. A request sets its own time when its headers have come.
+    // For idle connections. Each request sets its own timeout once its headers have arrived.
     connectionTimeout: limits.receiveMs + limits.encodeMs,
     // While the server drains, requests on open connections are served.
     return503OnClosing: false,
     requestIdHeader: false,
     genReqId: requestId,
     clientErrorHandler: answerMalformed,
-    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
-      sendError(error, request, reply, undefined),
+    // A URL that cannot be decoded: no hook runs.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      observe(request, reply);
+      sendError(error, request, reply, logger);
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, allErrors: false, strict: false } },
     routerOptions: { maxParamLength: 200 },
   } as object) as FastifyInstance;
+  trackResponses(app.server);
   app.server.maxConnections = limits.maxConnections;
   app.server.maxHeadersCount = MAX_HEADERS + 1;
   return app;
@@ -186,17 +195,17 @@ function requestId({ headers }: { readonly headers: FastifyRequest["headers"] })
   return typeof given === "string" && /^[\w.:-]{1,100}$/.test(given) ? given : randomUUID();
 }
 
-function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): void {
-  const { limits, logger, metrics } = options;
-  const keys = new ApiKeys(options.apiKeys);
-  const budget = new MemoryBudget(limits.maxRequestMemoryBytes);
-  const turns = new LoopTurns();
+/** Gives an answer the request's id, and logs and counts the request when the connection is done with it. */
+type ObserveRequest = (request: FastifyRequest, reply: FastifyReply) => void;
+
+function requestObserver({ logger, metrics }: ResolvedServerOptions, budget: MemoryBudget): ObserveRequest {
   const count = metrics === undefined ? undefined : countRequests(metrics, () => budget.heldBytes);
 
   const record = (request: FastifyRequest, reply: FastifyReply, isSent: boolean) => {
-    // Paths and queries are the client's; the route is ours.
+    // The client chooses path and query; the route is one of the server's.
     const route = request.routeOptions.url ?? "none";
-    const status = isSent || reply.raw.headersSent ? reply.statusCode : CLIENT_GONE;
+    const malformed = malformedStatus(request.raw.socket);
+    const status = isSent || reply.raw.headersSent ? reply.statusCode : (malformed ?? CLIENT_GONE);
     const state = findRequestState(request);
     count?.(route, status, reply.elapsedTime / 1000);
     logger?.info(
@@ -205,7 +214,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
         method: request.method,
         route,
         status,
-        ...(isSent ? {} : { aborted: true }),
+        ...(isSent || malformed !== undefined ? {} : { aborted: true }),
         durationMs: Math.round(reply.elapsedTime),
         ...(state === undefined ? {} : { caller: state.caller }),
       },
@@ -213,14 +222,29 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     );
   };
 
-  app.addHook("onRequest", async (request, reply) => {
+  return (request, reply) => {
     let isSent = false;
     reply.raw.once("finish", () => {
       isSent = true;
     });
-    // Fastify's onResponse is for answers that were sent alone.
+    // Fastify runs onResponse only for complete answers.
     reply.raw.once("close", () => record(request, reply, isSent));
     reply.header("x-request-id", request.id);
+  };
+}
+
+function addRequestHooks(
+  app: FastifyInstance,
+  options: ResolvedServerOptions,
+  budget: MemoryBudget,
+  observe: ObserveRequest,
+): void {
+  const { limits } = options;
+  const keys = new ApiKeys(options.apiKeys);
+  const turns = new LoopTurns();
+
+  app.addHook("onRequest", async (request, reply) => {
+    observe(request, reply);
     // By route: the path may be written in several ways ("/%76ersion").
     const isOpen = OPEN_ROUTES.includes(request.routeOptions.url ?? "");
     const key = isOpen ? undefined : keys.check(request.headers.authorization);
@@ -229,7 +253,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
     const gone = new AbortController();
     const { answerMs = limits.encodeMs } = request.routeOptions.config;
     const allMs = limits.receiveMs + answerMs + limits.sendMs;
-    // A reader that does not read, or a request that is being answered. A request of `inject` has no such socket.
+    // Closes the connection if the client stops reading. A request of `inject` has no such socket.
     request.raw.socket.setTimeout?.(limits.receiveMs + answerMs);
     const cut = setTimeout(() => request.raw.socket.destroy(), allMs);
     reply.raw.once("close", () => {
@@ -250,7 +274,7 @@ function addRequestHooks(app: FastifyInstance, options: ResolvedServerOptions): 
       throw new StatusError(415, "the body is compressed", "send it without Content-Encoding");
     if (Number(length) > limits.maxBodyBytes) throw bodyTooLarge(limits.maxBodyBytes);
     if (!isOpen) await turns.take(caller);
-    // A form's files are counted as they come. A body without a length comes in chunks.
+    // A form's files are charged as they arrive. A chunked body has no length, so the limit is charged.
     const isForm = /^multipart\//i.test(request.headers["content-type"] ?? "");
     const isChunked = request.headers["transfer-encoding"] !== undefined;
     if (!isForm) memory.take(isChunked ? limits.maxBodyBytes : Number(length ?? 0));
@@ -273,13 +297,13 @@ function checkHeaders({ raw }: FastifyRequest, { apiKeys }: ResolvedServerOption
   const name = HOST.exec(host ?? "")?.groups?.name;
   if (name === undefined)
     throw new StatusError(400, "the header host is not a host name", "check the client");
-  // A web page reaches a server on its reader's machine by a name that resolves to 127.0.0.1 (DNS rebinding). It has no key.
+  // DNS rebinding: a web page can reach a server on its reader's machine by a name that resolves to 127.0.0.1.
   const isLocal = name.startsWith("[") || isIPv4(name) || /(^|\.)localhost$/i.test(name);
   if (apiKeys.length === 0 && !isLocal && LOOPBACK.test(raw.socket.localAddress ?? ""))
     throw new StatusError(
       421,
       `a server on loopback without API keys is not reached as ${shorten(name)}`,
-      "send Host: localhost, or start the server with --api-key-file",
+      "send Host: localhost, or give the server API keys",
     );
 }
 
@@ -298,7 +322,7 @@ function addErrorHandlers(app: FastifyInstance, { logger }: ResolvedServerOption
   });
 }
 
-/** Names of the members of a JSON body that the request's route takes. */
+/** Names of the members that the route's JSON body may have. */
 function bodyMembers({ routeOptions }: FastifyRequest): readonly string[] {
   const body = routeOptions.schema?.body as
     | { readonly properties?: object; readonly content?: Record<string, { readonly schema?: object }> }
@@ -320,35 +344,9 @@ function sendError(
   }
   if (status === 429 || status === 503) reply.header("retry-after", RETRY_AFTER_SECONDS);
   if (status === 401) reply.header("www-authenticate", "Bearer");
-  // What is left of its body would be taken for the next request.
+  // The rest of its body would be parsed as the next request.
   if (!request.raw.complete) reply.header("connection", "close");
   return reply.code(status).type("application/json").send(body);
-}
-
-const MALFORMED: Readonly<Record<string, readonly [status: number, text: string, fact: string]>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, "Request Timeout", "the request did not arrive in time"],
-  HPE_HEADER_OVERFLOW: [431, "Request Header Fields Too Large", "the headers are too large"],
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: [
-    413,
-    "Content Too Large",
-    "the extensions of the body's chunks are too large",
-  ],
-};
-
-/** Answers what Node's parser could not read as a request, and closes the connection. */
-function answerMalformed(error: NodeJS.ErrnoException, socket: Socket | TLSSocket): void {
-  // Before its handshake ends, a write would wait for it, and the connection would stay.
-  if ("secureConnecting" in socket && socket.secureConnecting) {
-    socket.destroy();
-    return;
-  }
-  const known = MALFORMED[error.code ?? ""];
-  const [status, text, fact] = known ?? [400, "Bad Request", "the request is not HTTP/1.1"];
-  const body = JSON.stringify(httpError(new StatusError(status, fact, "check the client")).body);
-  const head = `HTTP/1.1 ${status} ${text}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
-  if (socket.writable && socket.bytesWritten === 0)
-    socket.write(`${head}\r\nconnection: close\r\n\r\n${body}`);
-  socket.destroySoon();
 }
 
 /** Says what is wrong without quoting the body. @param known members of the route's body */

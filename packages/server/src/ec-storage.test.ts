@@ -240,7 +240,7 @@ test("a writer that is killed at any moment leaves no file that a consumer could
       await once(writer, "exit");
     }
     expect(await checkAll()).toBeGreaterThan(0);
-    // So that the next one writes new files.
+    // The next one then writes new files.
     for (const key of await readdir(directory)) await rm(join(directory, key), { recursive: true });
   }
 });

@@ -29,11 +29,11 @@ export interface EcStorageOptions {
   readonly path: string;
   /** The engine's `identity`: a file of another model or of other settings is replaced. */
   readonly identity: string;
-  /** Of the engine's model. */
+  /** The `vision` of the engine's model. */
   readonly vision: Pick<VisionModel, "modelType" | "outputColumns">;
   /** Bytes above which the files that were used least recently are removed. Default: 16 GiB. */
   readonly maxBytes?: number;
-  /** Milliseconds after its last use before a file is removed; at least {@link YOUNG_MS}. Default: one hour. */
+  /** Milliseconds after its last use before a file is removed; at least 600 000. Default: one hour. */
   readonly maxAgeMs?: number;
   readonly logger?: Logger;
 }
@@ -48,8 +48,8 @@ const OPTIONS = {
 } satisfies Record<keyof EcStorageOptions, true>;
 
 /**
- * A file used less long ago is never removed. vLLM looks for a file when it schedules a request and reads it when it runs
- * it; a file that vanishes between the two ends the engine. A request may wait that long in vLLM's queue.
+ * A file that was used within this time is never removed. vLLM looks for a file when it schedules a request and reads it
+ * when it runs it; if the file vanishes in between, vLLM's engine ends. A request may wait this long in vLLM's queue.
  */
 export const YOUNG_MS = 10 * 60_000;
 /** Above this size the least recently used files are removed: 16 GiB. */
@@ -57,11 +57,11 @@ export const DEFAULT_MAX_BYTES = 16 * 2 ** 30;
 /** Files unused for this long are removed: one hour. */
 export const DEFAULT_MAX_AGE_MS = 60 * 60_000;
 
-/** vLLM's names. */
+/** Names that vLLM's `ECExampleConnector` expects. */
 const FILE = "encoder_cache.safetensors";
 const TENSOR = "ec_cache";
 
-/** A client may choose the key of its image, and it becomes the name of a folder. */
+/** A client may choose its image's key, which becomes the name of a folder. */
 const SAFE_KEY = /^[A-Za-z0-9_][A-Za-z0-9_.:@=+-]{0,199}$/;
 
 export function isEcKey(key: string): boolean {
@@ -143,7 +143,7 @@ export class EcStorage {
   }
 
   /**
-   * The key's entry, if the directory has it. The file is young again afterwards.
+   * The key's entry, if the directory has it. This counts as a use of the file.
    * @throws VG_REQUEST_INVALID
    */
   async find(key: string): Promise<EcEntry | undefined> {
@@ -155,7 +155,7 @@ export class EcStorage {
       if (entry !== undefined) await utimes(path, now, now);
       return entry;
     } catch {
-      // No file, one that cannot be read, or one that was removed meanwhile. `store` says if it cannot be replaced either.
+      // The file is absent, unreadable, or was removed meanwhile. `store` throws if it cannot be replaced.
       return undefined;
     }
   }
@@ -216,15 +216,15 @@ export class EcStorage {
   }
 
   /**
-   * Removes files unused for longer than `maxAgeMs`, then the least recently used ones above `maxBytes`, and what an
-   * interrupted writer left; never a young file. Other files of the directory are left alone.
+   * Removes files unused for longer than `maxAgeMs`, then the least recently used ones above `maxBytes`, and temporary
+   * files of interrupted writers; never one that was used in the last ten minutes. Other files of the directory are kept.
    * @param nowMs in milliseconds since 1970
    */
   async evict(nowMs = Date.now()): Promise<void> {
     const files: StoredFile[] = [];
     try {
       for await (const entry of await opendir(this.path)) {
-        // A link is no directory here: its target is not ours.
+        // Links are skipped: their targets may belong to others.
         if (entry.isDirectory() && SAFE_KEY.test(entry.name))
           files.push(...(await scanFolder(join(this.path, entry.name), nowMs)));
       }
@@ -274,7 +274,7 @@ async function scanFolder(folder: string, nowMs: number): Promise<readonly Store
   return files;
 }
 
-/** Without a turn of the event loop between the look at the file and its removal, in which a request could use it. */
+/** Removes a file unless it was used meanwhile. Synchronous, so that no request uses it between check and removal. */
 function removeUnused({ path, usedMs }: StoredFile): boolean {
   try {
     if (lstatSync(path).mtimeMs !== usedMs) return false;
@@ -285,7 +285,7 @@ function removeUnused({ path, usedMs }: StoredFile): boolean {
   }
 }
 
-/** bf16, as vLLM's language model computes. */
+/** vLLM expects bf16, the dtype of its language model. */
 function encodeEcFile(embedding: Embedding, identity: string): Uint8Array {
   const { tokens, columns, grid } = embedding;
   const bytes = embeddingBytes(embedding, "bf16");
@@ -301,7 +301,7 @@ function invalid(fact: string, remedy: string): VitgraphError {
   return new VitgraphError("VG_ARGUMENT_INVALID", fact, { remedy });
 }
 
-/** The file system's text names paths, which are not the client's business: the log has it, as the cause. */
+/** The file system's message names paths, which clients must not see: it goes to the log, as the cause. */
 function unwritable(cause: unknown): VitgraphError {
   const { code = "unknown error" } = cause as NodeJS.ErrnoException;
   return new VitgraphError("VG_FILE_UNWRITABLE", `cannot write to the shared storage (${code})`, {

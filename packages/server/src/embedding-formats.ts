@@ -7,13 +7,13 @@ export const NPY_TYPE = "application/x-npy";
 export const SAFETENSORS_TYPE = "application/vnd.safetensors";
 export const PARTS_TYPE = "multipart/mixed";
 
-/** The form of a part, or of a whole answer. */
+/** The format of a part, or of a whole answer. */
 export type TensorType = typeof NPY_TYPE | typeof SAFETENSORS_TYPE;
 export type OutputFormat =
   | { readonly type: typeof JSON_TYPE | TensorType }
   | { readonly type: typeof PARTS_TYPE; readonly part: TensorType };
 
-/** Behind the first of these a client asks for nothing that the server has. */
+/** Entries of an Accept header that are read; a longer list is not from a usual client. */
 const MAX_ACCEPTED = 20;
 
 /** The first type of an Accept header that the server has; preferences (`q`) are not weighed. @throws StatusError 406 */
@@ -55,11 +55,11 @@ export interface JsonAnswer {
   readonly model: string;
   readonly encoding: "float" | "base64";
   readonly embeddings: readonly Embedding[];
-  /** Before each piece: see `RequestState`. */
+  /** Awaited before each piece: see `RequestState`. */
   readonly turn: () => Promise<void>;
 }
 
-/** Numbers that one turn on the event loop writes: some milliseconds. */
+/** Numbers written in one turn of the event loop: a few milliseconds. */
 const NUMBERS_A_TURN = 32_768;
 
 /** The JSON answer piece by piece: as one text, 64 million numbers would be a gigabyte and hold the event loop for seconds. */
@@ -89,8 +89,8 @@ export async function* jsonChunks({ model, encoding, embeddings, turn }: JsonAns
 }
 
 /**
- * A part for each image, as soon as it is encoded: a whole `.npy` or safetensors file, or the error object of an image that
- * failed. The header `x-vitgraph-index` says which image it is of.
+ * A part for each image, as soon as it is encoded: a whole `.npy` or safetensors file, or the error object if the image
+ * failed. The header `x-vitgraph-index` is the image's index in the request.
  */
 export async function* partChunks(
   outcomes: AsyncIterable<IndexedOutcome>,

@@ -2,6 +2,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import type { FastifyRequest } from "fastify";
 import { ParamError, StatusError } from "./http-errors.js";
+import { tooLarge } from "./media/fetch-url.js";
 import { type MediaPolicy, readMedia } from "./media/read-media.js";
 import { requestState } from "./request-state.js";
 import type { ServerLimits } from "./server-options.js";
@@ -90,7 +91,7 @@ async function readParts(
       fileSize: maxImageBytes,
       fields: FIELDS.length,
       fieldSize: MAX_FIELD_BYTES,
-      parts: maxItems + 2,
+      parts: maxItems + FIELDS.length,
     },
   });
   for await (const part of parts) {
@@ -109,8 +110,7 @@ async function readParts(
       memory.take(chunk.length);
       chunks.push(chunk);
     }
-    if (part.file.truncated)
-      throw new StatusError(413, `an image has more than ${maxImageBytes} bytes`, "send a smaller file");
+    if (part.file.truncated) throw tooLarge(maxImageBytes);
     images.push(Buffer.concat(chunks));
   }
   if (images.length === 0) throw new StatusError(400, "the form has no file", "send images as files");
@@ -127,6 +127,6 @@ export function bodyTooLarge(maxBodyBytes: number): StatusError {
   return new StatusError(
     413,
     `the body has more than ${maxBodyBytes} bytes`,
-    "send fewer or smaller images, or raise --max-body-bytes",
+    "send fewer or smaller images, or raise maxBodyBytes of the server",
   );
 }

@@ -151,7 +151,7 @@ test.each([
   const request = http.request({
     host: "127.0.0.1",
     port: gateway.port,
-    // Not as a URL, which would be simplified.
+    // A URL object would normalise the path.
     path,
     method,
     headers: {

@@ -1,5 +1,5 @@
 /**
- * The models whose embeddings vLLM accepts with their grid: a requirement of the gateway and the shared storage. No
+ * The models for which vLLM accepts embeddings with their grid, as the gateway and the shared storage send them. No
  * other file of this package names a model.
  */
 import { VitgraphError } from "@vitgraph/errors";

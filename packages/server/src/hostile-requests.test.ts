@@ -81,7 +81,7 @@ const LIMITS = {
   maxResponseBytes: 100_000,
   fetchMs: 2000,
 };
-/** Of the server that gets requests without an end. The other one has time: a busy machine is no slow client. */
+/** The limit of the server for requests that never end. The other server has the default, since a test machine may be slow. */
 const HASTY_RECEIVE_MS = 1500;
 
 beforeAll(async () => {
@@ -152,7 +152,7 @@ async function statusOf(request: string | Buffer, port = server.port): Promise<O
   const final = answer.replace(/^HTTP\/1\.1 100 Continue\r\n\r\n/, "");
   const status = /^HTTP\/1\.1 (\d{3}) /.exec(final)?.[1];
   if (status === undefined) return answer === "" ? "cut" : Number.NaN;
-  // Its only body is the error object. Node itself answers an Expect that it does not know.
+  // The answer has no body but the error object. Node itself answers an unknown Expect.
   if (status !== "417") expect(JSON.parse(final.slice(final.indexOf("{")))).toHaveProperty("error.code");
   return Number(status);
 }

@@ -29,7 +29,7 @@ const STATUS: Partial<Readonly<Record<ErrorCode, number>>> = {
   VG_MEDIA_REFUSED: 403,
   VG_IMAGE_TOO_LARGE: 413,
   VG_QUEUE_FULL: 429,
-  // nginx's code for a client that has gone; nobody reads it.
+  // nginx's status for a client that has disconnected. It only shows in log and metrics.
   VG_ABORTED: 499,
   VG_VIDEO_DECODER_MISSING: 501,
   VG_CLOSED: 503,
@@ -61,7 +61,7 @@ export class ParamError extends Error {
   }
 }
 
-/** Codes that end a whole call, and are no fault of an item. */
+/** Codes of errors that end a whole call and are not caused by an item. */
 const CALL_ERRORS: readonly string[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];
 
 /** The error of an item of a call, with its place in the request. */
@@ -88,7 +88,7 @@ export function checkModel(model: string | undefined, served: string): void {
   throw new ParamError("model", error);
 }
 
-/** Any error, of Fastify's too. What is not of a known kind is told to the log alone. */
+/** The response for any error. The text of an unexpected error only goes to the log. */
 export function httpError(error: unknown): HttpError {
   if (error instanceof ParamError) return withParam(httpError(error.cause), error.param);
   if (VitgraphError.is(error)) {
@@ -96,7 +96,7 @@ export function httpError(error: unknown): HttpError {
     return answer(status, error.code, error.fact, error.remedy);
   }
   const { statusCode, message } = error as { readonly statusCode?: unknown; readonly message: string };
-  // Fastify's errors of the request: a body that is too large, of an unknown type, or not valid.
+  // Fastify's own errors: a body that is too large, of an unknown type, or not valid.
   if (typeof statusCode === "number" && statusCode >= 400 && statusCode < 500)
     return answer(statusCode, "VG_REQUEST_INVALID", message, undefined);
   return answer(500, "VG_INTERNAL", "the request failed", "look for its x-request-id in the server's log");

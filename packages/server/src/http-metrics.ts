@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram } from "prom-client";
 
 export type CountRequest = (route: string, status: number, durationSeconds: number) => void;
 
-/** From a health check to the longest chat. */
+/** Buckets from a health check to the longest chat. */
 const SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
 /** @param heldBytes memory that requests hold now */

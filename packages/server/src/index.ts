@@ -12,17 +12,14 @@ export type {
   ChatResult,
   ServedChat,
 } from "./chat-engine.js";
-export { CONNECTOR_PROTOCOL, type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
+export { type ConnectorSocketOptions, openConnectorSocket } from "./connector-socket.js";
 export { createServer } from "./create-server.js";
 export {
   checkEcKey,
-  DEFAULT_MAX_AGE_MS,
-  DEFAULT_MAX_BYTES,
   type EcEntry,
   EcStorage,
   type EcStorageOptions,
   ecKeyOfUrl,
-  YOUNG_MS,
 } from "./ec-storage.js";
 export type { ErrorBody } from "./http-errors.js";
 export { type InstanceRegistrationOptions, registerInstance } from "./instance-registration.js";

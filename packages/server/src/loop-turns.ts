@@ -1,8 +1,9 @@
 /**
  * Fair turns on the event loop, one per iteration: a request takes one to start, and one for each part of a large JSON body
  * and each piece of a JSON answer.
- * Without them, every iteration would serve all sockets of a flood, and another caller's request, which needs several
- * iterations, would wait for the whole flood in each.
+ *
+ * Without turns, every iteration would serve all sockets of a flood. Another caller's request needs several iterations,
+ * and would wait for the whole flood in each.
  */
 import { FairLine, type LineEntry } from "@vitgraph/scheduler";
 

@@ -60,7 +60,10 @@ export class MemoryBudget {
     return new VitgraphError(
       "VG_QUEUE_FULL",
       `requests hold ${this.#held} bytes, and there is no room for ${bytes} more (the limit is ${this.#limit})`,
-      { remedy: "try again later, or raise --max-request-memory", details: { bytes, limit: this.#limit } },
+      {
+        remedy: "try again later, or raise maxRequestMemoryBytes of the server",
+        details: { bytes, limit: this.#limit },
+      },
     );
   }
 }

@@ -1,6 +1,6 @@
-/** Members that are null in a request's JSON. */
+/** Removes null members from a request's JSON. */
 
-/** Their values are the client's own: a JSON schema, variables of a template. Null is a value there. */
+/** Members that the server does not interpret: a JSON schema, variables of a template. Null is a value there. */
 const CLIENTS_OWN: readonly string[] = ["parameters", "chat_template_kwargs"];
 
 /**

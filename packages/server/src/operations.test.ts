@@ -243,6 +243,57 @@ test("embeddings above the limit are refused before they are computed", async ()
   expect(encoded()).toBeGreaterThan(before);
 });
 
+test("a request that arrives too slowly is logged and counted as 408, the answer that the client gets", async () => {
+  const lines: object[] = [];
+  const drop = () => {};
+  const logger = { debug: drop, info: (fields: object) => lines.push(fields), warn: drop, error: drop };
+  const metrics = await EngineMetrics.create();
+  const limits = { receiveMs: 300 };
+  await using server = await serve({ engine: opened.engine, limits, logger, metrics });
+  const ready = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+  const slow =
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n";
+  expect(await sendRaw(server.port, slow)).toMatch(/^HTTP\/1.1 408 /);
+  // A proxy sends several requests on one connection.
+  const later = await sendRaw(server.port, ready, (socket) => {
+    socket.once("data", () => socket.write(slow));
+  });
+  expect(later).toMatch(/^HTTP\/1.1 200 .*HTTP\/1.1 408 /s);
+  await until(() => lines.length === 3);
+  const cut = { route: "/v1/embeddings", status: 408 };
+  expect(lines).toMatchObject([cut, { route: "/health", status: 200 }, cut]);
+  for (const line of lines) expect(line).not.toHaveProperty("aborted");
+  expect(await metrics.prometheus()).toContain(
+    'vitgraph_http_requests_total{route="/v1/embeddings",status="408"} 2',
+  );
+});
+
+test("a request whose chunks cannot be parsed is logged with the status that the client gets", async () => {
+  const lines: object[] = [];
+  const drop = () => {};
+  const logger = { debug: drop, info: (fields: object) => lines.push(fields), warn: drop, error: drop };
+  await using server = await serve({ engine: opened.engine, logger });
+  const head =
+    "POST /v1/embeddings HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+  expect(await sendRaw(server.port, `${head}zz\r\n`)).toMatch(/^HTTP\/1.1 400 /);
+  await until(() => lines.length === 1);
+  expect(lines).toMatchObject([{ route: "/v1/embeddings", status: 400 }]);
+});
+
+test("a request whose URL cannot be decoded has an id, a line in the log, and is counted", async () => {
+  const lines: object[] = [];
+  const drop = () => {};
+  const logger = { debug: drop, info: (fields: object) => lines.push(fields), warn: drop, error: drop };
+  const metrics = await EngineMetrics.create();
+  await using server = await serve({ engine: opened.engine, logger, metrics });
+  const answer = await fetch(`${server.url}/v1/%zz`, { headers: { "x-request-id": "abc-1" } });
+  expect(answer.status).toBe(400);
+  expect(answer.headers.get("x-request-id")).toBe("abc-1");
+  await until(() => lines.length === 1);
+  expect(lines).toMatchObject([{ requestId: "abc-1", method: "GET", route: "none", status: 400 }]);
+  expect(await metrics.prometheus()).toContain('vitgraph_http_requests_total{route="none",status="400"} 1');
+});
+
 test("a client that goes away takes its call back", async () => {
   const { served, calls, release } = heldEngine();
   await using server = await serve({ engine: served });
@@ -455,6 +506,12 @@ test.each([
   ["engin", { engin: 1 }, 'did you mean "engine"?'],
   ["a limit that is unknown", { limits: { maxItem: 1 } }, 'did you mean "maxItems"?'],
   ["a limit of 0", { limits: { maxItems: 0 } }, "limits.maxItems is 0"],
+  [
+    "a time that setTimeout would take for 1 ms",
+    { limits: { encodeMs: 2 ** 31 } },
+    "limits.encodeMs is 2147483648: give at most 604800000, a week",
+  ],
+  ["a drain without an end", { drainDelayMs: Number.POSITIVE_INFINITY }, "drainDelayMs is Infinity"],
   ["a short key", { apiKeys: ["short"] }, "shorter than 16"],
   ["a domain with a scheme", { allowedMediaDomains: ["https://a.test"] }, "without scheme"],
   ["a wildcard", { allowedMediaDomains: ["*.a.test/"] }, "without scheme"],

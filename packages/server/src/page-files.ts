@@ -12,7 +12,7 @@ export interface PageFile {
   readonly gzipped: Buffer;
 }
 
-/** From src/ and from dist/ alike. */
+/** The same relative path from src/ and from dist/. */
 const FOLDER = new URL("../dist/page/", import.meta.url);
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -23,7 +23,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".txt": "text/plain; charset=utf-8",
 };
 
-/** By name. @throws StatusError 503 if the page was not built: a checkout whose packages run from their sources */
+/** Files by name. @throws StatusError 503 if the page is not built, as in a checkout that runs from its sources */
 export async function readPageFiles(): Promise<ReadonlyMap<string, PageFile>> {
   let names: readonly string[];
   try {

@@ -10,11 +10,11 @@ import { randomUUID } from "node:crypto";
 import { JsonScanner } from "@vitgraph/errors";
 import { StatusError } from "./http-errors.js";
 
-/** Schemas of tools nest, but not as deep as this. */
+/** Deeper than any schema of a tool. */
 const MAX_DEPTH = 64;
-/** Parsed, 64 MiB of `[],[],` take a gigabyte. A request has some hundred values. */
+/** 64 MiB of `[],[],` take a gigabyte once parsed. A request has a few hundred values. */
 const MAX_VALUES = 100_000;
-/** Decoded and scanned in about a millisecond, or three of text that is not ASCII. */
+/** A part is decoded and scanned in about 1 ms, or 3 ms if it is not ASCII. */
 const PART_BYTES = 2 ** 18;
 
 /**
@@ -43,7 +43,7 @@ export async function parseJson(body: Buffer, turn: () => Promise<void>): Promis
 /** Offset of a character's first byte, at most 3 before `at`. */
 function characterStart(body: Buffer, at: number): number {
   let start = at;
-  // Bytes of a character behind its first one are 10xxxxxx.
+  // Continuation bytes of UTF-8 are 10xxxxxx.
   while (start > at - 3 && ((body[start] ?? 0) & 0xc0) === 0x80) start--;
   return Math.min(start, body.length);
 }
@@ -70,7 +70,7 @@ function parse(text: string): unknown {
   }
 }
 
-/** What is its own value within a string: no quote, no escape, no control character, which JSON.parse refuses. */
+/** Text that needs no escapes in a JSON string: no quote, no escape, and no control character, which JSON.parse rejects. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const IN_STRING = /^[^"\\\u0000-\u001f]*$/;
 
@@ -80,9 +80,9 @@ interface MarkedString {
   readonly text: string;
 }
 
-/** Parts of strings that stand aside while the rest is parsed. */
+/** Parts of strings that are set aside while the rest is parsed. */
 class Marks {
-  /** No client can guess it. */
+  /** Random, so that no client can write a marker. */
   readonly #name = randomUUID();
   readonly #parts: string[] = [];
 
@@ -90,13 +90,13 @@ class Marks {
     return this.#parts.length;
   }
 
-  /** What stands in the part's place. */
+  /** The marker that replaces the part. */
   of(part: string): string {
     this.#parts.push(part);
     return `<${this.#name}:${this.#parts.length - 1}>`;
   }
 
-  /** Puts the value's strings together, each in a turn. @throws StatusError 400 for a name that is as long as a part */
+  /** Replaces the markers by their parts, one string per turn. @throws StatusError 400 for a member's name as long as a part */
   async restore(value: unknown, turn: () => Promise<void>): Promise<unknown> {
     const root = { value };
     for (const { owner, name, text } of this.#marked(root)) {

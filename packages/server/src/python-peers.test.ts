@@ -18,7 +18,7 @@ if (!hasPeers)
 interface Read {
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** Of its bytes. */
+  /** Its bytes. */
   readonly base64: string;
 }
 

@@ -5,7 +5,7 @@ import type { MemoryLease } from "./memory-budget.js";
 import type { ServerLimits } from "./server-options.js";
 
 export interface RequestState {
-  /** Whose share of the engine it takes: an API key's number, or the client's address on a server without keys. */
+  /** The caller that the request counts for: an API key's number, or the client's address on a server without keys. */
   readonly caller: string;
   readonly memory: MemoryLease;
   /** Aborts when the client has gone. */
@@ -28,7 +28,7 @@ export function setRequestState(request: FastifyRequest, state: RequestState): v
   STATES.set(request, state);
 }
 
-/** Of a request that has passed the server's first hook: undefined where that refused it. */
+/** The state of a request, or undefined if the server's first hook has rejected it. */
 export function findRequestState(request: FastifyRequest): RequestState | undefined {
   return STATES.get(request);
 }

@@ -32,7 +32,7 @@ export interface ServerLimits {
   readonly maxRequestMemoryBytes?: number;
   /** Open connections. Default: 1024. */
   readonly maxConnections?: number;
-  /** Milliseconds to receive a request. Default: 30 000. */
+  /** Milliseconds to receive a request. Default: 30 000. All times are at most a week. */
   readonly receiveMs?: number;
   /** Milliseconds to fetch one URL. Default: 10 000. */
   readonly fetchMs?: number;
@@ -86,7 +86,7 @@ export interface ServerOptions {
   readonly apiKeys?: readonly string[];
   /** Hosts that images may be fetched from, with the port if it is not 80 or 443. Default: none. */
   readonly allowedMediaDomains?: readonly string[];
-  /** Directory whose images a request may name by path. Default: none. */
+  /** Directory of images that a request may name by path. Default: none. */
   readonly allowedLocalMediaPath?: string;
   /** Certificate chain and private key, PEM. Default: plain HTTP. */
   readonly tls?: { readonly cert: string | Uint8Array; readonly key: string | Uint8Array };
@@ -141,6 +141,9 @@ export const DEFAULT_LIMITS: Required<ServerLimits> = {
   sendMs: 60_000,
 };
 
+/** Longest time limit, a week: setTimeout treats a delay above 24 days as 1 ms, and a request's limits add up. */
+const MAX_LIMIT_MS = 7 * 24 * 3_600_000;
+
 /** An API key shorter than this can be guessed. */
 const SHORTEST_KEY = 16;
 
@@ -174,8 +177,11 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   }
   checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
   for (const [name, value] of Object.entries(limits)) {
-    if (value === undefined || (Number.isSafeInteger(value) && value > 0)) continue;
-    throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+    if (value === undefined) continue;
+    if (!(Number.isSafeInteger(value) && value > 0))
+      throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+    if (name.endsWith("Ms") && value > MAX_LIMIT_MS)
+      throw invalid(`limits.${name} is ${describe(value)}`, `give at most ${MAX_LIMIT_MS}, a week`);
   }
   const { gateway, vllmEncode } = options;
   if ([gateway, vllmEncode, chat].filter((route) => route !== undefined).length > 1) {
@@ -207,7 +213,8 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
       "give host names in lower case, without scheme or wildcard: images.example.com, or images.example.com:8443",
     );
   }
-  if (!(drainDelayMs >= 0)) throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, "give milliseconds");
+  if (!(drainDelayMs >= 0 && drainDelayMs <= MAX_LIMIT_MS))
+    throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, `give 0 to ${MAX_LIMIT_MS}, a week`);
   const given = Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
   return {
     ...options,

@@ -1,4 +1,4 @@
-/** The encode instance behind vLLM's proxy: as it was recorded, and as it is scripted in test/epd-proxy.ts. */
+/** The encode instance behind vLLM's proxy: recorded requests, and the scripted proxy of test/epd-proxy.ts. */
 import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";

@@ -23,7 +23,7 @@ export interface Chat {
   readonly [name: string]: unknown;
 }
 
-/** What an encode instance reports of a key. */
+/** An encode instance's report of a key. */
 export interface Reported {
   readonly metadata?: Readonly<Record<string, readonly (number | readonly number[])[]>>;
   readonly item_indices?: readonly number[];
@@ -281,18 +281,18 @@ export function postJson(
   });
 }
 
-/** What went over the wire in front of and behind vLLM's own proxy, with two encode instances. */
+/** Messages recorded in front of and behind vLLM's own proxy, with two encode instances. */
 export interface Recorded {
   readonly client: Chat;
   readonly encoders: readonly {
-    /** Which of the two instances. */
+    /** Index of the instance. */
     readonly encoder: number;
     readonly headers: Readonly<Record<string, string>>;
     readonly request: Chat;
     readonly status: number;
     readonly answer: { readonly ec_transfer_params?: Readonly<Record<string, Reported>> };
   }[];
-  /** Null where the request did not get so far. */
+  /** Null if the request did not reach the decoder. */
   readonly decoder: Chat | null;
 }
 

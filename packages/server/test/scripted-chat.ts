@@ -18,7 +18,7 @@ export const USAGE = { promptTokens: 20, imageTokens: 8, cachedTokens: 5, comple
 
 const timings = { firstTokenMs: 30 };
 
-/** Its tokens are numbers of characters. */
+/** A chat engine that answers with a script. A token's id is its number of characters. */
 export function scriptedChat({
   chunks = [],
   finishReason = "stop",

@@ -92,7 +92,7 @@ export async function sendRaw(
   socket.on("error", () => {});
   socket.write(request);
   onOpen(socket);
-  // Not `once`, which rejects when the connection is reset.
+  // `once` of node:events would reject when the connection is reset.
   await new Promise((resolve) => socket.once("close", resolve));
   return answer;
 }

@@ -12,7 +12,7 @@ class FakeTensor {
 
 const COLUMNS = 4;
 
-/** One row a patch, whose values are the patch's first one. */
+/** An encoder with one row per four patches; all values are the image's first pixel value. */
 function fakeEncoder(taken: EngineItem[] = []): ImageEncoder {
   const encode = async (items: readonly EngineItem[]) => {
     taken.push(...items);

@@ -1,7 +1,7 @@
 /**
- * Puts vitgraph's encoder in the place of a transformers.js model's vision session. `generate` calls the model's
- * `encode_image` for the images of a prompt; here that method is replaced on the one model, and the method that puts its
- * rows between the text's is wrapped, because transformers.js would write rows that are too narrow without a word.
+ * Replaces the vision session of a transformers.js model by vitgraph's encoder. `generate` calls the model's
+ * `encode_image` for the images of a prompt; `attachEncoder` replaces that method on one model. It also wraps the method
+ * that merges image rows and text embeddings, because transformers.js does not check the rows' width.
  */
 import type { EncoderEngine, EngineItem, Grid } from "@vitgraph/core";
 import { describe, listed, VitgraphError } from "@vitgraph/errors";
@@ -16,7 +16,7 @@ import {
 } from "./host-model.js";
 import { SUPPORTED_MODELS } from "./supported-models.js";
 
-/** An `EncoderEngine`, as far as it is used here. */
+/** The part of an `EncoderEngine` that is used here. */
 export type ImageEncoder = Pick<EncoderEngine, "encode" | "model">;
 
 /** vitgraph in the place of a model's vision session, until it is detached. */
@@ -24,11 +24,11 @@ export interface Attachment extends Disposable {
   /**
    * Encodes images with vitgraph's own decoding and preprocessing, and makes inputs for `model.generate` of them: each
    * image token of the text (`<|image_pad|>`) becomes as many as its image has rows.
-   * @param text with one image token an image, in their order: a chat template's output
-   * @throws VG_ARGUMENT_INVALID where text and images do not fit together; what the encoder throws for an image
+   * @param text with one image token per image, in their order: a chat template's output
+   * @throws VG_ARGUMENT_INVALID if the text has another number of image tokens; the encoder's error for an image
    */
   prepare(tokenizer: HostTokenizer, text: string, images: readonly EngineItem[]): Promise<PreparedInputs>;
-  /** The model has its own methods again. A second call does nothing. */
+  /** Restores the model's own methods. A second call does nothing. */
   detach(): void;
 }
 
@@ -37,8 +37,8 @@ const SUPPORTED = listed(SUPPORTED_MODELS, 10, String);
 const METHODS = ["encode_image", "_merge_input_ids_with_image_features"] as const;
 
 /**
- * From now on the model's images are the encoder's. The vision session is not used, and need not be loaded:
- * `AutoModelForCausalLM` loads a model without it. The encoder stays the caller's.
+ * Lets the encoder encode the model's images. The vision session is not used, and need not be loaded:
+ * `AutoModelForCausalLM` loads a model without it. The caller closes the encoder.
  * @param model one of the supported models, of transformers.js 4
  * @throws VG_REGISTRATION_FAILED, with the reason in `details.reason`
  */
@@ -70,7 +70,7 @@ export function attachEncoder(model: HostModel, encoder: ImageEncoder): Attachme
   const detach = () => {
     if (!attached.delete(model)) return;
     for (const [i, method] of METHODS.entries()) {
-      // Whoever replaced it since then is left alone.
+      // A method that was replaced since then is kept.
       if (host[method] !== replacements[method]) continue;
       Reflect.deleteProperty(model, method);
       if (own[i] !== undefined) Object.defineProperty(model, method, own[i]);
@@ -96,7 +96,7 @@ export function attachEncoder(model: HostModel, encoder: ImageEncoder): Attachme
   };
 }
 
-/** Models that have an encoder now. */
+/** Models with an attached encoder. */
 const attached = new WeakSet<HostModel>();
 
 // ---- checks
@@ -129,7 +129,7 @@ function checkModelType({ config }: HostModel, { model }: ImageEncoder): void {
       `attachEncoder takes ${SUPPORTED}`,
     );
   }
-  // The MoE form has the tower of the dense one.
+  // MoE models have the tower of the dense ones.
   if (String(type).replace(/_moe$/, "") === model.vision.modelType.replace(/_moe$/, "")) return;
   throw registrationFailed(
     "model_mismatch",
@@ -151,7 +151,7 @@ function checkWidth(expected: unknown, encoder: ImageEncoder): void {
   );
 }
 
-/** Before the rows go in: transformers.js checks their count alone, and writes fewer columns where they are too few. */
+/** Checks the rows before the merge: transformers.js only checks their number, and would write too few columns. */
 function checkMerge(
   { inputs_embeds: embeds, image_features: features, input_ids: ids }: MergeInputs,
   model: HostModel,
@@ -182,7 +182,7 @@ function checkMerge(
   );
 }
 
-/** Reasons of the encoder plugin's contract. */
+/** The reasons of a failed registration, as in the encoder plugin's contract. */
 type Reason = "host_malformed" | "already_registered" | "model_unsupported" | "model_mismatch";
 
 function registrationFailed(reason: Reason, fact: string, remedy: string): VitgraphError {
@@ -191,7 +191,7 @@ function registrationFailed(reason: Reason, fact: string, remedy: string): Vitgr
 
 // ---- encoding
 
-/** In place of the vision session: `pixel_values` of the processor in, f32 [tokens, hidden size] out. */
+/** Replaces the vision session: the processor's `pixel_values` in, f32 [tokens, hidden size] out. */
 async function encodeImages(
   { pixel_values: pixels, image_grid_thw: gridThw }: ImageInputs,
   encoder: ImageEncoder,

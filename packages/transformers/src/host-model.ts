@@ -1,6 +1,6 @@
 /**
- * The parts of transformers.js 4 that vitgraph reads or calls, as types. The package itself is not imported: the
- * application's copy is the one that counts, and its tensors carry their class with them.
+ * Types of the parts of transformers.js 4 that vitgraph reads or calls. The package is not imported, since the
+ * application has its own copy; new tensors are made with the class of the application's tensors.
  */
 
 export interface HostTensor {
@@ -10,7 +10,7 @@ export interface HostTensor {
   readonly data: any;
 }
 
-/** What `encode_image` gets from `generate`: the processor's outputs among others. */
+/** The arguments of `encode_image` from `generate`: the processor's outputs among others. */
 export interface ImageInputs {
   /** f32 [patches of all images, channels · temporal · patch · patch] */
   readonly pixel_values: HostTensor;
@@ -18,7 +18,7 @@ export interface ImageInputs {
   readonly image_grid_thw: HostTensor;
 }
 
-/** What `_merge_input_ids_with_image_features` gets. */
+/** The arguments of `_merge_input_ids_with_image_features`. */
 export interface MergeInputs {
   /** [batch, sequence, hidden size] */
   readonly inputs_embeds: HostTensor;
@@ -47,7 +47,7 @@ export interface HostTokenizer {
 export interface PreparedInputs {
   readonly input_ids: HostTensor;
   readonly attention_mask: HostTensor;
-  /** Empty: it stands for images that are encoded already. */
+  /** An empty tensor that identifies the encoded images. */
   readonly pixel_values: HostTensor;
   readonly image_grid_thw: HostTensor;
 }

@@ -1,5 +1,5 @@
 /**
- * transformers.js as a host of vitgraph. A barrel, and nothing else.
+ * transformers.js as a host of vitgraph. Re-exports only.
  *
  * @module @vitgraph/transformers
  */

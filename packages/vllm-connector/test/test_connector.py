@@ -363,6 +363,19 @@ class ConnectorTest(ConnectorCase):
         server.connections[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         until(lambda: not scheduler.has_cache_item("a"))
 
+    def test_an_answer_without_rows_ends_the_connection(self):
+        for malformed in ({"shape": [TOKENS, 16]}, {"shape": 5}, {"error": "a text"}):
+            server = Server(self.folder.name)
+            server.held.clear()
+            scheduler = self.scheduler(timeout_s=3)
+            request = Request("r", picture(), TOKENS)
+            scheduler.ensure_cache_available(request, 0)
+            until(lambda: len(server.encodes) == 1)
+            send_frame(server.connections[0], {"id": 1, **malformed})
+            self.settle(scheduler, request)
+            self.assertIn("malformed", scheduler._client.poll("a").reason)
+            server.kill()
+
     def test_options_are_checked(self):
         for wrong in ({"role": "ec_both"}, {"role": "ec_producer"}, {"timeout_s": 0}, {"cuda_ipc": "no"}):
             with self.assertRaises(ValueError):

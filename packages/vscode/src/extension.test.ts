@@ -1,10 +1,10 @@
 /**
  * The extension against a small VS Code: a document, the providers that the extension registers, and the edits that it
- * hands back. The API's shapes are checked by its types; a real VS Code is not started.
+ * returns. The API's shapes are checked by its types; a real VS Code is not started.
  */
 import { beforeEach, expect, test, vi } from "vitest";
 
-/** What the extension registered. */
+/** The providers and listeners that the extension registered. */
 const registered = vi.hoisted(() => ({
   completion: undefined as unknown,
   hover: undefined as unknown,

@@ -1,4 +1,4 @@
-/** The extension's door: hands VS Code's documents to the language service, and its answers back. */
+/** The extension's entry point: passes VS Code's documents to the language service, and its results to VS Code. */
 import * as vscode from "vscode";
 import {
   completions,
@@ -45,7 +45,7 @@ export function activate(context: vscode.ExtensionContext): void {
   for (const document of vscode.workspace.textDocuments) found.check(document);
 }
 
-/** The squiggles of the open documents. */
+/** The diagnostics of the open documents. */
 class Findings {
   readonly #collection = vscode.languages.createDiagnosticCollection(SOURCE);
   readonly #timers = new Map<string, NodeJS.Timeout>();
@@ -100,7 +100,7 @@ function completionItems(document: vscode.TextDocument, position: vscode.Positio
       const item = new vscode.CompletionItem(label, vscode.CompletionItemKind.Property);
       item.range = rangeOf(document, edit.start, edit.end);
       item.insertText = edit.text;
-      // VS Code matches against the characters that are replaced, with their quotes.
+      // VS Code matches against the replaced characters, quotes included.
       item.filterText = document.getText(item.range).startsWith('"') ? `"${label}"` : label;
       item.sortText = `${isEncoders ? 0 : 1}${label}`;
       if (detail !== undefined) item.detail = detail;

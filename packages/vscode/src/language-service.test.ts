@@ -1,4 +1,4 @@
-/** Transcripts: what is underlined, completed, explained and fixed in the files that people have. */
+/** Diagnostics, completions, hovers and fixes in typical files. */
 import { describe, expect, test } from "vitest";
 import { completions, diagnostics, fixAll, hover } from "./language-service.js";
 
@@ -113,7 +113,7 @@ describe("diagnostics", () => {
 
   test("a misspelt compilation-config in a --config file", () => {
     expect(underlined("model: m\ncompilation-confg: {}\n")).toEqual([
-      '2:1 compilation-confg — error: "compilation-confg" is no option: did you mean "compilation-config"?',
+      '2:1 compilation-confg — error: "compilation-confg" is not an option: did you mean "compilation-config"?',
     ]);
   });
 
@@ -174,7 +174,7 @@ describe("fixes", () => {
 });
 
 describe("completion", () => {
-  /** The text after the option at the "‸" is taken; undefined where it is not offered. */
+  /** The text after accepting the option at the "‸"; undefined if it is not offered. */
   function take(marked: string, label: string): string | undefined {
     const text = marked.replace("‸", "");
     const option = completions(file(text), marked.indexOf("‸")).find((each) => each.label === label);

@@ -1,5 +1,5 @@
 /**
- * The extension without VS Code: pure functions of a file's text. Offsets count UTF-16 units from 0.
+ * The extension's logic without VS Code: pure functions of a file's text. Offsets count UTF-16 units from 0.
  */
 import {
   type ConfigCompletion,
@@ -56,7 +56,7 @@ function diagnosticOf(
   lines: TextLines,
 ): readonly Diagnostic[] {
   const { severity, message, remedy, rule, fix, line, column = 1 } = finding;
-  // Of the file as a whole: nothing to underline.
+  // Notes on the whole file are not shown: there is nothing to underline.
   if (severity === "note" && line === undefined) return [];
   const start = line === undefined ? config.start : lines.offsetAt(line, column);
   return [
@@ -71,7 +71,7 @@ function diagnosticOf(
   ];
 }
 
-/** A string with its quotes, be they escaped, a word or a number, or one character. */
+/** A string with its quotes (escaped or not), a word or a number, or one character. */
 const TOKEN = /^(?:(\\+)"(?:(?!\1")[^\n])*\1"|"(?:[^"\\\n]|\\.)*"|[\w.$+-]+(?:=[^\s'",}]*)?|[^\n])/;
 const LONGEST_TOKEN = 1000;
 
@@ -101,7 +101,7 @@ function jsonCompletions(part: PartOfFile, offset: number): readonly Completion[
   );
 }
 
-/** `-cc.pass_config.enable_sp=true` is completed as {"pass_config": {"enable_sp": true}}, as far as it goes. */
+/** Completes `-cc.pass_config.enable_sp=true` as the JSON {"pass_config": {"enable_sp": true}}, up to the cursor. */
 function dottedCompletions(part: PartOfFile, offset: number): readonly Completion[] {
   const at = part.toPart(offset);
   if (at === undefined) return [];
@@ -121,7 +121,7 @@ function dottedCompletions(part: PartOfFile, offset: number): readonly Completio
   });
 }
 
-/** None where the characters cannot be written at this place. */
+/** No completion if its characters cannot be written at this place. */
 function completionOf(
   { label, detail, description, isEncoders }: ConfigCompletion,
   part: PartOfFile,

@@ -1,4 +1,4 @@
-/** Offsets of lines and columns from 1, as findings have them. */
+/** Offsets of findings' lines and columns, which count from 1. */
 export class TextLines {
   readonly #starts: readonly number[];
 

@@ -76,7 +76,7 @@ export async function measureStream(
   return ended < calls ? null : { callers, calls, ...recorder.read() };
 }
 
-/** Each caller calls until `goesOn`, polled after each answer, is false. */
+/** Runs the callers. Each calls until `goesOn`, polled after each answer, returns false. */
 async function call(
   engine: EncoderEngine,
   itemsOf: ItemsOf,

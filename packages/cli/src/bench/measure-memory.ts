@@ -7,9 +7,9 @@ import { type Device, type LoadedModel, stillGrids, VisionEncoder } from "@vitgr
 import { randomItems } from "./random-items.js";
 
 export interface EagerMemory {
-  /** Before any run: weights and grid cache. */
+  /** Memory before any run: weights and grid cache. */
   readonly residentBytes: number;
-  /** With the run's own memory. */
+  /** Memory with an eager run's buffers. */
   readonly eagerBytes: number;
 }
 

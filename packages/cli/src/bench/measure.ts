@@ -10,7 +10,7 @@ export interface MeasureOptions {
   readonly repetitions: number;
   /** Untimed calls before them. */
   readonly warmup: number;
-  /** No call starts that would probably exceed this, except for the first. Default: no limit. */
+  /** Time limit: a call that would probably exceed it is not started, except for the first. Default: no limit. */
   readonly limitMs?: number;
   /** Polled before every call but the first: true ends the measurement with the calls so far. */
   readonly isStopped?: () => boolean;
@@ -46,7 +46,7 @@ export interface MeasuredWorkload extends CallTimes {
   readonly name: string;
   /** [height, width] in pixels. */
   readonly sizes: Workload["sizes"];
-  /** Of each item; null for images. */
+  /** Frames of each item; null for images. */
   readonly frames: number | null;
   readonly items: number;
   readonly patches: number;
@@ -65,9 +65,9 @@ export interface MeasuredWorkload extends CallTimes {
   readonly card: CardState | null;
 }
 
-/** Enough for one to be uploaded and one to be downloaded while one computes. */
+/** Three calls: one uploads and one downloads while one computes. */
 export const CALLS_IN_FLIGHT = 3;
-/** The mean of fewer calls in flight says little: one can end at the same time as the one before. */
+/** The mean of fewer calls is unreliable: two calls can end at the same time. */
 const LEAST_CALLS_IN_FLIGHT = 3;
 
 /** `deviceMs` and `endToEndMs` are medians. @throws the error of the first item that fails */
@@ -146,7 +146,7 @@ async function raiseClocks(encoder: VisionEncoder, items: readonly EncoderItem[]
 }
 
 interface TimedCall extends CallTimes {
-  /** On `performance.now()`. */
+  /** In the time of `performance.now()`. */
   readonly startedAt: number;
   readonly batches: readonly MeasuredBatch[];
 }

@@ -15,7 +15,7 @@ export interface PeerWorkload {
   readonly dims: DimCounts;
   /** Rows of its token budget. */
   readonly capacity: DimCounts;
-  /** Row-major values of the graph's inputs by name, but for the pixels and their sources. */
+  /** Row-major values of the graph's inputs by name, except pixels and their sources. */
   readonly tables: Readonly<Record<string, readonly number[]>>;
 }
 
@@ -35,6 +35,6 @@ export function printPeerInput(model: LoadedModel, workloads: readonly Workload[
     return [workload.name, { dims: work.dims, capacity, tables: Object.fromEntries(tables) }];
   });
   const input: PeerInput = { graph, workloads: Object.fromEntries(described) };
-  // JSON would make objects of the constants' typed arrays.
+  // JSON.stringify would print the constants' typed arrays as objects.
   return `${JSON.stringify(input, (_key, value) => (value instanceof Float32Array ? Array.from(value) : value))}\n`;
 }

@@ -1,7 +1,7 @@
 /** A workload's items with random, seeded pixels, in the form of decoded image files: uint8, cut into patches. */
 import { type EncoderItem, type Grid, patchCount, rowElements, type VisionModel } from "@vitgraph/core";
 
-/** One item a grid: images, or clips where the format is `u8`. */
+/** One item per grid: images, or clips if the format is `u8`. */
 export function randomItems(
   grids: readonly Grid[],
   { spatialMergeSize, channels, temporalPatchSize, patchSize }: VisionModel,
@@ -14,7 +14,7 @@ export function randomItems(
   });
 }
 
-/** Marsaglia's xorshift. No two items are equal, so that no cache can answer one. */
+/** Marsaglia's xorshift. The seed differs by item, so that no cache answers one. */
 function randomBytes(count: number, seed: number): Uint8Array {
   const words = new Uint32Array(Math.ceil(count / 4));
   let state = Math.imul(seed, 0x9e3779b1) | 1;

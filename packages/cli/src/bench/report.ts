@@ -27,14 +27,14 @@ export interface BenchReport {
   readonly startTimes: StartTimes;
   /** One for each captured budget: how far the worst row of a replay is from the eager run's. */
   readonly graphChecks: readonly GraphCheck[];
-  /** Null on a CPU, whose memory other processes share, and without graphs. */
+  /** Null without graphs, and on a CPU, where other processes use the same memory. */
   readonly memory: MeasuredMemory | null;
   /** The device's best rate, for comparison; null on a CPU. */
   readonly matmul: MeasuredMatmul | null;
   readonly warmup: number;
-  /** In the order of the table; without those that were skipped. */
+  /** In the order of the table, without skipped ones. */
   readonly workloads: readonly BenchedWorkload[];
-  /** Of `--padding`: batches of 64-token items, medians on the device. A budget of null is an eager run. */
+  /** Results of `--padding`: batches of 64-token items, median device times. A budget of null is an eager run. */
   readonly padding?: readonly LatencySample[];
   /** True if the user stopped the bench early. */
   readonly interrupted: boolean;
@@ -47,7 +47,7 @@ export interface MeasuredMemory extends EagerMemory {
 }
 
 export interface MeasuredMatmul {
-  /** Of the three square matrices. */
+  /** Rows and columns of the three square matrices. */
   readonly side: number;
   readonly durationMs: number;
   readonly tflops: number;

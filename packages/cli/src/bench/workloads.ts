@@ -124,7 +124,7 @@ function parseWorkload(name: string, fields: unknown, source: string): Workload 
 }
 
 /**
- * Whether the model takes a workload's sizes without a resize. For other models the images pass through the processor,
+ * True if the model takes a workload's sizes without a resize. For other models the images pass through the processor,
  * which resizes them to one size or splits them into tiles.
  */
 function takesSizes({ fixedGrid, tiled, twoGrids }: VisionModel): boolean {

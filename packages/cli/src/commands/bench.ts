@@ -92,7 +92,7 @@ const DEFAULT_CALLERS = 32;
 const LOAD_ROUNDS = { least: 4, most: 32 };
 /** Sequential duration of the calls under load, within the limits of the rounds. */
 const LOAD_MS = 1500;
-/** Of `--against`: few enough to wait for, and a spread to judge by. */
+/** Rounds of `--against`: enough to see the spread. */
 const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
@@ -117,20 +117,20 @@ export function registerBench(
     .addOption(
       new Option(
         "--load-format <format>",
-        "`dummy` reads config.json alone and makes random weights (default with --arch)",
+        "`dummy` only reads config.json and makes random weights (default with --arch)",
       ).choices(["auto", "dummy"]),
     )
     .option(
       "--workload <file>",
       'JSON: {"name": {"sizes": [[height, width], …], "frames"?: n, "budget"?: tokens}}',
     )
-    .option("--only <name...>", "these workloads alone")
+    .option("--only <name...>", "only these workloads")
     .option(
       "--repetitions <count>",
       `timed calls of each workload (default: up to ${MOST_REPETITIONS}, in ${TIME_LIMIT_MS / 1000} s for all workloads together)`,
       positiveInteger,
     )
-    .option("--warmup <count>", "calls before them that are not timed", wholeNumber, DEFAULT_WARMUP)
+    .option("--warmup <count>", "calls before the timed ones", wholeNumber, DEFAULT_WARMUP)
     .option(
       "--callers <count>",
       "then load an engine with this many callers, each sending its next call when the last is answered",
@@ -138,7 +138,7 @@ export function registerBench(
     )
     .option(
       "--engine-devices <ordinal...>",
-      "the engine's GPUs, or on the CPU as many devices as there are numbers (default: the one of --device)",
+      "the engine's GPUs; on the CPU, one device for each number (default: the device of --device)",
       (text: string, ordinals: readonly number[] = []) => [...ordinals, wholeNumber(text)],
     )
     .addOption(
@@ -151,11 +151,7 @@ export function registerBench(
       "--padding",
       "then time each budget full, half full and a quarter full, and the same tokens eagerly",
     )
-    .option(
-      "--json <file.json>",
-      "write everything that was measured, each repetition too",
-      outputPath(".json"),
-    )
+    .option("--json <file.json>", "write all measurements, with each repetition", outputPath(".json"))
     .option(
       "--graph-json <file.json>",
       "write the op graph and each workload's input tables, for benchmarks/peer/generic.py",
@@ -164,12 +160,12 @@ export function registerBench(
     .addOption(
       new Option(
         "--against <dir>",
-        "another build (a bundle or a checkout): run both by turns and print ratios",
+        "another build (a bundle or a checkout): run both alternately and print ratios",
       ).conflicts(["callers", "packing", "padding", "graphJson", "printWorkloads"]),
     )
     .option(
       "--rounds <count>",
-      `turns of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
+      `runs of each build (default: ${DEFAULT_ROUNDS}); needs --against`,
       positiveInteger,
     )
     .addOption(
@@ -388,7 +384,7 @@ async function benchEngine(
     const rounds = Math.ceil(LOAD_MS / (deviceMs * callers));
     return Math.max(repetitions, callers * Math.min(Math.max(rounds, LOAD_ROUNDS.least), LOAD_ROUNDS.most));
   };
-  // Without workloads that were skipped or came after an interrupt.
+  // Workloads that were skipped or not reached before an interrupt are not loaded either.
   const loaded = measured.map(({ name }) => workloads.find((workload) => workload.name === name) as Workload);
   const items = loaded.map((workload) => workloadItems(workload, model));
   const ordinals = options.engineDevices ?? [options.device];
@@ -487,7 +483,7 @@ function selectWorkloads(
   return workloads.filter(({ name }) => only.includes(name));
 }
 
-/** Without weights of a checkpoint. */
+/** True if the weights are random. */
 function isDummy({ arch, loadFormat }: BenchOptions): boolean {
   return arch !== undefined || loadFormat === "dummy";
 }

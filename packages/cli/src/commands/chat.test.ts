@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { main } from "../cli.js";
 import { createFakeIo } from "../testing.js";
 
-// What needs llama.cpp is in test/hosts.
+// Tests that need llama.cpp are in test/hosts.
 
 async function chat(...args: string[]) {
   const io = createFakeIo();

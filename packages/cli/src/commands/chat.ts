@@ -32,10 +32,10 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
   addHelpNotes(command, HELP);
   addRequiredOption(command, "--llm <file.gguf>", "the language model: see vitgraph gguf")
     .option("--model <dir-or-id>", "checkpoint directory of the vision tower; not needed without files")
-    .option("--system <text>", "what the model is told before the question")
+    .option("--system <text>", "the system message")
     .option("--max-tokens <count>", "tokens of the answer", positiveInteger, 512)
     .option("--temperature <number>", "0 takes the likeliest token each time", zeroOrMore, 0)
-    .option("--seed <number>", "the same seed gives the same answer", wholeNumber)
+    .option("--seed <number>", "seed of the sampling: the same seed gives the same answer", wholeNumber)
     .option("--context-size <count>", "tokens of question and answer (default: 4096)", positiveInteger)
     .option("--gpu-layers <count>", "layers of the language model on a GPU (default: all)", wholeNumber)
     .addOption(

@@ -1,4 +1,4 @@
-/** What the linter is told of a model's images holds for every size, in each family. */
+/** The linter's facts about a model's images hold for every size, in each family. */
 import { ARCHITECTURES, type ArchitectureName, loadDummyModel } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";

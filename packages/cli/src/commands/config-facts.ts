@@ -59,7 +59,7 @@ export async function readModelFacts(
   };
 }
 
-/** Of a loaded model, which vitgraph can run. */
+/** Facts about a loaded model, which vitgraph can run. */
 export function loadedModelFacts(
   { vision, processor, videoProcessor }: Pick<LoadedModel, "vision" | "processor" | "videoProcessor">,
   maxBatchTokens: number,
@@ -75,7 +75,7 @@ export function loadedModelFacts(
   };
 }
 
-/** Bounds on the area, widened by what sizes of many shapes get: families round, pad and tile in ways of their own. */
+/** Bounds from the area, widened by the tokens of sizes of many shapes, since families round, pad and tile differently. */
 function imageFacts(model: ImageModel): ImageFacts {
   const { processor } = model;
   const { patchSize, mergeSize, fixedSize, fit, boundsCoverFrames, temporalPatchSize } = processor;

@@ -1,4 +1,4 @@
-/** Findings in config files, for `vitgraph config check` and `fix`: the options that say what is known, and the lines. */
+/** Findings in config files, for `vitgraph config check` and `fix`: the options with facts for the linter, and the output. */
 import {
   type ConfigFinding,
   configFindings,
@@ -9,7 +9,7 @@ import {
 } from "@vitgraph/config";
 import { yamlFindings } from "@vitgraph/config/yaml";
 import { DEFAULT_MAX_BATCH_TOKENS, type ImageSize } from "@vitgraph/core";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadSettings } from "../download-model.js";
 import { counted } from "../table.js";
@@ -34,11 +34,13 @@ export function addFactOptions(command: Command): Command {
       `the largest inferred token budget (default: ${DEFAULT_MAX_BATCH_TOKENS}); needs --model`,
       positiveInteger,
     )
-    .option(
-      "--image <width>x<height>",
-      "size of an image that will be sent; may be repeated; needs --model",
-      imageSize,
-      [],
+    .addOption(
+      new Option(
+        "--image <width>x<height>",
+        "size of an image that will be sent; may be repeated; needs --model",
+      )
+        .argParser(imageSize)
+        .default([], "none"),
     )
     .option("--no-video", "no videos will be sent; needs --model")
     .hook("preAction", () => {
@@ -68,7 +70,7 @@ export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFa
   };
 }
 
-/** @param source name of the text, whose ending says its format; else JSON begins with a bracket or a quote */
+/** @param source name of the text; its ending gives the format. Without one, text that begins with [, { or " is JSON */
 export function findingsIn(text: string, source: string, facts: LintFacts): readonly ConfigFinding[] {
   const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
   const isJson = ending === undefined ? /^\s*[[{"]/.test(text) : ending === "json";
@@ -82,7 +84,7 @@ export function findingsIn(text: string, source: string, facts: LintFacts): read
 
 const COLORS = { error: "red", warning: "yellow" } as const;
 
-/** As compilers print it, for stdout. */
+/** Formats a finding like a compiler's message, for stdout. */
 export function findingLine(finding: ConfigFinding, io: CliIo): string {
   const { severity, message, remedy, rule } = finding;
   const level = severity === "note" ? severity : io.style(COLORS[severity], severity, "stdout");

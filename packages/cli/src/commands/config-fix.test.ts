@@ -94,11 +94,12 @@ serve.yaml: 2 fixed, 0 errors, 0 warnings left
       pathOf("latin1.yaml"),
       "-",
       pathOf("gone.yaml"),
+      pathOf("nomatch*"),
       file("serve.yaml", YAML),
     );
     expect(code).toBe(1);
     expect(err).toMatch(
-      /^error: latin1\.yaml is not UTF-8: .*\nerror: standard input cannot be fixed: give a file .*\nerror: cannot read gone\.yaml .*\n$/,
+      /^error: latin1\.yaml is not UTF-8: .*\nerror: standard input cannot be fixed: give a file .*\nerror: cannot read gone\.yaml .*\nerror: no file matches nomatch\*: .*\n$/,
     );
     expect(read("serve.yaml")).toBe(FIXED);
   });

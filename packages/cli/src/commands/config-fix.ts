@@ -25,16 +25,20 @@ export function registerConfigFix(config: Command, io: CliIo): void {
 
 async function fix(files: readonly string[], options: FixOptions, io: CliIo): Promise<void> {
   const facts = await lintFacts(options, io);
-  for (const file of await expandGlobs(files)) {
+  /** An error of one file is printed, and the others are still fixed. */
+  const attempt = async (work: () => Promise<void>) => {
     try {
-      await fixFile(file, facts, options, io);
+      await work();
     } catch (error) {
-      // Other files may be fine.
       if (!VitgraphError.is(error)) throw error;
       printError(io, messageOf(error));
       io.exitCode = 1;
     }
-  }
+  };
+  for (const given of files)
+    await attempt(async () => {
+      for (const file of await expandGlobs([given])) await attempt(() => fixFile(file, facts, options, io));
+    });
 }
 
 async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, io: CliIo): Promise<void> {
@@ -47,14 +51,14 @@ async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, i
       const { createTwoFilesPatch } = await import("diff");
       io.stdout(createTwoFilesPatch(name, name, text, fixed, undefined, undefined, { context: 3 }));
     } else {
-      // Writing replaces the file: behind a link, and with its permissions.
+      // Writing replaces the file: the target of a link, with the same permissions.
       const path = await realpath(file);
       const { mode } = await stat(path);
       await writeOutput(path, fixed, io);
       await chmod(path, mode);
     }
   }
-  // A diff on stdout stays one that patch(1) reads.
+  // With --dry-run stdout is only the diff, so that patch(1) can read it.
   const print = dryRun === true ? io.stderr : io.stdout;
   for (const finding of applied)
     print(
@@ -63,7 +67,7 @@ async function fixFile(file: string, facts: LintFacts, { dryRun }: FixOptions, i
   print(`${name}: ${applied.length} fixed, ${findingCounts(left)} left\n`);
 }
 
-/** As it is, byte order mark included. @throws VG_FILE_UNREADABLE */
+/** The file's text, byte order mark included. @throws VG_FILE_UNREADABLE */
 async function readConfigText(file: string, io: CliIo): Promise<string> {
   if (file === STDIN) {
     throw new VitgraphError("VG_ARGUMENT_INVALID", "standard input cannot be fixed", {
@@ -80,7 +84,7 @@ const MAX_ROUNDS = 20;
 
 interface FixedText {
   readonly fixed: string;
-  /** Their places are those of the text when they were found. */
+  /** Fixed findings, with places in the text in which they were found. */
   readonly applied: readonly Fixable[];
   readonly left: readonly ConfigFinding[];
 }

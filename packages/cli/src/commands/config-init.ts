@@ -1,4 +1,4 @@
-/** `vitgraph config init`: a file to begin with, which editors know by its schema. */
+/** `vitgraph config init`: writes a first config file, which names its schema for editors. */
 import { access } from "node:fs/promises";
 import { dirname, join, relative, resolve, sep } from "node:path";
 import {
@@ -72,7 +72,7 @@ async function init(file: string, { model, maxBatchTokens }: InitOptions, io: Cl
   io.stdout(`wrote ${file}\n`);
 }
 
-/** With the budgets that would be inferred, but for those that no batch of the model reaches. */
+/** A config with the inferred budgets, except those that no batch of the model reaches. */
 function startingConfig({
   compileSupported = true,
   cudagraphSupported = true,
@@ -96,7 +96,7 @@ function startingConfig({
 const JSON_SCHEMA = "generated/compilation-config.schema.json";
 const YAML_SCHEMA = "generated/serve-config.schema.json";
 
-/** The schema in the nearest node_modules that has it, seen from the file; else its place in the file's directory. */
+/** Path of the schema, relative to the file: in the nearest node_modules that has it, else in the file's directory. */
 async function schemaPath(file: string, name: string): Promise<{ path: string; isInstalled: boolean }> {
   const inPackage = join("node_modules", "@vitgraph", "config", "schema", name);
   const start = dirname(resolve(file));
@@ -114,7 +114,7 @@ async function schemaPath(file: string, name: string): Promise<{ path: string; i
   }
 }
 
-/** Editors take a path without a dot in front for one, too; with it, nobody takes it for a package's name. */
+/** A relative path with slashes. It begins with a dot, so that it does not look like a package's name. */
 function posix(path: string): string {
   const text = path.split(sep).join("/");
   return text.startsWith(".") ? text : `./${text}`;
@@ -142,7 +142,7 @@ function yamlText(
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
-/** Of the schema's description of a key. */
+/** The first sentence of a key's description in the schema. */
 function firstSentence(key: string): string {
   return /^.*?\.(?=\s|$)/.exec(compilationConfigSchema.properties?.[key]?.description ?? "")?.[0] ?? "";
 }

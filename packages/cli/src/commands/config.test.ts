@@ -67,6 +67,20 @@ const QWEN3_VL = {
 };
 
 describe("config check", () => {
+  test("a glob that matches nothing is a finding, and the other files are checked", async () => {
+    const path = file("fine.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
+    const { stdout, exitCode } = await run("check", "--json", path, join(folder, "nomatch*"));
+    expect(JSON.parse(stdout)).toEqual([
+      {
+        file: "nomatch*",
+        severity: "error",
+        message: "no file matches nomatch*",
+        remedy: "check the pattern: * and ? do not cross directories, ** does",
+      },
+    ]);
+    expect(exitCode).toBe(1);
+  });
+
   test("a good file", async () => {
     const path = file("good.json", { compile_mm_encoder: true, cudagraph_mm_encoder: true });
     expect(await run("check", path, "--model", model("m", QWEN3_VL))).toEqual({
@@ -117,7 +131,7 @@ compilation-config:
     ); // biome-ignore format: a command line
     expect(
       stdout,
-    ).toBe(`odd.yaml:1:1: warning: encoder graphs are asked for while cudagraph_mode is NONE: vLLM captures none then, in silence: set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same [cudagraph-mode-none]
+    ).toBe(`odd.yaml:1:1: warning: encoder graphs are asked for while cudagraph_mode is NONE: vLLM then silently captures none: set another cudagraph_mode, or cudagraph_mm_encoder to false; vitgraph captures them all the same [cudagraph-mode-none]
 odd.yaml:4:36: warning: an image of 1920 × 1080 pixels has 2040 tokens, and fits no token budget: add a budget of 2040 or more: it runs eagerly otherwise [image-never-fits]
 odd.yaml:4:37: warning: no image can reach token budget 32: the smallest has 64 tokens: remove it [budget-unreachable]
 odd.yaml:4:45: warning: token budget 64 is listed twice: remove one: it counts once here, and vLLM captures it twice [budget-duplicate]
@@ -212,7 +226,7 @@ odd.yaml: 1 error, 5 warnings
     expect((await run("check", path, "--strict")).exitCode).toBe(1);
   });
 
-  test("several files, each with its counts; one that cannot be read is an error of its own", async () => {
+  test("several files, each with its counts; an unreadable one is one error", async () => {
     const good = file("several-1.json", { cudagraph_mm_encoder: true });
     const bad = file("several-2.json", { mod: 1 });
     const { stdout, exitCode } = await run("check", good, join(folder, "absent.json"), bad);

@@ -49,14 +49,17 @@ export function registerConfig(program: Command, io: CliIo): void {
     .command("explain")
     .description("print each key's value and its origin, for the arguments of `vllm serve`")
     .usage("[options] [-cc.KEY=VALUE] [--config FILE] …")
-    .argument("[arguments...]", "as for serving; those of other parts of vLLM are named in a note")
+    .argument(
+      "[arguments...]",
+      "arguments of `vllm serve`; a note names those that do not concern the config",
+    )
     .option("--json", "the same as JSON")
-    .option("--given", "only what was given, or follows from it")
+    .option("--given", "only keys that were given, or that follow from given ones")
     .allowUnknownOption()
     .action((args: string[], options: ExplainOptions, command: Command) => {
       const [first = ""] = args;
       if (/^[^-].*\.(ya?ml|json)$/i.test(first))
-        command.error(`error: ${first} is no argument of vllm serve: write --config ${first}`);
+        command.error(`error: ${first} is not an argument of vllm serve: write --config ${first}`);
       return explain(args, options, io);
     });
   config
@@ -78,13 +81,13 @@ interface CheckOptions extends FactOptions {
 async function check(files: readonly string[], options: CheckOptions, io: CliIo): Promise<void> {
   const facts = await lintFacts(options, io);
   const all: ConfigFinding[] = [];
-  for (const file of await expandGlobs(files)) {
-    const findings = await checkFile(file, facts, io);
-    all.push(...findings);
-    if (options.json === true) continue;
-    for (const finding of findings) io.stdout(findingLine(finding, io));
-    io.stdout(`${inputName(file)}: ${findingCounts(findings)}\n`);
-  }
+  for (const given of files)
+    for await (const { source, findings } of checkFiles(given, facts, io)) {
+      all.push(...findings);
+      if (options.json === true) continue;
+      for (const finding of findings) io.stdout(findingLine(finding, io));
+      io.stdout(`${source}: ${findingCounts(findings)}\n`);
+    }
   if (options.json === true) {
     const plain = all.map(({ source, ...finding }) => ({ file: source, ...finding }));
     io.stdout(`${JSON.stringify(plain, null, 2)}\n`);
@@ -93,16 +96,36 @@ async function check(files: readonly string[], options: CheckOptions, io: CliIo)
   if (all.some(({ severity }) => failing.includes(severity))) io.exitCode = 1;
 }
 
-async function checkFile(file: string, facts: LintFacts, io: CliIo): Promise<readonly ConfigFinding[]> {
-  const source = inputName(file);
+interface CheckedFile {
+  readonly source: string;
+  readonly findings: readonly ConfigFinding[];
+}
+
+/** Checks a file, or each match of a glob. One that cannot be read is a finding, and the others are still checked. */
+async function* checkFiles(given: string, facts: LintFacts, io: CliIo): AsyncGenerator<CheckedFile> {
+  let paths: readonly string[];
   try {
-    return findingsIn(await readTextInput(file, io, "check the path"), source, facts);
+    paths = await expandGlobs([given]);
   } catch (error) {
-    // Other files may be fine.
-    if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNREADABLE") throw error;
-    const { fact, remedy } = error;
-    return [{ source, severity: "error", message: fact, ...(remedy === undefined ? {} : { remedy }) }];
+    yield unreadableFile(given, error);
+    return;
   }
+  for (const path of paths) {
+    try {
+      const text = await readTextInput(path, io, "check the path");
+      yield { source: inputName(path), findings: findingsIn(text, inputName(path), facts) };
+    } catch (error) {
+      yield unreadableFile(path, error);
+    }
+  }
+}
+
+function unreadableFile(path: string, error: unknown): CheckedFile {
+  if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNREADABLE") throw error;
+  const { fact, remedy } = error;
+  const source = inputName(path);
+  const finding = { source, severity: "error", message: fact } as const;
+  return { source, findings: [remedy === undefined ? finding : { ...finding, remedy }] };
 }
 
 function describeNote(note: ConfigNote, io: CliIo): string {

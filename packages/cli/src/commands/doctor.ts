@@ -1,4 +1,4 @@
-/** `vitgraph doctor`: the backends of this machine, the one that `auto` chooses, why the others are not usable, and the decoders. */
+/** `vitgraph doctor`: the backends of this machine, the choice of `auto`, why others are not usable, and the decoders. */
 import { decoderVersions, describeBackends } from "@vitgraph/core";
 import type { Command } from "commander";
 import type { CliIo } from "../cli-io.js";

@@ -12,7 +12,7 @@ import { isVideoFile } from "./encode-inputs.js";
 /**
  * The key of each file. A URL becomes the key that vLLM's proxy gives it; anything else is a uuid.
  * @param options `vllmEcKey`: uuids or URLs, one a file; or none, for the files' own URLs
- * @throws VG_ARGUMENT_INVALID, VG_REQUEST_INVALID for a uuid that is no harmless file name
+ * @throws VG_ARGUMENT_INVALID, VG_REQUEST_INVALID for a uuid that is not a safe file name
  */
 export async function ecKeys(
   paths: readonly string[],
@@ -52,7 +52,7 @@ export async function ecKeys(
 }
 
 export interface EcFiles {
-  /** For the table. */
+  /** Names of the images in the table. */
   readonly names: readonly string[];
   readonly keys: readonly string[];
   readonly outcomes: readonly PromiseSettledResult<Embedding>[];
@@ -65,7 +65,7 @@ export async function openEcCache(options: EcStorageOptions): Promise<EcStorage>
   try {
     await storage.open();
   } catch (error) {
-    // The server's text is for clients, and has no path.
+    // The server's message is for clients, and has no path.
     if (!VitgraphError.is(error) || error.code !== "VG_FILE_UNWRITABLE") throw error;
     throw unwritable(options.path, (error.cause as Error).message, undefined, error);
   }

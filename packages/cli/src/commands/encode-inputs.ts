@@ -54,7 +54,7 @@ export async function expandInputs(paths: readonly string[], io: CliIo): Promise
     if (found instanceof Stats && found.isDirectory()) expanded.push(...(await imagesIn(path, io)));
     else expanded.push(path);
   }
-  // One that is missing among others fails alone. Nothing but a misspelt path should not wait for the model.
+  // A missing file among others fails alone, later. If all are missing, the error comes before the model is loaded.
   if (missing.length === expanded.length && missing[0] !== undefined) throw missing[0];
   return expanded;
 }
@@ -66,7 +66,7 @@ function pathRemedy(path: string): string {
 
 async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]> {
   const entries = await readdir(directory);
-  // No hidden files, as with globs: macOS puts a ._photo.jpg, which is no image, beside photo.jpg on foreign disks.
+  // Hidden files are skipped, as by globs: on foreign disks macOS adds a ._photo.jpg to photo.jpg, which is not an image.
   const images = entries
     .filter((name) => !name.startsWith(".") && (IMAGE_ENDINGS.test(name) || isVideoFile(name)))
     .sort();
@@ -83,9 +83,9 @@ async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]
 }
 
 export interface UrlLimits {
-  /** Of the body, all of which is in memory. */
+  /** Bytes of the body, which is held in memory. */
   readonly maxBytes: number;
-  /** Without a byte. */
+  /** Time without a byte. */
   readonly idleMs: number;
 }
 
@@ -118,7 +118,7 @@ async function fetchMedia(url: string, { maxBytes, idleMs }: UrlLimits): Promise
     }
     return Buffer.concat(chunks);
   } catch (cause) {
-    // fetch says "fetch failed", and why in its cause.
+    // fetch's message is "fetch failed"; the reason is in its cause.
     const { message } = ((cause as Error).cause ?? cause) as Error;
     throw new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${inputName(url)} (${message.trim()})`, {
       remedy: "check the URL, or download the file and give its path",

@@ -14,14 +14,14 @@ export const OUTPUT_FORMATS = `The extension of the output file selects its form
   .safetensors   a tensor [tokens, columns] for each file. The metadata has "NAME.grid_thw", the patches as [frames, height, width], and for videos "NAME.timestamps", the seconds of each temporal patch.
   .npy           the embedding of one file, f32 [tokens, columns]
   .jsonl         a line for each file: {"name", "shape", "grid_thw", "timestamps"?, "embedding"}, the numbers row by row
-An embedding has the name of its file or URL's path ("photo.jpg"), "stdin" or "data". Two files with the same name get their paths as given. A name that is taken gets a suffix #2, #3, …`;
+An embedding has the name of its file, "photo.jpg", or of the last part of a URL's path; standard input is "stdin", a data URL "data". If two files share a name, the path as given is used. A name that is taken gets the suffix #2, #3, …`;
 
 export function outputEnding(path: string): OutputEnding {
   return OUTPUT_ENDINGS.find((ending) => path.toLowerCase().endsWith(ending)) as OutputEnding;
 }
 
 /**
- * Before the work, since the number of files is known.
+ * Checks before encoding that the output format holds this many embeddings.
  * @throws VG_ARGUMENT_INVALID for an .npy of several
  */
 export function checkFitsOutput(path: string | undefined, files: number): void {

@@ -38,6 +38,7 @@ import {
 } from "./encode-outputs.js";
 import {
   addModelOptions,
+  append,
   byteCount,
   compilationConfigOf,
   jsonObject,
@@ -65,7 +66,7 @@ interface EncodeOptions extends ModelOptions {
 /** A decoded input. */
 interface Decoded {
   readonly item: EncoderItem;
-  /** Of a video: seconds of each temporal patch. */
+  /** For a video, the seconds of each temporal patch. */
   readonly timestamps?: readonly number[];
 }
 
@@ -102,16 +103,18 @@ export function registerEncode(program: Command, io: CliIo, serving: ServeArgume
       'how videos are sampled, as for vLLM: \'{"video": {"fps": 2}}\' or \'{"video": {"num_frames": 32}}\'',
       jsonObject,
     )
-    .option("--video", "take every file as a video: all frames of a GIF or WebP instead of the first")
+    .option("--video", "treat every file as a video: all frames of a GIF or WebP instead of the first")
     .option(
       "--vllm-ec-cache <dir>",
       "write each image to vLLM's shared storage: DIR/KEY/encoder_cache.safetensors, for its ECExampleConnector",
     )
-    .option(
-      "--vllm-ec-key <key>",
-      "the uuid or the URL by which requests will name the image; once for each file, in their order (default: file://PATH)",
-      (key: string, keys: readonly string[]) => [...keys, key],
-      [] as readonly string[],
+    .addOption(
+      new Option(
+        "--vllm-ec-key <key>",
+        "the uuid or the URL by which requests will name the image; once for each file, in their order",
+      )
+        .argParser(append)
+        .default([], "file://PATH"),
     )
     .option("--max-pixels <count>", "refuse files with more pixels than this", positiveInteger)
     .option(
@@ -160,7 +163,7 @@ async function encode(
 
   using loading = startProgress(io, `loading ${options.model} on ${device.info.name}`);
   let encoding: Progress | undefined;
-  // Above the progress of the current step.
+  // Lines are printed above the progress of the current step.
   const printLine = (line: string) => (encoding ?? loading).print(line);
   const verbose = compilationConfig.encoder_cudagraph_verbose;
   let itemCount = 0;
@@ -225,7 +228,7 @@ async function encode(
   if (ecCache !== undefined) await writeEcCache(ecCache, { names, keys, outcomes }, io);
 }
 
-/** Images decoded at a time: each holds its raster, and sharp has threads of its own. */
+/** Images decoded at a time: each takes memory for its raster, and sharp decodes with several threads. */
 const DECODES_AT_A_TIME = 4;
 
 async function decodeAll(

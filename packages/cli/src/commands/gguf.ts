@@ -34,7 +34,7 @@ export function registerGguf(program: Command, io: CliIo): void {
 }
 
 const HELP =
-  "docs/llama-cpp.md lists the models that can be converted. The vision tower is left out: vitgraph runs it from the checkpoint directory itself. q8_0 is about half of bf16, f16 as large as bf16.";
+  "docs/llama-cpp.md lists the models that can be converted. The file has no vision tower: vitgraph runs it from the checkpoint directory. A q8_0 file is about half the size of bf16; f16 has the size of bf16.";
 
 async function gguf(directory: string, { outtype, output }: GgufOptions, io: CliIo): Promise<void> {
   const path = output ?? `${basename(resolve(directory))}-${outtype}.gguf`;

@@ -99,6 +99,11 @@ function digits(text: string): number {
   return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
+/** Parser of an option that may be repeated. */
+export function append(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
+}
+
 /** An object as JSON, such as `--mm-processor-kwargs` takes. */
 export function jsonObject(text: string): Readonly<Record<string, unknown>> {
   let value: unknown;

@@ -5,7 +5,7 @@
 import { shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
 
-/** Characters of a line in messages: a line may be a whole file. */
+/** Most characters of a line in messages: a line may be a whole file. */
 const SHOWN = 100;
 
 /** A size, and how often it came. */
@@ -25,9 +25,9 @@ export interface Trace {
 
 /** The forms, for --help. */
 export const TRACE_FORMATS = `A trace is one of:
-  a JSON array   of token counts, of [height, width] in pixels, or of objects with "tokens" or "height" and "width", and optionally "count": [961, [480, 640], {"tokens": 256, "count": 12}]
-  JSON lines     one such entry a line
-  lines          WIDTHxHEIGHT in pixels or a token count, optionally with a count after a comma, space or tab: 640x480, 961, or 640x480,12
+  a JSON array   of token counts, of [height, width] in pixels, or of objects with "tokens" or "height" and "width", and an optional "count": [961, [480, 640], {"tokens": 256, "count": 12}]
+  JSON lines     one such entry per line
+  lines          WIDTHxHEIGHT in pixels or a token count, and an optional count after a comma, space or tab: 640x480, 961, or 640x480,12
   CSV            with a first line that names its columns: tokens, or width and height, and count; separated by commas, semicolons or tabs; cells may be quoted
 Empty lines and lines that begin with # are skipped.
 `;
@@ -110,7 +110,7 @@ function csvRows(content: string, name: string): readonly CsvRow[] {
     const rows: CsvRow[] = [];
     parse(content, {
       delimiter: [",", ";", "\t"],
-      // Left to itself, it takes the first line end for that of the whole file.
+      // By default, the parser expects the first line's line ending in the whole file.
       record_delimiter: ["\r\n", "\n", "\r"],
       comment: "#",
       comment_no_infix: true,
@@ -192,7 +192,7 @@ function checked(size: TraceSize, count: number, place: string, text: string): T
 }
 
 function refuse(place: string, text: string): never {
-  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${shorten(text, SHOWN)} is no size`, {
+  throw new VitgraphError("VG_ARGUMENT_INVALID", `${place}: ${shorten(text, SHOWN)} is not a size`, {
     remedy: "give a token count or WIDTHxHEIGHT in pixels; vitgraph plan --help shows the forms",
     details: { place, text: shorten(text, SHOWN) },
   });

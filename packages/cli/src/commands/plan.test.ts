@@ -356,18 +356,20 @@ describe("parseTrace", () => {
   });
 
   test("cuts what it quotes", () => {
-    expect(() => parseTrace(`12${"9".repeat(10_000)}z`, "log")).toThrow(/^log, line 1: 12.{98}… is no size/);
+    expect(() => parseTrace(`12${"9".repeat(10_000)}z`, "log")).toThrow(
+      /^log, line 1: 12.{98}… is not a size/,
+    );
   });
 
   test.each<[string, string, string]>([
     ["nothing", "", "log has no sizes in it: give a log with at least one"],
     ["an empty array", "[]", "log has no sizes in it: give a log with at least one"],
-    ["a word", "961\nlarge\n", "log, line 2: large is no size: "],
-    ["a size of zero", "0x480", "log, line 1: 0x480 is no size: "],
-    ["a fraction", "[1.5]", "log, entry 0: 1.5 is no size: "],
-    ["three numbers", "[[1, 2, 3]]", "log, entry 0: [1,2,3] is no size: "],
-    ["a bad count", '[{"tokens": 4, "count": -1}]', 'log, entry 0: {"tokens":4,"count":-1} is no size: '],
-    ["text in JSON", '["640x480"]', 'log, entry 0: "640x480" is no size: '],
+    ["a word", "961\nlarge\n", "log, line 2: large is not a size: "],
+    ["a size of zero", "0x480", "log, line 1: 0x480 is not a size: "],
+    ["a fraction", "[1.5]", "log, entry 0: 1.5 is not a size: "],
+    ["three numbers", "[[1, 2, 3]]", "log, entry 0: [1,2,3] is not a size: "],
+    ["a bad count", '[{"tokens": 4, "count": -1}]', 'log, entry 0: {"tokens":4,"count":-1} is not a size: '],
+    ["text in JSON", '["640x480"]', 'log, entry 0: "640x480" is not a size: '],
     ["an array that does not end", "[1,\n2,", "log, line 1: not JSON ("],
     [
       "columns without sizes",
@@ -376,7 +378,7 @@ describe("parseTrace", () => {
         "name the columns tokens, width, height, count; tokens, or width and height, are needed",
     ],
     ["a quote inside a cell", 'tokens\na"b"c,1\n', "log is not CSV (Invalid Opening Quote"],
-    ["an empty cell", "tokens,count\n961,\n", "log, line 2: 961, is no size: "],
+    ["an empty cell", "tokens,count\n961,\n", "log, line 2: 961, is not a size: "],
   ])("refuses %s", (_, text, message) => {
     expect(() => parseTrace(text, "log")).toThrow(
       expect.objectContaining({ code: "VG_ARGUMENT_INVALID", message: expect.stringContaining(message) }),

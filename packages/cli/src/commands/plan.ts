@@ -76,13 +76,13 @@ export function registerPlan(program: Command, io: CliIo): void {
     .option("--memory-limit <bytes>", "bytes for all graphs together; needs --bytes-per-graph", byteCount)
     .option(
       "--smallest-budget <tokens>",
-      "no budget is smaller: at least the items in a batch",
+      "the smallest budget allowed; vLLM requires at least the items in a batch",
       positiveInteger,
       64,
     )
     .option(
       "--waiting <count>",
-      "most items that wait at a time: budgets are planned for the batches that vLLM packs of 1 to this many",
+      "most items that wait at a time: budgets are planned for the batches that vLLM packs from 1 to this many items",
       positiveInteger,
       1,
     )
@@ -110,9 +110,9 @@ export function registerPlan(program: Command, io: CliIo): void {
 }
 
 const COST_HELP = `
-Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so that is the budget divided by the items in the batch. Device time grows with it, except at small budgets, where launching takes longer than computing. vitgraph does not compute the padding: closer budgets save it little.`;
+Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so the cost is the budget divided by the items in the batch. Device time grows with it, except for small budgets, where kernel launches take longer than computing. vitgraph does not compute the padding, so closer budgets save it little.`;
 
-/** A budget plan, and what it was planned for. */
+/** A budget plan with its histogram. */
 interface Planned<Report extends BudgetReport> {
   /** Tokens of items, or of the batches that they are packed into. */
   readonly histogram: readonly SizeCount[];
@@ -170,7 +170,7 @@ function withCost<Report extends BudgetReport>(
   return { histogram, report, computedTokens: report.expectedCost * batchesPerItem };
 }
 
-/** Of packed plans, whose batches have thousands of sizes: planning takes time by the square of their number. */
+/** Budgets of packed plans are multiples of this. Batches have thousands of sizes, and planning takes time by their square. */
 const PACKED_MULTIPLE = 32;
 
 /** Powers of two from the smallest budget to the first that holds every size. */
@@ -231,10 +231,10 @@ function possibleSizes(
   });
 }
 
-/** Of a compilation config. */
+/** The largest token budget that the compilation config's schema allows. */
 const LARGEST_BUDGET = compilationConfigSchema.properties!.encoder_cudagraph_token_budgets!.items!.maximum!;
 
-/** Notes of one kind, and names in one note. */
+/** Most notes of one kind, and most names in one note. */
 const MAX_LISTED = 10;
 
 async function readImageModel(name: string, model: string | undefined, io: CliIo): Promise<ImageModel> {

@@ -37,17 +37,17 @@ export function registerPrint(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("print");
   addModelOptions(command)
     .description(
-      "print what the compiler makes of a model: the op graph, the fused graph, its memory plan, its program",
+      "print a stage of the compiler: the op graph, the fused graph, its memory plan, or its program",
     )
     .addArgument(new Argument("<stage>").choices([...STAGES]))
     .option(
       "--budget <tokens>",
-      `the token budget that plan and program are made for (default: ${DEFAULT_BUDGET})`,
+      `token budget of plan and program (default: ${DEFAULT_BUDGET})`,
       positiveInteger,
     )
     .option(
       "--grid-cache-rows <patches>",
-      "the stage for budgets that use a grid cache, one of this many rows (default: without a grid cache)",
+      "print the stage with a grid cache of this many rows (default: without a grid cache)",
       positiveInteger,
     )
     .option("--json", "the same as JSON")
@@ -92,7 +92,7 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   io.stdout(options.json === true ? `${JSON.stringify(data, plainArrays)}\n` : text);
 }
 
-/** JSON would make objects of typed arrays. */
+/** JSON.stringify would print typed arrays as objects. */
 function plainArrays(_key: string, value: unknown): unknown {
   return ArrayBuffer.isView(value) ? Array.from(value as Float32Array) : value;
 }

@@ -134,6 +134,7 @@ test("a server that everyone can reach without a key says so", async () => {
 test.each([
   [["--prot", "1"], 2, "unknown option '--prot'"],
   [["--port", "70000"], 2, "expected a port"],
+  [["--encode-timeout", "1e9"], 2, "expected at most 604800 seconds"],
   [["--parallel", "2"], 2, "--parallel is for chat: add --llm FILE.gguf"],
   [["--ssl-certfile", "cert.pem"], 2, "belong together"],
   [["--log-level", "loud"], 2, "Allowed choices are debug"],

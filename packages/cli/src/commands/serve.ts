@@ -16,6 +16,7 @@ import { mmProcessorKwargs } from "../serve-options.js";
 import { loadedModelFacts } from "./config-facts.js";
 import {
   addModelOptions,
+  append,
   byteCount,
   compilationConfigOf,
   jsonObject,
@@ -69,7 +70,7 @@ interface ServeOptions extends ModelOptions, VllmOptions {
 }
 
 const API_KEY_VARIABLE = "VITGRAPH_API_KEY";
-/** Unlike an engine's, since no host in front of the server caches. */
+/** The engine's own default is 0, since hosts cache; nothing in front of the server does. */
 const DEFAULT_OUTPUT_CACHE_BYTES = 2 ** 30;
 const LOOPBACK: readonly string[] = ["127.0.0.1", "::1", "localhost"];
 
@@ -77,34 +78,36 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   const command = program.command("serve");
   addModelOptions(command)
     .description(
-      "serve image embeddings over HTTP with OpenAI's API: /v1/embeddings, and with --llm /v1/chat/completions; health, metrics, and a live page at /",
+      "serve OpenAI's API: /v1/embeddings of images, with --llm also /v1/chat/completions; and health, metrics, and a live page at /",
     )
-    .option("--host <address>", "address to listen on; 0.0.0.0 for every one", "127.0.0.1")
+    .option("--host <address>", "address to listen on; 0.0.0.0 for all addresses", "127.0.0.1")
     .option("--port <number>", "port to listen on; 0 for a free one", portNumber, 8000)
-    .option("--served-model-name <name>", "the model's name in the API (default: as --model gives it)")
-    .option(
-      "--api-key <key>",
-      "a key that requests need; may be given several times. Other users of the machine can read it: prefer --api-key-file",
-      (key: string, keys: readonly string[]) => [...keys, key],
-      [] as readonly string[],
+    .option("--served-model-name <name>", "the model's name in the API (default: the value of --model)")
+    .addOption(
+      new Option(
+        "--api-key <key>",
+        "API key; may be repeated. Other users of the machine can read it: prefer --api-key-file",
+      )
+        .argParser(append)
+        .default([], "none"),
     )
     .option(
       "--api-key-file <file>",
-      `keys, one a line (also: one key in the environment's ${API_KEY_VARIABLE})`,
+      `API keys, one per line (also: one key in the environment variable ${API_KEY_VARIABLE})`,
     )
     .option(
       "--allowed-media-domains <host...>",
-      "hosts whose http(s) URLs a request may name, host:port for other ports than 80 and 443; each redirect must stay among them (default: none)",
+      "hosts from which images are fetched over http(s), host:port for other ports than 80 and 443; redirects may only lead to these hosts (default: none)",
     )
     .option(
       "--allowed-local-media-path <dir>",
-      "directory whose images a request may name by path (default: none)",
+      "directory of images that a request may name by path (default: none)",
     )
     .option("--ssl-certfile <file>", "certificate chain, PEM: serves HTTPS")
     .option("--ssl-keyfile <file>", "the certificate's private key, PEM")
     .option(
       "--llm <file.gguf>",
-      "a language model for /v1/chat/completions, the other half of --model: see vitgraph gguf. Needs llama.cpp: see vitgraph chat --help",
+      "language model for /v1/chat/completions, from the checkpoint of --model: see vitgraph gguf. Needs llama.cpp: see vitgraph chat --help",
     )
     .option(
       "--served-llm-name <name>",
@@ -113,14 +116,14 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option("--context-size <count>", "tokens of a chat, prompt and answer (default: 4096)", positiveInteger)
     .option(
       "--parallel <count>",
-      "chats that are answered together; each has memory for --context-size tokens (default: 4)",
+      "chats that run at a time; each has memory for --context-size tokens (default: 4)",
       positiveInteger,
     )
     .option("--gpu-layers <count>", "layers of the language model on a GPU (default: all)", wholeNumber)
     .option(
       "--chat-timeout <seconds>",
       "time for a chat answer: images, waiting and generation (default: 600)",
-      positiveNumber,
+      positiveSeconds,
     )
     .option("--max-items <count>", "images and videos of one request (default: 64)", positiveInteger)
     .option(
@@ -143,17 +146,17 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     .option(
       "--encode-timeout <seconds>",
       "time to fetch and encode a request's images (default: 60)",
-      positiveNumber,
+      positiveSeconds,
     )
     .option(
       "--drain-delay <seconds>",
-      "after SIGTERM, time between /health turning 503 and closing the port: as long as a load balancer takes to notice",
+      "after SIGTERM, time between /health turning 503 and closing the port, in which a load balancer takes the server out",
       seconds,
       0,
     )
     .option(
       "--output-cache-bytes <bytes>",
-      "host memory for embeddings that may be asked for again; 0 for none (default: 1024M)",
+      "host memory for the cache of embeddings; 0 for none (default: 1024M)",
       bytesOrNone,
     )
     .option(
@@ -190,7 +193,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
   );
 }
 
-/** Options without effect unless there is a language model. */
+/** Options that have no effect without --llm. */
 const CHAT_OPTIONS = [
   ["servedLlmName", "--served-llm-name"],
   ["contextSize", "--context-size"],
@@ -200,7 +203,7 @@ const CHAT_OPTIONS = [
 ] as const;
 
 const SIGNALS_HELP =
-  "SIGTERM or Ctrl-C drains: /health turns 503, running requests are answered, and the server ends with exit code 0. A second one ends it at once.";
+  "SIGTERM or Ctrl-C drains the server: /health turns 503, running requests are answered, and the exit code is 0. A second signal ends it at once.";
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Imported here: the other commands start a tenth of a second sooner without it.
@@ -212,7 +215,7 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
-  // Before the model is loaded, which can take minutes.
+  // Checked before the model is loaded, which can take minutes.
   await checkAddress(host, port);
   if (options.llm !== undefined) await checkLlm(options.llm);
   await downloadModel(options.model, io);
@@ -395,8 +398,17 @@ function portNumber(text: string): number {
   return port;
 }
 
+/** A week: the most that the server takes. */
+const MAX_SECONDS = 604_800;
+
+function positiveSeconds(text: string): number {
+  const value = positiveNumber(text);
+  if (value > MAX_SECONDS) throw new InvalidArgumentError(`expected at most ${MAX_SECONDS} seconds, a week`);
+  return value;
+}
+
 function seconds(text: string): number {
-  return text === "0" ? 0 : positiveNumber(text);
+  return text === "0" ? 0 : positiveSeconds(text);
 }
 
 function bytesOrNone(text: string): number {

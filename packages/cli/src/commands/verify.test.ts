@@ -136,7 +136,7 @@ describe("rows", () => {
     ]);
     const io = createFakeIo();
     expect(await main(["verify", "--model", directory, "--reference", reference], io)).toBe(1);
-    expect(io.err).toContain("is no row stride: a row stride is I64 [1], at least 1 [VG_WEIGHTS_INVALID]");
+    expect(io.err).toContain("is not a row stride: a row stride is I64 [1], at least 1 [VG_WEIGHTS_INVALID]");
   });
 });
 

@@ -61,10 +61,10 @@ export function registerVerify(program: Command, io: CliIo, serving: ServeArgume
 
 const REFERENCE_HELP = `The reference file, for each case i:
   i.pixel_values   [patches, channels·temporal·patch·patch], as transformers' processor yields them
-  i.grid_thw       I64 [grids, 3]: of each image, frame or tile
-  i.image_sizes    I64 [images, 2], for models that need them: height and width of the image that was cut into tiles
+  i.grid_thw       I64 [grids, 3], one row for each image, frame or tile
+  i.image_sizes    I64 [images, 2], height and width of the images, for models that tile them and need their sizes
   i.output         [rows, columns]: the merged embedding's columns, then each deepstack level's
-  i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the whole
+  i.row_stride     I64 [1], optional: row r of i.output is row r·stride of the embedding
   i.tolerance      F32 [1], optional: the tolerance of this case`;
 
 async function verify(options: VerifyOptions, io: CliIo, serving: ServeArguments): Promise<void> {
@@ -237,7 +237,7 @@ async function readRowStride(file: SafetensorsFile, name: string): Promise<numbe
   const { info, bytes } = await file.read(name);
   const stride = info.dtype === "I64" && bytes.length === 8 ? Number(new BigInt64Array(bytes.buffer)[0]) : 0;
   if (stride >= 1) return stride;
-  throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${name} of ${file.path} is no row stride`, {
+  throw new VitgraphError("VG_WEIGHTS_INVALID", `tensor ${name} of ${file.path} is not a row stride`, {
     remedy: "a row stride is I64 [1], at least 1",
   });
 }

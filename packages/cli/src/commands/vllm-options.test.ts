@@ -131,7 +131,7 @@ test("transparent pixels are white, as in vLLM, unless another colour is given",
   expect(await rows("served")).toEqual(await rows("white"));
   expect(await stop()).toBe(0);
   const red = await start("--rgba-background-color", "#ff0000");
-  // Of other settings: the file is replaced.
+  // The file is of other settings, so it is replaced.
   await ask(red.url, { image_url: { url: clear }, uuid: "served" });
   expect(await rows("served")).toEqual(await rows("red"));
   expect(await red.stop()).toBe(0);
@@ -227,7 +227,7 @@ test("an instance that listens on every address has to be told its own", async (
   const { io, stop } = await start("--register", "http://127.0.0.1:9", "--host", "0.0.0.0");
   expect(await stop()).toBe(1);
   expect(io.err).toBe(
-    "error: --register has no address to give: 0.0.0.0 stands for all of them: give the server's URL with --instance-url [VG_ARGUMENT_INVALID]\n",
+    "error: --register needs the server's URL: 0.0.0.0 listens on all addresses: give the server's URL with --instance-url [VG_ARGUMENT_INVALID]\n",
   );
 });
 

@@ -26,7 +26,7 @@ export function vllmBackground({ vllmEncode, upstream }: VllmOptions): Rgb | und
   return vllmEncode || upstream !== undefined ? VLLM_BACKGROUND : undefined;
 }
 
-/** The proxy's own variable. */
+/** vLLM's proxy reads its key from the same variable. */
 const KEY_VARIABLE = "ADMIN_API_KEY";
 
 type Flags = readonly (readonly [keyof VllmOptions, string])[];
@@ -45,15 +45,15 @@ export function addVllmOptions(command: Command): Command {
   return command
     .option(
       "--vllm-encode",
-      "be an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
+      "run as an encode instance behind vLLM's disaggregation proxy: /v1/chat/completions writes embeddings to --shared-storage-path",
     )
     .option(
       "--upstream <url>",
-      "be a gateway in front of this vLLM server: it gets embeddings in the place of images, and all else as it came",
+      "run as a gateway in front of this vLLM server: images are replaced by embeddings, and everything else is forwarded unchanged",
     )
     .option(
       "--shared-storage-path <dir>",
-      "shared_storage_path of vLLM's ECExampleConnector (with --upstream, default: embeddings go in the request)",
+      "shared_storage_path of vLLM's ECExampleConnector (default with --upstream: embeddings are sent in the request)",
     )
     .option(
       "--shared-storage-max-bytes <bytes>",
@@ -65,10 +65,13 @@ export function addVllmOptions(command: Command): Command {
       "remove files that were not used for this long; at least 600 (default: 3600)",
       positiveNumber,
     )
-    .option("--register <url>", "register at the proxy of this URL, which runs with --dynamic-registration")
+    .option(
+      "--register <url>",
+      "register at the proxy at this URL, which must run with --dynamic-registration",
+    )
     .option(
       "--register-key-file <file>",
-      `the proxy's admin key (also: the environment's ${KEY_VARIABLE}, as for the proxy)`,
+      `the proxy's admin key (also: the environment variable ${KEY_VARIABLE}, as for the proxy)`,
     )
     .option(
       "--instance-url <url>",
@@ -126,7 +129,7 @@ async function openEcStorage(
   });
 }
 
-/** How to register, once the server listens. */
+/** Settings for registering at the proxy, once the server listens. */
 export interface Registering {
   readonly proxyUrl: string;
   readonly adminKey: string;
@@ -152,14 +155,14 @@ export async function readRegistering(
   if (instanceUrl === undefined && EVERY_ADDRESS.includes(host)) {
     throw new VitgraphError(
       "VG_ARGUMENT_INVALID",
-      `--register has no address to give: ${host} stands for all of them`,
+      `--register needs the server's URL: ${host} listens on all addresses`,
       { remedy: "give the server's URL with --instance-url" },
     );
   }
   return { proxyUrl: register, adminKey, instanceUrl };
 }
 
-/** Hosts that stand for all addresses of the machine. */
+/** Values of --host that listen on all addresses of the machine. */
 export const EVERY_ADDRESS: readonly string[] = ["0.0.0.0", "::"];
 
 /**

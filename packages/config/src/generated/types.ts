@@ -5,15 +5,15 @@
  */
 export interface CompilationConfigInput {
   /**
-   * Where an editor finds this schema. It is dropped before the config is used; vLLM refuses the key.
+   * Path of this schema, for editors. It is dropped before the config is used; vLLM refuses the key.
    */
   readonly $schema?: string;
   /**
-   * Compile the multimodal encoder: fusion rules run over its op graph. Off, every op is lowered to a kernel of its own. Both give the same embeddings within rounding.
+   * Compile the multimodal encoder: fusion rules run over its op graph. If off, every op is lowered to its own kernel. Both give the same embeddings within rounding.
    */
   readonly compile_mm_encoder?: boolean;
   /**
-   * Capture the whole encoder forward as one graph for each token budget, and replay it. Off, every batch runs eagerly.
+   * Capture the whole encoder forward as one graph for each token budget, and replay it. If off, every batch runs eagerly.
    */
   readonly cudagraph_mm_encoder?: boolean;
   /**
@@ -27,11 +27,11 @@ export interface CompilationConfigInput {
    */
   readonly encoder_cudagraph_max_vision_items_per_batch?: number;
   /**
-   * Most video frames in one batch, over all its items; every frame is an attention segment of its own, and an image is one frame. Null: items per batch times frames per video. 0: no videos in graphs.
+   * Most video frames in one batch, over all its items; every frame is its own attention segment, and an image is one frame. Null: items per batch times frames per video. 0: no videos in graphs.
    */
   readonly encoder_cudagraph_max_frames_per_batch?: number | null;
   /**
-   * Print what each batch replayed: items, tokens, budget and waste. vitgraph's own, from vLLM's first pull request; vLLM refuses it.
+   * Print a line for each batch: items, tokens, budget and waste. vitgraph's own, from vLLM's first pull request; vLLM refuses it.
    */
   readonly encoder_cudagraph_verbose?: boolean;
   /**
@@ -53,7 +53,7 @@ export interface CompilationConfigInput {
   readonly encoder_cudagraph_capture_sizes?: readonly number[] | null;
   /**
    * @deprecated
-   * Patches along one side of a merged token. The checkpoint's config.json says it, so the value is only compared with it.
+   * Patches along one side of a merged token. The checkpoint's config.json has the value, and this key is only compared with it.
    */
   readonly encoder_spatial_merge_size?: number | null;
   /**
@@ -65,7 +65,7 @@ export interface CompilationConfigInput {
    */
   readonly debug_dump_path?: string | null;
   /**
-   * Directory of the compile cache. Empty: a directory of vLLM's own, named by the hash of the config.
+   * Directory of the compile cache. Empty: vLLM's own directory, named by the hash of the config.
    */
   readonly cache_dir?: string;
   /**
@@ -97,7 +97,7 @@ export interface CompilationConfigInput {
    */
   readonly compile_ranges_endpoints?: readonly number[] | null;
   /**
-   * Options handed to inductor as they are.
+   * Options that are passed to inductor unchanged.
    */
   readonly inductor_compile_config?: Readonly<Record<string, unknown>>;
   /**
@@ -105,7 +105,7 @@ export interface CompilationConfigInput {
    */
   readonly inductor_passes?: Readonly<Record<string, string>>;
   /**
-   * Which graphs of the language model are captured. Null: by optimization level. In vLLM, NONE also switches the encoder's graphs off, in silence.
+   * Which graphs of the language model are captured. Null: by optimization level. In vLLM, NONE also switches the encoder's graphs off, silently.
    */
   cudagraph_mode?:
     null | "NONE" | "PIECEWISE" | "FULL" | "FULL_DECODE_ONLY" | "FULL_AND_PIECEWISE" | 0 | 1 | 2;
@@ -118,7 +118,7 @@ export interface CompilationConfigInput {
    */
   readonly cudagraph_capture_sizes?: readonly number[] | null;
   /**
-   * Copy a graph's inputs to buffers of its own. Only for PIECEWISE.
+   * Copy a graph's inputs to its own buffers. Only for PIECEWISE.
    */
   readonly cudagraph_copy_inputs?: boolean;
   /**
@@ -232,11 +232,11 @@ export interface DynamicShapesConfigInput {
  */
 export interface CompilationConfig {
   /**
-   * Compile the multimodal encoder: fusion rules run over its op graph. Off, every op is lowered to a kernel of its own. Both give the same embeddings within rounding.
+   * Compile the multimodal encoder: fusion rules run over its op graph. If off, every op is lowered to its own kernel. Both give the same embeddings within rounding.
    */
   readonly compile_mm_encoder: boolean;
   /**
-   * Capture the whole encoder forward as one graph for each token budget, and replay it. Off, every batch runs eagerly.
+   * Capture the whole encoder forward as one graph for each token budget, and replay it. If off, every batch runs eagerly.
    */
   readonly cudagraph_mm_encoder: boolean;
   /**
@@ -250,16 +250,16 @@ export interface CompilationConfig {
    */
   readonly encoder_cudagraph_max_vision_items_per_batch: number;
   /**
-   * Most video frames in one batch, over all its items; every frame is an attention segment of its own, and an image is one frame. Null: items per batch times frames per video. 0: no videos in graphs.
+   * Most video frames in one batch, over all its items; every frame is its own attention segment, and an image is one frame. Null: items per batch times frames per video. 0: no videos in graphs.
    */
   readonly encoder_cudagraph_max_frames_per_batch: number | null;
   /**
-   * Print what each batch replayed: items, tokens, budget and waste. vitgraph's own, from vLLM's first pull request; vLLM refuses it.
+   * Print a line for each batch: items, tokens, budget and waste. vitgraph's own, from vLLM's first pull request; vLLM refuses it.
    */
   readonly encoder_cudagraph_verbose: boolean;
   /**
    * @deprecated
-   * Patches along one side of a merged token. The checkpoint's config.json says it, so the value is only compared with it.
+   * Patches along one side of a merged token. The checkpoint's config.json has the value, and this key is only compared with it.
    */
   readonly encoder_spatial_merge_size: number | null;
   /**
@@ -271,7 +271,7 @@ export interface CompilationConfig {
    */
   readonly debug_dump_path: string | null;
   /**
-   * Directory of the compile cache. Empty: a directory of vLLM's own, named by the hash of the config.
+   * Directory of the compile cache. Empty: vLLM's own directory, named by the hash of the config.
    */
   readonly cache_dir: string;
   /**
@@ -303,7 +303,7 @@ export interface CompilationConfig {
    */
   readonly compile_ranges_endpoints: readonly number[] | null;
   /**
-   * Options handed to inductor as they are.
+   * Options that are passed to inductor unchanged.
    */
   readonly inductor_compile_config: Readonly<Record<string, unknown>>;
   /**
@@ -311,7 +311,7 @@ export interface CompilationConfig {
    */
   readonly inductor_passes: Readonly<Record<string, string>>;
   /**
-   * Which graphs of the language model are captured. Null: by optimization level. In vLLM, NONE also switches the encoder's graphs off, in silence.
+   * Which graphs of the language model are captured. Null: by optimization level. In vLLM, NONE also switches the encoder's graphs off, silently.
    */
   readonly cudagraph_mode: null | "NONE" | "PIECEWISE" | "FULL" | "FULL_DECODE_ONLY" | "FULL_AND_PIECEWISE";
   /**
@@ -323,7 +323,7 @@ export interface CompilationConfig {
    */
   readonly cudagraph_capture_sizes: readonly number[] | null;
   /**
-   * Copy a graph's inputs to buffers of its own. Only for PIECEWISE.
+   * Copy a graph's inputs to its own buffers. Only for PIECEWISE.
    */
   readonly cudagraph_copy_inputs: boolean;
   /**

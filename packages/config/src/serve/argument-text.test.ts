@@ -1,11 +1,11 @@
-/** Arguments that stand in a text, such as a manifest: places and fixes are those of the text. */
+/** Arguments in a text, such as a manifest: places and fixes are those of the text. */
 import { expect, test } from "vitest";
 import { offsetPlaces } from "../document.js";
 import { configFindings } from "../findings.js";
 import { applyFix } from "../fix.js";
 import { parseServeArguments } from "./arguments.js";
 
-/** Findings of arguments that stand in a text, one a line. */
+/** Findings about arguments in a text, one per line. */
 function findings(text: string) {
   const argv = text.split("\n");
   const starts = argv.map((_, index) => argv.slice(0, index).join("\n").length + (index === 0 ? 0 : 1));

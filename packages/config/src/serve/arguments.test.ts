@@ -14,7 +14,7 @@ function serve(argv: readonly string[], files: Readonly<Record<string, string>> 
   });
 }
 
-/** What is set in the compilation config: key → value. */
+/** The compilation config's keys that were set, with their values. */
 function given(argv: readonly string[], files?: Readonly<Record<string, string>>): Record<string, unknown> {
   const { config, origin } = serve(argv, files).compilationConfig;
   return Object.fromEntries(

@@ -5,10 +5,10 @@
  *     -cc.mode=3   -cc.pass_config.enable_sp true   -cc.custom_ops+=+rms_norm,-silu   -cc.key=16k
  *     -O2   -O 2   --enforce-eager   --config serve.yaml
  *
- * It is not a command-line library: what it does not know is handed back, in order, for one to read.
+ * It is not a command-line library: unknown arguments are returned in order, for a library to parse.
  *
- * One difference from vLLM would surprise: there, dotted arguments replace the JSON, and both replace what the file
- * says. Here all of them merge, key by key, and a note says where the outcome differs.
+ * One difference from vLLM may surprise: there, dotted arguments replace the JSON, and both replace the file's config.
+ * Here all of them merge, key by key, and a note tells where the outcome differs.
  */
 import type { ConfigDocument } from "../document.js";
 import { GivenSettings } from "./given.js";
@@ -40,7 +40,7 @@ export function parseServeArguments(
  */
 export function parseConfigFile(document: ConfigDocument): ServeArguments {
   const given = new GivenSettings();
-  // Keys that nobody knows are taken for a compilation config's, so that they are problems.
+  // Unknown keys count as keys of a compilation config, so that they are problems.
   if (document.value === null || hasOptions(document.value)) readFileDocument(document, given);
   else given.layers.file.push({ rank: "file", form: "json", document });
   return resolveGiven(given);

@@ -1,5 +1,5 @@
 /**
- * What serving arguments and a `--config` file gave, collected with all problems before anything is resolved.
+ * The settings of serving arguments and a `--config` file, collected with all problems before anything is resolved.
  */
 import type { Layer, LayerRank } from "../layers.js";
 import {
@@ -23,7 +23,7 @@ export const SETTING_NAMES = [
 
 export type SettingName = (typeof SETTING_NAMES)[number];
 
-/** What has been read so far. Weaker sources are read first or kept apart, so that the last one counts. */
+/** Settings read so far. Weaker sources are read first or kept apart, so that the last one counts. */
 export class GivenSettings {
   readonly layers: Record<"file" | "argument", Layer[]> = { file: [], argument: [] };
   readonly dotted: Layer[] = [];
@@ -49,15 +49,15 @@ export class GivenSettings {
     this.notes.push({ ...place, kind, level, pointer: "", message });
   }
 
-  /** An option that is in no list: it is passed over, since a newer vLLM may have it. */
+  /** Notes an unknown option, which is ignored, since a newer vLLM may have it. */
   noteUnknownOption(place: Place, shown: string, name: string): void {
-    // A hint takes a look at every option of vLLM; beyond the notes that are listed nobody reads it.
+    // A hint compares with every option of vLLM, so it is only made for notes that are listed.
     const nearest = this.notes.length < MAX_NOTES ? nearestServeOption(name) : undefined;
     const hint = nearest === undefined ? "" : `: did you mean ${nearest}?`;
-    this.note(place, "unknown-option", "warning", `unknown option ${shown}, which is passed over${hint}`);
+    this.note(place, "unknown-option", "warning", `unknown option ${shown}, which is ignored${hint}`);
   }
 
-  /** A key of an option that is given in dotted form; other options than the compilation config are kept apart. */
+  /** Adds a key that was given in dotted form. Options other than the compilation config are kept apart. */
   addDotted(option: string, layer: Layer): void {
     if (option === "--compilation-config") this.dotted.push(layer);
     else {
@@ -67,7 +67,7 @@ export class GivenSettings {
     }
   }
 
-  /** Runs a parser whose problems are to be collected with the others. */
+  /** Runs a parser and collects its problems with the others. */
   collecting(parse: () => void): void {
     try {
       parse();

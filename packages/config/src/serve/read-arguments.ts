@@ -1,4 +1,4 @@
-/** The arguments that concern a compilation config; the others are handed back in order. */
+/** Reads the arguments that concern a compilation config; the others are returned in order. */
 import { scanJson, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
 import { type JsonPlace, parseJsonArgument, valueDocument } from "../document.js";
@@ -13,7 +13,7 @@ import type { GivenSettings, SettingName } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
 import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
-/** How an option's values are found in the arguments, and what becomes of them. */
+/** Reads an option's values from the arguments. */
 interface OptionReader {
   /** Values that follow the option: none, one, or all up to the next option. */
   readonly takes: "none" | "one" | "many";
@@ -79,12 +79,12 @@ class Cursor {
     private readonly textOf: ServeArgumentsOptions["textOf"],
   ) {}
 
-  /** The place of the argument taken last: in its text, or else by a name. */
+  /** The place of the argument taken last: in its text, or else its name. */
   place(name: string): Place {
     return this.textOf?.(this.index - 1).locate(0) ?? { source: name };
   }
 
-  /** The characters of the argument taken last, from an offset on; undefined where it stands in no text. */
+  /** The characters of the argument taken last, from an offset on; undefined if it is not part of a text. */
   textFrom(start: number): Required<JsonPlace> | undefined {
     const text = this.textOf?.(this.index - 1);
     if (text === undefined) return undefined;
@@ -127,7 +127,7 @@ export function readArguments(
   }
 }
 
-/** `"-cc {…}"` as one argument, as a quoted line of a template gives it; and dashes that a word processor made. */
+/** Refuses `"-cc {…}"` as one argument, as from a quoted line of a template, and typographic dashes. */
 function refuseJoined(argument: string, place: Place, given: GivenSettings): boolean {
   const [, name = ""] = /^(--?[A-Za-z][^\s=]*)\s+\S/.exec(argument) ?? [];
   const [first = ""] = name.split(".");
@@ -145,7 +145,7 @@ function refuseJoined(argument: string, place: Place, given: GivenSettings): boo
   return true;
 }
 
-/** A plain option that is nearly one of those that decide the outcome. Others are not known here. */
+/** Refuses an option that is nearly one of those that vitgraph reads. Others are not known here. */
 function refuseMisspelt(name: string, place: Place, given: GivenSettings): boolean {
   if (!name.startsWith("--") || isServeOption(optionName(name))) return false;
   const nearest = nearestOwnOption(optionName(name));
@@ -241,7 +241,7 @@ function readDotted(name: string, inline: string | undefined, cursor: Cursor, gi
   });
 }
 
-/** Edits of `-cc.key=value` that change the key itself; what stands inside a value of JSON is left alone. */
+/** Edits of the key or the value of `-cc.key=value`. Changes inside a JSON value have no edits. */
 function dottedEdits(
   change: ConfigChange,
   name: string,
@@ -259,8 +259,8 @@ function dottedEdits(
 }
 
 /**
- * Whether an option takes keys. One that does not, or that is meant to be the compilation config, is a problem; any other
- * unknown option is noted and passed over, since vLLM may have it by now.
+ * True if an option takes keys. An option without keys, or a misspelt compilation config, is a problem; any other unknown
+ * option gets a note and is ignored, since a newer vLLM may have it.
  */
 function hasKeys(option: string, keys: readonly string[], place: Place, given: GivenSettings): boolean {
   const long = canonicalName(option);

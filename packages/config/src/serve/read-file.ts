@@ -1,6 +1,6 @@
 /**
  * A `--config` file: options by their long names, one of them the compilation config, as an object or as a string of
- * JSON. Other options are handed back.
+ * JSON. Other options are returned.
  */
 import { describe, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
@@ -42,7 +42,7 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
   given.collecting(() => readFileDocument(parse(text, path), given));
 }
 
-/** Reads a file that is a `--config` file or, by its keys, a compilation config itself. A note says where it is the latter. */
+/** Reads a `--config` file, or a file that is itself a compilation config by its keys; a note tells so. */
 export function readFileDocument(document: ConfigDocument, given: GivenSettings): void {
   if (!isBareConfig(document.value)) {
     readFileOptions(document, given);
@@ -57,14 +57,14 @@ export function readFileDocument(document: ConfigDocument, given: GivenSettings)
   given.layers.file.push({ rank: "file", form: "json", document });
 }
 
-/** Some key is only the compilation config's, and none is only an option's. A few are both, such as cudagraph_capture_sizes. */
+/** True if some key only belongs to the compilation config, and none is only an option. A few are both: cudagraph_capture_sizes. */
 function isBareConfig(value: unknown): boolean {
   if (!isRecord(value)) return false;
   const keys = Object.keys(value);
   return keys.some((key) => isConfigKey(key) && !isServeOption(optionName(key))) && !keys.some(isOptionOnly);
 }
 
-/** True where the file has options: what is neither these nor a compilation config's keys is for the caller to decide. */
+/** True if the file has options of `vllm serve`. Keys that are neither options nor keys of the compilation config do not count. */
 export function hasOptions(value: unknown): boolean {
   return isRecord(value) && Object.keys(value).some(isOptionOnly);
 }
@@ -136,7 +136,7 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
   }
 }
 
-/** A key that vLLM does not have: a problem where it is meant for vitgraph, else a note, since a newer vLLM may have it. */
+/** A key that vLLM does not have: a problem if it resembles one that vitgraph reads, else a note, since a newer vLLM may have it. */
 function readUnknownOption(
   document: ConfigDocument,
   key: string,
@@ -160,7 +160,7 @@ function readUnknownOption(
     const fix = key.includes(".") ? undefined : rename(pointer, nearest);
     given.problem(
       place(),
-      `${describe(key)} is no option`,
+      `${describe(key)} is not an option`,
       `"${nearest}"`,
       `did you mean "${nearest}"?`,
       fixOf(document, fix),

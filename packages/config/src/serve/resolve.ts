@@ -1,5 +1,5 @@
 /**
- * From what was given to one config: layers in order of precedence, and the modes that vLLM decides after parsing.
+ * Resolves the given settings to one config: layers in order of precedence, and the modes that vLLM sets after parsing.
  */
 
 import { valueDocument } from "../document.js";
@@ -12,9 +12,9 @@ import { isRecord, plain, show } from "../value.js";
 import type { GivenSettings, SettingName } from "./given.js";
 import type { OptimizationLevel, ServeArguments } from "./types.js";
 
-/** `cudagraph_mode` by optimization level, where it is unset. */
+/** Default of `cudagraph_mode` by optimization level. */
 const CUDAGRAPH_MODE_BY_LEVEL = ["NONE", "PIECEWISE", "FULL_AND_PIECEWISE", "FULL_AND_PIECEWISE"] as const;
-/** vLLM's own. */
+/** vLLM's default. */
 const DEFAULT_LEVEL: OptimizationLevel = 2;
 
 export function resolveGiven(given: GivenSettings): ServeArguments {
@@ -71,7 +71,7 @@ function readEnforceEager(given: GivenSettings): boolean {
   return false;
 }
 
-/** Sizes that have options of their own, as layers. In vLLM too, giving them in both ways is an error. */
+/** Sizes from their own options, as layers. Giving a size as an option and in the config is an error, as in vLLM. */
 function sizeLayers(given: GivenSettings): Layer[] {
   const configured = [...given.layers.file, ...given.layers.argument, ...given.dotted];
   return (["cudagraph_capture_sizes", "max_cudagraph_capture_size"] as const).flatMap((key) => {
@@ -97,7 +97,7 @@ function sizeLayers(given: GivenSettings): Layer[] {
   });
 }
 
-/** The modes that vLLM decides after parsing. */
+/** Sets the modes that vLLM sets after parsing. */
 function withModes(
   resolved: LayeredConfig,
   { settings }: GivenSettings,
@@ -125,7 +125,7 @@ function withModes(
   };
 }
 
-/** Where vLLM would have kept only a part of what merges here. */
+/** Notes on settings that are merged here, and of which vLLM would keep only a part. */
 function mergeNotes(given: GivenSettings): ConfigNote[] {
   const { file, argument } = given.layers;
   const note = (source: string, message: string): ConfigNote => ({

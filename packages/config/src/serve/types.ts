@@ -1,4 +1,4 @@
-/** What goes into and comes out of {@link parseServeArguments}. */
+/** Options and result of {@link parseServeArguments}. */
 import type { ConfigDocument } from "../document.js";
 import type { TextEdit } from "../fix.js";
 import type { ResolvedConfig } from "../parse.js";
@@ -8,31 +8,31 @@ import type { Place } from "../problem.js";
 export type OptimizationLevel = 0 | 1 | 2 | 3;
 
 export interface ServeArgumentsOptions {
-  /** Reads the text of a `--config` file. It may throw; the error is passed on. */
+  /** Reads the text of a `--config` file. Its errors are thrown unchanged. */
   readonly readFile?: (path: string) => string;
   /** Reads YAML: `parseYamlDocument` of `@vitgraph/config/yaml`. */
   readonly parseYaml?: (text: string, source: string) => ConfigDocument;
-  /** Where the argument at an index stands in a text, such as a manifest. Absent: places name the arguments. */
+  /** Maps the argument at an index to the text that contains it, such as a manifest. Absent: places name the arguments. */
   readonly textOf?: (index: number) => ArgumentText;
 }
 
 /** An argument as characters of a text. */
 export interface ArgumentText {
   locate(offset: number): Place;
-  /** An edit of the argument as one of the text; undefined where it cannot be written there. */
+  /** An edit of the argument as an edit of the text; undefined if it cannot be written there. */
   embedEdit(edit: TextEdit): TextEdit | undefined;
 }
 
-/** What the arguments and the `--config` file say. */
+/** The settings in the arguments and the `--config` file. */
 export interface ServeArguments {
   readonly compilationConfig: ResolvedConfig;
-  /** 2 unless `-O` says otherwise. It decides `mode` and `cudagraph_mode` where these are unset. */
+  /** The level of `-O`, or 2. It decides `mode` and `cudagraph_mode` if they are not set. */
   readonly optimizationLevel: OptimizationLevel;
   readonly enforceEager: boolean;
   /** Other options given in dotted form: `--hf-overrides.a.b=1` is `{"hf-overrides": {a: {b: 1}}}`. */
   readonly dotted: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
-  /** Other options of the `--config` file, under the names that they have there. */
+  /** Other options of the `--config` file, by their names there. */
   readonly fileOptions: Readonly<Record<string, unknown>>;
-  /** The arguments that are none of the above, in order. */
+  /** All other arguments, in order. */
   readonly rest: readonly string[];
 }

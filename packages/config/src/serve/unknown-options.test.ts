@@ -1,4 +1,4 @@
-/** Options and keys of files that nobody knows: nothing is ignored in silence. */
+/** Unknown options and keys of files: none is ignored silently. */
 import { describe, expect, test } from "vitest";
 import { parseJsonDocument } from "../document.js";
 import { type ConfigProblem, problemsOf } from "../problem.js";
@@ -76,8 +76,8 @@ describe("dotted options", () => {
     const parsed = serve(["--kernel-confg.a=1", "--zzz.a=1"]);
     expect(Object.keys(parsed.dotted)).toEqual(["kernel-confg", "zzz"]);
     expect(notes(parsed, "unknown-option")).toEqual([
-      "unknown option --kernel-confg, which is passed over: did you mean kernel-config?",
-      "unknown option --zzz, which is passed over",
+      "unknown option --kernel-confg, which is ignored: did you mean kernel-config?",
+      "unknown option --zzz, which is ignored",
     ]);
   });
 });
@@ -110,12 +110,12 @@ describe("keys of a --config file", () => {
   test.each([
     [
       "compilation-confg: {mode: 3}",
-      '"compilation-confg" is no option',
+      '"compilation-confg" is not an option',
       'did you mean "compilation-config"?',
     ],
     [
       "compilation_conifg.mode: 3",
-      '"compilation_conifg.mode" is no option',
+      '"compilation_conifg.mode" is not an option',
       'did you mean "compilation-config"?',
     ],
     [
@@ -124,9 +124,13 @@ describe("keys of a --config file", () => {
       'write "compilation-config"',
     ],
     ["-cc: {mode: 3}", 'the option "-cc" begins with a dash', 'write "compilation-config"'],
-    ["cc: {mode: 3}", '"cc" is no option', 'did you mean "compilation-config"?'],
-    ["enforce-eagr: true", '"enforce-eagr" is no option', 'did you mean "enforce-eager"?'],
-    ["mm-processr-kwargs: {}", '"mm-processr-kwargs" is no option', 'did you mean "mm-processor-kwargs"?'],
+    ["cc: {mode: 3}", '"cc" is not an option', 'did you mean "compilation-config"?'],
+    ["enforce-eagr: true", '"enforce-eagr" is not an option', 'did you mean "enforce-eager"?'],
+    [
+      "mm-processr-kwargs: {}",
+      '"mm-processr-kwargs" is not an option',
+      'did you mean "mm-processor-kwargs"?',
+    ],
     [
       "model: m\ncudagraph_mm_encoder: true",
       '"cudagraph_mm_encoder" is a key of the compilation config',
@@ -167,9 +171,9 @@ describe("keys of a --config file", () => {
         column: 1,
         kind: "unknown-option",
         level: "warning",
-        message: "unknown option max-model-length, which is passed over: did you mean max-model-len?",
+        message: "unknown option max-model-length, which is ignored: did you mean max-model-len?",
       },
-      { line: 3, message: "unknown option zzz, which is passed over" },
+      { line: 3, message: "unknown option zzz, which is ignored" },
       { kind: "file" },
     ]);
   });

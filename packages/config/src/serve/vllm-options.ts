@@ -7,7 +7,7 @@ import list from "../../schema/vllm-serve-options.json" with { type: "json" };
 
 const NAMES: ReadonlySet<string> = new Set(Object.keys(list.options));
 
-/** Those that decide what vitgraph does: a misspelling of one is an error, since it would change the outcome. */
+/** Options that vitgraph reads. A misspelling of one is an error, since it would change the outcome. */
 const OWN_NAMES = [
   "compilation-config",
   "optimization-level",
@@ -24,7 +24,7 @@ const LONG_NAMES: Readonly<Record<string, (typeof OWN_NAMES)[number]>> = {
   O: "optimization-level",
 };
 
-/** More than three letters wrong, and a new option of vLLM may be meant: quantization-config is six from compilation-config. */
+/** Most wrong letters in a misspelling; beyond that it may be a new option of vLLM: quantization-config is six from compilation-config. */
 const MOST_EDITS = 3;
 
 /** The long name without dashes in front: "compilation-config" for `--compilation_config`. */
@@ -32,12 +32,12 @@ export function optionName(option: string): string {
   return option.replace(/^-+/, "").replaceAll("_", "-");
 }
 
-/** Whether `vllm serve` has the option; flags may be negated. The name is as `optionName` gives it. */
+/** True if `vllm serve` has the option; flags may be negated. @param name from `optionName` */
 export function isServeOption(name: string): boolean {
   return NAMES.has(name) || (name.startsWith("no-") && NAMES.has(name.slice(3)));
 }
 
-/** The option that decides what vitgraph does and was meant by a name that is no option. Cheap: a file may have many keys. */
+/** The option that vitgraph reads and that a misspelt name most resembles. Cheap, since a file may have many keys. */
 export function nearestOwnOption(name: string): string | undefined {
   if (Object.hasOwn(LONG_NAMES, name)) return LONG_NAMES[name];
   return OWN_NAMES.find((own) => {
@@ -46,7 +46,7 @@ export function nearestOwnOption(name: string): string | undefined {
   });
 }
 
-/** The option of `vllm serve` that was meant by a name that is none. */
+/** The option of `vllm serve` that a misspelt name most resembles. */
 export function nearestServeOption(name: string): string | undefined {
   return nearestKey(name, [...NAMES]);
 }

@@ -142,7 +142,7 @@ interface Gguf {
 /** The format's text read again, independently of the writer. */
 function readGguf(file: Buffer): Gguf {
   let at = 0;
-  /** Where the next `bytes` bytes are. */
+  /** Offset of the next `bytes` bytes. */
   const take = (bytes: number) => {
     at += bytes;
     return at - bytes;

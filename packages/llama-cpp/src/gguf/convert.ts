@@ -28,7 +28,7 @@ import { checkDtype, readTensor, type Transform } from "./read-tensor.js";
 import { TextConfig } from "./text-config.js";
 import { readTokenizer } from "./tokenizer.js";
 
-/** By the names of llama.cpp's converter: the type of the matrices, and the file type's number. */
+/** Output types by their names in llama.cpp's converter: the type of the matrices, and the file type's number. */
 const OUTTYPES = {
   f32: { type: "F32", fileType: 0 },
   f16: { type: "F16", fileType: 1 },
@@ -43,7 +43,7 @@ export interface ConvertOptions {
   /** Type of the matrices; vectors and norms are float32 in all of them. Default "f16". */
   readonly outtype?: Outtype;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Aborted: nothing of the file is left, and the call throws VG_ABORTED. */
+  /** On abort the unfinished file is removed, and the call throws VG_ABORTED. */
   readonly signal?: AbortSignal;
 }
 
@@ -110,7 +110,7 @@ interface PlannedTensor extends GgufTensor {
   readonly transform: Transform;
 }
 
-/** Where the language model's tensors may stand: transformers has moved them twice. */
+/** Prefixes of the language model's tensors: transformers has changed them twice. */
 const PREFIXES = ["model.language_model.", "language_model.model.", "model."] as const;
 const HEAD_PREFIXES = ["", "language_model."] as const;
 const HEAD = "lm_head.weight";
@@ -161,7 +161,7 @@ function planTensors(
   for (let index = 0; index < layerCount(config); index++)
     for (const rule of family.layer(config, index)) add(rule, PREFIXES);
   add({ from: "norm.weight", to: "output_norm.weight", shape: [hidden], ...family.norm }, PREFIXES);
-  // Without an output matrix llama.cpp takes the embedding's.
+  // Without an output matrix llama.cpp uses the embedding's.
   const names = new Set(checkpoint.names);
   if (
     config.value("tie_word_embeddings") !== true ||
@@ -177,7 +177,7 @@ const OF_LANGUAGE_MODEL =
 /** Buffers that old versions of transformers saved. */
 const BUFFER = /\.rotary_emb\.inv_freq$/;
 
-/** A language model with more tensors than llama.cpp has places for is another model. */
+/** Tensors that llama.cpp does not read would change the model's results. */
 function checkNothingLeft(checkpoint: Checkpoint, used: ReadonlySet<string>): void {
   const left = checkpoint.names.filter(
     (name) => OF_LANGUAGE_MODEL.test(name) && !used.has(name) && !BUFFER.test(name),
@@ -198,7 +198,7 @@ function typeOf(name: string, shape: readonly number[], outtype: Outtype): Tenso
   if (shape.length === 1 || /_norm\.weight$|\.ffn_gate_inp\.weight$|\.ssm_conv1d\.weight$/.test(name))
     return "F32";
   const { type } = OUTTYPES[outtype];
-  // As llama.cpp's converter does for rows that no whole number of blocks fills.
+  // Like llama.cpp's converter, f16 if a row is not a whole number of blocks.
   return (shape.at(-1) as number) % TENSOR_TYPES[type].blockElements === 0 ? type : "F16";
 }
 
@@ -251,7 +251,7 @@ function checkRange(values: Float32Array, type: TensorType, name: string): void 
   );
 }
 
-/** A file beside the final one, flushed before it is renamed. A failure leaves nothing behind. */
+/** Writes a temporary file next to the final one, flushes and renames it. A failure removes it. */
 async function writeAtomically(path: string, write: (file: FileHandle) => Promise<number>): Promise<number> {
   const temporary = `${path}.${randomUUID().slice(0, 8)}.tmp`;
   try {

@@ -17,8 +17,8 @@ export function encodeTensor(values: Float32Array, type: TensorType): Uint8Array
 }
 
 /**
- * Blocks of 32 values: a float16 scale d = max|x| / 127, then 32 int8 x / d, halves away from zero. All of it in float32,
- * and x / d by the scale before it is rounded to float16: so does ggml.
+ * Blocks of 32 values: a float16 scale d = max|x| / 127, then 32 int8 x / d, rounded half away from zero. Like ggml, this
+ * computes in float32, and divides by the scale before the scale is rounded to float16.
  */
 function encodeQ8(values: Float32Array): Uint8Array {
   const { blockElements, blockBytes } = TENSOR_TYPES.Q8_0;

@@ -1,10 +1,10 @@
 /**
- * The header of a GGUF file, version 3: magic, metadata, and what each tensor is and where it starts. Little-endian; the
+ * The header of a GGUF file, version 3: magic, metadata, and the type, shape and offset of each tensor. Little-endian; the
  * tensors' bytes follow, each at a multiple of 32. Shapes here are in PyTorch's order, the fastest dimension last; the
  * file has them reversed.
  */
 
-/** GGUF's number of a tensor type, and its blocks: elements in one, bytes of one. */
+/** GGUF's number of each tensor type, and the elements and bytes of a block. */
 export const TENSOR_TYPES = {
   F32: { id: 0, blockElements: 1, blockBytes: 4 },
   F16: { id: 1, blockElements: 1, blockBytes: 2 },
@@ -104,7 +104,7 @@ class ByteWriter {
     return start;
   }
 
-  // Where a byte goes is known only after #take, which may replace the buffer.
+  // #take may replace the buffer, so it runs before #bytes is read.
   u8(value: number): void {
     const at = this.#take(1);
     this.#bytes.writeUInt8(value, at);

@@ -7,14 +7,14 @@ import { f32, i32, string, u32 } from "./gguf-header.js";
 import type { RowRange, Transform } from "./read-tensor.js";
 import type { TextConfig } from "./text-config.js";
 
-/** One tensor of the GGUF, and what it is made from. */
+/** A tensor of the GGUF and the checkpoint's tensor that it comes from. */
 export interface TensorRule extends Transform {
-  /** Under the language model's prefix: "layers.0.mlp.up_proj.weight". */
+  /** Name without the language model's prefix: "layers.0.mlp.up_proj.weight". */
   readonly from: string;
-  /** Of the checkpoint's tensor. */
+  /** Shape of the checkpoint's tensor. */
   readonly shape: readonly number[];
   readonly to: string;
-  /** Of the GGUF's tensor, where it is another. */
+  /** Shape of the GGUF's tensor. Default: `shape`. */
   readonly toShape?: readonly number[];
 }
 
@@ -26,18 +26,18 @@ export interface GgufFamily {
   /** Keys without the architecture's name, beyond those that all have. */
   metadata(config: TextConfig): Iterable<readonly [string, MetadataValue]>;
   layer(config: TextConfig, index: number): readonly TensorRule[];
-  /** For the last norm. */
+  /** Transform of the last norm. */
   readonly norm?: Transform;
   /** The tokenizer's kind. */
   readonly tokenizer: "bpe" | "sentencepiece";
 }
 
-/** Norms whose scale is 1 + weight; llama.cpp multiplies by the weight alone. */
+/** For norms that scale by 1 + weight; llama.cpp scales by the weight alone. */
 export const PLUS_ONE: Transform = { each: (weight) => weight + 1 };
 
 // ---- metadata
 
-/** What all architectures have. @throws VG_MODEL_INVALID, VG_MODEL_UNSUPPORTED */
+/** Metadata of all architectures, and the family's own. @throws VG_MODEL_INVALID, VG_MODEL_UNSUPPORTED */
 export function familyMetadata({ architecture, metadata }: GgufFamily, config: TextConfig): Metadata {
   const heads = headsOf(config);
   const keys: Iterable<readonly [string, MetadataValue]> = [
@@ -80,7 +80,7 @@ export function* deepstack(config: TextConfig): Keys {
 const ropeOf = (config: TextConfig): TextConfig | undefined =>
   config.object("rope_parameters") ?? config.object("rope_scaling");
 
-/** @param sections the family's, where config.json says none */
+/** @param sections used if config.json has no mrope_section */
 export function* multimodalRope(config: TextConfig, sections?: readonly number[]): Keys {
   const rope = ropeOf(config);
   const own = rope?.value("mrope_section");
@@ -91,7 +91,7 @@ export function* multimodalRope(config: TextConfig, sections?: readonly number[]
   if (rope !== undefined) yield* ropeScaling(rope);
 }
 
-/** Within the rope's parameters since transformers 5, beside them before. */
+/** transformers 5 writes `rope_theta` into the rope's parameters; older versions write it next to them. */
 const ropeTheta = (rope: TextConfig | undefined, config: TextConfig, name = "rope_theta"): number =>
   rope?.value("rope_theta") === undefined ? config.number(name) : rope.number("rope_theta");
 
@@ -114,7 +114,7 @@ function* ropeScaling(rope: TextConfig): Keys {
     if (rope.value(name) !== undefined) yield [`rope.scaling.${key}`, f32(rope.number(name))];
 }
 
-/** Two kinds of layers with a base each; only the full ones are scaled. */
+/** Layers with sliding and with full attention have different bases; only the full ones are scaled. */
 export function* slidingRope(config: TextConfig): Keys {
   const rope = config.object("rope_parameters");
   const full = rope?.object("full_attention") ?? ropeOf(config);
@@ -170,7 +170,7 @@ export function attentionMatrices(
   ];
 }
 
-/** The query projection holds the output's gate too, head by head. */
+/** The query projection also holds the output's gate, head by head. */
 export function gatedAttention(config: TextConfig): TensorRule[] {
   config.require("attention_bias", [false]);
   config.require("hidden_act", ["silu"]);
@@ -210,7 +210,7 @@ export function feedForwardMatrices(config: TextConfig): TensorRule[] {
   ];
 }
 
-/** transformers 5 saves it under the second name. */
+/** transformers 5 saves the count as `num_local_experts`. */
 export const expertCount = (config: TextConfig): number =>
   config.count(config.value("num_experts") === undefined ? "num_local_experts" : "num_experts");
 
@@ -240,7 +240,7 @@ export function experts(config: TextConfig): TensorRule[] {
 
 // ---- the gated delta net
 
-/** How many layers from one with full attention to the next. @throws VG_MODEL_UNSUPPORTED for another order of layers */
+/** Every this many layers, one has full attention. @throws VG_MODEL_UNSUPPORTED for another order of layers */
 export function fullAttentionInterval(config: TextConfig): number {
   const types = config.value("layer_types");
   if (!Array.isArray(types)) return config.count("full_attention_interval");
@@ -312,7 +312,7 @@ export function linearAttention(config: TextConfig): TensorRule[] {
       each: (value) => -Math.exp(value),
     },
     { from: "linear_attn.dt_bias", to: "ssm_dt.bias", shape: [valueHeads], rows: valueRows(1) },
-    // The one norm whose scale is the weight alone.
+    // This norm scales by the weight alone.
     matrix("linear_attn.norm", "ssm_norm", [valueDim]),
     matrix("linear_attn.out_proj", "ssm_out", [hidden, values], { columns }),
   ];

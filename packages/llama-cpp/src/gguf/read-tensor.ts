@@ -14,9 +14,9 @@ export interface RowRange {
 export interface Transform {
   /** Rows of the checkpoint's tensor (its first dimension) in the GGUF's order. */
   readonly rows?: readonly RowRange[];
-  /** The column that each of the GGUF's columns comes from. */
+  /** For each column of the GGUF, its column in the checkpoint. */
   readonly columns?: Uint32Array;
-  /** For a stack of matrices: these columns of each, transposed. */
+  /** For a stack of matrices: takes these columns of each, transposed. */
   readonly transposed?: RowRange;
   readonly each?: (value: number) => number;
 }

@@ -1,11 +1,11 @@
-/** The pieces of a SentencePiece model (tokenizer.model), a protobuf message of which nothing else matters here. */
+/** Reads the pieces of a SentencePiece model (tokenizer.model), a protobuf message; other fields are skipped. */
 import { VitgraphError } from "@vitgraph/errors";
 import { PbfReader } from "pbf";
 
 export interface SentencePiece {
   readonly piece: string;
   readonly score: number;
-  /** SentencePiece's number, which llama.cpp took over: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
+  /** SentencePiece's number, which llama.cpp uses too: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte. */
   readonly type: number;
 }
 

@@ -1,10 +1,10 @@
-/** config.json's numbers about the language model, checked where they are read. They may stand in `text_config` or beside it. */
+/** config.json's numbers about the language model, checked when they are read: from `text_config`, or else from the top level. */
 import { join } from "node:path";
 import { describe, VitgraphError } from "@vitgraph/errors";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Beyond any published model, and small enough that nothing made from it takes long. */
+/** Larger than in any published model, and small enough that tables of this size are made quickly. */
 const MAX_COUNT = 2 ** 24;
 
 const isObject = (value: unknown): value is JsonObject =>
@@ -21,7 +21,7 @@ export class TextConfig {
 
   static of(directory: string, config: JsonObject, defaults: JsonObject): TextConfig {
     const inner = isObject(config.text_config) ? config.text_config : {};
-    // transformers asks the outer one, and the inner one may have the default.
+    // transformers reads the top level's value; text_config may have the default.
     const tied = config.tie_word_embeddings === true ? { tie_word_embeddings: true } : {};
     return new TextConfig(join(directory, "config.json"), { ...defaults, ...config, ...inner, ...tied });
   }
@@ -63,7 +63,7 @@ export class TextConfig {
   }
 
   /**
-   * llama.cpp computes one thing only.
+   * Checks that config.json asks for the one variant that llama.cpp computes.
    * @throws VG_MODEL_UNSUPPORTED where config.json asks for another
    */
   require(name: string, allowed: readonly unknown[]): void {

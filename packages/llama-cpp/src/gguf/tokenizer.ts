@@ -30,7 +30,7 @@ interface AddedToken {
 
 interface TokenizerFiles {
   readonly directory: string;
-  /** Its special ids; they may stand in `text_config`. */
+  /** config.json: it or its `text_config` has the special ids. */
   readonly config: JsonObject;
   readonly json: JsonObject | undefined;
   readonly settings: JsonObject;
@@ -131,7 +131,7 @@ function preTokenizer(json: JsonObject, path: string): string {
   );
 }
 
-/** "a b", or since tokenizers 0.20 ["a", "b"], whose parts may have spaces: GPT-2's character for them, as ever. */
+/** A merge is "a b", or since tokenizers 0.20 ["a", "b"]. Spaces in those parts become GPT-2's character for a space. */
 function mergeText(merge: unknown, path: string): string {
   if (typeof merge === "string") return merge;
   if (Array.isArray(merge) && merge.length === 2 && merge.every((part) => typeof part === "string"))
@@ -142,7 +142,7 @@ function mergeText(merge: unknown, path: string): string {
   });
 }
 
-/** tokenizer.json's, then those that tokenizer_config.json alone has. */
+/** The added tokens of tokenizer.json, then those that only tokenizer_config.json has. */
 function addedTokens({ json, settings }: TokenizerFiles): readonly AddedToken[] {
   const listed = Array.isArray(json?.added_tokens) ? json.added_tokens.filter(isObject) : [];
   const decoder = isObject(settings.added_tokens_decoder) ? settings.added_tokens_decoder : {};
@@ -182,7 +182,7 @@ async function sentencePiece(files: TokenizerFiles, vocabSize: number): Promise<
     scores[id] = score;
     types[id] = type;
   };
-  // llama.cpp's converter takes pieces that a user defined as normal ones; those that matter are added tokens too.
+  // llama.cpp's converter writes user-defined pieces as normal ones; added tokens overwrite them below.
   readSentencePieces(bytes, path).forEach(({ piece, score, type }, id) => {
     set(id, piece, score, type === TOKEN_TYPES.userDefined ? TOKEN_TYPES.normal : type);
   });
@@ -231,7 +231,7 @@ function specialTokens(files: TokenizerFiles): Keys {
   return keys;
 }
 
-/** Whether tokenizer.json's template begins (or ends) with the token; undefined where it has no template. */
+/** True if tokenizer.json's template begins (or ends) with the token; undefined if it has no template. */
 function addedByPostProcessor(
   json: JsonObject | undefined,
   settings: JsonObject,
@@ -246,7 +246,7 @@ function addedByPostProcessor(
   return token === undefined ? undefined : token === settings[`${name}_token`];
 }
 
-/** From tokenizer_config.json, or the files that hold it alone. */
+/** The chat template: from tokenizer_config.json, or from its own file. */
 async function chatTemplate({ directory, settings }: TokenizerFiles): Promise<Keys> {
   const template = settings.chat_template ?? (await templateFile(directory));
   if (typeof template === "string") return [["tokenizer.chat_template", string(template)]];

@@ -15,7 +15,7 @@ afterEach(() => {
   }
 });
 
-/** A web server on loopback, and a network whose every connection leads there, whatever its address. */
+/** A web server on loopback, and a network that connects every address to it. */
 async function web(listener: RequestListener, names: Readonly<Record<string, string | readonly string[]>>) {
   const server = createServer(listener);
   servers.push(server);
@@ -33,7 +33,7 @@ async function web(listener: RequestListener, names: Readonly<Record<string, str
       );
     },
     connect(options) {
-      // As net.connect does: a literal address is dialled, a name is looked up.
+      // Like net.connect: a literal address is used directly, a name is looked up.
       const host = options.hostname ?? options.host ?? "";
       const lookup = options.lookup as LookupFunction;
       if (/^[\d.]+$/.test(host)) dialled.push(host);
@@ -86,7 +86,7 @@ test("a name that rebinds after the check is dialled at the checked address", as
   await fetchFrom("http://rebind.test/", network);
   expect(resolved).toEqual(["rebind.test"]);
   expect(dialled).toEqual([PUBLIC]);
-  // Its second answer is loopback.
+  // The resolver's second answer is loopback.
   await expect(fetchFrom("http://rebind.test/", network)).rejects.toMatchObject({ code: "VG_MEDIA_REFUSED" });
   expect(dialled).toEqual([PUBLIC]);
 });

@@ -14,7 +14,7 @@ import { describe, shorten, toVitgraphError, VitgraphError } from "@vitgraph/err
 import { isPublicAddress } from "./public-address.js";
 
 export interface FetchOptions {
-  /** Host names, in lower case, with a port where it is not the scheme's. A subdomain is another name. */
+  /** Host names in lower case, with the port unless it is the scheme's default. Subdomains are not included. */
   readonly allowedDomains: ReadonlySet<string>;
   readonly maxBytes: number;
   readonly signal: AbortSignal;
@@ -82,7 +82,7 @@ async function request(url: URL, options: FetchOptions): Promise<http.IncomingMe
   };
   const { promise, resolve, reject } = withResolvers<http.IncomingMessage>();
   const { Agent, request: send } = url.protocol === "https:" ? https : http;
-  // For this request alone: a connection of a pool would be pinned to the addresses of another one.
+  // One agent for each request: a pooled connection may lead to an address that another request resolved.
   const agent = new Agent();
   const sent = send(url, {
     lookup,
@@ -110,7 +110,7 @@ async function publicAddresses(
   if (!allowedDomains.has(domain))
     throw refused(
       `the domain ${describe(shorten(domain))} is not allowed`,
-      "add it to --allowed-media-domains",
+      "add it to allowedMediaDomains of the server",
     );
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
   const family = isIP(host);
@@ -158,7 +158,7 @@ async function readBody(
 /** @throws VG_IMAGE_TOO_LARGE */
 export function tooLarge(maxBytes: number): VitgraphError {
   return new VitgraphError("VG_IMAGE_TOO_LARGE", `an image has more than ${maxBytes} bytes`, {
-    remedy: "send a smaller file, or raise --max-image-bytes",
+    remedy: "send a smaller file, or raise maxImageBytes of the server",
     details: { maxBytes },
   });
 }

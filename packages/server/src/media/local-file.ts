@@ -27,11 +27,11 @@ export async function readLocalFile(path: string, options: LocalFileOptions): Pr
   const { root, maxBytes, onBytes } = options;
   if (root === undefined) {
     throw new VitgraphError("VG_MEDIA_REFUSED", "paths of images are not allowed", {
-      remedy: "send a data URL, or start the server with --allowed-local-media-path",
+      remedy: "send a data URL, or set allowedLocalMediaPath of the server",
     });
   }
   const wanted = resolve(root, toPath(path));
-  // Without a look at the file system, so that nobody learns what exists elsewhere.
+  // Checked before the file system is read, so that the error does not tell which files exist elsewhere.
   if (!isBelow(resolve(root), wanted)) throw outside();
   const file = await openFile(wanted);
   try {
@@ -88,7 +88,7 @@ function isBelow(root: string, path: string): boolean {
 
 function outside(): VitgraphError {
   return new VitgraphError("VG_MEDIA_REFUSED", "the path lies outside the directory of images", {
-    remedy: "use a path below --allowed-local-media-path",
+    remedy: "use a path below allowedLocalMediaPath of the server",
   });
 }
 

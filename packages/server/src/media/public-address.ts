@@ -1,4 +1,4 @@
-/** Which IP addresses belong to the public internet. Everything else is a network that a request must not reach. */
+/** Tells addresses of the public internet from those of internal networks, which a request must not reach. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 
 /** IANA's special-purpose registry for IPv4, and multicast. */
@@ -21,10 +21,10 @@ const PRIVATE_IPV4 = blockList("ipv4", [
   ["224.0.0.0", 3],
 ]);
 
-/** The block that IANA gives out as global unicast: loopback, mapped IPv4, unique local, link-local and multicast lie outside. */
+/** IANA's block of global unicast; loopback, mapped IPv4, unique local, link-local and multicast are outside it. */
 const GLOBAL_IPV6 = blockList("ipv6", [["2000::", 3]]);
 
-/** Inside it: addresses that stand for IPv4 addresses (Teredo, 6to4), protocol assignments, documentation. */
+/** Exceptions in that block: mapped IPv4 addresses (Teredo, 6to4), protocol assignments, documentation. */
 const SPECIAL_IPV6 = blockList("ipv6", [
   ["2001::", 23],
   ["2001:db8::", 32],

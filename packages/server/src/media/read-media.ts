@@ -1,4 +1,4 @@
-/** An image as a request names it → its bytes: a data URL, an http(s) URL, or a path. */
+/** Reads the bytes of an image or video that a request names: a data URL, an http(s) URL, or a path. */
 import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
 import type { RequestState } from "../request-state.js";
@@ -15,11 +15,11 @@ export interface MediaPolicy {
   readonly network?: Network;
 }
 
-/** Of a data URL: its bytes are decoded in less than a millisecond. */
+/** Characters of a data URL that is decoded at once, in less than a millisecond. */
 const SMALL_LENGTH = 2 ** 18;
 
 /**
- * @param request takes the memory of the bytes before they are kept. A large data URL is decoded in a turn
+ * @param request the bytes are charged to its memory before they are read. A large data URL is decoded in one of its turns
  * @throws VG_MEDIA_REFUSED, VG_MEDIA_UNAVAILABLE, VG_IMAGE_TOO_LARGE, VG_ABORTED, VG_QUEUE_FULL
  */
 export async function readMedia(

@@ -11,7 +11,7 @@ export interface PageState {
   /** The engine's config; null if the server was started without it. */
   readonly compilationConfig: Readonly<Record<string, unknown>> | null;
   readonly lintFacts: LintFacts;
-  /** How many items of each size ran since the start, ascending. Above 640 different sizes, they are rounded up by a few percent. */
+  /** Items of each size that ran since the start, by ascending size. Above 640 different sizes, sizes are rounded up by a few percent. */
   readonly sizes: readonly SizeSeen[];
 }
 
@@ -23,7 +23,7 @@ export interface SizeSeen {
 /** GET /page/events: the data of each event. */
 export interface LiveMessage {
   readonly state: string;
-  /** Those that ended since the last message; in the first message, the last ones that ended. */
+  /** The batches that ended since the last message; in the first message, the most recent ones. */
   readonly batches: readonly ShownBatch[];
   /** Since the start. */
   readonly totals: {
@@ -36,13 +36,13 @@ export interface LiveMessage {
     readonly budgetedTokens: number;
   };
   readonly queue: { readonly items: number; readonly tokens: number };
-  /** Of the last values; null before the first. */
+  /** Percentiles of the most recent values; null before the first value. */
   readonly times: {
     readonly deviceMs: Percentiles | null;
     readonly queueMs: Percentiles | null;
     readonly callMs: Percentiles | null;
   };
-  /** Null for a cache that is off. */
+  /** Null if the cache is off. */
   readonly caches: { readonly output: CacheUse | null; readonly grid: CacheUse | null };
   readonly devices: readonly DeviceUse[];
 }
@@ -53,7 +53,7 @@ export interface ShownBatch {
   readonly device: number;
   readonly items: number;
   readonly tokens: number;
-  /** Null for eager. */
+  /** Null if the batch ran eagerly. */
   readonly budget: number | null;
   readonly deviceMs: number;
   /** The longest wait of its items. */

@@ -1,15 +1,15 @@
 /**
- * The traffic of an engine, for the live page: the last batches and times, and a count for each size. An observer of
- * the engine whose memory is bounded and whose work for a batch is the same whether or not the page is open.
+ * The traffic of an engine, for the live page: the last batches and times, and a count for each size. It observes the
+ * engine with bounded memory, and its work for a batch does not depend on whether the page is open.
  */
 import type { BatchEvent, CacheFigures, EngineFigures, EngineObserver } from "@vitgraph/core/observability";
 import type { CacheUse, DeviceUse, LiveMessage, Percentiles, ShownBatch, SizeSeen } from "./page-state.js";
 
-/** Bars that the page has room for. */
+/** Batches that the page shows. */
 const BATCHES = 64;
-/** Values that percentiles are computed from. */
+/** Most recent values, of which the percentiles are computed. */
 const VALUES = 512;
-/** Different sizes; the planner's time grows with their square, and is half a second for these. */
+/** Most different sizes. The page's budget planner takes time by their square: half a second for this many. */
 const SIZES = 640;
 
 /**
@@ -91,7 +91,7 @@ export class RecentTraffic implements EngineObserver {
       .sort((a, b) => a.tokens - b.tokens);
   }
 
-  /** @param since number of the last batch that the reader has; batches older than the last 64 are gone */
+  /** @param since number of the last batch that the reader has; only the last 64 batches are kept */
   message(since: number): LiveMessage {
     const figures = this.#figures?.();
     return {
@@ -116,7 +116,7 @@ export class RecentTraffic implements EngineObserver {
   }
 }
 
-/** Up, so that a budget of a size holds it; by less than 1 / `steps`. */
+/** Rounds up, so that a budget of the result holds the item, by less than a share of 1 / `steps`. */
 function roundedUp(tokens: number, steps: number): number {
   const unit = 2 ** Math.max(0, Math.floor(Math.log2(tokens / steps)));
   return Math.ceil(tokens / unit) * unit;

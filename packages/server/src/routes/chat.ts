@@ -100,7 +100,7 @@ function deadline(ms: number, ended: AbortSignal): AbortSignal {
   const timer = setTimeout(() => {
     controller.abort(
       new VitgraphError("VG_DEADLINE_EXCEEDED", `the answer took longer than ${ms} ms`, {
-        remedy: "ask for fewer tokens, send fewer or smaller images, or raise --chat-timeout",
+        remedy: "ask for fewer tokens, send fewer or smaller images, or raise chatMs of the server",
       }),
     );
   }, ms);

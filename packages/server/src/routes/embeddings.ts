@@ -98,7 +98,7 @@ export function registerEmbeddings(
       throw new StatusError(
         413,
         `the embeddings have ${bytes} bytes, more than the limit of ${limits.maxResponseBytes}`,
-        "send fewer images, or raise --max-response-bytes",
+        "send fewer images, or raise maxResponseBytes of the server",
       );
     }
     memory.take(bytes);

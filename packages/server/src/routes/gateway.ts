@@ -60,7 +60,7 @@ interface Located {
   readonly part: ImagePart;
 }
 
-/** Text as it is, or a file that goes out in base64. */
+/** Text that is sent unchanged, or a file that is sent in base64. */
 type Piece = string | Uint8Array;
 
 export async function registerGateway(
@@ -112,7 +112,7 @@ export async function registerGateway(
     original: Buffer,
     request: FastifyRequest,
   ): Promise<readonly Piece[] | undefined> {
-    // Otherwise decoding would change bytes.
+    // Decoding other bytes would change them.
     const json = isUtf8(original) ? original.toString("utf8") : "";
     const images = imagesOf(json);
     if (images.length === 0) return undefined;
@@ -191,7 +191,7 @@ export async function registerGateway(
     );
     const outcomes = await engine.encode(items, {
       ...encodeOptions(state, limits),
-      // Once as computed, and once as sent.
+      // Held twice: as computed, and as sent.
       onItemSpecs: (specs) => {
         for (const spec of specs)
           if (spec.status === "fulfilled")
@@ -215,7 +215,7 @@ function imagesOf(json: string): readonly Located[] {
   try {
     body = JSON.parse(json);
   } catch {
-    // vLLM says what is wrong.
+    // vLLM reports the error.
     return [];
   }
   if (typeof body !== "object" || body === null) return [];
@@ -316,7 +316,7 @@ function upstreamClient(upstream: string): UpstreamClient {
 }
 
 function endToEnd(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
-  // Headers that `connection` names belong to the connection, too.
+  // Headers that `connection` names are hop-by-hop too.
   const named = (headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase());
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !HOP_BY_HOP.includes(name) && !named.includes(name)),

@@ -28,7 +28,7 @@ export function registerOperations(
           ...(chatModelName === undefined ? [] : [model(chatModelName, chatting)]),
         ];
 
-  // Behind a gateway the models are vLLM's.
+  // A gateway forwards /v1/models to vLLM.
   if (gateway === undefined) {
     app.get(
       "/v1/models",

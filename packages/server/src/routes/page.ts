@@ -1,6 +1,5 @@
 /**
- * The live page: its files, which are the same for everyone and need no key, and its data, which needs one where the server has
- * keys.
+ * The live page: its files, which need no API key, and its data, which needs one if the server has keys.
  */
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -19,10 +18,10 @@ export const OPEN_PAGE_ROUTES: readonly string[] = ["/", "/page/:file"];
 const PERIOD_MS = 250;
 /** Ends before the request's time limit; the page then opens the next stream. */
 const STREAM_MS = 60_000;
-/** Each is an open connection and four small messages a second. */
+/** Most open pages: each takes a connection and four small messages a second. */
 const MAX_VIEWERS = 32;
 
-/** No script, style, image or connection but the server's own; blobs are images that the user chose and pictures that the page drew. */
+/** Only the server's own scripts, styles, images and connections; blob: is for images that the user chose and SVGs that the page drew. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -41,7 +40,7 @@ const FILE_HEADERS = {
   "referrer-policy": "no-referrer",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
-  // Asked for again each time, and answered with 304.
+  // Browsers revalidate each time, and get 304.
   "cache-control": "no-cache",
   vary: "accept-encoding",
 } as const;

@@ -152,7 +152,7 @@ export const MODELS = {
 export const STATUS = { type: "object", properties: { status: { type: "string" } } } as const;
 export const VERSION = { type: "object", properties: { version: { type: "string" } } } as const;
 
-/** Open to further members: vLLM's proxy passes on those that it learns. */
+/** Further members are allowed: vLLM's proxy forwards the client's, and newer versions may add some. */
 export const ENCODE_BODY = {
   type: "object",
   required: ["messages"],

@@ -1,7 +1,7 @@
 /**
  * POST /v1/chat/completions as vLLM's disaggregation proxy calls an encode instance: the images of a chat in, no text out.
- * Each embedding goes to the shared storage under the image's uuid, and the answer has its grid. The decoder needs both for
- * placeholders and rows, and never gets the image.
+ * Each embedding is written to the shared storage under the image's uuid, and the answer has the image's grid. The decoder
+ * makes its placeholders from the grid and reads the rows from the storage; it never gets the image.
  *
  * A request that this engine cannot answer as vLLM would (videos, audio, processor settings) is answered without
  * `ec_transfer_params`. The proxy then sends the media to the decoder, which encodes it with its own tower.

@@ -1,7 +1,7 @@
-"""The socket of `vitgraph serve --connector-socket`: requests out, answers in, without a wait in vLLM's scheduler.
+"""The client of `vitgraph serve --connector-socket`. Its methods never block vLLM's scheduler.
 
-One thread writes and one reads. `poll` says where a key stands, from memory. A server that is gone fails the requests that it
-had and the next ones for a second, so that vLLM encodes them itself; then the next request connects again.
+One thread writes and one reads. `poll` returns a key's state from memory. When the connection ends, its requests and those of
+the next second fail, so that vLLM encodes the images itself; the next request after that connects again.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Below vllm's, which vLLM shows.
+# A child of vLLM's logger, so that vLLM shows its lines.
 logger = logging.getLogger("vllm.vitgraph")
 
 PROTOCOL = 1
 CONNECT_TIMEOUT_S = 1.0
 RETRY_AFTER_S = 1.0
 KEEP_FILE_S = 5.0
-"""After a worker was told to load it: the worker may be a step behind when the request is aborted."""
+"""Time that a file is kept after a worker was told to load it: the worker may be a step behind when a request is aborted."""
 MAX_JSON_BYTES = 65_536
 CLOSED = "the connector was shut down"
 
@@ -42,7 +42,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows of an embedding lie: bf16 [tokens, columns] in a file in shared memory, or in a slot."""
+    """The rows of an embedding: bf16 [tokens, columns] in a file in shared memory, or in a slot."""
 
     tokens: int
     columns: int
@@ -54,7 +54,7 @@ class Rows:
 class Failed:
     reason: str
     left: Rows | None = None
-    """Rows that came before the server was gone. vLLM may be about to load them."""
+    """Rows that arrived before the connection ended. vLLM may be about to load them."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class VitgraphClient:
         """
         Args:
             path: the Unix socket.
-            timeout_s: how long a request may take before it fails.
-            check_server: is given the server's greeting, and says why it cannot be used, if so.
+            timeout_s: seconds after which a request fails.
+            check_server: returns why a server with this greeting cannot be used, or None.
             engine: names vLLM's engine if its worker takes rows in GPU memory.
         """
         self._path = path
@@ -97,21 +97,21 @@ class VitgraphClient:
         self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
         self._loading: dict[str, float] = {}
-        """When workers were told to load the files of keys."""
+        """Times at which workers were told to load files, by key."""
         self._keys: dict[int, str] = {}
-        """Keys of the requests that are under way, by their ids."""
+        """Keys of the requests without an answer, by request id."""
         self._ids = 0
         self._connection: socket.socket | None = None
         self._problem: str | None = None
-        """The last one, so that a server that stays down is logged once."""
+        """The last problem, so that a server that stays down is logged once."""
         self._down_until = 0.0
         self._outbox: queue.SimpleQueue[tuple[dict[str, Any], bytes] | tuple[float, Rows] | None] = queue.SimpleQueue()
-        """Messages with their payloads, and rows to release at a time."""
+        """Messages with their payloads; rows with the time at which to release them; None ends the thread."""
         self._writer = threading.Thread(target=self._write, name="vitgraph", daemon=True)
         self._writer.start()
 
     def request(self, key: str, pixels: Pixels) -> None:
-        """Asks for the rows of a key, unless it was asked for."""
+        """Requests the rows of a key, unless they were requested already."""
         with self._lock:
             if key in self._outcomes:
                 return
@@ -132,7 +132,7 @@ class VitgraphClient:
         self._outbox.put((message, pixels.data))
 
     def poll(self, key: str) -> Outcome | None:
-        """The key's outcome; None if it was not asked for. A request that takes too long has failed."""
+        """The key's outcome; None if it was not requested. A request that takes too long fails here."""
         with self._lock:
             outcome = self._outcomes.get(key)
             if isinstance(outcome, Pending) and time.monotonic() - outcome.since > self._timeout_s:
@@ -140,7 +140,7 @@ class VitgraphClient:
             return outcome
 
     def reject(self, key: str, reason: str) -> None:
-        """Fails a key whose rows cannot be used, until it is forgotten."""
+        """Marks a key's rows as unusable, until the key is forgotten."""
         with self._lock:
             outcome = self._outcomes.get(key)
             self._outcomes[key] = Failed(reason)
@@ -148,7 +148,7 @@ class VitgraphClient:
             self._release(outcome)
 
     def hand_over(self, key: str, rows: Rows) -> None:
-        """A worker was told to load the rows. Mapped ones are its own to release, and the key is forgotten."""
+        """Records that a worker was told to load the rows. The worker releases mapped rows, so their key is forgotten."""
         with self._lock:
             if rows.slot is None:
                 self._loading[key] = time.monotonic()
@@ -156,7 +156,7 @@ class VitgraphClient:
                 self._outcomes.pop(key, None)
 
     def forget(self, key: str) -> None:
-        """Deletes the key's rows, now or when they come."""
+        """Releases the key's rows, now or when they arrive."""
         with self._lock:
             outcome = self._outcomes.pop(key, None)
             keep_until = self._loading.pop(key, 0.0) + KEEP_FILE_S
@@ -179,7 +179,7 @@ class VitgraphClient:
             self.forget(key)
 
     def _release(self, rows: Rows) -> None:
-        """A file is this process's to delete: the server may be gone. The server counts what is left."""
+        """Deletes a file itself, since the server may be gone, and tells the server, which counts unreleased bytes."""
         if rows.slot is not None:
             self._outbox.put(({"op": "release", "memory": rows.slot.memory, "rows": rows.slot.rows}, b""))
             return
@@ -203,7 +203,7 @@ class VitgraphClient:
             message, payload = entry
             try:
                 connection = self._connection or (self._connect() if message["op"] == "encode" else None)
-                # A server that is gone counts no rows.
+                # Without a connection there is no server that counts these rows.
                 if connection is not None:
                     send_frame(connection, message, payload)
             except (OSError, ValueError) as error:
@@ -220,7 +220,7 @@ class VitgraphClient:
             problem = self._check_server(receive_frame(connection))
             if problem is not None:
                 raise ValueError(problem)
-            # A server that does not read is as good as gone.
+            # Sending fails if the server does not read.
             connection.settimeout(self._timeout_s)
         except BaseException:
             connection.close()
@@ -238,11 +238,13 @@ class VitgraphClient:
                 try:
                     answer = receive_frame(connection)
                 except TimeoutError:
-                    # Nothing to say for a while. Inside a frame, the rest would be read as a new one.
+                    # The server is idle. A timeout inside a frame is a ValueError.
                     continue
                 self._settle(answer)
         except (OSError, ValueError) as error:
             reason = str(error) or reason
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = f"the server sent a malformed answer: {error!r}"
         if self._connection is connection:
             self._disconnect(reason)
 
@@ -263,13 +265,13 @@ class VitgraphClient:
             if key is not None and isinstance(self._outcomes.get(key), Pending):
                 self._outcomes[key] = outcome
             elif isinstance(outcome, Rows):
-                # Forgotten, or too late: vLLM has encoded it itself.
+                # The key was forgotten, or its request has timed out.
                 late = outcome
         if late is not None:
             self._release(late)
 
     def _disconnect(self, reason: str) -> None:
-        """Fails what the server was asked for. Rows that came stay until they are forgotten, for what was promised."""
+        """Fails all keys. Rows that have arrived stay until they are forgotten, since they may be promised to vLLM."""
         with self._lock:
             connection, self._connection = self._connection, None
             self._down_until = time.monotonic() + RETRY_AFTER_S
@@ -299,7 +301,7 @@ def receive_frame(connection: socket.socket) -> dict[str, Any]:
     """
     Raises:
         TimeoutError: nothing came within the socket's timeout.
-        ValueError: the connection ended, or it stopped inside a frame, or it holds something else than frames.
+        ValueError: the connection ended, or stopped inside a frame, or its bytes are not a frame.
     """
     (length,) = struct.unpack("<I", _receive(connection, 4, starts_frame=True))
     if length > MAX_JSON_BYTES:

@@ -1,11 +1,11 @@
 """`VitgraphECConnector`: images that vLLM has processed are encoded by a local vitgraph server.
 
-In the scheduler, `ensure_cache_available` sends a waiting request's pixels to vitgraph and lets the request wait; when the
-rows are there, `has_cache_item` says so and the worker loads them. Whatever goes wrong, the key is left to vLLM's own tower.
-`has_cache_item` is true for rows alone that lie in shared memory, or in GPU memory that the worker has mapped, since vLLM ends
-when a key that it was promised is missing.
+In the scheduler, `ensure_cache_available` sends a waiting request's pixels to vitgraph and lets the request wait. Once the
+rows have arrived, `has_cache_item` returns true and the worker loads them. On any failure vLLM encodes the image with its own
+tower. vLLM ends if a promised key is missing, so `has_cache_item` is only true for rows that are in shared memory, or in GPU
+memory that the worker has mapped.
 
-Read from vLLM's `ec_connector/base.py` of 2026. Later versions pass more arguments: all methods take them.
+Written for vLLM's `ec_connector/base.py` of 2026. All methods accept further arguments, which later versions may pass.
 """
 
 from __future__ import annotations
@@ -67,10 +67,10 @@ class VitgraphECConnector(ECConnectorBase):
         self._memory: DeviceMemory | None = None
         self._client: VitgraphClient | None = None
         self._promised: dict[str, Rows] = {}
-        """What `has_cache_item` promised in this step. It holds even if the server is gone a moment later."""
+        """Rows that `has_cache_item` promised in this step. They stay valid even if the server ends meanwhile."""
         self._loads: dict[str, Rows] = {}
         self._users: dict[str, set[str]] = {}
-        """Requests of each key that was asked for."""
+        """vLLM's requests of each requested key."""
         if role is ECConnectorRole.SCHEDULER:
             self._model = _ModelFacts.of(vllm_config)
             self._client = VitgraphClient(path, timeout_s, self._problem_of, self._engine)
@@ -112,7 +112,7 @@ class VitgraphECConnector(ECConnectorBase):
             outcome = self._client.poll(key)
             if outcome is None:
                 pixels = None if feature.data is None else tensors.pixels_of(feature.data.get_data())
-                # vLLM's processor cache has it, or it is no image.
+                # vLLM's processor cache has the pixels, or the item is not an image.
                 if pixels is None:
                     continue
                 self._client.request(key, pixels)
@@ -125,7 +125,7 @@ class VitgraphECConnector(ECConnectorBase):
         return ready
 
     def _check_tokens(self, key: str, rows: Rows, tokens: int) -> None:
-        """Rows that do not fill their placeholders would end vLLM."""
+        """Rejects rows that do not fit their placeholders, which would end vLLM."""
         if rows.tokens == tokens and self._model.columns in (None, rows.columns):
             return
         logger.error(
@@ -175,7 +175,7 @@ class VitgraphECConnector(ECConnectorBase):
             return
         device = _current_device()
         if self._memory is None and self._engine is not None and device.startswith("cuda:"):
-            # Not before the first rows: by then vLLM has chosen the worker's device, and vitgraph is there.
+            # Started with the first rows: by then vLLM has chosen the worker's device, and vitgraph runs.
             self._memory = DeviceMemory(self._path, self._engine, device)
         for key, rows in metadata.loads.items():
             if key not in encoder_cache:
@@ -184,7 +184,7 @@ class VitgraphECConnector(ECConnectorBase):
                 self._memory.skip(rows)
 
     def save_caches(self, encoder_cache: dict[str, torch.Tensor], mm_hash: str, *args: Any, **kwargs: Any) -> None:
-        """Nothing: vitgraph has what it made."""
+        """Does nothing: this connector only consumes."""
 
     def shutdown(self) -> None:
         if self._client is not None:
@@ -195,7 +195,7 @@ class VitgraphECConnector(ECConnectorBase):
 
 @dataclass(frozen=True)
 class _ModelFacts:
-    """What vLLM's model expects of rows, as far as its config says it."""
+    """The rows that vLLM's model expects, as far as its config tells."""
 
     type: str | None
     columns: int | None
@@ -213,7 +213,7 @@ class _ModelFacts:
 
 
 def _engine_name(vllm_config: VllmConfig) -> str | None:
-    """The same in the scheduler and the worker; None where several workers would read the same rows."""
+    """A name that is the same in the scheduler and the worker; None if several workers would read the same rows."""
     parallel = getattr(vllm_config, "parallel_config", None)
     engine = getattr(vllm_config.ec_transfer_config, "engine_id", None)
     if engine is None or getattr(parallel, "world_size", 1) != 1:

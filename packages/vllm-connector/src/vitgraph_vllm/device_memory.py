@@ -1,7 +1,7 @@
-"""The worker's side of CUDA IPC: GPU memory of a vitgraph on the same GPU, mapped once, from which rows are copied.
+"""The worker's side of CUDA IPC: maps GPU memory of a vitgraph on the same GPU once, and copies rows from it.
 
-A thread has a connection to vitgraph: it asks for memory, maps it, and releases rows when their copies have ended. Until it
-has told vitgraph that the memory is mapped, rows come through shared memory.
+A thread has its own connection to vitgraph: it requests memory, maps it, and releases rows once they are copied. Until it has
+told vitgraph that the memory is mapped, rows come through shared memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 CHECK_CONNECTION_S = 1.0
 UNMAP_AFTER_S = 30.0
-"""After the connection has ended: rows in it may have been promised to vLLM. Before vitgraph frees it, a minute after."""
+"""Time between the end of the connection and unmapping: rows in the memory may be promised to vLLM. vitgraph frees the memory
+after a minute."""
 
 
 class Refused(Exception):
@@ -36,7 +37,7 @@ class DeviceMemory:
         Args:
             path: the Unix socket.
             engine: names vLLM's engine, as its scheduler does.
-            device: this worker's: "cuda:0".
+            device: this worker's device: "cuda:0".
         """
         self._path = path
         self._engine = engine
@@ -44,7 +45,7 @@ class DeviceMemory:
         self._lock = threading.Lock()
         self._mapped: dict[str, tensors.MappedMemory] = {}
         self._ended: dict[str, float] = {}
-        """When the connections of mapped memory ended."""
+        """Times at which the connections of mapped memory ended."""
         self._copied: queue.SimpleQueue[tuple[Any, Slot] | None] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vitgraph-ipc", daemon=True)
@@ -88,8 +89,8 @@ class DeviceMemory:
         """Maps memory and releases rows until the connection ends.
 
         Raises:
-            Refused: there is no use in asking again.
-            OSError, ValueError: vitgraph is not there, or its answer is none.
+            Refused: memory cannot be mapped, and a retry would not help.
+            OSError, ValueError: vitgraph does not run, or its answer is malformed.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_TIMEOUT_S)
@@ -101,27 +102,32 @@ class DeviceMemory:
                     self._release_copied(connection)
                     self._unmap_ended()
                     if select.select([connection], [], [], 0)[0]:
-                        # It has nothing to say: the connection has ended.
+                        # vitgraph sends nothing here, so a readable socket means that the connection has ended.
                         return
             finally:
                 with self._lock:
                     self._ended[memory] = time.monotonic()
 
     def _map(self, connection: socket.socket) -> str:
-        """The id of the memory that was mapped."""
+        """Maps memory, and returns its id."""
         try:
             gpu = tensors.pci_bus_id(self._device)
             send_frame(connection, {"id": 1, "op": "map", "engine": self._engine, "gpu": gpu})
             answer = receive_frame(connection)
-            if "error" in answer:
-                raise Refused(answer["error"].get("message"))
-            mapped = tensors.MappedMemory(base64.b64decode(answer["handle"]), answer["bytes"], self._device)
+            try:
+                if "error" in answer:
+                    raise Refused(answer["error"].get("message"))
+                memory, size = answer["memory"], int(answer["bytes"])
+                handle = base64.b64decode(answer["handle"])
+            except (KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"vitgraph sent a malformed answer: {error!r}") from error
+            mapped = tensors.MappedMemory(handle, size, self._device)
         except tensors.CudaError as error:
             raise Refused(str(error)) from error
         with self._lock:
-            self._mapped[answer["memory"]] = mapped
-        logger.info("rows come through %d MiB of GPU memory that vitgraph exports", answer["bytes"] >> 20)
-        return answer["memory"]
+            self._mapped[memory] = mapped
+        logger.info("rows come through %d MiB of GPU memory that vitgraph exports", size >> 20)
+        return memory
 
     def _release_copied(self, connection: socket.socket) -> None:
         with contextlib.suppress(queue.Empty):

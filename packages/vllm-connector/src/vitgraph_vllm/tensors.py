@@ -15,7 +15,7 @@ _DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 def pixels_of(data: dict[str, Any]) -> Pixels | None:
-    """What vLLM's processor made of one image or video; None for what vitgraph does not take."""
+    """The pixel values of one image or video from vLLM's processor; None if vitgraph does not support them."""
     for values_name, grid_name in _FIELDS:
         values, grid = data.get(values_name), data.get(grid_name)
         if not isinstance(values, torch.Tensor) or not isinstance(grid, torch.Tensor):
@@ -31,9 +31,9 @@ def pixels_of(data: dict[str, Any]) -> Pixels | None:
 
 
 def load_rows(rows: Rows, device: Any) -> torch.Tensor:
-    """bf16 [tokens, columns] on the device, in memory of its own."""
+    """Copies rows to the device: bf16 [tokens, columns]."""
     with open(rows.path, "rb") as file:
-        # Copy on write: torch warns of memory that cannot be written to.
+        # Mapped copy-on-write, since torch warns about read-only memory.
         memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     tensor = torch.frombuffer(memory, dtype=torch.bfloat16).reshape(rows.tokens, rows.columns)
     return tensor.to(device, copy=True)
@@ -44,7 +44,7 @@ class CudaError(Exception):
 
 
 class _IpcMemHandle(ctypes.Structure):
-    """CUipcMemHandle, which is cudaIpcMemHandle_t."""
+    """CUipcMemHandle; cudaIpcMemHandle_t has the same layout."""
 
     _fields_ = (("reserved", ctypes.c_ubyte * 64),)
 
@@ -58,7 +58,7 @@ class MappedMemory:
     def __init__(self, handle: bytes, size: int, device: str) -> None:
         """
         Args:
-            handle: of CUDA's IPC, 64 bytes.
+            handle: CUDA IPC handle of 64 bytes.
             size: bytes of the memory.
             device: "cuda:0".
 
@@ -68,7 +68,7 @@ class MappedMemory:
         if len(handle) != ctypes.sizeof(_IpcMemHandle):
             raise CudaError(f"an IPC handle has {len(handle)} bytes")
         with torch.cuda.device(device):
-            # Makes the device's context this thread's.
+            # Makes the device's context current in this thread.
             torch.zeros(1, device=device)
             self._address = ctypes.c_uint64()
             opened = _IpcMemHandle.from_buffer_copy(handle)
@@ -83,7 +83,7 @@ class MappedMemory:
         self._bytes = torch.as_tensor(self, device=device)
 
     def copy(self, offset: int, tokens: int, columns: int) -> tuple[torch.Tensor, torch.cuda.Event]:
-        """bf16 [tokens, columns] in memory of its own, copied by the current stream; and the event of the copy's end."""
+        """Copies rows on the current stream: bf16 [tokens, columns], and an event at the end of the copy."""
         rows = self._bytes[offset : offset + tokens * columns * 2].view(torch.bfloat16)
         tensor = rows.reshape(tokens, columns).clone()
         copied = torch.cuda.Event(blocking=True)
@@ -91,14 +91,14 @@ class MappedMemory:
         return tensor, copied
 
     def close(self) -> None:
-        """Copies must have ended."""
+        """Unmaps the memory. All copies must have ended."""
         del self._bytes
         with torch.cuda.device(self._device):
             _driver("cuIpcCloseMemHandle", self._address)
 
 
 def pci_bus_id(device: str) -> str:
-    """Names a GPU in every process. Raises: CudaError: it is none of CUDA's."""
+    """The same for a GPU in every process. Raises: CudaError: the device is not a CUDA device."""
     text = ctypes.create_string_buffer(32)
     _driver("cuDeviceGetPCIBusId", text, len(text), torch.device(device).index)
     return text.value.decode()
@@ -108,6 +108,6 @@ def _driver(name: str, *args: Any) -> None:
     try:
         status = getattr(ctypes.CDLL("libcuda.so.1"), name)(*args)
     except (OSError, AttributeError) as error:
-        raise CudaError(f"{name} is not there: {error}") from error
+        raise CudaError(f"{name} is not available: {error}") from error
     if status != 0:
         raise CudaError(f"{name} failed with CUDA error {status}")
