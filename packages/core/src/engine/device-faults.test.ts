@@ -48,6 +48,16 @@ class Faults {
   }
 }
 
+/** The device with other methods. */
+function replacing(device: Device, methods: Partial<Device>): Device {
+  return new Proxy(device, {
+    get(target, name) {
+      const value = Reflect.get(name in methods ? methods : target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
 /** A device that captures, and whose every step may fail. */
 function faultyDevice(faults: Faults, device: Device = createNullDevice()): Device {
   const load: Device["load"] = (program, arenas): Executable => {
@@ -85,12 +95,7 @@ function faultyDevice(faults: Faults, device: Device = createNullDevice()): Devi
       return device.fill(...given);
     },
   };
-  return new Proxy(device, {
-    get(target, name) {
-      const value = Reflect.get(name in steps ? steps : target, name);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
+  return replacing(device, steps);
 }
 
 /** Everything that opening a device can do: graphs, self-check, warm grids, measured costs. */
@@ -239,4 +244,28 @@ test("an engine answers every item and comes back, whichever step of a run fails
   }
   await turns();
   expect(unhandled).toEqual([]);
+});
+
+test("a device is given back although its programs can't be", async () => {
+  const device = createNullDevice();
+  let isGivenBack = false;
+  const stuck = replacing(device, {
+    load: (program, arenas) =>
+      Object.assign(device.load(program, arenas), {
+        [Symbol.dispose]: () => {
+          throw new VitgraphError("VG_DEVICE_FAILED", "no dispose");
+        },
+      }),
+    [Symbol.dispose]: () => {
+      isGivenBack = true;
+    },
+  });
+  const engine = await EncoderEngine.create({
+    model,
+    compilationConfig: { cudagraph_mm_encoder: true, encoder_cudagraph_token_budgets: [64] },
+    devices: [() => stuck],
+  });
+  await expect(engine.close()).rejects.toThrow("no dispose");
+  expect(engine.state).toBe("closed");
+  expect(isGivenBack).toBe(true);
 });
