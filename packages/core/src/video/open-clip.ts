@@ -2,7 +2,7 @@
  * A video file as an item: sampled frames, decoded one temporal patch at a time, resized and split into patches as they
  * arrive. A clip's frames are never in memory together; its resized patches are, and the processor bounds their size.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VitgraphError } from "@vitgraph/errors";
@@ -93,6 +93,8 @@ async function openSource(
   signal: AbortSignal | undefined,
 ): Promise<ClipSource> {
   if (typeof source === "string") {
+    if (mayBeAnimation(await firstBytes(source)))
+      return openSource(await readFile(source), maxPixels, signal);
     const info = await probeClip(source, signal);
     const frames = (indices: readonly number[]) => decodeFrames(source, info, indices, signal);
     return { info, holdsAll: false, frames, remove: async () => {} };
@@ -111,6 +113,17 @@ async function openSource(
   } catch (error) {
     await remove();
     throw error;
+  }
+}
+
+/** Of a file; none where it cannot be read, which ffprobe reports. */
+async function firstBytes(path: string): Promise<Uint8Array> {
+  try {
+    await using file = await open(path);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
+    return buffer.subarray(0, bytesRead);
+  } catch {
+    return new Uint8Array();
   }
 }
 

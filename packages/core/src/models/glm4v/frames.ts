@@ -11,22 +11,22 @@ import {
   unsampled,
 } from "../../video/sample-frames.js";
 
-/** At `fps` up to `maxDuration`; of a longer clip as many frames as of one of that length, in equal steps. */
+/** At `fps` up to `maxDuration` and `maxFrames`; of a longer clip as many frames as of one of that length, in equal steps. */
 export function sampleAtRate(
   { frames, fps: clipFps }: ClipLength,
   { fps = 2, numFrames }: FrameSampling,
-  { maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
+  { maxFrames, maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
 ): readonly number[] {
   if (numFrames !== undefined) throw unsampled("numFrames", numFrames, "give fps, or pass the frames");
   const duration = frames / clipFps;
   const last = frames - 1;
-  if (duration <= maxDuration) {
-    // Every frame is taken from the clip's own rate on.
-    const rate = Math.min(fps, 2 * clipFps);
+  // Every frame is taken from the clip's own rate on.
+  const rate = Math.min(fps, 2 * clipFps);
+  if (duration <= maxDuration && Math.min(frames, duration * rate) <= maxFrames) {
     const count = Math.max(1, Math.floor(duration * rate));
     return inPairs(range(count).map((index) => Math.min(last, Math.ceil((index * clipFps) / rate))));
   }
-  const count = Math.trunc(maxDuration * fps);
+  const count = Math.min(Math.trunc(maxDuration * fps), maxFrames);
   if (count >= frames) return inPairs(range(frames));
   return inPairs(linspace(0, duration, count).map((seconds) => Math.min(last, Math.ceil(seconds * clipFps))));
 }
