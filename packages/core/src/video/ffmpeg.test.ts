@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readVideoProcessor } from "../models/index.js";
 import { decodeFrames, probeClip } from "./ffmpeg.js";
+import { openClip } from "./open-clip.js";
 import { LARGEST_MAX_FRAMES } from "./sample-frames.js";
 
 const fixture = (name: string) =>
@@ -62,6 +64,22 @@ describe.skipIf(!hasFfmpeg)("ffmpeg", () => {
     const chosen: Uint8Array[] = [];
     for await (const frame of decodeFrames(path, info, numbers)) chosen.push(frame);
     expect(chosen).toEqual(numbers.map((number) => frames[number]));
+  });
+
+  test("frames above 8K are refused, also by a caller without a limit", async () => {
+    const path = make(
+      "large.mkv",
+      ...source("color=s=8320x4320:r=10:d=0.1"),
+      "-frames:v",
+      "1",
+      "-c:v",
+      "png",
+    );
+    const processor = readVideoProcessor(undefined, "qwen3_vl")!;
+    await expect(openClip(path, processor, { maxPixels: Number.MAX_SAFE_INTEGER })).rejects.toMatchObject({
+      code: "VG_IMAGE_TOO_LARGE",
+      message: "frames of 8320 × 4320 pixels are above the limit of 35389440 pixels: make them smaller",
+    });
   });
 
   test("an interlaced frame's lines keep the colour of their field", async () => {

@@ -30,6 +30,14 @@ interface ProbedClip extends ClipInfo {
  */
 const CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,h264,hevc,ivf";
 const INPUT_LIMITS = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS];
+/** 8K. ffmpeg keeps up to 16 reference frames: a file of 0.4 MB with frames of 16384 × 8192 took 6 GB. */
+export const MAX_FRAME_PIXELS = 8192 * 4320;
+/** ffmpeg's memory in RGB frames of the clip: reference frames, those of its threads, and those being converted. */
+export const DECODER_FRAMES = 15;
+/** Frames in the making of a decoder that has as many threads as frames. */
+const DECODER_THREADS = "4";
+/** The pixels of later frames, whose size the header does not say; decoders round sides up. */
+const DECODER_LIMITS = ["-threads", DECODER_THREADS, "-max_pixels", String(2 * MAX_FRAME_PIXELS)];
 /** Length of the tail of a failed process's stderr in messages. */
 const SHOWN_STDERR = 300;
 /** transformers' rate for clips without one, where the container has no duration either. */
@@ -135,7 +143,17 @@ export async function* decodeFrames(
   ];
   // A new filter graph for frames of another size would count from 0. Turning frames of changing size needs one.
   const input = hasRotation ? [] : ["-reinit_filter", "0"];
-  const args = ["-v", "error", "-nostdin", ...INPUT_LIMITS, ...input, "-i", localFile(path), ...output];
+  const args = [
+    "-v",
+    "error",
+    "-nostdin",
+    ...INPUT_LIMITS,
+    ...DECODER_LIMITS,
+    ...input,
+    "-i",
+    localFile(path),
+    ...output,
+  ];
   const running = start("ffmpeg", path, [...args, "-f", "rawvideo", "pipe:1"], signal);
   let at = 0;
   let frame = new Uint8Array(height * width * 3);

@@ -12,7 +12,7 @@ import { cutFrames, fitClip, gridOfClip } from "../images/process.js";
 import type { ImageSize } from "../images/smart-resize.js";
 import { type Grid, type PixelItem, patchCount } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
-import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
+import { type ClipInfo, DECODER_FRAMES, decodeFrames, MAX_FRAME_PIXELS, probeClip } from "./ffmpeg.js";
 import { type FrameSampling, patchTimestamps, sampleFrames } from "./sample-frames.js";
 
 export interface OpenClipOptions extends FrameSampling {
@@ -29,7 +29,7 @@ export interface OpenedClip extends AsyncDisposable {
   /** Seconds into the clip of each temporal patch. */
   readonly timestamps: readonly number[];
   readonly grid: Grid;
-  /** Memory of `decode` besides its result: a temporal patch of frames, or all frames of an animation. */
+  /** Memory of `decode` besides its result: a temporal patch of frames and ffmpeg's, or all frames of an animation. */
   readonly decodeBytes: number;
   /** @throws VG_VIDEO_INVALID; the signal's reason */
   decode(): Promise<PixelItem>;
@@ -47,7 +47,7 @@ export async function openClip(
   const file = await openSource(source, maxPixels, signal);
   try {
     const { info } = file;
-    checkFrame(info, maxPixels);
+    checkFrame(info, maxPixels, file.holdsAll ? maxPixels : MAX_FRAME_PIXELS);
     const indices = sampleFrames(info, { fps, numFrames }, processor);
     const fitted = fitClip(indices.length, info, processor);
     const grid = gridOfClip(indices.length, fitted, processor);
@@ -73,7 +73,7 @@ function decodePixels(
   temporalPatch: number,
   holdsAll: boolean,
 ): number {
-  const frames = 2 * temporalPatch + (holdsAll ? info.frames : 0);
+  const frames = 2 * temporalPatch + (holdsAll ? info.frames : DECODER_FRAMES);
   const area = ({ width, height }: ImageSize) => width * height;
   return area(info) * frames + (via ? area(via) : 0) + (tile ? 2 * area(resizeTo) : 0);
 }
@@ -127,14 +127,17 @@ async function firstBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-function checkFrame({ width, height }: ClipInfo, maxPixels: number): void {
-  if (width * height <= maxPixels) return;
+/** @param most what the decoder takes at all */
+function checkFrame({ width, height }: ClipInfo, maxPixels: number, most: number): void {
+  const limit = Math.min(maxPixels, most);
+  if (width * height <= limit) return;
+  const canRaise = width * height <= most;
   throw new VitgraphError(
     "VG_IMAGE_TOO_LARGE",
-    `frames of ${width} × ${height} pixels are above the limit of ${maxPixels} pixels`,
+    `frames of ${width} × ${height} pixels are above the limit of ${limit} pixels`,
     {
-      remedy: "make them smaller, or raise maxPixels where their source is trusted",
-      details: { width, height, maxPixels },
+      remedy: `make them smaller${canRaise ? ", or raise maxPixels where their source is trusted" : ""}`,
+      details: { width, height, maxPixels: limit },
     },
   );
 }
