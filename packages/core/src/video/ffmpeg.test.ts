@@ -46,7 +46,7 @@ describe.skipIf(!hasFfmpeg)("ffmpeg", () => {
   });
 
   test("VP8's reference frames that are never shown are not frames", async () => {
-    // 21 packets.
+    // 21 packets: testsrc2=s=16x16:r=10:d=2, libvpx with -auto-alt-ref 1 -lag-in-frames 10 in two passes.
     expect((await allFrames(fixture("hidden.webm"))).frames).toHaveLength(20);
   });
 
