@@ -55,6 +55,10 @@ const EXPECTED: Readonly<Record<string, string>> = {
   layers: "a count, or -1 for all",
 };
 
+export function withDefaults({ parallel = 4, batchTokens = 512 }: LlamaEngineOptions) {
+  return { parallel, batchTokens };
+}
+
 /** @throws VG_ARGUMENT_INVALID */
 export function checkEngineOptions(options: LlamaEngineOptions): void {
   checkOptions("createLlamaEngine", options, Object.keys(OPTIONS));
@@ -74,4 +78,12 @@ export function checkEngineOptions(options: LlamaEngineOptions): void {
       remedy: `give ${expected}`,
     });
   }
+  const { parallel, batchTokens } = withDefaults(options);
+  if (batchTokens >= parallel) return;
+  // llama.cpp ends the process.
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `createLlamaEngine: batchTokens is ${batchTokens}, and each of ${parallel} parallel sequences needs one`,
+    { remedy: "raise batchTokens, or lower parallel" },
+  );
 }

@@ -90,7 +90,6 @@ export const PRE_TOKENIZERS: Readonly<Record<string, string>> = {
 const QWEN_DEFAULTS = { hidden_act: "silu", rms_norm_eps: 1e-6, tie_word_embeddings: false };
 const QWEN3_DEFAULTS = { ...QWEN_DEFAULTS, head_dim: 128 };
 const GEMMA3_DEFAULTS = {
-  hidden_act: "gelu_pytorch_tanh",
   rms_norm_eps: 1e-6,
   tie_word_embeddings: true,
   vocab_size: 262_208,
@@ -120,8 +119,10 @@ const QWEN2_VL: GgufFamily = {
   *metadata(config) {
     config.require("hidden_act", ["silu"]);
     config.require("use_sliding_window", [false]);
+    // llama.cpp 0.5.0 takes 0 whatever the file says.
+    config.require("rms_norm_eps", [1e-6, 1e-5]);
     yield* feedForward(config);
-    yield* multimodalRope(config);
+    yield* multimodalRope(config, headsOf(config).dim);
   },
   layer: (config, index) =>
     inLayer(index, [
@@ -138,7 +139,7 @@ const QWEN3_VL: GgufFamily = {
   *metadata(config) {
     yield* feedForward(config);
     yield* headLengths(config);
-    yield* multimodalRope(config);
+    yield* multimodalRope(config, headsOf(config).dim);
     yield* deepstack(config);
   },
   layer: (config, index) => inLayer(index, [...qwen3Attention(config), ...feedForwardMatrices(config)]),
@@ -154,7 +155,7 @@ const QWEN3_VL_MOE: GgufFamily = {
     config.require("mlp_only_layers", [[]]);
     yield* feedForward(config);
     yield* headLengths(config);
-    yield* multimodalRope(config);
+    yield* multimodalRope(config, headsOf(config).dim);
     yield* deepstack(config);
     yield ["expert_count", u32(expertCount(config))];
     yield ["expert_used_count", u32(config.count("num_experts_per_tok"))];
@@ -180,8 +181,9 @@ const QWEN3_5: GgufFamily = {
     const rotary = owner.number("partial_rotary_factor");
     yield* feedForward(config);
     yield* headLengths(config);
-    yield* multimodalRope(config, [11, 11, 10]);
-    yield ["rope.dimension_count", u32(Math.floor(config.count("head_dim") * rotary))];
+    const rotated = Math.floor(config.count("head_dim") * rotary);
+    yield* multimodalRope(config, rotated, [11, 11, 10]);
+    yield ["rope.dimension_count", u32(rotated)];
     const linear = linearAttentionSizes(config);
     yield ["ssm.conv_kernel", u32(linear.kernel)];
     yield ["ssm.state_size", u32(linear.keyDim)];
@@ -243,7 +245,7 @@ function checkGemma3(config: TextConfig): void {
   config.require("use_bidirectional_attention", [false]);
   config.require("attention_bias", [false]);
   config.require("attn_logit_softcapping", []);
-  config.require("hidden_activation", [config.value("hidden_act")]);
+  config.require("hidden_activation", ["gelu_pytorch_tanh"]);
   // The model of 62 layers, 27B, divides by hidden size / heads.
   const { queries, dim } = headsOf(config);
   config.require("query_pre_attn_scalar", [layers === 62 ? config.count("hidden_size") / queries : dim]);

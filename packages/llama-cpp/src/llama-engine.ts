@@ -6,7 +6,7 @@
 import { basename } from "node:path";
 import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { ChatTemplate } from "./chat-template.js";
-import { checkEngineOptions, type LlamaEngineOptions } from "./engine-options.js";
+import { checkEngineOptions, type LlamaEngineOptions, withDefaults } from "./engine-options.js";
 import type { Generation } from "./generation.js";
 import { type DecoderContext, LanguageModel } from "./language-model.js";
 import { type MediaPart, type Message, readMessages } from "./messages.js";
@@ -57,7 +57,8 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
   let vision: Vision | undefined;
   try {
     const template = templateOf(model);
-    const { parallel = 4, batchTokens = 512, threads, maxWaiting = 256, cacheType = "f16" } = options;
+    const { threads, maxWaiting = 256, cacheType = "f16" } = options;
+    const { parallel, batchTokens } = withDefaults(options);
     const { contextSize = Math.min(4096, model.trainedContext) } = options;
     if (visionModel !== undefined) {
       vision = await Vision.start({

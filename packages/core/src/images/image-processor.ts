@@ -9,7 +9,7 @@ import type { ResizeFilter } from "@vitgraph/cuda-kernels";
 import { describe, VitgraphError } from "@vitgraph/errors";
 import type { Grid } from "../item.js";
 import { bf16ToF32, f32ToBf16 } from "../numerics.js";
-import type { FrameRule, FrameSampling } from "../video/sample-frames.js";
+import { type FrameRule, type FrameSampling, LARGEST_MAX_FRAMES } from "../video/sample-frames.js";
 import { type Settings, SettingsReader, UNSUPPORTED_STEPS } from "./settings-reader.js";
 import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
@@ -95,7 +95,7 @@ export interface VideoProcessor extends ImageProcessor, FrameSampling {
   /** Whether `minPixels` and `maxPixels` bound each frame or the frames of a clip together. */
   readonly boundsCover: "frame" | "clip";
   readonly sampling: FrameRule;
-  /** Limits on the number of frames when sampling by rate. */
+  /** Limits on the number of frames when sampling by rate. The second one is finite. */
   readonly minFrames: number;
   readonly maxFrames: number;
   /** Maximum duration in seconds of a clip that is sampled at the rate, for families with this limit. */
@@ -164,11 +164,12 @@ export function readVideoSettings(
   const processor = readSettings(file, own, defaults, sizes);
   const read = new SettingsReader(file, settings ?? {});
   const { minFrames, maxFrames, maxDuration } = processor;
+  const most = read.positiveInteger("max_frames", maxFrames, LARGEST_MAX_FRAMES);
   return {
     ...processor,
-    ...usualSampling(read, processor),
-    minFrames: read.positiveInteger("min_frames", minFrames),
-    maxFrames: read.positiveInteger("max_frames", maxFrames),
+    ...usualSampling(read, { ...processor, maxFrames: most }),
+    minFrames: read.positiveInteger("min_frames", minFrames, LARGEST_MAX_FRAMES),
+    maxFrames: most,
     ...(maxDuration !== undefined && { maxDuration: readDuration(read, maxDuration) }),
   };
 }
@@ -179,12 +180,16 @@ function readDuration(read: SettingsReader, absent: number): number {
   return read.positiveNumber("max_duration", absent);
 }
 
-/** Processors that sample by number read `num_frames` or else `fps`; the others read only `fps`. */
-function usualSampling(read: SettingsReader, { fps, numFrames }: VideoProcessor): FrameSampling {
+/**
+ * Processors that sample by number read `num_frames` or else `fps`; the others read only `fps`. Values of a file take
+ * precedence over the defaults.
+ */
+function usualSampling(read: SettingsReader, { fps, numFrames, maxFrames }: VideoProcessor): FrameSampling {
   if (numFrames === undefined) return fps === undefined ? {} : { fps: read.positiveNumber("fps", fps) };
-  if ((read.value("num_frames") ?? read.value("fps") ?? null) === null) return { numFrames };
+  if ((read.value("num_frames") ?? read.value("fps") ?? null) === null)
+    return { numFrames: Math.min(numFrames, maxFrames) };
   if ((read.value("num_frames") ?? null) !== null)
-    return { numFrames: read.positiveInteger("num_frames", numFrames) };
+    return { numFrames: read.positiveInteger("num_frames", numFrames, maxFrames) };
   return { numFrames: undefined, fps: read.positiveNumber("fps", 1) };
 }
 

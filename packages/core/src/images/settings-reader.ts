@@ -61,9 +61,10 @@ export class SettingsReader {
     this.#path = path;
   }
 
-  positiveInteger(key: string, absent: number): number {
-    return this.#read(key, absent, "a positive whole number", (value): value is number => {
-      return Number.isSafeInteger(value) && (value as number) > 0;
+  positiveInteger(key: string, absent: number, most = Number.MAX_SAFE_INTEGER): number {
+    const bound = most === Number.MAX_SAFE_INTEGER ? "" : ` up to ${most}`;
+    return this.#read(key, absent, `a positive whole number${bound}`, (value): value is number => {
+      return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= most;
     });
   }
 

@@ -2,7 +2,8 @@ import { VitgraphError } from "@vitgraph/errors";
 import { describe, expect, test } from "vitest";
 import { channelScale, resizeBounds, type VideoProcessor } from "../images/image-processor.js";
 import { imageGrid, videoGrid } from "../images/process.js";
-import { readImageProcessor, readVideoProcessor } from "./index.js";
+import { type FrameSampling, LARGEST_MAX_FRAMES, sampleFrames } from "../video/sample-frames.js";
+import { MODEL_TYPES, readImageProcessor, readVideoProcessor } from "./index.js";
 import { QWEN2_VL_IMAGE_CLASS as QWEN2 } from "./qwen2-vl/preprocess.js";
 import { QWEN3_VL_IMAGES } from "./qwen3-vl/preprocess.js";
 
@@ -323,3 +324,29 @@ function thrownBy(work: () => unknown): VitgraphError {
   }
   return expect.unreachable("it succeeded");
 }
+
+const WITHOUT_RATE = ["glm46v", "glm_ocr", "minicpmv4_6"];
+
+test("every family bounds the frames of a rate and of a processor file", () => {
+  const clip = { frames: 1_000_000, fps: 1000 };
+  for (const model of MODEL_TYPES) {
+    const processor = readVideoProcessor(undefined, model);
+    if (processor === undefined) continue;
+    expect(processor.maxFrames, model).toBeLessThanOrEqual(LARGEST_MAX_FRAMES);
+    const frames = (sampling: FrameSampling) => sampleFrames(clip, sampling, processor).length;
+    expect(frames({}), model).toBeLessThanOrEqual(processor.maxFrames);
+    if (WITHOUT_RATE.includes(model)) expect(() => frames({ fps: 1000 }), model).toThrow("by time");
+    else expect(frames({ fps: 1000 }), model).toBeLessThanOrEqual(processor.maxFrames);
+  }
+});
+
+test("a processor file sets at most 2048 frames, and no number above its limit", () => {
+  expect(readVideoProcessor({ num_frames: 1000, max_frames: 1000 }, "gemma4")).toMatchObject({
+    numFrames: 1000,
+  });
+  for (const [settings, message] of [
+    [{ num_frames: 1000 }, "has num_frames = 1000: it must be a positive whole number up to 768"],
+    [{ max_frames: 1e6 }, "has max_frames = 1000000: it must be a positive whole number up to 2048"],
+  ] as const)
+    expect(() => readVideoProcessor(settings, "gemma4")).toThrow(message);
+});

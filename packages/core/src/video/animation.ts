@@ -55,9 +55,9 @@ export async function openAnimation(bytes: Uint8Array, maxPixels: number): Promi
     info: { frames: pages, fps, height: pageHeight, width, container: format },
     async *frames(indices) {
       const image = sharp(bytes, { pages: -1, ignoreIcc: true, limitInputPixels: false });
-      // Transparent pixels become black.
+      // As in Pillow, alpha is dropped without blending. Transparent pixels of a GIF are black.
       const data = await image
-        .flatten()
+        .removeAlpha()
         .toColourspace("srgb")
         .raw({ depth: "uchar" })
         .toBuffer()

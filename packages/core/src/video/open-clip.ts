@@ -2,7 +2,7 @@
  * A video file as an item: sampled frames, decoded one temporal patch at a time, resized and split into patches as they
  * arrive. A clip's frames are never in memory together; its resized patches are, and the processor bounds their size.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VitgraphError } from "@vitgraph/errors";
@@ -12,7 +12,7 @@ import { cutFrames, fitClip, gridOfClip } from "../images/process.js";
 import type { ImageSize } from "../images/smart-resize.js";
 import { type Grid, type PixelItem, patchCount } from "../item.js";
 import { mayBeAnimation, openAnimation } from "./animation.js";
-import { type ClipInfo, decodeFrames, probeClip } from "./ffmpeg.js";
+import { type ClipInfo, DECODER_FRAMES, decodeFrames, MAX_FRAME_PIXELS, probeClip } from "./ffmpeg.js";
 import { type FrameSampling, patchTimestamps, sampleFrames } from "./sample-frames.js";
 
 export interface OpenClipOptions extends FrameSampling {
@@ -29,7 +29,7 @@ export interface OpenedClip extends AsyncDisposable {
   /** Timestamp of each temporal patch, in seconds from the start of the clip. */
   readonly timestamps: readonly number[];
   readonly grid: Grid;
-  /** Memory of `decode` besides its result: a temporal patch of frames, or all frames of an animation. */
+  /** Memory of `decode` besides its result: a temporal patch of frames and ffmpeg's, or all frames of an animation. */
   readonly decodeBytes: number;
   /** @throws VG_VIDEO_INVALID; the signal's reason */
   decode(): Promise<PixelItem>;
@@ -49,7 +49,7 @@ export async function openClip(
   const file = await openSource(source, maxPixels, signal);
   try {
     const { info } = file;
-    checkFrame(info, maxPixels);
+    checkFrame(info, maxPixels, file.holdsAll ? maxPixels : MAX_FRAME_PIXELS);
     const indices = sampleFrames(info, { fps, numFrames }, processor);
     const fitted = fitClip(indices.length, info, processor);
     const grid = gridOfClip(indices.length, fitted, processor);
@@ -75,7 +75,7 @@ function decodePixels(
   temporalPatch: number,
   holdsAll: boolean,
 ): number {
-  const frames = 2 * temporalPatch + (holdsAll ? info.frames : 0);
+  const frames = 2 * temporalPatch + (holdsAll ? info.frames : DECODER_FRAMES);
   const area = ({ width, height }: ImageSize) => width * height;
   return area(info) * frames + (via ? area(via) : 0) + (tile ? 2 * area(resizeTo) : 0);
 }
@@ -95,6 +95,8 @@ async function openSource(
   signal: AbortSignal | undefined,
 ): Promise<ClipSource> {
   if (typeof source === "string") {
+    if (mayBeAnimation(await firstBytes(source)))
+      return openSource(await readFile(source), maxPixels, signal);
     const info = await probeClip(source, signal);
     const frames = (indices: readonly number[]) => decodeFrames(source, info, indices, signal);
     return { info, holdsAll: false, frames, remove: async () => {} };
@@ -116,14 +118,28 @@ async function openSource(
   }
 }
 
-function checkFrame({ width, height }: ClipInfo, maxPixels: number): void {
-  if (width * height <= maxPixels) return;
+/** Of a file; none where it cannot be read, which ffprobe reports. */
+async function firstBytes(path: string): Promise<Uint8Array> {
+  try {
+    await using file = await open(path);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(64), 0, 64, 0);
+    return buffer.subarray(0, bytesRead);
+  } catch {
+    return new Uint8Array();
+  }
+}
+
+/** @param most what the decoder takes at all */
+function checkFrame({ width, height }: ClipInfo, maxPixels: number, most: number): void {
+  const limit = Math.min(maxPixels, most);
+  if (width * height <= limit) return;
+  const canRaise = width * height <= most;
   throw new VitgraphError(
     "VG_IMAGE_TOO_LARGE",
-    `frames of ${width} × ${height} pixels are above the limit of ${maxPixels} pixels`,
+    `frames of ${width} × ${height} pixels are above the limit of ${limit} pixels`,
     {
-      remedy: "make them smaller, or raise maxPixels where their source is trusted",
-      details: { width, height, maxPixels },
+      remedy: `make them smaller${canRaise ? ", or raise maxPixels where their source is trusted" : ""}`,
+      details: { width, height, maxPixels: limit },
     },
   );
 }

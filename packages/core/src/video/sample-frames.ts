@@ -12,6 +12,12 @@ export interface ClipLength {
   readonly fps: number;
 }
 
+/** The limit of families for which transformers has none: Qwen's. Untrusted clips need one. */
+export const USUAL_MAX_FRAMES = 768;
+
+/** The highest limit that a processor file may set. */
+export const LARGEST_MAX_FRAMES = 2048;
+
 /** The sampling density: by rate or by count, never both. */
 export interface FrameSampling {
   /** Frames per second of the clip. */
@@ -25,6 +31,7 @@ export interface FrameSamplingLimits extends FrameSampling {
   readonly sampling: FrameRule;
   readonly temporalPatchSize: number;
   readonly minFrames: number;
+  /** Finite: a caller's rate is bounded by nothing else. */
   readonly maxFrames: number;
   /** Maximum duration in seconds that is sampled at the rate. */
   readonly maxDuration?: number;

@@ -398,6 +398,31 @@ describe("a checkpoint that cannot be converted fails before anything is written
     );
   });
 
+  const YARN = { type: "yarn", mrope_section: [4, 2, 2], factor: 4, original_max_position_embeddings: 32 };
+  const SWA = { full_attention: { rope_theta: 1e6 }, sliding_attention: { rope_type: "linear", factor: 2 } };
+  const GEMMA = { head_dim: 16, query_pre_attn_scalar: 16, num_hidden_layers: 1, rope_parameters: SWA };
+  test.each([
+    ["qwen3_vl", { rope_scaling: { ...YARN, attention_factor: 0.7 } }, "sets attention_factor to 0.7"],
+    ["qwen3_vl", { rope_scaling: { ...YARN, mscale_all_dim: 1 } }, "sets mscale_all_dim to 1"],
+    ["qwen3_vl", { rope_scaling: { ...YARN, truncate: false } }, "sets truncate to false"],
+    [
+      "qwen3_vl",
+      { head_dim: 32 },
+      "has mrope_section [4, 2, 2], which is not half of the 32 columns of a head that turn",
+    ],
+    ["qwen2_vl", { rms_norm_eps: 1e-3, hidden_act: "silu" }, "sets rms_norm_eps to 0.001"],
+    ["gemma3", { ...GEMMA }, 'sets rope_type to "linear"'],
+    [
+      "gemma3",
+      { ...GEMMA, hidden_activation: "gelu", hidden_act: "gelu" },
+      'sets hidden_activation to "gelu"',
+    ],
+  ])("%s with %j, which llama.cpp would compute differently", async (model_type, settings, fact) => {
+    const text_config = { ...TEXT_CONFIG, ...settings };
+    await checkpoint({ config: { ...CONFIG, model_type, text_config } });
+    expect(await failure()).toContain(`DIR/config.json ${fact}: llama.cpp has no form for that`);
+  });
+
   test("a config without a number", async () => {
     const { head_dim: _, num_hidden_layers: __, ...rest } = TEXT_CONFIG;
     await checkpoint({ config: { ...CONFIG, text_config: rest } });

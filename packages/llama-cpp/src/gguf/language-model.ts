@@ -80,12 +80,20 @@ export function* deepstack(config: TextConfig): Keys {
 const ropeOf = (config: TextConfig): TextConfig | undefined =>
   config.object("rope_parameters") ?? config.object("rope_scaling");
 
-/** @param sections used if config.json has no mrope_section */
-export function* multimodalRope(config: TextConfig, sections?: readonly number[]): Keys {
+/**
+ * @param rotated columns of a head that RoPE rotates
+ * @param sections used if config.json has no mrope_section
+ */
+export function* multimodalRope(config: TextConfig, rotated: number, sections?: readonly number[]): Keys {
   const rope = ropeOf(config);
   const own = rope?.value("mrope_section");
   if (own === undefined && sections === undefined) throw config.unsupported("has no mrope_section");
   const [time = 0, height = 0, width = 0] = own === undefined ? sections! : rope!.counts("mrope_section");
+  // llama.cpp leaves most pairs behind the sections as they are, and transformers turns them by the time.
+  if (2 * (time + height + width) !== rotated)
+    throw config.unsupported(
+      `has mrope_section [${time}, ${height}, ${width}], which is not half of the ${rotated} columns of a head that turn`,
+    );
   yield ["rope.dimension_sections", i32([time, height, width, 0])];
   yield ["rope.freq_base", f32(ropeTheta(rope, config))];
   if (rope !== undefined) yield* ropeScaling(rope);
@@ -104,20 +112,17 @@ function* ropeScaling(rope: TextConfig): Keys {
   yield ["rope.scaling.factor", f32(rope.number("factor"))];
   if (type === "linear") return;
   yield ["rope.scaling.original_context_length", u32(rope.count("original_max_position_embeddings"))];
-  const optional = [
-    ["yarn_ext_factor", "extrapolation_factor"],
-    ["yarn_attn_factor", "attention_factor"],
-    ["yarn_beta_fast", "beta_fast"],
-    ["yarn_beta_slow", "beta_slow"],
-  ] as const;
-  for (const [key, name] of optional)
-    if (rope.value(name) !== undefined) yield [`rope.scaling.${key}`, f32(rope.number(name))];
+  for (const name of ["attention_factor", "mscale", "mscale_all_dim"]) rope.require(name, []);
+  rope.require("truncate", [true]);
+  for (const name of ["beta_fast", "beta_slow"])
+    if (rope.value(name) !== undefined) yield [`rope.scaling.yarn_${name}`, f32(rope.number(name))];
 }
 
 /** Layers with sliding and with full attention have different bases; only the full ones are scaled. */
 export function* slidingRope(config: TextConfig): Keys {
   const rope = config.object("rope_parameters");
   const full = rope?.object("full_attention") ?? ropeOf(config);
+  rope?.object("sliding_attention")?.require("rope_type", ["default"]);
   yield ["rope.freq_base", f32(ropeTheta(full, config))];
   yield [
     "rope.freq_base_swa",

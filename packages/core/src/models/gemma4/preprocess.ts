@@ -10,6 +10,7 @@ import type {
   VideoProcessor,
 } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 
 /** Values of `max_soft_tokens` that the processor supports. */
 const TOKEN_BUDGETS = [70, 140, 280, 560, 1120];
@@ -48,7 +49,7 @@ export const GEMMA4_VIDEOS: VideoProcessor = {
   sampling: "stride",
   numFrames: 32,
   minFrames: 1,
-  maxFrames: Number.POSITIVE_INFINITY,
+  maxFrames: USUAL_MAX_FRAMES,
 };
 
 export const GEMMA4_VIDEO_SIZES = sizesFor(FRAME_TOKENS);

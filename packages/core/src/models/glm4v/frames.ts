@@ -12,22 +12,25 @@ import {
   unsampled,
 } from "../../video/sample-frames.js";
 
-/** Samples at `fps`. A clip longer than `maxDuration` gets the frame count of that duration, in equal steps. */
+/**
+ * Samples at `fps`, up to `maxDuration` and `maxFrames`. A longer clip gets the frame count of that duration, in equal
+ * steps.
+ */
 export function sampleAtRate(
   { frames, fps: clipFps }: ClipLength,
   { fps = 2, numFrames }: FrameSampling,
-  { maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
+  { maxFrames, maxDuration = Number.POSITIVE_INFINITY }: FrameSamplingLimits,
 ): readonly number[] {
   if (numFrames !== undefined) throw unsampled("numFrames", numFrames, "give fps, or pass the frames");
   const duration = frames / clipFps;
   const last = frames - 1;
-  if (duration <= maxDuration) {
-    // From the clip's own rate on, all frames are sampled; the bound limits the work.
-    const rate = Math.min(fps, 2 * clipFps);
+  // From the clip's own rate on, all frames are sampled.
+  const rate = Math.min(fps, 2 * clipFps);
+  if (duration <= maxDuration && Math.min(frames, duration * rate) <= maxFrames) {
     const count = Math.max(1, Math.floor(duration * rate));
     return inPairs(range(count).map((index) => Math.min(last, Math.ceil((index * clipFps) / rate))));
   }
-  const count = Math.trunc(maxDuration * fps);
+  const count = Math.min(Math.trunc(maxDuration * fps), maxFrames);
   if (count >= frames) return inPairs(range(frames));
   return inPairs(linspace(0, duration, count).map((seconds) => Math.min(last, Math.ceil(seconds * clipFps))));
 }

@@ -11,6 +11,7 @@ import type {
 } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { roundHalfEven } from "../../numerics.js";
+import { USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { sampleAtRate, sampleByDuration, sampleSteps } from "./frames.js";
 
@@ -40,8 +41,7 @@ export const GLM4V_VIDEOS: VideoProcessor = {
   sampling: sampleAtRate,
   fps: 2,
   maxDuration: 300,
-  // The processor limits the pixels of a clip, not its frames.
-  maxFrames: Number.POSITIVE_INFINITY,
+  maxFrames: USUAL_MAX_FRAMES,
 };
 
 interface TokenBounds {

@@ -11,7 +11,7 @@ import type {
 } from "../../images/image-processor.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { linspace, roundHalfEven } from "../../numerics.js";
-import type { FrameRule } from "../../video/sample-frames.js";
+import { type FrameRule, LARGEST_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
 interface TileSettings {
@@ -104,7 +104,7 @@ export const SMOLVLM_VIDEO_SIZES: SizeSettings = {
         ),
       }),
       fps: sampling.positiveNumber("fps", 1),
-      maxFrames: sampling.positiveInteger("max_frames", 64),
+      maxFrames: sampling.positiveInteger("max_frames", 64, LARGEST_MAX_FRAMES),
     };
   },
 };

@@ -9,7 +9,7 @@ import type {
   VideoProcessor,
 } from "../../images/image-processor.js";
 import { nearestTiles } from "../../images/smart-resize.js";
-import { checkFrameCount, type FrameRule } from "../../video/sample-frames.js";
+import { checkFrameCount, type FrameRule, USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
 export interface TileSettings {
@@ -64,8 +64,8 @@ export const INTERNVL_CHAT_IMAGES: ImageProcessorDefaults = {
 };
 
 /** `sample_frames` of transformers' InternVLVideoProcessor: the middle frames of equal parts of the clip. */
-const sampleMiddles: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }) => {
-  const byRate = fps === undefined ? 1 : Math.min(frames, Math.trunc((frames / clipFps) * fps));
+const sampleMiddles: FrameRule = ({ frames, fps: clipFps }, { fps, numFrames }, { maxFrames }) => {
+  const byRate = fps === undefined ? 1 : Math.min(frames, maxFrames, Math.trunc((frames / clipFps) * fps));
   const count = Math.max(1, numFrames ?? byRate);
   checkFrameCount(count, frames);
   const step = frames / count;
@@ -83,7 +83,7 @@ export const INTERNVL_VIDEO_CLASS: VideoProcessor = {
   sampling: sampleMiddles,
   numFrames: 8,
   minFrames: 1,
-  maxFrames: Number.POSITIVE_INFINITY,
+  maxFrames: USUAL_MAX_FRAMES,
 };
 
 export const INTERNVL_VIDEOS: VideoProcessor = {

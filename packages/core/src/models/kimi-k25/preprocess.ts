@@ -10,6 +10,7 @@ import type {
 } from "../../images/image-processor.js";
 import type { SettingsReader } from "../../images/settings-reader.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { CHUNK_FRAMES } from "./layout.js";
 
@@ -51,9 +52,6 @@ export const KIMI_IMAGES: ImageProcessorDefaults = {
   },
 };
 
-/** Maximum frames of a clip, as for Qwen's models. transformers has no limit, but untrusted clips need one. */
-const MAX_FRAMES = 768;
-
 /** transformers' Kimi_K25VideoProcessor. */
 export const KIMI_VIDEOS: VideoProcessor = {
   ...KIMI_CLASS,
@@ -62,7 +60,7 @@ export const KIMI_VIDEOS: VideoProcessor = {
   sampling: "stride",
   fps: 2,
   minFrames: 1,
-  maxFrames: MAX_FRAMES,
+  maxFrames: USUAL_MAX_FRAMES,
 };
 
 export const KIMI_VIDEO_SIZES: SizeSettings = {

@@ -9,6 +9,7 @@ import type {
   VideoProcessor,
 } from "../../images/image-processor.js";
 import type { SettingsReader } from "../../images/settings-reader.js";
+import { USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { bestPinpoint, fittedSize, PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
 
@@ -49,7 +50,7 @@ export const LLAVA_ONEVISION_VIDEO_CLASS: VideoProcessor = {
   sampling: "stride",
   numFrames: 8,
   minFrames: 1,
-  maxFrames: Number.POSITIVE_INFINITY,
+  maxFrames: USUAL_MAX_FRAMES,
 };
 
 export const LLAVA_ONEVISION_VIDEOS: VideoProcessor = { ...LLAVA_ONEVISION_VIDEO_CLASS, ...NORMALISATION };

@@ -12,7 +12,7 @@ import type {
 import type { SettingsReader } from "../../images/settings-reader.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { linspace, roundHalfEven } from "../../numerics.js";
-import { type FrameRule, refuseSampling } from "../../video/sample-frames.js";
+import { type FrameRule, LARGEST_MAX_FRAMES, refuseSampling } from "../../video/sample-frames.js";
 
 interface SliceSettings {
   /** A slice has about resolution² pixels. */
@@ -75,7 +75,11 @@ export const MINICPM_VIDEO_SIZES: SizeSettings = {
   read(settings) {
     // With more than 1, transformers 5.17 samples more frames but does not stack them.
     if (settings.positiveInteger("stack_frames", 1) > 1) settings.fail("stack_frames", "1");
-    const maxFrames = settings.positiveInteger("max_num_frames", MINICPM_VIDEOS.maxFrames);
+    const maxFrames = settings.positiveInteger(
+      "max_num_frames",
+      MINICPM_VIDEOS.maxFrames,
+      LARGEST_MAX_FRAMES,
+    );
     return { ...readSlices(settings), maxFrames };
   },
 };
