@@ -12,7 +12,7 @@ install();
 build();
 const project = mkdtempSync(join(tmpdir(), "vitgraph-sbom-"));
 const tarballs = pack({
-  addons: join(root, "packages/cuda-kernels/build/Release"),
+  addons: { [`${process.platform}-${process.arch}`]: join(root, "packages/cuda-kernels/build/Release") },
   out: join(project, "packages"),
 });
 writeFileSync(join(project, "package.json"), '{ "name": "vitgraph", "version": "0.1.0", "private": true }\n');
