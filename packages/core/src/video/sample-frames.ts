@@ -12,7 +12,7 @@ export interface ClipLength {
   readonly fps: number;
 }
 
-/** The limit of families for which transformers has none: Qwen's. Untrusted clips need one. */
+/** Maximum frames of families for which transformers has no limit, since clips can be untrusted. */
 export const USUAL_MAX_FRAMES = 768;
 
 /** The highest limit that a processor file may set. */

@@ -266,9 +266,9 @@ describe.each(Object.keys(ENCODERS))("of %s", (dtype) => {
   });
 
   test.each([1, 4, 7, 48])(
-    "rows stand behind those of the tensor, in slices of %i bytes",
+    "appended rows follow those of the tensor, in slices of %i bytes",
     async (sliceBytes) => {
-      const weight = { tensor: "w", shape: [6, 2], stored: [4, 2], rowsBehind: Float32Array.of(0, 1, 2, 3) };
+      const weight = { tensor: "w", shape: [6, 2], stored: [4, 2], appended: Float32Array.of(0, 1, 2, 3) };
       const source = weightSource(weight, [stored([4, 2])]);
       const words = Uint16Array.from(await valuesOf(source, sliceBytes));
       expect([...new Float32Array(words.buffer)]).toEqual([...HALVES, 0, 1, 2, 3]);
