@@ -31,7 +31,7 @@ export interface GridLayout {
   /** i32 [tokens]: the row of merged patches in each output row, or a learned row, as in `rowSources`. */
   readonly tokenSources?: Int32Array;
   /**
-   * Weighted sums of {@link TOKEN_TAPS} tower rows. Each sum is an output row, or a row of the dim `merged`, which the
+   * Weighted sums of four tower rows (`TOKEN_TAPS`). Each sum is an output row, or a row of the dim `merged`, which the
    * last merge joins.
    */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
