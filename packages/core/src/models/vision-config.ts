@@ -148,6 +148,13 @@ export function objectIn(config: Config, key: string, path: string): Config {
 export const visionConfigOf = (config: Config, path = ""): Config =>
   objectIn(config, "vision_config", `${path}vision_config`);
 
+/** The language model's config. @throws VG_MODEL_INVALID if there is none */
+export const textConfigOf = (config: Config): Config => objectIn(config, "text_config", "text_config");
+
+/** As {@link textConfigOf}, or the top level of a hub config that has the language model's keys there. */
+export const textConfigOrTopLevel = (config: Config): Config =>
+  config.text_config === undefined ? config : textConfigOf(config);
+
 /** Kernels read a patch's uint8 pixels in 4-byte words. @throws VG_MODEL_INVALID */
 export function checkPatch(channels: number, patchSize: number): void {
   if ((channels * patchSize ** 2) % 4 === 0) return;

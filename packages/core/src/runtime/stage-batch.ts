@@ -13,7 +13,6 @@ import {
   type GridLayout,
   itemSpec,
   MODEL_INPUTS,
-  outputTokensOf,
   SEGMENT_LISTS,
   type SegmentList,
   TOKEN_TAPS,
@@ -60,18 +59,19 @@ export type BatchLayout = Pick<
  */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
-  const patches = items.reduce((sum, { grid }) => sum + patchCount(grid), 0);
-  const itemTokens = items.map(({ grid }) => outputTokensOf(model, grid));
+  const specs = items.map(({ grid }) => itemSpec(model, grid));
+  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+  // One entry per item, in batch order.
+  const itemPatches = specs.map(({ inputSize }) => inputSize);
+  const itemTokens = specs.map(({ outputTokens }) => outputTokens);
+  const patches = sum(itemPatches);
   const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
   const lists = segmentLists(layouts);
-  // Of each item, in the order of the batch.
-  const itemPatches = items.map(({ grid }) => patchCount(grid));
   const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
   const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
   const itemTapped = layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
-  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
   return {
-    tokens: sum(items.map(({ grid }) => budgetTokensOf(itemSpec(model, grid)))),
+    tokens: sum(specs.map(budgetTokensOf)),
     work: {
       dims: {
         patches,

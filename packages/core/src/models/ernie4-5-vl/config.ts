@@ -2,11 +2,11 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
   refuseOther,
+  textConfigOrTopLevel,
   visionConfigOf,
 } from "../vision-config.js";
 
@@ -32,8 +32,7 @@ export function readErnieConfig(checkpointConfig: Readonly<Record<string, unknow
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   // The hub's config has the language model's keys at its top level, and mlp_ratio instead of intermediate_size.
-  const nested = checkpointConfig.text_config !== undefined;
-  const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
+  const text = textConfigOrTopLevel(checkpointConfig);
   refuseOther("use_temporal_conv", checkpointConfig.use_temporal_conv, true);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_heads);
   checkPatch(vision.in_channels, vision.patch_size);

@@ -23,7 +23,7 @@ function createErnie(checkpointConfig: Readonly<Record<string, unknown>>): Visio
     outputColumns: [config.text_hidden_size],
     minTokenBudget: 64, // vLLM's
     maxGridSide: MAX_GRID_SIDE,
-    // The temporal merge of two different frames is not implemented.
+    // Still images only: the weights merge a frame with itself, and a clip merges its frames in pairs.
     maxFrames: 1,
     names: { prefixes: ["", "model."] },
     buildGraph: ({ channelScale }) => buildErnieGraph(config, channelScale),

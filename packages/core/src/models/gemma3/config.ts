@@ -2,9 +2,9 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -31,7 +31,7 @@ export type Gemma3Config = ReturnType<typeof readGemma3Config>;
 export function readGemma3Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const { mm_tokens_per_image } = readVisionConfig(checkpointConfig, OUTPUT_DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const { hidden_size, num_attention_heads, image_size, patch_size } = vision;
   checkHeads(hidden_size, "hidden_size", num_attention_heads, { key: "num_attention_heads", rope: false });

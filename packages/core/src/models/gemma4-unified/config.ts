@@ -1,9 +1,9 @@
 /** Reads the vision part of the config.json of Gemma 4 12B, whose vision embedder has no layers. */
 import {
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
 } from "../vision-config.js";
 
@@ -19,7 +19,7 @@ export type Gemma4UnifiedConfig = ReturnType<typeof readGemma4UnifiedConfig>;
 export function readGemma4UnifiedConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkPatch(3, vision.patch_size);
   return {
     ...vision,

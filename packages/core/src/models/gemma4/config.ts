@@ -2,11 +2,11 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readBoolean,
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -35,7 +35,7 @@ export type Gemma4Config = ReturnType<typeof readGemma4Config>;
 export function readGemma4Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   const { hidden_size: hidden, num_attention_heads: heads } = vision;
   checkHeads(hidden, "hidden_size", heads, { key: "num_attention_heads" });
   checkPatch(3, vision.patch_size);

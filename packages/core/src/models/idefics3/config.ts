@@ -2,9 +2,9 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -34,7 +34,7 @@ export function readIdefics3Config(checkpointConfig: Readonly<Record<string, unk
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const { scale_factor } = readVisionConfig(checkpointConfig, OUTPUT_DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,

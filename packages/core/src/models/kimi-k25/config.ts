@@ -2,11 +2,11 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
   refuseOther,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -53,7 +53,7 @@ export function readKimiConfig(checkpointConfig: Readonly<Record<string, unknown
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   for (const [key, supported] of Object.entries(CLIPS))
     refuseOther(`vision_config.${key}`, visionConfig[key], supported);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(3, vision.patch_size);
   const [merge, ...others] = vision.merge_kernel_size;

@@ -2,10 +2,10 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readBoolean,
   readPositiveNumber,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -38,7 +38,7 @@ export type Lfm2VLConfig = ReturnType<typeof readLfm2VLConfig>;
 export function readLfm2VLConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,

@@ -2,12 +2,12 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readBoolean,
   readFeatureLayers,
   readPositiveNumber,
   readVisionConfig,
   refuseOther,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -38,7 +38,7 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
   refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
   refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "default");
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,

@@ -3,10 +3,10 @@ import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readVisionConfig,
   refuseOther,
+  textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
@@ -37,7 +37,7 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
   refuseOther("merge_kernel_size", checkpointConfig.merge_kernel_size, [2, 2]);
   refuseOther("vision_config.window_kernel_size", visionConfig.window_kernel_size, [2, 2]);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(objectIn(checkpointConfig, "text_config", "text_config"), TEXT_DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,

@@ -2,10 +2,10 @@
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
+  textConfigOrTopLevel,
   visionConfigOf,
 } from "../vision-config.js";
 
@@ -32,8 +32,7 @@ export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, un
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   // The hub's config has the language model's keys at its top level.
-  const nested = checkpointConfig.text_config !== undefined;
-  const text = nested ? objectIn(checkpointConfig, "text_config", "text_config") : checkpointConfig;
+  const text = textConfigOrTopLevel(checkpointConfig);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(vision.num_channels, vision.patch_size);
   return {

@@ -3,11 +3,11 @@ import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
   checkPatch,
-  objectIn,
   readBoolean,
   readPositiveNumber,
   readRopeTheta,
   readVisionConfig,
+  textConfigOf,
   visionConfigOf,
 } from "../vision-config.js";
 
@@ -38,7 +38,7 @@ export function readPixtralConfig(checkpointConfig: Readonly<Record<string, unkn
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const projector = readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS);
-  const textConfig = objectIn(checkpointConfig, "text_config", "text_config");
+  const textConfig = textConfigOf(checkpointConfig);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(vision.num_channels, vision.patch_size);
   const layer = checkpointConfig.vision_feature_layer ?? -1;
