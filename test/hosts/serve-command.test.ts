@@ -58,9 +58,11 @@ test("chat and embeddings are served by one encoder until a signal drains them",
 
 test("a file that is no language model, or one of another checkpoint, ends the command", async () => {
   const io = createFakeIo();
-  const config = join(CHECKPOINT, "config.json");
-  expect(await main(args(CHECKPOINT, "--llm", config), io)).toBe(1);
-  expect(io.err).toContain(`error: llama.cpp cannot load "${config}"`);
+  // Longer than most: a path is never cut.
+  const text = join(cache, `${"long-".repeat(40)}name.gguf`);
+  await writeFile(text, "{}");
+  expect(await main(args(CHECKPOINT, "--llm", text), io)).toBe(1);
+  expect(io.err).toContain(`error: llama.cpp cannot load ${text} (`);
   const other = CHECKPOINT.replace("qwen3-vl-chat-tiny", "models/qwen2-vl-tiny");
   expect(await main(args(other, "--llm", await fixtureGguf()), io)).toBe(1);
   expect(io.err).toMatch(/give both halves of one checkpoint/);

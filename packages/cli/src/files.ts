@@ -3,7 +3,7 @@ import { constants, readFileSync } from "node:fs";
 import { access, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute } from "node:path";
 import { writeAtomically } from "@vitgraph/core";
-import { shorten, VitgraphError } from "@vitgraph/errors";
+import { LONGEST_PATH, shorten, VitgraphError } from "@vitgraph/errors";
 import { InvalidArgumentError } from "commander";
 import { glob, isDynamicPattern } from "tinyglobby";
 import type { CliIo } from "./cli-io.js";
@@ -110,15 +110,13 @@ export function unreadable(path: string, cause: unknown, remedy: string): Vitgra
   });
 }
 
-/** Longer names are cut. */
-const MAX_NAME = 200;
 /** Characters of a data URL in a name: its media type, and a few of the data. */
 const MAX_DATA_URL = 40;
 
 /** A file's name for messages. */
 export function inputName(path: string): string {
   if (path === STDIN) return "standard input";
-  return shorten(path, /^data:/i.test(path) ? MAX_DATA_URL : MAX_NAME);
+  return shorten(path, /^data:/i.test(path) ? MAX_DATA_URL : LONGEST_PATH);
 }
 
 /** Parser of an option whose file name must have one of these endings, such as ".svg". */

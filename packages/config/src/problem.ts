@@ -2,7 +2,7 @@
  * The parser's messages about a config: problems, which make it invalid, and notes, which do not. Both have a position,
  * a fact and a remedy.
  */
-import { shorten, VitgraphError } from "@vitgraph/errors";
+import { LONGEST_PATH, shorten, VitgraphError } from "@vitgraph/errors";
 import { MAX_DEPTH, MAX_MEMBERS, MAX_TEXT_LENGTH } from "./bounds.js";
 import type { ConfigFix, Repair } from "./fix.js";
 
@@ -64,12 +64,9 @@ export interface ConfigNote extends Place {
   readonly repair?: Repair;
 }
 
-/** Most characters of a source in messages: longer than most paths. */
-const SHOWN_SOURCE = 200;
-
 /** "serve.yaml:3:5", or only the source if there is no line. */
 export function formatPlace({ source, line, column }: Place): string {
-  const shown = shorten(source, SHOWN_SOURCE);
+  const shown = shorten(source, LONGEST_PATH);
   return line === undefined ? shown : `${shown}:${line}:${column ?? 1}`;
 }
 

@@ -1,6 +1,8 @@
 /** Values in messages: bounded in length, whatever was passed. */
 
 const MOST_CHARACTERS = 60;
+/** Longest path that messages give whole; an argument that is taken for a path may be megabytes of data. */
+export const LONGEST_PATH = 1024;
 /** Keys of an object that are named. */
 const MOST_NAMED = 5;
 

@@ -11,7 +11,7 @@
 import { describe, listed } from "./describe.js";
 import { nearestKey } from "./nearest-key.js";
 
-export { describe, listed, shorten } from "./describe.js";
+export { describe, LONGEST_PATH, listed, shorten } from "./describe.js";
 export { editDistance, nearestKey } from "./nearest-key.js";
 export { type JsonOutline, JsonScanner, scanJson } from "./scan-json.js";
 

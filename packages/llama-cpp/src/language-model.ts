@@ -1,6 +1,6 @@
 /** A GGUF in memory and its context: decodes the scheduler's steps. One call at a time; nothing here runs by itself. */
 import { availableParallelism } from "node:os";
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { LONGEST_PATH, shorten, VitgraphError } from "@vitgraph/errors";
 import {
   type Batch,
   type Binding,
@@ -253,10 +253,14 @@ async function load({ model: path, gpuLayers, library }: LanguageModelOptions): 
     });
     if (model === null) {
       const [reason = "llama.cpp gave no reason"] = errors;
-      throw new VitgraphError("VG_MODEL_INVALID", `llama.cpp cannot load ${describe(path)} (${reason})`, {
-        remedy: "check that it is a GGUF of a supported model",
-        details: { errors },
-      });
+      throw new VitgraphError(
+        "VG_MODEL_INVALID",
+        `llama.cpp cannot load ${shorten(path, LONGEST_PATH)} (${reason})`,
+        {
+          remedy: "check that it is a GGUF of a supported model",
+          details: { errors },
+        },
+      );
     }
     return new LanguageModel(llama, model);
   } finally {

@@ -60,7 +60,7 @@ export async function openConnectorSocket(options: ConnectorSocketOptions): Prom
     server.listen(path, resolve);
     process.umask(mask);
   }).catch((cause) => {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `cannot listen on ${describe(path)} (${cause.code})`, {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `cannot listen on ${path} (${cause.code})`, {
       remedy: "choose another path",
       cause,
     });
@@ -231,7 +231,7 @@ async function removeStaleSocket(path: string): Promise<void> {
   });
   if (isServed || !found.isSocket()) {
     const fact = isServed ? "is in use by another server" : "is not a socket";
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `the path ${describe(path)} ${fact}`, {
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `the path ${path} ${fact}`, {
       remedy: "choose another path",
     });
   }

@@ -2,7 +2,7 @@
  * A `--config` file: options by their long names, one of them the compilation config, as an object or as a string of
  * JSON. Other options are returned.
  */
-import { describe, shorten } from "@vitgraph/errors";
+import { describe, LONGEST_PATH, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "../document.js";
 import { fixOf, rename } from "../fix.js";
@@ -22,7 +22,7 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
   if (extension === undefined) {
     given.problem(
       place,
-      `the config file ${shorten(path, 200)} is neither YAML nor JSON by its name`,
+      `the config file ${shorten(path, LONGEST_PATH)} is neither YAML nor JSON by its name`,
       "a name that ends in .yaml, .yml or .json",
       "rename the file",
     );
@@ -32,7 +32,7 @@ export function readConfigFile(given: GivenSettings, { readFile, parseYaml }: Se
   if (readFile === undefined || parse === undefined) {
     given.problem(
       place,
-      `the config file ${shorten(path, 200)} cannot be read: this program reads ${readFile === undefined ? "no files" : "only JSON"}`,
+      `the config file ${shorten(path, LONGEST_PATH)} cannot be read: this program reads ${readFile === undefined ? "no files" : "only JSON"}`,
       "a file that can be read",
       "give its compilation-config as an argument",
     );
