@@ -41,7 +41,7 @@ const FAMILIES = [
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "minimax-m3"],
 ];
 
 /** The fixtures keep pixel values as float16. */

@@ -45,6 +45,8 @@ export interface PairedRows {
 export interface ReorderedElements {
   readonly sides: readonly number[];
   readonly axes: readonly number[];
+  /** The places along one of the sides, in their new order. */
+  readonly places?: { readonly axis: number; readonly order: readonly number[] };
   /** The sides in their new order, if some are padded with zeros. */
   readonly padded?: readonly number[];
 }
@@ -232,10 +234,11 @@ function checkReordered(
   tensor: string,
   shape: readonly number[],
   stored: readonly number[],
-  { sides, axes, padded }: ReorderedElements,
+  { sides, axes, places, padded }: ReorderedElements,
 ): void {
   const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
+  if (places !== undefined) checkPlaces(tensor, sides[places.axis], places.order);
   const fits =
     padded === undefined ||
     (padded.length === axes.length &&
@@ -246,6 +249,12 @@ function checkReordered(
     "weight",
     `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
   );
+}
+
+function checkPlaces(tensor: string, side: number | undefined, order: readonly number[]): void {
+  const sorted = [...order].sort((a, b) => a - b);
+  if (order.length === side && sorted.every((place, at) => place === at)) return;
+  throw invalid("weight", `the order of ${order.length} places of ${tensor} is not one of 0 to ${side} - 1`);
 }
 
 function checkRepeatedRows(
