@@ -238,7 +238,7 @@ function checkReordered(
 ): void {
   const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
-  if (places !== undefined) checkPlaces(tensor, sides[places.axis], places.order);
+  if (places !== undefined) checkPlaces(tensor, sides, places);
   const fits =
     padded === undefined ||
     (padded.length === axes.length &&
@@ -251,10 +251,18 @@ function checkReordered(
   );
 }
 
-function checkPlaces(tensor: string, side: number | undefined, order: readonly number[]): void {
+function checkPlaces(
+  tensor: string,
+  sides: readonly number[],
+  { axis, order }: NonNullable<ReorderedElements["places"]>,
+): void {
+  const side = sides[axis];
   const sorted = [...order].sort((a, b) => a - b);
   if (order.length === side && sorted.every((place, at) => place === at)) return;
-  throw invalid("weight", `the order of ${order.length} places of ${tensor} is not one of 0 to ${side} - 1`);
+  throw invalid(
+    "weight",
+    `the places ${order.slice(0, 8).join(", ")} of ${tensor} are not a permutation of the ${side} along axis ${axis}`,
+  );
 }
 
 function checkRepeatedRows(

@@ -65,14 +65,7 @@ export function siglipEncoder(
   g: TowerBuilder,
   patches: ValueId,
   config: SiglipEncoderConfig,
-  {
-    name: tower,
-    first = 0,
-    end = config.num_hidden_layers,
-    segments,
-    rotation,
-    headOrder,
-  }: SiglipLayers,
+  { name: tower, first = 0, end = config.num_hidden_layers, segments, rotation, headOrder }: SiglipLayers,
 ): ValueId {
   const { num_attention_heads: heads, layer_norm_eps: epsilon } = config;
   const activation = activationOf(config.hidden_act);

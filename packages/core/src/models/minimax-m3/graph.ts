@@ -1,6 +1,6 @@
 /**
- * MiniMax-M3's vision tower and projector, as transformers' MiniMaxM3VLVisionModel and MiniMaxM3VLMultiModalProjector compute them:
- * CLIP's encoder with RoPE by frame, row and column, an MLP for each patch, and an MLP over merged patches.
+ * MiniMax-M3's vision tower and projector, as vLLM's MiniMaxVLVisionModel computes them: CLIP's encoder with RoPE by frame,
+ * row and column, an MLP for each patch, and an MLP over merged patches. transformers 5.17 has another RoPE.
  */
 import type { Graph } from "../../graph/graph.js";
 import { TowerBuilder } from "../layers.js";

@@ -48,7 +48,7 @@ function readBounds(settings: SettingsReader, { minPixels, maxPixels }: ImagePro
   };
 }
 
-/** transformers' MiniMaxM3VLVideoProcessor, with the sampling of the checkpoint's code. */
+/** transformers' MiniMaxM3VLVideoProcessor, with SGLang's sampling: transformers' class takes every frame. */
 export const MINIMAX_M3_VIDEOS: VideoProcessor = {
   ...MINIMAX_M3_CLASS,
   maxPixels: 28 * 28 * 768,
@@ -63,8 +63,8 @@ export const MINIMAX_M3_VIDEOS: VideoProcessor = {
 const TOLERANCE = 1e-4;
 
 /**
- * The first frame, each frame that is at least 1 / fps seconds after the one before, and the last frame. Beyond the
- * limit, frames in equal steps.
+ * The first frame, then each frame that is at least 1 / fps seconds after the sampled one before it, and the last
+ * frame. Beyond the limit, frames in equal steps.
  */
 function sampleAtIntervals(
   { frames, fps: clipFps }: ClipLength,

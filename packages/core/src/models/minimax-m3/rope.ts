@@ -3,9 +3,9 @@
  * with column i + 3 · axisPairs, first the pairs of the frame, then those of the row and of the column. The others do
  * not rotate.
  *
- * The op `rope` rotates one half of a head's pairs by a patch's first position, the other half by its second. Here the
- * first half has the row's pairs, the second half the column's, and the frame's pairs are shared out between them. So
- * both positions include the frame, and the cos/sin table has rows for each frame.
+ * The op `rope` rotates half of a head's pairs by the first position of a patch, the other half by the second. The
+ * first half gets the row's pairs, the second half the column's, and both get some of the frame's. Both positions
+ * therefore include the frame, and the cos/sin table has rows for each frame of a segment.
  */
 import type { Grid } from "../../item.js";
 import { ropeFrequencies } from "../layers.js";
