@@ -1,9 +1,11 @@
 /**
  * Every family against transformers 5.17 (float32, eager attention), on tiny random checkpoints with the hub's tensor names:
- * patches → embeddings, and image files → embeddings. The reference of families that transformers does not have is
- * `fixtures/make_remote_code_models.py`. Qwen3-VL itself has more in `qwen3-vl.test.ts` and `embeddings.test.ts`.
+ * patches → embeddings, and image files → embeddings. The reference of families that transformers does not have, or has
+ * wrong, is `fixtures/make_remote_code_models.py`. Qwen3-VL itself has more in `qwen3-vl.test.ts` and `embeddings.test.ts`.
  */
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   compareWithReference,
   createDevice,
@@ -19,6 +21,7 @@ import {
   processImage,
   SafetensorsFile,
   VisionEncoder,
+  writeSafetensors,
 } from "@vitgraph/core";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
 import sharp from "sharp";
@@ -41,7 +44,7 @@ const FAMILIES = [
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "minimax-m3"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -267,6 +270,87 @@ test.each([
     expect(inParts.relativeL2).toBeLessThanOrEqual(1e-6);
   },
 );
+
+test("a clip of MiniMax-M3 has the rows of its segments, one after the other, also above the largest budget", async () => {
+  await using model = await loadModel(fixture("models/minimax-m3-tiny"));
+  using device = createDevice({ backend: "cpu" });
+  const compilationConfig = {
+    cudagraph_mm_encoder: true,
+    encoder_cudagraph_token_budgets: [8, 16],
+    encoder_cudagraph_max_vision_items_per_batch: 8,
+  };
+  using encoder = await VisionEncoder.create({ model, device, compilationConfig, maxBatchTokens: 16 });
+  const clip = (t: number, first = 0): EncoderItem => {
+    const grid = { t, h: 4, w: 2 };
+    const pixelValues = Float32Array.from({ length: patchCount(grid) * 1176 }, (_value, at) => {
+      const place = at + first * 8 * 1176;
+      return ((place * place) % 251) / 125 - 1;
+    });
+    return { format: "normalized", grid, pixelValues };
+  };
+  for (const [frames, batch] of [
+    [7, { budget: 16, tokens: 14 }],
+    [19, { budget: null, tokens: 38 }],
+  ] as const) {
+    const alone: PromiseSettledResult<Embedding>[] = [];
+    for (let first = 0; first < frames; first += 2)
+      alone.push(...(await encoder.encode([clip(Math.min(2, frames - first), first)])));
+    await encoder.poison();
+    const [whole] = await encoder.encode([clip(frames)]);
+    expect(whole).toMatchObject({ status: "fulfilled", value: { tokens: 2 * frames, batch } });
+    const { relativeL2 } = compareWithReference(joinEmbeddings([whole!]), joinEmbeddings(alone));
+    expect(relativeL2).toBeLessThanOrEqual(1e-6);
+  }
+  // Parts of 8, 8 and 3 frames.
+  using counting = createNullDevice();
+  using other = await VisionEncoder.create({
+    model,
+    device: counting,
+    compilationConfig,
+    maxBatchTokens: 16,
+  });
+  const before = counting.submissions.length;
+  await other.encode([clip(19)]);
+  expect(counting.submissions).toHaveLength(before + 3);
+});
+
+test("MiniMax-M3 has the same embeddings under the names and keys that transformers saves", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-models-"));
+  try {
+    const path = fixture("models/minimax-m3-tiny");
+    await using file = await SafetensorsFile.open(join(path, "model.safetensors"));
+    const tensors = await Promise.all([...file.tensors.keys()].map((name) => file.read(name)));
+    await writeSafetensors(
+      join(directory, "model.safetensors"),
+      tensors.map(({ info: { name, shape }, bytes }) => {
+        return { name: name.replace(".mlp.", ".block_sparse_moe."), dtype: "BF16", shape, bytes };
+      }),
+    );
+    const { vision_config, ...config } = JSON.parse(await readFile(join(path, "config.json"), "utf8"));
+    const { img_token_compression_config, rope_theta, ...vision } = vision_config;
+    const saved = {
+      ...config,
+      vision_config: {
+        ...vision,
+        model_type: "minimax_m3_vl_vision",
+        rope_parameters: { rope_theta, rope_type: "axial" },
+        spatial_merge_size: 2,
+        temporal_patch_size: 2,
+      },
+    };
+    await writeFile(join(directory, "config.json"), JSON.stringify(saved));
+    await copyFile(join(path, "preprocessor_config.json"), join(directory, "preprocessor_config.json"));
+    await using model = await loadModel(directory);
+    using device = createDevice({ backend: "cpu" });
+    using encoder = await encoderOf(model, device, {});
+    for (const { items, expected } of await readCases("minimax-m3", model)) {
+      const values = joinEmbeddings(await encoder.encode(items));
+      expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(1e-5);
+    }
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
 
 test("a clip in parts ends with its encoder, and nothing is loaded for the other parts", async () => {
   await using model = await loadModel(fixture("models/kimi-k25-tiny"));

@@ -93,6 +93,16 @@ test("frames of as many seconds as max_duration says are spread over a longer cl
   expect(sampled({ max_duration: 5 }, "glm4v")).toEqual([0, 12, 23, 34, 45, 56, 67, 78, 89, 99]);
 });
 
+test("frames of MiniMax-M3 are at least a second apart, and beyond the limit in equal steps", () => {
+  const sampled = (frames: number, fps: number, settings: Record<string, unknown> = {}) =>
+    sampleFrames({ frames, fps }, {}, readVideoProcessor(settings, "minimax_m3_vl")!);
+  expect(sampled(100, 29.97)).toEqual([0, 30, 60, 90, 99]);
+  expect(sampled(1, 10)).toEqual([0]);
+  expect(sampled(9000, 10)).toHaveLength(768);
+  expect(sampled(9000, 10, { max_frames: 4 })).toEqual([0, 2999, 5999, 8999]);
+  expect(sampled(1e12, 10)).toHaveLength(768);
+});
+
 test("a long clip of Kimi-K2.5 has 768 frames, or as many as its file says", () => {
   const sampled = (settings: Record<string, unknown>) =>
     sampleFrames({ frames: 9000, fps: 10 }, {}, readVideoProcessor(settings, "kimi_k25")!);
@@ -134,6 +144,7 @@ test.each([
   "llava-onevision",
   "llava-onevision1-5",
   "minicpmv4-6",
+  "minimax-m3",
   "smolvlm",
 ])("a clip has the reference's embedding: %s", async (family) => {
   const directory = fixture(`models/${family}-tiny`);
@@ -182,6 +193,11 @@ test("a clip of frames that become slices has the rows of its frames as images, 
 test.each([
   [
     "glm4v",
+    { numFrames: 4 },
+    "numFrames is 4, and this model samples clips by time: give fps, or pass the frames",
+  ],
+  [
+    "minimax_m3_vl",
     { numFrames: 4 },
     "numFrames is 4, and this model samples clips by time: give fps, or pass the frames",
   ],

@@ -28,6 +28,7 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["dots_ocr", QWEN],
   ["ernie4_5_vl_moe", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["ernie4_5_moe_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  ["minimax_m3_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],
   ["lfm2_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],

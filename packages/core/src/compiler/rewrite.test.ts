@@ -136,6 +136,10 @@ test("shapes are checked as the graph is built", () => {
   expect(() =>
     graphOf((g) => [g.weight("w", [4, 8], { reordered: { sides: [4, 2, 2], axes: [0, 2, 1] } })]),
   ).toThrow("weight: w of [4, 8] has no axes 0, 2, 1 of [4, 2, 2]");
+  const places = { axis: 1, order: [1, 2] };
+  expect(() =>
+    graphOf((g) => [g.weight("w", [4, 2], { reordered: { sides: [4, 2], axes: [0, 1], places } })]),
+  ).toThrow("weight: the places 1, 2 of w are not a permutation of the 2 along axis 1");
   expect(() =>
     graphOf((g) => [
       g.weight("w", [8, 8], { stored: [5, 8], repeatedRows: { first: 2, group: 1, times: 3 } }),

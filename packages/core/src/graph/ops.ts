@@ -45,6 +45,8 @@ export interface PairedRows {
 export interface ReorderedElements {
   readonly sides: readonly number[];
   readonly axes: readonly number[];
+  /** The places along one of the sides, in their new order. */
+  readonly places?: { readonly axis: number; readonly order: readonly number[] };
   /** The sides in their new order, if some are padded with zeros. */
   readonly padded?: readonly number[];
 }
@@ -232,10 +234,11 @@ function checkReordered(
   tensor: string,
   shape: readonly number[],
   stored: readonly number[],
-  { sides, axes, padded }: ReorderedElements,
+  { sides, axes, places, padded }: ReorderedElements,
 ): void {
   const product = (all: readonly number[]) => all.reduce((result, side) => result * side, 1);
   const everyAxis = axes.length === sides.length && sides.every((_, axis) => axes.includes(axis));
+  if (places !== undefined) checkPlaces(tensor, sides, places);
   const fits =
     padded === undefined ||
     (padded.length === axes.length &&
@@ -245,6 +248,20 @@ function checkReordered(
   throw invalid(
     "weight",
     `${tensor} of [${stored.join(", ")}] has no axes ${axes.join(", ")} of [${sides.join(", ")}]`,
+  );
+}
+
+function checkPlaces(
+  tensor: string,
+  sides: readonly number[],
+  { axis, order }: NonNullable<ReorderedElements["places"]>,
+): void {
+  const side = sides[axis];
+  const sorted = [...order].sort((a, b) => a - b);
+  if (order.length === side && sorted.every((place, at) => place === at)) return;
+  throw invalid(
+    "weight",
+    `the places ${order.slice(0, 8).join(", ")} of ${tensor} are not a permutation of the ${side} along axis ${axis}`,
   );
 }
 

@@ -302,7 +302,7 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
 }
 
 /** Reads bounds on the area in both forms, or the fixed size of a family. */
-const BOUNDED_SIZES: SizeSettings = {
+export const BOUNDED_SIZES: SizeSettings = {
   keys: ["min_pixels", "max_pixels"],
   read(settings, { minPixels, maxPixels, fixedSize }) {
     const size = settings.object("size");

@@ -31,7 +31,9 @@ const IGNORED_SETTINGS: readonly string[] = [
   // Parameters of pan-and-scan, which must be off.
   ...["pan_and_scan_min_crop_size", "pan_and_scan_max_num_crops", "pan_and_scan_min_ratio_to_activate"],
   // Parameters of the prompt.
-  ...["image_token_id", "image_seq_length", "num_pooled_tokens"],
+  ...["image_token_id", "image_seq_length", "num_pooled_tokens", "add_start_end_special_tokens"],
+  // Copies of config.json's settings.
+  ...["process_image_mode", "img_token_compression_config"],
   // Sampling, which the caller controls, and limits of decoders.
   ...[
     "do_sample_frames",

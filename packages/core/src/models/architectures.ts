@@ -17,6 +17,7 @@ import { LLAVA_MODELS } from "./llava/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
 import { LLAVA_ONEVISION1_5_MODELS } from "./llava-onevision1-5/published.js";
 import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
+import { MINIMAX_M3_MODELS } from "./minimax-m3/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -43,6 +44,7 @@ export const ARCHITECTURES = {
   ...LFM2_VL_MODELS,
   ...LLAMA4_MODELS,
   ...MINICPM_V4_6_MODELS,
+  ...MINIMAX_M3_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...LLAVA_ONEVISION1_5_MODELS,

@@ -88,6 +88,21 @@ test("bounds and rate of a clip's frames are read from the hub's file of Kimi-K2
   expect(gridBy({ in_patch_limit_each_frame: null })).toEqual({ t: 5, h: 32, w: 32 });
 });
 
+test("the size in the hub's file of MiniMax-M3 has no effect, nor any size on its clips", () => {
+  const sizes = { size: [672, 672], img_token_compression_config: { max_image_resolution: 1008 } };
+  const [still, clip] = [
+    readImageProcessor(sizes, "minimax_m3_vl"),
+    readVideoProcessor(sizes, "minimax_m3_vl")!,
+  ];
+  const size = { height: 1344, width: 1792 };
+  expect(imageGrid(size, still)).toEqual({ t: 1, h: 40, w: 54 });
+  expect(videoGrid(5, size, clip)).toEqual({ t: 3, h: 48, w: 64 });
+  const bounded = { size: { shortest_edge: 3136, longest_edge: 12_544 } };
+  expect(imageGrid(size, readImageProcessor(bounded, "minimax_m3_vl"))).toEqual({ t: 1, h: 6, w: 8 });
+  const saved = { size: { height: 672, width: 672 }, max_pixels: 12_544, total_pixels: 45_158_400 };
+  expect(videoGrid(5, size, readVideoProcessor(saved, "minimax_m3_vl")!)).toEqual({ t: 3, h: 6, w: 8 });
+});
+
 test.each([
   [{ temporal_patch_size: 2 }, "temporal_patch_size = 2: it must be 4"],
   [
@@ -182,6 +197,8 @@ test.each([
     { crop_size: { height: 336, width: 336 } },
     "crop_size.height = 336: it must be size.height, which is 384",
   ],
+  ["minimax_m3_vl", { size: [448, 448] }, "size = [448,448]: it must be an object"],
+  ["minimax_m3_vl", { max_long_side_pixel: 2016 }, 'the unknown key "max_long_side_pixel"'],
   ["llava", { do_pad: true }, "do_pad = true: it must be absent or false"],
   ["llava", { do_resize: false }, "do_resize = false: it must be absent or true"],
   ["idefics3", { do_resize: false }, "do_resize = false: it must be absent or true"],

@@ -30,6 +30,8 @@ import { LLAVA_ONEVISION_VIDEO_CLASS } from "./llava-onevision/preprocess.js";
 import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
 import { miniCPMV4_6 } from "./minicpmv4-6/index.js";
 import { MINICPM_VIDEOS } from "./minicpmv4-6/preprocess.js";
+import { miniMaxM3 } from "./minimax-m3/index.js";
+import { MINIMAX_M3_VIDEOS } from "./minimax-m3/preprocess.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { lightOnOCR, mistral3, pixtral } from "./pixtral/index.js";
@@ -72,6 +74,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   lfm2_vl: lfm2VL,
   llama4,
   minicpmv4_6: miniCPMV4_6,
+  minimax_m3_vl: miniMaxM3,
   llava,
   llava_onevision: llavaOnevision,
   llavaonevision1_5: llavaOnevision1_5,
@@ -173,6 +176,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   InternVLVideoProcessor: INTERNVL_VIDEO_CLASS,
   Kimi_K25VideoProcessor: KIMI_VIDEOS,
   MiniCPMV4_6VideoProcessor: MINICPM_VIDEOS,
+  MiniMaxM3VLVideoProcessor: MINIMAX_M3_VIDEOS,
   SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };

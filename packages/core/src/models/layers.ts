@@ -61,8 +61,8 @@ export interface AttentionOptions {
   readonly bias?: boolean;
   /**
    * The order of a head's columns in the checkpoint, if RoPE pairs are not (i, i + headSize/2): a head is reshaped to
-   * `sides`, and its axes are permuted to `axes`. Values are reordered too, so the output projection needs
-   * {@link headColumns}. If `padded` makes a head longer, set `scale`.
+   * `sides`, and its axes, or the places along one, are permuted. Values are reordered too, so the output projection
+   * needs {@link headColumns}. If `padded` makes a head longer, set `scale`.
    */
   readonly headOrder?: ReorderedElements;
   /** RMSNorm of each query and key head, `q_norm` and `k_norm`; with `values` also of value heads, without a weight. */
@@ -383,12 +383,13 @@ export function headRows(heads: number, columns: number, headOrder: ReorderedEle
 
 /** Adds axes before and after a permutation of axes, and keeps them in place. */
 function within(
-  { sides, axes, padded }: ReorderedElements,
+  { sides, axes, places, padded }: ReorderedElements,
   outer: readonly number[],
   inner: readonly number[],
 ): ReorderedElements {
   return {
     sides: [...outer, ...sides, ...inner],
+    ...(places && { places: { ...places, axis: places.axis + outer.length } }),
     ...(padded && { padded: [...outer, ...padded, ...inner] }),
     axes: [
       ...outer.keys(),

@@ -529,6 +529,43 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
       vision_feature_layer: -1,
     },
   ],
+  [
+    "minimax-m3",
+    {
+      architectures: ["MiniMaxM3SparseForConditionalGeneration"],
+      model_type: "minimax_m3_vl",
+      image_seq_length: 576,
+      multimodal_projector_bias: true,
+      process_image_mode: "dynamic_res",
+      projector_hidden_act: "gelu",
+      projector_hidden_size: 6144,
+      text_config: { hidden_size: 6144, rms_norm_eps: 1e-6 },
+      vision_config: {
+        hidden_act: "gelu",
+        hidden_size: 1280,
+        image_size: 2016,
+        img_token_compression_config: {
+          image_token_compression_method: "patch_merge",
+          spatial_merge_size: 2,
+          temporal_patch_size: 2,
+        },
+        intermediate_size: 5120,
+        layer_norm_eps: 1e-5,
+        model_type: "clip_vision_model",
+        num_attention_heads: 16,
+        num_channels: 3,
+        num_hidden_layers: 32,
+        patch_size: 14,
+        position_embedding_type: "rope",
+        projection_dim: 6144,
+        rope_mode: "3d",
+        rope_theta: 10000,
+        vision_segment_max_frames: 4,
+      },
+      vision_feature_layer: -1,
+      vision_feature_select_strategy: "full",
+    },
+  ],
 ])("the config.json of %s describes the tower of its published sizes", (name, config) => {
   const published = createVisionModel({ ...ARCHITECTURES[name] });
   expect(createVisionModel(config).config).toEqual(published.config);

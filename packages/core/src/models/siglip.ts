@@ -3,7 +3,8 @@
  * tensors.
  */
 import type { ValueId } from "../graph/graph.js";
-import type { Rotation, TowerBuilder } from "./layers.js";
+import type { ReorderedElements } from "../graph/ops.js";
+import { headColumns, type Rotation, type TowerBuilder } from "./layers.js";
 import { activationOf } from "./vision-config.js";
 
 /** transformers' names. */
@@ -55,6 +56,8 @@ export interface SiglipLayers {
   /** The result of `segments()`: each row attends within its segment. */
   readonly segments: ValueId;
   readonly rotation?: Rotation;
+  /** As in `AttentionOptions`. */
+  readonly headOrder?: ReorderedElements;
 }
 
 /** @throws VG_MODEL_UNSUPPORTED for an unknown activation */
@@ -62,15 +65,22 @@ export function siglipEncoder(
   g: TowerBuilder,
   patches: ValueId,
   config: SiglipEncoderConfig,
-  { name: tower, first = 0, end = config.num_hidden_layers, segments, rotation }: SiglipLayers,
+  { name: tower, first = 0, end = config.num_hidden_layers, segments, rotation, headOrder }: SiglipLayers,
 ): ValueId {
   const { num_attention_heads: heads, layer_norm_eps: epsilon } = config;
   const activation = activationOf(config.hidden_act);
   const { columns: hidden } = g.typeOf(patches);
   const attention = (x: ValueId, name: string) => {
     const parts = [`${name}.q_proj`, `${name}.k_proj`, `${name}.v_proj`] as const;
-    const attended = g.attention(x, name, parts, { heads, segments, ...(rotation && { rotation }) });
-    return g.linear(attended, `${name}.out_proj`, hidden);
+    const attended = g.attention(x, name, parts, {
+      heads,
+      segments,
+      ...(rotation && { rotation }),
+      ...(headOrder && { headOrder }),
+    });
+    return g.linear(attended, `${name}.out_proj`, hidden, {
+      ...(headOrder && { reordered: headColumns(hidden, heads, headOrder) }),
+    });
   };
   const mlp = (x: ValueId, name: string) => {
     const wide = g.linear(x, `${name}.fc1`, config.intermediate_size);

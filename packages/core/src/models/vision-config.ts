@@ -23,6 +23,7 @@ const LIMITS: Readonly<Record<string, number>> = {
   spatial_merge_size: 16,
   temporal_patch_size: 64,
   temporal_merge_size: 64,
+  vision_segment_max_frames: 8,
   out_hidden_size: 65_536,
   text_hidden_size: 65_536,
   num_position_embeddings: 1_048_576,

@@ -74,8 +74,8 @@ export interface VisionModel {
   /** Maximum frames of an item. Default: no limit. */
   readonly maxFrames?: number;
   /**
-   * Frames per chunk of a clip. The frames of a chunk attend to each other and are averaged, so that a chunk has the
-   * output rows of one frame. The last chunk may be shorter. Default: 1.
+   * Frames per chunk of a clip. The frames of a chunk attend to each other; some models average them, so that a chunk
+   * has the output rows of one frame. The last chunk may be shorter. Default: 1.
    */
   readonly chunkFrames?: number;
   /** The only supported grid of a frame; absent if any is. */

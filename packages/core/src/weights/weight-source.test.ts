@@ -155,6 +155,27 @@ test("reordered elements are padded with zeros to the new sides", async () => {
   expect(await valuesOf(wide, 64)).toEqual([1, 3, 2, 4, 0, 0]);
 });
 
+test.each([1, 8, 64])("the places along an axis are permuted, in slices of %i bytes", async (sliceBytes) => {
+  const places = { axis: 1, order: [2, 0, 1] };
+  // Two heads of three rows of two columns, and the same heads as columns.
+  const rows = { sides: [2, 3, 2], axes: [0, 1, 2], places };
+  const source = weightSource({ tensor: "q", shape: [6, 2], reordered: rows }, [
+    tensor("q", [6, 2], [0, 1, 10, 11, 20, 21, 30, 31, 40, 41, 50, 51]),
+  ]);
+  expect(await valuesOf(source, sliceBytes)).toEqual([20, 21, 0, 1, 10, 11, 50, 51, 30, 31, 40, 41]);
+  const columns = { sides: [4, 3], axes: [0, 1], places };
+  const output = weightSource({ tensor: "o", shape: [2, 6], reordered: columns }, [
+    tensor("o", [2, 6], [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15]),
+  ]);
+  expect(await valuesOf(output, sliceBytes)).toEqual([2, 0, 1, 5, 3, 4, 12, 10, 11, 15, 13, 14]);
+});
+
+test("places along a permuted axis are counted in the checkpoint's sides", async () => {
+  const reordered = { sides: [2, 3], axes: [1, 0], places: { axis: 1, order: [2, 0, 1] } };
+  const source = weightSource({ tensor: "w", shape: [6], reordered }, [tensor("w", [6], [0, 1, 2, 3, 4, 5])]);
+  expect(await valuesOf(source, 64)).toEqual([2, 5, 0, 3, 1, 4]);
+});
+
 test("learned angles become two rows after a table: cosines and sines of each half", async () => {
   const cosSinTable = Float32Array.of(1, 2, 3, 4);
   const weight = { tensor: "angles", shape: [3, 4], stored: [1, 4], cosSinTable };

@@ -251,7 +251,7 @@ function transpose(result: Matrix, given: Matrix): void {
   }
 }
 
-function reorder(result: Matrix, given: Matrix, { sides, axes, padded }: ReorderedElements): void {
+function reorder(result: Matrix, given: Matrix, { sides, axes, places, padded }: ReorderedElements): void {
   const [to, from] = [elementsOf(result), elementsOf(given)];
   const counts = axes.map((axis) => sides[axis] as number);
   const fromStrides = axes.map((axis) => elements(sides.slice(axis + 1)));
@@ -259,12 +259,15 @@ function reorder(result: Matrix, given: Matrix, { sides, axes, padded }: Reorder
   const copy = (axis: number, fromStart: number, toStart: number): void => {
     const count = counts[axis] as number;
     const [fromStride, toStride] = [fromStrides[axis] as number, toStrides[axis] as number];
-    if (axis < axes.length - 1) {
-      for (let at = 0; at < count; at++) copy(axis + 1, fromStart + at * fromStride, toStart + at * toStride);
-    } else if (fromStride === 1 && count >= LONG_LINE) {
+    const order = places?.axis === axes[axis] ? places?.order : undefined;
+    if (order === undefined && axis === axes.length - 1 && fromStride === 1 && count >= LONG_LINE) {
       to.set(from.subarray(fromStart, fromStart + count), toStart);
-    } else {
-      for (let at = 0; at < count; at++) to[toStart + at] = from[fromStart + at * fromStride] as number;
+      return;
+    }
+    for (let at = 0; at < count; at++) {
+      const place = fromStart + (order === undefined ? at : (order[at] as number)) * fromStride;
+      if (axis < axes.length - 1) copy(axis + 1, place, toStart + at * toStride);
+      else to[toStart + at] = from[place] as number;
     }
   };
   copy(0, 0, 0);
