@@ -271,6 +271,11 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
   }
 
+  /** Combines tokens with the rows of `learned`, in the order of the layout's `tokenOrder`. */
+  orderTokens(tokens: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [tokens, learned, this.#order("tokenOrder", "tokens")], {}, name);
+  }
+
   /** A constant number, read by kernels as a weight. */
   number(name: string, value: number): ValueId {
     return this.weight(name, [1], { literal: [value] });
@@ -295,7 +300,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.#unpacked(1, 1, channels * temporal * patchSize ** 2, channelScale.slice(0, 2));
   }
 
-  #order(name: "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
+  #order(name: "tokenOrder" | "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
     return this.input(MODEL_INPUTS[name], { element: "i32", rows: rowsOf(dim), columns: 1 });
   }
 
