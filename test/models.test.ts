@@ -41,7 +41,8 @@ const FAMILIES = [
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
+  "granite-vision",
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -202,6 +203,7 @@ test.each([
     "an aspect ratio of 1000000000000",
   ],
   ["llava-onevision", { t: 2, h: 4, w: 4, imageSize: { height: 0, width: 1 } }, "grid.imageSize is 1 × 0"],
+  ["llava-next", { t: 2, h: 4, w: 4, isClip: true }, "the model takes images, and the item is a clip"],
 ] as const)("an item of %s with grid %j is refused", async (family, grid, text) => {
   await using model = await loadModel(fixture(`models/${family}-tiny`));
   using device = createDevice({ backend: "cpu" });

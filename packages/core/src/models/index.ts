@@ -25,6 +25,7 @@ import { KIMI_VIDEOS } from "./kimi-k25/preprocess.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
+import { llavaNext } from "./llava-next/index.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
 import { LLAVA_ONEVISION_VIDEO_CLASS } from "./llava-onevision/preprocess.js";
 import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
@@ -73,6 +74,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llama4,
   minicpmv4_6: miniCPMV4_6,
   llava,
+  llava_next: llavaNext,
   llava_onevision: llavaOnevision,
   llavaonevision1_5: llavaOnevision1_5,
   idefics3,

@@ -132,6 +132,32 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
+   * The product of values side by side, [a | b | …], of equal widths. It is the sum of their products with their columns
+   * of the weight, so that no row is copied.
+   */
+  linearOfColumns(
+    values: readonly ValueId[],
+    name: string,
+    columns: number,
+    { bias = true }: Pick<LinearOptions, "bias"> = {},
+  ): ValueId {
+    const [only, another] = values as readonly [ValueId, ...ValueId[]];
+    if (another === undefined) return this.linear(only, name, columns, { bias });
+    const { columns: width } = this.typeOf(only);
+    const products = values.map((value, index) => {
+      const weight = this.weight(`${name}.weight.${index}`, [columns, width], {
+        parts: [`${name}.weight`],
+        stored: [columns, values.length * width],
+        reordered: { sides: [columns, values.length, width], axes: [1, 0, 2] },
+        first: index * columns * width,
+      });
+      const added = bias && index === 0 ? this.weight(`${name}.bias`, [columns]) : null;
+      return this.#product(value, weight, added, `${name}.${index}`);
+    });
+    return products.reduce((sum, product) => this.sum(sum, product, name));
+  }
+
+  /**
    * A convolution with stride equal to its kernel, over rows joined by {@link mergeRows}. It is a product; its weight
    * is reordered so that channels are innermost, as in the rows.
    */

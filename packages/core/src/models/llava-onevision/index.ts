@@ -39,6 +39,7 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
     fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     tilesOf: (imageSize) => tileCount(imageSize, anyres),
+    takesClips: true,
     tokensOf: (grid) => anyresRows(grid, anyres),
     names: { prefixes: ["", "model."] },
     imageSettings: { tokensOf: (grid) => anyresRows(grid, anyres) },
