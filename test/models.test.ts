@@ -42,7 +42,7 @@ const FAMILIES = [
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
-  "granite-vision",
+  ...["granite-vision", "llava-next-video"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -64,6 +64,7 @@ describe.each(FAMILIES)("%s", (family) => {
     for (const { items, expected } of await readCases(family, model)) {
       await encoder.poison();
       const values = joinEmbeddings(await encoder.encode(items));
+      expect(values).toHaveLength(expected.length);
       expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(1e-5);
     }
     expect(model.notes).toEqual([]);
@@ -114,6 +115,7 @@ describe.each(FAMILIES)("%s", (family) => {
         const [outcome] = await encoder.encode([given]);
         if (outcome?.status !== "fulfilled") throw outcome?.reason;
         const values = everyRow(outcome.value.data, row_stride, outcome.value.columns);
+        expect(values).toHaveLength(expected.length);
         expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(tolerance);
       }
     }

@@ -119,6 +119,18 @@ test.each<[ArchitectureName, object, object, string]>([
     'model_type is "pixtral": supported is "clip_vision_model"',
   ],
   ["llava-1.6-7b", { image_grid_pinpoints: [[336, 400]] }, {}, "in multiples of image_size 336"],
+  [
+    "llava-1.6-7b",
+    { model_type: "llava_next_video", spatial_pool_mode: "max" },
+    {},
+    'spatial_pool_mode is "max": supported is "average"',
+  ],
+  [
+    "llava-1.6-7b",
+    { model_type: "llava_next_video", spatial_pool_stride: 4 },
+    {},
+    "spatial_pool_stride is 4: supported is 2",
+  ],
   ["lfm2.5-vl-450m", {}, { num_patches: 200 }, "num_patches is 200: expected a square of at most 1024"],
   [
     "llama-4-scout",
