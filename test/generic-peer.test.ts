@@ -36,7 +36,8 @@ const FAMILIES = [
     "glm-ocr",
   ],
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "minimax-m3"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
+  ...["granite-vision", "minimax-m3"],
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";

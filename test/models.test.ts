@@ -44,7 +44,8 @@ const FAMILIES = [
   ...["paddleocr-vl", "glm4v", "kimi-k25", "mistral3", "internvl", "internvl-chat", "qianfan-ocr"],
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "minimax-m3"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
+  ...["granite-vision", "llava-next-video", "minimax-m3"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -66,6 +67,7 @@ describe.each(FAMILIES)("%s", (family) => {
     for (const { items, expected } of await readCases(family, model)) {
       await encoder.poison();
       const values = joinEmbeddings(await encoder.encode(items));
+      expect(values).toHaveLength(expected.length);
       expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(1e-5);
     }
     expect(model.notes).toEqual([]);
@@ -116,6 +118,7 @@ describe.each(FAMILIES)("%s", (family) => {
         const [outcome] = await encoder.encode([given]);
         if (outcome?.status !== "fulfilled") throw outcome?.reason;
         const values = everyRow(outcome.value.data, row_stride, outcome.value.columns);
+        expect(values).toHaveLength(expected.length);
         expect(compareWithReference(values, expected).relativeL2).toBeLessThanOrEqual(tolerance);
       }
     }
@@ -205,6 +208,7 @@ test.each([
     "an aspect ratio of 1000000000000",
   ],
   ["llava-onevision", { t: 2, h: 4, w: 4, imageSize: { height: 0, width: 1 } }, "grid.imageSize is 1 × 0"],
+  ["llava-next", { t: 2, h: 4, w: 4, isClip: true }, "the model takes images, and the item is a clip"],
 ] as const)("an item of %s with grid %j is refused", async (family, grid, text) => {
   await using model = await loadModel(fixture(`models/${family}-tiny`));
   using device = createDevice({ backend: "cpu" });

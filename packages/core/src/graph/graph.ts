@@ -52,8 +52,10 @@ export class GraphBuilder {
     return id;
   }
 
+  /** The input of this name: the same value for each call. */
   input(name: string, type: ValueType): ValueId {
-    return this.add("input", [], { type }, name);
+    const known = this.#nodes.find((node) => node.op === "input" && node.name === name);
+    return known?.id ?? this.add("input", [], { type }, name);
   }
 
   weight(

@@ -85,7 +85,7 @@ export interface WeightAttributes {
   readonly repeatedRows?: RepeatedRows;
   /** Requires `stored`, the shape of the table before the resize. */
   readonly resampled?: ResampledTable;
-  /** The first element read of the checkpoint's tensor, if it has more elements than the weight. */
+  /** The first element read of the checkpoint's tensor, reordered, if it has more elements than the weight. */
   readonly first?: number;
   /** Added to the tensor, in float32. */
   readonly plus?: Pick<WeightAttributes, "tensor" | "stored" | "first">;

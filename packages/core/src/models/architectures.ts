@@ -14,6 +14,7 @@ import { KIMI_K25_MODELS } from "./kimi-k25/published.js";
 import { LFM2_VL_MODELS } from "./lfm2-vl/published.js";
 import { LLAMA4_MODELS } from "./llama4/published.js";
 import { LLAVA_MODELS } from "./llava/published.js";
+import { LLAVA_NEXT_MODELS } from "./llava-next/published.js";
 import { LLAVA_ONEVISION_MODELS } from "./llava-onevision/published.js";
 import { LLAVA_ONEVISION1_5_MODELS } from "./llava-onevision1-5/published.js";
 import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
@@ -46,6 +47,7 @@ export const ARCHITECTURES = {
   ...MINICPM_V4_6_MODELS,
   ...MINIMAX_M3_MODELS,
   ...LLAVA_MODELS,
+  ...LLAVA_NEXT_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...LLAVA_ONEVISION1_5_MODELS,
   ...IDEFICS3_MODELS,

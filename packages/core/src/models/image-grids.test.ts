@@ -1,10 +1,11 @@
 /**
  * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's processor. Each case is
  * `[height, width, t, h, w]`, followed by the grid of a thumbnail with another size than the tiles, and for
- * LLaVA-OneVision by the number of output rows. Settings are those of the classes; for InternVL, dots.ocr, Kimi-VL and
+ * LLaVA-OneVision and LLaVA-NeXT by the number of output rows. Settings are those of the classes; for InternVL, dots.ocr, Kimi-VL and
  * LLaVA-OneVision-1.5 those of the checkpoints. Mistral 3 has a longest edge of 1540 pixels and tokens of 28 pixels.
  */
 import { expect, test } from "vitest";
+import type { ImageProcessor } from "../images/image-processor.js";
 import { imageGrid, imageTokenCount, videoGrid } from "../images/process.js";
 import { partsOf } from "../item.js";
 import { ARCHITECTURES } from "./architectures.js";
@@ -13,6 +14,7 @@ import { createVisionModel, readImageProcessor, readVideoProcessor } from "./ind
 import { itemSpec, outputTokensOf } from "./vision-model.js";
 
 const ONEVISION = createVisionModel({ ...ARCHITECTURES["llava-onevision-7b"] });
+const NEXT = createVisionModel({ ...ARCHITECTURES["llava-1.6-7b"] });
 
 const PROCESSORS = {
   ...Object.fromEntries(
@@ -30,7 +32,10 @@ test.each(Object.keys(cases))("grids of %s equal transformers'", (modelType) => 
   for (const [height = 0, width = 0, ...sides] of cases[modelType as keyof typeof cases]) {
     const grid = imageGrid({ height, width }, processor);
     const found = partsOf(grid).flatMap(({ t, h, w }) => [t, h, w]);
-    const rows = grid.imageSize === undefined ? [] : [outputTokensOf(ONEVISION, grid)];
+    const rows =
+      grid.imageSize === undefined
+        ? []
+        : [outputTokensOf(modelType === NEXT.modelType ? NEXT : ONEVISION, grid)];
     expect([height, width, ...found, ...rows]).toEqual([height, width, ...sides]);
   }
 });
@@ -132,6 +137,16 @@ test("LLaVA reads numbers as in CLIP's files: size is the shorter side, crop_siz
   expect(() => read({ size: 0 })).toThrow("size.shortest_edge = 0: it must be a positive whole number");
 });
 
+test.each([
+  { size: { shortest_edge: 336 }, crop_size: { height: 336, width: 336 }, do_center_crop: true },
+  { size: { height: 336, width: 336 }, crop_size: { height: 336, width: 336 }, do_pad: true },
+  { size: 336, crop_size: 336, do_resize: false, do_center_crop: false, aspect_ratio_setting: "anyres" },
+])("LLaVA-NeXT's tiles have the side of size and of crop_size, in all their forms: %j", (settings) => {
+  const fitted = (processor: ImageProcessor) => processor.fit?.({ height: 300, width: 900 }, processor);
+  const read = readImageProcessor(settings, "llava_next");
+  expect(fitted(read)).toEqual(fitted(readImageProcessor(undefined, "llava_next")));
+});
+
 test("a side of an LFM2-VL image that rounds to 0 counts as one token against the bounds", () => {
   const processor = readImageProcessor({ min_image_tokens: 16, max_image_tokens: 64 }, "lfm2_vl");
   // 69 × 1 tokens of 32 pixels exceed the maximum. transformers then keeps the aspect ratio: 113 × 1.
@@ -199,6 +214,14 @@ test.each([
   ],
   ["minimax_m3_vl", { size: [448, 448] }, "size = [448,448]: it must be an object"],
   ["minimax_m3_vl", { max_long_side_pixel: 2016 }, 'the unknown key "max_long_side_pixel"'],
+  ["llava_next", { size: 336 }, "crop_size.height = undefined: it must be the side of size, which is 336"],
+  [
+    "llava_next",
+    { size: { shortest_edge: 400 }, crop_size: 336 },
+    "crop_size.height = 336: it must be the side of size, which is 400",
+  ],
+  ["llava_next", { size: { longest_edge: 336 } }, "size.longest_edge = 336: it must be absent"],
+  ["llava_next", {}, "image_grid_pinpoints = undefined: it must be pairs"],
   ["llava", { do_pad: true }, "do_pad = true: it must be absent or false"],
   ["llava", { do_resize: false }, "do_resize = false: it must be absent or true"],
   ["idefics3", { do_resize: false }, "do_resize = false: it must be absent or true"],

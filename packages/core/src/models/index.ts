@@ -25,6 +25,8 @@ import { KIMI_VIDEOS } from "./kimi-k25/preprocess.js";
 import { lfm2VL } from "./lfm2-vl/index.js";
 import { llama4 } from "./llama4/index.js";
 import { llava } from "./llava/index.js";
+import { llavaNext, llavaNextVideo } from "./llava-next/index.js";
+import { LLAVA_NEXT_VIDEOS } from "./llava-next/preprocess.js";
 import { llavaOnevision } from "./llava-onevision/index.js";
 import { LLAVA_ONEVISION_VIDEO_CLASS } from "./llava-onevision/preprocess.js";
 import { llavaOnevision1_5 } from "./llava-onevision1-5/index.js";
@@ -76,6 +78,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   minicpmv4_6: miniCPMV4_6,
   minimax_m3_vl: miniMaxM3,
   llava,
+  llava_next: llavaNext,
+  llava_next_video: llavaNextVideo,
   llava_onevision: llavaOnevision,
   llavaonevision1_5: llavaOnevision1_5,
   idefics3,
@@ -178,6 +182,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   MiniCPMV4_6VideoProcessor: MINICPM_VIDEOS,
   MiniMaxM3VLVideoProcessor: MINIMAX_M3_VIDEOS,
   SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
+  LlavaNextVideoVideoProcessor: LLAVA_NEXT_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,
 };
 

@@ -132,6 +132,32 @@ export class TowerBuilder extends GraphBuilder {
   }
 
   /**
+   * The product of values side by side, [a | b | …], of equal widths. It is the sum of their products with their columns
+   * of the weight, so that no row is copied.
+   */
+  linearOfColumns(
+    values: readonly ValueId[],
+    name: string,
+    columns: number,
+    { bias = true }: Pick<LinearOptions, "bias"> = {},
+  ): ValueId {
+    const [only, another] = values as readonly [ValueId, ...ValueId[]];
+    if (another === undefined) return this.linear(only, name, columns, { bias });
+    const { columns: width } = this.typeOf(only);
+    const products = values.map((value, index) => {
+      const weight = this.weight(`${name}.weight.${index}`, [columns, width], {
+        parts: [`${name}.weight`],
+        stored: [columns, values.length * width],
+        reordered: { sides: [columns, values.length, width], axes: [1, 0, 2] },
+        first: index * columns * width,
+      });
+      const added = bias && index === 0 ? this.weight(`${name}.bias`, [columns]) : null;
+      return this.#product(value, weight, added, `${name}.${index}`);
+    });
+    return products.reduce((sum, product) => this.sum(sum, product, name));
+  }
+
+  /**
    * A convolution with stride equal to its kernel, over rows joined by {@link mergeRows}. It is a product; its weight
    * is reordered so that channels are innermost, as in the rows.
    */
@@ -271,6 +297,11 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("assemble_rows", [merged, learned, this.#order("tokenSources", "tokens")], {}, name);
   }
 
+  /** Combines tokens with the rows of `learned`, in the order of the layout's `tokenOrder`. */
+  orderTokens(tokens: ValueId, learned: ValueId, name: string): ValueId {
+    return this.add("assemble_rows", [tokens, learned, this.#order("tokenOrder", "tokens")], {}, name);
+  }
+
   /** A constant number, read by kernels as a weight. */
   number(name: string, value: number): ValueId {
     return this.weight(name, [1], { literal: [value] });
@@ -295,7 +326,7 @@ export class TowerBuilder extends GraphBuilder {
     return this.#unpacked(1, 1, channels * temporal * patchSize ** 2, channelScale.slice(0, 2));
   }
 
-  #order(name: "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
+  #order(name: "tokenOrder" | "rowSources" | "patchRows" | "tokenSources", dim: string): ValueId {
     return this.input(MODEL_INPUTS[name], { element: "i32", rows: rowsOf(dim), columns: 1 });
   }
 

@@ -38,6 +38,13 @@ export function nearestTaps(positions: Int32Array, { h, w }: Grid, side: number)
   return plainTaps(cells);
 }
 
+/** The taps of means of two along an axis of `side` cells; an odd cell at the end is not read. */
+export function pairMeanTaps(side: number): readonly (readonly AxisTap[])[] {
+  return Array.from({ length: Math.floor(side / 2) }, (_, index) =>
+    [2 * index, 2 * index + 1].map((cell) => ({ cell, weight: 0.5 })),
+  );
+}
+
 /** A cell along one axis of a table, and its weight. */
 export interface AxisTap {
   readonly cell: number;

@@ -89,6 +89,8 @@ export interface VisionModel {
    * tiles have `grid.imageSize`.
    */
   tilesOf?(imageSize: NonNullable<Grid["imageSize"]>): number;
+  /** Items may be clips (`grid.isClip`), for models with `tilesOf`. */
+  readonly takesClips?: boolean;
   /** Output rows of a grid. Default: patches / merge². */
   tokensOf?(grid: Grid): number;
   readonly names: TensorNames;

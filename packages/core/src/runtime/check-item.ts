@@ -21,7 +21,10 @@ export function patchShapeOf(
   };
 }
 
-type GridLimits = Pick<VisionModel, "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf">;
+type GridLimits = Pick<
+  VisionModel,
+  "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf" | "takesClips"
+>;
 
 /** Whether the model has positions for the grid, and one of its own sizes where it takes no other. */
 export function takesGrid(grid: Grid, limits: GridLimits): boolean {
@@ -50,7 +53,7 @@ function gridProblem(grid: Grid, limits: GridLimits): Problem | undefined {
     };
   }
   const problems = partsOf(grid).flatMap((part) => partProblem(part, limits) ?? []);
-  return problems[0] ?? (limits.tilesOf && tilesProblem(grid, limits.tilesOf));
+  return problems[0] ?? tilesProblem(grid, limits);
 }
 
 function partProblem(
@@ -81,8 +84,11 @@ function partProblem(
 /** A grid of one tile needs no size: the answer has its rows as they are. Neither does a clip. */
 function tilesProblem(
   { t, imageSize, isClip }: Grid,
-  tilesOf: NonNullable<GridLimits["tilesOf"]>,
+  { tilesOf, takesClips }: GridLimits,
 ): Problem | undefined {
+  if (tilesOf === undefined) return undefined;
+  if (isClip && !takesClips)
+    return { fact: "the model takes images, and the item is a clip", remedy: "pass frames as images" };
   if (imageSize === undefined) {
     if (t === 1 || isClip) return undefined;
     return {

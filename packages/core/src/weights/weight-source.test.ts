@@ -96,6 +96,30 @@ test.each([1, 7, 64])("elements are reordered, in slices of %i bytes", async (sl
   expect(await valuesOf(source, sliceBytes)).toEqual([0, 10, 1, 11, 2, 12, 20, 30, 21, 31, 22, 32]);
 });
 
+test("columns of a matrix are a part of its reordered elements, and nothing is kept after a read", async () => {
+  const weight = {
+    tensor: "w.1",
+    shape: [2, 2],
+    parts: ["w"],
+    stored: [2, 6],
+    reordered: { sides: [2, 3, 2], axes: [1, 0, 2] },
+    first: 4,
+  };
+  expect(storedTensors(weight)).toEqual([{ name: "w", shape: [2, 6] }]);
+  const given = tensor("w", [2, 6], [0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15]);
+  let reads = 0;
+  const readSlice: TensorSource["readSlice"] = (start, target) => {
+    reads++;
+    return given.readSlice(start, target);
+  };
+  const source = weightSource(weight, [{ ...given, readSlice }]);
+  expect(source).toMatchObject({ shape: [2, 2], sizeBytes: 8 });
+  for (const time of [1, 2]) {
+    expect(await valuesOf(source, 3)).toEqual([2, 3, 12, 13]);
+    expect(reads).toBe(time);
+  }
+});
+
 test.each([
   [
     [7, 1],

@@ -140,6 +140,15 @@ function ownSource(
 ): TensorSource {
   let source = tensors.length === 1 ? (tensors[0] as TensorSource) : joined(tensor, stored, tensors);
   if (transposed) source = transformed(source, [...source.shape].reverse(), transpose);
+  if (reordered && first !== undefined) {
+    // The part is copied, so that the rest is freed.
+    return transformed(source, shape, (result, given) => {
+      const whole = { ...given, bytes: new Uint8Array(given.bytes.length) };
+      reorder(whole, given, reordered);
+      const start = first * given.elementBytes;
+      result.bytes.set(whole.bytes.subarray(start, start + result.bytes.length));
+    });
+  }
   if (reordered) {
     const own = reordered.padded === undefined ? stored : shape;
     source = transformed(source, own, (result, given) => reorder(result, given, reordered));

@@ -1,5 +1,6 @@
 /** Reads the parts of a LLaVA-OneVision config.json for the tower (SigLIP without its last norm) and for the tiling. */
 import { describe, VitgraphError } from "@vitgraph/errors";
+import { pinpointsOf } from "../anyres.js";
 import {
   checkHeads,
   checkPatch,
@@ -12,7 +13,7 @@ import {
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
-import { PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
+import { PINPOINTS } from "./preprocess.js";
 
 /** Names and defaults of the tower as in transformers' LlavaOnevisionConfig. */
 const DEFAULTS = {
@@ -55,7 +56,7 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
     text_hidden_size: text.hidden_size,
-    image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size),
+    image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size, PINPOINTS),
     /** Number of layers that run. */
     layers,
     /** Patches along one side of a tile. */
@@ -63,14 +64,6 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
     /** A larger grid of tiles is scaled down to about this many tiles. */
     maxTiles: maxTilesOf(checkpointConfig.vision_aspect_ratio ?? "anyres_max_9"),
   };
-}
-
-function pinpointsOf({ image_grid_pinpoints: value }: Readonly<Record<string, unknown>>, tile: number) {
-  const pinpoints: readonly Pinpoint[] | undefined = readPinpoints(value ?? PINPOINTS, tile);
-  if (pinpoints !== undefined) return pinpoints;
-  throw new VitgraphError("VG_MODEL_INVALID", `image_grid_pinpoints is ${describe(value)}`, {
-    remedy: `expected pairs of a height and a width in multiples of image_size ${tile}; check the checkpoint's config.json`,
-  });
 }
 
 function maxTilesOf(aspectRatio: unknown): number {

@@ -3,11 +3,9 @@
  * encoder without its last norm, an MLP over the patches, and the resized rows of the tiles' grid with newlines.
  */
 import type { Graph } from "../../graph/graph.js";
-import { rowsOf } from "../../graph/ops.js";
 import { TowerBuilder } from "../layers.js";
 import { siglipEncoder, siglipPatches } from "../siglip.js";
 import { activationOf } from "../vision-config.js";
-import { MODEL_INPUTS } from "../vision-model.js";
 import type { LlavaOnevisionConfig } from "./config.js";
 
 export function buildLlavaOnevisionGraph(config: LlavaOnevisionConfig, channelScale: Float32Array): Graph {
@@ -24,7 +22,6 @@ export function buildLlavaOnevisionGraph(config: LlavaOnevisionConfig, channelSc
   const activation = activationOf(config.projector_hidden_act);
   const projected = g.mlp(encoded, projector, [columns, columns], activation, { bias });
   const newline = g.weight("image_newline", [1, columns], { stored: [columns] });
-  const order = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
   const shown = g.resampleRows(projected, "image_features");
-  return g.build([g.add("assemble_rows", [shown, newline, order], {}, "image_newline.rows")]);
+  return g.build([g.orderTokens(shown, newline, "image_newline.rows")]);
 }

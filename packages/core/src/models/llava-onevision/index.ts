@@ -2,12 +2,13 @@
  * LLaVA-OneVision: config reader, graph, layout, processors. Each image is tiled, as transformers does for single-image
  * prompts.
  */
+import { type Anyres, tileCount } from "../anyres.js";
+import { anyresLayout, anyresRows } from "../anyres-layout.js";
 import type { ModelFamily } from "../model-family.js";
+import { centredTaps } from "../patch-tables.js";
 import type { VisionModel } from "../vision-model.js";
-import { tileCount } from "./anyres.js";
 import { readLlavaOnevisionConfig } from "./config.js";
 import { buildLlavaOnevisionGraph } from "./graph.js";
-import { anyresLayout, anyresRows } from "./layout.js";
 import { LLAVA_ONEVISION_IMAGES, LLAVA_ONEVISION_VIDEO_SIZES, LLAVA_ONEVISION_VIDEOS } from "./preprocess.js";
 
 export const llavaOnevision: ModelFamily = {
@@ -20,7 +21,9 @@ export const llavaOnevision: ModelFamily = {
 function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>>): VisionModel {
   const config = readLlavaOnevisionConfig(checkpointConfig);
   const { side, image_grid_pinpoints: pinpoints, image_size: tile, maxTiles } = config;
-  const anyres = { pinpoints, tile, side, maxTiles };
+  // The rows of a frame are scaled to a quarter.
+  const clips = { axis: centredTaps(Math.ceil(side / 2), side), newline: true };
+  const anyres: Anyres = { pinpoints, tile, side, maxTiles, clips };
   return {
     modelType: "llava_onevision",
     config,
@@ -36,6 +39,7 @@ function createLlavaOnevision(checkpointConfig: Readonly<Record<string, unknown>
     fixedGrid: { t: 1, h: side, w: side },
     tiled: true,
     tilesOf: (imageSize) => tileCount(imageSize, anyres),
+    takesClips: true,
     tokensOf: (grid) => anyresRows(grid, anyres),
     names: { prefixes: ["", "model."] },
     imageSettings: { tokensOf: (grid) => anyresRows(grid, anyres) },

@@ -10,8 +10,13 @@ import type {
 } from "../../images/image-processor.js";
 import type { SettingsReader } from "../../images/settings-reader.js";
 import { USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
+import { anyresImages, anyresSizes, type Pinpoint } from "../anyres.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
-import { bestPinpoint, fittedSize, PINPOINTS, type Pinpoint, readPinpoints } from "./anyres.js";
+
+/** Default of transformers' class: 1 to 6 tiles of 384 pixels along each side. */
+export const PINPOINTS: readonly Pinpoint[] = [1, 2, 3, 4, 5, 6].flatMap((rows) =>
+  [1, 2, 3, 4, 5, 6].map((columns) => [rows * 384, columns * 384] as const),
+);
 
 const PATCHES = { mergeSize: 1, temporalPatchSize: 1, patchOrder: "raster" } as const;
 
@@ -22,7 +27,7 @@ const NORMALISATION = { imageMean: [0.5, 0.5, 0.5], imageStd: [0.5, 0.5, 0.5] };
 const LLAVA_ONEVISION_CLASS: ImageProcessor = {
   ...QWEN2_VL_IMAGE_CLASS,
   ...PATCHES,
-  ...anyres(384, PINPOINTS),
+  ...anyresImages(384, PINPOINTS),
 };
 
 export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
@@ -30,15 +35,7 @@ export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
   ofClass: LLAVA_ONEVISION_CLASS,
   // Tiles are always cut from resized images.
   ignored: ["do_resize"],
-  sizes: {
-    keys: ["image_grid_pinpoints"],
-    read(settings) {
-      const tile = readTile(settings);
-      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? PINPOINTS, tile);
-      if (pinpoints !== undefined) return anyres(tile, pinpoints);
-      return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
-    },
-  },
+  sizes: anyresSizes(readTile, PINPOINTS),
 };
 
 /** transformers' LlavaOnevisionVideoProcessor. It samples all frames by default; here 8, as in its documentation. */
@@ -79,36 +76,6 @@ function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {
         resizeTo: { height: side, width: side },
         canvas: { height: seen, width: seen },
         isClip: true,
-      };
-    },
-  };
-}
-
-/** @param tile pixels along one side */
-function anyres(
-  tile: number,
-  pinpoints: readonly Pinpoint[],
-): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
-  const square = { height: tile, width: tile };
-  const areas = pinpoints.map(([height, width]) => height * width);
-  return {
-    minPixels: Math.min(...areas) + tile ** 2,
-    maxPixels: Math.max(...areas) + tile ** 2,
-    fit(imageSize) {
-      const pinpoint = bestPinpoint(imageSize, pinpoints);
-      const [height, width] = pinpoint;
-      const resizeTo = fittedSize(imageSize, pinpoint);
-      return {
-        resizeTo,
-        canvas: { height, width },
-        // Padding is equal on both sides, with an odd pixel at the end.
-        origin: {
-          top: -Math.floor((height - resizeTo.height) / 2),
-          left: -Math.floor((width - resizeTo.width) / 2),
-        },
-        tile: square,
-        thumbnail: { from: "image", first: true },
-        imageSize,
       };
     },
   };

@@ -3,6 +3,7 @@
  * square.
  */
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
+import type { SettingsReader } from "../../images/settings-reader.js";
 import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
@@ -21,28 +22,32 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
   sizes: {
     keys: [],
     read(settings) {
-      // Files of CLIP models have numbers instead of objects.
-      const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
-      const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
-      size.onlyKeys(["shortest_edge"]);
-      const crop = cropSize.square(224);
-      for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
       // With do_pad, LlavaImageProcessor pads to a square before the resize. CLIPImageProcessor ignores the key.
       const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
       if (!isClip) settings.onlyFalse("do_pad");
-      const edge = size.positiveInteger("shortest_edge", 224);
-      if (edge > 4096) size.fail("shortest_edge", "at most 4096");
-      if (crop > edge) cropSize.fail("height", `at most size.shortest_edge, which is ${edge}`);
-      return cropped(edge, crop);
+      return readCrop(settings);
     },
   },
 };
 
+export function readCrop(settings: SettingsReader): ReturnType<typeof cropped> {
+  // Files of CLIP models have numbers instead of objects.
+  const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
+  const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
+  size.onlyKeys(["shortest_edge"]);
+  const crop = cropSize.square(224);
+  for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
+  const edge = size.positiveInteger("shortest_edge", 224);
+  if (edge > 4096) size.fail("shortest_edge", "at most 4096");
+  if (crop > edge) cropSize.fail("height", `at most size.shortest_edge, which is ${edge}`);
+  return cropped(edge, crop);
+}
+
 /** @param edge pixels along the shorter side after the resize. @param crop pixels along both sides after the crop */
-function cropped(
+export function cropped(
   edge: number,
   crop: number,
-): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+): Required<Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit">> {
   return {
     fixedSize: { height: crop, width: crop },
     minPixels: crop ** 2,

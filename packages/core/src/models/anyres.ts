@@ -1,24 +1,81 @@
 /**
- * LLaVA-OneVision's tiling of images, as in transformers' `select_best_resolution`, `get_patch_output_size` and
+ * Anyres tiling of images, as in transformers' `select_best_resolution`, `get_patch_output_size` and
  * `pack_image_features`. The image is resized and padded to the best of a list of sizes, the pinpoints. The output has
- * the rows of the base tile (a thumbnail), then those of the tiles as one grid: without padding, scaled down if too
- * large, and with a newline after each row.
+ * the rows of the base tile (a thumbnail), then those of the tiles as one grid: without padding, in some families
+ * scaled down if too large, and with a newline after each row.
  */
-import { checkAspectRatio, type ImageSize } from "../../images/smart-resize.js";
+import { describe, VitgraphError } from "@vitgraph/errors";
+import type { ImageProcessor, SizeSettings } from "../images/image-processor.js";
+import type { SettingsReader } from "../images/settings-reader.js";
+import { checkAspectRatio, type ImageSize } from "../images/smart-resize.js";
+import type { AxisTap } from "./patch-tables.js";
 
 /** Height and width in pixels. */
 export type Pinpoint = readonly [height: number, width: number];
 
-/** Default of transformers' class: 1 to 6 tiles of 384 pixels along each side. */
-export const PINPOINTS: readonly Pinpoint[] = [1, 2, 3, 4, 5, 6].flatMap((rows) =>
-  [1, 2, 3, 4, 5, 6].map((columns) => [rows * 384, columns * 384] as const),
-);
-
 /** Maximum tiles of an image. 36 tiles have 5 million pixels. */
 const MAX_TILES = 256;
 
+/** The pinpoints of config.json. @param tile pixels along one side. @throws VG_MODEL_INVALID */
+export function pinpointsOf(
+  { image_grid_pinpoints: value }: Readonly<Record<string, unknown>>,
+  tile: number,
+  absent: readonly Pinpoint[],
+): readonly Pinpoint[] {
+  const pinpoints = readPinpoints(value ?? absent, tile);
+  if (pinpoints !== undefined) return pinpoints;
+  throw new VitgraphError("VG_MODEL_INVALID", `image_grid_pinpoints is ${describe(value)}`, {
+    remedy: `expected pairs of a height and a width in multiples of image_size ${tile}; check the checkpoint's config.json`,
+  });
+}
+
+/** Reads the pinpoints of a processor file. @param readTile returns the pixels along one side of a tile */
+export function anyresSizes(
+  readTile: (settings: SettingsReader) => number,
+  absent: readonly Pinpoint[],
+): SizeSettings {
+  return {
+    keys: ["image_grid_pinpoints"],
+    read(settings) {
+      const tile = readTile(settings);
+      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? absent, tile);
+      if (pinpoints !== undefined) return anyresImages(tile, pinpoints);
+      return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
+    },
+  };
+}
+
+/** @param tile pixels along one side */
+export function anyresImages(
+  tile: number,
+  pinpoints: readonly Pinpoint[],
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fit"> {
+  const areas = pinpoints.map(([height, width]) => height * width);
+  return {
+    minPixels: Math.min(...areas) + tile ** 2,
+    maxPixels: Math.max(...areas) + tile ** 2,
+    fit(imageSize) {
+      const pinpoint = bestPinpoint(imageSize, pinpoints);
+      const [height, width] = pinpoint;
+      const resizeTo = fittedSize(imageSize, pinpoint);
+      return {
+        resizeTo,
+        canvas: { height, width },
+        // Padding is equal on both sides, with an odd pixel at the end.
+        origin: {
+          top: -Math.floor((height - resizeTo.height) / 2),
+          left: -Math.floor((width - resizeTo.width) / 2),
+        },
+        tile: { height: tile, width: tile },
+        thumbnail: { from: "image", first: true },
+        imageSize,
+      };
+    },
+  };
+}
+
 /** Undefined if the value is not a list of sizes in whole tiles. */
-export function readPinpoints(value: unknown, tile: number): readonly Pinpoint[] | undefined {
+function readPinpoints(value: unknown, tile: number): readonly Pinpoint[] | undefined {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_TILES) return undefined;
   const isPinpoint = (pair: unknown): pair is Pinpoint =>
     Array.isArray(pair) &&
@@ -29,7 +86,7 @@ export function readPinpoints(value: unknown, tile: number): readonly Pinpoint[]
 }
 
 /** The pinpoint that keeps most of the image's pixels; on ties, the smallest. */
-export function bestPinpoint({ height, width }: ImageSize, pinpoints: readonly Pinpoint[]): Pinpoint {
+function bestPinpoint({ height, width }: ImageSize, pinpoints: readonly Pinpoint[]): Pinpoint {
   let best = pinpoints[0] as Pinpoint;
   let [most, least] = [0, Number.POSITIVE_INFINITY];
   for (const pinpoint of pinpoints) {
@@ -43,7 +100,7 @@ export function bestPinpoint({ height, width }: ImageSize, pinpoints: readonly P
 }
 
 /** The image's size inside of a pinpoint. @throws VG_IMAGE_ASPECT_RATIO */
-export function fittedSize({ height, width }: ImageSize, [tall, wide]: Pinpoint): ImageSize {
+function fittedSize({ height, width }: ImageSize, [tall, wide]: Pinpoint): ImageSize {
   checkAspectRatio(height, width);
   const [across, down] = [wide / width, tall / height];
   return across < down
@@ -58,8 +115,18 @@ export interface Anyres {
   readonly tile: number;
   /** Patches along one side of a tile. */
   readonly side: number;
-  /** A larger grid is scaled down to about the patches of this many tiles. */
-  readonly maxTiles: number;
+  /** A larger grid is scaled down to about the patches of this many tiles. Default: never. */
+  readonly maxTiles?: number;
+  /** Output rows of a clip, for families with videos. */
+  readonly clips?: ClipRows;
+}
+
+/** Each frame of a clip is one tile, of which fewer rows are output. */
+export interface ClipRows {
+  /** For each output row along one side of a frame, the two patches that it reads. */
+  readonly axis: readonly (readonly AxisTap[])[];
+  /** A newline follows the last frame. */
+  readonly newline: boolean;
 }
 
 /** Size of the tiles' grid in the output, in rows and columns of tokens. */
@@ -87,7 +154,7 @@ export function tileCount(imageSize: ImageSize, { pinpoints, tile }: Anyres): nu
 
 export function shownGrid(
   { height, width }: ImageSize,
-  { pinpoints, tile, side, maxTiles }: Anyres,
+  { pinpoints, tile, side, maxTiles = Number.POSITIVE_INFINITY }: Anyres,
 ): ShownGrid {
   const [tall, wide] = bestPinpoint({ height, width }, pinpoints);
   const tileColumns = wide / tile;

@@ -1,18 +1,15 @@
 /**
- * LLaVA-OneVision's output rows. Image: those of the base tile, then those of the tiles as one grid with a newline
- * after each row. Clip: those of each frame, scaled to a quarter, and one newline at the end.
+ * Output rows of anyres tiling. Image: those of the base tile, then those of the tiles as one grid with a newline after
+ * each row. Clip: those of each frame, and in some families one newline at the end.
  */
-import type { Grid } from "../../item.js";
-import { type AxisTap, centredTaps, plainTaps } from "../patch-tables.js";
-import { type GridLayout, TOKEN_TAPS } from "../vision-model.js";
-import { type Anyres, outputRows, shownGrid } from "./anyres.js";
-
-/** Output rows along one side of a clip's frame. */
-export const pooledSide = (side: number): number => Math.ceil(side / 2);
+import type { Grid } from "../item.js";
+import { type Anyres, type ClipRows, outputRows, shownGrid } from "./anyres.js";
+import { type AxisTap, centredTaps, plainTaps } from "./patch-tables.js";
+import { type GridLayout, TOKEN_TAPS } from "./vision-model.js";
 
 /** Number of output rows. An image with only the base tile has one newline. */
 export function anyresRows({ t, imageSize, isClip }: Grid, anyres: Anyres): number {
-  if (isClip) return t * pooledSide(anyres.side) ** 2 + 1;
+  if (isClip && anyres.clips) return t * anyres.clips.axis.length ** 2 + Number(anyres.clips.newline);
   if (imageSize === undefined) return anyres.side ** 2 + 1;
   return outputRows(anyres.side, shownGrid(imageSize, anyres));
 }
@@ -24,10 +21,8 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
   const weights = new Float32Array(rows.length);
   // −1 selects the newline.
   const tokenOrder = Int32Array.from({ length: tokens }, (_, token) => token);
-  if (grid.isClip) putFrames();
-  else putBaseTile();
-  if (grid.isClip || grid.imageSize === undefined) tokenOrder[tokens - 1] = -1;
-  else putShownGrid(grid.imageSize);
+  if (grid.isClip && anyres.clips) putFrames(anyres.clips);
+  else putImage();
   return {
     // The position table and the item's rows are both in raster order.
     patchTables: () => plainTaps(Int32Array.from({ length: grid.t * tile }, (_, patch) => patch % tile)),
@@ -36,17 +31,18 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
     tokenOrder,
   };
 
-  function putBaseTile(): void {
+  function putImage(): void {
     for (let patch = 0; patch < tile; patch++) {
       rows[patch * TOKEN_TAPS] = patch;
       weights[patch * TOKEN_TAPS] = 1;
     }
+    if (grid.imageSize === undefined) tokenOrder[tile] = -1;
+    else putShownGrid(grid.imageSize);
   }
 
   /** Writes the taps of all frames. */
-  function putFrames(): void {
+  function putFrames({ axis, newline }: ClipRows): void {
     const { side } = anyres;
-    const axis = centredTaps(pooledSide(side), side);
     let token = 0;
     for (let frame = 0; frame < grid.t; frame++) {
       for (const vertical of axis) {
@@ -54,6 +50,7 @@ export function anyresLayout(grid: Grid, anyres: Anyres): GridLayout {
           putTaps(token++, vertical, horizontal, (row, column) => frame * tile + row * side + column);
       }
     }
+    if (newline) tokenOrder[token] = -1;
   }
 
   /** Writes the taps of the grid after the base tile. `patchAt` maps a cell of the grid to its row in a tile. */

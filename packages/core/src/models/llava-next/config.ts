@@ -1,0 +1,96 @@
+/**
+ * Reads the parts of a LLaVA-NeXT config.json for the tower and for the tiling. The tower is CLIP, whose class row is
+ * dropped, or SigLIP, which has none. The features of several layers may be joined.
+ */
+import { type Pinpoint, pinpointsOf } from "../anyres.js";
+import {
+  checkHeads,
+  checkPatch,
+  readBoolean,
+  readFeatureLayers,
+  readPositiveNumber,
+  readVisionConfig,
+  refuseOther,
+  textConfigOf,
+  visionConfigOf,
+  wrongConfig,
+} from "../vision-config.js";
+import { PINPOINTS } from "./preprocess.js";
+
+/** Names and defaults of the tower as in transformers' LlavaNextConfig. */
+const DEFAULTS = {
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  num_channels: 3,
+  image_size: 336,
+  patch_size: 14,
+  hidden_act: "quick_gelu",
+};
+
+/** The same for SiglipVisionConfig. */
+const SIGLIP_DEFAULTS = {
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  num_channels: 3,
+  image_size: 224,
+  patch_size: 16,
+  hidden_act: "gelu_pytorch_tanh",
+};
+
+/** Keys at the top level of config.json. */
+const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
+
+/** Defaults of transformers' LlamaConfig, MistralConfig and GraniteConfig. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = { hidden_size: 4096 };
+
+export type LlavaNextConfig = ReturnType<typeof readLlavaNextConfig>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
+export function readLlavaNextConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
+  const visionConfig = visionConfigOf(checkpointConfig);
+  const isSiglip = visionConfig.model_type === "siglip_vision_model";
+  if (!isSiglip) refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
+  refuseOther(
+    "vision_feature_select_strategy",
+    checkpointConfig.vision_feature_select_strategy ?? "default",
+    isSiglip ? "full" : "default",
+  );
+  const vision = readVisionConfig(visionConfig, isSiglip ? SIGLIP_DEFAULTS : DEFAULTS);
+  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
+    key: "num_attention_heads",
+    rope: false,
+  });
+  checkPatch(vision.num_channels, vision.patch_size);
+  const side = Math.floor(vision.image_size / vision.patch_size);
+  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
+  const image_grid_pinpoints: readonly Pinpoint[] = pinpointsOf(
+    checkpointConfig,
+    vision.image_size,
+    PINPOINTS,
+  );
+  return {
+    ...vision,
+    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
+    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", isSiglip ? 1e-6 : 1e-5),
+    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    text_hidden_size: text.hidden_size,
+    image_grid_pinpoints,
+    /** For each joined feature, the number of layers that run before it. */
+    featureLayers: readLayers(checkpointConfig.vision_feature_layer ?? -2, vision.num_hidden_layers),
+    hasClassRow: !isSiglip,
+    /** Patches along one side of a tile. */
+    side,
+  };
+}
+
+/** @param value a layer, or a list of at most `depth`. @throws VG_MODEL_UNSUPPORTED */
+function readLayers(value: unknown, depth: number): readonly number[] {
+  const isList = Array.isArray(value) && value.length > 0 && value.length <= depth;
+  const layers: readonly unknown[] = isList ? value : [value];
+  return layers.map((vision_feature_layer) => readFeatureLayers({ vision_feature_layer }, depth, -2));
+}
