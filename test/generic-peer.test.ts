@@ -36,7 +36,7 @@ const FAMILIES = [
     "glm-ocr",
   ],
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
-  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr"],
+  ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "step3-vl"],
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";
