@@ -37,7 +37,7 @@ const FAMILIES = [
   ],
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
-  ...["granite-vision", "minimax-m3"],
+  ...["granite-vision", "minimax-m3", "step3-vl"],
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";
@@ -73,7 +73,7 @@ async function writeCase(family: string, path: string): Promise<void> {
   await mkdir(path);
   const checkpoint = fixture(`models/${family}-tiny`);
   await using model = await loadModel(checkpoint);
-  const { patchSize, spatialMergeSize: merge, fixedGrid } = model.vision;
+  const { patchSize, spatialMergeSize: merge, fixedGrid, tiled } = model.vision;
   const grids = fixedGrid
     ? [fixedGrid, fixedGrid]
     : [
@@ -92,7 +92,7 @@ async function writeCase(family: string, path: string): Promise<void> {
   if ((await main(["bench", ...files, ...once], io)) !== 0) throw new Error(io.err);
 
   // A tiled model cuts an image into tiles even if a tile holds it.
-  const tiles = fixedGrid && sizes.map((size) => imageGrid(size, model.processor));
+  const tiles = tiled ? sizes.map((size) => imageGrid(size, model.processor)) : undefined;
   const items = (tiles ?? grids).map((grid): EncoderItem & { format: "normalized" } => {
     const pixelValues = Float32Array.from(
       { length: patchCount(grid) * columnsOf(model) },

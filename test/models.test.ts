@@ -45,7 +45,7 @@ const FAMILIES = [
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
-  ...["granite-vision", "llava-next-video", "minimax-m3"],
+  ...["granite-vision", "llava-next-video", "minimax-m3", "step3p7", "step3-vl"],
 ];
 
 /** The fixtures keep pixel values as float16. */
@@ -129,6 +129,7 @@ test.each([
   ["internvl", { t: 4, h: 4, w: 4 }, 16, "tiles of an image are one frame of a batch"],
   ["hunyuan-vl", { t: 1, h: 2, w: 8 }, 7, "budgets count the rows of an answer"],
   ["lfm2-vl", { t: 3, h: 4, w: 4, next: { t: 1, h: 2, w: 8 } }, 16, "tiles and a thumbnail of another size"],
+  ["step3-vl", { t: 4, h: 4, w: 4, next: { t: 1, h: 8, w: 8 } }, 8, "convolutions over both grids"],
   [
     "llava-onevision",
     { t: 4, h: 4, w: 4, imageSize: { height: 100, width: 330 } },

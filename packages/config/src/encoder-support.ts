@@ -32,6 +32,9 @@ const ENCODER_SUPPORT: ReadonlyMap<string, EncoderSupport> = new Map<string, Enc
   ["internvl_chat", { compile: true, cudagraph: true }],
   ["llama4", { compile: true, cudagraph: true }],
   ["lfm2_vl", { compile: false, cudagraph: true, minTokenBudget: 64 }],
+  // 169 tokens: an image without tiles.
+  ["step3p7", { compile: false, cudagraph: true, minTokenBudget: 169 }],
+  ["step_robotics", { compile: false, cudagraph: true, minTokenBudget: 169 }],
   ["gemma3", { compile: false, cudagraph: true, minTokenBudget: 256 }],
   ["gemma4", { compile: false, cudagraph: true, minTokenBudget: 70 }],
 ]);

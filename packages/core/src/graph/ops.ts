@@ -162,10 +162,7 @@ export interface OpAttributes {
   linear_norm_rope: { readonly heads: number; readonly norm: Norm; readonly epsilon: number };
   /** A view: `count` columns from `start`. */
   slice_columns: { readonly start: number; readonly count: number };
-  /**
-   * A view: joins `factor` consecutive rows of the dim `patches` or `merged` into one of the dim `rows` (default
-   * `tokens`).
-   */
+  /** A view: joins `factor` consecutive rows into one of the dim `rows` (default `tokens`). */
   merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
@@ -725,8 +722,8 @@ export const OPS: { readonly [K in OpKind]: OpDefinition<K> } = {
     role: "view",
     infer(inputs, { factor, rows = "tokens" }) {
       const x = need(inputs, 0, "merge_rows");
-      if (!["patches", "merged"].includes(x.rows.dim ?? "") || x.rows.plus !== 0)
-        throw invalid("merge_rows", `only rows of patches can be merged, not ${printType(x)}`);
+      if (x.rows.dim === null || x.rows.plus !== 0)
+        throw invalid("merge_rows", `only rows of a dim can be merged, not ${printType(x)}`);
       return { ...x, rows: rowsOf(rows), columns: x.columns * factor };
     },
     print: ({ factor, rows }) => `factor=${factor}${rows === undefined ? "" : ` rows=${rows}`}`,

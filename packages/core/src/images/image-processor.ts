@@ -15,6 +15,8 @@ import type { ImageSize, ResizeBounds } from "./smart-resize.js";
 
 /** How an image is resized, cropped and tiled before it is cut into patches. */
 export interface FittedImage {
+  /** A size that the image is padded to before any resize, with black at its right and bottom. */
+  readonly paddedTo?: ImageSize;
   /** An intermediate size, at which pixels are rounded. */
   readonly via?: ImageSize;
   readonly resizeTo: ImageSize;
@@ -27,6 +29,8 @@ export interface FittedImage {
    * patch of a tile are dropped.
    */
   readonly tile?: ImageSize;
+  /** A size in whole patches that each tile is resized to after the cut. */
+  readonly tileResizedTo?: ImageSize;
   readonly thumbnail?: Thumbnail;
   /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
@@ -38,6 +42,8 @@ export interface FittedImage {
 export interface Thumbnail {
   /** The source of the thumbnail: the image itself, or the resized one. */
   readonly from: "image" | "resized";
+  /** As for the image. */
+  readonly via?: ImageSize;
   /** The thumbnail has its own grid. Default: it is one more tile. */
   readonly size?: ImageSize;
   /** The thumbnail comes before the tiles. Default: after them. */
@@ -263,7 +269,8 @@ function readSettings<Processor extends ImageProcessor>(
   const absent = { ...defaults, ...sizes.read(read, defaults) };
   const processor: Processor = {
     ...absent,
-    patchSize: read.patchSize(absent.patchSize),
+    // A family whose size keys have `patch_size` gives it another meaning.
+    patchSize: sizes.keys.includes("patch_size") ? absent.patchSize : read.patchSize(absent.patchSize),
     mergeSize: read.positiveInteger("merge_size", absent.mergeSize),
     temporalPatchSize: readTemporalPatch(read, absent.temporalPatchSize),
     filter: filterOf(file, settings.resample, absent.filter),

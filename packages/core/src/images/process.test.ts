@@ -117,6 +117,52 @@ test.each(MODEL_TYPES)("%s refuses sizes that are not positive whole numbers", (
   }
 });
 
+/** The uint8 level at a place of a grid that starts at a row of the item: patches of 14 × 14 pixels, row by row. */
+function levelAt({ pixels }: PixelItem, from: number, columns: number, y: number, x: number): number {
+  const patch = from + Math.floor(y / 14) * columns + Math.floor(x / 14);
+  return pixels[(patch * 3 * 14 + (y % 14)) * 14 + (x % 14)] as number;
+}
+
+test("a window that reaches beyond the image is black there, and the whole image comes last", async () => {
+  // Windows of 504 pixels: two across, and the image is 300 pixels high.
+  const item = (await processRaster(
+    frame(200, 300, 1008),
+    readImageProcessor(undefined, "step3p7"),
+  )) as PixelItem;
+  expect(item.grid).toEqual({ t: 2, h: 36, w: 36, next: { t: 1, h: 52, w: 52 } });
+  const window = 36 * 36;
+  const levels = [0, window].flatMap((from) => [
+    ...[299, 300, 503].map((y) => levelAt(item, from, 36, y, 9)),
+  ]);
+  expect(levels).toEqual([200, 0, 0, 200, 0, 0]);
+  expect(levelAt(item, 2 * window, 52, 727, 727)).toBe(200);
+});
+
+test("windows of an elongated small image grow to the size of a tile", async () => {
+  const [left, right] = [frame(50, 100, 100), frame(150, 100, 100)];
+  const rgb = new Uint8Array(2 * left.rgb.length);
+  for (let row = 0; row < 100; row++) {
+    rgb.set(left.rgb.subarray(0, 300), row * 600);
+    rgb.set(right.rgb.subarray(0, 300), row * 600 + 300);
+  }
+  const image = { height: 100, width: 200, rgb };
+  const item = (await processRaster(image, readImageProcessor(undefined, "step3p7"))) as PixelItem;
+  expect(item.grid).toEqual({ t: 2, h: 36, w: 36, next: { t: 1, h: 52, w: 52 } });
+  // Each window is resized alone: no pixel mixes both.
+  const levels = [0, 1].map((tile) => levelAt(item, tile * 36 * 36, 36, 250, tile === 0 ? 503 : 0));
+  expect(levels).toEqual([50, 150]);
+});
+
+test("a strip is padded to a square before it is resized", async () => {
+  const item = (await processRaster(
+    frame(200, 20, 364),
+    readImageProcessor(undefined, "step3p7"),
+  )) as PixelItem;
+  expect(item.grid).toEqual({ t: 1, h: 52, w: 52 });
+  // Twice as large: 40 rows show the image.
+  expect([30, 50, 700].map((y) => levelAt(item, 0, 52, y, 400))).toEqual([200, 0, 0]);
+});
+
 test("an empty list of frames, and frames of different sizes, are refused", async () => {
   expect((await failure(processVideo([], VIDEO))).message).toBe("a video has no frames: pass at least one");
   expect((await failure(processVideo([frame(1), frame(1, 64, 64)], VIDEO))).message).toBe(

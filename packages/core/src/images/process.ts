@@ -71,8 +71,9 @@ async function cutRaster(raster: Raster, processor: ImageProcessor): Promise<Pix
   const fitted = fitImage(raster, processor);
   const { filter, patchSize } = processor;
   const grid = gridOfImage(fitted, processor);
-  const { via, resizeTo, canvas = resizeTo, tile } = fitted;
-  if (via === undefined && tile === undefined && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
+  const { paddedTo, via, resizeTo, canvas = resizeTo, tile } = fitted;
+  const isDirect = paddedTo === undefined && via === undefined && tile === undefined;
+  if (isDirect && !processor.channelsLast && isSameSize(canvas, resizeTo)) {
     const layout = { filter, patchSize, mergeSize: mergeSizeOf(processor), temporalPatchSize: 1, resizeTo };
     return { format: "u8_still", grid, pixels: await patchifyFrames([raster.rgb], raster, layout) };
   }
@@ -86,18 +87,27 @@ async function fittedRows(
   processor: ImageProcessor,
 ): Promise<Uint8Array> {
   const { filter } = processor;
-  const { resizeTo, canvas = resizeTo, tile, thumbnail } = fitted;
-  const fit = await fittedTo(raster, fitted, filter);
-  const pixels = await patchRows({ rgb: placedOnCanvas(fit, fitted), ...canvas }, processor, tile);
+  const { paddedTo, resizeTo, canvas = resizeTo, tile, tileResizedTo, thumbnail } = fitted;
+  const image =
+    paddedTo === undefined ? raster : { rgb: onCanvas(raster, paddedTo, { top: 0, left: 0 }), ...paddedTo };
+  const fit = await fittedTo(image, fitted, filter);
+  const placed = { rgb: placedOnCanvas(fit, fitted), ...canvas };
+  const pixels = await patchRows(placed, processor, tile, tileResizedTo);
   if (thumbnail === undefined) return pixels;
-  const { size } = thumbnail;
-  const small = await resized(thumbnail.from === "image" ? raster : fit, size ?? (tile as ImageSize), filter);
+  const { from, via, size } = thumbnail;
+  const sizes = { ...(via && { via }), resizeTo: size ?? (tile as ImageSize) };
+  const small = await fittedTo(from === "image" ? image : fit, sizes, filter);
   const smallPixels = await patchRows(small, processor, size === undefined ? tile : undefined);
   return concatenate(thumbnail.first ? [smallPixels, pixels] : [pixels, smallPixels]);
 }
 
-/** The patches of an image, or of its tiles in sequence. */
-async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageSize): Promise<Uint8Array> {
+/** The patches of an image, or of its tiles in sequence. @param resizedTo the size that each tile is resized to */
+async function patchRows(
+  image: Raster,
+  processor: ImageProcessor,
+  tile?: ImageSize,
+  resizedTo = tile,
+): Promise<Uint8Array> {
   const { filter, patchSize, channelsLast } = processor;
   const patches = async (raster: Raster, mergeSize: number): Promise<Uint8Array> => {
     if (channelsLast) return pixelRows(raster, patchSize);
@@ -105,14 +115,15 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
     const layout = { filter, patchSize, mergeSize, temporalPatchSize: 1 };
     return patchifyFrames([raster.rgb], raster, layout);
   };
-  if (tile === undefined) return patches(image, mergeSizeOf(processor));
+  if (tile === undefined || resizedTo === undefined) return patches(image, mergeSizeOf(processor));
+  const isResized = !isSameSize(tile, resizedTo);
   // For a square tile of whole patches, the tile is the merge block whose patches are adjacent.
-  if (!channelsLast && tile.height === tile.width && tile.height % patchSize === 0)
+  if (!channelsLast && !isResized && tile.height === tile.width && tile.height % patchSize === 0)
     return patches(image, tile.height / patchSize);
   // Pixels after the last whole patch of a tile are dropped.
   const kept = {
-    height: Math.floor(tile.height / patchSize) * patchSize,
-    width: Math.floor(tile.width / patchSize) * patchSize,
+    height: Math.floor(resizedTo.height / patchSize) * patchSize,
+    width: Math.floor(resizedTo.width / patchSize) * patchSize,
   };
   const tiles = (image.height / tile.height) * (image.width / tile.width);
   const pixels = new Uint8Array(tiles * kept.height * kept.width * 3);
@@ -120,7 +131,9 @@ async function patchRows(image: Raster, processor: ImageProcessor, tile?: ImageS
   // Tiles are processed one at a time, so that only one copy is in memory.
   for (let top = 0; top < image.height; top += tile.height) {
     for (let left = 0; left < image.width; left += tile.width) {
-      const rows = await patches({ rgb: onCanvas(image, kept, { top, left }), ...kept }, 1);
+      const own = isResized ? tile : kept;
+      const cut = { rgb: onCanvas(image, own, { top, left }), ...own };
+      const rows = await patches(isResized ? await resized(cut, resizedTo, filter) : cut, 1);
       pixels.set(rows, at);
       at += rows.length;
     }
@@ -152,7 +165,7 @@ const resized = async (from: Raster, to: ImageSize, filter: ResizeFilter): Promi
 
 async function fittedTo(
   image: Raster,
-  { via, resizeTo }: FittedImage,
+  { via, resizeTo }: Pick<FittedImage, "via" | "resizeTo">,
   filter: ResizeFilter,
 ): Promise<Raster> {
   return resized(via === undefined ? image : await resized(image, via, filter), resizeTo, filter);
@@ -340,15 +353,15 @@ function commonSize(frames: readonly Raster[]): ImageSize {
 }
 
 function gridOfImage(
-  { resizeTo, canvas = resizeTo, tile, thumbnail, imageSize }: FittedImage,
+  { resizeTo, canvas = resizeTo, tile, tileResizedTo = tile, thumbnail, imageSize }: FittedImage,
   processor: ImageProcessor,
 ): Grid {
-  if (tile === undefined) return gridOf(1, canvas, processor);
+  if (tile === undefined || tileResizedTo === undefined) return gridOf(1, canvas, processor);
   const tiles = Math.floor(canvas.height / tile.height) * Math.floor(canvas.width / tile.width);
   const size = imageSize && { imageSize };
   if (thumbnail?.size === undefined)
-    return { ...gridOf(thumbnail === undefined ? tiles : tiles + 1, tile, processor), ...size };
-  const parts = [gridOf(tiles, tile, processor), gridOf(1, thumbnail.size, processor)] as const;
+    return { ...gridOf(thumbnail === undefined ? tiles : tiles + 1, tileResizedTo, processor), ...size };
+  const parts = [gridOf(tiles, tileResizedTo, processor), gridOf(1, thumbnail.size, processor)] as const;
   const [first, next] = thumbnail.first ? [parts[1], parts[0]] : parts;
   return { ...first, next, ...size };
 }

@@ -25,6 +25,7 @@ import { PIXTRAL_MODELS } from "./pixtral/published.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
+import { STEP_MODELS } from "./step3p7/published.js";
 
 /** Published models by the names of `--arch`: the parts of config.json that the tower's size follows from. */
 export const ARCHITECTURES = {
@@ -51,6 +52,7 @@ export const ARCHITECTURES = {
   ...LLAVA_ONEVISION_MODELS,
   ...LLAVA_ONEVISION1_5_MODELS,
   ...IDEFICS3_MODELS,
+  ...STEP_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
 export type ArchitectureName = keyof typeof ARCHITECTURES;

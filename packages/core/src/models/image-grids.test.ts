@@ -160,11 +160,20 @@ test("a side of an LFM2-VL image that rounds to 0 counts as one patch when decid
   expect([1024, 1056, 2200].map(isTiled)).toEqual([false, true, true]);
 });
 
+test("patch_size in a file of Step-3.7-Flash is the side of a tile, not of a patch", () => {
+  const file = { patch_size: 336, size: { height: 448, width: 448 }, vision_patch_size: 14 };
+  const processor = readImageProcessor({ ...file, downsampler_stride: 4 }, "step3p7");
+  const next = { t: 1, h: 32, w: 32 };
+  expect(processor.patchSize).toBe(14);
+  expect(imageGrid({ height: 672, width: 672 }, processor)).toEqual({ t: 4, h: 24, w: 24, next });
+});
+
 test.each([
   ["hunyuan_vl", { resample: 1 }],
   ["lfm2_vl", { do_resize: false }],
   ["internvl", { do_resize: false }],
   ["llava_onevision", { do_resize: false }],
+  ["step3p7", { do_resize: false }],
 ])("%s: %j has no effect, as in transformers", (modelType, settings) => {
   const { fit: _, ...processor } = readImageProcessor(settings, modelType);
   const { fit: __, ...expected } = readImageProcessor({}, modelType);
@@ -189,6 +198,9 @@ test.each([
     { image_grid_pinpoints: [[384, 100]] },
     "image_grid_pinpoints = [[384,100]]: it must be pairs of a height and a width in multiples of 384",
   ],
+  ["step3p7", { patch_size: 500 }, "patch_size = 500: it must be a multiple of 56"],
+  ["step3p7", { size: { height: 700, width: 728 } }, "size.width = 728: it must be height, which is 700"],
+  ["step3p7", { max_image_size: 0 }, "max_image_size = 0: it must be a positive whole number up to 16384"],
   ["lfm2_vl", { tile_size: 500 }, "tile_size = 500: it must be a multiple of 32"],
   ["lfm2_vl", { min_tiles: 11 }, "min_tiles = 11: it must be at most max_tiles, which is 10"],
   ["llama4", { max_patches: 300 }, "max_patches = 300: it must be at most 256"],

@@ -42,6 +42,7 @@ import { qwen2VL } from "./qwen2-vl/index.js";
 import { QWEN2_VL_VIDEOS } from "./qwen2-vl/preprocess.js";
 import { qwen3_5, qwen3OmniThinker, qwen3VL } from "./qwen3-vl/index.js";
 import { QWEN3_VL_VIDEOS } from "./qwen3-vl/preprocess.js";
+import { step3p7, stepRobotics } from "./step3p7/index.js";
 import type { VisionModel } from "./vision-model.js";
 
 const FAMILIES: Readonly<Record<string, ModelFamily>> = {
@@ -84,6 +85,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llavaonevision1_5: llavaOnevision1_5,
   idefics3,
   smolvlm: smolVLM,
+  step3p7,
+  step_robotics: stepRobotics,
   internvl: internVL,
   internvl_chat: internVLChat,
   qianfan_ocr: qianfanOCR,

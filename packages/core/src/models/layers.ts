@@ -3,7 +3,13 @@ import { VitgraphError } from "@vitgraph/errors";
 import { GraphBuilder, type ValueId } from "../graph/graph.js";
 import { type Activation, type ReorderedElements, rowsOf } from "../graph/ops.js";
 import type { PatchTable } from "./patch-tables.js";
-import { MODEL_INPUTS, SEGMENT_LISTS, type SegmentList, TOKEN_TAPS } from "./vision-model.js";
+import {
+  type ConvolutionInput,
+  MODEL_INPUTS,
+  SEGMENT_LISTS,
+  type SegmentList,
+  TOKEN_TAPS,
+} from "./vision-model.js";
 
 /** Rows of the cos/sin table per set of frequencies. A larger grid side would be over 100 000 pixels long. */
 export const MAX_GRID_SIDE = 8192;
@@ -169,6 +175,22 @@ export class TowerBuilder extends GraphBuilder {
       ...options,
       reordered: { sides, axes: [0, 2, 3, 1] },
     });
+  }
+
+  /**
+   * A 3 × 3 convolution by the layout's `convolutionRows`: gathers the rows under the kernel, then a product. The first
+   * one reads patches and gives rows of the dim `merged`; the second one reads those and gives tokens.
+   */
+  convolution(x: ValueId, name: string, columns: number, reads: ConvolutionInput): ValueId {
+    const [input, rows] =
+      reads === "patches"
+        ? [MODEL_INPUTS.patchKernelRows, "merged"]
+        : [MODEL_INPUTS.mergedKernelRows, "tokens"];
+    const channels = this.typeOf(x).columns;
+    const index = this.input(input, { element: "i32", rows: rowsOf(input), columns: 1 });
+    const padding = this.weight(`${name}.padding`, [1, channels], { literal: new Array(channels).fill(0) });
+    const gathered = this.add("assemble_rows", [x, padding, index], {}, `${name}.rows`);
+    return this.patchConvolution(this.mergeRows(gathered, 3, name, rows), name, columns, 3);
   }
 
   /**

@@ -163,7 +163,10 @@ function describeModel(
 /** The processor's patch size must be the tower's. @throws VG_MODEL_INVALID with both values */
 function checkAgainstTower(file: string, settings: Settings | undefined, vision: VisionModel): void {
   const expected = {
-    patch_size: vision.processorPatchSize ?? vision.patchSize,
+    // A family whose size keys have `patch_size` gives it another meaning.
+    ...(!sizeKeysOfModel(vision.modelType).includes("patch_size") && {
+      patch_size: vision.processorPatchSize ?? vision.patchSize,
+    }),
     merge_size: vision.spatialMergeSize,
     temporal_patch_size: vision.temporalPatchSize,
   };

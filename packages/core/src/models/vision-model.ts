@@ -35,7 +35,19 @@ export interface GridLayout {
    * last merge joins.
    */
   readonly tokenTaps?: { readonly rows: Int32Array; readonly weights: Float32Array };
+  /**
+   * For towers with convolutions, i32 [outputs · KERNEL_ROWS]: the rows under the kernel for each of its outputs; −1 is
+   * the padding. The first convolution reads the tower's rows and writes rows of the dim `merged`, which the second one
+   * reads.
+   */
+  readonly convolutionRows?: Readonly<Record<ConvolutionInput, Int32Array>>;
 }
+
+/** What a convolution reads. */
+export type ConvolutionInput = "patches" | "merged";
+
+/** Rows under the kernel of a 3 × 3 convolution. */
+export const KERNEL_ROWS = 9;
 
 /** Number of taps of a bilinear resize, and of the mean of a chunk's frames. */
 export const TOKEN_TAPS = 4;
@@ -123,6 +135,9 @@ export const MODEL_INPUTS = {
   tokenSources: "token_sources",
   tokenTapRows: "token_tap_rows",
   tokenTapWeights: "token_tap_weights",
+  /** Each also names the dim of its rows. */
+  patchKernelRows: "patch_kernel_rows",
+  mergedKernelRows: "merged_kernel_rows",
 } as const;
 
 /** Output rows of a grid. */

@@ -74,7 +74,8 @@ export class LayoutCache implements BatchLayout {
 function listBytes({ segments, ...orders }: GridLayout): number {
   const entries = Object.values(segments).reduce((sum, list) => sum + list.length, 0);
   const { patchOrder, tokenOrder, rowSources, rowPositions, patchRows, tokenSources, tokenTaps } = orders;
-  const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights];
+  const { patches, merged } = orders.convolutionRows ?? {};
+  const others = [rowPositions, tokenTaps?.rows, tokenTaps?.weights, patches, merged];
   return [patchOrder, tokenOrder, rowSources, patchRows, tokenSources, ...others].reduce(
     (sum, order) => sum + (order?.byteLength ?? 0),
     entries * Float64Array.BYTES_PER_ELEMENT,

@@ -78,3 +78,29 @@ test("orders of items lead into the rows of their own item, and those of learned
   expect(itemTokens).toEqual([2, 3]);
   expect(work.dims).toEqual({ patches: 3, tokens: 5, rows: 5, merged: 3, segments: 2 });
 });
+
+test("the rows under the kernels of two convolutions lead into the rows of their item", () => {
+  const kernel = (first: number) =>
+    Int32Array.from({ length: 9 }, (_, at) => (at < 4 ? -1 : first + (at % 2)));
+  const layout = () => ({
+    ...model.layout({ t: 1, h: 2, w: 2 }),
+    convolutionRows: { patches: Int32Array.from([...kernel(0), ...kernel(2)]), merged: kernel(0) },
+  });
+  const still = (w: number): EncoderItem => ({
+    format: "normalized",
+    grid: { t: 1, h: 1, w },
+    pixelValues: new Float32Array(w * 3 * model.temporalPatchSize * model.patchSize ** 2),
+  });
+  const batch = stageBatch({ ...model, spatialMergeSize: 1, layout, tokensOf: () => 1 }, [
+    still(4),
+    still(4),
+  ]);
+  const valuesOf = (name: string) => [
+    ...new Int32Array(batch.inputs.find((input) => input.name === name)!.bytes.buffer),
+  ];
+  // The second item starts at row 4 of the patches, and at row 2 of the merged ones.
+  expect(valuesOf("patch_kernel_rows")).toEqual([0, 2, 4, 6].flatMap((first) => [...kernel(first)]));
+  expect(valuesOf("merged_kernel_rows")).toEqual([...kernel(0), ...kernel(2)]);
+  const { patch_kernel_rows, merged, merged_kernel_rows } = batch.work.dims as Record<string, number>;
+  expect([patch_kernel_rows, merged, merged_kernel_rows]).toEqual([36, 4, 18]);
+});

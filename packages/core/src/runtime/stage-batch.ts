@@ -10,8 +10,10 @@ import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
+  type ConvolutionInput,
   type GridLayout,
   itemSpec,
+  KERNEL_ROWS,
   MODEL_INPUTS,
   SEGMENT_LISTS,
   type SegmentList,
@@ -69,6 +71,9 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
   const lists = segmentLists(layouts);
   const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
   const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
+  const kernelRows = (reads: ConvolutionInput) =>
+    layouts.map(({ convolutionRows }) => convolutionRows?.[reads].length ?? 0);
+  const itemConvolved = kernelRows("patches").map((rows) => rows / KERNEL_ROWS);
   const itemTapped = layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
   return {
     tokens: sum(specs.map(budgetTokensOf)),
@@ -82,6 +87,11 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
           merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
         }),
         ...(layouts[0]?.tokenTaps && { merged: sum(itemTapped) }),
+        ...(layouts[0]?.convolutionRows && {
+          [MODEL_INPUTS.patchKernelRows]: sum(kernelRows("patches")),
+          merged: sum(itemConvolved),
+          [MODEL_INPUTS.mergedKernelRows]: sum(kernelRows("merged")),
+        }),
         ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
       },
       attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
@@ -97,6 +107,8 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
       ...stagedOrder("patchRows", layouts, itemRows),
       ...stagedOrder("tokenSources", layouts, itemMerged),
       ...stagedTokenTaps(layouts, itemPatches),
+      ...stagedConvolution("patches", layouts, itemPatches),
+      ...stagedConvolution("merged", layouts, itemConvolved),
     ],
     grids: items.map(({ grid }) => grid),
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
@@ -144,6 +156,18 @@ function stagedTokenTaps(layouts: readonly GridLayout[], counts: readonly number
     stagedTable(MODEL_INPUTS.tokenTapRows, rows),
     stagedTable(MODEL_INPUTS.tokenTapWeights, concatenate(taps.map(({ weights }) => weights))),
   ];
+}
+
+/** @param counts of the rows that the convolution reads, per item */
+function stagedConvolution(
+  reads: ConvolutionInput,
+  layouts: readonly GridLayout[],
+  counts: readonly number[],
+): readonly StagedInput[] {
+  const rows = layouts.flatMap(({ convolutionRows }) => convolutionRows?.[reads] ?? []);
+  if (rows.length === 0) return [];
+  const name = reads === "patches" ? MODEL_INPUTS.patchKernelRows : MODEL_INPUTS.mergedKernelRows;
+  return [stagedTable(name, joinOrders(rows, counts))];
 }
 
 /** Each order leads into the rows behind those of the orders before it. */
