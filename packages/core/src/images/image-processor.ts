@@ -30,8 +30,6 @@ export interface FittedImage {
   readonly thumbnail?: Thumbnail;
   /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
-  /** For models that treat a clip's frames differently from an image's tiles. */
-  readonly isClip?: true;
 }
 
 /** A small version of the whole image, in addition to its tiles. */

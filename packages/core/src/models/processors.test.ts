@@ -185,7 +185,7 @@ describe("settings", () => {
     const size = { shortest_edge: 3136, longest_edge: 50_176 };
     const settings = { patch_size: 16, size, video_processor_type: name };
     const processor = readVideoProcessor(settings, modelType)!;
-    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w });
+    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w, isClip: true });
   });
 
   test("of videos: min_pixels and max_pixels of a file have no effect on Qwen3VLVideoProcessor", () => {

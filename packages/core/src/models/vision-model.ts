@@ -80,7 +80,7 @@ export interface VisionModel {
   readonly chunkFrames?: number;
   /** The only supported grid of a frame; absent if any is. */
   readonly fixedGrid?: Grid;
-  /** The frames of an item are tiles of one image, counted as one frame of a batch. */
+  /** An image becomes tiles, which count as one frame of a batch. The frames of a clip count each. */
   readonly tiled?: boolean;
   /** Items may have a second grid, for a thumbnail with another size than the tiles. */
   readonly twoGrids?: boolean;
@@ -167,7 +167,7 @@ export function itemSpec(
   return {
     inputSize,
     outputTokens,
-    frames: model.tiled ? 1 : grid.t,
+    frames: model.tiled && !grid.isClip ? 1 : grid.t,
     ...(budgetTokens > outputTokens && { budgetTokens }),
   };
 }
