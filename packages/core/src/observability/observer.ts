@@ -61,8 +61,11 @@ export interface BatchEvent extends BatchStart {
   readonly deviceMs: number;
   /** From submitting the batch to its results. */
   readonly wallMs: number;
-  /** `failed` if the whole batch failed. An item with NaN in its result fails alone, and its batch is `ok`. */
-  readonly outcome: "ok" | "failed";
+  /**
+   * `failed` if the whole batch failed; `cancelled` if its callers had gone before it was done. An item with NaN in its
+   * result fails alone, and its batch is `ok`.
+   */
+  readonly outcome: "ok" | "failed" | "cancelled";
 }
 
 /** An item that got its result, or its error. */

@@ -59,7 +59,7 @@ export class RecentTraffic implements EngineObserver {
     });
     if (this.#batches.length > BATCHES) this.#batches.shift();
     for (const waitedMs of queueMs) this.#queueMs.add(waitedMs);
-    if (outcome === "failed") return;
+    if (outcome !== "ok") return;
     this.#deviceMs.add(deviceMs);
     this.#items += items;
     this.#tokens += tokens;
