@@ -34,7 +34,7 @@ export const LLAVA_ONEVISION_IMAGES: ImageProcessorDefaults = {
     keys: ["image_grid_pinpoints"],
     read(settings) {
       const tile = readTile(settings);
-      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? PINPOINTS, tile);
+      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints", PINPOINTS), tile);
       if (pinpoints !== undefined) return anyres(tile, pinpoints);
       return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
     },

@@ -25,6 +25,7 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
       const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
       const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
       size.onlyKeys(["shortest_edge"]);
+      settings.notNull("do_center_crop", "crop_size");
       const crop = cropSize.square(224);
       for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
       // With do_pad, LlavaImageProcessor pads to a square before the resize. CLIPImageProcessor ignores the key.
