@@ -4,7 +4,7 @@
  */
 import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
-import { type LocateOffset, offsetPlaces } from "./document.js";
+import { type LocateOffset, offsetPlaces, parseJsonDocument } from "./document.js";
 import { byPlace, type ConfigFinding, configFindings } from "./findings.js";
 import type { TextEdit } from "./fix.js";
 import type { LintFacts } from "./lint.js";
@@ -49,17 +49,21 @@ export function configTexts(file: TextFile): readonly ConfigText[] {
 }
 
 /**
- * The findings in a YAML file: a `--config` file, a bare compilation config, or any file with configs further inside,
- * such as manifests and the values of a Helm chart. In the order of the text; findings without a line come last.
+ * The findings in a YAML or JSON file: a `--config` file, a bare compilation config, or any file with configs further
+ * inside, such as manifests and the values of a Helm chart. In the order of the text; findings without a line come last.
+ * @param file its name's ending gives the format; without one, text that begins with [, { or " is JSON
  */
-export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
+export function fileFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
+  // JSON is YAML, except that a config in a file of its own is strict JSON for vLLM.
   const documents = parseYamlStream(file.text);
   const configs = yamlConfigs(file, documents);
-  if (isConfigFile(documents, configs)) {
-    const parse = () => parseConfigFile(parseYamlDocument(file.text, file.name)).compilationConfig;
+  const faults = documents.flatMap(({ errors }) => errors);
+  const isJson = isJsonFile(file);
+  if (isConfigFile(documents, configs) || (isJson && faults.length > 0)) {
+    const read = isJson ? parseJsonDocument : parseYamlDocument;
+    const parse = () => parseConfigFile(read(file.text, file.name)).compilationConfig;
     return configFindings(file.name, parse, facts);
   }
-  const faults = documents.flatMap(({ errors }) => errors);
   if (faults.length > 0) {
     const locate = offsetPlaces(file.text, file.name);
     const problems = faults.map((fault) => yamlProblem(fault, locate));
@@ -70,6 +74,11 @@ export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly Co
   if (configs.length > 0) return configs.flatMap((config) => config.findings(facts)).sort(byPlace);
   const message = "no compilation config in the manifests";
   return [{ source: file.name, severity: "note", message }];
+}
+
+function isJsonFile({ name, text }: TextFile): boolean {
+  const ending = /\.(json|ya?ml)$/i.exec(name)?.[1]?.toLowerCase();
+  return ending === undefined ? /^\s*[[{"]/.test(text) : ending === "json";
 }
 
 /** True if the file is a `--config` file or a bare config; also if it is empty or not YAML, which the parser reports. */
@@ -180,13 +189,13 @@ function optionOf(key: unknown): string {
   return isScalar(key) ? String(key.value).replaceAll("_", "-") : "";
 }
 
-/** YAML files in a ConfigMap: `serve.yaml: |`. Files inside these files are not searched. */
+/** YAML and JSON files in a ConfigMap: `serve.yaml: |`. Files inside these files are not searched. */
 function filesIn(document: Document, file: TextFile): readonly ConfigText[] {
   const locate = offsetPlaces(file.text, file.name);
   const found: ConfigText[] = [];
   visit(document, {
     Pair(_, { key, value }) {
-      if (!isScalar(key) || !/\.ya?ml$/.test(String(key.value)) || !isScalar(value)) return;
+      if (!isScalar(key) || !/\.(json|ya?ml)$/.test(String(key.value)) || !isScalar(value)) return;
       const inner = embeddedJson(value, document, file.text);
       if (inner?.embedEdit === undefined) return;
       const place = placeIn(inner.text, (offset) => locate(inner.toSource(offset)));
