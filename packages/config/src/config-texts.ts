@@ -18,6 +18,7 @@ import { parseYamlDocument, yamlProblem } from "./yaml-document.js";
 import { type EmbeddedJson, embeddedJson } from "./yaml-json.js";
 import { parseYamlStream } from "./yaml-parse.js";
 
+/** A file to search for compilation configs. */
 export interface TextFile {
   /** The file's name, or its path. */
   readonly name: string;
@@ -27,15 +28,19 @@ export interface TextFile {
 /** A text inside a file. `embedEdit` is absent if the file has it in another form, such as a map. */
 export interface PartOfFile {
   readonly text: string;
+  /** Offset in the file of an offset in the part. */
   toSource(offset: number): number;
   /** Undefined outside the part. */
   toPart(sourceOffset: number): number | undefined;
+  /** An edit of the part as one of the file; undefined if it cannot be written there. */
   embedEdit?(edit: TextEdit): TextEdit | undefined;
 }
 
+/** A compilation config in a file: its findings, and its parts for completion and hover. */
 export interface ConfigText {
   /** Offset at which findings about the whole config are shown. */
   readonly start: number;
+  /** The findings of this config, with places and fixes in the file. @param facts about the model, for the linter */
   findings(facts?: LintFacts): readonly ConfigFinding[];
   /** The config's JSON, for completion and hover. */
   readonly json: readonly PartOfFile[];

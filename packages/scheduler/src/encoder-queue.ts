@@ -81,6 +81,7 @@ export class EncoderQueue<T extends Packable, Result> {
     return this.#waiting.size;
   }
 
+  /** Batches that run. */
   get batchesInFlight(): number {
     return this.#batchesInFlight;
   }

@@ -33,6 +33,7 @@ export interface BudgetReport {
   readonly byBudget: readonly BudgetUse[];
 }
 
+/** The use of one budget by a histogram. */
 export interface BudgetUse {
   readonly budget: number;
   /** Share of items that run in it. */

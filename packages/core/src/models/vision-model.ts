@@ -96,6 +96,7 @@ export interface VisionModel {
   readonly imageSettings?: Partial<ImageProcessor>;
   /** `channelScale` f32 [channels, 2]: how the image processor normalises uint8 pixels, y = u8 · scale + shift. */
   buildGraph(options: { channelScale: Float32Array }): Graph;
+  /** The tables of an item with this grid. The grid must be within the limits above. */
   layout(grid: Grid): GridLayout;
 }
 

@@ -201,6 +201,7 @@ export class VisionEncoder implements Disposable {
     }
   }
 
+  /** Counts of batches, graphs and the grid cache since the start. */
   stats(): EncoderStats {
     return { ...this.#stats.snapshot(), gridCache: this.#gridCache?.stats() ?? null };
   }
