@@ -311,7 +311,7 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
 const BOUNDED_SIZES: SizeSettings = {
   keys: ["min_pixels", "max_pixels"],
   read(settings, { minPixels, maxPixels, fixedSize }) {
-    // The class of Qwen2-VL has its default in place of null.
+    // Most classes with bounds have their default in place of null.
     const size = fixedSize === undefined ? settings.objectOrNull("size") : settings.object("size");
     size.bothOrNeither("shortest_edge", "longest_edge");
     size.bothOrNeither("min_pixels", "max_pixels");
