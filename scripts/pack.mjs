@@ -4,7 +4,7 @@
 // folder named after the platform, since npm refuses to install it here. Addons that are not packed are listed with the reason.
 //
 //     --cuda    the CUDA addon too, for all architectures (VITGRAPH_CUDA_ARCHITECTURES names fewer): takes minutes
-//     --built   packs the addons of the last `npm run build` instead of portable ones, and cross-compiles nothing
+//     --built   packs what the last `npm run build` built, installs and compiles nothing, and lists what is missing
 //
 // A portable addon has no OpenBLAS, and its own copy of the C++ library: it needs glibc alone, of the version of the system
 // that built it or a newer one.
@@ -19,7 +19,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { build, install } from "./bootstrap.mjs";
@@ -59,18 +59,26 @@ export const canCrossCompile = (platform) =>
  * @returns the tarballs' paths
  */
 export function pack({ addons, out = OUT }) {
-  rmSync(out, { recursive: true, force: true });
-  mkdirSync(out, { recursive: true });
   const manifests = readdirSync(join(root, "packages"))
     .filter((folder) => existsSync(join(root, "packages", folder, "package.json")))
     .map((folder) => ({ folder: `packages/${folder}`, manifest: readJson(folder) }))
     // The VS Code extension is packed as a .vsix, by its own script.
     .filter(({ manifest }) => manifest.engines?.vscode === undefined);
+  const needed = [
+    ...manifests.flatMap(({ folder, manifest }) =>
+      packedFiles(manifest).map((name) => join(root, folder, name)),
+    ),
+    ...Object.values(addons).map((folder) => addonFile(folder, "cpu")),
+  ];
+  const missing = needed.filter((path) => !existsSync(path)).map((path) => relative(root, path));
+  if (missing.length > 0) fail(`not built: ${missing.join(", ")}. Run npm run build.`);
+  rmSync(out, { recursive: true, force: true });
+  mkdirSync(out, { recursive: true });
   const versions = new Map(manifests.map(({ manifest }) => [manifest.name, manifest.version]));
   for (const { folder, manifest } of manifests) {
     const staged = join(out, "staged", manifest.name);
     mkdirSync(staged, { recursive: true });
-    copyFiles(join(root, folder), staged, manifest.files);
+    copyFiles(join(root, folder), staged, manifest);
     const readme = publishedReadme(
       readFileSync(join(root, folder, "README.md"), "utf8"),
       folder,
@@ -81,7 +89,7 @@ export function pack({ addons, out = OUT }) {
   }
   for (const [platform, folder] of Object.entries(addons)) {
     for (const backend of ["cpu", "cuda"])
-      packAddon(platform, backend, join(folder, `vitgraph_${backend}.node`), versions, out);
+      packAddon(platform, backend, addonFile(folder, backend), versions, out);
   }
   return readdirSync(out, { recursive: true })
     .filter((name) => name.endsWith(".tgz"))
@@ -90,14 +98,20 @@ export function pack({ addons, out = OUT }) {
 
 const readJson = (folder) => JSON.parse(readFileSync(join(root, "packages", folder, "package.json"), "utf8"));
 
+const addonFile = (folder, backend) => join(folder, `vitgraph_${backend}.node`);
+
 /** `files` as npm reads it: names, and names that are left out. */
-function copyFiles(source, staged, files) {
-  const left = files.filter((name) => name.startsWith("!")).map((name) => join(source, name.slice(1)));
-  for (const name of files.filter((name) => !name.startsWith("!"))) {
-    const from = join(source, name);
-    if (!existsSync(from)) fail(`${from} is to be packed and does not exist: run npm run build.`);
-    cpSync(from, join(staged, name), { recursive: true, filter: (path) => !left.includes(path) });
-  }
+const packedFiles = ({ files }) => files.filter((name) => !name.startsWith("!"));
+
+function copyFiles(source, staged, manifest) {
+  const left = manifest.files
+    .filter((name) => name.startsWith("!"))
+    .map((name) => join(source, name.slice(1)));
+  for (const name of packedFiles(manifest))
+    cpSync(join(source, name), join(staged, name), {
+      recursive: true,
+      filter: (path) => !left.includes(path),
+    });
 }
 
 /** The manifest without what only the repository needs. */
@@ -154,10 +168,7 @@ function withoutSources(exports) {
 const addonPackage = (platform, backend) => `${KERNELS}-${platform}${backend === "cuda" ? "-cuda" : ""}`;
 
 function packAddon(platform, backend, addon, versions, out) {
-  if (!existsSync(addon)) {
-    if (backend === "cpu") fail(`${addon} does not exist: run npm run build.`);
-    return;
-  }
+  if (!existsSync(addon)) return;
   const [os, cpu] = platform.split("-");
   const name = addonPackage(platform, backend);
   const staged = join(out, "staged", name);
@@ -237,8 +248,10 @@ function listMissing(addons, cuda) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values } = parseArgs({ options: { cuda: { type: "boolean" }, built: { type: "boolean" } } });
   const { cuda = false, built = false } = values;
-  install();
-  build();
+  if (!built) {
+    install();
+    build();
+  }
   const addons = {
     [HERE]: built ? join(root, "packages/cuda-kernels/build/Release") : buildPortable(HERE, { cuda }),
   };

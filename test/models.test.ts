@@ -24,6 +24,7 @@ import {
   writeSafetensors,
 } from "@vitgraph/core";
 import { createNullDevice } from "@vitgraph/cuda-kernels/testing";
+import { VirtualClock } from "@vitgraph/scheduler/testing";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import {
@@ -368,6 +369,56 @@ test("a clip in parts ends with its encoder, and nothing is loaded for the other
   expect(device.submissions).toHaveLength(1);
   expect(device.liveHandles()).toBe(0);
 });
+
+test.each([
+  ["a signal", "VG_ABORTED", 0],
+  ["a signal, with an output cache", "VG_ABORTED", 2 ** 20],
+  ["a deadline", "VG_DEADLINE_EXCEEDED", 0],
+  ["closing the engine", "VG_CLOSED", 0],
+] as const)(
+  "a clip in parts that is cancelled runs no other part: by %s",
+  async (way, code, outputCacheBytes) => {
+    const controller = new AbortController();
+    const clock = new VirtualClock();
+    const outcomes: string[] = [];
+    let ready = false;
+    let closed: Promise<void> | undefined;
+    const device = createNullDevice({
+      respond: async () => {
+        if (!ready) return;
+        if (way === "a deadline") await clock.advance(50);
+        else if (code === "VG_CLOSED") closed = engine.close({ abort: true });
+        else controller.abort(new Error("the connection has closed"));
+      },
+    });
+    const engine = await EncoderEngine.create({
+      model: fixture("models/kimi-k25-tiny"),
+      devices: [() => device],
+      clock,
+      maxBatchTokens: 64,
+      gridCacheBytes: 0,
+      outputCacheBytes,
+      observers: [{ batchEnded: ({ outcome }) => outcomes.push(outcome) }],
+    });
+    const before = device.submissions.length;
+    ready = true;
+    const grid = { t: 69, h: 4, w: 2 };
+    const pixelValues = new Float32Array(patchCount(grid) * 588);
+    const options = way === "a deadline" ? { timeoutMs: 50 } : { signal: controller.signal };
+    const [outcome] = await engine.encode([{ format: "normalized", grid, pixelValues }], options);
+    expect(outcome).toMatchObject({ status: "rejected", reason: { code } });
+    await (closed ?? engine.drain());
+    expect(device.submissions.length - before).toBe(1);
+    expect(outcomes).toEqual(["cancelled"]);
+    if (closed === undefined) {
+      const { devices, queue } = engine.stats();
+      expect(devices).toMatchObject([{ state: "up" }]);
+      expect(queue).toMatchObject({ items: 0, tokens: 0 });
+      await engine.close();
+    }
+    expect(device.liveHandles()).toBe(0);
+  },
+);
 
 test("a config under the hub's names of Kimi-K2.5 is the same model", async () => {
   const read = async (file: string) =>

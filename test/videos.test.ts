@@ -164,6 +164,14 @@ test.each([
   // From the file and from its frames, together with an image.
   const [ofFile, ofImage, ofFrames] = await engine.encode([{ video }, { image }, { frames }]);
   expect(ofImage?.status).toBe("fulfilled");
+  const specs = await engine.getItemSpecs([{ video }, { image }, { frames }, await clip.decode()]);
+  // An image is one frame of a batch, whether it becomes tiles or not.
+  expect(specs.map((spec) => spec.status === "fulfilled" && spec.value.frames)).toEqual([
+    grid!.t,
+    1,
+    grid!.t,
+    grid!.t,
+  ]);
   for (const outcome of [ofFile, ofFrames]) {
     if (outcome?.status !== "fulfilled") throw outcome?.reason;
     expect(outcome.value.grid).toMatchObject(grid!);

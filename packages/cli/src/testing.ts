@@ -14,6 +14,7 @@ export interface FakeIo extends CliIo {
   interrupt(): void;
 }
 
+/** Options of a command line in a test: its standard input and its terminal. */
 export interface FakeIoOptions {
   readonly stdin?: string | Uint8Array;
   /** Makes stderr a terminal of this width. Default: it is a pipe. */

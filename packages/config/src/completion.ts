@@ -10,6 +10,7 @@ import {
   writableKeys,
 } from "./schema.js";
 
+/** A key or a value that can be inserted at the cursor. */
 export interface ConfigCompletion {
   readonly label: string;
   readonly detail?: string;
@@ -19,12 +20,14 @@ export interface ConfigCompletion {
   readonly isEncoders: boolean;
 }
 
+/** The completions at a cursor, and the part of the text that they replace: offsets from `from` to `to`. */
 export interface ConfigCompletions {
   readonly from: number;
   readonly to: number;
   readonly options: readonly ConfigCompletion[];
 }
 
+/** The documentation of the key or value under a cursor, in Markdown. */
 export interface ConfigHover {
   /** The key or the value under the cursor: offsets in the text. */
   readonly from: number;

@@ -1,11 +1,11 @@
 /** Findings in YAML files of every kind. Places inside arguments are tested with the editor's language service. */
 import { describe, expect, test } from "vitest";
 import { applyFix, mergeFixes } from "./fix.js";
-import { yamlFindings } from "./yaml.js";
+import { fileFindings } from "./yaml.js";
 
 /** "line:column severity: message" of each finding. */
 function found(text: string): readonly string[] {
-  return yamlFindings({ name: "a.yaml", text }).map(
+  return fileFindings({ name: "a.yaml", text }).map(
     ({ line, column, severity, message }) =>
       `${line === undefined ? "" : `${line}:${column} `}${severity}: ${message}`,
   );
@@ -28,7 +28,7 @@ spec:
 describe("files with configs further inside", () => {
   test("manifests: only the arguments are read", () => {
     expect(found(MANIFESTS)).toEqual([`10:37 error: ${TYPO}`]);
-    const [finding] = yamlFindings({ name: "a.yaml", text: MANIFESTS });
+    const [finding] = fileFindings({ name: "a.yaml", text: MANIFESTS });
     expect(applyFix(MANIFESTS, finding!.fix!)).toBe(MANIFESTS.replace("encodre", "encoder"));
   });
 
@@ -44,7 +44,7 @@ data:
   quoted.yml: "compilation-config: '{\\"cudagraph_mm_encodre\\": true}'\\n"
 `;
     expect(found(text)).toEqual([`8:7 error: ${TYPO}`, `9:39 error: ${TYPO}`]);
-    const fixes = yamlFindings({ name: "a.yaml", text }).map(({ fix }) => fix!);
+    const fixes = fileFindings({ name: "a.yaml", text }).map(({ fix }) => fix!);
     expect(applyFix(text, { title: "", edits: mergeFixes(fixes) })).toBe(
       text.replaceAll("encodre", "encoder"),
     );
@@ -62,7 +62,7 @@ spec:
   containers:
     - args: [-cc, '{"encoder_cudagraph_token_budgets": [64, 64]}', -cc.mode=$(MODE)]
 `;
-    const lines = yamlFindings({ name: "a.yaml", text }).map(({ line, column }) => [line, column]);
+    const lines = fileFindings({ name: "a.yaml", text }).map(({ line, column }) => [line, column]);
     expect(lines).toEqual([
       [5, 7],
       [10, 56],
@@ -73,7 +73,7 @@ spec:
 
   test("the linter gets the facts", () => {
     const text = `services: {vllm: {command: [-cc, '{"compile_mm_encoder": true}']}}\n`;
-    const findings = yamlFindings({ name: "a.yaml", text }, { modelType: "blip_2", compileSupported: false });
+    const findings = fileFindings({ name: "a.yaml", text }, { modelType: "blip_2", compileSupported: false });
     expect(findings.map(({ rule }) => rule)).toEqual(["compile-unsupported"]);
   });
 
@@ -110,6 +110,61 @@ spec:
       `4:44 ${note}`,
       `5:40 ${note}`,
     ]);
+  });
+});
+
+describe("JSON is read as YAML is", () => {
+  const foundIn = (value: unknown, name = "a.json") => {
+    const text = JSON.stringify(value, null, "\t");
+    return fileFindings({ name, text }).map(({ line, message }) => [
+      text.split("\n")[line! - 1]?.trim(),
+      message,
+    ]);
+  };
+  const args = ["--model", "m", "-cc", '{"cudagraph_mm_encodre": true}'];
+  const container = { name: "a/b\u00e9\ud83d\ude00", args };
+  const deployment = (spec: unknown) => ({ apiVersion: "apps/v1", kind: "Deployment", spec });
+  const line = JSON.stringify(args[3]);
+
+  test("a manifest, a list of them, and a compose file", () => {
+    const pod = { template: { spec: { containers: [container] } } };
+    expect(foundIn(deployment(pod))).toEqual([[line, TYPO]]);
+    const list = {
+      apiVersion: "v1",
+      kind: "List",
+      items: [{ kind: "Service" }, deployment(pod), deployment(pod)],
+    };
+    expect(foundIn(list)).toEqual([
+      [line, TYPO],
+      [line, TYPO],
+    ]);
+    expect(foundIn({ services: { vllm: { command: args } } })).toEqual([[line, TYPO]]);
+    // Standard input has no ending.
+    expect(foundIn(list, "standard input")).toHaveLength(2);
+  });
+
+  test("values of a Helm chart, and files in a ConfigMap, JSON among them", () => {
+    expect(foundIn({ vllm: { "compilation-config": { cudagraph_mm_encodre: true } } })).toEqual([
+      ['"cudagraph_mm_encodre": true', TYPO],
+    ]);
+    const file = JSON.stringify({ "compilation-config": { cudagraph_mm_encodre: true } });
+    const map = { apiVersion: "v1", kind: "ConfigMap", data: { "serve.json": file, "notes.json": "[1, 2" } };
+    expect(foundIn(map)).toEqual([[`"serve.json": ${JSON.stringify(file)},`, TYPO]]);
+  });
+
+  test("fixes are written as JSON", () => {
+    const text = JSON.stringify(deployment({ template: { spec: { containers: [container] } } }), null, 2);
+    const [finding] = fileFindings({ name: "a.json", text });
+    expect(applyFix(text, finding!.fix!)).toBe(text.replace("encodre", "encoder"));
+  });
+
+  test("a manifest without a config is noted, and a bare config is strict JSON", () => {
+    expect(foundIn(deployment({}))).toEqual([[undefined, "no compilation config in the manifests"]]);
+    expect(foundIn({ cudagraph_mm_encodre: true })).toEqual([['"cudagraph_mm_encodre": true', TYPO]]);
+    const [comment] = fileFindings({ name: "a.json", text: '{"mode": 3} # no' });
+    expect(comment?.message).toContain("this is not JSON");
+    const [cut] = fileFindings({ name: "a.json", text: '{"kind": "List", "apiVersion": "v1", "items": [' });
+    expect(cut?.message).toContain("this is not JSON");
   });
 });
 

@@ -4,7 +4,7 @@
  */
 import { nearestKey } from "@vitgraph/errors";
 import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
-import { type LocateOffset, offsetPlaces } from "./document.js";
+import { type LocateOffset, offsetPlaces, parseJsonDocument } from "./document.js";
 import { byPlace, type ConfigFinding, configFindings } from "./findings.js";
 import type { TextEdit } from "./fix.js";
 import type { LintFacts } from "./lint.js";
@@ -18,6 +18,7 @@ import { parseYamlDocument, yamlProblem } from "./yaml-document.js";
 import { type EmbeddedJson, embeddedJson } from "./yaml-json.js";
 import { parseYamlStream } from "./yaml-parse.js";
 
+/** A file to search for compilation configs. */
 export interface TextFile {
   /** The file's name, or its path. */
   readonly name: string;
@@ -27,15 +28,19 @@ export interface TextFile {
 /** A text inside a file. `embedEdit` is absent if the file has it in another form, such as a map. */
 export interface PartOfFile {
   readonly text: string;
+  /** Offset in the file of an offset in the part. */
   toSource(offset: number): number;
   /** Undefined outside the part. */
   toPart(sourceOffset: number): number | undefined;
+  /** An edit of the part as one of the file; undefined if it cannot be written there. */
   embedEdit?(edit: TextEdit): TextEdit | undefined;
 }
 
+/** A compilation config in a file: its findings, and its parts for completion and hover. */
 export interface ConfigText {
   /** Offset at which findings about the whole config are shown. */
   readonly start: number;
+  /** The findings of this config, with places and fixes in the file. @param facts about the model, for the linter */
   findings(facts?: LintFacts): readonly ConfigFinding[];
   /** The config's JSON, for completion and hover. */
   readonly json: readonly PartOfFile[];
@@ -49,17 +54,21 @@ export function configTexts(file: TextFile): readonly ConfigText[] {
 }
 
 /**
- * The findings in a YAML file: a `--config` file, a bare compilation config, or any file with configs further inside,
- * such as manifests and the values of a Helm chart. In the order of the text; findings without a line come last.
+ * The findings in a YAML or JSON file: a `--config` file, a bare compilation config, or any file with configs further
+ * inside, such as manifests and the values of a Helm chart. In the order of the text; findings without a line come last.
+ * @param file its name's ending gives the format; without one, text that begins with [, { or " is JSON
  */
-export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
+export function fileFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
+  // JSON is YAML, except that a config in a file of its own is strict JSON for vLLM.
   const documents = parseYamlStream(file.text);
   const configs = yamlConfigs(file, documents);
-  if (isConfigFile(documents, configs)) {
-    const parse = () => parseConfigFile(parseYamlDocument(file.text, file.name)).compilationConfig;
+  const faults = documents.flatMap(({ errors }) => errors);
+  const isJson = isJsonFile(file);
+  if (isConfigFile(documents, configs) || (isJson && faults.length > 0)) {
+    const read = isJson ? parseJsonDocument : parseYamlDocument;
+    const parse = () => parseConfigFile(read(file.text, file.name)).compilationConfig;
     return configFindings(file.name, parse, facts);
   }
-  const faults = documents.flatMap(({ errors }) => errors);
   if (faults.length > 0) {
     const locate = offsetPlaces(file.text, file.name);
     const problems = faults.map((fault) => yamlProblem(fault, locate));
@@ -70,6 +79,11 @@ export function yamlFindings(file: TextFile, facts: LintFacts = {}): readonly Co
   if (configs.length > 0) return configs.flatMap((config) => config.findings(facts)).sort(byPlace);
   const message = "no compilation config in the manifests";
   return [{ source: file.name, severity: "note", message }];
+}
+
+function isJsonFile({ name, text }: TextFile): boolean {
+  const ending = /\.(json|ya?ml)$/i.exec(name)?.[1]?.toLowerCase();
+  return ending === undefined ? /^\s*[[{"]/.test(text) : ending === "json";
 }
 
 /** True if the file is a `--config` file or a bare config; also if it is empty or not YAML, which the parser reports. */
@@ -180,13 +194,13 @@ function optionOf(key: unknown): string {
   return isScalar(key) ? String(key.value).replaceAll("_", "-") : "";
 }
 
-/** YAML files in a ConfigMap: `serve.yaml: |`. Files inside these files are not searched. */
+/** YAML and JSON files in a ConfigMap: `serve.yaml: |`. Files inside these files are not searched. */
 function filesIn(document: Document, file: TextFile): readonly ConfigText[] {
   const locate = offsetPlaces(file.text, file.name);
   const found: ConfigText[] = [];
   visit(document, {
     Pair(_, { key, value }) {
-      if (!isScalar(key) || !/\.ya?ml$/.test(String(key.value)) || !isScalar(value)) return;
+      if (!isScalar(key) || !/\.(json|ya?ml)$/.test(String(key.value)) || !isScalar(value)) return;
       const inner = embeddedJson(value, document, file.text);
       if (inner?.embedEdit === undefined) return;
       const place = placeIn(inner.text, (offset) => locate(inner.toSource(offset)));

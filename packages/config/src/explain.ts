@@ -6,6 +6,7 @@ import { formatPlace } from "./problem.js";
 import { compilationConfigSchema, dereference, type SchemaNode } from "./schema.js";
 import { valueAt } from "./value.js";
 
+/** A key of a resolved config: its value, and the origin of that value. */
 export interface ExplainedKey {
   /** JSON pointer: "/pass_config/enable_sp". */
   readonly pointer: string;

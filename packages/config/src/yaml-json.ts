@@ -7,6 +7,7 @@ import type { TextEdit } from "./fix.js";
 import { parseYaml } from "./yaml-parse.js";
 import { editScalar, scalarOffsets } from "./yaml-scalar.js";
 
+/** A value of a YAML text as JSON text, with the offsets of each in the other. */
 export interface EmbeddedJson {
   readonly text: string;
   /** Offset in the YAML text of an offset in the JSON text. */

@@ -7,9 +7,9 @@
 export {
   type ConfigText,
   configTexts,
+  fileFindings,
   type PartOfFile,
   type TextFile,
-  yamlFindings,
 } from "./config-texts.js";
 export { parseYamlDocument } from "./yaml-document.js";
 export { type EmbeddedJson, extractJson } from "./yaml-json.js";

@@ -4,6 +4,7 @@ import { promisify } from "node:util";
 import { VitgraphError } from "@vitgraph/errors";
 import { loadSharp } from "./images/load-sharp.js";
 
+/** The decoders of images and videos on this machine. */
 export interface DecoderVersions {
   /** Versions of the image library and of libvips under it, or why it cannot be loaded. */
   readonly images:

@@ -5,6 +5,7 @@ import { optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
+/** Options of a CPU device. */
 export interface CpuDeviceOptions {
   /** Threads that share a run's work. Default: the physical cores that this process may use. */
   readonly threads?: number;

@@ -10,8 +10,10 @@ import { checkChoice, pickOptions } from "./device-options.js";
 
 /** Values of `--backend`. `auto` is CUDA if it is usable, or else the CPU. */
 export const BACKENDS = ["auto", "cpu", "cuda"] as const;
+/** A backend, or `auto`: CUDA if it runs here, else the CPU. */
 export type BackendChoice = (typeof BACKENDS)[number];
 
+/** Options of `createDevice`. Those of the other backend have no effect. */
 export interface DeviceOptions extends CpuDeviceOptions, CudaDeviceOptions {
   /** Default: `auto`. */
   readonly backend?: BackendChoice;

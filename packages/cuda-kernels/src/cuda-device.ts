@@ -8,6 +8,7 @@ import { optionNames } from "./device-options.js";
 import { fromNative, requireAddon } from "./native.js";
 import { wrapNativeDevice } from "./native-device.js";
 
+/** Options of a CUDA device. */
 export interface CudaDeviceOptions {
   /** Ordinal of the GPU, among those that CUDA_VISIBLE_DEVICES leaves. Default: 0. */
   readonly device?: number;

@@ -28,10 +28,12 @@ export interface KernelSignature {
 
 /** Elementwise functions that `linear` and `activation` apply. The order is the encoding. */
 export const ACTIVATIONS = ["none", "gelu_tanh", "gelu_erf", "quick_gelu", "silu"] as const;
+/** An activation function that a kernel applies. */
 export type Activation = (typeof ACTIVATIONS)[number];
 
 /** Values of the scalar `norm`. */
 export const NORMS = { layernorm: 1, rmsnorm: 2 } as const;
+/** A norm that a kernel applies to rows. */
 export type Norm = keyof typeof NORMS;
 
 /** Columns of the row statistics of a matrix of `columns` columns: a mean and squares per 32 of them, and 4 for the backend. */
@@ -302,6 +304,7 @@ export const KERNELS = {
   },
 } as const satisfies Record<string, KernelSignature>;
 
+/** The name of a kernel, the same in TypeScript and native code. */
 export type KernelName = keyof typeof KERNELS;
 /** The names of {@link KERNELS}. */
 export const KERNEL_NAMES = Object.keys(KERNELS) as readonly KernelName[];

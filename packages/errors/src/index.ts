@@ -96,6 +96,7 @@ export class VitgraphError extends Error {
     );
   }
 
+  /** Code, message, remedy and details as plain data, for logs and responses. */
   toJSON(): {
     code: ErrorCode;
     message: string;

@@ -1,6 +1,7 @@
 /** A streamed answer: an async iterator of its tokens, and a promise of the result. */
 import type { TokenLogprob } from "./sampling.js";
 
+/** A piece of an answer, as it is streamed. */
 export interface GenerationChunk {
   /** May be empty: a token can end within a character, or in what could become a stop text. */
   readonly text: string;
@@ -21,6 +22,7 @@ export interface Usage {
   readonly completionTokens: number;
 }
 
+/** A finished answer. */
 export interface GenerationResult {
   readonly text: string;
   /** Includes the token that ended the answer. */

@@ -38,6 +38,7 @@ export interface GenerateOptions extends GenerationOptions {
   readonly prompt: string | readonly PromptPart[];
 }
 
+/** Number of requests in the engine, by state. */
 export interface LlamaEngineStats {
   /** Requests that encode their images, wait for a slot, and decode. */
   readonly preparing: number;
@@ -104,6 +105,7 @@ interface EngineParts {
   readonly maxWaiting: number;
 }
 
+/** A language model with an optional vision encoder: chats with images, several at once. */
 export class LlamaEngine implements AsyncDisposable {
   /** Name of the GGUF's file, without its ending. */
   readonly name: string;
@@ -149,6 +151,7 @@ export class LlamaEngine implements AsyncDisposable {
     return this.#parts.model.tokenizer.bytesOf(token, true);
   }
 
+  /** The present load. */
   stats(): LlamaEngineStats {
     const { waiting, running } = this.#scheduler;
     const scheduled = waiting + running.length;
@@ -161,6 +164,7 @@ export class LlamaEngine implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** {@link close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -10,6 +10,7 @@ import { describe, LONGEST_PATH, shorten, VitgraphError } from "@vitgraph/errors
 /** Bytes of a file, its path, a `file:` URL, or a data URL. */
 export type FileSource = Uint8Array | ArrayBuffer | Blob | string | URL;
 
+/** An image of a message. */
 export interface ImagePart {
   readonly type: "image";
   readonly image: FileSource;
@@ -23,6 +24,7 @@ export interface VideoPart {
   readonly numFrames?: number;
 }
 
+/** A part of a message: text, an image or a video, in OpenAI's form or with the file itself. */
 export type ContentPart =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "image_url"; readonly image_url: { readonly url: string } | string }
@@ -31,6 +33,7 @@ export type ContentPart =
 
 export type MediaPart = ImagePart | VideoPart;
 
+/** A message of a chat. */
 export interface Message {
   readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string | null | readonly ContentPart[];

@@ -124,6 +124,7 @@ export function createChain(
   return chain;
 }
 
+/** A token and the natural logarithm of its probability. */
 export interface TokenLogprob {
   readonly token: number;
   readonly logprob: number;

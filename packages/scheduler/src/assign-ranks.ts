@@ -2,6 +2,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec, Packable } from "./items.js";
 
+/** The items of each rank, in the form of vLLM's `get_load_balance_assignment`. */
 export interface RankAssignment {
   /** Item indices, those of rank 0 first, then rank 1 and so on. */
   readonly order: readonly number[];

@@ -6,6 +6,7 @@ import type { SizeCount } from "./histogram.js";
 import { histogramOf } from "./histogram.js";
 import { type BudgetUse, reportBudgets } from "./plan-budgets.js";
 
+/** The input of `drawBudgets`: a histogram of sizes, and the budgets to compare on it. */
 export interface BudgetPicture {
   readonly histogram: Iterable<SizeCount | number>;
   /** The planned budgets: the sizes of each are shaded, and its padding is drawn below. */

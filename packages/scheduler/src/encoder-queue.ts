@@ -46,7 +46,7 @@ export interface SubmitOptions {
   readonly caller: unknown;
   /** Milliseconds that the item waits for others to share its batch; 0: only for arrivals in the same turn of the event loop. */
   readonly windowMs: number;
-  /** Removes the item while it waits. A running item ends with its batch. */
+  /** Removes the item while it waits. A running item ends when `run` settles. */
   readonly signal: AbortSignal;
 }
 
@@ -81,6 +81,7 @@ export class EncoderQueue<T extends Packable, Result> {
     return this.#waiting.size;
   }
 
+  /** Batches that run. */
   get batchesInFlight(): number {
     return this.#batchesInFlight;
   }

@@ -49,6 +49,7 @@ export class FairLine<Entry extends LineEntry> {
     this.#agingMs = agingMs;
   }
 
+  /** Waiting entries. */
   get size(): number {
     return this.#entries.size;
   }
@@ -58,7 +59,7 @@ export class FairLine<Entry extends LineEntry> {
     return this.#entries.keys();
   }
 
-  /** @param now in milliseconds, on a monotonic clock */
+  /** Adds an entry, which waits from now on. @param now in milliseconds, on a monotonic clock */
   add(entry: Entry, now: number): void {
     let caller = this.#callers.get(entry.caller);
     if (caller === undefined) {

@@ -1,6 +1,7 @@
 /** Histograms of item sizes, from which budgets are planned. */
 import { VitgraphError } from "@vitgraph/errors";
 
+/** How often items of a size occur. */
 export interface SizeCount {
   readonly tokens: number;
   /** Frequency in any unit: a count, a share, 1 / rank. */

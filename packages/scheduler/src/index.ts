@@ -36,7 +36,6 @@ export { packFirstFitDecreasing } from "./pack-first-fit.js";
 export { packGreedyAscending } from "./pack-greedy.js";
 export { type PackedSizesOptions, packedSizes } from "./packed-sizes.js";
 export {
-  type BudgetPlan,
   type BudgetReport,
   type BudgetUse,
   type PlanOptions,

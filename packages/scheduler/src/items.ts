@@ -17,10 +17,7 @@ export interface Grid extends GridPart {
   readonly next?: GridPart;
   /** Pixels of the image before its resize, for models that use them. */
   readonly imageSize?: { readonly height: number; readonly width: number };
-  /**
-   * t counts a clip's frames, for models that treat those differently from an image's tiles. `next.t` counts the tiles of
-   * all frames.
-   */
+  /** The item is a clip: t counts its frames, not the tiles of an image. `next.t` counts the tiles of all frames. */
   readonly isClip?: true;
 }
 

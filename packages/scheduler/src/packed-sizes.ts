@@ -8,6 +8,7 @@ import { VitgraphError } from "@vitgraph/errors";
 import { histogramOf, type SizeCount } from "./histogram.js";
 import { packGreedyAscending } from "./pack-greedy.js";
 
+/** The load and the limits of the batches. */
 export interface PackedSizesOptions {
   /** Maximum waiting items, up to 1024: each number from 1 to this is equally frequent. Sizes are drawn from the histogram. */
   readonly waiting: number;

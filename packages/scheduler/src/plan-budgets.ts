@@ -13,10 +13,6 @@ import { histogramOf, type SizeCount } from "./histogram.js";
 export interface PlanOptions {
   /** Most graphs to capture. */
   readonly maxGraphs: number;
-  /** Bytes that each graph takes: the same for all, or by budget. Default: 0. */
-  readonly bytesPerGraph?: number | ((budget: number) => number);
-  /** Most bytes for all graphs together. Default: no limit. */
-  readonly memoryLimit?: number;
   /** Cost of running one item. Default: its padded tokens; eager is never used. */
   readonly cost?: BatchCost;
   /** Budgets are rounded up to a multiple of this, for kernels that work in tiles. Default: 1. */
@@ -37,17 +33,13 @@ export interface BudgetReport {
   readonly byBudget: readonly BudgetUse[];
 }
 
+/** The use of one budget by a histogram. */
 export interface BudgetUse {
   readonly budget: number;
   /** Share of items that run in it. */
   readonly share: number;
   /** Padding as a share of the tokens computed in it. */
   readonly padding: number;
-}
-
-export interface BudgetPlan extends BudgetReport {
-  /** Bytes for all graphs. */
-  readonly bytes: number;
 }
 
 /** The cost if padding is computed like real tokens, without eager. */
@@ -57,49 +49,30 @@ export const paddedTokens: BatchCost = (_tokens, budget) => budget ?? Number.POS
  * The budgets of least expected cost, if every item runs in the smallest budget that holds it, or eagerly if that is
  * cheaper; of equal costs, the fewest budgets. `cost` must not decrease as the budget grows.
  *
- * Runs in O(distinct sizes² × graphs). Throws `VG_ARGUMENT_INVALID` for bad options, for an empty histogram, and if the
- * memory limit allows no plan.
+ * Runs in O(distinct sizes² × graphs). Throws `VG_ARGUMENT_INVALID` for bad options and for an empty histogram.
  */
-export function planBudgets(histogram: Iterable<SizeCount | number>, options: PlanOptions): BudgetPlan {
-  const { maxGraphs, memoryLimit = Number.POSITIVE_INFINITY, cost = paddedTokens } = options;
-  const { multipleOf = 1, smallestBudget = 1 } = options;
+export function planBudgets(
+  histogram: Iterable<SizeCount | number>,
+  { maxGraphs, cost = paddedTokens, multipleOf = 1, smallestBudget = 1 }: PlanOptions,
+): BudgetReport {
   checkCount("maxGraphs", maxGraphs);
   checkCount("multipleOf", multipleOf);
   checkCount("smallestBudget", smallestBudget);
-  if (!(memoryLimit >= 0))
-    fail(`memoryLimit ${memoryLimit} is not a number of bytes`, "give at least 0", { memoryLimit });
   const sizes = nonEmpty(histogramOf(histogram));
   const candidates = candidateBudgets(sizes, multipleOf, smallestBudget);
-  const bytesOf = bytesFunction(options.bytesPerGraph ?? 0);
   const eager = sizes.map(({ tokens, weight }) => weight * checkedCost(cost(tokens, null), tokens, null));
 
   // Cost of the sizes above each candidate, which run eagerly if it is the largest budget.
   const eagerAbove = candidates.map(({ sizesUpTo }) => eager.slice(sizesUpTo).reduce((a, b) => a + b, 0));
-  let best: Chain | undefined;
-  const consider = (chain: Chain, total: number, bytes: number): void => {
-    if (bytes > memoryLimit || total === Number.POSITIVE_INFINITY) return;
-    if (best === undefined || total < bestTotal || (total === bestTotal && chain.graphs < best.graphs)) {
-      best = chain;
-      bestTotal = total;
-      bestBytes = bytes;
-    }
-  };
-  let bestTotal = Number.POSITIVE_INFINITY;
-  let bestBytes = 0;
-  const none: Chain = { candidate: -1, cost: 0, bytes: 0, graphs: 0 };
-  consider(
-    none,
-    eager.reduce((a, b) => a + b, 0),
-    0,
-  );
+  const none: Chain = { candidate: -1, cost: 0, graphs: 0 };
+  let best = none;
+  let bestCost = eager.reduce((a, b) => a + b, 0);
 
-  // chains[j][k]: the Pareto-optimal ways, by cost and bytes, to serve all sizes up to candidate j with k + 1 budgets,
-  // the largest being j. If all graphs have one size, each has a single entry.
-  const chains: Chain[][][] = [];
+  // chains[j][k]: the cheapest way to serve all sizes up to candidate j with k + 1 budgets, the largest being j.
+  const chains: Chain[][] = [];
   for (let j = 0; j < candidates.length; j++) {
     const { budget, sizesUpTo } = candidates[j]!;
-    const bytes = bytesOf(budget);
-    const ending: Chain[][] = Array.from({ length: Math.min(maxGraphs, j + 1) }, () => []);
+    const ending: Chain[] = [];
     let served = 0;
     let size = sizesUpTo;
     for (let i = j - 1; i >= -1; i--) {
@@ -109,39 +82,27 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
         const { tokens, weight } = sizes[size]!;
         served += Math.min(weight * checkedCost(cost(tokens, budget), tokens, budget), eager[size]!);
       }
-      const befores = i < 0 ? [[none]] : chains[i]!;
-      for (const [k, list] of befores.entries()) {
-        const graphs = i < 0 ? 1 : k + 2;
-        if (graphs > maxGraphs) break;
-        for (const before of list) {
-          const total = { cost: before.cost + served, bytes: before.bytes + bytes };
-          if (total.bytes > memoryLimit || isBeaten(ending[graphs - 1]!, total)) continue;
-          addUnbeaten(ending[graphs - 1]!, { candidate: j, ...total, graphs, before });
-        }
+      for (const before of i < 0 ? [none] : chains[i]!) {
+        const [total, graphs] = [before.cost + served, before.graphs + 1];
+        const known = ending[graphs - 1];
+        if (graphs > maxGraphs || (known !== undefined && known.cost <= total)) continue;
+        ending[graphs - 1] = { candidate: j, cost: total, graphs, before };
       }
     }
-    for (const chain of ending.flat()) consider(chain, chain.cost + eagerAbove[j]!, chain.bytes);
     chains.push(ending);
+    for (const chain of ending) {
+      const total = chain.cost + eagerAbove[j]!;
+      if (total > bestCost || (total === bestCost && chain.graphs >= best.graphs)) continue;
+      best = chain;
+      bestCost = total;
+    }
   }
-
-  if (best === undefined) {
-    const largest = candidates.at(-1)!.budget;
-    const needed = bytesOf(largest);
-    return fail(
-      `no set of budgets fits into ${memoryLimit} bytes: one graph for ${largest} tokens takes ${needed}`,
-      "raise the memory limit, or give a cost for eager runs",
-      { memoryLimit, largest, needed },
-    );
-  }
+  if (bestCost === Number.POSITIVE_INFINITY)
+    return fail("every set of budgets has an infinite cost", "give a cost for eager runs", { maxGraphs });
   const budgets: number[] = [];
-  for (
-    let chain: Chain | undefined = best;
-    chain !== undefined && chain.candidate >= 0;
-    chain = chain.before
-  ) {
+  for (let chain = best; chain.before !== undefined; chain = chain.before)
     budgets.push(candidates[chain.candidate]!.budget);
-  }
-  return { ...reportBudgets(sizes, budgets.reverse(), cost), bytes: bestBytes };
+  return reportBudgets(sizes, budgets.reverse(), cost);
 }
 
 /** The report of given budgets on a histogram, to compare plans, for example with power-of-two budgets. */
@@ -199,8 +160,11 @@ interface Candidate {
   readonly sizesUpTo: number;
 }
 
-interface Chain extends Total {
+/** Budgets that serve all sizes up to its largest one. */
+interface Chain {
+  /** Index of the largest budget; −1 for none. */
   readonly candidate: number;
+  readonly cost: number;
   readonly graphs: number;
   readonly before?: Chain;
 }
@@ -213,36 +177,6 @@ function candidateBudgets(sizes: readonly SizeCount[], multipleOf: number, small
     candidates.push({ budget, sizesUpTo: index + 1 });
   });
   return candidates;
-}
-
-interface Total {
-  readonly cost: number;
-  readonly bytes: number;
-}
-
-/** True if another is at most as expensive and as large. */
-function isBeaten(list: readonly Total[], { cost, bytes }: Total): boolean {
-  for (const other of list) if (other.cost <= cost && other.bytes <= bytes) return true;
-  return false;
-}
-
-/** Adds a chain that is not dominated, and drops those that it dominates. */
-function addUnbeaten(list: Chain[], chain: Chain): void {
-  let kept = 0;
-  for (const other of list) {
-    if (other.cost < chain.cost || other.bytes < chain.bytes) list[kept++] = other;
-  }
-  list.length = kept;
-  list.push(chain);
-}
-
-function bytesFunction(bytesPerGraph: number | ((budget: number) => number)): (budget: number) => number {
-  const bytesOf = typeof bytesPerGraph === "number" ? () => bytesPerGraph : bytesPerGraph;
-  return (budget) => {
-    const bytes = bytesOf(budget);
-    if (bytes >= 0) return bytes;
-    return fail(`a graph for ${budget} tokens takes ${bytes} bytes`, "give at least 0", { budget, bytes });
-  };
 }
 
 function nonEmpty(sizes: SizeCount[]): SizeCount[] {

@@ -41,7 +41,7 @@ export class LivePanel {
           <li><span class="swatch real"></span>tokens of images</li>
           <li><span class="swatch padding"></span>padding up to the budget</li>
           <li><span class="swatch eager"></span>eager: no budget</li>
-          <li><span class="swatch failed"></span>failed</li>
+          <li><span class="swatch failed"></span>failed or cancelled</li>
         </ul>
         ${figures(message)}
         <details>
@@ -76,7 +76,7 @@ export class LivePanel {
           const x = first + index * step + 1;
           const whole = height(batch.budget ?? batch.tokens);
           const share = batch.budget === null ? 1 : batch.tokens / batch.budget;
-          const kind = batch.outcome === "failed" ? "failed" : batch.budget === null ? "eager" : "real";
+          const kind = batch.outcome !== "ok" ? "failed" : batch.budget === null ? "eager" : "real";
           return svg`
             <g class="bar">
               <title>${describeBatch(batch)}</title>
@@ -121,8 +121,8 @@ function summary(batches: readonly ShownBatch[]): string {
 
 function describeBatch({ number, items, tokens, budget, deviceMs, queueMs, outcome }: ShownBatch): string {
   const where = budget === null ? "eager" : `budget ${budget}`;
-  const failed = outcome === "failed" ? ", failed" : "";
-  return `batch ${number}: ${counted(items, "image")}, ${counted(tokens, "token")}, ${where}, device ${duration(deviceMs)}, queue ${duration(queueMs)}${failed}`;
+  const end = outcome === "ok" ? "" : `, ${outcome}`;
+  return `batch ${number}: ${counted(items, "image")}, ${counted(tokens, "token")}, ${where}, device ${duration(deviceMs)}, queue ${duration(queueMs)}${end}`;
 }
 
 function table(batches: readonly ShownBatch[]): TemplateResult {
@@ -145,7 +145,7 @@ function table(batches: readonly ShownBatch[]): TemplateResult {
           ${[...batches].reverse().map(
             ({ number, device, items, tokens, budget, deviceMs, queueMs, outcome }) => html`
               <tr>
-                <th scope="row">${number}${outcome === "failed" ? " failed" : nothing}</th>
+                <th scope="row">${number}${outcome === "ok" ? nothing : ` ${outcome}`}</th>
                 <td>${device}</td>
                 <td>${items}</td>
                 <td>${tokens}</td>

@@ -13,11 +13,13 @@ export interface ServedChat {
   tokenBytes(token: number): Uint8Array;
 }
 
+/** A part of a message: text, or the bytes of an image or video file. */
 export type ChatPart =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "image"; readonly image: Uint8Array }
   | { readonly type: "video"; readonly video: Uint8Array };
 
+/** A message of a chat, with the files of its images and videos. */
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant" | "tool";
   readonly content: string | null | readonly ChatPart[];
@@ -25,6 +27,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
+/** A chat to be continued, with its sampling parameters. */
 export interface ChatRequest {
   readonly messages: readonly ChatMessage[];
   /** In OpenAI's format. */
@@ -57,6 +60,7 @@ export interface TokenLogprob {
   readonly logprob: number;
 }
 
+/** A piece of an answer, as it is streamed. */
 export interface ChatChunk {
   readonly text: string;
   /** Absent for the rest of the text after the last token. */
@@ -65,6 +69,7 @@ export interface ChatChunk {
   readonly topLogprobs?: readonly TokenLogprob[];
 }
 
+/** A finished answer. */
 export interface ChatResult {
   readonly text: string;
   readonly finishReason: "stop" | "length";

@@ -14,6 +14,7 @@ import { ConnectorMemory, DEFAULT_MAPPED_BYTES, type MappedMemory } from "./conn
 import { ConnectorRows, removeStaleRows } from "./connector-rows.js";
 import type { ServedEngine } from "./server-options.js";
 
+/** The socket on which vLLM's connector asks for embeddings. */
 export interface ConnectorSocketOptions {
   /** Path of the socket. */
   readonly path: string;

@@ -24,6 +24,7 @@ import type { Logger } from "@vitgraph/core/observability";
 import { checkOptions, describe, shorten, VitgraphError } from "@vitgraph/errors";
 import { checkGridModel } from "./grid-models.js";
 
+/** The directory that is shared with vLLM, and its limits. */
 export interface EcStorageOptions {
   /** `shared_storage_path` of vLLM's `ec_connector_extra_config`. Made if it does not exist. */
   readonly path: string;

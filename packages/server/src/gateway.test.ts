@@ -403,6 +403,21 @@ test("probes and metrics are the gateway's own; with keys, the rest needs one", 
   expect(upstream.requests.map(({ url }) => url)).toEqual(["/v1/models"]);
 });
 
+test("a WebSocket handshake is refused with a remedy; another upgrade is an ordinary request", async () => {
+  const { port } = new URL(gateway.url);
+  const handshake = (protocol: string) =>
+    `GET /v1/realtime HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: Upgrade, close\r\nupgrade: ${protocol}\r\n\r\n`;
+  for (const protocol of ["websocket", "h2c, WebSocket/13"]) {
+    const refused = await sendRaw(Number(port), handshake(protocol));
+    expect(refused).toMatch(/^HTTP\/1\.1 501 /);
+    expect(refused).toContain("the gateway passes no WebSockets: connect to vLLM's own address");
+  }
+  expect(upstream.requests).toEqual([]);
+  // Java's client asks for HTTP/2 so.
+  expect(await sendRaw(Number(port), handshake("h2c"))).toMatch(/^HTTP\/1\.1 200 /);
+  expect(upstream.requests.map(({ headers }) => headers.upgrade)).toEqual([undefined]);
+});
+
 test("an upstream below a path; options that cannot work", async () => {
   await using below = await open({ gateway: { upstream: `${upstream.url}/team/a/` } });
   await fetch(`${below.url}/v1/models?x=1`);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "@vitgraph/core/observability";
 import { describe, shorten, VitgraphError } from "@vitgraph/errors";
 
+/** The proxy, and this server as it is registered there. */
 export interface InstanceRegistrationOptions {
   /** The proxy's base URL. */
   readonly proxyUrl: string;

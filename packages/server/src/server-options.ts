@@ -44,6 +44,7 @@ export interface ServerLimits {
   readonly sendMs?: number;
 }
 
+/** The vLLM server behind the gateway, and how it gets the embeddings. */
 export interface GatewayOptions {
   /** Base URL of the vLLM server. */
   readonly upstream: string;
@@ -54,6 +55,7 @@ export interface GatewayOptions {
   readonly storage?: EcStorage;
 }
 
+/** The data of the live page: traffic, compilation config and facts about the model. */
 export interface PageOptions {
   /** An observer of the engine. */
   readonly traffic: RecentTraffic;

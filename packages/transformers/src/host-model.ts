@@ -32,6 +32,7 @@ export interface MergeInputs {
 export interface HostModel {
   // biome-ignore lint/suspicious/noExplicitAny: a PretrainedConfig
   readonly config: any;
+  /** The vision encoder's rows [tokens, hidden size], which `attachEncoder` replaces. */
   // biome-ignore lint/suspicious/noExplicitAny: transformers.js has no types for its private methods
   encode_image(inputs: any): Promise<any>;
 }
@@ -40,6 +41,7 @@ export interface HostModel {
 export interface HostTokenizer {
   // biome-ignore lint/suspicious/noExplicitAny: its result has tensors
   (text: string): any;
+  /** The text of tokens. */
   decode(ids: number[], options?: { readonly skip_special_tokens?: boolean }): string;
 }
 

@@ -53,6 +53,7 @@ export interface MeasuredMatmul {
   readonly tflops: number;
 }
 
+/** A measured workload, with its budget and its share of the peak rate of matrix products. */
 export interface BenchedWorkload extends MeasuredWorkload {
   /** The workload's token budget: a peer with one graph per budget pads it to this size. */
   readonly budget: number;

@@ -1,13 +1,5 @@
 /** Findings in config files, for `vitgraph config check` and `fix`: the options with facts for the linter, and the output. */
-import {
-  type ConfigFinding,
-  configFindings,
-  formatPlace,
-  type LintFacts,
-  parseConfigFile,
-  parseJsonDocument,
-} from "@vitgraph/config";
-import { yamlFindings } from "@vitgraph/config/yaml";
+import { type ConfigFinding, formatPlace, type LintFacts } from "@vitgraph/config";
 import { DEFAULT_MAX_BATCH_TOKENS, type ImageSize } from "@vitgraph/core";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
@@ -68,18 +60,6 @@ export async function lintFacts(options: FactOptions, io: CliIo): Promise<LintFa
     ...(model && (await readModelFacts(await downloadSettings(model, io), maxBatchTokens, image))),
     ...(options.video ? {} : { videoLimit: 0 }),
   };
-}
-
-/** @param source name of the text; its ending gives the format. Without one, text that begins with [, { or " is JSON */
-export function findingsIn(text: string, source: string, facts: LintFacts): readonly ConfigFinding[] {
-  const ending = /\.(json|ya?ml)$/i.exec(source)?.[1]?.toLowerCase();
-  const isJson = ending === undefined ? /^\s*[[{"]/.test(text) : ending === "json";
-  if (!isJson) return yamlFindings({ name: source, text }, facts);
-  return configFindings(
-    source,
-    () => parseConfigFile(parseJsonDocument(text, source)).compilationConfig,
-    facts,
-  );
 }
 
 const COLORS = { error: "red", warning: "yellow" } as const;

@@ -1,11 +1,12 @@
 /** `vitgraph config fix`: applies unambiguous fixes to the text of config files. */
 import { chmod, realpath, stat } from "node:fs/promises";
 import { applyFix, type ConfigFinding, formatPlace, type LintFacts, mergeFixes } from "@vitgraph/config";
+import { fileFindings } from "@vitgraph/config/yaml";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
 import { type CliIo, printError } from "../cli-io.js";
 import { decodeUtf8, expandGlobs, inputName, readInput, STDIN, writeOutput } from "../files.js";
-import { addFactOptions, type FactOptions, findingCounts, findingsIn, lintFacts } from "./config-findings.js";
+import { addFactOptions, type FactOptions, findingCounts, lintFacts } from "./config-findings.js";
 import { messageOf } from "./model-options.js";
 
 interface FixOptions extends FactOptions {
@@ -93,7 +94,7 @@ function fixText(text: string, source: string, facts: LintFacts): FixedText {
   const applied: Fixable[] = [];
   let fixed = text;
   for (let round = 0; ; round++) {
-    const findings = findingsIn(fixed, source, facts);
+    const findings = fileFindings({ name: source, text: fixed }, facts);
     const fixable = findings.filter((finding): finding is Fixable => finding.fix !== undefined);
     if (fixable.length === 0 || round === MAX_ROUNDS) return { fixed, applied, left: findings };
     const edits = mergeFixes(fixable.map((finding) => finding.fix));

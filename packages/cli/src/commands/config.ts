@@ -11,7 +11,7 @@ import {
 } from "@vitgraph/config";
 import compilationConfigSchema from "@vitgraph/config/schema.json" with { type: "json" };
 import serveSchema from "@vitgraph/config/serve.schema.json" with { type: "json" };
-import { parseYamlDocument } from "@vitgraph/config/yaml";
+import { fileFindings, parseYamlDocument } from "@vitgraph/config/yaml";
 import { VitgraphError } from "@vitgraph/errors";
 import type { Command } from "commander";
 import { type CliIo, printNote } from "../cli-io.js";
@@ -23,7 +23,6 @@ import {
   type FactOptions,
   findingCounts,
   findingLine,
-  findingsIn,
   lintFacts,
 } from "./config-findings.js";
 import { registerConfigFix } from "./config-fix.js";
@@ -113,7 +112,7 @@ async function* checkFiles(given: string, facts: LintFacts, io: CliIo): AsyncGen
   for (const path of paths) {
     try {
       const text = await readTextInput(path, io, "check the path");
-      yield { source: inputName(path), findings: findingsIn(text, inputName(path), facts) };
+      yield { source: inputName(path), findings: fileFindings({ name: inputName(path), text }, facts) };
     } catch (error) {
       yield unreadableFile(path, error);
     }

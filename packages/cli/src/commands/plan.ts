@@ -10,7 +10,6 @@ import {
 } from "@vitgraph/core";
 import { listed, VitgraphError } from "@vitgraph/errors";
 import {
-  type BudgetPlan,
   type BudgetReport,
   commonSizes,
   drawBudgets,
@@ -113,10 +112,10 @@ const COST_HELP = `
 Cost: the tokens that vLLM computes for an item, padding included. Every batch replays the smallest budget that holds it, so the cost is the budget divided by the items in the batch. Device time grows with it, except for small budgets, where kernel launches take longer than computing. vitgraph does not compute the padding, so closer budgets save it little.`;
 
 /** A budget plan with its histogram. */
-interface Planned<Report extends BudgetReport> {
+interface Planned {
   /** Tokens of items, or of the batches that they are packed into. */
   readonly histogram: readonly SizeCount[];
-  readonly report: Report;
+  readonly report: BudgetReport;
   /** Tokens that an item takes, padding included. */
   readonly computedTokens: number;
 }
@@ -132,11 +131,9 @@ async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
     options,
     batches,
     planBudgets(batches, {
-      maxGraphs: options.maxGraphs ?? powers.length,
+      maxGraphs: Math.min(options.maxGraphs ?? powers.length, fittingGraphs(options)),
       smallestBudget: options.smallestBudget,
       ...(options.waiting === 1 ? {} : { multipleOf: PACKED_MULTIPLE }),
-      ...(options.bytesPerGraph === undefined ? {} : { bytesPerGraph: options.bytesPerGraph }),
-      ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
     }),
   );
   // The largest budget determines the batches.
@@ -151,6 +148,20 @@ async function plan(options: PlanCommandOptions, io: CliIo): Promise<void> {
     await writeOutput(options.picture, picture(name, planned, compared, options), io);
 }
 
+/** @throws VG_ARGUMENT_INVALID if the memory limit allows no graph */
+function fittingGraphs({
+  bytesPerGraph = 0,
+  memoryLimit = Number.POSITIVE_INFINITY,
+}: PlanCommandOptions): number {
+  const graphs = bytesPerGraph === 0 ? Number.POSITIVE_INFINITY : Math.floor(memoryLimit / bytesPerGraph);
+  if (graphs > 0) return graphs;
+  throw new VitgraphError(
+    "VG_ARGUMENT_INVALID",
+    `no graph of ${bytesPerGraph} bytes fits into ${memoryLimit} bytes`,
+    { remedy: "raise --memory-limit", details: { bytesPerGraph, memoryLimit } },
+  );
+}
+
 /** The batches for this largest budget; the items themselves if each runs alone. */
 function batchesOf(
   items: readonly SizeCount[],
@@ -161,11 +172,11 @@ function batchesOf(
   return packedSizes(items, { waiting, largestBudget, maxItems: smallestBudget });
 }
 
-function withCost<Report extends BudgetReport>(
+function withCost(
   { waiting }: PlanCommandOptions,
   histogram: readonly SizeCount[],
-  report: Report,
-): Planned<Report> {
+  report: BudgetReport,
+): Planned {
   const batchesPerItem = waiting === 1 ? 1 : histogram.reduce((sum, { weight }) => sum + weight, 0);
   return { histogram, report, computedTokens: report.expectedCost * batchesPerItem };
 }
@@ -260,8 +271,8 @@ async function readImageModel(name: string, model: string | undefined, io: CliIo
 function describePlan(
   name: string,
   items: readonly SizeCount[],
-  planned: Planned<BudgetPlan>,
-  compared: Planned<BudgetReport>,
+  planned: Planned,
+  compared: Planned,
   { waiting, smallestBudget, bytesPerGraph }: PlanCommandOptions,
 ): string {
   const sizes = items.length === 1 ? "one size" : `${items.length} sizes`;
@@ -279,7 +290,7 @@ function describePlan(
       percent(padding),
     ]),
   );
-  const row = (title: string, { report, computedTokens }: Planned<BudgetReport>): string[] => [
+  const row = (title: string, { report, computedTokens }: Planned): string[] => [
     title,
     String(report.budgets.length),
     percent(report.padding),
@@ -300,7 +311,9 @@ function describePlan(
       : `1 to ${waiting} items wait at a time, their sizes drawn from the log. They are packed as vLLM does: at most ${planned.report.budgets.at(-1)}
 tokens and ${smallestBudget} items in a batch.`;
   const memory =
-    bytesPerGraph === undefined ? "" : `The planned graphs take ${planned.report.bytes} bytes.\n`;
+    bytesPerGraph === undefined
+      ? ""
+      : `The planned graphs take ${planned.report.budgets.length * bytesPerGraph} bytes.\n`;
   const config = JSON.stringify({
     cudagraph_mm_encoder: true,
     encoder_cudagraph_token_budgets: planned.report.budgets,
@@ -312,24 +325,20 @@ const COST = `The cost is vLLM's, which computes the padding. vitgraph does not 
 `;
 
 function toJson(
-  planned: Planned<BudgetPlan>,
-  compared: Planned<BudgetReport>,
-  { waiting }: PlanCommandOptions,
+  planned: Planned,
+  compared: Planned,
+  { waiting, bytesPerGraph = 0 }: PlanCommandOptions,
 ): object {
-  const flat = ({ report, computedTokens }: Planned<BudgetReport>) => {
+  const flat = ({ report, computedTokens }: Planned) => {
     const { expectedCost: _, ...rest } = report;
     return { ...rest, computedTokensPerItem: computedTokens };
   };
-  return { waiting, planned: flat(planned), powersOfTwo: flat(compared) };
+  const bytes = planned.report.budgets.length * bytesPerGraph;
+  return { waiting, planned: { ...flat(planned), bytes }, powersOfTwo: flat(compared) };
 }
 
-function picture(
-  name: string,
-  planned: Planned<BudgetPlan>,
-  compared: Planned<BudgetReport>,
-  { waiting }: PlanCommandOptions,
-): string {
-  const note = (title: string, { report, computedTokens }: Planned<BudgetReport>): string =>
+function picture(name: string, planned: Planned, compared: Planned, { waiting }: PlanCommandOptions): string {
+  const note = (title: string, { report, computedTokens }: Planned): string =>
     `${title}: ${report.budgets.length} graphs, ${computedTokens.toFixed(0)} tokens computed for an item, ${percent(report.padding)} of them padding`;
   const packed = waiting === 1 ? "" : `, 1 to ${waiting} items waiting at a time`;
   return drawBudgets({

@@ -7,6 +7,7 @@ import type { Place } from "../problem.js";
 /** vLLM's `-O`: how much start-up time to spend on speed. */
 export type OptimizationLevel = 0 | 1 | 2 | 3;
 
+/** Readers of the files that arguments name, and the places of the arguments in a text. */
 export interface ServeArgumentsOptions {
   /** Reads the text of a `--config` file. Its errors are thrown unchanged. */
   readonly readFile?: (path: string) => string;
@@ -18,6 +19,7 @@ export interface ServeArgumentsOptions {
 
 /** An argument as characters of a text. */
 export interface ArgumentText {
+  /** Place in the text of an offset in the argument. */
   locate(offset: number): Place;
   /** An edit of the argument as an edit of the text; undefined if it cannot be written there. */
   embedEdit(edit: TextEdit): TextEdit | undefined;

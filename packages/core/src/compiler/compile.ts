@@ -7,6 +7,7 @@ import { type RewriteResult, type RewriteStep, removeDead, rewrite } from "./rew
 import { shareStatistics } from "./row-statistics.js";
 import { FOLDING_RULES, FUSION_RULES } from "./rules/index.js";
 
+/** Options of the compiler: fusion, the target device, and the dtypes of the weights. */
 export interface CompileOptions {
   /** `compile_mm_encoder`: run the fusion rules. Otherwise each op becomes one kernel. The results are equal. */
   readonly fuse: boolean;

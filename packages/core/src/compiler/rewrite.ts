@@ -57,6 +57,7 @@ export interface RewriteRule {
   replace(match: Match, build: Replacement): ValueId;
 }
 
+/** One application of a rewrite rule. */
 export interface RewriteStep {
   readonly rule: string;
   /** The name of the node that was replaced. */

@@ -30,6 +30,8 @@ export interface QueuedWork extends Packable {
   /** Id of its call. */
   readonly call: number;
   readonly item: EncoderItem;
+  /** Aborts when no caller waits for the item. */
+  readonly signal: AbortSignal;
   /** Called when its batch starts. */
   readonly started: () => void;
 }
@@ -162,7 +164,7 @@ export class ItemAnswerer {
     reach: Reach,
   ): Promise<Embedding> {
     using _room = ready;
-    const work = { spec, call: id, item: ready.value.item, started: () => reach("device") };
+    const work = { spec, call: id, item: ready.value.item, signal, started: () => reach("device") };
     return this.#options.queue.submit(work, { priority, caller, windowMs, signal });
   }
 

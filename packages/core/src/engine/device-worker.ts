@@ -120,17 +120,21 @@ export class DeviceWorker {
     return Number.isFinite(cost) ? cost : 0;
   }
 
-  /** One outcome per item, in order. Never rejects. */
+  /**
+   * One outcome per item, in order. Never rejects.
+   * @param signal cancels the parts of a clip that have not started
+   */
   async run(
     items: readonly EncoderItem[],
     tokens: number,
     packedFor: number | null,
+    signal?: AbortSignal,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     const costMs = this.costOf(tokens, packedFor);
     this.#outstandingMs += costMs;
     this.#inFlight += 1;
     try {
-      const outcomes = await this.encoder.run(items, packedFor);
+      const outcomes = await this.encoder.run(items, packedFor, signal);
       const failure = deviceFailure(outcomes);
       if (failure !== undefined) {
         if (this.#state === "up") this.#fail(failure);
@@ -222,6 +226,13 @@ export class DeviceWorker {
 export function wasComputed(outcome: PromiseSettledResult<Embedding>): boolean {
   return outcome.status === "fulfilled" || codeOf(outcome) === "VG_OUTPUT_NOT_FINITE";
 }
+
+/** Whether the item's callers had left, or the engine was closed, before it was computed. */
+export function wasCancelled(outcome: PromiseSettledResult<Embedding>): boolean {
+  return CANCELLED.includes(codeOf(outcome));
+}
+
+const CANCELLED: readonly (string | undefined)[] = ["VG_ABORTED", "VG_DEADLINE_EXCEEDED", "VG_CLOSED"];
 
 /** The error of a batch whose device failed. Items that were refused at the batch's start have errors of their own. */
 function deviceFailure(outcomes: readonly PromiseSettledResult<Embedding>[]): VitgraphError | undefined {

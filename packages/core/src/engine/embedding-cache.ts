@@ -16,6 +16,8 @@ export interface EmbeddingCache {
     compute: (signal: AbortSignal) => Promise<Embedding>,
     signal?: AbortSignal,
   ): Promise<Embedding>;
+  /** Counts since the cache was created. */
   stats(): OutputCacheStats;
+  /** Removes all embeddings. */
   clear(): void;
 }

@@ -38,6 +38,7 @@ import { RequestContext } from "./request-context.js";
 import { RequestFlow } from "./request-flow.js";
 import { BatchRunner } from "./run-batch.js";
 
+/** Options of `EncoderEngine.close`. */
 export interface CloseOptions {
   /** Rejects waiting and running calls instead of finishing them. Default: false. */
   readonly abort?: boolean;
@@ -183,6 +184,7 @@ export class EncoderEngine implements AsyncDisposable {
     }
   }
 
+  /** The state of the engine as a whole; devices have their own. */
   get state(): EngineState {
     return this.#state;
   }
@@ -284,6 +286,7 @@ export class EncoderEngine implements AsyncDisposable {
     return worker?.device.exportMemory(sizeBytes) ?? null;
   }
 
+  /** Counts since the start, and the present load of queue, caches and devices. */
   stats(): EngineStats {
     return {
       ...this.#counter.snapshot(),
@@ -315,6 +318,7 @@ export class EncoderEngine implements AsyncDisposable {
     return this.#closing;
   }
 
+  /** {@link close}, which finishes the accepted calls. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

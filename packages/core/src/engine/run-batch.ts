@@ -5,7 +5,7 @@ import type { Embedding } from "../runtime/embedding.js";
 import type { StatsCounter } from "../runtime/stats.js";
 import type { QueuedWork } from "./answer-item.js";
 import type { DevicePool } from "./device-pool.js";
-import { wasComputed } from "./device-worker.js";
+import { wasCancelled, wasComputed } from "./device-worker.js";
 
 export interface BatchRunnerOptions {
   readonly devices: DevicePool;
@@ -48,6 +48,8 @@ export class BatchRunner {
       works.map(({ item }) => item),
       tokens,
       packed.budget,
+      // A batch of several items serves several callers.
+      works.length === 1 ? works[0]?.signal : undefined,
     );
     const first = outcomes.find((outcome) => outcome.status === "fulfilled");
     const ran = outcomes.some(wasComputed);
@@ -56,7 +58,7 @@ export class BatchRunner {
       ...batch,
       deviceMs: first?.value.batch.durationMs ?? 0,
       wallMs: clock.now() - startedAt,
-      outcome: ran ? "ok" : "failed",
+      outcome: ran ? "ok" : outcomes.every(wasCancelled) ? "cancelled" : "failed",
     });
     return outcomes;
   }

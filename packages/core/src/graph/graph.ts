@@ -13,8 +13,10 @@ import {
   type WorkCounts,
 } from "./ops.js";
 
+/** Number of a value in its graph: the index of the node that computes it. */
 export type ValueId = number & { readonly __value: unique symbol };
 
+/** An op with its inputs and attributes, and the type of its one result. */
 export interface Node<K extends OpKind = OpKind> {
   readonly id: ValueId;
   readonly op: K;
@@ -29,6 +31,7 @@ export interface Node<K extends OpKind = OpKind> {
 /** A node as a discriminated union: `node.op === "linear"` narrows the attributes. */
 export type AnyNode = { [K in OpKind]: Node<K> }[OpKind];
 
+/** A graph of ops on matrices. Nodes are in the order in which they can run. */
 export interface Graph {
   readonly nodes: readonly AnyNode[];
   /** The result is one matrix: the outputs side by side, in this order. */

@@ -22,6 +22,7 @@ export interface DimCounts extends Readonly<Record<string, number>> {
 
 export type ElementType = "activation" | "weight" | "f32" | "i32" | "u8";
 
+/** The type of a value: a matrix [rows, columns]. The number of rows is known when a batch runs. */
 export interface ValueType {
   readonly element: ElementType;
   readonly rows: RowCount;
@@ -166,6 +167,7 @@ export interface OpAttributes {
   merge_rows: { readonly factor: number; readonly rows?: string };
 }
 
+/** The name of an op. */
 export type OpKind = keyof OpAttributes;
 
 /** Row counts and attention sizes of one run. */

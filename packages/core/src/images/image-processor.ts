@@ -34,8 +34,6 @@ export interface FittedImage {
   readonly thumbnail?: Thumbnail;
   /** For models whose result depends on the original size of the image. */
   readonly imageSize?: ImageSize;
-  /** For models that treat a clip's frames differently from an image's tiles. */
-  readonly isClip?: true;
 }
 
 /** A small version of the whole image, in addition to its tiles. */
@@ -190,7 +188,12 @@ function readDuration(read: SettingsReader, absent: number): number {
  * Processors that sample by number read `num_frames` or else `fps`; the others read only `fps`. Values of a file take
  * precedence over the defaults.
  */
-function usualSampling(read: SettingsReader, { fps, numFrames, maxFrames }: VideoProcessor): FrameSampling {
+function usualSampling(
+  read: SettingsReader,
+  { fps, numFrames, maxFrames, sampling }: VideoProcessor,
+): FrameSampling {
+  // transformers samples all frames then, up to the limit, where other classes fail.
+  if (sampling === "spread" && read.value("fps") === null) read.fail("fps", "a positive number");
   if (numFrames === undefined) return fps === undefined ? {} : { fps: read.positiveNumber("fps", fps) };
   if ((read.value("num_frames") ?? read.value("fps") ?? null) === null)
     return { numFrames: Math.min(numFrames, maxFrames) };
@@ -281,6 +284,9 @@ function readSettings<Processor extends ImageProcessor>(
     doRescale: read.boolean("do_rescale", absent.doRescale),
     doNormalize: read.boolean("do_normalize", absent.doNormalize),
   };
+  if (processor.doResize) read.notNull("do_resize", "resample");
+  if (processor.doRescale) read.notNull("do_rescale", "rescale_factor");
+  if (processor.doNormalize) read.notNull("do_normalize", "image_mean", "image_std");
   if (!processor.imageStd.every((std) => std > 0)) read.fail("image_std", "three numbers above zero");
   // Bounds the memory of an upscaled image. min_pixels above max_pixels is valid in transformers.
   if (processor.minPixels > MAX_MIN_PIXELS) read.fail("min_pixels", `at most ${MAX_MIN_PIXELS}`);
@@ -312,7 +318,8 @@ function filterOf(file: string, resample: unknown, absent: ResizeFilter): Resize
 export const BOUNDED_SIZES: SizeSettings = {
   keys: ["min_pixels", "max_pixels"],
   read(settings, { minPixels, maxPixels, fixedSize }) {
-    const size = settings.object("size");
+    // Most classes with bounds have their default in place of null.
+    const size = fixedSize === undefined ? settings.objectOrNull("size") : settings.object("size");
     size.bothOrNeither("shortest_edge", "longest_edge");
     size.bothOrNeither("min_pixels", "max_pixels");
     size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);

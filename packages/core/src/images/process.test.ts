@@ -82,7 +82,7 @@ test("two frames share a patch; an odd last frame is repeated", async () => {
     [10, 20, 30].map((level) => frame(level)),
     { ...VIDEO, doResize: false },
   );
-  expect(item.grid).toEqual({ t: 2, h: 4, w: 6 });
+  expect(item.grid).toEqual({ t: 2, h: 4, w: 6, isClip: true });
   checkItem(item, SHAPE);
   const plane = 16 * 16;
   const slices = Array.from({ length: item.pixels.length / plane }, (_, slice) => item.pixels[slice * plane]);
@@ -94,8 +94,8 @@ test("two frames share a patch; an odd last frame is repeated", async () => {
 
 test("bounds cover the clip for Qwen3-VL and each frame for Qwen2-VL", async () => {
   const size = { height: 720, width: 1280 };
-  expect(videoGrid(7, size, VIDEO)).toEqual({ t: 4, h: 14, w: 26 });
-  expect(videoGrid(7, size, QWEN2_VL_VIDEOS)).toEqual({ t: 4, h: 40, w: 72 });
+  expect(videoGrid(7, size, VIDEO)).toEqual({ t: 4, h: 14, w: 26, isClip: true });
+  expect(videoGrid(7, size, QWEN2_VL_VIDEOS)).toEqual({ t: 4, h: 40, w: 72, isClip: true });
   const item = await processVideo([frame(1, 90, 160), frame(2, 90, 160)], VIDEO);
   expect(item.grid).toEqual(videoGrid(2, { height: 90, width: 160 }, VIDEO));
   checkItem(item, SHAPE);

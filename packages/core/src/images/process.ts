@@ -373,7 +373,7 @@ export function gridOfClip(frames: number, fitted: FittedImage, processor: Video
     ...frame,
     t: slots * frame.t,
     ...(next && { next: { ...next, t: slots * next.t } }),
-    ...(fitted.isClip && { isClip: true }),
+    isClip: true,
   };
 }
 

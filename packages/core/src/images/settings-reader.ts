@@ -48,9 +48,17 @@ const IGNORED_SETTINGS: readonly string[] = [
   ...["padding_side", "padding_value", "return_attention_mask", "sampling_rate"],
 ];
 
+/** Settings that may be null: by default in transformers' classes, or if the step that needs them is off. */
+const NULLABLE_SETTINGS: readonly string[] = [
+  ...["fps", "num_frames", "min_pixels", "max_pixels", "crop_size"],
+  ...["resample", "rescale_factor", "image_mean", "image_std"],
+];
+
 /**
- * Reads values from the settings. Absent and null values become the default; for an invalid value the error names the
- * key.
+ * Reads values from the settings. Absent values become the default; for an invalid value the error names the key.
+ *
+ * As in transformers, null is not absent: a step whose flag is null is off, and other settings may not be null, except
+ * `NULLABLE_SETTINGS`. In an object such as `size`, null is absent.
  */
 export class SettingsReader {
   readonly #file: string;
@@ -77,12 +85,19 @@ export class SettingsReader {
   }
 
   /** The raw value. */
-  value(key: string): unknown {
-    return this.#values[key];
+  value(key: string, absent?: unknown): unknown {
+    const value = this.#values[key];
+    return value === undefined ? absent : value;
   }
 
   boolean(key: string, absent: boolean): boolean {
+    if (this.#values[key] === null) return false;
     return this.#read(key, absent, "true or false", (value): value is boolean => typeof value === "boolean");
+  }
+
+  /** @throws VG_MODEL_INVALID if a setting that the step `step` needs is null */
+  notNull(step: string, ...keys: readonly string[]): void {
+    for (const key of keys) if (this.#values[key] === null) this.fail(key, `given beside ${step}`);
   }
 
   /** For steps that the family's processor always does. @throws VG_MODEL_INVALID unless `key` is true or absent */
@@ -106,13 +121,20 @@ export class SettingsReader {
     return typeof value === "number" ? [value, value, value] : value;
   }
 
+  /** Like {@link object}, for an object that may be null. */
+  objectOrNull(key: string): SettingsReader {
+    return this.#values[key] === null
+      ? new SettingsReader(this.#file, {}, `${this.#path}${key}.`)
+      : this.object(key);
+  }
+
   /** A reader of the object at `key`; if absent, of an empty object. @param ofNumber converts a number to the object */
   object(key: string, ofNumber?: (value: number) => Settings): SettingsReader {
     const given = this.#values[key];
     if (ofNumber && Number.isFinite(given))
       return new SettingsReader(this.#file, ofNumber(given as number), `${this.#path}${key}.`);
     const value = this.#read(key, {}, "an object", (found): found is Settings => {
-      return typeof found === "object" && !Array.isArray(found);
+      return typeof found === "object" && found !== null && !Array.isArray(found);
     });
     return new SettingsReader(this.#file, value, `${this.#path}${key}.`);
   }
@@ -189,7 +211,8 @@ export class SettingsReader {
 
   #read<T>(key: string, absent: T, expected: string, accepts: (value: unknown) => value is T): T {
     const value = this.#values[key];
-    if (value === undefined || value === null) return absent;
+    if (value === undefined) return absent;
+    if (value === null && (this.#path !== "" || NULLABLE_SETTINGS.includes(key))) return absent;
     return accepts(value) ? value : this.fail(key, expected);
   }
 }

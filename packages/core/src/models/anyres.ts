@@ -38,7 +38,7 @@ export function anyresSizes(
     keys: ["image_grid_pinpoints"],
     read(settings) {
       const tile = readTile(settings);
-      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints") ?? absent, tile);
+      const pinpoints = readPinpoints(settings.value("image_grid_pinpoints", absent), tile);
       if (pinpoints !== undefined) return anyresImages(tile, pinpoints);
       return settings.fail("image_grid_pinpoints", `pairs of a height and a width in multiples of ${tile}`);
     },

@@ -55,4 +55,5 @@ export const ARCHITECTURES = {
   ...STEP_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;
 
+/** The name of a published size: "qwen3-vl-8b". */
 export type ArchitectureName = keyof typeof ARCHITECTURES;

@@ -12,7 +12,7 @@ import { createVisionModel } from "./index.js";
 import { loadDummyModel, loadModel } from "./load-model.js";
 import { QWEN3_VL_MODELS } from "./qwen3-vl/published.js";
 import { stillGrids } from "./still-grids.js";
-import { outputTokensOf } from "./vision-model.js";
+import { itemSpec, outputTokensOf } from "./vision-model.js";
 
 const NAMES = Object.keys(QWEN3_VL_MODELS) as (keyof typeof QWEN3_VL_MODELS)[];
 
@@ -24,9 +24,12 @@ test.each(Object.keys(ARCHITECTURES) as ArchitectureName[])(
       const clip = videoGrid(3, { height: 700, width: 1000 }, videoProcessor);
       expect(takesGrid(clip, vision)).toBe(true);
       expect(Number.isSafeInteger(outputTokensOf(vision, clip))).toBe(true);
+      // vLLM's frames: temporal patches of a clip. The tiles of an image, below, are one.
+      expect(itemSpec(vision, clip).frames).toBe(Math.ceil(3 / videoProcessor.temporalPatchSize));
     }
     const grid = imageGrid({ height: 700, width: 1000 }, processor);
     expect(takesGrid(grid, vision)).toBe(true);
+    expect(itemSpec(vision, grid).frames).toBe(1);
     expect(outputTokensOf(vision, grid)).toBe(imageTokenCount({ height: 700, width: 1000 }, processor));
   },
 );
@@ -255,7 +258,10 @@ describe("videos of a checkpoint without video settings", () => {
         JSON.stringify({ ...patches, ...settings }),
       );
       await using model = await loadModel(directory, { loadFormat: "dummy" });
-      expect(videoGrid(6, { height: 200, width: 300 }, model.videoProcessor!)).toEqual({ t, h, w });
+      expect(videoGrid(6, { height: 200, width: 300 }, model.videoProcessor!)).toEqual({
+        ...{ t, h, w },
+        isClip: true,
+      });
     } finally {
       await rm(directory, { recursive: true });
     }

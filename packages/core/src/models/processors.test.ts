@@ -185,7 +185,7 @@ describe("settings", () => {
     const size = { shortest_edge: 3136, longest_edge: 50_176 };
     const settings = { patch_size: 16, size, video_processor_type: name };
     const processor = readVideoProcessor(settings, modelType)!;
-    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w });
+    expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w, isClip: true });
   });
 
   test("of videos: min_pixels and max_pixels of a file have no effect on Qwen3VLVideoProcessor", () => {
@@ -196,6 +196,90 @@ describe("settings", () => {
     expect(bounds(readVideoProcessor(settings, "qwen3_vl", { max_pixels: 65_536 }))).toEqual([
       131_072, 65_536,
     ]);
+  });
+
+  // By transformers 5.17.0, with one setting null at a time.
+  test("a step whose flag is null is off, as in transformers", () => {
+    for (const step of ["do_resize", "do_rescale", "do_normalize", "do_center_crop"]) {
+      expect(readImageProcessor({ [step]: null }, "qwen2_vl")).toEqual(
+        readImageProcessor({ [step]: false }, "qwen2_vl"),
+      );
+      expect(readVideoProcessor({ [step]: null }, "qwen3_vl")).toEqual(
+        readVideoProcessor({ [step]: false }, "qwen3_vl"),
+      );
+    }
+    const gridOf = (settings: Record<string, unknown>, modelType: string) =>
+      imageGrid({ height: 1400, width: 1800 }, readImageProcessor(settings, modelType));
+    for (const [step, modelType] of [
+      ["do_image_splitting", "idefics3"],
+      ["do_image_splitting", "lfm2_vl"],
+      ["use_thumbnail", "lfm2_vl"],
+      ["slice_mode", "minicpmv4_6"],
+    ] as const) {
+      const off = gridOf({ [step]: false }, modelType);
+      expect(off).not.toEqual(gridOf({}, modelType));
+      expect(gridOf({ [step]: null }, modelType)).toEqual(off);
+    }
+  });
+
+  test("settings of a step that is off may be null", () => {
+    const off = { do_resize: false, do_rescale: false, do_normalize: null };
+    const settings = { resample: null, rescale_factor: null, image_mean: null, image_std: null };
+    expect(readImageProcessor({ ...off, ...settings }, "qwen2_vl")).toEqual(
+      readImageProcessor(off, "qwen2_vl"),
+    );
+  });
+
+  test.each([
+    ["qwen2_vl", "patch_size", "a positive whole number"],
+    ["qwen2_vl", "merge_size", "a positive whole number"],
+    ["qwen2_vl", "temporal_patch_size", "a positive whole number"],
+    ["qwen2_vl", "resample", "given beside do_resize"],
+    ["qwen2_vl", "rescale_factor", "given beside do_rescale"],
+    ["qwen2_vl", "image_mean", "given beside do_normalize"],
+    ["qwen2_vl", "image_std", "given beside do_normalize"],
+    ["gemma3", "size", "an object"],
+    ["gemma4", "max_soft_tokens", "a positive whole number"],
+    ["glm5_next", "min_image_tokens", "a positive whole number"],
+    ["idefics3", "do_resize", "absent or true"],
+    ["idefics3", "max_image_size", "an object"],
+    ["internvl", "size", "an object"],
+    ["internvl", "max_patches", "a positive whole number"],
+    ["kimi_k25", "max_patches", "a positive whole number"],
+    ["lfm2_vl", "tile_size", "a positive whole number"],
+    ["llama4", "do_resize", "absent or true"],
+    ["llava", "crop_size", "given beside do_center_crop"],
+    ["llava", "do_center_crop", "absent or true"],
+    ["llava_onevision", "image_grid_pinpoints", "pairs of a height and a width in multiples of 384"],
+    ["minicpmv4_6", "scale_resolution", "a positive whole number"],
+    ["minicpmv4_6", "resample", "given beside do_resize"],
+    ["pixtral", "patch_size", "a positive whole number"],
+  ])("of %s: %s = null is refused, where transformers fails or has another rule", (modelType, key, text) => {
+    expect(thrownBy(() => readImageProcessor({ [key]: null }, modelType)).message).toBe(
+      `preprocessor_config.json has ${key} = null: it must be ${text}`,
+    );
+  });
+
+  test.each([
+    ["qwen3_vl", "fps", "a positive number"],
+    ["qwen2_vl", "max_frames", "a positive whole number up to 2048"],
+    ["glm4v", "max_duration", "a positive number"],
+    ["internvl", "initial_shift", "absent or true"],
+    ["minicpmv4_6", "max_num_frames", "a positive whole number up to 2048"],
+  ])("of %s's videos: %s = null is refused", (modelType, key, text) => {
+    expect(thrownBy(() => readVideoProcessor({ [key]: null }, modelType)).message).toBe(
+      `video_preprocessor_config.json has ${key} = null: it must be ${text}`,
+    );
+  });
+
+  test("a rate and a number of frames may be null: classes without one sample all frames", () => {
+    for (const modelType of ["qwen2_vl", "internvl", "llava_onevision", "smolvlm"]) {
+      const density = (settings: Record<string, unknown>) => {
+        const { fps, numFrames } = readVideoProcessor(settings, modelType)!;
+        return { fps, numFrames };
+      };
+      expect(density({ fps: null, num_frames: null })).toEqual(density({}));
+    }
   });
 
   // Qwen2VLImageProcessor of transformers 5.17.0 returns the same pixel_values with and without these settings.

@@ -92,7 +92,7 @@ export interface VisionModel {
   readonly chunkFrames?: number;
   /** The only supported grid of a frame; absent if any is. */
   readonly fixedGrid?: Grid;
-  /** The frames of an item are tiles of one image, counted as one frame of a batch. */
+  /** An image becomes tiles, which count as one frame of a batch. The frames of a clip count each. */
   readonly tiled?: boolean;
   /** Items may have a second grid, for a thumbnail with another size than the tiles. */
   readonly twoGrids?: boolean;
@@ -110,6 +110,7 @@ export interface VisionModel {
   readonly imageSettings?: Partial<ImageProcessor>;
   /** `channelScale` f32 [channels, 2]: how the image processor normalises uint8 pixels, y = u8 · scale + shift. */
   buildGraph(options: { channelScale: Float32Array }): Graph;
+  /** The tables of an item with this grid. The grid must be within the limits above. */
   layout(grid: Grid): GridLayout;
 }
 
@@ -184,7 +185,7 @@ export function itemSpec(
   return {
     inputSize,
     outputTokens,
-    frames: model.tiled ? 1 : grid.t,
+    frames: model.tiled && !grid.isClip ? 1 : grid.t,
     ...(budgetTokens > outputTokens && { budgetTokens }),
   };
 }

@@ -5,6 +5,7 @@
 import { VitgraphError } from "@vitgraph/errors";
 import type { BatchEvent, EngineObserver, EngineState } from "./observer.js";
 
+/** Options of `BatchEvents.read`. */
 export interface ReadOptions {
   /** Most events buffered for a reader. Default: 1024. */
   readonly capacity?: number;
@@ -84,6 +85,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     return this.#dropped;
   }
 
+  /** Appends an event; the oldest one is dropped if the buffer is full. */
   push(event: BatchEvent): void {
     if (this.#ended) return;
     const waiting = this.#waiting.shift();
@@ -106,6 +108,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     this.#onEnd();
   }
 
+  /** The next event, or the end of the stream. */
   next(): Promise<IteratorResult<BatchEvent, undefined>> {
     const event = this.#buffer.shift();
     if (event !== undefined) return Promise.resolve({ done: false, value: event });
@@ -120,6 +123,7 @@ export class BatchEventReader implements AsyncIterableIterator<BatchEvent, undef
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** The reader itself, for `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }

@@ -21,6 +21,7 @@ import {
   graphsCapturedLine,
 } from "./verbose-lines.js";
 
+/** Options of `EngineLog`. */
 export interface EngineLogOptions {
   readonly logger: Logger;
   /** `encoder_cudagraph_verbose`: a line per batch, and the statistics at the end, at level info. */

@@ -26,16 +26,19 @@ import type {
   ItemSettled,
 } from "./observer.js";
 
+/** The registry of the metrics. */
 export interface EngineMetricsOptions {
   /** The host's registry, to which the metrics are added. Default: a new one. */
   readonly registry?: Registry;
 }
 
+/** The value of a counter or gauge with one set of labels. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string | number>>;
   readonly value: number;
 }
 
+/** The values of a histogram with one set of labels. */
 export interface HistogramSample {
   readonly labels: Readonly<Record<string, string | number>>;
   readonly count: number;
@@ -109,6 +112,7 @@ export class EngineMetrics implements EngineObserver {
     this.#figures = figures;
   }
 
+  /** All metrics with their present values, as plain data. */
   async snapshot(): Promise<MetricsSnapshot> {
     const entries = await Promise.all(
       [...this.#metrics].map(async ([name, metric]) => {
@@ -126,6 +130,7 @@ export class EngineMetrics implements EngineObserver {
     return this.registry.metrics();
   }
 
+  /** The media type of {@link prometheus}. */
   get contentType(): string {
     return this.registry.contentType;
   }

@@ -16,6 +16,7 @@ import type {
   EngineState,
 } from "./observer.js";
 
+/** The provider of the tracer. */
 export interface EngineTracingOptions {
   /** Default: the process's registered provider. */
   readonly tracerProvider?: TracerProvider;

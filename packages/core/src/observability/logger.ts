@@ -7,9 +7,13 @@ import { loadOptional } from "../optional-package.js";
 
 /** Fields first, then the message, as in pino. An error is the field `err`. */
 export interface Logger {
+  /** For debugging: an item that was refused. */
   debug(fields: object, message: string): void;
+  /** For operators: a request, a state. */
   info(fields: object, message: string): void;
+  /** A fault that the engine works around. */
   warn(fields: object, message: string): void;
+  /** A fault that fails work. */
   error(fields: object, message: string): void;
 }
 
@@ -24,13 +28,18 @@ export function isLogger(value: unknown): value is Logger {
 }
 
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+/** pino's levels, from the most lines to none. */
 export type LogLevel = (typeof LEVELS)[number];
 
+/** Options of `createLogger`. */
 export interface LoggerOptions {
   /** Default: the environment variable VITGRAPH_LOG_LEVEL, else "warn". */
   readonly level?: LogLevel;
   /** Receives one line of JSON at a time. Default: standard error, since standard output is for results. */
-  readonly destination?: { write(line: string): void };
+  readonly destination?: {
+    /** Takes a line with its line end. */
+    write(line: string): void;
+  };
 }
 
 /** For a host without a logger: prints warnings and errors to standard error, with `verbose` also information. */

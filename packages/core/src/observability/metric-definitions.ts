@@ -211,6 +211,7 @@ export const METRICS = {
   },
 } as const satisfies Record<`vitgraph_${string}`, MetricDefinition>;
 
+/** The name of a metric: "vitgraph_batches_total". */
 export type MetricName = keyof typeof METRICS;
 
 /** The metrics of one type. */

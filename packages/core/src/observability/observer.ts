@@ -61,8 +61,11 @@ export interface BatchEvent extends BatchStart {
   readonly deviceMs: number;
   /** From submitting the batch to its results. */
   readonly wallMs: number;
-  /** `failed` if the whole batch failed. An item with NaN in its result fails alone, and its batch is `ok`. */
-  readonly outcome: "ok" | "failed";
+  /**
+   * `failed` if the whole batch failed; `cancelled` if its callers had gone before it was done. An item with NaN in its
+   * result fails alone, and its batch is `ok`.
+   */
+  readonly outcome: "ok" | "failed" | "cancelled";
 }
 
 /** An item that got its result, or its error. */
@@ -152,19 +155,29 @@ export interface EngineObserver {
   watch?(figures: () => EngineFigures): void;
   /** Called inside the caller's call of `encode`, so that its trace is active. */
   callStarted?(call: EncodeCall): void;
+  /** All items of a call have settled. */
   callEnded?(call: EncodeCallEnded): void;
+  /** A call has brought this many items. */
   itemsArrived?(count: number): void;
+  /** An item got its result, or its error. */
   itemSettled?(event: ItemSettled): void;
   /** An item was decoded, resized and cut into patches. */
   prepared?(event: ItemPrepared): void;
+  /** A batch was submitted to its device. */
   batchStarted?(event: BatchStart): void;
+  /** A batch has its results, or has failed. */
   batchEnded?(event: BatchEvent): void;
+  /** A device captured its graphs, at the start or after a failure. */
   graphsCaptured?(event: GraphsCaptured): void;
   /** A graph differed from the eager run in its self-check; its budget runs eagerly on that device. */
   graphFailed?(event: GraphFailed): void;
+  /** A device filled its grid cache, at the start or after a failure. */
   gridsWarmed?(event: GridsWarmed): void;
+  /** A batch had grids that the grid cache did not have. */
   gridsMissed?(event: GridsMissed): void;
+  /** A device failed, came back, or was given up. */
   deviceChanged?(event: DeviceChanged): void;
+  /** The engine entered a state. @param cause of `failed` */
   stateChanged?(state: EngineState, cause?: unknown): void;
 }
 

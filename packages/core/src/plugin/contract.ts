@@ -23,6 +23,7 @@ export const ENCODER_PLUGIN: unique symbol = Symbol.for("vitgraph.encoder-plugin
 
 /** What the encoder takes. A video's frames and grid come as one item. */
 export const MODALITIES = ["image", "video"] as const;
+/** A kind of input that an encoder takes: "image" or "video". */
 export type Modality = (typeof MODALITIES)[number];
 
 /** The language-model engine that uses the encoder, as seen by the encoder. */

@@ -10,12 +10,16 @@ import type { Embedding } from "../runtime/embedding.js";
 /** The part of an engine that the plugin uses: an `EncoderEngine`, or a fake of it. */
 export interface EncoderEngineLike {
   readonly model: { readonly vision: Pick<VisionModel, "outputColumns"> };
+  /** One outcome for each item, in their order. */
   encode(items: readonly EngineItem[], options?: EncodeOptions): Promise<PromiseSettledResult<Embedding>[]>;
+  /** The size of each item, without encoding it. */
   getItemSpecs(
     items: readonly EngineItem[],
     options?: EncodeOptions,
   ): Promise<PromiseSettledResult<ItemSpec>[]>;
+  /** The smallest and the largest token budget that the engine would infer. */
   budgetRange(): BudgetRange;
+  /** Counts since the start, and the present load. */
   stats(): EngineFigures;
   /** Refuses new calls, finishes the accepted ones, and frees its resources. */
   close(): Promise<void>;

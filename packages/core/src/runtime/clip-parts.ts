@@ -1,6 +1,6 @@
 /**
  * A clip above the largest budget, cut between its chunks. Chunks do not attend to each other, so each part runs alone,
- * and their rows together are the clip's.
+ * and their rows together are the clip's. Parts that have not started when the clip is cancelled never run.
  */
 import { type EncoderItem, patchCount, tokenCount } from "../item.js";
 import type { VisionModel } from "../models/vision-model.js";

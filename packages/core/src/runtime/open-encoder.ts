@@ -53,6 +53,7 @@ export interface VisionEncoderOptions {
   readonly onBatch?: (batch: BatchReport) => void;
 }
 
+/** The graphs that a device captured at the start, and the memory that is left. */
 export interface CapturedGraphs {
   /** The budgets that have one. */
   readonly budgets: readonly number[];

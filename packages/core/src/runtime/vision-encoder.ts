@@ -145,16 +145,19 @@ export class VisionEncoder implements Disposable {
    * Runs items that {@link check} accepted as one batch, replayed if {@link budgetOf} has a graph for it. Items are checked
    * again, since callers can transfer their memory at any time: such an item fails alone.
    * One outcome for each item, in their order; never rejects.
+   * @param signal cancels the parts of a clip that have not started
    */
   async run(
     items: readonly EncoderItem[],
     packedFor: number | null,
+    signal?: AbortSignal,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     using _slot = await this.#inFlight.acquire();
     const refusals = items.map((item) => this.#refusalOf(item));
     const outcomes = await this.#run(
       items.filter((_, index) => refusals[index] === undefined),
       this.budgetOf(packedFor),
+      signal,
     );
     let next = 0;
     return refusals.map((refusal) => refusal ?? (outcomes[next++] as PromiseSettledResult<Embedding>));
@@ -163,6 +166,7 @@ export class VisionEncoder implements Disposable {
   async #run(
     items: readonly EncoderItem[],
     budget: number | null,
+    signal: AbortSignal | undefined,
   ): Promise<PromiseSettledResult<Embedding>[]> {
     if (items.length === 0) return [];
     try {
@@ -172,6 +176,8 @@ export class VisionEncoder implements Disposable {
       for (const part of this.#partsOf(items)) {
         if (this.#disposed)
           throw new VitgraphError("VG_DISPOSED", "the encoder was disposed before this batch ran");
+        // A caller's reason can be anything, and is no error of the device.
+        if (signal?.aborted) throw toVitgraphError(signal.reason, "VG_ABORTED", "the item was cancelled");
         const staged = stageBatch(this.#layouts, part);
         tokens += staged.tokens;
         parts.push(await this.#programs.run(staged, budget));
@@ -195,6 +201,7 @@ export class VisionEncoder implements Disposable {
     }
   }
 
+  /** Counts of batches, graphs and the grid cache since the start. */
   stats(): EncoderStats {
     return { ...this.#stats.snapshot(), gridCache: this.#gridCache?.stats() ?? null };
   }

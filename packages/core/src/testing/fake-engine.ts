@@ -13,6 +13,7 @@ import type { EncoderEngineLike } from "../plugin/engine-like.js";
 import { Embedding } from "../runtime/embedding.js";
 import { StatsCounter } from "../runtime/stats.js";
 
+/** The fake model's columns, and observers of the engine. */
 export interface FakeEngineOptions {
   /** Columns of the merged embedding and of each deepstack level. Default: [8, 8]. */
   readonly outputColumns?: readonly number[];
@@ -43,10 +44,12 @@ export class FakeEngine implements EncoderEngineLike {
     this.#observers.stateChanged("ready");
   }
 
+  /** Whether `close` was called. */
   get closed(): boolean {
     return this.#closed;
   }
 
+  /** Adds an observer. Returns a function that removes it. */
   subscribe(observer: EngineObserver): () => void {
     return this.#observers.add(observer);
   }
@@ -58,6 +61,7 @@ export class FakeEngine implements EncoderEngineLike {
     });
   }
 
+  /** Lets the answers that {@link hold} delays continue. */
   release(): void {
     this.#release?.();
   }

@@ -35,8 +35,10 @@ export const HOST_FAULTS = [
   "closes_without_telling",
   "closes_without_waiting",
 ] as const;
+/** A rule of the plugin contract that a fake host breaks. */
 export type HostFault = (typeof HOST_FAULTS)[number];
 
+/** Options of a fake host: its model, its compilation config, and the fault that it has. */
 export interface FakeHostOptions {
   readonly misbehave?: HostFault;
   readonly model?: HostModel;
@@ -86,6 +88,7 @@ export class FakeHost implements HostEngine, HostUnderTest {
     this.logger = { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") };
   }
 
+  /** This object, as the contract names it. */
   get host(): HostEngine {
     return this;
   }

@@ -40,6 +40,7 @@ export interface HostUnderTest {
   close(): Promise<void>;
 }
 
+/** One required behaviour of a host, as a test. */
 export interface ConformanceCheck {
   /** The required behaviour, as a sentence. */
   readonly name: string;

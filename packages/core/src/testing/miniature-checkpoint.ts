@@ -21,6 +21,7 @@ export const MINIATURE_CONFIG = {
   },
 };
 
+/** Options of the miniature checkpoint: the prefix of its tensor names, its dtype and its files. */
 export interface MiniatureOptions {
   readonly prefix?: string;
   readonly dtype?: "F32" | "BF16" | "F16";

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { type LoadedModel, loadModel } from "../models/load-model.js";
 import { type MiniatureOptions, writeMiniatureCheckpoint } from "./miniature-checkpoint.js";
 
+/** A loaded model of two narrow layers, with its checkpoint in a temporary directory. */
 export interface MiniatureModel extends AsyncDisposable {
   readonly model: LoadedModel;
   /** The temporary directory. Disposing deletes it, with all files in it. */

@@ -171,6 +171,7 @@ export class Checkpoint implements AsyncDisposable {
     return quantisedPart(this.#wanted.part ?? "vision tower", this.directory, evidence, method);
   }
 
+  /** Closes the files. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#files.map((file) => file[Symbol.asyncDispose]()));
   }

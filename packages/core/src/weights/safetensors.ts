@@ -16,8 +16,10 @@ const SAFETENSORS_DTYPE_BITS = {
   F16: 16, BF16: 16, F32: 32, F64: 64, C64: 64,
   I8: 8, I16: 16, I32: 32, I64: 64, U8: 8, U16: 16, U32: 32, U64: 64, BOOL: 8,
 } as const;
+/** A dtype by safetensors' name: "BF16". */
 export type SafetensorsDType = keyof typeof SAFETENSORS_DTYPE_BITS;
 
+/** A tensor as the file's header describes it. */
 export interface TensorInfo {
   readonly name: string;
   /** A {@link SafetensorsDType}, or the name of a dtype that a later version of the format may add. */
@@ -109,11 +111,13 @@ export class SafetensorsFile implements AsyncDisposable {
     return { info, bytes };
   }
 
+  /** Closes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file.close();
   }
 }
 
+/** A tensor with its bytes, row-major and little-endian. */
 export interface TensorData {
   readonly name: string;
   readonly dtype: SafetensorsDType;

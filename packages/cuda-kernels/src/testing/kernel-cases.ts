@@ -16,6 +16,7 @@ import {
 import { type ArenaName, DTYPE_BYTES, type DType, type RowCount } from "../program.js";
 import { encodeValues, roundValues } from "./element-values.js";
 
+/** A kernel with its operands, for comparison with the reference. */
 export interface KernelCase {
   readonly name: string;
   readonly kernel: KernelName;

@@ -22,6 +22,7 @@ import type { DType, Program } from "../program.js";
 import { checkSubmission } from "../submission.js";
 import { validateProgram } from "./validate.js";
 
+/** Options of a null device: its kernels, its dtype, its memory and its results. */
 export interface NullDeviceOptions {
   /** Default: all. */
   readonly kernels?: readonly KernelName[];
@@ -47,12 +48,14 @@ export interface NullDevice extends Device {
   readonly writes: readonly RecordedWrite[];
 }
 
+/** A submission that a null device received. */
 export interface RecordedSubmission {
   readonly program: Program;
   readonly counts: readonly number[];
   readonly inputs: readonly InputTransfer[];
 }
 
+/** A write to the memory of a null device: bytes from the host, or one byte repeated. */
 export type RecordedWrite =
   | { readonly kind: "upload"; readonly arena: Arena; readonly offset: number; readonly sizeBytes: number }
   | { readonly kind: "fill"; readonly arena: Arena; readonly byte: number };

@@ -15,6 +15,7 @@ export interface ReferenceMatrix {
   readonly values: Float64Array;
 }
 
+/** The operands and scalars of a kernel, in float64. */
 export interface ReferenceInputs {
   /** By operand name, without "?". Operands that are left out are absent. An output that is only written has no rows. */
   readonly operands: Readonly<Record<string, ReferenceMatrix>>;

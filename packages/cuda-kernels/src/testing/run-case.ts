@@ -19,6 +19,7 @@ import { decodeValues, encodeValues } from "./element-values.js";
 import type { CaseInstruction, CaseMatrix, KernelCase } from "./kernel-cases.js";
 import { type ReferenceMatrix, referenceKernel } from "./reference.js";
 
+/** The output of a kernel, widened to float64, and the device time in milliseconds. */
 export interface CaseResult {
   /** Dense [real rows, columns]. */
   readonly y: Float64Array;
@@ -33,8 +34,10 @@ export async function runKernelCase(device: Device, kernelCase: KernelCase): Pro
   return loaded.run();
 }
 
+/** A kernel case, loaded on a device. */
 export interface LoadedCase extends Disposable {
   readonly program: Program;
+  /** Runs the kernel once on the inputs of its case. */
   run(): Promise<CaseResult>;
   /** Later runs are replays, where the backend has such a thing: see `Executable.capture`. */
   capture(): Promise<CaptureTimes | null>;
@@ -96,6 +99,7 @@ export function referenceOf(kernelCase: KernelCase): ReferenceMatrix {
   });
 }
 
+/** The distance of a result from its reference. */
 export interface Deviation {
   /** ‖y - reference‖ / ‖reference‖. */
   readonly relativeL2: number;
@@ -123,6 +127,7 @@ function largest(values: Float64Array): number {
   return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
+/** The deviation that a test allows, and its reason. */
 export interface Tolerance extends Deviation {
   readonly reason: string;
 }

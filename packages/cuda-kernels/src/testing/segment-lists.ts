@@ -12,6 +12,7 @@ import { randomFrom } from "./kernel-cases.js";
 import { type ReferenceMatrix, referenceKernel } from "./reference.js";
 import { type Deviation, deviationOf } from "./run-case.js";
 
+/** The deviation of one output of a program with several segment lists. */
 export interface SegmentListResult extends Deviation {
   /** "run 3, replayed: windows, 8 heads of 80" */
   readonly name: string;

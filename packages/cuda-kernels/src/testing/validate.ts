@@ -22,6 +22,7 @@ import {
   rowCapacity,
 } from "../program.js";
 
+/** The device and the arenas that a program is validated for. */
 export interface ValidationTarget {
   readonly activationDType: DType;
   readonly kernels: ReadonlySet<KernelName>;

@@ -35,18 +35,22 @@ const OUTTYPES = {
   q8_0: { type: "Q8_0", fileType: 7 },
   bf16: { type: "BF16", fileType: 32 },
 } as const satisfies Record<string, { type: TensorType; fileType: number }>;
+/** A type of the matrices in GGUF, by the name of llama.cpp's converter. */
 export type Outtype = keyof typeof OUTTYPES;
 /** Values of `--outtype`: the type of the matrices in a GGUF. */
 export const OUTTYPE_NAMES = Object.keys(OUTTYPES) as readonly Outtype[];
 
+/** Options of the conversion to GGUF. */
 export interface ConvertOptions {
   /** Type of the matrices; vectors and norms are float32 in all of them. Default "f16". */
   readonly outtype?: Outtype;
+  /** Called after each write, with the bytes of the file so far and in all. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** On abort the unfinished file is removed, and the call throws VG_ABORTED. */
   readonly signal?: AbortSignal;
 }
 
+/** The file that was written. */
 export interface Converted {
   readonly architecture: string;
   readonly tensors: number;

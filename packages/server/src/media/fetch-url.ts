@@ -25,6 +25,7 @@ export interface FetchOptions {
 
 /** Name resolution and connections, which tests replace. */
 export interface Network {
+  /** All addresses of a host. */
   readonly resolve: (host: string) => Promise<readonly LookupAddress[]>;
   /** Default: the connections of node:http and node:https. For https, a TLS connection for `servername`. */
   readonly connect?: (options: http.ClientRequestArgs & { readonly servername?: string }) => Duplex;

@@ -58,7 +58,7 @@ export interface ShownBatch {
   readonly deviceMs: number;
   /** The longest wait of its items. */
   readonly queueMs: number;
-  readonly outcome: "ok" | "failed";
+  readonly outcome: "ok" | "failed" | "cancelled";
 }
 
 export interface Percentiles {

@@ -59,7 +59,7 @@ export class RecentTraffic implements EngineObserver {
     });
     if (this.#batches.length > BATCHES) this.#batches.shift();
     for (const waitedMs of queueMs) this.#queueMs.add(waitedMs);
-    if (outcome === "failed") return;
+    if (outcome !== "ok") return;
     this.#deviceMs.add(deviceMs);
     this.#items += items;
     this.#tokens += tokens;
@@ -80,6 +80,7 @@ export class RecentTraffic implements EngineObserver {
     for (const [known, count] of finer) this.#countSize(known, count);
   }
 
+  /** The engine's budgets, ascending; none before it has started. */
   get tokenBudgets(): readonly number[] {
     return this.#figures?.().tokenBudgets ?? [];
   }
@@ -91,7 +92,10 @@ export class RecentTraffic implements EngineObserver {
       .sort((a, b) => a.tokens - b.tokens);
   }
 
-  /** @param since number of the last batch that the reader has; only the last 64 batches are kept */
+  /**
+   * A message to the page: the state, the totals and the newest batches.
+   * @param since number of the last batch that the reader has; only the last 64 batches are kept
+   */
   message(since: number): LiveMessage {
     const figures = this.#figures?.();
     return {

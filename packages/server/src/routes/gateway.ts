@@ -102,8 +102,12 @@ export async function registerGateway(
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
     // For methods such as GET Fastify knows no body, and the request may have one.
-    const pass = async (request: FastifyRequest, reply: FastifyReply) =>
-      passOn(await client.send(request, request.raw), reply);
+    const pass = async (request: FastifyRequest, reply: FastifyReply) => {
+      // vLLM would get it as an ordinary GET, and answer 404. Other upgrades are offers that a server may decline.
+      if (/websocket/i.test(request.headers.upgrade ?? ""))
+        throw new StatusError(501, "the gateway passes no WebSockets", "connect to vLLM's own address");
+      return passOn(await client.send(request, request.raw), reply);
+    };
     scope.all("/*", options, pass);
   });
 

@@ -121,7 +121,7 @@ export const KIMI_VL_IMAGES: ImageProcessorDefaults = {
     read(settings, { patchSize, mergeSize }) {
       // Without padding the hub's code crops.
       if (!settings.boolean("pad_input", false)) settings.fail("pad_input", "true");
-      const merge = settings.value("merge_kernel_size") ?? [mergeSize, mergeSize];
+      const merge = settings.value("merge_kernel_size", [mergeSize, mergeSize]);
       if (JSON.stringify(merge) !== JSON.stringify([mergeSize, mergeSize]))
         settings.fail("merge_kernel_size", `[${mergeSize},${mergeSize}]`);
       const { maxPatches, maxSide } = KIMI_VL_BOUNDS;

@@ -63,7 +63,7 @@ export const LLAVA_NEXT_VIDEO_SIZES: SizeSettings = {
 };
 
 function croppedFrames({ fit }: ReturnType<typeof cropped>): Pick<VideoProcessor, "fitClip"> {
-  return { fitClip: (_frames, size, processor) => ({ ...fit(size, processor), isClip: true }) };
+  return { fitClip: (_frames, size, processor) => fit(size, processor) };
 }
 
 /** Pixels along one side of a tile. Files have numbers, the shorter side, or a square. */

@@ -72,11 +72,7 @@ function squareFrames(side: number): Pick<VideoProcessor, "fitClip"> {
   return {
     fitClip(_frames, _size, { patchSize }) {
       const seen = side - (side % patchSize);
-      return {
-        resizeTo: { height: side, width: side },
-        canvas: { height: seen, width: seen },
-        isClip: true,
-      };
+      return { resizeTo: { height: side, width: side }, canvas: { height: seen, width: seen } };
     },
   };
 }

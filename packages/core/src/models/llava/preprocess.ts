@@ -23,18 +23,19 @@ export const LLAVA_IMAGES: ImageProcessorDefaults = {
     keys: [],
     read(settings) {
       // With do_pad, LlavaImageProcessor pads to a square before the resize. CLIPImageProcessor ignores the key.
-      const isClip = String(settings.value("image_processor_type")).startsWith("CLIP");
-      if (!isClip) settings.onlyFalse("do_pad");
+      if (!String(settings.value("image_processor_type")).startsWith("CLIP")) settings.onlyFalse("do_pad");
       return readCrop(settings);
     },
   },
 };
 
+/** Reads the sizes of the resize and of the crop after it. */
 export function readCrop(settings: SettingsReader): ReturnType<typeof cropped> {
   // Files of CLIP models have numbers instead of objects.
   const size = settings.object("size", (edge) => ({ shortest_edge: edge }));
   const cropSize = settings.object("crop_size", (side) => ({ height: side, width: side }));
   size.onlyKeys(["shortest_edge"]);
+  settings.notNull("do_center_crop", "crop_size");
   const crop = cropSize.square(224);
   for (const step of ["do_resize", "do_center_crop"]) settings.onlyTrue(step);
   const edge = size.positiveInteger("shortest_edge", 224);

@@ -102,7 +102,7 @@ function sliced(settings: SliceSettings): Sliced {
     minPixels: (settings.patchSize * MERGE) ** 2,
     maxPixels: (slicing && maxSlices > 1 ? maxSlices + 1 : 1) * resolution ** 2,
     fit: (size) => fitSlices(size, settings),
-    fitClip: (_frames, size) => ({ ...fitSlices(size, settings), isClip: true }),
+    fitClip: (_frames, size) => fitSlices(size, settings),
   };
 }
 
