@@ -105,7 +105,12 @@ test("the size in the hub's file of MiniMax-M3 has no effect, nor any size on it
   const bounded = { size: { shortest_edge: 3136, longest_edge: 12_544 } };
   expect(imageGrid(size, readImageProcessor(bounded, "minimax_m3_vl"))).toEqual({ t: 1, h: 6, w: 8 });
   const saved = { size: { height: 672, width: 672 }, max_pixels: 12_544, total_pixels: 45_158_400 };
-  expect(videoGrid(5, size, readVideoProcessor(saved, "minimax_m3_vl")!)).toEqual({ isClip: true, t: 3, h: 6, w: 8 });
+  expect(videoGrid(5, size, readVideoProcessor(saved, "minimax_m3_vl")!)).toEqual({
+    isClip: true,
+    t: 3,
+    h: 6,
+    w: 8,
+  });
 });
 
 test.each([
