@@ -5,6 +5,7 @@
  * buffer was transferred since the item was checked, its rows would otherwise hold the previous batch's data.
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
@@ -55,7 +56,8 @@ export type BatchLayout = Pick<
 /**
  * A batch as a program reads it: pixels, position tables and segment lists of all items, one after the other.
  *
- * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid
+ * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid; VG_ARGUMENT_INVALID for more than
+ *   4 GiB of pixels
  */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
   const layouts = items.map(({ grid }) => model.layout(grid));
@@ -174,6 +176,9 @@ export function stagedTable(name: string, values: Int32Array | Float32Array): St
   return { name, offsetBytes: 0, bytes: bytesOf(values) };
 }
 
+/** A patch source is 32 bits: kernels read a larger offset modulo 2³², as the pixels of another patch. */
+const MAX_STAGED_BYTES = 2 ** 32;
+
 /** The items' rows as they are, each item on a word boundary, and for each patch its word and format. */
 function stagePixels(
   model: BatchLayout,
@@ -190,6 +195,12 @@ function stagePixels(
     checkRows(item, shape);
     const order = layouts[index]?.patchOrder;
     const bytes = rowsOf(item);
+    if (start + bytes.length > MAX_STAGED_BYTES) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", "the pixels of a batch have more than 4 GiB", {
+        remedy: "lower maxBatchTokens, or pass images instead of pixel_values",
+        details: { items: items.length, patches },
+      });
+    }
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
     const rowBytes = bytes.length / count;
