@@ -6,7 +6,7 @@
  * who may write to it or transfer it at any time: each step checks it again or works on a copy.
  */
 import { types } from "node:util";
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec } from "@vitgraph/scheduler";
 import {
   type DecodeOptions,
@@ -324,16 +324,27 @@ function readerOf(
     };
   }
   if (isBlob(file)) {
-    return async (signal) => {
-      // An object that only looks like a Blob can return anything.
-      const read = Promise.resolve(file.arrayBuffer());
-      return new Uint8Array(await (signal === undefined ? read : raceAbort(read, signal)));
-    };
+    return (signal) => readBlob(`item.${field}`, file, signal);
   }
   const noun = field === "image" ? "an image" : "a video";
   throw new VitgraphError("VG_ITEM_INVALID", `item.${field} is ${describe(file)}, not the bytes of ${noun}`, {
     remedy: howToRead(field, file),
   });
+}
+
+/** An object that only looks like a Blob can return or throw anything. @throws VG_ITEM_INVALID; the signal's reason */
+async function readBlob(name: string, file: Blob, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const remedy = "pass a Blob whose content can still be read, or its bytes";
+  let content: unknown;
+  try {
+    const read = Promise.resolve(file.arrayBuffer());
+    content = await (signal === undefined ? read : raceAbort(read, signal));
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    throw toVitgraphError(cause, "VG_ITEM_INVALID", `${name} cannot be read`, remedy);
+  }
+  if (types.isArrayBuffer(content)) return new Uint8Array(content);
+  throw new VitgraphError("VG_ITEM_INVALID", `${name}.arrayBuffer() returned ${describe(content)}`, { remedy });
 }
 
 /** Checks methods instead of `instanceof`, which fails for a Blob of another realm or library. */
