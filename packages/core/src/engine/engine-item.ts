@@ -108,6 +108,12 @@ export interface OpenItemOptions extends Pick<DecodeOptions, "background"> {
 const SMALL_BYTES = 3 << 20;
 
 /**
+ * Weights of a resize for each pixel of the longer side: six taps (lanczos) in float64 and int16. Of images that are a
+ * few pixels high they take more memory than the pixels: 1 GB for 2²⁴ × 1.
+ */
+const RESIZE_WEIGHT_BYTES = 60;
+
+/**
  * Memory and duration class of reading an item's size: the bytes of an encoded image or video, 0 for other items.
  * Reading the header of a small image takes less than a millisecond; for a video, processes are started.
  */
@@ -191,7 +197,9 @@ async function openEncoded(
   };
   return opened("image", uuid, imageGrid(header, model.processor), model, {
     // Decoding and resizing do not need their memory at the same time. Resizing holds the pixels twice.
-    workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
+    workBytes:
+      bytes.length +
+      Math.max(header.decodeBytes, 2 * rasterBytes + RESIZE_WEIGHT_BYTES * Math.max(height, width)),
     isSmall: header.isSmall && isInMemory(image) && bytes.length <= SMALL_BYTES,
     preprocess,
   });
