@@ -385,6 +385,19 @@ test("whatever loads runs, on any metadata and counts: it finishes, or says what
   );
 });
 
+test("a number that is not a word of 32 bits is refused, not taken modulo 2³²", () => {
+  const program = kernelCaseProgram(linearCase({ m: 4, n: 4, k: 4 }));
+  const [first, ...others] = program.buffers;
+  for (const columns of [2 ** 32 + 4, 4.5, Number.NaN]) {
+    const buffers = [{ ...first!, columns }, ...others];
+    expect(() => encodeProgram({ ...program, buffers })).toThrow(
+      `a program cannot hold ${columns} in a word of 32 bits: use capacities, columns and strides`,
+    );
+  }
+  const dims = program.dims.map((dim) => ({ ...dim, capacity: 2 ** 32 + 1 }));
+  expect(() => encodeProgram({ ...program, dims })).toThrow("cannot hold 4294967297");
+});
+
 test("no sequence of words makes the decoder do anything but load or refuse", () => {
   const native = requireAddon("cpu").createDevice({ threads: 1, simd: "auto", gemm: "auto" });
   const arena = native.allocate(1 << 20);
