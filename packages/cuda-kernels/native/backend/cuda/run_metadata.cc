@@ -219,19 +219,18 @@ void RunMetadata::check_rows(const Submission& submission, const Index& index) c
   // Negative values name learned rows.
   const std::size_t learned = index.limits[0];
   std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
+  // Text is made for bad rows only: a batch has hundreds of thousands of indices.
+  const auto row = [&](std::size_t at) { return "row " + std::to_string(at / columns) + " of index is " + std::to_string(rows[at]); };
   for (std::size_t at = 0; at < rows.size(); ++at) {
-    const std::string row = std::to_string(at / columns);
     const std::int64_t value = rows[at];
     const bool known = value < 0 ? static_cast<std::size_t>(-1 - value) < learned : static_cast<std::size_t>(value) < table_rows;
     if (!known) {
-      bad("row " + row + " of index is " + std::to_string(value) + ", and the table has " + std::to_string(table_rows) +
-          " rows" + (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
+      bad(row(at) + ", and the table has " + std::to_string(table_rows) + " rows" +
+          (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
     }
     if (named.empty()) continue;
-    const auto target = static_cast<std::size_t>(rows[at]);
-    if (named[target]) {
-      bad("row " + row + " of index is " + std::to_string(target) + ", which an earlier row names too");
-    }
+    const auto target = static_cast<std::size_t>(value);
+    if (named[target]) bad(row(at) + ", which an earlier row names too");
     named[target] = true;
   }
 }
