@@ -348,11 +348,12 @@ function product(
 type NormProduct = "linear_norm" | "linear_norm_rope";
 
 /** Result type of a product with a folded norm. Inputs: [x, weight, statistics, u, v, …]. */
-function normProduct(op: NormProduct, [x, weight, statistics, u, v]: Inputs): ValueType {
-  const y = product(op, [x, weight]);
-  const rows = need([x, weight, statistics], 2, op);
-  if (rows.element !== "f32") throw invalid(op, `statistics is ${printType(rows)}, expected f32`);
-  for (const vector of [u, v]) expectColumns(op, "u or v", need([vector], 0, op), y.columns);
+function normProduct(op: NormProduct, inputs: Inputs): ValueType {
+  const y = product(op, inputs.slice(0, 2));
+  const statistics = need(inputs, 2, op);
+  if (statistics.element !== "f32") throw invalid(op, `statistics is ${printType(statistics)}, expected f32`);
+  expectColumns(op, "u", need(inputs, 3, op), y.columns);
+  expectColumns(op, "v", need(inputs, 4, op), y.columns);
   return y;
 }
 
