@@ -331,11 +331,18 @@ function expectColumns(op: OpKind, input: string, type: ValueType, columns: numb
     throw invalid(op, `${input} is ${printType(type)}, expected ${columns} columns`);
 }
 
+type NormProduct = "linear_norm" | "linear_norm_rope";
+
+const PRODUCTS = ["linear", "linear_rope", "linear_gather_rows", "linear_norm", "linear_norm_rope"] as const;
+type Product = (typeof PRODUCTS)[number];
+
+/** Whether an op is a matrix product: its first inputs are x and the weight. */
+export function isProduct(op: OpKind): op is Product {
+  return PRODUCTS.some((product) => product === op);
+}
+
 /** Result type of a product with its fused ops. Does not check residuals. */
-function product(
-  op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct,
-  inputs: Inputs,
-): ValueType {
+function product(op: Product, inputs: Inputs): ValueType {
   const x = need(inputs, 0, op);
   const weight = need(inputs, 1, op);
   const bias = inputs[2];
@@ -344,8 +351,6 @@ function product(
   if (bias !== undefined) expectColumns(op, "bias", bias, y.columns);
   return y;
 }
-
-type NormProduct = "linear_norm" | "linear_norm_rope";
 
 /** Result type of a product with a folded norm. Inputs: [x, weight, statistics, u, v, …]. */
 function normProduct(op: NormProduct, inputs: Inputs): ValueType {
