@@ -1,5 +1,5 @@
 /**
- * Writes the native form of KERNELS and ACTIVATIONS in src/kernels.ts, for C++: the enums and counts
+ * Writes the native tables of KERNELS and ACTIVATIONS in src/kernels.ts, for C++: the enums and counts
  * (program/kernels.gen.h) and the table of signatures (program/signatures.gen.cc). scripts/build-native.mjs calls it into
  * the build folder before each build; a file whose text stays the same is not touched, so that nothing is recompiled.
  */
@@ -75,21 +75,21 @@ ${Object.entries(kernels).map(row).join("")}  };
 }
 
 /** One KernelSignature, its fields in the order of program/signatures.h. */
-function row([kernel, { buffers, forms, scalars, inPlace = [], whole = [], outputs = 1 }]) {
+function row([kernel, { buffers, operandTypes, scalars, inPlace = [], divisible = [], outputs = 1 }]) {
   const operands = buffers.map((buffer, index) => {
     const name = buffer.replace(/\?$/, "");
-    return `{${text(name)}, ${text(forms[index])}, ${name !== buffer}, ${inPlace.includes(buffer)}}`;
+    return `{${text(name)}, ${text(operandTypes[index])}, ${name !== buffer}, ${inPlace.includes(buffer)}}`;
   });
   const kinds = Object.entries(scalars).map(([name, kind]) => `{${text(name)}, ScalarKind::${kind}}`);
   return `      {${text(kernel)},
        {${operands.join(",\n        ")}},
        {${kinds.join(", ")}},
-       {${whole.map(text).join(", ")}},
+       {${divisible.map(text).join(", ")}},
        ${outputs}},
 `;
 }
 
-/** Names and forms hold no character that C++ would escape otherwise. */
+/** Names and operand types hold no character that C++ would escape otherwise. */
 function text(value) {
   return JSON.stringify(value);
 }

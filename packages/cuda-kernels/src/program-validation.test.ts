@@ -111,6 +111,10 @@ describe("what is wrong is named with its instruction and operand", () => {
         }),
     ],
     [
+      `buffer 4 has 2147483654 rows at capacity, above the limit of 2147483647: ${encoding}`,
+      (p) => Object.assign(p.buffers[4]!.rows, { plus: 0x7fffffff }),
+    ],
+    [
       `instruction 0 (linear) leaves out weight: ${encoding}`,
       (p) => Object.assign(p.instructions[0]!.buffers, { 1: -1 }),
     ],

@@ -13,7 +13,7 @@ constexpr std::uint32_t kMagic = 0x50475456u;  // "VTGP", little endian
 constexpr std::size_t kHeaderWords = 14;
 constexpr std::size_t kBufferWords = 8;
 constexpr std::size_t kInstructionHeaderWords = 3;
-/// Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare.
+/// Row counts, columns and strides stay below this: kernels hold them in 32 bits, and the bytes of a buffer fit 64.
 constexpr std::uint64_t kMaxCount = 0x7fffffffu;
 /// JavaScript counts bytes in doubles.
 constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 53;
@@ -81,10 +81,11 @@ Buffer buffer(Reader& reader, const Program& program, std::size_t index) {
   }
   const std::uint64_t rows = result.rows.at(program.capacities);
   const std::uint64_t room = program.arena_bytes[arena];
-  // The product of the largest counts is 2^32 · 2^31 · 4 and would wrap around; a quotient can't.
-  const bool countless = rows > 0 && rows - 1 > kMaxBytes / result.row_stride;
-  if (!countless) result.size_bytes = result.span_bytes(rows);
-  if (countless || result.offset > room || result.size_bytes > room - result.offset) {
+  if (rows > kMaxCount) {
+    invalid(what + " has " + std::to_string(rows) + " rows at capacity, above the limit of 2147483647");
+  }
+  result.size_bytes = result.span_bytes(rows);
+  if (result.offset > room || result.size_bytes > room - result.offset) {
     invalid(what + " does not fit its arena: " + std::to_string(rows) + " rows from byte " +
             std::to_string(result.offset) + " of the " + std::to_string(room) + " of " + kArenaNames[arena]);
   }

@@ -2,8 +2,8 @@
  * Holds a program against the ABI: the twin of native/program/{decode,validate}.cc, in the same words, which a property
  * test compares. It works on the Program itself, so that a compiler's tests need no native code.
  *
- * A form "class [rows, columns]" is read by a small unifier: a symbol takes the value that it meets first, and from then
- * on asks for it. Row counts compare as they are written (dim and plus), not at some capacity.
+ * An operand type "class [rows, columns]" is read by a small unifier: a symbol takes the first value that it meets, and
+ * later ones must equal it. Row counts compare as they are written (dim and plus), not at some capacity.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Arena } from "../device.js";
@@ -29,7 +29,7 @@ export interface ValidationTarget {
   readonly arenas: Readonly<Partial<Record<ArenaName, Pick<Arena, "sizeBytes">>>>;
 }
 
-/** Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare. */
+/** Row counts, columns and strides stay below this: kernels hold them in 32 bits, and the bytes of a buffer fit 64. */
 const MAX_COUNT = 0x7fffffff;
 /** Larger than any count that a program can have. */
 const TOO_LARGE = 2 ** 32;
@@ -87,9 +87,12 @@ function checkBuffer(program: Program, buffer: ProgramBuffer, what: string): voi
       `${what}: offset ${offset} is not a multiple of ${DTYPE_BYTES[dtype]}, the size of ${dtype}`,
     );
   }
+  const count = rowCapacity(program, rows);
+  if (count > MAX_COUNT) {
+    throw badEncoding(`${what} has ${count} rows at capacity, above the limit of ${MAX_COUNT}`);
+  }
   const room = program.arenaBytes[arena];
   if (offset + bufferBytes(program, buffer) > room) {
-    const count = rowCapacity(program, rows);
     throw badEncoding(
       `${what} does not fit its arena: ${count} rows from byte ${offset} of the ${room} of ${arena}`,
     );
@@ -131,7 +134,7 @@ function operandName(
   };
 }
 
-/** One instruction against its kernel's signature. The symbols of its forms live here. */
+/** One instruction against its kernel's signature. The symbols of its operand types live here. */
 class InstructionChecker {
   readonly #program: Program;
   readonly #instruction: Instruction;
@@ -157,7 +160,7 @@ class InstructionChecker {
       const buffer = this.#buffer(index);
       if (buffer !== undefined) this.#checkOperand(index, buffer);
     }
-    for (const quotient of this.#signature.whole ?? []) this.#evaluate(quotient);
+    for (const quotient of this.#signature.divisible ?? []) this.#evaluate(quotient);
     const { buffers, outputs = 1 } = this.#signature;
     for (let index = buffers.length - outputs; index < buffers.length; index++) this.#checkOutput(index);
   }
@@ -187,19 +190,19 @@ class InstructionChecker {
 
   #checkOperand(index: number, buffer: ProgramBuffer): void {
     const { name } = operandName(this.#signature, index);
-    const form = this.#signature.forms[index] as string;
-    const [, kind, rowForm, columnForm] = /^(\S+) \[(.+), (.+)\]$/.exec(form) as unknown as string[];
+    const operandType = this.#signature.operandTypes[index] as string;
+    const [, kind, rowExpression, columnExpression] = /^(\S+) \[(.+), (.+)\]$/.exec(operandType) as unknown as string[];
     this.#checkDType(name, buffer.dtype, kind as string);
-    const rows = this.#expect(rowForm as string, buffer.rows);
+    const rows = this.#expect(rowExpression as string, buffer.rows);
     if (!sameCount(rows, buffer.rows)) {
       throw this.#invalid(
-        `${name} has ${this.#print(buffer.rows)} rows where ${form} asks for ${this.#print(rows)}`,
+        `${name} has ${this.#print(buffer.rows)} rows where ${operandType} asks for ${this.#print(rows)}`,
       );
     }
-    const columns = this.#expect(columnForm as string, constant(buffer.columns));
+    const columns = this.#expect(columnExpression as string, constant(buffer.columns));
     if (!sameCount(columns, constant(buffer.columns))) {
       throw this.#invalid(
-        `${name} has ${buffer.columns} columns where ${form} asks for ${this.#print(columns)}`,
+        `${name} has ${buffer.columns} columns where ${operandType} asks for ${this.#print(columns)}`,
       );
     }
   }
