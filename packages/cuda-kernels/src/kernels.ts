@@ -79,7 +79,13 @@ export const KERNELS = {
    */
   linear: {
     buffers: ["x", "weight", "bias?", "residual?", "y"],
-    operandTypes: ["activation [m, k]", "weight [n, k]", "weight [1, n]", "activation [m, n]", "activation [m, n]"],
+    operandTypes: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "weight [1, n]",
+      "activation [m, n]",
+      "activation [m, n]",
+    ],
     scalars: { activation: "u32" },
     inPlace: ["residual?"],
   },
@@ -158,7 +164,13 @@ export const KERNELS = {
    */
   attention: {
     buffers: ["q", "k", "v", "cu_seqlens", "y"],
-    operandTypes: ["activation [m, n]", "activation [m, n]", "activation [m, n]", "i32 [s, 1]", "activation [m, n]"],
+    operandTypes: [
+      "activation [m, n]",
+      "activation [m, n]",
+      "activation [m, n]",
+      "i32 [s, 1]",
+      "activation [m, n]",
+    ],
     scalars: { heads: "u32", scale: "f32" },
     divisible: ["n/heads"],
   },

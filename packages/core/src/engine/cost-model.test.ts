@@ -9,8 +9,9 @@ import { itemSpec } from "../models/vision-model.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { costFile, costIdentity, parseCosts, printCosts, readCosts, writeCosts } from "./cost-file.js";
-import { costFromSamples, estimateCosts, itemFlops, type LatencySample, measureCosts } from "./cost-model.js";
+import { costFromSamples, estimateCosts, itemFlops, type LatencySample } from "./cost-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
+import { measureCosts } from "./measure-costs.js";
 
 let miniature: MiniatureModel;
 let directory: string;

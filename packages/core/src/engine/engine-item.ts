@@ -352,7 +352,9 @@ async function readBlob(name: string, file: Blob, signal: AbortSignal | undefine
     throw toVitgraphError(cause, "VG_ITEM_INVALID", `${name} cannot be read`, remedy);
   }
   if (types.isArrayBuffer(content)) return new Uint8Array(content);
-  throw new VitgraphError("VG_ITEM_INVALID", `${name}.arrayBuffer() returned ${describe(content)}`, { remedy });
+  throw new VitgraphError("VG_ITEM_INVALID", `${name}.arrayBuffer() returned ${describe(content)}`, {
+    remedy,
+  });
 }
 
 /** Checks methods instead of `instanceof`, which fails for a Blob of another realm or library. */

@@ -191,7 +191,9 @@ class InstructionChecker {
   #checkOperand(index: number, buffer: ProgramBuffer): void {
     const { name } = operandName(this.#signature, index);
     const operandType = this.#signature.operandTypes[index] as string;
-    const [, kind, rowExpression, columnExpression] = /^(\S+) \[(.+), (.+)\]$/.exec(operandType) as unknown as string[];
+    const [, kind, rowExpression, columnExpression] = /^(\S+) \[(.+), (.+)\]$/.exec(
+      operandType,
+    ) as unknown as string[];
     this.#checkDType(name, buffer.dtype, kind as string);
     const rows = this.#expect(rowExpression as string, buffer.rows);
     if (!sameCount(rows, buffer.rows)) {
