@@ -16,7 +16,10 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL };
+// The first operands of every product.
+using operands::linear::X;
+using operands::linear::WEIGHT;
+using operands::linear::BIAS;
 
 /// Minimum blocks per thread, so that a delayed thread does not delay the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
@@ -103,14 +106,14 @@ std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engin
 }
 
 void linear(const Call& call) {
-  enum { Y = RESIDUAL + 1 };
+  using namespace operands::linear;
   const auto residual = call.matrix<const float>(RESIDUAL);
   multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
            [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kAsTheyAre, kFinished);
 }
 
 void linear_gather_rows(const Call& call) {
-  enum { TABLE = RESIDUAL, INDEX, Y };
+  using namespace operands::linear_gather_rows;
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   check_row_index(call, index, table.rows);
@@ -128,7 +131,7 @@ void check_statistics(const Call& call, std::size_t columns) {
 }  // namespace
 
 void linear_statistics(const Call& call) {
-  enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
+  using namespace operands::linear_statistics;
   const auto residual = call.matrix<const float>(RESIDUAL);
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
@@ -192,7 +195,10 @@ struct Turn {
 
 constexpr auto kNoResidual = [](std::size_t) -> const float* { return nullptr; };
 
-enum { STATISTICS = BIAS, U, V };
+// Of both kernels with a norm.
+using operands::linear_norm::STATISTICS;
+using operands::linear_norm::U;
+using operands::linear_norm::V;
 
 /// (sums − mean · u) / σ, before v is added as a bias is. The mean and σ are merged from those of the rows that are joined.
 struct Normalise {
@@ -235,19 +241,19 @@ struct Normalise {
 }  // namespace
 
 void linear_rope(const Call& call) {
-  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  using namespace operands::linear_rope;
   const auto y = call.matrix<float>(Y);
   multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, Turn(call, POSITIONS, Y));
 }
 
 void linear_norm(const Call& call) {
-  enum { Y = V + 1 };
+  using namespace operands::linear_norm;
   const auto y = call.matrix<float>(Y);
   multiply(call, y, V, activation_of(call), kNoResidual, Normalise(call, y), kFinished);
 }
 
 void linear_norm_rope(const Call& call) {
-  enum { POSITIONS = V + 1, ANGLES, Y };
+  using namespace operands::linear_norm_rope;
   const auto y = call.matrix<float>(Y);
   multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), Turn(call, POSITIONS, Y));
 }

@@ -112,9 +112,11 @@ void CudaProgram::fill_placeholder_positions() {
   for (const Instruction& instruction : program_.instructions) {
     const bool reads_norm = instruction.kernel == Kernel::linear_norm_rope;
     if (instruction.kernel != Kernel::linear_rope && !reads_norm) continue;
-    const std::size_t at = reads_norm ? 5 : 3;
-    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[at + 1]).rows.plus);
-    const auto [known, added] = limits.emplace(instruction.operands[at], angles);
+    const auto [positions, table] = reads_norm
+                                        ? std::pair(operands::linear_norm_rope::POSITIONS, operands::linear_norm_rope::ANGLES)
+                                        : std::pair(operands::linear_rope::POSITIONS, operands::linear_rope::ANGLES);
+    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[table]).rows.plus);
+    const auto [known, added] = limits.emplace(instruction.operands[positions], angles);
     known->second = std::min(known->second, angles);
   }
   for (const auto& [target, limit] : limits) {

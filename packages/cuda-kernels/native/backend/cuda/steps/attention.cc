@@ -11,7 +11,7 @@ using kernels::Bf16;
 
 namespace {
 
-enum { Q, K, V, CU_SEQLENS, Y };
+using namespace operands::attention;
 
 constexpr std::int32_t kHeadSizes[] = {64, 72, 80, 96, 128};
 /// What both kernels ask of rows.

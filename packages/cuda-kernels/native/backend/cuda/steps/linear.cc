@@ -12,7 +12,10 @@ using kernels::Bf16;
 
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL };
+// The first operands of every product.
+using operands::linear::X;
+using operands::linear::WEIGHT;
+using operands::linear::BIAS;
 
 std::shared_ptr<LinearStep> make(const StepContext& at, const kernels::LinearOperands& operands,
                                  kernels::Activation activation) {
@@ -45,14 +48,14 @@ kernels::LinearOperands operands_of(const StepContext& at, std::size_t y) {
 }  // namespace
 
 StepLaunch linear_step(const StepContext& at) {
-  enum { Y = RESIDUAL + 1 };
+  using namespace operands::linear;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(RESIDUAL);
   return launch_autotuned(at, make(at, operands, at.activation(0)));
 }
 
 StepLaunch linear_gather_rows_step(const StepContext& at) {
-  enum { TABLE = RESIDUAL, INDEX, Y };
+  using namespace operands::linear_gather_rows;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(TABLE);
   operands.residual_rows = at.data<const std::int32_t>(INDEX);
@@ -87,7 +90,7 @@ kernels::RowStatistics statistics_of(const StepContext& at, std::size_t operand,
 }
 
 kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
-  enum { STATISTICS = BIAS, U, V };
+  using namespace operands::linear_norm;
   const std::int32_t joined = at.rows(STATISTICS).capacity / std::max(at.rows(y).capacity, 1);
   if (joined == 0 || joined * at.rows(y).capacity != at.rows(STATISTICS).capacity || at.columns(X) % joined != 0) {
     at.unsupported("a row of x is no whole number of rows of statistics");
@@ -113,7 +116,7 @@ kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
 }  // namespace
 
 StepLaunch linear_statistics_step(const StepContext& at) {
-  enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
+  using namespace operands::linear_statistics;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(RESIDUAL);
   operands.statistics = statistics_of(at, STATISTICS, at.columns(Y));
@@ -126,19 +129,19 @@ StepLaunch linear_statistics_step(const StepContext& at) {
 }
 
 StepLaunch linear_norm_step(const StepContext& at) {
-  enum { Y = BIAS + 3 };
+  using namespace operands::linear_norm;
   return launch_autotuned(at, make(at, norm_operands_of(at, Y), at.activation(0)));
 }
 
 StepLaunch linear_norm_rope_step(const StepContext& at) {
-  enum { POSITIONS = BIAS + 3, ANGLES, Y };
+  using namespace operands::linear_norm_rope;
   kernels::LinearOperands operands = norm_operands_of(at, Y);
   operands.rotation = rotation_of(at, POSITIONS, Y);
   return launch_autotuned(at, make(at, operands, kernels::Activation::none));
 }
 
 StepLaunch linear_rope_step(const StepContext& at) {
-  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  using namespace operands::linear_rope;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.rotation = rotation_of(at, POSITIONS, Y);
   return launch_autotuned(at, make(at, operands, kernels::Activation::none));
