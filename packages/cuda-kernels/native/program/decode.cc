@@ -1,8 +1,8 @@
 // From words to a Program: the encoding that src/program.ts documents at encodeProgram. Every count is checked before
-// it is used, so that no input, however mangled, reads outside of `words` or asks for memory that its size doesn't
-// back.
+// it is used: no input, however mangled, reads outside `words` or allocates more than a multiple of its size.
 #include <algorithm>
 
+#include "common/checked_product.h"
 #include "common/error.h"
 #include "program/program.h"
 
@@ -15,8 +15,6 @@ constexpr std::size_t kBufferWords = 8;
 constexpr std::size_t kInstructionHeaderWords = 3;
 /// Row counts, columns and strides stay below this: kernels hold them in 32 bits, and the bytes of a buffer fit 64.
 constexpr std::uint64_t kMaxCount = 0x7fffffffu;
-/// JavaScript counts bytes in doubles.
-constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 53;
 
 [[noreturn]] void invalid(const std::string& fact) {
   throw Error("VG_PROGRAM_INVALID", fact,
@@ -97,7 +95,7 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
   if (reader.left() < kInstructionHeaderWords) invalid(what + " is cut off");
   const std::uint32_t kernel = reader.next();
   if (kernel >= kKernelCount)
-    invalid(what + " asks for kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
+    invalid(what + " names kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
 
   Instruction result{};
   result.kernel = static_cast<Kernel>(kernel);

@@ -1,4 +1,4 @@
-// What an instruction's operands mean: KERNELS of src/kernels.ts, from which the enum and the table are generated.
+// The kernels' signatures. The enum and the table are generated from KERNELS of src/kernels.ts.
 #pragma once
 
 #include <array>

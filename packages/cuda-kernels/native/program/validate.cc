@@ -66,7 +66,7 @@ class Checker {
       }
     } else {
       if (value == 0 || value > 0x7fffffffu) {
-        invalid(scalar.name + " is " + std::to_string(value) + " where a count of at least 1 is asked for");
+        invalid(scalar.name + " is " + std::to_string(value) + ", expected a count of at least 1");
       }
       symbols_.push_back({scalar.name, {kNoDim, value}});
     }
@@ -81,12 +81,12 @@ class Checker {
     check_dtype(operand, actual.dtype, type.substr(0, open - 1));
     const RowCount rows = expect(type.substr(open + 1, comma - open - 1), actual.rows);
     if (!(rows == actual.rows)) {
-      invalid(operand.name + " has " + print(actual.rows) + " rows where " + operand.type + " asks for " + print(rows));
+      invalid(operand.name + " has " + print(actual.rows) + " rows, expected " + print(rows) + " for " + operand.type);
     }
     const RowCount columns = expect(type.substr(comma + 2, type.size() - comma - 3), {kNoDim, actual.columns});
     if (!(columns == RowCount{kNoDim, actual.columns})) {
-      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns where " + operand.type +
-              " asks for " + print(columns));
+      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns, expected " + print(columns) +
+              " for " + operand.type);
     }
   }
 
@@ -94,20 +94,20 @@ class Checker {
     if (kind == "activation|i32") return check_either(operand, actual);
     if (kind == "weight") {
       if (actual == DType::f32 || actual == DType::bf16 || actual == DType::f16) return;
-      invalid(operand.name + " is " + name_of(actual) + " where f32, bf16 or f16 is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected f32, bf16 or f16");
     }
     const std::string expected = kind == "activation" ? name_of(activation_) : std::string(kind);
     if (name_of(actual) != expected)
-      invalid(operand.name + " is " + name_of(actual) + " where " + expected + " is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + expected);
   }
 
   /// The first operand says which of the two it is, and the others follow.
   void check_either(const OperandSignature& operand, DType actual) {
     if (either_ && actual != *either_) {
-      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(*either_) + " is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + name_of(*either_));
     }
     if (actual != activation_ && actual != DType::i32) {
-      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(activation_) + " or i32 is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + name_of(activation_) + " or i32");
     }
     either_ = actual;
   }

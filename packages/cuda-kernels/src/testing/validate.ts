@@ -65,7 +65,7 @@ export function validateProgram(program: Program, target: ValidationTarget): voi
   }
   for (const [index, { kernel }] of program.instructions.entries()) {
     if (target.kernels.has(kernel)) continue;
-    throw badEncoding(`instruction ${index} (${kernel}) asks for a kernel that this backend lacks`);
+    throw badEncoding(`instruction ${index} (${kernel}) names a kernel that this backend lacks`);
   }
 }
 
@@ -182,7 +182,7 @@ class InstructionChecker {
       if (value >= ACTIVATIONS.length) throw this.#invalid(`activation is ${value} of ${ACTIVATIONS.length}`);
     } else {
       if (value < 1 || value > MAX_COUNT) {
-        throw this.#invalid(`${name} is ${value} where a count of at least 1 is asked for`);
+        throw this.#invalid(`${name} is ${value}, expected a count of at least 1`);
       }
       this.#symbols.set(name, constant(value));
     }
@@ -198,13 +198,13 @@ class InstructionChecker {
     const rows = this.#expect(rowExpression as string, buffer.rows);
     if (!sameCount(rows, buffer.rows)) {
       throw this.#invalid(
-        `${name} has ${this.#print(buffer.rows)} rows where ${operandType} asks for ${this.#print(rows)}`,
+        `${name} has ${this.#print(buffer.rows)} rows, expected ${this.#print(rows)} for ${operandType}`,
       );
     }
     const columns = this.#expect(columnExpression as string, constant(buffer.columns));
     if (!sameCount(columns, constant(buffer.columns))) {
       throw this.#invalid(
-        `${name} has ${buffer.columns} columns where ${operandType} asks for ${this.#print(columns)}`,
+        `${name} has ${buffer.columns} columns, expected ${this.#print(columns)} for ${operandType}`,
       );
     }
   }
@@ -216,19 +216,19 @@ class InstructionChecker {
     }
     if (kind === "weight") {
       if (actual === "f32" || actual === "bf16" || actual === "f16") return;
-      throw this.#invalid(`${name} is ${actual} where f32, bf16 or f16 is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected f32, bf16 or f16`);
     }
     const expected = kind === "activation" ? this.#activationDType : kind;
-    if (actual !== expected) throw this.#invalid(`${name} is ${actual} where ${expected} is asked for`);
+    if (actual !== expected) throw this.#invalid(`${name} is ${actual}, expected ${expected}`);
   }
 
   /** The first operand says which of the two it is, and the others follow. */
   #checkEither(name: string, actual: DType): void {
     if (this.#either !== undefined && actual !== this.#either) {
-      throw this.#invalid(`${name} is ${actual} where ${this.#either} is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected ${this.#either}`);
     }
     if (actual !== this.#activationDType && actual !== "i32") {
-      throw this.#invalid(`${name} is ${actual} where ${this.#activationDType} or i32 is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected ${this.#activationDType} or i32`);
     }
     this.#either = actual;
   }

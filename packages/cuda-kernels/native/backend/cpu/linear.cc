@@ -125,7 +125,7 @@ namespace {
 
 /// The mean and the squares of each row.
 void check_statistics(const Call& call, std::size_t columns) {
-  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns where 2 are asked for");
+  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns, expected at least 2");
 }
 
 }  // namespace
@@ -160,13 +160,13 @@ namespace {
 
 /// As `rope`, but with adjacent columns as pairs, in the part of a row of y that a thread has written. Blocks are
 /// multiples of a vector wide, so no pair is split.
-struct Turn {
+struct ApplyRope {
   Matrix<const std::int32_t> positions;
   Matrix<const float> angles;
   Matrix<float> y;
   std::size_t head_size;
 
-  Turn(const Call& call, std::size_t positions_operand, std::size_t y_operand)
+  ApplyRope(const Call& call, std::size_t positions_operand, std::size_t y_operand)
       : positions(call.matrix<const std::int32_t>(positions_operand)),
         angles(call.matrix<const float>(positions_operand + 1)),
         y(call.matrix<float>(y_operand)),
@@ -175,13 +175,13 @@ struct Turn {
   }
 
   void operator()(std::size_t row, std::size_t first, std::size_t count) const {
-    const std::size_t turned = y.columns / 3 * 2;
+    const std::size_t rotated = y.columns / 3 * 2;
     const std::size_t quarter = head_size / 4;
     const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
     const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
     float* values = y.row(row);
     std::size_t in_head = first % head_size;
-    for (std::size_t column = first; column < std::min(first + count, turned); column += 2) {
+    for (std::size_t column = first; column < std::min(first + count, rotated); column += 2) {
       const std::size_t pair = in_head / 2;
       in_head = in_head + 2 == head_size ? 0 : in_head + 2;
       const float* angle = pair < quarter ? by_row + pair : by_column + (pair - quarter);
@@ -218,7 +218,7 @@ struct Normalise {
         epsilon(call.number(2)) {
     check_statistics(call, statistics.columns);
     const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 && columns % (statistics.rows / rows) == 0);
-    if (!whole) call.bad_contents("a row of x is no whole number of rows of statistics");
+    if (!whole) call.bad_contents("the rows of statistics do not divide into those of x");
   }
 
   void operator()(float* sums, std::size_t row, std::size_t first, std::size_t count) const {
@@ -243,7 +243,7 @@ struct Normalise {
 void linear_rope(const Call& call) {
   using namespace operands::linear_rope;
   const auto y = call.matrix<float>(Y);
-  multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, Turn(call, POSITIONS, Y));
+  multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, ApplyRope(call, POSITIONS, Y));
 }
 
 void linear_norm(const Call& call) {
@@ -255,7 +255,7 @@ void linear_norm(const Call& call) {
 void linear_norm_rope(const Call& call) {
   using namespace operands::linear_norm_rope;
   const auto y = call.matrix<float>(Y);
-  multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), Turn(call, POSITIONS, Y));
+  multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), ApplyRope(call, POSITIONS, Y));
 }
 
 }  // namespace vitgraph::cpu

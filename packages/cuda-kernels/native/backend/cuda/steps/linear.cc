@@ -76,7 +76,7 @@ kernels::LinearRotation rotation_of(const StepContext& at, std::size_t positions
 /// Checks every assumption of these kernels: no other kernel can take their place.
 void require_hopper(const StepContext& at, const kernels::LinearOperands& operands) {
   if (!at.parts().device.is_hopper()) at.unsupported("it needs compute capability 9.0");
-  if (!kernels::linear_takes_vectors(operands)) at.unsupported("its columns are no multiple of 8, or its rows do not start at multiples of 16 bytes");
+  if (!kernels::linear_takes_vectors(operands)) at.unsupported("its columns are not a multiple of 8, or its rows do not start at multiples of 16 bytes");
 }
 
 /// The statistics of rows of `columns` columns.
@@ -93,7 +93,7 @@ kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
   using namespace operands::linear_norm;
   const std::int32_t joined = at.rows(STATISTICS).capacity / std::max(at.rows(y).capacity, 1);
   if (joined == 0 || joined * at.rows(y).capacity != at.rows(STATISTICS).capacity || at.columns(X) % joined != 0) {
-    at.unsupported("a row of x is no whole number of rows of statistics");
+    at.unsupported("the rows of statistics do not divide into those of x");
   }
   kernels::LinearOperands operands{.x = at.view<const Bf16>(X),
                                    .weight = at.weight(WEIGHT),
