@@ -4,7 +4,7 @@
  *
  * Weights and constants are placed in `weights`, the host's inputs and the result in `io` (at fixed addresses), cached
  * tables in `cache`, and all other values in `scratch`, where memory is reused after the last use of a value. Views own
- * no memory. `check-memory-plan.ts` verifies a plan without using this file.
+ * no memory. Tests verify plans with `check-memory-plan.ts`, which does not use this file.
  */
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
