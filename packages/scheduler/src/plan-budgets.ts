@@ -71,33 +71,55 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
   const sizes = nonEmpty(histogramOf(histogram));
   const candidates = candidateBudgets(sizes, multipleOf, smallestBudget);
   const bytesOf = bytesFunction(options.bytesPerGraph ?? 0);
-  const eager = sizes.map(({ tokens, weight }) => weight * checkedCost(cost(tokens, null), tokens, null));
+  const best = cheapestChain(sizes, candidates, { cost, bytesOf, maxGraphs, memoryLimit });
+  if (best === undefined) {
+    const largest = candidates.at(-1)!.budget;
+    const needed = bytesOf(largest);
+    return fail(
+      `no set of budgets fits into ${memoryLimit} bytes: one graph for ${largest} tokens takes ${needed}`,
+      "raise the memory limit, or give a cost for eager runs",
+      { memoryLimit, largest, needed },
+    );
+  }
+  const budgets: number[] = [];
+  for (let chain: Chain | undefined = best; chain !== undefined; chain = chain.before) {
+    if (chain.candidate >= 0) budgets.push(candidates[chain.candidate]!.budget);
+  }
+  return { ...reportBudgets(sizes, budgets.reverse(), cost), bytes: best.bytes };
+}
 
-  // Cost of the sizes above each candidate, which run eagerly if it is the largest budget.
-  const eagerAbove = candidates.map(({ sizesUpTo }) => eager.slice(sizesUpTo).reduce((a, b) => a + b, 0));
-  let best: Chain | undefined;
-  const consider = (chain: Chain, total: number, bytes: number): void => {
-    if (bytes > memoryLimit || total === Number.POSITIVE_INFINITY) return;
-    if (best === undefined || total < bestTotal || (total === bestTotal && chain.graphs < best.graphs)) {
-      best = chain;
-      bestTotal = total;
-      bestBytes = bytes;
-    }
+interface ChainLimits {
+  readonly cost: BatchCost;
+  readonly bytesOf: (budget: number) => number;
+  readonly maxGraphs: number;
+  readonly memoryLimit: number;
+}
+
+/** The budgets of least cost, of which there may be none. Undefined if all chains exceed the limits or cost Infinity. */
+function cheapestChain(
+  sizes: readonly SizeCount[],
+  candidates: readonly Candidate[],
+  { cost, bytesOf, maxGraphs, memoryLimit }: ChainLimits,
+): Chain | undefined {
+  const eager = sizes.map(({ tokens, weight }) => weight * checkedCost(cost(tokens, null), tokens, null));
+  const eagerFrom = (size: number) => eager.slice(size).reduce((a, b) => a + b, 0);
+  let best: { readonly chain: Chain; readonly total: number } | undefined;
+  const consider = (chain: Chain, total: number): void => {
+    if (chain.bytes > memoryLimit || total === Number.POSITIVE_INFINITY) return;
+    if (
+      best === undefined ||
+      total < best.total ||
+      (total === best.total && chain.graphs < best.chain.graphs)
+    )
+      best = { chain, total };
   };
-  let bestTotal = Number.POSITIVE_INFINITY;
-  let bestBytes = 0;
   const none: Chain = { candidate: -1, cost: 0, bytes: 0, graphs: 0 };
-  consider(
-    none,
-    eager.reduce((a, b) => a + b, 0),
-    0,
-  );
+  consider(none, eagerFrom(0));
 
   // chains[j][k]: the Pareto-optimal ways, by cost and bytes, to serve all sizes up to candidate j with k + 1 budgets,
   // the largest being j. If all graphs have one size, each has a single entry.
   const chains: Chain[][][] = [];
-  for (let j = 0; j < candidates.length; j++) {
-    const { budget, sizesUpTo } = candidates[j]!;
+  for (const [j, { budget, sizesUpTo }] of candidates.entries()) {
     const bytes = bytesOf(budget);
     const ending: Chain[][] = Array.from({ length: Math.min(maxGraphs, j + 1) }, () => []);
     let served = 0;
@@ -120,28 +142,11 @@ export function planBudgets(histogram: Iterable<SizeCount | number>, options: Pl
         }
       }
     }
-    for (const chain of ending.flat()) consider(chain, chain.cost + eagerAbove[j]!, chain.bytes);
+    // Larger sizes run eagerly if this is the largest budget.
+    for (const chain of ending.flat()) consider(chain, chain.cost + eagerFrom(sizesUpTo));
     chains.push(ending);
   }
-
-  if (best === undefined) {
-    const largest = candidates.at(-1)!.budget;
-    const needed = bytesOf(largest);
-    return fail(
-      `no set of budgets fits into ${memoryLimit} bytes: one graph for ${largest} tokens takes ${needed}`,
-      "raise the memory limit, or give a cost for eager runs",
-      { memoryLimit, largest, needed },
-    );
-  }
-  const budgets: number[] = [];
-  for (
-    let chain: Chain | undefined = best;
-    chain !== undefined && chain.candidate >= 0;
-    chain = chain.before
-  ) {
-    budgets.push(candidates[chain.candidate]!.budget);
-  }
-  return { ...reportBudgets(sizes, budgets.reverse(), cost), bytes: bestBytes };
+  return best?.chain;
 }
 
 /** The report of given budgets on a histogram, to compare plans, for example with power-of-two budgets. */
