@@ -7,6 +7,8 @@ import { type BatchCost, budgetTokensOf, type ItemSpec } from "@vitgraph/schedul
 import { graphFlops } from "../graph/graph.js";
 import { patchCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
+import { itemSpec } from "../models/vision-model.js";
+import { workOfGrid } from "../runtime/stage-batch.js";
 
 /** One measured run. */
 export interface LatencySample {
@@ -96,29 +98,26 @@ const ESTIMATED_ITEM_TOKENS = ESTIMATED_SIDE ** 2;
 /** Constant cost of a batch: submission, tables, results. */
 const BATCH_MS = 0.2;
 
-/** The FLOPs of one item in closed form, because packing needs them often. */
+/**
+ * The FLOPs of one item, because packing needs them often: attention within segments in closed form, everything else
+ * in proportion to tokens, as in an item of a reference size.
+ */
 export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => number {
-  const merge = vision.spatialMergeSize;
-  const area = merge ** 2;
-  // FLOPs of attention are quadratic in the size of a frame, but linear in the number of windows.
-  const grid = vision.fixedGrid ?? { t: 1, h: ESTIMATED_SIDE * merge, w: ESTIMATED_SIDE * merge };
-  const patches = patchCount(grid);
-  const windowed = vision.layout(grid).segments.cu_window_seqlens ?? [];
-  const pairsPerToken = (windowed.reduce((sum, length) => sum + length * length, 0) / patches) * area;
-  const nothing = Object.fromEntries(Object.keys(vision.dims).map((dim) => [dim, 0]));
-  const none = { dims: { ...nothing, patches: 0, tokens: 0 }, attentionPairs: {} };
-  const fixed = graphFlops(graph, none);
-  const perToken =
-    graphFlops(graph, {
-      dims: { ...vision.dims, patches: area, tokens: 1 },
-      attentionPairs: { windows: pairsPerToken },
-    }) - fixed;
-  const perPair = graphFlops(graph, { ...none, attentionPairs: { segments: 1 } }) - fixed;
+  const side = ESTIMATED_SIDE * vision.spatialMergeSize;
+  const grid = vision.fixedGrid ?? { t: 1, h: side, w: side };
+  const { dims, attentionPairs } = workOfGrid(vision, grid);
+  // Attention is quadratic in the size of a frame, before and after a merge, but linear in the number of windows.
+  const { segments: pairs = 0, windows = 0 } = attentionPairs;
+  const other = graphFlops(graph, { dims, attentionPairs: { windows } });
+  const perPair = pairs === 0 ? 0 : (graphFlops(graph, { dims, attentionPairs }) - other) / pairs;
+  const perToken = other / budgetTokensOf(itemSpec(vision, grid));
+  const pairsPerPatch = pairs / patchCount(grid);
   const { chunkFrames = 1 } = vision;
   return (spec) => {
     const { inputSize, frames = 1 } = spec;
-    const segment = vision.fixedGrid === undefined ? inputSize / Math.ceil(frames / chunkFrames) : patches;
-    return perToken * budgetTokensOf(spec) + perPair * inputSize * segment;
+    const pairsOfPatch =
+      vision.fixedGrid === undefined ? inputSize / Math.ceil(frames / chunkFrames) : pairsPerPatch;
+    return perToken * budgetTokensOf(spec) + perPair * inputSize * pairsOfPatch;
   };
 }
 

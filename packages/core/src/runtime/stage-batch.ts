@@ -60,49 +60,88 @@ export type BatchLayout = Pick<
  *   4 GiB of pixels
  */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
-  const layouts = items.map(({ grid }) => model.layout(grid));
-  const specs = items.map(({ grid }) => itemSpec(model, grid));
-  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
-  // One entry per item, in batch order.
-  const itemPatches = specs.map(({ inputSize }) => inputSize);
-  const itemTokens = specs.map(({ outputTokens }) => outputTokens);
-  const patches = sum(itemPatches);
-  const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
+  const grids = items.map(({ grid }) => grid);
+  const layouts = grids.map((grid) => model.layout(grid));
+  const specs = grids.map((grid) => itemSpec(model, grid));
   const lists = segmentLists(layouts);
-  const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
-  const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
-  const itemTapped = layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
+  const counts = countRows(model, grids, layouts);
+  const { pixels, patchSources } = stagePixels(model, items, layouts, sum(counts.patches));
   return {
     tokens: sum(specs.map(budgetTokensOf)),
-    work: {
-      dims: {
-        patches,
-        tokens: sum(itemTokens),
-        ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
-        ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
-        ...(layouts[0]?.segments.cu_merged_seqlens && {
-          merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
-        }),
-        ...(layouts[0]?.tokenTaps && { merged: sum(itemTapped) }),
-        ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
-      },
-      attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
-    },
-    itemTokens,
+    work: workOf(counts, lists),
+    itemTokens: counts.tokens,
     inputs: [
       ...pixels,
       stagedTable(MODEL_INPUTS.patchSources, patchSources),
       ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
-      ...stagedOrder("tokenOrder", layouts, itemTokens),
-      ...stagedOrder("rowSources", layouts, itemPatches),
+      ...stagedOrder("tokenOrder", layouts, counts.tokens),
+      ...stagedOrder("rowSources", layouts, counts.patches),
       ...stagedRowPositions(layouts),
-      ...stagedOrder("patchRows", layouts, itemRows),
-      ...stagedOrder("tokenSources", layouts, itemMerged),
-      ...stagedTokenTaps(layouts, itemPatches),
+      ...stagedOrder("patchRows", layouts, counts.rows ?? []),
+      ...stagedOrder("tokenSources", layouts, counts.merged ?? []),
+      ...stagedTokenTaps(layouts, counts.patches),
     ],
-    grids: items.map(({ grid }) => grid),
+    grids,
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
   };
+}
+
+/** The row counts and attention sizes of a run of one item with this grid. */
+export function workOfGrid(model: BatchLayout, grid: Grid): WorkCounts {
+  const layouts = [model.layout(grid)];
+  return workOf(countRows(model, [grid], layouts), segmentLists(layouts));
+}
+
+/** Rows of each item, in batch order, for each dim that the model has besides those of segment lists. */
+interface RowCounts {
+  readonly patches: readonly number[];
+  readonly tokens: readonly number[];
+  readonly rows?: readonly number[];
+  readonly merged?: readonly number[];
+}
+
+function countRows(model: BatchLayout, grids: readonly Grid[], layouts: readonly GridLayout[]): RowCounts {
+  const specs = grids.map((grid) => itemSpec(model, grid));
+  const [first] = layouts;
+  const merged = mergedRows(model, grids, layouts);
+  return {
+    patches: specs.map(({ inputSize }) => inputSize),
+    tokens: specs.map(({ outputTokens }) => outputTokens),
+    ...(first?.rowSources && { rows: layouts.map(({ rowSources }) => rowSources?.length ?? 0) }),
+    ...(merged && { merged }),
+  };
+}
+
+/** Rows of each item after its merge, for models whose tokens are gathered or computed from them. */
+function mergedRows(
+  model: BatchLayout,
+  grids: readonly Grid[],
+  layouts: readonly GridLayout[],
+): readonly number[] | undefined {
+  const [first] = layouts;
+  if (first?.tokenTaps) return layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
+  if (first?.segments.cu_merged_seqlens)
+    return layouts.map(({ segments }) => sum(segments.cu_merged_seqlens ?? []));
+  if (first?.tokenSources) return grids.map((grid) => tokenCount(grid, model.spatialMergeSize));
+  return undefined;
+}
+
+function workOf(counts: RowCounts, lists: ReturnType<typeof segmentLists>): WorkCounts {
+  const { patches, tokens, rows, merged } = counts;
+  return {
+    dims: {
+      patches: sum(patches),
+      tokens: sum(tokens),
+      ...(rows && { rows: sum(rows) }),
+      ...(merged && { merged: sum(merged) }),
+      ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
+    },
+    attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
+  };
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
 }
 
 /** The segments of all items, for each list that the model has. */
