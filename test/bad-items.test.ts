@@ -36,7 +36,7 @@ const BAD: Record<string, { item: EncoderItem; code: string; message: RegExp }> 
   "a side beyond the rotary table": {
     item: { format: "u8_still", grid: { t: 1, h: 2, w: 8194 }, pixels: new Uint8Array(2 * 8194 * 768) },
     code: "VG_ITEM_INVALID",
-    message: /a grid side of 8194 patches is beyond 8192: cut the image into several/,
+    message: /a grid side has 8194 patches, above the limit of 8192: cut the image into several/,
   },
   "pixels that are NaN": {
     item: { ...good, pixelValues: new Float32Array(good.pixelValues.length).fill(Number.NaN) },

@@ -280,7 +280,7 @@ describe("a damaged checkpoint is answered with what is wrong", () => {
       );
     expect((await failure(rewrite({ edit }))).message).toBe(
       'tensor "model.visual.blocks.0.attn.qkv.weight" has shape [24, 32], but config.json makes it [48, 16]: ' +
-        "config.json and the weights belong to different checkpoints",
+        "use the config.json of the checkpoint that the weights are from",
     );
   });
 

@@ -168,7 +168,7 @@ test("an image beyond a model's table of positions is refused before it is decod
     .toBuffer();
   const refused = {
     status: "rejected",
-    reason: { message: "a grid side of 210 patches is beyond 64: cut the image into several" },
+    reason: { message: "a grid side has 210 patches, above the limit of 64: cut the image into several" },
   };
   expect(await engine.getItemSpecs([{ image: strip }])).toMatchObject([refused]);
   expect(await engine.encode([{ image: strip }])).toMatchObject([refused]);
@@ -186,7 +186,7 @@ test("a clip is refused where a model takes stills alone", async () => {
   const [outcome] = await encoder.encode([item]);
   expect(outcome).toMatchObject({
     status: "rejected",
-    reason: { message: "a grid of 2 frames is beyond 1: pass frames as items of their own" },
+    reason: { message: "a grid has 2 frames, above the limit of 1: pass frames as items of their own" },
   });
 });
 
@@ -202,7 +202,7 @@ test.each([
   [
     "llava-onevision",
     { t: 3, h: 4, w: 4, imageSize: { height: 100, width: 330 } },
-    "an image of 330 × 100 pixels has 4 tiles, and the item 3",
+    "an image of 330 × 100 pixels has 4 tiles, and the item has 3",
   ],
   [
     "llava-onevision",

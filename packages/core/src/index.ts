@@ -26,7 +26,7 @@ export type { RewriteStep } from "./compiler/rewrite.js";
 export { gridValues, useGridCache } from "./compiler/use-grid-cache.js";
 export { readDataUrl } from "./data-url.js";
 export { type DecoderVersions, decoderVersions } from "./decoders.js";
-export { type LatencySample, measureCosts } from "./engine/cost-model.js";
+export type { LatencySample } from "./engine/cost-model.js";
 export type { EmbeddingCache } from "./engine/embedding-cache.js";
 export { type CloseOptions, EncoderEngine, type IndexedOutcome } from "./engine/encoder-engine.js";
 export { engineIdentity } from "./engine/engine-identity.js";
@@ -44,6 +44,7 @@ export type {
   EngineLimits,
 } from "./engine/engine-options.js";
 export type { DeviceStats, EngineStats } from "./engine/engine-stats.js";
+export { measureCosts } from "./engine/measure-costs.js";
 export { OutputCache, type OutputCacheStats } from "./engine/output-cache.js";
 export {
   type AnyNode,

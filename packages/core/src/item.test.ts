@@ -128,8 +128,8 @@ test("a clip's second grid must have as many tiles for each frame, and stands be
     next: { t: tiles, h: 2, w: 2 },
   });
   expect(() => checkGrid(clip(4), 2)).toThrow(
-    "grid 3 × 4 × 2 and 4 × 2 × 2 is a clip's, and 4 tiles are no whole number for each of 3 frames: " +
-      "give every frame as many tiles",
+    "grid 3 × 4 × 2 and 4 × 2 × 2 of a clip has 4 tiles, which do not divide among its 3 frames: " +
+      "give every frame the same number of tiles",
   );
   expect(() => checkGrid(clip(6), 2)).not.toThrow();
   const frame = [

@@ -189,8 +189,8 @@ export function checkGrid(grid: Grid, mergeSize: number): void {
   if (isClip && next !== undefined && next.t % grid.t !== 0) {
     throw new VitgraphError(
       "VG_ITEM_INVALID",
-      `grid ${printGrid(grid)} is a clip's, and ${next.t} tiles are no whole number for each of ${grid.t} frames`,
-      { remedy: "give every frame as many tiles", details: { grid } },
+      `grid ${printGrid(grid)} of a clip has ${next.t} tiles, which do not divide among its ${grid.t} frames`,
+      { remedy: "give every frame the same number of tiles", details: { grid } },
     );
   }
   if (parts.some(({ h, w }) => h % mergeSize !== 0 || w % mergeSize !== 0)) {
@@ -217,7 +217,7 @@ export function copyGrid(grid: Grid | undefined): Grid {
   };
 }
 
-/** A name that no other grid has. */
+/** Identifies the grid: equal for equal grids only. */
 export function gridKey(grid: Grid): string {
   const { imageSize, isClip } = grid;
   const parts = partsOf(grid).map(({ t, h, w }) => `${t}x${h}x${w}`);

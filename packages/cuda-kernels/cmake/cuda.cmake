@@ -55,13 +55,13 @@ add_library(vitgraph_backend_cuda STATIC
   native/backend/cuda/cuda_program.cc
   native/backend/cuda/cuda_run.cc
   native/backend/cuda/device_memory.cc
+  native/backend/cuda/download_buffer.cc
   native/backend/cuda/exported_memory.cc
-  native/backend/cuda/inlet.cc
   native/backend/cuda/linear_step.cc
-  native/backend/cuda/outlet.cc
   native/backend/cuda/run_control.cc
   native/backend/cuda/run_metadata.cc
   native/backend/cuda/step.cc
+  native/backend/cuda/upload_ring.cc
   ${VITGRAPH_CUDA_STEPS}
   native/kernels/common/attention_tiles.cc
 )

@@ -1,7 +1,8 @@
 /**
- * Writes the native form of KERNELS and ACTIVATIONS in src/kernels.ts, for C++: the enums and counts
- * (program/kernels.gen.h) and the table of signatures (program/signatures.gen.cc). scripts/build-native.mjs calls it into
- * the build folder before each build; a file whose text stays the same is not touched, so that nothing is recompiled.
+ * Writes the native tables of KERNELS and ACTIVATIONS in src/kernels.ts, for C++: the enums, counts and positions of
+ * operands (program/kernels.gen.h), and the table of signatures (program/signatures.gen.cc). scripts/build-native.mjs
+ * calls it into the build folder before each build; a file whose text stays the same is not touched, so that nothing is
+ * recompiled.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -53,7 +54,19 @@ inline constexpr std::size_t kMaxScalars = ${most(({ scalars }) => Object.keys(s
 enum class Activation : std::uint32_t { ${activations.join(", ")} };
 inline constexpr std::uint32_t kActivationCount = ${activations.length};
 
+/// The positions of each kernel's operands in an instruction.
+namespace operands {
+${Object.entries(kernels).map(positions).join("")}}  // namespace operands
+
 }  // namespace vitgraph
+`;
+}
+
+function positions([kernel, { buffers }]) {
+  const constants = buffers.map((buffer, at) => `${buffer.replace("?", "").toUpperCase()} = ${at}`);
+  return `namespace ${kernel} {
+inline constexpr std::size_t ${constants.join(", ")};
+}
 `;
 }
 
@@ -75,21 +88,21 @@ ${Object.entries(kernels).map(row).join("")}  };
 }
 
 /** One KernelSignature, its fields in the order of program/signatures.h. */
-function row([kernel, { buffers, forms, scalars, inPlace = [], whole = [], outputs = 1 }]) {
+function row([kernel, { buffers, operandTypes, scalars, inPlace = [], divisible = [], outputs = 1 }]) {
   const operands = buffers.map((buffer, index) => {
     const name = buffer.replace(/\?$/, "");
-    return `{${text(name)}, ${text(forms[index])}, ${name !== buffer}, ${inPlace.includes(buffer)}}`;
+    return `{${text(name)}, ${text(operandTypes[index])}, ${name !== buffer}, ${inPlace.includes(buffer)}}`;
   });
   const kinds = Object.entries(scalars).map(([name, kind]) => `{${text(name)}, ScalarKind::${kind}}`);
   return `      {${text(kernel)},
        {${operands.join(",\n        ")}},
        {${kinds.join(", ")}},
-       {${whole.map(text).join(", ")}},
+       {${divisible.map(text).join(", ")}},
        ${outputs}},
 `;
 }
 
-/** Names and forms hold no character that C++ would escape otherwise. */
+/** Names and operand types hold no character that C++ would escape otherwise. */
 function text(value) {
   return JSON.stringify(value);
 }

@@ -14,8 +14,8 @@ test("the CPU backend has every kernel", () => {
   expect([...device.kernels]).toEqual(KERNEL_NAMES);
 });
 
-test.each(KERNEL_NAMES)("%s has a form for every buffer, and shares only inputs' memory", (name) => {
-  const { buffers, forms, inPlace = [], outputs = 1 }: KernelSignature = KERNELS[name];
-  expect(forms).toHaveLength(buffers.length);
+test.each(KERNEL_NAMES)("%s has a type for every buffer, and shares only inputs' memory", (name) => {
+  const { buffers, operandTypes, inPlace = [], outputs = 1 }: KernelSignature = KERNELS[name];
+  expect(operandTypes).toHaveLength(buffers.length);
   for (const input of inPlace) expect(buffers.slice(0, -outputs)).toContain(input);
 });

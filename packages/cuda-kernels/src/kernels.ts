@@ -15,13 +15,13 @@ export interface KernelSignature {
    * `activation` is the backend's activation dtype, `weight` any of f32, bf16 and f16, `activation|i32` either of the two,
    * but the same in each operand. A symbol is bound by its first use; scalars are referred to by name.
    */
-  readonly forms: readonly string[];
+  readonly operandTypes: readonly string[];
   /** Name → how the word is read. */
   readonly scalars: Readonly<Record<string, "u32" | "f32">>;
   /** Inputs (by name) whose memory `y` may share when they are not needed afterwards. */
   readonly inPlace?: readonly string[];
-  /** Quotients that must be whole numbers, if no form implies it. */
-  readonly whole?: readonly string[];
+  /** Quotients that must be whole numbers, if no operand type implies it. */
+  readonly divisible?: readonly string[];
   /** Buffers that are written: the last ones. Default: 1. */
   readonly outputs?: number;
 }
@@ -66,7 +66,7 @@ export const KERNELS = {
    */
   unpack_patches: {
     buffers: ["pixels", "patch_sources", "channel_scale", "y"],
-    forms: [
+    operandTypes: [
       "u8 [m, bytes]",
       "i32 [m, 1]",
       "f32 [channels, 2]",
@@ -81,7 +81,13 @@ export const KERNELS = {
    */
   linear: {
     buffers: ["x", "weight", "bias?", "residual?", "y"],
-    forms: ["activation [m, k]", "weight [n, k]", "weight [1, n]", "activation [m, n]", "activation [m, n]"],
+    operandTypes: [
+      "activation [m, k]",
+      "weight [n, k]",
+      "weight [1, n]",
+      "activation [m, n]",
+      "activation [m, n]",
+    ],
     scalars: { activation: "u32" },
     inPlace: ["residual?"],
   },
@@ -92,7 +98,7 @@ export const KERNELS = {
    */
   linear_rope: {
     buffers: ["x", "weight", "bias?", "positions", "angles", "y"],
-    forms: [
+    operandTypes: [
       "activation [m, k]",
       "weight [n, k]",
       "weight [1, n]",
@@ -105,21 +111,21 @@ export const KERNELS = {
   /** y = (x - mean) / sqrt(variance + epsilon) · weight + bias over each row. x, y [m, n]; weight, bias [1, n]. */
   layernorm: {
     buffers: ["x", "weight", "bias", "y"],
-    forms: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
     scalars: { epsilon: "f32" },
     inPlace: ["x"],
   },
   /** y = activation(x). */
   activation: {
     buffers: ["x", "y"],
-    forms: ["activation [m, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "activation [m, n]"],
     scalars: { activation: "u32" },
     inPlace: ["x"],
   },
   /** y = a + b. */
   add: {
     buffers: ["a", "b", "y"],
-    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
     scalars: {},
     inPlace: ["a", "b"],
   },
@@ -130,7 +136,7 @@ export const KERNELS = {
    */
   interpolate_rows: {
     buffers: ["table", "index", "weights", "y"],
-    forms: ["weight [r, n]", "i32 [m, taps]", "f32 [m, taps]", "activation [m, n]"],
+    operandTypes: ["weight [r, n]", "i32 [m, taps]", "f32 [m, taps]", "activation [m, n]"],
     scalars: {},
   },
   /**
@@ -141,14 +147,14 @@ export const KERNELS = {
    */
   rope: {
     buffers: ["x", "positions", "angles", "y"],
-    forms: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/heads/4*2]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/heads/4*2]", "activation [m, n]"],
     scalars: { heads: "u32" },
     inPlace: ["x"],
   },
   /** `rope` on the query and key thirds of qkv [patches, 3·heads·headSize]; the value third is copied. */
   rope_qk: {
     buffers: ["qkv", "positions", "angles", "y"],
-    forms: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/3/heads/4*2]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "i32 [m, 2]", "f32 [p, n/3/heads/4*2]", "activation [m, n]"],
     scalars: { heads: "u32" },
     inPlace: ["qkv"],
   },
@@ -160,9 +166,15 @@ export const KERNELS = {
    */
   attention: {
     buffers: ["q", "k", "v", "cu_seqlens", "y"],
-    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]", "i32 [s, 1]", "activation [m, n]"],
+    operandTypes: [
+      "activation [m, n]",
+      "activation [m, n]",
+      "activation [m, n]",
+      "i32 [s, 1]",
+      "activation [m, n]",
+    ],
     scalars: { heads: "u32", scale: "f32" },
-    whole: ["n/heads"],
+    divisible: ["n/heads"],
   },
   /**
    * y = x / sqrt(mean of x² + epsilon) · (weight + weight_offset) over each row. x, y [m, n]; weight [1, n].
@@ -170,33 +182,33 @@ export const KERNELS = {
    */
   rmsnorm: {
     buffers: ["x", "weight", "y"],
-    forms: ["activation [m, n]", "weight [1, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "weight [1, n]", "activation [m, n]"],
     scalars: { epsilon: "f32", weight_offset: "f32" },
     inPlace: ["x"],
   },
   /** y = activation(gate) · up: the middle of a gated MLP. gate and up may be the halves of one packed product. */
   gate: {
     buffers: ["gate", "up", "y"],
-    forms: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "activation [m, n]", "activation [m, n]"],
     scalars: { activation: "u32" },
     inPlace: ["gate"],
   },
   /** y[i] = table[index[i]]. table [r, n], `index` i32 [m, 1], y [m, n]. */
   gather_rows: {
     buffers: ["table", "index", "y"],
-    forms: ["activation|i32 [r, n]", "i32 [m, 1]", "activation|i32 [m, n]"],
+    operandTypes: ["activation|i32 [r, n]", "i32 [m, 1]", "activation|i32 [m, n]"],
     scalars: {},
   },
   /** y[index[i]] = x[i]; the rows of y that no index names stay as they are. No row may be named twice. */
   scatter_rows: {
     buffers: ["x", "index", "y"],
-    forms: ["activation|i32 [m, n]", "i32 [m, 1]", "activation|i32 [r, n]"],
+    operandTypes: ["activation|i32 [m, n]", "i32 [m, 1]", "activation|i32 [r, n]"],
     scalars: {},
   },
   /** `linear` whose residual is read at the rows that an index names: y = activation(x · weightᵀ + bias) + table[index]. */
   linear_gather_rows: {
     buffers: ["x", "weight", "bias?", "table", "index", "y"],
-    forms: [
+    operandTypes: [
       "activation [m, k]",
       "weight [n, k]",
       "weight [1, n]",
@@ -212,9 +224,9 @@ export const KERNELS = {
    */
   mean_groups: {
     buffers: ["x", "y"],
-    forms: ["activation [m, k]", "activation [m, n]"],
+    operandTypes: ["activation [m, k]", "activation [m, n]"],
     scalars: {},
-    whole: ["k/n"],
+    divisible: ["k/n"],
   },
   /**
    * y = x · weightᵀ + bias + residual, or + table[index], and what the norms of y's rows need: `statistics`, of
@@ -222,7 +234,7 @@ export const KERNELS = {
    */
   linear_statistics: {
     buffers: ["x", "weight", "bias?", "residual?", "table?", "index?", "statistics", "y"],
-    forms: [
+    operandTypes: [
       "activation [m, k]",
       "weight [n, k]",
       "weight [1, n]",
@@ -243,7 +255,7 @@ export const KERNELS = {
    */
   linear_norm: {
     buffers: ["x", "weight", "statistics", "u", "v", "y"],
-    forms: [
+    operandTypes: [
       "activation [m, k]",
       "weight [n, k]",
       "f32 [r, s]",
@@ -256,7 +268,7 @@ export const KERNELS = {
   /** `linear_norm` without an activation, and then the rotation of `linear_rope`. */
   linear_norm_rope: {
     buffers: ["x", "weight", "statistics", "u", "v", "positions", "angles", "y"],
-    forms: [
+    operandTypes: [
       "activation [m, k]",
       "weight [n, k]",
       "f32 [r, s]",
@@ -274,7 +286,7 @@ export const KERNELS = {
    */
   assemble_rows: {
     buffers: ["x", "learned", "index", "y"],
-    forms: ["activation [r, n]", "weight [l, n]", "i32 [m, 1]", "activation [m, n]"],
+    operandTypes: ["activation [r, n]", "weight [l, n]", "i32 [m, 1]", "activation [m, n]"],
     scalars: {},
   },
   /**
@@ -283,22 +295,22 @@ export const KERNELS = {
    */
   rmsnorm_groups: {
     buffers: ["x", "weight?", "y"],
-    forms: ["activation [m, n]", "weight [1, n/groups]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "weight [1, n/groups]", "activation [m, n]"],
     scalars: { groups: "u32", epsilon: "f32" },
     inPlace: ["x"],
-    whole: ["n/groups"],
+    divisible: ["n/groups"],
   },
   /** y = min(max(x, low), high). x, y [m, n]; the bounds are numbers of the checkpoint, low and high [1, 1]. */
   clamp: {
     buffers: ["x", "low", "high", "y"],
-    forms: ["activation [m, n]", "weight [1, 1]", "weight [1, 1]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "weight [1, 1]", "weight [1, 1]", "activation [m, n]"],
     scalars: {},
     inPlace: ["x"],
   },
   /** y = (x · factor − shift) · scale for each column. x, y [m, n]; shift and scale [1, n]. */
   standardize: {
     buffers: ["x", "shift", "scale", "y"],
-    forms: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
+    operandTypes: ["activation [m, n]", "weight [1, n]", "weight [1, n]", "activation [m, n]"],
     scalars: { factor: "f32" },
     inPlace: ["x"],
   },

@@ -111,6 +111,10 @@ describe("what is wrong is named with its instruction and operand", () => {
         }),
     ],
     [
+      `buffer 4 has 2147483654 rows at capacity, above the limit of 2147483647: ${encoding}`,
+      (p) => Object.assign(p.buffers[4]!.rows, { plus: 0x7fffffff }),
+    ],
+    [
       `instruction 0 (linear) leaves out weight: ${encoding}`,
       (p) => Object.assign(p.instructions[0]!.buffers, { 1: -1 }),
     ],
@@ -131,27 +135,27 @@ describe("what is wrong is named with its instruction and operand", () => {
       (p) => Object.assign(p.instructions[0]!.scalars, { 0: 9 }),
     ],
     [
-      `instruction 0 (linear): x is bf16 where f32 is asked for: ${signature}`,
+      `instruction 0 (linear): x is bf16, expected f32: ${signature}`,
       (p) => Object.assign(p.buffers[0]!, { dtype: "bf16" }),
     ],
     [
-      `instruction 0 (linear): weight is i32 where f32, bf16 or f16 is asked for: ${signature}`,
+      `instruction 0 (linear): weight is i32, expected f32, bf16 or f16: ${signature}`,
       (p) => Object.assign(p.buffers[1]!, { dtype: "i32" }),
     ],
     [
-      `instruction 0 (linear): weight has 15 columns where weight [n, k] asks for 16: ${signature}`,
+      `instruction 0 (linear): weight has 15 columns, expected 16 for weight [n, k]: ${signature}`,
       (p) => Object.assign(p.buffers[1]!, { columns: 15 }),
     ],
     [
-      `instruction 0 (linear): bias has 2 rows where weight [1, n] asks for 1: ${signature}`,
+      `instruction 0 (linear): bias has 2 rows, expected 1 for weight [1, n]: ${signature}`,
       (p) => Object.assign(p.buffers[2]!, { rows: { dim: null, plus: 2 } }),
     ],
     [
-      `instruction 0 (linear): residual has 7 rows where activation [m, n] asks for counts[0]: ${signature}`,
+      `instruction 0 (linear): residual has 7 rows, expected counts[0] for activation [m, n]: ${signature}`,
       (p) => Object.assign(p.buffers[3]!, { rows: { dim: null, plus: 7 } }),
     ],
     [
-      `instruction 0 (linear): y has counts[0]+1 rows where activation [m, n] asks for counts[0]: ${signature}`,
+      `instruction 0 (linear): y has counts[0]+1 rows, expected counts[0] for activation [m, n]: ${signature}`,
       (p) => Object.assign(p.buffers[4]!, { rows: { dim: "m", plus: 1 }, offset: 0 }),
     ],
     [
@@ -190,9 +194,9 @@ describe("what is wrong is named with its instruction and operand", () => {
       return program as Program;
     };
     for (const [table, y, fact] of [
-      ["u8", "f32", "table is u8 where f32 or i32 is asked for"],
-      ["f32", "i32", "y is i32 where f32 is asked for"],
-      ["i32", "f32", "y is f32 where i32 is asked for"],
+      ["u8", "f32", "table is u8, expected f32 or i32"],
+      ["f32", "i32", "y is i32, expected f32"],
+      ["i32", "f32", "y is f32, expected i32"],
     ] as const) {
       const message = `instruction 0 (gather_rows): ${fact}: ${signature}`;
       expect(nativeAnswer(withDTypes(table, y))).toBe(message);
@@ -318,8 +322,8 @@ test.each([
 });
 
 test.each([
-  ["statistics have 1 columns where 2 are asked for", { columns: 1, rowStride: 1 }],
-  ["a row of x is no whole number of rows of statistics", { rows: { dim: null, plus: 2 } }],
+  ["statistics have 1 columns, expected at least 2", { columns: 1, rowStride: 1 }],
+  ["the rows of statistics do not divide into those of x", { rows: { dim: null, plus: 2 } }],
 ] as const)("a run says that %s", async (fact, edit) => {
   const program = structuredClone(
     kernelCaseProgram(linearNormCase({ m: 3, n: 8, k: 16, norm: "layernorm" })),
@@ -383,6 +387,19 @@ test("whatever loads runs, on any metadata and counts: it finishes, or says what
     }),
     { numRuns: 1500 },
   );
+});
+
+test("a number that is not a word of 32 bits is refused, not taken modulo 2³²", () => {
+  const program = kernelCaseProgram(linearCase({ m: 4, n: 4, k: 4 }));
+  const [first, ...others] = program.buffers;
+  for (const columns of [2 ** 32 + 4, 4.5, Number.NaN]) {
+    const buffers = [{ ...first!, columns }, ...others];
+    expect(() => encodeProgram({ ...program, buffers })).toThrow(
+      `a program cannot hold ${columns} in a word of 32 bits: use capacities, columns and strides`,
+    );
+  }
+  const dims = program.dims.map((dim) => ({ ...dim, capacity: 2 ** 32 + 1 }));
+  expect(() => encodeProgram({ ...program, dims })).toThrow("cannot hold 4294967297");
 });
 
 test("no sequence of words makes the decoder do anything but load or refuse", () => {

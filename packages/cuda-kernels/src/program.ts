@@ -87,6 +87,7 @@ const BUFFER_WORDS = 8;
  *     instruction  kernel, number of buffers, number of scalars, buffers…, scalars…
  *
  * A scalar is a u32 or the bits of an f32, as the signature says.
+ * @throws VG_PROGRAM_INVALID for a number that is not a word, and a row count of an unknown dim
  */
 export function encodeProgram(program: Program): Uint32Array {
   const { dims, buffers, instructions, arenaBytes } = program;
@@ -97,7 +98,7 @@ export function encodeProgram(program: Program): Uint32Array {
   const floats = new Float32Array(words.buffer);
   let at = 0;
   const put = (...values: number[]) => {
-    for (const value of values) words[at++] = value;
+    for (const value of values) words[at++] = checkedWord(value);
   };
   put(MAGIC, program.version, dims.length, buffers.length, instructions.length, words.length);
   for (const arena of ARENAS) put(...split(arenaBytes[arena]));
@@ -111,10 +112,18 @@ export function encodeProgram(program: Program): Uint32Array {
     const kinds = Object.values(KERNELS[kernel].scalars);
     for (const [index, scalar] of scalars.entries()) {
       if (kinds[index] === "f32") floats[at++] = scalar;
-      else put(scalar);
+      else words[at++] = scalar;
     }
   }
   return words;
+}
+
+/** An array of words takes any number, modulo 2³². -1 stands for an absent operand. @throws VG_PROGRAM_INVALID */
+function checkedWord(value: number): number {
+  if (Number.isInteger(value) && value >= -1 && value < 2 ** 32) return value;
+  throw new VitgraphError("VG_PROGRAM_INVALID", `a program cannot hold ${value} in a word of 32 bits`, {
+    remedy: "use capacities, columns and strides that are whole numbers below 2³²",
+  });
 }
 
 /** The size in bytes that a buffer spans when every dim is at its capacity. */

@@ -205,3 +205,22 @@ test.each([
     expect(relativeL2).toBeLessThan(5e-6);
   },
 );
+
+test("a product with a folded norm names the operand that is missing or does not fit", () => {
+  const g = new GraphBuilder();
+  const rows = rowsOf("patches");
+  const x = g.input("x", { element: "activation", rows, columns: 8 });
+  const statistics = g.input("statistics", { element: "f32", rows, columns: 6 });
+  const weight = g.weight("weight", [16, 8]);
+  const vector = (name: string, columns: number) => g.constant(name, columns, new Float32Array(columns));
+  const add = (...vectors: readonly (ReturnType<typeof vector> | null)[]) =>
+    g.add(
+      "linear_norm",
+      [x, weight, statistics, ...vectors],
+      { activation: "none", norm: "layernorm", epsilon: 1e-6 },
+      "product",
+    );
+  expect(() => add(null, vector("v", 16))).toThrow("linear_norm: input u is missing");
+  expect(() => add(vector("u", 16))).toThrow("linear_norm: input v is missing");
+  expect(() => add(vector("u", 16), vector("v", 8))).toThrow("v is f32[1, 8], expected 16 columns");
+});

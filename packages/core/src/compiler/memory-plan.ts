@@ -4,12 +4,12 @@
  *
  * Weights and constants are placed in `weights`, the host's inputs and the result in `io` (at fixed addresses), cached
  * tables in `cache`, and all other values in `scratch`, where memory is reused after the last use of a value. Views own
- * no memory. `check-memory-plan.ts` verifies a plan without using this file.
+ * no memory. Tests verify plans with `check-memory-plan.ts`, which does not use this file.
  */
 import { type ArenaName, DTYPE_BYTES, type DType, KERNELS, type KernelName } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { type AnyNode, type Graph, type Node, nodeOf, type ValueId } from "../graph/graph.js";
-import { type DimCounts, OPS, type OpKind, rowCount } from "../graph/ops.js";
+import { type DimCounts, isProduct, OPS, type OpKind, rowCount } from "../graph/ops.js";
 import { statisticsByWriter } from "./row-statistics.js";
 
 /** The largest dim counts that a program supports. */
@@ -170,7 +170,7 @@ function findLastUses(graph: Graph): readonly number[] {
 function findReadByProducts(graph: Graph): ReadonlySet<ValueId> {
   const read = new Set<ValueId>();
   for (const { op, inputs } of graph.nodes) {
-    if (op.startsWith("linear")) for (const input of inputs.slice(0, 2)) read.add(input as ValueId);
+    if (isProduct(op)) for (const input of inputs.slice(0, 2)) read.add(input as ValueId);
   }
   for (const { op, inputs } of graph.nodes) if (op === "merge_rows") read.delete(inputs[0] as ValueId);
   for (const output of graph.outputs) read.delete(output);

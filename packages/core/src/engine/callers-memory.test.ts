@@ -4,6 +4,7 @@
  */
 import { getEventListeners } from "node:events";
 import { createCpuDevice } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { VideoProcessor } from "../images/index.js";
@@ -229,6 +230,36 @@ test("an object with an arbitrary size property does not corrupt shares or memor
   const right = await numbersOf(engine, still(3));
   expect(await numbersOf(engine, still(3))).toEqual(right);
   expect(engine.stats().queue).toMatchObject({ items: 0, preparing: 0 });
+});
+
+test("an item rejects with a VitgraphError, whatever its Blob or a getter throws or returns", async () => {
+  await using engine = await newEngine({ outputCacheBytes: 0 });
+  const blob = (arrayBuffer: () => unknown) => ({ size: 3, arrayBuffer });
+  const gone = blob(async () => {
+    throw new Error("the file has changed");
+  });
+  const outcomes = await engine.encode([
+    { image: gone },
+    { video: gone },
+    { image: blob(() => 5e9) },
+    { image: blob(async () => new SharedArrayBuffer(3)) },
+    {
+      get image() {
+        throw new Error("no image today");
+      },
+    },
+  ] as never);
+  const messages = outcomes.map((outcome) =>
+    outcome.status === "rejected" && VitgraphError.is(outcome.reason) ? outcome.reason.message : outcome,
+  );
+  const remedy = "pass a Blob whose content can still be read, or its bytes";
+  expect(messages).toEqual([
+    `item.image cannot be read (the file has changed): ${remedy}`,
+    `item.video cannot be read (the file has changed): ${remedy}`,
+    `item.image.arrayBuffer() returned 5000000000: ${remedy}`,
+    `item.image.arrayBuffer() returned an object of type SharedArrayBuffer: ${remedy}`,
+    "the item could not be opened (no image today)",
+  ]);
 });
 
 test("the error of an invalid item states in one line how to pass one", async () => {

@@ -5,12 +5,15 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { graphFlops } from "../graph/graph.js";
 import { type LoadedModel, loadDummyModel } from "../models/load-model.js";
+import { stillGrids } from "../models/still-grids.js";
 import { itemSpec } from "../models/vision-model.js";
+import { workOfGrid } from "../runtime/stage-batch.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
 import { type MiniatureModel, openMiniatureModel } from "../testing/miniature-model.js";
 import { costFile, costIdentity, parseCosts, printCosts, readCosts, writeCosts } from "./cost-file.js";
-import { costFromSamples, estimateCosts, itemFlops, type LatencySample, measureCosts } from "./cost-model.js";
+import { costFromSamples, estimateCosts, itemFlops, type LatencySample } from "./cost-model.js";
 import { EncoderEngine } from "./encoder-engine.js";
+import { measureCosts } from "./measure-costs.js";
 
 let miniature: MiniatureModel;
 let directory: string;
@@ -129,6 +132,20 @@ test("the closed-form FLOPs of an item equal those of its graph", () => {
     );
   }
 });
+
+test.each(["llava-onevision-1.5-8b", "hunyuan-ocr-1b", "minicpm-v-4.6", "llava-1.5-7b"] as const)(
+  "the FLOPs of an item of %s, whose tower or tokens have rows besides patches, are within 3 % of its graph's",
+  (name) => {
+    const { vision, graph, ...rest } = loadDummyModel(name);
+    const flops = itemFlops({ vision, graph, ...rest });
+    for (const tokens of [256, 576, 1024]) {
+      const [grid] = stillGrids(vision, tokens);
+      if (grid === undefined) continue;
+      const ratio = flops(itemSpec(vision, grid)) / graphFlops(graph, workOfGrid(vision, grid));
+      expect(Math.abs(ratio - 1)).toBeLessThan(0.03);
+    }
+  },
+);
 
 test("the FLOPs of frames that attend to each other in chunks equal those of the graph", () => {
   const chunked = loadDummyModel("kimi-k2.5");

@@ -1,19 +1,14 @@
 /**
- * The cost model of one device: milliseconds of a batch, measured at a few fill ratios of each budget, or estimated
- * from the model's FLOPs. It decides packing, the budget, and replay or eager.
+ * The cost model of one device: milliseconds of a batch, interpolated from measured samples (measure-costs.ts), or
+ * estimated from the model's FLOPs. It decides packing, the budget, and replay or eager.
  */
-import { randomFill } from "node:crypto";
-import { promisify } from "node:util";
 import type { DeviceInfo } from "@vitgraph/cuda-kernels";
 import { type BatchCost, budgetTokensOf, type ItemSpec } from "@vitgraph/scheduler";
 import { graphFlops } from "../graph/graph.js";
-import { type EncoderItem, patchCount, rowElements } from "../item.js";
+import { patchCount } from "../item.js";
 import type { LoadedModel } from "../models/load-model.js";
-import { stillGrids } from "../models/still-grids.js";
-import { itemSpec, type VisionModel } from "../models/vision-model.js";
-import { allDone } from "../runtime/all-done.js";
-import { eagerCapacity } from "../runtime/encoder-programs.js";
-import type { VisionEncoder } from "../runtime/vision-encoder.js";
+import { itemSpec } from "../models/vision-model.js";
+import { workOfGrid } from "../runtime/stage-batch.js";
 
 /** One measured run. */
 export interface LatencySample {
@@ -88,103 +83,6 @@ function interpolate(knots: Curve, tokens: number): number {
   return Math.max(floor, left.durationMs + slope * (tokens - left.tokens));
 }
 
-/** How full a budget is when it is measured. Padding is nearly free, so that cost follows the content. */
-const FILL_RATIOS = [0.25, 0.5, 1];
-/** The first round warms up; of the others the median counts. */
-const ROUNDS = 4;
-/**
- * Every budget is measured with items of one size: attention costs the same however items are packed, and larger items
- * would inflate the cost of larger budgets.
- */
-const MEASURED_ITEM_TOKENS = 64;
-
-interface Probe {
-  readonly budget: number | null;
-  readonly tokens: number;
-  readonly items: readonly EncoderItem[];
-}
-
-/**
- * Runs random images through every budget, and through the programs of eager batches: under constant load, as in an
- * engine, and interleaved. A GPU with pauses clocks higher, and pauses around the short runs alone would make small
- * batches look cheaper than they are. Takes a few dozen runs of the tower.
- */
-export async function measureCosts(encoder: VisionEncoder): Promise<readonly LatencySample[]> {
-  const runs = await probesOf(encoder);
-  const rounds: (readonly number[])[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    // All at once: the encoder queues them, and the device never idles.
-    rounds.push(await allDone(runs.map((run) => durationOf(encoder, run))));
-  }
-  return runs.map(({ budget, tokens }, index) => {
-    const durationMs = median(rounds.slice(1).map((durations) => durations[index] as number));
-    return { budget, tokens, durationMs };
-  });
-}
-
-/** The largest first, so that the arenas reach their final size at once. */
-async function probesOf(encoder: VisionEncoder): Promise<readonly Probe[]> {
-  const { budgets, tokenBudgets, model } = encoder;
-  const { vision } = model;
-  const largest = Math.max(...budgets.limits.tokenBudgets);
-  const replays = tokenBudgets.flatMap((budget) =>
-    FILL_RATIOS.map((fill) => ({ budget, tokens: Math.max(1, Math.floor(budget * fill)) })),
-  );
-  const eager = eagerSizes(largest, Math.max(0, ...tokenBudgets)).map((tokens) => ({ budget: null, tokens }));
-  const pixels = await randomPixels(vision, Math.min(largest, measuredItemTokens(vision)));
-  const runs = new Map<string, Probe>();
-  for (const { budget, tokens } of [...replays, ...eager].sort((a, b) => b.tokens - a.tokens)) {
-    const items = stillGrids(vision, tokens, MEASURED_ITEM_TOKENS).map((grid): EncoderItem => {
-      return { format: "u8_still", grid, pixels: pixels.subarray(0, patchCount(grid) * rowBytes(vision)) };
-    });
-    const real = items.reduce((sum, item) => sum + budgetTokensOf(encoder.specOf(item)), 0);
-    if (real > 0) runs.set(`${budget} ${real}`, { budget, tokens: real, items });
-  }
-  return [...runs.values()];
-}
-
-/** The minimum and maximum tokens of every program that runs batches of up to `largest` tokens eagerly. */
-function eagerSizes(largest: number, largestBudget: number): readonly number[] {
-  const sizes: number[] = [];
-  for (let fewest = 1; fewest <= largest; ) {
-    const most = Math.min(largest, eagerCapacity(fewest, largestBudget));
-    sizes.push(...new Set([fewest, most]));
-    fewest = most + 1;
-  }
-  return sizes;
-}
-
-async function durationOf(encoder: VisionEncoder, { items, budget }: Probe): Promise<number> {
-  const [outcome] = await encoder.run(items, budget);
-  if (outcome?.status !== "fulfilled") throw outcome?.reason;
-  return outcome.value.batch.durationMs;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
-}
-
-function measuredItemTokens(vision: VisionModel): number {
-  const { fixedGrid } = vision;
-  return fixedGrid === undefined ? MEASURED_ITEM_TOKENS : budgetTokensOf(itemSpec(vision, fixedGrid));
-}
-
-/** Random, because zeros would run faster than real pixels. Filled on libuv's threads. */
-async function randomPixels(vision: VisionModel, tokens: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(tokens * vision.spatialMergeSize ** 2 * rowBytes(vision));
-  await promisify(randomFill)(bytes);
-  return bytes;
-}
-
-function rowBytes({
-  spatialMergeSize: mergeSize,
-  channels,
-  temporalPatchSize: temporal,
-  patchSize: patch,
-}: VisionModel) {
-  return rowElements("u8_still", { mergeSize, channels, temporal, patch });
-}
-
 /**
  * Estimated rates in 10⁹ operations per second, correct to an order of magnitude. They matter only if devices of
  * several kinds share the work: for one device, FLOPs alone determine the relative costs.
@@ -200,29 +98,26 @@ const ESTIMATED_ITEM_TOKENS = ESTIMATED_SIDE ** 2;
 /** Constant cost of a batch: submission, tables, results. */
 const BATCH_MS = 0.2;
 
-/** The FLOPs of one item in closed form, because packing needs them often. */
+/**
+ * The FLOPs of one item, because packing needs them often: attention within segments in closed form, everything else
+ * in proportion to tokens, as in an item of a reference size.
+ */
 export function itemFlops({ graph, vision }: LoadedModel): (spec: ItemSpec) => number {
-  const merge = vision.spatialMergeSize;
-  const area = merge ** 2;
-  // FLOPs of attention are quadratic in the size of a frame, but linear in the number of windows.
-  const grid = vision.fixedGrid ?? { t: 1, h: ESTIMATED_SIDE * merge, w: ESTIMATED_SIDE * merge };
-  const patches = patchCount(grid);
-  const windowed = vision.layout(grid).segments.cu_window_seqlens ?? [];
-  const pairsPerToken = (windowed.reduce((sum, length) => sum + length * length, 0) / patches) * area;
-  const nothing = Object.fromEntries(Object.keys(vision.dims).map((dim) => [dim, 0]));
-  const none = { dims: { ...nothing, patches: 0, tokens: 0 }, attentionPairs: {} };
-  const fixed = graphFlops(graph, none);
-  const perToken =
-    graphFlops(graph, {
-      dims: { ...vision.dims, patches: area, tokens: 1 },
-      attentionPairs: { windows: pairsPerToken },
-    }) - fixed;
-  const perPair = graphFlops(graph, { ...none, attentionPairs: { segments: 1 } }) - fixed;
+  const side = ESTIMATED_SIDE * vision.spatialMergeSize;
+  const grid = vision.fixedGrid ?? { t: 1, h: side, w: side };
+  const { dims, attentionPairs } = workOfGrid(vision, grid);
+  // Attention is quadratic in the size of a frame, before and after a merge, but linear in the number of windows.
+  const { segments: pairs = 0, windows = 0 } = attentionPairs;
+  const other = graphFlops(graph, { dims, attentionPairs: { windows } });
+  const perPair = pairs === 0 ? 0 : (graphFlops(graph, { dims, attentionPairs }) - other) / pairs;
+  const perToken = other / budgetTokensOf(itemSpec(vision, grid));
+  const pairsPerPatch = pairs / patchCount(grid);
   const { chunkFrames = 1 } = vision;
   return (spec) => {
     const { inputSize, frames = 1 } = spec;
-    const segment = vision.fixedGrid === undefined ? inputSize / Math.ceil(frames / chunkFrames) : patches;
-    return perToken * budgetTokensOf(spec) + perPair * inputSize * segment;
+    const pairsOfPatch =
+      vision.fixedGrid === undefined ? inputSize / Math.ceil(frames / chunkFrames) : pairsPerPatch;
+    return perToken * budgetTokensOf(spec) + perPair * inputSize * pairsOfPatch;
   };
 }
 

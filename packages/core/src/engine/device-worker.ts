@@ -189,7 +189,7 @@ export class DeviceWorker {
         this.#change("up", undefined);
         return;
       } catch (error) {
-        this.#cause = toVitgraphError(error, "VG_DEVICE_FAILED", "the device could not be made again");
+        this.#cause = toVitgraphError(error, "VG_DEVICE_FAILED", "the device could not be reopened");
       }
     }
   }

@@ -258,7 +258,7 @@ export class EncoderEngine implements AsyncDisposable {
 
   /**
    * The size of each item, without encoding it; of encoded images only the header is read. One outcome for each item.
-   * @throws (as a rejected promise) like {@link encode}
+   * @throws (as a rejected promise) like {@link encode}, except VG_QUEUE_FULL: these items do not count as waiting
    */
   getItemSpecs(
     items: readonly EngineItem[],

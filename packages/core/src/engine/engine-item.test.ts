@@ -50,3 +50,14 @@ test("reading the header of an image in memory is a small job up to a file size"
   expect(headerWork({ image: new Blob([new Uint8Array(9)]) })).toEqual({ bytes: 9, isSmall: false });
   expect(headerWork({ video: new Uint8Array(9) })).toEqual({ bytes: 9, isSmall: false });
 });
+
+test("an image that is one pixel high is charged for the weights of its resize", async () => {
+  const limits = { maxPixels: DEFAULT_MAX_PIXELS, maxDecodeBytes: DEFAULT_MAX_DECODE_BYTES };
+  const strip = { width: 2 ** 20, height: 1, bitDepth: 8, colourType: 2, interlaced: false } as const;
+  const { model } = miniature;
+  const { patchSize, mergeSize } = model.processor;
+  const side = patchSize * mergeSize;
+  const anyRatio = { ...model, processor: { ...model.processor, fixedSize: { height: side, width: side } } };
+  const { bytes } = await openItem({ image: new Uint8Array(zeroPng(strip)) }, anyRatio, limits);
+  expect(bytes).toBeGreaterThan(60 * 2 ** 20);
+});

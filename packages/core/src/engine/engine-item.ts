@@ -6,7 +6,7 @@
  * who may write to it or transfer it at any time: each step checks it again or works on a copy.
  */
 import { types } from "node:util";
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { describe, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { ItemSpec } from "@vitgraph/scheduler";
 import {
   type DecodeOptions,
@@ -108,6 +108,12 @@ export interface OpenItemOptions extends Pick<DecodeOptions, "background"> {
 const SMALL_BYTES = 3 << 20;
 
 /**
+ * Weights of a resize for each pixel of the longer side: six taps (lanczos) in float64 and int16. Of images that are a
+ * few pixels high they take more memory than the pixels: 1 GB for 2²⁴ × 1.
+ */
+const RESIZE_WEIGHT_BYTES = 60;
+
+/**
  * Memory and duration class of reading an item's size: the bytes of an encoded image or video, 0 for other items.
  * Reading the header of a small image takes less than a millisecond; for a video, processes are started.
  */
@@ -191,7 +197,9 @@ async function openEncoded(
   };
   return opened("image", uuid, imageGrid(header, model.processor), model, {
     // Decoding and resizing do not need their memory at the same time. Resizing holds the pixels twice.
-    workBytes: bytes.length + Math.max(header.decodeBytes, 2 * rasterBytes),
+    workBytes:
+      bytes.length +
+      Math.max(header.decodeBytes, 2 * rasterBytes + RESIZE_WEIGHT_BYTES * Math.max(height, width)),
     isSmall: header.isSmall && isInMemory(image) && bytes.length <= SMALL_BYTES,
     preprocess,
   });
@@ -324,15 +332,28 @@ function readerOf(
     };
   }
   if (isBlob(file)) {
-    return async (signal) => {
-      // An object that only looks like a Blob can return anything.
-      const read = Promise.resolve(file.arrayBuffer());
-      return new Uint8Array(await (signal === undefined ? read : raceAbort(read, signal)));
-    };
+    return (signal) => readBlob(`item.${field}`, file, signal);
   }
   const noun = field === "image" ? "an image" : "a video";
   throw new VitgraphError("VG_ITEM_INVALID", `item.${field} is ${describe(file)}, not the bytes of ${noun}`, {
     remedy: howToRead(field, file),
+  });
+}
+
+/** An object that only looks like a Blob can return or throw anything. @throws VG_ITEM_INVALID; the signal's reason */
+async function readBlob(name: string, file: Blob, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const remedy = "pass a Blob whose content can still be read, or its bytes";
+  let content: unknown;
+  try {
+    const read = Promise.resolve(file.arrayBuffer());
+    content = await (signal === undefined ? read : raceAbort(read, signal));
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    throw toVitgraphError(cause, "VG_ITEM_INVALID", `${name} cannot be read`, remedy);
+  }
+  if (types.isArrayBuffer(content)) return new Uint8Array(content);
+  throw new VitgraphError("VG_ITEM_INVALID", `${name}.arrayBuffer() returned ${describe(content)}`, {
+    remedy,
   });
 }
 

@@ -8,9 +8,10 @@ import { createPacker } from "../runtime/packing.js";
 import type { GraphFailure } from "../runtime/self-check.js";
 import { VisionEncoder } from "../runtime/vision-encoder.js";
 import { costFile, costIdentity, readCosts, writeCosts } from "./cost-file.js";
-import { costFromSamples, estimateCosts, measureCosts } from "./cost-model.js";
+import { costFromSamples, estimateCosts } from "./cost-model.js";
 import type { OpenedDevice } from "./device-worker.js";
 import type { EngineDevice, ResolvedEngineOptions } from "./engine-options.js";
+import { measureCosts } from "./measure-costs.js";
 
 export interface OpenDeviceHooks {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;

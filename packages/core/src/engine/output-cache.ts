@@ -62,8 +62,7 @@ export class OutputCache implements EmbeddingCache {
 
   /**
    * @param capacityBytes maximum bytes of cached embeddings. With 0 none is cached, but identical concurrent items are
-   * still
-   *   computed once
+   *   still computed once
    * @throws VG_ARGUMENT_INVALID
    */
   constructor(capacityBytes: number) {

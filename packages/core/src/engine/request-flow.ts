@@ -6,7 +6,7 @@
  * Every item is answered exactly once, in its call's order; an item's error is that item's outcome. A call as a whole is
  * rejected only before any of its items is accepted.
  */
-import { VitgraphError } from "@vitgraph/errors";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf, type ItemSpec } from "@vitgraph/scheduler";
 import type { ItemSettled } from "../observability/observer.js";
 import type { Embedding } from "../runtime/embedding.js";
@@ -95,7 +95,16 @@ export class RequestFlow {
   }
 
   #open(items: readonly EngineItem[], context: RequestContext): Promise<PromiseSettledResult<OpenedItem>[]> {
-    return Promise.allSettled(items.map((item) => context.race(this.#answerer.open(item, context))));
+    return Promise.allSettled(items.map((item) => this.#openItem(item, context)));
+  }
+
+  /** Rejects with VitgraphErrors only, although a field of an item may be a getter that throws. */
+  async #openItem(item: EngineItem, context: RequestContext): Promise<OpenedItem> {
+    try {
+      return await context.race(this.#answerer.open(item, context));
+    } catch (cause) {
+      throw toVitgraphError(cause, "VG_INTERNAL", "the item could not be opened");
+    }
   }
 
   /** One item's outcome; never rejects. */

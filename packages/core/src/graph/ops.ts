@@ -347,11 +347,18 @@ function expectColumns(op: OpKind, input: string, type: ValueType, columns: numb
     throw invalid(op, `${input} is ${printType(type)}, expected ${columns} columns`);
 }
 
+type NormProduct = "linear_norm" | "linear_norm_rope";
+
+const PRODUCTS = ["linear", "linear_rope", "linear_gather_rows", "linear_norm", "linear_norm_rope"] as const;
+type Product = (typeof PRODUCTS)[number];
+
+/** Whether an op is a matrix product: its first inputs are x and the weight. */
+export function isProduct(op: OpKind): op is Product {
+  return PRODUCTS.some((product) => product === op);
+}
+
 /** Result type of a product with its fused ops. Does not check residuals. */
-function product(
-  op: "linear" | "linear_rope" | "linear_gather_rows" | NormProduct,
-  inputs: Inputs,
-): ValueType {
+function product(op: Product, inputs: Inputs): ValueType {
   const x = need(inputs, 0, op);
   const weight = need(inputs, 1, op);
   const bias = inputs[2];
@@ -361,14 +368,13 @@ function product(
   return y;
 }
 
-type NormProduct = "linear_norm" | "linear_norm_rope";
-
 /** Result type of a product with a folded norm. Inputs: [x, weight, statistics, u, v, …]. */
-function normProduct(op: NormProduct, [x, weight, statistics, u, v]: Inputs): ValueType {
-  const y = product(op, [x, weight]);
-  const rows = need([x, weight, statistics], 2, op);
-  if (rows.element !== "f32") throw invalid(op, `statistics is ${printType(rows)}, expected f32`);
-  for (const vector of [u, v]) expectColumns(op, "u or v", need([vector], 0, op), y.columns);
+function normProduct(op: NormProduct, inputs: Inputs): ValueType {
+  const y = product(op, inputs.slice(0, 2));
+  const statistics = need(inputs, 2, op);
+  if (statistics.element !== "f32") throw invalid(op, `statistics is ${printType(statistics)}, expected f32`);
+  expectColumns(op, "u", need(inputs, 3, op), y.columns);
+  expectColumns(op, "v", need(inputs, 4, op), y.columns);
   return y;
 }
 

@@ -26,12 +26,12 @@ type GridLimits = Pick<
   "maxGridSide" | "maxFrames" | "fixedGrid" | "twoGrids" | "tilesOf" | "takesClips"
 >;
 
-/** Whether the model has positions for the grid, and one of its own sizes where it takes no other. */
+/** Whether the model can encode the grid. */
 export function takesGrid(grid: Grid, limits: GridLimits): boolean {
   return gridProblem(grid, limits) === undefined;
 }
 
-/** @throws VG_ITEM_INVALID where the model has no positions for the grid, or no layout */
+/** @throws VG_ITEM_INVALID if the model cannot encode the grid */
 export function checkGridOfModel(grid: Grid, limits: GridLimits): void {
   const problem = gridProblem(grid, limits);
   if (problem === undefined) return;
@@ -69,19 +69,19 @@ function partProblem(
   }
   if (grid.t > maxFrames) {
     return {
-      fact: `a grid of ${grid.t} frames is beyond ${maxFrames}`,
+      fact: `a grid has ${grid.t} frames, above the limit of ${maxFrames}`,
       remedy: "pass frames as items of their own",
     };
   }
   const side = Math.max(grid.h, grid.w);
   if (side <= maxGridSide) return undefined;
   return {
-    fact: `a grid side of ${side} patches is beyond ${maxGridSide}`,
+    fact: `a grid side has ${side} patches, above the limit of ${maxGridSide}`,
     remedy: "cut the image into several",
   };
 }
 
-/** A grid of one tile needs no size: the answer has its rows as they are. Neither does a clip. */
+/** One tile and clips need no image size: their rows are not rearranged. */
 function tilesProblem(
   { t, imageSize, isClip }: Grid,
   { tilesOf, takesClips }: GridLimits,
@@ -94,14 +94,14 @@ function tilesProblem(
     return {
       fact: `an item of ${t} tiles has no grid.imageSize`,
       remedy:
-        "give the height and width of its image, which say how the tiles lie and what of them is padding, or isClip for a clip",
+        "give the height and width of its image, which determine the arrangement of the tiles, or isClip for a clip",
     };
   }
   const { height, width } = imageSize;
   const tiles = tilesOf(imageSize);
   if (t === tiles) return undefined;
   return {
-    fact: `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item ${t}`,
+    fact: `an image of ${width} × ${height} pixels has ${tiles} tiles, and the item has ${t}`,
     remedy: "give the size that the image had before its resize",
   };
 }

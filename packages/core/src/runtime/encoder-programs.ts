@@ -18,10 +18,9 @@ import { VitgraphError } from "@vitgraph/errors";
 import type { CompiledGraph } from "../compiler/compile.js";
 import { RESULT_BUFFER } from "../compiler/lower.js";
 import { capacityFor, type VisionModel } from "../models/vision-model.js";
-import { allDone } from "./all-done.js";
 import type { GridCache } from "./grid-cache.js";
 import type { Frame } from "./grid-rows.js";
-import type { StagedBatch } from "./stage-batch.js";
+import type { StagedBatch, StagedInput } from "./stage-batch.js";
 
 export interface BatchResult {
   /** One for each item of the batch, in their order. */
@@ -125,16 +124,6 @@ export class EncoderPrograms implements Disposable {
       budget === null ? this.#eagerFor(batch) : this.#programFor(batch, budget);
     const { columns, dtype } = executable.program.buffers[resultBuffer]!;
     const counts = executable.program.dims.map(({ name }) => batch.work.dims[name] as number);
-    const placed = gridCache?.bring(batch.grids) ?? {
-      inputs: batch.patchTables(),
-      missing: [],
-      filled: undefined,
-    };
-    // A graph may have dropped an input that nothing reads.
-    const inputs = [...batch.inputs, ...placed.inputs].flatMap(({ name, ...transfer }) => {
-      const buffer = inputBuffers.get(name);
-      return buffer === undefined ? [] : [{ ...transfer, buffer }];
-    });
     const rowBytes = columns * DTYPE_BYTES[dtype];
     let offsetBytes = 0;
     const outputs = batch.itemTokens.map((tokens) => {
@@ -142,12 +131,20 @@ export class EncoderPrograms implements Disposable {
       offsetBytes += output.sizeBytes;
       return output;
     });
-    // No `await` since `bring`: another batch could have evicted the rows.
-    const submitted = executable.submit({ counts, inputs, outputs });
-    // The fill first: its error is the cause of what a run over rows that are not filled reports.
-    const [, run] = await allDone([placed.filled, submitted]);
+    const submit = (...tables: readonly StagedInput[]) => {
+      // A graph may have dropped an input that nothing reads.
+      const inputs = [...batch.inputs, ...tables].flatMap(({ name, ...transfer }) => {
+        const buffer = inputBuffers.get(name);
+        return buffer === undefined ? [] : [{ ...transfer, buffer }];
+      });
+      return executable.submit({ counts, inputs, outputs });
+    };
+    const { result: run, missing } =
+      gridCache === undefined
+        ? { result: await submit(...batch.patchTables()), missing: [] }
+        : await gridCache.submit(batch.grids, submit);
     const items = run.outputs.map((bytes, index) => ({ bytes, firstNonFinite: run.firstNonFinite[index]! }));
-    return { items, columns, durationMs: run.durationMs, missedFrames: placed.missing };
+    return { items, columns, durationMs: run.durationMs, missedFrames: missing };
   }
 
   /** Sets all memory that a run may write to NaN, so that stale and unwritten rows show. */

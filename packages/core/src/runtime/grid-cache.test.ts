@@ -164,7 +164,9 @@ test("a list with a grid that the model does not encode is refused at start", as
   using device = createNullDevice();
   const create = (grid: Grid) => VisionEncoder.create({ model, device, warmUpGrids: [grid] });
   await expect(create(still(3, 4))).rejects.toThrow("grid 1 × 3 × 4 cannot be merged 2 × 2");
-  await expect(create(still(2, 9000))).rejects.toThrow("a grid side of 9000 patches is beyond 8192");
+  await expect(create(still(2, 9000))).rejects.toThrow(
+    "a grid side has 9000 patches, above the limit of 8192",
+  );
   expect(device.liveHandles()).toBe(0);
 });
 

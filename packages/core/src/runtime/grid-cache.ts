@@ -2,10 +2,9 @@
  * The grid cache: the device keeps the values that depend only on the grid (position embeddings, positions for RoPE)
  * for recently used grids. A run then uploads one row number per patch, and no kernel computes these values.
  *
- * A small program fills the rows of a missing grid. Submissions of a device run in order: the fill that {@link
- * GridCache.bring} submits runs before the batch submitted *right after it*, and a grid may be evicted as soon as the
- * batches that use its rows have been submitted. Nothing is pinned or awaited. Between `bring` and the batch's
- * submission there must be no `await`.
+ * A small program fills the rows of a missing grid. Submissions of a device run in order: {@link GridCache.submit}
+ * submits the fills and then at once the batch, so a grid may be evicted as soon as the batches that use its rows have
+ * been submitted. Nothing is pinned.
  */
 import { type Arena, type Device, DTYPE_BYTES, type Executable, type Program } from "@vitgraph/cuda-kernels";
 import type { CompiledGraph } from "../compiler/compile.js";
@@ -44,13 +43,11 @@ export interface GridCacheOptions {
   readonly sizeBytes: number;
 }
 
-/** The inputs of a batch besides its pixels. */
-export interface BroughtRows {
-  readonly inputs: readonly StagedInput[];
+/** The result of a batch over the grid cache. */
+export interface CachedRun<Result> {
+  readonly result: Result;
   /** Frames that were not cached. */
   readonly missing: readonly Frame[];
-  /** Settles when the rows are filled. Rejects if a fill failed: the batch's result is then invalid. */
-  readonly filled: Promise<unknown>;
 }
 
 /** Patches per run of the fill program: more would only make its buffers larger. */
@@ -111,13 +108,23 @@ export class GridCache implements Disposable {
     return patches <= this.rows;
   }
 
-  /** Finds or fills the rows of a batch that is submitted next, without an `await` in between. */
-  bring(grids: readonly Grid[]): BroughtRows {
-    const { rows, frames, missing } = this.#table.bring(grids);
+  /**
+   * Submits the fills of the rows that a batch lacks, and then the batch: `submit` is called before other code can evict
+   * its rows.
+   * @param submit submits the batch with the index of its rows
+   * @throws (as a rejected promise) the error of a fill, else of the batch
+   */
+  async submit<Result>(
+    grids: readonly Grid[],
+    submit: (rows: StagedInput) => Promise<Result>,
+  ): Promise<CachedRun<Result>> {
+    const { rows, frames, missing } = this.#table.acquire(grids);
     for (const entry of missing) this.#submitFill(entry);
     // Includes fills of earlier batches that are still in flight.
     const filled = allDone(frames.map((frame) => this.#filling.get(frame.rows)));
-    return { inputs: [stagedTable(GRID_ROWS, rows)], missing: missing.map(({ frame }) => frame), filled };
+    // The fill first: its error is the cause of what a run over rows that are not filled reports.
+    const [, result] = await allDone([filled, submit(stagedTable(GRID_ROWS, rows))]);
+    return { result, missing: missing.map(({ frame }) => frame) };
   }
 
   /** Fills the cache anew, with as many of the grids as fit; the first of them stay longest. */

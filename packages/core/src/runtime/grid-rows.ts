@@ -1,8 +1,9 @@
 /**
  * Allocates the rows of the grid cache to grids: bookkeeping only, no device.
  *
- * A grid has one row per patch of one frame, or of a chunk of frames that differ. Any rows will do, since every patch has its own row number, so there is no
- * fragmentation: a grid takes any free rows, and the least recently used grid is evicted when others need them.
+ * A grid has one row per patch of one frame, or of a chunk of frames that differ. Every patch has its own row number, so
+ * a grid takes any free rows, and there is no fragmentation. The least recently used grid is evicted when others need its
+ * rows.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import { type Grid, type GridPart, partsInRowOrder, patchCount } from "../item.js";
@@ -16,7 +17,7 @@ export interface FrameRows {
   readonly rows: Int32Array;
 }
 
-export interface BroughtGrids {
+export interface AcquiredGrids {
   /** For each patch of all grids, in their order, its row of the cache. */
   readonly rows: Int32Array;
   /** The frames of the grids, each once. */
@@ -64,7 +65,7 @@ export class GridRows {
    * Allocates rows for the grids of a batch that are not cached, and returns the rows of all of them. The batch's own grids
    * are never evicted for each other: together they must have at most as many patches as there are rows.
    */
-  bring(grids: readonly Grid[]): BroughtGrids {
+  acquire(grids: readonly Grid[]): AcquiredGrids {
     const runs = grids.flatMap((grid) => this.#runsOf(grid));
     const frames = new Map(runs.map(({ frame }) => [keyOf(frame), frame]));
     const patches = [...frames.values()].reduce((sum, frame) => sum + patchCount(frame), 0);
@@ -102,7 +103,7 @@ export class GridRows {
 
   /** Removes a frame whose rows could not be filled. */
   forget({ frame, rows }: FrameRows): void {
-    // Compared by its rows: a frame that was evicted and brought again since stays.
+    // Compared by its rows: a frame that was evicted and acquired again since stays.
     if (this.#frames.get(keyOf(frame))?.rows === rows) this.#release(keyOf(frame));
   }
 

@@ -53,6 +53,20 @@ test("a buffer that was transferred since its item was checked is an error, not 
   );
 });
 
+test("pixels beyond the 32 bits of a patch source are refused, not read from another patch", () => {
+  // Nothing touches the memory, which all items share: the system never provides it.
+  const pixels = new Uint8Array(2 ** 30);
+  const item: EncoderItem = { format: "u8_still", grid: { t: 1, h: 1, w: 1 }, pixels };
+  const vast = { ...model, spatialMergeSize: 1, channels: 1, patchSize: 2 ** 15, temporalPatchSize: 1 };
+  const sources = stageBatch(vast, [item, item, item, item]).inputs.find(
+    ({ name }) => name === "patch_sources",
+  )!;
+  expect([...new Uint32Array(sources.bytes.buffer)]).toEqual([0, 2 ** 30, 2 * 2 ** 30, 3 * 2 ** 30]);
+  expect(() => stageBatch(vast, [item, item, item, item, item])).toThrow(
+    "the pixels of a batch have more than 4 GiB: lower maxBatchTokens",
+  );
+});
+
 test("orders of items lead into the rows of their own item, and those of learned rows stay", () => {
   const pixels = (patches: number) => new Uint8Array(patches * 12);
   const items = [1, 2].map(

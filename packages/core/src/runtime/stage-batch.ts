@@ -5,6 +5,7 @@
  * buffer was transferred since the item was checked, its rows would otherwise hold the previous batch's data.
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
+import { VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
@@ -57,62 +58,104 @@ export type BatchLayout = Pick<
 /**
  * A batch as a program reads it: pixels, position tables and segment lists of all items, one after the other.
  *
- * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid
+ * @throws VG_ITEM_INVALID where an item's memory does not hold the rows of its grid; VG_ARGUMENT_INVALID for more than
+ *   4 GiB of pixels
  */
 export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): StagedBatch {
-  const layouts = items.map(({ grid }) => model.layout(grid));
-  const specs = items.map(({ grid }) => itemSpec(model, grid));
-  const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
-  // One entry per item, in batch order.
-  const itemPatches = specs.map(({ inputSize }) => inputSize);
-  const itemTokens = specs.map(({ outputTokens }) => outputTokens);
-  const patches = sum(itemPatches);
-  const { pixels, patchSources } = stagePixels(model, items, layouts, patches);
+  const grids = items.map(({ grid }) => grid);
+  const layouts = grids.map((grid) => model.layout(grid));
+  const specs = grids.map((grid) => itemSpec(model, grid));
   const lists = segmentLists(layouts);
-  const itemMerged = items.map(({ grid }) => tokenCount(grid, model.spatialMergeSize));
-  const itemRows = layouts.map(({ rowSources }) => rowSources?.length ?? 0);
-  const kernelRows = (reads: ConvolutionInput) =>
-    layouts.map(({ convolutionRows }) => convolutionRows?.[reads].length ?? 0);
-  const itemConvolved = kernelRows("patches").map((rows) => rows / KERNEL_ROWS);
-  const itemTapped = layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
+  const counts = countRows(model, grids, layouts);
+  const { pixels, patchSources } = stagePixels(model, items, layouts, sum(counts.patches));
   return {
     tokens: sum(specs.map(budgetTokensOf)),
-    work: {
-      dims: {
-        patches,
-        tokens: sum(itemTokens),
-        ...(layouts[0]?.rowSources && { rows: sum(itemRows) }),
-        ...(layouts[0]?.tokenSources && { merged: sum(itemMerged) }),
-        ...(layouts[0]?.segments.cu_merged_seqlens && {
-          merged: sum(layouts.flatMap(({ segments }) => segments.cu_merged_seqlens ?? [])),
-        }),
-        ...(layouts[0]?.tokenTaps && { merged: sum(itemTapped) }),
-        ...(layouts[0]?.convolutionRows && {
-          [MODEL_INPUTS.patchKernelRows]: sum(kernelRows("patches")),
-          merged: sum(itemConvolved),
-          [MODEL_INPUTS.mergedKernelRows]: sum(kernelRows("merged")),
-        }),
-        ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
-      },
-      attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
-    },
-    itemTokens,
+    work: workOf(counts, lists),
+    itemTokens: counts.tokens,
     inputs: [
       ...pixels,
       stagedTable(MODEL_INPUTS.patchSources, patchSources),
       ...lists.map(({ name, rows }) => stagedTable(name, cumulative(rows))),
-      ...stagedOrder("tokenOrder", layouts, itemTokens),
-      ...stagedOrder("rowSources", layouts, itemPatches),
+      ...stagedOrder("tokenOrder", layouts, counts.tokens),
+      ...stagedOrder("rowSources", layouts, counts.patches),
       ...stagedRowPositions(layouts),
-      ...stagedOrder("patchRows", layouts, itemRows),
-      ...stagedOrder("tokenSources", layouts, itemMerged),
-      ...stagedTokenTaps(layouts, itemPatches),
-      ...stagedConvolution("patches", layouts, itemPatches),
-      ...stagedConvolution("merged", layouts, itemConvolved),
+      ...stagedOrder("patchRows", layouts, counts.rows ?? []),
+      ...stagedOrder("tokenSources", layouts, counts.merged ?? []),
+      ...stagedTokenTaps(layouts, counts.patches),
+      ...stagedConvolution("patches", layouts, counts.patches),
+      ...stagedConvolution("merged", layouts, counts.merged ?? []),
     ],
-    grids: items.map(({ grid }) => grid),
+    grids,
     patchTables: () => joinTables(layouts.map((layout) => layout.patchTables())),
   };
+}
+
+/** The row counts and attention sizes of a run of one item with this grid. */
+export function workOfGrid(model: BatchLayout, grid: Grid): WorkCounts {
+  const layouts = [model.layout(grid)];
+  return workOf(countRows(model, [grid], layouts), segmentLists(layouts));
+}
+
+/** Rows of each item, in batch order, for each dim that the model has besides those of segment lists. */
+interface RowCounts {
+  readonly patches: readonly number[];
+  readonly tokens: readonly number[];
+  readonly rows?: readonly number[];
+  readonly merged?: readonly number[];
+  readonly [MODEL_INPUTS.patchKernelRows]?: readonly number[];
+  readonly [MODEL_INPUTS.mergedKernelRows]?: readonly number[];
+}
+
+function countRows(model: BatchLayout, grids: readonly Grid[], layouts: readonly GridLayout[]): RowCounts {
+  const specs = grids.map((grid) => itemSpec(model, grid));
+  const [first] = layouts;
+  const merged = mergedRows(model, grids, layouts);
+  return {
+    patches: specs.map(({ inputSize }) => inputSize),
+    tokens: specs.map(({ outputTokens }) => outputTokens),
+    ...(first?.rowSources && { rows: layouts.map(({ rowSources }) => rowSources?.length ?? 0) }),
+    ...(merged && { merged }),
+    ...(first?.convolutionRows && {
+      [MODEL_INPUTS.patchKernelRows]: convolutionRows("patches", layouts),
+      [MODEL_INPUTS.mergedKernelRows]: convolutionRows("merged", layouts),
+    }),
+  };
+}
+
+function convolutionRows(reads: ConvolutionInput, layouts: readonly GridLayout[]): readonly number[] {
+  return layouts.map(({ convolutionRows }) => convolutionRows?.[reads].length ?? 0);
+}
+
+/** Rows of each item after its merge, for models whose tokens are gathered or computed from them. */
+function mergedRows(
+  model: BatchLayout,
+  grids: readonly Grid[],
+  layouts: readonly GridLayout[],
+): readonly number[] | undefined {
+  const [first] = layouts;
+  if (first?.tokenTaps) return layouts.map(({ tokenTaps }) => (tokenTaps?.rows.length ?? 0) / TOKEN_TAPS);
+  if (first?.convolutionRows) return convolutionRows("patches", layouts).map((rows) => rows / KERNEL_ROWS);
+  if (first?.segments.cu_merged_seqlens)
+    return layouts.map(({ segments }) => sum(segments.cu_merged_seqlens ?? []));
+  if (first?.tokenSources) return grids.map((grid) => tokenCount(grid, model.spatialMergeSize));
+  return undefined;
+}
+
+function workOf(counts: RowCounts, lists: ReturnType<typeof segmentLists>): WorkCounts {
+  const { patches, tokens, ...others } = counts;
+  return {
+    dims: {
+      patches: sum(patches),
+      tokens: sum(tokens),
+      ...Object.fromEntries(Object.entries(others).map(([dim, rows]) => [dim, sum(rows)])),
+      ...Object.fromEntries(lists.map(({ dim, rows }) => [dim, rows.length])),
+    },
+    attentionPairs: Object.fromEntries(lists.map(({ dim, rows }) => [dim, sumOfSquares(rows)])),
+  };
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
 }
 
 /** The segments of all items, for each list that the model has. */
@@ -198,6 +241,9 @@ export function stagedTable(name: string, values: Int32Array | Float32Array): St
   return { name, offsetBytes: 0, bytes: bytesOf(values) };
 }
 
+/** A patch source is 32 bits: kernels read a larger offset modulo 2³², as the pixels of another patch. */
+const MAX_STAGED_BYTES = 2 ** 32;
+
 /** The items' rows as they are, each item on a word boundary, and for each patch its word and format. */
 function stagePixels(
   model: BatchLayout,
@@ -214,6 +260,12 @@ function stagePixels(
     checkRows(item, shape);
     const order = layouts[index]?.patchOrder;
     const bytes = rowsOf(item);
+    if (start + bytes.length > MAX_STAGED_BYTES) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", "the pixels of a batch have more than 4 GiB", {
+        remedy: "lower maxBatchTokens, or pass images instead of pixel_values",
+        details: { items: items.length, patches },
+      });
+    }
     pixels.push({ name: MODEL_INPUTS.pixels, offsetBytes: start, bytes });
     const count = patchCount(item.grid);
     const rowBytes = bytes.length / count;

@@ -120,7 +120,7 @@ export class Checkpoint implements AsyncDisposable {
         "VG_WEIGHTS_INVALID",
         `tensor ${describe(found.name)} has shape ${shorten(`[${found.shape.join(", ")}]`)}, but config.json makes it [${shape.join(", ")}]`,
         {
-          remedy: "config.json and the weights belong to different checkpoints",
+          remedy: "use the config.json of the checkpoint that the weights are from",
           details: { tensor: found.name },
         },
       );

@@ -88,13 +88,13 @@ describe("damaged files are named with the reason", () => {
   test("a wrong header length", async () => {
     await writeWithHeader({}, 0, 1000);
     expect(await openError()).toBe(
-      "FILE says that its header has 1002 bytes, but the file has 10: it is cut off, or no safetensors file",
+      "FILE gives its header 1002 bytes, but the file has 10: copy or download it again, and check that it is a safetensors file",
     );
   });
 
   test("a header length of terabytes", async () => {
     await writeFile(path, new Uint8Array([0, 0, 0, 0, 0, 255, 0, 0, 0]));
-    expect(await openError()).toMatch(/says that its header has \d+ bytes, but the file has 9/);
+    expect(await openError()).toMatch(/gives its header \d+ bytes, but the file has 9/);
   });
 
   test("a header that is not JSON", async () => {

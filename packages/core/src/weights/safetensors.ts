@@ -91,7 +91,7 @@ export class SafetensorsFile implements AsyncDisposable {
       throw damaged(
         this.path,
         `ends within tensor ${describe(info.name)}`,
-        "the file was cut off while it was read",
+        "load it again when nothing writes to it",
       );
     }
     if ((await versionOf(this.#file)) !== this.version) {
@@ -234,13 +234,13 @@ async function readHeader(path: string, file: FileHandle): Promise<ParsedHeader>
   if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > size) {
     throw damaged(
       path,
-      `says that its header has ${headerBytes} bytes, but the file has ${size}`,
-      "it is cut off, or no safetensors file",
+      `gives its header ${headerBytes} bytes, but the file has ${size}`,
+      "copy or download it again, and check that it is a safetensors file",
     );
   }
   const json = new Uint8Array(headerBytes);
   if ((await readFully(file, json, 8)) < headerBytes)
-    throw damaged(path, "ends within its header", "the file was cut off while it was read");
+    throw damaged(path, "ends within its header", "load it again when nothing writes to it");
   const notJson = (cause: unknown) =>
     new VitgraphError("VG_WEIGHTS_INVALID", `${path} has a header that is not JSON`, {
       remedy: "copy or download it again",

@@ -1,4 +1,4 @@
-// Where floats stop being finite: NaN or infinite. Loops without branches, so that they vectorise.
+// Finds the first float that is NaN or infinite. Loops without branches, so that they vectorise.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the handles of one device share.
+// The state that the handles of one device share.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ struct DeviceState {
   /// Null once the device is disposed.
   std::shared_ptr<Backend> backend;
   std::shared_ptr<WorkerThread> thread;
-  /// Arenas and executables that were made and not disposed.
+  /// Arenas, executables and exported memory that were made and not disposed.
   int live_handles = 0;
 };
 

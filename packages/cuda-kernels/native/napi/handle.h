@@ -5,12 +5,10 @@
 
 #include <string>
 
+#include "common/checked_product.h"
 #include "common/error.h"
 
 namespace vitgraph::napi {
-
-/// JavaScript's numbers are exact up to here.
-inline constexpr double kMaxBytes = 9007199254740992.0;
 
 /// The argument of a handle's constructor. JavaScript can't make one, so it can't construct a handle.
 template <typename Init>

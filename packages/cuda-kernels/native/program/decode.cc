@@ -1,8 +1,8 @@
 // From words to a Program: the encoding that src/program.ts documents at encodeProgram. Every count is checked before
-// it is used, so that no input, however mangled, reads outside of `words` or asks for memory that its size doesn't
-// back.
+// it is used: no input, however mangled, reads outside `words` or allocates more than a multiple of its size.
 #include <algorithm>
 
+#include "common/checked_product.h"
 #include "common/error.h"
 #include "program/program.h"
 
@@ -13,10 +13,8 @@ constexpr std::uint32_t kMagic = 0x50475456u;  // "VTGP", little endian
 constexpr std::size_t kHeaderWords = 14;
 constexpr std::size_t kBufferWords = 8;
 constexpr std::size_t kInstructionHeaderWords = 3;
-/// Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare.
+/// Row counts, columns and strides stay below this: kernels hold them in 32 bits, and the bytes of a buffer fit 64.
 constexpr std::uint64_t kMaxCount = 0x7fffffffu;
-/// JavaScript counts bytes in doubles.
-constexpr std::uint64_t kMaxBytes = std::uint64_t{1} << 53;
 
 [[noreturn]] void invalid(const std::string& fact) {
   throw Error("VG_PROGRAM_INVALID", fact,
@@ -81,10 +79,11 @@ Buffer buffer(Reader& reader, const Program& program, std::size_t index) {
   }
   const std::uint64_t rows = result.rows.at(program.capacities);
   const std::uint64_t room = program.arena_bytes[arena];
-  // The product of the largest counts is 2^32 · 2^31 · 4 and would wrap around; a quotient can't.
-  const bool countless = rows > 0 && rows - 1 > kMaxBytes / result.row_stride;
-  if (!countless) result.size_bytes = result.span_bytes(rows);
-  if (countless || result.offset > room || result.size_bytes > room - result.offset) {
+  if (rows > kMaxCount) {
+    invalid(what + " has " + std::to_string(rows) + " rows at capacity, above the limit of 2147483647");
+  }
+  result.size_bytes = result.span_bytes(rows);
+  if (result.offset > room || result.size_bytes > room - result.offset) {
     invalid(what + " does not fit its arena: " + std::to_string(rows) + " rows from byte " +
             std::to_string(result.offset) + " of the " + std::to_string(room) + " of " + kArenaNames[arena]);
   }
@@ -96,7 +95,7 @@ Instruction instruction(Reader& reader, const Program& program, std::size_t inde
   if (reader.left() < kInstructionHeaderWords) invalid(what + " is cut off");
   const std::uint32_t kernel = reader.next();
   if (kernel >= kKernelCount)
-    invalid(what + " asks for kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
+    invalid(what + " names kernel " + std::to_string(kernel) + " of " + std::to_string(kKernelCount));
 
   Instruction result{};
   result.kernel = static_cast<Kernel>(kernel);

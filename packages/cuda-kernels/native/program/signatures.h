@@ -1,4 +1,4 @@
-// What an instruction's operands mean: KERNELS of src/kernels.ts, from which the enum and the table are generated.
+// The kernels' signatures. The enum and the table are generated from KERNELS of src/kernels.ts.
 #pragma once
 
 #include <array>
@@ -11,8 +11,8 @@ namespace vitgraph {
 
 struct OperandSignature {
   std::string name;
-  /// "class [rows, columns]", see KernelSignature.forms in src/kernels.ts.
-  std::string form;
+  /// "class [rows, columns]", see KernelSignature.operandTypes in src/kernels.ts.
+  std::string type;
   bool optional;
   /// The output may share this input's memory.
   bool in_place;
@@ -30,8 +30,8 @@ struct KernelSignature {
   std::string name;
   std::vector<OperandSignature> operands;
   std::vector<ScalarSignature> scalars;
-  /// Quotients that must come out whole, where no operand's form says so already.
-  std::vector<std::string> whole;
+  /// Quotients that must be whole numbers, if no operand type implies it.
+  std::vector<std::string> divisible;
   /// The last `outputs` operands are written.
   std::size_t outputs;
 

@@ -1,8 +1,8 @@
 // Holds every instruction against its kernel's signature: element types, shapes that agree, scalars in their range, and
 // an output that overlaps no input but those it may. src/testing/validate.ts says the same in the same words.
 //
-// A form "class [rows, columns]" is read by a small unifier: a symbol takes the value that it meets first, and from
-// then on asks for it. Row counts compare as they are written (dim and plus), not at some capacity.
+// An operand type "class [rows, columns]" is read by a small unifier: a symbol takes the first value that it meets, and
+// later ones must equal it. Row counts compare as they are written (dim and plus), not at some capacity.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -38,7 +38,7 @@ class Checker {
     for (std::size_t i = 0; i < signature_.operands.size(); ++i) {
       if (instruction_.operands[i] >= 0) check_operand(i);
     }
-    for (const std::string& quotient : signature_.whole) evaluate(quotient);
+    for (const std::string& quotient : signature_.divisible) evaluate(quotient);
     for (std::size_t i = signature_.first_output(); i < signature_.operands.size(); ++i) check_output(i);
   }
 
@@ -66,7 +66,7 @@ class Checker {
       }
     } else {
       if (value == 0 || value > 0x7fffffffu) {
-        invalid(scalar.name + " is " + std::to_string(value) + " where a count of at least 1 is asked for");
+        invalid(scalar.name + " is " + std::to_string(value) + ", expected a count of at least 1");
       }
       symbols_.push_back({scalar.name, {kNoDim, value}});
     }
@@ -75,18 +75,18 @@ class Checker {
   void check_operand(std::size_t index) {
     const OperandSignature& operand = signature_.operands[index];
     const Buffer& actual = buffer(index);
-    const std::string_view form = operand.form;
-    const std::size_t open = form.find('[');
-    const std::size_t comma = form.find(", ", open);
-    check_dtype(operand, actual.dtype, form.substr(0, open - 1));
-    const RowCount rows = expect(form.substr(open + 1, comma - open - 1), actual.rows);
+    const std::string_view type = operand.type;
+    const std::size_t open = type.find('[');
+    const std::size_t comma = type.find(", ", open);
+    check_dtype(operand, actual.dtype, type.substr(0, open - 1));
+    const RowCount rows = expect(type.substr(open + 1, comma - open - 1), actual.rows);
     if (!(rows == actual.rows)) {
-      invalid(operand.name + " has " + print(actual.rows) + " rows where " + operand.form + " asks for " + print(rows));
+      invalid(operand.name + " has " + print(actual.rows) + " rows, expected " + print(rows) + " for " + operand.type);
     }
-    const RowCount columns = expect(form.substr(comma + 2, form.size() - comma - 3), {kNoDim, actual.columns});
+    const RowCount columns = expect(type.substr(comma + 2, type.size() - comma - 3), {kNoDim, actual.columns});
     if (!(columns == RowCount{kNoDim, actual.columns})) {
-      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns where " + operand.form +
-              " asks for " + print(columns));
+      invalid(operand.name + " has " + std::to_string(actual.columns) + " columns, expected " + print(columns) +
+              " for " + operand.type);
     }
   }
 
@@ -94,20 +94,20 @@ class Checker {
     if (kind == "activation|i32") return check_either(operand, actual);
     if (kind == "weight") {
       if (actual == DType::f32 || actual == DType::bf16 || actual == DType::f16) return;
-      invalid(operand.name + " is " + name_of(actual) + " where f32, bf16 or f16 is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected f32, bf16 or f16");
     }
     const std::string expected = kind == "activation" ? name_of(activation_) : std::string(kind);
     if (name_of(actual) != expected)
-      invalid(operand.name + " is " + name_of(actual) + " where " + expected + " is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + expected);
   }
 
   /// The first operand says which of the two it is, and the others follow.
   void check_either(const OperandSignature& operand, DType actual) {
     if (either_ && actual != *either_) {
-      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(*either_) + " is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + name_of(*either_));
     }
     if (actual != activation_ && actual != DType::i32) {
-      invalid(operand.name + " is " + name_of(actual) + " where " + name_of(activation_) + " or i32 is asked for");
+      invalid(operand.name + " is " + name_of(actual) + ", expected " + name_of(activation_) + " or i32");
     }
     either_ = actual;
   }
@@ -147,7 +147,7 @@ class Checker {
     return {kNoDim, static_cast<std::uint32_t>(std::min(value, kTooLarge - 1))};
   }
 
-  /// Forms multiply and divide constants alone: a symbol that stands for a dim of the run has no value here.
+  /// Operand types multiply and divide only constants: a symbol that stands for a dim of the run has no value here.
   std::uint64_t constant(std::string_view term) {
     if (term[0] >= '0' && term[0] <= '9') return std::stoul(std::string(term));
     const RowCount* known = find(term);

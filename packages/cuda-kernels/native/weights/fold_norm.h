@@ -31,7 +31,7 @@ struct NormFold {
   bool centred;
 };
 
-/// What the device reads.
+/// The operands of `linear_norm` for these rows.
 struct FoldedWeight {
   /// γ ⊙ W: [rows, columns] in `to`, f32 or bf16.
   uint8_t* weight;

@@ -60,14 +60,14 @@ export function bf16Cases(): readonly KernelCase[] {
 
 /** As the loader converts a checkpoint of another dtype. */
 function withBf16Weights(kernelCase: KernelCase): KernelCase {
-  const { buffers, forms } = KERNELS[kernelCase.kernel] as {
+  const { buffers, operandTypes } = KERNELS[kernelCase.kernel] as {
     buffers: readonly string[];
-    forms: readonly string[];
+    operandTypes: readonly string[];
   };
   const matrices: Record<string, CaseMatrix> = { ...kernelCase.matrices };
-  for (const [index, form] of forms.entries()) {
+  for (const [index, operandType] of operandTypes.entries()) {
     const operand = kernelCase.operands[buffers[index]!.replace("?", "")];
-    if (operand === undefined || !form.startsWith("weight")) continue;
+    if (operand === undefined || !operandType.startsWith("weight")) continue;
     const matrix = matrices[operand.matrix]!;
     const values = matrix.values === undefined ? {} : { values: roundValues("bf16", matrix.values) };
     matrices[operand.matrix] = { ...matrix, dtype: "bf16", ...values };

@@ -84,7 +84,7 @@ test("it counts handles and memory", () => {
 
 test("it refuses what a device refuses", async () => {
   const device = createNullDevice({ kernels: ["linear"] });
-  expect(() => load(device)).toThrow("instruction 0 (add) asks for a kernel that this backend lacks");
+  expect(() => load(device)).toThrow("instruction 0 (add) names a kernel that this backend lacks");
   const arena = device.allocate(8);
   await expect(device.upload(arena, 6, new Uint8Array(4))).rejects.toThrow(
     "4 bytes at offset 6 do not fit an arena of 8",

@@ -2,8 +2,8 @@
  * Holds a program against the ABI: the twin of native/program/{decode,validate}.cc, in the same words, which a property
  * test compares. It works on the Program itself, so that a compiler's tests need no native code.
  *
- * A form "class [rows, columns]" is read by a small unifier: a symbol takes the value that it meets first, and from then
- * on asks for it. Row counts compare as they are written (dim and plus), not at some capacity.
+ * An operand type "class [rows, columns]" is read by a small unifier: a symbol takes the first value that it meets, and
+ * later ones must equal it. Row counts compare as they are written (dim and plus), not at some capacity.
  */
 import { VitgraphError } from "@vitgraph/errors";
 import type { Arena } from "../device.js";
@@ -30,7 +30,7 @@ export interface ValidationTarget {
   readonly arenas: Readonly<Partial<Record<ArenaName, Pick<Arena, "sizeBytes">>>>;
 }
 
-/** Counts, columns and strides stay below this, so that their products fit 64 bits with room to spare. */
+/** Row counts, columns and strides stay below this: kernels hold them in 32 bits, and the bytes of a buffer fit 64. */
 const MAX_COUNT = 0x7fffffff;
 /** Larger than any count that a program can have. */
 const TOO_LARGE = 2 ** 32;
@@ -66,7 +66,7 @@ export function validateProgram(program: Program, target: ValidationTarget): voi
   }
   for (const [index, { kernel }] of program.instructions.entries()) {
     if (target.kernels.has(kernel)) continue;
-    throw badEncoding(`instruction ${index} (${kernel}) asks for a kernel that this backend lacks`);
+    throw badEncoding(`instruction ${index} (${kernel}) names a kernel that this backend lacks`);
   }
 }
 
@@ -88,9 +88,12 @@ function checkBuffer(program: Program, buffer: ProgramBuffer, what: string): voi
       `${what}: offset ${offset} is not a multiple of ${DTYPE_BYTES[dtype]}, the size of ${dtype}`,
     );
   }
+  const count = rowCapacity(program, rows);
+  if (count > MAX_COUNT) {
+    throw badEncoding(`${what} has ${count} rows at capacity, above the limit of ${MAX_COUNT}`);
+  }
   const room = program.arenaBytes[arena];
   if (offset + bufferBytes(program, buffer) > room) {
-    const count = rowCapacity(program, rows);
     throw badEncoding(
       `${what} does not fit its arena: ${count} rows from byte ${offset} of the ${room} of ${arena}`,
     );
@@ -132,7 +135,7 @@ function operandName(
   };
 }
 
-/** One instruction against its kernel's signature. The symbols of its forms live here. */
+/** One instruction against its kernel's signature. The symbols of its operand types live here. */
 class InstructionChecker {
   readonly #program: Program;
   readonly #instruction: Instruction;
@@ -158,7 +161,7 @@ class InstructionChecker {
       const buffer = this.#buffer(index);
       if (buffer !== undefined) this.#checkOperand(index, buffer);
     }
-    for (const quotient of this.#signature.whole ?? []) this.#evaluate(quotient);
+    for (const quotient of this.#signature.divisible ?? []) this.#evaluate(quotient);
     const { buffers, outputs = 1 } = this.#signature;
     for (let index = buffers.length - outputs; index < buffers.length; index++) this.#checkOutput(index);
   }
@@ -180,7 +183,7 @@ class InstructionChecker {
       if (value >= ACTIVATIONS.length) throw this.#invalid(`activation is ${value} of ${ACTIVATIONS.length}`);
     } else {
       if (value < 1 || value > MAX_COUNT) {
-        throw this.#invalid(`${name} is ${value} where a count of at least 1 is asked for`);
+        throw this.#invalid(`${name} is ${value}, expected a count of at least 1`);
       }
       this.#symbols.set(name, constant(value));
     }
@@ -188,19 +191,21 @@ class InstructionChecker {
 
   #checkOperand(index: number, buffer: ProgramBuffer): void {
     const { name } = operandName(this.#signature, index);
-    const form = this.#signature.forms[index] as string;
-    const [, kind, rowForm, columnForm] = /^(\S+) \[(.+), (.+)\]$/.exec(form) as unknown as string[];
+    const operandType = this.#signature.operandTypes[index] as string;
+    const [, kind, rowExpression, columnExpression] = /^(\S+) \[(.+), (.+)\]$/.exec(
+      operandType,
+    ) as unknown as string[];
     this.#checkDType(name, buffer.dtype, kind as string);
-    const rows = this.#expect(rowForm as string, buffer.rows);
+    const rows = this.#expect(rowExpression as string, buffer.rows);
     if (!sameCount(rows, buffer.rows)) {
       throw this.#invalid(
-        `${name} has ${this.#print(buffer.rows)} rows where ${form} asks for ${this.#print(rows)}`,
+        `${name} has ${this.#print(buffer.rows)} rows, expected ${this.#print(rows)} for ${operandType}`,
       );
     }
-    const columns = this.#expect(columnForm as string, constant(buffer.columns));
+    const columns = this.#expect(columnExpression as string, constant(buffer.columns));
     if (!sameCount(columns, constant(buffer.columns))) {
       throw this.#invalid(
-        `${name} has ${buffer.columns} columns where ${form} asks for ${this.#print(columns)}`,
+        `${name} has ${buffer.columns} columns, expected ${this.#print(columns)} for ${operandType}`,
       );
     }
   }
@@ -212,19 +217,19 @@ class InstructionChecker {
     }
     if (kind === "weight") {
       if (actual === "f32" || actual === "bf16" || actual === "f16") return;
-      throw this.#invalid(`${name} is ${actual} where f32, bf16 or f16 is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected f32, bf16 or f16`);
     }
     const expected = kind === "activation" ? this.#activationDType : kind;
-    if (actual !== expected) throw this.#invalid(`${name} is ${actual} where ${expected} is asked for`);
+    if (actual !== expected) throw this.#invalid(`${name} is ${actual}, expected ${expected}`);
   }
 
   /** The first operand says which of the two it is, and the others follow. */
   #checkEither(name: string, actual: DType): void {
     if (this.#either !== undefined && actual !== this.#either) {
-      throw this.#invalid(`${name} is ${actual} where ${this.#either} is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected ${this.#either}`);
     }
     if (actual !== this.#activationDType && actual !== "i32") {
-      throw this.#invalid(`${name} is ${actual} where ${this.#activationDType} or i32 is asked for`);
+      throw this.#invalid(`${name} is ${actual}, expected ${this.#activationDType} or i32`);
     }
     this.#either = actual;
   }

@@ -4,7 +4,7 @@
 namespace vitgraph::cpu {
 
 void activation(const Call& call) {
-  enum { X, Y };
+  using namespace operands::activation;
   const auto x = call.matrix<const float>(X);
   const auto y = call.matrix<float>(Y);
   const auto function = static_cast<Activation>(call.count(0));

@@ -6,7 +6,7 @@
 namespace vitgraph::cpu {
 
 void add(const Call& call) {
-  enum { A, B, Y };
+  using namespace operands::add;
   const auto a = call.matrix<const float>(A);
   const auto b = call.matrix<const float>(B);
   const auto y = call.matrix<float>(Y);

@@ -6,7 +6,7 @@
 namespace vitgraph::cpu {
 
 void assemble_rows(const Call& call) {
-  enum { X, LEARNED, INDEX, Y };
+  using namespace operands::assemble_rows;
   const auto x = call.matrix<const float>(X);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   const auto y = call.matrix<float>(Y);

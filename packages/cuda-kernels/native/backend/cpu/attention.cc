@@ -17,7 +17,7 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { Q, K, V, CU_SEQLENS, Y };
+using namespace operands::attention;
 
 /// A multiple of every tile_rows of the product, and enough rows to outweigh packing keys and values for each tile
 /// anew.

@@ -4,7 +4,7 @@
 namespace vitgraph::cpu {
 
 void clamp(const Call& call) {
-  enum { X, LOW, HIGH, Y };
+  using namespace operands::clamp;
   const auto x = call.matrix<const float>(X);
   const auto y = call.matrix<float>(Y);
   const auto bound = [&](std::size_t operand) {

@@ -4,7 +4,7 @@
 namespace vitgraph::cpu {
 
 void gate(const Call& call) {
-  enum { GATE, UP, Y };
+  using namespace operands::gate;
   const auto gate = call.matrix<const float>(GATE);
   const auto up = call.matrix<const float>(UP);
   const auto y = call.matrix<float>(Y);

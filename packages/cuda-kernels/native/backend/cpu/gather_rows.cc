@@ -31,12 +31,11 @@ void check_distinct(const Call& call, const Matrix<const std::int32_t>& index, s
 
 /// A bit for each row of y.
 std::size_t scatter_rows_workspace_bytes(const Program& program, const Instruction& instruction) {
-  constexpr std::size_t kOutput = 2;
-  return (operand_of(program, instruction, kOutput).rows.at(program.capacities) + kBits - 1) / kBits;
+  return (operand_of(program, instruction, operands::scatter_rows::Y).rows.at(program.capacities) + kBits - 1) / kBits;
 }
 
 void gather_rows(const Call& call) {
-  enum { TABLE, INDEX, Y };
+  using namespace operands::gather_rows;
   const auto table = call.matrix<const std::uint32_t>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   const auto y = call.matrix<std::uint32_t>(Y);
@@ -47,7 +46,7 @@ void gather_rows(const Call& call) {
 }
 
 void scatter_rows(const Call& call) {
-  enum { X, INDEX, Y };
+  using namespace operands::scatter_rows;
   const auto x = call.matrix<const std::uint32_t>(X);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   const auto y = call.matrix<std::uint32_t>(Y);

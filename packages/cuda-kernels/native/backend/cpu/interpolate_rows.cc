@@ -6,7 +6,7 @@
 namespace vitgraph::cpu {
 
 void interpolate_rows(const Call& call) {
-  enum { TABLE, INDEX, WEIGHTS, Y };
+  using namespace operands::interpolate_rows;
   const auto index = call.matrix<const std::int32_t>(INDEX);
   const auto weights = call.matrix<const float>(WEIGHTS);
   const auto y = call.matrix<float>(Y);

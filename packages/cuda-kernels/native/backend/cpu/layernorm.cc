@@ -2,11 +2,7 @@
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
-namespace {
-
-enum { X, WEIGHT, BIAS, Y };
-
-}  // namespace
+using namespace operands::layernorm;
 
 /// The weight and the bias as f32.
 std::size_t layernorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine&) {

@@ -16,7 +16,10 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL };
+// The first operands of every product.
+using operands::linear::X;
+using operands::linear::WEIGHT;
+using operands::linear::BIAS;
 
 /// Minimum blocks per thread, so that a delayed thread does not delay the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
@@ -103,14 +106,14 @@ std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engin
 }
 
 void linear(const Call& call) {
-  enum { Y = RESIDUAL + 1 };
+  using namespace operands::linear;
   const auto residual = call.matrix<const float>(RESIDUAL);
   multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
            [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kAsTheyAre, kFinished);
 }
 
 void linear_gather_rows(const Call& call) {
-  enum { TABLE = RESIDUAL, INDEX, Y };
+  using namespace operands::linear_gather_rows;
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   check_row_index(call, index, table.rows);
@@ -122,13 +125,13 @@ namespace {
 
 /// The mean and the squares of each row.
 void check_statistics(const Call& call, std::size_t columns) {
-  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns where 2 are asked for");
+  if (columns < 2) call.bad_contents("statistics have " + std::to_string(columns) + " columns, expected at least 2");
 }
 
 }  // namespace
 
 void linear_statistics(const Call& call) {
-  enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
+  using namespace operands::linear_statistics;
   const auto residual = call.matrix<const float>(RESIDUAL);
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
@@ -157,13 +160,13 @@ namespace {
 
 /// As `rope`, but with adjacent columns as pairs, in the part of a row of y that a thread has written. Blocks are
 /// multiples of a vector wide, so no pair is split.
-struct Turn {
+struct ApplyRope {
   Matrix<const std::int32_t> positions;
   Matrix<const float> angles;
   Matrix<float> y;
   std::size_t head_size;
 
-  Turn(const Call& call, std::size_t positions_operand, std::size_t y_operand)
+  ApplyRope(const Call& call, std::size_t positions_operand, std::size_t y_operand)
       : positions(call.matrix<const std::int32_t>(positions_operand)),
         angles(call.matrix<const float>(positions_operand + 1)),
         y(call.matrix<float>(y_operand)),
@@ -172,13 +175,13 @@ struct Turn {
   }
 
   void operator()(std::size_t row, std::size_t first, std::size_t count) const {
-    const std::size_t turned = y.columns / 3 * 2;
+    const std::size_t rotated = y.columns / 3 * 2;
     const std::size_t quarter = head_size / 4;
     const float* by_row = angles.row(static_cast<std::size_t>(positions.row(row)[0]));
     const float* by_column = angles.row(static_cast<std::size_t>(positions.row(row)[1]));
     float* values = y.row(row);
     std::size_t in_head = first % head_size;
-    for (std::size_t column = first; column < std::min(first + count, turned); column += 2) {
+    for (std::size_t column = first; column < std::min(first + count, rotated); column += 2) {
       const std::size_t pair = in_head / 2;
       in_head = in_head + 2 == head_size ? 0 : in_head + 2;
       const float* angle = pair < quarter ? by_row + pair : by_column + (pair - quarter);
@@ -192,7 +195,10 @@ struct Turn {
 
 constexpr auto kNoResidual = [](std::size_t) -> const float* { return nullptr; };
 
-enum { STATISTICS = BIAS, U, V };
+// Of both kernels with a norm.
+using operands::linear_norm::STATISTICS;
+using operands::linear_norm::U;
+using operands::linear_norm::V;
 
 /// (sums − mean · u) / σ, before v is added as a bias is. The mean and σ are merged from those of the rows that are joined.
 struct Normalise {
@@ -212,7 +218,7 @@ struct Normalise {
         epsilon(call.number(2)) {
     check_statistics(call, statistics.columns);
     const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 && columns % (statistics.rows / rows) == 0);
-    if (!whole) call.bad_contents("a row of x is no whole number of rows of statistics");
+    if (!whole) call.bad_contents("the rows of statistics do not divide into those of x");
   }
 
   void operator()(float* sums, std::size_t row, std::size_t first, std::size_t count) const {
@@ -235,21 +241,21 @@ struct Normalise {
 }  // namespace
 
 void linear_rope(const Call& call) {
-  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  using namespace operands::linear_rope;
   const auto y = call.matrix<float>(Y);
-  multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, Turn(call, POSITIONS, Y));
+  multiply(call, y, BIAS, Activation::none, kNoResidual, kAsTheyAre, ApplyRope(call, POSITIONS, Y));
 }
 
 void linear_norm(const Call& call) {
-  enum { Y = V + 1 };
+  using namespace operands::linear_norm;
   const auto y = call.matrix<float>(Y);
   multiply(call, y, V, activation_of(call), kNoResidual, Normalise(call, y), kFinished);
 }
 
 void linear_norm_rope(const Call& call) {
-  enum { POSITIONS = V + 1, ANGLES, Y };
+  using namespace operands::linear_norm_rope;
   const auto y = call.matrix<float>(Y);
-  multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), Turn(call, POSITIONS, Y));
+  multiply(call, y, V, Activation::none, kNoResidual, Normalise(call, y), ApplyRope(call, POSITIONS, Y));
 }
 
 }  // namespace vitgraph::cpu

@@ -1,4 +1,4 @@
-// What this machine is: cores, memory, the processor's name. Read from the system, never measured.
+// This machine's cores, memory and processor name, read from the system.
 #pragma once
 
 #include <cstdint>

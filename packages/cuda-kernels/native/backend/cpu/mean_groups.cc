@@ -6,7 +6,7 @@
 namespace vitgraph::cpu {
 
 void mean_groups(const Call& call) {
-  enum { X, Y };
+  using namespace operands::mean_groups;
   const auto x = call.matrix<const float>(X);
   const auto y = call.matrix<float>(Y);
   const std::size_t groups = x.columns / y.columns;

@@ -2,11 +2,7 @@
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
-namespace {
-
-enum { X, WEIGHT, Y };
-
-}  // namespace
+using namespace operands::rmsnorm;
 
 /// Weight and offset as f32.
 std::size_t rmsnorm_scratch_bytes(const Program& program, const Instruction& instruction, const Engine&) {

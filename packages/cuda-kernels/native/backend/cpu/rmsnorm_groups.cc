@@ -4,11 +4,7 @@
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
-namespace {
-
-enum { X, WEIGHT, Y };
-
-}  // namespace
+using namespace operands::rmsnorm_groups;
 
 /// The weight as f32.
 std::size_t rmsnorm_groups_scratch_bytes(const Program& program, const Instruction& instruction, const Engine&) {

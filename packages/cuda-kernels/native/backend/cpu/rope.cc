@@ -6,7 +6,10 @@
 namespace vitgraph::cpu {
 namespace {
 
-enum { X, POSITIONS, ANGLES, Y };
+// Of both kernels: `x` is called `qkv` in rope_qk.
+using namespace operands::rope;
+static_assert(operands::rope_qk::QKV == X && operands::rope_qk::POSITIONS == POSITIONS &&
+              operands::rope_qk::ANGLES == ANGLES && operands::rope_qk::Y == Y);
 
 /// `first` and `second` are the halves of a head; pair i is (first[i], second[i]).
 void rotate(const float* first, const float* second, const float* angles, std::size_t pairs, std::size_t quarter,

@@ -2,11 +2,7 @@
 #include "backend/cpu/kernel.h"
 
 namespace vitgraph::cpu {
-namespace {
-
-enum { X, SHIFT, SCALE, Y };
-
-}  // namespace
+using namespace operands::standardize;
 
 /// Shift and scale as f32.
 std::size_t standardize_scratch_bytes(const Program& program, const Instruction& instruction, const Engine&) {

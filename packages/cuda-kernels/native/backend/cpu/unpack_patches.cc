@@ -13,7 +13,7 @@ enum class PixelFormat : std::uint32_t { u8_still, u8, normalized };
 }  // namespace
 
 void unpack_patches(const Call& call) {
-  enum { PIXELS, PATCH_SOURCES, CHANNEL_SCALE, Y };
+  using namespace operands::unpack_patches;
   const auto pixels = call.matrix<const std::uint8_t>(PIXELS);
   const auto sources = call.matrix<const std::uint32_t>(PATCH_SOURCES);
   const auto channel_scale = call.matrix<const float>(CHANNEL_SCALE);

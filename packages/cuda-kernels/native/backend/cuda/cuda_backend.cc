@@ -33,8 +33,6 @@ IoShares io_shares(const Program& program) {
   return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
 }
 
-constexpr int kHopper = 90;
-
 std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
 
 class CudaBackend final : public Backend {
@@ -44,7 +42,7 @@ class CudaBackend final : public Backend {
       const auto kernel = static_cast<Kernel>(i);
       const bool of_hopper =
           kernel == Kernel::linear_statistics || kernel == Kernel::linear_norm || kernel == Kernel::linear_norm_rope;
-      if (!of_hopper || device_->architecture() == kHopper) kernels_.push_back(kernel);
+      if (!of_hopper || device_->is_hopper()) kernels_.push_back(kernel);
     }
     const cudaDeviceProp& properties = device_->properties();
     const std::string library = device_->cublaslt() ? device_->cublaslt()->path() : "not found";
@@ -86,7 +84,7 @@ class CudaBackend final : public Backend {
   void upload(Memory& memory, std::size_t offset, std::span<const std::byte> bytes) override {
     device_->activate();
     device_->gate().wait();
-    device_->inlet().send_in_order({static_cast<DeviceMemory&>(memory).data() + offset, bytes});
+    device_->uploads().send_in_order({static_cast<DeviceMemory&>(memory).data() + offset, bytes});
     check(cudaStreamSynchronize(device_->stream()), "cannot copy to the device");
   }
 
@@ -101,12 +99,12 @@ class CudaBackend final : public Backend {
     device_->activate();
     Program program = decode_for(words, activation_dtype(), arenas);
     const IoShares shares = io_shares(program);
-    device_->inlet().reserve(shares.input_bytes);
-    device_->outlet().reserve(shares.result_bytes);
+    device_->uploads().reserve(shares.input_bytes);
+    device_->downloads().reserve(shares.result_bytes);
     return std::make_shared<CudaProgram>(device_, std::move(program), arenas);
   }
 
-  void end_threads() override { device_->outlet().end_threads(); }
+  void end_threads() override { device_->downloads().end_threads(); }
 
  private:
   std::shared_ptr<CudaDevice> device_;

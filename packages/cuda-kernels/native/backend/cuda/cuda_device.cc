@@ -31,8 +31,8 @@ CudaDevice::CudaDevice(const CudaOptions& options)
   }
   check(cudaDriverGetVersion(&driver_version_), "cannot read the driver's version");
   stream_ = make_stream();
-  inlet_ = std::make_unique<Inlet>(stream());
-  outlet_ = std::make_unique<Outlet>(stream());
+  uploads_ = std::make_unique<UploadRing>(stream());
+  downloads_ = std::make_unique<DownloadBuffer>(stream());
   timers_.emplace();
   cublaslt_ = CublasLt::open(options.cublaslt_candidates, cublaslt_attempts_);
   machine_ = std::string(properties_.name) + " driver " + std::to_string(driver_version_) + " cublaslt " +
@@ -43,8 +43,8 @@ CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   cudaStreamSynchronize(stream());
   timers_.reset();
-  outlet_.reset();
-  inlet_.reset();
+  downloads_.reset();
+  uploads_.reset();
   cublaslt_.reset();
 }
 

@@ -12,11 +12,11 @@
 #include "backend/cuda/algorithm_cache.h"
 #include "backend/cuda/cublaslt.h"
 #include "backend/cuda/cuda_backend.h"
-#include "backend/cuda/inlet.h"
+#include "backend/cuda/download_buffer.h"
 #include "backend/cuda/launch_gate.h"
-#include "backend/cuda/outlet.h"
 #include "backend/cuda/stream.h"
 #include "backend/cuda/timer.h"
+#include "backend/cuda/upload_ring.h"
 #include "kernels/common/launch.h"
 
 namespace vitgraph::cuda {
@@ -33,10 +33,11 @@ class CudaDevice {
 
   int ordinal() const { return ordinal_; }
   const cudaDeviceProp& properties() const { return properties_; }
-  int architecture() const { return properties_.major * 10 + properties_.minor; }
+  /// Whether it runs the kernels of sm_90a.
+  bool is_hopper() const { return properties_.major == 9 && properties_.minor == 0; }
   cudaStream_t stream() const { return stream_.get(); }
-  Inlet& inlet() { return *inlet_; }
-  Outlet& outlet() { return *outlet_; }
+  UploadRing& uploads() { return *uploads_; }
+  DownloadBuffer& downloads() { return *downloads_; }
   LaunchGate& gate() { return gate_; }
   /// Two timers alternate: the gate lets a run launch once the previous one is being finished, and by then the one
   /// before that is done.
@@ -61,8 +62,8 @@ class CudaDevice {
   int driver_version_ = 0;
   cudaDeviceProp properties_{};
   Stream stream_;
-  std::unique_ptr<Inlet> inlet_;
-  std::unique_ptr<Outlet> outlet_;
+  std::unique_ptr<UploadRing> uploads_;
+  std::unique_ptr<DownloadBuffer> downloads_;
   LaunchGate gate_;
   std::optional<std::array<Timer, 2>> timers_;
   std::size_t timer_turn_ = 0;

@@ -11,7 +11,7 @@
 namespace vitgraph::cuda {
 namespace {
 
-/// Width of the patch grid used while products are measured: an image of some 1000 pixels a side.
+/// Width of the patch grid used while products are autotuned: an image of some 1000 pixels a side.
 constexpr std::int32_t kGridWidth = 64;
 
 }  // namespace
@@ -56,15 +56,15 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
   const auto place_of = [&](const Transfer& transfer) {
     return memory_.address(static_cast<std::int32_t>(transfer.buffer - program_.buffers.data())) + transfer.offset_bytes;
   };
-  std::vector<Inlet::Piece> inputs;
+  std::vector<UploadRing::Piece> inputs;
   const auto bounds = [&](std::int32_t list) { return metadata_.words(submission, list); };
   for (const RunControl::Piece& piece : control_.write(submission.counts, bounds)) {
     inputs.push_back({device_control_->data() + piece.at, piece.bytes});
   }
   for (const Transfer& input : submission.inputs) inputs.push_back({place_of(input), input.bytes});
-  std::vector<Outlet::Piece> outputs;
+  std::vector<DownloadBuffer::Piece> outputs;
   for (const Transfer& output : submission.outputs) outputs.push_back({place_of(output), output.bytes, output.buffer->dtype});
-  device_->inlet().send(inputs, [&] { device_->gate().wait(); });
+  device_->uploads().send(inputs, [&] { device_->gate().wait(); });
   auto run = std::make_unique<CudaRun>(device_, std::move(outputs), cancelled);
   run->note_start();
   if (graph_) graph_->launch();
@@ -80,41 +80,43 @@ std::optional<CaptureTimes> CudaProgram::capture() {
   device_->activate();
   device_->gate().wait();
   const auto begun = Clock::now();
-  measure();
-  const auto measured = Clock::now();
+  autotune();
+  const auto autotuned = Clock::now();
   const cudaStream_t stream = device_->stream();
   // The warm-up loads every kernel, which a capture can't. All counts are zero, so nothing is computed.
-  send_counts(std::vector<std::uint32_t>(program_.capacities.size(), 0));
+  upload_counts(std::vector<std::uint32_t>(program_.capacities.size(), 0));
   launch_all(true);
   check(cudaStreamSynchronize(stream), "the warm-up run failed");
   graph_.emplace(stream, [&] { launch_all(true); });
-  return CaptureTimes{Milliseconds(measured - begun).count(), Milliseconds(Clock::now() - measured).count()};
+  return CaptureTimes{Milliseconds(autotuned - begun).count(), Milliseconds(Clock::now() - autotuned).count()};
 }
 
-void CudaProgram::measure() {
-  // Measured at capacity, with the counts of a full run. Only products run here: the attention tables of such a run do
+void CudaProgram::autotune() {
+  // Autotuned at capacity, with the counts of a full run. Only products run here: the attention tables of such a run do
   // not exist.
-  send_counts(program_.capacities);
+  upload_counts(program_.capacities);
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
   for (const auto& [key, steps] : by_key) {
     // Repeated for each key: earlier products may have overwritten gathered positions.
-    place_on_grid();
-    LinearStep::measure(steps, device_->launch(true), device_->algorithms());
+    fill_placeholder_positions();
+    LinearStep::autotune(steps, device_->launch(true), device_->algorithms());
   }
   device_->algorithms().save();
-  check(cudaStreamSynchronize(device_->stream()), "the measurement of the matrix products failed");
+  check(cudaStreamSynchronize(device_->stream()), "autotuning the matrix products failed");
 }
 
-void CudaProgram::place_on_grid() {
+void CudaProgram::fill_placeholder_positions() {
   // Most programs rotate all their products by the same positions.
   std::map<std::int32_t, std::int32_t> limits;
   for (const Instruction& instruction : program_.instructions) {
     const bool reads_norm = instruction.kernel == Kernel::linear_norm_rope;
     if (instruction.kernel != Kernel::linear_rope && !reads_norm) continue;
-    const std::size_t at = reads_norm ? 5 : 3;
-    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[at + 1]).rows.plus);
-    const auto [known, added] = limits.emplace(instruction.operands[at], angles);
+    const auto [positions, table] = reads_norm
+                                        ? std::pair(operands::linear_norm_rope::POSITIONS, operands::linear_norm_rope::ANGLES)
+                                        : std::pair(operands::linear_rope::POSITIONS, operands::linear_rope::ANGLES);
+    const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[table]).rows.plus);
+    const auto [known, added] = limits.emplace(instruction.operands[positions], angles);
     known->second = std::min(known->second, angles);
   }
   for (const auto& [target, limit] : limits) {
@@ -125,13 +127,13 @@ void CudaProgram::place_on_grid() {
       const std::int32_t position[] = {i / kGridWidth % limit, i % kGridWidth % limit};
       std::copy(std::begin(position), std::end(position), positions.begin() + row * stride);
     }
-    device_->inlet().send_in_order({memory_.address(target), std::as_bytes(std::span(positions))});
+    device_->uploads().send_in_order({memory_.address(target), std::as_bytes(std::span(positions))});
   }
 }
 
-void CudaProgram::send_counts(std::span<const std::uint32_t> counts) {
+void CudaProgram::upload_counts(std::span<const std::uint32_t> counts) {
   for (const RunControl::Piece& piece : control_.write_without_tiles(counts)) {
-    device_->inlet().send_in_order({device_control_->data() + piece.at, piece.bytes});
+    device_->uploads().send_in_order({device_control_->data() + piece.at, piece.bytes});
   }
 }
 

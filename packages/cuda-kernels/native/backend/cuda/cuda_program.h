@@ -31,11 +31,11 @@ class CudaProgram final : public LoadedProgram {
 
   void launch_all(bool programmatic) const;
   /// Autotunes every matrix product. Leaves the counts of a full run on the device.
-  void measure();
-  /// Products with a fused rotation read positions. Writes placeholder positions for measuring before the first run.
-  void place_on_grid();
+  void autotune();
+  /// Products with a fused rotation read positions. Writes placeholder positions for autotuning before the first run.
+  void fill_placeholder_positions();
   /// Uploads the counts of an empty run, or of a full one without attention.
-  void send_counts(std::span<const std::uint32_t> counts);
+  void upload_counts(std::span<const std::uint32_t> counts);
 
   std::shared_ptr<CudaDevice> device_;
   Program program_;

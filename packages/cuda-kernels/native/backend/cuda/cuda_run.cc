@@ -4,7 +4,7 @@
 
 namespace vitgraph::cuda {
 
-CudaRun::CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs,
+CudaRun::CudaRun(std::shared_ptr<CudaDevice> device, std::vector<DownloadBuffer::Piece> outputs,
                  const std::atomic<bool>& cancelled)
     : device_(std::move(device)), outputs_(std::move(outputs)), cancelled_(cancelled), timer_(device_->next_timer()) {
   device_->gate().close();
@@ -15,7 +15,7 @@ CudaRun::~CudaRun() { open_gate(); }
 RunResult CudaRun::finish() {
   if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled();
   device_->activate();
-  RunResult result{0, device_->outlet().collect(outputs_, [this] { open_gate(); }, cancelled_)};
+  RunResult result{0, device_->downloads().collect(outputs_, [this] { open_gate(); }, cancelled_)};
   result.duration_ms = timer_.milliseconds();
   return result;
 }

@@ -8,14 +8,14 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_device.h"
-#include "backend/cuda/outlet.h"
+#include "backend/cuda/download_buffer.h"
 
 namespace vitgraph::cuda {
 
 class CudaRun final : public Run {
  public:
   /// Closes the gate, which must be open. The kernels launched next belong to this run.
-  CudaRun(std::shared_ptr<CudaDevice> device, std::vector<Outlet::Piece> outputs, const std::atomic<bool>& cancelled);
+  CudaRun(std::shared_ptr<CudaDevice> device, std::vector<DownloadBuffer::Piece> outputs, const std::atomic<bool>& cancelled);
   ~CudaRun() override;
 
   /// Called before and after the launch, on the beginning thread.
@@ -28,7 +28,7 @@ class CudaRun final : public Run {
   void open_gate();
 
   std::shared_ptr<CudaDevice> device_;
-  std::vector<Outlet::Piece> outputs_;
+  std::vector<DownloadBuffer::Piece> outputs_;
   const std::atomic<bool>& cancelled_;
   Timer& timer_;
   bool holds_gate_ = true;

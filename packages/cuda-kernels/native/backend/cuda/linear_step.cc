@@ -28,8 +28,6 @@ constexpr float kClearlyBehind = 1.25f;
 /// A candidate slower by this factor over all of its steps is dropped too: repeated runs differ by less.
 constexpr float kBehind = 1.05f;
 
-constexpr int kHopper = 90;
-
 /// A candidate that computes padding must be this much faster on a full budget, since most runs are not full.
 constexpr float kPaddingHandicap = 1.1f;
 
@@ -81,17 +79,17 @@ LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& 
 bool LinearStep::choose(const AlgorithmCache& cache) {
   const auto remembered = cache.find(key_);
   if (!remembered) return false;
-  const auto found = std::find_if(ways_.begin(), ways_.end(), [&](const Way& way) { return way.name == *remembered; });
-  if (found == ways_.end()) return false;
-  chosen_ = static_cast<std::size_t>(found - ways_.begin());
+  const auto found = std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& candidate) { return candidate.name == *remembered; });
+  if (found == candidates_.end()) return false;
+  chosen_ = static_cast<std::size_t>(found - candidates_.begin());
   return true;
 }
 
 void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
   // Hopper's kernels lack the registers for both an activation and a residual; no tower has both.
   const bool both = activation != kernels::Activation::none && o.residual.data != nullptr;
-  if (tools.architecture != kHopper || both || !kernels::linear_takes_vectors(o)) {
-    ways_.push_back({"portable", false, [=](const kernels::Launch& launch) {
+  if (!tools.is_hopper || both || !kernels::linear_takes_vectors(o)) {
+    candidates_.push_back({"portable", false, [=](const kernels::Launch& launch) {
                        return kernels::smxx::launch_linear(launch, o, activation);
                      }});
     return;
@@ -105,7 +103,7 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
     for (std::size_t i = 0; i < std::size(kernels::sm90::kLinearTileNames); ++i) {
       const auto tile = static_cast<kernels::sm90::LinearTile>(i);
       if ((tile == best) != first || (norm && tile == kernels::sm90::LinearTile::rows256_columns192)) continue;
-      ways_.push_back({std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false, [=](const kernels::Launch& launch) {
+      candidates_.push_back({std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false, [=](const kernels::Launch& launch) {
                          return kernels::sm90::launch_linear(launch, o, activation, tile);
                        }});
     }
@@ -140,7 +138,7 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   const kernels::View<const kernels::Bf16> y{o.y.data, o.y.row_stride};
   int index = 0;
   for (const MatmulAlgorithm& algorithm : tools.cublaslt->propose(*plan)) {
-    ways_.push_back({"cublaslt " + std::to_string(index++), true,
+    candidates_.push_back({"cublaslt " + std::to_string(index++), true,
                      [=, library = tools.cublaslt](const kernels::Launch& launch) -> cudaError_t {
                        if (!library->run(*plan, pointers, algorithm, launch.stream)) return cudaErrorNotSupported;
                        if (rotation_after) return kernels::smxx::launch_rope_pairs(launch, o.rotation, o.y, o.rows);
@@ -155,48 +153,48 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   }
 }
 
-void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache) {
+void LinearStep::autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache) {
   LinearStep& first = *steps.front();
-  if (first.ways_.size() == 1) return;
+  if (first.candidates_.size() == 1) return;
   if (first.choose(cache)) {
     for (const auto& step : steps) step->choose(cache);
     return;
   }
   constexpr float kNever = std::numeric_limits<float>::infinity();
   Timer timer;
-  const auto run = [&](std::size_t way, std::size_t count) {
+  const auto run = [&](std::size_t candidate, std::size_t count) {
     cudaError_t status = cudaSuccess;
     for (std::size_t i = 0; i < std::min(count, steps.size()) && status == cudaSuccess; ++i) {
-      if (way < steps[i]->ways_.size()) status = steps[i]->ways_[way].run(launch);
+      if (candidate < steps[i]->candidates_.size()) status = steps[i]->candidates_[candidate].run(launch);
     }
     return status;
   };
-  const auto weighed = [&](std::size_t way, float milliseconds) {
-    return milliseconds * (first.ways_[way].computes_padding ? kPaddingHandicap : 1.0f);
+  const auto weighed = [&](std::size_t candidate, float milliseconds) {
+    return milliseconds * (first.candidates_[candidate].computes_padding ? kPaddingHandicap : 1.0f);
   };
   std::vector<float> first_looks;
-  for (std::size_t way = 0; way < first.ways_.size(); ++way) {
+  for (std::size_t candidate = 0; candidate < first.candidates_.size(); ++candidate) {
     // The first launch of a kernel loads it.
-    cudaError_t status = run(way, 1);
+    cudaError_t status = run(candidate, 1);
     timer.start(launch.stream);
-    if (status == cudaSuccess) status = run(way, kFirstLookSteps);
+    if (status == cudaSuccess) status = run(candidate, kFirstLookSteps);
     timer.stop(launch.stream);
     const float milliseconds = timer.milliseconds();
     if (status != cudaSuccess) cudaGetLastError();
-    first_looks.push_back(status == cudaSuccess ? weighed(way, milliseconds) : kNever);
+    first_looks.push_back(status == cudaSuccess ? weighed(candidate, milliseconds) : kNever);
   }
   // Time graphs: launching a product of few rows takes the host longer than running it takes the device.
   struct Contender {
-    std::size_t way;
+    std::size_t candidate;
     RecordedGraph products;
     float shortest;
   };
   std::vector<Contender> contenders;
   const float limit = kClearlyBehind * *std::min_element(first_looks.begin(), first_looks.end());
-  for (std::size_t way = 0; way < first.ways_.size(); ++way) {
-    if (first_looks[way] > limit) continue;
-    const auto run_all = [&] { check(run(way, steps.size()), "cannot record matrix products"); };
-    contenders.push_back({way, RecordedGraph(launch.stream, run_all), kNever});
+  for (std::size_t candidate = 0; candidate < first.candidates_.size(); ++candidate) {
+    if (first_looks[candidate] > limit) continue;
+    const auto run_all = [&] { check(run(candidate, steps.size()), "cannot record matrix products"); };
+    contenders.push_back({candidate, RecordedGraph(launch.stream, run_all), kNever});
   }
   float shortest = kNever;
   for (int turn = 0; turn < kTimedRuns; ++turn) {
@@ -205,13 +203,13 @@ void LinearStep::measure(const std::vector<std::shared_ptr<LinearStep>>& steps, 
       timer.start(launch.stream);
       contender.products.launch();
       timer.stop(launch.stream);
-      contender.shortest = std::min(contender.shortest, weighed(contender.way, timer.milliseconds()));
+      contender.shortest = std::min(contender.shortest, weighed(contender.candidate, timer.milliseconds()));
       shortest = std::min(shortest, contender.shortest);
     }
   }
   const auto best = std::min_element(contenders.begin(), contenders.end(),
                                      [](const Contender& a, const Contender& b) { return a.shortest < b.shortest; });
-  cache.store(first.key_, first.ways_[best->way].name);
+  cache.store(first.key_, first.candidates_[best->candidate].name);
   for (const auto& step : steps) step->choose(cache);
 }
 

@@ -15,8 +15,8 @@ namespace vitgraph::cuda {
 
 /// Shared by all products of a device.
 struct LinearTools {
-  /// Compute capability, 90 for Hopper.
-  int architecture;
+  /// Whether the device runs Hopper's kernels.
+  bool is_hopper;
   int multiprocessors;
   /// Null if the library was not found.
   std::shared_ptr<CublasLt> cublaslt;
@@ -29,18 +29,18 @@ class LinearStep {
  public:
   LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
-  /// Launches the implementation chosen by the cache or by `measure`, else the first.
-  cudaError_t launch(const kernels::Launch& launch) const { return ways_[chosen_].run(launch); }
+  /// Launches the candidate chosen by the cache or by `autotune`, else the first.
+  cudaError_t launch(const kernels::Launch& launch) const { return candidates_[chosen_].run(launch); }
 
   /// Products of equal shape have the same key, and the same candidates in the same order.
   const std::string& key() const { return key_; }
 
   /// Finds the fastest candidate for steps of one key, unless the cache has it. The steps are timed one after another,
   /// as in a run, so that each reads its weights from memory and not from L2. Operands must hold readable data.
-  static void measure(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
+  static void autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
 
  private:
-  struct Way {
+  struct Candidate {
     /// As written to the cache file: "hopper 128x192", "portable", "cublaslt 3".
     std::string name;
     /// Also computes padding rows.
@@ -54,7 +54,7 @@ class LinearStep {
   void add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation);
 
   std::string key_;
-  std::vector<Way> ways_;
+  std::vector<Candidate> candidates_;
   std::size_t chosen_ = 0;
 };
 

@@ -34,49 +34,73 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
     const Instruction& instruction = program.instructions[i];
     const auto& at = instruction.operands;
     const auto& scalars = instruction.scalars;
+    const auto buffer = [&](std::size_t operand) -> const Buffer& {
+      return program.buffers[static_cast<std::size_t>(at[operand])];
+    };
     switch (instruction.kernel) {
       case Kernel::unpack_patches: {
+        using namespace operands::unpack_patches;
         const std::size_t frame = std::size_t{scalars[0]} * scalars[2];
         const std::size_t patch = frame * scalars[1];
-        const Buffer& channel_scale = program.buffers[static_cast<std::size_t>(at[2])];
-        if (channel_scale.row_stride != channel_scale.columns)
+        if (buffer(CHANNEL_SCALE).row_stride != buffer(CHANNEL_SCALE).columns)
           unsupported(name_of(program, i), "the rows of channel_scale are strided");
-        add({Role::patch_sources, at[1], {frame, patch, patch * sizeof(float)}, at[0]});
+        add({Role::patch_sources, at[PATCH_SOURCES], {frame, patch, patch * sizeof(float)}, at[PIXELS]});
         break;
       }
       case Kernel::rope:
-      case Kernel::rope_qk:
-        add_positions(at[1], program.buffers[static_cast<std::size_t>(at[2])].rows.plus);
+      case Kernel::rope_qk: {
+        using namespace operands::rope_qk;
+        static_assert(operands::rope::POSITIONS == POSITIONS && operands::rope::ANGLES == ANGLES);
+        add_positions(at[POSITIONS], buffer(ANGLES).rows.plus);
         break;
-      case Kernel::interpolate_rows:
-        add({Role::row_index, at[1], {0, 0, 0}, at[0]});
+      }
+      case Kernel::linear_rope: {
+        using namespace operands::linear_rope;
+        add_positions(at[POSITIONS], buffer(ANGLES).rows.plus);
         break;
-      case Kernel::gather_rows:
-        add({Role::row_index, at[1], {0, 0, 0}, at[0]});
-        if (program.buffers[static_cast<std::size_t>(at[0])].arena == ArenaName::cache) from_cache.push_back(at[2]);
+      }
+      case Kernel::linear_norm_rope: {
+        using namespace operands::linear_norm_rope;
+        add_positions(at[POSITIONS], buffer(ANGLES).rows.plus);
         break;
-      case Kernel::assemble_rows:
-        add({Role::row_index, at[2], {program.buffers[static_cast<std::size_t>(at[1])].rows.plus, 0, 0}, at[0]});
+      }
+      case Kernel::interpolate_rows: {
+        using namespace operands::interpolate_rows;
+        add({Role::row_index, at[INDEX], {0, 0, 0}, at[TABLE]});
         break;
-      case Kernel::scatter_rows:
-        add({Role::scatter_index, at[1], {0, 0, 0}, at[2]});
+      }
+      case Kernel::gather_rows: {
+        using namespace operands::gather_rows;
+        add({Role::row_index, at[INDEX], {0, 0, 0}, at[TABLE]});
+        if (buffer(TABLE).arena == ArenaName::cache) from_cache.push_back(at[Y]);
         break;
-      case Kernel::linear_gather_rows:
-        add({Role::row_index, at[4], {0, 0, 0}, at[3]});
+      }
+      case Kernel::scatter_rows: {
+        using namespace operands::scatter_rows;
+        add({Role::scatter_index, at[INDEX], {0, 0, 0}, at[Y]});
         break;
-      case Kernel::linear_statistics:
-        if ((at[4] < 0) != (at[5] < 0)) unsupported(name_of(program, i), "a table and an index come together");
-        if (at[5] >= 0) add({Role::row_index, at[5], {0, 0, 0}, at[4]});
+      }
+      case Kernel::assemble_rows: {
+        using namespace operands::assemble_rows;
+        add({Role::row_index, at[INDEX], {buffer(LEARNED).rows.plus, 0, 0}, at[X]});
         break;
-      case Kernel::linear_norm_rope:
-        add_positions(at[5], program.buffers[static_cast<std::size_t>(at[6])].rows.plus);
+      }
+      case Kernel::linear_gather_rows: {
+        using namespace operands::linear_gather_rows;
+        add({Role::row_index, at[INDEX], {0, 0, 0}, at[TABLE]});
         break;
-      case Kernel::linear_rope:
-        add_positions(at[3], program.buffers[static_cast<std::size_t>(at[4])].rows.plus);
+      }
+      case Kernel::linear_statistics: {
+        using namespace operands::linear_statistics;
+        if ((at[TABLE] < 0) != (at[INDEX] < 0)) unsupported(name_of(program, i), "a table and an index come together");
+        if (at[INDEX] >= 0) add({Role::row_index, at[INDEX], {0, 0, 0}, at[TABLE]});
         break;
-      case Kernel::attention:
-        add({Role::cu_seqlens, at[3], {0, 0, 0}, at[0]});
+      }
+      case Kernel::attention: {
+        using namespace operands::attention;
+        add({Role::cu_seqlens, at[CU_SEQLENS], {0, 0, 0}, at[Q]});
         break;
+      }
       default:
         break;
     }
@@ -219,19 +243,18 @@ void RunMetadata::check_rows(const Submission& submission, const Index& index) c
   // Negative values name learned rows.
   const std::size_t learned = index.limits[0];
   std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
+  // Text is made for bad rows only: a batch has hundreds of thousands of indices.
+  const auto row = [&](std::size_t at) { return "row " + std::to_string(at / columns) + " of index is " + std::to_string(rows[at]); };
   for (std::size_t at = 0; at < rows.size(); ++at) {
-    const std::string row = std::to_string(at / columns);
     const std::int64_t value = rows[at];
     const bool known = value < 0 ? static_cast<std::size_t>(-1 - value) < learned : static_cast<std::size_t>(value) < table_rows;
     if (!known) {
-      bad("row " + row + " of index is " + std::to_string(value) + ", and the table has " + std::to_string(table_rows) +
-          " rows" + (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
+      bad(row(at) + ", and the table has " + std::to_string(table_rows) + " rows" +
+          (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
     }
     if (named.empty()) continue;
-    const auto target = static_cast<std::size_t>(rows[at]);
-    if (named[target]) {
-      bad("row " + row + " of index is " + std::to_string(target) + ", which an earlier row names too");
-    }
+    const auto target = static_cast<std::size_t>(value);
+    if (named[target]) bad(row(at) + ", which an earlier row names too");
     named[target] = true;
   }
 }

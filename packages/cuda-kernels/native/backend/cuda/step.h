@@ -29,7 +29,7 @@ struct StepParts {
   const std::byte* control_at;
   kernels::sm90::AttentionWork* attention_work;
   /// The products to autotune before capture.
-  std::vector<std::shared_ptr<LinearStep>>& measured;
+  std::vector<std::shared_ptr<LinearStep>>& autotuned;
 };
 
 /// An instruction as seen by its maker. Operands and scalars are indexed by their position in the kernel's signature.

@@ -1,5 +1,5 @@
-// Products of a block of activation rows with a block of weight rows, in one thread. What splits a product into blocks,
-// and what becomes of their results, is linear.cc's.
+// Products of a block of activation rows with a block of weight rows, in one thread. linear.cc splits a product into
+// blocks and uses their results.
 //
 // Weights stay in memory as the checkpoint has them: a block's part is widened to f32 while it is packed, again in
 // every run, which costs a few percent and saves twice the weights' memory.
@@ -29,12 +29,12 @@ struct Block {
 
 struct Gemm {
   const char* name;
-  /// The largest block: what suits the caches.
+  /// The largest block that suits the caches.
   std::size_t most_rows;
   std::size_t most_columns;
   /// Floats of scratch for `multiply`.
   std::size_t scratch_floats;
-  /// What it and attention multiply in: bfloat16 pairs, or f32.
+  /// Whether it and attention multiply pairs of bfloat16 instead of f32.
   bool pairs;
   /// c = x · weightᵀ, f32 [rows, padded columns], rows c_stride apart.
   void (*multiply)(const Block& block, const Simd& simd, float* scratch, float* c, std::size_t c_stride);

@@ -80,14 +80,14 @@ constinit const Gemm kOpenBlasGemm = {"openblas", kMostRows, kMostColumns, kWide
 bool is_openblas_usable() {
   constexpr int sequential = 0;
   if (openblas_get_parallel() == sequential) return false;
-  // Process-wide, and here for good: our pool splits the work, and threads of OpenBLAS's own would only get in its way.
+  // Process-wide and permanent: our pool splits the work, and OpenBLAS's own threads would compete with it.
   openblas_set_num_threads(1);
   ExitGuard::install();
   return true;
 }
 
 std::string openblas_version() {
-  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH …": the two words that people know it by.
+  // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH …": its name and version are the first two words.
   const std::string config = openblas_get_config();
   return config.substr(0, config.find(' ', config.find(' ') + 1));
 }

@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch assemble_rows_step(const StepContext& at) {
-  enum { X, LEARNED, INDEX, Y };
+  using namespace operands::assemble_rows;
   const kernels::smxx::AssembleRowsOperands operands{at.view<const Bf16>(X), at.weight(LEARNED),
                                                      at.data<const std::int32_t>(INDEX), at.view<Bf16>(Y), at.rows(Y),
                                                      at.columns(Y)};

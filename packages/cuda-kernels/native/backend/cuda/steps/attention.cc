@@ -11,9 +11,8 @@ using kernels::Bf16;
 
 namespace {
 
-enum { Q, K, V, CU_SEQLENS, Y };
+using namespace operands::attention;
 
-constexpr int kHopper = 90;
 constexpr std::int32_t kHeadSizes[] = {64, 72, 80, 96, 128};
 /// What both kernels ask of rows.
 constexpr std::size_t kRowAlignment = 16;
@@ -28,7 +27,7 @@ RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevi
   const std::int32_t head_size = static_cast<std::int32_t>(q.columns) / heads;
   const std::int32_t multiprocessors = device.properties().multiProcessorCount;
   return {.list = list,
-          .tiling = device.architecture() == kHopper
+          .tiling = device.is_hopper()
                         ? kernels::sm90::attention_tiling(rows, heads, head_size, multiprocessors)
                         : kernels::smxx::attention_tiling(heads, multiprocessors),
           .rows = rows,
@@ -58,7 +57,7 @@ StepLaunch attention_step(const StepContext& at) {
   const bool aligned = kernels::rows_aligned(operands.q, kRowAlignment) && kernels::rows_aligned(operands.k, kRowAlignment) &&
                        kernels::rows_aligned(operands.v, kRowAlignment) && kernels::rows_aligned(operands.y, kRowAlignment);
   if (!aligned) at.unsupported("rows of q, k, v or y do not start at multiples of 16 bytes");
-  if (parts.device.architecture() != kHopper) {
+  if (!parts.device.is_hopper()) {
     return [operands](const kernels::Launch& launch) { return kernels::smxx::launch_attention(launch, operands); };
   }
   return [operands, work = parts.attention_work, tallest = table.key.tiling.tallest](const kernels::Launch& launch) {

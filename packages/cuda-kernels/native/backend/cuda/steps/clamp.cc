@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch clamp_step(const StepContext& at) {
-  enum { X, LOW, HIGH, Y };
+  using namespace operands::clamp;
   const kernels::smxx::ClampOperands operands{at.view<const Bf16>(X), at.view<Bf16>(Y), at.weight(LOW).data,
                                               at.weight(HIGH).data,   at.rows(Y),       at.columns(Y)};
   return [operands](const kernels::Launch& launch) { return kernels::smxx::launch_clamp(launch, operands); };

@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch interpolate_rows_step(const StepContext& at) {
-  enum { TABLE, INDEX, WEIGHTS, Y };
+  using namespace operands::interpolate_rows;
   const kernels::smxx::InterpolateRowsOperands operands{
       at.weight(TABLE), at.data<const std::int32_t>(INDEX), at.view<const float>(WEIGHTS), at.view<Bf16>(Y),
       at.rows(Y),       at.columns(Y),                      at.columns(INDEX)};

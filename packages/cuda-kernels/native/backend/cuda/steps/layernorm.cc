@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch layernorm_step(const StepContext& at) {
-  enum { X, WEIGHT, BIAS, Y };
+  using namespace operands::layernorm;
   const kernels::smxx::LayernormOperands operands{at.view<const Bf16>(X), at.view<Bf16>(Y), at.weight(WEIGHT).data,
                                                   at.weight(BIAS).data,   at.rows(Y),       at.columns(Y),
                                                   at.number(0)};

@@ -12,12 +12,15 @@ using kernels::Bf16;
 
 namespace {
 
-enum { X, WEIGHT, BIAS, RESIDUAL };
+// The first operands of every product.
+using operands::linear::X;
+using operands::linear::WEIGHT;
+using operands::linear::BIAS;
 
 std::shared_ptr<LinearStep> make(const StepContext& at, const kernels::LinearOperands& operands,
                                  kernels::Activation activation) {
   CudaDevice& device = at.parts().device;
-  const LinearTools tools{device.architecture(), device.properties().multiProcessorCount, device.cublaslt(),
+  const LinearTools tools{device.is_hopper(), device.properties().multiProcessorCount, device.cublaslt(),
                           device.algorithms(), device.machine()};
   return std::make_shared<LinearStep>(tools, operands, activation);
 }
@@ -26,8 +29,8 @@ StepLaunch launch_of(std::shared_ptr<LinearStep> step) {
   return [step = std::move(step)](const kernels::Launch& launch) { return step->launch(launch); };
 }
 
-StepLaunch launch_measured(const StepContext& at, std::shared_ptr<LinearStep> step) {
-  at.parts().measured.push_back(step);
+StepLaunch launch_autotuned(const StepContext& at, std::shared_ptr<LinearStep> step) {
+  at.parts().autotuned.push_back(step);
   return launch_of(std::move(step));
 }
 
@@ -45,18 +48,18 @@ kernels::LinearOperands operands_of(const StepContext& at, std::size_t y) {
 }  // namespace
 
 StepLaunch linear_step(const StepContext& at) {
-  enum { Y = RESIDUAL + 1 };
+  using namespace operands::linear;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(RESIDUAL);
-  return launch_measured(at, make(at, operands, at.activation(0)));
+  return launch_autotuned(at, make(at, operands, at.activation(0)));
 }
 
 StepLaunch linear_gather_rows_step(const StepContext& at) {
-  enum { TABLE = RESIDUAL, INDEX, Y };
+  using namespace operands::linear_gather_rows;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(TABLE);
   operands.residual_rows = at.data<const std::int32_t>(INDEX);
-  // Not measured before a capture: there is no index yet that it could follow.
+  // Not autotuned: before the first run there is no index to read.
   return launch_of(make(at, operands, at.activation(0)));
 }
 
@@ -70,10 +73,10 @@ kernels::LinearRotation rotation_of(const StepContext& at, std::size_t positions
   return {at.view<const std::int32_t>(positions), angles, 2 * heads * head_size, head_size};
 }
 
-/// All that these kernels ask for is asked here: there is no other way to run them.
-void ask_for_hopper(const StepContext& at, const kernels::LinearOperands& operands) {
-  if (at.parts().device.architecture() != 90) at.unsupported("it needs compute capability 9.0");
-  if (!kernels::linear_takes_vectors(operands)) at.unsupported("its columns are no multiple of 8, or its rows do not start at multiples of 16 bytes");
+/// Checks every assumption of these kernels: no other kernel can take their place.
+void require_hopper(const StepContext& at, const kernels::LinearOperands& operands) {
+  if (!at.parts().device.is_hopper()) at.unsupported("it needs compute capability 9.0");
+  if (!kernels::linear_takes_vectors(operands)) at.unsupported("its columns are not a multiple of 8, or its rows do not start at multiples of 16 bytes");
 }
 
 /// The statistics of rows of `columns` columns.
@@ -87,10 +90,10 @@ kernels::RowStatistics statistics_of(const StepContext& at, std::size_t operand,
 }
 
 kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
-  enum { STATISTICS = BIAS, U, V };
+  using namespace operands::linear_norm;
   const std::int32_t joined = at.rows(STATISTICS).capacity / std::max(at.rows(y).capacity, 1);
   if (joined == 0 || joined * at.rows(y).capacity != at.rows(STATISTICS).capacity || at.columns(X) % joined != 0) {
-    at.unsupported("a row of x is no whole number of rows of statistics");
+    at.unsupported("the rows of statistics do not divide into those of x");
   }
   kernels::LinearOperands operands{.x = at.view<const Bf16>(X),
                                    .weight = at.weight(WEIGHT),
@@ -106,42 +109,42 @@ kernels::LinearOperands norm_operands_of(const StepContext& at, std::size_t y) {
                    .epsilon = at.number(2),
                    .u = at.data<const float>(U),
                    .v = at.data<const float>(V)};
-  ask_for_hopper(at, operands);
+  require_hopper(at, operands);
   return operands;
 }
 
 }  // namespace
 
 StepLaunch linear_statistics_step(const StepContext& at) {
-  enum { TABLE = RESIDUAL + 1, INDEX, STATISTICS, Y };
+  using namespace operands::linear_statistics;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.residual = at.view<const Bf16>(RESIDUAL);
   operands.statistics = statistics_of(at, STATISTICS, at.columns(Y));
   operands.residual_rows = at.data<const std::int32_t>(INDEX);
   if (operands.residual_rows != nullptr) operands.residual = at.view<const Bf16>(TABLE);
-  ask_for_hopper(at, operands);
+  require_hopper(at, operands);
   const auto step = make(at, operands, kernels::Activation::none);
   // As linear_gather_rows.
-  return operands.residual_rows != nullptr ? launch_of(step) : launch_measured(at, step);
+  return operands.residual_rows != nullptr ? launch_of(step) : launch_autotuned(at, step);
 }
 
 StepLaunch linear_norm_step(const StepContext& at) {
-  enum { Y = BIAS + 3 };
-  return launch_measured(at, make(at, norm_operands_of(at, Y), at.activation(0)));
+  using namespace operands::linear_norm;
+  return launch_autotuned(at, make(at, norm_operands_of(at, Y), at.activation(0)));
 }
 
 StepLaunch linear_norm_rope_step(const StepContext& at) {
-  enum { POSITIONS = BIAS + 3, ANGLES, Y };
+  using namespace operands::linear_norm_rope;
   kernels::LinearOperands operands = norm_operands_of(at, Y);
   operands.rotation = rotation_of(at, POSITIONS, Y);
-  return launch_measured(at, make(at, operands, kernels::Activation::none));
+  return launch_autotuned(at, make(at, operands, kernels::Activation::none));
 }
 
 StepLaunch linear_rope_step(const StepContext& at) {
-  enum { POSITIONS = RESIDUAL, ANGLES, Y };
+  using namespace operands::linear_rope;
   kernels::LinearOperands operands = operands_of(at, Y);
   operands.rotation = rotation_of(at, POSITIONS, Y);
-  return launch_measured(at, make(at, operands, kernels::Activation::none));
+  return launch_autotuned(at, make(at, operands, kernels::Activation::none));
 }
 
 }  // namespace vitgraph::cuda

@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch rmsnorm_step(const StepContext& at) {
-  enum { X, WEIGHT, Y };
+  using namespace operands::rmsnorm;
   const kernels::smxx::RmsnormOperands operands{at.view<const Bf16>(X), at.view<Bf16>(Y), at.weight(WEIGHT).data, at.rows(Y),
                                                 at.columns(Y),          at.number(0),
                                                 at.number(1)};

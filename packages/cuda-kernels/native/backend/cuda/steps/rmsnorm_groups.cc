@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch rmsnorm_groups_step(const StepContext& at) {
-  enum { X, WEIGHT, Y };
+  using namespace operands::rmsnorm_groups;
   const std::int32_t groups = at.count(0);
   const kernels::smxx::RmsnormGroupsOperands operands{at.view<const Bf16>(X), at.view<Bf16>(Y), at.weight(WEIGHT).data,
                                                       at.rows(Y),             at.columns(Y) / groups,

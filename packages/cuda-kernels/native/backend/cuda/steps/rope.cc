@@ -9,7 +9,10 @@ using kernels::Bf16;
 
 namespace {
 
-enum { X, POSITIONS, ANGLES, Y };
+// Of both kernels: `x` is called `qkv` in rope_qk.
+using namespace operands::rope;
+static_assert(operands::rope_qk::QKV == X && operands::rope_qk::POSITIONS == POSITIONS &&
+              operands::rope_qk::ANGLES == ANGLES && operands::rope_qk::Y == Y);
 
 /// `parts`: equal column ranges of heads that a row has.
 kernels::smxx::RopeOperands operands_of(const StepContext& at, std::int32_t parts) {

@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch standardize_step(const StepContext& at) {
-  enum { X, SHIFT, SCALE, Y };
+  using namespace operands::standardize;
   const kernels::smxx::StandardizeOperands operands{at.view<const Bf16>(X), at.view<Bf16>(Y), at.weight(SHIFT).data,
                                                     at.weight(SCALE).data,  at.rows(Y),       at.columns(Y),
                                                     at.number(0)};

@@ -8,7 +8,7 @@ namespace vitgraph::cuda {
 using kernels::Bf16;
 
 StepLaunch unpack_patches_step(const StepContext& at) {
-  enum { PIXELS, PATCH_SOURCES, CHANNEL_SCALE, Y };
+  using namespace operands::unpack_patches;
   const kernels::smxx::UnpackPatchesOperands operands{at.data<const std::uint8_t>(PIXELS),
                                                       at.data<const std::uint32_t>(PATCH_SOURCES),
                                                       at.data<const float>(CHANNEL_SCALE),

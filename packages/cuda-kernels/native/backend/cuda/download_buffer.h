@@ -25,7 +25,7 @@
 
 namespace vitgraph::cuda {
 
-class Outlet {
+class DownloadBuffer {
  public:
   struct Piece {
     const std::byte* from;
@@ -33,10 +33,10 @@ class Outlet {
     DType dtype;
   };
 
-  explicit Outlet(cudaStream_t compute);
-  ~Outlet();
-  Outlet(const Outlet&) = delete;
-  Outlet& operator=(const Outlet&) = delete;
+  explicit DownloadBuffer(cudaStream_t compute);
+  ~DownloadBuffer();
+  DownloadBuffer(const DownloadBuffer&) = delete;
+  DownloadBuffer& operator=(const DownloadBuffer&) = delete;
 
   /// Ends the copying threads. `collect` must not be called afterwards.
   void end_threads() { pool_.stop(); }
@@ -66,27 +66,27 @@ class Outlet {
     std::size_t bytes;
     std::size_t at;
   };
-  /// A part in transfer.
-  struct Departure {
+  /// A chunk in transfer, and its copy to the host array.
+  struct PendingCopy {
     Chunk* chunk;
     CopyPool::Copy copy;
   };
 
   /// The next pieces, from `piece` and `offset` on, as many as fit the staging memory.
   std::vector<Part> next_parts(std::span<const Piece> pieces, std::size_t& piece, std::size_t& offset) const;
-  void put_aside(std::span<const Piece> pieces, const std::vector<Part>& parts);
-  void bring_out(const Piece& piece, const Part& part, std::int64_t& first_non_finite);
+  void stage(std::span<const Piece> pieces, const std::vector<Part>& parts);
+  void download(const Piece& piece, const Part& part, std::int64_t& first_non_finite);
   /// Waits for the oldest transfer, and posts its copy to the pool.
-  void land_oldest();
+  void finish_oldest();
 
   cudaStream_t compute_;
   Stream stream_;
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::size_t turn_ = 0;
-  std::deque<Departure> on_the_bus_;
+  std::deque<PendingCopy> in_transfer_;
   /// Number of parts of the host arrays still to be touched; the pool decrements it.
   std::size_t untouched_ = 0;
-  Event put_aside_;
+  Event staged_;
   /// Kept until the next `collect`, so that replaced memory is freed on this thread.
   std::shared_ptr<DeviceMemory> memory_;
 

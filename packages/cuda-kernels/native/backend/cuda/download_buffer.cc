@@ -1,4 +1,4 @@
-#include "backend/cuda/outlet.h"
+#include "backend/cuda/download_buffer.h"
 
 #include <algorithm>
 #include <thread>
@@ -13,7 +13,7 @@ constexpr std::size_t kChunkBytes = std::size_t{4} << 20;
 /// 48 MiB of pinned memory.
 constexpr std::size_t kChunks = 12;
 /// Enough to keep PCIe busy; the other chunks are being emptied.
-constexpr std::size_t kMostOnTheBus = 4;
+constexpr std::size_t kMostInTransfer = 4;
 /// With the finishing thread four threads copy: more gain little, and take cores from the server.
 constexpr int kCopyThreads = 3;
 constexpr std::size_t kAlignment = 256;
@@ -37,14 +37,14 @@ std::size_t behind_page(const std::byte* address) {
 
 }  // namespace
 
-Outlet::Outlet(cudaStream_t compute) : compute_(compute), stream_(make_stream()), pool_(copy_threads()) {
+DownloadBuffer::DownloadBuffer(cudaStream_t compute) : compute_(compute), stream_(make_stream()), pool_(copy_threads()) {
   for (std::size_t i = 0; i < kChunks; ++i)
     chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
 }
 
-Outlet::~Outlet() { cudaStreamSynchronize(stream_.get()); }
+DownloadBuffer::~DownloadBuffer() { cudaStreamSynchronize(stream_.get()); }
 
-void Outlet::reserve(std::size_t bytes) {
+void DownloadBuffer::reserve(std::size_t bytes) {
   bytes = std::max(aligned(bytes), kChunkBytes);
   {
     const std::lock_guard lock(mutex_);
@@ -55,7 +55,7 @@ void Outlet::reserve(std::size_t bytes) {
   reserved_ = std::move(memory);
 }
 
-std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const std::function<void()>& saved,
+std::vector<std::int64_t> DownloadBuffer::collect(std::span<const Piece> pieces, const std::function<void()>& saved,
                                           const std::atomic<bool>& cancelled) {
   {
     const std::lock_guard lock(mutex_);
@@ -72,19 +72,19 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
     // One iteration, unless the results exceed the staging memory.
     do {
       const std::vector<Part> parts = next_parts(pieces, piece, offset);
-      put_aside(pieces, parts);
+      stage(pieces, parts);
       if (piece == pieces.size()) saved();
       for (const Part& part : parts) {
         if (cancelled.load(std::memory_order_relaxed)) throw Cancelled();
-        bring_out(pieces[part.piece], part, first_non_finite[part.piece]);
+        download(pieces[part.piece], part, first_non_finite[part.piece]);
       }
-      while (!on_the_bus_.empty()) land_oldest();
+      while (!in_transfer_.empty()) finish_oldest();
     } while (piece < pieces.size());
   } catch (...) {
     // The arrays belong to the caller again after this.
     cudaStreamSynchronize(stream_.get());
     cudaGetLastError();
-    on_the_bus_.clear();
+    in_transfer_.clear();
     pool_.wait_for_all();
     throw;
   }
@@ -92,7 +92,7 @@ std::vector<std::int64_t> Outlet::collect(std::span<const Piece> pieces, const s
   return first_non_finite;
 }
 
-std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std::size_t& piece,
+std::vector<DownloadBuffer::Part> DownloadBuffer::next_parts(std::span<const Piece> pieces, std::size_t& piece,
                                              std::size_t& offset) const {
   std::vector<Part> parts;
   std::size_t used = 0;
@@ -110,7 +110,7 @@ std::vector<Outlet::Part> Outlet::next_parts(std::span<const Piece> pieces, std:
   return parts;
 }
 
-void Outlet::put_aside(std::span<const Piece> pieces, const std::vector<Part>& parts) {
+void DownloadBuffer::stage(std::span<const Piece> pieces, const std::vector<Part>& parts) {
   for (std::size_t i = 0; i < parts.size();) {
     const std::byte* from = pieces[parts[i].piece].from + parts[i].offset;
     const std::size_t at = parts[i].at;
@@ -120,16 +120,16 @@ void Outlet::put_aside(std::span<const Piece> pieces, const std::vector<Part>& p
     } while (i < parts.size() && parts[i].at == at + bytes &&
              pieces[parts[i].piece].from + parts[i].offset == from + bytes);
     check(cudaMemcpyAsync(memory_->data() + at, from, bytes, cudaMemcpyDeviceToDevice, compute_),
-          "cannot put the results aside");
+          "cannot stage the results");
   }
-  put_aside_.record(compute_);
-  put_aside_.hold(stream_.get());
+  staged_.record(compute_);
+  staged_.hold(stream_.get());
 }
 
-void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first_non_finite) {
+void DownloadBuffer::download(const Piece& piece, const Part& part, std::int64_t& first_non_finite) {
   for (std::size_t done = 0; done < part.bytes;) {
     Chunk& chunk = *chunks_[turn_++ % chunks_.size()];
-    while (on_the_bus_.size() >= kMostOnTheBus) land_oldest();
+    while (in_transfer_.size() >= kMostInTransfer) finish_oldest();
     pool_.wait_for(chunk.parts_left);
     const std::size_t offset = part.offset + done;
     // In a large piece every chunk but the first starts at a page, and its parts are whole pages: two threads that
@@ -141,7 +141,7 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
         cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_.get()),
         "cannot copy from the device");
     chunk.arrived.record(stream_.get());
-    on_the_bus_.push_back({&chunk,
+    in_transfer_.push_back({&chunk,
                            {.to = piece.to.subspan(offset, bytes),
                             .from = chunk.memory.data(),
                             .part_bytes = part_bytes(piece.to),
@@ -153,13 +153,13 @@ void Outlet::bring_out(const Piece& piece, const Part& part, std::int64_t& first
   }
 }
 
-void Outlet::land_oldest() {
-  const Departure departure = on_the_bus_.front();
-  departure.chunk->arrived.wait();
-  on_the_bus_.pop_front();
+void DownloadBuffer::finish_oldest() {
+  const PendingCopy oldest = in_transfer_.front();
+  oldest.chunk->arrived.wait();
+  in_transfer_.pop_front();
   // A late touch must not overwrite copied results.
   pool_.wait_for(untouched_);
-  pool_.post(departure.copy);
+  pool_.post(oldest.copy);
 }
 
 }  // namespace vitgraph::cuda

@@ -1,4 +1,4 @@
-#include "backend/cuda/inlet.h"
+#include "backend/cuda/upload_ring.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,15 +16,15 @@ constexpr std::size_t kPieceAlignment = 256;
 
 }  // namespace
 
-Inlet::Ring::Ring(std::size_t slot_count) : memory(slot_count * kChunkBytes), slots(slot_count) {
+UploadRing::Storage::Storage(std::size_t slot_count) : memory(slot_count * kChunkBytes), slots(slot_count) {
   for (std::size_t i = 0; i < slot_count; ++i) slots[i].data = memory.data() + i * kChunkBytes;
 }
 
-Inlet::Ring::~Ring() {
+UploadRing::Storage::~Storage() {
   for (const Slot& slot : slots) cudaEventSynchronize(slot.placed.get());
 }
 
-Inlet::Inlet(cudaStream_t compute)
+UploadRing::UploadRing(cudaStream_t compute)
     : compute_(compute),
       stream_(make_stream()),
       chunks_{{{PinnedMemory(kChunkBytes), Event()},
@@ -32,37 +32,37 @@ Inlet::Inlet(cudaStream_t compute)
                {PinnedMemory(kChunkBytes), Event()},
                {PinnedMemory(kChunkBytes), Event()}}} {}
 
-Inlet::~Inlet() { cudaStreamSynchronize(stream_.get()); }
+UploadRing::~UploadRing() { cudaStreamSynchronize(stream_.get()); }
 
-void Inlet::reserve(std::size_t bytes) {
+void UploadRing::reserve(std::size_t bytes) {
   const std::size_t slots = std::clamp<std::size_t>((bytes + kChunkBytes - 1) / kChunkBytes, 2, kMostSlots);
   {
     const std::lock_guard lock(mutex_);
     if (reserved_ && reserved_->slots.size() >= slots) return;
   }
-  auto ring = std::make_shared<Ring>(slots);
+  auto storage = std::make_shared<Storage>(slots);
   const std::lock_guard lock(mutex_);
-  reserved_ = std::move(ring);
+  reserved_ = std::move(storage);
 }
 
-void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& before_placing) {
+void UploadRing::send(std::span<const Piece> pieces, const std::function<void()>& before_placing) {
   {
     const std::lock_guard lock(mutex_);
-    ring_ = reserved_;
+    storage_ = reserved_;
   }
-  std::vector<Slot>& slots = ring_->slots;
+  std::vector<Slot>& slots = storage_->slots;
   // Slots in transfer and not placed yet: the last `waiting` before the ring's position.
   std::size_t waiting = 0;
   const auto place_all = [&] {
     before_placing();
-    for (; waiting > 0; --waiting) place(slots[(ring_->turn - waiting) % slots.size()]);
+    for (; waiting > 0; --waiting) place(slots[(storage_->turn - waiting) % slots.size()]);
   };
   Chunk* chunk = nullptr;
   Slot* slot = nullptr;
   std::size_t used = 0;
   const auto flush = [&] {
     if (chunk == nullptr) return;
-    depart(*chunk, *slot, used);
+    start_upload(*chunk, *slot, used);
     chunk = nullptr;
     ++waiting;
   };
@@ -74,7 +74,7 @@ void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& bef
       if (chunk == nullptr) {
         if (waiting == slots.size()) place_all();
         chunk = &next_chunk();
-        slot = &slots[ring_->turn++ % slots.size()];
+        slot = &slots[storage_->turn++ % slots.size()];
         slot->placements.clear();
         used = 0;
       }
@@ -97,7 +97,7 @@ void Inlet::send(std::span<const Piece> pieces, const std::function<void()>& bef
   place_all();
 }
 
-void Inlet::send_in_order(Piece piece) {
+void UploadRing::send_in_order(Piece piece) {
   while (!piece.from.empty()) {
     Chunk& chunk = next_chunk();
     const std::size_t bytes = std::min(piece.from.size(), kChunkBytes);
@@ -110,13 +110,13 @@ void Inlet::send_in_order(Piece piece) {
   }
 }
 
-Inlet::Chunk& Inlet::next_chunk() {
+UploadRing::Chunk& UploadRing::next_chunk() {
   Chunk& chunk = chunks_[turn_++ % chunks_.size()];
   chunk.read.wait();
   return chunk;
 }
 
-void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
+void UploadRing::start_upload(Chunk& chunk, Slot& slot, std::size_t bytes) {
   slot.placed.hold(stream_.get());
   check(cudaMemcpyAsync(slot.data, chunk.memory.data(), bytes, cudaMemcpyHostToDevice, stream_.get()),
         "cannot copy to the device");
@@ -124,7 +124,7 @@ void Inlet::depart(Chunk& chunk, Slot& slot, std::size_t bytes) {
   slot.arrived.record(stream_.get());
 }
 
-void Inlet::place(Slot& slot) {
+void UploadRing::place(Slot& slot) {
   slot.arrived.hold(compute_);
   for (const Placement& placement : slot.placements) {
     check(

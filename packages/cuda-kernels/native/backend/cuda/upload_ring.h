@@ -21,17 +21,17 @@
 
 namespace vitgraph::cuda {
 
-class Inlet {
+class UploadRing {
  public:
   struct Piece {
     std::byte* to;
     std::span<const std::byte> from;
   };
 
-  explicit Inlet(cudaStream_t compute);
-  ~Inlet();
-  Inlet(const Inlet&) = delete;
-  Inlet& operator=(const Inlet&) = delete;
+  explicit UploadRing(cudaStream_t compute);
+  ~UploadRing();
+  UploadRing(const UploadRing&) = delete;
+  UploadRing& operator=(const UploadRing&) = delete;
 
   /// Grows the ring for runs that upload `bytes`, up to a limit. Called on JavaScript's thread.
   /// @throws Error VG_DEVICE_OUT_OF_MEMORY
@@ -61,9 +61,9 @@ class Inlet {
     Event placed;
     std::vector<Placement> placements;
   };
-  struct Ring {
-    explicit Ring(std::size_t slot_count);
-    ~Ring();
+  struct Storage {
+    explicit Storage(std::size_t slot_count);
+    ~Storage();
     DeviceMemory memory;
     std::vector<Slot> slots;
     std::size_t turn = 0;
@@ -72,7 +72,7 @@ class Inlet {
   /// A chunk whose transfer has finished.
   Chunk& next_chunk();
   /// Starts the transfer of `bytes` of the chunk to the slot.
-  void depart(Chunk& chunk, Slot& slot, std::size_t bytes);
+  void start_upload(Chunk& chunk, Slot& slot, std::size_t bytes);
   void place(Slot& slot);
 
   cudaStream_t compute_;
@@ -80,11 +80,11 @@ class Inlet {
   std::array<Chunk, 4> chunks_;
   std::size_t turn_ = 0;
   /// Kept until the next `send`, so that a replaced ring is freed on this thread.
-  std::shared_ptr<Ring> ring_;
+  std::shared_ptr<Storage> storage_;
 
   std::mutex mutex_;
   /// Shared between threads: the ring for the next `send`.
-  std::shared_ptr<Ring> reserved_;
+  std::shared_ptr<Storage> reserved_;
 };
 
 }  // namespace vitgraph::cuda
