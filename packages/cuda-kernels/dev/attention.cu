@@ -10,15 +10,15 @@
 #include <tuple>
 
 #include "harness.h"
-#include "kernels/smxx/attention/attention.h"
 #include "kernels/sm90/attention/attention.h"
 #include "kernels/sm90/attention/launch.cuh"
+#include "kernels/smxx/attention/attention.h"
 
 namespace vitgraph::dev {
 namespace {
 
-using kernels::AttentionOperands;
 using kernels::AttentionItem;
+using kernels::AttentionOperands;
 using kernels::AttentionStrip;
 using kernels::AttentionTiler;
 using kernels::AttentionTiling;
@@ -84,7 +84,9 @@ std::vector<Version> versions() {
   std::vector<Version> all{
       {"v1 naive", 0, 64, 64, launch_v1},
       {"v2 mma.sync (smxx)", 0, kernels::smxx::kAttentionTileRows, kernels::smxx::kAttentionTileRows,
-       [](const Launch& l, const AttentionOperands& o, AttentionWork*) { return kernels::smxx::launch_attention(l, o); }},
+       [](const Launch& l, const AttentionOperands& o, AttentionWork*) {
+         return kernels::smxx::launch_attention(l, o);
+       }},
 #include "attention_versions.inc"
   };
   // Each launcher's shape, with tiles of one height and with those that the tiling chooses.
@@ -121,8 +123,8 @@ struct Batch {
 
   AttentionOperands operands(const Version& version) {
     if (std::pair(version.tallest, version.shortest) != made_for) {
-      const std::size_t tile_capacity =
-          kernels::attention_tile_capacity(static_cast<std::size_t>(capacity), cu_seqlens.size() - 1 + 3, version.shortest);
+      const std::size_t tile_capacity = kernels::attention_tile_capacity(static_cast<std::size_t>(capacity),
+                                                                         cu_seqlens.size() - 1 + 3, version.shortest);
       std::vector<AttentionStrip> host(tile_capacity, {-1, -1, -1, -1, -1, -1, {}});
       const AttentionTiling tiling{.heads = heads,
                                    .multiprocessors = multiprocessors(),
@@ -249,7 +251,9 @@ void check(const std::string& filter, bool tiny) {
       {"growing keys", {2000}, 2, 1, -1, 20},
       {"leaping keys", {129, 700}, 2, 1, -1, 1e3f},
   };
-  if (tiny) cases = {{"odd lengths", {1, 4, 17, 65, 127, 196, 300}, 2, 1, -1}, {"broken neighbour", {100, 50, 77, 130}, 2, 1, 1}};
+  if (tiny)
+    cases = {{"odd lengths", {1, 4, 17, 65, 127, 196, 300}, 2, 1, -1},
+             {"broken neighbour", {100, 50, 77, 130}, 2, 1, 1}};
   for (const int head_size : {64, 72, 80, 96, 128}) {
     for (const CheckCase& test : cases) {
       Batch batch(test.lengths, head_size, test.heads, 77);
@@ -275,9 +279,11 @@ void check(const std::string& filter, bool tiny) {
           if (run == 1) launch.multiprocessors = 3;
           CHECK_CUDA(version.launch(launch, batch.operands(version), batch.work.data()));
           CHECK_CUDA(cudaDeviceSynchronize());
-          const double error = relative_error(batch.y.download(), batch.columns(), expected, batch.rows, batch.columns());
+          const double error =
+              relative_error(batch.y.download(), batch.columns(), expected, batch.rows, batch.columns());
           // Weights and results are rounded to bf16: 2^-9 each at most, some 2e-3 together.
-          report("attention " + version.name + ", head size " + std::to_string(head_size) + ", " + test.name, error, 3e-3);
+          report("attention " + version.name + ", head size " + std::to_string(head_size) + ", " + test.name, error,
+                 3e-3);
         }
       }
     }
@@ -288,7 +294,8 @@ void time(const std::string& filter, const std::vector<int>& head_sizes) {
   const std::vector<std::pair<int, int>> workloads{{16, 1024}, {4, 4096}, {1, 16384}};
   for (const int head_size : head_sizes) {
     std::vector<Batch> batches;
-    for (const auto& [count, length] : workloads) batches.emplace_back(std::vector<int>(count, length), head_size, 16, 0);
+    for (const auto& [count, length] : workloads)
+      batches.emplace_back(std::vector<int>(count, length), head_size, 16, 0);
     for (const Version& version : versions()) {
       if (version.name.find(filter) == std::string::npos || version.name == "v1 naive") continue;
       if (version.head_size != 0 && version.head_size != head_size) continue;

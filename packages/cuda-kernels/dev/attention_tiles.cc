@@ -29,8 +29,8 @@ int main() {
     std::cout << capacity << ' ';
     for (std::int32_t tile = 0; tile < tiles; tile += table[static_cast<std::size_t>(tile)].tiles) {
       const AttentionStrip& strip = table[static_cast<std::size_t>(tile)];
-      std::cout << strip.segment_start << ' ' << strip.segment_length << ' ' << strip.first_row << ' ' << strip.tile_rows
-                << ' ' << strip.tiles << ';';
+      std::cout << strip.segment_start << ' ' << strip.segment_length << ' ' << strip.first_row << ' '
+                << strip.tile_rows << ' ' << strip.tiles << ';';
     }
     std::cout << '|';
     for (std::int32_t number = 0; number < tiles * tiling.heads; ++number) {

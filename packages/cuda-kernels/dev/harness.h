@@ -71,7 +71,8 @@ __device__ inline std::uint64_t scramble(std::uint64_t x) {
 
 template <typename T>
 __global__ void fill_normal_kernel(T* to, std::size_t size, std::uint64_t seed, float mean, float deviation) {
-  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < size; i += std::size_t{gridDim.x} * blockDim.x) {
+  for (std::size_t i = blockIdx.x * std::size_t{blockDim.x} + threadIdx.x; i < size;
+       i += std::size_t{gridDim.x} * blockDim.x) {
     const std::uint64_t bits = scramble(seed + i * 0x9e3779b97f4a7c15ull);
     const float u = (static_cast<float>(bits >> 40) + 0.5f) / 16777216.0f;
     const float v = static_cast<float>(bits & 0xffffff) / 16777216.0f;
@@ -93,7 +94,10 @@ inline int multiprocessors() {
   return count;
 }
 
-inline Launch default_launch() { return {.stream = nullptr, .multiprocessors = multiprocessors(), .programmatic = std::getenv("PROGRAMMATIC") != nullptr}; }
+inline Launch default_launch() {
+  return {
+      .stream = nullptr, .multiprocessors = multiprocessors(), .programmatic = std::getenv("PROGRAMMATIC") != nullptr};
+}
 
 /// ‖out − reference‖ / ‖reference‖ over `rows` real rows; infinite if a real element is NaN, or if anything beyond the
 /// real rows and columns of the poisoned output was written.

@@ -11,10 +11,10 @@
 #include <optional>
 
 #include "harness.h"
+#include "kernels/sm90/linear/linear.h"
 #include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/linear/linear.h"
 #include "kernels/smxx/rope/rope.h"
-#include "kernels/sm90/linear/linear.h"
 
 namespace vitgraph::dev {
 namespace {
@@ -78,13 +78,15 @@ struct Case {
 };
 
 void check(bool tiny) {
-  std::vector<Case> cases{{1, 144, 144, 0, 0},      {63, 304, 144, 8, 8},     {129, 1152, 1152, 0, 0},  {300, 4304, 1152, 8, 8},
-                          {250, 1152, 4304, 0, 0},  {17, 228, 160, 0, 0},     {40, 160, 228, 0, 0},     {33, 77, 51, 3, 3},
-                          {64, 64, 16, 0, 0},       {1000, 3456, 1152, 0, 0}, {5, 4608, 4608, 16, 16},  {2500, 1152, 200, 0, 0},
-                          {700, 200, 72, 4096, 8},  // An inner dimension that ends within 16 bytes: of Qwen2.5-VL's MLP, of Gemma 3's patches.
-                          {300, 1280, 3420, 4, 0},  {130, 1152, 588, 4, 8},   {70, 152, 65, 7, 0}};
+  std::vector<Case> cases{
+      {1, 144, 144, 0, 0},     {63, 304, 144, 8, 8},     {129, 1152, 1152, 0, 0}, {300, 4304, 1152, 8, 8},
+      {250, 1152, 4304, 0, 0}, {17, 228, 160, 0, 0},     {40, 160, 228, 0, 0},    {33, 77, 51, 3, 3},
+      {64, 64, 16, 0, 0},      {1000, 3456, 1152, 0, 0}, {5, 4608, 4608, 16, 16}, {2500, 1152, 200, 0, 0},
+      {700, 200, 72, 4096, 8},  // An inner dimension that ends within 16 bytes: of Qwen2.5-VL's MLP, of Gemma 3's patches.
+      {300, 1280, 3420, 4, 0}, {130, 1152, 588, 4, 8},   {70, 152, 65, 7, 0}};
   if (tiny) {
-    cases = {{1, 144, 144, 0, 0}, {130, 304, 144, 8, 8}, {40, 160, 228, 0, 0}, {33, 77, 51, 3, 3}, {300, 456, 80, 0, 0}, {130, 304, 77, 3, 0}};
+    cases = {{1, 144, 144, 0, 0}, {130, 304, 144, 8, 8}, {40, 160, 228, 0, 0},
+             {33, 77, 51, 3, 3},  {300, 456, 80, 0, 0},  {130, 304, 77, 3, 0}};
   }
   int combination = 0;
   for (const Case& shape : cases) {
@@ -128,8 +130,9 @@ void check(bool tiny) {
         y.poison();
         const cudaError_t error = kernel.launch(default_launch(), operands, activation);
         CHECK_CUDA(cudaDeviceSynchronize());
-        const std::string name = "linear " + kernel.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
-                                 std::to_string(shape.inner) + " activation " + std::to_string(function);
+        const std::string name = "linear " + kernel.name + " " + std::to_string(shape.rows) + "x" +
+                                 std::to_string(shape.columns) + "x" + std::to_string(shape.inner) + " activation " +
+                                 std::to_string(function);
         if (!kernel.portable && (!vectors || (with_residual && activation != Activation::none))) {
           report(name + " is refused", error == cudaErrorInvalidValue ? 0 : INFINITY, 0);
           continue;
@@ -140,7 +143,8 @@ void check(bool tiny) {
         if (with_residual) {
           std::vector<Bf16> in_place = residual_host;
           y.poison();
-          CHECK_CUDA(cudaMemcpy2D(y.data(), y_stride * 2, residual.data(), y_stride * 2, shape.columns * 2, shape.rows, cudaMemcpyDeviceToDevice));
+          CHECK_CUDA(cudaMemcpy2D(y.data(), y_stride * 2, residual.data(), y_stride * 2, shape.columns * 2, shape.rows,
+                                  cudaMemcpyDeviceToDevice));
           LinearOperands own = operands;
           own.residual.data = y.data();
           CHECK_CUDA(kernel.launch(default_launch(), own, activation));
@@ -159,7 +163,8 @@ struct Turns {
       for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::cos(radians(p, i))));
       for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::sin(radians(p, i))));
     }
-    for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row / 14 % kPositions, row % kPositions, 0, 0});
+    for (int row = 0; row < rows; ++row)
+      positions.insert(positions.end(), {row / 14 % kPositions, row % kPositions, 0, 0});
     device_angles.emplace(angles);
     device_positions.emplace(positions);
   }
@@ -184,7 +189,8 @@ void check_rotation(bool tiny) {
     int inner;
     int pad;
   };
-  std::vector<RotationCase> cases{{196, 16, 72, 1152, 0}, {5, 16, 64, 1024, 8}, {300, 4, 80, 328, 0}, {70, 3, 8, 40, 0}, {33, 2, 128, 51, 3}};
+  std::vector<RotationCase> cases{
+      {196, 16, 72, 1152, 0}, {5, 16, 64, 1024, 8}, {300, 4, 80, 328, 0}, {70, 3, 8, 40, 0}, {33, 2, 128, 51, 3}};
   if (tiny) cases = {{130, 2, 72, 144, 0}, {5, 3, 8, 40, 0}};
   for (const RotationCase& shape : cases) {
     const int columns = 3 * shape.heads * shape.head_size;
@@ -217,7 +223,8 @@ void check_rotation(bool tiny) {
     for (int row = 0; row < shape.rows; ++row) {
       for (int column = 0; column < turned; column += 2) {
         const int pair = column % shape.head_size / 2;
-        const double angle = turns.radians(turns.positions[4 * row + (pair < turns.quarter ? 0 : 1)], pair % turns.quarter);
+        const double angle =
+            turns.radians(turns.positions[4 * row + (pair < turns.quarter ? 0 : 1)], pair % turns.quarter);
         double* at = &expected[static_cast<std::size_t>(row) * columns + column];
         const double a = at[0];
         const double b = at[1];
@@ -225,7 +232,8 @@ void check_rotation(bool tiny) {
         at[1] = b * std::cos(angle) + a * std::sin(angle);
       }
     }
-    const std::string of = std::to_string(shape.rows) + " rows, " + std::to_string(shape.heads) + " heads of " + std::to_string(shape.head_size);
+    const std::string of = std::to_string(shape.rows) + " rows, " + std::to_string(shape.heads) + " heads of " +
+                           std::to_string(shape.head_size);
     for (const Kernel& kernel : kernels_under_test) {
       y.poison();
       const cudaError_t error = kernel.launch(default_launch(), operands, Activation::none);
@@ -236,7 +244,8 @@ void check_rotation(bool tiny) {
       }
       CHECK_CUDA(error);
       // Rounded before the rotation and after it: √2 times one rounding's 1.7e-3.
-      report("rotation " + kernel.name + " " + of, relative_error(y.download(), columns, expected, shape.rows, columns), 4e-3);
+      report("rotation " + kernel.name + " " + of, relative_error(y.download(), columns, expected, shape.rows, columns),
+             4e-3);
     }
     // As cuBLASLt's products are turned.
     y.poison();
@@ -265,7 +274,8 @@ __global__ void norm_reference_kernel(LinearOperands o, int rows, double* y) {
     squares += centred * centred;
     sum += centred * __bfloat162float(o.weight.data[column * o.weight.row_stride + k]);
   }
-  y[static_cast<std::int64_t>(row) * o.columns + column] = sum / sqrt(squares / o.inner + o.norm.epsilon) + o.norm.v[column];
+  y[static_cast<std::int64_t>(row) * o.columns + column] =
+      sum / sqrt(squares / o.inner + o.norm.epsilon) + o.norm.v[column];
 }
 
 __global__ void sum_rows_kernel(View<const Bf16> weight, int rows, int columns, float* sums) {
@@ -278,7 +288,8 @@ __global__ void sum_rows_kernel(View<const Bf16> weight, int rows, int columns, 
 
 /// Adds `mean` to every element of the first rows, and a channel of 1e4 where asked for.
 __global__ void shift_rows_kernel(Bf16* x, std::int64_t size, int columns, float mean, bool channel) {
-  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < size; i += std::int64_t{gridDim.x} * blockDim.x) {
+  for (std::int64_t i = blockIdx.x * std::int64_t{blockDim.x} + threadIdx.x; i < size;
+       i += std::int64_t{gridDim.x} * blockDim.x) {
     x[i] = __float2bfloat16_rn(channel && i % columns == 5 ? 1e4f : __bfloat162float(x[i]) + mean);
   }
 }
@@ -313,7 +324,8 @@ void check_norm(bool tiny) {
     // Without a mean: that is taken off where γ goes into the weight.
     fill_normal(weight.data(), weight.size(), 0, 1 / std::sqrt(static_cast<float>(shape.inner)));
     fill_normal(v.data(), v.size());
-    sum_rows_kernel<<<divide_up(shape.columns, 128), 128>>>({weight.data(), shape.inner}, shape.columns, shape.inner, u.data());
+    sum_rows_kernel<<<divide_up(shape.columns, 128), 128>>>({weight.data(), shape.inner}, shape.columns, shape.inner,
+                                                            u.data());
     for (int kind = 0; kind < 5; ++kind) {
       // Means in deviations; the fourth kind has the channel, the last is an RMSNorm's.
       const float mean = kind == 1 ? 10.0f : kind == 2 ? 1000.0f : 0.5f;
@@ -328,18 +340,20 @@ void check_norm(bool tiny) {
                                  .columns = written_columns,
                                  .inner = 64,
                                  .statistics = {statistics.data(), written_capacity}};
-      const LinearOperands read{.x = {x.data(), shape.inner},
-                                .weight = {weight.data(), shape.inner},
-                                .bias = nullptr,
-                                .residual = {nullptr, 0},
-                                .y = {y.data(), shape.columns},
-                                .rows = {count.data(), 1, capacity},
-                                .columns = shape.columns,
-                                .inner = shape.inner,
-                                .norm = {{statistics.data(), written_capacity}, shape.joined, kind != 4, 1e-6f, u.data(), v.data()}};
+      const LinearOperands read{
+          .x = {x.data(), shape.inner},
+          .weight = {weight.data(), shape.inner},
+          .bias = nullptr,
+          .residual = {nullptr, 0},
+          .y = {y.data(), shape.columns},
+          .rows = {count.data(), 1, capacity},
+          .columns = shape.columns,
+          .inner = shape.inner,
+          .norm = {{statistics.data(), written_capacity}, shape.joined, kind != 4, 1e-6f, u.data(), v.data()}};
       LinearOperands expected_of = read;
       expected_of.x.data = rows.data();
-      norm_reference_kernel<<<dim3((shape.columns + 127) / 128, shape.rows), 128>>>(expected_of, shape.rows, reference.data());
+      norm_reference_kernel<<<dim3((shape.columns + 127) / 128, shape.rows), 128>>>(expected_of, shape.rows,
+                                                                                    reference.data());
       CHECK_CUDA(cudaDeviceSynchronize());
       const std::vector<double> expected = reference.download();
       const auto check_pair = [&](const Kernel& writer, const Kernel& reader) {
@@ -354,9 +368,10 @@ void check_norm(bool tiny) {
         CHECK_CUDA(status);
         CHECK_CUDA(cudaDeviceSynchronize());
         // One rounding, as in check. Means of 1000 deviations cancel, of sums that the tensor cores cut off, not round.
-        report("norm " + writer.name + " to " + reader.name + " " + std::to_string(shape.rows) + "x" + std::to_string(shape.columns) + "x" +
-                   std::to_string(shape.inner) + " kind " + std::to_string(kind),
-               relative_error(y.download(), shape.columns, expected, shape.rows, shape.columns), kind == 2 ? 1e-2 : 3e-3);
+        report("norm " + writer.name + " to " + reader.name + " " + std::to_string(shape.rows) + "x" +
+                   std::to_string(shape.columns) + "x" + std::to_string(shape.inner) + " kind " + std::to_string(kind),
+               relative_error(y.download(), shape.columns, expected, shape.rows, shape.columns),
+               kind == 2 ? 1e-2 : 3e-3);
       };
       for (const Kernel& kernel : kernels_under_test) {
         check_pair(kernel, kernels_under_test.back());
@@ -382,8 +397,12 @@ const std::vector<Layer> kLayers{{3456, 1152, Activation::none, false},
 /// One layer's buffers; with `copies` of the weights, that many products in a row find none of theirs in L2.
 struct TimedLayer {
   TimedLayer(const Layer& layer, int rows, int copies)
-      : layer(layer), rows(rows), copies(copies), x(static_cast<std::size_t>(rows) * layer.inner),
-        weight(static_cast<std::size_t>(layer.columns) * layer.inner * copies), bias(layer.columns),
+      : layer(layer),
+        rows(rows),
+        copies(copies),
+        x(static_cast<std::size_t>(rows) * layer.inner),
+        weight(static_cast<std::size_t>(layer.columns) * layer.inner * copies),
+        bias(layer.columns),
         y(static_cast<std::size_t>(rows) * layer.columns) {
     fill_normal(x.data(), x.size());
     fill_normal(weight.data(), weight.size());
@@ -435,8 +454,8 @@ void time(const std::vector<int>& patch_counts, bool few) {
         const double us = time_launches_us(few, [&](const Launch& launch, int call) {
           CHECK_CUDA(kernel.launch(launch, timed.operands(call), layer.activation));
         });
-        std::printf("  %s%s %.1f us = %.0f", kernel.name.c_str(), !kernel.portable && kernel.tile == chosen ? "*" : "", us,
-                    2.0 * rows * layer.columns * layer.inner / us / 1e6);
+        std::printf("  %s%s %.1f us = %.0f", kernel.name.c_str(), !kernel.portable && kernel.tile == chosen ? "*" : "",
+                    us, 2.0 * rows * layer.columns * layer.inner / us / 1e6);
       }
       std::printf("\n");
     }
@@ -458,10 +477,15 @@ void time_rotation() {
       };
       product = std::min(product, time_launches_us(true, plain));
       before = std::min(before, time_launches_us(true, [&](const Launch& launch, int call) {
-        plain(launch, call);
-        CHECK_CUDA(smxx::launch_rope_qk(launch, {{timed.y.data(), 3456}, {timed.y.data(), 3456}, {turns.device_positions->data(), 4},
-                                                 {turns.device_angles->data(), 36}, {nullptr, rows, rows}, 16, 72}));
-      }));
+                          plain(launch, call);
+                          CHECK_CUDA(smxx::launch_rope_qk(launch, {{timed.y.data(), 3456},
+                                                                   {timed.y.data(), 3456},
+                                                                   {turns.device_positions->data(), 4},
+                                                                   {turns.device_angles->data(), 36},
+                                                                   {nullptr, rows, rows},
+                                                                   16,
+                                                                   72}));
+                        }));
       const double us = time_launches_us(true, [&](const Launch& launch, int call) {
         LinearOperands operands = timed.operands(call);
         operands.rotation = turns.rotation(2304);
@@ -470,8 +494,8 @@ void time_rotation() {
       if (us < after) best = kernel.name;
       after = std::min(after, us);
     }
-    std::printf("qkv %6d rows: product %.1f us, with rope_qk %.1f us, rotation in the epilogue %.1f us (%s)\n", rows, product, before,
-                after, best.c_str());
+    std::printf("qkv %6d rows: product %.1f us, with rope_qk %.1f us, rotation in the epilogue %.1f us (%s)\n", rows,
+                product, before, after, best.c_str());
   }
 }
 
@@ -513,11 +537,22 @@ void time_fold(const std::vector<int>& row_counts) {
     fill_normal(wide.data(), wide.size());
     const auto operands = [&](int index, int call, bool folded) {
       const Product& product = products[index];
-      LinearOperands o{.x = {}, .weight = {weights[index].data() + call * static_cast<std::size_t>(product.columns) * product.inner, product.inner},
-                       .bias = vector.data(), .residual = {}, .y = {}, .rows = {nullptr, rows, rows}, .columns = product.columns, .inner = product.inner};
-      const View<const Bf16> x[4] = {{folded ? residual.data() : normal.data(), 1152}, {packed.data(), 3456},
-                                     {folded ? residual.data() : normal.data(), 1152}, {wide.data(), 4304}};
-      const View<Bf16> y[4] = {{packed.data(), 3456}, {residual.data(), 1152}, {wide.data(), 4304}, {residual.data(), 1152}};
+      LinearOperands o{
+          .x = {},
+          .weight = {weights[index].data() + call * static_cast<std::size_t>(product.columns) * product.inner,
+                     product.inner},
+          .bias = vector.data(),
+          .residual = {},
+          .y = {},
+          .rows = {nullptr, rows, rows},
+          .columns = product.columns,
+          .inner = product.inner};
+      const View<const Bf16> x[4] = {{folded ? residual.data() : normal.data(), 1152},
+                                     {packed.data(), 3456},
+                                     {folded ? residual.data() : normal.data(), 1152},
+                                     {wide.data(), 4304}};
+      const View<Bf16> y[4] = {
+          {packed.data(), 3456}, {residual.data(), 1152}, {wide.data(), 4304}, {residual.data(), 1152}};
       o.x = x[index];
       o.y = y[index];
       if (product.rotates) o.rotation = turns.rotation(2304);
@@ -530,11 +565,18 @@ void time_fold(const std::vector<int>& row_counts) {
       return o;
     };
     const auto norm = [&](const Launch& launch) {
-      CHECK_CUDA(smxx::launch_layernorm(launch, {{residual.data(), 1152}, {normal.data(), 1152}, vector.data(), vector.data(), {nullptr, rows, rows}, 1152, 1e-6f}));
+      CHECK_CUDA(smxx::launch_layernorm(launch, {{residual.data(), 1152},
+                                                 {normal.data(), 1152},
+                                                 vector.data(),
+                                                 vector.data(),
+                                                 {nullptr, rows, rows},
+                                                 1152,
+                                                 1e-6f}));
     };
     // Statistics of something, before norms read them: few rows have small tiles, and more pieces.
-    CHECK_CUDA(sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none,
-                                   rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192_cluster2x1));
+    CHECK_CUDA(
+        sm90::launch_linear(default_launch(), operands(1, 0, true), Activation::none,
+                            rows < 1024 ? LinearTile::rows64_columns64 : LinearTile::rows128_columns192_cluster2x1));
     const int calls = rows < 8000 ? 20 : 6;
     std::vector<const Kernel*> best[2];
     std::vector<const Kernel*> candidates[2][4];
@@ -545,10 +587,17 @@ void time_fold(const std::vector<int>& row_counts) {
         for (const Kernel& kernel : kernels_under_test) {
           if (kernel.portable || (is_split(kernel) && rows > 1024)) continue;
           // Tiles that fill shared memory have no room for norms.
-          if (kernel.launch(default_launch(), operands(index, 0, folded), products[index].activation) == cudaErrorNotSupported) continue;
-          found.emplace_back(time_launches_us(true, [&](const Launch& launch, int call) {
-            CHECK_CUDA(kernel.launch(launch, operands(index, call, folded), products[index].activation));
-          }, calls), &kernel);
+          if (kernel.launch(default_launch(), operands(index, 0, folded), products[index].activation) ==
+              cudaErrorNotSupported)
+            continue;
+          found.emplace_back(
+              time_launches_us(
+                  true,
+                  [&](const Launch& launch, int call) {
+                    CHECK_CUDA(kernel.launch(launch, operands(index, call, folded), products[index].activation));
+                  },
+                  calls),
+              &kernel);
         }
         std::sort(found.begin(), found.end());
         for (const auto& [us, kernel] : found) {
@@ -556,18 +605,24 @@ void time_fold(const std::vector<int>& row_counts) {
         }
         best[folded].push_back(found[0].second);
         std::printf("\n  %4s %s", products[index].name, folded ? "folded" : "as is ");
-        for (std::size_t i = 0; i < std::min<std::size_t>(found.size(), 7); ++i) std::printf("  %.1f %s", found[i].first, found[i].second->name.c_str());
+        for (std::size_t i = 0; i < std::min<std::size_t>(found.size(), 7); ++i)
+          std::printf("  %.1f %s", found[i].first, found[i].second->name.c_str());
       }
     }
-    std::printf("\n  layernorm %.1f\n", time_launches_us(true, [&](const Launch& launch, int) { norm(launch); }, calls));
+    std::printf("\n  layernorm %.1f\n", time_launches_us(
+                                            true, [&](const Launch& launch, int) { norm(launch); }, calls));
     const auto layer = [&](bool with_norms, bool own_tiles, bool writes, bool reads) {
-      return time_launches_us(true, [&](const Launch& launch, int call) {
-        for (int index = 0; index < 4; ++index) {
-          const bool folded = products[index].writes ? writes : reads;
-          if (with_norms && !products[index].writes) norm(launch);
-          CHECK_CUDA(best[own_tiles][index]->launch(launch, operands(index, call, folded), products[index].activation));
-        }
-      }, calls);
+      return time_launches_us(
+          true,
+          [&](const Launch& launch, int call) {
+            for (int index = 0; index < 4; ++index) {
+              const bool folded = products[index].writes ? writes : reads;
+              if (with_norms && !products[index].writes) norm(launch);
+              CHECK_CUDA(
+                  best[own_tiles][index]->launch(launch, operands(index, call, folded), products[index].activation));
+            }
+          },
+          calls);
     };
     // A product alone and one among others want different tiles.
     for (const bool folded : {false, true}) {
@@ -586,7 +641,8 @@ void time_fold(const std::vector<int>& row_counts) {
         }
         best[folded][index] = kept;
       }
-      std::printf("        %s: tiles chosen alone %.1f us, in the chain %.1f us:", folded ? "folded" : "as is", before, least);
+      std::printf("        %s: tiles chosen alone %.1f us, in the chain %.1f us:", folded ? "folded" : "as is", before,
+                  least);
       for (int index = 0; index < 4; ++index) std::printf(" %s", best[folded][index]->name.c_str());
       std::printf("\n");
     }
@@ -594,9 +650,12 @@ void time_fold(const std::vector<int>& row_counts) {
       const char* name;
       bool norms, own_tiles, writes, reads;
     };
-    const Variant variants[] = {{"as is", true, false, false, false},      {"folded", false, true, true, true},
-                                {"folded, same tiles", false, false, true, true}, {"no norm at all", false, false, false, false},
-                                {"no norm, other tiles", false, true, false, false}, {"only written", false, false, true, false},
+    const Variant variants[] = {{"as is", true, false, false, false},
+                                {"folded", false, true, true, true},
+                                {"folded, same tiles", false, false, true, true},
+                                {"no norm at all", false, false, false, false},
+                                {"no norm, other tiles", false, true, false, false},
+                                {"only written", false, false, true, false},
                                 {"only read", false, false, false, true}};
     // Alternating: the card's clock drifts.
     std::vector<std::vector<double>> times(std::size(variants));

@@ -11,8 +11,8 @@
 #include "kernels/smxx/add/add.h"
 #include "kernels/smxx/gate/gate.h"
 #include "kernels/smxx/gather_rows/gather_rows.h"
-#include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/interpolate_rows/interpolate_rows.h"
+#include "kernels/smxx/layernorm/layernorm.h"
 #include "kernels/smxx/rmsnorm/rmsnorm.h"
 #include "kernels/smxx/rope/rope.h"
 #include "kernels/smxx/unpack_patches/unpack_patches.h"
@@ -36,7 +36,8 @@ struct TestMatrix {
   void fill(float mean = 0, float deviation = 1) {
     const DeviceBuffer<Bf16> dense(static_cast<std::size_t>(rows) * columns);
     fill_normal(dense.data(), dense.size(), mean, deviation);
-    CHECK_CUDA(cudaMemcpy2D(device.data(), stride * 2, dense.data(), columns * 2, columns * 2, rows, cudaMemcpyDeviceToDevice));
+    CHECK_CUDA(cudaMemcpy2D(device.data(), stride * 2, dense.data(), columns * 2, columns * 2, rows,
+                            cudaMemcpyDeviceToDevice));
     host = dense.download();
   }
   View<Bf16> view() const { return {device.data(), stride}; }
@@ -75,11 +76,14 @@ struct Shape {
   int rows;
   int columns;
   int stride;
-  std::string text() const { return std::to_string(rows) + "x" + std::to_string(columns) + "/" + std::to_string(stride); }
+  std::string text() const {
+    return std::to_string(rows) + "x" + std::to_string(columns) + "/" + std::to_string(stride);
+  }
 };
-const std::vector<Shape> kShapes{{1, 8, 8},        {5, 144, 144},    {300, 1152, 1152}, {33, 1152, 1160}, {70, 2048, 2048},
-                                 {65, 4608, 4608}, {9, 8192, 8192},  {13, 228, 228},    {7, 1153, 1153},  {6, 9000, 9000},
-                                 {12, 64, 67},     {3000, 256, 256}, {20, 2304, 2304}};
+const std::vector<Shape> kShapes{{1, 8, 8},        {5, 144, 144},    {300, 1152, 1152}, {33, 1152, 1160},
+                                 {70, 2048, 2048}, {65, 4608, 4608}, {9, 8192, 8192},   {13, 228, 228},
+                                 {7, 1153, 1153},  {6, 9000, 9000},  {12, 64, 67},      {3000, 256, 256},
+                                 {20, 2304, 2304}};
 
 void check() {
   const DeviceBuffer<std::int32_t> count(std::vector<std::int32_t>{0});
@@ -100,7 +104,8 @@ void check() {
     bias.fill(0, 0.2f);
     {
       TestMatrix y(rows, rows + 50, columns, stride);
-      CHECK_CUDA(smxx::launch_layernorm(launch, {a.input(), y.view(), weight.device.data(), bias.device.data(), real(rows), columns, 1e-6f}));
+      CHECK_CUDA(smxx::launch_layernorm(
+          launch, {a.input(), y.view(), weight.device.data(), bias.device.data(), real(rows), columns, 1e-6f}));
       std::vector<double> means(rows);
       std::vector<double> scales(rows);
       for (int row = 0; row < rows; ++row) {
@@ -117,7 +122,8 @@ void check() {
       compare("layernorm " + shape.text(), y, expected);
       TestMatrix in_place(rows, rows + 50, columns, stride);
       CHECK_CUDA(cudaMemcpy(in_place.device.data(), a.device.data(), a.device.bytes(), cudaMemcpyDeviceToDevice));
-      CHECK_CUDA(smxx::launch_layernorm(launch, {in_place.input(), in_place.view(), weight.device.data(), bias.device.data(), real(rows), columns, 1e-6f}));
+      CHECK_CUDA(smxx::launch_layernorm(launch, {in_place.input(), in_place.view(), weight.device.data(),
+                                                 bias.device.data(), real(rows), columns, 1e-6f}));
       compare("layernorm in place " + shape.text(), in_place, expected);
     }
     {
@@ -133,16 +139,19 @@ void check() {
       compare("rmsnorm " + shape.text(), y, expected);
       TestMatrix in_place(rows, rows + 50, columns, stride);
       CHECK_CUDA(cudaMemcpy(in_place.device.data(), a.device.data(), a.device.bytes(), cudaMemcpyDeviceToDevice));
-      CHECK_CUDA(smxx::launch_rmsnorm(launch, {in_place.input(), in_place.view(), weight.device.data(), real(rows), columns, 1e-6f}));
+      CHECK_CUDA(smxx::launch_rmsnorm(
+          launch, {in_place.input(), in_place.view(), weight.device.data(), real(rows), columns, 1e-6f}));
       compare("rmsnorm in place " + shape.text(), in_place, expected);
     }
     for (int function = 0; function < 5; ++function) {
       TestMatrix gated(rows, rows + 50, columns, stride);
-      CHECK_CUDA(smxx::launch_gate(launch, {b.input(), a.input(), gated.view(), real(rows), columns}, static_cast<Activation>(function)));
+      CHECK_CUDA(smxx::launch_gate(launch, {b.input(), a.input(), gated.view(), real(rows), columns},
+                                   static_cast<Activation>(function)));
       compare("gate " + std::to_string(function) + " " + shape.text(), gated,
               [&](int r, int c) { return activate(static_cast<Activation>(function), b.at(r, c)) * a.at(r, c); });
       TestMatrix y(rows, rows + 50, columns, stride);
-      CHECK_CUDA(smxx::launch_activation(launch, {b.input(), y.view(), real(rows), columns}, static_cast<Activation>(function)));
+      CHECK_CUDA(smxx::launch_activation(launch, {b.input(), y.view(), real(rows), columns},
+                                         static_cast<Activation>(function)));
       compare("activation " + std::to_string(function) + " " + shape.text(), y,
               [&](int r, int c) { return activate(static_cast<Activation>(function), b.at(r, c)); });
     }
@@ -157,9 +166,11 @@ void check() {
     const auto bytes = [](const TestMatrix& matrix) { return reinterpret_cast<std::byte*>(matrix.device.data()); };
     for (const bool scatter : {false, true}) {
       y.device.poison();
-      const smxx::IndexedRowsOperands operands{{bytes(a), 2 * stride}, {bytes(y), 2 * stride}, device_order.data(), real(rows), 2 * columns};
+      const smxx::IndexedRowsOperands operands{
+          {bytes(a), 2 * stride}, {bytes(y), 2 * stride}, device_order.data(), real(rows), 2 * columns};
       CHECK_CUDA(scatter ? smxx::launch_scatter_rows(launch, operands) : smxx::launch_gather_rows(launch, operands));
-      compare((scatter ? "scatter_rows " : "gather_rows ") + shape.text(), y, [&](int r, int c) { return a.at(order[r], c); });
+      compare((scatter ? "scatter_rows " : "gather_rows ") + shape.text(), y,
+              [&](int r, int c) { return a.at(order[r], c); });
     }
 
     // Position embeddings of this many columns, sampled at four rows of a table, or at five.
@@ -177,7 +188,8 @@ void check() {
       const DeviceBuffer<float> device_weights(weights);
       y.device.poison();
       CHECK_CUDA(smxx::launch_interpolate_rows(
-          launch, {table.input(), device_index.data(), {device_weights.data(), taps}, y.view(), real(rows), columns, taps}));
+          launch,
+          {table.input(), device_index.data(), {device_weights.data(), taps}, y.view(), real(rows), columns, taps}));
       compare("interpolate_rows, " + std::to_string(taps) + " taps " + shape.text(), y, [&](int r, int c) {
         double sum = 0;
         for (int tap = 0; tap < taps; ++tap) sum += weights[r * taps + tap] * table.at(index[r * taps + tap], c);
@@ -202,24 +214,28 @@ void check() {
           for (int i = 0; i < quarter; ++i) angles.push_back(static_cast<float>(std::sin(radians[p * quarter + i])));
         }
         std::vector<std::int32_t> positions;
-        for (int row = 0; row < rows; ++row) positions.insert(positions.end(), {row * 3 % table_rows, row * 11 % table_rows});
+        for (int row = 0; row < rows; ++row)
+          positions.insert(positions.end(), {row * 3 % table_rows, row * 11 % table_rows});
         const DeviceBuffer<float> device_angles(angles);
         const DeviceBuffer<std::int32_t> device_positions(positions);
         TestMatrix x(rows, rows + 50, columns, columns + 8);
         TestMatrix other(rows, rows + 50, columns, columns + 8);
         x.fill();
         const TestMatrix& y = in_place ? x : other;
-        const smxx::RopeOperands operands{x.input(), y.view(), {device_positions.data(), 2}, {device_angles.data(), head_size / 2}, real(rows), heads, head_size};
+        const smxx::RopeOperands operands{
+            x.input(), y.view(), {device_positions.data(), 2}, {device_angles.data(), head_size / 2}, real(rows),
+            heads,     head_size};
         CHECK_CUDA(qk ? smxx::launch_rope_qk(launch, operands) : smxx::launch_rope(launch, operands));
-        compare(std::string(qk ? "rope_qk" : "rope") + (in_place ? " in place " : " ") + std::to_string(head_size), y, [&](int r, int c) {
-          if (c / head_size >= (qk ? 2 : 1) * heads) return x.at(r, c);
-          const int i = c % head_size;
-          const int pair = i % (head_size / 2);
-          const double angle = radians[positions[2 * r + (pair < quarter ? 0 : 1)] * quarter + pair % quarter];
-          const int partner = i < head_size / 2 ? c + head_size / 2 : c - head_size / 2;
-          const double sign = i < head_size / 2 ? -1 : 1;
-          return x.at(r, c) * std::cos(angle) + sign * x.at(r, partner) * std::sin(angle);
-        });
+        compare(std::string(qk ? "rope_qk" : "rope") + (in_place ? " in place " : " ") + std::to_string(head_size), y,
+                [&](int r, int c) {
+                  if (c / head_size >= (qk ? 2 : 1) * heads) return x.at(r, c);
+                  const int i = c % head_size;
+                  const int pair = i % (head_size / 2);
+                  const double angle = radians[positions[2 * r + (pair < quarter ? 0 : 1)] * quarter + pair % quarter];
+                  const int partner = i < head_size / 2 ? c + head_size / 2 : c - head_size / 2;
+                  const double sign = i < head_size / 2 ? -1 : 1;
+                  return x.at(r, c) * std::cos(angle) + sign * x.at(r, partner) * std::sin(angle);
+                });
       }
     }
   }
@@ -250,7 +266,8 @@ void check() {
     const DeviceBuffer<std::uint32_t> device_sources(sources);
     const DeviceBuffer<float> device_scale(scale);
     TestMatrix y(rows, rows + 50, columns, columns);
-    CHECK_CUDA(smxx::launch_unpack_patches(launch, {device_pixels.data(), device_sources.data(), device_scale.data(), y.view(), real(rows), channels, temporal, area}));
+    CHECK_CUDA(smxx::launch_unpack_patches(launch, {device_pixels.data(), device_sources.data(), device_scale.data(),
+                                                    y.view(), real(rows), channels, temporal, area}));
     compare("unpack_patches area " + std::to_string(area), y, [&](int r, int c) {
       const std::uint8_t* from = pixels.data() + (sources[r] & ~3u);
       if (r % 3 == 2) return static_cast<double>(reinterpret_cast<const float*>(from)[c]);
@@ -303,7 +320,8 @@ void time() {
     DeviceBuffer<Bf16> packed(n * 6912);
     fill_normal(packed.data(), packed.size());
     std::vector<std::int32_t> order(n);
-    for (int row = 0; row < rows; ++row) order[row] = static_cast<std::int32_t>(static_cast<std::int64_t>(row) * 769 % rows);
+    for (int row = 0; row < rows; ++row)
+      order[row] = static_cast<std::int32_t>(static_cast<std::int64_t>(row) * 769 % rows);
     const DeviceBuffer<std::int32_t> device_order(order);
     const DeviceBuffer<float> scale(6);
     const auto time_kernel = [&](const std::string& name, double bytes, auto&& call) {
@@ -316,29 +334,41 @@ void time() {
     };
     const double elements = 2.0 * rows;
     time_kernel("layernorm 1152", elements * 1152 * 2, [&](const Launch& l) {
-      return smxx::launch_layernorm(l, {{x.data(), 1152}, {y.data(), 1152}, weight.data(), weight.data(), real, 1152, 1e-6f});
+      return smxx::launch_layernorm(
+          l, {{x.data(), 1152}, {y.data(), 1152}, weight.data(), weight.data(), real, 1152, 1e-6f});
     });
     time_kernel("layernorm 4608 (rows/4)", elements * 1152 * 2, [&](const Launch& l) {
-      return smxx::launch_layernorm(l, {{x.data(), 4608}, {y.data(), 4608}, weight.data(), weight.data(), quarter, 4608, 1e-6f});
+      return smxx::launch_layernorm(
+          l, {{x.data(), 4608}, {y.data(), 4608}, weight.data(), weight.data(), quarter, 4608, 1e-6f});
     });
     time_kernel("rmsnorm 1280", elements * 1280 * 2, [&](const Launch& l) {
       return smxx::launch_rmsnorm(l, {{x.data(), 1280}, {y.data(), 1280}, weight.data(), real, 1280, 1e-6f});
     });
     time_kernel("gate silu 3420, halves of one product", elements * 3420 * 3, [&](const Launch& l) {
-      return smxx::launch_gate(l, {{packed.data(), 6840}, {packed.data() + 3420, 6840}, {y.data(), 3420}, real, 3420}, Activation::silu);
+      return smxx::launch_gate(l, {{packed.data(), 6840}, {packed.data() + 3420, 6840}, {y.data(), 3420}, real, 3420},
+                               Activation::silu);
     });
     time_kernel("gate silu 3456, halves of one product", elements * 3456 * 3, [&](const Launch& l) {
-      return smxx::launch_gate(l, {{packed.data(), 6912}, {packed.data() + 3456, 6912}, {y.data(), 3456}, real, 3456}, Activation::silu);
+      return smxx::launch_gate(l, {{packed.data(), 6912}, {packed.data() + 3456, 6912}, {y.data(), 3456}, real, 3456},
+                               Activation::silu);
     });
     const auto raw = [](auto* data) { return reinterpret_cast<std::byte*>(data); };
     time_kernel("gather_rows 1152", elements * 1152 * 2, [&](const Launch& l) {
-      return smxx::launch_gather_rows(l, {{raw(x.data()), 2304}, {raw(y.data()), 2304}, device_order.data(), real, 2304});
+      return smxx::launch_gather_rows(l,
+                                      {{raw(x.data()), 2304}, {raw(y.data()), 2304}, device_order.data(), real, 2304});
     });
     time_kernel("gather_rows 4 x i32", rows * 36.0, [&](const Launch& l) {
       return smxx::launch_gather_rows(l, {{raw(x.data()), 16}, {raw(y.data()), 16}, device_order.data(), real, 16});
     });
     time_kernel("unpack_patches normalized 1536", rows * 6144.0 + elements * 1536, [&](const Launch& l) {
-      return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(packed.data()), normalized_sources.data(), scale.data(), {y.data(), 1536}, real, 3, 2, 256});
+      return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(packed.data()),
+                                             normalized_sources.data(),
+                                             scale.data(),
+                                             {y.data(), 1536},
+                                             real,
+                                             3,
+                                             2,
+                                             256});
     });
     time_kernel("activation gelu_tanh 4304", elements * 4304 * 2, [&](const Launch& l) {
       return smxx::launch_activation(l, {{x.data(), 4304}, {y.data(), 4304}, real, 4304}, Activation::gelu_tanh);
@@ -347,14 +377,27 @@ void time() {
       return smxx::launch_add(l, {{x.data(), 1152}, {x.data() + n * 1152, 1152}, {y.data(), 1152}, real, 1152});
     });
     time_kernel("unpack_patches u8_still 1536", rows * 768.0 + elements * 1536, [&](const Launch& l) {
-      return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(x.data()), device_sources.data(), scale.data(), {y.data(), 1536}, real, 3, 2, 256});
+      return smxx::launch_unpack_patches(l, {reinterpret_cast<std::uint8_t*>(x.data()),
+                                             device_sources.data(),
+                                             scale.data(),
+                                             {y.data(), 1536},
+                                             real,
+                                             3,
+                                             2,
+                                             256});
     });
     time_kernel("interpolate_rows 1152, 4 taps", rows * 32.0 + elements * 1152, [&](const Launch& l) {
       return smxx::launch_interpolate_rows(
           l, {{table.data(), 1152}, tap_index.data(), {tap_weights.data(), 4}, {y.data(), 1152}, real, 1152, 4});
     });
     time_kernel("rope_qk 3456, in place", elements * 2304 * 2, [&](const Launch& l) {
-      return smxx::launch_rope_qk(l, {{x.data(), 3456}, {x.data(), 3456}, {device_positions.data(), 2}, {angles.data(), 36}, real, heads, head_size});
+      return smxx::launch_rope_qk(l, {{x.data(), 3456},
+                                      {x.data(), 3456},
+                                      {device_positions.data(), 2},
+                                      {angles.data(), 36},
+                                      real,
+                                      heads,
+                                      head_size});
     });
   }
 }

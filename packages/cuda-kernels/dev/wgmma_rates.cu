@@ -88,7 +88,8 @@ void rate(const char* kind) {
     for (int run = 0; run < 2; ++run) mixed<<<132, 256, 196608>>>(cycles.data());
     CHECK_CUDA(cudaDeviceSynchronize());
     const auto both = cycles.download();
-    std::printf("   beside n 128 from shared: that one %6.1f, this one %6.1f", both[0] / (8.0 * kRounds), both[1] / (8.0 * kRounds));
+    std::printf("   beside n 128 from shared: that one %6.1f, this one %6.1f", both[0] / (8.0 * kRounds),
+                both[1] / (8.0 * kRounds));
   }
   std::printf("\n");
 }

@@ -68,12 +68,9 @@ inline BFloat16 to_bfloat16(float value) {
 template <typename Body>
 decltype(auto) with_float_type(DType dtype, Body&& body) {
   switch (dtype) {
-    case DType::bf16:
-      return body(static_cast<const BFloat16*>(nullptr));
-    case DType::f16:
-      return body(static_cast<const Float16*>(nullptr));
-    default:
-      return body(static_cast<const float*>(nullptr));
+    case DType::bf16: return body(static_cast<const BFloat16*>(nullptr));
+    case DType::f16: return body(static_cast<const Float16*>(nullptr));
+    default: return body(static_cast<const float*>(nullptr));
   }
 }
 

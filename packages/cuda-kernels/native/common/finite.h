@@ -36,14 +36,10 @@ inline std::int64_t first_non_finite(std::span<const std::byte> bytes, DType dty
     return -1;
   };
   switch (dtype) {
-    case DType::f32:
-      return scan(std::uint32_t{0}, std::uint32_t{0x7f800000u});
-    case DType::bf16:
-      return scan(std::uint16_t{0}, std::uint16_t{0x7f80u});
-    case DType::f16:
-      return scan(std::uint16_t{0}, std::uint16_t{0x7c00u});
-    default:
-      return -1;
+    case DType::f32: return scan(std::uint32_t{0}, std::uint32_t{0x7f800000u});
+    case DType::bf16: return scan(std::uint16_t{0}, std::uint16_t{0x7f80u});
+    case DType::f16: return scan(std::uint16_t{0}, std::uint16_t{0x7c00u});
+    default: return -1;
   }
 }
 

@@ -26,9 +26,7 @@ namespace {
 constexpr int kStrip = 16;                  // rows in a strip
 constexpr int kLanes = kStrip * kChannels;  // bytes summed at a time: few enough for their sums to stay in registers
 
-uint8_t to_byte(int32_t sum, int precision) {
-  return static_cast<uint8_t>(std::clamp(sum >> precision, 0, 255));
-}
+uint8_t to_byte(int32_t sum, int precision) { return static_cast<uint8_t>(std::clamp(sum >> precision, 0, 255)); }
 
 // result[i] = Σ weights[k] · runs[k · stride + i] for i < length, rounded and clamped. Exact: int32 holds any sum, since
 // the weights sum to 2^precision ≤ 2^22 and the negative ones to less than a quarter of it.

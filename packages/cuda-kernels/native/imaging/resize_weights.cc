@@ -35,12 +35,9 @@ struct Kernel {
 
 Kernel kernel_of(Filter filter) {
   switch (filter) {
-    case Filter::bilinear:
-      return {triangle, 1.0};
-    case Filter::bicubic:
-      return {cubic, 2.0};
-    case Filter::lanczos:
-      return {lanczos, 3.0};
+    case Filter::bilinear: return {triangle, 1.0};
+    case Filter::bicubic: return {cubic, 2.0};
+    case Filter::lanczos: return {lanczos, 3.0};
   }
   std::abort();
 }

@@ -21,11 +21,10 @@ Napi::Value create_device(const Napi::CallbackInfo& info) {
 
 void export_addon(Napi::Env env, Napi::Object exports, CreateBackend create_backend) {
   const auto buffer = env.Global().Get("Buffer").As<Napi::Object>();
-  env.SetInstanceData(new AddonData{create_backend, Napi::Persistent(DeviceHandle::define(env)),
-                                    Napi::Persistent(ArenaHandle::define(env)),
-                                    Napi::Persistent(ExecutableHandle::define(env)),
-                                    Napi::Persistent(ExportedMemoryHandle::define(env)),
-                                    Napi::Persistent(buffer.Get("allocUnsafeSlow").As<Napi::Function>())});
+  env.SetInstanceData(new AddonData{
+      create_backend, Napi::Persistent(DeviceHandle::define(env)), Napi::Persistent(ArenaHandle::define(env)),
+      Napi::Persistent(ExecutableHandle::define(env)), Napi::Persistent(ExportedMemoryHandle::define(env)),
+      Napi::Persistent(buffer.Get("allocUnsafeSlow").As<Napi::Function>())});
   exports.Set("programVersion", kProgramVersion);
   exports.Set("createDevice", Napi::Function::New(env, create_device, "createDevice"));
 }

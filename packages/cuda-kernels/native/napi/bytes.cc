@@ -21,8 +21,7 @@ Napi::TypedArray typed_array(Napi::Value value, napi_typedarray_type type, const
 std::span<std::byte> memory_of(Napi::TypedArray array) {
   std::size_t length = 0;
   void* data = nullptr;
-  const napi_status status =
-      napi_get_typedarray_info(array.Env(), array, nullptr, &length, &data, nullptr, nullptr);
+  const napi_status status = napi_get_typedarray_info(array.Env(), array, nullptr, &length, &data, nullptr, nullptr);
   if (status != napi_ok) throw Napi::Error::New(array.Env());
   return {static_cast<std::byte*>(data), length * array.ElementSize()};
 }
@@ -43,8 +42,7 @@ std::vector<std::uint32_t> copy_words(Napi::Value value, const std::string& name
   return {words.begin(), words.end()};
 }
 
-InputBytes::InputBytes(std::size_t size)
-    : memory_(std::make_unique_for_overwrite<std::byte[]>(size)), size_(size) {
+InputBytes::InputBytes(std::size_t size) : memory_(std::make_unique_for_overwrite<std::byte[]>(size)), size_(size) {
   prefer_large_pages(span());
 }
 

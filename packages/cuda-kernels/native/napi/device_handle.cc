@@ -64,10 +64,10 @@ Napi::Function DeviceHandle::define(Napi::Env env) {
   return DefineClass(
       env, "Device",
       {InstanceMethod<&DeviceHandle::info>("info"), InstanceMethod<&DeviceHandle::allocate>("allocate"),
-       InstanceMethod<&DeviceHandle::export_memory>("exportMemory"),
-       InstanceMethod<&DeviceHandle::memory>("memory"), InstanceMethod<&DeviceHandle::upload>("upload"),
-       InstanceMethod<&DeviceHandle::fill>("fill"), InstanceMethod<&DeviceHandle::load>("load"),
-       InstanceMethod<&DeviceHandle::live_handles>("liveHandles"), InstanceMethod<&DeviceHandle::dispose>("dispose")});
+       InstanceMethod<&DeviceHandle::export_memory>("exportMemory"), InstanceMethod<&DeviceHandle::memory>("memory"),
+       InstanceMethod<&DeviceHandle::upload>("upload"), InstanceMethod<&DeviceHandle::fill>("fill"),
+       InstanceMethod<&DeviceHandle::load>("load"), InstanceMethod<&DeviceHandle::live_handles>("liveHandles"),
+       InstanceMethod<&DeviceHandle::dispose>("dispose")});
 }
 
 DeviceHandle::DeviceHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -137,8 +137,8 @@ Napi::Value DeviceHandle::upload(const Napi::CallbackInfo& info) {
     const auto offset = static_cast<std::size_t>(to_count(request.Get("offset"), "offset", kMaxBytes));
     const Napi::Value bytes = request.Get("bytes");
     check_open();
-    return state_->thread->post(
-        info.Env(), std::make_unique<UploadWorker>(info.Env(), state_->backend, memory, offset, bytes));
+    return state_->thread->post(info.Env(),
+                                std::make_unique<UploadWorker>(info.Env(), state_->backend, memory, offset, bytes));
   });
 }
 

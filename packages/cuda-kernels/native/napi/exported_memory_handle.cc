@@ -47,10 +47,10 @@ class WriteWorker final : public PromiseWorker {
 }  // namespace
 
 Napi::Function ExportedMemoryHandle::define(Napi::Env env) {
-  return DefineClass(env, "ExportedMemory",
-                     {InstanceMethod<&ExportedMemoryHandle::info>("info"),
-                      InstanceMethod<&ExportedMemoryHandle::write>("write"),
-                      InstanceMethod<&ExportedMemoryHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "ExportedMemory",
+      {InstanceMethod<&ExportedMemoryHandle::info>("info"), InstanceMethod<&ExportedMemoryHandle::write>("write"),
+       InstanceMethod<&ExportedMemoryHandle::dispose>("dispose")});
 }
 
 ExportedMemoryHandle::ExportedMemoryHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -82,8 +82,7 @@ Napi::Value ExportedMemoryHandle::write(const Napi::CallbackInfo& info) {
     // After the request was read: a getter of it may have disposed the memory, or begun a write.
     check_open();
     if (*is_writing_) throw Error("VG_ARGUMENT_INVALID", "a write to exported memory is under way", "await it first");
-    return run_on_pool(info.Env(),
-                       std::make_unique<WriteWorker>(info.Env(), memory_, is_writing_, offset, bytes));
+    return run_on_pool(info.Env(), std::make_unique<WriteWorker>(info.Env(), memory_, is_writing_, offset, bytes));
   });
 }
 

@@ -9,8 +9,8 @@
 namespace vitgraph::napi {
 
 Napi::Function FrameHandle::define(Napi::Env env) {
-  return DefineClass(env, "Frame",
-                     {InstanceMethod<&FrameHandle::append>("append"), InstanceMethod<&FrameHandle::dispose>("dispose")});
+  return DefineClass(
+      env, "Frame", {InstanceMethod<&FrameHandle::append>("append"), InstanceMethod<&FrameHandle::dispose>("dispose")});
 }
 
 FrameHandle::FrameHandle(const Napi::CallbackInfo& info) : ObjectWrap(info) {

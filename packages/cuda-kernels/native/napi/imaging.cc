@@ -182,7 +182,8 @@ class PatchifyWorker final : public ImagingWorker {
 
 struct CmykRequest {
   explicit CmykRequest(const ImagingRequest& request)
-      : pixels(static_cast<size_t>(request.count("pixels"))), cmyk(request.bytes("cmyk", checked_product({pixels, 4}))) {}
+      : pixels(static_cast<size_t>(request.count("pixels"))),
+        cmyk(request.bytes("cmyk", checked_product({pixels, 4}))) {}
 
   size_t result_bytes() const { return pixels * kChannels; }
 

@@ -32,8 +32,7 @@ std::size_t whole_units(const char* name, const InputBytes& bytes, std::size_t u
   const std::size_t size = bytes.span().size();
   if (size % unit_bytes == 0) return size / unit_bytes;
   throw Error("VG_ARGUMENT_INVALID", std::string(name) + " has " + std::to_string(size) +
-                                         " bytes, which are not whole " + unit + " of " +
-                                         std::to_string(unit_bytes));
+                                         " bytes, which are not whole " + unit + " of " + std::to_string(unit_bytes));
 }
 
 struct ConvertRequest {

@@ -97,8 +97,7 @@ class Checker {
       invalid(operand.name + " is " + name_of(actual) + ", expected f32, bf16 or f16");
     }
     const std::string expected = kind == "activation" ? name_of(activation_) : std::string(kind);
-    if (name_of(actual) != expected)
-      invalid(operand.name + " is " + name_of(actual) + ", expected " + expected);
+    if (name_of(actual) != expected) invalid(operand.name + " is " + name_of(actual) + ", expected " + expected);
   }
 
   /// The first operand says which of the two it is, and the others follow.

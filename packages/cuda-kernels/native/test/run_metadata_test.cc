@@ -139,8 +139,7 @@ void each_use_is_checked() {
   const std::int32_t few = ropes.add(DType::f32, {kNoDim, 5}, 4, ArenaName::weights);
   ropes.run(Kernel::rope, {x, positions, many, x}, {1});
   ropes.run(Kernel::rope, {x, positions, few, x}, {1});
-  expect("positions keep to the smallest table of angles",
-         run(ropes.program(), {1, 0}, {{positions, {0, 7}}}),
+  expect("positions keep to the smallest table of angles", run(ropes.program(), {1, 0}, {{positions, {0, 7}}}),
          "patch 0 is at (0, 7), and angles has 5 rows");
 }
 

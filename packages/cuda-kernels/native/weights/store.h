@@ -9,8 +9,10 @@ namespace vitgraph::weights {
 
 template <typename To>
 To store_as(float value) {
-  if constexpr (std::is_same_v<To, BFloat16>) return to_bfloat16(value);
-  else return value;
+  if constexpr (std::is_same_v<To, BFloat16>)
+    return to_bfloat16(value);
+  else
+    return value;
 }
 
 /// Calls `body` with a null pointer of the C++ type behind bf16 or f32.

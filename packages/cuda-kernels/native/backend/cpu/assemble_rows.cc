@@ -14,8 +14,8 @@ void assemble_rows(const Call& call) {
   const std::size_t learned_rows = learned.rows.at(call.counts);
   for (std::size_t row = 0; row < index.rows; ++row) {
     const std::int64_t target = *index.row(row);
-    const bool known = target < 0 ? static_cast<std::size_t>(-1 - target) < learned_rows
-                                  : static_cast<std::size_t>(target) < x.rows;
+    const bool known =
+        target < 0 ? static_cast<std::size_t>(-1 - target) < learned_rows : static_cast<std::size_t>(target) < x.rows;
     if (known) continue;
     call.bad_contents("row " + std::to_string(row) + " of index is " + std::to_string(target) + ", and the table has " +
                       std::to_string(x.rows) + " rows, beside " + std::to_string(learned_rows) + " learned ones");

@@ -236,7 +236,8 @@ void attention(const Call& call) {
     const TileTask task{
         part(q, first, rows), part(k, start, length), part(v, start, length), part(y, first, rows), head_size,
         base2_scale};
-    attend(task, TileProducts(call.engine), TileScratch(call.thread_scratch<float>(thread), head_size, call.engine.simd));
+    attend(task, TileProducts(call.engine),
+           TileScratch(call.thread_scratch<float>(thread), head_size, call.engine.simd));
   });
 }
 

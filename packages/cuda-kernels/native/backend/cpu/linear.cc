@@ -17,9 +17,9 @@ namespace vitgraph::cpu {
 namespace {
 
 // The first operands of every product.
-using operands::linear::X;
-using operands::linear::WEIGHT;
 using operands::linear::BIAS;
+using operands::linear::WEIGHT;
+using operands::linear::X;
 
 /// Minimum blocks per thread, so that a delayed thread does not delay the others for long.
 constexpr std::size_t kBlocksPerThread = 4;
@@ -70,31 +70,30 @@ void multiply(const Call& call, const Matrix<float>& y, std::size_t bias_operand
 
   const Blocking blocking(y.rows, y.columns, call.engine);
   const std::size_t row_blocks = divide_up(y.rows, blocking.rows);
-  call.engine.pool.parallel_for(
-      row_blocks * divide_up(y.columns, blocking.columns), [&](std::size_t chunk, int thread) {
-        // Down the rows first: the threads then share a block of weights in the outer caches.
-        const std::size_t row = chunk % row_blocks * blocking.rows;
-        const std::size_t column = chunk / row_blocks * blocking.columns;
-        const std::size_t rows = std::min(blocking.rows, y.rows - row);
-        const std::size_t columns = std::min(blocking.columns, y.columns - column);
-        float* sums = call.thread_scratch<float>(thread);
-        float* bias_row = sums + blocking.rows * blocking.columns;
-        float* scratch = bias_row + blocking.columns;
-        const std::byte* weight_block = weight.data + column * weight.row_stride * size_of(weight.dtype);
-        call.engine.gemm.multiply(
-            {x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
-            call.engine.simd, scratch, sums, blocking.columns);
-        if (call.has(bias_operand))
-          call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
-        for (std::size_t i = 0; i < rows; ++i) {
-          const float* residual = residual_row(row + i);
-          prepare(sums + i * blocking.columns, row + i, column, columns);
-          call.engine.simd.finish_row(sums + i * blocking.columns, call.has(bias_operand) ? bias_row : nullptr, function,
-                                      residual == nullptr ? nullptr : residual + column, y.row(row + i) + column,
-                                      columns);
-          finish(row + i, column, columns);
-        }
-      });
+  call.engine.pool.parallel_for(row_blocks * divide_up(y.columns, blocking.columns), [&](std::size_t chunk,
+                                                                                         int thread) {
+    // Down the rows first: the threads then share a block of weights in the outer caches.
+    const std::size_t row = chunk % row_blocks * blocking.rows;
+    const std::size_t column = chunk / row_blocks * blocking.columns;
+    const std::size_t rows = std::min(blocking.rows, y.rows - row);
+    const std::size_t columns = std::min(blocking.columns, y.columns - column);
+    float* sums = call.thread_scratch<float>(thread);
+    float* bias_row = sums + blocking.rows * blocking.columns;
+    float* scratch = bias_row + blocking.columns;
+    const std::byte* weight_block = weight.data + column * weight.row_stride * size_of(weight.dtype);
+    call.engine.gemm.multiply(
+        {x.row(row), x.row_stride, weight_block, weight.dtype, weight.row_stride, rows, columns, x.columns},
+        call.engine.simd, scratch, sums, blocking.columns);
+    if (call.has(bias_operand))
+      call.engine.simd.widen(bias.data + column * size_of(bias.dtype), bias.dtype, columns, bias_row);
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float* residual = residual_row(row + i);
+      prepare(sums + i * blocking.columns, row + i, column, columns);
+      call.engine.simd.finish_row(sums + i * blocking.columns, call.has(bias_operand) ? bias_row : nullptr, function,
+                                  residual == nullptr ? nullptr : residual + column, y.row(row + i) + column, columns);
+      finish(row + i, column, columns);
+    }
+  });
 }
 
 }  // namespace
@@ -108,8 +107,9 @@ std::size_t linear_scratch_bytes(const Program&, const Instruction&, const Engin
 void linear(const Call& call) {
   using namespace operands::linear;
   const auto residual = call.matrix<const float>(RESIDUAL);
-  multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
-           [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kAsTheyAre, kFinished);
+  multiply(
+      call, call.matrix<float>(Y), BIAS, activation_of(call),
+      [&](std::size_t row) { return call.has(RESIDUAL) ? residual.row(row) : nullptr; }, kAsTheyAre, kFinished);
 }
 
 void linear_gather_rows(const Call& call) {
@@ -117,8 +117,9 @@ void linear_gather_rows(const Call& call) {
   const auto table = call.matrix<const float>(TABLE);
   const auto index = call.matrix<const std::int32_t>(INDEX);
   check_row_index(call, index, table.rows);
-  multiply(call, call.matrix<float>(Y), BIAS, activation_of(call),
-           [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kAsTheyAre, kFinished);
+  multiply(
+      call, call.matrix<float>(Y), BIAS, activation_of(call),
+      [&](std::size_t row) { return table.row(static_cast<std::size_t>(*index.row(row))); }, kAsTheyAre, kFinished);
 }
 
 namespace {
@@ -140,10 +141,13 @@ void linear_statistics(const Call& call) {
   if (call.has(INDEX) != call.has(TABLE)) call.bad_contents("a table and an index come together");
   check_statistics(call, statistics.columns);
   if (call.has(INDEX)) check_row_index(call, index, table.rows);
-  multiply(call, y, BIAS, Activation::none, [&](std::size_t row) -> const float* {
-    if (call.has(INDEX)) return table.row(static_cast<std::size_t>(*index.row(row)));
-    return call.has(RESIDUAL) ? residual.row(row) : nullptr;
-  }, kAsTheyAre, kFinished);
+  multiply(
+      call, y, BIAS, Activation::none,
+      [&](std::size_t row) -> const float* {
+        if (call.has(INDEX)) return table.row(static_cast<std::size_t>(*index.row(row)));
+        return call.has(RESIDUAL) ? residual.row(row) : nullptr;
+      },
+      kAsTheyAre, kFinished);
   for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
     const float* values = y.row(row);
     double sum = 0;
@@ -217,7 +221,8 @@ struct Normalise {
         centred(call.count(1) == 1),
         epsilon(call.number(2)) {
     check_statistics(call, statistics.columns);
-    const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 && columns % (statistics.rows / rows) == 0);
+    const bool whole = rows == 0 || (statistics.rows >= rows && statistics.rows % rows == 0 &&
+                                     columns % (statistics.rows / rows) == 0);
     if (!whole) call.bad_contents("the rows of statistics do not divide into those of x");
   }
 

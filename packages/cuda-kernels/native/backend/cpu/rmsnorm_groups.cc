@@ -20,8 +20,10 @@ void rmsnorm_groups(const Call& call) {
   const Simd& simd = call.engine.simd;
   // Widened once, by this thread, in its scratch; the others only read it.
   float* weight = call.thread_scratch<float>(0);
-  if (call.has(WEIGHT)) simd.widen(call.step.operands[WEIGHT].data, call.step.operands[WEIGHT].dtype, columns, weight);
-  else std::fill_n(weight, columns, 1.0f);
+  if (call.has(WEIGHT))
+    simd.widen(call.step.operands[WEIGHT].data, call.step.operands[WEIGHT].dtype, columns, weight);
+  else
+    std::fill_n(weight, columns, 1.0f);
   for_each_row(call, y.rows, y.columns, [&](std::size_t row) {
     for (std::size_t start = 0; start < y.columns; start += columns)
       simd.rmsnorm_row(x.row(row) + start, weight, epsilon, y.row(row) + start, columns);

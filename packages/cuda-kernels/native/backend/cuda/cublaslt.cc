@@ -48,11 +48,12 @@ struct CublasLt::Api {
   Status (*preference_create)(Descriptor*);
   Status (*preference_destroy)(Descriptor);
   Status (*preference_set)(Descriptor, int attribute, const void* value, std::size_t bytes);
-  Status (*heuristic)(Handle, Descriptor matmul, Descriptor a, Descriptor b, Descriptor c, Descriptor d, Descriptor preference,
-                      int requested, HeuristicResult* results, int* returned);
+  Status (*heuristic)(Handle, Descriptor matmul, Descriptor a, Descriptor b, Descriptor c, Descriptor d,
+                      Descriptor preference, int requested, HeuristicResult* results, int* returned);
   Status (*matmul)(Handle, Descriptor matmul, const void* alpha, const void* a, Descriptor a_layout, const void* b,
-                   Descriptor b_layout, const void* beta, const void* c, Descriptor c_layout, void* d, Descriptor d_layout,
-                   const MatmulAlgorithm* algorithm, void* workspace, std::size_t workspace_bytes, cudaStream_t stream);
+                   Descriptor b_layout, const void* beta, const void* c, Descriptor c_layout, void* d,
+                   Descriptor d_layout, const MatmulAlgorithm* algorithm, void* workspace, std::size_t workspace_bytes,
+                   cudaStream_t stream);
 };
 
 class MatmulPlan {
@@ -78,10 +79,12 @@ class MatmulPlan {
     const auto columns = static_cast<std::uint64_t>(shape_.columns);
     const auto depth = static_cast<std::uint64_t>(shape_.depth);
     return api_.matmul_create(&matmul, kCompute32F, kReal32F) == kSuccess && set(kTransposeA, kTranspose) &&
-           set(kEpilogue, epilogue) && (!shape_.bias || (set(kBiasPointer, pointers.bias) && set(kBiasType, kRealBf16))) &&
+           set(kEpilogue, epilogue) &&
+           (!shape_.bias || (set(kBiasPointer, pointers.bias) && set(kBiasType, kRealBf16))) &&
            api_.layout_create(&a, kRealBf16, depth, columns, shape_.weight_stride) == kSuccess &&
            api_.layout_create(&b, kRealBf16, depth, rows, shape_.x_stride) == kSuccess &&
-           api_.layout_create(&c, kRealBf16, columns, rows, shape_.residual ? shape_.residual_stride : shape_.y_stride) == kSuccess &&
+           api_.layout_create(&c, kRealBf16, columns, rows,
+                              shape_.residual ? shape_.residual_stride : shape_.y_stride) == kSuccess &&
            api_.layout_create(&d, kRealBf16, columns, rows, shape_.y_stride) == kSuccess;
   }
 
@@ -117,12 +120,14 @@ bool resolve_all(void* library, CublasLt::Api& api) {
          resolve(library, "cublasLtMatmulPreferenceCreate", api.preference_create) &&
          resolve(library, "cublasLtMatmulPreferenceDestroy", api.preference_destroy) &&
          resolve(library, "cublasLtMatmulPreferenceSetAttribute", api.preference_set) &&
-         resolve(library, "cublasLtMatmulAlgoGetHeuristic", api.heuristic) && resolve(library, "cublasLtMatmul", api.matmul);
+         resolve(library, "cublasLtMatmulAlgoGetHeuristic", api.heuristic) &&
+         resolve(library, "cublasLtMatmul", api.matmul);
 }
 
 }  // namespace
 
-std::shared_ptr<CublasLt> CublasLt::open(const std::vector<std::string>& candidates, std::vector<std::string>& attempts) {
+std::shared_ptr<CublasLt> CublasLt::open(const std::vector<std::string>& candidates,
+                                         std::vector<std::string>& attempts) {
   for (const std::string& path : candidates) {
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
@@ -178,17 +183,19 @@ std::vector<MatmulAlgorithm> CublasLt::propose(const MatmulPlan& plan) const {
   api_->preference_destroy(preference);
   std::vector<MatmulAlgorithm> algorithms;
   for (int i = 0; status == kSuccess && i < returned; ++i) {
-    if (results[static_cast<std::size_t>(i)].state == kSuccess) algorithms.push_back(results[static_cast<std::size_t>(i)].algorithm);
+    if (results[static_cast<std::size_t>(i)].state == kSuccess)
+      algorithms.push_back(results[static_cast<std::size_t>(i)].algorithm);
   }
   return algorithms;
 }
 
-bool CublasLt::run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm, cudaStream_t stream) const {
+bool CublasLt::run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm,
+                   cudaStream_t stream) const {
   const float one = 1.0f;
   const float beta = plan.shape().residual ? 1.0f : 0.0f;
   const void* c = plan.shape().residual ? pointers.residual : pointers.y;
-  return api_->matmul(handle_, plan.matmul, &one, pointers.weight, plan.a, pointers.x, plan.b, &beta, c, plan.c, pointers.y,
-                      plan.d, &algorithm, workspace_->data(), workspace_->size_bytes(), stream) == kSuccess;
+  return api_->matmul(handle_, plan.matmul, &one, pointers.weight, plan.a, pointers.x, plan.b, &beta, c, plan.c,
+                      pointers.y, plan.d, &algorithm, workspace_->data(), workspace_->size_bytes(), stream) == kSuccess;
 }
 
 }  // namespace vitgraph::cuda

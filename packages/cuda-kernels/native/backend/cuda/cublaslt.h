@@ -65,7 +65,8 @@ class CublasLt {
   /// The library's heuristic results, best first.
   std::vector<MatmulAlgorithm> propose(const MatmulPlan& plan) const;
   /// False if the library rejects the algorithm for this plan.
-  bool run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm, cudaStream_t stream) const;
+  bool run(const MatmulPlan& plan, const LinearPointers& pointers, const MatmulAlgorithm& algorithm,
+           cudaStream_t stream) const;
 
   struct Api;
 

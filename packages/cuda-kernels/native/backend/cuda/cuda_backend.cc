@@ -33,7 +33,9 @@ IoShares io_shares(const Program& program) {
   return {end - begin, program.arena_bytes[static_cast<std::size_t>(ArenaName::io)] - (end - begin)};
 }
 
-std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -47,15 +49,16 @@ class CudaBackend final : public Backend {
     const cudaDeviceProp& properties = device_->properties();
     const std::string library = device_->cublaslt() ? device_->cublaslt()->path() : "not found";
     info_ = {"cuda",
-             std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) + " multiprocessors, CUDA " +
-                 version_text(CUDART_VERSION),
+             std::string(properties.name) + ", " + std::to_string(properties.multiProcessorCount) +
+                 " multiprocessors, CUDA " + version_text(CUDART_VERSION),
              {{"computeCapability", std::to_string(properties.major) + "." + std::to_string(properties.minor)},
               {"memoryBytes", static_cast<double>(properties.totalGlobalMem)},
               {"pciBusId", device_->pci_bus_id()},
               {"driver", version_text(device_->driver_version())},
               {"cublasLt", library}}};
     std::string attempts;
-    for (const std::string& attempt : device_->cublaslt_attempts()) attempts += (attempts.empty() ? "" : "; ") + attempt;
+    for (const std::string& attempt : device_->cublaslt_attempts())
+      attempts += (attempts.empty() ? "" : "; ") + attempt;
     if (!device_->cublaslt() && !attempts.empty()) info_.facts.push_back({"cublasLtTried", attempts});
   }
 
@@ -91,7 +94,8 @@ class CudaBackend final : public Backend {
   void fill(Memory& memory, std::uint8_t byte) override {
     device_->activate();
     device_->gate().wait();
-    check(cudaMemsetAsync(static_cast<DeviceMemory&>(memory).data(), byte, memory.size_bytes(), device_->stream()), "cannot fill memory");
+    check(cudaMemsetAsync(static_cast<DeviceMemory&>(memory).data(), byte, memory.size_bytes(), device_->stream()),
+          "cannot fill memory");
     check(cudaStreamSynchronize(device_->stream()), "cannot fill memory");
   }
 
@@ -114,6 +118,8 @@ class CudaBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options) { return std::make_unique<CudaBackend>(options); }
+std::unique_ptr<Backend> create_cuda_backend(const CudaOptions& options) {
+  return std::make_unique<CudaBackend>(options);
+}
 
 }  // namespace vitgraph::cuda

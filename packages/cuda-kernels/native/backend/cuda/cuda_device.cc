@@ -16,9 +16,10 @@ CudaDevice::CudaDevice(const CudaOptions& options)
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || ordinal_ >= count) {
     cudaGetLastError();
-    const std::string fact = status == cudaSuccess ? "there are " + std::to_string(count) + " CUDA devices, and device " +
-                                                         std::to_string(ordinal_) + " was asked for"
-                                                   : std::string("no CUDA device can be used (") + cudaGetErrorString(status) + ")";
+    const std::string fact = status == cudaSuccess
+                                 ? "there are " + std::to_string(count) + " CUDA devices, and device " +
+                                       std::to_string(ordinal_) + " was asked for"
+                                 : std::string("no CUDA device can be used (") + cudaGetErrorString(status) + ")";
     throw Error("VG_BACKEND_UNAVAILABLE", fact, "check `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use backend \"cpu\"");
   }
   activate();

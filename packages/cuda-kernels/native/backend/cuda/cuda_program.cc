@@ -29,11 +29,16 @@ CudaProgram::CudaProgram(std::shared_ptr<CudaDevice> device, Program program, co
   }
   device_control_ = std::make_unique<DeviceMemory>(control_.size_bytes());
   attention_work_ = std::make_unique<DeviceMemory>(sizeof(kernels::sm90::AttentionWork));
-  check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()), "cannot clear the attention's work counter");
+  check(cudaMemset(attention_work_->data(), 0, attention_work_->size_bytes()),
+        "cannot clear the attention's work counter");
   // The compute stream does not wait for the default stream.
   check(cudaStreamSynchronize(cudaStreamLegacy), "cannot clear the attention's work counter");
-  const StepParts parts{*device_,  memory_, control_, device_control_->data(),
-                        reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data()), linears_};
+  const StepParts parts{*device_,
+                        memory_,
+                        control_,
+                        device_control_->data(),
+                        reinterpret_cast<kernels::sm90::AttentionWork*>(attention_work_->data()),
+                        linears_};
   steps_.reserve(program_.instructions.size());
   for (std::size_t i = 0; i < program_.instructions.size(); ++i) {
     steps_.push_back({name_of(program_, i), step_maker(program_.instructions[i].kernel)(StepContext(parts, i))});
@@ -54,7 +59,8 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
   device_->activate();
   metadata_.check(submission);
   const auto place_of = [&](const Transfer& transfer) {
-    return memory_.address(static_cast<std::int32_t>(transfer.buffer - program_.buffers.data())) + transfer.offset_bytes;
+    return memory_.address(static_cast<std::int32_t>(transfer.buffer - program_.buffers.data())) +
+           transfer.offset_bytes;
   };
   std::vector<UploadRing::Piece> inputs;
   const auto bounds = [&](std::int32_t list) { return metadata_.words(submission, list); };
@@ -63,12 +69,15 @@ std::unique_ptr<Run> CudaProgram::begin(const Submission& submission, const std:
   }
   for (const Transfer& input : submission.inputs) inputs.push_back({place_of(input), input.bytes});
   std::vector<DownloadBuffer::Piece> outputs;
-  for (const Transfer& output : submission.outputs) outputs.push_back({place_of(output), output.bytes, output.buffer->dtype});
+  for (const Transfer& output : submission.outputs)
+    outputs.push_back({place_of(output), output.bytes, output.buffer->dtype});
   device_->uploads().send(inputs, [&] { device_->gate().wait(); });
   auto run = std::make_unique<CudaRun>(device_, std::move(outputs), cancelled);
   run->note_start();
-  if (graph_) graph_->launch();
-  else launch_all(true);
+  if (graph_)
+    graph_->launch();
+  else
+    launch_all(true);
   run->note_end();
   return run;
 }
@@ -112,16 +121,17 @@ void CudaProgram::fill_placeholder_positions() {
   for (const Instruction& instruction : program_.instructions) {
     const bool reads_norm = instruction.kernel == Kernel::linear_norm_rope;
     if (instruction.kernel != Kernel::linear_rope && !reads_norm) continue;
-    const auto [positions, table] = reads_norm
-                                        ? std::pair(operands::linear_norm_rope::POSITIONS, operands::linear_norm_rope::ANGLES)
-                                        : std::pair(operands::linear_rope::POSITIONS, operands::linear_rope::ANGLES);
+    const auto [positions, table] =
+        reads_norm ? std::pair(operands::linear_norm_rope::POSITIONS, operands::linear_norm_rope::ANGLES)
+                   : std::pair(operands::linear_rope::POSITIONS, operands::linear_rope::ANGLES);
     const auto angles = static_cast<std::int32_t>(memory_.buffer(instruction.operands[table]).rows.plus);
     const auto [known, added] = limits.emplace(instruction.operands[positions], angles);
     known->second = std::min(known->second, angles);
   }
   for (const auto& [target, limit] : limits) {
     const auto stride = static_cast<std::size_t>(memory_.buffer(target).row_stride);
-    std::vector<std::int32_t> positions(static_cast<std::size_t>(memory_.row_capacity(memory_.buffer(target).rows)) * stride);
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(memory_.row_capacity(memory_.buffer(target).rows)) *
+                                        stride);
     for (std::size_t row = 0; row * stride < positions.size(); ++row) {
       const auto i = static_cast<std::int32_t>(row);
       const std::int32_t position[] = {i / kGridWidth % limit, i % kGridWidth % limit};

@@ -15,7 +15,8 @@ CudaRun::~CudaRun() { open_gate(); }
 RunResult CudaRun::finish() {
   if (cancelled_.load(std::memory_order_relaxed)) throw Cancelled();
   device_->activate();
-  RunResult result{0, device_->downloads().collect(outputs_, [this] { open_gate(); }, cancelled_)};
+  RunResult result{0, device_->downloads().collect(
+                          outputs_, [this] { open_gate(); }, cancelled_)};
   result.duration_ms = timer_.milliseconds();
   return result;
 }

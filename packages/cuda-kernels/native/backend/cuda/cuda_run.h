@@ -15,7 +15,8 @@ namespace vitgraph::cuda {
 class CudaRun final : public Run {
  public:
   /// Closes the gate, which must be open. The kernels launched next belong to this run.
-  CudaRun(std::shared_ptr<CudaDevice> device, std::vector<DownloadBuffer::Piece> outputs, const std::atomic<bool>& cancelled);
+  CudaRun(std::shared_ptr<CudaDevice> device, std::vector<DownloadBuffer::Piece> outputs,
+          const std::atomic<bool>& cancelled);
   ~CudaRun() override;
 
   /// Called before and after the launch, on the beginning thread.

@@ -37,7 +37,8 @@ std::size_t behind_page(const std::byte* address) {
 
 }  // namespace
 
-DownloadBuffer::DownloadBuffer(cudaStream_t compute) : compute_(compute), stream_(make_stream()), pool_(copy_threads()) {
+DownloadBuffer::DownloadBuffer(cudaStream_t compute)
+    : compute_(compute), stream_(make_stream()), pool_(copy_threads()) {
   for (std::size_t i = 0; i < kChunks; ++i)
     chunks_.push_back(std::unique_ptr<Chunk>(new Chunk{PinnedMemory(kChunkBytes), Event()}));
 }
@@ -56,7 +57,7 @@ void DownloadBuffer::reserve(std::size_t bytes) {
 }
 
 std::vector<std::int64_t> DownloadBuffer::collect(std::span<const Piece> pieces, const std::function<void()>& saved,
-                                          const std::atomic<bool>& cancelled) {
+                                                  const std::atomic<bool>& cancelled) {
   {
     const std::lock_guard lock(mutex_);
     memory_ = reserved_;
@@ -93,7 +94,7 @@ std::vector<std::int64_t> DownloadBuffer::collect(std::span<const Piece> pieces,
 }
 
 std::vector<DownloadBuffer::Part> DownloadBuffer::next_parts(std::span<const Piece> pieces, std::size_t& piece,
-                                             std::size_t& offset) const {
+                                                             std::size_t& offset) const {
   std::vector<Part> parts;
   std::size_t used = 0;
   while (piece < pieces.size() && used < memory_->size_bytes()) {
@@ -137,18 +138,18 @@ void DownloadBuffer::download(const Piece& piece, const Part& part, std::int64_t
     const bool large = is_large(piece.to);
     const std::size_t room = kChunkBytes - (large ? behind_page(piece.to.data() + offset) : 0);
     const std::size_t bytes = std::min(part.bytes - done, room);
-    check(
-        cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost, stream_.get()),
-        "cannot copy from the device");
+    check(cudaMemcpyAsync(chunk.memory.data(), memory_->data() + part.at + done, bytes, cudaMemcpyDeviceToHost,
+                          stream_.get()),
+          "cannot copy from the device");
     chunk.arrived.record(stream_.get());
     in_transfer_.push_back({&chunk,
-                           {.to = piece.to.subspan(offset, bytes),
-                            .from = chunk.memory.data(),
-                            .part_bytes = part_bytes(piece.to),
-                            .dtype = piece.dtype,
-                            .first_element = static_cast<std::int64_t>(offset / size_of(piece.dtype)),
-                            .first_non_finite = &first_non_finite,
-                            .parts_left = &chunk.parts_left}});
+                            {.to = piece.to.subspan(offset, bytes),
+                             .from = chunk.memory.data(),
+                             .part_bytes = part_bytes(piece.to),
+                             .dtype = piece.dtype,
+                             .first_element = static_cast<std::int64_t>(offset / size_of(piece.dtype)),
+                             .first_non_finite = &first_non_finite,
+                             .parts_left = &chunk.parts_left}});
     done += bytes;
   }
 }

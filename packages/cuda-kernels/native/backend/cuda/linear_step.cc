@@ -54,24 +54,25 @@ std::string key_of(const LinearTools& tools, const kernels::LinearOperands& o, k
   const auto number = [](auto value) { return std::to_string(value) + " "; };
   const std::uint32_t alignment = alignment_of(o);
   // A build with other tiles, or tiles of other speed, has other results.
-  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + "v" + number(kTileVersion) +
-         number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
+  return tools.machine + " linear of " + number(std::size(kernels::sm90::kLinearTileNames)) + "v" +
+         number(kTileVersion) + number(o.rows.capacity) + number(o.columns) + number(o.inner) + number(o.x.row_stride) +
          number(o.y.row_stride) + number(static_cast<int>(activation)) +
          (o.weight.row_stride != o.inner ? "weight rows of " + number(o.weight.row_stride) : "") +
          (alignment < 256 ? "aligned to " + number(alignment) : "") + (o.bias != nullptr ? "bias " : "") +
          (o.residual.data != nullptr ? "residual " : "") + (o.residual_rows != nullptr ? "rows " : "") +
          (o.statistics.data != nullptr ? "statistics " : "") + (o.norm.statistics.data != nullptr ? "norm " : "") +
-         (loses_residual(o, activation) ? "in place " : "") +
-         (o.rotation.angles.data != nullptr ? "rotation" : "");
+         (loses_residual(o, activation) ? "in place " : "") + (o.rotation.angles.data != nullptr ? "rotation" : "");
 }
 
 }  // namespace
 
-LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands, kernels::Activation activation)
+LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& operands,
+                       kernels::Activation activation)
     : key_(key_of(tools, operands, activation)) {
   add_own(tools, operands, activation);
   // The library supports no residual with a row table, no statistics and no norms.
-  const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr && operands.norm.statistics.data == nullptr;
+  const bool known = operands.residual_rows == nullptr && operands.statistics.data == nullptr &&
+                     operands.norm.statistics.data == nullptr;
   if (tools.cublaslt && known && !loses_residual(operands, activation)) add_cublaslt(tools, operands, activation);
   choose(tools.cache);
 }
@@ -79,7 +80,8 @@ LinearStep::LinearStep(const LinearTools& tools, const kernels::LinearOperands& 
 bool LinearStep::choose(const AlgorithmCache& cache) {
   const auto remembered = cache.find(key_);
   if (!remembered) return false;
-  const auto found = std::find_if(candidates_.begin(), candidates_.end(), [&](const Candidate& candidate) { return candidate.name == *remembered; });
+  const auto found = std::find_if(candidates_.begin(), candidates_.end(),
+                                  [&](const Candidate& candidate) { return candidate.name == *remembered; });
   if (found == candidates_.end()) return false;
   chosen_ = static_cast<std::size_t>(found - candidates_.begin());
   return true;
@@ -90,27 +92,29 @@ void LinearStep::add_own(const LinearTools& tools, const kernels::LinearOperands
   const bool both = activation != kernels::Activation::none && o.residual.data != nullptr;
   if (!tools.is_hopper || both || !kernels::linear_takes_vectors(o)) {
     candidates_.push_back({"portable", false, [=](const kernels::Launch& launch) {
-                       return kernels::smxx::launch_linear(launch, o, activation);
-                     }});
+                             return kernels::smxx::launch_linear(launch, o, activation);
+                           }});
     return;
   }
   // The tile with the lowest estimate comes first: it runs if nothing was measured.
   auto best = kernels::sm90::choose_linear_tile({o.rows.capacity, o.columns, o.inner}, tools.multiprocessors);
   // The largest tile leaves no shared memory for norms.
   const bool norm = o.norm.statistics.data != nullptr;
-  if (norm && best == kernels::sm90::LinearTile::rows256_columns192) best = kernels::sm90::LinearTile::rows192_columns192_cluster1x2;
+  if (norm && best == kernels::sm90::LinearTile::rows256_columns192)
+    best = kernels::sm90::LinearTile::rows192_columns192_cluster1x2;
   for (const bool first : {true, false}) {
     for (std::size_t i = 0; i < std::size(kernels::sm90::kLinearTileNames); ++i) {
       const auto tile = static_cast<kernels::sm90::LinearTile>(i);
       if ((tile == best) != first || (norm && tile == kernels::sm90::LinearTile::rows256_columns192)) continue;
-      candidates_.push_back({std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false, [=](const kernels::Launch& launch) {
-                         return kernels::sm90::launch_linear(launch, o, activation, tile);
-                       }});
+      candidates_.push_back(
+          {std::string("hopper ") + kernels::sm90::kLinearTileNames[i], false,
+           [=](const kernels::Launch& launch) { return kernels::sm90::launch_linear(launch, o, activation, tile); }});
     }
   }
 }
 
-void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& o, kernels::Activation activation) {
+void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOperands& o,
+                              kernels::Activation activation) {
   using kernels::Activation;
   // The library adds the residual before the activation, and of our activations supports only tanh GELU. Anything else
   // runs as separate kernels.
@@ -139,21 +143,23 @@ void LinearStep::add_cublaslt(const LinearTools& tools, const kernels::LinearOpe
   int index = 0;
   for (const MatmulAlgorithm& algorithm : tools.cublaslt->propose(*plan)) {
     candidates_.push_back({"cublaslt " + std::to_string(index++), true,
-                     [=, library = tools.cublaslt](const kernels::Launch& launch) -> cudaError_t {
-                       if (!library->run(*plan, pointers, algorithm, launch.stream)) return cudaErrorNotSupported;
-                       if (rotation_after) return kernels::smxx::launch_rope_pairs(launch, o.rotation, o.y, o.rows);
-                       if (activation_after) {
-                         const cudaError_t status =
-                             kernels::smxx::launch_activation(launch, {y, o.y, o.rows, o.columns}, activation);
-                         if (status != cudaSuccess) return status;
-                       }
-                       if (!residual_after) return cudaSuccess;
-                       return kernels::smxx::launch_add(launch, {y, o.residual, o.y, o.rows, o.columns});
-                     }});
+                           [=, library = tools.cublaslt](const kernels::Launch& launch) -> cudaError_t {
+                             if (!library->run(*plan, pointers, algorithm, launch.stream)) return cudaErrorNotSupported;
+                             if (rotation_after)
+                               return kernels::smxx::launch_rope_pairs(launch, o.rotation, o.y, o.rows);
+                             if (activation_after) {
+                               const cudaError_t status =
+                                   kernels::smxx::launch_activation(launch, {y, o.y, o.rows, o.columns}, activation);
+                               if (status != cudaSuccess) return status;
+                             }
+                             if (!residual_after) return cudaSuccess;
+                             return kernels::smxx::launch_add(launch, {y, o.residual, o.y, o.rows, o.columns});
+                           }});
   }
 }
 
-void LinearStep::autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache) {
+void LinearStep::autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch,
+                          AlgorithmCache& cache) {
   LinearStep& first = *steps.front();
   if (first.candidates_.size() == 1) return;
   if (first.choose(cache)) {

@@ -37,7 +37,8 @@ class LinearStep {
 
   /// Finds the fastest candidate for steps of one key, unless the cache has it. The steps are timed one after another,
   /// as in a run, so that each reads its weights from memory and not from L2. Operands must hold readable data.
-  static void autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch, AlgorithmCache& cache);
+  static void autotune(const std::vector<std::shared_ptr<LinearStep>>& steps, const kernels::Launch& launch,
+                       AlgorithmCache& cache);
 
  private:
   struct Candidate {

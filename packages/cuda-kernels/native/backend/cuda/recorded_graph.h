@@ -36,7 +36,8 @@ class RecordedGraph {
   ~RecordedGraph() {
     if (graph_ != nullptr) cudaGraphExecDestroy(graph_);
   }
-  RecordedGraph(RecordedGraph&& other) noexcept : stream_(other.stream_), graph_(std::exchange(other.graph_, nullptr)) {}
+  RecordedGraph(RecordedGraph&& other) noexcept
+      : stream_(other.stream_), graph_(std::exchange(other.graph_, nullptr)) {}
   RecordedGraph& operator=(RecordedGraph&&) = delete;
 
   /// Launches on the stream of the capture.

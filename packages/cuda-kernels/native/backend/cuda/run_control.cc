@@ -37,8 +37,7 @@ const RunControl::Table& RunControl::table(const TableKey& key) {
 }
 
 std::span<const RunControl::Piece> RunControl::write(
-    std::span<const std::uint32_t> counts,
-    const std::function<std::vector<std::int32_t>(std::int32_t list)>& bounds) {
+    std::span<const std::uint32_t> counts, const std::function<std::vector<std::int32_t>(std::int32_t list)>& bounds) {
   write_counts(counts);
   for (std::size_t i = 0; i < tables_.size(); ++i) write_tiles(i, bounds(tables_[i].key.list));
   return pieces_;

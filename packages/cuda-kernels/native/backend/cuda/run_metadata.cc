@@ -101,8 +101,7 @@ RunMetadata::RunMetadata(const Program& program) : program_(program) {
         add({Role::cu_seqlens, at[CU_SEQLENS], {0, 0, 0}, at[Q]});
         break;
       }
-      default:
-        break;
+      default: break;
     }
   }
   for (std::size_t i = 0; i < program.instructions.size(); ++i) check_not_written(i);
@@ -144,19 +143,11 @@ void RunMetadata::check_not_written(std::size_t instruction) const {
 void RunMetadata::check(const Submission& submission) const {
   for (const Index& index : indices_) {
     switch (index.role) {
-      case Role::patch_sources:
-        check_sources(submission, index);
-        break;
-      case Role::positions:
-        check_positions(submission, index);
-        break;
-      case Role::cu_seqlens:
-        check_bounds(submission, index);
-        break;
+      case Role::patch_sources: check_sources(submission, index); break;
+      case Role::positions: check_positions(submission, index); break;
+      case Role::cu_seqlens: check_bounds(submission, index); break;
       case Role::row_index:
-      case Role::scatter_index:
-        check_rows(submission, index);
-        break;
+      case Role::scatter_index: check_rows(submission, index); break;
     }
   }
 }
@@ -184,7 +175,8 @@ std::vector<std::int32_t> RunMetadata::words(const Submission& submission, std::
   return words;
 }
 
-std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submission& submission, std::int32_t buffer) const {
+std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submission& submission,
+                                                                     std::int32_t buffer) const {
   const Buffer& target = program_.buffers[static_cast<std::size_t>(buffer)];
   std::vector<std::pair<std::size_t, std::size_t>> stretches;
   for (const Transfer& input : submission.inputs) {
@@ -196,8 +188,10 @@ std::vector<std::pair<std::size_t, std::size_t>> RunMetadata::filled(const Submi
   std::sort(stretches.begin(), stretches.end());
   std::size_t last = 0;
   for (std::size_t i = 1; i < stretches.size(); ++i) {
-    if (stretches[i].first > stretches[last].second) stretches[++last] = stretches[i];
-    else stretches[last].second = std::max(stretches[last].second, stretches[i].second);
+    if (stretches[i].first > stretches[last].second)
+      stretches[++last] = stretches[i];
+    else
+      stretches[last].second = std::max(stretches[last].second, stretches[i].second);
   }
   if (!stretches.empty()) stretches.resize(last + 1);
   return stretches;
@@ -211,15 +205,16 @@ void RunMetadata::check_sources(const Submission& submission, const Index& index
   for (std::size_t row = 0; row < sources.size(); ++row) {
     const auto source = static_cast<std::uint32_t>(sources[row]);
     const std::size_t format = source & 3u;
-    if (format >= index.limits.size()) bad("patch " + std::to_string(row) + " has pixel format " + std::to_string(format));
+    if (format >= index.limits.size())
+      bad("patch " + std::to_string(row) + " has pixel format " + std::to_string(format));
     const std::size_t begin = source & ~std::size_t{3};
     const std::size_t end = begin + index.limits[format];
     const auto holds = [&](const auto& stretch) { return stretch.first <= begin && end <= stretch.second; };
     if (guess < pixels.size() && holds(pixels[guess])) continue;
     guess = static_cast<std::size_t>(std::find_if(pixels.begin(), pixels.end(), holds) - pixels.begin());
     if (guess == pixels.size()) {
-      bad("patch " + std::to_string(row) + " has its pixels at bytes " + std::to_string(begin) + " to " + std::to_string(end) +
-          ", which this run does not bring");
+      bad("patch " + std::to_string(row) + " has its pixels at bytes " + std::to_string(begin) + " to " +
+          std::to_string(end) + ", which this run does not bring");
     }
   }
 }
@@ -244,10 +239,13 @@ void RunMetadata::check_rows(const Submission& submission, const Index& index) c
   const std::size_t learned = index.limits[0];
   std::vector<bool> named(index.role == Role::scatter_index ? table_rows : 0);
   // Text is made for bad rows only: a batch has hundreds of thousands of indices.
-  const auto row = [&](std::size_t at) { return "row " + std::to_string(at / columns) + " of index is " + std::to_string(rows[at]); };
+  const auto row = [&](std::size_t at) {
+    return "row " + std::to_string(at / columns) + " of index is " + std::to_string(rows[at]);
+  };
   for (std::size_t at = 0; at < rows.size(); ++at) {
     const std::int64_t value = rows[at];
-    const bool known = value < 0 ? static_cast<std::size_t>(-1 - value) < learned : static_cast<std::size_t>(value) < table_rows;
+    const bool known =
+        value < 0 ? static_cast<std::size_t>(-1 - value) < learned : static_cast<std::size_t>(value) < table_rows;
     if (!known) {
       bad(row(at) + ", and the table has " + std::to_string(table_rows) + " rows" +
           (learned > 0 ? ", beside " + std::to_string(learned) + " learned ones" : ""));
@@ -269,7 +267,8 @@ void RunMetadata::check_bounds(const Submission& submission, const Index& index)
   if (bounds[0] != 0) bad("cu_seqlens starts at " + std::to_string(bounds[0]) + " instead of 0");
   for (std::size_t i = 1; i < bounds.size(); ++i) {
     if (bounds[i] >= bounds[i - 1]) continue;
-    bad("cu_seqlens falls from " + std::to_string(bounds[i - 1]) + " to " + std::to_string(bounds[i]) + " at row " + std::to_string(i));
+    bad("cu_seqlens falls from " + std::to_string(bounds[i - 1]) + " to " + std::to_string(bounds[i]) + " at row " +
+        std::to_string(i));
   }
   if (static_cast<std::size_t>(bounds.back()) != rows) {
     bad("cu_seqlens ends at " + std::to_string(bounds.back()) + ", and there are " + std::to_string(rows) + " patches");

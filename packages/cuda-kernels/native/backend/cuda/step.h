@@ -109,6 +109,7 @@ StepLaunch standardize_step(const StepContext& at);
 
 /// The tile table that an attention instruction reads. Tables get their offsets in the control block before the block
 /// is allocated on the device.
-RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device, const Instruction& instruction);
+RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device,
+                                     const Instruction& instruction);
 
 }  // namespace vitgraph::cuda

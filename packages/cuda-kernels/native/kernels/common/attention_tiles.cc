@@ -39,9 +39,8 @@ std::size_t AttentionTiler::write(std::span<const std::int32_t> cu_seqlens, std:
   };
   order_.resize(cu_seqlens.empty() ? 0 : cu_seqlens.size() - 1);
   std::iota(order_.begin(), order_.end(), 0);
-  std::sort(order_.begin(), order_.end(), [&](std::int32_t a, std::int32_t b) {
-    return length(a) != length(b) ? length(a) > length(b) : a < b;
-  });
+  std::sort(order_.begin(), order_.end(),
+            [&](std::int32_t a, std::int32_t b) { return length(a) != length(b) ? length(a) > length(b) : a < b; });
 
   const bool mixes = tiling_.tallest >= 3 * kUnit && tiling_.shortest < tiling_.tallest;
   Cut best{tiling_.tallest, mixes ? 2 * kUnit : 0, 0};
@@ -125,13 +124,17 @@ std::int64_t AttentionTiler::makespan() {
       const Load first = loads_.front();
       const std::int64_t taken = std::min(items, first.multiprocessors);
       items -= taken;
-      if (taken == first.multiprocessors) loads_.erase(loads_.begin());
-      else loads_.front().multiprocessors -= taken;
+      if (taken == first.multiprocessors)
+        loads_.erase(loads_.begin());
+      else
+        loads_.front().multiprocessors -= taken;
       const Load next{first.cost + cost, taken};
       const auto cheaper = [](const Load& a, const Load& b) { return a.cost < b.cost; };
       const auto at = std::lower_bound(loads_.begin(), loads_.end(), next, cheaper);
-      if (at != loads_.end() && at->cost == next.cost) at->multiprocessors += taken;
-      else loads_.insert(at, next);
+      if (at != loads_.end() && at->cost == next.cost)
+        at->multiprocessors += taken;
+      else
+        loads_.insert(at, next);
       last = std::max(last, next.cost);
     }
   }

@@ -85,8 +85,9 @@ __device__ __forceinline__ float sum_over_quad(float value) {
 /// The statistics of a row's `width` columns from `first_column` on; `words` are this lane's, as rounded. Two passes
 /// over the registers: a difference of mean squares would cancel.
 template <int kGroups>
-__device__ __forceinline__ void write_statistics(const LinearOperands& operands, int row, bool row_is_real, int first_column,
-                                                 int width, const std::uint32_t (&words)[kGroups][4]) {
+__device__ __forceinline__ void write_statistics(const LinearOperands& operands, int row, bool row_is_real,
+                                                 int first_column, int width,
+                                                 const std::uint32_t (&words)[kGroups][4]) {
   const int columns = min(operands.columns - first_column, width);
   float sum = 0;
 #pragma unroll
@@ -175,7 +176,8 @@ __device__ __forceinline__ float2 load_norm_vector(const float* vector, int colu
 /// and residual are aligned to 16 bytes. kRotate: apply RoPE, with this row's `turns`. kStatistics: width of the row's
 /// piece whose statistics are also written; 0 for none. kResidualGroups: groups of residual loaded at once (more need
 /// more registers); 0 without a residual.
-template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0, int kGroups>
+template <Activation kActivation, bool kVectors, bool kRotate, int kResidualGroups = 8, int kStatistics = 0,
+          int kGroups>
 __device__ __forceinline__ void finish_row(const LinearOperands& operands, int row, bool row_is_real, int first_column,
                                            int end_column, const float (&sums)[kGroups][8], const RowTurns& turns) {
   const int quad_lane = static_cast<int>(threadIdx.x) % 4;

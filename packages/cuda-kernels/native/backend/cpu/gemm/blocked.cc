@@ -39,6 +39,7 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
 
 }  // namespace
 
-constinit const Gemm kBlockedGemm = {"blocked", kMostRows, kMostColumns, kStripFloats + kDepth* kMostColumns, false, multiply};
+constinit const Gemm kBlockedGemm = {"blocked", kMostRows, kMostColumns, kStripFloats + kDepth* kMostColumns,
+                                     false,     multiply};
 
 }  // namespace vitgraph::cpu

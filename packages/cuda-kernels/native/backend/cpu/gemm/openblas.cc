@@ -75,7 +75,8 @@ void multiply(const Block& block, const Simd& simd, float* scratch, float* c, st
 
 }  // namespace
 
-constinit const Gemm kOpenBlasGemm = {"openblas", kMostRows, kMostColumns, kWidenedDepth* kMostColumns, false, multiply};
+constinit const Gemm kOpenBlasGemm = {"openblas", kMostRows, kMostColumns, kWidenedDepth* kMostColumns,
+                                      false,      multiply};
 
 bool is_openblas_usable() {
   constexpr int sequential = 0;

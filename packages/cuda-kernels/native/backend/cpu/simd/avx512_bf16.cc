@@ -18,9 +18,7 @@ namespace vitgraph::cpu {
 namespace {
 
 /// 32 floats in their order, rounded: `first`, then `second`.
-VITGRAPH_INLINE Vec rounded(Vec first, Vec second) {
-  return (Vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first);
-}
+VITGRAPH_INLINE Vec rounded(Vec first, Vec second) { return (Vec)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first); }
 
 struct PairProduct {
   VITGRAPH_INLINE Vec add(Vec sum, Vec left, Vec right) {
@@ -32,9 +30,7 @@ template <typename T>
 struct PairWords {
   using Element = T;
   static constexpr std::size_t kElements = 2;
-  VITGRAPH_INLINE Vec vector(const T* from) {
-    return rounded(Widen<T>::vector(from), Widen<T>::vector(from + kLanes));
-  }
+  VITGRAPH_INLINE Vec vector(const T* from) { return rounded(Widen<T>::vector(from), Widen<T>::vector(from + kLanes)); }
 };
 
 template <>
@@ -84,7 +80,7 @@ void round_row(const float* x, std::size_t depth, float* words) {
 
 }  // namespace
 
-constinit const PairSimd kPairsAvx512 = {"avx512_bf16", kTileRows, kTileColumns, pack_transposed<PairWords>,
-                                         pack_pairs,    round_row,  multiply<PairProduct>};
+constinit const PairSimd kPairsAvx512 = {"avx512_bf16", kTileRows, kTileColumns,         pack_transposed<PairWords>,
+                                         pack_pairs,    round_row, multiply<PairProduct>};
 
 }  // namespace vitgraph::cpu

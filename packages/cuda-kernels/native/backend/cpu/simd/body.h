@@ -137,12 +137,9 @@ void widen_as(const T* from, std::size_t count, float* to) {
 
 void widen(const void* from, DType dtype, std::size_t count, float* to) {
   switch (dtype) {
-    case DType::bf16:
-      return widen_as(static_cast<const BFloat16*>(from), count, to);
-    case DType::f16:
-      return widen_as(static_cast<const Float16*>(from), count, to);
-    default:
-      return widen_as(static_cast<const float*>(from), count, to);
+    case DType::bf16: return widen_as(static_cast<const BFloat16*>(from), count, to);
+    case DType::f16: return widen_as(static_cast<const Float16*>(from), count, to);
+    default: return widen_as(static_cast<const float*>(from), count, to);
   }
 }
 
@@ -228,8 +225,7 @@ void pack_transposed(const void* b, DType dtype, std::size_t row_stride, std::si
       return pack_transposed_as<Words<BFloat16>>(static_cast<const BFloat16*>(b), row_stride, columns, depth, packed);
     case DType::f16:
       return pack_transposed_as<Words<Float16>>(static_cast<const Float16*>(b), row_stride, columns, depth, packed);
-    default:
-      return pack_transposed_as<Words<float>>(static_cast<const float*>(b), row_stride, columns, depth, packed);
+    default: return pack_transposed_as<Words<float>>(static_cast<const float*>(b), row_stride, columns, depth, packed);
   }
 }
 
@@ -502,8 +498,19 @@ void scale_row(float* x, float factor, std::size_t count) {
 }
 
 constexpr Simd make_simd(const char* name) {
-  return {name,  kLanes,     kTileRows,     kTileColumns, pack_transposed<FloatWords>, pack,      multiply<FloatProduct>,
-          widen, finish_row, layernorm_row, rmsnorm_row,  softmax_step,    scale_row};
+  return {name,
+          kLanes,
+          kTileRows,
+          kTileColumns,
+          pack_transposed<FloatWords>,
+          pack,
+          multiply<FloatProduct>,
+          widen,
+          finish_row,
+          layernorm_row,
+          rmsnorm_row,
+          softmax_step,
+          scale_row};
 }
 
 }  // namespace

@@ -9,8 +9,8 @@ using kernels::Bf16;
 
 StepLaunch add_step(const StepContext& at) {
   using namespace operands::add;
-  const kernels::smxx::AddOperands operands{at.view<const Bf16>(A), at.view<const Bf16>(B), at.view<Bf16>(Y), at.rows(Y),
-                                            at.columns(Y)};
+  const kernels::smxx::AddOperands operands{at.view<const Bf16>(A), at.view<const Bf16>(B), at.view<Bf16>(Y),
+                                            at.rows(Y), at.columns(Y)};
   return [operands](const kernels::Launch& launch) { return kernels::smxx::launch_add(launch, operands); };
 }
 

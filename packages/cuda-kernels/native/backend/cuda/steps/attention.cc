@@ -19,7 +19,8 @@ constexpr std::size_t kRowAlignment = 16;
 
 }  // namespace
 
-RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device, const Instruction& instruction) {
+RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevice& device,
+                                     const Instruction& instruction) {
   const Buffer& q = memory.buffer(instruction.operands[Q]);
   const std::int32_t list = instruction.operands[CU_SEQLENS];
   const std::int32_t rows = memory.row_capacity(q.rows);
@@ -27,9 +28,8 @@ RunControl::TableKey attention_table(const ProgramMemory& memory, const CudaDevi
   const std::int32_t head_size = static_cast<std::int32_t>(q.columns) / heads;
   const std::int32_t multiprocessors = device.properties().multiProcessorCount;
   return {.list = list,
-          .tiling = device.is_hopper()
-                        ? kernels::sm90::attention_tiling(rows, heads, head_size, multiprocessors)
-                        : kernels::smxx::attention_tiling(heads, multiprocessors),
+          .tiling = device.is_hopper() ? kernels::sm90::attention_tiling(rows, heads, head_size, multiprocessors)
+                                       : kernels::smxx::attention_tiling(heads, multiprocessors),
           .rows = rows,
           .segments = memory.row_capacity(memory.buffer(list).rows) - 1};
 }
@@ -54,8 +54,9 @@ StepLaunch attention_step(const StepContext& at) {
   if (std::find(std::begin(kHeadSizes), std::end(kHeadSizes), operands.head_size) == std::end(kHeadSizes)) {
     at.unsupported("head size " + std::to_string(operands.head_size) + " is none of 64, 72, 80, 96, 128");
   }
-  const bool aligned = kernels::rows_aligned(operands.q, kRowAlignment) && kernels::rows_aligned(operands.k, kRowAlignment) &&
-                       kernels::rows_aligned(operands.v, kRowAlignment) && kernels::rows_aligned(operands.y, kRowAlignment);
+  const bool aligned =
+      kernels::rows_aligned(operands.q, kRowAlignment) && kernels::rows_aligned(operands.k, kRowAlignment) &&
+      kernels::rows_aligned(operands.v, kRowAlignment) && kernels::rows_aligned(operands.y, kRowAlignment);
   if (!aligned) at.unsupported("rows of q, k, v or y do not start at multiples of 16 bytes");
   if (!parts.device.is_hopper()) {
     return [operands](const kernels::Launch& launch) { return kernels::smxx::launch_attention(launch, operands); };

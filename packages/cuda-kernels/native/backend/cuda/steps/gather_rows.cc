@@ -11,7 +11,8 @@ namespace {
 
 // Of both kernels: `x` is called `table` in gather_rows.
 using namespace operands::scatter_rows;
-static_assert(operands::gather_rows::TABLE == X && operands::gather_rows::INDEX == INDEX && operands::gather_rows::Y == Y);
+static_assert(operands::gather_rows::TABLE == X && operands::gather_rows::INDEX == INDEX &&
+              operands::gather_rows::Y == Y);
 
 kernels::smxx::IndexedRowsOperands operands_of(const StepContext& at) {
   const auto bytes = [&](std::size_t operand, std::uint32_t elements) {

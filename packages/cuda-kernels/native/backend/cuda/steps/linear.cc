@@ -13,9 +13,9 @@ using kernels::Bf16;
 namespace {
 
 // The first operands of every product.
-using operands::linear::X;
-using operands::linear::WEIGHT;
 using operands::linear::BIAS;
+using operands::linear::WEIGHT;
+using operands::linear::X;
 
 std::shared_ptr<LinearStep> make(const StepContext& at, const kernels::LinearOperands& operands,
                                  kernels::Activation activation) {
@@ -76,14 +76,16 @@ kernels::LinearRotation rotation_of(const StepContext& at, std::size_t positions
 /// Checks every assumption of these kernels: no other kernel can take their place.
 void require_hopper(const StepContext& at, const kernels::LinearOperands& operands) {
   if (!at.parts().device.is_hopper()) at.unsupported("it needs compute capability 9.0");
-  if (!kernels::linear_takes_vectors(operands)) at.unsupported("its columns are not a multiple of 8, or its rows do not start at multiples of 16 bytes");
+  if (!kernels::linear_takes_vectors(operands))
+    at.unsupported("its columns are not a multiple of 8, or its rows do not start at multiples of 16 bytes");
 }
 
 /// The statistics of rows of `columns` columns.
 kernels::RowStatistics statistics_of(const StepContext& at, std::size_t operand, std::int32_t columns) {
   const Buffer& buffer = at.buffer(operand);
   const std::int32_t rows = at.rows(operand).capacity;
-  if (buffer.row_stride != buffer.columns || rows * std::int64_t{buffer.columns} < kernels::row_statistics_size(rows, columns)) {
+  if (buffer.row_stride != buffer.columns ||
+      rows * std::int64_t{buffer.columns} < kernels::row_statistics_size(rows, columns)) {
     at.unsupported("its statistics have " + std::to_string(buffer.columns) + " columns, which is not enough");
   }
   return {at.data<float>(operand), rows};

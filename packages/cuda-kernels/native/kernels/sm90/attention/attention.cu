@@ -18,8 +18,8 @@ cudaError_t launch_head_size(const Launch& launch, const AttentionOperands& oper
       // Three consumers have 160 registers each: 128 keys do not fit beside the sums of 80 columns, and above 80
       // columns too few keys fit.
       if constexpr (kHeadSize <= 80) {
-        return launch_attention_shape<AttentionShape<kHeadSize, 3, kHeadSize <= 72 ? 128 : 112, kStages>>(launch, operands,
-                                                                                                        work);
+        return launch_attention_shape<AttentionShape<kHeadSize, 3, kHeadSize <= 72 ? 128 : 112, kStages>>(
+            launch, operands, work);
       }
       [[fallthrough]];
     default: return cudaErrorInvalidValue;

@@ -122,7 +122,8 @@ __device__ __forceinline__ void copy_queries(std::uint32_t to, const AttentionAr
     const int row = item.segment_start + item.first_row + box * 64;
 #pragma unroll
     for (int part = 0; part < Shape::kFullParts; ++part) {
-      copy_box(to + part * Shape::kTileRows * 128 + box * 64 * 128, &arguments.q_full, barrier, part * 64, item.head, row);
+      copy_box(to + part * Shape::kTileRows * 128 + box * 64 * 128, &arguments.q_full, barrier, part * 64, item.head,
+               row);
     }
     if constexpr (Shape::kRestRowBytes > 0) {
       copy_box(to + Shape::kFullParts * Shape::kTileRows * 128 + box * 64 * Shape::kRestRowBytes, &arguments.q_rest,
@@ -140,7 +141,8 @@ __device__ __forceinline__ void copy_keys(std::uint32_t to, const AttentionArgum
     copy_box(to + part * Shape::kKeyRows * 128, &arguments.k_full, barrier, part * 64, head, row);
   }
   if constexpr (Shape::kRestRowBytes > 0) {
-    copy_box(to + Shape::kFullParts * Shape::kKeyRows * 128, &arguments.k_rest, barrier, Shape::kFullParts * 64, head, row);
+    copy_box(to + Shape::kFullParts * Shape::kKeyRows * 128, &arguments.k_rest, barrier, Shape::kFullParts * 64, head,
+             row);
   }
 }
 
@@ -217,7 +219,7 @@ struct RunningRows {
   bool overflowed[2];
 };
 
-inline constexpr float kRaiseAbove = 16777216.0f;            // 2^24
+inline constexpr float kRaiseAbove = 16777216.0f;           // 2^24
 inline constexpr float kOverflow = 1.2676506002282294e30f;  // 2^100: leaves 2^27 for the values
 
 __device__ __forceinline__ float sum_over_quad(float value) {
@@ -285,7 +287,8 @@ __device__ __forceinline__ void raise_reference(RunningRows& rows, float (&weigh
 /// whose scores jump by more than 2^76 over all previous keys. Slow, and practically never taken. Its branches and
 /// loops are uniform nevertheless: a divergent one would cost the enclosing loop its uniform registers.
 template <int kHeadSize>
-__device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionItem& item, int row) {
+__device__ __forceinline__ void attend_exactly(const AttentionArguments& arguments, const AttentionItem& item,
+                                               int row) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const Bf16* q = arguments.q.data + (item.segment_start + row) * arguments.q.row_stride + item.head * kHeadSize;
   const auto exponent = [&](int key) {
@@ -314,7 +317,8 @@ __device__ __forceinline__ void attend_exactly(const AttentionArguments& argumen
 #pragma unroll 1
     for (int i = 0; i < min(32, item.segment_length - first); ++i) {
       const float weight = __shfl_sync(~0u, own, i);
-      const Bf16* v = arguments.v.data + (item.segment_start + first + i) * arguments.v.row_stride + item.head * kHeadSize;
+      const Bf16* v =
+          arguments.v.data + (item.segment_start + first + i) * arguments.v.row_stride + item.head * kHeadSize;
 #pragma unroll
       for (int c = 0; c < kLaneColumns; ++c) {
         if (c * 32 + lane < kHeadSize) sums[c] += weight * __bfloat162float(v[c * 32 + lane]);
@@ -339,8 +343,9 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
   const std::uint32_t v_shared = k_shared + Shape::kStages * Shape::kKeyBytes;
   const std::uint64_t q_full = matrix_descriptor(tensors + warpgroup * 64 * 128, 128);
   const std::uint64_t k_full = matrix_descriptor(k_shared, 128);
-  const std::uint64_t q_rest = matrix_descriptor(
-      tensors + Shape::kFullParts * Shape::kTileRows * 128 + warpgroup * 64 * Shape::kRestRowBytes, Shape::kRestRowBytes);
+  const std::uint64_t q_rest =
+      matrix_descriptor(tensors + Shape::kFullParts * Shape::kTileRows * 128 + warpgroup * 64 * Shape::kRestRowBytes,
+                        Shape::kRestRowBytes);
   const std::uint64_t k_rest =
       matrix_descriptor(k_shared + Shape::kFullParts * Shape::kKeyRows * 128, Shape::kRestRowBytes);
   const std::uint64_t v_full = matrix_descriptor(v_shared, 128, Shape::kValuePartBytes);
@@ -384,8 +389,8 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     pin_registers(weights);
 #pragma unroll
     for (int k = 0; k < Shape::kKeyRows / 16; ++k) {
-      RegisterProduct<Shape::kHeadSize>::add(
-          sums, weights + 4 * k, moved(v_full, stage * Shape::kValueBytes + k * 16 * 128), keep || k > 0);
+      RegisterProduct<Shape::kHeadSize>::add(sums, weights + 4 * k,
+                                             moved(v_full, stage * Shape::kValueBytes + k * 16 * 128), keep || k > 0);
     }
     products_commit();
   };
@@ -433,7 +438,8 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     }
     const bool exactly = uniform(__any_sync(~0u, overflowed));
     const auto results = [&](int column, int half) {
-      return pack_bf16(sums[4 * column + 2 * half] * normalize[half], sums[4 * column + 2 * half + 1] * normalize[half]);
+      return pack_bf16(sums[4 * column + 2 * half] * normalize[half],
+                       sums[4 * column + 2 * half + 1] * normalize[half]);
     };
     // Wait until the other warps have completed their last product with Q.
     if (kStaged && staged) named_barrier_sync(kOtherBarrier + warpgroup, 128);
@@ -485,7 +491,8 @@ __device__ __forceinline__ void consume(const AttentionArguments& arguments, std
     }
     if (exactly) {
 #pragma unroll 1
-      for (int row = 0; row < min(16, real_rows); ++row) attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
+      for (int row = 0; row < min(16, real_rows); ++row)
+        attend_exactly<Shape::kHeadSize>(arguments, item, first_row + row);
     }
   };
   // Releases the previous item's Q: TMA has read its results from there.

@@ -46,8 +46,8 @@ cudaError_t launch_attention_shape(const Launch& launch, const AttentionOperands
   }
   constexpr std::size_t kSharedBytes = attention_shared_bytes<Shape>();
   const auto kernel = attention_kernel<Shape>;
-  if (const auto error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                              static_cast<int>(kSharedBytes))) {
+  if (const auto error =
+          cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(kSharedBytes))) {
     return error;
   }
   const std::int64_t items = static_cast<std::int64_t>(operands.tile_count.capacity) * operands.heads;

@@ -50,6 +50,8 @@ __device__ __forceinline__ void copy_box_back(const CUtensorMap* map, std::uint3
 __device__ __forceinline__ void commit_copies_back() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 
 /// Waits until the copies that this thread committed have read their shared memory.
-__device__ __forceinline__ void await_copies_back_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+__device__ __forceinline__ void await_copies_back_read() {
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
 
 }  // namespace vitgraph::kernels::sm90

@@ -36,9 +36,8 @@ cudaError_t encode_tensor_map(CUtensorMap& map, const void* data, int dimensions
                                                        : CU_TENSOR_MAP_SWIZZLE_32B;
   const CUresult result =
       encode(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, static_cast<cuuint32_t>(dimensions), const_cast<void*>(data),
-             sizes_of.data(), stride_bytes.data(), boxes.data(), every.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
-             swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_128B,
-             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+             sizes_of.data(), stride_bytes.data(), boxes.data(), every.data(), CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+             CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   return result == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
 }
 

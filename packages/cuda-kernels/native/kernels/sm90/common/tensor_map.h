@@ -29,8 +29,8 @@ cudaError_t encode_tensor_map(CUtensorMap& map, const void* data, int dimensions
 
 template <int kDimensions>
 cudaError_t encode_tensor_map(CUtensorMap& map, const TensorBox<kDimensions>& tensor) {
-  return encode_tensor_map(map, tensor.data, kDimensions, tensor.sizes.data(), tensor.strides.data(),
-                           tensor.box.data(), tensor.row_bytes);
+  return encode_tensor_map(map, tensor.data, kDimensions, tensor.sizes.data(), tensor.strides.data(), tensor.box.data(),
+                           tensor.row_bytes);
 }
 
 }  // namespace vitgraph::kernels::sm90

@@ -94,6 +94,7 @@ __device__ __forceinline__ std::uint64_t moved(std::uint64_t descriptor, std::ui
 template <int kColumns>
 struct SharedProduct;
 
+// clang-format off
 #define VG_SHARED_PRODUCT(COLUMNS, NAMES, SUMS, A, B, KEEP)                                                            \
   template <>                                                                                                          \
   struct SharedProduct<COLUMNS> {                                                                                      \
@@ -107,6 +108,7 @@ struct SharedProduct;
     }                                                                                                                  \
   }
 #define VG_ALL(...) __VA_ARGS__
+// clang-format on
 
 VG_SHARED_PRODUCT(32, VG_NAMES_16, VG_ALL(VG_SUMS_16(0)), 16, 17, 18);
 VG_SHARED_PRODUCT(64, VG_NAMES_32, VG_ALL(VG_SUMS_32(0)), 32, 33, 34);
@@ -118,13 +120,15 @@ VG_SHARED_PRODUCT(144, VG_NAMES_72, VG_ALL(VG_SUMS_64(0), VG_SUMS_8(64)), 72, 73
 VG_SHARED_PRODUCT(160, VG_NAMES_80, VG_ALL(VG_SUMS_64(0), VG_SUMS_16(64)), 80, 81, 82);
 VG_SHARED_PRODUCT(176, VG_NAMES_88, VG_ALL(VG_SUMS_64(0), VG_SUMS_16(64), VG_SUMS_8(80)), 88, 89, 90);
 VG_SHARED_PRODUCT(192, VG_NAMES_96, VG_ALL(VG_SUMS_64(0), VG_SUMS_32(64)), 96, 97, 98);
-VG_SHARED_PRODUCT(240, VG_NAMES_120, VG_ALL(VG_SUMS_64(0), VG_SUMS_32(64), VG_SUMS_16(96), VG_SUMS_8(112)), 120, 121, 122);
+VG_SHARED_PRODUCT(240, VG_NAMES_120, VG_ALL(VG_SUMS_64(0), VG_SUMS_32(64), VG_SUMS_16(96), VG_SUMS_8(112)), 120, 121,
+                  122);
 VG_SHARED_PRODUCT(256, VG_NAMES_128, VG_ALL(VG_SUMS_64(0), VG_SUMS_64(64)), 128, 129, 130);
 
 /// sums = a · b (+ sums): a in registers, b in shared memory with rows along n (transposed).
 template <int kColumns>
 struct RegisterProduct;
 
+// clang-format off
 #define VG_REGISTER_PRODUCT(COLUMNS, NAMES, SUMS, A0, A1, A2, A3, B, KEEP)                                             \
   template <>                                                                                                          \
   struct RegisterProduct<COLUMNS> {                                                                                    \
@@ -137,6 +141,7 @@ struct RegisterProduct;
                    : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(keep)));                 \
     }                                                                                                                  \
   }
+// clang-format on
 
 VG_REGISTER_PRODUCT(8, VG_NAMES_4, VG_ALL(VG_SUMS_4(0)), 4, 5, 6, 7, 8, 9);
 VG_REGISTER_PRODUCT(16, VG_NAMES_8, VG_ALL(VG_SUMS_8(0)), 8, 9, 10, 11, 12, 13);

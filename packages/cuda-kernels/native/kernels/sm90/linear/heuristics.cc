@@ -35,9 +35,11 @@ double estimate_us(const TileCost& cost, const LinearSize& size, std::int32_t mu
 }  // namespace
 
 LinearTile choose_linear_tile(const LinearSize& size, std::int32_t multiprocessors) {
-  return std::min_element(std::begin(kTileCosts), std::end(kTileCosts), [&](const TileCost& a, const TileCost& b) {
-           return estimate_us(a, size, multiprocessors) < estimate_us(b, size, multiprocessors);
-         })->tile;
+  return std::min_element(std::begin(kTileCosts), std::end(kTileCosts),
+                          [&](const TileCost& a, const TileCost& b) {
+                            return estimate_us(a, size, multiprocessors) < estimate_us(b, size, multiprocessors);
+                          })
+      ->tile;
 }
 
 }  // namespace vitgraph::kernels::sm90

@@ -36,12 +36,17 @@ enum class LinearTile : std::int32_t {
 
 /// By LinearTile: the names in the algorithm cache on disk.
 inline constexpr const char* kLinearTileNames[] = {
-    "256x192", "192x192 1x2", "192x144 1x2", "192x128",
-    "128x240", "128x192 2x1", "128x192 shared", "128x192 shared 1x2",
-    "128x144 2x1", "128x144 2x2", "128x144 shared",
-    "128x128 1x2", "128x128 shared", "128x128 shared 1x2",
-    "128x64 1x2", "128x64/3",
-    "64x160 4x1", "64x128", "64x128 4x1", "64x64", "64x64 1x2",
+    "256x192",        "192x192 1x2",
+    "192x144 1x2",    "192x128",
+    "128x240",        "128x192 2x1",
+    "128x192 shared", "128x192 shared 1x2",
+    "128x144 2x1",    "128x144 2x2",
+    "128x144 shared", "128x128 1x2",
+    "128x128 shared", "128x128 shared 1x2",
+    "128x64 1x2",     "128x64/3",
+    "64x160 4x1",     "64x128",
+    "64x128 4x1",     "64x64",
+    "64x64 1x2",
 };
 
 /// [rows, inner] · [columns, inner]ᵀ.

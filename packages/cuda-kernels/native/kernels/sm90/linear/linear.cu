@@ -23,7 +23,8 @@ TensorBox<2> step_box(const View<const Bf16>& matrix, std::int32_t inner, std::i
 /// One copy moves `x_rows` of x, or `weight_rows` of the weight.
 cudaError_t describe(LinearArguments& arguments, const LinearOperands& operands, int x_rows, int weight_rows) {
   arguments.operands = operands;
-  if (const auto error = encode_tensor_map(arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, x_rows))) {
+  if (const auto error =
+          encode_tensor_map(arguments.x, step_box(operands.x, operands.inner, operands.rows.capacity, x_rows))) {
     return error;
   }
   return encode_tensor_map(arguments.weight, step_box(operands.weight, operands.inner, operands.columns, weight_rows));
@@ -76,7 +77,8 @@ cudaError_t launch_kernel_of(const Launch& launch, const LinearOperands& operand
 template <typename Shape, bool kNorm>
 cudaError_t launch_activated(const Launch& launch, const LinearOperands& operands, Activation activation) {
   switch (activation) {
-    case Activation::none: return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, kNorm>>(launch, operands);
+    case Activation::none:
+      return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, kNorm>>(launch, operands);
     case Activation::gelu_tanh:
       return launch_kernel_of<Shape, LinearEpilogue<Activation::gelu_tanh, false, kNorm>>(launch, operands);
     case Activation::gelu_erf:
@@ -92,7 +94,8 @@ cudaError_t launch_activated(const Launch& launch, const LinearOperands& operand
 template <typename Shape>
 cudaError_t launch_shape(const Launch& launch, const LinearOperands& operands, Activation activation) {
   const bool norm = operands.norm.statistics.data != nullptr;
-  if (operands.statistics.data != nullptr) return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, false, true>>(launch, operands);
+  if (operands.statistics.data != nullptr)
+    return launch_kernel_of<Shape, LinearEpilogue<Activation::none, false, false, true>>(launch, operands);
   if (operands.rotation.angles.data != nullptr) {
     return norm ? launch_kernel_of<Shape, LinearEpilogue<Activation::none, true, true>>(launch, operands)
                 : launch_kernel_of<Shape, LinearEpilogue<Activation::none, true>>(launch, operands);
@@ -109,20 +112,22 @@ cudaError_t launch_split(const Launch& launch, const LinearOperands& operands, A
   static_assert(kSharedBytes <= 227 * 1024);
   const bool norm = operands.norm.statistics.data != nullptr;
   const bool rotate = operands.rotation.angles.data != nullptr;
-  const auto kernel = operands.statistics.data != nullptr ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, false, true>>
+  const auto kernel = operands.statistics.data != nullptr
+                          ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, false, true>>
                       : rotate && norm ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true, true>>
                       : rotate         ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, true>>
                       : norm           ? linear_split_kernel<Shape, LinearEpilogue<Activation::none, false, true>>
                                        : linear_split_kernel<Shape, LinearEpilogue<>>;
   if (const auto error = allow_shared_bytes(kernel, kSharedBytes)) return error;
   const int tiles = divide_up(operands.rows.capacity, Shape::kRows) * divide_up(operands.columns, Shape::kColumns);
-  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads, kSharedBytes,
-                       arguments, activation);
+  return launch_kernel(launch, kernel, dim3(static_cast<unsigned>(tiles * Shape::kSplit)), Shape::kThreads,
+                       kSharedBytes, arguments, activation);
 }
 
 }  // namespace
 
-cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation, LinearTile tile) {
+cudaError_t launch_linear(const Launch& launch, const LinearOperands& operands, Activation activation,
+                          LinearTile tile) {
   if (!linear_is_valid(operands, activation) || !linear_takes_vectors(operands)) return cudaErrorInvalidValue;
   if (activation != Activation::none && operands.residual.data != nullptr) return cudaErrorInvalidValue;
   // Consumers, 64-row blocks per consumer, tile columns, stages, cluster rows and columns. Small tiles use as many

@@ -23,7 +23,8 @@
 namespace vitgraph::kernels::sm90 {
 
 /// The operations fused with the product. (A type: from a struct as a value nvcc 13.0 generates invalid code.)
-template <Activation kActivation_ = Activation::none, bool kRotate_ = false, bool kNorm_ = false, bool kStatistics_ = false>
+template <Activation kActivation_ = Activation::none, bool kRotate_ = false, bool kNorm_ = false,
+          bool kStatistics_ = false>
 struct LinearEpilogue {
   static constexpr Activation kActivation = kActivation_;
   static constexpr bool kRotate = kRotate_;
@@ -97,7 +98,8 @@ struct LinearNormShared {
 
 template <typename Shape, typename Epilogue>
 constexpr std::size_t linear_shared_bytes() {
-  return Shape::kTensorBytes + sizeof(LinearShared<Shape::kStages>) + (Epilogue::kNorm ? sizeof(LinearNormShared<Shape>) : 0);
+  return Shape::kTensorBytes + sizeof(LinearShared<Shape::kStages>) +
+         (Epilogue::kNorm ? sizeof(LinearNormShared<Shape>) : 0);
 }
 
 struct LinearArguments {
@@ -232,8 +234,8 @@ __device__ __forceinline__ float2 load_in_order(const float* from) {
 inline constexpr int kNormThreads = 96;
 
 template <typename Shape>
-__device__ __forceinline__ void prepare_norms(const LinearOperands& operands, int rows, const TileOrder<Shape>& order, int first_tile,
-                                              int tile_stride, LinearNormShared<Shape>& shared) {
+__device__ __forceinline__ void prepare_norms(const LinearOperands& operands, int rows, const TileOrder<Shape>& order,
+                                              int first_tile, int tile_stride, LinearNormShared<Shape>& shared) {
   const int thread = static_cast<int>(threadIdx.x) - 32;
   const ClusterPlace<Shape> place;
   const auto copy_vectors = [&](int buffer, int first_column) {
@@ -445,7 +447,8 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
     if (threadIdx.x < 32 && is_elected()) {
       produce<Shape>(arguments, order, steps, first_tile, tile_stride, x_shared, weight_shared, shared);
     }
-    if (Epilogue::kNorm && threadIdx.x >= 32) prepare_norms<Shape>(arguments.operands, rows, order, first_tile, tile_stride, norms);
+    if (Epilogue::kNorm && threadIdx.x >= 32)
+      prepare_norms<Shape>(arguments.operands, rows, order, first_tile, tile_stride, norms);
     __syncwarp();
   } else {
     take_registers<Shape::consumer_registers(Epilogue::kNorm)>();
@@ -454,7 +457,7 @@ __global__ void __cluster_dims__(Shape::kCluster) __launch_bounds__(Shape::kThre
       write_statistics_width(arguments.operands, Shape::kConsumerColumns);
     }
     consume<Shape, Epilogue>(arguments.operands, rows, order, steps, first_tile, tile_stride, warpgroup - 1, x_shared,
-                              weight_shared, shared, norms);
+                             weight_shared, shared, norms);
   }
   // A block must not exit while other blocks of its cluster send to its shared memory.
   if constexpr (Shape::kCluster > 1) cluster_sync();

@@ -111,8 +111,8 @@ __device__ __forceinline__ int2 piece_at(int piece, int2 first, int consumer) {
 
 /// Computes this block's part of the inner dimension, sends the other blocks' pieces, and finishes its own.
 template <typename Shape, typename Epilogue>
-__device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows, int2 first,
-                                             int rank, int steps, int consumer, std::uint32_t x_shared,
+__device__ __forceinline__ void consume_part(const LinearOperands& operands, Activation activation, int rows,
+                                             int2 first, int rank, int steps, int consumer, std::uint32_t x_shared,
                                              std::uint32_t weight_shared, std::uint32_t received_shared,
                                              LinearSplitShared<Shape::kStages>& shared) {
   const int thread = static_cast<int>(threadIdx.x) - 128;
@@ -162,7 +162,8 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     const int owner = piece % Shape::kSplit;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const float* of_piece = sums[piece / 2 % Shape::kRowBlocks] + piece / 2 / Shape::kRowBlocks * 16 + 8 * i + piece % 2 * 2;
+      const float* of_piece =
+          sums[piece / 2 % Shape::kRowBlocks] + piece / 2 / Shape::kRowBlocks * 16 + 8 * i + piece % 2 * 2;
       const float4 values{of_piece[0], of_piece[1], of_piece[4], of_piece[5]};
       if (owner == rank) {
         own[piece / Shape::kSplit][i] = values;
@@ -177,8 +178,9 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
     const int width = load_statistics_width(operands.norm);
 #pragma unroll
     for (int i = 0; i < Shape::kOwnPieces; ++i) {
-      norms[i] = find_norm<9>(operands.norm, min(piece_at<Shape>(rank + i * Shape::kSplit, first, consumer).x, rows - 1),
-                              operands.inner, width);
+      norms[i] =
+          find_norm<9>(operands.norm, min(piece_at<Shape>(rank + i * Shape::kSplit, first, consumer).x, rows - 1),
+                       operands.inner, width);
     }
   }
   barrier_wait_for_cluster(&shared.received, 0);
@@ -186,8 +188,8 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
   for (int i = 0; i < Shape::kOwnPieces; ++i) {
     const int piece = rank + i * Shape::kSplit;
     if (piece >= Shape::kPieces) break;
-    const int row = first.x + consumer * Shape::kConsumerRows + piece / 2 % Shape::kRowBlocks * 64 + thread % 128 / 32 * 16 +
-                    piece % 2 * 8 + lane / 4;
+    const int row = first.x + consumer * Shape::kConsumerRows + piece / 2 % Shape::kRowBlocks * 64 +
+                    thread % 128 / 32 * 16 + piece % 2 * 8 + lane / 4;
     const int column = first.y + piece / 2 / Shape::kRowBlocks * 32;
     float finished[1][8];
 #pragma unroll
@@ -224,7 +226,8 @@ __device__ __forceinline__ void consume_part(const LinearOperands& operands, Act
 #pragma unroll
     for (float& value : finished[0]) value = activate(activation, value);
     const RowTurns turns = Epilogue::kRotate ? find_turns(operands.rotation, row, row < rows) : RowTurns{};
-    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(operands, row, row < rows, column, operands.columns, finished, turns);
+    finish_row<Activation::none, true, Epilogue::kRotate, 1, Epilogue::kStatistics ? 32 : 0>(
+        operands, row, row < rows, column, operands.columns, finished, turns);
   }
 }
 
@@ -281,8 +284,8 @@ __global__ void __cluster_dims__(Shape::kSplit) __launch_bounds__(Shape::kThread
     cluster_wait();
     await_previous_kernels();
     if (Epilogue::kStatistics && blockIdx.x == 0 && threadIdx.x == 128) write_statistics_width(operands, 32);
-    consume_part<Shape, Epilogue>(operands, activation, rows, first, rank, steps, warpgroup - 1, x_shared, weight_shared,
-                                 x_shared + Shape::kTensorBytes, shared);
+    consume_part<Shape, Epilogue>(operands, activation, rows, first, rank, steps, warpgroup - 1, x_shared,
+                                  weight_shared, x_shared + Shape::kTensorBytes, shared);
   }
 }
 

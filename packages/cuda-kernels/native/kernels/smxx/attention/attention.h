@@ -9,7 +9,10 @@ namespace vitgraph::kernels::smxx {
 inline constexpr std::int32_t kAttentionTileRows = 128;
 
 inline AttentionTiling attention_tiling(std::int32_t heads, std::int32_t multiprocessors) {
-  return {.heads = heads, .multiprocessors = multiprocessors, .tallest = kAttentionTileRows, .shortest = kAttentionTileRows};
+  return {.heads = heads,
+          .multiprocessors = multiprocessors,
+          .tallest = kAttentionTileRows,
+          .shortest = kAttentionTileRows};
 }
 
 /// Head sizes 64, 72, 80, 96, 128. q, k, v: base and row stride multiples of 16 bytes. y: multiples of 4 bytes.

@@ -53,7 +53,8 @@ __device__ __forceinline__ void copy_rows_async(std::uint32_t to, const View<con
     const int chunk = copy % kChunks;
     // The address must be valid even for a padding row.
     const Bf16* source = from.data + static_cast<std::int64_t>(first + (row < real ? row : 0)) * from.row_stride;
-    copy_16_async(to + (row * Shape::kPitch + chunk * 8) * sizeof(Bf16), source + column + chunk * 8, row < real ? 16 : 0);
+    copy_16_async(to + (row * Shape::kPitch + chunk * 8) * sizeof(Bf16), source + column + chunk * 8,
+                  row < real ? 16 : 0);
   }
 }
 
@@ -240,8 +241,9 @@ __global__ void __launch_bounds__(Shape::kThreads) attention_kernel(const Attent
       const float normalize = 1.0f / sum;
       const int row = warp_row + r * 16 + half * 8 + lane / 4;
       if (row >= item.rows) continue;
-      Bf16* out = operands.y.data + static_cast<std::int64_t>(item.segment_start + item.first_row + row) *
-                                        operands.y.row_stride + column + lane % 4 * 2;
+      Bf16* out = operands.y.data +
+                  static_cast<std::int64_t>(item.segment_start + item.first_row + row) * operands.y.row_stride +
+                  column + lane % 4 * 2;
 #pragma unroll
       for (int c = 0; c < Shape::kColumnBlocks; ++c) {
         *reinterpret_cast<std::uint32_t*>(out + c * 8) =

@@ -14,8 +14,8 @@ __device__ __forceinline__ void for_each_vector(const Rows& rows, std::int32_t c
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < all; i += step) {
     // 32-bit division if possible: a 64-bit division takes longer than the memory accesses.
-    const std::int64_t row = all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors)
-                                            : i / vectors;
+    const std::int64_t row =
+        all >> 31 == 0 ? static_cast<std::uint32_t>(i) / static_cast<std::uint32_t>(vectors) : i / vectors;
     body(row, (i - row * vectors) * kSize);
   }
 }

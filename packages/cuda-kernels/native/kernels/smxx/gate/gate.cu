@@ -30,7 +30,9 @@ cudaError_t launch_gate(const Launch& launch, const GateOperands& operands, Acti
            rows_aligned(operands.y, bytes);
   };
   const int size = fits(8) ? 8 : fits(4) ? 4 : 1;
-  const Kernel kernel = size == 8 ? kernel_of<8>(function) : size == 4 ? kernel_of<4>(function) : kernel_of<1>(function);
+  const Kernel kernel = size == 8   ? kernel_of<8>(function)
+                        : size == 4 ? kernel_of<4>(function)
+                                    : kernel_of<1>(function);
   if (kernel == nullptr || operands.columns <= 0 || operands.rows.capacity <= 0) return cudaErrorInvalidValue;
   const std::int64_t items = static_cast<std::int64_t>(operands.rows.capacity) * operands.columns / size;
   return launch_kernel(launch, kernel, walking_grid(launch, items, 256), 256, 0, operands);

@@ -44,7 +44,8 @@ __device__ __forceinline__ void copy_step(unsigned char* to, const View<const Bf
     unsigned char* unit = to + unit_offset(row, at % 4);
     if constexpr (kVectors) {
       const int elements = real ? min(max(inner - column, 0), 8) : 0;
-      copy_16_async(shared_address(unit), source + (elements > 0 ? column : 0), elements * static_cast<int>(sizeof(Bf16)));
+      copy_16_async(shared_address(unit), source + (elements > 0 ? column : 0),
+                    elements * static_cast<int>(sizeof(Bf16)));
     } else {
       auto* elements = reinterpret_cast<Bf16*>(unit);
       for (int j = 0; j < 8; ++j) {

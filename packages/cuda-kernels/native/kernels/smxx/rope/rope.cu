@@ -32,7 +32,8 @@ cudaError_t launch_rope_qk(const Launch& launch, const RopeOperands& operands) {
   return launch_heads(launch, operands, 2 * operands.heads, 3 * operands.heads);
 }
 
-cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y, const Rows& rows) {
+cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y,
+                              const Rows& rows) {
   if (rotation.head_size <= 0 || rotation.head_size % 8 != 0 || rotation.columns % rotation.head_size != 0 ||
       !rows_aligned(y, 16) || rows.capacity <= 0) {
     return cudaErrorInvalidValue;

@@ -29,6 +29,7 @@ cudaError_t launch_rope_qk(const Launch& launch, const RopeOperands& operands);
 
 /// Rotates the first columns of y in place, as described by LinearRotation: for products whose kernel does not apply
 /// RoPE. Rows of y are aligned to 16 bytes.
-cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y, const Rows& rows);
+cudaError_t launch_rope_pairs(const Launch& launch, const LinearRotation& rotation, const View<Bf16>& y,
+                              const Rows& rows);
 
 }  // namespace vitgraph::kernels::smxx

@@ -58,8 +58,8 @@ __global__ void __launch_bounds__(256) unpack_patches_kernel(const UnpackPatches
 #pragma unroll
         for (int j = 0; j < kSize; ++j) out.values[j] = __float2bfloat16_rn(pixels.values[j]);
       } else if (format == PixelFormat::u8 || frame == 0) {
-        const auto pixels =
-            load_words<std::uint8_t, kSize>(in + (format == PixelFormat::u8 ? column + frame * area : channel * area + in_plane));
+        const auto pixels = load_words<std::uint8_t, kSize>(
+            in + (format == PixelFormat::u8 ? column + frame * area : channel * area + in_plane));
 #pragma unroll
         for (int j = 0; j < kSize; ++j) {
           out.values[j] = __float2bfloat16_rn(static_cast<float>(pixels.values[j]) * scale + shift);
