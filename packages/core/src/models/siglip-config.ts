@@ -1,5 +1,11 @@
 /** Reads the `vision_config` of a SigLIP tower, for families whose config.json has transformers' SiglipVisionConfig. */
-import { checkHeads, checkPatch, readPositiveNumber, readVisionConfig, refuseOther } from "./vision-config.js";
+import {
+  checkHeads,
+  checkPatch,
+  readPositiveNumber,
+  readVisionConfig,
+  refuseOther,
+} from "./vision-config.js";
 
 /** Names and defaults as in transformers' SiglipVisionConfig. */
 export const SIGLIP_DEFAULTS = {

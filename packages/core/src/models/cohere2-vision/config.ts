@@ -33,7 +33,8 @@ export function readCohere2VisionConfig(
     { downsample_factor: 2, alignment_intermediate_size: isAya ? text.hidden_size : COMMAND_A_ALIGNMENT },
   );
   // A class row, which SigLIP does not have, would be dropped.
-  if (isAya) refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "full");
+  if (isAya)
+    refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "full");
   const { image_size, patch_size, num_hidden_layers } = vision;
   const side = image_size / patch_size;
   if (!Number.isInteger(side) || side % merge !== 0)
@@ -46,7 +47,9 @@ export function readCohere2VisionConfig(
     /** Number of layers that run. */
     layers: isAya ? readFeatureLayers(checkpointConfig, num_hidden_layers, -1) : num_hidden_layers,
     /** Of the norm after the merge of patches. Command A Vision has the tower's last norm instead, before it. */
-    adapter_layer_norm_eps: isAya ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6) : undefined,
+    adapter_layer_norm_eps: isAya
+      ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6)
+      : undefined,
     /** Patches along one side of a tile. */
     side,
     merge,
