@@ -37,7 +37,7 @@ const FAMILIES = [
   ],
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
-  ...["granite-vision", "minimax-m3", "step3-vl"],
+  ...["granite-vision", "minimax-m3", "step3-vl", "cohere2-vision", "aya-vision", "paligemma", "t5gemma2"],
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";

@@ -18,7 +18,7 @@ const FAMILIES = [
   ...["internvl", "qianfan-ocr", "kimi-k25", "lfm2-vl", "llama4", "llava", "llava-onevision"],
   ...["llava-next", "granite-vision", "minimax-m3"],
   ...["minicpmv4-6", "mistral3", "lighton-ocr", "paddleocr-vl", "pixtral", "ernie4-5-vl"],
-  ...["step3p7", "step3-vl"],
+  ...["step3p7", "step3-vl", "cohere2-vision", "aya-vision", "paligemma", "t5gemma2"],
 ];
 
 const FORMATS: Readonly<Record<string, (image: Sharp) => Sharp>> = {

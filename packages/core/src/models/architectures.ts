@@ -1,6 +1,7 @@
 /**
  * Published models by name, with the vision part of their config.json, for measurements without a checkpoint.
  */
+import { COHERE2_VISION_MODELS } from "./cohere2-vision/published.js";
 import { DOTS_OCR_MODELS } from "./dots-ocr/published.js";
 import { ERNIE_MODELS } from "./ernie4-5-vl/published.js";
 import { GEMMA3_MODELS } from "./gemma3/published.js";
@@ -21,6 +22,7 @@ import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import { MINIMAX_M3_MODELS } from "./minimax-m3/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
+import { PALIGEMMA_MODELS } from "./paligemma/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
 import { QWEN2_5_VL_MODELS } from "./qwen2-5-vl/published.js";
 import { QWEN2_VL_MODELS } from "./qwen2-vl/published.js";
@@ -33,6 +35,7 @@ export const ARCHITECTURES = {
   ...QWEN2_5_VL_MODELS,
   ...QWEN3_VL_MODELS,
   ...GEMMA3_MODELS,
+  ...PALIGEMMA_MODELS,
   ...GEMMA4_MODELS,
   ...GEMMA4_UNIFIED_MODELS,
   ...PADDLEOCR_VL_MODELS,
@@ -51,6 +54,7 @@ export const ARCHITECTURES = {
   ...LLAVA_NEXT_MODELS,
   ...LLAVA_ONEVISION_MODELS,
   ...LLAVA_ONEVISION1_5_MODELS,
+  ...COHERE2_VISION_MODELS,
   ...IDEFICS3_MODELS,
   ...STEP_MODELS,
 } as const satisfies Record<string, ArchitectureConfig>;

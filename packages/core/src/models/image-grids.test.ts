@@ -1,8 +1,8 @@
 /**
  * Grids of images by the size rules of transformers 5.17's processors, and of Kimi-VL's processor. Each case is
  * `[height, width, t, h, w]`, followed by the grid of a thumbnail with another size than the tiles, and for
- * LLaVA-OneVision and LLaVA-NeXT by the number of output rows. Settings are those of the classes; for InternVL, dots.ocr, Kimi-VL and
- * LLaVA-OneVision-1.5 those of the checkpoints. Mistral 3 has a longest edge of 1540 pixels and tokens of 28 pixels.
+ * LLaVA-OneVision and LLaVA-NeXT by the number of output rows. Settings are those of the classes; for InternVL,
+ * Aya Vision, dots.ocr, Kimi-VL and LLaVA-OneVision-1.5 those of the checkpoints. Mistral 3 has a longest edge of 1540 pixels and tokens of 28 pixels.
  */
 import { expect, test } from "vitest";
 import type { ImageProcessor } from "../images/image-processor.js";
@@ -165,6 +165,32 @@ test("a side of an LFM2-VL image that rounds to 0 counts as one patch when decid
   expect([1024, 1056, 2200].map(isTiled)).toEqual([false, true, true]);
 });
 
+test("patch_size in a file of Command A Vision is the number of tokens along a tile's side", () => {
+  const processor = readImageProcessor({ patch_size: 9, crop_to_patches: true }, "cohere2_vision");
+  expect(imageGrid({ height: 900, width: 300 }, processor)).toEqual({ t: 3, h: 32, w: 32 });
+});
+
+test("an image of Command A Vision is one tile if the file turns tiles off", () => {
+  const processor = readImageProcessor({ crop_to_patches: false }, "cohere2_vision");
+  expect(imageGrid({ height: 900, width: 300 }, processor)).toEqual({ t: 1, h: 32, w: 32 });
+});
+
+test("Command A Vision arranges tiles so that an image grows least, and else shrinks least", () => {
+  const processor = readImageProcessor({ max_patches: 6 }, "cohere2_vision");
+  const tiles = (height: number, width: number) => {
+    const { resizeTo } = processor.fit!({ height, width }, processor);
+    return [resizeTo.height / 512, resizeTo.width / 512];
+  };
+  // By get_optimal_tiled_canvas of transformers 5.17.
+  expect([tiles(512, 512), tiles(513, 513), tiles(600, 400), tiles(400, 2100), tiles(4000, 4000)]).toEqual([
+    [1, 1],
+    [2, 2],
+    [2, 1],
+    [1, 5],
+    [2, 2],
+  ]);
+});
+
 test("patch_size in a file of Step-3.7-Flash is the side of a tile, not of a patch", () => {
   const file = { patch_size: 336, size: { height: 448, width: 448 }, vision_patch_size: 14 };
   const processor = readImageProcessor({ ...file, downsampler_stride: 4 }, "step3p7");
@@ -179,6 +205,8 @@ test.each([
   ["internvl", { do_resize: false }],
   ["llava_onevision", { do_resize: false }],
   ["step3p7", { do_resize: false }],
+  ["cohere2_vision", { do_resize: false, min_patches: 5 }],
+  ["aya_vision", { do_resize: false, crop_to_patches: false }],
 ])("%s: %j has no effect, as in transformers", (modelType, settings) => {
   const { fit: _, ...processor } = readImageProcessor(settings, modelType);
   const { fit: __, ...expected } = readImageProcessor({}, modelType);
@@ -206,6 +234,12 @@ test.each([
   ["step3p7", { patch_size: 500 }, "patch_size = 500: it must be a multiple of 56"],
   ["step3p7", { size: { height: 700, width: 728 } }, "size.width = 728: it must be height, which is 700"],
   ["step3p7", { max_image_size: 0 }, "max_image_size = 0: it must be a positive whole number up to 16384"],
+  ["cohere2_vision", { max_patches: 257 }, "max_patches = 257: it must be at most 256"],
+  [
+    "cohere2_vision",
+    { size: { height: 512, width: 256 } },
+    "size.width = 256: it must be height, which is 512",
+  ],
   ["lfm2_vl", { tile_size: 500 }, "tile_size = 500: it must be a multiple of 32"],
   ["lfm2_vl", { min_tiles: 11 }, "min_tiles = 11: it must be at most max_tiles, which is 10"],
   ["llama4", { max_patches: 300 }, "max_patches = 300: it must be at most 256"],

@@ -7,9 +7,10 @@ import {
   type VideoProcessor,
 } from "../images/image-processor.js";
 import type { Settings } from "../images/settings-reader.js";
+import { ayaVision, cohere2Vision } from "./cohere2-vision/index.js";
 import { dotsOCR } from "./dots-ocr/index.js";
 import { ernie4_5VL } from "./ernie4-5-vl/index.js";
-import { gemma3 } from "./gemma3/index.js";
+import { gemma3, t5Gemma2 } from "./gemma3/index.js";
 import { gemma4 } from "./gemma4/index.js";
 import { GEMMA4_VIDEOS } from "./gemma4/preprocess.js";
 import { gemma4Unified } from "./gemma4-unified/index.js";
@@ -36,6 +37,7 @@ import { miniMaxM3 } from "./minimax-m3/index.js";
 import { MINIMAX_M3_VIDEOS } from "./minimax-m3/preprocess.js";
 import type { ModelFamily } from "./model-family.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
+import { paliGemma } from "./paligemma/index.js";
 import { lightOnOCR, mistral3, pixtral } from "./pixtral/index.js";
 import { exaone4_5, qwen2_5OmniThinker, qwen2_5VL } from "./qwen2-5-vl/index.js";
 import { qwen2VL } from "./qwen2-vl/index.js";
@@ -57,6 +59,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   qwen4_exp: qwen3_5,
   qwen3_omni_moe: qwen3OmniThinker,
   gemma3,
+  t5gemma2: t5Gemma2,
+  paligemma: paliGemma,
   gemma4,
   gemma4_unified: gemma4Unified,
   paddleocr_vl: paddleOCRVL,
@@ -83,6 +87,8 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llava_next_video: llavaNextVideo,
   llava_onevision: llavaOnevision,
   llavaonevision1_5: llavaOnevision1_5,
+  cohere2_vision: cohere2Vision,
+  aya_vision: ayaVision,
   idefics3,
   smolvlm: smolVLM,
   step3p7,

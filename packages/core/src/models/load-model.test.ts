@@ -95,6 +95,34 @@ test.each<[ArchitectureName, object, object, string]>([
     "image_grid_pinpoints is a list of 1: expected pairs of a height and a width in multiples of image_size 384",
   ],
   ["llava-onevision-7b", {}, { model_type: "clip_vision_model" }, 'model_type is "clip_vision_model"'],
+  [
+    "command-a-vision",
+    { alignment_intermediate_size: 7 },
+    {},
+    "alignment_intermediate_size is 7: expected an even number",
+  ],
+  ["command-a-vision", { downsample_factor: 3 }, {}, "expected a multiple of 3 patches of 16 pixels"],
+  [
+    "command-a-vision",
+    {},
+    { model_type: "siglip2_vision_model" },
+    'model_type is "siglip2_vision_model": supported is "siglip_vision_model"',
+  ],
+  [
+    "command-a-vision",
+    { model_type: "aya_vision", vision_feature_layer: [-1, -2] },
+    {},
+    "vision_feature_layer is a list of 2",
+  ],
+  [
+    "command-a-vision",
+    { model_type: "aya_vision", vision_feature_select_strategy: "default" },
+    {},
+    'strategy is "default": supported is "full"',
+  ],
+  ["paligemma-3b-224", {}, { image_size: 225 }, "image_size is 225: expected a multiple of patch_size 14"],
+  ["paligemma-3b-224", { projection_dim: 0 }, {}, "projection_dim is 0: expected a positive integer"],
+  ["gemma-3-4b", { model_type: "t5gemma2" }, {}, "config.json has no encoder object"],
   ["llava-onevision-7b", { vision_feature_layer: [-1, -2] }, {}, "vision_feature_layer is a list of 2"],
   ["llava-1.6-7b", { vision_feature_layer: [-1, -25] }, {}, "vision_feature_layer is -25: supported is one"],
   [
@@ -437,9 +465,10 @@ test.each(Object.keys(ARCHITECTURES))(
     const vision = createVisionModel({ ...ARCHITECTURES[name as ArchitectureName] });
     const graph = vision.buildGraph({ channelScale: new Float32Array(6) });
     expect(graph.outputs).toHaveLength(vision.outputColumns.length);
-    const grids = stillGrids(vision, 1024);
+    const tokens = Math.max(1024, vision.minTokenBudget);
+    const grids = stillGrids(vision, tokens);
     expect(grids.length).toBeGreaterThan(0);
-    expect(grids.reduce((sum, grid) => sum + outputTokensOf(vision, grid), 0)).toBeLessThanOrEqual(1024);
+    expect(grids.reduce((sum, grid) => sum + outputTokensOf(vision, grid), 0)).toBeLessThanOrEqual(tokens);
   },
 );
 
@@ -663,6 +692,30 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
       vision_feature_select_strategy: "default",
     },
   ],
+  [
+    "paligemma-3b-224",
+    {
+      architectures: ["PaliGemmaForConditionalGeneration"],
+      hidden_size: 2048,
+      ignore_index: -100,
+      image_token_index: 257_152,
+      model_type: "paligemma",
+      projection_dim: 2048,
+      text_config: { hidden_size: 2048, model_type: "gemma", num_image_tokens: 256 },
+      vision_config: {
+        hidden_size: 1152,
+        intermediate_size: 4304,
+        model_type: "siglip_vision_model",
+        num_attention_heads: 16,
+        num_hidden_layers: 27,
+        num_image_tokens: 256,
+        patch_size: 14,
+        projection_dim: 4096,
+        projector_hidden_act: "gelu_fast",
+        vision_use_head: false,
+      },
+    },
+  ],
 ])("the config.json of %s describes the tower of its published sizes", (name, config) => {
   const published = createVisionModel({ ...ARCHITECTURES[name] });
   expect(createVisionModel(config).config).toEqual(published.config);
@@ -673,4 +726,17 @@ test.each([undefined, "", 5])("the model %j is refused", async (model) => {
     code: "VG_ARGUMENT_INVALID",
     remedy: "pass a checkpoint's directory, or a model's id",
   });
+});
+
+test("T5Gemma 2 has Gemma 3's tower, under another model type and in another place of config.json", () => {
+  const { model_type: _, ...gemma } = ARCHITECTURES["gemma-3-4b"];
+  const vision = createVisionModel({ model_type: "t5gemma2", encoder: gemma, decoder: { hidden_size: 64 } });
+  const expected = createVisionModel({ ...ARCHITECTURES["gemma-3-4b"] });
+  expect(vision.config).toEqual(expected.config);
+  expect(vision.modelType).toBe("t5gemma2");
+});
+
+test("without alignment_intermediate_size, Aya Vision's is the width of the language model", () => {
+  const config = { ...ARCHITECTURES["command-a-vision"], model_type: "aya_vision" };
+  expect(createVisionModel(config).config.alignment_intermediate_size).toBe(12_288);
 });

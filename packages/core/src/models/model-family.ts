@@ -20,6 +20,7 @@ export interface ArchitectureConfig {
   readonly text_config?: Readonly<Record<string, unknown>>;
   readonly mm_tokens_per_image?: number;
   readonly scale_factor?: number;
+  readonly projection_dim?: number;
   readonly image_grid_pinpoints?: readonly (readonly [height: number, width: number])[];
   readonly vision_feature_layer?: readonly number[];
   readonly vision_feature_select_strategy?: string;

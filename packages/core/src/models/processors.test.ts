@@ -21,6 +21,28 @@ describe("settings", () => {
     expect(resizeBounds(QWEN3)).toEqual({ factor: 32, minPixels: 65_536, maxPixels: 16_777_216 });
   });
 
+  test.each([
+    ["paligemma", 224, "bicubic", 0.5],
+    ["t5gemma2", 896, "bilinear", 0.5],
+    ["cohere2_vision", 512, "bicubic", 0.5],
+    ["aya_vision", 364, "bicubic", 0.5],
+  ])("of %s without a file: images or tiles of %i pixels, %s", (modelType, side, filter, mean) => {
+    const processor = readImageProcessor(undefined, modelType);
+    expect(processor).toMatchObject({ fixedSize: { height: side, width: side }, filter });
+    expect([...processor.imageMean, ...processor.imageStd]).toEqual(new Array(6).fill(mean));
+  });
+
+  test.each([
+    ["paligemma", 224, "bicubic", 0.5],
+    ["t5gemma2", 224, "bilinear", 0.5],
+    ["cohere2_vision", 512, "bicubic", 0.48145466],
+    ["aya_vision", 384, "bicubic", 0.48145466],
+  ])("of %s missing in a file: %i pixels, %s, as in transformers' class", (modelType, side, filter, mean) => {
+    const processor = readImageProcessor({}, modelType);
+    expect(processor).toMatchObject({ fixedSize: { height: side, width: side }, filter });
+    expect(processor.imageMean[0]).toBe(mean);
+  });
+
   test("missing in a file are those of Qwen2VLImageProcessor", () => {
     const file = { patch_size: 16, image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
     expect(readImageProcessor(file, "qwen3_vl")).toEqual({ ...QWEN3, minPixels: 3136, maxPixels: 1_003_520 });

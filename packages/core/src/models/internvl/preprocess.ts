@@ -8,7 +8,7 @@ import type {
   SizeSettings,
   VideoProcessor,
 } from "../../images/image-processor.js";
-import { nearestTiles } from "../../images/smart-resize.js";
+import { type ImageSize, nearestTiles } from "../../images/smart-resize.js";
 import { checkFrameCount, type FrameRule, USUAL_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 
@@ -103,19 +103,19 @@ export const INTERNVL_VIDEO_SIZES: SizeSettings = {
   },
 };
 
-export function tilesOf({
-  tile,
-  min,
-  max,
-  thumbnail,
-}: TileSettings): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
+/** @param arrange returns the number of columns and rows of tiles. Default: the nearest aspect ratio */
+export function tilesOf(
+  { tile, min, max, thumbnail }: TileSettings,
+  arrange: (size: ImageSize) => { readonly columns: number; readonly rows: number } = (size) =>
+    nearestTiles(size, { tile, min, max }),
+): Pick<ImageProcessor, "minPixels" | "maxPixels" | "fixedSize" | "fit"> {
   const square = { height: tile, width: tile };
   return {
     fixedSize: square,
     minPixels: min * tile ** 2,
     maxPixels: (max > 1 && thumbnail ? max + 1 : max) * tile ** 2,
     fit(size) {
-      const { columns, rows } = nearestTiles(size, { tile, min, max });
+      const { columns, rows } = arrange(size);
       const resizeTo = { height: rows * tile, width: columns * tile };
       return {
         resizeTo,

@@ -3,6 +3,7 @@
  * dropped, or SigLIP, which has none. The features of several layers may be joined.
  */
 import { type Pinpoint, pinpointsOf } from "../anyres.js";
+import { SIGLIP_DEFAULTS } from "../siglip-config.js";
 import {
   checkHeads,
   checkPatch,
@@ -27,18 +28,6 @@ const DEFAULTS = {
   image_size: 336,
   patch_size: 14,
   hidden_act: "quick_gelu",
-};
-
-/** The same for SiglipVisionConfig. */
-const SIGLIP_DEFAULTS = {
-  hidden_size: 768,
-  intermediate_size: 3072,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  num_channels: 3,
-  image_size: 224,
-  patch_size: 16,
-  hidden_act: "gelu_pytorch_tanh",
 };
 
 /** Keys at the top level of config.json. */
