@@ -30,9 +30,6 @@ interface PrintOptions extends ModelOptions {
   readonly json?: true;
 }
 
-/** vLLM's smallest budget for this family. */
-const DEFAULT_BUDGET = 64;
-
 export function registerPrint(program: Command, io: CliIo, serving: ServeArguments): void {
   const command = program.command("print");
   addModelOptions(command)
@@ -42,7 +39,7 @@ export function registerPrint(program: Command, io: CliIo, serving: ServeArgumen
     .addArgument(new Argument("<stage>").choices([...STAGES]))
     .option(
       "--budget <tokens>",
-      `token budget of plan and program (default: ${DEFAULT_BUDGET})`,
+      "token budget of plan and program (default: the model's smallest)",
       positiveInteger,
     )
     .option(
@@ -70,7 +67,7 @@ async function print(stage: Stage, options: PrintOptions, io: CliIo, serving: Se
   const { model, device } = opened;
   const graph = graphOverCache(model.graph, options.gridCacheRows);
   const compiled = compileForDevice({ ...model, graph }, device, fuse);
-  const { budget: tokens = DEFAULT_BUDGET } = options;
+  const { budget: tokens = model.vision.minTokenBudget } = options;
   const capacity = capacityFor(model.vision, tokens);
   const stages: Record<Stage, () => { readonly text: string; readonly data: unknown }> = {
     graph: () => ({ text: printGraph(compiled.source), data: compiled.source }),

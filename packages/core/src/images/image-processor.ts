@@ -320,9 +320,9 @@ export const BOUNDED_SIZES: SizeSettings = {
   read(settings, { minPixels, maxPixels, fixedSize }) {
     // Most classes with bounds have their default in place of null.
     const size = fixedSize === undefined ? settings.objectOrNull("size") : settings.object("size");
+    size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
     size.bothOrNeither("shortest_edge", "longest_edge");
     size.bothOrNeither("min_pixels", "max_pixels");
-    size.onlyKeys(fixedSize === undefined ? BOUNDS : SIDES);
     return {
       minPixels: settings.positiveInteger(
         "min_pixels",
