@@ -191,6 +191,8 @@ const OPTIONS_BY_PARAMETER = new Map([
   ["maxDecodeBytes", "--max-decode-bytes"],
   ["mmProcessorKwargs", "--mm-processor-kwargs"],
   ["numFrames", "num_frames"],
+  ["contextSize", "--context-size"],
+  ["gpuLayers", "--gpu-layers"],
 ]);
 
 /** An error's text and code. An error of any other kind is a bug, and comes with its stack. */
