@@ -506,6 +506,16 @@ test("an answer may take longer than encoding, and is not cut", async () => {
   expect((await server.chat({ messages })).status).toBe(200);
 });
 
+test("a stream of a slow model is not cut, whether it writes nothing or a tool call that is held back", async () => {
+  const call = ['<tool_call>{"name": "we', 'ather", "argu', 'ments": {}}', "</tool_call>"];
+  const chunks = [...HELLO, ...call.map((text) => ({ text }))];
+  await using server = await serveChat({ chunks, before: () => sleep(250) }, { limits: { sendMs: 200 } });
+  const tools = [{ type: "function", function: { name: "weather" } }];
+  const events = await eventsOf(await server.chat({ messages, tools, stream: true }));
+  expect(events.at(-2)).toMatchObject({ choices: [{ finish_reason: "tool_calls" }] });
+  expect(events.at(-1)).toBe("[DONE]");
+});
+
 test("a stream that nobody reads is cut, and its memory comes back", async () => {
   const text = "x".repeat(1 << 16);
   const chunks = Array.from({ length: 400 }, () => ({ text }));
