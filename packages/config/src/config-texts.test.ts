@@ -128,3 +128,28 @@ describe("configs themselves", () => {
     ]);
   });
 });
+
+describe("aliases", () => {
+  test("a config that several aliases name is checked once, at its place", () => {
+    const uses = "  - compilation-config: *cc\n".repeat(3);
+    expect(found(`cc: &cc {cudagraph_mm_encodre: true}\nlist:\n${uses}`)).toEqual([`1:10 error: ${TYPO}`]);
+  });
+
+  test("thousands of them take no longer than thousands of other values", () => {
+    const members = Array.from({ length: 10_000 }, (_, index) => `k${index}: *x`).join(", ");
+    const started = performance.now();
+    expect(found(`a: &x 3\nlist:\n  - compilation-config: {${members}}\n`)).toHaveLength(21);
+    expect(
+      found(`a: &x {mode: 3}\nlist:\n${"  - {b: {compilation-config: *x}}\n".repeat(10_000)}`),
+    ).toHaveLength(1);
+    // A walk of the document for each takes a minute.
+    expect(performance.now() - started).toBeLessThan(15_000);
+  });
+
+  test("that would make a text of gigabytes are too long to be read", () => {
+    const members = Array.from({ length: 20_000 }, (_, index) => `k${index}: *x`).join(", ");
+    expect(found(`a: &x "${"y".repeat(500_000)}"\nlist:\n  - compilation-config: {${members}}\n`)).toEqual([
+      "3:25 error: the JSON is too long to be read",
+    ]);
+  });
+});
