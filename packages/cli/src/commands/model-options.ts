@@ -174,8 +174,9 @@ export async function openModel(options: ModelOptions, io: CliIo): Promise<Opene
       model,
       device,
       async [Symbol.asyncDispose]() {
+        // The model too, if the device fails.
+        await using _ = model;
         device[Symbol.dispose]();
-        await model[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
