@@ -122,6 +122,13 @@ describe("configs themselves", () => {
     expect(found("")).toEqual(["note: the file has no compilation-config: the defaults apply"]);
   });
 
+  test("of a megabyte, with a misspelt key again and again, are read in seconds", () => {
+    const started = performance.now();
+    expect(found("compilation-confi: 3\n".repeat(49_000))[0]).toContain("is not an option");
+    // A search of all keys for each takes a minute.
+    expect(performance.now() - started).toBeLessThan(15_000);
+  });
+
   test("of several documents: vLLM refuses the file", () => {
     expect(found("compilation-config: {mode: 3}\n---\n")).toEqual([
       "2:1 error: a second YAML document begins here, and vLLM reads files of one",

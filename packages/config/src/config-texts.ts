@@ -145,9 +145,10 @@ function serveFileIn(document: Document, { name, text }: TextFile): ConfigText |
 
 function configPairs(contents: unknown): readonly Pair<Node, Node | null>[] {
   if (!isMap(contents)) return [];
+  const isOther = isManifest(contents);
   return (contents.items as Pair<Node, Node | null>[]).filter(({ key }) => {
     const option = optionOf(key).split(".", 1)[0]!;
-    return option === CONFIG || (!isManifest(contents) && nearestKey(option, [CONFIG]) !== undefined);
+    return option === CONFIG || (!isOther && nearestKey(option, [CONFIG]) !== undefined);
   });
 }
 
