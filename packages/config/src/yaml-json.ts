@@ -50,10 +50,20 @@ export function embeddedJson(
     toSource: (jsonOffset) => offsets[jsonOffset] ?? end,
     toJson(sourceOffset) {
       if (sourceOffset < start || sourceOffset > end) return undefined;
-      const at = offsets.findIndex((offset) => offset >= sourceOffset);
-      return at === -1 ? text.length : at;
+      return firstFrom(offsets, sourceOffset) ?? text.length;
     },
   };
+}
+
+/** Index of the first offset that is not below `least`; undefined if all are. A command line has a look-up for each word. */
+function firstFrom(ascending: readonly number[], least: number): number | undefined {
+  let [from, to] = [0, ascending.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (ascending[middle]! < least) from = middle + 1;
+    else to = middle;
+  }
+  return from === ascending.length ? undefined : from;
 }
 
 /** The node as JSON text, and the YAML offset of each of its characters. */
