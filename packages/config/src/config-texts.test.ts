@@ -177,9 +177,41 @@ describe("configs themselves", () => {
     expect(found("")).toEqual(["note: the file has no compilation-config: the defaults apply"]);
   });
 
+  test("of a megabyte, with a misspelt key again and again, are read in seconds", () => {
+    const started = performance.now();
+    expect(found("compilation-confi: 3\n".repeat(49_000))[0]).toContain("is not an option");
+    // A search of all keys for each takes a minute.
+    expect(performance.now() - started).toBeLessThan(15_000);
+  });
+
   test("of several documents: vLLM refuses the file", () => {
     expect(found("compilation-config: {mode: 3}\n---\n")).toEqual([
       "2:1 error: a second YAML document begins here, and vLLM reads files of one",
+    ]);
+  });
+});
+
+describe("aliases", () => {
+  test("a config that several aliases name is checked once, at its place", () => {
+    const uses = "  - compilation-config: *cc\n".repeat(3);
+    expect(found(`cc: &cc {cudagraph_mm_encodre: true}\nlist:\n${uses}`)).toEqual([`1:10 error: ${TYPO}`]);
+  });
+
+  test("thousands of them take no longer than thousands of other values", () => {
+    const members = Array.from({ length: 10_000 }, (_, index) => `k${index}: *x`).join(", ");
+    const started = performance.now();
+    expect(found(`a: &x 3\nlist:\n  - compilation-config: {${members}}\n`)).toHaveLength(21);
+    expect(
+      found(`a: &x {mode: 3}\nlist:\n${"  - {b: {compilation-config: *x}}\n".repeat(10_000)}`),
+    ).toHaveLength(1);
+    // A walk of the document for each takes a minute.
+    expect(performance.now() - started).toBeLessThan(15_000);
+  });
+
+  test("that would make a text of gigabytes are too long to be read", () => {
+    const members = Array.from({ length: 20_000 }, (_, index) => `k${index}: *x`).join(", ");
+    expect(found(`a: &x "${"y".repeat(500_000)}"\nlist:\n  - compilation-config: {${members}}\n`)).toEqual([
+      "3:25 error: the JSON is too long to be read",
     ]);
   });
 });

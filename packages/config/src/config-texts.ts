@@ -3,7 +3,17 @@
  * compose files and Kubernetes manifests, and YAML files in ConfigMaps. For the command line and the editor alike.
  */
 import { nearestKey } from "@vitgraph/errors";
-import { type Document, isMap, isScalar, isSeq, type Node, type Pair, type Scalar, visit } from "yaml";
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  type Node,
+  type Pair,
+  type Scalar,
+  visit,
+} from "yaml";
 import { type LocateOffset, offsetPlaces, parseJsonDocument } from "./document.js";
 import { byPlace, type ConfigFinding, configFindings } from "./findings.js";
 import type { TextEdit } from "./fix.js";
@@ -14,6 +24,7 @@ import { parseConfigFile, parseServeArguments } from "./serve/arguments.js";
 import type { ArgumentText } from "./serve/types.js";
 import { editWord, type ShellWord, shellWords } from "./shell-words.js";
 import { embedEdits } from "./text-edits.js";
+import { resolveAlias } from "./yaml-aliases.js";
 import { parseYamlDocument, yamlProblem } from "./yaml-document.js";
 import { type EmbeddedJson, embeddedJson } from "./yaml-json.js";
 import { parseYamlStream } from "./yaml-parse.js";
@@ -148,9 +159,10 @@ function serveFileIn(document: Document, { name, text }: TextFile): ConfigText |
 
 function configPairs(contents: unknown): readonly Pair<Node, Node | null>[] {
   if (!isMap(contents)) return [];
+  const isOther = isManifest(contents);
   return (contents.items as Pair<Node, Node | null>[]).filter(({ key }) => {
     const option = optionOf(key).split(".", 1)[0]!;
-    return option === CONFIG || (!isManifest(contents) && nearestKey(option, [CONFIG]) !== undefined);
+    return option === CONFIG || (!isOther && nearestKey(option, [CONFIG]) !== undefined);
   });
 }
 
@@ -161,9 +173,15 @@ function configKeysIn(
   locate: LocateOffset,
 ): readonly ConfigText[] {
   const found: ConfigText[] = [];
+  /** A config that aliases name again is checked once. */
+  const seen = new Set<Node>();
   visit(document, {
     Pair(_, { key, value }) {
-      const json = optionOf(key) === CONFIG ? embeddedJson(value as Node | null, document, text) : undefined;
+      if (optionOf(key) !== CONFIG || !isNode(value)) return undefined;
+      const node = resolveAlias(value, document);
+      if (node === undefined || seen.has(node)) return visit.SKIP;
+      seen.add(node);
+      const json = embeddedJson(node, document, text);
       if (json === undefined) return undefined;
       const textOf = (): ArgumentText => ({
         locate: (offset) => locate(json.toSource(offset)),

@@ -7,7 +7,6 @@
 import { shorten } from "@vitgraph/errors";
 import {
   type Document,
-  isAlias,
   isCollection,
   isMap,
   isPair,
@@ -25,6 +24,7 @@ import { type ConfigDocument, type LocateOffset, readJson } from "./document.js"
 import type { ConfigChange, TextEdit } from "./fix.js";
 import { fromPointer, parentPointer, toPointer } from "./pointer.js";
 import { type ConfigProblem, configInvalid, excessProblem, type Place, ProblemList } from "./problem.js";
+import { resolveAlias } from "./yaml-aliases.js";
 import { insertMember, removeMember, renameKey, replaceValue } from "./yaml-edits.js";
 import { parseYaml } from "./yaml-parse.js";
 import { editScalar, scalarOffsets } from "./yaml-scalar.js";
@@ -41,7 +41,7 @@ export function parseYamlDocument(text: string, source: string): ConfigDocument 
   // An unknown tag is a warning of this parser, and an error in PyYAML.
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) throw configInvalid(faults.map((fault) => yamlProblem(fault, locate)));
-  if (document.contents !== null) refuseCollectionKeys(document.contents, locate);
+  refuseCollectionKeys(document, locate);
   return new YamlDocument(source, text, document, document.contents, locate);
 }
 
@@ -57,16 +57,11 @@ export function yamlProblem(fault: YAMLError, locate: LocateOffset): ConfigProbl
 }
 
 /** Refuses keys that are lists or maps, as PyYAML does. Templates that are not filled in look like them. */
-function refuseCollectionKeys(root: Node, locate: (offset: number) => Place): void {
+function refuseCollectionKeys(document: Document, locate: (offset: number) => Place): void {
   const problems = new ProblemList();
-  // Nodes by anchor, so far: an alias means the last one before it. `alias.resolve` would walk the document each time.
-  const anchored = new Map<string, Node>();
-  visit(root, {
-    Value(_, node) {
-      if (node.anchor !== undefined) anchored.set(node.anchor, node);
-    },
+  visit(document, {
     Pair(_, { key }) {
-      const meant = isAlias(key) ? anchored.get(key.source) : key;
+      const meant = resolveAlias(key as Node, document);
       if (!isCollection(meant)) return;
       problems.add(() => ({
         ...locate((key as Node).range?.[0] ?? 0),
@@ -177,8 +172,7 @@ class YamlDocument implements ConfigDocument {
   }
 
   private resolve(node: Node | null): Node | undefined {
-    if (node === null) return undefined;
-    return isAlias(node) ? node.resolve(this.document) : node;
+    return node === null ? undefined : resolveAlias(node, this.document);
   }
 }
 

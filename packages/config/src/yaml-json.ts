@@ -2,8 +2,10 @@
  * JSON inside YAML, for editors: maps between a JSON language service's text and positions in the YAML file. The value
  * may be a string of JSON, which is used unchanged, or a map, which is converted to JSON.
  */
-import { type Document, isAlias, isMap, isScalar, isSeq, type Node, type Scalar } from "yaml";
+import { type Document, isMap, isNode, isScalar, isSeq, type Node, type Scalar } from "yaml";
+import { MAX_TEXT_LENGTH } from "./bounds.js";
 import type { TextEdit } from "./fix.js";
+import { resolveAlias } from "./yaml-aliases.js";
 import { parseYaml } from "./yaml-parse.js";
 import { editScalar, scalarOffsets } from "./yaml-scalar.js";
 
@@ -35,7 +37,7 @@ export function embeddedJson(
   document: Document,
   yaml: string,
 ): EmbeddedJson | undefined {
-  const node = isAlias(found) ? found.resolve(document) : found;
+  const node = found == null ? undefined : resolveAlias(found, document);
   if (node?.range == null) return undefined;
   const scalar = isScalar(node) && typeof node.value === "string" ? (node as Scalar<string>) : undefined;
   const { text, offsets } =
@@ -49,10 +51,20 @@ export function embeddedJson(
     toSource: (jsonOffset) => offsets[jsonOffset] ?? end,
     toJson(sourceOffset) {
       if (sourceOffset < start || sourceOffset > end) return undefined;
-      const at = offsets.findIndex((offset) => offset >= sourceOffset);
-      return at === -1 ? text.length : at;
+      return firstFrom(offsets, sourceOffset) ?? text.length;
     },
   };
+}
+
+/** Index of the first offset that is not below `least`; undefined if all are. A command line has a look-up for each word. */
+function firstFrom(ascending: readonly number[], least: number): number | undefined {
+  let [from, to] = [0, ascending.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (ascending[middle]! < least) from = middle + 1;
+    else to = middle;
+  }
+  return from === ascending.length ? undefined : from;
 }
 
 /** The node as JSON text, and the YAML offset of each of its characters. */
@@ -83,6 +95,8 @@ function written(root: Node, document: Document): { text: string; offsets: numbe
   }
 
   function write(node: unknown): void {
+    // Aliases of a long text can make a longer one than memory holds. The reader refuses it by its length.
+    if (text.length > MAX_TEXT_LENGTH) return;
     if (isMap(node)) {
       punctuation("{");
       for (const [index, pair] of node.items.entries()) {
@@ -100,7 +114,7 @@ function written(root: Node, document: Document): { text: string; offsets: numbe
       }
       punctuation("]");
     } else {
-      const target = isAlias(node) ? node.resolve(document) : node;
+      const target = isNode(node) ? resolveAlias(node, document) : undefined;
       // The alias's target is checked at its definition; here a value of its type is enough.
       const value = isScalar(target) ? target.value : isMap(target) ? {} : isSeq(target) ? [] : null;
       scalar(JSON.stringify(value ?? null), node);

@@ -253,10 +253,21 @@ export async function loadBinding(library: LlamaLibrary): Promise<Binding> {
   const structOf = (fields: Fields): TypeObject =>
     koffi.struct(Object.fromEntries(Object.entries(fields).map(([name, [type]]) => [name, type])));
   // Backends are libraries too, and find their symbols in these.
-  const options = { global: true, lazy: true };
-  koffi.load(library.ggmlBase, options);
-  const ggml = koffi.load(library.ggml, options);
-  const llama = koffi.load(library.llama, options);
+  const load = (path: string) => {
+    try {
+      return koffi.load(path, { global: true, lazy: true });
+    } catch (cause) {
+      throw toVitgraphError(
+        cause,
+        "VG_BACKEND_UNAVAILABLE",
+        `${path} cannot be loaded`,
+        `install version ${PACKAGE_VERSION} of @node-llama-cpp/*, for this platform`,
+      );
+    }
+  };
+  load(library.ggmlBase);
+  const ggml = load(library.ggml);
+  const llama = load(library.llama);
   const structs: Readonly<Record<string, TypeObject>> = {
     model_params: structOf(MODEL_PARAMS),
     context_params: structOf(CONTEXT_PARAMS),

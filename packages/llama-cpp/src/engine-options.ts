@@ -33,26 +33,39 @@ export interface LlamaEngineOptions {
   readonly library?: string;
 }
 
-const OPTIONS: Readonly<Record<keyof LlamaEngineOptions, string>> = {
-  model: "string",
-  visionModel: "string",
-  compilationConfig: "any",
-  contextSize: "count",
-  parallel: "count",
-  gpuLayers: "layers",
-  maxWaiting: "count",
-  batchTokens: "count",
-  cacheType: "cache",
-  threads: "count",
-  encoder: "any",
-  library: "string",
-};
+type Kind = "any" | "path" | "cache" | Range;
 
-const EXPECTED: Readonly<Record<string, string>> = {
-  string: "a path",
-  count: "a positive whole number",
-  cache: "f16 or f32",
-  layers: "a count, or -1 for all",
+interface Range {
+  readonly least: number;
+  readonly most: number;
+  /** Ends of the remedy: "give …". */
+  readonly expected: string;
+}
+
+/** The largest number of llama.cpp's 32-bit fields. A larger one would wrap, and llama.cpp end the process. */
+const MOST_INT32 = 2 ** 31 - 1;
+
+const countTo = (most: number): Range => ({
+  least: 1,
+  most,
+  expected: `a whole number from 1 to ${most}`,
+});
+
+const OPTIONS: Readonly<Record<keyof LlamaEngineOptions, Kind>> = {
+  model: "path",
+  visionModel: "path",
+  compilationConfig: "any",
+  contextSize: countTo(MOST_INT32),
+  // LLAMA_MAX_SEQ
+  parallel: countTo(256),
+  gpuLayers: { least: -1, most: MOST_INT32, expected: "a count, or -1 for all" },
+  maxWaiting: countTo(MOST_INT32),
+  batchTokens: countTo(MOST_INT32),
+  cacheType: "cache",
+  // GGML_MAX_N_THREADS
+  threads: countTo(512),
+  encoder: "any",
+  library: "path",
 };
 
 export function withDefaults({ parallel = 4, batchTokens = 512 }: LlamaEngineOptions) {
@@ -64,26 +77,40 @@ export function checkEngineOptions(options: LlamaEngineOptions): void {
   checkOptions("createLlamaEngine", options, Object.keys(OPTIONS));
   for (const [name, kind] of Object.entries(OPTIONS)) {
     const value: unknown = options[name as keyof LlamaEngineOptions];
-    if (value === undefined && name !== "model") continue;
-    const isWhole = Number.isSafeInteger(value);
-    const accepted =
-      kind === "any" ||
-      (kind === "string" && typeof value === "string" && value !== "") ||
-      (kind === "count" && isWhole && (value as number) > 0) ||
-      (kind === "cache" && (value === "f16" || value === "f32")) ||
-      (kind === "layers" && isWhole && (value as number) >= -1);
-    if (accepted) continue;
-    const expected = EXPECTED[kind];
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `createLlamaEngine: ${name} is ${describe(value)}`, {
-      remedy: `give ${expected}`,
-    });
+    if ((value === undefined && name !== "model") || isAccepted(value, kind)) continue;
+    const expected = kind === "cache" ? "f16 or f32" : typeof kind === "string" ? "a path" : kind.expected;
+    throw invalid(`${name} is ${describe(value)}`, `give ${expected}`);
   }
+  const { contextSize = 1 } = options;
   const { parallel, batchTokens } = withDefaults(options);
-  if (batchTokens >= parallel) return;
-  // llama.cpp ends the process.
-  throw new VitgraphError(
-    "VG_ARGUMENT_INVALID",
-    `createLlamaEngine: batchTokens is ${batchTokens}, and each of ${parallel} parallel sequences needs one`,
-    { remedy: "raise batchTokens, or lower parallel" },
-  );
+  // In both cases llama.cpp would end the process.
+  if (contextSize * parallel > MOST_INT32) {
+    throw invalid(
+      `${parallel} sequences of ${contextSize} tokens are more than the ${MOST_INT32} that llama.cpp counts`,
+      "lower contextSize or parallel",
+    );
+  }
+  if (batchTokens < parallel) {
+    throw invalid(
+      `batchTokens is ${batchTokens}, and each of ${parallel} parallel sequences needs one`,
+      "raise batchTokens, or lower parallel",
+    );
+  }
+}
+
+function isAccepted(value: unknown, kind: Kind): boolean {
+  switch (kind) {
+    case "any":
+      return true;
+    case "path":
+      return typeof value === "string" && value !== "";
+    case "cache":
+      return value === "f16" || value === "f32";
+    default:
+      return Number.isSafeInteger(value) && (value as number) >= kind.least && (value as number) <= kind.most;
+  }
+}
+
+function invalid(fact: string, remedy: string): VitgraphError {
+  return new VitgraphError("VG_ARGUMENT_INVALID", `createLlamaEngine: ${fact}`, { remedy });
 }

@@ -70,6 +70,7 @@ export class GenerationStream implements Generation {
   }
 
   finish(result: GenerationResult): void {
+    if (this.#state !== "open") return;
     this.#state = "done";
     this.#settle.resolve(result);
     this.#wake();

@@ -38,7 +38,7 @@ export interface ContextOptions {
   readonly cacheType: keyof typeof CACHE_TYPES;
 }
 
-export class LanguageModel {
+export class LanguageModel implements AsyncDisposable {
   readonly tokenizer: Tokenizer;
   /** Columns of an embedding row, one row per token. */
   readonly embeddingColumns: number;
@@ -103,13 +103,13 @@ export class LanguageModel {
     this.#llama.llama_sampler_free(chain);
   }
 
-  async free(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await callAsync(this.#llama.llama_model_free, this.#model);
   }
 }
 
 /** The KV caches of the sequences, and the logits of the last batch. */
-export class DecoderContext {
+export class DecoderContext implements AsyncDisposable {
   readonly #llama: Binding;
   readonly #context: Context;
   readonly #memory: Memory;
@@ -157,7 +157,7 @@ export class DecoderContext {
     return this.#llama.readFloats(address, this.#model.tokenizer.size);
   }
 
-  async free(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     await callAsync(this.#llama.llama_free, this.#context);
     this.#sequences.free();
   }

@@ -3,7 +3,7 @@ import Module from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test, vi } from "vitest";
-import { checkDefaults } from "./binding.js";
+import { checkDefaults, loadBinding } from "./binding.js";
 import { findLibrary, PACKAGE_VERSION } from "./library.js";
 
 const NAMES: Readonly<Record<string, string>> = {
@@ -64,6 +64,17 @@ describe("findLibrary", () => {
 
   test("names the folder that has no libraries", () => {
     expect(() => findLibrary("/nowhere")).toThrow("/nowhere has no library named ggml-base");
+    const file = join(emptyFolder(), "libllama.so");
+    writeFileSync(file, "");
+    expect(() => findLibrary(file)).toThrow(`${file} is not a folder that can be read (ENOTDIR`);
+  });
+
+  test("a library of another platform is named, with the loader's reason", async () => {
+    const found = findLibrary(undefined, application(PACKAGE_VERSION));
+    await expect(loadBinding(found)).rejects.toMatchObject({
+      code: "VG_BACKEND_UNAVAILABLE",
+      message: expect.stringMatching(/libggml-base\.so cannot be loaded \(.+\): install version/),
+    });
   });
 });
 

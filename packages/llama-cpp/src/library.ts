@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { VitgraphError } from "@vitgraph/errors";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 /** The release of `@node-llama-cpp/*` that the binding is written for. */
 export const PACKAGE_VERSION = "3.22.1";
@@ -85,7 +85,7 @@ function checkPackageVersion(root: string, name: string): void {
 }
 
 function libraryIn(directory: string): LlamaLibrary {
-  const files = existsSync(directory) ? readdirSync(directory) : [];
+  const files = filesIn(directory);
   const find = (stem: string): string => {
     const pattern = new RegExp(`^(lib)?${stem}(\\.v?\\d+(\\.\\d+)*)?\\.(so|dylib|dll)$`);
     const file = files.find((name) => pattern.test(name));
@@ -96,6 +96,20 @@ function libraryIn(directory: string): LlamaLibrary {
     );
   };
   return { directory, ggmlBase: find("ggml-base"), ggml: find("ggml"), llama: find("llama") };
+}
+
+function filesIn(directory: string): readonly string[] {
+  if (!existsSync(directory)) return [];
+  try {
+    return readdirSync(directory);
+  } catch (cause) {
+    throw toVitgraphError(
+      cause,
+      "VG_BACKEND_UNAVAILABLE",
+      `${directory} is not a folder that can be read`,
+      "pass the folder of llama.cpp's libraries as library",
+    );
+  }
 }
 
 export function unavailable(fact: string, remedy: string): VitgraphError {

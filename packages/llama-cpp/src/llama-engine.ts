@@ -82,8 +82,9 @@ export async function createLlamaEngine(options: LlamaEngineOptions): Promise<Ll
     const limits = { contextSize, parallel, batchTokens, maxWaiting };
     return new LlamaEngine({ name, model, template, vision, context, ...limits });
   } catch (error) {
-    await vision?.[Symbol.asyncDispose]();
-    await model.free();
+    // The first error counts.
+    await vision?.[Symbol.asyncDispose]().catch(() => {});
+    await model[Symbol.asyncDispose]();
     throw error;
   }
 }
@@ -170,13 +171,14 @@ export class LlamaEngine implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    // Disposed of from the last to the first, also if one of them fails.
+    await using _model = this.#parts.model;
+    await using _context = this.#parts.context;
+    await using _vision = this.#parts.vision;
     for (const request of this.#live) request.cancel(closed());
     this.#wake();
     await Promise.allSettled(this.#preparing);
     await this.#loop;
-    await this.#parts.vision?.[Symbol.asyncDispose]();
-    await this.#parts.context.free();
-    await this.#parts.model.free();
   }
 
   #renderMessages({ messages, tools, templateVariables }: ChatOptions) {

@@ -65,7 +65,8 @@ export class LlamaHost implements HostEngine {
 
   close(): Promise<void> {
     this.#closing ??= (async () => {
-      for (const listener of this.#closeListeners) await listener();
+      const outcomes = await Promise.allSettled(this.#closeListeners.map(async (listener) => listener()));
+      for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
     })();
     return this.#closing;
   }

@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { readDataUrl } from "@vitgraph/core";
-import { describe, LONGEST_PATH, shorten, VitgraphError } from "@vitgraph/errors";
+import { describe, LONGEST_PATH, shorten, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 
 /** Bytes of a file, its path, a `file:` URL, or a data URL. */
 export type FileSource = Uint8Array | ArrayBuffer | Blob | string | URL;
@@ -139,10 +139,12 @@ export async function readSource(source: unknown): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new VitgraphError("VG_FILE_UNREADABLE", `cannot read ${shorten(path, LONGEST_PATH)}`, {
-      remedy: "check that the file exists and can be read",
+    throw toVitgraphError(
       cause,
-    });
+      "VG_FILE_UNREADABLE",
+      `cannot read ${shorten(path, LONGEST_PATH)}`,
+      "check that the file exists and can be read",
+    );
   }
 }
 

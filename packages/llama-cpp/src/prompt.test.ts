@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
 import { promptFamily } from "./families.js";
+import type { LanguageModel } from "./language-model.js";
 import { placeMedia, promptUnits, readPrompt } from "./prompt.js";
+import { Request } from "./request.js";
 import type { Tokenizer } from "./tokenizer.js";
 import type { MediaUnit } from "./units.js";
 
@@ -94,4 +96,15 @@ test.each([
 ])("the prompt's part %j is refused by name", (part, message) => {
   expect(() => readPrompt([part as never])).toThrow(expect.objectContaining({ code: "VG_ARGUMENT_INVALID" }));
   expect(() => readPrompt([part as never])).toThrow(message);
+});
+
+test("a prompt may have more tokens than a call has arguments", async () => {
+  const count = 300_000;
+  const pieces = [{ text: "a".repeat(count) }, { tokens: new Array<number>(count).fill(5) }];
+  const units = await promptUnits(pieces, [], undefined, tokenizer);
+  expect(units.length).toBe(2 * count);
+  const model = { tokenizer, createChain: () => 0n, freeChain() {} } as unknown as LanguageModel;
+  const request = new Request({}, () => {});
+  request.setPrompt(units, units.length + 1, model);
+  expect(request.units.length).toBe(units.length);
 });

@@ -89,11 +89,15 @@ export async function promptUnits(
   tokenizer: Tokenizer,
 ): Promise<readonly Unit[]> {
   const units: Unit[] = [];
+  // One at a time: a call takes some 120 000 arguments, and a prompt has more tokens.
+  const addAll = (tokens: readonly number[]) => {
+    for (const token of tokens) units.push(token);
+  };
   for (const piece of joinText(family === undefined ? pieces : insertMedia(pieces, media, family))) {
     if ("rows" in piece) units.push(piece);
-    else if ("text" in piece) units.push(...(await tokenizer.encode(piece.text)));
+    else if ("text" in piece) addAll(await tokenizer.encode(piece.text));
     else if ("control" in piece) units.push(controlToken(piece.control, tokenizer));
-    else if ("tokens" in piece) units.push(...checkTokens(piece.tokens, tokenizer.size));
+    else if ("tokens" in piece) addAll(checkTokens(piece.tokens, tokenizer.size));
   }
   const { firstToken } = tokenizer;
   return firstToken === null || units[0] === firstToken ? units : [firstToken, ...units];

@@ -84,7 +84,7 @@ export class Request extends Sequence {
   }
 
   setPrompt(units: readonly Unit[], contextSize: number, model: LanguageModel): void {
-    this.units.push(...units);
+    for (const unit of units) this.units.push(unit);
     this.#promptUnits = units.length;
     const room = contextSize - sum(units, cellsOf);
     this.#maxTokens = Math.min(this.#options.maxTokens ?? room, room);

@@ -128,8 +128,11 @@ export class Vision implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#host.close();
-    await this.#registration?.close();
+    try {
+      await this.#host.close();
+    } finally {
+      await this.#registration?.close();
+    }
   }
 
   async #prepare(part: MediaPart, signal: AbortSignal): Promise<PreparedItem> {

@@ -61,10 +61,10 @@ const UNSUPPORTED: Readonly<Record<string, string>> = {
 
 /** Runs before the schema, which would call them unknown. @throws ParamError */
 export function refuseUnsupported(body: unknown): void {
-  for (const name of Object.keys((body ?? {}) as object)) {
-    const remedy = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined;
-    if (remedy !== undefined) throw unsupported(name, `${name} is not supported`, remedy);
-  }
+  // A string has as many keys as characters.
+  if (typeof body !== "object" || body === null) return;
+  for (const [name, remedy] of Object.entries(UNSUPPORTED))
+    if (Object.hasOwn(body, name)) throw unsupported(name, `${name} is not supported`, remedy);
 }
 
 /** Checks beyond the schema, with a remedy for each. @throws ParamError */

@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EngineMetrics } from "@vitgraph/core/observability";
 import { VitgraphError } from "@vitgraph/errors";
@@ -72,6 +73,17 @@ test("an answer has OpenAI's form", async () => {
     usage: OPENAI_USAGE,
   });
   expect(USAGE.completionTokens).toBe(2);
+});
+
+test("a body that is one long string is refused as fast as any other", async () => {
+  await using server = await serveChat({ chunks: HELLO });
+  const delay = monitorEventLoopDelay({ resolution: 10 });
+  delay.enable();
+  const error = await errorOf(await server.chat(JSON.stringify("a".repeat(16 << 20))));
+  delay.disable();
+  expect(error).toMatchObject({ status: 400, message: "the body must be object: see /openapi.json" });
+  // Listing its characters as members takes ten seconds.
+  expect(delay.max / 1e6).toBeLessThan(2000);
 });
 
 test("a stream has a piece for each text, the reason, the usage if it is wanted, and an end", async () => {
@@ -492,6 +504,16 @@ test("an answer may take longer than encoding, and is not cut", async () => {
   const limits = { receiveMs: 1000, encodeMs: 1000, sendMs: 1000, chatMs: 60_000 };
   await using server = await serveChat({ chunks: HELLO, before }, { limits });
   expect((await server.chat({ messages })).status).toBe(200);
+});
+
+test("a stream of a slow model is not cut, whether it writes nothing or a tool call that is held back", async () => {
+  const call = ['<tool_call>{"name": "we', 'ather", "argu', 'ments": {}}', "</tool_call>"];
+  const chunks = [...HELLO, ...call.map((text) => ({ text }))];
+  await using server = await serveChat({ chunks, before: () => sleep(250) }, { limits: { sendMs: 200 } });
+  const tools = [{ type: "function", function: { name: "weather" } }];
+  const events = await eventsOf(await server.chat({ messages, tools, stream: true }));
+  expect(events.at(-2)).toMatchObject({ choices: [{ finish_reason: "tool_calls" }] });
+  expect(events.at(-1)).toBe("[DONE]");
 });
 
 test("a stream that nobody reads is cut, and its memory comes back", async () => {

@@ -26,6 +26,7 @@ class FileMemory implements ExportedMemory {
   readonly bytes: Buffer;
   readonly #file: Awaited<ReturnType<typeof open>>;
   disposed = false;
+  disposeFailure: Error | undefined;
   failure: Error | undefined;
   /** A write waits for this promise. */
   held: Promise<void> = Promise.resolve();
@@ -45,6 +46,7 @@ class FileMemory implements ExportedMemory {
   }
 
   [Symbol.dispose](): void {
+    if (this.disposeFailure !== undefined) throw this.disposeFailure;
     this.disposed = true;
   }
 }
@@ -239,6 +241,17 @@ test("a worker that is gone disconnects the scheduler that has rows in its memor
   expect((await ask(other, 3)).path).toBeDefined();
   minute.pass();
   expect(worker.memory.disposed).toBe(true);
+});
+
+test("memory that cannot be freed is a line in the log, and not the end of the server", async () => {
+  const worker = await mapMemory();
+  worker.memory.disposeFailure = new VitgraphError("VG_DEVICE_FAILED", "the GPU fell off the bus");
+  const minute = minuteTimers();
+  worker.socket.destroy();
+  await minute.closed(1);
+  expect(minute.pass).not.toThrow();
+  await until(() => lines.length > 0);
+  expect(lines).toEqual(["rows of a closed connector cannot be freed"]);
 });
 
 test("rows of a scheduler that is gone keep their place for a minute", async () => {

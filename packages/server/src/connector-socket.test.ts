@@ -137,6 +137,15 @@ test.each([
   expect(lines).toHaveLength(1);
 });
 
+test("a path that cannot be listened on leaves the process's umask", async () => {
+  const before = process.umask();
+  const engine = opened.engine;
+  await expect(openConnectorSocket({ path: "", directory, engine })).rejects.toMatchObject({
+    code: "VG_ARGUMENT_INVALID",
+  });
+  expect(process.umask(before).toString(8)).toBe(before.toString(8));
+});
+
 test("a client that is gone leaves no rows: those to come at once, those that it had after a minute", async () => {
   const timers: (() => void)[] = [];
   const { socket, next } = await connectClient(path);

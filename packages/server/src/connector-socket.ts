@@ -58,8 +58,11 @@ export async function openConnectorSocket(options: ConnectorSocketOptions): Prom
     server.once("error", reject);
     // listen creates the file: a later chmod would let other users connect in between.
     const mask = process.umask(0o177);
-    server.listen(path, resolve);
-    process.umask(mask);
+    try {
+      server.listen(path, resolve);
+    } finally {
+      process.umask(mask);
+    }
   }).catch((cause) => {
     throw new VitgraphError("VG_ARGUMENT_INVALID", `cannot listen on ${path} (${cause.code})`, {
       remedy: "choose another path",
@@ -95,12 +98,17 @@ async function serveConnection(
     gone.abort();
     memory.abandon(offered);
     setTimeout(() => {
-      for (const path of mine) void rows.remove(path);
-      memory.releaseOf(socket);
-      // By now the worker has unmapped the memory.
-      offered?.exported[Symbol.dispose]();
+      freeRest().catch((err) => logger?.error({ err }, "rows of a closed connector cannot be freed"));
     }, KEEP_AFTER_CLOSE_MS).unref();
   });
+  const freeRest = async () => {
+    memory.releaseOf(socket);
+    await Promise.all([
+      ...[...mine].map((path) => rows.remove(path)),
+      // By now the worker has unmapped the memory.
+      (async () => offered?.exported[Symbol.dispose]())(),
+    ]);
+  };
   const answer = (message: object) => {
     if (socket.writable) socket.write(encodeFrame(message));
   };

@@ -26,6 +26,7 @@ export { type InstanceRegistrationOptions, registerInstance } from "./instance-r
 export type { Network } from "./media/fetch-url.js";
 export { RecentTraffic } from "./page/recent-traffic.js";
 export {
+  checkServerOptions,
   DEFAULT_LIMITS,
   type GatewayOptions,
   type PageOptions,

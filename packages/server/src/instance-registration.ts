@@ -24,6 +24,8 @@ export interface InstanceRegistrationOptions {
 }
 
 const TIMEOUT_MS = 5000;
+/** Characters of a refusal in the log: FastAPI names the member that is wrong at its end. */
+const MAX_ANSWER = 500;
 
 /**
  * Starts registering. Disposing ends it and takes the instance off the proxy's list: do it before the server drains.
@@ -53,7 +55,7 @@ export function registerInstance(options: InstanceRegistrationOptions): AsyncDis
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     const text = await response.text();
-    if (!response.ok) throw new Error(`it answers ${response.status}: ${shorten(text)}`);
+    if (!response.ok) throw new Error(`it answers ${response.status}: ${shorten(text, MAX_ANSWER)}`);
   };
 
   const register = async (): Promise<void> => {

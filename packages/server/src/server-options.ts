@@ -1,4 +1,5 @@
 /** The options of a server, their defaults and their checks. */
+import { createSecureContext } from "node:tls";
 import type { LintFacts } from "@vitgraph/config";
 import type { EncoderEngine } from "@vitgraph/core";
 import type { EngineMetrics, Logger } from "@vitgraph/core/observability";
@@ -158,65 +159,10 @@ export interface ResolvedServerOptions extends ServerOptions {
 
 /** @throws VG_ARGUMENT_INVALID */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
-  checkOptions("createServer", options, Object.keys(OPTIONS));
-  const {
-    engine,
-    chat,
-    page,
-    limits = {},
-    apiKeys = [],
-    allowedMediaDomains = [],
-    drainDelayMs = 0,
-  } = options;
+  const { engine, limits = {}, apiKeys = [], drainDelayMs = 0 } = options;
+  checkServerOptions(options);
   if (typeof engine?.encodeEach !== "function")
     throw invalid(`engine is ${describe(engine)}`, "pass an EncoderEngine");
-  if (chat !== undefined && typeof chat?.chat !== "function")
-    throw invalid(`chat is ${describe(chat)}`, "pass a LlamaEngine of @vitgraph/llama-cpp");
-  if (page !== undefined) {
-    checkOptions("the page of createServer", page, ["traffic", "compilationConfig", "lintFacts"]);
-    if (!(page.traffic instanceof RecentTraffic))
-      throw invalid(`page.traffic is ${describe(page.traffic)}`, "pass a RecentTraffic");
-  }
-  checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
-  for (const [name, value] of Object.entries(limits)) {
-    if (value === undefined) continue;
-    if (!(Number.isSafeInteger(value) && value > 0))
-      throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
-    if (name.endsWith("Ms") && value > MAX_LIMIT_MS)
-      throw invalid(`limits.${name} is ${describe(value)}`, `give at most ${MAX_LIMIT_MS}, a week`);
-  }
-  const { gateway, vllmEncode } = options;
-  if ([gateway, vllmEncode, chat].filter((route) => route !== undefined).length > 1) {
-    throw invalid(
-      "two of chat, vllmEncode and gateway answer /v1/chat/completions",
-      "start a server for each",
-    );
-  }
-  if (gateway !== undefined) {
-    checkOptions("the gateway of createServer", gateway, ["upstream", "storage"]);
-    const url = URL.canParse(gateway.upstream) ? new URL(gateway.upstream) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
-      throw invalid(
-        `the upstream is ${describe(gateway.upstream)}`,
-        "give an http(s) URL: http://127.0.0.1:8000",
-      );
-  }
-  for (const key of apiKeys) {
-    if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) continue;
-    throw invalid(
-      `an API key is shorter than ${SHORTEST_KEY} characters, or has characters that a header cannot carry`,
-      "make one with: openssl rand -hex 32",
-    );
-  }
-  for (const domain of allowedMediaDomains) {
-    if (URL.canParse(`http://${domain}/`) && new URL(`http://${domain}/`).host === domain) continue;
-    throw invalid(
-      `the media domain ${describe(domain)} is not a host name`,
-      "give host names in lower case, without scheme or wildcard: images.example.com, or images.example.com:8443",
-    );
-  }
-  if (!(drainDelayMs >= 0 && drainDelayMs <= MAX_LIMIT_MS))
-    throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, `give 0 to ${MAX_LIMIT_MS}, a week`);
   const given = Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined));
   return {
     ...options,
@@ -225,6 +171,87 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     drainDelayMs,
     limits: { ...DEFAULT_LIMITS, ...given },
   };
+}
+
+/**
+ * Checks options of `createServer` before there is an engine, which can take minutes to load.
+ * @throws VG_ARGUMENT_INVALID
+ */
+export function checkServerOptions(options: Partial<ServerOptions>): void {
+  checkOptions("createServer", options, Object.keys(OPTIONS));
+  const { chat, page, gateway, vllmEncode, tls, drainDelayMs = 0 } = options;
+  if (chat !== undefined && typeof chat?.chat !== "function")
+    throw invalid(`chat is ${describe(chat)}`, "pass a LlamaEngine of @vitgraph/llama-cpp");
+  if (page !== undefined) checkPage(page);
+  checkLimits(options.limits ?? {});
+  if ([gateway, vllmEncode, chat].filter((route) => route !== undefined).length > 1) {
+    throw invalid(
+      "two of chat, vllmEncode and gateway answer /v1/chat/completions",
+      "start a server for each",
+    );
+  }
+  if (gateway !== undefined) checkGateway(gateway);
+  for (const key of options.apiKeys ?? []) checkApiKey(key);
+  for (const domain of options.allowedMediaDomains ?? []) checkDomain(domain);
+  if (tls !== undefined) checkTls(tls);
+  if (!(drainDelayMs >= 0 && drainDelayMs <= MAX_LIMIT_MS))
+    throw invalid(`drainDelayMs is ${describe(drainDelayMs)}`, `give 0 to ${MAX_LIMIT_MS}, a week`);
+}
+
+function checkPage(page: PageOptions): void {
+  checkOptions("the page of createServer", page, ["traffic", "compilationConfig", "lintFacts"]);
+  if (!(page.traffic instanceof RecentTraffic))
+    throw invalid(`page.traffic is ${describe(page.traffic)}`, "pass a RecentTraffic");
+}
+
+function checkLimits(limits: ServerLimits): void {
+  checkOptions("the limits of createServer", limits, Object.keys(DEFAULT_LIMITS));
+  for (const [name, value] of Object.entries(limits)) {
+    if (value === undefined) continue;
+    if (!(Number.isSafeInteger(value) && value > 0))
+      throw invalid(`limits.${name} is ${describe(value)}`, "give a positive whole number");
+    if (name.endsWith("Ms") && value > MAX_LIMIT_MS)
+      throw invalid(`limits.${name} is ${describe(value)}`, `give at most ${MAX_LIMIT_MS}, a week`);
+  }
+}
+
+function checkGateway(gateway: GatewayOptions): void {
+  checkOptions("the gateway of createServer", gateway, ["upstream", "storage"]);
+  const url = URL.canParse(gateway.upstream) ? new URL(gateway.upstream) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.search !== "" || url.hash !== "")
+    throw invalid(
+      `the upstream is ${describe(gateway.upstream)}`,
+      "give an http(s) URL: http://127.0.0.1:8000",
+    );
+}
+
+function checkApiKey(key: unknown): void {
+  if (typeof key === "string" && /^[\x21-\x7e]+$/.test(key) && key.length >= SHORTEST_KEY) return;
+  throw invalid(
+    `an API key is shorter than ${SHORTEST_KEY} characters, or has characters that a header cannot carry`,
+    "make one with: openssl rand -hex 32",
+  );
+}
+
+function checkDomain(domain: string): void {
+  if (URL.canParse(`http://${domain}/`) && new URL(`http://${domain}/`).host === domain) return;
+  throw invalid(
+    `the media domain ${describe(domain)} is not a host name`,
+    "give host names in lower case, without scheme or wildcard: images.example.com, or images.example.com:8443",
+  );
+}
+
+function checkTls({ cert, key }: NonNullable<ServerOptions["tls"]>): void {
+  try {
+    createSecureContext({ cert: cert as string | Buffer, key: key as string | Buffer });
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `the certificate and its key cannot be used (${code ?? message})`,
+      { remedy: "give a certificate chain and its private key without a passphrase, both as PEM", cause },
+    );
+  }
 }
 
 function invalid(fact: string, remedy: string): VitgraphError {

@@ -1,7 +1,8 @@
 /** The encode instance behind vLLM's proxy: recorded requests, and the scripted proxy of test/epd-proxy.ts. */
 import { once } from "node:events";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -380,6 +381,28 @@ test("an instance registers, again after the proxy forgot it, and goes before it
   expect(lines).toEqual([
     { proxy: proxy.url, instance: server.url, message: "registered as an encode instance" },
   ]);
+});
+
+test("a proxy's refusal is logged with its reason, which comes last", async () => {
+  const text = JSON.stringify({
+    detail: [{ type: "missing", loc: ["body", "role"], msg: "x".repeat(60), input: "the reason" }],
+  });
+  const proxy = createServer((_request, response) => response.writeHead(422).end(text));
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const proxyUrl = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const reasons: unknown[] = [];
+  const log = (fields: object) => void reasons.push((fields as { readonly reason?: unknown }).reason);
+  const registration = registerInstance({
+    proxyUrl,
+    instanceUrl: "http://127.0.0.1:9",
+    adminKey: "key",
+    isReady: () => true,
+    logger: { debug: log, info: log, warn: log, error: log },
+  });
+  await until(() => reasons.length === 1);
+  await registration[Symbol.asyncDispose]();
+  proxy.close();
+  expect(reasons[0]).toBe(`it answers 422: ${text}`);
 });
 
 test("a proxy that refuses or is down is logged once, and asked again", async () => {

@@ -284,3 +284,12 @@ test("whatever stands at the cursor is answered", () => {
     }
   }
 });
+
+test("a key is completed in a command of a hundred thousand words without a pause of seconds", () => {
+  const words = "-cc.mode=3 ".repeat(90_000);
+  const text = `command: '${words}-cc.cuda'`;
+  const started = performance.now();
+  expect(completions({ name: "compose.yaml", text }, text.length - 1).length).toBeGreaterThan(0);
+  // A search of all characters for each word takes half a minute.
+  expect(performance.now() - started).toBeLessThan(8000);
+});

@@ -1,5 +1,8 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type AgainstRound, argumentsForBoth, findBuild, renderAgainst } from "./against.js";
+import { type AgainstRound, argumentsForBoth, findBuild, renderAgainst, runRounds } from "./against.js";
 import { cardOf, meanState } from "./card-sampler.js";
 import type { BenchReport } from "./report.js";
 
@@ -77,4 +80,17 @@ test.each([
   [0, "", "0"],
 ])("CUDA's card %i of CUDA_VISIBLE_DEVICES %j is nvidia-smi's %s", (ordinal, visible, card) => {
   expect(cardOf(ordinal, visible)).toBe(card);
+});
+
+test("a build that cannot be started, or is ended by a signal, says so", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  const entry = join(directory, "entry.mjs");
+  await writeFile(entry, "process.kill(process.pid, 'SIGKILL'); setTimeout(() => {}, 10_000);");
+  const run = (node: string) => () => {
+    const build = { node, entry };
+    return runRounds({ baseline: build, candidate: build }, [], 1, () => {});
+  };
+  expect(run(entry)).toThrow(`${entry} cannot be started (spawnSync ${entry} EACCES): name a bundle`);
+  expect(run(process.execPath)).toThrow(`${entry} bench ended by SIGKILL`);
+  await rm(directory, { recursive: true });
 });

@@ -54,7 +54,7 @@ export function argumentsForBoth(args: readonly string[]): readonly string[] {
 /**
  * @param args of `bench`, from {@link argumentsForBoth}
  * @param onRun called before each process
- * @throws VG_INTERNAL with a process's stderr, if one fails
+ * @throws VG_INTERNAL with a process's stderr, if one fails; VG_ARGUMENT_INVALID for a build that cannot be started
  */
 export function runRounds(
   { baseline, candidate }: { readonly baseline: BenchBuild; readonly candidate: BenchBuild },
@@ -67,12 +67,21 @@ export function runRounds(
   const run = ({ node, entry }: BenchBuild): BenchReport => {
     onRun(done++, 2 * rounds);
     const report = join(directory, "report.json");
-    const { status, stderr } = spawnSync(node, [entry, "bench", ...args, "--json", report], {
+    const { status, signal, stderr, error } = spawnSync(node, [entry, "bench", ...args, "--json", report], {
       encoding: "utf8",
       stdio: ["ignore", "ignore", "pipe"],
+      // Node would kill a process that says more than a megabyte.
+      maxBuffer: Number.POSITIVE_INFINITY,
     });
+    if (error !== undefined) {
+      throw new VitgraphError("VG_ARGUMENT_INVALID", `${node} cannot be started (${error.message})`, {
+        remedy: "name a bundle for this machine, or a checkout after `npm run build`",
+        cause: error,
+      });
+    }
     if (status !== 0) {
-      throw new VitgraphError("VG_INTERNAL", `${entry} bench ended with exit code ${status}`, {
+      const end = signal === null ? `with exit code ${status}` : `by ${signal}`;
+      throw new VitgraphError("VG_INTERNAL", `${entry} bench ended ${end}`, {
         remedy: `run it alone to see why; it said: ${stderr.trim().slice(-500)}`,
       });
     }

@@ -174,8 +174,9 @@ export async function openModel(options: ModelOptions, io: CliIo): Promise<Opene
       model,
       device,
       async [Symbol.asyncDispose]() {
+        // The model too, if the device fails.
+        await using _ = model;
         device[Symbol.dispose]();
-        await model[Symbol.asyncDispose]();
       },
     };
   } catch (error) {
@@ -191,6 +192,8 @@ const OPTIONS_BY_PARAMETER = new Map([
   ["maxDecodeBytes", "--max-decode-bytes"],
   ["mmProcessorKwargs", "--mm-processor-kwargs"],
   ["numFrames", "num_frames"],
+  ["contextSize", "--context-size"],
+  ["gpuLayers", "--gpu-layers"],
 ]);
 
 /** An error's text and code. An error of any other kind is a bug, and comes with its stack. */

@@ -187,7 +187,8 @@ function jsonEntry(value: unknown, place: string, unused: Set<string>): TraceEnt
 
 function checked(size: TraceSize, count: number, place: string, text: string): TraceEntry {
   const isSize = Object.values(size).every((value) => Number.isSafeInteger(value) && value > 0);
-  const isCount = Number.isFinite(count) && count >= 0;
+  // Larger counts could add up to infinity.
+  const isCount = typeof count === "number" && count >= 0 && count <= Number.MAX_SAFE_INTEGER;
   return isSize && isCount ? { ...size, count, place } : refuse(place, text);
 }
 

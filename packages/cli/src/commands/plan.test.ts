@@ -255,6 +255,11 @@ note: b.txt, line 3: skipped: 9007199254740991 tokens are more than a token budg
       /expected bytes, like 200000000, 200M or 1\.5g/,
     ],
     ["no graphs", () => ["--max-graphs", "0"], /expected a positive whole number/],
+    [
+      "a budget that no config can have",
+      () => ["--common-grids", "--smallest-budget", "1048577"],
+      /^error: a token budget can have 1048576 tokens: lower --smallest-budget\n/,
+    ],
   ])("refuses %s as an error of the command line", async (_, args, message) => {
     const { code, stdout, stderr } = await plan(...args());
     expect(stderr).toMatch(message);
@@ -369,6 +374,7 @@ describe("parseTrace", () => {
     ["a fraction", "[1.5]", "log, entry 0: 1.5 is not a size: "],
     ["three numbers", "[[1, 2, 3]]", "log, entry 0: [1,2,3] is not a size: "],
     ["a bad count", '[{"tokens": 4, "count": -1}]', 'log, entry 0: {"tokens":4,"count":-1} is not a size: '],
+    ["a count that no sum holds", "tokens,count\n961,1e308\n", "log, line 2: 961,1e308 is not a size: "],
     ["text in JSON", '["640x480"]', 'log, entry 0: "640x480" is not a size: '],
     ["an array that does not end", "[1,\n2,", "log, line 1: not JSON ("],
     [

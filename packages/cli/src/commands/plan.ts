@@ -103,6 +103,8 @@ export function registerPlan(program: Command, io: CliIo): void {
         command.error("error: --memory-limit has no effect without --bytes-per-graph: add it");
       if (options.maxBatchTokens !== undefined && options.waiting === 1)
         command.error("error: --max-batch-tokens has no effect without --waiting of 2 or more: add it");
+      if (options.smallestBudget > LARGEST_BUDGET)
+        command.error(`error: a token budget can have ${LARGEST_BUDGET} tokens: lower --smallest-budget`);
       return plan(options, io);
     });
   addHelpNotes(command, TRACE_FORMATS + COST_HELP);

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { writeMiniatureCheckpoint } from "@vitgraph/core/testing";
 import { DEFAULT_LIMITS } from "@vitgraph/server";
 import sharp from "sharp";
@@ -11,6 +12,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { main } from "../cli.js";
 import { createFakeIo, type FakeIo } from "../testing.js";
 
+/** A file that is no PEM. */
+const NO_PEM = fileURLToPath(import.meta.url);
 const KEY = "a-key-of-the-test-0123456789";
 
 let directory: string;
@@ -142,10 +145,17 @@ test.each([
   [["--api-key", "short"], 1, "shorter than 16 characters"],
   [["--api-key-file", "/nothing"], 1, "check --api-key-file"],
   [["--allowed-media-domains", "https://a.test"], 1, "without scheme"],
-])("%j is refused", async (more, code, message) => {
+  [["--upstream", "vllm:8000"], 1, 'the upstream is "vllm:8000": give an http(s) URL'],
+  [
+    ["--ssl-certfile", NO_PEM, "--ssl-keyfile", NO_PEM],
+    1,
+    "error: the certificate and its key cannot be used (ERR_OSSL_PEM_NO_START_LINE): give a certificate chain",
+  ],
+])("%j is refused before the model is loaded", async (more, code, message) => {
   const io = createFakeIo();
   expect(await main(args(...more), io)).toBe(code);
   expect(io.err).toContain(message);
+  expect(io.err).not.toContain("loading");
 });
 
 test("the help gives the server's defaults", async () => {

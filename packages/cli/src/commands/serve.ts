@@ -207,7 +207,9 @@ const SIGNALS_HELP =
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Imported here: the other commands start a tenth of a second sooner without it.
-  const { createServer, openConnectorSocket, RecentTraffic } = await import("@vitgraph/server");
+  const { checkServerOptions, createServer, openConnectorSocket, RecentTraffic } = await import(
+    "@vitgraph/server"
+  );
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
@@ -215,7 +217,16 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const registering = await readRegistering(options, io);
   const logger = await createLogger({ level: options.logLevel, destination: { write: io.stderr } });
   const metrics = await EngineMetrics.create();
+  const access = {
+    apiKeys,
+    limits: serverLimits(options),
+    drainDelayMs: options.drainDelay * 1000,
+    ...given("allowedMediaDomains", options.allowedMediaDomains),
+    ...given("tls", tls),
+  };
+  const { upstream } = options;
   // Checked before the model is loaded, which can take minutes.
+  checkServerOptions({ ...access, ...given("gateway", upstream === undefined ? undefined : { upstream }) });
   await checkAddress(host, port);
   if (options.llm !== undefined) await checkLlm(options.llm);
   await downloadModel(options.model, io);
@@ -251,13 +262,9 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
       lintFacts: loadedModelFacts(model, options.maxBatchTokens ?? DEFAULT_MAX_BATCH_TOKENS),
     },
     logger,
-    apiKeys,
-    limits: serverLimits(options),
-    drainDelayMs: options.drainDelay * 1000,
+    ...access,
     ...given("modelName", options.servedModelName),
-    ...given("allowedMediaDomains", options.allowedMediaDomains),
     ...given("allowedLocalMediaPath", options.allowedLocalMediaPath),
-    ...given("tls", tls),
     ...(await vllmServing(options, engine, logger)),
   });
   if (apiKeys.length === 0 && !LOOPBACK.includes(host))

@@ -1,6 +1,6 @@
 import type { LookupAddress } from "node:dns";
 import { createServer, type RequestListener, type Server } from "node:http";
-import { type AddressInfo, connect, type LookupFunction } from "node:net";
+import { type AddressInfo, connect, createServer as createSocketServer, type LookupFunction } from "node:net";
 import { afterEach, expect, test } from "vitest";
 import { type FetchOptions, fetchUrl } from "./fetch-url.js";
 
@@ -192,4 +192,23 @@ test("a signal ends a fetch that hangs, and a name that is never resolved", asyn
   await expect(
     fetchFrom("http://images.test/", silent, { signal: AbortSignal.timeout(50) }),
   ).rejects.toMatchObject({ code: "VG_ABORTED" });
+});
+
+test("an answer that switches protocols is no image, and is not waited for", async () => {
+  const server = createSocketServer((socket) =>
+    socket.once("data", () =>
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"),
+    ),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const network = {
+    resolve: async () => [{ address: PUBLIC, family: 4 }],
+    connect: () => connect(port, "127.0.0.1"),
+  };
+  await expect(fetchFrom("http://images.test/", network)).rejects.toMatchObject({
+    code: "VG_MEDIA_UNAVAILABLE",
+    fact: "an image of images.test cannot be fetched (the connection ended without an answer)",
+  });
+  server.close();
 });

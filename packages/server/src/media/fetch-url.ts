@@ -93,6 +93,8 @@ async function request(url: URL, options: FetchOptions): Promise<http.IncomingMe
   });
   sent.on("response", resolve);
   sent.on("error", reject);
+  // An answer that switches protocols (101) is neither a response nor an error here.
+  sent.on("close", () => reject(new Error("the connection ended without an answer")));
   sent.end();
   try {
     return await promise;

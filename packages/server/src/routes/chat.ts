@@ -1,5 +1,6 @@
 /** POST /v1/chat/completions: messages with images and videos in, the language model's answer out, whole or as a stream. */
 import { randomUUID } from "node:crypto";
+import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance } from "fastify";
@@ -80,8 +81,12 @@ export function registerChat(
         if (body.stream !== true) return await completion(generation, answer);
         // An error before the first token still has a status.
         const events = completionEvents(await started(generation), answer);
-        // From now on an idle socket means that the client does not read.
+        // An idle socket with unsent bytes means that the client does not read. Without them the model is slow, or writes a
+        // tool call, which is held back until it is whole.
         request.raw.setTimeout(sendMs);
+        reply.raw.on("timeout", (socket: Socket) => {
+          if (socket.writableLength > 0) socket.destroy();
+        });
         return reply
           .type(EVENT_STREAM_TYPE)
           .header("cache-control", "no-cache")
