@@ -46,7 +46,7 @@ const FAMILIES = [
   ...["glm-ocr", "glm5-next", "hunyuan-vl", "gemma4", "gemma4-standardize", "gemma4-unified"],
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
-  ...["granite-vision", "llava-next-video", "minimax-m3", "step3p7", "step3-vl"],
+  ...["granite-vision", "llava-next-video", "minimax-m3", "step3p7", "step3-vl", "muse-glimmer"],
 ];
 
 /** The fixtures keep pixel values as float16. */

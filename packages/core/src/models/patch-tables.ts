@@ -113,6 +113,23 @@ export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): 
   return resizedTaps(positions, grid, side, centredTaps);
 }
 
+/**
+ * Like {@link halfPixelTaps}, but cells beyond the border of the table are zeros, as in torch's grid_sample. Without
+ * upscaling both are equal.
+ */
+export function zeroPaddedTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, (count) =>
+    Array.from({ length: count }, (_, index) => {
+      const coordinate = ((index + 0.5) * side) / count - 0.5;
+      const low = Math.floor(coordinate);
+      return [
+        { cell: Math.max(low, 0), weight: low < 0 ? 0 : 1 - (coordinate - low) },
+        { cell: Math.min(low + 1, side - 1), weight: low + 1 < side ? coordinate - low : 0 },
+      ];
+    }),
+  );
+}
+
 /** For each of `count` cells along an axis, the cells of `side` read by torch's bilinear filter without antialias. */
 export function centredTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
   return Array.from({ length: count }, (_, index) => {
