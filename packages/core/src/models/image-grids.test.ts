@@ -125,7 +125,7 @@ test("images of Muse-Glimmer and frames of its clips have bounds of their own, a
   ]);
 });
 
-test("a long image that no grid of so many tokens fits is rounded, as in transformers", () => {
+test("the sides of a long image are rounded if no grid is within the maximum of tokens, as in transformers", () => {
   const processor = readImageProcessor({ max_image_tokens: 4 }, "muse_glimmer");
   // 0.63 × 6.3 tokens: 1 × 6 are more than 4.
   expect(imageGrid({ height: 100, width: 1000 }, processor)).toEqual({ t: 1, h: 2, w: 12 });

@@ -7,6 +7,7 @@
  */
 import type { AnyNode, Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
+import { linspaceF32 } from "../numerics.js";
 
 /** The graph inputs filled by {@link PatchTables}, by table name. */
 export const PATCH_TABLES = ["positions", "tap_rows", "tap_weights"] as const;
@@ -89,13 +90,7 @@ export function bilinearTaps(positions: Int32Array, grid: Grid, side: number): P
 }
 
 function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
-  const step = Math.fround((side - 1) / Math.max(1, count - 1));
-  return Array.from({ length: count }, (_, index) => {
-    // torch.linspace computes the second half from the end.
-    const coordinate =
-      index < Math.floor(count / 2) || count === 1
-        ? Math.fround(step * index)
-        : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
+  return linspaceF32(side - 1, count).map((coordinate) => {
     const low = Math.floor(coordinate);
     const fraction = Math.fround(coordinate - low);
     return [

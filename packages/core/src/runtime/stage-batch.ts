@@ -8,14 +8,7 @@ import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
-import {
-  checkRows,
-  type EncoderItem,
-  type Grid,
-  type PatchShape,
-  patchCount,
-  tokenCount,
-} from "../item.js";
+import { checkRows, type EncoderItem, type Grid, type PatchShape, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
   type ConvolutionInput,

@@ -50,7 +50,11 @@ export function buildMuseGlimmerGraph(config: MuseGlimmerConfig, channelScale: F
     const segments = config.full_attention_layers.includes(index) ? frames : windows;
     const attended = attention(g.layernorm(x, `${layer}.norm1`, BLOCK_EPSILON), `${layer}.attn`, segments);
     x = g.sum(x, attended, `${layer}.attn.residual`);
-    x = g.sum(x, mlp(g.layernorm(x, `${layer}.norm2`, BLOCK_EPSILON), `${layer}.mlp`), `${layer}.mlp.residual`);
+    x = g.sum(
+      x,
+      mlp(g.layernorm(x, `${layer}.norm2`, BLOCK_EPSILON), `${layer}.mlp`),
+      `${layer}.mlp.residual`,
+    );
   }
   const adapter = "vision_adapter";
   const width = config.projector_hidden_size;
@@ -59,9 +63,14 @@ export function buildMuseGlimmerGraph(config: MuseGlimmerConfig, channelScale: F
   // The checkpoint's columns are [channel, row, column of the merged patches].
   const shape = [width, hidden * merge ** 2];
   const wide = g.patchConvolution(merged, `${adapter}.fc1`, width, merge, { bias: false, shape });
-  const inner = g.linear(g.activation(wide, `${adapter}.fc1.act`, adapterActivation), `${adapter}.fc2`, width, {
-    bias: false,
-  });
+  const inner = g.linear(
+    g.activation(wide, `${adapter}.fc1.act`, adapterActivation),
+    `${adapter}.fc2`,
+    width,
+    {
+      bias: false,
+    },
+  );
   const adapted = g.activation(inner, `${adapter}.fc2.act`, adapterActivation);
   const projected = g.linear(adapted, "vision_projection", config.text_hidden_size, { bias: false });
   const norm = { groups: 1, epsilon: config.text_rms_norm_eps };

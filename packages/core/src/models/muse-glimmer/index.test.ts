@@ -17,8 +17,18 @@ const pairs = (values: ArrayLike<number>) =>
 test("RoPE takes the column of a patch before its row, and counts both from 1", () => {
   const { positions } = MODEL.layout({ t: 1, h: 2, w: 4 }).patchTables();
   expect(pairs(positions!)).toEqual([
-    ...[[1, 1], [2, 1], [1, 2], [2, 2]],
-    ...[[3, 1], [4, 1], [3, 2], [4, 2]],
+    ...[
+      [1, 1],
+      [2, 1],
+      [1, 2],
+      [2, 2],
+    ],
+    ...[
+      [3, 1],
+      [4, 1],
+      [3, 2],
+      [4, 2],
+    ],
   ]);
 });
 
@@ -42,7 +52,8 @@ test("weights are reordered from frames before channels, and from channels befor
   const graph = MODEL.buildGraph({ channelScale: new Float32Array(6) });
   const orderOf = (name: string) => {
     const node = graph.nodes.find((each) => each.op === "weight" && each.name === name);
-    return (node?.attributes as { reordered?: unknown }).reordered;
+    expect(node?.attributes).toHaveProperty("reordered");
+    return (node!.attributes as { reordered?: unknown }).reordered;
   };
   expect(orderOf("vision_tower.patch_embedder.patch_embedding.weight")).toEqual({
     sides: [1536, 2, 3, 196],

@@ -6,11 +6,7 @@ import type { VisionModel } from "../vision-model.js";
 import { windowLayout } from "../window-layout.js";
 import { CHANNELS, readMuseGlimmerConfig } from "./config.js";
 import { buildMuseGlimmerGraph } from "./graph.js";
-import {
-  MUSE_GLIMMER_IMAGES,
-  MUSE_GLIMMER_VIDEO_SIZES,
-  MUSE_GLIMMER_VIDEOS,
-} from "./preprocess.js";
+import { MUSE_GLIMMER_IMAGES, MUSE_GLIMMER_VIDEO_SIZES, MUSE_GLIMMER_VIDEOS } from "./preprocess.js";
 
 export const museGlimmer: ModelFamily = {
   create: createMuseGlimmer,
@@ -41,7 +37,7 @@ function createMuseGlimmer(checkpointConfig: Readonly<Record<string, unknown>>):
       windowLayout(grid, merge, side / merge, {
         rasterItems: true,
         tablesOf: (positions) => ({
-          // The column before the row, both counted from 1.
+          // The column before the row, both counted from 1. The base changes no score, only its rounding.
           positions: positions.map((_, at) => (positions[at ^ 1] as number) + 1),
           ...zeroPaddedTaps(positions, grid, side),
         }),

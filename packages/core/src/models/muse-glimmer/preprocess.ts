@@ -1,4 +1,4 @@
-/** Settings of Muse-Glimmer's image and video processors: images, and each frame of a clip, have at most so many tokens. */
+/** Settings of Muse-Glimmer's processors: a maximum number of tokens for images, and for each frame of a clip. */
 import type {
   ImageProcessor,
   ImageProcessorDefaults,
@@ -6,6 +6,7 @@ import type {
   VideoProcessor,
 } from "../../images/image-processor.js";
 import type { SettingsReader } from "../../images/settings-reader.js";
+import { linspaceF32 } from "../../numerics.js";
 import { type FrameRule, LARGEST_MAX_FRAMES } from "../../video/sample-frames.js";
 import { QWEN2_VL_IMAGE_CLASS } from "../qwen2-vl/preprocess.js";
 import { tokenGrid } from "./token-grid.js";
@@ -37,12 +38,25 @@ export const MUSE_GLIMMER_IMAGES: ImageProcessorDefaults = {
   },
 };
 
+/**
+ * `sample_frames` of transformers' MuseGlimmerVideoProcessor: frames at the rate, up to the limit, in whole temporal
+ * patches and equal steps.
+ */
+const sampleWholePatches: FrameRule = ({ frames, fps: clipFps }, wanted, limits) => {
+  const { fps = limits.fps ?? 2, numFrames = limits.maxFrames } = wanted;
+  const patch = limits.temporalPatchSize;
+  const most = Math.min(Math.trunc((frames * fps) / clipFps), numFrames, frames);
+  const count = Math.min(Math.max(patch, Math.floor(most / patch) * patch), frames);
+  // From 2²⁴ frames on, float32 may round up to a frame after the last.
+  return linspaceF32(frames - 1, count).map((place) => Math.min(Math.floor(place), frames - 1));
+};
+
 /** transformers' MuseGlimmerVideoProcessor. */
 export const MUSE_GLIMMER_VIDEOS: VideoProcessor = {
   ...MUSE_GLIMMER_CLASS,
   ...boundedFrames(MAX_FRAME_TOKENS, 28),
   boundsCover: "frame",
-  sampling: sampleInPairs,
+  sampling: sampleWholePatches,
   fps: 2,
   minFrames: 1,
   maxFrames: MAX_FRAMES,
@@ -88,28 +102,4 @@ function boundedFrames(maxTokens: number, block: number) {
   const settings = bounded(maxTokens, block);
   const fitClip: VideoProcessor["fitClip"] = (_frames, size, processor) => settings.fit(size, processor);
   return { ...settings, fitClip };
-}
-
-/**
- * `sample_frames` of transformers' MuseGlimmerVideoProcessor: frames at the rate, up to the limit, in whole temporal
- * patches and equal steps.
- */
-function sampleInPairs(
-  ...[{ frames, fps: clipFps }, wanted, limits]: Parameters<Exclude<FrameRule, string>>
-): readonly number[] {
-  const { fps = limits.fps ?? 2, numFrames = limits.maxFrames } = wanted;
-  const patch = limits.temporalPatchSize;
-  const most = Math.min(Math.trunc((frames * fps) / clipFps), numFrames, frames);
-  const count = Math.min(Math.max(patch, Math.floor(most / patch) * patch), frames);
-  return singleLinspace(frames - 1, count).map(Math.floor);
-}
-
-/** `torch.linspace` from 0 in float32: the second half is computed from the end. */
-function singleLinspace(end: number, count: number): readonly number[] {
-  const step = Math.fround(end / Math.max(1, count - 1));
-  return Array.from({ length: count }, (_, index) =>
-    index < Math.floor(count / 2) || count === 1
-      ? Math.fround(step * index)
-      : Math.fround(end - Math.fround(step * (count - 1 - index))),
-  );
 }

@@ -60,8 +60,8 @@ function tupleHash(integers: readonly number[]): bigint {
     hash = word((hash << 31n) | (hash >> 33n));
     hash = word(hash * PRIME_1);
   }
-  // A sum of all ones has another hash in CPython. No two integers below 2¹⁶ have that sum.
-  return word(hash + (BigInt(integers.length) ^ PRIME_5 ^ 3_527_539n));
+  hash = word(hash + (BigInt(integers.length) ^ PRIME_5 ^ 3_527_539n));
+  return hash === word(-1n) ? 1_546_275_796n : hash;
 }
 
 const PRIME_1 = 11_400_714_785_074_694_791n;
