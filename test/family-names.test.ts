@@ -12,7 +12,7 @@ const MODELS = "core/src/models";
 
 /** Extended by a new family's name; `llama` alone is llama.cpp. */
 const NAMES =
-  /qwen|gemma|glm|internvl|kimi|pixtral|mistral|ministral|llava|lfm2|llama-?4|hunyuan|paddle|idefics|smolvlm|minicpm|exaone|qianfan|dots.?m?ocr|ernie|lighton|granite|cohere|command.?a.?vision|aya.?vision|minimax.?m3|step[-_]?(3|robotics)/i;
+  /qwen|gemma|glm|internvl|kimi|pixtral|mistral|ministral|llava|lfm2|llama-?4|hunyuan|paddle|idefics|smolvlm|minicpm|exaone|qianfan|dots.?m?ocr|ernie|lighton|granite|cohere|command.?a.?vision|aya.?vision|minimax.?m3|muse[-_]?glimmer|step[-_]?(3|robotics)/i;
 
 const TABLES = [
   `${MODELS}/index.ts`,

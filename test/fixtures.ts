@@ -104,15 +104,16 @@ export function gridsOf(grid: Grid, { tiled }: LoadedModel["vision"]): readonly 
 
 /** The largest distance of two pixels in levels of uint8, where `values` are what the encoder makes of the item's; NaN for another number of them. */
 export function levelsApart(item: EncoderItem, values: Float32Array, model: LoadedModel): number {
-  const { channels, temporalPatchSize: temporal, patchSize } = model.vision;
+  const { channels, temporalPatchSize: temporal, patchSize, framesFirst } = model.vision;
   const scale = channelScale(model.processor);
   const area = patchSize ** 2;
   let most = 0;
   for (let at = 0; at < values.length; at++) {
-    const channel = Math.floor(at / (area * temporal)) % channels;
+    const row = Math.floor(at / (area * temporal * channels));
+    const channel = Math.floor(at / (framesFirst ? area : area * temporal)) % channels;
     const [factor, shift] = [scale[2 * channel] as number, scale[2 * channel + 1] as number];
     // A still image has one of the frames that transformers repeats.
-    const source = Math.floor(at / (area * temporal)) * area + (at % area);
+    const source = (row * channels + channel) * area + (at % area);
     const own =
       item.format === "normalized"
         ? ((item.pixelValues[at] as number) - shift) / factor

@@ -38,6 +38,7 @@ const FAMILIES = [
   ...["hunyuan-vl", "idefics3", "internvl", "kimi-k25", "llava", "mistral3", "paddleocr-vl", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
   ...["granite-vision", "minimax-m3", "step3-vl", "cohere2-vision", "aya-vision", "paligemma", "t5gemma2"],
+  "muse-glimmer",
 ];
 const TOLERANCE = 1e-5;
 const python = process.env.VITGRAPH_PYTHON ?? "python3";
@@ -127,10 +128,20 @@ function columnsOf({ vision }: LoadedModel): number {
   return vision.channels * vision.temporalPatchSize * vision.patchSize ** 2;
 }
 
+/** The tower's rows, in which the channels come before the frames. */
 function inTowerOrder(grid: Grid, pixelValues: Float32Array, model: LoadedModel): number[] {
   const columns = columnsOf(model);
-  const { patchOrder } = model.vision.layout(grid);
-  return Array.from({ length: patchCount(grid) }, (_, row) => patchOrder?.[row] ?? row).flatMap((row) => [
-    ...pixelValues.subarray(row * columns, (row + 1) * columns),
-  ]);
+  const { layout, channels, temporalPatchSize: temporal, patchSize, framesFirst } = model.vision;
+  const { patchOrder } = layout(grid);
+  const area = patchSize ** 2;
+  const planes = Array.from({ length: channels * temporal }, (_, plane) => plane);
+  const order = framesFirst
+    ? planes.map((plane) => (plane % temporal) * channels + Math.floor(plane / temporal))
+    : planes;
+  return Array.from({ length: patchCount(grid) }, (_, row) => patchOrder?.[row] ?? row).flatMap((row) =>
+    order.flatMap((plane) => {
+      const start = row * columns + plane * area;
+      return [...pixelValues.subarray(start, start + area)];
+    }),
+  );
 }

@@ -47,7 +47,7 @@ const FAMILIES = [
   ...["idefics3", "smolvlm", "llava", "llava-onevision", "lfm2-vl", "llama4", "minicpmv4-6", "pixtral"],
   ...["dots-ocr", "kimi-vl", "llava-onevision1-5", "ernie4-5-vl", "lighton-ocr", "llava-next"],
   ...["granite-vision", "llava-next-video", "minimax-m3", "step3p7", "step3-vl"],
-  ...["cohere2-vision", "aya-vision", "paligemma", "t5gemma2"],
+  ...["cohere2-vision", "aya-vision", "paligemma", "t5gemma2", "muse-glimmer"],
 ];
 
 /** The fixtures keep pixel values as float16. */

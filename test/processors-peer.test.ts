@@ -16,7 +16,7 @@ const FAMILIES = [
   ...["qwen2-vl", "qwen2-5-vl", "qwen2-5-omni", "qwen3-5", "qwen3-omni", "exaone4-5", "gemma3"],
   ...["gemma4", "gemma4-unified", "glm4v", "glm-ocr", "glm5-next", "hunyuan-vl", "idefics3", "smolvlm"],
   ...["internvl", "qianfan-ocr", "kimi-k25", "lfm2-vl", "llama4", "llava", "llava-onevision"],
-  ...["llava-next", "granite-vision", "minimax-m3"],
+  ...["llava-next", "granite-vision", "minimax-m3", "muse-glimmer"],
   ...["minicpmv4-6", "mistral3", "lighton-ocr", "paddleocr-vl", "pixtral", "ernie4-5-vl"],
   ...["step3p7", "step3-vl", "cohere2-vision", "aya-vision", "paligemma", "t5gemma2"],
 ];

@@ -146,6 +146,7 @@ test.each([
   "llava-onevision1-5",
   "minicpmv4-6",
   "minimax-m3",
+  "muse-glimmer",
   "smolvlm",
 ])("a clip has the reference's embedding: %s", async (family) => {
   const directory = fixture(`models/${family}-tiny`);

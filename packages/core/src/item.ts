@@ -30,7 +30,10 @@ export interface PixelItem {
 export interface NormalizedItem {
   readonly format: "normalized";
   readonly grid: Grid;
-  /** t·h·w rows of [channels, temporal, patch, patch], rescaled and normalised. */
+  /**
+   * t·h·w rows as the family's processor orders them, rescaled and normalised: usually [channels, temporal, patch,
+   * patch].
+   */
   readonly pixelValues: Float32Array;
 }
 

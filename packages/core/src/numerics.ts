@@ -14,6 +14,16 @@ export function linspace(start: number, end: number, count: number): readonly nu
   return Array.from({ length: count }, (_, index) => (index === count - 1 ? end : index * step + start));
 }
 
+/** `torch.linspace` from 0, in float32. It computes the second half from the end. */
+export function linspaceF32(end: number, count: number): readonly number[] {
+  const step = Math.fround(end / Math.max(1, count - 1));
+  return Array.from({ length: count }, (_, index) =>
+    index < Math.floor(count / 2) || count === 1
+      ? Math.fround(step * index)
+      : Math.fround(end - Math.fround(step * (count - 1 - index))),
+  );
+}
+
 /** Exact: bfloat16 is the upper half of a float32. */
 export function bf16ToF32(bits: Uint16Array): Float32Array {
   const words = new Uint32Array(bits.length);

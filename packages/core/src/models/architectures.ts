@@ -21,6 +21,7 @@ import { LLAVA_ONEVISION1_5_MODELS } from "./llava-onevision1-5/published.js";
 import { MINICPM_V4_6_MODELS } from "./minicpmv4-6/published.js";
 import { MINIMAX_M3_MODELS } from "./minimax-m3/published.js";
 import type { ArchitectureConfig } from "./model-family.js";
+import { MUSE_GLIMMER_MODELS } from "./muse-glimmer/published.js";
 import { PADDLEOCR_VL_MODELS } from "./paddleocr-vl/published.js";
 import { PALIGEMMA_MODELS } from "./paligemma/published.js";
 import { PIXTRAL_MODELS } from "./pixtral/published.js";
@@ -50,6 +51,7 @@ export const ARCHITECTURES = {
   ...LLAMA4_MODELS,
   ...MINICPM_V4_6_MODELS,
   ...MINIMAX_M3_MODELS,
+  ...MUSE_GLIMMER_MODELS,
   ...LLAVA_MODELS,
   ...LLAVA_NEXT_MODELS,
   ...LLAVA_ONEVISION_MODELS,

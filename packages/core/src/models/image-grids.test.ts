@@ -113,6 +113,24 @@ test("the size in the hub's file of MiniMax-M3 has no effect, nor any size on it
   });
 });
 
+test("images of Muse-Glimmer and frames of its clips have bounds of their own, and size has no effect", () => {
+  const settings = { max_image_tokens: 256, max_video_frame_tokens: 16, size: { shortest_edge: 28 } };
+  const { max_video_frame_tokens, ...ofImages } = settings;
+  const size = { height: 1080, width: 1920 };
+  expect(imageGrid(size, readImageProcessor(ofImages, "muse_glimmer"))).toEqual({ t: 1, h: 24, w: 42 });
+  const videos = [settings, ofImages].map((each) => readVideoProcessor(each, "muse_glimmer")!);
+  expect(videos.map((each) => videoGrid(5, size, each))).toEqual([
+    { t: 3, h: 6, w: 10, isClip: true },
+    { t: 3, h: 18, w: 32, isClip: true },
+  ]);
+});
+
+test("the sides of a long image are rounded if no grid is within the maximum of tokens, as in transformers", () => {
+  const processor = readImageProcessor({ max_image_tokens: 4 }, "muse_glimmer");
+  // 0.63 × 6.3 tokens: 1 × 6 are more than 4.
+  expect(imageGrid({ height: 100, width: 1000 }, processor)).toEqual({ t: 1, h: 2, w: 12 });
+});
+
 test.each([
   [{ temporal_patch_size: 2 }, "temporal_patch_size = 2: it must be 4"],
   [
@@ -265,6 +283,8 @@ test.each([
   ],
   ["minimax_m3_vl", { size: [448, 448] }, "size = [448,448]: it must be an object"],
   ["minimax_m3_vl", { max_long_side_pixel: 2016 }, 'the unknown key "max_long_side_pixel"'],
+  ["muse_glimmer", { max_image_tokens: 0 }, "max_image_tokens = 0: it must be a positive whole number up to"],
+  ["muse_glimmer", { max_pixels: 9 }, 'the unknown key "max_pixels": remove it'],
   ["llava_next", { size: 336 }, "crop_size.height = undefined: it must be the side of size, which is 336"],
   [
     "llava_next",

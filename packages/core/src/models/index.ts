@@ -36,6 +36,8 @@ import { MINICPM_VIDEOS } from "./minicpmv4-6/preprocess.js";
 import { miniMaxM3 } from "./minimax-m3/index.js";
 import { MINIMAX_M3_VIDEOS } from "./minimax-m3/preprocess.js";
 import type { ModelFamily } from "./model-family.js";
+import { museGlimmer } from "./muse-glimmer/index.js";
+import { MUSE_GLIMMER_VIDEOS } from "./muse-glimmer/preprocess.js";
 import { paddleOCRVL } from "./paddleocr-vl/index.js";
 import { paliGemma } from "./paligemma/index.js";
 import { lightOnOCR, mistral3, pixtral } from "./pixtral/index.js";
@@ -82,6 +84,7 @@ const FAMILIES: Readonly<Record<string, ModelFamily>> = {
   llama4,
   minicpmv4_6: miniCPMV4_6,
   minimax_m3_vl: miniMaxM3,
+  muse_glimmer: museGlimmer,
   llava,
   llava_next: llavaNext,
   llava_next_video: llavaNextVideo,
@@ -190,6 +193,7 @@ const VIDEO_CLASSES: Readonly<Record<string, VideoProcessor>> = {
   Kimi_K25VideoProcessor: KIMI_VIDEOS,
   MiniCPMV4_6VideoProcessor: MINICPM_VIDEOS,
   MiniMaxM3VLVideoProcessor: MINIMAX_M3_VIDEOS,
+  MuseGlimmerVideoProcessor: MUSE_GLIMMER_VIDEOS,
   SmolVLMVideoProcessor: SMOLVLM_VIDEOS,
   LlavaNextVideoVideoProcessor: LLAVA_NEXT_VIDEOS,
   LlavaOnevisionVideoProcessor: LLAVA_ONEVISION_VIDEO_CLASS,

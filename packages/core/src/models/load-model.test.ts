@@ -716,6 +716,36 @@ test.each<[ArchitectureName, Readonly<Record<string, unknown>>]>([
       },
     },
   ],
+  [
+    "muse-glimmer-30b",
+    {
+      architectures: ["MuseGlimmerForConditionalGeneration"],
+      model_type: "muse_glimmer",
+      out_hidden_size: 6144,
+      projector_hidden_act: "gelu",
+      projector_hidden_size: 4096,
+      text_config: { hidden_size: 6656, model_type: "muse_glimmer_text", rms_norm_eps: 1e-5 },
+      vision_config: {
+        hidden_act: "gelu",
+        hidden_size: 1536,
+        intermediate_size: 8960,
+        layer_norm_eps: 1e-5,
+        layer_types: Array.from({ length: 50 }, (_, layer) =>
+          layer % 4 === 3 || layer === 49 ? "full_attention" : "window_attention",
+        ),
+        max_position_embeddings: 1024,
+        merge_size: 2,
+        model_type: "muse_glimmer_vision",
+        num_attention_heads: 16,
+        num_hidden_layers: 50,
+        patch_size: 14,
+        patch_temporal: 2,
+        pos_emb_height: 32,
+        pos_emb_width: 32,
+        rope_parameters: { rope_theta: 10000.0, rope_type: "default" },
+      },
+    },
+  ],
 ])("the config.json of %s describes the tower of its published sizes", (name, config) => {
   const published = createVisionModel({ ...ARCHITECTURES[name] });
   expect(createVisionModel(config).config).toEqual(published.config);

@@ -1,7 +1,14 @@
 import { expect, test } from "vitest";
 import { withClassRows, withRotatedClassRows } from "./class-row.js";
 import { mergeBlockPositions } from "./merge-block-layout.js";
-import { bicubicTaps, bilinearTaps, halfPixelTaps, offsetTapRows, type PatchTables } from "./patch-tables.js";
+import {
+  bicubicTaps,
+  bilinearTaps,
+  halfPixelTaps,
+  offsetTapRows,
+  type PatchTables,
+  zeroPaddedTaps,
+} from "./patch-tables.js";
 import { rasterLayout } from "./raster-layout.js";
 
 const still = (h: number, w: number) => ({ t: 1, h, w });
@@ -50,7 +57,8 @@ test("a side of one patch reads the table's first row, and all taps are within t
   }
 });
 
-// torch 2.13: F.interpolate of 5 × 5 cells whose values are 0, 1, …, 6, 0, 1, … to 3 × 7, align_corners=False.
+// torch 2.13: F.interpolate of 5 × 5 cells whose values are 0, 1, …, 6, 0, 1, … to 3 × 7, align_corners=False; and
+// F.grid_sample with its default padding_mode="zeros".
 const TORCH = {
   bicubic: [
     ...[1.60647, 2.43251, 2.33058, 1.09259, 1.60725, 2.78064, 3.59081, 2.92128, 3.47522, 4.32945, 5],
@@ -60,11 +68,16 @@ const TORCH = {
     ...[1.66667, 2.2381, 2.28571, 1.33333, 2.04762, 2.7619, 3.33333, 3, 3.57143, 4.28571, 5],
     ...[5.71429, 3.42857, 0, 4.33333, 2.2381, 0.95238, 1.66667, 2.38095, 3.09524, 3.66667],
   ],
+  "zero-padded bilinear": [
+    ...[1.42857, 2.2381, 2.28571, 1.33333, 2.04762, 2.7619, 2.85714, 2.57143, 3.57143, 4.28571, 5],
+    ...[5.71429, 3.42857, 0, 3.71428, 2.2381, 0.95238, 1.66667, 2.38095, 3.09524, 3.14286],
+  ],
 };
 
 test.each([
   ["bicubic", bicubicTaps, 16],
   ["bilinear", halfPixelTaps, 4],
+  ["zero-padded bilinear", zeroPaddedTaps, 4],
 ] as const)("%s taps equal torch's interpolation with half-pixel centres", (filter, tapsOf, taps) => {
   const grid = still(3, 7);
   const { tap_rows, tap_weights } = tapsOf(mergeBlockPositions(grid, 1), grid, 5);

@@ -7,6 +7,7 @@
  */
 import type { AnyNode, Graph } from "../graph/graph.js";
 import type { Grid } from "../item.js";
+import { linspaceF32 } from "../numerics.js";
 
 /** The graph inputs filled by {@link PatchTables}, by table name. */
 export const PATCH_TABLES = ["positions", "tap_rows", "tap_weights"] as const;
@@ -89,13 +90,7 @@ export function bilinearTaps(positions: Int32Array, grid: Grid, side: number): P
 }
 
 function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])[] {
-  const step = Math.fround((side - 1) / Math.max(1, count - 1));
-  return Array.from({ length: count }, (_, index) => {
-    // torch.linspace computes the second half from the end.
-    const coordinate =
-      index < Math.floor(count / 2) || count === 1
-        ? Math.fround(step * index)
-        : Math.fround(side - 1 - Math.fround(step * (count - 1 - index)));
+  return linspaceF32(side - 1, count).map((coordinate) => {
     const low = Math.floor(coordinate);
     const fraction = Math.fround(coordinate - low);
     return [
@@ -111,6 +106,23 @@ function alignedTaps(count: number, side: number): readonly (readonly AxisTap[])
  */
 export function halfPixelTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
   return resizedTaps(positions, grid, side, centredTaps);
+}
+
+/**
+ * Like {@link halfPixelTaps}, but cells beyond the border of the table are zeros, as in torch's grid_sample. Without
+ * upscaling both are equal.
+ */
+export function zeroPaddedTaps(positions: Int32Array, grid: Grid, side: number): PatchTables {
+  return resizedTaps(positions, grid, side, (count) =>
+    Array.from({ length: count }, (_, index) => {
+      const coordinate = ((index + 0.5) * side) / count - 0.5;
+      const low = Math.floor(coordinate);
+      return [
+        { cell: Math.max(low, 0), weight: low < 0 ? 0 : 1 - (coordinate - low) },
+        { cell: Math.min(low + 1, side - 1), weight: low + 1 < side ? coordinate - low : 0 },
+      ];
+    }),
+  );
 }
 
 /** For each of `count` cells along an axis, the cells of `side` read by torch's bilinear filter without antialias. */

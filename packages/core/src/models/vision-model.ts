@@ -71,6 +71,8 @@ export interface VisionModel {
   readonly processorPatchSize?: number;
   readonly temporalPatchSize: number;
   readonly channels: number;
+  /** Rows of `pixel_values` are [temporal, channels, patch, patch]. Default: the channels before the frames. */
+  readonly framesFirst?: boolean;
   readonly spatialMergeSize: number;
   /**
    * Capacity of each dim per token: a program for n tokens has n times this capacity. An item with more patches than

@@ -22,6 +22,7 @@ export class LayoutCache implements BatchLayout {
   readonly channels: number;
   readonly temporalPatchSize: number;
   readonly patchSize: number;
+  readonly framesFirst: boolean;
   readonly tokensOf?: NonNullable<BatchLayout["tokensOf"]>;
   readonly #model: BatchLayout;
   readonly #patchBytes: number;
@@ -37,6 +38,7 @@ export class LayoutCache implements BatchLayout {
     this.channels = model.channels;
     this.temporalPatchSize = model.temporalPatchSize;
     this.patchSize = model.patchSize;
+    this.framesFirst = model.framesFirst ?? false;
     if (model.tokensOf !== undefined) this.tokensOf = model.tokensOf;
     this.#model = model;
     this.#patchBytes = patchBytes;

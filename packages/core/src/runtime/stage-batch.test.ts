@@ -44,6 +44,27 @@ test("pixel values are staged as they are: the first kernel casts them", () => {
   expect(stageBatch(model, [item]).inputs[0]!.bytes.buffer).toBe(pixelValues.buffer);
 });
 
+test("pixel values with frames before channels are staged with the channels first", () => {
+  const frames = { ...model, framesFirst: true };
+  const { channels, temporalPatchSize: temporal, patchSize } = frames;
+  const area = patchSize ** 2;
+  // The value of each pixel says its frame and channel: 10 · frame + channel.
+  const row = Array.from({ length: temporal * channels * area }, (_, at) => {
+    const plane = Math.floor(at / area);
+    return 10 * Math.floor(plane / channels) + (plane % channels);
+  });
+  const pixelValues = Float32Array.from(new Array(4).fill(row).flat());
+  const item: EncoderItem = { format: "normalized", grid: { t: 1, h: 2, w: 2 }, pixelValues };
+  const { bytes } = stageBatch(frames, [item]).inputs[0]!;
+  const staged = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  const planes = Array.from({ length: 4 * temporal * channels }, (_, plane) => staged[plane * area]);
+  const expected = Array.from({ length: temporal * channels }, (_, plane) => {
+    return 10 * (plane % temporal) + Math.floor(plane / temporal);
+  });
+  expect(planes).toEqual(new Array(4).fill(expected).flat());
+  expect([...pixelValues.subarray(0, row.length)]).toEqual(row);
+});
+
 test("a buffer that was transferred since its item was checked is an error, not another's rows", () => {
   const items = [still(2, 4), still(2, 2)];
   const { buffer } = (items[0] as { pixels: Uint8Array }).pixels;

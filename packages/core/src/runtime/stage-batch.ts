@@ -1,5 +1,5 @@
 /**
- * Stages the inputs of one run: the items' rows unchanged, and the tables that map rows to items.
+ * Stages the inputs of one run: the items' rows, and the tables that map rows to items.
  *
  * Row counts come from the grids, and are checked here against the size of the rows' memory, at the time of use: if a
  * buffer was transferred since the item was checked, its rows would otherwise hold the previous batch's data.
@@ -8,7 +8,7 @@ import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
-import { checkRows, type EncoderItem, type Grid, patchCount, tokenCount } from "../item.js";
+import { checkRows, type EncoderItem, type Grid, type PatchShape, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
 import {
   type ConvolutionInput,
@@ -52,7 +52,14 @@ export interface StagedInput {
 /** The properties of a model that staging needs. */
 export type BatchLayout = Pick<
   VisionModel,
-  "layout" | "dims" | "tokensOf" | "spatialMergeSize" | "channels" | "temporalPatchSize" | "patchSize"
+  | "layout"
+  | "dims"
+  | "tokensOf"
+  | "spatialMergeSize"
+  | "channels"
+  | "framesFirst"
+  | "temporalPatchSize"
+  | "patchSize"
 >;
 
 /**
@@ -259,7 +266,10 @@ function stagePixels(
   for (const [index, item] of items.entries()) {
     checkRows(item, shape);
     const order = layouts[index]?.patchOrder;
-    const bytes = rowsOf(item);
+    const bytes =
+      model.framesFirst && item.format === "normalized"
+        ? bytesOf(withChannelsFirst(item.pixelValues, shape))
+        : rowsOf(item);
     if (start + bytes.length > MAX_STAGED_BYTES) {
       throw new VitgraphError("VG_ARGUMENT_INVALID", "the pixels of a batch have more than 4 GiB", {
         remedy: "lower maxBatchTokens, or pass images instead of pixel_values",
@@ -276,6 +286,22 @@ function stagePixels(
     start += Math.ceil(bytes.length / 4) * 4;
   }
   return { pixels, patchSources };
+}
+
+/** A copy of rows of [temporal, channels, patch, patch] as rows of [channels, temporal, patch, patch]. */
+function withChannelsFirst(rows: Float32Array, { channels, temporal, patch }: PatchShape): Float32Array {
+  const area = patch ** 2;
+  const copy = new Float32Array(rows.length);
+  let at = 0;
+  for (let row = 0; row < rows.length; row += channels * temporal * area) {
+    for (let channel = 0; channel < channels; channel++) {
+      for (let frame = 0; frame < temporal; frame++, at += area) {
+        const from = row + (frame * channels + channel) * area;
+        copy.set(rows.subarray(from, from + area), at);
+      }
+    }
+  }
+  return copy;
 }
 
 /** The bytes of an item's rows, in the item's own memory. */

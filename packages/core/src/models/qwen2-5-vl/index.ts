@@ -4,9 +4,9 @@ import type { ModelFamily } from "../model-family.js";
 import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
 import { objectIn, visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
+import { windowLayout } from "../window-layout.js";
 import { readQwen2_5VLVisionConfig } from "./config.js";
 import { buildQwen2_5VLGraph } from "./graph.js";
-import { windowLayout } from "./windows.js";
 
 /** Names of the tower's tensors in checkpoints. */
 interface Tensors {
