@@ -6,7 +6,6 @@ import type { Graph } from "../graph/graph.js";
 import { type Grid, gridKey, patchCount } from "../item.js";
 import { type PatchTables, patchTableInputs } from "../models/patch-tables.js";
 import type { GridLayout } from "../models/vision-model.js";
-import type { BatchLayout } from "./stage-batch.js";
 
 /** Some 50 grids of 4096 patches of 40 bytes: row, column, and four taps with their weights. */
 const DEFAULT_MAX_BYTES = 8 * 2 ** 20;
@@ -16,31 +15,17 @@ export function patchTableBytes(graph: Graph): number {
   return 4 * patchTableInputs(graph).reduce((sum, { type }) => sum + type.columns, 0);
 }
 
-export class LayoutCache implements BatchLayout {
-  readonly dims: BatchLayout["dims"];
-  readonly spatialMergeSize: number;
-  readonly channels: number;
-  readonly temporalPatchSize: number;
-  readonly patchSize: number;
-  readonly framesFirst: boolean;
-  readonly tokensOf?: NonNullable<BatchLayout["tokensOf"]>;
-  readonly #model: BatchLayout;
+export class LayoutCache {
+  readonly #compute: (grid: Grid) => GridLayout;
   readonly #patchBytes: number;
   readonly #maxBytes: number;
   /** In the order of their last use. */
   readonly #layouts = new Map<string, { readonly layout: GridLayout; readonly sizeBytes: number }>();
   #bytes = 0;
 
-  /** @param patchBytes of all patch tables, for one patch */
-  constructor(model: BatchLayout, patchBytes: number, maxBytes = DEFAULT_MAX_BYTES) {
-    this.dims = model.dims;
-    this.spatialMergeSize = model.spatialMergeSize;
-    this.channels = model.channels;
-    this.temporalPatchSize = model.temporalPatchSize;
-    this.patchSize = model.patchSize;
-    this.framesFirst = model.framesFirst ?? false;
-    if (model.tokensOf !== undefined) this.tokensOf = model.tokensOf;
-    this.#model = model;
+  /** @param compute the model's `layout`. @param patchBytes of all patch tables, for one patch */
+  constructor(compute: (grid: Grid) => GridLayout, patchBytes: number, maxBytes = DEFAULT_MAX_BYTES) {
+    this.#compute = compute;
     this.#patchBytes = patchBytes;
     this.#maxBytes = maxBytes;
   }
@@ -51,7 +36,7 @@ export class LayoutCache implements BatchLayout {
   }
 
   /** Shared by all callers with this grid: not to be written to. */
-  layout(grid: Grid): GridLayout {
+  get(grid: Grid): GridLayout {
     const key = gridKey(grid);
     const known = this.#layouts.get(key);
     if (known !== undefined) {
@@ -59,7 +44,7 @@ export class LayoutCache implements BatchLayout {
       this.#layouts.set(key, known);
       return known.layout;
     }
-    const layout = keepTables(this.#model.layout(grid));
+    const layout = keepTables(this.#compute(grid));
     const sizeBytes = patchCount(grid) * this.#patchBytes + listBytes(layout);
     this.#layouts.set(key, { layout, sizeBytes });
     this.#bytes += sizeBytes;

@@ -28,7 +28,7 @@ import {
 } from "./open-encoder.js";
 import { createPacker } from "./packing.js";
 import { Semaphore } from "./semaphore.js";
-import { stageBatch } from "./stage-batch.js";
+import { type BatchLayout, stageBatch } from "./stage-batch.js";
 import { type EncoderStats, StatsCounter } from "./stats.js";
 
 /** Per device: one uploading, one computing, one downloading. With two, the device waits for downloads. */
@@ -44,7 +44,8 @@ export class VisionEncoder implements Disposable {
   readonly budgets: EncoderBudgets;
   readonly startTimes: StartTimes;
   readonly #programs: EncoderPrograms;
-  readonly #layouts: LayoutCache;
+  /** The model, with cached layouts. */
+  readonly #layouts: BatchLayout;
   readonly #gridCache: GridCache | undefined;
   readonly #release: () => void;
   readonly #onBatch: ((batch: BatchReport) => void) | undefined;
@@ -65,7 +66,8 @@ export class VisionEncoder implements Disposable {
     this.device = device;
     this.budgets = budgets;
     this.#programs = programs;
-    this.#layouts = new LayoutCache(model.vision, patchTableBytes(model.graph));
+    const cache = new LayoutCache((grid) => model.vision.layout(grid), patchTableBytes(model.graph));
+    this.#layouts = { ...model.vision, layout: (grid) => cache.get(grid) };
     this.#gridCache = gridCache;
     this.#release = release;
     this.#onBatch = onBatch;
