@@ -21,7 +21,7 @@ export interface ArchitectureConfig {
   readonly mm_tokens_per_image?: number;
   readonly scale_factor?: number;
   readonly image_grid_pinpoints?: readonly (readonly [height: number, width: number])[];
-  readonly vision_feature_layer?: readonly number[];
+  readonly vision_feature_layer?: number | readonly number[];
   readonly vision_feature_select_strategy?: string;
   /** The checkpoint's preprocessor_config.json, if it differs from the family's defaults. */
   readonly preprocessor?: Readonly<Record<string, unknown>>;
