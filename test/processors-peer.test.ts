@@ -26,6 +26,9 @@ const FORMATS: Readonly<Record<string, (image: Sharp) => Sharp>> = {
   "grey.png": (image) => image.greyscale().png(),
   "palette.png": (image) => image.png({ palette: true, colours: 16 }),
   "alpha.png": (image) => image.ensureAlpha(0.5).png(),
+  "grey-alpha.png": (image) => image.greyscale().ensureAlpha(0.5).toColourspace("b-w").png(),
+  "16-bit.png": (image) => image.toColourspace("rgb16").png(),
+  "cmyk.jpeg": (image) => image.toColourspace("cmyk").jpeg(),
   "turned.jpeg": (image) => image.withMetadata({ orientation: 6 }).jpeg(),
   webp: (image) => image.webp({ lossless: true }),
 };

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { f16ToF32, f32ToF16 } from "./numerics.js";
+import { compareWithReference, f16ToF32, f32ToF16 } from "./numerics.js";
 
 test("every float16 comes back from float32", () => {
   const bits = Uint16Array.from({ length: 2 ** 16 }, (_, i) => i).filter((word) => (word & 0x7fff) <= 0x7c00);
@@ -20,4 +20,28 @@ test("float16 overflows halfway past its largest value", () => {
   expect([...f32ToF16(Float32Array.of(65504, 65519.996, 65520, -65520))]).toEqual([
     0x7bff, 0x7bff, 0x7c00, 0xfc00,
   ]);
+});
+
+test("the deviation from a reference is relative to its norm, and NaN stays one", () => {
+  expect(compareWithReference([3, 4.5], [3, 4])).toEqual({ relativeL2: 0.1, maxAbsolute: 0.5 });
+  expect(compareWithReference([0], [0])).toEqual({ relativeL2: 0, maxAbsolute: 0 });
+  expect(compareWithReference([3, Number.NaN], [3, 4])).toEqual({
+    relativeL2: Number.NaN,
+    maxAbsolute: Number.NaN,
+  });
+});
+
+test.each([
+  [
+    [1, 2, 3],
+    [1, 2],
+  ],
+  [[1], [1, 2]],
+])("values %j are not compared with a reference %j of another length", (values, reference) => {
+  expect(() => compareWithReference(values, reference)).toThrow(
+    expect.objectContaining({
+      code: "VG_ARGUMENT_INVALID",
+      message: `${values.length} values are compared with a reference of 2: pass as many values as the reference has`,
+    }),
+  );
 });

@@ -1,4 +1,5 @@
 /** bfloat16 and float16 ↔ float32, over whole arrays, and rounding and steps as in Python and NumPy. */
+import { VitgraphError } from "@vitgraph/errors";
 
 /** Python's `round`: a half goes to the even neighbour. */
 export function roundHalfEven(value: number): number {
@@ -78,11 +79,21 @@ export function f32ToF16(values: Float32Array): Uint16Array {
   return bits;
 }
 
-/** ‖value - reference‖ / ‖reference‖ and the largest |value - reference|, in float64. NaN anywhere makes both NaN. */
+/**
+ * ‖value - reference‖ / ‖reference‖ and the largest |value - reference|, in float64. NaN anywhere makes both NaN.
+ * @throws VG_ARGUMENT_INVALID for different lengths
+ */
 export function compareWithReference(
   value: ArrayLike<number>,
   reference: ArrayLike<number>,
 ): { relativeL2: number; maxAbsolute: number } {
+  if (value.length !== reference.length) {
+    throw new VitgraphError(
+      "VG_ARGUMENT_INVALID",
+      `${value.length} values are compared with a reference of ${reference.length}`,
+      { remedy: "pass as many values as the reference has" },
+    );
+  }
   let difference = 0;
   let norm = 0;
   let maxAbsolute = 0;

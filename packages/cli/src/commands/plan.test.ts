@@ -120,7 +120,7 @@ The cost is vLLM's, which computes the padding. vitgraph does not compute it: cl
   });
 
   test("plans for the patches of LLaVA-OneVision's tiles, of which an image can have more than rows", async () => {
-    const onevision = modelOf("llava_onevision", { vision_config: {} });
+    const onevision = modelOf("llava_onevision", { vision_config: { image_size: 384, patch_size: 14 } });
     const trace = file("onevision.txt", "200x768\n");
     const { stdout } = await plan("--trace", trace, "--model", onevision);
     // The base tile and two more, of 27 × 27 patches. The answer has 1593 rows: padding is left out.

@@ -22,7 +22,7 @@ export interface ArchitectureConfig {
   readonly scale_factor?: number;
   readonly projection_dim?: number;
   readonly image_grid_pinpoints?: readonly (readonly [height: number, width: number])[];
-  readonly vision_feature_layer?: readonly number[];
+  readonly vision_feature_layer?: number | readonly number[];
   readonly vision_feature_select_strategy?: string;
   /** The checkpoint's preprocessor_config.json, if it differs from the family's defaults. */
   readonly preprocessor?: Readonly<Record<string, unknown>>;

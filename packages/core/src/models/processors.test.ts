@@ -210,6 +210,17 @@ describe("settings", () => {
     expect(videoGrid(6, { height: 200, width: 300 }, processor)).toEqual({ t, h, w, isClip: true });
   });
 
+  test("of Gemma 4's videos normalise, also without do_normalize, and by default as its images", () => {
+    const halves = { image_mean: [0.5, 0.5, 0.5], image_std: [0.5, 0.5, 0.5] };
+    const scale = channelScale(readVideoProcessor(halves, "gemma4")!);
+    expect(scale[0]).toBeCloseTo(2 / 255, 7);
+    expect(scale[1]).toBe(-1);
+    const image = channelScale(readImageProcessor(undefined, "gemma4"));
+    expect([...channelScale(readVideoProcessor(undefined, "gemma4")!)].map((value) => value + 0)).toEqual([
+      ...image,
+    ]);
+  });
+
   test("of videos: min_pixels and max_pixels of a file have no effect on Qwen3VLVideoProcessor", () => {
     const settings = { min_pixels: 3136, max_pixels: 50_176 };
     const bounds = (processor?: VideoProcessor) => [processor?.minPixels, processor?.maxPixels];

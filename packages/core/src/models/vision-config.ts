@@ -57,66 +57,138 @@ const MAX_HEAD_SIZE = 1024;
 type Config = Readonly<Record<string, unknown>>;
 
 /**
- * Keys with their defaults. The type of the default defines valid values: positive integers, strings, or layer numbers.
+ * Keys with their defaults. The default defines valid values: positive integers, positive numbers if it is none, strings,
+ * or layer numbers.
  */
-export type VisionDefaults = Readonly<Record<string, number | string | readonly number[]>>;
+export type ConfigDefaults = Readonly<Record<string, number | string | readonly number[]>>;
 
 /** A config with the same keys and types as its defaults. */
-export type VisionConfig<D extends VisionDefaults> = {
+export type ConfigWith<D extends ConfigDefaults> = {
   readonly [K in keyof D]: D[K] extends number ? number : D[K] extends string ? string : readonly number[];
 };
 
 /**
- * Reads the keys of `defaults`. Other keys are ignored.
+ * Reads the keys of `defaults` from `vision_config`. Other keys are ignored. A null is a value, here as in all readers:
+ * transformers refuses it where it expects a number or a string.
  * @throws VG_MODEL_INVALID naming the key, its value and the expected value
  */
-export function readVisionConfig<const D extends VisionDefaults>(
-  values: Config,
-  defaults: D,
-): VisionConfig<D> {
+export const readVisionConfig = <const D extends ConfigDefaults>(values: Config, defaults: D) =>
+  readKeys(values, defaults, "vision_config.");
+
+/** As {@link readVisionConfig}, for keys at the top level of config.json. @throws VG_MODEL_INVALID */
+export const readTopLevel = <const D extends ConfigDefaults>(values: Config, defaults: D) =>
+  readKeys(values, defaults, "");
+
+/** As {@link readVisionConfig}, for the language model's config. @throws VG_MODEL_INVALID */
+export const readTextConfig = <const D extends ConfigDefaults>(values: Config, defaults: D) =>
+  readKeys(values, defaults, "text_config.");
+
+/**
+ * As {@link readTextConfig}, for families that take several language models.
+ * @param defaults by the language model's `model_type`. The first applies if config.json has no `model_type`.
+ * @throws VG_MODEL_INVALID, also if a key is absent and its default unknown
+ */
+export function readTextConfigOf<D extends ConfigDefaults>(
+  text: Config,
+  defaults: Readonly<Record<string, D>>,
+  path = "text_config",
+): ConfigWith<D> {
+  const types = Object.keys(defaults);
+  const type = text.model_type === undefined ? types[0] : text.model_type;
+  const known = typeof type === "string" && Object.hasOwn(defaults, type) ? defaults[type] : undefined;
+  const like = known ?? (Object.values(defaults)[0] as D);
+  const absent = Object.keys(like).find((key) => text[key] === undefined);
+  if (known === undefined && absent !== undefined) {
+    throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path}.${absent}`, {
+      remedy: `add the value of the language model; without it, model_type may be ${types.join(", ")}, and is ${describe(type)}`,
+    });
+  }
+  return readKeys(text, like, `${path}.`);
+}
+
+function readKeys<D extends ConfigDefaults>(values: Config, defaults: D, path: string): ConfigWith<D> {
   const config: Record<string, unknown> = { ...defaults };
   for (const [key, like] of Object.entries(defaults)) {
     const value = values[key];
-    if (value === undefined || value === null) continue;
-    expectLike(key, value, like);
+    if (value === undefined) continue;
+    expectLike(path, key, value, like);
     config[key] = value;
   }
-  return config as VisionConfig<D>;
+  return config as ConfigWith<D>;
 }
 
-function expectLike(key: string, value: unknown, like: unknown): void {
+function expectLike(path: string, key: string, value: unknown, like: unknown): void {
+  const wrong = (expected: string) => wrongConfig(path + key, value, expected);
   const count = (candidate: unknown) => Number.isInteger(candidate) && (candidate as number) >= 0;
-  if (typeof like === "number" && !(count(value) && value !== 0))
-    throw wrongConfig(key, value, "a positive integer");
+  if (Number.isInteger(like) && !(count(value) && value !== 0)) throw wrong("a positive integer");
+  if (typeof like === "number" && !isPositive(value)) throw wrong("a positive number");
   const limit = LIMITS[key];
-  if (limit !== undefined && (value as number) > limit) throw wrongConfig(key, value, `at most ${limit}`);
-  if (typeof like === "string" && typeof value !== "string") throw wrongConfig(key, value, "a string");
+  if (limit !== undefined && (value as number) > limit) throw wrong(`at most ${limit}`);
+  if (typeof like === "string" && typeof value !== "string") throw wrong("a string");
   if (Array.isArray(like) && !(Array.isArray(value) && value.every(count)))
-    throw wrongConfig(key, value, "a list of layer numbers");
+    throw wrong("a list of layer numbers");
+}
+
+const isPositive = (value: unknown): value is number => Number.isFinite(value) && (value as number) > 0;
+
+/**
+ * The config with other names of its keys replaced. If both are there, the other name wins, as in transformers'
+ * `attribute_map`.
+ */
+export function withNames(values: Config, names: Readonly<Record<string, string>>): Config {
+  const renamed: Record<string, unknown> = { ...values };
+  for (const [name, key] of Object.entries(names))
+    if (values[name] !== undefined) renamed[key] = values[name];
+  return renamed;
 }
 
 /** A positive number, not necessarily an integer. @param path the key's name in errors. @throws VG_MODEL_INVALID */
-export function readPositiveNumber(values: Config, key: string, absent: number, path = key): number {
-  const value = values[key] ?? absent;
-  if (Number.isFinite(value) && (value as number) > 0) return value as number;
+export function readPositiveNumber(
+  values: Config,
+  key: string,
+  absent: number,
+  path = `vision_config.${key}`,
+): number {
+  const value = values[key] === undefined ? absent : values[key];
+  if (isPositive(value)) return value;
   throw wrongConfig(path, value, "a positive number");
 }
 
-/** @throws VG_MODEL_INVALID */
-export function readBoolean(values: Config, key: string, absent: boolean): boolean {
-  const value = values[key] ?? absent;
+/** @param path the key's name in errors. @throws VG_MODEL_INVALID */
+export function readBoolean(
+  values: Config,
+  key: string,
+  absent: boolean,
+  path = `vision_config.${key}`,
+): boolean {
+  const value = values[key] === undefined ? absent : values[key];
   if (typeof value === "boolean") return value;
-  throw wrongConfig(key, value, "true or false");
+  throw wrongConfig(path, value, "true or false");
 }
 
-const DEFAULT_ROPE_THETA = 10_000;
+/** Neither scales the angles. */
+const ROPE_TYPES: readonly unknown[] = ["axial", "default"];
 
-/** `rope_parameters.rope_theta`, or `rope_theta` in older configs. @throws VG_MODEL_INVALID */
-export function readRopeTheta(values: Config): number {
-  const absent = readPositiveNumber(values, "rope_theta", DEFAULT_ROPE_THETA);
-  const parameters = (values.rope_parameters ?? {}) as Config;
-  return readPositiveNumber(parameters, "rope_theta", absent, "rope_parameters.rope_theta");
+/**
+ * θ of `rope_parameters`, or of the older keys `rope_scaling`, which wins, and `rope_theta`.
+ * @param absent transformers' default
+ * @throws VG_MODEL_INVALID; VG_MODEL_UNSUPPORTED for scaled RoPE
+ */
+export function readRopeTheta(visionConfig: Config, absent = 10_000): number {
+  const key = isEmpty(visionConfig.rope_scaling) ? "rope_parameters" : "rope_scaling";
+  const path = `vision_config.${key}`;
+  const parameters = isEmpty(visionConfig[key]) ? {} : objectIn(visionConfig, key, path);
+  const type = parameters.rope_type ?? parameters.type ?? "default";
+  if (!ROPE_TYPES.includes(type)) {
+    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path}.rope_type is ${describe(type)}`, {
+      remedy: `supported are ${ROPE_TYPES.join(", ")}`,
+    });
+  }
+  if (parameters.rope_theta === undefined) return readPositiveNumber(visionConfig, "rope_theta", absent);
+  return readPositiveNumber(parameters, "rope_theta", absent, `${path}.rope_theta`);
 }
+
+const isEmpty = (value: unknown) => value === undefined || value === null || JSON.stringify(value) === "{}";
 
 /**
  * Checks that the width is a multiple of the number of heads, and with `rope` that the head size is a multiple of 4.
@@ -129,16 +201,17 @@ export function checkHeads(
   heads: number,
   { key = "num_heads", rope = true } = {},
 ): void {
-  if (width % heads !== 0) throw wrongConfig(key, heads, `a divisor of ${widthKey} ${width}`);
+  const path = `vision_config.${key}`;
+  if (width % heads !== 0) throw wrongConfig(path, heads, `a divisor of ${widthKey} ${width}`);
   if (rope && (width / heads) % 4 !== 0) {
     throw wrongConfig(
-      key,
+      path,
       heads,
       "a number that makes the head size a multiple of 4, for two-dimensional RoPE",
     );
   }
   if (width / heads > MAX_HEAD_SIZE)
-    throw wrongConfig(key, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
+    throw wrongConfig(path, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
 }
 
 /** The object at `key`. @param path its name in errors */
@@ -163,12 +236,16 @@ export const textConfigOrTopLevel = (config: Config): Config =>
 /** Kernels read a patch's uint8 pixels in 4-byte words. @throws VG_MODEL_INVALID */
 export function checkPatch(channels: number, patchSize: number): void {
   if ((channels * patchSize ** 2) % 4 === 0) return;
-  throw wrongConfig("patch_size", patchSize, "a size that makes a patch's pixels a multiple of 4 bytes");
+  throw wrongConfig(
+    "vision_config.patch_size",
+    patchSize,
+    "a size that makes a patch's pixels a multiple of 4 bytes",
+  );
 }
 
 /** @param path the key's name in errors. @throws VG_MODEL_UNSUPPORTED unless the value is absent or `supported` */
 export function refuseOther(path: string, value: unknown, supported: unknown): void {
-  if (JSON.stringify(value ?? supported) === JSON.stringify(supported)) return;
+  if (value === undefined || JSON.stringify(value) === JSON.stringify(supported)) return;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `${path} is ${describe(value)}`, {
     remedy: `supported is ${describe(supported)}`,
   });
@@ -176,7 +253,7 @@ export function refuseOther(path: string, value: unknown, supported: unknown): v
 
 /** Number of layers up to `vision_feature_layer`; −1 is the last layer. @throws VG_MODEL_UNSUPPORTED */
 export function readFeatureLayers(checkpointConfig: Config, depth: number, absent: number): number {
-  const layer = checkpointConfig.vision_feature_layer ?? absent;
+  const { vision_feature_layer: layer = absent } = checkpointConfig;
   const layers = Number.isInteger(layer) ? depth + 1 + (layer as number) : Number.NaN;
   if (layers >= 1 && layers <= depth) return layers;
   throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
@@ -186,9 +263,10 @@ export function readFeatureLayers(checkpointConfig: Config, depth: number, absen
 
 /** Each layer is below `depth` and unique. @throws VG_MODEL_INVALID */
 export function checkLayers(key: string, layers: readonly number[], depth: number): void {
-  if (new Set(layers).size < layers.length) throw wrongConfig(key, layers, "different layers");
+  const path = `vision_config.${key}`;
+  if (new Set(layers).size < layers.length) throw wrongConfig(path, layers, "different layers");
   const beyond = layers.find((layer) => layer >= depth);
-  if (beyond !== undefined) throw wrongConfig(key, beyond, `layers below depth ${depth}`);
+  if (beyond !== undefined) throw wrongConfig(path, beyond, `layers below depth ${depth}`);
 }
 
 /** transformers' names of activation functions. */
@@ -208,8 +286,9 @@ export function activationOf(hiddenAct: string): Activation {
   });
 }
 
+/** @param key with its path */
 export function wrongConfig(key: string, value: unknown, expected: string): VitgraphError {
-  return new VitgraphError("VG_MODEL_INVALID", `vision_config.${key} is ${describe(value)}`, {
+  return new VitgraphError("VG_MODEL_INVALID", `${key} is ${describe(value)}`, {
     remedy: `expected ${expected}; check the checkpoint's config.json`,
     details: { key, value },
   });

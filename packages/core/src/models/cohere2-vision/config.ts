@@ -3,7 +3,8 @@ import { readSiglipConfig } from "../siglip-config.js";
 import {
   readFeatureLayers,
   readPositiveNumber,
-  readVisionConfig,
+  readTextConfig,
+  readTopLevel,
   refuseOther,
   textConfigOf,
   visionConfigOf,
@@ -27,8 +28,8 @@ export function readCohere2VisionConfig(
 ) {
   const isAya = modelType === "aya_vision";
   const vision = readSiglipConfig(visionConfigOf(checkpointConfig));
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  const { downsample_factor: merge, alignment_intermediate_size: alignment } = readVisionConfig(
+  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const { downsample_factor: merge, alignment_intermediate_size: alignment } = readTopLevel(
     checkpointConfig,
     { downsample_factor: 2, alignment_intermediate_size: isAya ? text.hidden_size : COMMAND_A_ALIGNMENT },
   );
@@ -38,7 +39,11 @@ export function readCohere2VisionConfig(
   const { image_size, patch_size, num_hidden_layers } = vision;
   const side = image_size / patch_size;
   if (!Number.isInteger(side) || side % merge !== 0)
-    throw wrongConfig("image_size", image_size, `a multiple of ${merge} patches of ${patch_size} pixels`);
+    throw wrongConfig(
+      "vision_config.image_size",
+      image_size,
+      `a multiple of ${merge} patches of ${patch_size} pixels`,
+    );
   if (alignment % 2 !== 0) throw wrongConfig("alignment_intermediate_size", alignment, "an even number");
   return {
     ...vision,
@@ -48,7 +53,7 @@ export function readCohere2VisionConfig(
     layers: isAya ? readFeatureLayers(checkpointConfig, num_hidden_layers, -1) : num_hidden_layers,
     /** Of the norm after the merge of patches. Command A Vision has the tower's last norm instead, before it. */
     adapter_layer_norm_eps: isAya
-      ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6)
+      ? readPositiveNumber(checkpointConfig, "adapter_layer_norm_eps", 1e-6, "adapter_layer_norm_eps")
       : undefined,
     /** Patches along one side of a tile. */
     side,

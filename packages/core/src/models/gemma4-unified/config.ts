@@ -2,6 +2,7 @@
 import {
   checkPatch,
   readPositiveNumber,
+  readTextConfig,
   readVisionConfig,
   textConfigOf,
   visionConfigOf,
@@ -11,7 +12,7 @@ import {
 const DEFAULTS = { patch_size: 16, pooling_kernel_size: 3, mm_embed_dim: 3840, mm_posemb_size: 1120 };
 
 /** Defaults of transformers' Gemma4UnifiedTextConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 3840 };
+const TEXT_DEFAULTS = { hidden_size: 2304 };
 
 export type Gemma4UnifiedConfig = ReturnType<typeof readGemma4UnifiedConfig>;
 
@@ -19,7 +20,7 @@ export type Gemma4UnifiedConfig = ReturnType<typeof readGemma4UnifiedConfig>;
 export function readGemma4UnifiedConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkPatch(3, vision.patch_size);
   return {
     ...vision,

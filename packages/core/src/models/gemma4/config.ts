@@ -5,6 +5,7 @@ import {
   readBoolean,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
   readVisionConfig,
   textConfigOf,
   visionConfigOf,
@@ -17,6 +18,8 @@ const DEFAULTS = {
   intermediate_size: 3072,
   num_hidden_layers: 16,
   num_attention_heads: 12,
+  num_key_value_heads: 12,
+  head_dim: 64,
   hidden_activation: "gelu_pytorch_tanh",
   patch_size: 16,
   pooling_kernel_size: 3,
@@ -35,7 +38,7 @@ export type Gemma4Config = ReturnType<typeof readGemma4Config>;
 export function readGemma4Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   const { hidden_size: hidden, num_attention_heads: heads } = vision;
   checkHeads(hidden, "hidden_size", heads, { key: "num_attention_heads" });
   checkPatch(3, vision.patch_size);
@@ -43,14 +46,17 @@ export function readGemma4Config(checkpointConfig: Readonly<Record<string, unkno
     ["head_dim", hidden / heads],
     ["num_key_value_heads", heads],
   ] as const) {
-    const value = visionConfig[key] ?? expected;
-    if (value !== expected)
-      throw wrongConfig(key, value, `${expected}: vitgraph supports no other value for this tower`);
+    if (vision[key] === expected) continue;
+    throw wrongConfig(
+      `vision_config.${key}`,
+      vision[key],
+      `${expected}: vitgraph supports no other value for this tower`,
+    );
   }
   return {
     ...vision,
     rms_norm_eps: readPositiveNumber(visionConfig, "rms_norm_eps", 1e-6),
-    rope_theta: readRopeTheta({ rope_theta: ROPE_THETA, ...visionConfig }),
+    rope_theta: readRopeTheta(visionConfig, ROPE_THETA),
     use_clipped_linears: readBoolean(visionConfig, "use_clipped_linears", false),
     standardize: readBoolean(visionConfig, "standardize", false),
     text_hidden_size: text.hidden_size,

@@ -41,10 +41,14 @@ export const GEMMA4_IMAGES: ImageProcessorDefaults = {
   sizes: sizesFor(IMAGE_TOKENS),
 };
 
-/** transformers' Gemma4VideoProcessor and Gemma4UnifiedVideoProcessor. */
+/**
+ * transformers' Gemma4VideoProcessor and Gemma4UnifiedVideoProcessor. They normalise frames, with a mean of 0 and a
+ * deviation of 1.
+ */
 export const GEMMA4_VIDEOS: VideoProcessor = {
   ...GEMMA4_CLASS,
   ...budgeted(FRAME_TOKENS, 16, 3),
+  doNormalize: true,
   boundsCover: "frame",
   sampling: "stride",
   numFrames: 32,

@@ -9,6 +9,8 @@ const SMALL = {
   hidden_size: 768,
   intermediate_size: 3072,
   num_attention_heads: 12,
+  num_key_value_heads: 12,
+  head_dim: 64,
   use_clipped_linears: true,
 };
 
@@ -17,6 +19,8 @@ const LARGE = {
   hidden_size: 1152,
   intermediate_size: 4304,
   num_attention_heads: 16,
+  num_key_value_heads: 16,
+  head_dim: 72,
   standardize: true,
 };
 

@@ -5,6 +5,7 @@ import {
   checkPatch,
   readPositiveNumber,
   readVisionConfig,
+  withNames,
   wrongConfig,
 } from "../vision-config.js";
 
@@ -23,17 +24,22 @@ const DEFAULTS = {
   out_hidden_size: 4096,
 };
 
+/** transformers' other names of these keys. */
+const OTHER_NAMES = { attention_heads: "num_attention_heads", layer_norm_eps: "rms_norm_eps" };
+
 export type HunyuanConfig = ReturnType<typeof readHunyuanConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
-export function readHunyuanConfig(visionConfig: Readonly<Record<string, unknown>>) {
+export function readHunyuanConfig(given: Readonly<Record<string, unknown>>) {
+  const visionConfig = withNames(given, OTHER_NAMES);
   const config = readVisionConfig(visionConfig, DEFAULTS);
   const { hidden_size, num_attention_heads: heads, max_image_size, patch_size } = config;
   checkHeads(hidden_size, "hidden_size", heads, { key: "num_attention_heads", rope: false });
   checkPatch(config.num_channels, patch_size);
-  const keyHeads = visionConfig.num_key_value_heads ?? heads;
+  // transformers counts query heads here before it applies other names.
+  const keyHeads = given.num_key_value_heads ?? readVisionConfig(given, DEFAULTS).num_attention_heads;
   if (keyHeads !== heads)
-    throw wrongConfig("num_key_value_heads", keyHeads, `${heads}, the number of query heads`);
+    throw wrongConfig("vision_config.num_key_value_heads", keyHeads, `${heads}, the number of query heads`);
   if (config.interpolate_mode !== "bilinear") {
     throw new VitgraphError(
       "VG_MODEL_UNSUPPORTED",

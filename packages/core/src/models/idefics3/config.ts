@@ -3,6 +3,8 @@ import {
   checkHeads,
   checkPatch,
   readPositiveNumber,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
   textConfigOf,
   visionConfigOf,
@@ -24,8 +26,8 @@ const DEFAULTS = {
 /** Keys at the top level of config.json. `scale_factor` is the number of patches along one side of a token. */
 const OUTPUT_DEFAULTS = { scale_factor: 2 };
 
-/** Defaults of transformers' LlamaConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = { llama: { hidden_size: 4096 }, mistral: { hidden_size: 4096 } };
 
 export type Idefics3Config = ReturnType<typeof readIdefics3Config>;
 
@@ -33,8 +35,8 @@ export type Idefics3Config = ReturnType<typeof readIdefics3Config>;
 export function readIdefics3Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const { scale_factor } = readVisionConfig(checkpointConfig, OUTPUT_DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const { scale_factor } = readTopLevel(checkpointConfig, OUTPUT_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
@@ -42,7 +44,11 @@ export function readIdefics3Config(checkpointConfig: Readonly<Record<string, unk
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   if (!Number.isInteger(side / scale_factor))
-    throw wrongConfig("image_size", vision.image_size, `a multiple of ${vision.patch_size * scale_factor}`);
+    throw wrongConfig(
+      "vision_config.image_size",
+      vision.image_size,
+      `a multiple of ${vision.patch_size * scale_factor}`,
+    );
   return {
     ...vision,
     scale_factor,

@@ -9,6 +9,8 @@ import {
   objectIn,
   readBoolean,
   readPositiveNumber,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
   visionConfigOf,
   wrongConfig,
@@ -16,7 +18,7 @@ import {
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** Names and defaults as in transformers' InternVLVisionConfig. */
+/** Names and defaults as in transformers' InternVLVisionConfig and QianfanOCRVisionConfig. */
 const DEFAULTS = {
   hidden_size: 1024,
   intermediate_size: 4096,
@@ -27,15 +29,36 @@ const DEFAULTS = {
   norm_type: "layer_norm",
 };
 
+/** The same for the InternVisionConfig of the original layout, which describes InternViT-6B. */
+const CHAT_DEFAULTS = {
+  hidden_size: 3200,
+  intermediate_size: 12_800,
+  num_hidden_layers: 48,
+  num_attention_heads: 25,
+  num_channels: 3,
+  hidden_act: "gelu",
+  norm_type: "rms_norm",
+};
+
 /** Sizes in pixels. transformers' layout has lists [height, width]. */
 const SIDES = { image_size: 448, patch_size: 14 };
+const CHAT_SIDES = { image_size: 224, patch_size: 14 };
 
 /** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
-const TILE_DEFAULTS = { min_dynamic_patch: 1, max_dynamic_patch: 12 };
 
-/** Defaults of transformers' Qwen2Config. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Keys of the original layout at the top level. */
+const TILE_DEFAULTS = { min_dynamic_patch: 1, max_dynamic_patch: 6 };
+
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = {
+  qwen2: { hidden_size: 4096 },
+  qwen3: { hidden_size: 4096 },
+  llama: { hidden_size: 4096 },
+  internlm2: { hidden_size: 4096 },
+  qwen3_moe: { hidden_size: 2048 },
+  gpt_oss: { hidden_size: 2880 },
+};
 
 export type InternVLModelType = "internvl" | "internvl_chat" | "qianfan_ocr";
 
@@ -45,44 +68,51 @@ export type InternVLConfig = ReturnType<typeof readInternVLConfig>;
 export function readInternVLConfig(checkpointConfig: Config, modelType: InternVLModelType) {
   const chat = modelType === "internvl_chat";
   const visionConfig = visionConfigOf(checkpointConfig);
-  const vision = readVisionConfig(visionConfig, DEFAULTS);
+  const vision = readVisionConfig(visionConfig, chat ? CHAT_DEFAULTS : DEFAULTS);
   const sides = readVisionConfig(
     { image_size: sideOf(visionConfig, "image_size"), patch_size: sideOf(visionConfig, "patch_size") },
-    SIDES,
+    chat ? CHAT_SIDES : SIDES,
   );
   const textKey = chat ? "llm_config" : "text_config";
-  const text = readVisionConfig(objectIn(checkpointConfig, textKey, textKey), TEXT_DEFAULTS);
+  const text = readTextConfigOf(objectIn(checkpointConfig, textKey, textKey), TEXT_DEFAULTS, textKey);
   refuse("norm_type", vision.norm_type, "layer_norm");
-  refuse(
-    chat ? "qk_normalization" : "use_qk_norm",
-    visionConfig[chat ? "qk_normalization" : "use_qk_norm"] ?? false,
-    false,
-  );
-  refuse(
-    chat ? "select_layer" : "vision_feature_layer",
-    checkpointConfig[chat ? "select_layer" : "vision_feature_layer"] ?? -1,
-    -1,
-  );
-  // Without mean pooling, transformers adds a norm.
-  if (!chat) refuse("use_mean_pooling", visionConfig.use_mean_pooling ?? true, true);
-  if (chat) refuse("ps_version", checkpointConfig.ps_version ?? "v2", "v2");
+  if (chat) {
+    const { select_layer = -1, ps_version = "v1", force_image_size } = checkpointConfig;
+    const { qk_normalization = true } = visionConfig;
+    refuse("qk_normalization", qk_normalization, false);
+    refuse("select_layer", select_layer, -1);
+    refuse("ps_version", ps_version, "v2");
+    refuse("force_image_size", force_image_size ?? sides.image_size, sides.image_size);
+  } else {
+    const { vision_feature_layer = -1, vision_feature_select_strategy = "default" } = checkpointConfig;
+    const { use_qk_norm = false, use_mean_pooling = true } = visionConfig;
+    refuse("use_qk_norm", use_qk_norm, false);
+    refuse("vision_feature_layer", vision_feature_layer, -1);
+    refuse("vision_feature_select_strategy", vision_feature_select_strategy, "default");
+    // Without mean pooling, transformers adds a norm.
+    refuse("use_mean_pooling", use_mean_pooling, true);
+  }
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
   });
   checkPatch(vision.num_channels, sides.patch_size);
   const side = sides.image_size / sides.patch_size;
-  const merge = 1 / readPositiveNumber(checkpointConfig, "downsample_ratio", 0.5);
-  if (!Number.isInteger(side)) throw wrongConfig("image_size", sides.image_size, "a multiple of patch_size");
+  const merge = 1 / readPositiveNumber(checkpointConfig, "downsample_ratio", 0.5, "downsample_ratio");
+  if (!Number.isInteger(side))
+    throw wrongConfig("vision_config.image_size", sides.image_size, "a multiple of patch_size");
   if (!Number.isInteger(merge) || side % merge !== 0)
     throw wrongConfig("downsample_ratio", 1 / merge, `one over a divisor of ${side} patches`);
   return {
     ...vision,
     ...sides,
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
-    ...readVisionConfig(checkpointConfig, TILE_DEFAULTS),
-    use_thumbnail: readBoolean(checkpointConfig, "use_thumbnail", true),
-    attention_bias: readBoolean(visionConfig, chat ? "qkv_bias" : "attention_bias", modelType !== "internvl"),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
+    ...(chat && { tiles: readTiles(checkpointConfig) }),
+    attention_bias: readBoolean(
+      visionConfig,
+      chat ? "qkv_bias" : "attention_bias",
+      modelType === "qianfan_ocr",
+    ),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     text_hidden_size: text.hidden_size,
     /** Patches along one side of a tile. */
@@ -91,11 +121,19 @@ export function readInternVLConfig(checkpointConfig: Config, modelType: InternVL
   };
 }
 
+/** Without `dynamic_image_size` an image is one tile. */
+function readTiles(checkpointConfig: Config) {
+  const isTiled = readBoolean(checkpointConfig, "dynamic_image_size", false, "dynamic_image_size");
+  const { min_dynamic_patch: min, max_dynamic_patch: max } = readTopLevel(checkpointConfig, TILE_DEFAULTS);
+  const thumbnail = readBoolean(checkpointConfig, "use_thumbnail", false, "use_thumbnail");
+  return { ...(isTiled ? { min, max } : { min: 1, max: 1 }), thumbnail };
+}
+
 function sideOf(config: Config, key: string): unknown {
   const value = config[key];
   if (!Array.isArray(value)) return value;
   if (value.length === 2 && value[0] === value[1]) return value[0];
-  throw wrongConfig(key, value, "a number, or two equal ones");
+  throw wrongConfig(`vision_config.${key}`, value, "a number, or two equal ones");
 }
 
 function refuse(key: string, value: unknown, supported: unknown): void {

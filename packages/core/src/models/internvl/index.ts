@@ -95,14 +95,7 @@ function createInternVL(
     tiled: true,
     names,
     // In this layout the processor file is CLIP's, and config.json has the tile settings.
-    ...(modelType === "internvl_chat" && {
-      imageSettings: tilesOf({
-        tile,
-        min: config.min_dynamic_patch,
-        max: config.max_dynamic_patch,
-        thumbnail: config.use_thumbnail,
-      }),
-    }),
+    ...(config.tiles && { imageSettings: tilesOf({ tile, ...config.tiles }) }),
     buildGraph: ({ channelScale }) => buildInternVLGraph(config, projection, channelScale),
     layout: (grid) =>
       withClassRows(

@@ -4,6 +4,7 @@ import {
   checkPatch,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
   readVisionConfig,
   textConfigOf,
   visionConfigOf,
@@ -32,17 +33,22 @@ export type Llama4Config = ReturnType<typeof readLlama4Config>;
 export function readLlama4Config(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   const merge = 1 / readPositiveNumber(visionConfig, "pixel_shuffle_ratio", 0.5);
-  if (!Number.isInteger(side)) throw wrongConfig("image_size", vision.image_size, "a multiple of patch_size");
+  if (!Number.isInteger(side))
+    throw wrongConfig("vision_config.image_size", vision.image_size, "a multiple of patch_size");
   if (!Number.isInteger(merge) || side % merge !== 0)
-    throw wrongConfig("pixel_shuffle_ratio", 1 / merge, `one over a divisor of ${side} patches`);
+    throw wrongConfig(
+      "vision_config.pixel_shuffle_ratio",
+      1 / merge,
+      `one over a divisor of ${side} patches`,
+    );
   if (vision.projector_input_dim !== vision.projector_output_dim)
     throw wrongConfig(
-      "projector_output_dim",
+      "vision_config.projector_output_dim",
       vision.projector_output_dim,
       `projector_input_dim ${vision.projector_input_dim}: a square matrix stands between them`,
     );

@@ -3,13 +3,15 @@
  * dropped, or SigLIP, which has none. The features of several layers may be joined.
  */
 import { type Pinpoint, pinpointsOf } from "../anyres.js";
-import { SIGLIP_DEFAULTS } from "../siglip-config.js";
+import { CLIP_DEFAULTS } from "../clip.js";
+import { SIGLIP_DEFAULTS } from "../siglip.js";
 import {
   checkHeads,
   checkPatch,
   readBoolean,
   readFeatureLayers,
-  readPositiveNumber,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
   refuseOther,
   textConfigOf,
@@ -18,23 +20,16 @@ import {
 } from "../vision-config.js";
 import { PINPOINTS } from "./preprocess.js";
 
-/** Names and defaults of the tower as in transformers' LlavaNextConfig. */
-const DEFAULTS = {
-  hidden_size: 1024,
-  intermediate_size: 4096,
-  num_hidden_layers: 24,
-  num_attention_heads: 16,
-  num_channels: 3,
-  image_size: 336,
-  patch_size: 14,
-  hidden_act: "quick_gelu",
-};
-
 /** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
-/** Defaults of transformers' LlamaConfig, MistralConfig and GraniteConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = {
+  llama: { hidden_size: 4096 },
+  mistral: { hidden_size: 4096 },
+  granite: { hidden_size: 4096 },
+  qwen2: { hidden_size: 4096 },
+};
 
 export type LlavaNextConfig = ReturnType<typeof readLlavaNextConfig>;
 
@@ -43,20 +38,19 @@ export function readLlavaNextConfig(checkpointConfig: Readonly<Record<string, un
   const visionConfig = visionConfigOf(checkpointConfig);
   const isSiglip = visionConfig.model_type === "siglip_vision_model";
   if (!isSiglip) refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
-  refuseOther(
-    "vision_feature_select_strategy",
-    checkpointConfig.vision_feature_select_strategy ?? "default",
-    isSiglip ? "full" : "default",
-  );
-  const vision = readVisionConfig(visionConfig, isSiglip ? SIGLIP_DEFAULTS : DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const { vision_feature_select_strategy: strategy = "default", vision_feature_layer: layer = -2 } =
+    checkpointConfig;
+  refuseOther("vision_feature_select_strategy", strategy, isSiglip ? "full" : "default");
+  const vision = readVisionConfig(visionConfig, isSiglip ? SIGLIP_DEFAULTS : CLIP_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
   });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
-  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
+  if (side < 1)
+    throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);
   const image_grid_pinpoints: readonly Pinpoint[] = pinpointsOf(
     checkpointConfig,
     vision.image_size,
@@ -64,13 +58,17 @@ export function readLlavaNextConfig(checkpointConfig: Readonly<Record<string, un
   );
   return {
     ...vision,
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
-    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", isSiglip ? 1e-6 : 1e-5),
-    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
+    multimodal_projector_bias: readBoolean(
+      checkpointConfig,
+      "multimodal_projector_bias",
+      true,
+      "multimodal_projector_bias",
+    ),
     text_hidden_size: text.hidden_size,
     image_grid_pinpoints,
     /** For each joined feature, the number of layers that run before it. */
-    featureLayers: readLayers(checkpointConfig.vision_feature_layer ?? -2, vision.num_hidden_layers),
+    featureLayers: readLayers(layer, vision.num_hidden_layers),
     hasClassRow: !isSiglip,
     /** Patches along one side of a tile. */
     side,

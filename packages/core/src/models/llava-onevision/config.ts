@@ -1,12 +1,14 @@
 /** Reads the parts of a LLaVA-OneVision config.json for the tower (SigLIP without its last norm) and for the tiling. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { pinpointsOf } from "../anyres.js";
+import { SIGLIP_DEFAULTS } from "../siglip.js";
 import {
   checkHeads,
   checkPatch,
   readBoolean,
   readFeatureLayers,
-  readPositiveNumber,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
   refuseOther,
   textConfigOf,
@@ -15,23 +17,15 @@ import {
 } from "../vision-config.js";
 import { PINPOINTS } from "./preprocess.js";
 
-/** Names and defaults of the tower as in transformers' LlavaOnevisionConfig. */
-const DEFAULTS = {
-  hidden_size: 1152,
-  intermediate_size: 4304,
-  num_hidden_layers: 26,
-  num_attention_heads: 16,
-  num_channels: 3,
-  image_size: 384,
-  patch_size: 14,
-  hidden_act: "gelu_pytorch_tanh",
-};
-
 /** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
-/** Defaults of transformers' Qwen2Config. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = {
+  qwen2: { hidden_size: 4096 },
+  llama: { hidden_size: 4096 },
+  mistral: { hidden_size: 4096 },
+};
 
 export type LlavaOnevisionConfig = ReturnType<typeof readLlavaOnevisionConfig>;
 
@@ -40,21 +34,27 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
   const visionConfig = visionConfigOf(checkpointConfig);
   refuseOther("vision_config.model_type", visionConfig.model_type, "siglip_vision_model");
   refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "full");
-  const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const vision = readVisionConfig(visionConfig, SIGLIP_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
   });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
-  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
+  if (side < 1)
+    throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);
+  const { vision_aspect_ratio: aspectRatio = "anyres_max_9" } = checkpointConfig;
   const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -1);
   return {
     ...vision,
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
-    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
-    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
+    multimodal_projector_bias: readBoolean(
+      checkpointConfig,
+      "multimodal_projector_bias",
+      true,
+      "multimodal_projector_bias",
+    ),
     text_hidden_size: text.hidden_size,
     image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size, PINPOINTS),
     /** Number of layers that run. */
@@ -62,7 +62,7 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
     /** Patches along one side of a tile. */
     side,
     /** A larger grid of tiles is scaled down to about this many tiles. */
-    maxTiles: maxTilesOf(checkpointConfig.vision_aspect_ratio ?? "anyres_max_9"),
+    maxTiles: maxTilesOf(aspectRatio),
   };
 }
 

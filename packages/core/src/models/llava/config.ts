@@ -1,10 +1,12 @@
 /** Reads the vision part of a LLaVA 1.5 config.json: CLIP, of which the last layers do not run. */
+import { CLIP_DEFAULTS } from "../clip.js";
 import {
   checkHeads,
   checkPatch,
   readBoolean,
   readFeatureLayers,
-  readPositiveNumber,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
   refuseOther,
   textConfigOf,
@@ -12,23 +14,15 @@ import {
   wrongConfig,
 } from "../vision-config.js";
 
-/** Names and defaults as in transformers' LlavaConfig for this tower. */
-const DEFAULTS = {
-  hidden_size: 1024,
-  intermediate_size: 4096,
-  num_hidden_layers: 24,
-  num_attention_heads: 16,
-  num_channels: 3,
-  image_size: 336,
-  patch_size: 14,
-  hidden_act: "quick_gelu",
-};
-
 /** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
-/** Defaults of transformers' LlamaConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = {
+  llama: { hidden_size: 4096 },
+  mistral: { hidden_size: 4096 },
+  qwen2: { hidden_size: 4096 },
+};
 
 export type LlavaConfig = ReturnType<typeof readLlavaConfig>;
 
@@ -37,21 +31,26 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
   const visionConfig = visionConfigOf(checkpointConfig);
   refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
   refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "default");
-  const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const vision = readVisionConfig(visionConfig, CLIP_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
   });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
-  if (!Number.isInteger(side)) throw wrongConfig("image_size", vision.image_size, "a multiple of patch_size");
+  if (!Number.isInteger(side))
+    throw wrongConfig("vision_config.image_size", vision.image_size, "a multiple of patch_size");
   const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -2);
   return {
     ...vision,
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
-    layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
-    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", true),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
+    multimodal_projector_bias: readBoolean(
+      checkpointConfig,
+      "multimodal_projector_bias",
+      true,
+      "multimodal_projector_bias",
+    ),
     text_hidden_size: text.hidden_size,
     /** Number of layers that run. */
     layers,

@@ -4,6 +4,7 @@ import {
   checkHeads,
   checkPatch,
   readPositiveNumber,
+  readTextConfigOf,
   readVisionConfig,
   refuseOther,
   textConfigOf,
@@ -23,8 +24,8 @@ const DEFAULTS = {
   hidden_act: "gelu_pytorch_tanh",
 };
 
-/** Defaults of transformers' Qwen3_5TextConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language model. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = { qwen3_5_text: { hidden_size: 4096 } };
 
 export type MiniCPMConfig = ReturnType<typeof readMiniCPMConfig>;
 
@@ -37,15 +38,16 @@ export function readMiniCPMConfig(checkpointConfig: Readonly<Record<string, unkn
   refuseOther("merge_kernel_size", checkpointConfig.merge_kernel_size, [2, 2]);
   refuseOther("vision_config.window_kernel_size", visionConfig.window_kernel_size, [2, 2]);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
     key: "num_attention_heads",
     rope: false,
   });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
-  if (side < 1) throw wrongConfig("image_size", vision.image_size, `at least ${vision.patch_size}`);
-  const layer = checkpointConfig.insert_layer_id ?? 6;
+  if (side < 1)
+    throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);
+  const { insert_layer_id: layer = 6 } = checkpointConfig;
   if (!Number.isInteger(layer) || !((layer as number) >= 0 && (layer as number) < vision.num_hidden_layers)) {
     throw new VitgraphError("VG_MODEL_INVALID", `insert_layer_id is ${describe(layer)}`, {
       remedy: `expected a layer below num_hidden_layers, which is ${vision.num_hidden_layers}; check the checkpoint's config.json`,

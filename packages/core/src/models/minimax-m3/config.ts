@@ -5,6 +5,8 @@ import {
   objectIn,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
+  readTopLevel,
   readVisionConfig,
   refuseOther,
   textConfigOf,
@@ -63,9 +65,9 @@ export function readMiniMaxM3Config(checkpointConfig: Readonly<Record<string, un
   return {
     ...vision,
     ...readVisionConfig(merging, MERGE_DEFAULTS),
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
-    text_hidden_size: readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS).hidden_size,
+    text_hidden_size: readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS).hidden_size,
   };
 }

@@ -4,6 +4,8 @@ import {
   checkPatch,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
+  readTopLevel,
   readVisionConfig,
   textConfigOf,
   visionConfigOf,
@@ -45,18 +47,22 @@ export function readMuseGlimmerConfig(checkpointConfig: Readonly<Record<string, 
   checkPatch(CHANNELS, vision.patch_size);
   const side = vision.pos_emb_height;
   if (vision.pos_emb_width !== side)
-    throw wrongConfig("pos_emb_width", vision.pos_emb_width, `pos_emb_height, which is ${side}`);
+    throw wrongConfig(
+      "vision_config.pos_emb_width",
+      vision.pos_emb_width,
+      `pos_emb_height, which is ${side}`,
+    );
   // The table's side is also that of a window, which holds whole tokens.
   if (side % vision.merge_size !== 0)
-    throw wrongConfig("pos_emb_height", side, `a multiple of merge_size ${vision.merge_size}`);
+    throw wrongConfig("vision_config.pos_emb_height", side, `a multiple of merge_size ${vision.merge_size}`);
   return {
     ...vision,
-    ...readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS),
+    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
     full_attention_layers: readFullAttentionLayers(visionConfig.layer_types, vision.num_hidden_layers),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
-    text_hidden_size: readVisionConfig(text, TEXT_DEFAULTS).hidden_size,
-    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5),
+    text_hidden_size: readTextConfig(text, TEXT_DEFAULTS).hidden_size,
+    text_rms_norm_eps: readPositiveNumber(text, "rms_norm_eps", 1e-5, "text_config.rms_norm_eps"),
   };
 }
 
@@ -65,6 +71,10 @@ function readFullAttentionLayers(given: unknown, depth: number): readonly number
   const layers = Array.from({ length: depth }, (_, layer) => layer);
   const types = given ?? layers.map((layer) => LAYER_TYPES[Number(layer % 4 === 3 || layer === depth - 1)]);
   if (!Array.isArray(types) || types.length !== depth || !types.every((type) => LAYER_TYPES.includes(type)))
-    throw wrongConfig("layer_types", given, `for each of ${depth} layers, ${LAYER_TYPES.join(" or ")}`);
+    throw wrongConfig(
+      "vision_config.layer_types",
+      given,
+      `for each of ${depth} layers, ${LAYER_TYPES.join(" or ")}`,
+    );
   return layers.filter((layer) => types[layer] === "full_attention");
 }

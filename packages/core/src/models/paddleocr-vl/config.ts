@@ -4,6 +4,7 @@ import {
   checkPatch,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
   readVisionConfig,
   textConfigOrTopLevel,
   visionConfigOf,
@@ -39,7 +40,7 @@ export function readPaddleOCRConfig(checkpointConfig: Readonly<Record<string, un
     ...vision,
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-6),
     rope_theta: readRopeTheta(visionConfig),
-    text_hidden_size: readVisionConfig(text, TEXT_DEFAULTS).hidden_size,
+    text_hidden_size: readTextConfig(text, TEXT_DEFAULTS).hidden_size,
     /** Cells along one side of the position table. */
     side: Math.floor(vision.image_size / vision.patch_size),
   };

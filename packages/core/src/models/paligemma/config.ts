@@ -1,6 +1,6 @@
 /** Reads the parts of a PaliGemma config.json that define the vision tower and its projector. */
 import { readSiglipConfig } from "../siglip-config.js";
-import { readVisionConfig, visionConfigOf, wrongConfig } from "../vision-config.js";
+import { readTopLevel, visionConfigOf, wrongConfig } from "../vision-config.js";
 
 /**
  * Default of transformers' PaliGemmaConfig. The key is at the top level, and replaces `projection_dim` of
@@ -16,6 +16,6 @@ export function readPaliGemmaConfig(checkpointConfig: Readonly<Record<string, un
   const { image_size, patch_size } = vision;
   const side = image_size / patch_size;
   if (!Number.isInteger(side))
-    throw wrongConfig("image_size", image_size, `a multiple of patch_size ${patch_size}`);
-  return { ...vision, ...readVisionConfig(checkpointConfig, OUTPUT_DEFAULTS), side };
+    throw wrongConfig("vision_config.image_size", image_size, `a multiple of patch_size ${patch_size}`);
+  return { ...vision, ...readTopLevel(checkpointConfig, OUTPUT_DEFAULTS), side };
 }

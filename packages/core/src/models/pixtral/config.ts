@@ -1,12 +1,13 @@
 /** Reads the vision part of a config.json with Pixtral's tower: Pixtral itself, Mistral Small 3, Ministral 3 and LightOnOCR. */
-import { describe, VitgraphError } from "@vitgraph/errors";
 import {
   checkHeads,
   checkPatch,
   readBoolean,
-  readPositiveNumber,
   readRopeTheta,
+  readTextConfigOf,
+  readTopLevel,
   readVisionConfig,
+  refuseOther,
   textConfigOf,
   visionConfigOf,
 } from "../vision-config.js";
@@ -25,35 +26,61 @@ const DEFAULTS = {
 /** Keys at the top level of config.json. */
 const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu", spatial_merge_size: 2 };
 
-/** Defaults of transformers' MistralConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 4096 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const LANGUAGE_MODELS = {
+  llama: { hidden_size: 4096, rms_norm_eps: 1e-6 },
+  mistral: { hidden_size: 4096, rms_norm_eps: 1e-6 },
+  ministral3: { hidden_size: 4096, rms_norm_eps: 1e-5 },
+  qwen3: { hidden_size: 4096, rms_norm_eps: 1e-6 },
+};
+
+/** The language model of a text_config without model_type. */
+const USUAL_LANGUAGE_MODEL = { pixtral: "llama", mistral3: "mistral", lighton_ocr: "qwen3" } as const;
+
+/** `model_type` of config.json; `pixtral` is that of the tower of a LLaVA. */
+export type PixtralModelType = keyof typeof USUAL_LANGUAGE_MODEL;
 
 export type PixtralConfig = ReturnType<typeof readPixtralConfig>;
 
-/**
- * @param merges whether the projector merges spatial_merge_size² patches into a token, as in mistral3 and lighton_ocr
- * @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED
- */
-export function readPixtralConfig(checkpointConfig: Readonly<Record<string, unknown>>, merges: boolean) {
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
+export function readPixtralConfig(
+  checkpointConfig: Readonly<Record<string, unknown>>,
+  modelType: PixtralModelType,
+) {
   const visionConfig = visionConfigOf(checkpointConfig);
+  refuseOther("vision_config.model_type", visionConfig.model_type, "pixtral");
   const vision = readVisionConfig(visionConfig, DEFAULTS);
-  const projector = readVisionConfig(checkpointConfig, PROJECTOR_DEFAULTS);
-  const textConfig = textConfigOf(checkpointConfig);
+  const projector = readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS);
+  const isLlava = modelType === "pixtral";
+  const usual = USUAL_LANGUAGE_MODEL[modelType];
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), {
+    [usual]: LANGUAGE_MODELS[usual],
+    ...LANGUAGE_MODELS,
+  });
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
+  refuseOther(
+    "vision_config.head_dim",
+    visionConfig.head_dim,
+    vision.hidden_size / vision.num_attention_heads,
+  );
   checkPatch(vision.num_channels, vision.patch_size);
-  const layer = checkpointConfig.vision_feature_layer ?? -1;
-  if (layer !== -1) {
-    throw new VitgraphError("VG_MODEL_UNSUPPORTED", `vision_feature_layer is ${describe(layer)}`, {
-      remedy: "supported is the last layer of this tower, −1",
-    });
-  }
+  // LLaVA's defaults are for another tower: the last layer but one, without its first row.
+  const { vision_feature_layer = isLlava ? -2 : -1, vision_feature_select_strategy = "default" } =
+    checkpointConfig;
+  refuseOther("vision_feature_layer", vision_feature_layer, -1);
+  if (isLlava) refuseOther("vision_feature_select_strategy", vision_feature_select_strategy, "full");
   return {
     ...vision,
     ...projector,
-    spatial_merge_size: merges ? projector.spatial_merge_size : 1,
+    spatial_merge_size: isLlava ? 1 : projector.spatial_merge_size,
     rope_theta: readRopeTheta(visionConfig),
-    multimodal_projector_bias: readBoolean(checkpointConfig, "multimodal_projector_bias", !merges),
-    text_hidden_size: readVisionConfig(textConfig, TEXT_DEFAULTS).hidden_size,
-    text_rms_norm_eps: readPositiveNumber(textConfig, "rms_norm_eps", 1e-6, "text_config.rms_norm_eps"),
+    multimodal_projector_bias: readBoolean(
+      checkpointConfig,
+      "multimodal_projector_bias",
+      isLlava,
+      "multimodal_projector_bias",
+    ),
+    text_hidden_size: text.hidden_size,
+    text_rms_norm_eps: text.rms_norm_eps,
   };
 }

@@ -5,7 +5,7 @@ import { MAX_GRID_SIDE, offsetColumns } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { rasterLayout } from "../raster-layout.js";
 import type { TensorNames, VisionModel } from "../vision-model.js";
-import { readPixtralConfig } from "./config.js";
+import { type PixtralModelType, readPixtralConfig } from "./config.js";
 import { buildPixtralGraph } from "./graph.js";
 import { PIXTRAL_IMAGES } from "./preprocess.js";
 
@@ -37,11 +37,11 @@ const LIGHTON: TensorNames = {
 
 function createPixtral(
   checkpointConfig: Readonly<Record<string, unknown>>,
-  modelType: "pixtral" | "mistral3" | "lighton_ocr",
+  modelType: PixtralModelType,
   names = USUAL,
 ): VisionModel {
   const merges = modelType !== "pixtral";
-  const config = readPixtralConfig(checkpointConfig, merges);
+  const config = readPixtralConfig(checkpointConfig, modelType);
   const merge = config.spatial_merge_size;
   return {
     modelType,

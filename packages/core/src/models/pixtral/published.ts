@@ -15,6 +15,8 @@ export const PIXTRAL_MODELS = {
   "pixtral-12b": {
     architectures: ["LlavaForConditionalGeneration"],
     model_type: "llava",
+    vision_feature_layer: -1,
+    vision_feature_select_strategy: "full",
     text_config: { hidden_size: 5120 },
     vision_config: { ...TOWER, patch_size: 16 },
   },

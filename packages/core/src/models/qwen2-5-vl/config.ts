@@ -5,6 +5,7 @@ import {
   checkPatch,
   readRopeTheta,
   readVisionConfig,
+  withNames,
   wrongConfig,
 } from "../vision-config.js";
 
@@ -24,6 +25,9 @@ const DEFAULTS = {
   fullatt_block_indexes: [7, 15, 23, 31],
 };
 
+/** transformers' other name of this key. */
+const OTHER_NAMES = { num_attention_heads: "num_heads" };
+
 export type Qwen2_5VLVisionConfig = ReturnType<typeof readQwen2_5VLVisionConfig>;
 
 /** Default of transformers' Exaone4_5_VisionConfig. */
@@ -34,22 +38,31 @@ const GROUPED_DEFAULTS = { num_key_value_heads: 8 };
  * @throws VG_MODEL_INVALID naming the key, its value and the expected value.
  */
 export function readQwen2_5VLVisionConfig(
-  visionConfig: Readonly<Record<string, unknown>>,
+  given: Readonly<Record<string, unknown>>,
   { grouped = false } = {},
 ) {
+  const visionConfig = withNames(given, OTHER_NAMES);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   const heads = vision.num_heads;
   const { num_key_value_heads } = grouped
     ? readVisionConfig(visionConfig, GROUPED_DEFAULTS)
     : { num_key_value_heads: heads };
   if (heads % num_key_value_heads !== 0)
-    throw wrongConfig("num_key_value_heads", num_key_value_heads, `a divisor of num_heads ${heads}`);
+    throw wrongConfig(
+      "vision_config.num_key_value_heads",
+      num_key_value_heads,
+      `a divisor of num_heads ${heads}`,
+    );
   const config = { ...vision, num_key_value_heads, rope_theta: readRopeTheta(visionConfig) };
   checkHeads(config.hidden_size, "hidden_size", config.num_heads);
   checkPatch(config.in_channels, config.patch_size);
   const { window_size, patch_size, spatial_merge_size } = config;
   if (window_size < patch_size * spatial_merge_size)
-    throw wrongConfig("window_size", window_size, "at least the pixels along one side of a token");
+    throw wrongConfig(
+      "vision_config.window_size",
+      window_size,
+      "at least the pixels along one side of a token",
+    );
   checkLayers("fullatt_block_indexes", config.fullatt_block_indexes, Number.POSITIVE_INFINITY);
   return config;
 }

@@ -2,7 +2,7 @@
 import { MAX_GRID_SIDE, type PackedProjection } from "../layers.js";
 import type { ModelFamily } from "../model-family.js";
 import { QWEN2_VL_IMAGES, QWEN2_VL_VIDEOS } from "../qwen2-vl/preprocess.js";
-import { objectIn, visionConfigOf } from "../vision-config.js";
+import { objectIn, refuseOther, visionConfigOf } from "../vision-config.js";
 import type { VisionModel } from "../vision-model.js";
 import { windowLayout } from "../window-layout.js";
 import { readQwen2_5VLVisionConfig } from "./config.js";
@@ -49,7 +49,11 @@ export const qwen2_5OmniThinker: ModelFamily = {
 
 export const exaone4_5: ModelFamily = {
   ...qwen2_5VL,
-  create: (config) => createQwen2_5VL(visionConfigOf(config), "exaone4_5", EXAONE4_5_TENSORS),
+  create(config) {
+    const visionConfig = visionConfigOf(config);
+    refuseOther("vision_config.model_type", visionConfig.model_type, "exaone4_5_vision");
+    return createQwen2_5VL(visionConfig, "exaone4_5", EXAONE4_5_TENSORS);
+  },
 };
 
 function createQwen2_5VL(

@@ -5,6 +5,7 @@ import {
   checkPatch,
   readRopeTheta,
   readVisionConfig,
+  withNames,
   wrongConfig,
 } from "../vision-config.js";
 
@@ -24,10 +25,14 @@ const DEFAULTS = {
   deepstack_visual_indexes: [8, 16, 24],
 };
 
+/** transformers' other name of this key. */
+const OTHER_NAMES = { num_attention_heads: "num_heads" };
+
 export type Qwen3VLVisionConfig = ReturnType<typeof readQwen3VLVisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value. */
-export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, unknown>>) {
+export function readQwen3VLVisionConfig(given: Readonly<Record<string, unknown>>) {
+  const visionConfig = withNames(given, OTHER_NAMES);
   const config = {
     ...readVisionConfig(visionConfig, DEFAULTS),
     rope_theta: readRopeTheta(visionConfig),
@@ -36,7 +41,11 @@ export function readQwen3VLVisionConfig(visionConfig: Readonly<Record<string, un
   checkPatch(config.in_channels, config.patch_size);
   const { num_position_embeddings, deepstack_visual_indexes, depth } = config;
   if (!Number.isInteger(Math.sqrt(num_position_embeddings)))
-    throw wrongConfig("num_position_embeddings", num_position_embeddings, "the square of a whole number");
+    throw wrongConfig(
+      "vision_config.num_position_embeddings",
+      num_position_embeddings,
+      "the square of a whole number",
+    );
   checkLayers("deepstack_visual_indexes", deepstack_visual_indexes, depth);
   return config;
 }

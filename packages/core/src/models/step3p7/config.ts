@@ -5,10 +5,12 @@ import {
   readBoolean,
   readPositiveNumber,
   readRopeTheta,
+  readTextConfig,
   readVisionConfig,
   refuseOther,
   textConfigOf,
   visionConfigOf,
+  withNames,
   wrongConfig,
 } from "../vision-config.js";
 
@@ -27,7 +29,7 @@ const DEFAULTS = {
 };
 
 /** The hub's names of these keys. */
-const HUB_NAMES: Readonly<Record<string, string>> = {
+const HUB_NAMES = {
   width: "hidden_size",
   layers: "num_hidden_layers",
   heads: "num_attention_heads",
@@ -49,19 +51,20 @@ export type StepConfig = ReturnType<typeof readStepConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readStepConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
-  const given = visionConfigOf(checkpointConfig);
-  const visionConfig = Object.fromEntries(
-    Object.entries(given).map(([key, value]) => [HUB_NAMES[key] ?? key, value]),
-  );
+  const visionConfig = withNames(visionConfigOf(checkpointConfig), HUB_NAMES);
   const vision = readVisionConfig(visionConfig, DEFAULTS);
   for (const [key, supported] of Object.entries(VARIANT))
     refuseOther(`vision_config.${key}`, visionConfig[key], supported);
-  const text = readVisionConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, { key: "num_attention_heads" });
   checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   if (side % MERGE !== 0)
-    throw wrongConfig("image_size", vision.image_size, `a multiple of ${MERGE * vision.patch_size}`);
+    throw wrongConfig(
+      "vision_config.image_size",
+      vision.image_size,
+      `a multiple of ${MERGE * vision.patch_size}`,
+    );
   // As in transformers, a given intermediate_size has no effect.
   const mlpRatio = readPositiveNumber(visionConfig, "mlp_ratio", 8960 / 1536);
   const mlp = { intermediate_size: Math.trunc(vision.hidden_size * mlpRatio) };
@@ -70,7 +73,7 @@ export function readStepConfig(checkpointConfig: Readonly<Record<string, unknown
     ...readVisionConfig(mlp, { intermediate_size: 8960 }),
     layer_norm_eps: readPositiveNumber(visionConfig, "layer_norm_eps", 1e-5),
     rope_theta: readRopeTheta(visionConfig),
-    projector_bias: readBoolean(checkpointConfig, "projector_bias", false),
+    projector_bias: readBoolean(checkpointConfig, "projector_bias", false, "projector_bias"),
     text_hidden_size: text.hidden_size,
     /** Cells along one side of the position table. */
     side,
