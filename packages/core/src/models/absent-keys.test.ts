@@ -44,6 +44,13 @@ test.each<[name: ArchitectureName, changes: Config, expected: Config]>([
     { ...SIGLIP, layers: 12 },
   ],
   ["gemma-3-4b", { vision_config: ABSENT, mm_tokens_per_image: 49 }, SIGLIP],
+  [
+    "paligemma-3b-224",
+    { vision_config: ABSENT, projection_dim: undefined },
+    { ...SIGLIP, projection_dim: 2048 },
+  ],
+  ["command-a-vision", { vision_config: ABSENT, text_config: {} }, { ...SIGLIP, text_hidden_size: 8192 }],
+  ["muse-glimmer-30b", { text_config: {} }, { text_hidden_size: 6656, text_rms_norm_eps: 1e-5 }],
   ["gemma-4-12b", { text_config: {} }, { text_hidden_size: 2304 }],
   // As in transformers, not four times the width.
   [
@@ -112,6 +119,11 @@ test.each<[name: ArchitectureName, changes: Config, text: string]>([
     "config.json has no text_config.hidden_size: add",
   ],
   ["idefics3-8b", { text_config: { model_type: 5 } }, "config.json has no text_config.hidden_size: add"],
+  [
+    "command-a-vision",
+    { text_config: { model_type: "llama" } },
+    "config.json has no text_config.hidden_size: add",
+  ],
   ["gemma-4-31b", { vision_config: { head_dim: undefined } }, "vision_config.head_dim is 64: expected 72"],
   [
     "gemma-4-31b",

@@ -3,7 +3,7 @@ import { readSiglipConfig } from "../siglip-config.js";
 import {
   readFeatureLayers,
   readPositiveNumber,
-  readTextConfig,
+  readTextConfigOf,
   readTopLevel,
   refuseOther,
   textConfigOf,
@@ -14,8 +14,8 @@ import {
 /** Default of transformers' Cohere2VisionConfig. In AyaVisionConfig it is the width of the language model. */
 const COMMAND_A_ALIGNMENT = 36_864;
 
-/** Defaults of transformers' Cohere2Config and CohereConfig. `hidden_size` is the number of output columns. */
-const TEXT_DEFAULTS = { hidden_size: 8192 };
+/** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
+const TEXT_DEFAULTS = { cohere2: { hidden_size: 8192 }, cohere: { hidden_size: 8192 } };
 
 export type Cohere2VisionModelType = "cohere2_vision" | "aya_vision";
 
@@ -28,7 +28,7 @@ export function readCohere2VisionConfig(
 ) {
   const isAya = modelType === "aya_vision";
   const vision = readSiglipConfig(visionConfigOf(checkpointConfig));
-  const text = readTextConfig(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
+  const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
   const { downsample_factor: merge, alignment_intermediate_size: alignment } = readTopLevel(
     checkpointConfig,
     { downsample_factor: 2, alignment_intermediate_size: isAya ? text.hidden_size : COMMAND_A_ALIGNMENT },
