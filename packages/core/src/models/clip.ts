@@ -6,19 +6,6 @@ import type { ValueId } from "../graph/graph.js";
 import type { TowerBuilder } from "./layers.js";
 import type { SiglipPatchConfig } from "./siglip.js";
 
-/** Names and defaults as in transformers' CLIPVisionConfig. */
-export const CLIP_DEFAULTS = {
-  hidden_size: 768,
-  intermediate_size: 3072,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  num_channels: 3,
-  image_size: 224,
-  patch_size: 32,
-  hidden_act: "quick_gelu",
-  layer_norm_eps: 1e-5,
-};
-
 /** transformers' names. */
 export interface ClipRowConfig extends SiglipPatchConfig {
   readonly layer_norm_eps: number;

@@ -7,19 +7,6 @@ import type { ReorderedElements } from "../graph/ops.js";
 import { headColumns, type Rotation, type TowerBuilder } from "./layers.js";
 import { activationOf } from "./vision-config.js";
 
-/** Names and defaults as in transformers' SiglipVisionConfig. */
-export const SIGLIP_DEFAULTS = {
-  hidden_size: 768,
-  intermediate_size: 3072,
-  num_hidden_layers: 12,
-  num_attention_heads: 12,
-  num_channels: 3,
-  image_size: 224,
-  patch_size: 16,
-  hidden_act: "gelu_pytorch_tanh",
-  layer_norm_eps: 1e-6,
-};
-
 /** transformers' names. */
 export interface SiglipPatchConfig {
   readonly hidden_size: number;

@@ -1,5 +1,5 @@
 /** Reads the parts of a Command A Vision or Aya Vision config.json that define the SigLIP tower and its projector. */
-import { readSiglipConfig } from "../siglip-config.js";
+import { readSiglipConfig } from "../tower-config.js";
 import {
   readFeatureLayers,
   readPositiveNumber,

@@ -1,5 +1,5 @@
 /** Reads the parts of a Gemma 3 config.json that define the vision tower and its projector. */
-import { readSiglipConfig } from "../siglip-config.js";
+import { readSiglipConfig } from "../tower-config.js";
 import { readTextConfig, readTopLevel, textConfigOf, visionConfigOf, wrongConfig } from "../vision-config.js";
 
 /** Defaults as in transformers' Gemma3Config and Gemma3TextConfig. */

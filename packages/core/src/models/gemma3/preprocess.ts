@@ -2,7 +2,7 @@
 import type { ImageProcessor, ImageProcessorDefaults } from "../../images/image-processor.js";
 
 /** transformers' Gemma3ImageProcessor, with images of 224² and mean and std of ½ (transformers' IMAGENET_STANDARD). */
-const GEMMA3_CLASS: ImageProcessor = {
+export const GEMMA3_CLASS: ImageProcessor = {
   patchSize: 14,
   mergeSize: 4,
   patchOrder: "raster",

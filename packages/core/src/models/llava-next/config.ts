@@ -3,16 +3,12 @@
  * dropped, or SigLIP, which has none. The features of several layers may be joined.
  */
 import { type Pinpoint, pinpointsOf } from "../anyres.js";
-import { CLIP_DEFAULTS } from "../clip.js";
-import { SIGLIP_DEFAULTS } from "../siglip.js";
+import { readClipConfig, readSiglipConfig } from "../tower-config.js";
 import {
-  checkHeads,
-  checkPatch,
   readBoolean,
   readFeatureLayers,
   readTextConfigOf,
   readTopLevel,
-  readVisionConfig,
   refuseOther,
   textConfigOf,
   visionConfigOf,
@@ -37,17 +33,11 @@ export type LlavaNextConfig = ReturnType<typeof readLlavaNextConfig>;
 export function readLlavaNextConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
   const visionConfig = visionConfigOf(checkpointConfig);
   const isSiglip = visionConfig.model_type === "siglip_vision_model";
-  if (!isSiglip) refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
   const { vision_feature_select_strategy: strategy = "default", vision_feature_layer: layer = -2 } =
     checkpointConfig;
   refuseOther("vision_feature_select_strategy", strategy, isSiglip ? "full" : "default");
-  const vision = readVisionConfig(visionConfig, isSiglip ? SIGLIP_DEFAULTS : CLIP_DEFAULTS);
+  const vision = isSiglip ? readSiglipConfig(visionConfig) : readClipConfig(visionConfig);
   const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
-    key: "num_attention_heads",
-    rope: false,
-  });
-  checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
   if (side < 1)
     throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);

@@ -1,15 +1,12 @@
 /** Reads the parts of a LLaVA-OneVision config.json for the tower (SigLIP without its last norm) and for the tiling. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { pinpointsOf } from "../anyres.js";
-import { SIGLIP_DEFAULTS } from "../siglip.js";
+import { readSiglipConfig } from "../tower-config.js";
 import {
-  checkHeads,
-  checkPatch,
   readBoolean,
   readFeatureLayers,
   readTextConfigOf,
   readTopLevel,
-  readVisionConfig,
   refuseOther,
   textConfigOf,
   visionConfigOf,
@@ -31,16 +28,9 @@ export type LlavaOnevisionConfig = ReturnType<typeof readLlavaOnevisionConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
-  const visionConfig = visionConfigOf(checkpointConfig);
-  refuseOther("vision_config.model_type", visionConfig.model_type, "siglip_vision_model");
   refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "full");
-  const vision = readVisionConfig(visionConfig, SIGLIP_DEFAULTS);
+  const vision = readSiglipConfig(visionConfigOf(checkpointConfig));
   const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
-    key: "num_attention_heads",
-    rope: false,
-  });
-  checkPatch(vision.num_channels, vision.patch_size);
   const side = Math.floor(vision.image_size / vision.patch_size);
   if (side < 1)
     throw wrongConfig("vision_config.image_size", vision.image_size, `at least ${vision.patch_size}`);

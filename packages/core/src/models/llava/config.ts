@@ -1,13 +1,10 @@
 /** Reads the vision part of a LLaVA 1.5 config.json: CLIP, of which the last layers do not run. */
-import { CLIP_DEFAULTS } from "../clip.js";
+import { readClipConfig } from "../tower-config.js";
 import {
-  checkHeads,
-  checkPatch,
   readBoolean,
   readFeatureLayers,
   readTextConfigOf,
   readTopLevel,
-  readVisionConfig,
   refuseOther,
   textConfigOf,
   visionConfigOf,
@@ -28,16 +25,9 @@ export type LlavaConfig = ReturnType<typeof readLlavaConfig>;
 
 /** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED */
 export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknown>>) {
-  const visionConfig = visionConfigOf(checkpointConfig);
-  refuseOther("vision_config.model_type", visionConfig.model_type, "clip_vision_model");
   refuseOther("vision_feature_select_strategy", checkpointConfig.vision_feature_select_strategy, "default");
-  const vision = readVisionConfig(visionConfig, CLIP_DEFAULTS);
+  const vision = readClipConfig(visionConfigOf(checkpointConfig));
   const text = readTextConfigOf(textConfigOf(checkpointConfig), TEXT_DEFAULTS);
-  checkHeads(vision.hidden_size, "hidden_size", vision.num_attention_heads, {
-    key: "num_attention_heads",
-    rope: false,
-  });
-  checkPatch(vision.num_channels, vision.patch_size);
   const side = vision.image_size / vision.patch_size;
   if (!Number.isInteger(side))
     throw wrongConfig("vision_config.image_size", vision.image_size, "a multiple of patch_size");

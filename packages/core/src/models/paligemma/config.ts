@@ -1,5 +1,5 @@
 /** Reads the parts of a PaliGemma config.json that define the vision tower and its projector. */
-import { readSiglipConfig } from "../siglip-config.js";
+import { readSiglipConfig } from "../tower-config.js";
 import { readTopLevel, visionConfigOf, wrongConfig } from "../vision-config.js";
 
 /**

@@ -1,0 +1,37 @@
+/** Reads the `vision_config` of SigLIP and CLIP towers, for families whose config.json has transformers' classes of them. */
+import { checkHeads, checkPatch, readVisionConfig, refuseOther } from "./vision-config.js";
+
+/** Names and defaults as in transformers' SiglipVisionConfig. */
+const SIGLIP_DEFAULTS = {
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  num_channels: 3,
+  image_size: 224,
+  patch_size: 16,
+  hidden_act: "gelu_pytorch_tanh",
+  layer_norm_eps: 1e-6,
+};
+
+/** The same for CLIPVisionConfig. */
+const CLIP_DEFAULTS = { ...SIGLIP_DEFAULTS, patch_size: 32, hidden_act: "quick_gelu", layer_norm_eps: 1e-5 };
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** @throws VG_MODEL_INVALID naming the key, its value and the expected value; VG_MODEL_UNSUPPORTED for other towers */
+export const readSiglipConfig = (visionConfig: Config) =>
+  readTower(visionConfig, "siglip_vision_model", SIGLIP_DEFAULTS);
+
+/** As {@link readSiglipConfig}, for CLIP. */
+export const readClipConfig = (visionConfig: Config) =>
+  readTower(visionConfig, "clip_vision_model", CLIP_DEFAULTS);
+
+function readTower(visionConfig: Config, modelType: string, defaults: typeof SIGLIP_DEFAULTS) {
+  refuseOther("vision_config.model_type", visionConfig.model_type, modelType);
+  const vision = readVisionConfig(visionConfig, defaults);
+  const { hidden_size, num_attention_heads, num_channels, patch_size } = vision;
+  checkHeads(hidden_size, "hidden_size", num_attention_heads, { key: "num_attention_heads", rope: false });
+  checkPatch(num_channels, patch_size);
+  return vision;
+}
