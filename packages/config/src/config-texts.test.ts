@@ -1,5 +1,6 @@
 /** Findings in YAML files of every kind. Places inside arguments are tested with the editor's language service. */
 import { describe, expect, test } from "vitest";
+import { cpuSeconds } from "../../../vitest.cpu-time.js";
 import { applyFix, mergeFixes } from "./fix.js";
 import { fileFindings } from "./yaml.js";
 
@@ -177,11 +178,11 @@ describe("configs themselves", () => {
     expect(found("")).toEqual(["note: the file has no compilation-config: the defaults apply"]);
   });
 
-  test("of a megabyte, with a misspelt key again and again, are read in seconds", () => {
-    const started = performance.now();
-    expect(found("compilation-confi: 3\n".repeat(49_000))[0]).toContain("is not an option");
+  test("of a megabyte, with a misspelt key again and again, are read in seconds", async () => {
+    const text = "compilation-confi: 3\n".repeat(49_000);
+    const seconds = await cpuSeconds(() => expect(found(text)[0]).toContain("is not an option"));
     // A search of all keys for each takes a minute.
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(seconds).toBeLessThan(15);
   });
 
   test("of several documents: vLLM refuses the file", () => {
@@ -197,15 +198,16 @@ describe("aliases", () => {
     expect(found(`cc: &cc {cudagraph_mm_encodre: true}\nlist:\n${uses}`)).toEqual([`1:10 error: ${TYPO}`]);
   });
 
-  test("thousands of them take no longer than thousands of other values", () => {
+  test("thousands of them take no longer than thousands of other values", async () => {
     const members = Array.from({ length: 10_000 }, (_, index) => `k${index}: *x`).join(", ");
-    const started = performance.now();
-    expect(found(`a: &x 3\nlist:\n  - compilation-config: {${members}}\n`)).toHaveLength(21);
-    expect(
-      found(`a: &x {mode: 3}\nlist:\n${"  - {b: {compilation-config: *x}}\n".repeat(10_000)}`),
-    ).toHaveLength(1);
+    const inMembers = `a: &x 3\nlist:\n  - compilation-config: {${members}}\n`;
+    const asConfigs = `a: &x {mode: 3}\nlist:\n${"  - {b: {compilation-config: *x}}\n".repeat(10_000)}`;
+    const seconds = await cpuSeconds(() => {
+      expect(found(inMembers)).toHaveLength(21);
+      expect(found(asConfigs)).toHaveLength(1);
+    });
     // A walk of the document for each takes a minute.
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(seconds).toBeLessThan(15);
   });
 
   test("that would make a text of gigabytes are too long to be read", () => {

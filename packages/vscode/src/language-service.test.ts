@@ -1,5 +1,6 @@
 /** Diagnostics, completions, hovers and fixes in typical files. */
 import { describe, expect, test } from "vitest";
+import { cpuSeconds } from "../../../vitest.cpu-time.js";
 import { completions, diagnostics, fixAll, hover } from "./language-service.js";
 
 const SERVE_BLOCK = `model: m
@@ -252,13 +253,14 @@ describe("hover", () => {
   });
 });
 
-test("a long command line takes no longer than it is long", () => {
+test("a long command line takes no longer than it is long", async () => {
   const text = `command: ${"a ".repeat(50_000)}-cc.mode=3\n`;
-  const start = performance.now();
-  expect(underlined(text)).toEqual([]);
-  expect(hover(file(text), text.length - 3)?.markdown).toContain("**mode**");
-  // 0.5 s; the bound is for machines that are slow or busy.
-  expect(performance.now() - start).toBeLessThan(20_000);
+  const seconds = await cpuSeconds(() => {
+    expect(underlined(text)).toEqual([]);
+    expect(hover(file(text), text.length - 3)?.markdown).toContain("**mode**");
+  });
+  // 0.5 s; the bound is for slow machines.
+  expect(seconds).toBeLessThan(20);
 });
 
 test("whatever stands at the cursor is answered", () => {
@@ -285,11 +287,11 @@ test("whatever stands at the cursor is answered", () => {
   }
 });
 
-test("a key is completed in a command of a hundred thousand words without a pause of seconds", () => {
+test("a key is completed in a command of a hundred thousand words without a pause of seconds", async () => {
   const words = "-cc.mode=3 ".repeat(90_000);
   const text = `command: '${words}-cc.cuda'`;
-  const started = performance.now();
-  expect(completions({ name: "compose.yaml", text }, text.length - 1).length).toBeGreaterThan(0);
+  const complete = () => completions({ name: "compose.yaml", text }, text.length - 1);
+  const seconds = await cpuSeconds(() => expect(complete().length).toBeGreaterThan(0));
   // A search of all characters for each word takes half a minute.
-  expect(performance.now() - started).toBeLessThan(8000);
+  expect(seconds).toBeLessThan(8);
 });

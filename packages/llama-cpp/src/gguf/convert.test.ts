@@ -362,7 +362,7 @@ describe("a checkpoint that cannot be converted fails before anything is written
   test("a tensor of another shape", async () => {
     await checkpoint({ config: { ...CONFIG, text_config: { ...TEXT_CONFIG, intermediate_size: 64 } } });
     expect(await failure()).toBe(
-      'tensor "model.language_model.layers.0.mlp.gate_proj.weight" has shape [48, 32], but config.json makes it [64, 32]: config.json and the weights belong to different checkpoints',
+      'tensor "model.language_model.layers.0.mlp.gate_proj.weight" has shape [48, 32], but config.json makes it [64, 32]: use the config.json of the checkpoint that the weights are from',
     );
   });
 
