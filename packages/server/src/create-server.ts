@@ -5,6 +5,7 @@
  * The engine bounds and shares its queue. This file bounds everything before it: access, the time for a request to
  * arrive and an answer to be read, and the memory of requests.
  */
+import { isAscii } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -74,7 +75,15 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.addContentTypeParser(
     "application/json",
     { parseAs: "buffer" },
-    async (request: FastifyRequest, body: Buffer) => parseJson(body, requestState(request).turn),
+    async (request: FastifyRequest, body: Buffer) => {
+      const { memory, turn } = requestState(request);
+      // V8 takes two bytes for a character beyond Latin-1.
+      const extraBytes = isAscii(body) ? 0 : body.length;
+      memory.take(extraBytes);
+      // Beside the body, until it is parsed: its text in parts, and the strings that are put together of them.
+      using _ = memory.take(body.length + extraBytes + body.length);
+      return await parseJson(body, turn);
+    },
   );
   await app.register(multipart, { throwFileSizeLimit: false });
   await app.register(swagger, {

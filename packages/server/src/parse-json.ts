@@ -131,7 +131,11 @@ class Marks {
       first,
       ...rest.flatMap((marked) => {
         const end = marked.indexOf(">");
-        return [this.#parts[Number(marked.slice(0, end))] as string, marked.slice(end + 1)];
+        const index = Number(marked.slice(0, end));
+        const part = this.#parts[index] as string;
+        // Free as soon as its string is whole.
+        this.#parts[index] = "";
+        return [part, marked.slice(end + 1)];
       }),
     ].join("");
   }

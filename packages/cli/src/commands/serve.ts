@@ -140,7 +140,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option(
       "--max-request-memory <bytes>",
-      "bytes that all requests hold: bodies, images, embeddings (default: 2048M)",
+      "bytes that all requests hold: bodies (three times until they are parsed), images, embeddings, answers (default: 2048M)",
       byteCount,
     )
     .option(

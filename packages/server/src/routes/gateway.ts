@@ -30,7 +30,8 @@ const ANSWER_MS = 3_600_000;
  */
 const IDLE_MS = 2500;
 const MAX_JSON_DEPTH = 64;
-const BYTES_PER_VALUE = 4;
+/** A GPU's bf16, the same widened to f32, and its copy in the file that is sent. */
+const BYTES_PER_VALUE = 2 + 4 + 4;
 /** vLLM's statuses if it does not accept `image_embeds` or cannot load an embedding. */
 const RETRIED: readonly number[] = [400, 422, 500];
 
@@ -121,6 +122,8 @@ export async function registerGateway(
     const images = imagesOf(json);
     if (images.length === 0) return undefined;
     try {
+      // Beside the original: its text, whose pieces are sent, and the images' URLs.
+      requestState(request).memory.take(2 * json.length);
       if (images.length > limits.maxItems)
         throw new StatusError(400, `${images.length} images`, "send fewer");
       const parts =
@@ -195,11 +198,10 @@ export async function registerGateway(
     );
     const outcomes = await engine.encode(items, {
       ...encodeOptions(state, limits),
-      // Held twice: as computed, and as sent.
       onItemSpecs: (specs) => {
         for (const spec of specs)
           if (spec.status === "fulfilled")
-            state.memory.take(2 * spec.value.outputTokens * columns * BYTES_PER_VALUE);
+            state.memory.take(spec.value.outputTokens * columns * BYTES_PER_VALUE);
       },
     });
     return outcomes.map((outcome) => {
