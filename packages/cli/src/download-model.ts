@@ -220,8 +220,7 @@ function refused(name: string, error: unknown): VitgraphError {
       },
     );
   }
-  const reason =
-    statusCode === undefined ? (cause?.code ?? code ?? message) : `status ${statusCode}`;
+  const reason = statusCode === undefined ? (cause?.code ?? code ?? message) : `status ${statusCode}`;
   return new VitgraphError(
     "VG_FILE_UNREADABLE",
     `there is no directory ${name}, and the hub gave no model (${reason})`,

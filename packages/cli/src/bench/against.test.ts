@@ -86,7 +86,10 @@ test("a process that was interrupted ends the comparison, and is no failure", as
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   const entry = join(directory, "entry.mjs");
   const build = { node: process.execPath, entry };
-  for (const end of ["process.exit(130)", "process.kill(process.pid, 'SIGINT'); setTimeout(() => {}, 10_000)"]) {
+  for (const end of [
+    "process.exit(130)",
+    "process.kill(process.pid, 'SIGINT'); setTimeout(() => {}, 10_000)",
+  ]) {
     await writeFile(entry, end);
     expect(() => runRounds({ baseline: build, candidate: build }, [], 1, () => {})).toThrow(
       expect.objectContaining({ code: "VG_ABORTED" }),

@@ -28,7 +28,10 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
   const command = program
     .command("chat")
     .description("ask a language model in llama.cpp about images and videos; streams the answer")
-    .argument("<file-or-question...>", "images and videos, files or http(s) and data URLs, and the question last");
+    .argument(
+      "<file-or-question...>",
+      "images and videos, files or http(s) and data URLs, and the question last",
+    );
   addHelpNotes(command, HELP);
   addRequiredOption(command, "--llm <file.gguf>", "the language model: see vitgraph gguf")
     .option("--model <dir-or-id>", "checkpoint directory of the vision tower; not needed without files")
