@@ -5,7 +5,6 @@
  * The engine bounds and shares its queue. This file bounds everything before it: access, the time for a request to
  * arrive and an answer to be read, and the memory of requests.
  */
-import { isAscii } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { isIPv4, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -26,7 +25,7 @@ import { LoopTurns } from "./loop-turns.js";
 import { answerMalformed, malformedStatus, trackResponses } from "./malformed-requests.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
-import { parseJson } from "./parse-json.js";
+import { parseJson, textBytes } from "./parse-json.js";
 import { findRequestState, requestState, setRequestState } from "./request-state.js";
 import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
@@ -77,11 +76,10 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
     { parseAs: "buffer" },
     async (request: FastifyRequest, body: Buffer) => {
       const { memory, turn } = requestState(request);
-      // V8 takes two bytes for a character beyond Latin-1.
-      const extraBytes = isAscii(body) ? 0 : body.length;
-      memory.take(extraBytes);
+      const sizeBytes = textBytes(body);
+      memory.take(sizeBytes - body.length);
       // Beside the body, until it is parsed: its text in parts, and the strings that are put together of them.
-      using _ = memory.take(body.length + extraBytes + body.length);
+      using _ = memory.take(sizeBytes + body.length);
       return await parseJson(body, turn);
     },
   );

@@ -18,6 +18,27 @@ export interface MemoryLease {
   release(): void;
 }
 
+/** Bytes of one request that come back together. */
+export class MemoryShare implements Disposable {
+  readonly #memory: Pick<MemoryLease, "take">;
+  readonly #taken: Disposable[] = [];
+
+  constructor(memory: Pick<MemoryLease, "take">) {
+    this.#memory = memory;
+  }
+
+  /** @throws VG_QUEUE_FULL */
+  take(bytes: number): Disposable {
+    const taken = this.#memory.take(bytes);
+    this.#taken.push(taken);
+    return taken;
+  }
+
+  [Symbol.dispose](): void {
+    for (const taken of this.#taken) taken[Symbol.dispose]();
+  }
+}
+
 export class MemoryBudget {
   readonly #limit: number;
   #held = 0;

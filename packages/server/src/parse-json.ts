@@ -17,6 +17,11 @@ const MAX_VALUES = 100_000;
 /** A part is decoded and scanned in about 1 ms, or 3 ms if it is not ASCII. */
 const PART_BYTES = 2 ** 18;
 
+/** Bytes of a body's text in V8, which takes two for each character of a text that has one beyond Latin-1. */
+export function textBytes(body: Buffer): number {
+  return isAscii(body) ? body.length : 2 * body.length;
+}
+
 /**
  * @param turn the caller's next turn on the event loop
  * @throws StatusError 400
