@@ -22,6 +22,9 @@ export interface CliIo {
   exitCode: number;
 }
 
+/** The shell's exit code of a command that Ctrl-C has ended. */
+export const INTERRUPTED = 130;
+
 /** Prints a line that begins with "error:". */
 export function printError(io: CliIo, text: string): void {
   io.stderr(`${io.style("red", "error:")} ${text}\n`);

@@ -8,7 +8,7 @@ import { parseYamlDocument } from "@vitgraph/config/yaml";
 import { blockUnusedLoaders } from "@vitgraph/core";
 import { nearestKey, shorten, VitgraphError } from "@vitgraph/errors";
 import { Command, CommanderError, Help } from "commander";
-import { type CliIo, printError } from "./cli-io.js";
+import { type CliIo, INTERRUPTED, printError } from "./cli-io.js";
 import { registerBench } from "./commands/bench.js";
 import { registerChat } from "./commands/chat.js";
 import { registerConfig } from "./commands/config.js";
@@ -48,7 +48,7 @@ const KWARGS_COMMANDS: readonly string[] = ["encode", "serve"];
 
 /**
  * Runs `vitgraph ARGS…` and returns the exit code: 0 for success, 1 if the input or the result is wrong, 2 if the
- * command line is wrong, including its compilation config.
+ * command line is wrong, including its compilation config, 130 if it was interrupted.
  */
 export async function main(args: readonly string[], given?: CliIo): Promise<number> {
   // Only for the process's main program: a caller with its own streams may use sharp for other formats.
@@ -90,6 +90,11 @@ async function run(args: readonly string[], io: CliIo): Promise<number> {
     return io.exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    // Only an interrupt cancels a command.
+    if (VitgraphError.is(error) && error.code === "VG_ABORTED") {
+      io.stderr("\ninterrupted\n");
+      return INTERRUPTED;
+    }
     printError(io, messageOf(error));
     return VitgraphError.is(error) && error.code === "VG_CONFIG_INVALID" ? 2 : 1;
   }

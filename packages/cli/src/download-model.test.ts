@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { loadModel } from "@vitgraph/core";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { downloadModel, downloadSettings } from "./download-model.js";
@@ -165,6 +165,34 @@ test("an unknown model, and a hub that is not there", async () => {
   );
   close();
   await expect(downloadModel(ID, createFakeIo())).rejects.toThrow("and the hub gave no model (ECONNREFUSED)");
+});
+
+test.each<[string, (snapshots: string) => Promise<unknown>, RegExp]>([
+  [
+    "a file in a directory's place",
+    async (snapshots) => writeFile(dirname(snapshots), ""),
+    /^cannot write \S+ \(ENOTDIR\): remove the file in the directory's place, or set HF_HOME/,
+  ],
+  [
+    "a file in the snapshot's place",
+    async (snapshots) => {
+      await mkdir(snapshots, { recursive: true });
+      await writeFile(join(snapshots, COMMIT), "");
+    },
+    /^cannot write \S+ \(EEXIST\): remove the file/,
+  ],
+  [
+    "a path that is too long",
+    async () => vi.stubEnv("HF_HOME", join(home, "x".repeat(300))),
+    /^cannot write \S+ \(ENAMETOOLONG\): choose a shorter path, or set HF_HOME/,
+  ],
+])("a disk's refusal has its own reason: %s", async (_, spoil, message) => {
+  await mkdir(join(home, "hub"));
+  await spoil(dirname(snapshot()));
+  await expect(downloadModel(ID, createFakeIo())).rejects.toMatchObject({
+    code: "VG_FILE_UNWRITABLE",
+    message: expect.stringMatching(message),
+  });
 });
 
 test("offline, and for a directory, the hub is not asked", async () => {

@@ -183,16 +183,29 @@ async function sha256Of(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
+const DISK_REMEDIES: ReadonlyMap<string, string> = new Map([
+  ["ENOSPC", "make room"],
+  ["EDQUOT", "make room within your quota"],
+  ["EACCES", "check the directory's permissions"],
+  ["EPERM", "check the directory's permissions"],
+  ["EROFS", "mount the file system for writing"],
+  ["ENOTDIR", "remove the file in the directory's place"],
+  ["EEXIST", "remove the file in the directory's place"],
+  ["EISDIR", "remove the directory in the file's place"],
+  ["ENAMETOOLONG", "choose a shorter path"],
+]);
+
 /** The error for a failure of the hub, the network or the disk. */
 function refused(name: string, error: unknown): VitgraphError {
-  const { statusCode, code, cause } = error as {
-    statusCode?: number;
-    code?: string;
-    cause?: { code?: string };
+  const { statusCode, code, syscall, path, message, cause } = error as NodeJS.ErrnoException & {
+    readonly statusCode?: number;
+    readonly cause?: { readonly code?: string };
   };
-  if (code === "ENOSPC" || code === "EACCES" || code === "EROFS") {
-    return new VitgraphError("VG_FILE_UNWRITABLE", `cannot write ${hubFolder(name)} (${code})`, {
-      remedy: "make room, or set HF_HOME to another directory",
+  // An error of the network is the cause of fetch's.
+  if (syscall !== undefined) {
+    const remedy = DISK_REMEDIES.get(code ?? "") ?? "check the disk";
+    return new VitgraphError("VG_FILE_UNWRITABLE", `cannot write ${path ?? hubFolder(name)} (${code})`, {
+      remedy: `${remedy}, or set HF_HOME to another directory`,
       cause: error,
     });
   }
@@ -207,8 +220,7 @@ function refused(name: string, error: unknown): VitgraphError {
       },
     );
   }
-  const reason =
-    statusCode === undefined ? (cause?.code ?? code ?? (error as Error).message) : `status ${statusCode}`;
+  const reason = statusCode === undefined ? (cause?.code ?? code ?? message) : `status ${statusCode}`;
   return new VitgraphError(
     "VG_FILE_UNREADABLE",
     `there is no directory ${name}, and the hub gave no model (${reason})`,

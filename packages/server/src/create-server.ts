@@ -25,7 +25,7 @@ import { LoopTurns } from "./loop-turns.js";
 import { answerMalformed, malformedStatus, trackResponses } from "./malformed-requests.js";
 import type { MediaPolicy } from "./media/read-media.js";
 import { MemoryBudget } from "./memory-budget.js";
-import { parseJson } from "./parse-json.js";
+import { parseJson, textBytes } from "./parse-json.js";
 import { findRequestState, requestState, setRequestState } from "./request-state.js";
 import { registerChat } from "./routes/chat.js";
 import { registerEmbeddings } from "./routes/embeddings.js";
@@ -74,7 +74,14 @@ export async function createServer(given: ServerOptions): Promise<FastifyInstanc
   app.addContentTypeParser(
     "application/json",
     { parseAs: "buffer" },
-    async (request: FastifyRequest, body: Buffer) => parseJson(body, requestState(request).turn),
+    async (request: FastifyRequest, body: Buffer) => {
+      const { memory, turn } = requestState(request);
+      const sizeBytes = textBytes(body);
+      memory.take(sizeBytes - body.length);
+      // Beside the body, until it is parsed: its text in parts, and the strings that are put together of them.
+      using _ = memory.take(sizeBytes + body.length);
+      return await parseJson(body, turn);
+    },
   );
   await app.register(multipart, { throwFileSizeLimit: false });
   await app.register(swagger, {

@@ -1,5 +1,5 @@
 /** Embeddings as responses, selected by the Accept header: JSON, `.npy`, safetensors, or parts of a stream. */
-import { bytesOf, type Embedding, encodeEmbeddings, encodeNpy, type IndexedOutcome } from "@vitgraph/core";
+import { bytesOf, type Embedding, embeddingPieces, encodeNpy, type IndexedOutcome } from "@vitgraph/core";
 import { httpError, ParamError, StatusError } from "./http-errors.js";
 
 export const JSON_TYPE = "application/json";
@@ -46,9 +46,42 @@ export function outputFormat(accept = "*/*"): OutputFormat {
   );
 }
 
-/** One tensor an image, in the engine's dtype, named by its index: "0". */
-export function encodeTensors(embeddings: ReadonlyMap<number, Embedding>): Uint8Array {
-  return encodeEmbeddings([...embeddings].map(([index, embedding]) => ({ name: String(index), embedding })));
+/**
+ * A safetensors file in pieces, which share the embeddings' memory: one tensor an image, in the engine's dtype, named by its
+ * index: "0".
+ */
+export function tensorPieces(embeddings: ReadonlyMap<number, Embedding>): readonly Uint8Array[] {
+  const named = [...embeddings].map(([index, embedding]) => ({ name: String(index), embedding }));
+  return [...embeddingPieces(named)];
+}
+
+export function sizeOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Bytes of a value as the engine returns it, at most: f32 from the CPU, bf16 from a GPU. */
+const ENGINE_BYTES = 4;
+/** A GPU's value as bf16, and widened to f32. */
+const F32_BYTES = 2 + 4;
+/** The same, and its copy in the file. */
+const NPY_BYTES = F32_BYTES + 4;
+
+/** Bytes that an answer holds at most, the embeddings included. @param values numbers of each image's embedding */
+export function answerMemory(format: OutputFormat, values: readonly number[]): number {
+  const all = values.reduce((sum, count) => sum + count, 0);
+  switch (format.type) {
+    case JSON_TYPE:
+      return all * F32_BYTES;
+    case NPY_TYPE:
+      return all * NPY_BYTES;
+    case SAFETENSORS_TYPE:
+      return all * ENGINE_BYTES;
+    case PARTS_TYPE: {
+      if (format.part === SAFETENSORS_TYPE) return all * ENGINE_BYTES;
+      // One file at a time.
+      return all * ENGINE_BYTES + Math.max(0, ...values) * (NPY_BYTES - ENGINE_BYTES);
+    }
+  }
 }
 
 export interface JsonAnswer {
@@ -106,9 +139,9 @@ export async function* partChunks(
     }
     const { value } = outcome;
     const { t, h, w } = value.grid;
-    const file = type === NPY_TYPE ? encodeNpy(value) : encodeTensors(new Map([[index, value]]));
-    yield `${partHead(boundary, index, type, file.length)}x-vitgraph-grid-thw: ${t},${h},${w}\r\n\r\n`;
-    yield file;
+    const pieces = type === NPY_TYPE ? [encodeNpy(value)] : tensorPieces(new Map([[index, value]]));
+    yield `${partHead(boundary, index, type, sizeOf(pieces))}x-vitgraph-grid-thw: ${t},${h},${w}\r\n\r\n`;
+    yield* pieces;
     yield "\r\n";
   }
   yield `--${boundary}--\r\n`;

@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
+import { EngineMetrics } from "@vitgraph/core/observability";
 import OpenAI from "openai";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { readEcFile } from "../test/ec-files.js";
 import {
   dataUrl,
@@ -188,10 +189,15 @@ test.each(["GET", "DELETE", "OPTIONS", "PATCH", "POST"])(
     const requests = [
       `${head}content-length: ${body.length}\r\n\r\n${body}`,
       `${head}transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+      // A length that the client calls a header of its own connection.
+      `${head.replace("close", "close, content-length")}content-length: ${body.length}\r\n\r\n${body}`,
       `${head}\r\n`,
     ];
     for (const request of requests) expect(await sendRaw(gateway.port, request)).toMatch(/^HTTP\/1.1 200 /);
+    const framed = ({ headers }: Received) => "content-length" in headers || "transfer-encoding" in headers;
+    expect(upstream.requests.slice(0, 3).map(framed)).toEqual([true, true, true]);
     expect(upstream.requests.map(({ url, body: received }) => [url, String(received)])).toEqual([
+      ["/v1/any", body],
       ["/v1/any", body],
       ["/v1/any", body],
       ["/v1/any", ""],
@@ -302,6 +308,49 @@ test.each([400, 422, 500])("vLLM that answers %d to embeddings gets the images, 
   expect(upstream.requests[0]?.body.toString()).toContain("image_embeds");
   expect(upstream.requests[1]?.body.toString()).toBe(text);
   expect(lines).toMatchObject([{ status, answer: "no embeddings" }]);
+});
+
+test("vLLM that refuses embeddings and breaks off gets the images all the same", async () => {
+  upstream.answers.push((response) => {
+    response.writeHead(500, { "content-length": 100 }).write("half", () => response.destroy());
+  });
+  expect((await post(CHAT, chatText([imagePart(urls[0]!)]))).status).toBe(200);
+  expect(upstream.requests).toHaveLength(2);
+});
+
+test("an upstream that switches protocols without being asked is a 502, at once", async () => {
+  upstream.server.prependListener("request", (_request, response) => {
+    response.socket?.end("HTTP/1.1 101 Switching Protocols\r\nupgrade: a\r\nconnection: upgrade\r\n\r\n");
+  });
+  upstream.answers.push(() => {});
+  expect((await post(CHAT, chatText([]))).status).toBe(502);
+});
+
+test("a body of millions of values is left to vLLM without parsing it", async () => {
+  const parsed = vi.spyOn(JSON, "parse");
+  const text = `{"image_url": 1, "messages": [${"[],".repeat(200_000)}1]}`;
+  expect((await post(CHAT, text)).status).toBe(200);
+  const longest = Math.max(0, ...parsed.mock.calls.map(([json]) => json.length));
+  parsed.mockRestore();
+  expect(longest).toBeLessThan(text.length);
+  expect(upstream.requests[0]?.body.toString()).toBe(text);
+});
+
+test("while vLLM answers, of what was made for it no memory counts but the body", async () => {
+  let finish = () => {};
+  upstream.answers.push((response) => {
+    response.write("data: 1\n\n");
+    finish = () => response.end();
+  });
+  const metrics = await EngineMetrics.create();
+  await using measured = await open({ metrics });
+  const text = chatText([imagePart(urls[0]!)]);
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(measured.url + CHAT, { method: "POST", headers, body: text });
+  const held = await (await fetch(`${measured.url}/metrics`)).text();
+  expect(held).toContain(`vitgraph_http_request_memory_bytes ${Buffer.byteLength(text)}\n`);
+  finish();
+  await response.text();
 });
 
 test("a second refusal is the client's, and an answer of another status the first time", async () => {

@@ -22,7 +22,11 @@ export {
   ecKeyOfUrl,
 } from "./ec-storage.js";
 export type { ErrorBody } from "./http-errors.js";
-export { type InstanceRegistrationOptions, registerInstance } from "./instance-registration.js";
+export {
+  checkInstanceRegistration,
+  type InstanceRegistrationOptions,
+  registerInstance,
+} from "./instance-registration.js";
 export type { Network } from "./media/fetch-url.js";
 export { RecentTraffic } from "./page/recent-traffic.js";
 export {

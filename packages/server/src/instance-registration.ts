@@ -28,6 +28,18 @@ const TIMEOUT_MS = 5000;
 const MAX_ANSWER = 500;
 
 /**
+ * Checks the URLs before there is an engine, which can take minutes to load.
+ * @throws VG_ARGUMENT_INVALID
+ */
+export function checkInstanceRegistration({
+  proxyUrl,
+  instanceUrl,
+}: Partial<InstanceRegistrationOptions>): void {
+  if (proxyUrl !== undefined) directory(proxyUrl, "proxyUrl");
+  if (instanceUrl !== undefined) directory(instanceUrl, "instanceUrl");
+}
+
+/**
  * Starts registering. Disposing ends it and takes the instance off the proxy's list: do it before the server drains.
  * @throws VG_ARGUMENT_INVALID for a URL
  */

@@ -14,6 +14,20 @@ test("memory is taken up to the limit, and comes back once", () => {
   expect(budget.heldBytes).toBe(0);
 });
 
+test("bytes come back once, before their request ends or with it", () => {
+  const budget = new MemoryBudget(100);
+  const lease = budget.open("a");
+  lease.take(10);
+  const taken = lease.take(60);
+  taken[Symbol.dispose]();
+  taken[Symbol.dispose]();
+  expect(budget.heldBytes).toBe(10);
+  const late = lease.take(90);
+  lease.release();
+  late[Symbol.dispose]();
+  expect(budget.heldBytes).toBe(0);
+});
+
 test("a full budget accepts a caller within its share, and no other", () => {
   const budget = new MemoryBudget(100);
   const flood = budget.open("flood");

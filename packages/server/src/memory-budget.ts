@@ -9,9 +9,34 @@ import { VitgraphError } from "@vitgraph/errors";
 
 /** The memory of one request. Releasing twice is releasing once. */
 export interface MemoryLease {
-  /** @throws VG_QUEUE_FULL */
-  take(bytes: number): void;
+  /**
+   * @returns gives these bytes back before the request ends, if it is disposed
+   * @throws VG_QUEUE_FULL
+   */
+  take(bytes: number): Disposable;
+  /** Gives all bytes back. */
   release(): void;
+}
+
+/** Bytes of one request that come back together. */
+export class MemoryShare implements Disposable {
+  readonly #memory: Pick<MemoryLease, "take">;
+  readonly #taken: Disposable[] = [];
+
+  constructor(memory: Pick<MemoryLease, "take">) {
+    this.#memory = memory;
+  }
+
+  /** @throws VG_QUEUE_FULL */
+  take(bytes: number): Disposable {
+    const taken = this.#memory.take(bytes);
+    this.#taken.push(taken);
+    return taken;
+  }
+
+  [Symbol.dispose](): void {
+    for (const taken of this.#taken) taken[Symbol.dispose]();
+  }
 }
 
 export class MemoryBudget {
@@ -41,10 +66,17 @@ export class MemoryBudget {
     };
     return {
       take: (bytes) => {
-        if (!isOpen) return;
+        let isTaken = isOpen;
+        const giveBack = () => {
+          if (isOpen && isTaken) add(-bytes);
+          isTaken = false;
+        };
+        const taken = { [Symbol.dispose]: giveBack };
+        if (!isOpen) return taken;
         if (this.#held + bytes > this.#limit && own.bytes + bytes > this.#limit / this.#callers.size)
           throw this.#full(bytes);
         add(bytes);
+        return taken;
       },
       release: () => {
         if (!isOpen) return;

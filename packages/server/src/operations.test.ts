@@ -487,7 +487,7 @@ test("an image of an allowed domain is fetched, and one that hangs ends at its t
 
 test("bodies that together exceed the memory of requests get 429, and a caller within its share does not", async () => {
   const { served, calls, release } = heldEngine();
-  const limits = { maxRequestMemoryBytes: 4000 };
+  const limits = { maxRequestMemoryBytes: 8000 };
   await using server = await serve({ engine: served, apiKeys: [KEY, OTHER_KEY], limits });
   const body = `${JSON.stringify({ input: image })}${" ".repeat(2000)}`;
   const as = (key: string) => server.embed(body, { authorization: `Bearer ${key}` });
@@ -500,6 +500,32 @@ test("bodies that together exceed the memory of requests get 429, and a caller w
   release();
   expect([(await first).status, (await other).status]).toEqual([200, 200]);
   expect((await as(KEY)).status).toBe(200);
+});
+
+test("a body counts three times until it is parsed, and then once", async () => {
+  const { served, calls, release } = heldEngine();
+  const metrics = await EngineMetrics.create();
+  const limits = { maxRequestMemoryBytes: 10_000 };
+  await using server = await serve({ engine: served, metrics, limits });
+  const bodyOf = (bytes: number, input = image) => {
+    const json = JSON.stringify({ input });
+    return json + " ".repeat(bytes - Buffer.byteLength(json));
+  };
+  expect(await errorOf(await server.embed(bodyOf(4000)))).toMatchObject({
+    status: 429,
+    message: expect.stringContaining("requests hold 4000 bytes, and there is no room for 8000 more"),
+  });
+  // V8 takes two bytes for each character of a text that has one beyond Latin-1.
+  expect(await errorOf(await server.embed(bodyOf(3000, "字")))).toMatchObject({
+    message: expect.stringContaining("requests hold 6000 bytes, and there is no room for 9000 more"),
+  });
+  const answer = server.embed(bodyOf(3000));
+  await until(() => calls.length === 1);
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const imageBytes = Buffer.from(image.slice(image.indexOf(",")), "base64").length;
+  expect(text).toContain(`vitgraph_http_request_memory_bytes ${3000 + imageBytes}\n`);
+  release();
+  expect((await answer).status).toBe(200);
 });
 
 test.each([

@@ -17,6 +17,11 @@ const MAX_VALUES = 100_000;
 /** A part is decoded and scanned in about 1 ms, or 3 ms if it is not ASCII. */
 const PART_BYTES = 2 ** 18;
 
+/** Bytes of a body's text in V8, which takes two for each character of a text that has one beyond Latin-1. */
+export function textBytes(body: Buffer): number {
+  return isAscii(body) ? body.length : 2 * body.length;
+}
+
 /**
  * @param turn the caller's next turn on the event loop
  * @throws StatusError 400
@@ -131,7 +136,11 @@ class Marks {
       first,
       ...rest.flatMap((marked) => {
         const end = marked.indexOf(">");
-        return [this.#parts[Number(marked.slice(0, end))] as string, marked.slice(end + 1)];
+        const index = Number(marked.slice(0, end));
+        const part = this.#parts[index] as string;
+        // Free as soon as its string is whole.
+        this.#parts[index] = "";
+        return [part, marked.slice(end + 1)];
       }),
     ].join("");
   }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Embedding, encodeNpy } from "@vitgraph/core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { dataUrl, openTestEngine, png, serve, type TestEngine, type TestServer } from "../test/serve.js";
-import { encodeTensors } from "./embedding-formats.js";
+import { tensorPieces } from "./embedding-formats.js";
 
 const IMPORTS = "import base64, json, sys, numpy";
 const hasPeers =
@@ -127,7 +127,7 @@ from safetensors import safe_open
 with safe_open(sys.argv[1], framework="numpy") as f:
     s = f.get_slice("3")
     print(json.dumps([f.metadata(), s.get_dtype(), s.get_shape()]))`;
-    expect(await python(script, encodeTensors(new Map([[3, embedding]])))).toEqual([
+    expect(await python(script, Buffer.concat(tensorPieces(new Map([[3, embedding]]))))).toEqual([
       { "3.grid_thw": "[1,2,2]" },
       "BF16",
       [2, 2],

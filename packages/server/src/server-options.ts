@@ -29,7 +29,7 @@ export interface ServerLimits {
   readonly maxBodyBytes?: number;
   /** Bytes of one request's embeddings, as f32. Default: 256 MiB. */
   readonly maxResponseBytes?: number;
-  /** Bytes that all requests hold: bodies, images, embeddings. Default: 2 GiB. */
+  /** Bytes that all requests hold: bodies, three times until they are parsed, images, embeddings, answers. Default: 2 GiB. */
   readonly maxRequestMemoryBytes?: number;
   /** Open connections. Default: 1024. */
   readonly maxConnections?: number;

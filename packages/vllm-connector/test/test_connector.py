@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import unittest
 from unittest import mock
 
@@ -489,6 +490,54 @@ class DeviceMemoryTest(ConnectorCase):
             self.assertFalse(worker._memory._thread.is_alive())
             self.assertIsNone(server.memory)
             server.kill()
+
+    @contextlib.contextmanager
+    def no_thread_fails(self):
+        failed = []
+        with mock.patch.object(threading, "excepthook", failed.append):
+            yield
+        self.assertEqual(failed, [])
+
+    def test_a_device_without_memory_maps_nothing_and_rows_come_through_shared_memory(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        no_memory = mock.Mock(side_effect=RuntimeError("CUDA out of memory"))
+        with mock.patch.object(device_memory.tensors, "MappedMemory", no_memory), self.no_thread_fails():
+            with self.assertLogs("vllm.vitgraph", "INFO") as log:
+                for key in ("a", "b"):
+                    _, metadata = self.promise(scheduler, key)
+                    self.assertEqual(list(self.run_worker(worker, metadata)), [key])
+                until(lambda: not worker._memory._thread.is_alive())
+        self.assertIn("rows come through shared memory: CUDA out of memory", log.output[-1])
+        self.assertIsNone(server.memory)
+
+    def test_a_copy_that_the_device_fails_ends_mapped_memory_but_not_what_is_promised_in_it(self):
+        server, scheduler, worker = self.server(), self.scheduler(), self.worker()
+        with mock.patch.multiple(device_memory, CHECK_CONNECTION_S=0.02, RETRY_AFTER_S=0.02, UNMAP_AFTER_S=2):
+            self.map(server, scheduler, worker)
+            _, failing = self.promise(scheduler, "a")
+            _, promised = self.promise(scheduler, "b", "s")
+            failed = mock.Mock(side_effect=RuntimeError("CUDA error: an illegal memory access"))
+            with mock.patch.object(FileMemory, "copied", types.SimpleNamespace(wait=failed)), self.no_thread_fails():
+                with self.assertLogs("vllm.vitgraph", "INFO") as log:
+                    self.run_worker(worker, failing)
+                    until(lambda: log.output)
+                self.assertIn("the GPU failed a copy of rows, and rows come through shared memory: CUDA", log.output[-1])
+                self.assertEqual(server.released, [])
+                time.sleep(0.1)
+                self.assertEqual(self.run_worker(worker, promised), {"b": bytes([3]) * TOKENS * 16 * 2})
+
+                def broken(memory):
+                    memory._file.close()
+                    raise RuntimeError("CUDA error")
+
+                with mock.patch.object(FileMemory, "close", broken):
+                    until(lambda: not worker._memory._thread.is_alive())
+            self.assertEqual(len(server.maps), 1)
+        # vitgraph takes the memory back with the connection.
+        server.memory = None
+        _, metadata = self.promise(scheduler, "c", "t")
+        self.assertEqual(list(self.run_worker(worker, metadata)), ["c"])
+        FileMemory.mapped.clear()
 
     def test_mapped_memory_outlives_a_killed_server_and_that_of_a_new_one_takes_its_place(self):
         with mock.patch.multiple(device_memory, CHECK_CONNECTION_S=0.02, RETRY_AFTER_S=0.02, UNMAP_AFTER_S=2):

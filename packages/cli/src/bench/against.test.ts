@@ -82,6 +82,22 @@ test.each([
   expect(cardOf(ordinal, visible)).toBe(card);
 });
 
+test("a process that was interrupted ends the comparison, and is no failure", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
+  const entry = join(directory, "entry.mjs");
+  const build = { node: process.execPath, entry };
+  for (const end of [
+    "process.exit(130)",
+    "process.kill(process.pid, 'SIGINT'); setTimeout(() => {}, 10_000)",
+  ]) {
+    await writeFile(entry, end);
+    expect(() => runRounds({ baseline: build, candidate: build }, [], 1, () => {})).toThrow(
+      expect.objectContaining({ code: "VG_ABORTED" }),
+    );
+  }
+  await rm(directory, { recursive: true });
+});
+
 test("a build that cannot be started, or is ended by a signal, says so", async () => {
   const directory = await mkdtemp(join(tmpdir(), "vitgraph-"));
   const entry = join(directory, "entry.mjs");

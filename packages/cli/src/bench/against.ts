@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { VitgraphError } from "@vitgraph/errors";
+import { INTERRUPTED } from "../cli-io.js";
 import { renderTable } from "../table.js";
 import { median } from "./measure.js";
 import type { BenchReport } from "./report.js";
@@ -54,7 +55,8 @@ export function argumentsForBoth(args: readonly string[]): readonly string[] {
 /**
  * @param args of `bench`, from {@link argumentsForBoth}
  * @param onRun called before each process
- * @throws VG_INTERNAL with a process's stderr, if one fails; VG_ARGUMENT_INVALID for a build that cannot be started
+ * @throws VG_INTERNAL with a process's stderr, if one fails; VG_ARGUMENT_INVALID for a build that cannot be started;
+ *   VG_ABORTED if a process was interrupted
  */
 export function runRounds(
   { baseline, candidate }: { readonly baseline: BenchBuild; readonly candidate: BenchBuild },
@@ -79,6 +81,9 @@ export function runRounds(
         cause: error,
       });
     }
+    // A terminal's Ctrl-C reaches both processes.
+    if (status === INTERRUPTED || signal === "SIGINT" || signal === "SIGTERM")
+      throw new VitgraphError("VG_ABORTED", "the comparison was interrupted");
     if (status !== 0) {
       const end = signal === null ? `with exit code ${status}` : `by ${signal}`;
       throw new VitgraphError("VG_INTERNAL", `${entry} bench ended ${end}`, {

@@ -49,7 +49,7 @@ import {
   workloadBudget,
   workloadItems,
 } from "../bench/workloads.js";
-import { type CliIo, printNote } from "../cli-io.js";
+import { type CliIo, INTERRUPTED, printNote } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
 import { checkOutput, outputPath, readTextInput, writeOutput } from "../files.js";
 import { addHelpNotes } from "../help-notes.js";
@@ -96,8 +96,6 @@ const LOAD_MS = 1500;
 const DEFAULT_ROUNDS = 3;
 /** The first runs touch memory for the first time and raise the clocks. */
 const DEFAULT_WARMUP = 3;
-/** Exit code of a process ended by Ctrl-C. */
-const INTERRUPTED = 130;
 
 export function registerBench(
   program: Command,
@@ -361,6 +359,8 @@ async function benchAgainst(
   await checkOutput(json);
   const candidate = { node: process.execPath, entry: process.argv[1] as string };
   const builds = { baseline: findBuild(directory), candidate };
+  // Ends the process that runs, and then this one, which removes the reports first.
+  using _ = io.onInterrupt(() => {});
   using progress = startProgress(io, `${rounds} rounds against ${directory}`);
   const measured = runRounds(builds, argumentsForBoth(args), rounds, progress.update);
   progress.done();

@@ -5,6 +5,8 @@ import { createFakeIo } from "../testing.js";
 
 // Tests that need llama.cpp are in test/hosts.
 
+const fixture = fileURLToPath(new URL("../../../../test/fixtures/qwen3-vl-chat-tiny", import.meta.url));
+
 async function chat(...args: string[]) {
   const io = createFakeIo();
   const code = await main(["chat", ...args], io);
@@ -26,6 +28,19 @@ test("a file in the question's place, and a language model that is missing, are 
   expect(noModel.code).toBe(1);
   expect(noModel.stderr).toMatch(
     /^error: cannot read missing\.gguf \(ENOENT.*\): give a GGUF file with --llm/,
+  );
+});
+
+test("a URL is read before the language model is loaded, and is no question", async () => {
+  const file = fileURLToPath(import.meta.url);
+  const ask = (...args: string[]) => chat("--llm", file, "--model", fixture, ...args);
+  const noQuestion = await ask("https://images.test/a.png");
+  expect(noQuestion.code).toBe(2);
+  expect(noQuestion.stderr).toContain("https://images.test/a.png is a URL, and the question comes last");
+  const gone = await ask("http://127.0.0.1:9/a.png", "https://a.test is where it comes from: what is it?");
+  expect(gone.code).toBe(1);
+  expect(gone.stderr).toMatch(
+    /^error: cannot read http:\/\/127\.0\.0\.1:9\/a\.png \(.+\): check the URL, or download the file/,
   );
 });
 

@@ -5,11 +5,11 @@ import type { ContentPart, GenerationResult, LlamaEngine, Message } from "@vitgr
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { CliIo } from "../cli-io.js";
 import { downloadModel } from "../download-model.js";
-import { checkLlm, inputName } from "../files.js";
+import { checkLlm, inputName, isUrl } from "../files.js";
 import { addHelpNotes } from "../help-notes.js";
 import { type Progress, startProgress } from "../progress.js";
 import { counted } from "../table.js";
-import { isVideoFile } from "./encode-inputs.js";
+import { isVideoFile, readMedia } from "./encode-inputs.js";
 import { addRequiredOption, compilationConfigOf, positiveInteger, wholeNumber } from "./model-options.js";
 
 interface ChatOptions {
@@ -28,7 +28,10 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
   const command = program
     .command("chat")
     .description("ask a language model in llama.cpp about images and videos; streams the answer")
-    .argument("<file-or-question...>", "images and videos, and the question last");
+    .argument(
+      "<file-or-question...>",
+      "images and videos, files or http(s) and data URLs, and the question last",
+    );
   addHelpNotes(command, HELP);
   addRequiredOption(command, "--llm <file.gguf>", "the language model: see vitgraph gguf")
     .option("--model <dir-or-id>", "checkpoint directory of the vision tower; not needed without files")
@@ -49,9 +52,10 @@ export function registerChat(program: Command, io: CliIo, serving: ServeArgument
       if (files.length > 0 && options.model === undefined) {
         command.error("error: files need a vision tower: add --model DIR");
       }
-      if (existsSync(question)) {
+      const isMedia = existsSync(question) || (isUrl(question) && !/\s/.test(question));
+      if (isMedia) {
         command.error(
-          `error: the question is missing: ${inputName(question)} is a file, and the question comes last`,
+          `error: the question is missing: ${inputName(question)} is a ${isUrl(question) ? "URL" : "file"}, and the question comes last`,
         );
       }
       return chat(files, question, options, io, serving);
@@ -74,6 +78,13 @@ async function chat(
   const { llm, model, contextSize, gpuLayers, backend } = options;
   await checkLlm(llm);
   if (model !== undefined) await downloadModel(model, io);
+  const media = await Promise.all(
+    files.map(async (path): Promise<ContentPart> => {
+      // llama-cpp fetches no URLs.
+      const source = isUrl(path) ? await readMedia(path, io) : path;
+      return isVideoFile(path) ? { type: "video", video: source } : { type: "image", image: source };
+    }),
+  );
   using loading = startProgress(io, `loading ${[llm, model].filter(Boolean).join(" and ")}`);
   await using engine = await createLlamaEngine({
     model: llm,
@@ -86,14 +97,7 @@ async function chat(
   });
   loading.done();
 
-  const content: readonly ContentPart[] = [
-    ...files.map((path) =>
-      isVideoFile(path)
-        ? ({ type: "video", video: path } as const)
-        : ({ type: "image", image: path } as const),
-    ),
-    { type: "text", text: question },
-  ];
+  const content: readonly ContentPart[] = [...media, { type: "text", text: question }];
   const system: readonly Message[] =
     options.system === undefined ? [] : [{ role: "system", content: options.system }];
   const work = files.length === 0 ? "reading the question" : `encoding ${counted(files.length, "file")}`;

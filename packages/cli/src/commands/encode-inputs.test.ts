@@ -1,12 +1,18 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { createFakeIo } from "../testing.js";
 import { expandInputs, isVideoFile, readMedia, tensorNames, type UrlLimits } from "./encode-inputs.js";
+
+// The tests may run as root, who can read every directory.
+vi.mock("node:fs/promises", async (original) => {
+  const real = await original<typeof import("node:fs/promises")>();
+  return { ...real, readdir: vi.fn(real.readdir) };
+});
 
 describe("tensor names", () => {
   test.each<[string, string[], string[]]>([
@@ -72,6 +78,17 @@ describe("a directory", () => {
     const paths = await expandInputs(["first", directory, "-"], io);
     expect(paths).toEqual(["first", join(directory, "a.jpeg"), join(directory, "b.PNG"), "-"]);
     expect(io.err).toBe(`note: ${directory}: 3 skipped: hidden, or no image or video by name\n`);
+  });
+
+  test("that cannot be read is refused with the system's reason", async () => {
+    vi.mocked(readdir).mockRejectedValueOnce(
+      Object.assign(new Error(`EACCES: permission denied, scandir '${directory}'`), { code: "EACCES" }),
+    );
+    await expect(expandInputs([directory], createFakeIo())).rejects.toMatchObject({
+      code: "VG_FILE_UNREADABLE",
+      fact: expect.stringMatching(/^cannot read \S+ \(EACCES: permission denied/),
+      remedy: "check the directory's permissions",
+    });
   });
 
   test("without images is refused", async () => {

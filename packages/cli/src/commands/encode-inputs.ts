@@ -37,7 +37,7 @@ function fileName(path: string): string {
  * Replaces each glob by the files that match it, and each directory by the image files in it, sorted by name; directories
  * inside are not entered.
  * @throws VG_ARGUMENT_INVALID for a directory without images, and for standard input named twice; VG_FILE_UNREADABLE for a
- *   glob that matches nothing, and where no path exists
+ *   glob that matches nothing, a directory that cannot be read, and where no path exists
  */
 export async function expandInputs(paths: readonly string[], io: CliIo): Promise<readonly string[]> {
   if (paths.filter((path) => path === STDIN).length > 1) {
@@ -65,7 +65,9 @@ function pathRemedy(path: string): string {
 }
 
 async function imagesIn(directory: string, io: CliIo): Promise<readonly string[]> {
-  const entries = await readdir(directory);
+  const entries = await readdir(directory).catch((cause: unknown) => {
+    throw unreadable(directory, cause, "check the directory's permissions");
+  });
   // Hidden files are skipped, as by globs: on foreign disks macOS adds a ._photo.jpg to photo.jpg, which is not an image.
   const images = entries
     .filter((name) => !name.startsWith(".") && (IMAGE_ENDINGS.test(name) || isVideoFile(name)))

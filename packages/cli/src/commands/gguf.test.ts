@@ -39,6 +39,20 @@ test("an error leaves no file", async () => {
   expect(readdirSync(folder).filter((name) => name.includes("none"))).toEqual([]);
 });
 
+test("Ctrl-C ends it with 130 and leaves no file", async () => {
+  const io = createFakeIo({ terminalColumns: 80 });
+  const { stderr } = io;
+  io.stderr = (text) => {
+    stderr(text);
+    if (text.includes("writing")) io.interrupt();
+  };
+  const code = await main(["gguf", CHAT, "--output", join(folder, "cut.gguf")], io);
+  expect(code).toBe(130);
+  expect(io.err).toMatch(/\ninterrupted\n$/);
+  expect(io.err).not.toContain("error");
+  expect(readdirSync(folder).filter((name) => name.includes("cut"))).toEqual([]);
+});
+
 test("an output without a place is found before the checkpoint is read", async () => {
   const { code, stderr } = await gguf(folder, "--output", join(folder, "missing", "out.gguf"));
   expect({ code, stderr }).toEqual({

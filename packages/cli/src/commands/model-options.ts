@@ -194,6 +194,8 @@ const OPTIONS_BY_PARAMETER = new Map([
   ["numFrames", "num_frames"],
   ["contextSize", "--context-size"],
   ["gpuLayers", "--gpu-layers"],
+  ["proxyUrl", "--register"],
+  ["instanceUrl", "--instance-url"],
 ]);
 
 /** An error's text and code. An error of any other kind is a bug, and comes with its stack. */

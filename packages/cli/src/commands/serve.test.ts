@@ -170,7 +170,7 @@ test("the help gives the server's defaults", async () => {
   expect(help).toContain(`bytes of one image or video (default: ${mib(maxImageBytes)})`);
   expect(help).toContain(`body (default: ${mib(maxBodyBytes)})`);
   expect(help).toContain(`as f32 (default: ${mib(maxResponseBytes)})`);
-  expect(help).toContain(`images, embeddings (default: ${mib(maxRequestMemoryBytes)})`);
+  expect(help).toContain(`images, embeddings, answers (default: ${mib(maxRequestMemoryBytes)})`);
   expect(help).toContain(`encode a request's images (default: ${encodeMs / 1000})`);
 });
 

@@ -140,7 +140,7 @@ export function registerServe(program: Command, io: CliIo, serving: ServeArgumen
     )
     .option(
       "--max-request-memory <bytes>",
-      "bytes that all requests hold: bodies, images, embeddings (default: 2048M)",
+      "bytes that all requests hold: bodies (three times until they are parsed), images, embeddings, answers (default: 2048M)",
       byteCount,
     )
     .option(
@@ -207,9 +207,8 @@ const SIGNALS_HELP =
 
 async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments): Promise<void> {
   // Imported here: the other commands start a tenth of a second sooner without it.
-  const { checkServerOptions, createServer, openConnectorSocket, RecentTraffic } = await import(
-    "@vitgraph/server"
-  );
+  const { checkInstanceRegistration, checkServerOptions, createServer, openConnectorSocket, RecentTraffic } =
+    await import("@vitgraph/server");
   const compilationConfig = compilationConfigOf(serving, io);
   const { host, port, mmProcessorKwargs: kwargs = {} } = options;
   const apiKeys = await readApiKeys(options, io);
@@ -227,6 +226,10 @@ async function serve(options: ServeOptions, io: CliIo, serving: ServeArguments):
   const { upstream } = options;
   // Checked before the model is loaded, which can take minutes.
   checkServerOptions({ ...access, ...given("gateway", upstream === undefined ? undefined : { upstream }) });
+  checkInstanceRegistration({
+    ...given("proxyUrl", registering?.proxyUrl),
+    ...given("instanceUrl", registering?.instanceUrl),
+  });
   await checkAddress(host, port);
   if (options.llm !== undefined) await checkLlm(options.llm);
   await downloadModel(options.model, io);

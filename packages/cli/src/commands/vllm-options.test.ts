@@ -231,6 +231,20 @@ test("an instance that listens on every address has to be told its own", async (
   );
 });
 
+test.each([
+  [["--register", "proxy:80"], '--register is "proxy:80": give an http(s) URL'],
+  [
+    ["--register", "http://127.0.0.1:9", "--instance-url", "10.0.0.1"],
+    '--instance-url is "10.0.0.1": give an http(s) URL',
+  ],
+])("an instance's URLs are checked before the model is loaded: %j", async (args, message) => {
+  process.env.ADMIN_API_KEY = "key";
+  const { io, stop } = await start(...args);
+  expect(await stop()).toBe(1);
+  expect(io.err).toContain(`error: ${message}`);
+  expect(io.err).not.toContain("loading");
+});
+
 test("--upstream is a gateway: vLLM gets embeddings in the place of images", async () => {
   const bodies: string[] = [];
   const vllm = createServer((request, response) => {

@@ -227,6 +227,23 @@ describe("forms", () => {
   });
 });
 
+test("a list after = has one value: a file may follow", () => {
+  const { rest } = serve([
+    "--cudagraph-capture-sizes=8",
+    "a.png",
+    "--cudagraph-capture-sizes",
+    "8",
+    "16",
+    "-x",
+  ]);
+  expect(rest).toEqual(["a.png", "-x"]);
+});
+
+test("a text that begins with a dash and has a dot is no option", () => {
+  const argv = ["--system", "-Be brief. Then stop.", "what?"];
+  expect(serve(argv)).toMatchObject({ rest: argv, dotted: {} });
+});
+
 describe("merging", () => {
   test("dotted arguments go over the JSON, and vLLM's way is noted", () => {
     const argv = ["-cc.mode=2", "-cc", '{"mode": 1, "cudagraph_mm_encoder": true}'];
@@ -345,6 +362,26 @@ describe("the --config file", () => {
       optimizationLevel: 3,
       enforceEager: false,
     });
+  });
+
+  test.each([
+    ["serve.json", '{"compilation-config": {"mode": 1}, "compilation-config": {"mode": 3}}'],
+    ["serve.yaml", "compilation-config: {mode: 1}\ncompilation-config: {mode: 3}\n"],
+  ])("tells which options are given twice: %s", (name, file) => {
+    expect(notes(["--config", name], "duplicate", { [name]: file })).toEqual([
+      '"compilation-config" occurs twice: the last one counts',
+    ]);
+  });
+
+  test("takes a size with a suffix, as an argument does", () => {
+    const file = "max-cudagraph-capture-size: 1k\n";
+    expect(given(["--config", "a.yaml"], { "a.yaml": file })).toEqual({ max_cudagraph_capture_size: 1000 });
+  });
+
+  test("refuses a key of nothing but +", () => {
+    expect(problems(["--config", "a.yaml"], { "a.yaml": "compilation-config.+: 3\n" })).toMatchObject([
+      { message: '"compilation-config.+" has empty or too many keys' },
+    ]);
   });
 
   test("may be empty", () => {

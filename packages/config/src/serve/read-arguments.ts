@@ -15,7 +15,7 @@ import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
 /** Reads an option's values from the arguments. */
 interface OptionReader {
-  /** Values that follow the option: none, one, or all up to the next option. */
+  /** Values that follow the option: none, one, or all up to the next option, but after `=` one. */
   readonly takes: "none" | "one" | "many";
   read(given: GivenSettings, values: readonly string[], place: Place, first?: JsonPlace): void;
 }
@@ -121,7 +121,8 @@ export function readArguments(
     const { name, inline } = splitArgument(argument);
     const option = OPTIONS.get(canonicalName(name));
     if (refuseJoined(argument, cursor.place(shorten(argument)), given)) continue;
-    if (/^--?[A-Za-z][^.]*\./.test(name)) readDotted(name, inline, cursor, given);
+    // Text with spaces is a value, such as "-Be brief. Then stop."
+    if (/^--?[A-Za-z][^.\s]*\.\S*$/.test(name)) readDotted(name, inline, cursor, given);
     else if (option !== undefined) readOption(name, inline, option, cursor, given);
     else if (!refuseMisspelt(name, cursor.place(shorten(name)), given)) given.rest.push(argument);
   }
@@ -190,7 +191,8 @@ function readOption(
   }
   const firstText = inlineText ?? cursor.textFrom(0);
   const values = [first];
-  if (option.takes === "many") {
+  // As argparse does: after `=` comes one value, and what follows is a file, perhaps.
+  if (option.takes === "many" && inline === undefined) {
     const isValue = (argument: string) => !argument.startsWith("-");
     for (let next = cursor.take(isValue); next !== undefined; next = cursor.take(isValue)) values.push(next);
   }
@@ -204,11 +206,11 @@ function readDotted(name: string, inline: string | undefined, cursor: Cursor, gi
   const nameText = cursor.textFrom(0);
   const namePlace = cursor.place(shown);
   const text = inline ?? cursor.take();
-  const place = nameText === undefined ? { source: shorten(`${name}=${text}`, 80) } : namePlace;
   if (text === undefined) {
     given.problem(namePlace, `${shown} needs a value`, "a value", `add it: ${shown}=VALUE`);
     return;
   }
+  const place = nameText === undefined ? { source: shorten(`${name}=${text}`, 80) } : namePlace;
   const last = path.pop() ?? "";
   const appends = last.endsWith("+");
   const keys = [...path, appends ? last.slice(0, -1) : last];

@@ -6,11 +6,12 @@ import { describe, LONGEST_PATH, shorten } from "@vitgraph/errors";
 import { MAX_DEPTH } from "../bounds.js";
 import { type ConfigDocument, parseJsonDocument, valueDocument } from "../document.js";
 import { fixOf, rename } from "../fix.js";
+import { parseHumanReadableInteger } from "../human-readable.js";
 import type { Layer } from "../layers.js";
-import { toPointer } from "../pointer.js";
+import { fromPointer, toPointer } from "../pointer.js";
 import { compilationConfigSchema } from "../schema.js";
 import { isRecord, nest, show } from "../value.js";
-import { type GivenSettings, SETTING_NAMES } from "./given.js";
+import { type GivenSettings, SETTING_NAMES, type SettingName } from "./given.js";
 import type { ServeArgumentsOptions } from "./types.js";
 import { isServeOption, nearestOwnOption, optionName } from "./vllm-options.js";
 
@@ -92,6 +93,13 @@ function readFileOptions(document: ConfigDocument, given: GivenSettings): void {
     );
     return;
   }
+  for (const pointer of document.duplicates) {
+    // Those of the compilation config are noted where it is read.
+    const [key, ...inside] = fromPointer(pointer);
+    if (key === undefined || inside.length > 0) continue;
+    const message = `${describe(key)} occurs twice: the last one counts`;
+    given.note(document.locate(pointer, "key"), "duplicate", "warning", message);
+  }
   for (const [key, value] of Object.entries(options)) readFileOption(document, key, value, given);
   if (given.layers.file.length === 0 && given.problems.count === 0) {
     given.note(
@@ -115,7 +123,7 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
       "the long name",
       `write ${describe(isServeOption(name) ? name : (nearestOwnOption(name) ?? name))}`,
     );
-  } else if (path.length > MAX_DEPTH || path.includes("")) {
+  } else if (path.length > MAX_DEPTH || path.includes("") || path.at(-1) === "+") {
     given.problem(
       place(),
       `${describe(key)} has empty or too many keys`,
@@ -130,10 +138,17 @@ function readFileOption(document: ConfigDocument, key: string, value: unknown, g
     given.layers.file.push(dottedFileLayer(document, pointer, path, value));
   } else {
     const setting = SETTING_NAMES.find((known) => known === `--${name}`);
-    if (setting !== undefined && path.length === 0) given.set(setting, value, "file", place());
+    if (setting !== undefined && path.length === 0)
+      given.set(setting, settingValue(setting, value), "file", place());
     else if (isServeOption(name)) given.fileOptions.set(key, value);
     else readUnknownOption(document, key, name, given, value);
   }
+}
+
+/** As vLLM does, which makes arguments of a file's options: sizes may have a suffix. */
+function settingValue(name: SettingName, value: unknown): unknown {
+  const isSize = name === "--max-cudagraph-capture-size" && typeof value === "string";
+  return isSize ? (parseHumanReadableInteger(value) ?? value) : value;
 }
 
 /** A key that vLLM does not have: a problem if it resembles one that vitgraph reads, else a note, since a newer vLLM may have it. */

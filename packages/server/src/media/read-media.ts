@@ -1,6 +1,7 @@
 /** Reads the bytes of an image or video that a request names: a data URL, an http(s) URL, or a path. */
 import { readDataUrl } from "@vitgraph/core";
 import { VitgraphError } from "@vitgraph/errors";
+import type { MemoryLease } from "../memory-budget.js";
 import type { RequestState } from "../request-state.js";
 import { fetchUrl, type Network, tooLarge } from "./fetch-url.js";
 import { readLocalFile } from "./local-file.js";
@@ -25,7 +26,11 @@ const SMALL_LENGTH = 2 ** 18;
 export async function readMedia(
   source: string,
   policy: MediaPolicy,
-  { memory, signal, turn }: Pick<RequestState, "memory" | "signal" | "turn">,
+  {
+    memory,
+    signal,
+    turn,
+  }: Pick<RequestState, "signal" | "turn"> & { readonly memory: Pick<MemoryLease, "take"> },
 ): Promise<Uint8Array> {
   const onBytes = (bytes: number) => memory.take(bytes);
   const { allowedDomains, localPath, maxBytes, fetchMs, network } = policy;

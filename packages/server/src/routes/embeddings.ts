@@ -4,7 +4,7 @@ import { Readable } from "node:stream";
 import { type Embedding, type EncodeOptions, embeddingColumns, encodeNpy } from "@vitgraph/core";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import {
-  encodeTensors,
+  answerMemory,
   JSON_TYPE,
   jsonChunks,
   NPY_TYPE,
@@ -12,12 +12,14 @@ import {
   PARTS_TYPE,
   partChunks,
   SAFETENSORS_TYPE,
+  sizeOf,
+  tensorPieces,
 } from "../embedding-formats.js";
 import { readFormImages, readJsonImages } from "../embedding-input.js";
 import { checkModel, itemError, StatusError } from "../http-errors.js";
 import type { MediaPolicy } from "../media/read-media.js";
 import { dropNulls } from "../null-members.js";
-import { encodeOptions, type RequestState, requestState } from "../request-state.js";
+import { encodeOptions, requestState } from "../request-state.js";
 import type { ResolvedServerOptions } from "../server-options.js";
 import { EMBEDDINGS_ANSWERS, embeddingsBody } from "./schemas.js";
 
@@ -58,8 +60,9 @@ export function registerEmbeddings(
         // In a stream, an image that fails is a part of it.
         const known =
           format.type === PARTS_TYPE ? specs.filter(({ status }) => status === "fulfilled") : specs;
-        const tokens = allFulfilled(known).reduce((sum, { outputTokens }) => sum + outputTokens, 0);
-        reserveAnswer(tokens * columns * F32_BYTES, state);
+        const values = allFulfilled(known).map(({ outputTokens }) => outputTokens * columns);
+        checkSize(values.reduce((sum, count) => sum + count, 0) * F32_BYTES);
+        state.memory.take(answerMemory(format, values));
       },
     };
     if (format.type === PARTS_TYPE) {
@@ -84,8 +87,13 @@ export function registerEmbeddings(
           .header("x-vitgraph-grid-thw", `${t},${h},${w}`)
           .send(encodeNpy(embedding));
       }
-      case SAFETENSORS_TYPE:
-        return reply.type(SAFETENSORS_TYPE).send(encodeTensors(new Map(embeddings.entries())));
+      case SAFETENSORS_TYPE: {
+        const pieces = tensorPieces(new Map(embeddings.entries()));
+        return reply
+          .type(SAFETENSORS_TYPE)
+          .header("content-length", sizeOf(pieces))
+          .send(Readable.from(pieces, { objectMode: false }));
+      }
       case JSON_TYPE: {
         const chunks = jsonChunks({ model: modelName, encoding, embeddings, turn: state.turn });
         return reply.type(JSON_TYPE).send(Readable.from(chunks, { objectMode: false }));
@@ -93,15 +101,13 @@ export function registerEmbeddings(
     }
   });
 
-  function reserveAnswer(bytes: number, { memory }: RequestState): void {
-    if (bytes > limits.maxResponseBytes) {
-      throw new StatusError(
-        413,
-        `the embeddings have ${bytes} bytes, more than the limit of ${limits.maxResponseBytes}`,
-        "send fewer images, or raise maxResponseBytes of the server",
-      );
-    }
-    memory.take(bytes);
+  function checkSize(bytes: number): void {
+    if (bytes <= limits.maxResponseBytes) return;
+    throw new StatusError(
+      413,
+      `the embeddings have ${bytes} bytes, more than the limit of ${limits.maxResponseBytes}`,
+      "send fewer images, or raise maxResponseBytes of the server",
+    );
   }
 }
 

@@ -5,13 +5,12 @@
  * If an image cannot be encoded, or vLLM rejects its embedding, vLLM gets the original request and encodes the image with
  * its own tower.
  */
-import { isUtf8 } from "node:buffer";
 import http from "node:http";
 import https from "node:https";
 import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type Embedding, embeddingColumns, encodeNpy } from "@vitgraph/core";
-import { scanJson, toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { contentParts } from "../content-parts.js";
 import { type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
@@ -19,6 +18,8 @@ import { checkGridModel } from "../grid-models.js";
 import { StatusError } from "../http-errors.js";
 import { keepEcStorage } from "../keep-ec-storage.js";
 import { type MediaPolicy, readMedia } from "../media/read-media.js";
+import { MemoryShare } from "../memory-budget.js";
+import { parseJson, textBytes } from "../parse-json.js";
 import { encodeOptions, requestState } from "../request-state.js";
 import type { GatewayOptions, ResolvedServerOptions } from "../server-options.js";
 
@@ -29,8 +30,8 @@ const ANSWER_MS = 3_600_000;
  * with ECONNRESET, so this side closes it first, as vLLM's own proxy does.
  */
 const IDLE_MS = 2500;
-const MAX_JSON_DEPTH = 64;
-const BYTES_PER_VALUE = 4;
+/** A GPU's bf16, the same widened to f32, and its copy in the file that is sent. */
+const BYTES_PER_VALUE = 2 + 4 + 4;
 /** vLLM's statuses if it does not accept `image_embeds` or cannot load an embedding. */
 const RETRIED: readonly number[] = [400, 422, 500];
 
@@ -82,7 +83,9 @@ export async function registerGateway(
     const options = { config: { answerMs: ANSWER_MS }, schema: { summary: "Chat, answered by vLLM" } };
     scope.post("/v1/chat/completions", options, async (request, reply) => {
       const original = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
-      const pieces = await replaceImages(original, request);
+      // Given back when vLLM answers, which can take an hour.
+      using memory = new MemoryShare(requestState(request).memory);
+      const pieces = await replaceImages(original, request, memory);
       if (pieces !== undefined) {
         const answer = await client.send(request, bodyOf(pieces), lengthOf(pieces));
         if (!RETRIED.includes(answer.statusCode ?? 0)) return passOn(answer, reply);
@@ -115,16 +118,20 @@ export async function registerGateway(
   async function replaceImages(
     original: Buffer,
     request: FastifyRequest,
+    memory: MemoryShare,
   ): Promise<readonly Piece[] | undefined> {
-    // Decoding other bytes would change them.
-    const json = isUtf8(original) ? original.toString("utf8") : "";
-    const images = imagesOf(json);
-    if (images.length === 0) return undefined;
+    if (!original.includes("image_url")) return undefined;
     try {
+      // Beside the original: its text, whose pieces are sent, and its value, which has the images' URLs.
+      memory.take(2 * textBytes(original));
+      const { json, images } = await readImages(original, requestState(request).turn);
+      if (images.length === 0) return undefined;
       if (images.length > limits.maxItems)
         throw new StatusError(400, `${images.length} images`, "send fewer");
       const parts =
-        storage === undefined ? await embedParts(images, request) : await keyParts(images, request, storage);
+        storage === undefined
+          ? await embedParts(images, request, memory)
+          : await keyParts(images, request, memory, storage);
       const pieces: Piece[] = [];
       let at = 0;
       for (const [index, { start, end }] of images.entries()) {
@@ -147,6 +154,7 @@ export async function registerGateway(
   async function keyParts(
     images: readonly Located[],
     request: FastifyRequest,
+    memory: MemoryShare,
     shared: EcStorage,
   ): Promise<readonly (readonly Piece[])[]> {
     const keys = images.map(({ part: { uuid, image_url: image } }) =>
@@ -154,7 +162,7 @@ export async function registerGateway(
     );
     const entries = await Promise.all(keys.map((key) => shared.find(key)));
     const missing = images.filter((_image, index) => entries[index] === undefined);
-    const embeddings = (await encodeAll(missing, request))[Symbol.iterator]();
+    const embeddings = (await encodeAll(missing, request, memory))[Symbol.iterator]();
     const found = await Promise.all(
       entries.map(
         (entry, index) => entry ?? shared.store(keys[index] as string, embeddings.next().value as Embedding),
@@ -172,8 +180,9 @@ export async function registerGateway(
   async function embedParts(
     images: readonly Located[],
     request: FastifyRequest,
+    memory: MemoryShare,
   ): Promise<readonly (readonly Piece[])[]> {
-    const embeddings = await encodeAll(images, request);
+    const embeddings = await encodeAll(images, request, memory);
     return embeddings.map((embedding, index) => {
       const { t, h, w } = embedding.grid;
       const { uuid } = (images[index] as Located).part;
@@ -185,21 +194,20 @@ export async function registerGateway(
   async function encodeAll(
     images: readonly Located[],
     request: FastifyRequest,
+    memory: MemoryShare,
   ): Promise<readonly Embedding[]> {
     if (images.length === 0) return [];
     const state = requestState(request);
     const items = await Promise.all(
       images.map(async ({ part }) => ({
-        image: await readMedia(part.image_url.url, policy, state),
+        image: await readMedia(part.image_url.url, policy, { ...state, memory }),
       })),
     );
     const outcomes = await engine.encode(items, {
       ...encodeOptions(state, limits),
-      // Held twice: as computed, and as sent.
       onItemSpecs: (specs) => {
         for (const spec of specs)
-          if (spec.status === "fulfilled")
-            state.memory.take(2 * spec.value.outputTokens * columns * BYTES_PER_VALUE);
+          if (spec.status === "fulfilled") memory.take(spec.value.outputTokens * columns * BYTES_PER_VALUE);
       },
     });
     return outcomes.map((outcome) => {
@@ -209,24 +217,44 @@ export async function registerGateway(
   }
 }
 
+/** The text of a chat and its images; none if vLLM must encode all of them. */
+async function readImages(
+  original: Buffer,
+  turn: () => Promise<void>,
+): Promise<{ readonly json: string; readonly images: readonly Located[] }> {
+  let body: unknown;
+  try {
+    body = await parseJson(original, turn);
+  } catch {
+    // vLLM reports the error.
+    return { json: "", images: [] };
+  }
+  await turn();
+  const json = original.toString("utf8");
+  return { json, images: imagesOf(json, body) };
+}
+
+interface Chat {
+  readonly messages?: unknown;
+  readonly mm_processor_kwargs?: unknown;
+  readonly media_io_kwargs?: unknown;
+}
+
 /**
  * The images of a chat; none if vLLM must encode all of them. vLLM does not accept images and embeddings in one request,
  * and the engine has no processor settings per request.
+ * @param body the value of `json`
  */
-function imagesOf(json: string): readonly Located[] {
-  if (!json.includes("image_url") || scanJson(json, MAX_JSON_DEPTH).isTooDeep) return [];
-  let body: { readonly mm_processor_kwargs?: unknown; readonly media_io_kwargs?: unknown };
-  try {
-    body = JSON.parse(json);
-  } catch {
-    // vLLM reports the error.
-    return [];
-  }
+function imagesOf(json: string, body: unknown): readonly Located[] {
   if (typeof body !== "object" || body === null) return [];
-  if (hasMembers(body.mm_processor_kwargs) || hasMembers(body.media_io_kwargs)) return [];
+  const { messages, mm_processor_kwargs, media_io_kwargs } = body as Chat;
+  if (hasMembers(mm_processor_kwargs) || hasMembers(media_io_kwargs) || !Array.isArray(messages)) return [];
+  const parts = messages.flatMap((message: { readonly content?: unknown } | null): readonly unknown[] =>
+    Array.isArray(message?.content) ? message.content : [],
+  );
   const images: Located[] = [];
-  for (const { start, end } of contentParts(json)) {
-    const part: unknown = JSON.parse(json.slice(start, end));
+  for (const [index, { start, end }] of contentParts(json).entries()) {
+    const part = parts[index];
     const { type } = (part ?? {}) as { readonly type?: unknown };
     if (type === "image_embeds") return [];
     if (type !== "image_url") continue;
@@ -312,16 +340,22 @@ function upstreamClient(upstream: string): UpstreamClient {
         },
         signal,
       });
-      call.once("error", fail);
+      // A second error, after the answer began, would otherwise end the process.
+      call.on("error", fail);
       call.once("response", resolve);
+      // An answer that switches protocols (101) is neither a response nor an error here.
+      call.once("close", () => fail(new Error("the connection ended without an answer")));
       body.once("error", (error) => call.destroy(error)).pipe(call);
     });
   return { send, close: () => agent.destroy() };
 }
 
 function endToEnd(headers: http.IncomingHttpHeaders): http.OutgoingHttpHeaders {
-  // Headers that `connection` names are hop-by-hop too.
-  const named = (headers.connection ?? "").split(",").map((name) => name.trim().toLowerCase());
+  // Headers that `connection` names are hop-by-hop too, but not the body's length: vLLM would read the body as a request.
+  const named = (headers.connection ?? "")
+    .split(",")
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== "content-length");
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !HOP_BY_HOP.includes(name) && !named.includes(name)),
   );
@@ -339,9 +373,13 @@ const MAX_LOGGED = 500;
 /** The beginning of an answer that is not forwarded. */
 async function readText(answer: http.IncomingMessage): Promise<string> {
   let text = "";
-  for await (const chunk of answer) {
-    text += chunk;
-    if (text.length > MAX_LOGGED) break;
+  try {
+    for await (const chunk of answer) {
+      text += chunk;
+      if (text.length > MAX_LOGGED) break;
+    }
+  } catch {
+    // It broke off: its status has been decided upon.
   }
   return text.slice(0, MAX_LOGGED);
 }

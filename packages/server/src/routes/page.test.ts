@@ -28,6 +28,18 @@ async function* messages(response: Response): AsyncGenerator<LiveMessage> {
   for await (const { data } of events) yield JSON.parse(data) as LiveMessage;
 }
 
+test("a stream goes on beyond the time of other requests", async () => {
+  await using server = await serve({
+    engine: opened.engine,
+    page: { traffic, compilationConfig },
+    limits: { receiveMs: 100, encodeMs: 100, sendMs: 100 },
+  });
+  const startedAt = performance.now();
+  for await (const _ of messages(await fetch(`${server.url}/page/events`)))
+    if (performance.now() - startedAt > 1000) break;
+  expect(performance.now() - startedAt).toBeGreaterThan(1000);
+});
+
 test("the files come with a strict policy, and with 304 when they have not changed", async () => {
   await using server = await open();
   for (const [path, type] of [

@@ -16,7 +16,7 @@ export const OPEN_PAGE_ROUTES: readonly string[] = ["/", "/page/:file"];
 
 /** Four updates a second look live. */
 const PERIOD_MS = 250;
-/** Ends before the request's time limit; the page then opens the next stream. */
+/** The page then opens the next stream. */
 const STREAM_MS = 60_000;
 /** Most open pages: each takes a connection and four small messages a second. */
 const MAX_VIEWERS = 32;
@@ -88,7 +88,8 @@ export function registerPage(
   app.addHook("preClose", async () => closing.abort());
 
   // A HEAD request would count as a viewer for a minute.
-  app.get("/page/events", { ...hidden, exposeHeadRoute: false }, async (request, reply) => {
+  const events = { ...hidden, exposeHeadRoute: false, config: { answerMs: STREAM_MS + PERIOD_MS } };
+  app.get("/page/events", events, async (request, reply) => {
     if (viewers >= MAX_VIEWERS) {
       throw new VitgraphError("VG_QUEUE_FULL", `${MAX_VIEWERS} live pages are open`, {
         remedy: "close one of them",
@@ -99,11 +100,11 @@ export function registerPage(
       viewers -= 1;
     });
     const ends = AbortSignal.any([requestState(request).signal, closing.signal]);
-    const events = Readable.from(liveEvents(ends), { objectMode: false });
+    const stream = Readable.from(liveEvents(ends), { objectMode: false });
     return reply
       .headers({ "cache-control": "no-store", "x-accel-buffering": "no" })
       .type("text/event-stream")
-      .send(events);
+      .send(stream);
   });
 
   async function* liveEvents(ends: AbortSignal): AsyncGenerator<string> {

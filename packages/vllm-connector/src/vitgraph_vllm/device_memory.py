@@ -77,11 +77,18 @@ class DeviceMemory:
             except Refused as refusal:
                 logger.info("rows come through shared memory: %s", refusal)
                 break
+            except RuntimeError as error:
+                # vitgraph takes the rows back with the connection. CUDA repeats such an error, so a retry would not help.
+                logger.warning("the GPU failed a copy of rows, and rows come through shared memory: %s", error)
+                break
             except (OSError, ValueError) as error:
                 if str(error) != problem:
                     logger.info("rows come through shared memory until vitgraph answers: %s", error)
                 problem = str(error)
             self._closing.wait(RETRY_AFTER_S)
+            self._unmap_ended()
+        while self._ended and not self._closing.wait(RETRY_AFTER_S):
+            # Rows in memory that was mapped before may be promised.
             self._unmap_ended()
         self._unmap_ended(now=float("inf"))
 
@@ -91,6 +98,7 @@ class DeviceMemory:
         Raises:
             Refused: memory cannot be mapped, and a retry would not help.
             OSError, ValueError: vitgraph does not run, or its answer is malformed.
+            RuntimeError: of torch: the device failed a copy.
         """
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(CONNECT_TIMEOUT_S)
@@ -122,7 +130,8 @@ class DeviceMemory:
             except (KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"vitgraph sent a malformed answer: {error!r}") from error
             mapped = tensors.MappedMemory(handle, size, self._device)
-        except tensors.CudaError as error:
+        except (tensors.CudaError, RuntimeError) as error:
+            # torch raises RuntimeError if the device has no memory left.
             raise Refused(str(error)) from error
         with self._lock:
             self._mapped[memory] = mapped
@@ -147,4 +156,7 @@ class DeviceMemory:
             for memory in ids:
                 del self._ended[memory]
         for memory in unmapped:
-            memory.close()
+            try:
+                memory.close()
+            except (tensors.CudaError, RuntimeError) as error:
+                logger.warning("GPU memory that vitgraph exported stays mapped until this process ends: %s", error)
