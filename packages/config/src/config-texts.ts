@@ -70,7 +70,7 @@ export function configTexts(file: TextFile): readonly ConfigText[] {
  * @param file its name's ending gives the format; without one, text that begins with [, { or " is JSON
  */
 export function fileFindings(file: TextFile, facts: LintFacts = {}): readonly ConfigFinding[] {
-  // JSON is YAML, except that a config in a file of its own is strict JSON for vLLM.
+  // JSON is parsed as YAML, unless the whole file is one config: vLLM reads that as strict JSON.
   const documents = parseYamlStream(file.text);
   const configs = yamlConfigs(file, documents);
   const faults = documents.flatMap(({ errors }) => errors);

@@ -189,7 +189,7 @@ test.each(["GET", "DELETE", "OPTIONS", "PATCH", "POST"])(
     const requests = [
       `${head}content-length: ${body.length}\r\n\r\n${body}`,
       `${head}transfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
-      // A length that the client calls a header of its own connection.
+      // Connection lists content-length as a hop-by-hop header.
       `${head.replace("close", "close, content-length")}content-length: ${body.length}\r\n\r\n${body}`,
       `${head}\r\n`,
     ];

@@ -76,9 +76,9 @@ const plan = fc.record({
   calls: fc.array(callPlan, { minLength: 1, maxLength: 12 }),
   devices: fc.integer({ min: 1, max: 3 }),
   runMs: fc.integer({ min: 1, max: 40 }),
-  /** One of this many runs fails; 0 for none. */
+  /** Every n-th run fails; 0: none. */
   failEvery: fc.constantFrom(0, 0, 3, 7),
-  /** Every so many openings of a device after the first fails; 0 for none. */
+  /** After the first, every n-th attempt to open a device fails; 0: none. */
   openingFailsEvery: fc.constantFrom(0, 1, 2),
   outputCacheBytes: fc.constantFrom(0, 2000, 2 ** 20),
   batchWindowMs: fc.constantFrom(0, 5),

@@ -1,7 +1,4 @@
-/**
- * Keys that a config.json leaves out, or has under another name or as null, mean what they mean to transformers' class of
- * that model_type, or are refused.
- */
+/** Absent keys, nulls and other names of keys in config.json are read as by transformers' class, or refused. */
 import { expect, test } from "vitest";
 import { ARCHITECTURES, type ArchitectureName } from "./architectures.js";
 import { createVisionModel } from "./index.js";

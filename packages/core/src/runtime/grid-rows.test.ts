@@ -72,7 +72,7 @@ test("a frame that could not be filled is given up, unless it has been acquired 
   expect(table.acquire([still(2, 2)])).toMatchObject({ missing: [], frames: [second] });
 });
 
-test("whatever is acquired: each grid keeps rows of its own", () => {
+test("in any sequence of calls, no two grids share rows", () => {
   const side = fc.integer({ min: 1, max: 4 });
   const grid = fc.record({ t: fc.integer({ min: 1, max: 3 }), h: side, w: side });
   const batches = fc.array(fc.array(grid, { minLength: 1, maxLength: 3 }), { maxLength: 30 });

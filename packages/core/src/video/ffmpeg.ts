@@ -58,7 +58,7 @@ export async function probeClip(path: string, signal?: AbortSignal): Promise<Pro
   const properties = new Map<string, string>();
   for await (const [name, value] of entriesOf(path, ["-show_entries", ENTRIES], signal)) {
     if (name !== "flags") properties.set(name, value);
-    // Decoders drop what is before the start that an edit list sets.
+    // Packets with the flag D are before the edit list's start: decoders drop their frames.
     else if (!value.includes("D")) packets += 1;
   }
   const frames = properties.get("codec_name") === "vp8" ? await countFrames(path, signal) : packets;
@@ -114,7 +114,7 @@ function clipInfo(frames: number, properties: ReadonlyMap<string, string>): Prob
   };
 }
 
-/** ffmpeg turns a frame by 90 degrees what is less than one degree from it. ffprobe drops the fraction: 89.6 is 89. */
+/** ffmpeg rotates a frame by 90° if its angle is within one degree of that. ffprobe truncates: 89.6 is 89. */
 const isQuarterTurn = (degrees: number) => [89, 90].includes(Math.abs(Math.trunc(degrees)) % 180);
 
 /**

@@ -73,7 +73,7 @@ void tables_are_shared() {
     expect("tiles are read by 16 bytes", std::to_string(table.tiles_at % 16), "0");
     end = table.tiles_at + table.capacity * sizeof(AttentionStrip);
   }
-  expect("a list, a tiling or a capacity of its own means a table of its own", std::to_string(control.table_count()),
+  expect("one table for each list, tiling and capacity", std::to_string(control.table_count()),
          "4");
   expect("the block holds them all", control.size_bytes() >= end ? "yes" : "no", "yes");
 }

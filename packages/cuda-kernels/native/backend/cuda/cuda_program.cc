@@ -101,8 +101,7 @@ std::optional<CaptureTimes> CudaProgram::capture() {
 }
 
 void CudaProgram::autotune() {
-  // Autotuned at capacity, with the counts of a full run. Only products run here: the attention tables of such a run do
-  // not exist.
+  // Autotune at capacity, with the counts of a full run. Only products run: there are no attention tables for it.
   upload_counts(program_.capacities);
   std::map<std::string, std::vector<std::shared_ptr<LinearStep>>> by_key;
   for (const auto& linear : linears_) by_key[linear->key()].push_back(linear);
