@@ -324,6 +324,11 @@ export class TowerBuilder extends GraphBuilder {
     return this.add("assemble_rows", [tokens, learned, this.#order("tokenOrder", "tokens")], {}, name);
   }
 
+  /** Tokens in the order of the layout's `tokenOrder`, for towers that order them by window. */
+  inTokenOrder(tokens: ValueId, name: string): ValueId {
+    return this.add("gather_rows", [tokens, this.#order("tokenOrder", "tokens")], {}, name);
+  }
+
   /** A constant number, read by kernels as a weight. */
   number(name: string, value: number): ValueId {
     return this.weight(name, [1], { literal: [value] });

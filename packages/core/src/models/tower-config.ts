@@ -1,5 +1,12 @@
-/** Reads the `vision_config` of SigLIP and CLIP towers, for families whose config.json has transformers' classes of them. */
-import { checkHeads, checkPatch, readVisionConfig, refuseOther } from "./vision-config.js";
+/** Reads the parts that families with a SigLIP or CLIP tower have in common: its `vision_config`, and an MLP as projector. */
+import {
+  checkHeads,
+  checkPatch,
+  readBoolean,
+  readTopLevel,
+  readVisionConfig,
+  refuseOther,
+} from "./vision-config.js";
 
 /** Names and defaults as in transformers' SiglipVisionConfig. */
 const SIGLIP_DEFAULTS = {
@@ -34,4 +41,13 @@ function readTower(visionConfig: Config, modelType: string, defaults: typeof SIG
   checkHeads(hidden_size, "hidden_size", num_attention_heads, { key: "num_attention_heads", rope: false });
   checkPatch(num_channels, patch_size);
   return vision;
+}
+
+/** The MLP after the tower: keys at the top level of config.json. @throws VG_MODEL_INVALID */
+export function readProjector(checkpointConfig: Config) {
+  const key = "multimodal_projector_bias";
+  return {
+    ...readTopLevel(checkpointConfig, { projector_hidden_act: "gelu" }),
+    [key]: readBoolean(checkpointConfig, key, true, key),
+  };
 }

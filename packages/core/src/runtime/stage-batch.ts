@@ -6,7 +6,7 @@
  */
 import { PIXEL_FORMATS } from "@vitgraph/cuda-kernels";
 import { VitgraphError } from "@vitgraph/errors";
-import { budgetTokensOf } from "@vitgraph/scheduler";
+import { budgetTokensOf, type ItemSpec } from "@vitgraph/scheduler";
 import type { WorkCounts } from "../graph/ops.js";
 import { checkRows, type EncoderItem, type Grid, type PatchShape, patchCount, tokenCount } from "../item.js";
 import { PATCH_TABLES, type PatchTables } from "../models/patch-tables.js";
@@ -73,7 +73,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
   const layouts = grids.map((grid) => model.layout(grid));
   const specs = grids.map((grid) => itemSpec(model, grid));
   const lists = segmentLists(layouts);
-  const counts = countRows(model, grids, layouts);
+  const counts = countRows(model, grids, layouts, specs);
   const { pixels, patchSources } = stagePixels(model, items, layouts, sum(counts.patches));
   return {
     tokens: sum(specs.map(budgetTokensOf)),
@@ -100,7 +100,7 @@ export function stageBatch(model: BatchLayout, items: readonly EncoderItem[]): S
 /** The row counts and attention sizes of a run of one item with this grid. */
 export function workOfGrid(model: BatchLayout, grid: Grid): WorkCounts {
   const layouts = [model.layout(grid)];
-  return workOf(countRows(model, [grid], layouts), segmentLists(layouts));
+  return workOf(countRows(model, [grid], layouts, [itemSpec(model, grid)]), segmentLists(layouts));
 }
 
 /** Rows of each item, in batch order, for each dim that the model has besides those of segment lists. */
@@ -113,8 +113,12 @@ interface RowCounts {
   readonly [MODEL_INPUTS.mergedKernelRows]?: readonly number[];
 }
 
-function countRows(model: BatchLayout, grids: readonly Grid[], layouts: readonly GridLayout[]): RowCounts {
-  const specs = grids.map((grid) => itemSpec(model, grid));
+function countRows(
+  model: BatchLayout,
+  grids: readonly Grid[],
+  layouts: readonly GridLayout[],
+  specs: readonly ItemSpec[],
+): RowCounts {
   const [first] = layouts;
   const merged = mergedRows(model, grids, layouts);
   return {

@@ -4,11 +4,9 @@
  * after each row of tokens, and one row each at the begin and end of the image.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
-import { rowsOf } from "../../graph/ops.js";
 import { TowerBuilder } from "../layers.js";
 import { BILINEAR_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
-import { MODEL_INPUTS } from "../vision-model.js";
 import type { HunyuanConfig } from "./config.js";
 
 export function buildHunyuanGraph(config: HunyuanConfig, channelScale: Float32Array): Graph {
@@ -53,7 +51,6 @@ export function buildHunyuanGraph(config: HunyuanConfig, channelScale: Float32Ar
     parts: ["perceive.image_begin", "perceive.image_end"],
     stored: [2 * columns],
   });
-  const order = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
-  const rows = g.add("assemble_rows", [lines, ends, order], {}, "perceive.rows");
+  const rows = g.orderTokens(lines, ends, "perceive.rows");
   return g.build([g.rmsnorm(rows, "perceive.after_rms", epsilon)]);
 }

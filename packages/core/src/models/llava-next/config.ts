@@ -3,21 +3,16 @@
  * dropped, or SigLIP, which has none. The features of several layers may be joined.
  */
 import { type Pinpoint, pinpointsOf } from "../anyres.js";
-import { readClipConfig, readSiglipConfig } from "../tower-config.js";
+import { readClipConfig, readProjector, readSiglipConfig } from "../tower-config.js";
 import {
-  readBoolean,
   readFeatureLayers,
   readTextConfigOf,
-  readTopLevel,
   refuseOther,
   textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
 import { PINPOINTS } from "./preprocess.js";
-
-/** Keys at the top level of config.json. */
-const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
 /** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = {
@@ -48,13 +43,7 @@ export function readLlavaNextConfig(checkpointConfig: Readonly<Record<string, un
   );
   return {
     ...vision,
-    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
-    multimodal_projector_bias: readBoolean(
-      checkpointConfig,
-      "multimodal_projector_bias",
-      true,
-      "multimodal_projector_bias",
-    ),
+    ...readProjector(checkpointConfig),
     text_hidden_size: text.hidden_size,
     image_grid_pinpoints,
     /** For each joined feature, the number of layers that run before it. */

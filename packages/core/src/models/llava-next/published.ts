@@ -1,4 +1,5 @@
 /** Published LLaVA 1.6 models, whose language models differ in width, and Granite Vision 3. */
+import { CLIP_L } from "../llava/published.js";
 import type { ArchitectureConfig } from "../model-family.js";
 
 const KIND = { architectures: ["LlavaNextForConditionalGeneration"], model_type: "llava_next" };
@@ -45,16 +46,6 @@ function llava(hidden_size: number): ArchitectureConfig {
   return {
     ...KIND,
     text_config: { hidden_size },
-    vision_config: {
-      model_type: "clip_vision_model",
-      num_hidden_layers: 24,
-      hidden_size: 1024,
-      intermediate_size: 4096,
-      num_attention_heads: 16,
-      num_channels: 3,
-      image_size: 336,
-      patch_size: 14,
-      hidden_act: "quick_gelu",
-    },
+    vision_config: CLIP_L,
   };
 }

@@ -1,21 +1,16 @@
 /** Reads the parts of a LLaVA-OneVision config.json for the tower (SigLIP without its last norm) and for the tiling. */
 import { describe, VitgraphError } from "@vitgraph/errors";
 import { pinpointsOf } from "../anyres.js";
-import { readSiglipConfig } from "../tower-config.js";
+import { readProjector, readSiglipConfig } from "../tower-config.js";
 import {
-  readBoolean,
   readFeatureLayers,
   readTextConfigOf,
-  readTopLevel,
   refuseOther,
   textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
 import { PINPOINTS } from "./preprocess.js";
-
-/** Keys at the top level of config.json. */
-const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
 /** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = {
@@ -38,13 +33,7 @@ export function readLlavaOnevisionConfig(checkpointConfig: Readonly<Record<strin
   const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -1);
   return {
     ...vision,
-    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
-    multimodal_projector_bias: readBoolean(
-      checkpointConfig,
-      "multimodal_projector_bias",
-      true,
-      "multimodal_projector_bias",
-    ),
+    ...readProjector(checkpointConfig),
     text_hidden_size: text.hidden_size,
     image_grid_pinpoints: pinpointsOf(checkpointConfig, vision.image_size, PINPOINTS),
     /** Number of layers that run. */

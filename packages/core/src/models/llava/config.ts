@@ -1,18 +1,13 @@
 /** Reads the vision part of a LLaVA 1.5 config.json: CLIP, of which the last layers do not run. */
-import { readClipConfig } from "../tower-config.js";
+import { readClipConfig, readProjector } from "../tower-config.js";
 import {
-  readBoolean,
   readFeatureLayers,
   readTextConfigOf,
-  readTopLevel,
   refuseOther,
   textConfigOf,
   visionConfigOf,
   wrongConfig,
 } from "../vision-config.js";
-
-/** Keys at the top level of config.json. */
-const PROJECTOR_DEFAULTS = { projector_hidden_act: "gelu" };
 
 /** Defaults of transformers' language models. `hidden_size` is the number of output columns. */
 const TEXT_DEFAULTS = {
@@ -34,13 +29,7 @@ export function readLlavaConfig(checkpointConfig: Readonly<Record<string, unknow
   const layers = readFeatureLayers(checkpointConfig, vision.num_hidden_layers, -2);
   return {
     ...vision,
-    ...readTopLevel(checkpointConfig, PROJECTOR_DEFAULTS),
-    multimodal_projector_bias: readBoolean(
-      checkpointConfig,
-      "multimodal_projector_bias",
-      true,
-      "multimodal_projector_bias",
-    ),
+    ...readProjector(checkpointConfig),
     text_hidden_size: text.hidden_size,
     /** Number of layers that run. */
     layers,

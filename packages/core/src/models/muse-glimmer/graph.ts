@@ -5,11 +5,9 @@
  * row, both counted from 1.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
-import { rowsOf } from "../../graph/ops.js";
 import { TowerBuilder } from "../layers.js";
 import { BILINEAR_TAPS } from "../patch-tables.js";
 import { activationOf } from "../vision-config.js";
-import { MODEL_INPUTS } from "../vision-model.js";
 import { CHANNELS, type MuseGlimmerConfig } from "./config.js";
 
 /** Of the norms of blocks, for which transformers ignores the config's `layer_norm_eps`. */
@@ -75,6 +73,5 @@ export function buildMuseGlimmerGraph(config: MuseGlimmerConfig, channelScale: F
   const projected = g.linear(adapted, "vision_projection", config.text_hidden_size, { bias: false });
   const norm = { groups: 1, epsilon: config.text_rms_norm_eps };
   const normed = g.add("rmsnorm_groups", [projected, null], norm, "perception_emb_norm");
-  const order = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
-  return g.build([g.add("gather_rows", [normed, order], {}, "vision_projection.token_order")]);
+  return g.build([g.inTokenOrder(normed, "vision_projection.token_order")]);
 }

@@ -4,10 +4,8 @@
  * restored to raster order.
  */
 import type { Graph, ValueId } from "../../graph/graph.js";
-import { rowsOf } from "../../graph/ops.js";
 import { type PackedProjection, TowerBuilder } from "../layers.js";
 import { activationOf } from "../vision-config.js";
-import { MODEL_INPUTS } from "../vision-model.js";
 import type { Qwen2_5VLVisionConfig } from "./config.js";
 
 /** transformers' RMSNorm epsilon in this tower, without a config key. */
@@ -28,7 +26,6 @@ export function buildQwen2_5VLGraph(
   const rotation = { positions: g.positions(), angles: g.ropeAngles(hidden / heads, config.rope_theta) };
   const frames = g.segments("cu_seqlens");
   const windows = g.segments("cu_window_seqlens");
-  const tokenOrder = g.input(MODEL_INPUTS.tokenOrder, { element: "i32", rows: rowsOf("tokens"), columns: 1 });
 
   const attention = (x: ValueId, name: string, segments: ValueId) => {
     const attended = g.attention(x, name, projection(name), { heads, keyValueHeads, segments, rotation });
@@ -48,5 +45,5 @@ export function buildQwen2_5VLGraph(
     x = g.sum(x, mlp(g.rmsnorm(x, `${block}.norm2`, EPSILON), `${block}.mlp`), `${block}.mlp.residual`);
   }
   const merged = g.merger(g.rmsnorm(x, "merger.ln_q", EPSILON), merge, config.out_hidden_size);
-  return g.build([g.add("gather_rows", [merged, tokenOrder], {}, "merger.token_order")]);
+  return g.build([g.inTokenOrder(merged, "merger.token_order")]);
 }
