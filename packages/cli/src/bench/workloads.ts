@@ -13,7 +13,7 @@ import {
   videoGrid,
   videoProcessorOf,
 } from "@vitgraph/core";
-import { VitgraphError } from "@vitgraph/errors";
+import { isRecord, VitgraphError } from "@vitgraph/errors";
 import { budgetTokensOf } from "@vitgraph/scheduler";
 import { randomItems } from "./random-items.js";
 
@@ -213,8 +213,4 @@ function nearestMultiple(side: number, block: number): number {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) > 0;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -2,7 +2,7 @@
  * Parses a log of sizes, as JSON or lines. The form of an entry determines its unit, tokens or pixels; its magnitude is
  * never used to guess.
  */
-import { shorten, VitgraphError } from "@vitgraph/errors";
+import { isRecord, shorten, VitgraphError } from "@vitgraph/errors";
 import { CsvError, parse } from "csv-parse/sync";
 
 /** Most characters of a line in messages: a line may be a whole file. */
@@ -178,7 +178,7 @@ function jsonEntry(value: unknown, place: string, unused: Set<string>): TraceEnt
     if (value.length !== 2) return refuse(place, text);
     return checked({ height: value[0], width: value[1] }, 1, place, text);
   }
-  if (typeof value !== "object" || value === null) return refuse(place, text);
+  if (!isRecord(value)) return refuse(place, text);
   noteUnused(Object.keys(value), unused);
   const { tokens, height, width, count = 1 } = value as Readonly<Record<string, number>>;
   const size = tokens === undefined ? { height: height!, width: width! } : { tokens };

@@ -1,5 +1,5 @@
 /** Reads a tower's part of a config.json under transformers' names, with a family's defaults for absent keys. */
-import { describe, VitgraphError } from "@vitgraph/errors";
+import { describe, isRecord, VitgraphError } from "@vitgraph/errors";
 import type { Activation } from "../graph/ops.js";
 
 /**
@@ -217,7 +217,7 @@ export function checkHeads(
 /** The object at `key`. @param path its name in errors */
 export function objectIn(config: Config, key: string, path: string): Config {
   const value = config[key];
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Config;
+  if (isRecord(value)) return value;
   throw new VitgraphError("VG_MODEL_INVALID", `config.json has no ${path} object`, {
     remedy: "use the checkpoint of the whole model, or its config.json with the vision tower's weights",
   });

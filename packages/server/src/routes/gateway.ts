@@ -10,7 +10,7 @@ import https from "node:https";
 import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { type Embedding, embeddingColumns, encodeNpy } from "@vitgraph/core";
-import { toVitgraphError, VitgraphError } from "@vitgraph/errors";
+import { isRecord, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { contentParts } from "../content-parts.js";
 import { type EcStorage, ecKeyOfUrl, isEcKey } from "../ec-storage.js";
@@ -246,7 +246,7 @@ interface Chat {
  * @param body the value of `json`
  */
 function imagesOf(json: string, body: unknown): readonly Located[] {
-  if (typeof body !== "object" || body === null) return [];
+  if (!isRecord(body)) return [];
   const { messages, mm_processor_kwargs, media_io_kwargs } = body as Chat;
   if (hasMembers(mm_processor_kwargs) || hasMembers(media_io_kwargs) || !Array.isArray(messages)) return [];
   const parts = messages.flatMap((message: { readonly content?: unknown } | null): readonly unknown[] =>
@@ -265,7 +265,7 @@ function imagesOf(json: string, body: unknown): readonly Located[] {
 }
 
 function hasMembers(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).length > 0;
+  return isRecord(value) && Object.keys(value).length > 0;
 }
 
 function isImagePart(part: unknown): part is ImagePart {
