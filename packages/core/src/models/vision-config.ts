@@ -193,13 +193,19 @@ const isEmpty = (value: unknown) => value === undefined || value === null || JSO
 /**
  * Checks that the width is a multiple of the number of heads, and with `rope` that the head size is a multiple of 4.
  * @param widthKey the config's name of `width`
- * @throws VG_MODEL_INVALID
+ * @param options.headDim the config's `head_dim`, of classes that read it. Most do not declare the key, but make their
+ * RoPE tables of this size, which then fit no other head size. Null is absent.
+ * @throws VG_MODEL_INVALID; VG_MODEL_UNSUPPORTED for another `head_dim`
  */
 export function checkHeads(
   width: number,
   widthKey: string,
   heads: number,
-  { key = "num_heads", rope = true } = {},
+  {
+    key = "num_heads",
+    rope = true,
+    headDim,
+  }: { readonly key?: string; readonly rope?: boolean; readonly headDim?: unknown } = {},
 ): void {
   const path = `vision_config.${key}`;
   if (width % heads !== 0) throw wrongConfig(path, heads, `a divisor of ${widthKey} ${width}`);
@@ -212,6 +218,7 @@ export function checkHeads(
   }
   if (width / heads > MAX_HEAD_SIZE)
     throw wrongConfig(path, heads, `a number that makes the head size at most ${MAX_HEAD_SIZE}`);
+  refuseOther("vision_config.head_dim", headDim ?? undefined, width / heads);
 }
 
 /** The object at `key`. @param path its name in errors */
