@@ -9,7 +9,7 @@ import http from "node:http";
 import https from "node:https";
 import { Readable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { type Embedding, embeddingColumns, encodeNpy } from "@vitgraph/core";
+import { type Embedding, embeddingColumns, encodeNpy, type Grid } from "@vitgraph/core";
 import { isRecord, toVitgraphError, VitgraphError } from "@vitgraph/errors";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { contentParts } from "../content-parts.js";
@@ -160,21 +160,31 @@ export async function registerGateway(
     const keys = images.map(({ part: { uuid, image_url: image } }) =>
       uuid !== undefined && isEcKey(uuid) ? uuid : ecKeyOfUrl(image.url),
     );
-    const entries = await Promise.all(keys.map((key) => shared.find(key)));
-    const missing = images.filter((_image, index) => entries[index] === undefined);
-    const embeddings = (await encodeAll(missing, request, memory))[Symbol.iterator]();
-    const found = await Promise.all(
-      entries.map(
-        (entry, index) => entry ?? shared.store(keys[index] as string, embeddings.next().value as Embedding),
-      ),
-    );
-    return found.map(({ grid: { t, h, w } }, index) => [
-      JSON.stringify({
-        type: "image_embeds",
-        image_embeds: { image_grid_thw: [t, h, w] },
-        uuid: keys[index],
+    // An image that comes twice is encoded once.
+    const distinct = new Map(images.map((image, index) => [keys[index] as string, image]));
+    const grids = new Map<string, Grid>();
+    await Promise.all(
+      [...distinct.keys()].map(async (key) => {
+        const entry = await shared.find(key);
+        if (entry !== undefined) grids.set(key, entry.grid);
       }),
-    ]);
+    );
+    const missing = [...distinct].filter(([key]) => !grids.has(key));
+    const embeddings = await encodeAll(
+      missing.map(([, image]) => image),
+      request,
+      memory,
+    );
+    await Promise.all(
+      missing.map(async ([key], index) => {
+        const entry = await shared.store(key, embeddings[index] as Embedding);
+        grids.set(key, entry.grid);
+      }),
+    );
+    return keys.map((uuid) => {
+      const { t, h, w } = grids.get(uuid) as Grid;
+      return [JSON.stringify({ type: "image_embeds", image_embeds: { image_grid_thw: [t, h, w] }, uuid })];
+    });
   }
 
   async function embedParts(
