@@ -16,7 +16,7 @@ export function mmProcessorKwargs(
   const fromFile = Object.entries(fileOptions).find(([name]) => optionName(name) === KWARGS)?.[1] ?? {};
   if (!isRecord(fromFile)) {
     throw new VitgraphError("VG_CONFIG_INVALID", `${KWARGS} of the config file is not a map of settings`, {
-      remedy: "write them one below the other, such as max_pixels: 1003520",
+      remedy: "write one setting per line, such as max_pixels: 1003520",
     });
   }
   return { ...fromFile, ...given, ...dotted[KWARGS] };

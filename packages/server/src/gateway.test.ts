@@ -462,7 +462,7 @@ test("a WebSocket handshake is refused with a remedy; another upgrade is an ordi
   for (const protocol of ["websocket", "h2c, WebSocket/13"]) {
     const refused = await sendRaw(Number(port), handshake(protocol));
     expect(refused).toMatch(/^HTTP\/1\.1 501 /);
-    expect(refused).toContain("the gateway passes no WebSockets: connect to vLLM's own address");
+    expect(refused).toContain("the gateway does not forward WebSockets: connect to vLLM's own address");
   }
   expect(upstream.requests).toEqual([]);
   // Java's client asks for HTTP/2 so.

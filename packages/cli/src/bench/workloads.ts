@@ -81,7 +81,7 @@ export function parseWorkloads(text: string, source: string): readonly Workload[
     });
   }
   if (!isRecord(value) || Object.keys(value).length === 0) {
-    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} holds no workload`, { remedy: FORMAT_REMEDY });
+    throw new VitgraphError("VG_ARGUMENT_INVALID", `${source} has no workloads`, { remedy: FORMAT_REMEDY });
   }
   return Object.entries(value).map(([name, fields]) => parseWorkload(name, fields, source));
 }
@@ -157,7 +157,7 @@ export function checkWorkload(workload: Workload, model: LoadedModel): void {
       );
     }
     if (Math.max(height, width) > longestSide) {
-      throw wrong("is too large for the model", `give at most ${longestSide} pixels a side`);
+      throw wrong("is too large for the model", `give at most ${longestSide} pixels per side`);
     }
   }
 }

@@ -177,7 +177,7 @@ function unavailable({ hostname }: URL, reason: string): VitgraphError {
   });
 }
 
-/** The signal's reason when it ended the request: the deadline, or a client that has gone. */
+/** The signal's reason when it ended the request: the deadline, or a client that disconnected. */
 function failed(url: URL, cause: unknown, signal: AbortSignal): VitgraphError {
   if (signal.aborted) return toVitgraphError(signal.reason, "VG_ABORTED", "the request was cancelled");
   if (VitgraphError.is(cause)) return cause;

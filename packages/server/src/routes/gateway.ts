@@ -92,7 +92,7 @@ export async function registerGateway(
         const text = await readText(answer);
         logger?.warn(
           { requestId: request.id, status: answer.statusCode, answer: text },
-          "vLLM did not take the embeddings, and gets the images",
+          "vLLM rejected the embeddings, and gets the images",
         );
       }
       return passOn(await client.send(request, Readable.from([original]), original.length), reply);
@@ -104,11 +104,15 @@ export async function registerGateway(
     // Bodies are not read here, but streamed.
     scope.addContentTypeParser("*", async (_request: unknown, body: Readable) => body);
     const options = { config: { answerMs: ANSWER_MS }, schema: { hide: true } };
-    // For methods such as GET Fastify knows no body, and the request may have one.
+    // Fastify expects no body for methods such as GET, but the request may have one.
     const pass = async (request: FastifyRequest, reply: FastifyReply) => {
       // vLLM would get it as an ordinary GET, and answer 404. Other upgrades are offers that a server may decline.
       if (/websocket/i.test(request.headers.upgrade ?? ""))
-        throw new StatusError(501, "the gateway passes no WebSockets", "connect to vLLM's own address");
+        throw new StatusError(
+          501,
+          "the gateway does not forward WebSockets",
+          "connect to vLLM's own address",
+        );
       return passOn(await client.send(request, request.raw), reply);
     };
     scope.all("/*", options, pass);
@@ -122,7 +126,7 @@ export async function registerGateway(
   ): Promise<readonly Piece[] | undefined> {
     if (!original.includes("image_url")) return undefined;
     try {
-      // Beside the original: its text, whose pieces are sent, and its value, which has the images' URLs.
+      // Besides the original: its text, whose pieces are sent, and its parsed value, which has the images' URLs.
       memory.take(2 * textBytes(original));
       const { json, images } = await readImages(original, requestState(request).turn);
       if (images.length === 0) return undefined;
@@ -333,7 +337,7 @@ function upstreamClient(upstream: string): UpstreamClient {
         const fact = `vLLM at ${base.host} cannot be reached (${cause.code ?? cause.message})`;
         reject(
           signal.aborted
-            ? new VitgraphError("VG_ABORTED", "the client has gone")
+            ? new VitgraphError("VG_ABORTED", "the client disconnected")
             : new StatusError(502, fact, "try again later"),
         );
       };
@@ -389,7 +393,7 @@ async function readText(answer: http.IncomingMessage): Promise<string> {
       if (text.length > MAX_LOGGED) break;
     }
   } catch {
-    // It broke off: its status has been decided upon.
+    // The answer broke off. Only its status is needed.
   }
   return text.slice(0, MAX_LOGGED);
 }
