@@ -278,8 +278,8 @@ function describePlan(
   { waiting, smallestBudget, bytesPerGraph }: PlanCommandOptions,
 ): string {
   const sizes = items.length === 1 ? "one size" : `${items.length} sizes`;
-  const [least, most] = [items[0]!.tokens, items.at(-1)!.tokens];
-  const range = least === most ? `${least} tokens` : `${least} to ${most} tokens`;
+  const [smallest, largest] = [items[0]!.tokens, items.at(-1)!.tokens];
+  const range = smallest === largest ? `${smallest} tokens` : `${smallest} to ${largest} tokens`;
   const budgets = renderTable(
     [
       { title: "budget", align: "right" },
